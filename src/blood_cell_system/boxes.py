@@ -1,0 +1,97 @@
+"""Boxes around cells, in pixels, 0-based and half-open."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.classes import CellType
+
+
+class BoxOrigin(StrEnum):
+    """Who says that there is a cell."""
+
+    ANNOTATED = "annotated"
+    STAIN = "stain"
+    DRAWN = "drawn"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledBox:
+    """One cell: its type and the box ``[x_min, x_max) × [y_min, y_max)`` around it.
+
+    Parameters
+    ----------
+    cell_type : CellType
+    x_min, y_min, x_max, y_max : float
+        Pixels, 0-based and half-open: a cell of one pixel at the origin is (0, 0, 1, 1).
+    origin : BoxOrigin
+        A person's annotation, a cell that only the stain shows, or the generator's truth.
+    """
+
+    cell_type: CellType
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
+    origin: BoxOrigin = BoxOrigin.ANNOTATED
+
+    @property
+    def width(self) -> float:
+        """Width in pixels; negative when the box is inside out."""
+        return self.x_max - self.x_min
+
+    @property
+    def height(self) -> float:
+        """Height in pixels; negative when the box is inside out."""
+        return self.y_max - self.y_min
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Middle of the box as ``(x, y)``."""
+        return (self.x_min + self.x_max) / 2, (self.y_min + self.y_max) / 2
+
+
+def corners_of(boxes: Sequence[LabelledBox]) -> NDArray[np.float64]:
+    """Corners of boxes as an array.
+
+    Returns
+    -------
+    ndarray of shape (n, 4), dtype float64
+        Columns x_min, y_min, x_max, y_max.
+    """
+    rows = [(box.x_min, box.y_min, box.x_max, box.y_max) for box in boxes]
+    return np.array(rows, dtype=np.float64).reshape(-1, 4)
+
+
+def pairwise_box_iou(
+    first: NDArray[np.float64], second: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Intersection over union of every box of one array with every box of the other.
+
+    Parameters
+    ----------
+    first, second : ndarray of shape (n, 4) and (m, 4)
+        Columns x_min, y_min, x_max, y_max in pixels.
+
+    Returns
+    -------
+    ndarray of shape (n, m)
+        0 where the boxes do not meet or have no area.
+
+    Examples
+    --------
+    >>> a = np.array([[0.0, 0.0, 2.0, 2.0]])
+    >>> b = np.array([[1.0, 0.0, 3.0, 2.0], [5.0, 5.0, 6.0, 6.0]])
+    >>> pairwise_box_iou(a, b).round(3).tolist()
+    [[0.333, 0.0]]
+    """
+    top_left = np.maximum(first[:, None, :2], second[None, :, :2])
+    bottom_right = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    overlap = np.prod(np.clip(bottom_right - top_left, 0, None), axis=2)
+    first_area = np.prod(np.clip(first[:, 2:] - first[:, :2], 0, None), axis=1)
+    second_area = np.prod(np.clip(second[:, 2:] - second[:, :2], 0, None), axis=1)
+    union = first_area[:, None] + second_area[None, :] - overlap
+    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)

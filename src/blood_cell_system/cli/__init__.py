@@ -1,0 +1,1 @@
+"""Commands: one file a group, no logic but arguments in and words out."""

@@ -1,0 +1,348 @@
+"""The prepared folder: what every later step reads.
+
+::
+
+    data/segmentation/
+    ├── images/img_001.png
+    ├── masks/img_001.png        the guide's RGB mask format, same file name
+    ├── instances/img_001.png    optional: 16-bit label picture, 0 background, 1..n cells
+    ├── annotations.json         optional: the cells' boxes
+    └── manifest.json            optional: splits, origins, settings, what was dropped
+
+Only the first two are required, so that a folder made by hand works as well. Pairs are found by the
+stem of the file name.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+import blood_cell_system
+from blood_cell_system.atomic_files import write_json
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.classes import CellType
+from blood_cell_system.errors import DatasetError, MaskFormatError, MissingDataError
+from blood_cell_system.image_io import IMAGE_SUFFIXES, read_image
+from blood_cell_system.masks.encoding import decode_class_mask
+from blood_cell_system.seeding import generator_for
+
+FORMAT_VERSION = 1
+
+
+class Split(StrEnum):
+    """Part of a data set: learned from, chosen by, reported on."""
+
+    TRAIN = "train"
+    VAL = "val"
+    TEST = "test"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedImage:
+    """One picture of a prepared folder, with where its labels are.
+
+    Parameters
+    ----------
+    stem : str
+        File name without its suffix.
+    image_path, mask_path : Path
+    instance_path : Path or None
+        Label picture, where the exact outlines of single cells are known.
+    split : Split or None
+    source : str
+        Data set that the picture comes from.
+    original : str
+        Stem of the picture that this one is an augmented copy of; its own stem for an original.
+    cells : tuple of LabelledBox or None
+        Boxes in pixels; None where nobody has said where the cells are.
+    """
+
+    stem: str
+    image_path: Path
+    mask_path: Path
+    instance_path: Path | None = None
+    split: Split | None = None
+    source: str = "unknown"
+    original: str
+    cells: tuple[LabelledBox, ...] | None = None
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether this is an augmented copy."""
+        return self.original != self.stem
+
+    def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Read the picture and its class mask.
+
+        Returns
+        -------
+        image : ndarray of shape (height, width, 3), dtype uint8
+        class_mask : ndarray of shape (height, width), dtype uint8
+
+        Raises
+        ------
+        ImageReadError
+            One of the two cannot be read.
+        MaskFormatError
+            The mask is outside the format, or of another size than the picture.
+        """
+        image = read_image(self.image_path)
+        try:
+            class_mask = decode_class_mask(read_image(self.mask_path))
+        except MaskFormatError as error:
+            raise MaskFormatError(f"{self.mask_path}: {error}") from error
+        if class_mask.shape != image.shape[:2]:
+            raise MaskFormatError(
+                f"{self.mask_path}: the mask has (height, width) {class_mask.shape}, the picture "
+                f"{image.shape[:2]}; expected the same size. Make the mask again, or leave out "
+                "both."
+            )
+        return image, class_mask
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedDataset:
+    """A prepared folder, opened.
+
+    Parameters
+    ----------
+    root : Path
+    images : tuple of PreparedImage
+        Ordered by stem.
+    details : mapping of str
+        Everything else of the manifest: settings, versions, seed, hash, what was dropped.
+    """
+
+    root: Path
+    images: tuple[PreparedImage, ...]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def open(cls, root: Path) -> Self:
+        """Open a prepared folder.
+
+        Raises
+        ------
+        MissingDataError
+            The folder, or its images/ or masks/, is not there.
+        DatasetError
+            It has no pairs, pictures without masks, or a manifest that does not fit.
+        """
+        root = Path(root)
+        for folder in (root, root / "images", root / "masks"):
+            if not folder.is_dir():
+                raise MissingDataError(
+                    f"{folder}: there is no such folder. Expected a prepared folder with images/ "
+                    "and masks/; make one with prepare_segmentation_data.py --mode bccd."
+                )
+        image_paths = files_by_stem(root / "images")
+        mask_paths = files_by_stem(root / "masks")
+        if not image_paths:
+            raise DatasetError(f"{root / 'images'}: no pictures in this folder.")
+        alone = sorted(image_paths.keys() ^ mask_paths.keys())
+        if alone:
+            raise DatasetError(
+                f"{root}: {len(alone)} files without their partner, for instance {alone[:3]}; "
+                "expected a mask for every picture, with the same file name. "
+                "See all with --mode verify."
+            )
+        instance_folder = root / "instances"
+        instance_paths = files_by_stem(instance_folder) if instance_folder.is_dir() else {}
+        manifest = _read_json(root / "manifest.json")
+        rows = _manifest_rows(manifest, root, set(image_paths))
+        cells = _read_cells(root / "annotations.json")
+        images = []
+        for stem in sorted(image_paths):
+            row = rows.get(stem, {})
+            images.append(
+                PreparedImage(
+                    stem=stem,
+                    image_path=image_paths[stem],
+                    mask_path=mask_paths[stem],
+                    instance_path=instance_paths.get(stem),
+                    split=Split(row["split"]) if row.get("split") else None,
+                    source=row.get("source", "unknown"),
+                    original=row.get("original", stem),
+                    cells=cells.get(stem),
+                )
+            )
+        details = {key: value for key, value in manifest.items() if key != "images"}
+        return cls(root=root, images=tuple(images), details=details)
+
+    def of_split(self, split: Split) -> tuple[PreparedImage, ...]:
+        """Pictures of a split; of validation and test, originals only."""
+        return tuple(
+            image
+            for image in self.images
+            if image.split == split and (split == Split.TRAIN or not image.is_augmented)
+        )
+
+    def with_splits(self, seed: int, fractions: tuple[float, float] = (0.15, 0.15)) -> Self:
+        """Give pictures without a split one, drawn by originals, so that copies stay together.
+
+        Parameters
+        ----------
+        seed : int
+        fractions : tuple of float
+            Shares of validation and of test; the rest is learned from. With three originals or
+            more, none of the three is empty.
+
+        Returns
+        -------
+        PreparedDataset
+            This one when every picture has its split already.
+        """
+        if all(image.split is not None for image in self.images):
+            return self
+        known = {image.original: image.split for image in self.images if image.split is not None}
+        originals = sorted({image.original for image in self.images} - known.keys())
+        order = generator_for(seed, "split").permutation(len(originals))
+        count = len(originals)
+        val_count, test_count = (max(1, round(count * share)) for share in fractions)
+        if count < 3:
+            val_count, test_count = min(count - 1, 1), 0
+        drawn = [Split.VAL] * val_count + [Split.TEST] * test_count
+        drawn += [Split.TRAIN] * (count - len(drawn))
+        for position, split in zip(order, drawn, strict=True):
+            known[originals[position]] = split
+        images = tuple(replace(image, split=known[image.original]) for image in self.images)
+        return replace(self, images=images)
+
+    def content_hash(self) -> str:
+        """SHA-256 over the names, pictures and masks, in order of the stems."""
+        digest = hashlib.sha256()
+        for image in self.images:
+            digest.update(image.stem.encode())
+            digest.update(image.image_path.read_bytes())
+            digest.update(image.mask_path.read_bytes())
+        return digest.hexdigest()
+
+
+def files_by_stem(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder by the stem of their names; hidden files are passed over.
+
+    Raises
+    ------
+    DatasetError
+        Two pictures have the same stem.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+            continue
+        if path.stem in found:
+            raise DatasetError(
+                f"{folder}: {found[path.stem].name} and {path.name} differ in nothing but their "
+                "ending; expected one picture a name. Rename or remove one."
+            )
+        found[path.stem] = path
+    return found
+
+
+def write_annotations(root: Path, cells_by_stem: Mapping[str, Iterable[LabelledBox]]) -> None:
+    """Write ``annotations.json`` of a prepared folder."""
+    images = {
+        stem: [
+            {
+                "cell_type": str(cell.cell_type),
+                "bbox": [cell.x_min, cell.y_min, cell.x_max, cell.y_max],
+                "origin": str(cell.origin),
+            }
+            for cell in cells
+        ]
+        for stem, cells in cells_by_stem.items()
+    }
+    write_json(root / "annotations.json", {"format_version": FORMAT_VERSION, "images": images})
+
+
+def write_manifest(
+    root: Path, images: Sequence[Mapping[str, str | None]], details: Mapping[str, Any]
+) -> None:
+    """Write ``manifest.json`` of a prepared folder: the last file, which says that it is whole.
+
+    Parameters
+    ----------
+    root : Path
+    images : sequence of mapping
+        Of every picture ``stem``, ``split``, ``source`` and ``original``.
+    details : mapping
+        Whatever else there is to know: ``command``, ``settings``, ``seed``, ``source_hash``,
+        ``dropped`` and so on. No times of day: equal input gives an equal file.
+    """
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "software_version": blood_cell_system.__version__,
+        **details,
+        "images": sorted(images, key=lambda row: str(row["stem"])),
+    }
+    write_json(root / "manifest.json", manifest)
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DatasetError(
+            f"{path}: not a JSON file ({error}). Prepare the folder again, or remove the file."
+        ) from error
+    if not isinstance(value, dict) or value.get("format_version") != FORMAT_VERSION:
+        raise DatasetError(
+            f"{path}: expected an object with format_version {FORMAT_VERSION}. "
+            "Prepare the folder again with this version."
+        )
+    return value
+
+
+def _manifest_rows(
+    manifest: Mapping[str, Any], root: Path, stems: set[str]
+) -> dict[str, dict[str, Any]]:
+    try:
+        rows = {row["stem"]: row for row in manifest.get("images", [])}
+        splits = {Split(row["split"]) for row in rows.values() if row.get("split")}
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{root / 'manifest.json'}: an entry of 'images' cannot be read ({error!r}); expected "
+            f"'stem' and a 'split' of {[str(s) for s in Split]}. Prepare the folder again."
+        ) from error
+    del splits
+    missing = sorted(rows.keys() - stems)
+    if missing:
+        raise DatasetError(
+            f"{root / 'manifest.json'}: lists {len(missing)} pictures that are not in images/, for "
+            f"instance {missing[:3]}. Prepare the folder again."
+        )
+    return rows
+
+
+def _read_cells(path: Path) -> dict[str, tuple[LabelledBox, ...]]:
+    try:
+        return {
+            stem: tuple(
+                LabelledBox(
+                    cell_type=CellType(row["cell_type"]),
+                    x_min=float(row["bbox"][0]),
+                    y_min=float(row["bbox"][1]),
+                    x_max=float(row["bbox"][2]),
+                    y_max=float(row["bbox"][3]),
+                    origin=BoxOrigin(row.get("origin", BoxOrigin.ANNOTATED)),
+                )
+                for row in rows
+            )
+            for stem, rows in _read_json(path).get("images", {}).items()
+        }
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(
+            f"{path}: a cell cannot be read ({error!r}); expected 'cell_type' of "
+            f"{[str(t) for t in CellType]} and 'bbox' [x_min, y_min, x_max, y_max]."
+        ) from error

@@ -1,0 +1,1 @@
+"""From boxes and stain to class masks on disk."""
