@@ -30,7 +30,7 @@ from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.errors import DatasetError, MaskFormatError, MissingDataError
 from blood_cell_system.image_io import IMAGE_SUFFIXES, read_image
-from blood_cell_system.masks.encoding import decode_class_mask
+from blood_cell_system.mask_encoding import decode_class_mask
 from blood_cell_system.seeding import generator_for
 
 FORMAT_VERSION = 1
