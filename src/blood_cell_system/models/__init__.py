@@ -1,0 +1,1 @@
+"""Networks, their layers, losses and metrics."""
