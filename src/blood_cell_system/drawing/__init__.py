@@ -1,0 +1,1 @@
+"""Pictures for people: outlines over smears, and sheets of many pictures."""
