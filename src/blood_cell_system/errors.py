@@ -12,7 +12,8 @@
     ├── SettingsError        (ValueError)         an option that makes no sense
     ├── CheckpointError      (ValueError)         a model file of another kind, or damaged
     ├── ResumeError          (ValueError)         a training that cannot be continued as asked
-    └── TrainingMemoryError  (MemoryError)        a batch that does not fit into memory
+    ├── TrainingMemoryError  (MemoryError)        a batch that does not fit into memory
+    └── WorkerError          (RuntimeError)       a helper process that ended too early
 
 A message says where, what was found, what was expected and what to do. The command line prints it
 alone, without a traceback, and exits with 1.
@@ -61,3 +62,7 @@ class ResumeError(BloodCellError, ValueError):
 
 class TrainingMemoryError(BloodCellError, MemoryError):
     """A batch does not fit into memory."""
+
+
+class WorkerError(BloodCellError, RuntimeError):
+    """A helper process ended too early."""

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from blood_cell_system.atomic_files import replacing, write_bytes
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
@@ -67,6 +67,32 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         ) from error
 
 
+def read_image_shape(path: Path) -> tuple[int, int]:
+    """Read a picture's size from its header, as it is when upright.
+
+    Returns
+    -------
+    tuple of int
+        ``(height, width)`` in pixels, equal to that of what ``read_image`` gives.
+
+    Raises
+    ------
+    ImageReadError
+        The file is no picture, or cannot be opened.
+    """
+    try:
+        with Image.open(path) as picture:
+            width, height = picture.size
+            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise ImageReadError(
+            f"{path}: not a picture in a known format ({error}); expected PNG, JPEG, TIFF, BMP or "
+            "WebP. Copy it again from its source."
+        ) from error
+    # Orientations 5 to 8 lie on their side.
+    return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+
+
 def _as_rgb(picture: Image.Image) -> NDArray[np.uint8]:
     if picture.mode.startswith(("I", "F")):
         gray = _to_8_bit(np.asarray(picture))
@@ -124,3 +150,25 @@ def copy_file(source: Path, target: Path) -> None:
     """Copy a file byte for byte, whole or not at all."""
     with replacing(target) as temporary:
         temporary.write_bytes(source.read_bytes())
+
+
+def read_label_image(path: Path) -> NDArray[np.uint16]:
+    """Read a label picture as written by :func:`write_image`, without scaling its values.
+
+    Returns
+    -------
+    ndarray of shape (height, width), dtype uint16
+        0 is background, 1..n are cells.
+
+    Raises
+    ------
+    ImageReadError
+        It cannot be read, or has several channels.
+    """
+    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if labels is None or labels.ndim != 2:
+        raise ImageReadError(
+            f"{path}: not a label picture; expected one channel of 8 or 16 bits. "
+            "Prepare the folder again."
+        )
+    return np.asarray(labels, dtype=np.uint16)

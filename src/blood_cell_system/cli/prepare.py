@@ -76,12 +76,9 @@ def run(options: argparse.Namespace) -> int:
         return 0
     from blood_cell_system.masks.prepare import prepare_voc
 
-    print(  # noqa: T201
-        prepare_voc(
-            source, output, mask_method=options.mask_method, jobs=options.jobs
-        ).to_text()
-    )
-    return 0
+    summary = prepare_voc(source, output, mask_method=options.mask_method, jobs=options.jobs)
+    print(summary.to_text())  # noqa: T201
+    return 1 if summary.failed else 0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

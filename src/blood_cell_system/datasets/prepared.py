@@ -7,7 +7,8 @@
     ├── masks/img_001.png        the guide's RGB mask format, same file name
     ├── instances/img_001.png    optional: 16-bit label picture, 0 background, 1..n cells
     ├── annotations.json         optional: the cells' boxes
-    └── manifest.json            optional: splits, origins, settings, what was dropped
+    ├── manifest.json            optional: splits, origins, settings, what was dropped
+    └── unfinished.json          only while a command writes the folder, or after it was killed
 
 Only the first two are required, so that a folder made by hand works as well. Pairs are found by the
 stem of the file name.
@@ -34,6 +35,7 @@ from blood_cell_system.mask_encoding import decode_class_mask
 from blood_cell_system.seeding import generator_for
 
 FORMAT_VERSION = 1
+UNFINISHED_NAME = "unfinished.json"
 
 
 class Split(StrEnum):
@@ -133,7 +135,8 @@ class PreparedDataset:
         MissingDataError
             The folder, or its images/ or masks/, is not there.
         DatasetError
-            It has no pairs, pictures without masks, or a manifest that does not fit.
+            It has no pairs, pictures without masks, a manifest that does not fit, or was left
+            unfinished by a command that was killed.
         """
         root = Path(root)
         for folder in (root, root / "images", root / "masks"):
@@ -142,6 +145,11 @@ class PreparedDataset:
                     f"{folder}: there is no such folder. Expected a prepared folder with images/ "
                     "and masks/; make one with prepare_segmentation_data.py --mode bccd."
                 )
+        if (root / UNFINISHED_NAME).exists():
+            raise DatasetError(
+                f"{root}: the command that writes this folder has not finished; expected a whole "
+                "folder. Run it again with the same --output: it completes the folder."
+            )
         image_paths = files_by_stem(root / "images")
         mask_paths = files_by_stem(root / "masks")
         if not image_paths:
@@ -155,7 +163,7 @@ class PreparedDataset:
             )
         instance_folder = root / "instances"
         instance_paths = files_by_stem(instance_folder) if instance_folder.is_dir() else {}
-        manifest = _read_json(root / "manifest.json")
+        manifest = read_versioned_json(root / "manifest.json")
         rows = _manifest_rows(manifest, root, set(image_paths))
         cells = _read_cells(root / "annotations.json")
         images = []
@@ -213,6 +221,29 @@ class PreparedDataset:
         for position, split in zip(order, drawn, strict=True):
             known[originals[position]] = split
         images = tuple(replace(image, split=known[image.original]) for image in self.images)
+        return replace(self, images=images)
+
+    def limited(self, count: int, *, seed: int) -> Self:
+        """Keep ``count`` originals of the training split, with their copies, drawn by the seed.
+
+        Raises
+        ------
+        DatasetError
+            There are fewer, or ``count`` is not positive.
+        """
+        originals = sorted({image.original for image in self.of_split(Split.TRAIN)})
+        if not 0 < count <= len(originals):
+            raise DatasetError(
+                f"{self.root}: {count} pictures asked for; the training split has "
+                f"{len(originals)} originals. Ask for 1 to {len(originals)}."
+            )
+        order = generator_for(seed, "limit").permutation(len(originals))
+        kept = {originals[position] for position in order[:count]}
+        images = tuple(
+            image
+            for image in self.images
+            if image.split != Split.TRAIN or image.original in kept
+        )
         return replace(self, images=images)
 
     def content_hash(self) -> str:
@@ -285,7 +316,14 @@ def write_manifest(
     write_json(root / "manifest.json", manifest)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def read_versioned_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a prepared folder; an empty object where there is none.
+
+    Raises
+    ------
+    DatasetError
+        The file is not JSON, or of another version of the format.
+    """
     if not path.is_file():
         return {}
     try:
@@ -337,7 +375,7 @@ def _read_cells(path: Path) -> dict[str, tuple[LabelledBox, ...]]:
                 )
                 for row in rows
             )
-            for stem, rows in _read_json(path).get("images", {}).items()
+            for stem, rows in read_versioned_json(path).get("images", {}).items()
         }
     except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
         if isinstance(error, DatasetError):

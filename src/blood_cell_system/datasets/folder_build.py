@@ -1,0 +1,152 @@
+"""Writing a prepared folder: whole or marked as unfinished, and never a mixture of two runs.
+
+1. ``start_build`` marks the folder as unfinished and takes the manifest away. It refuses a folder
+   that holds anything of which the manifest does not say that the same command wrote it.
+2. The command writes pictures and masks in any order, in any number of processes.
+3. ``finish_build`` removes what a former run wrote and this one did not, writes annotations and
+   manifest, and takes the mark away.
+
+A command that is killed in between leaves the mark; running it again completes the folder.
+"""
+
+import platform
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy
+import PIL
+import scipy
+
+from blood_cell_system.atomic_files import make_folder, write_json
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.datasets.prepared import (
+    FORMAT_VERSION,
+    UNFINISHED_NAME,
+    read_versioned_json,
+    write_annotations,
+    write_manifest,
+)
+from blood_cell_system.errors import OutputError
+
+PICTURE_FOLDERS = ("images", "masks", "instances")
+_MANIFEST_NAME = "manifest.json"
+_ANNOTATIONS_NAME = "annotations.json"
+
+
+def start_build(root: Path, *, command: str, stems: Iterable[str]) -> None:
+    """Mark a folder as unfinished, ready to be written.
+
+    Parameters
+    ----------
+    root : Path
+        Made when it is not there.
+    command : str
+        Name of what writes the folder; only the same command may write it again.
+    stems : iterable of str
+        All pictures that may be written.
+
+    Raises
+    ------
+    OutputError
+        The folder holds files that the command has not written, or cannot be written to.
+    DatasetError
+        The folder's manifest is damaged.
+    """
+    owned = _owned_stems(root, command)
+    foreign = [path for path in _pictures(root) if path.stem not in owned]
+    if foreign:
+        raise OutputError(
+            f"{root}: holds {len(foreign)} pictures that this command has not written, for "
+            f"instance {foreign[0].relative_to(root)}; expected an empty or new folder, or one of "
+            "a former run. Choose another --output, or move them away."
+        )
+    make_folder(root)
+    mark = {
+        "format_version": FORMAT_VERSION,
+        "command": command,
+        "images": [{"stem": stem} for stem in sorted(owned | set(stems))],
+    }
+    write_json(root / UNFINISHED_NAME, mark)
+    _remove(root / _MANIFEST_NAME)
+    for folder in PICTURE_FOLDERS:
+        for path in (root / folder).glob(".*.partial.*"):
+            _remove(path)
+
+
+def finish_build(
+    root: Path,
+    *,
+    command: str,
+    files: Collection[str],
+    images: Sequence[Mapping[str, str | None]],
+    cells: Mapping[str, Iterable[LabelledBox]],
+    details: Mapping[str, Any],
+) -> None:
+    """Remove what is left of a former run, write annotations and manifest, and take off the mark.
+
+    Parameters
+    ----------
+    root : Path
+    command : str
+        As given to ``start_build``.
+    files : collection of str
+        What was written, relative to the folder: ``images/a.png`` and so on.
+    images : sequence of mapping
+        Rows of the manifest: ``stem``, ``split``, ``source`` and ``original`` of every picture.
+    cells : mapping of str
+        Boxes by stem; pictures about whose cells nothing is known are left out.
+    details : mapping
+        Further entries of the manifest.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written to.
+    """
+    for path in _pictures(root):
+        if path.relative_to(root).as_posix() not in files:
+            _remove(path)
+    if cells:
+        write_annotations(root, cells)
+    else:
+        _remove(root / _ANNOTATIONS_NAME)
+    write_manifest(root, images, {"command": command, "versions": _versions(), **details})
+    _remove(root / UNFINISHED_NAME)
+
+
+def _owned_stems(root: Path, command: str) -> set[str]:
+    records = [read_versioned_json(root / name) for name in (UNFINISHED_NAME, _MANIFEST_NAME)]
+    for record in filter(None, records):
+        if record.get("command") != command:
+            raise OutputError(
+                f"{root}: was written by {record.get('command', 'another program')!r}; expected "
+                f"an empty or new folder, or one that {command!r} wrote. Choose another --output."
+            )
+    return {row["stem"] for record in records for row in record.get("images", [])}
+
+
+def _pictures(root: Path) -> list[Path]:
+    return [
+        path
+        for folder in PICTURE_FOLDERS
+        for path in sorted((root / folder).glob("*"))
+        if not path.name.startswith(".")
+    ]
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot remove this file of a former run ({error.strerror or error}). "
+            "Choose a folder that you may write to."
+        ) from error
+
+
+def _versions() -> dict[str, str]:
+    packages = {"numpy": numpy, "opencv": cv2, "pillow": PIL, "scipy": scipy}
+    versions = {name: str(module.__version__) for name, module in packages.items()}
+    return {"python": platform.python_version()} | versions

@@ -1,0 +1,335 @@
+"""Pascal VOC folders, as a clone of BCCD is one.
+
+::
+
+    BCCD_Dataset/BCCD/                     the folder itself or the one above it is opened
+    ├── Annotations/BloodImage_00000.xml   boxes, 1-based, both corners included
+    ├── JPEGImages/BloodImage_00000.jpg    same stem
+    └── ImageSets/Main/{train,val,test}.txt    optional: the official split, a stem a line
+
+Source of BCCD: https://github.com/Shenggan/BCCD_Dataset (MIT licence).
+"""
+
+import hashlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Self
+
+from blood_cell_system.boxes import LabelledBox, corners_of, pairwise_box_iou
+from blood_cell_system.classes import CellType
+from blood_cell_system.datasets.prepared import Split, files_by_stem
+from blood_cell_system.datasets.voc_annotation import VocAnnotation, read_voc_annotation
+from blood_cell_system.errors import (
+    AnnotationError,
+    BloodCellError,
+    DatasetError,
+    MissingDataError,
+)
+from blood_cell_system.image_io import read_image_shape
+
+BCCD_LABELS: Final[Mapping[str, CellType | None]] = MappingProxyType(
+    {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATELET}
+)
+"""Type of a cell by its label in the files; None leaves cells with that label out."""
+
+TINY_SIDE_PX: Final = 3
+"""Boxes with a side of this or less are slips of the mouse: two of BCCD's have one pixel."""
+
+DUPLICATE_IOU: Final = 0.8
+"""Boxes of one type that overlap by more mark the same cell twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DroppedBox:
+    """A box that was left out.
+
+    Parameters
+    ----------
+    file : str
+        Annotation file, relative to the data set's folder.
+    object_index : int
+        Position of the box in that file; the first is 1.
+    reason : str
+    """
+
+    file: str
+    object_index: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedPicture:
+    """A picture that cannot be used.
+
+    Parameters
+    ----------
+    stem : str
+    reason : str
+        Where, what was found, what was expected, what to do.
+    """
+
+    stem: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocSample:
+    """One picture with its boxes.
+
+    Parameters
+    ----------
+    stem : str
+    image_path : Path
+    cells : tuple of LabelledBox
+        Clipped to the picture, without the dropped ones.
+    split : Split or None
+    shape : tuple of int
+        ``(height, width)`` in pixels, declared and found in the picture's header.
+    """
+
+    stem: str
+    image_path: Path
+    cells: tuple[LabelledBox, ...]
+    split: Split | None
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocDataset:
+    """A Pascal VOC folder, opened.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that holds ``Annotations/`` and ``JPEGImages/``.
+    samples : tuple of VocSample
+        Ordered by stem.
+    dropped : tuple of DroppedBox
+    failed : tuple of FailedPicture
+        Pictures left out because they, or their annotation, are missing or damaged.
+    """
+
+    root: Path
+    samples: tuple[VocSample, ...]
+    dropped: tuple[DroppedBox, ...]
+    failed: tuple[FailedPicture, ...]
+
+    @classmethod
+    def open(cls, root: Path, *, labels: Mapping[str, CellType | None] = BCCD_LABELS) -> Self:
+        """Open a Pascal VOC folder.
+
+        A damaged picture or annotation is listed in ``failed``, so that it does not take the
+        others with it. A label that is not in the table is an error: it would be missing
+        everywhere.
+
+        Parameters
+        ----------
+        root : Path
+            The folder with ``Annotations/`` and ``JPEGImages/``, or the one above it.
+        labels : mapping of str to CellType or None
+            Label table; None leaves cells with that label out.
+
+        Raises
+        ------
+        MissingDataError
+            There is no such folder.
+        DatasetError
+            It is no VOC folder, has no annotations, names a picture in two splits, or holds no
+            picture that can be used.
+        AnnotationError
+            A label is not in the table.
+        """
+        folder = _find_voc_folder(Path(root))
+        annotations = {path.stem: path for path in sorted(folder.glob("Annotations/*.xml"))}
+        if not annotations:
+            raise DatasetError(
+                f"{folder / 'Annotations'}: no XML files in this folder; expected one for every "
+                "picture. Clone the data set again."
+            )
+        images = files_by_stem(folder / "JPEGImages")
+        splits = _read_splits(folder / "ImageSets" / "Main")
+        samples: list[VocSample] = []
+        dropped: list[DroppedBox] = []
+        failed: list[FailedPicture] = []
+        for stem in sorted(annotations.keys() | images.keys() | splits.keys()):
+            try:
+                annotation_path, image_path = _pair(folder, stem, annotations, images)
+                annotation = read_voc_annotation(annotation_path)
+                shape = _agreed_shape(annotation, annotation_path, image_path)
+            except BloodCellError as error:
+                failed.append(FailedPicture(stem=stem, reason=str(error)))
+                continue
+            cells, left_out = _clean_cells(annotation, annotation_path, shape, labels)
+            dropped += left_out
+            samples.append(
+                VocSample(
+                    stem=stem,
+                    image_path=image_path,
+                    cells=cells,
+                    split=splits.get(stem),
+                    shape=shape,
+                )
+            )
+        if not samples:
+            raise DatasetError(
+                f"{folder}: none of {len(failed)} pictures can be used; the first because of "
+                f"{failed[0].reason}"
+            )
+        return cls(
+            root=folder, samples=tuple(samples), dropped=tuple(dropped), failed=tuple(failed)
+        )
+
+    def source_hash(self) -> str:
+        """SHA-256 over the names and bytes of all annotations, pictures and split lists."""
+        digest = hashlib.sha256()
+        for name in ("Annotations", "JPEGImages", "ImageSets"):
+            for path in sorted((self.root / name).rglob("*")):
+                if path.is_file():
+                    digest.update(path.relative_to(self.root).as_posix().encode() + b"\0")
+                    # Of a file that cannot be read the name alone: its picture is in ``failed``.
+                    with suppress(OSError):
+                        digest.update(path.read_bytes())
+        return digest.hexdigest()
+
+
+def _find_voc_folder(root: Path) -> Path:
+    if not root.is_dir():
+        raise MissingDataError(
+            f"{root}: there is no such folder. Expected a Pascal VOC folder, for instance a clone "
+            "of https://github.com/Shenggan/BCCD_Dataset; check --input."
+        )
+    candidates = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    found = [
+        path
+        for path in candidates
+        if (path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()
+    ]
+    if root in found:
+        return root
+    if len(found) != 1:
+        what = (
+            f"several VOC folders ({', '.join(path.name for path in found)})"
+            if found
+            else "no folders Annotations/ and JPEGImages/"
+        )
+        raise DatasetError(
+            f"{root}: {what} here or one level below; expected one Pascal VOC folder. "
+            "Give the folder that holds Annotations/ as --input; if the clone is incomplete, "
+            "clone it again."
+        )
+    return found[0]
+
+
+def _read_splits(folder: Path) -> dict[str, Split]:
+    splits: dict[str, Split] = {}
+    for split in Split:
+        path = folder / f"{split}.txt"
+        if not path.is_file():
+            continue
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            # VOC's lists of one class have a second column.
+            stem = next(iter(line.split()), None)
+            if stem is None:
+                continue
+            if splits.setdefault(stem, split) != split:
+                raise DatasetError(
+                    f"{path}: {stem} is in {splits[stem]}.txt as well; expected every picture in "
+                    "one split only. Remove it from one of the two lists."
+                )
+    return splits
+
+
+def _pair(
+    folder: Path, stem: str, annotations: Mapping[str, Path], images: Mapping[str, Path]
+) -> tuple[Path, Path]:
+    if stem not in images:
+        raise MissingDataError(
+            f"{folder / 'JPEGImages' / stem}: there is no such picture, but an annotation or a "
+            "split list names it. Copy it again from its source."
+        )
+    if stem not in annotations:
+        raise MissingDataError(
+            f"{folder / 'Annotations' / stem}.xml: there is no such file, but a picture of that "
+            "name. Annotate it, or remove the picture."
+        )
+    return annotations[stem], images[stem]
+
+
+def _agreed_shape(
+    annotation: VocAnnotation, annotation_path: Path, image_path: Path
+) -> tuple[int, int]:
+    found = read_image_shape(image_path)
+    if annotation.shape not in (None, found):
+        raise AnnotationError(
+            f"{annotation_path}: says (height, width) {annotation.shape}, but {image_path} has "
+            f"{found}; expected the same. Was the picture resized or turned after it was "
+            "annotated? Use the original, or annotate it again."
+        )
+    return found
+
+
+def _clean_cells(
+    annotation: VocAnnotation,
+    path: Path,
+    shape: tuple[int, int],
+    labels: Mapping[str, CellType | None],
+) -> tuple[tuple[LabelledBox, ...], list[DroppedBox]]:
+    """Boxes that can be used, 0-based and half-open, and those that cannot."""
+    file = f"{path.parent.name}/{path.name}"
+    kept: dict[int, LabelledBox] = {}
+    dropped: list[DroppedBox] = []
+    for index, item in enumerate(annotation.objects, start=1):
+        if item.label not in labels:
+            raise AnnotationError(
+                f"{path}: object {index} is labelled {item.label!r}; expected "
+                f"{', '.join(labels)}. Add it to the label table, as None to leave it out."
+            )
+        cell_type = labels[item.label]
+        if cell_type is None:
+            continue
+        box = _clipped_box(cell_type, item.corners, shape)
+        reason = _flaw(item.corners, box) or _duplicate(box, kept)
+        if reason:
+            dropped.append(DroppedBox(file=file, object_index=index, reason=reason))
+        else:
+            kept[index] = box
+    return tuple(kept.values()), dropped
+
+
+def _clipped_box(
+    cell_type: CellType, corners: tuple[float, float, float, float], shape: tuple[int, int]
+) -> LabelledBox:
+    x_min, y_min, x_max, y_max = corners
+    height, width = shape
+    return LabelledBox(
+        cell_type=cell_type,
+        x_min=max(x_min - 1, 0),
+        y_min=max(y_min - 1, 0),
+        x_max=min(x_max, width),
+        y_max=min(y_max, height),
+    )
+
+
+def _flaw(corners: tuple[float, float, float, float], clipped: LabelledBox) -> str | None:
+    x_min, y_min, x_max, y_max = corners
+    if x_max < x_min or y_max < y_min:
+        return f"inside out: ({x_min:g}, {y_min:g}) to ({x_max:g}, {y_max:g})"
+    if clipped.width <= 0 or clipped.height <= 0:
+        return f"outside the picture: ({x_min:g}, {y_min:g}) to ({x_max:g}, {y_max:g})"
+    if min(clipped.width, clipped.height) <= TINY_SIDE_PX:
+        return f"too small for a cell: {clipped.width:g}×{clipped.height:g} px in the picture"
+    return None
+
+
+def _duplicate(box: LabelledBox, kept: Mapping[int, LabelledBox]) -> str | None:
+    alike = {index: other for index, other in kept.items() if other.cell_type == box.cell_type}
+    if not alike:
+        return None
+    overlaps = pairwise_box_iou(corners_of([box]), corners_of(list(alike.values())))[0]
+    best = int(overlaps.argmax())
+    if overlaps[best] <= DUPLICATE_IOU:
+        return None
+    return f"same {box.cell_type} as object {list(alike)[best]}: IoU {overlaps[best]:.2f}"

@@ -1,0 +1,79 @@
+"""Work on all cores, with results in the order of the work."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TypeVar
+
+import cv2
+
+from blood_cell_system.errors import SettingsError, WorkerError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_in_processes(
+    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int
+) -> Iterator[Result]:
+    """Apply a function to items in several processes; results come in the order of the items.
+
+    Processes are spawned, never forked, so that it does not matter which threads the program has.
+    With one job, or one item, everything happens in this process.
+
+    Parameters
+    ----------
+    function : callable
+        Of a module, or a ``functools.partial`` of one.
+    items : sequence
+    jobs : int
+        Number of processes, 1 or more.
+
+    Raises
+    ------
+    SettingsError
+        ``jobs`` is less than 1.
+    WorkerError
+        A process was ended from outside.
+    """
+    if jobs < 1:
+        raise SettingsError(f"jobs: received {jobs}; expected 1 or more.")
+    if jobs == 1 or len(items) < 2:
+        return map(function, items)
+    return _map_in_pool(function, items, min(jobs, len(items)))
+
+
+def _map_in_pool(
+    function: Callable[[Item], Result], items: Sequence[Item], jobs: int
+) -> Iterator[Result]:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker) as executor:
+        try:
+            # Few items at a time: pictures differ much in how long they take.
+            yield from executor.map(function, items, chunksize=2)
+        except BrokenProcessPool as error:
+            raise WorkerError(
+                "A helper process ended in the middle of its work; perhaps the memory is full. "
+                "Run again with --jobs 1; a script of your own that starts this must do so below "
+                'if __name__ == "__main__".'
+            ) from error
+
+
+def _start_worker() -> None:
+    # The pool is the parallelism: OpenCV's own threads would only fight over the cores.
+    cv2.setNumThreads(1)
+    # Ctrl-C reaches the whole group; the parent tells the story, once.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        # A killed parent cannot stop its helpers: they would wait for work for ever.
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,229 @@
+import os
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from support.voc_folder import add_picture, write_voc_folder
+
+from blood_cell_system.boxes import BoxOrigin
+from blood_cell_system.classes import CellType
+from blood_cell_system.cli.prepare import main
+from blood_cell_system.datasets.prepared import PreparedDataset, Split
+from blood_cell_system.errors import AnnotationError, DatasetError, OutputError, SettingsError
+from blood_cell_system.image_io import read_image
+from blood_cell_system.masks.prepare import PrepareSummary, prepare_voc
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    return write_voc_folder(tmp_path / "clone")
+
+
+def prepare(source: Path, output: Path, *, method: str = "ellipse", jobs: int = 1):
+    return prepare_voc(source, output, mask_method=method, jobs=jobs)
+
+
+def contents(root: Path) -> dict[str, bytes]:
+    return {
+        path.relative_to(root).as_posix(): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_the_prepared_folder_has_the_pictures_with_their_splits(source: Path, tmp_path: Path):
+    prepare(source, tmp_path / "out")
+    dataset = PreparedDataset.open(tmp_path / "out")
+    assert [(image.stem, image.split) for image in dataset.images] == [
+        ("pic_0", Split.TRAIN),
+        ("pic_1", Split.VAL),
+        ("pic_2", Split.TEST),
+    ]
+    assert {image.source for image in dataset.images} == {"bccd"}
+
+
+def test_pictures_are_kept_pixel_by_pixel(source: Path, tmp_path: Path):
+    prepare(source, tmp_path / "out")
+    before = read_image(source / "JPEGImages" / "pic_0.jpg")
+    assert np.array_equal(read_image(tmp_path / "out" / "images" / "pic_0.png"), before)
+
+
+def test_ellipse_masks_show_the_annotated_cells(source: Path, tmp_path: Path):
+    prepare(source, tmp_path / "out")
+    image = PreparedDataset.open(tmp_path / "out").images[0]
+    _, class_mask = image.read()
+    assert [class_mask[15, 15], class_mask[35, 70], class_mask[3, 90]] == [1, 2, 0]
+    assert [cell.cell_type for cell in image.cells][-1] == CellType.PLATELET
+    assert image.instance_path is None
+
+
+def test_stain_masks_come_with_a_label_picture(source: Path, tmp_path: Path):
+    prepare(source, tmp_path / "out", method="stain")
+    image = PreparedDataset.open(tmp_path / "out").images[0]
+    _, class_mask = image.read()
+    labels = cv2.imread(str(image.instance_path), cv2.IMREAD_UNCHANGED)
+    assert class_mask[35, 70] == 2
+    assert labels.dtype == np.uint16
+    assert labels[35, 70] > 0
+
+
+@pytest.mark.parametrize("method", ["stain", "ellipse"])
+def test_running_it_again_changes_nothing(source: Path, tmp_path: Path, method: str):
+    prepare(source, tmp_path / "out", method=method)
+    before = contents(tmp_path / "out")
+    prepare(source, tmp_path / "out", method=method)
+    assert contents(tmp_path / "out") == before
+
+
+def test_the_number_of_processes_changes_nothing(source: Path, tmp_path: Path):
+    prepare(source, tmp_path / "one", method="stain", jobs=1)
+    prepare(source, tmp_path / "two", method="stain", jobs=2)
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+
+
+def test_other_settings_leave_nothing_of_the_former_run(source: Path, tmp_path: Path):
+    prepare(source, tmp_path / "out", method="stain")
+    prepare(source, tmp_path / "out", method="ellipse")
+    prepare(source, tmp_path / "fresh", method="ellipse")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def test_a_picture_that_left_the_source_leaves_the_output(source: Path, tmp_path: Path):
+    prepare(source, tmp_path / "out")
+    for path in (*source.rglob("pic_2.*"), source / "ImageSets" / "Main" / "test.txt"):
+        path.unlink()
+    prepare(source, tmp_path / "out")
+    assert len(PreparedDataset.open(tmp_path / "out").images) == 2
+
+
+def test_a_run_that_was_stopped_is_completed_by_the_next(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("blood_cell_system.masks.prepare.encode_class_mask", stop)
+        with pytest.raises(KeyboardInterrupt):
+            prepare(source, tmp_path / "out")
+    prepare(source, tmp_path / "out")
+    prepare(source, tmp_path / "fresh")
+    assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
+
+
+def cut_in_half(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_picture_cut_in_half_is_listed_and_the_others_prepared(source: Path, tmp_path: Path):
+    cut_in_half(source / "JPEGImages" / "pic_1.jpg")
+    summary = prepare(source, tmp_path / "out")
+    assert [picture.stem for picture in summary.failed] == ["pic_1"]
+    dataset = PreparedDataset.open(tmp_path / "out")
+    assert [image.stem for image in dataset.images] == ["pic_0", "pic_2"]
+    assert dataset.details["failed"][0]["stem"] == "pic_1"
+
+
+def test_failures_are_told_in_the_order_of_the_pictures(source: Path, tmp_path: Path):
+    cut_in_half(source / "JPEGImages" / "pic_0.jpg")
+    (source / "Annotations" / "pic_1.xml").write_text("")
+    summary = prepare(source, tmp_path / "out")
+    assert [picture.stem for picture in summary.failed] == ["pic_0", "pic_1"]
+
+
+def test_the_command_ends_with_1_when_a_picture_failed(source: Path, tmp_path: Path, capsys):
+    words = ["--mode", "bccd", "--input", str(source), "--output", str(tmp_path / "out")]
+    words += ["--mask-method", "ellipse", "--jobs", "1"]
+    assert main(words) == 0
+    cut_in_half(source / "JPEGImages" / "pic_1.jpg")
+    assert main(words) == 1
+    assert "pic_1.jpg: the picture is cut off or damaged" in capsys.readouterr().out
+
+
+def test_no_picture_that_can_be_prepared_is_an_error(source: Path, tmp_path: Path):
+    for path in (source / "JPEGImages").iterdir():
+        cut_in_half(path)
+    with pytest.raises(DatasetError, match=r"no picture could be prepared; .*pic_0\.jpg"):
+        prepare(source, tmp_path / "out")
+
+
+def test_an_unknown_label_stops_before_anything_is_written(source: Path, tmp_path: Path):
+    add_picture(source, "pic_2", [("Platelet", 5, 5, 25, 25)])
+    with pytest.raises(AnnotationError, match="labelled 'Platelet'"):
+        prepare(source, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_unknown_method_is_an_error(source: Path, tmp_path: Path):
+    with pytest.raises(SettingsError, match="received 'magic'; expected one of stain, ellipse"):
+        prepare(source, tmp_path / "out", method="magic")
+
+
+def test_a_negative_number_of_processes_is_an_error(source: Path, tmp_path: Path):
+    with pytest.raises(SettingsError, match="received -1"):
+        prepare(source, tmp_path / "out", jobs=-1)
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_sources_own_folder_is_no_output(source: Path):
+    (source / "images").symlink_to(source / "JPEGImages")
+    with pytest.raises(OutputError, match="has not written"):
+        prepare(source, source)
+
+
+def test_a_full_disk_is_told_in_words(source: Path, tmp_path: Path, monkeypatch):
+    def full(self: Path, data: bytes) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match=r"No space left on device.*Make room on the disk"):
+        prepare(source, tmp_path / "out")
+
+
+@pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write everywhere"
+)
+def test_a_read_only_output_is_told_in_words(source: Path, tmp_path: Path):
+    (tmp_path / "out").mkdir(mode=0o555)
+    with pytest.raises(OutputError):
+        prepare(source, tmp_path / "out")
+
+
+def test_a_path_below_a_file_is_told_in_words(source: Path, tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot make this folder"):
+        prepare(source, tmp_path / "file" / "out")
+
+
+def test_another_voc_folder_gives_its_name_to_its_pictures(source: Path, tmp_path: Path):
+    shutil.copytree(source, tmp_path / "Our Lab")
+    prepare(tmp_path / "Our Lab", tmp_path / "out")
+    assert PreparedDataset.open(tmp_path / "out").images[0].source == "Our Lab"
+
+
+def test_the_summary_counts_and_lists(source: Path, tmp_path: Path):
+    add_picture(source, "pic_0", [("RBC", 6, 6, 25, 25), ("RBC", 9, 9, 9, 9)])
+    summary = prepare(source, tmp_path / "out")
+    assert summary.split_counts == {"train": 1, "val": 1, "test": 1}
+    assert summary.cell_counts[CellType.RBC, BoxOrigin.ANNOTATED] == 5
+    lines = summary.to_text().splitlines()
+    assert "3 pictures prepared (train 1, val 1, test 1)" in lines[0]
+    assert lines[-2:] == [
+        "1 boxes dropped:",
+        "  Annotations/pic_0.xml: object 2: too small for a cell: 1×1 px in the picture",
+    ]
+
+
+def test_the_summary_tells_cells_that_only_the_stain_shows():
+    counts = {(CellType.RBC, BoxOrigin.ANNOTATED): 7, (CellType.RBC, BoxOrigin.STAIN): 5}
+    summary = PrepareSummary(
+        output=Path("out"),
+        mask_method="stain",
+        split_counts={"no split": 1},
+        cell_counts=counts,
+        dropped=(),
+        failed=(),
+    )
+    assert "  RBC: 7 annotated, 5 more found by their stain" in summary.to_text()

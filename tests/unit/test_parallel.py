@@ -1,0 +1,65 @@
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from blood_cell_system.errors import SettingsError, WorkerError
+from blood_cell_system.image_io import read_image
+from blood_cell_system.parallel import map_in_processes
+
+
+def test_one_job_stays_in_this_process():
+    assert list(map_in_processes(lambda value: value + 1, [1, 2], jobs=1)) == [2, 3]
+
+
+def test_results_come_in_the_order_of_the_work():
+    assert list(map_in_processes(str, list(range(9)), jobs=2)) == [str(i) for i in range(9)]
+
+
+def test_an_error_of_the_work_is_the_error_of_the_call(tmp_path: Path):
+    with pytest.raises(FileNotFoundError, match="there is no such picture"):
+        list(map_in_processes(read_image, [tmp_path / "a.png", tmp_path / "b.png"], jobs=2))
+
+
+def test_no_job_is_an_error():
+    with pytest.raises(SettingsError, match="received 0"):
+        map_in_processes(str, [1], jobs=0)
+
+
+def test_a_process_that_is_killed_is_an_error():
+    with pytest.raises(WorkerError, match="--jobs 1"):
+        list(map_in_processes(os._exit, [3, 3], jobs=2))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+def test_no_helper_outlives_a_killed_parent(tmp_path: Path):
+    script = (
+        "import os, time\n"
+        "from support.patient_work import note_process_and_wait\n"
+        "from blood_cell_system.parallel import map_in_processes\n"
+        "if __name__ == '__main__':\n"
+        f"    list(map_in_processes(note_process_and_wait, [{str(tmp_path)!r}] * 2, jobs=2))\n"
+    )
+    path = tmp_path / "script.py"
+    path.write_text(script)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    with subprocess.Popen([sys.executable, path], env=environment) as parent:
+        helpers = _wait_for(lambda: [int(p.stem) for p in tmp_path.glob("*.pid")])
+        parent.kill()
+    assert _wait_for(lambda: not any(_is_alive(helper) for helper in helpers))
+
+
+def _wait_for(condition, seconds: float = 20):
+    end = time.monotonic() + seconds
+    while not (value := condition()) and time.monotonic() < end:
+        time.sleep(0.02)
+    return value
+
+
+def _is_alive(process_id: int) -> bool:
+    status = Path(f"/proc/{process_id}/stat")
+    # A killed process whose new parent has not looked yet is a zombie.
+    return status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] != "Z"
