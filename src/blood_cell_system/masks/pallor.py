@@ -1,0 +1,108 @@
+"""The pale middle of red cells belongs to them; the gaps between cells do not."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.classes import CellType
+from blood_cell_system.masks.ellipses import (
+    clip_to_pixels,
+    ellipse_distance,
+    nearest_ellipse,
+    whole_cell_box,
+)
+
+_SPECK_SHARE = 0.02
+_MIDDLE = 0.75
+_MIN_ROUNDNESS = 0.65
+_MIN_SOLIDITY = 0.88
+_BROKEN_RING = 0.75
+_GAP_SHARE = 0.12
+
+
+def fill_pallor(
+    foreground: NDArray[np.bool_],
+    cells: Sequence[LabelledBox],
+    *,
+    cell_area_px: float,
+    max_share: float,
+) -> NDArray[np.bool_]:
+    """Fill the holes that lie in cells.
+
+    A hole in the middle of a boxed red cell is its pallor. A hole in no box is taken for one when
+    it is round: the gaps between round cells are triangles with hollow sides.
+
+    Parameters
+    ----------
+    foreground : ndarray of shape (height, width), dtype bool
+    cells : sequence of LabelledBox
+    cell_area_px : float
+        Area of a typical red cell.
+    max_share : float
+        Largest hole in no box that is filled, as part of a cell's area; in the middle of a box it
+        may be twice as large.
+
+    Returns
+    -------
+    ndarray of shape (height, width), dtype bool
+    """
+    shape = foreground.shape
+    red_cells = [
+        whole_cell_box(cell, shape)
+        for cell in cells
+        if cell.cell_type is CellType.RBC and cell.width > 0 and cell.height > 0
+    ]
+    filled = foreground.copy()
+    for cell in red_cells:
+        _close_broken_ring(filled, cell)
+    owner, distance = nearest_ellipse(red_cells, shape, reach=1.0)
+    count, labels, stats, middles = cv2.connectedComponentsWithStats(
+        (~filled).view(np.uint8), connectivity=4
+    )
+    for label in range(1, count):
+        x, y, width, height, area = stats[label]
+        if area > 2 * max_share * cell_area_px:
+            continue
+        column, row = np.rint(middles[label]).astype(int)
+        in_cell = distance[row, column] < _MIDDLE**2
+        if in_cell:
+            cell = red_cells[owner[row, column]]
+            limit = 2 * max_share * np.pi / 4 * max(cell.width * cell.height, cell_area_px / 2)
+        elif x == 0 or y == 0 or x + width == shape[1] or y + height == shape[0]:
+            continue
+        else:
+            limit = max_share * cell_area_px
+        if area > limit:
+            continue
+        window = np.s_[y : y + height, x : x + width]
+        hole = labels[window] == label
+        if in_cell or area < _SPECK_SHARE * cell_area_px or _is_round(hole):
+            filled[window][hole] = True
+    return filled
+
+
+def _close_broken_ring(foreground: NDArray[np.bool_], cell: LabelledBox) -> None:
+    """Close gaps in the ring of a pale cell, within its ellipse, in place."""
+    rows, columns = clip_to_pixels(cell, foreground.shape)
+    inside = ellipse_distance(cell, rows, columns) <= 1.0
+    visible = foreground[rows, columns] & inside
+    size = int(np.count_nonzero(inside))
+    if size == 0 or not 0.2 < np.count_nonzero(visible) / size < _BROKEN_RING:
+        return
+    gap = 2 * int(_GAP_SHARE * min(cell.width, cell.height) / 2) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (gap, gap))
+    padded = np.pad(visible.view(np.uint8), gap)
+    closed = cv2.morphologyEx(padded, cv2.MORPH_CLOSE, kernel)[gap:-gap, gap:-gap]
+    foreground[rows, columns] |= closed.astype(bool) & inside
+
+
+def _is_round(hole: NDArray[np.bool_]) -> bool:
+    contours, _ = cv2.findContours(hole.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contour = max(contours, key=len)
+    area = max(1.0, cv2.contourArea(contour))
+    perimeter = max(1.0, cv2.arcLength(cv2.approxPolyDP(contour, 0.8, True), True))  # noqa: FBT003
+    hull = max(1.0, cv2.contourArea(cv2.convexHull(contour)))
+    return bool(4 * np.pi * area / perimeter**2 > _MIN_ROUNDNESS and area / hull > _MIN_SOLIDITY)

@@ -1,0 +1,193 @@
+"""What is a red cell: its size and colour in this picture, its pallor, and cells without a box."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.classes import CellType
+from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
+from blood_cell_system.masks.stain import GREEN
+
+RED = 0
+_CORE = 0.7
+_MIN_SAMPLES = 50
+_SAMPLE_STEP = 7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RedCellLook:
+    """How red cells look in one picture.
+
+    Parameters
+    ----------
+    samples : ndarray of shape (n, 3), dtype float32
+        Optical densities of some of their pixels; empty when there are too few.
+    red_share : float
+        Median of the red density's share of the density of all channels: small in red cells, larger
+        in everything that takes up blue dye.
+    red_share_spread : float
+        Standard deviation of that share, robustly.
+    density : float
+        Median green density.
+    diameter_px : float
+    """
+
+    samples: NDArray[np.float32]
+    red_share: float
+    red_share_spread: float
+    density: float
+    diameter_px: float
+
+    @property
+    def area_px(self) -> float:
+        """Area of a round cell of that diameter."""
+        return float(np.pi / 4 * self.diameter_px**2)
+
+
+def red_share_of(density: NDArray[np.float32], *, window_px: int = 7) -> NDArray[np.float32]:
+    """Red density's share of the density of all channels, averaged over a small window.
+
+    Parameters
+    ----------
+    density : ndarray of shape (height, width, 3), dtype float32
+    window_px : int
+
+    Returns
+    -------
+    ndarray of shape (height, width), dtype float32
+        0.33 for gray.
+    """
+    red = cv2.blur(density[:, :, RED], (window_px, window_px))
+    total = cv2.blur(cv2.transform(density, np.ones((1, 3), np.float32)), (window_px, window_px))
+    share: NDArray[np.float32] = red / np.maximum(total, 0.03)
+    return share
+
+
+def look_of_red_cells(
+    density: NDArray[np.float32],
+    foreground: NDArray[np.bool_],
+    red_share: NDArray[np.float32],
+    cells: Sequence[LabelledBox],
+) -> RedCellLook:
+    """Learn from the boxed red cells; without any, from all foreground in no other box.
+
+    Parameters
+    ----------
+    density : ndarray of shape (height, width, 3), dtype float32
+    foreground : ndarray of shape (height, width), dtype bool
+    red_share : ndarray of shape (height, width), dtype float32
+        As of ``red_share_of``.
+    cells : sequence of LabelledBox
+
+    Returns
+    -------
+    RedCellLook
+    """
+    shape = foreground.shape
+    is_sample = np.zeros(shape, dtype=bool)
+    red_cells = [cell for cell in cells if cell.cell_type is CellType.RBC]
+    for cell in red_cells:
+        rows, columns = clip_to_pixels(cell, shape)
+        is_sample[rows, columns] |= ellipse_distance(cell, rows, columns) < _CORE
+    if not red_cells:
+        is_sample[:] = True
+    for cell in cells:
+        if cell.cell_type is not CellType.RBC:
+            is_sample[clip_to_pixels(cell, shape)] = False
+    chosen = np.flatnonzero(is_sample & foreground)[::_SAMPLE_STEP]
+    samples = density.reshape(-1, 3)[chosen]
+    diameter = _diameter_px(red_cells, foreground)
+    if len(samples) < _MIN_SAMPLES:
+        return RedCellLook(
+            samples=samples[:0],
+            red_share=0.2,
+            red_share_spread=0.05,
+            density=0.2,
+            diameter_px=diameter,
+        )
+    shares = red_share.ravel()[chosen]
+    middle = float(np.median(shares))
+    return RedCellLook(
+        samples=samples,
+        red_share=middle,
+        red_share_spread=1.4826 * float(np.median(np.abs(shares - middle))),
+        density=float(np.median(samples[:, GREEN])),
+        diameter_px=diameter,
+    )
+
+
+def _diameter_px(red_cells: Sequence[LabelledBox], foreground: NDArray[np.bool_]) -> float:
+    height, width = foreground.shape
+    whole = [
+        np.sqrt(cell.width * cell.height)
+        for cell in red_cells
+        if cell.x_min > 2 and cell.y_min > 2 and cell.x_max < width - 2 and cell.y_max < height - 2
+    ]
+    if not whole:
+        whole = [max(cell.width, cell.height) for cell in red_cells]
+    if whole:
+        return float(np.median(whole))
+    # The mean chord of a disc of diameter d is π/4 d; clumps lengthen it, specks shorten it.
+    padded = np.pad(foreground.astype(np.int8), ((0, 0), (1, 1)))
+    steps = np.diff(padded[:: max(1, height // 100)], axis=1)
+    chords = np.flatnonzero(steps.ravel() == -1) - np.flatnonzero(steps.ravel() == 1)
+    chords = chords[chords > 3]
+    if not len(chords):
+        return max(8.0, min(height, width) / 6)
+    diameter = float(np.quantile(chords, 0.6)) * 4 / np.pi
+    return min(max(8.0, diameter), max(8.0, min(height, width)))
+
+
+def unboxed_red_cells(
+    free: NDArray[np.bool_], cells: Sequence[LabelledBox], look: RedCellLook
+) -> list[tuple[LabelledBox, tuple[slice, slice], NDArray[np.bool_]]]:
+    """Single red cells that nobody has boxed: blobs of a red cell's size that are round.
+
+    Parameters
+    ----------
+    free : ndarray of shape (height, width), dtype bool
+        Pixels of red cells that no box claims.
+    cells : sequence of LabelledBox
+    look : RedCellLook
+
+    Returns
+    -------
+    list of (LabelledBox, (slice, slice), ndarray)
+        Tight box, the window of the picture that it covers, and the cell's pixels in that window.
+    """
+    height, width = free.shape
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(free.view(np.uint8), connectivity=4)
+    found = []
+    for label in range(1, count):
+        x, y, columns, rows, area = (int(value) for value in stats[label])
+        is_cut = x == 0 or y == 0 or x + columns == width or y + rows == height
+        smallest = 0.15 if is_cut else 0.4
+        if not smallest * look.area_px < area < 1.7 * look.area_px:
+            continue
+        if max(columns, rows) > 1.6 * look.diameter_px:
+            continue
+        if not is_cut and max(columns, rows) > 1.8 * min(columns, rows):
+            continue
+        window = (slice(y, y + rows), slice(x, x + columns))
+        pixels = labels[window] == label
+        contours, _ = cv2.findContours(
+            pixels.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+        )
+        contour = max(contours, key=len)
+        hull_area = max(1.0, cv2.contourArea(cv2.convexHull(contour)))
+        if cv2.contourArea(contour) < 0.9 * hull_area:
+            continue
+        box = LabelledBox(
+            cell_type=CellType.RBC,
+            x_min=x,
+            y_min=y,
+            x_max=x + columns,
+            y_max=y + rows,
+            origin=BoxOrigin.STAIN,
+        )
+        found.append((box, window, pixels))
+    return found

@@ -1,0 +1,154 @@
+"""What the stain shows: optical density above the empty slide, and where it says that a cell is.
+
+1. The empty slide between the cells is bright. A smooth surface (a quadratic a channel) through its
+   pixels is the light that would arrive without cells.
+2. Optical density, ``-ln(picture / light)``, is proportional to the amount of dye, and does not
+   depend on uneven light or the camera's white balance.
+3. A threshold on the density parts cells from the slide.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+GREEN = 1
+_FIT_PIXELS = 6_000
+_FIT_ROUNDS = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StainSettings:
+    """How masks are made from the stain.
+
+    Parameters
+    ----------
+    blur_px : float
+        Standard deviation of the Gaussian that takes away the camera's and JPEG's noise.
+    otsu_share : float
+        Part of Otsu's threshold that is used: the rim of a cell is paler than half of its middle.
+    otsu_cap : float
+        Density above which Otsu sees all pixels alike; nuclei would draw the threshold up.
+    min_threshold, max_threshold : float
+        Bounds of the threshold, in optical density.
+    max_pallor_share : float
+        Largest hole that is filled, as part of a red cell's area.
+    rim_px : float
+        Half-width of the band along a boundary that is not scored.
+    """
+
+    blur_px: float = 1.3
+    otsu_share: float = 0.7
+    otsu_cap: float = 0.45
+    min_threshold: float = 0.045
+    max_threshold: float = 0.14
+    max_pallor_share: float = 0.3
+    rim_px: float = 1.0
+
+
+def optical_density(
+    image: NDArray[np.uint8], *, settings: StainSettings | None = None
+) -> NDArray[np.float32]:
+    """Density of the stain above the empty slide.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    settings : StainSettings, optional
+
+    Returns
+    -------
+    ndarray of shape (height, width, 3), dtype float32
+        ``-ln(picture / light)`` a channel: about 0 on the empty slide, 0.1 to 0.3 in the green of
+        red cells, above 0.5 in the red of nuclei. Negative where it is brighter than the slide.
+    """
+    settings = settings or StainSettings()
+    smooth = cv2.GaussianBlur(image, (0, 0), settings.blur_px).astype(np.float32)
+    log_smooth = cv2.log(np.maximum(smooth, 1.0, out=smooth))
+    return np.asarray(np.subtract(_log_light(log_smooth), log_smooth, out=log_smooth))
+
+
+def _log_light(log_image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Logarithm of the light, fitted to the pixels of the empty slide.
+
+    The fit begins with one level, taken from the brightest mode of green, and then adds the slope
+    and the curvature, each time to the pixels that lie near the surface found so far.
+    """
+    height, width = log_image.shape[:2]
+    step = max(1, int(np.sqrt(height * width / _FIT_PIXELS)))
+    samples = log_image[step // 2 :: step, step // 2 :: step]
+    terms = _quadratic_terms(height, width)
+    design = terms[step // 2 :: step, step // 2 :: step].reshape(-1, terms.shape[2])
+    values = samples.reshape(-1, 3).astype(np.float64)
+
+    level = _slide_level(values[:, GREEN])
+    residual = values[:, GREEN] - level
+    tolerance = 0.08
+    coefficients = np.zeros((terms.shape[2], 3))
+    for round_index in range(_FIT_ROUNDS):
+        is_slide = np.abs(residual) < tolerance
+        if is_slide.sum() < 3 * terms.shape[2]:
+            break
+        order = (1, 3, 6)[min(round_index, 2)]
+        coefficients[:] = 0
+        coefficients[:order] = _ridge(design[is_slide, :order], values[is_slide])
+        residual = values[:, GREEN] - design @ coefficients[:, GREEN]
+        spread = 1.4826 * np.median(np.abs(residual[np.abs(residual) < tolerance]))
+        tolerance = float(np.clip(3.0 * spread, 0.02, 0.08))
+    else:
+        surface: NDArray[np.float32] = (terms @ coefficients.astype(np.float32)).astype(np.float32)
+        # Where no slide is near, the surface is a guess: it must not run away there.
+        centre = coefficients[0].astype(np.float32)
+        return np.clip(surface, centre - 0.35, centre + 0.25)
+    bright = values[np.abs(values[:, GREEN] - level) < 0.08]
+    flat = np.median(bright, axis=0) if len(bright) else values.max(axis=0)
+    return np.broadcast_to(flat.astype(np.float32), log_image.shape).copy()
+
+
+def _slide_level(log_green: NDArray[np.float64]) -> float:
+    """Brightest mode of the histogram that holds a fair part of the pixels."""
+    counts, edges = np.histogram(log_green, bins=np.arange(0.0, 5.62, 0.02))
+    smooth = np.convolve(counts, (0.25, 0.5, 0.25), mode="same")
+    is_peak = (smooth >= np.roll(smooth, 1)) & (smooth >= np.roll(smooth, -1))
+    is_large = smooth >= 0.25 * smooth.max()
+    index = int(np.flatnonzero(is_peak & is_large)[-1])
+    return float(edges[index] + 0.01)
+
+
+def _quadratic_terms(height: int, width: int) -> NDArray[np.float32]:
+    y, x = np.meshgrid(
+        np.linspace(-1, 1, height, dtype=np.float32),
+        np.linspace(-1, 1, width, dtype=np.float32),
+        indexing="ij",
+    )
+    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=2)
+
+
+def _ridge(design: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Least squares, with slope and curvature held back where the pixels do not show them."""
+    weight = 1e-3 * len(design) * np.eye(design.shape[1])
+    weight[0, 0] = 0.0
+    wide = design.astype(np.float64)
+    return np.asarray(np.linalg.solve(wide.T @ wide + weight, wide.T @ values))
+
+
+def foreground_threshold(density: NDArray[np.float32], *, settings: StainSettings) -> float:
+    """Green density from which on a pixel belongs to a cell.
+
+    Parameters
+    ----------
+    density : ndarray of shape (height, width, 3), dtype float32
+        As of ``optical_density``.
+    settings : StainSettings
+
+    Returns
+    -------
+    float
+        Otsu's threshold of the capped density, times ``otsu_share``, within the bounds.
+    """
+    scaled = np.clip(density[:, :, GREEN] * (255.0 / settings.otsu_cap), 0, 255).astype(np.uint8)
+    otsu, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    share = otsu / 255.0 * settings.otsu_cap * settings.otsu_share
+    return float(np.clip(share, settings.min_threshold, settings.max_threshold))
