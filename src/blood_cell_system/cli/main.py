@@ -8,7 +8,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import blood_cell_system
 
@@ -24,13 +24,22 @@ COMMANDS = (
 USAGE_ERROR = 2
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    program: str = "bloodcells",
+    commands: Collection[str] | None = None,
+) -> int:
     """Run a command.
 
     Parameters
     ----------
     arguments : sequence of str, optional
         Without the program's name; those of the process by default.
+    program : str
+        Name that the help shows.
+    commands : collection of str, optional
+        Commands that the program has; all by default.
 
     Returns
     -------
@@ -40,13 +49,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = next((word for word in words if not word.startswith("-")), None)
     parser = argparse.ArgumentParser(
-        prog="bloodcells",
+        prog=program,
         description="Smears in, outlined and counted cells out. Research use only; not a medical "
         "device.",
     )
     parser.add_argument("--version", action="version", version=blood_cell_system.__version__)
     subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
     for command, module_name, line in COMMANDS:
+        if commands is not None and command not in commands:
+            continue
         subparser = subparsers.add_parser(command, help=line, description=line.capitalize() + ".")
         if command == name:
             module = importlib.import_module(f"blood_cell_system.cli.{module_name}")

@@ -1,0 +1,150 @@
+"""``bloodcells train`` and ``train_segmentation.py train``."""
+
+import argparse
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from blood_cell_system.errors import ResumeError, SettingsError
+
+if TYPE_CHECKING:
+    from blood_cell_system.training.presets import SegmentationSettings
+    from blood_cell_system.training.state import TrainingState
+
+DEFAULT_PRESET = "balanced"
+
+# Options that may differ from those of the run that is continued.
+CHANGEABLE = frozenset({"epochs", "patience"})
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this command."""
+    parser.add_argument("--data-dir", type=Path, default=Path("./data/segmentation"))
+    parser.add_argument(
+        "--preset", help=f"fast, balanced, accurate or research (default: {DEFAULT_PRESET})"
+    )
+    parser.add_argument("--epochs", type=int, help="default: the preset's")
+    parser.add_argument(
+        "--batch-size", type=_batch_size, metavar="N|auto", help="default: the preset's"
+    )
+    parser.add_argument(
+        "--resume-from",
+        type=Path,
+        metavar="FILE",
+        help="continue the training that wrote this model",
+    )
+    parser.add_argument("--checkpoint-dir", type=Path, default=Path("./checkpoints"))
+    parser.add_argument("--log-dir", type=Path, default=Path("./logs"))
+    parser.add_argument("--seed", type=int, help="default: 0")
+    parser.add_argument("--patience", type=int, help="epochs without a better IoU; 0: never stop")
+    parser.add_argument("--dropout", type=float, help="share of the bottleneck's channels")
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--weight-decay", type=float)
+    parser.add_argument("--crops-per-epoch", type=int)
+    parser.add_argument("--crop-size", type=int, dest="crop_size_px", metavar="PX")
+    parser.add_argument("--d-reduced", type=int, help="width of the Reynolds bottleneck; 0: none")
+    parser.add_argument(
+        "--no-instance-head", action="store_false", dest="has_instance_head", default=None
+    )
+    parser.add_argument(
+        "--max-pictures", type=int, metavar="N", help="learn from N pictures only, drawn by seed"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train, and tell how it goes."""
+    from blood_cell_system.datasets.prepared import PreparedDataset
+    from blood_cell_system.training.state import state_beside
+
+    dataset = PreparedDataset.open(options.data_dir)
+    resume = state_beside(options.resume_from) if options.resume_from else None
+    settings = resolve_settings(options, resume)
+    if options.max_pictures is not None:
+        dataset = dataset.with_splits(settings.seed).limited(
+            options.max_pictures, seed=settings.seed
+        )
+    if resume is not None and resume.epoch >= settings.epochs:
+        print(  # noqa: T201
+            f"This training is complete: {resume.epoch} of {settings.epochs} epochs. "
+            "Ask for more with --epochs."
+        )
+        return 0
+    from blood_cell_system.cli.training_progress import TrainingProgress
+    from blood_cell_system.training.segmentation import train_segmenter
+
+    with TrainingProgress(settings) as progress:
+        result = train_segmenter(
+            dataset,
+            settings,
+            checkpoint_dir=options.checkpoint_dir,
+            log_dir=options.log_dir,
+            resume=resume,
+            listener=progress,
+        )
+    progress.tell_result(result, options.checkpoint_dir, options.log_dir)
+    return 0 if result.is_complete else 130
+
+
+def resolve_settings(
+    options: argparse.Namespace, resume: "TrainingState | None"
+) -> "SegmentationSettings":
+    """Settings of a run: the preset's or the continued run's, changed by what was asked for.
+
+    Raises
+    ------
+    SettingsError
+        A value makes no sense.
+    ResumeError
+        A continued run is asked to be another one.
+    """
+    from blood_cell_system.training.memory import largest_batch_that_fits
+    from blood_cell_system.training.presets import SegmentationSettings, preset_named
+
+    if resume is None:
+        base = preset_named(options.preset or DEFAULT_PRESET)
+    else:
+        base = SegmentationSettings(**_with_tuples(resume.settings))
+        if options.preset is not None:
+            preset_named(options.preset)
+    asked: dict[str, Any] = {
+        name: getattr(options, name)
+        for name in asdict(base)
+        if getattr(options, name, None) is not None
+    }
+    if asked.get("batch_size") == "auto":
+        del asked["batch_size"]
+        if resume is None:
+            asked["batch_size"] = largest_batch_that_fits(replace(base, **asked))
+    if resume is not None:
+        for name in sorted(asked.keys() - CHANGEABLE):
+            was = getattr(base, name)
+            if asked[name] != was:
+                raise ResumeError(
+                    f"--resume-from {options.resume_from}: that training has {name} = {was}, asked "
+                    f"for is {asked[name]}; only {' and '.join(sorted(CHANGEABLE))} may change. "
+                    "Leave the option out, or start a new training without --resume-from."
+                )
+    settings = replace(base, **asked)
+    settings.check()
+    return settings
+
+
+def _with_tuples(settings: dict[str, Any]) -> dict[str, Any]:
+    """JSON knows no tuples."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in settings.items()
+    }
+
+
+def _batch_size(word: str) -> int | str:
+    if word == "auto":
+        return word
+    try:
+        return int(word)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number or 'auto', received {word!r}") from None
+
+
+__all__ = ["add_arguments", "resolve_settings", "run"]

@@ -1,0 +1,101 @@
+"""Training crops: which picture, where in it, and how it is turned, scaled and stained.
+
+The crop of an index depends on the seed and the index alone. Threads may make crops in any order, and
+a training that was interrupted sees the crops that it would have seen.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.classes import CellType
+from blood_cell_system.input_pipeline.augmentation import AugmentationSettings
+from blood_cell_system.input_pipeline.centre_targets import CentreTargets, centre_targets
+from blood_cell_system.input_pipeline.decoded_images import DecodedImage, DecodedImages
+from blood_cell_system.input_pipeline.geometric import sample_geometry, transform_boxes, warp
+from blood_cell_system.input_pipeline.photometric import augment_photometric
+from blood_cell_system.seeding import generator_for
+
+# Shares of crops that are centred near a cell of a type, when the picture has one. White cells and
+# platelets are a few per cent of all cells and would hardly be seen otherwise.
+_NEAR_CELL_SHARES = ((CellType.WBC, 0.3), (CellType.PLATELET, 0.25), (CellType.RBC, 0.25))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crop:
+    """One training example.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (size, size, 3), dtype uint8
+    class_mask : ndarray of shape (size, size), dtype uint8
+    targets : CentreTargets
+    """
+
+    pixels: NDArray[np.uint8]
+    class_mask: NDArray[np.uint8]
+    targets: CentreTargets
+
+
+class CropSampler:
+    """Crops by index.
+
+    Parameters
+    ----------
+    images : DecodedImages
+    size_px : int
+        Side of a crop.
+    settings : AugmentationSettings
+    seed : int
+    """
+
+    def __init__(
+        self, images: DecodedImages, *, size_px: int, settings: AugmentationSettings, seed: int
+    ) -> None:
+        self._images = images
+        self._size_px = size_px
+        self._settings = settings
+        self._seed = seed
+
+    def __getitem__(self, index: int) -> Crop:
+        generator = generator_for(self._seed, "crop", index)
+        image = self._images[self._position_of(index)]
+        shape = (self._size_px, self._size_px)
+        geometry = sample_geometry(
+            generator, self._settings, centre=self._centre(image, generator), output_shape=shape
+        )
+        pixels, class_mask, label_image = warp(
+            image.pixels, image.class_mask, image.label_image, geometry, shape
+        )
+        cells = None if image.cells is None else transform_boxes(image.cells, geometry, shape)
+        return Crop(
+            pixels=augment_photometric(pixels, generator, self._settings),
+            class_mask=class_mask,
+            targets=centre_targets(cells, class_mask, label_image),
+        )
+
+    def _position_of(self, index: int) -> int:
+        """Picture of a crop: every picture once, in a new order, before any comes again."""
+        count = len(self._images)
+        order = generator_for(self._seed, "order", index // count).permutation(count)
+        return int(order[index % count])
+
+    def _centre(self, image: DecodedImage, generator: np.random.Generator) -> tuple[float, float]:
+        """Point ``(x, y)`` that the crop is laid around."""
+        height, width = image.class_mask.shape
+        choice = generator.random()
+        for cell_type, share in _NEAR_CELL_SHARES:
+            choice -= share
+            found = [cell for cell in image.cells or () if cell.cell_type == cell_type]
+            if choice < 0 and found:
+                return _near(found[generator.integers(len(found))], self._size_px, generator)
+        return float(generator.uniform(0, width)), float(generator.uniform(0, height))
+
+
+def _near(cell: LabelledBox, size_px: int, generator: np.random.Generator) -> tuple[float, float]:
+    x, y = cell.centre
+    # Within a third of the crop the cell stays in view, mostly whole, and not always in the middle.
+    shift_x, shift_y = generator.uniform(-size_px / 3, size_px / 3, 2)
+    return x + float(shift_x), y + float(shift_y)

@@ -1,0 +1,1 @@
+"""From a prepared folder to a trained model and the record of its making."""

@@ -1,0 +1,145 @@
+"""One step of learning and one of looking, compiled; and all the numbers that make up the learner."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from blood_cell_system.models.losses import (
+    centre_focal_loss,
+    scored_cross_entropy,
+    scored_dice,
+    size_loss,
+)
+from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter, logits_model
+from blood_cell_system.training.presets import SegmentationSettings
+
+# The centre loss is a sum over a crop's places by cell, an order larger than the pixels' means.
+_CENTRE_WEIGHT = 0.2
+_SIZE_WEIGHT = 0.2
+
+
+def segmenter_config(settings: SegmentationSettings) -> SegmenterConfig:
+    """Architecture that a training's settings ask for."""
+    return SegmenterConfig(
+        widths=settings.widths,
+        d_reduced=settings.d_reduced,
+        dropout=settings.dropout,
+        has_instance_head=settings.has_instance_head,
+    )
+
+
+class Learner:
+    """The model that learns, its running average, which is what gets used, and the optimizer.
+
+    Parameters
+    ----------
+    settings : SegmentationSettings
+        The seed decides the initial weights.
+    """
+
+    def __init__(self, settings: SegmentationSettings) -> None:
+        keras.utils.set_random_seed(settings.seed)
+        config = segmenter_config(settings)
+        self.model = build_segmenter(config)
+        self.averaged = build_segmenter(config)
+        self.averaged.set_weights(self.model.get_weights())
+        self._logits = logits_model(self.model)
+        self._averaged_logits = logits_model(self.averaged)
+        self.optimizer = keras.optimizers.AdamW(
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            global_clipnorm=settings.clip_norm,
+        )
+        self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        self.optimizer.build(self.model.trainable_variables)
+
+    @tf.function(reduce_retracing=True)
+    def train_step(
+        self, batch: Mapping[str, Any], learning_rate: Any, averaging_decay: Any
+    ) -> dict[str, Any]:
+        """Learn from one batch.
+
+        Parameters
+        ----------
+        batch : mapping of str to tensor
+            As ``input_pipeline.batches`` makes it.
+        learning_rate, averaging_decay : scalar tensor
+
+        Returns
+        -------
+        dict of str to scalar tensor
+            ``class_loss``, and with an instance head ``centre_loss`` and ``size_loss``.
+        """
+        self.optimizer.learning_rate.assign(learning_rate)
+        with tf.GradientTape() as tape:
+            outputs = self._logits(tf.cast(batch["pixels"], tf.float32), training=True)
+            losses = {"class_loss": _class_loss(batch["class_mask"], outputs["class_logits"])}
+            total = losses["class_loss"]
+            if "centre_logits" in outputs:
+                losses["centre_loss"] = centre_focal_loss(
+                    batch["heat_map"], batch["heat_weight"], outputs["centre_logits"]
+                )
+                losses["size_loss"] = size_loss(
+                    batch["log_size"], batch["size_weight"], outputs["log_size"]
+                )
+                total += _CENTRE_WEIGHT * losses["centre_loss"] + _SIZE_WEIGHT * losses["size_loss"]
+        variables = self.model.trainable_variables
+        self.optimizer.apply(tape.gradient(total, variables), variables)
+        for average, weight in zip(self.averaged.weights, self.model.weights, strict=True):
+            average.assign(averaging_decay * average + (1.0 - averaging_decay) * weight)
+        return losses
+
+    @tf.function(reduce_retracing=True)
+    def predict_step(self, pixels: Any, class_mask: Any) -> tuple[Any, Any]:
+        """Class mask and class loss of the averaged model.
+
+        Parameters
+        ----------
+        pixels : tensor of shape (batch, height, width, 3), dtype uint8
+        class_mask : tensor of shape (batch, height, width), dtype uint8
+
+        Returns
+        -------
+        predicted : tensor of shape (batch, height, width), dtype uint8
+        class_loss : scalar tensor
+        """
+        outputs = self._averaged_logits(tf.cast(pixels, tf.float32), training=False)
+        logits = outputs["class_logits"]
+        predicted = tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
+        return predicted, _class_loss(class_mask, logits)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All numbers of the learner, by group and position."""
+        return {
+            f"{group}/{index}": np.asarray(variable)
+            for group, variables in self._groups().items()
+            for index, variable in enumerate(variables)
+        }
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Put back what :meth:`arrays` gave.
+
+        Raises
+        ------
+        KeyError, ValueError
+            The arrays are of another architecture.
+        """
+        for group, variables in self._groups().items():
+            for index, variable in enumerate(variables):
+                variable.assign(arrays[f"{group}/{index}"])
+
+    def _groups(self) -> dict[str, list[Any]]:
+        # Variables, not weights: a dropout layer's random state belongs to them.
+        return {
+            "model": self.model.variables,
+            "averaged": self.averaged.variables,
+            "optimizer": self.optimizer.variables,
+        }
+
+
+def _class_loss(class_mask: Any, class_logits: Any) -> Any:
+    return scored_cross_entropy(class_mask, class_logits) + scored_dice(class_mask, class_logits)

@@ -1,0 +1,150 @@
+"""The guide's presets as rows of one table."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.segmenter_contract import STRIDE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SegmentationSettings:
+    """Everything that decides what a training of the segmenter comes to.
+
+    Parameters
+    ----------
+    preset : str
+    epochs, batch_size : int
+    crops_per_epoch : int
+        An epoch is this many crops, however many pictures there are: time is known beforehand, and
+        pictures are taken in turn, each as often as the others.
+    crop_size_px : int
+        Side of a crop, a multiple of 32.
+    widths : tuple of int
+        Channels of the U-Net at strides 2, 4, 8, 16.
+    d_reduced : int
+        Width of the Reynolds bottleneck; 0 leaves it out.
+    has_instance_head : bool
+    dropout : float
+    learning_rate, weight_decay : float
+        Peak rate and decay of AdamW.
+    warmup_share : float
+        Share of all steps in which the rate rises; it falls along a cosine in the others.
+    clip_norm : float
+        Largest global norm of a gradient.
+    scale_range : tuple of float
+        Smallest and largest magnification of a crop, drawn evenly in the logarithm.
+    patience : int
+        Epochs without a better validation IoU before the training stops; 0 never stops.
+    seed : int
+    """
+
+    preset: str
+    epochs: int
+    batch_size: int
+    crops_per_epoch: int
+    crop_size_px: int = 256
+    widths: tuple[int, ...]
+    d_reduced: int
+    has_instance_head: bool = True
+    dropout: float = 0.0
+    learning_rate: float = 2e-3
+    weight_decay: float = 1e-4
+    warmup_share: float = 0.04
+    clip_norm: float = 1.0
+    scale_range: tuple[float, float] = (0.7, 1.4)
+    patience: int = 0
+    seed: int = 0
+
+    def check(self) -> None:
+        """Refuse values that make no sense.
+
+        Raises
+        ------
+        SettingsError
+            Naming the option, what was given and what is possible.
+        """
+        for name, is_fine, expected in (
+            ("epochs", self.epochs >= 1, "1 or more"),
+            ("batch-size", self.batch_size >= 1, "1 or more, or auto"),
+            ("crops-per-epoch", self.crops_per_epoch >= self.batch_size, "at least a batch"),
+            (
+                "crop-size",
+                self.crop_size_px >= 64 and self.crop_size_px % STRIDE == 0,
+                f"a multiple of {STRIDE} from 64 on",
+            ),
+            ("d-reduced", self.d_reduced >= 0, "0 or more"),
+            ("dropout", 0 <= self.dropout < 1, "from 0 to below 1"),
+            ("learning-rate", self.learning_rate > 0, "more than 0"),
+            ("weight-decay", self.weight_decay >= 0, "0 or more"),
+            ("patience", self.patience >= 0, "0 or more"),
+            ("seed", 0 <= self.seed < 2**32, "from 0 to 4294967295"),
+        ):
+            if not is_fine:
+                given = getattr(self, {"crop-size": "crop_size_px"}.get(name, name.replace("-", "_")))
+                raise SettingsError(f"--{name} {given}: expected {expected}.")
+
+
+_SMALL = (16, 32, 64, 128)
+_MEDIUM = (24, 48, 96, 192)
+
+PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
+    {
+        settings.preset: settings
+        for settings in (
+            SegmentationSettings(
+                preset="fast",
+                epochs=10,
+                batch_size=16,
+                crops_per_epoch=800,
+                widths=_SMALL,
+                d_reduced=32,
+            ),
+            SegmentationSettings(
+                preset="balanced",
+                epochs=50,
+                batch_size=8,
+                crops_per_epoch=320,
+                widths=_SMALL,
+                d_reduced=64,
+                patience=20,
+            ),
+            SegmentationSettings(
+                preset="accurate",
+                epochs=100,
+                batch_size=4,
+                crops_per_epoch=240,
+                widths=_MEDIUM,
+                d_reduced=128,
+                patience=30,
+            ),
+            SegmentationSettings(
+                preset="research",
+                epochs=150,
+                batch_size=4,
+                crops_per_epoch=240,
+                widths=_MEDIUM,
+                d_reduced=128,
+                patience=40,
+            ),
+        )
+    }
+)
+
+
+def preset_named(name: str) -> SegmentationSettings:
+    """Look a preset up.
+
+    Raises
+    ------
+    SettingsError
+        There is none of that name.
+    """
+    try:
+        return PRESETS[name]
+    except KeyError:
+        raise SettingsError(
+            f"--preset {name}: no such preset; expected one of {', '.join(PRESETS)}."
+        ) from None

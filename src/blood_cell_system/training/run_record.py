@@ -1,0 +1,122 @@
+"""The record of a training: history, curves, run.json, TensorBoard."""
+
+import csv
+import io
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import blood_cell_system
+from blood_cell_system.atomic_files import replacing, write_json, write_text
+
+HISTORY_NAME = "history"
+CURVES_NAME = "training_curves.png"
+RUN_NAME = "run.json"
+
+History = Sequence[Mapping[str, float]]
+
+
+def write_history(folder: Path, history: History) -> None:
+    """Write ``history.csv`` and ``history.json``: a row an epoch."""
+    write_json(folder / f"{HISTORY_NAME}.json", list(history))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(history)
+    write_text(folder / f"{HISTORY_NAME}.csv", text.getvalue())
+
+
+def write_curves(path: Path, history: History) -> None:
+    """Draw losses, IoU by class and learning rate over the epochs."""
+    # Figure without pyplot: no display, no global state, safe in any thread.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    epochs = [row["epoch"] for row in history]
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss_axes, iou_axes, rate_axes = figure.subplots(1, 3)
+    loss_axes.plot(epochs, [row["train_class_loss"] for row in history], label="training")
+    loss_axes.plot(epochs, [row["val_class_loss"] for row in history], label="validation")
+    loss_axes.set(title="Class loss (cross-entropy + Dice)", xlabel="epoch", yscale="log")
+    loss_axes.legend()
+    for name, label in (
+        ("val_mean_iou", "mean"),
+        ("val_iou_background", "background"),
+        ("val_iou_rbc", "RBC"),
+        ("val_iou_wbc", "WBC"),
+    ):
+        width = 2.5 if label == "mean" else 1.2
+        iou_axes.plot(epochs, [row[name] for row in history], label=label, linewidth=width)
+    iou_axes.set(title="Validation IoU", xlabel="epoch")
+    iou_axes.legend(loc="lower right")
+    rate_axes.plot(epochs, [row["learning_rate"] for row in history])
+    rate_axes.set(title="Learning rate", xlabel="epoch")
+    for axes in (loss_axes, iou_axes, rate_axes):
+        axes.grid(alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def write_run(path: Path, details: Mapping[str, Any]) -> None:
+    """Write ``run.json``: what was trained on what, with what, and what came of it."""
+    packages = ("keras", "numpy", "opencv-python-headless")
+    versions = {name: version(name) for name in packages}
+    import tensorflow as tf
+
+    versions["tensorflow"] = tf.__version__
+    versions["python"] = platform.python_version()
+    versions["blood-cell-system"] = blood_cell_system.__version__
+    machine = {"system": platform.platform(), "processor": platform.machine()}
+    write_json(path, {"versions": versions, "machine": machine, **details})
+
+
+class TensorBoardLog:
+    """Scalars and example overlays for ``tensorboard --logdir logs/``.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of this run.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        import tensorflow as tf
+
+        self._tf = tf
+        self._writer = tf.summary.create_file_writer(str(folder))
+
+    def write_epoch(self, row: Mapping[str, float]) -> None:
+        """Write an epoch's row: validation figures and training losses side by side."""
+        with self._writer.as_default(step=int(row["epoch"])):
+            for name, value in row.items():
+                if name != "epoch":
+                    group, _, rest = name.partition("_")
+                    is_figure = group in {"train", "val"}
+                    tag = f"{rest}/{group}" if is_figure else name
+                    self._tf.summary.scalar(tag, value)
+        self._writer.flush()
+
+    def write_pictures(self, pictures: Sequence[NDArray[np.uint8]], *, epoch: int) -> None:
+        """Write pictures of one size as examples."""
+        with self._writer.as_default(step=epoch):
+            self._tf.summary.image("validation", np.stack(pictures), max_outputs=len(pictures))
+        self._writer.flush()
+
+    def close(self) -> None:
+        """Finish the events file."""
+        self._writer.close()
+
+
+def new_run_name(log_dir: Path, preset: str) -> str:
+    """Name of a run that no folder in ``log_dir`` has: ``segmentation-balanced-001`` and so on."""
+    taken = {path.name for path in log_dir.iterdir()} if log_dir.is_dir() else set()
+    number = 1
+    while f"segmentation-{preset}-{number:03d}" in taken:
+        number += 1
+    return f"segmentation-{preset}-{number:03d}"

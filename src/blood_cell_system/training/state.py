@@ -1,0 +1,122 @@
+"""The state of a training on disk: all that is needed to go on as if nothing had happened."""
+
+import io
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.atomic_files import write_bytes
+from blood_cell_system.errors import ResumeError
+
+FORMAT_VERSION = 1
+STATE_NAME = "segmentation_training_state.npz"
+
+
+@dataclass(slots=True, kw_only=True)
+class TrainingState:
+    """Where a training stands.
+
+    Parameters
+    ----------
+    settings : dict
+        ``SegmentationSettings`` as written to JSON.
+    data_hash, validation_hash : str
+        Of all pictures, and of those that the best model is chosen by.
+    run_name : str
+        Folder of the run's TensorBoard events.
+    epoch : int
+        Epochs completed.
+    step_in_epoch : int
+        Steps done of the next one.
+    loss_sums : dict of str to float
+        Sums over those steps.
+    best_iou : float
+        Best mean validation IoU so far; -1 before the first.
+    best_epoch : int
+        Epoch it was reached in, 1-based; 0 before the first.
+    seconds : float
+        Time spent so far.
+    history : list of dict
+        A row an epoch.
+    arrays : dict of str to ndarray
+        Weights, averaged weights and optimizer, by group and position.
+    """
+
+    settings: dict[str, Any]
+    data_hash: str
+    validation_hash: str
+    run_name: str
+    epoch: int = 0
+    step_in_epoch: int = 0
+    loss_sums: dict[str, float] = field(default_factory=dict)
+    best_iou: float = -1.0
+    best_epoch: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+    arrays: dict[str, NDArray[Any]] = field(default_factory=dict)
+
+    def save(self, path: Path) -> None:
+        """Write the state, whole or not at all."""
+        words = {name: getattr(self, name) for name in self.__slots__ if name != "arrays"}
+        words["format_version"] = FORMAT_VERSION
+        buffer = io.BytesIO()
+        np.savez(buffer, __state__=np.array(json.dumps(words)), **self.arrays)
+        write_bytes(path, buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: Path) -> "TrainingState":
+        """Read a state.
+
+        Raises
+        ------
+        ResumeError
+            The file is damaged or of another version.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                words = json.loads(str(archive["__state__"]))
+                arrays = {name: archive[name] for name in archive.files if name != "__state__"}
+            if words.pop("format_version") != FORMAT_VERSION:
+                raise ResumeError(
+                    f"{path}: the state is of another version of this software; expected "
+                    f"format_version {FORMAT_VERSION}. Start the training anew."
+                )
+            return cls(arrays=arrays, **words)
+        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+            if isinstance(error, ResumeError):
+                raise
+            raise ResumeError(
+                f"{path}: not the state of a training, or damaged ({error}). Start anew."
+            ) from error
+
+
+def state_beside(model_path: Path) -> TrainingState:
+    """Read the state of the training that a model file belongs to.
+
+    Parameters
+    ----------
+    model_path : Path
+        ``segmentation_model_best.keras``, as the guide names it, or the state itself.
+
+    Raises
+    ------
+    ResumeError
+        There is no such file, or no state beside it.
+    """
+    state_path = model_path if model_path.suffix == ".npz" else model_path.parent / STATE_NAME
+    if not model_path.is_file():
+        raise ResumeError(
+            f"{model_path}: there is no such checkpoint. Give the file that a training wrote, "
+            "usually checkpoints/segmentation_model_best.keras."
+        )
+    if not state_path.is_file():
+        raise ResumeError(
+            f"{model_path}: there is no {STATE_NAME} beside it, which holds the optimizer and the "
+            "epoch. Keep both files together; a model from elsewhere cannot be continued."
+        )
+    return TrainingState.load(state_path)
