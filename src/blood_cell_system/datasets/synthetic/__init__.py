@@ -1,0 +1,20 @@
+"""Drawn smears whose truth is known to the pixel.
+
+A smear is drawn as a microscope would see it: ``layout`` puts cells into the field, ``red_cells``,
+``white_cells`` and ``small_bodies`` say how much of which dye each of them holds, ``optics`` sends
+light through. ``smear`` joins these, ``folder`` writes many of them.
+"""
+
+from blood_cell_system.datasets.synthetic.folder import FolderLayout, write_synthetic_folder
+from blood_cell_system.datasets.synthetic.settings import MIXED, STAINS, SmearSettings
+from blood_cell_system.datasets.synthetic.smear import DrawnSmear, draw_smear
+
+__all__ = [
+    "MIXED",
+    "STAINS",
+    "DrawnSmear",
+    "FolderLayout",
+    "SmearSettings",
+    "draw_smear",
+    "write_synthetic_folder",
+]

@@ -1,0 +1,275 @@
+"""One drawn smear: a picture and the whole truth about it."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.classes import MASK_CLASS, CellType
+from blood_cell_system.datasets.synthetic.layout import (
+    Field,
+    place_red_cells,
+    place_white_cells,
+    walls_between,
+)
+from blood_cell_system.datasets.synthetic.optics import photograph, vary_stain
+from blood_cell_system.datasets.synthetic.red_cells import (
+    RedCellKind,
+    draw_kind,
+    draw_kind_shares,
+    haemoglobin,
+    red_cell_outline,
+)
+from blood_cell_system.datasets.synthetic.settings import MIXED, STAINS, Dye, SmearSettings
+from blood_cell_system.datasets.synthetic.shapes import FloatMap, Patch, make_patch, pressed_against
+from blood_cell_system.datasets.synthetic.small_bodies import (
+    add_dirt,
+    platelet_dyes,
+    platelet_outline,
+)
+from blood_cell_system.datasets.synthetic.white_cells import (
+    WhiteCellKind,
+    draw_white_cell,
+    white_cell_dyes,
+    white_cell_outline,
+)
+
+MIN_VISIBLE_SHARE: Final = 0.2
+"""A cell of which less than this is not under others is left out."""
+MIN_VISIBLE_PX: Final = 12
+"""A cell with fewer pixels in the image is left out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnSmear:
+    """A drawn smear with its truth.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    class_mask : ndarray of shape (height, width), dtype uint8
+        Values of ``CellClass``; platelets are background.
+    label_image : ndarray of shape (height, width), dtype uint16
+        0 background, 1..n the cells, platelets among them. Where two red cells overlap, each has
+        the part that lies nearer to its own middle; white cells lie over red ones.
+    cells : tuple of LabelledBox
+        Cell ``i`` has the label ``i + 1``. Its box is that of its whole outline, as far as it is
+        in the image: also of the part that lies under another cell, which a person sees as well.
+    """
+
+    image: NDArray[np.uint8]
+    class_mask: NDArray[np.uint8]
+    label_image: NDArray[np.uint16]
+    cells: tuple[LabelledBox, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Body:
+    """A cell before it is drawn."""
+
+    cell_type: CellType
+    kind: RedCellKind | WhiteCellKind | None
+    radius_px: float
+    patch: Patch
+
+
+def draw_smear(settings: SmearSettings, generator: np.random.Generator) -> DrawnSmear:
+    """Draw a smear.
+
+    Parameters
+    ----------
+    settings : SmearSettings
+    generator : numpy.random.Generator
+        An equal state gives an equal smear.
+
+    Returns
+    -------
+    DrawnSmear
+
+    Examples
+    --------
+    >>> settings = SmearSettings(shape=(96, 128), cell_diameter_px=30)
+    >>> smear = draw_smear(settings, np.random.default_rng(0))
+    >>> smear.image.shape, int(smear.label_image.max()) == len(smear.cells)
+    ((96, 128, 3), True)
+    """
+    stain = settings.stain
+    if stain == MIXED:
+        stain = str(generator.choice(list(STAINS)))
+    bodies = _white_and_red_bodies(settings, generator)
+    bodies, labels = _visible(bodies, settings.shape)
+    bodies += _platelet_bodies(settings, generator, labels, bodies)
+    # Platelets lie where no label is, so they take nothing from the cells before them.
+    bodies, labels = _visible(bodies, settings.shape)
+    glass, absorption = vary_stain(STAINS[stain], generator)
+    density = _dye_amounts(bodies, settings, generator) @ absorption
+    add_dirt(
+        density,
+        generator,
+        count=int(generator.poisson(settings.dirt_rate)),
+        radius_px=settings.cell_diameter_px / 2,
+    )
+    mask_values = np.array([0] + [MASK_CLASS[body.cell_type] for body in bodies], dtype=np.uint8)
+    return DrawnSmear(
+        image=photograph(density, glass, generator, settings),
+        class_mask=mask_values[labels],
+        label_image=labels,
+        cells=tuple(_box_of(body) for body in bodies),
+    )
+
+
+def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generator) -> list[_Body]:
+    height, width = settings.shape
+    radius = settings.cell_diameter_px / 2
+    field = Field(settings.shape, margin_px=0.8 * radius)
+    bodies = []
+    count = int(generator.choice(len(settings.white_cell_counts), p=settings.white_cell_counts))
+    drawn = [draw_white_cell(generator, red_radius_px=radius) for _ in range(count)]
+    places = place_white_cells(field, generator, [size for _, size in drawn])
+    for (white_kind, size), centre in zip(drawn, places, strict=False):
+        outline = white_cell_outline(generator, kind=white_kind, centre=centre, radius_px=size)
+        patch = make_patch(outline, settings.shape)
+        if patch is not None:
+            bodies.append(
+                _Body(cell_type=CellType.WBC, kind=white_kind, radius_px=size, patch=patch)
+            )
+    area = (height + 1.6 * radius) * (width + 1.6 * radius)
+    red_count = round(generator.uniform(*settings.coverage) * area / (np.pi * radius**2))
+    spread = generator.uniform(0.03, 0.09)
+    radii = radius * generator.normal(1, spread, red_count).clip(0.75, 1.25)
+    shares = draw_kind_shares(generator)
+    clumping = generator.uniform(*settings.clumping)
+    places_and_radii = place_red_cells(field, generator, radii, clumping=clumping)
+    walls = walls_between(places_and_radii, generator)
+    for (x, y, size), own_walls in zip(places_and_radii, walls, strict=True):
+        kind = draw_kind(generator, shares)
+        outline = red_cell_outline(generator, kind=kind, centre=(x, y), radius_px=size)
+        for direction, distance_px in own_walls:
+            outline = pressed_against(outline, direction=direction, distance_px=distance_px)
+        patch = make_patch(outline, settings.shape)
+        if patch is not None:
+            bodies.append(_Body(cell_type=CellType.RBC, kind=kind, radius_px=size, patch=patch))
+    return bodies
+
+
+def _platelet_bodies(
+    settings: SmearSettings,
+    generator: np.random.Generator,
+    labels: NDArray[np.uint16],
+    others: list[_Body],
+) -> list[_Body]:
+    """Put platelets into the gaps, so that each of them is whole."""
+    red_count = sum(body.cell_type == CellType.RBC for body in others)
+    count = int(generator.poisson(settings.platelet_rate * red_count / 20))
+    free_px = cv2.distanceTransform((labels == 0).astype(np.uint8), cv2.DIST_L2, 3)
+    bodies: list[_Body] = []
+    for _ in range(count):
+        size = settings.cell_diameter_px * generator.uniform(0.1, 0.2)
+        # The outline reaches further than its mean radius.
+        rows, columns = np.nonzero(free_px > 1.7 * size + 1)
+        if not len(rows):
+            continue
+        place = int(generator.integers(len(rows)))
+        centre = (float(columns[place]) + 0.5, float(rows[place]) + 0.5)
+        outline = platelet_outline(generator, centre=centre, radius_px=size)
+        patch = make_patch(outline, settings.shape)
+        if patch is None:
+            continue
+        bodies.append(_Body(cell_type=CellType.PLATELET, kind=None, radius_px=size, patch=patch))
+        around = np.hypot(
+            np.arange(free_px.shape[0])[:, None] + 0.5 - centre[1],
+            np.arange(free_px.shape[1])[None, :] + 0.5 - centre[0],
+        )
+        np.minimum(free_px, around - 1.7 * size, out=free_px)
+    return bodies
+
+
+def _visible(bodies: list[_Body], shape: tuple[int, int]) -> tuple[list[_Body], NDArray[np.uint16]]:
+    """Label the cells, leaving out those that others hide, until all that are left are seen."""
+    while True:
+        labels = _label(bodies, shape)
+        seen = np.bincount(labels.ravel(), minlength=len(bodies) + 1)[1:]
+        whole = np.array([body.patch.inside.sum() for body in bodies], dtype=np.int64)
+        is_kept = (seen >= MIN_VISIBLE_PX) & (seen >= MIN_VISIBLE_SHARE * whole)
+        if is_kept.all():
+            return bodies, labels
+        bodies = [body for body, kept in zip(bodies, is_kept, strict=True) if kept]
+
+
+def _label(bodies: list[_Body], shape: tuple[int, int]) -> NDArray[np.uint16]:
+    labels = np.zeros(shape, dtype=np.uint16)
+    nearest = np.full(shape, np.inf, dtype=np.float32)
+    for number, body in enumerate(bodies, start=1):
+        patch = body.patch
+        # White cells lie over red ones: they win wherever they are.
+        rank = np.float32(-2 if body.cell_type == CellType.WBC else 0)
+        claim = patch.relative_radius + rank
+        view = nearest[patch.window]
+        is_won = patch.inside & (claim < view)
+        view[is_won] = claim[is_won]
+        labels[patch.window][is_won] = number
+    return labels
+
+
+def _dye_amounts(
+    bodies: list[_Body], settings: SmearSettings, generator: np.random.Generator
+) -> FloatMap:
+    """Sum up the dye of all cells.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 5), dtype float32
+    """
+    planes = np.zeros((len(Dye), *settings.shape), dtype=np.float32)
+    pallor, rim = generator.uniform(0.0, 0.6), generator.uniform(0.02, 0.22)
+    # Cells that lie on each other are squeezed: their amounts add less than fully.
+    power = generator.uniform(1.0, 1.9)
+    polychromasia = generator.uniform(0.0, 0.12)
+    ordered = sorted(bodies, key=lambda body: body.cell_type != CellType.RBC)
+    for body in ordered:
+        window = body.patch.window
+        if isinstance(body.kind, RedCellKind):
+            amount = haemoglobin(
+                body.patch,
+                generator,
+                kind=body.kind,
+                radius_px=body.radius_px,
+                pallor=pallor,
+                rim=rim,
+            )
+            planes[Dye.HAEMOGLOBIN][window] += np.maximum(amount, 0) ** np.float32(power)
+            # Young red cells still hold RNA, which tints them blue.
+            planes[Dye.RNA][window] += amount * np.float32(abs(generator.normal(0, polychromasia)))
+            continue
+        if isinstance(body.kind, WhiteCellKind):
+            # A white cell pushes red ones aside; little of them is left below it.
+            pushed_away = 1 - np.float32(0.95) * body.patch.coverage
+            planes[Dye.HAEMOGLOBIN][window] *= pushed_away
+            planes[Dye.RNA][window] *= pushed_away
+            amounts = white_cell_dyes(
+                body.patch, generator, kind=body.kind, radius_px=body.radius_px
+            )
+        else:
+            amounts = platelet_dyes(body.patch, generator, radius_px=body.radius_px)
+        for dye, amount in amounts.items():
+            planes[dye][window] += amount
+    planes[Dye.HAEMOGLOBIN] **= np.float32(1 / power)
+    return np.moveaxis(planes, 0, 2)
+
+
+def _box_of(body: _Body) -> LabelledBox:
+    inside = body.patch.inside
+    rows = np.flatnonzero(inside.any(axis=1)) + body.patch.rows.start
+    columns = np.flatnonzero(inside.any(axis=0)) + body.patch.columns.start
+    return LabelledBox(
+        cell_type=body.cell_type,
+        x_min=float(columns[0]),
+        y_min=float(rows[0]),
+        x_max=float(columns[-1] + 1),
+        y_max=float(rows[-1] + 1),
+        origin=BoxOrigin.DRAWN,
+    )

@@ -1,0 +1,45 @@
+import pytest
+
+from blood_cell_system.cli.main import main
+from blood_cell_system.cli.synthesize import parse_size
+from blood_cell_system.datasets.prepared import PreparedDataset
+from blood_cell_system.errors import SettingsError
+
+SMALL = ["--count", "2", "--size", "96x64", "--cell-diameter", "24", "--jobs", "1"]
+
+
+def test_a_prepared_folder_is_written_and_told_of(tmp_path, capsys):
+    out = tmp_path / "smears"
+    assert main(["synthesize", "--output", str(out), *SMALL, "--stain", "leishman"]) == 0
+    dataset = PreparedDataset.open(out)
+    assert [image.read()[0].shape for image in dataset.images] == [(64, 96, 3)] * 2
+    assert dataset.details["settings"]["stain"] == "leishman"
+    assert dataset.details["settings"]["cell_diameter_px"] == 24
+    assert f"{out}: 2 drawn smears" in capsys.readouterr().out
+
+
+def test_a_bccd_clone_is_written(tmp_path):
+    assert main(["synthesize", "--output", str(tmp_path), *SMALL, "--layout", "bccd"]) == 0
+    assert len(list((tmp_path / "BCCD" / "Annotations").glob("*.xml"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--size", "big"), ("--size", "8x8"), ("--count", "0"), ("--stain", "ketchup")],
+)
+def test_a_bad_option_fails_with_one_line(tmp_path, capsys, option, value):
+    assert main(["synthesize", "--output", str(tmp_path / "out"), *SMALL, option, value]) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("error: ")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("text", ["", "640", "640x", "x480", "-640x480", "640x480x3", "6.4x4"])
+def test_a_size_that_is_none_is_refused(text):
+    with pytest.raises(SettingsError, match="640x480"):
+        parse_size(text)
+
+
+def test_a_size_is_width_then_height():
+    assert parse_size("640x480") == (480, 640)
