@@ -16,6 +16,7 @@ class BoxOrigin(StrEnum):
     ANNOTATED = "annotated"
     STAIN = "stain"
     DRAWN = "drawn"
+    PREDICTED = "predicted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +29,8 @@ class LabelledBox:
     x_min, y_min, x_max, y_max : float
         Pixels, 0-based and half-open: a cell of one pixel at the origin is (0, 0, 1, 1).
     origin : BoxOrigin
-        A person's annotation, a cell that only the stain shows, or the generator's truth.
+        A person's annotation, a cell that only the stain shows, the generator's truth, or what a
+        model found.
     """
 
     cell_type: CellType

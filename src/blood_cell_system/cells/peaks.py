@@ -1,0 +1,225 @@
+"""Cells' centres and sizes from the instance head's heat maps."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Final, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial import cKDTree
+
+from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, CellType
+from blood_cell_system.segmenter_contract import HEAD_STRIDE, SIZE_UNIT_PX
+
+_SMALLEST_PX: Final = 3.0
+
+
+def _per_type(rbc: float, wbc: float, platelet: float) -> Mapping[CellType, float]:
+    values = {CellType.RBC: rbc, CellType.WBC: wbc, CellType.PLATELET: platelet}
+    return MappingProxyType(values)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeakSettings:
+    """When a maximum of a heat map is a cell.
+
+    Parameters
+    ----------
+    thresholds : mapping of CellType to float
+        Lowest height of a peak. Platelets are rare and small, so that theirs stay low.
+    min_agreement : mapping of CellType to float
+        Share of a cell's predicted box that the class mask must give to the cell's class.
+    same_cell_within : mapping of CellType to float
+        A centre nearer than this to the centre of a larger cell of its type is that cell seen
+        again; 1 is the larger cell's rim. White cells hardly ever overlap, red ones do.
+    max_box_iou : float
+        Boxes that overlap more are one cell, whatever their types.
+    """
+
+    thresholds: Mapping[CellType, float] = field(default_factory=lambda: _per_type(0.3, 0.3, 0.15))
+    min_agreement: Mapping[CellType, float] = field(
+        default_factory=lambda: _per_type(0.2, 0.2, 0.3)
+    )
+    same_cell_within: Mapping[CellType, float] = field(
+        default_factory=lambda: _per_type(0.6, 1.0, 0.8)
+    )
+    max_box_iou: float = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellPeaks:
+    """Centres of cells with their predicted sizes; one entry a cell in every array.
+
+    Parameters
+    ----------
+    type_index : ndarray of shape (n,), dtype intp
+        Index in ``CELL_TYPES``.
+    centre : ndarray of shape (n, 2), dtype float64
+        x and y in pixels.
+    size : ndarray of shape (n, 2), dtype float64
+        Width and height in pixels.
+    score : ndarray of shape (n,), dtype float64
+        Height of the peak, 0 to 1.
+    """
+
+    type_index: NDArray[np.intp]
+    centre: NDArray[np.float64]
+    size: NDArray[np.float64]
+    score: NDArray[np.float64]
+
+    def __len__(self) -> int:
+        return len(self.score)
+
+    def take(self, chosen: NDArray[np.intp] | NDArray[np.bool_]) -> Self:
+        """Only the chosen peaks, by index or by a mask."""
+        return type(self)(
+            type_index=self.type_index[chosen],
+            centre=self.centre[chosen],
+            size=self.size[chosen],
+            score=self.score[chosen],
+        )
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """Boxes as x_min, y_min, x_max, y_max; shape (n, 4)."""
+        return np.hstack([self.centre - self.size / 2, self.centre + self.size / 2])
+
+
+def find_peaks(
+    centres: NDArray[np.float32],
+    log_size: NDArray[np.float32],
+    class_mask: NDArray[np.uint8],
+    settings: PeakSettings,
+) -> CellPeaks:
+    """Peaks of the heat maps that stand for one cell each.
+
+    Parameters
+    ----------
+    centres : ndarray of shape (ceil(height / 4), ceil(width / 4), 3), dtype float32
+        Heat maps in ``CELL_TYPES`` order; index (r, c) is the pixel centre x = 4 (c + 0.5),
+        y = 4 (r + 0.5).
+    log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32
+        ln(width_px / 64) and ln(height_px / 64) of the cell's box.
+    class_mask : ndarray of shape (height, width), dtype uint8
+        Values of ``CellClass``.
+    settings : PeakSettings
+
+    Returns
+    -------
+    CellPeaks
+        In order of falling score.
+    """
+    candidates = _local_maxima(centres, log_size, class_mask.shape, settings)
+    candidates = candidates.take(np.argsort(-candidates.score, kind="stable"))
+    candidates = candidates.take(_agrees_with_mask(candidates, class_mask, settings))
+    return candidates.take(_is_strongest(candidates, settings))
+
+
+def _local_maxima(
+    centres: NDArray[np.float32],
+    log_size: NDArray[np.float32],
+    shape: tuple[int, ...],
+    settings: PeakSettings,
+) -> CellPeaks:
+    found: list[tuple[NDArray[np.float64], ...]] = []
+    type_indices = []
+    for type_index, cell_type in enumerate(CELL_TYPES):
+        heat = np.ascontiguousarray(centres[:, :, type_index])
+        is_peak = (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8))) & (
+            heat >= settings.thresholds[cell_type]
+        )
+        # A plateau is one peak, in its middle: a saturated map must not give thousands.
+        count, _, _, middles = cv2.connectedComponentsWithStats(is_peak.astype(np.uint8))
+        rows, columns = np.rint(middles[1:count, ::-1]).astype(np.intp).T
+        at = rows, columns
+        offset = np.stack([_parabola_offset(heat, *at, 0, 1), _parabola_offset(heat, *at, 1, 0)], 1)
+        centre = (np.stack([columns, rows], 1) + offset + 0.5) * HEAD_STRIDE
+        size = np.exp(np.clip(log_size[at].astype(np.float64), -6, 6)) * SIZE_UNIT_PX
+        size = np.clip(np.nan_to_num(size, nan=_SMALLEST_PX), _SMALLEST_PX, 2 * max(shape))
+        found.append((np.clip(centre, 0, (shape[1], shape[0])), size, heat[at].astype(np.float64)))
+        type_indices.append(np.full(len(rows), type_index, dtype=np.intp))
+    centre, size, score = (np.concatenate(parts) for parts in zip(*found, strict=True))
+    return CellPeaks(type_index=np.concatenate(type_indices), centre=centre, size=size, score=score)
+
+
+def _parabola_offset(
+    heat: NDArray[np.float32],
+    rows: NDArray[np.intp],
+    columns: NDArray[np.intp],
+    row_step: int,
+    column_step: int,
+) -> NDArray[np.float64]:
+    """Where between its neighbours a maximum is: exact for a Gaussian, as its log is a parabola."""
+    last_row, last_column = heat.shape[0] - 1, heat.shape[1] - 1
+
+    def log_heat(sign: int) -> NDArray[np.float64]:
+        row = np.clip(rows + sign * row_step, 0, last_row)
+        column = np.clip(columns + sign * column_step, 0, last_column)
+        return np.log(np.maximum(heat[row, column].astype(np.float64), 1e-6))
+
+    before, middle, after = log_heat(-1), log_heat(0), log_heat(1)
+    curvature = 2 * middle - before - after
+    offset = np.zeros_like(middle)
+    np.divide((after - before) / 2, curvature, out=offset, where=curvature > 1e-6)
+    return np.clip(offset, -0.5, 0.5)
+
+
+def _agrees_with_mask(
+    peaks: CellPeaks, class_mask: NDArray[np.uint8], settings: PeakSettings
+) -> NDArray[np.bool_]:
+    """Whether enough of each predicted box has the class that the peak's type asks for."""
+    height, width = class_mask.shape
+    corners = np.rint(peaks.corners).astype(np.intp)
+    x_min, x_max = np.clip(corners[:, [0, 2]], 0, width).T
+    y_min, y_max = np.clip(corners[:, [1, 3]], 0, height).T
+    area = np.maximum((x_max - x_min) * (y_max - y_min), 1)
+    agrees = np.zeros(len(peaks), dtype=bool)
+    for type_index, cell_type in enumerate(CELL_TYPES):
+        total = cv2.integral((class_mask == MASK_CLASS[cell_type]).astype(np.uint8))
+        inside = (
+            total[y_max, x_max] - total[y_min, x_max] - total[y_max, x_min] + total[y_min, x_min]
+        )
+        is_type = peaks.type_index == type_index
+        agrees |= is_type & (inside / area >= settings.min_agreement[cell_type])
+    return agrees
+
+
+def _is_strongest(peaks: CellPeaks, settings: PeakSettings) -> NDArray[np.bool_]:
+    """Keep of peaks that stand for one cell the strongest; peaks come in order of score."""
+    is_kept = np.ones(len(peaks), dtype=bool)
+    if len(peaks) < 2:
+        return is_kept
+    # Two peaks further apart than the largest cell's radius cannot meet either rule. Pairs from a
+    # tree, not a matrix: a large picture has tens of thousands of cells.
+    reach = max(1.0, *settings.same_cell_within.values()) * float(peaks.size.max()) / 2
+    pairs = cKDTree(peaks.centre).query_pairs(reach, output_type="ndarray")
+    strong, weak = np.sort(pairs[_is_same_cell(peaks, pairs, settings)], axis=1).T
+    order = np.argsort(strong, kind="stable")
+    strong, weak = strong[order], weak[order]
+    starts = np.searchsorted(strong, np.arange(len(peaks) + 1))
+    for index in np.unique(strong):
+        if is_kept[index]:
+            is_kept[weak[starts[index] : starts[index + 1]]] = False
+    return is_kept
+
+
+def _is_same_cell(
+    peaks: CellPeaks, pairs: NDArray[np.intp], settings: PeakSettings
+) -> NDArray[np.bool_]:
+    first, second = pairs.T
+    area = peaks.size.prod(axis=1)
+    larger = np.where(area[first] >= area[second], first, second)
+    offset = (peaks.centre[first] - peaks.centre[second]) / (peaks.size[larger] / 2)
+    limits = np.array([settings.same_cell_within[cell_type] for cell_type in CELL_TYPES])
+    is_inside = np.hypot(offset[:, 0], offset[:, 1]) < limits[peaks.type_index[larger]]
+    is_same_type = peaks.type_index[first] == peaks.type_index[second]
+    corners = peaks.corners
+    sides = np.minimum(corners[first, 2:], corners[second, 2:]) - np.maximum(
+        corners[first, :2], corners[second, :2]
+    )
+    overlap = np.clip(sides, 0, None).prod(axis=1)
+    iou = overlap / (area[first] + area[second] - overlap)
+    result: NDArray[np.bool_] = (is_same_type & is_inside) | (iou > settings.max_box_iou)
+    return result
