@@ -62,7 +62,9 @@ def test_white_cells_keep_apart_and_have_their_centres_in_the_image():
 
 def test_a_white_cell_that_finds_no_room_is_left_out():
     field = Field((60, 60), margin_px=0)
-    assert len(place_white_cells(field, np.random.default_rng(0), [50.0, 50.0])) == 1
+    places = place_white_cells(field, np.random.default_rng(0), [50.0, 50.0, 50.0])
+    assert [place is None for place in places] == [False, True, True]
+    assert len(field) == 1
 
 
 def test_red_cells_make_way_for_white_ones():

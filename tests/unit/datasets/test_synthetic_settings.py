@@ -13,6 +13,7 @@ from blood_cell_system.errors import SettingsError
         ({"stain": "ketchup"}, "ketchup"),
         ({"cell_diameter_px": 2.0}, "Cell diameter"),
         ({"cell_diameter_px": float("nan")}, "Cell diameter"),
+        ({"shape": (2000, 2000), "cell_diameter_px": 10.0}, "10,000 cells"),
         ({"coverage": (0.5, 0.2)}, "Coverage"),
         ({"clumping": (0.0, 1.5)}, "Clumping"),
         ({"defocus": (-0.1, 0.1)}, "Defocus"),

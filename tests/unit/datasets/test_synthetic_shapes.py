@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blood_cell_system.datasets.synthetic.shapes import (
@@ -14,12 +14,14 @@ from blood_cell_system.datasets.synthetic.shapes import (
 )
 
 centres = st.floats(-30, 90)
+in_any_time = settings(deadline=None)
 
 
 def circle(radius_px, centre=(40.0, 40.0)):
     return make_outline(np.random.default_rng(0), centre=centre, radius_px=radius_px, waviness=0.0)
 
 
+@in_any_time
 @given(x=centres, y=centres, radius_px=st.floats(2, 25))
 def test_a_circle_holds_exactly_the_pixels_whose_centres_it_holds(x, y, radius_px):
     patch = make_patch(circle(radius_px, (x, y)), (60, 70))
@@ -36,6 +38,7 @@ def test_an_outline_far_outside_the_image_has_no_patch():
     assert make_patch(circle(5.0, (-50.0, 10.0)), (60, 70)) is None
 
 
+@in_any_time
 @given(elongation=st.floats(1, 2), direction=st.floats(0, 6))
 def test_elongation_keeps_the_area(elongation, direction):
     outline = make_outline(

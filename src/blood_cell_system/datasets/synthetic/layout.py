@@ -3,6 +3,7 @@
 from typing import Final
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 MAX_TRIES: Final = 25
 """Places tried for a cell before the field counts as full there."""
@@ -60,16 +61,16 @@ class Field:
 
 def place_white_cells(
     field: Field, generator: np.random.Generator, radii_px: list[float]
-) -> list[tuple[float, float]]:
+) -> list[tuple[float, float] | None]:
     """Place white cells apart from each other, with their centres in the image.
 
     Returns
     -------
-    list of tuple of float
-        Centres ``(x, y)``, at most as many as radii: a small field may have no room for all.
+    list of tuple of float or None
+        Centre ``(x, y)`` of each; None where the field had no room for it.
     """
     height, width = field.shape
-    places = []
+    places: list[tuple[float, float] | None] = []
     for radius in radii_px:
         inset = min(0.4 * radius, 0.4 * min(height, width))
         for _ in range(MAX_TRIES):
@@ -79,6 +80,8 @@ def place_white_cells(
                 field.add(x, y, radius)
                 places.append((x, y))
                 break
+        else:
+            places.append(None)
     return places
 
 
@@ -205,14 +208,21 @@ def walls_between(
     if len(circles) < 2:
         return walls
     x, y, radius = np.array(circles).T
-    reach = radius[:, None] + radius[None, :]
-    distance = np.hypot(x[:, None] - x[None, :], y[:, None] - y[None, :])
-    first, second = np.nonzero(np.triu((distance > 0.72 * reach) & (distance < 1.08 * reach), 1))
+    tree = cKDTree(np.column_stack([x, y]))
+    first, second = tree.query_pairs(1.08 * 2 * radius.max(), output_type="ndarray").T
+    reach = radius[first] + radius[second]
+    distance = np.hypot(x[first] - x[second], y[first] - y[second])
+    touches = (distance > 0.72 * reach) & (distance < 1.08 * reach)
+    # The tree's order is its own affair: sorted pairs draw the same numbers everywhere.
+    order = np.lexsort((second, first))
+    order = order[touches[order]]
+    first, second, reach, distance = first[order], second[order], reach[order], distance[order]
     is_wall = generator.random(len(first)) < generator.uniform(0.2, 0.8)
-    for i, j in zip(first[is_wall], second[is_wall], strict=True):
+    for k in np.flatnonzero(is_wall):
+        i, j = int(first[k]), int(second[k])
         direction = float(np.arctan2(y[j] - y[i], x[j] - x[i]))
         # A gap of a hundredth of a cell keeps the two apart to the eye.
-        share = 0.99 * distance[i, j] / reach[i, j]
+        share = 0.99 * distance[k] / reach[k]
         walls[i].append((direction, float(share * radius[i])))
         walls[j].append((direction + np.pi, float(share * radius[j])))
     return walls

@@ -69,7 +69,7 @@ def red_cell_outline(
         radius_px=radius_px,
         elongation=elongation,
         direction=generator.uniform(0, 2 * np.pi),
-        waviness=generator.uniform(0.01, 0.055),
+        waviness=generator.uniform(0.01, 0.075),
         spikes=spikes,
         spike_height=spike_height,
         tail=tail,
@@ -107,7 +107,7 @@ def haemoglobin(
         About 1 between the rim and the pallor, 0 outside.
     """
     u = patch.relative_radius
-    depth = np.clip(pallor + generator.normal(0, 0.2), 0, 0.85)
+    depth = np.clip(pallor + generator.normal(0, 0.2), 0, 0.9)
     inner = generator.uniform(0.0, 0.42)
     outer = inner + generator.uniform(0.22, 0.55)
     squeeze = 1.0

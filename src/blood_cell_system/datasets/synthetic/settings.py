@@ -64,7 +64,7 @@ STAINS: Final[Mapping[str, Stain]] = MappingProxyType(
     {
         "wright-giemsa": Stain(
             glass=(201, 204, 197),
-            haemoglobin=(0.13, 0.33, 0.28),
+            haemoglobin=(0.12, 0.28, 0.25),
             chromatin=(0.52, 0.92, 0.00),
             neutral=(0.09, 0.28, 0.03),
             rna=(0.27, 0.22, 0.02),
@@ -72,7 +72,7 @@ STAINS: Final[Mapping[str, Stain]] = MappingProxyType(
         ),
         "wright-rose": Stain(
             glass=(198, 200, 195),
-            haemoglobin=(0.13, 0.28, 0.15),
+            haemoglobin=(0.12, 0.26, 0.15),
             chromatin=(0.48, 0.90, 0.00),
             neutral=(0.10, 0.30, 0.02),
             rna=(0.32, 0.24, 0.00),
@@ -140,6 +140,7 @@ STAINS: Final[Mapping[str, Stain]] = MappingProxyType(
 
 MIN_SIDE_PX: Final = 32
 MAX_SIDE_PX: Final = 8192
+MAX_CELLS: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -185,7 +186,7 @@ class SmearSettings:
     white_cell_counts: tuple[float, ...] = (0.06, 0.78, 0.16)
     platelet_rate: float = 1.6
     dirt_rate: float = 1.2
-    defocus: Range = (0.004, 0.016)
+    defocus: Range = (0.004, 0.024)
     noise: Range = (1.0, 2.6)
     jpeg_quality: tuple[int, int] = (72, 95)
 
@@ -205,6 +206,13 @@ class SmearSettings:
             raise SettingsError(
                 f"Cell diameter: {self.cell_diameter_px} pixels; expected 8 to 400. "
                 "Pictures from a microscope have 35 to 130."
+            )
+        height, width = self.shape
+        if height * width / self.cell_diameter_px**2 > MAX_CELLS:
+            raise SettingsError(
+                f"Smear: {width}×{height} pixels hold more than {MAX_CELLS:,} cells of "
+                f"{self.cell_diameter_px} pixels; expected fewer. Take larger cells, or several "
+                "smaller pictures."
             )
         _check_range("Coverage", self.coverage, lowest=0.0, highest=1.0)
         _check_range("Clumping", self.clumping, lowest=0.0, highest=1.0)

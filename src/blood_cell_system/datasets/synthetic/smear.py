@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.classes import MASK_CLASS, CellType
 from blood_cell_system.datasets.synthetic.layout import (
+    MAX_TRIES,
     Field,
     place_red_cells,
     place_white_cells,
@@ -130,7 +131,9 @@ def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generato
     count = int(generator.choice(len(settings.white_cell_counts), p=settings.white_cell_counts))
     drawn = [draw_white_cell(generator, red_radius_px=radius) for _ in range(count)]
     places = place_white_cells(field, generator, [size for _, size in drawn])
-    for (white_kind, size), centre in zip(drawn, places, strict=False):
+    for (white_kind, size), centre in zip(drawn, places, strict=True):
+        if centre is None:
+            continue
         outline = white_cell_outline(generator, kind=white_kind, centre=centre, radius_px=size)
         patch = make_patch(outline, settings.shape)
         if patch is not None:
@@ -166,25 +169,24 @@ def _platelet_bodies(
     red_count = sum(body.cell_type == CellType.RBC for body in others)
     count = int(generator.poisson(settings.platelet_rate * red_count / 20))
     free_px = cv2.distanceTransform((labels == 0).astype(np.uint8), cv2.DIST_L2, 3)
+    field = Field(settings.shape, margin_px=0)
     bodies: list[_Body] = []
     for _ in range(count):
         size = settings.cell_diameter_px * generator.uniform(0.1, 0.2)
         # The outline reaches further than its mean radius.
-        rows, columns = np.nonzero(free_px > 1.7 * size + 1)
-        if not len(rows):
-            continue
-        place = int(generator.integers(len(rows)))
-        centre = (float(columns[place]) + 0.5, float(rows[place]) + 0.5)
-        outline = platelet_outline(generator, centre=centre, radius_px=size)
-        patch = make_patch(outline, settings.shape)
-        if patch is None:
-            continue
-        bodies.append(_Body(cell_type=CellType.PLATELET, kind=None, radius_px=size, patch=patch))
-        around = np.hypot(
-            np.arange(free_px.shape[0])[:, None] + 0.5 - centre[1],
-            np.arange(free_px.shape[1])[None, :] + 0.5 - centre[0],
-        )
-        np.minimum(free_px, around - 1.7 * size, out=free_px)
+        reach_px = 1.7 * size + 1
+        for _ in range(MAX_TRIES):
+            x, y = field.random_place(generator)
+            if free_px[int(y), int(x)] < reach_px or (field.nearness(x, y, reach_px) < 1).any():
+                continue
+            field.add(x, y, reach_px)
+            outline = platelet_outline(generator, centre=(x, y), radius_px=size)
+            patch = make_patch(outline, settings.shape)
+            if patch is not None:
+                bodies.append(
+                    _Body(cell_type=CellType.PLATELET, kind=None, radius_px=size, patch=patch)
+                )
+            break
     return bodies
 
 
@@ -225,9 +227,9 @@ def _dye_amounts(
     ndarray of shape (height, width, 5), dtype float32
     """
     planes = np.zeros((len(Dye), *settings.shape), dtype=np.float32)
-    pallor, rim = generator.uniform(0.0, 0.6), generator.uniform(0.02, 0.22)
+    pallor, rim = generator.uniform(0.0, 0.75), generator.uniform(0.03, 0.3)
     # Cells that lie on each other are squeezed: their amounts add less than fully.
-    power = generator.uniform(1.0, 1.9)
+    power = generator.uniform(1.1, 2.2)
     polychromasia = generator.uniform(0.0, 0.12)
     ordered = sorted(bodies, key=lambda body: body.cell_type != CellType.RBC)
     for body in ordered:
