@@ -1,7 +1,7 @@
 """Nuclei of white cells, as discs that flow into each other.
 
-Every function draws one nucleus for a cell of radius ``radius_px`` around the origin and returns the
-discs ``(x, y, radius)`` in pixels.
+Every function draws one nucleus for a cell of radius ``radius_px`` around the origin and returns
+the discs ``(x, y, radius)`` in pixels.
 """
 
 import numpy as np
