@@ -1,0 +1,1 @@
+"""From a picture to what a trained network says of it, and how good that is."""

@@ -1,0 +1,192 @@
+"""Trained networks, loaded and ready to run."""
+
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.classes import CELL_TYPES, NUM_CLASSES
+from blood_cell_system.errors import CheckpointError, MissingDataError
+from blood_cell_system.segmenter_contract import HEAD_STRIDE, STRIDE
+
+_PROBE_SIDE: Final = 2 * STRIDE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkOutputs:
+    """What a segmenter says of a batch of pictures.
+
+    Parameters
+    ----------
+    class_probabilities : ndarray of shape (batch, height, width, 3), dtype float32
+        In ``CellClass`` order.
+    centres : ndarray of shape (batch, height / 4, width / 4, 3), dtype float32, or None
+        Heat maps in ``CELL_TYPES`` order; None for a model without an instance head.
+    log_size : ndarray of shape (batch, height / 4, width / 4, 2), dtype float32, or None
+    """
+
+    class_probabilities: NDArray[np.float32]
+    centres: NDArray[np.float32] | None = None
+    log_size: NDArray[np.float32] | None = None
+
+
+class Runtime(Protocol):
+    """Anything that runs a segmenter."""
+
+    @property
+    def input_shape(self) -> tuple[int, int] | None:
+        """The only (height, width) that it takes; None when all multiples of ``STRIDE`` do."""
+        ...
+
+    def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
+        """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
+        ...
+
+
+class KerasRuntime:
+    """A segmenter in a ``.keras`` file.
+
+    Besides this project's models a plain Keras model works: one picture in, RGB of 0..255, and one
+    tensor out with three channels in ``CellClass`` order. Where its channels are not probabilities
+    but logits, softmax is applied.
+
+    Parameters
+    ----------
+    model : keras.Model
+    name : str
+        What to call it in messages.
+
+    Raises
+    ------
+    CheckpointError
+        The model is no segmenter of this kind.
+    """
+
+    def __init__(self, model: Any, *, name: str = "model") -> None:
+        self._model = model
+        self._name = name
+        self._returns_logits = False
+        self.input_shape = self._checked_input_shape()
+        self._returns_logits = self._probe()
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Load a ``.keras`` file; code that it may carry is never run.
+
+        Raises
+        ------
+        MissingDataError
+            There is no such file.
+        CheckpointError
+            It is damaged, no Keras model, or no segmenter.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingDataError(
+                f"{path}: there is no such model. Train one with train_segmentation.py train, or "
+                "name another with --model."
+            )
+        try:
+            with zipfile.ZipFile(path) as archive:
+                is_model = "config.json" in archive.namelist()
+                damaged = archive.testzip()
+        except (zipfile.BadZipFile, OSError) as error:
+            raise CheckpointError(
+                f"{path}: not a .keras file, or cut off ({error}). Copy it again, or use a model "
+                "that was saved with model.save('name.keras')."
+            ) from error
+        if not is_model or damaged is not None:
+            raise CheckpointError(
+                f"{path}: {'damaged' if damaged else 'no Keras model'} "
+                f"({damaged or 'config.json is missing'}). Copy it again, or use a model that was "
+                "saved with model.save('name.keras')."
+            )
+        # Here, not above: analysing with another runtime must not wait for TensorFlow.
+        import keras
+
+        try:
+            model = keras.saving.load_model(path, compile=False, safe_mode=True)
+        except Exception as error:  # A broken configuration can fail in any of Keras's parts.
+            first_line = str(error).strip().partition("\n")[0]
+            raise CheckpointError(
+                f"{path}: Keras cannot load this model ({type(error).__name__}: {first_line}). It "
+                "is damaged, of a newer Keras, or carries code of its own, which is not run."
+            ) from error
+        return cls(model, name=str(path))
+
+    def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
+        """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
+        outputs = _as_dict(self._model.predict_on_batch(batch))
+        classes = np.asarray(outputs["classes"], dtype=np.float32)
+        if self._returns_logits:
+            classes = np.exp(classes - classes.max(axis=-1, keepdims=True))
+            classes /= classes.sum(axis=-1, keepdims=True)
+        if "centres" not in outputs or "log_size" not in outputs:
+            return NetworkOutputs(class_probabilities=classes)
+        return NetworkOutputs(
+            class_probabilities=classes,
+            centres=np.asarray(outputs["centres"], dtype=np.float32),
+            log_size=np.asarray(outputs["log_size"], dtype=np.float32),
+        )
+
+    def _checked_input_shape(self) -> tuple[int, int] | None:
+        inputs = getattr(self._model, "inputs", None) or []
+        shapes = [tuple(tensor.shape) for tensor in inputs]
+        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
+            raise CheckpointError(
+                f"{self._name}: takes inputs of shape {shapes}; expected one of (batch, height, "
+                "width, 3). Is this a segmentation model for RGB pictures?"
+            )
+        height, width = shapes[0][1:3]
+        if height is None and width is None:
+            return None
+        return height or _PROBE_SIDE, width or _PROBE_SIDE
+
+    def _probe(self) -> bool:
+        """Check the outputs on a made-up picture; returns whether they are logits."""
+        height, width = self.input_shape or (_PROBE_SIDE, _PROBE_SIDE)
+        picture = np.linspace(0, 255, height * width * 3, dtype=np.float32)
+        batch = picture.reshape(1, height, width, 3)
+        try:
+            outputs = self.predict(batch)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise self._wrong_outputs("no output for the classes") from error
+        small = -(-height // HEAD_STRIDE), -(-width // HEAD_STRIDE)
+        for name, values, expected in (
+            ("classes", outputs.class_probabilities, (1, height, width, NUM_CLASSES)),
+            ("centres", outputs.centres, (1, *small, len(CELL_TYPES))),
+            ("log_size", outputs.log_size, (1, *small, 2)),
+        ):
+            if values is not None and values.shape != expected:
+                raise self._wrong_outputs(
+                    f"{name} of shape {values.shape[1:]} for a picture of {height}×{width}, not "
+                    f"{expected[1:]}"
+                )
+        classes = outputs.class_probabilities
+        if not np.isfinite(classes).all():
+            raise self._wrong_outputs("values that are no numbers")
+        if classes.min() >= 0 and np.allclose(classes.sum(axis=-1), 1, atol=1e-2):
+            return False
+        if classes.min() >= 0 and classes.max() <= 1:
+            raise self._wrong_outputs("three values of 0..1 that do not add up to 1")
+        return True
+
+    def _wrong_outputs(self, found: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self._name}: gives {found}; expected class probabilities of shape (batch, height, "
+            "width, 3), for background, RBC and WBC, as a softmax gives them. Use a segmentation "
+            "model with three classes."
+        )
+
+
+def _as_dict(outputs: Any) -> dict[str, Any]:
+    if isinstance(outputs, dict):
+        # A foreign model may name its only output as it likes.
+        return {"classes": next(iter(outputs.values()))} if len(outputs) == 1 else outputs
+    if isinstance(outputs, list | tuple):
+        (only,) = outputs if len(outputs) == 1 else (None,)
+        return {} if only is None else {"classes": only}
+    return {"classes": outputs}
