@@ -78,7 +78,8 @@ class TrainingState:
             The file is damaged or of another version.
         """
         try:
-            with np.load(path, allow_pickle=False) as archive:
+            # Opened here: NumPy leaves the file of a damaged archive open.
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
                 words = json.loads(str(archive["__state__"]))
                 arrays = {name: archive[name] for name in archive.files if name != "__state__"}
             if words.pop("format_version") != FORMAT_VERSION:

@@ -1,0 +1,35 @@
+import os
+import signal
+import threading
+
+import pytest
+
+from blood_cell_system.training.interruption import deferred_interrupt
+
+
+def test_the_first_interrupt_is_a_wish_and_the_second_one_stops():
+    with pytest.raises(KeyboardInterrupt), deferred_interrupt() as interruption:
+        assert not interruption.is_asked
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interruption.is_asked
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_afterwards_interrupts_work_as_before():
+    before = signal.getsignal(signal.SIGINT)
+    with deferred_interrupt():
+        pass
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_in_another_thread_nothing_changes():
+    outcome = []
+
+    def work():
+        with deferred_interrupt() as interruption:
+            outcome.append(interruption.is_asked)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert outcome == [False]

@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+
+from blood_cell_system.errors import ResumeError
+from blood_cell_system.training.state import STATE_NAME, TrainingState, state_beside
+
+
+def some_state():
+    return TrainingState(
+        settings={"preset": "fast", "widths": [4, 8]},
+        data_hash="a",
+        validation_hash="b",
+        run_name="segmentation-fast-001",
+        epoch=3,
+        step_in_epoch=7,
+        loss_sums={"class_loss": 1.25},
+        best_iou=0.5,
+        best_epoch=2,
+        seconds=12.5,
+        history=[{"epoch": 1, "val_mean_iou": 0.5}],
+        arrays={"model/0": np.arange(6, dtype=np.float32).reshape(2, 3)},
+    )
+
+
+def test_a_state_comes_back_as_it_was(tmp_path):
+    path = tmp_path / STATE_NAME
+    some_state().save(path)
+    loaded = TrainingState.load(path)
+    np.testing.assert_array_equal(loaded.arrays.pop("model/0"), some_state().arrays["model/0"])
+    expected = some_state()
+    expected.arrays = {}
+    assert loaded == expected
+
+
+def test_the_state_is_found_beside_the_model(tmp_path):
+    (tmp_path / "segmentation_model_best.keras").touch()
+    some_state().save(tmp_path / STATE_NAME)
+    assert state_beside(tmp_path / "segmentation_model_best.keras").epoch == 3
+    assert state_beside(tmp_path / STATE_NAME).epoch == 3
+
+
+def test_a_missing_model_is_an_error(tmp_path):
+    with pytest.raises(ResumeError, match="no such checkpoint"):
+        state_beside(tmp_path / "nothing.keras")
+
+
+def test_a_model_from_elsewhere_cannot_be_continued(tmp_path):
+    (tmp_path / "other.keras").touch()
+    with pytest.raises(ResumeError, match=f"no {STATE_NAME} beside it"):
+        state_beside(tmp_path / "other.keras")
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04broken"])
+def test_a_damaged_state_is_an_error(tmp_path, content):
+    (tmp_path / STATE_NAME).write_bytes(content)
+    with pytest.raises(ResumeError, match="damaged"):
+        TrainingState.load(tmp_path / STATE_NAME)
+
+
+def test_a_state_cut_in_half_is_an_error(tmp_path):
+    path = tmp_path / STATE_NAME
+    some_state().save(path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(ResumeError, match="damaged"):
+        TrainingState.load(path)
+
+
+def test_a_state_of_another_version_is_an_error(tmp_path, monkeypatch):
+    path = tmp_path / STATE_NAME
+    monkeypatch.setattr("blood_cell_system.training.state.FORMAT_VERSION", 99)
+    some_state().save(path)
+    monkeypatch.undo()
+    with pytest.raises(ResumeError, match="another version"):
+        TrainingState.load(path)
