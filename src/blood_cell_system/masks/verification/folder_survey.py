@@ -1,0 +1,210 @@
+"""Step 1: what a folder holds, whatever state it is in."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.datasets.prepared import UNFINISHED_NAME
+from blood_cell_system.errors import MissingDataError
+from blood_cell_system.image_io import IMAGE_SUFFIXES
+from blood_cell_system.masks.verification.findings import Finding, Severity, listed
+from blood_cell_system.masks.verification.label_files import (
+    ManifestRow,
+    read_cells,
+    read_manifest,
+)
+
+_MASK_ENDINGS = ("_mask", "-mask", "_label", "_seg", "_gt")
+
+
+@dataclass(slots=True, kw_only=True)
+class FolderSurvey:
+    """What a folder holds.
+
+    Parameters
+    ----------
+    root : Path
+    images, masks, instances : dict of str to Path
+        By stem; of several files with one stem the first.
+    rows : dict of str to ManifestRow
+        Entries of the manifest that can be read.
+    cells : dict of str to tuple of LabelledBox
+        Boxes that can be read; their corners may be anything.
+    details : dict
+        Everything else of the manifest.
+    doubled : set of str
+        Stems of several pictures, or of several masks.
+    findings : list of Finding
+    """
+
+    root: Path
+    images: dict[str, Path] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
+    instances: dict[str, Path] = field(default_factory=dict)
+    rows: dict[str, ManifestRow] = field(default_factory=dict)
+    cells: dict[str, tuple[LabelledBox, ...]] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    doubled: set[str] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def paired(self) -> list[str]:
+        """Stems with a picture and a mask, in order."""
+        return sorted(self.images.keys() & self.masks.keys())
+
+    def note(self, severity: Severity, check: str, message: str, remedy: str, *stems: str) -> None:
+        """Add a finding."""
+        self.findings.append(
+            Finding(severity=severity, check=check, message=message, remedy=remedy, stems=stems)
+        )
+
+
+def survey_folder(root: Path) -> FolderSurvey:
+    """List a prepared folder and read its manifest and annotations.
+
+    Raises
+    ------
+    MissingDataError
+        The folder itself is not there.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise MissingDataError(
+            f"{root}: there is no such folder. Expected a prepared folder with images/ and masks/; "
+            "check --input."
+        )
+    survey = FolderSurvey(root=root)
+    if (root / UNFINISHED_NAME).exists():
+        survey.note(
+            Severity.ERROR,
+            "unfinished-folder",
+            f"{UNFINISHED_NAME} says that the command which writes this folder has not finished",
+            "Run that command again with the same --output: it completes the folder.",
+        )
+    survey.images = _list_pictures(survey, "images", is_required=True)
+    survey.masks = _list_pictures(survey, "masks", is_required=True)
+    survey.instances = _list_pictures(survey, "instances", is_required=False)
+    _check_pairs(survey)
+    survey.rows, survey.details, findings = read_manifest(root / "manifest.json")
+    survey.findings += findings
+    survey.cells, findings = read_cells(root / "annotations.json")
+    survey.findings += findings
+    _compare_with_files(survey)
+    return survey
+
+
+def _list_pictures(survey: FolderSurvey, name: str, *, is_required: bool) -> dict[str, Path]:
+    folder = survey.root / name
+    if not folder.is_dir():
+        if is_required:
+            survey.note(
+                Severity.ERROR,
+                "missing-folder",
+                f"there is no folder {name}/",
+                "Put pictures into images/ and their masks, with the same names, into masks/.",
+            )
+        return {}
+    by_stem: defaultdict[str, list[Path]] = defaultdict(list)
+    passed_over = []
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith("."):
+            continue
+        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+            by_stem[path.stem].append(path)
+        else:
+            passed_over.append(path.name)
+    if passed_over:
+        survey.note(
+            Severity.INFO,
+            "passed-over",
+            f"{name}/ holds {len(passed_over)} entries that are no pictures: {listed(passed_over)}",
+            f"Nothing, or save them as one of {', '.join(sorted(IMAGE_SUFFIXES))}.",
+        )
+    if is_required and not by_stem:
+        survey.note(
+            Severity.ERROR,
+            "empty-folder",
+            f"{name}/ holds no pictures",
+            "Put pictures into images/ and their masks, with the same names, into masks/.",
+        )
+    for stem, paths in by_stem.items():
+        if len(paths) > 1:
+            survey.doubled.add(stem)
+            survey.note(
+                Severity.ERROR,
+                "same-name",
+                f"{name}/ holds {listed([path.name for path in paths])}, which differ in nothing "
+                "but their ending",
+                "Rename or remove one; --fix leaves both out.",
+                stem,
+            )
+    return {stem: paths[0] for stem, paths in by_stem.items()}
+
+
+def _check_pairs(survey: FolderSurvey) -> None:
+    unpaired_masks = survey.masks.keys() - survey.images.keys()
+    for stem in sorted(survey.images.keys() - survey.masks.keys()):
+        likely = _likely_partner(stem, unpaired_masks)
+        hint = f"; masks/{survey.masks[likely].name} looks like it" if likely else ""
+        survey.note(
+            Severity.ERROR,
+            "missing-mask",
+            f"images/{survey.images[stem].name} has no mask of the same name{hint}",
+            "Rename the mask to the picture's name, or make one; --fix leaves the picture out.",
+            stem,
+        )
+    for stem in sorted(unpaired_masks):
+        survey.note(
+            Severity.ERROR,
+            "missing-image",
+            f"masks/{survey.masks[stem].name} has no picture of the same name",
+            "Rename the mask to its picture's name, or remove it; --fix leaves it out.",
+            stem,
+        )
+    for stem in sorted(survey.instances.keys() - survey.images.keys()):
+        survey.note(
+            Severity.WARNING,
+            "missing-image",
+            f"instances/{survey.instances[stem].name} has no picture of the same name",
+            "Rename the mask to its picture's name, or remove it; --fix leaves it out.",
+            stem,
+        )
+
+
+def _likely_partner(stem: str, candidates: set[str]) -> str | None:
+    wanted = stem.lower()
+    for candidate in sorted(candidates):
+        name = candidate.lower()
+        if name == wanted or any(name == wanted + ending for ending in _MASK_ENDINGS):
+            return candidate
+    return None
+
+
+def _compare_with_files(survey: FolderSurvey) -> None:
+    for stem in sorted(survey.rows.keys() - survey.images.keys()):
+        survey.note(
+            Severity.ERROR,
+            "not-in-folder",
+            f"manifest.json lists {stem}, which is not in images/",
+            "Bring the picture back, or prepare the folder again; --fix leaves the entry out.",
+            stem,
+        )
+    for stem in sorted(survey.images.keys() - survey.rows.keys()) if survey.rows else ():
+        survey.note(
+            Severity.WARNING,
+            "not-in-manifest",
+            f"{stem} is not in manifest.json: it has no split, so that training draws one",
+            "Add the picture to the manifest, or prepare the folder again.",
+            stem,
+        )
+    strangers = sorted(survey.cells.keys() - survey.images.keys())
+    if strangers and survey.images:
+        survey.note(
+            Severity.WARNING,
+            "not-in-folder",
+            f"annotations.json has cells of {len(strangers)} pictures that are not in images/: "
+            f"{listed(strangers)}",
+            "Bring the picture back, or prepare the folder again; --fix leaves the entry out.",
+        )
