@@ -1,6 +1,8 @@
 """Changing light, stain and sharpness of a picture; labels stay as they are."""
 
+import math
 from functools import lru_cache
+from typing import Final
 
 import cv2
 import numpy as np
@@ -8,18 +10,24 @@ from numpy.typing import NDArray
 
 from blood_cell_system.input_pipeline.augmentation import AugmentationSettings
 
-# Optical density of every grey level; half a level keeps black finite.
-_OPTICAL_DENSITY = -np.log((np.arange(256) + 0.5) / 255.5).astype(np.float32)
+# Optical density of every grey level; black would be infinitely dense.
+_DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
+_NOISE_COUNT: Final = 1 << 21
+_SHARPEST_BLUR_PX: Final = 0.3
 
 
 def augment_photometric(
     image: NDArray[np.uint8], generator: np.random.Generator, settings: AugmentationSettings
 ) -> NDArray[np.uint8]:
-    """Change stain, light, sharpness, noise and compression, each by chance.
+    """Change a picture as another lab's stain, lamp and camera would.
+
+    In the order of nature: the stain, then light and contrast, the lens's blur, the sensor's noise,
+    the file's JPEG.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
     generator : numpy.random.Generator
     settings : AugmentationSettings
 
@@ -27,46 +35,65 @@ def augment_photometric(
     -------
     ndarray of shape (height, width, 3), dtype uint8
     """
-    pixels = image.astype(np.float32)
-    if generator.random() < settings.stain_share:
-        pixels = _with_other_stain(image, generator, settings)
-    mean = float(pixels[::8, ::8].mean())
-    contrast = generator.uniform(*settings.contrast_range)
     brightness = generator.uniform(*settings.brightness_range)
-    # Contrast turns around the mean, brightness multiplies: one pass for both.
-    pixels *= contrast * brightness
-    pixels += mean * (1 - contrast) * brightness
+    contrast = generator.uniform(*settings.contrast_range)
+    varied = _vary_stain(image, generator, settings, gain=contrast * brightness)
+    # Contrast is around the mean, which brightness has moved as well.
+    offset = float(np.mean(cv2.mean(varied)[:3])) * (1 / contrast - 1)
     if generator.random() < settings.blur_share:
-        sigma = generator.uniform(0.3, settings.largest_blur_px)
-        pixels = cv2.GaussianBlur(pixels, (0, 0), sigma)
+        sigma = generator.uniform(_SHARPEST_BLUR_PX, settings.largest_blur_px)
+        size = 2 * math.ceil(2.5 * sigma) + 1
+        varied = cv2.GaussianBlur(varied, (size, size), sigma)
+    noise_level = 0.0
     if generator.random() < settings.noise_share:
-        sigma = generator.uniform(0, settings.largest_noise)
-        bank = _noise_bank()
-        size = pixels.size
-        start = int(generator.integers(0, max(1, bank.size - size)))
-        noise = np.resize(bank[start : start + size], size).reshape(pixels.shape)
-        pixels += np.float32(sigma) * noise
-    result = cv2.convertScaleAbs(np.clip(pixels, 0, 255, out=pixels))
+        noise_level = generator.uniform(0, settings.largest_noise)
+    noise = _noise(image.shape, generator)
+    finished: NDArray[np.uint8] = cv2.addWeighted(
+        varied, 1.0, noise, noise_level, offset, dtype=cv2.CV_8U
+    )
     if generator.random() < settings.jpeg_share:
-        quality = int(generator.integers(*settings.jpeg_quality_range, endpoint=True))
-        _, data = cv2.imencode(".jpg", result, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        result = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    return np.asarray(result, dtype=np.uint8)
+        quality = generator.integers(*settings.jpeg_quality_range, endpoint=True)
+        return _through_jpeg(finished, int(quality))
+    return finished
 
 
-def _with_other_stain(
-    image: NDArray[np.uint8], generator: np.random.Generator, settings: AugmentationSettings
+def _vary_stain(
+    image: NDArray[np.uint8],
+    generator: np.random.Generator,
+    settings: AugmentationSettings,
+    *,
+    gain: float,
 ) -> NDArray[np.float32]:
-    strength = generator.uniform(*settings.stain_strength_range)
-    mixing = strength * (np.eye(3) + generator.normal(0, settings.stain_mixing, (3, 3)))
-    offset = generator.uniform(-settings.stain_offset, settings.stain_offset, 3)
-    # OpenCV applies the matrix and the offset to every pixel in one pass.
-    affine = np.column_stack([mixing, offset]).astype(np.float32)
-    density = cv2.transform(cv2.LUT(image, _OPTICAL_DENSITY), affine)
-    return np.asarray(cv2.exp(-density) * np.float32(255.5) - np.float32(0.5))
+    """``gain`` times the picture, in many cases with OD·(I + N)·strength + offset for its OD."""
+    if generator.random() >= settings.stain_share:
+        return np.asarray(cv2.LUT(image, np.arange(256, dtype=np.float32) * np.float32(gain)))
+    mixing = np.eye(3) + generator.normal(0, settings.stain_mixing, (3, 3))
+    mixing *= generator.uniform(*settings.stain_strength_range)
+    shift = generator.uniform(-settings.stain_offset, settings.stain_offset, 3)
+    # The gain as a summand of the exponent saves a pass over the picture.
+    exponent = np.column_stack([-mixing, math.log(255 * gain) - shift]).astype(np.float32)
+    return np.asarray(cv2.exp(cv2.transform(cv2.LUT(image, _DENSITY_OF_LEVEL), exponent)))
+
+
+def _noise(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.float32]:
+    """Numbers of mean 0 and standard deviation 1."""
+    count = math.prod(shape)
+    if 2 * count > _NOISE_COUNT:
+        return generator.standard_normal(shape, dtype=np.float32)
+    # Drawing a million normal numbers takes longer than all the rest; a random piece of a long row
+    # of them is as good, since no two crops get the same.
+    start = generator.integers(_NOISE_COUNT - count)
+    return _noise_row()[start : start + count].reshape(shape)
 
 
 @lru_cache(maxsize=1)
-def _noise_bank() -> NDArray[np.float32]:
-    """Normal noise to cut pieces from: drawing it anew takes longer than all the rest."""
-    return np.random.default_rng(0).standard_normal(1 << 21, dtype=np.float32)
+def _noise_row() -> NDArray[np.float32]:
+    row = np.random.default_rng(0).standard_normal(_NOISE_COUNT, dtype=np.float32)
+    row.setflags(write=False)
+    return row
+
+
+def _through_jpeg(image: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB))
