@@ -16,13 +16,11 @@ from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.datasets.voc import (
-    DUPLICATE_IOU,
-    TINY_SIDE_PX,
-    DroppedBox,
     FailedPicture,
     VocDataset,
     VocSample,
 )
+from blood_cell_system.datasets.voc_cells import DUPLICATE_IOU, TINY_SIDE_PX, DroppedBox
 from blood_cell_system.errors import DatasetError, ImageReadError, MissingDataError, SettingsError
 from blood_cell_system.image_io import read_image, write_image
 from blood_cell_system.mask_encoding import encode_class_mask
