@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import LabelledBox
 
 _BORDER_PX = 2.0
+# Thinner half-axes would overflow when squared.
+_THINNEST_PX = 1e-6
 
 
 def whole_cell_box(cell: LabelledBox, shape: tuple[int, int]) -> LabelledBox:
@@ -91,8 +93,10 @@ def ellipse_distance(cell: LabelledBox, rows: slice, columns: slice) -> NDArray[
         Below 1 inside the ellipse.
     """
     x_centre, y_centre = cell.centre
-    y = (np.arange(rows.start, rows.stop) + 0.5 - y_centre) / (cell.height / 2)
-    x = (np.arange(columns.start, columns.stop) + 0.5 - x_centre) / (cell.width / 2)
+    y = (np.arange(rows.start, rows.stop) + 0.5 - y_centre) / max(cell.height / 2, _THINNEST_PX)
+    x = (np.arange(columns.start, columns.stop) + 0.5 - x_centre) / max(
+        cell.width / 2, _THINNEST_PX
+    )
     return (y * y).astype(np.float32)[:, None] + (x * x).astype(np.float32)[None, :]
 
 

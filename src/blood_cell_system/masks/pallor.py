@@ -19,8 +19,10 @@ _SPECK_SHARE = 0.02
 _MIDDLE = 0.75
 _MIN_ROUNDNESS = 0.65
 _MIN_SOLIDITY = 0.88
-_BROKEN_RING = 0.75
+_BROKEN_RING = 0.9
 _GAP_SHARE = 0.12
+_PALE = 0.6
+_PALE_THRESHOLD = 0.6
 
 
 def fill_pallor(
@@ -82,6 +84,43 @@ def fill_pallor(
         if in_cell or area < _SPECK_SHARE * cell_area_px or _is_round(hole):
             filled[window][hole] = True
     return filled
+
+
+def pale_cells(
+    green_density: NDArray[np.float32],
+    foreground: NDArray[np.bool_],
+    red_cells: Sequence[LabelledBox],
+    *,
+    threshold: float,
+) -> NDArray[np.bool_]:
+    """Pixels of boxed cells that are too pale for the picture's threshold.
+
+    Only where a person has seen a cell, and most of it is missing, a lower threshold is tried.
+
+    Parameters
+    ----------
+    green_density : ndarray of shape (height, width), dtype float32
+    foreground : ndarray of shape (height, width), dtype bool
+    red_cells : sequence of LabelledBox
+    threshold : float
+        The one that the foreground was found with.
+
+    Returns
+    -------
+    ndarray of shape (height, width), dtype bool
+    """
+    pale = np.zeros(foreground.shape, dtype=bool)
+    kernel = np.ones((3, 3), np.uint8)
+    for cell in red_cells:
+        rows, columns = clip_to_pixels(cell, foreground.shape)
+        inside = ellipse_distance(cell, rows, columns) <= 1.0
+        seen = np.count_nonzero(foreground[rows, columns] & inside)
+        if seen >= _PALE * np.count_nonzero(inside):
+            continue
+        candidate = (green_density[rows, columns] > _PALE_THRESHOLD * threshold) & inside
+        opened = cv2.morphologyEx(candidate.view(np.uint8), cv2.MORPH_OPEN, kernel)
+        pale[rows, columns] |= opened.astype(bool)
+    return pale
 
 
 def _close_broken_ring(foreground: NDArray[np.bool_], cell: LabelledBox) -> None:

@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
-from blood_cell_system.masks.stain import GREEN
 
 RED = 0
 _CORE = 0.7
 _MIN_SAMPLES = 50
 _SAMPLE_STEP = 7
+_LEAST_NUCLEUS_DENSITY = 0.3
+_CROWDED_SHARE = 0.15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,15 +32,17 @@ class RedCellLook:
         in everything that takes up blue dye.
     red_share_spread : float
         Standard deviation of that share, robustly.
-    density : float
-        Median green density.
+    nucleus_density : float
+        Red density that no red cell reaches: from there on it is a nucleus, a parasite or a
+        platelet.
     diameter_px : float
+        Of a typical cell.
     """
 
     samples: NDArray[np.float32]
     red_share: float
     red_share_spread: float
-    density: float
+    nucleus_density: float
     diameter_px: float
 
     @property
@@ -106,7 +109,7 @@ def look_of_red_cells(
             samples=samples[:0],
             red_share=0.2,
             red_share_spread=0.05,
-            density=0.2,
+            nucleus_density=_LEAST_NUCLEUS_DENSITY,
             diameter_px=diameter,
         )
     shares = red_share.ravel()[chosen]
@@ -115,13 +118,13 @@ def look_of_red_cells(
         samples=samples,
         red_share=middle,
         red_share_spread=1.4826 * float(np.median(np.abs(shares - middle))),
-        density=float(np.median(samples[:, GREEN])),
+        nucleus_density=max(_LEAST_NUCLEUS_DENSITY, 2.0 * float(np.quantile(samples[:, RED], 0.9))),
         diameter_px=diameter,
     )
 
 
 def _diameter_px(red_cells: Sequence[LabelledBox], foreground: NDArray[np.bool_]) -> float:
-    height, width = foreground.shape
+    height, width = (int(side) for side in foreground.shape)
     whole = [
         np.sqrt(cell.width * cell.height)
         for cell in red_cells
@@ -143,15 +146,16 @@ def _diameter_px(red_cells: Sequence[LabelledBox], foreground: NDArray[np.bool_]
 
 
 def unboxed_red_cells(
-    free: NDArray[np.bool_], cells: Sequence[LabelledBox], look: RedCellLook
+    red: NDArray[np.bool_], claimed: NDArray[np.bool_], look: RedCellLook
 ) -> list[tuple[LabelledBox, tuple[slice, slice], NDArray[np.bool_]]]:
     """Single red cells that nobody has boxed: blobs of a red cell's size that are round.
 
     Parameters
     ----------
-    free : ndarray of shape (height, width), dtype bool
-        Pixels of red cells that no box claims.
-    cells : sequence of LabelledBox
+    red : ndarray of shape (height, width), dtype bool
+        Pixels of red cells.
+    claimed : ndarray of shape (height, width), dtype bool
+        Pixels in or near the ellipse of a box. A blob that leans on them is part of a clump.
     look : RedCellLook
 
     Returns
@@ -159,8 +163,10 @@ def unboxed_red_cells(
     list of (LabelledBox, (slice, slice), ndarray)
         Tight box, the window of the picture that it covers, and the cell's pixels in that window.
     """
-    height, width = free.shape
+    height, width = red.shape
+    free = red & ~claimed
     count, labels, stats, _ = cv2.connectedComponentsWithStats(free.view(np.uint8), connectivity=4)
+    near_claimed = cv2.dilate((red & claimed).view(np.uint8), np.ones((5, 5), np.uint8)) > 0
     found = []
     for label in range(1, count):
         x, y, columns, rows, area = (int(value) for value in stats[label])
@@ -178,6 +184,12 @@ def unboxed_red_cells(
             pixels.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
         )
         contour = max(contours, key=len)
+        touches = (
+            red[contour[:, 0, 1] + y, contour[:, 0, 0] + x]
+            & (near_claimed[contour[:, 0, 1] + y, contour[:, 0, 0] + x])
+        )
+        if touches.mean() > _CROWDED_SHARE:
+            continue
         hull_area = max(1.0, cv2.contourArea(cv2.convexHull(contour)))
         if cv2.contourArea(contour) < 0.9 * hull_area:
             continue

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import NOT_SCORED, CellClass, CellType
-from blood_cell_system.masks.ellipses import nearest_ellipse, whole_cell_box
-from blood_cell_system.masks.pallor import fill_pallor
+from blood_cell_system.masks.ellipses import clip_to_pixels, nearest_ellipse, whole_cell_box
+from blood_cell_system.masks.pallor import fill_pallor, pale_cells
 from blood_cell_system.masks.red_cells import (
     RED,
     RedCellLook,
@@ -36,6 +36,12 @@ from blood_cell_system.masks.stain import (
 from blood_cell_system.masks.white_cells import outline_white_cell
 
 _MIN_SIDE_PX = 2.0
+# Half-axes up to which a box claims what it surrounds.
+_CLAIMED = 1.1
+_PLATELET_CLAIMED = 1.15
+# Of a typical red cell's area and diameter.
+_MIN_NUCLEUS_SHARE = 0.15
+_CYTOPLASM_SHARE = 0.35
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +85,11 @@ def stain_class_mask(
     settings = settings or StainSettings()
     shape = (image.shape[0], image.shape[1])
     density = optical_density(image, settings=settings)
-    threshold = foreground_threshold(density, settings=settings)
+    in_white_box = np.zeros(shape, dtype=bool)
+    for cell in cells:
+        if cell.cell_type is CellType.WBC:
+            in_white_box[clip_to_pixels(cell, shape)] = True
+    threshold = foreground_threshold(density, settings=settings, left_out=in_white_box)
     visible = density[:, :, GREEN] > threshold
     red_share = red_share_of(density)
     look = look_of_red_cells(density, visible, red_share, cells)
@@ -92,6 +102,12 @@ def stain_class_mask(
     white_owner = _white_cells(density, usable, look, shape)
     is_white = white_owner >= 0
     foreground = _clean(visible, look) | is_white
+    foreground |= pale_cells(
+        density[:, :, GREEN],
+        foreground,
+        [cell for _, cell in usable if cell.cell_type is CellType.RBC],
+        threshold=threshold,
+    )
     foreground = fill_pallor(
         foreground,
         cells,
@@ -103,12 +119,12 @@ def stain_class_mask(
 
     red_owner, red_distance = _owners(usable, CellType.RBC, shape)
     platelet_owner, platelet_distance = _owners(usable, CellType.PLATELET, shape)
-    in_red_box = (red_distance < 1.1**2) & ~is_white
+    in_red_box = (red_distance < _CLAIMED**2) & ~is_white
     looks_red = _looks_red(density, red_share, look)
     is_platelet = (
         foreground
         & ~is_white
-        & (platelet_distance < 1.15**2)
+        & (platelet_distance < _PLATELET_CLAIMED**2)
         & ((platelet_distance < red_distance) | ~in_red_box)
         & ~(looks_red & in_red_box)
     )
@@ -116,15 +132,16 @@ def stain_class_mask(
     class_mask[is_platelet & in_red_box] = NOT_SCORED
     doubtful = foreground & ~looks_red & ~in_red_box & ~is_white & ~is_platelet
     class_mask[doubtful] = NOT_SCORED
+    class_mask[_around_unboxed_nuclei(density, look, is_white) & foreground] = NOT_SCORED
 
     is_red = (class_mask == CellClass.RBC) & ~is_platelet
     label_image = np.zeros(shape, dtype=np.uint16)
-    is_owned = is_red & (red_owner >= 0)
+    is_owned = is_red & (red_distance < _CLAIMED**2)
     label_image[is_owned] = red_owner[is_owned] + 1
     label_image[is_white] = white_owner[is_white] + 1
     label_image[is_platelet] = platelet_owner[is_platelet] + 1
 
-    found = unboxed_red_cells(is_red & (red_distance > 1.2**2), cells, look)
+    found = unboxed_red_cells(is_red, red_distance < _CLAIMED**2, look)
     for offset, (_, window, pixels) in enumerate(found):
         label_image[window][pixels] = len(cells) + offset + 1
     _leave_out_rims(class_mask, is_platelet, settings)
@@ -181,9 +198,25 @@ def _looks_red(
 ) -> NDArray[np.bool_]:
     """Whether a pixel has the colour of this picture's red cells."""
     limit = look.red_share + max(4 * look.red_share_spread, 0.06)
-    is_dark = density[:, :, RED] > 0.35
+    is_dark = density[:, :, RED] > look.nucleus_density
     near_nucleus = cv2.dilate(is_dark.view(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
     return np.asarray((red_share < limit) & ~near_nucleus)
+
+
+def _around_unboxed_nuclei(
+    density: NDArray[np.float32], look: RedCellLook, is_white: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Where a white cell seems to lie that has no box, or a wrong one."""
+    dark = (density[:, :, RED] > look.nucleus_density) & ~is_white
+    # A white cell's own outline may leave a fringe of its nucleus.
+    opened = cv2.morphologyEx(dark.view(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
+    is_nucleus = stats[:, cv2.CC_STAT_AREA] >= _MIN_NUCLEUS_SHARE * look.area_px
+    is_nucleus[0] = False
+    if not is_nucleus.any():
+        return np.zeros(dark.shape, dtype=bool)
+    distance = cv2.distanceTransform((~is_nucleus[labels]).view(np.uint8), cv2.DIST_L2, 3)
+    return np.asarray((distance < _CYTOPLASM_SHARE * look.diameter_px) & ~is_white)
 
 
 def _leave_out_rims(

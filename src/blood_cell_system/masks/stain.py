@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 GREEN = 1
 _FIT_PIXELS = 6_000
 _FIT_ROUNDS = 6
+_FIRST_TOLERANCE = 0.06
+_SPREADS = 2.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class StainSettings:
     """
 
     blur_px: float = 1.3
-    otsu_share: float = 0.7
+    otsu_share: float = 0.5
     otsu_cap: float = 0.45
     min_threshold: float = 0.045
     max_threshold: float = 0.14
@@ -85,7 +87,7 @@ def _log_light(log_image: NDArray[np.float32]) -> NDArray[np.float32]:
 
     level = _slide_level(values[:, GREEN])
     residual = values[:, GREEN] - level
-    tolerance = 0.08
+    tolerance = _FIRST_TOLERANCE
     coefficients = np.zeros((terms.shape[2], 3))
     for round_index in range(_FIT_ROUNDS):
         is_slide = np.abs(residual) < tolerance
@@ -95,8 +97,10 @@ def _log_light(log_image: NDArray[np.float32]) -> NDArray[np.float32]:
         coefficients[:] = 0
         coefficients[:order] = _ridge(design[is_slide, :order], values[is_slide])
         residual = values[:, GREEN] - design @ coefficients[:, GREEN]
-        spread = 1.4826 * np.median(np.abs(residual[np.abs(residual) < tolerance]))
-        tolerance = float(np.clip(3.0 * spread, 0.02, 0.08))
+        # Pale cells lie just below the slide; above it there is nothing but noise.
+        brighter = residual[(residual > 0) & (residual < _FIRST_TOLERANCE)]
+        spread = 1.4826 * float(np.median(brighter)) if len(brighter) else 0.0
+        tolerance = min(max(_SPREADS * spread, 0.015), _FIRST_TOLERANCE)
     else:
         surface: NDArray[np.float32] = (terms @ coefficients.astype(np.float32)).astype(np.float32)
         # Where no slide is near, the surface is a guess: it must not run away there.
@@ -134,7 +138,12 @@ def _ridge(design: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[
     return np.asarray(np.linalg.solve(wide.T @ wide + weight, wide.T @ values))
 
 
-def foreground_threshold(density: NDArray[np.float32], *, settings: StainSettings) -> float:
+def foreground_threshold(
+    density: NDArray[np.float32],
+    *,
+    settings: StainSettings,
+    left_out: NDArray[np.bool_] | None = None,
+) -> float:
     """Green density from which on a pixel belongs to a cell.
 
     Parameters
@@ -142,13 +151,18 @@ def foreground_threshold(density: NDArray[np.float32], *, settings: StainSetting
     density : ndarray of shape (height, width, 3), dtype float32
         As of ``optical_density``.
     settings : StainSettings
+    left_out : ndarray of shape (height, width), dtype bool, optional
+        Pixels that have no say: white cells are so dark that pale red cells would seem empty.
 
     Returns
     -------
     float
         Otsu's threshold of the capped density, times ``otsu_share``, within the bounds.
     """
-    scaled = np.clip(density[:, :, GREEN] * (255.0 / settings.otsu_cap), 0, 255).astype(np.uint8)
+    green = density[:, :, GREEN]
+    if left_out is not None and not left_out.all():
+        green = green[~left_out][:, None]
+    scaled = np.clip(green * (255.0 / settings.otsu_cap), 0, 255).astype(np.uint8)
     otsu, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     share = otsu / 255.0 * settings.otsu_cap * settings.otsu_share
     return float(np.clip(share, settings.min_threshold, settings.max_threshold))

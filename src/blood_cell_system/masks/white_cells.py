@@ -29,20 +29,22 @@ _LARGEST_RADIUS: Final = 1.2
 _SMALLEST_RADIUS: Final = 0.3
 
 # Spread of densities within one kind of pixel, beyond what the samples show.
-_SLIDE_SPREAD: Final = 0.025
-_RED_CELL_SPREAD: Final = 0.02
-_NUCLEUS_SPREAD: Final = 0.05
-_CYTOPLASM_SPREAD: Final = 0.035
+_SLIDE_SPREAD: Final = 0.04
+_RED_CELL_SPREAD: Final = 0.01
+_NUCLEUS_SPREAD: Final = 0.15
+_CYTOPLASM_SPREAD: Final = 0.05
 
-_REGION_WEIGHT: Final = 30.0
-_EDGE_WEIGHT: Final = 3.0
+_REGION_WEIGHT: Final = 15.0
+_EDGE_WEIGHT: Final = 1.0
 _ELLIPSE_WEIGHT: Final = 1.0
-_ELLIPSE_RADIUS: Final = 0.92
+_ELLIPSE_RADIUS: Final = 0.95
 _ELLIPSE_TOLERANCE: Final = 0.15
-_BEND_COST: Final = 0.4
-_MOST_EVIDENCE: Final = 3.0
-_EDGE_CONTRAST: Final = 0.6
+_BEND_COST: Final = 0.3
+_MOST_EVIDENCE: Final = 4.0
+_EDGE_CONTRAST: Final = 0.3
 _ROUNDS: Final = 2
+_FIRST_RADIUS: Final = 0.6
+_HALO: Final = 0.015
 _MIN_SAMPLES: Final = 60
 _UNLIKELY: Final = np.float32(-50.0)
 
@@ -78,7 +80,7 @@ def outline_white_cell(
     if np.count_nonzero(in_ellipse) < _MIN_SAMPLES:
         return None
     nucleus_threshold = _nucleus_threshold(window[:, :, RED][in_ellipse])
-    rays = _Rays(window, whole, rows.start, columns.start)
+    rays = _Rays(window, cell, whole, rows.start, columns.start)
     radius_index = _outline(rays, look, nucleus_threshold)
     inside = np.zeros(window.shape[:2], dtype=np.uint8)
     corners = rays.points(radius_index)
@@ -94,29 +96,41 @@ class _Rays:
     Parameters
     ----------
     window : ndarray of shape (rows, columns, 3), dtype float32
-    cell : LabelledBox
-        Of the whole cell, in pixels of the picture.
+    cell, whole : LabelledBox
+        The box, and that of the whole cell where the border cuts it, in pixels of the picture.
     top, left : int
         Corner of the window in the picture.
     """
 
-    def __init__(self, window: NDArray[np.float32], cell: LabelledBox, top: int, left: int) -> None:
-        angles = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
+    def __init__(
+        self,
+        window: NDArray[np.float32],
+        cell: LabelledBox,
+        whole: LabelledBox,
+        top: int,
+        left: int,
+    ) -> None:
         self.radii = np.linspace(0.02, _LARGEST_RADIUS, _RADII, dtype=np.float32)
-        x_centre, y_centre = cell.centre
-        x = x_centre - 0.5 - left + np.cos(angles)[:, None] * self.radii * (cell.width / 2)
-        y = y_centre - 0.5 - top + np.sin(angles)[:, None] * self.radii * (cell.height / 2)
-        self.x, self.y = x.astype(np.float32), y.astype(np.float32)
+        self._middle = np.array([whole.centre[0] - 0.5 - left, whole.centre[1] - 0.5 - top])
+        angles = np.arange(_ANGLES) * (2 * np.pi / _ANGLES)
+        directions = np.stack([np.cos(angles) * whole.width, np.sin(angles) * whole.height], axis=1)
+        self._directions = directions / 2
+        points = self._middle + self._directions[:, None] * self.radii[:, None]
+        x, y = points[:, :, 0].astype(np.float32), points[:, :, 1].astype(np.float32)
         height, width = window.shape[:2]
         self.is_visible = (x >= -0.5) & (y >= -0.5) & (x < width - 0.5) & (y < height - 0.5)
+        self.is_in_box = (np.abs(x + 0.5 + left - cell.centre[0]) < cell.width / 2) & (
+            np.abs(y + 0.5 + top - cell.centre[1]) < cell.height / 2
+        )
         self.density: NDArray[np.float32] = cv2.remap(
-            window, self.x, self.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            window, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
 
-    def points(self, radius_index: NDArray[np.intp]) -> NDArray[np.float32]:
+    def points(self, radius_index: NDArray[np.intp]) -> NDArray[np.float64]:
         """Corners ``(x, y)`` of the outline in pixels of the window."""
-        every = np.arange(_ANGLES)
-        return np.stack([self.x[every, radius_index], self.y[every, radius_index]], axis=1)
+        return np.asarray(
+            self._middle + self._directions * (self.radii[radius_index] + _HALO)[:, None]
+        )
 
 
 def _nucleus_threshold(red_density: NDArray[np.float32]) -> float:
@@ -140,13 +154,14 @@ def _outline(rays: _Rays, look: RedCellLook, nucleus_threshold: float) -> NDArra
 
     near_nucleus = cv2.dilate(is_nucleus.astype(np.uint8), np.ones((3, 5), np.uint8)).astype(bool)
     may_be_cytoplasm = rays.is_visible & ~near_nucleus
-    is_inside = np.broadcast_to(rays.radii < 0.6, is_nucleus.shape)
+    is_inside = np.broadcast_to(rays.radii < _FIRST_RADIUS, is_nucleus.shape)
     step = _LARGEST_RADIUS / _RADII
     index = np.zeros(_ANGLES, dtype=np.intp)
     for _ in range(_ROUNDS):
         cytoplasm = _log_density_of(pixels, is_inside & may_be_cytoplasm, _CYTOPLASM_SPREAD)
         evidence = np.logaddexp(nucleus, cytoplasm) - outside
         np.clip(evidence, -_MOST_EVIDENCE, _MOST_EVIDENCE, out=evidence)
+        evidence[~rays.is_in_box] = -_MOST_EVIDENCE
         evidence *= rays.is_visible
         region = np.cumsum(evidence * rays.radii, axis=1) * (step * _REGION_WEIGHT)
         index = best_closed_contour((region + hints).astype(np.float32), bend_cost=_BEND_COST)

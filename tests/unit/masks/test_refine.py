@@ -1,0 +1,182 @@
+import os
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support.stained_pictures import (
+    CYTOPLASM,
+    NUCLEUS,
+    PLATELET,
+    RED_CELL,
+    box,
+    disc,
+    iou,
+    picture,
+)
+
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.classes import CELL_TYPES, NOT_SCORED, CellClass, CellType
+from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.datasets.voc import VocDataset
+from blood_cell_system.image_io import read_image
+from blood_cell_system.masks.refine import stain_class_mask
+from blood_cell_system.masks.stain import StainSettings
+
+SHAPE = (240, 320)
+WITHOUT_RIM = StainSettings(rim_px=0)
+
+boxed, free = disc(SHAPE, 60, 60, 28), disc(SHAPE, 260, 60, 28)
+white, nucleus = disc(SHAPE, 150, 150, 50), disc(SHAPE, 155, 145, 28)
+platelet = disc(SHAPE, 60, 180, 10)
+PARTS = [(boxed | free, RED_CELL), (white, CYTOPLASM), (nucleus, NUCLEUS), (platelet, PLATELET)]
+CELLS = [
+    box("RBC", 60, 60, 28, air=3),
+    box("WBC", 150, 150, 50, air=5),
+    box("Platelet", 60, 180, 10, air=3),
+]
+
+
+@pytest.fixture(scope="module")
+def smear():
+    return picture(SHAPE, PARTS, noise=2)
+
+
+def test_every_class_is_where_it_was_drawn(smear):
+    class_mask = stain_class_mask(smear, CELLS, WITHOUT_RIM).class_mask
+    assert iou(class_mask == CellClass.RBC, boxed | free) > 0.9
+    assert iou(class_mask == CellClass.WBC, white) > 0.9
+    assert (class_mask[platelet] == CellClass.BACKGROUND).mean() > 0.9
+
+
+def test_every_box_has_its_instance(smear):
+    result = stain_class_mask(smear, CELLS)
+    assert result.label_image.dtype == np.uint16
+    for label, drawn in ((1, boxed), (2, white), (3, platelet)):
+        assert iou(result.label_image == label, drawn) > 0.8
+
+
+def test_a_cell_without_a_box_is_red_and_gets_one(smear):
+    result = stain_class_mask(smear, CELLS)
+    assert result.cells[: len(CELLS)] == tuple(CELLS)
+    (found,) = result.cells[len(CELLS) :]
+    assert found.origin is BoxOrigin.STAIN
+    assert found.cell_type is CellType.RBC
+    assert iou(result.label_image == len(CELLS) + 1, free) > 0.9
+
+
+def test_the_rim_is_not_scored_and_nothing_else_in_a_clear_picture(smear):
+    class_mask = stain_class_mask(smear, CELLS).class_mask
+    unscored = class_mask == NOT_SCORED
+    assert unscored[60, 60 - 28 - 2 : 60 - 28 + 3].any()
+    assert not unscored[disc(SHAPE, 60, 60, 22)].any()
+    assert unscored.mean() < 0.04
+    assert not (stain_class_mask(smear, CELLS, WITHOUT_RIM).class_mask == NOT_SCORED).sum() > 60
+
+
+def test_a_white_cell_without_a_box_is_not_scored(smear):
+    class_mask = stain_class_mask(smear, [CELLS[0], CELLS[2]]).class_mask
+    assert (class_mask[nucleus] == NOT_SCORED).mean() > 0.95
+    assert not (class_mask == CellClass.WBC).any()
+
+
+def test_a_platelet_without_a_box_is_not_scored(smear):
+    class_mask = stain_class_mask(smear, CELLS[:2]).class_mask
+    assert (class_mask[disc(SHAPE, 60, 180, 8)] == NOT_SCORED).all()
+
+
+def test_two_touching_cells_are_split_between_their_boxes():
+    first, second = disc(SHAPE, 100, 120, 30), disc(SHAPE, 155, 120, 30)
+    cells = [box("RBC", 100, 120, 30), box("RBC", 155, 120, 30)]
+    image = picture(SHAPE, [(first | second, RED_CELL)], noise=2)
+    labels = stain_class_mask(image, cells).label_image
+    assert iou(labels == 1, first) > 0.85
+    assert iou(labels == 2, second) > 0.85
+
+
+def test_a_parasite_in_a_red_cell_is_part_of_it():
+    cell, parasite = disc(SHAPE, 100, 120, 30), disc(SHAPE, 105, 115, 6)
+    image = picture(SHAPE, [(cell, RED_CELL), (parasite, NUCLEUS)], noise=2)
+    class_mask = stain_class_mask(image, [box("RBC", 100, 120, 30)]).class_mask
+    assert (class_mask[parasite] == CellClass.RBC).all()
+
+
+def test_the_same_input_gives_the_same_mask_and_is_not_changed(smear):
+    before = smear.copy()
+    first, second = (stain_class_mask(smear, CELLS) for _ in range(2))
+    np.testing.assert_array_equal(first.class_mask, second.class_mask)
+    np.testing.assert_array_equal(first.label_image, second.label_image)
+    np.testing.assert_array_equal(smear, before)
+
+
+def test_a_quarter_turn_of_the_picture_turns_the_mask(smear):
+    turned = [
+        replace(cell, x_min=cell.y_min, x_max=cell.y_max, y_min=320 - cell.x_max,
+                y_max=320 - cell.x_min)
+        for cell in CELLS
+    ]  # fmt: skip
+    expected = np.rot90(stain_class_mask(smear, CELLS).class_mask)
+    found = stain_class_mask(np.ascontiguousarray(np.rot90(smear)), turned).class_mask
+    assert (expected == found).mean() > 0.99
+
+
+awkward_pictures = {
+    "white": np.full((60, 80, 3), 255, np.uint8),
+    "black": np.zeros((60, 80, 3), np.uint8),
+    "one pixel": np.full((1, 1, 3), 200, np.uint8),
+    "one row": np.full((1, 90, 3), 120, np.uint8),
+    "noise": np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8),
+}
+awkward_corners = [
+    (-20, -20, 40, 40),
+    (50, 30, 400, 300),
+    (500, 500, 600, 600),
+    (10, 10, 10, 30),
+    (30, 30, 10, 10),
+    (0, 0, 1, 1),
+    (20, 20, 50, 55),
+]
+awkward_boxes = [
+    LabelledBox(cell_type=cell_type, x_min=a, y_min=b, x_max=c, y_max=d)
+    for cell_type in CELL_TYPES
+    for a, b, c, d in awkward_corners
+]
+
+
+@pytest.mark.parametrize("image", awkward_pictures.values(), ids=awkward_pictures)
+@pytest.mark.parametrize("cells", [[], awkward_boxes], ids=["no boxes", "awkward boxes"])
+def test_awkward_input_gives_a_mask_in_the_format(image, cells):
+    result = stain_class_mask(image, cells)
+    assert result.class_mask.shape == result.label_image.shape == image.shape[:2]
+    assert set(np.unique(result.class_mask)) <= {0, 1, 2, NOT_SCORED}
+    assert result.label_image.max() <= len(result.cells)
+
+
+@pytest.mark.parametrize("name", ["white", "black", "one pixel", "one row"])
+def test_a_picture_without_stain_is_all_background(name):
+    result = stain_class_mask(awkward_pictures[name], [])
+    assert not result.class_mask.any()
+    assert result.cells == ()
+
+
+def bccd_figures():
+    """WBC IoU and share not scored of every third picture with a drawn outline."""
+    root = os.environ.get("BLOOD_CELL_DATA")
+    if not root:
+        pytest.skip("BLOOD_CELL_DATA is not set")
+    outlines = Path(root) / "bccd_trainval_extra" / "wbc_masks"
+    samples = VocDataset.open(Path(root) / "BCCD_Dataset").samples
+    for sample in [sample for sample in samples if sample.split is not Split.TEST][::3]:
+        result = stain_class_mask(read_image(sample.image_path), sample.cells)
+        is_white_cell = [False] + [cell.cell_type is CellType.WBC for cell in result.cells]
+        found = np.array(is_white_cell)[result.label_image]
+        drawn = read_image(outlines / f"{sample.stem}.png")[:, :, 0] > 0
+        yield iou(found, drawn), float((result.class_mask == NOT_SCORED).mean())
+
+
+@pytest.mark.bccd
+def test_white_cells_of_bccd_match_the_outlines_that_people_drew():
+    figures = np.array(list(bccd_figures()))
+    assert len(figures) > 90
+    assert figures[:, 0].mean() >= 0.90
+    assert figures[:, 1].mean() <= 0.06
