@@ -1,6 +1,7 @@
 """Trained networks, loaded and ready to run."""
 
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -13,6 +14,7 @@ from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.segmenter_contract import HEAD_STRIDE, STRIDE
 
 _PROBE_SIDE: Final = 2 * STRIDE
+_KEPT_SHAPES: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,7 @@ class KerasRuntime:
     def __init__(self, model: Any, *, name: str = "model") -> None:
         self._model = model
         self._name = name
+        self._functions: dict[tuple[int, ...], Callable[[Any], Any]] = {}
         self._returns_logits = False
         self.input_shape = self._checked_input_shape()
         self._returns_logits = self._probe()
@@ -119,7 +122,10 @@ class KerasRuntime:
 
     def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
         """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
-        outputs = _as_dict(self._model.predict_on_batch(batch))
+        import keras
+
+        run = self._function_for(batch.shape)
+        outputs = _as_dict(run(keras.ops.convert_to_tensor(batch)))
         classes = np.asarray(outputs["classes"], dtype=np.float32)
         if self._returns_logits:
             classes = np.exp(classes - classes.max(axis=-1, keepdims=True))
@@ -131,6 +137,27 @@ class KerasRuntime:
             centres=np.asarray(outputs["centres"], dtype=np.float32),
             log_size=np.asarray(outputs["log_size"], dtype=np.float32),
         )
+
+    def _function_for(self, shape: tuple[int, ...]) -> Callable[[Any], Any]:
+        """Compile the model for one shape; the shapes used last are kept.
+
+        Keras's own ``predict`` compiles anew for unknown sizes when a second size comes, which
+        is slower, and which bilinear upsampling refuses (Keras 3.15).
+        """
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            return lambda batch: self._model(batch, training=False)
+        compiled = self._functions.pop(shape, None)
+        if compiled is None:
+            import tensorflow as tf
+
+            if len(self._functions) == _KEPT_SHAPES:
+                del self._functions[next(iter(self._functions))]
+            function = tf.function(lambda batch: self._model(batch, training=False))
+            compiled = function.get_concrete_function(tf.TensorSpec(shape))
+        self._functions[shape] = compiled
+        return compiled
 
     def _checked_input_shape(self) -> tuple[int, int] | None:
         inputs = getattr(self._model, "inputs", None) or []

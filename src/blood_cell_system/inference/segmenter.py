@@ -14,7 +14,7 @@ from blood_cell_system.segmenter_contract import HEAD_STRIDE, STRIDE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentationSettings:
+class BlockSettings:
     """How large pictures are cut up.
 
     Parameters
@@ -68,7 +68,7 @@ class Segmentation:
 
 
 def segment_image(
-    runtime: Runtime, image: NDArray[np.uint8], settings: SegmentationSettings | None = None
+    runtime: Runtime, image: NDArray[np.uint8], settings: BlockSettings | None = None
 ) -> Segmentation:
     """Run a network on one picture of any size.
 
@@ -77,7 +77,7 @@ def segment_image(
     runtime : Runtime
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
-    settings : SegmentationSettings, optional
+    settings : BlockSettings, optional
 
     Returns
     -------
@@ -94,7 +94,7 @@ def segment_image(
             f"at least. Received: shape {image.shape}, dtype {image.dtype}. Read it with "
             "read_image."
         )
-    settings = settings or SegmentationSettings()
+    settings = settings or BlockSettings()
     height, width = image.shape[:2]
     if runtime.input_shape is not None:
         outputs = _in_blocks(runtime, image, *_blocks_of_fixed_size(runtime.input_shape))
