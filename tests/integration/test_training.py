@@ -1,0 +1,219 @@
+"""The training's promises, kept with a network of a few thousand weights."""
+
+import csv
+import errno
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from support import tiny_training
+from support.smears import small_prepared_folder
+from support.tiny_training import TINY, StopAfter, train_tiny
+
+from blood_cell_system.datasets.prepared import PreparedDataset, write_manifest
+from blood_cell_system.errors import DatasetError, OutputError, ResumeError, TrainingMemoryError
+from blood_cell_system.training.segmentation import MODEL_NAME, PREVIOUS_MODEL_NAME
+from blood_cell_system.training.state import STATE_NAME, TrainingState
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory):
+    root = tmp_path_factory.mktemp("smears")
+    small_prepared_folder(root, count=8)
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(data_dir, tmp_path_factory):
+    """A training that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, train_tiny(data_dir, folder)
+
+
+def in_a_process(*words) -> int:
+    """Train in a process of its own, which may die."""
+    program = Path(tiny_training.__file__)
+    return subprocess.run(
+        [sys.executable, str(program), *map(str, words)], capture_output=True, check=False
+    ).returncode
+
+
+def without_times(history):
+    return [{name: v for name, v in row.items() if name != "seconds"} for row in history]
+
+
+def final_state(folder):
+    return TrainingState.load(folder / "checkpoints" / STATE_NAME)
+
+
+def assert_ended_alike(one: Path, other: Path) -> None:
+    first, second = final_state(one), final_state(other)
+    assert without_times(first.history) == without_times(second.history)
+    assert first.arrays.keys() == second.arrays.keys()
+    for name, values in first.arrays.items():
+        np.testing.assert_array_equal(values, second.arrays[name], err_msg=name)
+    assert (first.best_iou, first.best_epoch) == (second.best_iou, second.best_epoch)
+
+
+def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(
+    data_dir, finished, tmp_path
+):
+    folder, _ = finished
+    steps_into_the_second_epoch = 5
+    assert in_a_process(data_dir, tmp_path, "fresh", steps_into_the_second_epoch) == -signal.SIGKILL
+    assert final_state(tmp_path).epoch == 1
+    assert in_a_process(data_dir, tmp_path, "resume") == 0
+    assert_ended_alike(folder, tmp_path)
+
+
+def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(data_dir, finished, tmp_path):
+    folder, _ = finished
+    result = train_tiny(data_dir, tmp_path, listener=StopAfter(5, signal.SIGINT))
+    assert not result.is_complete
+    assert (final_state(tmp_path).epoch, final_state(tmp_path).step_in_epoch) == (1, 2)
+    assert train_tiny(data_dir, tmp_path, resume=True).is_complete
+    assert_ended_alike(folder, tmp_path)
+
+
+def test_another_seed_ends_with_other_weights(data_dir, finished, tmp_path):
+    folder, _ = finished
+    train_tiny(data_dir, tmp_path, settings=replace(TINY, seed=8))
+    assert any(
+        not np.array_equal(values, final_state(tmp_path).arrays[name])
+        for name, values in final_state(folder).arrays.items()
+    )
+
+
+def test_the_record_of_a_training_is_complete(finished):
+    folder, result = finished
+    checkpoints = folder / "checkpoints"
+    assert (checkpoints / "training_curves.png").stat().st_size > 10_000
+    with (checkpoints / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
+    assert json.loads((checkpoints / "history.json").read_text())[2]["epoch"] == 3
+    run = json.loads((checkpoints / "run.json").read_text())
+    assert run["settings"]["seed"] == 7
+    assert run["best_val_mean_iou"] == result.best_iou
+    assert {"keras", "tensorflow", "numpy", "blood-cell-system"} <= run["versions"].keys()
+    assert len(run["data_hash"]) == 64
+
+
+def test_tensorboard_finds_scalars_a_class_and_pictures(finished):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    folder, _ = finished
+    events = EventAccumulator(str(folder / "logs" / "segmentation-fast-001"))
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"iou_rbc/val", "iou_wbc/val", "iou_background/val", "class_loss/train"} <= tags
+    assert "validation" in tags
+
+
+def test_the_best_model_is_the_one_of_the_best_epoch(finished):
+    folder, result = finished
+    history = final_state(folder).history
+    assert result.best_iou == max(row["val_mean_iou"] for row in history)
+    model = keras.saving.load_model(folder / "checkpoints" / MODEL_NAME)
+    if result.best_epoch == len(history):
+        averaged = [
+            values
+            for name, values in final_state(folder).arrays.items()
+            if name.startswith("averaged/")
+        ]
+        assert sum(w.size for w in model.get_weights()) <= sum(v.size for v in averaged)
+    assert set(model(np.zeros((1, 64, 64, 3), np.float32))) == {"classes", "centres", "log_size"}
+
+
+def test_a_finished_run_goes_on_when_more_epochs_are_asked_for(data_dir, tmp_path):
+    train_tiny(data_dir, tmp_path, settings=replace(TINY, epochs=1))
+    result = train_tiny(data_dir, tmp_path, resume=True, settings=replace(TINY, epochs=2))
+    assert [row["epoch"] for row in result.history] == [1, 2]
+
+
+def test_a_training_that_gets_no_better_stops(data_dir, tmp_path):
+    hopeless = replace(TINY, epochs=20, learning_rate=1e-12, patience=2)
+    result = train_tiny(data_dir, tmp_path, settings=hopeless)
+    assert result.epochs <= result.best_epoch + 2 < 20
+
+
+def test_a_new_training_keeps_the_former_model_aside(data_dir, tmp_path):
+    settings = replace(TINY, epochs=1)
+    train_tiny(data_dir, tmp_path, settings=settings)
+    former = (tmp_path / "checkpoints" / MODEL_NAME).read_bytes()
+    train_tiny(data_dir, tmp_path, settings=replace(settings, seed=1))
+    assert (tmp_path / "checkpoints" / PREVIOUS_MODEL_NAME).read_bytes() == former
+
+
+def test_other_data_are_told_and_the_best_is_chosen_anew_when_validation_changed(
+    data_dir, tmp_path, caplog
+):
+    train_tiny(data_dir, tmp_path, settings=replace(TINY, epochs=1))
+    other = tmp_path / "other"
+    small_prepared_folder(other, count=8, seed=5)
+    result = train_tiny(other, tmp_path, resume=True, settings=replace(TINY, epochs=2))
+    assert "The data are not those" in caplog.text
+    assert "the best model is chosen anew" in caplog.text
+    assert result.best_epoch == 2
+
+
+def test_a_state_of_another_model_is_refused(data_dir, tmp_path):
+    train_tiny(data_dir, tmp_path, settings=replace(TINY, epochs=1))
+    with pytest.raises(ResumeError, match="another model"):
+        train_tiny(data_dir, tmp_path, resume=True, settings=replace(TINY, widths=(4, 8, 8, 8)))
+
+
+@pytest.mark.parametrize(("split", "words"), [("train", "to choose"), ("val", "to learn from")])
+def test_a_folder_with_one_split_only_is_refused(tmp_path, split, words):
+    small_prepared_folder(tmp_path, count=3)
+    rows = [
+        {"stem": image.stem, "split": split, "original": image.original}
+        for image in PreparedDataset.open(tmp_path).images
+    ]
+    write_manifest(tmp_path, rows, {})
+    with pytest.raises(DatasetError, match=words):
+        train_tiny(tmp_path, tmp_path)
+
+
+def test_a_plain_folder_without_a_manifest_is_split_and_learned_from(tmp_path):
+    small_prepared_folder(tmp_path, count=6)
+    for name in ("manifest.json", "annotations.json"):
+        (tmp_path / name).unlink()
+    assert train_tiny(tmp_path, tmp_path, settings=replace(TINY, epochs=1)).best_iou > 0
+
+
+def test_a_full_memory_is_an_error_with_advice(data_dir, tmp_path, monkeypatch):
+    def no_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr("blood_cell_system.training.learner.Learner.train_step", no_memory)
+    with pytest.raises(TrainingMemoryError, match="--batch-size 4: the memory is exhausted"):
+        train_tiny(data_dir, tmp_path)
+
+
+def test_a_full_disk_is_an_error_and_loses_nothing(data_dir, tmp_path, monkeypatch):
+    train_tiny(data_dir, tmp_path, settings=replace(TINY, epochs=1))
+    before = (tmp_path / "checkpoints" / STATE_NAME).read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="Make room on the disk"):
+        train_tiny(data_dir, tmp_path, resume=True, settings=replace(TINY, epochs=2))
+    monkeypatch.undo()
+    assert (tmp_path / "checkpoints" / STATE_NAME).read_bytes() == before
+
+
+def test_a_checkpoint_folder_that_is_a_file_is_an_error(data_dir, tmp_path):
+    (tmp_path / "checkpoints").write_text("in the way")
+    with pytest.raises(OutputError, match="cannot make this folder"):
+        train_tiny(data_dir, tmp_path)

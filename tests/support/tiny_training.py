@@ -1,0 +1,73 @@
+"""A training of seconds: a few drawn smears, a very small network."""
+
+import os
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from blood_cell_system.datasets.prepared import PreparedDataset
+from blood_cell_system.training.presets import PRESETS, SegmentationSettings
+from blood_cell_system.training.segmentation import (
+    TrainingListener,
+    TrainingResult,
+    train_segmenter,
+)
+from blood_cell_system.training.state import state_beside
+
+TINY: SegmentationSettings = replace(
+    PRESETS["fast"],
+    epochs=3,
+    batch_size=4,
+    crops_per_epoch=12,
+    crop_size_px=64,
+    widths=(4, 4, 8, 8),
+    d_reduced=4,
+    dropout=0.2,
+    learning_rate=1e-2,
+    seed=7,
+)
+
+
+class StopAfter(TrainingListener):
+    """Sends a signal to its own process after so many steps."""
+
+    def __init__(self, steps: int, signal_number: int) -> None:
+        self._steps_left = steps
+        self._signal_number = signal_number
+
+    def end_step(self) -> None:
+        self._steps_left -= 1
+        if self._steps_left == 0:
+            os.kill(os.getpid(), self._signal_number)
+
+
+def train_tiny(
+    data_dir: Path,
+    folder: Path,
+    *,
+    resume: bool = False,
+    listener: TrainingListener | None = None,
+    settings: SegmentationSettings = TINY,
+) -> TrainingResult:
+    """Train in ``folder``/checkpoints, or go on there."""
+    checkpoints = folder / "checkpoints"
+    return train_segmenter(
+        PreparedDataset.open(data_dir),
+        settings,
+        checkpoint_dir=checkpoints,
+        log_dir=folder / "logs",
+        resume=state_beside(checkpoints / "segmentation_model_best.keras") if resume else None,
+        listener=listener,
+    )
+
+
+if __name__ == "__main__":
+    # python tiny_training.py DATA FOLDER fresh|resume [STEPS]: with STEPS, dies by SIGKILL.
+    data, target, mode, *steps = sys.argv[1:]
+    train_tiny(
+        Path(data),
+        Path(target),
+        resume=mode == "resume",
+        listener=StopAfter(int(steps[0]), signal.SIGKILL) if steps else None,
+    )
