@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from typing import TypeVar
 
 import cv2
@@ -53,8 +54,10 @@ def _map_in_pool(
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker) as executor:
         try:
-            # Few items at a time: pictures differ much in how long they take.
-            yield from executor.map(function, items, chunksize=2)
+            with _interrupts_ignored():
+                # Few items at a time: pictures differ much in how long they take.
+                results = executor.map(function, items, chunksize=2)
+            yield from results
         except BrokenProcessPool as error:
             raise WorkerError(
                 "A helper process ended in the middle of its work; perhaps the memory is full. "
@@ -63,10 +66,23 @@ def _map_in_pool(
             ) from error
 
 
+@contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    """Let processes that start meanwhile inherit deafness to Ctrl-C: the parent tells it, once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
+
+
 def _start_worker() -> None:
     # The pool is the parallelism: OpenCV's own threads would only fight over the cores.
     cv2.setNumThreads(1)
-    # Ctrl-C reaches the whole group; the parent tells the story, once.
+    # Where processes do not inherit it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
 

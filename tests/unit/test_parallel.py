@@ -1,7 +1,9 @@
 import os
+import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -32,6 +34,19 @@ def test_no_job_is_an_error():
 def test_a_process_that_is_killed_is_an_error():
     with pytest.raises(WorkerError, match="--jobs 1"):
         list(map_in_processes(os._exit, [3, 3], jobs=2))
+
+
+def test_work_can_be_given_from_another_thread():
+    with ThreadPoolExecutor(1) as threads:
+        result = threads.submit(lambda: list(map_in_processes(str, [1, 2, 3], jobs=2)))
+        assert result.result() == ["1", "2", "3"]
+
+
+def test_helpers_leave_an_interrupt_to_their_parent():
+    before = signal.getsignal(signal.SIGINT)
+    handlers = set(map_in_processes(signal.getsignal, [signal.SIGINT] * 2, jobs=2))
+    assert handlers == {signal.SIG_IGN}
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
