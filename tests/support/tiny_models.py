@@ -3,14 +3,7 @@
 import keras
 import numpy as np
 from keras import layers
-
-WHITE, RED, BLUE = (250, 250, 250), (220, 60, 60), (60, 60, 220)
-COLOURS = np.array([WHITE, RED, BLUE], dtype=np.uint8)
-
-
-def colour_picture(class_mask):
-    """A picture in which every class has its own colour."""
-    return COLOURS[class_mask]
+from support.colours import COLOURS
 
 
 def colour_logits(pixels):
@@ -42,3 +35,11 @@ def head_model():
     order.set_weights([np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0]], np.float32)[None, None]])
     size = layers.Conv2D(2, 1, kernel_initializer="zeros")(heat)
     return keras.Model(pixels, {"classes": classes, "centres": centres, "log_size": size})
+
+
+def upsampling_model():
+    """Classes by colour through a coarser grid, as a U-Net has it."""
+    pixels = keras.Input((None, None, 3))
+    coarse = layers.AveragePooling2D(2)(pixels)
+    finer = layers.UpSampling2D(interpolation="bilinear")(coarse)
+    return keras.Model(pixels, layers.Softmax()(colour_logits(finer)))

@@ -1,6 +1,6 @@
 """How well found cells match true ones: one-to-one, at an IoU threshold."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import numpy as np
@@ -150,6 +150,10 @@ class MatchCounts:
             iou_sum=self.iou_sum + other.iou_sum,
             left_out=self.left_out + other.left_out,
         )
+
+    def with_left_out_as_false(self) -> "MatchCounts":
+        """Count the found cells that were left out as false ones: the strictest reading."""
+        return replace(self, false_found=self.false_found + self.left_out, left_out=0)
 
     @property
     def precision(self) -> float:

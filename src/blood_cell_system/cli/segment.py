@@ -34,10 +34,10 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.inference.segmenter import segment_image
     from blood_cell_system.mask_encoding import encode_class_mask
 
-    # The quick checks come first: loading a network takes seconds.
+    # The quick check comes first: loading a network takes seconds.
     image = read_image(options.image)
-    make_folder(options.output_dir)
     runtime = KerasRuntime.load(options.model)
+    make_folder(options.output_dir)
     started = time.perf_counter()
     result = segment_image(runtime, image)
     found = separate_cells(result.class_probabilities, result.centres, result.log_size)
@@ -82,5 +82,6 @@ def description(result: "Segmentation", found: "SeparatedCells") -> str:
         lines.append(f"  cells: {counts}, told apart by shape; this model knows no platelets")
     cut_off = sum(cell.touches_border for cell in found.cells)
     if cut_off:
-        lines.append(f"  {cut_off} of them are cut off by the picture's border")
+        verb = "is" if cut_off == 1 else "are"
+        lines.append(f"  {cut_off} of them {verb} cut off by the picture's border")
     return "\n".join(lines)

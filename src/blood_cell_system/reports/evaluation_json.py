@@ -84,6 +84,7 @@ def match_scores(counts: MatchCounts) -> dict[str, float]:
         "precision": counts.precision,
         "recall": counts.recall,
         "f1": counts.f1,
+        "f1_with_left_out_as_false": counts.with_left_out_as_false().f1,
         "ap_tp_over_tp_fp_fn": counts.average_precision,
         "sq": counts.segmentation_quality,
         "pq": counts.panoptic_quality,

@@ -3,6 +3,7 @@
 import math
 from typing import Final
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -71,7 +72,8 @@ def _pixel_part(evaluation: Evaluation) -> list[RenderableType]:
 def _match_part(scores: CellScores) -> list[RenderableType]:
     origins = ", ".join(f"{count} {origin}" for origin, count in scores.origins.items() if count)
     f1_names = [f"F1@{threshold:.1f}" for threshold in _SHOWN_THRESHOLDS]
-    table = _table("cell", "true", "found", *f1_names, "AP@0.5", "PQ@0.5", "left out")
+    strict_name = f"{f1_names[0]}*"
+    table = _table("cell", "true", "found", "left out", strict_name, *f1_names, "AP", "PQ")
     for cell_type in CELL_TYPES:
         by_iou = scores.matches[cell_type]
         loose = by_iou[_SHOWN_THRESHOLDS[0]]
@@ -79,17 +81,20 @@ def _match_part(scores: CellScores) -> list[RenderableType]:
             cell_type,
             str(loose.matched + loose.missed),
             str(loose.matched + loose.false_found),
+            str(loose.left_out),
+            _share(loose.with_left_out_as_false().f1),
             *(_share(by_iou[threshold].f1) for threshold in _SHOWN_THRESHOLDS),
             _share(loose.average_precision),
             _share(loose.panoptic_quality),
-            str(loose.left_out),
         )
     return [
         Text(f"Cells against {_TRUTH_NAMES[scores.truth]} ({origins or 'no cells'})"),
         table,
         Text(
-            "AP is TP / (TP + FP + FN), as StarDist has it; PQ is F1 × mean IoU of the pairs. Left "
-            "out: found where nobody has said what is there, and matching nothing.",
+            "Left out: found where nobody has said what is there, and matching nothing; * counts "
+            "them as false. Where boxes are incomplete the truth lies between the two. AP is TP / "
+            "(TP + FP + FN), as StarDist has it, and PQ is F1 × mean IoU of the pairs; both at "
+            f"IoU {_SHOWN_THRESHOLDS[0]}.",
             style="dim",
         ),
     ]
@@ -120,15 +125,17 @@ def _count_part(scores: CellScores) -> list[RenderableType]:
         Text(f"Counts a picture, over {scores.picture_count} pictures"),
         table,
         Text(
-            "What does not beat the constants has not learned to count. Where boxes are incomplete, "
-            "leaving out flatters the model and counting all blames it for true cells.",
+            "What does not beat the constants has not learned to count. Where boxes are "
+            "incomplete, leaving out flatters the model and counting all blames it for true cells.",
             style="dim",
         ),
     ]
 
 
 def _table(first: str, *others: str) -> Table:
-    table = Table(first)
+    # Without walls all columns fit into 80 places.
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
     return table

@@ -12,8 +12,9 @@ from blood_cell_system.inference.segmenter import segment_image
 
 keras = pytest.importorskip("keras", reason="needs the [train] extra")
 
+from support.colours import colour_picture  # noqa: E402
 from support.drawn_cells import ellipse_box, is_in_ellipse  # noqa: E402
-from support.tiny_models import colour_picture, head_model, plain_model  # noqa: E402
+from support.tiny_models import head_model, plain_model, upsampling_model  # noqa: E402
 
 from blood_cell_system.classes import CellType  # noqa: E402
 
@@ -50,6 +51,14 @@ def test_a_plain_model_of_softmax_or_logits_works(picture_and_mask, activation, 
     assert result.centres is None
     assert (result.class_mask == class_mask).all()
     np.testing.assert_allclose(result.class_probabilities.sum(axis=2), 1, atol=1e-5)
+
+
+def test_pictures_of_many_sizes_follow_each_other(picture_and_mask):
+    image, class_mask = picture_and_mask
+    runtime = KerasRuntime(upsampling_model())
+    for width in (150, 100, 64, 32, 129, 150):
+        result = segment_image(runtime, image[:, :width])
+        assert (result.class_mask == class_mask[:, :width]).mean() > 0.8
 
 
 def test_a_missing_file_is_named(tmp_path):

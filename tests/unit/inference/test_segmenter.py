@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from blood_cell_system.errors import ImageReadError, SettingsError
 from blood_cell_system.inference.runtimes import NetworkOutputs
-from blood_cell_system.inference.segmenter import SegmentationSettings, segment_image
+from blood_cell_system.inference.segmenter import BlockSettings, segment_image
 
 
 class LocalNetwork:
@@ -47,7 +47,7 @@ def test_outputs_have_the_size_of_the_picture(height, width):
 def test_blocks_give_what_the_whole_gives(shape):
     image = noise(*shape)
     whole = segment_image(LocalNetwork(), image)
-    cut = SegmentationSettings(max_whole_px=1, block_px=64, margin_px=32)
+    cut = BlockSettings(max_whole_px=1, block_px=64, margin_px=32)
     network = LocalNetwork()
     blocks = segment_image(network, image, cut)
     assert len(network.seen) > 1
@@ -60,7 +60,7 @@ def test_blocks_give_what_the_whole_gives(shape):
 
 def test_no_block_is_larger_than_asked_for():
     network = LocalNetwork()
-    cut = SegmentationSettings(max_whole_px=1, block_px=64, margin_px=32)
+    cut = BlockSettings(max_whole_px=1, block_px=64, margin_px=32)
     segment_image(network, noise(300, 300), cut)
     assert max(max(shape) for shape in network.seen) <= 64 + 2 * 32
 
@@ -79,7 +79,7 @@ def test_a_network_of_one_size_sees_only_that_size(shape):
 
 @pytest.mark.parametrize("limit", [1, 10**6])
 def test_a_network_without_heads_gives_none(limit):
-    cut = SegmentationSettings(max_whole_px=limit, block_px=32, margin_px=32)
+    cut = BlockSettings(max_whole_px=limit, block_px=32, margin_px=32)
     result = segment_image(LocalNetwork(has_heads=False), noise(70, 70), cut)
     assert result.centres is None
     assert result.log_size is None
@@ -102,4 +102,4 @@ def test_what_is_no_rgb_picture_is_refused(image):
 @pytest.mark.parametrize("options", [{"block_px": 100}, {"margin_px": -32}, {"block_px": 0}])
 def test_blocks_off_the_stride_are_refused(options):
     with pytest.raises(SettingsError, match="multiple of 32"):
-        SegmentationSettings(**options)
+        BlockSettings(**options)
