@@ -41,6 +41,9 @@ def run_verify(
     from blood_cell_system.masks.verification.verify import verify_folder
 
     console = Console(highlight=False)
+    if not console.is_terminal:
+        # A log has no width of its own; narrow columns would break every line.
+        console.width = 120
     report = verify_folder(root)
     _print_report(console, report)
     if json_path is not None:

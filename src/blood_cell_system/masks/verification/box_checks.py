@@ -162,29 +162,23 @@ def _white_cells_without_box(
     stem: str, boxes: Sequence[LabelledBox], class_mask: NDArray[np.uint8]
 ) -> Finding | None:
     """White cells of the mask that no box of any white cell touches."""
-    white = [box for box in boxes if box.cell_type == CellType.WBC]
+    white = corners_of([box for box in boxes if box.cell_type == CellType.WBC])
     is_white = (class_mask == CellClass.WBC).astype(np.uint8)
-    count, _, stats, _ = cv2.connectedComponentsWithStats(is_white)
-    strays = []
-    for left, top, width, height, _area in stats[1:count]:
-        if min(width, height) <= TINY_SIDE_PX:
-            continue
-        corners = np.array([[left, top, left + width, top + height]], dtype=np.float64)
-        if not (pairwise_box_iou(corners, corners_of(white)) > 0).any():
-            strays.append(
-                LabelledBox(
-                    cell_type=CellType.WBC,
-                    x_min=float(left),
-                    y_min=float(top),
-                    x_max=float(left + width),
-                    y_max=float(top + height),
-                )
-            )
-    return _finding(
-        Severity.WARNING,
-        "mask-without-box",
-        "around pixels of a white cell that no annotation marks",
-        "Look at the overlay: add the box, or correct the mask.",
-        stem,
-        strays,
+    _, _, stats, _ = cv2.connectedComponentsWithStats(is_white)
+    # Row 0 is everything that is not white; the last column is the area.
+    places = stats[1:, :4].astype(np.float64)
+    places = places[places[:, 2:].min(axis=1) > TINY_SIDE_PX]
+    places[:, 2:] += places[:, :2]
+    strays = places[~(pairwise_box_iou(places, white) > 0).any(axis=1)]
+    if len(strays) == 0:
+        return None
+    left, top, right, bottom = strays[0]
+    return Finding(
+        severity=Severity.WARNING,
+        check="mask-without-box",
+        message=f"{stem} has {len(strays)} white cells in its mask that no box marks, one at "
+        f"[{left:g}, {top:g}, {right:g}, {bottom:g}]",
+        remedy="Look at the overlay: add the box, or correct the mask.",
+        stems=(stem,),
+        regions=tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in strays),
     )

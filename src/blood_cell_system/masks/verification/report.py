@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.classes import CELL_TYPES, CellClass
+from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.masks.verification.duplicate_checks import DuplicateGroup
 from blood_cell_system.masks.verification.findings import Finding, Severity
 from blood_cell_system.masks.verification.folder_survey import FolderSurvey
@@ -83,7 +84,8 @@ def worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
 def statistics_of(pictures: Sequence[PictureFacts]) -> dict[str, Any]:
     """Count pictures, pixels and cells, ready for JSON."""
     pixels = class_pixels_by_split(pictures)
-    splits = sorted({picture.split for picture in pictures}, key=lambda split: str(split or "~"))
+    present = {picture.split for picture in pictures}
+    splits = [split for split in (*Split, None) if split in present]
     per_split: dict[str, Any] = {}
     for split in splits:
         members = [picture for picture in pictures if picture.split == split]

@@ -1,6 +1,5 @@
 """Step 3b: copies and classes, seen over the splits."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 import numpy as np
@@ -88,9 +87,8 @@ def check_classes(pictures: Sequence[PictureFacts]) -> list[Finding]:
                         + (": black means not scored, background is red" if is_ground else ""),
                     )
                 )
-    sizes = defaultdict(int, {split: _count(pictures, split) for split in named})
     for split, count in named.items():
-        if sizes[split] < _FEWEST_PICTURES or len(named) < 2:
+        if _count(pictures, split) < _FEWEST_PICTURES or len(named) < 2:
             continue
         share, expected = scored_shares(count), scored_shares(whole)
         for cell_class in (CellClass.RBC, CellClass.WBC):
