@@ -96,4 +96,4 @@ def pairwise_box_iou(
     first_area = np.prod(np.clip(first[:, 2:] - first[:, :2], 0, None), axis=1)
     second_area = np.prod(np.clip(second[:, 2:] - second[:, :2], 0, None), axis=1)
     union = first_area[:, None] + second_area[None, :] - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return np.asarray(np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0))

@@ -5,12 +5,14 @@ A command's module is imported only when it runs, so that ``--help`` answers at 
 
 import argparse
 import importlib
+import io
 import logging
 import os
 import sys
 from collections.abc import Collection, Sequence
 
 import blood_cell_system
+from blood_cell_system.errors import BloodCellError
 
 # Name of the command, its module in this folder, and the line of the help.
 COMMANDS = (
@@ -21,7 +23,11 @@ COMMANDS = (
     ("evaluate", "evaluate", "measure a trained model on a split"),
 )
 
-USAGE_ERROR = 2
+FAILURE = 1
+INTERRUPTED = 130
+
+# What only the [train] extra brings.
+TRAINING_PACKAGES = frozenset({"keras", "matplotlib", "tensorboard", "tensorflow"})
 
 
 def main(
@@ -44,7 +50,12 @@ def main(
     Returns
     -------
     int
-        Exit code: 0 all well, 1 the work failed or found something wrong, 2 usage, 130 Ctrl-C.
+        Exit code: 0 all well, 1 the work failed or found something wrong, 130 Ctrl-C.
+
+    Raises
+    ------
+    SystemExit
+        With 2 when the arguments are not understood, with 0 after ``--help`` and ``--version``.
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     name = next((word for word in words if not word.startswith("-")), None)
@@ -71,17 +82,46 @@ def run_command(options: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     # Native libraries' chatter would bury our own messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    from blood_cell_system.errors import BloodCellError
-
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A file name that the terminal cannot show must not end the work.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code: int = options.run(options)
-    except BloodCellError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return 1
+        # Now, where an error can still be told.
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)  # noqa: T201
-        return 130
+        print("stopped", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read the output, such as ``head``, has enough; the interpreter would complain
+        # when it flushes what is left.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
+    except Exception as error:
+        message = _in_words(error)
+        if message is None:
+            raise
+        print(f"error: {message}", file=sys.stderr)
+        return FAILURE
     return code
+
+
+def _in_words(error: Exception) -> str | None:
+    """Say what the user can do about an error; None for one that is a fault of this program."""
+    if isinstance(error, BloodCellError):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and error.name is not None:
+        package = error.name.partition(".")[0]
+        if package in TRAINING_PACKAGES:
+            return (
+                f"this command needs {package}, which is not installed; expected the packages for "
+                "training. In the folder of this project: pip install '.[train]'"
+            )
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
+    if isinstance(error, MemoryError):
+        return "the memory is full. Use smaller pictures, or --jobs 1 where the command has it."
+    return None
 
 
 if __name__ == "__main__":

@@ -42,10 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--contact-sheet",
         type=Path,
         metavar="FILE",
-        help="verify: where the overlays go (default: contact_sheet.png in the folder's parent, "
-        "named after the folder)",
+        help="verify: where the overlays go (default: FOLDER_contact_sheet.png beside the folder)",
     )
-    parser.add_argument("--fix", type=Path, metavar="DIR", help="verify: write a repaired copy")
+    parser.add_argument(
+        "--fix",
+        type=Path,
+        metavar="DIR",
+        help="verify: write a repaired copy, whose errors then decide about the exit code",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
@@ -68,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
     if options.mode == "augment":
         from blood_cell_system.input_pipeline.augmented_folder import write_augmented_folder
 
-        print(  # noqa: T201
+        print(
             write_augmented_folder(
                 source, output, copies=options.aug_factor, seed=options.seed, jobs=options.jobs
             ).to_text()
@@ -77,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.masks.prepare import prepare_voc
 
     summary = prepare_voc(source, output, mask_method=options.mask_method, jobs=options.jobs)
-    print(summary.to_text())  # noqa: T201
+    print(summary.to_text())
     return 1 if summary.failed else 0
 
 

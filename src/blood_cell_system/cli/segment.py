@@ -49,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
         cell_types=[cell.cell_type for cell in found.cells],
     )
     height, width = result.class_mask.shape
-    print(f"{options.image}: {width}×{height} pixels, {seconds:.2f} s")  # noqa: T201
-    print(description(result, found))  # noqa: T201
+    print(f"{options.image}: {width}×{height} pixels, {seconds:.2f} s")
+    print(description(result, found))
     for name, picture in (
         ("original", image),
         ("segmented", overlay),
@@ -58,8 +58,8 @@ def run(options: argparse.Namespace) -> int:
     ):
         path = options.output_dir / f"{options.image.stem}_{name}.png"
         write_image(path, picture)
-        print(f"  {path}")  # noqa: T201
-    print(DISCLAIMER)  # noqa: T201
+        print(f"  {path}")
+    print(DISCLAIMER)
     return 0
 
 

@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         layout=FolderLayout(options.layout),
         jobs=options.jobs,
     )
-    print(f"{options.output}: {len(stems)} drawn smears, layout {options.layout}")  # noqa: T201
+    print(f"{options.output}: {len(stems)} drawn smears, layout {options.layout}")
     return 0
 
 

@@ -1,12 +1,11 @@
 """``bloodcells train`` and ``train_segmentation.py train``."""
 
 import argparse
-import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blood_cell_system.errors import ResumeError, SettingsError
+from blood_cell_system.errors import ResumeError
 
 if TYPE_CHECKING:
     from blood_cell_system.training.presets import SegmentationSettings
@@ -65,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
             options.max_pictures, seed=settings.seed
         )
     if resume is not None and resume.epoch >= settings.epochs:
-        print(  # noqa: T201
+        print(
             f"This training is complete: {resume.epoch} of {settings.epochs} epochs. "
             "Ask for more with --epochs."
         )
@@ -89,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
 def resolve_settings(
     options: argparse.Namespace, resume: "TrainingState | None"
 ) -> "SegmentationSettings":
-    """Settings of a run: the preset's or the continued run's, changed by what was asked for.
+    """Take the preset's settings, or the continued run's, changed by what was asked for.
 
     Raises
     ------
@@ -133,8 +132,7 @@ def resolve_settings(
 def _with_tuples(settings: dict[str, Any]) -> dict[str, Any]:
     """JSON knows no tuples."""
     return {
-        name: tuple(value) if isinstance(value, list) else value
-        for name, value in settings.items()
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
     }
 
 
@@ -144,7 +142,9 @@ def _batch_size(word: str) -> int | str:
     try:
         return int(word)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"expected a number or 'auto', received {word!r}") from None
+        raise argparse.ArgumentTypeError(
+            f"expected a number or 'auto', received {word!r}"
+        ) from None
 
 
 __all__ = ["add_arguments", "resolve_settings", "run"]

@@ -11,7 +11,7 @@ from blood_cell_system.input_pipeline.crops import CropSampler
 
 Batch = dict[str, NDArray[np.generic]]
 
-# OpenCV and NumPy let go of the interpreter's lock, so threads do; two batches ahead hide the jitter.
+# OpenCV and NumPy let go of the interpreter's lock, so threads do; two batches ahead hide jitter.
 _THREADS = 2
 _BATCHES_AHEAD = 2
 

@@ -12,8 +12,8 @@ from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, NOT_SCORED, CellType
 from blood_cell_system.segmenter_contract import HEAD_STRIDE, SIZE_UNIT_PX
 
-# Standard deviation of a centre's Gaussian as a share of the cell's width and height. A white cell's
-# middle is harder to agree on; a platelet is only a few places wide.
+# Standard deviation of a centre's Gaussian as a share of the cell's width and height. A white
+# cell's middle is harder to agree on; a platelet is only a few places wide.
 _SIGMA_SHARE: Final = {CellType.RBC: 0.12, CellType.WBC: 0.14, CellType.PLATELET: 0.2}
 _SMALLEST_SIGMA: Final = 0.8
 

@@ -1,7 +1,7 @@
 """Training crops: which picture, where in it, and how it is turned, scaled and stained.
 
-The crop of an index depends on the seed and the index alone. Threads may make crops in any order, and
-a training that was interrupted sees the crops that it would have seen.
+The crop of an index depends on the seed and the index alone. Threads may make crops in any order,
+and a training that was interrupted sees the crops that it would have seen.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.input_pipeline.augmentation import AugmentationSettings
 from blood_cell_system.input_pipeline.centre_targets import CentreTargets, centre_targets
@@ -83,19 +82,23 @@ class CropSampler:
         return int(order[index % count])
 
     def _centre(self, image: DecodedImage, generator: np.random.Generator) -> tuple[float, float]:
-        """Point ``(x, y)`` that the crop is laid around."""
+        """Point ``(x, y)`` that the crop is laid around, away from the border where that can be."""
         height, width = image.class_mask.shape
+        x, y = generator.uniform(0, width), generator.uniform(0, height)
         choice = generator.random()
         for cell_type, share in _NEAR_CELL_SHARES:
             choice -= share
             found = [cell for cell in image.cells or () if cell.cell_type == cell_type]
             if choice < 0 and found:
-                return _near(found[generator.integers(len(found))], self._size_px, generator)
-        return float(generator.uniform(0, width)), float(generator.uniform(0, height))
+                x, y = found[generator.integers(len(found))].centre
+                # Within a third of the crop the cell stays in view, and not always in the middle.
+                shift = generator.uniform(-self._size_px / 3, self._size_px / 3, 2)
+                x, y = x + shift[0], y + shift[1]
+                break
+        return _inside(x, width, self._size_px / 2), _inside(y, height, self._size_px / 2)
 
 
-def _near(cell: LabelledBox, size_px: int, generator: np.random.Generator) -> tuple[float, float]:
-    x, y = cell.centre
-    # Within a third of the crop the cell stays in view, mostly whole, and not always in the middle.
-    shift_x, shift_y = generator.uniform(-size_px / 3, size_px / 3, 2)
-    return x + float(shift_x), y + float(shift_y)
+def _inside(place: float, side: float, margin: float) -> float:
+    """Nearest place that keeps the margin from both ends, or the middle."""
+    margin = min(margin, side / 2)
+    return float(np.clip(place, margin, side - margin))

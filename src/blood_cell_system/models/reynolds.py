@@ -1,16 +1,16 @@
-"""The Reynolds bottleneck: a symmetric look at the neighbours of every place of a feature map.
+r"""The Reynolds bottleneck: a symmetric look at the neighbours of every place of a feature map.
 
-A smear has no up and no left, so the group is that of shifts, quarter turns and flips. The Reynolds
-operator averages a map over a group; a Reynolds design is a subset with the same average, and the
-Reynolds dimension is the number of inputs that the inner map reads [1]_. Averaged over all shifts, a
-map of *one* input is nothing but mean pooling. Here the inner map is non-linear and reads an ordered
-pair, a place and one of its neighbours (Reynolds dimension 2), and the design for a pair at a given
-offset is the offset's orbit under quarter turns and flips:
+A smear has no up and no left, so the group is that of shifts, quarter turns and flips. The
+Reynolds operator averages a map over a group; a Reynolds design is a subset with the same average,
+and the Reynolds dimension is the number of inputs that the inner map reads [1]_. Averaged over all
+shifts, a map of *one* input is nothing but mean pooling. Here the inner map is non-linear and reads
+an ordered pair, a place and one of its neighbours (Reynolds dimension 2), and the design for a pair
+at a given offset is the offset's orbit under quarter turns and flips:
 
 .. math::
 
-    y_p = x_p + W_o \\operatorname{concat}_j \\Big[ \\frac{1}{|H_j|} \\sum_{o \\in H_j}
-          \\sigma(A z_p + B_j z_{p+o} + c) \\Big], \\qquad z = x W_{in}
+    y_p = x_p + W_o \operatorname{concat}_j \Big[ \frac{1}{|H_j|} \sum_{o \in H_j}
+          \sigma(A z_p + B_j z_{p+o} + c) \Big], \qquad z = x W_{in}
 
 Neighbours beyond the border do not count, neither in the sum nor in :math:`|H_j|`. The cost grows
 with the number of places, not with its square. The block commutes with quarter turns and flips
@@ -57,7 +57,14 @@ def dihedral_orbit(offset: Offset) -> tuple[Offset, ...]:
     """
     row, column = offset
     return tuple(
-        sorted({(a * r, b * c) for r, c in ((row, column), (column, row)) for a in (-1, 1) for b in (-1, 1)})
+        sorted(
+            {
+                (a * r, b * c)
+                for r, c in ((row, column), (column, row))
+                for a in (-1, 1)
+                for b in (-1, 1)
+            }
+        )
     )
 
 
@@ -100,7 +107,9 @@ def reynolds_bottleneck(
         averages.append(sum(terms[1:], terms[0]) / ops.maximum(sum(counts[1:], counts[0]), 1.0))
     joined = layers.Concatenate(name=f"{name}_join")(averages) if len(averages) > 1 else averages[0]
     # Zeros let training start from the plain U-Net.
-    restored = layers.Conv2D(channels, 1, kernel_initializer="zeros", name=f"{name}_restore")(joined)
+    restored = layers.Conv2D(channels, 1, kernel_initializer="zeros", name=f"{name}_restore")(
+        joined
+    )
     return layers.Add(name=f"{name}_add")([features, restored])
 
 

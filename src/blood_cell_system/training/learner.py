@@ -1,4 +1,4 @@
-"""One step of learning and one of looking, compiled; and all the numbers that make up the learner."""
+"""One step of learning and one of looking, compiled; and all numbers of the learner."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -57,7 +57,7 @@ class Learner:
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         self.optimizer.build(self.model.trainable_variables)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def train_step(
         self, batch: Mapping[str, Any], learning_rate: Any, averaging_decay: Any
     ) -> dict[str, Any]:
@@ -93,7 +93,7 @@ class Learner:
             average.assign(averaging_decay * average + (1.0 - averaging_decay) * weight)
         return losses
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def predict_step(self, pixels: Any, class_mask: Any) -> tuple[Any, Any]:
         """Class mask and class loss of the averaged model.
 

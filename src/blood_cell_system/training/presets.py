@@ -83,7 +83,9 @@ class SegmentationSettings:
             ("seed", 0 <= self.seed < 2**32, "from 0 to 4294967295"),
         ):
             if not is_fine:
-                given = getattr(self, {"crop-size": "crop_size_px"}.get(name, name.replace("-", "_")))
+                given = getattr(
+                    self, {"crop-size": "crop_size_px"}.get(name, name.replace("-", "_"))
+                )
                 raise SettingsError(f"--{name} {given}: expected {expected}.")
 
 

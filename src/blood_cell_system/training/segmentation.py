@@ -99,8 +99,8 @@ def train_segmenter(
 
     Writes into ``checkpoint_dir``: ``segmentation_model_best.keras`` (its running average),
     ``segmentation_training_state.npz``, ``history.csv``, ``history.json``, ``training_curves.png``,
-    ``run.json``; and TensorBoard events into a folder of its own in ``log_dir``. The same seed, data
-    and machine give the same weights.
+    ``run.json``; and TensorBoard events into a folder of its own in ``log_dir``. The same seed,
+    data and machine give the same weights.
 
     Parameters
     ----------
@@ -333,7 +333,7 @@ class _Training:
         resume.settings = asdict(self._settings)
         if resume.data_hash != data_hash:
             _logger.warning(
-                "The data are not those that this training began with; it goes on with the new ones."
+                "The data are not those that this training began with; it goes on with new ones."
             )
             resume.data_hash = data_hash
         if resume.validation_hash != validation_hash:

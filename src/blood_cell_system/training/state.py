@@ -15,6 +15,7 @@ from blood_cell_system.errors import ResumeError
 
 FORMAT_VERSION = 1
 STATE_NAME = "segmentation_training_state.npz"
+_WORDS = "__state__"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,7 +66,7 @@ class TrainingState:
         words = {name: getattr(self, name) for name in self.__slots__ if name != "arrays"}
         words["format_version"] = FORMAT_VERSION
         buffer = io.BytesIO()
-        np.savez(buffer, __state__=np.array(json.dumps(words)), **self.arrays)
+        np.savez(buffer, **{_WORDS: np.array(json.dumps(words)), **self.arrays})  # type: ignore[arg-type]
         write_bytes(path, buffer.getvalue())
 
     @classmethod
@@ -80,8 +81,8 @@ class TrainingState:
         try:
             # Opened here: NumPy leaves the file of a damaged archive open.
             with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-                words = json.loads(str(archive["__state__"]))
-                arrays = {name: archive[name] for name in archive.files if name != "__state__"}
+                words = json.loads(str(archive[_WORDS]))
+                arrays = {name: archive[name] for name in archive.files if name != _WORDS}
             if words.pop("format_version") != FORMAT_VERSION:
                 raise ResumeError(
                     f"{path}: the state is of another version of this software; expected "

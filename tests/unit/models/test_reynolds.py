@@ -10,7 +10,9 @@ CHANNELS = 6
 OFFSETS = ((0, 1), (1, 1), (1, 2))
 
 TURNS_AND_FLIPS = [
-    pytest.param(lambda x, k=k, flip=flip: np.rot90(x[:, :, ::flip], k, axes=(1, 2)), id=f"{k}{flip}")
+    pytest.param(
+        lambda x, k=k, flip=flip: np.rot90(x[:, :, ::flip], k, axes=(1, 2)), id=f"{k}{flip}"
+    )
     for k in range(4)
     for flip in (1, -1)
 ]

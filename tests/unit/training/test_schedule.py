@@ -25,9 +25,7 @@ def test_the_rate_rises_to_its_peak_and_falls_to_almost_nothing():
 @given(total_steps=st.integers(1, 3000), warmup_share=st.floats(0, 1))
 def test_the_rate_is_always_positive_and_never_above_its_peak(total_steps, warmup_share):
     for step in {0, total_steps // 2, total_steps - 1}:
-        rate = learning_rate_at(
-            step, total_steps=total_steps, peak=1.0, warmup_share=warmup_share
-        )
+        rate = learning_rate_at(step, total_steps=total_steps, peak=1.0, warmup_share=warmup_share)
         assert 0 < rate <= 1
 
 

@@ -1,0 +1,142 @@
+"""Train and measure every row of the guide's tables: presets, ablations, numbers of pictures.
+
+    python benchmarks/segmentation.py --data BCCD_Dataset --output runs [--only fast balanced ...]
+
+Trained on the official train split, chosen on val, reported on test; stain masks are the truth in
+every row, also for the network that learned from ellipses. A row that is done is not done again, so
+the program can be stopped and started. Prints the tables in Markdown at the end.
+"""
+
+import argparse
+import json
+import resource
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from blood_cell_system.atomic_files import write_json
+from blood_cell_system.cli.training_progress import TrainingProgress
+from blood_cell_system.datasets.prepared import PreparedDataset, Split
+from blood_cell_system.inference.evaluation import evaluate
+from blood_cell_system.inference.runtimes import KerasRuntime
+from blood_cell_system.masks.prepare import prepare_voc
+from blood_cell_system.reports.evaluation_json import evaluation_to_json
+from blood_cell_system.training.presets import PRESETS
+from blood_cell_system.training.segmentation import train_segmenter
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One training: what differs from its preset, and what it learns from."""
+
+    name: str
+    preset: str = "fast"
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    masks: str = "stain"
+    pictures: int | None = None
+
+
+ALL_PICTURES = 292
+
+ROWS = (
+    Row(name="fast"),
+    Row(name="balanced", preset="balanced"),
+    Row(name="accurate", preset="accurate"),
+    Row(name="research", preset="research"),
+    Row(name="ellipse masks", masks="ellipse"),
+    Row(name="no Reynolds bottleneck", changes={"d_reduced": 0}),
+    Row(name="no instance head", changes={"has_instance_head": False}),
+    Row(name="25 pictures", pictures=25),
+    Row(name="50 pictures", pictures=50),
+    Row(name="100 pictures", pictures=100),
+    Row(name="200 pictures", pictures=200),
+    Row(name="292 pictures", pictures=ALL_PICTURES),
+)
+
+
+def main() -> None:
+    """Do the rows that are not done, then print all that are."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="a clone of BCCD")
+    parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--only", nargs="*", metavar="ROW", help="names of rows")
+    options = parser.parse_args()
+    for row in ROWS:
+        result_path = options.output / row.name.replace(" ", "-") / "result.json"
+        if (not options.only or row.name in options.only) and not result_path.exists():
+            print(f"== {row.name}", flush=True)
+            write_json(result_path, run(row, options.data, options.output))
+    print_table(options.output)
+
+
+def run(row: Row, data: Path, output: Path) -> dict[str, Any]:
+    """Train and measure one row."""
+    truth = prepared(data, output, "stain")
+    dataset = limited(prepared(data, output, row.masks), row.pictures)
+    settings = replace(PRESETS[row.preset], **row.changes)
+    folder = output / row.name.replace(" ", "-")
+    with TrainingProgress(settings) as progress:
+        result = train_segmenter(
+            dataset,
+            settings,
+            checkpoint_dir=folder,
+            log_dir=output / "logs",
+            listener=progress,
+        )
+    started = time.monotonic()
+    evaluation = evaluate(
+        KerasRuntime.load(result.model_path),
+        truth.of_split(Split.TEST),
+        training_images=truth.of_split(Split.TRAIN),
+    )
+    return {
+        "minutes": result.seconds / 60,
+        "val_mean_iou": result.best_iou,
+        "best_epoch": result.best_epoch,
+        "epochs": result.epochs,
+        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "evaluation_seconds": time.monotonic() - started,
+        "test": evaluation_to_json(evaluation, subject={"row": row.name}),
+    }
+
+
+def prepared(data: Path, output: Path, mask_method: str) -> PreparedDataset:
+    """Prepared folder of a mask method, made when it is not there."""
+    root = output / f"data-{mask_method}"
+    if not (root / "manifest.json").exists():
+        prepare_voc(data, root, mask_method=mask_method, jobs=2)
+    return PreparedDataset.open(root)
+
+
+def limited(dataset: PreparedDataset, pictures: int | None) -> PreparedDataset:
+    """Learn from fewer pictures, or from the validation split as well."""
+    if pictures is None:
+        return dataset
+    if pictures < ALL_PICTURES:
+        return dataset.limited(pictures, seed=0)
+    # Nothing is left to choose by: validation figures of this row are of pictures it has learned.
+    also_train = tuple(replace(i, split=Split.TRAIN) for i in dataset.of_split(Split.VAL))
+    return replace(dataset, images=(*dataset.images, *also_train))
+
+
+def print_table(output: Path) -> None:
+    """Print what is done, in Markdown."""
+    print("| row | minutes | epochs | test mean IoU | background | RBC | WBC | peak GB |")
+    print("|---|---|---|---|---|---|---|---|")
+    for row in ROWS:
+        path = output / row.name.replace(" ", "-") / "result.json"
+        if path.exists():
+            result = json.loads(path.read_text())
+            pixels = result["test"]["pixels"]
+            print(
+                f"| {row.name} | {result['minutes']:.1f} | {result['epochs']} "
+                f"| {pixels['mean_iou']:.3f} | {pixels['iou']['background']:.3f} "
+                f"| {pixels['iou']['rbc']:.3f} | {pixels['iou']['wbc']:.3f} "
+                f"| {result['peak_memory_gb']:.1f} |"
+            )
+
+
+if __name__ == "__main__":
+    main()
