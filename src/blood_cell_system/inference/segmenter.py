@@ -20,8 +20,8 @@ class BlockSettings:
     Parameters
     ----------
     max_whole_px : int
-        Pictures of more pixels are run block by block: a network holds some 2 kB a pixel while it
-        runs, the result 12 bytes.
+        Pictures of more pixels are run block by block: a network of 0.5 M parameters holds some
+        150 bytes a pixel while it runs, and larger ones more.
     block_px : int
         Side of a block, a multiple of ``STRIDE``.
     margin_px : int

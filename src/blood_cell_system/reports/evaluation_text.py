@@ -73,7 +73,7 @@ def _match_part(scores: CellScores) -> list[RenderableType]:
     origins = ", ".join(f"{count} {origin}" for origin, count in scores.origins.items() if count)
     f1_names = [f"F1@{threshold:.1f}" for threshold in _SHOWN_THRESHOLDS]
     strict_name = f"{f1_names[0]}*"
-    table = _table("cell", "true", "found", "left out", strict_name, *f1_names, "AP", "PQ")
+    table = _table("cell", "true", "found", "out", strict_name, *f1_names, "AP", "PQ")
     for cell_type in CELL_TYPES:
         by_iou = scores.matches[cell_type]
         loose = by_iou[_SHOWN_THRESHOLDS[0]]
@@ -91,9 +91,9 @@ def _match_part(scores: CellScores) -> list[RenderableType]:
         Text(f"Cells against {_TRUTH_NAMES[scores.truth]} ({origins or 'no cells'})"),
         table,
         Text(
-            "Left out: found where nobody has said what is there, and matching nothing; * counts "
-            "them as false. Where boxes are incomplete the truth lies between the two. AP is TP / "
-            "(TP + FP + FN), as StarDist has it, and PQ is F1 × mean IoU of the pairs; both at "
+            "out: found where nobody has said what is there, and matching nothing; * counts these "
+            "as false. Where boxes are incomplete, neither is the whole truth. AP is TP / (TP + FP "
+            "+ FN), as StarDist has it, and PQ is F1 × mean IoU of the pairs; both at "
             f"IoU {_SHOWN_THRESHOLDS[0]}.",
             style="dim",
         ),
@@ -126,7 +126,8 @@ def _count_part(scores: CellScores) -> list[RenderableType]:
         table,
         Text(
             "What does not beat the constants has not learned to count. Where boxes are "
-            "incomplete, leaving out flatters the model and counting all blames it for true cells.",
+            "incomplete, leaving out flatters the model (the truth tells which to leave out), and "
+            "counting all blames it for cells that nobody has boxed.",
             style="dim",
         ),
     ]
@@ -134,7 +135,7 @@ def _count_part(scores: CellScores) -> list[RenderableType]:
 
 def _table(first: str, *others: str) -> Table:
     # Without walls all columns fit into 80 places.
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
     table.add_column(first, no_wrap=True)
     for name in others:
         table.add_column(name, justify="right", no_wrap=True)
