@@ -1,27 +1,43 @@
 """Pictures of any kind in, RGB arrays out."""
 
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import TiffImageFile
 
-from blood_cell_system.atomic_files import replacing, write_bytes
+from blood_cell_system.atomic_files import write_bytes
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
 
-IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-MAX_PIXELS = 100_000_000
+IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+MAX_PIXELS: Final = 100_000_000
 """Larger pictures are refused before they are decoded."""
+
+# Pillow knows more, among them formats for which it starts other programs.
+_FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM")
+
+# 16 bits are "I" in older versions of Pillow.
+_LABEL_MODES: Final = frozenset({"L", "I", "I;16", "I;16B", "I;16L"})
+
+_TIFF_SIZE: Final = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
+
+_BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read a picture as 8-bit RGB, upright.
 
     EXIF rotation is applied. Transparent pixels are laid on white. Grayscale, palette and CMYK
-    become RGB; 16-bit and float values are scaled to 8 bits (16-bit by 257 when the values use the
-    upper range, else by their own largest value). Of an animation the first frame is taken.
+    become RGB. Values of more than 8 bits are scaled by the smallest usual depth (8, 10, 12, 14 or
+    16 bits) that holds the largest of them, as cameras of 12 bits save in 16; float values by 1
+    when none is larger. Of an animation the first frame is taken.
 
     Parameters
     ----------
@@ -39,36 +55,16 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         It is no picture, is cut off or damaged, or has more than ``MAX_PIXELS`` pixels.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingDataError(f"{path}: there is no such picture. Check the path.")
-    try:
-        with warnings.catch_warnings():
-            # Pillow warns of large pictures by its own limit; ours is checked below.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as picture:
-                width, height = picture.size
-                if width * height > MAX_PIXELS:
-                    raise ImageReadError(
-                        f"{path}: {width}×{height} pixels; at most {MAX_PIXELS:,} are read. "
-                        "Cut the picture into fields first."
-                    )
-                return _as_rgb(ImageOps.exif_transpose(picture))
-    except Image.DecompressionBombError as error:
-        raise ImageReadError(f"{path}: too large to decode safely ({error}).") from error
-    except UnidentifiedImageError as error:
-        raise ImageReadError(
-            f"{path}: not a picture in a known format; expected PNG, JPEG, TIFF, BMP or WebP."
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, ImageReadError):
-            raise
-        raise ImageReadError(
-            f"{path}: the picture is cut off or damaged ({error}). Copy it again from its source."
-        ) from error
+    with _opened(path) as picture:
+        return _as_rgb(picture, path)
 
 
 def read_image_shape(path: Path) -> tuple[int, int]:
     """Read a picture's size from its header, as it is when upright.
+
+    Parameters
+    ----------
+    path : Path
 
     Returns
     -------
@@ -77,46 +73,128 @@ def read_image_shape(path: Path) -> tuple[int, int]:
 
     Raises
     ------
+    MissingDataError
+        There is no such file.
     ImageReadError
-        The file is no picture, or cannot be opened.
+        It is no picture, or has more than ``MAX_PIXELS`` pixels.
     """
-    try:
-        with Image.open(path) as picture:
-            width, height = picture.size
-            orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise ImageReadError(
-            f"{path}: not a picture in a known format ({error}); expected PNG, JPEG, TIFF, BMP or "
-            "WebP. Copy it again from its source."
-        ) from error
+    with _opened(Path(path)) as picture:
+        width, height = picture.size
+        if isinstance(picture, TiffImageFile):
+            # Some versions of Pillow have turned the size of a TIFF already, others have not.
+            width, height = (picture.tag_v2[tag] for tag in _TIFF_SIZE)
+        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
     # Orientations 5 to 8 lie on their side.
     return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
 
 
-def _as_rgb(picture: Image.Image) -> NDArray[np.uint8]:
-    if picture.mode.startswith(("I", "F")):
-        gray = _to_8_bit(np.asarray(picture))
-        return np.repeat(gray[:, :, None], 3, axis=2)
-    if picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info:
-        rgba = picture.convert("RGBA")
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    """Open a picture's header; whatever goes wrong in the block is told as a fault of the file."""
+    try:
+        if not path.is_file():
+            raise MissingDataError(f"{path}: there is no such picture. Check the path.")
+        with _without_pillow_warnings, Image.open(path, formats=_FORMATS) as picture:
+            width, height = picture.size
+            if width * height > MAX_PIXELS:
+                raise ImageReadError(
+                    f"{path}: {width}×{height} pixels; at most {MAX_PIXELS:,} are read. "
+                    "Cut the picture into fields first."
+                )
+            yield picture
+    except (ImageReadError, MissingDataError, MemoryError):
+        raise
+    except Image.DecompressionBombError as error:
+        raise ImageReadError(
+            f"{path}: too large to decode safely ({error}); at most {MAX_PIXELS:,} pixels are "
+            "read. Cut the picture into fields first."
+        ) from error
+    except UnidentifiedImageError as error:
+        raise ImageReadError(
+            f"{path}: not a picture in a known format; expected PNG, JPEG, TIFF, BMP or WebP of 8 "
+            "or 16 bits a channel. Save it as one of these."
+        ) from error
+    except Exception as error:
+        # Damaged bytes lead Pillow's readers to errors of almost any kind.
+        raise ImageReadError(
+            f"{path}: the picture is cut off or damaged ({error}). Copy it again from its source."
+        ) from error
+
+
+class _WithoutPillowWarnings:
+    """Leave out what Pillow warns of: sizes by its own limit, and odd metadata.
+
+    ``warnings.catch_warnings`` alone must not be entered by several threads at once: the last one
+    out would put back the filters of another.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._readers = 0
+        self._filters = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._readers == 0:
+                self._filters = warnings.catch_warnings()
+                self._filters.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\b")
+            self._readers += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._readers -= 1
+            if self._readers == 0:
+                self._filters.__exit__(None, None, None)
+
+
+_without_pillow_warnings: Final = _WithoutPillowWarnings()
+
+
+def _as_rgb(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
+    if picture.mode in {"RGB", "RGBA"} and _has_16_bits_a_channel(picture):
+        return _deep_colours_as_rgb(picture, path)
+    upright = ImageOps.exif_transpose(picture)
+    if upright.mode.startswith(("I", "F")):
+        return np.repeat(_to_8_bit(np.asarray(upright))[:, :, None], 3, axis=2)
+    if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
+        rgba = upright.convert("RGBA")
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return np.asarray(Image.alpha_composite(white, rgba).convert("RGB"))
-    return np.asarray(picture.convert("RGB"))
+        return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
+    return np.array(upright.convert("RGB"))
 
 
-def _to_8_bit(gray: NDArray[np.generic]) -> NDArray[np.uint8]:
-    values = np.nan_to_num(gray.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
+def _has_16_bits_a_channel(picture: Image.Image) -> bool:
+    return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
+
+
+def _deep_colours_as_rgb(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
+    # Pillow keeps the upper 8 of 16 bits a colour: a 12-bit camera's pictures would be almost
+    # black. OpenCV keeps all, but fills up what is cut off without a word; Pillow tells.
+    picture.load()
+    has_alpha = picture.mode == "RGBA"
+    # Both ways turn the picture upright, except a PNG with an alpha channel.
+    how = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), how)
+    if values is None:
+        raise ValueError("OpenCV cannot decode it")
+    rgb = _to_8_bit(values[:, :, 2::-1])
+    if not has_alpha:
+        return rgb
+    opacity = values[:, :, 3:] / 65535.0
+    on_white: NDArray[np.float64] = rgb * opacity + 255 * (1 - opacity)
+    return np.rint(on_white).astype(np.uint8)
+
+
+def _to_8_bit(intensities: NDArray[np.generic]) -> NDArray[np.uint8]:
+    values = np.nan_to_num(intensities.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     largest = values.max(initial=0.0)
-    if largest <= 1.0 and gray.dtype.kind == "f":
-        scale = 255.0
-    elif largest <= 255:
-        scale = 1.0
-    elif largest > 4095:
-        scale = 255.0 / max(65535.0, largest)
+    if largest <= 1.0 and intensities.dtype.kind == "f":
+        full_scale = 1.0
     else:
-        # A 12-bit camera's values in a 16-bit file.
-        scale = 255.0 / 4095.0
-    return np.clip(np.rint(values * scale), 0, 255).astype(np.uint8)
+        depths = (2.0**bits - 1 for bits in _BIT_DEPTHS)
+        full_scale = next((depth for depth in depths if largest <= depth), largest)
+    return np.clip(np.rint(values * (255.0 / full_scale)), 0, 255).astype(np.uint8)
 
 
 def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
@@ -147,13 +225,46 @@ def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> N
 
 
 def copy_file(source: Path, target: Path) -> None:
-    """Copy a file byte for byte, whole or not at all."""
-    with replacing(target) as temporary:
-        temporary.write_bytes(source.read_bytes())
+    """Copy a file byte for byte, whole or not at all.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    ImageReadError
+        It cannot be read.
+    OutputError
+        The target cannot be written.
+    """
+    write_bytes(target, read_file_bytes(source))
+
+
+def read_file_bytes(path: Path) -> bytes:
+    """Read a file as it is.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    ImageReadError
+        It cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingDataError(f"{path}: there is no such file. Check the path.") from error
+    except OSError as error:
+        raise ImageReadError(
+            f"{path}: cannot be read ({error.strerror or error}). Check its permissions."
+        ) from error
 
 
 def read_label_image(path: Path) -> NDArray[np.uint16]:
     """Read a label picture as written by :func:`write_image`, without scaling its values.
+
+    Parameters
+    ----------
+    path : Path
 
     Returns
     -------
@@ -162,13 +273,16 @@ def read_label_image(path: Path) -> NDArray[np.uint16]:
 
     Raises
     ------
+    MissingDataError
+        There is no such file.
     ImageReadError
-        It cannot be read, or has several channels.
+        It cannot be read, or is not one channel of 8 or 16 bits.
     """
-    labels = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if labels is None or labels.ndim != 2:
-        raise ImageReadError(
-            f"{path}: not a label picture; expected one channel of 8 or 16 bits. "
-            "Prepare the folder again."
-        )
-    return np.asarray(labels, dtype=np.uint16)
+    with _opened(Path(path)) as picture:
+        labels = np.asarray(picture)
+        if picture.mode not in _LABEL_MODES or labels.min() < 0 or labels.max() > 65535:
+            raise ImageReadError(
+                f"{path}: not a label picture; expected one channel of 8 or 16 bits. "
+                "Prepare the folder again."
+            )
+        return labels.astype(np.uint16)
