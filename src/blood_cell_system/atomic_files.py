@@ -1,14 +1,15 @@
 """Files that appear whole or not at all: written beside their place, then renamed into it."""
 
 import json
+import math
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from blood_cell_system.errors import OutputError
+from blood_cell_system.errors import BloodCellError, OutputError
 
 
 def make_folder(path: Path) -> Path:
@@ -24,7 +25,7 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise OutputError(
             f"{path}: cannot make this folder ({error.strerror or error}). "
-            "Choose an output folder that does not exist yet and that you may write to."
+            "Choose a folder that you may write to, and that is not the name of a file."
         ) from error
     return path
 
@@ -33,25 +34,31 @@ def make_folder(path: Path) -> Path:
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path``, which takes its place when the block ends well.
 
+    A link stays: what it points to is replaced. The new file has the permissions of any new file.
+
     Raises
     ------
     OutputError
-        The disk is full or the place cannot be written to. What stood at ``path`` is untouched.
+        The disk is full, the place cannot be written to, or is a folder or a device. What stood at
+        ``path`` is untouched.
     """
-    make_folder(path.parent)
-    try:
-        # The suffix stays last: image writers choose the format by it.
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.stem}.", suffix=f".partial{path.suffix}", dir=path.parent
+    target = Path(os.path.realpath(path))
+    if target.exists() and not target.is_file():
+        raise OutputError(
+            f"{path}: a folder or a device, which no file can take the place of. "
+            "Choose another file name."
         )
-        os.close(handle)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    temporary = Path(name)
+    make_folder(target.parent)
+    # The suffix stays last: image writers choose the format by it. Long names leave no room.
+    name = f".{target.stem[:40]}.{secrets.token_hex(8)}.partial{target.suffix}"
+    temporary = target.with_name(name)
     try:
+        temporary.touch(exist_ok=False)
         yield temporary
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        temporary.replace(target)
+    except BloodCellError:
+        # Of the block itself, and not about this file.
+        raise
     except OSError as error:
         raise _cannot_write(path, error) from error
     finally:
@@ -78,5 +85,18 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file with sorted keys, whole or not at all: equal values, equal bytes."""
-    write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+    """Write a JSON file with sorted keys, whole or not at all: equal values, equal bytes.
+
+    Numbers that are not finite become null, as JSON has none. Names of files that are not UTF-8
+    are escaped, and come back as they were.
+    """
+    text = json.dumps(_without_nan(value), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_nan(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
