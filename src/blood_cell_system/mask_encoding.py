@@ -30,13 +30,18 @@ def encode_class_mask(class_mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Raises
     ------
     MaskFormatError
-        A value is no class.
+        A value is no class, or the array is of another kind.
 
     Examples
     --------
     >>> encode_class_mask(np.array([[0, 1, 2, 255]], dtype=np.uint8)).tolist()
     [[[255, 0, 0], [0, 255, 0], [0, 0, 255], [0, 0, 0]]]
     """
+    if class_mask.ndim != 2 or class_mask.dtype != np.uint8:
+        raise MaskFormatError(
+            "Class mask: expected an array of shape (height, width) and dtype uint8. "
+            f"Received: shape {class_mask.shape}, dtype {class_mask.dtype}."
+        )
     unknown = (class_mask >= NUM_CLASSES) & (class_mask != NOT_SCORED)
     if unknown.any():
         found = sorted(int(value) for value in np.unique(class_mask[unknown]))
@@ -91,6 +96,6 @@ def decode_class_mask(rgb_mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
             f"Mask: {count} pixels have several channels set; expected one class a pixel. "
             "Repair with --mode verify --fix."
         )
-    class_mask = is_set.argmax(axis=2).astype(np.uint8)
+    class_mask: NDArray[np.uint8] = is_set.argmax(axis=2).astype(np.uint8)
     class_mask[channels_set == 0] = NOT_SCORED
     return class_mask
