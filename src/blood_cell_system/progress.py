@@ -13,12 +13,18 @@ def with_progress(items: Iterable[T], *, total: int, description: str) -> Iterat
     On a terminal the bar is drawn in place; elsewhere (a log, CI) only the end is told.
     """
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
 
     console = Console(file=sys.stderr)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
@@ -28,4 +34,4 @@ def with_progress(items: Iterable[T], *, total: int, description: str) -> Iterat
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         yield from progress.track(items, total=total, description=description)
     if not console.is_terminal:
-        console.print(f"{description}: {total} done")
+        console.print(f"{description}: {total} done", markup=False, soft_wrap=True)
