@@ -1,8 +1,12 @@
 import json
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from support.labelled_smears import (
     HEIGHT,
@@ -102,6 +106,46 @@ def test_a_mask_with_an_ending_of_its_own_is_pointed_out(root):
 def test_two_pictures_of_one_name_are_an_error(root):
     Image.open(root / "images" / "a.png").save(root / "images" / "a.jpg")
     assert found(verify_folder(root), "same-name")[0].stems == ("a",)
+
+
+def test_a_file_name_that_is_no_text_is_reported_and_does_not_break_the_report(root):
+    odd = os.fsencode(root / "images") + b"/\xff.png"
+    with open(odd, "wb") as file:  # noqa: PTH123 (a Path cannot hold these bytes everywhere)
+        file.write((root / "images" / "a.png").read_bytes())
+    report = verify_folder(root)
+    assert found(report, "odd-name")
+    json.dumps(report.to_json(), ensure_ascii=False).encode()
+
+
+def test_a_folder_that_cannot_be_listed_is_reported(root, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    assert "Permission denied" in found(verify_folder(root), "unreadable-folder")[0].message
+
+
+def test_files_that_are_no_pictures_are_information(root):
+    (root / "images" / "notes.txt").write_text("x")
+    (root / "masks" / "old").mkdir()
+    assert [f.severity for f in found(verify_folder(root), "passed-over")] == [Severity.INFO] * 2
+
+
+@settings(max_examples=25, deadline=None)
+@given(data=st.data())
+def test_bytes_damaged_anywhere_are_never_raised(data):
+    with tempfile.TemporaryDirectory() as folder:
+        root = write_sound_folder(Path(folder))
+        names = ["images/a.png", "masks/a.png", "manifest.json", "annotations.json"]
+        path = root / data.draw(st.sampled_from(names))
+        content = bytearray(path.read_bytes())
+        start = data.draw(st.integers(0, len(content) - 1))
+        junk = data.draw(st.binary(min_size=1, max_size=20))
+        content[start : start + len(junk)] = junk
+        path.write_bytes(content[: data.draw(st.integers(0, len(content)))])
+        report = verify_folder(root)
+        json.dumps(report.to_json(), allow_nan=False)
+        overlay_sheet(report)
 
 
 def test_a_picture_cut_in_half_is_an_error(root):
@@ -301,6 +345,13 @@ def test_a_box_where_nothing_is_scored_is_no_contradiction(root):
     mask[rows_, columns] = NOT_SCORED
     write_image(root / "masks" / "a.png", encode_class_mask(mask))
     assert "box-without-mask" not in checks(verify_folder(root))
+
+
+def test_a_white_cell_that_the_edge_cuts_needs_no_box(root):
+    mask = draw_smear(0)[1]
+    mask[:12, :12] = 2
+    write_image(root / "masks" / "a.png", encode_class_mask(mask))
+    assert "mask-without-box" not in checks(verify_folder(root))
 
 
 def test_a_white_cell_that_no_box_marks_is_a_warning(root):

@@ -161,7 +161,11 @@ def _disagrees(box: LabelledBox, class_mask: NDArray[np.uint8]) -> bool:
 def _white_cells_without_box(
     stem: str, boxes: Sequence[LabelledBox], class_mask: NDArray[np.uint8]
 ) -> Finding | None:
-    """White cells of the mask that no box of any white cell touches."""
+    """White cells of the mask that no box of any white cell touches.
+
+    Those at the edge are passed over: many annotate no cell that the edge cuts.
+    """
+    height, width = class_mask.shape
     white = corners_of([box for box in boxes if box.cell_type == CellType.WBC])
     is_white = (class_mask == CellClass.WBC).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(is_white)
@@ -169,6 +173,8 @@ def _white_cells_without_box(
     places = stats[1:, :4].astype(np.float64)
     places = places[places[:, 2:].min(axis=1) > TINY_SIDE_PX]
     places[:, 2:] += places[:, :2]
+    is_cut = (places[:, :2] <= 0).any(axis=1) | (places[:, 2:] >= (width, height)).any(axis=1)
+    places = places[~is_cut]
     strays = places[~(pairwise_box_iou(places, white) > 0).any(axis=1)]
     if len(strays) == 0:
         return None
@@ -176,7 +182,7 @@ def _white_cells_without_box(
     return Finding(
         severity=Severity.WARNING,
         check="mask-without-box",
-        message=f"{stem} has {len(strays)} white cells in its mask that no box marks, one at "
+        message=f"{stem}: no box marks {len(strays)} of the white cells in the mask, one at "
         f"[{left:g}, {top:g}, {right:g}, {bottom:g}]",
         remedy="Look at the overlay: add the box, or correct the mask.",
         stems=(stem,),

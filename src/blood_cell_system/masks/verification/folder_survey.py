@@ -106,12 +106,30 @@ def _list_pictures(survey: FolderSurvey, name: str, *, is_required: bool) -> dic
                 "Put pictures into images/ and their masks, with the same names, into masks/.",
             )
         return {}
+    try:
+        paths_found = sorted(folder.iterdir())
+    except OSError as error:
+        survey.note(
+            Severity.ERROR,
+            "unreadable-folder",
+            f"{name}/ cannot be listed ({error.strerror or error})",
+            "Check the folder's permissions.",
+        )
+        return {}
     by_stem: defaultdict[str, list[Path]] = defaultdict(list)
     passed_over = []
-    for path in sorted(folder.iterdir()):
+    for path in paths_found:
         if path.name.startswith("."):
             continue
-        if path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+        if not path.name.isprintable():
+            # Bytes that are no text cannot be written into a report or a manifest.
+            survey.note(
+                Severity.ERROR,
+                "odd-name",
+                f"{name}/ holds a file whose name is not plain text: {path.name!a}",
+                "Rename the file; --fix leaves it out.",
+            )
+        elif path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
             by_stem[path.stem].append(path)
         else:
             passed_over.append(path.name)
