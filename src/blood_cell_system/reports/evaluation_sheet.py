@@ -73,7 +73,7 @@ def _pair(
     true_words = predicted_words = ""
     if record.cells is not None:
         true_words = _counts(record.cells.true_counts)
-        predicted_words = _counts(record.cells.found_counts)
+        predicted_words = _counts(record.cells.all_found_counts)
     return (
         Tile(picture=truth, caption=f"{rank}. {record.stem}: truth\n{true_words}"),
         Tile(
