@@ -4,6 +4,7 @@ Red is background, green RBC, blue WBC; the channel of a pixel's class is 255 an
 A pixel with no channel set is not scored.
 """
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +14,12 @@ from blood_cell_system.errors import MaskFormatError
 # Index: the class's value; 255 stays (0, 0, 0).
 _COLOURS = np.zeros((256, 3), dtype=np.uint8)
 _COLOURS[:NUM_CLASSES] = np.eye(NUM_CLASSES, dtype=np.uint8) * 255
+
+# Code of a pixel: bit c says that channel c is set, so that only 0, 1, 2 and 4 are in the format.
+_CODE_OF_CHANNELS = 2.0 ** np.arange(NUM_CLASSES)[None, :] / 255
+_CLASS_OF_CODE = np.full(256, NOT_SCORED, dtype=np.uint8)
+_CLASS_OF_CODE[2 ** np.arange(NUM_CLASSES)] = np.arange(NUM_CLASSES)
+_COLOURS_OF_CODE = _COLOURS[_CLASS_OF_CODE][None]
 
 
 def encode_class_mask(class_mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -81,21 +88,30 @@ def decode_class_mask(rgb_mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
             "Mask: expected an array of shape (height, width, 3) and dtype uint8. "
             f"Received: shape {rgb_mask.shape}, dtype {rgb_mask.dtype}."
         )
+    if rgb_mask.size == 0:
+        return np.empty(rgb_mask.shape[:2], dtype=np.uint8)
+    rgb_mask = np.ascontiguousarray(rgb_mask)
+    # What was decoded is right when encoding it gives the mask back; OpenCV does both in a fifth
+    # of the time of looking at every channel with NumPy.
+    codes = cv2.transform(rgb_mask, _CODE_OF_CHANNELS)
+    encoded = cv2.LUT(cv2.merge([codes, codes, codes]), _COLOURS_OF_CODE)
+    if cv2.norm(encoded, rgb_mask, cv2.NORM_INF) > 0:
+        raise _format_error(rgb_mask)
+    return np.asarray(cv2.LUT(codes, _CLASS_OF_CODE), dtype=np.uint8)
+
+
+def _format_error(rgb_mask: NDArray[np.uint8]) -> MaskFormatError:
+    """Say why a mask is outside the format."""
     is_set = rgb_mask == 255
     if not (is_set | (rgb_mask == 0)).all():
         values = np.unique(rgb_mask)
         found = sorted(int(v) for v in values if v not in (0, 255))
-        raise MaskFormatError(
+        return MaskFormatError(
             f"Mask: {len(found)} values besides 0 and 255 (for instance {found[:5]}); expected "
             "0 and 255 only. Repair with --mode verify --fix."
         )
-    channels_set = is_set.sum(axis=2, dtype=np.uint8)
-    if channels_set.max(initial=0) > 1:
-        count = int((channels_set > 1).sum())
-        raise MaskFormatError(
-            f"Mask: {count} pixels have several channels set; expected one class a pixel. "
-            "Repair with --mode verify --fix."
-        )
-    class_mask: NDArray[np.uint8] = is_set.argmax(axis=2).astype(np.uint8)
-    class_mask[channels_set == 0] = NOT_SCORED
-    return class_mask
+    count = int((is_set.sum(axis=2) > 1).sum())
+    return MaskFormatError(
+        f"Mask: {count} pixels have several channels set; expected one class a pixel. "
+        "Repair with --mode verify --fix."
+    )
