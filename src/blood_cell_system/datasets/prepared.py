@@ -11,31 +11,52 @@
     └── unfinished.json          only while a command writes the folder, or after it was killed
 
 Only the first two are required, so that a folder made by hand works as well. Pairs are found by the
-stem of the file name.
+stem of the file name; without a manifest ``a_aug1`` is taken for a copy of ``a``, if that is there.
 """
 
 import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-import blood_cell_system
-from blood_cell_system.atomic_files import write_json
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
-from blood_cell_system.classes import CellType
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.datasets.prepared_json import (
+    FORMAT_VERSION,
+    read_annotations,
+    read_versioned_json,
+    write_annotations,
+    write_manifest,
+)
 from blood_cell_system.errors import DatasetError, MaskFormatError, MissingDataError
-from blood_cell_system.image_io import IMAGE_SUFFIXES, read_image
+from blood_cell_system.image_io import IMAGE_SUFFIXES, read_file_bytes, read_image
 from blood_cell_system.mask_encoding import decode_class_mask
 from blood_cell_system.seeding import generator_for
 
-FORMAT_VERSION = 1
-UNFINISHED_NAME = "unfinished.json"
+__all__ = [
+    "FORMAT_VERSION",
+    "UNFINISHED_NAME",
+    "PreparedDataset",
+    "PreparedImage",
+    "Split",
+    "files_by_stem",
+    "read_versioned_json",
+    "write_annotations",
+    "write_manifest",
+]
+
+UNFINISHED_NAME: Final = "unfinished.json"
+
+_HELD_OUT_SHARE: Final = 0.15
+"""Of the originals without a split, for validation and for the test each."""
+
+# How --mode augment names its copies.
+_COPY_NAME: Final = re.compile(r"(.+)_aug\d+")
 
 
 class Split(StrEnum):
@@ -165,7 +186,7 @@ class PreparedDataset:
         instance_paths = files_by_stem(instance_folder) if instance_folder.is_dir() else {}
         manifest = read_versioned_json(root / "manifest.json")
         rows = _manifest_rows(manifest, root, set(image_paths))
-        cells = _read_cells(root / "annotations.json")
+        cells = read_annotations(root)
         images = []
         for stem in sorted(image_paths):
             row = rows.get(stem, {})
@@ -177,7 +198,8 @@ class PreparedDataset:
                     instance_path=instance_paths.get(stem),
                     split=Split(row["split"]) if row.get("split") else None,
                     source=row.get("source", "unknown"),
-                    original=row.get("original", stem),
+                    original=row.get("original")
+                    or (stem if rows else _original_by_name(stem, image_paths)),
                     cells=cells.get(stem),
                 )
             )
@@ -192,15 +214,15 @@ class PreparedDataset:
             if image.split == split and (split == Split.TRAIN or not image.is_augmented)
         )
 
-    def with_splits(self, seed: int, fractions: tuple[float, float] = (0.15, 0.15)) -> Self:
+    def with_splits(self, seed: int) -> Self:
         """Give pictures without a split one, drawn by originals, so that copies stay together.
+
+        15 % of the originals are for validation and as many for the test; the rest is learned from.
+        With three originals or more, none of the three is empty.
 
         Parameters
         ----------
         seed : int
-        fractions : tuple of float
-            Shares of validation and of test; the rest is learned from. With three originals or
-            more, none of the three is empty.
 
         Returns
         -------
@@ -213,14 +235,16 @@ class PreparedDataset:
         originals = sorted({image.original for image in self.images} - known.keys())
         order = generator_for(seed, "split").permutation(len(originals))
         count = len(originals)
-        val_count, test_count = (max(1, round(count * share)) for share in fractions)
+        val_count = test_count = max(1, round(count * _HELD_OUT_SHARE))
         if count < 3:
             val_count, test_count = min(count - 1, 1), 0
         drawn = [Split.VAL] * val_count + [Split.TEST] * test_count
         drawn += [Split.TRAIN] * (count - len(drawn))
         for position, split in zip(order, drawn, strict=True):
             known[originals[position]] = split
-        images = tuple(replace(image, split=known[image.original]) for image in self.images)
+        images = tuple(
+            replace(image, split=image.split or known[image.original]) for image in self.images
+        )
         return replace(self, images=images)
 
     def limited(self, count: int, *, seed: int) -> Self:
@@ -240,19 +264,20 @@ class PreparedDataset:
         order = generator_for(seed, "limit").permutation(len(originals))
         kept = {originals[position] for position in order[:count]}
         images = tuple(
-            image
-            for image in self.images
-            if image.split != Split.TRAIN or image.original in kept
+            image for image in self.images if image.split != Split.TRAIN or image.original in kept
         )
         return replace(self, images=images)
 
     def content_hash(self) -> str:
-        """SHA-256 over the names, pictures and masks, in order of the stems."""
+        """SHA-256 over all that can be learned from: files, boxes, splits and names, by stem."""
         digest = hashlib.sha256()
         for image in self.images:
-            digest.update(image.stem.encode())
-            digest.update(image.image_path.read_bytes())
-            digest.update(image.mask_path.read_bytes())
+            paths = (image.image_path, image.mask_path, image.instance_path)
+            # Every part has one length, so that no byte can move from one to the next unseen.
+            parts = [hashlib.sha256(read_file_bytes(path)).digest() for path in paths if path]
+            words = (image.stem, image.split, image.source, image.original, image.cells)
+            parts.append(hashlib.sha256(repr(words).encode()).digest())
+            digest.update(hashlib.sha256(b"".join(parts)).digest())
         return digest.hexdigest()
 
 
@@ -268,6 +293,8 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
             continue
+        if path.is_dir():
+            continue
         if path.stem in found:
             raise DatasetError(
                 f"{folder}: {found[path.stem].name} and {path.name} differ in nothing but their "
@@ -277,81 +304,24 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     return found
 
 
-def write_annotations(root: Path, cells_by_stem: Mapping[str, Iterable[LabelledBox]]) -> None:
-    """Write ``annotations.json`` of a prepared folder."""
-    images = {
-        stem: [
-            {
-                "cell_type": str(cell.cell_type),
-                "bbox": [cell.x_min, cell.y_min, cell.x_max, cell.y_max],
-                "origin": str(cell.origin),
-            }
-            for cell in cells
-        ]
-        for stem, cells in cells_by_stem.items()
-    }
-    write_json(root / "annotations.json", {"format_version": FORMAT_VERSION, "images": images})
-
-
-def write_manifest(
-    root: Path, images: Sequence[Mapping[str, str | None]], details: Mapping[str, Any]
-) -> None:
-    """Write ``manifest.json`` of a prepared folder: the last file, which says that it is whole.
-
-    Parameters
-    ----------
-    root : Path
-    images : sequence of mapping
-        Of every picture ``stem``, ``split``, ``source`` and ``original``.
-    details : mapping
-        Whatever else there is to know: ``command``, ``settings``, ``seed``, ``source_hash``,
-        ``dropped`` and so on. No times of day: equal input gives an equal file.
-    """
-    manifest = {
-        "format_version": FORMAT_VERSION,
-        "software_version": blood_cell_system.__version__,
-        **details,
-        "images": sorted(images, key=lambda row: str(row["stem"])),
-    }
-    write_json(root / "manifest.json", manifest)
-
-
-def read_versioned_json(path: Path) -> dict[str, Any]:
-    """Read a JSON file of a prepared folder; an empty object where there is none.
-
-    Raises
-    ------
-    DatasetError
-        The file is not JSON, or of another version of the format.
-    """
-    if not path.is_file():
-        return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DatasetError(
-            f"{path}: not a JSON file ({error}). Prepare the folder again, or remove the file."
-        ) from error
-    if not isinstance(value, dict) or value.get("format_version") != FORMAT_VERSION:
-        raise DatasetError(
-            f"{path}: expected an object with format_version {FORMAT_VERSION}. "
-            "Prepare the folder again with this version."
-        )
-    return value
-
-
 def _manifest_rows(
     manifest: Mapping[str, Any], root: Path, stems: set[str]
 ) -> dict[str, dict[str, Any]]:
+    listed = manifest.get("images", [])
     try:
-        rows = {row["stem"]: row for row in manifest.get("images", [])}
-        splits = {Split(row["split"]) for row in rows.values() if row.get("split")}
-    except (KeyError, TypeError, ValueError) as error:
+        rows = {row["stem"]: row for row in listed}
+        for row in listed:
+            Split(row.get("split") or Split.TRAIN)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{root / 'manifest.json'}: an entry of 'images' cannot be read ({error!r}); expected "
             f"'stem' and a 'split' of {[str(s) for s in Split]}. Prepare the folder again."
         ) from error
-    del splits
+    if len(rows) < len(listed):
+        raise DatasetError(
+            f"{root / 'manifest.json'}: lists {len(listed) - len(rows)} pictures twice; expected "
+            "one entry a picture. Prepare the folder again."
+        )
     missing = sorted(rows.keys() - stems)
     if missing:
         raise DatasetError(
@@ -361,26 +331,6 @@ def _manifest_rows(
     return rows
 
 
-def _read_cells(path: Path) -> dict[str, tuple[LabelledBox, ...]]:
-    try:
-        return {
-            stem: tuple(
-                LabelledBox(
-                    cell_type=CellType(row["cell_type"]),
-                    x_min=float(row["bbox"][0]),
-                    y_min=float(row["bbox"][1]),
-                    x_max=float(row["bbox"][2]),
-                    y_max=float(row["bbox"][3]),
-                    origin=BoxOrigin(row.get("origin", BoxOrigin.ANNOTATED)),
-                )
-                for row in rows
-            )
-            for stem, rows in read_versioned_json(path).get("images", {}).items()
-        }
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        if isinstance(error, DatasetError):
-            raise
-        raise DatasetError(
-            f"{path}: a cell cannot be read ({error!r}); expected 'cell_type' of "
-            f"{[str(t) for t in CellType]} and 'bbox' [x_min, y_min, x_max, y_max]."
-        ) from error
+def _original_by_name(stem: str, stems: Collection[str]) -> str:
+    found = _COPY_NAME.fullmatch(stem)
+    return found[1] if found and found[1] in stems else stem
