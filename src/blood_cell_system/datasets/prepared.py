@@ -45,6 +45,7 @@ __all__ = [
     "PreparedImage",
     "Split",
     "files_by_stem",
+    "original_by_name",
     "read_versioned_json",
     "write_annotations",
     "write_manifest",
@@ -199,7 +200,7 @@ class PreparedDataset:
                     split=Split(row["split"]) if row.get("split") else None,
                     source=row.get("source", "unknown"),
                     original=row.get("original")
-                    or (stem if rows else _original_by_name(stem, image_paths)),
+                    or (stem if rows else original_by_name(stem, image_paths)),
                     cells=cells.get(stem),
                 )
             )
@@ -331,6 +332,13 @@ def _manifest_rows(
     return rows
 
 
-def _original_by_name(stem: str, stems: Collection[str]) -> str:
+def original_by_name(stem: str, stems: Collection[str]) -> str:
+    """Stem of what a picture is a copy of, as its name tells where no manifest does.
+
+    Examples
+    --------
+    >>> original_by_name("a_aug1", {"a", "a_aug1"}), original_by_name("b_aug1", {"b_aug1"})
+    ('a', 'b_aug1')
+    """
     found = _COPY_NAME.fullmatch(stem)
     return found[1] if found and found[1] in stems else stem

@@ -422,6 +422,14 @@ def test_augmented_copies_of_one_original_are_no_duplicates(root):
     assert not {"exact-duplicate", "near-duplicate"} & checks(verify_folder(root))
 
 
+def test_without_a_manifest_the_name_tells_a_copy(tmp_path):
+    root = write_by_hand(tmp_path)
+    copy_pair(root, "s0", "s0_aug1", lambda pixels: pixels[::-1])
+    report = verify_folder(root)
+    assert report.findings == ()
+    assert report.statistics["splits"]["no split"]["augmented_copies"] == 1
+
+
 def test_a_copy_in_another_split_than_its_original_is_an_error(root):
     write_manifest(root, rows(b={"original": "e"}), {})
     finding = found(verify_folder(root), "leak-copy")[0]

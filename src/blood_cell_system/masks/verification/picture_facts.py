@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import NOT_SCORED, NUM_CLASSES, CellClass
-from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.datasets.prepared import Split, original_by_name
 from blood_cell_system.errors import BloodCellError
 from blood_cell_system.image_io import read_image, read_label_image
 from blood_cell_system.masks.mask_diagnosis import MaskDiagnosis, MaskFault, diagnose_mask
@@ -99,6 +99,7 @@ def measure_picture(survey: FolderSurvey, stem: str) -> PictureFacts:
     if boxes is not None and image is not None:
         findings += check_boxes(stem, boxes, image.shape[:2], class_mask)
     row = survey.rows.get(stem)
+    by_name = stem if survey.rows else original_by_name(stem, survey.images)
     stain_gap, swapped_gap = _stain_gaps(image, class_mask)
     return PictureFacts(
         stem=stem,
@@ -106,7 +107,7 @@ def measure_picture(survey: FolderSurvey, stem: str) -> PictureFacts:
         mask_path=survey.masks[stem],
         split=row.split if row else None,
         source=row.source if row else "unknown",
-        original=(row.original if row else None) or stem,
+        original=(row.original if row else None) or by_name,
         cells=boxes,
         image_shape=None if image is None else (image.shape[0], image.shape[1]),
         mask_shape=None if class_mask is None else (class_mask.shape[0], class_mask.shape[1]),
