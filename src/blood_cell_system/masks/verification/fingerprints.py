@@ -7,7 +7,7 @@ few pairs that are worth comparing.
 
 Measured: different fields of BCCD (364) stay below 0.5, of a malaria set (230) and a leukaemia set
 (800) below 0.7; pictures of single cells (1,599), which all hold one disc in the middle, below
-0.84. The pairs above that of BCCD (1), the malaria (3) and the leukaemia set (7), and 32 pairs
+0.84. The pairs above that of BCCD (1), the malaria (3) and the leukaemia set (5 of 7), and 32
 from 0.81 up of a sickle-cell set (320, small cells in a round dark frame), were looked at: each
 shows one field twice. Fields that overlap in part only are not found.
 """
