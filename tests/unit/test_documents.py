@@ -1,0 +1,239 @@
+"""The documents say what the program does: links, commands, names and tables."""
+
+import argparse
+import ast
+import importlib.util
+import json
+import re
+import runpy
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+from support.smears import small_bccd_clone
+
+from blood_cell_system.cli import main as command_line
+from blood_cell_system.cli import prepare as prepare_command
+from blood_cell_system.input_pipeline.augmented_folder import write_augmented_folder
+from blood_cell_system.masks.prepare import prepare_voc
+from blood_cell_system.training.presets import PRESETS, preset_named
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+GUIDE = ROOT / "docs" / "segmentation_training_guide.md"
+PROGRAMS = ("bloodcells", "prepare_segmentation_data.py", "train_segmentation.py")
+
+# The guide that this project set out from promises these, word for word.
+ORIGINAL_COMMANDS = (
+    "python prepare_segmentation_data.py --mode bccd --input ./BCCD_Dataset"
+    " --output ./data/segmentation",
+    "python prepare_segmentation_data.py --mode verify --input ./data/segmentation",
+    "python prepare_segmentation_data.py --mode augment --input ./data/segmentation"
+    " --output ./data/segmentation_augmented --aug-factor 3",
+    "python train_segmentation.py train --data-dir ./data/segmentation --preset fast"
+    " --epochs 10 --batch-size 8",
+    "python train_segmentation.py train --data-dir ./data/segmentation_augmented"
+    " --preset balanced --epochs 50 --batch-size 8",
+    "python train_segmentation.py train --data-dir ./data/segmentation_augmented"
+    " --preset accurate --epochs 100 --batch-size 4",
+    "python train_segmentation.py test --model checkpoints/segmentation_model_best.keras"
+    " --image test_images/sample.png --output-dir ./test_results",
+    "python train_segmentation.py train --data-dir ./data/segmentation --preset balanced"
+    " --epochs 50 --batch-size 8",
+    "python train_segmentation.py train --data-dir ./data/segmentation --preset balanced"
+    " --epochs 100 --resume-from checkpoints/segmentation_model_best.keras",
+    "python prepare_segmentation_data.py --mode augment --aug-factor 5",
+    "python train_segmentation.py train --epochs 100",
+    "python train_segmentation.py train --batch-size 4",
+    "python train_segmentation.py train --preset fast",
+    "python prepare_segmentation_data.py --mode verify --input ./data/segmentation_augmented",
+)
+ORIGINAL_OTHER_COMMANDS = (
+    "git clone https://github.com/Shenggan/BCCD_Dataset.git",
+    "pip install kaggle",
+    "kaggle datasets download -d draaslan/blood-cell-detection-dataset",
+    "unzip blood-cell-detection-dataset.zip",
+    "tensorboard --logdir logs/",
+)
+
+
+def blocks_of(document: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text("utf-8"), re.M | re.S)
+
+
+def shell_commands(document: Path) -> list[str]:
+    """Commands of shell blocks, one a string: continued lines joined, comments taken away."""
+    lines = "\n".join(blocks_of(document, "bash")).replace("\\\n", " ").splitlines()
+    words = [shlex.split(line, comments=True) for line in lines]
+    return [shlex.join(line) for line in words if line]
+
+
+def inline_commands(document: Path) -> list[str]:
+    text = re.sub(r"^```.*?^```", "", document.read_text("utf-8"), flags=re.M | re.S)
+    quoted = re.findall(r"`((?:bloodcells|python \w+\.py) [^`]*)`", text)
+    return [command for command in quoted if " --" in command and "--help" not in command]
+
+
+def is_ours(command: str) -> bool:
+    words = [word for word in shlex.split(command) if word != "python"]
+    return words[0] in PROGRAMS
+
+
+OUR_COMMANDS = [
+    (document.name, command)
+    for document in DOCUMENTS
+    for command in (*shell_commands(document), *inline_commands(document))
+    if is_ours(command)
+]
+
+
+@pytest.fixture
+def parsed(monkeypatch):
+    """Give the options that a command would run with; the real launchers and parsers read it."""
+
+    def parse(command: str) -> argparse.Namespace:
+        seen: list[argparse.Namespace] = []
+        for module in (command_line, prepare_command):
+            monkeypatch.setattr(module, "run_command", lambda options: seen.append(options) or 0)
+        words = [word for word in shlex.split(command) if word != "python"]
+        monkeypatch.setattr(sys, "argv", words)
+        if words[0] == "bloodcells":
+            assert command_line.main() == 0
+        else:
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(str(ROOT / words[0]), run_name="__main__")
+            assert ended.value.code == 0, command
+        return seen[0]
+
+    return parse
+
+
+@pytest.mark.parametrize("command", ORIGINAL_COMMANDS)
+def test_a_command_of_the_original_guide_is_understood(command, parsed):
+    options = parsed(command)
+    if getattr(options, "preset", None) is not None:
+        preset_named(options.preset)
+
+
+@pytest.mark.parametrize(("document", "command"), OUR_COMMANDS)
+def test_a_quoted_command_is_understood(document, command, parsed):
+    options = parsed(command)
+    if getattr(options, "preset", None) is not None:
+        preset_named(options.preset)
+
+
+def test_commands_that_are_not_understood_are_noticed(parsed):
+    with pytest.raises(AssertionError):
+        parsed("python prepare_segmentation_data.py --mode unheard-of")
+
+
+@pytest.mark.parametrize("command", [*ORIGINAL_COMMANDS, *ORIGINAL_OTHER_COMMANDS])
+def test_the_guide_has_every_command_of_the_original(command):
+    assert shlex.join(shlex.split(command)) in shell_commands(GUIDE)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_links_lead_somewhere(document):
+    text = document.read_text("utf-8")
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target.startswith(("https://", "http://")):
+            continue
+        name, _, anchor = target.partition("#")
+        path = (document.parent / name).resolve() if name else document
+        assert path.is_relative_to(ROOT), target
+        assert path.is_file(), target
+        if anchor:
+            assert anchor in anchors_of(path), target
+
+
+def anchors_of(document: Path) -> set[str]:
+    """Anchors that GitHub gives to headings."""
+    without_code = re.sub(r"^```.*?^```", "", document.read_text("utf-8"), flags=re.M | re.S)
+    headings = re.findall(r"^#+ (.+)$", without_code, re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_of_the_project_that_are_named_are_there(document):
+    text = document.read_text("utf-8")
+    named = re.findall(r"\b((?:tests|scripts|benchmarks|src)/[\w/.]+\.(?:py|sh))\b", text)
+    assert [name for name in named if "NAME" not in name and not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_python_blocks_import_what_exists(document):
+    for block in blocks_of(document, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and node.module.startswith("blood_cell_system"):
+                # Read, not imported: that would take the seconds that TensorFlow needs.
+                source = Path(importlib.util.find_spec(node.module).origin).read_text("utf-8")
+                defined = {getattr(part, "name", None) for part in ast.parse(source).body}
+                missing = {alias.name for alias in node.names} - defined
+                assert not missing, f"{node.module}: {missing}"
+
+
+def test_the_table_of_presets_is_that_of_the_program():
+    rows = {row["Preset"].strip("*"): row for row in table_with("Crops an epoch")}
+    assert list(rows) == list(PRESETS)
+    for name, preset in PRESETS.items():
+        assert {
+            "d_reduced": preset.d_reduced,
+            "Epochs": preset.epochs,
+            "Batch size": preset.batch_size,
+            "Crops an epoch": preset.crops_per_epoch,
+            "Patience": preset.patience,
+        } == {
+            column: int(rows[name][column])
+            for column in ("d_reduced", "Epochs", "Batch size", "Crops an epoch", "Patience")
+        }
+        assert rows[name]["U-Net widths"] == ", ".join(map(str, preset.widths))
+
+
+def test_rows_of_the_benchmark_that_are_named_are_there():
+    benchmark = (ROOT / "benchmarks" / "segmentation.py").read_text("utf-8")
+    known = set(re.findall(r'Row\(name="([^"]+)"', benchmark))
+    for command in shell_commands(GUIDE):
+        if "benchmarks/segmentation.py" in command:
+            words = shlex.split(command)
+            named = words[words.index("--only") + 1 :]
+            assert named
+            assert set(named) <= known
+
+
+def table_with(column: str) -> list[dict[str, str]]:
+    """Rows of the guide's first table that has a column."""
+    lines = GUIDE.read_text("utf-8").splitlines()
+    start = next(n for n, line in enumerate(lines) if line.startswith("|") and column in line)
+    rows = []
+    for line in lines[start:]:
+        if not line.startswith("|"):
+            break
+        rows.append([cell.strip() for cell in line.strip("|").split("|")])
+    names, _, *values = rows
+    return [dict(zip(names, row, strict=True)) for row in values]
+
+
+@pytest.fixture(scope="module")
+def written_json(tmp_path_factory):
+    """What preparing and augmenting write."""
+    root = tmp_path_factory.mktemp("documents")
+    small_bccd_clone(root / "clone", count=4)
+    prepare_voc(root / "clone", root / "prepared", jobs=1)
+    write_augmented_folder(root / "prepared", root / "augmented", copies=1)
+    return [
+        json.loads((root / folder / name).read_text("utf-8"))
+        for folder in ("prepared", "augmented")
+        for name in ("manifest.json", "annotations.json")
+    ]
+
+
+def test_every_field_of_a_prepared_folder_is_explained(written_json):
+    text = (ROOT / "docs" / "data_formats.md").read_text("utf-8")
+    fields = {key for value in written_json for key in value}
+    for value in written_json:
+        rows = value["images"] if isinstance(value["images"], list) else []
+        cells = [] if rows else [cell for cells in value["images"].values() for cell in cells]
+        fields |= {key for row in (*rows, *cells) for key in row}
+    assert {"stem", "bbox", "source_hash", "source_details"} <= fields
+    assert [field for field in sorted(fields) if f"`{field}`" not in text] == []
