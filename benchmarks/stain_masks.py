@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("give --data, or set BLOOD_CELL_DATA")
     cv2.setNumThreads(1)
     figures = measure(Path(data))
-    print(_report(figures))  # noqa: T201
+    print(_report(figures))
     return 0
 
 

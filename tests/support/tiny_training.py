@@ -59,6 +59,7 @@ def train_tiny(
         log_dir=folder / "logs",
         resume=state_beside(checkpoints / "segmentation_model_best.keras") if resume else None,
         listener=listener,
+        is_deterministic=True,
     )
 
 

@@ -47,6 +47,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-instance-head", action="store_false", dest="has_instance_head", default=None
     )
     parser.add_argument(
+        "--deterministic", action="store_true", help="the same weights to the last bit; slower"
+    )
+    parser.add_argument(
         "--max-pictures", type=int, metavar="N", help="learn from N pictures only, drawn by seed"
     )
 
@@ -80,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
             log_dir=options.log_dir,
             resume=resume,
             listener=progress,
+            is_deterministic=options.deterministic,
         )
     progress.tell_result(result, options.checkpoint_dir, options.log_dir)
     return 0 if result.is_complete else 130

@@ -63,15 +63,16 @@ def build_segmenter(config: SegmenterConfig) -> keras.Model:
         features = layers.SpatialDropout2D(config.dropout, name="dropout")(features)
     at_head_stride = features
     for level in reversed(range(len(config.widths) - 1)):
-        features = layers.UpSampling2D(interpolation="bilinear", name=f"up_{level}")(features)
+        # Nearest, and the convolution behind it smooths: Keras's bilinear one wants fixed sides.
+        features = layers.UpSampling2D(name=f"up_{level}")(features)
         features = layers.Concatenate(name=f"skip_{level}")([features, skips[level]])
         features = _convolutions(features, config.widths[level], first_stride=1, name=f"up_{level}")
         if level == 1:
             at_head_stride = features
 
     # --- Functional model ---
-    class_logits = layers.Conv2D(NUM_CLASSES, 1, name="class_logits_coarse")(features)
-    class_logits = layers.UpSampling2D(interpolation="bilinear", name="class_logits")(class_logits)
+    features = layers.UpSampling2D(name="up_pixels")(features)
+    class_logits = layers.Conv2D(NUM_CLASSES, 3, padding="same", name="class_logits")(features)
     outputs = {"classes": layers.Softmax(name="classes")(class_logits)}
     if config.has_instance_head:
         head = _convolution(at_head_stride, config.widths[1], stride=1, name="head")

@@ -54,7 +54,7 @@ class SegmentationSettings:
     weight_decay: float = 1e-4
     warmup_share: float = 0.04
     clip_norm: float = 1.0
-    scale_range: tuple[float, float] = (0.7, 1.4)
+    scale_range: tuple[float, float] = (0.8, 1.25)
     patience: int = 0
     seed: int = 0
 
