@@ -2,6 +2,7 @@
 
 import argparse
 import ast
+import importlib
 import importlib.util
 import json
 import re
@@ -15,7 +16,10 @@ from support.smears import small_bccd_clone
 
 from blood_cell_system.cli import main as command_line
 from blood_cell_system.cli import prepare as prepare_command
-from blood_cell_system.input_pipeline.augmented_folder import write_augmented_folder
+from blood_cell_system.input_pipeline.augmented_folder import (
+    FOLDER_AUGMENTATION,
+    write_augmented_folder,
+)
 from blood_cell_system.masks.prepare import prepare_voc
 from blood_cell_system.training.presets import PRESETS, preset_named
 
@@ -190,6 +194,20 @@ def test_the_table_of_presets_is_that_of_the_program():
         assert rows[name]["U-Net widths"] == ", ".join(map(str, preset.widths))
 
 
+def test_every_check_of_verify_is_explained():
+    text = (ROOT / "docs" / "data_formats.md").read_text("utf-8")
+    rooms = ROOT / "src" / "blood_cell_system" / "masks"
+    modules = [*(rooms / "verification").glob("*.py"), rooms / "mask_diagnosis.py"]
+    # Names of checks are the only words with hyphens that stand alone in quotes there.
+    checks = {
+        name
+        for module in modules
+        for name in re.findall(r'"([a-z]+(?:-[a-z]+)+)"', module.read_text("utf-8"))
+    }
+    assert {"leak-copy", "missing-mask", "index-mask"} <= checks
+    assert [name for name in sorted(checks) if f"`{name}`" not in text] == []
+
+
 def test_rows_of_the_benchmark_that_are_named_are_there():
     benchmark = (ROOT / "benchmarks" / "segmentation.py").read_text("utf-8")
     known = set(re.findall(r'Row\(name="([^"]+)"', benchmark))
@@ -199,6 +217,27 @@ def test_rows_of_the_benchmark_that_are_named_are_there():
             named = words[words.index("--only") + 1 :]
             assert named
             assert set(named) <= known
+
+
+@pytest.mark.parametrize("module_name", sorted(module for _, module, _ in command_line.COMMANDS))
+def test_every_option_is_in_the_guide(module_name):
+    parser = argparse.ArgumentParser()
+    importlib.import_module(f"blood_cell_system.cli.{module_name}").add_arguments(parser)
+    named = set(re.findall(r"--[a-z][a-z-]+", GUIDE.read_text("utf-8")))
+    options = {word for word in parser.format_help().split() if word.startswith("--")}
+    options = {re.match(r"--[a-z-]+", word)[0] for word in options} - {"--help"}
+    assert options
+    assert options <= named
+
+
+def test_the_magnification_of_crops_is_that_of_the_program():
+    (low, high), *others = {preset.scale_range for preset in PRESETS.values()}
+    assert not others
+    scale = next(row for row in table_with("In every training crop") if row["Change"] == "scale")
+    assert scale["In every training crop"] == f"{low}–{high}"
+    assert f"varies it by {low} to {high}" in (ROOT / "README.md").read_text("utf-8")
+    low, high = FOLDER_AUGMENTATION.scale_range
+    assert scale["In an augmented folder"] == f"{low}–{high}"
 
 
 def table_with(column: str) -> list[dict[str, str]]:
