@@ -217,3 +217,10 @@ def test_a_checkpoint_folder_that_is_a_file_is_an_error(data_dir, tmp_path):
     (tmp_path / "checkpoints").write_text("in the way")
     with pytest.raises(OutputError, match="cannot make this folder"):
         train_tiny(data_dir, tmp_path)
+
+
+def test_a_training_out_of_patience_gets_another_try_when_it_is_resumed(data_dir, tmp_path):
+    hopeless = replace(TINY, epochs=20, learning_rate=1e-12, patience=1)
+    stopped = train_tiny(data_dir, tmp_path, settings=hopeless)
+    resumed = train_tiny(data_dir, tmp_path, resume=True, settings=hopeless)
+    assert resumed.epochs > stopped.epochs

@@ -37,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
     from rich.console import Console
 
     from blood_cell_system.atomic_files import write_json
+    from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.datasets.prepared import PreparedDataset, Split
     from blood_cell_system.image_io import write_image
     from blood_cell_system.inference.evaluation import evaluate
@@ -48,6 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
     dataset = PreparedDataset.open(options.data_dir).with_splits(options.seed)
     images = images_of_split(dataset.of_split(Split(options.split)), options)
+    import_tensorflow()
     runtime = KerasRuntime.load(options.model)
     evaluation = evaluate(
         runtime,

@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     """Segment the picture, write the three pictures of the guide and print what is in it."""
     from blood_cell_system.atomic_files import make_folder
     from blood_cell_system.cells.separation import separate_cells
+    from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.drawing.overlay import draw_overlay
     from blood_cell_system.image_io import read_image, write_image
     from blood_cell_system.inference.runtimes import KerasRuntime
@@ -36,6 +37,7 @@ def run(options: argparse.Namespace) -> int:
 
     # The quick check comes first: loading a network takes seconds.
     image = read_image(options.image)
+    import_tensorflow()
     runtime = KerasRuntime.load(options.model)
     make_folder(options.output_dir)
     started = time.perf_counter()

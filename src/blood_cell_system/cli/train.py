@@ -5,6 +5,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from blood_cell_system.cli.quiet_import import import_tensorflow
 from blood_cell_system.errors import ResumeError
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
             "Ask for more with --epochs."
         )
         return 0
+    import_tensorflow()
     from blood_cell_system.cli.training_progress import TrainingProgress
     from blood_cell_system.training.segmentation import train_segmenter
 
@@ -101,7 +103,6 @@ def resolve_settings(
     ResumeError
         A continued run is asked to be another one.
     """
-    from blood_cell_system.training.memory import largest_batch_that_fits
     from blood_cell_system.training.presets import SegmentationSettings, preset_named
 
     if resume is None:
@@ -118,6 +119,9 @@ def resolve_settings(
     if asked.get("batch_size") == "auto":
         del asked["batch_size"]
         if resume is None:
+            import_tensorflow()
+            from blood_cell_system.training.memory import largest_batch_that_fits
+
             asked["batch_size"] = largest_batch_that_fits(replace(base, **asked))
     if resume is not None:
         for name in sorted(asked.keys() - CHANGEABLE):

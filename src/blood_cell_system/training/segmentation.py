@@ -112,7 +112,7 @@ def train_segmenter(
         Where to go on.
     listener : TrainingListener, optional
     is_deterministic : bool
-        Whether the same seed, data, software and machine must give the same weights to the last bit.
+        Whether the same seed, data, software and machine must give the same weights, bit by bit.
         TensorFlow then keeps to one order of work, which costs about half of the speed. It holds
         for the rest of the process.
 
@@ -213,7 +213,8 @@ class _Training:
 
     def _is_stalled(self) -> bool:
         patience = self._settings.patience
-        return 0 < patience <= self._state.epoch - self._state.best_epoch
+        since = max(self._state.best_epoch, self._state.patience_from)
+        return 0 < patience <= self._state.epoch - since
 
     def _train_epoch(self, interruption: Interruption) -> bool:
         """Do the steps of an epoch that are left; False when interrupted."""
@@ -336,6 +337,9 @@ class _Training:
                 f"{STATE_NAME}: holds the state of another model ({error}). Start anew."
             ) from error
         resume.settings = asdict(self._settings)
+        if self._is_stalled():
+            # It had run out of patience; who resumes it asks for another try.
+            resume.patience_from = resume.epoch
         if resume.data_hash != data_hash:
             _logger.warning(
                 "The data are not those that this training began with; it goes on with new ones."

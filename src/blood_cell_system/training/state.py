@@ -40,6 +40,8 @@ class TrainingState:
         Best mean validation IoU so far; -1 before the first.
     best_epoch : int
         Epoch it was reached in, 1-based; 0 before the first.
+    patience_from : int
+        Epoch of the last resumption of a training that had stopped for want of progress.
     seconds : float
         Time spent so far.
     history : list of dict
@@ -57,6 +59,7 @@ class TrainingState:
     loss_sums: dict[str, float] = field(default_factory=dict)
     best_iou: float = -1.0
     best_epoch: int = 0
+    patience_from: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
     arrays: dict[str, NDArray[Any]] = field(default_factory=dict)

@@ -1,0 +1,108 @@
+"""How fast the parts are, as ratios against something measured in the same run.
+
+    python benchmarks/speed.py
+
+A ratio holds on a slow machine as on a fast one; the seconds beside it are of this machine.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from tempfile import TemporaryDirectory
+
+import cv2
+import numpy as np
+
+from blood_cell_system.cells.separation import separate_cells
+from blood_cell_system.datasets.prepared import PreparedDataset, Split
+from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear, write_synthetic_folder
+from blood_cell_system.input_pipeline.augmentation import AugmentationSettings
+from blood_cell_system.input_pipeline.batches import batches
+from blood_cell_system.input_pipeline.crops import CropSampler
+from blood_cell_system.input_pipeline.decoded_images import DecodedImages
+from blood_cell_system.masks.rasterize import rasterize_ellipses
+from blood_cell_system.masks.refine import stain_class_mask
+from blood_cell_system.training.learner import Learner
+from blood_cell_system.training.presets import PRESETS
+
+
+def seconds_of(work: Callable[[], object], *, runs: int = 7) -> float:
+    """Median seconds of a piece of work, after one run that does not count."""
+    work()
+    times = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def tell(name: str, seconds: float, reference: float, of_what: str) -> None:
+    """Print one comparison."""
+    print(f"{name:34s} {1000 * seconds:9.1f} ms = {seconds / reference:7.2f} × {of_what}")
+
+
+def main() -> None:
+    """Measure and print."""
+    python = seconds_of(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
+    program = [sys.executable, "-m", "blood_cell_system.cli.main", "--help"]
+    tell(
+        "bloodcells --help",
+        seconds_of(lambda: subprocess.run(program, check=True, stdout=subprocess.DEVNULL)),
+        python,
+        "python -c pass",
+    )
+    smear = draw_smear(SmearSettings(), np.random.default_rng(0))
+    height, width = smear.class_mask.shape
+    blur = seconds_of(lambda: cv2.GaussianBlur(smear.image, (0, 0), 3.0))
+    of_blur = f"a Gaussian blur of the same {width}×{height} picture"
+    cells = smear.cells
+    tell(
+        "ellipse mask",
+        seconds_of(lambda: rasterize_ellipses(cells, (height, width))),
+        blur,
+        of_blur,
+    )
+    tell("stain mask", seconds_of(lambda: stain_class_mask(smear.image, cells)), blur, of_blur)
+    drawing = seconds_of(lambda: draw_smear(SmearSettings(), np.random.default_rng(0)))
+    tell("drawing a smear", drawing, blur, of_blur)
+    measure_training(smear.image, blur, of_blur)
+
+
+def measure_training(image: np.ndarray, blur: float, of_blur: str) -> None:
+    """Crops against the step that they feed; network and separation against the blur."""
+    settings = PRESETS["fast"]
+    learner = Learner(settings)
+    with TemporaryDirectory() as folder:
+        write_synthetic_folder(folder, count=8, settings=SmearSettings(), seed=0)
+        images = DecodedImages(PreparedDataset.open(folder).of_split(Split.TRAIN))
+        sampler = CropSampler(
+            images, size_px=settings.crop_size_px, settings=AugmentationSettings(), seed=0
+        )
+        size = settings.batch_size
+        (batch,) = batches(sampler, batch_size=size, first_index=0, count=1)
+        step = seconds_of(lambda: learner.train_step(batch, 1e-3, 0.9))
+        tell(
+            f"making a batch of {size} crops",
+            seconds_of(lambda: list(batches(sampler, batch_size=size, first_index=0, count=1))),
+            step,
+            f"the training step of {settings.preset} ({step:.2f} s)",
+        )
+    pixels = image[None].astype(np.float32)
+    network = seconds_of(lambda: learner.averaged(pixels, training=False))
+    tell("network", network, blur, of_blur)
+    outputs = {name: np.asarray(value)[0] for name, value in learner.averaged(pixels).items()}
+    tell(
+        "separating cells",
+        seconds_of(
+            lambda: separate_cells(outputs["classes"], outputs["centres"], outputs["log_size"])
+        ),
+        network,
+        "the network",
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+import importlib
+import os
+
+import pytest
+
+from blood_cell_system.cli.quiet_import import import_tensorflow
+
+
+def chatting(*, fails):
+    def import_module(name):
+        assert name == "tensorflow"
+        os.write(2, b"built with care\n")
+        if fails:
+            raise ImportError("no such library")
+
+    return import_module
+
+
+def test_what_the_libraries_write_while_loading_is_not_shown(monkeypatch, capfd):
+    monkeypatch.setattr(importlib, "import_module", chatting(fails=False))
+    import_tensorflow()
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "afterwards\n"
+
+
+def test_it_is_shown_when_loading_fails(monkeypatch, capfd):
+    monkeypatch.setattr(importlib, "import_module", chatting(fails=True))
+    with pytest.raises(ImportError, match="no such library"):
+        import_tensorflow()
+    assert capfd.readouterr().err == "built with care\n"
