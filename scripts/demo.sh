@@ -7,7 +7,8 @@ mkdir -p "$demo"
 step() { printf '\n== %s\n' "$*"; }
 
 step "1. Draw smears, laid out like a clone of BCCD"
-bloodcells synthesize --output "$demo/BCCD_Dataset" --layout bccd --count 48 --seed 1
+bloodcells synthesize --output "$demo/BCCD_Dataset" --layout bccd --count 48 \
+    --stain wright-giemsa --seed 1
 
 step "2. Masks from stain and boxes"
 python prepare_segmentation_data.py --mode bccd \
@@ -23,7 +24,7 @@ python train_segmentation.py train --data-dir "$demo/data/segmentation_augmented
     --epochs 6 --checkpoint-dir "$demo/checkpoints" --log-dir "$demo/logs"
 
 step "5. Segment a smear that the model has never seen"
-bloodcells synthesize --output "$demo/unseen" --count 1 --seed 2
+bloodcells synthesize --output "$demo/unseen" --count 1 --stain wright-giemsa --seed 2
 python train_segmentation.py test --model "$demo/checkpoints/segmentation_model_best.keras" \
     --image "$demo"/unseen/images/*.png --output-dir "$demo/test_results"
 

@@ -21,6 +21,11 @@ _MIN_ROUNDNESS = 0.65
 _MIN_SOLIDITY = 0.88
 _BROKEN_RING = 0.9
 _GAP_SHARE = 0.12
+# Holes from this area on have a shape that tells pallor from gaps, as part of a cell's area.
+_SHAPELESS_SHARE = 0.12
+# The pallor of ghost cells: its area in those of the largest usual pallor, and its solidity.
+_GHOST_SHARE = 1.5
+_GHOST_SOLIDITY = 0.92
 _PALE = 0.6
 _PALE_THRESHOLD = 0.6
 
@@ -86,6 +91,49 @@ def fill_pallor(
     return filled
 
 
+def doubtful_holes(
+    foreground: NDArray[np.bool_], *, cell_area_px: float, max_share: float
+) -> NDArray[np.bool_]:
+    """Holes that were not filled, but may be pallor rather than a gap between cells.
+
+    Parameters
+    ----------
+    foreground : ndarray of shape (height, width), dtype bool
+        As of ``fill_pallor``.
+    cell_area_px : float
+        Area of a typical red cell.
+    max_share : float
+        Largest pallor of a usual cell, as part of its area.
+
+    Returns
+    -------
+    ndarray of shape (height, width), dtype bool
+        Holes too small to have a shape of their own, larger ones without any hollow side, as ghost
+        cells have them, and small ones that one side of the picture cuts.
+    """
+    shape = foreground.shape
+    doubtful = np.zeros(shape, dtype=bool)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(
+        (~foreground).view(np.uint8), connectivity=4
+    )
+    for label in range(1, count):
+        x, y, width, height, area = (int(value) for value in stats[label])
+        if area > _GHOST_SHARE * max_share * cell_area_px:
+            continue
+        window = np.s_[y : y + height, x : x + width]
+        hole = labels[window] == label
+        sides_cut = (x == 0) + (y == 0) + (x + width == shape[1]) + (y + height == shape[0])
+        if sides_cut:
+            is_pallor_like = sides_cut == 1 and area < max_share * cell_area_px
+            is_doubtful = is_pallor_like and _solidity(hole) > _MIN_SOLIDITY
+        else:
+            is_small = area < _SHAPELESS_SHARE * cell_area_px
+            is_doubtful = is_small or _solidity(hole) > _GHOST_SOLIDITY
+        if is_doubtful:
+            doubtful[window][hole] = True
+    return doubtful
+
+
 def pale_cells(
     green_density: NDArray[np.float32],
     foreground: NDArray[np.bool_],
@@ -138,10 +186,20 @@ def _close_broken_ring(foreground: NDArray[np.bool_], cell: LabelledBox) -> None
     foreground[rows, columns] |= closed.astype(bool) & inside
 
 
-def _is_round(hole: NDArray[np.bool_]) -> bool:
+def _outer_contour(hole: NDArray[np.bool_]) -> NDArray[np.int32]:
     contours, _ = cv2.findContours(hole.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    contour = max(contours, key=len)
+    return np.asarray(max(contours, key=len))
+
+
+def _is_round(hole: NDArray[np.bool_]) -> bool:
+    contour = _outer_contour(hole)
     area = max(1.0, cv2.contourArea(contour))
     perimeter = max(1.0, cv2.arcLength(cv2.approxPolyDP(contour, 0.8, True), True))  # noqa: FBT003
+    return 4 * np.pi * area / perimeter**2 > _MIN_ROUNDNESS and _solidity(hole) > _MIN_SOLIDITY
+
+
+def _solidity(hole: NDArray[np.bool_]) -> float:
+    """Area as part of the hull's: small with hollow sides, as the gaps between round cells have."""
+    contour = _outer_contour(hole)
     hull = max(1.0, cv2.contourArea(cv2.convexHull(contour)))
-    return bool(4 * np.pi * area / perimeter**2 > _MIN_ROUNDNESS and area / hull > _MIN_SOLIDITY)
+    return max(1.0, cv2.contourArea(contour)) / hull

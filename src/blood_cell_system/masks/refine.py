@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import NOT_SCORED, CellClass, CellType
 from blood_cell_system.masks.ellipses import clip_to_pixels, nearest_ellipse, whole_cell_box
-from blood_cell_system.masks.pallor import fill_pallor, pale_cells
+from blood_cell_system.masks.pallor import doubtful_holes, fill_pallor, pale_cells
 from blood_cell_system.masks.red_cells import (
     RED,
     RedCellLook,
@@ -33,15 +33,21 @@ from blood_cell_system.masks.stain import (
     foreground_threshold,
     optical_density,
 )
+from blood_cell_system.masks.unboxed_white_cells import around_unboxed_nuclei
 from blood_cell_system.masks.white_cells import outline_white_cell
 
 _MIN_SIDE_PX = 2.0
 # Half-axes up to which a box claims what it surrounds.
 _CLAIMED = 1.1
 _PLATELET_CLAIMED = 1.15
-# Of a typical red cell's area and diameter.
-_MIN_NUCLEUS_SHARE = 0.15
-_CYTOPLASM_SHARE = 0.35
+# Of a typical red cell's area: less is dirt, or the granules of a burst white cell.
+_SMALLEST_CELL_SHARE = 0.12
+# Of its diameter: bridges and fringes are thinner, rings are not.
+_THREAD_SHARE = 0.12
+# How far the red share of red cells may lie above their median. It spreads widely where cells are
+# pale, but from the upper bound on stain is purple in every picture.
+_LEAST_SHARE_RANGE = 0.06
+_MOST_SHARE_RANGE = 0.11
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +138,21 @@ def stain_class_mask(
     class_mask[is_platelet & in_red_box] = NOT_SCORED
     doubtful = foreground & ~looks_red & ~in_red_box & ~is_white & ~is_platelet
     class_mask[doubtful] = NOT_SCORED
-    class_mask[_around_unboxed_nuclei(density, look, is_white) & foreground] = NOT_SCORED
+    class_mask[
+        doubtful_holes(foreground, cell_area_px=look.area_px, max_share=settings.max_pallor_share)
+    ] = NOT_SCORED
+    class_mask[
+        around_unboxed_nuclei(
+            density,
+            red_share,
+            look,
+            foreground=foreground,
+            in_red_box=in_red_box,
+            is_white=is_white,
+        )
+    ] = NOT_SCORED
+    _leave_out_threads(class_mask, in_red_box, look)
+    _leave_out_bits(class_mask, in_red_box, look)
 
     is_red = (class_mask == CellClass.RBC) & ~is_platelet
     label_image = np.zeros(shape, dtype=np.uint16)
@@ -197,26 +217,40 @@ def _looks_red(
     density: NDArray[np.float32], red_share: NDArray[np.float32], look: RedCellLook
 ) -> NDArray[np.bool_]:
     """Whether a pixel has the colour of this picture's red cells."""
-    limit = look.red_share + max(4 * look.red_share_spread, 0.06)
+    limit = look.red_share + np.clip(
+        4 * look.red_share_spread, _LEAST_SHARE_RANGE, _MOST_SHARE_RANGE
+    )
     is_dark = density[:, :, RED] > look.nucleus_density
     near_nucleus = cv2.dilate(is_dark.view(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
     return np.asarray((red_share < limit) & ~near_nucleus)
 
 
-def _around_unboxed_nuclei(
-    density: NDArray[np.float32], look: RedCellLook, is_white: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
-    """Where a white cell seems to lie that has no box, or a wrong one."""
-    dark = (density[:, :, RED] > look.nucleus_density) & ~is_white
-    # A white cell's own outline may leave a fringe of its nucleus.
-    opened = cv2.morphologyEx(dark.view(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
-    is_nucleus = stats[:, cv2.CC_STAT_AREA] >= _MIN_NUCLEUS_SHARE * look.area_px
-    is_nucleus[0] = False
-    if not is_nucleus.any():
-        return np.zeros(dark.shape, dtype=bool)
-    distance = cv2.distanceTransform((~is_nucleus[labels]).view(np.uint8), cv2.DIST_L2, 3)
-    return np.asarray((distance < _CYTOPLASM_SHARE * look.diameter_px) & ~is_white)
+def _leave_out_threads(
+    class_mask: NDArray[np.uint8], in_red_box: NDArray[np.bool_], look: RedCellLook
+) -> None:
+    """Mark what is too thin for a cell and in no box as not scored, in place."""
+    width = 2 * round(_THREAD_SHARE * look.diameter_px / 2) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
+    covered = (class_mask != CellClass.BACKGROUND).view(np.uint8)
+    is_solid = cv2.morphologyEx(covered, cv2.MORPH_OPEN, kernel) > 0
+    class_mask[(class_mask == CellClass.RBC) & ~is_solid & ~in_red_box] = NOT_SCORED
+
+
+def _leave_out_bits(
+    class_mask: NDArray[np.uint8], in_red_box: NDArray[np.bool_], look: RedCellLook
+) -> None:
+    """Mark bits of red that are too small for a cell and in no box as not scored, in place."""
+    is_red = class_mask == CellClass.RBC
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(is_red.view(np.uint8), connectivity=4)
+    is_bit = stats[:, cv2.CC_STAT_AREA] < _SMALLEST_CELL_SHARE * look.area_px
+    # The border shows small parts of whole cells.
+    height, width = class_mask.shape
+    left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]
+    is_bit &= (left > 0) & (left + stats[:, cv2.CC_STAT_WIDTH] < width)
+    is_bit &= (top > 0) & (top + stats[:, cv2.CC_STAT_HEIGHT] < height)
+    is_bit[labels[in_red_box]] = False
+    is_bit[0] = False
+    class_mask[is_bit[labels]] = NOT_SCORED
 
 
 def _leave_out_rims(

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support.stained_pictures import box, disc
 
-from blood_cell_system.masks.pallor import fill_pallor, pale_cells
+from blood_cell_system.masks.pallor import doubtful_holes, fill_pallor, pale_cells
 
 SHAPE = (120, 160)
 AREA = np.pi * 30**2
@@ -45,6 +45,48 @@ def test_the_slide_at_the_border_is_no_pallor():
     foreground = np.ones(SHAPE, dtype=bool)
     foreground[:8, :8] = False
     assert not filled(foreground)[:8, :8].any()
+
+
+def doubtful(foreground):
+    return doubtful_holes(foreground, cell_area_px=AREA, max_share=0.3)
+
+
+def slot(rows, columns):
+    foreground = np.ones(SHAPE, dtype=bool)
+    foreground[rows, columns] = False
+    return foreground
+
+
+def test_a_small_hole_of_any_shape_is_in_doubt():
+    narrow = slot(slice(40, 44), slice(40, 80))
+    np.testing.assert_array_equal(doubtful(narrow), ~narrow)
+
+
+def test_a_large_gap_with_hollow_sides_is_slide_for_sure():
+    bent = np.ones(SHAPE, dtype=bool)
+    bent[20:60, 40:50] = bent[20:30, 40:80] = False
+    assert 0.12 * AREA < (~bent).sum() < 0.45 * AREA
+    assert not doubtful(bent).any()
+
+
+def test_the_wide_pallor_of_a_ghost_cell_is_in_doubt_and_a_wider_hole_is_not():
+    assert doubtful(~disc(SHAPE, 60, 60, 19)).any()
+    assert not doubtful(~disc(SHAPE, 60, 60, 23)).any()
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "is_in_doubt"),
+    [
+        (slice(0, 20), slice(40, 60), True),
+        (slice(0, 20), slice(0, 20), False),
+        (slice(0, 40), slice(40, 70), False),
+    ],
+    ids=["one side", "corner", "large"],
+)
+def test_a_hole_that_the_border_cuts_is_in_doubt_if_it_is_small_and_cut_once(
+    rows, columns, is_in_doubt
+):
+    assert doubtful(slot(rows, columns)).any() == is_in_doubt
 
 
 def test_foreground_is_never_taken_away():

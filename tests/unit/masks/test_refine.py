@@ -85,6 +85,48 @@ def test_a_platelet_without_a_box_is_not_scored(smear):
     assert (class_mask[disc(SHAPE, 60, 180, 8)] == NOT_SCORED).all()
 
 
+def test_a_bit_too_small_for_a_cell_is_not_scored_unless_the_border_cuts_it():
+    bit, cut = disc(SHAPE, 150, 40, 7), disc(SHAPE, 318, 160, 7)
+    image = picture(SHAPE, [(boxed | bit | cut, RED_CELL)], noise=2)
+    class_mask = stain_class_mask(image, CELLS[:1], WITHOUT_RIM).class_mask
+    assert (class_mask[disc(SHAPE, 150, 40, 5)] == NOT_SCORED).all()
+    assert (class_mask[disc(SHAPE, 318, 160, 5)] == CellClass.RBC).all()
+
+
+def test_a_small_bit_in_a_box_is_a_red_cell():
+    bit = disc(SHAPE, 150, 40, 7)
+    image = picture(SHAPE, [(boxed | bit, RED_CELL)], noise=2)
+    cells = [CELLS[0], box("RBC", 150, 40, 8)]
+    class_mask = stain_class_mask(image, cells, WITHOUT_RIM).class_mask
+    assert (class_mask[disc(SHAPE, 150, 40, 5)] == CellClass.RBC).all()
+
+
+def test_a_thread_between_two_cells_is_not_scored():
+    thread = np.zeros(SHAPE, dtype=bool)
+    thread[58:62, 80:240] = True
+    image = picture(SHAPE, [(boxed | free | thread, RED_CELL)], noise=2)
+    class_mask = stain_class_mask(image, CELLS[:1], WITHOUT_RIM).class_mask
+    assert (class_mask[59:61, 110:210] == NOT_SCORED).all()
+    assert iou(class_mask == CellClass.RBC, boxed | free) > 0.9
+
+
+def test_a_hole_that_may_be_pallor_is_not_scored():
+    slit = np.zeros(SHAPE, dtype=bool)
+    slit[56:64, 244:276] = True
+    image = picture(SHAPE, [((boxed | free) & ~slit, RED_CELL)], noise=2)
+    class_mask = stain_class_mask(image, CELLS[:1], WITHOUT_RIM).class_mask
+    assert (class_mask[58:62, 248:272] == NOT_SCORED).all()
+
+
+def test_purple_without_a_nucleus_is_no_red_cell_however_mixed_the_red_ones_are():
+    half = boxed & (np.arange(SHAPE[1]) < 60)
+    purple = disc(SHAPE, 150, 150, 30)
+    parts = [(boxed, RED_CELL), (half, (0.12, 0.25, 0.05)), (purple, (0.24, 0.26, 0.08))]
+    class_mask = stain_class_mask(picture(SHAPE, parts), CELLS[:1], WITHOUT_RIM).class_mask
+    assert (class_mask[disc(SHAPE, 150, 150, 26)] == NOT_SCORED).all()
+    assert (class_mask[disc(SHAPE, 60, 60, 24)] == CellClass.RBC).all()
+
+
 def test_two_touching_cells_are_split_between_their_boxes():
     first, second = disc(SHAPE, 100, 120, 30), disc(SHAPE, 155, 120, 30)
     cells = [box("RBC", 100, 120, 30), box("RBC", 155, 120, 30)]
