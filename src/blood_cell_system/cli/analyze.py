@@ -1,0 +1,150 @@
+"""``bloodcells analyze``: pictures in, counted cells and a report out."""
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from blood_cell_system.pipeline.picture import InferencePipeline
+    from blood_cell_system.reports.batch import BatchSummary, PictureOutcome
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this command."""
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="pictures, or folders")
+    parser.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="a .keras or .onnx file (default: the built-in)"
+    )
+    parser.add_argument("--recursive", action="store_true", help="search folders within folders")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="pictures in work at once (default: as many as cores)",
+    )
+    parser.add_argument(
+        "--json-lines", action="store_true", help="print a line of JSON for each picture"
+    )
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the results that a former run has finished"
+    )
+    parser.add_argument(
+        "--cell-diameter", type=float, metavar="PX", help="of a red cell (default: estimated)"
+    )
+    parser.add_argument("--pixel-size-um", type=float, metavar="UM", help="side of a pixel in µm")
+    parser.add_argument(
+        "--border-rule",
+        choices=("counted", "two-sides"),
+        default="counted",
+        help="count all cells that the border cuts off, or those at two of the four sides",
+    )
+    parser.add_argument(
+        "--confidence-threshold",
+        type=float,
+        default=0.3,
+        metavar="P",
+        help="cells of a lower confidence are flagged as uncertain (default: %(default)s)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Analyse every picture, write everything, say how each ended."""
+    from blood_cell_system.errors import MissingDataError
+    from blood_cell_system.pipeline.batch import (
+        BatchSettings,
+        analyze_inputs,
+        write_batch,
+    )
+    from blood_cell_system.pipeline.inputs import find_inputs
+    from blood_cell_system.progress import with_progress
+
+    settings = BatchSettings(jobs=options.jobs, resume=options.resume)
+    output_dir: Path = options.output_dir
+    inputs = find_inputs(options.paths, output_dir=output_dir, recursive=options.recursive)
+    if not inputs.pictures:
+        raise MissingDataError(" ".join(failed.reason for failed in inputs.failed))
+    pipeline = pipeline_of(options)
+    outcomes: list[PictureOutcome] = []
+    for outcome in with_progress(
+        analyze_inputs(inputs, pipeline, output_dir, settings),
+        total=len(inputs.pictures) + len(inputs.failed),
+        description="Analysing",
+    ):
+        outcomes.append(outcome)
+        if options.json_lines:
+            print_json_line(outcome)
+    summary = write_batch(inputs, outcomes, pipeline, output_dir)
+    if not options.json_lines:
+        print_summary(summary, output_dir)
+    return exit_code(summary)
+
+
+def pipeline_of(options: argparse.Namespace) -> "InferencePipeline":
+    """Make the pipeline that the options describe; the model is loaded."""
+    from blood_cell_system.cli.quiet_import import import_tensorflow
+    from blood_cell_system.inference.analysis import AnalysisSettings, BorderRule
+    from blood_cell_system.pipeline.picture import InferencePipeline
+    from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+    from blood_cell_system.pipeline.weights import bundled_segmenter
+
+    pipeline = InferencePipeline(
+        system := BloodCellAnalysisSystem(),
+        confidence_threshold=options.confidence_threshold,
+        settings=AnalysisSettings(
+            cell_diameter_px=options.cell_diameter,
+            pixel_size_um=options.pixel_size_um,
+            border_rule=BorderRule(options.border_rule),
+        ),
+    )
+    model: Path = options.model or bundled_segmenter()
+    if model.suffix.lower() != ".onnx" and model.is_file():
+        import_tensorflow()
+    system.load_segmenter(model)
+    return pipeline
+
+
+def exit_code(summary: "BatchSummary") -> int:
+    """0 where every input was analysed, with a warning or without; 1 where one failed."""
+    from blood_cell_system.reports.diagnostic import Status
+
+    return 1 if summary.count(Status.FAILED) else 0
+
+
+def print_json_line(outcome: "PictureOutcome") -> None:
+    """Print how one picture ended, in one line that programs read."""
+    import json
+
+    # ASCII alone: no terminal's encoding, and no line end in a name, can break the line.
+    print(json.dumps(outcome.to_json(), sort_keys=True), flush=True)
+
+
+def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
+    """Print how every picture ended that did not end well, the counts, and where to look."""
+    from blood_cell_system.pipeline.batch import PAGE_NAME
+    from blood_cell_system.reports.diagnostic import Status
+    from blood_cell_system.reports.disclaimer import DISCLAIMER
+    from blood_cell_system.reports.names import shown_name
+    from blood_cell_system.reports.picture_files import file_of
+
+    outcomes = summary.outcomes
+    if len(outcomes) == 1 and outcomes[0].status != Status.FAILED:
+        text = file_of(output_dir, outcomes[0].name, "summary.txt").read_text("utf-8")
+        print(text)
+        print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
+        return
+    for outcome in outcomes:
+        if outcome.status == Status.FAILED:
+            print(f"failed  {shown_name(outcome.reason)}")
+        for warning in outcome.warnings:
+            print(f"warned  {shown_name(outcome.path)}: {warning}")
+    counts = ", ".join(f"{count} {kind}" for kind, count in summary.counts.items())
+    states = ", ".join(f"{summary.count(status)} {status}" for status in Status)
+    kept = sum(outcome.was_kept for outcome in outcomes)
+    print(f"Pictures: {states}" + (f" ({kept} kept from before)" if kept else ""))
+    if summary.passed_over:
+        print(f"Passed over: {len(summary.passed_over)} files that are no pictures by their names")
+    print(f"Cells: {counts}")
+    print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
+    print(DISCLAIMER)

@@ -1,0 +1,38 @@
+"""Where a model comes from when none is named."""
+
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+from blood_cell_system.errors import MissingDataError
+
+SEGMENTER_NAMES: Final = (
+    "segmentation_model.onnx",
+    "segmentation_model.keras",
+    "segmentation_model_best.keras",
+)
+"""File names of a segmenter, the first that is there taken: ONNX needs no TensorFlow."""
+
+
+def segmenter_in(folder: Path) -> Path | None:
+    """Find the segmenter of a folder, if there is one."""
+    return next((path for name in SEGMENTER_NAMES if (path := folder / name).is_file()), None)
+
+
+def bundled_segmenter() -> Path:
+    """Find the segmenter that comes with this package.
+
+    Raises
+    ------
+    MissingDataError
+        None came with it.
+    """
+    folder = Path(str(resources.files("blood_cell_system"))) / "weights"
+    path = segmenter_in(folder)
+    if path is None:
+        raise MissingDataError(
+            f"{folder}: no trained model comes with this version; expected one of "
+            f"{', '.join(SEGMENTER_NAMES)}. Train one with train_segmentation.py train, then name "
+            "it: --model checkpoints/segmentation_model_best.keras"
+        )
+    return path

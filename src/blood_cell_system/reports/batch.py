@@ -1,0 +1,193 @@
+"""What came of a batch of pictures, as JSON and as a table."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from blood_cell_system.classes import CELL_TYPES
+from blood_cell_system.reports.cells_csv import table_to_csv
+from blood_cell_system.reports.diagnosis import blood_rates
+from blood_cell_system.reports.diagnostic import Provenance, ReportSettings, Status
+from blood_cell_system.reports.disclaimer import DISCLAIMER
+from blood_cell_system.reports.page.panel import Panel
+from blood_cell_system.reports.rates import Rate
+from blood_cell_system.reports.report_json import rate_to_json, settings_to_json
+
+FORMAT_VERSION: Final = 1
+
+_CSV_COLUMNS: Final = (
+    "name",
+    "path",
+    "status",
+    *(cell_type.value for cell_type in CELL_TYPES),
+    "uncertain",
+    "touching_border",
+    "not_counted",
+    "rbc_median_diameter_px",
+    "rbc_median_diameter_um",
+    "reason",
+    "warnings",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureOutcome:
+    """How one input ended.
+
+    Parameters
+    ----------
+    name : str
+        What the names of its files begin with; empty for an input that holds no picture.
+    path : str
+        As it was named.
+    status : Status
+    reason : str
+        Why it failed; empty otherwise.
+    warnings : tuple of str
+    summary : mapping
+        Counts and sizes; empty for a failed one.
+    diameters : mapping of str to tuple of float
+        Equivalent diameters of the whole cells by type, in pixels.
+    pixel_size_um : float or None
+    panel : Panel or None
+        What the page shows; None for a failed one.
+    cells : tuple of tuple
+        ``(cell_id, cell_type, confidence, is_uncertain, is_counted)`` of every cell.
+    was_kept : bool
+        Whether a former run had done it.
+    """
+
+    name: str
+    path: str
+    status: Status
+    reason: str = ""
+    warnings: tuple[str, ...] = ()
+    summary: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    diameters: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    pixel_size_um: float | None = None
+    panel: Panel | None = None
+    cells: tuple[tuple[int, str, float, bool, bool], ...] = ()
+    was_kept: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """Tell how the input ended; the same for a picture that was kept and one that was not."""
+        value: dict[str, Any] = {
+            "name": self.name,
+            "path": self.path,
+            "status": str(self.status),
+            "reason": self.reason,
+            "warnings": list(self.warnings),
+        }
+        return value | {"counts": None} | dict(self.summary)
+
+
+def outcome_of_report(
+    report: Mapping[str, Any], *, name: str, path: str, panel: Panel | None, was_kept: bool
+) -> PictureOutcome:
+    """Sum up the JSON of a report, whether it was made just now or read from the disk."""
+    cells = report["cells"]
+    red = report["types"]["RBC"]
+    whole = [cell for cell in cells if not cell["touching_border"]]
+    return PictureOutcome(
+        name=name,
+        path=path,
+        status=Status(report["status"]),
+        warnings=tuple(report["warnings"]),
+        summary=MappingProxyType(
+            {
+                "counts": dict(report["counts"]),
+                **{
+                    key: sum(kind[key] for kind in report["types"].values())
+                    for key in ("uncertain", "touching_border", "not_counted")
+                },
+                "rbc_median_diameter_px": red["median_diameter_px"],
+                "rbc_median_diameter_um": red["median_diameter_um"],
+                "data_sha256": report["provenance"]["data_sha256"],
+            }
+        ),
+        diameters=MappingProxyType(
+            {
+                cell_type.value: tuple(
+                    cell["equivalent_diameter_px"]
+                    for cell in whole
+                    if cell["cell_type"] == cell_type.value
+                )
+                for cell_type in CELL_TYPES
+            }
+        ),
+        pixel_size_um=report["scale"]["pixel_size_um"],
+        panel=panel,
+        cells=tuple(
+            (
+                cell["cell_id"],
+                cell["cell_type"],
+                cell["confidence"],
+                "uncertain" in cell["flags"],
+                "not_counted" not in cell["flags"],
+            )
+            for cell in cells
+        ),
+        was_kept=was_kept,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchSummary:
+    """What came of a batch.
+
+    Parameters
+    ----------
+    outcomes : tuple of PictureOutcome
+        In the order of the inputs.
+    settings : ReportSettings
+    provenance : Provenance
+    passed_over : tuple of str
+        Files that are no pictures by their names.
+    """
+
+    outcomes: tuple[PictureOutcome, ...]
+    settings: ReportSettings
+    provenance: Provenance
+    passed_over: tuple[str, ...] = ()
+
+    def count(self, status: Status) -> int:
+        """How many inputs ended so."""
+        return sum(outcome.status == status for outcome in self.outcomes)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Cells by type in all pictures together."""
+        done = [outcome.summary["counts"] for outcome in self.outcomes if outcome.summary]
+        return {kind.value: sum(counts[kind.value] for counts in done) for kind in CELL_TYPES}
+
+    @property
+    def rates(self) -> tuple[Rate, ...]:
+        """Shares of the cells of all pictures together."""
+        red, white, platelets = self.counts.values()
+        return blood_rates(red, white, platelets)
+
+    def to_json(self) -> dict[str, Any]:
+        """Tell what came of the batch."""
+        return {
+            "format_version": FORMAT_VERSION,
+            "disclaimer": DISCLAIMER,
+            "provenance": asdict(self.provenance),
+            "settings": settings_to_json(self.settings),
+            "pictures_by_status": {str(status): self.count(status) for status in Status},
+            "counts": self.counts,
+            "rates": [rate_to_json(rate) for rate in self.rates],
+            "pictures": [outcome.to_json() for outcome in self.outcomes],
+            "passed_over": list(self.passed_over),
+        }
+
+    def to_csv(self) -> str:
+        """Lay the pictures out as comma-separated values, a row an input."""
+        rows: Sequence[dict[str, Any]] = [outcome.to_json() for outcome in self.outcomes]
+        return table_to_csv(
+            _CSV_COLUMNS,
+            [
+                row | (row["counts"] or {}) | {"warnings": " | ".join(row["warnings"])}
+                for row in rows
+            ],
+        )

@@ -1,0 +1,252 @@
+"""What is reported of one picture."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from blood_cell_system.classes import CellType
+from blood_cell_system.inference.analysis import BorderRule
+from blood_cell_system.inference.picture_quality import PictureQuality
+from blood_cell_system.inference.scale import ScaleEstimate
+from blood_cell_system.reports.rates import Rate
+from blood_cell_system.reports.report_json import report_to_json
+from blood_cell_system.reports.report_text import report_to_text
+
+NOT_ASSESSED: Final = "not assessed"
+
+
+class CellFlag(StrEnum):
+    """What a reader should know of a cell."""
+
+    UNCERTAIN = "uncertain"
+    TOUCHING_BORDER = "touching_border"
+    NOT_COUNTED = "not_counted"
+
+
+class Status(StrEnum):
+    """How a picture ended."""
+
+    OK = "ok"
+    WARNED = "warned"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedCell:
+    """One cell of the report.
+
+    Parameters
+    ----------
+    cell_id : int
+        From 1; the value of its pixels in the label picture.
+    cell_type : CellType
+    bbox : tuple of int
+        ``(x_min, y_min, x_max, y_max)`` in pixels, 0-based and half-open.
+    centroid : tuple of float
+        ``(x, y)`` in pixels.
+    area_px : int
+    equivalent_diameter_px : float
+        Diameter of the disc of the same area.
+    equivalent_diameter_um : float or None
+        None where the size of a pixel is not known.
+    circularity : float
+        1 for a disc, less for all else.
+    confidence : float
+        0 to 1: how sure it is that there is such a cell.
+    flags : tuple of CellFlag
+    condition : str
+        What a classifier says of it; ``not assessed`` without one.
+    probabilities : mapping of str to float
+        By condition; empty without a classifier.
+    """
+
+    cell_id: int
+    cell_type: CellType
+    bbox: tuple[int, int, int, int]
+    centroid: tuple[float, float]
+    area_px: int
+    equivalent_diameter_px: float
+    equivalent_diameter_um: float | None
+    circularity: float
+    confidence: float
+    flags: tuple[CellFlag, ...] = ()
+    condition: str = NOT_ASSESSED
+    probabilities: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether the border rule counts it."""
+        return CellFlag.NOT_COUNTED not in self.flags
+
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether a person should look at it."""
+        return CellFlag.UNCERTAIN in self.flags
+
+    @property
+    def touches_border(self) -> bool:
+        """Whether it is cut off, so that its size is a lower bound."""
+        return CellFlag.TOUCHING_BORDER in self.flags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeSummary:
+    """All cells of one type.
+
+    Parameters
+    ----------
+    cell_type : CellType
+    count : int
+        As the border rule counts.
+    touching_border, not_counted, uncertain : int
+        Cells of each flag.
+    median_diameter_px, median_diameter_um : float or None
+        Equivalent diameter of the whole cells; None where there is none, or no pixel size.
+    """
+
+    cell_type: CellType
+    count: int
+    touching_border: int
+    not_counted: int
+    uncertain: int
+    median_diameter_px: float | None
+    median_diameter_um: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What a classifier says of the cells of one type.
+
+    Parameters
+    ----------
+    state : str
+        ``not assessed`` without a classifier.
+    reason : str
+        Why, in words.
+    counts : mapping of str to int
+        Cells by condition.
+    """
+
+    state: str
+    reason: str
+    counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Picture:
+    """Which picture a report is of.
+
+    Parameters
+    ----------
+    file_name : str
+    width_px, height_px : int
+    sha256 : str
+        Of the file's bytes.
+    """
+
+    file_name: str
+    width_px: int
+    height_px: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportSettings:
+    """What was asked for.
+
+    Parameters
+    ----------
+    confidence_threshold : float
+        A cell of a lower confidence is uncertain.
+    uncertain_margin : float
+        So is one whose two most likely conditions are less than this apart.
+    border_rule : BorderRule
+    cell_diameter_px, pixel_size_um : float or None
+        As given; None where they were to be estimated.
+    """
+
+    confidence_threshold: float
+    uncertain_margin: float
+    border_rule: BorderRule
+    cell_diameter_px: float | None = None
+    pixel_size_um: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provenance:
+    """What a report was made with.
+
+    Parameters
+    ----------
+    software_version : str
+    model : str
+        Name of the model's file.
+    model_sha256 : str
+        Of the file, or of the weights of a model in memory.
+    seed : int or None
+        Of random numbers; None where none were drawn, as in segmenting.
+    """
+
+    software_version: str
+    model: str
+    model_sha256: str
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnosticReport:
+    """What was found in one picture. Research use only; not a medical device.
+
+    Parameters
+    ----------
+    picture : Picture
+    settings : ReportSettings
+    provenance : Provenance
+    types : tuple of TypeSummary
+        In ``CELL_TYPES`` order.
+    rates : tuple of Rate
+    rbc_findings, wbc_findings : Findings
+    cells : tuple of ReportedCell
+    scale : ScaleEstimate
+    quality : PictureQuality
+    warnings : tuple of str
+        Everything that a reader should know before believing the counts.
+    """
+
+    picture: Picture
+    settings: ReportSettings
+    provenance: Provenance
+    types: tuple[TypeSummary, ...]
+    rates: tuple[Rate, ...]
+    rbc_findings: Findings
+    wbc_findings: Findings
+    cells: tuple[ReportedCell, ...]
+    scale: ScaleEstimate
+    quality: PictureQuality
+    warnings: tuple[str, ...]
+
+    @property
+    def status(self) -> Status:
+        """``warned`` where there is a warning."""
+        return Status.WARNED if self.warnings else Status.OK
+
+    @property
+    def counts(self) -> Mapping[CellType, int]:
+        """Cells by type, as the border rule counts."""
+        return MappingProxyType({summary.cell_type: summary.count for summary in self.types})
+
+    @property
+    def uncertain_cells(self) -> tuple[ReportedCell, ...]:
+        """Cells that a person should look at, the least certain first."""
+        uncertain = (cell for cell in self.cells if cell.is_uncertain)
+        return tuple(sorted(uncertain, key=lambda cell: (cell.confidence, cell.cell_id)))
+
+    def to_summary_text(self) -> str:
+        """Tell the report in some twenty lines of plain text."""
+        return report_to_text(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Tell all of the report, as ``docs/report_schema.json`` describes it."""
+        return report_to_json(self)

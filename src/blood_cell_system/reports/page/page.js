@@ -1,0 +1,161 @@
+"use strict";
+const pictures = JSON.parse(document.getElementById("pictures").textContent);
+const viewer = document.getElementById("viewer");
+const stage = document.getElementById("stage");
+const told = document.getElementById("told");
+const SVG = "http://www.w3.org/2000/svg";
+let shown = -1;
+let view = null;
+let withOutlines = true;
+
+// The table: a click on a heading sorts by it, a second one the other way round.
+for (const button of document.querySelectorAll("th button")) {
+  button.addEventListener("click", () => {
+    const heading = button.closest("th");
+    const body = heading.closest("table").tBodies[0];
+    const column = heading.cellIndex;
+    const up = heading.getAttribute("aria-sort") === "descending" ? true
+      : heading.hasAttribute("aria-sort") ? false : heading.className !== "number";
+    for (const other of heading.parentNode.cells) other.removeAttribute("aria-sort");
+    heading.setAttribute("aria-sort", up ? "ascending" : "descending");
+    const value = (row) => row.cells[column].dataset.value;
+    const compare = (a, b) => {
+      const [first, second] = [value(a), value(b)];
+      if (first === "" || second === "") return (first === "") - (second === "");
+      const both = Number(first) - Number(second);
+      const order = Number.isNaN(both) ? first.localeCompare(second, undefined, { numeric: true }) : both;
+      return up ? order : -order;
+    };
+    body.append(...[...body.rows].sort(compare));
+  });
+}
+
+function make(name, attributes) {
+  const element = document.createElementNS(SVG, name);
+  for (const [key, value] of Object.entries(attributes)) element.setAttribute(key, value);
+  return element;
+}
+
+function wordsOf([id, type, confidence, uncertain, counted]) {
+  return `${type} ${id}, confidence ${confidence.toFixed(2)}`
+    + (uncertain ? ", not sure" : "") + (counted ? "" : ", not counted");
+}
+
+function show(index, cellId) {
+  const picture = pictures[index];
+  const source = document.getElementById(`p${index}`);
+  if (!picture || !source) return;
+  shown = index;
+  document.getElementById("title").textContent = picture.name;
+  const svg = make("svg", { preserveAspectRatio: "xMidYMid meet" });
+  svg.append(make("image", { href: source.src, width: picture.width, height: picture.height, preserveAspectRatio: "none" }));
+  const outlines = make("g", { id: "outlines" });
+  picture.cells.forEach((cell, place) => {
+    const classes = [cell[1], cell[3] ? "uncertain" : "", cell[4] ? "" : "left-out", cell[0] === cellId ? "chosen" : ""];
+    const polygon = make("polygon", { points: picture.outlines[place], class: classes.join(" ").trim() });
+    polygon.addEventListener("pointerenter", () => { told.textContent = wordsOf(cell); });
+    polygon.append(make("title", {}));
+    polygon.firstChild.textContent = wordsOf(cell);
+    outlines.append(polygon);
+  });
+  svg.append(outlines);
+  stage.replaceChildren(svg);
+  told.textContent = `${picture.cells.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure.`;
+  view = { x: 0, y: 0, width: picture.width, height: picture.height };
+  const chosen = picture.cells.findIndex((cell) => cell[0] === cellId);
+  if (chosen >= 0 && outlines.children[chosen].points.length) {
+    if (!viewer.open) viewer.showModal();
+    const box = outlines.children[chosen].getBBox();
+    const side = Math.max(box.width, box.height) * 3;
+    view = { x: box.x + (box.width - side) / 2, y: box.y + (box.height - side) / 2, width: side, height: side };
+    told.textContent = wordsOf(picture.cells[chosen]);
+  }
+  if (!viewer.open) viewer.showModal();
+  draw();
+}
+
+function draw() {
+  const svg = stage.firstChild;
+  svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
+  svg.querySelector("#outlines").setAttribute("visibility", withOutlines ? "visible" : "hidden");
+  document.getElementById("outlined").setAttribute("aria-pressed", withOutlines);
+}
+
+function placeOf(clientX, clientY) {
+  const matrix = stage.firstChild.getScreenCTM().inverse();
+  return new DOMPoint(clientX, clientY).matrixTransform(matrix);
+}
+
+function zoom(factor, clientX, clientY) {
+  const picture = pictures[shown];
+  const box = stage.getBoundingClientRect();
+  const at = placeOf(clientX ?? box.x + box.width / 2, clientY ?? box.y + box.height / 2);
+  const bounded = Math.min(Math.max(view.width * factor, picture.width / 60), picture.width * 1.5) / view.width;
+  view = {
+    x: at.x - (at.x - view.x) * bounded, y: at.y - (at.y - view.y) * bounded,
+    width: view.width * bounded, height: view.height * bounded,
+  };
+  draw();
+}
+
+function step(by) {
+  for (let next = shown + by; next >= 0 && next < pictures.length; next += by) {
+    if (document.getElementById(`p${next}`)) return show(next);
+  }
+}
+
+function fit() {
+  const picture = pictures[shown];
+  view = { x: 0, y: 0, width: picture.width, height: picture.height };
+  draw();
+}
+
+function toggle() {
+  withOutlines = !withOutlines;
+  draw();
+}
+
+for (const button of document.querySelectorAll("[data-picture]")) {
+  button.addEventListener("click", () => show(Number(button.dataset.picture), Number(button.dataset.cell)));
+}
+const actions = {
+  previous: () => step(-1), next: () => step(1), larger: () => zoom(1 / 1.4), smaller: () => zoom(1.4),
+  fit, outlined: toggle, close: () => viewer.close(),
+};
+for (const [id, act] of Object.entries(actions)) document.getElementById(id).addEventListener("click", act);
+const keys = { ArrowLeft: actions.previous, ArrowRight: actions.next, "+": actions.larger, "-": actions.smaller, 0: fit, o: toggle };
+viewer.addEventListener("keydown", (event) => {
+  const act = keys[event.key];
+  if (act && !event.ctrlKey && !event.metaKey) act();
+});
+stage.addEventListener("wheel", (event) => {
+  event.preventDefault();
+  zoom(Math.exp(Math.max(-0.5, Math.min(0.5, event.deltaY / 300))), event.clientX, event.clientY);
+}, { passive: false });
+
+// One finger or the mouse moves, two fingers zoom.
+const fingers = new Map();
+stage.addEventListener("pointerdown", (event) => {
+  fingers.set(event.pointerId, event);
+  stage.setPointerCapture(event.pointerId);
+});
+stage.addEventListener("pointermove", (event) => {
+  const before = fingers.get(event.pointerId);
+  if (!before) return;
+  const [from, to] = [placeOf(before.clientX, before.clientY), placeOf(event.clientX, event.clientY)];
+  if (fingers.size === 1) {
+    view = { ...view, x: view.x + from.x - to.x, y: view.y + from.y - to.y };
+    draw();
+  } else {
+    const other = [...fingers.values()].find((finger) => finger.pointerId !== event.pointerId);
+    const distance = (finger) => Math.hypot(finger.clientX - other.clientX, finger.clientY - other.clientY);
+    zoom(Math.max(distance(before), 1) / Math.max(distance(event), 1), other.clientX, other.clientY);
+  }
+  fingers.set(event.pointerId, event);
+});
+for (const end of ["pointerup", "pointercancel"]) {
+  stage.addEventListener(end, (event) => fingers.delete(event.pointerId));
+}
+// A link to one picture: index.html#3 opens the third, index.html#3.12 at its cell 12.
+const wanted = /^#(\d+)(?:\.(\d+))?$/.exec(location.hash);
+if (wanted) show(Number(wanted[1]) - 1, wanted[2] === undefined ? NaN : Number(wanted[2]));

@@ -1,0 +1,130 @@
+"""What the page shows of one picture: the picture itself, outlines, and cells to look at."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.cells.outlines import Polygon
+
+_QUALITY: Final = 82
+_CROP_SIDE: Final = 112
+_CROP_CONTEXT: Final = 1.7
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellCrop:
+    """A cell to look at.
+
+    Parameters
+    ----------
+    cell_id : int
+    cell_type : str
+    confidence : float
+    jpeg : bytes
+        The cell and some of what is around it.
+    """
+
+    cell_id: int
+    cell_type: str
+    confidence: float
+    jpeg: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Panel:
+    """A picture of the page.
+
+    Parameters
+    ----------
+    width_px, height_px : int
+        Of the picture itself.
+    jpeg : bytes
+        The picture, scaled down; empty where the page is to show none.
+    outlines : tuple of str
+        Of each cell in the report's order: ``x,y x,y …`` in pixels of the picture itself.
+    crops : tuple of CellCrop
+        The least certain cells, the worst first.
+    """
+
+    width_px: int
+    height_px: int
+    jpeg: bytes
+    outlines: tuple[str, ...]
+    crops: tuple[CellCrop, ...]
+
+
+def make_panel(
+    image: NDArray[np.uint8],
+    polygons: Sequence[Polygon],
+    report: Mapping[str, Any],
+    *,
+    max_side_px: int,
+    max_crops: int,
+) -> Panel:
+    """Prepare a picture for the page.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+    polygons : sequence of list of tuple
+        Outline of every cell of the report.
+    report : mapping
+        The report's JSON.
+    max_side_px : int
+        The longer side of the picture on the page; 0 leaves the picture itself out.
+    max_crops : int
+    """
+    height, width = image.shape[:2]
+    cells = {cell["cell_id"]: cell for cell in report["cells"]}
+    uncertain = [cells[cell_id] for cell_id in report["uncertain_cells"][:max_crops]]
+    return Panel(
+        width_px=width,
+        height_px=height,
+        jpeg=_jpeg(_shrunk(image, max_side_px)) if max_side_px else b"",
+        outlines=tuple(" ".join(f"{x:g},{y:g}" for x, y in polygon) for polygon in polygons),
+        crops=tuple(
+            CellCrop(
+                cell_id=cell["cell_id"],
+                cell_type=cell["cell_type"],
+                confidence=cell["confidence"],
+                jpeg=_jpeg(_crop(image, cell["bbox"])),
+            )
+            for cell in uncertain
+        ),
+    )
+
+
+def _shrunk(image: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    scale = max_side_px / max(height, width)
+    if scale >= 1:
+        return image
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
+
+
+def _crop(image: NDArray[np.uint8], bbox: Sequence[int]) -> NDArray[np.uint8]:
+    """Cut a square around a cell; what lies outside of the picture is grey."""
+    x_min, y_min, x_max, y_max = bbox
+    side = max(4, round(max(x_max - x_min, y_max - y_min) * _CROP_CONTEXT))
+    left, top = (x_min + x_max - side) // 2, (y_min + y_max - side) // 2
+    height, width = image.shape[:2]
+    inner = image[max(top, 0) : top + side, max(left, 0) : left + side]
+    below, right = max(0, top + side - height), max(0, left + side - width)
+    framed = cv2.copyMakeBorder(
+        inner, max(0, -top), below, max(0, -left), right, cv2.BORDER_CONSTANT, value=(128,) * 3
+    )
+    method = cv2.INTER_AREA if side > _CROP_SIDE else cv2.INTER_CUBIC
+    return np.asarray(
+        cv2.resize(framed, (_CROP_SIDE, _CROP_SIDE), interpolation=method), dtype=np.uint8
+    )
+
+
+def _jpeg(picture: NDArray[np.uint8]) -> bytes:
+    ordered = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    _, data = cv2.imencode(".jpg", ordered, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
+    return bytes(data)
