@@ -11,3 +11,7 @@ x = 4 (c + 0.5), y = 4 (r + 0.5)."""
 
 SIZE_UNIT_PX: Final = 64.0
 """The instance head predicts ln(width / 64 px) and ln(height / 64 px)."""
+
+TRAINING_DIAMETER_PX: Final = 100.0
+"""Diameter of a red cell in the pictures that a network learned from, where nothing else is known:
+the median of BCCD's."""

@@ -20,14 +20,18 @@ COMMANDS = (
     ("prepare", "prepare", "make, verify or augment a prepared folder"),
     ("train", "train", "train the segmenter"),
     ("test", "segment", "segment one picture with a trained model"),
+    ("analyze", "analyze", "count the cells of pictures and write a report"),
     ("evaluate", "evaluate", "measure a trained model on a split"),
+    ("export", "export", "write a trained model as .onnx, which needs no TensorFlow"),
 )
 
 FAILURE = 1
 INTERRUPTED = 130
 
 # What only the [train] extra brings.
-TRAINING_PACKAGES = frozenset({"keras", "matplotlib", "tensorboard", "tensorflow"})
+TRAINING_PACKAGES = frozenset(
+    {"keras", "matplotlib", "onnx", "tensorboard", "tensorflow", "tf2onnx"}
+)
 
 
 def main(

@@ -1,7 +1,7 @@
 """Trained networks, loaded and ready to run."""
 
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol, Self
@@ -73,7 +73,12 @@ class KerasRuntime:
         self._functions: dict[tuple[int, ...], Callable[[Any], Any]] = {}
         self._returns_logits = False
         self.input_shape = self._checked_input_shape()
-        self._returns_logits = self._probe()
+        self._returns_logits = gives_logits(self.predict, self.input_shape, name=name)
+
+    @property
+    def model(self) -> Any:
+        """The Keras model."""
+        return self._model
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -86,57 +91,15 @@ class KerasRuntime:
         CheckpointError
             It is damaged, no Keras model, or no segmenter.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise MissingDataError(
-                f"{path}: there is no such model. Train one with train_segmentation.py train, or "
-                "name another with --model."
-            )
-        try:
-            with zipfile.ZipFile(path) as archive:
-                is_model = "config.json" in archive.namelist()
-                damaged = archive.testzip()
-        except (zipfile.BadZipFile, OSError) as error:
-            raise CheckpointError(
-                f"{path}: not a .keras file, or cut off ({error}). Copy it again, or use a model "
-                "that was saved with model.save('name.keras')."
-            ) from error
-        if not is_model or damaged is not None:
-            raise CheckpointError(
-                f"{path}: {'damaged' if damaged else 'no Keras model'} "
-                f"({damaged or 'config.json is missing'}). Copy it again, or use a model that was "
-                "saved with model.save('name.keras')."
-            )
-        # Here, not above: analysing with another runtime must not wait for TensorFlow.
-        import keras
-
-        try:
-            model = keras.saving.load_model(path, compile=False, safe_mode=True)
-        except Exception as error:  # A broken configuration can fail in any of Keras's parts.
-            first_line = str(error).strip().partition("\n")[0]
-            raise CheckpointError(
-                f"{path}: Keras cannot load this model ({type(error).__name__}: {first_line}). It "
-                "is damaged, of a newer Keras, or carries code of its own, which is not run."
-            ) from error
-        return cls(model, name=str(path))
+        return cls(load_keras_model(path), name=str(path))
 
     def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
         """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
         import keras
 
         run = self._function_for(batch.shape)
-        outputs = _as_dict(run(keras.ops.convert_to_tensor(batch)))
-        classes = np.asarray(outputs["classes"], dtype=np.float32)
-        if self._returns_logits:
-            classes = np.exp(classes - classes.max(axis=-1, keepdims=True))
-            classes /= classes.sum(axis=-1, keepdims=True)
-        if "centres" not in outputs or "log_size" not in outputs:
-            return NetworkOutputs(class_probabilities=classes)
-        return NetworkOutputs(
-            class_probabilities=classes,
-            centres=np.asarray(outputs["centres"], dtype=np.float32),
-            log_size=np.asarray(outputs["log_size"], dtype=np.float32),
-        )
+        named = _as_dict(run(keras.ops.convert_to_tensor(batch)))
+        return outputs_from(named, are_logits=self._returns_logits)
 
     def _function_for(self, shape: tuple[int, ...]) -> Callable[[Any], Any]:
         """Compile the model for one shape; the shapes used last are kept.
@@ -172,41 +135,170 @@ class KerasRuntime:
             return None
         return height or _PROBE_SIDE, width or _PROBE_SIDE
 
-    def _probe(self) -> bool:
-        """Check the outputs on a made-up picture; returns whether they are logits."""
-        height, width = self.input_shape or (_PROBE_SIDE, _PROBE_SIDE)
-        picture = np.linspace(0, 255, height * width * 3, dtype=np.float32)
-        batch = picture.reshape(1, height, width, 3)
-        try:
-            outputs = self.predict(batch)
-        except (KeyError, TypeError, AttributeError) as error:
-            raise self._wrong_outputs("no output for the classes") from error
-        small = -(-height // HEAD_STRIDE), -(-width // HEAD_STRIDE)
-        for name, values, expected in (
-            ("classes", outputs.class_probabilities, (1, height, width, NUM_CLASSES)),
-            ("centres", outputs.centres, (1, *small, len(CELL_TYPES))),
-            ("log_size", outputs.log_size, (1, *small, 2)),
-        ):
-            if values is not None and values.shape != expected:
-                raise self._wrong_outputs(
-                    f"{name} of shape {values.shape[1:]} for a picture of {height}×{width}, not "
-                    f"{expected[1:]}"
-                )
-        classes = outputs.class_probabilities
-        if not np.isfinite(classes).all():
-            raise self._wrong_outputs("values that are no numbers")
-        if classes.min() >= 0 and np.allclose(classes.sum(axis=-1), 1, atol=1e-2):
-            return False
-        if classes.min() >= 0 and classes.max() <= 1:
-            raise self._wrong_outputs("three values of 0..1 that do not add up to 1")
-        return True
 
-    def _wrong_outputs(self, found: str) -> CheckpointError:
-        return CheckpointError(
-            f"{self._name}: gives {found}; expected class probabilities of shape (batch, height, "
-            "width, 3), for background, RBC and WBC, as a softmax gives them. Use a segmentation "
-            "model with three classes."
+def load_keras_model(path: Path) -> Any:
+    """Load a ``.keras`` file as Keras gives it; code that it may carry is never run.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    keras.Model
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    CheckpointError
+        It is damaged, or no Keras model.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingDataError(
+            f"{path}: there is no such model. Train one with train_segmentation.py train, or "
+            "name another with --model."
         )
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_model = "config.json" in archive.namelist()
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError) as error:
+        raise CheckpointError(
+            f"{path}: not a .keras file, or cut off ({error}). Copy it again, or use a model "
+            "that was saved with model.save('name.keras')."
+        ) from error
+    if not is_model or damaged is not None:
+        raise CheckpointError(
+            f"{path}: {'damaged' if damaged else 'no Keras model'} "
+            f"({damaged or 'config.json is missing'}). Copy it again, or use a model that was "
+            "saved with model.save('name.keras')."
+        )
+    # Here, not above: analysing with another runtime must not wait for TensorFlow.
+    import keras
+
+    try:
+        return keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # A broken configuration can fail in any of Keras's parts.
+        first_line = str(error).strip().partition("\n")[0]
+        raise CheckpointError(
+            f"{path}: Keras cannot load this model ({type(error).__name__}: {first_line}). It "
+            "is damaged, of a newer Keras, or carries code of its own, which is not run."
+        ) from error
+
+
+def gives_logits(
+    predict: Callable[[NDArray[np.float32]], NetworkOutputs],
+    input_shape: tuple[int, int] | None,
+    *,
+    name: str,
+) -> bool:
+    """Check on a made-up picture that a network is a segmenter.
+
+    Parameters
+    ----------
+    predict : callable
+        Of a float32 batch of shape (batch, height, width, 3).
+    input_shape : tuple of int or None
+        The only (height, width) that it takes.
+    name : str
+        What to call the network in messages.
+
+    Returns
+    -------
+    bool
+        Whether its classes are logits, of which softmax has still to be taken.
+
+    Raises
+    ------
+    CheckpointError
+        It gives something else than a segmenter does.
+    """
+    height, width = input_shape or (_PROBE_SIDE, _PROBE_SIDE)
+    picture = np.linspace(0, 255, height * width * 3, dtype=np.float32)
+    try:
+        outputs = predict(picture.reshape(1, height, width, 3))
+    except (KeyError, TypeError, AttributeError) as error:
+        raise _wrong_outputs(name, "no output for the classes") from error
+    small = -(-height // HEAD_STRIDE), -(-width // HEAD_STRIDE)
+    for output, values, expected in (
+        ("classes", outputs.class_probabilities, (1, height, width, NUM_CLASSES)),
+        ("centres", outputs.centres, (1, *small, len(CELL_TYPES))),
+        ("log_size", outputs.log_size, (1, *small, 2)),
+    ):
+        if values is not None and values.shape != expected:
+            raise _wrong_outputs(
+                name,
+                f"{output} of shape {values.shape[1:]} for a picture of {height}×{width}, not "
+                f"{expected[1:]}",
+            )
+    classes = outputs.class_probabilities
+    if not np.isfinite(classes).all():
+        raise _wrong_outputs(name, "values that are no numbers")
+    if classes.min() >= 0 and np.allclose(classes.sum(axis=-1), 1, atol=1e-2):
+        return False
+    if classes.min() >= 0 and classes.max() <= 1:
+        raise _wrong_outputs(name, "three values of 0..1 that do not add up to 1")
+    return True
+
+
+def outputs_from(named: Mapping[str, Any], *, are_logits: bool) -> NetworkOutputs:
+    """Arrays of a network's outputs, the classes as probabilities.
+
+    Parameters
+    ----------
+    named : mapping of str to array
+        ``classes``, and of a network with an instance head ``centres`` and ``log_size``.
+    are_logits : bool
+        Whether softmax has to be taken of the classes.
+
+    Raises
+    ------
+    KeyError
+        There are no classes.
+    """
+    classes = np.asarray(named["classes"], dtype=np.float32)
+    if are_logits:
+        classes = np.exp(classes - classes.max(axis=-1, keepdims=True))
+        classes /= classes.sum(axis=-1, keepdims=True)
+    if "centres" not in named or "log_size" not in named:
+        return NetworkOutputs(class_probabilities=classes)
+    return NetworkOutputs(
+        class_probabilities=classes,
+        centres=np.asarray(named["centres"], dtype=np.float32),
+        log_size=np.asarray(named["log_size"], dtype=np.float32),
+    )
+
+
+def largest_difference(first: Runtime, second: Runtime, batch: NDArray[np.float32]) -> float:
+    """By how much two runtimes differ at most on a batch, over all of their outputs.
+
+    Returns
+    -------
+    float
+        Infinite where one has an output that the other has not.
+    """
+    one, other = first.predict(batch), second.predict(batch)
+    largest = 0.0
+    for values, others in (
+        (one.class_probabilities, other.class_probabilities),
+        (one.centres, other.centres),
+        (one.log_size, other.log_size),
+    ):
+        if values is not None and others is not None:
+            largest = max(largest, float(np.abs(values - others).max()))
+        elif values is not others:
+            return float("inf")
+    return largest
+
+
+def _wrong_outputs(name: str, found: str) -> CheckpointError:
+    return CheckpointError(
+        f"{name}: gives {found}; expected class probabilities of shape (batch, height, "
+        "width, 3), for background, RBC and WBC, as a softmax gives them. Use a segmentation "
+        "model with three classes."
+    )
 
 
 def _as_dict(outputs: Any) -> dict[str, Any]:

@@ -2,20 +2,51 @@
 
 A network knows cells of about the size that it was trained on. The red cell is the ruler of a smear:
 most cells are red, and a person's are all of about one size.
+
+1. Every point of a boundary between stain and slide votes for the places at a distance *r* inwards.
+   Where *r* is the radius of the cells, the votes of a whole cell meet in its middle; also those of
+   a cell in a clump, of which only an arc is seen.
+2. The share of votes that meet, for radii from 5 px on, has its maximum at the radius of most cells.
+3. Large pictures are looked at whole and in ever smaller windows, since nobody knows beforehand
+   whether they show ten cells or ten thousand. The share does not depend on size, so that the
+   largest wins.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-TRAINING_DIAMETER_PX: Final = 100.0
-"""Diameter of a red cell in the pictures that the network learned from: BCCD's at 640×480."""
+from blood_cell_system.cells.watershed import fill_round_holes
+from blood_cell_system.inference.survey import RED, Survey, survey
 
 RED_CELL_DIAMETER_UM: Final = 7.5
 """Diameter of a person's red cell on a dried smear, in micrometres."""
+
+TOLERANCE: Final = 1.15
+"""A picture whose cells are larger or smaller than in training by no more than this factor is not
+resampled: training varies the size further, and resampling costs sharpness and time."""
+
+_RADII: Final = np.exp(np.linspace(np.log(4.5), np.log(160.0), 54))
+_VOTERS: Final = 8_000
+_MIN_VOTERS: Final = 60
+_GRID_SHARE: Final = 0.12
+_GRID_BLUR: Final = 0.8
+_NORMAL_BLUR_PX: Final = 2.0
+_EDGE_PX: Final = 7
+# Sum of the squared weights of the grid's blur, and the agreement of perfect circles.
+_SELF: Final = 1 / (4 * np.pi * _GRID_BLUR**2)
+_FULL: Final = 2 * np.pi * _SELF
+# Oval cells vote for their narrow side.
+_OVAL: Final = 1.07
+_NUCLEUS_DENSITY: Final = 0.4
+_NUCLEUS_RATIO: Final = 2.5
+_NUCLEUS_REACH_PX: Final = 7
+_WINDOW_PX: Final = 400_000
 
 
 class ScaleSource(StrEnum):
@@ -47,21 +78,134 @@ class ScaleEstimate:
     pixel_size_um: float | None = None
 
 
-def estimate_scale(
-    image: NDArray[np.uint8],
-    *,
-    cell_diameter_px: float | None = None,
-    pixel_size_um: float | None = None,
-) -> ScaleEstimate:
-    """Find how large a picture's red cells are."""
-    diameter, source = cell_diameter_px, ScaleSource.GIVEN
-    if diameter is None and pixel_size_um is not None:
-        diameter = RED_CELL_DIAMETER_UM / pixel_size_um
-    if diameter is None:
-        source = ScaleSource.UNKNOWN
-    return ScaleEstimate(
-        red_cell_diameter_px=diameter,
-        magnification_applied=1.0 if diameter is None else TRAINING_DIAMETER_PX / diameter,
-        source=source,
-        pixel_size_um=pixel_size_um,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiameterVote:
+    """What the boundaries of the stain say about the size of cells.
+
+    Parameters
+    ----------
+    diameter_px : float
+        In the picture as it was given.
+    agreement : float
+        Share of the votes that meet, about 0 to 1: high for round cells, low for anything else.
+    """
+
+    diameter_px: float
+    agreement: float
+
+
+def vote_on_diameter(
+    image: NDArray[np.uint8], field: NDArray[np.bool_], *, first: Survey | None = None
+) -> DiameterVote | None:
+    """Estimate the diameter of a picture's red cells from the shape of its stain.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    field : ndarray of shape (height, width), dtype bool
+        As of ``find_field``.
+    first : Survey, optional
+        Of the whole picture, where it is there already.
+
+    Returns
+    -------
+    DiameterVote or None
+        None where there is hardly a boundary.
+    """
+    votes = []
+    for window in _windows(field.shape):
+        is_whole = window == (slice(0, field.shape[0]), slice(0, field.shape[1]))
+        view = first if is_whole and first else survey(image[window], field[window])
+        if (vote := _vote(view)) is not None:
+            votes.append(vote)
+    return max(votes, key=lambda vote: vote.agreement, default=None)
+
+
+def _windows(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    """Cut the whole, its middle quarter, and so on down to one that is not made smaller."""
+    height, width = shape
+    while True:
+        top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+        yield slice(top, top + height), slice(left, left + width)
+        # One more halving would show nothing that this window does not.
+        if height * width <= 4 * _WINDOW_PX:
+            return
+        height, width = height // 2, width // 2
+
+
+def _vote(view: Survey) -> DiameterVote | None:
+    places, inwards, each = _boundary(view)
+    if len(places) < _MIN_VOTERS:
+        return None
+    height, width = view.foreground.shape
+    agreement = np.zeros(len(_RADII))
+    for index, radius in enumerate(_RADII):
+        # The grid grows with the radius, so that its agreement is comparable with the others'.
+        step = _GRID_SHARE * radius
+        columns, rows = ((places + radius * inwards) / step).astype(np.intp).T
+        grid_height, grid_width = int(height / step) + 1, int(width / step) + 1
+        inside = (columns >= 0) & (rows >= 0) & (columns < grid_width) & (rows < grid_height)
+        at = rows[inside] * grid_width + columns[inside]
+        votes = np.bincount(at, minlength=grid_height * grid_width).astype(np.float32)
+        meeting = cv2.GaussianBlur(votes.reshape(grid_height, grid_width), (0, 0), _GRID_BLUR)
+        # A vote always meets itself.
+        meetings = float(np.square(meeting).sum()) - _SELF * len(at)
+        agreement[index] = each * meetings / (_FULL * radius * len(places))
+    best = int(agreement.argmax())
+    diameter = 2 * _OVAL * _between(_RADII, agreement, best)
+    return DiameterVote(
+        diameter_px=float(diameter / view.shrink), agreement=float(agreement[best])
     )
+
+
+def _boundary(view: Survey) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Points where stain meets slide, the directions inwards, and for how many each point speaks.
+
+    The pallor of a red cell has a boundary of its own, of a smaller circle; it is closed first.
+    """
+    height, width = view.foreground.shape
+    filled = fill_round_holes(view.foreground, always_below_px=20)
+    smooth = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), _NORMAL_BLUR_PX)
+    slope_x = cv2.Sobel(smooth, cv2.CV_32F, 1, 0)
+    slope_y = cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    is_boundary = filled - cv2.erode(filled, np.ones((3, 3), np.uint8)) > 0
+    # Where the picture or the field of view ends, no cell does.
+    is_seen = cv2.erode(
+        cv2.copyMakeBorder(view.field.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0),
+        np.ones((_EDGE_PX, _EDGE_PX), np.uint8),
+    )[1:-1, 1:-1]
+    rows, columns = np.nonzero(is_boundary & (is_seen > 0) & ~_is_near_nucleus(view))
+    each = max(1.0, len(rows) / _VOTERS)
+    chosen = (np.arange(int(len(rows) / each)) * each).astype(np.intp)
+    rows, columns = rows[chosen], columns[chosen]
+    inwards = np.stack([slope_x[rows, columns], slope_y[rows, columns]], axis=1).astype(np.float64)
+    inwards /= np.linalg.norm(inwards, axis=1, keepdims=True) + 1e-9
+    return np.stack([columns, rows], axis=1).astype(np.float64) + 0.5, inwards, each
+
+
+def _is_near_nucleus(view: Survey) -> NDArray[np.bool_]:
+    """Surroundings of nuclei: white cells are larger than red ones, and must not set the size.
+
+    Nuclei are dense in red light. How dense red cells are there depends on the stain, so that a
+    nucleus is what is far denser than most of the stain.
+    """
+    red = view.density[:, :, RED]
+    stained = red[view.foreground > 0]
+    if not len(stained):
+        return np.zeros(red.shape, dtype=bool)
+    limit = max(_NUCLEUS_DENSITY, _NUCLEUS_RATIO * float(np.median(stained)))
+    is_nucleus = (red > limit).astype(np.uint8)
+    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_NUCLEUS_REACH_PX, _NUCLEUS_REACH_PX))
+    is_nucleus = cv2.morphologyEx(is_nucleus, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return np.asarray(cv2.dilate(is_nucleus, reach) > 0)
+
+
+def _between(x: NDArray[np.float64], y: NDArray[np.float64], best: int) -> float:
+    """Top of the parabola through a maximum and its neighbours; ``x`` in equal ratios."""
+    if not 0 < best < len(x) - 1:
+        return float(x[best])
+    before, middle, after = y[best - 1 : best + 2]
+    curvature = 2 * middle - before - after
+    offset = 0.5 * (after - before) / curvature if curvature > 0 else 0.0
+    return float(x[best] * (x[1] / x[0]) ** offset)

@@ -1,0 +1,164 @@
+"""A segmenter in an ONNX file: no Keras, no TensorFlow, ready in a tenth of a second."""
+
+from pathlib import Path
+from typing import Any, Final, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.errors import CheckpointError, MissingDataError, SettingsError
+from blood_cell_system.inference.runtimes import NetworkOutputs, gives_logits, outputs_from
+from blood_cell_system.onnx_metadata import OnnxMetadata, content_hash
+from blood_cell_system.segmenter_contract import STRIDE, TRAINING_DIAMETER_PX
+
+_ONLY_ERRORS: Final = 3
+
+
+class OnnxRuntime:
+    """A segmenter in an ``.onnx`` file.
+
+    Besides this project's exports any network works with one RGB input of 0..255, channels last,
+    and one output of three classes, as probabilities or as logits.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    name : str
+        What to call it in messages.
+    threads : int, optional
+        How many threads one picture may use; all cores by default.
+
+    Attributes
+    ----------
+    metadata : OnnxMetadata or None
+        What the file says of itself; None for one that another program has made.
+    training_diameter_px : float
+        Diameter of a red cell in the pictures that it learned from.
+
+    Raises
+    ------
+    SettingsError
+        ``threads`` is not positive.
+    CheckpointError
+        The file is damaged, of a newer ONNX, or no segmenter.
+    """
+
+    def __init__(self, data: bytes, *, name: str = "model", threads: int | None = None) -> None:
+        if threads is not None and threads < 1:
+            raise SettingsError(f"threads: received {threads}; expected 1 or more.")
+        self._name = name
+        self._session = self._open(data, threads)
+        self.metadata = self._checked_metadata(data)
+        self.training_diameter_px = (
+            self.metadata.training_diameter_px if self.metadata else TRAINING_DIAMETER_PX
+        )
+        self._outputs = [output.name for output in self._session.get_outputs()]
+        self._input, self.input_shape = self._checked_input()
+        self._returns_logits = False
+        self._returns_logits = gives_logits(self.predict, self.input_shape, name=name)
+
+    @classmethod
+    def load(cls, path: Path, *, threads: int | None = None) -> Self:
+        """Load an ``.onnx`` file.
+
+        Raises
+        ------
+        MissingDataError
+            There is no such file.
+        SettingsError
+            ``threads`` is not positive.
+        CheckpointError
+            The file is damaged, of a newer ONNX, or no segmenter.
+        """
+        path = Path(path)
+        if not path.is_file():
+            raise MissingDataError(
+                f"{path}: there is no such model. Make one with bloodcells export, or name another "
+                "with --model."
+            )
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CheckpointError(
+                f"{path}: cannot be read ({error.strerror or error}). Check its permissions."
+            ) from error
+        return cls(data, name=str(path), threads=threads)
+
+    def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
+        """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
+        import onnxruntime
+
+        try:
+            values = self._session.run(self._outputs, {self._input: batch})
+        except (
+            onnxruntime.capi.onnxruntime_pybind11_state.Fail,
+            onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument,
+            onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException,
+        ) as error:
+            raise CheckpointError(
+                f"{self._name}: fails on a picture of {batch.shape[1]}×{batch.shape[2]} "
+                f"({_first_line(error)}). Export the model again."
+            ) from error
+        # A foreign network may name its only output as it likes.
+        names = ["classes"] if len(values) == 1 else self._outputs
+        return outputs_from(dict(zip(names, values, strict=True)), are_logits=self._returns_logits)
+
+    def _open(self, data: bytes, threads: int | None) -> Any:
+        # Here, not above: importing a module must be quick.
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ONLY_ERRORS
+        options.intra_op_num_threads = threads or 0
+        # Waiting threads that spin take the cores from the pictures beside this one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # ONNX Runtime's errors have no common base.
+            raise CheckpointError(
+                f"{self._name}: ONNX Runtime {onnxruntime.__version__} cannot load this model "
+                f"({type(error).__name__}: {_first_line(error)}). It is damaged, no ONNX file, or "
+                "of a newer ONNX. Copy it again, or export it again with bloodcells export."
+            ) from error
+
+    def _checked_metadata(self, data: bytes) -> OnnxMetadata | None:
+        properties = dict(self._session.get_modelmeta().custom_metadata_map)
+        try:
+            metadata = OnnxMetadata.from_properties(properties)
+        except ValueError as error:
+            raise CheckpointError(
+                f"{self._name}: what the file says of itself makes no sense ({error}). Export the "
+                "model again with bloodcells export."
+            ) from error
+        # A network with a changed weight runs, and is wrong.
+        if metadata is not None and metadata.content_sha256 != content_hash(data):
+            raise CheckpointError(
+                f"{self._name}: damaged: its content is not what was exported. Copy it again, or "
+                "export it again with bloodcells export."
+            )
+        return metadata
+
+    def _checked_input(self) -> tuple[str, tuple[int, int] | None]:
+        inputs = self._session.get_inputs()
+        shapes = [tuple(entry.shape) for entry in inputs]
+        kinds = [entry.type for entry in inputs]
+        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
+            raise CheckpointError(
+                f"{self._name}: takes inputs of shape {shapes}; expected one of (batch, height, "
+                "width, 3). Is this a segmentation model for RGB pictures, channels last?"
+            )
+        if kinds != ["tensor(float)"] or (isinstance(shapes[0][0], int) and shapes[0][0] != 1):
+            raise CheckpointError(
+                f"{self._name}: takes {kinds[0]} in batches of {shapes[0][0]}; expected "
+                "tensor(float) in batches of any size, or of 1."
+            )
+        # Open dimensions have a name, or None.
+        height, width = (side if isinstance(side, int) else None for side in shapes[0][1:3])
+        if height is None and width is None:
+            return inputs[0].name, None
+        return inputs[0].name, (height or 2 * STRIDE, width or 2 * STRIDE)
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]

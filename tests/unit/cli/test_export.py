@@ -1,0 +1,49 @@
+import pytest
+
+from blood_cell_system.cli.main import main
+from blood_cell_system.inference.onnx_runtime import OnnxRuntime
+
+pytest.importorskip("keras", reason="needs the [train] extra")
+pytest.importorskip("tf2onnx", reason="needs the [train] extra")
+
+from support.tiny_models import head_model, plain_model
+
+from blood_cell_system.models import onnx_export
+
+
+def test_a_model_is_written_beside_itself_and_runs(tmp_path, capsys):
+    head_model().save(tmp_path / "model.keras")
+    assert main(["export", "--model", str(tmp_path / "model.keras")]) == 0
+    assert OnnxRuntime.load(tmp_path / "model.onnx").metadata.source_sha256
+    assert "differs from model.keras" in capsys.readouterr().out
+
+
+def test_the_diameter_that_was_given_is_in_the_file(tmp_path):
+    plain_model().save(tmp_path / "model.keras")
+    output = tmp_path / "other.onnx"
+    words = ["export", "--model", str(tmp_path / "model.keras"), "--output", str(output)]
+    assert main([*words, "--training-diameter", "70"]) == 0
+    assert OnnxRuntime.load(output).training_diameter_px == 70
+
+
+def test_a_diameter_below_zero_is_refused(tmp_path, capsys):
+    words = ["export", "--model", str(tmp_path / "model.keras"), "--training-diameter", "-1"]
+    assert main(words) == 1
+    assert "received -1" in capsys.readouterr().err
+
+
+def test_a_conversion_gone_wrong_is_not_kept(tmp_path, capsys, monkeypatch):
+    plain_model().save(tmp_path / "model.keras")
+    convert = onnx_export._converted
+    monkeypatch.setattr(
+        onnx_export, "_converted", lambda model: convert(plain_model_of_other_weights())
+    )
+    assert main(["export", "--model", str(tmp_path / "model.keras")]) == 1
+    assert "differ" in capsys.readouterr().err
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def plain_model_of_other_weights():
+    model = plain_model()
+    model.set_weights([-weight for weight in model.get_weights()])
+    return model
