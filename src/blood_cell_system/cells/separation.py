@@ -229,13 +229,26 @@ def _measured(
                 or columns.stop == image_width,
             )
         )
-    return _in_reading_order(labels, cells, count=len(types))
+    return in_reading_order(labels, cells, count=len(types))
 
 
-def _in_reading_order(
+def in_reading_order(
     labels: NDArray[np.int32], cells: list[DetectedCell], *, count: int
 ) -> SeparatedCells:
-    """Renumber the cells from top to bottom, without gaps."""
+    """Renumber cells from top to bottom, without gaps.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (height, width), dtype int32
+    cells : list of DetectedCell
+        Changed in place; pixels with the label of none of them become background.
+    count : int
+        The largest label.
+
+    Returns
+    -------
+    SeparatedCells
+    """
     cells.sort(key=lambda cell: (cell.box.y_min, cell.box.x_min, cell.label))
     table = np.zeros(count + 1, dtype=np.int32)
     for index, cell in enumerate(cells):
