@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recursive", action="store_true", help="search folders within folders")
     parser.add_argument(
         "--jobs",
-        type=int,
+        type=positive_int,
         default=os.cpu_count() or 1,
         help="pictures in work at once (default: as many as cores)",
     )
@@ -31,9 +31,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--resume", action="store_true", help="keep the results that a former run has finished"
     )
     parser.add_argument(
-        "--cell-diameter", type=float, metavar="PX", help="of a red cell (default: estimated)"
+        "--cell-diameter",
+        type=positive_number,
+        metavar="PX",
+        help="of a red cell (default: estimated)",
     )
-    parser.add_argument("--pixel-size-um", type=float, metavar="UM", help="side of a pixel in µm")
+    parser.add_argument(
+        "--pixel-size-um", type=positive_number, metavar="UM", help="side of a pixel in µm"
+    )
     parser.add_argument(
         "--border-rule",
         choices=("counted", "two-sides"),
@@ -42,11 +47,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--confidence-threshold",
-        type=float,
+        type=share,
         default=0.3,
         metavar="P",
         help="cells of a lower confidence are flagged as uncertain (default: %(default)s)",
     )
+
+
+def positive_int(text: str) -> int:
+    """Read a whole number of 1 or more."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"received {text}; expected 1 or more")
+    return value
+
+
+def positive_number(text: str) -> float:
+    """Read a number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"received {text}; expected a number above 0")
+    return value
+
+
+def share(text: str) -> float:
+    """Read a number from 0 to 1."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"received {text}; expected a number from 0 to 1")
+    return value
 
 
 def run(options: argparse.Namespace) -> int:
@@ -55,6 +84,7 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.pipeline.batch import (
         BatchSettings,
         analyze_inputs,
+        start_batch,
         write_batch,
     )
     from blood_cell_system.pipeline.inputs import find_inputs
@@ -65,6 +95,8 @@ def run(options: argparse.Namespace) -> int:
     inputs = find_inputs(options.paths, output_dir=output_dir, recursive=options.recursive)
     if not inputs.pictures:
         raise MissingDataError(" ".join(failed.reason for failed in inputs.failed))
+    # The quick check comes first: loading a network may take seconds.
+    start_batch(output_dir)
     pipeline = pipeline_of(options)
     outcomes: list[PictureOutcome] = []
     for outcome in with_progress(

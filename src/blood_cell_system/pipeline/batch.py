@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.cells.outlines import Polygon, label_polygons, outline_polygons
 from blood_cell_system.errors import BloodCellError, MissingDataError, OutputError, SettingsError
@@ -19,7 +22,7 @@ from blood_cell_system.pipeline.picture import InferencePipeline
 from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcome_of_report
 from blood_cell_system.reports.diagnostic import Status
 from blood_cell_system.reports.page.panel import make_panel
-from blood_cell_system.reports.page.render import MAX_CROPS, max_side_px, render_page
+from blood_cell_system.reports.page.render import PageLimits, page_limits, render_page
 from blood_cell_system.reports.picture_files import (
     PICTURE_ENDINGS,
     file_of,
@@ -97,6 +100,22 @@ def batch_process_images(
     return write_batch(inputs, outcomes, pipeline, output_dir)
 
 
+def start_batch(output_dir: Path) -> None:
+    """Make the folder of the results, and see that nobody else's page is overwritten.
+
+    Raises
+    ------
+    OutputError
+        It cannot be made, or holds a page that is not of this command.
+    """
+    make_folder(output_dir)
+    if (output_dir / PAGE_NAME).exists() and not (output_dir / SUMMARY_NAME).exists():
+        raise OutputError(
+            f"{output_dir}: has an {PAGE_NAME} that this command has not written, as there is no "
+            f"{SUMMARY_NAME} beside it. Choose another --output-dir."
+        )
+
+
 def analyze_inputs(
     inputs: Inputs,
     pipeline: InferencePipeline,
@@ -127,19 +146,14 @@ def analyze_inputs(
         The model is no segmenter.
     """
     settings = settings or BatchSettings()
-    make_folder(output_dir)
-    if (output_dir / PAGE_NAME).exists() and not (output_dir / SUMMARY_NAME).exists():
-        raise OutputError(
-            f"{output_dir}: has an {PAGE_NAME} that this command has not written, as there is no "
-            f"{SUMMARY_NAME} beside it. Choose another --output-dir."
-        )
+    start_batch(output_dir)
     # Before the first picture: without a model all would fail for the same reason.
     work = _Work(
         pipeline=pipeline,
         output_dir=output_dir,
         resume=settings.resume,
         expected=_identity(pipeline),
-        page_side_px=max_side_px(len(inputs.pictures)),
+        limits=page_limits(len(inputs.pictures)),
     )
     yield from _in_threads(work, inputs.pictures, settings.jobs)
     for failed in inputs.failed:
@@ -179,7 +193,7 @@ class _Work:
     output_dir: Path
     resume: bool
     expected: Mapping[str, Any]
-    page_side_px: int
+    limits: PageLimits
 
 
 def _in_threads(
@@ -280,12 +294,18 @@ def _outcome(
     work: _Work,
     picture: InputPicture,
     report: Mapping[str, Any],
-    image: Any,
+    image: NDArray[np.uint8],
     polygons: Sequence[Polygon],
     *,
     was_kept: bool,
 ) -> PictureOutcome:
-    panel = make_panel(image, polygons, report, max_side_px=work.page_side_px, max_crops=MAX_CROPS)
+    panel = make_panel(
+        image,
+        polygons,
+        report,
+        max_side_px=work.limits.side_px,
+        max_crops=work.limits.crops,
+    )
     return outcome_of_report(
         report, name=picture.name, path=str(picture.path), panel=panel, was_kept=was_kept
     )

@@ -6,7 +6,6 @@ from statistics import median
 from blood_cell_system.cells.outlines import circularity, perimeters_px
 from blood_cell_system.cells.separation import DetectedCell
 from blood_cell_system.classes import CELL_TYPES, CellType
-from blood_cell_system.errors import SettingsError
 from blood_cell_system.inference.analysis import PictureAnalysis
 from blood_cell_system.reports.diagnostic import (
     NOT_ASSESSED,
@@ -49,16 +48,7 @@ def diagnose(
     Returns
     -------
     DiagnosticReport
-
-    Raises
-    ------
-    SettingsError
-        Threshold or margin is not within 0..1.
     """
-    for name in ("confidence_threshold", "uncertain_margin"):
-        value = getattr(settings, name)
-        if not 0 <= value <= 1:
-            raise SettingsError(f"{name}: received {value}; expected a number from 0 to 1.")
     cells = reported_cells(analysis, settings)
     warnings = [finding.message for finding in analysis.quality.warnings]
     if not cells:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from blood_cell_system.classes import CellType
+from blood_cell_system.errors import SettingsError
 from blood_cell_system.inference.analysis import BorderRule
 from blood_cell_system.inference.picture_quality import PictureQuality
 from blood_cell_system.inference.scale import ScaleEstimate
@@ -165,6 +166,11 @@ class ReportSettings:
     border_rule : BorderRule
     cell_diameter_px, pixel_size_um : float or None
         As given; None where they were to be estimated.
+
+    Raises
+    ------
+    SettingsError
+        Threshold or margin is not within 0..1.
     """
 
     confidence_threshold: float
@@ -172,6 +178,12 @@ class ReportSettings:
     border_rule: BorderRule
     cell_diameter_px: float | None = None
     pixel_size_um: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("confidence_threshold", "uncertain_margin"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise SettingsError(f"{name}: received {value}; expected a number from 0 to 1.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ from PIL import Image
 
 from blood_cell_system.atomic_files import write_bytes, write_json
 from blood_cell_system.drawing.overlay import draw_overlay
-from blood_cell_system.errors import ImageReadError
+from blood_cell_system.errors import ImageReadError, OutputError
 from blood_cell_system.image_io import read_label_image, write_image
 from blood_cell_system.inference.analysis import PictureAnalysis
 from blood_cell_system.mask_encoding import encode_class_mask
@@ -59,7 +59,7 @@ def write_picture_files(
     found = analysis.separated
     # A report beside files of another run would vouch for them.
     report_path = file_of(output_dir, name, "report.json")
-    report_path.unlink(missing_ok=True)
+    _remove(report_path)
     if with_picture:
         drawn = draw_overlay(
             analysis.image,
@@ -92,10 +92,10 @@ def write_label_image(output_dir: Path, name: str, label_image: NDArray[np.int32
     as_png, as_tiff = (file_of(output_dir, name, f"instances.{kind}") for kind in ("png", "tif"))
     if label_image.max(initial=0) <= MAX_16_BIT_LABEL:
         write_image(as_png, label_image.astype(np.uint16))
-        as_tiff.unlink(missing_ok=True)
+        _remove(as_tiff)
         return as_png
     write_tiff(as_tiff, label_image)
-    as_png.unlink(missing_ok=True)
+    _remove(as_png)
     return as_tiff
 
 
@@ -138,6 +138,16 @@ def write_tiff(path: Path, label_image: NDArray[np.int32]) -> None:
         data, format="TIFF", compression="tiff_adobe_deflate"
     )
     write_bytes(path, data.getvalue())
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be replaced ({error.strerror or error}). Choose a folder that you may "
+            "write to."
+        ) from error
 
 
 def write_words(path: Path, text: str) -> None:

@@ -26,7 +26,7 @@ def report_to_text(report: "DiagnosticReport") -> str:
         [f"Picture  {picture.width_px}×{picture.height_px} pixels", f"Scale    {_scale(report)}"],
         _warning_lines(report),
         ["Cells", *(f"  {_type_line(summary)}" for summary in report.types), *_border(report)],
-        ["Rates", *(f"  {_rate_line(rate)}" for rate in report.rates)],
+        ["Rates", *(line for rate in report.rates for line in _wrapped(_rate_line(rate)))],
         [
             "Findings",
             *_wrapped(f"red cells: {report.rbc_findings.state} ({report.rbc_findings.reason})"),

@@ -45,7 +45,8 @@ class Panel:
     jpeg : bytes
         The picture, scaled down; empty where the page is to show none.
     outlines : tuple of str
-        Of each cell in the report's order: ``x,y x,y …`` in pixels of the picture itself.
+        Of each cell in the report's order: ``x,y x,y …`` in pixels of the picture itself; none
+        without the picture.
     crops : tuple of CellCrop
         The least certain cells, the worst first.
     """
@@ -85,7 +86,9 @@ def make_panel(
         width_px=width,
         height_px=height,
         jpeg=_jpeg(_shrunk(image, max_side_px)) if max_side_px else b"",
-        outlines=tuple(" ".join(f"{x:g},{y:g}" for x, y in polygon) for polygon in polygons),
+        outlines=()
+        if not max_side_px
+        else tuple(" ".join(f"{x:g},{y:g}" for x, y in polygon) for polygon in polygons),
         crops=tuple(
             CellCrop(
                 cell_id=cell["cell_id"],

@@ -4,7 +4,9 @@ import base64
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from html import escape
 from importlib import resources
 from typing import Final
@@ -18,8 +20,7 @@ from blood_cell_system.reports.names import shown_name
 from blood_cell_system.reports.page.histogram import histogram_svg
 from blood_cell_system.reports.rates import Rate
 
-MAX_CROPS: Final = 60
-"""Cells in the gallery, and no more than that of one picture."""
+_SHOWN_CROPS: Final = 60
 
 _TYPE_NAMES: Final = {
     CellType.RBC: "Red cells",
@@ -39,16 +40,36 @@ _COLUMNS: Final = (
 )
 
 
-def max_side_px(pictures: int) -> int:
-    """Longer side of a picture on a page of so many, so that the page stays below some 50 MB.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageLimits:
+    """What a page shows of each picture, so that it stays below some 50 MB.
 
-    Returns
-    -------
-    int
-        Pixels; 0 where pictures are linked to instead.
+    Parameters
+    ----------
+    pictures : int
+        Up to how many pictures these limits are for.
+    side_px : int
+        Longer side of a picture on the page; 0 where pictures are only linked to.
+    crops : int
+        Uncertain cells of a picture that the gallery may choose from.
     """
-    steps = ((60, 1280), (250, 768), (1000, 400))
-    return next((side for most, side in steps if pictures <= most), 0)
+
+    pictures: int
+    side_px: int
+    crops: int
+
+
+_LIMITS: Final = (
+    PageLimits(pictures=60, side_px=1280, crops=20),
+    PageLimits(pictures=250, side_px=768, crops=12),
+    PageLimits(pictures=1000, side_px=400, crops=6),
+)
+_NO_PICTURES: Final = PageLimits(pictures=sys.maxsize, side_px=0, crops=2)
+
+
+def page_limits(pictures: int) -> PageLimits:
+    """Choose what a page of so many pictures shows of each."""
+    return next((limits for limits in _LIMITS if pictures <= limits.pictures), _NO_PICTURES)
 
 
 def render_page(summary: BatchSummary) -> str:
@@ -237,7 +258,7 @@ def _gallery(summary: BatchSummary) -> Iterable[str]:
         yield '<p class="soft">No cell is uncertain.</p>'
         return
     threshold = summary.settings.confidence_threshold
-    shown = crops[:MAX_CROPS]
+    shown = crops[:_SHOWN_CROPS]
     yield (
         f'<p class="note">Cells of a confidence below {threshold:g}, the least certain first; '
         f"{len(shown)} are shown. Look at them before you use the counts.</p>"

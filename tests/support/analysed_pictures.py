@@ -1,0 +1,125 @@
+"""Analyses and reports of drawn cells, without a network."""
+
+import numpy as np
+from support.colours import colour_picture
+from support.drawn_cells import ellipse_box, perfect_outputs
+from support.prepared_cells import ColourRuntime
+
+from blood_cell_system.cells.separation import separate_cells
+from blood_cell_system.classes import CellType
+from blood_cell_system.image_io import write_image
+from blood_cell_system.inference.analysis import BorderRule, PictureAnalysis
+from blood_cell_system.inference.picture_quality import PictureQuality, QualityFinding, Severity
+from blood_cell_system.inference.scale import ScaleEstimate, ScaleSource
+from blood_cell_system.inference.segmenter import segment_image
+from blood_cell_system.reports.diagnosis import diagnose
+from blood_cell_system.reports.diagnostic import Picture, Provenance, ReportSettings
+
+SHAPE = (128, 192)
+
+# A white cell, a red cell inside, one at the right border, one at the left, and a platelet.
+CELLS = (
+    ellipse_box(CellType.WBC, 100, 60, 60),
+    ellipse_box(CellType.RBC, 40, 90, 40),
+    ellipse_box(CellType.RBC, 185, 30, 40),
+    ellipse_box(CellType.RBC, 4, 30, 40),
+    ellipse_box(CellType.PLATELET, 160, 100, 16),
+)
+
+DEFOCUSED = QualityFinding(
+    name="focus", severity=Severity.WARNING, value=0.2, message="Out of focus. Focus anew."
+)
+FINE_LIGHT = QualityFinding(
+    name="exposure", severity=Severity.OK, value=0.5, message="The light is right."
+)
+
+
+def analysis_of(cells=CELLS, *, shape=SHAPE, pixel_size_um=None, findings=(FINE_LIGHT,), rule=None):
+    """What analysing a picture of drawn cells gives, with a perfect network."""
+    probabilities, centres, log_size, _ = perfect_outputs(cells, shape)
+    separated = separate_cells(probabilities, centres, log_size)
+    class_mask = probabilities.argmax(axis=2).astype(np.uint8)
+    return PictureAnalysis(
+        image=colour_picture(class_mask),
+        class_mask=class_mask,
+        separated=separated,
+        counted=_counted(separated, rule),
+        field_mask=np.ones(shape, dtype=bool),
+        scale=ScaleEstimate(
+            red_cell_diameter_px=40.0,
+            magnification_applied=2.5,
+            source=ScaleSource.GIVEN,
+            pixel_size_um=pixel_size_um,
+        ),
+        quality=PictureQuality(findings=tuple(findings), judged_share=1.0, is_smear=True),
+        seconds=0.1,
+    )
+
+
+def _counted(separated, rule):
+    if rule != BorderRule.TWO_SIDES:
+        return (True,) * len(separated.cells)
+    width = separated.label_image.shape[1]
+    return tuple(cell.box.x_max < width for cell in separated.cells)
+
+
+def report_of(
+    analysis=None, *, name="field.png", threshold=0.5, rule=BorderRule.COUNTED, **options
+):
+    """The report of an analysis."""
+    analysis = analysis_of(rule=rule) if analysis is None else analysis
+    height, width = analysis.image.shape[:2]
+    return diagnose(
+        analysis,
+        picture=Picture(file_name=name, width_px=width, height_px=height, sha256="ab" * 32),
+        settings=ReportSettings(
+            confidence_threshold=threshold, uncertain_margin=0.1, border_rule=rule
+        ),
+        provenance=Provenance(software_version="1.2.3", model="m.onnx", model_sha256="cd" * 32),
+        **options,
+    )
+
+
+def analyze_by_colour(runtime, image, settings):
+    """Stand in for ``analyze_picture``: a white picture has no cells, each colour is a class."""
+    found = segment_image(runtime, image)
+    separated = separate_cells(found.class_probabilities, found.centres, found.log_size)
+    return PictureAnalysis(
+        image=image,
+        class_mask=found.class_mask,
+        separated=separated,
+        counted=_counted(separated, settings.border_rule),
+        field_mask=np.ones(image.shape[:2], dtype=bool),
+        scale=ScaleEstimate(
+            red_cell_diameter_px=settings.cell_diameter_px,
+            magnification_applied=1.0,
+            source=ScaleSource.GIVEN if settings.cell_diameter_px else ScaleSource.UNKNOWN,
+            pixel_size_um=settings.pixel_size_um,
+        ),
+        quality=PictureQuality(findings=(FINE_LIGHT,), judged_share=1.0, is_smear=True),
+        seconds=0.1,
+    )
+
+
+class SeeingRuntime(ColourRuntime):
+    """Knows colours, has heads that see nothing, and counts how often it is asked."""
+
+    def __init__(self):
+        self.asked = 0
+
+    def predict(self, batch):
+        self.asked += 1
+        outputs = super().predict(batch)
+        size, height, width, _ = batch.shape
+        return type(outputs)(
+            class_probabilities=outputs.class_probabilities,
+            centres=np.zeros((size, height // 4, width // 4, 3), np.float32),
+            log_size=np.zeros((size, height // 4, width // 4, 2), np.float32),
+        )
+
+
+def write_smear_picture(path, cells=CELLS, *, shape=SHAPE):
+    """Write a picture of drawn cells."""
+    class_mask = perfect_outputs(cells, shape)[0].argmax(axis=2)
+    write_image(path, colour_picture(class_mask))
+    return path

@@ -1,0 +1,155 @@
+import json
+
+import pytest
+from support.analysed_pictures import CELLS, SeeingRuntime, analyze_by_colour, write_smear_picture
+
+from blood_cell_system.cli import quiet_import
+from blood_cell_system.cli.main import main
+from blood_cell_system.pipeline import picture as picture_module
+from blood_cell_system.pipeline import system as system_module
+
+
+@pytest.fixture(autouse=True)
+def runtime(monkeypatch):
+    """Tell cells by colour: neither a network nor TensorFlow is loaded."""
+    runtime = SeeingRuntime()
+    runtime.loaded = []
+    monkeypatch.setattr(
+        system_module, "load_runtime", lambda path: runtime.loaded.append(path) or runtime
+    )
+    monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
+    monkeypatch.setattr(quiet_import, "import_tensorflow", lambda: None)
+    return runtime
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "m.onnx").write_bytes(b"a model")
+    write_smear_picture(tmp_path / "in" / "a.png")
+    write_smear_picture(tmp_path / "in" / "b.png", CELLS[1:])
+    return tmp_path
+
+
+def analyze(*words, output="out"):
+    return main(["analyze", "--model", "m.onnx", "--output-dir", output, *map(str, words)])
+
+
+def test_one_picture_prints_its_summary(here, capsys):
+    assert analyze("in/a.png") == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("Blood smear report: a.png")
+    assert (here / "out" / "a_summary.txt").read_text("utf-8") in printed
+    assert "out/index.html" in printed
+
+
+def test_a_folder_prints_totals_and_loads_the_model_once(here, capsys, runtime):
+    assert analyze("in") == 0
+    printed = capsys.readouterr().out
+    assert "Pictures: 2 ok, 0 warned, 0 failed" in printed
+    assert "Cells: 6 RBC, 1 WBC, 0 Platelet" in printed
+    assert "Research use only; not a medical device." in printed
+    assert len(runtime.loaded) == 1
+
+
+def test_one_failed_picture_makes_the_exit_code_1_and_is_named(here, capsys):
+    (here / "in" / "bad.png").write_bytes(b"no picture")
+    assert analyze("in") == 1
+    printed = capsys.readouterr().out
+    assert "failed  in/bad.png: not a picture" in printed
+    assert "2 ok, 0 warned, 1 failed" in printed
+
+
+def test_warnings_are_told_and_the_exit_code_is_0(here, capsys):
+    write_smear_picture(here / "in" / "blank.png", [])
+    assert analyze("in") == 0
+    assert "warned  in/blank.png: No cell was found" in capsys.readouterr().out
+
+
+def test_json_lines_are_a_line_a_picture_and_nothing_else(here, capsys):
+    (here / "in" / "bad\n1.png").write_bytes(b"no picture")
+    assert analyze("in", "--json-lines") == 1
+    values = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [value["status"] for value in values] == ["ok", "ok", "failed"]
+    assert values[0]["counts"] == {"RBC": 3, "WBC": 1, "Platelet": 0}
+    assert "not a picture" in values[2]["reason"]
+    assert values[2]["name"] == "bad\n1"
+
+
+def test_resume_keeps_what_was_done(here, capsys, runtime):
+    analyze("in")
+    asked = runtime.asked
+    write_smear_picture(here / "in" / "c.png")
+    assert analyze("in", "--resume") == 0
+    assert runtime.asked == asked + 1
+    assert "3 ok, 0 warned, 0 failed (2 kept from before)" in capsys.readouterr().out
+
+
+def test_a_leading_dash_and_blanks_in_names_work(here):
+    write_smear_picture(here / "-rf.png")
+    write_smear_picture(here / "two words ä.png")
+    assert analyze("--", "-rf.png", "two words ä.png") == 0
+    assert (here / "out" / "-rf_report.json").is_file()
+    assert (here / "out" / "two words ä_annotated.png").is_file()
+
+
+def test_options_reach_the_report(here):
+    words = ["--cell-diameter", 40, "--pixel-size-um", 0.2, "--border-rule", "two-sides"]
+    assert analyze("in/a.png", *words, "--confidence-threshold", 0.9, "--jobs", 1) == 0
+    report = json.loads((here / "out" / "a_report.json").read_text("utf-8"))
+    assert report["settings"] == {
+        "border_rule": "two-sides",
+        "cell_diameter_px": 40.0,
+        "confidence_threshold": 0.9,
+        "pixel_size_um": 0.2,
+        "uncertain_margin": 0.1,
+    }
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--jobs", "0"],
+        ["--cell-diameter", "-3"],
+        ["--cell-diameter", "nan"],
+        ["--pixel-size-um", "inf"],
+        ["--confidence-threshold", "2"],
+        ["--border-rule", "none"],
+        ["--unheard-of"],
+    ],
+)
+def test_options_that_make_no_sense_are_exit_code_2(here, words):
+    with pytest.raises(SystemExit) as ended:
+        analyze("in", *words)
+    assert ended.value.code == 2
+    assert not (here / "out").exists()
+
+
+def test_without_a_path_the_exit_code_is_2(here):
+    with pytest.raises(SystemExit) as ended:
+        analyze()
+    assert ended.value.code == 2
+
+
+def test_an_output_folder_that_is_a_file_is_told_before_the_model_is_loaded(here, capsys, runtime):
+    assert analyze("in", output="m.onnx") == 1
+    assert "m.onnx: cannot make this folder" in capsys.readouterr().err
+    assert runtime.loaded == []
+
+
+def test_a_folder_without_pictures_is_told(here, capsys):
+    (here / "none").mkdir()
+    assert analyze("none") == 1
+    assert "there is no picture in it" in capsys.readouterr().err
+
+
+def test_the_lack_of_a_built_in_model_is_told_with_the_remedy(here, capsys, monkeypatch):
+    monkeypatch.setattr("blood_cell_system.pipeline.weights.resources.files", lambda _: here)
+    assert main(["analyze", "in", "--output-dir", "out"]) == 1
+    assert "--model checkpoints/segmentation_model_best.keras" in capsys.readouterr().err
+
+
+def test_files_that_are_passed_over_are_counted(here, capsys):
+    (here / "in" / "notes.txt").write_text("x", "utf-8")
+    analyze("in")
+    assert "Passed over: 1 files" in capsys.readouterr().out

@@ -1,0 +1,303 @@
+import csv
+import json
+import threading
+
+import pytest
+from support.analysed_pictures import (
+    CELLS,
+    SeeingRuntime,
+    analyze_by_colour,
+    write_smear_picture,
+)
+
+from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
+from blood_cell_system.pipeline import batch as batch_module
+from blood_cell_system.pipeline import picture as picture_module
+from blood_cell_system.pipeline.batch import (
+    BatchSettings,
+    analyze_inputs,
+    batch_process_images,
+    start_batch,
+    write_batch,
+)
+from blood_cell_system.pipeline.inputs import find_inputs
+from blood_cell_system.pipeline.picture import InferencePipeline
+from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+from blood_cell_system.reports.diagnostic import Status
+
+
+@pytest.fixture(autouse=True)
+def _by_colour(monkeypatch):
+    monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
+
+
+@pytest.fixture
+def pipeline():
+    system = BloodCellAnalysisSystem()
+    system.segmentation_model = SeeingRuntime()
+    return InferencePipeline(system)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three good pictures of 4, 3 and 0 cells, and one that is cut off."""
+    root = tmp_path / "in"
+    write_smear_picture(root / "a.png")
+    write_smear_picture(root / "b.png", CELLS[1:])
+    write_smear_picture(root / "d.png", [])
+    (root / "c.png").write_bytes((root / "a.png").read_bytes()[:200])
+    return root
+
+
+def run(folder, pipeline, out, **options):
+    inputs = find_inputs([folder], output_dir=out)
+    outcomes = list(analyze_inputs(inputs, pipeline, out, BatchSettings(**options)))
+    return write_batch(inputs, outcomes, pipeline, out)
+
+
+def statuses(summary):
+    return {outcome.name: str(outcome.status) for outcome in summary.outcomes}
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_a_bad_file_does_not_stop_the_others(folder, pipeline, tmp_path, jobs):
+    summary = run(folder, pipeline, tmp_path / "out", jobs=jobs)
+    assert list(statuses(summary).items()) == [
+        ("a", "ok"),
+        ("b", "ok"),
+        ("c", "failed"),
+        ("d", "warned"),
+    ]
+    assert "cut off or damaged" in summary.outcomes[2].reason
+    assert "No cell was found" in summary.outcomes[3].warnings[0]
+    assert not (tmp_path / "out" / "c_report.json").exists()
+
+
+def test_the_model_is_not_asked_for_pictures_that_cannot_be_read(folder, pipeline, tmp_path):
+    run(folder, pipeline, tmp_path / "out")
+    assert pipeline.system.segmentation_model.asked == 3
+
+
+def test_jobs_change_nothing_in_the_files(folder, pipeline, tmp_path):
+    for jobs in (1, 4):
+        run(folder, pipeline, tmp_path / str(jobs), jobs=jobs)
+    files = sorted(path.name for path in (tmp_path / "1").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "4").iterdir())
+    for name in files:
+        assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "4" / name).read_bytes()
+
+
+def test_pictures_are_worked_on_at_the_same_time(folder, pipeline, tmp_path, monkeypatch):
+    meeting = threading.Barrier(2, timeout=10)
+    monkeypatch.setattr(
+        picture_module, "analyze_picture", lambda *a: meeting.wait() * 0 or analyze_by_colour(*a)
+    )
+    (folder / "c.png").unlink()
+    (folder / "d.png").unlink()
+    assert set(statuses(run(folder, pipeline, tmp_path / "out", jobs=2)).values()) == {"ok"}
+
+
+def test_the_summary_counts_everything(folder, pipeline, tmp_path):
+    run(folder, pipeline, tmp_path / "out")
+    value = json.loads((tmp_path / "out" / "batch_summary.json").read_text("utf-8"))
+    assert value["pictures_by_status"] == {"ok": 2, "warned": 1, "failed": 1}
+    assert value["counts"] == {"RBC": 6, "WBC": 1, "Platelet": 0}
+    assert [(rate["count"], rate["total"]) for rate in value["rates"]] == [(1, 7), (0, 6)]
+    assert value["pictures"][0]["counts"]["RBC"] == 3
+    assert value["pictures"][2]["counts"] is None
+    assert value["disclaimer"] == "Research use only; not a medical device."
+    with (tmp_path / "out" / "batch_summary.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["status"] for row in rows] == ["ok", "ok", "failed", "warned"]
+    assert [row["RBC"] for row in rows] == ["3", "3", "", "0"]
+    assert "<!DOCTYPE html>" in (tmp_path / "out" / "index.html").read_text("utf-8")
+
+
+def test_inputs_without_pictures_are_failed_outcomes(folder, pipeline, tmp_path):
+    (tmp_path / "empty").mkdir()
+    out = tmp_path / "out"
+    inputs = find_inputs([folder / "a.png", tmp_path / "empty"], output_dir=out)
+    outcomes = list(analyze_inputs(inputs, pipeline, out))
+    assert [outcome.status for outcome in outcomes] == [Status.OK, Status.FAILED]
+    assert "no picture in it" in outcomes[1].reason
+    assert write_batch(inputs, outcomes, pipeline, out).to_json()["pictures"][1]["name"] == ""
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "the memory is full"),
+        (ZeroDivisionError("by zero"), "a fault of this program (ZeroDivisionError: by zero)"),
+    ],
+)
+def test_any_error_in_one_picture_costs_that_picture_alone(
+    folder, pipeline, tmp_path, monkeypatch, error, reason
+):
+    calls = []
+
+    def fail_once(*arguments):
+        calls.append(1)
+        if len(calls) == 1:
+            raise error
+        return analyze_by_colour(*arguments)
+
+    monkeypatch.setattr(picture_module, "analyze_picture", fail_once)
+    summary = run(folder, pipeline, tmp_path / "out")
+    assert reason in summary.outcomes[0].reason
+    assert statuses(summary)["b"] == "ok"
+
+
+# Resuming
+
+
+def test_a_stopped_batch_goes_on_where_it_was(folder, pipeline, tmp_path):
+    out = tmp_path / "out"
+    inputs = find_inputs([folder], output_dir=out)
+    started = analyze_inputs(inputs, pipeline, out)
+    assert next(started).name == "a"
+    started.close()
+    whole = run(folder, pipeline, tmp_path / "whole")
+    asked = pipeline.system.segmentation_model.asked
+    summary = run(folder, pipeline, out, resume=True)
+    assert next(o for o in summary.outcomes if o.name == "a").was_kept
+    assert pipeline.system.segmentation_model.asked < asked + 3
+    assert summary.to_json() == whole.to_json()
+    for path in (tmp_path / "whole").iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes(), path.name
+
+
+def test_everything_is_done_anew_without_resume(folder, pipeline, tmp_path):
+    for _ in range(2):
+        summary = run(folder, pipeline, tmp_path / "out")
+    assert not any(outcome.was_kept for outcome in summary.outcomes)
+
+
+def change_picture(folder, out, pipeline):
+    write_smear_picture(folder / "a.png", CELLS[2:])
+
+
+def change_model(folder, out, pipeline):
+    class Other(SeeingRuntime):
+        pass
+
+    pipeline.system.segmentation_model = Other()
+
+
+def change_report(folder, out, pipeline):
+    (out / "a_report.json").write_text("{", "utf-8")
+
+
+def change_format(folder, out, pipeline):
+    (out / "a_report.json").write_text('["no report"]', "utf-8")
+
+
+def lose_labels(folder, out, pipeline):
+    (out / "a_instances.png").unlink()
+
+
+def swap_labels(folder, out, pipeline):
+    write_smear_picture(out / "x.png", [], shape=(32, 32))
+    (out / "a_instances.png").write_bytes((out / "x.png").read_bytes())
+
+
+def lose_picture(folder, out, pipeline):
+    (out / "a_annotated.png").unlink()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [change_picture, change_model, change_report, change_format]
+    + [lose_labels, swap_labels, lose_picture],
+)
+def test_what_would_come_out_differently_is_done_anew(folder, pipeline, tmp_path, change):
+    out = tmp_path / "out"
+    run(folder, pipeline, out)
+    change(folder, out, pipeline)
+    summary = run(folder, pipeline, out, resume=True)
+    assert not summary.outcomes[0].was_kept
+    assert summary.outcomes[1].was_kept == (change is not change_model)
+
+
+def test_other_settings_are_done_anew(folder, pipeline, tmp_path):
+    run(folder, pipeline, tmp_path / "out")
+    other = InferencePipeline(pipeline.system, confidence_threshold=0.9)
+    summary = run(folder, other, tmp_path / "out", resume=True)
+    assert not any(outcome.was_kept for outcome in summary.outcomes)
+
+
+# Places
+
+
+def test_a_foreign_page_is_not_overwritten(folder, pipeline, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "index.html").write_text("mine", "utf-8")
+    with pytest.raises(OutputError, match="not written"):
+        start_batch(out)
+    assert (out / "index.html").read_text("utf-8") == "mine"
+
+
+def test_a_page_of_a_former_run_is(folder, pipeline, tmp_path):
+    run(folder, pipeline, tmp_path / "out")
+    start_batch(tmp_path / "out")
+
+
+def test_an_output_folder_that_is_a_file_is_refused(folder, pipeline, tmp_path):
+    (tmp_path / "out").write_text("x", "utf-8")
+    with pytest.raises(OutputError, match="cannot make this folder"):
+        next(
+            analyze_inputs(
+                find_inputs([folder], output_dir=tmp_path / "out"), pipeline, tmp_path / "out"
+            )
+        )
+
+
+def test_equal_stems_of_different_folders_keep_apart(pipeline, tmp_path):
+    for number, name in enumerate(("s1", "s2")):
+        write_smear_picture(tmp_path / "in" / name / "field.png", CELLS[number:])
+    out = tmp_path / "out"
+    inputs = find_inputs([tmp_path / "in"], output_dir=out, recursive=True)
+    outcomes = list(analyze_inputs(inputs, pipeline, out))
+    write_batch(inputs, outcomes, pipeline, out)
+    counts = [
+        json.loads((out / name / "field_report.json").read_text("utf-8"))["counts"]["WBC"]
+        for name in ("s1", "s2")
+    ]
+    assert counts == [1, 0]
+
+
+def test_more_pictures_than_the_page_shows_have_no_panel(folder, pipeline, tmp_path, monkeypatch):
+    limits = batch_module.page_limits(10**6)
+    monkeypatch.setattr(batch_module, "page_limits", lambda _: limits)
+    summary = run(folder, pipeline, tmp_path / "out")
+    assert summary.outcomes[0].panel.jpeg == b""
+    assert summary.outcomes[0].panel.outlines == ()
+
+
+def test_fewer_than_one_job_is_refused():
+    with pytest.raises(SettingsError, match="expected 1 or more"):
+        BatchSettings(jobs=0)
+
+
+def test_the_guide_s_function_does_it_all(folder, pipeline, tmp_path):
+    summary = batch_process_images(str(folder), pipeline, str(tmp_path / "out"))
+    assert summary.count(Status.OK) == 2
+    assert (tmp_path / "out" / "index.html").is_file()
+
+
+@pytest.mark.parametrize("name", ["empty", "gone", "file.png"])
+def test_a_folder_without_pictures_is_told(pipeline, tmp_path, name):
+    (tmp_path / "empty").mkdir()
+    write_smear_picture(tmp_path / "file.png")
+    with pytest.raises(MissingDataError, match="no folder with pictures"):
+        batch_process_images(tmp_path / name, pipeline, tmp_path / "out")
+
+
+def test_without_a_model_nothing_is_begun(folder, tmp_path, monkeypatch):
+    def lacking():
+        raise MissingDataError("no model")
+
+    monkeypatch.setattr("blood_cell_system.pipeline.system.bundled_segmenter", lacking)
+    pipeline = InferencePipeline(BloodCellAnalysisSystem())
+    with pytest.raises(MissingDataError, match="no model"):
+        batch_process_images(folder, pipeline, tmp_path / "out")

@@ -1,0 +1,108 @@
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from blood_cell_system.errors import OutputError
+from blood_cell_system.pipeline.inputs import _named, find_inputs
+
+
+def make(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    return root
+
+
+def names_in(inputs):
+    return [picture.name for picture in inputs.pictures]
+
+
+def test_pictures_of_a_folder_come_by_name(tmp_path):
+    make(tmp_path / "in", "b.png", "a.JPG", "sub/c.png", "notes.txt", ".hidden.png")
+    inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out")
+    assert names_in(inputs) == ["a", "b"]
+    assert [path.name for path in inputs.passed_over] == ["notes.txt"]
+    assert inputs.failed == ()
+
+
+def test_folders_within_are_searched_when_asked_for(tmp_path):
+    make(tmp_path / "in", "s1/field.png", "s2/field.png", "field.png", ".git/x.png")
+    inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out", recursive=True)
+    assert names_in(inputs) == ["field", "s1/field", "s2/field"]
+
+
+def test_equal_stems_get_numbers(tmp_path):
+    make(tmp_path, "x/a.png", "y/a.png", "y/a.jpg", "z/A.png", "z/a_2.png")
+    paths = [tmp_path / name for name in ("x/a.png", "y/a.png", "y/a.jpg", "z/A.png", "z/a_2.png")]
+    assert names_in(find_inputs(paths, output_dir=tmp_path / "out")) == [
+        "a",
+        "a_2",
+        "a_3",
+        "A_4",
+        "a_2_2",
+    ]
+
+
+def test_a_picture_that_is_named_twice_is_analysed_once(tmp_path):
+    make(tmp_path, "in/a.png")
+    paths = [tmp_path / "in", tmp_path / "in" / "a.png", tmp_path / "in" / ".." / "in" / "a.png"]
+    assert names_in(find_inputs(paths, output_dir=tmp_path / "out")) == ["a"]
+
+
+def test_results_of_a_former_run_are_not_taken_for_pictures(tmp_path):
+    make(tmp_path / "in", "a.png", "out/a_annotated.png")
+    inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "in" / "out", recursive=True)
+    assert names_in(inputs) == ["a"]
+
+
+def test_results_beside_the_pictures_of_a_folder_are_refused(tmp_path):
+    make(tmp_path / "in", "a.png")
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    with pytest.raises(OutputError, match="folder of the pictures"):
+        find_inputs([tmp_path / "in"], output_dir=tmp_path / "link")
+
+
+def test_a_folder_without_pictures_is_a_failed_input(tmp_path):
+    make(tmp_path / "in", "sub/a.png", "notes.txt")
+    (failed,) = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out").failed
+    assert "Add --recursive" in failed.reason
+    make(tmp_path / "none", "x.txt")
+    (failed,) = find_inputs([tmp_path / "none"], output_dir=tmp_path / "out", recursive=True).failed
+    assert failed.reason.endswith("there is no picture in it.")
+
+
+def test_a_folder_that_cannot_be_listed_is_a_failed_input(tmp_path, monkeypatch):
+    make(tmp_path / "in", "a.png")
+
+    def refuse(folder, onerror):
+        onerror(PermissionError(13, "Permission denied", str(folder)))
+        return iter(())
+
+    monkeypatch.setattr(os, "walk", refuse)
+    (failed,) = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out").failed
+    assert "cannot be listed (Permission denied)" in failed.reason
+
+
+def test_a_file_that_is_not_there_is_left_to_fail_when_read(tmp_path):
+    inputs = find_inputs([tmp_path / "gone.png"], output_dir=tmp_path / "out")
+    assert names_in(inputs) == ["gone"]
+
+
+@pytest.mark.parametrize("stem", ["two\nlines", "-rf", "Größe 1", "x\udcff", "a.b", "血" * 80])
+def test_names_of_any_kind_are_kept_as_far_as_files_can_have_them(tmp_path, stem):
+    (picture,) = find_inputs([Path(f"{stem}.png")], output_dir=tmp_path).pictures
+    assert stem.startswith(picture.name)
+    assert len(os.fsencode(picture.name)) <= 180
+    if len(stem) < 80:
+        assert picture.name == stem
+
+
+@given(st.lists(st.text("aAbB_2", min_size=1, max_size=4), max_size=12))
+def test_names_are_unique_even_where_capitals_do_not_count(stems):
+    pictures = _named((Path(f"/{number}/{stem}"), stem) for number, stem in enumerate(stems))
+    assert len(pictures) == len(stems)
+    assert len({picture.name.casefold() for picture in pictures}) == len(stems)

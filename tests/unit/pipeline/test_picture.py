@@ -1,0 +1,141 @@
+import pytest
+from support.analysed_pictures import SeeingRuntime, analyze_by_colour, write_smear_picture
+from support.prepared_cells import ColourRuntime
+
+from blood_cell_system.errors import ImageReadError, MissingDataError, SettingsError
+from blood_cell_system.inference.analysis import AnalysisSettings, BorderRule
+from blood_cell_system.pipeline import picture as picture_module
+from blood_cell_system.pipeline.files import sha256_of
+from blood_cell_system.pipeline.picture import InferencePipeline
+from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+
+
+@pytest.fixture(autouse=True)
+def _by_colour(monkeypatch):
+    monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
+
+
+@pytest.fixture
+def system():
+    system = BloodCellAnalysisSystem()
+    system.segmentation_model = SeeingRuntime()
+    return system
+
+
+@pytest.fixture
+def smear(tmp_path):
+    return write_smear_picture(tmp_path / "in" / "field 1.png")
+
+
+def test_a_picture_becomes_a_report(system, smear):
+    report = InferencePipeline(system).process_image(str(smear))
+    assert report.counts["WBC"] == 1
+    assert report.counts["RBC"] == 3
+    assert report.picture.file_name == "field 1.png"
+    assert report.picture.sha256 == sha256_of(smear)
+    assert "Research use only" in report.to_summary_text()
+    assert report.warnings == ()
+
+
+def test_nothing_is_written_by_default(system, smear, tmp_path):
+    InferencePipeline(system).process_image(smear)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["field 1.png"]
+
+
+@pytest.mark.parametrize("with_picture", [False, True])
+def test_files_are_written_where_a_folder_is_named(system, smear, tmp_path, with_picture):
+    out = tmp_path / "out"
+    InferencePipeline(system).process_image(smear, save_visualization=with_picture, output_dir=out)
+    assert (out / "field 1_report.json").is_file()
+    assert (out / "field 1_mask.png").is_file()
+    assert (out / "field 1_annotated.png").is_file() == with_picture
+
+
+def test_a_picture_to_save_needs_a_folder(system, smear):
+    with pytest.raises(SettingsError, match="received without output_dir"):
+        InferencePipeline(system).process_image(smear, save_visualization=True)
+
+
+@pytest.mark.parametrize("option", ["confidence_threshold", "uncertain_margin"])
+def test_thresholds_outside_of_0_to_1_are_refused(system, option):
+    with pytest.raises(SettingsError, match=option):
+        InferencePipeline(system, **{option: 1.5})
+
+
+def test_the_threshold_decides_who_is_uncertain(system, smear):
+    assert (
+        InferencePipeline(system, confidence_threshold=0).process_image(smear).uncertain_cells == ()
+    )
+    all_of_them = InferencePipeline(system, confidence_threshold=1).process_image(smear)
+    assert len(all_of_them.uncertain_cells) == 4
+
+
+def test_settings_reach_the_analysis_and_the_report(system, smear):
+    settings = AnalysisSettings(
+        cell_diameter_px=40, pixel_size_um=0.2, border_rule=BorderRule.TWO_SIDES
+    )
+    report = InferencePipeline(system, settings=settings).process_image(smear)
+    assert report.counts["RBC"] == 2
+    assert report.types[0].median_diameter_um == pytest.approx(8, abs=0.2)
+    assert report.settings.cell_diameter_px == 40
+
+
+def test_a_model_without_heads_is_told_to_know_no_platelets(smear):
+    system = BloodCellAnalysisSystem()
+    system.segmentation_model = ColourRuntime()
+    report = InferencePipeline(system).process_image(smear)
+    assert "knows no platelets" in report.warnings[0]
+
+
+def test_classifiers_that_are_loaded_but_unused_are_told(system, smear):
+    system.wbc_classifier = object()
+    report = InferencePipeline(system).process_image(smear)
+    assert report.wbc_findings.state == "not assessed"
+    assert "does not classify yet" in report.wbc_findings.reason
+    assert report.rbc_findings.reason == "no classifier is loaded"
+
+
+def test_the_model_is_made_ready_once_and_again_when_it_is_replaced(system, smear, monkeypatch):
+    hashed = []
+    identity = BloodCellAnalysisSystem.model_identity
+    monkeypatch.setattr(
+        BloodCellAnalysisSystem,
+        "model_identity",
+        lambda self: hashed.append(1) or identity(self),
+    )
+    pipeline = InferencePipeline(system)
+    pipeline.process_image(smear)
+    pipeline.process_image(smear)
+    assert len(hashed) == 1
+    system.segmentation_model = other = SeeingRuntime()
+    pipeline.process_image(smear)
+    assert len(hashed) == 2
+    assert other.asked == 1
+
+
+def test_what_else_a_runtime_knows_of_itself_stays_to_be_had(system, smear, monkeypatch):
+    system.segmentation_model.training_diameter_px = 77.0
+    seen = []
+
+    def watch(runtime, image, settings):
+        seen.append(runtime.training_diameter_px)
+        return analyze_by_colour(runtime, image, settings)
+
+    monkeypatch.setattr(picture_module, "analyze_picture", watch)
+    InferencePipeline(system).process_image(smear)
+    assert seen == [77.0]
+
+
+def test_pictures_that_cannot_be_read_are_told(system, tmp_path):
+    pipeline = InferencePipeline(system)
+    with pytest.raises(MissingDataError, match="gone"):
+        pipeline.process_image(tmp_path / "gone.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(ImageReadError, match="bad"):
+        pipeline.process_image(tmp_path / "bad.png")
+    assert system.segmentation_model.asked == 0
+
+
+def test_the_same_twice_is_the_same(system, smear):
+    pipeline = InferencePipeline(system)
+    assert pipeline.process_image(smear).to_json() == pipeline.process_image(smear).to_json()

@@ -1,0 +1,107 @@
+import dataclasses
+
+import pytest
+from support.analysed_pictures import DEFOCUSED, FINE_LIGHT, analysis_of, report_of
+from support.drawn_cells import ellipse_box
+
+from blood_cell_system.classes import CellType
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.inference.analysis import BorderRule
+from blood_cell_system.reports.diagnosis import is_uncertain
+from blood_cell_system.reports.diagnostic import CellFlag, ReportSettings, Status
+
+SETTINGS = ReportSettings(
+    confidence_threshold=0.5, uncertain_margin=0.2, border_rule=BorderRule.COUNTED
+)
+
+
+def test_cells_are_counted_by_type():
+    assert dict(report_of().counts) == {"RBC": 3, "WBC": 1, "Platelet": 1}
+
+
+def test_cells_that_the_border_rule_leaves_out_are_told_but_not_counted():
+    report = report_of(rule=BorderRule.TWO_SIDES)
+    assert report.counts[CellType.RBC] == 2
+    left_out = [cell for cell in report.cells if not cell.is_counted]
+    assert [cell.cell_type for cell in left_out] == [CellType.RBC]
+    assert left_out[0].touches_border
+    assert report.types[0].not_counted == 1
+    assert report.types[0].touching_border == 2
+
+
+def test_a_cell_is_measured():
+    (cell,) = report_of(analysis_of([ellipse_box(CellType.RBC, 60, 60, 50)])).cells
+    assert cell.cell_id == 1
+    assert cell.bbox == pytest.approx((35, 35, 85, 85), abs=1)
+    assert cell.centroid == pytest.approx((60, 60), abs=0.5)
+    assert cell.equivalent_diameter_px == pytest.approx(50, abs=1)
+    assert cell.circularity > 0.95
+    assert cell.equivalent_diameter_um is None
+    assert cell.condition == "not assessed"
+    assert dict(cell.probabilities) == {}
+
+
+def test_sizes_are_in_micrometres_where_a_pixel_s_size_is_known():
+    report = report_of(analysis_of(pixel_size_um=0.2))
+    for cell in report.cells:
+        assert cell.equivalent_diameter_um == pytest.approx(0.2 * cell.equivalent_diameter_px)
+    red = report.types[0]
+    assert red.median_diameter_um == pytest.approx(0.2 * red.median_diameter_px)
+
+
+def test_cells_that_are_cut_off_do_not_count_for_the_median_size():
+    assert report_of().types[0].median_diameter_px == pytest.approx(40, abs=1)
+
+
+def test_cells_below_the_threshold_are_uncertain_the_worst_first():
+    analysis = analysis_of()
+    confidences = sorted(cell.confidence for cell in analysis.separated.cells)
+    report = report_of(analysis, threshold=(confidences[1] + confidences[2]) / 2)
+    assert [cell.confidence for cell in report.uncertain_cells] == confidences[:2]
+    assert all(CellFlag.UNCERTAIN in cell.flags for cell in report.uncertain_cells)
+    assert sum(summary.uncertain for summary in report.types) == 2
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "expected"), [((), False), ((0.6, 0.4), False), ((0.55, 0.45), True)]
+)
+def test_close_conditions_make_a_cell_uncertain(probabilities, expected):
+    settings = dataclasses.replace(SETTINGS, uncertain_margin=0.15)
+    assert is_uncertain(0.9, probabilities, settings) == expected
+
+
+def test_a_single_condition_is_not_close_to_another():
+    assert not is_uncertain(0.9, (0.1,), SETTINGS)
+
+
+@pytest.mark.parametrize("name", ["confidence_threshold", "uncertain_margin"])
+@pytest.mark.parametrize("value", [-0.1, 1.1, float("nan")])
+def test_thresholds_outside_of_0_to_1_are_refused(name, value):
+    with pytest.raises(SettingsError, match=name):
+        dataclasses.replace(SETTINGS, **{name: value})
+
+
+def test_a_picture_in_order_is_ok():
+    assert report_of().status == Status.OK
+    assert report_of().warnings == ()
+
+
+def test_warnings_of_the_picture_come_before_those_of_the_caller():
+    report = report_of(
+        analysis_of(findings=(DEFOCUSED, FINE_LIGHT)), further_warnings=["No platelets."]
+    )
+    assert report.warnings == (DEFOCUSED.message, "No platelets.")
+    assert report.status == Status.WARNED
+
+
+def test_a_picture_without_cells_is_a_report_with_a_warning():
+    report = report_of(analysis_of([]))
+    assert dict(report.counts) == {"RBC": 0, "WBC": 0, "Platelet": 0}
+    assert "No cell was found" in report.warnings[0]
+    assert [rate.interval for rate in report.rates] == [None, None]
+
+
+def test_rates_are_of_counted_cells():
+    white, platelets = report_of(rule=BorderRule.TWO_SIDES).rates
+    assert (white.count, white.total) == (1, 3)
+    assert (platelets.count, platelets.total) == (1, 3)

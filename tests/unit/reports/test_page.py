@@ -1,0 +1,253 @@
+"""The page of a batch: what stands in it, that nothing gets out of it, and how it looks."""
+
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from support.analysed_pictures import CELLS, DEFOCUSED, analysis_of, report_of
+
+from blood_cell_system.cells.outlines import outline_polygons
+from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcome_of_report
+from blood_cell_system.reports.diagnostic import Status
+from blood_cell_system.reports.names import shown_name
+from blood_cell_system.reports.page.histogram import histogram_svg
+from blood_cell_system.reports.page.panel import make_panel
+from blood_cell_system.reports.page.render import page_limits, render_page
+
+EVIL = "<script>alert(1)</script>\"'&</title><!--"
+
+
+def outcome_of(name="field", analysis=None, *, threshold=1.0, side_px=1280, path=None):
+    analysis = analysis_of() if analysis is None else analysis
+    report = report_of(analysis, name=f"{name}.png", threshold=threshold).to_json()
+    polygons = outline_polygons(analysis.separated.label_image, analysis.separated.cells)
+    panel = make_panel(analysis.image, polygons, report, max_side_px=side_px, max_crops=20)
+    return outcome_of_report(
+        report, name=name, path=path or f"{name}.png", panel=panel, was_kept=False
+    )
+
+
+def summary_of(*outcomes):
+    report = report_of(threshold=1.0)
+    return BatchSummary(outcomes=outcomes, settings=report.settings, provenance=report.provenance)
+
+
+class Page(HTMLParser):
+    """Elements, their attributes and the words of a page."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.elements, self.words, self.scripts = [], [], []
+        self.feed(html)
+
+    def handle_starttag(self, tag, attributes):
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data):
+        is_script = self.elements and self.elements[-1][0] in ("script", "style")
+        (self.scripts if is_script else self.words).append(data)
+
+    def of(self, tag):
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+def pictures_in(html):
+    return json.loads(re.search(r'id="pictures">(.*?)</script>', html, re.S)[1])
+
+
+def test_counts_and_pictures_are_in_the_page():
+    page = Page(render_page(summary_of(outcome_of("a"), outcome_of("b"))))
+    words = " ".join(" ".join(page.words).split())
+    assert "2 pictures analysed" in words
+    assert "6 red cells" in words
+    assert "Research use only; not a medical device." in words
+    sources = [image["src"] for image in page.of("img")]
+    # Two pictures and their five uncertain cells each.
+    assert len(sources) == 12
+    assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
+
+
+def test_a_failed_picture_is_a_row_with_its_reason():
+    failed = PictureOutcome(name="bad", path="bad.png", status=Status.FAILED, reason="cut off")
+    page = Page(render_page(summary_of(outcome_of(), failed)))
+    words = " ".join(page.words)
+    assert "1 failed" in words
+    assert "cut off" in words
+
+
+def test_a_page_of_failures_alone_is_a_page():
+    failed = PictureOutcome(name="", path="x", status=Status.FAILED, reason="gone")
+    words = " ".join(Page(render_page(summary_of(failed))).words)
+    assert "No whole cell was found." in words
+    assert "No cell is uncertain." in words
+
+
+def test_warnings_stand_in_the_row():
+    warned = outcome_of(analysis=analysis_of(findings=[DEFOCUSED]))
+    assert DEFOCUSED.message in " ".join(Page(render_page(summary_of(warned))).words)
+
+
+def test_nothing_is_fetched_from_anywhere():
+    html = render_page(summary_of(outcome_of()))
+    page = Page(html)
+    assert not page.of("link")
+    assert all("src" not in script for script in page.of("script"))
+    assert not re.findall(r"(?:https?:)?//(?!www\.w3\.org/2000/svg)[a-z]", html.split("base64")[0])
+    assert "@import" not in html
+    assert "url(" not in html
+    policy = page.of("meta")[1]["content"]
+    assert policy.startswith("default-src 'none'")
+
+
+@pytest.mark.parametrize("name", [EVIL, "-rf", "a b", "Größe", "javascript:alert(1)", "x\udcff"])
+def test_names_cannot_become_anything_but_names(name):
+    plain = Page(render_page(summary_of(outcome_of("plain"))))
+    html = render_page(summary_of(outcome_of(name, path=name)))
+    page = Page(html)
+    assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements]
+    for link in page.of("a"):
+        assert re.fullmatch(r"\./[\w./%~-]+_annotated\.png", link["href"])
+    assert pictures_in(html)[0]["name"] == shown_name(name)
+
+
+def test_reasons_and_warnings_cannot_become_elements():
+    failed = PictureOutcome(name="n", path="n", status=Status.FAILED, reason=EVIL)
+    page = Page(render_page(summary_of(failed)))
+    assert EVIL in " ".join(page.words)
+    assert len(page.of("script")) == 2
+
+
+def test_a_link_leads_to_the_picture_in_its_folder():
+    (link,) = Page(render_page(summary_of(outcome_of("slide 1/ä")))).of("a")
+    assert link["href"] == "./slide%201/%C3%A4_annotated.png"
+
+
+def test_outlines_are_those_of_the_cells():
+    analysis = analysis_of()
+    (picture,) = pictures_in(render_page(summary_of(outcome_of(analysis=analysis))))
+    assert (picture["width"], picture["height"]) == (192, 128)
+    for cell, outline in zip(analysis.separated.cells, picture["outlines"], strict=True):
+        corners = np.array([pair.split(",") for pair in outline.split()], dtype=float)
+        assert corners.mean(axis=0) == pytest.approx(cell.centroid, abs=0.3 * cell.box.width)
+    assert [cell[0] for cell in picture["cells"]] == [1, 2, 3, 4, 5]
+
+
+def test_the_least_certain_cells_come_first_in_the_gallery():
+    page = Page(render_page(summary_of(outcome_of("a"), outcome_of("b"))))
+    chosen = [button for button in page.of("button") if "data-cell" in button]
+    confidence = {cell.label: cell.confidence for cell in analysis_of().separated.cells}
+    shown = [confidence[int(button["data-cell"])] for button in chosen]
+    assert np.diff(shown).min() > -1e-4
+    assert len(shown) == 10
+
+
+def test_pictures_are_scaled_down_to_the_page():
+    panel = outcome_of(side_px=96).panel
+    decoded = cv2.imdecode(np.frombuffer(panel.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded.shape == (64, 96, 3)
+    assert (panel.width_px, panel.height_px) == (192, 128)
+
+
+def test_a_page_of_very_many_pictures_links_to_them():
+    html = render_page(summary_of(outcome_of(side_px=0)))
+    assert pictures_in(html) == [None]
+    assert Page(html).of("a")[0]["href"] == "./field_annotated.png"
+    assert page_limits(10**6).side_px == 0
+
+
+@given(st.integers(1, 1000))
+def test_the_embedded_pictures_stay_within_some_50_megabytes(count):
+    limits = page_limits(count)
+    # A smear of 4:3 takes about an eighth of a byte a pixel at this quality, base64 a third more.
+    assert count * limits.side_px**2 * 0.75 * 0.125 * 4 / 3 < 50e6
+
+
+def test_a_crop_at_the_border_has_its_cell_in_the_middle():
+    crops = outcome_of(analysis=analysis_of([CELLS[3]])).panel.crops
+    (crop,) = crops
+    decoded = cv2.imdecode(np.frombuffer(crop.jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert decoded.shape == (112, 112, 3)
+    # Blue, green, red: the cell is red.
+    assert decoded[56, 56, 2] > decoded[56, 56, 0] + 80
+
+
+@given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=50))
+def test_a_histogram_holds_every_value(values):
+    svg = histogram_svg(values, css_class="RBC", unit="px")
+    assert sum(int(n) for n in re.findall(r"px: (\d+) cell", svg)) == len(values)
+    assert not math.isnan(float(re.search(r'height="([\d.]+)"', svg)[1]))
+
+
+def test_sizes_are_in_micrometres_only_where_all_pictures_have_them():
+    known, unknown = outcome_of(analysis=analysis_of(pixel_size_um=0.2)), outcome_of("b")
+    assert " µm: " in render_page(summary_of(known))
+    assert " px: " in render_page(summary_of(known, unknown))
+    assert "comparable between pictures of one magnification" in render_page(summary_of(unknown))
+
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SWITCHES = [
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+    "--virtual-time-budget=3000",
+]
+
+
+def screenshot(page, target, size, *, fragment="", switches=()):
+    # Chromium refuses to run as root with its sandbox.
+    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+    subprocess.run(
+        [
+            CHROMIUM,
+            *SWITCHES,
+            *sandbox,
+            *switches,
+            f"--user-data-dir={target.parent / 'profile'}",
+            f"--window-size={size[0]},{size[1]}",
+            f"--screenshot={target}",
+            page.as_uri() + fragment,
+        ],
+        check=True,
+        capture_output=True,
+        timeout=90,
+    )
+    return cv2.imread(str(target))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_page_looks_as_it_should_in_a_browser(tmp_path):
+    names = ["one", EVIL.replace("/", ""), "three"]
+    page = tmp_path / "index.html"
+    page.write_text(render_page(summary_of(*(outcome_of(name) for name in names))), "utf-8")
+    light = screenshot(page, tmp_path / "light.png", (1200, 900))
+    assert light.mean() > 200
+    # The tops of the tiles: vermilion, blue, green.
+    for colour in ((0, 94, 213), (200, 90, 0), (74, 145, 20)):
+        assert (np.abs(light.astype(int) - colour).max(axis=2) < 12).sum() > 200
+    dark = screenshot(
+        page,
+        tmp_path / "dark.png",
+        (1200, 900),
+        switches=["--blink-settings=preferredColorScheme=0"],
+    )
+    assert dark.mean() < 90
+    viewer = screenshot(page, tmp_path / "viewer.png", (1000, 700), fragment="#1")
+    # The script ran: black surroundings, and the drawn white cell large in the middle.
+    assert viewer[350, 5].max() < 40
+    assert (np.abs(viewer.astype(int) - (220, 60, 60)).max(axis=2) < 30).sum() > 20_000

@@ -1,0 +1,86 @@
+import dataclasses
+
+import pytest
+from support.analysed_pictures import CELLS, DEFOCUSED, analysis_of, report_of
+
+from blood_cell_system.inference.analysis import BorderRule
+from blood_cell_system.inference.scale import ScaleSource
+from blood_cell_system.reports.rates import Rate
+
+
+def test_it_tells_counts_and_that_it_is_for_research_only():
+    text = report_of().to_summary_text()
+    assert text.startswith("Blood smear report: field.png\n")
+    assert "Research use only; not a medical device." in text
+    words = " ".join(text.split())
+    assert "red cells 3 median diameter 40 px" in words
+    assert "white cells 1 median diameter 60 px" in words
+    assert "platelets 1 median" in words
+
+
+def test_too_few_cells_are_told_with_the_number_that_is_needed():
+    words = " ".join(report_of().to_summary_text().split())
+    assert "too few cells to say (1 of 4; at least 100 are needed)" in words
+
+
+def test_a_rate_of_cells_enough_has_its_interval():
+    rate = Rate(name="r", label="white", count=10, total=200)
+    text = dataclasses.replace(report_of(), rates=(rate,)).to_summary_text()
+    assert "white: 5.00% (10 of 200; 95 %: 2.74% to 8.96%)" in text
+
+
+def test_findings_are_not_assessed_without_classifiers():
+    text = report_of().to_summary_text()
+    assert "red cells: not assessed (no classifier is loaded)" in text
+    assert "white cells: not assessed (no classifier is loaded)" in text
+
+
+def test_warnings_stand_before_the_counts():
+    text = report_of(analysis_of(findings=[DEFOCUSED])).to_summary_text()
+    assert text.index("! Out of focus. Focus anew.") < text.index("Cells\n")
+
+
+def test_the_border_rule_is_told():
+    text = report_of(rule=BorderRule.TWO_SIDES).to_summary_text()
+    assert "2 cut off by the border, of which 1 are counted (border rule: two-sides)" in text
+    inner = analysis_of([CELLS[0]])
+    assert "cut off" not in report_of(inner).to_summary_text()
+
+
+def test_ten_of_many_uncertain_cells_are_named():
+    analysis = analysis_of()
+    cells = analysis.separated.cells * 3
+    report = report_of(threshold=1.0)
+    many = dataclasses.replace(report, cells=report.cells * 3)
+    assert len(many.uncertain_cells) == len(cells)
+    assert f"{len(cells)} of {len(cells)}, cell" in many.to_summary_text()
+    assert "and 5 more" in " ".join(many.to_summary_text().split())
+    assert "no cell" in report_of(threshold=0.0).to_summary_text()
+
+
+def test_sizes_in_micrometres_are_told_where_they_are_known():
+    text = report_of(analysis_of(pixel_size_um=0.2)).to_summary_text()
+    assert "median diameter 8.0 µm" in text
+    assert "a pixel 0.2 µm" in text
+
+
+def test_an_unknown_scale_is_told():
+    analysis = analysis_of()
+    unknown = dataclasses.replace(
+        analysis.scale, source=ScaleSource.UNKNOWN, red_cell_diameter_px=None
+    )
+    text = report_of(dataclasses.replace(analysis, scale=unknown)).to_summary_text()
+    assert "not known: taken as in the pictures of the training" in text
+
+
+@pytest.mark.parametrize("name", ["a\nb.png", "\x1b[31m.png", "x\udcff.png"])
+def test_names_stay_in_one_line_and_are_printable(name):
+    first = report_of(name=name).to_summary_text().splitlines()[0]
+    assert first.startswith("Blood smear report: ")
+    assert first.endswith(".png")
+    assert first.isprintable()
+
+
+def test_lines_fit_into_88_places():
+    long = dataclasses.replace(report_of(threshold=1.0), warnings=("word " * 60,))
+    assert max(map(len, long.to_summary_text().splitlines())) <= 88
