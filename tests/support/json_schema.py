@@ -34,9 +34,10 @@ def violations(value, schema, *, root=None, place="$"):
         found.append(f"{place}: {value!r} is not {schema['const']!r}")
     if isinstance(value, str) and not re.search(schema.get("pattern", ""), value):
         found.append(f"{place}: {value!r} is not of the pattern {schema['pattern']}")
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if value < schema.get("minimum", value) or value > schema.get("maximum", value):
-            found.append(f"{place}: {value} is out of range")
+    if isinstance(value, (int, float)) and not (
+        schema.get("minimum", value) <= value <= schema.get("maximum", value)
+    ):
+        found.append(f"{place}: {value} is out of range")
     if isinstance(value, list):
         found += _of_items(value, schema, root, place)
     if isinstance(value, dict):

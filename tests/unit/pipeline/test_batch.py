@@ -206,8 +206,15 @@ def lose_picture(folder, out, pipeline):
 
 @pytest.mark.parametrize(
     "change",
-    [change_picture, change_model, change_report, change_format]
-    + [lose_labels, swap_labels, lose_picture],
+    [
+        change_picture,
+        change_model,
+        change_report,
+        change_format,
+        lose_labels,
+        swap_labels,
+        lose_picture,
+    ],
 )
 def test_what_would_come_out_differently_is_done_anew(folder, pipeline, tmp_path, change):
     out = tmp_path / "out"

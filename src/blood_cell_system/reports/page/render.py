@@ -150,7 +150,7 @@ def _rate(rate: Rate) -> str:
         words = f"too few cells to say ({found}; at least {rate.min_total} are needed)"
     else:
         low, high = rate.interval
-        words = f"<b>{rate.share:.2%}</b> ({found}; 95 %: {low:.2%} to {high:.2%})"
+        words = f"<b>{rate.share:.2%}</b> ({found}; 95&nbsp;%: {low:.2%} to {high:.2%})"
     return f"<p>{label}: {words}</p>"
 
 
