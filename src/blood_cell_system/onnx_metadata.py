@@ -99,7 +99,7 @@ def with_content_hash(data: bytes) -> bytes:
 
 
 def _hash_place(data: bytes) -> tuple[int, int]:
-    """Where the hash stands: in protocol buffers a value follows its key, tag and length between."""
+    """Where the hash stands: in protocol buffers a value follows its key, two bytes between."""
     key = _HASH_KEY.encode() + b"\x12" + bytes([_HASH_DIGITS])
     start = data.rfind(key)
     if start < 0:

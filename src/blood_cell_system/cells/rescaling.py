@@ -26,7 +26,7 @@ def resize_labels(labels: NDArray[np.generic], shape: tuple[int, int]) -> NDArra
     """
     if labels.shape == shape:
         return labels
-    # OpenCV's exact kind takes the pixel whose middle is nearest; its plain one is half a pixel off.
+    # The exact kind takes the pixel whose middle is nearest; the plain one is half a pixel off.
     kind = cv2.INTER_NEAREST_EXACT
     if labels.dtype == np.int32:
         # The exact kind has no int32; its bits survive as float32, as nothing is computed.

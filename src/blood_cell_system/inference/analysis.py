@@ -9,33 +9,23 @@
 
 import time
 from dataclasses import dataclass, field
-from enum import StrEnum
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.cells.rescaling import rescale_cells, resize_labels
-from blood_cell_system.cells.separation import (
-    SeparatedCells,
-    SeparationSettings,
-    separate_cells,
-)
+from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
+from blood_cell_system.cells.separation import SeparatedCells, SeparationSettings
+from blood_cell_system.classes import NOT_SCORED
 from blood_cell_system.errors import ImageReadError, SettingsError
-from blood_cell_system.inference.picture_quality import PictureQuality
+from blood_cell_system.inference.cell_finding import TileSettings, find_cells
+from blood_cell_system.inference.picture_quality import PictureQuality, assess
 from blood_cell_system.inference.runtimes import Runtime
-from blood_cell_system.inference.scale import ScaleEstimate, estimate_scale
-from blood_cell_system.inference.segmenter import BlockSettings, segment_image
+from blood_cell_system.inference.scale import ScaleEstimate, settle_scale, vote_on_diameter
+from blood_cell_system.inference.segmenter import BlockSettings
+from blood_cell_system.inference.survey import Survey, find_field, survey
+from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 
-
-class BorderRule(StrEnum):
-    """Which of the cells that the field of view cuts off are counted."""
-
-    COUNTED = "counted"
-    """All of them."""
-
-    TWO_SIDES = "two-sides"
-    """Only those at the upper and the left side, as in a counting chamber: without a bias."""
+__all__ = ["AnalysisSettings", "BorderRule", "PictureAnalysis", "analyze_picture"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +40,7 @@ class AnalysisSettings:
         Side of a pixel in micrometres.
     blocks : BlockSettings
     separation : SeparationSettings
+    tiles : TileSettings
     border_rule : BorderRule
 
     Raises
@@ -62,6 +53,7 @@ class AnalysisSettings:
     pixel_size_um: float | None = None
     blocks: BlockSettings = field(default_factory=BlockSettings)
     separation: SeparationSettings = field(default_factory=SeparationSettings)
+    tiles: TileSettings = field(default_factory=TileSettings)
     border_rule: BorderRule = BorderRule.COUNTED
 
     def __post_init__(self) -> None:
@@ -135,41 +127,47 @@ def analyze_picture(
         )
     settings = settings or AnalysisSettings()
     started = time.perf_counter()
-    height, width = image.shape[:2]
-    scale = estimate_scale(
-        image, cell_diameter_px=settings.cell_diameter_px, pixel_size_um=settings.pixel_size_um
+    field_mask = find_field(image)
+    view = survey(image, field_mask)
+    vote = vote_on_diameter(image, field_mask, first=view)
+    scale = settle_scale(
+        vote,
+        cell_diameter_px=settings.cell_diameter_px,
+        pixel_size_um=settings.pixel_size_um,
+        training_diameter_px=getattr(runtime, "training_diameter_px", TRAINING_DIAMETER_PX),
     )
-    resampled = resample(image, scale.magnification_applied)
-    result = segment_image(runtime, resampled, settings.blocks)
-    found = separate_cells(
-        result.class_probabilities, result.centres, result.log_size, settings.separation
+    found = find_cells(
+        runtime,
+        _without_surround(image, field_mask, view),
+        magnification=scale.magnification_applied,
+        blocks=settings.blocks,
+        separation=settings.separation,
+        tiles=settings.tiles,
     )
-    separated = rescale_cells(found, (height, width))
-    class_mask = np.asarray(resize_labels(result.class_mask, (height, width)), dtype=np.uint8)
+    class_mask = found.class_mask
+    class_mask[~field_mask] = NOT_SCORED
+    separated = cells_within(found.separated, field_mask)
     return PictureAnalysis(
         image=image,
         class_mask=class_mask,
         separated=separated,
-        counted=_counted(separated, settings.border_rule),
-        field_mask=np.ones((height, width), dtype=bool),
+        counted=count_by_rule(separated, settings.border_rule, field_mask),
+        field_mask=field_mask,
         scale=scale,
-        quality=PictureQuality(findings=(), judged_share=1.0, is_smear=True),
+        quality=assess(view, scale=scale, vote=vote, judged_share=float(field_mask.mean())),
         seconds=time.perf_counter() - started,
     )
 
 
-def resample(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uint8]:
-    """Resample a picture; when it gets smaller, every pixel has its share."""
-    height, width = image.shape[:2]
-    size = max(round(width * magnification), 1), max(round(height * magnification), 1)
-    if size == (width, height):
+def _without_surround(
+    image: NDArray[np.uint8], field_mask: NDArray[np.bool_], view: Survey
+) -> NDArray[np.uint8]:
+    """Make the dark around a round field as bright as the slide: a network has seen no dark."""
+    if field_mask.all():
         return image
-    kind = cv2.INTER_AREA if magnification < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size, interpolation=kind), dtype=np.uint8)
-
-
-def _counted(separated: SeparatedCells, rule: BorderRule) -> tuple[bool, ...]:
-    if rule == BorderRule.COUNTED:
-        return (True,) * len(separated.cells)
-    height, width = separated.label_image.shape
-    return tuple(cell.box.x_max < width and cell.box.y_max < height for cell in separated.cells)
+    is_slide = view.field & (view.foreground == 0)
+    if not is_slide.any():
+        is_slide = view.field
+    bright = image.copy()
+    bright[~field_mask] = np.median(view.image[is_slide], axis=0).astype(np.uint8)
+    return bright

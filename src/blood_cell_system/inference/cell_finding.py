@@ -140,9 +140,7 @@ def _find_whole(
 ) -> FoundCells:
     height, width = image.shape[:2]
     result = segment_image(runtime, _resampled(image, magnification), blocks)
-    found = separate_cells(
-        result.class_probabilities, result.centres, result.log_size, separation
-    )
+    found = separate_cells(result.class_probabilities, result.centres, result.log_size, separation)
     class_mask = resize_labels(result.class_mask, (height, width))
     return FoundCells(
         class_mask=np.asarray(class_mask, dtype=np.uint8),
@@ -160,9 +158,7 @@ def _resampled(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uin
     return np.asarray(cv2.resize(image, size, interpolation=kind), dtype=np.uint8)
 
 
-def _spans(
-    length: int, magnification: float, tiles: TileSettings
-) -> Iterator[tuple[slice, slice]]:
+def _spans(length: int, magnification: float, tiles: TileSettings) -> Iterator[tuple[slice, slice]]:
     """Tiles of an axis, each with what it sees, in the picture's own pixels."""
     tile = max(round(tiles.tile_px / magnification), 1)
     margin = max(round(tiles.margin_px / magnification), 1)

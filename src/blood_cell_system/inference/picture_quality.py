@@ -1,7 +1,60 @@
-"""Whether a picture is fit to be judged: focus, light, crowding, stain, scale, field."""
+"""Whether a picture is fit to be judged: focus, light, crowding, stain, scale, field.
+
+The limits lie outside of what the smears of six laboratories show, phones on eyepieces among them,
+so that an ordinary smear is not warned of. Beside each limit stands the range that was measured.
+"""
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.inference.scale import (
+    MIN_AGREEMENT,
+    DiameterVote,
+    ScaleEstimate,
+    ScaleSource,
+)
+from blood_cell_system.inference.survey import Survey
+from blood_cell_system.masks.stain import GREEN
+
+MAX_EDGE_SHARE: Final = 0.26
+"""Width of a cell's edge as part of its diameter; 0.05 to 0.22 were measured."""
+
+MIN_LIGHT: Final = 100.0
+"""Brightness of the empty slide, of 255; 160 to 255 were measured."""
+
+MAX_CLIPPED: Final = 0.25
+"""Part of the field that is white or black beyond what the camera could see; 0.05 were measured."""
+
+MAX_STAINED: Final = 0.88
+"""Part of the field that is stained; 0.2 to 0.8 were measured."""
+
+MIN_STAINED: Final = 0.01
+"""Below it there is hardly a cell."""
+
+MIN_DENSITY: Final = 0.055
+"""Median density of the stain in green light; 0.07 to 1.6 were measured."""
+
+MAX_DENSITY: Final = 1.9
+"""Above it no light comes through: ink, or the dark."""
+
+MIN_RATIO: Final = -0.3
+MAX_RED_RATIO: Final = 1.9
+MAX_BLUE_RATIO: Final = 1.4
+"""Density in red and in blue light as part of that in green, in which blood's stains are dense."""
+
+MAX_UNEVENNESS: Final = 0.07
+"""Spread of the density between the cells; an empty slide has 0.01 to 0.055."""
+
+MIN_DIAMETER_PX: Final = 12.0
+"""Cells of fewer pixels have no details."""
+
+MIN_JUDGED: Final = 0.3
+"""Part of the picture within the field of view; a round one in a square picture has 0.65."""
 
 
 class Severity(StrEnum):
@@ -54,3 +107,217 @@ class PictureQuality:
     def warnings(self) -> tuple[QualityFinding, ...]:
         """Only what a person should know before believing the counts."""
         return tuple(item for item in self.findings if item.severity == Severity.WARNING)
+
+
+def assess(
+    view: Survey, *, scale: ScaleEstimate, vote: DiameterVote | None, judged_share: float
+) -> PictureQuality:
+    """Judge how fit a picture is, without a look at what the network found in it.
+
+    Parameters
+    ----------
+    view : Survey
+    scale : ScaleEstimate
+    vote : DiameterVote or None
+        What the outlines say of the size, also where the size was given.
+    judged_share : float
+        Part of the picture within the field of view.
+
+    Returns
+    -------
+    PictureQuality
+    """
+    is_stained = view.foreground > 0
+    is_slide = ~is_stained & view.field
+    stained_share = float(is_stained[view.field].mean())
+    density = (
+        np.median(view.density[is_stained], axis=0) if is_stained.any() else np.zeros(3)
+    ).astype(float)
+    findings = (
+        _focus(view, float(density[GREEN]), scale),
+        _exposure(view, is_slide),
+        _crowding(stained_share),
+        _stain(density, stained_share),
+        _scale(scale, vote),
+        _field(judged_share),
+    )
+    smear = _smear(view, is_slide, vote, stained_share, findings[3])
+    return PictureQuality(
+        findings=(*findings, smear),
+        judged_share=judged_share,
+        is_smear=smear.severity == Severity.OK,
+    )
+
+
+def _focus(view: Survey, density: float, scale: ScaleEstimate) -> QualityFinding:
+    """How wide the edge between slide and cell is: the rise of the stain by its steepness."""
+    green = view.density[:, :, GREEN]
+    inner = cv2.erode(view.foreground, np.ones((3, 3), np.uint8))
+    is_edge = (view.foreground > 0) & (inner == 0)
+    if scale.red_cell_diameter_px is None or not is_edge.any():
+        return _finding("focus", None, "The focus cannot be told without cells.")
+    slope = np.hypot(
+        cv2.Sobel(green, cv2.CV_32F, 1, 0, scale=1 / 8),
+        cv2.Sobel(green, cv2.CV_32F, 0, 1, scale=1 / 8),
+    )
+    steepness = float(np.percentile(slope[is_edge], 75))
+    diameter = scale.red_cell_diameter_px * view.shrink
+    share = density / max(steepness, 1e-6) / diameter
+    if share > MAX_EDGE_SHARE:
+        return _warning(
+            "focus",
+            share,
+            f"Out of focus: a cell's edge is {share:.0%} of its diameter wide, more than "
+            f"{MAX_EDGE_SHARE:.0%}. Focus, or leave the picture out.",
+        )
+    return _finding("focus", share, f"Sharp: a cell's edge is {share:.0%} of its diameter wide.")
+
+
+def _exposure(view: Survey, is_slide: NDArray[np.bool_]) -> QualityFinding:
+    inside = view.image[view.field]
+    white = float((inside.min(axis=1) >= 254).mean())
+    black = float((inside.max(axis=1) <= 8).mean())
+    light = float(np.median(view.image[is_slide].max(axis=1))) if is_slide.any() else 0.0
+    if light < MIN_LIGHT or black > MAX_CLIPPED:
+        return _warning(
+            "exposure",
+            light,
+            f"Too dark: the empty slide has a brightness of {light:.0f} of 255, expected "
+            f"{MIN_LIGHT:.0f} at least, and {black:.0%} are black. More light, or a longer "
+            "exposure.",
+        )
+    if white > MAX_CLIPPED:
+        return _warning(
+            "exposure",
+            light,
+            f"Too bright: {white:.0%} of the field are white, more than {MAX_CLIPPED:.0%}; pale "
+            "cells are lost in it. Less light, or a shorter exposure.",
+        )
+    return _finding("exposure", light, f"The empty slide has a brightness of {light:.0f} of 255.")
+
+
+def _crowding(stained_share: float) -> QualityFinding:
+    if stained_share > MAX_STAINED:
+        return _warning(
+            "crowding",
+            stained_share,
+            f"Crowded: {stained_share:.0%} of the field are stained, more than "
+            f"{MAX_STAINED:.0%}; cells lie on each other. Take a thinner part of the smear.",
+        )
+    if stained_share < MIN_STAINED:
+        return _warning(
+            "crowding",
+            stained_share,
+            f"Hardly a cell: {stained_share:.1%} of the field are stained, less than "
+            f"{MIN_STAINED:.0%}. Take another field.",
+        )
+    return _finding("crowding", stained_share, f"{stained_share:.0%} of the field are stained.")
+
+
+def _stain(density: NDArray[np.float64], stained_share: float) -> QualityFinding:
+    red, green, blue = (float(value) for value in density)
+    if stained_share < MIN_STAINED:
+        return _finding("stain", None, "The stain cannot be told without cells.")
+    if green < MIN_DENSITY:
+        return _warning(
+            "stain",
+            green,
+            f"Pale: the stain's density in green light is {green:.2f}, less than "
+            f"{MIN_DENSITY:.3f}; cells may be missed. Stain longer.",
+        )
+    is_like_blood = (
+        green <= MAX_DENSITY
+        and MIN_RATIO * green <= red <= MAX_RED_RATIO * green
+        and MIN_RATIO * green <= blue <= MAX_BLUE_RATIO * green
+    )
+    if not is_like_blood:
+        return _warning(
+            "stain",
+            green,
+            f"Unlike a blood stain: densities in red, green and blue light are {red:.2f}, "
+            f"{green:.2f}, {blue:.2f}; Romanowsky stains are dense in green. Is the picture in "
+            "true colours, of transmitted light?",
+        )
+    return _finding("stain", green, f"The stain's density in green light is {green:.2f}.")
+
+
+def _scale(scale: ScaleEstimate, vote: DiameterVote | None) -> QualityFinding:
+    diameter = scale.red_cell_diameter_px
+    if diameter is None:
+        return _warning(
+            "scale",
+            None,
+            "The size of the cells could not be estimated: no round outlines of one size. The "
+            "picture was taken as it is. Give the diameter of a red cell with --cell-diameter.",
+        )
+    if diameter < MIN_DIAMETER_PX:
+        return _warning(
+            "scale",
+            diameter,
+            f"Red cells have a diameter of {diameter:.0f} pixels only, expected "
+            f"{MIN_DIAMETER_PX:.0f} at least. Take a higher magnification.",
+        )
+    if scale.source == ScaleSource.GIVEN:
+        if vote and vote.agreement >= MIN_AGREEMENT:
+            ratio = vote.diameter_px / diameter
+            if not 1 / 1.6 <= ratio <= 1.6:
+                return _warning(
+                    "scale",
+                    diameter,
+                    f"Red cells were said to have a diameter of {diameter:.0f} pixels, but look "
+                    f"like {vote.diameter_px:.0f}. Check --cell-diameter and --pixel-size-um.",
+                )
+        return _finding(
+            "scale", diameter, f"Red cells were said to have a diameter of {diameter:.0f} pixels."
+        )
+    return _finding("scale", diameter, f"Red cells have a diameter of {diameter:.0f} pixels.")
+
+
+def _field(judged_share: float) -> QualityFinding:
+    if judged_share < MIN_JUDGED:
+        return _warning(
+            "field",
+            judged_share,
+            f"Only {judged_share:.0%} of the picture show the slide, less than {MIN_JUDGED:.0%}. "
+            "Bring the camera closer to the eyepiece.",
+        )
+    return _finding("field", judged_share, f"{judged_share:.0%} of the picture were judged.")
+
+
+def _smear(
+    view: Survey,
+    is_slide: NDArray[np.bool_],
+    vote: DiameterVote | None,
+    stained_share: float,
+    stain: QualityFinding,
+) -> QualityFinding:
+    """Stained round bodies of one size on an even bright slide."""
+    unevenness = (
+        float(view.density[:, :, GREEN][is_slide].std()) if is_slide.any() else float("inf")
+    )
+    agreement = vote.agreement if vote else 0.0
+    reasons = []
+    if stained_share < MIN_STAINED:
+        reasons.append("there is hardly anything in it")
+    if unevenness > MAX_UNEVENNESS:
+        reasons.append("there is no even empty slide")
+    if stain.severity == Severity.WARNING and stain.message.startswith("Unlike"):
+        reasons.append("its colours are not those of a blood stain")
+    if stained_share >= MIN_STAINED and agreement < MIN_AGREEMENT:
+        reasons.append("there are no round outlines of one size")
+    if reasons:
+        return _warning(
+            "smear",
+            agreement,
+            f"This does not look like a stained blood smear: {', '.join(reasons)}. Counts mean "
+            "nothing if it is none.",
+        )
+    return _finding("smear", agreement, "It looks like a stained blood smear.")
+
+
+def _finding(name: str, value: float | None, message: str) -> QualityFinding:
+    return QualityFinding(name=name, severity=Severity.OK, value=value, message=message)
+
+
+def _warning(name: str, value: float | None, message: str) -> QualityFinding:
+    return QualityFinding(name=name, severity=Severity.WARNING, value=value, message=message)

@@ -1,12 +1,12 @@
 """How large the cells of a picture are, and how far it must be resampled for the network.
 
-A network knows cells of about the size that it was trained on. The red cell is the ruler of a smear:
-most cells are red, and a person's are all of about one size.
+A network knows cells of about the size that it was trained on. The red cell is the ruler of a
+smear: most cells are red, and a person's are all of about one size.
 
-1. Every point of a boundary between stain and slide votes for the places at a distance *r* inwards.
+1. Every point of a boundary between stain and slide votes for the place at a distance *r* inwards.
    Where *r* is the radius of the cells, the votes of a whole cell meet in its middle; also those of
    a cell in a clump, of which only an arc is seen.
-2. The share of votes that meet, for radii from 5 px on, has its maximum at the radius of most cells.
+2. The share of votes that meet, as a function of *r*, is largest at the radius of most cells.
 3. Large pictures are looked at whole and in ever smaller windows, since nobody knows beforehand
    whether they show ten cells or ten thousand. The share does not depend on size, so that the
    largest wins.
@@ -23,13 +23,22 @@ from numpy.typing import NDArray
 
 from blood_cell_system.cells.watershed import fill_round_holes
 from blood_cell_system.inference.survey import RED, Survey, survey
+from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 
 RED_CELL_DIAMETER_UM: Final = 7.5
 """Diameter of a person's red cell on a dried smear, in micrometres."""
 
-TOLERANCE: Final = 1.15
-"""A picture whose cells are larger or smaller than in training by no more than this factor is not
-resampled: training varies the size further, and resampling costs sharpness and time."""
+MIN_AGREEMENT: Final = 0.07
+"""How well outlines must agree on a size: 0.08 to 0.57 in smears, up to 0.06 in coloured noise."""
+
+AS_IT_IS: Final = (0.87, 1.1)
+"""Magnifications that are not worth resampling for. Training varies the size by more, but cells
+that are shown too small are missed sooner than those shown too large."""
+
+MAX_MAGNIFICATION: Final = 8.0
+"""A picture is resampled no further, whatever the size of its cells."""
+
+MIN_MAGNIFICATION: Final = 1 / 16
 
 _RADII: Final = np.exp(np.linspace(np.log(4.5), np.log(160.0), 54))
 _VOTERS: Final = 8_000
@@ -141,6 +150,8 @@ def _vote(view: Survey) -> DiameterVote | None:
     height, width = view.foreground.shape
     agreement = np.zeros(len(_RADII))
     for index, radius in enumerate(_RADII):
+        if 2 * radius > min(height, width):
+            break
         # The grid grows with the radius, so that its agreement is comparable with the others'.
         step = _GRID_SHARE * radius
         columns, rows = ((places + radius * inwards) / step).astype(np.intp).T
@@ -149,14 +160,16 @@ def _vote(view: Survey) -> DiameterVote | None:
         at = rows[inside] * grid_width + columns[inside]
         votes = np.bincount(at, minlength=grid_height * grid_width).astype(np.float32)
         meeting = cv2.GaussianBlur(votes.reshape(grid_height, grid_width), (0, 0), _GRID_BLUR)
-        # A vote always meets itself.
-        meetings = float(np.square(meeting).sum()) - _SELF * len(at)
+        # A vote always meets itself, and as many others as chance brings to its place.
+        chance = len(at) ** 2 / votes.size
+        meetings = float(np.square(meeting).sum()) - _SELF * len(at) - chance
         agreement[index] = each * meetings / (_FULL * radius * len(places))
     best = int(agreement.argmax())
+    if best in (0, index - 1):
+        # No maximum: it lies beyond what was looked at, or is none.
+        return None
     diameter = 2 * _OVAL * _between(_RADII, agreement, best)
-    return DiameterVote(
-        diameter_px=float(diameter / view.shrink), agreement=float(agreement[best])
-    )
+    return DiameterVote(diameter_px=float(diameter / view.shrink), agreement=float(agreement[best]))
 
 
 def _boundary(view: Survey) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
@@ -164,7 +177,6 @@ def _boundary(view: Survey) -> tuple[NDArray[np.float64], NDArray[np.float64], f
 
     The pallor of a red cell has a boundary of its own, of a smaller circle; it is closed first.
     """
-    height, width = view.foreground.shape
     filled = fill_round_holes(view.foreground, always_below_px=20)
     smooth = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), _NORMAL_BLUR_PX)
     slope_x = cv2.Sobel(smooth, cv2.CV_32F, 1, 0)
@@ -209,3 +221,49 @@ def _between(x: NDArray[np.float64], y: NDArray[np.float64], best: int) -> float
     curvature = 2 * middle - before - after
     offset = 0.5 * (after - before) / curvature if curvature > 0 else 0.0
     return float(x[best] * (x[1] / x[0]) ** offset)
+
+
+def settle_scale(
+    vote: DiameterVote | None,
+    *,
+    cell_diameter_px: float | None = None,
+    pixel_size_um: float | None = None,
+    training_diameter_px: float = TRAINING_DIAMETER_PX,
+) -> ScaleEstimate:
+    """Decide how large red cells are, and how far to resample.
+
+    A diameter that was given goes first, then the pixel size, then the vote.
+
+    Parameters
+    ----------
+    vote : DiameterVote or None
+    cell_diameter_px : float, optional
+    pixel_size_um : float, optional
+    training_diameter_px : float
+        Diameter of a red cell in the pictures that the network learned from.
+
+    Returns
+    -------
+    ScaleEstimate
+    """
+    diameter, source = cell_diameter_px, ScaleSource.GIVEN
+    if diameter is None and pixel_size_um is not None:
+        diameter = RED_CELL_DIAMETER_UM / pixel_size_um
+    if diameter is None and vote is not None and vote.agreement >= MIN_AGREEMENT:
+        diameter, source = vote.diameter_px, ScaleSource.ESTIMATED
+    if diameter is None:
+        return ScaleEstimate(
+            red_cell_diameter_px=None,
+            magnification_applied=1.0,
+            source=ScaleSource.UNKNOWN,
+            pixel_size_um=pixel_size_um,
+        )
+    magnification = float(
+        np.clip(training_diameter_px / diameter, MIN_MAGNIFICATION, MAX_MAGNIFICATION)
+    )
+    return ScaleEstimate(
+        red_cell_diameter_px=diameter,
+        magnification_applied=1.0 if AS_IT_IS[0] <= magnification <= AS_IT_IS[1] else magnification,
+        source=source,
+        pixel_size_um=pixel_size_um,
+    )

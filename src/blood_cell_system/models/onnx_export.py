@@ -114,7 +114,7 @@ def _name_dimensions(value: Any, *, prefix: str = "") -> None:
 
 
 def _number_names(graph: Any) -> None:
-    """Number everything inside anew, so that equal models are equal files.
+    """Give everything inside a new number, so that equal models are equal files.
 
     The converter counts through the whole process, and names what it finds by its counter.
     """
