@@ -69,8 +69,20 @@ def blocks_of(document: Path, language: str) -> list[str]:
 def shell_commands(document: Path) -> list[str]:
     """Commands of shell blocks, one a string: continued lines joined, comments taken away."""
     lines = "\n".join(blocks_of(document, "bash")).replace("\\\n", " ").splitlines()
-    words = [shlex.split(line, comments=True) for line in lines]
-    return [shlex.join(line) for line in words if line]
+    commands, begun = [], ""
+    for line in lines:
+        begun += line
+        try:
+            words = shlex.split(begun, comments=True)
+        except ValueError:
+            # A quotation that goes on in the next line.
+            begun += "\n"
+            continue
+        begun = ""
+        if words:
+            commands.append(shlex.join(words))
+    assert not begun, f"{document}: {begun}"
+    return commands
 
 
 def inline_commands(document: Path) -> list[str]:
@@ -173,6 +185,8 @@ def test_python_blocks_import_what_exists(document):
                 # Read, not imported: that would take the seconds that TensorFlow needs.
                 source = Path(importlib.util.find_spec(node.module).origin).read_text("utf-8")
                 defined = {getattr(part, "name", None) for part in ast.parse(source).body}
+                # The package itself gives its names when they are asked for.
+                defined |= set(getattr(sys.modules.get(node.module), "__all__", ()))
                 missing = {alias.name for alias in node.names} - defined
                 assert not missing, f"{node.module}: {missing}"
 
@@ -238,6 +252,22 @@ def test_the_magnification_of_crops_is_that_of_the_program():
     assert f"varies it by {low} to {high}" in (ROOT / "README.md").read_text("utf-8")
     low, high = FOLDER_AUGMENTATION.scale_range
     assert scale["In an augmented folder"] == f"{low}–{high}"
+
+
+def fields_of(schema):
+    """Every name of a property in a schema, and every word that a value may be."""
+    found = set(schema.get("properties", {})) | {str(word) for word in schema.get("enum", ())}
+    for part in (*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()):
+        found |= fields_of(part)
+    return found | fields_of(schema["items"]) if "items" in schema else found
+
+
+def test_every_field_of_a_report_is_explained():
+    schema = json.loads((ROOT / "docs" / "report_schema.json").read_text("utf-8"))
+    text = (ROOT / "docs" / "data_formats.md").read_text("utf-8")
+    fields = fields_of(schema) - {"two-sides", "warning"}
+    assert {"cell_id", "interval_95", "not_counted", "magnification_applied"} <= fields
+    assert [field for field in sorted(fields) if f"`{field}`" not in text] == []
 
 
 def table_with(column: str) -> list[dict[str, str]]:

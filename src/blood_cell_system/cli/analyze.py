@@ -115,8 +115,9 @@ def run(options: argparse.Namespace) -> int:
 
 def pipeline_of(options: argparse.Namespace) -> "InferencePipeline":
     """Make the pipeline that the options describe; the model is loaded."""
+    from blood_cell_system.cells.border_rule import BorderRule
     from blood_cell_system.cli.quiet_import import import_tensorflow
-    from blood_cell_system.inference.analysis import AnalysisSettings, BorderRule
+    from blood_cell_system.inference.analysis import AnalysisSettings
     from blood_cell_system.pipeline.picture import InferencePipeline
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.pipeline.weights import bundled_segmenter

@@ -6,9 +6,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.classes import CellType
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.inference.analysis import BorderRule
 from blood_cell_system.inference.picture_quality import PictureQuality
 from blood_cell_system.inference.scale import ScaleEstimate
 from blood_cell_system.reports.rates import Rate

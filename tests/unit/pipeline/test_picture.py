@@ -2,8 +2,9 @@ import pytest
 from support.analysed_pictures import SeeingRuntime, analyze_by_colour, write_smear_picture
 from support.prepared_cells import ColourRuntime
 
+from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import ImageReadError, MissingDataError, SettingsError
-from blood_cell_system.inference.analysis import AnalysisSettings, BorderRule
+from blood_cell_system.inference.analysis import AnalysisSettings
 from blood_cell_system.pipeline import picture as picture_module
 from blood_cell_system.pipeline.files import sha256_of
 from blood_cell_system.pipeline.picture import InferencePipeline

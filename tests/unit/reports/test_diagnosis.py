@@ -4,9 +4,9 @@ import pytest
 from support.analysed_pictures import DEFOCUSED, FINE_LIGHT, analysis_of, report_of
 from support.drawn_cells import ellipse_box
 
+from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.classes import CellType
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.inference.analysis import BorderRule
 from blood_cell_system.reports.diagnosis import is_uncertain
 from blood_cell_system.reports.diagnostic import CellFlag, ReportSettings, Status
 

@@ -6,7 +6,7 @@ import pytest
 from support.analysed_pictures import DEFOCUSED, analysis_of, report_of
 from support.json_schema import violations
 
-from blood_cell_system.inference.analysis import BorderRule
+from blood_cell_system.cells.border_rule import BorderRule
 
 SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "report_schema.json").read_text("utf-8"))
 

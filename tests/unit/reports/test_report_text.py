@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 from support.analysed_pictures import CELLS, DEFOCUSED, analysis_of, report_of
 
-from blood_cell_system.inference.analysis import BorderRule
+from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.inference.scale import ScaleSource
 from blood_cell_system.reports.rates import Rate
 
