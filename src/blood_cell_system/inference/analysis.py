@@ -9,7 +9,9 @@
 
 import time
 from dataclasses import dataclass, field
+from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +20,7 @@ from blood_cell_system.cells.separation import SeparatedCells, SeparationSetting
 from blood_cell_system.classes import NOT_SCORED
 from blood_cell_system.errors import ImageReadError, SettingsError
 from blood_cell_system.inference.cell_finding import TileSettings, find_cells
+from blood_cell_system.inference.marks import find_scale_bar, paint_over
 from blood_cell_system.inference.picture_quality import PictureQuality, assess
 from blood_cell_system.inference.runtimes import Runtime
 from blood_cell_system.inference.scale import ScaleEstimate, settle_scale, vote_on_diameter
@@ -26,6 +29,8 @@ from blood_cell_system.inference.survey import Survey, find_field, survey
 from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 
 __all__ = ["AnalysisSettings", "BorderRule", "PictureAnalysis", "analyze_picture"]
+
+_SURROUND_SIDE_PX: Final = 160
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,8 +133,10 @@ def analyze_picture(
     settings = settings or AnalysisSettings()
     started = time.perf_counter()
     field_mask = find_field(image)
-    view = survey(image, field_mask)
-    vote = vote_on_diameter(image, field_mask, first=view)
+    marks = find_scale_bar(image, field_mask)
+    clean = image if marks is None else paint_over(image, marks)
+    view = survey(clean, field_mask)
+    vote = vote_on_diameter(clean, field_mask, first=view)
     scale = settle_scale(
         vote,
         cell_diameter_px=settings.cell_diameter_px,
@@ -138,7 +145,7 @@ def analyze_picture(
     )
     found = find_cells(
         runtime,
-        _without_surround(image, field_mask, view),
+        _without_surround(clean, field_mask, view),
         magnification=scale.magnification_applied,
         blocks=settings.blocks,
         separation=settings.separation,
@@ -162,12 +169,28 @@ def analyze_picture(
 def _without_surround(
     image: NDArray[np.uint8], field_mask: NDArray[np.bool_], view: Survey
 ) -> NDArray[np.uint8]:
-    """Make the dark around a round field as bright as the slide: a network has seen no dark."""
+    """Let the slide go on around a round field: a network has seen no dark.
+
+    The light falls off towards the rim, so that the slide's colour there is that of the slide near
+    by; another would make an edge, and of the edge a cell.
+    """
     if field_mask.all():
         return image
     is_slide = view.field & (view.foreground == 0)
     if not is_slide.any():
         is_slide = view.field
-    bright = image.copy()
-    bright[~field_mask] = np.median(view.image[is_slide], axis=0).astype(np.uint8)
-    return bright
+    step = max(1, round(max(view.field.shape) / _SURROUND_SIDE_PX))
+    weight = is_slide[::step, ::step].astype(np.float32)
+    colour = view.image[::step, ::step].astype(np.float32) * weight[:, :, None]
+    reach = weight.shape
+    total, share = np.zeros((*reach, 3), np.float32), np.zeros(reach, np.float32)
+    # Ever wider averages, of which the narrow ones count for more wherever they know anything.
+    for width in (2, 8, 32):
+        importance = 1e-3 ** (width.bit_length() / 2)
+        total += importance * cv2.GaussianBlur(colour, (0, 0), width)
+        share += importance * cv2.GaussianBlur(weight, (0, 0), width)
+    average = total / np.maximum(share, 1e-20)[:, :, None]
+    average[share <= 1e-20] = np.median(view.image[is_slide], axis=0)
+    height, width = field_mask.shape
+    surround = cv2.resize(average, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(field_mask[:, :, None], image, np.clip(surround, 0, 255).astype(np.uint8))

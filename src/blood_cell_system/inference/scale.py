@@ -150,7 +150,8 @@ def _vote(view: Survey) -> DiameterVote | None:
     height, width = view.foreground.shape
     agreement = np.zeros(len(_RADII))
     for index, radius in enumerate(_RADII):
-        if 2 * radius > min(height, width):
+        # A cell as wide as half the picture leaves no slide to be seen.
+        if 4 * radius > min(height, width):
             break
         # The grid grows with the radius, so that its agreement is comparable with the others'.
         step = _GRID_SHARE * radius
