@@ -178,6 +178,8 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     print(f"Pictures: {states}" + (f" ({kept} kept from before)" if kept else ""))
     if summary.passed_over:
         print(f"Passed over: {len(summary.passed_over)} files that are no pictures by their names")
+    if summary.left_out:
+        print(f"Left out of the sums: {summary.left_out} that do not look like a smear")
     print(f"Cells: {counts}")
     print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
     print(DISCLAIMER)

@@ -21,8 +21,9 @@ from blood_cell_system.pipeline.inputs import InputPicture, Inputs, find_inputs
 from blood_cell_system.pipeline.picture import InferencePipeline
 from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcome_of_report
 from blood_cell_system.reports.diagnostic import Status
+from blood_cell_system.reports.page.limits import PageLimits, page_limits
 from blood_cell_system.reports.page.panel import make_panel
-from blood_cell_system.reports.page.render import PageLimits, page_limits, render_page
+from blood_cell_system.reports.page.render import render_page
 from blood_cell_system.reports.picture_files import (
     PICTURE_ENDINGS,
     file_of,

@@ -97,6 +97,7 @@ def outcome_of_report(
         summary=MappingProxyType(
             {
                 "counts": dict(report["counts"]),
+                "is_smear": report["quality"]["is_smear"],
                 **{
                     key: sum(kind[key] for kind in report["types"].values())
                     for key in ("uncertain", "touching_border", "not_counted")
@@ -156,14 +157,24 @@ class BatchSummary:
         return sum(outcome.status == status for outcome in self.outcomes)
 
     @property
+    def smears(self) -> tuple[PictureOutcome, ...]:
+        """Pictures that were analysed and look like a smear: the sums are of these."""
+        return tuple(outcome for outcome in self.outcomes if outcome.summary.get("is_smear"))
+
+    @property
+    def left_out(self) -> int:
+        """How many pictures were analysed, but do not look like a smear."""
+        return sum(bool(outcome.summary) for outcome in self.outcomes) - len(self.smears)
+
+    @property
     def counts(self) -> dict[str, int]:
-        """Cells by type in all pictures together."""
-        done = [outcome.summary["counts"] for outcome in self.outcomes if outcome.summary]
+        """Cells by type in all smears together."""
+        done = [outcome.summary["counts"] for outcome in self.smears]
         return {kind.value: sum(counts[kind.value] for counts in done) for kind in CELL_TYPES}
 
     @property
     def rates(self) -> tuple[Rate, ...]:
-        """Shares of the cells of all pictures together."""
+        """Shares of the cells of all smears together."""
         red, white, platelets = self.counts.values()
         return blood_rates(red, white, platelets)
 
@@ -175,6 +186,7 @@ class BatchSummary:
             "provenance": asdict(self.provenance),
             "settings": settings_to_json(self.settings),
             "pictures_by_status": {str(status): self.count(status) for status in Status},
+            "left_out_of_sums": self.left_out,
             "counts": self.counts,
             "rates": [rate_to_json(rate) for rate in self.rates],
             "pictures": [outcome.to_json() for outcome in self.outcomes],

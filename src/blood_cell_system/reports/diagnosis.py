@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import median
+from typing import Final
 
 from blood_cell_system.cells.outlines import circularity, perimeters_px
 from blood_cell_system.cells.separation import DetectedCell
@@ -19,6 +20,11 @@ from blood_cell_system.reports.diagnostic import (
     TypeSummary,
 )
 from blood_cell_system.reports.rates import Rate
+
+# Healthy blood has one white cell to a thousand red ones. Fields are often taken around white
+# cells, which gives one to ten; only leukaemia gives more.
+_MANY_WHITE: Final = 10
+_ODD_SHARE: Final = 0.5
 
 NO_CLASSIFIER = Findings(state=NOT_ASSESSED, reason="no classifier is loaded")
 
@@ -51,11 +57,7 @@ def diagnose(
     """
     cells = reported_cells(analysis, settings)
     warnings = [finding.message for finding in analysis.quality.warnings]
-    if not cells:
-        warnings.append(
-            "No cell was found. Is the picture in focus, and of a stained smear? If its cells are "
-            "much larger or smaller than usual, say how wide they are (--cell-diameter)."
-        )
+    warnings += _warnings_of_cells(cells)
     return DiagnosticReport(
         picture=picture,
         settings=settings,
@@ -69,6 +71,20 @@ def diagnose(
         quality=analysis.quality,
         warnings=(*warnings, *further_warnings),
     )
+
+
+def _warnings_of_cells(cells: Sequence[ReportedCell]) -> list[str]:
+    """Say what is odd about the cells themselves."""
+    if not cells:
+        return ["No cell was found. Look at the picture; --cell-diameter says how wide cells are."]
+    white = sum(cell.cell_type == CellType.WBC for cell in cells)
+    red = sum(cell.cell_type == CellType.RBC for cell in cells)
+    if white >= _MANY_WHITE and white > _ODD_SHARE * red:
+        return [
+            f"{white} white cells beside {red} red ones: such blood is rare, and a stain that the "
+            "model does not know is more likely. Look at the outlines before you use the counts."
+        ]
+    return []
 
 
 def reported_cells(analysis: PictureAnalysis, settings: ReportSettings) -> tuple[ReportedCell, ...]:

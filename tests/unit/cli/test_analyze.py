@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import pytest
@@ -147,6 +148,19 @@ def test_the_lack_of_a_built_in_model_is_told_with_the_remedy(here, capsys, monk
     monkeypatch.setattr("blood_cell_system.pipeline.weights.resources.files", lambda _: here)
     assert main(["analyze", "in", "--output-dir", "out"]) == 1
     assert "--model checkpoints/segmentation_model_best.keras" in capsys.readouterr().err
+
+
+def test_pictures_that_are_no_smears_are_told_to_be_left_out(here, capsys, monkeypatch):
+    def doubt(*arguments):
+        analysis = analyze_by_colour(*arguments)
+        quality = dataclasses.replace(analysis.quality, is_smear=False)
+        return dataclasses.replace(analysis, quality=quality)
+
+    monkeypatch.setattr(picture_module, "analyze_picture", doubt)
+    analyze("in")
+    printed = capsys.readouterr().out
+    assert "Left out of the sums: 2 that do not look like a smear" in printed
+    assert "Cells: 0 RBC" in printed
 
 
 def test_files_that_are_passed_over_are_counted(here, capsys):

@@ -101,6 +101,16 @@ def test_a_picture_without_cells_is_a_report_with_a_warning():
     assert [rate.interval for rate in report.rates] == [None, None]
 
 
+def test_a_picture_that_is_full_of_white_cells_is_doubted():
+    def white(count):
+        return [ellipse_box(CellType.WBC, 20 + 30 * n, 60, 24) for n in range(count)]
+
+    wide = (128, 400)
+    (warning,) = report_of(analysis_of(white(12), shape=wide)).warnings
+    assert warning.startswith("12 white cells beside 0 red ones")
+    assert report_of(analysis_of(white(4), shape=wide)).warnings == ()
+
+
 def test_rates_are_of_counted_cells():
     white, platelets = report_of(rule=BorderRule.TWO_SIDES).rates
     assert (white.count, white.total) == (1, 3)

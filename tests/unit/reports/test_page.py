@@ -1,5 +1,6 @@
 """The page of a batch: what stands in it, that nothing gets out of it, and how it looks."""
 
+import dataclasses
 import json
 import math
 import os
@@ -20,8 +21,9 @@ from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcom
 from blood_cell_system.reports.diagnostic import Status
 from blood_cell_system.reports.names import shown_name
 from blood_cell_system.reports.page.histogram import histogram_svg
+from blood_cell_system.reports.page.limits import page_limits
 from blood_cell_system.reports.page.panel import make_panel
-from blood_cell_system.reports.page.render import page_limits, render_page
+from blood_cell_system.reports.page.render import render_page
 
 EVIL = "<script>alert(1)</script>\"'&</title><!--"
 
@@ -89,6 +91,27 @@ def test_a_page_of_failures_alone_is_a_page():
     words = " ".join(Page(render_page(summary_of(failed))).words)
     assert "No whole cell was found." in words
     assert "No cell is uncertain." in words
+
+
+def test_what_is_no_smear_is_left_out_of_sums_sizes_and_gallery():
+    analysis = analysis_of()
+    quality = dataclasses.replace(analysis.quality, is_smear=False)
+    cat = outcome_of("cat", dataclasses.replace(analysis, quality=quality))
+    summary = summary_of(outcome_of(), cat)
+    page = Page(render_page(summary))
+    words = " ".join(" ".join(page.words).split())
+    assert "1 picture does not look like a blood smear" in words
+    assert "3 red cells" in words
+    assert {b["data-picture"] for b in page.of("button") if "data-cell" in b} == {"0"}
+    assert summary.to_json()["left_out_of_sums"] == 1
+
+
+def test_many_warnings_are_folded_up():
+    third = dataclasses.replace(DEFOCUSED, message="Too dark.")
+    outcome = outcome_of(analysis=analysis_of(findings=[DEFOCUSED, third]))
+    page = Page(render_page(summary_of(outcome)))
+    assert len(page.of("details")) == 1
+    assert "1 more" in page.words
 
 
 def test_warnings_stand_in_the_row():

@@ -27,7 +27,8 @@ def histogram_svg(values: Sequence[float], *, css_class: str, unit: str) -> str:
         Of the values, for the axis.
     """
     low, high = _round_range(min(values), max(values))
-    counts, edges = np.histogram(values, bins=_BINS, range=(low, high))
+    # Rounding may have put a limit a hair inside of a value.
+    counts, edges = np.histogram(np.clip(values, low, high), bins=_BINS, range=(low, high))
     largest = int(counts.max())
     step = _WIDTH / _BINS
     bars = []
