@@ -21,7 +21,7 @@ from blood_cell_system.inference.scale import (
 from blood_cell_system.inference.survey import Survey
 from blood_cell_system.masks.stain import GREEN
 
-MAX_EDGE_SHARE: Final = 0.26
+MAX_EDGE_SHARE: Final = 0.235
 """Width of a cell's edge as part of its diameter; 0.05 to 0.22 were measured."""
 
 MIN_LIGHT: Final = 100.0
@@ -36,7 +36,7 @@ MAX_STAINED: Final = 0.88
 MIN_STAINED: Final = 0.01
 """Below it there is hardly a cell."""
 
-MIN_DENSITY: Final = 0.055
+MIN_DENSITY: Final = 0.065
 """Median density of the stain in green light; 0.07 to 1.6 were measured."""
 
 MAX_DENSITY: Final = 1.9
@@ -223,7 +223,7 @@ def _stain(density: NDArray[np.float64], stained_share: float) -> QualityFinding
             "stain",
             green,
             f"Pale: the stain's density in green light is {green:.2f}, less than "
-            f"{MIN_DENSITY:.3f}; cells may be missed. Stain longer.",
+            f"{MIN_DENSITY:.2f}; cells may be missed. Stain longer.",
         )
     is_like_blood = (
         green <= MAX_DENSITY
