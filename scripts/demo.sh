@@ -33,7 +33,12 @@ bloodcells evaluate --model "$demo/checkpoints/segmentation_model_best.keras" \
     --data-dir "$demo/data/segmentation_augmented" --split test \
     --json "$demo/evaluation.json" --contact-sheet "$demo/worst.png"
 
+step "7. Count the cells of unseen smears, without TensorFlow, and report"
+bloodcells export --model "$demo/checkpoints/segmentation_model_best.keras"
+bloodcells analyze "$demo/unseen/images" --output-dir "$demo/report" \
+    --model "$demo/checkpoints/segmentation_model_best.onnx"
+
 step "Done. Look at these:"
 find "$demo" -name '*_contact_sheet.png' -o -name 'training_curves.png' -o -name 'worst.png' \
-    -o -path '*test_results*.png'
+    -o -path '*test_results*.png' -o -name 'index.html'
 echo "Research use only; not a medical device."

@@ -163,6 +163,12 @@ def test_pictures_that_are_no_smears_are_told_to_be_left_out(here, capsys, monke
     assert "Cells: 0 RBC" in printed
 
 
+def test_the_default_threshold_is_that_of_the_pipeline(here):
+    analyze("in/a.png")
+    report = json.loads((here / "out" / "a_report.json").read_text("utf-8"))
+    assert report["settings"]["confidence_threshold"] == picture_module.CONFIDENCE_THRESHOLD
+
+
 def test_files_that_are_passed_over_are_counted(here, capsys):
     (here / "in" / "notes.txt").write_text("x", "utf-8")
     analyze("in")
