@@ -231,24 +231,24 @@ SWITCHES = [
 ]
 
 
-def screenshot(page, target, size, *, fragment="", switches=()):
+def in_chromium(folder, *arguments):
     # Chromium refuses to run as root with its sandbox.
     sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    subprocess.run(
-        [
-            CHROMIUM,
-            *SWITCHES,
-            *sandbox,
-            *switches,
-            f"--user-data-dir={target.parent / 'profile'}",
-            f"--window-size={size[0]},{size[1]}",
-            f"--screenshot={target}",
-            page.as_uri() + fragment,
-        ],
+    profile = f"--user-data-dir={folder / 'profile'}"
+    done = subprocess.run(
+        [CHROMIUM, *SWITCHES, *sandbox, profile, *arguments],
         check=True,
         capture_output=True,
+        encoding="utf-8",
         timeout=90,
     )
+    return done.stdout
+
+
+def screenshot(page, target, size, *, fragment="", switches=()):
+    window = f"--window-size={size[0]},{size[1]}"
+    address = page.as_uri() + fragment
+    in_chromium(target.parent, *switches, window, f"--screenshot={target}", address)
     return cv2.imread(str(target))
 
 
@@ -274,3 +274,51 @@ def test_the_page_looks_as_it_should_in_a_browser(tmp_path):
     # The script ran: black surroundings, and the drawn white cell large in the middle.
     assert viewer[350, 5].max() < 40
     assert (np.abs(viewer.astype(int) - (220, 60, 60)).max(axis=2) < 30).sum() > 20_000
+
+
+PROBE = """<script>
+const seen = {};
+const rows = () => [...document.querySelectorAll("tbody tr")];
+const column = (n) => rows().map((row) => row.cells[n].dataset.value);
+const click = (id) => document.getElementById(id).click();
+const headings = document.querySelectorAll("th button");
+headings[2].click(); seen.down = column(2);
+headings[2].click(); seen.up = column(2);
+headings[0].click(); seen.names = column(0);
+document.querySelectorAll("button.open")[0].click();
+seen.title = document.getElementById("title").textContent;
+seen.polygons = stage.querySelectorAll("polygon").length;
+const width = () => Number(stage.firstChild.getAttribute("viewBox").split(" ")[2]);
+seen.whole = width(); click("larger"); seen.larger = width(); click("fit"); seen.fit = width();
+click("outlined"); seen.outlines = stage.querySelector("#outlines").getAttribute("visibility");
+click("next"); seen.next = document.getElementById("title").textContent;
+click("close"); seen.open = viewer.open;
+document.querySelector("button.cell").click(); seen.crop = told.textContent;
+document.documentElement.dataset.seen = JSON.stringify(seen);
+</script></body>"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+def test_the_page_sorts_enlarges_and_toggles(tmp_path):
+    outcomes = [outcome_of("b"), outcome_of("a", analysis_of(CELLS[2:])), outcome_of("c 10")]
+    html = render_page(summary_of(*outcomes, outcome_of("c 9", analysis_of(CELLS[:1]))))
+    html = re.sub(r"<meta http-equiv.*?>", "", html).replace("</body>", PROBE)
+    (tmp_path / "index.html").write_text(html, "utf-8")
+    dumped = in_chromium(tmp_path, "--dump-dom", (tmp_path / "index.html").as_uri())
+    seen = json.loads(Page(dumped).of("html")[0]["data-seen"])
+    assert seen == {
+        "down": ["3", "3", "2", "0"],
+        "up": ["0", "2", "3", "3"],
+        "names": ["a", "b", "c 9", "c 10"],
+        "title": "a",
+        "polygons": 3,
+        "whole": 192,
+        "larger": pytest.approx(192 / 1.4),
+        "fit": 192,
+        "outlines": "hidden",
+        "next": "c 10",
+        "open": False,
+        "crop": seen["crop"],
+    }
+    assert "not sure" in seen["crop"]
