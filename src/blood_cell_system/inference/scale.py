@@ -40,8 +40,8 @@ MAX_MAGNIFICATION: Final = 8.0
 
 MIN_MAGNIFICATION: Final = 1 / 16
 
-_RADII: Final = np.exp(np.linspace(np.log(4.5), np.log(160.0), 54))
-_VOTERS: Final = 8_000
+_RADII: Final = np.exp(np.linspace(np.log(5.0), np.log(160.0), 48))
+_VOTERS: Final = 5_000
 _MIN_VOTERS: Final = 60
 _GRID_SHARE: Final = 0.12
 _GRID_BLUR: Final = 0.8
