@@ -1,0 +1,77 @@
+import csv
+import json
+import os
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blood_cell_system.image_io import read_image
+from blood_cell_system.inference.picture_quality import assess
+from blood_cell_system.inference.scale import settle_scale, vote_on_diameter
+from blood_cell_system.inference.survey import find_field, survey
+
+DATA = os.environ.get("BLOOD_CELL_DATA")
+
+pytestmark = [
+    pytest.mark.bccd,
+    pytest.mark.skipif(DATA is None, reason="BLOOD_CELL_DATA names no folder of data"),
+]
+
+PICTURES = 25
+
+
+def bccd_boxes(root):
+    boxes = json.loads((root / "bccd_trainval_extra/complete_boxes.json").read_text())
+    for stem, objects in boxes.items():
+        cells = [entry["bbox"] for entry in objects if entry["class"] == "RBC"]
+        yield root / f"BCCD_Dataset/BCCD/JPEGImages/{stem}.jpg", np.array(cells)
+
+
+def kaggle_boxes(root):
+    cells = defaultdict(list)
+    with (root / "bcdd_kaggle/annotations.csv").open() as file:
+        for row in csv.DictReader(file):
+            if row["label"] == "rbc":
+                corners = [float(row[name]) for name in ("xmin", "ymin", "xmax", "ymax")]
+                cells[row["image"]].append(np.multiply(corners, 256))
+    for name, corners in cells.items():
+        yield root / "bcdd_kaggle/images" / name, np.array(corners)
+
+
+def malaria_boxes(root):
+    for entry in json.loads((root / "iml_malaria/annotations.json").read_text()):
+        boxes = [
+            [float(item["bbox"][key]) for key in "xywh"]
+            for item in entry["objects"]
+            if item["type"] == "red blood cell"
+        ]
+        corners = np.array(boxes).reshape(-1, 4)
+        corners[:, 2:] += corners[:, :2]
+        yield root / "iml_malaria/images" / entry["image_name"], corners
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("boxes", [bccd_boxes, kaggle_boxes, malaria_boxes])
+def test_the_size_of_red_cells_is_found_and_no_smear_is_flagged(boxes):
+    errors, flagged = [], []
+    pictures = [item for item in boxes(Path(DATA)) if item[0].is_file()]
+    for path, corners in pictures[:: max(1, len(pictures) // PICTURES)]:
+        image = read_image(path)
+        height, width = image.shape[:2]
+        inner = (corners[:, :2] > 2).all(axis=1) & (corners[:, 2:] < (width - 2, height - 2)).all(
+            axis=1
+        )
+        if inner.sum() < 3:
+            continue
+        sides = corners[inner, 2:] - corners[inner, :2]
+        field = find_field(image)
+        view = survey(image, field)
+        vote = vote_on_diameter(image, field, first=view)
+        quality = assess(view, scale=settle_scale(vote), vote=vote, judged_share=1.0)
+        errors.append(abs(vote.diameter_px / np.median(np.sqrt(sides.prod(axis=1))) - 1))
+        flagged += [path.name] if quality.warnings else []
+    assert np.median(errors) <= 0.10
+    assert np.mean(np.array(errors) > 0.25) <= 0.05
+    assert len(flagged) <= 1
