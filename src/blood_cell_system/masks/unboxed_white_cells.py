@@ -88,7 +88,7 @@ def _nuclei(
 
 
 def _guessed_boxes(nuclei: NDArray[np.bool_], look: RedCellLook) -> list[LabelledBox]:
-    """A box around every nucleus, or lobe of one, with air for the cytoplasm."""
+    """Put a box around every nucleus, or lobe of one, with air for the cytoplasm."""
     air = _AIR_SHARE * look.diameter_px
     height, width = nuclei.shape
     _, _, stats, _ = cv2.connectedComponentsWithStats(nuclei.view(np.uint8), connectivity=8)
