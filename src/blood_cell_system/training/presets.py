@@ -46,7 +46,8 @@ class SegmentationSettings:
     batch_size: int
     crops_per_epoch: int
     crop_size_px: int = 256
-    widths: tuple[int, ...]
+    # At a stride of 32 the bottleneck's pairs reach across the largest white cells.
+    widths: tuple[int, ...] = (16, 32, 64, 128, 128)
     d_reduced: int
     has_instance_head: bool = True
     dropout: float = 0.0
@@ -89,9 +90,6 @@ class SegmentationSettings:
                 raise SettingsError(f"--{name} {given}: expected {expected}.")
 
 
-# Five levels: at a stride of 32 the bottleneck's pairs reach across the largest white cells.
-_WIDTHS = (16, 32, 64, 128, 128)
-
 PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
     {
         settings.preset: settings
@@ -101,7 +99,6 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 epochs=10,
                 batch_size=16,
                 crops_per_epoch=480,
-                widths=_WIDTHS,
                 d_reduced=32,
             ),
             SegmentationSettings(
@@ -109,7 +106,6 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 epochs=50,
                 batch_size=8,
                 crops_per_epoch=240,
-                widths=_WIDTHS,
                 d_reduced=64,
                 patience=20,
             ),
@@ -119,7 +115,6 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 batch_size=4,
                 crops_per_epoch=160,
                 crop_size_px=320,
-                widths=_WIDTHS,
                 d_reduced=128,
                 patience=30,
             ),
@@ -129,7 +124,6 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 batch_size=4,
                 crops_per_epoch=160,
                 crop_size_px=320,
-                widths=_WIDTHS,
                 d_reduced=128,
                 patience=40,
             ),
