@@ -83,6 +83,16 @@ def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(data_dir, 
     assert_ended_alike(folder, tmp_path)
 
 
+def test_a_run_stopped_in_its_first_epoch_has_no_model_yet_and_goes_on_all_the_same(
+    data_dir, finished, tmp_path
+):
+    folder, _ = finished
+    train_tiny(data_dir, tmp_path, listener=StopAfter(1, signal.SIGINT))
+    assert not (tmp_path / "checkpoints" / MODEL_NAME).exists()
+    train_tiny(data_dir, tmp_path, resume=True)
+    assert_ended_alike(folder, tmp_path)
+
+
 def test_another_seed_ends_with_other_weights(data_dir, finished, tmp_path):
     folder, _ = finished
     train_tiny(data_dir, tmp_path, settings=replace(TINY, seed=8))

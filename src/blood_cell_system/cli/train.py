@@ -60,9 +60,9 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.datasets.prepared import PreparedDataset
     from blood_cell_system.training.state import state_beside
 
-    dataset = PreparedDataset.open(options.data_dir)
     resume = state_beside(options.resume_from) if options.resume_from else None
     settings = resolve_settings(options, resume)
+    dataset = PreparedDataset.open(options.data_dir)
     if options.max_pictures is not None:
         dataset = dataset.with_splits(settings.seed).limited(
             options.max_pictures, seed=settings.seed

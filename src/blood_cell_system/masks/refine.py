@@ -5,7 +5,8 @@
 3. ``white_cells``: an outline in every white cell's box; it wins over everything.
 4. ``pallor``: the pale middles of red cells are filled, the gaps between cells are not.
 5. Foreground in a red cell's box, or of a red cell's colour, is red cell; foreground in a
-   platelet's box is background. Whatever is in doubt is not scored.
+   platelet's box is background. Whatever is in doubt is not scored: holes that may be pallor,
+   threads and bits too small for a cell, and (``unboxed_white_cells``) white cells without a box.
 6. The class mask is split into cells by the nearest ellipse.
 """
 
@@ -47,7 +48,7 @@ _THREAD_SHARE = 0.12
 # How far the red share of red cells may lie above their median. It spreads widely where cells are
 # pale, but from the upper bound on stain is purple in every picture.
 _LEAST_SHARE_RANGE = 0.06
-_MOST_SHARE_RANGE = 0.11
+_MOST_SHARE_RANGE = 0.13
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

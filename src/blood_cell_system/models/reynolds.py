@@ -32,7 +32,7 @@ from keras import layers, ops
 Offset = tuple[int, int]
 
 DEFAULT_OFFSETS: Final[tuple[Offset, ...]] = ((0, 1), (1, 1), (0, 2), (0, 4), (4, 4))
-"""At a stride of 16 the farthest neighbours are 64 pixels away: a pair spans a white cell."""
+"""At a stride of 32 the farthest neighbours are 128 pixels away: a pair spans a white cell."""
 
 
 def dihedral_orbit(offset: Offset) -> tuple[Offset, ...]:

@@ -23,7 +23,7 @@ class SegmentationSettings:
     crop_size_px : int
         Side of a crop, a multiple of 32.
     widths : tuple of int
-        Channels of the U-Net at strides 2, 4, 8, 16.
+        Channels of the U-Net at strides 2, 4, 8, 16, 32.
     d_reduced : int
         Width of the Reynolds bottleneck; 0 leaves it out.
     has_instance_head : bool
@@ -46,7 +46,8 @@ class SegmentationSettings:
     batch_size: int
     crops_per_epoch: int
     crop_size_px: int = 256
-    widths: tuple[int, ...]
+    # At a stride of 32 the bottleneck's pairs reach across the largest white cells.
+    widths: tuple[int, ...] = (16, 32, 64, 128, 128)
     d_reduced: int
     has_instance_head: bool = True
     dropout: float = 0.0
@@ -89,9 +90,6 @@ class SegmentationSettings:
                 raise SettingsError(f"--{name} {given}: expected {expected}.")
 
 
-_SMALL = (16, 32, 64, 128)
-_MEDIUM = (24, 48, 96, 192)
-
 PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
     {
         settings.preset: settings
@@ -100,16 +98,14 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 preset="fast",
                 epochs=10,
                 batch_size=16,
-                crops_per_epoch=800,
-                widths=_SMALL,
+                crops_per_epoch=480,
                 d_reduced=32,
             ),
             SegmentationSettings(
                 preset="balanced",
                 epochs=50,
                 batch_size=8,
-                crops_per_epoch=320,
-                widths=_SMALL,
+                crops_per_epoch=240,
                 d_reduced=64,
                 patience=20,
             ),
@@ -117,8 +113,8 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 preset="accurate",
                 epochs=100,
                 batch_size=4,
-                crops_per_epoch=240,
-                widths=_MEDIUM,
+                crops_per_epoch=160,
+                crop_size_px=320,
                 d_reduced=128,
                 patience=30,
             ),
@@ -126,8 +122,8 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 preset="research",
                 epochs=150,
                 batch_size=4,
-                crops_per_epoch=240,
-                widths=_MEDIUM,
+                crops_per_epoch=160,
+                crop_size_px=320,
                 d_reduced=128,
                 patience=40,
             ),

@@ -114,12 +114,13 @@ def state_beside(model_path: Path) -> TrainingState:
         There is no such file, or no state beside it.
     """
     state_path = model_path if model_path.suffix == ".npz" else model_path.parent / STATE_NAME
-    if not model_path.is_file():
-        raise ResumeError(
-            f"{model_path}: there is no such checkpoint. Give the file that a training wrote, "
-            "usually checkpoints/segmentation_model_best.keras."
-        )
+    # The state alone is enough: a training that was stopped in its first epoch has no model yet.
     if not state_path.is_file():
+        if not model_path.is_file():
+            raise ResumeError(
+                f"{model_path}: there is no such checkpoint. Give the file that a training wrote, "
+                "usually checkpoints/segmentation_model_best.keras."
+            )
         raise ResumeError(
             f"{model_path}: there is no {STATE_NAME} beside it, which holds the optimizer and the "
             "epoch. Keep both files together; a model from elsewhere cannot be continued."

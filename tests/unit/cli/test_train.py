@@ -1,0 +1,120 @@
+"""Which settings a training gets: the preset's, the user's, or those of the run it continues."""
+
+import argparse
+from dataclasses import asdict, replace
+
+import pytest
+
+from blood_cell_system.cli.main import main
+from blood_cell_system.cli.train import add_arguments, resolve_settings
+from blood_cell_system.errors import ResumeError, SettingsError
+from blood_cell_system.training import memory
+from blood_cell_system.training.presets import PRESETS
+from blood_cell_system.training.state import STATE_NAME, TrainingState
+
+
+def options_of(*words):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def state_of(settings):
+    # As read from JSON: tuples have become lists.
+    words = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
+    return TrainingState(settings=words, data_hash="", validation_hash="", run_name="run")
+
+
+def test_the_guides_command_gives_the_presets_settings_changed_by_it():
+    options = options_of("--preset", "fast", "--epochs", "10", "--batch-size", "8")
+    assert resolve_settings(options, None) == replace(PRESETS["fast"], batch_size=8)
+
+
+def test_without_a_preset_it_is_the_balanced_one():
+    assert resolve_settings(options_of(), None) == PRESETS["balanced"]
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        (["--dropout", "0.2"], {"dropout": 0.2}),
+        (["--seed", "3"], {"seed": 3}),
+        (["--patience", "5"], {"patience": 5}),
+        (["--no-instance-head"], {"has_instance_head": False}),
+        (["--d-reduced", "0"], {"d_reduced": 0}),
+        (["--crop-size", "192"], {"crop_size_px": 192}),
+        (["--learning-rate", "0.001"], {"learning_rate": 0.001}),
+    ],
+)
+def test_every_value_can_be_overridden(words, change):
+    expected = replace(PRESETS["fast"], **change)
+    assert resolve_settings(options_of("--preset", "fast", *words), None) == expected
+
+
+def test_an_automatic_batch_size_is_one_that_fits(monkeypatch):
+    monkeypatch.setattr(memory, "available_bytes", lambda: 1)
+    options = options_of("--preset", "accurate", "--batch-size", "auto")
+    assert resolve_settings(options, None).batch_size == 1
+
+
+def test_a_batch_size_is_a_number_or_auto(capsys):
+    with pytest.raises(SystemExit):
+        options_of("--batch-size", "many")
+    assert "expected a number or 'auto'" in capsys.readouterr().err
+
+
+def test_a_continued_run_keeps_its_settings_but_for_epochs_and_patience():
+    was = replace(PRESETS["fast"], batch_size=2, seed=9)
+    options = options_of("--resume-from", "x.keras", "--epochs", "40", "--patience", "3")
+    assert resolve_settings(options, state_of(was)) == replace(was, epochs=40, patience=3)
+
+
+def test_a_continued_run_keeps_its_batch_size_when_auto_is_asked_for():
+    was = replace(PRESETS["fast"], batch_size=2)
+    options = options_of("--resume-from", "x.keras", "--batch-size", "auto")
+    assert resolve_settings(options, state_of(was)) == was
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["--preset", "fast"], "preset = balanced, asked for is fast"),
+        (["--seed", "1"], "seed = 0, asked for is 1"),
+        (["--batch-size", "4"], "batch_size = 8, asked for is 4"),
+    ],
+)
+def test_a_continued_run_cannot_become_another_one(words, found):
+    options = options_of("--resume-from", "x.keras", *words)
+    with pytest.raises(ResumeError, match=found):
+        resolve_settings(options, state_of(PRESETS["balanced"]))
+
+
+def test_values_without_sense_are_refused():
+    with pytest.raises(SettingsError, match="--epochs 0"):
+        resolve_settings(options_of("--epochs", "0"), None)
+
+
+def test_an_unknown_preset_ends_with_one_clear_line(tmp_path, capsys):
+    assert main(["train", "--data-dir", str(tmp_path), "--preset", "fastest"]) == 1
+    assert capsys.readouterr().err.startswith("error: --preset fastest: no such preset")
+
+
+def test_a_missing_data_folder_ends_with_one_clear_line(tmp_path, capsys):
+    assert main(["train", "--data-dir", str(tmp_path / "nowhere")]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_a_run_that_is_complete_says_so_and_changes_nothing(tmp_path, capsys):
+    from support.smears import small_prepared_folder
+
+    small_prepared_folder(tmp_path, count=3)
+    model = tmp_path / "segmentation_model_best.keras"
+    model.write_bytes(b"")
+    state = state_of(PRESETS["fast"])
+    state.epoch = 10
+    state.save(tmp_path / STATE_NAME)
+    before = (tmp_path / STATE_NAME).read_bytes()
+    words = ["train", "--data-dir", str(tmp_path), "--resume-from", str(model)]
+    assert main(words) == 0
+    assert "complete: 10 of 10 epochs" in capsys.readouterr().out
+    assert (tmp_path / STATE_NAME).read_bytes() == before
