@@ -45,7 +45,7 @@ class SeparationSettings:
 
     peaks: PeakSettings = field(default_factory=PeakSettings)
     reach: Mapping[CellType, float] = field(
-        default_factory=lambda: MappingProxyType({CellType.RBC: 1.3, CellType.WBC: 3.0})
+        default_factory=lambda: MappingProxyType({CellType.RBC: 1.5, CellType.WBC: 3.0})
     )
     min_neck: Mapping[CellType, float] = field(
         default_factory=lambda: MappingProxyType({CellType.RBC: 0.15, CellType.WBC: 0.35})

@@ -137,14 +137,21 @@ def test_a_platelet_takes_the_background_of_its_ellipse():
     assert f1_against(truth, found, 2, 0.9) == 1.0
 
 
-def test_a_low_peak_is_a_platelet_but_no_red_cell():
+def test_a_low_peak_is_no_cell_but_a_red_one_is_found_by_its_shape_all_the_same():
     boxes = [ellipse_box(PLATELET, 42, 42, 28), ellipse_box(RBC, 120, 60, 60)]
     probabilities, heat, log_size, _ = perfect_outputs(boxes, (120, 200))
     found = separate_cells(probabilities, 0.2 * heat, log_size)
-    confidence = {cell.cell_type: cell.confidence for cell in found.cells}
-    assert confidence[PLATELET] == pytest.approx(0.2 * 0.9, rel=0.05)
-    # The red cell is found all the same, but by its shape.
-    assert confidence[RBC] == pytest.approx(SHAPE_ONLY * 0.9, rel=0.05)
+    (cell,) = found.cells
+    assert cell.cell_type == RBC
+    assert cell.confidence == pytest.approx(SHAPE_ONLY * 0.9, rel=0.05)
+
+
+def test_a_peak_of_half_the_height_is_a_platelet():
+    boxes = [ellipse_box(PLATELET, 42, 42, 28)]
+    probabilities, heat, log_size, _ = perfect_outputs(boxes, (120, 200))
+    (cell,) = separate_cells(probabilities, 0.5 * heat, log_size).cells
+    assert cell.cell_type == PLATELET
+    assert cell.confidence == pytest.approx(0.5 * 0.9, rel=0.05)
 
 
 def test_a_cell_without_a_peak_is_found_with_less_confidence():

@@ -1,0 +1,158 @@
+"""How well single cells are found: BCCD with every cell boxed, and two other laboratories.
+
+    python benchmarks/cells.py --data DIR [--model FILE]
+
+DIR (default: $BLOOD_CELL_DATA) holds any of ``bccd_trainval_extra`` with ``BCCD_Dataset``,
+``bcdd_kaggle`` and ``iml_malaria``; those that are not there are passed over. Boxes are matched one
+to one at IoU 0.5, and nothing that was found is excused. Cells that the border cuts off are
+unlabelled in ``iml_malaria`` and left out there on both sides.
+"""
+
+import argparse
+import csv
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from blood_cell_system.boxes import LabelledBox, corners_of
+from blood_cell_system.cells.counts import count_error
+from blood_cell_system.cells.matching import MatchCounts, Overlaps, match
+from blood_cell_system.cells.separation import DetectedCell
+from blood_cell_system.classes import CellType
+from blood_cell_system.image_io import read_image
+from blood_cell_system.inference.analysis import AnalysisSettings, analyze_picture
+from blood_cell_system.inference.runtime_loading import load_runtime
+from blood_cell_system.pipeline.weights import bundled_segmenter
+
+TYPES = {
+    "RBC": CellType.RBC,
+    "rbc": CellType.RBC,
+    "WBC": CellType.WBC,
+    "wbc": CellType.WBC,
+    "Platelets": CellType.PLATELET,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledPicture:
+    """A picture with the boxes of all cells of some types."""
+
+    path: Path
+    cells: tuple[LabelledBox, ...]
+
+
+def main() -> None:
+    """Measure what is there and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("BLOOD_CELL_DATA"))
+    parser.add_argument("--model", type=Path)
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("--data is needed where BLOOD_CELL_DATA is not set")
+    runtime = load_runtime(options.model or bundled_segmenter())
+    print("| pictures | cell | cells | F1@0.5 | precision | recall | count MAE | bias |")
+    print("|---|---|---|---|---|---|---|---|")
+    for name, pictures, types in (
+        ("BCCD val, complete boxes", complete_bccd(Path(options.data)), tuple(CellType)),
+        ("bcdd_kaggle", kaggle(Path(options.data)), (CellType.RBC, CellType.WBC)),
+        ("iml_malaria, every fifth", malaria(Path(options.data)), (CellType.RBC,)),
+    ):
+        found = [
+            (picture, analyze_picture(runtime, read_image(picture.path), AnalysisSettings()))
+            for picture in pictures
+        ]
+        is_inner = name.startswith("iml")
+        pairs = [
+            (
+                [c for c in picture.cells if not (is_inner and at_border(c, analysis.image.shape))],
+                [c for c in analysis.separated.cells if not (is_inner and c.touches_border)],
+            )
+            for picture, analysis in found
+        ]
+        for cell_type in types if pairs else ():
+            print(row_of(name, len(pairs), cell_type, pairs), flush=True)
+
+
+def row_of(
+    name: str,
+    count: int,
+    cell_type: CellType,
+    pairs: list[tuple[list[LabelledBox], list[DetectedCell]]],
+) -> str:
+    """One line of the table."""
+    total = MatchCounts()
+    true_counts, found_counts = [], []
+    for truth, found in pairs:
+        true_boxes = [cell for cell in truth if cell.cell_type == cell_type]
+        boxes = [cell.box for cell in found if cell.cell_type == cell_type]
+        total += match(Overlaps.of_boxes(corners_of(true_boxes), corners_of(boxes)), 0.5)
+        true_counts.append(len(true_boxes))
+        found_counts.append(len(boxes))
+    error = count_error(true_counts, found_counts)
+    return (
+        f"| {name} ({count}) | {cell_type} | {sum(true_counts)} | {total.f1:.3f} "
+        f"| {total.precision:.3f} | {total.recall:.3f} "
+        f"| {error.mean_absolute_error:.2f} | {error.bias:+.2f} |"
+    )
+
+
+def at_border(cell: LabelledBox, shape: tuple[int, ...]) -> bool:
+    """Whether a box ends within two pixels of the border."""
+    height, width = shape[:2]
+    return min(cell.x_min, cell.y_min) <= 2 or cell.x_max >= width - 2 or cell.y_max >= height - 2
+
+
+def complete_bccd(data: Path) -> Iterator[LabelledPicture]:
+    """Validation pictures of which every cell is boxed."""
+    path = data / "bccd_trainval_extra" / "complete_boxes.json"
+    if not path.exists():
+        return
+    root = data / "BCCD_Dataset" / "BCCD"
+    validation = set((root / "ImageSets" / "Main" / "val.txt").read_text().split())
+    for stem, rows in sorted(json.loads(path.read_text()).items()):
+        if stem in validation:
+            cells = tuple(box(TYPES[row["class"]], row["bbox"]) for row in rows)
+            yield LabelledPicture(path=root / "JPEGImages" / f"{stem}.jpg", cells=cells)
+
+
+def kaggle(data: Path) -> Iterator[LabelledPicture]:
+    """Pictures of 256 pixels a side with corners as fractions of it."""
+    folder = data / "bcdd_kaggle"
+    if not folder.exists():
+        return
+    cells: dict[str, list[LabelledBox]] = {}
+    with (folder / "annotations.csv").open() as file:
+        for row in csv.DictReader(file):
+            corners = [256 * float(row[name]) for name in ("xmin", "ymin", "xmax", "ymax")]
+            cells.setdefault(row["image"], []).append(box(TYPES[row["label"]], corners))
+    for name in sorted(cells):
+        yield LabelledPicture(path=folder / "images" / name, cells=tuple(cells[name]))
+
+
+def malaria(data: Path) -> Iterator[LabelledPicture]:
+    """Every fifth picture; all its stages of malaria are red cells here."""
+    folder = data / "iml_malaria"
+    if not folder.exists():
+        return
+    entries = json.loads((folder / "annotations.json").read_text())
+    for entry in sorted(entries, key=lambda entry: entry["image_name"])[::5]:
+        corners = np.array(
+            [[float(item["bbox"][side]) for side in "xywh"] for item in entry["objects"]]
+        ).reshape(-1, 4)
+        corners[:, 2:] += corners[:, :2]
+        cells = tuple(box(CellType.RBC, row) for row in corners.tolist())
+        yield LabelledPicture(path=folder / "images" / entry["image_name"], cells=cells)
+
+
+def box(cell_type: CellType, corners: list[float]) -> LabelledBox:
+    """Box of corners x_min, y_min, x_max, y_max."""
+    x_min, y_min, x_max, y_max = corners
+    return LabelledBox(cell_type=cell_type, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+
+
+if __name__ == "__main__":
+    main()
