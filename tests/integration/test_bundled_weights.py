@@ -1,0 +1,54 @@
+"""The weights that come with the package do what their card says."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
+from blood_cell_system.datasets.voc import BCCD_LABELS, VocDataset
+from blood_cell_system.image_io import read_image
+from blood_cell_system.inference.analysis import AnalysisSettings, analyze_picture
+from blood_cell_system.inference.runtime_loading import load_runtime
+from blood_cell_system.masks.refine import stain_class_mask
+from blood_cell_system.models.confusion import ConfusionMatrix
+from blood_cell_system.pipeline.weights import bundled_segmenter
+
+DATA = os.environ.get("BLOOD_CELL_DATA")
+
+
+@pytest.fixture(scope="module")
+def runtime():
+    return load_runtime(bundled_segmenter())
+
+
+def confusion_of(runtime, pictures):
+    confusion = ConfusionMatrix()
+    for image, class_mask in pictures:
+        found = analyze_picture(runtime, image, AnalysisSettings())
+        is_judged = found.class_mask != 255
+        confusion.update(
+            np.where(is_judged, class_mask, 255), np.where(is_judged, found.class_mask, 0)
+        )
+    return confusion
+
+
+def test_drawn_smears_of_the_trained_stain_are_outlined(runtime):
+    settings = SmearSettings(stain="wright-giemsa", white_cell_counts=(0, 1))
+    smears = [draw_smear(settings, np.random.default_rng(seed)) for seed in range(3)]
+    confusion = confusion_of(runtime, [(smear.image, smear.class_mask) for smear in smears])
+    assert confusion.mean_iou > 0.9
+
+
+@pytest.mark.bccd
+@pytest.mark.skipif(DATA is None, reason="BLOOD_CELL_DATA is not set")
+def test_unseen_bccd_pictures_are_outlined(runtime):
+    samples = VocDataset.open(Path(DATA) / "BCCD_Dataset", labels=BCCD_LABELS).samples
+    unseen = [sample for sample in samples if sample.split == Split.TEST][::6]
+    pictures = []
+    for sample in unseen:
+        image = read_image(sample.image_path)
+        pictures.append((image, stain_class_mask(image, sample.cells).class_mask))
+    assert confusion_of(runtime, pictures).mean_iou > 0.95
