@@ -197,6 +197,22 @@ def _to_8_bit(intensities: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.clip(np.rint(values * (255.0 / full_scale)), 0, 255).astype(np.uint8)
 
 
+def check_rgb(image: NDArray[np.generic]) -> None:
+    """Refuse an array that is no picture as :func:`read_image` gives it.
+
+    Raises
+    ------
+    ImageReadError
+        It is not of shape (height, width, 3) and dtype uint8, or has no pixels.
+    """
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ImageReadError(
+            "Picture: expected an array of shape (height, width, 3) and dtype uint8 with a pixel "
+            f"at least. Received: shape {image.shape}, dtype {image.dtype}. Read it with "
+            "read_image."
+        )
+
+
 def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
     """Write a picture, whole or not at all; the suffix chooses the format.
 

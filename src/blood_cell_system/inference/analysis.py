@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
 from blood_cell_system.cells.separation import SeparatedCells, SeparationSettings
 from blood_cell_system.classes import NOT_SCORED
-from blood_cell_system.errors import ImageReadError, SettingsError
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.image_io import check_rgb
 from blood_cell_system.inference.cell_finding import TileSettings, find_cells
 from blood_cell_system.inference.marks import find_scale_bar, paint_over
 from blood_cell_system.inference.picture_quality import PictureQuality, assess
@@ -124,12 +125,7 @@ def analyze_picture(
     ImageReadError
         The array is no RGB picture, or has no pixels.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ImageReadError(
-            "Picture: expected an array of shape (height, width, 3) and dtype uint8 with a pixel "
-            f"at least. Received: shape {image.shape}, dtype {image.dtype}. Read it with "
-            "read_image."
-        )
+    check_rgb(image)
     settings = settings or AnalysisSettings()
     started = time.perf_counter()
     field_mask = find_field(image)

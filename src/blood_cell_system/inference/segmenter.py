@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 
 from blood_cell_system.cells.separation import most_likely_class
 from blood_cell_system.classes import CELL_TYPES, NUM_CLASSES
-from blood_cell_system.errors import ImageReadError, SettingsError
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.image_io import check_rgb
 from blood_cell_system.inference.runtimes import NetworkOutputs, Runtime
 from blood_cell_system.segmenter_contract import HEAD_STRIDE, STRIDE
 
@@ -88,12 +89,7 @@ def segment_image(
     ImageReadError
         The array is no RGB picture, or has no pixels.
     """
-    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-        raise ImageReadError(
-            "Picture: expected an array of shape (height, width, 3) and dtype uint8 with a pixel "
-            f"at least. Received: shape {image.shape}, dtype {image.dtype}. Read it with "
-            "read_image."
-        )
+    check_rgb(image)
     settings = settings or BlockSettings()
     height, width = image.shape[:2]
     if runtime.input_shape is not None:

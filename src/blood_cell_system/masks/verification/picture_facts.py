@@ -139,15 +139,7 @@ def _read_picture(path: Path, stem: str, findings: list[Finding]) -> NDArray[np.
     try:
         return read_image(path)
     except (BloodCellError, OSError) as error:
-        findings.append(
-            Finding(
-                severity=Severity.ERROR,
-                check="unreadable",
-                message=_without_folder(error, path),
-                remedy="Copy the file again from its source; --fix leaves the pair out.",
-                stems=(stem,),
-            )
-        )
+        findings.append(_unreadable(error, path, stem))
         return None
 
 
@@ -155,16 +147,18 @@ def _read_mask(path: Path, stem: str, findings: list[Finding]) -> MaskDiagnosis 
     try:
         return diagnose_mask(path)
     except (BloodCellError, OSError) as error:
-        findings.append(
-            Finding(
-                severity=Severity.ERROR,
-                check="unreadable",
-                message=_without_folder(error, path),
-                remedy="Copy the file again from its source; --fix leaves the pair out.",
-                stems=(stem,),
-            )
-        )
+        findings.append(_unreadable(error, path, stem))
         return None
+
+
+def _unreadable(error: Exception, path: Path, stem: str) -> Finding:
+    return Finding(
+        severity=Severity.ERROR,
+        check="unreadable",
+        message=_without_folder(error, path),
+        remedy="Copy the file again from its source; --fix leaves the pair out.",
+        stems=(stem,),
+    )
 
 
 def _without_folder(error: Exception, path: Path) -> str:
