@@ -54,7 +54,7 @@ def train_segmenter(
     listener : TrainingListener, optional
     is_deterministic : bool
         Whether the same seed, data, software and machine must give the same weights, bit by bit.
-        TensorFlow then keeps to one order of work, which costs about half of the speed. It holds
+        TensorFlow then keeps to one order of work, which costs speed. It holds
         for the rest of the process.
 
     Raises
