@@ -1,4 +1,4 @@
-"""The classes of a class mask and the types of a cell."""
+"""The classes of a class mask, the types of a cell, and what classifiers tell apart."""
 
 from enum import IntEnum, StrEnum
 from types import MappingProxyType
@@ -37,3 +37,20 @@ MASK_CLASS: Final = MappingProxyType(
     }
 )
 """What a cell of a type is in the three-channel mask: platelets are background there."""
+
+RBC_CONDITIONS: Final = ("healthy_RBC", "malaria_RBC", "sickle_RBC")
+"""What the classifier of red cells tells apart, in the order of its probabilities."""
+
+WBC_CONDITIONS: Final = ("healthy_WBC", "cancer_WBC")
+"""What the classifier of white cells tells apart; cancer is leukaemia."""
+
+WBC_TYPES: Final = (
+    "neutrophil",
+    "eosinophil",
+    "basophil",
+    "lymphocyte",
+    "monocyte",
+    "immature_granulocyte",
+    "erythroblast",
+)
+"""Types of nucleated cells of blood, in the order of the classifier's probabilities."""
