@@ -73,5 +73,5 @@ def test_json_of_something_else_is_refused(value, message):
 
 
 def test_text_that_is_no_json_is_refused():
-    with pytest.raises(ValueError, match="Expecting value"):
+    with pytest.raises(ValueError, match="Expecting property name"):
         ClassifierFacts.from_text("{facts")
