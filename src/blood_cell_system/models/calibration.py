@@ -1,0 +1,169 @@
+"""Probabilities that mean what they say: temperature, reliability, calibration error."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+
+from blood_cell_system.models.classification_metrics import UNKNOWN
+
+BINS: Final = 15
+
+_SMALLEST: Final = 1e-12
+# Beyond these the network says nothing at all, or always the same.
+_TEMPERATURES: Final = (0.05, 20.0)
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reliability:
+    """How often answers of a confidence are right.
+
+    Parameters
+    ----------
+    edges : ndarray of shape (bins + 1,)
+        Of the confidence, 0 to 1.
+    weight, confidence, accuracy : ndarray of shape (bins,)
+        Cells of a bin, their mean confidence, and the share of right answers; NaN in an empty bin.
+    """
+
+    edges: Floats
+    weight: Floats
+    confidence: Floats
+    accuracy: Floats
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """Mean distance of accuracy and confidence over all cells; NaN without a cell [1]_.
+
+        References
+        ----------
+        .. [1] C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On Calibration of Modern Neural
+           Networks", ICML 2017, equation 3.
+        """
+        total = float(self.weight.sum())
+        if not total:
+            return float("nan")
+        gap = np.nan_to_num(np.abs(self.accuracy - self.confidence))
+        return float((self.weight * gap).sum()) / total
+
+
+def reliability(
+    probabilities: ArrayLike,
+    y_true: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    bins: int = BINS,
+) -> Reliability:
+    """Sort the answers by the confidence of the most probable class.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, classes)
+    y_true : array_like of shape (n,), dtype int
+        ``UNKNOWN`` is left out.
+    weight : array_like of shape (n,), optional
+    bins : int
+        Of equal width.
+    """
+    values = np.asarray(probabilities, dtype=np.float64)
+    true = np.asarray(y_true)
+    counted = np.ones(len(true)) if weight is None else np.asarray(weight, dtype=np.float64)
+    counted = counted * (true != UNKNOWN)
+    confidence = values.max(axis=1)
+    is_right = values.argmax(axis=1) == true
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    total = np.bincount(place, weights=counted, minlength=bins)
+    sums = (
+        np.bincount(place, weights=counted * confidence, minlength=bins),
+        np.bincount(place, weights=counted * is_right, minlength=bins),
+    )
+    means = [np.divide(s, total, out=np.full(bins, np.nan), where=total > 0) for s in sums]
+    return Reliability(
+        edges=np.linspace(0, 1, bins + 1), weight=total, confidence=means[0], accuracy=means[1]
+    )
+
+
+def expected_calibration_error(
+    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None = None
+) -> float:
+    """Calibration error of the most probable class; see :class:`Reliability`."""
+    return reliability(probabilities, y_true, weight).expected_calibration_error
+
+
+def negative_log_likelihood(
+    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None = None
+) -> float:
+    """Mean of ``-ln p(true class)``; NaN without a cell.
+
+    Parameters
+    ----------
+    probabilities, y_true, weight
+        As of :func:`reliability`.
+    """
+    values, true, counted = _known_only(probabilities, y_true, weight)
+    if not counted.sum():
+        return float("nan")
+    chosen = values[np.arange(len(true)), true]
+    return float(np.average(-np.log(np.maximum(chosen, _SMALLEST)), weights=counted))
+
+
+def with_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
+    """Probabilities after dividing their logits by a temperature.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, classes)
+        Of a softmax: their logarithms are the logits up to a constant, which softmax cancels.
+    temperature : float
+        Above 1 the answers become less sure.
+
+    Returns
+    -------
+    ndarray of shape (n, classes)
+    """
+    logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _SMALLEST))
+    logits /= temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def fit_temperature(
+    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None = None
+) -> float:
+    """Temperature at which the true classes are most likely.
+
+    Parameters
+    ----------
+    probabilities, y_true, weight
+        As of :func:`reliability`, from cells that the network has not learned from.
+
+    Returns
+    -------
+    float
+        Within 0.05 and 20; 1 when no class is known.
+    """
+    values, true, counted = _known_only(probabilities, y_true, weight)
+    if not counted.sum():
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        warmed = with_temperature(values, float(np.exp(log_temperature)))
+        return negative_log_likelihood(warmed, true, counted)
+
+    low, high = np.log(_TEMPERATURES)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))
+
+
+def _known_only(
+    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None
+) -> tuple[Floats, NDArray[np.int64], Floats]:
+    values = np.asarray(probabilities, dtype=np.float64)
+    true = np.asarray(y_true, dtype=np.int64)
+    counted = np.ones(len(true)) if weight is None else np.asarray(weight, dtype=np.float64)
+    is_known = true != UNKNOWN
+    return values[is_known], true[is_known], counted[is_known]
