@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,18 @@ class BoxOrigin(StrEnum):
     STAIN = "stain"
     DRAWN = "drawn"
     PREDICTED = "predicted"
+    POINT = "point"
+    """A person marked the centre alone; the size of the box is a guess, and nothing is measured
+    by it."""
+
+
+class Box(NamedTuple):
+    """Where something is, without saying what: ``[x_min, x_max) × [y_min, y_max)`` in pixels."""
+
+    x_min: float
+    y_min: float
+    x_max: float
+    y_max: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -23,8 +23,8 @@ MAX_PIXELS: Final = 100_000_000
 # Pillow knows more, among them formats for which it starts other programs.
 _FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM")
 
-# 16 bits are "I" in older versions of Pillow.
-_LABEL_MODES: Final = frozenset({"L", "I", "I;16", "I;16B", "I;16L"})
+# 16 bits are "I" in older versions of Pillow. A palette's indices are labels as well.
+_LABEL_MODES: Final = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L"})
 
 _TIFF_SIZE: Final = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
 
