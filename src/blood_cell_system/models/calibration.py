@@ -76,7 +76,7 @@ def reliability(
     confidence = values.max(axis=1)
     is_right = values.argmax(axis=1) == true
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    total = np.bincount(place, weights=counted, minlength=bins)
+    total = np.asarray(np.bincount(place, weights=counted, minlength=bins), dtype=np.float64)
     sums = (
         np.bincount(place, weights=counted * confidence, minlength=bins),
         np.bincount(place, weights=counted * is_right, minlength=bins),

@@ -31,7 +31,7 @@ def auroc(is_positive: ArrayLike, score: ArrayLike, weight: ArrayLike | None = N
     >>> auroc([False, False, True, True], [0.1, 0.4, 0.35, 0.8])
     0.75
     """
-    positive, negative, _ = _by_score(is_positive, score, weight)
+    positive, negative = _by_score(is_positive, score, weight)
     if positive.sum() == 0 or negative.sum() == 0:
         return float("nan")
     below = np.cumsum(negative) - negative
@@ -59,7 +59,7 @@ def sensitivity_at_specificity(
     float
         NaN without a positive or without a negative.
     """
-    positive, negative, _ = _by_score(is_positive, score, weight)
+    positive, negative = _by_score(is_positive, score, weight)
     if positive.sum() == 0 or negative.sum() == 0:
         return float("nan")
     # Calling positive what lies at or above the k-th distinct score, for every k, and none at all.
@@ -90,7 +90,7 @@ def confusion_counts(
     is_known = true != UNKNOWN
     place = true[is_known] * num_classes + predicted[is_known]
     flat = np.bincount(place, weights=counted[is_known], minlength=num_classes**2)
-    return flat.reshape(num_classes, num_classes)
+    return np.asarray(flat, dtype=np.float64).reshape(num_classes, num_classes)
 
 
 def accuracy(confusion: Floats) -> float:
@@ -129,7 +129,7 @@ def macro_f1(confusion: Floats) -> float:
 
 def _by_score(
     is_positive: ArrayLike, score: ArrayLike, weight: ArrayLike | None
-) -> tuple[Floats, Floats, Floats]:
+) -> tuple[Floats, Floats]:
     """Weights of positives and negatives at each distinct score, in rising order."""
     scores = np.asarray(score, dtype=np.float64)
     truth = np.asarray(is_positive, dtype=bool)
@@ -138,11 +138,13 @@ def _by_score(
     size = len(distinct)
     positive = np.bincount(place, weights=counted * truth, minlength=size)
     negative = np.bincount(place, weights=counted * ~truth, minlength=size)
-    return positive, negative, distinct
+    return np.asarray(positive, dtype=np.float64), np.asarray(negative, dtype=np.float64)
 
 
 def _ratio(part: Floats, whole: Floats) -> Floats:
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)
+    shares = np.full(len(part), np.nan)
+    np.divide(part, whole, out=shares, where=whole > 0)
+    return shares
 
 
 def _mean_of_finite(values: Floats) -> float:
