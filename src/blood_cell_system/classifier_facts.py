@@ -11,14 +11,12 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, Self
 
+from blood_cell_system.cell_picture_format import CELL_SIDE_PX as CELL_SIDE_PX
 from blood_cell_system.classes import RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES, CellType
 
 FORMAT_VERSION: Final = 1
 FACTS_KEY: Final = "blood_cell_system.classifier"
 """Key of the JSON in an ONNX file's metadata."""
-
-CELL_SIDE_PX: Final = 130
-"""Side of a cell picture."""
 
 CONDITION_OUTPUT: Final = "condition"
 TYPE_OUTPUT: Final = "type"

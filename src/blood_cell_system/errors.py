@@ -8,6 +8,7 @@
     ├── DatasetError         (ValueError)         a data folder that is not what it should be
     ├── MissingDataError     (FileNotFoundError)  a file or folder that is not there
     ├── MaskFormatError      (ValueError)         a mask outside the mask format
+    ├── CellPictureError     (ValueError)         a picture that does not show one cell
     ├── OutputError          (OSError)            a place that cannot be written to
     ├── SettingsError        (ValueError)         an option that makes no sense
     ├── CheckpointError      (ValueError)         a model file of another kind, or damaged
@@ -42,6 +43,10 @@ class MissingDataError(BloodCellError, FileNotFoundError):
 
 class MaskFormatError(BloodCellError, ValueError):
     """A mask is outside the mask format."""
+
+
+class CellPictureError(BloodCellError, ValueError):
+    """A picture does not show one cell."""
 
 
 class OutputError(BloodCellError, OSError):

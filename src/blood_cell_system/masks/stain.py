@@ -73,17 +73,46 @@ def optical_density(
 
 
 def _log_light(log_image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logarithm of the light, fitted to the pixels of the empty slide.
+    """Logarithm of the light at every pixel."""
+    height, width = log_image.shape[:2]
+    coefficients = fit_log_light(log_image)
+    if not coefficients[1:].any():
+        flat = coefficients[0].astype(np.float32)
+        return np.broadcast_to(flat, log_image.shape).copy()
+    return log_light_at(coefficients, quadratic_terms(height, width))
+
+
+def fit_log_light(
+    log_image: NDArray[np.float32], *, field: NDArray[np.bool_] | None = None
+) -> NDArray[np.float64]:
+    """Fit the logarithm of the light to the pixels of the empty slide.
 
     The fit begins with one level, taken from the brightest mode of green, and then adds the slope
     and the curvature, each time to the pixels that lie near the surface found so far.
+
+    Parameters
+    ----------
+    log_image : ndarray of shape (height, width, 3), dtype float32
+        Logarithm of a smoothed picture.
+    field : ndarray of shape (height, width), dtype bool, optional
+        Where the slide can be seen at all; everywhere by default.
+
+    Returns
+    -------
+    ndarray of shape (6, 3), dtype float64
+        Coefficients of ``quadratic_terms`` for each channel; a constant alone where the pixels of
+        the slide are too few for more.
     """
     height, width = log_image.shape[:2]
     step = max(1, int(np.sqrt(height * width / _FIT_PIXELS)))
     samples = log_image[step // 2 :: step, step // 2 :: step]
-    terms = _quadratic_terms(height, width)
+    terms = quadratic_terms(height, width)
     design = terms[step // 2 :: step, step // 2 :: step].reshape(-1, terms.shape[2])
     values = samples.reshape(-1, 3).astype(np.float64)
+    if field is not None:
+        is_seen = field[step // 2 :: step, step // 2 :: step].ravel()
+        if is_seen.any():
+            design, values = design[is_seen], values[is_seen]
 
     level = _slide_level(values[:, GREEN])
     residual = values[:, GREEN] - level
@@ -102,13 +131,33 @@ def _log_light(log_image: NDArray[np.float32]) -> NDArray[np.float32]:
         spread = 1.4826 * float(np.median(brighter)) if len(brighter) else 0.0
         tolerance = min(max(_SPREADS * spread, 0.015), _FIRST_TOLERANCE)
     else:
-        surface: NDArray[np.float32] = (terms @ coefficients.astype(np.float32)).astype(np.float32)
-        # Where no slide is near, the surface is a guess: it must not run away there.
-        centre = coefficients[0].astype(np.float32)
-        return np.clip(surface, centre - 0.35, centre + 0.25)
+        return coefficients
     bright = values[np.abs(values[:, GREEN] - level) < 0.08]
-    flat = np.median(bright, axis=0) if len(bright) else values.max(axis=0)
-    return np.broadcast_to(flat.astype(np.float32), log_image.shape).copy()
+    coefficients[:] = 0
+    coefficients[0] = np.median(bright, axis=0) if len(bright) else values.max(axis=0)
+    return coefficients
+
+
+def log_light_at(
+    coefficients: NDArray[np.float64], terms: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Logarithm of the light at places of the picture.
+
+    Parameters
+    ----------
+    coefficients : ndarray of shape (6, 3)
+        As of ``fit_log_light``.
+    terms : ndarray of shape (..., 6), dtype float32
+        As of ``quadratic_terms``.
+
+    Returns
+    -------
+    ndarray of shape (..., 3), dtype float32
+    """
+    surface: NDArray[np.float32] = (terms @ coefficients.astype(np.float32)).astype(np.float32)
+    # Where no slide is near, the surface is a guess: it must not run away there.
+    centre = coefficients[0].astype(np.float32)
+    return np.clip(surface, centre - 0.35, centre + 0.25)
 
 
 def _slide_level(log_green: NDArray[np.float64]) -> float:
@@ -121,7 +170,13 @@ def _slide_level(log_green: NDArray[np.float64]) -> float:
     return float(edges[index] + 0.01)
 
 
-def _quadratic_terms(height: int, width: int) -> NDArray[np.float32]:
+def quadratic_terms(height: int, width: int) -> NDArray[np.float32]:
+    """1, x, y, x², xy, y² of every pixel, with x and y from -1 to 1 across the picture.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 6), dtype float32
+    """
     y, x = np.meshgrid(
         np.linspace(-1, 1, height, dtype=np.float32),
         np.linspace(-1, 1, width, dtype=np.float32),
