@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Self
 
 _PREFIX: Final = "blood_cell_system."
-_HASH_KEY: Final = f"{_PREFIX}content_sha256"
+HASH_KEY: Final = f"{_PREFIX}content_sha256"
+"""Where an exported file keeps the hash of its own content."""
 _HASH_DIGITS: Final = 64
 NO_HASH: Final = "0" * _HASH_DIGITS
 """Stands in the file while its hash is taken."""
@@ -45,7 +46,7 @@ class OnnxMetadata:
             f"{_PREFIX}training_diameter_px": repr(self.training_diameter_px),
             f"{_PREFIX}software_version": self.software_version,
             f"{_PREFIX}source_sha256": self.source_sha256,
-            _HASH_KEY: self.content_sha256,
+            HASH_KEY: self.content_sha256,
             f"{_PREFIX}input": self.input_contract,
         }
 
@@ -58,7 +59,7 @@ class OnnxMetadata:
         ValueError
             The diameter is not a positive number.
         """
-        if _HASH_KEY not in properties:
+        if HASH_KEY not in properties:
             return None
         diameter = float(properties.get(f"{_PREFIX}training_diameter_px", "nan"))
         if not 0 < diameter < float("inf"):
@@ -67,7 +68,7 @@ class OnnxMetadata:
             training_diameter_px=diameter,
             software_version=properties.get(f"{_PREFIX}software_version", ""),
             source_sha256=properties.get(f"{_PREFIX}source_sha256", ""),
-            content_sha256=properties[_HASH_KEY],
+            content_sha256=properties[HASH_KEY],
             input_contract=properties.get(f"{_PREFIX}input", ""),
         )
 
@@ -100,7 +101,7 @@ def with_content_hash(data: bytes) -> bytes:
 
 def _hash_place(data: bytes) -> tuple[int, int]:
     """Where the hash stands: in protocol buffers a value follows its key, two bytes between."""
-    key = _HASH_KEY.encode() + b"\x12" + bytes([_HASH_DIGITS])
+    key = HASH_KEY.encode() + b"\x12" + bytes([_HASH_DIGITS])
     start = data.rfind(key)
     if start < 0:
         return len(data), len(data)

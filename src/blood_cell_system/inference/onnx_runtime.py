@@ -1,17 +1,16 @@
 """A segmenter in an ONNX file: no Keras, no TensorFlow, ready in a tenth of a second."""
 
 from pathlib import Path
-from typing import Any, Final, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.errors import CheckpointError, MissingDataError, SettingsError
+from blood_cell_system.errors import CheckpointError
+from blood_cell_system.inference.onnx_session import open_session, read_onnx, run_session
 from blood_cell_system.inference.runtimes import NetworkOutputs, gives_logits, outputs_from
 from blood_cell_system.onnx_metadata import OnnxMetadata, content_hash
 from blood_cell_system.segmenter_contract import STRIDE, TRAINING_DIAMETER_PX
-
-_ONLY_ERRORS: Final = 3
 
 
 class OnnxRuntime:
@@ -45,10 +44,8 @@ class OnnxRuntime:
     """
 
     def __init__(self, data: bytes, *, name: str = "model", threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise SettingsError(f"threads: received {threads}; expected 1 or more.")
         self._name = name
-        self._session = self._open(data, threads)
+        self._session = open_session(data, name=name, threads=threads)
         self.metadata = self._checked_metadata(data)
         self.training_diameter_px = (
             self.metadata.training_diameter_px if self.metadata else TRAINING_DIAMETER_PX
@@ -71,56 +68,21 @@ class OnnxRuntime:
         CheckpointError
             The file is damaged, of a newer ONNX, or no segmenter.
         """
-        path = Path(path)
-        if not path.is_file():
-            raise MissingDataError(
-                f"{path}: there is no such model. Make one with bloodcells export, or name another "
-                "with --model."
-            )
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise CheckpointError(
-                f"{path}: cannot be read ({error.strerror or error}). Check its permissions."
-            ) from error
-        return cls(data, name=str(path), threads=threads)
+        data = read_onnx(Path(path))
+        return cls(data, name=str(Path(path)), threads=threads)
 
     def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
         """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
-        import onnxruntime
-
-        try:
-            values = self._session.run(self._outputs, {self._input: batch})
-        except (
-            onnxruntime.capi.onnxruntime_pybind11_state.Fail,
-            onnxruntime.capi.onnxruntime_pybind11_state.InvalidArgument,
-            onnxruntime.capi.onnxruntime_pybind11_state.RuntimeException,
-        ) as error:
-            raise CheckpointError(
-                f"{self._name}: fails on a picture of {batch.shape[1]}×{batch.shape[2]} "
-                f"({_first_line(error)}). Export the model again."
-            ) from error
+        values = run_session(
+            self._session,
+            self._outputs,
+            {self._input: batch},
+            name=self._name,
+            what=f"a picture of {batch.shape[1]}×{batch.shape[2]}",
+        )
         # A foreign network may name its only output as it likes.
         names = ["classes"] if len(values) == 1 else self._outputs
         return outputs_from(dict(zip(names, values, strict=True)), are_logits=self._returns_logits)
-
-    def _open(self, data: bytes, threads: int | None) -> Any:
-        # Here, not above: importing a module must be quick.
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ONLY_ERRORS
-        options.intra_op_num_threads = threads or 0
-        # Waiting threads that spin take the cores from the pictures beside this one.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime's errors have no common base.
-            raise CheckpointError(
-                f"{self._name}: ONNX Runtime {onnxruntime.__version__} cannot load this model "
-                f"({type(error).__name__}: {_first_line(error)}). It is damaged, no ONNX file, or "
-                "of a newer ONNX. Copy it again, or export it again with bloodcells export."
-            ) from error
 
     def _checked_metadata(self, data: bytes) -> OnnxMetadata | None:
         properties = dict(self._session.get_modelmeta().custom_metadata_map)
@@ -158,7 +120,3 @@ class OnnxRuntime:
         if height is None and width is None:
             return inputs[0].name, None
         return inputs[0].name, (height or 2 * STRIDE, width or 2 * STRIDE)
-
-
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]

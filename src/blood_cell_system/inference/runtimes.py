@@ -1,6 +1,5 @@
 """Trained networks, loaded and ready to run."""
 
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.classes import CELL_TYPES, NUM_CLASSES
-from blood_cell_system.errors import CheckpointError, MissingDataError
+from blood_cell_system.errors import CheckpointError
+from blood_cell_system.inference.keras_archive import check_keras_archive
 from blood_cell_system.segmenter_contract import HEAD_STRIDE, STRIDE
 
 _PROBE_SIDE: Final = 2 * STRIDE
@@ -152,29 +152,10 @@ def load_keras_model(path: Path) -> Any:
     MissingDataError
         There is no such file.
     CheckpointError
-        It is damaged, or no Keras model.
+        It is damaged, no Keras model, or holds code.
     """
     path = Path(path)
-    if not path.is_file():
-        raise MissingDataError(
-            f"{path}: there is no such model. Train one with train_segmentation.py train, or "
-            "name another with --model."
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            is_model = "config.json" in archive.namelist()
-            damaged = archive.testzip()
-    except (zipfile.BadZipFile, OSError) as error:
-        raise CheckpointError(
-            f"{path}: not a .keras file, or cut off ({error}). Copy it again, or use a model "
-            "that was saved with model.save('name.keras')."
-        ) from error
-    if not is_model or damaged is not None:
-        raise CheckpointError(
-            f"{path}: {'damaged' if damaged else 'no Keras model'} "
-            f"({damaged or 'config.json is missing'}). Copy it again, or use a model that was "
-            "saved with model.save('name.keras')."
-        )
+    check_keras_archive(path)
     # Here, not above: analysing with another runtime must not wait for TensorFlow.
     import keras
 
