@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Self
 
 import cv2
 import numpy as np
@@ -16,6 +16,7 @@ from blood_cell_system.cells.leftovers import Leftovers, place_leftovers
 from blood_cell_system.cells.peaks import PeakSettings, find_peaks
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
 from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, CellClass, CellType
+from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 
 SHAPE_ONLY: Final = 0.5
 """Factor on the confidence of a cell that no heat map knows of."""
@@ -38,7 +39,7 @@ class SeparationSettings:
         Where cells are told apart by shape alone: how much narrower than the smaller of two cells
         their neck is at least.
     min_area_px : int
-        Anything smaller is a speck, not a cell.
+        Anything smaller is a speck, not a cell, where red cells are ``TRAINING_DIAMETER_PX`` wide.
     min_area_share : float
         Nor is a piece without a peak that has less than this share of the median cell's area.
     """
@@ -52,6 +53,17 @@ class SeparationSettings:
     )
     min_area_px: int = 30
     min_area_share: float = 0.25
+
+    def for_diameter(self, diameter_px: float) -> Self:
+        """Give the same settings for pictures whose red cells are ``diameter_px`` wide.
+
+        Examples
+        --------
+        >>> SeparationSettings(min_area_px=40).for_diameter(50).min_area_px
+        10
+        """
+        ratio = diameter_px / TRAINING_DIAMETER_PX
+        return replace(self, min_area_px=max(1, round(self.min_area_px * ratio**2)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.cells.rescaling import rescale_cells, resize_labels
+from blood_cell_system.cells.rescaling import (
+    enlarged_class_mask,
+    rescale_cells,
+    resize_labels,
+)
 from blood_cell_system.cells.separation import (
     DetectedCell,
     SeparatedCells,
@@ -30,6 +34,8 @@ from blood_cell_system.inference.segmenter import BlockSettings, segment_image
 _SAME_CELL: Final = 0.5
 # Two tiles see the middle of a cell on their seam in slightly different places.
 _SLACK_PX: Final = 12
+# A picture that is made far smaller for the network still has its own pixels to be labelled.
+_LEAST_MAGNIFICATION: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +112,7 @@ def find_cells(
     """
     tiles = tiles or TileSettings()
     height, width = image.shape[:2]
-    if height * width * magnification**2 <= tiles.max_whole_px:
+    if height * width * max(magnification, _LEAST_MAGNIFICATION) ** 2 <= tiles.max_whole_px:
         return _find_whole(runtime, image, magnification, blocks, separation)
     class_mask = np.zeros((height, width), dtype=np.uint8)
     labels = np.zeros((height, width), dtype=np.int32)
@@ -141,11 +147,13 @@ def _find_whole(
     height, width = image.shape[:2]
     result = segment_image(runtime, _resampled(image, magnification), blocks)
     found = separate_cells(result.class_probabilities, result.centres, result.log_size, separation)
-    class_mask = resize_labels(result.class_mask, (height, width))
-    return FoundCells(
-        class_mask=np.asarray(class_mask, dtype=np.uint8),
-        separated=rescale_cells(found, (height, width)),
-    )
+    if magnification < 1:
+        class_mask = enlarged_class_mask(result.class_probabilities, (height, width))
+        separated = rescale_cells(found, (height, width), class_mask=class_mask)
+    else:
+        class_mask = np.asarray(resize_labels(result.class_mask, (height, width)), dtype=np.uint8)
+        separated = rescale_cells(found, (height, width))
+    return FoundCells(class_mask=class_mask, separated=separated)
 
 
 def _resampled(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uint8]:
@@ -160,7 +168,7 @@ def _resampled(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uin
 
 def _spans(length: int, magnification: float, tiles: TileSettings) -> Iterator[tuple[slice, slice]]:
     """Tiles of an axis, each with what it sees, in the picture's own pixels."""
-    tile = max(round(tiles.tile_px / magnification), 1)
+    tile = max(round(tiles.tile_px / max(magnification, _LEAST_MAGNIFICATION)), 1)
     margin = max(round(tiles.margin_px / magnification), 1)
     for start in range(0, length, tile):
         stop = min(start + tile, length)

@@ -1,11 +1,15 @@
+from dataclasses import replace
+
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.drawn_cells import ellipse_box, is_in_ellipse
 
-from blood_cell_system.cells.rescaling import rescale_cells, resize_labels
-from blood_cell_system.cells.separation import separate_cells
+from blood_cell_system.cells import rescaling
+from blood_cell_system.cells.rescaling import enlarged_class_mask, rescale_cells, resize_labels
+from blood_cell_system.cells.separation import SeparatedCells, most_likely_class, separate_cells
 from blood_cell_system.classes import CellType
 
 SHAPE = (120, 200)
@@ -69,3 +73,58 @@ def test_resized_labels_are_labels_that_were_there(height, width, new_height, ne
     assert resized.dtype == dtype
     assert resized.shape == (new_height, new_width)
     assert np.isin(resized, labels).all()
+
+
+def seen_small(boxes, shape, factor):
+    """What a network that sees the picture made smaller says of it."""
+    classes = np.zeros(shape, np.uint8)
+    for box in boxes:
+        classes[is_in_ellipse(box, shape)] = 1 if box.cell_type == CellType.RBC else 2
+    probabilities = np.eye(3, dtype=np.float32)[classes]
+    small = cv2.resize(
+        probabilities,
+        (round(shape[1] * factor), round(shape[0] * factor)),
+        interpolation=cv2.INTER_AREA,
+    )
+    return small, classes
+
+
+@pytest.mark.parametrize("factor", [0.4, 0.64, 0.8])
+def test_interpolated_probabilities_bring_boundaries_back_to_their_places(factor):
+    small, classes = seen_small(BOXES, SHAPE, factor)
+    enlarged = enlarged_class_mask(small, SHAPE)
+    stairs = resize_labels(most_likely_class(small), SHAPE)
+    assert (enlarged != classes).sum() < 0.5 * (stairs != classes).sum()
+    assert (enlarged != classes).mean() < 0.004
+
+
+def test_strips_of_a_large_picture_have_no_seams(monkeypatch):
+    small, _ = seen_small(BOXES, SHAPE, 0.64)
+    whole = enlarged_class_mask(small, SHAPE)
+    monkeypatch.setattr(rescaling, "_STRIP_ROWS", 7)
+    np.testing.assert_array_equal(enlarged_class_mask(small, SHAPE), whole)
+
+
+def test_cells_end_where_the_large_class_mask_does():
+    small, classes = seen_small(BOXES, SHAPE, 0.64)
+    found = rescale_cells(separate_cells(small, None, None), SHAPE, class_mask=classes)
+    assert [cell.cell_type for cell in found.cells] == [CellType.RBC, CellType.WBC, CellType.RBC]
+    np.testing.assert_array_equal(found.label_image > 0, classes > 0)
+
+
+def test_a_filled_pallor_stays_with_its_cell():
+    small, classes = seen_small(BOXES[:1], SHAPE, 0.64)
+    cell = separate_cells(small, None, None)
+    classes[46:54, 36:44] = 0
+    found = rescale_cells(cell, SHAPE, class_mask=classes)
+    assert found.label_image[50, 40] == 1
+
+
+def test_platelets_keep_their_place_though_no_class_mask_shows_them():
+    labels = np.zeros((64, 64), np.int32)
+    labels[20:30, 30:42] = 1
+    platelet = replace(separated().cells[0], cell_type=CellType.PLATELET)
+    before = SeparatedCells(label_image=labels, cells=(platelet,))
+    found = rescale_cells(before, (100, 100), class_mask=np.zeros((100, 100), np.uint8))
+    (cell,) = found.cells
+    assert cell.area_px == pytest.approx(120 * (100 / 64) ** 2, rel=0.06)

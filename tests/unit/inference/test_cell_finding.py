@@ -49,6 +49,14 @@ def test_the_network_never_sees_more_than_a_tile():
     assert max(max(shape) for shape in runtime.seen) <= 128 + 2 * 64 + 32
 
 
+def test_a_picture_that_is_made_far_smaller_is_cut_up_all_the_same():
+    image, class_mask = grid_picture((1200, 1200), spacing=240, diameter=160)
+    runtime = ColourRuntime()
+    found = find_cells(runtime, image, magnification=0.07, tiles=SMALL_TILES)
+    assert len(runtime.seen) > 1
+    assert (found.class_mask == class_mask).mean() > 0.97
+
+
 @pytest.mark.parametrize("magnification", [0.5, 2.0])
 def test_cells_come_back_in_the_pictures_own_pixels(magnification):
     image, class_mask = grid_picture()
