@@ -54,3 +54,6 @@ WBC_TYPES: Final = (
     "erythroblast",
 )
 """Types of nucleated cells of blood, in the order of the classifier's probabilities."""
+
+NOT_LABELLED: Final = -1
+"""Class index of a cell whose condition, type or source nobody knows; losses leave it out."""

@@ -17,7 +17,15 @@ with the number of places, not with its square. The block commutes with quarter 
 exactly and with shifts away from the border; that alone does not make the network around it
 equivariant.
 
-It is composed of Keras's own layers, so that a saved model opens wherever Keras does.
+Averaged over the places as well it is the Reynolds operator of the whole group, and invariant
+(:func:`reynolds_pooling`):
+
+.. math::
+
+    \operatorname{concat}_j \ \text{mean of } \sigma(A z_p + B_j z_{p+o} + c)
+    \text{ over all places } p \text{ and all } o \in H_j \text{ with } p + o \text{ inside}
+
+Both are composed of Keras's own layers, so that a saved model opens wherever Keras does.
 
 References
 ----------
@@ -28,6 +36,8 @@ References
 from typing import Any, Final
 
 from keras import layers, ops
+
+from blood_cell_system.errors import SettingsError
 
 Offset = tuple[int, int]
 
@@ -111,6 +121,74 @@ def reynolds_bottleneck(
         joined
     )
     return layers.Add(name=f"{name}_add")([features, restored])
+
+
+def reynolds_pooling(
+    features: Any,
+    *,
+    d_reduced: int,
+    offsets: tuple[Offset, ...] = DEFAULT_OFFSETS,
+    name: str = "reynolds",
+) -> Any:
+    """Describe a feature map by its pairs of places, whatever way it is turned.
+
+    Parameters
+    ----------
+    features : KerasTensor of shape (batch, height, width, channels)
+        Of a fixed size.
+    d_reduced : int
+        Width of the pairs' inner map.
+    offsets : tuple of (int, int)
+        One representative an orbit, in places of the feature map. Orbits that no pair of places
+        has are left out.
+    name : str
+        Prefix of the layers' names.
+
+    Returns
+    -------
+    KerasTensor of shape (batch, orbits * d_reduced)
+        The same for a map that is turned by quarters or flipped.
+
+    Raises
+    ------
+    SettingsError
+        The map is too small for all of the offsets.
+    """
+    height, width = features.shape[1:3]
+    orbits = [
+        [(r, c) for r, c in dihedral_orbit(offset) if abs(r) < height and abs(c) < width]
+        for offset in offsets
+    ]
+    if not any(orbits):
+        raise SettingsError(
+            f"Reynolds pooling: a map of {height}×{width} places has no pair at the offsets "
+            f"{offsets}. Take smaller offsets, or a larger input."
+        )
+    reduced = layers.Conv2D(d_reduced, 1, use_bias=False, name=f"{name}_reduce")(features)
+    own = layers.Conv2D(d_reduced, 1, name=f"{name}_own")(reduced)
+    averages = []
+    for index, orbit in enumerate(orbits):
+        if not orbit:
+            continue
+        other = layers.Conv2D(d_reduced, 1, use_bias=False, name=f"{name}_other_{index}")(reduced)
+        pairs = [ops.relu(_from(own, place) + _to(other, place)) for place in orbit]
+        count = sum((height - abs(r)) * (width - abs(c)) for r, c in orbit)
+        sums = [ops.sum(pair, axis=(1, 2)) for pair in pairs]
+        averages.append(sum(sums[1:], sums[0]) / count)
+    return layers.Concatenate(name=f"{name}_join")(averages) if len(averages) > 1 else averages[0]
+
+
+def _from(tensor: Any, offset: Offset) -> Any:
+    """Give the places that have a neighbour at ``offset``."""
+    rows, columns = offset
+    return layers.Cropping2D(((max(-rows, 0), max(rows, 0)), (max(-columns, 0), max(columns, 0))))(
+        tensor
+    )
+
+
+def _to(tensor: Any, offset: Offset) -> Any:
+    """Give these neighbours."""
+    return _from(tensor, (-offset[0], -offset[1]))
 
 
 def _shifted(tensor: Any, offset: Offset) -> Any:
