@@ -407,7 +407,15 @@ def test_labels_are_read_as_they_are(tmp_path, suffix, dtype):
     np.testing.assert_array_equal(found, labels)
 
 
-@pytest.mark.parametrize("mode", ["RGB", "P", "1", "F", "LA"])
+def test_the_labels_of_a_palette_picture_are_its_indices(tmp_path):
+    picture = Image.fromarray(np.array([[0, 2], [1, 200]], np.uint8)).convert("P")
+    picture.putpalette([value for index in range(256) for value in (255 - index, 0, index)])
+    np.testing.assert_array_equal(
+        read_label_image(saved(tmp_path / "a.png", picture)), [[0, 2], [1, 200]]
+    )
+
+
+@pytest.mark.parametrize("mode", ["RGB", "F", "LA"])
 def test_labels_of_another_kind_are_an_error(tmp_path, mode):
     path = saved(tmp_path / ("a.tif" if mode == "F" else "a.png"), Image.new(mode, (2, 2)))
     with pytest.raises(ImageReadError, match="not a label picture"):
