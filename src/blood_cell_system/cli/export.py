@@ -20,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--training-diameter",
         type=float,
         metavar="PX",
-        help="diameter of a red cell in the pictures that the model learned from; 100 by default",
+        help="diameter of a red cell in the pictures that the model learned from "
+        "(default: what the model says of itself, else 100)",
     )
 
 
@@ -34,10 +35,9 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.inference.runtimes import KerasRuntime, largest_difference
     from blood_cell_system.models.onnx_export import export_onnx
     from blood_cell_system.seeding import generator_for
-    from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 
-    diameter = options.training_diameter or TRAINING_DIAMETER_PX
-    if not 0 < diameter < float("inf"):
+    diameter = options.training_diameter
+    if diameter is not None and not 0 < diameter < float("inf"):
         raise SettingsError(f"--training-diameter: received {diameter}; expected more than 0.")
     output = options.output or options.model.with_suffix(".onnx")
     import_tensorflow()

@@ -5,9 +5,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blood_cell_system.cli.analyze import positive_number
+
 if TYPE_CHECKING:
-    from blood_cell_system.cells.separation import SeparatedCells
-    from blood_cell_system.inference.segmenter import Segmentation
+    from blood_cell_system.inference.cell_finding import FoundCells
 
 DISCLAIMER = "Research use only; not a medical device."
 
@@ -22,41 +23,61 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--image", type=Path, required=True, metavar="FILE")
     parser.add_argument("--output-dir", type=Path, default=Path("./test_results"), metavar="DIR")
+    parser.add_argument(
+        "--cell-diameter",
+        type=positive_number,
+        metavar="PX",
+        help="of a red cell in the picture (default: estimated)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Segment the picture, write the three pictures of the guide and print what is in it."""
     from blood_cell_system.atomic_files import make_folder
-    from blood_cell_system.cells.separation import separate_cells
+    from blood_cell_system.cells.separation import SeparationSettings
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.drawing.overlay import draw_overlay
     from blood_cell_system.image_io import read_image, write_image
-    from blood_cell_system.inference.runtimes import KerasRuntime
-    from blood_cell_system.inference.segmenter import segment_image
+    from blood_cell_system.inference.cell_finding import find_cells
+    from blood_cell_system.inference.runtime_loading import load_runtime
+    from blood_cell_system.inference.runtimes import training_diameter_of
+    from blood_cell_system.inference.scale import magnification_for
     from blood_cell_system.mask_encoding import encode_class_mask
 
     # The quick check comes first: loading a network takes seconds.
     image = read_image(options.image)
-    import_tensorflow()
-    runtime = KerasRuntime.load(options.model)
+    if options.model.suffix.lower() != ".onnx":
+        import_tensorflow()
+    runtime = load_runtime(options.model)
     make_folder(options.output_dir)
     started = time.perf_counter()
-    result = segment_image(runtime, image)
-    found = separate_cells(result.class_probabilities, result.centres, result.log_size)
+    diameter = training_diameter_of(runtime)
+    magnification = magnification_for(
+        image, training_diameter_px=diameter, cell_diameter_px=options.cell_diameter
+    )
+    separation = SeparationSettings()
+    found = find_cells(
+        runtime,
+        image,
+        magnification=magnification,
+        separation=separation.for_diameter(diameter) if diameter else separation,
+    )
     seconds = time.perf_counter() - started
     overlay = draw_overlay(
         image,
-        result.class_mask,
-        label_image=found.label_image,
-        cell_types=[cell.cell_type for cell in found.cells],
+        found.class_mask,
+        label_image=found.separated.label_image,
+        cell_types=[cell.cell_type for cell in found.separated.cells],
     )
-    height, width = result.class_mask.shape
+    height, width = found.class_mask.shape
     print(f"{options.image}: {width}×{height} pixels, {seconds:.2f} s")
-    print(description(result, found))
+    if magnification != 1:
+        print(f"  shown to the network at {magnification:.2f} of its size, as it was trained")
+    print(description(found))
     for name, picture in (
         ("original", image),
         ("segmented", overlay),
-        ("mask", encode_class_mask(result.class_mask)),
+        ("mask", encode_class_mask(found.class_mask)),
     ):
         path = options.output_dir / f"{options.image.stem}_{name}.png"
         write_image(path, picture)
@@ -65,24 +86,24 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def description(result: "Segmentation", found: "SeparatedCells") -> str:
+def description(found: "FoundCells") -> str:
     """Shares of the classes and counts of the cells, in two or three lines."""
     import numpy as np
 
     from blood_cell_system.classes import NUM_CLASSES, CellType
 
-    shares = np.bincount(result.class_mask.ravel(), minlength=NUM_CLASSES) / result.class_mask.size
+    shares = np.bincount(found.class_mask.ravel(), minlength=NUM_CLASSES) / found.class_mask.size
     names = ("background", "RBC", "WBC")
     lines = [
         "  area:  "
         + ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))
     ]
-    counts = f"{found.count(CellType.RBC)} RBC, {found.count(CellType.WBC)} WBC"
-    if result.centres is not None:
-        lines.append(f"  cells: {counts}, {found.count(CellType.PLATELET)} platelets")
+    counts = f"{found.separated.count(CellType.RBC)} RBC, {found.separated.count(CellType.WBC)} WBC"
+    if found.knows_platelets:
+        lines.append(f"  cells: {counts}, {found.separated.count(CellType.PLATELET)} platelets")
     else:
         lines.append(f"  cells: {counts}, told apart by shape; this model knows no platelets")
-    cut_off = sum(cell.touches_border for cell in found.cells)
+    cut_off = sum(cell.touches_border for cell in found.separated.cells)
     if cut_off:
         verb = "is" if cut_off == 1 else "are"
         lines.append(f"  {cut_off} of them {verb} cut off by the picture's border")

@@ -23,7 +23,7 @@ from blood_cell_system.image_io import check_rgb
 from blood_cell_system.inference.cell_finding import TileSettings, find_cells
 from blood_cell_system.inference.marks import find_scale_bar, paint_over
 from blood_cell_system.inference.picture_quality import PictureQuality, assess
-from blood_cell_system.inference.runtimes import Runtime
+from blood_cell_system.inference.runtimes import Runtime, training_diameter_of
 from blood_cell_system.inference.scale import ScaleEstimate, settle_scale, vote_on_diameter
 from blood_cell_system.inference.segmenter import BlockSettings
 from blood_cell_system.inference.survey import Survey, find_field, survey
@@ -133,18 +133,19 @@ def analyze_picture(
     clean = image if marks is None else paint_over(image, marks)
     view = survey(clean, field_mask)
     vote = vote_on_diameter(clean, field_mask, first=view)
+    training_diameter = training_diameter_of(runtime) or TRAINING_DIAMETER_PX
     scale = settle_scale(
         vote,
         cell_diameter_px=settings.cell_diameter_px,
         pixel_size_um=settings.pixel_size_um,
-        training_diameter_px=getattr(runtime, "training_diameter_px", TRAINING_DIAMETER_PX),
+        training_diameter_px=training_diameter,
     )
     found = find_cells(
         runtime,
         _without_surround(clean, field_mask, view),
         magnification=scale.magnification_applied,
         blocks=settings.blocks,
-        separation=settings.separation,
+        separation=settings.separation.for_diameter(training_diameter),
         tiles=settings.tiles,
     )
     class_mask = found.class_mask

@@ -78,10 +78,13 @@ class FoundCells:
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``CellClass``.
     separated : SeparatedCells
+    knows_platelets : bool
+        Whether the network has an instance head; without one cells are told apart by shape.
     """
 
     class_mask: NDArray[np.uint8]
     separated: SeparatedCells
+    knows_platelets: bool
 
 
 def find_cells(
@@ -117,10 +120,12 @@ def find_cells(
     class_mask = np.zeros((height, width), dtype=np.uint8)
     labels = np.zeros((height, width), dtype=np.int32)
     cells: list[DetectedCell] = []
+    knows_platelets = True
     for rows, seen_rows in _spans(height, magnification, tiles):
         for columns, seen_columns in _spans(width, magnification, tiles):
             seen = image[seen_rows, seen_columns]
             found = _find_whole(runtime, seen, magnification, blocks, separation)
+            knows_platelets = found.knows_platelets
             own = _within(rows, seen_rows), _within(columns, seen_columns)
             class_mask[rows, columns] = found.class_mask[own]
             new = _adopt(
@@ -133,7 +138,9 @@ def find_cells(
             corner = seen_columns.start, seen_rows.start
             cells += [_in_picture(cell, corner, (height, width)) for cell in new]
     return FoundCells(
-        class_mask=class_mask, separated=in_reading_order(labels, cells, count=len(cells))
+        class_mask=class_mask,
+        separated=in_reading_order(labels, cells, count=len(cells)),
+        knows_platelets=knows_platelets,
     )
 
 
@@ -153,7 +160,11 @@ def _find_whole(
     else:
         class_mask = np.asarray(resize_labels(result.class_mask, (height, width)), dtype=np.uint8)
         separated = rescale_cells(found, (height, width))
-    return FoundCells(class_mask=class_mask, separated=separated)
+    return FoundCells(
+        class_mask=class_mask,
+        separated=separated,
+        knows_platelets=result.centres is not None,
+    )
 
 
 def _resampled(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uint8]:

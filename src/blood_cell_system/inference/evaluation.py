@@ -1,6 +1,6 @@
 """How good a model is on pictures whose truth is known."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -15,13 +15,15 @@ from blood_cell_system.cells.scoring import (
     add_up,
     compare_cells,
 )
-from blood_cell_system.cells.separation import SeparationSettings, separate_cells
+from blood_cell_system.cells.separation import SeparationSettings
 from blood_cell_system.classes import CELL_TYPES, NUM_CLASSES, CellType
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.errors import BloodCellError, DatasetError
 from blood_cell_system.image_io import read_label_image
-from blood_cell_system.inference.runtimes import Runtime
-from blood_cell_system.inference.segmenter import BlockSettings, segment_image
+from blood_cell_system.inference.cell_finding import FoundCells, TileSettings, find_cells
+from blood_cell_system.inference.runtimes import Runtime, training_diameter_of
+from blood_cell_system.inference.scale import settle_scale
+from blood_cell_system.inference.segmenter import BlockSettings
 from blood_cell_system.models.confusion import ConfusionMatrix
 from blood_cell_system.seeding import generator_for
 
@@ -85,10 +87,22 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationSettings:
-    """How pictures are cut up and cells told apart while measuring."""
+    """How pictures are resampled and cut up, and cells told apart, while measuring.
 
+    Parameters
+    ----------
+    cell_diameters : mapping of str to float
+        Diameter of a red cell in the pictures of a source, in pixels. They are resampled to the
+        size that the network knows; pictures of another source are taken as they are.
+    blocks : BlockSettings
+    separation : SeparationSettings
+    tiles : TileSettings
+    """
+
+    cell_diameters: Mapping[str, float] = field(default_factory=dict)
     blocks: BlockSettings = field(default_factory=BlockSettings)
     separation: SeparationSettings = field(default_factory=SeparationSettings)
+    tiles: TileSettings = field(default_factory=TileSettings)
 
 
 def evaluate(
@@ -157,16 +171,51 @@ def evaluate_picture(
         The picture or its labels cannot be read, or do not fit together.
     """
     pixels, class_mask = image.read()
-    result = segment_image(runtime, pixels, settings.blocks)
+    found = cells_in(runtime, pixels, source=image.source, settings=settings)
     confusion = ConfusionMatrix()
-    confusion.update(class_mask, result.class_mask)
+    confusion.update(class_mask, found.class_mask)
     if image.cells is None:
         return PictureRecord(stem=image.stem, confusion=confusion, cells=None)
-    found = separate_cells(
-        result.class_probabilities, result.centres, result.log_size, settings.separation
-    )
-    cells = compare_cells(found, image.cells, class_mask, _exact_labels(image, class_mask.shape))
+    labels = _exact_labels(image, class_mask.shape)
+    cells = compare_cells(found.separated, image.cells, class_mask, labels)
     return PictureRecord(stem=image.stem, confusion=confusion, cells=cells)
+
+
+def cells_in(
+    runtime: Runtime, pixels: NDArray[np.uint8], *, source: str, settings: EvaluationSettings
+) -> FoundCells:
+    """Find the cells of a picture whose cells are as large as those of its source.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    pixels : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    source : str
+    settings : EvaluationSettings
+
+    Returns
+    -------
+    FoundCells
+    """
+    separation, magnification = settings.separation, 1.0
+    training_diameter = training_diameter_of(runtime)
+    if training_diameter is not None:
+        separation = separation.for_diameter(training_diameter)
+        scale = settle_scale(
+            None,
+            cell_diameter_px=settings.cell_diameters.get(source),
+            training_diameter_px=training_diameter,
+        )
+        magnification = scale.magnification_applied
+    return find_cells(
+        runtime,
+        pixels,
+        magnification=magnification,
+        blocks=settings.blocks,
+        separation=separation,
+        tiles=settings.tiles,
+    )
 
 
 def _exact_labels(image: PreparedImage, shape: tuple[int, ...]) -> NDArray[np.integer] | None:

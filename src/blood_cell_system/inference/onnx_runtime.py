@@ -10,7 +10,7 @@ from blood_cell_system.errors import CheckpointError
 from blood_cell_system.inference.onnx_session import open_session, read_onnx, run_session
 from blood_cell_system.inference.runtimes import NetworkOutputs, gives_logits, outputs_from
 from blood_cell_system.onnx_metadata import OnnxMetadata, content_hash
-from blood_cell_system.segmenter_contract import STRIDE, TRAINING_DIAMETER_PX
+from blood_cell_system.segmenter_contract import STRIDE
 
 
 class OnnxRuntime:
@@ -32,8 +32,9 @@ class OnnxRuntime:
     ----------
     metadata : OnnxMetadata or None
         What the file says of itself; None for one that another program has made.
-    training_diameter_px : float
-        Diameter of a red cell in the pictures that it learned from.
+    training_diameter_px : float or None
+        Diameter of a red cell in the pictures that it learned from; None where the file does not
+        tell.
 
     Raises
     ------
@@ -47,9 +48,7 @@ class OnnxRuntime:
         self._name = name
         self._session = open_session(data, name=name, threads=threads)
         self.metadata = self._checked_metadata(data)
-        self.training_diameter_px = (
-            self.metadata.training_diameter_px if self.metadata else TRAINING_DIAMETER_PX
-        )
+        self.training_diameter_px = self.metadata.training_diameter_px if self.metadata else None
         self._outputs = [output.name for output in self._session.get_outputs()]
         self._input, self.input_shape = self._checked_input()
         self._returns_logits = False

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from blood_cell_system.classes import CELL_TYPES, NUM_CLASSES
 from blood_cell_system.errors import CheckpointError
 from blood_cell_system.inference.keras_archive import check_keras_archive
-from blood_cell_system.segmenter_contract import HEAD_STRIDE, STRIDE
+from blood_cell_system.segmenter_contract import HEAD_STRIDE, STRIDE, diameter_in_name
 
 _PROBE_SIDE: Final = 2 * STRIDE
 _KEPT_SHAPES: Final = 8
@@ -48,6 +48,12 @@ class Runtime(Protocol):
         ...
 
 
+def training_diameter_of(runtime: Runtime) -> float | None:
+    """Diameter of a red cell in what a network learned from, in pixels; None if it is not known."""
+    diameter: float | None = getattr(runtime, "training_diameter_px", None)
+    return diameter
+
+
 class KerasRuntime:
     """A segmenter in a ``.keras`` file.
 
@@ -61,6 +67,12 @@ class KerasRuntime:
     name : str
         What to call it in messages.
 
+    Attributes
+    ----------
+    training_diameter_px : float or None
+        Diameter of a red cell in the pictures that it learned from; None where its name does not
+        tell.
+
     Raises
     ------
     CheckpointError
@@ -69,6 +81,7 @@ class KerasRuntime:
 
     def __init__(self, model: Any, *, name: str = "model") -> None:
         self._model = model
+        self.training_diameter_px = diameter_in_name(str(getattr(model, "name", "")))
         self._name = name
         self._functions: dict[tuple[int, ...], Callable[[Any], Any]] = {}
         self._returns_logits = False

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.cells.watershed import fill_round_holes
-from blood_cell_system.inference.survey import RED, Survey, survey
+from blood_cell_system.inference.survey import RED, Survey, find_field, survey
 from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 
 RED_CELL_DIAMETER_UM: Final = 7.5
@@ -268,3 +268,37 @@ def settle_scale(
         source=source,
         pixel_size_um=pixel_size_um,
     )
+
+
+def magnification_for(
+    image: NDArray[np.uint8],
+    *,
+    training_diameter_px: float | None,
+    cell_diameter_px: float | None = None,
+) -> float:
+    """By how much to resample a picture for a network.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    training_diameter_px : float or None
+        Diameter of a red cell in the pictures that the network learned from; a network of which
+        nobody knows it gets the picture as it is.
+    cell_diameter_px : float, optional
+        Diameter of a red cell in the picture; estimated by default.
+
+    Returns
+    -------
+    float
+        Pixels that the network sees for each pixel of the picture.
+    """
+    if training_diameter_px is None:
+        return 1.0
+    is_given = cell_diameter_px is not None
+    scale = settle_scale(
+        None if is_given else vote_on_diameter(image, find_field(image)),
+        cell_diameter_px=cell_diameter_px,
+        training_diameter_px=training_diameter_px,
+    )
+    return scale.magnification_applied

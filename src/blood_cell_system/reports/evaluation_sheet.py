@@ -6,14 +6,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.boxes import corners_of
-from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.drawing.contact_sheet import Tile, contact_sheet
 from blood_cell_system.drawing.overlay import draw_boxes, draw_overlay
-from blood_cell_system.inference.evaluation import Evaluation, EvaluationSettings, PictureRecord
+from blood_cell_system.inference.evaluation import (
+    Evaluation,
+    EvaluationSettings,
+    PictureRecord,
+    cells_in,
+)
 from blood_cell_system.inference.runtimes import Runtime
-from blood_cell_system.inference.segmenter import segment_image
 
 
 def worst_pictures_sheet(
@@ -59,15 +62,12 @@ def _pair(
     settings: EvaluationSettings,
 ) -> tuple[Tile, Tile]:
     pixels, class_mask = image.read()
-    result = segment_image(runtime, pixels, settings.blocks)
-    found = separate_cells(
-        result.class_probabilities, result.centres, result.log_size, settings.separation
-    )
+    found = cells_in(runtime, pixels, source=image.source, settings=settings)
     predicted = draw_overlay(
         pixels,
-        result.class_mask,
-        label_image=found.label_image,
-        cell_types=[cell.cell_type for cell in found.cells],
+        found.class_mask,
+        label_image=found.separated.label_image,
+        cell_types=[cell.cell_type for cell in found.separated.cells],
     )
     truth = draw_boxes(draw_overlay(pixels, class_mask), corners_of(image.cells or ()))
     true_words = predicted_words = ""

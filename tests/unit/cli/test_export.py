@@ -9,6 +9,7 @@ pytest.importorskip("tf2onnx", reason="needs the [train] extra")
 from support.tiny_models import head_model, plain_model
 
 from blood_cell_system.models import onnx_export
+from blood_cell_system.segmenter_contract import model_name
 
 
 def test_a_model_is_written_beside_itself_and_runs(tmp_path, capsys):
@@ -24,6 +25,14 @@ def test_the_diameter_that_was_given_is_in_the_file(tmp_path):
     words = ["export", "--model", str(tmp_path / "model.keras"), "--output", str(output)]
     assert main([*words, "--training-diameter", "70"]) == 0
     assert OnnxRuntime.load(output).training_diameter_px == 70
+
+
+def test_the_diameter_is_taken_from_the_models_name(tmp_path):
+    model = plain_model()
+    model.name = model_name(64)
+    model.save(tmp_path / "model.keras")
+    assert main(["export", "--model", str(tmp_path / "model.keras")]) == 0
+    assert OnnxRuntime.load(tmp_path / "model.onnx").training_diameter_px == 64
 
 
 def test_a_diameter_below_zero_is_refused(tmp_path, capsys):

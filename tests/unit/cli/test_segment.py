@@ -11,6 +11,8 @@ pytest.importorskip("keras", reason="needs the [train] extra")
 
 from support.tiny_models import head_model, plain_model
 
+from blood_cell_system.segmenter_contract import model_name
+
 
 @pytest.fixture
 def class_mask():
@@ -68,3 +70,34 @@ def test_a_missing_file_is_named_and_nothing_is_written(tmp_path, picture, missi
     assert main([*words, "--output-dir", str(tmp_path / "results")]) == 1
     assert f"gone.{'png' if missing == 'image' else 'keras'}" in capsys.readouterr().err
     assert not list((tmp_path / "results").glob("*"))
+
+
+@pytest.fixture
+def model_of_60_px(tmp_path):
+    model = head_model()
+    model.name = model_name(60)
+    model.save(tmp_path / "m.keras")
+    return tmp_path / "m.keras"
+
+
+def test_a_picture_is_shown_at_the_size_that_the_model_knows(
+    tmp_path, picture, class_mask, model_of_60_px, capsys
+):
+    words = ["test", "--model", str(model_of_60_px), "--image", str(picture)]
+    words += ["--output-dir", str(tmp_path / "results"), "--cell-diameter", "30"]
+    assert main(words) == 0
+    mask = decode_class_mask(read_image(tmp_path / "results" / "sample_mask.png"))
+    assert mask.shape == class_mask.shape
+    assert (mask == class_mask).mean() > 0.97
+    assert "at 2.00 of its size" in capsys.readouterr().out
+
+
+def test_cells_as_large_as_in_training_are_not_resampled(
+    tmp_path, picture, class_mask, model_of_60_px, capsys
+):
+    words = ["test", "--model", str(model_of_60_px), "--image", str(picture)]
+    words += ["--output-dir", str(tmp_path / "results"), "--cell-diameter", "61"]
+    assert main(words) == 0
+    mask = decode_class_mask(read_image(tmp_path / "results" / "sample_mask.png"))
+    assert (mask == class_mask).all()
+    assert "of its size" not in capsys.readouterr().out

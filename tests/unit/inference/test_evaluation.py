@@ -10,7 +10,7 @@ from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.image_io import write_image
-from blood_cell_system.inference.evaluation import evaluate
+from blood_cell_system.inference.evaluation import EvaluationSettings, evaluate
 
 
 @pytest.fixture
@@ -108,3 +108,34 @@ def test_training_pictures_give_the_constant_answer_without_their_copies(images)
         ColourRuntime(), images[:1], training_images=[images[0], images[1], copy, copy]
     )
     assert result.cells[0].counts[CellType.RBC].training_constant == 1
+
+
+def test_pictures_are_shown_at_the_size_that_the_network_knows(images):
+    runtime = SeenBy(training_diameter_px=40)
+    settings = EvaluationSettings(cell_diameters={images[0].source: 20.0})
+    result = evaluate(runtime, images[:1], settings=settings)
+    height, width = images[0].read()[1].shape
+    assert runtime.seen == [(2 * height, 2 * width)]
+    assert result.confusion.mean_iou > 0.95
+
+
+@pytest.mark.parametrize(
+    ("diameter", "source"), [(None, "unknown"), (40, "another source")], ids=["network", "picture"]
+)
+def test_where_a_diameter_is_not_known_pictures_are_taken_as_they_are(images, diameter, source):
+    runtime = SeenBy(training_diameter_px=diameter)
+    evaluate(runtime, images[:1], settings=EvaluationSettings(cell_diameters={source: 20.0}))
+    assert runtime.seen == [images[0].read()[1].shape]
+
+
+class SeenBy(ColourRuntime):
+    """Remembers the sizes of the pictures that it was shown."""
+
+    def __init__(self, *, training_diameter_px):
+        super().__init__()
+        self.training_diameter_px = training_diameter_px
+        self.seen = []
+
+    def predict(self, batch):
+        self.seen.append(batch.shape[1:3])
+        return super().predict(batch)

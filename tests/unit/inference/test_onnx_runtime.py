@@ -59,10 +59,10 @@ def test_the_training_diameter_is_read_from_the_file():
     assert OnnxRuntime(exported_model()).training_diameter_px == 80.0
 
 
-def test_of_a_foreign_network_the_usual_diameter_is_assumed():
+def test_of_a_foreign_network_no_diameter_is_known():
     runtime = OnnxRuntime(colour_model())
     assert runtime.metadata is None
-    assert runtime.training_diameter_px == 100.0
+    assert runtime.training_diameter_px is None
 
 
 def test_the_number_of_threads_changes_no_value():

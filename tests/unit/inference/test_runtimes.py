@@ -9,6 +9,7 @@ from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.inference.runtimes import KerasRuntime
 from blood_cell_system.inference.segmenter import segment_image
+from blood_cell_system.segmenter_contract import model_name
 
 keras = pytest.importorskip("keras", reason="needs the [train] extra")
 
@@ -42,6 +43,14 @@ def test_a_saved_model_with_heads_finds_the_drawn_cells(tmp_path, picture_and_ma
     assert (result.class_mask == class_mask).all()
     found = separate_cells(result.class_probabilities, result.centres, result.log_size)
     assert [cell.cell_type for cell in found.cells] == [CellType.RBC, CellType.WBC]
+
+
+def test_the_diameter_of_the_training_goes_with_the_model(tmp_path):
+    model = plain_model()
+    assert KerasRuntime(model).training_diameter_px is None
+    model.name = model_name(64)
+    model.save(tmp_path / "model.keras")
+    assert KerasRuntime.load(tmp_path / "model.keras").training_diameter_px == 64
 
 
 @pytest.mark.parametrize(("activation", "side"), [("softmax", None), ("linear", 64)])

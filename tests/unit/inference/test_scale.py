@@ -6,6 +6,7 @@ from blood_cell_system.inference.scale import (
     MAX_MAGNIFICATION,
     DiameterVote,
     ScaleSource,
+    magnification_for,
     settle_scale,
     vote_on_diameter,
 )
@@ -81,3 +82,13 @@ def test_a_vote_without_agreement_does_not_count():
     scale = settle_scale(DiameterVote(diameter_px=50, agreement=0.01))
     assert scale.red_cell_diameter_px is None
     assert scale.magnification_applied == 1.0
+
+
+def test_a_network_of_unknown_diameter_gets_the_picture_as_it_is():
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert magnification_for(image, training_diameter_px=None, cell_diameter_px=10) == 1.0
+
+
+def test_a_given_diameter_goes_before_the_estimate():
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert magnification_for(image, training_diameter_px=64, cell_diameter_px=32) == 2.0
