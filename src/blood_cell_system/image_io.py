@@ -59,6 +59,34 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         return _as_rgb(picture, path)
 
 
+def read_rgba(path: Path) -> NDArray[np.uint8]:
+    """Read a picture as 8-bit RGBA, upright, with the colours below transparent pixels.
+
+    As :func:`read_image`, but that transparency is kept in place of laying it on white.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    ndarray of shape (height, width, 4), dtype uint8
+        Opaque, 255 in the last channel, where the picture has no transparency.
+
+    Raises
+    ------
+    MissingDataError, ImageReadError
+        As of :func:`read_image`.
+    """
+    path = Path(path)
+    with _opened(path) as picture:
+        is_deep = _has_16_bits_a_channel(picture)
+        if not is_deep and (picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info):
+            return np.array(ImageOps.exif_transpose(picture).convert("RGBA"))
+        rgb = _as_rgb(picture, path)
+    return np.dstack([rgb, np.full(rgb.shape[:2], 255, dtype=np.uint8)])
+
+
 def read_image_shape(path: Path) -> tuple[int, int]:
     """Read a picture's size from its header, as it is when upright.
 

@@ -1,0 +1,469 @@
+"""A folder of single cells: what classifiers learn from.
+
+::
+
+    data/cells_rbc/
+    ├── healthy_RBC/*.png          one cell each; the folder's name is the class
+    ├── malaria_RBC/*.png
+    ├── sickle_RBC/*.png
+    ├── not_a_cell/*.png           optional: platelets, smudges, clumps, empty slide
+    └── cells.csv                  optional: where each cell comes from, and its split
+
+For white cells folders are named by condition (``healthy_WBC``, ``cancer_WBC``) or by the type of a
+normal cell (``neutrophil`` and so on; their condition is ``healthy_WBC``). The pictures are cell
+pictures as ``bloodcells crops`` makes them (130×130 RGBA, transparent around the cell), or any
+picture of one cell: the cell in the middle is found.
+
+``cells.csv`` has the columns ``file``, ``condition`` (or ``not_a_cell``; empty where unknown),
+``cell_type`` (empty where unknown), ``source`` (data set), ``field`` (picture that the cell was cut
+from), ``block`` (slide), ``split`` and ``origin`` (who says where the cell is). Without it, blocks
+are found in the names, and the split is made by whole blocks.
+"""
+
+import csv
+import difflib
+import hashlib
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final, Self
+
+from blood_cell_system.atomic_files import write_text
+from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blocks
+from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
+from blood_cell_system.image_io import IMAGE_SUFFIXES, read_file_bytes, read_image_shape
+
+NOT_A_CELL: Final = "not_a_cell"
+"""Folder and ``condition`` of pictures that are none of the classes."""
+
+CELLS_CSV: Final = "cells.csv"
+COLUMNS: Final = (
+    "file",
+    "condition",
+    "cell_type",
+    "source",
+    "field",
+    "block",
+    "split",
+    "origin",
+)
+
+_LARGEST_CELL_PICTURE_PX: Final = 450
+_LOOKED_AT: Final = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellRecord:
+    """One cell of a folder.
+
+    Parameters
+    ----------
+    file : str
+        Relative to the folder, with ``/``.
+    condition : str or None
+        Of ``RBC_CONDITIONS`` or ``WBC_CONDITIONS``; None where unknown, and for what is no cell.
+    cell_type : str or None
+        For white cells of ``WBC_TYPES``; for red cells free text, such as a parasite's stage. None
+        where unknown.
+    is_outlier : bool
+        Whether it is none of the classes.
+    source, field, block : str
+        Data set, picture that it was cut from, and slide.
+    split : Split or None
+        None where nobody has said; a folder that was opened has it for every cell.
+    origin : str
+        Who says where the cell is: ``annotated``, ``stain``, ``predicted``; empty where unknown.
+    """
+
+    file: str
+    condition: str | None = None
+    cell_type: str | None = None
+    is_outlier: bool = False
+    source: str = "unknown"
+    field: str = ""
+    block: str = ""
+    split: Split | None = None
+    origin: str = ""
+
+    @property
+    def label(self) -> str:
+        """Class in words, for tables and sheets."""
+        if self.is_outlier:
+            return NOT_A_CELL
+        return " ".join(filter(None, (self.condition, self.cell_type))) or "unlabelled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellFolder:
+    """A folder of single cells, opened.
+
+    Parameters
+    ----------
+    root : Path
+    kind : ClassifierKind
+    records : tuple of CellRecord
+        Ordered by file name.
+    notes : tuple of str
+        What a person should know before a training, a sentence each.
+    """
+
+    root: Path
+    kind: ClassifierKind
+    records: tuple[CellRecord, ...]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        *,
+        kind: ClassifierKind,
+        block_pattern: str | None = None,
+        block_size: int = 10,
+        seed: int = 0,
+    ) -> Self:
+        """Open a folder, with or without ``cells.csv``.
+
+        Pictures are not decoded here: of some, the size is read from the header.
+
+        Parameters
+        ----------
+        root : Path
+        kind : ClassifierKind
+        block_pattern, block_size
+            As of ``blocks_of_names``; only where ``cells.csv`` names no blocks.
+        seed : int
+            Of the split, where ``cells.csv`` names none.
+
+        Raises
+        ------
+        MissingDataError
+            There is no such folder, or a file that ``cells.csv`` names is not there.
+        DatasetError
+            It has no class folders, one that is empty or has an unknown name, cells of one class
+            only, a broken ``cells.csv``, blocks in several splits, or pictures of whole fields.
+        SettingsError
+            The block pattern makes no sense.
+        """
+        root = Path(root)
+        if not root.is_dir():
+            raise MissingDataError(
+                f"{root}: there is no such folder; expected one with a folder for each class "
+                f"({', '.join(kind.conditions)}). Make it with: bloodcells crops"
+            )
+        table = root / CELLS_CSV
+        records = _read_table(table, kind) if table.is_file() else _read_folders(root, kind)
+        _check_classes(root, kind, records)
+        _check_sizes(root, records)
+        records = _with_blocks(records, block_pattern, block_size)
+        records = _with_splits(root, records, seed)
+        return cls(root=root, kind=kind, records=tuple(records), notes=_notes(kind, records))
+
+    def path_of(self, record: CellRecord) -> Path:
+        """Where the picture of a cell lies."""
+        return self.root / record.file
+
+    def select(self, split: Split) -> tuple[CellRecord, ...]:
+        """Cells of a split."""
+        return tuple(record for record in self.records if record.split is split)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the data sets, in order."""
+        return tuple(sorted({record.source for record in self.records}))
+
+    def content_hash(self) -> str:
+        """SHA-256 over the labels, the splits and the bytes of all pictures.
+
+        Raises
+        ------
+        MissingDataError, ImageReadError
+            A file has gone, or cannot be read.
+        """
+        digest = hashlib.sha256()
+        for record in self.records:
+            digest.update(repr(_row(record)).encode(errors="surrogateescape"))
+            digest.update(hashlib.sha256(read_file_bytes(self.path_of(record))).digest())
+        return digest.hexdigest()
+
+    def to_text(self) -> str:
+        """Table of how many cells and blocks of what there are in which split."""
+        lines = [f"{'class':32} {'source':12} {'train':>7} {'val':>6} {'test':>6} {'blocks':>7}"]
+        groups: dict[tuple[str, str], list[CellRecord]] = {}
+        for record in self.records:
+            groups.setdefault((record.label, record.source), []).append(record)
+        for (label, source), members in sorted(groups.items()):
+            split = Counter(record.split for record in members)
+            counts = f"{split[Split.TRAIN]:7} {split[Split.VAL]:6} {split[Split.TEST]:6}"
+            block_count = len({record.block for record in members})
+            lines.append(f"{label:32} {source:12} {counts} {block_count:7}")
+        return "\n".join([*lines, *self.notes])
+
+
+def write_cells_csv(root: Path, records: Iterable[CellRecord]) -> None:
+    """Write ``cells.csv``, whole or not at all.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written to.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(_row(record) for record in sorted(records, key=lambda record: record.file))
+    write_text(root / CELLS_CSV, text.getvalue())
+
+
+def _row(record: CellRecord) -> tuple[str, ...]:
+    condition = NOT_A_CELL if record.is_outlier else record.condition or ""
+    places = record.source, record.field, record.block, record.split or "", record.origin
+    return (record.file, condition, record.cell_type or "", *places)
+
+
+def _read_table(path: Path, kind: ClassifierKind) -> list[CellRecord]:
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            rows = list(reader)
+            header = reader.fieldnames or []
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DatasetError(
+            f"{path}: no table of comma-separated values ({error}); expected UTF-8 text. "
+            "Make the folder again with: bloodcells crops"
+        ) from error
+    lacking = [name for name in ("file", "condition") if name not in header]
+    if lacking:
+        raise DatasetError(
+            f"{path}: no column {' and no column '.join(lacking)}; expected {', '.join(COLUMNS)}. "
+            "Add it, or delete the table to have classes taken from the folders."
+        )
+    records = []
+    seen: dict[str, int] = {}
+    for number, row in enumerate(rows, start=2):
+        record = _record_of(row, kind, where=f"{path}, line {number}")
+        if record.file in seen:
+            raise DatasetError(
+                f"{path}, line {number}: {record.file} stands in line {seen[record.file]} already; "
+                "expected every picture once. Delete one of the lines."
+            )
+        seen[record.file] = number
+        if not (path.parent / record.file).is_file():
+            raise MissingDataError(
+                f"{path}, line {number}: {record.file} is not there. Copy it again, or delete the "
+                "line."
+            )
+        records.append(record)
+    if not records:
+        raise DatasetError(f"{path}: no cells in this table; expected a line a picture.")
+    return sorted(records, key=lambda record: record.file)
+
+
+def _record_of(row: Mapping[str, str | None], kind: ClassifierKind, *, where: str) -> CellRecord:
+    values = {name: (row.get(name) or "").strip() for name in COLUMNS}
+    file = values["file"]
+    if not file or Path(file).is_absolute() or ".." in Path(file).parts:
+        raise DatasetError(
+            f"{where}: the file is {file!r}; expected a path within the folder, such as "
+            f"{kind.conditions[0]}/a.png."
+        )
+    condition, cell_type = values["condition"], values["cell_type"]
+    if condition not in (*kind.conditions, NOT_A_CELL, ""):
+        raise DatasetError(
+            f"{where}: the condition is {condition!r}; expected "
+            f"{', '.join((*kind.conditions, NOT_A_CELL))}, or nothing where it is unknown."
+            f"{_suggestion(condition, (*kind.conditions, NOT_A_CELL))}"
+        )
+    if kind.types and cell_type not in (*kind.types, ""):
+        raise DatasetError(
+            f"{where}: the cell type is {cell_type!r}; expected {', '.join(kind.types)}, or "
+            f"nothing where it is unknown.{_suggestion(cell_type, kind.types)}"
+        )
+    split = values["split"]
+    if split and split not in set(Split):
+        raise DatasetError(
+            f"{where}: the split is {split!r}; expected {', '.join(Split)}, or nothing in every "
+            "line to have it made."
+        )
+    return CellRecord(
+        file=Path(file).as_posix(),
+        condition=None if condition in ("", NOT_A_CELL) else condition,
+        cell_type=cell_type or None,
+        is_outlier=condition == NOT_A_CELL,
+        source=values["source"] or "unknown",
+        field=values["field"],
+        block=values["block"],
+        split=Split(split) if split else None,
+        origin=values["origin"],
+    )
+
+
+def _read_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
+    folders = sorted(
+        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+    if not folders:
+        raise DatasetError(
+            f"{root}: no folders in it; expected one for each class: "
+            f"{', '.join(kind.conditions)}. Sort the pictures into such folders."
+        )
+    records = []
+    for folder in folders:
+        condition, cell_type = _class_of_folder(folder, kind)
+        pictures = sorted(
+            path.name
+            for path in folder.iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        )
+        if not pictures:
+            raise DatasetError(
+                f"{folder}: no pictures in this class folder; expected "
+                f"{', '.join(sorted(IMAGE_SUFFIXES))} files of one cell each. Fill it or delete it."
+            )
+        records += [
+            CellRecord(
+                file=f"{folder.name}/{name}",
+                condition=condition,
+                cell_type=cell_type,
+                is_outlier=condition is None,
+                source=root.name or "unknown",
+            )
+            for name in pictures
+        ]
+    return records
+
+
+def _class_of_folder(folder: Path, kind: ClassifierKind) -> tuple[str | None, str | None]:
+    name = folder.name
+    if name == NOT_A_CELL:
+        return None, None
+    if name in kind.conditions:
+        return name, None
+    if name in kind.types:
+        return kind.conditions[0], name
+    expected = (*kind.conditions, *kind.types, NOT_A_CELL)
+    raise DatasetError(
+        f"{folder}: no class is called {name!r}; expected {', '.join(expected)}."
+        f"{_suggestion(name, expected)}"
+    )
+
+
+def _suggestion(name: str, known: Sequence[str]) -> str:
+    by_lower = {item.lower(): item for item in known}
+    close = difflib.get_close_matches(
+        name.lower().replace(" ", "_").replace("-", "_"), list(by_lower), n=1, cutoff=0.5
+    )
+    return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
+
+
+def _check_classes(root: Path, kind: ClassifierKind, records: Sequence[CellRecord]) -> None:
+    conditions = {record.condition for record in records} - {None}
+    types = {record.cell_type for record in records if kind.types} - {None}
+    if len(conditions) < 2 and len(types) < 2:
+        found = ", ".join(sorted(filter(None, conditions))) or "none"
+        raise DatasetError(
+            f"{root}: cells of one class only ({found}); expected two or more of "
+            f"{', '.join((*kind.conditions, *kind.types))}. There is nothing to tell apart."
+        )
+
+
+def _check_sizes(root: Path, records: Sequence[CellRecord]) -> None:
+    """Refuse pictures of whole fields: a network would learn backgrounds."""
+    step = max(1, len(records) // _LOOKED_AT)
+    sizes = []
+    for record in records[::step][:_LOOKED_AT]:
+        try:
+            sizes.append((max(read_image_shape(root / record.file)), record.file))
+        except BloodCellError:
+            # Unreadable pictures are listed when all are read.
+            continue
+    too_large = [file for side, file in sizes if side > _LARGEST_CELL_PICTURE_PX]
+    if sizes and 2 * len(too_large) > len(sizes):
+        raise DatasetError(
+            f"{root}: pictures such as {too_large[0]} are larger than "
+            f"{_LARGEST_CELL_PICTURE_PX} px; expected one cell a picture, these seem to be whole "
+            "fields. Cut the cells out first: bloodcells crops"
+        )
+
+
+def _with_blocks(
+    records: Sequence[CellRecord], pattern: str | None, block_size: int
+) -> list[CellRecord]:
+    nameless = [record for record in records if not record.block]
+    if not nameless:
+        return list(records)
+    # A picture's name says more than a cell's; neighbours of one class and source share a slide.
+    groups: dict[tuple[str, str], list[CellRecord]] = {}
+    for record in nameless:
+        groups.setdefault((record.source, Path(record.file).parent.as_posix()), []).append(record)
+    found: dict[str, str] = {}
+    for (source, folder), members in groups.items():
+        name_of = {record.file: record.field or Path(record.file).stem for record in members}
+        blocks = blocks_of_names(list(name_of.values()), pattern=pattern, block_size=block_size)
+        # With a pattern, the same slide may well show several classes.
+        prefix = source if pattern else f"{source}/{folder}"
+        found |= {file: f"{prefix}/{blocks[name]}" for file, name in name_of.items()}
+    return [
+        record
+        if record.block
+        else replace(
+            record,
+            block=found[record.file],
+            field=record.field or Path(record.file).stem,
+        )
+        for record in records
+    ]
+
+
+def _with_splits(root: Path, records: Sequence[CellRecord], seed: int) -> list[CellRecord]:
+    splits: dict[str, set[Split | None]] = {}
+    for record in records:
+        splits.setdefault(record.block, set()).add(record.split)
+    torn = sorted(block for block, several in splits.items() if len(several) > 1)
+    if torn:
+        raise DatasetError(
+            f"{root / CELLS_CSV}: block {torn[0]!r} is in several splits, as are {len(torn) - 1} "
+            "others; expected all cells of a slide in one. Leave the column empty to have the "
+            "split made."
+        )
+    unsplit = [record.file for record in records if record.split is None]
+    if not unsplit:
+        return list(records)
+    if len(unsplit) < len(records):
+        raise DatasetError(
+            f"{root / CELLS_CSV}: {len(unsplit)} of {len(records)} lines have no split, for "
+            f"instance {unsplit[0]}; expected one in every line, or in none to have it made."
+        )
+    chosen = split_by_blocks(
+        [record.block for record in records],
+        [f"{record.source} {record.label}" for record in records],
+        seed=seed,
+    )
+    return [replace(record, split=chosen[record.block]) for record in records]
+
+
+def _notes(kind: ClassifierKind, records: Sequence[CellRecord]) -> tuple[str, ...]:
+    conditions = {record.condition for record in records}
+    missing = [name for name in kind.conditions if name not in conditions]
+    notes = [
+        f"No cells of {name}: a classifier trained on this folder never answers {name}."
+        for name in missing
+    ]
+    for condition in sorted(filter(None, conditions)):
+        sources = {record.source for record in records if record.condition == condition}
+        others = {record.source for record in records if record.condition not in (condition, None)}
+        if sources and not sources & others:
+            notes.append(
+                f"{condition} comes from {', '.join(sorted(sources))} alone, which has no other "
+                "condition: figures may tell laboratories apart in place of cells."
+            )
+    if not any(record.is_outlier for record in records):
+        notes.append(
+            f"No {NOT_A_CELL}/: the classifier does not learn to say that something is none of "
+            "its classes."
+        )
+    return tuple(notes)
