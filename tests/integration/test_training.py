@@ -60,7 +60,7 @@ def assert_ended_alike(one: Path, other: Path) -> None:
     assert first.arrays.keys() == second.arrays.keys()
     for name, values in first.arrays.items():
         np.testing.assert_array_equal(values, second.arrays[name], err_msg=name)
-    assert (first.best_iou, first.best_epoch) == (second.best_iou, second.best_epoch)
+    assert (first.best_score, first.best_epoch) == (second.best_score, second.best_epoch)
 
 
 def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(

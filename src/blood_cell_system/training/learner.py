@@ -15,6 +15,7 @@ from blood_cell_system.models.losses import (
     size_loss,
 )
 from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter, logits_model
+from blood_cell_system.training.epoch_loop import StepRates
 from blood_cell_system.training.presets import SegmentationSettings
 
 # The centre loss is a sum over a crop's places by cell, an order larger than the pixels' means.
@@ -58,23 +59,21 @@ class Learner:
         self.optimizer.build(self.model.trainable_variables)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
-    def train_step(
-        self, batch: Mapping[str, Any], learning_rate: Any, averaging_decay: Any
-    ) -> dict[str, Any]:
+    def train_step(self, batch: Mapping[str, Any], rates: StepRates) -> dict[str, Any]:
         """Learn from one batch.
 
         Parameters
         ----------
         batch : mapping of str to tensor
             As ``input_pipeline.batches`` makes it.
-        learning_rate, averaging_decay : scalar tensor
+        rates : StepRates
 
         Returns
         -------
         dict of str to scalar tensor
             ``class_loss``, and with an instance head ``centre_loss`` and ``size_loss``.
         """
-        self.optimizer.learning_rate.assign(learning_rate)
+        self.optimizer.learning_rate.assign(rates.learning_rate)
         with tf.GradientTape() as tape:
             outputs = self._logits(tf.cast(batch["pixels"], tf.float32), training=True)
             losses = {"class_loss": _class_loss(batch["class_mask"], outputs["class_logits"])}
@@ -89,8 +88,9 @@ class Learner:
                 total += _CENTRE_WEIGHT * losses["centre_loss"] + _SIZE_WEIGHT * losses["size_loss"]
         variables = self.model.trainable_variables
         self.optimizer.apply(tape.gradient(total, variables), variables)
+        decay = rates.averaging_decay
         for average, weight in zip(self.averaged.weights, self.model.weights, strict=True):
-            average.assign(averaging_decay * average + (1.0 - averaging_decay) * weight)
+            average.assign(decay * average + (1.0 - decay) * weight)
         return losses
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]

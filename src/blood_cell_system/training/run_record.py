@@ -113,10 +113,10 @@ class TensorBoardLog:
         self._writer.close()
 
 
-def new_run_name(log_dir: Path, preset: str) -> str:
+def new_run_name(log_dir: Path, preset: str, *, kind: str = "segmentation") -> str:
     """Name of a run that no folder in ``log_dir`` has: ``segmentation-balanced-001`` and so on."""
     taken = {path.name for path in log_dir.iterdir()} if log_dir.is_dir() else set()
     number = 1
-    while f"segmentation-{preset}-{number:03d}" in taken:
+    while f"{kind}-{preset}-{number:03d}" in taken:
         number += 1
-    return f"segmentation-{preset}-{number:03d}"
+    return f"{kind}-{preset}-{number:03d}"

@@ -7,6 +7,7 @@ import tensorflow as tf
 from blood_cell_system.atomic_files import make_folder
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import TrainingMemoryError
+from blood_cell_system.training.epoch_loop import TrainingListener
 from blood_cell_system.training.memory import ADVICE, check_batch_fits
 from blood_cell_system.training.presets import SegmentationSettings
 from blood_cell_system.training.state import TrainingState
@@ -14,7 +15,6 @@ from blood_cell_system.training.training_loop import (
     MODEL_NAME,
     PREVIOUS_MODEL_NAME,
     SegmentationTraining,
-    TrainingListener,
     TrainingResult,
 )
 

@@ -25,9 +25,9 @@ class TrainingState:
     Parameters
     ----------
     settings : dict
-        ``SegmentationSettings`` as written to JSON.
+        The training's settings as written to JSON.
     data_hash, validation_hash : str
-        Of all pictures, and of those that the best model is chosen by.
+        Of all data, and of those that the best model is chosen by.
     run_name : str
         Folder of the run's TensorBoard events.
     epoch : int
@@ -36,8 +36,8 @@ class TrainingState:
         Steps done of the next one.
     loss_sums : dict of str to float
         Sums over those steps.
-    best_iou : float
-        Best mean validation IoU so far; -1 before the first.
+    best_score : float
+        Best validation score so far, such as the mean IoU; -1 before the first.
     best_epoch : int
         Epoch it was reached in, 1-based; 0 before the first.
     patience_from : int
@@ -57,7 +57,7 @@ class TrainingState:
     epoch: int = 0
     step_in_epoch: int = 0
     loss_sums: dict[str, float] = field(default_factory=dict)
-    best_iou: float = -1.0
+    best_score: float = -1.0
     best_epoch: int = 0
     patience_from: int = 0
     seconds: float = 0.0
@@ -91,6 +91,9 @@ class TrainingState:
                     f"{path}: the state is of another version of this software; expected "
                     f"format_version {FORMAT_VERSION}. Start the training anew."
                 )
+            if "best_iou" in words:
+                # As it was called when there was nothing to train but segmenters.
+                words["best_score"] = words.pop("best_iou")
             return cls(arrays=arrays, **words)
         except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             if isinstance(error, ResumeError):
@@ -100,29 +103,31 @@ class TrainingState:
             ) from error
 
 
-def state_beside(model_path: Path) -> TrainingState:
+def state_beside(model_path: Path, *, state_name: str = STATE_NAME) -> TrainingState:
     """Read the state of the training that a model file belongs to.
 
     Parameters
     ----------
     model_path : Path
         ``segmentation_model_best.keras``, as the guide names it, or the state itself.
+    state_name : str
+        File name of the state of this kind of training.
 
     Raises
     ------
     ResumeError
         There is no such file, or no state beside it.
     """
-    state_path = model_path if model_path.suffix == ".npz" else model_path.parent / STATE_NAME
+    state_path = model_path if model_path.suffix == ".npz" else model_path.parent / state_name
     # The state alone is enough: a training that was stopped in its first epoch has no model yet.
     if not state_path.is_file():
         if not model_path.is_file():
             raise ResumeError(
-                f"{model_path}: there is no such checkpoint. Give the file that a training wrote, "
-                "usually checkpoints/segmentation_model_best.keras."
+                f"{model_path}: there is no such checkpoint. Give the .keras file that a "
+                f"training wrote, beside its {state_name}."
             )
         raise ResumeError(
-            f"{model_path}: there is no {STATE_NAME} beside it, which holds the optimizer and the "
+            f"{model_path}: there is no {state_name} beside it, which holds the optimizer and the "
             "epoch. Keep both files together; a model from elsewhere cannot be continued."
         )
     return TrainingState.load(state_path)

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -14,7 +16,7 @@ def some_state():
         epoch=3,
         step_in_epoch=7,
         loss_sums={"class_loss": 1.25},
-        best_iou=0.5,
+        best_score=0.5,
         best_epoch=2,
         seconds=12.5,
         history=[{"epoch": 1, "val_mean_iou": 0.5}],
@@ -30,6 +32,16 @@ def test_a_state_comes_back_as_it_was(tmp_path):
     expected = some_state()
     expected.arrays = {}
     assert loaded == expected
+
+
+def test_a_state_that_still_calls_its_score_iou_can_be_gone_on_from(tmp_path):
+    path = tmp_path / STATE_NAME
+    some_state().save(path)
+    with np.load(path) as archive:
+        words = json.loads(str(archive["__state__"]))
+    words["best_iou"] = words.pop("best_score")
+    np.savez(path, __state__=np.array(json.dumps(words)))
+    assert TrainingState.load(path).best_score == 0.5
 
 
 def test_the_state_is_found_beside_the_model(tmp_path):
