@@ -1,4 +1,4 @@
-"""``bloodcells prepare`` and ``prepare_segmentation_data.py``: make, verify, augment."""
+"""``bloodcells prepare`` and ``prepare_segmentation_data.py``: make, combine, verify, augment."""
 
 import argparse
 import os
@@ -6,9 +6,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from blood_cell_system.cli.combine import add_combine_arguments, run_combine
 from blood_cell_system.cli.main import run_command
+from blood_cell_system.errors import SettingsError
 
-MODES = ("bccd", "verify", "augment")
+MODES = ("bccd", "combine", "verify", "augment")
 MASK_METHODS = ("stain", "ellipse")
 
 # The guide leaves folders out in places; these are the ones it uses everywhere else.
@@ -20,13 +22,20 @@ DEFAULT_INPUT = {
 DEFAULT_OUTPUT = {
     "bccd": Path("./data/segmentation"),
     "augment": Path("./data/segmentation_augmented"),
+    "combine": Path("./data/segmentation_combined"),
 }
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this command."""
     parser.add_argument("--mode", choices=MODES, required=True, help="what to do")
-    parser.add_argument("--input", type=Path, help="folder to read (default: as in the guide)")
+    parser.add_argument(
+        "--input",
+        type=Path,
+        nargs="+",
+        metavar="DIR",
+        help="folder to read (default: as in the guide); of combine: all the folders",
+    )
     parser.add_argument("--output", type=Path, help="folder to write (default: as in the guide)")
     parser.add_argument(
         "--mask-method",
@@ -50,6 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="verify: write a repaired copy, whose errors then decide about the exit code",
     )
+    add_combine_arguments(parser)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
@@ -58,7 +68,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the chosen mode."""
-    source = options.input or DEFAULT_INPUT[options.mode]
+    if options.mode == "combine":
+        return run_combine(
+            options, options.input or [], options.output or DEFAULT_OUTPUT["combine"]
+        )
+    source = _one_folder(options)
     if options.mode == "verify":
         from blood_cell_system.cli.verify import run_verify
 
@@ -85,10 +99,21 @@ def run(options: argparse.Namespace) -> int:
     return 1 if summary.failed else 0
 
 
+def _one_folder(options: argparse.Namespace) -> Path:
+    folders: list[Path] = options.input or [DEFAULT_INPUT[options.mode]]
+    if len(folders) > 1:
+        raise SettingsError(
+            f"--input: {len(folders)} folders; --mode {options.mode} reads one. Several are put "
+            "together with --mode combine."
+        )
+    return folders[0]
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry of ``prepare_segmentation_data.py``."""
     parser = argparse.ArgumentParser(
-        prog="prepare_segmentation_data.py", description="Make, verify or augment a data folder."
+        prog="prepare_segmentation_data.py",
+        description="Make, combine, verify or augment a data folder.",
     )
     add_arguments(parser)
     parser.set_defaults(run=run)

@@ -80,7 +80,7 @@ def finish_build(
     *,
     command: str,
     files: Collection[str],
-    images: Sequence[Mapping[str, str | None]],
+    images: Sequence[Mapping[str, Any]],
     cells: Mapping[str, Iterable[LabelledBox]],
     details: Mapping[str, Any],
 ) -> None:

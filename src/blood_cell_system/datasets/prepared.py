@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.prepared_json import (
     FORMAT_VERSION,
     read_annotations,
@@ -86,6 +87,9 @@ class PreparedImage:
         Stem of the picture that this one is an augmented copy of; its own stem for an original.
     cells : tuple of LabelledBox or None
         Boxes in pixels; None where nobody has said where the cells are.
+    unmarked_types : tuple of CellType
+        Types that may be in the picture without a box: a data set that marks no platelets does not
+        say that there are none.
     """
 
     stem: str
@@ -96,11 +100,24 @@ class PreparedImage:
     source: str = "unknown"
     original: str
     cells: tuple[LabelledBox, ...] | None = None
+    unmarked_types: tuple[CellType, ...] = ()
 
     @property
     def is_augmented(self) -> bool:
         """Whether this is an augmented copy."""
         return self.original != self.stem
+
+    def manifest_row(self) -> dict[str, Any]:
+        """Give what the manifest says of this picture."""
+        row: dict[str, Any] = {
+            "stem": self.stem,
+            "split": self.split,
+            "source": self.source,
+            "original": self.original,
+        }
+        if self.unmarked_types:
+            row["unmarked_types"] = list(self.unmarked_types)
+        return row
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Read the picture and its class mask.
@@ -202,6 +219,7 @@ class PreparedDataset:
                     original=row.get("original")
                     or (stem if rows else original_by_name(stem, image_paths)),
                     cells=cells.get(stem),
+                    unmarked_types=tuple(map(CellType, row.get("unmarked_types", ()))),
                 )
             )
         details = {key: value for key, value in manifest.items() if key != "images"}
@@ -276,7 +294,15 @@ class PreparedDataset:
             paths = (image.image_path, image.mask_path, image.instance_path)
             # Every part has one length, so that no byte can move from one to the next unseen.
             parts = [hashlib.sha256(read_file_bytes(path)).digest() for path in paths if path]
-            words = (image.stem, image.split, image.source, image.original, image.cells)
+            words: tuple[Any, ...] = (
+                image.stem,
+                image.split,
+                image.source,
+                image.original,
+                image.cells,
+            )
+            if image.unmarked_types:
+                words += (image.unmarked_types,)
             parts.append(hashlib.sha256(repr(words).encode()).digest())
             digest.update(hashlib.sha256(b"".join(parts)).digest())
         return digest.hexdigest()
@@ -313,6 +339,7 @@ def _manifest_rows(
         rows = {row["stem"]: row for row in listed}
         for row in listed:
             Split(row.get("split") or Split.TRAIN)
+            _ = [CellType(name) for name in row.get("unmarked_types", ())]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{root / 'manifest.json'}: an entry of 'images' cannot be read ({error!r}); expected "

@@ -31,7 +31,7 @@ def write_annotations(root: Path, cells_by_stem: Mapping[str, Iterable[LabelledB
 
 
 def write_manifest(
-    root: Path, images: Sequence[Mapping[str, str | None]], details: Mapping[str, Any]
+    root: Path, images: Sequence[Mapping[str, Any]], details: Mapping[str, Any]
 ) -> None:
     """Write ``manifest.json`` of a prepared folder: the last file, which says that it is whole.
 
@@ -39,7 +39,7 @@ def write_manifest(
     ----------
     root : Path
     images : sequence of mapping
-        Of every picture ``stem``, ``split``, ``source`` and ``original``.
+        Of every picture ``stem``, ``split``, ``source`` and ``original``, and what else there is.
     details : mapping
         Whatever else there is to know: ``command``, ``settings``, ``seed``, ``source_hash``,
         ``dropped`` and so on. No times of day: equal input gives an equal file.

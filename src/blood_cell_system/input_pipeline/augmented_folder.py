@@ -2,10 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from blood_cell_system.atomic_files import make_folder
 from blood_cell_system.boxes import LabelledBox
@@ -73,7 +73,7 @@ class AugmentSummary:
 class _Written:
     """A picture of the output: its row in the manifest, its files and its cells."""
 
-    row: dict[str, str | None]
+    row: dict[str, Any]
     files: tuple[str, ...]
     cells: tuple[LabelledBox, ...] | None
 
@@ -205,7 +205,7 @@ def _write_picture(
 ) -> _Written:
     image, number = task
     stem = _stem(image, number)
-    row = {"stem": stem, "split": image.split, "source": image.source, "original": image.stem}
+    row = replace(image, stem=stem, original=image.stem).manifest_row()
     if number == 0:
         return _Written(row=row, files=_copy_original(image, output), cells=image.cells)
     generator = generator_for(seed, "augment", image.stem, number)

@@ -1,6 +1,6 @@
 """What the instance head learns: where cells have their centres and how large they are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,11 +43,14 @@ def centre_targets(
     cells: Sequence[LabelledBox] | None,
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.integer] | None = None,
+    *,
+    unmarked_types: Collection[CellType] = (),
 ) -> CentreTargets:
     """Make the instance head's targets.
 
     A known centre always counts. Elsewhere "no centre" is only taught where it is known: not where
-    pixels are not scored, and not for a class whose pixels belong to no known cell.
+    pixels are not scored, not for a class whose pixels belong to no known cell, and not for a type
+    that nobody marked.
 
     Parameters
     ----------
@@ -58,6 +61,8 @@ def centre_targets(
         Sides are multiples of 4.
     label_image : ndarray of shape (height, width), optional
         0 where a pixel belongs to no known cell.
+    unmarked_types : collection of CellType
+        Types that may be there without a box.
 
     Returns
     -------
@@ -85,6 +90,8 @@ def centre_targets(
             if cell_type != CellType.PLATELET:
                 is_orphan = (class_mask == MASK_CLASS[cell_type]) & (label_image == 0)
                 heat_weight[:, :, channel] *= _share(is_orphan) < 0.5
+    for cell_type in unmarked_types:
+        heat_weight[:, :, CELL_TYPES.index(cell_type)] = 0
     return CentreTargets(
         heat_map=heat_map,
         heat_weight=np.maximum(heat_weight, heat_map > 0.1),

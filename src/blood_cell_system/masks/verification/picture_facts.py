@@ -114,8 +114,8 @@ def measure_picture(survey: FolderSurvey, stem: str) -> PictureFacts:
         mask_fault=diagnosis.fault if diagnosis else None,
         is_black_gray=bool(diagnosis and diagnosis.is_black_gray),
         class_pixels=None if class_mask is None else count_classes(class_mask),
-        pixel_hash="" if image is None else _hash(image),
-        mask_hash="" if class_mask is None else _hash(class_mask),
+        pixel_hash="" if image is None else hash_of_pixels(image),
+        mask_hash="" if class_mask is None else hash_of_pixels(class_mask),
         fingerprint=None if image is None else fingerprint(image),
         stain_gap=stain_gap,
         swapped_gap=swapped_gap,
@@ -129,7 +129,8 @@ def count_classes(class_mask: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.array([*counts[:NUM_CLASSES], counts[NOT_SCORED]], dtype=np.int64)
 
 
-def _hash(pixels: NDArray[np.uint8]) -> str:
+def hash_of_pixels(pixels: NDArray[np.uint8]) -> str:
+    """Hash of an array's shape and values: equal for equal pictures, whatever their files are."""
     digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()

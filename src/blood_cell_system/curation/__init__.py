@@ -1,0 +1,1 @@
+"""Prepared folders as a whole: combining, finding what is there twice, splitting."""
