@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
 
-from blood_cell_system.models.classification_metrics import UNKNOWN
+from blood_cell_system.classes import NOT_LABELLED
 
 BINS: Final = 15
 
@@ -64,7 +64,7 @@ def reliability(
     ----------
     probabilities : array_like of shape (n, classes)
     y_true : array_like of shape (n,), dtype int
-        ``UNKNOWN`` is left out.
+        ``NOT_LABELLED`` is left out.
     weight : array_like of shape (n,), optional
     bins : int
         Of equal width.
@@ -72,7 +72,7 @@ def reliability(
     values = np.asarray(probabilities, dtype=np.float64)
     true = np.asarray(y_true)
     counted = np.ones(len(true)) if weight is None else np.asarray(weight, dtype=np.float64)
-    counted = counted * (true != UNKNOWN)
+    counted = counted * (true != NOT_LABELLED)
     confidence = values.max(axis=1)
     is_right = values.argmax(axis=1) == true
     place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
@@ -165,5 +165,5 @@ def _known_only(
     values = np.asarray(probabilities, dtype=np.float64)
     true = np.asarray(y_true, dtype=np.int64)
     counted = np.ones(len(true)) if weight is None else np.asarray(weight, dtype=np.float64)
-    is_known = true != UNKNOWN
+    is_known = true != NOT_LABELLED
     return values[is_known], true[is_known], counted[is_known]

@@ -1,12 +1,9 @@
 """Figures of classifiers in plain NumPy, with weights, so that they can be resampled."""
 
-from typing import Final
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-UNKNOWN: Final = -1
-"""Label of a cell of which nobody has said what it is; it has no part in any figure."""
+from blood_cell_system.classes import NOT_LABELLED
 
 Floats = NDArray[np.float64]
 
@@ -76,7 +73,7 @@ def confusion_counts(
     Parameters
     ----------
     y_true, y_pred : array_like of shape (n,), dtype int
-        Cells whose true class is ``UNKNOWN`` are left out.
+        Cells whose true class is ``NOT_LABELLED`` are left out.
     num_classes : int
     weight : array_like of shape (n,), optional
 
@@ -87,7 +84,7 @@ def confusion_counts(
     """
     true, predicted = np.asarray(y_true), np.asarray(y_pred)
     counted = np.ones(len(true)) if weight is None else np.asarray(weight, dtype=np.float64)
-    is_known = true != UNKNOWN
+    is_known = true != NOT_LABELLED
     place = true[is_known] * num_classes + predicted[is_known]
     flat = np.bincount(place, weights=counted[is_known], minlength=num_classes**2)
     return np.asarray(flat, dtype=np.float64).reshape(num_classes, num_classes)

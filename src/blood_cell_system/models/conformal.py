@@ -30,7 +30,7 @@ def class_thresholds(
     ----------
     probabilities : array_like of shape (n, classes)
     y_true : array_like of shape (n,), dtype int
-        ``UNKNOWN`` cells are left out.
+        ``NOT_LABELLED`` cells are left out.
     coverage : float
         Share of sets that shall hold the true class, 0 to 1.
 

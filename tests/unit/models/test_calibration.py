@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blood_cell_system.classes import NOT_LABELLED
 from blood_cell_system.models.calibration import (
     expected_calibration_error,
     fit_temperature,
@@ -10,7 +11,6 @@ from blood_cell_system.models.calibration import (
     reliability,
     with_temperature,
 )
-from blood_cell_system.models.classification_metrics import UNKNOWN
 
 
 def softmax(logits):
@@ -50,7 +50,7 @@ def test_answers_that_mean_what_they_say_have_almost_no_error():
 
 def test_unknown_cells_have_no_part():
     probabilities, labels = drawn(count=200)
-    masked = np.where(np.arange(200) < 100, labels, UNKNOWN)
+    masked = np.where(np.arange(200) < 100, labels, NOT_LABELLED)
     assert expected_calibration_error(probabilities, masked) == pytest.approx(
         expected_calibration_error(probabilities[:100], labels[:100])
     )

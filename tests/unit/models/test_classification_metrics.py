@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blood_cell_system.classes import NOT_LABELLED
 from blood_cell_system.models.classification_metrics import (
-    UNKNOWN,
     accuracy,
     auroc,
     balanced_accuracy,
@@ -55,7 +55,7 @@ def test_sensitivity_is_the_best_of_all_thresholds_that_keep_the_specificity(row
 
 
 def test_counting_by_class_leaves_unknown_cells_out():
-    counts = confusion_counts([0, 0, 1, UNKNOWN], [0, 1, 1, 0], num_classes=2)
+    counts = confusion_counts([0, 0, 1, NOT_LABELLED], [0, 1, 1, 0], num_classes=2)
     np.testing.assert_array_equal(counts, [[1, 1], [0, 1]])
 
 

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.models.classification_metrics import UNKNOWN
+from blood_cell_system.classes import NOT_LABELLED
 from blood_cell_system.models.conformal import class_thresholds, conformal_sets, known_threshold
 
 
@@ -39,7 +39,7 @@ def test_a_class_of_too_few_cells_is_always_possible():
 
 def test_unknown_cells_choose_no_threshold():
     probabilities = np.full((100, 2), 0.5)
-    assert class_thresholds(probabilities, np.full(100, UNKNOWN), coverage=0.9).max() == 0
+    assert class_thresholds(probabilities, np.full(100, NOT_LABELLED), coverage=0.9).max() == 0
 
 
 @pytest.mark.parametrize("coverage", [0.0, 1.0, -1.0])
