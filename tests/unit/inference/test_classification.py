@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from support.analysed_pictures import CELLS, analysis_of
-from support.tiny_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
+from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
 
 from blood_cell_system.classes import CellType
 from blood_cell_system.errors import SettingsError

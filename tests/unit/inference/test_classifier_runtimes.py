@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 from onnx import TensorProto
-from support.tiny_classifiers import RBC_FACTS, WBC_FACTS, colour_classifier
+from support.colour_classifiers import RBC_FACTS, WBC_FACTS, colour_classifier
 
 from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
 from blood_cell_system.errors import CheckpointError, MissingDataError, SettingsError
