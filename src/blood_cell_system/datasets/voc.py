@@ -10,19 +10,26 @@
 Source of BCCD: https://github.com/Shenggan/BCCD_Dataset (MIT licence).
 """
 
-import hashlib
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, Self
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import Box, LabelledBox
 from blood_cell_system.classes import CellType
+from blood_cell_system.datasets.label_table import LabelReader
+from blood_cell_system.datasets.marks import clean_marks
 from blood_cell_system.datasets.prepared import Split, files_by_stem
-from blood_cell_system.datasets.voc_annotation import VocAnnotation, read_voc_annotation
-from blood_cell_system.datasets.voc_cells import DroppedBox, clean_cells
+from blood_cell_system.datasets.sample import (
+    DroppedCell,
+    FailedPicture,
+    LabelledCell,
+    Reading,
+    Sample,
+    hash_of_files,
+)
+from blood_cell_system.datasets.voc_annotation import VocAnnotation, marks_of, read_voc_annotation
 from blood_cell_system.errors import (
     AnnotationError,
     BloodCellError,
@@ -35,21 +42,6 @@ BCCD_LABELS: Final[Mapping[str, CellType | None]] = MappingProxyType(
     {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATELET}
 )
 """Type of a cell by its label in the files; None leaves cells with that label out."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedPicture:
-    """A picture that cannot be used.
-
-    Parameters
-    ----------
-    stem : str
-    reason : str
-        Where, what was found, what was expected, what to do.
-    """
-
-    stem: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,14 +76,14 @@ class VocDataset:
         The folder that holds ``Annotations/`` and ``JPEGImages/``.
     samples : tuple of VocSample
         Ordered by stem.
-    dropped : tuple of DroppedBox
+    dropped : tuple of DroppedCell
     failed : tuple of FailedPicture
         Pictures left out because they, or their annotation, are missing or damaged.
     """
 
     root: Path
     samples: tuple[VocSample, ...]
-    dropped: tuple[DroppedBox, ...]
+    dropped: tuple[DroppedCell, ...]
     failed: tuple[FailedPicture, ...]
 
     @classmethod
@@ -127,9 +119,10 @@ class VocDataset:
                 "picture. Clone the data set again."
             )
         images = files_by_stem(folder / "JPEGImages")
-        splits = _read_splits(folder / "ImageSets" / "Main")
+        splits = read_voc_splits(folder / "ImageSets" / "Main")
+        reader = LabelReader(labels=labels, is_exact=True)
         samples: list[VocSample] = []
-        dropped: list[DroppedBox] = []
+        dropped: list[DroppedCell] = []
         failed: list[FailedPicture] = []
         for stem in sorted(annotations.keys() | images.keys() | splits.keys()):
             try:
@@ -139,17 +132,24 @@ class VocDataset:
             except BloodCellError as error:
                 failed.append(FailedPicture(stem=stem, reason=str(error)))
                 continue
-            cells, left_out = clean_cells(annotation, annotation_path, shape, labels)
-            dropped += left_out
+            clean = clean_marks(
+                marks_of(annotation),
+                file=f"{annotation_path.parent.name}/{annotation_path.name}",
+                where=str(annotation_path),
+                shape=shape,
+                labels=reader,
+            )
+            dropped += clean.dropped
             samples.append(
                 VocSample(
                     stem=stem,
                     image_path=image_path,
-                    cells=cells,
+                    cells=tuple(map(_boxed, clean.cells)),
                     split=splits.get(stem),
                     shape=shape,
                 )
             )
+        reader.check()
         if not samples:
             raise DatasetError(
                 f"{folder}: none of {len(failed)} pictures can be used; the first because of "
@@ -161,15 +161,50 @@ class VocDataset:
 
     def source_hash(self) -> str:
         """SHA-256 over the names and bytes of all annotations, pictures and split lists."""
-        digest = hashlib.sha256()
-        for name in ("Annotations", "JPEGImages", "ImageSets"):
-            for path in sorted((self.root / name).rglob("*")):
-                if path.is_file():
-                    digest.update(path.relative_to(self.root).as_posix().encode() + b"\0")
-                    # Of a file that cannot be read the name alone: its picture is in ``failed``.
-                    with suppress(OSError):
-                        digest.update(path.read_bytes())
-        return digest.hexdigest()
+        return hash_of_files(self.root, self.files())
+
+    def files(self) -> tuple[Path, ...]:
+        """All annotations, pictures and split lists."""
+        return tuple(
+            path
+            for name in ("Annotations", "JPEGImages", "ImageSets")
+            for path in sorted((self.root / name).rglob("*"))
+            if path.is_file()
+        )
+
+    def to_reading(self) -> Reading:
+        """Give what was read in the form that all readers give."""
+        name = self.root.resolve().name
+        return Reading(
+            root=self.root,
+            format_name="voc",
+            source="bccd" if name.upper().startswith("BCCD") else name,
+            samples=tuple(
+                Sample(
+                    stem=sample.stem,
+                    image_path=sample.image_path,
+                    shape=sample.shape,
+                    cells=tuple(map(_labelled, sample.cells)),
+                    split=sample.split,
+                )
+                for sample in self.samples
+            ),
+            dropped=self.dropped,
+            failed=self.failed,
+            files=self.files(),
+            licence="MIT" if name.upper().startswith("BCCD") else None,
+        )
+
+
+def _boxed(cell: LabelledCell) -> LabelledBox:
+    x_min, y_min, x_max, y_max = cell.box or Box(0, 0, 0, 0)
+    return LabelledBox(cell_type=cell.cell_type, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+
+
+def _labelled(box: LabelledBox) -> LabelledCell:
+    return LabelledCell(
+        cell_type=box.cell_type, box=Box(box.x_min, box.y_min, box.x_max, box.y_max)
+    )
 
 
 def _find_voc_folder(root: Path) -> Path:
@@ -200,7 +235,14 @@ def _find_voc_folder(root: Path) -> Path:
     return found[0]
 
 
-def _read_splits(folder: Path) -> dict[str, Split]:
+def read_voc_splits(folder: Path) -> dict[str, Split]:
+    """Read the lists of a folder ``ImageSets/Main``: splits by stem; nothing where there are none.
+
+    Raises
+    ------
+    DatasetError
+        A picture is in two splits.
+    """
     splits: dict[str, Split] = {}
     for split in Split:
         path = folder / f"{split}.txt"

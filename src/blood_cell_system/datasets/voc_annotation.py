@@ -11,6 +11,8 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from blood_cell_system.boxes import Box
+from blood_cell_system.datasets.marks import Mark
 from blood_cell_system.errors import AnnotationError
 
 
@@ -82,6 +84,31 @@ def read_voc_annotation(path: Path) -> VocAnnotation:
         for index, element in enumerate(tree.iterfind("object"), start=1)
     )
     return VocAnnotation(shape=_declared_shape(path, tree), objects=objects)
+
+
+def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Mark]:
+    """Objects of a file in our coordinates: 0-based and half-open.
+
+    Parameters
+    ----------
+    annotation : VocAnnotation
+    first_pixel : {0, 1}
+        What the file calls the first pixel. The format says 1, with both corners included; tools
+        that count from 0 write the border after the last pixel.
+    """
+    return [
+        Mark(
+            label=item.label,
+            box=Box(
+                item.corners[0] - first_pixel,
+                item.corners[1] - first_pixel,
+                item.corners[2],
+                item.corners[3],
+            ),
+            written=item.corners,
+        )
+        for item in annotation.objects
+    ]
 
 
 def _read_object(path: Path, index: int, element: Element) -> VocObject:

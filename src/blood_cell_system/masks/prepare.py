@@ -1,4 +1,4 @@
-"""From a Pascal VOC folder to a prepared folder."""
+"""From a data set, whatever its format, to a prepared folder."""
 
 import os
 from collections import Counter
@@ -7,60 +7,61 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.folder_build import finish_build, start_build
+from blood_cell_system.datasets.marks import DUPLICATE_IOU, TINY_SIDE_PX
 from blood_cell_system.datasets.prepared import Split
-from blood_cell_system.datasets.voc import (
-    FailedPicture,
-    VocDataset,
-    VocSample,
+from blood_cell_system.datasets.sample import DroppedCell, FailedPicture, Reading, Sample
+from blood_cell_system.datasets.voc import VocDataset
+from blood_cell_system.errors import (
+    DatasetError,
+    ImageReadError,
+    MaskFormatError,
+    MissingDataError,
+    SettingsError,
 )
-from blood_cell_system.datasets.voc_cells import DUPLICATE_IOU, TINY_SIDE_PX, DroppedBox
-from blood_cell_system.errors import DatasetError, ImageReadError, MissingDataError, SettingsError
 from blood_cell_system.image_io import read_image, write_image
 from blood_cell_system.mask_encoding import encode_class_mask
-from blood_cell_system.masks.rasterize import rasterize_ellipses
-from blood_cell_system.masks.refine import stain_class_mask
+from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
 from blood_cell_system.masks.stain import StainSettings
 from blood_cell_system.parallel import map_in_processes
 from blood_cell_system.progress import with_progress
 
-COMMAND = "prepare --mode bccd"
+Choice = TypeVar("Choice", bound=StrEnum)
 
-
-class MaskMethod(StrEnum):
-    """How masks come from boxes."""
-
-    STAIN = "stain"
-    ELLIPSE = "ellipse"
+_MOST_LINES: Final = 20
+"""Of a list in the summary; the manifest has them all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PrepareSummary:
-    """What ``prepare_voc`` did.
+    """What preparing did.
 
     Parameters
     ----------
     output : Path
     mask_method : MaskMethod
     split_counts : mapping of str to int
-        Pictures by split; ``no split`` where no list names them.
+        Pictures by split; ``no split`` where nothing names them.
     cell_counts : mapping of tuple of CellType and BoxOrigin to int
-    dropped : tuple of DroppedBox
+    dropped : tuple of DroppedCell
     failed : tuple of FailedPicture
+    notes : tuple of str
+        What the reader had to say.
     """
 
     output: Path
     mask_method: MaskMethod
     split_counts: Mapping[str, int]
     cell_counts: Mapping[tuple[CellType, BoxOrigin], int]
-    dropped: tuple[DroppedBox, ...]
+    dropped: tuple[DroppedCell, ...]
     failed: tuple[FailedPicture, ...]
+    notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         """Say it in a few lines."""
@@ -70,16 +71,26 @@ class PrepareSummary:
             f"masks from the {self.mask_method} method"
         ]
         for cell_type in CellType:
-            annotated = self.cell_counts.get((cell_type, BoxOrigin.ANNOTATED), 0)
             found = self.cell_counts.get((cell_type, BoxOrigin.STAIN), 0)
+            marked = sum(
+                count
+                for (other, origin), count in self.cell_counts.items()
+                if other is cell_type and origin is not BoxOrigin.STAIN
+            )
             more = f", {found} more found by their stain" if found else ""
-            lines.append(f"  {cell_type}: {annotated} annotated{more}")
+            lines.append(f"  {cell_type}: {marked} annotated{more}")
+        lines += self.notes
         if self.dropped:
             lines.append(f"{len(self.dropped)} boxes dropped:")
-            lines += [f"  {b.file}: object {b.object_index}: {b.reason}" for b in self.dropped]
+            lines += _first_lines(
+                [
+                    f"  {cell.file}: object {cell.object_index}: {cell.reason}"
+                    for cell in self.dropped
+                ]
+            )
         if self.failed:
             lines.append(f"{len(self.failed)} pictures failed and were left out:")
-            lines += [f"  {picture.reason}" for picture in self.failed]
+            lines += _first_lines([f"  {picture.reason}" for picture in self.failed])
         return "\n".join(lines)
 
 
@@ -92,9 +103,7 @@ def prepare_voc(
 ) -> PrepareSummary:
     """Write a prepared folder from a Pascal VOC folder, for instance a clone of BCCD.
 
-    Running it again gives the same bytes. A folder of a former run is brought up to date: pictures
-    that no longer belong to it are removed, whatever the settings were. A folder with anything else
-    in it is refused.
+    As :func:`prepare_reading`, with the labels of BCCD written as there and no others.
 
     Parameters
     ----------
@@ -102,9 +111,54 @@ def prepare_voc(
         The VOC folder, or the folder above it.
     output : Path
     mask_method : {"stain", "ellipse"}
-        From the stain and the boxes; or the ellipse in each box, the guide's baseline.
+    jobs : int, optional
+
+    Returns
+    -------
+    PrepareSummary
+
+    Raises
+    ------
+    MissingDataError, DatasetError, AnnotationError
+        The source is not there, is no VOC folder, or has a label that is not known. Nothing has
+        been written then.
+    SettingsError, OutputError
+        As of ``prepare_reading``.
+    """
+    method = _choice(MaskMethod, "mask_method", mask_method)
+    reading = VocDataset.open(Path(source)).to_reading()
+    return prepare_reading(reading, output, mask_method=method, jobs=jobs, mode="bccd")
+
+
+def prepare_reading(
+    reading: Reading,
+    output: Path,
+    *,
+    mask_method: str = MaskMethod.STAIN,
+    unlabelled: str = Unlabelled.STAIN,
+    jobs: int | None = None,
+    mode: str | None = None,
+) -> PrepareSummary:
+    """Write a prepared folder from a data set that was read.
+
+    Running it again gives the same bytes. A folder of a former run is brought up to date: pictures
+    that no longer belong to it are removed, whatever the settings were. A folder with anything else
+    in it is refused.
+
+    Parameters
+    ----------
+    reading : Reading
+    output : Path
+    mask_method : {"stain", "ellipse"}
+        What becomes of boxes: masks from the stain, or the ellipse in each box, the guide's
+        baseline. Outlines and masks of the data set are taken as they are.
+    unlabelled : {"stain", "unscored", "background"}
+        What becomes of cells that nobody has marked, see :class:`Unlabelled`.
     jobs : int, optional
         Processes; all cores by default.
+    mode : str, optional
+        Name of the command's mode, which alone may write the folder again; that of the format by
+        default.
 
     Returns
     -------
@@ -113,114 +167,129 @@ def prepare_voc(
 
     Raises
     ------
-    MissingDataError, DatasetError, AnnotationError
-        The source is not there, is no VOC folder, or has a label that is not known. Nothing has
-        been written then.
+    DatasetError
+        No picture can be prepared.
     SettingsError
-        There is no such mask method, or ``jobs`` is less than 1.
+        A choice does not exist, or ``jobs`` is less than 1.
     OutputError
         The output holds something else, or cannot be written to.
     """
-    method = _mask_method(mask_method)
-    dataset = VocDataset.open(Path(source))
+    method = _choice(MaskMethod, "mask_method", mask_method)
+    rest = _choice(Unlabelled, "unlabelled", unlabelled)
+    command = f"prepare --mode {mode or reading.format_name}"
     output = Path(output)
-    work = partial(_prepare_picture, output=output, method=method)
+    work = partial(_prepare_picture, output=output, method=method, unlabelled=rest)
     job_count = (os.cpu_count() or 1) if jobs is None else jobs
-    results = map_in_processes(work, dataset.samples, jobs=job_count)
-    start_build(output, command=COMMAND, stems=[sample.stem for sample in dataset.samples])
-    results = with_progress(results, total=len(dataset.samples), description="preparing")
-    prepared: dict[str, tuple[LabelledBox, ...]] = {}
-    failed = list(dataset.failed)
-    for sample, result in zip(dataset.samples, results, strict=True):
+    results = map_in_processes(work, reading.samples, jobs=job_count)
+    start_build(output, command=command, stems=[sample.stem for sample in reading.samples])
+    results = with_progress(results, total=len(reading.samples), description="preparing")
+    prepared: dict[str, _PreparedPicture] = {}
+    failed = list(reading.failed)
+    for sample, result in zip(reading.samples, results, strict=True):
         if isinstance(result, FailedPicture):
             failed.append(result)
         else:
             prepared[sample.stem] = result
     if not prepared:
-        raise DatasetError(f"{source}: no picture could be prepared; {failed[0].reason}")
+        raise DatasetError(f"{reading.root}: no picture could be prepared; {failed[0].reason}")
     failed.sort(key=lambda picture: picture.stem)
-    samples = [sample for sample in dataset.samples if sample.stem in prepared]
-    folders = ("images", "masks") + (("instances",) if method is MaskMethod.STAIN else ())
+    samples = [sample for sample in reading.samples if sample.stem in prepared]
+    cells = {stem: picture.cells for stem, picture in prepared.items() if picture.cells is not None}
     finish_build(
         output,
-        command=COMMAND,
-        files={f"{folder}/{stem}.png" for folder in folders for stem in prepared},
-        images=[_manifest_row(sample, _source_name(dataset.root)) for sample in samples],
-        cells=prepared,
-        details=_details(dataset, method, failed),
+        command=command,
+        files={
+            f"{folder}/{stem}.png"
+            for stem, picture in prepared.items()
+            for folder in picture.folders
+        },
+        images=[_manifest_row(sample, reading) for sample in samples],
+        cells=cells,
+        details=_details(reading, method, rest, failed),
     )
     return PrepareSummary(
         output=output,
         mask_method=method,
         split_counts=_count_splits(samples),
         cell_counts=Counter(
-            (cell.cell_type, cell.origin) for cells in prepared.values() for cell in cells
+            (cell.cell_type, cell.origin) for found in cells.values() for cell in found
         ),
-        dropped=dataset.dropped,
+        dropped=reading.dropped,
         failed=tuple(failed),
+        notes=reading.notes,
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _PreparedPicture:
+    cells: tuple[LabelledBox, ...] | None
+    folders: tuple[str, ...]
+
+
 def _prepare_picture(
-    sample: VocSample, *, output: Path, method: MaskMethod
-) -> tuple[LabelledBox, ...] | FailedPicture:
+    sample: Sample, *, output: Path, method: MaskMethod, unlabelled: Unlabelled
+) -> _PreparedPicture | FailedPicture:
     try:
         image = read_image(sample.image_path)
-    except (ImageReadError, MissingDataError) as error:
+        mask = mask_of_sample(image, sample, method=method, unlabelled=unlabelled)
+    except (ImageReadError, MaskFormatError, MissingDataError) as error:
         return FailedPicture(stem=sample.stem, reason=str(error))
     name = f"{sample.stem}.png"
-    cells = sample.cells
-    if method is MaskMethod.STAIN:
-        stain = stain_class_mask(image, cells)
-        class_mask, cells = stain.class_mask, stain.cells
-        write_image(output / "instances" / name, stain.label_image.astype(np.uint16))
-    else:
-        class_mask = rasterize_ellipses(cells, sample.shape)
+    folders: tuple[str, ...] = ("images", "masks")
+    if mask.label_image is not None:
+        write_image(output / "instances" / name, mask.label_image.astype(np.uint16))
+        folders += ("instances",)
     write_image(output / "images" / name, image)
-    write_image(output / "masks" / name, encode_class_mask(class_mask))
-    return cells
+    write_image(output / "masks" / name, encode_class_mask(mask.class_mask))
+    return _PreparedPicture(cells=mask.cells, folders=folders)
 
 
-def _mask_method(name: str) -> MaskMethod:
+def _choice(kind: type[Choice], name: str, value: str) -> Choice:
     try:
-        return MaskMethod(name)
+        return kind(value)
     except ValueError as error:
         raise SettingsError(
-            f"mask_method: received {name!r}; expected one of {', '.join(MaskMethod)}."
+            f"{name}: received {value!r}; expected one of {', '.join(kind)}."
         ) from error
 
 
-def _source_name(root: Path) -> str:
-    """Name of the data set: that of the folder, for the clone of BCCD in lower case."""
-    name = root.resolve().name
-    return "bccd" if name.upper().startswith("BCCD") else name
-
-
-def _manifest_row(sample: VocSample, source_name: str) -> dict[str, str | None]:
-    return {
+def _manifest_row(sample: Sample, reading: Reading) -> dict[str, str | None]:
+    row: dict[str, str | None] = {
         "stem": sample.stem,
         "split": sample.split,
-        "source": source_name,
+        "source": reading.source,
         "original": sample.stem,
     }
+    return row if sample.group is None else {**row, "group": sample.group}
 
 
 def _details(
-    dataset: VocDataset, method: MaskMethod, failed: list[FailedPicture]
+    reading: Reading, method: MaskMethod, unlabelled: Unlabelled, failed: list[FailedPicture]
 ) -> dict[str, Any]:
     return {
         "settings": {
+            "format": reading.format_name,
             "mask_method": method,
+            "unlabelled": unlabelled,
             "tiny_side_px": TINY_SIDE_PX,
             "duplicate_iou": DUPLICATE_IOU,
             "stain": asdict(StainSettings()) if method is MaskMethod.STAIN else None,
         },
-        "source_hash": dataset.source_hash(),
-        "dropped": [asdict(box) for box in dataset.dropped],
+        "licence": reading.licence,
+        "notes": list(reading.notes),
+        "source_hash": reading.source_hash(),
+        "dropped": [asdict(cell) for cell in reading.dropped],
         "failed": [asdict(picture) for picture in failed],
     }
 
 
-def _count_splits(samples: list[VocSample]) -> dict[str, int]:
+def _count_splits(samples: list[Sample]) -> dict[str, int]:
     counts = Counter(sample.split or "no split" for sample in samples)
     return {name: counts[name] for name in (*Split, "no split") if counts[name]}
+
+
+def _first_lines(lines: list[str]) -> list[str]:
+    rest = len(lines) - _MOST_LINES
+    if rest <= 0:
+        return lines
+    return [*lines[:_MOST_LINES], f"  and {rest} more: see manifest.json"]

@@ -1,0 +1,290 @@
+"""The class mask of a picture, from whatever people said about it.
+
+What is known best wins: the classes of all pixels, where they are given; then the outlines that
+people drew; then the stain, told apart by their boxes. A point is a centre and nothing more. What
+nobody has said, and the stain does not show clearly, is not scored.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.classes import MASK_CLASS, NOT_SCORED, CellClass, CellType
+from blood_cell_system.datasets.outline import Outline
+from blood_cell_system.datasets.sample import LabelledCell, Sample
+from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance, nearest_ellipse
+from blood_cell_system.masks.rasterize import rasterize_ellipses
+from blood_cell_system.masks.refine import StainMask, stain_class_mask
+
+# White cells lie over red ones, and platelets on them.
+_PAINTING_ORDER: Final = (CellType.RBC, CellType.PLATELET, CellType.WBC)
+
+_POINT_DIAMETERS: Final = {CellType.RBC: 1.0, CellType.WBC: 1.7, CellType.PLATELET: 0.35}
+"""Of a cell of which only the centre is known, in diameters of a red cell."""
+
+_RED_CELL_SHARE: Final = 1 / 8
+"""Diameter of a red cell where there is none to measure, of the picture's shorter side."""
+
+_LEAST_LEFT: Final = 0.8
+"""Part of a cell found by its stain that no person's mark may cover."""
+
+# Where two boxes' ellipses meet, a pixel may lie this many half-axes from its cell's centre.
+_REACH: Final = 1.1
+
+
+class MaskMethod(StrEnum):
+    """How masks come from boxes."""
+
+    STAIN = "stain"
+    ELLIPSE = "ellipse"
+
+
+class Unlabelled(StrEnum):
+    """What a cell is that the stain shows and nobody has marked."""
+
+    STAIN = "stain"
+    """A red cell where it looks like one, else not scored: people have not marked all cells."""
+
+    UNSCORED = "unscored"
+    """Not scored: people have not marked all cells, and the stain is not to be trusted."""
+
+    BACKGROUND = "background"
+    """Background: people have marked all cells."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SampleMask:
+    """What is known about every pixel of a picture.
+
+    Parameters
+    ----------
+    class_mask : ndarray of shape (height, width), dtype uint8
+        Values of ``CellClass``, and 255 where not scored.
+    label_image : ndarray of shape (height, width), dtype uint16, or None
+        0 background and cells without a box; pixels of ``cells[i]`` have the value ``i + 1``. None
+        where it says nothing that boxes do not.
+    cells : tuple of LabelledBox or None
+        None where nobody has said where the cells are.
+    """
+
+    class_mask: NDArray[np.uint8]
+    label_image: NDArray[np.uint16] | None
+    cells: tuple[LabelledBox, ...] | None
+
+
+def mask_of_sample(
+    image: NDArray[np.uint8],
+    sample: Sample,
+    *,
+    method: MaskMethod = MaskMethod.STAIN,
+    unlabelled: Unlabelled = Unlabelled.STAIN,
+) -> SampleMask:
+    """Make the class mask and the label picture of one picture.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    sample : Sample
+        Of the same size.
+    method : MaskMethod
+        What becomes of boxes.
+    unlabelled : Unlabelled
+        What becomes of cells that nobody has marked.
+
+    Returns
+    -------
+    SampleMask
+
+    Raises
+    ------
+    ImageReadError, MaskFormatError
+        The sample's mask file cannot be read, or is outside its format.
+    """
+    marked = [cell for cell in sample.cells or () if cell.box is not None]
+    boxes = [_labelled_box(cell) for cell in marked]
+    has_outlines = any(cell.outline is not None for cell in marked)
+    label_image: NDArray[np.uint16] | None
+    if sample.class_mask is not None:
+        class_mask = sample.class_mask.read(sample.shape)
+        label_image = _labels_within(class_mask, boxes) if sample.cells else None
+        found = tuple(boxes)
+    elif method is MaskMethod.ELLIPSE:
+        class_mask = rasterize_ellipses(boxes, sample.shape)
+        label_image = _labels_within(class_mask, boxes) if has_outlines else None
+        found = tuple(boxes)
+    else:
+        stain = _treat_unlabelled(stain_class_mask(image, boxes), len(boxes), unlabelled)
+        class_mask, label_image, found = stain.class_mask, stain.label_image, stain.cells
+    if label_image is not None and has_outlines:
+        _paint_outlines(class_mask, label_image, marked, exact=sample.class_mask is not None)
+    for region in sample.unscored:
+        _leave_out(region, class_mask, label_image, len(boxes))
+    if label_image is not None and len(found) > len(boxes):
+        label_image, found = _without_covered(label_image, found, len(boxes))
+    points = _point_boxes(sample, found)
+    _leave_out_around_points(points, class_mask, label_image)
+    return SampleMask(
+        class_mask=class_mask,
+        label_image=label_image,
+        cells=None if sample.cells is None else (*found, *points),
+    )
+
+
+def _labelled_box(cell: LabelledCell) -> LabelledBox:
+    assert cell.box is not None
+    x_min, y_min, x_max, y_max = cell.box
+    return LabelledBox(
+        cell_type=cell.cell_type,
+        x_min=x_min,
+        y_min=y_min,
+        x_max=x_max,
+        y_max=y_max,
+        origin=cell.origin,
+    )
+
+
+def _labels_within(
+    class_mask: NDArray[np.uint8], boxes: Sequence[LabelledBox]
+) -> NDArray[np.uint16]:
+    """Give the pixels of each class to the nearest box of that class."""
+    label_image = np.zeros(class_mask.shape, np.uint16)
+    for cell_type in CellType:
+        if cell_type is CellType.PLATELET:
+            # They are background: the mask does not tell where they end.
+            continue
+        indices = [index for index, box in enumerate(boxes) if box.cell_type is cell_type]
+        owner, distance = nearest_ellipse([boxes[index] for index in indices], class_mask.shape)
+        is_owned = (class_mask == MASK_CLASS[cell_type]) & (distance < _REACH**2)
+        label_image[is_owned] = np.array([*indices, -1])[owner[is_owned]] + 1
+    return label_image
+
+
+def _treat_unlabelled(stain: StainMask, marked: int, unlabelled: Unlabelled) -> StainMask:
+    """Let cells that nobody has marked be what they are to be, in place."""
+    if unlabelled is Unlabelled.STAIN:
+        return stain
+    class_mask, label_image = stain.class_mask, stain.label_image
+    label_image[label_image > marked] = 0
+    is_free = (label_image == 0) & (class_mask != CellClass.BACKGROUND)
+    if unlabelled is Unlabelled.BACKGROUND:
+        # The rim of a marked cell stays in doubt.
+        near = cv2.dilate((label_image > 0).view(np.uint8), np.ones((5, 5), np.uint8)) > 0
+        class_mask[is_free & ~near] = CellClass.BACKGROUND
+        is_free &= near
+    class_mask[is_free] = NOT_SCORED
+    return replace(stain, cells=stain.cells[:marked])
+
+
+def _paint_outlines(
+    class_mask: NDArray[np.uint8],
+    label_image: NDArray[np.uint16],
+    marked: Sequence[LabelledCell],
+    *,
+    exact: bool,
+) -> None:
+    """Let people's outlines overrule what the stain says, in place.
+
+    What the stain counted to a cell outside of its outline is not scored: the person says that it
+    is not this cell, but not what it is. Where the class mask is exact, only labels are painted.
+    """
+    for index, cell in enumerate(marked):
+        if cell.outline is None:
+            continue
+        is_left = label_image == index + 1
+        label_image[is_left] = 0
+        if not exact:
+            class_mask[is_left] = NOT_SCORED
+    for cell_type in _PAINTING_ORDER:
+        for index, cell in enumerate(marked):
+            if cell.outline is None or cell.cell_type is not cell_type:
+                continue
+            rows, columns, inside = cell.outline.window(class_mask.shape)
+            if not exact:
+                class_mask[rows, columns][inside] = MASK_CLASS[cell_type]
+            else:
+                inside = inside & (class_mask[rows, columns] == MASK_CLASS[cell_type])
+            label_image[rows, columns][inside] = index + 1
+
+
+def _leave_out(
+    region: Outline,
+    class_mask: NDArray[np.uint8],
+    label_image: NDArray[np.uint16] | None,
+    marked: int,
+) -> None:
+    """Let a region be not scored, in place, but for the cells in it that people have marked."""
+    rows, columns, inside = region.window(class_mask.shape)
+    if label_image is not None:
+        labels = label_image[rows, columns]
+        inside = inside & ((labels == 0) | (labels > marked))
+        labels[inside] = 0
+    class_mask[rows, columns][inside] = NOT_SCORED
+
+
+def _without_covered(
+    label_image: NDArray[np.uint16], cells: tuple[LabelledBox, ...], marked: int
+) -> tuple[NDArray[np.uint16], tuple[LabelledBox, ...]]:
+    """Take away what the stain found where a person marked something else."""
+    kept = list(range(marked))
+    counts = np.bincount(label_image.ravel(), minlength=len(cells) + 1)
+    for index in range(marked, len(cells)):
+        cell = cells[index]
+        # Of what its box must hold at least: such cells are round.
+        if counts[index + 1] >= _LEAST_LEFT * 0.6 * cell.width * cell.height:
+            kept.append(index)
+    if len(kept) == len(cells):
+        return label_image, cells
+    number = np.zeros(len(cells) + 1, np.uint16)
+    number[np.array(kept, np.int64) + 1] = np.arange(1, len(kept) + 1)
+    return number[label_image], tuple(cells[index] for index in kept)
+
+
+def _point_boxes(sample: Sample, cells: Sequence[LabelledBox]) -> tuple[LabelledBox, ...]:
+    """Boxes of a usual size around points; their size is a guess, and is marked as one."""
+    red = [
+        float(np.sqrt(cell.width * cell.height)) for cell in cells if cell.cell_type is CellType.RBC
+    ]
+    diameter = float(np.median(red)) if red else _RED_CELL_SHARE * min(sample.shape)
+    boxes = []
+    for cell in sample.cells or ():
+        if cell.box is not None or cell.point is None:
+            continue
+        radius = _POINT_DIAMETERS[cell.cell_type] * diameter / 2
+        x, y = cell.point
+        boxes.append(
+            LabelledBox(
+                cell_type=cell.cell_type,
+                x_min=x - radius,
+                y_min=y - radius,
+                x_max=x + radius,
+                y_max=y + radius,
+                origin=BoxOrigin.POINT,
+            )
+        )
+    return tuple(boxes)
+
+
+def _leave_out_around_points(
+    points: Sequence[LabelledBox],
+    class_mask: NDArray[np.uint8],
+    label_image: NDArray[np.uint16] | None,
+) -> None:
+    """Let the surroundings of points be not scored, in place, where they are no known cell's.
+
+    Around a red cell's point, red cell is right already.
+    """
+    for cell in points:
+        rows, columns = clip_to_pixels(cell, class_mask.shape)
+        inside = ellipse_distance(cell, rows, columns) <= 1.0
+        if label_image is not None:
+            inside &= label_image[rows, columns] == 0
+        if cell.cell_type is CellType.RBC:
+            inside &= class_mask[rows, columns] != CellClass.RBC
+        class_mask[rows, columns][inside] = NOT_SCORED
