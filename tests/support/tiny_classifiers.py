@@ -1,101 +1,36 @@
-"""Classifiers of cells that need no training: they go by the mean colour of the picture."""
+"""Classifiers small enough to build in a test, with random weights in all of their heads."""
 
-import json
-
+import keras
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
 
-from blood_cell_system.classifier_facts import FACTS_KEY, ClassifierFacts, ClassifierKind
-from blood_cell_system.inference.classifier_outputs import ClassifierOutputs
-from blood_cell_system.onnx_metadata import HASH_KEY, NO_HASH, with_content_hash
-
-RBC_FACTS = ClassifierFacts(
-    kind=ClassifierKind.RBC,
-    conditions=ClassifierKind.RBC.conditions,
-    known_threshold=0.5,
-    condition_thresholds=dict.fromkeys(ClassifierKind.RBC.conditions, 0.3),
-    coverage=0.95,
-    preset="tiny",
-    seed=3,
-    data="drawn cells",
-    licence="MIT",
-    measured={"test": {"auroc": 0.5}},
-)
-WBC_FACTS = ClassifierFacts(
-    kind=ClassifierKind.WBC,
-    conditions=ClassifierKind.WBC.conditions,
-    types=ClassifierKind.WBC.types,
-    known_threshold=0.5,
-)
+from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
+from blood_cell_system.models.cell_classifier import CellClassifierConfig, build_cell_classifier
 
 
-class ChosenClassifier:
-    """Says of every cell what the test chose, and remembers what it was shown."""
-
-    def __init__(self, facts, condition, *, types=None, known=None, side=(130, 130)):
-        self.facts, self.input_side = facts, side
-        self.answer = {"condition": condition, "types": types, "known": known}
-        self.seen = []
-
-    def predict(self, batch):
-        self.seen.append(batch)
-        rows = len(batch)
-        types, known = self.answer["types"], self.answer["known"]
-        return ClassifierOutputs(
-            condition=np.tile(np.float32(self.answer["condition"]), (rows, 1)),
-            cell_type=None if types is None else np.tile(np.float32(types), (rows, 1)),
-            known=None if known is None else np.full(rows, known, np.float32),
-        )
-
-
-def colour_classifier(
-    facts=RBC_FACTS,
-    *,
-    outputs=("condition", "known"),
-    shape=("batch", 130, 130, 3),
-    sizes=None,
-    softmax=True,
-    kind=TensorProto.FLOAT,
-    with_hash=True,
-    bias=0.0,
-    slope=0.05,
-):
-    """Bytes of a network of which class 0 means red, 1 green and 2 blue."""
-    sizes = {
-        "condition": len(facts.conditions),
-        "type": len(facts.types),
-        "known": 1,
-        **(sizes or {}),
+def tiny_config(kind=ClassifierKind.WBC, **changes):
+    options = {
+        "input_shape": (32, 32, 3),
+        "widths": (4, 6, 8),
+        "blocks": (0, 1, 1),
+        "d_reduced": 4,
+        "feature_width": 10,
     }
-    nodes = [
-        helper.make_node("Cast", ["cells"], ["as_float"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["as_float"], ["mean"], axes=[1, 2], keepdims=0),
-    ]
-    weights = []
-    for name in outputs:
-        role = name if name in sizes else "condition"
-        table = slope * np.eye(shape[-1], sizes[role], dtype=np.float32)
-        weights.append(numpy_helper.from_array(table + np.float32(bias), f"w_{name}"))
-        nodes.append(
-            helper.make_node("MatMul", ["mean", f"w_{name}"], [f"l_{name}" if softmax else name])
-        )
-        if softmax:
-            how = ("Sigmoid", {}) if role == "known" else ("Softmax", {"axis": -1})
-            nodes.append(helper.make_node(how[0], [f"l_{name}"], [name], **how[1]))
-    graph = helper.make_graph(
-        nodes,
-        "by_colour",
-        [helper.make_tensor_value_info("cells", kind, shape)],
-        [
-            helper.make_tensor_value_info(
-                name, TensorProto.FLOAT, (shape[0], sizes.get(name, sizes["condition"]))
-            )
-            for name in outputs
-        ],
-        weights,
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    if facts is not None and with_hash:
-        helper.set_model_props(model, {FACTS_KEY: json.dumps(facts.to_json()), HASH_KEY: NO_HASH})
-        return with_content_hash(model.SerializeToString())
-    return model.SerializeToString()
+    return CellClassifierConfig.for_kind(kind, **(options | changes))
+
+
+def tiny_classifier(kind=ClassifierKind.WBC, *, seed=0, **changes):
+    """With no weight at zero, so that every part of it changes the answer."""
+    keras.utils.set_random_seed(seed)
+    model = build_cell_classifier(tiny_config(kind, **changes))
+    generator = np.random.default_rng(seed)
+    model.set_weights([w + 0.1 * generator.normal(size=w.shape) for w in model.get_weights()])
+    return model
+
+
+def facts_of(kind=ClassifierKind.WBC):
+    return ClassifierFacts(kind=kind, conditions=kind.conditions, types=kind.types)
+
+
+def random_cells(count, side=32, seed=0):
+    values = np.random.default_rng(seed).uniform(0, 255, (count, side, side, 3))
+    return values.astype(np.float32)

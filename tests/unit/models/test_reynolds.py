@@ -4,7 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from blood_cell_system.models.reynolds import dihedral_orbit, reynolds_bottleneck
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.models.reynolds import (
+    dihedral_orbit,
+    reynolds_bottleneck,
+    reynolds_pooling,
+)
 
 CHANNELS = 6
 OFFSETS = ((0, 1), (1, 1), (1, 2))
@@ -129,3 +134,69 @@ def test_training_starts_from_the_plain_network():
     model = keras.Model(features, reynolds_bottleneck(features, d_reduced=4))
     x = features_of(8, 8)
     np.testing.assert_array_equal(apply(model, x), x)
+
+
+@pytest.fixture(scope="module")
+def pooling():
+    def of(height, width, offsets=OFFSETS):
+        features = keras.Input((height, width, CHANNELS))
+        pooled = reynolds_pooling(features, d_reduced=5, offsets=offsets)
+        model = keras.Model(features, pooled)
+        generator = np.random.default_rng(0)
+        model.set_weights([generator.normal(size=w.shape) for w in model.get_weights()])
+        return model
+
+    return of
+
+
+def pooled_reference(model, x, offsets):
+    """The mean over all pairs that lie inside, pair by pair."""
+    weight = {layer.name: [np.asarray(w) for w in layer.weights] for layer in model.layers}
+    z = x @ weight["reynolds_reduce"][0][0, 0]
+    kernel, bias = weight["reynolds_own"]
+    own = z @ kernel[0, 0] + bias
+    height, width, _ = x.shape
+    joined = []
+    for index, offset in enumerate(offsets):
+        other = z @ weight[f"reynolds_other_{index}"][0][0, 0]
+        pairs = [
+            np.maximum(own[r, c] + other[r + dr, c + dc], 0)
+            for r in range(height)
+            for c in range(width)
+            for dr, dc in dihedral_orbit(offset)
+            if 0 <= r + dr < height and 0 <= c + dc < width
+        ]
+        joined.append(np.mean(pairs, axis=0))
+    return np.concatenate(joined)
+
+
+@pytest.mark.parametrize("shape", [(5, 7), (2, 3)])
+def test_pooling_is_the_mean_over_all_pairs(pooling, shape):
+    x = features_of(*shape)
+    model = pooling(*shape)
+    expected = np.stack([pooled_reference(model, one, OFFSETS) for one in x])
+    np.testing.assert_allclose(apply(model, x), expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("turn", TURNS_AND_FLIPS)
+def test_pooling_is_invariant_to_quarter_turns_and_flips(pooling, turn):
+    x = features_of(6, 6)
+    model = pooling(6, 6)
+    np.testing.assert_allclose(apply(model, turn(x)), apply(model, x), rtol=1e-4, atol=1e-5)
+
+
+def test_pooling_sees_more_than_the_mean_of_the_places(pooling):
+    x = features_of(6, 6)
+    order = np.random.default_rng(3).permutation(36)
+    shuffled = x.reshape(2, 36, CHANNELS)[:, order].reshape(x.shape)
+    model = pooling(6, 6)
+    assert np.abs(apply(model, shuffled) - apply(model, x)).max() > 0.05
+
+
+def test_an_orbit_that_no_pair_of_places_has_is_left_out(pooling):
+    assert pooling(3, 3, ((0, 1), (0, 3))).output_shape == (None, 5)
+
+
+def test_a_map_without_any_pair_is_refused():
+    with pytest.raises(SettingsError, match="no pair at the offsets"):
+        reynolds_pooling(keras.Input((1, 1, CHANNELS)), d_reduced=4, offsets=((1, 1),))
