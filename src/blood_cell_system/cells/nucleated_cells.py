@@ -1,0 +1,232 @@
+"""White cells of a picture without boxes, by their nuclei: nothing else in a smear looks like them.
+
+1. Nuclei take up much more in green than in red and blue light: they are purple, whatever shade
+   the stain gives to red cells. Otsu's threshold on that difference finds them.
+2. Nuclei that touch are parted at their necks.
+3. Around each, the outline of the cell is found as in ``masks/white_cells.py``, in a guessed box.
+
+It needs no network, and is a second opinion on one: where cells are paler or bluer than those that
+a network knows, the purple of a nucleus still is the evidence.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.cells.watershed import separate_by_shape
+from blood_cell_system.classes import CellType
+from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.masks.stain import (
+    GREEN,
+    StainSettings,
+    foreground_threshold,
+    optical_density,
+)
+from blood_cell_system.masks.white_cells import outline_white_cell
+
+_RED: Final = 0
+_BLUE: Final = 2
+# A cell has to have some pixels for its rays; small pictures are enlarged for the search.
+_WORKING_SIDE_PX: Final = 700
+_MAX_ENLARGEMENT: Final = 3.0
+_LEAST_PURPLE: Final = 0.14
+_MIN_NECK: Final = 0.2
+_MIN_AREA_SHARE: Final = 0.3
+_MAX_AREA_SHARE: Final = 2.6
+_MIN_AREA_PX: Final = 60
+_MIN_SOLIDITY: Final = 0.9
+_MAX_ELONGATION: Final = 1.9
+# Of a cell's extent: what is thinner hangs on from a neighbour.
+_FRINGE_SHARE: Final = 0.11
+_AIR: Final = 0.3
+_OWN_SHARE: Final = 0.6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class NucleatedCell:
+    """One white cell that was found.
+
+    Parameters
+    ----------
+    corner : tuple of int
+        ``(x, y)`` of the window's first pixel in the picture.
+    outline : ndarray of shape (rows, columns), dtype bool
+        Pixels of the cell in the window.
+    touches_border : bool
+    is_single : bool
+        Whether it has the size and shape of one cell; others are clumps, smudges and fragments.
+    """
+
+    corner: tuple[int, int]
+    outline: NDArray[np.bool_]
+    touches_border: bool
+    is_single: bool
+
+
+def find_nucleated_cells(image: NDArray[np.uint8]) -> list[NucleatedCell]:
+    """Find the white cells of a picture by their nuclei.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+
+    Returns
+    -------
+    list of NucleatedCell
+        From top to bottom; empty where nothing is purple.
+    """
+    height, width = image.shape[:2]
+    zoom = float(np.clip(_WORKING_SIDE_PX / max(height, width), 0.5, _MAX_ENLARGEMENT))
+    size = max(round(width * zoom), 1), max(round(height * zoom), 1)
+    kind = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+    density = optical_density(cv2.resize(image, size, interpolation=kind))
+    labels = _nuclei(density)
+    areas = np.bincount(labels.ravel())[1:]
+    if not areas.any():
+        return []
+    # Half of all that is purple lies in nuclei of this size or more: fragments are many but small.
+    ordered = np.sort(areas)
+    typical = float(ordered[np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)])
+    is_fragment = np.concatenate([[True], areas < _MIN_AREA_SHARE * typical])
+    nearest = _nearest_label(np.where(is_fragment[labels], 0, labels))
+    boxes = [_box_of(labels == label) for label in range(1, len(areas) + 1)]
+    look = _look(density, boxes)
+    found = []
+    for label, (box, area) in enumerate(zip(boxes, areas.tolist(), strict=True), start=1):
+        own = nearest == label if not is_fragment[label] else labels == label
+        cell = _outline(density, labels == label, own, box, look)
+        if cell is None:
+            continue
+        rows, columns, inside = cell
+        is_single = (
+            not is_fragment[label] and area <= _MAX_AREA_SHARE * typical and _is_compact(inside)
+        )
+        found.append(_in_picture(rows, columns, inside, zoom, (height, width), is_single=is_single))
+    return [cell for cell in found if cell.outline.any()]
+
+
+def _nuclei(density: NDArray[np.float32]) -> NDArray[np.int32]:
+    """Label the nuclei, those that touch apart."""
+    purple = density[:, :, GREEN] - 0.5 * (density[:, :, _RED] + density[:, :, _BLUE])
+    purple = cv2.GaussianBlur(purple, (0, 0), 1.5)
+    stained = purple[density[:, :, GREEN] > StainSettings().min_threshold]
+    if not len(stained):
+        return np.zeros(purple.shape, dtype=np.int32)
+    scaled = np.clip(stained * 255, 0, 255).astype(np.uint8)
+    otsu, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    is_nucleus = (purple > max(_LEAST_PURPLE, float(otsu) / 255 * 0.9)).astype(np.uint8)
+    is_nucleus = cv2.morphologyEx(is_nucleus, cv2.MORPH_OPEN, _disc(2))
+    is_nucleus = cv2.morphologyEx(is_nucleus, cv2.MORPH_CLOSE, _disc(3))
+    _, parts, stats, _ = cv2.connectedComponentsWithStats(is_nucleus, connectivity=4)
+    is_nucleus[(stats[:, cv2.CC_STAT_AREA] < _MIN_AREA_PX)[parts]] = 0
+    return separate_by_shape(is_nucleus, min_neck=_MIN_NECK)
+
+
+def _disc(radius: int) -> NDArray[np.uint8]:
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+
+
+def _box_of(nucleus: NDArray[np.bool_]) -> LabelledBox:
+    x, y, width, height = cv2.boundingRect(nucleus.view(np.uint8))
+    air = _AIR * max(width, height) / 2
+    return LabelledBox(
+        cell_type=CellType.WBC,
+        x_min=max(x - air, 0.0),
+        y_min=max(y - air, 0.0),
+        x_max=min(x + width + air, float(nucleus.shape[1])),
+        y_max=min(y + height + air, float(nucleus.shape[0])),
+    )
+
+
+def _look(density: NDArray[np.float32], boxes: list[LabelledBox]) -> RedCellLook:
+    threshold = foreground_threshold(density, settings=StainSettings())
+    foreground = density[:, :, GREEN] > threshold
+    return look_of_red_cells(density, foreground, red_share_of(density), boxes)
+
+
+def _nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Label of the nearest nucleus at every pixel."""
+    _, zones = cv2.distanceTransformWithLabels(
+        (labels == 0).astype(np.uint8), cv2.DIST_L2, 5, labelType=cv2.DIST_LABEL_PIXEL
+    )
+    label_of_zone = np.zeros(int(zones.max()) + 1, dtype=np.int32)
+    label_of_zone[zones[labels > 0]] = labels[labels > 0]
+    return np.asarray(label_of_zone[zones])
+
+
+def _outline(
+    density: NDArray[np.float32],
+    nucleus: NDArray[np.bool_],
+    own: NDArray[np.bool_],
+    box: LabelledBox,
+    look: RedCellLook,
+) -> tuple[slice, slice, NDArray[np.bool_]] | None:
+    """Outline of the cell around a nucleus, within the pixels that are nearest to it."""
+    found = outline_white_cell(density, box, look)
+    if found is None:
+        return None
+    rows, columns, inside = found
+    nucleus = nucleus[rows, columns]
+    inside = (inside & own[rows, columns]) | nucleus
+    fringe = max(1, round(_FRINGE_SHARE * max(cv2.boundingRect(inside.view(np.uint8))[2:])))
+    # The border of the window is no rim of the cell.
+    padded = cv2.copyMakeBorder(
+        inside.view(np.uint8), fringe, fringe, fringe, fringe, cv2.BORDER_REPLICATE
+    )
+    solid = cv2.morphologyEx(padded, cv2.MORPH_OPEN, _disc(fringe))[fringe:-fringe, fringe:-fringe]
+    contours, _ = cv2.findContours(
+        np.ascontiguousarray(solid), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
+    )
+    if not contours:
+        return None
+    filled = np.zeros(inside.shape, dtype=np.uint8)
+    cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    # An outline that has lost most of its nucleus has gone to a neighbour.
+    if np.count_nonzero(filled & nucleus.view(np.uint8)) < _OWN_SHARE * np.count_nonzero(nucleus):
+        return None
+    return rows, columns, filled.astype(bool)
+
+
+def _is_compact(inside: NDArray[np.bool_]) -> bool:
+    """Whether an outline has no bays and is not long, as that of one cell."""
+    contours, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contour = max(contours, key=cv2.contourArea)
+    hull = float(cv2.contourArea(cv2.convexHull(contour)))
+    sides = cv2.minAreaRect(contour)[1]
+    is_solid = float(cv2.contourArea(contour)) >= _MIN_SOLIDITY * max(hull, 1.0)
+    return bool(is_solid and max(sides) <= _MAX_ELONGATION * max(min(sides), 1.0))
+
+
+def _in_picture(
+    rows: slice,
+    columns: slice,
+    inside: NDArray[np.bool_],
+    zoom: float,
+    shape: tuple[int, int],
+    *,
+    is_single: bool,
+) -> NucleatedCell:
+    """Bring a window back to the picture's own pixels."""
+    left, top = int(columns.start / zoom), int(rows.start / zoom)
+    right = min(int(np.ceil(columns.stop / zoom)) + 1, shape[1])
+    bottom = min(int(np.ceil(rows.stop / zoom)) + 1, shape[0])
+    # The middle of pixel i of the picture lies at (i + 0.5) · zoom of the enlarged one.
+    y = ((np.arange(top, bottom) + 0.5) * zoom).astype(np.intp) - rows.start
+    x = ((np.arange(left, right) + 0.5) * zoom).astype(np.intp) - columns.start
+    is_in_y, is_in_x = (y >= 0) & (y < inside.shape[0]), (x >= 0) & (x < inside.shape[1])
+    outline = np.zeros((bottom - top, right - left), dtype=bool)
+    outline[np.ix_(is_in_y, is_in_x)] = inside[np.ix_(y[is_in_y], x[is_in_x])]
+    ends = outline[0].any(), outline[-1].any(), outline[:, 0].any(), outline[:, -1].any()
+    at = top == 0, bottom == shape[0], left == 0, right == shape[1]
+    return NucleatedCell(
+        corner=(left, top),
+        outline=outline,
+        touches_border=any(end and is_at for end, is_at in zip(ends, at, strict=True)),
+        is_single=is_single,
+    )
