@@ -73,7 +73,10 @@ class FolderListing:
         """Beginning of a text file, as far as it can be read; for a look at what it is."""
         try:
             with path.open("rb") as stream:
-                return decode_label_text(path, stream.read(_HEAD_BYTES)[:-4] or path.read_bytes())
+                data = stream.read(_HEAD_BYTES)
+                # The last letter may be cut in two.
+                is_whole = len(data) < _HEAD_BYTES
+                return decode_label_text(path, data if is_whole else data[:-4])
         except (OSError, AnnotationError):
             return ""
 

@@ -16,7 +16,14 @@ from blood_cell_system.errors import DatasetError, SettingsError
 
 # Name of the format, its module in this folder, the class there. The first that recognises a
 # folder reads it, so that the more particular come first.
-_READERS: Final[tuple[tuple[str, str, str], ...]] = (("kaggle", "kaggle", "KaggleReader"),)
+_READERS: Final[tuple[tuple[str, str, str], ...]] = (
+    ("coco", "coco", "CocoReader"),
+    ("labelme", "labelme", "LabelMeReader"),
+    ("geojson", "geojson", "GeoJsonReader"),
+    ("cvat", "cvat", "CvatReader"),
+    ("yolo", "yolo", "YoloReader"),
+    ("kaggle", "kaggle", "KaggleReader"),
+)
 
 FORMAT_NAMES: Final = tuple(name for name, _, _ in _READERS)
 

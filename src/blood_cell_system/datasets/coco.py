@@ -1,0 +1,174 @@
+"""COCO JSON: one file for many pictures."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from blood_cell_system.boxes import Box
+from blood_cell_system.datasets.folder_listing import FolderListing
+from blood_cell_system.datasets.label_json import (
+    declared_shape,
+    read_label_json,
+    telling_where,
+)
+from blood_cell_system.datasets.mark_shapes import shifted, united
+from blood_cell_system.datasets.marks import Mark
+from blood_cell_system.datasets.outline import Outline, PixelOutline, PolygonOutline
+from blood_cell_system.datasets.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.datasets.run_lengths import decompress_counts, mask_of_counts
+from blood_cell_system.datasets.sample import Reading
+from blood_cell_system.datasets.split_names import split_of_words
+from blood_cell_system.errors import AnnotationError, DatasetError
+
+# Any of the three may come first, and be longer than what is looked at.
+_LISTS: Final = re.compile(r'"(?:images|annotations|categories)"\s*:\s*\[\s*[{\]]')
+_FIELDS: Final = re.compile(r'"(?:file_name|category_id|supercategory|iscrowd)"\s*:')
+_KEYS: Final = ("images", "annotations", "categories")
+
+
+class CocoReader:
+    """COCO JSON with boxes, polygons and run lengths.
+
+    ::
+
+        folder/
+        ├── annotations/instances_train.json    anywhere; a split is read from the file's name
+        └── images/a.png                        anywhere; found by the file_name in the JSON
+
+    Coordinates are 0-based; ``bbox`` is ``[x, y, width, height]``. An outline (``segmentation``: a
+    list of polygons, or run lengths as numbers or compressed) is taken rather than the box. Marks
+    with ``iscrowd`` are regions that are not scored. Classes are the names of ``categories``.
+
+    Format: https://cocodataset.org/#format-data. The licence is that of the pictures.
+    """
+
+    name = "coco"
+    title = "COCO JSON"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for JSON files with lists of images, annotations and categories."""
+        files = _coco_files(listing)
+        if not files:
+            return None
+        return f"{len(files)} JSON with COCO's lists of images, annotations and categories"
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        files = _coco_files(listing)
+        if not files:
+            raise DatasetError(
+                f"{root}: no JSON file with the lists {', '.join(_KEYS)}; expected COCO JSON. "
+                "Export the labels as COCO, or name the format with --format."
+            )
+        builder = ReadingBuilder(listing, self, options=options)
+        for path in files:
+            _read_file(path, builder, shift=float(options.first_pixel or 0))
+        return builder.finish()
+
+
+def _coco_files(listing: FolderListing) -> list[Path]:
+    found = []
+    for path in listing.with_suffix(".json"):
+        head = listing.head(path)
+        if '"format_version"' not in head and _LISTS.search(head) and _FIELDS.search(head):
+            found.append(path)
+    return found
+
+
+def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
+    content = read_label_json(path)
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _KEYS):
+        raise DatasetError(
+            f"{path}: expected an object with the lists {', '.join(_KEYS)}. Export it again as "
+            "COCO instances."
+        )
+    with telling_where(f"{path}: categories", expected="an id and a name for each"):
+        labels = {category["id"]: str(category["name"]) for category in content["categories"]}
+    annotations: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for index, annotation in enumerate(content["annotations"], start=1):
+        with telling_where(f"{path}: annotation {index}", expected="an object with image_id"):
+            annotations[annotation["image_id"]].append(annotation)
+    known = set()
+    for index, image in enumerate(content["images"], start=1):
+        with telling_where(f"{path}: image {index}", expected="an object with id and file_name"):
+            identity, name = image["id"], str(image["file_name"])
+            known.add(identity)
+        try:
+            with telling_where(f"{path}: image {name}", expected="a height and a width"):
+                shape = declared_shape(image["height"], image["width"])
+            marks = [
+                _mark(annotation, labels, shape, where=f"{path}: {name}: object {number}")
+                for number, annotation in enumerate(annotations[identity], start=1)
+            ]
+        except AnnotationError as error:
+            builder.fail_named(name, error, label_file=path)
+            continue
+        builder.add(
+            name,
+            [shifted(mark, -shift) for mark in marks],
+            label_file=path,
+            declared_shape=shape,
+            split=split_of_words(path.stem),
+        )
+    for identity in sorted(annotations.keys() - known, key=str):
+        builder.fail(
+            str(identity),
+            f"{path}: {len(annotations[identity])} annotations belong to the image id "
+            f"{identity!r}, which is not among the images. Add the image, or remove them.",
+        )
+
+
+def _mark(
+    annotation: Mapping[str, Any], labels: Mapping[Any, str], shape: tuple[int, int], *, where: str
+) -> Mark:
+    with telling_where(where, expected="a category_id of the list, and a segmentation or a bbox"):
+        category = annotation["category_id"]
+        if category not in labels:
+            raise AnnotationError(
+                f"the category id {category!r} is not among the categories; expected one of "
+                f"{', '.join(map(str, labels))}. Add the category, or correct the id."
+            )
+        box = None
+        if annotation.get("bbox"):
+            x, y, width, height = map(float, annotation["bbox"])
+            box = Box(x, y, x + width, y + height)
+        return Mark(
+            label=labels[category],
+            box=box,
+            outline=_outline(annotation.get("segmentation"), shape),
+            is_definite=not annotation.get("iscrowd"),
+        )
+
+
+def _outline(segmentation: Any, shape: tuple[int, int]) -> Outline | None:
+    if not segmentation:
+        return None
+    if isinstance(segmentation, dict):
+        return _run_length_outline(segmentation["counts"], segmentation["size"], shape)
+    parts = [PolygonOutline.from_points(_corners(numbers)) for numbers in segmentation]
+    return united(parts, shape)
+
+
+def _corners(numbers: Sequence[float]) -> list[tuple[float, float]]:
+    if len(numbers) % 2:
+        raise AnnotationError(
+            f"a polygon of {len(numbers)} numbers; expected pairs of x and y. Export it again."
+        )
+    values = [float(number) for number in numbers]
+    return list(zip(values[0::2], values[1::2], strict=True))
+
+
+def _run_length_outline(counts: Any, size: Sequence[int], shape: tuple[int, int]) -> PixelOutline:
+    height, width = map(int, size)
+    if (height, width) != shape:
+        raise AnnotationError(
+            f"the run lengths are of (height, width) {(height, width)}, the picture of {shape}; "
+            "expected the same. Export the masks again."
+        )
+    if isinstance(counts, str):
+        counts = decompress_counts(counts)
+    columns, first_column = mask_of_counts(counts, (width, height))
+    return PixelOutline.from_pixels(columns.T, offset=(first_column, 0))

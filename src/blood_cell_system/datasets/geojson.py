@@ -1,0 +1,139 @@
+"""GeoJSON of QuPath and ImageJ: one file for each picture."""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from blood_cell_system.datasets.folder_listing import FolderListing
+from blood_cell_system.datasets.label_json import read_label_json, telling_where
+from blood_cell_system.datasets.mark_shapes import shifted
+from blood_cell_system.datasets.marks import Mark
+from blood_cell_system.datasets.outline import PolygonOutline
+from blood_cell_system.datasets.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.datasets.sample import Reading
+from blood_cell_system.datasets.split_names import split_of_folders
+from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+
+_KIND: Final = re.compile(r'"type"\s*:\s*"Feature(?:Collection)?"')
+_POLYGONS: Final = frozenset({"Polygon", "MultiPolygon"})
+_POINTS: Final = frozenset({"Point", "MultiPoint"})
+_NO_CLASS: Final = "unclassified"
+
+
+class GeoJsonReader:
+    """GeoJSON with polygons and points, as QuPath exports annotations and detections.
+
+    ::
+
+        folder/
+        ├── a.png
+        └── a.geojson     named as the picture; a folder train/, val/ or test/ is its split
+
+    Coordinates are pixels of the full picture, 0-based. The class is ``classification`` (QuPath),
+    or ``class``, ``label`` or ``name`` of the properties; objects without one are called
+    ``unclassified``. Rings within a ring are holes; the parts of a MultiPolygon are one cell. Tiles
+    are passed over.
+
+    Format: https://datatracker.ietf.org/doc/html/rfc7946 and
+    https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html. The licence is
+    that of the pictures.
+    """
+
+    name = "geojson"
+    title = "GeoJSON of QuPath"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for files with features."""
+        files = _geojson_files(listing)
+        return f"{len(files)} files with features of GeoJSON" if files else None
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        files = _geojson_files(listing)
+        if not files:
+            raise DatasetError(
+                f"{root}: no file with features; expected GeoJSON, one file a picture, with the "
+                "picture's name. Export the objects from QuPath again, or name the format with "
+                "--format."
+            )
+        builder = ReadingBuilder(listing, self, options=options)
+        for path in files:
+            _read_file(path, builder, shift=-float(options.first_pixel or 0))
+        return builder.finish()
+
+
+def _geojson_files(listing: FolderListing) -> list[Path]:
+    return [
+        path
+        for path in listing.with_suffix(".geojson", ".json")
+        if path.suffix.lower() == ".geojson" or _KIND.search(listing.head(path))
+    ]
+
+
+def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
+    try:
+        content = read_label_json(path)
+        marks = [
+            shifted(mark, shift)
+            for index, feature in enumerate(_features(content, path), start=1)
+            for mark in _marks(feature, where=f"{path}: object {index}")
+        ]
+    except BloodCellError as error:
+        builder.fail_named(path.stem, error, label_file=path)
+        return
+    inner = path.relative_to(builder.listing.root)
+    builder.add(path.stem, marks, label_file=path, split=split_of_folders(inner))
+
+
+def _features(content: Any, path: Path) -> list[Any]:
+    # QuPath has written all three.
+    if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+        content = content.get("features")
+    elif isinstance(content, dict) and content.get("type") == "Feature":
+        content = [content]
+    if not isinstance(content, list):
+        raise AnnotationError(
+            f"{path}: expected a FeatureCollection, a Feature, or a list of them. Export the "
+            "objects from QuPath as GeoJSON again."
+        )
+    return content
+
+
+def _marks(feature: Mapping[str, Any], *, where: str) -> Iterator[Mark]:
+    with telling_where(where, expected="a Feature with a geometry of coordinates"):
+        properties = feature.get("properties") or {}
+        if properties.get("objectType") == "tile":
+            return
+        label = _label(properties)
+        geometry = feature["geometry"]
+        kind, coordinates = geometry["type"], geometry["coordinates"]
+        if kind in _POLYGONS:
+            polygons = [coordinates] if kind == "Polygon" else coordinates
+            rings = [_corners(ring) for polygon in polygons for ring in polygon]
+            marks = [Mark(label=label, outline=PolygonOutline.from_points(*rings))]
+        elif kind in _POINTS:
+            points = [coordinates] if kind == "Point" else coordinates
+            marks = [Mark(label=label, point=(float(x), float(y))) for x, y, *_ in points]
+        else:
+            # Without a place: it is listed among what was dropped.
+            marks = [Mark(label=label)]
+    yield from marks
+
+
+def _label(properties: Mapping[str, Any]) -> str:
+    for key in ("classification", "class", "label", "name"):
+        value = properties.get(key)
+        if isinstance(value, dict):
+            # Classes within classes are a list of names from QuPath 0.5 on.
+            value = value.get("name") or ": ".join(map(str, value.get("names") or ()))
+        if value:
+            return str(value)
+    return _NO_CLASS
+
+
+def _corners(ring: Any) -> list[tuple[float, float]]:
+    corners = [(float(x), float(y)) for x, y, *_ in ring]
+    # A ring ends where it began.
+    return corners[:-1] if len(corners) > 1 and corners[0] == corners[-1] else corners
