@@ -109,8 +109,14 @@ def _unfold_softmax(graph: Any) -> None:
 def _number_names(graph: Any, name: str) -> None:
     """Give everything inside a new number, so that equal models are equal files.
 
-    The converter counts through the whole process, and names what it finds by its counter.
+    The converter counts through the whole process, names what it finds by its counter, and sorts
+    constants by these names.
     """
+    used = [old for node in graph.node for old in node.input]
+    first_use = {old: place for place, old in reversed(list(enumerate(used)))}
+    constants = sorted(graph.initializer, key=lambda tensor: first_use.get(tensor.name, len(used)))
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
     kept = {value.name for value in (*graph.input, *graph.output)}
     made = [tensor.name for tensor in graph.initializer]
     made += [output for node in graph.node for output in node.output]
