@@ -14,6 +14,9 @@ BINS: Final = 15
 _SMALLEST: Final = 1e-12
 # Beyond these the network says nothing at all, or always the same.
 _TEMPERATURES: Final = (0.05, 20.0)
+# Standard deviation of the temperature's logarithm, before any cell is seen: when the answers for a
+# dozen cells are all right, the likelihood alone would have the network be sure without bounds.
+_PRIOR_SPREAD: Final = 0.5
 
 Floats = NDArray[np.float64]
 
@@ -134,7 +137,7 @@ def with_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
 def fit_temperature(
     probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None = None
 ) -> float:
-    """Temperature at which the true classes are most likely.
+    """Temperature at which the true classes are most likely; near 1 when there are few cells.
 
     Parameters
     ----------
@@ -152,7 +155,8 @@ def fit_temperature(
 
     def loss(log_temperature: float) -> float:
         warmed = with_temperature(values, float(np.exp(log_temperature)))
-        return negative_log_likelihood(warmed, true, counted)
+        fit = counted.sum() * negative_log_likelihood(warmed, true, counted)
+        return float(fit + 0.5 * (log_temperature / _PRIOR_SPREAD) ** 2)
 
     low, high = np.log(_TEMPERATURES)
     found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})

@@ -81,6 +81,10 @@ def test_the_temperature_that_spoilt_the_answers_is_found(temperature):
     assert fit_temperature(spoilt, labels) == pytest.approx(temperature, rel=0.08)
 
 
+def test_a_dozen_right_answers_do_not_make_the_network_sure_of_everything():
+    assert fit_temperature([[0.7, 0.3]] * 12, [0] * 12) > 0.2
+
+
 @given(st.floats(0.1, 10), st.integers(0, 5))
 def test_a_temperature_keeps_the_order_of_classes_and_the_sum(temperature, seed):
     probabilities, _ = drawn(seed=seed, count=20)

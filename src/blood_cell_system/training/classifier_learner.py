@@ -1,0 +1,205 @@
+"""One step of learning of a classifier, compiled; and all numbers of the learner."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from blood_cell_system.models.cell_classifier import (
+    CELLS_INPUT,
+    CONDITION_LOGITS,
+    DOMAIN_LOGITS,
+    FEATURES,
+    KNOWN_LOGIT,
+    STRENGTH_INPUT,
+    TYPE_LOGITS,
+    CellClassifierConfig,
+    build_cell_classifier,
+    logits_model,
+    with_domain_head,
+)
+from blood_cell_system.models.classifier_losses import (
+    labelled_binary_cross_entropy,
+    labelled_cross_entropy,
+)
+from blood_cell_system.models.domain_loss import conditional_domain_loss
+from blood_cell_system.training.classifier_data import CellClasses
+from blood_cell_system.training.classifier_presets import ClassifierSettings
+from blood_cell_system.training.domain_plan import DomainPlan
+from blood_cell_system.training.epoch_loop import StepRates
+
+
+def classifier_config(
+    settings: ClassifierSettings, conditions: tuple[str, ...], types: tuple[str, ...]
+) -> CellClassifierConfig:
+    """Architecture that a training's settings ask for."""
+    return CellClassifierConfig(
+        conditions=conditions,
+        types=types,
+        widths=settings.widths,
+        blocks=settings.blocks,
+        d_reduced=settings.d_reduced,
+        dropout=settings.dropout,
+    )
+
+
+class ClassifierLearner:
+    """The classifier that learns, its running average, which is what gets used, and the optimizer.
+
+    Parameters
+    ----------
+    settings : ClassifierSettings
+        The seed decides the initial weights.
+    classes : CellClasses
+    plan : DomainPlan or None
+        For domain adaptation.
+    """
+
+    def __init__(
+        self, settings: ClassifierSettings, classes: CellClasses, plan: DomainPlan | None
+    ) -> None:
+        keras.utils.set_random_seed(settings.seed)
+        config = classifier_config(settings, classes.conditions, classes.types)
+        self.model = build_cell_classifier(config)
+        self.averaged = build_cell_classifier(config)
+        self.averaged.set_weights(self.model.get_weights())
+        self._settings = settings
+        self._plan = plan
+        self._graph = (
+            logits_model(self.model)
+            if plan is None
+            else with_domain_head(self.model, domains=len(plan.names))
+        )
+        self._averaged_features = keras.Model(
+            self.averaged.input,
+            {**self.averaged.output, FEATURES: self.averaged.get_layer(FEATURES).output},
+        )
+        self.optimizer = keras.optimizers.AdamW(
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            global_clipnorm=settings.clip_norm,
+        )
+        self.optimizer.exclude_from_weight_decay(var_names=["bias"])
+        self.optimizer.build(self._graph.trainable_variables)
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def train_step(self, batch: Mapping[str, Any], rates: StepRates) -> dict[str, Any]:
+        """Learn from one batch.
+
+        Parameters
+        ----------
+        batch : mapping of str to tensor
+            As ``input_pipeline.cell_batches`` makes it.
+        rates : StepRates
+
+        Returns
+        -------
+        dict of str to scalar tensor
+            ``loss``, the weighted sum; ``condition_loss``, ``known_loss``, with types
+            ``type_loss``, and with domain adaptation ``domain_loss``.
+        """
+        self.optimizer.learning_rate.assign(rates.learning_rate)
+        settings = self._settings
+        cells = tf.cast(batch["cells"], tf.float32)
+        with tf.GradientTape() as tape:
+            if self._plan is None:
+                outputs = self._graph(cells, training=True)
+            else:
+                strength = tf.fill((tf.shape(cells)[0], 1), rates.reversal_strength)
+                outputs = self._graph({CELLS_INPUT: cells, STRENGTH_INPUT: strength}, training=True)
+            losses = self._losses(batch, outputs)
+            total = losses["condition_loss"] + settings.known_weight * losses["known_loss"]
+            if "type_loss" in losses:
+                total += settings.type_weight * losses["type_loss"]
+            losses = {"loss": total, **losses}
+            if "domain_loss" in losses:
+                # The head learns at full strength; what reaches the features, the reversal decides.
+                total += losses["domain_loss"]
+        variables = self._graph.trainable_variables
+        self.optimizer.apply(tape.gradient(total, variables), variables)
+        decay = rates.averaging_decay
+        for average, weight in zip(self.averaged.weights, self.model.weights, strict=True):
+            average.assign(decay * average + (1.0 - decay) * weight)
+        return losses
+
+    def _losses(self, batch: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
+        smoothing = self._settings.label_smoothing
+        losses = {
+            "condition_loss": labelled_cross_entropy(
+                batch["condition"], outputs[CONDITION_LOGITS], label_smoothing=smoothing
+            ),
+            "known_loss": labelled_binary_cross_entropy(
+                batch["known"], outputs[KNOWN_LOGIT], label_smoothing=smoothing
+            ),
+        }
+        if TYPE_LOGITS in outputs:
+            losses["type_loss"] = labelled_cross_entropy(
+                batch["cell_type"], outputs[TYPE_LOGITS], label_smoothing=smoothing
+            )
+        if self._plan is not None:
+            losses["domain_loss"] = _domain_loss(self._plan, batch, outputs[DOMAIN_LOGITS])
+        return losses
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def _predict_step(self, cells: Any) -> Any:
+        return self._averaged_features(tf.cast(cells, tf.float32), training=False)
+
+    def predict(self, batches: Iterable[Mapping[str, Any]]) -> dict[str, NDArray[np.float32]]:
+        """Run the averaged classifier on batches.
+
+        Parameters
+        ----------
+        batches : iterable of mapping
+            With ``cells`` (batch, height, width, 3), dtype uint8.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``condition``, ``known``, ``features``, and with types ``type``; a row a cell.
+        """
+        parts = [self._predict_step(tf.constant(batch["cells"])) for batch in batches]
+        return {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All numbers of the learner, by group and position."""
+        return {
+            f"{group}/{index}": np.asarray(variable)
+            for group, variables in self._groups().items()
+            for index, variable in enumerate(variables)
+        }
+
+    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Put back what :meth:`arrays` gave.
+
+        Raises
+        ------
+        KeyError, ValueError
+            The arrays are of another architecture.
+        """
+        for group, variables in self._groups().items():
+            for index, variable in enumerate(variables):
+                variable.assign(arrays[f"{group}/{index}"])
+
+    def _groups(self) -> dict[str, list[Any]]:
+        # Variables, not weights: the random state of the dropout belongs to them.
+        return {
+            "model": self._graph.variables,
+            "averaged": self.averaged.variables,
+            "optimizer": self.optimizer.variables,
+        }
+
+
+def _domain_loss(plan: DomainPlan, batch: Mapping[str, Any], domain_logits: Any) -> Any:
+    """Look the plan up for each cell; its last row and column are for what is not labelled."""
+    condition_count, type_count, domain_count = plan.is_possible.shape
+    conditions = tf.math.floormod(tf.cast(batch["condition"], tf.int32), condition_count)
+    types = tf.math.floormod(tf.cast(batch["cell_type"], tf.int32), type_count)
+    place = conditions * type_count + types
+    possible = tf.gather(tf.constant(plan.is_possible.reshape(-1, domain_count)), place)
+    domains = tf.cast(batch["source"], tf.int32)
+    weights = tf.gather(tf.constant(plan.weight.reshape(-1, domain_count)), place)
+    weight = tf.gather(weights, domains, batch_dims=1) * tf.cast(batch["known"] > 0, tf.float32)
+    return conditional_domain_loss(domains, weight, possible, domain_logits)
