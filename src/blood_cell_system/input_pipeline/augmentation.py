@@ -34,6 +34,10 @@ class AugmentationSettings:
     stain_mixing : float
     stain_strength_range : tuple of float
     stain_offset : float
+    recolour_share : float
+        Share of pictures that get the colours of a laboratory that may not exist (``recolour``).
+    paste_share : float
+        Share of pictures into which cells of others are pasted (``pasted_cells``).
     noise_share, largest_noise : float
         Share of noisy pictures, and the noise's largest standard deviation in grey levels.
     blur_share, largest_blur_px : float
@@ -58,6 +62,8 @@ class AugmentationSettings:
     stain_mixing: float = 0.05
     stain_strength_range: tuple[float, float] = (0.8, 1.25)
     stain_offset: float = 0.03
+    recolour_share: float = 0.0
+    paste_share: float = 0.0
     noise_share: float = 0.5
     largest_noise: float = 8.0
     blur_share: float = 0.2

@@ -4,6 +4,7 @@ The crop of an index depends on the seed and the index alone. Threads may make c
 and a training that was interrupted sees the crops that it would have seen.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,9 @@ from blood_cell_system.input_pipeline.augmentation import AugmentationSettings
 from blood_cell_system.input_pipeline.centre_targets import CentreTargets, centre_targets
 from blood_cell_system.input_pipeline.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.input_pipeline.geometric import sample_geometry, transform_boxes, warp
+from blood_cell_system.input_pipeline.pasted_cells import LabelledCrop, paste_cells
 from blood_cell_system.input_pipeline.photometric import augment_photometric
+from blood_cell_system.input_pipeline.recolour import recolour
 from blood_cell_system.seeding import generator_for
 
 # Shares of crops that are centred near a cell of a type, when the picture has one. White cells and
@@ -60,7 +63,8 @@ class CropSampler:
 
     def __getitem__(self, index: int) -> Crop:
         generator = generator_for(self._seed, "crop", index)
-        image = self._images[self._position_of(index)]
+        position = self._position_of(index)
+        image = self._images[position]
         shape = (self._size_px, self._size_px)
         geometry = sample_geometry(
             generator, self._settings, centre=self._centre(image, generator), output_shape=shape
@@ -69,11 +73,34 @@ class CropSampler:
             image.pixels, image.class_mask, image.label_image, geometry, shape
         )
         cells = None if image.cells is None else transform_boxes(image.cells, geometry, shape)
+        # Nothing is drawn for what is switched off, so that its crops stay as they were.
+        share = self._settings.paste_share
+        if share and cells is not None and label_image is not None and generator.random() < share:
+            pasted = paste_cells(
+                LabelledCrop(
+                    pixels=pixels, class_mask=class_mask, label_image=label_image, cells=cells
+                ),
+                self._donor(position, generator),
+                generator,
+                scale=math.sqrt(abs(float(np.linalg.det(geometry.matrix[:, :2])))),
+            )
+            pixels, class_mask = pasted.pixels, pasted.class_mask
+            label_image, cells = pasted.label_image, pasted.cells
+        share = self._settings.recolour_share
+        if share and generator.random() < share:
+            pixels = recolour(pixels, class_mask, generator)
         return Crop(
             pixels=augment_photometric(pixels, generator, self._settings),
             class_mask=class_mask,
-            targets=centre_targets(cells, class_mask, label_image),
+            targets=centre_targets(
+                cells, class_mask, label_image, unmarked_types=image.unmarked_types
+            ),
         )
+
+    def _donor(self, position: int, generator: np.random.Generator) -> DecodedImage:
+        """Another picture of the same laboratory, from which cells may be pasted."""
+        positions = self._images.of_source(self._images.source_of(position))
+        return self._images[positions[int(generator.integers(len(positions)))]]
 
     def _position_of(self, index: int) -> int:
         """Picture of a crop: every picture once, in a new order, before any comes again."""

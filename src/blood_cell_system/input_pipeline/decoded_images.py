@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.image_io import read_label_image
 
@@ -26,12 +27,15 @@ class DecodedImage:
     class_mask : ndarray of shape (height, width), dtype uint8
     label_image : ndarray of shape (height, width), dtype uint16, or None
     cells : tuple of LabelledBox or None
+    unmarked_types : tuple of CellType
+        Types that may be there without a box.
     """
 
     pixels: NDArray[np.uint8]
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16] | None
     cells: tuple[LabelledBox, ...] | None
+    unmarked_types: tuple[CellType, ...] = ()
 
     @property
     def size_bytes(self) -> int:
@@ -56,6 +60,10 @@ class DecodedImages:
         self, images: Sequence[PreparedImage], *, budget_bytes: int = DEFAULT_BUDGET_BYTES
     ) -> None:
         self._images = tuple(images)
+        positions: dict[str, list[int]] = {}
+        for position, image in enumerate(self._images):
+            positions.setdefault(image.source, []).append(position)
+        self._positions = {source: tuple(found) for source, found in positions.items()}
         self._budget_bytes = budget_bytes
         self._held: OrderedDict[int, DecodedImage] = OrderedDict()
         self._held_bytes = 0
@@ -63,6 +71,14 @@ class DecodedImages:
 
     def __len__(self) -> int:
         return len(self._images)
+
+    def source_of(self, position: int) -> str:
+        """Name of the data set that a picture comes from."""
+        return self._images[position].source
+
+    def of_source(self, source: str) -> tuple[int, ...]:
+        """Positions of all pictures of a data set."""
+        return self._positions[source]
 
     def __getitem__(self, position: int) -> DecodedImage:
         with self._lock:
@@ -86,5 +102,9 @@ def decode(image: PreparedImage) -> DecodedImage:
     path = image.instance_path
     label_image = read_label_image(path) if path is not None else None
     return DecodedImage(
-        pixels=pixels, class_mask=class_mask, label_image=label_image, cells=image.cells
+        pixels=pixels,
+        class_mask=class_mask,
+        label_image=label_image,
+        cells=image.cells,
+        unmarked_types=image.unmarked_types,
     )

@@ -36,6 +36,8 @@ class SegmentationSettings:
         Largest global norm of a gradient.
     scale_range : tuple of float
         Smallest and largest magnification of a crop, drawn evenly in the logarithm.
+    recolour_share, paste_share : float
+        Share of crops with the colours of another laboratory, and with cells pasted in.
     patience : int
         Epochs without a better validation IoU before the training stops; 0 never stops.
     seed : int
@@ -56,6 +58,8 @@ class SegmentationSettings:
     warmup_share: float = 0.04
     clip_norm: float = 1.0
     scale_range: tuple[float, float] = (0.8, 1.25)
+    recolour_share: float = 0.0
+    paste_share: float = 0.0
     patience: int = 0
     seed: int = 0
 
@@ -80,6 +84,8 @@ class SegmentationSettings:
             ("dropout", 0 <= self.dropout < 1, "from 0 to below 1"),
             ("learning-rate", self.learning_rate > 0, "more than 0"),
             ("weight-decay", self.weight_decay >= 0, "0 or more"),
+            ("recolour-share", 0 <= self.recolour_share <= 1, "from 0 to 1"),
+            ("paste-share", 0 <= self.paste_share <= 1, "from 0 to 1"),
             ("patience", self.patience >= 0, "0 or more"),
             ("seed", 0 <= self.seed < 2**32, "from 0 to 4294967295"),
         ):
