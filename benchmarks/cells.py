@@ -88,7 +88,7 @@ def row_of(
     true_counts, found_counts = [], []
     for truth, found in pairs:
         true_boxes = [cell for cell in truth if cell.cell_type == cell_type]
-        boxes = [cell.box for cell in found if cell.cell_type == cell_type]
+        boxes = [cell.whole_box for cell in found if cell.cell_type == cell_type]
         total += match(Overlaps.of_boxes(corners_of(true_boxes), corners_of(boxes)), 0.5)
         true_counts.append(len(true_boxes))
         found_counts.append(len(boxes))

@@ -12,6 +12,7 @@ from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.cells.separation import (
     DetectedCell,
     SeparatedCells,
+    hull,
     most_likely_class,
 )
 from blood_cell_system.classes import MASK_CLASS, CellClass
@@ -113,6 +114,8 @@ def rescale_cells(
         labels = np.asarray(resize_labels(separated.label_image, shape), dtype=np.int32)
     else:
         labels = _labels_within(separated, class_mask)
+    small = separated.label_image.shape
+    step = (shape[0] / small[0], shape[1] / small[1])
     cells: list[DetectedCell] = []
     table = np.zeros(len(separated.cells) + 1, dtype=np.int32)
     found = ndimage.find_objects(labels, max_label=len(separated.cells))
@@ -120,7 +123,7 @@ def rescale_cells(
         if crop is None:
             continue
         table[cell.label] = len(cells) + 1
-        cells.append(_measured(cell, labels, crop, label=len(cells) + 1))
+        cells.append(_measured(cell, labels, crop, label=len(cells) + 1, step=step))
     return SeparatedCells(label_image=table[labels], cells=tuple(cells))
 
 
@@ -146,24 +149,47 @@ def _labels_within(separated: SeparatedCells, class_mask: NDArray[np.uint8]) -> 
     return np.where(is_kept, large, 0).astype(np.int32)
 
 
+def _whole_box(
+    cell: DetectedCell, box: LabelledBox, step: tuple[float, float], shape: tuple[int, ...]
+) -> LabelledBox:
+    if cell.whole_box == cell.box:
+        return box
+    whole = cell.whole_box
+    step_y, step_x = step
+    enlarged = (
+        whole.x_min * step_x,
+        whole.y_min * step_y,
+        whole.x_max * step_x,
+        whole.y_max * step_y,
+    )
+    return hull(box, enlarged, shape)
+
+
 def _measured(
-    cell: DetectedCell, labels: NDArray[np.int32], crop: tuple[slice, slice], *, label: int
+    cell: DetectedCell,
+    labels: NDArray[np.int32],
+    crop: tuple[slice, slice],
+    *,
+    label: int,
+    step: tuple[float, float],
 ) -> DetectedCell:
     is_cell = (labels[crop] == cell.label).astype(np.uint8)
     rows, columns = crop
     moments = cv2.moments(is_cell, binaryImage=True)
     area = int(np.count_nonzero(is_cell))
+    box = LabelledBox(
+        cell_type=cell.cell_type,
+        x_min=float(columns.start),
+        y_min=float(rows.start),
+        x_max=float(columns.stop),
+        y_max=float(rows.stop),
+        origin=cell.box.origin,
+    )
     return replace(
         cell,
         label=label,
-        box=LabelledBox(
-            cell_type=cell.cell_type,
-            x_min=float(columns.start),
-            y_min=float(rows.start),
-            x_max=float(columns.stop),
-            y_max=float(rows.stop),
-            origin=cell.box.origin,
-        ),
+        box=box,
+        whole_box=_whole_box(cell, box, step, labels.shape),
         centroid=(
             columns.start + moments["m10"] / area + 0.5,
             rows.start + moments["m01"] / area + 0.5,

@@ -111,7 +111,7 @@ def compare_cells(
     found_count = len(found.cells)
     if true_labels is None:
         overlaps = Overlaps.of_boxes(
-            corners_of(true_cells), corners_of([cell.box for cell in found.cells])
+            corners_of(true_cells), corners_of([cell.whole_box for cell in found.cells])
         )
         is_visible = np.ones(len(true_cells), dtype=bool)
     else:

@@ -1,6 +1,6 @@
 """Network outputs in, single cells out."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Final, Self
@@ -77,6 +77,9 @@ class DetectedCell:
     cell_type : CellType
     box : LabelledBox
         Around its pixels.
+    whole_box : LabelledBox
+        Around the cell where others lie over it as well, as people draw boxes; ``box`` for a cell
+        that touches none.
     centroid : tuple of float
         Mean ``(x, y)`` of its pixels' middles.
     area_px : int
@@ -92,6 +95,7 @@ class DetectedCell:
     label: int
     cell_type: CellType
     box: LabelledBox
+    whole_box: LabelledBox
     centroid: tuple[float, float]
     area_px: int
     equivalent_diameter_px: float
@@ -177,11 +181,13 @@ def separate_cells(
         labels = np.zeros(class_mask.shape, dtype=np.int32)
         types: list[CellType] = []
         heights: list[float] = []
+        predicted = np.zeros((0, 4))
     else:
         peaks = find_peaks(centres, log_size, class_mask, settings.peaks)
         labels = label_by_nearest_ellipse(class_mask, peaks, reach=settings.reach)
         types = [CELL_TYPES[index] for index in peaks.type_index]
         heights = peaks.score.tolist()
+        predicted = peaks.corners
     found = place_leftovers(
         class_mask,
         labels,
@@ -192,13 +198,14 @@ def separate_cells(
         limits=Leftovers(min_area_px=settings.min_area_px, min_area_share=settings.min_area_share),
     )
     heights += [SHAPE_ONLY] * (len(found) - len(heights))
-    return _measured(labels, found, heights, class_probabilities, settings.min_area_px)
+    return _measured(labels, found, heights, predicted, class_probabilities, settings.min_area_px)
 
 
 def _measured(
     labels: NDArray[np.int32],
     types: list[CellType],
     heights: list[float],
+    predicted: NDArray[np.float64],
     class_probabilities: NDArray[np.float32],
     min_area_px: int,
 ) -> SeparatedCells:
@@ -228,6 +235,11 @@ def _measured(
                 label=index + 1,
                 cell_type=types[index],
                 box=box,
+                whole_box=(
+                    hull(box, predicted[index].tolist(), labels.shape)
+                    if index < len(predicted) and _touches_another(labels, crop, index + 1)
+                    else box
+                ),
                 centroid=(
                     columns.start + moments["m10"] / area + 0.5,
                     rows.start + moments["m01"] / area + 0.5,
@@ -242,6 +254,38 @@ def _measured(
             )
         )
     return in_reading_order(labels, cells, count=len(types))
+
+
+def hull(box: LabelledBox, corners: Sequence[float], shape: tuple[int, ...]) -> LabelledBox:
+    """Smallest box around a box and another one's ``x_min, y_min, x_max, y_max``.
+
+    Parameters
+    ----------
+    box : LabelledBox
+    corners : sequence of float
+    shape : tuple of int
+        ``(height, width)`` of the picture, which the hull does not leave.
+    """
+    x_min, y_min, x_max, y_max = corners
+    return replace(
+        box,
+        x_min=max(min(box.x_min, x_min), 0.0),
+        y_min=max(min(box.y_min, y_min), 0.0),
+        x_max=min(max(box.x_max, x_max), float(shape[1])),
+        y_max=min(max(box.y_max, y_max), float(shape[0])),
+    )
+
+
+def _touches_another(labels: NDArray[np.int32], crop: tuple[slice, slice], label: int) -> bool:
+    rows, columns = crop
+    around = labels[
+        max(rows.start - 1, 0) : rows.stop + 1, max(columns.start - 1, 0) : columns.stop + 1
+    ]
+    others = ((around > 0) & (around != label)).astype(np.uint8)
+    if not others.any():
+        return False
+    near = cv2.dilate((around == label).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return bool((near & others).any())
 
 
 def in_reading_order(

@@ -228,14 +228,7 @@ def _in_picture(
 ) -> DetectedCell:
     """Move a cell from its tile, whose corner is at (x, y), into the picture."""
     x, y = corner
-    box = LabelledBox(
-        cell_type=cell.cell_type,
-        x_min=cell.box.x_min + x,
-        y_min=cell.box.y_min + y,
-        x_max=cell.box.x_max + x,
-        y_max=cell.box.y_max + y,
-        origin=cell.box.origin,
-    )
+    box = _shifted(cell.box, x, y)
     # Resampling may have taken the last row or column from a cell that ends at the border.
     is_at_border = (
         box.x_min <= 1 or box.y_min <= 1 or box.x_max >= shape[1] - 1 or box.y_max >= shape[0] - 1
@@ -243,6 +236,13 @@ def _in_picture(
     return replace(
         cell,
         box=box,
+        whole_box=_shifted(cell.whole_box, x, y),
         centroid=(cell.centroid[0] + x, cell.centroid[1] + y),
         touches_border=cell.touches_border and is_at_border,
+    )
+
+
+def _shifted(box: LabelledBox, x: float, y: float) -> LabelledBox:
+    return replace(
+        box, x_min=box.x_min + x, y_min=box.y_min + y, x_max=box.x_max + x, y_max=box.y_max + y
     )
