@@ -22,6 +22,7 @@ COMMANDS = (
     ("test", "segment", "segment one picture with a trained model"),
     ("analyze", "analyze", "count the cells of pictures and write a report"),
     ("evaluate", "evaluate", "measure a trained model on a split"),
+    ("train-classifier", "train_classifier", "train a classifier of red or white cells"),
     ("export", "export", "write a trained model as .onnx, which needs no TensorFlow"),
 )
 

@@ -1,21 +1,18 @@
 """``bloodcells train`` and ``train_segmentation.py train``."""
 
 import argparse
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from blood_cell_system.cli.quiet_import import import_tensorflow
-from blood_cell_system.errors import ResumeError
+from blood_cell_system.cli.training_options import asked_for, with_asked, with_tuples
 
 if TYPE_CHECKING:
     from blood_cell_system.training.presets import SegmentationSettings
     from blood_cell_system.training.state import TrainingState
 
 DEFAULT_PRESET = "balanced"
-
-# Options that may differ from those of the run that is continued.
-CHANGEABLE = frozenset({"epochs", "patience"})
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -108,14 +105,10 @@ def resolve_settings(
     if resume is None:
         base = preset_named(options.preset or DEFAULT_PRESET)
     else:
-        base = SegmentationSettings(**_with_tuples(resume.settings))
+        base = SegmentationSettings(**with_tuples(resume.settings))
         if options.preset is not None:
             preset_named(options.preset)
-    asked: dict[str, Any] = {
-        name: getattr(options, name)
-        for name in asdict(base)
-        if getattr(options, name, None) is not None
-    }
+    asked = asked_for(options, base)
     if asked.get("batch_size") == "auto":
         del asked["batch_size"]
         if resume is None:
@@ -123,25 +116,9 @@ def resolve_settings(
             from blood_cell_system.training.memory import largest_batch_that_fits
 
             asked["batch_size"] = largest_batch_that_fits(replace(base, **asked))
-    if resume is not None:
-        for name in sorted(asked.keys() - CHANGEABLE):
-            was = getattr(base, name)
-            if asked[name] != was:
-                raise ResumeError(
-                    f"--resume-from {options.resume_from}: that training has {name} = {was}, asked "
-                    f"for is {asked[name]}; only {' and '.join(sorted(CHANGEABLE))} may change. "
-                    "Leave the option out, or start a new training without --resume-from."
-                )
-    settings = replace(base, **asked)
+    settings = with_asked(base, asked, resume_from=options.resume_from if resume else None)
     settings.check()
     return settings
-
-
-def _with_tuples(settings: dict[str, Any]) -> dict[str, Any]:
-    """JSON knows no tuples."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
-    }
 
 
 def _batch_size(word: str) -> int | str:

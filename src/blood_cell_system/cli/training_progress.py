@@ -1,6 +1,7 @@
 """How a training goes, on the terminal or in a log."""
 
 import time
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -9,35 +10,43 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from blood_cell_system.training.epoch_loop import TrainingListener
 from blood_cell_system.training.presets import SegmentationSettings
 from blood_cell_system.training.run_record import CURVES_NAME
-from blood_cell_system.training.segmentation import TrainingListener, TrainingResult
+from blood_cell_system.training.segmentation import TrainingResult
 
 
-class TrainingProgress(TrainingListener):
-    """A line an epoch with figures and time left; on a terminal also a bar within the epoch."""
+class EpochProgress(TrainingListener):
+    """A line an epoch with figures and time left; on a terminal also a bar within the epoch.
 
-    def __init__(self, settings: SegmentationSettings) -> None:
-        self._settings = settings
-        self._console = Console(highlight=False, soft_wrap=True)
+    Parameters
+    ----------
+    opening : str
+        What is said before the start.
+    """
+
+    def __init__(self, opening: str) -> None:
+        self._opening = opening
+        self.console = Console(highlight=False, soft_wrap=True)
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             MofNCompleteColumn(),
             TimeRemainingColumn(),
-            console=self._console,
+            console=self.console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not self.console.is_terminal,
         )
         self._task = self._progress.add_task("preparing", total=None)
+        self._epochs = 0
         self._epoch_started = time.monotonic()
 
+    @abstractmethod
+    def figures(self, row: Mapping[str, float]) -> str:
+        """Tell an epoch's figures in a few words."""
+
     def __enter__(self) -> Self:
-        self._console.print(
-            f"Preset {self._settings.preset}: {self._settings.epochs} epochs of "
-            f"{self._settings.crops_per_epoch} crops, batch size {self._settings.batch_size}, "
-            f"d_reduced {self._settings.d_reduced}, seed {self._settings.seed}. Ctrl-C saves."
-        )
+        self.console.print(f"{self._opening} Ctrl-C saves.")
         self._progress.start()
         return self
 
@@ -51,6 +60,7 @@ class TrainingProgress(TrainingListener):
 
     def begin_epoch(self, *, epoch: int, epochs: int, steps: int) -> None:
         """Start the bar of an epoch."""
+        self._epochs = epochs
         self._epoch_started = time.monotonic()
         self._progress.reset(self._task, total=steps, description=f"epoch {epoch}/{epochs}")
 
@@ -60,35 +70,65 @@ class TrainingProgress(TrainingListener):
 
     def end_epoch(self, row: Mapping[str, float], *, is_best: bool, seconds_left: float) -> None:
         """Tell an epoch's figures in a line."""
-        self._console.print(
-            f"epoch {int(row['epoch']):3d}/{self._settings.epochs}  "
+        self.console.print(
+            f"epoch {int(row['epoch']):3d}/{self._epochs}  {self.figures(row)}"
+            f"{' best' if is_best else '     '}  "
+            f"{time.monotonic() - self._epoch_started:.1f} s, left {as_words(seconds_left)}"
+        )
+
+    def tell_stopped(self, model_path: Path) -> None:
+        """Say how to go on after Ctrl-C."""
+        self.console.print(
+            f"Stopped and saved. Go on with the same command and --resume-from {model_path}"
+        )
+
+    def tell_warnings(self, warnings: tuple[str, ...]) -> None:
+        """Print what a person should look at."""
+        for warning in warnings:
+            self.console.print(f"warning: {warning}", style="yellow")
+
+
+class TrainingProgress(EpochProgress):
+    """How a training of the segmenter goes."""
+
+    def __init__(self, settings: SegmentationSettings) -> None:
+        super().__init__(
+            f"Preset {settings.preset}: {settings.epochs} epochs of "
+            f"{settings.crops_per_epoch} crops, batch size {settings.batch_size}, "
+            f"d_reduced {settings.d_reduced}, seed {settings.seed}."
+        )
+
+    def figures(self, row: Mapping[str, float]) -> str:
+        """Tell losses and IoU."""
+        return (
             f"loss {row['train_class_loss']:.3f}  val {row['val_class_loss']:.3f}  "
             f"IoU {row['val_mean_iou']:.4f} (background {row['val_iou_background']:.3f}, "
             f"RBC {row['val_iou_rbc']:.3f}, WBC {row['val_iou_wbc']:.3f})"
-            f"{' best' if is_best else '     '}  "
-            f"{time.monotonic() - self._epoch_started:.1f} s, left {_as_words(seconds_left)}"
         )
 
     def tell_result(self, result: TrainingResult, checkpoint_dir: Path, log_dir: Path) -> None:
         """Say what came of the training and where it lies."""
         if result.is_complete:
-            self._console.print(
+            self.console.print(
                 f"Best validation IoU {result.best_iou:.4f} in epoch {result.best_epoch}; "
-                f"{result.epochs} epochs took {_as_words(result.seconds)}."
+                f"{result.epochs} epochs took {as_words(result.seconds)}."
             )
         else:
-            self._console.print(
-                "Stopped and saved. Go on with the same command and "
-                f"--resume-from {result.model_path}"
-            )
-        for warning in result.warnings:
-            self._console.print(f"warning: {warning}", style="yellow")
-        self._console.print(
+            self.tell_stopped(result.model_path)
+        self.tell_warnings(result.warnings)
+        self.console.print(
             f"Model:  {result.model_path}\n"
             f"Curves: {checkpoint_dir / CURVES_NAME}, or tensorboard --logdir {log_dir}"
         )
 
 
-def _as_words(seconds: float) -> str:
+def as_words(seconds: float) -> str:
+    """Say how long something takes.
+
+    Examples
+    --------
+    >>> as_words(83.2), as_words(7)
+    ('1 min 23 s', '7 s')
+    """
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
