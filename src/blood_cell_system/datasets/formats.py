@@ -21,8 +21,12 @@ _READERS: Final[tuple[tuple[str, str, str], ...]] = (
     ("labelme", "labelme", "LabelMeReader"),
     ("geojson", "geojson", "GeoJsonReader"),
     ("cvat", "cvat", "CvatReader"),
+    ("voc", "voc_reader", "VocReader"),
     ("yolo", "yolo", "YoloReader"),
     ("kaggle", "kaggle", "KaggleReader"),
+    ("lisc", "lisc", "LiscReader"),
+    ("allidb", "allidb", "AllIdbReader"),
+    ("masks", "mask_folder", "MaskFolderReader"),
 )
 
 FORMAT_NAMES: Final = tuple(name for name, _, _ in _READERS)

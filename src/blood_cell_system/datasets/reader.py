@@ -219,14 +219,8 @@ class ReadingBuilder:
             group=group,
         )
 
-    def finish(self, *, pictures: Iterable[Path] | None = None) -> Reading:
-        """Close the reading.
-
-        Parameters
-        ----------
-        pictures : iterable of Path, optional
-            Pictures that should have labels; all of the folder by default. Those that no label
-            file names are listed as failed.
+    def finish(self) -> Reading:
+        """Close the reading; pictures that no label file names are listed as failed.
 
         Raises
         ------
@@ -236,7 +230,7 @@ class ReadingBuilder:
             No picture can be used.
         """
         self.labels.check()
-        for picture in self.listing.pictures() if pictures is None else pictures:
+        for picture in self.listing.pictures():
             if picture not in self._named:
                 self.fail(
                     self.listing.stem_of(picture),

@@ -12,6 +12,7 @@ from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
 from blood_cell_system.boxes import Box
+from blood_cell_system.datasets.label_text import decode_label_text
 from blood_cell_system.datasets.marks import Mark
 from blood_cell_system.errors import AnnotationError
 
@@ -40,10 +41,13 @@ class VocAnnotation:
     shape : tuple of int or None
         Declared ``(height, width)`` in pixels; None where the file does not say.
     objects : tuple of VocObject
+    filename : str
+        Name of the picture; empty where the file does not say.
     """
 
     shape: tuple[int, int] | None
     objects: tuple[VocObject, ...]
+    filename: str = ""
 
 
 def read_voc_annotation(path: Path) -> VocAnnotation:
@@ -57,7 +61,10 @@ def read_voc_annotation(path: Path) -> VocAnnotation:
         The file is not XML, is cut off, or lacks a label or a corner of a box.
     """
     try:
-        tree = ElementTree.fromstring(path.read_bytes(), forbid_dtd=True)
+        data = path.read_bytes()
+        # Of other encodings the XML itself speaks; of UTF-16 not all programs let it.
+        text = decode_label_text(path, data) if b"\0" in data else data
+        tree = ElementTree.fromstring(text, forbid_dtd=True)
     except DefusedXmlException as error:
         raise AnnotationError(
             f"{path}: declares entities or a document type ({type(error).__name__}), which "
@@ -83,7 +90,11 @@ def read_voc_annotation(path: Path) -> VocAnnotation:
         _read_object(path, index, element)
         for index, element in enumerate(tree.iterfind("object"), start=1)
     )
-    return VocAnnotation(shape=_declared_shape(path, tree), objects=objects)
+    return VocAnnotation(
+        shape=_declared_shape(path, tree),
+        objects=objects,
+        filename=(tree.findtext("filename") or "").strip(),
+    )
 
 
 def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Mark]:
