@@ -6,7 +6,8 @@ Three kinds of such pictures are about:
 2. cut out on black, as the NIH's malaria cells and C-NMC's leukaemia cells: what is not black;
 3. cut from a smear with whatever lies around, as PBC's and ALL-IDB2's: the cell in the middle. A
    red cell is the stained blob there, parted from those that touch it. A white cell is found by
-   its nucleus, and its outline as in ``masks/white_cells.py``, in a box that is guessed and mended.
+   its nucleus, and its outline as in ``masks/white_cells.py``, in a box that is guessed and mended;
+   so is a platelet, which is as dark.
 """
 
 from typing import Final
@@ -38,7 +39,8 @@ _BLACK: Final = 12
 _BLACK_BORDER_SHARE: Final = 0.6
 # Spread of the weight of pixels around the middle, in sides of the picture.
 _CENTRAL_SPREAD: Final = 0.17
-_MIN_CELL_SHARE: Final = 0.008
+_MIN_CELL_SHARE: Final = 0.015
+_MIN_NUCLEUS_SHARE: Final = 0.001
 _MAX_CELL_SHARE: Final = 0.97
 _MIN_NECK: Final = 0.2
 _BRIDGE_SHARE: Final = 0.03
@@ -157,10 +159,13 @@ def _central_outline(image: NDArray[np.uint8], cell_type: CellType) -> NDArray[n
     size = max(round(width * shrink), 1), max(round(height * shrink), 1)
     small = image if shrink == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     density = optical_density(small)
-    if cell_type is CellType.WBC:
-        found = _white_outline(density, _central_nucleus(density))
-    else:
+    if cell_type is CellType.RBC:
         found = _red_outline(density)
+    else:
+        found = _white_outline(density, _central_nucleus(density))
+    # Platelets are small. A red or white cell that is, is one of many of a field.
+    if cell_type is not CellType.PLATELET and found.mean() < _MIN_CELL_SHARE:
+        found[:] = False
     whole = cv2.resize(
         found.view(np.uint8) * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR
     )
@@ -190,11 +195,7 @@ def _red_outline(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     opened = cv2.morphologyEx(visible, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     filled = fill_round_holes(opened, always_below_px=20)
     cell = _most_central(separate_by_shape(filled, min_neck=_MIN_NECK))
-    return _largest_part(cell) if _is_cell(cell) else np.zeros_like(cell)
-
-
-def _is_cell(outline: NDArray[np.bool_]) -> bool:
-    return bool(_MIN_CELL_SHARE <= outline.mean() <= _MAX_CELL_SHARE)
+    return _largest_part(cell) if cell.mean() <= _MAX_CELL_SHARE else np.zeros_like(cell)
 
 
 def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -213,7 +214,7 @@ def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _white_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> NDArray[np.bool_]:
     nothing = np.zeros(nucleus.shape, dtype=bool)
-    if nucleus.mean() < _MIN_CELL_SHARE / 2:
+    if nucleus.mean() < _MIN_NUCLEUS_SHARE:
         return nothing
     look = _look_around(density, _box_around(nucleus, air=_MOST_FIRST_AIR))
     _, _, width, height = cv2.boundingRect(nucleus.view(np.uint8))
@@ -228,7 +229,7 @@ def _white_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> 
         cell[rows, columns] = inside
         cell = _without_appendages(cell)
         box = _box_around(cell, air=_AIR)
-    return cell if _is_cell(cell) else nothing
+    return cell if cell.mean() <= _MAX_CELL_SHARE else nothing
 
 
 def _without_appendages(cell: NDArray[np.bool_]) -> NDArray[np.bool_]:

@@ -7,7 +7,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.masks.stain import StainSettings, fit_log_light, log_light_at
+from blood_cell_system.masks.stain import (
+    StainSettings,
+    fit_log_light,
+    log_light_at,
+    quadratic_terms,
+)
 
 _MAX_PX: Final = 300_000
 
@@ -44,6 +49,11 @@ class SlideLight:
         terms = (1.0, across, down, across * across, across * down, down * down)
         log_light = log_light_at(self.coefficients, np.array(terms, dtype=np.float32))
         return np.asarray(np.maximum(np.exp(log_light), 1.0))
+
+    def picture(self) -> NDArray[np.uint8]:
+        """Paint the empty slide: RGB of the picture's size."""
+        log_light = log_light_at(self.coefficients, quadratic_terms(*self.shape))
+        return np.asarray(np.clip(np.rint(np.exp(log_light)), 0, 255), dtype=np.uint8)
 
     @classmethod
     def even(cls, colour: tuple[float, float, float], shape: tuple[int, int]) -> "SlideLight":

@@ -1,0 +1,1 @@
+"""Single cells out of smears: cutting, choosing, and the folder that they are written to."""

@@ -1,0 +1,113 @@
+"""What is to be cut out of a picture, and which class it gets."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+from blood_cell_system.classes import CellType
+from blood_cell_system.datasets.cell_fields import CellField
+from blood_cell_system.errors import SettingsError
+
+
+class CutMethod(StrEnum):
+    """How the cells of a picture are found."""
+
+    BOXES = "boxes"
+    """By the boxes that people have drawn; outlines from the stain."""
+    SEGMENTER = "segmenter"
+    """By the segmenter; outlines from the stain, in the boxes that it finds."""
+    NUCLEI = "nuclei"
+    """White cells by their nuclei."""
+    LONE = "lone"
+    """The picture shows one cell."""
+
+
+class Extra(StrEnum):
+    """What a picture shows besides its cells, for a classifier to know what is none."""
+
+    SLIDE = "slide"
+    """Empty slide."""
+    DEBRIS = "debris"
+    """Stained specks that are smaller than a cell, platelets among them."""
+    CLUMP = "clump"
+    """Several cells in one outline, and smudges."""
+    RED_CELL = "red_cell"
+    """Red cells of a picture whose white cells were cut."""
+
+
+class CellClass(NamedTuple):
+    """Class of a cut cell, as ``cells.csv`` has it.
+
+    Parameters
+    ----------
+    condition : str or None
+    cell_type : str or None
+    is_outlier : bool
+    """
+
+    condition: str | None = None
+    cell_type: str | None = None
+    is_outlier: bool = False
+
+
+OUTLIER = CellClass(is_outlier=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutPlan:
+    """What is cut out of the pictures of a data set.
+
+    Parameters
+    ----------
+    method : CutMethod
+    cell_type : CellType
+        What is cut where the method finds cells by itself.
+    classes : mapping of str to CellClass
+        Class by label: that of the mark where cells are marked, else that of the picture. Labels
+        that are not in it are left out.
+    most_a_picture : mapping of str to int
+        At most so many cells of a label are taken from one picture, at random; all by default.
+    extras : mapping of Extra to int
+        Outliers that are cut besides, and how many of each at most.
+    window_px : int or None
+        The segmenter looks at a square of this side, at random within the field of view; at all of
+        the picture where it is None.
+    """
+
+    method: CutMethod
+    cell_type: CellType
+    classes: Mapping[str, CellClass]
+    most_a_picture: Mapping[str, int] = field(default_factory=dict)
+    extras: Mapping[Extra, int] = field(default_factory=dict)
+    window_px: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, most in (*self.most_a_picture.items(), *self.extras.items()):
+            if most < 0:
+                raise SettingsError(f"{name}: received {most} a picture; expected 0 or more.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CutTask:
+    """One picture to be cut.
+
+    Parameters
+    ----------
+    field : CellField
+    source : str
+        Name of the data set.
+    plan : CutPlan
+    seed : int
+    """
+
+    field: CellField
+    source: str
+    plan: CutPlan
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """Unlike those of all other tasks; safe as part of a file name."""
+        method = f"_{self.plan.method}_{self.plan.cell_type}"
+        return f"{self.source}_{self.field.name}{method}".replace("/", "_")

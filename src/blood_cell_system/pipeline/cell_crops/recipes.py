@@ -1,0 +1,211 @@
+"""The two cell folders that this package's classifiers were trained on, from the collections.
+
+Which labels become which class, and how many cells are taken from one picture so that no slide
+outvotes the others. ``docs/held_out_blocks.md`` has the lists of what is held out.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from blood_cell_system.classes import WBC_TYPES, CellType
+from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.datasets import taleqani, uganda_sickle
+from blood_cell_system.datasets.bccd_cells import read_bccd_cells
+from blood_cell_system.datasets.cell_fields import FieldReading
+from blood_cell_system.datasets.iml_malaria import HEALTHY, STAGES, read_iml_malaria
+from blood_cell_system.datasets.pbc import PLATELET, TYPE_OF_FOLDER, read_pbc
+from blood_cell_system.datasets.sample import FailedPicture
+from blood_cell_system.pipeline.cell_crops.plan import (
+    OUTLIER,
+    CellClass,
+    CutMethod,
+    CutPlan,
+    CutTask,
+    Extra,
+)
+
+Recipe = Callable[[Path, int], tuple[list[CutTask], list[FailedPicture]]]
+
+_HEALTHY_RBC: Final = CellClass("healthy_RBC")
+_HEALTHY_WBC: Final = CellClass("healthy_WBC")
+
+
+def tasks_of_recipe(
+    kind: ClassifierKind, data: Path, *, seed: int = 0
+) -> tuple[list[CutTask], list[FailedPicture]]:
+    """Say what is to be cut for a classifier's training, from the folder of all collections.
+
+    Parameters
+    ----------
+    kind : ClassifierKind
+    data : Path
+        Folder with ``iml_malaria``, ``uganda_sickle``, ``BCCD_Dataset``, ``bccd_trainval_extra``,
+        ``pbc_wbc_types`` and ``taleqani_all``.
+    seed : int
+        Decides which cells are taken.
+
+    Returns
+    -------
+    tasks : list of CutTask
+    failed : list of FailedPicture
+        Pictures that cannot be read.
+
+    Raises
+    ------
+    MissingDataError, DatasetError, AnnotationError
+        A collection is missing or damaged.
+    """
+    return _RECIPES[kind](Path(data), seed)
+
+
+def _rbc(data: Path, seed: int) -> tuple[list[CutTask], list[FailedPicture]]:
+    iml = read_iml_malaria(data / "iml_malaria")
+    uganda = uganda_sickle.read_uganda_sickle(data / "uganda_sickle")
+    bccd = read_bccd_cells(data / "BCCD_Dataset", data / "bccd_trainval_extra")
+    pbc = read_pbc(data / "pbc_wbc_types")
+    tasks = _tasks(
+        iml,
+        CutPlan(
+            method=CutMethod.BOXES,
+            cell_type=CellType.RBC,
+            classes={HEALTHY: _HEALTHY_RBC}
+            | {stage: CellClass("malaria_RBC", stage) for stage in STAGES},
+            most_a_picture={HEALTHY: 16},
+            extras={Extra.CLUMP: 1, Extra.SLIDE: 1, Extra.DEBRIS: 2},
+        ),
+        seed,
+    )
+    tasks += _tasks(
+        uganda,
+        CutPlan(
+            method=CutMethod.BOXES,
+            cell_type=CellType.RBC,
+            classes={uganda_sickle.SICKLE: CellClass("sickle_RBC")},
+            extras={Extra.SLIDE: 1},
+        ),
+        seed,
+        label=uganda_sickle.POSITIVE,
+    )
+    tasks += _tasks(
+        uganda,
+        CutPlan(
+            method=CutMethod.SEGMENTER,
+            cell_type=CellType.RBC,
+            classes={uganda_sickle.NEGATIVE: _HEALTHY_RBC},
+            most_a_picture={uganda_sickle.NEGATIVE: 25},
+            extras={Extra.CLUMP: 2, Extra.SLIDE: 1, Extra.DEBRIS: 2},
+            window_px=520,
+        ),
+        seed,
+        label=uganda_sickle.NEGATIVE,
+    )
+    tasks += _tasks(
+        bccd,
+        CutPlan(
+            method=CutMethod.BOXES,
+            cell_type=CellType.RBC,
+            classes={
+                CellType.RBC: _HEALTHY_RBC,
+                CellType.WBC: OUTLIER,
+                CellType.PLATELET: OUTLIER,
+            },
+            most_a_picture={CellType.RBC: 6, CellType.WBC: 1, CellType.PLATELET: 1},
+            extras={Extra.CLUMP: 1},
+        ),
+        seed,
+    )
+    # White cells and platelets of another laboratory; a fifth of its pictures is enough.
+    white = CutPlan(
+        method=CutMethod.LONE,
+        cell_type=CellType.WBC,
+        classes=dict.fromkeys(TYPE_OF_FOLDER, OUTLIER),
+    )
+    tasks += [task for task in _tasks(pbc, white, seed)[::5] if task.field.label != PLATELET]
+    return tasks + _platelets(pbc, seed), _failures(iml, uganda, bccd, pbc)
+
+
+def _wbc(data: Path, seed: int) -> tuple[list[CutTask], list[FailedPicture]]:
+    pbc = read_pbc(data / "pbc_wbc_types")
+    bccd = read_bccd_cells(data / "BCCD_Dataset", data / "bccd_trainval_extra")
+    fields = taleqani.read_taleqani(data / "taleqani_all")
+    typed = {folder: CellClass("healthy_WBC", name) for folder, name in TYPE_OF_FOLDER.items()}
+    lone = CutPlan(method=CutMethod.LONE, cell_type=CellType.WBC, classes=typed)
+    tasks = [task for task in _tasks(pbc, lone, seed) if task.field.label != PLATELET]
+    tasks += _platelets(pbc, seed)
+    neighbours = CutPlan(
+        method=CutMethod.NUCLEI,
+        cell_type=CellType.WBC,
+        classes={},
+        extras={Extra.RED_CELL: 1, Extra.SLIDE: 1},
+    )
+    tasks += _tasks(pbc, neighbours, seed)[::5]
+    tasks += _tasks(
+        _with_types(bccd),
+        CutPlan(
+            method=CutMethod.BOXES,
+            cell_type=CellType.WBC,
+            classes={name: CellClass("healthy_WBC", name) for name in WBC_TYPES}
+            | {CellType.WBC: _HEALTHY_WBC, CellType.RBC: OUTLIER, CellType.PLATELET: OUTLIER},
+            most_a_picture={CellType.RBC: 1, CellType.PLATELET: 1},
+            extras={Extra.CLUMP: 1},
+        ),
+        seed,
+    )
+    blasts = CutPlan(
+        method=CutMethod.NUCLEI,
+        cell_type=CellType.WBC,
+        classes={taleqani.BENIGN: _HEALTHY_WBC}
+        | dict.fromkeys(taleqani.MALIGNANT, CellClass("cancer_WBC")),
+        most_a_picture=dict.fromkeys((taleqani.BENIGN, *taleqani.MALIGNANT), 6),
+    )
+    outliers = {Extra.CLUMP: 1, Extra.RED_CELL: 1, Extra.DEBRIS: 1, Extra.SLIDE: 1}
+    with_outliers = replace(blasts, extras=outliers)
+    tasks += [
+        replace(task, plan=with_outliers) if number % 3 == 0 else task
+        for number, task in enumerate(_tasks(fields, blasts, seed))
+    ]
+    return tasks, _failures(pbc, bccd, fields)
+
+
+def _platelets(reading: FieldReading, seed: int) -> list[CutTask]:
+    plan = CutPlan(method=CutMethod.LONE, cell_type=CellType.PLATELET, classes={PLATELET: OUTLIER})
+    return _tasks(reading, plan, seed, label=PLATELET)
+
+
+def _with_types(reading: FieldReading) -> FieldReading:
+    """Give white cells the type that their picture's label says, where it says one."""
+    fields = [
+        replace(
+            field,
+            cells=tuple(
+                replace(cell, label=field.label)
+                if cell.label == CellType.WBC and field.label
+                else cell
+                for cell in field.cells or ()
+            ),
+        )
+        for field in reading.fields
+    ]
+    return replace(reading, fields=tuple(fields))
+
+
+def _tasks(
+    reading: FieldReading, plan: CutPlan, seed: int, *, label: str | None = None
+) -> list[CutTask]:
+    return [
+        CutTask(field=field, source=reading.source, plan=plan, seed=seed)
+        for field in reading.fields
+        if label is None or field.label == label
+    ]
+
+
+def _failures(*readings: FieldReading) -> list[FailedPicture]:
+    return [failure for reading in readings for failure in reading.failed]
+
+
+_RECIPES: Final[Mapping[ClassifierKind, Recipe]] = MappingProxyType(
+    {ClassifierKind.RBC: _rbc, ClassifierKind.WBC: _wbc}
+)

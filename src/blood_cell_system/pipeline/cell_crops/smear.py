@@ -1,0 +1,184 @@
+"""A smear made ready for cutting: cleaned, its stain measured, and the outlines in given boxes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
+from blood_cell_system.inference.marks import find_scale_bar, paint_over
+from blood_cell_system.inference.survey import find_field
+from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
+from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.masks.slide_light import SlideLight, fit_slide_light
+from blood_cell_system.masks.stain import (
+    GREEN,
+    StainSettings,
+    foreground_threshold,
+    optical_density,
+)
+from blood_cell_system.masks.white_cells import outline_white_cell
+
+Piece = tuple[tuple[int, int], NDArray[np.bool_]]
+"""``(x, y)`` of a window's first pixel, and the pixels of a cell in the window."""
+
+_BORDER_PX: Final = 2
+_CORE: Final = 0.7
+# The rim of a cell is where its density has fallen to a part of that of its middle.
+_RIM_SHARE: Final = 0.45
+_MARGIN: Final = 0.3
+_MIN_NECK: Final = 0.12
+# A box is drawn with some air, or cuts off a little.
+_BOX_SLACK: Final = 0.08
+_MIN_FILL: Final = 0.25
+_SPECK_PX: Final = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Smear:
+    """A picture made ready for cutting.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB without scale bar; outside the field of view like the empty slide.
+    field : ndarray of shape (height, width), dtype bool
+    light : SlideLight
+    density : ndarray of shape (height, width, 3), dtype float32
+        Optical density.
+    threshold : float
+        Green density from which on a pixel belongs to something stained.
+    """
+
+    image: NDArray[np.uint8]
+    field: NDArray[np.bool_]
+    light: SlideLight
+    density: NDArray[np.float32]
+    threshold: float
+
+    @classmethod
+    def of(cls, image: NDArray[np.uint8]) -> Self:
+        """Clean a picture, find its field of view and its light, and measure its stain."""
+        field = find_field(image)
+        marks = find_scale_bar(image, field)
+        clean = image if marks is None else paint_over(image, marks)
+        light = fit_slide_light(clean, field=field)
+        if not field.all():
+            clean = np.where(field[:, :, None], clean, light.picture())
+        density = optical_density(clean)
+        threshold = foreground_threshold(density, settings=StainSettings(), left_out=~field)
+        return cls(image=clean, field=field, light=light, density=density, threshold=threshold)
+
+    def window(self, rows: slice, columns: slice) -> "Smear":
+        """Cut a part out, as a smear of its own."""
+        part = np.ascontiguousarray(self.image[rows, columns])
+        return Smear(
+            image=part,
+            field=self.field[rows, columns],
+            light=fit_slide_light(part),
+            density=self.density[rows, columns],
+            threshold=self.threshold,
+        )
+
+    def foreground(self) -> NDArray[np.uint8]:
+        """1 where something is stained, pallors of red cells included, 0 elsewhere."""
+        stained = ((self.density[:, :, GREEN] > self.threshold) & self.field).astype(np.uint8)
+        opened = cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        return fill_round_holes(np.asarray(opened), always_below_px=_SPECK_PX)
+
+    def is_whole(self, box: LabelledBox) -> bool:
+        """Whether a box keeps off the border of the picture and of the field of view."""
+        height, width = self.field.shape
+        left, top, right, bottom = (
+            int(side) for side in (box.x_min, box.y_min, np.ceil(box.x_max), np.ceil(box.y_max))
+        )
+        if min(left, top) < _BORDER_PX:
+            return False
+        if right > width - _BORDER_PX or bottom > height - _BORDER_PX:
+            return False
+        return bool(self.field[top:bottom, left:right].all())
+
+    def look(self, boxes: list[LabelledBox]) -> RedCellLook:
+        """How red cells look, given where some cells are."""
+        foreground = self.density[:, :, GREEN] > self.threshold
+        return look_of_red_cells(self.density, foreground, red_share_of(self.density), boxes)
+
+    def white_outline(self, box: LabelledBox, look: RedCellLook) -> Piece | None:
+        """Pixels of the white cell in a box; None where none is seen."""
+        found = outline_white_cell(self.density, box, look)
+        if found is None:
+            return None
+        rows, columns, inside = found
+        return _largest_part((columns.start, rows.start), inside, box)
+
+    def blob_outline(self, box: LabelledBox, others: Sequence[LabelledBox] = ()) -> Piece | None:
+        """Pixels of the red cell or platelet in a box; None where nothing there is stained.
+
+        The rim is where the density has fallen to a share of that of the cell's own middle, so
+        that dark and pale stains give the same outline. What touches is cut off at its neck or
+        half way to the next cell, and nothing far from the box belongs to the cell.
+
+        Parameters
+        ----------
+        box : LabelledBox
+        others : sequence of LabelledBox
+            Other cells, among them this one.
+        """
+        margin = _MARGIN * max(box.width, box.height)
+        rows, columns = clip_to_pixels(box, self.field.shape, margin=margin)
+        green = self.density[rows, columns, GREEN]
+        distance = ellipse_distance(box, rows, columns)
+        middle = green[distance < _CORE**2]
+        if not len(middle):
+            return None
+        threshold = max(self.threshold, _RIM_SHARE * float(np.median(middle)))
+        stained = (green > threshold).astype(np.uint8)
+        for other in others:
+            if other is not box and _overlap(box, other, margin):
+                stained[ellipse_distance(other, rows, columns) < distance] = 0
+        stained = cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+        filled = fill_round_holes(np.asarray(stained), always_below_px=_SPECK_PX)
+        parts = separate_by_shape(filled, min_neck=_MIN_NECK)
+        inner = parts[distance < 1]
+        counts = np.bincount(inner, minlength=int(parts.max()) + 1)
+        counts[0] = 0
+        if not counts.any():
+            return None
+        inside = parts == int(counts.argmax())
+        slack = _BOX_SLACK * max(box.width, box.height)
+        near_rows, near_columns = clip_to_pixels(box, self.field.shape, margin=slack)
+        is_near = np.zeros(inside.shape, dtype=bool)
+        is_near[
+            near_rows.start - rows.start : near_rows.stop - rows.start,
+            near_columns.start - columns.start : near_columns.stop - columns.start,
+        ] = True
+        return _largest_part((columns.start, rows.start), inside & is_near, box)
+
+
+def _overlap(box: LabelledBox, other: LabelledBox, margin: float) -> bool:
+    """Whether two boxes of different cells come near each other."""
+    return (
+        other.x_min < box.x_max + margin
+        and other.x_max > box.x_min - margin
+        and other.y_min < box.y_max + margin
+        and other.y_max > box.y_min - margin
+    )
+
+
+def _largest_part(
+    corner: tuple[int, int], inside: NDArray[np.bool_], box: LabelledBox
+) -> Piece | None:
+    """Largest connected part, filled; None where it is far smaller than its box."""
+    opened = cv2.morphologyEx(inside.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    contours, _ = cv2.findContours(opened, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return None
+    filled = np.zeros(inside.shape, dtype=np.uint8)
+    cv2.drawContours(filled, [max(contours, key=cv2.contourArea)], -1, 1, cv2.FILLED)
+    if np.count_nonzero(filled) < _MIN_FILL * box.width * box.height:
+        return None
+    return corner, filled.astype(bool)

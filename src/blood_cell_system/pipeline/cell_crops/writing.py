@@ -1,0 +1,272 @@
+"""Writing a cell folder: picture after picture, resumable, whole or marked as unfinished.
+
+While the folder is in the making it holds ``.cutting/``: the settings, and for every picture that
+is done a file that says which cells came from it. Running the same command again continues. At the
+end ``cells.csv`` and the sheets are written, and ``.cutting/`` goes.
+"""
+
+import hashlib
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.atomic_files import make_folder, write_bytes, write_json
+from blood_cell_system.cell_picture_format import on_white
+from blood_cell_system.classes import WBC_TYPES
+from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.datasets.cell_blocks import split_by_blocks
+from blood_cell_system.datasets.cell_folder import (
+    NOT_A_CELL,
+    CellRecord,
+    write_cells_csv,
+)
+from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.datasets.sample import FailedPicture
+from blood_cell_system.drawing.contact_sheet import Tile, contact_sheet
+from blood_cell_system.errors import BloodCellError, DatasetError, OutputError
+from blood_cell_system.image_io import read_rgba, write_image
+from blood_cell_system.parallel import map_in_processes
+from blood_cell_system.pipeline.cell_crops.cutting import CutCell, cut_picture
+from blood_cell_system.pipeline.cell_crops.plan import CutTask
+
+UNLABELLED: Final = "unlabelled"
+SHEETS: Final = "sheets"
+
+_PROGRESS: Final = ".cutting"
+_SETTINGS: Final = "settings.json"
+_TILES_A_SHEET: Final = 96
+_SHEET_COLUMNS: Final = 12
+
+Progress = Callable[[Iterable[Any]], Iterable[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropSummary:
+    """What was cut.
+
+    Parameters
+    ----------
+    root : Path
+    records : tuple of CellRecord
+    failed : tuple of FailedPicture
+        Pictures from which nothing could be cut.
+    notes : tuple of str
+    """
+
+    root: Path
+    records: tuple[CellRecord, ...]
+    failed: tuple[FailedPicture, ...]
+    notes: tuple[str, ...] = ()
+
+    def to_text(self) -> str:
+        """Count cells by class and source, and say what failed."""
+        counts = Counter((record.label, record.source) for record in self.records)
+        lines = [f"{self.root}: {len(self.records)} cells"]
+        for (label, source), count in sorted(counts.items()):
+            lines.append(f"  {count:6} {label} of {source}")
+        lines += [f"  failed: {failure.stem}: {failure.reason}" for failure in self.failed[:20]]
+        if len(self.failed) > 20:
+            lines.append(f"  … and {len(self.failed) - 20} more that failed")
+        return "\n".join([*lines, *self.notes])
+
+
+def write_cell_folder(
+    root: Path,
+    tasks: Sequence[CutTask],
+    *,
+    kind: ClassifierKind,
+    failed: Sequence[FailedPicture] = (),
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> CropSummary:
+    """Cut the cells of pictures into a cell folder.
+
+    Parameters
+    ----------
+    root : Path
+        New, empty, or one that the same command began to write.
+    tasks : sequence of CutTask
+        Cells of a picture keep the split of its field; where no field has one, whole blocks are
+        split.
+    kind : ClassifierKind
+    failed : sequence of FailedPicture
+        Pictures that could not be read, to be told with those that fail here.
+    seed : int
+        Of the split.
+    jobs : int
+        Processes.
+    progress : callable, optional
+        Passes the pictures through and shows how many are done.
+
+    Returns
+    -------
+    CropSummary
+
+    Raises
+    ------
+    OutputError
+        The folder holds something else, or cannot be written to.
+    DatasetError
+        There is nothing to cut, or no cell was found.
+    """
+    if not tasks:
+        raise DatasetError(f"{root}: no pictures to cut cells from. Check the input folder.")
+    settings = _settings_of(tasks, kind)
+    done = _begin(root, settings)
+    open_tasks = [task for task in tasks if task.name not in done]
+    results = map_in_processes(partial(_cut_and_write, root=root), open_tasks, jobs=jobs)
+    for _ in progress(results) if progress else results:
+        pass
+    return _finish(root, tasks, kind=kind, failed=failed, seed=seed)
+
+
+def _settings_of(tasks: Sequence[CutTask], kind: ClassifierKind) -> dict[str, Any]:
+    """Name what decides about the cells: another plan must not continue this one."""
+    digest = hashlib.sha256()
+    for task in tasks:
+        digest.update(repr((task.name, task.seed, task.plan, task.field.cells)).encode())
+    return {"kind": str(kind), "pictures": len(tasks), "plan_sha256": digest.hexdigest()}
+
+
+def _begin(root: Path, settings: dict[str, Any]) -> set[str]:
+    """Mark the folder as unfinished; names of the pictures that a former run has done."""
+    folder = root / _PROGRESS
+    marked = folder / _SETTINGS
+    if marked.is_file():
+        former = json.loads(marked.read_text(encoding="utf-8"))
+        if former != settings:
+            raise OutputError(
+                f"{root}: holds an unfinished run of another command or of other pictures; "
+                "expected the same, or a new folder. Choose another --output, or delete this one."
+            )
+        return {path.stem for path in folder.glob("*.json")} - {marked.stem}
+    if root.is_dir() and any(root.iterdir()):
+        raise OutputError(
+            f"{root}: is not empty; expected a new folder, or one that this command began to "
+            "write. Choose another --output, or delete it."
+        )
+    make_folder(folder)
+    write_json(marked, settings)
+    return set()
+
+
+def _cut_and_write(task: CutTask, *, root: Path) -> None:
+    """Cut a picture, and write its cells; its own record is the last file."""
+    try:
+        cells = cut_picture(task)
+        reason = ""
+    except BloodCellError as error:
+        cells, reason = [], str(error)
+    rows = []
+    for cell in cells:
+        record = _record(task, cell)
+        write_bytes(root / record.file, _png(cell.picture))
+        rows.append(asdict(record))
+    write_json(root / _PROGRESS / f"{task.name}.json", {"cells": rows, "failed": reason})
+
+
+def _png(picture: NDArray[np.uint8]) -> bytes:
+    bgra = cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA)
+    _, data = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 4])
+    return data.tobytes()
+
+
+def _record(task: CutTask, cell: CutCell) -> CellRecord:
+    condition, cell_type, is_outlier = cell.cell_class
+    folder = NOT_A_CELL if is_outlier else _folder_of(condition, cell_type)
+    name = f"{task.source}_{task.field.name}_{cell.what}".replace("/", "_").replace(" ", "_")
+    return CellRecord(
+        file=f"{folder}/{name}.png",
+        condition=condition,
+        cell_type=cell_type,
+        is_outlier=is_outlier,
+        source=task.source,
+        field=task.field.name,
+        block=f"{task.source}/{task.field.block}",
+        split=task.field.split,
+        origin=cell.origin,
+    )
+
+
+def _folder_of(condition: str | None, cell_type: str | None) -> str:
+    if cell_type in WBC_TYPES:
+        return str(cell_type)
+    return condition or UNLABELLED
+
+
+def _finish(
+    root: Path,
+    tasks: Sequence[CutTask],
+    *,
+    kind: ClassifierKind,
+    failed: Sequence[FailedPicture],
+    seed: int,
+) -> CropSummary:
+    records: list[CellRecord] = []
+    failures = list(failed)
+    for task in tasks:
+        result = json.loads((root / _PROGRESS / f"{task.name}.json").read_text(encoding="utf-8"))
+        for row in result["cells"]:
+            split = row["split"]
+            records.append(CellRecord(**{**row, "split": Split(split) if split else None}))
+        if result["failed"]:
+            failures.append(FailedPicture(stem=task.field.name, reason=result["failed"]))
+    if not records:
+        example = f" For instance {failures[0].stem}: {failures[0].reason}" if failures else ""
+        raise DatasetError(
+            f"{root}: no cells were found in {len(tasks)} pictures; expected stained smears with "
+            f"cells that the border does not cut.{example}"
+        )
+    records = _with_splits(records, seed)
+    write_cells_csv(root, records)
+    for label, picture in _sheets(root, records):
+        write_image(root / SHEETS / f"{label}.png", picture)
+    with suppress(OSError):
+        shutil.rmtree(root / _PROGRESS)
+    return CropSummary(root=root, records=tuple(records), failed=tuple(failures))
+
+
+def _with_splits(records: Sequence[CellRecord], seed: int) -> list[CellRecord]:
+    """Split what has no split, by whole blocks, source by source."""
+    free = [record for record in records if record.split is None]
+    chosen = split_by_blocks(
+        [record.block for record in free],
+        [f"{record.source} {record.label}" for record in free],
+        seed=seed,
+    )
+    return [
+        record if record.split is not None else replace(record, split=chosen[record.block])
+        for record in records
+    ]
+
+
+def _sheets(root: Path, records: Sequence[CellRecord]) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Draw a contact sheet for each class, with cells of all its sources."""
+    by_class: dict[str, dict[str, list[CellRecord]]] = {}
+    for record in records:
+        by_class.setdefault(record.label, {}).setdefault(record.source, []).append(record)
+    for label, sources in sorted(by_class.items()):
+        share = max(1, _TILES_A_SHEET // len(sources))
+        tiles = []
+        for source, members in sorted(sources.items()):
+            step = max(1, len(members) // share)
+            for record in members[::step][:share]:
+                picture = on_white(read_rgba(root / record.file))
+                tiles.append(Tile(picture=picture, caption=source))
+        count = sum(map(len, sources.values()))
+        title = f"{label}: {count} cells of {', '.join(sorted(sources))}"
+        yield (
+            label.replace(" ", "_"),
+            contact_sheet(tiles, columns=_SHEET_COLUMNS, tile_width=130, title=title),
+        )
