@@ -126,11 +126,6 @@ class ClassifierFacts:
         if not all(0 <= value <= 1 for value in given):
             raise ValueError(f"thresholds and coverage of {given}; expected numbers from 0 to 1")
 
-    @classmethod
-    def usual(cls, kind: ClassifierKind) -> Self:
-        """Facts of a foreign model of which nothing but its kind is known."""
-        return cls(kind=kind, conditions=kind.conditions)
-
     def to_json(self) -> dict[str, Any]:
         """Tell everything, in a fixed order."""
         return {

@@ -31,6 +31,7 @@ CELLS = (
 DEFOCUSED = QualityFinding(
     name="focus", severity=Severity.WARNING, value=0.2, message="Out of focus. Focus anew."
 )
+PROVENANCE = Provenance(software_version="1.2.3", model="m.onnx", model_sha256="cd" * 32)
 FINE_LIGHT = QualityFinding(
     name="exposure", severity=Severity.OK, value=0.5, message="The light is right."
 )
@@ -66,7 +67,13 @@ def _counted(separated, rule):
 
 
 def report_of(
-    analysis=None, *, name="field.png", threshold=0.5, rule=BorderRule.COUNTED, **options
+    analysis=None,
+    *,
+    name="field.png",
+    threshold=0.5,
+    rule=BorderRule.COUNTED,
+    provenance=PROVENANCE,
+    **options,
 ):
     """The report of an analysis."""
     analysis = analysis_of(rule=rule) if analysis is None else analysis
@@ -77,7 +84,7 @@ def report_of(
         settings=ReportSettings(
             confidence_threshold=threshold, uncertain_margin=0.1, border_rule=rule
         ),
-        provenance=Provenance(software_version="1.2.3", model="m.onnx", model_sha256="cd" * 32),
+        provenance=provenance,
         **options,
     )
 

@@ -28,12 +28,6 @@ def test_facts_come_back_from_their_json():
     assert ClassifierFacts.from_text(json.dumps(FACTS.to_json())) == FACTS
 
 
-def test_a_foreign_model_is_taken_to_have_the_usual_conditions():
-    facts = ClassifierFacts.usual(ClassifierKind.RBC)
-    assert facts.conditions == ("healthy_RBC", "malaria_RBC", "sickle_RBC")
-    assert (facts.types, facts.known_threshold) == ((), None)
-
-
 def test_a_kind_knows_its_cells_and_its_files():
     assert ClassifierKind.RBC.cell_type is CellType.RBC
     assert ClassifierKind.WBC.cell_type is CellType.WBC

@@ -12,10 +12,12 @@ from blood_cell_system.classifier_facts import (
     KNOWN_OUTPUT,
     TYPE_OUTPUT,
     ClassifierFacts,
+    ClassifierKind,
 )
 from blood_cell_system.errors import CheckpointError
 
 _SUM_TOLERANCE: Final = 1e-2
+_USUAL_KNOWN_THRESHOLD: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +58,23 @@ def named_outputs(outputs: Any) -> dict[str, NDArray[np.float32]]:
     if CONDITION_OUTPUT not in named:
         raise KeyError(CONDITION_OUTPUT)
     return {name: np.asarray(value, dtype=np.float32) for name, value in named.items()}
+
+
+def usual_facts(kind: ClassifierKind, named: Mapping[str, NDArray[np.float32]]) -> ClassifierFacts:
+    """Facts of a model that says nothing of itself: the usual classes, as far as it has outputs.
+
+    Parameters
+    ----------
+    kind : ClassifierKind
+    named : mapping of str to ndarray
+        What it gives, as of :func:`named_outputs`.
+    """
+    return ClassifierFacts(
+        kind=kind,
+        conditions=kind.conditions,
+        types=kind.types if TYPE_OUTPUT in named else (),
+        known_threshold=_USUAL_KNOWN_THRESHOLD if KNOWN_OUTPUT in named else None,
+    )
 
 
 def check_outputs(

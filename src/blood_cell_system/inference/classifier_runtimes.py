@@ -1,6 +1,7 @@
 """Trained classifiers of cells, loaded and ready to run."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -15,6 +16,7 @@ from blood_cell_system.inference.classifier_outputs import (
     arranged,
     check_outputs,
     named_outputs,
+    usual_facts,
 )
 from blood_cell_system.inference.onnx_session import open_session, read_onnx, run_session
 from blood_cell_system.inference.runtimes import load_keras_model
@@ -48,7 +50,9 @@ class KerasClassifier:
     Parameters
     ----------
     model : keras.Model
-    facts : ClassifierFacts
+    kind : ClassifierKind
+    facts : ClassifierFacts, optional
+        Its classes and thresholds; without them it has the usual classes, in the usual order.
     name : str
         What to call it in messages.
 
@@ -58,14 +62,18 @@ class KerasClassifier:
         The model is no classifier of these classes.
     """
 
-    def __init__(self, model: Any, facts: ClassifierFacts, *, name: str = "model") -> None:
+    def __init__(
+        self,
+        model: Any,
+        kind: ClassifierKind,
+        *,
+        facts: ClassifierFacts | None = None,
+        name: str = "model",
+    ) -> None:
         self.model = model
-        self.facts = facts
-        self._name = name
         shapes = [tuple(tensor.shape) for tensor in getattr(model, "inputs", None) or []]
         self.input_side = checked_side(shapes, name=name)
-        self._are_logits = False
-        self._are_logits = _probed(self._named, self.input_side, facts, name=name)
+        self.facts, self._are_logits = _probed(self._named, self.input_side, kind, facts, name=name)
 
     @classmethod
     def load(cls, path: Path, kind: ClassifierKind) -> Self:
@@ -80,7 +88,7 @@ class KerasClassifier:
         """
         path = Path(path)
         facts = facts_beside(path, kind)
-        return cls(load_keras_model(path), facts, name=str(path))
+        return cls(load_keras_model(path), kind, facts=facts, name=str(path))
 
     def predict(self, batch: NDArray[np.float32]) -> ClassifierOutputs:
         """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
@@ -125,11 +133,9 @@ class OnnxClassifier:
                 f"{name}: damaged: its content is not what was exported. Copy it again, or export "
                 "it again."
             )
-        self.facts = (
-            read_facts(properties[FACTS_KEY], kind, name=name)
-            if FACTS_KEY in properties
-            else ClassifierFacts.usual(kind)
-        )
+        facts = None
+        if FACTS_KEY in properties:
+            facts = read_facts(properties[FACTS_KEY], kind, name=name)
         inputs = self._session.get_inputs()
         self.input_side = checked_side([tuple(entry.shape) for entry in inputs], name=name)
         if inputs[0].type != "tensor(float)":
@@ -138,8 +144,7 @@ class OnnxClassifier:
             )
         self._input = inputs[0].name
         self._output_names = [output.name for output in self._session.get_outputs()]
-        self._are_logits = False
-        self._are_logits = _probed(self._named, self.input_side, self.facts, name=name)
+        self.facts, self._are_logits = _probed(self._named, self.input_side, kind, facts, name=name)
 
     @classmethod
     def load(cls, path: Path, kind: ClassifierKind, *, threads: int | None = None) -> Self:
@@ -204,8 +209,8 @@ def load_classifier(
     )
 
 
-def facts_beside(path: Path, kind: ClassifierKind) -> ClassifierFacts:
-    """Read the ``.json`` beside a model; without one the model has the usual conditions.
+def facts_beside(path: Path, kind: ClassifierKind) -> ClassifierFacts | None:
+    """Read the ``.json`` beside a model; None where there is none.
 
     Raises
     ------
@@ -214,7 +219,7 @@ def facts_beside(path: Path, kind: ClassifierKind) -> ClassifierFacts:
     """
     beside = path.with_suffix(".json")
     if not beside.is_file():
-        return ClassifierFacts.usual(kind)
+        return None
     try:
         text = beside.read_bytes()
     except OSError as error:
@@ -276,8 +281,15 @@ def checked_side(shapes: list[tuple[Any, ...]], *, name: str) -> tuple[int, int]
     )
 
 
-def _probed(run: Any, side: tuple[int, int], facts: ClassifierFacts, *, name: str) -> bool:
-    """Run on a made-up cell and check what comes."""
+def _probed(
+    run: Callable[[NDArray[np.float32]], dict[str, NDArray[np.float32]]],
+    side: tuple[int, int],
+    kind: ClassifierKind,
+    facts: ClassifierFacts | None,
+    *,
+    name: str,
+) -> tuple[ClassifierFacts, bool]:
+    """Run on a made-up cell; give the facts, and whether conditions come as logits."""
     height, width = side
     picture = np.linspace(0, 255, height * width * 3, dtype=np.float32)
     try:
@@ -285,6 +297,7 @@ def _probed(run: Any, side: tuple[int, int], facts: ClassifierFacts, *, name: st
     except KeyError as error:
         raise CheckpointError(
             f"{name}: has several outputs, and none is called 'condition'; expected one softmax "
-            f"over {', '.join(facts.conditions)}, or outputs 'condition', 'type' and 'known'."
+            f"over {', '.join(kind.conditions)}, or outputs 'condition', 'type' and 'known'."
         ) from error
-    return check_outputs(named, facts, name=name)
+    facts = facts or usual_facts(kind, named)
+    return facts, check_outputs(named, facts, name=name)

@@ -5,7 +5,7 @@ import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -278,16 +278,10 @@ def _former_report(work: _Work, picture: InputPicture) -> dict[str, Any] | None:
 
 def _identity(pipeline: InferencePipeline) -> dict[str, Any]:
     """Give what a report says of how it was made, the picture left aside."""
-    made_with = pipeline.provenance
     return {
         "format_version": FORMAT_VERSION,
         "settings": settings_to_json(pipeline.report_settings),
-        "provenance": {
-            "software_version": made_with.software_version,
-            "model": made_with.model,
-            "model_sha256": made_with.model_sha256,
-            "seed": made_with.seed,
-        },
+        "provenance": asdict(pipeline.provenance),
     }
 
 

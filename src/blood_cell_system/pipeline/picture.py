@@ -1,14 +1,13 @@
 """One picture through the whole of it."""
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Final
 
 import blood_cell_system
+from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.image_io import read_image
 from blood_cell_system.inference.analysis import (
@@ -16,14 +15,13 @@ from blood_cell_system.inference.analysis import (
     PictureAnalysis,
     analyze_picture,
 )
-from blood_cell_system.inference.runtimes import NetworkOutputs, Runtime
+from blood_cell_system.inference.classification import ClassificationSettings, classify_analysis
 from blood_cell_system.pipeline.files import sha256_of
+from blood_cell_system.pipeline.shared_runtimes import OneAtATime, OneClassifierAtATime
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
-from blood_cell_system.reports.diagnosis import NO_CLASSIFIER, diagnose
+from blood_cell_system.reports.diagnosis import diagnose
 from blood_cell_system.reports.diagnostic import (
-    NOT_ASSESSED,
     DiagnosticReport,
-    Findings,
     Picture,
     Provenance,
     ReportSettings,
@@ -33,9 +31,6 @@ from blood_cell_system.reports.picture_files import write_picture_files
 CONFIDENCE_THRESHOLD: Final = 0.3
 UNCERTAIN_MARGIN: Final = 0.1
 
-_CLASSIFIER_UNUSED: Final = Findings(
-    state=NOT_ASSESSED, reason="a classifier is loaded, but this version does not classify yet"
-)
 _NO_PLATELETS: Final = (
     "This model knows no platelets, so none are counted. Its cells were told apart by shape alone."
 )
@@ -70,6 +65,10 @@ class InferencePipeline:
         gives conditions.
     settings : AnalysisSettings, optional
         Magnification, border rule, and how cells are told apart.
+    classification : ClassificationSettings, optional
+        On how many views of a cell its classification rests.
+    is_classifying : bool
+        Whether cells are classified, where the system or this package has classifiers.
 
     Raises
     ------
@@ -84,8 +83,12 @@ class InferencePipeline:
         confidence_threshold: float = CONFIDENCE_THRESHOLD,
         uncertain_margin: float = UNCERTAIN_MARGIN,
         settings: AnalysisSettings | None = None,
+        classification: ClassificationSettings | None = None,
+        is_classifying: bool = True,
     ) -> None:
         self.system = system
+        self.classification = classification or ClassificationSettings()
+        self.is_classifying = is_classifying
         self.settings = settings or AnalysisSettings()
         self.report_settings = ReportSettings(
             confidence_threshold=confidence_threshold,
@@ -93,8 +96,9 @@ class InferencePipeline:
             border_rule=self.settings.border_rule,
             cell_diameter_px=self.settings.cell_diameter_px,
             pixel_size_um=self.settings.pixel_size_um,
+            classifier_views=self.classification.views,
         )
-        self._ready: tuple[_OneAtATime, Provenance] | None = None
+        self._ready: _Ready | None = None
         self._getting_ready = threading.Lock()
 
     def process_image(
@@ -161,8 +165,8 @@ class InferencePipeline:
             The model is no segmenter.
         """
         image = read_image(path)
-        runtime, provenance = self._get_ready()
-        analysis = analyze_picture(runtime, image, self.settings)
+        ready = self._get_ready()
+        analysis = analyze_picture(ready.segmenter, image, self.settings)
         height, width = image.shape[:2]
         report = diagnose(
             analysis,
@@ -170,10 +174,13 @@ class InferencePipeline:
                 file_name=path.name, width_px=width, height_px=height, sha256=sha256_of(path)
             ),
             settings=self.report_settings,
-            provenance=provenance,
-            rbc_findings=_findings(self.system.rbc_classifier),
-            wbc_findings=_findings(self.system.wbc_classifier),
-            further_warnings=() if runtime.has_heads else (_NO_PLATELETS,),
+            provenance=ready.provenance,
+            classifications=classify_analysis(
+                analysis, tuple(ready.classifiers.values()), self.classification
+            ),
+            rbc_facts=_facts(ready, ClassifierKind.RBC),
+            wbc_facts=_facts(ready, ClassifierKind.WBC),
+            further_warnings=() if ready.segmenter.has_heads else (_NO_PLATELETS,),
         )
         return PictureResult(analysis=analysis, report=report)
 
@@ -188,45 +195,56 @@ class InferencePipeline:
         CheckpointError
             The model is no segmenter.
         """
-        return self._get_ready()[1]
+        return self._get_ready().provenance
 
-    def _get_ready(self) -> tuple["_OneAtATime", Provenance]:
+    def _get_ready(self) -> "_Ready":
         with self._getting_ready:
-            if self._ready is None or self._ready[0].model is not self.system.segmentation_model:
-                runtime = self.system.segmentation_runtime()
-                name, digest = self.system.model_identity()
-                provenance = Provenance(
-                    software_version=blood_cell_system.__version__,
-                    model=name,
-                    model_sha256=digest,
-                )
-                self._ready = (
-                    _OneAtATime(runtime, self.system.segmentation_model),
-                    provenance,
-                )
+            models = self._models()
+            if self._ready is None or not _are_same(self._ready.models, models):
+                self._ready = self._made_ready()
             return self._ready
 
+    def _models(self) -> tuple[object, ...]:
+        system = self.system
+        return system.segmentation_model, system.rbc_classifier, system.wbc_classifier
 
-class _OneAtATime:
-    """A runtime that threads share: a network keeps all cores busy by itself."""
+    def _made_ready(self) -> "_Ready":
+        runtime = self.system.segmentation_runtime()
+        name, digest = self.system.model_identity()
+        classifiers = self.system.ready_classifiers() if self.is_classifying else {}
+        red, white = (classifiers.get(kind) for kind in ClassifierKind)
+        return _Ready(
+            models=self._models(),
+            segmenter=OneAtATime(runtime),
+            classifiers={
+                kind: OneClassifierAtATime(ready.runtime) for kind, ready in classifiers.items()
+            },
+            provenance=Provenance(
+                software_version=blood_cell_system.__version__,
+                model=name,
+                model_sha256=digest,
+                rbc_classifier=red.name if red else None,
+                rbc_classifier_sha256=red.sha256 if red else None,
+                wbc_classifier=white.name if white else None,
+                wbc_classifier_sha256=white.sha256 if white else None,
+            ),
+        )
 
-    def __init__(self, runtime: Runtime, model: object) -> None:
-        self.model = model
-        self.input_shape = runtime.input_shape
-        self.has_heads = True
-        self._runtime = runtime
-        self._lock = threading.Lock()
 
-    def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
-        with self._lock:
-            outputs = self._runtime.predict(batch)
-        self.has_heads = outputs.centres is not None
-        return outputs
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """Everything that a picture is run through, and the models that it was made of."""
 
-    def __getattr__(self, name: str) -> Any:
-        # What else a runtime knows of itself, such as the magnification of its training.
-        return getattr(self._runtime, name)
+    models: tuple[object, ...]
+    segmenter: OneAtATime
+    classifiers: Mapping[ClassifierKind, OneClassifierAtATime]
+    provenance: Provenance
 
 
-def _findings(classifier: object) -> Findings:
-    return NO_CLASSIFIER if classifier is None else _CLASSIFIER_UNUSED
+def _are_same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
+    return all(one is other for one, other in zip(first, second, strict=True))
+
+
+def _facts(ready: _Ready, kind: ClassifierKind) -> ClassifierFacts | None:
+    classifier = ready.classifiers.get(kind)
+    return None if classifier is None else classifier.facts

@@ -1,36 +1,59 @@
 """The models that an analysis uses."""
 
-import hashlib
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.inference.runtime_loading import load_runtime
-from blood_cell_system.inference.runtimes import KerasRuntime, Runtime, load_keras_model
-from blood_cell_system.pipeline.files import sha256_of
-from blood_cell_system.pipeline.weights import SEGMENTER_NAMES, bundled_segmenter, segmenter_in
+from blood_cell_system.cell_picture_format import CELL_SIDE_PX
+from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
+from blood_cell_system.errors import MissingDataError, SettingsError
+from blood_cell_system.inference.runtimes import Runtime
+from blood_cell_system.pipeline.classifier_slot import ClassifierSlot, ReadyClassifier
+from blood_cell_system.pipeline.keras_likeness import describe, is_keras, unwrap
+from blood_cell_system.pipeline.model_saving import save_all
+from blood_cell_system.pipeline.segmenter_slot import SEGMENTER_STEM, SegmenterSlot
+from blood_cell_system.pipeline.weights import SEGMENTER_NAMES, classifier_in, segmenter_in
+from blood_cell_system.segmenter_contract import STRIDE
 
-CLASSIFIER_NAMES: Final = {
-    "rbc_classifier": "rbc_classifier.keras",
-    "wbc_classifier": "wbc_classifier.keras",
-}
+D_REDUCED: Final = 64
+"""Width of the Reynolds operators, as the balanced presets have it."""
 
 _logger = logging.getLogger(__name__)
 
+Shape = tuple[int, int, int]
+
 
 class BloodCellAnalysisSystem:
-    """A segmenter and, where there are, classifiers of red and white cells.
+    """A segmenter and classifiers of red and white cells.
 
-    Without a segmenter, the one that comes with this package is used.
+    Where none is set, built or loaded, those that come with this package are used.
+
+    Parameters
+    ----------
+    seg_input_shape : tuple of int
+        ``(height, width, 3)`` of the segmenter's pictures in ``summary``, multiples of 32. The
+        network itself takes every such size, and ``InferencePipeline`` pictures of any.
+    clf_input_shape : tuple of int
+        ``(height, width, 3)`` of the cell pictures that built classifiers take.
+    d_reduced : int
+        Width of the Reynolds operators of built models; 0 leaves them out.
+    use_domain_adapt : bool
+        Whether ``TrainingPipeline`` trains against telling the laboratories apart. The built models
+        are the same.
 
     Attributes
     ----------
     segmentation_model : keras.Model or Runtime or None
         Any that :class:`~blood_cell_system.inference.runtimes.KerasRuntime` takes, or anything that
         runs like one.
-    rbc_classifier, wbc_classifier : keras.Model or None
-        Kept for a version that classifies; reports of this one say ``not assessed``.
+    rbc_classifier, wbc_classifier : keras.Model or ClassifierRuntime or None
+        Likewise; see :class:`~blood_cell_system.inference.classifier_runtimes.KerasClassifier`.
+
+    Raises
+    ------
+    SettingsError
+        A shape or ``d_reduced`` makes no network.
 
     Examples
     --------
@@ -39,23 +62,143 @@ class BloodCellAnalysisSystem:
     True
     """
 
-    def __init__(self) -> None:
-        self._segmentation_model: Any = None
-        self._runtime: Runtime | None = None
-        self._model_path: Path | None = None
-        self._is_set_by_hand = False
-        self.rbc_classifier: Any = None
-        self.wbc_classifier: Any = None
+    def __init__(
+        self,
+        seg_input_shape: Shape = (512, 512, 3),
+        clf_input_shape: Shape = (CELL_SIDE_PX, CELL_SIDE_PX, 3),
+        d_reduced: int = D_REDUCED,
+        *,
+        use_domain_adapt: bool = False,
+    ) -> None:
+        _check_shape("seg_input_shape", seg_input_shape, multiple_of=STRIDE)
+        _check_shape("clf_input_shape", clf_input_shape, multiple_of=1)
+        if d_reduced < 0:
+            raise SettingsError(f"d_reduced: received {d_reduced}; expected 0 or more.")
+        self.seg_input_shape = tuple(seg_input_shape)
+        self.clf_input_shape = tuple(clf_input_shape)
+        self.d_reduced = d_reduced
+        self.use_domain_adapt = use_domain_adapt
+        self._segmenter = SegmenterSlot()
+        self._slots = {kind: ClassifierSlot(kind) for kind in ClassifierKind}
 
     @property
     def segmentation_model(self) -> Any:
-        """What was set or loaded; None before."""
-        return self._segmentation_model
+        """What was set, built or loaded; None before."""
+        return self._segmenter.model
 
     @segmentation_model.setter
     def segmentation_model(self, model: Any) -> None:
-        self._take_segmenter(model, path=None)
-        self._is_set_by_hand = model is not None
+        self._segmenter.take(model)
+
+    @property
+    def rbc_classifier(self) -> Any:
+        """What was set, built or loaded; None before."""
+        return self._slots[ClassifierKind.RBC].model
+
+    @rbc_classifier.setter
+    def rbc_classifier(self, model: Any) -> None:
+        self._slots[ClassifierKind.RBC].take(model)
+
+    @property
+    def wbc_classifier(self) -> Any:
+        """What was set, built or loaded; None before."""
+        return self._slots[ClassifierKind.WBC].model
+
+    @wbc_classifier.setter
+    def wbc_classifier(self, model: Any) -> None:
+        self._slots[ClassifierKind.WBC].take(model)
+
+    def build_all_models(self) -> None:
+        """Build all three, untrained; needs the ``[train]`` extra.
+
+        Raises
+        ------
+        SettingsError
+            The shapes make no network.
+        """
+        # Here, not above: analysing must not wait for TensorFlow.
+        from blood_cell_system.models.cell_classifier import (
+            CellClassifierConfig,
+            build_cell_classifier,
+        )
+        from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter
+
+        self.segmentation_model = build_segmenter(SegmenterConfig(d_reduced=self.d_reduced))
+        for kind, slot in self._slots.items():
+            config = CellClassifierConfig.for_kind(
+                kind, input_shape=self.clf_input_shape, d_reduced=self.d_reduced
+            )
+            slot.take(
+                build_cell_classifier(config),
+                facts=ClassifierFacts(kind=kind, conditions=kind.conditions, types=kind.types),
+            )
+
+    def compile_models(self, *, learning_rate: float = 1e-3) -> None:
+        """Compile the Keras models for ``fit``, with optimizer, losses and accuracies.
+
+        ``TrainingPipeline`` needs no compiled models: its own loop masks what is not labelled.
+
+        Parameters
+        ----------
+        learning_rate : float
+
+        Raises
+        ------
+        SettingsError
+            There is no Keras model, or the learning rate is not positive.
+        """
+        if not learning_rate > 0:
+            raise SettingsError(f"learning_rate: received {learning_rate}; expected more than 0.")
+        from blood_cell_system.models.compilation import compile_for_fit
+
+        for model in self._keras_models("compile").values():
+            compile_for_fit(model, learning_rate=learning_rate)
+
+    def summary(self, print_fn: Callable[[str], None] = print) -> str:
+        """Tell of each model what it takes and gives, and how large it is.
+
+        Parameters
+        ----------
+        print_fn : callable
+            What to do with the text, as in Keras.
+
+        Returns
+        -------
+        str
+            The same text.
+        """
+        lines = [
+            f"Reynolds width {self.d_reduced}, domain adaptation "
+            f"{'on' if self.use_domain_adapt else 'off'}"
+        ]
+        shapes = {SEGMENTER_STEM: self.seg_input_shape}
+        for name, model in self._models().items():
+            lines.append(f"{name}: {describe(model, shapes.get(name))}")
+        text = "\n".join(lines)
+        print_fn(text)
+        return text
+
+    def save_models(self, folder: Path | str) -> tuple[Path, ...]:
+        """Save what models there are: ``.keras`` with facts beside it, or the loaded ``.onnx``.
+
+        Parameters
+        ----------
+        folder : Path or str
+            Made when it is not there.
+
+        Returns
+        -------
+        tuple of Path
+            The models' files.
+
+        Raises
+        ------
+        SettingsError
+            There is nothing to save.
+        OutputError
+            A file cannot be written, or one of another format would be loaded in its place.
+        """
+        return save_all(Path(folder), segmenter=self._segmenter, classifiers=self._slots.values())
 
     def load_segmenter(self, path: Path | str) -> None:
         """Load a segmenter from a ``.keras`` or ``.onnx`` file.
@@ -67,9 +210,19 @@ class BloodCellAnalysisSystem:
         CheckpointError
             It is damaged, no model of this kind, or has another ending.
         """
-        path = Path(path)
-        self._take_segmenter(load_runtime(path), path=path)
-        self._is_set_by_hand = True
+        self._segmenter.load(Path(path), by_name=True)
+
+    def load_classifier(self, path: Path | str, kind: ClassifierKind) -> None:
+        """Load a classifier from a ``.keras`` or ``.onnx`` file.
+
+        Raises
+        ------
+        MissingDataError
+            There is no such file.
+        CheckpointError
+            It is damaged, no classifier of this kind, or has another ending.
+        """
+        self._slots[ClassifierKind(kind)].load(Path(path))
 
     def load_models(self, folder: Path | str) -> None:
         """Load what models a folder holds; classifiers may be missing.
@@ -80,7 +233,7 @@ class BloodCellAnalysisSystem:
         ----------
         folder : Path or str
             With ``segmentation_model.onnx`` or ``.keras`` (or ``segmentation_model_best.keras``),
-            ``rbc_classifier.keras``, ``wbc_classifier.keras``.
+            ``rbc_classifier.onnx`` or ``.keras``, ``wbc_classifier.onnx`` or ``.keras``.
 
         Raises
         ------
@@ -92,23 +245,22 @@ class BloodCellAnalysisSystem:
         folder = Path(folder)
         segmenter = segmenter_in(folder)
         classifiers = {
-            attribute: folder / name
-            for attribute, name in CLASSIFIER_NAMES.items()
-            if (folder / name).is_file()
+            kind: path for kind in ClassifierKind if (path := classifier_in(folder, kind))
         }
         if segmenter is None and not classifiers:
-            expected = ", ".join((*SEGMENTER_NAMES, *CLASSIFIER_NAMES.values()))
-            message = f"{folder}: no models there; expected one of {expected}."
-            if not self._is_set_by_hand:
+            stems = (kind.file_stem for kind in ClassifierKind)
+            names = (*SEGMENTER_NAMES, *(f"{s}{e}" for s in stems for e in (".onnx", ".keras")))
+            message = f"{folder}: no models there; expected one of {', '.join(names)}."
+            if not self._segmenter.is_by_name:
                 raise MissingDataError(
                     f"{message} Name the folder that your models were saved in, or set "
                     "segmentation_model."
                 )
-            _logger.warning("%s Cells are segmented but not classified.", message)
-        if segmenter is not None and not self._is_set_by_hand:
-            self._take_segmenter(load_runtime(segmenter), path=segmenter)
-        for attribute, path in classifiers.items():
-            setattr(self, attribute, load_keras_model(path))
+            _logger.warning("%s The classifiers of this package are used, if it has any.", message)
+        if segmenter is not None and not self._segmenter.is_by_name:
+            self._segmenter.load(segmenter, by_name=False)
+        for kind, path in classifiers.items():
+            self.load_classifier(path, kind)
 
     def segmentation_runtime(self) -> Runtime:
         """Give the segmenter, ready to run.
@@ -120,12 +272,23 @@ class BloodCellAnalysisSystem:
         CheckpointError
             The model is no segmenter.
         """
-        if self._segmentation_model is None:
-            path = bundled_segmenter()
-            self._take_segmenter(load_runtime(path), path=path)
-        if self._runtime is None:
-            self._runtime = _as_runtime(self._segmentation_model)
-        return self._runtime
+        return self._segmenter.ready()
+
+    def ready_classifiers(self) -> dict[ClassifierKind, ReadyClassifier]:
+        """Give the classifiers, ready to run: those that were set, else those of this package.
+
+        Returns
+        -------
+        dict of ClassifierKind to ReadyClassifier
+            Without those that there are not.
+
+        Raises
+        ------
+        CheckpointError
+            A model is no classifier of its kind.
+        """
+        ready = {kind: slot.ready() for kind, slot in self._slots.items()}
+        return {kind: classifier for kind, classifier in ready.items() if classifier is not None}
 
     def model_identity(self) -> tuple[str, str]:
         """Name of the segmenter, and the SHA-256 of its file, or of its weights without one.
@@ -135,38 +298,26 @@ class BloodCellAnalysisSystem:
         MissingDataError
             None was set, and none comes with this package; or its file has gone.
         """
-        self.segmentation_runtime()
-        if self._model_path is not None:
-            return self._model_path.name, sha256_of(self._model_path)
-        model = self._segmentation_model
-        return str(getattr(model, "name", type(model).__name__)), _hash_of_weights(model)
+        return self._segmenter.identity()
 
-    def _take_segmenter(self, model: Any, *, path: Path | None) -> None:
-        self._segmentation_model = model
-        self._model_path = path
-        self._runtime = None
+    def _models(self) -> dict[str, Any]:
+        classifiers = {kind.file_stem: slot.model for kind, slot in self._slots.items()}
+        return {SEGMENTER_STEM: self._segmenter.model, **classifiers}
 
-
-def _is_keras(model: Any) -> bool:
-    # By what it has, not by its class: that would need importing Keras.
-    return hasattr(model, "get_weights") and hasattr(model, "inputs")
-
-
-def _as_runtime(model: Any) -> Runtime:
-    if _is_keras(model):
-        return KerasRuntime(model, name="segmentation_model")
-    if hasattr(model, "predict") and hasattr(model, "input_shape"):
-        runtime: Runtime = model
-        return runtime
-    raise CheckpointError(
-        f"segmentation_model: received {type(model).__name__}; expected a Keras model, as "
-        "tf.keras.models.load_model gives it, or a runtime with predict and input_shape."
-    )
+    def _keras_models(self, purpose: str) -> dict[str, Any]:
+        unwrapped = {name: unwrap(model) for name, model in self._models().items()}
+        found = {name: model for name, model in unwrapped.items() if is_keras(model)}
+        if not found:
+            raise SettingsError(
+                f"There is no Keras model to {purpose}; expected one. Call build_all_models first, "
+                "or load .keras files."
+            )
+        return found
 
 
-def _hash_of_weights(model: Any) -> str:
-    digest = hashlib.sha256()
-    for weights in model.get_weights() if _is_keras(model) else ():
-        digest.update(str((weights.shape, weights.dtype)).encode())
-        digest.update(weights.tobytes())
-    return digest.hexdigest()
+def _check_shape(name: str, shape: Shape, *, multiple_of: int) -> None:
+    sides = tuple(shape)[:2]
+    is_fine = len(shape) == 3 and shape[2] == 3 and min(sides) > 0
+    if not is_fine or any(side % multiple_of for side in sides):
+        words = f", height and width multiples of {multiple_of}" if multiple_of > 1 else ""
+        raise SettingsError(f"{name}: received {shape}; expected (height, width, 3){words}.")

@@ -4,6 +4,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Final
 
+from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.errors import MissingDataError
 
 SEGMENTER_NAMES: Final = (
@@ -27,7 +28,7 @@ def bundled_segmenter() -> Path:
     MissingDataError
         None came with it.
     """
-    folder = Path(str(resources.files("blood_cell_system"))) / "weights"
+    folder = weights_folder()
     path = segmenter_in(folder)
     if path is None:
         raise MissingDataError(
@@ -36,3 +37,19 @@ def bundled_segmenter() -> Path:
             "it: --model checkpoints/segmentation_model_best.keras"
         )
     return path
+
+
+def classifier_in(folder: Path, kind: ClassifierKind) -> Path | None:
+    """Find the classifier of a folder, if there is one: ONNX first, as it needs no TensorFlow."""
+    names = (f"{kind.file_stem}.onnx", f"{kind.file_stem}.keras")
+    return next((path for name in names if (path := folder / name).is_file()), None)
+
+
+def bundled_classifier(kind: ClassifierKind) -> Path | None:
+    """Find the classifier that comes with this package, if there is one."""
+    return classifier_in(weights_folder(), kind)
+
+
+def weights_folder() -> Path:
+    """Where the models are that come with this package."""
+    return Path(str(resources.files("blood_cell_system"))) / "weights"

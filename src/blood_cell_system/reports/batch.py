@@ -5,16 +5,27 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from blood_cell_system.classes import CELL_TYPES
+from blood_cell_system.classes import CELL_TYPES, RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES
 from blood_cell_system.reports.cells_csv import table_to_csv
 from blood_cell_system.reports.diagnosis import blood_rates
 from blood_cell_system.reports.diagnostic import Provenance, ReportSettings, Status
 from blood_cell_system.reports.disclaimer import DISCLAIMER
+from blood_cell_system.reports.findings import (
+    HEALTHY,
+    NONE_OF_THESE,
+    Findings,
+    findings_of_json,
+    total_of,
+)
 from blood_cell_system.reports.page.panel import Panel
 from blood_cell_system.reports.rates import Rate
-from blood_cell_system.reports.report_json import rate_to_json, settings_to_json
+from blood_cell_system.reports.report_json import (
+    findings_to_json,
+    rate_to_json,
+    settings_to_json,
+)
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 _CSV_COLUMNS: Final = (
     "name",
@@ -26,9 +37,17 @@ _CSV_COLUMNS: Final = (
     "not_counted",
     "rbc_median_diameter_px",
     "rbc_median_diameter_um",
+    *RBC_CONDITIONS,
+    *WBC_CONDITIONS,
+    *WBC_TYPES,
     "reason",
     "warnings",
 )
+
+# Of a picture's findings; rates follow from them.
+_SUMMED: Final = (
+    "state", "reason", "counts", "types", "none_of_these", "cut_off", "uncertain",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +72,8 @@ class PictureOutcome:
     panel : Panel or None
         What the page shows; None for a failed one.
     cells : tuple of tuple
-        ``(cell_id, cell_type, confidence, is_uncertain, is_counted)`` of every cell.
+        ``(cell_id, cell_type, confidence, is_uncertain, is_counted, condition, is_abnormal)`` of
+        every cell; no condition where it was not assessed.
     was_kept : bool
         Whether a former run had done it.
     """
@@ -67,7 +87,7 @@ class PictureOutcome:
     diameters: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
     pixel_size_um: float | None = None
     panel: Panel | None = None
-    cells: tuple[tuple[int, str, float, bool, bool], ...] = ()
+    cells: tuple[tuple[int, str, float, bool, bool, str, bool], ...] = ()
     was_kept: bool = False
 
     def to_json(self) -> dict[str, Any]:
@@ -105,6 +125,10 @@ def outcome_of_report(
                 "rbc_median_diameter_px": red["median_diameter_px"],
                 "rbc_median_diameter_um": red["median_diameter_um"],
                 "data_sha256": report["provenance"]["data_sha256"],
+                **{
+                    kind: {key: report[kind][key] for key in _SUMMED}
+                    for kind in ("rbc_findings", "wbc_findings")
+                },
             }
         ),
         diameters=MappingProxyType(
@@ -126,11 +150,25 @@ def outcome_of_report(
                 cell["confidence"],
                 "uncertain" in cell["flags"],
                 "not_counted" not in cell["flags"],
+                _condition_in_words(cell),
+                bool(cell["probabilities"]) and cell["condition"] not in HEALTHY | {NONE_OF_THESE},
             )
             for cell in cells
         ),
         was_kept=was_kept,
     )
+
+
+def _condition_in_words(cell: Mapping[str, Any]) -> str:
+    """Tell condition and type with their probabilities; nothing where they were not assessed."""
+    if not cell["probabilities"]:
+        return ""
+    if cell["condition"] == NONE_OF_THESE:
+        return NONE_OF_THESE
+    told = f"{cell['condition']} {cell['probabilities'][cell['condition']]:.2f}"
+    if cell["wbc_type"] is not None:
+        told += f", {cell['wbc_type']} {cell['type_probabilities'][cell['wbc_type']]:.2f}"
+    return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,6 +216,14 @@ class BatchSummary:
         red, white, platelets = self.counts.values()
         return blood_rates(red, white, platelets)
 
+    @property
+    def findings(self) -> dict[str, Findings]:
+        """What the classifiers found in all smears together: of red cells, of white cells."""
+        return {
+            kind: total_of(findings_of_json(outcome.summary[kind]) for outcome in self.smears)
+            for kind in ("rbc_findings", "wbc_findings")
+        }
+
     def to_json(self) -> dict[str, Any]:
         """Tell what came of the batch."""
         return {
@@ -189,6 +235,7 @@ class BatchSummary:
             "left_out_of_sums": self.left_out,
             "counts": self.counts,
             "rates": [rate_to_json(rate) for rate in self.rates],
+            **{kind: findings_to_json(found) for kind, found in self.findings.items()},
             "pictures": [outcome.to_json() for outcome in self.outcomes],
             "passed_over": list(self.passed_over),
         }
@@ -199,7 +246,20 @@ class BatchSummary:
         return table_to_csv(
             _CSV_COLUMNS,
             [
-                row | (row["counts"] or {}) | {"warnings": " | ".join(row["warnings"])}
+                row
+                | (row["counts"] or {})
+                | _findings_columns(row)
+                | {"warnings": " | ".join(row["warnings"])}
                 for row in rows
             ],
         )
+
+
+def _findings_columns(row: Mapping[str, Any]) -> dict[str, int]:
+    """Cells of a picture by condition and by type; nothing where they were not assessed."""
+    return {
+        name: count
+        for kind in ("rbc_findings", "wbc_findings")
+        for part in ("counts", "types")
+        for name, count in row.get(kind, {}).get(part, {}).items()
+    }

@@ -5,6 +5,8 @@ import io
 from collections.abc import Sequence
 from typing import Any, Final
 
+from blood_cell_system.classes import RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES
+
 CELL_COLUMNS: Final = (
     "cell_id",
     "cell_type",
@@ -20,7 +22,10 @@ CELL_COLUMNS: Final = (
     "circularity",
     "touching_border",
     "condition",
+    "wbc_type",
     "confidence",
+    "known",
+    *(f"p_{name}" for name in (*RBC_CONDITIONS, *WBC_CONDITIONS, *WBC_TYPES)),
     "flags",
 )
 
@@ -46,6 +51,8 @@ def cells_to_csv(cells: Sequence[dict[str, Any]]) -> str:
             cell
             | {"x_min": x_min, "y_min": y_min, "x_max": x_max, "y_max": y_max}
             | {"centroid_x": centroid_x, "centroid_y": centroid_y}
+            | {f"p_{name}": value for name, value in cell["probabilities"].items()}
+            | {f"p_{name}": value for name, value in cell["type_probabilities"].items()}
             | {"touching_border": int(cell["touching_border"]), "flags": " ".join(cell["flags"])}
         )
     return table_to_csv(CELL_COLUMNS, rows)

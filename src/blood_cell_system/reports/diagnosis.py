@@ -1,23 +1,30 @@
 """From the analysis of a picture to its report."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Final
+from types import MappingProxyType
+from typing import Any, Final
 
 from blood_cell_system.cells.outlines import circularity, perimeters_px
 from blood_cell_system.cells.separation import DetectedCell
 from blood_cell_system.classes import CELL_TYPES, CellType
+from blood_cell_system.classifier_facts import ClassifierFacts
 from blood_cell_system.inference.analysis import PictureAnalysis
+from blood_cell_system.inference.classification import CellClassification
 from blood_cell_system.reports.diagnostic import (
-    NOT_ASSESSED,
     CellFlag,
     DiagnosticReport,
-    Findings,
     Picture,
     Provenance,
     ReportedCell,
     ReportSettings,
     TypeSummary,
+)
+from blood_cell_system.reports.findings import (
+    NONE_OF_THESE,
+    Findings,
+    JudgedCell,
+    find,
 )
 from blood_cell_system.reports.rates import Rate
 
@@ -26,7 +33,8 @@ from blood_cell_system.reports.rates import Rate
 _MANY_WHITE: Final = 10
 _ODD_SHARE: Final = 0.5
 
-NO_CLASSIFIER = Findings(state=NOT_ASSESSED, reason="no classifier is loaded")
+_CANCER: Final = "cancer_WBC"
+_UNCLASSIFIED: Final[Mapping[int, CellClassification]] = MappingProxyType({})
 
 
 def diagnose(
@@ -35,8 +43,9 @@ def diagnose(
     picture: Picture,
     settings: ReportSettings,
     provenance: Provenance,
-    rbc_findings: Findings = NO_CLASSIFIER,
-    wbc_findings: Findings = NO_CLASSIFIER,
+    classifications: Mapping[int, CellClassification] = _UNCLASSIFIED,
+    rbc_facts: ClassifierFacts | None = None,
+    wbc_facts: ClassifierFacts | None = None,
     further_warnings: Sequence[str] = (),
 ) -> DiagnosticReport:
     """Draw up the report of a picture.
@@ -47,7 +56,10 @@ def diagnose(
     picture : Picture
     settings : ReportSettings
     provenance : Provenance
-    rbc_findings, wbc_findings : Findings
+    classifications : mapping of int to CellClassification
+        By label, of the cells that classifiers looked at.
+    rbc_facts, wbc_facts : ClassifierFacts, optional
+        Of these classifiers.
     further_warnings : sequence of str
         Of the caller, after those of the picture itself.
 
@@ -55,7 +67,7 @@ def diagnose(
     -------
     DiagnosticReport
     """
-    cells = reported_cells(analysis, settings)
+    cells = reported_cells(analysis, settings, classifications)
     warnings = [finding.message for finding in analysis.quality.warnings]
     warnings += _warnings_of_cells(cells)
     return DiagnosticReport(
@@ -64,8 +76,8 @@ def diagnose(
         provenance=provenance,
         types=tuple(_summary(cell_type, cells) for cell_type in CELL_TYPES),
         rates=rates_of(cells),
-        rbc_findings=rbc_findings,
-        wbc_findings=wbc_findings,
+        rbc_findings=_findings(cells, CellType.RBC, rbc_facts),
+        wbc_findings=_findings(cells, CellType.WBC, wbc_facts),
         cells=cells,
         scale=analysis.scale,
         quality=analysis.quality,
@@ -87,7 +99,11 @@ def _warnings_of_cells(cells: Sequence[ReportedCell]) -> list[str]:
     return []
 
 
-def reported_cells(analysis: PictureAnalysis, settings: ReportSettings) -> tuple[ReportedCell, ...]:
+def reported_cells(
+    analysis: PictureAnalysis,
+    settings: ReportSettings,
+    classifications: Mapping[int, CellClassification] = _UNCLASSIFIED,
+) -> tuple[ReportedCell, ...]:
     """Measure and flag every cell that was found."""
     found = analysis.separated.cells
     perimeters = perimeters_px(analysis.separated.label_image, count=len(found))
@@ -97,10 +113,10 @@ def reported_cells(analysis: PictureAnalysis, settings: ReportSettings) -> tuple
             cell_id=cell.label,
             cell_type=cell.cell_type,
             bbox=(
-                round(cell.box.x_min),
-                round(cell.box.y_min),
-                round(cell.box.x_max),
-                round(cell.box.y_max),
+                round(cell.whole_box.x_min),
+                round(cell.whole_box.y_min),
+                round(cell.whole_box.x_max),
+                round(cell.whole_box.y_max),
             ),
             centroid=cell.centroid,
             area_px=cell.area_px,
@@ -110,10 +126,26 @@ def reported_cells(analysis: PictureAnalysis, settings: ReportSettings) -> tuple
             ),
             circularity=circularity(cell.area_px, float(perimeters[cell.label - 1])),
             confidence=cell.confidence,
-            flags=_flags(cell, settings, is_counted=is_counted),
+            flags=_flags(cell, settings, classifications.get(cell.label), is_counted=is_counted),
+            **_told(classifications.get(cell.label)),
         )
         for cell, is_counted in zip(found, analysis.counted, strict=True)
     )
+
+
+def _told(classified: CellClassification | None) -> dict[str, Any]:
+    """Tell what a classifier adds to a cell."""
+    if classified is None:
+        return {}
+    has_type = classified.is_known and classified.condition != _CANCER
+    return {
+        "condition": classified.condition if classified.is_known else NONE_OF_THESE,
+        "probabilities": classified.probabilities,
+        "possible_conditions": classified.possible_conditions,
+        "wbc_type": classified.cell_type if has_type else None,
+        "type_probabilities": classified.type_probabilities,
+        "known": classified.known,
+    }
 
 
 def is_uncertain(
@@ -132,18 +164,53 @@ def is_uncertain(
     if confidence < settings.confidence_threshold:
         return True
     likely = sorted(probabilities, reverse=True)
-    return len(likely) > 1 and likely[0] - likely[1] < settings.uncertain_margin
+    if len(likely) < 2:
+        return False
+    is_weak = likely[0] < settings.confidence_threshold
+    return is_weak or likely[0] - likely[1] < settings.uncertain_margin
+
+
+def _is_ambiguous(classified: CellClassification) -> bool:
+    """Whether the calibration leaves several classes, or none."""
+    if len(classified.possible_conditions) != 1:
+        return True
+    has_type = classified.cell_type is not None and classified.condition != _CANCER
+    return has_type and len(classified.possible_types) != 1
 
 
 def _flags(
-    cell: DetectedCell, settings: ReportSettings, *, is_counted: bool
+    cell: DetectedCell,
+    settings: ReportSettings,
+    classified: CellClassification | None,
+    *,
+    is_counted: bool,
 ) -> tuple[CellFlag, ...]:
+    is_odd = is_uncertain(cell.confidence, (), settings)
+    if classified is not None and classified.is_known:
+        probabilities = tuple(classified.probabilities.values())
+        is_odd = is_uncertain(cell.confidence, probabilities, settings) or _is_ambiguous(classified)
     flags = {
-        CellFlag.UNCERTAIN: is_uncertain(cell.confidence, (), settings),
+        CellFlag.UNCERTAIN: is_odd,
         CellFlag.TOUCHING_BORDER: cell.touches_border,
         CellFlag.NOT_COUNTED: not is_counted,
+        CellFlag.NONE_OF_THESE: classified is not None and not classified.is_known,
     }
     return tuple(flag for flag, is_set in flags.items() if is_set)
+
+
+def _findings(
+    cells: Sequence[ReportedCell], cell_type: CellType, facts: ClassifierFacts | None
+) -> Findings:
+    return find(
+        (
+            JudgedCell(
+                condition=cell.condition, wbc_type=cell.wbc_type, is_uncertain=cell.is_uncertain
+            )
+            for cell in cells
+            if cell.cell_type == cell_type and cell.is_counted
+        ),
+        facts,
+    )
 
 
 def rates_of(cells: Sequence[ReportedCell]) -> tuple[Rate, ...]:

@@ -4,18 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.classes import CellType
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.inference.picture_quality import PictureQuality
 from blood_cell_system.inference.scale import ScaleEstimate
+from blood_cell_system.reports.findings import HEALTHY, NONE_OF_THESE, NOT_ASSESSED, Findings
 from blood_cell_system.reports.rates import Rate
 from blood_cell_system.reports.report_json import report_to_json
 from blood_cell_system.reports.report_text import report_to_text
-
-NOT_ASSESSED: Final = "not assessed"
 
 
 class CellFlag(StrEnum):
@@ -24,6 +23,7 @@ class CellFlag(StrEnum):
     UNCERTAIN = "uncertain"
     TOUCHING_BORDER = "touching_border"
     NOT_COUNTED = "not_counted"
+    NONE_OF_THESE = "none_of_these"
 
 
 class Status(StrEnum):
@@ -58,9 +58,18 @@ class ReportedCell:
         0 to 1: how sure it is that there is such a cell.
     flags : tuple of CellFlag
     condition : str
-        What a classifier says of it; ``not assessed`` without one.
+        What a classifier says of it; ``not assessed`` without one or where the border cuts it off,
+        ``none of these`` for what is none of the classes.
     probabilities : mapping of str to float
         By condition; empty without a classifier.
+    possible_conditions : tuple of str
+        Conditions that the calibration cannot rule out: one is an answer, several or none are not.
+    wbc_type : str or None
+        Type of a white cell; None without a classifier of types, and for blasts.
+    type_probabilities : mapping of str to float
+        By type; empty without a classifier of types.
+    known : float or None
+        0 to 1: whether it is any of the classes; None where no classifier says so.
     """
 
     cell_id: int
@@ -75,6 +84,10 @@ class ReportedCell:
     flags: tuple[CellFlag, ...] = ()
     condition: str = NOT_ASSESSED
     probabilities: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    possible_conditions: tuple[str, ...] = ()
+    wbc_type: str | None = None
+    type_probabilities: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
+    known: float | None = None
 
     @property
     def is_counted(self) -> bool:
@@ -85,6 +98,16 @@ class ReportedCell:
     def is_uncertain(self) -> bool:
         """Whether a person should look at it."""
         return CellFlag.UNCERTAIN in self.flags
+
+    @property
+    def is_abnormal(self) -> bool:
+        """Whether it has a condition other than health."""
+        return self.condition not in HEALTHY | {NOT_ASSESSED, NONE_OF_THESE}
+
+    @property
+    def certainty(self) -> float:
+        """The smaller of its confidence and the probability of its condition, 0 to 1."""
+        return min(self.confidence, max(self.probabilities.values(), default=1.0))
 
     @property
     def touches_border(self) -> bool:
@@ -114,25 +137,6 @@ class TypeSummary:
     uncertain: int
     median_diameter_px: float | None
     median_diameter_um: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Findings:
-    """What a classifier says of the cells of one type.
-
-    Parameters
-    ----------
-    state : str
-        ``not assessed`` without a classifier.
-    reason : str
-        Why, in words.
-    counts : mapping of str to int
-        Cells by condition.
-    """
-
-    state: str
-    reason: str
-    counts: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,6 +170,8 @@ class ReportSettings:
     border_rule : BorderRule
     cell_diameter_px, pixel_size_um : float or None
         As given; None where they were to be estimated.
+    classifier_views : int
+        Views of a cell that a classifier's answer is the mean of.
 
     Raises
     ------
@@ -178,6 +184,7 @@ class ReportSettings:
     border_rule: BorderRule
     cell_diameter_px: float | None = None
     pixel_size_um: float | None = None
+    classifier_views: int = 1
 
     def __post_init__(self) -> None:
         for name in ("confidence_threshold", "uncertain_margin"):
@@ -199,12 +206,19 @@ class Provenance:
         Of the file, or of the weights of a model in memory.
     seed : int or None
         Of random numbers; None where none were drawn, as in segmenting.
+    rbc_classifier, wbc_classifier : str or None
+        Names of the classifiers' files; None without one.
+    rbc_classifier_sha256, wbc_classifier_sha256 : str or None
     """
 
     software_version: str
     model: str
     model_sha256: str
     seed: int | None = None
+    rbc_classifier: str | None = None
+    rbc_classifier_sha256: str | None = None
+    wbc_classifier: str | None = None
+    wbc_classifier_sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,7 +267,7 @@ class DiagnosticReport:
     def uncertain_cells(self) -> tuple[ReportedCell, ...]:
         """Cells that a person should look at, the least certain first."""
         uncertain = (cell for cell in self.cells if cell.is_uncertain)
-        return tuple(sorted(uncertain, key=lambda cell: (cell.confidence, cell.cell_id)))
+        return tuple(sorted(uncertain, key=lambda cell: (cell.certainty, cell.cell_id)))
 
     def to_summary_text(self) -> str:
         """Tell the report in some twenty lines of plain text."""

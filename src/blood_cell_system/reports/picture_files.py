@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blood_cell_system.atomic_files import write_bytes, write_json
-from blood_cell_system.drawing.overlay import draw_overlay
 from blood_cell_system.errors import ImageReadError, OutputError
 from blood_cell_system.image_io import read_label_image, write_image
 from blood_cell_system.inference.analysis import PictureAnalysis
 from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.reports.annotated_picture import annotated_picture
 from blood_cell_system.reports.cells_csv import cells_to_csv
 from blood_cell_system.reports.diagnostic import DiagnosticReport
 
@@ -61,12 +61,7 @@ def write_picture_files(
     report_path = file_of(output_dir, name, "report.json")
     _remove(report_path)
     if with_picture:
-        drawn = draw_overlay(
-            analysis.image,
-            analysis.class_mask,
-            label_image=found.label_image,
-            cell_types=[cell.cell_type for cell in found.cells],
-        )
+        drawn = annotated_picture(analysis, report.cells)
         write_image(file_of(output_dir, name, "annotated.png"), drawn)
     write_image(file_of(output_dir, name, "mask.png"), encode_class_mask(analysis.class_mask))
     write_label_image(output_dir, name, found.label_image)

@@ -1,20 +1,23 @@
 """A report as JSON; ``docs/report_schema.json`` describes it."""
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 from blood_cell_system.reports.disclaimer import DISCLAIMER
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from blood_cell_system.reports.diagnostic import (
         DiagnosticReport,
-        Findings,
         ReportedCell,
         ReportSettings,
         TypeSummary,
     )
+    from blood_cell_system.reports.findings import Findings
     from blood_cell_system.reports.rates import Rate
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 
 
 def report_to_json(report: "DiagnosticReport") -> dict[str, Any]:
@@ -31,18 +34,12 @@ def report_to_json(report: "DiagnosticReport") -> dict[str, Any]:
             "height_px": report.picture.height_px,
         },
         "settings": settings_to_json(report.settings),
-        "provenance": {
-            "software_version": report.provenance.software_version,
-            "model": report.provenance.model,
-            "model_sha256": report.provenance.model_sha256,
-            "seed": report.provenance.seed,
-            "data_sha256": report.picture.sha256,
-        },
+        "provenance": asdict(report.provenance) | {"data_sha256": report.picture.sha256},
         "counts": {str(summary.cell_type): summary.count for summary in report.types},
         "types": {str(summary.cell_type): _type(summary) for summary in report.types},
         "rates": [rate_to_json(rate) for rate in report.rates],
-        "rbc_findings": _findings(report.rbc_findings),
-        "wbc_findings": _findings(report.wbc_findings),
+        "rbc_findings": findings_to_json(report.rbc_findings),
+        "wbc_findings": findings_to_json(report.wbc_findings),
         "scale": {
             "red_cell_diameter_px": _rounded(scale.red_cell_diameter_px, 2),
             "magnification_applied": round(scale.magnification_applied, 4),
@@ -75,6 +72,7 @@ def settings_to_json(settings: "ReportSettings") -> dict[str, Any]:
         "border_rule": str(settings.border_rule),
         "cell_diameter_px": settings.cell_diameter_px,
         "pixel_size_um": settings.pixel_size_um,
+        "classifier_views": settings.classifier_views,
     }
 
 
@@ -103,11 +101,17 @@ def rate_to_json(rate: "Rate") -> dict[str, Any]:
     }
 
 
-def _findings(findings: "Findings") -> dict[str, Any]:
+def findings_to_json(findings: "Findings") -> dict[str, Any]:
+    """Tell what a classifier found among the cells of one type."""
     return {
         "state": findings.state,
         "reason": findings.reason,
         "counts": dict(findings.counts),
+        "types": dict(findings.types),
+        "none_of_these": findings.none_of_these,
+        "cut_off": findings.cut_off,
+        "uncertain": findings.uncertain,
+        "rates": [rate_to_json(rate) for rate in findings.rates],
     }
 
 
@@ -124,9 +128,17 @@ def _cell(cell: "ReportedCell") -> dict[str, Any]:
         "touching_border": cell.touches_border,
         "condition": cell.condition,
         "confidence": round(cell.confidence, 4),
-        "probabilities": {name: round(value, 4) for name, value in cell.probabilities.items()},
+        "probabilities": _probabilities(cell.probabilities),
+        "possible_conditions": list(cell.possible_conditions),
+        "wbc_type": cell.wbc_type,
+        "type_probabilities": _probabilities(cell.type_probabilities),
+        "known": _rounded(cell.known, 4),
         "flags": [str(flag) for flag in cell.flags],
     }
+
+
+def _probabilities(values: "Mapping[str, float]") -> dict[str, float]:
+    return {name: round(value, 4) for name, value in values.items()}
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

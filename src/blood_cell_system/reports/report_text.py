@@ -9,7 +9,14 @@ from blood_cell_system.reports.disclaimer import DISCLAIMER
 from blood_cell_system.reports.names import shown_name
 
 if TYPE_CHECKING:
-    from blood_cell_system.reports.diagnostic import DiagnosticReport, TypeSummary
+    from collections.abc import Sequence
+
+    from blood_cell_system.reports.diagnostic import (
+        DiagnosticReport,
+        ReportedCell,
+        TypeSummary,
+    )
+    from blood_cell_system.reports.findings import Findings
     from blood_cell_system.reports.rates import Rate
 
 _WIDTH: Final = 88
@@ -29,8 +36,8 @@ def report_to_text(report: "DiagnosticReport") -> str:
         ["Rates", *(line for rate in report.rates for line in _wrapped(_rate_line(rate)))],
         [
             "Findings",
-            *_wrapped(f"red cells: {report.rbc_findings.state} ({report.rbc_findings.reason})"),
-            *_wrapped(f"white cells: {report.wbc_findings.state} ({report.wbc_findings.reason})"),
+            *_findings_lines("red cells", report.rbc_findings),
+            *_findings_lines("white cells", report.wbc_findings),
         ],
         ["Not sure", *_uncertain_lines(report)],
         ["Picture quality", *_quality_lines(report)],
@@ -75,6 +82,37 @@ def _border(report: "DiagnosticReport") -> list[str]:
     return [*_wrapped(f"{line} (border rule: {report.settings.border_rule})")]
 
 
+def _findings_lines(title: str, findings: "Findings") -> list[str]:
+    lines = _wrapped(f"{title}: {findings.state} ({findings.reason})")
+    if not findings.is_assessed:
+        return lines
+    counts = (findings.counts, findings.types)
+    told = [", ".join(f"{name} {count}" for name, count in part.items()) for part in counts if part]
+    aside = {
+        "none of these": findings.none_of_these,
+        "cut off or too small": findings.cut_off,
+        "not sure": findings.uncertain,
+    }
+    told.append(", ".join(f"{count} {name}" for name, count in aside.items() if count))
+    told += rate_lines(findings.rates)
+    return lines + [line for part in told if part for line in _wrapped(part, indent=4)]
+
+
+def rate_lines(rates: "Sequence[Rate]") -> list[str]:
+    """Tell shares; those that lack the same cells in one line."""
+    enough = [_rate_line(rate) for rate in rates if rate.is_enough and rate.share is not None]
+    lacking: dict[tuple[int, int], list[str]] = {}
+    for rate in rates:
+        if not (rate.is_enough and rate.share is not None):
+            lacking.setdefault((rate.total, rate.min_total), []).append(rate.name)
+    for (total, needed), names in lacking.items():
+        enough.append(
+            f"shares of {', '.join(names)}: too few cells to say ({total}; at least {needed} are "
+            "needed)"
+        )
+    return enough
+
+
 def _rate_line(rate: "Rate") -> str:
     found = f"{rate.count} of {rate.total}"
     if rate.share is None or rate.interval is None:
@@ -89,15 +127,18 @@ def _uncertain_lines(report: "DiagnosticReport") -> list[str]:
     uncertain = report.uncertain_cells
     if not uncertain:
         return ["  no cell"]
-    shown = ", ".join(
-        f"{cell.cell_id} ({cell.cell_type}, {cell.confidence:.2f})"
-        for cell in uncertain[:_SHOWN_UNCERTAIN]
-    )
+    shown = ", ".join(f"{cell.cell_id} ({_short(cell)})" for cell in uncertain[:_SHOWN_UNCERTAIN])
     more = len(uncertain) - _SHOWN_UNCERTAIN
     rest = f" and {more} more" if more > 0 else ""
     return _wrapped(
-        f"{len(uncertain)} of {len(report.cells)}, cell (type, confidence): {shown}{rest}"
+        f"{len(uncertain)} of {len(report.cells)}, cell (type or condition, certainty): {shown}"
+        f"{rest}"
     )
+
+
+def _short(cell: "ReportedCell") -> str:
+    name = cell.condition if cell.probabilities else str(cell.cell_type)
+    return f"{name}, {cell.certainty:.2f}"
 
 
 def _quality_lines(report: "DiagnosticReport") -> list[str]:
@@ -114,9 +155,19 @@ def _provenance_lines(report: "DiagnosticReport") -> list[str]:
     return [
         f"Software {made_with.software_version}, seed: {seed}",
         f"Model    {shown_name(made_with.model)}, SHA-256 {made_with.model_sha256[:16]}…",
+        *(
+            f"         {shown_name(name)}, SHA-256 {digest[:16]}…"
+            for name, digest in (
+                (made_with.rbc_classifier, made_with.rbc_classifier_sha256),
+                (made_with.wbc_classifier, made_with.wbc_classifier_sha256),
+            )
+            if name is not None and digest is not None
+        ),
         f"Data     SHA-256 {report.picture.sha256[:16]}…",
     ]
 
 
-def _wrapped(text: str) -> list[str]:
-    return textwrap.wrap(text, _WIDTH, initial_indent="  ", subsequent_indent="    ")
+def _wrapped(text: str, *, indent: int = 2) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2)
+    )

@@ -19,6 +19,7 @@ from blood_cell_system.inference.keras_archive import check_keras_archive
 
 RED_GREEN_BLUE = np.float32(255 * np.eye(3))[:, None, None] * np.ones((3, 130, 130, 1), np.float32)
 RBC, WBC = ClassifierKind.RBC, ClassifierKind.WBC
+FOREIGN = ClassifierFacts(kind=RBC, conditions=RBC.conditions)
 
 
 def test_an_onnx_classifier_gives_probabilities_and_whether_it_is_any():
@@ -39,8 +40,15 @@ def test_a_classifier_of_white_cells_gives_types():
 def test_a_foreign_onnx_classifier_may_call_its_only_output_as_it_likes():
     data = colour_classifier(outputs=("dense_7",), with_hash=False)
     classifier = OnnxClassifier(data, RBC)
-    assert classifier.facts == ClassifierFacts.usual(RBC)
+    assert classifier.facts == FOREIGN
     assert classifier.predict(RED_GREEN_BLUE).condition.argmax(axis=1).tolist() == [0, 1, 2]
+
+
+def test_a_model_without_facts_has_the_usual_classes_for_its_outputs():
+    data = colour_classifier(WBC_FACTS, outputs=("condition", "type", "known"), with_hash=False)
+    facts = OnnxClassifier(data, WBC).facts
+    assert (facts.conditions, facts.types) == (WBC.conditions, WBC.types)
+    assert facts.known_threshold == 0.5
 
 
 def test_logits_become_probabilities():
@@ -204,14 +212,14 @@ def test_a_foreign_keras_model_with_one_softmax_is_a_classifier(keras_model):
     import keras
 
     plain = keras.Model(keras_model.inputs, keras_model.output["condition"])
-    outputs = KerasClassifier(plain, ClassifierFacts.usual(RBC)).predict(RED_GREEN_BLUE)
+    outputs = KerasClassifier(plain, RBC).predict(RED_GREEN_BLUE)
     assert outputs.condition.argmax(axis=1).tolist() == [0, 1, 2]
     assert outputs.known is None
 
 
 def test_a_keras_model_of_other_classes_is_refused(keras_model):
     with pytest.raises(CheckpointError, match="expected 2 values, for healthy_WBC, cancer_WBC"):
-        KerasClassifier(keras_model, ClassifierFacts.usual(WBC), name="m")
+        KerasClassifier(keras_model, WBC, name="m")
 
 
 def test_a_function_of_another_module_in_a_keras_file_is_not_run(tmp_path, keras_model):

@@ -304,7 +304,7 @@ def test_without_a_model_nothing_is_begun(folder, tmp_path, monkeypatch):
     def lacking():
         raise MissingDataError("no model")
 
-    monkeypatch.setattr("blood_cell_system.pipeline.system.bundled_segmenter", lacking)
+    monkeypatch.setattr("blood_cell_system.pipeline.segmenter_slot.bundled_segmenter", lacking)
     pipeline = InferencePipeline(BloodCellAnalysisSystem())
     with pytest.raises(MissingDataError, match="no model"):
         batch_process_images(folder, pipeline, tmp_path / "out")

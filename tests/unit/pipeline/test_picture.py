@@ -1,10 +1,13 @@
 import pytest
 from support.analysed_pictures import SeeingRuntime, analyze_by_colour, write_smear_picture
+from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
 from support.prepared_cells import ColourRuntime
 
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import ImageReadError, MissingDataError, SettingsError
 from blood_cell_system.inference.analysis import AnalysisSettings
+from blood_cell_system.inference.classification import ClassificationSettings
+from blood_cell_system.pipeline import classifier_slot
 from blood_cell_system.pipeline import picture as picture_module
 from blood_cell_system.pipeline.files import sha256_of
 from blood_cell_system.pipeline.picture import InferencePipeline
@@ -14,6 +17,7 @@ from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 @pytest.fixture(autouse=True)
 def _by_colour(monkeypatch):
     monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
+    monkeypatch.setattr(classifier_slot, "bundled_classifier", lambda kind: None)
 
 
 @pytest.fixture
@@ -88,12 +92,43 @@ def test_a_model_without_heads_is_told_to_know_no_platelets(smear):
     assert "knows no platelets" in report.warnings[0]
 
 
-def test_classifiers_that_are_loaded_but_unused_are_told(system, smear):
-    system.wbc_classifier = object()
+def test_without_classifiers_nothing_is_assessed(system, smear):
     report = InferencePipeline(system).process_image(smear)
+    assert report.wbc_findings.state == report.rbc_findings.state == "not assessed"
+    assert report.provenance.rbc_classifier is None
+
+
+def test_classifiers_of_the_system_reach_the_report(system, smear):
+    system.rbc_classifier = ChosenClassifier(RBC_FACTS, (0.1, 0.8, 0.1), known=0.9)
+    report = InferencePipeline(system).process_image(smear)
+    assert dict(report.rbc_findings.counts) == {
+        "healthy_RBC": 0,
+        "malaria_RBC": 1,
+        "sickle_RBC": 0,
+    }
+    assert report.provenance.rbc_classifier == "ChosenClassifier"
     assert report.wbc_findings.state == "not assessed"
-    assert "does not classify yet" in report.wbc_findings.reason
-    assert report.rbc_findings.reason == "no classifier is loaded"
+
+
+def test_classifying_can_be_left_out(system, smear):
+    system.rbc_classifier = chosen = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    report = InferencePipeline(system, is_classifying=False).process_image(smear)
+    assert report.rbc_findings.state == "not assessed"
+    assert chosen.seen == []
+
+
+def test_a_classifier_is_asked_for_each_view(system, smear):
+    system.rbc_classifier = chosen = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    pipeline = InferencePipeline(system, classification=ClassificationSettings(views=8))
+    assert pipeline.process_image(smear).settings.classifier_views == 8
+    assert len(chosen.seen) == 8
+
+
+def test_a_replaced_classifier_is_noticed(system, smear):
+    pipeline = InferencePipeline(system)
+    pipeline.process_image(smear)
+    system.wbc_classifier = ChosenClassifier(WBC_FACTS, (0.2, 0.8))
+    assert pipeline.process_image(smear).wbc_findings.counts["cancer_WBC"] == 1
 
 
 def test_the_model_is_made_ready_once_and_again_when_it_is_replaced(system, smear, monkeypatch):

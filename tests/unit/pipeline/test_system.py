@@ -1,15 +1,38 @@
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from support.colour_classifiers import (
+    RBC_FACTS,
+    WBC_FACTS,
+    ChosenClassifier,
+    colour_classifier,
+)
 from support.prepared_cells import ColourRuntime
+from support.tiny_onnx import colour_model
 
 import blood_cell_system
-from blood_cell_system.errors import CheckpointError, ImageReadError, MissingDataError
-from blood_cell_system.pipeline import system as system_module
+from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.errors import (
+    CheckpointError,
+    ImageReadError,
+    MissingDataError,
+    OutputError,
+    SettingsError,
+)
+from blood_cell_system.pipeline import classifier_slot, segmenter_slot
 from blood_cell_system.pipeline.files import sha256_of
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
-from blood_cell_system.pipeline.weights import bundled_segmenter, segmenter_in
+from blood_cell_system.pipeline.weights import bundled_classifier, bundled_segmenter, segmenter_in
+
+
+class _AnyClassifier(ChosenClassifier):
+    """Stands in for what a file holds."""
+
+    def __init__(self, path, kind):
+        super().__init__(RBC_FACTS if kind is ClassifierKind.RBC else WBC_FACTS, (1, 0, 0))
+        self.name = f"of {path.name}"
 
 
 @pytest.fixture
@@ -21,8 +44,8 @@ def loaded(monkeypatch):
         files.append(path.name)
         return ColourRuntime()
 
-    monkeypatch.setattr(system_module, "load_runtime", load)
-    monkeypatch.setattr(system_module, "load_keras_model", lambda path: f"of {path.name}")
+    monkeypatch.setattr(segmenter_slot, "load_runtime", load)
+    monkeypatch.setattr(classifier_slot, "load_classifier", _AnyClassifier)
     return files
 
 
@@ -91,7 +114,7 @@ def test_the_segmenter_of_a_folder_is_loaded(tmp_path, loaded, names, expected):
 def test_classifiers_are_loaded_where_there_are(tmp_path, loaded):
     system = BloodCellAnalysisSystem()
     system.load_models(touch(tmp_path, "wbc_classifier.keras"))
-    assert system.wbc_classifier == "of wbc_classifier.keras"
+    assert system.wbc_classifier.name == "of wbc_classifier.keras"
     assert system.rbc_classifier is None
     assert loaded == []
 
@@ -108,7 +131,7 @@ def test_step_7_of_the_guide_goes_on_without_classifiers(tmp_path, caplog):
     system.segmentation_model = runtime = ColourRuntime()
     system.load_models(tmp_path / "models")
     assert system.segmentation_runtime() is runtime
-    assert "segmented but not classified" in caplog.text
+    assert "The classifiers of this package are used" in caplog.text
 
 
 def test_a_model_that_was_set_by_hand_is_not_replaced_by_that_of_a_folder(tmp_path, loaded):
@@ -116,7 +139,7 @@ def test_a_model_that_was_set_by_hand_is_not_replaced_by_that_of_a_folder(tmp_pa
     system.segmentation_model = runtime = ColourRuntime()
     system.load_models(touch(tmp_path, "segmentation_model.onnx", "rbc_classifier.keras"))
     assert system.segmentation_model is runtime
-    assert system.rbc_classifier == "of rbc_classifier.keras"
+    assert system.rbc_classifier.name == "of rbc_classifier.keras"
     assert loaded == []
 
 
@@ -133,7 +156,7 @@ def test_a_second_folder_replaces_the_first(tmp_path, loaded):
 
 
 def test_without_any_model_the_built_in_is_used_or_its_lack_told(tmp_path, monkeypatch, loaded):
-    monkeypatch.setattr(system_module, "bundled_segmenter", lambda: tmp_path / "built_in.onnx")
+    monkeypatch.setattr(segmenter_slot, "bundled_segmenter", lambda: tmp_path / "built_in.onnx")
     touch(tmp_path, "built_in.onnx")
     system = BloodCellAnalysisSystem()
     system.segmentation_runtime()
@@ -148,6 +171,9 @@ def test_the_lack_of_built_in_weights_names_the_remedy(tmp_path, monkeypatch):
     touch(tmp_path / "weights", "segmentation_model.onnx")
     assert bundled_segmenter() == tmp_path / "weights" / "segmentation_model.onnx"
     assert segmenter_in(tmp_path) is None
+    assert bundled_classifier(ClassifierKind.RBC) is None
+    touch(tmp_path / "weights", "rbc_classifier.keras", "rbc_classifier.onnx")
+    assert bundled_classifier(ClassifierKind.RBC).name == "rbc_classifier.onnx"
 
 
 def test_a_keras_model_is_known_by_its_weights():
@@ -172,3 +198,137 @@ def test_files_that_cannot_be_hashed_are_told(tmp_path):
         sha256_of(tmp_path / "gone")
     with pytest.raises(ImageReadError, match="cannot be read"):
         sha256_of(tmp_path)
+
+
+def without_bundled_classifiers(monkeypatch):
+    monkeypatch.setattr(classifier_slot, "bundled_classifier", lambda kind: None)
+
+
+def test_without_a_classifier_there_is_none(monkeypatch):
+    without_bundled_classifiers(monkeypatch)
+    assert BloodCellAnalysisSystem().ready_classifiers() == {}
+
+
+def test_the_classifier_of_the_package_is_used_where_none_is_set(tmp_path, monkeypatch):
+    path = tmp_path / "rbc_classifier.onnx"
+    path.write_bytes(colour_classifier())
+    monkeypatch.setattr(
+        classifier_slot,
+        "bundled_classifier",
+        lambda kind: path if kind is ClassifierKind.RBC else None,
+    )
+    ready = BloodCellAnalysisSystem().ready_classifiers()
+    assert list(ready) == [ClassifierKind.RBC]
+    assert (ready["rbc"].name, ready["rbc"].sha256) == (path.name, sha256_of(path))
+
+
+def test_a_runtime_of_a_classifier_is_taken_as_it_is(monkeypatch):
+    without_bundled_classifiers(monkeypatch)
+    system = BloodCellAnalysisSystem()
+    system.wbc_classifier = chosen = ChosenClassifier(WBC_FACTS, (1, 0))
+    assert system.ready_classifiers()["wbc"].runtime is chosen
+    system.wbc_classifier = None
+    assert system.ready_classifiers() == {}
+
+
+@pytest.mark.parametrize("model", ["model.keras", ChosenClassifier(WBC_FACTS, (1, 0))])
+def test_what_is_no_classifier_of_red_cells_is_refused(model):
+    system = BloodCellAnalysisSystem()
+    system.rbc_classifier = model
+    with pytest.raises(CheckpointError, match="rbc_classifier: received"):
+        system.ready_classifiers()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"seg_input_shape": (500, 512, 3)}, "seg_input_shape: .* multiples of 32"),
+        ({"clf_input_shape": (130, 130, 1)}, "clf_input_shape"),
+        ({"clf_input_shape": (0, 130, 3)}, "clf_input_shape"),
+        ({"d_reduced": -1}, "d_reduced"),
+    ],
+)
+def test_shapes_that_make_no_network_are_refused(options, message):
+    with pytest.raises(SettingsError, match=message):
+        BloodCellAnalysisSystem(**options)
+
+
+def test_loaded_onnx_models_are_saved_as_they_are(tmp_path):
+    source, target = tmp_path / "from", tmp_path / "to"
+    source.mkdir()
+    (source / "segmentation_model.onnx").write_bytes(colour_model())
+    (source / "rbc_classifier.onnx").write_bytes(colour_classifier())
+    system = BloodCellAnalysisSystem()
+    system.load_models(source)
+    assert {path.name for path in system.save_models(target)} == {
+        "segmentation_model.onnx",
+        "rbc_classifier.onnx",
+    }
+    for path in target.iterdir():
+        assert path.read_bytes() == (source / path.name).read_bytes()
+    # Into the same folder again is no harm.
+    system.save_models(source)
+
+
+def test_nothing_to_save_or_to_compile_is_told(tmp_path):
+    with pytest.raises(SettingsError, match="no model to save"):
+        BloodCellAnalysisSystem().save_models(tmp_path)
+    with pytest.raises(SettingsError, match="no Keras model to compile"):
+        BloodCellAnalysisSystem().compile_models()
+    with pytest.raises(SettingsError, match="learning_rate"):
+        BloodCellAnalysisSystem().compile_models(learning_rate=0)
+
+
+def test_a_model_in_memory_that_is_no_keras_model_cannot_be_saved(tmp_path):
+    system = BloodCellAnalysisSystem()
+    system.segmentation_model = ColourRuntime()
+    with pytest.raises(SettingsError, match="came from no file"):
+        system.save_models(tmp_path)
+
+
+def test_a_model_of_another_format_is_not_left_beside_the_saved_one(tmp_path):
+    (tmp_path / "segmentation_model.onnx").write_bytes(colour_model())
+    system = BloodCellAnalysisSystem()
+    system.load_models(tmp_path)
+    touch(tmp_path, "segmentation_model.keras")
+    with pytest.raises(
+        OutputError, match=r"_model\.keras: there is a model of another"
+    ):
+        system.save_models(tmp_path)
+
+
+def test_the_summary_of_nothing_says_so():
+    told = []
+    text = BloodCellAnalysisSystem(d_reduced=8).summary(told.append)
+    assert told == [text]
+    assert text.count("none set") == 3
+    assert "Reynolds width 8, domain adaptation off" in text
+
+
+def test_built_models_are_told_compiled_fitted_saved_and_loaded(tmp_path):
+    pytest.importorskip("keras", reason="needs the [train] extra")
+    system = BloodCellAnalysisSystem(clf_input_shape=(32, 32, 3), d_reduced=4)
+    system.build_all_models()
+    text = system.summary(lambda words: None)
+    assert text.count(" parameters, takes ") == 3
+    assert "any × any × 3 (such as 512 × 512 × 3)" in text
+    assert "takes 32 × 32 × 3, gives condition, known, type" in text
+    system.compile_models(learning_rate=1e-2)
+    cells = np.zeros((4, 32, 32, 3), np.float32)
+    truth = {"condition": np.eye(3, dtype=np.float32)[[0, 1, 2, 0]], "known": np.ones((4, 1))}
+    before = system.rbc_classifier.evaluate(cells, truth, verbose=0)
+    system.rbc_classifier.fit(cells, truth, epochs=1, verbose=0)
+    assert system.rbc_classifier.evaluate(cells, truth, verbose=0) != before
+    saved = system.save_models(tmp_path)
+    assert [path.name for path in saved] == [
+        "segmentation_model.keras",
+        "rbc_classifier.keras",
+        "wbc_classifier.keras",
+    ]
+    again = BloodCellAnalysisSystem()
+    again.load_models(tmp_path)
+    ready, first = again.ready_classifiers(), system.ready_classifiers()
+    assert ready["wbc"].runtime.facts == first["wbc"].runtime.facts
+    for kind in ClassifierKind:
+        one, other = (known[kind].runtime.predict(cells) for known in (ready, first))
+        assert one.condition == pytest.approx(other.condition, abs=1e-6)

@@ -1,6 +1,8 @@
 """The page of a batch: what stands in it, that nothing gets out of it, and how it looks."""
 
+import csv
 import dataclasses
+import io
 import json
 import math
 import os
@@ -15,22 +17,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.analysed_pictures import CELLS, DEFOCUSED, analysis_of, report_of
+from support.classified_cells import classified_report
+from support.colour_classifiers import RBC_FACTS
 
 from blood_cell_system.cells.outlines import outline_polygons
 from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcome_of_report
 from blood_cell_system.reports.diagnostic import Status
+from blood_cell_system.reports.findings import JudgedCell, find
 from blood_cell_system.reports.names import shown_name
 from blood_cell_system.reports.page.histogram import histogram_svg
 from blood_cell_system.reports.page.limits import page_limits
 from blood_cell_system.reports.page.panel import make_panel
 from blood_cell_system.reports.page.render import render_page
+from blood_cell_system.reports.page.sections import findings_section
 
 EVIL = "<script>alert(1)</script>\"'&</title><!--"
 
 
-def outcome_of(name="field", analysis=None, *, threshold=1.0, side_px=1280, path=None):
+def outcome_of(
+    name="field", analysis=None, *, threshold=1.0, side_px=1280, path=None, draw_up=report_of
+):
     analysis = analysis_of() if analysis is None else analysis
-    report = report_of(analysis, name=f"{name}.png", threshold=threshold).to_json()
+    report = draw_up(analysis, name=f"{name}.png", threshold=threshold).to_json()
     polygons = outline_polygons(analysis.separated.label_image, analysis.separated.cells)
     panel = make_panel(analysis.image, polygons, report, max_side_px=side_px, max_crops=20)
     return outcome_of_report(
@@ -215,6 +223,45 @@ def test_sizes_are_in_micrometres_only_where_all_pictures_have_them():
     assert " µm: " in render_page(summary_of(known))
     assert " px: " in render_page(summary_of(known, unknown))
     assert "comparable between pictures of one magnification" in render_page(summary_of(unknown))
+
+
+def test_findings_of_all_smears_are_summed_up():
+    def sick(analysis, **options):
+        return classified_report(analysis, red={"condition": "malaria_RBC"}, **options)
+
+    outcomes = [outcome_of("a", draw_up=sick), outcome_of("b", draw_up=classified_report)]
+    summary = summary_of(*outcomes, outcome_of("c"))
+    page = Page(render_page(summary))
+    words = " ".join(" ".join(page.words).split())
+    assert "Parasitaemia: red cells with malaria parasites 1 of 2" in words
+    assert "2 cells assessed, 4 cut off or too small, 2 not sure" in words
+    assert "Lymphocytes among white cells 2 of 2" in words
+    assert summary.to_json()["rbc_findings"]["counts"]["malaria_RBC"] == 1
+    rows = list(csv.DictReader(io.StringIO(summary.to_csv())))
+    assert [row["malaria_RBC"] for row in rows] == ["1", "0", ""]
+    assert [row["lymphocyte"] for row in rows] == ["1", "1", ""]
+
+
+def test_a_share_of_cells_enough_is_drawn_with_its_interval():
+    findings = find([JudgedCell(condition="sickle_RBC")] * 600, RBC_FACTS)
+    html = "".join(findings_section("Red cells", findings))
+    assert "<b>100.00%</b>" in html
+    assert '<rect width="100.00"' in html
+    assert "too few" not in html
+
+
+def test_findings_without_a_classifier_are_told_as_such():
+    words = " ".join(Page(render_page(summary_of(outcome_of()))).words)
+    assert "Red cells: not assessed (no classifier is loaded)." in words
+
+
+def test_a_classified_cell_has_its_condition_in_the_page():
+    def sick(analysis, **options):
+        return classified_report(analysis, white={"condition": "cancer_WBC"}, **options)
+
+    (picture,) = pictures_in(render_page(summary_of(outcome_of(draw_up=sick))))
+    told = {cell[1]: cell[5:] for cell in picture["cells"] if cell[5]}
+    assert told == {"WBC": ["cancer_WBC 0.90", True], "RBC": ["healthy_RBC 0.90", False]}
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

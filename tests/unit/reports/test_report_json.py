@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.analysed_pictures import DEFOCUSED, analysis_of, report_of
+from support.classified_cells import classified_report
 from support.json_schema import violations
 
 from blood_cell_system.cells.border_rule import BorderRule
@@ -18,8 +19,10 @@ SCHEMA = json.loads((Path(__file__).parents[3] / "docs" / "report_schema.json").
         report_of(analysis_of([])),
         report_of(rule=BorderRule.TWO_SIDES, threshold=1.0),
         report_of(analysis_of(pixel_size_um=0.1, findings=[DEFOCUSED])),
+        classified_report(),
+        classified_report(red={"is_known": False}),
     ],
-    ids=["plain", "no cells", "flags", "micrometres"],
+    ids=["plain", "no cells", "flags", "micrometres", "classified", "none of these"],
 )
 def test_a_report_follows_the_published_schema(report):
     assert violations(json.loads(json.dumps(report.to_json())), SCHEMA) == []
@@ -28,7 +31,7 @@ def test_a_report_follows_the_published_schema(report):
 @pytest.mark.parametrize(
     "damage",
     [
-        lambda value: value.update(format_version=2),
+        lambda value: value.update(format_version=1),
         lambda value: value.pop("rates"),
         lambda value: value.update(extra=1),
         lambda value: value["cells"][0].update(cell_type="rbc"),
@@ -69,6 +72,10 @@ def test_it_says_with_what_it_was_made():
         "model": "m.onnx",
         "model_sha256": "cd" * 32,
         "seed": None,
+        "rbc_classifier": None,
+        "rbc_classifier_sha256": None,
+        "wbc_classifier": None,
+        "wbc_classifier_sha256": None,
         "data_sha256": "ab" * 32,
     }
 
@@ -80,4 +87,26 @@ def test_nothing_is_assessed_without_classifiers():
             "state": "not assessed",
             "reason": "no classifier is loaded",
             "counts": {},
+            "types": {},
+            "none_of_these": 0,
+            "cut_off": 0,
+            "uncertain": 0,
+            "rates": [],
         }
+
+
+def test_a_classified_cell_has_its_probabilities_and_findings_their_rates():
+    value = classified_report(red={"condition": "malaria_RBC"}).to_json()
+    red = next(cell for cell in value["cells"] if cell["probabilities"].get("malaria_RBC"))
+    assert red["condition"] == "malaria_RBC"
+    assert red["probabilities"] == {"healthy_RBC": 0.05, "malaria_RBC": 0.9, "sickle_RBC": 0.05}
+    assert red["possible_conditions"] == ["malaria_RBC"]
+    assert red["known"] == 0.9
+    assert value["rbc_findings"]["counts"] == {"healthy_RBC": 0, "malaria_RBC": 1, "sickle_RBC": 0}
+    rates = {rate["name"]: rate for rate in value["rbc_findings"]["rates"]}
+    assert rates["malaria_RBC"]["is_enough"] is False
+    assert rates["malaria_RBC"]["min_total"] == 500
+    white = next(cell for cell in value["cells"] if cell["cell_type"] == "WBC")
+    assert white["wbc_type"] == "lymphocyte"
+    assert value["wbc_findings"]["types"]["lymphocyte"] == 1
+    assert value["provenance"]["rbc_classifier"] == "rbc_classifier.onnx"

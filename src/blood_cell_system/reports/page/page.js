@@ -36,8 +36,9 @@ function make(name, attributes) {
   return element;
 }
 
-function wordsOf([id, type, confidence, uncertain, counted]) {
+function wordsOf([id, type, confidence, uncertain, counted, condition]) {
   return `${type} ${id}, confidence ${confidence.toFixed(2)}`
+    + (condition ? `, ${condition}` : "")
     + (uncertain ? ", not sure" : "") + (counted ? "" : ", not counted");
 }
 
@@ -51,7 +52,7 @@ function show(index, cellId) {
   svg.append(make("image", { href: source.src, width: picture.width, height: picture.height, preserveAspectRatio: "none" }));
   const outlines = make("g", { id: "outlines" });
   picture.cells.forEach((cell, place) => {
-    const classes = [cell[1], cell[3] ? "uncertain" : "", cell[4] ? "" : "left-out", cell[0] === cellId ? "chosen" : ""];
+    const classes = [cell[1], cell[3] ? "uncertain" : "", cell[4] ? "" : "left-out", cell[6] ? "abnormal" : "", cell[0] === cellId ? "chosen" : ""];
     const polygon = make("polygon", { points: picture.outlines[place], class: classes.join(" ").trim() });
     polygon.addEventListener("pointerenter", () => { told.textContent = wordsOf(cell); });
     polygon.append(make("title", {}));
@@ -60,7 +61,7 @@ function show(index, cellId) {
   });
   svg.append(outlines);
   stage.replaceChildren(svg);
-  told.textContent = `${picture.cells.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure.`;
+  told.textContent = `${picture.cells.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure; filled: not healthy.`;
   view = { x: 0, y: 0, width: picture.width, height: picture.height };
   const chosen = picture.cells.findIndex((cell) => cell[0] === cellId);
   if (chosen >= 0 && outlines.children[chosen].points.length) {

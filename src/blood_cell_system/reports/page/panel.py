@@ -22,15 +22,17 @@ class CellCrop:
     Parameters
     ----------
     cell_id : int
-    cell_type : str
-    confidence : float
+    name : str
+        Its type, or its condition where that was assessed.
+    certainty : float
+        The smaller of its confidence and the probability of its condition.
     jpeg : bytes
         The cell and some of what is around it.
     """
 
     cell_id: int
-    cell_type: str
-    confidence: float
+    name: str
+    certainty: float
     jpeg: bytes
 
 
@@ -92,8 +94,8 @@ def make_panel(
         crops=tuple(
             CellCrop(
                 cell_id=cell["cell_id"],
-                cell_type=cell["cell_type"],
-                confidence=cell["confidence"],
+                name=cell["condition"] if cell["probabilities"] else cell["cell_type"],
+                certainty=min(cell["confidence"], max(cell["probabilities"].values(), default=1.0)),
                 jpeg=_jpeg(_crop(image, cell["bbox"])),
             )
             for cell in uncertain

@@ -8,10 +8,12 @@ from html import escape
 from importlib import resources
 
 from blood_cell_system.reports.batch import BatchSummary, PictureOutcome
+from blood_cell_system.reports.diagnostic import Provenance
 from blood_cell_system.reports.disclaimer import DISCLAIMER
 from blood_cell_system.reports.names import shown_name
 from blood_cell_system.reports.page.sections import (
     count_tiles,
+    findings_section,
     picture_table,
     rate_line,
     size_histograms,
@@ -49,6 +51,9 @@ def render_page(summary: BatchSummary) -> str:
         f'<p class="research">{DISCLAIMER}</p>',
         *count_tiles(summary),
         *(rate_line(rate) for rate in summary.rates),
+        "<h2>Findings</h2>",
+        *findings_section("Red cells", summary.findings["rbc_findings"]),
+        *findings_section("White cells", summary.findings["wbc_findings"]),
         "<h2>Pictures</h2>",
         *picture_table(summary.outcomes),
         "<h2>Sizes of cells</h2>",
@@ -81,9 +86,22 @@ def _footer(summary: BatchSummary) -> Iterable[str]:
     yield (
         f"<footer>blood-cell-system {escape(made_with.software_version)}; "
         f"model {escape(shown_name(made_with.model))}, SHA-256 {escape(made_with.model_sha256)}; "
+        f"{_classifiers(made_with)}"
         f"cells at the border: {escape(str(settings.border_rule))}; "
         f"scale: {scale or 'estimated'}.<br>"
         f"{DISCLAIMER}</footer>"
+    )
+
+
+def _classifiers(made_with: Provenance) -> str:
+    names = (
+        (made_with.rbc_classifier, made_with.rbc_classifier_sha256),
+        (made_with.wbc_classifier, made_with.wbc_classifier_sha256),
+    )
+    return "".join(
+        f"{escape(shown_name(name))}, SHA-256 {escape(digest)}; "
+        for name, digest in names
+        if name is not None and digest is not None
     )
 
 

@@ -2,14 +2,15 @@
 
 import base64
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from blood_cell_system.classes import CELL_TYPES, CellType
 from blood_cell_system.reports.batch import BatchSummary, PictureOutcome
 from blood_cell_system.reports.diagnostic import Status
+from blood_cell_system.reports.findings import ASSESSED, HEALTHY, Findings
 from blood_cell_system.reports.names import shown_name
 from blood_cell_system.reports.page.histogram import histogram_svg
 from blood_cell_system.reports.rates import Rate
@@ -29,6 +30,7 @@ _COLUMNS: Final = (
     ("Platelets", "number"),
     ("Not sure", "number"),
     ("Cut off", "number"),
+    ("Abnormal", "number"),
     ("RBC size", "number"),
     ("Remarks", "words"),
 )
@@ -71,6 +73,46 @@ def rate_line(rate: Rate) -> str:
     return f"<p>{label}: {words}</p>"
 
 
+def findings_section(title: str, findings: Findings) -> Iterable[str]:
+    """Tell what a classifier found among the cells of one type."""
+    if not findings.is_assessed:
+        yield f'<p class="soft">{title}: {findings.state} ({escape(findings.reason)}).</p>'
+        return
+    yield f"<h3>{title}</h3>"
+    aside = {
+        "none of these": findings.none_of_these,
+        "cut off or too small": findings.cut_off,
+        "not sure": findings.uncertain,
+    }
+    told = [f"{findings.assessed:,} cells assessed"]
+    told += [f"{count:,} {words}" for words, count in aside.items() if count]
+    yield f'<p class="soft">{", ".join(told)}</p>'
+    yield '<div class="scroll"><table class="findings"><tbody>'
+    for rate in findings.rates:
+        yield _finding_row(rate)
+    yield "</tbody></table></div>"
+
+
+def _finding_row(rate: Rate) -> str:
+    if rate.share is None or rate.interval is None:
+        words = f"too few cells to say; at least {rate.min_total:,} are needed"
+        bar = ""
+    else:
+        low, high = rate.interval
+        words = f"<b>{rate.share:.2%}</b> (95&nbsp;%: {low:.2%} to {high:.2%})"
+        bar = (
+            '<svg class="bar-of" viewBox="0 0 100 10" preserveAspectRatio="none" '
+            'aria-hidden="true">'
+            f'<rect width="{100 * rate.share:.2f}" height="10"/>'
+            f'<line x1="{100 * low:.2f}" x2="{100 * high:.2f}" y1="5" y2="5"/></svg>'
+        )
+    label = escape(rate.label[0].upper() + rate.label[1:])
+    return (
+        f'<tr class="{escape(rate.name)}"><td>{label}</td><td>{rate.count:,} of {rate.total:,}</td>'
+        f'<td class="words">{words}</td><td>{bar}</td></tr>'
+    )
+
+
 def picture_table(outcomes: Sequence[PictureOutcome]) -> Iterable[str]:
     """Lay the inputs out, a row each."""
     yield '<div class="scroll"><table><thead><tr>'
@@ -88,7 +130,7 @@ def _row(index: int, outcome: PictureOutcome) -> str:
     summary = outcome.summary
     counts = summary.get("counts", {})
     numbers = [counts.get(str(cell_type)) for cell_type in CELL_TYPES]
-    numbers += [summary.get("uncertain"), summary.get("touching_border")]
+    numbers += [summary.get("uncertain"), summary.get("touching_border"), _abnormal(summary)]
     remarks = [outcome.reason] if outcome.reason else list(outcome.warnings)
     cells = [
         f'<td data-value="{escape(shown)}"><div class="picture">{_thumbnail(index, outcome)}'
@@ -100,6 +142,16 @@ def _row(index: int, outcome: PictureOutcome) -> str:
         f'<td class="words" data-value="{escape(" ".join(remarks))}">{_remarks(remarks)}</td>',
     ]
     return f"<tr>{''.join(cells)}</tr>"
+
+
+def _abnormal(summary: Mapping[str, Any]) -> int | None:
+    """Cells of any condition but health; None where nothing was assessed."""
+    found = [summary.get(kind, {}) for kind in ("rbc_findings", "wbc_findings")]
+    assessed = [part["counts"] for part in found if part.get("state") == ASSESSED]
+    if not assessed:
+        return None
+    counts = [item for part in assessed for item in part.items()]
+    return sum(int(count) for name, count in counts if name not in HEALTHY)
 
 
 def _remarks(remarks: Sequence[str]) -> str:
@@ -175,7 +227,7 @@ def uncertain_gallery(summary: BatchSummary) -> Iterable[str]:
     """Show the cells that a person should look at, the least certain first."""
     crops = sorted(
         (
-            (crop.confidence, index, crop)
+            (crop.certainty, index, crop)
             for index, outcome in enumerate(summary.outcomes)
             if outcome.panel is not None and outcome.summary["is_smear"]
             for crop in outcome.panel.crops
@@ -188,16 +240,17 @@ def uncertain_gallery(summary: BatchSummary) -> Iterable[str]:
     threshold = summary.settings.confidence_threshold
     shown = crops[:_SHOWN_CROPS]
     yield (
-        f'<p class="note">Cells of a confidence below {threshold:g}, the least certain first; '
-        f"{len(shown)} are shown. Look at them before you use the counts.</p>"
+        f'<p class="note">Cells of a confidence below {threshold:g}, or of which the condition is '
+        f"open, the least certain first; {len(shown)} are shown. Look at them before you use the "
+        "counts.</p>"
     )
     yield '<div class="gallery">'
-    for confidence, index, crop in shown:
+    for certainty, index, crop in shown:
         name = escape(shown_name(summary.outcomes[index].name))
         yield (
             f'<button type="button" class="cell" data-picture="{index}" data-cell="{crop.cell_id}">'
             f'<img decoding="async" alt="" src="{_source(crop.jpeg)}">'
-            f"<span>{escape(crop.cell_type)} {crop.cell_id}, {confidence:.2f}</span>"
+            f"<span>{escape(crop.name)} {crop.cell_id}, {certainty:.2f}</span>"
             f'<span title="{name}">{name}</span></button>'
         )
     yield "</div>"

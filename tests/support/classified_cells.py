@@ -1,0 +1,67 @@
+"""Classifications of drawn cells, and the reports of pictures with them."""
+
+from support.analysed_pictures import analysis_of, report_of
+from support.colour_classifiers import RBC_FACTS, WBC_FACTS
+
+from blood_cell_system.classes import CellType
+from blood_cell_system.inference.classification import CellClassification
+from blood_cell_system.reports.diagnostic import Provenance
+
+PROVENANCE = Provenance(
+    software_version="1.2.3",
+    model="m.onnx",
+    model_sha256="cd" * 32,
+    rbc_classifier="rbc_classifier.onnx",
+    rbc_classifier_sha256="ef" * 32,
+    wbc_classifier="wbc_classifier.onnx",
+    wbc_classifier_sha256="ee" * 32,
+)
+
+
+def spread(names, likely, probability=0.9):
+    """Probabilities by name, of which one is likely and the others share what is left."""
+    rest = (1 - probability) / (len(names) - 1)
+    return {name: probability if name == likely else rest for name in names}
+
+
+def red_cell(condition="healthy_RBC", *, probability=0.9, is_known=True, possible=None):
+    """Classification of a red cell."""
+    return CellClassification(
+        condition=condition,
+        probabilities=spread(RBC_FACTS.conditions, condition, probability),
+        known=0.9 if is_known else 0.1,
+        is_known=is_known,
+        possible_conditions=(condition,) if possible is None else possible,
+    )
+
+
+def white_cell(condition="healthy_WBC", cell_type="lymphocyte", *, possible_types=None):
+    """Classification of a white cell."""
+    return CellClassification(
+        condition=condition,
+        probabilities=spread(WBC_FACTS.conditions, condition),
+        cell_type=cell_type,
+        type_probabilities=spread(WBC_FACTS.types, cell_type),
+        possible_conditions=(condition,),
+        possible_types=(cell_type,) if possible_types is None else possible_types,
+    )
+
+
+def classified_report(analysis=None, *, red=None, white=None, **options):
+    """The report of a picture whose whole cells were all classified alike."""
+    analysis = analysis_of() if analysis is None else analysis
+    judged = {
+        CellType.RBC: red_cell(**(red or {})),
+        CellType.WBC: white_cell(**(white or {})),
+    }
+    return report_of(
+        analysis,
+        classifications={
+            cell.label: judged[cell.cell_type]
+            for cell in analysis.separated.cells
+            if cell.cell_type in judged and not cell.touches_border
+        },
+        rbc_facts=RBC_FACTS,
+        wbc_facts=WBC_FACTS,
+        **{"provenance": PROVENANCE} | options,
+    )
