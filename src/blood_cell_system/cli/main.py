@@ -23,6 +23,7 @@ COMMANDS = (
     ("analyze", "analyze", "count the cells of pictures and write a report"),
     ("evaluate", "evaluate", "measure a trained model on a split"),
     ("train-classifier", "train_classifier", "train a classifier of red or white cells"),
+    ("evaluate-classifier", "evaluate_classifier", "measure a classifier on a split of cells"),
     ("export", "export", "write a trained model as .onnx, which needs no TensorFlow"),
 )
 
