@@ -30,6 +30,12 @@ class Figure:
     value: float
     interval: tuple[float, float] | None = None
 
+    def __str__(self) -> str:
+        words = f"{self.value:.3f}"
+        if self.interval is not None:
+            words += f" ({self.interval[0]:.3f} to {self.interval[1]:.3f})"
+        return words
+
 
 def with_interval(
     statistic: Statistic,

@@ -1,13 +1,22 @@
 """From a folder of cells to the files of a classifier that others can use."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.datasets.cell_folder import CellFolder
+from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.inference.classifier_evaluation import (
+    ClassifierEvaluation,
+    evaluate_classifier,
+)
+from blood_cell_system.inference.classifier_runtimes import KerasClassifier
 from blood_cell_system.models.classifier_export import export_classifier, save_classifier
+from blood_cell_system.reports.classifier_evaluation_files import write_evaluation_files
+from blood_cell_system.reports.classifier_evaluation_json import short_figures
 from blood_cell_system.training.classification import TrainedClassifier, train_classifier
+from blood_cell_system.training.classifier_data import CellClasses, read_cells
 from blood_cell_system.training.classifier_presets import ClassifierSettings
 from blood_cell_system.training.epoch_loop import TrainingListener
 from blood_cell_system.training.state import TrainingState
@@ -49,9 +58,10 @@ def train_classifier_files(
     is_deterministic: bool = False,
     tell: Callable[[str], None] = lambda words: None,
 ) -> TrainedClassifier:
-    """Train a classifier and write it as ``.keras`` with ``.json``, and as ``.onnx``.
+    """Train a classifier, measure it, and write it as ``.keras`` with ``.json`` and as ``.onnx``.
 
-    A training that is stopped writes its state only.
+    Figures of the cells held out for testing, if there are any, go into the facts, and in full into
+    the folder ``rbc_classifier_test`` or ``wbc_classifier_test`` beside the model. A training that is stopped writes its state only.
 
     Parameters
     ----------
@@ -74,9 +84,41 @@ def train_classifier_files(
         listener=listener,
         is_deterministic=is_deterministic,
     )
-    if trained.facts is not None:
-        files = ClassifierFiles.within(output_dir, folder.kind)
-        tell("Writing the classifier as .keras and .onnx.")
-        save_classifier(trained.model, files.keras, facts=trained.facts)
-        export_classifier(trained.model, files.onnx, facts=trained.facts)
-    return trained
+    if trained.facts is None:
+        return trained
+    facts = trained.facts
+    if folder.select(Split.TEST):
+        tell("Measuring the classifier on the cells held out for testing.")
+        evaluation = _measured(KerasClassifier(trained.model, facts), folder, output_dir)
+        facts = replace(facts, measured={**facts.measured, "test": short_figures(evaluation)})
+        for line in _headlines(evaluation):
+            tell(line)
+    files = ClassifierFiles.within(output_dir, folder.kind)
+    tell("Writing the classifier as .keras and .onnx.")
+    save_classifier(trained.model, files.keras, facts=facts)
+    export_classifier(trained.model, files.onnx, facts=facts)
+    return replace(trained, facts=facts)
+
+
+def _measured(
+    classifier: KerasClassifier, folder: CellFolder, output_dir: Path
+) -> ClassifierEvaluation:
+    facts = classifier.facts
+    classes = CellClasses(conditions=facts.conditions, types=facts.types)
+    cells = read_cells(folder, Split.TEST, classes)
+    evaluation = evaluate_classifier(classifier, cells)
+    subject = {"model": folder.kind.file_stem, "data_dir": str(folder.root), "split": "test"}
+    target = output_dir / f"{folder.kind.file_stem}_test"
+    write_evaluation_files(evaluation, cells, classifier, target, subject=subject)
+    return evaluation
+
+
+def _headlines(evaluation: ClassifierEvaluation) -> Iterator[str]:
+    for scores in evaluation.diseases:
+        yield f"{scores.condition} against healthy, {scores.where}: AUROC {scores.auroc}"
+    for name, heads in (("Conditions", evaluation.conditions), ("Types", evaluation.types)):
+        for head in heads[:1]:
+            yield (
+                f"{name}: accuracy {head.accuracy}, macro F1 {head.macro_f1}, calibration error "
+                f"{head.calibration_error}"
+            )

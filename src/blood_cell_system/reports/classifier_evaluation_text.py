@@ -66,7 +66,7 @@ def _disease_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
 
 
 def _head_part(name: str, heads: Sequence[HeadScores]) -> list[RenderableType]:
-    table = _table(name, "accuracy", "balanced", "macro F1", "calibration error", "constant")
+    table = _table(name, "accuracy", "balanced", "macro F1", "calibration", "constant")
     for scores in heads:
         table.add_row(
             scores.where,
@@ -74,7 +74,7 @@ def _head_part(name: str, heads: Sequence[HeadScores]) -> list[RenderableType]:
             _figure(scores.balanced_accuracy),
             _figure(scores.macro_f1),
             _figure(scores.calibration_error),
-            f"{scores.constant_accuracy:.3f} / {scores.constant_balanced_accuracy:.3f}",
+            f"{scores.constant_accuracy:.3f}\n{scores.constant_balanced_accuracy:.3f}",
         )
     first = heads[0]
     classes = _table("class", "cells", "precision", "recall", "F1")
@@ -85,7 +85,8 @@ def _head_part(name: str, heads: Sequence[HeadScores]) -> list[RenderableType]:
             *(_share(values[key]) for key in ("precision", "recall", "f1")),
         )
     words = (
-        f"constant: accuracy and balanced accuracy of always answering {first.constant}. "
+        "calibration: expected error of the confidence; constant: accuracy and balanced accuracy "
+        f"of always answering {first.constant}. "
         f"Sets that may be one class hold the true one in {_percent(first.coverage)} of cells, and "
         f"are a single class in {_percent(first.single_share)}."
     )
@@ -98,7 +99,7 @@ def _known_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
         return []
     return [
         Text(
-            f"None of the classes: AUROC {_figure(scores.auroc)} on {scores.cells} cells and "
+            f"None of the classes: AUROC {_figure(scores.auroc, separator=' ')} on {scores.cells} cells and "
             f"{scores.outliers} others; the threshold keeps {_percent(scores.kept)} of the cells "
             f"and catches {_percent(scores.caught)} of the others."
         )
@@ -134,10 +135,10 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _figure(figure: Figure) -> str:
+def _figure(figure: Figure, *, separator: str = "\n") -> str:
     words = _share(figure.value)
     if figure.interval is not None:
-        words += f" ({figure.interval[0]:.3f}-{figure.interval[1]:.3f})"
+        words += f"{separator}({figure.interval[0]:.3f}-{figure.interval[1]:.3f})"
     return words
 
 

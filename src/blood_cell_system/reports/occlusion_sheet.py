@@ -1,4 +1,4 @@
-"""Right and wrong answers of a classifier, the worst first, and where in the cell they come from."""
+"""Right and wrong answers of a classifier, and the places in the cell that they come from."""
 
 from typing import Final
 
