@@ -127,6 +127,20 @@ def read_image_shape(path: Path) -> tuple[int, int]:
     return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
 
 
+def is_turned(path: Path) -> bool:
+    """Whether a picture's EXIF data say that it is to be turned or mirrored; not all programs do.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    ImageReadError
+        It is no picture, or has more than ``MAX_PIXELS`` pixels.
+    """
+    with _opened(Path(path)) as picture:
+        return bool(picture.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1))
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[Image.Image]:
     """Open a picture's header; whatever goes wrong in the block is told as a fault of the file."""

@@ -24,6 +24,7 @@ COMMANDS = (
     ("evaluate", "evaluate", "measure a trained model on a split"),
     ("train-classifier", "train_classifier", "train a classifier of red or white cells"),
     ("evaluate-classifier", "evaluate_classifier", "measure a classifier on a split of cells"),
+    ("convert", "convert", "write labels or results for LabelMe, CVAT, QuPath, COCO or YOLO"),
     ("export", "export", "write a trained model as .onnx, which needs no TensorFlow"),
 )
 

@@ -39,7 +39,8 @@ class CocoReader:
 
     Coordinates are 0-based; ``bbox`` is ``[x, y, width, height]``. An outline (``segmentation``: a
     list of polygons, or run lengths as numbers or compressed) is taken rather than the box. Marks
-    with ``iscrowd`` are regions that are not scored. Classes are the names of ``categories``.
+    with ``iscrowd`` are regions that are not scored. Classes are the names of ``categories``. Of a
+    mark without an outline and a box the first key point is the cell's centre.
 
     Format: https://cocodataset.org/#format-data. The licence is that of the pictures.
     """
@@ -135,12 +136,22 @@ def _mark(
         if annotation.get("bbox"):
             x, y, width, height = map(float, annotation["bbox"])
             box = Box(x, y, x + width, y + height)
+        outline = _outline(annotation.get("segmentation"), shape)
         return Mark(
             label=labels[category],
             box=box,
-            outline=_outline(annotation.get("segmentation"), shape),
+            outline=outline,
+            point=_point(annotation.get("keypoints")) if outline is None and box is None else None,
             is_definite=not annotation.get("iscrowd"),
         )
+
+
+def _point(keypoints: Any) -> tuple[float, float] | None:
+    """First key point: the centre of a cell of which no more is known."""
+    if not keypoints:
+        return None
+    x, y, _ = keypoints[:3]
+    return float(x), float(y)
 
 
 def _outline(segmentation: Any, shape: tuple[int, int]) -> Outline | None:

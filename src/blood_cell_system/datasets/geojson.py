@@ -112,7 +112,11 @@ def _marks(feature: Mapping[str, Any], *, where: str) -> Iterator[Mark]:
         if kind in _POLYGONS:
             polygons = [coordinates] if kind == "Polygon" else coordinates
             rings = [_corners(ring) for polygon in polygons for ring in polygon]
-            marks = [Mark(label=label, outline=PolygonOutline.from_points(*rings))]
+            outline = PolygonOutline.from_points(*rings)
+            is_box = _says_box(properties) and _is_upright_rectangle(outline)
+            marks = [
+                Mark(label=label, **({"box": outline.box} if is_box else {"outline": outline}))
+            ]
         elif kind in _POINTS:
             points = [coordinates] if kind == "Point" else coordinates
             marks = [Mark(label=label, point=(float(x), float(y))) for x, y, *_ in points]
@@ -120,6 +124,19 @@ def _marks(feature: Mapping[str, Any], *, where: str) -> Iterator[Mark]:
             # Without a place: it is listed among what was dropped.
             marks = [Mark(label=label)]
     yield from marks
+
+
+def _says_box(properties: Mapping[str, Any]) -> bool:
+    metadata = properties.get("metadata")
+    return isinstance(metadata, dict) and metadata.get("shape") == "box"
+
+
+def _is_upright_rectangle(outline: PolygonOutline) -> bool:
+    """Whether nobody has made an outline of what was a box."""
+    if len(outline.rings) != 1 or len(outline.rings[0]) != 4:
+        return False
+    x, y = outline.rings[0].T
+    return len(set(x)) == 2 and len(set(y)) == 2
 
 
 def _label(properties: Mapping[str, Any]) -> str:

@@ -1,0 +1,111 @@
+"""``bloodcells convert``: labels in the format of somebody's tool, to be corrected there."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from blood_cell_system.datasets.sample import Sample
+
+FORMATS = ("coco", "labelme", "cvat", "yolo", "geojson")
+OUTLINE_FORMS = ("polygons", "masks", "boxes")
+
+# What to say after the last line of the summary.
+NEXT_STEP = {
+    "coco": "import it into the tool of your choice",
+    "labelme": "open it with: labelme {output}",
+    "cvat": 'make a task of images/, then upload annotations.xml as "CVAT 1.1"',
+    "yolo": "data.yaml names the folders",
+    "geojson": "open a picture in QuPath, then drag its .geojson into the window",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this command."""
+    parser.add_argument(
+        "source",
+        type=Path,
+        help="what analyze has written, a prepared folder, or a data set of any known format",
+    )
+    parser.add_argument("--to", choices=FORMATS, required=True, help="the format to write")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument(
+        "--pictures",
+        type=Path,
+        nargs="+",
+        default=[],
+        metavar="DIR",
+        help="of results: folders with the pictures, where they have been moved since",
+    )
+    parser.add_argument(
+        "--outlines",
+        choices=OUTLINE_FORMS,
+        default="polygons",
+        help="polygons with exactly the same pixels (the default), masks, or boxes alone",
+    )
+    parser.add_argument(
+        "--simplify",
+        type=float,
+        default=0.0,
+        metavar="PX",
+        help="polygons with fewer corners, which may be this far off (default: exact)",
+    )
+    parser.add_argument(
+        "--with-not-scored",
+        action="store_true",
+        help="of a prepared folder: regions that are not scored as well, labelled ignore",
+    )
+    parser.add_argument(
+        "--format", default="auto", metavar="NAME", help="of a data set (default: recognised)"
+    )
+    parser.add_argument(
+        "--label-map",
+        metavar="NAME=TYPE,…",
+        help="of a data set: what its labels mean, or the name of a file that says so",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Read whatever the source is, and write it."""
+    from blood_cell_system.datasets.writers.convert import write_labels
+    from blood_cell_system.datasets.writers.writer import OutlineForm, WriteStyle
+
+    style = WriteStyle(outlines=OutlineForm(options.outlines), tolerance_px=options.simplify)
+    with _samples(options) as samples:
+        summary = write_labels(samples, options.output, format_name=options.to, style=style)
+    print(summary.to_text())
+    print(NEXT_STEP[options.to].format(output=options.output))
+    print(f"Corrected, it is read by: bloodcells prepare --mode {options.to} --input DIR")
+    return 0
+
+
+@contextmanager
+def _samples(options: argparse.Namespace) -> "Iterator[Iterable[Sample]]":
+    from blood_cell_system.pipeline.analysed_samples import analysed_samples, is_results_folder
+
+    source: Path = options.source
+    if is_results_folder(source):
+        yield analysed_samples(source, pictures=options.pictures)
+    elif (source / "images").is_dir() and (source / "masks").is_dir():
+        from blood_cell_system.datasets.prepared import PreparedDataset
+        from blood_cell_system.datasets.prepared_samples import prepared_samples
+
+        yield prepared_samples(PreparedDataset.open(source), with_unscored=options.with_not_scored)
+    else:
+        from blood_cell_system.datasets.formats import read_folder
+        from blood_cell_system.datasets.label_table import read_label_map
+        from blood_cell_system.datasets.reader import ReadOptions
+
+        label_map = read_label_map(options.label_map) if options.label_map else {}
+        reading = read_folder(
+            source, format_name=options.format, options=ReadOptions(label_map=label_map)
+        )
+        for note in reading.notes:
+            print(note)
+        for failed in reading.failed:
+            print(f"left out: {failed.reason}")
+        yield reading.samples

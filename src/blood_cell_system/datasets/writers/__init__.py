@@ -1,0 +1,1 @@
+"""Labels written in the formats of people's tools, for correcting there and reading back."""

@@ -1,0 +1,147 @@
+"""What was found in analysed pictures, as samples: a start for people who correct it."""
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from scipy import ndimage
+
+from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.classes import CellType
+from blood_cell_system.datasets.outline import PixelOutline
+from blood_cell_system.datasets.sample import LabelledCell, Sample
+from blood_cell_system.errors import DatasetError, MissingDataError
+from blood_cell_system.image_io import IMAGE_SUFFIXES
+from blood_cell_system.pipeline.files import sha256_of
+from blood_cell_system.reports.picture_files import read_labels
+from blood_cell_system.reports.report_json import FORMAT_VERSION
+
+_REPORT_ENDING: Final = "_report.json"
+_SUMMARY_NAME: Final = "batch_summary.json"
+
+
+def is_results_folder(folder: Path) -> bool:
+    """Whether a folder is one that ``analyze`` writes."""
+    return any(folder.glob(f"*{_REPORT_ENDING}")) or (folder / _SUMMARY_NAME).is_file()
+
+
+def analysed_samples(results: Path, *, pictures: Sequence[Path] = ()) -> Iterator[Sample]:
+    """Give analysed pictures one at a time, with the cells that were found.
+
+    Reports do not hold the pictures. They are looked for where they were when they were analysed,
+    and in folders that are named; only a file with the very same bytes is taken.
+
+    Parameters
+    ----------
+    results : Path
+        Folder that ``analyze`` has written.
+    pictures : sequence of Path
+        Folders with the pictures, also within folders within them.
+
+    Yields
+    ------
+    Sample
+
+    Raises
+    ------
+    MissingDataError
+        There are no reports, or a picture is not found.
+    DatasetError
+        A report cannot be read, or does not fit its label picture.
+    ImageReadError
+        A label picture is damaged.
+    """
+    reports = sorted(results.rglob(f"*{_REPORT_ENDING}"))
+    if not reports:
+        raise MissingDataError(
+            f"{results}: no *{_REPORT_ENDING} in this folder; expected the folder that "
+            "bloodcells analyze has written. Check the path."
+        )
+    finder = _PictureFinder(_paths_in_summary(results / _SUMMARY_NAME), pictures)
+    for path in reports:
+        yield _sample(path, results, finder)
+
+
+def _sample(path: Path, results: Path, finder: "_PictureFinder") -> Sample:
+    name = path.relative_to(results).as_posix().removesuffix(_REPORT_ENDING)
+    try:
+        report = json.loads(path.read_text(encoding="utf-8"))
+        if report["format_version"] != FORMAT_VERSION:
+            raise ValueError(f"format_version {report['format_version']}")
+        shape = int(report["picture"]["height_px"]), int(report["picture"]["width_px"])
+        file_name = str(report["picture"]["file_name"])
+        digest = str(report["provenance"]["data_sha256"])
+        rows = [
+            (int(row["cell_id"]), CellType(row["cell_type"]), Box(*map(float, row["bbox"])))
+            for row in report["cells"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{path}: not a report of this version ({error!r}). Analyse the picture again."
+        ) from error
+    labels = read_labels(results, name)
+    if labels.shape != shape:
+        raise DatasetError(
+            f"{path}: tells (height, width) {shape}, its label picture has {labels.shape}; "
+            "expected the same. Analyse the picture again."
+        )
+    places = dict(enumerate(ndimage.find_objects(labels), start=1))
+    cells = []
+    for number, cell_type, box in rows:
+        place = places.get(number)
+        outline = None
+        if place is not None:
+            offset = (place[1].start, place[0].start)
+            outline = PixelOutline.from_pixels(labels[place] == number, offset=offset)
+        cells.append(
+            LabelledCell(cell_type=cell_type, box=box, outline=outline, origin=BoxOrigin.PREDICTED)
+        )
+    return Sample(
+        stem=name.replace("/", "_"),
+        image_path=finder.find(file_name, digest, where=path),
+        shape=shape,
+        cells=tuple(cells),
+    )
+
+
+def _paths_in_summary(summary: Path) -> list[Path]:
+    """Paths of the pictures as they were named when they were analysed."""
+    if not summary.is_file():
+        return []
+    try:
+        rows: list[dict[str, Any]] = json.loads(summary.read_text(encoding="utf-8"))["pictures"]
+        return [Path(row["path"]) for row in rows]
+    except (KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{summary}: cannot be read ({error!r}). Analyse the pictures again."
+        ) from error
+
+
+class _PictureFinder:
+    """Finds pictures by name and content."""
+
+    def __init__(self, paths: Sequence[Path], folders: Sequence[Path]) -> None:
+        self._folders = folders
+        self._by_name: dict[str, list[Path]] = defaultdict(list)
+        for path in paths:
+            self._by_name[path.name].append(path)
+        for folder in folders:
+            for parent, _, names in os.walk(folder):
+                for name in sorted(names):
+                    if Path(name).suffix.lower() in IMAGE_SUFFIXES:
+                        self._by_name[name].append(Path(parent, name))
+
+    def find(self, name: str, digest: str, *, where: Path) -> Path:
+        """Picture of a name whose bytes have a SHA-256."""
+        candidates = [path for path in self._by_name.get(name, ()) if path.is_file()]
+        for path in candidates:
+            if sha256_of(path) == digest:
+                return path
+        found = f"{candidates[0]} is another picture" if candidates else "it is not there"
+        raise MissingDataError(
+            f"{where}: is the report of {name}, but {found}; expected the very file that was "
+            "analysed. Name its folder with --pictures."
+        )
