@@ -8,9 +8,10 @@ from pathlib import Path
 
 from blood_cell_system.cli.combine import add_combine_arguments, run_combine
 from blood_cell_system.cli.main import run_command
+from blood_cell_system.cli.read_data_set import FORMATS, add_reading_arguments, run_reading
 from blood_cell_system.errors import SettingsError
 
-MODES = ("bccd", "combine", "verify", "augment")
+MODES = ("bccd", *FORMATS, "combine", "verify", "augment")
 MASK_METHODS = ("stain", "ellipse")
 
 # The guide leaves folders out in places; these are the ones it uses everywhere else.
@@ -28,21 +29,28 @@ DEFAULT_OUTPUT = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this command."""
-    parser.add_argument("--mode", choices=MODES, required=True, help="what to do")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--mode", choices=MODES, help="what to do, or the format to read")
+    what.add_argument(
+        "--format",
+        choices=("auto", *FORMATS),
+        help="the format to read; auto finds out what --input is, and tells",
+    )
     parser.add_argument(
         "--input",
         type=Path,
         nargs="+",
         metavar="DIR",
-        help="folder to read (default: as in the guide); of combine: all the folders",
+        help="folder or zip file to read (default: as in the guide); of combine: all the folders",
     )
     parser.add_argument("--output", type=Path, help="folder to write (default: as in the guide)")
     parser.add_argument(
         "--mask-method",
         choices=MASK_METHODS,
         default="stain",
-        help="bccd: masks from the stain and the boxes, or ellipses in the boxes alone",
+        help="boxes become masks by the stain, or ellipses in the boxes alone",
     )
+    add_reading_arguments(parser)
     parser.add_argument(
         "--aug-factor", type=int, default=3, metavar="N", help="augment: copies of each picture"
     )
@@ -72,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
         return run_combine(
             options, options.input or [], options.output or DEFAULT_OUTPUT["combine"]
         )
-    source = _one_folder(options)
+    source = _one_source(options)
     if options.mode == "verify":
         from blood_cell_system.cli.verify import run_verify
 
@@ -82,7 +90,7 @@ def run(options: argparse.Namespace) -> int:
             contact_sheet_path=options.contact_sheet,
             fix_to=options.fix,
         )
-    output = options.output or DEFAULT_OUTPUT[options.mode]
+    output = options.output or DEFAULT_OUTPUT.get(options.mode, DEFAULT_OUTPUT["bccd"])
     if options.mode == "augment":
         from blood_cell_system.input_pipeline.augmented_folder import write_augmented_folder
 
@@ -92,21 +100,31 @@ def run(options: argparse.Namespace) -> int:
             ).to_text()
         )
         return 0
+    if options.mode == "bccd":
+        return _run_bccd(options, source, output)
+    return run_reading(options, source, output, name=options.mode or options.format)
+
+
+def _run_bccd(options: argparse.Namespace, source: Path, output: Path) -> int:
+    from blood_cell_system.datasets.archives import opened_folder
     from blood_cell_system.masks.prepare import prepare_voc
 
-    summary = prepare_voc(source, output, mask_method=options.mask_method, jobs=options.jobs)
+    with opened_folder(source) as folder:
+        summary = prepare_voc(folder, output, mask_method=options.mask_method, jobs=options.jobs)
     print(summary.to_text())
     return 1 if summary.failed else 0
 
 
-def _one_folder(options: argparse.Namespace) -> Path:
-    folders: list[Path] = options.input or [DEFAULT_INPUT[options.mode]]
-    if len(folders) > 1:
+def _one_source(options: argparse.Namespace) -> Path:
+    if not options.input and options.mode not in DEFAULT_INPUT:
+        raise SettingsError("--input: missing; expected a folder or a zip file to read.")
+    sources: list[Path] = options.input or [DEFAULT_INPUT[options.mode]]
+    if len(sources) > 1:
         raise SettingsError(
-            f"--input: {len(folders)} folders; --mode {options.mode} reads one. Several are put "
+            f"--input: {len(sources)} folders; expected one here. Prepare each, then put them "
             "together with --mode combine."
         )
-    return folders[0]
+    return sources[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -83,6 +83,40 @@ def recognise(root: Path) -> tuple[Sighting, ...]:
     return tuple(sightings)
 
 
+def sightings_for(root: Path, name: str) -> tuple[Sighting, ...]:
+    """Tell what a folder is to be read as, and then what else it may be.
+
+    Parameters
+    ----------
+    root : Path
+    name : str
+        A format that a person chose, or ``auto``.
+
+    Returns
+    -------
+    tuple of Sighting
+        One at least.
+
+    Raises
+    ------
+    SettingsError
+        There is no such format.
+    MissingDataError, DatasetError
+        There is no such folder, or ``auto`` recognises nothing.
+    """
+    if name == "auto":
+        first = recognised(root)
+        others = recognise(root)[1:]
+        # Masks are in many data sets beside the labels.
+        return first, *(other for other in others if other.reader.name != "masks")
+    reader = reader_named(name)
+    seen = reader.recognise(FolderListing.of(root))
+    if seen is None and name == "kaggle":
+        # Copies of that set go around in the formats of other tools.
+        return sightings_for(root, "auto")
+    return (Sighting(reader=reader, seen=seen or "as was said, though it does not look so"),)
+
+
 def recognised(root: Path) -> Sighting:
     """Tell the format that a folder is.
 

@@ -119,6 +119,7 @@ def _first_pixel(
         return 1
     builder.note(
         f"{len(at_zero)} files have boxes that begin at 0, for instance {at_zero[0]}: all boxes "
-        "are taken to count pixels from 0, unlike Pascal VOC. If that is wrong, say --first-pixel 1."
+        "are taken to count pixels from 0, unlike Pascal VOC. If that is wrong, say "
+        "--first-pixel 1."
     )
     return 0

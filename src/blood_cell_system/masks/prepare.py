@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
@@ -195,6 +195,7 @@ def prepare_reading(
     failed.sort(key=lambda picture: picture.stem)
     samples = [sample for sample in reading.samples if sample.stem in prepared]
     cells = {stem: picture.cells for stem, picture in prepared.items() if picture.cells is not None}
+    unmarked = _unmarked_types(samples)
     finish_build(
         output,
         command=command,
@@ -203,7 +204,7 @@ def prepare_reading(
             for stem, picture in prepared.items()
             for folder in picture.folders
         },
-        images=[_manifest_row(sample, reading) for sample in samples],
+        images=[_manifest_row(sample, reading, unmarked) for sample in samples],
         cells=cells,
         details=_details(reading, method, rest, failed),
     )
@@ -253,14 +254,24 @@ def _choice(kind: type[Choice], name: str, value: str) -> Choice:
         ) from error
 
 
-def _manifest_row(sample: Sample, reading: Reading) -> dict[str, str | None]:
-    row: dict[str, str | None] = {
+def _manifest_row(sample: Sample, reading: Reading, unmarked: Sequence[CellType]) -> dict[str, Any]:
+    row: dict[str, Any] = {
         "stem": sample.stem,
         "split": sample.split,
         "source": reading.source,
         "original": sample.stem,
     }
-    return row if sample.group is None else {**row, "group": sample.group}
+    if unmarked and sample.cells is not None:
+        row["unmarked_types"] = list(unmarked)
+    if sample.group is not None:
+        row["group"] = sample.group
+    return row
+
+
+def _unmarked_types(samples: Sequence[Sample]) -> list[CellType]:
+    """List the types that nobody marked in any picture: that they are nowhere is not said."""
+    marked = {cell.cell_type for sample in samples for cell in sample.cells or ()}
+    return [cell_type for cell_type in CellType if cell_type not in marked]
 
 
 def _details(

@@ -34,6 +34,9 @@ _RED_CELL_SHARE: Final = 1 / 8
 _LEAST_LEFT: Final = 0.8
 """Part of a cell found by its stain that no person's mark may cover."""
 
+# Of a cell's longer side: how far beside its edge a careful person may draw.
+_RIM_SHARE: Final = 0.12
+
 # Where two boxes' ellipses meet, a pixel may lie this many half-axes from its cell's centre.
 _REACH: Final = 1.1
 
@@ -191,8 +194,9 @@ def _paint_outlines(
 ) -> None:
     """Let people's outlines overrule what the stain says, in place.
 
-    What the stain counted to a cell outside of its outline is not scored: the person says that it
-    is not this cell, but not what it is. Where the class mask is exact, only labels are painted.
+    What the stain shows just outside of an outline, in no other cell, is not scored: the person
+    says that it is not this cell, but not what it is. Where the class mask is exact, only labels
+    are painted.
     """
     for index, cell in enumerate(marked):
         if cell.outline is None:
@@ -211,6 +215,29 @@ def _paint_outlines(
             else:
                 inside = inside & (class_mask[rows, columns] == MASK_CLASS[cell_type])
             label_image[rows, columns][inside] = index + 1
+    if not exact:
+        _leave_out_rims(class_mask, label_image, marked)
+
+
+def _leave_out_rims(
+    class_mask: NDArray[np.uint8], label_image: NDArray[np.uint16], marked: Sequence[LabelledCell]
+) -> None:
+    is_free = (label_image == 0) & (class_mask != CellClass.BACKGROUND)
+    for cell in marked:
+        if cell.outline is None:
+            continue
+        box = _labelled_box(cell)
+        rim = max(2, round(_RIM_SHARE * max(box.width, box.height)))
+        rows, columns = clip_to_pixels(box, class_mask.shape, margin=rim)
+        own_rows, own_columns, inside = cell.outline.window(class_mask.shape)
+        near = np.zeros((rows.stop - rows.start, columns.stop - columns.start), np.uint8)
+        near[
+            own_rows.start - rows.start : own_rows.stop - rows.start,
+            own_columns.start - columns.start : own_columns.stop - columns.start,
+        ] = inside
+        kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * rim + 1, 2 * rim + 1))
+        near = cv2.dilate(near, kernel) > 0
+        class_mask[rows, columns][near & is_free[rows, columns]] = NOT_SCORED
 
 
 def _leave_out(

@@ -1,0 +1,168 @@
+"""A zip file in the place of a folder, opened without trust.
+
+Zip files from the net can write outside of their folder (``../../x``, absolute paths, symbolic
+links), and a few kilobytes can become petabytes. All of that is refused before a byte is written.
+"""
+
+import shutil
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from blood_cell_system.errors import DatasetError, MissingDataError, OutputError
+
+MAX_BYTES: Final = 100_000_000_000
+"""Unpacked; a larger file is unpacked by hand."""
+
+MAX_FILES: Final = 1_000_000
+
+_SUSPICIOUS_BYTES: Final = 1_000_000_000
+_SUSPICIOUS_RATIO: Final = 500
+_DISK_SHARE: Final = 0.9
+_PIECE: Final = 1 << 20
+# What macOS adds.
+_LEFT_BEHIND: Final = "__MACOSX"
+_ENCRYPTED: Final = 1
+
+
+@contextmanager
+def opened_folder(path: Path) -> Iterator[Path]:
+    """Give the folder itself, or that which a zip file unpacks to as long as the block lasts.
+
+    Parameters
+    ----------
+    path : Path
+        A folder, or a zip file.
+
+    Raises
+    ------
+    MissingDataError
+        There is nothing of that name.
+    DatasetError
+        It is another kind of file, damaged, encrypted, too large, or would write where it must not.
+    OutputError
+        There is no room to unpack it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        yield path
+        return
+    if not path.exists():
+        raise MissingDataError(f"{path}: there is no such folder or zip file. Check --input.")
+    if not zipfile.is_zipfile(path):
+        raise DatasetError(
+            f"{path}: neither a folder nor a zip file. Unpack it, and give the folder."
+        )
+    with tempfile.TemporaryDirectory(prefix="bloodcells_") as temporary:
+        # The data set is called as the file is.
+        folder = Path(temporary) / path.stem
+        unpack(path, folder)
+        yield folder
+
+
+def unpack(path: Path, folder: Path) -> None:
+    """Unpack a zip file into a new folder.
+
+    Parameters
+    ----------
+    path : Path
+        Zip file.
+    folder : Path
+        Must not be there.
+
+    Raises
+    ------
+    DatasetError, OutputError
+        As of :func:`opened_folder`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            folder.mkdir(parents=True)
+            members = _checked(path, archive, room=shutil.disk_usage(folder).free)
+            for member, inner in members.items():
+                target = folder.joinpath(*inner.parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                _write(archive, member, target, path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DatasetError(
+            f"{path}: the zip file is damaged or of a kind that cannot be read ({error}). Copy it "
+            "again from its source, or unpack it and give the folder."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be unpacked to {folder} ({error.strerror or error}). Make room on the "
+            "disk, let TMPDIR name a folder with more, or unpack it and give the folder."
+        ) from error
+
+
+def _checked(
+    path: Path, archive: zipfile.ZipFile, *, room: int
+) -> dict[zipfile.ZipInfo, PurePosixPath]:
+    """Files of an archive with their places below the folder, after every check."""
+    members: dict[zipfile.ZipInfo, PurePosixPath] = {}
+    taken: set[str] = set()
+    entries = archive.infolist()
+    if len(entries) > MAX_FILES:
+        raise _refused(path, f"holds {len(entries):,} files; at most {MAX_FILES:,} are unpacked")
+    for entry in entries:
+        inner = _place(path, entry)
+        if entry.is_dir() or _LEFT_BEHIND in inner.parts:
+            continue
+        mode = entry.external_attr >> 16
+        if stat.S_IFMT(mode) not in (0, stat.S_IFREG):
+            raise _refused(path, f"{entry.filename!r} is a link or a device, not a file")
+        if entry.flag_bits & _ENCRYPTED:
+            raise _refused(path, f"{entry.filename!r} is encrypted")
+        # Some file systems take A and a for one name.
+        name = inner.as_posix().casefold()
+        if name in taken:
+            raise _refused(path, f"holds {entry.filename!r} twice")
+        taken.add(name)
+        members[entry] = inner
+    total = sum(entry.file_size for entry in members)
+    packed = max(1, path.stat().st_size)
+    if total > MAX_BYTES or (total > _SUSPICIOUS_BYTES and total > _SUSPICIOUS_RATIO * packed):
+        raise _refused(
+            path, f"{packed:,} bytes would become {total:,}, as of files made to fill a disk"
+        )
+    if total > _DISK_SHARE * room:
+        raise OutputError(
+            f"{path}: needs {total:,} bytes unpacked, and {room:,} are free. Make room on the "
+            "disk, let TMPDIR name a folder with more, or unpack it and give the folder."
+        )
+    return members
+
+
+def _place(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
+    """Where a file goes below the folder; programs of Windows write backslashes."""
+    inner = PurePosixPath(entry.filename.replace("\\", "/"))
+    is_outside = inner.is_absolute() or ".." in inner.parts
+    # C:, and streams of NTFS.
+    if is_outside or not inner.parts or any(":" in part for part in inner.parts):
+        raise _refused(path, f"{entry.filename!r} would be written outside of the folder")
+    return inner
+
+
+def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, path: Path) -> None:
+    written = 0
+    with archive.open(member) as source, target.open("xb") as sink:
+        while piece := source.read(_PIECE):
+            written += len(piece)
+            # The directory of the archive may lie about sizes.
+            if written > member.file_size:
+                raise _refused(path, f"{member.filename!r} is larger than it says")
+            sink.write(piece)
+    # Whatever its mode was: nothing unpacked is ever run.
+    target.chmod(0o600)
+
+
+def _refused(path: Path, what: str) -> DatasetError:
+    return DatasetError(
+        f"{path}: {what}; expected a zip file of pictures and labels alone. If you trust it, "
+        "unpack it yourself, and give the folder."
+    )
