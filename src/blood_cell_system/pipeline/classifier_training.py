@@ -3,8 +3,9 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.inference.classifier_evaluation import (
@@ -61,7 +62,8 @@ def train_classifier_files(
     """Train a classifier, measure it, and write it as ``.keras`` with ``.json`` and as ``.onnx``.
 
     Figures of the cells held out for testing, if there are any, go into the facts, and in full into
-    the folder ``rbc_classifier_test`` or ``wbc_classifier_test`` beside the model. A training that is stopped writes its state only.
+    the folder ``rbc_classifier_test`` or ``wbc_classifier_test`` beside the model. A
+    training that is stopped writes its state only.
 
     Parameters
     ----------
@@ -89,7 +91,7 @@ def train_classifier_files(
     facts = trained.facts
     if folder.select(Split.TEST):
         tell("Measuring the classifier on the cells held out for testing.")
-        evaluation = _measured(KerasClassifier(trained.model, facts), folder, output_dir)
+        evaluation = _measured(_runtime(trained.model, facts), folder, output_dir)
         facts = replace(facts, measured={**facts.measured, "test": short_figures(evaluation)})
         for line in _headlines(evaluation):
             tell(line)
@@ -98,6 +100,10 @@ def train_classifier_files(
     save_classifier(trained.model, files.keras, facts=facts)
     export_classifier(trained.model, files.onnx, facts=facts)
     return replace(trained, facts=facts)
+
+
+def _runtime(model: Any, facts: ClassifierFacts) -> KerasClassifier:
+    return KerasClassifier(model, facts.kind, facts=facts)
 
 
 def _measured(

@@ -99,7 +99,7 @@ def _known_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
         return []
     return [
         Text(
-            f"None of the classes: AUROC {_figure(scores.auroc, separator=' ')} on {scores.cells} cells and "
+            f"None of the classes: AUROC {scores.auroc} on {scores.cells} cells and "
             f"{scores.outliers} others; the threshold keeps {_percent(scores.kept)} of the cells "
             f"and catches {_percent(scores.caught)} of the others."
         )
@@ -135,10 +135,10 @@ def _table(first: str, *others: str) -> Table:
     return table
 
 
-def _figure(figure: Figure, *, separator: str = "\n") -> str:
+def _figure(figure: Figure) -> str:
     words = _share(figure.value)
     if figure.interval is not None:
-        words += f"{separator}({figure.interval[0]:.3f}-{figure.interval[1]:.3f})"
+        words += f"\n{figure.interval[0]:.3f}-{figure.interval[1]:.3f}"
     return words
 
 
