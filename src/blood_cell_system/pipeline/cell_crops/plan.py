@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.cell_fields import CellField
+from blood_cell_system.datasets.sample import DroppedCell, FailedPicture
 from blood_cell_system.errors import SettingsError
 
 
@@ -111,3 +112,7 @@ class CutTask:
         """Unlike those of all other tasks; safe as part of a file name."""
         method = f"_{self.plan.method}_{self.plan.cell_type}"
         return f"{self.source}_{self.field.name}{method}".replace("/", "_")
+
+
+CropWork = tuple[list[CutTask], list[FailedPicture], list[DroppedCell]]
+"""What is to be cut, and what of the input cannot be used."""

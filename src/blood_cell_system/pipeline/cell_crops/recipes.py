@@ -17,25 +17,23 @@ from blood_cell_system.datasets.bccd_cells import read_bccd_cells
 from blood_cell_system.datasets.cell_fields import FieldReading
 from blood_cell_system.datasets.iml_malaria import HEALTHY, STAGES, read_iml_malaria
 from blood_cell_system.datasets.pbc import PLATELET, TYPE_OF_FOLDER, read_pbc
-from blood_cell_system.datasets.sample import FailedPicture
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
     CellClass,
+    CropWork,
     CutMethod,
     CutPlan,
     CutTask,
     Extra,
 )
 
-Recipe = Callable[[Path, int], tuple[list[CutTask], list[FailedPicture]]]
+Recipe = Callable[[Path, int], CropWork]
 
 _HEALTHY_RBC: Final = CellClass("healthy_RBC")
 _HEALTHY_WBC: Final = CellClass("healthy_WBC")
 
 
-def tasks_of_recipe(
-    kind: ClassifierKind, data: Path, *, seed: int = 0
-) -> tuple[list[CutTask], list[FailedPicture]]:
+def tasks_of_recipe(kind: ClassifierKind, data: Path, *, seed: int = 0) -> CropWork:
     """Say what is to be cut for a classifier's training, from the folder of all collections.
 
     Parameters
@@ -52,6 +50,8 @@ def tasks_of_recipe(
     tasks : list of CutTask
     failed : list of FailedPicture
         Pictures that cannot be read.
+    dropped : list of DroppedCell
+        Boxes that make no sense.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def tasks_of_recipe(
     return _RECIPES[kind](Path(data), seed)
 
 
-def _rbc(data: Path, seed: int) -> tuple[list[CutTask], list[FailedPicture]]:
+def _rbc(data: Path, seed: int) -> CropWork:
     iml = read_iml_malaria(data / "iml_malaria")
     uganda = uganda_sickle.read_uganda_sickle(data / "uganda_sickle")
     bccd = read_bccd_cells(data / "BCCD_Dataset", data / "bccd_trainval_extra")
@@ -124,10 +124,10 @@ def _rbc(data: Path, seed: int) -> tuple[list[CutTask], list[FailedPicture]]:
         classes=dict.fromkeys(TYPE_OF_FOLDER, OUTLIER),
     )
     tasks += [task for task in _tasks(pbc, white, seed)[::5] if task.field.label != PLATELET]
-    return tasks + _platelets(pbc, seed), _failures(iml, uganda, bccd, pbc)
+    return _with_faults(tasks + _platelets(pbc, seed), iml, uganda, bccd, pbc)
 
 
-def _wbc(data: Path, seed: int) -> tuple[list[CutTask], list[FailedPicture]]:
+def _wbc(data: Path, seed: int) -> CropWork:
     pbc = read_pbc(data / "pbc_wbc_types")
     bccd = read_bccd_cells(data / "BCCD_Dataset", data / "bccd_trainval_extra")
     fields = taleqani.read_taleqani(data / "taleqani_all")
@@ -167,7 +167,7 @@ def _wbc(data: Path, seed: int) -> tuple[list[CutTask], list[FailedPicture]]:
         replace(task, plan=with_outliers) if number % 3 == 0 else task
         for number, task in enumerate(_tasks(fields, blasts, seed))
     ]
-    return tasks, _failures(pbc, bccd, fields)
+    return _with_faults(tasks, pbc, bccd, fields)
 
 
 def _platelets(reading: FieldReading, seed: int) -> list[CutTask]:
@@ -202,8 +202,9 @@ def _tasks(
     ]
 
 
-def _failures(*readings: FieldReading) -> list[FailedPicture]:
-    return [failure for reading in readings for failure in reading.failed]
+def _with_faults(tasks: list[CutTask], *readings: FieldReading) -> CropWork:
+    failed = [failure for reading in readings for failure in reading.failed]
+    return tasks, failed, [mark for reading in readings for mark in reading.dropped]
 
 
 _RECIPES: Final[Mapping[ClassifierKind, Recipe]] = MappingProxyType(

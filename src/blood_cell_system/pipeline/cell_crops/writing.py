@@ -47,7 +47,8 @@ _SETTINGS: Final = "settings.json"
 _TILES_A_SHEET: Final = 96
 _SHEET_COLUMNS: Final = 12
 
-Progress = Callable[[Iterable[Any]], Iterable[Any]]
+Progress = Callable[[Iterable[None], int], Iterable[None]]
+"""Passes items through, of which there are so many, and shows how many are done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +127,7 @@ def write_cell_folder(
     done = _begin(root, settings)
     open_tasks = [task for task in tasks if task.name not in done]
     results = map_in_processes(partial(_cut_and_write, root=root), open_tasks, jobs=jobs)
-    for _ in progress(results) if progress else results:
+    for _ in progress(results, len(open_tasks)) if progress else results:
         pass
     return _finish(root, tasks, kind=kind, failed=failed, seed=seed)
 

@@ -1,0 +1,286 @@
+"""Tasks from a person's pictures: prepared folders, Pascal VOC, box tables, or pictures alone."""
+
+import difflib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+from blood_cell_system.boxes import Box, LabelledBox
+from blood_cell_system.classes import CELL_TYPES
+from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.datasets.cell_blocks import blocks_of_names
+from blood_cell_system.datasets.cell_fields import (
+    CellField,
+    MarkedCell,
+    pictures_in,
+    read_json_file,
+    readable,
+    sound_cells,
+)
+from blood_cell_system.datasets.cell_folder import NOT_A_CELL
+from blood_cell_system.datasets.prepared import PreparedDataset, Split
+from blood_cell_system.datasets.sample import DroppedCell, FailedPicture
+from blood_cell_system.datasets.voc import VocDataset
+from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError
+from blood_cell_system.pipeline.cell_crops.plan import (
+    OUTLIER,
+    CellClass,
+    CropWork,
+    CutMethod,
+    CutPlan,
+    CutTask,
+    Extra,
+)
+
+_EXTRAS: Final = {Extra.SLIDE: 1, Extra.DEBRIS: 1, Extra.CLUMP: 1}
+_LEFT_OUT: Final = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CropOptions:
+    """What a person wants from their pictures.
+
+    Parameters
+    ----------
+    kind : ClassifierKind
+        Which cells.
+    method : CutMethod or None
+        By boxes where there are any, else by the segmenter, when it is None.
+    boxes : Path or None
+        JSON table of boxes: ``{"a.png": [{"label": "ring", "box": [10, 12, 60, 64]}]}``.
+    class_of_all : str
+        Class of cells about which nothing else is said; unlabelled when it is empty.
+    class_of_label : mapping of str to str
+        Class by label; an empty one leaves cells with that label out.
+    source : str
+        Name of the laboratory or data set.
+    block_pattern, block_size
+        As of ``blocks_of_names``.
+    most_a_picture : int or None
+        At most so many cells of a label from one picture.
+    with_outliers : bool
+        Whether slide, debris, clumps and cells of other types are cut as well.
+    seed : int
+    """
+
+    kind: ClassifierKind
+    method: CutMethod | None = None
+    boxes: Path | None = None
+    class_of_all: str = ""
+    class_of_label: Mapping[str, str] = field(default_factory=dict)
+    source: str = "own"
+    block_pattern: str | None = None
+    block_size: int = 10
+    most_a_picture: int | None = None
+    with_outliers: bool = False
+    seed: int = 0
+
+
+def tasks_of_folder(root: Path, options: CropOptions) -> CropWork:
+    """Say what is to be cut out of a folder of pictures.
+
+    Parameters
+    ----------
+    root : Path
+        A prepared folder, a Pascal VOC folder, pictures, or a folder of pictures for each label.
+    options : CropOptions
+
+    Returns
+    -------
+    tasks : list of CutTask
+    failed : list of FailedPicture
+    dropped : list of DroppedCell
+        Boxes that make no sense.
+
+    Raises
+    ------
+    MissingDataError, DatasetError, AnnotationError
+        The folder or the box table is missing or damaged.
+    SettingsError
+        A class is not known, a label has none, or the method does not fit the folder.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise MissingDataError(f"{root}: there is no such folder of pictures. Check the path.")
+    failed: list[FailedPicture] = []
+    dropped: list[DroppedCell] = []
+    fields = _fields(root, options, failed, dropped)
+    has_boxes = any(item.cells is not None for item in fields)
+    method = options.method or (CutMethod.BOXES if has_boxes else CutMethod.SEGMENTER)
+    if method is CutMethod.BOXES and not has_boxes:
+        raise SettingsError(
+            f"{root}: has no boxes to cut by; expected annotations.json, Annotations/ or --boxes "
+            "FILE. Choose --method segmenter to have the cells found."
+        )
+    labels = Counter(
+        label
+        for item in fields
+        for label in (
+            [cell.label for cell in item.cells or ()] if method is CutMethod.BOXES else [item.label]
+        )
+    )
+    classes = {label: _class_of(label, options) for label in labels}
+    _check_labels(labels, classes, options)
+    known = {label: found for label, found in classes.items() if found is not None}
+    most = {} if options.most_a_picture is None else dict.fromkeys(known, options.most_a_picture)
+    plan = CutPlan(
+        method=method,
+        cell_type=options.kind.cell_type,
+        classes=known,
+        most_a_picture=most,
+        extras=_EXTRAS if options.with_outliers and method is not CutMethod.LONE else {},
+    )
+    blocks = blocks_of_names(
+        [item.name for item in fields],
+        pattern=options.block_pattern,
+        block_size=options.block_size,
+    )
+    tasks = [
+        CutTask(
+            field=replace(item, block=_block(item, blocks)),
+            source=options.source,
+            plan=plan,
+            seed=options.seed,
+        )
+        for item in fields
+    ]
+    return tasks, failed, dropped
+
+
+def _block(item: CellField, blocks: Mapping[str, str]) -> str:
+    # A split that was given must not be torn by a run of names.
+    return f"{item.split}/{blocks[item.name]}" if item.split else blocks[item.name]
+
+
+def _fields(
+    root: Path,
+    options: CropOptions,
+    failed: list[FailedPicture],
+    dropped: list[DroppedCell],
+) -> list[CellField]:
+    if options.boxes is not None:
+        return _fields_of_table(root, options.boxes, failed, dropped)
+    if (root / "masks").is_dir() and (root / "images").is_dir():
+        return [
+            _field(image.stem, image.image_path, image.cells, image.split)
+            for image in PreparedDataset.open(root).images
+            if not image.is_augmented
+        ]
+    if (root / "Annotations").is_dir() or (root / "BCCD" / "Annotations").is_dir():
+        dataset = VocDataset.open(root)
+        failed += [FailedPicture(stem=item.stem, reason=item.reason) for item in dataset.failed]
+        return [
+            _field(sample.stem, sample.image_path, sample.cells, sample.split)
+            for sample in dataset.samples
+        ]
+    return _fields_of_pictures(root, failed)
+
+
+def _field(
+    name: str, path: Path, cells: Sequence[LabelledBox] | None, split: Split | None
+) -> CellField:
+    marks = None
+    if cells is not None:
+        marks = tuple(
+            MarkedCell(
+                label=cell.cell_type, box=Box(cell.x_min, cell.y_min, cell.x_max, cell.y_max)
+            )
+            for cell in cells
+        )
+    return CellField(name=name, image_path=path, cells=marks, block="", split=split)
+
+
+def _fields_of_pictures(root: Path, failed: list[FailedPicture]) -> list[CellField]:
+    folders = sorted(
+        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+    )
+    labelled = [(folder.name, folder) for folder in folders] or [("", root)]
+    fields = []
+    for label, folder in labelled:
+        for name, path in pictures_in(folder).items():
+            full_name = f"{label}_{name}" if label else name
+            if readable(path, name=full_name, failed=failed, missing="") is not None:
+                fields.append(CellField(name=full_name, image_path=path, label=label, block=""))
+    if not fields:
+        raise DatasetError(f"{root}: none of the pictures can be read: {failed[0].reason}")
+    return fields
+
+
+def _fields_of_table(
+    root: Path, file: Path, failed: list[FailedPicture], dropped: list[DroppedCell]
+) -> list[CellField]:
+    table = read_json_file(file, expected=dict, what="boxes by the name of the picture")
+    images = pictures_in(root / "images" if (root / "images").is_dir() else root)
+    fields = []
+    for picture, marks in sorted(table.items()):
+        name = Path(picture).stem
+        path = images.get(name)
+        reason = f"{root / picture}: there is no such picture, but {file.name} has boxes of it."
+        shape = readable(path, name=name, failed=failed, missing=reason)
+        if shape is None or path is None:
+            continue
+        cells = sound_cells(marks, _mark, shape=shape, file=file, picture=picture, dropped=dropped)
+        fields.append(CellField(name=name, image_path=path, cells=cells, block=""))
+    if not fields:
+        raise DatasetError(
+            f"{file}: has no boxes of a picture that is in {root}; expected names such as "
+            f"{next(iter(images.values())).name}."
+        )
+    return fields
+
+
+def _mark(mark: Any) -> MarkedCell:
+    x_min, y_min, x_max, y_max = (float(side) for side in mark["box"])
+    return MarkedCell(label=str(mark["label"]), box=Box(x_min, y_min, x_max, y_max))
+
+
+def _class_of(label: str, options: CropOptions) -> CellClass | None:
+    """Class of a label; None where it is left out or not known."""
+    named = options.class_of_label.get(label)
+    if named is not None:
+        return None if named == _LEFT_OUT else _class_named(named, options.kind)
+    if label in (*options.kind.conditions, *options.kind.types, NOT_A_CELL):
+        return _class_named(label, options.kind)
+    if label in CELL_TYPES and label != options.kind.cell_type:
+        return OUTLIER if options.with_outliers else None
+    if label in ("", options.kind.cell_type):
+        name = options.class_of_all
+        return _class_named(name, options.kind) if name else CellClass()
+    return None
+
+
+def _class_named(name: str, kind: ClassifierKind) -> CellClass:
+    if name == NOT_A_CELL:
+        return OUTLIER
+    if name in kind.conditions:
+        return CellClass(name)
+    if name in kind.types:
+        return CellClass(kind.conditions[0], name)
+    known = (*kind.conditions, *kind.types, NOT_A_CELL)
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise SettingsError(f"class {name!r}: expected one of {', '.join(known)}.{hint}")
+
+
+def _check_labels(
+    labels: Mapping[str, int], classes: Mapping[str, CellClass | None], options: CropOptions
+) -> None:
+    """Refuse labels about which nothing was said: their cells would be missing without a word."""
+    unknown = [
+        f"{label!r} ({count})"
+        for label, count in labels.items()
+        if classes[label] is None
+        and label not in options.class_of_label
+        and label not in CELL_TYPES
+    ]
+    if unknown:
+        example = unknown[0].split("'")[1] if "'" in unknown[0] else "label"
+        raise SettingsError(
+            f"labels without a class: {', '.join(sorted(unknown))}. Say which class each has, for "
+            f"instance --map {example}={options.kind.conditions[0]}, or --map {example}= to leave "
+            "its cells out."
+        )
+    if all(found is None for found in classes.values()):
+        raise SettingsError("all labels are left out: there is nothing to cut. Check --map.")
