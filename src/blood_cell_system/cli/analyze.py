@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from blood_cell_system.pipeline.picture import InferencePipeline
+    from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.reports.batch import BatchSummary, PictureOutcome
 
 
@@ -16,6 +17,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help="a .keras or .onnx file (default: the built-in)"
+    )
+    parser.add_argument(
+        "--models",
+        type=Path,
+        metavar="DIR",
+        help="folder with a segmenter or classifiers of your own",
+    )
+    parser.add_argument(
+        "--no-classify", action="store_true", help="count cells, but do not classify them"
+    )
+    parser.add_argument(
+        "--views",
+        type=int,
+        choices=(1, 8),
+        default=1,
+        help="8: classify each cell as the average over its turns and flips",
     )
     parser.add_argument("--recursive", action="store_true", help="search folders within folders")
     parser.add_argument(
@@ -51,6 +68,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.3,
         metavar="P",
         help="cells of a lower confidence are flagged as uncertain (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--uncertain-margin",
+        type=share,
+        default=0.1,
+        metavar="P",
+        help="so are cells whose two likeliest conditions are closer (default: %(default)s)",
     )
 
 
@@ -116,26 +140,51 @@ def run(options: argparse.Namespace) -> int:
 def pipeline_of(options: argparse.Namespace) -> "InferencePipeline":
     """Make the pipeline that the options describe; the model is loaded."""
     from blood_cell_system.cells.border_rule import BorderRule
-    from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.inference.analysis import AnalysisSettings
+    from blood_cell_system.inference.classification import ClassificationSettings
     from blood_cell_system.pipeline.picture import InferencePipeline
-    from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
-    from blood_cell_system.pipeline.weights import bundled_segmenter
 
-    pipeline = InferencePipeline(
-        system := BloodCellAnalysisSystem(),
+    return InferencePipeline(
+        system_of(options),
         confidence_threshold=options.confidence_threshold,
+        uncertain_margin=options.uncertain_margin,
         settings=AnalysisSettings(
             cell_diameter_px=options.cell_diameter,
             pixel_size_um=options.pixel_size_um,
             border_rule=BorderRule(options.border_rule),
         ),
+        classification=ClassificationSettings(views=options.views),
+        is_classifying=not options.no_classify,
     )
-    model: Path = options.model or bundled_segmenter()
-    if model.suffix.lower() != ".onnx" and model.is_file():
+
+
+def system_of(options: argparse.Namespace) -> "BloodCellAnalysisSystem":
+    """Load the models that the options name, and the built-in ones for the others."""
+    from blood_cell_system.classifier_facts import ClassifierKind
+    from blood_cell_system.cli.quiet_import import import_tensorflow
+    from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+    from blood_cell_system.pipeline.weights import (
+        bundled_segmenter,
+        classifier_in,
+        segmenter_in,
+    )
+
+    system = BloodCellAnalysisSystem()
+    model: Path | None = options.model
+    folder: Path | None = options.models
+    named = [model]
+    if folder is not None:
+        named += [segmenter_in(folder) if model is None else None]
+        named += [classifier_in(folder, kind) for kind in ClassifierKind]
+    if any(path and path.suffix.lower() != ".onnx" and path.is_file() for path in named):
         import_tensorflow()
-    system.load_segmenter(model)
-    return pipeline
+    if model is not None:
+        system.load_segmenter(model)
+    if folder is not None:
+        system.load_models(folder)
+    if system.segmentation_model is None:
+        system.load_segmenter(bundled_segmenter())
+    return system
 
 
 def exit_code(summary: "BatchSummary") -> int:

@@ -3,11 +3,12 @@ import json
 
 import pytest
 from support.analysed_pictures import CELLS, SeeingRuntime, analyze_by_colour, write_smear_picture
+from support.colour_classifiers import colour_classifier
 
 from blood_cell_system.cli import quiet_import
 from blood_cell_system.cli.main import main
+from blood_cell_system.pipeline import classifier_slot, segmenter_slot
 from blood_cell_system.pipeline import picture as picture_module
-from blood_cell_system.pipeline import system as system_module
 
 
 @pytest.fixture(autouse=True)
@@ -16,8 +17,9 @@ def runtime(monkeypatch):
     runtime = SeeingRuntime()
     runtime.loaded = []
     monkeypatch.setattr(
-        system_module, "load_runtime", lambda path: runtime.loaded.append(path) or runtime
+        segmenter_slot, "load_runtime", lambda path: runtime.loaded.append(path) or runtime
     )
+    monkeypatch.setattr(classifier_slot, "bundled_classifier", lambda kind: None)
     monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
     monkeypatch.setattr(quiet_import, "import_tensorflow", lambda: None)
     return runtime
@@ -96,14 +98,16 @@ def test_a_leading_dash_and_blanks_in_names_work(here):
 
 def test_options_reach_the_report(here):
     words = ["--cell-diameter", 40, "--pixel-size-um", 0.2, "--border-rule", "two-sides"]
+    words += ["--uncertain-margin", 0.2, "--views", 8]
     assert analyze("in/a.png", *words, "--confidence-threshold", 0.9, "--jobs", 1) == 0
     report = json.loads((here / "out" / "a_report.json").read_text("utf-8"))
     assert report["settings"] == {
         "border_rule": "two-sides",
         "cell_diameter_px": 40.0,
+        "classifier_views": 8,
         "confidence_threshold": 0.9,
         "pixel_size_um": 0.2,
-        "uncertain_margin": 0.1,
+        "uncertain_margin": 0.2,
     }
 
 
@@ -116,6 +120,7 @@ def test_options_reach_the_report(here):
         ["--pixel-size-um", "inf"],
         ["--confidence-threshold", "2"],
         ["--border-rule", "none"],
+        ["--views", "2"],
         ["--unheard-of"],
     ],
 )
@@ -173,3 +178,34 @@ def test_files_that_are_passed_over_are_counted(here, capsys):
     (here / "in" / "notes.txt").write_text("x", "utf-8")
     analyze("in")
     assert "Passed over: 1 files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("more", [[], ["--no-classify"]])
+def test_a_folder_of_models_brings_classifiers(here, more):
+    (here / "mine").mkdir()
+    (here / "mine" / "rbc_classifier.onnx").write_bytes(colour_classifier())
+    assert analyze("in/a.png", "--models", "mine", *more) == 0
+    report = json.loads((here / "out" / "a_report.json").read_text("utf-8"))
+    is_used = not more
+    assert (report["provenance"]["rbc_classifier"] is not None) == is_used
+    assert (report["rbc_findings"]["state"] == "assessed") == is_used
+
+
+def test_another_classifier_makes_former_results_stale(here, runtime):
+    analyze("in")
+    (here / "mine").mkdir()
+    (here / "mine" / "rbc_classifier.onnx").write_bytes(colour_classifier())
+    asked = runtime.asked
+    analyze("in", "--models", "mine", "--resume")
+    assert runtime.asked > asked
+    asked = runtime.asked
+    analyze("in", "--models", "mine", "--resume")
+    assert runtime.asked == asked
+    summary = json.loads((here / "out" / "batch_summary.json").read_text("utf-8"))
+    assert sum(summary["rbc_findings"]["counts"].values()) == 2
+
+
+def test_a_folder_without_models_is_told(here, capsys):
+    (here / "mine").mkdir()
+    assert main(["analyze", "in", "--output-dir", "out", "--models", "mine"]) == 1
+    assert "no models there" in capsys.readouterr().err

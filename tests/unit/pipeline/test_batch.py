@@ -12,6 +12,7 @@ from support.analysed_pictures import (
 
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
 from blood_cell_system.pipeline import batch as batch_module
+from blood_cell_system.pipeline import classifier_slot
 from blood_cell_system.pipeline import picture as picture_module
 from blood_cell_system.pipeline.batch import (
     BatchSettings,
@@ -29,6 +30,7 @@ from blood_cell_system.reports.diagnostic import Status
 @pytest.fixture(autouse=True)
 def _by_colour(monkeypatch):
     monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
+    monkeypatch.setattr(classifier_slot, "bundled_classifier", lambda kind: None)
 
 
 @pytest.fixture

@@ -1,0 +1,97 @@
+"""``bloodcells classify``: pictures of single cells in, a table of classes out."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from blood_cell_system.classifier_facts import ClassifierKind
+
+if TYPE_CHECKING:
+    from blood_cell_system.inference.classifier_runtimes import ClassifierRuntime
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of this command."""
+    parser.add_argument(
+        "paths", nargs="+", type=Path, metavar="DIR", help="folders of single cells, or pictures"
+    )
+    parser.add_argument("--kind", choices=[str(kind) for kind in ClassifierKind], required=True)
+    parser.add_argument(
+        "--output", type=Path, required=True, metavar="FILE.csv", help="table to write"
+    )
+    parser.add_argument(
+        "--model", type=Path, metavar="FILE", help="a .keras or .onnx file (default: the built-in)"
+    )
+    parser.add_argument(
+        "--views", type=int, choices=(1, 8), default=1, help="8: average over turns and flips"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Classify every picture, write the table, say what failed."""
+    from blood_cell_system.inference.classification import ClassificationSettings
+    from blood_cell_system.pipeline.lone_cells import (
+        classify_files,
+        columns_of,
+        find_cell_files,
+        row_of,
+    )
+    from blood_cell_system.progress import with_progress
+    from blood_cell_system.reports.cells_csv import table_to_csv
+    from blood_cell_system.reports.disclaimer import DISCLAIMER
+    from blood_cell_system.reports.names import shown_name
+    from blood_cell_system.reports.picture_files import write_words
+
+    files = find_cell_files(options.paths)
+    classifier = classifier_of(options.model, ClassifierKind(options.kind))
+    cells = list(
+        with_progress(
+            classify_files(files, classifier, ClassificationSettings(views=options.views)),
+            total=len(files),
+            description="Classifying",
+        )
+    )
+    write_words(
+        options.output, table_to_csv(columns_of(classifier.facts), [row_of(c) for c in cells])
+    )
+    failed = [cell for cell in cells if cell.classified is None]
+    for cell in failed:
+        print(f"failed  {shown_name(cell.reason)}")
+    found = [cell.classified for cell in cells if cell.classified is not None]
+    counts = {
+        name: sum(one.condition == name and one.is_known for one in found)
+        for name in classifier.facts.conditions
+    }
+    told = ", ".join(f"{count} {name}" for name, count in counts.items())
+    others = sum(not one.is_known for one in found)
+    print(f"{told}, {others} none of these, {len(failed)} failed")
+    print(f"Table: {shown_name(str(options.output))}")
+    print(DISCLAIMER)
+    return 1 if failed else 0
+
+
+def classifier_of(model: Path | None, kind: ClassifierKind) -> "ClassifierRuntime":
+    """Load the classifier that was named, or the built-in one.
+
+    Raises
+    ------
+    MissingDataError
+        There is none.
+    CheckpointError
+        The file is damaged, carries code, or is no classifier of this kind.
+    """
+    from blood_cell_system.cli.quiet_import import import_tensorflow
+    from blood_cell_system.errors import MissingDataError
+    from blood_cell_system.inference.classifier_runtimes import load_classifier
+    from blood_cell_system.pipeline.weights import bundled_classifier, weights_folder
+
+    path = model or bundled_classifier(kind)
+    if path is None:
+        raise MissingDataError(
+            f"{weights_folder()}: no trained classifier of {kind.cell_type} cells comes with this "
+            f"version. Train one with bloodcells train-classifier {kind}, then name it: "
+            f"--model models/{kind.file_stem}.onnx"
+        )
+    if path.suffix.lower() == ".keras" and path.is_file():
+        import_tensorflow()
+    return load_classifier(path, kind)
