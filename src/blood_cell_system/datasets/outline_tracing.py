@@ -79,6 +79,7 @@ def traced_rings(
     pixels: NDArray[np.bool_],
     *,
     offset: tuple[int, int] = (0, 0),
+    shape: tuple[int, int] | None = None,
     tolerance_px: float = 0.0,
 ) -> tuple[Ring, ...]:
     """Polygons around the pixels that are set.
@@ -88,6 +89,8 @@ def traced_rings(
     pixels : ndarray of bool, shape (height, width)
     offset : tuple of int
         ``(x, y)`` of the first pixel in the picture.
+    shape : tuple of int, optional
+        ``(height, width)`` of the picture, whose border no polygon is to cross.
     tolerance_px : float
         As for :func:`polygon_of`.
 
@@ -103,6 +106,9 @@ def traced_rings(
     [[True, True]]
     """
     padded = np.pad(pixels, 1)
+    # Counted from the centre of the upper left pixel of the padding.
+    origin = 0.5 - np.array(offset)
+    border = (origin, origin + shape[::-1]) if shape else (-np.inf, np.inf)
     following = _boundary_steps(padded.astype(np.uint8))
     rings = []
     while following:
@@ -110,8 +116,7 @@ def traced_rings(
         places = [first]
         while (place := following.pop(places[-1])) != first:
             places.append(place)
-        # Counted from the centre of the upper left pixel of the padding.
-        ring = (_few_corners(np.array(places), padded) - 0.5 + offset).round(_DECIMALS)
+        ring = (_few_corners(np.array(places), padded, border) - origin).round(_DECIMALS)
         rings.append(simplified_ring(ring, tolerance_px=tolerance_px))
     return tuple(rings)
 
@@ -128,7 +133,11 @@ def _boundary_steps(padded: NDArray[np.uint8]) -> dict[tuple[int, int], tuple[in
     return following
 
 
-def _few_corners(places: NDArray[np.int64], padded: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _few_corners(
+    places: NDArray[np.int64],
+    padded: NDArray[np.bool_],
+    border: tuple[NDArray[np.float64] | float, NDArray[np.float64] | float],
+) -> NDArray[np.float64]:
     """Lead long straight lines through the gates whose middles are given in half pixels."""
     # The two pixels of a gate lie half a pixel off, in the direction in which x or y is odd.
     aside = places % 2
@@ -136,7 +145,8 @@ def _few_corners(places: NDArray[np.int64], padded: NDArray[np.bool_]) -> NDArra
     is_inside_before = padded[before[:, 1], before[:, 0]][:, None]
     inner = np.where(is_inside_before, before, after)
     to_outer = np.where(is_inside_before, after, before) - inner
-    left, right = inner + (1 - _POST) * to_outer, inner + _POST * to_outer
+    left = np.clip(inner + (1 - _POST) * to_outer, *border)
+    right = inner + _POST * to_outer
     # The last gate is the first one again.
     left, right = (np.vstack([posts, posts[:1]]) for posts in (left, right))
     corners = [places[0] / 2]

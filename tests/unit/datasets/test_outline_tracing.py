@@ -60,6 +60,15 @@ def test_holes_have_odd_depths_and_run_the_other_way_round(mask):
         assert (doubled_area > 0) == (depth % 2 == 0)
 
 
+@given(MASKS)
+def test_polygons_stay_within_the_picture_that_is_named(mask):
+    rings = traced_rings(mask, shape=mask.shape)
+    np.testing.assert_array_equal(painted(rings, mask.shape), mask)
+    for ring in rings:
+        assert ring.min() >= 0
+        assert (ring.max(axis=0) <= mask.shape[::-1]).all()
+
+
 def test_a_disc_of_a_hundred_pixels_across_has_few_corners():
     (ring,) = traced_rings(disc(50))
     assert len(ring) < 100

@@ -115,7 +115,7 @@ def _place(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> dict[str, A
         _, _, width, height = bbox = _bbox(mark.box)
         return {"bbox": bbox, "segmentation": [], "area": short(width * height)}
     pixels = pixels_to_write(mark.outline, shape)
-    rings = rings_to_write(mark.outline, style)
+    rings = rings_to_write(mark.outline, shape, style)
     is_polygons = style.outlines is OutlineForm.POLYGONS and mark.is_definite
     return {
         "bbox": _bbox(pixels.box),

@@ -84,7 +84,7 @@ class CvatWriter:
 def _shape(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> Element:
     numbers: dict[str, str]
     if mark.outline is not None:
-        rings = rings_to_write(mark.outline, style)
+        rings = rings_to_write(mark.outline, shape, style)
         if style.outlines is OutlineForm.POLYGONS and len(rings) == 1:
             kind, numbers = "polygon", {"points": _points(rings[0])}
         else:

@@ -44,7 +44,7 @@ class GeoJsonWriter:
             {
                 "type": "Feature",
                 "id": str(uuid.uuid5(_NAMESPACE, f"{picture.sample.stem}/{index}")),
-                "geometry": _geometry(mark, self._style),
+                "geometry": _geometry(mark, picture.sample.shape, self._style),
                 "properties": {
                     "objectType": "annotation",
                     "classification": {
@@ -70,14 +70,14 @@ def _is_box(mark: Mark) -> bool:
     return mark.outline is None and mark.box is not None
 
 
-def _geometry(mark: Mark, style: WriteStyle) -> dict[str, Any]:
+def _geometry(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
     if mark.outline is None and mark.box is None:
         assert mark.point is not None
         return {"type": "Point", "coordinates": [short(value) for value in mark.point]}
     if mark.outline is None:
         assert mark.box is not None
         return {"type": "Polygon", "coordinates": [_closed(box_corners(mark.box))]}
-    polygons = _polygons(rings_to_write(mark.outline, style))
+    polygons = _polygons(rings_to_write(mark.outline, shape, style))
     if len(polygons) == 1:
         return {"type": "Polygon", "coordinates": polygons[0]}
     return {"type": "MultiPolygon", "coordinates": polygons}

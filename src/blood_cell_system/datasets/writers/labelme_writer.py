@@ -74,7 +74,7 @@ def _shapes(
         elif mark.point is not None:
             yield _shape(mark, "point", [mark.point])
         return
-    rings = rings_to_write(mark.outline, style)
+    rings = rings_to_write(mark.outline, shape, style)
     if style.outlines is OutlineForm.MASKS or has_holes(rings):
         yield _mask(mark, pixels_to_write(mark.outline, shape))
         return

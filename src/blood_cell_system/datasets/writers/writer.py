@@ -119,13 +119,20 @@ def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Mark, ...]:
     return tuple(marks)
 
 
-def rings_to_write(outline: Outline, style: WriteStyle) -> tuple[Ring, ...]:
-    """Polygons of an outline, with as many corners as the style asks for."""
-    if isinstance(outline, PolygonOutline):
+def rings_to_write(outline: Outline, shape: tuple[int, int], style: WriteStyle) -> tuple[Ring, ...]:
+    """Polygons of an outline within the picture, with as many corners as the style asks for."""
+    if isinstance(outline, PolygonOutline) and _is_within(outline.box, shape):
         return tuple(
             simplified_ring(ring, tolerance_px=style.tolerance_px) for ring in outline.rings
         )
-    return traced_rings(outline.pixels, offset=outline.offset, tolerance_px=style.tolerance_px)
+    pixels = pixels_to_write(outline, shape)
+    return traced_rings(
+        pixels.pixels, offset=pixels.offset, shape=shape, tolerance_px=style.tolerance_px
+    )
+
+
+def _is_within(box: Box, shape: tuple[int, int]) -> bool:
+    return box.x_min >= 0 and box.y_min >= 0 and box.x_max <= shape[1] and box.y_max <= shape[0]
 
 
 def has_holes(rings: Sequence[Ring]) -> bool:
@@ -136,8 +143,7 @@ def has_holes(rings: Sequence[Ring]) -> bool:
 def pixels_to_write(outline: Outline, shape: tuple[int, int]) -> PixelOutline:
     """Pixels of an outline that lie in the picture."""
     pixels = pixels_of(outline, shape)
-    (x, y), (height, width) = pixels.offset, pixels.size
-    if x >= 0 and y >= 0 and x + width <= shape[1] and y + height <= shape[0]:
+    if _is_within(pixels.box, shape):
         return pixels
     rows, columns, inside = pixels.window(shape)
     return PixelOutline.from_pixels(inside, offset=(columns.start, rows.start))

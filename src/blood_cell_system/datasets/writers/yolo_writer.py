@@ -67,7 +67,7 @@ class YoloWriter:
 def _line(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> str:
     height, width = shape
     if mark.outline is not None:
-        corners = joined_ring(rings_to_write(mark.outline, style)) / (width, height)
+        corners = joined_ring(rings_to_write(mark.outline, shape, style)) / (width, height)
         numbers = corners.ravel().tolist()
     else:
         assert mark.box is not None
