@@ -4,6 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from blood_cell_system.cli.analyze import positive_number
+
 if TYPE_CHECKING:
     from blood_cell_system.datasets.prepared import PreparedImage
 
@@ -25,6 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--contact-sheet", type=Path, metavar="FILE", help="draw the ten worst pictures there"
     )
     parser.add_argument(
+        "--cell-diameter",
+        type=positive_number,
+        metavar="PX",
+        help="of a red cell in the pictures (default: measured by their labels)",
+    )
+    parser.add_argument(
         "--seed",
         type=int,
         default=0,
@@ -40,8 +48,8 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.datasets.prepared import PreparedDataset, Split
     from blood_cell_system.image_io import write_image
-    from blood_cell_system.inference.evaluation import evaluate
-    from blood_cell_system.inference.runtimes import KerasRuntime
+    from blood_cell_system.inference.evaluation import EvaluationSettings, evaluate
+    from blood_cell_system.inference.runtime_loading import load_runtime
     from blood_cell_system.progress import with_progress
     from blood_cell_system.reports.evaluation_json import evaluation_to_json
     from blood_cell_system.reports.evaluation_sheet import worst_pictures_sheet
@@ -49,12 +57,15 @@ def run(options: argparse.Namespace) -> int:
 
     dataset = PreparedDataset.open(options.data_dir).with_splits(options.seed)
     images = images_of_split(dataset.of_split(Split(options.split)), options)
-    import_tensorflow()
-    runtime = KerasRuntime.load(options.model)
+    if options.model.suffix.lower() != ".onnx":
+        import_tensorflow()
+    runtime = load_runtime(options.model)
+    settings = EvaluationSettings(cell_diameters=cell_diameters(images, options))
     evaluation = evaluate(
         runtime,
         with_progress(images, total=len(images), description="Evaluating"),
         training_images=dataset.of_split(Split.TRAIN),
+        settings=settings,
         seed=options.seed,
     )
     console = Console(highlight=False)
@@ -70,9 +81,21 @@ def run(options: argparse.Namespace) -> int:
         console.print(f"Numbers: {options.json}", markup=False, soft_wrap=True)
     if options.contact_sheet is not None:
         by_stem = {image.stem: image for image in images}
-        write_image(options.contact_sheet, worst_pictures_sheet(evaluation, by_stem, runtime))
+        sheet = worst_pictures_sheet(evaluation, by_stem, runtime, settings=settings)
+        write_image(options.contact_sheet, sheet)
         console.print(f"Worst pictures: {options.contact_sheet}", markup=False, soft_wrap=True)
     return 1 if evaluation.failures else 0
+
+
+def cell_diameters(
+    images: tuple["PreparedImage", ...], options: argparse.Namespace
+) -> dict[str, float]:
+    """Diameter of the red cells of every source, as given or by the labels."""
+    from blood_cell_system.curation.typical_size import typical_diameters
+
+    if options.cell_diameter is not None:
+        return dict.fromkeys((image.source for image in images), options.cell_diameter)
+    return typical_diameters(images)
 
 
 def images_of_split(
