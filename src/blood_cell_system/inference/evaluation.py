@@ -177,7 +177,9 @@ def evaluate_picture(
     if image.cells is None:
         return PictureRecord(stem=image.stem, confusion=confusion, cells=None)
     labels = _exact_labels(image, class_mask.shape)
-    cells = compare_cells(found.separated, image.cells, class_mask, labels)
+    # Of a point nobody knows the size; around it nothing is scored.
+    known = [cell for cell in image.cells if cell.origin is not BoxOrigin.POINT]
+    cells = compare_cells(found.separated, known, class_mask, labels)
     return PictureRecord(stem=image.stem, confusion=confusion, cells=cells)
 
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, NOT_SCORED, CellType
 from blood_cell_system.segmenter_contract import HEAD_STRIDE, SIZE_UNIT_PX
 
@@ -128,6 +128,9 @@ def _draw_cell(
     gauss = (gauss_y[:, None] * gauss_x[None, :]).astype(np.float32)
     channel = heat_map[rows, columns, CELL_TYPES.index(cell.cell_type)]
     np.maximum(channel, gauss, out=channel)
+    if cell.origin is BoxOrigin.POINT:
+        # Its size is a guess.
+        return
     # The nearest cell's size wins where two are close.
     is_nearest = (gauss > 0.5) & (gauss > size_weight[rows, columns])
     size_weight[rows, columns][is_nearest] = gauss[is_nearest]

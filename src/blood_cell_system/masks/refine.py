@@ -63,11 +63,14 @@ class StainMask:
         0 background and cells without a box; pixels of ``cells[i]`` have the value ``i + 1``.
     cells : tuple of LabelledBox
         The given boxes in their order, then the red cells that only the stain shows.
+    red_cell_diameter_px : float
+        Of a typical red cell of this picture.
     """
 
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16]
     cells: tuple[LabelledBox, ...]
+    red_cell_diameter_px: float
 
 
 def stain_class_mask(
@@ -170,6 +173,7 @@ def stain_class_mask(
         class_mask=class_mask,
         label_image=label_image,
         cells=(*cells, *(cell for cell, _, _ in found)),
+        red_cell_diameter_px=look.diameter_px,
     )
 
 

@@ -28,6 +28,9 @@ _PAINTING_ORDER: Final = (CellType.RBC, CellType.PLATELET, CellType.WBC)
 _POINT_DIAMETERS: Final = {CellType.RBC: 1.0, CellType.WBC: 1.7, CellType.PLATELET: 0.35}
 """Of a cell of which only the centre is known, in diameters of a red cell."""
 
+_POINT_REACH: Final = 1.3
+"""Of its usual size: a cell may be larger."""
+
 _RED_CELL_SHARE: Final = 1 / 8
 """Diameter of a red cell where there is none to measure, of the picture's shorter side."""
 
@@ -35,7 +38,7 @@ _LEAST_LEFT: Final = 0.8
 """Part of a cell found by its stain that no person's mark may cover."""
 
 # Of a cell's longer side: how far beside its edge a careful person may draw.
-_RIM_SHARE: Final = 0.12
+_RIM_SHARE: Final = 0.08
 
 # Where two boxes' ellipses meet, a pixel may lie this many half-axes from its cell's centre.
 _REACH: Final = 1.1
@@ -114,6 +117,7 @@ def mask_of_sample(
     boxes = [_labelled_box(cell) for cell in marked]
     has_outlines = any(cell.outline is not None for cell in marked)
     label_image: NDArray[np.uint16] | None
+    diameter_px = _median_red_diameter(boxes, sample.shape)
     if sample.class_mask is not None:
         class_mask = sample.class_mask.read(sample.shape)
         label_image = _labels_within(class_mask, boxes) if sample.cells else None
@@ -125,13 +129,14 @@ def mask_of_sample(
     else:
         stain = _treat_unlabelled(stain_class_mask(image, boxes), len(boxes), unlabelled)
         class_mask, label_image, found = stain.class_mask, stain.label_image, stain.cells
+        diameter_px = stain.red_cell_diameter_px
     if label_image is not None and has_outlines:
         _paint_outlines(class_mask, label_image, marked, exact=sample.class_mask is not None)
     for region in sample.unscored:
         _leave_out(region, class_mask, label_image, len(boxes))
     if label_image is not None and len(found) > len(boxes):
         label_image, found = _without_covered(label_image, found, len(boxes))
-    points = _point_boxes(sample, found)
+    points = _point_boxes(sample, diameter_px)
     _leave_out_around_points(points, class_mask, label_image)
     return SampleMask(
         class_mask=class_mask,
@@ -273,17 +278,18 @@ def _without_covered(
     return number[label_image], tuple(cells[index] for index in kept)
 
 
-def _point_boxes(sample: Sample, cells: Sequence[LabelledBox]) -> tuple[LabelledBox, ...]:
+def _median_red_diameter(boxes: Sequence[LabelledBox], shape: tuple[int, int]) -> float:
+    red = [float(np.sqrt(box.width * box.height)) for box in boxes if box.cell_type is CellType.RBC]
+    return float(np.median(red)) if red else _RED_CELL_SHARE * min(shape)
+
+
+def _point_boxes(sample: Sample, diameter_px: float) -> tuple[LabelledBox, ...]:
     """Boxes of a usual size around points; their size is a guess, and is marked as one."""
-    red = [
-        float(np.sqrt(cell.width * cell.height)) for cell in cells if cell.cell_type is CellType.RBC
-    ]
-    diameter = float(np.median(red)) if red else _RED_CELL_SHARE * min(sample.shape)
     boxes = []
     for cell in sample.cells or ():
         if cell.box is not None or cell.point is None:
             continue
-        radius = _POINT_DIAMETERS[cell.cell_type] * diameter / 2
+        radius = _POINT_DIAMETERS[cell.cell_type] * diameter_px / 2
         x, y = cell.point
         boxes.append(
             LabelledBox(
@@ -308,8 +314,14 @@ def _leave_out_around_points(
     Around a red cell's point, red cell is right already.
     """
     for cell in points:
-        rows, columns = clip_to_pixels(cell, class_mask.shape)
-        inside = ellipse_distance(cell, rows, columns) <= 1.0
+        margin = (_POINT_REACH - 1) * cell.width / 2
+        rows, columns = clip_to_pixels(cell, class_mask.shape, margin=margin)
+        distance = ellipse_distance(cell, rows, columns)
+        # Beyond the usual size only what is stained can be a part of it.
+        inside = distance <= 1.0
+        inside |= (distance <= _POINT_REACH**2) & (
+            class_mask[rows, columns] != CellClass.BACKGROUND
+        )
         if label_image is not None:
             inside &= label_image[rows, columns] == 0
         if cell.cell_type is CellType.RBC:

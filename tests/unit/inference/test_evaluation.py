@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from support.prepared_cells import ColourRuntime, write_cells_folder
 
+from blood_cell_system.boxes import BoxOrigin
 from blood_cell_system.cells.scoring import TruthKind
 from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.prepared import PreparedDataset
@@ -139,3 +140,11 @@ class SeenBy(ColourRuntime):
     def predict(self, batch):
         self.seen.append(batch.shape[1:3])
         return super().predict(batch)
+
+
+def test_a_point_of_which_nobody_knows_the_size_is_no_box_to_match(images):
+    point = replace(images[0].cells[-1], origin=BoxOrigin.POINT)
+    pictures = [replace(images[0], instance_path=None, cells=(*images[0].cells[:-1], point))]
+    (cells,) = evaluate(ColourRuntime(), pictures).cells
+    assert cells.counts[CellType.WBC].error.true_total == 0
+    assert cells.counts[CellType.RBC].error.true_total == 1

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.input_pipeline.centre_targets import centre_targets
 
@@ -97,3 +99,10 @@ def test_red_pixels_of_a_known_cell_teach_that_only_its_centre_is_one():
 def test_boxes_without_area_or_with_their_centre_outside_are_passed_over():
     cells = [box(CellType.RBC, 30, 30, 30, 40), box(CellType.RBC, 90, 0, 140, 20)]
     assert not centre_targets(cells, background()).heat_map.any()
+
+
+def test_a_point_teaches_its_centre_and_no_size():
+    point = replace(box(CellType.WBC, 20, 10, 60, 40), origin=BoxOrigin.POINT)
+    targets = centre_targets([point], background())
+    assert targets.heat_map[25 // 4, 40 // 4, WBC] == 1
+    assert not targets.size_weight.any()

@@ -1,6 +1,7 @@
 import json
 import os
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,7 @@ from support.labelled_smears import (
     write_sound_folder,
 )
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.classes import NOT_SCORED, CellType
 from blood_cell_system.datasets.prepared import (
     UNFINISHED_NAME,
@@ -308,6 +309,12 @@ def test_a_box_that_cannot_be_right_is_found_and_pointed_at(root, check):
     finding = found(verify_folder(root), check)[0]
     assert (finding.severity, finding.stems) == (severity, ("a",))
     assert finding.regions == (tuple(map(float, corners)),)
+
+
+def test_the_guessed_size_of_a_point_may_reach_over_the_edge(root):
+    point = replace(box(CellType.PLATELET, -9, 5, 15, 25), origin=BoxOrigin.POINT)
+    write_annotations(root, {"a": [point]})
+    assert not found(verify_folder(root), "box-over-edge")
 
 
 def test_a_box_that_is_not_a_number_is_broken_and_its_report_is_json(root):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox, corners_of, pairwise_box_iou
+from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
 from blood_cell_system.classes import MASK_CLASS, NOT_SCORED, CellClass, CellType
 from blood_cell_system.masks.verification.findings import Finding, Region, Severity
 
@@ -53,7 +53,8 @@ def check_boxes(
         else:
             sound.append(box)
             reach = max(-box.x_min, -box.y_min, box.x_max - width, box.y_max - height)
-            if reach > _EDGE_TOLERANCE_PX:
+            # The size of a box around a person's point is a guess.
+            if reach > _EDGE_TOLERANCE_PX and box.origin is not BoxOrigin.POINT:
                 over_edge.append(box)
     found = [
         _finding(
