@@ -1,8 +1,6 @@
 """``bloodcells convert``: labels in the format of somebody's tool, to be corrected there."""
 
 import argparse
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,10 +14,10 @@ OUTLINE_FORMS = ("polygons", "masks", "boxes")
 
 # What to say after the last line of the summary.
 NEXT_STEP = {
-    "coco": "import it into the tool of your choice",
-    "labelme": "open it with: labelme {output}",
+    "coco": "import annotations/ into the tool of your choice",
+    "labelme": "run: labelme {output}",
     "cvat": 'make a task of images/, then upload annotations.xml as "CVAT 1.1"',
-    "yolo": "data.yaml names the folders",
+    "yolo": "import labels/ and data.yaml into the tool of your choice",
     "geojson": "open a picture in QuPath, then drag its .geojson into the window",
 }
 
@@ -71,41 +69,47 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read whatever the source is, and write it."""
+    from blood_cell_system.datasets.archives import opened_folder
     from blood_cell_system.datasets.writers.convert import write_labels
     from blood_cell_system.datasets.writers.writer import OutlineForm, WriteStyle
 
     style = WriteStyle(outlines=OutlineForm(options.outlines), tolerance_px=options.simplify)
-    with _samples(options) as samples:
+    with opened_folder(options.source) as folder:
+        samples, is_whole = _samples(folder, options)
         summary = write_labels(samples, options.output, format_name=options.to, style=style)
     print(summary.to_text())
-    print(NEXT_STEP[options.to].format(output=options.output))
-    print(f"Corrected, it is read by: bloodcells prepare --mode {options.to} --input DIR")
-    return 0
+    print(f"To correct it, {NEXT_STEP[options.to].format(output=options.output)}.")
+    print(
+        f"Corrected, it is read by: bloodcells prepare --format {options.to} --input "
+        f"{options.output} --unlabelled background --output data/corrected"
+    )
+    return 0 if is_whole else 1
 
 
-@contextmanager
-def _samples(options: argparse.Namespace) -> "Iterator[Iterable[Sample]]":
+def _samples(folder: Path, options: argparse.Namespace) -> "tuple[Iterable[Sample], bool]":
+    """Pictures of whatever the folder is, and whether none of them is left out."""
     from blood_cell_system.pipeline.analysed_samples import analysed_samples, is_results_folder
 
-    source: Path = options.source
-    if is_results_folder(source):
-        yield analysed_samples(source, pictures=options.pictures)
-    elif (source / "images").is_dir() and (source / "masks").is_dir():
+    if is_results_folder(folder):
+        return analysed_samples(folder, pictures=options.pictures), True
+    if (folder / "images").is_dir() and (folder / "masks").is_dir():
         from blood_cell_system.datasets.prepared import PreparedDataset
         from blood_cell_system.datasets.prepared_samples import prepared_samples
 
-        yield prepared_samples(PreparedDataset.open(source), with_unscored=options.with_not_scored)
-    else:
-        from blood_cell_system.datasets.formats import read_folder
-        from blood_cell_system.datasets.label_table import read_label_map
-        from blood_cell_system.datasets.reader import ReadOptions
+        dataset = PreparedDataset.open(folder)
+        return prepared_samples(dataset, with_unscored=options.with_not_scored), True
+    from blood_cell_system.datasets.formats import read_folder
+    from blood_cell_system.datasets.label_table import read_label_map
+    from blood_cell_system.datasets.reader import ReadOptions
 
-        label_map = read_label_map(options.label_map) if options.label_map else {}
-        reading = read_folder(
-            source, format_name=options.format, options=ReadOptions(label_map=label_map)
-        )
-        for note in reading.notes:
-            print(note)
-        for failed in reading.failed:
-            print(f"left out: {failed.reason}")
-        yield reading.samples
+    label_map = read_label_map(options.label_map) if options.label_map else {}
+    reading = read_folder(
+        folder, format_name=options.format, options=ReadOptions(label_map=label_map)
+    )
+    for note in reading.notes:
+        print(note)
+    for cell in reading.dropped:
+        print(f"dropped: {cell.file}: object {cell.object_index}: {cell.reason}")
+    for failed in reading.failed:
+        print(f"left out: {failed.reason}")
+    return reading.samples, not reading.failed
