@@ -133,13 +133,13 @@ def kaggle(data: Path) -> Iterator[LabelledPicture]:
         yield LabelledPicture(path=folder / "images" / name, cells=tuple(cells[name]))
 
 
-def malaria(data: Path) -> Iterator[LabelledPicture]:
-    """Every fifth picture; all its stages of malaria are red cells here."""
+def malaria(data: Path, *, step: int = 5) -> Iterator[LabelledPicture]:
+    """Every fifth picture, or others, by name; all stages of malaria are red cells here."""
     folder = data / "iml_malaria"
     if not folder.exists():
         return
     entries = json.loads((folder / "annotations.json").read_text())
-    for entry in sorted(entries, key=lambda entry: entry["image_name"])[::5]:
+    for entry in sorted(entries, key=lambda entry: entry["image_name"])[::step]:
         corners = np.array(
             [[float(item["bbox"][side]) for side in "xywh"] for item in entry["objects"]]
         ).reshape(-1, 4)

@@ -1,14 +1,17 @@
 """``bloodcells train`` and ``train_segmentation.py train``."""
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from blood_cell_system.cli.quiet_import import import_tensorflow
 from blood_cell_system.cli.training_options import asked_for, with_asked, with_tuples
+from blood_cell_system.errors import SettingsError
 
 if TYPE_CHECKING:
+    from blood_cell_system.training.fine_tuning import StartingPoint
     from blood_cell_system.training.presets import SegmentationSettings
     from blood_cell_system.training.state import TrainingState
 
@@ -30,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="continue the training that wrote this model",
+    )
+    parser.add_argument(
+        "--init-from",
+        metavar="bundled|FILE",
+        help="fine-tune: begin with a trained model, the one that comes with the program or a "
+        ".keras file; for 5 to 50 pictures of your own",
     )
     parser.add_argument("--checkpoint-dir", type=Path, default=Path("./checkpoints"))
     parser.add_argument("--log-dir", type=Path, default=Path("./logs"))
@@ -58,7 +67,8 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.training.state import state_beside
 
     resume = state_beside(options.resume_from) if options.resume_from else None
-    settings = resolve_settings(options, resume)
+    start = _starting_point(options)
+    settings = resolve_settings(options, resume, start)
     dataset = PreparedDataset.open(options.data_dir)
     if options.max_pictures is not None:
         dataset = dataset.with_splits(settings.seed).limited(
@@ -83,15 +93,40 @@ def run(options: argparse.Namespace) -> int:
             resume=resume,
             listener=progress,
             is_deterministic=options.deterministic,
+            start=start,
         )
     progress.tell_result(result, options.checkpoint_dir, options.log_dir)
     return 0 if result.is_complete else 130
 
 
+def _starting_point(options: argparse.Namespace) -> "StartingPoint | None":
+    if options.init_from is None:
+        return None
+    if options.resume_from is not None:
+        raise SettingsError(
+            "--init-from and --resume-from: expected one of them. A training that was begun with "
+            "--init-from goes on with --resume-from alone."
+        )
+    if options.init_from == "bundled":
+        from blood_cell_system.pipeline.weights import bundled_trainable_segmenter
+
+        path = bundled_trainable_segmenter()
+    else:
+        path = Path(options.init_from)
+    import_tensorflow()
+    from blood_cell_system.training.fine_tuning import load_starting_point
+
+    return load_starting_point(path)
+
+
 def resolve_settings(
-    options: argparse.Namespace, resume: "TrainingState | None"
+    options: argparse.Namespace,
+    resume: "TrainingState | None",
+    start: "StartingPoint | None" = None,
 ) -> "SegmentationSettings":
     """Take the preset's settings, or the continued run's, changed by what was asked for.
+
+    What goes on from a trained model has the architecture of that model, whatever the preset.
 
     Raises
     ------
@@ -108,7 +143,13 @@ def resolve_settings(
         base = SegmentationSettings(**with_tuples(resume.settings))
         if options.preset is not None:
             preset_named(options.preset)
+    if start is not None:
+        from blood_cell_system.training.fine_tuning import fine_tuning_settings
+
+        base = fine_tuning_settings(start, base if options.preset else None)
     asked = asked_for(options, base)
+    if start is not None:
+        _check_architecture(asked, base, start)
     if asked.get("batch_size") == "auto":
         del asked["batch_size"]
         if resume is None:
@@ -119,6 +160,18 @@ def resolve_settings(
     settings = with_asked(base, asked, resume_from=options.resume_from if resume else None)
     settings.check()
     return settings
+
+
+def _check_architecture(
+    asked: Mapping[str, Any], base: "SegmentationSettings", start: "StartingPoint"
+) -> None:
+    for name in ("d_reduced", "has_instance_head"):
+        if name in asked and asked[name] != getattr(base, name):
+            raise SettingsError(
+                f"--init-from {start.path}: that model has {name} = {getattr(base, name)}, asked "
+                f"for is {asked[name]}; its architecture cannot change. Leave the option out, or "
+                "train anew without --init-from."
+            )
 
 
 def _batch_size(word: str) -> int | str:

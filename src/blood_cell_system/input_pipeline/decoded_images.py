@@ -2,7 +2,7 @@
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import CellType
+from blood_cell_system.curation.resampling import Resampler
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.image_io import read_label_image
 
@@ -54,12 +55,19 @@ class DecodedImages:
     images : sequence of PreparedImage
     budget_bytes : int
         Ten thousand pictures do not fit into a laptop; those beyond the budget are decoded again.
+    magnifications : mapping of str to float, optional
+        By how much the pictures of a source are resampled; others stay as they are.
     """
 
     def __init__(
-        self, images: Sequence[PreparedImage], *, budget_bytes: int = DEFAULT_BUDGET_BYTES
+        self,
+        images: Sequence[PreparedImage],
+        *,
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
+        magnifications: Mapping[str, float] | None = None,
     ) -> None:
         self._images = tuple(images)
+        self._magnifications = dict(magnifications or {})
         positions: dict[str, list[int]] = {}
         for position, image in enumerate(self._images):
             positions.setdefault(image.source, []).append(position)
@@ -85,7 +93,8 @@ class DecodedImages:
             if position in self._held:
                 self._held.move_to_end(position)
                 return self._held[position]
-        decoded = decode(self._images[position])
+        image = self._images[position]
+        decoded = decode(image, magnification=self._magnifications.get(image.source, 1.0))
         with self._lock:
             if position not in self._held:
                 self._held[position] = decoded
@@ -96,15 +105,23 @@ class DecodedImages:
         return decoded
 
 
-def decode(image: PreparedImage) -> DecodedImage:
-    """Read everything that is known of one picture."""
+def decode(image: PreparedImage, *, magnification: float = 1.0) -> DecodedImage:
+    """Read everything that is known of one picture, and resample it where that is asked for."""
     pixels, class_mask = image.read()
     path = image.instance_path
     label_image = read_label_image(path) if path is not None else None
+    cells = image.cells
+    if magnification != 1:
+        resampler = Resampler.by(magnification, pixels.shape[:2])
+        new_mask = resampler.class_mask(class_mask)
+        if label_image is not None:
+            label_image = resampler.label_image(label_image, class_mask, new_mask)
+        pixels, class_mask = resampler.image(pixels), new_mask
+        cells = None if cells is None else tuple(map(resampler.box, cells))
     return DecodedImage(
         pixels=pixels,
         class_mask=class_mask,
         label_image=label_image,
-        cells=image.cells,
+        cells=cells,
         unmarked_types=image.unmarked_types,
     )

@@ -39,6 +39,24 @@ def bundled_segmenter() -> Path:
     return path
 
 
+def bundled_trainable_segmenter() -> Path:
+    """Find the segmenter that comes with this package, in the form that can be trained on.
+
+    Raises
+    ------
+    MissingDataError
+        Only the form for analysing came with it, or none.
+    """
+    path = weights_folder() / "segmentation_model.keras"
+    if not path.is_file():
+        raise MissingDataError(
+            f"{path}: the model that comes with this version can analyse pictures, but not be "
+            "trained on; expected a .keras file. Name one of your own: --init-from "
+            "checkpoints/segmentation_model_best.keras"
+        )
+    return path
+
+
 def classifier_in(folder: Path, kind: ClassifierKind) -> Path | None:
     """Find the classifier of a folder, if there is one: ONNX first, as it needs no TensorFlow."""
     names = (f"{kind.file_stem}.onnx", f"{kind.file_stem}.keras")

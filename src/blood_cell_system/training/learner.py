@@ -1,6 +1,6 @@
 """One step of learning and one of looking, compiled; and all numbers of the learner."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ from blood_cell_system.models.losses import (
 )
 from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter, logits_model
 from blood_cell_system.training.epoch_loop import StepRates
+from blood_cell_system.training.fine_tuning import freeze
 from blood_cell_system.training.presets import SegmentationSettings
 
 # The centre loss is a sum over a crop's places by cell, an order larger than the pixels' means.
@@ -40,13 +41,23 @@ class Learner:
     ----------
     settings : SegmentationSettings
         The seed decides the initial weights.
+    start : sequence of ndarray, optional
+        Weights to begin with in place of random ones.
     """
 
-    def __init__(self, settings: SegmentationSettings) -> None:
+    def __init__(
+        self,
+        settings: SegmentationSettings,
+        *,
+        start: Sequence[NDArray[np.float32]] | None = None,
+    ) -> None:
         keras.utils.set_random_seed(settings.seed)
         config = segmenter_config(settings)
         self.model = build_segmenter(config)
         self.averaged = build_segmenter(config)
+        if start is not None:
+            self.model.set_weights(list(start))
+        freeze(self.model, settings)
         self.averaged.set_weights(self.model.get_weights())
         self._logits = logits_model(self.model)
         self._averaged_logits = logits_model(self.averaged)

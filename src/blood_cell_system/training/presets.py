@@ -38,6 +38,12 @@ class SegmentationSettings:
         Smallest and largest magnification of a crop, drawn evenly in the logarithm.
     recolour_share, paste_share : float
         Share of crops with the colours of another laboratory, and with cells pasted in.
+    cell_diameter_px : float or None
+        Width that red cells are brought to; None leaves all pictures as they are.
+    frozen_levels : int
+        Levels of the network, from the first, that do not learn.
+    keeps_statistics : bool
+        Whether the normalisations keep the statistics of an earlier training.
     patience : int
         Epochs without a better validation IoU before the training stops; 0 never stops.
     seed : int
@@ -60,6 +66,9 @@ class SegmentationSettings:
     scale_range: tuple[float, float] = (0.8, 1.25)
     recolour_share: float = 0.0
     paste_share: float = 0.0
+    cell_diameter_px: float | None = None
+    frozen_levels: int = 0
+    keeps_statistics: bool = False
     patience: int = 0
     seed: int = 0
 

@@ -8,6 +8,7 @@ from blood_cell_system.atomic_files import make_folder
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import TrainingMemoryError
 from blood_cell_system.training.epoch_loop import TrainingListener
+from blood_cell_system.training.fine_tuning import StartingPoint
 from blood_cell_system.training.memory import ADVICE, check_batch_fits
 from blood_cell_system.training.presets import SegmentationSettings
 from blood_cell_system.training.state import TrainingState
@@ -36,6 +37,7 @@ def train_segmenter(
     resume: TrainingState | None = None,
     listener: TrainingListener | None = None,
     is_deterministic: bool = False,
+    start: StartingPoint | None = None,
 ) -> TrainingResult:
     """Train a segmenter, or continue a training.
 
@@ -56,6 +58,9 @@ def train_segmenter(
         Whether the same seed, data, software and machine must give the same weights, bit by bit.
         TensorFlow then keeps to one order of work, which costs speed. It holds
         for the rest of the process.
+    start : StartingPoint, optional
+        A trained model to begin with, in place of random weights; ``fine_tuning_settings`` has the
+        settings for it.
 
     Raises
     ------
@@ -80,6 +85,7 @@ def train_segmenter(
         log_dir=log_dir,
         resume=resume,
         listener=listener or TrainingListener(),
+        start=start,
     )
     try:
         return training.run()

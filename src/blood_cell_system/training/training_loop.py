@@ -1,16 +1,19 @@
 """What the segmenter's training adds to the loop: crops, whole validation pictures, IoU."""
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from blood_cell_system.classes import CellClass
+from blood_cell_system.curation.typical_size import typical_diameter, typical_diameters
 from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage, Split
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.input_pipeline.augmentation import AugmentationSettings
 from blood_cell_system.input_pipeline.batches import batches
 from blood_cell_system.input_pipeline.crops import CropSampler
 from blood_cell_system.input_pipeline.decoded_images import DecodedImages
+from blood_cell_system.segmenter_contract import model_name
 from blood_cell_system.training.advice import advice_on
 from blood_cell_system.training.epoch_loop import (
     Batch,
@@ -20,6 +23,11 @@ from blood_cell_system.training.epoch_loop import (
     Row,
     RunFiles,
     TrainingListener,
+)
+from blood_cell_system.training.fine_tuning import (
+    StartingPoint,
+    start_details,
+    unlikeness_warnings,
 )
 from blood_cell_system.training.learner import Learner
 from blood_cell_system.training.presets import SegmentationSettings
@@ -36,6 +44,11 @@ _FILES = RunFiles(
     previous_model=PREVIOUS_MODEL_NAME,
     state=STATE_NAME,
 )
+
+# So many pictures tell whether the stain is unlike what a model knows.
+_LOOKED_AT = 8
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +93,14 @@ class SegmentationTraining(EpochLoop):
         log_dir: Path,
         resume: TrainingState | None,
         listener: TrainingListener,
+        start: StartingPoint | None = None,
     ) -> None:
         train_images = _images_of(dataset, Split.TRAIN)
         val_images = _images_of(dataset, Split.VAL)
-        learner = Learner(settings)
+        learner = Learner(settings, start=None if start is None else start.model.get_weights())
+        diameter = typical_diameter(train_images)
+        learner.averaged.name = model_name(settings.cell_diameter_px or diameter)
+        magnifications = _magnifications((*train_images, *val_images), settings)
         super().__init__(
             settings,
             learner=learner,
@@ -101,16 +118,28 @@ class SegmentationTraining(EpochLoop):
             details={
                 "data": str(dataset.root),
                 "pictures": {"train": len(train_images), "val": len(val_images)},
+                "red_cell_diameter_px": diameter,
+                "magnifications": magnifications,
+                **(start_details(start) if start else {}),
             },
         )
         self._batch_size = settings.batch_size
+        self._iou_before: float | None = None
+        known = {name: value for name, value in magnifications.items() if value is not None}
+        decoded = DecodedImages(train_images, magnifications=known)
         self._sampler = CropSampler(
-            DecodedImages(train_images),
+            decoded,
             size_px=settings.crop_size_px,
-            settings=AugmentationSettings(scale_range=settings.scale_range),
+            settings=AugmentationSettings(
+                scale_range=settings.scale_range,
+                recolour_share=settings.recolour_share,
+                paste_share=settings.paste_share,
+            ),
             seed=settings.seed,
         )
-        self._validation = Validation(val_images, learner)
+        self._validation = Validation(val_images, learner, magnifications=known)
+        if start is not None and resume is None:
+            self._look_at_start(start, decoded, magnifications, train_images)
 
     def run(self) -> TrainingResult:
         """Train until all epochs are done, nothing gets better, or the user stops it."""
@@ -126,6 +155,28 @@ class SegmentationTraining(EpochLoop):
             warnings=tuple(self.advice(state.history)),
             history=tuple(state.history),
         )
+
+    def _look_at_start(
+        self,
+        start: StartingPoint,
+        decoded: DecodedImages,
+        magnifications: Mapping[str, float | None],
+        images: Sequence[PreparedImage],
+    ) -> None:
+        """Measure the model before it learns anything, and say where the pictures are unlike."""
+        step = max(1, len(decoded) // _LOOKED_AT)
+        warnings = unlikeness_warnings(
+            start,
+            magnifications=magnifications,
+            pictures=[decoded[i].pixels for i in range(0, len(decoded), step)][:_LOOKED_AT],
+            cells=[image.cells for image in images],
+        )
+        self._iou_before = self.measure().row["val_mean_iou"]
+        self._details["val_mean_iou_before"] = self._iou_before
+        self._details["unlikeness"] = warnings
+        _logger.info("Validation IoU of %s as it is: %.3f", start.path.name, self._iou_before)
+        for warning in warnings:
+            _logger.warning("Warning: %s", warning)
 
     def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
         """Give batches of crops."""
@@ -149,7 +200,28 @@ class SegmentationTraining(EpochLoop):
 
     def advice(self, history: Sequence[Row]) -> list[str]:
         """Give the guide's remedies."""
-        return advice_on(history)
+        advice = advice_on(history)
+        best = max((row["val_mean_iou"] for row in history), default=1.0)
+        if self._iou_before is not None and best < self._iou_before:
+            advice.append(
+                f"Fine-tuning did not help: validation IoU was {self._iou_before:.3f} before and "
+                f"is {best:.3f} at best. Check the masks (--mode verify), label more pictures, or "
+                "keep the model as it was."
+            )
+        return advice
+
+
+def _magnifications(
+    images: Sequence[PreparedImage], settings: SegmentationSettings
+) -> dict[str, float | None]:
+    """By how much each source is resampled, None where its cells' size is not known."""
+    if settings.cell_diameter_px is None:
+        return {}
+    diameters = typical_diameters(images)
+    return {
+        source: settings.cell_diameter_px / diameters[source] if source in diameters else None
+        for source in sorted({image.source for image in images})
+    }
 
 
 def _images_of(dataset: PreparedDataset, split: Split) -> tuple[PreparedImage, ...]:

@@ -1,6 +1,6 @@
 """Measuring the averaged model on whole validation pictures."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,8 +43,14 @@ class ValidationOutcome:
 class Validation:
     """Validation pictures, held in memory, and the learner that is measured on them."""
 
-    def __init__(self, images: Sequence[PreparedImage], learner: Learner) -> None:
-        self._images = DecodedImages(images)
+    def __init__(
+        self,
+        images: Sequence[PreparedImage],
+        learner: Learner,
+        *,
+        magnifications: Mapping[str, float] | None = None,
+    ) -> None:
+        self._images = DecodedImages(images, magnifications=magnifications)
         self._learner = learner
 
     def run(self) -> ValidationOutcome:

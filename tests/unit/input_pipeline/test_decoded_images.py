@@ -25,9 +25,9 @@ def count_decodings(monkeypatch):
     decoded = []
     original = decoded_images.decode
 
-    def counting(image):
+    def counting(image, **options):
         decoded.append(image.stem)
-        return original(image)
+        return original(image, **options)
 
     monkeypatch.setattr(decoded_images, "decode", counting)
     return decoded

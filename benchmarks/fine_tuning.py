@@ -1,0 +1,110 @@
+"""What fine-tuning on ten pictures of another laboratory brings there, and costs at home.
+
+    python benchmarks/fine_tuning.py --data DIR [--init-from bundled|FILE] [--work WORK]
+
+DIR (default: $BLOOD_CELL_DATA) holds ``iml_malaria``, and ``BCCD_Dataset`` with
+``bccd_trainval_extra``. Neighbouring names of ``iml_malaria`` are fields of one slide: the ten
+pictures come from the first third of the names, those that are measured on from the last half.
+Boxes are matched one to one at IoU 0.5. Cells cut off by the border are unlabelled there: for the
+masks the stain shows them, and in the figures they count on neither side.
+"""
+
+import argparse
+import json
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from cells import LabelledPicture, at_border, complete_bccd, malaria, row_of
+
+from blood_cell_system.cli.main import main as bloodcells
+from blood_cell_system.classes import CellType
+from blood_cell_system.datasets.prepared import write_annotations, write_manifest
+from blood_cell_system.image_io import read_image, write_image
+from blood_cell_system.inference.analysis import AnalysisSettings, analyze_picture
+from blood_cell_system.inference.runtime_loading import load_runtime
+from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.masks.refine import stain_class_mask
+from blood_cell_system.pipeline.weights import bundled_trainable_segmenter
+
+
+def main() -> None:
+    """Prepare, measure, fine-tune, measure again, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("BLOOD_CELL_DATA"))
+    parser.add_argument("--init-from", default="bundled")
+    parser.add_argument("--work", type=Path)
+    options, more = parser.parse_known_args()
+    if options.data is None:
+        parser.error("--data is needed where BLOOD_CELL_DATA is not set")
+    work = options.work or Path(tempfile.mkdtemp(prefix="fine_tuning_"))
+    pictures = list(malaria(Path(options.data), step=1))
+    ten = pictures[: len(pictures) // 3]
+    ten = [ten[int(i)] for i in np.linspace(0, len(ten) - 1, 10)]
+    elsewhere = pictures[len(pictures) // 2 :][::4]
+    at_home = list(complete_bccd(Path(options.data)))[::2]
+    write_prepared(work / "data", ten)
+    start = options.init_from
+    before = bundled_trainable_segmenter() if start == "bundled" else Path(start)
+    begun = time.monotonic()
+    code = bloodcells(
+        ["train", "--data-dir", str(work / "data"), "--init-from", start]
+        + ["--checkpoint-dir", str(work / "checkpoints"), "--log-dir", str(work / "logs"), *more]
+    )
+    if code:
+        raise SystemExit(code)
+    print(f"\nfine-tuned in {time.monotonic() - begun:.0f} s\n")
+    print("| pictures | cell | cells | F1@0.5 | precision | recall | count MAE | bias |")
+    print("|---|---|---|---|---|---|---|---|")
+    after = work / "checkpoints" / "segmentation_model_best.keras"
+    for name, path in (("before", before), ("after", after)):
+        measure(f"iml_malaria, other slides, {name}", path, elsewhere, (CellType.RBC,))
+        measure(f"BCCD val, {name}", path, at_home, tuple(CellType))
+
+
+def write_prepared(root: Path, pictures: Sequence[LabelledPicture]) -> None:
+    """Write a prepared folder, the last two pictures for validation."""
+    rows, cells = [], {}
+    for number, picture in enumerate(pictures):
+        stem = picture.path.stem
+        image = read_image(picture.path)
+        stain = stain_class_mask(image, picture.cells)
+        write_image(root / "images" / f"{stem}.png", image)
+        write_image(root / "masks" / f"{stem}.png", encode_class_mask(stain.class_mask))
+        write_image(root / "instances" / f"{stem}.png", stain.label_image.astype(np.uint16))
+        cells[stem] = stain.cells
+        rows.append(
+            {
+                "stem": stem,
+                "split": "val" if number >= len(pictures) - 2 else "train",
+                "source": "iml_malaria",
+                "original": stem,
+                "unmarked_types": [CellType.WBC, CellType.PLATELET],
+            }
+        )
+    write_annotations(root, cells)
+    write_manifest(root, rows, {"command": "benchmark"})
+
+
+def measure(
+    name: str, model: Path, pictures: Sequence[LabelledPicture], types: Sequence[CellType]
+) -> None:
+    """Print a line for each type of cell."""
+    runtime = load_runtime(model)
+    is_inner = name.startswith("iml")
+    pairs = []
+    for picture in pictures:
+        analysis = analyze_picture(runtime, read_image(picture.path), AnalysisSettings())
+        shape = analysis.image.shape
+        truth = [c for c in picture.cells if not (is_inner and at_border(c, shape))]
+        found = [c for c in analysis.separated.cells if not (is_inner and c.touches_border)]
+        pairs.append((truth, found))
+    for cell_type in types:
+        print(row_of(name, len(pairs), cell_type, pairs), flush=True)
+
+
+if __name__ == "__main__":
+    main()
