@@ -34,7 +34,7 @@ def validation_row(outputs: Outputs, labels: CellLabels) -> dict[str, float]:
         ``val_loss``, ``val_condition_balanced_accuracy``, ``val_condition_auroc`` (mean over the
         conditions of each against the others), ``val_type_macro_f1``, ``val_known_auroc``, and
         ``val_score``, their mean, by which the best model is chosen. NaN where there are no cells
-        to measure on.
+        to measure on; without any figure the score is 0.
     """
     condition, known = outputs[CONDITION_OUTPUT], outputs[KNOWN_OUTPUT].ravel()
     losses = [negative_log_likelihood(condition, labels.condition)]
@@ -50,7 +50,8 @@ def validation_row(outputs: Outputs, labels: CellLabels) -> dict[str, float]:
         types = outputs[TYPE_OUTPUT]
         losses.append(negative_log_likelihood(types, labels.cell_type))
         figures["val_type_macro_f1"] = macro_f1(_confusion(types, labels.cell_type))
-    score = _mean_of_finite(list(figures.values()))
+    mean = _mean_of_finite(list(figures.values()))
+    score = mean if np.isfinite(mean) else 0.0
     return {"val_loss": float(np.nansum(losses)), SCORE_NAME: score, **figures}
 
 
@@ -71,4 +72,4 @@ def _confusion(
 
 def _mean_of_finite(values: list[float]) -> float:
     finite = [value for value in values if np.isfinite(value)]
-    return float(np.mean(finite)) if finite else 0.0
+    return float(np.mean(finite)) if finite else float("nan")

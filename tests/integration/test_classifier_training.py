@@ -1,0 +1,215 @@
+"""What the training of a classifier promises, kept with a network of a few thousand weights."""
+
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from support import tiny_cells
+from support.tiny_cells import TINY, StopAfter, small_cell_folder, train_tiny
+
+from blood_cell_system.cell_picture_format import on_white
+from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.datasets.cell_folder import CellFolder, write_cells_csv
+from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
+from blood_cell_system.inference.classifier_runtimes import load_classifier
+from blood_cell_system.pipeline.classifier_training import ClassifierFiles, train_classifier_files
+from blood_cell_system.training.classifier_loop import run_files
+from blood_cell_system.training.state import TrainingState
+
+pytestmark = pytest.mark.slow
+
+FILES = run_files(ClassifierKind.RBC)
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    root = tmp_path_factory.mktemp("cells")
+    small_cell_folder(root)
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(cells, tmp_path_factory):
+    """A training that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("finished")
+    return folder, train_tiny(cells, folder)
+
+
+def in_a_process(*words) -> int:
+    """Train in a process of its own, which may die."""
+    program = Path(tiny_cells.__file__)
+    return subprocess.run(
+        [sys.executable, str(program), *map(str, words)], capture_output=True, check=False
+    ).returncode
+
+
+def final_state(folder):
+    return TrainingState.load(folder / FILES.state)
+
+
+def assert_ended_alike(one, other):
+    first, second = final_state(one), final_state(other)
+    for ours, theirs in zip(first.history, second.history, strict=True):
+        for name in ours.keys() - {"seconds"}:
+            assert ours[name] == pytest.approx(theirs[name], abs=0, nan_ok=True), name
+    assert first.arrays.keys() == second.arrays.keys()
+    for name, values in first.arrays.items():
+        np.testing.assert_array_equal(values, second.arrays[name], err_msg=name)
+
+
+def without_source(cells, root, source):
+    """Cells of the other source only, which stay where they are."""
+    folder = CellFolder.open(cells, kind=ClassifierKind.RBC)
+    kept = [record for record in folder.records if record.source != source]
+    root.mkdir()
+    for record in kept:
+        place = root / record.file
+        place.parent.mkdir(exist_ok=True)
+        place.symlink_to(cells / record.file)
+    write_cells_csv(root, kept)
+    return root
+
+
+def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(
+    cells, finished, tmp_path
+):
+    folder, _ = finished
+    steps_into_the_second_epoch = 4
+    assert in_a_process(cells, tmp_path, "fresh", steps_into_the_second_epoch) == -signal.SIGKILL
+    assert final_state(tmp_path).epoch == 1
+    assert in_a_process(cells, tmp_path, "resume") == 0
+    assert_ended_alike(folder, tmp_path)
+
+
+def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(cells, finished, tmp_path):
+    folder, whole = finished
+    stopped = train_tiny(cells, tmp_path, listener=StopAfter(4, signal.SIGINT))
+    assert not stopped.is_complete
+    assert stopped.facts is None
+    resumed = train_tiny(cells, tmp_path, resume=True)
+    assert_ended_alike(folder, tmp_path)
+    assert resumed.calibration == whole.calibration
+
+
+def test_the_record_of_a_training_is_complete(finished):
+    folder, trained = finished
+    assert (folder / "training_curves.png").stat().st_size > 10_000
+    assert [row["epoch"] for row in json.loads((folder / "history.json").read_text())] == [1, 2, 3]
+    run = json.loads((folder / "run.json").read_text())
+    assert run["settings"]["seed"] == 7
+    assert run["best_val_score"] == trained.best_score
+    assert run["cells"] == {"train": 24, "val": 12}
+    assert len(run["data_hash"]) == 64
+
+
+def test_the_facts_name_what_was_learned_and_chosen(finished):
+    _, trained = finished
+    facts = trained.facts
+    assert facts.conditions == ("healthy_RBC", "malaria_RBC")
+    assert (facts.preset, facts.seed) == ("fast", 7)
+    assert facts.known_threshold is not None
+    assert set(facts.condition_thresholds) == set(facts.conditions)
+    assert facts.measured["validation"]["cells"] == 12
+
+
+def test_the_temperature_is_part_of_the_weights(finished):
+    folder, trained = finished
+    best = keras.saving.load_model(folder / FILES.model)
+    picture = np.random.default_rng(0).uniform(0, 255, (4, 130, 130, 3)).astype(np.float32)
+    raw = np.asarray(best(picture)["condition"], dtype=np.float64)
+    powers = raw ** (1 / trained.calibration.temperatures["condition"])
+    expected = powers / powers.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(trained.model(picture)["condition"], expected, atol=1e-5)
+
+
+def test_the_files_of_a_classifier_agree_and_know_their_figures(cells, tmp_path):
+    folder = CellFolder.open(cells, kind=ClassifierKind.RBC)
+    said = []
+    trained = train_classifier_files(
+        folder,
+        replace(TINY, epochs=1),
+        output_dir=tmp_path,
+        log_dir=tmp_path / "logs",
+        tell=said.append,
+    )
+    files = ClassifierFiles.within(tmp_path, ClassifierKind.RBC)
+    runtimes = [load_classifier(path, ClassifierKind.RBC) for path in (files.onnx, files.keras)]
+    generator = np.random.default_rng(0)
+    picture = tiny_cells.drawn_cell("malaria_RBC", "one", generator)
+    batch = on_white(picture)[None].astype(np.float32)
+    answers = [runtime.predict(batch).condition for runtime in runtimes]
+    np.testing.assert_allclose(*answers, atol=1e-5)
+    assert runtimes[0].facts == runtimes[1].facts == trained.facts
+    assert trained.facts.measured["test"]["cells"] == 12
+    assert any("malaria_RBC against healthy, within one: AUROC" in words for words in said)
+    written = {path.name for path in (tmp_path / "rbc_classifier_test").iterdir()}
+    assert {"evaluation.json", "evaluation.txt", "confusion_matrix.png", "answers.png"} <= written
+
+
+def test_domain_adaptation_trains_a_head_that_the_classifier_does_not_keep(
+    cells, finished, tmp_path
+):
+    settings = replace(TINY, has_domain_adaptation=True)
+    trained = train_tiny(cells, tmp_path, settings=settings)
+    assert all(0 < row["train_domain_loss"] < 5 for row in trained.history)
+    assert set(trained.model.output) == {"condition", "known"}
+    _, plain = finished
+    assert trained.model.count_params() == plain.model.count_params()
+    run = json.loads((tmp_path / "run.json").read_text())
+    assert run["domains"] == ["one", "two"]
+
+
+def test_without_sources_domains_are_groups_of_stain(cells, tmp_path):
+    alone = without_source(cells, tmp_path / "cells", "two")
+    settings = replace(TINY, epochs=1, has_domain_adaptation=True)
+    train_tiny(alone, tmp_path / "out", settings=settings)
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["domains"][0] == "stain 1"
+    assert len(run["domains"]) > 1
+
+
+def test_domains_that_share_no_class_cannot_be_adapted(cells, tmp_path):
+    folder = CellFolder.open(cells, kind=ClassifierKind.RBC)
+    own = {"one": "healthy_RBC", "two": "malaria_RBC"}
+    apart = replace(
+        folder, records=tuple(r for r in folder.records if r.condition == own[r.source])
+    )
+    with pytest.raises(SettingsError, match="no class comes from two of the sources one, two"):
+        tiny_cells.train_classifier(
+            apart,
+            replace(TINY, has_domain_adaptation=True),
+            output_dir=tmp_path,
+            log_dir=tmp_path,
+        )
+
+
+@pytest.mark.parametrize(
+    ("split", "words"), [(Split.TRAIN, "to choose"), (Split.VAL, "to learn from")]
+)
+def test_a_folder_with_one_split_only_is_refused(cells, tmp_path, split, words):
+    folder = CellFolder.open(cells, kind=ClassifierKind.RBC)
+    with pytest.raises(DatasetError, match=words):
+        tiny_cells.train_classifier(
+            replace(folder, records=folder.select(split)),
+            TINY,
+            output_dir=tmp_path,
+            log_dir=tmp_path,
+        )
+
+
+def test_a_full_memory_is_an_error_with_advice(cells, tmp_path, monkeypatch):
+    def no_memory(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(
+        "blood_cell_system.training.classifier_learner.ClassifierLearner.train_step", no_memory
+    )
+    with pytest.raises(TrainingMemoryError, match="--batch-size 8: the memory is exhausted"):
+        train_tiny(cells, tmp_path)
