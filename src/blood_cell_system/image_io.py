@@ -272,8 +272,8 @@ def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> N
     Parameters
     ----------
     path : Path
-    pixels : ndarray of shape (height, width, 3), dtype uint8, or (height, width), uint8 or uint16
-        RGB, or one channel.
+    pixels : ndarray of shape (height, width, 3 or 4), uint8, or (height, width), uint8 or uint16
+        RGB, RGBA, or one channel.
 
     Raises
     ------
@@ -281,7 +281,10 @@ def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> N
         The place cannot be written to, or the suffix is of no picture format.
     """
     path = Path(path)
-    ordered = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR) if pixels.ndim == 3 else pixels
+    ordered = pixels
+    if pixels.ndim == 3:
+        has_alpha = pixels.shape[2] == 4
+        ordered = cv2.cvtColor(pixels, cv2.COLOR_RGBA2BGRA if has_alpha else cv2.COLOR_RGB2BGR)
     options = _QUICK_PNG if path.suffix.lower() == ".png" else ()
     try:
         is_encoded, data = cv2.imencode(path.suffix, ordered, list(options))

@@ -20,6 +20,7 @@ from blood_cell_system.image_io import (
     copy_file,
     read_file_bytes,
     read_image,
+    read_rgba,
     read_image_shape,
     read_label_image,
     write_image,
@@ -453,3 +454,9 @@ def test_a_missing_source_is_not_called_a_full_disk(tmp_path):
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path):
     with pytest.raises(ImageReadError, match="cannot be read"):
         read_file_bytes(tmp_path)
+
+
+def test_transparency_is_written(tmp_path):
+    pixels = np.arange(4 * 5 * 4, dtype=np.uint8).reshape(4, 5, 4)
+    write_image(tmp_path / "a.png", pixels)
+    assert (read_rgba(tmp_path / "a.png") == pixels).all()

@@ -4,10 +4,14 @@ import argparse
 import os
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from blood_cell_system.errors import SettingsError
 
-LAYOUTS = ("prepared", "bccd")
+if TYPE_CHECKING:
+    from blood_cell_system.datasets.synthetic import SmearSettings
+
+LAYOUTS = ("prepared", "bccd", "cells-rbc", "cells-wbc")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--layout",
         choices=LAYOUTS,
         default="prepared",
-        help="prepared: with masks, ready to train on; bccd: as a clone of BCCD, with boxes only",
+        help="prepared: with masks, ready to train on; bccd: as a clone of BCCD, with boxes only; "
+        "cells-rbc, cells-wbc: single cells of N smears, for a classifier",
+    )
+    parser.add_argument(
+        "--malaria-share", type=float, default=0.0, metavar="P", help="red cells with a parasite"
+    )
+    parser.add_argument(
+        "--sickle-share", type=float, default=0.0, metavar="P", help="red cells that are sickles"
     )
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
@@ -49,7 +60,11 @@ def run(options: argparse.Namespace) -> int:
         shape=parse_size(options.size),
         stain=options.stain,
         cell_diameter_px=options.cell_diameter,
+        malaria_share=options.malaria_share,
+        sickle_share=options.sickle_share,
     )
+    if options.layout.startswith("cells-"):
+        return _draw_cells(options, settings)
     stems = write_synthetic_folder(
         options.output,
         count=options.count,
@@ -59,6 +74,26 @@ def run(options: argparse.Namespace) -> int:
         jobs=options.jobs,
     )
     print(f"{options.output}: {len(stems)} drawn smears, layout {options.layout}")
+    return 0
+
+
+def _draw_cells(options: argparse.Namespace, settings: "SmearSettings") -> int:
+    from collections import Counter
+
+    from blood_cell_system.classifier_facts import ClassifierKind
+    from blood_cell_system.pipeline.synthetic_cells import write_synthetic_cells
+
+    records = write_synthetic_cells(
+        options.output,
+        kind=ClassifierKind(options.layout.partition("-")[2]),
+        fields=options.count,
+        settings=settings,
+        seed=options.seed,
+        jobs=options.jobs,
+    )
+    counts = Counter(record.label for record in records)
+    told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
+    print(f"{options.output}: {len(records)} drawn cells: {told}")
     return 0
 
 

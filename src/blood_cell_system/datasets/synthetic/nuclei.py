@@ -103,5 +103,30 @@ def monocyte_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
     )
 
 
+def oval_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
+    """One large oval off the middle, at times with a dent."""
+    angle = generator.uniform(0, 2 * np.pi)
+    size = generator.uniform(0.46, 0.56)
+    stretch = generator.uniform(0.1, 0.2)
+    shift = generator.uniform(0.12, 0.24)
+    x, y = shift * np.cos(angle), shift * np.sin(angle)
+    side = angle + np.pi / 2
+    return _scaled(
+        [
+            (x + sign * stretch * np.cos(side), y + sign * stretch * np.sin(side), size)
+            for sign in (-1, 1)
+        ],
+        radius_px,
+    )
+
+
+def erythroblast_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
+    """One small, perfectly round disc."""
+    angle = generator.uniform(0, 2 * np.pi)
+    shift = generator.uniform(0, 0.18)
+    size = generator.uniform(0.42, 0.58)
+    return _scaled([(shift * np.cos(angle), shift * np.sin(angle), size)], radius_px)
+
+
 def _scaled(discs: Discs, radius_px: float) -> Discs:
     return [(float(x * radius_px), float(y * radius_px), float(r * radius_px)) for x, y, r in discs]

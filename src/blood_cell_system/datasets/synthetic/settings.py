@@ -171,6 +171,11 @@ class SmearSettings:
         Range of the sensor noise's standard deviation, in grey levels.
     jpeg_quality : tuple of int
         Range of the quality of the JPEG that the camera keeps, 1..100.
+    malaria_share, sickle_share : float
+        Chance of a red cell to hold a malaria parasite, or to be a sickle.
+    white_kinds : tuple of str
+        Values of ``WhiteCellKind`` that are as likely as each other; none for those of normal
+        blood, as often as data sets have them.
 
     Raises
     ------
@@ -189,6 +194,9 @@ class SmearSettings:
     defocus: Range = (0.004, 0.024)
     noise: Range = (1.0, 2.6)
     jpeg_quality: tuple[int, int] = (72, 95)
+    malaria_share: float = 0.0
+    sickle_share: float = 0.0
+    white_kinds: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in self.shape):
@@ -224,6 +232,12 @@ class SmearSettings:
             raise SettingsError(
                 f"Chances of 0, 1, 2, … white cells: {chances}; expected numbers of 0 or more "
                 "that add up to 1."
+            )
+        ill = self.malaria_share, self.sickle_share
+        if min(ill) < 0 or sum(ill) > 1:
+            raise SettingsError(
+                f"Shares of cells with malaria and of sickle cells: {ill}; expected 0 or more of "
+                "each, and 1 or less together."
             )
         for name, rate in (("Platelet", self.platelet_rate), ("Dirt", self.dirt_rate)):
             if not 0 <= rate <= 100:

@@ -9,6 +9,13 @@ from numpy.typing import NDArray
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.classes import MASK_CLASS, CellType
+from blood_cell_system.datasets.synthetic.disease import (
+    MALARIA,
+    SICKLE,
+    draw_condition,
+    parasite_dyes,
+    sickle_outline,
+)
 from blood_cell_system.datasets.synthetic.layout import (
     MAX_TRIES,
     Field,
@@ -60,12 +67,16 @@ class DrawnSmear:
     cells : tuple of LabelledBox
         Cell ``i`` has the label ``i + 1``. Its box is that of its whole outline, as far as it is
         in the image: also of the part that lies under another cell, which a person sees as well.
+    kinds : tuple of str
+        What each cell is: ``healthy_RBC``, ``malaria_RBC``, ``sickle_RBC``, a value of
+        ``WhiteCellKind``, or ``platelet``.
     """
 
     image: NDArray[np.uint8]
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16]
     cells: tuple[LabelledBox, ...]
+    kinds: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +87,13 @@ class _Body:
     kind: RedCellKind | WhiteCellKind | None
     radius_px: float
     patch: Patch
+    condition: str = ""
+
+    @property
+    def name(self) -> str:
+        if self.kind is None:
+            return "platelet"
+        return str(self.kind) if isinstance(self.kind, WhiteCellKind) else self.condition
 
 
 def draw_smear(settings: SmearSettings, generator: np.random.Generator) -> DrawnSmear:
@@ -120,6 +138,7 @@ def draw_smear(settings: SmearSettings, generator: np.random.Generator) -> Drawn
         class_mask=mask_values[labels],
         label_image=labels,
         cells=tuple(_box_of(body) for body in bodies),
+        kinds=tuple(body.name for body in bodies),
     )
 
 
@@ -129,7 +148,10 @@ def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generato
     field = Field(settings.shape, margin_px=0.8 * radius)
     bodies = []
     count = int(generator.choice(len(settings.white_cell_counts), p=settings.white_cell_counts))
-    drawn = [draw_white_cell(generator, red_radius_px=radius) for _ in range(count)]
+    drawn = [
+        draw_white_cell(generator, red_radius_px=radius, kinds=settings.white_kinds)
+        for _ in range(count)
+    ]
     places = place_white_cells(field, generator, [size for _, size in drawn])
     for (white_kind, size), centre in zip(drawn, places, strict=True):
         if centre is None:
@@ -150,12 +172,26 @@ def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generato
     walls = walls_between(places_and_radii, generator)
     for (x, y, size), own_walls in zip(places_and_radii, walls, strict=True):
         kind = draw_kind(generator, shares)
-        outline = red_cell_outline(generator, kind=kind, centre=(x, y), radius_px=size)
+        condition = draw_condition(settings, generator)
+        if condition == SICKLE:
+            # Dense all over: its haemoglobin has turned to fibres.
+            kind = RedCellKind.SPHERE
+            outline = sickle_outline(generator, centre=(x, y), radius_px=size)
+        else:
+            outline = red_cell_outline(generator, kind=kind, centre=(x, y), radius_px=size)
         for direction, distance_px in own_walls:
             outline = pressed_against(outline, direction=direction, distance_px=distance_px)
         patch = make_patch(outline, settings.shape)
         if patch is not None:
-            bodies.append(_Body(cell_type=CellType.RBC, kind=kind, radius_px=size, patch=patch))
+            bodies.append(
+                _Body(
+                    cell_type=CellType.RBC,
+                    kind=kind,
+                    radius_px=size,
+                    patch=patch,
+                    condition=condition,
+                )
+            )
     return bodies
 
 
@@ -246,6 +282,10 @@ def _dye_amounts(
             planes[Dye.HAEMOGLOBIN][window] += np.maximum(amount, 0) ** np.float32(power)
             # Young red cells still hold RNA, which tints them blue.
             planes[Dye.RNA][window] += amount * np.float32(abs(generator.normal(0, polychromasia)))
+            if body.condition == MALARIA:
+                parasite = parasite_dyes(body.patch, generator, radius_px=body.radius_px)
+                for dye, amount in parasite.items():
+                    planes[dye][window] += amount
             continue
         if isinstance(body.kind, WhiteCellKind):
             # A white cell pushes red ones aside; little of them is left below it.

@@ -1,6 +1,6 @@
-"""White cells: neutrophils, lymphocytes, monocytes, eosinophils and basophils."""
+"""White cells: five kinds of normal blood, and three that come with disease."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
@@ -10,9 +10,11 @@ import numpy as np
 from blood_cell_system.datasets.synthetic.nuclei import (
     Discs,
     eosinophil_nucleus,
+    erythroblast_nucleus,
     lymphocyte_nucleus,
     monocyte_nucleus,
     neutrophil_nucleus,
+    oval_nucleus,
 )
 from blood_cell_system.datasets.synthetic.settings import Dye
 from blood_cell_system.datasets.synthetic.shapes import (
@@ -28,16 +30,19 @@ from blood_cell_system.datasets.synthetic.shapes import (
 
 
 class WhiteCellKind(StrEnum):
-    """Kinds of white cells of normal blood."""
+    """Kinds of white cells; normal blood has the first five."""
 
     NEUTROPHIL = "neutrophil"
     LYMPHOCYTE = "lymphocyte"
     MONOCYTE = "monocyte"
     EOSINOPHIL = "eosinophil"
     BASOPHIL = "basophil"
+    IMMATURE_GRANULOCYTE = "immature_granulocyte"
+    ERYTHROBLAST = "erythroblast"
+    BLAST = "blast"
 
 
-_KINDS: Final = tuple(WhiteCellKind)
+_KINDS: Final = tuple(WhiteCellKind)[:5]
 # Rarer kinds are drawn more often than blood has them, so that a small data set shows them all.
 _CHANCES: Final = (0.48, 0.24, 0.11, 0.12, 0.05)
 # Range of the diameter, in diameters of a red cell.
@@ -48,15 +53,29 @@ _SIZES: Final = MappingProxyType(
         WhiteCellKind.MONOCYTE: (1.75, 2.35),
         WhiteCellKind.EOSINOPHIL: (1.5, 1.9),
         WhiteCellKind.BASOPHIL: (1.3, 1.7),
+        WhiteCellKind.IMMATURE_GRANULOCYTE: (1.7, 2.2),
+        WhiteCellKind.ERYTHROBLAST: (1.0, 1.4),
+        WhiteCellKind.BLAST: (1.5, 2.2),
     }
 )
 
 
 def draw_white_cell(
-    generator: np.random.Generator, *, red_radius_px: float
+    generator: np.random.Generator, *, red_radius_px: float, kinds: Sequence[str] = ()
 ) -> tuple[WhiteCellKind, float]:
-    """Draw the kind of a white cell and its radius in pixels."""
-    kind = _KINDS[int(generator.choice(len(_KINDS), p=_CHANCES))]
+    """Draw the kind of a white cell and its radius in pixels.
+
+    Parameters
+    ----------
+    generator : numpy.random.Generator
+    red_radius_px : float
+    kinds : sequence of str
+        Kinds that are as likely as each other; those of normal blood by default.
+    """
+    if kinds:
+        kind = WhiteCellKind(kinds[int(generator.integers(len(kinds)))])
+    else:
+        kind = _KINDS[int(generator.choice(len(_KINDS), p=_CHANCES))]
     return kind, float(generator.uniform(*_SIZES[kind])) * red_radius_px
 
 
@@ -122,7 +141,7 @@ def _chromatin(
     generator: np.random.Generator, depth_px: FloatMap, kind: WhiteCellKind, radius_px: float
 ) -> FloatMap:
     """Texture of a nucleus: clumps, fine strands, a darker membrane."""
-    is_open = kind is WhiteCellKind.MONOCYTE
+    is_open = kind in (WhiteCellKind.MONOCYTE, WhiteCellKind.BLAST)
     clumps = smooth_noise(
         generator, depth_px.shape, scale_px=(0.2 if is_open else 0.15) * radius_px
     )
@@ -130,6 +149,10 @@ def _chromatin(
     membrane = np.exp(-((depth_px / np.float32(0.05 * radius_px)) ** 2))
     strength = generator.uniform(0.85, 1.1) * (0.82 if is_open else 1.0)
     texture = 1 + 0.13 * np.clip(clumps, -1.8, 1.5) + 0.07 * strands + 0.1 * membrane
+    if kind is WhiteCellKind.BLAST:
+        # Nucleoli: round and pale, where ribosomes are made.
+        spots = smooth_noise(generator, depth_px.shape, scale_px=0.3 * radius_px)
+        texture -= np.float32(0.32) * smooth_step(spots, 0.9, 1.3)
     return np.asarray(strength * texture, dtype=np.float32)
 
 
@@ -154,6 +177,36 @@ def _blue_rim(
     edge = smooth_step(patch.relative_radius, 0.55, 1.0)
     strength = np.float32(generator.uniform(0.6, 1.25))
     return {Dye.RNA: cytoplasm * strength * (0.7 + 0.35 * edge + 0.14 * broad)}
+
+
+def _purple_granules(
+    patch: Patch, generator: np.random.Generator, cytoplasm: FloatMap, radius_px: float
+) -> dict[Dye, FloatMap]:
+    grain = smooth_noise(generator, patch.x.shape, scale_px=max(1.4, 0.05 * radius_px))
+    strength = np.float32(generator.uniform(0.5, 0.9))
+    granules = smooth_step(grain, 0.4, 1.3) * np.float32(generator.uniform(0.3, 0.5))
+    return {
+        Dye.NEUTRAL: cytoplasm * strength,
+        Dye.RNA: cytoplasm * np.float32(0.35),
+        Dye.CHROMATIN: cytoplasm * granules,
+    }
+
+
+def _still_blue_haemoglobin(
+    patch: Patch, generator: np.random.Generator, cytoplasm: FloatMap, radius_px: float
+) -> dict[Dye, FloatMap]:
+    broad = smooth_noise(generator, patch.x.shape, scale_px=0.3 * radius_px)
+    share = np.float32(generator.uniform(0.3, 0.8))
+    even = np.clip(1 + 0.1 * broad, 0.5, 1.5)
+    return {Dye.HAEMOGLOBIN: cytoplasm * even, Dye.RNA: cytoplasm * share * even}
+
+
+def _deep_blue(
+    patch: Patch, generator: np.random.Generator, cytoplasm: FloatMap, radius_px: float
+) -> dict[Dye, FloatMap]:
+    broad = smooth_noise(generator, patch.x.shape, scale_px=0.2 * radius_px)
+    strength = np.float32(generator.uniform(1.1, 1.7))
+    return {Dye.RNA: cytoplasm * strength * np.clip(1 + 0.12 * broad, 0.5, 1.5)}
 
 
 def _grey_blue(
@@ -191,6 +244,9 @@ _NUCLEI: Final[MappingProxyType[WhiteCellKind, Callable[[np.random.Generator, fl
             WhiteCellKind.MONOCYTE: monocyte_nucleus,
             WhiteCellKind.EOSINOPHIL: eosinophil_nucleus,
             WhiteCellKind.BASOPHIL: eosinophil_nucleus,
+            WhiteCellKind.IMMATURE_GRANULOCYTE: oval_nucleus,
+            WhiteCellKind.ERYTHROBLAST: erythroblast_nucleus,
+            WhiteCellKind.BLAST: lymphocyte_nucleus,
         }
     )
 )
@@ -207,5 +263,8 @@ _CYTOPLASM: Final[
         WhiteCellKind.MONOCYTE: _grey_blue,
         WhiteCellKind.EOSINOPHIL: _orange_granules,
         WhiteCellKind.BASOPHIL: _pale_granules,
+        WhiteCellKind.IMMATURE_GRANULOCYTE: _purple_granules,
+        WhiteCellKind.ERYTHROBLAST: _still_blue_haemoglobin,
+        WhiteCellKind.BLAST: _deep_blue,
     }
 )

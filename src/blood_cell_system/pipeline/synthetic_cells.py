@@ -1,0 +1,203 @@
+"""Folders of drawn single cells, whose truth is known: to try the classifiers out."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from blood_cell_system.atomic_files import make_folder
+from blood_cell_system.cells.cell_picture import cell_pictures
+from blood_cell_system.classes import CellType
+from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.datasets.cell_folder import (
+    CELLS_CSV,
+    NOT_A_CELL,
+    CellRecord,
+    write_cells_csv,
+)
+from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
+from blood_cell_system.datasets.synthetic.smear import DrawnSmear
+from blood_cell_system.errors import OutputError, SettingsError
+from blood_cell_system.image_io import write_image
+from blood_cell_system.masks.slide_light import fit_slide_light
+from blood_cell_system.parallel import map_in_processes
+from blood_cell_system.progress import with_progress
+from blood_cell_system.seeding import generator_for
+
+SOURCE: Final = "synthetic"
+
+_BLAST: Final = "blast"
+_WHOLE_SHARE: Final = 0.9
+_MANY_WHITE: Final = (0.0,) * 9 + (1.0,)
+_MAX_FIELDS: Final = 10_000
+# Of twenty fields fourteen teach, three choose, three test; of four each does one at least.
+_SPLITS: Final = tuple(
+    Split.TEST if n in (3, 10, 17) else Split.VAL if n in (2, 8, 14) else Split.TRAIN
+    for n in range(20)
+)
+
+
+def write_synthetic_cells(
+    output: Path,
+    *,
+    kind: ClassifierKind,
+    fields: int,
+    settings: SmearSettings | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+) -> tuple[CellRecord, ...]:
+    """Draw smears and cut their whole cells out, into a folder that a classifier can learn from.
+
+    Every third red cell holds a parasite, every third is a sickle; white cells are of all types,
+    with blasts for leukaemia. Platelets are no cell of either kind. Each field is a slide of its
+    own: whole fields go into a split.
+
+    Parameters
+    ----------
+    output : Path
+        New or empty, or written by this function before.
+    kind : ClassifierKind
+    fields : int
+        Smears to draw, 4 to 10,000; of each some 20 red, or 9 white cells are whole.
+    settings : SmearSettings, optional
+        How they look; what cells there are follows from the kind.
+    seed : int
+        The same seed gives the same files, whatever ``jobs`` is.
+    jobs : int
+        Number of processes.
+
+    Returns
+    -------
+    tuple of CellRecord
+        As in ``cells.csv``.
+
+    Raises
+    ------
+    SettingsError
+        The number of fields, the seed or the number of jobs makes no sense.
+    OutputError
+        The place cannot be written to, or holds other files.
+    WorkerError
+        A process was ended from outside.
+    """
+    if not 4 <= fields <= _MAX_FIELDS:
+        raise SettingsError(f"Count of fields: {fields}; expected 4 to {_MAX_FIELDS:,}.")
+    if seed < 0:
+        raise SettingsError(f"Seed: {seed}; expected 0 or more.")
+    output = Path(output)
+    _start(output)
+    look = _look(settings or SmearSettings(cell_diameter_px=70), kind)
+    write = partial(_write_field, output=output, kind=kind, settings=look, seed=seed)
+    drawn = map_in_processes(write, range(fields), jobs=jobs)
+    records: list[CellRecord] = []
+    for found in with_progress(drawn, total=fields, description="Drawing cells"):
+        records += found
+    records.sort(key=lambda record: record.file)
+    kept = {record.file for record in records}
+    for path in output.glob("*/*.png"):
+        if path.relative_to(output).as_posix() not in kept:
+            path.unlink()
+    write_cells_csv(output, records)
+    return tuple(records)
+
+
+def _start(output: Path) -> None:
+    """See whether this place may be written to."""
+    make_folder(output)
+    others = [
+        path
+        for path in sorted(output.rglob("*"))
+        if path.is_file() and path.name != CELLS_CSV and not path.name.startswith(f"{SOURCE}_")
+    ]
+    if others:
+        raise OutputError(
+            f"{output}: holds {len(others)} files that this command has not written, for instance "
+            f"{others[0].relative_to(output)}; expected an empty or new folder, or one of a former "
+            "run. Choose another --output."
+        )
+    # Its table comes last: without one the folder is not mistaken for a finished one.
+    (output / CELLS_CSV).unlink(missing_ok=True)
+
+
+def _look(settings: SmearSettings, kind: ClassifierKind) -> SmearSettings:
+    if kind is ClassifierKind.RBC:
+        return replace(
+            settings,
+            malaria_share=1 / 3,
+            sickle_share=1 / 3,
+            clumping=(0.0, 0.15),
+            coverage=(0.35, 0.5),
+            white_cell_counts=(1.0,),
+        )
+    return replace(
+        settings,
+        white_kinds=(*kind.types, _BLAST, _BLAST),
+        clumping=(0.0, 0.3),
+        coverage=(0.1, 0.2),
+        white_cell_counts=_MANY_WHITE,
+    )
+
+
+def _write_field(
+    number: int, *, output: Path, kind: ClassifierKind, settings: SmearSettings, seed: int
+) -> list[CellRecord]:
+    field = f"{SOURCE}_{number:05d}"
+    smear = draw_smear(settings, generator_for(seed, f"{kind}-cells", number))
+    chosen = list(_whole_cells(smear, kind))
+    places = [
+        (index + 1, (cell.x_min, cell.y_min, cell.x_max, cell.y_max))
+        for index, cell in enumerate(smear.cells)
+        if index in chosen
+    ]
+    light = fit_slide_light(smear.image)
+    records = []
+    pictures = cell_pictures(smear.image, smear.label_image, places, light=light)
+    for index, picture in zip(chosen, pictures, strict=True):
+        if picture is None:
+            continue
+        folder, condition, cell_type = _label(smear.kinds[index], kind)
+        record = CellRecord(
+            file=f"{folder}/{field}_{index:03d}.png",
+            condition=condition,
+            cell_type=cell_type,
+            is_outlier=folder == NOT_A_CELL,
+            source=SOURCE,
+            field=field,
+            block=field,
+            split=_SPLITS[number % len(_SPLITS)],
+            origin="drawn",
+        )
+        write_image(output / record.file, picture)
+        records.append(record)
+    return records
+
+
+def _whole_cells(smear: DrawnSmear, kind: ClassifierKind) -> Iterator[int]:
+    """Cells that neither the border nor another cell hides, and the platelets."""
+    height, width = smear.label_image.shape
+    areas = np.bincount(smear.label_image.ravel(), minlength=len(smear.cells) + 1)[1:]
+    for index, cell in enumerate(smear.cells):
+        is_inside = min(cell.x_min, cell.y_min) > 0 and cell.x_max < width and cell.y_max < height
+        window = smear.label_image[
+            int(cell.y_min) : int(cell.y_max), int(cell.x_min) : int(cell.x_max)
+        ]
+        rows = (window == index + 1).any(axis=1).mean()
+        columns = (window == index + 1).any(axis=0).mean()
+        is_whole = min(rows, columns) >= _WHOLE_SHARE and areas[index] > 0
+        is_wanted = cell.cell_type in (kind.cell_type, CellType.PLATELET)
+        if is_wanted and is_inside and is_whole:
+            yield index
+
+
+def _label(name: str, kind: ClassifierKind) -> tuple[str, str | None, str | None]:
+    """Folder, condition and type of a drawn cell."""
+    if name == "platelet":
+        return NOT_A_CELL, None, None
+    if kind is ClassifierKind.RBC:
+        return name, name, None
+    healthy, cancer = kind.conditions
+    return (cancer, cancer, None) if name == _BLAST else (name, healthy, name)
