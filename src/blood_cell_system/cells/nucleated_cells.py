@@ -42,7 +42,11 @@ _MIN_SOLIDITY: Final = 0.9
 _MAX_ELONGATION: Final = 1.9
 # Of a cell's extent: what is thinner hangs on from a neighbour.
 _FRINGE_SHARE: Final = 0.11
-_AIR: Final = 0.3
+# Air of the guessed box, of the nucleus's extent: small nuclei have more cytoplasm around them.
+_LEAST_AIR: Final = 0.3
+_MOST_AIR: Final = 0.7
+# Air of the box around the outline that was found in it, for the second look.
+_AIR: Final = 0.14
 _OWN_SHARE: Final = 0.6
 
 
@@ -94,12 +98,13 @@ def find_nucleated_cells(image: NDArray[np.uint8]) -> list[NucleatedCell]:
     typical = float(ordered[np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)])
     is_fragment = np.concatenate([[True], areas < _MIN_AREA_SHARE * typical])
     nearest = _nearest_label(np.where(is_fragment[labels], 0, labels))
-    boxes = [_box_of(labels == label) for label in range(1, len(areas) + 1)]
-    look = _look(density, boxes)
+    stained = _stained(density)
+    look = _look(density, stained, labels)
+    nearest[~stained] = 0
     found = []
-    for label, (box, area) in enumerate(zip(boxes, areas.tolist(), strict=True), start=1):
+    for label, area in enumerate(areas.tolist(), start=1):
         own = nearest == label if not is_fragment[label] else labels == label
-        cell = _outline(density, labels == label, own, box, look)
+        cell = _outline(density, labels == label, own, look)
         if cell is None:
             continue
         rows, columns, inside = cell
@@ -132,22 +137,32 @@ def _disc(radius: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
 
 
-def _box_of(nucleus: NDArray[np.bool_]) -> LabelledBox:
-    x, y, width, height = cv2.boundingRect(nucleus.view(np.uint8))
-    air = _AIR * max(width, height) / 2
+def _box_of(pixels: NDArray[np.bool_], *, air: float) -> LabelledBox:
+    """Box around some pixels, with air on all sides together in shares of its longer side."""
+    x, y, width, height = cv2.boundingRect(pixels.view(np.uint8))
+    margin = air * max(width, height) / 2
     return LabelledBox(
         cell_type=CellType.WBC,
-        x_min=max(x - air, 0.0),
-        y_min=max(y - air, 0.0),
-        x_max=min(x + width + air, float(nucleus.shape[1])),
-        y_max=min(y + height + air, float(nucleus.shape[0])),
+        x_min=max(x - margin, 0.0),
+        y_min=max(y - margin, 0.0),
+        x_max=min(x + width + margin, float(pixels.shape[1])),
+        y_max=min(y + height + margin, float(pixels.shape[0])),
     )
 
 
-def _look(density: NDArray[np.float32], boxes: list[LabelledBox]) -> RedCellLook:
+def _stained(density: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Where something is stained, without pinholes."""
     threshold = foreground_threshold(density, settings=StainSettings())
-    foreground = density[:, :, GREEN] > threshold
-    return look_of_red_cells(density, foreground, red_share_of(density), boxes)
+    stained = (density[:, :, GREEN] > threshold).astype(np.uint8)
+    return np.asarray(cv2.morphologyEx(stained, cv2.MORPH_CLOSE, _disc(3)) > 0)
+
+
+def _look(
+    density: NDArray[np.float32], stained: NDArray[np.bool_], labels: NDArray[np.int32]
+) -> RedCellLook:
+    """How red cells look outside of the surroundings of nuclei."""
+    boxes = [_box_of(labels == label, air=_MOST_AIR) for label in range(1, int(labels.max()) + 1)]
+    return look_of_red_cells(density, stained, red_share_of(density), boxes)
 
 
 def _nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -164,11 +179,17 @@ def _outline(
     density: NDArray[np.float32],
     nucleus: NDArray[np.bool_],
     own: NDArray[np.bool_],
-    box: LabelledBox,
     look: RedCellLook,
 ) -> tuple[slice, slice, NDArray[np.bool_]] | None:
     """Outline of the cell around a nucleus, within the pixels that are nearest to it."""
-    found = outline_white_cell(density, box, look)
+    _, _, width, height = cv2.boundingRect(nucleus.view(np.uint8))
+    air = float(np.clip(look.diameter_px / max(width, height), _LEAST_AIR, _MOST_AIR))
+    first = outline_white_cell(density, _box_of(nucleus, air=air), look)
+    if first is None:
+        return None
+    cell = nucleus.copy()
+    cell[first[0], first[1]] |= first[2] & own[first[0], first[1]]
+    found = outline_white_cell(density, _box_of(cell, air=_AIR), look)
     if found is None:
         return None
     rows, columns, inside = found

@@ -29,6 +29,7 @@ from blood_cell_system.pipeline.cell_crops.plan import (
 
 Recipe = Callable[[Path, int], CropWork]
 
+_OUTLIERS: Final[dict[Extra, int]] = {Extra.CLUMP: 1, Extra.DEBRIS: 1, Extra.SLIDE: 1}
 _HEALTHY_RBC: Final = CellClass("healthy_RBC")
 _HEALTHY_WBC: Final = CellClass("healthy_WBC")
 
@@ -74,7 +75,6 @@ def _rbc(data: Path, seed: int) -> CropWork:
             classes={HEALTHY: _HEALTHY_RBC}
             | {stage: CellClass("malaria_RBC", stage) for stage in STAGES},
             most_a_picture={HEALTHY: 16},
-            extras={Extra.CLUMP: 1, Extra.SLIDE: 1, Extra.DEBRIS: 2},
         ),
         seed,
     )
@@ -84,7 +84,6 @@ def _rbc(data: Path, seed: int) -> CropWork:
             method=CutMethod.BOXES,
             cell_type=CellType.RBC,
             classes={uganda_sickle.SICKLE: CellClass("sickle_RBC")},
-            extras={Extra.SLIDE: 1},
         ),
         seed,
         label=uganda_sickle.POSITIVE,
@@ -96,7 +95,6 @@ def _rbc(data: Path, seed: int) -> CropWork:
             cell_type=CellType.RBC,
             classes={uganda_sickle.NEGATIVE: _HEALTHY_RBC},
             most_a_picture={uganda_sickle.NEGATIVE: 25},
-            extras={Extra.CLUMP: 2, Extra.SLIDE: 1, Extra.DEBRIS: 2},
             window_px=520,
         ),
         seed,
@@ -113,10 +111,10 @@ def _rbc(data: Path, seed: int) -> CropWork:
                 CellType.PLATELET: OUTLIER,
             },
             most_a_picture={CellType.RBC: 6, CellType.WBC: 1, CellType.PLATELET: 1},
-            extras={Extra.CLUMP: 1},
         ),
         seed,
     )
+    tasks = _with_some_outliers(tasks, _OUTLIERS | {Extra.DEBRIS: 2})
     # White cells and platelets of another laboratory; a fifth of its pictures is enough.
     white = CutPlan(
         method=CutMethod.LONE,
@@ -141,7 +139,7 @@ def _wbc(data: Path, seed: int) -> CropWork:
         classes={},
         extras={Extra.RED_CELL: 1, Extra.SLIDE: 1},
     )
-    tasks += _tasks(pbc, neighbours, seed)[::5]
+    tasks += _tasks(pbc, neighbours, seed)[::10]
     tasks += _tasks(
         _with_types(bccd),
         CutPlan(
@@ -161,13 +159,17 @@ def _wbc(data: Path, seed: int) -> CropWork:
         | dict.fromkeys(taleqani.MALIGNANT, CellClass("cancer_WBC")),
         most_a_picture=dict.fromkeys((taleqani.BENIGN, *taleqani.MALIGNANT), 6),
     )
-    outliers = {Extra.CLUMP: 1, Extra.RED_CELL: 1, Extra.DEBRIS: 1, Extra.SLIDE: 1}
-    with_outliers = replace(blasts, extras=outliers)
-    tasks += [
-        replace(task, plan=with_outliers) if number % 3 == 0 else task
-        for number, task in enumerate(_tasks(fields, blasts, seed))
-    ]
+    outliers = _OUTLIERS | {Extra.RED_CELL: 1}
+    tasks += _with_some_outliers(_tasks(fields, blasts, seed), outliers)
     return _with_faults(tasks, pbc, bccd, fields)
+
+
+def _with_some_outliers(tasks: list[CutTask], extras: Mapping[Extra, int]) -> list[CutTask]:
+    """Let every third picture give outliers as well: enough, in a third of the time."""
+    return [
+        replace(task, plan=replace(task.plan, extras=extras)) if number % 3 == 0 else task
+        for number, task in enumerate(tasks)
+    ]
 
 
 def _platelets(reading: FieldReading, seed: int) -> list[CutTask]:

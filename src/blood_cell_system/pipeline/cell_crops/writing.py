@@ -38,6 +38,7 @@ from blood_cell_system.image_io import read_rgba, write_image
 from blood_cell_system.parallel import map_in_processes
 from blood_cell_system.pipeline.cell_crops.cutting import CutCell, cut_picture
 from blood_cell_system.pipeline.cell_crops.plan import CutTask
+from blood_cell_system.seeding import generator_for
 
 UNLABELLED: Final = "unlabelled"
 SHEETS: Final = "sheets"
@@ -126,6 +127,9 @@ def write_cell_folder(
     settings = _settings_of(tasks, kind)
     done = _begin(root, settings)
     open_tasks = [task for task in tasks if task.name not in done]
+    # In mixed order, so that the time left is estimated from pictures of all kinds.
+    order = generator_for(seed, "order").permutation(len(open_tasks)).tolist()
+    open_tasks = [open_tasks[index] for index in order]
     results = map_in_processes(partial(_cut_and_write, root=root), open_tasks, jobs=jobs)
     for _ in progress(results, len(open_tasks)) if progress else results:
         pass

@@ -1,0 +1,112 @@
+import cv2
+import numpy as np
+import pytest
+from support.single_cells import (
+    draw_red_cell,
+    draw_white_cell,
+    drawn_cell_picture,
+    piece_of_smear,
+)
+
+from blood_cell_system.cells.lone_cell import is_cell_picture, lone_cell_picture
+from blood_cell_system.classes import CellType
+from blood_cell_system.errors import CellPictureError
+
+
+def opaque_share(picture):
+    return (picture[:, :, 3] > 127).mean()
+
+
+def test_the_red_cell_in_the_middle_is_taken_and_its_neighbours_are_not():
+    image = draw_red_cell(piece_of_smear(160), 80, 80, 28)
+    for x, y in ((20, 20), (140, 30), (130, 140)):
+        draw_red_cell(image, x, y, 24)
+    picture = lone_cell_picture(image, cell_type=CellType.RBC)
+    assert opaque_share(picture) == pytest.approx(np.pi / 4 * 104**2 / 130**2, rel=0.06)
+
+
+def test_a_red_cell_is_parted_from_one_that_touches_it():
+    image = draw_red_cell(piece_of_smear(160), 80, 80, 28)
+    draw_red_cell(image, 134, 80, 28)
+    picture = lone_cell_picture(image, cell_type=CellType.RBC)
+    assert opaque_share(picture) == pytest.approx(0.5, abs=0.06)
+
+
+def test_a_white_cell_is_taken_with_its_cytoplasm():
+    image = draw_white_cell(piece_of_smear(200), 100, 100, 45)
+    draw_red_cell(image, 30, 40, 24)
+    draw_red_cell(image, 170, 160, 24)
+    picture = lone_cell_picture(image, cell_type=CellType.WBC)
+    assert opaque_share(picture) == pytest.approx(0.5, abs=0.06)
+    # Nucleus in the middle, cytoplasm around it.
+    assert picture[65, 65, 0] < 120
+    assert picture[65, 65 + 43, 0] > 140
+
+
+def test_a_picture_of_any_size_gives_about_the_same():
+    image = draw_white_cell(piece_of_smear(200), 100, 100, 45)
+    large = cv2.resize(image, (500, 500), interpolation=cv2.INTER_CUBIC)
+    first = lone_cell_picture(image, cell_type=CellType.WBC)
+    second = lone_cell_picture(large, cell_type=CellType.WBC)
+    assert (first[:, :, 3] != second[:, :, 3]).mean() < 0.06
+
+
+@pytest.mark.parametrize("cell_type", [CellType.RBC, CellType.WBC])
+def test_a_cell_that_was_cut_out_on_black_is_what_is_not_black(cell_type):
+    image = np.zeros((90, 80, 3), np.uint8)
+    cv2.ellipse(image, (40, 45), (30, 38), 0, 0, 360, (190, 120, 150), -1)
+    picture = lone_cell_picture(image, cell_type=cell_type)
+    assert opaque_share(picture) == pytest.approx(np.pi / 4 * 104 * 83 / 130**2, rel=0.06)
+    assert picture[65, 65, 0] >= 250
+
+
+def test_a_cell_picture_is_handed_on_as_it_is():
+    picture = drawn_cell_picture(spot=(80, 40, 130))
+    assert is_cell_picture(picture)
+    np.testing.assert_array_equal(lone_cell_picture(picture, cell_type=CellType.RBC), picture)
+
+
+def test_what_is_opaque_is_the_cell():
+    picture = cv2.resize(drawn_cell_picture(ratio=0.5), (70, 70), interpolation=cv2.INTER_NEAREST)
+    assert not is_cell_picture(picture)
+    result = lone_cell_picture(picture, cell_type=CellType.RBC)
+    assert opaque_share(result) == pytest.approx(np.pi / 4 * 104 * 54 / 130**2, rel=0.08)
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 3), (15, 200, 3), (3, 3, 4)])
+def test_a_picture_of_a_few_pixels_is_refused(shape):
+    with pytest.raises(CellPictureError, match="16×16 px or more"):
+        lone_cell_picture(np.full(shape, 128, np.uint8), cell_type=CellType.RBC)
+
+
+@pytest.mark.parametrize("cell_type", [CellType.RBC, CellType.WBC])
+def test_an_empty_slide_is_refused(cell_type):
+    with pytest.raises(CellPictureError, match="no cell is seen in the middle"):
+        lone_cell_picture(np.full((100, 100, 3), 240, np.uint8), cell_type=cell_type)
+
+
+def test_black_is_refused():
+    with pytest.raises(CellPictureError, match="no cell is seen"):
+        lone_cell_picture(np.zeros((60, 60, 3), np.uint8), cell_type=CellType.RBC)
+
+
+def test_full_transparency_is_refused():
+    picture = drawn_cell_picture()
+    picture[:, :, 3] = 0
+    with pytest.raises(CellPictureError, match="no cell is seen"):
+        lone_cell_picture(picture, cell_type=CellType.RBC)
+
+
+def test_a_whole_field_of_cells_is_refused():
+    image = piece_of_smear(400)
+    for x in range(30, 400, 50):
+        for y in range(30, 400, 50):
+            draw_red_cell(image, x, y, 14)
+    with pytest.raises(CellPictureError, match="no cell is seen"):
+        lone_cell_picture(image, cell_type=CellType.RBC)
+
+
+def test_a_red_cell_alone_is_no_white_cell():
+    image = draw_red_cell(piece_of_smear(160), 80, 80, 40)
+    with pytest.raises(CellPictureError, match="no cell is seen"):
+        lone_cell_picture(image, cell_type=CellType.WBC)
