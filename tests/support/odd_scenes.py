@@ -64,6 +64,26 @@ def drawn_cat():
     return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
+def furry_cat():
+    """The face of a cat as a photograph shows it: fur in strokes, round eyes, soft light."""
+    rng = np.random.default_rng(0)
+    image = natural_noise(slope=2.4, colour=0.25, seed=4, shape=(480, 640)).astype(np.float32)
+    image = 0.5 * image + (60, 50, 40)
+    for _ in range(12_000):
+        x, y = rng.uniform(0, 640), rng.uniform(0, 480)
+        angle = np.arctan2(y - 250, x - 320) + rng.normal(0, 0.3)
+        length = rng.uniform(8, 22)
+        end = x + length * np.cos(angle), y + length * np.sin(angle)
+        tone = rng.normal(120, 40) * np.array((1.0, 0.8, 0.6))
+        cv2.line(image, (int(x), int(y)), (int(end[0]), int(end[1])), tone.tolist(), 1, cv2.LINE_AA)
+    for x in (230, 410):
+        cv2.circle(image, (x, 210), 52, (150, 170, 60), -1, cv2.LINE_AA)
+        cv2.ellipse(image, (x, 210), (14, 44), 0, 0, 360, (12, 12, 10), -1, cv2.LINE_AA)
+        cv2.circle(image, (x - 14, 192), 8, (245, 245, 245), -1, cv2.LINE_AA)
+    cv2.ellipse(image, (320, 320), (34, 22), 0, 0, 360, (190, 120, 120), -1, cv2.LINE_AA)
+    return np.clip(cv2.GaussianBlur(image, (0, 0), 1), 0, 255).astype(np.uint8)
+
+
 def through_eyepiece(image, *, radius_share=0.46):
     """The picture as a camera on an eyepiece sees it: a disc in the dark."""
     height, width = image.shape[:2]
