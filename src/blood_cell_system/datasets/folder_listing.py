@@ -74,11 +74,15 @@ class FolderListing:
         try:
             with path.open("rb") as stream:
                 data = stream.read(_HEAD_BYTES)
-                # The last letter may be cut in two.
-                is_whole = len(data) < _HEAD_BYTES
-                return decode_label_text(path, data if is_whole else data[:-4])
-        except (OSError, AnnotationError):
+        except OSError:
             return ""
+        # The end may lie within a character, of four bytes at most.
+        for left_out in range(4 if len(data) == _HEAD_BYTES else 1):
+            try:
+                return decode_label_text(path, data[: len(data) - left_out])
+            except AnnotationError:
+                continue
+        return ""
 
     def picture_named(self, reference: str, *, beside: Path, where: str) -> Path:
         r"""Picture that a label file means.

@@ -138,10 +138,10 @@ def clip_box(box: Box, shape: tuple[int, int]) -> Box:
     """Cut a box down to the picture; inside out where nothing is left."""
     height, width = shape
     return Box(
-        max(box.x_min, 0.0),
-        max(box.y_min, 0.0),
-        min(box.x_max, float(width)),
-        min(box.y_max, float(height)),
+        float(max(box.x_min, 0)),
+        float(max(box.y_min, 0)),
+        float(min(box.x_max, width)),
+        float(min(box.y_max, height)),
     )
 
 

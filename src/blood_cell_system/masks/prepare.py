@@ -53,6 +53,8 @@ class PrepareSummary:
     failed : tuple of FailedPicture
     notes : tuple of str
         What the reader had to say.
+    given_masks : int
+        Pictures whose class masks were given, and taken as they are.
     """
 
     output: Path
@@ -62,14 +64,20 @@ class PrepareSummary:
     dropped: tuple[DroppedCell, ...]
     failed: tuple[FailedPicture, ...]
     notes: tuple[str, ...] = ()
+    given_masks: int = 0
 
     def to_text(self) -> str:
         """Say it in a few lines."""
         splits = ", ".join(f"{name} {count}" for name, count in self.split_counts.items())
-        lines = [
-            f"{self.output}: {sum(self.split_counts.values())} pictures prepared ({splits}), "
-            f"masks from the {self.mask_method} method"
-        ]
+        count = sum(self.split_counts.values())
+        origin = f"masks from the {self.mask_method} method"
+        if self.given_masks:
+            others = f"; the others: {origin}" if self.given_masks < count else ""
+            origin = f"{self.given_masks} masks as they were given{others}"
+        lines = [f"{self.output}: {count} pictures prepared ({splits}), {origin}"]
+        if self.given_masks == count and not self.cell_counts:
+            lines.append("  where single cells are, nobody has said")
+            return "\n".join([*lines, *self._remarks()])
         for cell_type in CellType:
             found = self.cell_counts.get((cell_type, BoxOrigin.STAIN), 0)
             marked = sum(
@@ -79,7 +87,10 @@ class PrepareSummary:
             )
             more = f", {found} more found by their stain" if found else ""
             lines.append(f"  {cell_type}: {marked} annotated{more}")
-        lines += self.notes
+        return "\n".join([*lines, *self._remarks()])
+
+    def _remarks(self) -> list[str]:
+        lines = list(self.notes)
         if self.dropped:
             lines.append(f"{len(self.dropped)} boxes dropped:")
             lines += _first_lines(
@@ -91,7 +102,7 @@ class PrepareSummary:
         if self.failed:
             lines.append(f"{len(self.failed)} pictures failed and were left out:")
             lines += _first_lines([f"  {picture.reason}" for picture in self.failed])
-        return "\n".join(lines)
+        return lines
 
 
 def prepare_voc(
@@ -218,6 +229,7 @@ def prepare_reading(
         dropped=reading.dropped,
         failed=tuple(failed),
         notes=reading.notes,
+        given_masks=sum(sample.class_mask is not None for sample in samples),
     )
 
 
