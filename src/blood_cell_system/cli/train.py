@@ -42,6 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--checkpoint-dir", type=Path, default=Path("./checkpoints"))
     parser.add_argument("--log-dir", type=Path, default=Path("./logs"))
+    parser.add_argument(
+        "--domain-adaptation",
+        action="store_true",
+        dest="has_domain_adaptation",
+        default=None,
+        help="unlearn what tells laboratories apart: sources of the manifest, or groups of stain",
+    )
     parser.add_argument("--seed", type=int, help="default: 0")
     parser.add_argument("--patience", type=int, help="epochs without a better IoU; 0: never stop")
     parser.add_argument("--dropout", type=float, help="share of the bottleneck's channels")

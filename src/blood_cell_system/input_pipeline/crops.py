@@ -63,7 +63,7 @@ class CropSampler:
 
     def __getitem__(self, index: int) -> Crop:
         generator = generator_for(self._seed, "crop", index)
-        position = self._position_of(index)
+        position = self.position_of(index)
         image = self._images[position]
         shape = (self._size_px, self._size_px)
         geometry = sample_geometry(
@@ -102,7 +102,7 @@ class CropSampler:
         positions = self._images.of_source(self._images.source_of(position))
         return self._images[positions[int(generator.integers(len(positions)))]]
 
-    def _position_of(self, index: int) -> int:
+    def position_of(self, index: int) -> int:
         """Picture of a crop: every picture once, in a new order, before any comes again."""
         count = len(self._images)
         order = generator_for(self._seed, "order", index // count).permutation(count)

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from blood_cell_system.models.domain_loss import conditional_domain_loss
 from blood_cell_system.models.losses import (
     centre_focal_loss,
     scored_cross_entropy,
@@ -15,6 +16,12 @@ from blood_cell_system.models.losses import (
     size_loss,
 )
 from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter, logits_model
+from blood_cell_system.models.segmenter_domains import (
+    DOMAIN_LOGITS,
+    PIXELS_INPUT,
+    STRENGTH_INPUT,
+    with_segmenter_domain_head,
+)
 from blood_cell_system.training.epoch_loop import StepRates
 from blood_cell_system.training.fine_tuning import freeze
 from blood_cell_system.training.presets import SegmentationSettings
@@ -43,6 +50,8 @@ class Learner:
         The seed decides the initial weights.
     start : sequence of ndarray, optional
         Weights to begin with in place of random ones.
+    domains : int
+        Number of laboratories that are to become alike; 0 leaves domain adaptation out.
     """
 
     def __init__(
@@ -50,6 +59,7 @@ class Learner:
         settings: SegmentationSettings,
         *,
         start: Sequence[NDArray[np.float32]] | None = None,
+        domains: int = 0,
     ) -> None:
         keras.utils.set_random_seed(settings.seed)
         config = segmenter_config(settings)
@@ -59,7 +69,12 @@ class Learner:
             self.model.set_weights(list(start))
         freeze(self.model, settings)
         self.averaged.set_weights(self.model.get_weights())
-        self._logits = logits_model(self.model)
+        self._domains = domains
+        self._logits = (
+            with_segmenter_domain_head(self.model, domains=domains)
+            if domains
+            else logits_model(self.model)
+        )
         self._averaged_logits = logits_model(self.averaged)
         self.optimizer = keras.optimizers.AdamW(
             learning_rate=settings.learning_rate,
@@ -67,7 +82,10 @@ class Learner:
             global_clipnorm=settings.clip_norm,
         )
         self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
-        self.optimizer.build(self.model.trainable_variables)
+        own = {id(variable) for variable in self.model.variables}
+        self._head = [v for v in self._logits.variables if id(v) not in own]
+        self._learning = [*self.model.trainable_variables, *self._head]
+        self.optimizer.build(self._learning)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def train_step(self, batch: Mapping[str, Any], rates: StepRates) -> dict[str, Any]:
@@ -76,17 +94,19 @@ class Learner:
         Parameters
         ----------
         batch : mapping of str to tensor
-            As ``input_pipeline.batches`` makes it.
+            As ``input_pipeline.batches`` makes it; for domain adaptation also ``domain`` (batch,)
+            and ``domain_weight`` (batch,).
         rates : StepRates
 
         Returns
         -------
         dict of str to scalar tensor
-            ``class_loss``, and with an instance head ``centre_loss`` and ``size_loss``.
+            ``class_loss``, with an instance head ``centre_loss`` and ``size_loss``, and with domain
+            adaptation ``domain_loss``.
         """
         self.optimizer.learning_rate.assign(rates.learning_rate)
         with tf.GradientTape() as tape:
-            outputs = self._logits(tf.cast(batch["pixels"], tf.float32), training=True)
+            outputs = self._outputs(tf.cast(batch["pixels"], tf.float32), rates)
             losses = {"class_loss": _class_loss(batch["class_mask"], outputs["class_logits"])}
             total = losses["class_loss"]
             if "centre_logits" in outputs:
@@ -97,12 +117,23 @@ class Learner:
                     batch["log_size"], batch["size_weight"], outputs["log_size"]
                 )
                 total += _CENTRE_WEIGHT * losses["centre_loss"] + _SIZE_WEIGHT * losses["size_loss"]
-        variables = self.model.trainable_variables
-        self.optimizer.apply(tape.gradient(total, variables), variables)
+            if DOMAIN_LOGITS in outputs:
+                logits = outputs[DOMAIN_LOGITS]
+                losses["domain_loss"] = conditional_domain_loss(
+                    batch["domain"], batch["domain_weight"], tf.ones_like(logits), logits
+                )
+                total += losses["domain_loss"]
+        self.optimizer.apply(tape.gradient(total, self._learning), self._learning)
         decay = rates.averaging_decay
         for average, weight in zip(self.averaged.weights, self.model.weights, strict=True):
             average.assign(decay * average + (1.0 - decay) * weight)
         return losses
+
+    def _outputs(self, pixels: Any, rates: StepRates) -> Any:
+        if not self._domains:
+            return self._logits(pixels, training=True)
+        strength = tf.fill((tf.shape(pixels)[0], 1), rates.reversal_strength)
+        return self._logits({PIXELS_INPUT: pixels, STRENGTH_INPUT: strength}, training=True)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def predict_step(self, pixels: Any, class_mask: Any) -> tuple[Any, Any]:
@@ -147,6 +178,7 @@ class Learner:
         # Variables, not weights: a dropout layer's random state belongs to them.
         return {
             "model": self.model.variables,
+            "domain_head": self._head,
             "averaged": self.averaged.variables,
             "optimizer": self.optimizer.variables,
         }

@@ -44,6 +44,8 @@ class SegmentationSettings:
         Levels of the network, from the first, that do not learn.
     keeps_statistics : bool
         Whether the normalisations keep the statistics of an earlier training.
+    has_domain_adaptation : bool
+        Whether features that tell laboratories apart are unlearned.
     patience : int
         Epochs without a better validation IoU before the training stops; 0 never stops.
     seed : int
@@ -69,6 +71,7 @@ class SegmentationSettings:
     cell_diameter_px: float | None = None
     frozen_levels: int = 0
     keeps_statistics: bool = False
+    has_domain_adaptation: bool = False
     patience: int = 0
     seed: int = 0
 

@@ -30,6 +30,7 @@ from blood_cell_system.training.fine_tuning import (
     unlikeness_warnings,
 )
 from blood_cell_system.training.learner import Learner
+from blood_cell_system.training.picture_domains import PictureDomains
 from blood_cell_system.training.presets import SegmentationSettings
 from blood_cell_system.training.run_record import write_curves
 from blood_cell_system.training.state import STATE_NAME, TrainingState
@@ -97,10 +98,21 @@ class SegmentationTraining(EpochLoop):
     ) -> None:
         train_images = _images_of(dataset, Split.TRAIN)
         val_images = _images_of(dataset, Split.VAL)
-        learner = Learner(settings, start=None if start is None else start.model.get_weights())
+        magnifications = _magnifications((*train_images, *val_images), settings)
+        known = {name: value for name, value in magnifications.items() if value is not None}
+        decoded = DecodedImages(train_images, magnifications=known)
+        self._domains = (
+            PictureDomains.of(train_images, decoded, seed=settings.seed)
+            if settings.has_domain_adaptation
+            else None
+        )
+        learner = Learner(
+            settings,
+            start=None if start is None else start.model.get_weights(),
+            domains=len(self._domains.names) if self._domains else 0,
+        )
         diameter = typical_diameter(train_images)
         learner.averaged.name = model_name(settings.cell_diameter_px or diameter)
-        magnifications = _magnifications((*train_images, *val_images), settings)
         super().__init__(
             settings,
             learner=learner,
@@ -120,13 +132,12 @@ class SegmentationTraining(EpochLoop):
                 "pictures": {"train": len(train_images), "val": len(val_images)},
                 "red_cell_diameter_px": diameter,
                 "magnifications": magnifications,
+                "domains": list(self._domains.names) if self._domains else [],
                 **(start_details(start) if start else {}),
             },
         )
         self._batch_size = settings.batch_size
         self._iou_before: float | None = None
-        known = {name: value for name, value in magnifications.items() if value is not None}
-        decoded = DecodedImages(train_images, magnifications=known)
         self._sampler = CropSampler(
             decoded,
             size_px=settings.crop_size_px,
@@ -180,9 +191,25 @@ class SegmentationTraining(EpochLoop):
 
     def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
         """Give batches of crops."""
-        return batches(
+        upcoming = batches(
             self._sampler, batch_size=self._batch_size, first_index=first_index, count=count
         )
+        return upcoming if self._domains is None else self._with_domains(upcoming, first_index)
+
+    def _with_domains(self, upcoming: Iterator[Batch], first_index: int) -> Iterator[Batch]:
+        """Add the domain of each crop's picture."""
+        if self._domains is None:
+            return
+        for number, batch in enumerate(upcoming):
+            start = first_index + number * self._batch_size
+            positions = [
+                self._sampler.position_of(index) for index in range(start, start + self._batch_size)
+            ]
+            yield {
+                **batch,
+                "domain": self._domains.index[positions],
+                "domain_weight": self._domains.weight[positions],
+            }
 
     def measure(self) -> Measured:
         """Measure the averaged model on the whole validation pictures."""

@@ -1,0 +1,58 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from blood_cell_system.datasets.prepared import PreparedImage
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.training.picture_domains import PictureDomains
+
+
+class Pictures:
+    """Stand in for decoded pictures: a stain each."""
+
+    def __init__(self, densities):
+        self._densities = densities
+
+    def __getitem__(self, position):
+        pixels = np.full((96, 96, 3), 240, np.uint8)
+        density = np.array([0.1, self._densities[position], 0.1])
+        pixels[20:70, 20:70] = (240 * np.exp(-density)).round()
+        return type("Picture", (), {"pixels": pixels})
+
+
+def images(*sources):
+    return [
+        PreparedImage(
+            stem=str(number),
+            image_path=Path("a"),
+            mask_path=Path("b"),
+            source=source,
+            original=str(number),
+        )
+        for number, source in enumerate(sources)
+    ]
+
+
+def test_the_manifests_sources_are_the_domains():
+    domains = PictureDomains.of(images("two", "one", "two"), Pictures([]), seed=0)
+    assert domains.names == ("one", "two")
+    np.testing.assert_array_equal(domains.index, [1, 0, 1])
+
+
+def test_domains_count_alike_however_many_pictures_they_have():
+    domains = PictureDomains.of(images("two", "one", "two", "two"), Pictures([]), seed=0)
+    assert domains.weight[1] == pytest.approx(domains.weight[[0, 2, 3]].sum())
+    assert domains.weight.sum() == pytest.approx(4)
+
+
+def test_within_one_source_domains_are_groups_of_stain():
+    densities = [0.3, 0.3, 0.8, 0.3, 0.8]
+    domains = PictureDomains.of(images(*["one"] * 5), Pictures(densities), seed=0)
+    np.testing.assert_array_equal(domains.index, [0, 0, 1, 0, 1])
+    assert domains.names == ("stain 1", "stain 2")
+
+
+def test_pictures_of_one_source_and_one_stain_are_an_error():
+    with pytest.raises(SettingsError, match="all 3 training pictures are from one source"):
+        PictureDomains.of(images(*["one"] * 3), Pictures([0.3] * 3), seed=0)
