@@ -79,7 +79,7 @@ def test_a_window_gives_the_same_picture_as_the_whole_outline():
 
 
 def test_uneven_light_is_divided_out():
-    y, x = np.mgrid[:100, :200]
+    _, x = np.mgrid[:100, :200]
     shade = (1 - 0.3 * x / 200)[:, :, None]
     image = np.rint(np.array(SLIDE) * shade).astype(np.uint8)
     coefficients = np.zeros((6, 3))
@@ -87,9 +87,7 @@ def test_uneven_light_is_divided_out():
     coefficients[1] = -0.176
     light = SlideLight(coefficients=coefficients, shape=(100, 200))
     left = cell_picture(image, disc(100, 50, 50, 15), light=light)
-    right = cell_picture(
-        image, disc(100, 50, 50, 15), corner=(100, 0), light=light
-    )
+    right = cell_picture(image, disc(100, 50, 50, 15), corner=(100, 0), light=light)
     for picture in (left, right):
         assert picture[65, 65, :3].min() >= 248
 
