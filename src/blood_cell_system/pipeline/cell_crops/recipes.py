@@ -14,6 +14,7 @@ from blood_cell_system.classes import WBC_TYPES, CellType
 from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.datasets import taleqani, uganda_sickle
 from blood_cell_system.datasets.bccd_cells import read_bccd_cells
+from blood_cell_system.datasets.cell_blocks import split_by_blocks
 from blood_cell_system.datasets.cell_fields import FieldReading
 from blood_cell_system.datasets.iml_malaria import HEALTHY, STAGES, read_iml_malaria
 from blood_cell_system.datasets.pbc import PLATELET, TYPE_OF_FOLDER, read_pbc
@@ -63,10 +64,10 @@ def tasks_of_recipe(kind: ClassifierKind, data: Path, *, seed: int = 0) -> CropW
 
 
 def _rbc(data: Path, seed: int) -> CropWork:
-    iml = read_iml_malaria(data / "iml_malaria")
-    uganda = uganda_sickle.read_uganda_sickle(data / "uganda_sickle")
+    iml = with_splits(read_iml_malaria(data / "iml_malaria"))
+    uganda = with_splits(uganda_sickle.read_uganda_sickle(data / "uganda_sickle"))
     bccd = read_bccd_cells(data / "BCCD_Dataset", data / "bccd_trainval_extra")
-    pbc = read_pbc(data / "pbc_wbc_types")
+    pbc = with_splits(read_pbc(data / "pbc_wbc_types"))
     tasks = _tasks(
         iml,
         CutPlan(
@@ -126,9 +127,9 @@ def _rbc(data: Path, seed: int) -> CropWork:
 
 
 def _wbc(data: Path, seed: int) -> CropWork:
-    pbc = read_pbc(data / "pbc_wbc_types")
+    pbc = with_splits(read_pbc(data / "pbc_wbc_types"))
     bccd = read_bccd_cells(data / "BCCD_Dataset", data / "bccd_trainval_extra")
-    fields = taleqani.read_taleqani(data / "taleqani_all")
+    fields = with_splits(taleqani.read_taleqani(data / "taleqani_all"))
     typed = {folder: CellClass("healthy_WBC", name) for folder, name in TYPE_OF_FOLDER.items()}
     lone = CutPlan(method=CutMethod.LONE, cell_type=CellType.WBC, classes=typed)
     tasks = [task for task in _tasks(pbc, lone, seed) if task.field.label != PLATELET]
@@ -192,6 +193,29 @@ def _with_types(reading: FieldReading) -> FieldReading:
         for field in reading.fields
     ]
     return replace(reading, fields=tuple(fields))
+
+
+def with_splits(reading: FieldReading, *, seed: int = 0) -> FieldReading:
+    """Split a collection by whole blocks, where it has no official split.
+
+    The split depends on labels and names alone, and not on which cells are found: it is the same
+    whatever segmenter cuts them.
+
+    Parameters
+    ----------
+    reading : FieldReading
+    seed : int
+    """
+    if any(field.split is not None for field in reading.fields):
+        return reading
+    blocks, classes = [], []
+    for field in reading.fields:
+        labels = [cell.label for cell in field.cells or ()] or [field.label]
+        blocks += [field.block] * len(labels)
+        classes += labels
+    chosen = split_by_blocks(blocks, classes, seed=seed)
+    fields = tuple(replace(field, split=chosen[field.block]) for field in reading.fields)
+    return replace(reading, fields=fields)
 
 
 def _tasks(

@@ -30,7 +30,6 @@ from blood_cell_system.datasets.cell_folder import (
     CellRecord,
     write_cells_csv,
 )
-from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.datasets.sample import FailedPicture
 from blood_cell_system.drawing.contact_sheet import Tile, contact_sheet
 from blood_cell_system.errors import BloodCellError, DatasetError, OutputError
@@ -223,8 +222,8 @@ def _finish(
     for task in tasks:
         result = json.loads((root / _PROGRESS / f"{task.name}.json").read_text(encoding="utf-8"))
         for row in result["cells"]:
-            split = row["split"]
-            records.append(CellRecord(**{**row, "split": Split(split) if split else None}))
+            # The field's split counts, also for cells that a former run has cut.
+            records.append(CellRecord(**{**row, "split": task.field.split}))
         if result["failed"]:
             failures.append(FailedPicture(stem=task.field.name, reason=result["failed"]))
     if not records:
