@@ -109,6 +109,17 @@ class TestOneMaskAClass(MaskFolderContract):
         write_image(root / "masks" / "RBC" / "a.png", (CLASSES == 1).astype(np.uint8))
         assert np.array_equal(self.class_mask(root), CLASSES)
 
+    def test_a_mask_of_another_size_is_an_error(self, root: Path):
+        write_image(root / "masks" / "RBC" / "a.png", np.zeros((9, 9), np.uint8))
+        with pytest.raises(MaskFormatError, match=r"RBC/a\.png: .*\(9, 9\), the picture"):
+            self.class_mask(root)
+
+    def test_a_mask_in_colours_counts_by_its_brightest_channel(self, root: Path):
+        red = np.zeros((*SHAPE, 3), np.uint8)
+        red[..., 0] = np.where(CLASSES == 1, 200, 0)
+        write_image(root / "masks" / "RBC" / "a.png", red)
+        assert np.array_equal(self.class_mask(root), CLASSES)
+
     def test_a_missing_class_is_nowhere(self, root: Path):
         (root / "masks" / "wbc" / "a.png").unlink()
         assert np.array_equal(self.class_mask(root), np.where(CLASSES == 1, 1, 0))
@@ -157,6 +168,16 @@ class TestNumbers(MaskFolderContract):
         write_image(root / "masks" / "a.png", CLASSES)
         with pytest.raises(MaskFormatError, match=r"holds 1, 2; expected 0, 7, 9, 255"):
             self.class_mask(root)
+
+    def test_a_mask_of_another_size_is_an_error(self, root: Path):
+        write_image(root / "masks" / "a.png", np.zeros((9, 9), np.uint8))
+        with pytest.raises(MaskFormatError, match=r"\(9, 9\), the picture"):
+            self.class_mask(root)
+
+    def test_masks_that_cannot_be_read_do_not_hide_what_the_others_need(self, root: Path):
+        (root / "masks" / "a.png").write_text("no picture")
+        with pytest.raises(DatasetError, match=r"values 0, 7, 9"):
+            super().read(root)
 
     def test_two_values_may_have_blurred_borders(self, root: Path):
         for name in ("a", "b"):

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 from pathlib import Path
@@ -5,15 +6,23 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.voc_folder import add_picture, write_voc_folder
+from support.voc_folder import SHAPE, add_picture, smear_picture, write_voc_folder
 
-from blood_cell_system.boxes import BoxOrigin
+from blood_cell_system.boxes import Box, BoxOrigin
 from blood_cell_system.classes import CellType
 from blood_cell_system.cli.prepare import main
+from blood_cell_system.datasets.mask_files import RgbMaskFile
 from blood_cell_system.datasets.prepared import PreparedDataset, Split
+from blood_cell_system.datasets.sample import (
+    FailedPicture,
+    LabelledCell,
+    Reading,
+    Sample,
+)
 from blood_cell_system.errors import AnnotationError, DatasetError, OutputError, SettingsError
-from blood_cell_system.image_io import read_image
-from blood_cell_system.masks.prepare import PrepareSummary, prepare_voc
+from blood_cell_system.image_io import read_image, write_image
+from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.masks.prepare import PrepareSummary, prepare_reading, prepare_voc
 
 
 @pytest.fixture
@@ -227,3 +236,85 @@ def test_the_summary_tells_cells_that_only_the_stain_shows():
         failed=(),
     )
     assert "  RBC: 7 annotated, 5 more found by their stain" in summary.to_text()
+
+
+def reading_of(root: Path, *samples: Sample, **more: object) -> Reading:
+    for sample in samples:
+        write_image(sample.image_path, smear_picture())
+    return Reading(root=root, format_name="masks", source="lab", samples=samples, **more)
+
+
+def picture(root: Path, stem: str, **more: object) -> Sample:
+    return Sample(stem=stem, image_path=root / f"{stem}.png", shape=SHAPE, **more)
+
+
+def with_mask(root: Path, stem: str, *, shape: tuple[int, int] = SHAPE) -> Sample:
+    write_image(root / "given" / f"{stem}.png", encode_class_mask(np.ones(shape, np.uint8)))
+    return picture(root, stem, class_mask=RgbMaskFile(path=root / "given" / f"{stem}.png"))
+
+
+def test_given_masks_are_taken_and_nothing_is_said_about_cells(tmp_path: Path):
+    summary = prepare_reading(
+        reading_of(tmp_path, with_mask(tmp_path, "a")), tmp_path / "out", jobs=1
+    )
+    (image,) = PreparedDataset.open(tmp_path / "out").images
+    assert (image.read()[1] == 1).all()
+    assert (image.cells, image.instance_path, image.unmarked_types) == (None, None, ())
+    assert "1 masks as they were given" in summary.to_text()
+    assert "where single cells are, nobody has said" in summary.to_text()
+
+
+def test_given_masks_and_marks_live_in_one_folder(tmp_path: Path):
+    cell = LabelledCell(cell_type=CellType.RBC, box=Box(5, 5, 25, 25))
+    samples = with_mask(tmp_path, "a"), picture(tmp_path, "b", cells=(cell,))
+    summary = prepare_reading(reading_of(tmp_path, *samples), tmp_path / "out", jobs=1)
+    first, second = PreparedDataset.open(tmp_path / "out").images
+    assert first.instance_path is None
+    assert second.instance_path is not None
+    assert "1 masks as they were given; the others: masks from the stain" in summary.to_text()
+
+
+def test_a_given_mask_of_another_size_fails_its_picture_alone(tmp_path: Path):
+    samples = with_mask(tmp_path, "a", shape=(9, 9)), with_mask(tmp_path, "b")
+    summary = prepare_reading(reading_of(tmp_path, *samples), tmp_path / "out", jobs=1)
+    assert [failed.stem for failed in summary.failed] == ["a"]
+    assert "(9, 9), the picture (60, 96)" in summary.failed[0].reason
+    assert [image.stem for image in PreparedDataset.open(tmp_path / "out").images] == ["b"]
+
+
+def test_the_manifest_has_what_the_reader_knew(tmp_path: Path):
+    sample = picture(tmp_path, "a", cells=(), split=Split.VAL, group="slide 7")
+    reading = reading_of(tmp_path, sample, licence="CC BY 4.0", notes=("Mind the gap.",))
+    summary = prepare_reading(reading, tmp_path / "out", jobs=1)
+    details = PreparedDataset.open(tmp_path / "out").details
+    assert (details["licence"], details["notes"]) == ("CC BY 4.0", ["Mind the gap."])
+    assert details["command"] == "prepare --mode masks"
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
+    assert manifest["images"][0]["group"] == "slide 7"
+    assert "Mind the gap." in summary.to_text()
+
+
+def test_a_folder_that_another_format_wrote_is_not_overwritten(source: Path, tmp_path: Path):
+    prepare(source, tmp_path / "out")
+    with pytest.raises(OutputError, match="was written by 'prepare --mode bccd'"):
+        prepare_reading(reading_of(tmp_path, with_mask(tmp_path, "a")), tmp_path / "out", jobs=1)
+
+
+def test_an_unknown_treatment_of_the_unlabelled_is_an_error(tmp_path: Path):
+    with pytest.raises(SettingsError, match=r"unlabelled: received 'guess'; expected one of stain"):
+        prepare_reading(reading_of(tmp_path), tmp_path / "out", unlabelled="guess")
+
+
+def test_long_lists_are_cut_in_the_summary():
+    failed = tuple(FailedPicture(stem=f"p{i}", reason=f"p{i}: damaged") for i in range(25))
+    summary = PrepareSummary(
+        output=Path("out"),
+        mask_method="stain",
+        split_counts={"no split": 1},
+        cell_counts={},
+        dropped=(),
+        failed=failed,
+    )
+    lines = summary.to_text().splitlines()
+    assert lines[-1] == "  and 5 more: see manifest.json"
+    assert lines[-2] == "  p19: damaged"
