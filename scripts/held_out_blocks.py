@@ -1,0 +1,70 @@
+"""Write the lists of what is held out of the classifiers' training: ``docs/held_out_blocks.md``.
+
+    python scripts/held_out_blocks.py DATA docs/held_out_blocks.md
+
+``DATA`` is the folder of all collections. The lists follow from names and labels alone.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from blood_cell_system.atomic_files import write_text
+from blood_cell_system.datasets.cell_fields import FieldReading
+from blood_cell_system.datasets.iml_malaria import read_iml_malaria
+from blood_cell_system.datasets.pbc import read_pbc
+from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.datasets.taleqani import read_taleqani
+from blood_cell_system.datasets.uganda_sickle import read_uganda_sickle
+from blood_cell_system.pipeline.cell_crops.recipes import with_splits
+
+HEAD = """# What is held out
+
+Which pictures the bundled classifiers have never learned from. `val` chooses among epochs and
+calibrates; `test` is for the figures. A block is never torn apart: cells of one slide are alike, and a
+network that has seen a slide recognises it.
+
+| Collection | Block | Why |
+|---|---|---|
+| IML | 10 neighbouring pictures | numbered as they were taken; slides are not told |
+| Uganda | 10 neighbouring pictures of `positive/` or `negative/` | as above |
+| PBC | 10 neighbouring pictures of a type | people are not told |
+| Taleqani | 12 neighbouring fields of a folder | people are not told |
+| BCCD | its official split, `ImageSets/Main` | so that figures compare with others' |
+
+A run of names is a guess at a slide: at its ends two blocks may share one. A block reads from its first
+to its last picture, both included. Made by `python scripts/held_out_blocks.py DATA FILE`; the split
+depends on names and labels alone, not on the segmenter that cuts the cells.
+"""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Write the page."""
+    if len(arguments) != 2:
+        print(__doc__, file=sys.stderr)
+        return 2
+    data, target = Path(arguments[0]), Path(arguments[1])
+    readings = (
+        ("IML malaria", read_iml_malaria(data / "iml_malaria")),
+        ("Uganda sickle cells", read_uganda_sickle(data / "uganda_sickle")),
+        ("PBC", read_pbc(data / "pbc_wbc_types")),
+        ("Taleqani", read_taleqani(data / "taleqani_all")),
+    )
+    parts = [HEAD, *(_section(title, with_splits(reading)) for title, reading in readings)]
+    write_text(target, "\n".join(parts))
+    return 0
+
+
+def _section(title: str, reading: FieldReading) -> str:
+    lines = [f"## {title}", ""]
+    for split in (Split.TEST, Split.VAL):
+        fields = [field for field in reading.fields if field.split is split]
+        blocks = sorted({field.block for field in fields})
+        lines += [f"`{split}`: {len(fields)} of {len(reading.fields)} pictures", ""]
+        lines += [f"- {block.replace('..', ' to ')}" for block in blocks]
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
