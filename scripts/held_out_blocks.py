@@ -21,8 +21,8 @@ from blood_cell_system.pipeline.cell_crops.recipes import with_splits
 HEAD = """# What is held out
 
 Which pictures the bundled classifiers have never learned from. `val` chooses among epochs and
-calibrates; `test` is for the figures. A block is never torn apart: cells of one slide are alike, and a
-network that has seen a slide recognises it.
+calibrates; `test` is for the figures. A block is never torn apart: cells of one slide are alike,
+and a network that has seen a slide recognises it.
 
 | Collection | Block | Why |
 |---|---|---|
@@ -32,9 +32,9 @@ network that has seen a slide recognises it.
 | Taleqani | 12 neighbouring fields of a folder | people are not told |
 | BCCD | its official split, `ImageSets/Main` | so that figures compare with others' |
 
-A run of names is a guess at a slide: at its ends two blocks may share one. A block reads from its first
-to its last picture, both included. Made by `python scripts/held_out_blocks.py DATA FILE`; the split
-depends on names and labels alone, not on the segmenter that cuts the cells.
+A run of names is a guess at a slide: at its ends two blocks may share one. A block reads from its
+first to its last picture, both included. Made by `python scripts/held_out_blocks.py DATA FILE`; the
+split depends on names and labels alone, not on the segmenter that cuts the cells.
 """
 
 
