@@ -26,9 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--cell-diameter",
         type=float,
-        default=95.0,
         metavar="PX",
-        help="mean diameter of a red cell (default: 95, as in BCCD)",
+        help="mean diameter of a red cell (default: 95, as in BCCD; of single cells 50)",
     )
     parser.add_argument(
         "--layout",
@@ -56,14 +55,15 @@ def run(options: argparse.Namespace) -> int:
         write_synthetic_folder,
     )
 
+    is_of_cells = options.layout.startswith("cells-")
     settings = SmearSettings(
         shape=parse_size(options.size),
         stain=options.stain,
-        cell_diameter_px=options.cell_diameter,
+        cell_diameter_px=options.cell_diameter or (50.0 if is_of_cells else 95.0),
         malaria_share=options.malaria_share,
         sickle_share=options.sickle_share,
     )
-    if options.layout.startswith("cells-"):
+    if is_of_cells:
         return _draw_cells(options, settings)
     stems = write_synthetic_folder(
         options.output,

@@ -16,8 +16,7 @@ from blood_cell_system.pipeline.segmenter_slot import SEGMENTER_STEM, SegmenterS
 from blood_cell_system.pipeline.weights import SEGMENTER_NAMES, classifier_in, segmenter_in
 from blood_cell_system.segmenter_contract import STRIDE
 
-D_REDUCED: Final = 64
-"""Width of the Reynolds operators, as the balanced presets have it."""
+_D_REDUCED: Final = 64
 
 _logger = logging.getLogger(__name__)
 
@@ -36,11 +35,12 @@ class BloodCellAnalysisSystem:
         network itself takes every such size, and ``InferencePipeline`` pictures of any.
     clf_input_shape : tuple of int
         ``(height, width, 3)`` of the cell pictures that built classifiers take.
-    d_reduced : int
-        Width of the Reynolds operators of built models; 0 leaves them out.
+    d_reduced : int, optional
+        Width of the Reynolds operators of built models, 0 leaves them out; by default 64, and of
+        trained models what their preset has.
     use_domain_adapt : bool
-        Whether ``TrainingPipeline`` trains against telling the laboratories apart. The built models
-        are the same.
+        Whether ``TrainingPipeline`` trains classifiers not to tell the laboratories apart. The
+        built models are the same.
 
     Attributes
     ----------
@@ -66,13 +66,13 @@ class BloodCellAnalysisSystem:
         self,
         seg_input_shape: Shape = (512, 512, 3),
         clf_input_shape: Shape = (CELL_SIDE_PX, CELL_SIDE_PX, 3),
-        d_reduced: int = D_REDUCED,
+        d_reduced: int | None = None,
         *,
         use_domain_adapt: bool = False,
     ) -> None:
         _check_shape("seg_input_shape", seg_input_shape, multiple_of=STRIDE)
         _check_shape("clf_input_shape", clf_input_shape, multiple_of=1)
-        if d_reduced < 0:
+        if d_reduced is not None and d_reduced < 0:
             raise SettingsError(f"d_reduced: received {d_reduced}; expected 0 or more.")
         self.seg_input_shape = tuple(seg_input_shape)
         self.clf_input_shape = tuple(clf_input_shape)
@@ -123,10 +123,11 @@ class BloodCellAnalysisSystem:
         )
         from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter
 
-        self.segmentation_model = build_segmenter(SegmenterConfig(d_reduced=self.d_reduced))
+        d_reduced = _D_REDUCED if self.d_reduced is None else self.d_reduced
+        self.segmentation_model = build_segmenter(SegmenterConfig(d_reduced=d_reduced))
         for kind, slot in self._slots.items():
             config = CellClassifierConfig.for_kind(
-                kind, input_shape=self.clf_input_shape, d_reduced=self.d_reduced
+                kind, input_shape=self.clf_input_shape, d_reduced=d_reduced
             )
             slot.take(
                 build_cell_classifier(config),
@@ -167,10 +168,9 @@ class BloodCellAnalysisSystem:
         str
             The same text.
         """
-        lines = [
-            f"Reynolds width {self.d_reduced}, domain adaptation "
-            f"{'on' if self.use_domain_adapt else 'off'}"
-        ]
+        width = "of the preset" if self.d_reduced is None else self.d_reduced
+        adaptation = "on" if self.use_domain_adapt else "off"
+        lines = [f"Reynolds width {width}, domain adaptation {adaptation}"]
         shapes = {SEGMENTER_STEM: self.seg_input_shape}
         for name, model in self._models().items():
             lines.append(f"{name}: {describe(model, shapes.get(name))}")
