@@ -25,20 +25,20 @@ _DECIMALS: Final = 3
 _TOP, _RIGHT, _BOTTOM, _LEFT = (1, 0), (2, 1), (1, 2), (0, 1)
 # From where to where the boundary runs, the inside on its right, by the corners of the square that
 # are inside: 1 upper left, 2 upper right, 4 lower right, 8 lower left. Pixels that touch by their
-# corners only are apart.
+# corners only are in one part.
 _STEPS: Final = (
     (1, _TOP, _LEFT),
     (2, _RIGHT, _TOP),
     (3, _RIGHT, _LEFT),
     (4, _BOTTOM, _RIGHT),
-    (5, _TOP, _LEFT),
-    (5, _BOTTOM, _RIGHT),
+    (5, _TOP, _RIGHT),
+    (5, _BOTTOM, _LEFT),
     (6, _BOTTOM, _TOP),
     (7, _BOTTOM, _LEFT),
     (8, _LEFT, _BOTTOM),
     (9, _TOP, _BOTTOM),
-    (10, _RIGHT, _TOP),
-    (10, _LEFT, _BOTTOM),
+    (10, _LEFT, _TOP),
+    (10, _RIGHT, _BOTTOM),
     (11, _RIGHT, _BOTTOM),
     (12, _LEFT, _RIGHT),
     (13, _TOP, _RIGHT),
