@@ -15,6 +15,7 @@ from PIL.TiffImagePlugin import TiffImageFile
 
 from blood_cell_system.atomic_files import write_bytes
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
+from blood_cell_system.image_values import as_rgb, has_16_bits_a_channel
 
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 MAX_PIXELS: Final = 100_000_000
@@ -27,8 +28,6 @@ _FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM")
 _LABEL_MODES: Final = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L"})
 
 _TIFF_SIZE: Final = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
-
-_BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
 
 # Of a drawn picture in half the time of OpenCV's level 1 and a tenth fewer bytes; of masks in a
 # third of the time and half the bytes: their rows are like the rows above.
@@ -67,7 +66,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     path = Path(path)
     with _opened(path) as picture:
-        return _as_rgb(picture, path)
+        return as_rgb(picture, path)
 
 
 def read_rgba(path: Path) -> NDArray[np.uint8]:
@@ -91,10 +90,10 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
     """
     path = Path(path)
     with _opened(path) as picture:
-        is_deep = _has_16_bits_a_channel(picture)
+        is_deep = has_16_bits_a_channel(picture)
         if not is_deep and (picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info):
             return np.array(ImageOps.exif_transpose(picture).convert("RGBA"))
-        rgb = _as_rgb(picture, path)
+        rgb = as_rgb(picture, path)
     return np.dstack([rgb, np.full(rgb.shape[:2], 255, dtype=np.uint8)])
 
 
@@ -202,52 +201,6 @@ class _WithoutPillowWarnings:
 
 
 _without_pillow_warnings: Final = _WithoutPillowWarnings()
-
-
-def _as_rgb(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
-    if picture.mode in {"RGB", "RGBA"} and _has_16_bits_a_channel(picture):
-        return _deep_colours_as_rgb(picture, path)
-    upright = ImageOps.exif_transpose(picture)
-    if upright.mode.startswith(("I", "F")):
-        return np.repeat(_to_8_bit(np.asarray(upright))[:, :, None], 3, axis=2)
-    if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
-        rgba = upright.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
-    return np.array(upright.convert("RGB"))
-
-
-def _has_16_bits_a_channel(picture: Image.Image) -> bool:
-    return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
-
-
-def _deep_colours_as_rgb(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
-    # Pillow keeps the upper 8 of 16 bits a colour: a 12-bit camera's pictures would be almost
-    # black. OpenCV keeps all, but fills up what is cut off without a word; Pillow tells.
-    picture.load()
-    has_alpha = picture.mode == "RGBA"
-    # Both ways turn the picture upright, except a PNG with an alpha channel.
-    how = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), how)
-    if values is None:
-        raise ValueError("OpenCV cannot decode it")
-    rgb = _to_8_bit(values[:, :, 2::-1])
-    if not has_alpha:
-        return rgb
-    opacity = values[:, :, 3:] / 65535.0
-    on_white: NDArray[np.float64] = rgb * opacity + 255 * (1 - opacity)
-    return np.rint(on_white).astype(np.uint8)
-
-
-def _to_8_bit(intensities: NDArray[np.generic]) -> NDArray[np.uint8]:
-    values = np.nan_to_num(intensities.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    largest = values.max(initial=0.0)
-    if largest <= 1.0 and intensities.dtype.kind == "f":
-        full_scale = 1.0
-    else:
-        depths = (2.0**bits - 1 for bits in _BIT_DEPTHS)
-        full_scale = next((depth for depth in depths if largest <= depth), largest)
-    return np.clip(np.rint(values * (255.0 / full_scale)), 0, 255).astype(np.uint8)
 
 
 def check_rgb(image: NDArray[np.generic]) -> None:

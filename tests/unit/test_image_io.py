@@ -14,15 +14,15 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 from support.odd_pictures import png_bytes, tiff_bytes
 
-from blood_cell_system import image_io
+from blood_cell_system import image_io, image_values
 from blood_cell_system.errors import BloodCellError, ImageReadError, MissingDataError, OutputError
 from blood_cell_system.image_io import (
     copy_file,
     read_file_bytes,
     read_image,
-    read_rgba,
     read_image_shape,
     read_label_image,
+    read_rgba,
     write_image,
 )
 
@@ -192,7 +192,7 @@ def test_deep_colours_that_are_cut_off_are_an_error(tmp_path):
 
 def test_deep_colours_that_opencv_cannot_decode_are_an_error(tmp_path, monkeypatch):
     path = deep_png(tmp_path / "a.png", np.ones((2, 2, 3)), colour_type=2)
-    monkeypatch.setattr(image_io.cv2, "imdecode", lambda *_: None)
+    monkeypatch.setattr(image_values.cv2, "imdecode", lambda *_: None)
     with pytest.raises(ImageReadError, match="OpenCV cannot decode it"):
         read_image(path)
 

@@ -4,14 +4,19 @@ The limits lie outside of what the smears of six laboratories show, phones on ey
 so that an ordinary smear is not warned of. Beside each limit stands the range that was measured.
 """
 
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.inference.quality_findings import (
+    PictureQuality,
+    QualityFinding,
+    Severity,
+    finding,
+    warning,
+)
 from blood_cell_system.inference.scale import (
     MIN_AGREEMENT,
     DiameterVote,
@@ -20,6 +25,8 @@ from blood_cell_system.inference.scale import (
 )
 from blood_cell_system.inference.survey import Survey
 from blood_cell_system.masks.stain import GREEN
+
+__all__ = ["PictureQuality", "QualityFinding", "Severity", "assess"]
 
 MAX_EDGE_SHARE: Final = 0.235
 """Width of a cell's edge as part of its diameter; 0.05 to 0.22 were measured."""
@@ -55,58 +62,6 @@ MIN_DIAMETER_PX: Final = 12.0
 
 MIN_JUDGED: Final = 0.3
 """Part of the picture within the field of view; a round one in a square picture has 0.65."""
-
-
-class Severity(StrEnum):
-    """What a finding means for the counts."""
-
-    OK = "ok"
-    WARNING = "warning"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class QualityFinding:
-    """One thing that was measured about a picture.
-
-    Parameters
-    ----------
-    name : str
-        ``focus``, ``exposure``, ``crowding``, ``stain``, ``scale``, ``field`` or ``smear``.
-    severity : Severity
-    value : float or None
-        What was measured, in the unit that the message names; None where it cannot be.
-    message : str
-        One sentence for a person; of a warning with what to do.
-    """
-
-    name: str
-    severity: Severity
-    value: float | None
-    message: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureQuality:
-    """Everything that was measured about how fit a picture is.
-
-    Parameters
-    ----------
-    findings : tuple of QualityFinding
-        Always the same names in the same order.
-    judged_share : float
-        Part of the picture that was looked at, 0 to 1: a round field of view has dark corners.
-    is_smear : bool
-        False where it does not look like a stained blood smear at all.
-    """
-
-    findings: tuple[QualityFinding, ...]
-    judged_share: float
-    is_smear: bool
-
-    @property
-    def warnings(self) -> tuple[QualityFinding, ...]:
-        """Only what a person should know before believing the counts."""
-        return tuple(item for item in self.findings if item.severity == Severity.WARNING)
 
 
 def assess(
@@ -158,7 +113,7 @@ def _focus(view: Survey, density: float, scale: ScaleEstimate) -> QualityFinding
     inner = cv2.erode(view.foreground, np.ones((3, 3), np.uint8))
     is_edge = (view.foreground > 0) & (inner == 0)
     if scale.red_cell_diameter_px is None or not is_edge.any():
-        return _finding("focus", None, "The focus cannot be told without cells.")
+        return finding("focus", None, "The focus cannot be told without cells.")
     slope_x, slope_y = (
         np.asarray(cv2.Sobel(green, cv2.CV_32F, *axis, scale=1 / 8))[is_edge]
         for axis in ((1, 0), (0, 1))
@@ -167,13 +122,13 @@ def _focus(view: Survey, density: float, scale: ScaleEstimate) -> QualityFinding
     diameter = scale.red_cell_diameter_px * view.shrink
     share = density / max(steepness, 1e-6) / diameter
     if share > MAX_EDGE_SHARE:
-        return _warning(
+        return warning(
             "focus",
             share,
             f"Out of focus: a cell's edge is {share:.0%} of its diameter wide, more than "
             f"{MAX_EDGE_SHARE:.0%}. Focus, or leave the picture out.",
         )
-    return _finding("focus", share, f"Sharp: a cell's edge is {share:.0%} of its diameter wide.")
+    return finding("focus", share, f"Sharp: a cell's edge is {share:.0%} of its diameter wide.")
 
 
 def _exposure(view: Survey, is_slide: NDArray[np.bool_]) -> QualityFinding:
@@ -186,7 +141,7 @@ def _exposure(view: Survey, is_slide: NDArray[np.bool_]) -> QualityFinding:
     slide = view.image[::3, ::3][is_slide[::3, ::3]]
     light = float(np.median(slide.max(axis=1))) if len(slide) else 0.0
     if light < MIN_LIGHT or black > MAX_CLIPPED:
-        return _warning(
+        return warning(
             "exposure",
             light,
             f"Too dark: the empty slide has a brightness of {light:.0f} of 255, expected "
@@ -194,39 +149,39 @@ def _exposure(view: Survey, is_slide: NDArray[np.bool_]) -> QualityFinding:
             "exposure.",
         )
     if white > MAX_CLIPPED:
-        return _warning(
+        return warning(
             "exposure",
             light,
             f"Too bright: {white:.0%} of the field are white, more than {MAX_CLIPPED:.0%}; pale "
             "cells are lost in it. Less light, or a shorter exposure.",
         )
-    return _finding("exposure", light, f"The empty slide has a brightness of {light:.0f} of 255.")
+    return finding("exposure", light, f"The empty slide has a brightness of {light:.0f} of 255.")
 
 
 def _crowding(stained_share: float) -> QualityFinding:
     if stained_share > MAX_STAINED:
-        return _warning(
+        return warning(
             "crowding",
             stained_share,
             f"Crowded: {stained_share:.0%} of the field are stained, more than "
             f"{MAX_STAINED:.0%}; cells lie on each other. Take a thinner part of the smear.",
         )
     if stained_share < MIN_STAINED:
-        return _warning(
+        return warning(
             "crowding",
             stained_share,
             f"Hardly a cell: {stained_share:.1%} of the field are stained, less than "
             f"{MIN_STAINED:.0%}. Take another field.",
         )
-    return _finding("crowding", stained_share, f"{stained_share:.0%} of the field are stained.")
+    return finding("crowding", stained_share, f"{stained_share:.0%} of the field are stained.")
 
 
 def _stain(density: NDArray[np.float64], stained_share: float) -> QualityFinding:
     red, green, blue = (float(value) for value in density)
     if stained_share < MIN_STAINED:
-        return _finding("stain", None, "The stain cannot be told without cells.")
+        return finding("stain", None, "The stain cannot be told without cells.")
     if green < MIN_DENSITY:
-        return _warning(
+        return warning(
             "stain",
             green,
             f"Pale: the stain's density in green light is {green:.2f}, less than "
@@ -238,27 +193,27 @@ def _stain(density: NDArray[np.float64], stained_share: float) -> QualityFinding
         and MIN_RATIO * green <= blue <= MAX_BLUE_RATIO * green
     )
     if not is_like_blood:
-        return _warning(
+        return warning(
             "stain",
             green,
             f"Unlike a blood stain: densities in red, green and blue light are {red:.2f}, "
             f"{green:.2f}, {blue:.2f}; Romanowsky stains are dense in green. Is the picture in "
             "true colours, of transmitted light?",
         )
-    return _finding("stain", green, f"The stain's density in green light is {green:.2f}.")
+    return finding("stain", green, f"The stain's density in green light is {green:.2f}.")
 
 
 def _scale(scale: ScaleEstimate, vote: DiameterVote | None) -> QualityFinding:
     diameter = scale.red_cell_diameter_px
     if diameter is None:
-        return _warning(
+        return warning(
             "scale",
             None,
             "The size of the cells could not be estimated: no round outlines of one size. The "
             "picture was taken as it is. Give the diameter of a red cell with --cell-diameter.",
         )
     if diameter < MIN_DIAMETER_PX:
-        return _warning(
+        return warning(
             "scale",
             diameter,
             f"Red cells have a diameter of {diameter:.0f} pixels only, expected "
@@ -268,27 +223,27 @@ def _scale(scale: ScaleEstimate, vote: DiameterVote | None) -> QualityFinding:
         if vote and vote.agreement >= MIN_AGREEMENT:
             ratio = vote.diameter_px / diameter
             if not 1 / 1.6 <= ratio <= 1.6:
-                return _warning(
+                return warning(
                     "scale",
                     diameter,
                     f"Red cells were said to have a diameter of {diameter:.0f} pixels, but look "
                     f"like {vote.diameter_px:.0f}. Check --cell-diameter and --pixel-size-um.",
                 )
-        return _finding(
+        return finding(
             "scale", diameter, f"Red cells were said to have a diameter of {diameter:.0f} pixels."
         )
-    return _finding("scale", diameter, f"Red cells have a diameter of {diameter:.0f} pixels.")
+    return finding("scale", diameter, f"Red cells have a diameter of {diameter:.0f} pixels.")
 
 
 def _field(judged_share: float) -> QualityFinding:
     if judged_share < MIN_JUDGED:
-        return _warning(
+        return warning(
             "field",
             judged_share,
             f"Only {judged_share:.0%} of the picture show the slide, less than {MIN_JUDGED:.0%}. "
             "Bring the camera closer to the eyepiece.",
         )
-    return _finding("field", judged_share, f"{judged_share:.0%} of the picture were judged.")
+    return finding("field", judged_share, f"{judged_share:.0%} of the picture were judged.")
 
 
 def _smear(
@@ -313,18 +268,10 @@ def _smear(
     if stained_share >= MIN_STAINED and agreement < MIN_AGREEMENT:
         reasons.append("there are no round outlines of one size")
     if reasons:
-        return _warning(
+        return warning(
             "smear",
             agreement,
             f"This does not look like a stained blood smear: {', '.join(reasons)}. Counts mean "
             "nothing if it is none.",
         )
-    return _finding("smear", agreement, "It looks like a stained blood smear.")
-
-
-def _finding(name: str, value: float | None, message: str) -> QualityFinding:
-    return QualityFinding(name=name, severity=Severity.OK, value=value, message=message)
-
-
-def _warning(name: str, value: float | None, message: str) -> QualityFinding:
-    return QualityFinding(name=name, severity=Severity.WARNING, value=value, message=message)
+    return finding("smear", agreement, "It looks like a stained blood smear.")
