@@ -96,7 +96,9 @@ def example_6_custom_configuration(output: Path, *, is_quick: bool) -> None:
     )
     report = pipeline.process_image(image)
     red = report.types[0]
-    print(f"{red.count} red cells of {red.median_diameter_um} µm, {red.not_counted} not counted")
+    print(f"{red.count} red cells are counted, {red.not_counted} at the border are not")
+    if red.median_diameter_um is not None:
+        print(f"their median diameter is {red.median_diameter_um:.1f} µm")
     print(f"{len(report.uncertain_cells)} cells want a look")
 
 

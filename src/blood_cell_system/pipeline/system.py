@@ -39,8 +39,8 @@ class BloodCellAnalysisSystem:
         Width of the Reynolds operators of built models, 0 leaves them out; by default 64, and of
         trained models what their preset has.
     use_domain_adapt : bool
-        Whether ``TrainingPipeline`` trains classifiers not to tell the laboratories apart. The
-        built models are the same.
+        Whether ``TrainingPipeline`` trains the models not to tell laboratories apart. The models
+        themselves are the same.
 
     Attributes
     ----------

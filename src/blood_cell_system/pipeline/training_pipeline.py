@@ -173,7 +173,6 @@ class TrainingPipeline:
         config = self.config
         settings = replace(
             classifier_preset_named(config.preset),
-            has_domain_adaptation=self.system.use_domain_adapt,
             **self._changes(samples="cells_per_epoch"),
         )
         settings.check()
@@ -196,6 +195,7 @@ class TrainingPipeline:
             "batch_size": self.config.batch_size,
             samples: self.config.samples_per_epoch,
             "d_reduced": self.system.d_reduced,
+            "has_domain_adaptation": self.system.use_domain_adapt,
             "seed": self.config.seed,
         }
         return {name: value for name, value in asked.items() if value is not None}
