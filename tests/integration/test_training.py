@@ -16,12 +16,17 @@ from support import tiny_training
 from support.smears import small_prepared_folder
 from support.tiny_training import TINY, StopAfter, train_tiny
 
-from blood_cell_system.datasets.prepared import PreparedDataset, write_manifest
+from blood_cell_system.classes import CellType
+from blood_cell_system.datasets.prepared import PreparedDataset, Split, write_manifest
 from blood_cell_system.errors import DatasetError, OutputError, ResumeError, TrainingMemoryError
+from blood_cell_system.segmenter_contract import diameter_in_name
 from blood_cell_system.training.segmentation import MODEL_NAME, PREVIOUS_MODEL_NAME
 from blood_cell_system.training.state import STATE_NAME, TrainingState
 
 pytestmark = pytest.mark.slow
+
+# Building and tracing are most of a tiny training, and the Reynolds bottleneck is half of them.
+QUICK = replace(TINY, d_reduced=0, widths=(4, 4, 8), epochs=1)
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +122,16 @@ def test_the_record_of_a_training_is_complete(finished):
     assert len(run["data_hash"]) == 64
 
 
+def test_the_model_tells_how_large_the_cells_were_that_it_learned_from(data_dir, finished):
+    folder, result = finished
+    images = PreparedDataset.open(data_dir).of_split(Split.TRAIN)
+    sides = [c.width for image in images for c in image.cells if c.cell_type == CellType.RBC]
+    model = keras.saving.load_model(result.model_path)
+    assert diameter_in_name(model.name) == pytest.approx(np.median(sides), rel=0.1)
+    run = json.loads((folder / "checkpoints" / "run.json").read_text())
+    assert run["red_cell_diameter_px"] == pytest.approx(np.median(sides), rel=0.1)
+
+
 def test_tensorboard_finds_scalars_a_class_and_pictures(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -144,41 +159,40 @@ def test_the_best_model_is_the_one_of_the_best_epoch(finished):
 
 
 def test_a_finished_run_goes_on_when_more_epochs_are_asked_for(data_dir, tmp_path):
-    train_tiny(data_dir, tmp_path, settings=replace(TINY, epochs=1))
-    result = train_tiny(data_dir, tmp_path, resume=True, settings=replace(TINY, epochs=2))
+    train_tiny(data_dir, tmp_path, settings=QUICK)
+    result = train_tiny(data_dir, tmp_path, resume=True, settings=replace(QUICK, epochs=2))
     assert [row["epoch"] for row in result.history] == [1, 2]
 
 
 def test_a_training_that_gets_no_better_stops(data_dir, tmp_path):
-    hopeless = replace(TINY, epochs=20, learning_rate=1e-12, patience=2)
+    hopeless = replace(QUICK, epochs=20, learning_rate=1e-12, patience=2)
     result = train_tiny(data_dir, tmp_path, settings=hopeless)
     assert result.epochs <= result.best_epoch + 2 < 20
 
 
 def test_a_new_training_keeps_the_former_model_aside(data_dir, tmp_path):
-    settings = replace(TINY, epochs=1)
-    train_tiny(data_dir, tmp_path, settings=settings)
+    train_tiny(data_dir, tmp_path, settings=QUICK)
     former = (tmp_path / "checkpoints" / MODEL_NAME).read_bytes()
-    train_tiny(data_dir, tmp_path, settings=replace(settings, seed=1))
+    train_tiny(data_dir, tmp_path, settings=replace(QUICK, seed=1))
     assert (tmp_path / "checkpoints" / PREVIOUS_MODEL_NAME).read_bytes() == former
 
 
 def test_other_data_are_told_and_the_best_is_chosen_anew_when_validation_changed(
     data_dir, tmp_path, caplog
 ):
-    train_tiny(data_dir, tmp_path, settings=replace(TINY, epochs=1))
+    train_tiny(data_dir, tmp_path, settings=QUICK)
     other = tmp_path / "other"
     small_prepared_folder(other, count=8, seed=5)
-    result = train_tiny(other, tmp_path, resume=True, settings=replace(TINY, epochs=2))
+    result = train_tiny(other, tmp_path, resume=True, settings=replace(QUICK, epochs=2))
     assert "The data are not those" in caplog.text
     assert "the best model is chosen anew" in caplog.text
     assert result.best_epoch == 2
 
 
 def test_a_state_of_another_model_is_refused(data_dir, tmp_path):
-    train_tiny(data_dir, tmp_path, settings=replace(TINY, epochs=1))
+    train_tiny(data_dir, tmp_path, settings=QUICK)
     with pytest.raises(ResumeError, match="another model"):
-        train_tiny(data_dir, tmp_path, resume=True, settings=replace(TINY, widths=(4, 8, 8, 8)))
+        train_tiny(data_dir, tmp_path, resume=True, settings=replace(QUICK, widths=(4, 8, 8)))
 
 
 @pytest.mark.parametrize(("split", "words"), [("train", "to choose"), ("val", "to learn from")])
@@ -197,7 +211,7 @@ def test_a_plain_folder_without_a_manifest_is_split_and_learned_from(tmp_path):
     small_prepared_folder(tmp_path, count=6)
     for name in ("manifest.json", "annotations.json"):
         (tmp_path / name).unlink()
-    assert train_tiny(tmp_path, tmp_path, settings=replace(TINY, epochs=1)).best_iou > 0
+    assert train_tiny(tmp_path, tmp_path, settings=QUICK).best_iou > 0
 
 
 def test_a_full_memory_is_an_error_with_advice(data_dir, tmp_path, monkeypatch):
@@ -210,7 +224,7 @@ def test_a_full_memory_is_an_error_with_advice(data_dir, tmp_path, monkeypatch):
 
 
 def test_a_full_disk_is_an_error_and_loses_nothing(data_dir, tmp_path, monkeypatch):
-    train_tiny(data_dir, tmp_path, settings=replace(TINY, epochs=1))
+    train_tiny(data_dir, tmp_path, settings=QUICK)
     before = (tmp_path / "checkpoints" / STATE_NAME).read_bytes()
 
     def full(*_):
@@ -218,7 +232,7 @@ def test_a_full_disk_is_an_error_and_loses_nothing(data_dir, tmp_path, monkeypat
 
     monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OutputError, match="Make room on the disk"):
-        train_tiny(data_dir, tmp_path, resume=True, settings=replace(TINY, epochs=2))
+        train_tiny(data_dir, tmp_path, resume=True, settings=replace(QUICK, epochs=2))
     monkeypatch.undo()
     assert (tmp_path / "checkpoints" / STATE_NAME).read_bytes() == before
 
@@ -230,7 +244,7 @@ def test_a_checkpoint_folder_that_is_a_file_is_an_error(data_dir, tmp_path):
 
 
 def test_a_training_out_of_patience_gets_another_try_when_it_is_resumed(data_dir, tmp_path):
-    hopeless = replace(TINY, epochs=20, learning_rate=1e-12, patience=1)
+    hopeless = replace(QUICK, epochs=20, learning_rate=1e-12, patience=1)
     stopped = train_tiny(data_dir, tmp_path, settings=hopeless)
     resumed = train_tiny(data_dir, tmp_path, resume=True, settings=hopeless)
     assert resumed.epochs > stopped.epochs

@@ -64,6 +64,9 @@ def red_cell_diameters(
 def _boxes_of_masks(
     cells: tuple[LabelledBox, ...], label_image: NDArray[np.uint16]
 ) -> list[LabelledBox]:
+    if not cells:
+        # Of labels up to 0, SciPy gives all.
+        return []
     places = ndimage.find_objects(label_image, max_label=len(cells))
     return [
         replace(
