@@ -460,3 +460,12 @@ def test_transparency_is_written(tmp_path):
     pixels = np.arange(4 * 5 * 4, dtype=np.uint8).reshape(4, 5, 4)
     write_image(tmp_path / "a.png", pixels)
     assert (read_rgba(tmp_path / "a.png") == pixels).all()
+
+
+@pytest.mark.parametrize(("orientation", "expected"), [(None, False), (1, False), (6, True)])
+def test_a_picture_that_exif_data_turn_is_known(tmp_path, orientation, expected):
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.jpg", exif=exif)
+    assert image_io.is_turned(tmp_path / "a.jpg") is expected
