@@ -13,10 +13,15 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.masks.red_cells import RED, RedCellLook
+from blood_cell_system.masks.stain import GREEN
 from blood_cell_system.masks.white_cells import outline_white_cell
 
 # Of a typical red cell's area.
 _MIN_NUCLEUS_SHARE: Final = 0.15
+# Green density of a nucleus in stains that leave it magenta, as Giemsa does: that of the darkest
+# red cells times this, and at least so much.
+_MAGENTA_LEAD: Final = 3.0
+_LEAST_MAGENTA_DENSITY: Final = 1.2
 # Of a typical red cell's diameter: what surrounds a nucleus in any case, the air of the guessed
 # box, and the doubt about the outline found in it.
 _CYTOPLASM_SHARE: Final = 0.35
@@ -57,7 +62,7 @@ def around_unboxed_nuclei(
     ndarray of shape (height, width), dtype bool
         Nucleus, cytoplasm and purple smear; pale cytoplasm also where it is no foreground.
     """
-    nuclei = _nuclei(density, look, is_white)
+    nuclei = _nuclei(density, look, in_red_box=in_red_box, is_white=is_white)
     if not nuclei.any():
         return nuclei
     distance = cv2.distanceTransform((~nuclei).view(np.uint8), cv2.DIST_L2, 3)
@@ -76,9 +81,19 @@ def around_unboxed_nuclei(
 
 
 def _nuclei(
-    density: NDArray[np.float32], look: RedCellLook, is_white: NDArray[np.bool_]
+    density: NDArray[np.float32],
+    look: RedCellLook,
+    *,
+    in_red_box: NDArray[np.bool_],
+    is_white: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    dark = (density[:, :, RED] > look.nucleus_density) & ~is_white
+    dark = density[:, :, RED] > look.nucleus_density
+    if len(look.samples):
+        darkest = float(np.quantile(look.samples[:, GREEN], 0.9))
+        magenta = density[:, :, GREEN] > max(_LEAST_MAGENTA_DENSITY, _MAGENTA_LEAD * darkest)
+        # A parasite makes a red cell as dark.
+        dark |= magenta & ~in_red_box
+    dark &= ~is_white
     # A white cell's own outline may leave a fringe of its nucleus.
     opened = cv2.morphologyEx(dark.view(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)

@@ -72,3 +72,16 @@ def test_a_purple_smear_is_followed_but_not_onto_a_boxed_red_cell(is_boxed):
 def test_without_a_nucleus_or_with_a_boxed_one_nothing_is_left_out():
     assert not unscored([RED_PART]).any()
     assert not unscored([RED_PART, *WHITE_PARTS], is_white=disc(SHAPE, 170, 130, 50)).any()
+
+
+# Optical densities of a Giemsa stain: what is gray in red cells is magenta in nuclei.
+GRAY_RED_CELL, MAGENTA_NUCLEUS = (0.36, 0.45, 0.36), (0.60, 2.40, 0.55)
+GIEMSA = [(red_cell, GRAY_RED_CELL), (cell, (0.10, 0.20, 0.08)), (nucleus, MAGENTA_NUCLEUS)]
+
+
+def test_a_magenta_nucleus_gives_its_cell_away():
+    assert unscored(GIEMSA)[disc(SHAPE, 170, 130, 40)].mean() > 0.9
+
+
+def test_a_parasite_in_a_boxed_red_cell_is_no_nucleus():
+    assert not unscored(GIEMSA, in_red_box=disc(SHAPE, 170, 130, 50)).any()
