@@ -10,7 +10,6 @@ masks the stain shows them, and in the figures they count on neither side.
 """
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -20,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from cells import LabelledPicture, at_border, complete_bccd, malaria, row_of
 
-from blood_cell_system.cli.main import main as bloodcells
 from blood_cell_system.classes import CellType
+from blood_cell_system.cli.main import main as bloodcells
 from blood_cell_system.datasets.prepared import write_annotations, write_manifest
 from blood_cell_system.image_io import read_image, write_image
 from blood_cell_system.inference.analysis import AnalysisSettings, analyze_picture
@@ -50,10 +49,11 @@ def main() -> None:
     start = options.init_from
     before = bundled_trainable_segmenter() if start == "bundled" else Path(start)
     begun = time.monotonic()
-    code = bloodcells(
-        ["train", "--data-dir", str(work / "data"), "--init-from", start]
-        + ["--checkpoint-dir", str(work / "checkpoints"), "--log-dir", str(work / "logs"), *more]
-    )
+    folders = {"data-dir": "data", "checkpoint-dir": "checkpoints", "log-dir": "logs"}
+    places = [
+        word for name, folder in folders.items() for word in (f"--{name}", str(work / folder))
+    ]
+    code = bloodcells(["train", "--init-from", start, *places, *more])
     if code:
         raise SystemExit(code)
     print(f"\nfine-tuned in {time.monotonic() - begun:.0f} s\n")

@@ -9,6 +9,7 @@
     ├── MissingDataError     (FileNotFoundError)  a file or folder that is not there
     ├── MaskFormatError      (ValueError)         a mask outside the mask format
     ├── CellPictureError     (ValueError)         a picture that does not show one cell
+    ├── DownloadError        (ConnectionError)    a data set that cannot be downloaded
     ├── OutputError          (OSError)            a place that cannot be written to
     ├── SettingsError        (ValueError)         an option that makes no sense
     ├── CheckpointError      (ValueError)         a model file of another kind, or damaged
@@ -47,6 +48,10 @@ class MaskFormatError(BloodCellError, ValueError):
 
 class CellPictureError(BloodCellError, ValueError):
     """A picture does not show one cell."""
+
+
+class DownloadError(BloodCellError, ConnectionError):
+    """A data set cannot be downloaded."""
 
 
 class OutputError(BloodCellError, OSError):

@@ -17,7 +17,9 @@ from blood_cell_system.errors import BloodCellError
 # Name of the command, its module in this folder, and the line of the help.
 COMMANDS = (
     ("synthesize", "synthesize", "draw smears with exact truth, to try things out"),
+    ("download", "download", "get a public data set, after its licence was accepted"),
     ("prepare", "prepare", "make masks of any data set; combine, verify, augment"),
+    ("split", "split", "deal pictures out to train, val and test; find leaks"),
     ("train", "train", "train the segmenter"),
     ("test", "segment", "segment one picture with a trained model"),
     ("analyze", "analyze", "count the cells of pictures and write a report"),

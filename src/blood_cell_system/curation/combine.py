@@ -1,6 +1,6 @@
 """Several prepared folders as one: one size of cells, one split for one field.
 
-1. Every picture is read once: hash, fingerprint, diameters of its red cells.
+1. Every picture is read once: hash, fingerprint, view, diameters of its red cells.
 2. The median diameter of a source's red cells says by how much its pictures are resampled.
 3. Pictures that show the same field, in whatever source, form a group; a group has one split, the
    strictest of its pictures'.
@@ -23,6 +23,7 @@ from blood_cell_system.classes import CellType
 from blood_cell_system.curation.cell_scale import MIN_RED_CELLS, red_cell_diameters
 from blood_cell_system.curation.combine_summary import CombinedSource, CombineSummary, SplitMove
 from blood_cell_system.curation.duplicates import groups_of_same
+from blood_cell_system.curation.field_views import field_view
 from blood_cell_system.curation.resampling import Resampler
 from blood_cell_system.curation.sources import (
     OpenedSources,
@@ -52,10 +53,11 @@ _MAX_MAGNIFICATION = 8.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Look:
-    """What is kept of a picture after the first reading; a kilobyte, however large it is."""
+    """What is kept of a picture after the first reading; a few kilobytes, however large it is."""
 
     pixel_hash: str
     fingerprint: NDArray[np.float32] | None
+    view: NDArray[np.int8] | None
     diameters: NDArray[np.float32]
     has_platelets: bool
 
@@ -198,6 +200,7 @@ def _look_at(image: PreparedImage) -> _Look:
     return _Look(
         pixel_hash=hash_of_pixels(pixels),
         fingerprint=fingerprint(pixels),
+        view=field_view(pixels),
         diameters=red_cell_diameters(image.cells, class_mask, labels),
         has_platelets=any(c.cell_type == CellType.PLATELET for c in image.cells or ()),
     )
@@ -249,6 +252,7 @@ def _groups(sources: OpenedSources, looks: Sequence[_Look]) -> NDArray[np.intp]:
     return groups_of_same(
         [look.pixel_hash for look in looks],
         [look.fingerprint for look in looks],
+        [look.view for look in looks],
         [
             index_of.get((picture.folder_index, picture.image.original), index)
             for index, picture in enumerate(sources.pictures)

@@ -90,6 +90,8 @@ class PreparedImage:
     unmarked_types : tuple of CellType
         Types that may be in the picture without a box: a data set that marks no platelets does not
         say that there are none.
+    group : str or None
+        Slide or patient, where that is known.
     """
 
     stem: str
@@ -101,6 +103,7 @@ class PreparedImage:
     original: str
     cells: tuple[LabelledBox, ...] | None = None
     unmarked_types: tuple[CellType, ...] = ()
+    group: str | None = None
 
     @property
     def is_augmented(self) -> bool:
@@ -117,6 +120,8 @@ class PreparedImage:
         }
         if self.unmarked_types:
             row["unmarked_types"] = list(self.unmarked_types)
+        if self.group is not None:
+            row["group"] = self.group
         return row
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -220,6 +225,7 @@ class PreparedDataset:
                     or (stem if rows else original_by_name(stem, image_paths)),
                     cells=cells.get(stem),
                     unmarked_types=tuple(map(CellType, row.get("unmarked_types", ()))),
+                    group=row.get("group"),
                 )
             )
         details = {key: value for key, value in manifest.items() if key != "images"}

@@ -47,7 +47,7 @@ def fingerprint(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     """
     small = cv2.resize(image, (_WORK_SIDE, _WORK_SIDE), interpolation=cv2.INTER_AREA)
     gray = cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32)
-    is_lit = _lit_field(gray)
+    is_lit = lit_field(gray)
     sigma = _WORK_SIDE / 16
     weight = cv2.GaussianBlur(is_lit, (0, 0), sigma) + 1e-3
     around = cv2.GaussianBlur(gray * is_lit, (0, 0), sigma) / weight
@@ -62,7 +62,7 @@ def fingerprint(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     return np.asarray(band / length, dtype=np.float32)
 
 
-def _lit_field(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+def lit_field(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 inside the field of view: the dark surround of an eyepiece is the same in every picture."""
     is_dark = (gray < 0.4 * np.quantile(gray, 0.9)).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(is_dark)

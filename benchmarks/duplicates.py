@@ -1,0 +1,148 @@
+"""How well pictures are found that show the same field: copies of every kind, planted among BCCD.
+
+    python benchmarks/duplicates.py --data DIR
+
+DIR (default: $BLOOD_CELL_DATA) holds ``BCCD_Dataset``. Of every fourth picture a changed copy is
+added to all 364. Recall is the share of copies that are paired with their original; a false pair is
+any other pair, save those of originals that show one field, which are listed.
+"""
+
+import argparse
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.curation.field_views import field_view, same_field_pairs
+from blood_cell_system.image_io import read_image
+from blood_cell_system.masks.verification.fingerprints import fingerprint, similar_pairs
+from blood_cell_system.progress import with_progress
+from blood_cell_system.seeding import generator_for
+
+Picture = NDArray[np.uint8]
+Change = Callable[[Picture, np.random.Generator], Picture]
+
+
+def flipped(image: Picture, generator: np.random.Generator) -> Picture:
+    """Mirror a picture."""
+    return np.ascontiguousarray(np.flip(image, axis=int(generator.integers(2))))
+
+
+def turned(image: Picture, generator: np.random.Generator) -> Picture:
+    """Turn a picture by one to three quarters."""
+    return np.ascontiguousarray(np.rot90(image, int(generator.integers(1, 4))))
+
+
+def recoloured(image: Picture, generator: np.random.Generator) -> Picture:
+    """Mix, strengthen and tint the stain."""
+    mixing = np.eye(3) + generator.normal(0, 0.15, (3, 3))
+    density = -np.log((image.astype(np.float64) + 1) / 256) @ mixing * generator.uniform(0.6, 1.5)
+    light = generator.uniform(200, 255, 3)
+    return np.clip(np.exp(-np.clip(density, 0, None)) * light, 0, 255).astype(np.uint8)
+
+
+def other_hue(image: Picture, generator: np.random.Generator) -> Picture:
+    """Turn all colours."""
+    hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
+    hsv[:, :, 0] = (hsv[:, :, 0].astype(int) + int(generator.integers(20, 160))) % 180
+    return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
+
+
+def jpeg_60(image: Picture, generator: np.random.Generator) -> Picture:
+    """Compress a picture strongly."""
+    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], 1)
+
+
+def rescaled(image: Picture, generator: np.random.Generator) -> Picture:
+    """Magnify by 0.5 to 1.5."""
+    factor = generator.uniform(0.5, 1.5)
+    return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+
+
+def cropped(image: Picture, generator: np.random.Generator) -> Picture:
+    """Cut off up to a tenth at each side."""
+    height, width = image.shape[:2]
+    top, bottom = (generator.uniform(0, 0.1, 2) * height).astype(int)
+    left, right = (generator.uniform(0, 0.1, 2) * width).astype(int)
+    return np.ascontiguousarray(image[top : height - bottom, left : width - right])
+
+
+def all_at_once(image: Picture, generator: np.random.Generator) -> Picture:
+    """Do all of it."""
+    for change in (cropped, turned, flipped, recoloured, rescaled, jpeg_60):
+        image = change(image, generator)
+    return image
+
+
+CHANGES: tuple[Change, ...] = (
+    flipped,
+    turned,
+    recoloured,
+    other_hue,
+    jpeg_60,
+    rescaled,
+    cropped,
+    all_at_once,
+)
+
+
+def main() -> None:
+    """Plant copies, look for them, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, default=os.environ.get("BLOOD_CELL_DATA"))
+    options = parser.parse_args()
+    if options.data is None:
+        parser.error("--data is needed where BLOOD_CELL_DATA is not set")
+    paths = sorted((Path(options.data) / "BCCD_Dataset/BCCD/JPEGImages").glob("*.jpg"))
+    images = [
+        read_image(path) for path in with_progress(paths, total=len(paths), description="reading")
+    ]
+    described = [describe(image) for image in images]
+    known = pairs_among(described)
+    print(f"{len(paths)} originals; the same field among them:")
+    for first, second in sorted(known):
+        print(f"  {paths[first].stem} {paths[second].stem}")
+    print("\n| changed copy | copies | recall | false pairs |")
+    print("|---|---|---|---|")
+    sources = range(0, len(images), 4)
+    for change in CHANGES:
+        copies = [
+            describe(change(images[i], generator_for(0, change.__name__, i))) for i in sources
+        ]
+        pairs = pairs_among(described + copies) - known
+        planted = {(source, len(images) + n) for n, source in enumerate(sources)}
+        # A copy of a field is also a copy of the other picture of the same field.
+        allowed = planted | {
+            (other, copy)
+            for original, copy in planted
+            for pair in known
+            if original in pair
+            for other in pair
+        }
+        recall = len(pairs & planted) / len(planted)
+        name = change.__name__.replace("_", " ")
+        print(f"| {name} | {len(planted)} | {recall:.3f} | {len(pairs - allowed)} |", flush=True)
+
+
+def describe(image: Picture) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """Fingerprint and view, as combining folders takes them."""
+    mark, view = fingerprint(image), field_view(image)
+    if mark is None or view is None:
+        raise SystemExit("a picture of BCCD shows nothing; is the folder whole?")
+    return mark, view
+
+
+def pairs_among(
+    described: list[tuple[NDArray[np.float32], NDArray[np.int8]]],
+) -> set[tuple[int, int]]:
+    """Pairs that either way of looking finds."""
+    near, _ = similar_pairs(np.stack([mark for mark, _ in described]))
+    same, _ = same_field_pairs([view for _, view in described])
+    return {(int(first), int(second)) for first, second in (*near, *same)}
+
+
+if __name__ == "__main__":
+    main()

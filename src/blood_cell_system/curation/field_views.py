@@ -1,0 +1,226 @@
+"""The same field of a smear in two pictures: also cut, turned, mirrored, scaled and recoloured.
+
+Collections on the net resell each other's pictures, changed so that no hash is the same. A *view*
+is what of a picture such changes leave: the amount of stain on 64 × 64 places, in even light,
+whatever its colour. A cut-out is compared with windows of the other picture: each of the four sides
+may be up to a tenth farther in. The cosine transform of a window is a product of matrices, so that
+all 81 windows of a picture take no longer than resampling one would.
+
+Pictures of one cell in the middle all agree in that, so that a pair that agrees coarsely is laid
+exactly on top of one another, and must then agree in its details as well.
+
+Measured by ``benchmarks/duplicates.py``, which plants copies of each kind.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+from typing import Final, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.curation.alignment import (
+    POSITIONS,
+    Window,
+    detail_correlation,
+    position_parts,
+)
+from blood_cell_system.masks.verification.fingerprints import lit_field
+
+COARSE_CORRELATION: Final = 0.8
+"""From which a pair is looked at closely: different fields of BCCD stay below 0.7."""
+
+SAME_DETAIL_CORRELATION: Final = 0.75
+"""From which it is the same field: true pairs have 0.92 or more."""
+
+_WORK_SIDE = 128
+_SIDE = 64
+_BAND_END = 12
+# Below this sum of frequencies lies the light's unevenness, not the cells.
+_BAND_START = 2
+_INSETS = (0.0, 0.05, 0.1)
+_INTERVALS = tuple(product(_INSETS, _INSETS))
+_WINDOWS = tuple((*rows, *columns) for rows, columns in product(_INTERVALS, _INTERVALS))
+_ROWS, _COLUMNS = np.mgrid[:_BAND_END, :_BAND_END]
+_IN_BAND = ((_ROWS + _COLUMNS) >= _BAND_START).astype(np.float32)
+_WHOLE = 0
+_BLANK_CONTRAST = 0.004
+_MOST_DISTANCES = 8_000_000
+_UNITS = 40.0
+
+
+def field_view(image: NDArray[np.uint8]) -> NDArray[np.int8] | None:
+    """Describe where in a picture there is how much stain, whatever its colour.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+
+    Returns
+    -------
+    ndarray of shape (64, 64), dtype int8, or None
+        None when the picture shows nothing.
+    """
+    small = cv2.resize(image, (_WORK_SIDE, _WORK_SIDE), interpolation=cv2.INTER_AREA)
+    is_lit = lit_field(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32))
+    density = -np.log((small.astype(np.float32) + 8) / 264) * is_lit[:, :, None]
+    sigma = _WORK_SIDE / 16
+    weight = cv2.GaussianBlur(is_lit, (0, 0), sigma) + 1e-3
+    around = cv2.GaussianBlur(density, (0, 0), sigma) / weight[:, :, None]
+    relative = (density - around) * is_lit[:, :, None]
+    # The direction of most of the stain, which turns with the colours.
+    colours = relative.reshape(-1, 3)
+    direction = np.linalg.eigh(colours.T @ colours)[1][:, -1]
+    if direction.sum() < 0:
+        direction = -direction
+    amount = (colours @ direction).reshape(_WORK_SIDE, _WORK_SIDE)
+    spread = float(amount.std())
+    if spread < _BLANK_CONTRAST:
+        return None
+    coarse = cv2.resize(
+        np.clip(amount / spread, -3, 3), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA
+    )
+    return np.asarray(np.rint(coarse * _UNITS), dtype=np.int8)
+
+
+def same_field_pairs(
+    views: Sequence[NDArray[np.int8]],
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Find pairs of pictures of which one shows the other's field, or most of it.
+
+    Parameters
+    ----------
+    views : sequence of ndarray of shape (64, 64)
+
+    Returns
+    -------
+    pairs : ndarray of shape (m, 2)
+        Indices, the smaller first, ordered.
+    correlations : ndarray of shape (m,)
+        Of their details, when one lies on top of the other.
+    """
+    found = {}
+    for (first, second), candidate in sorted(_candidates(views).items()):
+        value = detail_correlation(
+            views[candidate.whole],
+            views[candidate.owner],
+            window=candidate.window,
+            position=candidate.position,
+        )
+        if value >= SAME_DETAIL_CORRELATION:
+            found[first, second] = value
+    return (
+        np.array(list(found), dtype=np.intp).reshape(-1, 2),
+        np.array(list(found.values()), dtype=np.float64),
+    )
+
+
+class _Candidate(NamedTuple):
+    """The whole of one picture may be a window of another (``owner``)."""
+
+    correlation: float
+    owner: int
+    whole: int
+    window: Window
+    position: int
+
+
+def _candidates(views: Sequence[NDArray[np.int8]]) -> dict[tuple[int, int], _Candidate]:
+    """Find the best candidate of every pair of pictures that agree coarsely."""
+    found: dict[tuple[int, int], _Candidate] = {}
+    count = len(views)
+    if count < 2:
+        return found
+    whole = np.concatenate([_windows(view)[_WHOLE : _WHOLE + 1] for view in views])
+    points = _position_free(whole)
+    # Vectors of length 1 with this correlation are that far apart, and numbers that no position
+    # changes are no farther apart than the vectors in their best position.
+    limit = 2 - 2 * COARSE_CORRELATION + 1e-4
+    block = max(1, _MOST_DISTANCES // (len(_WINDOWS) * count))
+    for start in range(0, count, block):
+        windows = np.concatenate([_windows(view) for view in views[start : start + block]])
+        squares = _squared_distances(_position_free(windows), points)
+        near, wholes = np.nonzero(squares <= limit)
+        is_other = start + near // len(_WINDOWS) != wholes
+        near, wholes = near[is_other], wholes[is_other]
+        values, positions = _best_positions(windows[near], whole[wholes])
+        for at in np.nonzero(values >= COARSE_CORRELATION)[0]:
+            owner, window = divmod(int(near[at]), len(_WINDOWS))
+            candidate = _Candidate(
+                float(values[at]),
+                start + owner,
+                int(wholes[at]),
+                _WINDOWS[window],
+                int(positions[at]),
+            )
+            pair = (min(candidate.owner, candidate.whole), max(candidate.owner, candidate.whole))
+            if pair not in found or found[pair].correlation < candidate.correlation:
+                found[pair] = candidate
+    return found
+
+
+def _cosines() -> NDArray[np.float32]:
+    """Cosine transform of every interval of a side: (intervals x band, side)."""
+    places = (np.arange(_SIDE) + 0.5) / _SIDE
+    frequencies = np.arange(_BAND_END)
+    parts = []
+    for before, after in _INTERVALS:
+        within = (places - before) / (1 - before - after)
+        # A place that the interval's end goes through belongs to it in part.
+        width = _SIDE * (1 - before - after)
+        share = np.clip(0.5 + width * np.minimum(within, 1 - within), 0, 1)
+        parts.append(share * np.cos(np.pi * frequencies[:, None] * within))
+    scale = np.where(frequencies == 0, np.sqrt(0.5), 1.0)[:, None]
+    return np.concatenate([scale * part for part in parts]).astype(np.float32)
+
+
+_COSINES = _cosines()
+
+
+def _windows(view: NDArray[np.int8]) -> NDArray[np.float32]:
+    """Middle band of the cosine transform of every window, of length 1: (81, 12, 12)."""
+    count = len(_INTERVALS)
+    all_pairs = (_COSINES @ view.astype(np.float32) @ _COSINES.T).reshape(
+        count, _BAND_END, count, _BAND_END
+    )
+    bands = all_pairs.transpose(0, 2, 1, 3).reshape(-1, _BAND_END, _BAND_END) * _IN_BAND
+    lengths = np.linalg.norm(bands, axis=(1, 2), keepdims=True)
+    return np.asarray(bands / np.maximum(lengths, 1e-6), dtype=np.float32)
+
+
+def _position_free(bands: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Numbers that are the same in all eight positions, as those of ``fingerprints``."""
+    sizes = np.abs(bands)
+    rows, columns = np.triu_indices(_BAND_END, k=1)
+    above, below = sizes[:, rows, columns], sizes[:, columns, rows]
+    diagonal = sizes[:, range(_BAND_END), range(_BAND_END)]
+    half = np.float32(np.sqrt(0.5))
+    return np.concatenate([half * (above + below), half * np.abs(above - below), diagonal], axis=1)
+
+
+def _squared_distances(
+    first: NDArray[np.float32], second: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    squares = [np.einsum("ij,ij->i", points, points) for points in (first, second)]
+    return np.asarray(squares[0][:, None] + squares[1][None, :] - 2 * (first @ second.T))
+
+
+def _best_positions(
+    first: NDArray[np.float32], second: NDArray[np.float32], chunk: int = 20_000
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    """Correlation of pairs of bands in the best of the eight positions, and which that is."""
+    best = np.full(len(first), -1.0)
+    which = np.zeros(len(first), dtype=np.intp)
+    for start in range(0, len(first), chunk):
+        part = slice(start, start + chunk)
+        for position in range(POSITIONS):
+            is_swapped, down, across = position_parts(position)
+            sign = ((-1.0) ** (down * _ROWS + across * _COLUMNS)).astype(np.float32)
+            other = second[part].transpose(0, 2, 1) if is_swapped else second[part]
+            values = np.einsum("nij,nij,ij->n", first[part], other, sign)
+            is_better = values > best[part]
+            best[part][is_better] = values[is_better]
+            which[part][is_better] = position
+    return best, which

@@ -1,0 +1,284 @@
+"""Dealing pictures out to train, val and test, so that nothing that belongs together is parted."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.curation.duplicates import groups_of_same
+from blood_cell_system.curation.field_views import field_view
+from blood_cell_system.curation.grouping import GroupBy, groups_by
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    PreparedImage,
+    Split,
+    read_versioned_json,
+    write_manifest,
+)
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.image_io import read_image
+from blood_cell_system.masks.verification.fingerprints import fingerprint
+from blood_cell_system.masks.verification.picture_facts import hash_of_pixels
+from blood_cell_system.parallel import map_in_processes
+from blood_cell_system.progress import with_progress
+from blood_cell_system.seeding import generator_for
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leak:
+    """What belongs together and lies in several splits.
+
+    Parameters
+    ----------
+    what : str
+        Name of the group, or ``same field``.
+    stems : tuple of str
+    splits : tuple of Split
+    """
+
+    what: str
+    stems: tuple[str, ...]
+    splits: tuple[Split, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSummary:
+    """What ``split_folder`` did or found.
+
+    Parameters
+    ----------
+    root : Path
+    by : GroupBy
+    counts : mapping of str to tuple of int
+        Pictures and groups by split.
+    same_field_count : int
+        Fields that are there more than once, and were kept together.
+    leaks_before : tuple of Leak
+        In the splits as they were.
+    is_written : bool
+    """
+
+    root: Path
+    by: GroupBy
+    counts: Mapping[str, tuple[int, int]]
+    same_field_count: int
+    leaks_before: tuple[Leak, ...]
+    is_written: bool
+
+    def to_text(self) -> str:
+        """Say it in a few lines."""
+        counts = ", ".join(
+            f"{name} {pictures} pictures of {groups} groups"
+            for name, (pictures, groups) in self.counts.items()
+        )
+        lines = [f"{self.root}: split by {self.by}: {counts}"]
+        if self.same_field_count:
+            lines.append(f"{self.same_field_count} fields are there more than once")
+        where = "before" if self.is_written else "now"
+        lines.append(f"leaks {where}: {len(self.leaks_before) or 'none'}")
+        for leak in self.leaks_before[:_SHOWN]:
+            splits = ", ".join(leak.splits)
+            lines.append(f"  {leak.what}: in {splits}, for instance {', '.join(leak.stems[:3])}")
+        if len(self.leaks_before) > _SHOWN:
+            lines.append("  ...")
+        return "\n".join(lines)
+
+
+def split_folder(
+    root: Path,
+    *,
+    by: GroupBy = GroupBy.IMAGE,
+    pattern: str | None = None,
+    table: Path | None = None,
+    val_share: float = 0.15,
+    test_share: float = 0.15,
+    seed: int = 0,
+    jobs: int | None = None,
+    is_check: bool = False,
+) -> SplitSummary:
+    """Deal out the pictures of a prepared folder anew, and write that into its manifest.
+
+    Groups are dealt out whole. Pictures that show the same field, and augmented copies, stay
+    together as well, whatever their groups are.
+
+    Parameters
+    ----------
+    root : Path
+    by : GroupBy
+    pattern : str, optional
+        See ``groups_by``.
+    table : Path, optional
+        See ``groups_by``.
+    val_share, test_share : float
+        Of the originals; large groups make it more or less.
+    seed : int
+    jobs : int, optional
+        Processes; all cores by default.
+    is_check : bool
+        Whether to look for leaks only and write nothing.
+
+    Returns
+    -------
+    SplitSummary
+
+    Raises
+    ------
+    SettingsError
+        Shares or pattern make no sense, or there are fewer groups than splits.
+    MissingDataError, DatasetError, ImageReadError
+        The folder is no prepared one, or the group of a picture is not known.
+    OutputError
+        The manifest cannot be written.
+    """
+    if not (0 <= val_share < 1 and 0 <= test_share < 1 and val_share + test_share < 1):
+        raise SettingsError(
+            f"--val {val_share} --test {test_share}: expected shares of 0 or more that leave "
+            "something to learn from, for instance 0.15 and 0.15."
+        )
+    dataset = PreparedDataset.open(Path(root))
+    names = groups_by(dataset.images, by, pattern=pattern, table=table)
+    same = _same_fields(dataset.images, (os.cpu_count() or 1) if jobs is None else jobs)
+    images = dataset.images
+    if not is_check:
+        joined = _joined(names, same)
+        splits = _dealt(images, joined, {Split.VAL: val_share, Split.TEST: test_share}, seed)
+        images = tuple(
+            replace(image, split=splits[group], group=_known_group(image, name, by))
+            for image, group, name in zip(images, joined, names, strict=True)
+        )
+        _write(dataset, images, {"by": str(by), "pattern": pattern, "seed": seed})
+    return SplitSummary(
+        root=dataset.root,
+        by=by,
+        counts=_counts(images, names),
+        same_field_count=sum(count > 1 for count in Counter(_originals(images, same)).values()),
+        leaks_before=find_leaks(dataset.images, names, same),
+        is_written=not is_check,
+    )
+
+
+def find_leaks(
+    images: Sequence[PreparedImage], names: Sequence[str], same: NDArray[np.intp]
+) -> tuple[Leak, ...]:
+    """Find groups and fields that lie in several splits.
+
+    Parameters
+    ----------
+    images : sequence of PreparedImage
+        Those without a split are in none.
+    names : sequence of str
+        Their groups.
+    same : ndarray of shape (n,), dtype int
+        Equal for pictures of the same field.
+    """
+    members: defaultdict[tuple[str, str], list[PreparedImage]] = defaultdict(list)
+    for image, name, field in zip(images, names, same, strict=True):
+        members["", name].append(image)
+        members["field", str(field)].append(image)
+    leaks = []
+    for (kind, name), group in members.items():
+        present = {image.split for image in group}
+        splits = tuple(split for split in Split if split in present)
+        if len(splits) > 1:
+            stems = tuple(image.stem for image in group)
+            leaks.append(Leak(what="same field" if kind else name, stems=stems, splits=splits))
+    return tuple(leaks)
+
+
+def _look(image: PreparedImage) -> tuple[str, NDArray[np.float32] | None, NDArray[np.int8] | None]:
+    pixels = read_image(image.image_path)
+    return hash_of_pixels(pixels), fingerprint(pixels), field_view(pixels)
+
+
+def _same_fields(images: Sequence[PreparedImage], jobs: int) -> NDArray[np.intp]:
+    results = map_in_processes(_look, images, jobs=jobs)
+    looks = list(with_progress(results, total=len(images), description="comparing"))
+    index_of = {image.stem: index for index, image in enumerate(images)}
+    return groups_of_same(
+        [look[0] for look in looks],
+        [look[1] for look in looks],
+        [look[2] for look in looks],
+        [index_of.get(image.original, index) for index, image in enumerate(images)],
+    )
+
+
+def _joined(names: Sequence[str], same: NDArray[np.intp]) -> list[int]:
+    """Numbers of the groups when those that share a field are one."""
+    owner: dict[object, int] = {}
+    parent = list(range(len(names)))
+
+    def root_of(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for index, (name, field) in enumerate(zip(names, same, strict=True)):
+        for key in (("name", name), ("field", int(field))):
+            first = owner.setdefault(key, index)
+            parent[root_of(index)] = root_of(first)
+    return [root_of(index) for index in range(len(names))]
+
+
+def _dealt(
+    images: Sequence[PreparedImage],
+    groups: Sequence[int],
+    shares: Mapping[Split, float],
+    seed: int,
+) -> dict[int, Split]:
+    """Split of every group: the largest first, each to the split that lacks the most."""
+    sizes = Counter(g for image, g in zip(images, groups, strict=True) if not image.is_augmented)
+    sizes.update(dict.fromkeys(set(groups) - sizes.keys(), 0))
+    wanted = [split for split, share in shares.items() if share > 0]
+    if len(sizes) < 1 + len(wanted):
+        raise SettingsError(
+            f"{len(sizes)} groups cannot be dealt out to {1 + len(wanted)} splits without parting "
+            "one. Group by something smaller (--by image), or say --val 0 or --test 0."
+        )
+    total = sum(sizes.values())
+    lacks = {split: share * total for split, share in shares.items() if share > 0}
+    lacks[Split.TRAIN] = total - sum(lacks.values())
+    names = sorted(sizes)
+    order = generator_for(seed, "split").permutation(len(names))
+    queue = sorted((names[i] for i in order), key=lambda group: -sizes[group])
+    dealt: dict[int, Split] = {}
+    for left, group in zip(range(len(queue), 0, -1), queue, strict=True):
+        empty = [split for split in lacks if split not in dealt.values()]
+        choice = empty if len(empty) == left else list(lacks)
+        dealt[group] = max(choice, key=lambda split: lacks[split])
+        lacks[dealt[group]] -= sizes[group]
+    return dealt
+
+
+def _known_group(image: PreparedImage, name: str, by: GroupBy) -> str | None:
+    return name if by in (GroupBy.SLIDE, GroupBy.PATIENT) else image.group
+
+
+def _write(
+    dataset: PreparedDataset, images: Sequence[PreparedImage], settings: Mapping[str, object]
+) -> None:
+    manifest = read_versioned_json(dataset.root / "manifest.json")
+    kept = {
+        key: value for key, value in manifest.items() if key not in ("images", "format_version")
+    }
+    rows = [image.manifest_row() for image in images]
+    write_manifest(dataset.root, rows, {**kept, "split": dict(settings)})
+
+
+def _counts(images: Sequence[PreparedImage], names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for split in (*Split, None):
+        inside = [name for image, name in zip(images, names, strict=True) if image.split == split]
+        if inside:
+            found[str(split or "no split")] = len(inside), len(set(inside))
+    return found
+
+
+def _originals(images: Sequence[PreparedImage], same: NDArray[np.intp]) -> list[int]:
+    return [int(f) for image, f in zip(images, same, strict=True) if not image.is_augmented]
