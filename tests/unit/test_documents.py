@@ -28,7 +28,13 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 GUIDE = ROOT / "docs" / "segmentation_training_guide.md"
 MANUALS = [
     (ROOT / "docs" / name).read_text("utf-8")
-    for name in (GUIDE.name, "README_SYSTEM.md", "QUICK_REFERENCE.md", "bring_your_own_pictures.md")
+    for name in (
+        GUIDE.name,
+        "README_SYSTEM.md",
+        "QUICK_REFERENCE.md",
+        "bring_your_own_pictures.md",
+        "correcting_predictions.md",
+    )
 ]
 PROGRAMS = ("bloodcells", "prepare_segmentation_data.py", "train_segmentation.py")
 
