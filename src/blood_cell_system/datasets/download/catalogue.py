@@ -67,7 +67,7 @@ DATA_SETS: Final[Mapping[str, PublicDataSet]] = MappingProxyType(
                 title="fields with boxes of red and white cells",
                 way=Way.KAGGLE,
                 address="draaslan/blood-cell-detection-dataset",
-                licence="as its page on Kaggle says; read it there",
+                licence="MIT",
                 citation="draaslan, Blood Cell Detection Dataset, kaggle.com/datasets/draaslan/"
                 "blood-cell-detection-dataset",
                 folder="blood-cell-detection-dataset",
