@@ -291,9 +291,7 @@ def test_a_model_of_another_format_is_not_left_beside_the_saved_one(tmp_path):
     system = BloodCellAnalysisSystem()
     system.load_models(tmp_path)
     touch(tmp_path, "segmentation_model.keras")
-    with pytest.raises(
-        OutputError, match=r"_model\.keras: there is a model of another"
-    ):
+    with pytest.raises(OutputError, match=r"_model\.keras: there is a model of another"):
         system.save_models(tmp_path)
 
 
