@@ -1,14 +1,14 @@
 """Cells of one picture, cut out by the method of the plan."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
 from blood_cell_system.cells.cell_picture import cell_picture
 from blood_cell_system.cells.lone_cell import lone_cell_picture
 from blood_cell_system.cells.nucleated_cells import find_nucleated_cells
@@ -19,6 +19,7 @@ from blood_cell_system.image_io import read_image
 from blood_cell_system.inference.cell_finding import find_cells
 from blood_cell_system.inference.runtimes import Runtime
 from blood_cell_system.inference.scale import settle_scale, vote_on_diameter
+from blood_cell_system.masks.ellipses import clip_to_pixels
 from blood_cell_system.pipeline.cell_crops.extras import find_extras
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
@@ -37,6 +38,8 @@ _RED: Final = 0
 _NUCLEUS_DENSITY: Final = 0.45
 _NUCLEUS_SHARE: Final = 0.12
 _WINDOW_TRIES: Final = 12
+_CONTAINED: Final = 0.6
+_SAME_OVERLAP: Final = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -107,7 +110,8 @@ def cut_picture(task: CutTask) -> list[CutCell]:
         found = _by_nuclei(smear, task.field.label, plan, generator)
     elif plan.method is CutMethod.BOXES:
         marks = list(task.field.cells or ())
-        found = _by_boxes(smear, marks, plan, generator, origin=BoxOrigin.ANNOTATED)
+        others = _neighbours(smear, marks, plan.window_px) if plan.window_px else []
+        found = _by_boxes(smear, marks, plan, generator, origin=BoxOrigin.ANNOTATED, others=others)
     else:
         smear, marks = _segmented(smear, task, generator)
         found = _by_boxes(smear, marks, plan, generator, origin=BoxOrigin.PREDICTED)
@@ -143,6 +147,7 @@ def _by_boxes(
     generator: np.random.Generator,
     *,
     origin: BoxOrigin,
+    others: Sequence[LabelledBox] = (),
 ) -> list[_Found]:
     """Outline the cells in boxes that the border does not cut."""
     boxes = [_labelled(mark, plan.cell_type) for mark in marks]
@@ -160,7 +165,7 @@ def _by_boxes(
             piece = (
                 smear.white_outline(boxes[index], look)
                 if is_white
-                else smear.blob_outline(boxes[index], boxes)
+                else smear.blob_outline(boxes[index], [*boxes, *others])
             )
             if piece is None:
                 continue
@@ -219,13 +224,9 @@ def _segmented(
     there is a nucleus decides.
     """
     plan = task.plan
-    runtime = _runtime()
-    scale = settle_scale(
-        vote_on_diameter(whole.image, whole.field),
-        training_diameter_px=getattr(runtime, "training_diameter_px", TRAINING_DIAMETER_PX),
-    )
+    magnification = _magnification(whole)
     smear = whole.window(*_window(whole.field, plan.window_px, generator))
-    cells = find_cells(runtime, smear.image, magnification=scale.magnification_applied).separated
+    cells = find_cells(_runtime(), smear.image, magnification=magnification).separated
     marks = []
     for cell in cells.cells:
         if cell.touches_border or cell.cell_type is CellType.PLATELET:
@@ -236,6 +237,48 @@ def _segmented(
             box = Box(cell.box.x_min, cell.box.y_min, cell.box.x_max, cell.box.y_max)
             marks.append(MarkedCell(label=task.field.label, box=box))
     return smear, marks
+
+
+def _neighbours(smear: Smear, marks: Sequence[MarkedCell], window_px: int) -> list[LabelledBox]:
+    """Boxes of the cells around those that are marked, where people have not marked all cells."""
+    found: list[LabelledBox] = []
+    if not marks:
+        return found
+    magnification = _magnification(smear)
+    for mark in marks:
+        box = _labelled(mark, CellType.RBC)
+        margin = max(0.0, (window_px - max(box.width, box.height)) / 2)
+        rows, columns = clip_to_pixels(box, smear.field.shape, margin=margin)
+        part = np.ascontiguousarray(smear.image[rows, columns])
+        cells = find_cells(_runtime(), part, magnification=magnification).separated.cells
+        around = [_moved(cell.box, columns.start, rows.start) for cell in cells]
+        found += [other for other in around if not _is_same(box, other)]
+    return found
+
+
+def _moved(box: LabelledBox, x: int, y: int) -> LabelledBox:
+    return replace(
+        box, x_min=box.x_min + x, y_min=box.y_min + y, x_max=box.x_max + x, y_max=box.y_max + y
+    )
+
+
+def _is_same(box: LabelledBox, other: LabelledBox) -> bool:
+    """Whether a cell that was found is the marked one, or a part of it."""
+    both = corners_of([box]), corners_of([other])
+    overlap = float(pairwise_box_iou(*both)[0, 0])
+    areas = [side.width * side.height for side in (box, other)]
+    # From the overlap's share of the union to its share of the smaller box.
+    common = overlap / (1 + overlap) * sum(areas)
+    return overlap > _SAME_OVERLAP or common > _CONTAINED * max(areas[1], 1.0)
+
+
+def _magnification(smear: Smear) -> float:
+    """How far the network wants a picture resampled."""
+    scale = settle_scale(
+        vote_on_diameter(smear.image, smear.field),
+        training_diameter_px=getattr(_runtime(), "training_diameter_px", TRAINING_DIAMETER_PX),
+    )
+    return scale.magnification_applied
 
 
 def _window(

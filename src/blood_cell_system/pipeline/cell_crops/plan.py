@@ -73,7 +73,8 @@ class CutPlan:
         Outliers that are cut besides, and how many of each at most.
     window_px : int or None
         The segmenter looks at a square of this side, at random within the field of view; at all of
-        the picture where it is None.
+        the picture where it is None. With boxes that mark only some of the cells, it looks for the
+        others in a square of this side around each.
     """
 
     method: CutMethod

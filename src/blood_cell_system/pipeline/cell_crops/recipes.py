@@ -85,6 +85,7 @@ def _rbc(data: Path, seed: int) -> CropWork:
             method=CutMethod.BOXES,
             cell_type=CellType.RBC,
             classes={uganda_sickle.SICKLE: CellClass("sickle_RBC")},
+            window_px=200,
         ),
         seed,
         label=uganda_sickle.POSITIVE,

@@ -34,7 +34,8 @@ _MARGIN: Final = 0.3
 _MIN_NECK: Final = 0.12
 # A box is drawn with some air, or cuts off a little.
 _BOX_SLACK: Final = 0.08
-_MIN_FILL: Final = 0.25
+_LEAST_SHARE_IN_BOX: Final = 0.7
+_MIN_FILL: Final = 0.12
 _SPECK_PX: Final = 20
 
 
@@ -135,7 +136,8 @@ class Smear:
         middle = green[distance < _CORE**2]
         if not len(middle):
             return None
-        threshold = max(self.threshold, _RIM_SHARE * float(np.median(middle)))
+        # The upper quarter: a thin cell fills little of its box, a pallor is hardly stained.
+        threshold = max(self.threshold, _RIM_SHARE * float(np.quantile(middle, 0.75)))
         stained = (green > threshold).astype(np.uint8)
         for other in others:
             if other is not box and _overlap(box, other, margin):
@@ -143,20 +145,37 @@ class Smear:
         stained = cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         filled = fill_round_holes(np.asarray(stained), always_below_px=_SPECK_PX)
         parts = separate_by_shape(filled, min_neck=_MIN_NECK)
-        inner = parts[distance < 1]
-        counts = np.bincount(inner, minlength=int(parts.max()) + 1)
-        counts[0] = 0
-        if not counts.any():
+        inside = _most_contained(parts, is_in_box=_window_of(box, rows, columns, slack=0.0))
+        if inside is None:
             return None
-        inside = parts == int(counts.argmax())
         slack = _BOX_SLACK * max(box.width, box.height)
-        near_rows, near_columns = clip_to_pixels(box, self.field.shape, margin=slack)
-        is_near = np.zeros(inside.shape, dtype=bool)
-        is_near[
-            near_rows.start - rows.start : near_rows.stop - rows.start,
-            near_columns.start - columns.start : near_columns.stop - columns.start,
-        ] = True
+        is_near = _window_of(box, rows, columns, slack=slack)
         return _largest_part((columns.start, rows.start), inside & is_near, box)
+
+
+def _window_of(box: LabelledBox, rows: slice, columns: slice, *, slack: float) -> NDArray[np.bool_]:
+    """Pixels of a window that lie in a box, or at most ``slack`` beyond."""
+    y, x = np.arange(rows.start, rows.stop) + 0.5, np.arange(columns.start, columns.stop) + 0.5
+    is_in_rows = (y >= box.y_min - slack) & (y <= box.y_max + slack)
+    is_in_columns = (x >= box.x_min - slack) & (x <= box.x_max + slack)
+    return is_in_rows[:, None] & is_in_columns[None, :]
+
+
+def _most_contained(
+    parts: NDArray[np.int32], *, is_in_box: NDArray[np.bool_]
+) -> NDArray[np.bool_] | None:
+    """Pixels of the cell that a box was drawn for: large, and nearly all of it in the box.
+
+    Loose boxes hold pieces of neighbours, and their cell is not always in the middle.
+    """
+    areas = np.bincount(parts.ravel())
+    within = np.bincount(parts[is_in_box], minlength=len(areas))
+    within[0] = 0
+    shares = within / np.maximum(areas, 1)
+    best = int((within * shares**3).argmax())
+    if shares[best] < _LEAST_SHARE_IN_BOX:
+        return None
+    return np.asarray(parts == best)
 
 
 def _overlap(box: LabelledBox, other: LabelledBox, margin: float) -> bool:
