@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 import blood_cell_system
@@ -108,6 +109,9 @@ def train_classifier(
     make_folder(log_dir)
     if is_deterministic:
         tf.config.experimental.enable_op_determinism()
+        # TensorFlow orders operations by their names, which Keras numbers through the process: a
+        # second training would add the same numbers in another order.
+        keras.utils.clear_session(free_memory=False)
     training = ClassifierTraining(
         folder,
         settings,

@@ -1,0 +1,86 @@
+"""Which settings a classifier's training gets, and what the commands say."""
+
+import argparse
+from dataclasses import asdict, replace
+
+import pytest
+from support.tiny_cells import small_cell_folder
+
+from blood_cell_system.cli.main import main
+from blood_cell_system.cli.train_classifier import add_arguments, resolve_settings
+from blood_cell_system.errors import ResumeError, SettingsError
+from blood_cell_system.training.classifier_presets import CLASSIFIER_PRESETS
+from blood_cell_system.training.state import TrainingState
+
+
+def options_of(*words):
+    parser = argparse.ArgumentParser()
+    add_arguments(parser)
+    return parser.parse_args(["rbc", *words])
+
+
+def state_of(settings):
+    # As read from JSON: tuples have become lists.
+    words = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
+    return TrainingState(settings=words, data_hash="", validation_hash="", run_name="run")
+
+
+def test_without_a_preset_it_is_the_balanced_one():
+    assert resolve_settings(options_of(), None) == CLASSIFIER_PRESETS["balanced"]
+
+
+@pytest.mark.parametrize(
+    ("words", "change"),
+    [
+        (["--epochs", "3"], {"epochs": 3}),
+        (["--batch-size", "16"], {"batch_size": 16}),
+        (["--cells-per-epoch", "640"], {"cells_per_epoch": 640}),
+        (["--d-reduced", "0"], {"d_reduced": 0}),
+        (["--domain-adaptation"], {"has_domain_adaptation": True}),
+        (["--no-stain-augmentation"], {"has_stain_augmentation": False}),
+        (["--dropout", "0.1"], {"dropout": 0.1}),
+        (["--label-smoothing", "0"], {"label_smoothing": 0.0}),
+        (["--learning-rate", "0.01"], {"learning_rate": 0.01}),
+        (["--weight-decay", "0"], {"weight_decay": 0.0}),
+        (["--patience", "4"], {"patience": 4}),
+        (["--seed", "3"], {"seed": 3}),
+    ],
+)
+def test_every_value_can_be_overridden(words, change):
+    expected = replace(CLASSIFIER_PRESETS["fast"], **change)
+    assert resolve_settings(options_of("--preset", "fast", *words), None) == expected
+
+
+def test_a_continued_run_keeps_its_settings_but_may_go_on_longer():
+    was = replace(CLASSIFIER_PRESETS["accurate"], seed=5)
+    options = options_of("--resume-from", "x.keras", "--epochs", "99")
+    assert resolve_settings(options, state_of(was)) == replace(was, epochs=99)
+
+
+def test_a_continued_run_cannot_become_another():
+    options = options_of("--resume-from", "x.keras", "--domain-adaptation")
+    with pytest.raises(ResumeError, match="has_domain_adaptation = False, asked for is True"):
+        resolve_settings(options, state_of(CLASSIFIER_PRESETS["fast"]))
+
+
+def test_a_value_that_makes_no_sense_is_an_error():
+    with pytest.raises(SettingsError, match="--epochs 0"):
+        resolve_settings(options_of("--epochs", "0"), None)
+
+
+def test_a_folder_that_is_not_there_is_told_in_one_line(tmp_path, capsys):
+    assert main(["train-classifier", "rbc", "--data-dir", str(tmp_path / "no")]) == 1
+    assert "there is no such folder" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_continued_is_told_in_one_line(tmp_path, capsys):
+    words = ["train-classifier", "wbc", "--resume-from", str(tmp_path / "wbc_classifier.keras")]
+    assert main(words) == 1
+    assert "wbc_classifier_training_state.npz" in capsys.readouterr().err
+
+
+def test_measuring_a_model_that_is_not_there_is_told_in_one_line(tmp_path, capsys):
+    small_cell_folder(tmp_path / "cells", per_class=4)
+    words = ["--data-dir", str(tmp_path / "cells"), "--model", str(tmp_path / "no.onnx")]
+    assert main(["evaluate-classifier", "--kind", "rbc", *words]) == 1
+    assert "no.onnx" in capsys.readouterr().err
