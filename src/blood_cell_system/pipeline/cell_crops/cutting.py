@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
 from blood_cell_system.cells.cell_picture import cell_picture
 from blood_cell_system.cells.lone_cell import lone_cell_picture
-from blood_cell_system.cells.nucleated_cells import find_nucleated_cells
+from blood_cell_system.cells.nucleated_cells import NucleatedCell, find_nucleated_cells
 from blood_cell_system.classes import CELL_TYPES, CellType
 from blood_cell_system.datasets.cell_fields import MarkedCell
 from blood_cell_system.errors import CellPictureError
@@ -106,8 +106,11 @@ def cut_picture(task: CutTask) -> list[CutCell]:
     generator = generator_for(task.seed, "cut", task.name)
     smear = Smear.of(image)
     marks: list[MarkedCell] = []
+    white = None
     if plan.method is CutMethod.NUCLEI:
-        found = _by_nuclei(smear, task.field.label, plan, generator)
+        nucleated = find_nucleated_cells(smear.image)
+        white = _pixels_of(nucleated, smear.field.shape)
+        found = _by_nuclei(nucleated, task.field.label, plan, generator)
     elif plan.method is CutMethod.BOXES:
         marks = list(task.field.cells or ())
         others = _neighbours(smear, marks, plan.window_px) if plan.window_px else []
@@ -115,7 +118,9 @@ def cut_picture(task: CutTask) -> list[CutCell]:
     else:
         smear, marks = _segmented(smear, task, generator)
         found = _by_boxes(smear, marks, plan, generator, origin=BoxOrigin.PREDICTED)
-    extras = find_extras(smear, plan.extras, generator, cell_area_px=_cell_area_px(marks))
+    extras = find_extras(
+        smear, plan.extras, generator, cell_area_px=_cell_area_px(marks), white=white
+    )
     found += [
         _Found(piece=piece, cell_class=OUTLIER, what=kind, origin=BoxOrigin.STAIN)
         for kind, piece in extras
@@ -187,13 +192,25 @@ def _labelled(mark: MarkedCell, cell_type: CellType) -> LabelledBox:
     )
 
 
+def _pixels_of(cells: Sequence[NucleatedCell], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    pixels = np.zeros(shape, dtype=bool)
+    for cell in cells:
+        x, y = cell.corner
+        height, width = cell.outline.shape
+        pixels[y : y + height, x : x + width] |= cell.outline
+    return pixels
+
+
 def _by_nuclei(
-    smear: Smear, label: str, plan: CutPlan, generator: np.random.Generator
+    nucleated: Sequence[NucleatedCell],
+    label: str,
+    plan: CutPlan,
+    generator: np.random.Generator,
 ) -> list[_Found]:
     """Choose among the white cells that the border does not cut, and one smudge or clump."""
     cells = [
         (f"{number:03d}", cell)
-        for number, cell in enumerate(find_nucleated_cells(smear.image), start=1)
+        for number, cell in enumerate(nucleated, start=1)
         if not cell.touches_border
     ]
     found: list[_Found] = []

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from blood_cell_system.cells.cell_picture import MIN_EXTENT_PX
 from blood_cell_system.cells.watershed import separate_by_shape
-from blood_cell_system.masks.stain import GREEN
 from blood_cell_system.pipeline.cell_crops.plan import Extra
 from blood_cell_system.pipeline.cell_crops.smear import Piece, Smear
 
@@ -34,6 +33,7 @@ def find_extras(
     generator: np.random.Generator,
     *,
     cell_area_px: float | None = None,
+    white: NDArray[np.bool_] | None = None,
 ) -> list[tuple[str, Piece]]:
     """Find outliers in a smear, chosen at random.
 
@@ -45,6 +45,8 @@ def find_extras(
     generator : numpy.random.Generator
     cell_area_px : float, optional
         Area of a typical cell; estimated from the stain by default.
+    white : ndarray of shape (height, width), dtype bool, optional
+        Pixels of white cells that are known, which are no red cells.
 
     Returns
     -------
@@ -62,7 +64,7 @@ def find_extras(
     ordered = np.sort(areas)
     median = float(ordered[np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)])
     typical = cell_area_px or median
-    pieces = _pieces(smear, foreground, parts, typical)
+    pieces = _pieces(smear, foreground, parts, typical, white)
     if wanted.get(Extra.SLIDE):
         side = int(2 * np.sqrt(typical / np.pi))
         pieces[Extra.SLIDE] = _empty_places(smear, foreground, side, wanted[Extra.SLIDE], generator)
@@ -75,7 +77,11 @@ def find_extras(
 
 
 def _pieces(
-    smear: Smear, foreground: NDArray[np.uint8], parts: NDArray[np.int32], typical: float
+    smear: Smear,
+    foreground: NDArray[np.uint8],
+    parts: NDArray[np.int32],
+    typical: float,
+    white: NDArray[np.bool_] | None,
 ) -> dict[Extra, list[Piece]]:
     """Sort the connected pieces of stained matter that no border cuts."""
     pieces: dict[Extra, list[Piece]] = {kind: [] for kind in Extra}
@@ -93,7 +99,8 @@ def _pieces(
         cells = np.bincount(parts[window][inside])[1:]
         several = bool(np.count_nonzero(cells > _FRAGMENT_SHARE * typical) > 1)
         kind = _kind(smear.density[window], inside, area / typical, several=several)
-        if kind is not None:
+        is_white = white is not None and bool(white[window][inside].any())
+        if kind is not None and not (kind is Extra.RED_CELL and is_white):
             pieces[kind].append(((x, y), inside))
     return pieces
 
@@ -107,10 +114,8 @@ def _kind(
         return Extra.CLUMP
     is_one = not several and _CELL_SHARES[0] <= share <= _CELL_SHARES[1]
     if is_one and _solidity(inside) >= _MIN_SOLIDITY:
-        pixels = density[inside]
-        purple = pixels[:, GREEN] - 0.5 * (pixels[:, _RED] + pixels[:, 2])
-        has_nucleus = np.quantile(pixels[:, _RED], 0.9) > _NUCLEUS_DENSITY
-        return None if has_nucleus or np.median(purple) > _NUCLEUS_DENSITY / 3 else Extra.RED_CELL
+        has_nucleus = np.quantile(density[:, :, _RED][inside], 0.9) > _NUCLEUS_DENSITY
+        return None if has_nucleus else Extra.RED_CELL
     return None
 
 
