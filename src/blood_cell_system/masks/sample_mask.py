@@ -14,25 +14,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import MASK_CLASS, NOT_SCORED, CellClass, CellType
 from blood_cell_system.datasets.outline import Outline
 from blood_cell_system.datasets.sample import LabelledCell, Sample
-from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance, nearest_ellipse
+from blood_cell_system.masks.ellipses import clip_to_pixels, nearest_ellipse
+from blood_cell_system.masks.point_marks import (
+    leave_out_around_points,
+    median_red_diameter,
+    point_boxes,
+)
 from blood_cell_system.masks.rasterize import rasterize_ellipses
 from blood_cell_system.masks.refine import StainMask, stain_class_mask
 
 # White cells lie over red ones, and platelets on them.
 _PAINTING_ORDER: Final = (CellType.RBC, CellType.PLATELET, CellType.WBC)
-
-_POINT_DIAMETERS: Final = {CellType.RBC: 1.0, CellType.WBC: 1.7, CellType.PLATELET: 0.35}
-"""Of a cell of which only the centre is known, in diameters of a red cell."""
-
-_POINT_REACH: Final = 1.3
-"""Of its usual size: a cell may be larger."""
-
-_RED_CELL_SHARE: Final = 1 / 8
-"""Diameter of a red cell where there is none to measure, of the picture's shorter side."""
 
 _LEAST_LEFT: Final = 0.8
 """Part of a cell found by its stain that no person's mark may cover."""
@@ -117,7 +113,7 @@ def mask_of_sample(
     boxes = [_labelled_box(cell) for cell in marked]
     has_outlines = any(cell.outline is not None for cell in marked)
     label_image: NDArray[np.uint16] | None
-    diameter_px = _median_red_diameter(boxes, sample.shape)
+    diameter_px = median_red_diameter(boxes, sample.shape)
     if sample.class_mask is not None:
         class_mask = sample.class_mask.read(sample.shape)
         label_image = _labels_within(class_mask, boxes) if sample.cells else None
@@ -136,8 +132,8 @@ def mask_of_sample(
         _leave_out(region, class_mask, label_image, len(boxes))
     if label_image is not None and len(found) > len(boxes):
         label_image, found = _without_covered(label_image, found, len(boxes))
-    points = _point_boxes(sample, diameter_px)
-    _leave_out_around_points(points, class_mask, label_image)
+    points = point_boxes(sample, diameter_px)
+    leave_out_around_points(points, class_mask, label_image)
     return SampleMask(
         class_mask=class_mask,
         label_image=label_image,
@@ -276,54 +272,3 @@ def _without_covered(
     number = np.zeros(len(cells) + 1, np.uint16)
     number[np.array(kept, np.int64) + 1] = np.arange(1, len(kept) + 1)
     return number[label_image], tuple(cells[index] for index in kept)
-
-
-def _median_red_diameter(boxes: Sequence[LabelledBox], shape: tuple[int, int]) -> float:
-    red = [float(np.sqrt(box.width * box.height)) for box in boxes if box.cell_type is CellType.RBC]
-    return float(np.median(red)) if red else _RED_CELL_SHARE * min(shape)
-
-
-def _point_boxes(sample: Sample, diameter_px: float) -> tuple[LabelledBox, ...]:
-    """Boxes of a usual size around points; their size is a guess, and is marked as one."""
-    boxes = []
-    for cell in sample.cells or ():
-        if cell.box is not None or cell.point is None:
-            continue
-        radius = _POINT_DIAMETERS[cell.cell_type] * diameter_px / 2
-        x, y = cell.point
-        boxes.append(
-            LabelledBox(
-                cell_type=cell.cell_type,
-                x_min=x - radius,
-                y_min=y - radius,
-                x_max=x + radius,
-                y_max=y + radius,
-                origin=BoxOrigin.POINT,
-            )
-        )
-    return tuple(boxes)
-
-
-def _leave_out_around_points(
-    points: Sequence[LabelledBox],
-    class_mask: NDArray[np.uint8],
-    label_image: NDArray[np.uint16] | None,
-) -> None:
-    """Let the surroundings of points be not scored, in place, where they are no known cell's.
-
-    Around a red cell's point, red cell is right already.
-    """
-    for cell in points:
-        margin = (_POINT_REACH - 1) * cell.width / 2
-        rows, columns = clip_to_pixels(cell, class_mask.shape, margin=margin)
-        distance = ellipse_distance(cell, rows, columns)
-        # Beyond the usual size only what is stained can be a part of it.
-        inside = distance <= 1.0
-        inside |= (distance <= _POINT_REACH**2) & (
-            class_mask[rows, columns] != CellClass.BACKGROUND
-        )
-        if label_image is not None:
-            inside &= label_image[rows, columns] == 0
-        if cell.cell_type is CellType.RBC:
-            inside &= class_mask[rows, columns] != CellClass.RBC
-        class_mask[rows, columns][inside] = NOT_SCORED

@@ -22,7 +22,8 @@ from blood_cell_system.datasets.sample import (
 from blood_cell_system.errors import AnnotationError, DatasetError, OutputError, SettingsError
 from blood_cell_system.image_io import read_image, write_image
 from blood_cell_system.mask_encoding import encode_class_mask
-from blood_cell_system.masks.prepare import PrepareSummary, prepare_reading, prepare_voc
+from blood_cell_system.masks.prepare import prepare_reading, prepare_voc
+from blood_cell_system.masks.prepare_summary import PrepareSummary
 
 
 @pytest.fixture
