@@ -268,19 +268,19 @@ def _check_labels(
     labels: Mapping[str, int], classes: Mapping[str, CellClass | None], options: CropOptions
 ) -> None:
     """Refuse labels about which nothing was said: their cells would be missing without a word."""
-    unknown = [
-        f"{label!r} ({count})"
-        for label, count in labels.items()
+    unknown = sorted(
+        label
+        for label in labels
         if classes[label] is None
         and label not in options.class_of_label
         and label not in CELL_TYPES
-    ]
+    )
     if unknown:
-        example = unknown[0].split("'")[1] if "'" in unknown[0] else "label"
+        counted = ", ".join(f"{label!r} ({labels[label]})" for label in unknown)
         raise SettingsError(
-            f"labels without a class: {', '.join(sorted(unknown))}. Say which class each has, for "
-            f"instance --map {example}={options.kind.conditions[0]}, or --map {example}= to leave "
-            "its cells out."
+            f"labels without a class: {counted}. Say which class each has, for instance --map "
+            f"{unknown[0]}={options.kind.conditions[0]}, or --map {unknown[0]}= to leave its cells "
+            "out."
         )
-    if all(found is None for found in classes.values()):
+    if labels and all(found is None for found in classes.values()):
         raise SettingsError("all labels are left out: there is nothing to cut. Check --map.")

@@ -1,0 +1,144 @@
+import json
+from functools import partial
+
+import pytest
+from support.collections_of_cells import field_of_red_cells, write_iml
+
+from blood_cell_system.classes import CellType
+from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.datasets.cell_folder import CellFolder
+from blood_cell_system.datasets.iml_malaria import HEALTHY, STAGES, read_iml_malaria
+from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.datasets.sample import FailedPicture
+from blood_cell_system.errors import DatasetError, OutputError
+from blood_cell_system.image_io import read_rgba, write_image
+from blood_cell_system.pipeline.cell_crops import writing
+from blood_cell_system.pipeline.cell_crops.plan import CellClass, CutMethod, CutPlan, CutTask
+from blood_cell_system.pipeline.cell_crops.writing import write_cell_folder
+
+PLAN = CutPlan(
+    method=CutMethod.BOXES,
+    cell_type=CellType.RBC,
+    classes={HEALTHY: CellClass("healthy_RBC")}
+    | {stage: CellClass("malaria_RBC", stage) for stage in STAGES},
+)
+write = partial(write_cell_folder, kind=ClassifierKind.RBC)
+
+
+@pytest.fixture
+def tasks(tmp_path):
+    fields = read_iml_malaria(write_iml(tmp_path / "iml", count=4)).fields
+    return [CutTask(field=field, source="iml", plan=PLAN, seed=0) for field in fields]
+
+
+def test_the_folder_opens_as_a_cell_folder(tmp_path, tasks):
+    summary = write(tmp_path / "cells", tasks)
+    assert len(summary.records) == 16
+    folder = CellFolder.open(tmp_path / "cells", kind=ClassifierKind.RBC)
+    assert folder.records == tuple(sorted(summary.records, key=lambda record: record.file))
+    assert {record.condition for record in folder.records} == {"healthy_RBC", "malaria_RBC"}
+    assert read_rgba(folder.path_of(folder.records[0])).shape == (130, 130, 4)
+    assert not (tmp_path / "cells" / ".cutting").exists()
+    assert {path.name for path in (tmp_path / "cells" / "sheets").iterdir()} >= {"healthy_RBC.png"}
+    assert "12 healthy_RBC of iml" in summary.to_text()
+
+
+def test_processes_give_the_same_bytes(tmp_path, tasks):
+    write(tmp_path / "one", tasks)
+    write(tmp_path / "two", tasks, jobs=2)
+    first = {
+        p.relative_to(tmp_path / "one"): p.read_bytes() for p in (tmp_path / "one").rglob("*.*")
+    }
+    second = {
+        p.relative_to(tmp_path / "two"): p.read_bytes() for p in (tmp_path / "two").rglob("*.*")
+    }
+    assert first == second
+
+
+def test_an_interrupted_run_goes_on_where_it_was(tmp_path, tasks, monkeypatch):
+    whole, resumed = tmp_path / "whole", tmp_path / "resumed"
+    write(whole, tasks)
+    cut = writing.cut_picture
+    seen = []
+
+    def interrupted(task):
+        seen.append(task.name)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return cut(task)
+
+    monkeypatch.setattr(writing, "cut_picture", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(resumed, tasks)
+    assert (resumed / ".cutting").is_dir()
+    assert not (resumed / "cells.csv").exists()
+    write(resumed, tasks)
+    assert len(seen) == 3 + 2
+    assert (resumed / "cells.csv").read_bytes() == (whole / "cells.csv").read_bytes()
+
+
+def test_another_plan_does_not_continue_an_unfinished_run(tmp_path, tasks, monkeypatch):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(writing, "cut_picture", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "cells", tasks)
+    with pytest.raises(OutputError, match="unfinished run of another command"):
+        write(tmp_path / "cells", tasks[:2])
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path, tasks):
+    (tmp_path / "cells").mkdir()
+    (tmp_path / "cells" / "mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="is not empty"):
+        write(tmp_path / "cells", tasks)
+    assert [path.name for path in (tmp_path / "cells").iterdir()] == ["mine.txt"]
+
+
+def test_a_picture_that_fails_is_told_and_the_others_are_cut(tmp_path, tasks):
+    tasks[1].field.image_path.write_bytes(b"damaged since")
+    earlier = FailedPicture(stem="before", reason="was damaged before")
+    summary = write(tmp_path / "cells", tasks, failed=[earlier])
+    assert [failure.stem for failure in summary.failed] == ["before", tasks[1].field.name]
+    assert len({record.field for record in summary.records}) == 3
+    assert "was damaged before" in summary.to_text()
+
+
+def test_nothing_to_cut_is_an_error(tmp_path):
+    with pytest.raises(DatasetError, match="no pictures to cut"):
+        write(tmp_path / "cells", [])
+
+
+def test_pictures_without_cells_are_an_error(tmp_path, tasks):
+    for task in tasks:
+        write_image(task.field.image_path, field_of_red_cells()[:5, :5])
+    with pytest.raises(DatasetError, match="no cells were found in 4 pictures"):
+        write(tmp_path / "cells", tasks)
+
+
+def test_progress_sees_every_picture(tmp_path, tasks):
+    seen = []
+
+    def progress(results, total):
+        assert total == 4
+        for result in results:
+            seen.append(1)
+            yield result
+
+    write(tmp_path / "cells", tasks, progress=progress)
+    assert len(seen) == 4
+
+
+def test_the_split_of_a_field_is_that_of_its_cells(tmp_path, tasks):
+    from dataclasses import replace
+
+    chosen = [replace(t, field=replace(t.field, split=Split.VAL, block=t.name)) for t in tasks]
+    assert {record.split for record in write(tmp_path / "cells", chosen).records} == {Split.VAL}
+
+
+def test_what_is_done_is_recorded_picture_by_picture(tmp_path, tasks):
+    (tmp_path / "cells" / ".cutting").mkdir(parents=True)
+    writing._cut_and_write(tasks[0], root=tmp_path / "cells")
+    (record,) = (tmp_path / "cells" / ".cutting").iterdir()
+    assert len(json.loads(record.read_text())["cells"]) == 4
