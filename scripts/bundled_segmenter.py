@@ -34,7 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import NOT_SCORED, CellType
+from blood_cell_system.classes import MASK_CLASS, NOT_SCORED, CellType
 from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset, Split
@@ -71,12 +71,12 @@ FIRST = replace(
     patience=0,
 )
 STAGES = {"measured": (FIRST, "data-measured", None)}
-# Source, folder, pictures of each of its folders, and whether a picture is taken of one cell.
-FOREIGN = (
-    ("uganda", "uganda_sickle", 70, False),
-    ("taleqani", "taleqani_all", 45, False),
-    ("pbc", "pbc_wbc_types", 24, True),
-)
+# Folder of each source, and how many pictures of each of its folders are taken.
+FOREIGN = {
+    "uganda": ("uganda_sickle", 20),
+    "taleqani": ("taleqani_all", 40),
+    "pbc": ("pbc_wbc_types", 24),
+}
 COMMAND = "bundled_segmenter"
 LABELS = {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATELET}
 
@@ -101,7 +101,8 @@ class Foreign:
     stem: str
     source: str
     path: Path
-    shows_one_cell: bool
+    shows_one: CellType | None
+    shows_nuclei: bool
 
 
 def resampled(example: Example, factor: float) -> Example:
@@ -214,12 +215,12 @@ def make_data(data: Path, work: Path) -> None:
 def self_labelled(row: Foreign, *, model: Path) -> Example | None:
     """A picture of another laboratory with what the network is sure of."""
     image = read_image(row.path)
-    labels = self_label(load_runtime(model), image)
+    labels = self_label(load_runtime(model), image, trusts_nuclei=row.shows_nuclei)
     if labels is None or not labels.cells:
         return None
-    class_mask, label_image = labels.class_mask, labels.label_image
-    if row.shows_one_cell:
-        _leave_out_the_middle_unless_found(class_mask, label_image, labels.cells)
+    class_mask, label_image, cells = labels.class_mask, labels.label_image, labels.cells
+    if row.shows_one is not None:
+        cells = with_known_middle(class_mask, label_image, cells, row.shows_one)
     example = Example(
         stem=row.stem,
         source=row.source,
@@ -227,34 +228,54 @@ def self_labelled(row: Foreign, *, model: Path) -> Example | None:
         image=image,
         class_mask=class_mask,
         label_image=label_image,
-        cells=labels.cells,
+        cells=cells,
     )
     return resampled(example, DIAMETER_PX / labels.red_cell_diameter_px)
 
 
-def _leave_out_the_middle_unless_found(
-    class_mask: NDArray[np.uint8], label_image: NDArray[np.uint16], cells: Sequence[LabelledBox]
-) -> None:
-    """Score nothing in the middle of a picture of one cell when no such cell was found, in place."""
+def with_known_middle(
+    class_mask: NDArray[np.uint8],
+    label_image: NDArray[np.uint16],
+    cells: tuple[LabelledBox, ...],
+    known: CellType,
+) -> tuple[LabelledBox, ...]:
+    """Give the cell in the middle the type that it is known to have, in place in mask and labels.
+
+    Where none was found, or a red one, nothing is scored in the middle.
+    """
     height, width = class_mask.shape
     label = int(label_image[height // 2, width // 2])
     if label and cells[label - 1].cell_type != CellType.RBC:
-        return
+        class_mask[label_image == label] = MASK_CLASS[known]
+        relabelled = replace(cells[label - 1], cell_type=known)
+        return (*cells[: label - 1], relabelled, *cells[label:])
     radius = round(0.3 * min(height, width))
-    cv2.circle(class_mask, (width // 2, height // 2), radius, (NOT_SCORED,), -1)
-    cv2.circle(label_image, (width // 2, height // 2), radius, (0,), -1)
+    for picture, value in ((class_mask, NOT_SCORED), (label_image, 0)):
+        cv2.circle(picture, (width // 2, height // 2), radius, (value,), -1)
+    return cells
 
 
 def foreign_pictures(data: Path) -> list[Foreign]:
     """Some of the pictures of every laboratory without outlines, spread over all of them."""
     found = []
-    for source, folder, count, shows_one_cell in FOREIGN:
+    for source, (folder, count) in FOREIGN.items():
         for part in sorted(path for path in (data / folder).glob("*") if path.is_dir()):
-            paths = sorted(path for path in part.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+            paths = sorted(
+                path
+                for path in part.iterdir()
+                if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+            )
             for path in paths[:: max(1, len(paths) // count)][:count]:
                 stem = f"{source}_{part.name}_{path.stem}".replace(" ", "_")
+                known = CellType.PLATELET if part.name == "platelet" else CellType.WBC
                 found.append(
-                    Foreign(stem=stem, source=source, path=path, shows_one_cell=shows_one_cell)
+                    Foreign(
+                        stem=stem,
+                        source=source,
+                        path=path,
+                        shows_one=known if source == "pbc" else None,
+                        shows_nuclei=source == "taleqani",
+                    )
                 )
     return found
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.cells.nucleated_cells import NucleatedCell, find_nucleated_cells
 from blood_cell_system.cells.separation import DetectedCell, SeparatedCells
 from blood_cell_system.classes import NOT_SCORED, CellClass, CellType
 from blood_cell_system.inference.analysis import (
@@ -26,13 +27,19 @@ from blood_cell_system.inference.analysis import (
 )
 from blood_cell_system.inference.runtimes import Runtime
 from blood_cell_system.masks.red_cells import RED
-from blood_cell_system.masks.stain import GREEN, foreground_threshold, optical_density
+from blood_cell_system.masks.stain import (
+    GREEN,
+    StainSettings,
+    foreground_threshold,
+    optical_density,
+)
 
 __all__ = ["SelfLabels", "self_label"]
 
 # How OpenCV turns the picture over (None: not at all), and how much larger the network sees it.
 _VIEWS: Final[tuple[tuple[int | None, float], ...]] = ((1, 0.88), (0, 1.14), (-1, 1.0))
 _SAME_CELL: Final = 0.65
+_COVERED: Final = 0.3
 _CLEARLY_STAINED: Final = 1.6
 # A nucleus against the red cells of its picture, in optical density of red light.
 _NUCLEUS_RATIO: Final = 1.3
@@ -60,7 +67,9 @@ class SelfLabels:
     red_cell_diameter_px: float
 
 
-def self_label(runtime: Runtime, image: NDArray[np.uint8]) -> SelfLabels | None:
+def self_label(
+    runtime: Runtime, image: NDArray[np.uint8], *, trusts_nuclei: bool = False
+) -> SelfLabels | None:
     """Label a picture by what a network says of it in all of four views.
 
     Parameters
@@ -68,6 +77,9 @@ def self_label(runtime: Runtime, image: NDArray[np.uint8]) -> SelfLabels | None:
     runtime : Runtime
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
+    trusts_nuclei : bool
+        Whether the purple of nuclei has the last word on white cells: right for pictures that are
+        known to show some, in which a network may take them for red cells.
 
     Returns
     -------
@@ -94,15 +106,81 @@ def self_label(runtime: Runtime, image: NDArray[np.uint8]) -> SelfLabels | None:
     label_image = _relabelled(first.separated, kept)
     is_cell = first.separated.label_image > 0
     class_mask[is_cell & (label_image == 0)] = NOT_SCORED
-    is_stained = density[:, :, GREEN] > _CLEARLY_STAINED * foreground_threshold(density)
+    is_stained = density[:, :, GREEN] > _CLEARLY_STAINED * foreground_threshold(
+        density, settings=StainSettings()
+    )
     is_empty = (class_mask == CellClass.BACKGROUND) & (label_image == 0)
     class_mask[is_empty & is_stained] = NOT_SCORED
-    return SelfLabels(
+    labels = SelfLabels(
         class_mask=class_mask,
         label_image=label_image,
-        cells=tuple(replace(cell.box, origin=BoxOrigin.PREDICTED) for cell in kept),
+        cells=tuple(replace(cell.whole_box, origin=BoxOrigin.PREDICTED) for cell in kept),
         red_cell_diameter_px=diameter,
     )
+    return _corrected_by_nuclei(labels, find_nucleated_cells(image)) if trusts_nuclei else labels
+
+
+def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell]) -> SelfLabels:
+    """White cells are where nuclei are; what the network says otherwise is dropped."""
+    class_mask, label_image = labels.class_mask.copy(), labels.label_image.copy()
+    cells: list[LabelledBox | None] = list(labels.cells)
+    is_nucleated = np.zeros(class_mask.shape, dtype=bool)
+    for found in nucleated:
+        x, y = found.corner
+        window = (slice(y, y + found.outline.shape[0]), slice(x, x + found.outline.shape[1]))
+        outline = found.outline
+        is_nucleated[window] |= outline
+        below = label_image[window]
+        for label in np.unique(below[outline]):
+            cell = cells[label - 1] if label else None
+            if cell is None:
+                continue
+            covered = int((below[outline] == label).sum())
+            area = int((label_image == label).sum())
+            is_same = covered >= _SAME_CELL * (area + int(outline.sum()) - covered)
+            if not (is_same and cell.cell_type == CellType.WBC) and covered > _COVERED * area:
+                class_mask[label_image == label] = NOT_SCORED
+                label_image[label_image == label] = 0
+                cells[label - 1] = None
+        if np.count_nonzero(label_image[window][outline]) > _COVERED * outline.sum():
+            continue
+        class_mask[window][outline] = NOT_SCORED
+        label_image[window][outline] = 0
+        if found.is_single:
+            rows, columns = np.nonzero(outline)
+            cells.append(
+                LabelledBox(
+                    cell_type=CellType.WBC,
+                    x_min=float(x + columns.min()),
+                    y_min=float(y + rows.min()),
+                    x_max=float(x + columns.max() + 1),
+                    y_max=float(y + rows.max() + 1),
+                    origin=BoxOrigin.STAIN,
+                )
+            )
+            # The last pixels of an outline are a guess.
+            sure = cv2.erode(outline.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            class_mask[window][sure] = CellClass.WBC
+            label_image[window][outline] = len(cells)
+    for label, cell in enumerate(cells, start=1):
+        is_cell = label_image == label
+        if cell is not None and cell.cell_type == CellType.WBC:
+            if is_nucleated[is_cell].mean() >= _COVERED:
+                continue
+            class_mask[is_cell] = NOT_SCORED
+            label_image[is_cell] = 0
+            cells[label - 1] = None
+    return _without_gaps(replace(labels, class_mask=class_mask, label_image=label_image), cells)
+
+
+def _without_gaps(labels: SelfLabels, cells: Sequence[LabelledBox | None]) -> SelfLabels:
+    table = np.zeros(len(cells) + 1, np.uint16)
+    kept = []
+    for label, cell in enumerate(cells, start=1):
+        if cell is not None:
+            kept.append(cell)
+            table[label] = len(kept)
+    return replace(labels, label_image=table[labels.label_image], cells=tuple(kept))
 
 
 def _seen_as(

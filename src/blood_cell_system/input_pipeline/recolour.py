@@ -83,8 +83,8 @@ def recolour(
     # exp(-(M (d - slide) + new slide)) in one pass.
     shift = new_slide - mixing @ slide
     exponent = np.column_stack([-mixing, np.log(255) - shift]).astype(np.float32)
-    recoloured = cv2.exp(np.minimum(cv2.transform(density, exponent), 6.0))
-    return np.clip(recoloured + 0.5, 0, 255).astype(np.uint8)
+    recoloured = np.asarray(cv2.exp(np.minimum(cv2.transform(density, exponent), 6.0)))
+    return (np.clip(recoloured, 0, 255) + 0.5).astype(np.uint8)
 
 
 def _colour_of_red_cells(
