@@ -84,7 +84,7 @@ def recolour(
     shift = new_slide - mixing @ slide
     exponent = np.column_stack([-mixing, np.log(255) - shift]).astype(np.float32)
     recoloured = np.asarray(cv2.exp(np.minimum(cv2.transform(density, exponent), 6.0)))
-    return (np.clip(recoloured, 0, 255) + 0.5).astype(np.uint8)
+    return np.asarray(np.clip(recoloured, 0, 255) + 0.5, dtype=np.uint8)
 
 
 def _colour_of_red_cells(
