@@ -8,7 +8,7 @@
     python scripts/bundled_segmenter.py export --work WORK --output src/blood_cell_system/weights
 
 DIR holds ``BCCD_Dataset`` and ``bccd_trainval_extra`` (every cell of 181 pictures boxed), and for
-``label`` any of ``uganda_sickle``, ``taleqani_all`` and ``pbc_wbc_types``, pictures without outlines.
+``label`` any of ``uganda_sickle``, ``taleqani_all`` and ``pbc_wbc_types``: pictures without outlines.
 BCCD's test split is left out everywhere, also by its near copies. The stages:
 
 1. ``measured`` learns from BCCD's train split and from drawn smears, and is chosen on val.
@@ -21,20 +21,21 @@ BCCD's test split is left out everywhere, also by its near copies. The stages:
 
 import argparse
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import chain
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.atomic_files import write_bytes
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import MASK_CLASS, NOT_SCORED, CellType
+from blood_cell_system.cli.main import main as bloodcells
 from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset, Split
@@ -49,8 +50,9 @@ from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.parallel import map_in_processes
 from blood_cell_system.progress import with_progress
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.training.presets import preset_named
-from blood_cell_system.training.segmentation import train_segmenter
+from blood_cell_system.training.fine_tuning import load_starting_point
+from blood_cell_system.training.presets import SegmentationSettings, preset_named
+from blood_cell_system.training.segmentation import MODEL_NAME, train_segmenter
 from blood_cell_system.training.state import STATE_NAME, TrainingState
 
 DIAMETER_PX = 64.0
@@ -70,7 +72,17 @@ FIRST = replace(
     paste_share=0.5,
     patience=0,
 )
-STAGES = {"measured": (FIRST, "data-measured", None)}
+LATER = replace(FIRST, recolour_share=0.4, learning_rate=1.2e-3, epochs=34)
+LAST = replace(LATER, learning_rate=3e-4, epochs=6)
+
+# Settings of each stage, and the stage that it goes on from.
+STAGES: Mapping[str, tuple[SegmentationSettings, str | None]] = {
+    "measured": (FIRST, None),
+    "wider": (LATER, "measured"),
+    "shipped": (LAST, "wider"),
+}
+# Every so many of the validation pictures stays one in the last stage, to choose by.
+KEPT_FOR_CHOOSING = 4
 # Folder of each source, and how many pictures of each of its folders are taken.
 FOREIGN = {
     "uganda": ("uganda_sickle", 20),
@@ -283,6 +295,7 @@ def foreign_pictures(data: Path) -> list[Foreign]:
 def label(data: Path, work: Path) -> None:
     """Write the folder of the later stages: the first one's pictures and the self-labelled ones."""
     model = work / "measured" / "segmentation_model.onnx"
+    bloodcells(["export", "--model", str(work / "measured" / MODEL_NAME), "--output", str(model)])
     rows = foreign_pictures(data)
     found = map_in_processes(partial(self_labelled, model=model), rows, jobs=2)
     examples = [
@@ -293,21 +306,51 @@ def label(data: Path, work: Path) -> None:
     write_folder(work / "data-foreign", examples, [example.stem for example in examples])
 
 
+def dataset_of(work: Path, stage: str) -> PreparedDataset:
+    """Pictures that a stage learns from and is chosen by."""
+    dataset = PreparedDataset.open(work / "data-measured")
+    if stage == "measured":
+        return dataset
+    drawn = [image for image in dataset.images if image.source == "drawn"]
+    # Real pictures of other laboratories take the place of half of the drawn ones.
+    images = [image for image in dataset.images if image.source != "drawn"] + drawn[::2]
+    images += PreparedDataset.open(work / "data-foreign").images
+    if stage == "shipped":
+        stems = sorted(image.stem for image in images if image.split == Split.VAL)
+        kept = set(stems[::KEPT_FOR_CHOOSING])
+        images = [
+            image
+            if image.split != Split.VAL or image.stem in kept
+            else replace(image, split=Split.TRAIN)
+            for image in images
+        ]
+    return replace(dataset, images=tuple(images))
+
+
 def train(work: Path, stage: str) -> None:
-    """Train one stage."""
-    settings, folder, start = STAGES[stage]
-    dataset = PreparedDataset.open(work / folder)
+    """Train one stage, or go on with it."""
+    settings, before = STAGES[stage]
     runs = work / stage
     state = runs / STATE_NAME
     with TrainingProgress(settings) as progress:
         train_segmenter(
-            dataset,
+            dataset_of(work, stage),
             settings,
             checkpoint_dir=runs,
             log_dir=runs / "logs",
             resume=TrainingState.load(state) if state.is_file() else None,
             listener=progress,
+            start=None if before is None else load_starting_point(work / before / MODEL_NAME),
         )
+
+
+def export(work: Path, output: Path) -> None:
+    """Write the last stage's model as both files."""
+    source = work / "shipped" / MODEL_NAME
+    write_bytes(output / "segmentation_model.keras", source.read_bytes())
+    bloodcells(
+        ["export", "--model", str(source), "--output", str(output / "segmentation_model.onnx")]
+    )
 
 
 def main() -> None:
@@ -316,7 +359,8 @@ def main() -> None:
     parser.add_argument("task", choices=("data", "train", "label", "export"))
     parser.add_argument("--data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
-    parser.add_argument("--stage", choices=tuple(STAGES))
+    parser.add_argument("--stage", choices=tuple(STAGES), default="measured")
+    parser.add_argument("--output", type=Path)
     options = parser.parse_args()
     if options.task == "data":
         make_data(options.data, options.work)
@@ -324,6 +368,8 @@ def main() -> None:
         label(options.data, options.work)
     elif options.task == "train":
         train(options.work, options.stage)
+    elif options.task == "export":
+        export(options.work, options.output)
 
 
 if __name__ == "__main__":
