@@ -8,7 +8,7 @@
     python scripts/bundled_segmenter.py export --work WORK --output src/blood_cell_system/weights
 
 DIR holds ``BCCD_Dataset`` and ``bccd_trainval_extra`` (every cell of 181 pictures boxed), and for
-``label`` any of ``uganda_sickle``, ``taleqani_all`` and ``pbc_wbc_types``: pictures without outlines.
+``label`` any of ``uganda_sickle``, ``taleqani_all``, ``pbc_wbc_types``: pictures without outlines.
 BCCD's test split is left out everywhere, also by its near copies. The stages:
 
 1. ``measured`` learns from BCCD's train split and from drawn smears, and is chosen on val.
