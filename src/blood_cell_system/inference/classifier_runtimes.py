@@ -1,6 +1,5 @@
 """Trained classifiers of cells, loaded and ready to run."""
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -18,6 +17,7 @@ from blood_cell_system.inference.classifier_outputs import (
     named_outputs,
     usual_facts,
 )
+from blood_cell_system.inference.facts_reading import facts_beside, read_facts
 from blood_cell_system.inference.onnx_session import open_session, read_onnx, run_session
 from blood_cell_system.inference.runtimes import load_keras_model
 from blood_cell_system.onnx_metadata import HASH_KEY, content_hash
@@ -207,58 +207,6 @@ def load_classifier(
     raise CheckpointError(
         f"{path}: no model file by its name; expected one that ends in .onnx or .keras."
     )
-
-
-def facts_beside(path: Path, kind: ClassifierKind) -> ClassifierFacts | None:
-    """Read the ``.json`` beside a model; None where there is none.
-
-    Raises
-    ------
-    CheckpointError
-        It is damaged, or of a classifier of the other kind.
-    """
-    beside = path.with_suffix(".json")
-    if not beside.is_file():
-        return None
-    try:
-        text = beside.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{beside}: cannot be read ({error.strerror or error}). Check its permissions."
-        ) from error
-    return read_facts(text, kind, name=str(beside))
-
-
-def read_facts(text: str | bytes, kind: ClassifierKind, *, name: str) -> ClassifierFacts:
-    """Read a classifier's facts.
-
-    Parameters
-    ----------
-    text : str or bytes
-        JSON.
-    kind : ClassifierKind
-        What they are to be of.
-    name : str
-        What to call their place in messages.
-
-    Raises
-    ------
-    CheckpointError
-        They make no sense, or are of a classifier of the other kind.
-    """
-    try:
-        facts = ClassifierFacts.from_text(text)
-    except (ValueError, json.JSONDecodeError) as error:
-        raise CheckpointError(
-            f"{name}: what the file says of the classifier makes no sense ({error}). Use the file "
-            "that was written with the model, or name the model's classes in it."
-        ) from error
-    if facts.kind is not kind:
-        raise CheckpointError(
-            f"{name}: a classifier of {facts.kind.cell_type} cells; expected one of "
-            f"{kind.cell_type} cells. Were the two exchanged?"
-        )
-    return facts
 
 
 def checked_side(shapes: list[tuple[Any, ...]], *, name: str) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from blood_cell_system.classifier_facts import FACTS_KEY, ClassifierFacts, ClassifierKind
 from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.inference.classifier_runtimes import facts_beside, read_facts
+from blood_cell_system.inference.facts_reading import facts_beside, read_facts
 from blood_cell_system.inference.keras_archive import check_keras_archive
 from blood_cell_system.inference.onnx_session import open_session, read_onnx
 from blood_cell_system.onnx_metadata import HASH_KEY, content_hash

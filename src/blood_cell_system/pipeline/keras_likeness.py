@@ -3,6 +3,8 @@
 import hashlib
 from typing import Any
 
+from blood_cell_system.errors import SettingsError
+
 
 def is_keras(model: Any) -> bool:
     """Whether something is a Keras model."""
@@ -49,3 +51,27 @@ def describe(model: Any, shape: tuple[int, ...] | None = None) -> str:
         taken += f" (such as {' × '.join(map(str, shape))})"
     outputs = ", ".join(getattr(model, "output_names", ()))
     return f"{model.count_params():,} parameters, takes {taken}, gives {outputs}"
+
+
+def check_input_shape(name: str, shape: tuple[int, int, int], *, multiple_of: int) -> None:
+    """Refuse what is no shape of RGB pictures.
+
+    Parameters
+    ----------
+    name : str
+        What to call it in messages.
+    shape : tuple of int
+        ``(height, width, 3)``.
+    multiple_of : int
+        What height and width have to be multiples of.
+
+    Raises
+    ------
+    SettingsError
+        It is something else.
+    """
+    sides = tuple(shape)[:2]
+    is_fine = len(shape) == 3 and shape[2] == 3 and min(sides) > 0
+    if not is_fine or any(side % multiple_of for side in sides):
+        words = f", height and width multiples of {multiple_of}" if multiple_of > 1 else ""
+        raise SettingsError(f"{name}: received {shape}; expected (height, width, 3){words}.")

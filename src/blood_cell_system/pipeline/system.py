@@ -10,7 +10,7 @@ from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
 from blood_cell_system.errors import MissingDataError, SettingsError
 from blood_cell_system.inference.runtimes import Runtime
 from blood_cell_system.pipeline.classifier_slot import ClassifierSlot, ReadyClassifier
-from blood_cell_system.pipeline.keras_likeness import describe, is_keras, unwrap
+from blood_cell_system.pipeline.keras_likeness import check_input_shape, describe, is_keras, unwrap
 from blood_cell_system.pipeline.model_saving import save_all
 from blood_cell_system.pipeline.segmenter_slot import SEGMENTER_STEM, SegmenterSlot
 from blood_cell_system.pipeline.weights import SEGMENTER_NAMES, classifier_in, segmenter_in
@@ -70,8 +70,8 @@ class BloodCellAnalysisSystem:
         *,
         use_domain_adapt: bool = False,
     ) -> None:
-        _check_shape("seg_input_shape", seg_input_shape, multiple_of=STRIDE)
-        _check_shape("clf_input_shape", clf_input_shape, multiple_of=1)
+        check_input_shape("seg_input_shape", seg_input_shape, multiple_of=STRIDE)
+        check_input_shape("clf_input_shape", clf_input_shape, multiple_of=1)
         if d_reduced is not None and d_reduced < 0:
             raise SettingsError(f"d_reduced: received {d_reduced}; expected 0 or more.")
         self.seg_input_shape = tuple(seg_input_shape)
@@ -201,27 +201,11 @@ class BloodCellAnalysisSystem:
         return save_all(Path(folder), segmenter=self._segmenter, classifiers=self._slots.values())
 
     def load_segmenter(self, path: Path | str) -> None:
-        """Load a segmenter from a ``.keras`` or ``.onnx`` file.
-
-        Raises
-        ------
-        MissingDataError
-            There is no such file.
-        CheckpointError
-            It is damaged, no model of this kind, or has another ending.
-        """
+        """Load a segmenter from a ``.keras`` or ``.onnx`` file; raises as ``load_models``."""
         self._segmenter.load(Path(path), by_name=True)
 
     def load_classifier(self, path: Path | str, kind: ClassifierKind) -> None:
-        """Load a classifier from a ``.keras`` or ``.onnx`` file.
-
-        Raises
-        ------
-        MissingDataError
-            There is no such file.
-        CheckpointError
-            It is damaged, no classifier of this kind, or has another ending.
-        """
+        """Load a classifier from a ``.keras`` or ``.onnx`` file; raises as ``load_models``."""
         self._slots[ClassifierKind(kind)].load(Path(path))
 
     def load_models(self, folder: Path | str) -> None:
@@ -313,11 +297,3 @@ class BloodCellAnalysisSystem:
                 "or load .keras files."
             )
         return found
-
-
-def _check_shape(name: str, shape: Shape, *, multiple_of: int) -> None:
-    sides = tuple(shape)[:2]
-    is_fine = len(shape) == 3 and shape[2] == 3 and min(sides) > 0
-    if not is_fine or any(side % multiple_of for side in sides):
-        words = f", height and width multiples of {multiple_of}" if multiple_of > 1 else ""
-        raise SettingsError(f"{name}: received {shape}; expected (height, width, 3){words}.")

@@ -1,14 +1,14 @@
 """One drawn smear: a picture and the whole truth about it."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import MASK_CLASS, CellType
+from blood_cell_system.datasets.synthetic.bodies import Body, box_of, visible
 from blood_cell_system.datasets.synthetic.disease import (
     MALARIA,
     SICKLE,
@@ -32,7 +32,7 @@ from blood_cell_system.datasets.synthetic.red_cells import (
     red_cell_outline,
 )
 from blood_cell_system.datasets.synthetic.settings import MIXED, STAINS, Dye, SmearSettings
-from blood_cell_system.datasets.synthetic.shapes import FloatMap, Patch, make_patch, pressed_against
+from blood_cell_system.datasets.synthetic.shapes import FloatMap, make_patch, pressed_against
 from blood_cell_system.datasets.synthetic.small_bodies import (
     add_dirt,
     platelet_dyes,
@@ -44,11 +44,6 @@ from blood_cell_system.datasets.synthetic.white_cells import (
     white_cell_dyes,
     white_cell_outline,
 )
-
-MIN_VISIBLE_SHARE: Final = 0.2
-"""A cell of which less than this is not under others is left out."""
-MIN_VISIBLE_PX: Final = 12
-"""A cell with fewer pixels in the image is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,23 +74,6 @@ class DrawnSmear:
     kinds: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Body:
-    """A cell before it is drawn."""
-
-    cell_type: CellType
-    kind: RedCellKind | WhiteCellKind | None
-    radius_px: float
-    patch: Patch
-    condition: str = ""
-
-    @property
-    def name(self) -> str:
-        if self.kind is None:
-            return "platelet"
-        return str(self.kind) if isinstance(self.kind, WhiteCellKind) else self.condition
-
-
 def draw_smear(settings: SmearSettings, generator: np.random.Generator) -> DrawnSmear:
     """Draw a smear.
 
@@ -120,10 +98,10 @@ def draw_smear(settings: SmearSettings, generator: np.random.Generator) -> Drawn
     if stain == MIXED:
         stain = str(generator.choice(list(STAINS)))
     bodies = _white_and_red_bodies(settings, generator)
-    bodies, labels = _visible(bodies, settings.shape)
+    bodies, labels = visible(bodies, settings.shape)
     bodies += _platelet_bodies(settings, generator, labels, bodies)
     # Platelets lie where no label is, so they take nothing from the cells before them.
-    bodies, labels = _visible(bodies, settings.shape)
+    bodies, labels = visible(bodies, settings.shape)
     glass, absorption = vary_stain(STAINS[stain], generator)
     density = _dye_amounts(bodies, settings, generator) @ absorption
     add_dirt(
@@ -137,12 +115,12 @@ def draw_smear(settings: SmearSettings, generator: np.random.Generator) -> Drawn
         image=photograph(density, glass, generator, settings),
         class_mask=mask_values[labels],
         label_image=labels,
-        cells=tuple(_box_of(body) for body in bodies),
+        cells=tuple(box_of(body) for body in bodies),
         kinds=tuple(body.name for body in bodies),
     )
 
 
-def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generator) -> list[_Body]:
+def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generator) -> list[Body]:
     height, width = settings.shape
     radius = settings.cell_diameter_px / 2
     field = Field(settings.shape, margin_px=0.8 * radius)
@@ -160,7 +138,7 @@ def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generato
         patch = make_patch(outline, settings.shape)
         if patch is not None:
             bodies.append(
-                _Body(cell_type=CellType.WBC, kind=white_kind, radius_px=size, patch=patch)
+                Body(cell_type=CellType.WBC, kind=white_kind, radius_px=size, patch=patch)
             )
     area = (height + 1.6 * radius) * (width + 1.6 * radius)
     red_count = round(generator.uniform(*settings.coverage) * area / (np.pi * radius**2))
@@ -184,7 +162,7 @@ def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generato
         patch = make_patch(outline, settings.shape)
         if patch is not None:
             bodies.append(
-                _Body(
+                Body(
                     cell_type=CellType.RBC,
                     kind=kind,
                     radius_px=size,
@@ -199,14 +177,14 @@ def _platelet_bodies(
     settings: SmearSettings,
     generator: np.random.Generator,
     labels: NDArray[np.uint16],
-    others: list[_Body],
-) -> list[_Body]:
+    others: list[Body],
+) -> list[Body]:
     """Put platelets into the gaps, so that each of them is whole."""
     red_count = sum(body.cell_type == CellType.RBC for body in others)
     count = int(generator.poisson(settings.platelet_rate * red_count / 20))
     free_px = cv2.distanceTransform((labels == 0).astype(np.uint8), cv2.DIST_L2, 3)
     field = Field(settings.shape, margin_px=0)
-    bodies: list[_Body] = []
+    bodies: list[Body] = []
     for _ in range(count):
         size = settings.cell_diameter_px * generator.uniform(0.1, 0.2)
         # The outline reaches further than its mean radius.
@@ -220,41 +198,14 @@ def _platelet_bodies(
             patch = make_patch(outline, settings.shape)
             if patch is not None:
                 bodies.append(
-                    _Body(cell_type=CellType.PLATELET, kind=None, radius_px=size, patch=patch)
+                    Body(cell_type=CellType.PLATELET, kind=None, radius_px=size, patch=patch)
                 )
             break
     return bodies
 
 
-def _visible(bodies: list[_Body], shape: tuple[int, int]) -> tuple[list[_Body], NDArray[np.uint16]]:
-    """Label the cells, leaving out those that others hide, until all that are left are seen."""
-    while True:
-        labels = _label(bodies, shape)
-        seen = np.bincount(labels.ravel(), minlength=len(bodies) + 1)[1:]
-        whole = np.array([body.patch.inside.sum() for body in bodies], dtype=np.int64)
-        is_kept = (seen >= MIN_VISIBLE_PX) & (seen >= MIN_VISIBLE_SHARE * whole)
-        if is_kept.all():
-            return bodies, labels
-        bodies = [body for body, kept in zip(bodies, is_kept, strict=True) if kept]
-
-
-def _label(bodies: list[_Body], shape: tuple[int, int]) -> NDArray[np.uint16]:
-    labels = np.zeros(shape, dtype=np.uint16)
-    nearest = np.full(shape, np.inf, dtype=np.float32)
-    for number, body in enumerate(bodies, start=1):
-        patch = body.patch
-        # White cells lie over red ones: they win wherever they are.
-        rank = np.float32(-2 if body.cell_type == CellType.WBC else 0)
-        claim = patch.relative_radius + rank
-        view = nearest[patch.window]
-        is_won = patch.inside & (claim < view)
-        view[is_won] = claim[is_won]
-        labels[patch.window][is_won] = number
-    return labels
-
-
 def _dye_amounts(
-    bodies: list[_Body], settings: SmearSettings, generator: np.random.Generator
+    bodies: list[Body], settings: SmearSettings, generator: np.random.Generator
 ) -> FloatMap:
     """Sum up the dye of all cells.
 
@@ -301,17 +252,3 @@ def _dye_amounts(
             planes[dye][window] += amount
     planes[Dye.HAEMOGLOBIN] **= np.float32(1 / power)
     return np.moveaxis(planes, 0, 2)
-
-
-def _box_of(body: _Body) -> LabelledBox:
-    inside = body.patch.inside
-    rows = np.flatnonzero(inside.any(axis=1)) + body.patch.rows.start
-    columns = np.flatnonzero(inside.any(axis=0)) + body.patch.columns.start
-    return LabelledBox(
-        cell_type=body.cell_type,
-        x_min=float(columns[0]),
-        y_min=float(rows[0]),
-        x_max=float(columns[-1] + 1),
-        y_max=float(rows[-1] + 1),
-        origin=BoxOrigin.DRAWN,
-    )
