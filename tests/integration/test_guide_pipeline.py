@@ -67,4 +67,5 @@ def test_the_step_runs_and_prints_a_report(tmp_path, code):
     assert done.returncode == 0, done.stderr
     assert "Blood smear report: " in done.stdout
     assert "Research use only; not a medical device." in done.stdout
-    assert "white cells: not assessed" in done.stdout
+    # Assessed or not, as classifiers come with the package or do not.
+    assert "white cells: " in done.stdout
