@@ -2,18 +2,21 @@
 
     python scripts/held_out_blocks.py DATA docs/held_out_blocks.md
 
-``DATA`` is the folder of all collections. The lists follow from names and labels alone.
+``DATA`` is the folder of all collections. The lists follow from names, labels and pictures.
 """
 
 import sys
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from blood_cell_system.atomic_files import write_text
+from blood_cell_system.datasets.cell_blocks import in_natural_order
 from blood_cell_system.datasets.cell_fields import FieldReading
 from blood_cell_system.datasets.iml_malaria import read_iml_malaria
 from blood_cell_system.datasets.pbc import read_pbc
 from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.datasets.same_views import joined_by_view
 from blood_cell_system.datasets.taleqani import read_taleqani
 from blood_cell_system.datasets.uganda_sickle import read_uganda_sickle
 from blood_cell_system.pipeline.cell_crops.recipes import with_splits
@@ -27,14 +30,16 @@ and a network that has seen a slide recognises it.
 | Collection | Block | Why |
 |---|---|---|
 | IML | 10 neighbouring pictures | numbered as they were taken; slides are not told |
-| Uganda | 10 neighbouring pictures of `positive/` or `negative/` | as above |
+| Uganda | 3 neighbouring pictures of a folder | many fields come again, 30 numbers on |
 | PBC | 10 neighbouring pictures of a type | people are not told |
 | Taleqani | 12 neighbouring fields of a folder | people are not told |
 | BCCD | its official split, `ImageSets/Main` | so that figures compare with others' |
 
-A run of names is a guess at a slide: at its ends two blocks may share one. A block reads from its
-first to its last picture, both included. Made by `python scripts/held_out_blocks.py DATA FILE`; the
-split depends on names and labels alone, not on the segmenter that cuts the cells.
+Blocks of which two pictures show the same place of a slide are joined (`datasets/same_views.py`);
+PBC's pictures of single cells and BCCD's are not compared. A run of names is a guess at a slide:
+different places of one slide may still lie in two blocks. The lists depend on names, labels and
+pictures, not on the segmenter that cuts the cells; `python scripts/held_out_blocks.py DATA FILE`
+writes this page.
 """
 
 
@@ -45,10 +50,10 @@ def main(arguments: Sequence[str]) -> int:
         return 2
     data, target = Path(arguments[0]), Path(arguments[1])
     readings = (
-        ("IML malaria", read_iml_malaria(data / "iml_malaria")),
-        ("Uganda sickle cells", read_uganda_sickle(data / "uganda_sickle")),
+        ("IML malaria", joined_by_view(read_iml_malaria(data / "iml_malaria"))),
+        ("Uganda sickle cells", joined_by_view(read_uganda_sickle(data / "uganda_sickle"))),
         ("PBC", read_pbc(data / "pbc_wbc_types")),
-        ("Taleqani", read_taleqani(data / "taleqani_all")),
+        ("Taleqani", joined_by_view(read_taleqani(data / "taleqani_all"))),
     )
     parts = [HEAD, *(_section(title, with_splits(reading)) for title, reading in readings)]
     write_text(target, "\n".join(parts))
@@ -59,9 +64,16 @@ def _section(title: str, reading: FieldReading) -> str:
     lines = [f"## {title}", ""]
     for split in (Split.TEST, Split.VAL):
         fields = [field for field in reading.fields if field.split is split]
-        blocks = sorted({field.block for field in fields})
-        lines += [f"`{split}`: {len(fields)} of {len(reading.fields)} pictures", ""]
-        lines += [f"- {block.replace('..', ' to ')}" for block in blocks]
+        blocks: dict[str, list[str]] = {}
+        for field in fields:
+            blocks.setdefault(field.block, []).append(field.image_path.stem)
+        heading = f"`{split}`: {len(fields)} of {len(reading.fields)} pictures, "
+        lines += [f"{heading}{len(blocks)} blocks", ""]
+        for block, names in sorted(blocks.items()):
+            folder = f"{block.partition('/')[0]}: " if "/" in block else ""
+            lines += textwrap.wrap(
+                f"- {folder}{', '.join(in_natural_order(names))}", 100, subsequent_indent="  "
+            )
         lines.append("")
     return "\n".join(lines)
 

@@ -8,8 +8,9 @@
     └── sickle_boxes.json          {"2.jpg": [[x_min, y_min, x_max, y_max], …]}, of positive/
 
 Boxes mark *some* sickled cells of a field, never all: what has no box in ``positive/`` may be
-sickled or not, and healthy cells come from ``negative/`` alone. Neighbouring numbers were taken one
-after the other, so that a block is a run of ten names of a folder.
+sickled or not, and healthy cells come from ``negative/`` alone. Many fields were photographed
+again, some thirty numbers later: a block is a run of three names, and ``same_views`` joins those
+that show the same place.
 
 Source: Florence Tushabe et al., *Sickle cell disease dataset* (Teso region, Uganda), Kaggle.
 Licence: none is stated; for research only.
@@ -35,7 +36,7 @@ from blood_cell_system.errors import AnnotationError
 SICKLE: Final = "sickle"
 POSITIVE: Final = "positive"
 NEGATIVE: Final = "negative"
-BLOCK_SIZE: Final = 10
+BLOCK_SIZE: Final = 3
 
 
 def read_uganda_sickle(root: Path) -> FieldReading:

@@ -18,6 +18,7 @@ from blood_cell_system.datasets.cell_blocks import split_by_blocks
 from blood_cell_system.datasets.cell_fields import FieldReading
 from blood_cell_system.datasets.iml_malaria import HEALTHY, STAGES, read_iml_malaria
 from blood_cell_system.datasets.pbc import PLATELET, TYPE_OF_FOLDER, read_pbc
+from blood_cell_system.datasets.same_views import joined_by_view
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
     CellClass,
@@ -64,8 +65,8 @@ def tasks_of_recipe(kind: ClassifierKind, data: Path, *, seed: int = 0) -> CropW
 
 
 def _rbc(data: Path, seed: int) -> CropWork:
-    iml = with_splits(read_iml_malaria(data / "iml_malaria"))
-    uganda = with_splits(uganda_sickle.read_uganda_sickle(data / "uganda_sickle"))
+    iml = with_splits(joined_by_view(read_iml_malaria(data / "iml_malaria")))
+    uganda = with_splits(joined_by_view(uganda_sickle.read_uganda_sickle(data / "uganda_sickle")))
     bccd = read_bccd_cells(data / "BCCD_Dataset", data / "bccd_trainval_extra")
     pbc = with_splits(read_pbc(data / "pbc_wbc_types"))
     tasks = _tasks(
@@ -130,7 +131,7 @@ def _rbc(data: Path, seed: int) -> CropWork:
 def _wbc(data: Path, seed: int) -> CropWork:
     pbc = with_splits(read_pbc(data / "pbc_wbc_types"))
     bccd = read_bccd_cells(data / "BCCD_Dataset", data / "bccd_trainval_extra")
-    fields = with_splits(taleqani.read_taleqani(data / "taleqani_all"))
+    fields = with_splits(joined_by_view(taleqani.read_taleqani(data / "taleqani_all")))
     typed = {folder: CellClass("healthy_WBC", name) for folder, name in TYPE_OF_FOLDER.items()}
     lone = CutPlan(method=CutMethod.LONE, cell_type=CellType.WBC, classes=typed)
     tasks = [task for task in _tasks(pbc, lone, seed) if task.field.label != PLATELET]
@@ -199,8 +200,8 @@ def _with_types(reading: FieldReading) -> FieldReading:
 def with_splits(reading: FieldReading, *, seed: int = 0) -> FieldReading:
     """Split a collection by whole blocks, where it has no official split.
 
-    The split depends on labels and names alone, and not on which cells are found: it is the same
-    whatever segmenter cuts them.
+    The split depends on labels, names and pictures, and not on which cells are found: it is the
+    same whatever segmenter cuts them.
 
     Parameters
     ----------

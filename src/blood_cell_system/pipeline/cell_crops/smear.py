@@ -30,6 +30,7 @@ _BORDER_PX: Final = 2
 _CORE: Final = 0.7
 # The rim of a cell is where its density has fallen to a part of that of its middle.
 _RIM_SHARE: Final = 0.45
+_PALE_SHARE: Final = 0.3
 _MARGIN: Final = 0.3
 _MIN_NECK: Final = 0.12
 # A box is drawn with some air, or cuts off a little.
@@ -137,17 +138,22 @@ class Smear:
         if not len(middle):
             return None
         # The upper quarter: a thin cell fills little of its box, a pallor is hardly stained.
-        threshold = max(self.threshold, _RIM_SHARE * float(np.quantile(middle, 0.75)))
-        stained = (green > threshold).astype(np.uint8)
+        dark = float(np.quantile(middle, 0.75))
+        threshold = max(self.threshold, _RIM_SHARE * dark)
+        is_own = np.ones(green.shape, dtype=bool)
         for other in others:
             if other is not box and _overlap(box, other, margin):
-                stained[ellipse_distance(other, rows, columns) < distance] = 0
+                is_own &= ellipse_distance(other, rows, columns) >= distance
+        stained = ((green > threshold) & is_own).astype(np.uint8)
         stained = cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         filled = fill_round_holes(np.asarray(stained), always_below_px=_SPECK_PX)
         parts = separate_by_shape(filled, min_neck=_MIN_NECK)
         inside = _most_contained(parts, is_in_box=_window_of(box, rows, columns, slack=0.0))
         if inside is None:
             return None
+        # Parasites leave pale places at the rim, which are paler than the cell but no slide.
+        is_free = is_own & ((parts == 0) | inside) & (green > _PALE_SHARE * dark)
+        inside = inside | (_hull(inside) & is_free)
         slack = _BOX_SLACK * max(box.width, box.height)
         is_near = _window_of(box, rows, columns, slack=slack)
         return _largest_part((columns.start, rows.start), inside & is_near, box)
@@ -176,6 +182,14 @@ def _most_contained(
     if shares[best] < _LEAST_SHARE_IN_BOX:
         return None
     return np.asarray(parts == best)
+
+
+def _hull(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Convex hull of some pixels."""
+    points = cv2.findNonZero(inside.view(np.uint8))
+    hull = np.zeros(inside.shape, dtype=np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
+    return hull.astype(bool)
 
 
 def _overlap(box: LabelledBox, other: LabelledBox, margin: float) -> bool:
