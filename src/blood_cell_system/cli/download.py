@@ -18,7 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|ADDRESS",
         help="bccd, kaggle, lisc, allidb, or the https address of a file (default: list them)",
     )
-    parser.add_argument("--output", type=Path, default=Path(), metavar="DIR")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="PATH",
+        help="what the data set's folder, or the file, is to be called (default: its own name)",
+    )
     parser.add_argument(
         "--accept-licence", action="store_true", help="do not ask: the licence was read"
     )
@@ -44,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
     data_set = data_set_named(options.name)
     if data_set.way is not Way.ASK:
         _check_accepted(data_set, is_accepted=options.accept_licence)
-    folder = download_data_set(data_set, options.output)
+    folder = download_data_set(data_set, options.output or Path(data_set.folder))
     print(f"{folder}: {data_set.title}\nplease cite: {data_set.citation}")
     print(f"next: {data_set.next_step.format(folder=folder)}")
     return 0
@@ -69,9 +74,10 @@ def _download_file(options: argparse.Namespace) -> int:
     from blood_cell_system.datasets.download.http_file import fetch_file
 
     name = PurePosixPath(unquote(urlsplit(options.name).path)).name or "download"
+    target = options.output or Path(name)
     path = fetch_file(
         options.name,
-        options.output / name,
+        target / name if target.is_dir() else target,
         sha256=options.sha256,
         timeout_seconds=options.timeout,
         tell=_Progress() if sys.stderr.isatty() else None,

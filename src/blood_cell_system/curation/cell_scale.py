@@ -21,6 +21,8 @@ _FOUND = (BoxOrigin.STAIN, BoxOrigin.PREDICTED)
 _BORDER_PX = 2.0
 # Area of a component as a share of its convex hull: clumps have bays.
 _MIN_SOLIDITY = 0.93
+# Two cells that touch are longer than that.
+_MAX_ELONGATION = 1.5
 _MIN_COMPONENT_AREA_PX = 60
 
 
@@ -103,7 +105,9 @@ def _component_diameters(class_mask: NDArray[np.uint8]) -> NDArray[np.float32]:
         area = cv2.contourArea(outline)
         if touches or area < _MIN_COMPONENT_AREA_PX:
             continue
-        if area >= _MIN_SOLIDITY * cv2.contourArea(cv2.convexHull(outline)):
+        narrow, wide = sorted(cv2.minAreaRect(outline)[1])
+        is_convex = area >= _MIN_SOLIDITY * cv2.contourArea(cv2.convexHull(outline))
+        if is_convex and wide <= _MAX_ELONGATION * narrow:
             # The outline runs through the middles of the border pixels.
             diameters.append(np.sqrt(4 * area / np.pi) + 1)
     return np.array(diameters, dtype=np.float32)

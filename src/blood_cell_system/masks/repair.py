@@ -129,6 +129,7 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
                 "split": str(split) if split else None,
                 "source": picture.source,
                 "original": picture.original,
+                **(known.further if (known := report.survey.rows.get(picture.stem)) else {}),
             }
         )
         if picture.cells is not None:

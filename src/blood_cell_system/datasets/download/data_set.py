@@ -17,24 +17,24 @@ from blood_cell_system.errors import DownloadError, OutputError
 _SLOW: Final = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60")
 
 
-def download_data_set(data_set: PublicDataSet, output: Path) -> Path:
-    """Download a data set into a folder of its own name.
+def download_data_set(data_set: PublicDataSet, target: Path) -> Path:
+    """Download a data set.
 
     Parameters
     ----------
     data_set : PublicDataSet
-    output : Path
-        Folder around it.
+    target : Path
+        Folder that it becomes; must not be there, or be empty.
 
     Returns
     -------
     Path
-        The data set's folder.
+        The target.
 
     Raises
     ------
     OutputError
-        There is something of that name already, or the place cannot be written to.
+        The target holds something already, or the place cannot be written to.
     DownloadError
         The data set must be asked for, a program or a token is missing, or the network fails.
     """
@@ -44,8 +44,7 @@ def download_data_set(data_set: PublicDataSet, output: Path) -> Path:
             f"{data_set.address}, unpack it as {data_set.folder}, then: "
             f"{data_set.next_step.format(folder=data_set.folder)}"
         )
-    target = output / data_set.folder
-    if target.exists():
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
         raise OutputError(
             f"{target}: there is something of that name already; expected a free place. Go on with "
             f"it ({data_set.next_step.format(folder=target)}), move it away, or choose another "

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +13,18 @@ from blood_cell_system.masks.verification.findings import Finding, Severity
 
 Cells = dict[str, tuple[LabelledBox, ...]]
 
+# Of a row, what no check looks at.
+_FURTHER = ("unmarked_types", "group")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestRow:
-    """What the manifest says about a picture."""
+    """What the manifest says about a picture; ``further`` is handed on as it is."""
 
     split: Split | None = None
     source: str = "unknown"
     original: str | None = None
+    further: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_manifest(path: Path) -> tuple[dict[str, ManifestRow], dict[str, Any], list[Finding]]:
@@ -57,6 +61,7 @@ def read_manifest(path: Path) -> tuple[dict[str, ManifestRow], dict[str, Any], l
             split=Split(split) if split else None,
             source=str(entry.get("source", "unknown")),
             original=original if isinstance(original, str) else None,
+            further={name: entry[name] for name in _FURTHER if name in entry},
         )
     return rows, details, findings
 

@@ -1,0 +1,212 @@
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from support.smears import small_prepared_folder
+from support.tiny_training import TINY
+
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.classes import CellType
+from blood_cell_system.datasets.prepared import PreparedDataset
+from blood_cell_system.errors import CheckpointError, MissingDataError
+from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter
+from blood_cell_system.segmenter_contract import diameter_in_name, model_name
+from blood_cell_system.training.fine_tuning import (
+    FINE_TUNING,
+    fine_tuning_settings,
+    first_feature_shift,
+    load_starting_point,
+    unlikeness_warnings,
+)
+from blood_cell_system.training.learner import Learner
+from blood_cell_system.training.presets import PRESETS
+from blood_cell_system.training.segmentation import train_segmenter
+from blood_cell_system.training.state import TrainingState
+
+CONFIG = SegmenterConfig(widths=(4, 4, 8, 8), d_reduced=4, dropout=0.2)
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "segmentation_model_best.keras"
+    keras.utils.set_random_seed(0)
+    model = build_segmenter(CONFIG)
+    model.name = model_name(56)
+    model.save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def start(model_path):
+    return load_starting_point(model_path)
+
+
+def tiny(start, **changes):
+    sizes = {"epochs": 1, "batch_size": 2, "crops_per_epoch": 4, "crop_size_px": 64}
+    return replace(fine_tuning_settings(start), **sizes, **changes)
+
+
+def test_the_architecture_and_the_size_of_cells_come_from_the_file(start):
+    assert start.config == CONFIG
+    assert start.cell_diameter_px == 56
+    settings = fine_tuning_settings(start)
+    assert (settings.widths, settings.d_reduced, settings.dropout) == ((4, 4, 8, 8), 4, 0.2)
+    assert settings.cell_diameter_px == 56
+
+
+def test_a_model_without_bottleneck_dropout_and_head_is_read_as_such(tmp_path):
+    config = SegmenterConfig(widths=(4, 8), d_reduced=0, has_instance_head=False)
+    build_segmenter(config).save(tmp_path / "m.keras")
+    start = load_starting_point(tmp_path / "m.keras")
+    assert start.config == config
+    assert start.cell_diameter_px == 100
+
+
+def test_a_preset_gives_epochs_and_crops_but_not_the_rate(start):
+    settings = fine_tuning_settings(start, PRESETS["balanced"])
+    assert settings.epochs == PRESETS["balanced"].epochs
+    assert settings.learning_rate == FINE_TUNING.learning_rate
+    assert settings.keeps_statistics
+    settings.check()
+
+
+def test_learning_begins_with_the_weights_of_the_file(start):
+    learner = Learner(tiny(start), start=start.model.get_weights())
+    for model in (learner.model, learner.averaged):
+        for mine, theirs in zip(model.get_weights(), start.model.get_weights(), strict=True):
+            assert np.array_equal(mine, theirs)
+
+
+def test_the_first_levels_and_all_statistics_stay_as_they_are(start, tmp_path):
+    folder = small_prepared_folder(tmp_path / "data", count=4)
+    result = train_segmenter(
+        PreparedDataset.open(folder),
+        tiny(start, learning_rate=0.1),
+        checkpoint_dir=tmp_path / "checkpoints",
+        log_dir=tmp_path / "logs",
+        start=start,
+    )
+    trained = keras.models.load_model(result.model_path, compile=False)
+    assert diameter_in_name(trained.name) == 56
+    for layer in trained.layers:
+        before = start.model.get_layer(layer.name).get_weights()
+        is_same = all(map(np.array_equal, before, layer.get_weights()))
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        if layer.name.startswith(("down_0_", "down_1_")) or is_norm:
+            assert is_same, layer.name
+        elif layer.name in ("class_logits", "down_2_a_conv"):
+            assert not is_same, layer.name
+
+
+def test_a_fine_tuning_goes_on_without_the_file_it_began_with(model_path, tmp_path):
+    folder = small_prepared_folder(tmp_path / "data", count=4)
+    shutil.copy(model_path, tmp_path / "copy.keras")
+    start = load_starting_point(tmp_path / "copy.keras")
+    places = {"checkpoint_dir": tmp_path / "checkpoints", "log_dir": tmp_path / "logs"}
+    dataset = PreparedDataset.open(folder)
+    train_segmenter(dataset, tiny(start), start=start, **places)
+    (tmp_path / "copy.keras").unlink()
+    state = TrainingState.load(tmp_path / "checkpoints" / "segmentation_training_state.npz")
+    result = train_segmenter(dataset, tiny(start, epochs=2), resume=state, **places)
+    assert result.epochs == 2
+    assert diameter_in_name(keras.models.load_model(result.model_path).name) == 56
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(MissingDataError, match="no such model"):
+        load_starting_point(tmp_path / "m.keras")
+
+
+def test_an_onnx_file_cannot_be_trained_on(tmp_path):
+    (tmp_path / "m.onnx").write_bytes(b"1")
+    with pytest.raises(CheckpointError, match=r"\.onnx cannot be trained on"):
+        load_starting_point(tmp_path / "m.onnx")
+
+
+def test_a_damaged_file_is_told(tmp_path):
+    (tmp_path / "m.keras").write_bytes(b"not a zip")
+    with pytest.raises(CheckpointError, match="Keras cannot open this model"):
+        load_starting_point(tmp_path / "m.keras")
+
+
+def test_a_model_from_elsewhere_is_told(tmp_path):
+    pixels = keras.Input((None, None, 3))
+    outputs = keras.layers.Conv2D(3, 1, activation="softmax")(pixels)
+    keras.Model(pixels, outputs).save(tmp_path / "m.keras")
+    with pytest.raises(CheckpointError, match="no segmenter of this program"):
+        load_starting_point(tmp_path / "m.keras")
+
+
+def test_a_segmenter_of_other_layers_is_told(tmp_path):
+    model = build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=0))
+    more = keras.layers.Conv2D(3, 1)(model.outputs[0])
+    keras.Model(model.input, {"classes": more}).save(tmp_path / "m.keras")
+    with pytest.raises(CheckpointError, match="do not fit the segmenter of this version"):
+        load_starting_point(tmp_path / "m.keras")
+
+
+def noise(seed=0, factor=1.0):
+    pixels = np.random.default_rng(seed).normal(170, 30, (64, 64, 3)) * factor
+    return np.clip(pixels, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture
+def accustomed():
+    """A model whose first statistics are those of some pictures."""
+    keras.utils.set_random_seed(0)
+    model = build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=0))
+    norm = model.get_layer("down_0_a_norm")
+    seen = np.asarray(keras.Model(model.input, norm.input)(noise()[None].astype(np.float32)))
+    norm.moving_mean.assign(seen.mean(axis=(0, 1, 2)))
+    norm.moving_variance.assign(seen.var(axis=(0, 1, 2)))
+    return model
+
+
+def test_pictures_like_the_learned_ones_shift_no_feature(accustomed):
+    assert first_feature_shift(accustomed, [noise(1), noise(2)]) < 0.1
+
+
+def test_darker_pictures_shift_the_first_features(accustomed):
+    assert first_feature_shift(accustomed, [noise(1, 0.3)]) > 1
+
+
+def cells(*types):
+    return tuple(
+        LabelledBox(cell_type=cell_type, x_min=0, y_min=0, x_max=9, y_max=9) for cell_type in types
+    )
+
+
+def warnings_of(start, model, *, magnification=1.0, picture=None, types=tuple(CellType)):
+    return unlikeness_warnings(
+        replace(start, model=model),
+        magnifications={"mine": magnification},
+        pictures=[noise(1) if picture is None else picture],
+        cells=[cells(*types)],
+    )
+
+
+def test_familiar_pictures_give_no_warning(start, accustomed):
+    assert warnings_of(start, accustomed) == []
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ({"magnification": None}, "mine: the labels show too few whole red cells"),
+        ({"magnification": 4.0}, "mine: red cells are 14 px wide and are enlarged 4.0 times"),
+        ({"picture": noise(1, 0.3)}, "Stain or light are unlike what the model learned from"),
+        ({"types": (CellType.RBC,)}, "No WBC is labelled"),
+        ({"types": (CellType.WBC,)}, "No RBC is labelled"),
+    ],
+)
+def test_what_is_unlike_is_told_with_a_remedy(start, accustomed, what, message):
+    (warning,) = warnings_of(start, accustomed, **what)
+    assert message in warning
+    assert "--mode combine" in warning or "higher magnification" in warning
+
+
+def test_tiny_settings_are_not_those_of_fine_tuning():
+    # A new training freezes nothing.
+    assert (TINY.frozen_levels, TINY.keeps_statistics, TINY.cell_diameter_px) == (0, False, None)
