@@ -30,6 +30,7 @@ from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blo
 from blood_cell_system.datasets.cell_table import (
     CELLS_CSV,
     NOT_A_CELL,
+    UNFINISHED,
     CellRecord,
     read_cells_csv,
     row_of,
@@ -93,7 +94,7 @@ class CellFolder:
         MissingDataError
             There is no such folder, or a file that ``cells.csv`` names is not there.
         DatasetError
-            It has no class folders, one that is empty or has an unknown name, cells of one class
+            It is unfinished, has no class folders, one that is empty or has an unknown name, cells of one class
             only, a broken ``cells.csv``, blocks in several splits, or pictures of whole fields.
         SettingsError
             The block pattern makes no sense.
@@ -103,6 +104,11 @@ class CellFolder:
             raise MissingDataError(
                 f"{root}: there is no such folder; expected one with a folder for each class "
                 f"({', '.join(kind.conditions)}). Make it with: bloodcells crops"
+            )
+        if (root / UNFINISHED).exists():
+            raise DatasetError(
+                f"{root}: the command that writes this folder has not finished; expected a whole "
+                "folder. Run it again with the same --output: it completes the folder."
             )
         table = root / CELLS_CSV
         records = read_cells_csv(table, kind) if table.is_file() else _read_folders(root, kind)

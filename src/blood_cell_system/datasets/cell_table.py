@@ -22,6 +22,9 @@ NOT_A_CELL: Final = "not_a_cell"
 """Folder and ``condition`` of pictures that are none of the classes."""
 
 CELLS_CSV: Final = "cells.csv"
+UNFINISHED: Final = ".cutting"
+"""Folder within a cell folder while a command writes it, or after it was killed."""
+
 COLUMNS: Final = (
     "file",
     "condition",

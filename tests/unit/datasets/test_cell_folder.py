@@ -117,6 +117,12 @@ def test_a_condition_of_one_laboratory_alone_is_noted(tmp_path):
     assert "No not_a_cell/" in notes
 
 
+def test_an_unfinished_folder_is_refused(folder):
+    (folder / ".cutting").mkdir()
+    with pytest.raises(DatasetError, match="has not finished"):
+        CellFolder.open(folder, kind=RBC)
+
+
 def test_a_missing_folder_is_told(tmp_path):
     with pytest.raises(MissingDataError, match="bloodcells crops"):
         CellFolder.open(tmp_path / "none", kind=RBC)

@@ -25,8 +25,9 @@ from blood_cell_system.cell_picture_format import on_white
 from blood_cell_system.classes import WBC_TYPES
 from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.datasets.cell_blocks import split_by_blocks
-from blood_cell_system.datasets.cell_folder import (
+from blood_cell_system.datasets.cell_table import (
     NOT_A_CELL,
+    UNFINISHED,
     CellRecord,
     write_cells_csv,
 )
@@ -42,7 +43,6 @@ from blood_cell_system.seeding import generator_for
 UNLABELLED: Final = "unlabelled"
 SHEETS: Final = "sheets"
 
-_PROGRESS: Final = ".cutting"
 _SETTINGS: Final = "settings.json"
 _TILES_A_SHEET: Final = 96
 _SHEET_COLUMNS: Final = 12
@@ -145,7 +145,7 @@ def _settings_of(tasks: Sequence[CutTask], kind: ClassifierKind) -> dict[str, An
 
 def _begin(root: Path, settings: dict[str, Any]) -> set[str]:
     """Mark the folder as unfinished; names of the pictures that a former run has done."""
-    folder = root / _PROGRESS
+    folder = root / UNFINISHED
     marked = folder / _SETTINGS
     if marked.is_file():
         former = json.loads(marked.read_text(encoding="utf-8"))
@@ -177,7 +177,7 @@ def _cut_and_write(task: CutTask, *, root: Path) -> None:
         record = _record(task, cell)
         write_bytes(root / record.file, _png(cell.picture))
         rows.append(asdict(record))
-    write_json(root / _PROGRESS / f"{task.name}.json", {"cells": rows, "failed": reason})
+    write_json(root / UNFINISHED / f"{task.name}.json", {"cells": rows, "failed": reason})
 
 
 def _png(picture: NDArray[np.uint8]) -> bytes:
@@ -220,7 +220,7 @@ def _finish(
     records: list[CellRecord] = []
     failures = list(failed)
     for task in tasks:
-        result = json.loads((root / _PROGRESS / f"{task.name}.json").read_text(encoding="utf-8"))
+        result = json.loads((root / UNFINISHED / f"{task.name}.json").read_text(encoding="utf-8"))
         for row in result["cells"]:
             # The field's split counts, also for cells that a former run has cut.
             records.append(CellRecord(**{**row, "split": task.field.split}))
@@ -237,7 +237,7 @@ def _finish(
     for label, picture in _sheets(root, records):
         write_image(root / SHEETS / f"{label}.png", picture)
     with suppress(OSError):
-        shutil.rmtree(root / _PROGRESS)
+        shutil.rmtree(root / UNFINISHED)
     return CropSummary(root=root, records=tuple(records), failed=tuple(failures))
 
 
