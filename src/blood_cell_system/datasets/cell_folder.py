@@ -94,8 +94,9 @@ class CellFolder:
         MissingDataError
             There is no such folder, or a file that ``cells.csv`` names is not there.
         DatasetError
-            It is unfinished, has no class folders, one that is empty or has an unknown name, cells of one class
-            only, a broken ``cells.csv``, blocks in several splits, or pictures of whole fields.
+            It is unfinished, has no class folders, one that is empty or has an unknown name, cells
+            of one class only, a broken ``cells.csv``, blocks in several splits, or pictures of
+            whole fields.
         SettingsError
             The block pattern makes no sense.
         """
