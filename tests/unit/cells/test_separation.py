@@ -262,3 +262,29 @@ def test_a_thin_crescent_beside_a_cell_is_its_rim():
     _, heat, log_size, _ = perfect_outputs([predicted], (200, 200))
     found = separate_cells(probabilities, heat, log_size)
     assert (found.label_image == truth).all()
+
+
+def test_a_sliver_at_the_border_is_no_cell_and_half_a_cell_is_one():
+    whole, half = ellipse_box(RBC, 60, 60, 80), ellipse_box(RBC, 199, 60, 80)
+    sliver = ellipse_box(RBC, 130, 118, 36, 12)
+    boxes = [whole, half, sliver]
+    probabilities, heat, log_size, _ = perfect_outputs(boxes, (124, 200))
+    found = separate_cells(probabilities, heat, log_size)
+    assert [cell.touches_border for cell in found.cells] == [False, True]
+    kept = separate_cells(probabilities, heat, log_size, SeparationSettings(min_border_share=0))
+    assert len(kept.cells) == 3
+
+
+def test_the_whole_box_reaches_under_the_cell_that_lies_upon_it():
+    boxes = [ellipse_box(RBC, 60, 60, 80), ellipse_box(RBC, 110, 60, 80)]
+    probabilities, heat, log_size, _ = perfect_outputs(boxes, (120, 200))
+    first, second = separate_cells(probabilities, heat, log_size).cells
+    assert first.box.x_max == pytest.approx(85, abs=2)
+    assert first.whole_box.x_max == pytest.approx(100, abs=3)
+    assert second.whole_box.x_min == pytest.approx(70, abs=3)
+
+
+def test_the_whole_box_of_a_cell_that_touches_none_is_its_box():
+    probabilities, heat, log_size, _ = perfect_outputs([ellipse_box(RBC, 60, 60, 80)], (120, 200))
+    (cell,) = separate_cells(probabilities, heat, log_size).cells
+    assert cell.whole_box == cell.box

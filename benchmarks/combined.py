@@ -1,0 +1,90 @@
+"""What the pictures of a second laboratory bring there, and cost at home.
+
+    python benchmarks/combined.py --data DIR --work WORK
+
+DIR holds ``BCCD_Dataset`` and ``bcdd_kaggle``. Every other picture of the second is learned from,
+the rest is held back. The preset ``fast`` learns from BCCD's train split alone, and from both sets
+combined; both models are chosen on BCCD's validation pictures, and measured on BCCD's test split
+and on the pictures of the second that were held back. What is done is not done again.
+"""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from blood_cell_system.cli.main import main as bloodcells
+from blood_cell_system.datasets.prepared import read_versioned_json, write_manifest
+
+TRAININGS = {"BCCD alone": "bccd", "BCCD and bcdd_kaggle": "both"}
+MEASURED_ON = {"bcdd_kaggle, held back": "kaggle", "BCCD test": "bccd"}
+
+
+def main() -> None:
+    """Prepare, combine, train twice, measure, and print a table."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--work", type=Path, required=True)
+    options = parser.parse_args()
+    data, work = options.data, options.work
+    folders = {name: work / name for name in ("bccd", "kaggle", "both")}
+    run("prepare", "--mode", "bccd", "--input", data / "BCCD_Dataset", "--output", folders["bccd"])
+    run(
+        "prepare",
+        "--mode",
+        "kaggle",
+        "--input",
+        data / "bcdd_kaggle",
+        "--output",
+        folders["kaggle"],
+    )
+    hold_back_every_other(folders["kaggle"])
+    parts = (folders["bccd"], folders["kaggle"])
+    run("prepare", "--mode", "combine", "--input", *parts, "--output", folders["both"])
+    print(
+        "| learned from | measured on | mean IoU | RBC F1@0.5 | WBC F1@0.5 |\n|---|---|---|---|---|"
+    )
+    for title, name in TRAININGS.items():
+        runs = work / f"runs-{name}"
+        if not (runs / "done.json").exists():
+            places = ("--checkpoint-dir", runs, "--log-dir", runs / "logs")
+            run("train", "--preset", "fast", "--data-dir", folders[name], *places)
+            (runs / "done.json").write_text("{}")
+        model = runs / "segmentation_model_best.keras"
+        for pictures, folder in MEASURED_ON.items():
+            result = evaluated(model, folders[folder], runs / f"on-{folder}.json")
+            types = result["cells"][0]["types"]
+            f1 = [f"{types[kind]['matching']['0.50']['f1']:.3f}" for kind in ("RBC", "WBC")]
+            iou = result["pixels"]["mean_iou"]
+            print(f"| {title} | {pictures} | {iou:.3f} | {' | '.join(f1)} |", flush=True)
+
+
+def run(*words: object) -> None:
+    """Run a command of the program; end where it fails."""
+    code = bloodcells([str(word) for word in words])
+    if code:
+        raise SystemExit(code)
+
+
+def hold_back_every_other(root: Path) -> None:
+    """Make every other picture of a prepared folder a test picture, the others training ones."""
+    manifest = read_versioned_json(root / "manifest.json")
+    rows = [
+        {**row, "split": "test" if number % 2 else "train"}
+        for number, row in enumerate(sorted(manifest["images"], key=lambda row: row["stem"]))
+    ]
+    details = {
+        name: manifest[name] for name in manifest if name not in ("images", "format_version")
+    }
+    write_manifest(root, rows, details)
+
+
+def evaluated(model: Path, folder: Path, output: Path) -> dict[str, Any]:
+    """Measure a model on the test split of a folder."""
+    run("evaluate", "--model", model, "--data-dir", folder, "--split", "test", "--json", output)
+    result: dict[str, Any] = json.loads(output.read_text())
+    return result
+
+
+if __name__ == "__main__":
+    main()
