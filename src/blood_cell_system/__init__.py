@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.pipeline.training_pipeline import TrainingConfig, TrainingPipeline
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "BloodCellAnalysisSystem",
     "InferencePipeline",
