@@ -118,3 +118,25 @@ def test_a_run_that_is_complete_says_so_and_changes_nothing(tmp_path, capsys):
     assert main(words) == 0
     assert "complete: 10 of 10 epochs" in capsys.readouterr().out
     assert (tmp_path / STATE_NAME).read_bytes() == before
+
+
+def test_a_trained_model_and_a_run_to_continue_cannot_both_be_the_beginning(tmp_path, capsys):
+    (tmp_path / STATE_NAME).touch()
+    state_of(PRESETS["fast"]).save(tmp_path / STATE_NAME)
+    words = ["--init-from", "bundled", "--resume-from", str(tmp_path / STATE_NAME)]
+    assert main(["train", *words]) == 1
+    assert "--init-from and --resume-from: expected one of them" in capsys.readouterr().err
+
+
+def test_a_model_to_begin_with_that_is_not_there_ends_with_one_clear_line(tmp_path, capsys):
+    assert main(["train", "--init-from", str(tmp_path / "m.keras")]) == 1
+    assert "there is no such model" in capsys.readouterr().err
+
+
+def test_the_architecture_of_the_model_to_begin_with_cannot_change(tmp_path, capsys):
+    from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter
+
+    path = tmp_path / "m.keras"
+    build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=4)).save(path)
+    assert main(["train", "--init-from", str(path), "--d-reduced", "32"]) == 1
+    assert "that model has d_reduced = 4, asked for is 32" in capsys.readouterr().err

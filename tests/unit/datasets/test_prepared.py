@@ -442,3 +442,29 @@ def test_a_file_that_has_gone_is_missing(root):
     (root / "masks" / "a.png").unlink()
     with pytest.raises(MissingDataError, match=r"masks/a\.png"):
         dataset.content_hash()
+
+
+def test_unmarked_types_and_groups_come_back_from_the_manifest(root):
+    rows = [
+        row("a"),
+        {"stem": "b", "unmarked_types": ["Platelet"], "group": "slide 3"},
+        row("c"),
+    ]
+    write_manifest(root, rows, {})
+    before = PreparedDataset.open(root)
+    image = by_stem(before)["b"]
+    assert (image.unmarked_types, image.group) == ((CellType.PLATELET,), "slide 3")
+    write_manifest(root, [image.manifest_row() for image in before.images], {})
+    assert PreparedDataset.open(root).images == before.images
+
+
+def test_a_type_that_nobody_knows_is_no_unmarked_type(root):
+    write_manifest(root, [row("a", unmarked_types=["Parasite"])], {})
+    with pytest.raises(DatasetError, match="an entry of 'images' cannot be read"):
+        PreparedDataset.open(root)
+
+
+def test_what_is_not_marked_is_part_of_what_can_be_learned_from(root):
+    before = PreparedDataset.open(root).content_hash()
+    write_manifest(root, [row("a", unmarked_types=["Platelet"]), row("b"), row("c")], {})
+    assert PreparedDataset.open(root).content_hash() != before

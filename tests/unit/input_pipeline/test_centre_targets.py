@@ -106,3 +106,10 @@ def test_a_point_teaches_its_centre_and_no_size():
     targets = centre_targets([point], background())
     assert targets.heat_map[25 // 4, 40 // 4, WBC] == 1
     assert not targets.size_weight.any()
+
+
+def test_a_type_that_nobody_marked_is_not_taught_as_absent():
+    cells = [box(CellType.RBC, 8, 8, 40, 40)]
+    targets = centre_targets(cells, background(), unmarked_types=(CellType.PLATELET,))
+    assert targets.heat_weight[..., 2].max() == 0
+    assert targets.heat_weight[..., :2].min() == 1

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from support.smears import small_prepared_folder
 
 from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
 from blood_cell_system.image_io import write_image
@@ -50,3 +51,14 @@ def test_beyond_the_budget_the_longest_unused_picture_gives_way(images, count_de
 
 def test_a_picture_larger_than_the_budget_is_still_given(images):
     assert DecodedImages(images, budget_bytes=1)[3].pixels[0, 0, 0] == 3
+
+
+def test_pictures_of_a_source_are_resampled_with_their_labels(tmp_path):
+    root = small_prepared_folder(tmp_path / "smears", count=1)
+    images = PreparedDataset.open(root).images
+    plain = DecodedImages(images)[0]
+    half = DecodedImages(images, magnifications={"synthetic": 0.5, "other": 3.0})[0]
+    height, width = plain.class_mask.shape
+    assert half.pixels.shape == (height // 2, width // 2, 3)
+    assert half.class_mask.shape == half.label_image.shape == (height // 2, width // 2)
+    assert [cell.width for cell in half.cells] == [cell.width / 2 for cell in plain.cells]
