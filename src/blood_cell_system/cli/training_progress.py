@@ -1,7 +1,7 @@
 """How a training goes, on the terminal or in a log."""
 
 import time
-from abc import abstractmethod
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -16,7 +16,7 @@ from blood_cell_system.training.run_record import CURVES_NAME
 from blood_cell_system.training.segmentation import TrainingResult
 
 
-class EpochProgress(TrainingListener):
+class EpochProgress(TrainingListener, ABC):
     """A line an epoch with figures and time left; on a terminal also a bar within the epoch.
 
     Parameters
