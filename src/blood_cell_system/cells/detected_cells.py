@@ -89,7 +89,7 @@ def smallest_areas(
     types: Sequence[CellType],
     *,
     min_area_px: int,
-    min_border_share: float,
+    min_border_share: Mapping[CellType, float],
 ) -> SmallestAreas:
     """Say from which size on pieces of a picture are cells.
 
@@ -99,7 +99,7 @@ def smallest_areas(
     types : sequence of CellType
         Type of cell ``i + 1``.
     min_area_px : int
-    min_border_share : float
+    min_border_share : mapping of CellType to float
         At the border, share of the median area of the cells of its type.
     """
     areas = np.bincount(labels.ravel(), minlength=len(types) + 1)[1:]
@@ -108,7 +108,7 @@ def smallest_areas(
         of_type = areas[[other == cell_type for other in types]]
         of_type = of_type[of_type >= min_area_px]
         usual = float(np.median(of_type)) if len(of_type) else 0.0
-        at_border[cell_type] = max(min_area_px, min_border_share * usual)
+        at_border[cell_type] = max(min_area_px, min_border_share[cell_type] * usual)
     return SmallestAreas(inside=min_area_px, at_border=at_border)
 
 

