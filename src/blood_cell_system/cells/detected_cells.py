@@ -1,5 +1,6 @@
 """Cells that were found, measured in their label image."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -47,6 +48,17 @@ class DetectedCell:
     equivalent_diameter_px: float
     confidence: float
     touches_border: bool
+
+    @property
+    def visible_share(self) -> float:
+        """Part of the cell that no other covers: its area against the ellipse in ``whole_box``.
+
+        1 for a cell that touches none.
+        """
+        if self.whole_box == self.box:
+            return 1.0
+        whole = math.pi / 4 * self.whole_box.width * self.whole_box.height
+        return min(1.0, self.area_px / whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,9 @@ VIEWS: Final = (1, 8)
 _NO_PROBABILITIES: Final[Mapping[str, float]] = MappingProxyType({})
 
 
+_LEAST_VISIBLE: Final = 0.75
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassificationSettings:
     """How cells are classified.
@@ -142,7 +145,8 @@ def classify_analysis(
 ) -> dict[int, CellClassification]:
     """Classify the cells of an analysed picture.
 
-    Cells that the border cuts off are left out: what is missing may be what tells.
+    Cells that the border cuts off or that others cover by more than a quarter are left out: what is
+    missing may be what tells, and a crescent that looks out from under a cell is no sickle.
 
     Parameters
     ----------
@@ -167,7 +171,9 @@ def classify_analysis(
         cells = [
             cell
             for cell in analysis.separated.cells
-            if cell.cell_type == classifier.facts.kind.cell_type and not cell.touches_border
+            if cell.cell_type == classifier.facts.kind.cell_type
+            and not cell.touches_border
+            and cell.visible_share >= _LEAST_VISIBLE
         ]
         if not cells:
             continue

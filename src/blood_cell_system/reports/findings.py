@@ -82,7 +82,8 @@ class Findings:
     none_of_these : int
         Cells that are none of the classes, and count nowhere.
     cut_off : int
-        Cells that were not looked at, as the border cuts them off or they are too small.
+        Cells that were not looked at, as the border cuts them off, others cover them, or they are
+        too small.
     uncertain : int
         Assessed cells that a person should look at; they count as what is most likely.
     """

@@ -90,7 +90,7 @@ def _findings_lines(title: str, findings: "Findings") -> list[str]:
     told = [", ".join(f"{name} {count}" for name, count in part.items()) for part in counts if part]
     aside = {
         "none of these": findings.none_of_these,
-        "cut off or too small": findings.cut_off,
+        "cut off, covered or too small": findings.cut_off,
         "not sure": findings.uncertain,
     }
     told.append(", ".join(f"{count} {name}" for name, count in aside.items() if count))

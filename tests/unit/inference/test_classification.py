@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.analysed_pictures import CELLS, analysis_of
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
+from support.drawn_cells import ellipse_box
 
 from blood_cell_system.classes import CellType
 from blood_cell_system.errors import SettingsError
@@ -137,6 +138,19 @@ def test_whole_cells_of_a_picture_are_classified_by_their_type():
         CellType.WBC: "healthy_WBC",
     }
     assert sum(map(len, red.seen)) == 1
+
+
+def test_a_cell_that_another_covers_by_half_is_not_classified():
+    above, below = ellipse_box(CellType.RBC, 60, 64, 40), ellipse_box(CellType.RBC, 76, 64, 40)
+    analysis = analysis_of([above, below])
+    whole = dataclasses.replace(
+        analysis.separated.cells[0], whole_box=analysis.separated.cells[0].box, area_px=1256
+    )
+    half = dataclasses.replace(analysis.separated.cells[1], area_px=600)
+    covered = dataclasses.replace(analysis.separated, cells=(whole, half))
+    red = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    found = classify_analysis(dataclasses.replace(analysis, separated=covered), [red])
+    assert list(found) == [whole.label]
 
 
 def test_the_picture_that_the_network_sees_shows_the_cell_on_white():

@@ -234,7 +234,7 @@ def test_findings_of_all_smears_are_summed_up():
     page = Page(render_page(summary))
     words = " ".join(" ".join(page.words).split())
     assert "Parasitaemia: red cells with malaria parasites 1 of 2" in words
-    assert "2 cells assessed, 4 cut off or too small, 2 not sure" in words
+    assert "2 cells assessed, 4 cut off, covered or too small, 2 not sure" in words
     assert "Lymphocytes among white cells 2 of 2" in words
     assert summary.to_json()["rbc_findings"]["counts"]["malaria_RBC"] == 1
     rows = list(csv.DictReader(io.StringIO(summary.to_csv())))

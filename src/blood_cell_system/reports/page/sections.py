@@ -81,7 +81,7 @@ def findings_section(title: str, findings: Findings) -> Iterable[str]:
     yield f"<h3>{title}</h3>"
     aside = {
         "none of these": findings.none_of_these,
-        "cut off or too small": findings.cut_off,
+        "cut off, covered or too small": findings.cut_off,
         "not sure": findings.uncertain,
     }
     told = [f"{findings.assessed:,} cells assessed"]
