@@ -126,7 +126,9 @@ def read_cells(
 def with_stain_domains(train: CellSet, val: CellSet, *, seed: int) -> tuple[CellSet, CellSet]:
     """Take groups of similar stain for sources, where all cells come from one.
 
-    Groups are found on both splits together, so that their numbers agree.
+    Fields are grouped, by the mean stain of their cells, and not the cells themselves: a parasite
+    changes the colour of its cell, and would be a laboratory of its own. Groups are found on both
+    splits together, so that their numbers agree.
     """
     statistics = np.array(
         [
@@ -135,7 +137,14 @@ def with_stain_domains(train: CellSet, val: CellSet, *, seed: int) -> tuple[Cell
             for position in range(len(cell_set))
         ]
     )
-    groups = stain_groups(statistics, seed=seed)
+    fields = (*train.fields, *val.fields)
+    number = {field: index for index, field in enumerate(dict.fromkeys(fields))}
+    place = np.array([number[field] for field in fields])
+    # Platelets and smudges have colours of their own; where a field shows nothing else, they count.
+    weight = np.where(np.concatenate([train.labels.known, val.labels.known]) > 0, 1.0, 1e-3)
+    total = np.bincount(place, weights=weight)
+    sums = [np.bincount(place, weights=weight * column) for column in statistics.T]
+    groups = stain_groups((np.array(sums) / total).T, seed=seed)[place]
     names = tuple(f"stain {number + 1}" for number in range(int(groups.max()) + 1))
 
     def regrouped(cell_set: CellSet, part: NDArray[np.int32]) -> CellSet:

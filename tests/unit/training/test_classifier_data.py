@@ -96,3 +96,14 @@ def test_grouping_leaves_the_classes_as_they_are(tmp_path):
         unchanged = replace(after.labels, source=before.labels.source, sources=())
         np.testing.assert_array_equal(unchanged.condition, before.labels.condition)
         np.testing.assert_array_equal(unchanged.known, before.labels.known)
+
+
+def test_a_parasite_does_not_make_a_stain_of_its_own(tmp_path):
+    folder = small_cell_folder(tmp_path)
+    classes = CellClasses.of(folder)
+    sets = [read_cells(folder, split, classes) for split in (Split.TRAIN, Split.VAL)]
+    for cell_set in with_stain_domains(*sets, seed=0):
+        groups = {}
+        for field, group in zip(cell_set.fields, cell_set.labels.source, strict=True):
+            groups.setdefault(field, set()).add(int(group))
+        assert all(len(found) == 1 for found in groups.values())
