@@ -57,7 +57,7 @@ def occlusion_sheet(
             is_wrong = bool(answers[position] != y_true[position])
             record = cell_set.cells.records[position]
             words = (
-                f"{names[answers[position]]} {confidence[position]:.2f}\n"
+                f"{confidence[position]:.2f} {names[answers[position]]}\n"
                 f"true {names[y_true[position]]}\n{record.source} {record.field}"
             )
             tiles += [
