@@ -20,7 +20,7 @@ from blood_cell_system.cells.separation import SeparatedCells, SeparationSetting
 from blood_cell_system.classes import NOT_SCORED
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.image_io import check_rgb
-from blood_cell_system.inference.cell_finding import TileSettings, find_cells
+from blood_cell_system.inference.cell_finding import TileSettings, find_cells, no_cells
 from blood_cell_system.inference.grey_dust import without_grey_dust
 from blood_cell_system.inference.marks import find_scale_bar, paint_over
 from blood_cell_system.inference.picture_quality import PictureQuality, assess
@@ -33,6 +33,8 @@ from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 __all__ = ["AnalysisSettings", "BorderRule", "PictureAnalysis", "analyze_picture"]
 
 _SURROUND_SIDE_PX: Final = 160
+# Part of the field: a single small cell in a large picture has more.
+_LEAST_STAINED: Final = 2e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,14 +143,18 @@ def analyze_picture(
         pixel_size_um=settings.pixel_size_um,
         training_diameter_px=training_diameter,
     )
-    found = find_cells(
-        runtime,
-        _without_surround(clean, field_mask, view),
-        magnification=scale.magnification_applied,
-        blocks=settings.blocks,
-        separation=settings.separation.for_diameter(training_diameter),
-        tiles=settings.tiles,
-    )
+    if float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
+        # A network that has always seen cells finds some on a blank slide as well.
+        found = no_cells(field_mask.shape)
+    else:
+        found = find_cells(
+            runtime,
+            _without_surround(clean, field_mask, view),
+            magnification=scale.magnification_applied,
+            blocks=settings.blocks,
+            separation=settings.separation.for_diameter(training_diameter),
+            tiles=settings.tiles,
+        )
     class_mask = found.class_mask
     class_mask[~field_mask] = NOT_SCORED
     separated = without_grey_dust(cells_within(found.separated, field_mask), clean)

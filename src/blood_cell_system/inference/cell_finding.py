@@ -87,6 +87,15 @@ class FoundCells:
     knows_platelets: bool
 
 
+def no_cells(shape: tuple[int, ...]) -> FoundCells:
+    """Give what is found in a picture of that ``(height, width)`` that shows nothing."""
+    return FoundCells(
+        class_mask=np.zeros(shape, dtype=np.uint8),
+        separated=SeparatedCells(label_image=np.zeros(shape, dtype=np.int32), cells=()),
+        knows_platelets=True,
+    )
+
+
 def find_cells(
     runtime: Runtime,
     image: NDArray[np.uint8],
