@@ -44,7 +44,7 @@ def in_words(model: "InstalledModel") -> str:
         "preset": model.preset,
         "data": model.data,
         "licence": model.licence,
-        "measured": ", ".join(_figures(model.measured)),
+        "measured": "\n            ".join(_figures(model.measured)),
         "use": model.use,
         "PROBLEM": model.problem,
     }
@@ -52,11 +52,14 @@ def in_words(model: "InstalledModel") -> str:
     return "\n".join(lines)
 
 
-def _figures(measured: Mapping[str, Any], before: str = "") -> Iterator[str]:
-    """Give figures in one line each, those of inner tables after the table's name."""
-    for name, value in measured.items():
-        if isinstance(value, Mapping):
-            yield from _figures(value, f"{before}{name} ")
-        else:
-            shown = f"{value:.4g}" if isinstance(value, float) else value
-            yield f"{before}{name} {shown}"
+def _figures(measured: Mapping[str, Any]) -> Iterator[str]:
+    """Give the figures of the test cells, or all where there are none of them, one at a time.
+
+    What training and validation came to is left to ``--json``.
+    """
+    for name, value in measured.get("test", measured).items():
+        if isinstance(value, Mapping) and "value" in value:
+            low, high = value["interval"]
+            yield f"{name} {value['value']:.3f} ({low:.3f} to {high:.3f})"
+        elif not isinstance(value, Mapping):
+            yield f"{name} {value:.4g}" if isinstance(value, float) else f"{name} {value}"

@@ -135,7 +135,7 @@ def _of_facts(facts: ClassifierFacts) -> dict[str, Any]:
     return told | {"version": facts.software_version}
 
 
-def _card_of(path: Path) -> dict[str, str]:
+def _card_of(path: Path) -> dict[str, Any]:
     """Read rows such as ``| Data | … |`` of the model card that names a file in its title."""
     for card in sorted(path.parent.glob("*.md")):
         sections = re.split(r"^(?=# )", card.read_text("utf-8", errors="replace"), flags=re.M)
@@ -143,5 +143,10 @@ def _card_of(path: Path) -> dict[str, str]:
             if path.name in section.partition("\n")[0]:
                 rows = dict(re.findall(r"^\| (\w+) \| (.+?) \|$", section, re.M))
                 wanted = {"Data": "data", "Licence": "licence", "Preset": "preset"}
-                return {key: rows[name] for name, key in wanted.items() if name in rows}
+                told: dict[str, Any] = {
+                    key: rows[name] for name, key in wanted.items() if name in rows
+                }
+                if "Measured" in rows:
+                    told["measured"] = {"in short": rows["Measured"]}
+                return told
     return {}

@@ -1,0 +1,45 @@
+import json
+import shutil
+
+import pytest
+
+from blood_cell_system.cli.main import main
+from blood_cell_system.pipeline.weights import weights_folder
+
+
+def test_the_models_in_the_box_are_listed_with_their_licence_and_figures(capsys):
+    assert main(["models"]) == 0
+    words = capsys.readouterr().out
+    for name in ("segmentation_model", "rbc_classifier", "wbc_classifier"):
+        assert f"{name}: " in words
+    assert words.count("licence") == words.count("use       Research use only")
+    assert "auroc malaria_RBC within iml 0." in words
+
+
+def test_for_programs_they_are_json(capsys):
+    assert main(["models", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {model["name"] for model in listed} == {
+        "segmentation_model",
+        "rbc_classifier",
+        "wbc_classifier",
+    }
+    assert all(len(model["sha256"]) == 64 and model["licence"] for model in listed)
+
+
+def test_a_damaged_model_is_told_and_the_others_are_still_listed(tmp_path, capsys):
+    for name in ("rbc_classifier.onnx", "wbc_classifier.onnx"):
+        shutil.copy(weights_folder() / name, tmp_path / name)
+    data = bytearray((tmp_path / "rbc_classifier.onnx").read_bytes())
+    data[len(data) // 2] ^= 255
+    (tmp_path / "rbc_classifier.onnx").write_bytes(bytes(data))
+    assert main(["models", "--models", str(tmp_path)]) == 1
+    words = capsys.readouterr().out
+    assert "PROBLEM" in words.partition("wbc_classifier: ")[0]
+    assert "PROBLEM" not in words.partition("wbc_classifier: ")[2]
+
+
+@pytest.mark.parametrize("folder", [".", "nowhere"])
+def test_a_folder_without_models_is_an_error_with_advice(folder, tmp_path, capsys):
+    assert main(["models", "--models", str(tmp_path / folder)]) == 1
+    assert "no models there; expected one of" in capsys.readouterr().err
