@@ -12,7 +12,7 @@ def test_the_models_in_the_box_are_listed_with_their_licence_and_figures(capsys)
     words = capsys.readouterr().out
     for name in ("segmentation_model", "rbc_classifier", "wbc_classifier"):
         assert f"{name}: " in words
-    assert words.count("licence") == words.count("use       Research use only")
+    assert words.count("\n  licence ") == words.count("\n  use       Research use only") == 6
     assert "auroc malaria_RBC within iml 0." in words
 
 
