@@ -83,7 +83,7 @@ def test_models_are_listed_with_what_they_say_of_themselves(models, capsys):
     out = capsys.readouterr().out
     assert "rbc_classifier: tells healthy red cells, malaria and sickle cells apart" in out
     assert "preset    tiny" in out
-    assert "measured  test auroc 0.5" in out
+    assert "measured  auroc 0.5" in out
     assert "data      BCCD" in out
     assert "Research use only" in out
 

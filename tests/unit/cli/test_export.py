@@ -43,9 +43,11 @@ def test_a_diameter_below_zero_is_refused(tmp_path, capsys):
 
 def test_a_conversion_gone_wrong_is_not_kept(tmp_path, capsys, monkeypatch):
     plain_model().save(tmp_path / "model.keras")
-    convert = onnx_export._converted
+    convert = onnx_export.onnx_form
     monkeypatch.setattr(
-        onnx_export, "_converted", lambda model: convert(plain_model_of_other_weights())
+        onnx_export,
+        "onnx_form",
+        lambda model, **names: convert(plain_model_of_other_weights(), **names),
     )
     assert main(["export", "--model", str(tmp_path / "model.keras")]) == 1
     assert "differ" in capsys.readouterr().err
