@@ -185,7 +185,7 @@ def test_the_text_tells_counts_and_what_is_lacking():
     words = " ".join(classified_report(red={"condition": "sickle_RBC"}).to_summary_text().split())
     assert "red cells: assessed (1 of 3 cells)" in words
     assert "healthy_RBC 0, malaria_RBC 0, sickle_RBC 1" in words
-    assert "2 cut off or too small" in words
+    assert "2 cut off, covered or too small" in words
     assert "shares of healthy_RBC, malaria_RBC, sickle_RBC: too few cells to say (1; at" in words
     assert "rbc_classifier.onnx, SHA-256 efef" in words
 
