@@ -40,6 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="fine-tune: begin with a trained model, the one that comes with the program or a "
         ".keras file; for 5 to 50 pictures of your own",
     )
+    parser.add_argument(
+        "--kept-share",
+        type=float,
+        metavar="SHARE",
+        help="of --init-from: how much of that model stays (default: 0.7); 0 forgets what the new "
+        "pictures do not show",
+    )
     parser.add_argument("--checkpoint-dir", type=Path, default=Path("./checkpoints"))
     parser.add_argument("--log-dir", type=Path, default=Path("./logs"))
     parser.add_argument(
@@ -157,6 +164,11 @@ def resolve_settings(
     asked = asked_for(options, base)
     if start is not None:
         _check_architecture(asked, base, start)
+    elif resume is None and asked.get("kept_share"):
+        raise SettingsError(
+            f"--kept-share {asked['kept_share']}: there is nothing to keep; expected it together "
+            "with --init-from. Leave it out."
+        )
     if asked.get("batch_size") == "auto":
         del asked["batch_size"]
         if resume is None:

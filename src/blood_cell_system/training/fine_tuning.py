@@ -2,8 +2,11 @@
 
 So few pictures cannot teach a network anew, but they can make it forget. Hence: the first levels of
 the network, which see edges and colours, and all statistics of its normalisations stay as they are;
-the rate is a quarter of that of a new training; there are few steps; and the pictures are brought
-to the size of cells that the network knows.
+the rate is a quarter of that of a new training; there are few steps; the pictures are brought to
+the size of cells that the network knows; and the weights that get used lie between those of the
+beginning and those that were learned. Without the last, a network that saw ten pictures without a
+white cell found none in 15 pictures of BCCD, where it had found all 15; with it, it found all of
+them, and was hardly worse on the new pictures.
 """
 
 import hashlib
@@ -34,12 +37,20 @@ FINE_TUNING: Final = SegmentationSettings(
     recolour_share=0.3,
     frozen_levels=2,
     keeps_statistics=True,
+    kept_share=0.7,
 )
 """What a training from a model of one's own or the bundled one does by default; the architecture
 is that of the model."""
 
 # What stays of these when a preset is asked for as well.
-_ALWAYS = ("learning_rate", "warmup_share", "recolour_share", "frozen_levels", "keeps_statistics")
+_ALWAYS = (
+    "learning_rate",
+    "warmup_share",
+    "recolour_share",
+    "frozen_levels",
+    "keeps_statistics",
+    "kept_share",
+)
 
 _LARGEST_MAGNIFICATION = 2.0
 # Standard deviations by which the first features may be off on average: 0.2 to 0.5 for pictures of

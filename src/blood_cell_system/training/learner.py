@@ -68,6 +68,12 @@ class Learner:
         if start is not None:
             self.model.set_weights(list(start))
         freeze(self.model, settings)
+        self._kept = settings.kept_share
+        self._start = [
+            tf.Variable(np.asarray(weight), trainable=False)
+            for weight in self.model.weights
+            if self._kept
+        ]
         self.averaged.set_weights(self.model.get_weights())
         self._domains = domains
         self._logits = (
@@ -125,9 +131,21 @@ class Learner:
                 total += losses["domain_loss"]
         self.optimizer.apply(tape.gradient(total, self._learning), self._learning)
         decay = rates.averaging_decay
-        for average, weight in zip(self.averaged.weights, self.model.weights, strict=True):
+        for average, weight in zip(self.averaged.weights, self._used_weights(), strict=True):
             average.assign(decay * average + (1.0 - decay) * weight)
         return losses
+
+    def _used_weights(self) -> list[Any]:
+        """Weights of the model, between those it began with and those it has now.
+
+        Wortsman et al., *Robust fine-tuning of zero-shot models*, CVPR 2022: what lies between
+        keeps most of what the beginning knew and has most of what was learned.
+        """
+        weights: list[Any] = self.model.weights
+        if not self._kept:
+            return weights
+        pairs = zip(self._start, weights, strict=True)
+        return [self._kept * start + (1.0 - self._kept) * weight for start, weight in pairs]
 
     def _outputs(self, pixels: Any, rates: StepRates) -> Any:
         if not self._domains:
@@ -181,6 +199,7 @@ class Learner:
             "domain_head": self._head,
             "averaged": self.averaged.variables,
             "optimizer": self.optimizer.variables,
+            "start": self._start,
         }
 
 

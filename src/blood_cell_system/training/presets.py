@@ -46,6 +46,8 @@ class SegmentationSettings:
         Whether the normalisations keep the statistics of an earlier training.
     has_domain_adaptation : bool
         Whether features that tell laboratories apart are unlearned.
+    kept_share : float
+        Share of the weights that it began with in the weights that get used; 0 for a new training.
     patience : int
         Epochs without a better validation IoU before the training stops; 0 never stops.
     seed : int
@@ -71,6 +73,7 @@ class SegmentationSettings:
     cell_diameter_px: float | None = None
     frozen_levels: int = 0
     keeps_statistics: bool = False
+    kept_share: float = 0.0
     has_domain_adaptation: bool = False
     patience: int = 0
     seed: int = 0
@@ -98,6 +101,7 @@ class SegmentationSettings:
             ("weight-decay", self.weight_decay >= 0, "0 or more"),
             ("recolour-share", 0 <= self.recolour_share <= 1, "from 0 to 1"),
             ("paste-share", 0 <= self.paste_share <= 1, "from 0 to 1"),
+            ("kept-share", 0 <= self.kept_share < 1, "from 0 to below 1"),
             ("patience", self.patience >= 0, "0 or more"),
             ("seed", 0 <= self.seed < 2**32, "from 0 to 4294967295"),
         ):

@@ -140,3 +140,8 @@ def test_the_architecture_of_the_model_to_begin_with_cannot_change(tmp_path, cap
     build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=4)).save(path)
     assert main(["train", "--init-from", str(path), "--d-reduced", "32"]) == 1
     assert "that model has d_reduced = 4, asked for is 32" in capsys.readouterr().err
+
+
+def test_without_a_model_to_begin_with_there_is_nothing_to_keep():
+    with pytest.raises(SettingsError, match=r"--kept-share 0\.5: there is nothing to keep"):
+        resolve_settings(options_of("--kept-share", "0.5"), None)

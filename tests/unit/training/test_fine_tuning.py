@@ -1,9 +1,11 @@
+import json
 import shutil
 from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from support.smears import small_prepared_folder
 from support.tiny_training import TINY
 
@@ -13,6 +15,7 @@ from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter
 from blood_cell_system.segmenter_contract import diameter_in_name, model_name
+from blood_cell_system.training.epoch_loop import StepRates
 from blood_cell_system.training.fine_tuning import (
     FINE_TUNING,
     fine_tuning_settings,
@@ -79,20 +82,39 @@ def test_learning_begins_with_the_weights_of_the_file(start):
             assert np.array_equal(mine, theirs)
 
 
-def test_the_first_levels_and_all_statistics_stay_as_they_are(start, tmp_path):
-    folder = small_prepared_folder(tmp_path / "data", count=4)
-    result = train_segmenter(
-        PreparedDataset.open(folder),
-        tiny(start, learning_rate=0.1),
-        checkpoint_dir=tmp_path / "checkpoints",
-        log_dir=tmp_path / "logs",
-        start=start,
+@pytest.fixture(scope="module")
+def fine_tuned(model_path, tmp_path_factory):
+    """A fine-tuning of one epoch at a high rate, whose beginning is gone afterwards."""
+    root = tmp_path_factory.mktemp("fine_tuning")
+    small_prepared_folder(root / "data", count=4)
+    begin = load_starting_point(shutil.copy(model_path, root / "begin.keras"))
+    settings = tiny(begin, learning_rate=0.1)
+    train(root, settings, start=begin)
+    (root / "begin.keras").unlink()
+    return root, settings
+
+
+def train(root, settings, **more):
+    return train_segmenter(
+        PreparedDataset.open(root / "data"),
+        settings,
+        checkpoint_dir=root / "checkpoints",
+        log_dir=root / "logs",
+        **more,
     )
-    trained = keras.models.load_model(result.model_path, compile=False)
-    assert diameter_in_name(trained.name) == 56
-    for layer in trained.layers:
+
+
+def trained_model(root):
+    path = root / "checkpoints" / "segmentation_model_best.keras"
+    return keras.models.load_model(path, compile=False)
+
+
+def test_the_first_levels_and_all_statistics_stay_as_they_are(start, fine_tuned):
+    learned = [layer for layer in trained_model(fine_tuned[0]).layers if layer.weights]
+    for layer in learned:
         before = start.model.get_layer(layer.name).get_weights()
-        is_same = all(map(np.array_equal, before, layer.get_weights()))
+        # The running average of equal numbers is rounded.
+        is_same = all(map(np.allclose, before, layer.get_weights()))
         is_norm = isinstance(layer, keras.layers.BatchNormalization)
         if layer.name.startswith(("down_0_", "down_1_")) or is_norm:
             assert is_same, layer.name
@@ -100,18 +122,51 @@ def test_the_first_levels_and_all_statistics_stay_as_they_are(start, tmp_path):
             assert not is_same, layer.name
 
 
-def test_a_fine_tuning_goes_on_without_the_file_it_began_with(model_path, tmp_path):
-    folder = small_prepared_folder(tmp_path / "data", count=4)
-    shutil.copy(model_path, tmp_path / "copy.keras")
-    start = load_starting_point(tmp_path / "copy.keras")
-    places = {"checkpoint_dir": tmp_path / "checkpoints", "log_dir": tmp_path / "logs"}
-    dataset = PreparedDataset.open(folder)
-    train_segmenter(dataset, tiny(start), start=start, **places)
-    (tmp_path / "copy.keras").unlink()
-    state = TrainingState.load(tmp_path / "checkpoints" / "segmentation_training_state.npz")
-    result = train_segmenter(dataset, tiny(start, epochs=2), resume=state, **places)
-    assert result.epochs == 2
-    assert diameter_in_name(keras.models.load_model(result.model_path).name) == 56
+def test_the_record_says_where_it_began_and_how_good_that_was(start, fine_tuned):
+    run = json.loads((fine_tuned[0] / "checkpoints" / "run.json").read_text())
+    assert run["init_from"] == {"file": "begin.keras", "sha256": start.sha256}
+    assert 0 <= run["val_mean_iou_before"] <= 1
+    assert run["magnifications"]["synthetic"] == pytest.approx(56 / 28, rel=0.15)
+
+
+def test_a_fine_tuning_goes_on_without_the_file_it_began_with(fine_tuned):
+    root, settings = fine_tuned
+    state = TrainingState.load(root / "checkpoints" / "segmentation_training_state.npz")
+    assert train(root, replace(settings, epochs=2), resume=state).epochs == 2
+    assert diameter_in_name(trained_model(root).name) == 56
+
+
+def batch_of_noise():
+    generator = np.random.default_rng(0)
+    heat = np.zeros((2, 16, 16, 3), np.float32)
+    return {
+        "pixels": generator.integers(0, 255, (2, 64, 64, 3), dtype=np.uint8),
+        "class_mask": generator.integers(0, 3, (2, 64, 64), dtype=np.uint8),
+        "heat_map": heat,
+        "heat_weight": heat + 1,
+        "log_size": heat[..., :2],
+        "size_weight": heat[..., 0],
+    }
+
+
+def test_what_gets_used_lies_between_the_beginning_and_what_was_learned(start):
+    settings = replace(tiny(start, learning_rate=0.1), kept_share=0.75)
+    learner = Learner(settings, start=start.model.get_weights())
+    # A running average that forgets at once shows the weights themselves.
+    rates = StepRates(tf.constant(0.1), tf.constant(0.0), tf.constant(0.0))
+    learner.train_step({k: tf.constant(v) for k, v in batch_of_noise().items()}, rates)
+    weights = (start.model.get_weights(), learner.model.get_weights())
+    for begun, learned, used in zip(*weights, learner.averaged.get_weights(), strict=True):
+        assert np.allclose(used, 0.75 * begun + 0.25 * learned, atol=1e-6)
+    assert any(not np.allclose(begun, learned) for begun, learned in zip(*weights, strict=True))
+
+
+def test_a_state_holds_the_weights_of_the_beginning(start):
+    learner = Learner(tiny(start), start=start.model.get_weights())
+    other = Learner(tiny(start))
+    other.restore(learner.arrays())
+    for index, weight in enumerate(start.model.get_weights()):
+        assert np.array_equal(other.arrays()[f"start/{index}"], weight)
 
 
 def test_a_missing_file_is_told(tmp_path):
@@ -141,7 +196,7 @@ def test_a_model_from_elsewhere_is_told(tmp_path):
 
 def test_a_segmenter_of_other_layers_is_told(tmp_path):
     model = build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=0))
-    more = keras.layers.Conv2D(3, 1)(model.outputs[0])
+    more = keras.layers.Conv2D(3, 1)(model.get_layer("class_logits").output)
     keras.Model(model.input, {"classes": more}).save(tmp_path / "m.keras")
     with pytest.raises(CheckpointError, match="do not fit the segmenter of this version"):
         load_starting_point(tmp_path / "m.keras")
