@@ -30,22 +30,29 @@ def position_parts(position: int) -> tuple[bool, int, int]:
 
 
 def detail_correlation(
-    whole: NDArray[np.int8], other: NDArray[np.int8], *, window: Window, position: int
+    first: NDArray[np.int8],
+    second: NDArray[np.int8],
+    *,
+    part: Window,
+    window: Window,
+    position: int,
 ) -> float:
     """Compare the details of two views of what may be one field.
 
-    Starting from the window, an affine map is sought that lays one exactly onto the other
+    Starting from the windows, an affine map is sought that lays one exactly onto the other
     (Evangelidis and Psarakis, *Parametric image alignment using enhanced correlation coefficient
     maximization*, TPAMI 2008). Pictures that agree in their coarse shape only have no such map, or
     differ after it.
 
     Parameters
     ----------
-    whole : ndarray of shape (side, side), dtype int8
-        Shows, in this position, about what the window of ``other`` shows.
-    other : ndarray of shape (side, side), dtype int8
+    first : ndarray of shape (side, side), dtype int8
+    second : ndarray of shape (side, side), dtype int8
+    part : tuple of float
+        Window of ``first``, as it is given, that shows about what ``window`` of ``second`` shows.
     window : tuple of float
     position : int
+        What brings ``first`` into the position of ``second``.
 
     Returns
     -------
@@ -53,10 +60,10 @@ def detail_correlation(
         -1 where there is no such map.
     """
     is_swapped, down, across = position_parts(position)
-    turned = whole.T if is_swapped else whole
+    turned = first.T if is_swapped else first
     turned = turned[:: -1 if down else 1, :: -1 if across else 1].astype(np.float32)
-    target = other.astype(np.float32)
-    start = _from_window(window, len(other))
+    target = second.astype(np.float32)
+    start = _between(window, _turned(part, position), len(second))
     try:
         _, found = cv2.findTransformECC(target, turned, start, cv2.MOTION_AFFINE, _STEPS, None, 3)
     except cv2.error:
@@ -77,14 +84,28 @@ def detail_correlation(
     return float(np.corrcoef(*details)[0, 1])
 
 
-def _from_window(window: Window, side: int) -> NDArray[np.float32]:
-    """Map from the places of a picture to those of its window, drawn as large as the picture."""
+def _turned(window: Window, position: int) -> Window:
+    """Say where a window of a picture is when the picture is brought into a position."""
+    is_swapped, down, across = position_parts(position)
     top, bottom, left, right = window
-    wide, high = 1 / (1 - left - right), 1 / (1 - top - bottom)
-    return np.array(
-        [
-            [wide, 0, (0.5 - left * side) * wide - 0.5],
-            [0, high, (0.5 - top * side) * high - 0.5],
-        ],
-        dtype=np.float32,
-    )
+    if is_swapped:
+        top, bottom, left, right = left, right, top, bottom
+    if down:
+        top, bottom = bottom, top
+    if across:
+        left, right = right, left
+    return top, bottom, left, right
+
+
+def _between(window: Window, part: Window, side: int) -> NDArray[np.float32]:
+    """Map from the places of a window to those of another picture's part that is to cover it."""
+    rows = []
+    for before, after, other_before, other_after in (
+        (window[2], window[3], part[2], part[3]),
+        (window[0], window[1], part[0], part[1]),
+    ):
+        scale = (1 - other_before - other_after) / (1 - before - after)
+        offset = other_before * side + (0.5 - before * side) * scale - 0.5
+        rows.append((scale, offset))
+    (wide, right), (high, down) = rows
+    return np.array([[wide, 0, right], [0, high, down]], dtype=np.float32)

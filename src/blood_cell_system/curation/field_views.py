@@ -3,8 +3,9 @@
 Collections on the net resell each other's pictures, changed so that no hash is the same. A *view*
 is what of a picture such changes leave: the amount of stain on 64 × 64 places, in even light,
 whatever its colour. A cut-out is compared with windows of the other picture: each of the four sides
-may be up to a tenth farther in. The cosine transform of a window is a product of matrices, so that
-all 81 windows of a picture take no longer than resampling one would.
+may be up to a tenth farther in. Where the stage was moved a little between two pictures, it is a
+corner of the one that is a window of the other. The cosine transform of a window is a product of
+matrices, so that all 81 windows of a picture take no longer than resampling one would.
 
 Pictures of one cell in the middle all agree in that, so that a pair that agrees coarsely is laid
 exactly on top of one another, and must then agree in its details as well.
@@ -28,7 +29,7 @@ from blood_cell_system.curation.alignment import (
 )
 from blood_cell_system.masks.verification.fingerprints import lit_field
 
-COARSE_CORRELATION: Final = 0.8
+COARSE_CORRELATION: Final = 0.83
 """From which a pair is looked at closely: different fields of BCCD stay below 0.7."""
 
 SAME_DETAIL_CORRELATION: Final = 0.75
@@ -44,7 +45,16 @@ _INTERVALS = tuple(product(_INSETS, _INSETS))
 _WINDOWS = tuple((*rows, *columns) for rows, columns in product(_INTERVALS, _INTERVALS))
 _ROWS, _COLUMNS = np.mgrid[:_BAND_END, :_BAND_END]
 _IN_BAND = ((_ROWS + _COLUMNS) >= _BAND_START).astype(np.float32)
-_WHOLE = 0
+# What is looked for among the windows of others: the whole picture, and its corners.
+_CORNERS = tuple((*rows, *columns) for rows, columns in product(((0.0, 0.1), (0.1, 0.0)), repeat=2))
+_PARTS = tuple(map(_WINDOWS.index, ((0.0, 0.0, 0.0, 0.0), *_CORNERS)))
+_ROWS, _COLUMNS = np.mgrid[:_BAND_END, :_BAND_END]
+_IN_BAND = ((_ROWS + _COLUMNS) >= _BAND_START).astype(np.float32)
+# What is looked for among the windows of others: the whole picture, and its corners.
+_PARTS = tuple(
+    _WINDOWS.index((top, 0.1 - top, left, 0.1 - left)) if size else 0
+    for size, top, left in ((0, 0.0, 0.0), *((1, *c) for c in product((0.0, 0.1), (0.0, 0.1))))
+)
 _BLANK_CONTRAST = 0.004
 _MOST_DISTANCES = 8_000_000
 _UNITS = 40.0
@@ -104,8 +114,9 @@ def same_field_pairs(
     found = {}
     for (first, second), candidate in sorted(_candidates(views).items()):
         value = detail_correlation(
-            views[candidate.whole],
+            views[candidate.other],
             views[candidate.owner],
+            part=candidate.part,
             window=candidate.window,
             position=candidate.position,
         )
@@ -118,12 +129,13 @@ def same_field_pairs(
 
 
 class _Candidate(NamedTuple):
-    """The whole of one picture may be a window of another (``owner``)."""
+    """A part of one picture may be a window of another (``owner``)."""
 
     correlation: float
     owner: int
-    whole: int
+    other: int
     window: Window
+    part: Window
     position: int
 
 
@@ -133,29 +145,31 @@ def _candidates(views: Sequence[NDArray[np.int8]]) -> dict[tuple[int, int], _Can
     count = len(views)
     if count < 2:
         return found
-    whole = np.concatenate([_windows(view)[_WHOLE : _WHOLE + 1] for view in views])
-    points = _position_free(whole)
+    parts = np.concatenate([_windows(view)[list(_PARTS)] for view in views])
+    points = _position_free(parts)
     # Vectors of length 1 with this correlation are that far apart, and numbers that no position
     # changes are no farther apart than the vectors in their best position.
     limit = 2 - 2 * COARSE_CORRELATION + 1e-4
-    block = max(1, _MOST_DISTANCES // (len(_WINDOWS) * count))
+    block = max(1, _MOST_DISTANCES // (len(_WINDOWS) * len(parts)))
     for start in range(0, count, block):
         windows = np.concatenate([_windows(view) for view in views[start : start + block]])
         squares = _squared_distances(_position_free(windows), points)
-        near, wholes = np.nonzero(squares <= limit)
-        is_other = start + near // len(_WINDOWS) != wholes
-        near, wholes = near[is_other], wholes[is_other]
-        values, positions = _best_positions(windows[near], whole[wholes])
+        near, found_parts = np.nonzero(squares <= limit)
+        is_other = start + near // len(_WINDOWS) != found_parts // len(_PARTS)
+        near, found_parts = near[is_other], found_parts[is_other]
+        values, positions = _best_positions(windows[near], parts[found_parts])
         for at in np.nonzero(values >= COARSE_CORRELATION)[0]:
             owner, window = divmod(int(near[at]), len(_WINDOWS))
+            other, part = divmod(int(found_parts[at]), len(_PARTS))
             candidate = _Candidate(
-                float(values[at]),
-                start + owner,
-                int(wholes[at]),
-                _WINDOWS[window],
-                int(positions[at]),
+                correlation=float(values[at]),
+                owner=start + owner,
+                other=other,
+                window=_WINDOWS[window],
+                part=_WINDOWS[_PARTS[part]],
+                position=int(positions[at]),
             )
-            pair = (min(candidate.owner, candidate.whole), max(candidate.owner, candidate.whole))
+            pair = (min(candidate.owner, other), max(candidate.owner, other))
             if pair not in found or found[pair].correlation < candidate.correlation:
                 found[pair] = candidate
     return found

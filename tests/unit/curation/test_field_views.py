@@ -45,6 +45,20 @@ def test_a_changed_copy_shows_the_same_field(fields, change):
     assert pairs.tolist() == [[2, len(fields)]]
 
 
+@pytest.mark.parametrize("turn", range(4))
+@pytest.mark.parametrize(("down", "across"), [(8, 9), (5, 0), (3, 10)])
+def test_a_field_of_which_the_stage_was_moved_a_little_is_the_same_field(
+    fields, down, across, turn
+):
+    height, width = fields[2].shape[:2]
+    rows, columns = height * down // 100, width * across // 100
+    first = fields[2][: height - rows, columns:]
+    second = np.rot90(fields[2][rows:, : width - columns], turn)
+    images = (fields[0], first, fields[1], second)
+    pairs, _ = same_field_pairs([field_view(np.ascontiguousarray(image)) for image in images])
+    assert pairs.tolist() == [[1, 3]]
+
+
 def test_a_picture_of_nothing_has_no_view():
     assert field_view(np.full((90, 120, 3), 200, dtype=np.uint8)) is None
 
@@ -77,12 +91,14 @@ def test_a_view_agrees_with_itself_in_its_own_position(fields, position):
     turned = view[:: -1 if down else 1, :: -1 if across else 1]
     turned = turned.T if is_swapped else turned
     # The position is what brings it back.
-    assert detail_correlation(turned, view, window=WHOLE, position=position) > 0.99
+    agreement = detail_correlation(turned, view, part=WHOLE, window=WHOLE, position=position)
+    assert agreement > 0.99
 
 
 def test_a_view_of_nothing_agrees_with_nothing(fields):
     nothing = np.zeros((64, 64), dtype=np.int8)
-    assert detail_correlation(nothing, field_view(fields[0]), window=WHOLE, position=0) == -1
+    view = field_view(fields[0])
+    assert detail_correlation(nothing, view, part=WHOLE, window=WHOLE, position=0) == -1
 
 
 def groups(images, *, belongs_with=None, hashes=None):
