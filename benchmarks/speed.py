@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import cv2
 import numpy as np
+import tensorflow as tf
 
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.datasets.prepared import PreparedDataset, Split
@@ -24,6 +25,7 @@ from blood_cell_system.input_pipeline.crops import CropSampler
 from blood_cell_system.input_pipeline.decoded_images import DecodedImages
 from blood_cell_system.masks.rasterize import rasterize_ellipses
 from blood_cell_system.masks.refine import stain_class_mask
+from blood_cell_system.training.epoch_loop import StepRates
 from blood_cell_system.training.learner import Learner
 from blood_cell_system.training.presets import PRESETS
 
@@ -83,7 +85,8 @@ def measure_training(image: np.ndarray, blur: float, of_blur: str) -> None:
         )
         size = settings.batch_size
         (batch,) = batches(sampler, batch_size=size, first_index=0, count=1)
-        step = seconds_of(lambda: learner.train_step(batch, 1e-3, 0.9))
+        rates = StepRates(*(tf.constant(rate) for rate in (1e-3, 0.9, 0.0)))
+        step = seconds_of(lambda: learner.train_step(batch, rates))
         tell(
             f"making a batch of {size} crops",
             seconds_of(lambda: list(batches(sampler, batch_size=size, first_index=0, count=1))),
