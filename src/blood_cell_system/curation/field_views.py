@@ -154,7 +154,7 @@ def _candidates(views: Sequence[NDArray[np.int8]]) -> dict[tuple[int, int], _Can
     for start in range(0, count, block):
         windows = np.concatenate([_windows(view) for view in views[start : start + block]])
         squares = _squared_distances(_position_free(windows), points)
-        near, found_parts = np.nonzero(squares <= limit)
+        near, found_parts = np.divmod(np.flatnonzero(squares <= limit), len(parts))
         is_other = start + near // len(_WINDOWS) != found_parts // len(_PARTS)
         near, found_parts = near[is_other], found_parts[is_other]
         values, positions = _best_positions(windows[near], parts[found_parts])
@@ -217,8 +217,12 @@ def _position_free(bands: NDArray[np.float32]) -> NDArray[np.float32]:
 def _squared_distances(
     first: NDArray[np.float32], second: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    squares = [np.einsum("ij,ij->i", points, points) for points in (first, second)]
-    return np.asarray(squares[0][:, None] + squares[1][None, :] - 2 * (first @ second.T))
+    """Squared distance of every row to every row, as one product of matrices: |a|² + |b|² - 2ab."""
+    squares = [np.einsum("ij,ij->i", points, points)[:, None] for points in (first, second)]
+    ones = [np.ones_like(column) for column in squares]
+    left = np.concatenate([-2 * first, squares[0], ones[0]], axis=1)
+    right = np.concatenate([second, ones[1], squares[1]], axis=1)
+    return np.asarray(left @ right.T)
 
 
 def _best_positions(
