@@ -10,32 +10,29 @@
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.curation.cell_scale import MIN_RED_CELLS, red_cell_diameters
+from blood_cell_system.curation.combine_picture import PictureTask, manifest_row, write_picture
 from blood_cell_system.curation.combine_summary import CombinedSource, CombineSummary, SplitMove
 from blood_cell_system.curation.duplicates import groups_of_same
 from blood_cell_system.curation.field_views import field_view
-from blood_cell_system.curation.resampling import Resampler
 from blood_cell_system.curation.sources import (
     OpenedSources,
-    SourcePicture,
     check_output,
     open_sources,
 )
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedImage, Split
 from blood_cell_system.errors import DatasetError, SettingsError
-from blood_cell_system.image_io import copy_file, read_label_image, write_image
-from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.image_io import read_label_image
 from blood_cell_system.masks.verification.fingerprints import fingerprint
 from blood_cell_system.masks.verification.picture_facts import hash_of_pixels
 from blood_cell_system.parallel import map_in_processes
@@ -60,17 +57,6 @@ class _Look:
     view: NDArray[np.int8] | None
     diameters: NDArray[np.float32]
     has_platelets: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Task:
-    """A picture to write, under its new name, in its final split."""
-
-    picture: SourcePicture
-    split: Split | None
-    original: str
-    magnification: float
-    unmarked_types: tuple[CellType, ...]
 
 
 def combine_folders(
@@ -133,7 +119,7 @@ def combine_folders(
     start_build(output, command=COMMAND, stems=[task.picture.new_stem for task in tasks])
     written = list(
         with_progress(
-            map_in_processes(partial(_write, output=output), tasks, jobs=job_count),
+            map_in_processes(partial(write_picture, output=output), tasks, jobs=job_count),
             total=len(tasks),
             description="combining",
         )
@@ -144,7 +130,7 @@ def combine_folders(
         output,
         command=COMMAND,
         files={file for files, _ in written for file in files},
-        images=[_manifest_row(task) for task in tasks],
+        images=[manifest_row(task) for task in tasks],
         cells={
             task.picture.new_stem: cells
             for task, (_, cells) in zip(tasks, written, strict=True)
@@ -262,13 +248,13 @@ def _groups(sources: OpenedSources, looks: Sequence[_Look]) -> NDArray[np.intp]:
 
 def _tasks(
     sources: OpenedSources, described: Mapping[str, CombinedSource], groups: NDArray[np.intp]
-) -> list[_Task]:
+) -> list[PictureTask]:
     splits: defaultdict[int, set[Split | None]] = defaultdict(set)
     for picture, group in zip(sources.pictures, groups, strict=True):
         splits[int(group)].add(picture.image.split)
     new_stems = {(p.folder_index, p.image.stem): p.new_stem for p in sources.pictures}
     return [
-        _Task(
+        PictureTask(
             picture=picture,
             split=next((s for s in _STRICTEST_FIRST if s in splits[int(group)]), None),
             # An original that was left behind keeps its old name: it is not in the folder.
@@ -291,7 +277,7 @@ def _same_fields(sources: OpenedSources, groups: NDArray[np.intp]) -> list[list[
     return sorted(sorted(stems) for stems in members.values() if len(stems) > 1)
 
 
-def _moves(tasks: Sequence[_Task]) -> tuple[SplitMove, ...]:
+def _moves(tasks: Sequence[PictureTask]) -> tuple[SplitMove, ...]:
     return tuple(
         SplitMove(
             stem=task.picture.new_stem, from_split=task.picture.image.split, to_split=task.split
@@ -299,47 +285,3 @@ def _moves(tasks: Sequence[_Task]) -> tuple[SplitMove, ...]:
         for task in tasks
         if task.split != task.picture.image.split and not task.picture.image.is_augmented
     )
-
-
-def _manifest_row(task: _Task) -> dict[str, Any]:
-    return replace(
-        task.picture.image,
-        stem=task.picture.new_stem,
-        original=task.original,
-        split=task.split,
-        unmarked_types=task.unmarked_types,
-    ).manifest_row()
-
-
-def _write(task: _Task, *, output: Path) -> tuple[tuple[str, ...], tuple[LabelledBox, ...] | None]:
-    """Write a picture and its labels; give the files' names and the cells' boxes."""
-    image, stem = task.picture.image, task.picture.new_stem
-    if task.magnification == 1:
-        return _copy(image, stem, output), image.cells
-    pixels, class_mask = image.read()
-    resampler = Resampler.by(task.magnification, pixels.shape[:2])
-    new_mask = resampler.class_mask(class_mask)
-    files = [f"images/{stem}.png", f"masks/{stem}.png"]
-    write_image(output / files[0], resampler.image(pixels))
-    write_image(output / files[1], encode_class_mask(new_mask))
-    if image.instance_path is not None:
-        labels = read_label_image(image.instance_path)
-        files.append(f"instances/{stem}.png")
-        write_image(output / files[2], resampler.label_image(labels, class_mask, new_mask))
-    cells = None if image.cells is None else tuple(map(resampler.box, image.cells))
-    return tuple(files), cells
-
-
-def _copy(image: PreparedImage, stem: str, output: Path) -> tuple[str, ...]:
-    paths = {
-        "images": image.image_path,
-        "masks": image.mask_path,
-        "instances": image.instance_path,
-    }
-    files = []
-    for folder, path in paths.items():
-        if path is not None:
-            name = f"{folder}/{stem}{path.suffix}"
-            copy_file(path, output / name)
-            files.append(name)
-    return tuple(files)
