@@ -1,8 +1,10 @@
 """Cells of other pictures, pasted into a crop: clumps with known truth, and rare cells more often.
 
 Dye upon dye absorbs twice: optical densities add up where red cells overlap, so that a pasted cell
-lets the one below shine through as a real one does. Boxes of the cells below stay whole, and teach
-the network the size of cells of which only a part is seen.
+lets the one below shine through. Flattened cells of many smears do so only in part, down to a mere
+line where one's rim crosses the other, so that the share that shines through is drawn anew for
+every cell. Boxes of the cells below stay whole, and teach the network the size of cells of which
+only a part is seen.
 """
 
 from collections.abc import Sequence
@@ -24,10 +26,12 @@ _MOST_CELLS: Final = 4
 # Part of its box that an outline covers when the cell lies alone; an ellipse has 0.785.
 _FILL: Final = (0.62, 0.9)
 _SCALE: Final = (0.85, 1.18)
-# Of the sum of both radii: from half over the other to just beside it.
-_DISTANCE: Final = (0.55, 1.1)
+# Of the sum of both radii: from two thirds over the other to just beside it.
+_DISTANCE: Final = (0.35, 1.1)
 _NEAR_SHARE: Final = 0.75
-_MOST_COVERED: Final = 0.5
+_MOST_COVERED: Final = 0.65
+# Share of the weaker of two densities that adds to the stronger where red cells overlap.
+_SHINES_THROUGH: Final = (0.1, 1.0)
 _TRIES: Final = 6
 
 
@@ -80,6 +84,7 @@ def paste_cells(
     # Every 8th pixel gives the same median for a fraction of the work.
     donor_light = _DENSITY_OF_LEVEL[np.median(donor.pixels[donor_slide][::8], axis=0).astype(int)]
     density = cv2.LUT(crop.pixels, _DENSITY_OF_LEVEL)
+    light = _DENSITY_OF_LEVEL[np.median(crop.pixels[slide][::8], axis=0).astype(int)]
     class_mask, label_image = crop.class_mask.copy(), crop.label_image.copy()
     cells = list(crop.cells)
     next_label = int(label_image.max()) + 1
@@ -95,7 +100,10 @@ def paste_cells(
         if place is None:
             continue
         window = (slice(place[1], place[1] + len(alpha)), slice(place[0], place[0] + len(alpha[0])))
-        density[window] += patch * alpha[:, :, None]
+        share = generator.uniform(*_SHINES_THROUGH) if cell.cell_type is CellType.RBC else 1.0
+        below = np.maximum(density[window] - light, 0)
+        added = patch * alpha[:, :, None]
+        density[window] += added - (1 - share) * np.minimum(below, added)
         inside = alpha > 0.5
         _label(class_mask[window], label_image[window], inside, cell.cell_type, next_label)
         rows, columns = np.nonzero(inside)
@@ -228,7 +236,7 @@ def _find_place(
 def _hides_a_cell(
     below: NDArray[np.uint16], inside: NDArray[np.bool_], label_image: NDArray[np.uint16]
 ) -> bool:
-    """Whether a cell would have less than half of its visible part left."""
+    """Whether a cell would have less than a third of its visible part left."""
     for label in np.unique(below[inside]):
         if label and (below[inside] == label).sum() > _MOST_COVERED * (label_image == label).sum():
             return True
