@@ -20,6 +20,7 @@ from blood_cell_system.cells.ellipses import label_by_nearest_ellipse
 from blood_cell_system.cells.leftovers import Leftovers, place_leftovers
 from blood_cell_system.cells.peaks import PeakSettings, find_peaks
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
+from blood_cell_system.cells.white_cell_bays import fill_white_cell_bays
 from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, CellClass, CellType
 from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 
@@ -122,7 +123,7 @@ def separate_cells(
     nearest ellipse of its class within reach, platelets take their ellipse's background; (3) what
     is left over, or cut off from its cell, becomes a cell of its own where it is as large and as
     thick as one, else goes to the neighbour that it touches most, and belongs to no cell where it
-    touches none. Without heat maps touching cells are cut apart by their shape (step 3 alone), and
+    touches none; (4) bays and holes of white cells are closed. Without heat maps touching cells are cut apart by their shape (step 3 alone), and
     there are no platelets.
 
     Parameters
@@ -165,6 +166,7 @@ def separate_cells(
         ),
         limits=Leftovers(min_area_px=settings.min_area_px, min_area_share=settings.min_area_share),
     )
+    fill_white_cell_bays(labels, found, class_mask)
     heights += [SHAPE_ONLY] * (len(found) - len(heights))
     smallest = smallest_areas(
         labels,
