@@ -123,8 +123,8 @@ def separate_cells(
     nearest ellipse of its class within reach, platelets take their ellipse's background; (3) what
     is left over, or cut off from its cell, becomes a cell of its own where it is as large and as
     thick as one, else goes to the neighbour that it touches most, and belongs to no cell where it
-    touches none; (4) bays and holes of white cells are closed. Without heat maps touching cells are cut apart by their shape (step 3 alone), and
-    there are no platelets.
+    touches none; (4) bays and holes of white cells are closed. Without heat maps touching cells are
+    cut apart by their shape (steps 3 and 4 alone), and there are no platelets.
 
     Parameters
     ----------

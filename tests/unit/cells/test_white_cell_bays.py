@@ -1,5 +1,6 @@
 import cv2
 import numpy as np
+
 from blood_cell_system.cells.white_cell_bays import fill_white_cell_bays
 from blood_cell_system.classes import CellClass, CellType
 
