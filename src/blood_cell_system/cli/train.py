@@ -65,6 +65,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--crop-size", type=int, dest="crop_size_px", metavar="PX")
     parser.add_argument("--d-reduced", type=int, help="width of the Reynolds bottleneck; 0: none")
     parser.add_argument(
+        "--source-evenness",
+        type=float,
+        metavar="SHARE",
+        help="of several sources: 0 shows every picture as often, 1 every source (default: 0.5, "
+        "in proportion to the square root of a source's number of pictures)",
+    )
+    parser.add_argument(
         "--no-instance-head", action="store_false", dest="has_instance_head", default=None
     )
     parser.add_argument(

@@ -17,6 +17,7 @@ from blood_cell_system.input_pipeline.decoded_images import DecodedImage, Decode
 from blood_cell_system.input_pipeline.geometric import sample_geometry, transform_boxes, warp
 from blood_cell_system.input_pipeline.pasted_cells import LabelledCrop, paste_cells
 from blood_cell_system.input_pipeline.photometric import augment_photometric
+from blood_cell_system.input_pipeline.picture_order import PictureOrder
 from blood_cell_system.input_pipeline.recolour import recolour
 from blood_cell_system.seeding import generator_for
 
@@ -51,12 +52,21 @@ class CropSampler:
         Side of a crop.
     settings : AugmentationSettings
     seed : int
+    order : PictureOrder, optional
+        Which picture each crop is taken from; all in turn by default.
     """
 
     def __init__(
-        self, images: DecodedImages, *, size_px: int, settings: AugmentationSettings, seed: int
+        self,
+        images: DecodedImages,
+        *,
+        size_px: int,
+        settings: AugmentationSettings,
+        seed: int,
+        order: PictureOrder | None = None,
     ) -> None:
         self._images = images
+        self._order = order or PictureOrder([""] * len(images), evenness=0, seed=seed)
         self._size_px = size_px
         self._settings = settings
         self._seed = seed
@@ -103,10 +113,8 @@ class CropSampler:
         return self._images[positions[int(generator.integers(len(positions)))]]
 
     def position_of(self, index: int) -> int:
-        """Picture of a crop: every picture once, in a new order, before any comes again."""
-        count = len(self._images)
-        order = generator_for(self._seed, "order", index // count).permutation(count)
-        return int(order[index % count])
+        """Position of the picture that a crop is taken from."""
+        return self._order.position_of(index)
 
     def _centre(self, image: DecodedImage, generator: np.random.Generator) -> tuple[float, float]:
         """Point ``(x, y)`` that the crop is laid around, away from the border where that can be."""

@@ -25,7 +25,7 @@ class PictureDomains:
         Two or more.
     index : ndarray of shape (n,), dtype int32
     weight : ndarray of shape (n,), dtype float32
-        Makes domains count alike, however many pictures they have.
+        Makes domains count alike, however many crops show them.
     """
 
     names: tuple[str, ...]
@@ -34,7 +34,12 @@ class PictureDomains:
 
     @classmethod
     def of(
-        cls, images: Sequence[PreparedImage], decoded: DecodedImages, *, seed: int
+        cls,
+        images: Sequence[PreparedImage],
+        decoded: DecodedImages,
+        *,
+        seed: int,
+        frequencies: NDArray[np.float64] | None = None,
     ) -> "PictureDomains":
         """Take the manifest's sources; where there is one only, groups of similar stain.
 
@@ -45,6 +50,8 @@ class PictureDomains:
         decoded : DecodedImages
             The same pictures.
         seed : int
+        frequencies : ndarray of shape (n,), dtype float64, optional
+            How often crops show each picture, against the others; all alike by default.
 
         Raises
         ------
@@ -66,6 +73,6 @@ class PictureDomains:
                 "of one stain; expected pictures of two laboratories. Add some, or leave the "
                 "option out."
             )
-        counts = np.bincount(index, minlength=len(names))
-        weight = (len(index) / (len(names) * counts))[index]
+        counts = np.bincount(index, weights=frequencies, minlength=len(names))
+        weight = (counts.sum() / (len(names) * counts))[index]
         return cls(names=names, index=index, weight=weight.astype(np.float32))

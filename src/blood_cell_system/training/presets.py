@@ -38,6 +38,10 @@ class SegmentationSettings:
         Smallest and largest magnification of a crop, drawn evenly in the logarithm.
     recolour_share, paste_share : float
         Share of crops with the colours of another laboratory, and with cells pasted in.
+    source_evenness : float
+        How often crops show the pictures of a small source: 0 as often as any other picture, 1 so
+        that every source has as many crops, 0.5 so that crops are as the square roots of the
+        sources' numbers of pictures. Of no effect where all pictures are of one source.
     cell_diameter_px : float or None
         Width that red cells are brought to; None leaves all pictures as they are.
     frozen_levels : int
@@ -70,6 +74,7 @@ class SegmentationSettings:
     scale_range: tuple[float, float] = (0.8, 1.25)
     recolour_share: float = 0.0
     paste_share: float = 0.0
+    source_evenness: float = 0.0
     cell_diameter_px: float | None = None
     frozen_levels: int = 0
     keeps_statistics: bool = False
@@ -101,6 +106,7 @@ class SegmentationSettings:
             ("weight-decay", self.weight_decay >= 0, "0 or more"),
             ("recolour-share", 0 <= self.recolour_share <= 1, "from 0 to 1"),
             ("paste-share", 0 <= self.paste_share <= 1, "from 0 to 1"),
+            ("source-evenness", 0 <= self.source_evenness <= 1, "from 0 to 1"),
             ("kept-share", 0 <= self.kept_share < 1, "from 0 to below 1"),
             ("patience", self.patience >= 0, "0 or more"),
             ("seed", 0 <= self.seed < 2**32, "from 0 to 4294967295"),
@@ -122,6 +128,7 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 batch_size=16,
                 crops_per_epoch=480,
                 d_reduced=32,
+                source_evenness=0.5,
             ),
             SegmentationSettings(
                 preset="balanced",
@@ -129,6 +136,7 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 batch_size=8,
                 crops_per_epoch=240,
                 d_reduced=64,
+                source_evenness=0.5,
                 patience=20,
             ),
             SegmentationSettings(
@@ -138,6 +146,7 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 crops_per_epoch=160,
                 crop_size_px=320,
                 d_reduced=128,
+                source_evenness=0.5,
                 patience=30,
             ),
             SegmentationSettings(
@@ -147,6 +156,7 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 crops_per_epoch=160,
                 crop_size_px=320,
                 d_reduced=128,
+                source_evenness=0.5,
                 patience=40,
             ),
         )

@@ -13,6 +13,7 @@ from blood_cell_system.input_pipeline.augmentation import AugmentationSettings
 from blood_cell_system.input_pipeline.batches import batches
 from blood_cell_system.input_pipeline.crops import CropSampler
 from blood_cell_system.input_pipeline.decoded_images import DecodedImages
+from blood_cell_system.input_pipeline.picture_order import PictureOrder
 from blood_cell_system.segmenter_contract import model_name
 from blood_cell_system.training.advice import advice_on
 from blood_cell_system.training.epoch_loop import (
@@ -101,8 +102,15 @@ class SegmentationTraining(EpochLoop):
         magnifications = _magnifications((*train_images, *val_images), settings)
         known = {name: value for name, value in magnifications.items() if value is not None}
         decoded = DecodedImages(train_images, magnifications=known)
+        order = PictureOrder(
+            [image.source for image in train_images],
+            evenness=settings.source_evenness,
+            seed=settings.seed,
+        )
         self._domains = (
-            PictureDomains.of(train_images, decoded, seed=settings.seed)
+            PictureDomains.of(
+                train_images, decoded, seed=settings.seed, frequencies=order.frequencies()
+            )
             if settings.has_domain_adaptation
             else None
         )
@@ -132,6 +140,7 @@ class SegmentationTraining(EpochLoop):
                 "pictures": {"train": len(train_images), "val": len(val_images)},
                 "red_cell_diameter_px": diameter,
                 "magnifications": magnifications,
+                "crops_of_a_round": order.counts_of_a_round(),
                 "domains": list(self._domains.names) if self._domains else [],
                 **(start_details(start) if start else {}),
             },
@@ -147,6 +156,7 @@ class SegmentationTraining(EpochLoop):
                 paste_share=settings.paste_share,
             ),
             seed=settings.seed,
+            order=order,
         )
         self._validation = Validation(val_images, learner, magnifications=known)
         if start is not None and resume is None:

@@ -109,3 +109,17 @@ def test_an_error_in_a_crop_reaches_the_reader_of_the_batches(images):
 
     with pytest.raises(ValueError, match="crop 0"):
         next(batches(Broken(), batch_size=2, first_index=0, count=1))
+
+
+def test_crops_are_of_the_pictures_that_the_order_names(images):
+    class Reversed:
+        def position_of(self, index):
+            return len(images) - 1 - index % len(images)
+
+    crops = CropSampler(images, size_px=64, settings=PLAIN, seed=0, order=Reversed())
+    assert [crops.position_of(index) for index in range(6)] == [4, 3, 2, 1, 0, 4]
+    usual = CropSampler(images, size_px=64, settings=PLAIN, seed=0)
+    differs = [crops.position_of(index) != usual.position_of(index) for index in range(5)]
+    for index, is_other in enumerate(differs):
+        same = np.array_equal(crops[index].pixels, usual[index].pixels)
+        assert same != is_other

@@ -46,6 +46,14 @@ def test_domains_count_alike_however_many_pictures_they_have():
     assert domains.weight.sum() == pytest.approx(4)
 
 
+def test_domains_count_alike_where_a_small_one_is_shown_more_often():
+    shown = np.array([0.8, 1.6, 0.8, 0.8])
+    pictures = images("two", "one", "two", "two")
+    domains = PictureDomains.of(pictures, Pictures([]), seed=0, frequencies=shown)
+    by_crops = domains.weight * shown
+    assert by_crops[1] == pytest.approx(by_crops[[0, 2, 3]].sum())
+
+
 def test_within_one_source_domains_are_groups_of_stain():
     densities = [0.3, 0.3, 0.8, 0.3, 0.8]
     domains = PictureDomains.of(images(*["one"] * 5), Pictures(densities), seed=0)

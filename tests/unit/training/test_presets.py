@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.training.presets import PRESETS, preset_named
+from blood_cell_system.training.presets import PRESETS, SegmentationSettings, preset_named
 
 
 @pytest.mark.parametrize(
@@ -19,6 +19,17 @@ def test_presets_are_those_of_the_guide(name, d_reduced, epochs, batch_size):
     preset = preset_named(name)
     assert (preset.d_reduced, preset.epochs, preset.batch_size) == (d_reduced, epochs, batch_size)
     preset.check()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_bring_small_sources_forward(name):
+    assert preset_named(name).source_evenness == 0.5
+
+
+def test_settings_that_do_not_say_take_every_picture_as_often():
+    # So do states of trainings that were begun before there was the choice.
+    bare = SegmentationSettings(preset="", epochs=1, batch_size=1, crops_per_epoch=1, d_reduced=0)
+    assert bare.source_evenness == 0
 
 
 def test_an_unknown_preset_is_an_error_that_names_the_known_ones():
@@ -44,6 +55,7 @@ def test_the_table_cannot_be_changed():
         ("--weight-decay -1", {"weight_decay": -1}),
         ("--patience -2", {"patience": -2}),
         ("--seed -1", {"seed": -1}),
+        ("--source-evenness 1.5", {"source_evenness": 1.5}),
     ],
 )
 def test_values_that_make_no_sense_are_refused(option, change):
