@@ -92,7 +92,7 @@ def _quotas(sizes: NDArray[np.intp], evenness: float) -> NDArray[np.intp]:
     """
     weights = sizes ** (1.0 - evenness)
     ideal = sizes.sum() * weights / weights.sum()
-    quotas = np.floor(ideal).astype(np.intp)
+    quotas: NDArray[np.intp] = np.floor(ideal).astype(np.intp)
     left = int(sizes.sum() - quotas.sum())
     quotas[np.argsort(quotas - ideal, kind="stable")[:left]] += 1
     return quotas
