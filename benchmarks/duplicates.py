@@ -16,10 +16,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.curation.field_views import field_view, same_field_pairs
 from blood_cell_system.image_io import read_image
-from blood_cell_system.masks.verification.fingerprints import fingerprint, similar_pairs
 from blood_cell_system.progress import with_progress
+from blood_cell_system.same_fields.field_print import FieldPrint, field_print
+from blood_cell_system.same_fields.groups import pairs_of_same
 from blood_cell_system.seeding import generator_for
 
 Picture = NDArray[np.uint8]
@@ -100,8 +100,8 @@ def main() -> None:
     images = [
         read_image(path) for path in with_progress(paths, total=len(paths), description="reading")
     ]
-    described = [describe(image) for image in images]
-    known = pairs_among(described)
+    prints = [field_print(image) for image in images]
+    known = pairs_among(prints)
     print(f"{len(paths)} originals; the same field among them:")
     for first, second in sorted(known):
         print(f"  {paths[first].stem} {paths[second].stem}")
@@ -110,9 +110,9 @@ def main() -> None:
     sources = range(0, len(images), 4)
     for change in CHANGES:
         copies = [
-            describe(change(images[i], generator_for(0, change.__name__, i))) for i in sources
+            field_print(change(images[i], generator_for(0, change.__name__, i))) for i in sources
         ]
-        pairs = pairs_among(described + copies)
+        pairs = pairs_among(prints + copies)
         planted = {(source, len(images) + n) for n, source in enumerate(sources)}
         # A copy of a field is also a copy of the other picture of the same field.
         origin = [*range(len(images)), *sources]
@@ -126,21 +126,9 @@ def main() -> None:
         print(f"| {name} | {len(planted)} | {recall:.3f} | {len(false)} |", flush=True)
 
 
-def describe(image: Picture) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-    """Fingerprint and view, as combining folders takes them."""
-    mark, view = fingerprint(image), field_view(image)
-    if mark is None or view is None:
-        raise SystemExit("a picture of BCCD shows nothing; is the folder whole?")
-    return mark, view
-
-
-def pairs_among(
-    described: list[tuple[NDArray[np.float32], NDArray[np.int8]]],
-) -> set[tuple[int, int]]:
-    """Pairs that either way of looking finds."""
-    near, _ = similar_pairs(np.stack([mark for mark, _ in described]))
-    same, _ = same_field_pairs([view for _, view in described])
-    return {(int(first), int(second)) for first, second in (*near, *same)}
+def pairs_among(prints: list[FieldPrint]) -> set[tuple[int, int]]:
+    """Pairs as verifying, combining and splitting folders find them."""
+    return {(int(first), int(second)) for first, second in pairs_of_same(prints)[0]}
 
 
 if __name__ == "__main__":

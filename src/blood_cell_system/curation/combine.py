@@ -1,6 +1,6 @@
 """Several prepared folders as one: one size of cells, one split for one field.
 
-1. Every picture is read once: hash, fingerprint, view, diameters of its red cells.
+1. Every picture is read once: what its field is known by, diameters of its red cells.
 2. The median diameter of a source's red cells says by how much its pictures are resampled.
 3. Pictures that show the same field, in whatever source, form a group; a group has one split, the
    strictest of its pictures'.
@@ -22,8 +22,6 @@ from blood_cell_system.classes import CellType
 from blood_cell_system.curation.cell_scale import MIN_RED_CELLS, red_cell_diameters
 from blood_cell_system.curation.combine_picture import PictureTask, manifest_row, write_picture
 from blood_cell_system.curation.combine_summary import CombinedSource, CombineSummary, SplitMove
-from blood_cell_system.curation.duplicates import groups_of_same
-from blood_cell_system.curation.field_views import field_view
 from blood_cell_system.curation.sources import (
     OpenedSources,
     check_output,
@@ -33,10 +31,10 @@ from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedImage, Split
 from blood_cell_system.errors import DatasetError, SettingsError
 from blood_cell_system.image_io import read_label_image
-from blood_cell_system.masks.verification.fingerprints import fingerprint
-from blood_cell_system.masks.verification.picture_facts import hash_of_pixels
 from blood_cell_system.parallel import map_in_processes
 from blood_cell_system.progress import with_progress
+from blood_cell_system.same_fields.field_print import FieldPrint, field_print
+from blood_cell_system.same_fields.groups import groups_of_same
 from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 
 COMMAND: Final = "prepare --mode combine"
@@ -52,9 +50,7 @@ _MAX_MAGNIFICATION = 8.0
 class _Look:
     """What is kept of a picture after the first reading; a few kilobytes, however large it is."""
 
-    pixel_hash: str
-    fingerprint: NDArray[np.float32] | None
-    view: NDArray[np.int8] | None
+    field_print: FieldPrint
     diameters: NDArray[np.float32]
     has_platelets: bool
 
@@ -184,9 +180,7 @@ def _look_at(image: PreparedImage) -> _Look:
     path = image.instance_path
     labels = None if path is None else read_label_image(path)
     return _Look(
-        pixel_hash=hash_of_pixels(pixels),
-        fingerprint=fingerprint(pixels),
-        view=field_view(pixels),
+        field_print=field_print(pixels),
         diameters=red_cell_diameters(image.cells, class_mask, labels),
         has_platelets=any(c.cell_type == CellType.PLATELET for c in image.cells or ()),
     )
@@ -236,9 +230,7 @@ def _magnification(name: str, diameter: float | None, target: float | None) -> f
 def _groups(sources: OpenedSources, looks: Sequence[_Look]) -> NDArray[np.intp]:
     index_of = {(p.folder_index, p.image.stem): i for i, p in enumerate(sources.pictures)}
     return groups_of_same(
-        [look.pixel_hash for look in looks],
-        [look.fingerprint for look in looks],
-        [look.view for look in looks],
+        [look.field_print for look in looks],
         [
             index_of.get((picture.folder_index, picture.image.original), index)
             for index, picture in enumerate(sources.pictures)

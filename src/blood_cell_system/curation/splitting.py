@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.curation.duplicates import groups_of_same
-from blood_cell_system.curation.field_views import field_view
 from blood_cell_system.curation.grouping import GroupBy, groups_by
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
@@ -21,10 +19,10 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.image_io import read_image
-from blood_cell_system.masks.verification.fingerprints import fingerprint
-from blood_cell_system.masks.verification.picture_facts import hash_of_pixels
 from blood_cell_system.parallel import map_in_processes
 from blood_cell_system.progress import with_progress
+from blood_cell_system.same_fields.field_print import FieldPrint, field_print
+from blood_cell_system.same_fields.groups import groups_of_same
 from blood_cell_system.seeding import generator_for
 
 _SHOWN = 10
@@ -191,21 +189,16 @@ def find_leaks(
     return tuple(leaks)
 
 
-def _look(image: PreparedImage) -> tuple[str, NDArray[np.float32] | None, NDArray[np.int8] | None]:
-    pixels = read_image(image.image_path)
-    return hash_of_pixels(pixels), fingerprint(pixels), field_view(pixels)
+def _print_of(image: PreparedImage) -> FieldPrint:
+    return field_print(read_image(image.image_path))
 
 
 def _same_fields(images: Sequence[PreparedImage], jobs: int) -> NDArray[np.intp]:
-    results = map_in_processes(_look, images, jobs=jobs)
-    looks = list(with_progress(results, total=len(images), description="comparing"))
+    results = map_in_processes(_print_of, images, jobs=jobs)
+    prints = list(with_progress(results, total=len(images), description="comparing"))
     index_of = {image.stem: index for index, image in enumerate(images)}
-    return groups_of_same(
-        [look[0] for look in looks],
-        [look[1] for look in looks],
-        [look[2] for look in looks],
-        [index_of.get(image.original, index) for index, image in enumerate(images)],
-    )
+    belongs_with = [index_of.get(image.original, index) for index, image in enumerate(images)]
+    return groups_of_same(prints, belongs_with)
 
 
 def _joined(names: Sequence[str], same: NDArray[np.intp]) -> list[int]:

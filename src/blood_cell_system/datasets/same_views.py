@@ -12,11 +12,10 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from blood_cell_system.datasets.cell_fields import FieldReading
 from blood_cell_system.image_io import read_image
+from blood_cell_system.same_fields.groups import linked_groups
 
 SAME_VIEW: Final = 0.4
 """Correlation from which on two pictures show the same place: others reach 0.35 where they have the
@@ -108,11 +107,7 @@ def _spectrum(image: NDArray[np.uint8]) -> NDArray[np.complex64]:
 def _first_of_group(blocks: Sequence[str], links: Sequence[tuple[int, int]]) -> dict[str, str]:
     """Name of the first block of each group of linked blocks."""
     pairs = np.array(links, dtype=np.intp).reshape(-1, 2)
-    graph = coo_array(
-        (np.ones(len(pairs), dtype=bool), (pairs[:, 0], pairs[:, 1])),
-        shape=(len(blocks), len(blocks)),
-    )
-    groups = connected_components(graph, directed=False)[1].tolist()
+    groups = linked_groups(pairs, len(blocks)).tolist()
     first: dict[int, str] = {}
     for block, group in zip(blocks, groups, strict=True):
         first.setdefault(group, block)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.fields import cropped, drawn_fields, stage_moved
 from support.labelled_smears import (
     HEIGHT,
     SOUND,
@@ -413,6 +414,29 @@ def test_a_mirrored_picture_in_another_split_is_a_warning_about_a_leak(root):
     finding = found(verify_folder(root), "leak-near-duplicate")[0]
     assert finding.stems == ("a", "d")
     assert finding.severity == Severity.WARNING
+
+
+def test_a_cut_and_recoloured_picture_in_another_split_is_a_warning_about_a_leak(tmp_path):
+    field = drawn_fields(1)[0]
+    copy = (cropped(field)[:, :, ::-1] * 0.8).astype(np.uint8)
+    root = write_pictures(tmp_path, a=field, e=copy)
+    assert found(verify_folder(root), "leak-near-duplicate")[0].stems == ("a", "e")
+
+
+def test_a_field_of_which_the_stage_was_moved_is_a_warning_about_a_leak(tmp_path):
+    before, after = stage_moved(drawn_fields(1)[0], down=0.05, across=0.08)
+    root = write_pictures(tmp_path, b=before, d=np.rot90(after))
+    assert found(verify_folder(root), "leak-near-duplicate")[0].stems == ("b", "d")
+
+
+def write_pictures(root: Path, **pictures: np.ndarray) -> Path:
+    """Write a folder of pictures with masks of background alone, split as in ``SOUND``."""
+    for stem, picture in pictures.items():
+        write_image(root / "images" / f"{stem}.png", np.ascontiguousarray(picture))
+        background = np.zeros(picture.shape[:2], dtype=np.uint8)
+        write_image(root / "masks" / f"{stem}.png", encode_class_mask(background))
+    write_manifest(root, [row for row in rows() if row["stem"] in pictures], {})
+    return root
 
 
 def test_three_versions_of_one_field_are_one_finding(root):

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.masks.verification.findings import Finding, Severity, listed
-from blood_cell_system.masks.verification.fingerprints import similar_pairs
 from blood_cell_system.masks.verification.picture_facts import PictureFacts
+from blood_cell_system.same_fields.groups import linked_groups, pairs_of_same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +45,7 @@ class DuplicateGroup:
 
 
 def find_duplicates(pictures: Sequence[PictureFacts]) -> tuple[DuplicateGroup, ...]:
-    """Group pictures with equal pixels, and then those that show nearly the same.
+    """Group pictures with equal pixels, and then those that show the same field.
 
     Augmented copies of one original are not duplicates of each other.
     """
@@ -58,8 +56,8 @@ def find_duplicates(pictures: Sequence[PictureFacts]) -> tuple[DuplicateGroup, .
 def _exact_groups(pictures: Sequence[PictureFacts]) -> list[DuplicateGroup]:
     by_hash: defaultdict[str, list[PictureFacts]] = defaultdict(list)
     for picture in pictures:
-        if picture.pixel_hash:
-            by_hash[picture.pixel_hash].append(picture)
+        if picture.field_print is not None:
+            by_hash[picture.field_print.pixel_hash].append(picture)
     return [
         DuplicateGroup(pictures=tuple(group), correlation=1.0)
         for group in by_hash.values()
@@ -76,22 +74,16 @@ def _near_groups(
     compared = [
         picture
         for picture in pictures
-        if picture.fingerprint is not None
+        if picture.field_print is not None
         and picture.stem not in repeated
         and not (picture.is_augmented and picture.original in stems)
     ]
-    if len(compared) < 2:
-        return []
-    fingerprints = np.stack([p.fingerprint for p in compared if p.fingerprint is not None])
-    pairs, correlations = similar_pairs(fingerprints)
+    pairs, correlations = pairs_of_same([p.field_print for p in compared if p.field_print])
     is_foreign = np.array(
         [compared[i].original != compared[j].original for i, j in pairs], dtype=np.bool_
     )
     pairs, correlations = pairs[is_foreign], correlations[is_foreign]
-    links = coo_array(
-        (np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(compared), len(compared))
-    )
-    _, group_of = connected_components(links, directed=False)
+    group_of = linked_groups(pairs, len(compared))
     members: defaultdict[int, list[PictureFacts]] = defaultdict(list)
     weakest: dict[int, float] = {}
     for index, picture in enumerate(compared):

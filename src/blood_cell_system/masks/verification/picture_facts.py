@@ -1,6 +1,5 @@
 """Step 2: read a pair once, check what one picture can show, and keep its figures."""
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,9 +14,9 @@ from blood_cell_system.image_io import read_image, read_label_image
 from blood_cell_system.masks.mask_diagnosis import MaskDiagnosis, MaskFault, diagnose_mask
 from blood_cell_system.masks.verification.box_checks import check_boxes
 from blood_cell_system.masks.verification.findings import Finding, Severity
-from blood_cell_system.masks.verification.fingerprints import fingerprint
 from blood_cell_system.masks.verification.folder_survey import FolderSurvey
 from blood_cell_system.masks.verification.mask_checks import check_mask
+from blood_cell_system.same_fields.field_print import FieldPrint, field_print, hash_of_pixels
 
 SMALLEST_SIDE_PX = 64
 # Standard deviation of the gray values of a picture that shows nothing.
@@ -44,9 +43,10 @@ class PictureFacts:
         The mask has one channel, all 0.
     class_pixels : ndarray of shape (4,), or None
         Pixels of background, RBC, WBC and not scored.
-    pixel_hash, mask_hash : str
+    field_print : FieldPrint or None
+        What its field is known by; None when the picture cannot be read.
+    mask_hash : str
         Of the decoded pixels; empty when unread.
-    fingerprint : ndarray of shape (16, 16), or None
     stain_gap, swapped_gap : float
         How much brighter background is than cells, in gray values, as the mask stands and with red
         and blue exchanged; NaN where there are not both.
@@ -65,9 +65,8 @@ class PictureFacts:
     mask_fault: MaskFault | None = None
     is_black_gray: bool = False
     class_pixels: NDArray[np.int64] | None = None
-    pixel_hash: str = ""
+    field_print: FieldPrint | None = None
     mask_hash: str = ""
-    fingerprint: NDArray[np.float32] | None = None
     stain_gap: float = float("nan")
     swapped_gap: float = float("nan")
     findings: tuple[Finding, ...] = ()
@@ -114,9 +113,8 @@ def measure_picture(survey: FolderSurvey, stem: str) -> PictureFacts:
         mask_fault=diagnosis.fault if diagnosis else None,
         is_black_gray=bool(diagnosis and diagnosis.is_black_gray),
         class_pixels=None if class_mask is None else count_classes(class_mask),
-        pixel_hash="" if image is None else hash_of_pixels(image),
+        field_print=None if image is None else field_print(image),
         mask_hash="" if class_mask is None else hash_of_pixels(class_mask),
-        fingerprint=None if image is None else fingerprint(image),
         stain_gap=stain_gap,
         swapped_gap=swapped_gap,
         findings=tuple(findings),
@@ -127,13 +125,6 @@ def count_classes(class_mask: NDArray[np.uint8]) -> NDArray[np.int64]:
     """Count the pixels of background, RBC, WBC and not scored."""
     counts = np.bincount(class_mask.ravel(), minlength=256)
     return np.array([*counts[:NUM_CLASSES], counts[NOT_SCORED]], dtype=np.int64)
-
-
-def hash_of_pixels(pixels: NDArray[np.uint8]) -> str:
-    """Hash of an array's shape and values: equal for equal pictures, whatever their files are."""
-    digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(pixels).data)
-    return digest.hexdigest()
 
 
 def _read_picture(path: Path, stem: str, findings: list[Finding]) -> NDArray[np.uint8] | None:

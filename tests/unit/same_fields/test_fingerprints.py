@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.labelled_smears import draw_smear
 
-from blood_cell_system.masks.verification.fingerprints import fingerprint, similar_pairs
+from blood_cell_system.same_fields.fingerprints import fingerprint, similar_pairs
 
 
 def prints(*pictures: np.ndarray) -> np.ndarray:

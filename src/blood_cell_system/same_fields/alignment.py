@@ -1,32 +1,18 @@
 """Laying one picture's view exactly on top of another's, and comparing their details."""
 
-from typing import Final
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.same_fields.bands import position_parts
+
 Window = tuple[float, float, float, float]
 """How far in its sides are, as shares of the picture's sides: top, bottom, left, right."""
-
-POSITIONS: Final = 8
-"""Quarter turns and mirrorings of a picture."""
 
 # Coarser than this is what the search has compared already.
 _DETAIL_PX = 2.5
 _MIN_OVERLAP = 0.5
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
-
-
-def position_parts(position: int) -> tuple[bool, int, int]:
-    """Say whether a position swaps rows and columns, then mirrors up-down, then left-right.
-
-    Examples
-    --------
-    >>> position_parts(0), position_parts(7)
-    ((False, 0, 0), (True, 1, 1))
-    """
-    return position >= 4, position // 2 % 2, position % 2
 
 
 def detail_correlation(

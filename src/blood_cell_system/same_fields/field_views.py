@@ -21,13 +21,21 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.curation.alignment import (
-    POSITIONS,
-    Window,
-    detail_correlation,
-    position_parts,
+from blood_cell_system.same_fields.alignment import Window, detail_correlation
+from blood_cell_system.same_fields.bands import (
+    best_positions,
+    in_band,
+    largest_squared_distance,
+    position_free,
+    squared_distances,
 )
-from blood_cell_system.masks.verification.fingerprints import lit_field
+from blood_cell_system.same_fields.lit_field import (
+    BLANK_CONTRAST,
+    WORK_SIDE,
+    lit_field,
+    small_square,
+    surroundings,
+)
 
 COARSE_CORRELATION: Final = 0.83
 """From which a pair is looked at closely: different fields of BCCD stay below 0.7."""
@@ -35,27 +43,15 @@ COARSE_CORRELATION: Final = 0.83
 SAME_DETAIL_CORRELATION: Final = 0.75
 """From which it is the same field: true pairs have 0.92 or more."""
 
-_WORK_SIDE = 128
 _SIDE = 64
 _BAND_END = 12
-# Below this sum of frequencies lies the light's unevenness, not the cells.
-_BAND_START = 2
+_IN_BAND = in_band(_BAND_END, start=2)
 _INSETS = (0.0, 0.05, 0.1)
 _INTERVALS = tuple(product(_INSETS, _INSETS))
 _WINDOWS = tuple((*rows, *columns) for rows, columns in product(_INTERVALS, _INTERVALS))
-_ROWS, _COLUMNS = np.mgrid[:_BAND_END, :_BAND_END]
-_IN_BAND = ((_ROWS + _COLUMNS) >= _BAND_START).astype(np.float32)
 # What is looked for among the windows of others: the whole picture, and its corners.
 _CORNERS = tuple((*rows, *columns) for rows, columns in product(((0.0, 0.1), (0.1, 0.0)), repeat=2))
 _PARTS = tuple(map(_WINDOWS.index, ((0.0, 0.0, 0.0, 0.0), *_CORNERS)))
-_ROWS, _COLUMNS = np.mgrid[:_BAND_END, :_BAND_END]
-_IN_BAND = ((_ROWS + _COLUMNS) >= _BAND_START).astype(np.float32)
-# What is looked for among the windows of others: the whole picture, and its corners.
-_PARTS = tuple(
-    _WINDOWS.index((top, 0.1 - top, left, 0.1 - left)) if size else 0
-    for size, top, left in ((0, 0.0, 0.0), *((1, *c) for c in product((0.0, 0.1), (0.0, 0.1))))
-)
-_BLANK_CONTRAST = 0.004
 _MOST_DISTANCES = 8_000_000
 _UNITS = 40.0
 
@@ -73,21 +69,18 @@ def field_view(image: NDArray[np.uint8]) -> NDArray[np.int8] | None:
     ndarray of shape (64, 64), dtype int8, or None
         None when the picture shows nothing.
     """
-    small = cv2.resize(image, (_WORK_SIDE, _WORK_SIDE), interpolation=cv2.INTER_AREA)
+    small = small_square(image)
     is_lit = lit_field(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32))
     density = -np.log((small.astype(np.float32) + 8) / 264) * is_lit[:, :, None]
-    sigma = _WORK_SIDE / 16
-    weight = cv2.GaussianBlur(is_lit, (0, 0), sigma) + 1e-3
-    around = cv2.GaussianBlur(density, (0, 0), sigma) / weight[:, :, None]
-    relative = (density - around) * is_lit[:, :, None]
+    relative = (density - surroundings(density, is_lit)) * is_lit[:, :, None]
     # The direction of most of the stain, which turns with the colours.
     colours = relative.reshape(-1, 3)
     direction = np.linalg.eigh(colours.T @ colours)[1][:, -1]
     if direction.sum() < 0:
         direction = -direction
-    amount = (colours @ direction).reshape(_WORK_SIDE, _WORK_SIDE)
+    amount = (colours @ direction).reshape(WORK_SIDE, WORK_SIDE)
     spread = float(amount.std())
-    if spread < _BLANK_CONTRAST:
+    if spread < BLANK_CONTRAST:
         return None
     coarse = cv2.resize(
         np.clip(amount / spread, -3, 3), (_SIDE, _SIDE), interpolation=cv2.INTER_AREA
@@ -146,21 +139,19 @@ def _candidates(views: Sequence[NDArray[np.int8]]) -> dict[tuple[int, int], _Can
     if count < 2:
         return found
     parts = np.concatenate([_windows(view)[list(_PARTS)] for view in views])
-    points = _position_free(parts)
-    # Vectors of length 1 with this correlation are that far apart, and numbers that no position
-    # changes are no farther apart than the vectors in their best position.
-    limit = 2 - 2 * COARSE_CORRELATION + 1e-4
+    points = position_free(parts)
+    limit = largest_squared_distance(COARSE_CORRELATION)
     block = max(1, _MOST_DISTANCES // (len(_WINDOWS) * len(parts)))
     for start in range(0, count, block):
         windows = np.concatenate([_windows(view) for view in views[start : start + block]])
-        squares = _squared_distances(_position_free(windows), points)
-        near, found_parts = np.divmod(np.flatnonzero(squares <= limit), len(parts))
-        is_other = start + near // len(_WINDOWS) != found_parts // len(_PARTS)
-        near, found_parts = near[is_other], found_parts[is_other]
-        values, positions = _best_positions(windows[near], parts[found_parts])
+        squares = squared_distances(position_free(windows), points)
+        near = np.stack(np.nonzero(squares <= limit), axis=1)
+        is_other = start + near[:, 0] // len(_WINDOWS) != near[:, 1] // len(_PARTS)
+        near = near[is_other]
+        values, positions = best_positions(windows, parts, near)
         for at in np.nonzero(values >= COARSE_CORRELATION)[0]:
-            owner, window = divmod(int(near[at]), len(_WINDOWS))
-            other, part = divmod(int(found_parts[at]), len(_PARTS))
+            owner, window = divmod(int(near[at, 0]), len(_WINDOWS))
+            other, part = divmod(int(near[at, 1]), len(_PARTS))
             candidate = _Candidate(
                 correlation=float(values[at]),
                 owner=start + owner,
@@ -202,43 +193,3 @@ def _windows(view: NDArray[np.int8]) -> NDArray[np.float32]:
     bands = all_pairs.transpose(0, 2, 1, 3).reshape(-1, _BAND_END, _BAND_END) * _IN_BAND
     lengths = np.linalg.norm(bands, axis=(1, 2), keepdims=True)
     return np.asarray(bands / np.maximum(lengths, 1e-6), dtype=np.float32)
-
-
-def _position_free(bands: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Numbers that are the same in all eight positions, as those of ``fingerprints``."""
-    sizes = np.abs(bands)
-    rows, columns = np.triu_indices(_BAND_END, k=1)
-    above, below = sizes[:, rows, columns], sizes[:, columns, rows]
-    diagonal = sizes[:, range(_BAND_END), range(_BAND_END)]
-    half = np.float32(np.sqrt(0.5))
-    return np.concatenate([half * (above + below), half * np.abs(above - below), diagonal], axis=1)
-
-
-def _squared_distances(
-    first: NDArray[np.float32], second: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """Squared distance of every row to every row, as one product of matrices: |a|² + |b|² - 2ab."""
-    squares = [np.einsum("ij,ij->i", points, points)[:, None] for points in (first, second)]
-    ones = [np.ones_like(column) for column in squares]
-    left = np.concatenate([-2 * first, squares[0], ones[0]], axis=1)
-    right = np.concatenate([second, ones[1], squares[1]], axis=1)
-    return np.asarray(left @ right.T)
-
-
-def _best_positions(
-    first: NDArray[np.float32], second: NDArray[np.float32], chunk: int = 20_000
-) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    """Correlation of pairs of bands in the best of the eight positions, and which that is."""
-    best = np.full(len(first), -1.0)
-    which = np.zeros(len(first), dtype=np.intp)
-    for start in range(0, len(first), chunk):
-        part = slice(start, start + chunk)
-        for position in range(POSITIONS):
-            is_swapped, down, across = position_parts(position)
-            sign = ((-1.0) ** (down * _ROWS + across * _COLUMNS)).astype(np.float32)
-            other = second[part].transpose(0, 2, 1) if is_swapped else second[part]
-            values = np.einsum("nij,nij,ij->n", first[part], other, sign)
-            is_better = values > best[part]
-            best[part][is_better] = values[is_better]
-            which[part][is_better] = position
-    return best, which
