@@ -24,6 +24,9 @@ MAX_PIXELS: Final = 100_000_000
 # Pillow knows more, among them formats for which it starts other programs.
 _FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM")
 
+# A telephone's JPEG may hold a preview as well, which is no other picture.
+_FORMATS_WITH_PAGES: Final = frozenset({"TIFF", "GIF", "WEBP", "PNG"})
+
 # 16 bits are "I" in older versions of Pillow. A palette's indices are labels as well.
 _LABEL_MODES: Final = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L"})
 
@@ -47,7 +50,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     EXIF rotation is applied. Transparent pixels are laid on white. Grayscale, palette and CMYK
     become RGB. Values of more than 8 bits are scaled by the smallest usual depth (8, 10, 12, 14 or
     16 bits) that holds the largest of them, as cameras of 12 bits save in 16; float values by 1
-    when none is larger. Of an animation the first frame is taken.
+    when none is larger. Of an animation the first frame is taken, of several pages the first.
 
     Parameters
     ----------
@@ -124,6 +127,40 @@ def read_image_shape(path: Path) -> tuple[int, int]:
         orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
     # Orientations 5 to 8 lie on their side.
     return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
+
+
+def count_pages(path: Path) -> int:
+    """Count the pictures in a file: pages of a TIFF, frames of an animation.
+
+    Smaller copies of a page, which scanners put into a TIFF beside it, do not count.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    int
+        1 for most files.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    ImageReadError
+        It is no picture, or has more than ``MAX_PIXELS`` pixels.
+    """
+    with _opened(Path(path)) as picture:
+        if picture.format not in _FORMATS_WITH_PAGES:
+            return 1
+        pages = int(getattr(picture, "n_frames", 1))
+        if pages == 1 or not isinstance(picture, TiffImageFile):
+            return pages
+        copies = 0
+        for page in range(1, pages):
+            picture.seek(page)
+            copies += int(picture.tag_v2.get(ExifTags.Base.NewSubfileType, 0)) & 1
+        return pages - copies
 
 
 def is_turned(path: Path) -> bool:

@@ -18,6 +18,7 @@ from blood_cell_system import image_io, image_values
 from blood_cell_system.errors import BloodCellError, ImageReadError, MissingDataError, OutputError
 from blood_cell_system.image_io import (
     copy_file,
+    count_pages,
     read_file_bytes,
     read_image,
     read_image_shape,
@@ -135,6 +136,31 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path, suffix):
     path = tmp_path / f"a.{suffix}"
     frames[0].save(path, save_all=True, append_images=frames[1:], duration=100)
     np.testing.assert_allclose(read_image(path)[4, 4], [255, 0, 0], atol=8)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "gif", "webp", "png"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_the_pictures_of_a_file_are_counted(tmp_path, suffix, count):
+    first, *others = [Image.new("RGB", (8, 8), c) for c in ("red", "blue", "green")[:count]]
+    first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=others)
+    assert count_pages(tmp_path / f"a.{suffix}") == count
+
+
+def test_a_smaller_copy_in_a_tiff_is_no_other_picture(tmp_path):
+    thumbnail = Image.new("RGB", (4, 4), "red")
+    thumbnail.encoderinfo = {"tiffinfo": {254: 1}}
+    Image.new("RGB", (8, 8), "red").save(
+        tmp_path / "a.tif", save_all=True, append_images=[thumbnail]
+    )
+    assert count_pages(tmp_path / "a.tif") == 1
+
+
+def test_a_preview_in_a_jpeg_is_no_other_picture(tmp_path):
+    preview = Image.new("RGB", (4, 4), "red")
+    Image.new("RGB", (8, 8), "red").save(
+        tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[preview]
+    )
+    assert count_pages(tmp_path / "a.jpg") == 1
 
 
 # Depths

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -214,6 +215,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     if len(outcomes) == 1 and outcomes[0].status != Status.FAILED:
         text = file_of(output_dir, outcomes[0].name, "summary.txt").read_text("utf-8")
         print(text)
+        _print_passed_over(summary)
         print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
         return
     for outcome in outcomes:
@@ -225,10 +227,17 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     states = ", ".join(f"{summary.count(status)} {status}" for status in Status)
     kept = sum(outcome.was_kept for outcome in outcomes)
     print(f"Pictures: {states}" + (f" ({kept} kept from before)" if kept else ""))
-    if summary.passed_over:
-        print(f"Passed over: {len(summary.passed_over)} files that are no pictures by their names")
+    _print_passed_over(summary)
     if summary.left_out:
         print(f"Left out of the sums: {summary.left_out} that do not look like a smear")
     print(f"Cells: {counts}")
     print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
     print(DISCLAIMER)
+
+
+def _print_passed_over(summary: "BatchSummary") -> None:
+    if not summary.passed_over:
+        return
+    endings = Counter(Path(path).suffix.lower() or "none" for path in summary.passed_over)
+    told = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
+    print(f"Passed over: {len(summary.passed_over)} that are no pictures by their names ({told})")

@@ -15,17 +15,16 @@ from blood_cell_system.datasets.outline import PixelOutline
 from blood_cell_system.datasets.sample import LabelledCell, Sample
 from blood_cell_system.errors import DatasetError, MissingDataError
 from blood_cell_system.image_io import IMAGE_SUFFIXES
-from blood_cell_system.pipeline.files import sha256_of
+from blood_cell_system.pipeline.files import SUMMARY_NAME, sha256_of
 from blood_cell_system.reports.picture_files import read_labels
 from blood_cell_system.reports.report_json import FORMAT_VERSION
 
 _REPORT_ENDING: Final = "_report.json"
-_SUMMARY_NAME: Final = "batch_summary.json"
 
 
 def is_results_folder(folder: Path) -> bool:
     """Whether a folder is one that ``analyze`` writes."""
-    return any(folder.glob(f"*{_REPORT_ENDING}")) or (folder / _SUMMARY_NAME).is_file()
+    return any(folder.glob(f"*{_REPORT_ENDING}")) or (folder / SUMMARY_NAME).is_file()
 
 
 def analysed_samples(results: Path, *, pictures: Sequence[Path] = ()) -> Iterator[Sample]:
@@ -60,7 +59,7 @@ def analysed_samples(results: Path, *, pictures: Sequence[Path] = ()) -> Iterato
             f"{results}: no *{_REPORT_ENDING} in this folder; expected the folder that "
             "bloodcells analyze has written. Check the path."
         )
-    finder = _PictureFinder(_paths_in_summary(results / _SUMMARY_NAME), pictures)
+    finder = _PictureFinder(_paths_in_summary(results / SUMMARY_NAME), pictures)
     for path in reports:
         yield _sample(path, results, finder)
 

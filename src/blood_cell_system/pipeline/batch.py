@@ -16,7 +16,7 @@ from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.cells.outlines import Polygon, label_polygons, outline_polygons
 from blood_cell_system.errors import BloodCellError, MissingDataError, OutputError, SettingsError
 from blood_cell_system.image_io import read_image
-from blood_cell_system.pipeline.files import sha256_of
+from blood_cell_system.pipeline.files import SUMMARY_NAME, sha256_of
 from blood_cell_system.pipeline.inputs import InputPicture, Inputs, find_inputs
 from blood_cell_system.pipeline.picture import InferencePipeline
 from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcome_of_report
@@ -33,7 +33,6 @@ from blood_cell_system.reports.picture_files import (
 )
 from blood_cell_system.reports.report_json import FORMAT_VERSION, settings_to_json
 
-SUMMARY_NAME: Final = "batch_summary.json"
 TABLE_NAME: Final = "batch_summary.csv"
 PAGE_NAME: Final = "index.html"
 

@@ -1,9 +1,13 @@
-"""What identifies a file: its bytes."""
+"""What identifies a file, its bytes, and a folder of results, its summary."""
 
 import hashlib
 from pathlib import Path
+from typing import Final
 
 from blood_cell_system.errors import ImageReadError, MissingDataError
+
+SUMMARY_NAME: Final = "batch_summary.json"
+"""Lies in every folder of results."""
 
 
 def sha256_of(path: Path) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 
 from blood_cell_system.errors import OutputError
 from blood_cell_system.image_io import IMAGE_SUFFIXES
+from blood_cell_system.pipeline.files import SUMMARY_NAME
 
 # Names of files have at most 255 bytes, and "_annotated.png" and a temporary name must fit.
 _MAX_NAME_BYTES: Final = 180
@@ -45,7 +46,8 @@ class Inputs:
     pictures : tuple of InputPicture
     failed : tuple of FailedInput
     passed_over : tuple of Path
-        Files in folders that have not the ending of a picture.
+        Files in folders that have not the ending of a picture, and the summaries of folders that
+        hold the results of another analysis.
     """
 
     pictures: tuple[InputPicture, ...]
@@ -87,7 +89,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
                 f"{output_dir}: this is the folder of the pictures; their results would be taken "
                 "for pictures the next time. Choose another --output-dir."
             )
-        before = len(found)
+        before, others = len(found), len(passed_over)
         try:
             for file in _files_of(path, results, recursive=recursive):
                 if file.suffix.lower() in IMAGE_SUFFIXES:
@@ -99,20 +101,32 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
             failed.append(FailedInput(path=path, reason=f"{reason} Check its permissions."))
             continue
         if len(found) == before:
-            deeper = "" if recursive else " Add --recursive to search the folders in it."
-            failed.append(
-                FailedInput(path=path, reason=f"{path}: there is no picture in it.{deeper}")
-            )
+            reason = _why_nothing(path, passed_over[others:], recursive=recursive)
+            failed.append(FailedInput(path=path, reason=reason))
     return Inputs(pictures=_named(found), failed=tuple(failed), passed_over=tuple(passed_over))
 
 
+def _why_nothing(folder: Path, others: list[Path], *, recursive: bool) -> str:
+    if folder / SUMMARY_NAME in others:
+        return f"{folder}: it holds the results of an analysis. Name the folder of the pictures."
+    found = f" Found: {len(others)} other files." if others else ""
+    expected = ", ".join(sorted(IMAGE_SUFFIXES))
+    deeper = "" if recursive else " Add --recursive to search the folders in it."
+    return f"{folder}: there is no picture in it, by its name. Expected: {expected}.{found}{deeper}"
+
+
 def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]:
-    """Go through a folder by name; hidden files, results and links to folders are left out."""
+    """Go through a folder by name; hidden files, results and links to folders are left out.
+
+    Of the results of another analysis only the summary is given.
+    """
 
     def stop(error: OSError) -> None:
         raise error
 
     for root, folders, files in os.walk(folder, onerror=stop):
+        if SUMMARY_NAME in files:
+            folders[:], files = [], [SUMMARY_NAME]
         folders[:] = sorted(
             name
             for name in folders

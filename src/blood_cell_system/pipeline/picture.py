@@ -9,7 +9,7 @@ from typing import Final
 import blood_cell_system
 from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.image_io import read_image
+from blood_cell_system.image_io import count_pages, read_image
 from blood_cell_system.inference.analysis import (
     AnalysisSettings,
     PictureAnalysis,
@@ -180,7 +180,10 @@ class InferencePipeline:
             ),
             rbc_facts=_facts(ready, ClassifierKind.RBC),
             wbc_facts=_facts(ready, ClassifierKind.WBC),
-            further_warnings=() if ready.segmenter.has_heads else (_NO_PLATELETS,),
+            further_warnings=(
+                *_warnings_of_pages(path),
+                *(() if ready.segmenter.has_heads else (_NO_PLATELETS,)),
+            ),
         )
         return PictureResult(analysis=analysis, report=report)
 
@@ -239,6 +242,16 @@ class _Ready:
     segmenter: OneAtATime
     classifiers: Mapping[ClassifierKind, OneClassifierAtATime]
     provenance: Provenance
+
+
+def _warnings_of_pages(path: Path) -> tuple[str, ...]:
+    pages = count_pages(path)
+    if pages == 1:
+        return ()
+    return (
+        f"The file holds {pages} pictures, of which the first alone was analysed. Save each as a "
+        "file of its own.",
+    )
 
 
 def _are_same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:

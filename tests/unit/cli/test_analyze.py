@@ -174,10 +174,15 @@ def test_the_default_threshold_is_that_of_the_pipeline(here):
     assert report["settings"]["confidence_threshold"] == picture_module.CONFIDENCE_THRESHOLD
 
 
-def test_files_that_are_passed_over_are_counted(here, capsys):
-    (here / "in" / "notes.txt").write_text("x", "utf-8")
+@pytest.mark.parametrize("pictures", [1, 2])
+def test_files_that_are_passed_over_are_counted_by_their_ending(here, capsys, pictures):
+    if pictures == 1:
+        (here / "in" / "b.png").unlink()
+    for name in ("notes.txt", "more.txt", "film.GIF", "README"):
+        (here / "in" / name).write_text("x", "utf-8")
     analyze("in")
-    assert "Passed over: 1 files" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Passed over: 4 that are no pictures by their names (1 .gif, 2 .txt, 1 none)" in printed
 
 
 @pytest.mark.parametrize("more", [[], ["--no-classify"]])

@@ -59,6 +59,20 @@ def test_results_of_a_former_run_are_not_taken_for_pictures(tmp_path):
     assert names_in(inputs) == ["a"]
 
 
+def test_results_of_another_analysis_are_not_taken_for_pictures(tmp_path):
+    make(tmp_path / "in", "a.png", "old/batch_summary.json", "old/a_mask.png", "old/s/b_mask.png")
+    inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out", recursive=True)
+    assert names_in(inputs) == ["a"]
+    assert inputs.passed_over == (tmp_path / "in" / "old" / "batch_summary.json",)
+
+
+def test_results_that_are_named_as_pictures_are_a_failed_input(tmp_path):
+    make(tmp_path / "old", "batch_summary.json", "a_mask.png")
+    inputs = find_inputs([tmp_path / "old"], output_dir=tmp_path / "out")
+    assert inputs.pictures == ()
+    assert "holds the results of an analysis" in inputs.failed[0].reason
+
+
 def test_results_beside_the_pictures_of_a_folder_are_refused(tmp_path):
     make(tmp_path / "in", "a.png")
     (tmp_path / "link").symlink_to(tmp_path / "in")
@@ -72,7 +86,8 @@ def test_a_folder_without_pictures_is_a_failed_input(tmp_path):
     assert "Add --recursive" in failed.reason
     make(tmp_path / "none", "x.txt")
     (failed,) = find_inputs([tmp_path / "none"], output_dir=tmp_path / "out", recursive=True).failed
-    assert failed.reason.endswith("there is no picture in it.")
+    assert failed.reason.endswith("Found: 1 other files.")
+    assert ".png" in failed.reason
 
 
 def test_a_folder_that_cannot_be_listed_is_a_failed_input(tmp_path, monkeypatch):

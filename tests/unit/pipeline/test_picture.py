@@ -1,4 +1,5 @@
 import pytest
+from PIL import Image
 from support.analysed_pictures import SeeingRuntime, analyze_by_colour, write_smear_picture
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
 from support.prepared_cells import ColourRuntime
@@ -90,6 +91,14 @@ def test_a_model_without_heads_is_told_to_know_no_platelets(smear):
     system.segmentation_model = ColourRuntime()
     report = InferencePipeline(system).process_image(smear)
     assert "knows no platelets" in report.warnings[0]
+
+
+def test_pages_that_are_not_analysed_are_told(system, smear, tmp_path):
+    stack = tmp_path / "stack.tif"
+    with Image.open(smear) as page:
+        page.save(stack, save_all=True, append_images=[page, page])
+    (warning,) = InferencePipeline(system).process_image(stack).warnings
+    assert "holds 3 pictures, of which the first alone" in warning
 
 
 def test_without_classifiers_nothing_is_assessed(system, smear):
