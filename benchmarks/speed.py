@@ -25,8 +25,8 @@ from blood_cell_system.input_pipeline.crops import CropSampler
 from blood_cell_system.input_pipeline.decoded_images import DecodedImages
 from blood_cell_system.masks.rasterize import rasterize_ellipses
 from blood_cell_system.masks.refine import stain_class_mask
-from blood_cell_system.training.epoch_loop import StepRates
 from blood_cell_system.training.learner import Learner
+from blood_cell_system.training.loop_parts import StepRates
 from blood_cell_system.training.presets import PRESETS
 
 

@@ -16,7 +16,7 @@ from blood_cell_system.image_io import write_image
 from blood_cell_system.training.classification import train_classifier
 from blood_cell_system.training.classifier_loop import run_files
 from blood_cell_system.training.classifier_presets import CLASSIFIER_PRESETS
-from blood_cell_system.training.epoch_loop import TrainingListener
+from blood_cell_system.training.loop_parts import TrainingListener
 from blood_cell_system.training.state import TrainingState
 
 # Colours of the classes' dots; the source tints the whole cell.

@@ -10,7 +10,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from blood_cell_system.training.epoch_loop import TrainingListener
+from blood_cell_system.training.loop_parts import TrainingListener
 from blood_cell_system.training.presets import SegmentationSettings
 from blood_cell_system.training.run_record import CURVES_NAME
 from blood_cell_system.training.segmentation import TrainingResult

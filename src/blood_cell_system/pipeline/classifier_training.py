@@ -19,7 +19,7 @@ from blood_cell_system.reports.classifier_evaluation_json import short_figures
 from blood_cell_system.training.classification import TrainedClassifier, train_classifier
 from blood_cell_system.training.classifier_data import CellClasses, read_cells
 from blood_cell_system.training.classifier_presets import ClassifierSettings
-from blood_cell_system.training.epoch_loop import TrainingListener
+from blood_cell_system.training.loop_parts import TrainingListener
 from blood_cell_system.training.state import TrainingState
 
 

@@ -30,12 +30,13 @@ def advice_on(history: History) -> list[str]:
             "(--mode augment --aug-factor 5), longer training (--epochs 100), or check the masks "
             "(--mode verify)."
         )
-    if _does_not_fall([row["train_class_loss"] for row in history]):
+    if does_not_fall(history, "train_class_loss"):
         warnings.append(
             "The training loss does not fall: the learning rate is too high or too low "
             "(--learning-rate), or the masks do not fit the pictures (--mode verify)."
         )
-    if _overfits(history):
+    # A rise of a tenth over a third of the run is more than the noise between epochs.
+    if overfits(history, learned="train_class_loss", measured="val_class_loss", rise=1.1):
         warnings.append(
             "Overfitting: the training loss falls while the validation loss rises. Use fewer "
             "epochs (--epochs), --dropout 0.2, more augmentation, or more pictures. The best model "
@@ -44,19 +45,30 @@ def advice_on(history: History) -> list[str]:
     return warnings
 
 
-def _does_not_fall(losses: Sequence[float]) -> bool:
+def does_not_fall(history: History, name: str) -> bool:
+    """Whether a loss is never clearly below that of the first epoch."""
+    losses = [row[name] for row in history]
     return len(losses) >= 3 and min(losses[1:]) > 0.97 * losses[0]
 
 
-def _overfits(history: History) -> bool:
+def overfits(history: History, *, learned: str, measured: str, rise: float) -> bool:
+    """Whether, late in the run, the loss of training falls while that of validation rises.
+
+    Parameters
+    ----------
+    history : sequence of mapping
+        A row an epoch; of fewer than six nothing is said.
+    learned, measured : str
+        Names of the losses.
+    rise : float
+        Factor that is more than the noise between epochs.
+    """
     if len(history) < 6:
         return False
     third = len(history) // 3
     middle, last = history[third : 2 * third], history[-third:]
-    # A rise of a tenth over a third of the run is more than the noise between epochs.
-    rises = _mean(last, "val_class_loss") > 1.1 * _mean(middle, "val_class_loss")
-    falls = _mean(last, "train_class_loss") < _mean(middle, "train_class_loss")
-    return rises and falls
+    rises = _mean(last, measured) > rise * _mean(middle, measured)
+    return rises and _mean(last, learned) < _mean(middle, learned)
 
 
 def _mean(rows: History, name: str) -> float:

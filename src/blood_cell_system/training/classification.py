@@ -21,7 +21,7 @@ from blood_cell_system.training.classifier_loop import ClassifierTraining
 from blood_cell_system.training.classifier_presets import ClassifierSettings
 from blood_cell_system.training.classifier_validation import validation_row
 from blood_cell_system.training.domain_probe import ProbeResult
-from blood_cell_system.training.epoch_loop import Row, TrainingListener
+from blood_cell_system.training.loop_parts import Row, TrainingListener
 from blood_cell_system.training.state import TrainingState
 
 

@@ -26,10 +26,11 @@ from blood_cell_system.models.classifier_losses import (
     labelled_cross_entropy,
 )
 from blood_cell_system.models.domain_loss import conditional_domain_loss
+from blood_cell_system.training.averaging_learner import AveragingLearner, optimizer_for
 from blood_cell_system.training.classifier_data import CellClasses
 from blood_cell_system.training.classifier_presets import ClassifierSettings
 from blood_cell_system.training.domain_plan import DomainPlan
-from blood_cell_system.training.epoch_loop import StepRates
+from blood_cell_system.training.loop_parts import StepRates
 
 
 def classifier_config(
@@ -46,7 +47,7 @@ def classifier_config(
     )
 
 
-class ClassifierLearner:
+class ClassifierLearner(AveragingLearner):
     """The classifier that learns, its running average, which is what gets used, and the optimizer.
 
     Parameters
@@ -77,13 +78,9 @@ class ClassifierLearner:
             self.averaged.input,
             {**self.averaged.output, FEATURES: self.averaged.get_layer(FEATURES).output},
         )
-        self.optimizer = keras.optimizers.AdamW(
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            global_clipnorm=settings.clip_norm,
+        self.optimizer = optimizer_for(
+            settings, self._graph.trainable_variables, without_decay=("bias",)
         )
-        self.optimizer.exclude_from_weight_decay(var_names=["bias"])
-        self.optimizer.build(self._graph.trainable_variables)
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def train_step(self, batch: Mapping[str, Any], rates: StepRates) -> dict[str, Any]:
@@ -120,9 +117,7 @@ class ClassifierLearner:
                 total += losses["domain_loss"]
         variables = self._graph.trainable_variables
         self.optimizer.apply(tape.gradient(total, variables), variables)
-        decay = rates.averaging_decay
-        for average, weight in zip(self.averaged.weights, self.model.weights, strict=True):
-            average.assign(decay * average + (1.0 - decay) * weight)
+        self.move_average(self.model.weights, rates.averaging_decay)
         return losses
 
     def _losses(self, batch: Mapping[str, Any], outputs: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,28 +158,8 @@ class ClassifierLearner:
         parts = [self._predict_step(tf.constant(batch["cells"])) for batch in batches]
         return {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """All numbers of the learner, by group and position."""
-        return {
-            f"{group}/{index}": np.asarray(variable)
-            for group, variables in self._groups().items()
-            for index, variable in enumerate(variables)
-        }
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Put back what :meth:`arrays` gave.
-
-        Raises
-        ------
-        KeyError, ValueError
-            The arrays are of another architecture.
-        """
-        for group, variables in self._groups().items():
-            for index, variable in enumerate(variables):
-                variable.assign(arrays[f"{group}/{index}"])
-
-    def _groups(self) -> dict[str, list[Any]]:
-        # Variables, not weights: the random state of the dropout belongs to them.
+    def number_groups(self) -> dict[str, list[Any]]:
+        """Variables by group."""
         return {
             "model": self._graph.variables,
             "averaged": self.averaged.variables,

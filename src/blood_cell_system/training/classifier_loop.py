@@ -31,10 +31,10 @@ from blood_cell_system.training.classifier_record import classifier_advice, writ
 from blood_cell_system.training.classifier_validation import SCORE_NAME, Outputs, validation_row
 from blood_cell_system.training.domain_plan import DomainPlan
 from blood_cell_system.training.domain_probe import ProbeResult, probe_domains
-from blood_cell_system.training.epoch_loop import (
+from blood_cell_system.training.epoch_loop import EpochLoop
+from blood_cell_system.training.loop_parts import (
     Batch,
     DataHashes,
-    EpochLoop,
     Measured,
     Row,
     RunFiles,
@@ -189,4 +189,4 @@ def _augmentation(settings: ClassifierSettings) -> CellAugmentation:
         brightness_range=(1.0, 1.0),
         contrast_range=(1.0, 1.0),
     )
-    return replace(augmentation, look=look)
+    return replace(augmentation, look=look, foreign_share=0.0)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from blood_cell_system.atomic_files import replacing
-from blood_cell_system.training.epoch_loop import Row
+from blood_cell_system.training.advice import does_not_fall, overfits
+from blood_cell_system.training.loop_parts import Row
 
 GOOD_SCORE = 0.85
 
@@ -70,30 +71,16 @@ def classifier_advice(history: Sequence[Row]) -> list[str]:
             "(--epochs), add cells of more slides, or look whether the class folders hold what "
             "their names say."
         )
-    losses = [row["train_loss"] for row in history]
-    if len(losses) >= 3 and min(losses[1:]) > 0.97 * losses[0]:
+    if does_not_fall(history, "train_loss"):
         warnings.append(
             "The training loss does not fall: the learning rate is too high or too low "
             "(--learning-rate), or the labels do not fit the cells."
         )
-    if _overfits(history):
+    # A rise of a quarter over a third of the run is more than the noise between epochs.
+    if overfits(history, learned="train_loss", measured="val_loss", rise=1.25):
         warnings.append(
             "Overfitting: the training loss falls while the validation loss rises. Use fewer "
             "epochs (--epochs) or more cells of other slides. The best model by validation is the "
             "one that was kept."
         )
     return warnings
-
-
-def _overfits(history: Sequence[Row]) -> bool:
-    if len(history) < 6:
-        return False
-    third = len(history) // 3
-    middle, last = history[third : 2 * third], history[-third:]
-    # A rise of a quarter over a third of the run is more than the noise between epochs.
-    rises = _mean(last, "val_loss") > 1.25 * _mean(middle, "val_loss")
-    return rises and _mean(last, "train_loss") < _mean(middle, "train_loss")
-
-
-def _mean(rows: Sequence[Row], name: str) -> float:
-    return sum(row[name] for row in rows) / len(rows)

@@ -7,9 +7,9 @@ import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 
 from blood_cell_system.atomic_files import replacing
 from blood_cell_system.errors import ResumeError
+from blood_cell_system.training.averaging_learner import AveragingLearner
 from blood_cell_system.training.interruption import Interruption, deferred_interrupt
+from blood_cell_system.training.loop_parts import (
+    Batch,
+    DataHashes,
+    Measured,
+    Row,
+    RunFiles,
+    StepRates,
+    TrainingListener,
+)
 from blood_cell_system.training.run_record import (
     CURVES_NAME,
     RUN_NAME,
@@ -31,118 +41,10 @@ from blood_cell_system.training.schedule import (
     learning_rate_at,
     reversal_strength_at,
 )
+from blood_cell_system.training.settings import TrainingSettings
 from blood_cell_system.training.state import TrainingState
 
-Row = Mapping[str, float]
-Batch = Mapping[str, NDArray[Any]]
-
 _logger = logging.getLogger(__name__)
-
-
-class TrainingListener:
-    """Is told how a training goes; the base class stays silent."""
-
-    def begin_epoch(self, *, epoch: int, epochs: int, steps: int) -> None:
-        """Call before an epoch's first step."""
-
-    def end_step(self) -> None:
-        """Call after a step."""
-
-    def end_epoch(self, row: Row, *, is_best: bool, seconds_left: float) -> None:
-        """Call after an epoch's validation."""
-
-
-class StepRates(NamedTuple):
-    """What changes from step to step, as scalar tensors.
-
-    Parameters
-    ----------
-    learning_rate, averaging_decay : scalar tensor
-    reversal_strength : scalar tensor
-        Of the gradient reversal; without domain adaptation nothing looks at it.
-    """
-
-    learning_rate: Any
-    averaging_decay: Any
-    reversal_strength: Any
-
-
-class StepLearner(Protocol):
-    """What the loop needs of that which learns."""
-
-    model: Any
-    averaged: Any
-    optimizer: Any
-
-    def train_step(self, batch: Mapping[str, Any], rates: StepRates) -> Mapping[str, Any]:
-        """Learn from one batch; give losses by name."""
-
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """All numbers of the learner."""
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Put back what ``arrays`` gave."""
-
-
-class LoopSettings(Protocol):
-    """What the loop needs of a training's settings, which are a dataclass."""
-
-    __dataclass_fields__: ClassVar[dict[str, Any]]
-
-    @property
-    def preset(self) -> str: ...  # noqa: D102
-    @property
-    def epochs(self) -> int: ...  # noqa: D102
-    @property
-    def batch_size(self) -> int: ...  # noqa: D102
-    @property
-    def learning_rate(self) -> float: ...  # noqa: D102
-    @property
-    def warmup_share(self) -> float: ...  # noqa: D102
-    @property
-    def patience(self) -> int: ...  # noqa: D102
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFiles:
-    """What a kind of training calls its files and itself.
-
-    Parameters
-    ----------
-    kind : str
-        First word of the names of its runs.
-    model, previous_model, state : str
-        File names in the checkpoint folder.
-    """
-
-    kind: str
-    model: str
-    previous_model: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataHashes:
-    """Hashes of all that a training uses, and of what the best model is chosen by."""
-
-    data: str
-    validation: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What a validation gave.
-
-    Parameters
-    ----------
-    row : mapping of str to float
-        Figures under the names of the history.
-    pictures : sequence of ndarray of shape (height, width, 3), dtype uint8
-        Of one size, for TensorBoard; may be empty.
-    """
-
-    row: Row
-    pictures: Sequence[NDArray[np.uint8]] = ()
 
 
 class EpochLoop(ABC):
@@ -150,8 +52,8 @@ class EpochLoop(ABC):
 
     Parameters
     ----------
-    settings : dataclass
-    learner : StepLearner
+    settings : TrainingSettings
+    learner : AveragingLearner
     hashes : DataHashes
     files : RunFiles
     score_name : str
@@ -171,9 +73,9 @@ class EpochLoop(ABC):
 
     def __init__(
         self,
-        settings: LoopSettings,
+        settings: TrainingSettings,
         *,
-        learner: StepLearner,
+        learner: AveragingLearner,
         hashes: DataHashes,
         files: RunFiles,
         score_name: str,

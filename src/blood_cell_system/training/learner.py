@@ -22,8 +22,9 @@ from blood_cell_system.models.segmenter_domains import (
     STRENGTH_INPUT,
     with_segmenter_domain_head,
 )
-from blood_cell_system.training.epoch_loop import StepRates
+from blood_cell_system.training.averaging_learner import AveragingLearner, optimizer_for
 from blood_cell_system.training.fine_tuning import freeze
+from blood_cell_system.training.loop_parts import StepRates
 from blood_cell_system.training.presets import SegmentationSettings
 
 # The centre loss is a sum over a crop's places by cell, an order larger than the pixels' means.
@@ -41,7 +42,7 @@ def segmenter_config(settings: SegmentationSettings) -> SegmenterConfig:
     )
 
 
-class Learner:
+class Learner(AveragingLearner):
     """The model that learns, its running average, which is what gets used, and the optimizer.
 
     Parameters
@@ -82,16 +83,12 @@ class Learner:
             else logits_model(self.model)
         )
         self._averaged_logits = logits_model(self.averaged)
-        self.optimizer = keras.optimizers.AdamW(
-            learning_rate=settings.learning_rate,
-            weight_decay=settings.weight_decay,
-            global_clipnorm=settings.clip_norm,
-        )
-        self.optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
         own = {id(variable) for variable in self.model.variables}
         self._head = [v for v in self._logits.variables if id(v) not in own]
         self._learning = [*self.model.trainable_variables, *self._head]
-        self.optimizer.build(self._learning)
+        self.optimizer = optimizer_for(
+            settings, self._learning, without_decay=("bias", "gamma", "beta")
+        )
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def train_step(self, batch: Mapping[str, Any], rates: StepRates) -> dict[str, Any]:
@@ -130,9 +127,7 @@ class Learner:
                 )
                 total += losses["domain_loss"]
         self.optimizer.apply(tape.gradient(total, self._learning), self._learning)
-        decay = rates.averaging_decay
-        for average, weight in zip(self.averaged.weights, self._used_weights(), strict=True):
-            average.assign(decay * average + (1.0 - decay) * weight)
+        self.move_average(self._used_weights(), rates.averaging_decay)
         return losses
 
     def _used_weights(self) -> list[Any]:
@@ -172,28 +167,8 @@ class Learner:
         predicted = tf.cast(tf.argmax(logits, axis=-1), tf.uint8)
         return predicted, _class_loss(class_mask, logits)
 
-    def arrays(self) -> dict[str, NDArray[Any]]:
-        """All numbers of the learner, by group and position."""
-        return {
-            f"{group}/{index}": np.asarray(variable)
-            for group, variables in self._groups().items()
-            for index, variable in enumerate(variables)
-        }
-
-    def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Put back what :meth:`arrays` gave.
-
-        Raises
-        ------
-        KeyError, ValueError
-            The arrays are of another architecture.
-        """
-        for group, variables in self._groups().items():
-            for index, variable in enumerate(variables):
-                variable.assign(arrays[f"{group}/{index}"])
-
-    def _groups(self) -> dict[str, list[Any]]:
-        # Variables, not weights: a dropout layer's random state belongs to them.
+    def number_groups(self) -> dict[str, list[Any]]:
+        """Variables by group."""
         return {
             "model": self.model.variables,
             "domain_head": self._head,

@@ -5,18 +5,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from blood_cell_system.errors import SettingsError
 from blood_cell_system.segmenter_contract import STRIDE
+from blood_cell_system.training.settings import Condition, TrainingSettings, named_preset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentationSettings:
+class SegmentationSettings(TrainingSettings):
     """Everything that decides what a training of the segmenter comes to.
 
     Parameters
     ----------
-    preset : str
-    epochs, batch_size : int
     crops_per_epoch : int
         An epoch is this many crops, however many pictures there are: time is known beforehand, and
         pictures are taken in turn, each as often as the others.
@@ -24,16 +22,7 @@ class SegmentationSettings:
         Side of a crop, a multiple of 32.
     widths : tuple of int
         Channels of the U-Net at strides 2, 4, 8, 16, 32.
-    d_reduced : int
-        Width of the Reynolds bottleneck; 0 leaves it out.
     has_instance_head : bool
-    dropout : float
-    learning_rate, weight_decay : float
-        Peak rate and decay of AdamW.
-    warmup_share : float
-        Share of all steps in which the rate rises; it falls along a cosine in the others.
-    clip_norm : float
-        Largest global norm of a gradient.
     scale_range : tuple of float
         Smallest and largest magnification of a crop, drawn evenly in the logarithm.
     recolour_share, paste_share : float
@@ -48,29 +37,19 @@ class SegmentationSettings:
         Levels of the network, from the first, that do not learn.
     keeps_statistics : bool
         Whether the normalisations keep the statistics of an earlier training.
-    has_domain_adaptation : bool
-        Whether features that tell laboratories apart are unlearned.
     kept_share : float
         Share of the weights that it began with in the weights that get used; 0 for a new training.
-    patience : int
-        Epochs without a better validation IoU before the training stops; 0 never stops.
-    seed : int
+
+    Notes
+    -----
+    For what it has in common with other trainings see ``TrainingSettings``.
     """
 
-    preset: str
-    epochs: int
-    batch_size: int
     crops_per_epoch: int
     crop_size_px: int = 256
     # At a stride of 32 the bottleneck's pairs reach across the largest white cells.
     widths: tuple[int, ...] = (16, 32, 64, 128, 128)
-    d_reduced: int
     has_instance_head: bool = True
-    dropout: float = 0.0
-    learning_rate: float = 2e-3
-    weight_decay: float = 1e-4
-    warmup_share: float = 0.04
-    clip_norm: float = 1.0
     scale_range: tuple[float, float] = (0.8, 1.25)
     recolour_share: float = 0.0
     paste_share: float = 0.0
@@ -79,43 +58,23 @@ class SegmentationSettings:
     frozen_levels: int = 0
     keeps_statistics: bool = False
     kept_share: float = 0.0
-    has_domain_adaptation: bool = False
-    patience: int = 0
-    seed: int = 0
 
-    def check(self) -> None:
-        """Refuse values that make no sense.
-
-        Raises
-        ------
-        SettingsError
-            Naming the option, what was given and what is possible.
-        """
-        for name, is_fine, expected in (
-            ("epochs", self.epochs >= 1, "1 or more"),
-            ("batch-size", self.batch_size >= 1, "1 or more, or auto"),
-            ("crops-per-epoch", self.crops_per_epoch >= self.batch_size, "at least a batch"),
-            (
-                "crop-size",
-                self.crop_size_px >= 64 and self.crop_size_px % STRIDE == 0,
-                f"a multiple of {STRIDE} from 64 on",
+    def conditions(self) -> tuple[Condition, ...]:
+        """All that the settings must fulfil; the first that they do not is told."""
+        crop_size_fits = self.crop_size_px >= 64 and self.crop_size_px % STRIDE == 0
+        return (
+            # A class with slots is made anew by the decorator, which super() does not know.
+            *TrainingSettings.conditions(self),
+            Condition("batch_size", self.batch_size >= 1, "1 or more, or auto"),
+            Condition(
+                "crops_per_epoch", self.crops_per_epoch >= self.batch_size, "at least a batch"
             ),
-            ("d-reduced", self.d_reduced >= 0, "0 or more"),
-            ("dropout", 0 <= self.dropout < 1, "from 0 to below 1"),
-            ("learning-rate", self.learning_rate > 0, "more than 0"),
-            ("weight-decay", self.weight_decay >= 0, "0 or more"),
-            ("recolour-share", 0 <= self.recolour_share <= 1, "from 0 to 1"),
-            ("paste-share", 0 <= self.paste_share <= 1, "from 0 to 1"),
-            ("source-evenness", 0 <= self.source_evenness <= 1, "from 0 to 1"),
-            ("kept-share", 0 <= self.kept_share < 1, "from 0 to below 1"),
-            ("patience", self.patience >= 0, "0 or more"),
-            ("seed", 0 <= self.seed < 2**32, "from 0 to 4294967295"),
-        ):
-            if not is_fine:
-                given = getattr(
-                    self, {"crop-size": "crop_size_px"}.get(name, name.replace("-", "_"))
-                )
-                raise SettingsError(f"--{name} {given}: expected {expected}.")
+            Condition("crop_size_px", crop_size_fits, f"a multiple of {STRIDE} from 64 on"),
+            Condition("recolour_share", 0 <= self.recolour_share <= 1, "from 0 to 1"),
+            Condition("paste_share", 0 <= self.paste_share <= 1, "from 0 to 1"),
+            Condition("source_evenness", 0 <= self.source_evenness <= 1, "from 0 to 1"),
+            Condition("kept_share", 0 <= self.kept_share < 1, "from 0 to below 1"),
+        )
 
 
 PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
@@ -172,9 +131,4 @@ def preset_named(name: str) -> SegmentationSettings:
     SettingsError
         There is none of that name.
     """
-    try:
-        return PRESETS[name]
-    except KeyError:
-        raise SettingsError(
-            f"--preset {name}: no such preset; expected one of {', '.join(PRESETS)}."
-        ) from None
+    return named_preset(PRESETS, name)

@@ -7,8 +7,8 @@ import tensorflow as tf
 from blood_cell_system.atomic_files import make_folder
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import TrainingMemoryError
-from blood_cell_system.training.epoch_loop import TrainingListener
 from blood_cell_system.training.fine_tuning import StartingPoint
+from blood_cell_system.training.loop_parts import TrainingListener
 from blood_cell_system.training.memory import ADVICE, check_batch_fits
 from blood_cell_system.training.presets import SegmentationSettings
 from blood_cell_system.training.state import TrainingState

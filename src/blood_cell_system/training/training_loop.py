@@ -16,21 +16,21 @@ from blood_cell_system.input_pipeline.decoded_images import DecodedImages
 from blood_cell_system.input_pipeline.picture_order import PictureOrder
 from blood_cell_system.segmenter_contract import model_name
 from blood_cell_system.training.advice import advice_on
-from blood_cell_system.training.epoch_loop import (
-    Batch,
-    DataHashes,
-    EpochLoop,
-    Measured,
-    Row,
-    RunFiles,
-    TrainingListener,
-)
+from blood_cell_system.training.epoch_loop import EpochLoop
 from blood_cell_system.training.fine_tuning import (
     StartingPoint,
     start_details,
     unlikeness_warnings,
 )
 from blood_cell_system.training.learner import Learner
+from blood_cell_system.training.loop_parts import (
+    Batch,
+    DataHashes,
+    Measured,
+    Row,
+    RunFiles,
+    TrainingListener,
+)
 from blood_cell_system.training.picture_domains import PictureDomains
 from blood_cell_system.training.presets import SegmentationSettings
 from blood_cell_system.training.run_record import write_curves

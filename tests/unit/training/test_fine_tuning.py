@@ -15,7 +15,6 @@ from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter
 from blood_cell_system.segmenter_contract import diameter_in_name, model_name
-from blood_cell_system.training.epoch_loop import StepRates
 from blood_cell_system.training.fine_tuning import (
     FINE_TUNING,
     fine_tuning_settings,
@@ -24,6 +23,7 @@ from blood_cell_system.training.fine_tuning import (
     unlikeness_warnings,
 )
 from blood_cell_system.training.learner import Learner
+from blood_cell_system.training.loop_parts import StepRates
 from blood_cell_system.training.presets import PRESETS
 from blood_cell_system.training.segmentation import train_segmenter
 from blood_cell_system.training.state import TrainingState
