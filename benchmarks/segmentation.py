@@ -20,7 +20,7 @@ from blood_cell_system.atomic_files import write_json
 from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.prepared import PreparedDataset, Split
 from blood_cell_system.inference.evaluation import evaluate
-from blood_cell_system.inference.runtimes import KerasRuntime
+from blood_cell_system.inference.keras_runtime import KerasRuntime
 from blood_cell_system.masks.prepare import prepare_voc
 from blood_cell_system.reports.evaluation_json import evaluation_to_json
 from blood_cell_system.training.presets import PRESETS

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from blood_cell_system.image_io import read_image
+from blood_cell_system.inference.diameter_vote import vote_on_diameter
 from blood_cell_system.inference.picture_quality import assess
-from blood_cell_system.inference.scale import settle_scale, vote_on_diameter
+from blood_cell_system.inference.scale import settle_scale
 from blood_cell_system.inference.survey import find_field, survey
 
 DATA = os.environ.get("BLOOD_CELL_DATA")

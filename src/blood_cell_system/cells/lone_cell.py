@@ -26,13 +26,13 @@ from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, re
 from blood_cell_system.masks.slide_light import SlideLight, fit_slide_light
 from blood_cell_system.masks.stain import (
     GREEN,
+    RED,
     StainSettings,
     foreground_threshold,
     optical_density,
 )
 from blood_cell_system.masks.white_cells import outline_white_cell
 
-_RED: Final = 0
 _WORKING_SIDE_PX: Final = 256
 _MIN_SIDE_PX: Final = 16
 _BLACK: Final = 12
@@ -200,7 +200,7 @@ def _red_outline(density: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Pixels of the nucleus in the middle, with all its lobes; none where nothing is as dark."""
-    red = density[:, :, _RED]
+    red = density[:, :, RED]
     darkest = float(np.percentile(red, 99.5))
     threshold = max(_LEAST_NUCLEUS_DENSITY, _NUCLEUS_SHARE_OF_DARKEST * darkest)
     dark = (red > threshold).astype(np.uint8)

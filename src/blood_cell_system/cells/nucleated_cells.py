@@ -21,15 +21,15 @@ from blood_cell_system.cells.watershed import separate_by_shape
 from blood_cell_system.classes import CellType
 from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
 from blood_cell_system.masks.stain import (
+    BLUE,
     GREEN,
+    RED,
     StainSettings,
     foreground_threshold,
     optical_density,
 )
 from blood_cell_system.masks.white_cells import outline_white_cell
 
-_RED: Final = 0
-_BLUE: Final = 2
 # A cell has to have some pixels for its rays; small pictures are enlarged for the search.
 _WORKING_SIDE_PX: Final = 700
 _MAX_ENLARGEMENT: Final = 3.0
@@ -117,7 +117,7 @@ def find_nucleated_cells(image: NDArray[np.uint8]) -> list[NucleatedCell]:
 
 def _nuclei(density: NDArray[np.float32]) -> NDArray[np.int32]:
     """Label the nuclei, those that touch apart."""
-    purple = density[:, :, GREEN] - 0.5 * (density[:, :, _RED] + density[:, :, _BLUE])
+    purple = density[:, :, GREEN] - 0.5 * (density[:, :, RED] + density[:, :, BLUE])
     purple = cv2.GaussianBlur(purple, (0, 0), 1.5)
     stained = purple[density[:, :, GREEN] > StainSettings().min_threshold]
     if not len(stained):

@@ -21,11 +21,12 @@ from blood_cell_system.classes import NOT_SCORED
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.image_io import check_rgb
 from blood_cell_system.inference.cell_finding import TileSettings, find_cells, no_cells
+from blood_cell_system.inference.diameter_vote import vote_on_diameter
 from blood_cell_system.inference.grey_dust import without_grey_dust
 from blood_cell_system.inference.marks import find_scale_bar, paint_over
 from blood_cell_system.inference.picture_quality import PictureQuality, assess
 from blood_cell_system.inference.runtimes import Runtime, training_diameter_of
-from blood_cell_system.inference.scale import ScaleEstimate, settle_scale, vote_on_diameter
+from blood_cell_system.inference.scale import ScaleEstimate, settle_scale
 from blood_cell_system.inference.segmenter import BlockSettings
 from blood_cell_system.inference.survey import Survey, find_field, survey
 from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX

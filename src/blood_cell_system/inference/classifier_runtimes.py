@@ -18,9 +18,15 @@ from blood_cell_system.inference.classifier_outputs import (
     usual_facts,
 )
 from blood_cell_system.inference.facts_reading import facts_beside, read_facts
-from blood_cell_system.inference.onnx_session import open_session, read_onnx, run_session
-from blood_cell_system.inference.runtimes import load_keras_model
-from blood_cell_system.onnx_metadata import HASH_KEY, content_hash
+from blood_cell_system.inference.keras_runtime import load_keras_model
+from blood_cell_system.inference.model_suffix import load_by_suffix
+from blood_cell_system.inference.onnx_session import (
+    check_content,
+    open_session,
+    read_onnx,
+    run_session,
+)
+from blood_cell_system.onnx_metadata import HASH_KEY
 
 
 class ClassifierRuntime(Protocol):
@@ -127,12 +133,7 @@ class OnnxClassifier:
         self._name = name
         self._session = open_session(data, name=name, threads=threads)
         properties = dict(self._session.get_modelmeta().custom_metadata_map)
-        # A network with a changed weight runs, and is wrong.
-        if HASH_KEY in properties and properties[HASH_KEY] != content_hash(data):
-            raise CheckpointError(
-                f"{name}: damaged: its content is not what was exported. Copy it again, or export "
-                "it again."
-            )
+        check_content(data, properties.get(HASH_KEY), name=name)
         facts = None
         if FACTS_KEY in properties:
             facts = read_facts(properties[FACTS_KEY], kind, name=name)
@@ -198,14 +199,10 @@ def load_classifier(
     CheckpointError
         The file is of another kind, damaged, carries code, or is no classifier of this kind.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix == ".onnx":
-        return OnnxClassifier.load(path, kind, threads=threads)
-    if suffix == ".keras":
-        return KerasClassifier.load(path, kind)
-    raise CheckpointError(
-        f"{path}: no model file by its name; expected one that ends in .onnx or .keras."
+    return load_by_suffix(
+        Path(path),
+        onnx=lambda path: OnnxClassifier.load(path, kind, threads=threads),
+        keras=lambda path: KerasClassifier.load(path, kind),
     )
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.cells.separation import SeparatedCells, in_reading_order
 from blood_cell_system.classes import CellType
+from blood_cell_system.masks.stain import BLUE, GREEN
 
-GREEN, BLUE = 1, 2
 LEAST_COLOUR: Final = 0.3
 """Share of its density in green that a stained body is less dense in blue, at least. Platelets of
 BCCD have 0.45 and more, dust up to 0.25."""

@@ -7,10 +7,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.errors import CheckpointError
-from blood_cell_system.inference.onnx_session import open_session, read_onnx, run_session
-from blood_cell_system.inference.runtimes import NetworkOutputs, gives_logits, outputs_from
-from blood_cell_system.onnx_metadata import OnnxMetadata, content_hash
-from blood_cell_system.segmenter_contract import STRIDE
+from blood_cell_system.inference.onnx_session import (
+    check_content,
+    open_session,
+    read_onnx,
+    run_session,
+)
+from blood_cell_system.inference.runtimes import (
+    PROBE_SIDE,
+    NetworkOutputs,
+    gives_logits,
+    outputs_from,
+)
+from blood_cell_system.onnx_metadata import OnnxMetadata
 
 
 class OnnxRuntime:
@@ -92,12 +101,7 @@ class OnnxRuntime:
                 f"{self._name}: what the file says of itself makes no sense ({error}). Export the "
                 "model again with bloodcells export."
             ) from error
-        # A network with a changed weight runs, and is wrong.
-        if metadata is not None and metadata.content_sha256 != content_hash(data):
-            raise CheckpointError(
-                f"{self._name}: damaged: its content is not what was exported. Copy it again, or "
-                "export it again with bloodcells export."
-            )
+        check_content(data, metadata.content_sha256 if metadata else None, name=self._name)
         return metadata
 
     def _checked_input(self) -> tuple[str, tuple[int, int] | None]:
@@ -118,4 +122,4 @@ class OnnxRuntime:
         height, width = (side if isinstance(side, int) else None for side in shapes[0][1:3])
         if height is None and width is None:
             return inputs[0].name, None
-        return inputs[0].name, (height or 2 * STRIDE, width or 2 * STRIDE)
+        return inputs[0].name, (height or PROBE_SIDE, width or PROBE_SIDE)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from blood_cell_system.errors import CheckpointError, MissingDataError, SettingsError
+from blood_cell_system.onnx_metadata import content_hash
 
 _ONLY_ERRORS: Final = 3
 
@@ -72,6 +73,30 @@ def open_session(data: bytes, *, name: str, threads: int | None = None) -> Any:
             f"({type(error).__name__}: {first_line(error)}). It is damaged, no ONNX file, or "
             "of a newer ONNX. Copy it again, or export it again with bloodcells export."
         ) from error
+
+
+def check_content(data: bytes, exported_hash: str | None, *, name: str) -> None:
+    """Refuse a file whose content is not what was exported: with a changed weight it runs wrongly.
+
+    Parameters
+    ----------
+    data : bytes
+        Of the whole file.
+    exported_hash : str or None
+        What the file says of its content; None for one that another program has made.
+    name : str
+        What to call it in messages.
+
+    Raises
+    ------
+    CheckpointError
+        The content is another one.
+    """
+    if exported_hash is not None and exported_hash != content_hash(data):
+        raise CheckpointError(
+            f"{name}: damaged: its content is not what was exported. Copy it again, or export it "
+            "again with bloodcells export."
+        )
 
 
 def run_session(

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.inference.diameter_vote import DiameterVote
 from blood_cell_system.inference.quality_findings import (
     PictureQuality,
     QualityFinding,
@@ -17,12 +18,7 @@ from blood_cell_system.inference.quality_findings import (
     finding,
     warning,
 )
-from blood_cell_system.inference.scale import (
-    MIN_AGREEMENT,
-    DiameterVote,
-    ScaleEstimate,
-    ScaleSource,
-)
+from blood_cell_system.inference.scale import MIN_AGREEMENT, ScaleEstimate, ScaleSource
 from blood_cell_system.inference.survey import Survey
 from blood_cell_system.masks.stain import GREEN
 

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
-from blood_cell_system.errors import CheckpointError
+from blood_cell_system.inference.keras_runtime import KerasRuntime
+from blood_cell_system.inference.model_suffix import load_by_suffix
 from blood_cell_system.inference.onnx_runtime import OnnxRuntime
-from blood_cell_system.inference.runtimes import KerasRuntime, Runtime
+from blood_cell_system.inference.runtimes import Runtime
 
 
 def load_runtime(path: Path, *, threads: int | None = None) -> Runtime:
@@ -31,12 +32,8 @@ def load_runtime(path: Path, *, threads: int | None = None) -> Runtime:
     CheckpointError
         The file is of another kind, damaged, or no segmenter.
     """
-    path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix == ".onnx":
-        return OnnxRuntime.load(path, threads=threads)
-    if suffix == ".keras":
-        return KerasRuntime.load(path)
-    raise CheckpointError(
-        f"{path}: no model file by its name; expected one that ends in .onnx or .keras."
+    return load_by_suffix(
+        Path(path),
+        onnx=lambda path: OnnxRuntime.load(path, threads=threads),
+        keras=KerasRuntime.load,
     )

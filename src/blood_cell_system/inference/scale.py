@@ -1,28 +1,18 @@
-"""How large the cells of a picture are, and how far it must be resampled for the network.
+"""How far a picture must be resampled for the network.
 
-A network knows cells of about the size that it was trained on. The red cell is the ruler of a
-smear: most cells are red, and a person's are all of about one size.
-
-1. Every point of a boundary between stain and slide votes for the place at a distance *r* inwards.
-   Where *r* is the radius of the cells, the votes of a whole cell meet in its middle; also those of
-   a cell in a clump, of which only an arc is seen.
-2. The share of votes that meet, as a function of *r*, is largest at the radius of most cells.
-3. Large pictures are looked at whole and in ever smaller windows, since nobody knows beforehand
-   whether they show ten cells or ten thousand. The share does not depend on size, so that the
-   largest wins.
+A network knows cells of about the size that it was trained on. How large they are in a picture is
+said by who gives it, or found by ``diameter_vote``.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.cells.watershed import fill_round_holes
-from blood_cell_system.inference.survey import RED, Survey, find_field, survey
+from blood_cell_system.inference.diameter_vote import DiameterVote, vote_on_diameter
+from blood_cell_system.inference.survey import find_field
 from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 
 RED_CELL_DIAMETER_UM: Final = 7.5
@@ -39,23 +29,6 @@ MAX_MAGNIFICATION: Final = 8.0
 """A picture is resampled no further, whatever the size of its cells."""
 
 MIN_MAGNIFICATION: Final = 1 / 16
-
-_RADII: Final = np.exp(np.linspace(np.log(5.0), np.log(160.0), 48))
-_VOTERS: Final = 5_000
-_MIN_VOTERS: Final = 60
-_GRID_SHARE: Final = 0.12
-_GRID_BLUR: Final = 0.8
-_NORMAL_BLUR_PX: Final = 2.0
-_EDGE_PX: Final = 7
-# Sum of the squared weights of the grid's blur, and the agreement of perfect circles.
-_SELF: Final = 1 / (4 * np.pi * _GRID_BLUR**2)
-_FULL: Final = 2 * np.pi * _SELF
-# Oval cells vote for their narrow side.
-_OVAL: Final = 1.07
-_NUCLEUS_DENSITY: Final = 0.4
-_NUCLEUS_RATIO: Final = 2.5
-_NUCLEUS_REACH_PX: Final = 7
-_WINDOW_PX: Final = 400_000
 
 
 class ScaleSource(StrEnum):
@@ -85,144 +58,6 @@ class ScaleEstimate:
     magnification_applied: float
     source: ScaleSource
     pixel_size_um: float | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiameterVote:
-    """What the boundaries of the stain say about the size of cells.
-
-    Parameters
-    ----------
-    diameter_px : float
-        In the picture as it was given.
-    agreement : float
-        Share of the votes that meet, about 0 to 1: high for round cells, low for anything else.
-    """
-
-    diameter_px: float
-    agreement: float
-
-
-def vote_on_diameter(
-    image: NDArray[np.uint8], field: NDArray[np.bool_], *, first: Survey | None = None
-) -> DiameterVote | None:
-    """Estimate the diameter of a picture's red cells from the shape of its stain.
-
-    Parameters
-    ----------
-    image : ndarray of shape (height, width, 3), dtype uint8
-        RGB.
-    field : ndarray of shape (height, width), dtype bool
-        As of ``find_field``.
-    first : Survey, optional
-        Of the whole picture, where it is there already.
-
-    Returns
-    -------
-    DiameterVote or None
-        None where there is hardly a boundary.
-    """
-    votes = []
-    for window in _windows(field.shape):
-        is_whole = window == (slice(0, field.shape[0]), slice(0, field.shape[1]))
-        view = first if is_whole and first else survey(image[window], field[window])
-        if (vote := _vote(view)) is not None:
-            votes.append(vote)
-    return max(votes, key=lambda vote: vote.agreement, default=None)
-
-
-def _windows(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
-    """Cut the whole, its middle quarter, and so on down to one that is not made smaller."""
-    height, width = shape
-    while True:
-        top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
-        yield slice(top, top + height), slice(left, left + width)
-        # One more halving would show nothing that this window does not.
-        if height * width <= 4 * _WINDOW_PX:
-            return
-        height, width = height // 2, width // 2
-
-
-def _vote(view: Survey) -> DiameterVote | None:
-    places, inwards, each = _boundary(view)
-    if len(places) < _MIN_VOTERS:
-        return None
-    height, width = view.foreground.shape
-    agreement = np.zeros(len(_RADII))
-    for index, radius in enumerate(_RADII):
-        # A cell as wide as half the picture leaves no slide to be seen.
-        if 4 * radius > min(height, width):
-            break
-        # The grid grows with the radius, so that its agreement is comparable with the others'.
-        step = _GRID_SHARE * radius
-        columns, rows = ((places + radius * inwards) / step).astype(np.intp).T
-        grid_height, grid_width = int(height / step) + 1, int(width / step) + 1
-        inside = (columns >= 0) & (rows >= 0) & (columns < grid_width) & (rows < grid_height)
-        at = rows[inside] * grid_width + columns[inside]
-        votes = np.zeros(grid_height * grid_width, dtype=np.float32)
-        np.add.at(votes, at, np.float32(1))
-        meeting = cv2.GaussianBlur(votes.reshape(grid_height, grid_width), (0, 0), _GRID_BLUR)
-        # A vote always meets itself, and as many others as chance brings to its place.
-        chance = len(at) ** 2 / votes.size
-        meetings = cv2.norm(meeting, cv2.NORM_L2SQR) - _SELF * len(at) - chance
-        agreement[index] = each * meetings / (_FULL * radius * len(places))
-    best = int(agreement.argmax())
-    if best in (0, index - 1):
-        # No maximum: it lies beyond what was looked at, or is none.
-        return None
-    diameter = 2 * _OVAL * _between(_RADII, agreement, best)
-    return DiameterVote(diameter_px=float(diameter / view.shrink), agreement=float(agreement[best]))
-
-
-def _boundary(view: Survey) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """Points where stain meets slide, the directions inwards, and for how many each point speaks.
-
-    The pallor of a red cell has a boundary of its own, of a smaller circle; it is closed first.
-    """
-    filled = fill_round_holes(view.foreground, always_below_px=20)
-    smooth = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), _NORMAL_BLUR_PX)
-    slope_x = cv2.Sobel(smooth, cv2.CV_32F, 1, 0)
-    slope_y = cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
-    is_boundary = filled - cv2.erode(filled, np.ones((3, 3), np.uint8)) > 0
-    # Where the picture or the field of view ends, no cell does.
-    is_seen = cv2.erode(
-        cv2.copyMakeBorder(view.field.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0),
-        np.ones((_EDGE_PX, _EDGE_PX), np.uint8),
-    )[1:-1, 1:-1]
-    rows, columns = np.nonzero(is_boundary & (is_seen > 0) & ~_is_near_nucleus(view))
-    each = max(1.0, len(rows) / _VOTERS)
-    chosen = (np.arange(int(len(rows) / each)) * each).astype(np.intp)
-    rows, columns = rows[chosen], columns[chosen]
-    inwards = np.stack([slope_x[rows, columns], slope_y[rows, columns]], axis=1).astype(np.float64)
-    inwards /= np.linalg.norm(inwards, axis=1, keepdims=True) + 1e-9
-    return np.stack([columns, rows], axis=1).astype(np.float64) + 0.5, inwards, each
-
-
-def _is_near_nucleus(view: Survey) -> NDArray[np.bool_]:
-    """Surroundings of nuclei: white cells are larger than red ones, and must not set the size.
-
-    Nuclei are dense in red light. How dense red cells are there depends on the stain, so that a
-    nucleus is what is far denser than most of the stain.
-    """
-    red = view.density[:, :, RED]
-    stained = red[view.foreground > 0]
-    if not len(stained):
-        return np.zeros(red.shape, dtype=bool)
-    limit = max(_NUCLEUS_DENSITY, _NUCLEUS_RATIO * float(np.median(stained)))
-    is_nucleus = (red > limit).astype(np.uint8)
-    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_NUCLEUS_REACH_PX, _NUCLEUS_REACH_PX))
-    is_nucleus = cv2.morphologyEx(is_nucleus, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    return np.asarray(cv2.dilate(is_nucleus, reach) > 0)
-
-
-def _between(x: NDArray[np.float64], y: NDArray[np.float64], best: int) -> float:
-    """Top of the parabola through a maximum and its neighbours; ``x`` in equal ratios."""
-    if not 0 < best < len(x) - 1:
-        return float(x[best])
-    before, middle, after = y[best - 1 : best + 2]
-    curvature = 2 * middle - before - after
-    offset = 0.5 * (after - before) / curvature if curvature > 0 else 0.0
-    return float(x[best] * (x[1] / x[0]) ** offset)
 
 
 def settle_scale(

@@ -26,9 +26,9 @@ from blood_cell_system.inference.analysis import (
     analyze_picture,
 )
 from blood_cell_system.inference.runtimes import Runtime
-from blood_cell_system.masks.red_cells import RED
 from blood_cell_system.masks.stain import (
     GREEN,
+    RED,
     StainSettings,
     foreground_threshold,
     optical_density,

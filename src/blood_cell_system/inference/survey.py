@@ -18,7 +18,6 @@ from blood_cell_system.masks.stain import (
     optical_density,
 )
 
-RED: Final = 0
 _FEW_PX: Final = 100_000
 _FIELD_SIDE_PX: Final = 256
 _DARK_SHARE: Final = 0.45

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
+from blood_cell_system.masks.stain import RED
 
-RED = 0
 _CORE = 0.7
 _MIN_SAMPLES = 50
 _SAMPLE_STEP = 7

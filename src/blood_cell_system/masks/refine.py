@@ -22,7 +22,6 @@ from blood_cell_system.classes import NOT_SCORED, CellClass, CellType
 from blood_cell_system.masks.ellipses import clip_to_pixels, nearest_ellipse, whole_cell_box
 from blood_cell_system.masks.pallor import doubtful_holes, fill_pallor, pale_cells
 from blood_cell_system.masks.red_cells import (
-    RED,
     RedCellLook,
     look_of_red_cells,
     red_share_of,
@@ -30,6 +29,7 @@ from blood_cell_system.masks.red_cells import (
 )
 from blood_cell_system.masks.stain import (
     GREEN,
+    RED,
     StainSettings,
     foreground_threshold,
     optical_density,

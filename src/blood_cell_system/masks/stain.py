@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-GREEN = 1
+RED, GREEN, BLUE = 0, 1, 2
+"""Channels of a picture and of its optical density."""
 _FIT_PIXELS = 6_000
 _FIT_ROUNDS = 6
 _FIRST_TOLERANCE = 0.06

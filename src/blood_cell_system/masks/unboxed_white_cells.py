@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import CellType
-from blood_cell_system.masks.red_cells import RED, RedCellLook
-from blood_cell_system.masks.stain import GREEN
+from blood_cell_system.masks.red_cells import RedCellLook
+from blood_cell_system.masks.stain import GREEN, RED
 from blood_cell_system.masks.white_cells import outline_white_cell
 
 # Of a typical red cell's area.

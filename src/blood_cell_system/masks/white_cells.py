@@ -20,7 +20,8 @@ from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.masks.colour_model import ColourModel
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance, whole_cell_box
 from blood_cell_system.masks.polar_contour import best_closed_contour
-from blood_cell_system.masks.red_cells import RED, RedCellLook
+from blood_cell_system.masks.red_cells import RedCellLook
+from blood_cell_system.masks.stain import RED
 
 # Rays, and radii along a ray in half-axes of the box's ellipse.
 _ANGLES: Final = 96

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from blood_cell_system.errors import CheckpointError
+from blood_cell_system.inference.keras_runtime import KerasRuntime
 from blood_cell_system.inference.runtime_loading import load_runtime
-from blood_cell_system.inference.runtimes import KerasRuntime, Runtime
+from blood_cell_system.inference.runtimes import Runtime
 from blood_cell_system.pipeline.files import sha256_of
 from blood_cell_system.pipeline.keras_likeness import hash_of_weights, is_keras, name_of
 from blood_cell_system.pipeline.weights import bundled_segmenter

@@ -45,8 +45,8 @@ class BloodCellAnalysisSystem:
     Attributes
     ----------
     segmentation_model : keras.Model or Runtime or None
-        Any that :class:`~blood_cell_system.inference.runtimes.KerasRuntime` takes, or anything that
-        runs like one.
+        Any that :class:`~blood_cell_system.inference.keras_runtime.KerasRuntime` takes, or anything
+        that runs like one.
     rbc_classifier, wbc_classifier : keras.Model or ClassifierRuntime or None
         Likewise; see :class:`~blood_cell_system.inference.classifier_runtimes.KerasClassifier`.
 

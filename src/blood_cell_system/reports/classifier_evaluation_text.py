@@ -3,14 +3,13 @@
 import math
 from collections.abc import Sequence
 
-from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from blood_cell_system.inference.classifier_evaluation import ClassifierEvaluation
 from blood_cell_system.inference.classifier_scores import HeadScores
 from blood_cell_system.inference.field_bootstrap import Figure
+from blood_cell_system.reports.tables import figures_table
 
 
 def classifier_evaluation_tables(evaluation: ClassifierEvaluation, *, title: str) -> RenderableType:
@@ -43,7 +42,7 @@ def classifier_evaluation_text(
 
 
 def _disease_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
-    table = _table("disease", "against healthy", "cells", "fields", "AUROC", "sensitivity")
+    table = figures_table("disease", "against healthy", "cells", "fields", "AUROC", "sensitivity")
     table.columns[1].justify = "left"
     for scores in evaluation.diseases:
         table.add_row(
@@ -66,7 +65,7 @@ def _disease_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
 
 
 def _head_part(name: str, heads: Sequence[HeadScores]) -> list[RenderableType]:
-    table = _table(name, "accuracy", "balanced", "macro F1", "calibration", "constant")
+    table = figures_table(name, "accuracy", "balanced", "macro F1", "calibration", "constant")
     for scores in heads:
         table.add_row(
             scores.where,
@@ -77,7 +76,7 @@ def _head_part(name: str, heads: Sequence[HeadScores]) -> list[RenderableType]:
             f"{scores.constant_accuracy:.3f}\n{scores.constant_balanced_accuracy:.3f}",
         )
     first = heads[0]
-    classes = _table("class", "cells", "precision", "recall", "F1")
+    classes = figures_table("class", "cells", "precision", "recall", "F1")
     for class_name, values in first.by_class.items():
         classes.add_row(
             class_name,
@@ -107,7 +106,7 @@ def _known_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
 
 
 def _control_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
-    table = _table("control", "condition", "chance", "type", "chance")
+    table = figures_table("control", "condition", "chance", "type", "chance")
     for scores in evaluation.controls:
         table.add_row(
             scores.name,
@@ -124,15 +123,6 @@ def _control_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
             style="dim",
         ),
     ]
-
-
-def _table(first: str, *others: str) -> Table:
-    # Without walls all columns fit into a usual terminal.
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
 
 
 def _figure(figure: Figure) -> str:

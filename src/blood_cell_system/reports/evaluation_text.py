@@ -3,15 +3,14 @@
 import math
 from typing import Final
 
-from rich import box
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from blood_cell_system.cells.counts import CountError
 from blood_cell_system.cells.scoring import CellScores, TruthKind
 from blood_cell_system.classes import CELL_TYPES, CellClass
 from blood_cell_system.inference.evaluation import Evaluation
+from blood_cell_system.reports.tables import figures_table
 
 _CLASS_NAMES: Final = {
     CellClass.BACKGROUND: "background",
@@ -59,7 +58,7 @@ def _pixel_part(evaluation: Evaluation) -> list[RenderableType]:
     if evaluation.mean_iou_interval is not None:
         low, high = evaluation.mean_iou_interval
         words += f"; 95 % interval of the mean IoU {low:.3f} to {high:.3f}"
-    table = _table("class", "IoU", "Dice")
+    table = figures_table("class", "IoU", "Dice")
     for value in CellClass:
         table.add_row(
             _CLASS_NAMES[value], _share(confusion.iou[value]), _share(confusion.dice[value])
@@ -73,7 +72,7 @@ def _match_part(scores: CellScores) -> list[RenderableType]:
     origins = ", ".join(f"{count} {origin}" for origin, count in scores.origins.items() if count)
     f1_names = [f"F1@{threshold:.1f}" for threshold in _SHOWN_THRESHOLDS]
     strict_name = f"{f1_names[0]}*"
-    table = _table("cell", "true", "found", "out", strict_name, *f1_names, "AP", "PQ")
+    table = figures_table("cell", "true", "found", "out", strict_name, *f1_names, "AP", "PQ")
     for cell_type in CELL_TYPES:
         by_iou = scores.matches[cell_type]
         loose = by_iou[_SHOWN_THRESHOLDS[0]]
@@ -101,7 +100,7 @@ def _match_part(scores: CellScores) -> list[RenderableType]:
 
 
 def _count_part(scores: CellScores) -> list[RenderableType]:
-    table = _table("cell", "answer", "MAE", "bias", "relative", "exact")
+    table = figures_table("cell", "answer", "MAE", "bias", "relative", "exact")
     table.columns[1].justify = "left"
     for cell_type in CELL_TYPES:
         report = scores.counts[cell_type]
@@ -131,15 +130,6 @@ def _count_part(scores: CellScores) -> list[RenderableType]:
             style="dim",
         ),
     ]
-
-
-def _table(first: str, *others: str) -> Table:
-    # Without walls all columns fit into 80 places.
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 0, 0, 1))
-    table.add_column(first, no_wrap=True)
-    for name in others:
-        table.add_column(name, justify="right", no_wrap=True)
-    return table
 
 
 def _count_row(error: CountError) -> tuple[str, str, str, str]:

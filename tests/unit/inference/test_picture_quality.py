@@ -9,8 +9,9 @@ from support.odd_scenes import (
     through_eyepiece,
 )
 
+from blood_cell_system.inference.diameter_vote import vote_on_diameter
 from blood_cell_system.inference.picture_quality import assess
-from blood_cell_system.inference.scale import settle_scale, vote_on_diameter
+from blood_cell_system.inference.scale import settle_scale
 from blood_cell_system.inference.survey import find_field, survey
 
 NAMES = ["focus", "exposure", "crowding", "stain", "scale", "field", "smear"]

@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 
 from blood_cell_system.errors import CheckpointError, SettingsError
+from blood_cell_system.inference.keras_runtime import KerasRuntime
 from blood_cell_system.inference.onnx_runtime import OnnxRuntime
-from blood_cell_system.inference.runtimes import KerasRuntime, NetworkOutputs, largest_difference
+from blood_cell_system.inference.runtimes import NetworkOutputs, largest_difference
 
 keras = pytest.importorskip("keras", reason="needs the [train] extra")
 pytest.importorskip("tf2onnx", reason="needs the [train] extra")

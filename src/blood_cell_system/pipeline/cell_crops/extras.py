@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from blood_cell_system.cells.cell_picture import MIN_EXTENT_PX
 from blood_cell_system.cells.watershed import separate_by_shape
+from blood_cell_system.masks.stain import RED
 from blood_cell_system.pipeline.cell_crops.plan import Extra
 from blood_cell_system.pipeline.cell_crops.smear import Piece, Smear
 
-_RED: Final = 0
 _TRIES: Final = 40
 _BORDER_PX: Final = 2
 _MIN_NECK: Final = 0.15
@@ -114,7 +114,7 @@ def _kind(
         return Extra.CLUMP
     is_one = not several and _CELL_SHARES[0] <= share <= _CELL_SHARES[1]
     if is_one and _solidity(inside) >= _MIN_SOLIDITY:
-        has_nucleus = np.quantile(density[:, :, _RED][inside], 0.9) > _NUCLEUS_DENSITY
+        has_nucleus = np.quantile(density[:, :, RED][inside], 0.9) > _NUCLEUS_DENSITY
         return None if has_nucleus else Extra.RED_CELL
     return None
 

@@ -12,15 +12,16 @@ from blood_cell_system.boxes import Box, LabelledBox, corners_of, pairwise_box_i
 from blood_cell_system.classes import CELL_TYPES, CellType
 from blood_cell_system.datasets.cell_fields import MarkedCell
 from blood_cell_system.inference.cell_finding import find_cells
+from blood_cell_system.inference.diameter_vote import vote_on_diameter
 from blood_cell_system.inference.runtimes import Runtime
-from blood_cell_system.inference.scale import settle_scale, vote_on_diameter
+from blood_cell_system.inference.scale import settle_scale
 from blood_cell_system.masks.ellipses import clip_to_pixels
+from blood_cell_system.masks.stain import RED
 from blood_cell_system.pipeline.cell_crops.plan import CutTask
 from blood_cell_system.pipeline.cell_crops.smear import Smear
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
 
-_RED: Final = 0
 _NUCLEUS_DENSITY: Final = 0.45
 _NUCLEUS_SHARE: Final = 0.12
 _WINDOW_TRIES: Final = 12
@@ -56,7 +57,7 @@ def segmented_window(
     for cell in cells.cells:
         if cell.touches_border or cell.cell_type is CellType.PLATELET:
             continue
-        red_density = smear.density[:, :, _RED][cells.label_image == cell.label]
+        red_density = smear.density[:, :, RED][cells.label_image == cell.label]
         is_white = bool((red_density > _NUCLEUS_DENSITY).mean() > _NUCLEUS_SHARE)
         if is_white == (plan.cell_type is CellType.WBC):
             box = Box(cell.box.x_min, cell.box.y_min, cell.box.x_max, cell.box.y_max)

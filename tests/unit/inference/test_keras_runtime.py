@@ -7,7 +7,7 @@ import pytest
 
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.inference.runtimes import KerasRuntime
+from blood_cell_system.inference.keras_runtime import KerasRuntime
 from blood_cell_system.inference.segmenter import segment_image
 from blood_cell_system.segmenter_contract import model_name
 
@@ -30,7 +30,7 @@ def picture_and_mask():
 
 def test_importing_it_imports_no_keras():
     code = (
-        "import sys, blood_cell_system.inference.runtimes, blood_cell_system.inference.segmenter;"
+        "import sys; from blood_cell_system.inference import keras_runtime, segmenter;"
         "sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
