@@ -2,14 +2,19 @@
 
 import argparse
 import os
+import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from blood_cell_system.pipeline.picture import InferencePipeline
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.reports.batch import BatchSummary, PictureOutcome
+
+_SHOWN_NAMES: Final = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -112,6 +117,7 @@ def run(options: argparse.Namespace) -> int:
         start_batch,
         write_batch,
     )
+    from blood_cell_system.pipeline.former_results import former_digests
     from blood_cell_system.pipeline.inputs import find_inputs
     from blood_cell_system.progress import with_progress
 
@@ -122,6 +128,7 @@ def run(options: argparse.Namespace) -> int:
         raise MissingDataError(" ".join(failed.reason for failed in inputs.failed))
     # The quick check comes first: loading a network may take seconds.
     start_batch(output_dir)
+    former = former_digests(output_dir)
     pipeline = pipeline_of(options)
     outcomes: list[PictureOutcome] = []
     for outcome in with_progress(
@@ -135,6 +142,7 @@ def run(options: argparse.Namespace) -> int:
     summary = write_batch(inputs, outcomes, pipeline, output_dir)
     if not options.json_lines:
         print_summary(summary, output_dir)
+    print_former_results(former, summary, output_dir)
     return exit_code(summary)
 
 
@@ -233,6 +241,30 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     print(f"Cells: {counts}")
     print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
     print(DISCLAIMER)
+
+
+def print_former_results(
+    former: "Mapping[str, str]", summary: "BatchSummary", output_dir: Path
+) -> None:
+    """Tell on standard error what this run did to the results of former ones."""
+    from blood_cell_system.pipeline.former_results import count_left_over, replaced_names
+    from blood_cell_system.reports.names import shown_name
+
+    place = shown_name(str(output_dir))
+    if names := replaced_names(former, summary.outcomes):
+        shown = ", ".join(shown_name(name) for name in names[:_SHOWN_NAMES])
+        more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+        print(
+            f"Replaced in {place}: results that a former run had of other pictures of the same "
+            f"name: {shown}{more}",
+            file=sys.stderr,
+        )
+    if left_over := count_left_over(output_dir, summary.outcomes):
+        print(
+            f"Kept in {place}: {left_over} results of former runs, which are not in the summary "
+            "and the page of this one",
+            file=sys.stderr,
+        )
 
 
 def _print_passed_over(summary: "BatchSummary") -> None:

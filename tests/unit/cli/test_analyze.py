@@ -214,3 +214,20 @@ def test_a_folder_without_models_is_told(here, capsys):
     (here / "mine").mkdir()
     assert main(["analyze", "in", "--output-dir", "out", "--models", "mine"]) == 1
     assert "no models there" in capsys.readouterr().err
+
+
+def test_what_becomes_of_the_results_of_a_former_run_is_told(here, capsys):
+    write_smear_picture(here / "more" / "b.png")
+    analyze("in")
+    assert "former" not in capsys.readouterr().err
+    analyze("more")
+    told = capsys.readouterr().err
+    assert "Replaced in out: results that a former run had of other pictures" in told
+    assert "of the same name: b\n" in told
+    assert "Kept in out: 1 results of former runs" in told
+
+
+def test_the_same_pictures_again_are_nothing_to_tell_of(here, capsys):
+    analyze("in")
+    analyze("in")
+    assert "former" not in capsys.readouterr().err
