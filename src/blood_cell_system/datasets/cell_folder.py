@@ -21,12 +21,12 @@ split is made by whole blocks.
 import hashlib
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
 from blood_cell_system.classifier_facts import ClassifierKind
-from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blocks
+from blood_cell_system.datasets.cell_dealing import with_blocks, with_splits
 from blood_cell_system.datasets.cell_table import (
     CELLS_CSV,
     NOT_A_CELL,
@@ -34,12 +34,12 @@ from blood_cell_system.datasets.cell_table import (
     CellRecord,
     read_cells_csv,
     row_of,
-    suggestion,
     write_cells_csv,
 )
+from blood_cell_system.datasets.class_folders import read_class_folders
 from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
-from blood_cell_system.image_io import IMAGE_SUFFIXES, read_file_bytes, read_image_shape
+from blood_cell_system.image_io import read_file_bytes, read_image_shape
 
 __all__ = ["CELLS_CSV", "NOT_A_CELL", "CellFolder", "CellRecord", "write_cells_csv"]
 
@@ -112,11 +112,11 @@ class CellFolder:
                 "folder. Run it again with the same --output: it completes the folder."
             )
         table = root / CELLS_CSV
-        records = read_cells_csv(table, kind) if table.is_file() else _read_folders(root, kind)
+        records = read_cells_csv(table, kind) if table.is_file() else read_class_folders(root, kind)
         _check_classes(root, kind, records)
         _check_sizes(root, records)
-        records = _with_blocks(records, block_pattern, block_size)
-        records = _with_splits(root, records, seed)
+        records = with_blocks(records, pattern=block_pattern, block_size=block_size)
+        records = with_splits(root / CELLS_CSV, records, seed=seed)
         return cls(root=root, kind=kind, records=tuple(records), notes=_notes(kind, records))
 
     def path_of(self, record: CellRecord) -> Path:
@@ -160,56 +160,6 @@ class CellFolder:
         return "\n".join([*lines, *self.notes])
 
 
-def _read_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
-    folders = sorted(
-        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
-    )
-    if not folders:
-        raise DatasetError(
-            f"{root}: no folders in it; expected one for each class: "
-            f"{', '.join(kind.conditions)}. Sort the pictures into such folders."
-        )
-    records = []
-    for folder in folders:
-        condition, cell_type = _class_of_folder(folder, kind)
-        pictures = sorted(
-            path.name
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        )
-        if not pictures:
-            raise DatasetError(
-                f"{folder}: no pictures in this class folder; expected "
-                f"{', '.join(sorted(IMAGE_SUFFIXES))} files of one cell each. Fill it or delete it."
-            )
-        records += [
-            CellRecord(
-                file=f"{folder.name}/{name}",
-                condition=condition,
-                cell_type=cell_type,
-                is_outlier=condition is None,
-                source=root.name or "unknown",
-            )
-            for name in pictures
-        ]
-    return records
-
-
-def _class_of_folder(folder: Path, kind: ClassifierKind) -> tuple[str | None, str | None]:
-    name = folder.name
-    if name == NOT_A_CELL:
-        return None, None
-    if name in kind.conditions:
-        return name, None
-    if name in kind.types:
-        return kind.conditions[0], name
-    expected = (*kind.conditions, *kind.types, NOT_A_CELL)
-    raise DatasetError(
-        f"{folder}: no class is called {name!r}; expected {', '.join(expected)}."
-        f"{suggestion(name, expected)}"
-    )
-
-
 def _check_classes(root: Path, kind: ClassifierKind, records: Sequence[CellRecord]) -> None:
     conditions = {record.condition for record in records} - {None}
     types = {record.cell_type for record in records if kind.types} - {None}
@@ -238,62 +188,6 @@ def _check_sizes(root: Path, records: Sequence[CellRecord]) -> None:
             f"{_LARGEST_CELL_PICTURE_PX} px; expected one cell a picture, these seem to be whole "
             "fields. Cut the cells out first: bloodcells crops"
         )
-
-
-def _with_blocks(
-    records: Sequence[CellRecord], pattern: str | None, block_size: int
-) -> list[CellRecord]:
-    nameless = [record for record in records if not record.block]
-    if not nameless:
-        return list(records)
-    # A picture's name says more than a cell's; neighbours of one class and source share a slide.
-    groups: dict[tuple[str, str], list[CellRecord]] = {}
-    for record in nameless:
-        groups.setdefault((record.source, Path(record.file).parent.as_posix()), []).append(record)
-    found: dict[str, str] = {}
-    for (source, folder), members in groups.items():
-        name_of = {record.file: record.field or Path(record.file).stem for record in members}
-        blocks = blocks_of_names(list(name_of.values()), pattern=pattern, block_size=block_size)
-        # With a pattern, the same slide may well show several classes.
-        prefix = source if pattern else f"{source}/{folder}"
-        found |= {file: f"{prefix}/{blocks[name]}" for file, name in name_of.items()}
-    return [
-        record
-        if record.block
-        else replace(
-            record,
-            block=found[record.file],
-            field=record.field or Path(record.file).stem,
-        )
-        for record in records
-    ]
-
-
-def _with_splits(root: Path, records: Sequence[CellRecord], seed: int) -> list[CellRecord]:
-    splits: dict[str, set[Split | None]] = {}
-    for record in records:
-        splits.setdefault(record.block, set()).add(record.split)
-    torn = sorted(block for block, several in splits.items() if len(several) > 1)
-    if torn:
-        raise DatasetError(
-            f"{root / CELLS_CSV}: block {torn[0]!r} is in several splits, as are {len(torn) - 1} "
-            "others; expected all cells of a slide in one. Leave the column empty to have the "
-            "split made."
-        )
-    unsplit = [record.file for record in records if record.split is None]
-    if not unsplit:
-        return list(records)
-    if len(unsplit) < len(records):
-        raise DatasetError(
-            f"{root / CELLS_CSV}: {len(unsplit)} of {len(records)} lines have no split, for "
-            f"instance {unsplit[0]}; expected one in every line, or in none to have it made."
-        )
-    chosen = split_by_blocks(
-        [record.block for record in records],
-        [f"{record.source} {record.label}" for record in records],
-        seed=seed,
-    )
-    return [replace(record, split=chosen[record.block]) for record in records]
 
 
 def _notes(kind: ClassifierKind, records: Sequence[CellRecord]) -> tuple[str, ...]:

@@ -5,15 +5,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from blood_cell_system.datasets.outline import PixelOutline, PolygonOutline
-from blood_cell_system.datasets.outline_tracing import (
-    is_inside,
-    joined_ring,
-    nesting_depths,
-    pixels_of,
-    polygon_of,
-    simplified_ring,
-    traced_rings,
-)
+from blood_cell_system.datasets.outline_tracing import pixels_of, polygon_of, traced_rings
+from blood_cell_system.datasets.rings import joined_ring, nesting_depths
 
 MASKS = arrays.arrays(bool, arrays.array_shapes(min_dims=2, max_dims=2, max_side=16))
 SQUARE = np.array([[0.0, 0.0], [10.0, 0.0], [10.0, 10.0], [0.0, 10.0]])
@@ -85,28 +78,6 @@ def test_a_larger_tolerance_leaves_fewer_corners_and_stays_close():
     assert len(rough) < len(exact)
     wrong = painted([rough], (81, 81)) ^ disc(40)
     assert 0 < wrong.sum() < 0.03 * disc(40).sum()
-
-
-@given(arrays.arrays(np.float64, (7, 2), elements=st.integers(0, 20)))
-def test_a_simplified_polygon_keeps_some_of_the_corners(ring):
-    kept = simplified_ring(ring, tolerance_px=1.5)
-    assert 3 <= len(kept) <= len(ring)
-    assert {tuple(corner) for corner in kept} <= {tuple(corner) for corner in ring}
-
-
-def test_a_polygon_of_one_spot_stays_as_it_is():
-    ring = np.ones((5, 2))
-    assert simplified_ring(ring, tolerance_px=1.0) is ring
-
-
-def test_a_thin_polygon_keeps_three_corners():
-    ring = np.array([[0.0, 0.0], [5.0, 0.1], [10.0, 0.0], [5.0, -0.1]])
-    assert len(simplified_ring(ring, tolerance_px=1.0)) == 3
-
-
-@pytest.mark.parametrize(("point", "inside"), [((5, 5), True), ((11, 5), False), ((5, -1), False)])
-def test_points_inside_and_outside_of_a_polygon_are_told_apart(point, inside):
-    assert is_inside(np.array(point, float), SQUARE) is inside
 
 
 def test_a_polygon_stays_the_polygon_it_is():

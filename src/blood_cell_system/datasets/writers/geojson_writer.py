@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from blood_cell_system.datasets.marks import Mark
 from blood_cell_system.datasets.outline import Ring
-from blood_cell_system.datasets.outline_tracing import is_inside, nesting_depths
+from blood_cell_system.datasets.rings import is_inside, nesting_depths
 from blood_cell_system.datasets.sample import Sample
 from blood_cell_system.datasets.writers.colours import label_colour
 from blood_cell_system.datasets.writers.writer import (

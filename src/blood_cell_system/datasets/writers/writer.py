@@ -13,12 +13,8 @@ from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.marks import Mark
 from blood_cell_system.datasets.outline import Outline, PixelOutline, PolygonOutline, Ring
-from blood_cell_system.datasets.outline_tracing import (
-    nesting_depths,
-    pixels_of,
-    simplified_ring,
-    traced_rings,
-)
+from blood_cell_system.datasets.outline_tracing import pixels_of, traced_rings
+from blood_cell_system.datasets.rings import nesting_depths, simplified_ring
 from blood_cell_system.datasets.sample import Sample
 from blood_cell_system.errors import SettingsError
 

@@ -7,8 +7,8 @@ from typing import Final
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.classes import CELL_TYPES
 from blood_cell_system.datasets.marks import Mark
-from blood_cell_system.datasets.outline_tracing import joined_ring
 from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.datasets.rings import joined_ring
 from blood_cell_system.datasets.sample import Sample
 from blood_cell_system.datasets.writers.writer import (
     NOT_SCORED_LABEL,
