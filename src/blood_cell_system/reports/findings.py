@@ -107,6 +107,11 @@ class Findings:
         return sum(self.counts.values())
 
     @property
+    def seen(self) -> int:
+        """Counted cells of this type, assessed or not."""
+        return self.assessed + self.none_of_these + self.cut_off
+
+    @property
     def rates(self) -> tuple[Rate, ...]:
         """Share of each condition; of white cells also the differential."""
         return (*_condition_rates(self.counts), *_type_rates(self.counts, self.types))
@@ -177,10 +182,9 @@ def total_of(findings: Iterable[Findings]) -> Findings:
         total = total + one
     if not total.is_assessed:
         return total
-    seen = total.assessed + total.none_of_these + total.cut_off
     return Findings(
         state=ASSESSED,
-        reason=f"{total.assessed} of {seen} cells",
+        reason=f"{total.assessed} of {total.seen} cells",
         counts=total.counts,
         types=total.types,
         none_of_these=total.none_of_these,

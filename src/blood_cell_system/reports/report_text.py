@@ -83,6 +83,8 @@ def _border(report: "DiagnosticReport") -> list[str]:
 
 
 def _findings_lines(title: str, findings: "Findings") -> list[str]:
+    if findings.is_assessed and findings.seen == 0:
+        return _wrapped(f"{title}: there are none to assess")
     lines = _wrapped(f"{title}: {findings.state} ({findings.reason})")
     if not findings.is_assessed:
         return lines

@@ -242,6 +242,12 @@ def test_findings_of_all_smears_are_summed_up():
     assert [row["lymphocyte"] for row in rows] == ["1", "1", ""]
 
 
+def test_of_a_type_without_cells_no_rows_of_zeros_are_shown():
+    section = "".join(findings_section("Red cells", find([], RBC_FACTS)))
+    assert "Red cells: there are none to assess." in section
+    assert "<table" not in section
+
+
 def test_a_share_of_cells_enough_is_drawn_with_its_interval():
     findings = find([JudgedCell(condition="sickle_RBC")] * 600, RBC_FACTS)
     html = "".join(findings_section("Red cells", findings))

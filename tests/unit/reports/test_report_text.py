@@ -2,9 +2,11 @@ import dataclasses
 
 import pytest
 from support.analysed_pictures import CELLS, DEFOCUSED, analysis_of, report_of
+from support.colour_classifiers import WBC_FACTS
 
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.inference.scale import ScaleSource
+from blood_cell_system.reports.findings import find
 from blood_cell_system.reports.rates import Rate
 
 
@@ -33,6 +35,13 @@ def test_findings_are_not_assessed_without_classifiers():
     text = report_of().to_summary_text()
     assert "red cells: not assessed (no classifier is loaded)" in text
     assert "white cells: not assessed (no classifier is loaded)" in text
+
+
+def test_of_a_type_without_cells_no_zeros_are_listed():
+    none = find([], WBC_FACTS)
+    text = dataclasses.replace(report_of(), wbc_findings=none).to_summary_text()
+    assert "white cells: there are none to assess\n" in text
+    assert "neutrophil" not in text
 
 
 def test_warnings_stand_before_the_counts():

@@ -61,7 +61,7 @@ function show(index, cellId) {
   });
   svg.append(outlines);
   stage.replaceChildren(svg);
-  told.textContent = `${picture.cells.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure; filled: not healthy.`;
+  told.textContent = `${picture.cells.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure; pink: not healthy.`;
   view = { x: 0, y: 0, width: picture.width, height: picture.height };
   const chosen = picture.cells.findIndex((cell) => cell[0] === cellId);
   if (chosen >= 0 && outlines.children[chosen].points.length) {

@@ -78,6 +78,9 @@ def findings_section(title: str, findings: Findings) -> Iterable[str]:
     if not findings.is_assessed:
         yield f'<p class="soft">{title}: {findings.state} ({escape(findings.reason)}).</p>'
         return
+    if findings.seen == 0:
+        yield f'<p class="soft">{title}: there are none to assess.</p>'
+        return
     yield f"<h3>{title}</h3>"
     aside = {
         "none of these": findings.none_of_these,
