@@ -231,5 +231,15 @@ def test_a_name_at_the_edge_of_the_picture_is_cut():
     assert annotated_picture(analysis, report.cells).shape == (56, 56, 3)
 
 
+@pytest.mark.parametrize(("diameter", "reach"), [(20, 1.4), (30, 1.4), (60, 1.1)])
+def test_a_name_hardly_reaches_beyond_its_cell(diameter, reach):
+    analysis = analysis_of([ellipse_box(CellType.RBC, 40, 64, diameter)])
+    plain = annotated_picture(analysis, report_of(analysis, threshold=0.0).cells)
+    report = classified_report(analysis, red={"condition": "malaria_RBC"}, threshold=0.0)
+    changed = (annotated_picture(analysis, report.cells) != plain).any(axis=2)
+    columns = np.flatnonzero(changed.any(axis=0))
+    assert columns[-1] - columns[0] <= reach * diameter
+
+
 def test_a_classification_knows_its_margin():
     assert red_cell(probability=0.8).margin == pytest.approx(0.7)
