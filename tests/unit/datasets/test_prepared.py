@@ -1,22 +1,17 @@
 import json
 import os
-from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from support.prepared_pairs import BOX, CLASS_MASK, add_pair, by_stem, row, three_pairs
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.prepared import (
     UNFINISHED_NAME,
     PreparedDataset,
-    PreparedImage,
     Split,
     files_by_stem,
-    read_versioned_json,
     write_annotations,
     write_manifest,
 )
@@ -24,50 +19,10 @@ from blood_cell_system.errors import DatasetError, ImageReadError, MaskFormatErr
 from blood_cell_system.image_io import write_image
 from blood_cell_system.mask_encoding import encode_class_mask
 
-CLASS_MASK = np.array([[0, 1], [2, 255]], np.uint8)
-BOX = LabelledBox(
-    cell_type=CellType.PLATELET, x_min=0.5, y_min=0, x_max=2, y_max=1.25, origin=BoxOrigin.DRAWN
-)
-
 
 @pytest.fixture
 def root(tmp_path: Path) -> Path:
-    for stem in ("a", "b", "c"):
-        add_pair(tmp_path, stem)
-    return tmp_path
-
-
-def add_pair(root: Path, stem: str) -> None:
-    write_image(root / "images" / f"{stem}.png", np.full((2, 2, 3), 200, np.uint8))
-    write_image(root / "masks" / f"{stem}.png", encode_class_mask(CLASS_MASK))
-
-
-def row(stem: str, **others: str | None) -> dict[str, str | None]:
-    return {"stem": stem, **others}
-
-
-def by_stem(dataset: PreparedDataset) -> dict[str, PreparedImage]:
-    return {image.stem: image for image in dataset.images}
-
-
-def drawn(count: int, copies: int = 0, **splits: Split) -> PreparedDataset:
-    """Make a data set of so many originals, each with its copies, that is on no disk."""
-    names = [
-        (f"p{number}{f'_aug{copy}' if copy else ''}", f"p{number}")
-        for number in range(count)
-        for copy in range(copies + 1)
-    ]
-    images = tuple(
-        PreparedImage(
-            stem=stem,
-            image_path=Path(stem),
-            mask_path=Path(stem),
-            original=original,
-            split=splits.get(stem),
-        )
-        for stem, original in sorted(names)
-    )
-    return PreparedDataset(root=Path("nowhere"), images=images)
+    return three_pairs(tmp_path)
 
 
 # Opening
@@ -109,14 +64,6 @@ def test_manifest_and_annotations_come_back_as_they_were_written(root):
     assert "images" not in dataset.details
 
 
-def test_equal_input_gives_equal_files(root):
-    contents = []
-    for order in ("abc", "cba"):
-        write_manifest(root, [row(stem, split="train") for stem in order], {"seed": 0})
-        contents.append((root / "manifest.json").read_bytes())
-    assert contents[0] == contents[1]
-
-
 def test_outlines_of_cells_are_found(root):
     write_image(root / "instances" / "b.png", np.zeros((2, 2), np.uint16))
     images = by_stem(PreparedDataset.open(root))
@@ -152,37 +99,6 @@ def test_a_folder_that_a_killed_command_left_is_an_error(root):
         PreparedDataset.open(root)
 
 
-@pytest.mark.parametrize("name", ["manifest.json", "annotations.json"])
-@pytest.mark.parametrize("text", ["{", "", "\udcff", '{"format_version": 1, "iou": NaN}'])
-def test_a_file_that_is_not_json_is_an_error(root, name, text):
-    (root / name).write_text(text, encoding="utf-8", errors="surrogateescape")
-    with pytest.raises(DatasetError, match=rf"{name}: not a JSON file"):
-        PreparedDataset.open(root)
-
-
-def test_a_json_file_that_cannot_be_read_is_an_error(root, monkeypatch):
-    (root / "manifest.json").write_text("{}")
-
-    def refuse(*_, **__):
-        raise PermissionError(13, "Permission denied")
-
-    monkeypatch.setattr(Path, "read_text", refuse)
-    with pytest.raises(DatasetError, match="Permission denied"):
-        PreparedDataset.open(root)
-
-
-@pytest.mark.parametrize("name", ["manifest.json", "annotations.json"])
-@pytest.mark.parametrize("value", [[], {}, {"format_version": 2}, {"format_version": "1"}])
-def test_a_json_file_of_another_version_is_an_error(root, name, value):
-    (root / name).write_text(json.dumps(value))
-    with pytest.raises(DatasetError, match=rf"{name}: expected an object with format_version 1"):
-        PreparedDataset.open(root)
-
-
-def test_a_json_file_that_is_not_there_is_empty(tmp_path):
-    assert read_versioned_json(tmp_path / "manifest.json") == {}
-
-
 @pytest.mark.parametrize(
     "rows", [[{"stem": "a", "split": "validation"}], [{"split": "val"}], ["a"], [{"stem": []}], 5]
 )
@@ -214,25 +130,6 @@ def test_a_listed_picture_that_is_not_there_is_an_error(root):
 def test_an_entry_without_an_original_is_an_original(root):
     write_manifest(root, [row("a", split="val", original=None)], {})
     assert not by_stem(PreparedDataset.open(root))["a"].is_augmented
-
-
-@pytest.mark.parametrize(
-    "cell",
-    [
-        {"cell_type": "rbc", "bbox": [0, 0, 1, 1]},
-        {"cell_type": "RBC", "bbox": [0, 0, 1]},
-        {"cell_type": "RBC", "bbox": [0, 0, 1, 1, 1]},
-        {"cell_type": "RBC", "bbox": [0, 0, 1, "x"]},
-        {"cell_type": "RBC"},
-        {"cell_type": "RBC", "bbox": [0, 0, 1, 1], "origin": "guess"},
-        "RBC",
-    ],
-)
-def test_a_cell_that_cannot_be_read_is_an_error(root, cell):
-    value = {"format_version": 1, "images": {"a": [cell]}}
-    (root / "annotations.json").write_text(json.dumps(value))
-    with pytest.raises(DatasetError, match=r"annotations\.json: a cell cannot be read"):
-        PreparedDataset.open(root)
 
 
 def test_without_a_manifest_copies_are_known_by_their_names(root):
@@ -304,146 +201,6 @@ def test_a_damaged_picture_is_named(root):
         PreparedDataset.open(root).images[0].read()
 
 
-# Splits
-
-
-@given(st.integers(1, 40), st.integers(0, 3), st.integers(0, 5))
-def test_copies_stay_with_their_original(count, copies, seed):
-    splits = {}
-    for image in drawn(count, copies).with_splits(seed).images:
-        assert image.split is not None
-        assert splits.setdefault(image.original, image.split) == image.split
-
-
-@given(st.integers(3, 60), st.integers(0, 5))
-def test_with_three_originals_or_more_no_split_is_empty(count, seed):
-    counts = Counter(image.split for image in drawn(count).with_splits(seed).images)
-    assert set(counts) == set(Split)
-    assert counts[Split.VAL] == counts[Split.TEST] == max(1, round(0.15 * count))
-
-
-@pytest.mark.parametrize(("count", "expected"), [(1, {"train"}), (2, {"train", "val"})])
-def test_few_originals_are_learned_from_first(count, expected):
-    assert {image.split for image in drawn(count).with_splits(0).images} == expected
-
-
-def test_the_splits_depend_on_the_seed_alone():
-    first, again, other = (drawn(30).with_splits(seed).images for seed in (1, 1, 2))
-    assert first == again
-    assert first != other
-
-
-def test_splits_that_are_known_are_kept():
-    dataset = drawn(9, 1, p0=Split.TEST, p1=Split.TRAIN, p1_aug1=Split.TRAIN).with_splits(0)
-    images = by_stem(dataset)
-    assert images["p0"].split == images["p0_aug1"].split == Split.TEST
-    assert images["p1"].split == images["p1_aug1"].split == Split.TRAIN
-
-
-def test_a_copy_without_a_split_follows_its_original_when_all_others_are_known():
-    assert by_stem(drawn(1, 1, p0=Split.VAL).with_splits(0))["p0_aug1"].split == Split.VAL
-
-
-def test_a_data_set_with_all_splits_stays_as_it_is():
-    dataset = drawn(5).with_splits(0)
-    assert dataset.with_splits(1) is dataset
-
-
-def test_copies_are_learned_from_but_never_measured_on():
-    dataset = drawn(12, 2).with_splits(0)
-    assert any(image.is_augmented for image in dataset.of_split(Split.TRAIN))
-    for split in (Split.VAL, Split.TEST):
-        assert dataset.of_split(split)
-        assert not any(image.is_augmented for image in dataset.of_split(split))
-
-
-# Fewer pictures
-
-
-def test_fewer_originals_are_kept_with_their_copies_and_the_other_splits_whole():
-    dataset = drawn(20, 1).with_splits(0)
-    few = dataset.limited(3, seed=0)
-    assert Counter(i.original for i in few.of_split(Split.TRAIN)).most_common() == [
-        (original, 2) for original in dict.fromkeys(i.original for i in few.of_split(Split.TRAIN))
-    ]
-    assert len({image.original for image in few.of_split(Split.TRAIN)}) == 3
-    for split in (Split.VAL, Split.TEST):
-        assert few.of_split(split) == dataset.of_split(split)
-
-
-def test_which_are_kept_depends_on_the_seed_alone():
-    dataset = drawn(40).with_splits(0)
-    first, again, other = (dataset.limited(5, seed=seed) for seed in (1, 1, 2))
-    assert first == again
-    assert first != other
-
-
-def test_more_pictures_contain_the_fewer():
-    dataset = drawn(40).with_splits(0)
-    assert set(dataset.limited(5, seed=0).images) < set(dataset.limited(9, seed=0).images)
-
-
-@pytest.mark.parametrize("count", [-1, 0, 15])
-def test_a_number_of_pictures_that_there_is_not_is_an_error(count):
-    with pytest.raises(DatasetError, match=rf"{count} pictures asked for.*has 14 originals"):
-        drawn(20).with_splits(0).limited(count, seed=0)
-
-
-# Hash of the contents
-
-
-def test_the_hash_of_equal_contents_is_equal(root):
-    assert PreparedDataset.open(root).content_hash() == PreparedDataset.open(root).content_hash()
-
-
-def test_the_hash_does_not_depend_on_where_the_folder_is(root, tmp_path_factory):
-    before = PreparedDataset.open(root).content_hash()
-    moved = root.rename(tmp_path_factory.mktemp("elsewhere") / "moved")
-    assert PreparedDataset.open(moved).content_hash() == before
-
-
-@pytest.mark.parametrize("name", ["images/a.png", "masks/c.png", "instances/b.png"])
-def test_the_hash_changes_with_any_byte_of_a_file(root, name):
-    write_image(root / "instances" / "b.png", np.zeros((2, 2), np.uint16))
-    path = root / name
-    dataset = PreparedDataset.open(root)
-    hashes, data = {dataset.content_hash()}, path.read_bytes()
-    for position in range(0, len(data), 7):
-        changed = bytearray(data)
-        changed[position] ^= 1
-        path.write_bytes(changed)
-        hashes.add(dataset.content_hash())
-    assert len(hashes) == 1 + len(range(0, len(data), 7))
-
-
-def test_the_hash_changes_when_bytes_move_from_picture_to_mask(root):
-    image, mask = root / "images" / "a.png", root / "masks" / "a.png"
-    dataset = PreparedDataset.open(root)
-    before = dataset.content_hash()
-    data = image.read_bytes()
-    image.write_bytes(data[:-1])
-    mask.write_bytes(data[-1:] + mask.read_bytes())
-    assert dataset.content_hash() != before
-
-
-def test_the_hash_changes_with_boxes_splits_and_originals(root):
-    hashes = {PreparedDataset.open(root).content_hash()}
-    write_annotations(root, {"a": [BOX]})
-    hashes.add(PreparedDataset.open(root).content_hash())
-    write_manifest(root, [row("a", split="train")], {})
-    hashes.add(PreparedDataset.open(root).content_hash())
-    write_manifest(root, [row("a", split="train", original="b")], {})
-    hashes.add(PreparedDataset.open(root).content_hash())
-    assert len(hashes) == 4
-
-
-def test_a_file_that_has_gone_is_missing(root):
-    dataset = PreparedDataset.open(root)
-    (root / "masks" / "a.png").unlink()
-    with pytest.raises(MissingDataError, match=r"masks/a\.png"):
-        dataset.content_hash()
-
-
 def test_unmarked_types_and_groups_come_back_from_the_manifest(root):
     rows = [
         row("a"),
@@ -462,9 +219,3 @@ def test_a_type_that_nobody_knows_is_no_unmarked_type(root):
     write_manifest(root, [row("a", unmarked_types=["Parasite"])], {})
     with pytest.raises(DatasetError, match="an entry of 'images' cannot be read"):
         PreparedDataset.open(root)
-
-
-def test_what_is_not_marked_is_part_of_what_can_be_learned_from(root):
-    before = PreparedDataset.open(root).content_hash()
-    write_manifest(root, [row("a", unmarked_types=["Platelet"]), row("b"), row("c")], {})
-    assert PreparedDataset.open(root).content_hash() != before

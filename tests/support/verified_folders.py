@@ -1,0 +1,51 @@
+"""Prepared folders with one fault each, and what verifying finds in them."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from support.labelled_smears import SOUND
+
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.classes import CellType
+from blood_cell_system.datasets.prepared import write_manifest
+from blood_cell_system.image_io import write_image
+from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.masks.verification.findings import Finding
+from blood_cell_system.masks.verification.report import VerificationReport
+
+
+def found(report: VerificationReport, check: str) -> list[Finding]:
+    return [finding for finding in report.findings if finding.check == check]
+
+
+def checks(report: VerificationReport) -> set[str]:
+    return {finding.check for finding in report.findings}
+
+
+def rows(**changes: dict[str, str | None]) -> list[dict[str, str | None]]:
+    return [
+        {"stem": stem, "split": split, "source": "drawn", "original": stem} | changes.get(stem, {})
+        for stem, split in SOUND.items()
+    ]
+
+
+def box(cell_type: CellType, *corners: float) -> LabelledBox:
+    names = ("x_min", "y_min", "x_max", "y_max")
+    return LabelledBox(cell_type=cell_type, **dict(zip(names, corners, strict=True)))
+
+
+def copy_pair(root: Path, source: str, target: str, transform=lambda pixels: pixels) -> None:
+    for folder in ("images", "masks"):
+        pixels = np.asarray(Image.open(root / folder / f"{source}.png"))
+        write_image(root / folder / f"{target}.png", np.ascontiguousarray(transform(pixels)))
+
+
+def write_pictures(root: Path, **pictures: np.ndarray) -> Path:
+    """Write a folder of pictures with masks of background alone, split as in ``SOUND``."""
+    for stem, picture in pictures.items():
+        write_image(root / "images" / f"{stem}.png", np.ascontiguousarray(picture))
+        background = np.zeros(picture.shape[:2], dtype=np.uint8)
+        write_image(root / "masks" / f"{stem}.png", encode_class_mask(background))
+    write_manifest(root, [row for row in rows() if row["stem"] in pictures], {})
+    return root
