@@ -131,14 +131,18 @@ def run(options: argparse.Namespace) -> int:
     former = former_digests(output_dir)
     pipeline = pipeline_of(options)
     outcomes: list[PictureOutcome] = []
-    for outcome in with_progress(
-        analyze_inputs(inputs, pipeline, output_dir, settings),
-        total=len(inputs.pictures) + len(inputs.failed),
-        description="Analysing",
-    ):
-        outcomes.append(outcome)
-        if options.json_lines:
-            print_json_line(outcome)
+    try:
+        for outcome in with_progress(
+            analyze_inputs(inputs, pipeline, output_dir, settings),
+            total=len(inputs.pictures) + len(inputs.failed),
+            description="Analysing",
+        ):
+            outcomes.append(outcome)
+            if options.json_lines:
+                print_json_line(outcome)
+    except KeyboardInterrupt:
+        print(f"{len(outcomes)} done; with --resume the same command goes on", file=sys.stderr)
+        raise
     summary = write_batch(inputs, outcomes, pipeline, output_dir)
     if not options.json_lines:
         print_summary(summary, output_dir)

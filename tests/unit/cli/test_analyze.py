@@ -7,7 +7,7 @@ from support.colour_classifiers import colour_classifier
 
 from blood_cell_system.cli import quiet_import
 from blood_cell_system.cli.main import main
-from blood_cell_system.pipeline import classifier_slot, segmenter_slot
+from blood_cell_system.pipeline import batch, classifier_slot, segmenter_slot
 from blood_cell_system.pipeline import picture as picture_module
 
 
@@ -231,3 +231,13 @@ def test_the_same_pictures_again_are_nothing_to_tell_of(here, capsys):
     analyze("in")
     analyze("in")
     assert "former" not in capsys.readouterr().err
+
+
+def test_how_to_go_on_after_ctrl_c_is_told(here, capsys, monkeypatch):
+    def stopped(*_):
+        yield from ()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch, "analyze_inputs", stopped)
+    assert analyze("in") == 130
+    assert "0 done; with --resume the same command goes on" in capsys.readouterr().err
