@@ -7,7 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from blood_cell_system.cli.quiet_import import import_tensorflow
-from blood_cell_system.cli.training_options import asked_for, with_asked, with_tuples
+from blood_cell_system.cli.training_options import (
+    DEFAULT_PRESET,
+    add_shared_arguments,
+    asked_for,
+    with_asked,
+    with_tuples,
+)
 from blood_cell_system.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -15,24 +21,13 @@ if TYPE_CHECKING:
     from blood_cell_system.training.presets import SegmentationSettings
     from blood_cell_system.training.state import TrainingState
 
-DEFAULT_PRESET = "balanced"
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this command."""
     parser.add_argument("--data-dir", type=Path, default=Path("./data/segmentation"))
-    parser.add_argument(
-        "--preset", help=f"fast, balanced, accurate or research (default: {DEFAULT_PRESET})"
-    )
-    parser.add_argument("--epochs", type=int, help="default: the preset's")
+    add_shared_arguments(parser, sources="sources of the manifest", score="IoU")
     parser.add_argument(
         "--batch-size", type=_batch_size, metavar="N|auto", help="default: the preset's"
-    )
-    parser.add_argument(
-        "--resume-from",
-        type=Path,
-        metavar="FILE",
-        help="continue the training that wrote this model",
     )
     parser.add_argument(
         "--init-from",
@@ -48,19 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "pictures do not show",
     )
     parser.add_argument("--checkpoint-dir", type=Path, default=Path("./checkpoints"))
-    parser.add_argument("--log-dir", type=Path, default=Path("./logs"))
-    parser.add_argument(
-        "--domain-adaptation",
-        action="store_true",
-        dest="has_domain_adaptation",
-        default=None,
-        help="unlearn what tells laboratories apart: sources of the manifest, or groups of stain",
-    )
-    parser.add_argument("--seed", type=int, help="default: 0")
-    parser.add_argument("--patience", type=int, help="epochs without a better IoU; 0: never stop")
     parser.add_argument("--dropout", type=float, help="share of the bottleneck's channels")
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--weight-decay", type=float)
     parser.add_argument("--crops-per-epoch", type=int)
     parser.add_argument("--crop-size", type=int, dest="crop_size_px", metavar="PX")
     parser.add_argument("--d-reduced", type=int, help="width of the Reynolds bottleneck; 0: none")
@@ -73,9 +56,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--no-instance-head", action="store_false", dest="has_instance_head", default=None
-    )
-    parser.add_argument(
-        "--deterministic", action="store_true", help="the same weights to the last bit; slower"
     )
     parser.add_argument(
         "--max-pictures", type=int, metavar="N", help="learn from N pictures only, drawn by seed"

@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING
 
 from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.cli.quiet_import import import_tensorflow
-from blood_cell_system.cli.training_options import asked_for, with_asked, with_tuples
+from blood_cell_system.cli.training_options import (
+    DEFAULT_PRESET,
+    add_shared_arguments,
+    asked_for,
+    with_asked,
+    with_tuples,
+)
 
 if TYPE_CHECKING:
     from blood_cell_system.training.classifier_presets import ClassifierSettings
     from blood_cell_system.training.state import TrainingState
-
-DEFAULT_PRESET = "balanced"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -26,28 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="folder of cells, as bloodcells crops writes it (default: ./data/cells_KIND)",
     )
-    parser.add_argument(
-        "--preset", help=f"fast, balanced, accurate or research (default: {DEFAULT_PRESET})"
-    )
+    add_shared_arguments(parser, sources="the sources of cells.csv", score="score")
     parser.add_argument("--output-dir", type=Path, default=Path("./models"), metavar="DIR")
-    parser.add_argument("--log-dir", type=Path, default=Path("./logs"), metavar="DIR")
-    parser.add_argument(
-        "--resume-from",
-        type=Path,
-        metavar="FILE",
-        help="continue the training that wrote this model",
-    )
-    parser.add_argument("--epochs", type=int, help="default: the preset's")
     parser.add_argument("--batch-size", type=int, help="default: the preset's")
     parser.add_argument("--cells-per-epoch", type=int, help="default: the preset's")
     parser.add_argument("--d-reduced", type=int, help="width of the Reynolds operator; 0: none")
-    parser.add_argument(
-        "--domain-adaptation",
-        action="store_true",
-        dest="has_domain_adaptation",
-        default=None,
-        help="unlearn what tells laboratories apart: the sources of cells.csv, or groups of stain",
-    )
     parser.add_argument(
         "--no-stain-augmentation",
         action="store_false",
@@ -56,13 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--dropout", type=float)
     parser.add_argument("--label-smoothing", type=float)
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--weight-decay", type=float)
-    parser.add_argument("--patience", type=int, help="epochs without a better score; 0: never stop")
-    parser.add_argument("--seed", type=int, help="default: 0")
-    parser.add_argument(
-        "--deterministic", action="store_true", help="the same weights to the last bit; slower"
-    )
     parser.add_argument(
         "--block-pattern",
         metavar="REGEX",

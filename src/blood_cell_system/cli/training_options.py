@@ -1,5 +1,6 @@
 """Settings of a training: the preset's, the user's, or those of the run that is continued."""
 
+import argparse
 from collections.abc import Collection, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -7,10 +8,52 @@ from typing import Any, TypeVar
 
 from blood_cell_system.errors import ResumeError
 
+DEFAULT_PRESET = "balanced"
+
 # Options that may differ from those of the run that is continued.
 CHANGEABLE = frozenset({"epochs", "patience"})
 
 Settings = TypeVar("Settings")
+
+
+def add_shared_arguments(parser: argparse.ArgumentParser, *, sources: str, score: str) -> None:
+    """Declare the options that every training has.
+
+    Parameters
+    ----------
+    parser : argparse.ArgumentParser
+    sources : str
+        Where the names of the laboratories are, for the help.
+    score : str
+        What the best model is chosen by, for the help.
+    """
+    parser.add_argument(
+        "--preset", help=f"fast, balanced, accurate or research (default: {DEFAULT_PRESET})"
+    )
+    parser.add_argument("--epochs", type=int, help="default: the preset's")
+    parser.add_argument(
+        "--resume-from",
+        type=Path,
+        metavar="FILE",
+        help="continue the training that wrote this model",
+    )
+    parser.add_argument("--log-dir", type=Path, default=Path("./logs"), metavar="DIR")
+    parser.add_argument(
+        "--domain-adaptation",
+        action="store_true",
+        dest="has_domain_adaptation",
+        default=None,
+        help=f"unlearn what tells laboratories apart: {sources}, or groups of stain",
+    )
+    parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--weight-decay", type=float)
+    parser.add_argument(
+        "--patience", type=int, help=f"epochs without a better {score}; 0: never stop"
+    )
+    parser.add_argument("--seed", type=int, help="default: 0")
+    parser.add_argument(
+        "--deterministic", action="store_true", help="the same weights to the last bit; slower"
+    )
 
 
 def with_asked(
