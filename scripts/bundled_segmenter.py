@@ -73,6 +73,7 @@ FIRST = replace(
     recolour_share=0.6,
     paste_share=0.5,
     source_evenness=0.0,
+    calibrates_peaks=False,
     patience=0,
 )
 WIDER = replace(FIRST, recolour_share=0.4, learning_rate=1.2e-3, epochs=34)

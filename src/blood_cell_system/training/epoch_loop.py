@@ -149,6 +149,11 @@ class EpochLoop(ABC):
             self.draw_curves(self._folder / CURVES_NAME, self.state.history)
         return is_complete
 
+    def add_to_record(self, details: Mapping[str, Any]) -> None:
+        """Write more into ``run.json``."""
+        self._details.update(details)
+        write_run(self._folder / RUN_NAME, {**self._details, **self._outcome()})
+
     def close(self) -> None:
         """Finish the events file."""
         self._board.close()

@@ -50,6 +50,8 @@ _ALWAYS = (
     "recolour_share",
     "frozen_levels",
     "keeps_statistics",
+    # A handful of pictures says less about it than those that the model was made with.
+    "calibrates_peaks",
     "kept_share",
 )
 

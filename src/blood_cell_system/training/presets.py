@@ -37,6 +37,9 @@ class SegmentationSettings(TrainingSettings):
         Levels of the network, from the first, that do not learn.
     keeps_statistics : bool
         Whether the normalisations keep the statistics of an earlier training.
+    calibrates_peaks : bool
+        Whether the heights of the heat maps' peaks are set by the validation pictures in the end,
+        so that the usual thresholds are the best ones for this network as well.
     kept_share : float
         Share of the weights that it began with in the weights that get used; 0 for a new training.
 
@@ -57,6 +60,7 @@ class SegmentationSettings(TrainingSettings):
     cell_diameter_px: float | None = None
     frozen_levels: int = 0
     keeps_statistics: bool = False
+    calibrates_peaks: bool = False
     kept_share: float = 0.0
 
     def conditions(self) -> tuple[Condition, ...]:
@@ -88,6 +92,7 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 crops_per_epoch=480,
                 d_reduced=32,
                 source_evenness=0.5,
+                calibrates_peaks=True,
             ),
             SegmentationSettings(
                 preset="balanced",
@@ -96,6 +101,7 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 crops_per_epoch=240,
                 d_reduced=64,
                 source_evenness=0.5,
+                calibrates_peaks=True,
                 patience=20,
             ),
             SegmentationSettings(
@@ -106,6 +112,7 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 crop_size_px=320,
                 d_reduced=128,
                 source_evenness=0.5,
+                calibrates_peaks=True,
                 patience=30,
             ),
             SegmentationSettings(
@@ -116,6 +123,7 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 crop_size_px=320,
                 d_reduced=128,
                 source_evenness=0.5,
+                calibrates_peaks=True,
                 patience=40,
             ),
         )

@@ -5,6 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import keras
+
+from blood_cell_system.atomic_files import replacing
 from blood_cell_system.classes import CellClass
 from blood_cell_system.curation.typical_size import typical_diameter, typical_diameters
 from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage, Split
@@ -31,6 +34,11 @@ from blood_cell_system.training.loop_parts import (
     RunFiles,
     TrainingListener,
 )
+from blood_cell_system.training.peak_calibration import (
+    bake_thresholds,
+    best_thresholds,
+    peak_finder,
+)
 from blood_cell_system.training.picture_domains import PictureDomains
 from blood_cell_system.training.presets import SegmentationSettings
 from blood_cell_system.training.run_record import write_curves
@@ -49,6 +57,8 @@ _FILES = RunFiles(
 
 # So many pictures tell whether the stain is unlike what a model knows.
 _LOOKED_AT = 8
+# And so many have the cells, also platelets, to tell how high their peaks are.
+_CALIBRATED_ON = 60
 
 _logger = logging.getLogger(__name__)
 
@@ -146,6 +156,7 @@ class SegmentationTraining(EpochLoop):
             },
         )
         self._batch_size = settings.batch_size
+        self._calibrates_peaks = settings.calibrates_peaks and settings.has_instance_head
         self._iou_before: float | None = None
         self._sampler = CropSampler(
             decoded,
@@ -165,6 +176,8 @@ class SegmentationTraining(EpochLoop):
     def run(self) -> TrainingResult:
         """Train until all epochs are done, nothing gets better, or the user stops it."""
         is_complete = self.run_epochs()
+        if is_complete and self._calibrates_peaks:
+            self._calibrate_peaks()
         state = self.state
         return TrainingResult(
             model_path=self.model_path,
@@ -176,6 +189,16 @@ class SegmentationTraining(EpochLoop):
             warnings=tuple(self.advice(state.history)),
             history=tuple(state.history),
         )
+
+    def _calibrate_peaks(self) -> None:
+        """Give the best model peaks of the usual heights; done once more it changes little."""
+        best = keras.saving.load_model(self.model_path, compile=False)
+        found = best_thresholds(self._validation.some(_CALIBRATED_ON), peak_finder(best))
+        self.add_to_record({"peak_thresholds_before": {str(k): v for k, v in found.items()}})
+        if found:
+            bake_thresholds(best, found)
+            with replacing(self.model_path) as temporary:
+                best.save(temporary)
 
     def _look_at_start(
         self,

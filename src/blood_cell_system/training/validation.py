@@ -1,6 +1,6 @@
 """Measuring the averaged model on whole validation pictures."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from blood_cell_system.classes import NOT_SCORED
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.drawing.overlay import draw_overlay
-from blood_cell_system.input_pipeline.decoded_images import DecodedImages
+from blood_cell_system.input_pipeline.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.models.confusion import ConfusionMatrix
 from blood_cell_system.segmenter_contract import STRIDE
 from blood_cell_system.training.learner import Learner
@@ -52,6 +52,11 @@ class Validation:
     ) -> None:
         self._images = DecodedImages(images, magnifications=magnifications)
         self._learner = learner
+
+    def some(self, count: int) -> Iterator[DecodedImage]:
+        """Give so many pictures at most, from all over the list."""
+        for number in range(min(count, len(self._images))):
+            yield self._images[number * len(self._images) // min(count, len(self._images))]
 
     def run(self) -> ValidationOutcome:
         """Measure the averaged model."""

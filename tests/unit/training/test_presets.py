@@ -26,10 +26,16 @@ def test_presets_bring_small_sources_forward(name):
     assert preset_named(name).source_evenness == 0.5
 
 
+@pytest.mark.parametrize("name", PRESETS)
+def test_presets_set_the_heights_of_peaks(name):
+    assert preset_named(name).calibrates_peaks
+
+
 def test_settings_that_do_not_say_take_every_picture_as_often():
     # So do states of trainings that were begun before there was the choice.
     bare = SegmentationSettings(preset="", epochs=1, batch_size=1, crops_per_epoch=1, d_reduced=0)
     assert bare.source_evenness == 0
+    assert not bare.calibrates_peaks
 
 
 def test_an_unknown_preset_is_an_error_that_names_the_known_ones():

@@ -1,0 +1,181 @@
+"""How high a peak of a heat map is when it is a cell, found out on validation pictures.
+
+The height that separates cells from chance is a matter of how long a network has learned: after
+300 steps cells have peaks of 0.2 to 0.4 where after 60,000 they have 0.5 to 0.9. Whoever separates
+cells knows one threshold a type. So the heights are moved until the best threshold on the
+validation pictures is that one, by the bias of the layer that makes them: as with a temperature,
+whoever runs the network needs to know nothing of it.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of
+from blood_cell_system.cells.matching import MatchCounts, Overlaps, match
+from blood_cell_system.cells.peaks import CellPeaks, PeakSettings, find_peaks
+from blood_cell_system.cells.separation import most_likely_class
+from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, NOT_SCORED, CellClass, CellType
+from blood_cell_system.errors import CheckpointError
+from blood_cell_system.input_pipeline.decoded_images import DecodedImage
+from blood_cell_system.segmenter_contract import HEAD_STRIDE, STRIDE
+
+PeakFinder = Callable[[NDArray[np.uint8], PeakSettings], CellPeaks]
+"""Gives the peaks of a picture of shape (height, width, 3)."""
+
+THRESHOLDS: Final = (0.08, 0.1, 0.12, 0.15, 0.18, 0.22, 0.26, 0.3, 0.35, 0.4, 0.45, 0.5, 0.56, 0.62)
+
+# Fewer cells say too little about a threshold.
+_LEAST_CELLS: Final = 40
+# Thresholds whose F1 is so close to the best are as good, for all that these pictures can tell.
+_AS_GOOD: Final = 0.01
+_MIN_IOU: Final = 0.5
+
+
+def best_thresholds(images: Iterable[DecodedImage], peaks_in: PeakFinder) -> dict[CellType, float]:
+    """Find the thresholds at which most cells are found and fewest invented.
+
+    A peak that matches no box is neither right nor wrong where nothing is scored, and on pixels of
+    its class that no box holds: boxes are seldom complete.
+
+    Parameters
+    ----------
+    images : iterable of DecodedImage
+    peaks_in : callable
+
+    Returns
+    -------
+    dict of CellType to float
+        The middle one of those that are as good as the best; types with few cells are not in it.
+    """
+    lowest = PeakSettings(thresholds=dict.fromkeys(CELL_TYPES, THRESHOLDS[0]))
+    matches = {t: [MatchCounts() for _ in THRESHOLDS] for t in CELL_TYPES}
+    for image in images:
+        if image.cells is None:
+            continue
+        peaks = peaks_in(image.pixels, lowest)
+        for index, cell_type in enumerate(CELL_TYPES):
+            if cell_type not in image.unmarked_types:
+                # Weak peaks do not keep strong ones away: those below a threshold may go later.
+                own = peaks.take(peaks.type_index == index)
+                found = _matches_by_threshold(own, image, cell_type)
+                matches[cell_type] = [a + b for a, b in zip(matches[cell_type], found, strict=True)]
+    return {
+        cell_type: _middle_of_the_best([counts.f1 for counts in found])
+        for cell_type, found in matches.items()
+        if found[0].matched + found[0].missed >= _LEAST_CELLS
+    }
+
+
+def _matches_by_threshold(
+    peaks: CellPeaks, image: DecodedImage, cell_type: CellType
+) -> list[MatchCounts]:
+    cells = [
+        cell
+        for cell in image.cells or ()
+        if cell.cell_type == cell_type and cell.origin is not BoxOrigin.POINT
+    ]
+    height, width = image.class_mask.shape
+    true_corners = corners_of(cells)
+    # As people draw boxes: up to the border.
+    corners = np.clip(peaks.corners, 0, [width, height, width, height])
+    is_excused = _is_unknown(peaks, image.class_mask, cells, cell_type)
+    return [
+        match(
+            Overlaps.of_boxes(true_corners, corners[peaks.score >= threshold]),
+            _MIN_IOU,
+            is_excused=is_excused[peaks.score >= threshold],
+        )
+        for threshold in THRESHOLDS
+    ]
+
+
+def _is_unknown(
+    peaks: CellPeaks,
+    class_mask: NDArray[np.uint8],
+    cells: list[LabelledBox],
+    cell_type: CellType,
+) -> NDArray[np.bool_]:
+    """Tell of each peak whether nobody has said if there is a cell."""
+    height, width = class_mask.shape
+    columns, rows = peaks.centre.astype(np.intp).T
+    under = class_mask[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
+    is_unknown: NDArray[np.bool_] = under == NOT_SCORED
+    own_class = MASK_CLASS[cell_type]
+    if own_class != CellClass.BACKGROUND:
+        corners = corners_of(cells)
+        low, high = corners[:, :2], corners[:, 2:]
+        centres = peaks.centre[:, None]
+        is_inside = np.all((centres >= low) & (centres < high), axis=2)
+        is_unknown = is_unknown | ((under == own_class) & ~np.any(is_inside, axis=1))
+    return is_unknown
+
+
+def _middle_of_the_best(scores: list[float]) -> float:
+    values = np.nan_to_num(scores)
+    best = int(values.argmax())
+    first = last = best
+    while first > 0 and values[first - 1] >= values[best] - _AS_GOOD:
+        first -= 1
+    while last < len(values) - 1 and values[last + 1] >= values[best] - _AS_GOOD:
+        last += 1
+    return THRESHOLDS[(first + last) // 2]
+
+
+def bake_thresholds(
+    model: Any, found: Mapping[CellType, float], *, usual: Mapping[CellType, float] | None = None
+) -> None:
+    """Move the heights of peaks so that the thresholds found become the usual ones.
+
+    Parameters
+    ----------
+    model : keras.Model
+        A segmenter with an instance head; changed in place.
+    found : mapping of CellType to float
+        Types that are not in it stay as they are.
+    usual : mapping of CellType to float, optional
+        Those of ``PeakSettings`` by default.
+
+    Raises
+    ------
+    CheckpointError
+        The model has no layer of centres with a bias a type.
+    """
+    usual = PeakSettings().thresholds if usual is None else usual
+    layer = next((layer for layer in model.layers if layer.name == "centre_logits"), None)
+    bias = getattr(layer, "bias", None)
+    if bias is None or tuple(bias.shape) != (len(CELL_TYPES),):
+        raise CheckpointError(
+            f"{model.name}: has no layer 'centre_logits' with a bias for each of {len(CELL_TYPES)} "
+            "types of cells; expected a segmenter of this package with an instance head."
+        )
+    shift = [
+        _logit(usual[cell_type]) - _logit(found[cell_type]) if cell_type in found else 0.0
+        for cell_type in CELL_TYPES
+    ]
+    bias.assign(np.asarray(bias) + np.array(shift, np.float32))
+
+
+def _logit(probability: float) -> float:
+    return float(np.log(probability) - np.log1p(-probability))
+
+
+def peak_finder(model: Any) -> PeakFinder:
+    """Give what finds the peaks of pictures with a Keras segmenter that has an instance head."""
+
+    def peaks_in(pixels: NDArray[np.uint8], settings: PeakSettings) -> CellPeaks:
+        height, width = pixels.shape[:2]
+        padding = ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0))
+        padded = np.pad(pixels, padding, mode="reflect").astype(np.float32)
+        outputs = {name: maps[0] for name, maps in model.predict_on_batch(padded[None]).items()}
+        rows, columns = -(-height // HEAD_STRIDE), -(-width // HEAD_STRIDE)
+        return find_peaks(
+            outputs["centres"][:rows, :columns],
+            outputs["log_size"][:rows, :columns],
+            most_likely_class(outputs["classes"][:height, :width]),
+            settings,
+        )
+
+    return peaks_in
