@@ -2,16 +2,14 @@
 
 import json
 import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from support import tiny_cells
-from support.tiny_cells import TINY, StopAfter, small_cell_folder, train_tiny
+from support.stopped_training import StopAfter, assert_ended_alike, in_a_process
+from support.tiny_cells import TINY, small_cell_folder, train_tiny
 
 from blood_cell_system.cell_picture_format import on_white
 from blood_cell_system.classifier_facts import ClassifierKind
@@ -42,26 +40,8 @@ def finished(cells, tmp_path_factory):
     return folder, train_tiny(cells, folder)
 
 
-def in_a_process(*words) -> int:
-    """Train in a process of its own, which may die."""
-    program = Path(tiny_cells.__file__)
-    return subprocess.run(
-        [sys.executable, str(program), *map(str, words)], capture_output=True, check=False
-    ).returncode
-
-
 def final_state(folder):
     return TrainingState.load(folder / FILES.state)
-
-
-def assert_ended_alike(one, other):
-    first, second = final_state(one), final_state(other)
-    for ours, theirs in zip(first.history, second.history, strict=True):
-        for name in ours.keys() - {"seconds"}:
-            assert ours[name] == pytest.approx(theirs[name], abs=0, nan_ok=True), name
-    assert first.arrays.keys() == second.arrays.keys()
-    for name, values in first.arrays.items():
-        np.testing.assert_array_equal(values, second.arrays[name], err_msg=name)
 
 
 def without_source(cells, root, source):
@@ -82,10 +62,13 @@ def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(
 ):
     folder, _ = finished
     steps_into_the_second_epoch = 4
-    assert in_a_process(cells, tmp_path, "fresh", steps_into_the_second_epoch) == -signal.SIGKILL
+    assert (
+        in_a_process(tiny_cells, cells, tmp_path, "fresh", steps_into_the_second_epoch)
+        == -signal.SIGKILL
+    )
     assert final_state(tmp_path).epoch == 1
-    assert in_a_process(cells, tmp_path, "resume") == 0
-    assert_ended_alike(folder, tmp_path)
+    assert in_a_process(tiny_cells, cells, tmp_path, "resume") == 0
+    assert_ended_alike(folder / FILES.state, tmp_path / FILES.state)
 
 
 def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(cells, finished, tmp_path):
@@ -94,7 +77,7 @@ def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(cells, fin
     assert not stopped.is_complete
     assert stopped.facts is None
     resumed = train_tiny(cells, tmp_path, resume=True)
-    assert_ended_alike(folder, tmp_path)
+    assert_ended_alike(folder / FILES.state, tmp_path / FILES.state)
     assert resumed.calibration == whole.calibration
 
 

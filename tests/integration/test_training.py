@@ -4,8 +4,6 @@ import csv
 import errno
 import json
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +12,8 @@ import numpy as np
 import pytest
 from support import tiny_training
 from support.smears import small_prepared_folder
-from support.tiny_training import TINY, StopAfter, train_tiny
+from support.stopped_training import StopAfter, assert_ended_alike, in_a_process
+from support.tiny_training import TINY, train_tiny
 
 from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.prepared import PreparedDataset, Split, write_manifest
@@ -43,29 +42,12 @@ def finished(data_dir, tmp_path_factory):
     return folder, train_tiny(data_dir, folder)
 
 
-def in_a_process(*words) -> int:
-    """Train in a process of its own, which may die."""
-    program = Path(tiny_training.__file__)
-    return subprocess.run(
-        [sys.executable, str(program), *map(str, words)], capture_output=True, check=False
-    ).returncode
-
-
-def without_times(history):
-    return [{name: v for name, v in row.items() if name != "seconds"} for row in history]
+def state_file(folder):
+    return folder / "checkpoints" / STATE_NAME
 
 
 def final_state(folder):
-    return TrainingState.load(folder / "checkpoints" / STATE_NAME)
-
-
-def assert_ended_alike(one: Path, other: Path) -> None:
-    first, second = final_state(one), final_state(other)
-    assert without_times(first.history) == without_times(second.history)
-    assert first.arrays.keys() == second.arrays.keys()
-    for name, values in first.arrays.items():
-        np.testing.assert_array_equal(values, second.arrays[name], err_msg=name)
-    assert (first.best_score, first.best_epoch) == (second.best_score, second.best_epoch)
+    return TrainingState.load(state_file(folder))
 
 
 def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(
@@ -73,10 +55,13 @@ def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(
 ):
     folder, _ = finished
     steps_into_the_second_epoch = 5
-    assert in_a_process(data_dir, tmp_path, "fresh", steps_into_the_second_epoch) == -signal.SIGKILL
+    assert (
+        in_a_process(tiny_training, data_dir, tmp_path, "fresh", steps_into_the_second_epoch)
+        == -signal.SIGKILL
+    )
     assert final_state(tmp_path).epoch == 1
-    assert in_a_process(data_dir, tmp_path, "resume") == 0
-    assert_ended_alike(folder, tmp_path)
+    assert in_a_process(tiny_training, data_dir, tmp_path, "resume") == 0
+    assert_ended_alike(state_file(folder), state_file(tmp_path))
 
 
 def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(data_dir, finished, tmp_path):
@@ -85,7 +70,7 @@ def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(data_dir, 
     assert not result.is_complete
     assert (final_state(tmp_path).epoch, final_state(tmp_path).step_in_epoch) == (1, 2)
     assert train_tiny(data_dir, tmp_path, resume=True).is_complete
-    assert_ended_alike(folder, tmp_path)
+    assert_ended_alike(state_file(folder), state_file(tmp_path))
 
 
 def test_a_run_stopped_in_its_first_epoch_has_no_model_yet_and_goes_on_all_the_same(
@@ -95,7 +80,7 @@ def test_a_run_stopped_in_its_first_epoch_has_no_model_yet_and_goes_on_all_the_s
     train_tiny(data_dir, tmp_path, listener=StopAfter(1, signal.SIGINT))
     assert not (tmp_path / "checkpoints" / MODEL_NAME).exists()
     train_tiny(data_dir, tmp_path, resume=True)
-    assert_ended_alike(folder, tmp_path)
+    assert_ended_alike(state_file(folder), state_file(tmp_path))
 
 
 def test_another_seed_ends_with_other_weights(data_dir, finished, tmp_path):

@@ -1,13 +1,11 @@
 """Folders of a few drawn cells, which a very small network tells apart within seconds."""
 
-import os
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
+from support.stopped_training import train_as_told
 
 from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord, write_cells_csv
@@ -16,7 +14,6 @@ from blood_cell_system.image_io import write_image
 from blood_cell_system.training.classification import train_classifier
 from blood_cell_system.training.classifier_loop import run_files
 from blood_cell_system.training.classifier_presets import CLASSIFIER_PRESETS
-from blood_cell_system.training.loop_parts import TrainingListener
 from blood_cell_system.training.state import TrainingState
 
 # Colours of the classes' dots; the source tints the whole cell.
@@ -98,19 +95,6 @@ def small_cell_folder(
     return CellFolder.open(root, kind=kind)
 
 
-class StopAfter(TrainingListener):
-    """Sends a signal to its own process after so many steps."""
-
-    def __init__(self, steps: int, signal_number: int) -> None:
-        self._steps_left = steps
-        self._signal_number = signal_number
-
-    def end_step(self) -> None:
-        self._steps_left -= 1
-        if self._steps_left == 0:
-            os.kill(os.getpid(), self._signal_number)
-
-
 def train_tiny(cells: Path, target: Path, *, resume=False, listener=None, settings=TINY):
     """Train in ``target``, or go on there."""
     kind = ClassifierKind.RBC
@@ -127,11 +111,4 @@ def train_tiny(cells: Path, target: Path, *, resume=False, listener=None, settin
 
 
 if __name__ == "__main__":
-    # python tiny_cells.py CELLS TARGET fresh|resume [STEPS]: with STEPS, dies by SIGKILL.
-    data, folder, mode, *steps = sys.argv[1:]
-    train_tiny(
-        Path(data),
-        Path(folder),
-        resume=mode == "resume",
-        listener=StopAfter(int(steps[0]), signal.SIGKILL) if steps else None,
-    )
+    train_as_told(train_tiny)

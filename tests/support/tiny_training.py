@@ -1,10 +1,9 @@
 """A training of seconds: a few drawn smears, a very small network."""
 
-import os
-import signal
-import sys
 from dataclasses import replace
 from pathlib import Path
+
+from support.stopped_training import train_as_told
 
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.training.presets import PRESETS, SegmentationSettings
@@ -29,19 +28,6 @@ TINY: SegmentationSettings = replace(
 )
 
 
-class StopAfter(TrainingListener):
-    """Sends a signal to its own process after so many steps."""
-
-    def __init__(self, steps: int, signal_number: int) -> None:
-        self._steps_left = steps
-        self._signal_number = signal_number
-
-    def end_step(self) -> None:
-        self._steps_left -= 1
-        if self._steps_left == 0:
-            os.kill(os.getpid(), self._signal_number)
-
-
 def train_tiny(
     data_dir: Path,
     folder: Path,
@@ -64,11 +50,4 @@ def train_tiny(
 
 
 if __name__ == "__main__":
-    # python tiny_training.py DATA FOLDER fresh|resume [STEPS]: with STEPS, dies by SIGKILL.
-    data, target, mode, *steps = sys.argv[1:]
-    train_tiny(
-        Path(data),
-        Path(target),
-        resume=mode == "resume",
-        listener=StopAfter(int(steps[0]), signal.SIGKILL) if steps else None,
-    )
+    train_as_told(train_tiny)
