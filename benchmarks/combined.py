@@ -5,7 +5,8 @@
 DIR holds ``BCCD_Dataset`` and ``bcdd_kaggle``. Every other picture of the second is learned from,
 the rest is held back. The preset ``fast`` learns from BCCD's train split alone, and from both sets
 combined; both models are chosen on BCCD's validation pictures, and measured on BCCD's test split
-and on the pictures of the second that were held back. What is done is not done again.
+and on the pictures of the second that were held back. Fields that BCCD shows in two splits are put
+in one for both. What is done is not done again.
 """
 
 import argparse
@@ -27,20 +28,16 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     options = parser.parse_args()
     data, work = options.data, options.work
-    folders = {name: work / name for name in ("bccd", "kaggle", "both")}
-    run("prepare", "--mode", "bccd", "--input", data / "BCCD_Dataset", "--output", folders["bccd"])
-    run(
-        "prepare",
-        "--mode",
-        "kaggle",
-        "--input",
-        data / "bcdd_kaggle",
-        "--output",
-        folders["kaggle"],
-    )
+    folders = {name: work / name for name in ("bccd-prepared", "bccd", "kaggle", "both")}
+    for mode, source, name in (
+        ("bccd", "BCCD_Dataset", "bccd-prepared"),
+        ("kaggle", "bcdd_kaggle", "kaggle"),
+    ):
+        run("prepare", "--mode", mode, "--input", data / source, "--output", folders[name])
     hold_back_every_other(folders["kaggle"])
-    parts = (folders["bccd"], folders["kaggle"])
-    run("prepare", "--mode", "combine", "--input", *parts, "--output", folders["both"])
+    for name, parts in (("bccd", ["bccd-prepared"]), ("both", ["bccd-prepared", "kaggle"])):
+        places = [folders[part] for part in parts]
+        run("prepare", "--mode", "combine", "--input", *places, "--output", folders[name])
     print(
         "| learned from | measured on | mean IoU | RBC F1@0.5 | WBC F1@0.5 |\n|---|---|---|---|---|"
     )
