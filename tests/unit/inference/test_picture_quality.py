@@ -69,6 +69,27 @@ def test_a_smear_out_of_focus_is_warned_of():
     assert "focus" in warned(blurred)
 
 
+@pytest.mark.parametrize("blur_px", [12, 16])
+def test_a_few_dark_cells_do_not_change_how_sharp_the_others_look(blur_px):
+    image = field_of_cells(60, overlap=1.2)
+    darker = image.copy()
+    for place in ((120, 120), (320, 300), (520, 160)):
+        cv2.circle(darker, place, 55, (60, 30, 120), -1)
+    plain, other = (
+        quality_of(cv2.GaussianBlur(one, (0, 0), blur_px)).findings[0].value
+        for one in (image, darker)
+    )
+    assert other == pytest.approx(plain, rel=0.15)
+
+
+@pytest.mark.parametrize("contrast", [1.0, 0.6, 0.4])
+def test_a_pale_stain_looks_as_sharp_as_a_dark_one(contrast):
+    image = cv2.GaussianBlur(field_of_cells(60, overlap=1.2), (0, 0), 3)
+    paler = (240 - contrast * (240 - image.astype(float))).astype(np.uint8)
+    sharpness = quality_of(paler).findings[0].value
+    assert sharpness == pytest.approx(quality_of(image).findings[0].value, rel=0.1)
+
+
 def test_a_dark_picture_is_warned_of():
     assert "exposure" in warned((field_of_cells(60) * 0.3).astype(np.uint8))
 
