@@ -274,6 +274,9 @@ def print_former_results(
 def _print_passed_over(summary: "BatchSummary") -> None:
     if not summary.passed_over:
         return
-    endings = Counter(Path(path).suffix.lower() or "none" for path in summary.passed_over)
+    endings = Counter(
+        "folder" if Path(path).is_dir() else Path(path).suffix.lower() or "none"
+        for path in summary.passed_over
+    )
     told = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
     print(f"Passed over: {len(summary.passed_over)} that are no pictures by their names ({told})")

@@ -13,6 +13,9 @@ from blood_cell_system.pipeline.files import SUMMARY_NAME
 # Names of files have at most 255 bytes, and "_annotated.png" and a temporary name must fit.
 _MAX_NAME_BYTES: Final = 180
 
+_PREPARED: Final = frozenset({"images", "masks"})
+_LABELS: Final = frozenset({"masks", "instances"})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputPicture:
@@ -46,8 +49,8 @@ class Inputs:
     pictures : tuple of InputPicture
     failed : tuple of FailedInput
     passed_over : tuple of Path
-        Files in folders that have not the ending of a picture, and the summaries of folders that
-        hold the results of another analysis.
+        Files in folders that have not the ending of a picture, folders of masks, and the summaries
+        of folders that hold the results of another analysis.
     """
 
     pictures: tuple[InputPicture, ...]
@@ -118,21 +121,24 @@ def _why_nothing(folder: Path, others: list[Path], *, recursive: bool) -> str:
 def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]:
     """Go through a folder by name; hidden files, results and links to folders are left out.
 
-    Of the results of another analysis only the summary is given.
+    Of the results of another analysis only the summary is given. Of a prepared folder, which has
+    ``images`` and ``masks``, ``images`` is searched, and the others are given as they are.
     """
 
     def stop(error: OSError) -> None:
         raise error
 
     for root, folders, files in os.walk(folder, onerror=stop):
+        wanted = folders if recursive else []
         if SUMMARY_NAME in files:
-            folders[:], files = [], [SUMMARY_NAME]
+            files, wanted = [SUMMARY_NAME], []
+        elif set(folders) >= _PREPARED:
+            files = [*files, *_LABELS.intersection(folders)]
+            wanted = [name for name in wanted or _PREPARED if name not in _LABELS]
         folders[:] = sorted(
             name
-            for name in folders
-            if recursive
-            and not name.startswith(".")
-            and Path(os.path.realpath(Path(root) / name)) != results
+            for name in wanted
+            if not name.startswith(".") and Path(os.path.realpath(Path(root) / name)) != results
         )
         for name in sorted(files):
             if not name.startswith("."):

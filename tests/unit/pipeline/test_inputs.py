@@ -59,6 +59,28 @@ def test_results_of_a_former_run_are_not_taken_for_pictures(tmp_path):
     assert names_in(inputs) == ["a"]
 
 
+@pytest.mark.parametrize("recursive", [False, True])
+def test_of_a_prepared_folder_only_the_images_are_pictures(tmp_path, recursive):
+    make(tmp_path / "in", "images/a.png", "masks/a.png", "instances/a.png", "manifest.json")
+    inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out", recursive=recursive)
+    assert names_in(inputs) == ["images/a"]
+    passed_over = {path.name for path in inputs.passed_over}
+    assert passed_over == {"masks", "instances", "manifest.json"}
+
+
+def test_a_folder_beside_those_of_a_prepared_one_is_searched_when_asked_for(tmp_path):
+    make(tmp_path / "in", "images/a.png", "masks/a.png", "more/b.png")
+    assert names_in(find_inputs([tmp_path / "in"], output_dir=tmp_path / "out")) == ["images/a"]
+    inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out", recursive=True)
+    assert names_in(inputs) == ["images/a", "more/b"]
+
+
+def test_folders_of_masks_without_images_are_as_good_as_any(tmp_path):
+    make(tmp_path / "in", "masks/a.png")
+    inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out", recursive=True)
+    assert names_in(inputs) == ["masks/a"]
+
+
 def test_results_of_another_analysis_are_not_taken_for_pictures(tmp_path):
     make(tmp_path / "in", "a.png", "old/batch_summary.json", "old/a_mask.png", "old/s/b_mask.png")
     inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out", recursive=True)
