@@ -1,10 +1,11 @@
 """How high a peak of a heat map is when it is a cell, found out on validation pictures.
 
-The height that separates cells from chance is a matter of how long a network has learned: after
-300 steps cells have peaks of 0.2 to 0.4 where after 60,000 they have 0.5 to 0.9. Whoever separates
-cells knows one threshold a type. So the heights are moved until the best threshold on the
-validation pictures is that one, by the bias of the layer that makes them: as with a temperature,
-whoever runs the network needs to know nothing of it.
+The height that separates cells from chance is a matter of how long a network has learned: of BCCD's
+red cells half have peaks below 0.43 after the 300 steps of the preset ``fast``, and below 0.77 with
+the network that comes with the package. Whoever separates cells knows one threshold a type. So the
+heights are moved until the best threshold on the validation pictures is that one, by the bias of
+the layer that makes them: as with a temperature, whoever runs the network needs to know nothing of
+it.
 """
 
 from collections.abc import Callable, Iterable, Mapping
