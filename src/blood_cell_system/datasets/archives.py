@@ -53,7 +53,7 @@ def opened_folder(path: Path) -> Iterator[Path]:
         yield path
         return
     if not path.exists():
-        raise MissingDataError(f"{path}: there is no such folder or zip file. Check --input.")
+        raise MissingDataError(f"{path}: there is no such folder or zip file. Check the path.")
     if not zipfile.is_zipfile(path):
         raise DatasetError(
             f"{path}: neither a folder nor a zip file. Unpack it, and give the folder."

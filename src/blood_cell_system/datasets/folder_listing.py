@@ -58,7 +58,7 @@ class FolderListing:
         """
         root = Path(root)
         if not root.is_dir():
-            raise MissingDataError(f"{root}: there is no such folder. Check --input.")
+            raise MissingDataError(f"{root}: there is no such folder. Check the path.")
         return cls(root=root, files=tuple(sorted(_walk(root))))
 
     def with_suffix(self, *suffixes: str) -> tuple[Path, ...]:

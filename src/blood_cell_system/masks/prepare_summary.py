@@ -46,7 +46,7 @@ class PrepareSummary:
         """Say it in a few lines."""
         splits = ", ".join(f"{name} {count}" for name, count in self.split_counts.items())
         count = sum(self.split_counts.values())
-        origin = f"masks from the {self.mask_method} method"
+        origin = f"outlines as given, boxes by the {self.mask_method} method"
         if self.given_masks:
             others = f"; the others: {origin}" if self.given_masks < count else ""
             origin = f"{self.given_masks} masks as they were given{others}"

@@ -272,7 +272,10 @@ def test_given_masks_and_marks_live_in_one_folder(tmp_path: Path):
     first, second = PreparedDataset.open(tmp_path / "out").images
     assert first.instance_path is None
     assert second.instance_path is not None
-    assert "1 masks as they were given; the others: masks from the stain" in summary.to_text()
+    assert (
+        "1 masks as they were given; the others: outlines as given, boxes by the stain method"
+        in summary.to_text()
+    )
 
 
 def test_a_given_mask_of_another_size_fails_its_picture_alone(tmp_path: Path):
