@@ -242,6 +242,9 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     _print_passed_over(summary)
     if summary.left_out:
         print(f"Left out of the sums: {summary.left_out} that do not look like a smear")
+    for names in summary.repeated:
+        told = ", ".join(shown_name(name) for name in names)
+        print(f"The same file, summed up {len(names)} times: {told}")
     print(f"Cells: {counts}")
     print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
     print(DISCLAIMER)

@@ -205,6 +205,14 @@ class BatchSummary:
         return sum(bool(outcome.summary) for outcome in self.outcomes) - len(self.smears)
 
     @property
+    def repeated(self) -> tuple[tuple[str, ...], ...]:
+        """Names of smears that are the same file several times, and are summed up as often."""
+        names: dict[str, list[str]] = {}
+        for outcome in self.smears:
+            names.setdefault(outcome.summary["data_sha256"], []).append(outcome.name)
+        return tuple(tuple(group) for group in names.values() if len(group) > 1)
+
+    @property
     def counts(self) -> dict[str, int]:
         """Cells by type in all smears together."""
         done = [outcome.summary["counts"] for outcome in self.smears]

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import shutil
 
 import pytest
 from support.analysed_pictures import CELLS, SeeingRuntime, analyze_by_colour, write_smear_picture
@@ -231,6 +232,14 @@ def test_the_same_pictures_again_are_nothing_to_tell_of(here, capsys):
     analyze("in")
     analyze("in")
     assert "former" not in capsys.readouterr().err
+
+
+def test_a_file_that_is_there_twice_is_told(here, capsys):
+    shutil.copy(here / "in" / "a.png", here / "in" / "copy.png")
+    analyze("in")
+    assert "The same file, summed up 2 times: a, copy\n" in capsys.readouterr().out
+    page = (here / "out" / "index.html").read_text("utf-8")
+    assert "The same file, summed up 2 times: a, copy." in page
 
 
 def test_how_to_go_on_after_ctrl_c_is_told(here, capsys, monkeypatch):

@@ -59,6 +59,9 @@ def count_tiles(summary: BatchSummary) -> Iterable[str]:
             f'<p class="warned">{summary.left_out} {verb} not look like a blood smear: '
             "left out of sums, sizes and the gallery.</p>"
         )
+    for names in summary.repeated:
+        told = ", ".join(escape(shown_name(name)) for name in names)
+        yield f'<p class="warned">The same file, summed up {len(names)} times: {told}.</p>'
 
 
 def rate_line(rate: Rate) -> str:
