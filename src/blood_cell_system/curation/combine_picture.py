@@ -8,8 +8,8 @@ from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.curation.resampling import Resampler
 from blood_cell_system.curation.sources import SourcePicture
-from blood_cell_system.datasets.prepared import PreparedImage, Split
-from blood_cell_system.image_io import copy_file, read_label_image, write_image
+from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.image_io import read_label_image, write_image
 from blood_cell_system.mask_encoding import encode_class_mask
 
 
@@ -52,7 +52,7 @@ def write_picture(
     """Write a picture and its labels; give the files' names and the cells' boxes."""
     image, stem = task.picture.image, task.picture.new_stem
     if task.magnification == 1:
-        return _copy(image, stem, output), image.cells
+        return image.copy_files(output, stem=stem), image.cells
     pixels, class_mask = image.read()
     resampler = Resampler.by(task.magnification, pixels.shape[:2])
     new_mask = resampler.class_mask(class_mask)
@@ -65,18 +65,3 @@ def write_picture(
         write_image(output / files[2], resampler.label_image(labels, class_mask, new_mask))
     cells = None if image.cells is None else tuple(map(resampler.box, image.cells))
     return tuple(files), cells
-
-
-def _copy(image: PreparedImage, stem: str, output: Path) -> tuple[str, ...]:
-    paths = {
-        "images": image.image_path,
-        "masks": image.mask_path,
-        "instances": image.instance_path,
-    }
-    files = []
-    for folder, path in paths.items():
-        if path is not None:
-            name = f"{folder}/{stem}{path.suffix}"
-            copy_file(path, output / name)
-            files.append(name)
-    return tuple(files)

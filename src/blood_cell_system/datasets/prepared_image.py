@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.classes import CellType
 from blood_cell_system.errors import MaskFormatError
-from blood_cell_system.image_io import read_image
+from blood_cell_system.image_io import copy_file, read_image
 from blood_cell_system.mask_encoding import decode_class_mask
 
 
@@ -77,6 +77,39 @@ class PreparedImage:
         if self.group is not None:
             row["group"] = self.group
         return row
+
+    def copy_files(self, folder: Path, *, stem: str) -> tuple[str, ...]:
+        """Copy picture, mask and label picture into another prepared folder, byte for byte.
+
+        Parameters
+        ----------
+        folder : Path
+        stem : str
+            Name of the copies.
+
+        Returns
+        -------
+        tuple of str
+            Names of the copies within the folder.
+
+        Raises
+        ------
+        MissingDataError, ImageReadError
+            A file has gone, or cannot be read.
+        OutputError
+            A copy cannot be written.
+        """
+        paths = {
+            "images": self.image_path,
+            "masks": self.mask_path,
+            "instances": self.instance_path,
+        }
+        files = {
+            f"{kind}/{stem}{path.suffix}": path for kind, path in paths.items() if path is not None
+        }
+        for name, path in files.items():
+            copy_file(path, folder / name)
+        return tuple(files)
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Read the picture and its class mask.

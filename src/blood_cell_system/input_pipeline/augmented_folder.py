@@ -12,7 +12,6 @@ from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage, Split
 from blood_cell_system.errors import DatasetError, SettingsError
-from blood_cell_system.image_io import copy_file
 from blood_cell_system.input_pipeline.augmentation import AugmentationSettings
 from blood_cell_system.input_pipeline.augmented_copy import write_copy
 from blood_cell_system.parallel import map_in_processes
@@ -207,21 +206,7 @@ def _write_picture(
     stem = _stem(image, number)
     row = replace(image, stem=stem, original=image.stem).manifest_row()
     if number == 0:
-        return _Written(row=row, files=_copy_original(image, output), cells=image.cells)
+        return _Written(row=row, files=image.copy_files(output, stem=stem), cells=image.cells)
     generator = generator_for(seed, "augment", image.stem, number)
     files, cells = write_copy(image, stem, generator, output=output, settings=settings)
     return _Written(row=row, files=files, cells=cells)
-
-
-def _copy_original(image: PreparedImage, output: Path) -> tuple[str, ...]:
-    paths = {
-        "images": image.image_path,
-        "masks": image.mask_path,
-        "instances": image.instance_path,
-    }
-    files = []
-    for folder, path in paths.items():
-        if path is not None:
-            copy_file(path, output / folder / path.name)
-            files.append(f"{folder}/{path.name}")
-    return tuple(files)

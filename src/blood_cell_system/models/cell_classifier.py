@@ -14,8 +14,8 @@ from blood_cell_system.classifier_facts import (
     ClassifierKind,
 )
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.models.domain_head import DOMAIN_LOGITS, STRENGTH_INPUT, domain_head
 from blood_cell_system.models.feature_attention import feature_attention
-from blood_cell_system.models.gradient_reversal import reverse_gradient
 from blood_cell_system.models.reynolds import Offset, reynolds_pooling
 from blood_cell_system.models.set_aggregation import set_aggregation
 from blood_cell_system.models.stain_normalisation import optical_density, stain_normalisation
@@ -24,9 +24,7 @@ CONDITION_LOGITS: Final = "condition_logits"
 TYPE_LOGITS: Final = "type_logits"
 KNOWN_LOGIT: Final = "known_logit"
 FEATURES: Final = "features"
-DOMAIN_LOGITS: Final = "domain_logits"
 CELLS_INPUT: Final = "cells"
-STRENGTH_INPUT: Final = "reversal_strength"
 
 PAIR_OFFSETS: Final[tuple[Offset, ...]] = ((0, 1), (2, 2), (0, 4))
 """At a stride of 16 the pairs are 16, 45 and 64 pixels apart; a cell is 100 pixels long."""
@@ -186,16 +184,11 @@ def with_domain_head(classifier: keras.Model, *, domains: int, width: int = 64) 
     SettingsError
         There are fewer than two domains.
     """
-    if domains < 2:
-        raise SettingsError(
-            f"Domain adaptation: {domains} source of cells; expected two or more. Add cells of "
-            "another laboratory, or train without it."
-        )
-    strength = keras.Input((1,), name=STRENGTH_INPUT)
     outputs = _logits_and_features(classifier)
-    reversed_ = reverse_gradient(outputs[FEATURES], strength)
-    hidden = layers.Dense(width, activation="relu", name="domain_hidden")(reversed_)
-    outputs[DOMAIN_LOGITS] = layers.Dense(domains, name=DOMAIN_LOGITS)(hidden)
+    strength, logits = domain_head(
+        outputs[FEATURES], domains=domains, width=width, examples="cells"
+    )
+    outputs[DOMAIN_LOGITS] = logits
     return keras.Model({CELLS_INPUT: classifier.input, STRENGTH_INPUT: strength}, outputs)
 
 

@@ -5,13 +5,10 @@ from typing import Any, Final
 import keras
 from keras import layers
 
-from blood_cell_system.errors import SettingsError
-from blood_cell_system.models.gradient_reversal import reverse_gradient
+from blood_cell_system.models.domain_head import DOMAIN_LOGITS, STRENGTH_INPUT, domain_head
 from blood_cell_system.models.segmenter import logits_model
 
-DOMAIN_LOGITS: Final = "domain_logits"
 PIXELS_INPUT: Final = "pixels"
-STRENGTH_INPUT: Final = "reversal_strength"
 
 
 def with_segmenter_domain_head(
@@ -43,17 +40,9 @@ def with_segmenter_domain_head(
     SettingsError
         There are fewer than two domains.
     """
-    if domains < 2:
-        raise SettingsError(
-            f"Domain adaptation: {domains} kind of pictures; expected two or more. Add pictures of "
-            "another laboratory, or train without it."
-        )
-    strength = keras.Input((1,), name=STRENGTH_INPUT)
     pooled = layers.GlobalAveragePooling2D(name="domain_pool")(_deepest_features(segmenter))
-    reversed_ = reverse_gradient(pooled, strength)
-    hidden = layers.Dense(width, activation="relu", name="domain_hidden")(reversed_)
-    outputs = dict(logits_model(segmenter).output)
-    outputs[DOMAIN_LOGITS] = layers.Dense(domains, name=DOMAIN_LOGITS)(hidden)
+    strength, logits = domain_head(pooled, domains=domains, width=width, examples="pictures")
+    outputs = {**logits_model(segmenter).output, DOMAIN_LOGITS: logits}
     return keras.Model({PIXELS_INPUT: segmenter.input, STRENGTH_INPUT: strength}, outputs)
 
 

@@ -11,10 +11,8 @@ from numpy.typing import NDArray
 from blood_cell_system.models.cell_classifier import (
     CELLS_INPUT,
     CONDITION_LOGITS,
-    DOMAIN_LOGITS,
     FEATURES,
     KNOWN_LOGIT,
-    STRENGTH_INPUT,
     TYPE_LOGITS,
     CellClassifierConfig,
     build_cell_classifier,
@@ -25,6 +23,7 @@ from blood_cell_system.models.classifier_losses import (
     labelled_binary_cross_entropy,
     labelled_cross_entropy,
 )
+from blood_cell_system.models.domain_head import DOMAIN_LOGITS, STRENGTH_INPUT
 from blood_cell_system.models.domain_loss import conditional_domain_loss
 from blood_cell_system.training.averaging_learner import AveragingLearner, optimizer_for
 from blood_cell_system.training.classifier_data import CellClasses

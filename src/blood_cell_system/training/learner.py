@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from blood_cell_system.models.domain_head import DOMAIN_LOGITS, STRENGTH_INPUT
 from blood_cell_system.models.domain_loss import conditional_domain_loss
 from blood_cell_system.models.losses import (
     centre_focal_loss,
@@ -16,12 +17,7 @@ from blood_cell_system.models.losses import (
     size_loss,
 )
 from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter, logits_model
-from blood_cell_system.models.segmenter_domains import (
-    DOMAIN_LOGITS,
-    PIXELS_INPUT,
-    STRENGTH_INPUT,
-    with_segmenter_domain_head,
-)
+from blood_cell_system.models.segmenter_domains import PIXELS_INPUT, with_segmenter_domain_head
 from blood_cell_system.training.averaging_learner import AveragingLearner, optimizer_for
 from blood_cell_system.training.fine_tuning import freeze
 from blood_cell_system.training.loop_parts import StepRates
