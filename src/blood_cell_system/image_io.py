@@ -1,28 +1,20 @@
 """Pictures of any kind in, RGB arrays out."""
 
-import threading
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, ImageOps
 from PIL.TiffImagePlugin import TiffImageFile
 
 from blood_cell_system.atomic_files import write_bytes
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
+from blood_cell_system.image_opening import opened
 from blood_cell_system.image_values import as_rgb, has_16_bits_a_channel
 
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
-MAX_PIXELS: Final = 100_000_000
-"""Larger pictures are refused before they are decoded."""
-
-# Pillow knows more, among them formats for which it starts other programs.
-_FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM")
 
 # A telephone's JPEG may hold a preview as well, which is no other picture.
 _FORMATS_WITH_PAGES: Final = frozenset({"TIFF", "GIF", "WEBP", "PNG"})
@@ -68,7 +60,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         It is no picture, is cut off or damaged, or has more than ``MAX_PIXELS`` pixels.
     """
     path = Path(path)
-    with _opened(path) as picture:
+    with opened(path) as picture:
         return as_rgb(picture, path)
 
 
@@ -92,7 +84,7 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
         As of :func:`read_image`.
     """
     path = Path(path)
-    with _opened(path) as picture:
+    with opened(path) as picture:
         is_deep = has_16_bits_a_channel(picture)
         if not is_deep and (picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info):
             return np.array(ImageOps.exif_transpose(picture).convert("RGBA"))
@@ -119,7 +111,7 @@ def read_image_shape(path: Path) -> tuple[int, int]:
     ImageReadError
         It is no picture, or has more than ``MAX_PIXELS`` pixels.
     """
-    with _opened(Path(path)) as picture:
+    with opened(Path(path)) as picture:
         width, height = picture.size
         if isinstance(picture, TiffImageFile):
             # Some versions of Pillow have turned the size of a TIFF already, others have not.
@@ -150,7 +142,7 @@ def count_pages(path: Path) -> int:
     ImageReadError
         It is no picture, or has more than ``MAX_PIXELS`` pixels.
     """
-    with _opened(Path(path)) as picture:
+    with opened(Path(path)) as picture:
         if picture.format not in _FORMATS_WITH_PAGES:
             return 1
         pages = int(getattr(picture, "n_frames", 1))
@@ -173,71 +165,8 @@ def is_turned(path: Path) -> bool:
     ImageReadError
         It is no picture, or has more than ``MAX_PIXELS`` pixels.
     """
-    with _opened(Path(path)) as picture:
+    with opened(Path(path)) as picture:
         return bool(picture.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1))
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
-    """Open a picture's header; whatever goes wrong in the block is told as a fault of the file."""
-    try:
-        if not path.is_file():
-            raise MissingDataError(f"{path}: there is no such picture. Check the path.")
-        with _without_pillow_warnings, Image.open(path, formats=_FORMATS) as picture:
-            width, height = picture.size
-            if width * height > MAX_PIXELS:
-                raise ImageReadError(
-                    f"{path}: {width}×{height} pixels; at most {MAX_PIXELS:,} are read. "
-                    "Cut the picture into fields first."
-                )
-            yield picture
-    except (ImageReadError, MissingDataError, MemoryError):
-        raise
-    except Image.DecompressionBombError as error:
-        raise ImageReadError(
-            f"{path}: too large to decode safely ({error}); at most {MAX_PIXELS:,} pixels are "
-            "read. Cut the picture into fields first."
-        ) from error
-    except UnidentifiedImageError as error:
-        raise ImageReadError(
-            f"{path}: not a picture in a known format; expected PNG, JPEG, TIFF, BMP or WebP of 8 "
-            "or 16 bits a channel. Save it as one of these."
-        ) from error
-    except Exception as error:
-        # Damaged bytes lead Pillow's readers to errors of almost any kind.
-        raise ImageReadError(
-            f"{path}: the picture is cut off or damaged ({error}). Copy it again from its source."
-        ) from error
-
-
-class _WithoutPillowWarnings:
-    """Leave out what Pillow warns of: sizes by its own limit, and odd metadata.
-
-    ``warnings.catch_warnings`` alone must not be entered by several threads at once: the last one
-    out would put back the filters of another.
-    """
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._readers = 0
-        self._filters = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._readers == 0:
-                self._filters = warnings.catch_warnings()
-                self._filters.__enter__()
-                warnings.filterwarnings("ignore", module=r"PIL\b")
-            self._readers += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._readers -= 1
-            if self._readers == 0:
-                self._filters.__exit__(None, None, None)
-
-
-_without_pillow_warnings: Final = _WithoutPillowWarnings()
 
 
 def check_rgb(image: NDArray[np.generic]) -> None:
@@ -339,7 +268,7 @@ def read_label_image(path: Path) -> NDArray[np.uint16]:
     ImageReadError
         It cannot be read, or is not one channel of 8 or 16 bits.
     """
-    with _opened(Path(path)) as picture:
+    with opened(Path(path)) as picture:
         labels = np.asarray(picture)
         if picture.mode not in _LABEL_MODES or labels.min() < 0 or labels.max() > 65535:
             raise ImageReadError(

@@ -8,7 +8,7 @@ from typing import Any
 
 from blood_cell_system.datasets.label_text import read_label_text
 from blood_cell_system.errors import AnnotationError
-from blood_cell_system.image_io import MAX_PIXELS
+from blood_cell_system.image_opening import MAX_PIXELS
 
 
 def read_label_json(path: Path) -> Any:
