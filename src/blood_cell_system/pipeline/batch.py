@@ -1,11 +1,10 @@
 """Many pictures, one after the other, whatever becomes of each."""
 
-import json
 import logging
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,7 +15,8 @@ from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.cells.outlines import Polygon, label_polygons, outline_polygons
 from blood_cell_system.errors import BloodCellError, MissingDataError, OutputError, SettingsError
 from blood_cell_system.image_io import read_image
-from blood_cell_system.pipeline.files import SUMMARY_NAME, sha256_of
+from blood_cell_system.pipeline.files import SUMMARY_NAME
+from blood_cell_system.pipeline.former_results import former_report, identity_of
 from blood_cell_system.pipeline.inputs import InputPicture, Inputs, find_inputs
 from blood_cell_system.pipeline.picture import InferencePipeline
 from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcome_of_report
@@ -24,14 +24,7 @@ from blood_cell_system.reports.diagnostic import Status
 from blood_cell_system.reports.page.limits import PageLimits, page_limits
 from blood_cell_system.reports.page.panel import make_panel
 from blood_cell_system.reports.page.render import render_page
-from blood_cell_system.reports.picture_files import (
-    PICTURE_ENDINGS,
-    file_of,
-    read_labels,
-    write_picture_files,
-    write_words,
-)
-from blood_cell_system.reports.report_json import FORMAT_VERSION, settings_to_json
+from blood_cell_system.reports.picture_files import read_labels, write_picture_files, write_words
 
 TABLE_NAME: Final = "batch_summary.csv"
 PAGE_NAME: Final = "index.html"
@@ -152,7 +145,7 @@ def analyze_inputs(
         pipeline=pipeline,
         output_dir=output_dir,
         resume=settings.resume,
-        expected=_identity(pipeline),
+        identity=identity_of(pipeline),
         limits=page_limits(len(inputs.pictures)),
     )
     yield from _in_threads(work, inputs.pictures, settings.jobs)
@@ -192,7 +185,7 @@ class _Work:
     pipeline: InferencePipeline
     output_dir: Path
     resume: bool
-    expected: Mapping[str, Any]
+    identity: Mapping[str, Any]
     limits: PageLimits
 
 
@@ -246,7 +239,7 @@ def _analyzed(work: _Work, picture: InputPicture) -> PictureOutcome:
 
 def _kept(work: _Work, picture: InputPicture) -> PictureOutcome | None:
     """Take the results of a former run, if this one would give the same."""
-    report = _former_report(work, picture)
+    report = former_report(work.output_dir, picture, work.identity)
     if report is None:
         return None
     try:
@@ -258,30 +251,6 @@ def _kept(work: _Work, picture: InputPicture) -> PictureOutcome | None:
         return None
     polygons = label_polygons(labels, [(c["cell_id"], c["bbox"]) for c in report["cells"]])
     return _outcome(work, picture, report, image, polygons, was_kept=True)
-
-
-def _former_report(work: _Work, picture: InputPicture) -> dict[str, Any] | None:
-    files = (file_of(work.output_dir, picture.name, ending) for ending in PICTURE_ENDINGS)
-    if not all(path.is_file() for path in files):
-        return None
-    try:
-        path = file_of(work.output_dir, picture.name, "report.json")
-        report = json.loads(path.read_bytes())
-        made_from = {key: report[key] for key in ("format_version", "settings", "provenance")}
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    expected = dict(work.expected)
-    expected["provenance"] = expected["provenance"] | {"data_sha256": sha256_of(picture.path)}
-    return report if made_from == expected else None
-
-
-def _identity(pipeline: InferencePipeline) -> dict[str, Any]:
-    """Give what a report says of how it was made, the picture left aside."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "settings": settings_to_json(pipeline.report_settings),
-        "provenance": asdict(pipeline.provenance),
-    }
 
 
 def _outcome(

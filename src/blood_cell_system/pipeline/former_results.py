@@ -1,14 +1,57 @@
-"""What a folder of results holds from former runs: it is replaced, or stays, but is told of."""
+"""What a folder of results holds from former runs: what is kept, replaced, or left over."""
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from blood_cell_system.pipeline.files import SUMMARY_NAME
+from blood_cell_system.pipeline.files import SUMMARY_NAME, sha256_of
+from blood_cell_system.pipeline.inputs import InputPicture
+from blood_cell_system.pipeline.picture import InferencePipeline
 from blood_cell_system.reports.batch import PictureOutcome
+from blood_cell_system.reports.picture_files import PICTURE_ENDINGS, file_of
+from blood_cell_system.reports.report_json import FORMAT_VERSION, settings_to_json
 
 _REPORT_ENDING: Final = "_report.json"
+
+
+def identity_of(pipeline: InferencePipeline) -> dict[str, Any]:
+    """Give what a report says of how it was made, the picture left aside."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "settings": settings_to_json(pipeline.report_settings),
+        "provenance": asdict(pipeline.provenance),
+    }
+
+
+def former_report(
+    output_dir: Path, picture: InputPicture, identity: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Read the report of a former run, if all files are there and this run would make the same.
+
+    Parameters
+    ----------
+    output_dir : Path
+    picture : InputPicture
+    identity : mapping of str
+        As of :func:`identity_of` of this run.
+
+    Raises
+    ------
+    MissingDataError, ImageReadError
+        The picture has gone, or cannot be read.
+    """
+    files = (file_of(output_dir, picture.name, ending) for ending in PICTURE_ENDINGS)
+    if not all(path.is_file() for path in files):
+        return None
+    try:
+        report = json.loads(file_of(output_dir, picture.name, "report.json").read_bytes())
+        made_from = {key: report[key] for key in ("format_version", "settings", "provenance")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    provenance = identity["provenance"] | {"data_sha256": sha256_of(picture.path)}
+    return report if made_from == {**identity, "provenance": provenance} else None
 
 
 def former_digests(output_dir: Path) -> Mapping[str, str]:
