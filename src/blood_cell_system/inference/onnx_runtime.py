@@ -6,6 +6,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.classifier_facts import FACTS_KEY
 from blood_cell_system.errors import CheckpointError
 from blood_cell_system.inference.onnx_session import (
     check_content,
@@ -94,6 +95,11 @@ class OnnxRuntime:
 
     def _checked_metadata(self, data: bytes) -> OnnxMetadata | None:
         properties = dict(self._session.get_modelmeta().custom_metadata_map)
+        if FACTS_KEY in properties:
+            raise CheckpointError(
+                f"{self._name}: is a classifier of single cells; expected a segmenter. Name the "
+                "folder of both with --models, or use bloodcells classify."
+            )
         try:
             metadata = OnnxMetadata.from_properties(properties)
         except ValueError as error:

@@ -12,6 +12,7 @@ from blood_cell_system.onnx_metadata import OnnxMetadata, with_content_hash
 
 onnx = pytest.importorskip("onnx", reason="needs the [train] extra")
 
+from support.colour_classifiers import colour_classifier  # noqa: E402
 from support.colours import colour_picture  # noqa: E402
 from support.drawn_cells import ellipse_box, is_in_ellipse  # noqa: E402
 from support.tiny_onnx import colour_model  # noqa: E402
@@ -53,6 +54,11 @@ def test_a_foreign_network_finds_the_drawn_cells(picture_and_mask, softmax, shap
     result = segment_image(runtime, image)
     assert (result.class_mask == class_mask).all()
     np.testing.assert_allclose(result.class_probabilities.sum(axis=2), 1, atol=1e-5)
+
+
+def test_a_classifier_in_the_place_of_a_segmenter_is_told():
+    with pytest.raises(CheckpointError, match="is a classifier of single cells"):
+        OnnxRuntime(colour_classifier(), name="rbc_classifier.onnx")
 
 
 def test_the_training_diameter_is_read_from_the_file():
