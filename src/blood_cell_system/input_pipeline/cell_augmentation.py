@@ -1,7 +1,7 @@
 """Changing a cell picture as other microscopes, stains and segmenters would."""
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import cv2
@@ -33,18 +33,6 @@ def _default_look() -> AugmentationSettings:
     )
 
 
-def _foreign_look() -> AugmentationSettings:
-    # Colours are mixed three times as far as within a laboratory: eosin may turn orange or violet,
-    # nuclei blue or black.
-    return replace(
-        _default_look(),
-        stain_share=1.0,
-        stain_mixing=0.16,
-        stain_strength_range=(0.5, 1.7),
-        stain_offset=0.05,
-    )
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellAugmentation:
     """Ranges of the random changes of a cell picture.
@@ -53,10 +41,6 @@ class CellAugmentation:
     ----------
     look : AugmentationSettings
         Turns, flips, scale, stain, light, blur, noise and JPEG; its elastic part is not used.
-    foreign_look : AugmentationSettings
-        The same for pictures that shall look as if from a laboratory that nobody has cells of.
-    foreign_share : float
-        Share of such pictures.
     shift_px : float
         Largest shift in either direction.
     resolution_share : float
@@ -73,19 +57,16 @@ class CellAugmentation:
     """
 
     look: AugmentationSettings = field(default_factory=_default_look)
-    foreign_look: AugmentationSettings = field(default_factory=_foreign_look)
-    foreign_share: float = 0.5
     shift_px: float = 6.0
     resolution_share: float = 0.6
     smallest_extent_px: float = 24.0
     outline_px: int = 3
 
     def __post_init__(self) -> None:
-        for name in ("foreign_share", "resolution_share"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise SettingsError(
-                    f"{name}: received {getattr(self, name)}; expected a share from 0 to 1."
-                )
+        if not 0 <= self.resolution_share <= 1:
+            raise SettingsError(
+                f"resolution_share: received {self.resolution_share}; expected a share from 0 to 1."
+            )
         if not 8 <= self.smallest_extent_px <= 100:
             raise SettingsError(
                 f"smallest_extent_px: received {self.smallest_extent_px}; expected 8 to 100."
@@ -125,10 +106,8 @@ def augment_cell(
     if generator.random() < settings.resolution_share:
         moved = _coarsened(moved, generator, settings)
     alpha = _moved_outline(moved[:, :, 3], generator, settings)
-    is_foreign = generator.random() < settings.foreign_share
-    look = settings.foreign_look if is_foreign else settings.look
-    pixels = augment_photometric(np.ascontiguousarray(moved[:, :, :3]), generator, look)
-    return on_white(np.dstack([pixels, alpha]))
+    look = augment_photometric(np.ascontiguousarray(moved[:, :, :3]), generator, settings.look)
+    return on_white(np.dstack([look, alpha]))
 
 
 def _sample_matrix(

@@ -31,9 +31,7 @@ def test_the_same_generator_gives_the_same_picture():
 
 def test_without_changes_only_turns_by_right_angles_are_left():
     picture = drawn_cell_picture(ratio=0.5, spot=NUCLEUS)
-    settings = CellAugmentation(
-        look=STILL, foreign_share=0, shift_px=0, resolution_share=0, outline_px=0
-    )
+    settings = CellAugmentation(look=STILL, shift_px=0, resolution_share=0, outline_px=0)
     turned = [np.rot90(on_white(picture), count) for count in range(4)]
     for index in range(8):
         result = augment_cell(picture, generator_for(index), settings)
@@ -58,9 +56,7 @@ def test_the_corners_are_white_in_every_picture():
 
 
 def test_the_outline_moves_out_and_in():
-    settings = CellAugmentation(
-        look=STILL, foreign_share=0, shift_px=0, resolution_share=0, outline_px=3
-    )
+    settings = CellAugmentation(look=STILL, shift_px=0, resolution_share=0, outline_px=3)
     areas = {
         int((augment_cell(drawn_cell_picture(), generator_for(i), settings)[:, :, 1] < 250).sum())
         for i in range(30)
@@ -69,21 +65,9 @@ def test_the_outline_moves_out_and_in():
     assert min(areas) < 7300
 
 
-def test_foreign_pictures_have_colours_that_usual_ones_have_not():
-    picture = drawn_cell_picture(spot=NUCLEUS)
-
-    def colours(foreign_share):
-        settings = CellAugmentation(foreign_share=foreign_share)
-        cells = [augment_cell(picture, generator_for(i), settings)[60:70, 30:40] for i in range(60)]
-        return np.array([cell.reshape(-1, 3).mean(axis=0) for cell in cells])
-
-    assert (colours(1).std(axis=0) > 1.3 * colours(0).std(axis=0)).all()
-
-
 @pytest.mark.parametrize(
     "changes",
     [
-        {"foreign_share": -0.1},
         {"resolution_share": 1.2},
         {"smallest_extent_px": 4},
         {"shift_px": -1},
