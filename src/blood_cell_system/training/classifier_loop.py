@@ -189,4 +189,4 @@ def _augmentation(settings: ClassifierSettings) -> CellAugmentation:
         brightness_range=(1.0, 1.0),
         contrast_range=(1.0, 1.0),
     )
-    return replace(augmentation, look=look, foreign_share=0.0)
+    return replace(augmentation, look=look)
