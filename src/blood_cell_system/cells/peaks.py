@@ -44,9 +44,9 @@ class PeakSettings:
         default_factory=lambda: _per_type(0.2, 0.2, 0.3)
     )
     same_cell_within: Mapping[CellType, float] = field(
-        default_factory=lambda: _per_type(0.6, 1.0, 0.8)
+        default_factory=lambda: _per_type(0.5, 1.0, 0.8)
     )
-    max_box_iou: float = 0.5
+    max_box_iou: float = 0.65
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
