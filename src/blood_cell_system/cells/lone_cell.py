@@ -4,7 +4,7 @@ Three kinds of such pictures are about:
 
 1. with transparency: what is opaque is the cell; so are cell pictures of this package;
 2. cut out on black, as the NIH's malaria cells and C-NMC's leukaemia cells: what is not black;
-3. cut from a smear with whatever lies around, as PBC's and ALL-IDB2's: the cell in the middle. A
+3. cut from a smear with what lies right around, as PBC's and ALL-IDB2's: the cell in the middle. A
    red cell is the stained blob there, parted from those that touch it. A white cell is found by
    its nucleus, and its outline as in ``masks/white_cells.py``, in a box that is guessed and mended;
    so is a platelet, which is as dark.
@@ -42,6 +42,9 @@ _CENTRAL_SPREAD: Final = 0.17
 _MIN_CELL_SHARE: Final = 0.015
 _MIN_NUCLEUS_SHARE: Final = 0.001
 _MAX_CELL_SHARE: Final = 0.97
+# Bodies that are no specks beside the cell in the middle; fields of five laboratories have 12 to 80.
+_BODY_SHARE: Final = 0.1
+_MOST_BODIES: Final = 9
 _MIN_NECK: Final = 0.2
 _BRIDGE_SHARE: Final = 0.03
 # Of the nucleus's extent. Small nuclei, as those of erythroblasts, have more cytoplasm around them.
@@ -72,7 +75,8 @@ def lone_cell_picture(pixels: NDArray[np.uint8], *, cell_type: CellType) -> NDAr
     Raises
     ------
     CellPictureError
-        No cell of that type is found in the middle, or the picture is too small.
+        No cell of that type is found in the middle, the picture is too small, or it shows a whole
+        field of red cells.
     """
     height, width = pixels.shape[:2]
     if min(height, width) < _MIN_SIDE_PX:
@@ -194,8 +198,21 @@ def _red_outline(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     visible = (density[:, :, GREEN] > threshold).astype(np.uint8)
     opened = cv2.morphologyEx(visible, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
     filled = fill_round_holes(opened, always_below_px=20)
-    cell = _most_central(separate_by_shape(filled, min_neck=_MIN_NECK))
+    labels = separate_by_shape(filled, min_neck=_MIN_NECK)
+    cell = _most_central(labels)
+    if _is_one_of_many(labels, cell):
+        raise CellPictureError(
+            "the cell in the middle is one of many of its size; expected a picture of one cell. "
+            "Whole fields are for bloodcells analyze; bloodcells crops cuts cells out of them."
+        )
     return _largest_part(cell) if cell.mean() <= _MAX_CELL_SHARE else np.zeros_like(cell)
+
+
+def _is_one_of_many(labels: NDArray[np.int32], cell: NDArray[np.bool_]) -> bool:
+    """Whether a picture is a whole field; what is taken for the cell may be a clump of some."""
+    sizes = np.bincount(labels.ravel())[1:]
+    bodies = np.count_nonzero(sizes >= _BODY_SHARE * np.count_nonzero(cell))
+    return bool(cell.any() and bodies > _MOST_BODIES)
 
 
 def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -102,8 +102,21 @@ def test_a_whole_field_of_cells_is_refused():
     for x in range(30, 400, 50):
         for y in range(30, 400, 50):
             draw_red_cell(image, x, y, 14)
-    with pytest.raises(CellPictureError, match="no cell is seen"):
+    with pytest.raises(CellPictureError, match="is one of many of its size"):
         lone_cell_picture(image, cell_type=CellType.RBC)
+
+
+@pytest.mark.parametrize(("spacing", "is_field"), [(76, True), (140, False)])
+def test_a_field_of_large_cells_is_told_from_a_cell_with_neighbours(spacing, is_field):
+    image = piece_of_smear(400)
+    for x in range(200 - 2 * spacing, 401, spacing):
+        for y in range(200 - 2 * spacing, 401, spacing):
+            draw_red_cell(image, x, y, 33)
+    if is_field:
+        with pytest.raises(CellPictureError, match="bloodcells analyze"):
+            lone_cell_picture(image, cell_type=CellType.RBC)
+    else:
+        assert lone_cell_picture(image[90:310, 90:310], cell_type=CellType.RBC).any()
 
 
 def test_a_red_cell_alone_is_no_white_cell():
