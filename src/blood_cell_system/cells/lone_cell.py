@@ -42,7 +42,8 @@ _CENTRAL_SPREAD: Final = 0.17
 _MIN_CELL_SHARE: Final = 0.015
 _MIN_NUCLEUS_SHARE: Final = 0.001
 _MAX_CELL_SHARE: Final = 0.97
-# Bodies that are no specks beside the cell in the middle; fields of five laboratories have 12 to 80.
+# Bodies that are no specks beside the cell in the middle; fields of five laboratories have 12 to
+# 80.
 _BODY_SHARE: Final = 0.1
 _MOST_BODIES: Final = 9
 _MIN_NECK: Final = 0.2
