@@ -17,7 +17,8 @@ class SegmentationSettings(TrainingSettings):
     ----------
     crops_per_epoch : int
         An epoch is this many crops, however many pictures there are: time is known beforehand, and
-        pictures are taken in turn, each as often as the others.
+        pictures are taken in turn. Where they are of several sources it is longer, by what
+        ``source_evenness`` gives to the small ones.
     crop_size_px : int
         Side of a crop, a multiple of 32.
     widths : tuple of int
@@ -29,8 +30,8 @@ class SegmentationSettings(TrainingSettings):
         Share of crops with the colours of another laboratory, and with cells pasted in.
     source_evenness : float
         How often crops show the pictures of a small source: 0 as often as any other picture, 1 so
-        that every source has as many crops, 0.5 so that crops are as the square roots of the
-        sources' numbers of pictures. Of no effect where all pictures are of one source.
+        that every source has as many crops as the largest, 0.5 so that crops are as the square
+        roots of the sources' numbers of pictures. Of no effect where all are of one source.
     cell_diameter_px : float or None
         Width that red cells are brought to; None leaves all pictures as they are.
     frozen_levels : int
