@@ -36,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--views",
         type=int,
-        choices=(1, 8),
-        default=1,
-        help="8: classify each cell as the average over its turns and flips",
+        choices=(1, 4, 8),
+        help="classify each cell as the average over its quarter turns (4), and flips (8) "
+        "(default: 1 for red cells, 4 for white ones)",
     )
     parser.add_argument("--recursive", action="store_true", help="search folders within folders")
     parser.add_argument(

@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--model", type=Path, metavar="FILE", help="a .keras or .onnx file (default: the built-in)"
     )
     parser.add_argument(
-        "--views", type=int, choices=(1, 8), default=1, help="8: average over turns and flips"
+        "--views",
+        type=int,
+        choices=(1, 4, 8),
+        help="average over quarter turns (4), flips too (8) (default: red cells 1, white cells 4)",
     )
 
 

@@ -29,7 +29,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "sheet of right and wrong answers there",
     )
     parser.add_argument(
-        "--views", type=int, choices=(1, 8), default=1, help="8: average over turns and flips"
+        "--views",
+        type=int,
+        choices=(1, 4, 8),
+        help="average over quarter turns (4), flips too (8) (default: red cells 1, white cells 4)",
     )
     parser.add_argument("--block-pattern", metavar="REGEX", help="as in train-classifier")
     parser.add_argument(

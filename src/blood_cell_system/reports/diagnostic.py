@@ -170,8 +170,9 @@ class ReportSettings:
     border_rule : BorderRule
     cell_diameter_px, pixel_size_um : float or None
         As given; None where they were to be estimated.
-    classifier_views : int
-        Views of a cell that a classifier's answer is the mean of.
+    classifier_views : int or None
+        Views of a cell that a classifier's answer is the mean of; None for the usual ones, 1 of a
+        red cell and 4 of a white one.
 
     Raises
     ------
@@ -184,7 +185,7 @@ class ReportSettings:
     border_rule: BorderRule
     cell_diameter_px: float | None = None
     pixel_size_um: float | None = None
-    classifier_views: int = 1
+    classifier_views: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("confidence_threshold", "uncertain_margin"):

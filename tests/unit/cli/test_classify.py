@@ -40,7 +40,7 @@ def rows_of(path):
         return {row["file"]: row for row in csv.DictReader(file)}
 
 
-@pytest.mark.parametrize("views", ["1", "8"])
+@pytest.mark.parametrize("views", ["1", "4", "8"])
 def test_cells_become_a_table(cells, models, tmp_path, capsys, views):
     model = str(models / "rbc_classifier.onnx")
     assert classify(cells, tmp_path / "out.csv", "--model", model, "--views", views) == 0

@@ -12,7 +12,7 @@ from blood_cell_system.inference.classification import (
     ClassificationSettings,
     classify_analysis,
     classify_pictures,
-    eight_views,
+    turned_views,
 )
 
 PICTURE = np.full((130, 130, 4), 255, np.uint8)
@@ -87,7 +87,7 @@ def test_pictures_are_resized_for_a_network_of_another_size():
 
 def test_there_are_eight_different_views_the_first_as_it_lies():
     batch = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
-    views = list(eight_views(batch))
+    views = list(turned_views(batch, 8))
     assert len({view.tobytes() for view in views}) == 8
     assert (views[0] == batch).all()
 
@@ -100,6 +100,21 @@ class _CornerClassifier(ChosenClassifier):
         self.answer["condition"] = (share[0], 1 - share[0], 0)
         self.answer["known"] = share[0]
         return super().predict(batch)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_the_mean_of_four_views_does_not_change_when_the_cell_is_turned(turns):
+    settings = ClassificationSettings(views=4)
+    pictures = [PICTURE, np.rot90(PICTURE, turns)]
+    straight, turned = classify_pictures(_CornerClassifier(RBC_FACTS, ()), pictures, settings)
+    assert dict(turned.probabilities) == pytest.approx(dict(straight.probabilities), abs=1e-6)
+
+
+@pytest.mark.parametrize(("facts", "views"), [(RBC_FACTS, 1), (WBC_FACTS, 4)])
+def test_red_cells_are_looked_at_once_and_white_ones_four_times(facts, views):
+    classifier = ChosenClassifier(facts, (1,) + (0,) * (len(facts.conditions) - 1))
+    list(classify_pictures(classifier, [PICTURE]))
+    assert len(classifier.seen) == views
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
@@ -120,7 +135,7 @@ def test_pictures_that_cannot_be_turned_have_one_view():
         list(classify_pictures(classifier, [PICTURE], ClassificationSettings(views=8)))
 
 
-@pytest.mark.parametrize("options", [{"views": 2}, {"batch_size": 0}])
+@pytest.mark.parametrize("options", [{"views": 2}, {"views": 0}, {"batch_size": 0}])
 def test_settings_that_make_no_sense_are_refused(options):
     with pytest.raises(SettingsError, match=next(iter(options))):
         ClassificationSettings(**options)
