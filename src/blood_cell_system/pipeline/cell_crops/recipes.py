@@ -4,7 +4,7 @@ Which labels become which class, and how many cells are taken from one picture s
 outvotes the others. ``docs/held_out_blocks.md`` has the lists of what is held out.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -69,6 +69,7 @@ def _rbc(data: Path, seed: int) -> CropWork:
     uganda = with_splits(joined_by_view(uganda_sickle.read_uganda_sickle(data / "uganda_sickle")))
     bccd = read_bccd_cells(data / "BCCD_Dataset", data / "bccd_trainval_extra")
     pbc = with_splits(read_pbc(data / "pbc_wbc_types"))
+    leukaemia = with_splits(joined_by_view(taleqani.read_taleqani(data / "taleqani_all")))
     tasks = _tasks(
         iml,
         CutPlan(
@@ -118,6 +119,8 @@ def _rbc(data: Path, seed: int) -> CropWork:
         seed,
     )
     tasks = _with_some_outliers(tasks, _OUTLIERS | {Extra.DEBRIS: 2})
+    tasks += _red_cells_of(pbc, TYPE_OF_FOLDER, most=3, seed=seed)
+    tasks += _red_cells_of(leukaemia, (taleqani.BENIGN, *taleqani.MALIGNANT), most=6, seed=seed)
     # White cells and platelets of another laboratory; a fifth of its pictures is enough.
     white = CutPlan(
         method=CutMethod.LONE,
@@ -125,7 +128,24 @@ def _rbc(data: Path, seed: int) -> CropWork:
         classes=dict.fromkeys(TYPE_OF_FOLDER, OUTLIER),
     )
     tasks += [task for task in _tasks(pbc, white, seed)[::5] if task.field.label != PLATELET]
-    return _with_faults(tasks + _platelets(pbc, seed), iml, uganda, bccd, pbc)
+    return _with_faults(tasks + _platelets(pbc, seed), iml, uganda, bccd, pbc, leukaemia)
+
+
+def _red_cells_of(
+    reading: FieldReading, labels: Collection[str], *, most: int, seed: int
+) -> list[CutTask]:
+    """Red cells of half of the pictures of people who have neither malaria nor sickle cells.
+
+    A disease that one laboratory alone has is easily taken for that laboratory's look; healthy
+    cells of many looks are what teaches the difference.
+    """
+    plan = CutPlan(
+        method=CutMethod.SEGMENTER,
+        cell_type=CellType.RBC,
+        classes=dict.fromkeys(labels, _HEALTHY_RBC),
+        most_a_picture=dict.fromkeys(labels, most),
+    )
+    return [task for task in _tasks(reading, plan, seed)[::2] if task.field.label in labels]
 
 
 def _wbc(data: Path, seed: int) -> CropWork:

@@ -60,9 +60,12 @@ def test_only_some_pictures_give_outliers(data):
     assert 0 < sum(bool(task.plan.extras) for task in iml) < len(iml)
 
 
-def test_the_segmenter_is_needed_for_uganda_alone(data):
+def test_the_segmenter_finds_healthy_red_cells_where_nobody_has_marked_any(data):
     tasks, _, _ = tasks_of_recipe(ClassifierKind.RBC, data)
-    assert {t.source for t in tasks if t.plan.method is CutMethod.SEGMENTER} == {"uganda"}
+    segmented = [task for task in tasks if task.plan.method is CutMethod.SEGMENTER]
+    assert {task.source for task in segmented} == {"uganda", "pbc", "taleqani"}
+    for task in segmented:
+        assert task.plan.classes[task.field.label].condition == "healthy_RBC"
 
 
 def test_splits_follow_from_names_and_labels_and_hold_out_whole_blocks(tmp_path):
