@@ -44,6 +44,7 @@ from blood_cell_system.training.state import TrainingState
 
 MEASURING_BATCH: Final = 128
 
+_SETTLING_BATCHES: Final = 8
 _PLANNED_EXAMPLES: Final = 4000
 _PROBED_CELLS: Final = 3000
 
@@ -122,7 +123,9 @@ class ClassifierTraining(EpochLoop):
         )
 
     def measure(self) -> Measured:
-        """Measure the averaged classifier on all validation cells."""
+        """Measure the averaged classifier on all validation cells, its statistics settled."""
+        first = self.batches(first_index=0, count=_SETTLING_BATCHES)
+        self.learner.settle_statistics(batch["cells"] for batch in first)
         return Measured(row=validation_row(self.predict(self.val), self.val.labels))
 
     def predict(self, cells: CellSet) -> Outputs:
