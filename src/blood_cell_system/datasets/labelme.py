@@ -69,6 +69,7 @@ class LabelMeReader:
                 "picture. Save the labels beside the pictures, or name the format with --format."
             )
         builder = ReadingBuilder(listing, self, options=options)
+        files = sorted({*files, *_beside_pictures(listing)})
         joined = sum(_read_file(path, builder, float(options.first_pixel or 0)) for path in files)
         if joined:
             builder.note(
@@ -85,6 +86,12 @@ def _labelme_files(listing: FolderListing) -> list[Path]:
         # Both, as a list of shapes can be long and pictures within the file even longer.
         if len(set(_FIELDS.findall(listing.head(path)))) == 2
     ]
+
+
+def _beside_pictures(listing: FolderListing) -> list[Path]:
+    """Files named as a picture beside them: damaged ones must not pass for pictures unlabelled."""
+    pictures = {path.with_suffix("") for path in listing.pictures()}
+    return [path for path in listing.with_suffix(".json") if path.with_suffix("") in pictures]
 
 
 def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:

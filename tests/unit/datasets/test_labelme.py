@@ -63,6 +63,15 @@ class TestLabelMe(ReaderContract):
     def cells(self, root: Path):
         return self.read(root).samples[0].cells
 
+    @pytest.mark.parametrize("text", ["{", "", "[]"])
+    def test_a_damaged_file_beside_its_picture_is_told(self, root: Path, text):
+        draw_pictures(root, ["a.png", "b.png"])
+        write_labels(root, shape_of(SQUARE))
+        (root / "b.json").write_text(text, encoding="utf-8")
+        (failed,) = self.read(root).failed
+        assert failed.stem == "b"
+        assert "b.json" in failed.reason
+
     def test_a_polygon_comes_with_its_corners(self, root: Path):
         write_labels(root, shape_of(SQUARE))
         assert self.cells(root)[0].outline == PolygonOutline.from_points(SQUARE)
