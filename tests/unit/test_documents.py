@@ -273,7 +273,9 @@ def test_the_magnification_of_crops_is_that_of_the_program():
 
 def fields_of(schema):
     """Every name of a property in a schema, and every word that a value may be."""
-    found = set(schema.get("properties", {})) | {str(word) for word in schema.get("enum", ())}
+    found = set(schema.get("properties", {})) | {
+        "null" if word is None else str(word) for word in schema.get("enum", ())
+    }
     for part in (*schema.get("properties", {}).values(), *schema.get("$defs", {}).values()):
         found |= fields_of(part)
     return found | fields_of(schema["items"]) if "items" in schema else found
