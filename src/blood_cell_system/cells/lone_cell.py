@@ -47,6 +47,8 @@ _MAX_CELL_SHARE: Final = 0.97
 _BODY_SHARE: Final = 0.1
 _MOST_BODIES: Final = 9
 _MIN_NECK: Final = 0.2
+_MIN_WHITE_NECK: Final = 0.2
+_NEIGHBOUR_SHARE: Final = 0.12
 _BRIDGE_SHARE: Final = 0.03
 # Of the nucleus's extent. Small nuclei, as those of erythroblasts, have more cytoplasm around them.
 _LEAST_FIRST_AIR: Final = 0.5
@@ -245,9 +247,33 @@ def _white_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> 
         rows, columns, inside = found
         cell = nothing.copy()
         cell[rows, columns] = inside
-        cell = _without_appendages(cell)
+        cell = _without_neighbours(_without_appendages(cell), nucleus, density)
         box = _box_around(cell, air=_AIR)
     return cell if cell.mean() <= _MAX_CELL_SHARE else nothing
+
+
+def _without_neighbours(
+    cell: NDArray[np.bool_], nucleus: NDArray[np.bool_], density: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Leave out cells that touch it, where a smooth outline was drawn around all of them.
+
+    What is stained within the outline is parted at its necks. An outline of which another part
+    takes much was drawn around two cells; then the part with the nucleus is the cell.
+    """
+    threshold = foreground_threshold(density, settings=StainSettings())
+    stained = (cell & (density[:, :, GREEN] > threshold)).astype(np.uint8)
+    parts = separate_by_shape(
+        fill_round_holes(stained, always_below_px=20), min_neck=_MIN_WHITE_NECK
+    )
+    own = _most_central(np.where(nucleus, parts, 0))
+    if not own.any():
+        return cell
+    label = int(parts[own][0])
+    sizes = np.bincount(parts.ravel())
+    sizes[[0, label]] = 0
+    if sizes.max() < _NEIGHBOUR_SHARE * np.count_nonzero(cell):
+        return cell
+    return _without_appendages(parts == label)
 
 
 def _without_appendages(cell: NDArray[np.bool_]) -> NDArray[np.bool_]:

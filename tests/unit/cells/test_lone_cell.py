@@ -43,6 +43,15 @@ def test_a_white_cell_is_taken_with_its_cytoplasm():
     assert picture[65, 65 + 43, 0] > 140
 
 
+@pytest.mark.parametrize("distance", [56, 62, 66])
+def test_a_white_cell_is_parted_from_one_that_touches_it(distance):
+    image = draw_white_cell(piece_of_smear(260), 110 + distance, 126, 40)
+    draw_white_cell(image, 110, 120, 36)
+    picture = lone_cell_picture(image, cell_type=CellType.WBC)
+    # Two cells in a row cover a third.
+    assert opaque_share(picture) > 0.42
+
+
 def test_a_picture_of_any_size_gives_about_the_same():
     image = draw_white_cell(piece_of_smear(200), 100, 100, 45)
     large = cv2.resize(image, (500, 500), interpolation=cv2.INTER_CUBIC)
