@@ -51,8 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source-evenness",
         type=float,
         metavar="SHARE",
-        help="of several sources: 0 shows every picture as often, 1 every source (default: 0.5, "
-        "in proportion to the square root of a source's number of pictures)",
+        help="of several sources: 0 shows every picture as often, 1 every source, 0.5 is in "
+        "proportion to the square root of a source's number of pictures (default: 0)",
     )
     parser.add_argument(
         "--no-instance-head", action="store_false", dest="has_instance_head", default=None

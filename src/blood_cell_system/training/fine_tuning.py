@@ -35,7 +35,6 @@ FINE_TUNING: Final = SegmentationSettings(
     learning_rate=5e-4,
     warmup_share=0.1,
     recolour_share=0.3,
-    source_evenness=0.5,
     frozen_levels=2,
     keeps_statistics=True,
     kept_share=0.7,

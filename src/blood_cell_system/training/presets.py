@@ -17,8 +17,7 @@ class SegmentationSettings(TrainingSettings):
     ----------
     crops_per_epoch : int
         An epoch is this many crops, however many pictures there are: time is known beforehand, and
-        pictures are taken in turn. Where they are of several sources it is longer, by what
-        ``source_evenness`` gives to the small ones.
+        pictures are taken in turn, but for what ``source_evenness`` says.
     crop_size_px : int
         Side of a crop, a multiple of 32.
     widths : tuple of int
@@ -30,7 +29,7 @@ class SegmentationSettings(TrainingSettings):
         Share of crops with the colours of another laboratory, and with cells pasted in.
     source_evenness : float
         How often crops show the pictures of a small source: 0 as often as any other picture, 1 so
-        that every source has as many crops as the largest, 0.5 so that crops are as the square
+        that every source has as many crops, 0.5 so that crops are as the square
         roots of the sources' numbers of pictures. Of no effect where all are of one source.
     cell_diameter_px : float or None
         Width that red cells are brought to; None leaves all pictures as they are.
@@ -92,7 +91,6 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 batch_size=16,
                 crops_per_epoch=480,
                 d_reduced=32,
-                source_evenness=0.5,
                 calibrates_peaks=True,
             ),
             SegmentationSettings(
@@ -101,7 +99,6 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 batch_size=8,
                 crops_per_epoch=240,
                 d_reduced=64,
-                source_evenness=0.5,
                 calibrates_peaks=True,
                 patience=20,
             ),
@@ -112,7 +109,6 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 crops_per_epoch=160,
                 crop_size_px=320,
                 d_reduced=128,
-                source_evenness=0.5,
                 calibrates_peaks=True,
                 patience=30,
             ),
@@ -123,7 +119,6 @@ PRESETS: Final[Mapping[str, SegmentationSettings]] = MappingProxyType(
                 crops_per_epoch=160,
                 crop_size_px=320,
                 d_reduced=128,
-                source_evenness=0.5,
                 calibrates_peaks=True,
                 patience=40,
             ),

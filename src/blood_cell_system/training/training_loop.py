@@ -117,9 +117,6 @@ class SegmentationTraining(EpochLoop):
             evenness=settings.source_evenness,
             seed=settings.seed,
         )
-        crops = round(settings.crops_per_epoch * order.lengthening)
-        if order.lengthening > 1:
-            _logger.info("Small sources come more often: an epoch has %d crops.", crops)
         self._domains = (
             PictureDomains.of(
                 train_images, decoded, seed=settings.seed, frequencies=order.frequencies()
@@ -143,7 +140,7 @@ class SegmentationTraining(EpochLoop):
             ),
             files=_FILES,
             score_name="val_mean_iou",
-            steps_per_epoch=max(1, crops // settings.batch_size),
+            steps_per_epoch=max(1, settings.crops_per_epoch // settings.batch_size),
             folder=checkpoint_dir,
             log_dir=log_dir,
             resume=resume,

@@ -29,38 +29,23 @@ def in_turn(count, seed, indices):
     ]
 
 
-def a_round(one, *, number=0):
-    length = sum(one.counts_of_a_round().values())
-    return positions(one, length, first=number * length)
-
-
 @pytest.mark.parametrize("evenness", [0.0, 0.25, 0.5, 1.0])
 def test_crops_of_a_source_are_as_a_power_of_its_number_of_pictures(evenness):
-    counts = Counter(SOURCES[position] for position in a_round(order(evenness=evenness)))
-    assert counts["large"] == LARGE
-    assert counts["small"] == pytest.approx(LARGE * (SMALL / LARGE) ** (1 - evenness), abs=0.5)
+    counts = Counter(SOURCES[position] for position in positions(order(evenness=evenness), 216))
+    expected = SMALL ** (1 - evenness) / (SMALL ** (1 - evenness) + LARGE ** (1 - evenness))
+    assert counts["small"] == pytest.approx(216 * expected, abs=0.5)
 
 
 def test_every_round_has_the_same_number_of_crops_of_each_source():
     one = order()
-    for number in range(4):
-        counts = Counter(SOURCES[position] for position in a_round(one, number=number))
-        assert counts == one.counts_of_a_round()
-
-
-def test_what_a_small_source_gets_is_not_taken_from_the_others():
-    taken = Counter(a_round(order()))
-    assert all(taken[i] == 1 for i, source in enumerate(SOURCES) if source == "large")
-
-
-@pytest.mark.parametrize(("evenness", "expected"), [(0.0, 1.0), (1.0, 2 * LARGE / len(SOURCES))])
-def test_a_round_is_longer_by_what_small_sources_get(evenness, expected):
-    assert order(evenness=evenness).lengthening == pytest.approx(expected)
+    for turn in range(4):
+        round_ = positions(one, 216, first=216 * turn)
+        assert Counter(SOURCES[position] for position in round_) == one.counts_of_a_round()
 
 
 def test_small_source_is_spread_over_the_round_not_in_one_piece():
-    is_small = np.array([SOURCES[position] == "small" for position in a_round(order())])
-    quarters = [quarter.sum() for quarter in np.array_split(is_small, 4)]
+    is_small = [SOURCES[position] == "small" for position in positions(order(), 216)]
+    quarters = [sum(is_small[start : start + 54]) for start in range(0, 216, 54)]
     assert min(quarters) > 0.4 * np.mean(quarters)
 
 
@@ -82,8 +67,11 @@ def test_within_a_source_no_picture_comes_again_before_all_have_come(sources, ev
 
 
 @given(st.lists(st.sampled_from("abcd"), min_size=1, max_size=40), st.floats(0, 1))
-def test_every_picture_comes_at_least_once_a_round_on_average(sources, evenness):
-    assert min(order(sources, evenness=evenness).frequencies()) >= 1
+def test_slots_are_all_dealt_out_and_none_goes_without(sources, evenness):
+    counts = order(sources, evenness=evenness).counts_of_a_round()
+    assert sum(counts.values()) == len(sources)
+    assert set(counts) == set(sources)
+    assert min(counts.values()) >= 1
 
 
 @pytest.mark.parametrize("evenness", [0.0, 0.5, 1.0])
@@ -105,8 +93,9 @@ def test_a_position_depends_on_seed_and_index_alone():
 
 def test_frequencies_are_those_of_the_positions():
     one = order(evenness=1.0)
-    counts = np.bincount(positions(one, 12 * 2 * LARGE), minlength=216)
+    counts = np.bincount(positions(one, 12 * 216), minlength=216)
     np.testing.assert_allclose(counts, 12 * one.frequencies(), atol=1)
+    assert one.frequencies().mean() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("evenness", [-0.1, 1.1, float("nan")])

@@ -22,11 +22,6 @@ def test_presets_are_those_of_the_guide(name, d_reduced, epochs, batch_size):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_presets_bring_small_sources_forward(name):
-    assert preset_named(name).source_evenness == 0.5
-
-
-@pytest.mark.parametrize("name", PRESETS)
 def test_presets_set_the_heights_of_peaks(name):
     assert preset_named(name).calibrates_peaks
 
