@@ -40,7 +40,7 @@ def test_on_the_average_discs_neither_grow_nor_shrink(factor):
     generator = np.random.default_rng(0)
     errors = []
     for radius in generator.uniform(15, 30, 100):
-        mask = disc(160, radius, centre=generator.uniform(32, 128, 2)).astype(np.uint8)
+        mask = disc(160, radius, centre=tuple(generator.uniform(32, 128, 2))).astype(np.uint8)
         resampler = Resampler.by(factor, mask.shape)
         scale = resampler.new_shape[0] / 160
         change = float(resampler.class_mask(mask).sum()) - float(mask.sum()) * scale**2
