@@ -61,6 +61,7 @@ def onnx_form(model: Any, *, input_name: str, graph_name: str) -> Any:
             ) from error
         converted = onnx.load(str(file))
     _unfold_softmax(converted.graph)
+    _sort_by_use(converted.graph)
     _number_names(converted.graph, graph_name)
     for value in converted.graph.input:
         _name_dimensions(value)
@@ -104,6 +105,31 @@ def _unfold_softmax(graph: Any) -> None:
         del graph.node[place]
         for step in reversed(steps):
             graph.node.insert(place, step)
+
+
+def _sort_by_use(graph: Any) -> None:
+    """Put nodes in the order in which the outputs ask for them.
+
+    Among nodes that may come in any order the converter goes by their names, and with them by a
+    counter that runs through the whole process.
+    """
+    maker = {output: node for node in graph.node for output in node.output}
+    ordered: dict[int, Any] = {}
+    waiting = [
+        (maker[value.name], False) for value in reversed(graph.output) if value.name in maker
+    ]
+    while waiting:
+        node, has_inputs = waiting.pop()
+        if id(node) in ordered:
+            continue
+        if has_inputs:
+            ordered[id(node)] = node
+            continue
+        waiting.append((node, True))
+        waiting += [(maker[name], False) for name in reversed(node.input) if name in maker]
+    nodes = list(ordered.values())
+    del graph.node[:]
+    graph.node.extend(nodes)
 
 
 def _number_names(graph: Any, name: str) -> None:

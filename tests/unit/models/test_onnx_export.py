@@ -7,11 +7,13 @@ from blood_cell_system.inference.onnx_runtime import OnnxRuntime
 from blood_cell_system.inference.runtimes import NetworkOutputs, largest_difference
 
 keras = pytest.importorskip("keras", reason="needs the [train] extra")
+onnx = pytest.importorskip("onnx", reason="needs the [train] extra")
 pytest.importorskip("tf2onnx", reason="needs the [train] extra")
 
 from support.tiny_models import plain_model  # noqa: E402
 
 from blood_cell_system.models.onnx_export import export_onnx  # noqa: E402
+from blood_cell_system.models.onnx_form import _sort_by_use  # noqa: E402
 from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter  # noqa: E402
 
 
@@ -92,3 +94,18 @@ def test_a_missing_output_is_an_endless_difference():
     heads = NetworkOutputs(class_probabilities=classes, centres=classes, log_size=classes)
     plain = NetworkOutputs(class_probabilities=classes)
     assert largest_difference(Fixed(heads), Fixed(plain), classes) == float("inf")
+
+
+def test_the_order_of_nodes_does_not_depend_on_that_of_the_converter():
+    left = onnx.helper.make_node("Relu", ["x"], ["left"])
+    right = onnx.helper.make_node("Neg", ["x"], ["right"])
+    both = onnx.helper.make_node("Add", ["left", "right"], ["y"])
+    ends = [onnx.helper.make_tensor_value_info(name, 1, [2]) for name in "xy"]
+    graphs = [
+        onnx.helper.make_graph(nodes, "graph", ends[:1], ends[1:])
+        for nodes in ([left, right, both], [right, left, both])
+    ]
+    for graph in graphs:
+        _sort_by_use(graph)
+    assert [node.op_type for node in graphs[0].node] == ["Relu", "Neg", "Add"]
+    assert graphs[0] == graphs[1]
