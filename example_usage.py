@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 
 from blood_cell_system import BloodCellAnalysisSystem, TrainingConfig, TrainingPipeline
-from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.analysis.classification import ClassificationSettings
+from blood_cell_system.analysis.image_analysis import AnalysisSettings, BorderRule
 from blood_cell_system.datasets.synthetic import SmearSettings, write_synthetic_folder
 from blood_cell_system.errors import BloodCellError
-from blood_cell_system.inference.analysis import AnalysisSettings, BorderRule
-from blood_cell_system.inference.classification import ClassificationSettings
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.synthetic_cells import write_synthetic_cells
 from inference_pipeline import InferencePipeline, batch_process_images
 

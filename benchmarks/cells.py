@@ -18,15 +18,14 @@ from pathlib import Path
 
 import numpy as np
 
+from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_picture
+from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.boxes import LabelledBox, corners_of
-from blood_cell_system.cells.counts import count_error
-from blood_cell_system.cells.matching import MatchCounts, Overlaps, match
 from blood_cell_system.cells.separation import DetectedCell
-from blood_cell_system.classes import CellType
-from blood_cell_system.image_io import read_image
-from blood_cell_system.inference.analysis import AnalysisSettings, analyze_picture
-from blood_cell_system.inference.runtime_loading import load_runtime
-from blood_cell_system.pipeline.weights import bundled_segmenter
+from blood_cell_system.imaging.image_file import read_image
+from blood_cell_system.metrics.matching import MatchCounts, Overlaps, count_error, match
+from blood_cell_system.pipeline.model_slots import bundled_segmenter
+from blood_cell_system.taxonomy import CellType
 
 TYPES = {
     "RBC": CellType.RBC,

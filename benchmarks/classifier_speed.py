@@ -19,8 +19,8 @@ import numpy as np
 import onnxruntime
 import tensorflow as tf
 
-from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
-from blood_cell_system.models.cell_classifier import (
+from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
+from blood_cell_system.networks.cell_classifier import (
     CONDITION_LOGITS,
     KNOWN_LOGIT,
     TYPE_LOGITS,
@@ -28,8 +28,8 @@ from blood_cell_system.models.cell_classifier import (
     build_cell_classifier,
     logits_model,
 )
-from blood_cell_system.models.classifier_export import export_classifier
-from blood_cell_system.models.classifier_losses import (
+from blood_cell_system.networks.export import export_classifier
+from blood_cell_system.networks.losses import (
     labelled_binary_cross_entropy,
     labelled_cross_entropy,
 )

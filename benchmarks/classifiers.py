@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
+from blood_cell_system.analysis.classifier_runtimes import load_classifier
 from blood_cell_system.atomic_files import write_json, write_text
-from blood_cell_system.classifier_facts import ClassifierKind
-from blood_cell_system.cli.classifier_progress import ClassifierProgress
+from blood_cell_system.cli.train_classifier import ClassifierProgress
 from blood_cell_system.datasets.cell_folder import CellFolder
-from blood_cell_system.inference.classifier_runtimes import load_classifier
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles, train_classifier_files
-from blood_cell_system.training.classifier_loop import run_files
-from blood_cell_system.training.classifier_presets import classifier_preset_named
+from blood_cell_system.training.classifier import run_files
+from blood_cell_system.training.presets import classifier_preset_named
 from blood_cell_system.training.state import TrainingState
 
 SHIPPED_PRESET = "accurate"

@@ -16,7 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from blood_cell_system.cli.main import main as bloodcells
-from blood_cell_system.datasets.prepared import read_versioned_json, write_manifest
+from blood_cell_system.datasets.prepared import (
+    read_versioned_json,
+    write_manifest,
+)
 
 TRAININGS = {"BCCD alone": "bccd", "BCCD and bcdd_kaggle": "both"}
 MEASURED_ON = {"bcdd_kaggle, held back": "kaggle", "BCCD test": "bccd"}

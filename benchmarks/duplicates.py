@@ -16,10 +16,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.image_io import read_image
-from blood_cell_system.progress import with_progress
-from blood_cell_system.same_fields.field_print import FieldPrint, field_print
-from blood_cell_system.same_fields.groups import pairs_of_same
+from blood_cell_system.datasets.duplicates.groups import FieldPrint, field_print, pairs_of_same
+from blood_cell_system.imaging.image_file import read_image
+from blood_cell_system.parallel import with_progress
 from blood_cell_system.seeding import generator_for
 
 Picture = NDArray[np.uint8]

@@ -19,15 +19,18 @@ from pathlib import Path
 import numpy as np
 from cells import LabelledPicture, at_border, complete_bccd, malaria, row_of
 
-from blood_cell_system.classes import CellType
+from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_picture
+from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.cli.main import main as bloodcells
-from blood_cell_system.datasets.prepared import write_annotations, write_manifest
-from blood_cell_system.image_io import read_image, write_image
-from blood_cell_system.inference.analysis import AnalysisSettings, analyze_picture
-from blood_cell_system.inference.runtime_loading import load_runtime
-from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.datasets.prepared import (
+    write_annotations,
+    write_manifest,
+)
+from blood_cell_system.imaging.image_file import read_image, write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
-from blood_cell_system.pipeline.weights import bundled_trainable_segmenter
+from blood_cell_system.pipeline.model_slots import bundled_trainable_segmenter
+from blood_cell_system.taxonomy import CellType
 
 
 def main() -> None:

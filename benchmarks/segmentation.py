@@ -16,15 +16,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from blood_cell_system.analysis.runtimes import KerasRuntime
+from blood_cell_system.analysis.segmenter_evaluation import evaluate
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
-from blood_cell_system.cli.training_progress import TrainingProgress
-from blood_cell_system.datasets.prepared import PreparedDataset, Split
-from blood_cell_system.inference.evaluation import evaluate
-from blood_cell_system.inference.keras_runtime import KerasRuntime
+from blood_cell_system.cli.train import TrainingProgress
+from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.masks.prepare import prepare_voc
-from blood_cell_system.reports.evaluation_json import evaluation_to_json
+from blood_cell_system.reports.segmenter_evaluation import evaluation_to_json
 from blood_cell_system.training.presets import PRESETS
-from blood_cell_system.training.segmentation import train_segmenter
+from blood_cell_system.training.segmenter import train_segmenter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

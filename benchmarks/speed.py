@@ -16,18 +16,18 @@ import cv2
 import numpy as np
 import tensorflow as tf
 
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.augmentation.crops import CropSampler, batches
+from blood_cell_system.augmentation.decoded_images import DecodedImages
+from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.cells.separation import separate_cells
-from blood_cell_system.datasets.prepared import PreparedDataset, Split
+from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear, write_synthetic_folder
-from blood_cell_system.input_pipeline.augmentation import AugmentationSettings
-from blood_cell_system.input_pipeline.batches import batches
-from blood_cell_system.input_pipeline.crops import CropSampler
-from blood_cell_system.input_pipeline.decoded_images import DecodedImages
-from blood_cell_system.masks.rasterize import rasterize_ellipses
+from blood_cell_system.masks.ellipses import rasterize_ellipses
 from blood_cell_system.masks.refine import stain_class_mask
-from blood_cell_system.training.learner import Learner
-from blood_cell_system.training.loop_parts import StepRates
+from blood_cell_system.training.loop import StepRates
 from blood_cell_system.training.presets import PRESETS
+from blood_cell_system.training.segmenter_learner import Learner
 
 
 def seconds_of(work: Callable[[], object], *, runs: int = 7) -> float:

@@ -18,15 +18,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import LabelledBox, corners_of, pairwise_box_iou
-from blood_cell_system.classes import NOT_SCORED, CellClass, CellType
-from blood_cell_system.datasets.prepared import Split
-from blood_cell_system.datasets.voc import VocDataset
-from blood_cell_system.image_io import read_image
-from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance, whole_cell_box
-from blood_cell_system.masks.rasterize import rasterize_ellipses
+from blood_cell_system.imaging.image_file import read_image
+from blood_cell_system.masks.ellipses import (
+    clip_to_pixels,
+    ellipse_distance,
+    rasterize_ellipses,
+    whole_cell_box,
+)
 from blood_cell_system.masks.refine import StainMask, stain_class_mask
-from blood_cell_system.masks.stain import GREEN, optical_density
+from blood_cell_system.stain.optical_density import GREEN, optical_density
+from blood_cell_system.taxonomy import NOT_SCORED, CellClass, CellType
 
 _RING = np.ones((9, 9), np.uint8)
 _CORE = 0.8

@@ -37,26 +37,26 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.analysis.runtimes import load_runtime
+from blood_cell_system.analysis.self_labelling import self_label
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.voc import VocDataset, VocSample
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import MASK_CLASS, NOT_SCORED, CellType
 from blood_cell_system.cli.main import main as bloodcells
-from blood_cell_system.cli.training_progress import TrainingProgress
+from blood_cell_system.cli.train import TrainingProgress
 from blood_cell_system.datasets.folder_build import finish_build, start_build
-from blood_cell_system.datasets.prepared import PreparedDataset, Split
+from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.datasets.synthetic.settings import SmearSettings
 from blood_cell_system.datasets.synthetic.smear import draw_smear
-from blood_cell_system.datasets.voc import VocDataset, VocSample
-from blood_cell_system.image_io import IMAGE_SUFFIXES, read_image, write_image
-from blood_cell_system.inference.runtime_loading import load_runtime
-from blood_cell_system.inference.self_labelling import self_label
-from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
-from blood_cell_system.parallel import map_in_processes
-from blood_cell_system.progress import with_progress
+from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.training.fine_tuning import load_starting_point
+from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, CellType
 from blood_cell_system.training.presets import SegmentationSettings, preset_named
-from blood_cell_system.training.segmentation import MODEL_NAME, train_segmenter
+from blood_cell_system.training.segmenter import MODEL_NAME, train_segmenter
+from blood_cell_system.training.segmenter_learner import load_starting_point
 from blood_cell_system.training.state import STATE_NAME, TrainingState
 
 DIAMETER_PX = 64.0

@@ -10,15 +10,14 @@ import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.datasets.cell_blocks import in_natural_order
-from blood_cell_system.datasets.cell_fields import FieldReading
-from blood_cell_system.datasets.iml_malaria import read_iml_malaria
-from blood_cell_system.datasets.pbc import read_pbc
-from blood_cell_system.datasets.prepared import Split
-from blood_cell_system.datasets.same_views import joined_by_view
-from blood_cell_system.datasets.taleqani import read_taleqani
-from blood_cell_system.datasets.uganda_sickle import read_uganda_sickle
+from blood_cell_system.datasets.cell_fields import FieldReading, joined_by_view
+from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
+from blood_cell_system.datasets.collections.pbc import read_pbc
+from blood_cell_system.datasets.collections.taleqani import read_taleqani
+from blood_cell_system.datasets.collections.uganda_sickle import read_uganda_sickle
 from blood_cell_system.pipeline.cell_crops.recipes import with_splits
 
 HEAD = """# What is held out
@@ -35,7 +34,7 @@ and a network that has seen a slide recognises it.
 | Taleqani | 12 neighbouring fields of a folder | people are not told |
 | BCCD | its official split, `ImageSets/Main` | so that figures compare with others' |
 
-Blocks of which two pictures show the same place of a slide are joined (`datasets/same_views.py`);
+Blocks of which two pictures show the same place of a slide are joined (`datasets/cell_fields.py`);
 PBC's pictures of single cells and BCCD's are not compared. A run of names is a guess at a slide:
 different places of one slide may still lie in two blocks. The lists depend on names, labels and
 pictures, not on the segmenter that cuts the cells; `python scripts/held_out_blocks.py DATA FILE`

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.boxes import corners_of
-from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.synthetic import DrawnSmear, SmearSettings, draw_smear
-from blood_cell_system.drawing.overlay import draw_boxes, draw_overlay
-from blood_cell_system.image_io import write_image
-from blood_cell_system.masks.rasterize import rasterize_ellipses
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
+from blood_cell_system.masks.ellipses import rasterize_ellipses
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.taxonomy import CellType
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
 PANEL_SIZE = (480, 360)

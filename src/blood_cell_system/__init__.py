@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from blood_cell_system.pipeline.picture import InferencePipeline
+    from blood_cell_system.pipeline.image import InferencePipeline
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.pipeline.training_pipeline import TrainingConfig, TrainingPipeline
 
@@ -22,7 +22,7 @@ __all__ = [
 
 _MODULES = {
     "BloodCellAnalysisSystem": "system",
-    "InferencePipeline": "picture",
+    "InferencePipeline": "image",
     "TrainingConfig": "training_pipeline",
     "TrainingPipeline": "training_pipeline",
 }

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.classes import CellType
+from blood_cell_system.taxonomy import CellType
 
 
 class BoxOrigin(StrEnum):

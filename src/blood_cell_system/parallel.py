@@ -1,10 +1,11 @@
-"""Work on all cores, with results in the order of the work."""
+"""Progress with an honest estimate of the time left, on standard error."""
 
 import multiprocessing
 import os
 import signal
+import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -93,3 +94,36 @@ def _end_with_parent() -> None:
         # A killed parent cannot stop its helpers: they would wait for work for ever.
         parent.join()
         os._exit(1)
+
+
+T = TypeVar("T")
+
+
+def with_progress(items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
+    """Pass items through while a bar shows how many are done and how long the rest will take.
+
+    On a terminal the bar is drawn in place; elsewhere (a log, CI) only the end is told.
+    """
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    console = Console(file=sys.stderr)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        yield from progress.track(items, total=total, description=description)
+    if not console.is_terminal:
+        console.print(f"{description}: {total} done", markup=False, soft_wrap=True)

@@ -17,9 +17,8 @@ from support.odd_pictures import png_bytes, tiff_bytes
 from support.odd_scenes import drawn_cat, field_of_cells, furry_cat, natural_noise
 
 from blood_cell_system.cli.main import main
-from blood_cell_system.image_io import write_image
-from blood_cell_system.image_opening import MAX_PIXELS
-from blood_cell_system.pipeline.weights import bundled_segmenter
+from blood_cell_system.imaging.image_file import MAX_PIXELS, write_image
+from blood_cell_system.pipeline.model_slots import bundled_segmenter
 
 DIAMETER_PX = 40
 CELLS = 12

@@ -6,15 +6,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_picture
+from blood_cell_system.analysis.runtimes import load_runtime
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.voc import BCCD_LABELS, VocDataset
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
-from blood_cell_system.datasets.voc import BCCD_LABELS, VocDataset
-from blood_cell_system.image_io import read_image
-from blood_cell_system.inference.analysis import AnalysisSettings, analyze_picture
-from blood_cell_system.inference.runtime_loading import load_runtime
+from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.refine import stain_class_mask
-from blood_cell_system.models.confusion import ConfusionMatrix
-from blood_cell_system.pipeline.weights import bundled_segmenter
+from blood_cell_system.metrics.confusion import ConfusionMatrix
+from blood_cell_system.pipeline.model_slots import bundled_segmenter
 
 DATA = os.environ.get("BLOOD_CELL_DATA")
 

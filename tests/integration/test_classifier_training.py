@@ -11,14 +11,13 @@ from support import tiny_cells
 from support.stopped_training import StopAfter, assert_ended_alike, in_a_process
 from support.tiny_cells import TINY, small_cell_folder, train_tiny
 
-from blood_cell_system.cell_picture_format import on_white
-from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.analysis.classifier_runtimes import load_classifier
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder, write_cells_csv
-from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
-from blood_cell_system.inference.classifier_runtimes import load_classifier
+from blood_cell_system.model_metadata import ClassifierKind, on_white
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles, train_classifier_files
-from blood_cell_system.training.classifier_loop import run_files
+from blood_cell_system.training.classifier import run_files
 from blood_cell_system.training.state import TrainingState
 
 pytestmark = pytest.mark.slow

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from blood_cell_system.classifier_facts import ClassifierKind
-from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.recipes import tasks_of_recipe
 
 ROOT = Path(__file__).parents[2]

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from blood_cell_system.annotation.writer import WRITTEN_FORMATS
 from blood_cell_system.cli.main import main
-from blood_cell_system.datasets.writers.convert import WRITTEN_FORMATS
-from blood_cell_system.image_io import read_label_image
+from blood_cell_system.imaging.image_file import read_label_image
 
 WORDS = ["--unlabelled", "background", "--jobs", "1"]
 

@@ -12,7 +12,7 @@ import pytest
 
 from blood_cell_system.cli.main import main
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
-from blood_cell_system.image_io import write_image
+from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.seeding import generator_for
 
 pytest.importorskip("keras", reason="needs the [train] extra")

@@ -10,7 +10,7 @@ import pytest
 from support.analysed_pictures import write_smear_picture
 from support.drawn_cells import ellipse_box
 
-from blood_cell_system.classes import CellType
+from blood_cell_system.taxonomy import CellType
 
 pytest.importorskip("keras", reason="needs the [train] extra")
 

@@ -13,7 +13,7 @@ import pytest
 from support.odd_scenes import field_of_cells
 
 from blood_cell_system.cli.main import main
-from blood_cell_system.image_io import write_image
+from blood_cell_system.imaging.image_file import write_image
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 CHROMIUM = CHROMIUM or shutil.which("google-chrome")

@@ -10,9 +10,9 @@ from support.smears import small_prepared_folder
 from support.tiny_training import TINY, train_tiny
 
 from blood_cell_system.cells.peaks import PeakSettings
-from blood_cell_system.classes import CellType
-from blood_cell_system.training import training_loop
-from blood_cell_system.training.segmentation import MODEL_NAME
+from blood_cell_system.taxonomy import CellType
+from blood_cell_system.training import segmenter
+from blood_cell_system.training.segmenter import MODEL_NAME
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def centre_bias(folder):
 def test_peaks_of_the_best_model_are_brought_to_the_usual_heights(data_dir, tmp_path, monkeypatch):
     train_tiny(data_dir, tmp_path / "as it is", settings=QUICK)
     found = {CellType.WBC: 0.2}
-    monkeypatch.setattr(training_loop, "best_thresholds", lambda images, peaks_in: found)
+    monkeypatch.setattr(segmenter, "best_thresholds", lambda images, peaks_in: found)
     train_tiny(data_dir, tmp_path / "set", settings=replace(QUICK, calibrates_peaks=True))
     shift = centre_bias(tmp_path / "set") - centre_bias(tmp_path / "as it is")
     usual = PeakSettings().thresholds[CellType.WBC]

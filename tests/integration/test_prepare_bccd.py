@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from blood_cell_system.classes import CellType
+from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.datasets.voc import VocDataset
 from blood_cell_system.masks.prepare import prepare_voc
+from blood_cell_system.taxonomy import CellType
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from blood_cell_system.classes import CellType
-from blood_cell_system.datasets.formats import read_folder, recognised
-from blood_cell_system.datasets.voc import VocDataset
+from blood_cell_system.annotation.registry import read_folder, recognised
+from blood_cell_system.annotation.voc import VocDataset
+from blood_cell_system.taxonomy import CellType
 
 pytestmark = [
     pytest.mark.bccd,

@@ -7,11 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blood_cell_system.image_io import read_image
-from blood_cell_system.inference.diameter_vote import vote_on_diameter
-from blood_cell_system.inference.picture_quality import assess
-from blood_cell_system.inference.scale import settle_scale
-from blood_cell_system.inference.survey import find_field, survey
+from blood_cell_system.analysis.quality import assess
+from blood_cell_system.analysis.scale import settle_scale, vote_on_diameter
+from blood_cell_system.analysis.survey import find_field, survey
+from blood_cell_system.imaging.image_file import read_image
 
 DATA = os.environ.get("BLOOD_CELL_DATA")
 

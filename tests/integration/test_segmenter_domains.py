@@ -9,7 +9,10 @@ import pytest
 from support.smears import small_prepared_folder
 from support.tiny_training import TINY, train_tiny
 
-from blood_cell_system.datasets.prepared import PreparedDataset, write_manifest
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    write_manifest,
+)
 from blood_cell_system.training.state import STATE_NAME, TrainingState
 
 pytestmark = pytest.mark.slow

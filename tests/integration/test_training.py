@@ -15,11 +15,15 @@ from support.smears import small_prepared_folder
 from support.stopped_training import StopAfter, assert_ended_alike, in_a_process
 from support.tiny_training import TINY, train_tiny
 
-from blood_cell_system.classes import CellType
-from blood_cell_system.datasets.prepared import PreparedDataset, Split, write_manifest
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    write_manifest,
+)
 from blood_cell_system.errors import DatasetError, OutputError, ResumeError, TrainingMemoryError
-from blood_cell_system.segmenter_contract import diameter_in_name
-from blood_cell_system.training.segmentation import MODEL_NAME, PREVIOUS_MODEL_NAME
+from blood_cell_system.model_metadata import diameter_in_name
+from blood_cell_system.taxonomy import CellType
+from blood_cell_system.training.segmenter import MODEL_NAME, PREVIOUS_MODEL_NAME
 from blood_cell_system.training.state import STATE_NAME, TrainingState
 
 pytestmark = pytest.mark.slow
@@ -203,7 +207,9 @@ def test_a_full_memory_is_an_error_with_advice(data_dir, tmp_path, monkeypatch):
     def no_memory(*_):
         raise MemoryError
 
-    monkeypatch.setattr("blood_cell_system.training.learner.Learner.train_step", no_memory)
+    monkeypatch.setattr(
+        "blood_cell_system.training.segmenter_learner.Learner.train_step", no_memory
+    )
     with pytest.raises(TrainingMemoryError, match="--batch-size 4: the memory is exhausted"):
         train_tiny(data_dir, tmp_path)
 

@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blood_cell_system.image_io import read_image
-from blood_cell_system.same_fields.field_print import field_print
-from blood_cell_system.same_fields.fingerprints import similar_pairs
-from blood_cell_system.same_fields.groups import pairs_of_same
+from blood_cell_system.datasets.duplicates.field_features import similar_pairs
+from blood_cell_system.datasets.duplicates.groups import field_print, pairs_of_same
+from blood_cell_system.imaging.image_file import read_image
 
 SEVEN_PAIRS = [
     ["BloodImage_00037", "BloodImage_00038"],

@@ -5,16 +5,16 @@ from support.colours import colour_picture
 from support.drawn_cells import ellipse_box, perfect_outputs
 from support.prepared_cells import ColourRuntime
 
+from blood_cell_system.analysis.image_analysis import PictureAnalysis
+from blood_cell_system.analysis.quality import PictureQuality, QualityFinding, Severity
+from blood_cell_system.analysis.scale import ScaleEstimate, ScaleSource
+from blood_cell_system.analysis.segmentation import segment_image
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.separation import separate_cells
-from blood_cell_system.classes import CellType
-from blood_cell_system.image_io import write_image
-from blood_cell_system.inference.analysis import PictureAnalysis
-from blood_cell_system.inference.picture_quality import PictureQuality, QualityFinding, Severity
-from blood_cell_system.inference.scale import ScaleEstimate, ScaleSource
-from blood_cell_system.inference.segmenter import segment_image
+from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.reports.diagnosis import diagnose
-from blood_cell_system.reports.diagnostic import Picture, Provenance, ReportSettings
+from blood_cell_system.reports.report import Picture, Provenance, ReportSettings
+from blood_cell_system.taxonomy import CellType
 
 SHAPE = (128, 192)
 

@@ -3,9 +3,9 @@
 from support.analysed_pictures import analysis_of, report_of
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS
 
-from blood_cell_system.classes import CellType
-from blood_cell_system.inference.classification import CellClassification
-from blood_cell_system.reports.diagnostic import Provenance
+from blood_cell_system.analysis.classification import CellClassification
+from blood_cell_system.reports.report import Provenance
+from blood_cell_system.taxonomy import CellType
 
 PROVENANCE = Provenance(
     software_version="1.2.3",

@@ -6,7 +6,7 @@ from pathlib import Path
 from support.single_cells import draw_red_cell, draw_white_cell, piece_of_smear
 from support.voc_folder import write_voc_folder
 
-from blood_cell_system.image_io import write_image
+from blood_cell_system.imaging.image_file import write_image
 
 _STAGES = ("ring", "trophozoite", "schizont", "gametocyte", "difficult")
 _PLACES = ((30, 30), (90, 30), (30, 90), (90, 90))

@@ -5,9 +5,15 @@ import json
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from blood_cell_system.classifier_facts import FACTS_KEY, ClassifierFacts, ClassifierKind
-from blood_cell_system.inference.classifier_outputs import ClassifierOutputs
-from blood_cell_system.onnx_metadata import HASH_KEY, NO_HASH, with_content_hash
+from blood_cell_system.analysis.classifier_runtimes import ClassifierOutputs
+from blood_cell_system.model_metadata import (
+    FACTS_KEY,
+    HASH_KEY,
+    NO_HASH,
+    ClassifierFacts,
+    ClassifierKind,
+    with_content_hash,
+)
 
 RBC_FACTS = ClassifierFacts(
     kind=ClassifierKind.RBC,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, CellType
 
 
 def ellipse_box(cell_type, x, y, width, height=None):

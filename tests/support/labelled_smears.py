@@ -6,10 +6,13 @@ import cv2
 import numpy as np
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import CellType
-from blood_cell_system.datasets.prepared import write_annotations, write_manifest
-from blood_cell_system.image_io import write_image
-from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.datasets.prepared import (
+    write_annotations,
+    write_manifest,
+)
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.taxonomy import CellType
 
 HEIGHT, WIDTH = 96, 128
 _RADIUS = {CellType.RBC: 10, CellType.WBC: 16}

@@ -4,12 +4,15 @@ import numpy as np
 from support.colours import COLOURS, colour_picture
 from support.drawn_cells import ellipse_box, perfect_outputs
 
+from blood_cell_system.analysis.runtimes import NetworkOutputs
 from blood_cell_system.boxes import BoxOrigin
-from blood_cell_system.classes import CellType
-from blood_cell_system.datasets.prepared import write_annotations, write_manifest
-from blood_cell_system.image_io import write_image
-from blood_cell_system.inference.runtimes import NetworkOutputs
-from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.datasets.prepared import (
+    write_annotations,
+    write_manifest,
+)
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.taxonomy import CellType
 
 SHAPE = (96, 192)
 

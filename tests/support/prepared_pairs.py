@@ -4,11 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
-from blood_cell_system.classes import CellType
-from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage, Split
-from blood_cell_system.image_io import write_image
-from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    PreparedImage,
+)
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.taxonomy import CellType
 
 CLASS_MASK = np.array([[0, 1], [2, 255]], np.uint8)
 

@@ -23,14 +23,14 @@ import numpy as np
 import pytest
 from support.voc_folder import smear_picture
 
+from blood_cell_system.annotation.outline import PolygonOutline
+from blood_cell_system.annotation.reader import ReadOptions
+from blood_cell_system.annotation.registry import read_folder, reader_named, recognise
+from blood_cell_system.annotation.sample import LabelledCell, Reading
 from blood_cell_system.boxes import Box
-from blood_cell_system.classes import CellType
-from blood_cell_system.datasets.formats import read_folder, reader_named, recognise
-from blood_cell_system.datasets.outline import PolygonOutline
-from blood_cell_system.datasets.reader import ReadOptions
-from blood_cell_system.datasets.sample import LabelledCell, Reading
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
-from blood_cell_system.image_io import write_image
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.taxonomy import CellType
 
 SHAPE = (60, 96)
 RED, WHITE = Box(5, 5, 25, 25), Box(55, 20, 85, 50)

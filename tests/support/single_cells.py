@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from blood_cell_system.cell_picture_format import CELL_SIDE_PX
 from blood_cell_system.datasets.cell_folder import CellRecord, write_cells_csv
+from blood_cell_system.model_metadata import CELL_SIDE_PX
 
 SLIDE = (240, 228, 222)
 RED_CELL = (200, 140, 150)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import CellType
+from blood_cell_system.taxonomy import CellType
 
 RED_CELL = (0.06, 0.25, 0.20)
 CYTOPLASM = (0.15, 0.20, 0.02)

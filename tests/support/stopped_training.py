@@ -11,7 +11,7 @@ from types import ModuleType
 import numpy as np
 import pytest
 
-from blood_cell_system.training.loop_parts import TrainingListener
+from blood_cell_system.training.loop import TrainingListener
 from blood_cell_system.training.state import TrainingState
 
 _TESTS = Path(__file__).parents[1]

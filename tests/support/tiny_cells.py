@@ -7,13 +7,12 @@ import cv2
 import numpy as np
 from support.stopped_training import train_as_told
 
-from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord, write_cells_csv
-from blood_cell_system.datasets.prepared import Split
-from blood_cell_system.image_io import write_image
-from blood_cell_system.training.classification import train_classifier
-from blood_cell_system.training.classifier_loop import run_files
-from blood_cell_system.training.classifier_presets import CLASSIFIER_PRESETS
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.training.classifier import run_files, train_classifier
+from blood_cell_system.training.presets import CLASSIFIER_PRESETS
 from blood_cell_system.training.state import TrainingState
 
 # Colours of the classes' dots; the source tints the whole cell.

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
-from blood_cell_system.models.cell_classifier import CellClassifierConfig, build_cell_classifier
+from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
+from blood_cell_system.networks.cell_classifier import CellClassifierConfig, build_cell_classifier
 
 
 def tiny_config(kind=ClassifierKind.WBC, **changes):

@@ -7,7 +7,7 @@ from support.stopped_training import train_as_told
 
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.training.presets import PRESETS, SegmentationSettings
-from blood_cell_system.training.segmentation import (
+from blood_cell_system.training.segmenter import (
     TrainingListener,
     TrainingResult,
     train_segmenter,

@@ -7,12 +7,12 @@ from PIL import Image
 from support.labelled_smears import SOUND
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.prepared import write_manifest
-from blood_cell_system.image_io import write_image
-from blood_cell_system.mask_encoding import encode_class_mask
-from blood_cell_system.masks.verification.findings import Finding
-from blood_cell_system.masks.verification.report import VerificationReport
+from blood_cell_system.datasets.verify.findings import Finding
+from blood_cell_system.datasets.verify.report import VerificationReport
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.taxonomy import CellType
 
 
 def found(report: VerificationReport, check: str) -> list[Finding]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from blood_cell_system.image_io import write_image
+from blood_cell_system.imaging.image_file import write_image
 
 VocBox = tuple[str, float, float, float, float]
 

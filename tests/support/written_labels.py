@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from support.reader_contract import SHAPE, draw_pictures
 
+from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
+from blood_cell_system.annotation.sample import LabelledCell, Sample
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
-from blood_cell_system.classes import CellType
-from blood_cell_system.datasets.outline import Outline, PixelOutline, PolygonOutline
-from blood_cell_system.datasets.prepared import Split
-from blood_cell_system.datasets.sample import LabelledCell, Sample
+from blood_cell_system.taxonomy import CellType
 
 TILE = 18
 # Cells lie apart, as two marks of one cell would be taken for such.

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
-from blood_cell_system.classes import CellType
+from blood_cell_system.taxonomy import CellType
 
 SIDE = 12
 CORNER = st.integers(0, SIDE)

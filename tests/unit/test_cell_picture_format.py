@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from blood_cell_system.cell_picture_format import on_white
+from blood_cell_system.model_metadata import on_white
 
 
 @given(arrays(np.uint8, (3, 4, 4), elements=st.integers(0, 255)))

@@ -1,6 +1,6 @@
 import pytest
 
-from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, NOT_SCORED, NUM_CLASSES, CellClass
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, NUM_CLASSES, CellClass
 
 
 def test_classes_are_the_channels_of_the_guide_in_its_order():

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from blood_cell_system.training.classifier_presets import CLASSIFIER_PRESETS
+from blood_cell_system.training.presets import CLASSIFIER_PRESETS
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "classifier_training.md"
 

@@ -3,8 +3,8 @@ import json
 
 import pytest
 
-from blood_cell_system.classes import CellType
-from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
+from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
+from blood_cell_system.taxonomy import CellType
 
 FACTS = ClassifierFacts(
     kind=ClassifierKind.WBC,

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 from support.smears import small_bccd_clone
 
-from blood_cell_system.cli import main as command_line
-from blood_cell_system.cli import prepare as prepare_command
-from blood_cell_system.input_pipeline.augmented_folder import (
+from blood_cell_system.augmentation.augmented_folder import (
     FOLDER_AUGMENTATION,
     write_augmented_folder,
 )
+from blood_cell_system.cli import main as command_line
+from blood_cell_system.cli import prepare as prepare_command
 from blood_cell_system.masks.prepare import prepare_voc
 from blood_cell_system.training.presets import PRESETS, preset_named
 
@@ -227,8 +227,8 @@ def test_the_table_of_presets_is_that_of_the_program():
 
 def test_every_check_of_verify_is_explained():
     text = (ROOT / "docs" / "data_formats.md").read_text("utf-8")
-    rooms = ROOT / "src" / "blood_cell_system" / "masks"
-    modules = [*(rooms / "verification").glob("*.py"), rooms / "mask_diagnosis.py"]
+    room = ROOT / "src" / "blood_cell_system" / "datasets" / "verify"
+    modules = room.glob("*.py")
     # Names of checks are the only words with hyphens that stand alone in quotes there.
     checks = {
         name

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.onnx_metadata import (
+from blood_cell_system.model_metadata import (
     NO_HASH,
     OnnxMetadata,
     content_hash,

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from blood_cell_system.errors import SettingsError, WorkerError
-from blood_cell_system.image_io import read_image
+from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.parallel import map_in_processes
 
 

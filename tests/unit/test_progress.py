@@ -2,7 +2,7 @@ import io
 
 import pytest
 
-from blood_cell_system.progress import with_progress
+from blood_cell_system.parallel import with_progress
 
 
 class Terminal(io.StringIO):

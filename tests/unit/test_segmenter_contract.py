@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.segmenter_contract import diameter_in_name, model_name
+from blood_cell_system.model_metadata import diameter_in_name, model_name
 
 
 @given(st.floats(1, 2000))

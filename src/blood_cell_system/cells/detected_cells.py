@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
-from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, CellType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

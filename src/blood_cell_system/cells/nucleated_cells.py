@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.cells.watershed import separate_by_shape
-from blood_cell_system.classes import CellType
 from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
-from blood_cell_system.masks.stain import (
+from blood_cell_system.masks.white_cells import outline_white_cell
+from blood_cell_system.stain.optical_density import (
     BLUE,
     GREEN,
     RED,
@@ -28,7 +28,7 @@ from blood_cell_system.masks.stain import (
     foreground_threshold,
     optical_density,
 )
-from blood_cell_system.masks.white_cells import outline_white_cell
+from blood_cell_system.taxonomy import CellType
 
 # A cell has to have some pixels for its rays; small pictures are enlarged for the search.
 _WORKING_SIDE_PX: Final = 700

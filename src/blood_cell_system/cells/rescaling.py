@@ -15,7 +15,7 @@ from blood_cell_system.cells.separation import (
     hull,
     most_likely_class,
 )
-from blood_cell_system.classes import MASK_CLASS, CellClass
+from blood_cell_system.taxonomy import MASK_CLASS, CellClass
 
 _STRIP_ROWS: Final = 1024
 _NO_CLASS: Final = 254

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from blood_cell_system.pipeline.picture import InferencePipeline
+    from blood_cell_system.pipeline.image import InferencePipeline
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.reports.batch import BatchSummary, PictureOutcome
+
 
 _SHOWN_NAMES: Final = 5
 
@@ -111,15 +112,15 @@ def share(text: str) -> float:
 def run(options: argparse.Namespace) -> int:
     """Analyse every picture, write everything, say how each ended."""
     from blood_cell_system.errors import MissingDataError
+    from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.batch import (
         BatchSettings,
         analyze_inputs,
+        find_inputs,
+        former_digests,
         start_batch,
         write_batch,
     )
-    from blood_cell_system.pipeline.former_results import former_digests
-    from blood_cell_system.pipeline.inputs import find_inputs
-    from blood_cell_system.progress import with_progress
 
     settings = BatchSettings(jobs=options.jobs, resume=options.resume)
     output_dir: Path = options.output_dir
@@ -152,10 +153,10 @@ def run(options: argparse.Namespace) -> int:
 
 def pipeline_of(options: argparse.Namespace) -> "InferencePipeline":
     """Make the pipeline that the options describe; the model is loaded."""
+    from blood_cell_system.analysis.classification import ClassificationSettings
+    from blood_cell_system.analysis.image_analysis import AnalysisSettings
     from blood_cell_system.cells.border_rule import BorderRule
-    from blood_cell_system.inference.analysis import AnalysisSettings
-    from blood_cell_system.inference.classification import ClassificationSettings
-    from blood_cell_system.pipeline.picture import InferencePipeline
+    from blood_cell_system.pipeline.image import InferencePipeline
 
     return InferencePipeline(
         system_of(options),
@@ -173,14 +174,14 @@ def pipeline_of(options: argparse.Namespace) -> "InferencePipeline":
 
 def system_of(options: argparse.Namespace) -> "BloodCellAnalysisSystem":
     """Load the models that the options name, and the built-in ones for the others."""
-    from blood_cell_system.classifier_facts import ClassifierKind
     from blood_cell_system.cli.quiet_import import import_tensorflow
-    from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
-    from blood_cell_system.pipeline.weights import (
+    from blood_cell_system.model_metadata import ClassifierKind
+    from blood_cell_system.pipeline.model_slots import (
         bundled_segmenter,
         classifier_in,
         segmenter_in,
     )
+    from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 
     system = BloodCellAnalysisSystem()
     model: Path | None = options.model
@@ -202,7 +203,7 @@ def system_of(options: argparse.Namespace) -> "BloodCellAnalysisSystem":
 
 def exit_code(summary: "BatchSummary") -> int:
     """0 where every input was analysed, with a warning or without; 1 where one failed."""
-    from blood_cell_system.reports.diagnostic import Status
+    from blood_cell_system.reports.report import Status
 
     return 1 if summary.count(Status.FAILED) else 0
 
@@ -218,10 +219,8 @@ def print_json_line(outcome: "PictureOutcome") -> None:
 def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     """Print how every picture ended that did not end well, the counts, and where to look."""
     from blood_cell_system.pipeline.batch import PAGE_NAME
-    from blood_cell_system.reports.diagnostic import Status
-    from blood_cell_system.reports.disclaimer import DISCLAIMER
-    from blood_cell_system.reports.names import shown_name
-    from blood_cell_system.reports.picture_files import file_of
+    from blood_cell_system.reports.image_files import file_of
+    from blood_cell_system.reports.report import DISCLAIMER, Status, shown_name
 
     outcomes = summary.outcomes
     if len(outcomes) == 1 and outcomes[0].status != Status.FAILED:
@@ -254,8 +253,8 @@ def print_former_results(
     former: "Mapping[str, str]", summary: "BatchSummary", output_dir: Path
 ) -> None:
     """Tell on standard error what this run did to the results of former ones."""
-    from blood_cell_system.pipeline.former_results import count_left_over, replaced_names
-    from blood_cell_system.reports.names import shown_name
+    from blood_cell_system.pipeline.batch import count_left_over, replaced_names
+    from blood_cell_system.reports.report import shown_name
 
     place = shown_name(str(output_dir))
     if names := replaced_names(former, summary.outcomes):

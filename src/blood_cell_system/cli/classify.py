@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind
 
 if TYPE_CHECKING:
-    from blood_cell_system.inference.classifier_runtimes import ClassifierRuntime
+    from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,18 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Classify every picture, write the table, say what failed."""
-    from blood_cell_system.inference.classification import ClassificationSettings
-    from blood_cell_system.pipeline.lone_cells import (
+    from blood_cell_system.analysis.classification import ClassificationSettings
+    from blood_cell_system.parallel import with_progress
+    from blood_cell_system.pipeline.single_cells import (
         classify_files,
         columns_of,
         find_cell_files,
         row_of,
     )
-    from blood_cell_system.progress import with_progress
-    from blood_cell_system.reports.cells_csv import table_to_csv
-    from blood_cell_system.reports.disclaimer import DISCLAIMER
-    from blood_cell_system.reports.names import shown_name
-    from blood_cell_system.reports.picture_files import write_words
+    from blood_cell_system.reports.image_files import table_to_csv, write_words
+    from blood_cell_system.reports.report import DISCLAIMER, shown_name
 
     files = find_cell_files(options.paths)
     classifier = classifier_of(options.model, ClassifierKind(options.kind))
@@ -83,10 +81,10 @@ def classifier_of(model: Path | None, kind: ClassifierKind) -> "ClassifierRuntim
     CheckpointError
         The file is damaged, carries code, or is no classifier of this kind.
     """
+    from blood_cell_system.analysis.classifier_runtimes import load_classifier
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.errors import MissingDataError
-    from blood_cell_system.inference.classifier_runtimes import load_classifier
-    from blood_cell_system.pipeline.weights import bundled_classifier, weights_folder
+    from blood_cell_system.pipeline.model_slots import bundled_classifier, weights_folder
 
     path = model or bundled_classifier(kind)
     if path is None:

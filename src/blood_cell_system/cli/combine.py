@@ -30,8 +30,8 @@ def add_combine_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_combine(options: argparse.Namespace, folders: Sequence[Path], output: Path) -> int:
     """Combine folders and tell what came of it."""
-    from blood_cell_system.curation.combine import combine_folders
-    from blood_cell_system.segmenter_contract import TRAINING_DIAMETER_PX
+    from blood_cell_system.datasets.combine import combine_folders
+    from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 
     asked = TRAINING_DIAMETER_PX if options.cell_diameter is None else options.cell_diameter
     summary = combine_folders(

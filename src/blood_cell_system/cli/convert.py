@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from blood_cell_system.datasets.sample import Sample
+    from blood_cell_system.annotation.sample import Sample
 
 FORMATS = ("coco", "labelme", "cvat", "yolo", "geojson")
 OUTLINE_FORMS = ("polygons", "masks", "boxes")
@@ -69,9 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read whatever the source is, and write it."""
-    from blood_cell_system.datasets.archives import opened_folder
-    from blood_cell_system.datasets.writers.convert import write_labels
-    from blood_cell_system.datasets.writers.writer import OutlineForm, WriteStyle
+    from blood_cell_system.annotation.archives import opened_folder
+    from blood_cell_system.annotation.writer import OutlineForm, WriteStyle, write_labels
 
     style = WriteStyle(outlines=OutlineForm(options.outlines), tolerance_px=options.simplify)
     with opened_folder(options.source) as folder:
@@ -93,14 +92,13 @@ def _samples(folder: Path, options: argparse.Namespace) -> "tuple[Iterable[Sampl
     if is_results_folder(folder):
         return analysed_samples(folder, pictures=options.pictures), True
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
-        from blood_cell_system.datasets.prepared import PreparedDataset
-        from blood_cell_system.datasets.prepared_samples import prepared_samples
+        from blood_cell_system.datasets.prepared import PreparedDataset, prepared_samples
 
         dataset = PreparedDataset.open(folder)
         return prepared_samples(dataset, with_unscored=options.with_not_scored), True
-    from blood_cell_system.datasets.formats import read_folder
-    from blood_cell_system.datasets.label_table import read_label_map
-    from blood_cell_system.datasets.reader import ReadOptions
+    from blood_cell_system.annotation.label_map import read_label_map
+    from blood_cell_system.annotation.reader import ReadOptions
+    from blood_cell_system.annotation.registry import read_folder
 
     label_map = read_label_map(options.label_map) if options.label_map else {}
     reading = read_folder(

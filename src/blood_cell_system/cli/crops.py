@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from blood_cell_system.classifier_facts import ClassifierKind
+    from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.pipeline.cell_crops.user_input import CropOptions
 
 _EPILOG = """
@@ -88,12 +88,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Cut the cells; 1 when a picture failed."""
-    from blood_cell_system.classifier_facts import ClassifierKind
     from blood_cell_system.errors import SettingsError
+    from blood_cell_system.model_metadata import ClassifierKind
+    from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.cell_crops.recipes import tasks_of_recipe
     from blood_cell_system.pipeline.cell_crops.user_input import tasks_of_folder
     from blood_cell_system.pipeline.cell_crops.writing import write_cell_folder
-    from blood_cell_system.progress import with_progress
 
     if (options.kind is None) == (options.recipe is None):
         raise SettingsError("expected either --kind rbc or wbc for your own pictures, or --recipe.")

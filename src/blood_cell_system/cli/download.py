@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from blood_cell_system.datasets.download.catalogue import PublicDataSet
+    from blood_cell_system.datasets.download import PublicDataSet
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Download, or list what there is."""
-    from blood_cell_system.datasets.download.catalogue import DATA_SETS, Way, data_set_named
+    from blood_cell_system.datasets.download import DATA_SETS, Way, data_set_named
 
     if options.name is None:
         for data_set in DATA_SETS.values():
@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     if "://" in options.name:
         return _download_file(options)
-    from blood_cell_system.datasets.download.data_set import download_data_set
+    from blood_cell_system.datasets.download import download_data_set
 
     data_set = data_set_named(options.name)
     if data_set.way is not Way.ASK:
@@ -71,7 +71,7 @@ def _check_accepted(data_set: "PublicDataSet", *, is_accepted: bool) -> None:
 
 
 def _download_file(options: argparse.Namespace) -> int:
-    from blood_cell_system.datasets.download.http_file import fetch_file
+    from blood_cell_system.datasets.download import fetch_file
 
     name = PurePosixPath(unquote(urlsplit(options.name).path)).name or "download"
     target = options.output or Path(name)

@@ -44,16 +44,19 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print the tables, write what was asked for."""
     from rich.console import Console
 
+    from blood_cell_system.analysis.runtimes import load_runtime
+    from blood_cell_system.analysis.segmenter_evaluation import EvaluationSettings, evaluate
+    from blood_cell_system.annotation.splits import Split
     from blood_cell_system.atomic_files import write_json
     from blood_cell_system.cli.quiet_import import import_tensorflow
-    from blood_cell_system.datasets.prepared import PreparedDataset, Split
-    from blood_cell_system.image_io import write_image
-    from blood_cell_system.inference.evaluation import EvaluationSettings, evaluate
-    from blood_cell_system.inference.runtime_loading import load_runtime
-    from blood_cell_system.progress import with_progress
-    from blood_cell_system.reports.evaluation_json import evaluation_to_json
-    from blood_cell_system.reports.evaluation_sheet import worst_pictures_sheet
-    from blood_cell_system.reports.evaluation_text import evaluation_tables
+    from blood_cell_system.datasets.prepared import PreparedDataset
+    from blood_cell_system.imaging.image_file import write_image
+    from blood_cell_system.parallel import with_progress
+    from blood_cell_system.reports.segmenter_evaluation import (
+        evaluation_tables,
+        evaluation_to_json,
+        worst_pictures_sheet,
+    )
 
     dataset = PreparedDataset.open(options.data_dir).with_splits(options.seed)
     images = images_of_split(dataset.of_split(Split(options.split)), options)
@@ -91,7 +94,7 @@ def cell_diameters(
     images: tuple["PreparedImage", ...], options: argparse.Namespace
 ) -> dict[str, float]:
     """Diameter of the red cells of every source, as given or by the labels."""
-    from blood_cell_system.curation.typical_size import typical_diameters
+    from blood_cell_system.datasets.cell_diameter import typical_diameters
 
     if options.cell_diameter is not None:
         return dict.fromkeys((image.source for image in images), options.cell_diameter)

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind
 
 SPLITS = ("train", "val", "test")
 
@@ -47,14 +47,16 @@ def run(options: argparse.Namespace) -> int:
     """Measure, print the tables, write what was asked for."""
     from rich.console import Console
 
+    from blood_cell_system.analysis.classification import ClassificationSettings
+    from blood_cell_system.analysis.classifier_evaluation import evaluate_classifier
+    from blood_cell_system.analysis.classifier_runtimes import load_classifier
+    from blood_cell_system.annotation.splits import Split
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.datasets.cell_folder import CellFolder
-    from blood_cell_system.datasets.prepared import Split
-    from blood_cell_system.inference.classification import ClassificationSettings
-    from blood_cell_system.inference.classifier_evaluation import evaluate_classifier
-    from blood_cell_system.inference.classifier_runtimes import load_classifier
-    from blood_cell_system.reports.classifier_evaluation_files import write_evaluation_files
-    from blood_cell_system.reports.classifier_evaluation_text import classifier_evaluation_tables
+    from blood_cell_system.reports.classifier_evaluation import (
+        classifier_evaluation_tables,
+        write_evaluation_files,
+    )
     from blood_cell_system.training.classifier_data import CellClasses, read_cells
 
     kind = ClassifierKind(options.kind)

@@ -29,12 +29,10 @@ def run(options: argparse.Namespace) -> int:
     """Export the model, run both on one picture, and print how far they differ."""
     import numpy as np
 
+    from blood_cell_system.analysis.runtimes import KerasRuntime, OnnxRuntime, largest_difference
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.errors import CheckpointError, SettingsError
-    from blood_cell_system.inference.keras_runtime import KerasRuntime
-    from blood_cell_system.inference.onnx_runtime import OnnxRuntime
-    from blood_cell_system.inference.runtimes import largest_difference
-    from blood_cell_system.models.onnx_export import export_onnx
+    from blood_cell_system.networks.export import export_onnx
     from blood_cell_system.seeding import generator_for
 
     diameter = options.training_diameter

@@ -22,7 +22,7 @@ def run(options: argparse.Namespace) -> int:
     import json
 
     from blood_cell_system.pipeline.installed_models import installed_models
-    from blood_cell_system.pipeline.weights import weights_folder
+    from blood_cell_system.pipeline.model_slots import weights_folder
 
     models = installed_models(options.models or weights_folder())
     if options.json:
@@ -34,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
 
 def in_words(model: "InstalledModel") -> str:
     """Tell of a model in some lines."""
-    from blood_cell_system.reports.names import shown_name
+    from blood_cell_system.reports.report import shown_name
 
     lines = [f"{model.name}: {model.what}"]
     told = {

@@ -8,8 +8,96 @@ from pathlib import Path
 
 from blood_cell_system.cli.combine import add_combine_arguments, run_combine
 from blood_cell_system.cli.main import run_command
-from blood_cell_system.cli.read_data_set import FORMATS, add_reading_arguments, run_reading
 from blood_cell_system.errors import SettingsError
+
+# As in annotation/registry.py, which imports the readers.
+FORMATS = (
+    "coco",
+    "labelme",
+    "geojson",
+    "cvat",
+    "voc",
+    "yolo",
+    "kaggle",
+    "lisc",
+    "allidb",
+    "masks",
+)
+UNLABELLED = ("stain", "unscored", "background")
+
+
+def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options that only reading has."""
+    parser.add_argument(
+        "--label-map",
+        metavar="FILE|NAME=TYPE,…",
+        help="what labels mean, for instance erythro=RBC,dust=none; or a file of such lines, or "
+        "JSON",
+    )
+    parser.add_argument(
+        "--mask-values",
+        metavar="VALUE=CLASS,…",
+        help="masks: what numbers or colours mean, for instance 0=background,1=RBC,#0000ff=WBC",
+    )
+    parser.add_argument(
+        "--unlabelled",
+        choices=UNLABELLED,
+        default="stain",
+        help="cells that nobody marked: as their stain shows, not scored, or background where all "
+        "cells are marked",
+    )
+    parser.add_argument(
+        "--first-pixel",
+        type=int,
+        choices=(0, 1),
+        help="what the label files call the first pixel, where the format's rule is not kept",
+    )
+
+
+def run_reading(options: argparse.Namespace, source: Path, output: Path, *, name: str) -> int:
+    """Read a data set, tell what it is, and prepare it.
+
+    Parameters
+    ----------
+    options : argparse.Namespace
+    source : Path
+        A folder or a zip file.
+    output : Path
+    name : str
+        A format, or ``auto``.
+    """
+    from blood_cell_system.annotation.archives import opened_folder
+    from blood_cell_system.annotation.label_map import read_label_map
+    from blood_cell_system.annotation.mask_files import read_mask_values
+    from blood_cell_system.annotation.reader import ReadOptions
+    from blood_cell_system.annotation.registry import sightings_for
+    from blood_cell_system.masks.prepare import prepare_reading
+
+    read_options = ReadOptions(
+        label_map=read_label_map(options.label_map) if options.label_map else {},
+        mask_values=read_mask_values(options.mask_values) if options.mask_values else None,
+        first_pixel=options.first_pixel,
+    )
+    with opened_folder(source) as folder:
+        chosen, *others = sightings_for(folder, name)
+        print(f"{source}: read as {chosen.reader.title} ({chosen.reader.name}): {chosen.seen}")
+        for other in others:
+            print(
+                f"  it could be {other.reader.title} as well ({other.seen}): "
+                f"--format {other.reader.name} reads it so"
+            )
+        reading = chosen.reader.read(folder, read_options)
+        summary = prepare_reading(
+            reading,
+            output,
+            mask_method=options.mask_method,
+            unlabelled=options.unlabelled,
+            jobs=options.jobs,
+            mode=chosen.reader.name,
+        )
+    print(summary.to_text())
+    return 1 if summary.failed else 0
+
 
 MODES = ("bccd", *FORMATS, "combine", "verify", "augment")
 MASK_METHODS = ("stain", "ellipse")
@@ -92,7 +180,7 @@ def run(options: argparse.Namespace) -> int:
         )
     output = options.output or DEFAULT_OUTPUT.get(options.mode, DEFAULT_OUTPUT["bccd"])
     if options.mode == "augment":
-        from blood_cell_system.input_pipeline.augmented_folder import write_augmented_folder
+        from blood_cell_system.augmentation.augmented_folder import write_augmented_folder
 
         print(
             write_augmented_folder(
@@ -106,7 +194,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _run_bccd(options: argparse.Namespace, source: Path, output: Path) -> int:
-    from blood_cell_system.datasets.archives import opened_folder
+    from blood_cell_system.annotation.archives import opened_folder
     from blood_cell_system.masks.prepare import prepare_voc
 
     with opened_folder(source) as folder:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from blood_cell_system.cli.analyze import positive_number
 
 if TYPE_CHECKING:
-    from blood_cell_system.inference.cell_finding import FoundCells
+    from blood_cell_system.analysis.segmentation import FoundCells
 
 DISCLAIMER = "Research use only; not a medical device."
 
@@ -33,16 +33,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Segment the picture, write the three pictures of the guide and print what is in it."""
+    from blood_cell_system.analysis.runtimes import load_runtime, training_diameter_of
+    from blood_cell_system.analysis.scale import magnification_for
+    from blood_cell_system.analysis.segmentation import find_cells
     from blood_cell_system.atomic_files import make_folder
     from blood_cell_system.cells.separation import SeparationSettings
     from blood_cell_system.cli.quiet_import import import_tensorflow
-    from blood_cell_system.drawing.overlay import draw_overlay
-    from blood_cell_system.image_io import read_image, write_image
-    from blood_cell_system.inference.cell_finding import find_cells
-    from blood_cell_system.inference.runtime_loading import load_runtime
-    from blood_cell_system.inference.runtimes import training_diameter_of
-    from blood_cell_system.inference.scale import magnification_for
-    from blood_cell_system.mask_encoding import encode_class_mask
+    from blood_cell_system.imaging.image_file import read_image, write_image
+    from blood_cell_system.imaging.mask_encoding import encode_class_mask
+    from blood_cell_system.imaging.overlay import draw_overlay
 
     # The quick check comes first: loading a network takes seconds.
     image = read_image(options.image)
@@ -90,7 +89,7 @@ def description(found: "FoundCells") -> str:
     """Shares of the classes and counts of the cells, in two or three lines."""
     import numpy as np
 
-    from blood_cell_system.classes import NUM_CLASSES, CellType
+    from blood_cell_system.taxonomy import NUM_CLASSES, CellType
 
     shares = np.bincount(found.class_mask.ravel(), minlength=NUM_CLASSES) / found.class_mask.size
     names = ("background", "RBC", "WBC")

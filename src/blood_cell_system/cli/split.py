@@ -36,8 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Split, or check a split."""
-    from blood_cell_system.curation.grouping import GroupBy
-    from blood_cell_system.curation.splitting import split_folder
+    from blood_cell_system.datasets.splitting import GroupBy, split_folder
 
     summary = split_folder(
         options.data_dir,

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 def _draw_cells(options: argparse.Namespace, settings: "SmearSettings") -> int:
     from collections import Counter
 
-    from blood_cell_system.classifier_facts import ClassifierKind
+    from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.pipeline.synthetic_cells import write_synthetic_cells
 
     records = write_synthetic_cells(

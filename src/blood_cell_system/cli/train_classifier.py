@@ -4,18 +4,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.cli.quiet_import import import_tensorflow
-from blood_cell_system.cli.training_options import (
+from blood_cell_system.cli.train import (
     DEFAULT_PRESET,
     add_shared_arguments,
     asked_for,
     with_asked,
     with_tuples,
 )
+from blood_cell_system.model_metadata import ClassifierKind
 
 if TYPE_CHECKING:
-    from blood_cell_system.training.classifier_presets import ClassifierSettings
+    from blood_cell_system.training.presets import ClassifierSettings
     from blood_cell_system.training.state import TrainingState
 
 
@@ -65,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
     )
     print(folder.to_text())
     import_tensorflow()
-    from blood_cell_system.cli.classifier_progress import ClassifierProgress
+    from blood_cell_system.cli.training_progress import ClassifierProgress
     from blood_cell_system.pipeline.classifier_training import train_classifier_files
 
     with ClassifierProgress(settings) as progress:
@@ -95,7 +95,7 @@ def resolve_settings(
     ResumeError
         A continued run is asked to be another one.
     """
-    from blood_cell_system.training.classifier_presets import (
+    from blood_cell_system.training.presets import (
         ClassifierSettings,
         classifier_preset_named,
     )

@@ -1,5 +1,6 @@
 """How a training goes, on the terminal or in a log."""
 
+import math
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -10,10 +11,13 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from blood_cell_system.training.loop_parts import TrainingListener
-from blood_cell_system.training.presets import SegmentationSettings
+from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.pipeline.classifier_training import ClassifierFiles
+from blood_cell_system.training.classifier import TrainedClassifier, run_files
+from blood_cell_system.training.loop import TrainingListener
+from blood_cell_system.training.presets import ClassifierSettings, SegmentationSettings
 from blood_cell_system.training.run_record import CURVES_NAME
-from blood_cell_system.training.segmentation import TrainingResult
+from blood_cell_system.training.segmenter import TrainingResult
 
 
 class EpochProgress(TrainingListener, ABC):
@@ -132,3 +136,64 @@ def as_words(seconds: float) -> str:
     """
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes else f"{rest} s"
+
+
+_FIGURES = (
+    ("val_condition_balanced_accuracy", "condition"),
+    ("val_condition_auroc", "AUROC"),
+    ("val_type_macro_f1", "type F1"),
+    ("val_known_auroc", "known AUROC"),
+)
+
+
+class ClassifierProgress(EpochProgress):
+    """A line an epoch; at the end, what came of it."""
+
+    def __init__(self, settings: ClassifierSettings) -> None:
+        adaptation = ", domain adaptation" if settings.has_domain_adaptation else ""
+        super().__init__(
+            f"Preset {settings.preset}: {settings.epochs} epochs of {settings.cells_per_epoch} "
+            f"cells, batch size {settings.batch_size}, d_reduced {settings.d_reduced}"
+            f"{adaptation}, seed {settings.seed}."
+        )
+
+    def figures(self, row: Mapping[str, float]) -> str:
+        """Tell losses and validation figures."""
+        known = [f"{label} {row[name]:.3f}" for name, label in _FIGURES if _is_finite(row[name])]
+        return (
+            f"loss {row['train_loss']:.3f}  val {row['val_loss']:.3f}  "
+            f"score {row['val_score']:.4f} ({', '.join(known)})"
+        )
+
+    def tell_result(
+        self, trained: TrainedClassifier, output_dir: Path, log_dir: Path, *, kind: ClassifierKind
+    ) -> None:
+        """Say what came of the training and where it lies."""
+        if trained.is_complete:
+            self.console.print(
+                f"Best validation score {trained.best_score:.4f} in epoch {trained.best_epoch}; "
+                f"{trained.epochs} epochs took {as_words(trained.seconds)}."
+            )
+        else:
+            self.tell_stopped(output_dir / run_files(kind).model)
+        if trained.calibration is not None:
+            for name, error in trained.calibration.errors_after.items():
+                self.console.print(
+                    f"Calibration error of {name} on validation: "
+                    f"{trained.calibration.errors_before[name]:.3f} before, {error:.3f} after "
+                    f"dividing by the temperature {trained.calibration.temperatures[name]:.2f}."
+                )
+        if trained.probe is not None and _is_finite(trained.probe.accuracy):
+            self.console.print(
+                f"A linear probe tells the cells' sources from the features in "
+                f"{trained.probe.accuracy:.0%} of cases; chance is {trained.probe.chance:.0%}."
+            )
+        self.tell_warnings(trained.warnings)
+        if trained.is_complete:
+            files = ClassifierFiles.within(output_dir, kind)
+            self.console.print(f"Model:  {files.onnx} and {files.keras} with {files.facts.name}")
+        self.console.print(f"Curves: {output_dir / CURVES_NAME}, or tensorboard --logdir {log_dir}")
+
+
+def _is_finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from blood_cell_system.masks.verification.report import VerificationReport
+    from blood_cell_system.datasets.verify.report import VerificationReport
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "dim"}
 _EXAMPLES = 3
@@ -35,10 +35,9 @@ def run_verify(
     from rich.console import Console
 
     from blood_cell_system.atomic_files import write_json
-    from blood_cell_system.image_io import write_image
-    from blood_cell_system.masks.repair import write_repaired_copy
-    from blood_cell_system.masks.verification.overlay_sheet import overlay_sheet
-    from blood_cell_system.masks.verification.verify import verify_folder
+    from blood_cell_system.datasets.verify.repair import write_repaired_copy
+    from blood_cell_system.datasets.verify.report import overlay_sheet, verify_folder
+    from blood_cell_system.imaging.image_file import write_image
 
     console = Console(highlight=False)
     if not console.is_terminal:
@@ -67,7 +66,7 @@ def _print_report(console: "Console", report: "VerificationReport") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from blood_cell_system.masks.verification.findings import Severity
+    from blood_cell_system.datasets.verify.findings import Severity
 
     _print_statistics(console, report.statistics)
     if report.findings:

@@ -1,1 +1,1 @@
-"""From files to samples: one format a file."""
+"""Whole data sets: prepared folders, splits, checks, duplicates, cell folders, synthetic smears."""

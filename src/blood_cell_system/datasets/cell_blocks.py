@@ -14,7 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.seeding import generator_for
 

@@ -1,4 +1,6 @@
-"""The prepared folder: what every later step reads.
+"""Pictures of a prepared folder as samples, for writing them in other formats.
+
+The prepared folder: what every later step reads.
 
 ::
 
@@ -15,37 +17,262 @@ stem of the file name; without a manifest ``a_aug1`` is taken for a copy of ``a`
 """
 
 import hashlib
+import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Self
 
-from blood_cell_system.classes import CellType
-from blood_cell_system.datasets.prepared_image import PreparedImage, Split
-from blood_cell_system.datasets.prepared_json import (
-    FORMAT_VERSION,
-    read_annotations,
-    read_versioned_json,
-    write_annotations,
-    write_manifest,
-)
-from blood_cell_system.errors import DatasetError, MissingDataError
-from blood_cell_system.image_io import IMAGE_SUFFIXES, read_file_bytes
-from blood_cell_system.seeding import generator_for
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
 
-__all__ = [
-    "FORMAT_VERSION",
-    "UNFINISHED_NAME",
-    "PreparedDataset",
-    "PreparedImage",
-    "Split",
-    "files_by_stem",
-    "original_by_name",
-    "read_versioned_json",
-    "write_annotations",
-    "write_manifest",
-]
+import blood_cell_system
+from blood_cell_system.annotation.folder_listing import files_by_stem
+from blood_cell_system.annotation.outline import Outline, PixelOutline
+from blood_cell_system.annotation.sample import LabelledCell, Sample
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.atomic_files import write_json
+from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
+from blood_cell_system.errors import DatasetError, MaskFormatError, MissingDataError
+from blood_cell_system.imaging.image_file import (
+    copy_file,
+    read_file_bytes,
+    read_image,
+    read_image_shape,
+    read_label_image,
+)
+from blood_cell_system.imaging.mask_encoding import decode_class_mask
+from blood_cell_system.seeding import generator_for
+from blood_cell_system.taxonomy import NOT_SCORED, CellType
+
+FORMAT_VERSION: Final = 1
+
+
+def write_annotations(root: Path, cells_by_stem: Mapping[str, Iterable[LabelledBox]]) -> None:
+    """Write ``annotations.json`` of a prepared folder."""
+    images = {
+        stem: [
+            {
+                "cell_type": str(cell.cell_type),
+                "bbox": [cell.x_min, cell.y_min, cell.x_max, cell.y_max],
+                "origin": str(cell.origin),
+            }
+            for cell in cells
+        ]
+        for stem, cells in cells_by_stem.items()
+    }
+    write_json(root / "annotations.json", {"format_version": FORMAT_VERSION, "images": images})
+
+
+def write_manifest(
+    root: Path, images: Sequence[Mapping[str, Any]], details: Mapping[str, Any]
+) -> None:
+    """Write ``manifest.json`` of a prepared folder: the last file, which says that it is whole.
+
+    Parameters
+    ----------
+    root : Path
+    images : sequence of mapping
+        Of every picture ``stem``, ``split``, ``source`` and ``original``, and what else there is.
+    details : mapping
+        Whatever else there is to know: ``command``, ``settings``, ``seed``, ``source_hash``,
+        ``dropped`` and so on. No times of day: equal input gives an equal file.
+    """
+    manifest = {
+        "format_version": FORMAT_VERSION,
+        "software_version": blood_cell_system.__version__,
+        **details,
+        "images": sorted(images, key=lambda row: str(row["stem"])),
+    }
+    write_json(root / "manifest.json", manifest)
+
+
+def read_versioned_json(path: Path) -> dict[str, Any]:
+    """Read a JSON file of a prepared folder; an empty object where there is none.
+
+    Raises
+    ------
+    DatasetError
+        The file is not JSON, or of another version of the format.
+    """
+    if not path.is_file():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"{path}: not a JSON file ({error}). Prepare the folder again, or remove the file."
+        ) from error
+    if not isinstance(value, dict) or value.get("format_version") != FORMAT_VERSION:
+        raise DatasetError(
+            f"{path}: expected an object with format_version {FORMAT_VERSION}. "
+            "Prepare the folder again with this version."
+        )
+    return value
+
+
+def read_annotations(root: Path) -> dict[str, tuple[LabelledBox, ...]]:
+    """Read ``annotations.json`` of a prepared folder; nothing where there is none.
+
+    Returns
+    -------
+    dict of str to tuple of LabelledBox
+        By stem; a stem that is not there is a picture about whose cells nothing is known.
+
+    Raises
+    ------
+    DatasetError
+        The file is not JSON, of another version of the format, or a cell cannot be read.
+    """
+    path = root / "annotations.json"
+    try:
+        return {
+            stem: tuple(_cell(row) for row in rows)
+            for stem, rows in read_versioned_json(path).get("images", {}).items()
+        }
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, DatasetError):
+            raise
+        raise DatasetError(
+            f"{path}: a cell cannot be read ({error!r}); expected 'cell_type' of "
+            f"{[str(t) for t in CellType]} and 'bbox' [x_min, y_min, x_max, y_max]."
+        ) from error
+
+
+def _cell(row: Mapping[str, Any]) -> LabelledBox:
+    x_min, y_min, x_max, y_max = map(float, row["bbox"])
+    return LabelledBox(
+        cell_type=CellType(row["cell_type"]),
+        x_min=x_min,
+        y_min=y_min,
+        x_max=x_max,
+        y_max=y_max,
+        origin=BoxOrigin(row.get("origin", BoxOrigin.ANNOTATED)),
+    )
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is no JSON")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedImage:
+    """One picture of a prepared folder, with where its labels are.
+
+    Parameters
+    ----------
+    stem : str
+        File name without its suffix.
+    image_path, mask_path : Path
+    instance_path : Path or None
+        Label picture, where the exact outlines of single cells are known.
+    split : Split or None
+    source : str
+        Data set that the picture comes from.
+    original : str
+        Stem of the picture that this one is an augmented copy of; its own stem for an original.
+    cells : tuple of LabelledBox or None
+        Boxes in pixels; None where nobody has said where the cells are.
+    unmarked_types : tuple of CellType
+        Types that may be in the picture without a box: a data set that marks no platelets does not
+        say that there are none.
+    group : str or None
+        Slide or patient, where that is known.
+    """
+
+    stem: str
+    image_path: Path
+    mask_path: Path
+    instance_path: Path | None = None
+    split: Split | None = None
+    source: str = "unknown"
+    original: str
+    cells: tuple[LabelledBox, ...] | None = None
+    unmarked_types: tuple[CellType, ...] = ()
+    group: str | None = None
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether this is an augmented copy."""
+        return self.original != self.stem
+
+    def manifest_row(self) -> dict[str, Any]:
+        """Give what the manifest says of this picture."""
+        row: dict[str, Any] = {
+            "stem": self.stem,
+            "split": self.split,
+            "source": self.source,
+            "original": self.original,
+        }
+        if self.unmarked_types:
+            row["unmarked_types"] = list(self.unmarked_types)
+        if self.group is not None:
+            row["group"] = self.group
+        return row
+
+    def copy_files(self, folder: Path, *, stem: str) -> tuple[str, ...]:
+        """Copy picture, mask and label picture into another prepared folder, byte for byte.
+
+        Parameters
+        ----------
+        folder : Path
+        stem : str
+            Name of the copies.
+
+        Returns
+        -------
+        tuple of str
+            Names of the copies within the folder.
+
+        Raises
+        ------
+        MissingDataError, ImageReadError
+            A file has gone, or cannot be read.
+        OutputError
+            A copy cannot be written.
+        """
+        paths = {
+            "images": self.image_path,
+            "masks": self.mask_path,
+            "instances": self.instance_path,
+        }
+        files = {
+            f"{kind}/{stem}{path.suffix}": path for kind, path in paths.items() if path is not None
+        }
+        for name, path in files.items():
+            copy_file(path, folder / name)
+        return tuple(files)
+
+    def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Read the picture and its class mask.
+
+        Returns
+        -------
+        image : ndarray of shape (height, width, 3), dtype uint8
+        class_mask : ndarray of shape (height, width), dtype uint8
+
+        Raises
+        ------
+        ImageReadError
+            One of the two cannot be read.
+        MaskFormatError
+            The mask is outside the format, or of another size than the picture.
+        """
+        image = read_image(self.image_path)
+        try:
+            class_mask = decode_class_mask(read_image(self.mask_path))
+        except MaskFormatError as error:
+            raise MaskFormatError(f"{self.mask_path}: {error}") from error
+        if class_mask.shape != image.shape[:2]:
+            raise MaskFormatError(
+                f"{self.mask_path}: the mask has (height, width) {class_mask.shape}, the picture "
+                f"{image.shape[:2]}; expected the same size. Make the mask again, or leave out "
+                "both."
+            )
+        return image, class_mask
+
 
 UNFINISHED_NAME: Final = "unfinished.json"
 
@@ -217,29 +444,6 @@ class PreparedDataset:
         return digest.hexdigest()
 
 
-def files_by_stem(folder: Path) -> dict[str, Path]:
-    """Pictures of a folder by the stem of their names; hidden files are passed over.
-
-    Raises
-    ------
-    DatasetError
-        Two pictures have the same stem.
-    """
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
-            continue
-        if path.is_dir():
-            continue
-        if path.stem in found:
-            raise DatasetError(
-                f"{folder}: {found[path.stem].name} and {path.name} differ in nothing but their "
-                "ending; expected one picture a name. Rename or remove one."
-            )
-        found[path.stem] = path
-    return found
-
-
 def _manifest_rows(
     manifest: Mapping[str, Any], root: Path, stems: set[str]
 ) -> dict[str, dict[str, Any]]:
@@ -278,3 +482,83 @@ def original_by_name(stem: str, stems: Collection[str]) -> str:
     """
     found = _COPY_NAME.fullmatch(stem)
     return found[1] if found and found[1] in stems else stem
+
+
+def prepared_samples(dataset: PreparedDataset, *, with_unscored: bool = False) -> Iterator[Sample]:
+    """Give the pictures of a prepared folder one at a time.
+
+    Parameters
+    ----------
+    dataset : PreparedDataset
+    with_unscored : bool
+        Whether regions that are not scored come along, each in one piece.
+
+    Yields
+    ------
+    Sample
+        A cell has its outline where the label picture shows it, else its box, and its centre alone
+        where the size of its box is a guess.
+
+    Raises
+    ------
+    ImageReadError, MaskFormatError
+        A picture, its mask or its label picture cannot be read.
+    DatasetError
+        A label picture does not fit its picture or its boxes.
+    """
+    for image in dataset.images:
+        shape = read_image_shape(image.image_path)
+        yield Sample(
+            stem=image.stem,
+            image_path=image.image_path,
+            shape=shape,
+            cells=None if image.cells is None else tuple(_cells(image, image.cells, shape)),
+            unscored=_unscored(image) if with_unscored else (),
+            split=image.split,
+        )
+
+
+def _cells(
+    image: PreparedImage, boxes: tuple[LabelledBox, ...], shape: tuple[int, int]
+) -> Iterator[LabelledCell]:
+    outlines = _outlines(image, len(boxes), shape)
+    for number, box in enumerate(boxes, start=1):
+        outline = outlines.get(number)
+        if outline is None and box.origin is BoxOrigin.POINT:
+            yield LabelledCell(cell_type=box.cell_type, point=box.centre, origin=box.origin)
+            continue
+        yield LabelledCell(
+            cell_type=box.cell_type,
+            box=Box(box.x_min, box.y_min, box.x_max, box.y_max),
+            outline=outline,
+            origin=box.origin,
+        )
+
+
+def _outlines(image: PreparedImage, count: int, shape: tuple[int, int]) -> dict[int, Outline]:
+    """Read outlines by the value of their pixels."""
+    if image.instance_path is None:
+        return {}
+    labels = read_label_image(image.instance_path)
+    if labels.shape != shape or labels.max(initial=0) > count:
+        raise DatasetError(
+            f"{image.instance_path}: has (height, width) {labels.shape} and labels up to "
+            f"{labels.max(initial=0)}; expected {shape}, and at most the {count} cells of "
+            "annotations.json. Prepare the folder again."
+        )
+    return {
+        number: PixelOutline.from_pixels(
+            labels[place] == number, offset=(place[1].start, place[0].start)
+        )
+        for number, place in enumerate(ndimage.find_objects(labels), start=1)
+        if place is not None
+    }
+
+
+def _unscored(image: PreparedImage) -> tuple[Outline, ...]:
+    _, class_mask = image.read()
+    labels, _ = ndimage.label(class_mask == NOT_SCORED, structure=np.ones((3, 3)))
+    return tuple(
+        PixelOutline.from_pixels(labels[place] == number, offset=(place[1].start, place[0].start))
+        for number, place in enumerate(ndimage.find_objects(labels), start=1)
+    )

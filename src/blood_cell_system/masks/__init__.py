@@ -1,1 +1,1 @@
-"""From boxes and stain to class masks on disk."""
+"""Annotations and stain to class masks."""

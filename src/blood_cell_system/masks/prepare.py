@@ -2,22 +2,21 @@
 
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import CellType
+from blood_cell_system.annotation.marks import DUPLICATE_IOU, TINY_SIDE_PX
+from blood_cell_system.annotation.sample import DroppedCell, FailedPicture, Reading, Sample
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.voc import VocDataset
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.datasets.folder_build import finish_build, start_build
-from blood_cell_system.datasets.marks import DUPLICATE_IOU, TINY_SIDE_PX
-from blood_cell_system.datasets.prepared import Split
-from blood_cell_system.datasets.sample import FailedPicture, Reading, Sample
-from blood_cell_system.datasets.voc import VocDataset
 from blood_cell_system.errors import (
     DatasetError,
     ImageReadError,
@@ -25,13 +24,90 @@ from blood_cell_system.errors import (
     MissingDataError,
     SettingsError,
 )
-from blood_cell_system.image_io import read_image, write_image
-from blood_cell_system.mask_encoding import encode_class_mask
-from blood_cell_system.masks.prepare_summary import PrepareSummary
+from blood_cell_system.imaging.image_file import read_image, write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
-from blood_cell_system.masks.stain import StainSettings
-from blood_cell_system.parallel import map_in_processes
-from blood_cell_system.progress import with_progress
+from blood_cell_system.parallel import map_in_processes, with_progress
+from blood_cell_system.stain.optical_density import StainSettings
+from blood_cell_system.taxonomy import CellType
+
+_MOST_LINES: Final = 20
+"""Of a list in the summary; the manifest has them all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrepareSummary:
+    """What preparing did.
+
+    Parameters
+    ----------
+    output : Path
+    mask_method : MaskMethod
+    split_counts : mapping of str to int
+        Pictures by split; ``no split`` where nothing names them.
+    cell_counts : mapping of tuple of CellType and BoxOrigin to int
+    dropped : tuple of DroppedCell
+    failed : tuple of FailedPicture
+    notes : tuple of str
+        What the reader had to say.
+    given_masks : int
+        Pictures whose class masks were given, and taken as they are.
+    """
+
+    output: Path
+    mask_method: MaskMethod
+    split_counts: Mapping[str, int]
+    cell_counts: Mapping[tuple[CellType, BoxOrigin], int]
+    dropped: tuple[DroppedCell, ...]
+    failed: tuple[FailedPicture, ...]
+    notes: tuple[str, ...] = ()
+    given_masks: int = 0
+
+    def to_text(self) -> str:
+        """Say it in a few lines."""
+        splits = ", ".join(f"{name} {count}" for name, count in self.split_counts.items())
+        count = sum(self.split_counts.values())
+        origin = f"outlines as given, boxes by the {self.mask_method} method"
+        if self.given_masks:
+            others = f"; the others: {origin}" if self.given_masks < count else ""
+            origin = f"{self.given_masks} masks as they were given{others}"
+        lines = [f"{self.output}: {count} pictures prepared ({splits}), {origin}"]
+        if self.given_masks == count and not self.cell_counts:
+            lines.append("  where single cells are, nobody has said")
+            return "\n".join([*lines, *self._remarks()])
+        for cell_type in CellType:
+            found = self.cell_counts.get((cell_type, BoxOrigin.STAIN), 0)
+            marked = sum(
+                count
+                for (other, origin), count in self.cell_counts.items()
+                if other is cell_type and origin is not BoxOrigin.STAIN
+            )
+            more = f", {found} more found by their stain" if found else ""
+            lines.append(f"  {cell_type}: {marked} annotated{more}")
+        return "\n".join([*lines, *self._remarks()])
+
+    def _remarks(self) -> list[str]:
+        lines = list(self.notes)
+        if self.dropped:
+            lines.append(f"{len(self.dropped)} boxes dropped:")
+            lines += _first_lines(
+                [
+                    f"  {cell.file}: object {cell.object_index}: {cell.reason}"
+                    for cell in self.dropped
+                ]
+            )
+        if self.failed:
+            lines.append(f"{len(self.failed)} pictures failed and were left out:")
+            lines += _first_lines([f"  {picture.reason}" for picture in self.failed])
+        return lines
+
+
+def _first_lines(lines: list[str]) -> list[str]:
+    rest = len(lines) - _MOST_LINES
+    if rest <= 0:
+        return lines
+    return [*lines[:_MOST_LINES], f"  and {rest} more: see manifest.json"]
+
 
 Choice = TypeVar("Choice", bound=StrEnum)
 

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
-from blood_cell_system.classes import CellType
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
-from blood_cell_system.masks.stain import RED
+from blood_cell_system.stain.optical_density import RED
+from blood_cell_system.taxonomy import CellType
 
 _CORE = 0.7
 _MIN_SAMPLES = 50

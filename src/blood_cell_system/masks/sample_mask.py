@@ -14,18 +14,19 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.outline import Outline
+from blood_cell_system.annotation.sample import LabelledCell, Sample
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import MASK_CLASS, NOT_SCORED, CellClass, CellType
-from blood_cell_system.datasets.outline import Outline
-from blood_cell_system.datasets.sample import LabelledCell, Sample
-from blood_cell_system.masks.ellipses import clip_to_pixels, nearest_ellipse
-from blood_cell_system.masks.point_marks import (
+from blood_cell_system.masks.ellipses import (
+    clip_to_pixels,
     leave_out_around_points,
     median_red_diameter,
+    nearest_ellipse,
     point_boxes,
+    rasterize_ellipses,
 )
-from blood_cell_system.masks.rasterize import rasterize_ellipses
 from blood_cell_system.masks.refine import StainMask, stain_class_mask
+from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, CellClass, CellType
 
 # White cells lie over red ones, and platelets on them.
 _PAINTING_ORDER: Final = (CellType.RBC, CellType.PLATELET, CellType.WBC)

@@ -9,15 +9,15 @@ from typing import Any, Final
 
 from scipy import ndimage
 
+from blood_cell_system.annotation.outline import PixelOutline
+from blood_cell_system.annotation.sample import LabelledCell, Sample
 from blood_cell_system.boxes import Box, BoxOrigin
-from blood_cell_system.classes import CellType
-from blood_cell_system.datasets.outline import PixelOutline
-from blood_cell_system.datasets.sample import LabelledCell, Sample
 from blood_cell_system.errors import DatasetError, MissingDataError
-from blood_cell_system.image_io import IMAGE_SUFFIXES
-from blood_cell_system.pipeline.files import SUMMARY_NAME, sha256_of
-from blood_cell_system.reports.picture_files import read_labels
-from blood_cell_system.reports.report_json import FORMAT_VERSION
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
+from blood_cell_system.reports.image_files import read_labels
+from blood_cell_system.reports.report import FORMAT_VERSION
+from blood_cell_system.taxonomy import CellType
 
 _REPORT_ENDING: Final = "_report.json"
 

@@ -1,10 +1,12 @@
 """Many pictures, one after the other, whatever becomes of each."""
 
+import json
 import logging
+import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,17 +16,273 @@ from numpy.typing import NDArray
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.cells.outlines import Polygon, label_polygons, outline_polygons
 from blood_cell_system.errors import BloodCellError, MissingDataError, OutputError, SettingsError
-from blood_cell_system.image_io import read_image
-from blood_cell_system.pipeline.files import SUMMARY_NAME
-from blood_cell_system.pipeline.former_results import former_report, identity_of
-from blood_cell_system.pipeline.inputs import InputPicture, Inputs, find_inputs
-from blood_cell_system.pipeline.picture import InferencePipeline
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image
+from blood_cell_system.pipeline.image import InferencePipeline
+from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
 from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcome_of_report
-from blood_cell_system.reports.diagnostic import Status
-from blood_cell_system.reports.page.limits import PageLimits, page_limits
-from blood_cell_system.reports.page.panel import make_panel
+from blood_cell_system.reports.image_files import (
+    PICTURE_ENDINGS,
+    file_of,
+    read_labels,
+    write_picture_files,
+    write_words,
+)
+from blood_cell_system.reports.page.panel import PageLimits, make_panel, page_limits
 from blood_cell_system.reports.page.render import render_page
-from blood_cell_system.reports.picture_files import read_labels, write_picture_files, write_words
+from blood_cell_system.reports.report import FORMAT_VERSION, Status, settings_to_json
+
+# Names of files have at most 255 bytes, and "_annotated.png" and a temporary name must fit.
+_MAX_NAME_BYTES: Final = 180
+
+_PREPARED: Final = frozenset({"images", "masks"})
+_LABELS: Final = frozenset({"masks", "instances"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputPicture:
+    """A picture to analyse.
+
+    Parameters
+    ----------
+    path : Path
+    name : str
+        What the names of its results begin with; unique, also where capitals do not count.
+    """
+
+    path: Path
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedInput:
+    """Something that was named but holds no picture, and why."""
+
+    path: Path
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Everything that was named.
+
+    Parameters
+    ----------
+    pictures : tuple of InputPicture
+    failed : tuple of FailedInput
+    passed_over : tuple of Path
+        Files in folders that have not the ending of a picture, folders of masks, and the summaries
+        of folders that hold the results of another analysis.
+    """
+
+    pictures: tuple[InputPicture, ...]
+    failed: tuple[FailedInput, ...]
+    passed_over: tuple[Path, ...]
+
+
+def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = False) -> Inputs:
+    """Find the pictures that paths name, each once, in a fixed order.
+
+    Results of a picture from a folder are named after its place in it (``slide1/field``), those of
+    one that was named itself after its stem. A name that is taken gets a number.
+
+    Parameters
+    ----------
+    paths : iterable of Path
+        Pictures, and folders of pictures.
+    output_dir : Path
+        Not searched: it holds pictures of former results.
+    recursive : bool
+        Whether folders within folders are searched.
+
+    Raises
+    ------
+    OutputError
+        Results would come to lie among the pictures of a folder that is named.
+    """
+    found: list[tuple[Path, str]] = []
+    failed: list[FailedInput] = []
+    passed_over: list[Path] = []
+    results = Path(os.path.realpath(output_dir))
+    for path in paths:
+        if not path.is_dir():
+            # A file that is not there fails when it is read, like every other that cannot be.
+            found.append((path, path.stem))
+            continue
+        if Path(os.path.realpath(path)) == results:
+            raise OutputError(
+                f"{output_dir}: this is the folder of the pictures; their results would be taken "
+                "for pictures the next time. Choose another --output-dir."
+            )
+        before, others = len(found), len(passed_over)
+        try:
+            for file in _files_of(path, results, recursive=recursive):
+                if file.suffix.lower() in IMAGE_SUFFIXES:
+                    found.append((file, str(file.relative_to(path).with_suffix(""))))
+                else:
+                    passed_over.append(file)
+        except OSError as error:
+            reason = f"{error.filename}: cannot be listed ({error.strerror})."
+            failed.append(FailedInput(path=path, reason=f"{reason} Check its permissions."))
+            continue
+        if len(found) == before:
+            reason = _why_nothing(path, passed_over[others:], recursive=recursive)
+            failed.append(FailedInput(path=path, reason=reason))
+    return Inputs(pictures=_named(found), failed=tuple(failed), passed_over=tuple(passed_over))
+
+
+def _why_nothing(folder: Path, others: list[Path], *, recursive: bool) -> str:
+    if folder / SUMMARY_NAME in others:
+        return f"{folder}: it holds the results of an analysis. Name the folder of the pictures."
+    found = f" Found: {len(others)} other files." if others else ""
+    expected = ", ".join(sorted(IMAGE_SUFFIXES))
+    deeper = "" if recursive else " Add --recursive to search the folders in it."
+    return f"{folder}: there is no picture in it, by its name. Expected: {expected}.{found}{deeper}"
+
+
+def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]:
+    """Go through a folder by name; hidden files, results and links to folders are left out.
+
+    Of the results of another analysis only the summary is given. Of a prepared folder, which has
+    ``images`` and ``masks``, ``images`` is searched, and the others are given as they are.
+    """
+
+    def stop(error: OSError) -> None:
+        raise error
+
+    for root, folders, files in os.walk(folder, onerror=stop):
+        wanted = folders if recursive else []
+        if SUMMARY_NAME in files:
+            files, wanted = [SUMMARY_NAME], []
+        elif set(folders) >= _PREPARED:
+            files = [*files, *_LABELS.intersection(folders)]
+            wanted = [name for name in wanted or _PREPARED if name not in _LABELS]
+        folders[:] = sorted(
+            name
+            for name in wanted
+            if not name.startswith(".") and Path(os.path.realpath(Path(root) / name)) != results
+        )
+        for name in sorted(files):
+            if not name.startswith("."):
+                yield Path(root) / name
+
+
+def _named(found: Iterable[tuple[Path, str]]) -> tuple[InputPicture, ...]:
+    taken: set[str] = set()
+    seen: set[str] = set()
+    pictures: list[InputPicture] = []
+    for path, wanted in found:
+        place = os.path.abspath(path)  # noqa: PTH100 (resolve would make one of two links)
+        if place in seen:
+            continue
+        seen.add(place)
+        wanted = _short(wanted)
+        name, number = wanted, 1
+        while name.casefold() in taken:
+            number += 1
+            name = f"{wanted}_{number}"
+        taken.add(name.casefold())
+        pictures.append(InputPicture(path=path, name=name))
+    return tuple(pictures)
+
+
+def _short(name: str) -> str:
+    folder, stem = os.path.split(name)
+    cut = os.fsdecode(os.fsencode(stem)[:_MAX_NAME_BYTES])
+    if cut != stem:
+        # A letter of several bytes may have been cut in two.
+        cut = os.fsencode(stem)[:_MAX_NAME_BYTES].decode("utf-8", errors="ignore")
+    return str(Path(folder, cut))
+
+
+_REPORT_ENDING: Final = "_report.json"
+
+
+def identity_of(pipeline: InferencePipeline) -> dict[str, Any]:
+    """Give what a report says of how it was made, the picture left aside."""
+    return {
+        "format_version": FORMAT_VERSION,
+        "settings": settings_to_json(pipeline.report_settings),
+        "provenance": asdict(pipeline.provenance),
+    }
+
+
+def former_report(
+    output_dir: Path, picture: InputPicture, identity: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Read the report of a former run, if all files are there and this run would make the same.
+
+    Parameters
+    ----------
+    output_dir : Path
+    picture : InputPicture
+    identity : mapping of str
+        As of :func:`identity_of` of this run.
+
+    Raises
+    ------
+    MissingDataError, ImageReadError
+        The picture has gone, or cannot be read.
+    """
+    files = (file_of(output_dir, picture.name, ending) for ending in PICTURE_ENDINGS)
+    if not all(path.is_file() for path in files):
+        return None
+    try:
+        report = json.loads(file_of(output_dir, picture.name, "report.json").read_bytes())
+        made_from = {key: report[key] for key in ("format_version", "settings", "provenance")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    provenance = identity["provenance"] | {"data_sha256": sha256_of(picture.path)}
+    return report if made_from == {**identity, "provenance": provenance} else None
+
+
+def former_digests(output_dir: Path) -> Mapping[str, str]:
+    """Read which pictures the last run in a folder was about.
+
+    Parameters
+    ----------
+    output_dir : Path
+
+    Returns
+    -------
+    mapping of str to str
+        SHA-256 of each analysed picture by the name of its results; empty where no summary can be
+        read.
+    """
+    try:
+        summary = json.loads((output_dir / SUMMARY_NAME).read_text("utf-8"))
+        pictures = [(one["name"], one["data_sha256"]) for one in summary["pictures"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        # Nothing rests on it: the run replaces the summary in any case.
+        return {}
+    return {name: digest for name, digest in pictures if name and digest}
+
+
+def replaced_names(
+    former: Mapping[str, str], outcomes: Iterable[PictureOutcome]
+) -> tuple[str, ...]:
+    """Name the results that took the place of those of another picture.
+
+    Parameters
+    ----------
+    former : mapping of str to str
+        As of :func:`former_digests`, read before the run.
+    outcomes : iterable of PictureOutcome
+        Of the run.
+    """
+    digests = {outcome.name: outcome.summary.get("data_sha256") for outcome in outcomes}
+    return tuple(
+        name
+        for name, digest in digests.items()
+        if digest is not None and former.get(name, digest) != digest
+    )
+
+
+def count_left_over(output_dir: Path, outcomes: Iterable[PictureOutcome]) -> int:
+    """Count the reports in a folder that are of none of a run's pictures."""
+    names = {outcome.name for outcome in outcomes}
+    reports = (str(path.relative_to(output_dir)) for path in output_dir.rglob(f"*{_REPORT_ENDING}"))
+    return sum(report.removesuffix(_REPORT_ENDING) not in names for report in reports)
+
 
 TABLE_NAME: Final = "batch_summary.csv"
 PAGE_NAME: Final = "index.html"

@@ -5,21 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
-from blood_cell_system.datasets.cell_folder import CellFolder
-from blood_cell_system.datasets.prepared import Split
-from blood_cell_system.inference.classifier_evaluation import (
+from blood_cell_system.analysis.classifier_evaluation import (
     ClassifierEvaluation,
     evaluate_classifier,
 )
-from blood_cell_system.inference.classifier_runtimes import KerasClassifier
-from blood_cell_system.models.classifier_export import export_classifier, save_classifier
-from blood_cell_system.reports.classifier_evaluation_files import write_evaluation_files
-from blood_cell_system.reports.classifier_evaluation_json import short_figures
-from blood_cell_system.training.classification import TrainedClassifier, train_classifier
+from blood_cell_system.analysis.classifier_runtimes import KerasClassifier
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.datasets.cell_folder import CellFolder
+from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
+from blood_cell_system.networks.export import export_classifier, save_classifier
+from blood_cell_system.reports.classifier_evaluation import short_figures, write_evaluation_files
+from blood_cell_system.training.classifier import TrainedClassifier, train_classifier
 from blood_cell_system.training.classifier_data import CellClasses, read_cells
-from blood_cell_system.training.classifier_presets import ClassifierSettings
-from blood_cell_system.training.loop_parts import TrainingListener
+from blood_cell_system.training.loop import TrainingListener
+from blood_cell_system.training.presets import ClassifierSettings
 from blood_cell_system.training.state import TrainingState
 
 

@@ -7,15 +7,18 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from blood_cell_system.classifier_facts import FACTS_KEY, ClassifierFacts, ClassifierKind
+from blood_cell_system.analysis.classifier_runtimes import facts_beside, read_facts
+from blood_cell_system.analysis.runtimes import check_keras_archive, open_session, read_onnx
 from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.inference.facts_reading import facts_beside, read_facts
-from blood_cell_system.inference.keras_archive import check_keras_archive
-from blood_cell_system.inference.onnx_session import open_session, read_onnx
-from blood_cell_system.onnx_metadata import HASH_KEY, content_hash
-from blood_cell_system.pipeline.files import sha256_of
-from blood_cell_system.pipeline.segmenter_slot import SEGMENTER_STEM
-from blood_cell_system.reports.disclaimer import DISCLAIMER
+from blood_cell_system.model_metadata import (
+    FACTS_KEY,
+    HASH_KEY,
+    ClassifierFacts,
+    ClassifierKind,
+    content_hash,
+)
+from blood_cell_system.pipeline.model_slots import SEGMENTER_STEM, sha256_of
+from blood_cell_system.reports.report import DISCLAIMER
 
 _VERSION_KEY: Final = "blood_cell_system.software_version"
 _SUFFIXES: Final = (".onnx", ".keras")

@@ -8,25 +8,24 @@ from typing import Final
 
 import numpy as np
 
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import make_folder
-from blood_cell_system.cells.cell_picture import cell_pictures
-from blood_cell_system.classes import CellType
-from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.cells.cut_out import cell_pictures
 from blood_cell_system.datasets.cell_folder import (
     CELLS_CSV,
     NOT_A_CELL,
     CellRecord,
     write_cells_csv,
 )
-from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
 from blood_cell_system.datasets.synthetic.smear import DrawnSmear
 from blood_cell_system.errors import OutputError, SettingsError
-from blood_cell_system.image_io import write_image
-from blood_cell_system.masks.slide_light import fit_slide_light
-from blood_cell_system.parallel import map_in_processes
-from blood_cell_system.progress import with_progress
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.stain.slide_light import fit_slide_light
+from blood_cell_system.taxonomy import CellType
 
 SOURCE: Final = "synthetic"
 

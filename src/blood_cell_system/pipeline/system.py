@@ -1,20 +1,111 @@
 """The models that an analysis uses."""
 
 import logging
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.cell_picture_format import CELL_SIDE_PX
-from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
-from blood_cell_system.errors import MissingDataError, SettingsError
-from blood_cell_system.inference.runtimes import Runtime
-from blood_cell_system.pipeline.classifier_slot import ClassifierSlot, ReadyClassifier
-from blood_cell_system.pipeline.keras_likeness import check_input_shape, describe, is_keras, unwrap
-from blood_cell_system.pipeline.model_saving import save_all
-from blood_cell_system.pipeline.segmenter_slot import SEGMENTER_STEM, SegmenterSlot
-from blood_cell_system.pipeline.weights import SEGMENTER_NAMES, classifier_in, segmenter_in
-from blood_cell_system.segmenter_contract import STRIDE
+from blood_cell_system.analysis.runtimes import Runtime
+from blood_cell_system.atomic_files import make_folder, replacing
+from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
+from blood_cell_system.model_metadata import CELL_SIDE_PX, STRIDE, ClassifierFacts, ClassifierKind
+from blood_cell_system.pipeline.model_slots import (
+    SEGMENTER_NAMES,
+    SEGMENTER_STEM,
+    ClassifierSlot,
+    ReadyClassifier,
+    SegmenterSlot,
+    check_input_shape,
+    classifier_in,
+    describe,
+    is_keras,
+    segmenter_in,
+    unwrap,
+)
+
+
+def save_all(
+    folder: Path, *, segmenter: SegmenterSlot, classifiers: Iterable[ClassifierSlot]
+) -> tuple[Path, ...]:
+    """Save what models there are: ``.keras`` with facts beside it, or the loaded ``.onnx``.
+
+    Parameters
+    ----------
+    folder : Path
+        Made when it is not there.
+    segmenter : SegmenterSlot
+    classifiers : iterable of ClassifierSlot
+
+    Returns
+    -------
+    tuple of Path
+        The models' files.
+
+    Raises
+    ------
+    SettingsError
+        There is nothing to save.
+    OutputError
+        A file cannot be written, or one of another format would be loaded in its place.
+    """
+    present = [slot for slot in classifiers if slot.model is not None]
+    if segmenter.model is None and not present:
+        raise SettingsError(
+            "save_models: there is no model to save; expected one that was set, built or loaded. "
+            "Call build_all_models or load_models first."
+        )
+    make_folder(folder)
+    saved = [_save_classifier(folder, slot) for slot in present]
+    if segmenter.model is not None:
+        saved.insert(0, _save_segmenter(folder, segmenter))
+    return tuple(saved)
+
+
+def _save_segmenter(folder: Path, slot: SegmenterSlot) -> Path:
+    model = unwrap(slot.model)
+    if not is_keras(model):
+        return _copy(slot.path, _target(folder, SEGMENTER_STEM, ".onnx"), model)
+    target = _target(folder, SEGMENTER_STEM, ".keras")
+    with replacing(target) as temporary:
+        model.save(temporary)
+    return target
+
+
+def _save_classifier(folder: Path, slot: ClassifierSlot) -> Path:
+    model = unwrap(slot.model)
+    if not is_keras(model):
+        return _copy(slot.path, _target(folder, slot.kind.file_stem, ".onnx"), model)
+    # Here, not above: this imports Keras.
+    from blood_cell_system.networks.export import save_classifier
+
+    target = _target(folder, slot.kind.file_stem, ".keras")
+    save_classifier(model, target, facts=slot.known_facts())
+    return target
+
+
+def _target(folder: Path, stem: str, suffix: str) -> Path:
+    target = folder / f"{stem}{suffix}"
+    other = target.with_suffix(".keras" if suffix == ".onnx" else ".onnx")
+    if other.exists():
+        raise OutputError(
+            f"{other}: there is a model of another format here, and one of the two would be "
+            "loaded by chance. Choose an empty folder, or remove it."
+        )
+    return target
+
+
+def _copy(source: Path | None, target: Path, model: Any) -> Path:
+    if source is None:
+        raise SettingsError(
+            f"save_models: {target.stem} is a {type(model).__name__} that came from no file; "
+            "expected a Keras model, or one that was loaded."
+        )
+    if not (target.exists() and target.samefile(source)):
+        with replacing(target) as temporary:
+            shutil.copyfile(source, temporary)
+    return target
+
 
 _D_REDUCED: Final = 64
 
@@ -45,10 +136,10 @@ class BloodCellAnalysisSystem:
     Attributes
     ----------
     segmentation_model : keras.Model or Runtime or None
-        Any that :class:`~blood_cell_system.inference.keras_runtime.KerasRuntime` takes, or anything
+        Any that :class:`~blood_cell_system.analysis.runtimes.KerasRuntime` takes, or anything
         that runs like one.
     rbc_classifier, wbc_classifier : keras.Model or ClassifierRuntime or None
-        Likewise; see :class:`~blood_cell_system.inference.classifier_runtimes.KerasClassifier`.
+        Likewise; see :class:`~blood_cell_system.analysis.classifier_runtimes.KerasClassifier`.
 
     Raises
     ------
@@ -117,11 +208,11 @@ class BloodCellAnalysisSystem:
             The shapes make no network.
         """
         # Here, not above: analysing must not wait for TensorFlow.
-        from blood_cell_system.models.cell_classifier import (
+        from blood_cell_system.networks.cell_classifier import (
             CellClassifierConfig,
             build_cell_classifier,
         )
-        from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter
+        from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
 
         d_reduced = _D_REDUCED if self.d_reduced is None else self.d_reduced
         self.segmentation_model = build_segmenter(SegmenterConfig(d_reduced=d_reduced))
@@ -150,7 +241,7 @@ class BloodCellAnalysisSystem:
         """
         if not learning_rate > 0:
             raise SettingsError(f"learning_rate: received {learning_rate}; expected more than 0.")
-        from blood_cell_system.models.compilation import compile_for_fit
+        from blood_cell_system.networks.cell_classifier import compile_for_fit
 
         for model in self._keras_models("compile").values():
             compile_for_fit(model, learning_rate=learning_rate)

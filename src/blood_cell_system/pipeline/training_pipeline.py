@@ -5,15 +5,15 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 
 if TYPE_CHECKING:
-    from blood_cell_system.training.classification import TrainedClassifier
-    from blood_cell_system.training.segmentation import TrainingResult
+    from blood_cell_system.training.classifier import TrainedClassifier
+    from blood_cell_system.training.segmenter import TrainingResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,7 +112,7 @@ class TrainingPipeline:
         """
         # Here, not above: importing this module must not wait for TensorFlow.
         from blood_cell_system.training.presets import preset_named
-        from blood_cell_system.training.segmentation import train_segmenter
+        from blood_cell_system.training.segmenter import train_segmenter
 
         config = self.config
         settings = replace(preset_named(config.preset), **self._changes(samples="crops_per_epoch"))
@@ -168,7 +168,7 @@ class TrainingPipeline:
             ClassifierFiles,
             train_classifier_files,
         )
-        from blood_cell_system.training.classifier_presets import classifier_preset_named
+        from blood_cell_system.training.presets import classifier_preset_named
 
         config = self.config
         settings = replace(

@@ -5,11 +5,7 @@ from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from blood_cell_system.classes import CELL_TYPES, RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES
-from blood_cell_system.reports.cells_csv import table_to_csv
 from blood_cell_system.reports.diagnosis import blood_rates
-from blood_cell_system.reports.diagnostic import Provenance, ReportSettings, Status
-from blood_cell_system.reports.disclaimer import DISCLAIMER
 from blood_cell_system.reports.findings import (
     HEALTHY,
     NONE_OF_THESE,
@@ -17,13 +13,19 @@ from blood_cell_system.reports.findings import (
     findings_of_json,
     total_of,
 )
+from blood_cell_system.reports.image_files import table_to_csv
 from blood_cell_system.reports.page.panel import Panel
 from blood_cell_system.reports.rates import Rate
-from blood_cell_system.reports.report_json import (
+from blood_cell_system.reports.report import (
+    DISCLAIMER,
+    Provenance,
+    ReportSettings,
+    Status,
     findings_to_json,
     rate_to_json,
     settings_to_json,
 )
+from blood_cell_system.taxonomy import CELL_TYPES, RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES
 
 FORMAT_VERSION: Final = 2
 

@@ -5,13 +5,19 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any, Final
 
+from blood_cell_system.analysis.classification import CellClassification
+from blood_cell_system.analysis.image_analysis import PictureAnalysis
 from blood_cell_system.cells.outlines import circularity, perimeters_px
 from blood_cell_system.cells.separation import DetectedCell
-from blood_cell_system.classes import CELL_TYPES, CellType
-from blood_cell_system.classifier_facts import ClassifierFacts
-from blood_cell_system.inference.analysis import PictureAnalysis
-from blood_cell_system.inference.classification import CellClassification
-from blood_cell_system.reports.diagnostic import (
+from blood_cell_system.model_metadata import ClassifierFacts
+from blood_cell_system.reports.findings import (
+    NONE_OF_THESE,
+    Findings,
+    JudgedCell,
+    find,
+)
+from blood_cell_system.reports.rates import Rate
+from blood_cell_system.reports.report import (
     CellFlag,
     DiagnosticReport,
     Picture,
@@ -20,13 +26,7 @@ from blood_cell_system.reports.diagnostic import (
     ReportSettings,
     TypeSummary,
 )
-from blood_cell_system.reports.findings import (
-    NONE_OF_THESE,
-    Findings,
-    JudgedCell,
-    find,
-)
-from blood_cell_system.reports.rates import Rate
+from blood_cell_system.taxonomy import CELL_TYPES, CellType
 
 # Healthy blood has one white cell to a thousand red ones. Fields are often taken around white
 # cells, which gives one to ten; only leukaemia gives more.

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from blood_cell_system.classes import RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES
-from blood_cell_system.classifier_facts import ClassifierFacts, ClassifierKind
+from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
 from blood_cell_system.reports.rates import MIN_CELLS, Rate
+from blood_cell_system.taxonomy import RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES
 
 NOT_ASSESSED: Final = "not assessed"
 ASSESSED: Final = "assessed"

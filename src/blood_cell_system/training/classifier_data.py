@@ -9,13 +9,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.cells.lone_cell import lone_cell_picture
-from blood_cell_system.classes import NOT_LABELLED
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.augmentation.cell_batches import CellLabels, HeldCells
+from blood_cell_system.cells.single_cell import lone_cell_picture
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord
-from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.errors import DatasetError
-from blood_cell_system.input_pipeline.cell_batches import CellLabels
-from blood_cell_system.input_pipeline.held_cells import HeldCells
+from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.stain_domains import stain_groups, stain_of_cell
 
 _PURPOSES: Final = {

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from blood_cell_system.models.cell_classifier import (
+from blood_cell_system.networks.cell_classifier import (
     CELLS_INPUT,
     CONDITION_LOGITS,
     FEATURES,
@@ -19,17 +19,19 @@ from blood_cell_system.models.cell_classifier import (
     logits_model,
     with_domain_head,
 )
-from blood_cell_system.models.classifier_losses import (
+from blood_cell_system.networks.domain_adversary import (
+    DOMAIN_LOGITS,
+    STRENGTH_INPUT,
+    conditional_domain_loss,
+)
+from blood_cell_system.networks.losses import (
     labelled_binary_cross_entropy,
     labelled_cross_entropy,
 )
-from blood_cell_system.models.domain_head import DOMAIN_LOGITS, STRENGTH_INPUT
-from blood_cell_system.models.domain_loss import conditional_domain_loss
-from blood_cell_system.training.averaging_learner import AveragingLearner, optimizer_for
 from blood_cell_system.training.classifier_data import CellClasses
-from blood_cell_system.training.classifier_presets import ClassifierSettings
-from blood_cell_system.training.domain_plan import DomainPlan
-from blood_cell_system.training.loop_parts import StepRates
+from blood_cell_system.training.loop import AveragingLearner, StepRates, optimizer_for
+from blood_cell_system.training.presets import ClassifierSettings
+from blood_cell_system.training.stain_domains import DomainPlan
 
 
 def classifier_config(

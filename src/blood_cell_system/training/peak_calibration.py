@@ -14,14 +14,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of
-from blood_cell_system.cells.matching import MatchCounts, Overlaps, match
 from blood_cell_system.cells.peaks import CellPeaks, PeakSettings, find_peaks
 from blood_cell_system.cells.separation import most_likely_class
-from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, NOT_SCORED, CellClass, CellType
 from blood_cell_system.errors import CheckpointError
-from blood_cell_system.input_pipeline.decoded_images import DecodedImage
-from blood_cell_system.segmenter_contract import HEAD_STRIDE, STRIDE
+from blood_cell_system.metrics.matching import MatchCounts, Overlaps, match
+from blood_cell_system.model_metadata import HEAD_STRIDE, STRIDE
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, CellClass, CellType
 
 PeakFinder = Callable[[NDArray[np.uint8], PeakSettings], CellPeaks]
 """Gives the peaks of a picture of shape (height, width, 3)."""

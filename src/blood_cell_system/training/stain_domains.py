@@ -1,16 +1,24 @@
-"""Laboratories guessed from the stain, where nobody has written down where pictures come from.
+"""How much features still tell of the domain: a linear probe, in plain NumPy.
+
+Laboratories guessed from the stain, where nobody has written down where pictures come from.
 
 Pictures are grouped by the optical density of what is stained, above the empty slide: light and
 white balance are out of it, dye and thickness are in it.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import minimize
 
-from blood_cell_system.masks.stain import GREEN, optical_density
+from blood_cell_system.augmentation.cell_batches import CellLabels
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.metrics.classification import balanced_accuracy, confusion_counts
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.stain.optical_density import GREEN, optical_density
 
 DEFAULT_GROUPS: Final = 3
 
@@ -114,3 +122,199 @@ def _first_centres(values: Floats, groups: int, generator: np.random.Generator) 
 
 def _squared_distances(values: Floats, centres: Floats) -> Floats:
     return np.asarray(((values[:, None] - centres[None]) ** 2).sum(axis=2))
+
+
+_LARGEST_WEIGHT: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class DomainPlan:
+    """For each class, which domains are told apart on it, and what a cell of each counts.
+
+    A class is a condition with a type, as far as they are known. A class that comes from one domain
+    only has no part: all that could be unlearned there is the class. What is no cell has none
+    either. Last rows and columns, at index -1, stand for what is not labelled.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Domains, in the order of their indices.
+    is_possible : ndarray of shape (conditions + 1, types + 1, domains), dtype bool
+        Whether the class comes from the domain; nowhere for a class without part.
+    weight : ndarray of shape (conditions + 1, types + 1, domains), dtype float32
+        Makes the domains count alike within a class, however often each is drawn.
+    """
+
+    names: tuple[str, ...]
+    is_possible: NDArray[np.bool_]
+    weight: NDArray[np.float32]
+
+    @classmethod
+    def of(
+        cls,
+        labels: CellLabels,
+        drawn: Sequence[int],
+        *,
+        conditions: int,
+        types: int,
+    ) -> "DomainPlan":
+        """Plan for cells whose ``source`` is their domain.
+
+        Parameters
+        ----------
+        labels : CellLabels
+            Of the training cells.
+        drawn : sequence of int
+            Positions of a few thousand training examples, as the sampler draws them.
+        conditions, types : int
+            Numbers of classes.
+
+        Raises
+        ------
+        SettingsError
+            No class comes from two domains, so that there is nothing to adapt by.
+        """
+        shape = (conditions + 1, types + 1, len(labels.sources))
+        counts = np.zeros(shape)
+        is_cell = labels.known > 0
+        places = (labels.condition, labels.cell_type, labels.source)
+        np.add.at(counts, tuple(values[is_cell] for values in places), 1)
+        # Of a cell without any label nobody can say that others are of its class.
+        counts[-1, -1] = 0
+        is_shared = (counts > 0).sum(axis=2, keepdims=True) >= 2
+        is_possible = (counts > 0) & is_shared
+        if not is_possible.any():
+            raise SettingsError(
+                f"--domain-adaptation: no class comes from two of the sources "
+                f"{', '.join(labels.sources)}; expected one at least, since within one source only "
+                "the class itself could be unlearned. Add cells of a second laboratory, or leave "
+                "the option out."
+            )
+        often = np.zeros(shape)
+        positions = np.asarray(drawn, dtype=np.intp)
+        positions = positions[is_cell[positions]]
+        np.add.at(often, tuple(values[positions] for values in places), 1)
+        domains = is_possible.sum(axis=2, keepdims=True)
+        total = np.where(is_possible, often, 0).sum(axis=2, keepdims=True)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weight = np.where(is_possible, total / (domains * often), 0.0)
+        weight = np.nan_to_num(weight, nan=1.0, posinf=_LARGEST_WEIGHT)
+        return cls(
+            names=labels.sources,
+            is_possible=is_possible,
+            weight=np.minimum(weight, _LARGEST_WEIGHT).astype(np.float32) * is_possible,
+        )
+
+    def takes_part(self, labels: CellLabels) -> NDArray[np.bool_]:
+        """Whether each cell is of a class that comes from two domains, shape (n,)."""
+        rows = self.is_possible[labels.condition, labels.cell_type, labels.source]
+        return np.asarray(rows & (labels.known > 0))
+
+
+_PENALTY: Final = 1e-3
+_FEWEST_EXAMPLES: Final = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """What a linear probe makes of features.
+
+    Parameters
+    ----------
+    accuracy : float
+        Mean over the groups of the balanced accuracy on examples that the probe has not seen; NaN
+        when no group has enough examples of two domains.
+    chance : float
+        What guessing would reach.
+    """
+
+    accuracy: float
+    chance: float
+
+
+def probe_domains(
+    train: tuple[NDArray[np.floating], NDArray[np.integer], NDArray[np.integer]],
+    test: tuple[NDArray[np.floating], NDArray[np.integer], NDArray[np.integer]],
+) -> ProbeResult:
+    """Fit a probe of the domain within each group, and measure it on other examples.
+
+    Groups are classes: between classes, the class itself would tell the domain.
+
+    Parameters
+    ----------
+    train, test : tuple of features (n, channels), domains (n,), groups (n,)
+        Examples of group -1 are left out.
+    """
+    accuracies, chances = [], []
+    features, domains, groups = train
+    for group in np.unique(groups[groups >= 0]):
+        chosen, tested = groups == group, test[2] == group
+        names, counts = np.unique(domains[chosen], return_counts=True)
+        names = names[counts >= _FEWEST_EXAMPLES]
+        chosen &= np.isin(domains, names)
+        tested &= np.isin(test[1], names)
+        if len(names) < 2 or len(np.unique(test[1][tested])) < 2:
+            continue
+        centre, spread = features[chosen].mean(axis=0), features[chosen].std(axis=0) + 1e-6
+        weights = fit_logistic(
+            (features[chosen] - centre) / spread,
+            np.searchsorted(names, domains[chosen]),
+            num_classes=len(names),
+        )
+        scores = _with_ones((test[0][tested] - centre) / spread) @ weights
+        confusion = confusion_counts(
+            np.searchsorted(names, test[1][tested]), scores.argmax(axis=1), num_classes=len(names)
+        )
+        accuracies.append(balanced_accuracy(confusion))
+        chances.append(1 / len(np.unique(test[1][tested])))
+    if not accuracies:
+        return ProbeResult(accuracy=float("nan"), chance=float("nan"))
+    return ProbeResult(accuracy=float(np.mean(accuracies)), chance=float(np.mean(chances)))
+
+
+def fit_logistic(
+    features: NDArray[np.floating], labels: NDArray[np.integer], *, num_classes: int
+) -> Floats:
+    """Fit a multinomial logistic regression in which all classes count alike.
+
+    Parameters
+    ----------
+    features : ndarray of shape (n, channels)
+        Of similar spread.
+    labels : ndarray of shape (n,)
+    num_classes : int
+
+    Returns
+    -------
+    ndarray of shape (channels + 1, num_classes)
+        The last row is the offset.
+    """
+    design = _with_ones(features)
+    target = np.eye(num_classes)[labels]
+    weight = (1.0 / np.bincount(labels, minlength=num_classes).clip(1))[labels] / num_classes
+    shape = (design.shape[1], num_classes)
+
+    def loss_and_gradient(flat: Floats) -> tuple[float, Floats]:
+        weights = flat.reshape(shape)
+        logits = design @ weights
+        logits -= logits.max(axis=1, keepdims=True)
+        log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+        penalised = weights.copy()
+        penalised[-1] = 0.0
+        loss = -(weight[:, None] * target * log_probabilities).sum()
+        loss += 0.5 * _PENALTY * (penalised**2).sum()
+        residual = weight[:, None] * (np.exp(log_probabilities) - target)
+        return float(loss), (design.T @ residual + _PENALTY * penalised).ravel()
+
+    found = minimize(
+        loss_and_gradient,
+        np.zeros(shape).ravel(),
+        jac=True,
+        method="L-BFGS-B",
+        options={"maxiter": 300},
+    )
+    return np.asarray(found.x, dtype=np.float64).reshape(shape)
+
+
+def _with_ones(features: NDArray[np.floating]) -> Floats:
+    return np.column_stack([features, np.ones(len(features))]).astype(np.float64)

@@ -4,7 +4,7 @@ from support.drawn_cells import ellipse_box, is_in_ellipse
 
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
 from blood_cell_system.cells.separation import separate_cells
-from blood_cell_system.classes import CellType
+from blood_cell_system.taxonomy import CellType
 
 SHAPE = (200, 200)
 

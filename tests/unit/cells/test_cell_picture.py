@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.single_cells import SLIDE, draw_red_cell, piece_of_smear
 
-from blood_cell_system.cell_picture_format import CELL_EXTENT_PX, on_white
-from blood_cell_system.cells.cell_picture import cell_picture, cell_pictures
+from blood_cell_system.cells.cut_out import cell_picture, cell_pictures
 from blood_cell_system.errors import CellPictureError
-from blood_cell_system.masks.slide_light import SlideLight
+from blood_cell_system.model_metadata import CELL_EXTENT_PX, on_white
+from blood_cell_system.stain.slide_light import SlideLight
 
 
 def disc(side, x, y, radius, ratio=1.0):

@@ -8,9 +8,9 @@ from support.single_cells import (
     piece_of_smear,
 )
 
-from blood_cell_system.cells.lone_cell import is_cell_picture, lone_cell_picture
-from blood_cell_system.classes import CellType
+from blood_cell_system.cells.single_cell import is_cell_picture, lone_cell_picture
 from blood_cell_system.errors import CellPictureError
+from blood_cell_system.taxonomy import CellType
 
 
 def opaque_share(picture):

@@ -12,7 +12,7 @@ from blood_cell_system.cells.outlines import (
     outline_polygons,
     perimeters_px,
 )
-from blood_cell_system.classes import CellType
+from blood_cell_system.taxonomy import CellType
 
 
 def disc(radius, shape=(80, 90), centre=(44.0, 40.0)):

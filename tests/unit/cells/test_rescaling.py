@@ -10,7 +10,7 @@ from support.drawn_cells import ellipse_box, is_in_ellipse
 from blood_cell_system.cells import rescaling
 from blood_cell_system.cells.rescaling import enlarged_class_mask, rescale_cells, resize_labels
 from blood_cell_system.cells.separation import SeparatedCells, most_likely_class, separate_cells
-from blood_cell_system.classes import CellType
+from blood_cell_system.taxonomy import CellType
 
 SHAPE = (120, 200)
 BOXES = [

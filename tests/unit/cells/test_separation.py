@@ -4,14 +4,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.drawn_cells import ellipse_box, perfect_outputs, touching_field
 
-from blood_cell_system.cells.matching import Overlaps, match
 from blood_cell_system.cells.separation import (
     SHAPE_ONLY,
     SeparationSettings,
     most_likely_class,
     separate_cells,
 )
-from blood_cell_system.classes import CellType
+from blood_cell_system.metrics.matching import Overlaps, match
+from blood_cell_system.taxonomy import CellType
 
 RBC, WBC, PLATELET = CellType.RBC, CellType.WBC, CellType.PLATELET
 

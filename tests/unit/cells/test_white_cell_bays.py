@@ -1,8 +1,8 @@
 import cv2
 import numpy as np
 
-from blood_cell_system.cells.white_cell_bays import fill_white_cell_bays
-from blood_cell_system.classes import CellClass, CellType
+from blood_cell_system.cells.separation import fill_white_cell_bays
+from blood_cell_system.taxonomy import CellClass, CellType
 
 
 def disc(shape, centre, radius):

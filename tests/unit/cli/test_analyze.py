@@ -8,8 +8,8 @@ from support.colour_classifiers import colour_classifier
 
 from blood_cell_system.cli import quiet_import
 from blood_cell_system.cli.main import main
-from blood_cell_system.pipeline import batch, classifier_slot, segmenter_slot
-from blood_cell_system.pipeline import picture as picture_module
+from blood_cell_system.pipeline import batch, model_slots
+from blood_cell_system.pipeline import image as picture_module
 
 
 @pytest.fixture(autouse=True)
@@ -18,9 +18,9 @@ def runtime(monkeypatch):
     runtime = SeeingRuntime()
     runtime.loaded = []
     monkeypatch.setattr(
-        segmenter_slot, "load_runtime", lambda path: runtime.loaded.append(path) or runtime
+        model_slots, "load_runtime", lambda path: runtime.loaded.append(path) or runtime
     )
-    monkeypatch.setattr(classifier_slot, "bundled_classifier", lambda kind: None)
+    monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
     monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
     monkeypatch.setattr(quiet_import, "import_tensorflow", lambda: None)
     return runtime
@@ -151,7 +151,7 @@ def test_a_folder_without_pictures_is_told(here, capsys):
 
 
 def test_the_lack_of_a_built_in_model_is_told_with_the_remedy(here, capsys, monkeypatch):
-    monkeypatch.setattr("blood_cell_system.pipeline.weights.resources.files", lambda _: here)
+    monkeypatch.setattr("blood_cell_system.pipeline.model_slots.resources.files", lambda _: here)
     assert main(["analyze", "in", "--output-dir", "out"]) == 1
     assert "--model checkpoints/segmentation_model_best.keras" in capsys.readouterr().err
 

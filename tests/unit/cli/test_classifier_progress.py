@@ -3,12 +3,11 @@ from pathlib import Path
 
 import pytest
 
-from blood_cell_system.classifier_facts import ClassifierKind
-from blood_cell_system.cli.classifier_progress import ClassifierProgress
-from blood_cell_system.training.classification import TrainedClassifier
-from blood_cell_system.training.classifier_calibration import Calibration
-from blood_cell_system.training.classifier_presets import CLASSIFIER_PRESETS
-from blood_cell_system.training.domain_probe import ProbeResult
+from blood_cell_system.cli.training_progress import ClassifierProgress
+from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.training.classifier import Calibration, TrainedClassifier
+from blood_cell_system.training.presets import CLASSIFIER_PRESETS
+from blood_cell_system.training.stain_domains import ProbeResult
 
 ROW = {
     "epoch": 1,

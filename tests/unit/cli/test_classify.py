@@ -8,9 +8,9 @@ from support.colour_classifiers import RBC_FACTS, colour_classifier
 from support.tiny_onnx import colour_model
 
 from blood_cell_system.cli.main import main
-from blood_cell_system.image_io import write_image
-from blood_cell_system.onnx_metadata import HASH_KEY
-from blood_cell_system.pipeline import weights
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.model_metadata import HASH_KEY
+from blood_cell_system.pipeline import model_slots
 
 
 @pytest.fixture
@@ -67,9 +67,9 @@ def test_a_bad_picture_is_a_row_and_an_exit_code_of_1(cells, models, tmp_path, c
 def test_the_built_in_classifier_is_used_or_its_lack_told(
     cells, models, tmp_path, monkeypatch, capsys
 ):
-    monkeypatch.setattr(weights, "weights_folder", lambda: models)
+    monkeypatch.setattr(model_slots, "weights_folder", lambda: models)
     assert classify(cells, tmp_path / "out.csv") == 0
-    monkeypatch.setattr(weights, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(model_slots, "weights_folder", lambda: tmp_path)
     assert classify(cells, tmp_path / "other.csv") == 1
     assert "Train one with bloodcells train-classifier rbc" in capsys.readouterr().err
     assert not (tmp_path / "other.csv").exists()

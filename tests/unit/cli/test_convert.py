@@ -5,13 +5,12 @@ from pathlib import Path
 import pytest
 from support.reader_contract import SHAPE, draw_pictures
 
+from blood_cell_system.annotation.registry import read_folder
+from blood_cell_system.annotation.writer import WRITTEN_FORMATS, OutlineForm
 from blood_cell_system.cli import convert
 from blood_cell_system.cli.main import main
-from blood_cell_system.datasets.formats import read_folder
 from blood_cell_system.datasets.synthetic.folder import write_synthetic_folder
 from blood_cell_system.datasets.synthetic.settings import SmearSettings
-from blood_cell_system.datasets.writers.convert import WRITTEN_FORMATS
-from blood_cell_system.datasets.writers.writer import OutlineForm
 
 
 @pytest.fixture

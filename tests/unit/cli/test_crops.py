@@ -4,7 +4,7 @@ import pytest
 from support.collections_of_cells import field_of_red_cells
 
 from blood_cell_system.cli.main import main
-from blood_cell_system.image_io import write_image
+from blood_cell_system.imaging.image_file import write_image
 
 
 @pytest.fixture

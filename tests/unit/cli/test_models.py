@@ -4,7 +4,7 @@ import shutil
 import pytest
 
 from blood_cell_system.cli.main import main
-from blood_cell_system.pipeline.weights import weights_folder
+from blood_cell_system.pipeline.model_slots import weights_folder
 
 
 def test_the_models_in_the_box_are_listed_with_their_licence_and_figures(capsys):

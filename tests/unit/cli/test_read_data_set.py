@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 from support.voc_folder import BOXES, write_voc_folder
 
-from blood_cell_system.cli.prepare import main
-from blood_cell_system.cli.read_data_set import FORMATS, UNLABELLED
-from blood_cell_system.datasets.formats import FORMAT_NAMES
+from blood_cell_system.annotation.registry import FORMAT_NAMES
+from blood_cell_system.cli.prepare import FORMATS, UNLABELLED, main
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.masks.sample_mask import Unlabelled
 

@@ -4,14 +4,14 @@ import pytest
 from support.colours import colour_picture
 
 from blood_cell_system.cli.main import main
-from blood_cell_system.image_io import read_image, write_image
-from blood_cell_system.mask_encoding import decode_class_mask
+from blood_cell_system.imaging.image_file import read_image, write_image
+from blood_cell_system.imaging.mask_encoding import decode_class_mask
 
 pytest.importorskip("keras", reason="needs the [train] extra")
 
 from support.tiny_models import head_model, plain_model
 
-from blood_cell_system.segmenter_contract import model_name
+from blood_cell_system.model_metadata import model_name
 
 
 @pytest.fixture

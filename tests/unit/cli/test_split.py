@@ -3,8 +3,12 @@ from dataclasses import replace
 import pytest
 from support.smears import small_prepared_folder
 
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.cli.main import main
-from blood_cell_system.datasets.prepared import PreparedDataset, Split, write_manifest
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    write_manifest,
+)
 
 
 @pytest.fixture

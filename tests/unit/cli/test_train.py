@@ -8,7 +8,7 @@ import pytest
 from blood_cell_system.cli.main import main
 from blood_cell_system.cli.train import add_arguments, resolve_settings
 from blood_cell_system.errors import ResumeError, SettingsError
-from blood_cell_system.training import memory
+from blood_cell_system.training import segmenter
 from blood_cell_system.training.presets import PRESETS
 from blood_cell_system.training.state import STATE_NAME, TrainingState
 
@@ -52,7 +52,7 @@ def test_every_value_can_be_overridden(words, change):
 
 
 def test_an_automatic_batch_size_is_one_that_fits(monkeypatch):
-    monkeypatch.setattr(memory, "available_bytes", lambda: 1)
+    monkeypatch.setattr(segmenter, "available_bytes", lambda: 1)
     options = options_of("--preset", "accurate", "--batch-size", "auto")
     assert resolve_settings(options, None).batch_size == 1
 
@@ -134,7 +134,7 @@ def test_a_model_to_begin_with_that_is_not_there_ends_with_one_clear_line(tmp_pa
 
 
 def test_the_architecture_of_the_model_to_begin_with_cannot_change(tmp_path, capsys):
-    from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter
+    from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
 
     path = tmp_path / "m.keras"
     build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=4)).save(path)

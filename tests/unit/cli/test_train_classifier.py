@@ -9,7 +9,7 @@ from support.tiny_cells import small_cell_folder
 from blood_cell_system.cli.main import main
 from blood_cell_system.cli.train_classifier import add_arguments, resolve_settings
 from blood_cell_system.errors import ResumeError, SettingsError
-from blood_cell_system.training.classifier_presets import CLASSIFIER_PRESETS
+from blood_cell_system.training.presets import CLASSIFIER_PRESETS
 from blood_cell_system.training.state import TrainingState
 
 

@@ -6,7 +6,7 @@ import pytest
 from support.labelled_smears import write_sound_folder
 
 from blood_cell_system.cli.prepare import main
-from blood_cell_system.image_io import read_image, write_image
+from blood_cell_system.imaging.image_file import read_image, write_image
 
 
 @pytest.fixture

@@ -2,12 +2,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_blocks import (
     blocks_of_names,
     in_natural_order,
     split_by_blocks,
 )
-from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.errors import SettingsError
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from support.single_cells import drawn_cell_picture, write_red_cell_folder, write_rgba
 
-from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder
-from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.errors import DatasetError, MissingDataError
+from blood_cell_system.model_metadata import ClassifierKind
 
 RBC, WBC = ClassifierKind.RBC, ClassifierKind.WBC
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import DatasetError, OutputError
-from blood_cell_system.image_io import write_image
-from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.taxonomy import CellType
 
 CELL = LabelledBox(cell_type=CellType.RBC, x_min=0, y_min=0, x_max=2, y_max=2)
 

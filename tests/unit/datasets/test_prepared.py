@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 from support.prepared_pairs import BOX, CLASS_MASK, add_pair, by_stem, row, three_pairs
 
-from blood_cell_system.classes import CellType
+from blood_cell_system.annotation.folder_listing import files_by_stem
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.prepared import (
     UNFINISHED_NAME,
     PreparedDataset,
-    Split,
-    files_by_stem,
     write_annotations,
     write_manifest,
 )
 from blood_cell_system.errors import DatasetError, ImageReadError, MaskFormatError, MissingDataError
-from blood_cell_system.image_io import write_image
-from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.taxonomy import CellType
 
 
 @pytest.fixture

@@ -4,9 +4,13 @@ import numpy as np
 import pytest
 from support.prepared_pairs import BOX, row, three_pairs
 
-from blood_cell_system.datasets.prepared import PreparedDataset, write_annotations, write_manifest
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    write_annotations,
+    write_manifest,
+)
 from blood_cell_system.errors import MissingDataError
-from blood_cell_system.image_io import write_image
+from blood_cell_system.imaging.image_file import write_image
 
 
 @pytest.fixture

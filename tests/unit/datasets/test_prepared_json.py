@@ -4,7 +4,11 @@ from pathlib import Path
 import pytest
 from support.prepared_pairs import row, three_pairs
 
-from blood_cell_system.datasets.prepared import PreparedDataset, read_versioned_json, write_manifest
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    read_versioned_json,
+    write_manifest,
+)
 from blood_cell_system.errors import DatasetError
 
 

@@ -3,15 +3,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from blood_cell_system.annotation.outline import PixelOutline
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
-from blood_cell_system.classes import NOT_SCORED, CellClass, CellType
-from blood_cell_system.datasets.outline import PixelOutline
-from blood_cell_system.datasets.prepared import PreparedDataset, Split
-from blood_cell_system.datasets.prepared_json import write_annotations, write_manifest
-from blood_cell_system.datasets.prepared_samples import prepared_samples
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    prepared_samples,
+    write_annotations,
+    write_manifest,
+)
 from blood_cell_system.errors import DatasetError
-from blood_cell_system.image_io import write_image
-from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.taxonomy import NOT_SCORED, CellClass, CellType
 
 SHAPE = (40, 60)
 RED = LabelledBox(cell_type=CellType.RBC, x_min=5, y_min=5, x_max=15, y_max=20)

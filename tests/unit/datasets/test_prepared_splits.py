@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.prepared_pairs import by_stem, drawn
 
-from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import DatasetError
 
 # Splits

@@ -5,10 +5,14 @@ import numpy as np
 import pytest
 from support.single_cells import RED_CELL, piece_of_smear
 
-from blood_cell_system.datasets.cell_fields import CellField, FieldReading
-from blood_cell_system.datasets.same_views import joined_by_view, same_views
+from blood_cell_system.datasets.cell_fields import (
+    CellField,
+    FieldReading,
+    joined_by_view,
+    same_views,
+)
 from blood_cell_system.errors import MissingDataError
-from blood_cell_system.image_io import write_image
+from blood_cell_system.imaging.image_file import write_image
 
 
 def place(seed, *, shift=(0, 0), side=200, gain=1.0):

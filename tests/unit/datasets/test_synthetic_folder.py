@@ -5,14 +5,15 @@ import numpy as np
 import pytest
 from support.smears import small_bccd_clone, small_prepared_folder, small_smear_settings
 
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
-from blood_cell_system.classes import MASK_CLASS, CellType
-from blood_cell_system.datasets.prepared import PreparedDataset, Split
+from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.datasets.synthetic import FolderLayout, write_synthetic_folder
-from blood_cell_system.datasets.synthetic.bccd_clone import to_voc_xml
-from blood_cell_system.datasets.voc import VocDataset
+from blood_cell_system.datasets.synthetic.folder import to_voc_xml
 from blood_cell_system.errors import OutputError, SettingsError
-from blood_cell_system.image_io import read_image
+from blood_cell_system.imaging.image_file import read_image
+from blood_cell_system.taxonomy import MASK_CLASS, CellType
 
 
 def files_of(root: Path) -> dict[str, bytes]:

@@ -7,13 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blood_cell_system.boxes import BoxOrigin
-from blood_cell_system.classes import MASK_CLASS, CellType
 from blood_cell_system.datasets.synthetic import STAINS, SmearSettings, draw_smear
-from blood_cell_system.datasets.synthetic.optics import photograph, vary_stain
 from blood_cell_system.datasets.synthetic.settings import Dye
 from blood_cell_system.datasets.synthetic.shapes import make_outline, make_patch
-from blood_cell_system.datasets.synthetic.small_bodies import add_dirt
+from blood_cell_system.datasets.synthetic.smear import add_dirt, photograph, vary_stain
 from blood_cell_system.datasets.synthetic.white_cells import WhiteCellKind, white_cell_dyes
+from blood_cell_system.taxonomy import MASK_CLASS, CellType
 
 SMALL = SmearSettings(
     shape=(128, 160), cell_diameter_px=28, white_cell_counts=(0.0, 1.0), platelet_rate=4

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from blood_cell_system.masks.colour_model import ColourModel
+from blood_cell_system.masks.white_cells import ColourModel
 
 
 def test_differences_of_log_density_are_those_of_a_normal_distribution():

@@ -3,13 +3,13 @@ import pytest
 from support.stained_pictures import box
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import CellType
 from blood_cell_system.masks.ellipses import (
     clip_to_pixels,
     ellipse_distance,
     nearest_ellipse,
     whole_cell_box,
 )
+from blood_cell_system.taxonomy import CellType
 
 
 def corners(cell):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support.stained_pictures import box, disc
 
-from blood_cell_system.masks.pallor import doubtful_holes, fill_pallor, pale_cells
+from blood_cell_system.masks.refine import doubtful_holes, fill_pallor, pale_cells
 
 SHAPE = (120, 160)
 AREA = np.pi * 30**2

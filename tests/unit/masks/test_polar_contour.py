@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.masks.polar_contour import best_closed_contour
+from blood_cell_system.masks.white_cells import best_closed_contour
 
 
 def total(score, path, bend_cost):

@@ -8,22 +8,22 @@ import numpy as np
 import pytest
 from support.voc_folder import SHAPE, add_picture, smear_picture, write_voc_folder
 
-from blood_cell_system.boxes import Box, BoxOrigin
-from blood_cell_system.classes import CellType
-from blood_cell_system.cli.prepare import main
-from blood_cell_system.datasets.mask_files import RgbMaskFile
-from blood_cell_system.datasets.prepared import PreparedDataset, Split
-from blood_cell_system.datasets.sample import (
+from blood_cell_system.annotation.mask_files import RgbMaskFile
+from blood_cell_system.annotation.sample import (
     FailedPicture,
     LabelledCell,
     Reading,
     Sample,
 )
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.cli.prepare import main
+from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import AnnotationError, DatasetError, OutputError, SettingsError
-from blood_cell_system.image_io import read_image, write_image
-from blood_cell_system.mask_encoding import encode_class_mask
-from blood_cell_system.masks.prepare import prepare_reading, prepare_voc
-from blood_cell_system.masks.prepare_summary import PrepareSummary
+from blood_cell_system.imaging.image_file import read_image, write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.masks.prepare import PrepareSummary, prepare_reading, prepare_voc
+from blood_cell_system.taxonomy import CellType
 
 
 @pytest.fixture

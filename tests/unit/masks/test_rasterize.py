@@ -3,8 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import CELL_TYPES, MASK_CLASS, CellClass, CellType
-from blood_cell_system.masks.rasterize import rasterize_ellipses
+from blood_cell_system.masks.ellipses import rasterize_ellipses
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, CellClass, CellType
 
 
 def cell(cell_type, x_min, y_min, x_max, y_max):

@@ -8,7 +8,7 @@ from blood_cell_system.masks.red_cells import (
     red_share_of,
     unboxed_red_cells,
 )
-from blood_cell_system.masks.stain import GREEN, optical_density
+from blood_cell_system.stain.optical_density import GREEN, optical_density
 
 SHAPE = (200, 300)
 

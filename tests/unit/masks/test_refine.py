@@ -15,13 +15,13 @@ from support.stained_pictures import (
     picture,
 )
 
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
-from blood_cell_system.classes import CELL_TYPES, NOT_SCORED, CellClass, CellType
-from blood_cell_system.datasets.prepared import Split
-from blood_cell_system.datasets.voc import VocDataset
-from blood_cell_system.image_io import read_image
+from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.refine import stain_class_mask
-from blood_cell_system.masks.stain import StainSettings
+from blood_cell_system.stain.optical_density import StainSettings
+from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, CellClass, CellType
 
 SHAPE = (240, 320)
 WITHOUT_RIM = StainSettings(rim_px=0)

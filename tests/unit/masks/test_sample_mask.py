@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from support.voc_folder import BOXES, SHAPE, smear_picture
 
+from blood_cell_system.annotation.mask_files import RgbMaskFile
+from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
+from blood_cell_system.annotation.sample import LabelledCell, Sample
 from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
-from blood_cell_system.classes import NOT_SCORED, CellType
-from blood_cell_system.datasets.mask_files import RgbMaskFile
-from blood_cell_system.datasets.outline import PixelOutline, PolygonOutline
-from blood_cell_system.datasets.sample import LabelledCell, Sample
-from blood_cell_system.image_io import write_image
-from blood_cell_system.mask_encoding import encode_class_mask
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
+from blood_cell_system.taxonomy import NOT_SCORED, CellType
 
 IMAGE = smear_picture()
 RED, OTHER_RED, WHITE = Box(5, 5, 25, 25), Box(30, 10, 50, 30), Box(55, 20, 85, 50)

@@ -3,8 +3,8 @@ import pytest
 from support.stained_pictures import CYTOPLASM, NUCLEUS, RED_CELL, box, disc, picture
 
 from blood_cell_system.masks.red_cells import look_of_red_cells, red_share_of
-from blood_cell_system.masks.stain import GREEN, optical_density
-from blood_cell_system.masks.unboxed_white_cells import around_unboxed_nuclei
+from blood_cell_system.masks.white_cells import around_unboxed_nuclei
+from blood_cell_system.stain.optical_density import GREEN, optical_density
 
 SHAPE = (240, 320)
 # Below the threshold of the foreground.

@@ -11,8 +11,8 @@ from support.stained_pictures import (
 )
 
 from blood_cell_system.masks.red_cells import look_of_red_cells, red_share_of
-from blood_cell_system.masks.stain import GREEN, optical_density
 from blood_cell_system.masks.white_cells import outline_white_cell
+from blood_cell_system.stain.optical_density import GREEN, optical_density
 
 SHAPE = (200, 260)
 

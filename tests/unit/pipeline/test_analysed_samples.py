@@ -8,10 +8,10 @@ from support.analysed_pictures import CELLS, analysis_of, report_of, write_smear
 
 from blood_cell_system.boxes import BoxOrigin
 from blood_cell_system.errors import DatasetError, ImageReadError, MissingDataError
-from blood_cell_system.image_io import write_image
+from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.pipeline.analysed_samples import analysed_samples, is_results_folder
-from blood_cell_system.pipeline.files import sha256_of
-from blood_cell_system.reports.picture_files import write_picture_files
+from blood_cell_system.pipeline.model_slots import sha256_of
+from blood_cell_system.reports.image_files import write_picture_files
 
 
 @pytest.fixture

@@ -12,25 +12,25 @@ from support.analysed_pictures import (
 
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
 from blood_cell_system.pipeline import batch as batch_module
-from blood_cell_system.pipeline import classifier_slot
-from blood_cell_system.pipeline import picture as picture_module
+from blood_cell_system.pipeline import image as picture_module
+from blood_cell_system.pipeline import model_slots
 from blood_cell_system.pipeline.batch import (
     BatchSettings,
     analyze_inputs,
     batch_process_images,
+    find_inputs,
     start_batch,
     write_batch,
 )
-from blood_cell_system.pipeline.inputs import find_inputs
-from blood_cell_system.pipeline.picture import InferencePipeline
+from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
-from blood_cell_system.reports.diagnostic import Status
+from blood_cell_system.reports.report import Status
 
 
 @pytest.fixture(autouse=True)
 def _by_colour(monkeypatch):
     monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
-    monkeypatch.setattr(classifier_slot, "bundled_classifier", lambda kind: None)
+    monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
 
 
 @pytest.fixture
@@ -306,7 +306,7 @@ def test_without_a_model_nothing_is_begun(folder, tmp_path, monkeypatch):
     def lacking():
         raise MissingDataError("no model")
 
-    monkeypatch.setattr("blood_cell_system.pipeline.segmenter_slot.bundled_segmenter", lacking)
+    monkeypatch.setattr("blood_cell_system.pipeline.model_slots.bundled_segmenter", lacking)
     pipeline = InferencePipeline(BloodCellAnalysisSystem())
     with pytest.raises(MissingDataError, match="no model"):
         batch_process_images(folder, pipeline, tmp_path / "out")

@@ -2,13 +2,13 @@ import json
 
 import pytest
 
-from blood_cell_system.pipeline.former_results import (
+from blood_cell_system.pipeline.batch import (
     count_left_over,
     former_digests,
     replaced_names,
 )
 from blood_cell_system.reports.batch import PictureOutcome
-from blood_cell_system.reports.diagnostic import Status
+from blood_cell_system.reports.report import Status
 
 
 def outcome(name, digest=None):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blood_cell_system.errors import OutputError
-from blood_cell_system.pipeline.inputs import _named, find_inputs
+from blood_cell_system.pipeline.batch import _named, find_inputs
 
 
 def make(root, *names):

@@ -4,9 +4,9 @@ import pytest
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
 
 from blood_cell_system.errors import MissingDataError
-from blood_cell_system.image_io import write_image
-from blood_cell_system.pipeline import lone_cells
-from blood_cell_system.pipeline.lone_cells import (
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.pipeline import single_cells
+from blood_cell_system.pipeline.single_cells import (
     LoneCell,
     classify_files,
     columns_of,
@@ -58,7 +58,7 @@ def test_neither_does_a_fault_or_a_full_memory(folder, monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(lone_cells, "lone_cell_picture", fail)
+    monkeypatch.setattr(single_cells, "lone_cell_picture", fail)
     cells = list(classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0))))
     assert [cell.classified for cell in cells] == [None] * 3
     assert all(cell.reason.startswith(cell.file) for cell in cells)
@@ -73,7 +73,7 @@ def test_a_row_has_a_column_a_class():
 
 
 def classified(facts, condition, **options):
-    (found,) = lone_cells.classify_pictures(
+    (found,) = single_cells.classify_pictures(
         ChosenClassifier(facts, condition, **options), [np.zeros((130, 130, 4), np.uint8)]
     )
     return LoneCell(file="a.png", classified=found)

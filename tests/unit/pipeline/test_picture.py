@@ -4,21 +4,21 @@ from support.analysed_pictures import SeeingRuntime, analyze_by_colour, write_sm
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
 from support.prepared_cells import ColourRuntime
 
+from blood_cell_system.analysis.classification import ClassificationSettings
+from blood_cell_system.analysis.image_analysis import AnalysisSettings
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import ImageReadError, MissingDataError, SettingsError
-from blood_cell_system.inference.analysis import AnalysisSettings
-from blood_cell_system.inference.classification import ClassificationSettings
-from blood_cell_system.pipeline import classifier_slot
-from blood_cell_system.pipeline import picture as picture_module
-from blood_cell_system.pipeline.files import sha256_of
-from blood_cell_system.pipeline.picture import InferencePipeline
+from blood_cell_system.pipeline import image as picture_module
+from blood_cell_system.pipeline import model_slots
+from blood_cell_system.pipeline.image import InferencePipeline
+from blood_cell_system.pipeline.model_slots import sha256_of
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 
 
 @pytest.fixture(autouse=True)
 def _by_colour(monkeypatch):
     monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
-    monkeypatch.setattr(classifier_slot, "bundled_classifier", lambda kind: None)
+    monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
 
 
 @pytest.fixture

@@ -3,14 +3,14 @@ import hashlib
 import numpy as np
 import pytest
 
-from blood_cell_system.cells.lone_cell import is_cell_picture
-from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.cells.single_cell import is_cell_picture
 from blood_cell_system.cli.main import main
 from blood_cell_system.datasets.cell_folder import CellFolder
-from blood_cell_system.datasets.prepared import Split
 from blood_cell_system.datasets.synthetic import SmearSettings
 from blood_cell_system.errors import OutputError, SettingsError
-from blood_cell_system.image_io import read_rgba
+from blood_cell_system.imaging.image_file import read_rgba
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.synthetic_cells import write_synthetic_cells
 
 SMALL = SmearSettings(shape=(160, 200), cell_diameter_px=32)

@@ -13,7 +13,6 @@ from support.prepared_cells import ColourRuntime
 from support.tiny_onnx import colour_model
 
 import blood_cell_system
-from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.errors import (
     CheckpointError,
     ImageReadError,
@@ -21,10 +20,15 @@ from blood_cell_system.errors import (
     OutputError,
     SettingsError,
 )
-from blood_cell_system.pipeline import classifier_slot, segmenter_slot
-from blood_cell_system.pipeline.files import sha256_of
+from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.pipeline import model_slots
+from blood_cell_system.pipeline.model_slots import (
+    bundled_classifier,
+    bundled_segmenter,
+    segmenter_in,
+    sha256_of,
+)
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
-from blood_cell_system.pipeline.weights import bundled_classifier, bundled_segmenter, segmenter_in
 
 
 class _AnyClassifier(ChosenClassifier):
@@ -44,8 +48,8 @@ def loaded(monkeypatch):
         files.append(path.name)
         return ColourRuntime()
 
-    monkeypatch.setattr(segmenter_slot, "load_runtime", load)
-    monkeypatch.setattr(classifier_slot, "load_classifier", _AnyClassifier)
+    monkeypatch.setattr(model_slots, "load_runtime", load)
+    monkeypatch.setattr(model_slots, "load_classifier", _AnyClassifier)
     return files
 
 
@@ -156,7 +160,7 @@ def test_a_second_folder_replaces_the_first(tmp_path, loaded):
 
 
 def test_without_any_model_the_built_in_is_used_or_its_lack_told(tmp_path, monkeypatch, loaded):
-    monkeypatch.setattr(segmenter_slot, "bundled_segmenter", lambda: tmp_path / "built_in.onnx")
+    monkeypatch.setattr(model_slots, "bundled_segmenter", lambda: tmp_path / "built_in.onnx")
     touch(tmp_path, "built_in.onnx")
     system = BloodCellAnalysisSystem()
     system.segmentation_runtime()
@@ -164,7 +168,9 @@ def test_without_any_model_the_built_in_is_used_or_its_lack_told(tmp_path, monke
 
 
 def test_the_lack_of_built_in_weights_names_the_remedy(tmp_path, monkeypatch):
-    monkeypatch.setattr("blood_cell_system.pipeline.weights.resources.files", lambda _: tmp_path)
+    monkeypatch.setattr(
+        "blood_cell_system.pipeline.model_slots.resources.files", lambda _: tmp_path
+    )
     with pytest.raises(MissingDataError, match=r"--model checkpoints/segmentation_model_best\.ker"):
         bundled_segmenter()
     (tmp_path / "weights").mkdir()
@@ -201,7 +207,7 @@ def test_files_that_cannot_be_hashed_are_told(tmp_path):
 
 
 def without_bundled_classifiers(monkeypatch):
-    monkeypatch.setattr(classifier_slot, "bundled_classifier", lambda kind: None)
+    monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
 
 
 def test_without_a_classifier_there_is_none(monkeypatch):
@@ -213,7 +219,7 @@ def test_the_classifier_of_the_package_is_used_where_none_is_set(tmp_path, monke
     path = tmp_path / "rbc_classifier.onnx"
     path.write_bytes(colour_classifier())
     monkeypatch.setattr(
-        classifier_slot,
+        model_slots,
         "bundled_classifier",
         lambda kind: path if kind is ClassifierKind.RBC else None,
     )

@@ -1,13 +1,13 @@
 import pytest
 
 from blood_cell_system.errors import MissingDataError
-from blood_cell_system.pipeline import weights
+from blood_cell_system.pipeline import model_slots
 
 
 def test_the_trainable_segmenter_is_the_keras_file(tmp_path, monkeypatch):
-    monkeypatch.setattr(weights, "weights_folder", lambda: tmp_path)
+    monkeypatch.setattr(model_slots, "weights_folder", lambda: tmp_path)
     (tmp_path / "segmentation_model.onnx").touch()
     with pytest.raises(MissingDataError, match="can analyse pictures, but not be trained on"):
-        weights.bundled_trainable_segmenter()
+        model_slots.bundled_trainable_segmenter()
     (tmp_path / "segmentation_model.keras").touch()
-    assert weights.bundled_trainable_segmenter() == tmp_path / "segmentation_model.keras"
+    assert model_slots.bundled_trainable_segmenter() == tmp_path / "segmentation_model.keras"

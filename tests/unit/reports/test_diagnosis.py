@@ -5,10 +5,10 @@ from support.analysed_pictures import DEFOCUSED, FINE_LIGHT, analysis_of, report
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.border_rule import BorderRule
-from blood_cell_system.classes import CellType
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.reports.diagnosis import is_uncertain
-from blood_cell_system.reports.diagnostic import CellFlag, ReportSettings, Status
+from blood_cell_system.reports.report import CellFlag, ReportSettings, Status
+from blood_cell_system.taxonomy import CellType
 
 SETTINGS = ReportSettings(
     confidence_threshold=0.5, uncertain_margin=0.2, border_rule=BorderRule.COUNTED

@@ -4,11 +4,13 @@ import numpy as np
 import pytest
 from support.prepared_cells import ColourRuntime, write_cells_folder
 
+from blood_cell_system.analysis.segmenter_evaluation import evaluate
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.inference.evaluation import evaluate
-from blood_cell_system.reports.evaluation_json import evaluation_to_json
-from blood_cell_system.reports.evaluation_sheet import worst_pictures_sheet
-from blood_cell_system.reports.evaluation_text import evaluation_text
+from blood_cell_system.reports.segmenter_evaluation import (
+    evaluation_text,
+    evaluation_to_json,
+    worst_pictures_sheet,
+)
 
 
 @pytest.fixture

@@ -11,15 +11,6 @@ from support.colour_classifiers import RBC_FACTS, WBC_FACTS
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.border_rule import BorderRule
-from blood_cell_system.classes import CellType
-from blood_cell_system.reports.annotated_picture import (
-    ABNORMAL_COLOUR,
-    NONE_COLOUR,
-    UNSURE_COLOUR,
-    annotated_picture,
-)
-from blood_cell_system.reports.cells_csv import cells_to_csv
-from blood_cell_system.reports.diagnostic import CellFlag
 from blood_cell_system.reports.findings import (
     NO_CLASSIFIER,
     NONE_OF_THESE,
@@ -29,7 +20,15 @@ from blood_cell_system.reports.findings import (
     findings_of_json,
     total_of,
 )
-from blood_cell_system.reports.report_json import findings_to_json
+from blood_cell_system.reports.image_files import (
+    ABNORMAL_COLOUR,
+    NONE_COLOUR,
+    UNSURE_COLOUR,
+    annotated_picture,
+    cells_to_csv,
+)
+from blood_cell_system.reports.report import CellFlag, findings_to_json
+from blood_cell_system.taxonomy import CellType
 
 CONDITIONS = st.sampled_from((*RBC_FACTS.conditions, NONE_OF_THESE, NOT_ASSESSED))
 RED_CELLS = st.lists(

@@ -22,14 +22,10 @@ from support.colour_classifiers import RBC_FACTS
 
 from blood_cell_system.cells.outlines import outline_polygons
 from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcome_of_report
-from blood_cell_system.reports.diagnostic import Status
 from blood_cell_system.reports.findings import JudgedCell, find
-from blood_cell_system.reports.names import shown_name
-from blood_cell_system.reports.page.histogram import histogram_svg
-from blood_cell_system.reports.page.limits import page_limits
-from blood_cell_system.reports.page.panel import make_panel
-from blood_cell_system.reports.page.render import render_page
-from blood_cell_system.reports.page.sections import findings_section
+from blood_cell_system.reports.page.panel import make_panel, page_limits
+from blood_cell_system.reports.page.render import findings_section, histogram_svg, render_page
+from blood_cell_system.reports.report import Status, shown_name
 
 EVIL = "<script>alert(1)</script>\"'&</title><!--"
 

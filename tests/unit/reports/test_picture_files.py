@@ -7,9 +7,9 @@ import pytest
 from support.analysed_pictures import analysis_of, report_of
 
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
-from blood_cell_system.image_io import read_image, read_label_image
-from blood_cell_system.mask_encoding import decode_class_mask
-from blood_cell_system.reports.picture_files import (
+from blood_cell_system.imaging.image_file import read_image, read_label_image
+from blood_cell_system.imaging.mask_encoding import decode_class_mask
+from blood_cell_system.reports.image_files import (
     PICTURE_ENDINGS,
     read_labels,
     write_label_image,
@@ -109,7 +109,7 @@ def test_a_report_is_gone_while_its_files_are_written_anew(written, monkeypatch)
     def fail(*_):
         raise OutputError("the disk is full")
 
-    monkeypatch.setattr("blood_cell_system.reports.picture_files.write_label_image", fail)
+    monkeypatch.setattr("blood_cell_system.reports.image_files.write_label_image", fail)
     with pytest.raises(OutputError):
         write_picture_files(root, "field", analysis, report)
     assert not (root / "field_report.json").exists()

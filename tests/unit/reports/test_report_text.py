@@ -4,8 +4,8 @@ import pytest
 from support.analysed_pictures import CELLS, DEFOCUSED, analysis_of, report_of
 from support.colour_classifiers import WBC_FACTS
 
+from blood_cell_system.analysis.scale import ScaleSource
 from blood_cell_system.cells.border_rule import BorderRule
-from blood_cell_system.inference.scale import ScaleSource
 from blood_cell_system.reports.findings import find
 from blood_cell_system.reports.rates import Rate
 

@@ -1,6 +1,6 @@
 import pytest
 
-from blood_cell_system.training.advice import advice_on
+from blood_cell_system.training.run_record import advice_on
 
 
 def history(train, val, iou):

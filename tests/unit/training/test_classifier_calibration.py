@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from blood_cell_system.input_pipeline.cell_batches import CellLabels
-from blood_cell_system.models.conformal import conformal_sets
-from blood_cell_system.training.classifier_calibration import calibrate
+from blood_cell_system.augmentation.cell_batches import CellLabels
+from blood_cell_system.metrics.calibration import conformal_sets
+from blood_cell_system.training.classifier import calibrate
 from blood_cell_system.training.classifier_data import CellClasses
 
 CLASSES = CellClasses(conditions=("healthy_RBC", "malaria_RBC", "sickle_RBC"), types=())
@@ -53,7 +53,7 @@ def test_the_sets_hold_the_true_class_as_often_as_asked():
         learned=labels_of([0, 1, 2]),
         coverage=0.9,
     )
-    from blood_cell_system.models.calibration import with_temperature
+    from blood_cell_system.metrics.calibration import with_temperature
 
     warmed = with_temperature(condition, calibration.temperatures["condition"])
     thresholds = [calibration.condition_thresholds[name] for name in CLASSES.conditions]

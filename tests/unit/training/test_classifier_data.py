@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.tiny_cells import small_cell_folder
 
-from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.training.classifier_data import CellClasses, read_cells, with_stain_domains
 

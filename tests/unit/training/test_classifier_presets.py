@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.training.classifier_presets import (
+from blood_cell_system.training.presets import (
     CLASSIFIER_PRESETS,
     classifier_preset_named,
 )

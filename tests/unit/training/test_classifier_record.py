@@ -1,7 +1,7 @@
 import numpy as np
 
-from blood_cell_system.image_io import read_image
-from blood_cell_system.training.classifier_record import classifier_advice, write_classifier_curves
+from blood_cell_system.imaging.image_file import read_image
+from blood_cell_system.training.classifier import classifier_advice, write_classifier_curves
 
 
 def rows(train, val, score=0.95):

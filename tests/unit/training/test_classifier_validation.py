@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from blood_cell_system.input_pipeline.cell_batches import CellLabels
-from blood_cell_system.training.classifier_validation import one_against_others, validation_row
+from blood_cell_system.augmentation.cell_batches import CellLabels
+from blood_cell_system.training.classifier import one_against_others, validation_row
 
 
 def labels_of(condition, types=None, known=None):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from blood_cell_system.augmentation.cell_batches import CellLabels
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.input_pipeline.cell_batches import CellLabels
-from blood_cell_system.training.domain_plan import DomainPlan
+from blood_cell_system.training.stain_domains import DomainPlan
 
 # Healthy (0) comes from both sources, malaria (1) from the first, sickle (2) from the second.
 CONDITION = [0, 0, 0, 0, 1, 1, 2, -1, -1]

@@ -10,22 +10,22 @@ from support.smears import small_prepared_folder
 from support.tiny_training import TINY
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter
-from blood_cell_system.segmenter_contract import diameter_in_name, model_name
-from blood_cell_system.training.fine_tuning import (
+from blood_cell_system.model_metadata import diameter_in_name, model_name
+from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
+from blood_cell_system.taxonomy import CellType
+from blood_cell_system.training.loop import StepRates
+from blood_cell_system.training.presets import PRESETS
+from blood_cell_system.training.segmenter import train_segmenter
+from blood_cell_system.training.segmenter_learner import (
     FINE_TUNING,
+    Learner,
     fine_tuning_settings,
     first_feature_shift,
     load_starting_point,
     unlikeness_warnings,
 )
-from blood_cell_system.training.learner import Learner
-from blood_cell_system.training.loop_parts import StepRates
-from blood_cell_system.training.presets import PRESETS
-from blood_cell_system.training.segmentation import train_segmenter
 from blood_cell_system.training.state import TrainingState
 
 CONFIG = SegmenterConfig(widths=(4, 4, 8, 8), d_reduced=4, dropout=0.2)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from blood_cell_system.training.interruption import deferred_interrupt
+from blood_cell_system.training.loop import deferred_interrupt
 
 
 def test_the_first_interrupt_is_a_wish_and_the_second_one_stops():

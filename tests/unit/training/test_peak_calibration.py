@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
+from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.cells.peaks import CellPeaks, PeakSettings
-from blood_cell_system.classes import CELL_TYPES, NOT_SCORED, CellClass, CellType
 from blood_cell_system.errors import CheckpointError
-from blood_cell_system.input_pipeline.decoded_images import DecodedImage
-from blood_cell_system.models.segmenter import SegmenterConfig, build_segmenter
+from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
+from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, CellClass, CellType
 from blood_cell_system.training.peak_calibration import (
     THRESHOLDS,
     bake_thresholds,

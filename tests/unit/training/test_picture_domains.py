@@ -5,7 +5,7 @@ import pytest
 
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.training.picture_domains import PictureDomains
+from blood_cell_system.training.segmenter import PictureDomains
 
 
 class Pictures:

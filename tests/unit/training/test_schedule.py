@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.training.schedule import averaging_decay_at, learning_rate_at
+from blood_cell_system.training.loop import averaging_decay_at, learning_rate_at
 
 STEPS = 200
 

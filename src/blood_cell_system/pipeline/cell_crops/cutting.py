@@ -1,20 +1,27 @@
 """Cells of one picture, cut out by the method of the plan."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
-from blood_cell_system.cells.cell_picture import cell_picture
-from blood_cell_system.cells.lone_cell import lone_cell_picture
+from blood_cell_system.analysis.runtimes import Runtime
+from blood_cell_system.analysis.scale import settle_scale, vote_on_diameter
+from blood_cell_system.analysis.segmentation import find_cells
+from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
+from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_picture
 from blood_cell_system.cells.nucleated_cells import NucleatedCell, find_nucleated_cells
-from blood_cell_system.classes import CellType
+from blood_cell_system.cells.single_cell import lone_cell_picture
+from blood_cell_system.cells.watershed import separate_by_shape
 from blood_cell_system.datasets.cell_fields import MarkedCell
 from blood_cell_system.errors import CellPictureError
-from blood_cell_system.image_io import read_image
-from blood_cell_system.pipeline.cell_crops.extras import find_extras
+from blood_cell_system.imaging.image_file import read_image
+from blood_cell_system.masks.ellipses import clip_to_pixels
+from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
     CellClass,
@@ -23,13 +30,268 @@ from blood_cell_system.pipeline.cell_crops.plan import (
     CutTask,
     Extra,
 )
-from blood_cell_system.pipeline.cell_crops.segmented import (
-    labelled_box,
-    neighbours_of,
-    segmented_window,
-)
 from blood_cell_system.pipeline.cell_crops.smear import Piece, Smear
+from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.stain.optical_density import RED
+from blood_cell_system.taxonomy import CELL_TYPES, CellType
+
+_TRIES: Final = 40
+_BORDER_PX: Final = 2
+_MIN_NECK: Final = 0.15
+# Of a typical cell's area.
+_FRAGMENT_SHARE: Final = 0.2
+_DEBRIS_SHARES: Final = (0.03, 0.35)
+_CELL_SHARES: Final = (0.5, 1.6)
+_CLUMP_SHARES: Final = (1.8, 9.0)
+_MIN_SOLIDITY: Final = 0.9
+_NUCLEUS_DENSITY: Final = 0.45
+_CORNERS: Final = 9
+_FREE_SHARE: Final = 0.995
+
+
+def find_extras(
+    smear: Smear,
+    wanted: Mapping[Extra, int],
+    generator: np.random.Generator,
+    *,
+    cell_area_px: float | None = None,
+    white: NDArray[np.bool_] | None = None,
+) -> list[tuple[str, Piece]]:
+    """Find outliers in a smear, chosen at random.
+
+    Parameters
+    ----------
+    smear : Smear
+    wanted : mapping of Extra to int
+        How many of each kind at most.
+    generator : numpy.random.Generator
+    cell_area_px : float, optional
+        Area of a typical cell; estimated from the stain by default.
+    white : ndarray of shape (height, width), dtype bool, optional
+        Pixels of white cells that are known, which are no red cells.
+
+    Returns
+    -------
+    list of (str, Piece)
+        Kind with a number, and where it is.
+    """
+    if not any(wanted.values()):
+        return []
+    foreground = smear.foreground()
+    parts = separate_by_shape(foreground, min_neck=_MIN_NECK)
+    areas = np.bincount(parts.ravel())[1:]
+    if not len(areas):
+        return []
+    # Half of all that is stained lies in pieces of this size or more: specks are many but small.
+    ordered = np.sort(areas)
+    median = float(ordered[np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)])
+    typical = cell_area_px or median
+    pieces = _pieces(smear, foreground, parts, typical, white)
+    if wanted.get(Extra.SLIDE):
+        side = int(2 * np.sqrt(typical / np.pi))
+        pieces[Extra.SLIDE] = _empty_places(smear, foreground, side, wanted[Extra.SLIDE], generator)
+    found = []
+    for kind, most in wanted.items():
+        order = generator.permutation(len(pieces[kind])).tolist()
+        chosen = [pieces[kind][index] for index in order][:most]
+        found += [(f"{kind}{number}", piece) for number, piece in enumerate(chosen, start=1)]
+    return found
+
+
+def _pieces(
+    smear: Smear,
+    foreground: NDArray[np.uint8],
+    parts: NDArray[np.int32],
+    typical: float,
+    white: NDArray[np.bool_] | None,
+) -> dict[Extra, list[Piece]]:
+    """Sort the connected pieces of stained matter that no border cuts."""
+    pieces: dict[Extra, list[Piece]] = {kind: [] for kind in Extra}
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(foreground)
+    height, width = foreground.shape
+    for label in range(1, count):
+        x, y, columns, rows, area = (int(value) for value in stats[label])
+        is_cut = min(x, y) < _BORDER_PX or x + columns > width - _BORDER_PX
+        if is_cut or y + rows > height - _BORDER_PX or max(rows, columns) < MIN_EXTENT_PX:
+            continue
+        window = slice(y, y + rows), slice(x, x + columns)
+        inside = labels[window] == label
+        if not smear.field[window][inside].all():
+            continue
+        cells = np.bincount(parts[window][inside])[1:]
+        several = bool(np.count_nonzero(cells > _FRAGMENT_SHARE * typical) > 1)
+        kind = _kind(smear.density[window], inside, area / typical, several=several)
+        is_white = white is not None and bool(white[window][inside].any())
+        if kind is not None and not (kind is Extra.RED_CELL and is_white):
+            pieces[kind].append(((x, y), inside))
+    return pieces
+
+
+def _kind(
+    density: NDArray[np.float32], inside: NDArray[np.bool_], share: float, *, several: bool
+) -> Extra | None:
+    if _DEBRIS_SHARES[0] <= share <= _DEBRIS_SHARES[1]:
+        return Extra.DEBRIS
+    if several and _CLUMP_SHARES[0] <= share <= _CLUMP_SHARES[1]:
+        return Extra.CLUMP
+    is_one = not several and _CELL_SHARES[0] <= share <= _CELL_SHARES[1]
+    if is_one and _solidity(inside) >= _MIN_SOLIDITY:
+        has_nucleus = np.quantile(density[:, :, RED][inside], 0.9) > _NUCLEUS_DENSITY
+        return None if has_nucleus else Extra.RED_CELL
+    return None
+
+
+def _solidity(inside: NDArray[np.bool_]) -> float:
+    contours, _ = cv2.findContours(inside.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contour = max(contours, key=cv2.contourArea)
+    hull = float(cv2.contourArea(cv2.convexHull(contour)))
+    return float(cv2.contourArea(contour)) / max(hull, 1.0)
+
+
+def _empty_places(
+    smear: Smear,
+    foreground: NDArray[np.uint8],
+    side: int,
+    wanted: int,
+    generator: np.random.Generator,
+) -> list[Piece]:
+    """Outlines as of cells, where there is nothing."""
+    height, width = foreground.shape
+    side = max(side, MIN_EXTENT_PX + 2)
+    if side + 2 * _BORDER_PX >= min(height, width):
+        return []
+    is_free = (foreground == 0) & smear.field
+    found: list[Piece] = []
+    for _ in range(_TRIES):
+        top = int(generator.integers(_BORDER_PX, height - side - _BORDER_PX))
+        left = int(generator.integers(_BORDER_PX, width - side - _BORDER_PX))
+        outline = _random_outline(side, generator)
+        if is_free[top : top + side, left : left + side][outline].mean() > _FREE_SHARE:
+            found.append(((left, top), outline))
+        if len(found) >= wanted:
+            break
+    return found
+
+
+def _random_outline(side: int, generator: np.random.Generator) -> NDArray[np.bool_]:
+    """Draw a roundish outline with bumps."""
+    angles = np.linspace(0, 2 * np.pi, _CORNERS, endpoint=False)
+    radii = generator.uniform(0.7, 1.0, _CORNERS) * (side / 2 - 1)
+    corners = side / 2 + radii[:, None] * np.column_stack([np.cos(angles), np.sin(angles)])
+    canvas = np.zeros((side, side), dtype=np.uint8)
+    cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], 1)
+    return canvas.astype(bool)
+
+
+_NUCLEUS_SHARE: Final = 0.12
+_WINDOW_TRIES: Final = 12
+_CONTAINED: Final = 0.6
+_SAME_OVERLAP: Final = 0.4
+
+
+def labelled_box(mark: MarkedCell, cell_type: CellType) -> LabelledBox:
+    """Box of a marked cell; of ``cell_type`` where its label is no type of cell."""
+    named = [kind for kind in CELL_TYPES if kind == mark.label]
+    return LabelledBox(
+        cell_type=named[0] if named else cell_type,
+        x_min=mark.box.x_min,
+        y_min=mark.box.y_min,
+        x_max=mark.box.x_max,
+        y_max=mark.box.y_max,
+    )
+
+
+def segmented_window(
+    whole: Smear, task: CutTask, generator: np.random.Generator
+) -> tuple[Smear, list[MarkedCell]]:
+    """Look at a window of a picture, and find its cells; they have the picture's label.
+
+    A network may take a red cell of an odd stain for a white one, or the other way round: whether
+    there is a nucleus decides.
+    """
+    plan = task.plan
+    magnification = _magnification(whole)
+    smear = whole.window(*_window(whole.field, plan.window_px, generator))
+    cells = find_cells(_runtime(), smear.image, magnification=magnification).separated
+    marks = []
+    for cell in cells.cells:
+        if cell.touches_border or cell.cell_type is CellType.PLATELET:
+            continue
+        red_density = smear.density[:, :, RED][cells.label_image == cell.label]
+        is_white = bool((red_density > _NUCLEUS_DENSITY).mean() > _NUCLEUS_SHARE)
+        if is_white == (plan.cell_type is CellType.WBC):
+            box = Box(cell.box.x_min, cell.box.y_min, cell.box.x_max, cell.box.y_max)
+            marks.append(MarkedCell(label=task.field.label, box=box))
+    return smear, marks
+
+
+def neighbours_of(smear: Smear, marks: Sequence[MarkedCell], window_px: int) -> list[LabelledBox]:
+    """Boxes of the cells around those that are marked, where people have not marked all cells."""
+    found: list[LabelledBox] = []
+    if not marks:
+        return found
+    magnification = _magnification(smear)
+    for mark in marks:
+        box = labelled_box(mark, CellType.RBC)
+        margin = max(0.0, (window_px - max(box.width, box.height)) / 2)
+        rows, columns = clip_to_pixels(box, smear.field.shape, margin=margin)
+        part = np.ascontiguousarray(smear.image[rows, columns])
+        cells = find_cells(_runtime(), part, magnification=magnification).separated.cells
+        around = [_moved(cell.box, columns.start, rows.start) for cell in cells]
+        found += [other for other in around if not _is_same(box, other)]
+    return found
+
+
+def _moved(box: LabelledBox, x: int, y: int) -> LabelledBox:
+    return replace(
+        box, x_min=box.x_min + x, y_min=box.y_min + y, x_max=box.x_max + x, y_max=box.y_max + y
+    )
+
+
+def _is_same(box: LabelledBox, other: LabelledBox) -> bool:
+    """Whether a cell that was found is the marked one, or a part of it."""
+    both = corners_of([box]), corners_of([other])
+    overlap = float(pairwise_box_iou(*both)[0, 0])
+    areas = [side.width * side.height for side in (box, other)]
+    # From the overlap's share of the union to its share of the smaller box.
+    common = overlap / (1 + overlap) * sum(areas)
+    return overlap > _SAME_OVERLAP or common > _CONTAINED * max(areas[1], 1.0)
+
+
+def _magnification(smear: Smear) -> float:
+    """How far the network wants a picture resampled."""
+    scale = settle_scale(
+        vote_on_diameter(smear.image, smear.field),
+        training_diameter_px=getattr(_runtime(), "training_diameter_px", TRAINING_DIAMETER_PX),
+    )
+    return scale.magnification_applied
+
+
+def _window(
+    field: NDArray[np.bool_], side: int | None, generator: np.random.Generator
+) -> tuple[slice, slice]:
+    """Choose a square of the picture that lies in the field of view, as far as that can be."""
+    height, width = field.shape
+    if side is None or side >= max(height, width):
+        return slice(0, height), slice(0, width)
+    seen_y, seen_x = np.nonzero(field)
+    best, share = (slice(0, height), slice(0, width)), -1.0
+    for _ in range(_WINDOW_TRIES):
+        middle = int(generator.integers(len(seen_y)))
+        top = int(np.clip(seen_y[middle] - side // 2, 0, max(height - side, 0)))
+        left = int(np.clip(seen_x[middle] - side // 2, 0, max(width - side, 0)))
+        window = slice(top, top + side), slice(left, left + side)
+        seen = float(field[window].mean())
+        if seen > share:
+            best, share = window, seen
+    return best
+
+
+@lru_cache(maxsize=1)
+def _runtime() -> Runtime:
+    # One a process: loading it takes longer than a picture.
+    return BloodCellAnalysisSystem().segmentation_runtime()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

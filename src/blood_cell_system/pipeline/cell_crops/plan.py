@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from blood_cell_system.classes import CellType
+from blood_cell_system.annotation.sample import DroppedCell, FailedPicture
 from blood_cell_system.datasets.cell_fields import CellField
-from blood_cell_system.datasets.sample import DroppedCell, FailedPicture
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.taxonomy import CellType
 
 
 class CutMethod(StrEnum):

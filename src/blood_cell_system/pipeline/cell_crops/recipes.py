@@ -10,15 +10,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from blood_cell_system.classes import WBC_TYPES, CellType
-from blood_cell_system.classifier_facts import ClassifierKind
-from blood_cell_system.datasets import taleqani, uganda_sickle
-from blood_cell_system.datasets.bccd_cells import read_bccd_cells
 from blood_cell_system.datasets.cell_blocks import split_by_blocks
-from blood_cell_system.datasets.cell_fields import FieldReading
-from blood_cell_system.datasets.iml_malaria import HEALTHY, STAGES, read_iml_malaria
-from blood_cell_system.datasets.pbc import PLATELET, TYPE_OF_FOLDER, read_pbc
-from blood_cell_system.datasets.same_views import joined_by_view
+from blood_cell_system.datasets.cell_fields import FieldReading, joined_by_view
+from blood_cell_system.datasets.collections import taleqani, uganda_sickle
+from blood_cell_system.datasets.collections.bccd import read_bccd_cells
+from blood_cell_system.datasets.collections.iml_malaria import HEALTHY, STAGES, read_iml_malaria
+from blood_cell_system.datasets.collections.pbc import PLATELET, TYPE_OF_FOLDER, read_pbc
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
     CellClass,
@@ -28,6 +26,7 @@ from blood_cell_system.pipeline.cell_crops.plan import (
     CutTask,
     Extra,
 )
+from blood_cell_system.taxonomy import WBC_TYPES, CellType
 
 Recipe = Callable[[Path, int], CropWork]
 

@@ -8,20 +8,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.analysis.scale_bars import find_scale_bar, paint_over
+from blood_cell_system.analysis.survey import find_field
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
-from blood_cell_system.inference.marks import find_scale_bar, paint_over
-from blood_cell_system.inference.survey import find_field
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
 from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
-from blood_cell_system.masks.slide_light import SlideLight, fit_slide_light
-from blood_cell_system.masks.stain import (
+from blood_cell_system.masks.white_cells import outline_white_cell
+from blood_cell_system.stain.optical_density import (
     GREEN,
     StainSettings,
     foreground_threshold,
     optical_density,
 )
-from blood_cell_system.masks.white_cells import outline_white_cell
+from blood_cell_system.stain.slide_light import SlideLight, fit_slide_light
 
 Piece = tuple[tuple[int, int], NDArray[np.bool_]]
 """``(x, y)`` of a window's first pixel, and the pixels of a cell in the window."""

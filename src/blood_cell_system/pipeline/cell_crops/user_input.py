@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from blood_cell_system.annotation.sample import DroppedCell, FailedPicture
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import Box, LabelledBox
-from blood_cell_system.classes import CELL_TYPES
-from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (
     CellField,
@@ -20,10 +21,9 @@ from blood_cell_system.datasets.cell_fields import (
     sound_cells,
 )
 from blood_cell_system.datasets.cell_folder import NOT_A_CELL
-from blood_cell_system.datasets.prepared import PreparedDataset, Split
-from blood_cell_system.datasets.sample import DroppedCell, FailedPicture
-from blood_cell_system.datasets.voc import VocDataset
+from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
     CellClass,
@@ -33,6 +33,7 @@ from blood_cell_system.pipeline.cell_crops.plan import (
     CutTask,
     Extra,
 )
+from blood_cell_system.taxonomy import CELL_TYPES
 
 _EXTRAS: Final = {Extra.SLIDE: 1, Extra.DEBRIS: 1, Extra.CLUMP: 1}
 _LEFT_OUT: Final = ""

@@ -20,25 +20,24 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import FailedPicture
 from blood_cell_system.atomic_files import make_folder, write_bytes, write_json
-from blood_cell_system.cell_picture_format import on_white
-from blood_cell_system.classes import WBC_TYPES
-from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.datasets.cell_blocks import split_by_blocks
-from blood_cell_system.datasets.cell_table import (
+from blood_cell_system.datasets.cell_folder import (
     NOT_A_CELL,
     UNFINISHED,
     CellRecord,
     write_cells_csv,
 )
-from blood_cell_system.datasets.sample import FailedPicture
-from blood_cell_system.drawing.contact_sheet import Tile, contact_sheet
 from blood_cell_system.errors import BloodCellError, DatasetError, OutputError
-from blood_cell_system.image_io import read_rgba, write_image
+from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
+from blood_cell_system.imaging.image_file import read_rgba, write_image
+from blood_cell_system.model_metadata import ClassifierKind, on_white
 from blood_cell_system.parallel import map_in_processes
 from blood_cell_system.pipeline.cell_crops.cutting import CutCell, cut_picture
 from blood_cell_system.pipeline.cell_crops.plan import CutTask
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.taxonomy import WBC_TYPES
 
 UNLABELLED: Final = "unlabelled"
 SHEETS: Final = "sheets"

@@ -11,13 +11,12 @@ from pycocotools.coco import COCO
 from support.reader_contract import SHAPE, draw_pictures
 from support.written_labels import pixels_in
 
+from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
+from blood_cell_system.annotation.sample import LabelledCell, Sample
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.writer import OutlineForm, WriteStyle, write_labels
 from blood_cell_system.boxes import Box, BoxOrigin
-from blood_cell_system.classes import CellType
-from blood_cell_system.datasets.outline import PixelOutline, PolygonOutline
-from blood_cell_system.datasets.prepared import Split
-from blood_cell_system.datasets.sample import LabelledCell, Sample
-from blood_cell_system.datasets.writers.convert import write_labels
-from blood_cell_system.datasets.writers.writer import OutlineForm, WriteStyle
+from blood_cell_system.taxonomy import CellType
 
 
 def disc(radius):

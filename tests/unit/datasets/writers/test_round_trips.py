@@ -9,9 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.written_labels import assert_same_sample, samples, with_pictures
 
-from blood_cell_system.datasets.formats import read_folder, recognise
-from blood_cell_system.datasets.writers.convert import WRITTEN_FORMATS, write_labels
-from blood_cell_system.datasets.writers.writer import OutlineForm, WriteStyle
+from blood_cell_system.annotation.registry import read_folder, recognise
+from blood_cell_system.annotation.writer import (
+    WRITTEN_FORMATS,
+    OutlineForm,
+    WriteStyle,
+    write_labels,
+)
 
 FORMS = st.sampled_from([OutlineForm.POLYGONS, OutlineForm.MASKS])
 # Fractions are rounded: a polygon right through the middle of a pixel may take it or leave it.

@@ -8,14 +8,13 @@ from support.colour_runtime import ColourRuntime
 from support.single_cells import draw_red_cell, draw_white_cell, piece_of_smear
 
 from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
-from blood_cell_system.classes import CellType
 from blood_cell_system.datasets.cell_fields import CellField, MarkedCell
-from blood_cell_system.datasets.iml_malaria import read_iml_malaria
-from blood_cell_system.datasets.pbc import read_pbc
-from blood_cell_system.datasets.taleqani import read_taleqani
+from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
+from blood_cell_system.datasets.collections.pbc import read_pbc
+from blood_cell_system.datasets.collections.taleqani import read_taleqani
 from blood_cell_system.errors import CellPictureError, SettingsError
-from blood_cell_system.image_io import write_image
-from blood_cell_system.pipeline.cell_crops import segmented
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.pipeline.cell_crops import cutting
 from blood_cell_system.pipeline.cell_crops.cutting import cut_picture
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
@@ -25,6 +24,7 @@ from blood_cell_system.pipeline.cell_crops.plan import (
     CutTask,
     Extra,
 )
+from blood_cell_system.taxonomy import CellType
 
 HEALTHY = CellClass("healthy_RBC")
 
@@ -110,8 +110,8 @@ def test_the_segmenters_cells_have_the_label_of_their_picture(tmp_path, monkeypa
     draw_white_cell(image, 60, 60, 12, nucleus_share=0.9)
     write_image(tmp_path / "a.png", image)
     found = [(30, 30), (90, 30), (30, 90), (90, 90), (60, 60)]
-    monkeypatch.setattr(segmented, "_runtime", ColourRuntime)
-    monkeypatch.setattr(segmented, "find_cells", lambda *_, **__: found_at(found))
+    monkeypatch.setattr(cutting, "_runtime", ColourRuntime)
+    monkeypatch.setattr(cutting, "find_cells", lambda *_, **__: found_at(found))
     field = CellField(name="a", image_path=tmp_path / "a.png", label="negative", block="b")
     cells = cut_picture(task(field, CutMethod.SEGMENTER, {"negative": HEALTHY}))
     # The fifth has a nucleus, whatever the network calls it.
@@ -124,10 +124,8 @@ def test_the_segmenter_tells_marked_cells_from_unmarked_neighbours(tmp_path, mon
     draw_red_cell(image, 60, 80, 22)
     draw_red_cell(image, 100, 80, 22)
     write_image(tmp_path / "a.png", image)
-    monkeypatch.setattr(segmented, "_runtime", ColourRuntime)
-    monkeypatch.setattr(
-        segmented, "find_cells", lambda *_, **__: found_at([(60, 80), (100, 80)], 22)
-    )
+    monkeypatch.setattr(cutting, "_runtime", ColourRuntime)
+    monkeypatch.setattr(cutting, "find_cells", lambda *_, **__: found_at([(60, 80), (100, 80)], 22))
     mark = MarkedCell(label="sickle", box=Box(37, 57, 83, 103))
     field = CellField(name="a", image_path=tmp_path / "a.png", cells=(mark,), block="b")
     chosen = task(field, CutMethod.BOXES, {"sickle": HEALTHY}, window_px=400)

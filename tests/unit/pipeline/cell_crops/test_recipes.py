@@ -3,10 +3,10 @@ from collections import Counter
 import pytest
 from support.collections_of_cells import write_collections, write_iml
 
-from blood_cell_system.classifier_facts import ClassifierKind
-from blood_cell_system.datasets.iml_malaria import read_iml_malaria
-from blood_cell_system.datasets.prepared import Split
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
 from blood_cell_system.errors import MissingDataError
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.cutting import cut_picture
 from blood_cell_system.pipeline.cell_crops.plan import CutMethod
 from blood_cell_system.pipeline.cell_crops.recipes import tasks_of_recipe, with_splits

@@ -4,8 +4,8 @@ import pytest
 from support.single_cells import draw_red_cell, draw_white_cell, piece_of_smear
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.classes import CellType
 from blood_cell_system.pipeline.cell_crops.smear import Smear
+from blood_cell_system.taxonomy import CellType
 
 
 def box(x, y, half, cell_type=CellType.RBC, half_height=None):

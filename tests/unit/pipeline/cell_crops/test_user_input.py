@@ -5,9 +5,9 @@ from support.collections_of_cells import field_of_red_cells
 from support.smears import small_prepared_folder
 from support.voc_folder import write_voc_folder
 
-from blood_cell_system.classifier_facts import ClassifierKind
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError, SettingsError
-from blood_cell_system.image_io import write_image
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import OUTLIER, CellClass, CutMethod
 from blood_cell_system.pipeline.cell_crops.user_input import CropOptions, tasks_of_folder
 

@@ -4,17 +4,17 @@ from functools import partial
 import pytest
 from support.collections_of_cells import field_of_red_cells, write_iml
 
-from blood_cell_system.classes import CellType
-from blood_cell_system.classifier_facts import ClassifierKind
+from blood_cell_system.annotation.sample import FailedPicture
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder
-from blood_cell_system.datasets.iml_malaria import HEALTHY, STAGES, read_iml_malaria
-from blood_cell_system.datasets.prepared import Split
-from blood_cell_system.datasets.sample import FailedPicture
+from blood_cell_system.datasets.collections.iml_malaria import HEALTHY, STAGES, read_iml_malaria
 from blood_cell_system.errors import DatasetError, OutputError
-from blood_cell_system.image_io import read_rgba, write_image
+from blood_cell_system.imaging.image_file import read_rgba, write_image
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops import writing
 from blood_cell_system.pipeline.cell_crops.plan import CellClass, CutMethod, CutPlan, CutTask
 from blood_cell_system.pipeline.cell_crops.writing import write_cell_folder
+from blood_cell_system.taxonomy import CellType
 
 PLAN = CutPlan(
     method=CutMethod.BOXES,

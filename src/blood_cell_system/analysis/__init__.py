@@ -1,0 +1,1 @@
+"""From an image to classified cells: runtimes, scale, quality, segmentation, classification."""

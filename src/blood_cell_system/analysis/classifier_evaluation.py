@@ -1,0 +1,573 @@
+"""Measuring a classifier on the cells of a split, with controls against shortcuts."""
+
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.analysis.classification import (
+    ClassificationSettings,
+    classify_pictures,
+)
+from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
+from blood_cell_system.metrics.bootstrap import Figure, with_interval
+from blood_cell_system.metrics.calibration import Reliability, conformal_sets, reliability
+from blood_cell_system.metrics.classification import (
+    accuracy,
+    auroc,
+    balanced_accuracy,
+    confusion_counts,
+    f1_scores,
+    macro_f1,
+    precisions,
+    recalls,
+    sensitivity_at_specificity,
+)
+from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierFacts
+from blood_cell_system.taxonomy import NOT_LABELLED
+from blood_cell_system.training.classifier_data import CellSet
+
+ACROSS: Final = "all sources"
+
+Floats = NDArray[np.float64]
+Labels = NDArray[np.int32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiseaseScores:
+    """How well a disease is told from healthy cells.
+
+    Parameters
+    ----------
+    condition : str
+    where : str
+        ``within SOURCE``, where one laboratory has both, or ``all sources``.
+    diseased, healthy, fields : int
+        Cells, and fields that they are from.
+    auroc, sensitivity : Figure
+        The second at a specificity of 95 %.
+    """
+
+    condition: str
+    where: str
+    diseased: int
+    healthy: int
+    fields: int
+    auroc: Figure
+    sensitivity: Figure
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class HeadScores:
+    """How good the answers of a head are, of conditions or types.
+
+    Parameters
+    ----------
+    where : str
+        ``within SOURCE`` or ``all sources``.
+    names : tuple of str
+    confusion : ndarray of shape (classes, classes)
+        Row: true class, column: answer.
+    accuracy, balanced_accuracy, macro_f1, calibration_error : Figure
+    constant : str
+        Most frequent class.
+    constant_accuracy, constant_balanced_accuracy : float
+        Of always answering it.
+    reliability : Reliability
+    coverage, single_share : float
+        Share of conformal sets that hold the true class, and that hold one class only; NaN where
+        the classifier was not calibrated.
+    """
+
+    where: str
+    names: tuple[str, ...]
+    confusion: Floats
+    accuracy: Figure
+    balanced_accuracy: Figure
+    macro_f1: Figure
+    calibration_error: Figure
+    constant: str
+    constant_accuracy: float
+    constant_balanced_accuracy: float
+    reliability: Reliability
+    coverage: float
+    single_share: float
+
+    @property
+    def by_class(self) -> dict[str, dict[str, float]]:
+        """Precision, recall, F1 and number of cells of each class."""
+        columns = (
+            precisions(self.confusion),
+            recalls(self.confusion),
+            f1_scores(self.confusion),
+            self.confusion.sum(axis=1),
+        )
+        return {
+            name: dict(zip(("precision", "recall", "f1", "cells"), map(float, values), strict=True))
+            for name, *values in zip(self.names, *columns, strict=True)
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownScores:
+    """How well cells of the classes are told from what is none of them.
+
+    Parameters
+    ----------
+    cells, outliers : int
+    auroc : Figure
+    kept, caught : float
+        Share of cells that are kept, and of outliers that are caught, at the classifier's
+        threshold; NaN without one.
+    """
+
+    cells: int
+    outliers: int
+    auroc: Figure
+    kept: float
+    caught: float
+
+
+def disease_scores(
+    names: Sequence[str],
+    probabilities: Floats,
+    y_true: Labels,
+    sources: Sequence[str],
+    fields: Sequence[Hashable],
+    *,
+    seed: int = 0,
+) -> tuple[DiseaseScores, ...]:
+    """Compare each disease with the healthy cells of its own sources, and of all.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Conditions; the first one is healthy.
+    probabilities : ndarray of shape (n, conditions)
+    y_true : ndarray of shape (n,)
+    sources, fields : sequence
+        Of each cell.
+    seed : int
+        Of the intervals.
+    """
+    found = []
+    for index, name in enumerate(names[1:], start=1):
+        for where, is_there in _places(sources):
+            chosen = np.flatnonzero(is_there & ((y_true == 0) | (y_true == index)))
+            is_diseased = y_true[chosen] == index
+            if not is_diseased.any() or is_diseased.all():
+                continue
+            score = probabilities[chosen, index]
+            own_fields = [fields[position] for position in chosen.tolist()]
+            found.append(
+                DiseaseScores(
+                    condition=name,
+                    where=where,
+                    diseased=int(is_diseased.sum()),
+                    healthy=int((~is_diseased).sum()),
+                    fields=len(set(own_fields)),
+                    auroc=_of_scores(auroc, is_diseased, score, own_fields, seed),
+                    sensitivity=_of_scores(
+                        sensitivity_at_specificity, is_diseased, score, own_fields, seed
+                    ),
+                )
+            )
+    return tuple(found)
+
+
+def head_scores(
+    names: tuple[str, ...],
+    probabilities: Floats,
+    y_true: Labels,
+    sources: Sequence[str],
+    fields: Sequence[Hashable],
+    *,
+    thresholds: Sequence[float] | None = None,
+    seed: int = 0,
+) -> tuple[HeadScores, ...]:
+    """Measure a head on all labelled cells, and within each source that has two classes.
+
+    Parameters
+    ----------
+    names, probabilities, y_true, sources, fields, seed
+        As of :func:`disease_scores`.
+    thresholds : sequence of float, optional
+        Conformal, by class.
+    """
+    found = []
+    for where, is_there in _places(sources):
+        chosen = np.flatnonzero(is_there & (y_true != NOT_LABELLED))
+        if len(np.unique(y_true[chosen])) > 1:
+            found.append(
+                _head_scores(
+                    where,
+                    names,
+                    probabilities[chosen],
+                    y_true[chosen],
+                    [fields[position] for position in chosen.tolist()],
+                    thresholds,
+                    seed,
+                )
+            )
+    return tuple(found)
+
+
+def known_scores(
+    known: Floats,
+    is_cell: NDArray[np.bool_],
+    fields: Sequence[Hashable],
+    *,
+    threshold: float | None,
+    seed: int = 0,
+) -> KnownScores | None:
+    """Measure the answer "none of the classes"; None without both kinds."""
+    if is_cell.all() or not is_cell.any():
+        return None
+    return KnownScores(
+        cells=int(is_cell.sum()),
+        outliers=int((~is_cell).sum()),
+        auroc=_of_scores(auroc, is_cell, known, fields, seed),
+        kept=float("nan") if threshold is None else float((known[is_cell] >= threshold).mean()),
+        caught=float("nan") if threshold is None else float((known[~is_cell] < threshold).mean()),
+    )
+
+
+def _of_scores(
+    measure: Callable[[NDArray[np.bool_], Floats, Floats], float],
+    is_positive: NDArray[np.bool_],
+    score: Floats,
+    fields: Sequence[Hashable],
+    seed: int,
+) -> Figure:
+    return with_interval(lambda weight: measure(is_positive, score, weight), fields, seed=seed)
+
+
+def _head_scores(
+    where: str,
+    names: tuple[str, ...],
+    probabilities: Floats,
+    y_true: Labels,
+    fields: Sequence[Hashable],
+    thresholds: Sequence[float] | None,
+    seed: int,
+) -> HeadScores:
+    answers = probabilities.argmax(axis=1)
+
+    def confusion_of(weight: Floats | None, given: NDArray[np.integer] = answers) -> Floats:
+        return confusion_counts(y_true, given, num_classes=len(names), weight=weight)
+
+    def figure(measure: Callable[[Floats], float]) -> Figure:
+        return with_interval(lambda weight: measure(confusion_of(weight)), fields, seed=seed)
+
+    confusion = confusion_of(None)
+    constant = int(confusion.sum(axis=1).argmax())
+    constant_confusion = confusion_of(None, np.full(len(y_true), constant))
+    coverage = single_share = float("nan")
+    if thresholds is not None:
+        sets = conformal_sets(probabilities, thresholds)
+        coverage = float(sets[np.arange(len(y_true)), y_true].mean())
+        single_share = float((sets.sum(axis=1) == 1).mean())
+    return HeadScores(
+        where=where,
+        names=names,
+        confusion=confusion,
+        accuracy=figure(accuracy),
+        balanced_accuracy=figure(balanced_accuracy),
+        macro_f1=figure(macro_f1),
+        calibration_error=with_interval(
+            lambda weight: reliability(probabilities, y_true, weight).expected_calibration_error,
+            fields,
+            seed=seed,
+        ),
+        constant=names[constant],
+        constant_accuracy=accuracy(constant_confusion),
+        constant_balanced_accuracy=balanced_accuracy(constant_confusion),
+        reliability=reliability(probabilities, y_true),
+        coverage=coverage,
+        single_share=single_share,
+    )
+
+
+def _places(sources: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:
+    """All sources together, then each for itself where there are several."""
+    names = sorted(set(sources))
+    of_cell = np.array(sources)
+    places = [(ACROSS, np.ones(len(of_cell), dtype=bool))]
+    if len(names) > 1:
+        places += [(f"within {name}", of_cell == name) for name in names]
+    return places
+
+
+_SILHOUETTE_COLOUR: Final = (200, 160, 180)
+
+CellPicture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Predictions:
+    """What a classifier says of n cells.
+
+    Parameters
+    ----------
+    condition : ndarray of shape (n, conditions)
+        Probabilities, in the order of the facts' conditions.
+    cell_type : ndarray of shape (n, types) or None
+    known : ndarray of shape (n,) or None
+    """
+
+    condition: NDArray[np.float64]
+    cell_type: NDArray[np.float64] | None = None
+    known: NDArray[np.float64] | None = None
+
+
+def predict_cells(
+    classifier: ClassifierRuntime,
+    pictures: Iterable[CellPicture],
+    settings: ClassificationSettings | None = None,
+) -> Predictions:
+    """Run a classifier on cell pictures, on the same path as ``bloodcells classify``.
+
+    Parameters
+    ----------
+    classifier : ClassifierRuntime
+    pictures : iterable of ndarray of shape (130, 130, 4), dtype uint8
+    settings : ClassificationSettings, optional
+    """
+    facts = classifier.facts
+    found = list(classify_pictures(classifier, pictures, settings))
+    condition = [[cell.probabilities[name] for name in facts.conditions] for cell in found]
+    types = [
+        [cell.type_probabilities[name] for name in facts.types]
+        for cell in found
+        if cell.cell_type is not None
+    ]
+    known = [cell.known for cell in found if cell.known is not None]
+    return Predictions(
+        condition=np.array(condition, dtype=np.float64).reshape(-1, len(facts.conditions)),
+        cell_type=np.array(types, dtype=np.float64) if types else None,
+        known=np.array(known, dtype=np.float64) if known else None,
+    )
+
+
+def blanked(picture: CellPicture) -> CellPicture:
+    """Take the cell away: only what surrounds it could still tell the class."""
+    empty = picture.copy()
+    empty[:, :, :3] = 255
+    return empty
+
+
+def silhouette(picture: CellPicture) -> CellPicture:
+    """Leave nothing of the cell but its outline, all of one colour."""
+    flat = picture.copy()
+    flat[:, :, :3] = _SILHOUETTE_COLOUR
+    return flat
+
+
+PATCH_PX: Final = 26
+STEP_PX: Final = 13
+
+
+def occlusion_map(
+    classifier: ClassifierRuntime, picture: CellPicture, *, output: str, index: int
+) -> NDArray[np.float32]:
+    """Cover a cell place by place with its own mean colour, and see what becomes of an answer.
+
+    Parameters
+    ----------
+    classifier : ClassifierRuntime
+    picture : ndarray of shape (130, 130, 4), dtype uint8
+        RGBA.
+    output : {"condition", "type"}
+    index : int
+        Of the class whose probability is watched.
+
+    Returns
+    -------
+    ndarray of shape (130, 130), dtype float32
+        By how much the probability falls when the place is covered, mean of the patches over it;
+        negative where the place speaks against the class.
+    """
+    inside = picture[:, :, 3] > 127
+    mean = picture[inside][:, :3].mean(axis=0) if inside.any() else np.full(3, 255.0)
+    corners = [
+        (top, left)
+        for top in range(0, CELL_SIDE_PX - PATCH_PX + 1, STEP_PX)
+        for left in range(0, CELL_SIDE_PX - PATCH_PX + 1, STEP_PX)
+        if inside[top : top + PATCH_PX, left : left + PATCH_PX].any()
+    ]
+    shown = [picture]
+    for top, left in corners:
+        covered = picture.copy()
+        covered[top : top + PATCH_PX, left : left + PATCH_PX, :3] = mean
+        shown.append(covered)
+    predictions = predict_cells(classifier, shown)
+    answers = predictions.condition if output == "condition" else predictions.cell_type
+    if answers is None:
+        raise ValueError(f"Occlusion: the classifier has no output {output!r}.")
+    drops = answers[0, index] - answers[1:, index]
+    total = np.zeros((CELL_SIDE_PX, CELL_SIDE_PX), dtype=np.float32)
+    count = np.zeros_like(total)
+    for (top, left), drop in zip(corners, drops, strict=True):
+        total[top : top + PATCH_PX, left : left + PATCH_PX] += drop
+        count[top : top + PATCH_PX, left : left + PATCH_PX] += 1
+    return np.asarray(total / np.maximum(count, 1) * inside, dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ControlScores:
+    """What a classifier reaches when it is shown less than it should need.
+
+    Parameters
+    ----------
+    name : str
+        ``blanked``: no cell at all; ``silhouette``: the outline, filled with one colour.
+    condition, cell_type : float
+        Balanced accuracy; NaN where there is nothing to measure.
+    condition_chance, type_chance : float
+        What a constant answer reaches.
+    """
+
+    name: str
+    condition: float
+    condition_chance: float
+    cell_type: float
+    type_chance: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ClassifierEvaluation:
+    """Everything that was measured.
+
+    Parameters
+    ----------
+    facts : ClassifierFacts
+    cells : int
+    diseases : tuple of DiseaseScores
+    conditions, types : tuple of HeadScores
+        The first is of all sources; empty where fewer than two classes occur.
+    known : KnownScores or None
+    controls : tuple of ControlScores
+    predictions : Predictions
+    """
+
+    facts: ClassifierFacts
+    cells: int
+    diseases: tuple[DiseaseScores, ...]
+    conditions: tuple[HeadScores, ...]
+    types: tuple[HeadScores, ...]
+    known: KnownScores | None
+    controls: tuple[ControlScores, ...]
+    predictions: Predictions
+
+
+def evaluate_classifier(
+    classifier: ClassifierRuntime,
+    cell_set: CellSet,
+    *,
+    settings: ClassificationSettings | None = None,
+    seed: int = 0,
+) -> ClassifierEvaluation:
+    """Measure a classifier.
+
+    Parameters
+    ----------
+    classifier : ClassifierRuntime
+    cell_set : CellSet
+        Its labels numbered by the classifier's own classes.
+    settings : ClassificationSettings, optional
+    seed : int
+        Of the intervals.
+
+    Raises
+    ------
+    CheckpointError
+        The network fails.
+    """
+    facts, labels = classifier.facts, cell_set.labels
+    pictures = [cell_set.cells[position] for position in range(len(cell_set))]
+    predictions = predict_cells(classifier, pictures, settings)
+    sources = [labels.sources[index] for index in labels.source]
+    fields = cell_set.fields
+    types: tuple[HeadScores, ...] = ()
+    if predictions.cell_type is not None:
+        types = head_scores(
+            facts.types,
+            predictions.cell_type,
+            labels.cell_type,
+            sources,
+            fields,
+            thresholds=_in_order(facts.type_thresholds, facts.types),
+            seed=seed,
+        )
+    known = None
+    if predictions.known is not None:
+        known = known_scores(
+            predictions.known,
+            labels.known > 0,
+            fields,
+            threshold=facts.known_threshold,
+            seed=seed,
+        )
+    return ClassifierEvaluation(
+        facts=facts,
+        cells=len(cell_set),
+        diseases=disease_scores(
+            facts.conditions, predictions.condition, labels.condition, sources, fields, seed=seed
+        ),
+        conditions=head_scores(
+            facts.conditions,
+            predictions.condition,
+            labels.condition,
+            sources,
+            fields,
+            thresholds=_in_order(facts.condition_thresholds, facts.conditions),
+            seed=seed,
+        ),
+        types=types,
+        known=known,
+        controls=_controls(classifier, cell_set, settings),
+        predictions=predictions,
+    )
+
+
+def _controls(
+    classifier: ClassifierRuntime, cell_set: CellSet, settings: ClassificationSettings | None
+) -> tuple[ControlScores, ...]:
+    labels = cell_set.labels
+    is_cell = np.flatnonzero(labels.known > 0)
+    condition, cell_type = labels.condition[is_cell], labels.cell_type[is_cell]
+    found = []
+    for name, change in (("blanked", blanked), ("silhouette", silhouette)):
+        shown = predict_cells(
+            classifier,
+            (change(cell_set.cells[position]) for position in is_cell.tolist()),
+            settings,
+        )
+        found.append(
+            ControlScores(
+                name=name,
+                condition=_balanced(shown.condition, condition),
+                condition_chance=_chance(condition),
+                cell_type=_balanced(shown.cell_type, cell_type),
+                type_chance=_chance(cell_type),
+            )
+        )
+    return tuple(found)
+
+
+def _balanced(probabilities: NDArray[np.float64] | None, y_true: NDArray[np.int32]) -> float:
+    if probabilities is None:
+        return float("nan")
+    answers = probabilities.argmax(axis=1)
+    return balanced_accuracy(confusion_counts(y_true, answers, num_classes=probabilities.shape[1]))
+
+
+def _chance(y_true: NDArray[np.int32]) -> float:
+    classes = len(np.unique(y_true[y_true != NOT_LABELLED]))
+    return 1 / classes if classes else float("nan")
+
+
+def _in_order(thresholds: Mapping[str, float], names: tuple[str, ...]) -> list[float] | None:
+    return [thresholds[name] for name in names] if thresholds else None

@@ -1,0 +1,204 @@
+"""A picture of any smear in, its cells out, in the picture's own pixels.
+
+1. Find the field of view, and how large a red cell is.
+2. Resample the picture so that red cells are as large as in training.
+3. Segment it, and part the cells.
+4. Bring everything back to the picture's own pixels, and measure the cells there.
+5. Say how fit the picture is to be judged.
+"""
+
+import time
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.analysis.artifact_filter import without_grey_dust
+from blood_cell_system.analysis.quality import PictureQuality, assess
+from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
+from blood_cell_system.analysis.scale import ScaleEstimate, settle_scale, vote_on_diameter
+from blood_cell_system.analysis.scale_bars import find_scale_bar, paint_over
+from blood_cell_system.analysis.segmentation import (
+    BlockSettings,
+    TileSettings,
+    find_cells,
+    no_cells,
+)
+from blood_cell_system.analysis.survey import Survey, find_field, survey
+from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
+from blood_cell_system.cells.separation import SeparatedCells, SeparationSettings
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.imaging.image_file import check_rgb
+from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
+from blood_cell_system.taxonomy import NOT_SCORED
+
+__all__ = ["AnalysisSettings", "BorderRule", "PictureAnalysis", "analyze_picture"]
+
+_SURROUND_SIDE_PX: Final = 160
+# Part of the field: a single small cell in a large picture has more.
+_LEAST_STAINED: Final = 2e-5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisSettings:
+    """How a picture is analysed.
+
+    Parameters
+    ----------
+    cell_diameter_px : float, optional
+        Diameter of a red cell in the picture, in pixels; estimated by default.
+    pixel_size_um : float, optional
+        Side of a pixel in micrometres.
+    blocks : BlockSettings
+    separation : SeparationSettings
+    tiles : TileSettings
+    border_rule : BorderRule
+
+    Raises
+    ------
+    SettingsError
+        A size is not positive.
+    """
+
+    cell_diameter_px: float | None = None
+    pixel_size_um: float | None = None
+    blocks: BlockSettings = field(default_factory=BlockSettings)
+    separation: SeparationSettings = field(default_factory=SeparationSettings)
+    tiles: TileSettings = field(default_factory=TileSettings)
+    border_rule: BorderRule = BorderRule.COUNTED
+
+    def __post_init__(self) -> None:
+        for name in ("cell_diameter_px", "pixel_size_um"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise SettingsError(
+                    f"{name}: received {value}; expected a number above 0, or none to have it "
+                    "estimated."
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureAnalysis:
+    """What was found in one picture; everything in the picture's own pixels.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        The picture as it was given.
+    class_mask : ndarray of shape (height, width), dtype uint8
+        Values of ``CellClass``; ``NOT_SCORED`` outside the field of view.
+    separated : SeparatedCells
+        Every cell that was found, also those that the border rule leaves out.
+    counted : tuple of bool
+        One for each cell: whether the border rule counts it.
+    field_mask : ndarray of shape (height, width), dtype bool
+        What was looked at: False in the dark corners of a round field of view.
+    scale : ScaleEstimate
+    quality : PictureQuality
+    seconds : float
+        How long it took.
+    """
+
+    image: NDArray[np.uint8]
+    class_mask: NDArray[np.uint8]
+    separated: SeparatedCells
+    counted: tuple[bool, ...]
+    field_mask: NDArray[np.bool_]
+    scale: ScaleEstimate
+    quality: PictureQuality
+    seconds: float
+
+
+def analyze_picture(
+    runtime: Runtime, image: NDArray[np.uint8], settings: AnalysisSettings | None = None
+) -> PictureAnalysis:
+    """Find and measure the cells of one picture.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    settings : AnalysisSettings, optional
+
+    Returns
+    -------
+    PictureAnalysis
+
+    Raises
+    ------
+    ImageReadError
+        The array is no RGB picture, or has no pixels.
+    """
+    check_rgb(image)
+    settings = settings or AnalysisSettings()
+    started = time.perf_counter()
+    field_mask = find_field(image)
+    marks = find_scale_bar(image, field_mask)
+    clean = image if marks is None else paint_over(image, marks)
+    view = survey(clean, field_mask)
+    vote = vote_on_diameter(clean, field_mask, first=view)
+    training_diameter = training_diameter_of(runtime) or TRAINING_DIAMETER_PX
+    scale = settle_scale(
+        vote,
+        cell_diameter_px=settings.cell_diameter_px,
+        pixel_size_um=settings.pixel_size_um,
+        training_diameter_px=training_diameter,
+    )
+    if float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
+        # A network that has always seen cells finds some on a blank slide as well.
+        found = no_cells(field_mask.shape)
+    else:
+        found = find_cells(
+            runtime,
+            _without_surround(clean, field_mask, view),
+            magnification=scale.magnification_applied,
+            blocks=settings.blocks,
+            separation=settings.separation.for_diameter(training_diameter),
+            tiles=settings.tiles,
+        )
+    class_mask = found.class_mask
+    class_mask[~field_mask] = NOT_SCORED
+    separated = without_grey_dust(cells_within(found.separated, field_mask), clean)
+    return PictureAnalysis(
+        image=image,
+        class_mask=class_mask,
+        separated=separated,
+        counted=count_by_rule(separated, settings.border_rule, field_mask),
+        field_mask=field_mask,
+        scale=scale,
+        quality=assess(view, scale=scale, vote=vote, judged_share=float(field_mask.mean())),
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _without_surround(
+    image: NDArray[np.uint8], field_mask: NDArray[np.bool_], view: Survey
+) -> NDArray[np.uint8]:
+    """Let the slide go on around a round field: a network has seen no dark.
+
+    The light falls off towards the rim, so that the slide's colour there is that of the slide near
+    by; another would make an edge, and of the edge a cell.
+    """
+    if field_mask.all():
+        return image
+    is_slide = view.field & (view.foreground == 0)
+    if not is_slide.any():
+        is_slide = view.field
+    step = max(1, round(max(view.field.shape) / _SURROUND_SIDE_PX))
+    weight = is_slide[::step, ::step].astype(np.float32)
+    colour = view.image[::step, ::step].astype(np.float32) * weight[:, :, None]
+    reach = weight.shape
+    total, share = np.zeros((*reach, 3), np.float32), np.zeros(reach, np.float32)
+    # Ever wider averages, of which the narrow ones count for more wherever they know anything.
+    for width in (2, 8, 32):
+        importance = 1e-3 ** (width.bit_length() / 2)
+        total += importance * cv2.GaussianBlur(colour, (0, 0), width)
+        share += importance * cv2.GaussianBlur(weight, (0, 0), width)
+    average = total / np.maximum(share, 1e-20)[:, :, None]
+    average[share <= 1e-20] = np.median(view.image[is_slide], axis=0)
+    height, width = field_mask.shape
+    surround = cv2.resize(average, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.where(field_mask[:, :, None], image, np.clip(surround, 0, 255).astype(np.uint8))

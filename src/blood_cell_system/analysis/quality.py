@@ -1,0 +1,344 @@
+"""Whether a picture is fit to be judged: focus, light, crowding, stain, scale, field.
+
+The limits lie outside of what the smears of six laboratories show, phones on eyepieces among them,
+so that an ordinary smear is not warned of. Beside each limit stands the range that was measured.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.analysis.scale import MIN_AGREEMENT, DiameterVote, ScaleEstimate, ScaleSource
+from blood_cell_system.analysis.survey import Survey
+from blood_cell_system.stain.optical_density import GREEN
+
+
+class Severity(StrEnum):
+    """What a finding means for the counts."""
+
+    OK = "ok"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityFinding:
+    """One thing that was measured about a picture.
+
+    Parameters
+    ----------
+    name : str
+        ``focus``, ``exposure``, ``crowding``, ``stain``, ``scale``, ``field`` or ``smear``.
+    severity : Severity
+    value : float or None
+        What was measured, in the unit that the message names; None where it cannot be.
+    message : str
+        One sentence for a person; of a warning with what to do.
+    """
+
+    name: str
+    severity: Severity
+    value: float | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureQuality:
+    """Everything that was measured about how fit a picture is.
+
+    Parameters
+    ----------
+    findings : tuple of QualityFinding
+        Always the same names in the same order.
+    judged_share : float
+        Part of the picture that was looked at, 0 to 1: a round field of view has dark corners.
+    is_smear : bool
+        False where it does not look like a stained blood smear at all.
+    """
+
+    findings: tuple[QualityFinding, ...]
+    judged_share: float
+    is_smear: bool
+
+    @property
+    def warnings(self) -> tuple[QualityFinding, ...]:
+        """Only what a person should know before believing the counts."""
+        return tuple(item for item in self.findings if item.severity == Severity.WARNING)
+
+
+def finding(name: str, value: float | None, message: str) -> QualityFinding:
+    """Tell what was measured, where there is nothing to worry about."""
+    return QualityFinding(name=name, severity=Severity.OK, value=value, message=message)
+
+
+def warning(name: str, value: float | None, message: str) -> QualityFinding:
+    """Tell what a person should know before believing the counts."""
+    return QualityFinding(name=name, severity=Severity.WARNING, value=value, message=message)
+
+
+__all__ = ["PictureQuality", "QualityFinding", "Severity", "assess"]
+
+MAX_EDGE_SHARE: Final = 0.25
+"""Width of a cell's edge as part of its diameter; 0.06 to 0.23 were measured, and 0.26 to 0.4 after
+a blur by a seventh of the diameter."""
+
+_RISE_REACH: Final = 0.25
+_STEEP_REACH: Final = 0.1
+"""How far from an edge its stain's rise and its steepest place are looked for, in diameters."""
+
+MIN_LIGHT: Final = 100.0
+"""Brightness of the empty slide, of 255; 160 to 255 were measured."""
+
+MAX_CLIPPED: Final = 0.25
+"""Part of the field that is white or black beyond what the camera could see; 0.05 were measured."""
+
+MAX_STAINED: Final = 0.88
+"""Part of the field that is stained; 0.2 to 0.8 were measured."""
+
+MIN_STAINED: Final = 0.01
+"""Below it there is hardly a cell."""
+
+MIN_DENSITY: Final = 0.065
+"""Median density of the stain in green light; 0.07 to 1.6 were measured."""
+
+MAX_DENSITY: Final = 1.9
+"""Above it no light comes through: ink, or the dark."""
+
+MIN_RATIO: Final = -0.3
+MAX_RED_RATIO: Final = 1.9
+MAX_BLUE_RATIO: Final = 1.4
+"""Density in red and in blue light as part of that in green, in which blood's stains are dense."""
+
+MAX_UNEVENNESS: Final = 0.07
+"""Spread of the density between the cells; an empty slide has 0.01 to 0.055."""
+
+MIN_DIAMETER_PX: Final = 12.0
+"""Cells of fewer pixels have no details."""
+
+MIN_JUDGED: Final = 0.3
+"""Part of the picture within the field of view; a round one in a square picture has 0.65."""
+
+
+def assess(
+    view: Survey, *, scale: ScaleEstimate, vote: DiameterVote | None, judged_share: float
+) -> PictureQuality:
+    """Judge how fit a picture is, without a look at what the network found in it.
+
+    Parameters
+    ----------
+    view : Survey
+    scale : ScaleEstimate
+    vote : DiameterVote or None
+        What the outlines say of the size, also where the size was given.
+    judged_share : float
+        Part of the picture within the field of view.
+
+    Returns
+    -------
+    PictureQuality
+    """
+    is_stained = view.foreground > 0
+    is_slide = ~is_stained & view.field
+    stained_share = float(is_stained[view.field].mean())
+    # Channel by channel, which is thrice as fast as along an axis.
+    density = np.array(
+        [np.median(view.density[:, :, channel][is_stained]) for channel in range(3)]
+        if is_stained.any()
+        else [0.0, 0.0, 0.0]
+    )
+    findings = (
+        _focus(view, scale),
+        _exposure(view, is_slide),
+        _crowding(stained_share),
+        _stain(density, stained_share),
+        _scale(scale, vote),
+        _field(judged_share),
+    )
+    smear = _smear(view, is_slide, vote, stained_share, findings[3])
+    return PictureQuality(
+        findings=(*findings, smear),
+        judged_share=judged_share,
+        is_smear=smear.severity == Severity.OK,
+    )
+
+
+def _focus(view: Survey, scale: ScaleEstimate) -> QualityFinding:
+    """How wide the edge of a cell is: the rise of the stain around it by its steepness there.
+
+    Both are taken at the same place. By the stain of the whole picture a few dark white cells would
+    make the pale edges of many blurred red ones look steep.
+    """
+    green = view.density[:, :, GREEN]
+    inner = cv2.erode(view.foreground, np.ones((3, 3), np.uint8))
+    is_edge = (view.foreground > 0) & (inner == 0)
+    if scale.red_cell_diameter_px is None or not is_edge.any():
+        return finding("focus", None, "The focus cannot be told without cells.")
+    diameter = scale.red_cell_diameter_px * view.shrink
+    # Everywhere: dense cells are steepest well within the outline.
+    slope = cv2.magnitude(
+        *(cv2.Sobel(green, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
+    )
+    near, around = (
+        np.ones((2 * max(1, round(reach * diameter)) + 1,) * 2, np.uint8)
+        for reach in (_STEEP_REACH, _RISE_REACH)
+    )
+    rise = (cv2.dilate(green, around) - cv2.erode(green, around))[is_edge]
+    steepness = float(np.percentile(cv2.dilate(slope, near)[is_edge] / np.maximum(rise, 1e-3), 75))
+    share = 1 / max(steepness, 1e-6) / diameter
+    if share > MAX_EDGE_SHARE:
+        return warning(
+            "focus",
+            share,
+            f"Out of focus: a cell's edge is {share:.0%} of its diameter wide, more than "
+            f"{MAX_EDGE_SHARE:.0%}. Focus, or leave the picture out.",
+        )
+    return finding("focus", share, f"Sharp: a cell's edge is {share:.0%} of its diameter wide.")
+
+
+def _exposure(view: Survey, is_slide: NDArray[np.bool_]) -> QualityFinding:
+    # A share needs no more than a sample.
+    inside = view.image[::3, ::3][view.field[::3, ::3]]
+    if not len(inside):
+        inside = view.image.reshape(-1, 3)
+    white = float((inside >= 254).all(axis=1).mean())
+    black = float((inside <= 8).all(axis=1).mean())
+    slide = view.image[::3, ::3][is_slide[::3, ::3]]
+    light = float(np.median(slide.max(axis=1))) if len(slide) else 0.0
+    if light < MIN_LIGHT or black > MAX_CLIPPED:
+        return warning(
+            "exposure",
+            light,
+            f"Too dark: the empty slide has a brightness of {light:.0f} of 255, expected "
+            f"{MIN_LIGHT:.0f} at least, and {black:.0%} are black. More light, or a longer "
+            "exposure.",
+        )
+    if white > MAX_CLIPPED:
+        return warning(
+            "exposure",
+            light,
+            f"Too bright: {white:.0%} of the field are white, more than {MAX_CLIPPED:.0%}; pale "
+            "cells are lost in it. Less light, or a shorter exposure.",
+        )
+    return finding("exposure", light, f"The empty slide has a brightness of {light:.0f} of 255.")
+
+
+def _crowding(stained_share: float) -> QualityFinding:
+    if stained_share > MAX_STAINED:
+        return warning(
+            "crowding",
+            stained_share,
+            f"Crowded: {stained_share:.0%} of the field are stained, more than "
+            f"{MAX_STAINED:.0%}; cells lie on each other. Take a thinner part of the smear.",
+        )
+    if stained_share < MIN_STAINED:
+        return warning(
+            "crowding",
+            stained_share,
+            f"Hardly a cell: {stained_share:.1%} of the field are stained, less than "
+            f"{MIN_STAINED:.0%}. Take another field.",
+        )
+    return finding("crowding", stained_share, f"{stained_share:.0%} of the field are stained.")
+
+
+def _stain(density: NDArray[np.float64], stained_share: float) -> QualityFinding:
+    red, green, blue = (float(value) for value in density)
+    if stained_share < MIN_STAINED:
+        return finding("stain", None, "The stain cannot be told without cells.")
+    if green < MIN_DENSITY:
+        return warning(
+            "stain",
+            green,
+            f"Pale: the stain's density in green light is {green:.2f}, less than "
+            f"{MIN_DENSITY:.2f}; cells may be missed. Stain longer.",
+        )
+    is_like_blood = (
+        green <= MAX_DENSITY
+        and MIN_RATIO * green <= red <= MAX_RED_RATIO * green
+        and MIN_RATIO * green <= blue <= MAX_BLUE_RATIO * green
+    )
+    if not is_like_blood:
+        return warning(
+            "stain",
+            green,
+            f"Unlike a blood stain: densities in red, green and blue light are {red:.2f}, "
+            f"{green:.2f}, {blue:.2f}; Romanowsky stains are dense in green. Is the picture in "
+            "true colours, of transmitted light?",
+        )
+    return finding("stain", green, f"The stain's density in green light is {green:.2f}.")
+
+
+def _scale(scale: ScaleEstimate, vote: DiameterVote | None) -> QualityFinding:
+    diameter = scale.red_cell_diameter_px
+    if diameter is None:
+        return warning(
+            "scale",
+            None,
+            "The size of the cells could not be estimated: no round outlines of one size. The "
+            "picture was taken as it is. Give the diameter of a red cell with --cell-diameter.",
+        )
+    if diameter < MIN_DIAMETER_PX:
+        return warning(
+            "scale",
+            diameter,
+            f"Red cells have a diameter of {diameter:.0f} pixels only, expected "
+            f"{MIN_DIAMETER_PX:.0f} at least. Take a higher magnification.",
+        )
+    if scale.source == ScaleSource.GIVEN:
+        if vote and vote.agreement >= MIN_AGREEMENT:
+            ratio = vote.diameter_px / diameter
+            if not 1 / 1.6 <= ratio <= 1.6:
+                return warning(
+                    "scale",
+                    diameter,
+                    f"Red cells were said to have a diameter of {diameter:.0f} pixels, but look "
+                    f"like {vote.diameter_px:.0f}. Check --cell-diameter and --pixel-size-um.",
+                )
+        return finding(
+            "scale", diameter, f"Red cells were said to have a diameter of {diameter:.0f} pixels."
+        )
+    return finding("scale", diameter, f"Red cells have a diameter of {diameter:.0f} pixels.")
+
+
+def _field(judged_share: float) -> QualityFinding:
+    if judged_share < MIN_JUDGED:
+        return warning(
+            "field",
+            judged_share,
+            f"Only {judged_share:.0%} of the picture show the slide, less than {MIN_JUDGED:.0%}. "
+            "Bring the camera closer to the eyepiece.",
+        )
+    return finding("field", judged_share, f"{judged_share:.0%} of the picture were judged.")
+
+
+def _smear(
+    view: Survey,
+    is_slide: NDArray[np.bool_],
+    vote: DiameterVote | None,
+    stained_share: float,
+    stain: QualityFinding,
+) -> QualityFinding:
+    """Stained round bodies of one size on an even bright slide."""
+    unevenness = (
+        float(view.density[:, :, GREEN][is_slide].std()) if is_slide.any() else float("inf")
+    )
+    agreement = vote.agreement if vote else 0.0
+    reasons = []
+    if stained_share < MIN_STAINED:
+        reasons.append("there is hardly anything in it")
+    if unevenness > MAX_UNEVENNESS:
+        reasons.append("there is no even empty slide")
+    if stain.severity == Severity.WARNING and stain.message.startswith("Unlike"):
+        reasons.append("its colours are not those of a blood stain")
+    if stained_share >= MIN_STAINED and agreement < MIN_AGREEMENT:
+        reasons.append("there are no round outlines of one size")
+    if reasons:
+        return warning(
+            "smear",
+            agreement,
+            f"This does not look like a stained blood smear: {', '.join(reasons)}. Counts mean "
+            "nothing if it is none.",
+        )
+    return finding("smear", agreement, "It looks like a stained blood smear.")

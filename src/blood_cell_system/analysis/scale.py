@@ -1,0 +1,311 @@
+"""How far a picture must be resampled for the network.
+
+A network knows cells of about the size that it was trained on. How large they are in a picture is
+said by who gives it, or found by ``diameter_vote``.
+
+How large the cells of a picture are, by the shape of its stain.
+
+The red cell is the ruler of a smear: most cells are red, and a person's are all of about one size.
+
+1. Every point of a boundary between stain and slide votes for the place at a distance *r* inwards.
+   Where *r* is the radius of the cells, the votes of a whole cell meet in its middle; also those of
+   a cell in a clump, of which only an arc is seen.
+2. The share of votes that meet, as a function of *r*, is largest at the radius of most cells.
+3. Large pictures are looked at whole and in ever smaller windows, since nobody knows beforehand
+   whether they show ten cells or ten thousand. The share does not depend on size, so that the
+   largest wins.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.analysis.survey import Survey, find_field, survey
+from blood_cell_system.cells.watershed import fill_round_holes
+from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
+from blood_cell_system.stain.optical_density import RED
+
+_RADII: Final = np.exp(np.linspace(np.log(5.0), np.log(160.0), 48))
+_VOTERS: Final = 5_000
+_MIN_VOTERS: Final = 60
+_GRID_SHARE: Final = 0.12
+_GRID_BLUR: Final = 0.8
+_NORMAL_BLUR_PX: Final = 2.0
+_EDGE_PX: Final = 7
+# Sum of the squared weights of the grid's blur, and the agreement of perfect circles.
+_SELF: Final = 1 / (4 * np.pi * _GRID_BLUR**2)
+_FULL: Final = 2 * np.pi * _SELF
+# Oval cells vote for their narrow side.
+_OVAL: Final = 1.07
+_NUCLEUS_DENSITY: Final = 0.4
+_NUCLEUS_RATIO: Final = 2.5
+_NUCLEUS_REACH_PX: Final = 7
+_WINDOW_PX: Final = 400_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiameterVote:
+    """What the boundaries of the stain say about the size of cells.
+
+    Parameters
+    ----------
+    diameter_px : float
+        In the picture as it was given.
+    agreement : float
+        Share of the votes that meet, about 0 to 1: high for round cells, low for anything else.
+    """
+
+    diameter_px: float
+    agreement: float
+
+
+def vote_on_diameter(
+    image: NDArray[np.uint8], field: NDArray[np.bool_], *, first: Survey | None = None
+) -> DiameterVote | None:
+    """Estimate the diameter of a picture's red cells from the shape of its stain.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    field : ndarray of shape (height, width), dtype bool
+        As of ``find_field``.
+    first : Survey, optional
+        Of the whole picture, where it is there already.
+
+    Returns
+    -------
+    DiameterVote or None
+        None where there is hardly a boundary.
+    """
+    votes = []
+    for window in _windows(field.shape):
+        is_whole = window == (slice(0, field.shape[0]), slice(0, field.shape[1]))
+        view = first if is_whole and first else survey(image[window], field[window])
+        if (vote := _vote(view)) is not None:
+            votes.append(vote)
+    return max(votes, key=lambda vote: vote.agreement, default=None)
+
+
+def _windows(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
+    """Cut the whole, its middle quarter, and so on down to one that is not made smaller."""
+    height, width = shape
+    while True:
+        top, left = (shape[0] - height) // 2, (shape[1] - width) // 2
+        yield slice(top, top + height), slice(left, left + width)
+        # One more halving would show nothing that this window does not.
+        if height * width <= 4 * _WINDOW_PX:
+            return
+        height, width = height // 2, width // 2
+
+
+def _vote(view: Survey) -> DiameterVote | None:
+    places, inwards, each = _boundary(view)
+    if len(places) < _MIN_VOTERS:
+        return None
+    height, width = view.foreground.shape
+    agreement = np.zeros(len(_RADII))
+    for index, radius in enumerate(_RADII):
+        # A cell as wide as half the picture leaves no slide to be seen.
+        if 4 * radius > min(height, width):
+            break
+        # The grid grows with the radius, so that its agreement is comparable with the others'.
+        step = _GRID_SHARE * radius
+        columns, rows = ((places + radius * inwards) / step).astype(np.intp).T
+        grid_height, grid_width = int(height / step) + 1, int(width / step) + 1
+        inside = (columns >= 0) & (rows >= 0) & (columns < grid_width) & (rows < grid_height)
+        at = rows[inside] * grid_width + columns[inside]
+        votes = np.zeros(grid_height * grid_width, dtype=np.float32)
+        np.add.at(votes, at, np.float32(1))
+        meeting = cv2.GaussianBlur(votes.reshape(grid_height, grid_width), (0, 0), _GRID_BLUR)
+        # A vote always meets itself, and as many others as chance brings to its place.
+        chance = len(at) ** 2 / votes.size
+        meetings = cv2.norm(meeting, cv2.NORM_L2SQR) - _SELF * len(at) - chance
+        agreement[index] = each * meetings / (_FULL * radius * len(places))
+    best = int(agreement.argmax())
+    if best in (0, index - 1):
+        # No maximum: it lies beyond what was looked at, or is none.
+        return None
+    diameter = 2 * _OVAL * _between(_RADII, agreement, best)
+    return DiameterVote(diameter_px=float(diameter / view.shrink), agreement=float(agreement[best]))
+
+
+def _boundary(view: Survey) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
+    """Points where stain meets slide, the directions inwards, and for how many each point speaks.
+
+    The pallor of a red cell has a boundary of its own, of a smaller circle; it is closed first.
+    """
+    filled = fill_round_holes(view.foreground, always_below_px=20)
+    smooth = cv2.GaussianBlur(filled.astype(np.float32), (0, 0), _NORMAL_BLUR_PX)
+    slope_x = cv2.Sobel(smooth, cv2.CV_32F, 1, 0)
+    slope_y = cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
+    is_boundary = filled - cv2.erode(filled, np.ones((3, 3), np.uint8)) > 0
+    # Where the picture or the field of view ends, no cell does.
+    is_seen = cv2.erode(
+        cv2.copyMakeBorder(view.field.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0),
+        np.ones((_EDGE_PX, _EDGE_PX), np.uint8),
+    )[1:-1, 1:-1]
+    rows, columns = np.nonzero(is_boundary & (is_seen > 0) & ~_is_near_nucleus(view))
+    each = max(1.0, len(rows) / _VOTERS)
+    chosen = (np.arange(int(len(rows) / each)) * each).astype(np.intp)
+    rows, columns = rows[chosen], columns[chosen]
+    inwards = np.stack([slope_x[rows, columns], slope_y[rows, columns]], axis=1).astype(np.float64)
+    inwards /= np.linalg.norm(inwards, axis=1, keepdims=True) + 1e-9
+    return np.stack([columns, rows], axis=1).astype(np.float64) + 0.5, inwards, each
+
+
+def _is_near_nucleus(view: Survey) -> NDArray[np.bool_]:
+    """Surroundings of nuclei: white cells are larger than red ones, and must not set the size.
+
+    Nuclei are dense in red light. How dense red cells are there depends on the stain, so that a
+    nucleus is what is far denser than most of the stain.
+    """
+    red = view.density[:, :, RED]
+    stained = red[view.foreground > 0]
+    if not len(stained):
+        return np.zeros(red.shape, dtype=bool)
+    limit = max(_NUCLEUS_DENSITY, _NUCLEUS_RATIO * float(np.median(stained)))
+    is_nucleus = (red > limit).astype(np.uint8)
+    reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_NUCLEUS_REACH_PX, _NUCLEUS_REACH_PX))
+    is_nucleus = cv2.morphologyEx(is_nucleus, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return np.asarray(cv2.dilate(is_nucleus, reach) > 0)
+
+
+def _between(x: NDArray[np.float64], y: NDArray[np.float64], best: int) -> float:
+    """Top of the parabola through a maximum and its neighbours; ``x`` in equal ratios."""
+    if not 0 < best < len(x) - 1:
+        return float(x[best])
+    before, middle, after = y[best - 1 : best + 2]
+    curvature = 2 * middle - before - after
+    offset = 0.5 * (after - before) / curvature if curvature > 0 else 0.0
+    return float(x[best] * (x[1] / x[0]) ** offset)
+
+
+RED_CELL_DIAMETER_UM: Final = 7.5
+"""Diameter of a person's red cell on a dried smear, in micrometres."""
+
+MIN_AGREEMENT: Final = 0.07
+"""How well outlines must agree on a size: 0.08 to 0.57 in smears, up to 0.06 in coloured noise."""
+
+AS_IT_IS: Final = (0.87, 1.1)
+"""Magnifications that are not worth resampling for. Training varies the size by more, but cells
+that are shown too small are missed sooner than those shown too large."""
+
+MAX_MAGNIFICATION: Final = 8.0
+"""A picture is resampled no further, whatever the size of its cells."""
+
+MIN_MAGNIFICATION: Final = 1 / 16
+
+
+class ScaleSource(StrEnum):
+    """Where a red-cell diameter comes from."""
+
+    GIVEN = "given"
+    ESTIMATED = "estimated"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleEstimate:
+    """How large a red cell is in a picture.
+
+    Parameters
+    ----------
+    red_cell_diameter_px : float or None
+        In the picture as it was given; None where nothing shows it.
+    magnification_applied : float
+        By how much the picture was resampled before the network saw it.
+    source : ScaleSource
+    pixel_size_um : float or None
+        Side of a pixel in micrometres, where it was given.
+    """
+
+    red_cell_diameter_px: float | None
+    magnification_applied: float
+    source: ScaleSource
+    pixel_size_um: float | None = None
+
+
+def settle_scale(
+    vote: DiameterVote | None,
+    *,
+    cell_diameter_px: float | None = None,
+    pixel_size_um: float | None = None,
+    training_diameter_px: float = TRAINING_DIAMETER_PX,
+) -> ScaleEstimate:
+    """Decide how large red cells are, and how far to resample.
+
+    A diameter that was given goes first, then the pixel size, then the vote.
+
+    Parameters
+    ----------
+    vote : DiameterVote or None
+    cell_diameter_px : float, optional
+    pixel_size_um : float, optional
+    training_diameter_px : float
+        Diameter of a red cell in the pictures that the network learned from.
+
+    Returns
+    -------
+    ScaleEstimate
+    """
+    diameter, source = cell_diameter_px, ScaleSource.GIVEN
+    if diameter is None and pixel_size_um is not None:
+        diameter = RED_CELL_DIAMETER_UM / pixel_size_um
+    if diameter is None and vote is not None and vote.agreement >= MIN_AGREEMENT:
+        diameter, source = vote.diameter_px, ScaleSource.ESTIMATED
+    if diameter is None:
+        return ScaleEstimate(
+            red_cell_diameter_px=None,
+            magnification_applied=1.0,
+            source=ScaleSource.UNKNOWN,
+            pixel_size_um=pixel_size_um,
+        )
+    magnification = float(
+        np.clip(training_diameter_px / diameter, MIN_MAGNIFICATION, MAX_MAGNIFICATION)
+    )
+    return ScaleEstimate(
+        red_cell_diameter_px=diameter,
+        magnification_applied=1.0 if AS_IT_IS[0] <= magnification <= AS_IT_IS[1] else magnification,
+        source=source,
+        pixel_size_um=pixel_size_um,
+    )
+
+
+def magnification_for(
+    image: NDArray[np.uint8],
+    *,
+    training_diameter_px: float | None,
+    cell_diameter_px: float | None = None,
+) -> float:
+    """By how much to resample a picture for a network.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    training_diameter_px : float or None
+        Diameter of a red cell in the pictures that the network learned from; a network of which
+        nobody knows it gets the picture as it is.
+    cell_diameter_px : float, optional
+        Diameter of a red cell in the picture; estimated by default.
+
+    Returns
+    -------
+    float
+        Pixels that the network sees for each pixel of the picture.
+    """
+    if training_diameter_px is None:
+        return 1.0
+    is_given = cell_diameter_px is not None
+    scale = settle_scale(
+        None if is_given else vote_on_diameter(image, find_field(image)),
+        cell_diameter_px=cell_diameter_px,
+        training_diameter_px=training_diameter_px,
+    )
+    return scale.magnification_applied

@@ -1,0 +1,243 @@
+"""Labels that a network gives to pictures that nobody has annotated, for itself to learn from.
+
+A network that has never seen a stain is right about most of such a picture and wrong about some of
+it. It is more often of two minds where it is wrong: what it says changes when the picture is turned
+over or shown a little larger. Only what it says of every view becomes a label; of the rest nothing
+is scored. Two checks ask the stain instead of the network, so that an error it makes in all views
+does not become its own teacher: a white cell needs a nucleus, and what is clearly stained is no
+empty slide.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.analysis.image_analysis import (
+    AnalysisSettings,
+    PictureAnalysis,
+    analyze_picture,
+)
+from blood_cell_system.analysis.runtimes import Runtime
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.cells.nucleated_cells import NucleatedCell, find_nucleated_cells
+from blood_cell_system.cells.separation import DetectedCell, SeparatedCells
+from blood_cell_system.stain.optical_density import (
+    GREEN,
+    RED,
+    StainSettings,
+    foreground_threshold,
+    optical_density,
+)
+from blood_cell_system.taxonomy import NOT_SCORED, CellClass, CellType
+
+__all__ = ["SelfLabels", "self_label"]
+
+# How OpenCV turns the picture over (None: not at all), and how much larger the network sees it.
+_VIEWS: Final[tuple[tuple[int | None, float], ...]] = ((1, 0.88), (0, 1.14), (-1, 1.0))
+_SAME_CELL: Final = 0.65
+_COVERED: Final = 0.3
+_CLEARLY_STAINED: Final = 1.6
+# A nucleus against the red cells of its picture, in optical density of red light.
+_NUCLEUS_RATIO: Final = 1.3
+_NUCLEUS_LEAD: Final = 0.12
+_NUCLEUS_PERCENTILE: Final = 75
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SelfLabels:
+    """What a network is sure of in a picture, in the picture's own pixels.
+
+    Parameters
+    ----------
+    class_mask : ndarray of shape (height, width), dtype uint8
+        Values of ``CellClass``; 255 wherever there is doubt.
+    label_image : ndarray of shape (height, width), dtype uint16
+        ``i + 1`` in the pixels of ``cells[i]``.
+    cells : tuple of LabelledBox
+    red_cell_diameter_px : float
+    """
+
+    class_mask: NDArray[np.uint8]
+    label_image: NDArray[np.uint16]
+    cells: tuple[LabelledBox, ...]
+    red_cell_diameter_px: float
+
+
+def self_label(
+    runtime: Runtime, image: NDArray[np.uint8], *, trusts_nuclei: bool = False
+) -> SelfLabels | None:
+    """Label a picture by what a network says of it in all of four views.
+
+    Parameters
+    ----------
+    runtime : Runtime
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    trusts_nuclei : bool
+        Whether the purple of nuclei has the last word on white cells: right for pictures that are
+        known to show some, in which a network may take them for red cells.
+
+    Returns
+    -------
+    SelfLabels or None
+        None where nothing shows how large red cells are.
+    """
+    first = analyze_picture(runtime, image)
+    diameter = first.scale.red_cell_diameter_px
+    if diameter is None:
+        return None
+    others = [
+        _seen_as(runtime, image, flip, cell_diameter_px=diameter / zoom) for flip, zoom in _VIEWS
+    ]
+    class_mask = first.class_mask.copy()
+    for mask, _ in others:
+        class_mask[mask != first.class_mask] = NOT_SCORED
+    density = optical_density(image)
+    kept = [
+        cell
+        for cell in first.separated.cells
+        if _is_confirmed(cell, first.separated.label_image, [found for _, found in others])
+        and _has_its_stain(cell, first, density)
+    ]
+    label_image = _relabelled(first.separated, kept)
+    is_cell = first.separated.label_image > 0
+    class_mask[is_cell & (label_image == 0)] = NOT_SCORED
+    is_stained = density[:, :, GREEN] > _CLEARLY_STAINED * foreground_threshold(
+        density, settings=StainSettings()
+    )
+    is_empty = (class_mask == CellClass.BACKGROUND) & (label_image == 0)
+    class_mask[is_empty & is_stained] = NOT_SCORED
+    labels = SelfLabels(
+        class_mask=class_mask,
+        label_image=label_image,
+        cells=tuple(replace(cell.whole_box, origin=BoxOrigin.PREDICTED) for cell in kept),
+        red_cell_diameter_px=diameter,
+    )
+    return _corrected_by_nuclei(labels, find_nucleated_cells(image)) if trusts_nuclei else labels
+
+
+def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell]) -> SelfLabels:
+    """White cells are where nuclei are; what the network says otherwise is dropped."""
+    class_mask, label_image = labels.class_mask.copy(), labels.label_image.copy()
+    cells: list[LabelledBox | None] = list(labels.cells)
+    is_nucleated = np.zeros(class_mask.shape, dtype=bool)
+    for found in nucleated:
+        x, y = found.corner
+        window = (slice(y, y + found.outline.shape[0]), slice(x, x + found.outline.shape[1]))
+        outline = found.outline
+        is_nucleated[window] |= outline
+        below = label_image[window]
+        for label in np.unique(below[outline]):
+            cell = cells[label - 1] if label else None
+            if cell is None:
+                continue
+            covered = int((below[outline] == label).sum())
+            area = int((label_image == label).sum())
+            is_same = covered >= _SAME_CELL * (area + int(outline.sum()) - covered)
+            if not (is_same and cell.cell_type == CellType.WBC) and covered > _COVERED * area:
+                class_mask[label_image == label] = NOT_SCORED
+                label_image[label_image == label] = 0
+                cells[label - 1] = None
+        if np.count_nonzero(label_image[window][outline]) > _COVERED * outline.sum():
+            continue
+        class_mask[window][outline] = NOT_SCORED
+        label_image[window][outline] = 0
+        if found.is_single:
+            rows, columns = np.nonzero(outline)
+            cells.append(
+                LabelledBox(
+                    cell_type=CellType.WBC,
+                    x_min=float(x + columns.min()),
+                    y_min=float(y + rows.min()),
+                    x_max=float(x + columns.max() + 1),
+                    y_max=float(y + rows.max() + 1),
+                    origin=BoxOrigin.STAIN,
+                )
+            )
+            # The last pixels of an outline are a guess.
+            sure = cv2.erode(outline.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            class_mask[window][sure] = CellClass.WBC
+            label_image[window][outline] = len(cells)
+    for label, cell in enumerate(cells, start=1):
+        is_cell = label_image == label
+        if cell is not None and cell.cell_type == CellType.WBC:
+            if is_nucleated[is_cell].mean() >= _COVERED:
+                continue
+            class_mask[is_cell] = NOT_SCORED
+            label_image[is_cell] = 0
+            cells[label - 1] = None
+    return _without_gaps(replace(labels, class_mask=class_mask, label_image=label_image), cells)
+
+
+def _without_gaps(labels: SelfLabels, cells: Sequence[LabelledBox | None]) -> SelfLabels:
+    table = np.zeros(len(cells) + 1, np.uint16)
+    kept = []
+    for label, cell in enumerate(cells, start=1):
+        if cell is not None:
+            kept.append(cell)
+            table[label] = len(kept)
+    return replace(labels, label_image=table[labels.label_image], cells=tuple(kept))
+
+
+def _seen_as(
+    runtime: Runtime, image: NDArray[np.uint8], flip: int | None, *, cell_diameter_px: float
+) -> tuple[NDArray[np.uint8], SeparatedCells]:
+    """Class mask and cells of a picture turned over, brought back to how it lies."""
+    settings = AnalysisSettings(cell_diameter_px=cell_diameter_px)
+    if flip is None:
+        found = analyze_picture(runtime, image, settings)
+        return found.class_mask, found.separated
+    found = analyze_picture(runtime, np.ascontiguousarray(cv2.flip(image, flip)), settings)
+    labels = cv2.flip(found.separated.label_image, flip)
+    return (
+        np.asarray(cv2.flip(found.class_mask, flip)),
+        replace(found.separated, label_image=np.asarray(labels)),
+    )
+
+
+def _is_confirmed(
+    cell: DetectedCell, label_image: NDArray[np.int32], others: Sequence[SeparatedCells]
+) -> bool:
+    """Whether every other view has a cell of this type in much the same pixels."""
+    window = (
+        slice(int(cell.box.y_min), int(np.ceil(cell.box.y_max))),
+        slice(int(cell.box.x_min), int(np.ceil(cell.box.x_max))),
+    )
+    inside = label_image[window] == cell.label
+    for other in others:
+        below = other.label_image[window][inside]
+        labels, counts = np.unique(below[below > 0], return_counts=True)
+        if not len(labels):
+            return False
+        same = other.cells[int(labels[counts.argmax()]) - 1]
+        overlap = int(counts.max())
+        if same.cell_type != cell.cell_type:
+            return False
+        if overlap < _SAME_CELL * (cell.area_px + same.area_px - overlap):
+            return False
+    return True
+
+
+def _has_its_stain(
+    cell: DetectedCell, analysis: PictureAnalysis, density: NDArray[np.float32]
+) -> bool:
+    """Whether a white cell has something that red light passes less than through red cells."""
+    if cell.cell_type != CellType.WBC:
+        return True
+    red = density[:, :, RED]
+    of_red_cells = red[analysis.class_mask == CellClass.RBC]
+    usual = float(np.median(of_red_cells)) if len(of_red_cells) else 0.0
+    inside = red[analysis.separated.label_image == cell.label]
+    darkest = float(np.percentile(inside, _NUCLEUS_PERCENTILE)) if len(inside) else 0.0
+    return darkest > max(_NUCLEUS_RATIO * usual, usual + _NUCLEUS_LEAD)
+
+
+def _relabelled(separated: SeparatedCells, kept: Sequence[DetectedCell]) -> NDArray[np.uint16]:
+    new_label = np.zeros(len(separated.cells) + 1, np.uint16)
+    for position, cell in enumerate(kept):
+        new_label[cell.label] = position + 1
+    return new_label[separated.label_image]

@@ -1,0 +1,154 @@
+"""A first look at a picture, without a network: field of view, stain, where cells are.
+
+All of it happens at a few hundred thousand pixels, so that it costs a few hundredths of a second
+whatever the picture's size.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.stain.optical_density import (
+    GREEN,
+    StainSettings,
+    foreground_threshold,
+    optical_density,
+)
+
+_FEW_PX: Final = 100_000
+_FIELD_SIDE_PX: Final = 256
+_DARK_SHARE: Final = 0.45
+_MIN_DARK_AREA: Final = 0.02
+_RIM_SHARE: Final = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Survey:
+    """A picture made small, and what its stain shows.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB; outside the field of view as bright as the empty slide.
+    shrink : float
+        Its pixels for each pixel of the picture as it was given, at most 1.
+    field : ndarray of shape (height, width), dtype bool
+        False where nothing can be seen.
+    density : ndarray of shape (height, width, 3), dtype float32
+        Optical density; see ``masks.stain``.
+    threshold : float
+        Green density from which on a pixel belongs to a cell.
+    foreground : ndarray of shape (height, width), dtype uint8
+        1 in cells, 0 elsewhere.
+    """
+
+    image: NDArray[np.uint8]
+    shrink: float
+    field: NDArray[np.bool_]
+    density: NDArray[np.float32]
+    threshold: float
+    foreground: NDArray[np.uint8]
+
+
+def survey(
+    image: NDArray[np.uint8], field: NDArray[np.bool_] | None = None, *, max_px: int = 400_000
+) -> Survey:
+    """Take a first look at a picture.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    field : ndarray of shape (height, width), dtype bool, optional
+        As of ``find_field``, which is asked by default.
+    max_px : int
+        Pixels that are looked at, at most.
+
+    Returns
+    -------
+    Survey
+    """
+    if field is None:
+        field = find_field(image)
+    # A picture of few pixels has small cells, whose outlines would be all corners.
+    shrink = float(np.clip(np.sqrt(max_px / field.size), None, 1.0))
+    if field.size < _FEW_PX:
+        shrink = 2.0
+    height, width = (max(round(side * shrink), 1) for side in field.shape)
+    if shrink != 1:
+        kind = cv2.INTER_AREA if shrink < 1 else cv2.INTER_CUBIC
+        small = cv2.resize(image, (width, height), interpolation=kind)
+        small_field = (
+            cv2.resize(field.view(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST) > 0
+        )
+    else:
+        small, small_field = image, field
+    if not small_field.all() and small_field.any():
+        small = small.copy()
+        # Brightness of the slide: a black surround would bend the fitted light at the rim.
+        small[~small_field] = np.percentile(small[small_field], 80, axis=0).astype(np.uint8)
+    settings = StainSettings()
+    density = optical_density(small, settings=settings)
+    threshold = foreground_threshold(density, settings=settings, left_out=~small_field)
+    foreground = ((density[:, :, GREEN] > threshold) & small_field).astype(np.uint8)
+    foreground = cv2.morphologyEx(foreground, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    return Survey(
+        image=small,
+        shrink=shrink,
+        field=small_field,
+        density=density,
+        threshold=threshold,
+        foreground=np.asarray(foreground),
+    )
+
+
+def find_field(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Find the part of a picture that shows the slide.
+
+    A camera on an eyepiece sees a bright disc in the dark. Dark is what has less than 45 % of the
+    slide's brightness in its *brightest* channel: nuclei and clumps, however dark, keep some blue
+    or red. Only darkness that reaches a corner of the picture is surround, and the field is convex.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+
+    Returns
+    -------
+    ndarray of shape (height, width), dtype bool
+        All True where there is no surround.
+    """
+    height, width = image.shape[:2]
+    shrink = min(1.0, _FIELD_SIDE_PX / max(height, width))
+    small = cv2.resize(
+        image,
+        (max(round(width * shrink), 1), max(round(height * shrink), 1)),
+        interpolation=cv2.INTER_AREA,
+    )
+    brightness = small.max(axis=2)
+    is_dark = (brightness < _DARK_SHARE * np.percentile(brightness, 95)).astype(np.uint8)
+    is_dark = cv2.morphologyEx(is_dark, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
+    _, parts = cv2.connectedComponents(is_dark)
+    corners = {int(parts[row, column]) for row in (0, -1) for column in (0, -1)} - {0}
+    is_surround = np.isin(parts, sorted(corners))
+    whole = np.ones((height, width), dtype=bool)
+    if not _MIN_DARK_AREA <= is_surround.mean() < 1:
+        return whole
+    _, parts, stats, _ = cv2.connectedComponentsWithStats((~is_surround).astype(np.uint8))
+    largest = (parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
+    outlines, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    field = cv2.fillConvexPoly(np.zeros_like(largest), cv2.convexHull(np.vstack(outlines)), 1)
+    # The rim is out of focus and half in the dark. The picture's own border is no rim.
+    reach = max(1, round(_RIM_SHARE * max(small.shape[:2])))
+    field = cv2.erode(
+        cv2.copyMakeBorder(field, reach, reach, reach, reach, cv2.BORDER_REPLICATE),
+        cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1)),
+    )[reach:-reach, reach:-reach]
+    if not field.any():
+        return whole
+    large = cv2.resize(field * 255, (width, height), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(large > 127)

@@ -1,0 +1,1 @@
+"""Annotations of any format in and out: one registry, one module a format."""

@@ -1,0 +1,125 @@
+"""ALL-IDB: leukaemic and healthy blood, with the centres of blasts."""
+
+import re
+from pathlib import Path
+from typing import Final
+
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.marks import Mark
+from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import Reading
+from blood_cell_system.annotation.text_files import read_label_text
+from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.imaging.image_file import read_image_shape
+
+_PICTURE: Final = re.compile(r"im\d+_([01])", re.IGNORECASE)
+_BLAST: Final = "blast"
+_WHITE_CELL: Final = "WBC"
+# Pictures of one cell are small.
+_LARGEST_CROP_PX: Final = 400
+
+
+class AllIdbReader:
+    """Both versions of ALL-IDB: fields with the centres of blasts, and pictures of one cell.
+
+    ::
+
+        ALL-IDB1/                        ALL-IDB2/
+        ├── im/Im001_1.jpg               └── img/Im001_1.tif
+        └── xyc/Im001_1.xyc
+
+    The last digit of a name is 1 for leukaemia (a field with blasts, a cell that is one) and 0 for
+    healthy. A file ``.xyc`` has a line ``x y`` for each blast, in pixels from 0; the other cells of
+    the field are not marked. A picture of ALL-IDB2 shows one white cell in its middle. All are WBC
+    here: points, of which the class is known and the outline is not.
+
+    Labati, Piuri, Scotti, *ALL-IDB: the acute lymphoblastic leukemia image database for image
+    processing*, ICIP 2011. https://homes.di.unimi.it/scotti/all/: for research, ask the authors.
+    """
+
+    name = "allidb"
+    title = "ALL-IDB"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for the names of the pictures, and for files of centres."""
+        pictures = _pictures(listing)
+        centres = listing.with_suffix(".xyc")
+        if not pictures or len(pictures) < len(listing.pictures()):
+            return None
+        return (
+            f"{len(pictures)} pictures named Im…_0 and Im…_1, and {len(centres)} files of centres"
+        )
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        pictures = _pictures(listing)
+        if not pictures:
+            raise DatasetError(
+                f"{root}: no pictures named as in ALL-IDB (Im001_1.jpg, Im001_1.tif); expected "
+                "im/ with xyc/ (ALL-IDB1) or img/ (ALL-IDB2). Unpack the data set again."
+            )
+        builder = ReadingBuilder(
+            listing, self, options=options, source="allidb", licence="for research; ask the authors"
+        )
+        centres = {path.stem.casefold(): path for path in listing.with_suffix(".xyc")}
+        stems = {path.stem.casefold() for path in pictures}
+        for stem, path in centres.items():
+            if stem not in stems:
+                builder.fail_named(
+                    path.stem,
+                    AnnotationError(
+                        f"{path}: there is no picture of that name. Copy it again from its source, "
+                        "or remove the file."
+                    ),
+                    label_file=path,
+                )
+        for picture in pictures:
+            try:
+                marks, label_file = _marks(picture, centres.get(picture.stem.casefold()))
+            except BloodCellError as error:
+                builder.used(picture)
+                builder.fail(listing.stem_of(picture), error)
+                continue
+            builder.add(picture, marks, label_file=label_file)
+        return builder.finish()
+
+
+def _pictures(listing: FolderListing) -> list[Path]:
+    return [path for path in listing.pictures() if _PICTURE.fullmatch(path.stem)]
+
+
+def _marks(picture: Path, centres: Path | None) -> tuple[list[Mark], Path]:
+    """Find the marks of a picture, and the file that they come from."""
+    found = _PICTURE.fullmatch(picture.stem)
+    is_leukaemic = found is not None and found[1] == "1"
+    if centres is not None:
+        return _centres(centres), centres
+    height, width = read_image_shape(picture)
+    if max(height, width) <= _LARGEST_CROP_PX:
+        label = _BLAST if is_leukaemic else _WHITE_CELL
+        return [Mark(label=label, point=(width / 2, height / 2))], picture
+    if is_leukaemic:
+        raise AnnotationError(
+            f"{picture}: a field of leukaemia without a file of centres; expected "
+            f"xyc/{picture.stem}.xyc. Copy it again from its source, or remove the picture."
+        )
+    return [], picture
+
+
+def _centres(path: Path) -> list[Mark]:
+    marks = []
+    for number, line in enumerate(read_label_text(path).splitlines(), start=1):
+        words = line.replace(",", " ").replace(";", " ").split()
+        if not words:
+            continue
+        try:
+            x, y = (float(word) for word in words[:2])
+        except ValueError as error:
+            raise AnnotationError(
+                f"{path}: line {number} is {line.strip()!r}; expected x and y of a blast. Correct "
+                "the line, or remove it."
+            ) from error
+        # The middle of the pixel that they name.
+        marks.append(Mark(label=_BLAST, point=(x + 0.5, y + 0.5)))
+    return marks

@@ -1,0 +1,326 @@
+"""COCO JSON: a file for each split."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.marks import Mark, shifted, united
+from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
+from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.run_lengths import (
+    compress_counts,
+    counts_of_mask,
+    decompress_counts,
+    mask_of_counts,
+)
+from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.splits import split_of_words
+from blood_cell_system.annotation.text_files import (
+    declared_shape,
+    read_label_json,
+    telling_where,
+)
+from blood_cell_system.annotation.writer import (
+    NOT_SCORED_LABEL,
+    LabelledPicture,
+    OutlineForm,
+    WriteStyle,
+    has_holes,
+    pixels_to_write,
+    rings_to_write,
+    short,
+    write_compact_json,
+)
+from blood_cell_system.boxes import Box
+from blood_cell_system.errors import AnnotationError, DatasetError
+from blood_cell_system.taxonomy import CELL_TYPES
+
+# Any of the three may come first, and be longer than what is looked at.
+_LISTS: Final = re.compile(r'"(?:images|annotations|categories)"\s*:\s*\[\s*[{\]]')
+_FIELDS: Final = re.compile(r'"(?:file_name|category_id|supercategory|iscrowd)"\s*:')
+_KEYS: Final = ("images", "annotations", "categories")
+
+
+class CocoReader:
+    """COCO JSON with boxes, polygons and run lengths.
+
+    ::
+
+        folder/
+        ├── annotations/instances_train.json    anywhere; a split is read from the file's name
+        └── images/a.png                        anywhere; found by the file_name in the JSON
+
+    Coordinates are 0-based; ``bbox`` is ``[x, y, width, height]``. An outline (``segmentation``: a
+    list of polygons, or run lengths as numbers or compressed) is taken rather than the box. Marks
+    with ``iscrowd`` are regions that are not scored. Classes are the names of ``categories``. Of a
+    mark without an outline and a box the first key point is the cell's centre.
+
+    Format: https://cocodataset.org/#format-data. The licence is that of the pictures.
+    """
+
+    name = "coco"
+    title = "COCO JSON"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for JSON files with lists of images, annotations and categories."""
+        files = _coco_files(listing)
+        if not files:
+            return None
+        return f"{len(files)} JSON with COCO's lists of images, annotations and categories"
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        files = _coco_files(listing)
+        if not files:
+            raise DatasetError(
+                f"{root}: no JSON file with the lists {', '.join(_KEYS)}; expected COCO JSON. "
+                "Export the labels as COCO, or name the format with --format."
+            )
+        builder = ReadingBuilder(listing, self, options=options)
+        for path in files:
+            _read_file(path, builder, shift=float(options.first_pixel or 0))
+        return builder.finish()
+
+
+def _coco_files(listing: FolderListing) -> list[Path]:
+    found = []
+    for path in listing.with_suffix(".json"):
+        head = listing.head(path)
+        if '"format_version"' not in head and _LISTS.search(head) and _FIELDS.search(head):
+            found.append(path)
+    return found
+
+
+def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
+    content = read_label_json(path)
+    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _KEYS):
+        raise DatasetError(
+            f"{path}: expected an object with the lists {', '.join(_KEYS)}. Export it again as "
+            "COCO instances."
+        )
+    with telling_where(f"{path}: categories", expected="an id and a name for each"):
+        labels = {category["id"]: str(category["name"]) for category in content["categories"]}
+    annotations: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+    for index, annotation in enumerate(content["annotations"], start=1):
+        with telling_where(f"{path}: annotation {index}", expected="an object with image_id"):
+            annotations[annotation["image_id"]].append(annotation)
+    known = set()
+    for index, image in enumerate(content["images"], start=1):
+        with telling_where(f"{path}: image {index}", expected="an object with id and file_name"):
+            identity, name = image["id"], str(image["file_name"])
+            known.add(identity)
+        try:
+            with telling_where(f"{path}: image {name}", expected="a height and a width"):
+                shape = declared_shape(image["height"], image["width"])
+            marks = [
+                _mark(annotation, labels, shape, where=f"{path}: {name}: object {number}")
+                for number, annotation in enumerate(annotations[identity], start=1)
+            ]
+        except AnnotationError as error:
+            builder.fail_named(name, error, label_file=path)
+            continue
+        builder.add(
+            name,
+            [shifted(mark, -shift) for mark in marks],
+            label_file=path,
+            declared_shape=shape,
+            split=split_of_words(path.stem),
+        )
+    for identity in sorted(annotations.keys() - known, key=str):
+        builder.fail(
+            str(identity),
+            f"{path}: {len(annotations[identity])} annotations belong to the image id "
+            f"{identity!r}, which is not among the images. Add the image, or remove them.",
+        )
+
+
+def _mark(
+    annotation: Mapping[str, Any], labels: Mapping[Any, str], shape: tuple[int, int], *, where: str
+) -> Mark:
+    with telling_where(where, expected="a category_id of the list, and a segmentation or a bbox"):
+        category = annotation["category_id"]
+        if category not in labels:
+            raise AnnotationError(
+                f"the category id {category!r} is not among the categories; expected one of "
+                f"{', '.join(map(str, labels))}. Add the category, or correct the id."
+            )
+        box = None
+        if annotation.get("bbox"):
+            x, y, width, height = map(float, annotation["bbox"])
+            box = Box(x, y, x + width, y + height)
+        outline = _outline(annotation.get("segmentation"), shape)
+        return Mark(
+            label=labels[category],
+            box=box,
+            outline=outline,
+            point=_point(annotation.get("keypoints")) if outline is None and box is None else None,
+            is_definite=not annotation.get("iscrowd"),
+        )
+
+
+def _point(keypoints: Any) -> tuple[float, float] | None:
+    """First key point: the centre of a cell of which no more is known."""
+    if not keypoints:
+        return None
+    x, y, _ = keypoints[:3]
+    return float(x), float(y)
+
+
+def _outline(segmentation: Any, shape: tuple[int, int]) -> Outline | None:
+    if not segmentation:
+        return None
+    if isinstance(segmentation, dict):
+        return _run_length_outline(segmentation["counts"], segmentation["size"], shape)
+    parts = [PolygonOutline.from_points(_corners(numbers)) for numbers in segmentation]
+    return united(parts, shape)
+
+
+def _corners(numbers: Sequence[float]) -> list[tuple[float, float]]:
+    if len(numbers) % 2:
+        raise AnnotationError(
+            f"a polygon of {len(numbers)} numbers; expected pairs of x and y. Export it again."
+        )
+    values = [float(number) for number in numbers]
+    return list(zip(values[0::2], values[1::2], strict=True))
+
+
+def _run_length_outline(counts: Any, size: Sequence[int], shape: tuple[int, int]) -> PixelOutline:
+    height, width = map(int, size)
+    if (height, width) != shape:
+        raise AnnotationError(
+            f"the run lengths are of (height, width) {(height, width)}, the picture of {shape}; "
+            "expected the same. Export the masks again."
+        )
+    if isinstance(counts, str):
+        counts = decompress_counts(counts)
+    columns, first_column = mask_of_counts(counts, (width, height))
+    return PixelOutline.from_pixels(columns.T, offset=(first_column, 0))
+
+
+_LABELS: Final = (*map(str, CELL_TYPES), NOT_SCORED_LABEL)
+_POINT_NAME: Final = "centre"
+
+
+class CocoWriter:
+    """Writes ``images/`` and ``annotations/instances_SPLIT.json``; without a split ``default``.
+
+    Outlines are polygons where COCO's lists of polygons can say the same, else compressed run
+    lengths. Cells of which only the centre is known have it as a key point. Regions that are not
+    scored are crowds of the category ``ignore``.
+    """
+
+    def __init__(self, root: Path, style: WriteStyle) -> None:
+        self._root = root
+        self._style = style
+        self._images: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
+
+    def picture_folder(self, sample: Sample) -> Path:
+        """Folder of all pictures."""
+        del sample
+        return self._root / "images"
+
+    def add(self, picture: LabelledPicture) -> int:
+        """Remember a picture's labels; COCO holds all of them."""
+        split = str(picture.sample.split or "default")
+        height, width = picture.sample.shape
+        images, annotations = self._images[split], self._annotations[split]
+        images.append(
+            {
+                "id": len(images) + 1,
+                "file_name": picture.path.name,
+                "height": height,
+                "width": width,
+                "license": 0,
+            }
+        )
+        for mark in picture.marks:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": len(images),
+                    "category_id": _LABELS.index(mark.label) + 1,
+                    "iscrowd": int(not mark.is_definite),
+                    **_place(mark, picture.sample.shape, self._style),
+                }
+            )
+        return 0
+
+    def finish(self) -> None:
+        """Write a file for each split."""
+        for split, images in self._images.items():
+            annotations = self._annotations[split]
+            has_regions = any(annotation["iscrowd"] for annotation in annotations)
+            content = {
+                "info": {"description": "cells of blood smears", "version": "1.0"},
+                "licenses": [{"id": 0, "name": "", "url": ""}],
+                "images": images,
+                "annotations": annotations,
+                "categories": [
+                    {
+                        "id": index,
+                        "name": label,
+                        "supercategory": "cell",
+                        "keypoints": [_POINT_NAME],
+                        "skeleton": [],
+                    }
+                    for index, label in enumerate(_LABELS, start=1)
+                    if has_regions or label != NOT_SCORED_LABEL
+                ],
+            }
+            write_compact_json(self._root / "annotations" / f"instances_{split}.json", content)
+
+
+def _place(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
+    """Box, outline, area and key point of a mark, as COCO has them."""
+    if mark.outline is None and mark.box is None:
+        assert mark.point is not None
+        x, y = mark.point
+        return {
+            "bbox": [],
+            "segmentation": [],
+            "area": 0,
+            "keypoints": [short(x), short(y), 2],
+            "num_keypoints": 1,
+        }
+    if mark.outline is None:
+        assert mark.box is not None
+        _, _, width, height = bbox = _bbox(mark.box)
+        return {"bbox": bbox, "segmentation": [], "area": short(width * height)}
+    pixels = pixels_to_write(mark.outline, shape)
+    rings = rings_to_write(mark.outline, shape, style)
+    is_polygons = style.outlines is OutlineForm.POLYGONS and mark.is_definite
+    return {
+        "bbox": _bbox(pixels.box),
+        "area": int(pixels.pixels.sum()),
+        "segmentation": [[short(number) for number in ring.ravel()] for ring in rings]
+        if is_polygons and not has_holes(rings)
+        else _run_lengths(pixels, shape),
+    }
+
+
+def _bbox(box: Box) -> list[float | int]:
+    x_min, y_min, x_max, y_max = box
+    return [short(x_min), short(y_min), short(x_max - x_min), short(y_max - y_min)]
+
+
+def _run_lengths(outline: PixelOutline, shape: tuple[int, int]) -> dict[str, Any]:
+    """Compressed run lengths down the columns of the whole picture."""
+    height, width = shape
+    (x, y), (rows, columns) = outline.offset, outline.size
+    # Of the columns that the cell is in; all others are one run before and one behind.
+    inner = np.zeros((columns, height), dtype=np.bool_)
+    inner[:, y : y + rows] = outline.pixels.T
+    counts = counts_of_mask(inner)
+    counts[0] += x * height
+    # Runs take turns, beginning outside: of an even number the last is inside.
+    if len(counts) % 2 == 0:
+        counts.append(0)
+    counts[-1] += (width - x - columns) * height
+    return {"size": [height, width], "counts": compress_counts(counts)}

@@ -1,0 +1,281 @@
+"""CVAT XML for images, version 1.1: one file for all pictures."""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
+
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.marks import (
+    Mark,
+    ellipse_outline,
+    join_groups,
+    shifted,
+    turned_box,
+)
+from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
+from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.run_lengths import counts_of_mask, mask_of_counts
+from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.splits import split_of_words
+from blood_cell_system.annotation.text_files import declared_shape, read_label_xml, telling_where
+from blood_cell_system.annotation.writer import (
+    NOT_SCORED_LABEL,
+    LabelledPicture,
+    OutlineForm,
+    WriteStyle,
+    label_colour,
+    pixels_to_write,
+    rings_to_write,
+    short,
+    short_corners,
+)
+from blood_cell_system.atomic_files import write_text
+from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.taxonomy import CELL_TYPES
+
+_ROOT: Final = re.compile(r"<annotations[\s>]")
+_SHAPES: Final = ("box", "polygon", "ellipse", "mask", "points")
+# Shapes of the tool that say nothing about a cell's place, or too little.
+_OTHER_SHAPES: Final = ("polyline", "cuboid", "skeleton")
+_DOUBTFUL_ATTRIBUTES: Final = frozenset({"difficult", "ignore", "crowd", "unsure", "uncertain"})
+_YES: Final = frozenset({"true", "1", "yes"})
+
+
+class CvatReader:
+    """CVAT XML 1.1 with boxes, polygons, ellipses, masks and points.
+
+    ::
+
+        folder/
+        ├── annotations.xml     <image name="a.png" width="640" height="480" subset="Train">
+        └── images/a.png        anywhere; found by the name in the XML
+
+    Coordinates are 0-based. Polygons of one group with the same label are one cell that something
+    lies across. A shape with an attribute ``difficult``, ``ignore``, ``crowd``, ``unsure`` or
+    ``uncertain`` that is true is a region that is not scored. Exports "for video" are refused.
+
+    Format: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/. The licence is
+    that of the pictures.
+    """
+
+    name = "cvat"
+    title = "CVAT XML for images 1.1"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for XML files of annotations."""
+        files = _cvat_files(listing)
+        return f"{', '.join(path.name for path in files[:3])} is XML of CVAT" if files else None
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        files = _cvat_files(listing)
+        if not files:
+            raise DatasetError(
+                f"{root}: no XML file with <annotations>; expected annotations.xml of CVAT. Export "
+                'the task as "CVAT for images 1.1", or name the format with --format.'
+            )
+        builder = ReadingBuilder(listing, self, options=options)
+        joined = sum(_read_file(path, builder, float(options.first_pixel or 0)) for path in files)
+        if joined:
+            builder.note(
+                f"{joined} outlines have the group and the label of an earlier one, and were taken "
+                "for parts of the same cell."
+            )
+        return builder.finish()
+
+
+def _cvat_files(listing: FolderListing) -> list[Path]:
+    return [path for path in listing.with_suffix(".xml") if _ROOT.search(listing.head(path))]
+
+
+def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
+    tree = read_label_xml(path)
+    if tree.find("track") is not None:
+        raise AnnotationError(
+            f"{path}: has tracks, as videos have; expected <image> elements. Export the task as "
+            '"CVAT for images 1.1".'
+        )
+    joined_in_all = 0
+    for index, image in enumerate(tree.iterfind("image"), start=1):
+        name = image.get("name") or ""
+        try:
+            with telling_where(f"{path}: image {index} ({name})", expected="a width and a height"):
+                shape = declared_shape(image.attrib["height"], image.attrib["width"])
+            marks, joined = join_groups(_marks(image, shape, where=f"{path}: {name}"), shape)
+        except BloodCellError as error:
+            builder.fail_named(name, error, label_file=path)
+            continue
+        joined_in_all += joined
+        builder.add(
+            name,
+            [shifted(mark, -first_pixel) for mark in marks],
+            label_file=path,
+            declared_shape=shape,
+            split=split_of_words(image.get("subset", "")),
+        )
+    return joined_in_all
+
+
+def _marks(
+    image: Element, shape: tuple[int, int], *, where: str
+) -> Iterator[tuple[Mark, int | None]]:
+    elements = [element for element in image if element.tag in (*_SHAPES, *_OTHER_SHAPES)]
+    for index, element in enumerate(elements, start=1):
+        place = f"{where}: object {index} (<{element.tag}>)"
+        with telling_where(place, expected="a label and the shape's numbers"):
+            label = element.attrib["label"]
+            group = int(element.get("group_id") or 0) or None
+            is_definite = not any(
+                attribute.get("name", "").casefold() in _DOUBTFUL_ATTRIBUTES
+                and (attribute.text or "").strip().casefold() in _YES
+                for attribute in element.iterfind("attribute")
+            )
+            places = list(_places(element, shape))
+        for fields in places:
+            yield Mark(label=label, is_definite=is_definite, **fields), group
+
+
+def _places(element: Element, shape: tuple[int, int]) -> Iterator[dict[str, Any]]:
+    """Boxes, outlines or points of a shape, as fields of marks."""
+    degrees = float(element.get("rotation") or 0)
+    if element.tag == "box":
+        box = Box(*(float(element.attrib[name]) for name in ("xtl", "ytl", "xbr", "ybr")))
+        yield {"outline": turned_box(box, degrees)} if degrees else {"box": box}
+    elif element.tag == "polygon":
+        yield {"outline": PolygonOutline.from_points(_points(element))}
+    elif element.tag == "ellipse":
+        centre = float(element.attrib["cx"]), float(element.attrib["cy"])
+        radii = float(element.attrib["rx"]), float(element.attrib["ry"])
+        yield {"outline": ellipse_outline(centre, radii, degrees=degrees)}
+    elif element.tag == "mask":
+        yield {"outline": _mask_outline(element, shape)}
+    elif element.tag == "points":
+        yield from ({"point": point} for point in _points(element))
+    else:
+        # Without a place: it is listed among what was dropped.
+        yield {}
+
+
+def _points(element: Element) -> list[tuple[float, float]]:
+    pairs = (pair.split(",") for pair in element.attrib["points"].split(";") if pair.strip())
+    return [(float(x), float(y)) for x, y in pairs]
+
+
+def _mask_outline(element: Element, shape: tuple[int, int]) -> Outline:
+    left, top, width, height = (
+        int(float(element.attrib[name])) for name in ("left", "top", "width", "height")
+    )
+    if width > shape[1] or height > shape[0]:
+        raise AnnotationError(
+            f"a mask of (height, width) {(height, width)} in a picture of {shape}; expected one "
+            "that fits. Export the masks again."
+        )
+    counts = [int(count) for count in element.attrib["rle"].split(",")]
+    rows, first_row = mask_of_counts(counts, (height, width))
+    return PixelOutline.from_pixels(rows, offset=(left, top + first_row))
+
+
+_LABELS: Final = (*map(str, CELL_TYPES), NOT_SCORED_LABEL)
+
+
+class CvatWriter:
+    """Writes ``images/`` and ``annotations.xml``; splits are the subsets of a project.
+
+    Outlines in one part are polygons, all others masks. Regions that are not scored are labelled
+    ``ignore``.
+    """
+
+    def __init__(self, root: Path, style: WriteStyle) -> None:
+        self._root = root
+        self._style = style
+        self._images: list[Element] = []
+
+    def picture_folder(self, sample: Sample) -> Path:
+        """Folder of all pictures."""
+        del sample
+        return self._root / "images"
+
+    def add(self, picture: LabelledPicture) -> int:
+        """Remember a picture's labels; CVAT holds all of them."""
+        height, width = picture.sample.shape
+        image = Element("image", id=str(len(self._images)), name=picture.path.name)
+        if picture.sample.split is not None:
+            image.set("subset", str(picture.sample.split))
+        image.set("width", str(width))
+        image.set("height", str(height))
+        for mark in picture.marks:
+            image.append(_shape(mark, picture.sample.shape, self._style))
+        self._images.append(image)
+        return 0
+
+    def finish(self) -> None:
+        """Write the file."""
+        root = Element("annotations")
+        SubElement(root, "version").text = "1.1"
+        task = SubElement(SubElement(root, "meta"), "task")
+        SubElement(task, "name").text = "blood smears"
+        SubElement(task, "size").text = str(len(self._images))
+        SubElement(task, "mode").text = "annotation"
+        labels = SubElement(task, "labels")
+        for name in _LABELS:
+            label = SubElement(labels, "label")
+            SubElement(label, "name").text = name
+            SubElement(label, "color").text = "#{:02x}{:02x}{:02x}".format(*label_colour(name))
+            SubElement(label, "type").text = "any"
+            SubElement(label, "attributes")
+        root.extend(self._images)
+        ElementTree.indent(root)
+        text = ElementTree.tostring(root, encoding="unicode")
+        write_text(
+            self._root / "annotations.xml", f'<?xml version="1.0" encoding="utf-8"?>\n{text}\n'
+        )
+
+
+def _shape(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> Element:
+    numbers: dict[str, str]
+    if mark.outline is not None:
+        rings = rings_to_write(mark.outline, shape, style)
+        if style.outlines is OutlineForm.POLYGONS and len(rings) == 1:
+            kind, numbers = "polygon", {"points": _points_text(rings[0])}
+        else:
+            kind, numbers = "mask", _mask(pixels_to_write(mark.outline, shape))
+    elif mark.box is not None:
+        kind = "box"
+        numbers = {
+            name: str(short(value))
+            for name, value in zip(("xtl", "ytl", "xbr", "ybr"), mark.box, strict=True)
+        }
+    else:
+        assert mark.point is not None
+        kind, numbers = "points", {"points": _points_text([mark.point])}
+    is_by_program = mark.origin in (BoxOrigin.PREDICTED, BoxOrigin.STAIN)
+    return Element(
+        kind,
+        {
+            "label": mark.label,
+            "source": "auto" if is_by_program else "manual",
+            "occluded": "0",
+            **numbers,
+            "z_order": "0",
+        },
+    )
+
+
+def _points_text(corners: Iterable[Sequence[float]]) -> str:
+    return ";".join(f"{x},{y}" for x, y in short_corners(corners))
+
+
+def _mask(outline: PixelOutline) -> dict[str, str]:
+    (x, y), (height, width) = outline.offset, outline.size
+    return {
+        "rle": ", ".join(map(str, counts_of_mask(outline.pixels))),
+        "left": str(x),
+        "top": str(y),
+        "width": str(width),
+        "height": str(height),
+    }

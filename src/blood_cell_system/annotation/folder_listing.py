@@ -1,0 +1,212 @@
+"""What lies in a folder, and which picture a label file means."""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Self
+
+from blood_cell_system.annotation.text_files import decode_label_text
+from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+
+_HEAD_BYTES: Final = 65_536
+_SEPARATORS: Final = re.compile(r"[\\/]+")
+# What macOS and Windows leave in folders and archives.
+_LEFT_BEHIND: Final = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FolderListing:
+    """Files of a folder and all folders below it; hidden ones are passed over.
+
+    Parameters
+    ----------
+    root : Path
+    files : tuple of Path
+        Below ``root``, in the order of their names.
+    """
+
+    root: Path
+    files: tuple[Path, ...]
+    _by_name: dict[str, list[Path]] = field(init=False, repr=False, compare=False)
+    _by_stem: dict[str, list[Path]] = field(init=False, repr=False, compare=False)
+    _stems: dict[Path, str] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        by_name: dict[str, list[Path]] = defaultdict(list)
+        by_stem: dict[str, list[Path]] = defaultdict(list)
+        for path in self.pictures():
+            by_name[path.name.casefold()].append(path)
+            by_stem[path.stem.casefold()].append(path)
+        object.__setattr__(self, "_by_name", dict(by_name))
+        object.__setattr__(self, "_by_stem", dict(by_stem))
+        object.__setattr__(self, "_stems", _unique_stems(self.root, by_stem))
+
+    @classmethod
+    def of(cls, root: Path) -> Self:
+        """List a folder.
+
+        Raises
+        ------
+        MissingDataError
+            There is no such folder.
+        DatasetError
+            It cannot be read.
+        """
+        root = Path(root)
+        if not root.is_dir():
+            raise MissingDataError(f"{root}: there is no such folder. Check the path.")
+        return cls(root=root, files=tuple(sorted(_walk(root))))
+
+    def with_suffix(self, *suffixes: str) -> tuple[Path, ...]:
+        """Files with one of these endings, such as ``.json``; capitals do not count."""
+        return tuple(path for path in self.files if path.suffix.lower() in suffixes)
+
+    def pictures(self) -> tuple[Path, ...]:
+        """Files that are pictures by their names."""
+        return self.with_suffix(*IMAGE_SUFFIXES)
+
+    def head(self, path: Path) -> str:
+        """Beginning of a text file, as far as it can be read; for a look at what it is."""
+        try:
+            with path.open("rb") as stream:
+                data = stream.read(_HEAD_BYTES)
+        except OSError:
+            return ""
+        # The end may lie within a character, of four bytes at most.
+        for left_out in range(4 if len(data) == _HEAD_BYTES else 1):
+            try:
+                return decode_label_text(path, data[: len(data) - left_out])
+            except AnnotationError:
+                continue
+        return ""
+
+    def picture_named(self, reference: str, *, beside: Path, where: str) -> Path:
+        r"""Picture that a label file means.
+
+        Label files hold paths of the machine that they were made on, such as
+        ``C:\\smears\\a.png``. Only the end of such a path can be believed: of the pictures of the
+        same name the one is taken that most of the path fits. Nothing outside of the folder is
+        ever looked at.
+
+        Parameters
+        ----------
+        reference : str
+            Path or name, of any system, with or without its ending.
+        beside : Path
+            Folder of the label file: the first that is looked at.
+        where : str
+            Label file, for messages.
+
+        Raises
+        ------
+        MissingDataError
+            There is no such picture.
+        AnnotationError
+            Several fit equally well.
+        """
+        parts = [part.casefold() for part in _SEPARATORS.split(reference.strip()) if part]
+        name = parts[-1] if parts else ""
+        found = self._by_name.get(name) or self._by_stem.get(name) or []
+        if not found and "." in name:
+            # The picture was saved in another format after it was labelled.
+            found = self._by_stem.get(name.rpartition(".")[0], [])
+        if not found:
+            raise MissingDataError(
+                f"{where}: names the picture {reference!r}, which is not in {self.root}. Copy it "
+                "again from its source, or remove its labels."
+            )
+        fitting = {path: _common_end(path, parts[:-1]) for path in found}
+        best = [path for path in found if fitting[path] == max(fitting.values())]
+        near = [path for path in best if path.parent == beside] or best
+        if len(near) > 1:
+            raise AnnotationError(
+                f"{where}: names the picture {reference!r}, which {near[0]} and {near[1]} both "
+                "fit. Give pictures different names, or name the folder as well."
+            )
+        return near[0]
+
+    def stem_of(self, picture: Path) -> str:
+        """Name of a picture without its ending, unlike that of all others in the folder.
+
+        Two ``a.png`` in the folders ``x`` and ``y`` become ``x_a`` and ``y_a``.
+        """
+        return self._stems[picture]
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DatasetError(
+            f"{error.filename}: cannot be listed ({error.strerror or error}). Check its "
+            "permissions."
+        ) from error
+
+    for folder, folders, names in os.walk(root, onerror=refuse):
+        folders[:] = [name for name in folders if _is_looked_at(name)]
+        yield from (Path(folder) / name for name in names if _is_looked_at(name))
+
+
+def _is_looked_at(name: str) -> bool:
+    return not name.startswith(".") and name not in _LEFT_BEHIND
+
+
+def _common_end(path: Path, folders: list[str]) -> int:
+    """Count the folders above a picture that a reference names as well."""
+    count = 0
+    for own, named in zip(reversed(path.parent.parts), reversed(folders), strict=False):
+        if own.casefold() != named:
+            break
+        count += 1
+    return count
+
+
+def _unique_stems(root: Path, by_stem: dict[str, list[Path]]) -> dict[Path, str]:
+    stems: dict[Path, str] = {}
+    for paths in by_stem.values():
+        for path in paths:
+            # File systems differ in whether A and a are one name.
+            stems[path] = path.stem if len(paths) == 1 else _long_stem(root, path, paths)
+    taken: dict[str, int] = defaultdict(int)
+    for path in sorted(stems):
+        stem = stems[path]
+        taken[stem.casefold()] += 1
+        if taken[stem.casefold()] > 1:
+            stems[path] = f"{stem}_{taken[stem.casefold()]}"
+    return stems
+
+
+def _long_stem(root: Path, path: Path, paths: list[Path]) -> str:
+    folders = path.relative_to(root).parent.parts
+    others = [other.relative_to(root).parent.parts for other in paths]
+    while folders and all(parts[:1] == folders[:1] for parts in others):
+        # What all have in common tells nothing.
+        folders, others = folders[1:], [parts[1:] for parts in others]
+    stem = "_".join((*folders, path.stem))
+    is_alone = sum(other.parent == path.parent for other in paths) == 1
+    return stem if is_alone else f"{stem}_{path.suffix[1:].lower()}"
+
+
+def files_by_stem(folder: Path) -> dict[str, Path]:
+    """Pictures of a folder by the stem of their names; hidden files are passed over.
+
+    Raises
+    ------
+    DatasetError
+        Two pictures have the same stem.
+    """
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+            continue
+        if path.is_dir():
+            continue
+        if path.stem in found:
+            raise DatasetError(
+                f"{folder}: {found[path.stem].name} and {path.name} differ in nothing but their "
+                "ending; expected one picture a name. Rename or remove one."
+            )
+        found[path.stem] = path
+    return found

@@ -1,0 +1,254 @@
+"""GeoJSON for QuPath: a file for each picture."""
+
+import re
+import uuid
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.marks import Mark, shifted
+from blood_cell_system.annotation.outline import PolygonOutline, Ring, is_inside, nesting_depths
+from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.splits import split_of_folders
+from blood_cell_system.annotation.text_files import read_label_json, telling_where
+from blood_cell_system.annotation.writer import (
+    LabelledPicture,
+    WriteStyle,
+    box_corners,
+    label_colour,
+    rings_to_write,
+    short,
+    short_corners,
+    write_compact_json,
+)
+from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+
+_KIND: Final = re.compile(r'"type"\s*:\s*"Feature(?:Collection)?"')
+_POLYGONS: Final = frozenset({"Polygon", "MultiPolygon"})
+_POINTS: Final = frozenset({"Point", "MultiPoint"})
+_NO_CLASS: Final = "unclassified"
+
+
+class GeoJsonReader:
+    """GeoJSON with polygons and points, as QuPath exports annotations and detections.
+
+    ::
+
+        folder/
+        ├── a.png
+        └── a.geojson     named as the picture; a folder train/, val/ or test/ is its split
+
+    Coordinates are pixels of the full picture, 0-based. The class is ``classification`` (QuPath),
+    or ``class``, ``label`` or ``name`` of the properties; objects without one are called
+    ``unclassified``. Rings within a ring are holes; the parts of a MultiPolygon are one cell. Tiles
+    are passed over.
+
+    Format: https://datatracker.ietf.org/doc/html/rfc7946 and
+    https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html. The licence is
+    that of the pictures.
+    """
+
+    name = "geojson"
+    title = "GeoJSON of QuPath"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for files with features."""
+        files = _geojson_files(listing)
+        return f"{len(files)} files with features of GeoJSON" if files else None
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        files = _geojson_files(listing)
+        if not files:
+            raise DatasetError(
+                f"{root}: no file with features; expected GeoJSON, one file a picture, with the "
+                "picture's name. Export the objects from QuPath again, or name the format with "
+                "--format."
+            )
+        builder = ReadingBuilder(listing, self, options=options)
+        for path in files:
+            _read_file(path, builder, shift=-float(options.first_pixel or 0))
+        return builder.finish()
+
+
+def _geojson_files(listing: FolderListing) -> list[Path]:
+    return [
+        path
+        for path in listing.with_suffix(".geojson", ".json")
+        if path.suffix.lower() == ".geojson" or _KIND.search(listing.head(path))
+    ]
+
+
+def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
+    try:
+        content = read_label_json(path)
+        marks = [
+            shifted(mark, shift)
+            for index, feature in enumerate(_features(content, path), start=1)
+            for mark in _marks(feature, where=f"{path}: object {index}")
+        ]
+    except BloodCellError as error:
+        builder.fail_named(path.stem, error, label_file=path)
+        return
+    inner = path.relative_to(builder.listing.root)
+    builder.add(path.stem, marks, label_file=path, split=split_of_folders(inner))
+
+
+def _features(content: Any, path: Path) -> list[Any]:
+    # QuPath has written all three.
+    if isinstance(content, dict) and content.get("type") == "FeatureCollection":
+        content = content.get("features")
+    elif isinstance(content, dict) and content.get("type") == "Feature":
+        content = [content]
+    if not isinstance(content, list):
+        raise AnnotationError(
+            f"{path}: expected a FeatureCollection, a Feature, or a list of them. Export the "
+            "objects from QuPath as GeoJSON again."
+        )
+    return content
+
+
+def _marks(feature: Mapping[str, Any], *, where: str) -> Iterator[Mark]:
+    with telling_where(where, expected="a Feature with a geometry of coordinates"):
+        properties = feature.get("properties") or {}
+        if properties.get("objectType") == "tile":
+            return
+        label = _label(properties)
+        geometry = feature["geometry"]
+        kind, coordinates = geometry["type"], geometry["coordinates"]
+        if kind in _POLYGONS:
+            polygons = [coordinates] if kind == "Polygon" else coordinates
+            rings = [_corners(ring) for polygon in polygons for ring in polygon]
+            outline = PolygonOutline.from_points(*rings)
+            is_box = _says_box(properties) and _is_upright_rectangle(outline)
+            marks = [
+                Mark(label=label, **({"box": outline.box} if is_box else {"outline": outline}))
+            ]
+        elif kind in _POINTS:
+            points = [coordinates] if kind == "Point" else coordinates
+            marks = [Mark(label=label, point=(float(x), float(y))) for x, y, *_ in points]
+        else:
+            # Without a place: it is listed among what was dropped.
+            marks = [Mark(label=label)]
+    yield from marks
+
+
+def _says_box(properties: Mapping[str, Any]) -> bool:
+    metadata = properties.get("metadata")
+    return isinstance(metadata, dict) and metadata.get("shape") == "box"
+
+
+def _is_upright_rectangle(outline: PolygonOutline) -> bool:
+    """Whether nobody has made an outline of what was a box."""
+    if len(outline.rings) != 1 or len(outline.rings[0]) != 4:
+        return False
+    x, y = outline.rings[0].T
+    return len(set(x)) == 2 and len(set(y)) == 2
+
+
+def _label(properties: Mapping[str, Any]) -> str:
+    for key in ("classification", "class", "label", "name"):
+        value = properties.get(key)
+        if isinstance(value, dict):
+            # Classes within classes are a list of names from QuPath 0.5 on.
+            value = value.get("name") or ": ".join(map(str, value.get("names") or ()))
+        if value:
+            return str(value)
+    return _NO_CLASS
+
+
+def _corners(ring: Any) -> list[tuple[float, float]]:
+    corners = [(float(x), float(y)) for x, y, *_ in ring]
+    # A ring ends where it began.
+    return corners[:-1] if len(corners) > 1 and corners[0] == corners[-1] else corners
+
+
+# QuPath identifies objects by their UUID; equal data gives equal files.
+_NAMESPACE: Final = uuid.UUID("8d6c0b1e-6d0e-5f52-9b1c-1f6c3a1f7f10")
+
+
+class GeoJsonWriter:
+    """Writes ``NAME.geojson`` beside each picture; splits become folders.
+
+    A cell of which only the box is known is a rectangle with the metadata ``shape: box``. Regions
+    that are not scored have the class ``ignore``.
+    """
+
+    def __init__(self, root: Path, style: WriteStyle) -> None:
+        self._root = root
+        self._style = style
+
+    def picture_folder(self, sample: Sample) -> Path:
+        """Folder of the split."""
+        return self._root / str(sample.split or "")
+
+    def add(self, picture: LabelledPicture) -> int:
+        """Write a picture's labels; GeoJSON holds all of them."""
+        features = [
+            {
+                "type": "Feature",
+                "id": str(uuid.uuid5(_NAMESPACE, f"{picture.sample.stem}/{index}")),
+                "geometry": _geometry(mark, picture.sample.shape, self._style),
+                "properties": {
+                    "objectType": "annotation",
+                    "classification": {
+                        "name": mark.label,
+                        "color": list(label_colour(mark.label)),
+                    },
+                }
+                | ({"metadata": {"shape": "box"}} if _is_box(mark) else {}),
+            }
+            for index, mark in enumerate(picture.marks)
+        ]
+        write_compact_json(
+            picture.path.with_suffix(".geojson"),
+            {"type": "FeatureCollection", "features": features},
+        )
+        return 0
+
+    def finish(self) -> None:
+        """Nothing belongs to all pictures."""
+
+
+def _is_box(mark: Mark) -> bool:
+    return mark.outline is None and mark.box is not None
+
+
+def _geometry(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
+    if mark.outline is None and mark.box is None:
+        assert mark.point is not None
+        return {"type": "Point", "coordinates": [short(value) for value in mark.point]}
+    if mark.outline is None:
+        assert mark.box is not None
+        return {"type": "Polygon", "coordinates": [_closed(box_corners(mark.box))]}
+    polygons = _polygons(rings_to_write(mark.outline, shape, style))
+    if len(polygons) == 1:
+        return {"type": "Polygon", "coordinates": polygons[0]}
+    return {"type": "MultiPolygon", "coordinates": polygons}
+
+
+def _polygons(rings: tuple[Ring, ...]) -> list[list[list[list[float | int]]]]:
+    """Polygons, each an outer ring and the holes directly within it."""
+    depths = nesting_depths(rings)
+    polygons = {
+        index: [_closed(ring)] for index, ring in enumerate(rings) if depths[index] % 2 == 0
+    }
+    for index, hole in enumerate(rings):
+        if depths[index] % 2 == 0:
+            continue
+        around = next(
+            other
+            for other in polygons
+            if depths[other] == depths[index] - 1 and is_inside(hole[0], rings[other])
+        )
+        polygons[around].append(_closed(hole))
+    return list(polygons.values())
+
+
+def _closed(ring: Ring) -> list[list[float | int]]:
+    """Corners of a ring that ends where it began."""
+    corners = short_corners(ring)
+    return [*corners, corners[0]]

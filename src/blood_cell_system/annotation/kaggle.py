@@ -1,0 +1,142 @@
+"""The Kaggle set of the guide: boxes as fractions of the picture, in one table."""
+
+import csv
+import io
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.marks import Mark
+from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import Reading
+from blood_cell_system.annotation.text_files import read_label_text
+from blood_cell_system.boxes import Box
+from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.imaging.image_file import read_image_shape
+
+_CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
+# How copies of the set name the columns.
+_PICTURE_COLUMNS: Final = ("image", "filename", "file", "image_name", "image_id")
+_LABEL_COLUMNS: Final = ("label", "class", "cell_type", "name")
+# Rounding may carry a fraction a little beyond the border.
+_LARGEST_FRACTION: Final = 1.05
+
+
+class KaggleReader:
+    """Tables of boxes, as ``draaslan/blood-cell-detection-dataset`` has one.
+
+    ::
+
+        folder/
+        ├── annotations.csv      image_id,image,xmin,ymin,xmax,ymax,label
+        └── images/image-10.png  anywhere in the folder; found by the name in the table
+
+    Corners are fractions of the picture's sides; a table with a corner above 1.05 is of pixels,
+    0-based. Labels of the set are ``rbc`` and ``wbc``. Copies in Pascal VOC go around as well: they
+    are read by ``voc``.
+
+    Source: https://www.kaggle.com/datasets/draaslan/blood-cell-detection-dataset. The set's page
+    names its licence; read it there before you pass weights on.
+    """
+
+    name = "kaggle"
+    title = "table of boxes (CSV)"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for a table with columns of corners and labels."""
+        for path in listing.with_suffix(".csv"):
+            if _table_columns(listing, path) is not None:
+                header = listing.head(path).partition("\n")[0].strip()
+                return f"{path.name} is a table of {header}"
+        return None
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        builder = ReadingBuilder(listing, self, options=options)
+        tables = {path: _table_columns(listing, path) for path in listing.with_suffix(".csv")}
+        if not any(tables.values()):
+            raise DatasetError(
+                f"{root}: no table with the columns image, {', '.join(_CORNERS)} and label; "
+                "expected annotations.csv. Unpack the data set again, or name its format with "
+                "--format."
+            )
+        for table, columns in tables.items():
+            if columns is not None:
+                _read_table(table, columns, builder)
+        return builder.finish()
+
+
+def _table_columns(listing: FolderListing, table: Path) -> dict[str, int] | None:
+    """Positions of the columns that are needed; None where one is missing."""
+    head = listing.head(table).partition("\n")[0]
+    names = {
+        name.strip().casefold(): index
+        for index, name in enumerate(next(csv.reader([head], delimiter=_delimiter(head)), []))
+    }
+    picture = next((names[name] for name in _PICTURE_COLUMNS if name in names), None)
+    label = next((names[name] for name in _LABEL_COLUMNS if name in names), None)
+    if picture is None or label is None or not all(name in names for name in _CORNERS):
+        return None
+    return {"picture": picture, "label": label} | {name: names[name] for name in _CORNERS}
+
+
+def _delimiter(header: str) -> str:
+    """Tell what parts the columns: spreadsheets of many countries write semicolons."""
+    return max(",;\t", key=header.count)
+
+
+def _read_table(table: Path, columns: Mapping[str, int], builder: ReadingBuilder) -> None:
+    boxes_of: dict[str, list[tuple[str, Box]]] = defaultdict(list)
+    faults: dict[str, AnnotationError] = {}
+    for name, entry in _rows(table, columns):
+        if isinstance(entry, AnnotationError):
+            faults.setdefault(name, entry)
+        else:
+            boxes_of[name].append(entry)
+    largest = max((max(box) for boxes in boxes_of.values() for _, box in boxes), default=0.0)
+    is_fraction = largest <= _LARGEST_FRACTION
+    for name in sorted(boxes_of.keys() | faults.keys()):
+        try:
+            if name in faults:
+                raise faults[name]
+            picture = builder.listing.picture_named(name, beside=table.parent, where=str(table))
+            scale = read_image_shape(picture) if is_fraction else (1, 1)
+        except BloodCellError as error:
+            builder.fail_named(name, error, label_file=table)
+            continue
+        marks = [
+            Mark(label=label, box=_scaled(box, scale), written=box) for label, box in boxes_of[name]
+        ]
+        builder.add(picture, marks, label_file=table)
+
+
+def _rows(
+    table: Path, columns: Mapping[str, int]
+) -> Iterator[tuple[str, tuple[str, Box] | AnnotationError]]:
+    text = read_label_text(table)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text.partition("\n")[0]))
+    next(lines)
+    for row in lines:
+        if not any(field.strip() for field in row):
+            continue
+        name = row[columns["picture"]].strip() if columns["picture"] < len(row) else ""
+        try:
+            # Where columns are parted by semicolons, numbers may have a decimal comma.
+            numbers = [float(row[columns[corner]].replace(",", ".")) for corner in _CORNERS]
+            yield name, (row[columns["label"]].strip(), Box(*numbers))
+        except (IndexError, ValueError):
+            yield (
+                name,
+                AnnotationError(
+                    f"{table}: line {lines.line_num} is {','.join(row)!r}; expected a picture, "
+                    "four numbers and a label. Correct the line, or remove it."
+                ),
+            )
+
+
+def _scaled(box: Box, scale: tuple[int, int]) -> Box:
+    height, width = scale
+    return Box(box.x_min * width, box.y_min * height, box.x_max * width, box.y_max * height)

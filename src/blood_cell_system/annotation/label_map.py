@@ -1,0 +1,217 @@
+"""From the names that people give to cells to the types that this package knows."""
+
+import difflib
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final
+
+from blood_cell_system.annotation.text_files import read_label_text
+from blood_cell_system.errors import AnnotationError, SettingsError
+from blood_cell_system.taxonomy import CellType
+
+Labels = Mapping[str, CellType | None]
+"""Type of a cell by its label; None leaves cells with that label out, and does not score them."""
+
+_NAMES: Final[Mapping[CellType, tuple[str, ...]]] = MappingProxyType(
+    {
+        CellType.RBC: (
+            "rbc", "rbcs", "red blood cell", "red blood cells", "red cell", "red cells",
+            "erythrocyte", "erythrocytes", "healthy rbc", "malaria rbc", "sickle rbc",
+            "sickle cell", "sickle", "elliptocyte", "spherocyte", "target cell", "reticulocyte",
+            "infected rbc", "uninfected rbc", "ring", "trophozoite", "schizont", "gametocyte",
+        ),
+        CellType.WBC: (
+            "wbc", "wbcs", "white blood cell", "white blood cells", "white cell", "white cells",
+            "leukocyte", "leukocytes", "leucocyte", "leucocytes", "neutrophil", "neutrophils",
+            "eosinophil", "eosinophils", "basophil", "basophils", "lymphocyte", "lymphocytes",
+            "monocyte", "monocytes", "immature granulocyte", "ig", "promyelocyte", "myelocyte",
+            "metamyelocyte", "band", "segmented neutrophil", "blast", "lymphoblast", "myeloblast",
+            "erythroblast", "normoblast", "healthy wbc", "cancer wbc", "leukemia", "leukaemia",
+            "baso", "eosi", "lymp", "mono", "neut",
+        ),
+        CellType.PLATELET: (
+            "platelet", "platelets", "thrombocyte", "thrombocytes", "plt",
+        ),
+    }
+)  # fmt: skip
+
+COMMON_LABELS: Final[Labels] = MappingProxyType(
+    {name: cell_type for cell_type, names in _NAMES.items() for name in names}
+    | dict.fromkeys(("difficult", "unknown", "uncertain", "ignore", "unsure"))
+)
+"""Names that mean one thing in every laboratory; capitals, dashes and underscores do not count."""
+
+_LEFT_OUT: Final = frozenset({"", "-", "none", "null", "ignore", "skip"})
+_SEPARATORS: Final = re.compile(r"[\s_\-./]+")
+
+
+def plain_name(label: str) -> str:
+    """Take the differences that mean nothing away from a label.
+
+    Examples
+    --------
+    >>> plain_name(" Red_Blood-Cell ")
+    'red blood cell'
+    """
+    return _SEPARATORS.sub(" ", label).strip().casefold()
+
+
+@dataclass(slots=True, kw_only=True)
+class LabelReader:
+    """Looks labels up, and remembers those that are not in the table.
+
+    A label that nobody knows is missing everywhere: a reader asks :meth:`type_of` of every mark,
+    and calls :meth:`check` when it has read all files.
+
+    Parameters
+    ----------
+    labels : mapping of str to CellType or None
+    is_exact : bool
+        Whether labels must be written as in the table, letter by letter.
+    """
+
+    labels: Labels
+    is_exact: bool = False
+    _plain: dict[str, CellType | None] = field(init=False)
+    _unknown: Counter[str] = field(init=False, default_factory=Counter)
+    _first_place: str = field(init=False, default="")
+
+    def __post_init__(self) -> None:
+        self._plain = {plain_name(name): cell_type for name, cell_type in self.labels.items()}
+
+    def type_of(self, label: str, *, where: str) -> CellType | None:
+        """Type of a cell; None for those to leave out, and for those that are not known.
+
+        Parameters
+        ----------
+        label : str
+        where : str
+            File and object, for the message.
+        """
+        if label in self.labels:
+            return self.labels[label]
+        if not self.is_exact and plain_name(label) in self._plain:
+            return self._plain[plain_name(label)]
+        if not self._unknown:
+            self._first_place = f"{where} is labelled {label!r}"
+        self._unknown[label] += 1
+        return None
+
+    def check(self) -> None:
+        """Refuse labels that are not in the table.
+
+        Raises
+        ------
+        AnnotationError
+            There were some; the message lists them with their numbers and the likely meaning.
+        """
+        if not self._unknown:
+            return
+        listed = ", ".join(f"{label!r} ({count})" for label, count in self._unknown.most_common(20))
+        more = f" and {len(self._unknown) - 20} more" if len(self._unknown) > 20 else ""
+        suggestion = ",".join(
+            f"{label}={likely_type(label, self.labels) or 'none'}"
+            for label, _ in self._unknown.most_common(20)
+        )
+        known = self.labels if self.is_exact else [str(cell_type) for cell_type in CellType]
+        raise AnnotationError(
+            f"{self._first_place}; expected {', '.join(known)}. Labels that are not known, with "
+            f"their numbers: {listed}{more}. Say what they are, perhaps with "
+            f"--label-map '{suggestion}' (none leaves cells out and does not score them), or add "
+            "them to the label table, as None to leave them out."
+        )
+
+
+def likely_type(label: str, labels: Labels = COMMON_LABELS) -> CellType | None:
+    """Type that a label most likely means, by its spelling; None where there is no likeness.
+
+    Examples
+    --------
+    >>> likely_type("erythrocite"), likely_type("Leukozyt"), likely_type("dust")
+    (<CellType.RBC: 'RBC'>, <CellType.WBC: 'WBC'>, None)
+    """
+    known = {
+        plain_name(name): cell_type
+        for name, cell_type in {**COMMON_LABELS, **labels}.items()
+        if cell_type is not None
+    }
+    name = plain_name(label)
+    # A longer name often holds a known one: "RBC infected", "mature neutrophil".
+    for word in (name, *name.split()):
+        if word in known:
+            return known[word]
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    return known[close[0]] if close else None
+
+
+def read_label_map(text: str) -> dict[str, CellType | None]:
+    """Read a label map: ``name=RBC,other=none``, or the name of a file with it.
+
+    A file has a line ``name=type`` for each label, or is JSON: an object of names and types. Lines
+    that begin with # are passed over.
+
+    Parameters
+    ----------
+    text : str
+        Types are RBC, WBC, Platelet, and none to leave cells out.
+
+    Raises
+    ------
+    SettingsError
+        A part is no pair, or a type is not known.
+    MissingDataError, AnnotationError
+        The file is not there, or cannot be read.
+
+    Examples
+    --------
+    >>> read_label_map("erythro=RBC, dust=none")
+    {'erythro': <CellType.RBC: 'RBC'>, 'dust': None}
+    """
+    path = Path(text)
+    if "=" in text and not path.is_file():
+        return _pairs(text.split(","), "--label-map")
+    content = read_label_text(path)
+    if not content.lstrip().startswith("{"):
+        return _pairs(content.splitlines(), str(path))
+    try:
+        table = json.loads(content)
+        return {
+            str(name): _type_named(str(value or ""), str(path)) for name, value in table.items()
+        }
+    except json.JSONDecodeError as error:
+        raise SettingsError(
+            f"{path}: not JSON ({error}); expected an object of labels and types."
+        ) from error
+
+
+def _pairs(parts: Iterable[str], where: str) -> dict[str, CellType | None]:
+    table: dict[str, CellType | None] = {}
+    for part in parts:
+        if not part.strip() or part.lstrip().startswith("#"):
+            continue
+        # A label may hold an equals sign, a type never does.
+        name, separator, value = part.rpartition("=")
+        if not separator or not name.strip():
+            raise SettingsError(
+                f"{where}: {part.strip()!r} is no pair; expected label=RBC, label=WBC, "
+                "label=Platelet or label=none, parted by commas or lines."
+            )
+        table[name.strip()] = _type_named(value, where)
+    return table
+
+
+def _type_named(value: str, where: str) -> CellType | None:
+    name = plain_name(value)
+    if name in _LEFT_OUT:
+        return None
+    found = COMMON_LABELS.get(name)
+    if found is None:
+        raise SettingsError(
+            f"{where}: {value.strip()!r} is no type of cell; expected RBC, WBC, Platelet or none."
+        )
+    return found

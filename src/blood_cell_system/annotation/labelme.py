@@ -1,0 +1,292 @@
+"""LabelMe JSON: a file beside each picture."""
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.marks import Mark, ellipse_outline, join_groups, shifted
+from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
+from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.splits import split_of_folders
+from blood_cell_system.annotation.text_files import (
+    declared_shape,
+    read_label_json,
+    telling_where,
+)
+from blood_cell_system.annotation.writer import (
+    LabelledPicture,
+    OutlineForm,
+    WriteStyle,
+    has_holes,
+    pixels_to_write,
+    rings_to_write,
+    short_corners,
+)
+from blood_cell_system.atomic_files import write_json
+from blood_cell_system.boxes import Box
+from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+
+_FIELDS: Final = re.compile(r'"(?:shapes|imagePath)"\s*:')
+_SHAPE_FIELDS: Final = "a label, points, and a shape_type"
+_PNG_START: Final = b"\x89PNG\r\n\x1a\n"
+# What people tick, as a flag of a shape, where they cannot tell.
+_DOUBTFUL_FLAGS: Final = frozenset({"difficult", "ignore", "crowd", "unsure", "uncertain"})
+
+
+class LabelMeReader:
+    """LabelMe JSON with polygons, rectangles, circles, points and masks.
+
+    ::
+
+        folder/
+        ├── a.png
+        └── a.json     imagePath names the picture; a folder train/, val/ or test/ is its split
+
+    Coordinates are 0-based. Polygons with the same label and the same ``group_id`` are one cell
+    that something lies across. A shape with a ticked flag ``difficult``, ``ignore``, ``crowd``,
+    ``unsure`` or ``uncertain`` is a region that is not scored. Pictures within the JSON
+    (``imageData``) are not read: keep the files beside it.
+
+    Format: https://github.com/wkentaro/labelme (version 4 and 5). The licence is that of the
+    pictures.
+    """
+
+    name = "labelme"
+    title = "LabelMe JSON"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for JSON files with shapes and an imagePath."""
+        files = _labelme_files(listing)
+        return f"{len(files)} JSON files of LabelMe" if files else None
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        files = _labelme_files(listing)
+        if not files:
+            raise DatasetError(
+                f"{root}: no JSON file with shapes and an imagePath; expected LabelMe's, one a "
+                "picture. Save the labels beside the pictures, or name the format with --format."
+            )
+        builder = ReadingBuilder(listing, self, options=options)
+        files = sorted({*files, *_beside_pictures(listing)})
+        joined = sum(_read_file(path, builder, float(options.first_pixel or 0)) for path in files)
+        if joined:
+            builder.note(
+                f"{joined} outlines have the group_id and the label of an earlier one, and were "
+                "taken for parts of the same cell."
+            )
+        return builder.finish()
+
+
+def _labelme_files(listing: FolderListing) -> list[Path]:
+    return [
+        path
+        for path in listing.with_suffix(".json")
+        # Both, as a list of shapes can be long and pictures within the file even longer.
+        if len(set(_FIELDS.findall(listing.head(path)))) == 2
+    ]
+
+
+def _beside_pictures(listing: FolderListing) -> list[Path]:
+    """Files named as a picture beside them: damaged ones must not pass for pictures unlabelled."""
+    pictures = {path.with_suffix("") for path in listing.pictures()}
+    return [path for path in listing.with_suffix(".json") if path.with_suffix("") in pictures]
+
+
+def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
+    """Read one file; return the number of outlines that became part of another."""
+    reference = path.stem
+    try:
+        content = read_label_json(path)
+        with telling_where(str(path), expected="an imagePath and a list of shapes"):
+            reference = str(content["imagePath"] or path.stem)
+            shapes = list(content["shapes"])
+        shape = _declared_shape(path, content)
+        marks = [
+            _mark(value, where=f"{path}: object {index}")
+            for index, value in enumerate(shapes, start=1)
+        ]
+        # Parts that overlap are painted, for which the picture's size must be known.
+        extent = shape or _extent([mark for mark, _ in marks])
+        whole, joined = join_groups(marks, extent)
+    except BloodCellError as error:
+        builder.fail_named(reference, error, label_file=path)
+        return 0
+    builder.add(
+        reference,
+        [shifted(mark, -first_pixel) for mark in whole],
+        label_file=path,
+        declared_shape=shape,
+        split=split_of_folders(path.relative_to(builder.listing.root)),
+    )
+    return joined
+
+
+def _declared_shape(path: Path, content: Mapping[str, Any]) -> tuple[int, int] | None:
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    if not height or not width:
+        return None
+    with telling_where(str(path), expected="imageHeight and imageWidth in pixels"):
+        return declared_shape(height, width)
+
+
+def _extent(marks: Sequence[Mark]) -> tuple[int, int]:
+    boxes = [mark.outline.box for mark in marks if mark.outline is not None]
+    return (
+        max((math.ceil(box.y_max) for box in boxes), default=0),
+        max((math.ceil(box.x_max) for box in boxes), default=0),
+    )
+
+
+def _mark(value: Mapping[str, Any], *, where: str) -> tuple[Mark, int | None]:
+    with telling_where(where, expected=_SHAPE_FIELDS):
+        label = str(value["label"])
+        group = value.get("group_id")
+        flags = value.get("flags") or {}
+        is_definite = not any(
+            is_set and str(name).casefold() in _DOUBTFUL_FLAGS for name, is_set in flags.items()
+        )
+        points = [(float(x), float(y)) for x, y in value["points"]]
+        kind = value.get("shape_type") or "polygon"
+        mark = Mark(label=label, is_definite=is_definite, **_place(kind, points, value))
+        return mark, None if group is None else int(group)
+
+
+def _place(
+    kind: str, points: Sequence[tuple[float, float]], value: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Box, outline or point of a shape, as fields of a mark."""
+    if kind in ("polygon", "oriented_rectangle"):
+        return {"outline": PolygonOutline.from_points(points)}
+    if kind == "rectangle":
+        # Drawn from any corner to the opposite one.
+        (x0, y0), (x1, y1) = points
+        return {"box": Box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))}
+    if kind == "circle":
+        centre, rim = points
+        radius = math.dist(centre, rim)
+        return {"outline": ellipse_outline(centre, (radius, radius))}
+    if kind == "point":
+        (point,) = points
+        return {"point": point}
+    if kind == "mask":
+        return {"outline": _mask_outline(points, str(value["mask"]))}
+    raise AnnotationError(
+        f"a shape of the type {kind!r}; expected polygon, rectangle, circle, point or mask. "
+        "Draw it again as one of these, or remove it."
+    )
+
+
+def _mask_outline(points: Sequence[tuple[float, float]], text: str) -> PixelOutline:
+    """Pixels of a mask, whose two corners are its first and its last pixel."""
+    (left, top), (right, bottom) = points
+    x, y = round(left), round(top)
+    width, height = round(right) - x + 1, round(bottom) - y + 1
+    try:
+        data = base64.b64decode(text, validate=True)
+    except binascii.Error as error:
+        raise AnnotationError(
+            f"the mask is not base64 ({error}); expected a PNG in it. Save the file again."
+        ) from error
+    # The size is looked at before the picture is unpacked: a few bytes can hold gigabytes.
+    size = (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
+    if not data.startswith(_PNG_START) or size != (width, height):
+        found = f"{size[0]}×{size[1]} pixels" if data.startswith(_PNG_START) else "no PNG"
+        raise AnnotationError(
+            f"the mask is {found}, its corners are {width}×{height} pixels apart; expected a PNG "
+            "of that size. Draw it again."
+        )
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_GRAYSCALE)
+    if pixels is None:
+        raise AnnotationError("the mask's PNG is damaged. Draw it again.")
+    return PixelOutline.from_pixels(pixels, offset=(x, y))
+
+
+_VERSION: Final = "5.4.1"
+"""LabelMe warns of files of another major version."""
+
+
+class LabelMeWriter:
+    """Writes ``NAME.json`` beside each picture; splits become folders.
+
+    An outline in several parts is several polygons with one ``group_id``; one with a hole is a
+    mask. Regions that are not scored are labelled ``ignore``.
+    """
+
+    def __init__(self, root: Path, style: WriteStyle) -> None:
+        self._root = root
+        self._style = style
+
+    def picture_folder(self, sample: Sample) -> Path:
+        """Folder of the split."""
+        return self._root / str(sample.split or "")
+
+    def add(self, picture: LabelledPicture) -> int:
+        """Write a picture's labels; LabelMe holds all of them."""
+        height, width = picture.sample.shape
+        content: dict[str, Any] = {
+            "version": _VERSION,
+            "flags": {},
+            "shapes": [
+                shape
+                for group, mark in enumerate(picture.marks, start=1)
+                for shape in _shapes(mark, group, picture.sample.shape, self._style)
+            ],
+            "imagePath": picture.path.name,
+            "imageData": None,
+            "imageHeight": height,
+            "imageWidth": width,
+        }
+        write_json(picture.path.with_suffix(".json"), content)
+        return 0
+
+    def finish(self) -> None:
+        """Nothing belongs to all pictures."""
+
+
+def _shapes(
+    mark: Mark, group: int, shape: tuple[int, int], style: WriteStyle
+) -> Iterator[dict[str, Any]]:
+    if mark.outline is None:
+        if mark.box is not None:
+            x_min, y_min, x_max, y_max = mark.box
+            yield _shape(mark, "rectangle", [(x_min, y_min), (x_max, y_max)])
+        elif mark.point is not None:
+            yield _shape(mark, "point", [mark.point])
+        return
+    rings = rings_to_write(mark.outline, shape, style)
+    if style.outlines is OutlineForm.MASKS or has_holes(rings):
+        yield _mask(mark, pixels_to_write(mark.outline, shape))
+        return
+    for ring in rings:
+        yield _shape(mark, "polygon", ring, group=group if len(rings) > 1 else None)
+
+
+def _shape(mark: Mark, kind: str, points: Any, *, group: int | None = None) -> dict[str, Any]:
+    return {
+        "label": mark.label,
+        "points": short_corners(points),
+        "group_id": group,
+        "description": "",
+        "shape_type": kind,
+        "flags": {},
+        "mask": None,
+    }
+
+
+def _mask(mark: Mark, outline: PixelOutline) -> dict[str, Any]:
+    """Mask between its first and its last pixel, as a PNG in base64."""
+    (x, y), (height, width) = outline.offset, outline.size
+    _, data = cv2.imencode(".png", outline.pixels.astype(np.uint8) * 255)
+    shape = _shape(mark, "mask", [(x, y), (x + width - 1, y + height - 1)])
+    return shape | {"mask": base64.b64encode(data.tobytes()).decode("ascii")}

@@ -1,0 +1,133 @@
+"""LISC: white cells with expert's outlines, in folders by type."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.label_map import COMMON_LABELS
+from blood_cell_system.annotation.marks import Mark
+from blood_cell_system.annotation.mask_files import read_values
+from blood_cell_system.annotation.outline import PixelOutline
+from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import Reading
+from blood_cell_system.errors import BloodCellError, DatasetError, MaskFormatError
+from blood_cell_system.imaging.image_file import read_image_shape
+from blood_cell_system.taxonomy import CellType
+
+_EXPERT: Final = re.compile(r"(.+)_expert", re.IGNORECASE)
+_AREA_FOLDER: Final = "areaforexpert1"
+# Cytoplasm is drawn in a darker gray than the nucleus.
+_CYTOPLASM: Final = 0.2
+# Of the picture: less is a slip of the pen.
+_SMALLEST_SHARE: Final = 2e-4
+
+
+class LiscReader:
+    """White blood cells outlined by an expert; the other cells of the picture are not marked.
+
+    ::
+
+        LISC Database/
+        ├── Main Dataset/{Baso,eosi,lymp,mixt,mono,neut}/1.bmp
+        └── Ground Truth Segmentation/{Baso,…}/areaforexpert1/1_expert.bmp
+
+    A mask is black around the cell, gray in its cytoplasm and white in its nucleus; cells that do
+    not touch are single ones. All are WBC here; the folder is the type of white cell. What else
+    there is in a picture comes from the stain. A second expert's masks (``areaforexpert2``) are
+    passed over.
+
+    Rezatofighi, Soltanian-Zadeh, *Automatic recognition of five types of white blood cells in
+    peripheral blood*, Computerized Medical Imaging and Graphics 35(4), 2011.
+    https://users.cecs.anu.edu.au/~hrezatofighi/Data/Leukocyte%20Data.htm: for research, ask the
+    authors.
+    """
+
+    name = "lisc"
+    title = "LISC"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for the folders of the experts' masks."""
+        masks = _masks(listing)
+        if not masks:
+            return None
+        return f"{len(masks)} masks *_expert in folders {_AREA_FOLDER}"
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        masks = _masks(listing)
+        if not masks:
+            raise DatasetError(
+                f"{root}: no masks {_AREA_FOLDER}/*_expert.bmp; expected LISC's folders Main "
+                "Dataset and Ground Truth Segmentation. Unpack both again."
+            )
+        pictures = _pictures(listing)
+        builder = ReadingBuilder(
+            # Without the masks, of which two experts' have the same names.
+            replace(listing, files=tuple(pictures.values())),
+            self,
+            options=options,
+            source="lisc",
+            licence="for research; ask the authors",
+            labels={**COMMON_LABELS, "mixt": CellType.WBC},
+        )
+        for mask in masks:
+            # …/Baso/areaforexpert1/1_expert.bmp is of …/Baso/1.bmp.
+            folder, stem = mask.parent.parent.name, _EXPERT.sub(r"\1", mask.stem)
+            key = (folder.casefold(), stem.casefold())
+            if key not in pictures:
+                builder.fail(
+                    stem,
+                    f"{mask}: there is no picture {folder}/{stem} for this mask. Copy it again "
+                    "from its source, or remove the mask.",
+                )
+                continue
+            picture = pictures[key]
+            try:
+                marks = _marks(mask, folder, read_image_shape(picture))
+            except BloodCellError as error:
+                builder.used(picture)
+                builder.fail(builder.listing.stem_of(picture), error)
+                continue
+            builder.add(picture, marks, label_file=mask)
+        return builder.finish()
+
+
+def _masks(listing: FolderListing) -> list[Path]:
+    return [
+        path
+        for path in listing.pictures()
+        if path.parent.name.casefold() == _AREA_FOLDER and _EXPERT.fullmatch(path.stem)
+    ]
+
+
+def _pictures(listing: FolderListing) -> dict[tuple[str, str], Path]:
+    """Pictures by the names of their folder and their own."""
+    return {
+        (path.parent.name.casefold(), path.stem.casefold()): path
+        for path in listing.pictures()
+        if not path.parent.name.casefold().startswith("areaforexpert")
+        and "segmentation" not in path.relative_to(listing.root).as_posix().casefold()
+    }
+
+
+def _marks(mask: Path, label: str, shape: tuple[int, int]) -> list[Mark]:
+    values = read_values(mask)
+    if values.shape != shape:
+        raise MaskFormatError(
+            f"{mask}: the mask has (height, width) {values.shape}, the picture {shape}; expected "
+            "the same size. Copy both again from their source."
+        )
+    brightness = np.where(values >> 24, values & 255, values)
+    is_cell = brightness > _CYTOPLASM * max(int(brightness.max(initial=0)), 1)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(is_cell.view(np.uint8), connectivity=8)
+    return [
+        Mark(label=label, outline=PixelOutline.from_pixels(labels == index))
+        for index in range(1, len(stats))
+        if stats[index, cv2.CC_STAT_AREA] >= _SMALLEST_SHARE * is_cell.size
+    ]

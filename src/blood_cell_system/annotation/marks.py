@@ -1,0 +1,415 @@
+"""Shapes that tools draw, as outlines."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.annotation.label_map import LabelReader
+from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline, Ring
+from blood_cell_system.annotation.sample import DroppedCell, LabelledCell
+from blood_cell_system.boxes import Box, BoxOrigin, pairwise_box_iou
+from blood_cell_system.errors import AnnotationError
+
+TINY_SIDE_PX: Final = 3
+"""Boxes with a side of this or less are slips of the mouse: two of BCCD's have one pixel."""
+
+DUPLICATE_IOU: Final = 0.8
+"""Boxes of one type that overlap by more mark the same cell twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """One mark as it stands in a label file, in our coordinates.
+
+    Parameters
+    ----------
+    label : str
+    box : Box or None
+        May be inside out, or outside of the picture. With an outline it is not looked at.
+    outline : Outline or None
+    point : tuple of float or None
+        ``(x, y)``.
+    is_definite : bool
+        False for what the annotator did not decide: a crowd, a cell too difficult to tell. Its
+        pixels are not scored.
+    written : tuple of float or None
+        Corners of the box as they stand in the file, for messages.
+    origin : BoxOrigin
+    """
+
+    label: str
+    box: Box | None = None
+    outline: Outline | None = None
+    point: tuple[float, float] | None = None
+    is_definite: bool = True
+    written: tuple[float, float, float, float] | None = None
+    origin: BoxOrigin = BoxOrigin.ANNOTATED
+
+
+@dataclass(slots=True, kw_only=True)
+class CleanMarks:
+    """The marks of one picture, parted into those that can be used and the others.
+
+    Parameters
+    ----------
+    cells : list of LabelledCell
+    unscored : list of Outline
+        Regions of marks that are not definite, or whose label is left out.
+    dropped : list of DroppedCell
+    crossing : int
+        Number of polygons that cross themselves; they are filled by the even-odd rule.
+    """
+
+    cells: list[LabelledCell] = field(default_factory=list)
+    unscored: list[Outline] = field(default_factory=list)
+    dropped: list[DroppedCell] = field(default_factory=list)
+    crossing: int = 0
+
+
+def clean_marks(
+    marks: Iterable[Mark], *, file: str, where: str, shape: tuple[int, int], labels: LabelReader
+) -> CleanMarks:
+    """Part the marks that can be used from those that cannot.
+
+    Dropped are boxes that are inside out, outlines of less than three corners, whatever lies
+    outside of the picture or is tiny, and the second mark of a cell. Of two marks of one cell an
+    outline is kept rather than a box, and a box rather than a point. What leaves the picture is
+    cut off.
+
+    Parameters
+    ----------
+    marks : iterable of Mark
+        In the order of the file.
+    file : str
+        Label file relative to the data set's folder, for the list of what was dropped.
+    where : str
+        Label file, for messages.
+    shape : tuple of int
+        ``(height, width)`` of the picture in pixels.
+    labels : LabelReader
+        Remembers labels that are not known.
+
+    Returns
+    -------
+    CleanMarks
+    """
+    found = CleanMarks()
+    kept: dict[int, LabelledCell] = {}
+    for index, mark in enumerate(marks, start=1):
+        cell_type = labels.type_of(mark.label, where=f"{where}: object {index}")
+        mark, reason = _usable(mark, shape)
+        if reason is None and (cell_type is None or not mark.is_definite):
+            found.unscored += _region(mark)
+            continue
+        if cell_type is None:
+            continue
+        cell = LabelledCell(
+            cell_type=cell_type,
+            box=mark.box,
+            outline=mark.outline,
+            point=mark.point,
+            origin=mark.origin,
+        )
+        twin = None if reason else _twin(cell, kept)
+        if twin and _precision(cell) > _precision(kept[twin[0]]):
+            earlier, _ = twin
+            del kept[earlier]
+            found.dropped.append(
+                DroppedCell(
+                    file=file, object_index=earlier, reason=f"same {cell_type} as object {index}"
+                )
+            )
+        elif twin:
+            reason = twin[1]
+        if reason:
+            found.dropped.append(DroppedCell(file=file, object_index=index, reason=reason))
+            continue
+        kept[index] = cell
+        if isinstance(cell.outline, PolygonOutline):
+            found.crossing += any(crosses_itself(ring) for ring in cell.outline.rings)
+    found.cells = list(kept.values())
+    found.dropped.sort(key=lambda dropped: dropped.object_index)
+    return found
+
+
+def clip_box(box: Box, shape: tuple[int, int]) -> Box:
+    """Cut a box down to the picture; inside out where nothing is left."""
+    height, width = shape
+    return Box(
+        float(max(box.x_min, 0)),
+        float(max(box.y_min, 0)),
+        float(min(box.x_max, width)),
+        float(min(box.y_max, height)),
+    )
+
+
+def crosses_itself(ring: Ring) -> bool:
+    """Whether two edges of a polygon cross each other.
+
+    Examples
+    --------
+    >>> bow = np.array([(0, 0), (2, 2), (2, 0), (0, 2)], dtype=float)
+    >>> crosses_itself(bow), crosses_itself(bow[[0, 2, 1, 3]])
+    (True, False)
+    """
+    start, end = ring, np.roll(ring, -1, axis=0)
+    side_of_start = _side(start[:, None], end[:, None], start[None, :])
+    side_of_end = _side(start[:, None], end[:, None], end[None, :])
+    is_parted = side_of_start * side_of_end < 0
+    return bool((is_parted & is_parted.T).any())
+
+
+def _side(
+    start: NDArray[np.float64], end: NDArray[np.float64], points: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """On which side of a line points lie: -1, 0 or 1."""
+    along, towards = end - start, points - start
+    return np.asarray(np.sign(along[..., 0] * towards[..., 1] - along[..., 1] * towards[..., 0]))
+
+
+def _usable(mark: Mark, shape: tuple[int, int]) -> tuple[Mark, str | None]:
+    """Cut a mark down to the picture, and tell what is wrong with it."""
+    if mark.outline is not None:
+        return _usable_outline(mark, mark.outline, shape)
+    if mark.box is not None:
+        clipped = clip_box(mark.box, shape)
+        return replace(mark, box=clipped), _flaw(mark.written or mark.box, mark.box, clipped)
+    if mark.point is None:
+        return mark, "neither box nor outline nor point"
+    x, y = mark.point
+    if not (0 <= x < shape[1] and 0 <= y < shape[0]):
+        return mark, f"outside the picture: point ({x:g}, {y:g})"
+    return mark, None
+
+
+def _usable_outline(
+    mark: Mark, outline: Outline, shape: tuple[int, int]
+) -> tuple[Mark, str | None]:
+    if isinstance(outline, PolygonOutline):
+        rings = tuple(ring for ring in outline.rings if len(np.unique(ring, axis=0)) >= 3)
+        if not rings:
+            corners = max((len(np.unique(ring, axis=0)) for ring in outline.rings), default=0)
+            return mark, f"no outline: {corners} different corners, expected 3 or more"
+        if not all(np.isfinite(ring).all() for ring in rings):
+            return mark, "no outline: a corner is not a number"
+        outline = replace(outline, rings=rings)
+    elif 0 in outline.size:
+        return mark, "no outline: the mask is empty"
+    box = clip_box(outline.box, shape)
+    reason = _flaw(outline.box, outline.box, box)
+    if reason is None and not outline.window(shape)[2].any():
+        reason = "no outline: it holds no pixel of the picture"
+    return replace(mark, outline=outline, box=box, point=None), reason
+
+
+def _flaw(written: tuple[float, ...], box: Box, clipped: Box) -> str | None:
+    x_min, y_min, x_max, y_max = written
+    place = f"({x_min:g}, {y_min:g}) to ({x_max:g}, {y_max:g})"
+    if not np.isfinite(box).all():
+        return f"no numbers: {place}"
+    if x_max < x_min or y_max < y_min:
+        return f"inside out: {place}"
+    width, height = clipped.x_max - clipped.x_min, clipped.y_max - clipped.y_min
+    if width <= 0 or height <= 0:
+        return f"outside the picture: {place}"
+    if min(width, height) <= TINY_SIDE_PX:
+        return f"too small for a cell: {width:g}×{height:g} px in the picture"
+    return None
+
+
+def _region(mark: Mark) -> list[Outline]:
+    if mark.outline is not None:
+        return [mark.outline]
+    if mark.box is None:
+        return []
+    x_min, y_min, x_max, y_max = mark.box
+    corners = [(x_min, y_min), (x_max, y_min), (x_max, y_max), (x_min, y_max)]
+    return [PolygonOutline.from_points(corners)]
+
+
+def _precision(cell: LabelledCell) -> int:
+    return 2 if cell.outline is not None else int(cell.box is not None)
+
+
+def _twin(cell: LabelledCell, kept: dict[int, LabelledCell]) -> tuple[int, str] | None:
+    """Index of an earlier mark of the same cell, and how that is known."""
+    alike = {
+        index: other.box
+        for index, other in kept.items()
+        if other.cell_type == cell.cell_type and other.box is not None
+    }
+    if cell.box is None:
+        if cell.point is not None:
+            x, y = cell.point
+            for index, box in alike.items():
+                if box.x_min <= x < box.x_max and box.y_min <= y < box.y_max:
+                    return index, f"same {cell.cell_type} as object {index}: it lies in its box"
+        return None
+    for index, other in kept.items():
+        if other.cell_type == cell.cell_type and other.box is None and other.point is not None:
+            x, y = other.point
+            if cell.box.x_min <= x < cell.box.x_max and cell.box.y_min <= y < cell.box.y_max:
+                return index, ""
+    if not alike:
+        return None
+    overlaps = pairwise_box_iou(np.array([cell.box]), np.array(list(alike.values())))[0]
+    best = int(overlaps.argmax())
+    if overlaps[best] <= DUPLICATE_IOU:
+        return None
+    index = list(alike)[best]
+    return index, f"same {cell.cell_type} as object {index}: IoU {overlaps[best]:.2f}"
+
+
+_MAX_SAGITTA_PX: Final = 0.05
+"""How far the sides of a polygon may lie within the ellipse that it stands for."""
+
+_LARGEST_PX: Final = 1e6
+
+
+def ellipse_outline(
+    centre: Sequence[float], radii: Sequence[float], *, degrees: float = 0.0
+) -> PolygonOutline:
+    """Ellipse as a polygon that differs from it by a twentieth of a pixel at most.
+
+    Parameters
+    ----------
+    centre : sequence of float
+        ``(x, y)`` in pixels.
+    radii : sequence of float
+        Half-axes in pixels, before it is turned.
+    degrees : float
+        Turned clockwise on the screen.
+
+    Raises
+    ------
+    AnnotationError
+        A number is not finite, or larger than any picture.
+
+    Examples
+    --------
+    >>> Box(*map(round, ellipse_outline((10, 8), (4, 2), degrees=90).box))
+    Box(x_min=8, y_min=4, x_max=12, y_max=12)
+    """
+    if not all(abs(number) < _LARGEST_PX for number in (*centre, *radii, degrees)):
+        raise AnnotationError(
+            f"an ellipse at {tuple(centre)} with the half-axes {tuple(radii)}; expected numbers of "
+            "pixels within the picture. Draw it again."
+        )
+    largest = max(*map(abs, radii), 2 * _MAX_SAGITTA_PX)
+    # A chord over the angle 2a lies r (1 - cos a) within the circle; a multiple of 4 has corners
+    # at the ends of the axes.
+    count = 4 * math.ceil(math.pi / math.acos(1 - _MAX_SAGITTA_PX / largest) / 4)
+    angles = np.arange(count) * (2 * math.pi / count)
+    corners = np.stack([radii[0] * np.cos(angles), radii[1] * np.sin(angles)], axis=1)
+    return PolygonOutline(rings=(_turned(corners, degrees) + np.asarray(centre),))
+
+
+def turned_box(box: Box, degrees: float) -> PolygonOutline:
+    """Box turned clockwise about its middle, as a polygon."""
+    half = np.array([box.x_max - box.x_min, box.y_max - box.y_min]) / 2
+    middle = np.array([box.x_min + box.x_max, box.y_min + box.y_max]) / 2
+    corners = half * np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+    return PolygonOutline(rings=(_turned(corners, degrees) + middle,))
+
+
+def _turned(corners: NDArray[np.float64], degrees: float) -> NDArray[np.float64]:
+    cosine, sine = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
+    # Rows are points; y runs down, so that this turns clockwise.
+    return np.asarray(corners @ np.array([[cosine, sine], [-sine, cosine]]))
+
+
+def shifted(mark: Mark, by: float) -> Mark:
+    """Move a mark's numbers along both axes: some files call the first pixel 1.
+
+    Pixels of a mask are counted from the picture's corner whatever the first is called, and stay.
+    """
+    if by == 0:
+        return mark
+    outline = mark.outline
+    if isinstance(outline, PolygonOutline):
+        outline = PolygonOutline(rings=tuple(ring + by for ring in outline.rings))
+    return replace(
+        mark,
+        box=None if mark.box is None else Box(*(value + by for value in mark.box)),
+        outline=outline,
+        point=None if mark.point is None else (mark.point[0] + by, mark.point[1] + by),
+    )
+
+
+def united(parts: Sequence[Outline], shape: tuple[int, int]) -> Outline:
+    """One outline of all that lies in any of several.
+
+    Parameters
+    ----------
+    parts : sequence of Outline
+        One at least.
+    shape : tuple of int
+        ``(height, width)`` of the picture in pixels.
+
+    Returns
+    -------
+    Outline
+        Polygons as they are where they lie apart, else pixels.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    polygons = [part for part in parts if isinstance(part, PolygonOutline) and part.rings]
+    if len(polygons) == len(parts) and _are_apart([part.box for part in polygons]):
+        return PolygonOutline(rings=tuple(ring for part in polygons for ring in part.rings))
+    inside = np.zeros(shape, dtype=bool)
+    for part in parts:
+        rows, columns, window = part.window(shape)
+        inside[rows, columns] |= window
+    return PixelOutline.from_pixels(inside)
+
+
+def _are_apart(boxes: Sequence[Box]) -> bool:
+    return not any(
+        first.x_min < second.x_max
+        and second.x_min < first.x_max
+        and first.y_min < second.y_max
+        and second.y_min < first.y_max
+        for position, first in enumerate(boxes)
+        for second in boxes[:position]
+    )
+
+
+def join_groups(
+    marks: Iterable[tuple[Mark, int | None]], shape: tuple[int, int]
+) -> tuple[list[Mark], int]:
+    """Make one cell of outlines that have the same label and the same group.
+
+    Tools have groups for cells that something lies across, so that they are seen in parts.
+
+    Parameters
+    ----------
+    marks : iterable of tuple
+        Each with the number of its group; None where it is in none.
+    shape : tuple of int
+        ``(height, width)`` of the picture in pixels.
+
+    Returns
+    -------
+    marks : list of Mark
+        In their order; a group stands where its first part does.
+    joined : int
+        Number of outlines that became part of an earlier one.
+    """
+    joined: list[Mark] = []
+    parts: dict[tuple[str, int], tuple[int, list[Outline]]] = {}
+    for mark, group in marks:
+        if group is None or mark.outline is None:
+            joined.append(mark)
+            continue
+        place, outlines = parts.setdefault((mark.label, group), (len(joined), []))
+        outlines.append(mark.outline)
+        if len(outlines) == 1:
+            joined.append(mark)
+    for place, outlines in parts.values():
+        if len(outlines) > 1:
+            joined[place] = replace(joined[place], outline=united(outlines, shape))
+    return joined, sum(len(outlines) - 1 for _, outlines in parts.values())

@@ -1,0 +1,285 @@
+"""What the values of a mask mean, as a person tells it on the command line.
+
+Class masks as other programs write them, read into ours.
+
+Three kinds: the guide's RGB format, one picture of class numbers or colours with a table, and one
+black and white picture a class. They are read when a picture is prepared, never all at once.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.annotation.label_map import COMMON_LABELS, plain_name
+from blood_cell_system.errors import BloodCellError, MaskFormatError, SettingsError
+from blood_cell_system.imaging.image_file import read_image, read_label_image
+from blood_cell_system.imaging.mask_encoding import decode_class_mask
+from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, CellClass
+
+Value = int | tuple[int, int, int]
+"""What stands for a class in a mask: a number, or an RGB colour."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RgbMaskFile:
+    """A mask in the guide's format, also with 1 in the place of 255.
+
+    Parameters
+    ----------
+    path : Path
+    """
+
+    path: Path
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that it is read from."""
+        return (self.path,)
+
+    def read(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read the class mask.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            ``(height, width)`` of the picture in pixels.
+
+        Returns
+        -------
+        ndarray of shape (height, width), dtype uint8
+            Values of ``CellClass``, and 255 where not scored.
+
+        Raises
+        ------
+        ImageReadError
+            The file cannot be read.
+        MaskFormatError
+            It is outside the format, or of another size.
+        """
+        rgb = read_image(self.path)
+        _check_size(self.path, rgb, shape)
+        try:
+            return decode_class_mask(rgb * 255 if rgb.max(initial=0) == 1 else rgb)
+        except MaskFormatError as error:
+            raise MaskFormatError(
+                f"{self.path}: {error} If its colours mean something else, give them as "
+                "--mask-values '#00ff00=RBC,#0000ff=WBC,#000000=background'."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexMaskFile:
+    """A mask of class numbers or colours, with what they stand for.
+
+    Parameters
+    ----------
+    path : Path
+    table : tuple of tuple
+        Pairs of a value in the file and the value of ``CellClass``, or 255 for not scored.
+    """
+
+    path: Path
+    table: tuple[tuple[Value, int], ...]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that it is read from."""
+        return (self.path,)
+
+    def read(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read the class mask, as :meth:`RgbMaskFile.read` does.
+
+        Raises
+        ------
+        ImageReadError
+            The file cannot be read.
+        MaskFormatError
+            A value is not in the table, or the size is another.
+        """
+        codes = read_values(self.path)
+        _check_size(self.path, codes, shape)
+        found, positions = np.unique(codes, return_inverse=True)
+        classes = {_code(value): name for value, name in self.table}
+        unknown = [int(code) for code in found if int(code) not in classes]
+        if unknown:
+            raise MaskFormatError(
+                f"{self.path}: holds {', '.join(map(_in_words, unknown[:5]))}; expected "
+                f"{', '.join(map(_in_words, classes))}. Add what is missing to --mask-values."
+            )
+        lookup = np.array([classes[int(code)] for code in found], np.uint8)
+        return np.asarray(lookup[positions.reshape(shape)])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BinaryMaskFiles:
+    """One black and white picture a class; white cells lie over red ones, no cell is background.
+
+    Parameters
+    ----------
+    files : tuple of tuple
+        Pairs of ``CellClass`` and the file of that class, where there is one.
+    """
+
+    files: tuple[tuple[CellClass, Path], ...]
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """The files that it is read from."""
+        return tuple(path for _, path in self.files)
+
+    def read(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read the class mask, as :meth:`RgbMaskFile.read` does.
+
+        Raises
+        ------
+        ImageReadError
+            A file cannot be read.
+        MaskFormatError
+            The size is another.
+        """
+        class_mask = np.full(shape, CellClass.BACKGROUND, np.uint8)
+        for cell_class, path in sorted(self.files):
+            class_mask[read_binary_mask(path, shape)] = cell_class
+        return class_mask
+
+
+MaskFiles = RgbMaskFile | IndexMaskFile | BinaryMaskFiles
+"""Where the classes of all pixels of a picture are given."""
+
+
+def read_binary_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Read a black and white mask, of 0 and 255 as well as of 0 and 1.
+
+    What is brighter than half of the brightest counts, so that a blurred border (JPEG, scaling)
+    lies where it was.
+
+    Parameters
+    ----------
+    path : Path
+    shape : tuple of int
+        ``(height, width)`` of the picture in pixels.
+
+    Raises
+    ------
+    ImageReadError
+        The file cannot be read.
+    MaskFormatError
+        The size is another.
+    """
+    codes = read_values(path)
+    _check_size(path, codes, shape)
+    is_colour = codes >= _COLOUR
+    brightest = np.maximum(np.maximum(codes >> 16 & 255, codes >> 8 & 255), codes & 255)
+    brightness = np.where(is_colour, brightest, codes)
+    return np.asarray(2 * brightness > max(int(brightness.max(initial=0)), 1))
+
+
+def read_values(path: Path) -> NDArray[np.int64]:
+    """Read the values of a mask: class numbers, or colours as ``0x1rrggbb``; grey is a number.
+
+    Raises
+    ------
+    ImageReadError
+        The file cannot be read.
+    """
+    try:
+        return read_label_image(path).astype(np.int64)
+    except BloodCellError:
+        rgb = read_image(path).astype(np.int64)
+    red, green, blue = rgb[:, :, 0], rgb[:, :, 1], rgb[:, :, 2]
+    colours = _COLOUR | red << 16 | green << 8 | blue
+    return np.where((red == green) & (green == blue), red, colours)
+
+
+_COLOUR = 1 << 24
+
+
+def _code(value: Value) -> int:
+    if isinstance(value, int):
+        return value
+    red, green, blue = value
+    # As read_values has it: grey is a number.
+    return red if red == green == blue else _COLOUR | red << 16 | green << 8 | blue
+
+
+def _in_words(code: int) -> str:
+    return f"#{code & (_COLOUR - 1):06x}" if code & _COLOUR else str(code)
+
+
+def _check_size(path: Path, values: NDArray[np.generic], shape: tuple[int, int]) -> None:
+    if values.shape[:2] != shape:
+        raise MaskFormatError(
+            f"{path}: the mask has (height, width) {values.shape[:2]}, the picture {shape}; "
+            "expected the same size. Make the mask again from the picture as it is."
+        )
+
+
+_COLOUR_TEXT: Final = re.compile(r"#?([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})", re.IGNORECASE)
+_UNSCORED: Final = frozenset({"unscored", "not scored", "ignore", "unknown", "void"})
+
+
+def read_mask_values(text: str) -> dict[Value, int]:
+    """Read a table such as ``0=background,1=RBC,#0000ff=WBC``.
+
+    Parameters
+    ----------
+    text : str
+        Numbers or colours; background, RBC, WBC, Platelet (which is background) or unscored.
+
+    Returns
+    -------
+    dict of int or tuple of int to int
+        Values of ``CellClass``, or 255 for not scored.
+
+    Raises
+    ------
+    SettingsError
+        A part is no pair, or one of its sides is not known.
+
+    Examples
+    --------
+    >>> read_mask_values("0=background, 2=WBC, #00ff00=RBC, 255=unscored")
+    {0: 0, 2: 2, (0, 255, 0): 1, 255: 255}
+    """
+    table: dict[Value, int] = {}
+    for part in text.split(","):
+        value, separator, name = part.partition("=")
+        if not separator:
+            raise SettingsError(
+                f"--mask-values: {part.strip()!r} is no pair; expected for instance "
+                "0=background,1=RBC,2=WBC or '#00ff00=RBC'."
+            )
+        table[_value(value.strip())] = _class_value(name)
+    return table
+
+
+def _value(text: str) -> Value:
+    if text.isdecimal():
+        return int(text)
+    found = _COLOUR_TEXT.fullmatch(text)
+    if not found:
+        raise SettingsError(
+            f"--mask-values: {text!r} is neither a number nor a colour; expected for instance 1 or "
+            "#00ff00."
+        )
+    red, green, blue = (int(channel, 16) for channel in found.groups())
+    return red, green, blue
+
+
+def _class_value(name: str) -> int:
+    plain = plain_name(name)
+    if plain == "background":
+        return int(CellClass.BACKGROUND)
+    if plain in _UNSCORED:
+        return NOT_SCORED
+    cell_type = COMMON_LABELS.get(plain)
+    if cell_type is None:
+        raise SettingsError(
+            f"--mask-values: {name.strip()!r} is no class; expected background, RBC, WBC, Platelet "
+            "or unscored."
+        )
+    return int(MASK_CLASS[cell_type])

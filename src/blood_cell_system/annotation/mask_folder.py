@@ -1,0 +1,223 @@
+"""Pictures and masks in folders of their own, as many programs write them."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.label_map import COMMON_LABELS, Labels, plain_name
+from blood_cell_system.annotation.mask_files import (
+    BinaryMaskFiles,
+    IndexMaskFile,
+    MaskFiles,
+    RgbMaskFile,
+    Value,
+    read_values,
+)
+from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import Reading
+from blood_cell_system.annotation.splits import split_of_folders
+from blood_cell_system.errors import BloodCellError, DatasetError
+from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, CellClass
+
+_MASK_FOLDER: Final = re.compile(
+    r"(?:masks?|labels?|gt|ground[ _-]?truth|segmentations?|segmentationclass|annotations?)"
+    r"(?:[ _-](.+))?",
+    re.IGNORECASE,
+)
+_IMAGE_FOLDER: Final = re.compile(r"images?|imgs?|pictures?|originals?|jpegimages", re.IGNORECASE)
+_MASK_NAME: Final = re.compile(r"(.+?)[ _-](?:masks?|labels?|gt|seg|segmentation)", re.IGNORECASE)
+# Masks that are looked at to tell of what kind all of them are.
+_LOOKED_AT: Final = 12
+_COLOUR: Final = 1 << 24
+_GUIDE_VALUES: Final = frozenset({0, 0xFF0000, 0x00FF00, 0x0000FF, 0x010000, 0x000100, 0x000001})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _FoundMask:
+    path: Path
+    stem: str
+    label: str | None
+
+
+class MaskFolderReader:
+    """A folder of pictures and a folder of masks of the same names.
+
+    ::
+
+        folder/
+        ├── images/a.png
+        └── masks/a.png            or a_mask.png; the class of every pixel
+            masks/RBC/a.png        or masks/a_RBC.png, masks_RBC/a.png: one black and white
+            masks/WBC/a.png        picture a class
+
+    A mask is in the guide's colours (red background, green RBC, blue WBC, black not scored), also
+    with 1 in the place of 255; or has numbers or other colours, of which ``--mask-values`` says
+    what they mean. Nothing is known about single cells.
+
+    Format and licence are those of the folder.
+    """
+
+    name = "masks"
+    title = "folders of pictures and masks"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for pictures in a folder of masks that are named as others."""
+        masks = _masks_in(listing, COMMON_LABELS)
+        stems = {path.stem for path in _pictures_beside(listing, masks)}
+        fitting = [mask for mask in masks if mask.stem in stems]
+        if not fitting:
+            return None
+        where = fitting[0].path.relative_to(listing.root).parent.as_posix()
+        return f"{len(fitting)} masks named as pictures are, in {where}"
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        _refuse_prepared(listing)
+        labels = {**COMMON_LABELS, **options.label_map}
+        masks = _masks_in(listing, labels)
+        pictures = _pictures_beside(listing, masks)
+        if not masks:
+            raise DatasetError(
+                f"{root}: no folder of masks; expected images/ and masks/ with files of the same "
+                "names. Rename the folders, or name the format with --format."
+            )
+        # Without the masks, whose names are those of the pictures.
+        listing = replace(listing, files=tuple(pictures))
+        builder = ReadingBuilder(listing, self, options=options)
+        by_picture = _paired(masks, pictures, builder)
+        table = _table(masks, options)
+        for picture, found in by_picture.items():
+            builder.add(
+                picture,
+                None,
+                label_file=found[0].path,
+                class_mask=_mask_files(found, labels, table),
+                split=split_of_folders(picture.relative_to(listing.root)),
+            )
+        return builder.finish()
+
+
+def _refuse_prepared(listing: FolderListing) -> None:
+    manifest = listing.root / "manifest.json"
+    if '"format_version"' in listing.head(manifest):
+        raise DatasetError(
+            f"{listing.root}: is a prepared folder already (it has {manifest.name}); expected "
+            "pictures and masks as another program wrote them. Train with it as it is, or put it "
+            "together with others with --mode combine."
+        )
+
+
+def _masks_in(listing: FolderListing, labels: Labels) -> list[_FoundMask]:
+    known = {plain_name(label) for label in (*labels, "background")}
+    found = []
+    for path in listing.pictures():
+        folders = path.relative_to(listing.root).parent.parts
+        positions = [i for i, name in enumerate(folders) if _MASK_FOLDER.fullmatch(name)]
+        is_named = _MASK_NAME.fullmatch(path.stem)
+        if not positions and not is_named:
+            continue
+        stem = is_named[1] if is_named else path.stem
+        label = None
+        if positions:
+            own = _MASK_FOLDER.fullmatch(folders[positions[-1]])
+            words = [*reversed(folders[positions[-1] + 1 :]), (own[1] or "") if own else ""]
+            label = next((word for word in words if plain_name(word) in known), None)
+        head, separator, tail = stem.rpartition("_")
+        if label is None and separator and plain_name(tail) in known:
+            stem, label = head, tail
+        found.append(_FoundMask(path=path, stem=stem, label=label))
+    return found
+
+
+def _pictures_beside(listing: FolderListing, masks: Sequence[_FoundMask]) -> list[Path]:
+    """Pictures that are no masks: those in a folder of images, if there is one."""
+    are_masks = {mask.path for mask in masks}
+    others = [path for path in listing.pictures() if path not in are_masks]
+    in_images = [
+        path
+        for path in others
+        if any(map(_IMAGE_FOLDER.fullmatch, path.relative_to(listing.root).parent.parts))
+    ]
+    return in_images or others
+
+
+def _paired(
+    masks: Sequence[_FoundMask], pictures: Sequence[Path], builder: ReadingBuilder
+) -> dict[Path, list[_FoundMask]]:
+    """Masks of each picture; of pictures of one name, that in the nearest folder."""
+    by_stem: dict[str, list[Path]] = defaultdict(list)
+    for picture in pictures:
+        by_stem[picture.stem].append(picture)
+    paired: dict[Path, list[_FoundMask]] = defaultdict(list)
+    alone = {mask.stem: mask.path for mask in masks if mask.stem not in by_stem}
+    for stem, path in alone.items():
+        builder.fail(
+            stem,
+            f"{path}: there is no picture of that name for this mask. Copy it again from its "
+            "source, or remove the mask.",
+        )
+    for mask in masks:
+        if mask.stem in alone:
+            continue
+        folders = set(mask.path.parent.parts)
+        nearest = max(by_stem[mask.stem], key=lambda path: len(folders & set(path.parent.parts)))
+        paired[nearest].append(mask)
+    return paired
+
+
+def _mask_files(
+    found: Sequence[_FoundMask], labels: Labels, table: Mapping[Value, int] | None
+) -> MaskFiles:
+    plain = {plain_name(label): cell_type for label, cell_type in labels.items()}
+    files = []
+    for mask in found:
+        cell_type = plain.get(plain_name(mask.label or ""))
+        if mask.label is not None and cell_type is not None:
+            files.append((MASK_CLASS[cell_type], mask.path))
+    if files:
+        return BinaryMaskFiles(files=tuple(sorted(files)))
+    path = found[0].path
+    if table is None:
+        return RgbMaskFile(path=path)
+    classes = set(table.values())
+    if len(table) == 2 and CellClass.BACKGROUND in classes and NOT_SCORED not in classes:
+        # Of two values the brighter is set, so that blurred borders do no harm.
+        (cell_class,) = classes - {CellClass.BACKGROUND} or {CellClass.BACKGROUND}
+        return BinaryMaskFiles(files=((CellClass(cell_class), path),))
+    return IndexMaskFile(path=path, table=tuple(table.items()))
+
+
+def _table(masks: Sequence[_FoundMask], options: ReadOptions) -> Mapping[Value, int] | None:
+    """Tell what the values of masks without a class mean; None for the guide's colours."""
+    if options.mask_values is not None:
+        return options.mask_values
+    plain = [mask.path for mask in masks if mask.label is None]
+    values: set[int] = set()
+    for path in plain[:: max(1, len(plain) // _LOOKED_AT)]:
+        try:
+            values.update(np.unique(read_values(path)).tolist())
+        except BloodCellError:
+            # Its picture will be listed when it is prepared.
+            continue
+    has_colours = any(value & _COLOUR for value in values)
+    if has_colours or not values:
+        return None
+    shown = ", ".join(str(value) for value in sorted(values)[:8])
+    raise DatasetError(
+        f"{plain[0].parent}: the masks have the values {shown}, and nothing says which class each "
+        "is. Say it, for instance with --mask-values "
+        f"'{_suggestion(sorted(values))}' (background, RBC, WBC or unscored)."
+    )
+
+
+def _suggestion(values: Sequence[int]) -> str:
+    names = ["background", "WBC"] if len(values) == 2 else ["background", "RBC", "WBC"]
+    named = zip(values, [*names, *["unscored"] * len(values)], strict=False)
+    return ",".join(f"{value}={name}" for value, name in named)

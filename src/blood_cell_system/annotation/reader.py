@@ -1,0 +1,279 @@
+"""What a reader of a data set is, and the work that is the same for all of them."""
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.label_map import COMMON_LABELS, LabelReader, Labels
+from blood_cell_system.annotation.marks import Mark, clean_marks
+from blood_cell_system.annotation.mask_files import MaskFiles, Value
+from blood_cell_system.annotation.sample import DroppedCell, FailedPicture, Reading, Sample
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.imaging.image_file import read_image_shape
+from blood_cell_system.taxonomy import CellType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadOptions:
+    """What a person may have to tell a reader.
+
+    Parameters
+    ----------
+    label_map : mapping of str to CellType or None
+        Labels in addition to those that the reader knows; None leaves cells out.
+    mask_values : mapping of int or colour to int, optional
+        What the values of an index mask stand for: values of ``CellClass``, or 255.
+    first_pixel : {0, 1} or None
+        What the files of a format that may count from 0 or 1 call the first pixel; None takes what
+        the format says.
+    """
+
+    label_map: Labels = field(default_factory=lambda: MappingProxyType({}))
+    mask_values: Mapping[Value, int] | None = None
+    first_pixel: int | None = None
+
+
+class Reader(Protocol):
+    """A reader of one format."""
+
+    @property
+    def name(self) -> str:
+        """Value of ``--format`` and ``--mode``, for instance ``coco``."""
+
+    @property
+    def title(self) -> str:
+        """Name for people, for instance ``COCO JSON``."""
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Say in words what of this format was seen in a folder; None where it is another.
+
+        Looks at names and at the beginning of few files, whatever the folder's size.
+        """
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read a folder.
+
+        Raises
+        ------
+        MissingDataError
+            There is no such folder.
+        DatasetError
+            It is of another format, or holds nothing that can be used.
+        AnnotationError
+            Labels are not known.
+        """
+
+
+class ReadingBuilder:
+    """Gathers what a reader finds, picture by picture.
+
+    A picture that cannot be used is listed and does not take the others with it. Labels that are
+    not known are gathered from all files and refused at the end.
+
+    Parameters
+    ----------
+    listing : FolderListing
+    reader : Reader
+    source : str, optional
+        Name of the data set; that of the folder by default.
+    licence : str, optional
+    labels : mapping of str to CellType or None
+        Label table of the format.
+    options : ReadOptions
+    """
+
+    def __init__(
+        self,
+        listing: FolderListing,
+        reader: Reader,
+        *,
+        options: ReadOptions,
+        source: str | None = None,
+        licence: str | None = None,
+        labels: Mapping[str, CellType | None] = COMMON_LABELS,
+    ) -> None:
+        self.listing = listing
+        self.labels = LabelReader(labels={**labels, **options.label_map})
+        self._reader = reader
+        self._source = source or listing.root.resolve().name
+        self._licence = licence
+        self._samples: dict[Path, Sample] = {}
+        self._dropped: list[DroppedCell] = []
+        self._failed: list[FailedPicture] = []
+        self._notes: list[str] = []
+        self._label_files: set[Path] = set()
+        self._named: set[Path] = set()
+        self._crossing: Counter[str] = Counter()
+
+    def note(self, sentence: str) -> None:
+        """Tell something that a person should know."""
+        self._notes.append(sentence)
+
+    def fail(self, stem: str, error: BloodCellError | str) -> None:
+        """List a picture, or a label file, that cannot be used.
+
+        Parameters
+        ----------
+        stem : str
+        error : BloodCellError or str
+            Where, what was found, what was expected, what to do.
+        """
+        self._failed.append(FailedPicture(stem=stem, reason=str(error)))
+
+    def fail_named(self, reference: str, error: BloodCellError, *, label_file: Path) -> None:
+        """List the picture that a label file names: its labels, or itself, cannot be used.
+
+        Parameters
+        ----------
+        reference : str
+            How the label file names the picture.
+        error : BloodCellError
+        label_file : Path
+        """
+        self._label_files.add(label_file)
+        try:
+            picture = self.listing.picture_named(
+                reference, beside=label_file.parent, where=str(label_file)
+            )
+        except BloodCellError:
+            name = re.split(r"[\\/]", reference)[-1]
+            self.fail(Path(name).stem or label_file.stem, error)
+            return
+        self._named.add(picture)
+        self.fail(self.listing.stem_of(picture), error)
+
+    def used(self, *label_files: Path) -> None:
+        """Remember files for the hash of the data set, and pictures as named by labels."""
+        self._label_files.update(label_files)
+        self._named.update(label_files)
+
+    def add(
+        self,
+        reference: str | Path,
+        marks: Iterable[Mark] | None,
+        *,
+        label_file: Path,
+        declared_shape: tuple[int, int] | None = None,
+        class_mask: MaskFiles | None = None,
+        split: Split | None = None,
+        group: str | None = None,
+    ) -> None:
+        """Add a picture with its marks, or list why that cannot be.
+
+        Parameters
+        ----------
+        reference : str or Path
+            A picture of the folder (a ``Path``), or how a label file names it (a ``str``).
+        marks : iterable of Mark or None
+            None where nobody has said where the cells are.
+        label_file : Path
+            Where the marks stand.
+        declared_shape : tuple of int, optional
+            ``(height, width)`` in pixels, where the label file tells it.
+        class_mask : MaskFiles, optional
+        split : Split, optional
+        group : str, optional
+        """
+        self._label_files.add(label_file)
+        try:
+            picture = (
+                reference
+                if isinstance(reference, Path)
+                else self.listing.picture_named(
+                    reference, beside=label_file.parent, where=str(label_file)
+                )
+            )
+            self._named.add(picture)
+            shape = _agreed_shape(declared_shape, label_file, picture)
+            if picture in self._samples:
+                raise AnnotationError(
+                    f"{label_file}: labels {picture}, which another label file or entry does as "
+                    "well; expected one. Remove one of the two."
+                )
+        except BloodCellError as error:
+            self.fail_named(str(reference), error, label_file=label_file)
+            return
+        clean = clean_marks(
+            marks or (),
+            file=label_file.relative_to(self.listing.root).as_posix(),
+            where=str(label_file),
+            shape=shape,
+            labels=self.labels,
+        )
+        self._dropped += clean.dropped
+        self._crossing[str(label_file)] += clean.crossing
+        self._samples[picture] = Sample(
+            stem=self.listing.stem_of(picture),
+            image_path=picture,
+            shape=shape,
+            cells=None if marks is None else tuple(clean.cells),
+            unscored=tuple(clean.unscored),
+            class_mask=class_mask,
+            split=split,
+            group=group,
+        )
+
+    def finish(self) -> Reading:
+        """Close the reading; pictures that no label file names are listed as failed.
+
+        Raises
+        ------
+        AnnotationError
+            Labels are not known.
+        DatasetError
+            No picture can be used.
+        """
+        self.labels.check()
+        for picture in self.listing.pictures():
+            if picture not in self._named:
+                self.fail(
+                    self.listing.stem_of(picture),
+                    f"{picture}: there are no labels for this picture. Label it, or remove it.",
+                )
+        if not self._samples:
+            because = f"; the first because of {self._failed[0].reason}" if self._failed else ""
+            raise DatasetError(
+                f"{self.listing.root}: none of {len(self._failed)} pictures can be used as "
+                f"{self._reader.title}{because}"
+            )
+        crossing = sum(self._crossing.values())
+        if crossing:
+            first = next(name for name, count in self._crossing.items() if count)
+            self.note(
+                f"{crossing} outlines cross themselves, for instance in {first}: they are filled "
+                "where an odd number of turns goes round. Look at them."
+            )
+        return Reading(
+            root=self.listing.root,
+            format_name=self._reader.name,
+            source=self._source,
+            samples=tuple(sorted(self._samples.values(), key=lambda sample: sample.stem)),
+            dropped=tuple(self._dropped),
+            failed=tuple(sorted(self._failed, key=lambda picture: picture.stem)),
+            notes=tuple(self._notes),
+            files=tuple(sorted(self._label_files | self._mask_files() | self._samples.keys())),
+            licence=self._licence,
+        )
+
+    def _mask_files(self) -> set[Path]:
+        masks = (sample.class_mask for sample in self._samples.values())
+        return {path for mask in masks if mask is not None for path in mask.paths}
+
+
+def _agreed_shape(
+    declared: tuple[int, int] | None, label_file: Path, picture: Path
+) -> tuple[int, int]:
+    found = read_image_shape(picture)
+    if declared not in (None, found):
+        raise AnnotationError(
+            f"{label_file}: says (height, width) {declared}, but {picture} has {found}; expected "
+            "the same. Was the picture resized or turned after it was labelled? Use the original, "
+            "or label it again."
+        )
+    return found

@@ -1,0 +1,193 @@
+"""JSON of annotation tools, read without trust."""
+
+import codecs
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import ElementTree
+from defusedxml.common import DefusedXmlException
+
+from blood_cell_system.errors import AnnotationError, MissingDataError
+from blood_cell_system.imaging.image_file import MAX_PIXELS
+
+MAX_BYTES: Final = 2_000_000_000
+"""Larger label files are refused before they fill the memory."""
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    # Before UTF-16, whose mark is the beginning of this one.
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_label_bytes(path: Path) -> bytes:
+    """Read a label file as it is.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    AnnotationError
+        It cannot be read, or is larger than ``MAX_BYTES``.
+    """
+    try:
+        size = path.stat().st_size
+        if size > MAX_BYTES:
+            raise AnnotationError(
+                f"{path}: {size:,} bytes; at most {MAX_BYTES:,} are read. Part the file."
+            )
+        return path.read_bytes()
+    except FileNotFoundError as error:
+        raise MissingDataError(f"{path}: there is no such file. Check the path.") from error
+    except OSError as error:
+        raise AnnotationError(
+            f"{path}: cannot be read ({error.strerror or error}). Check the file's permissions."
+        ) from error
+
+
+def read_label_text(path: Path) -> str:
+    """Read a label file of UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    AnnotationError
+        It cannot be read, or is of another encoding.
+    """
+    return decode_label_text(path, read_label_bytes(path))
+
+
+def decode_label_text(path: Path, data: bytes) -> str:
+    """Decode the bytes of a label file, as :func:`read_label_text` does.
+
+    Parameters
+    ----------
+    path : Path
+        Where it was read, for messages.
+    data : bytes
+
+    Raises
+    ------
+    AnnotationError
+        The bytes are of another encoding.
+    """
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
+    if encoding is None:
+        # JSON, XML and tables begin with a plain character: a zero beside it is half of UTF-16.
+        first, second = data[:1] != b"\0", data[1:2] != b"\0"
+        encoding = "utf-8" if first == second else "utf-16-le" if first else "utf-16-be"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise AnnotationError(
+            f"{path}: not text in UTF-8 or UTF-16 ({error.reason} at byte {error.start}). "
+            "Save the file as UTF-8."
+        ) from error
+
+
+def read_label_xml(path: Path) -> Element:
+    """Read an XML file of labels.
+
+    Entities and document type definitions are refused: a few bytes of them can fill the memory.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    AnnotationError
+        It cannot be read, is not XML, or declares entities.
+    """
+    try:
+        tree: Element = ElementTree.fromstring(read_label_text(path), forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise AnnotationError(
+            f"{path}: declares entities or a document type ({type(error).__name__}), which "
+            "annotations never need and which can be an attack; expected plain XML. "
+            "Do not use this file unless you know where it comes from."
+        ) from error
+    # Expat raises the last two for encodings that it does not know.
+    except (ParseError, LookupError, ValueError) as error:
+        if isinstance(error, AnnotationError):
+            raise
+        raise AnnotationError(
+            f"{path}: not XML, or cut off ({error}). Copy it again from its source."
+        ) from error
+    return tree
+
+
+def read_label_json(path: Path) -> Any:
+    """Read a JSON file of labels.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    AnnotationError
+        It cannot be read, or is not JSON.
+    """
+    try:
+        return json.loads(read_label_text(path))
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise AnnotationError(
+            f"{path}: not JSON, or cut off ({error}). Copy it again from its source."
+        ) from error
+
+
+@contextmanager
+def telling_where(where: str, *, expected: str) -> Iterator[None]:
+    """Say of whatever is missing or of another kind in the block where it stands.
+
+    Parameters
+    ----------
+    where : str
+        File, and object within it.
+    expected : str
+        What should be there.
+
+    Raises
+    ------
+    AnnotationError
+        In the place of the errors that values of other kinds lead to.
+    """
+    try:
+        yield
+    except AnnotationError as error:
+        raise AnnotationError(f"{where}: {error}") from error
+    except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
+        raise AnnotationError(
+            f"{where}: cannot be read ({type(error).__name__}: {error}); expected {expected}. "
+            "Correct the file, or export it again."
+        ) from error
+
+
+def declared_shape(height: object, width: object) -> tuple[int, int]:
+    """Size of a picture as a label file tells it.
+
+    Returns
+    -------
+    tuple of int
+        ``(height, width)`` in pixels.
+
+    Raises
+    ------
+    AnnotationError
+        They are no numbers of pixels that a picture can have.
+    """
+    try:
+        shape = int(str(height)), int(str(width))
+    except ValueError:
+        shape = 0, 0
+    if min(shape) < 1 or shape[0] * shape[1] > MAX_PIXELS:
+        raise AnnotationError(
+            f"the picture's (height, width) is told as ({height}, {width}); expected numbers of "
+            f"pixels, {MAX_PIXELS:,} in all at most. Correct the file."
+        )
+    return shape

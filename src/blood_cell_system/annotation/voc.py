@@ -1,0 +1,562 @@
+"""Any Pascal VOC data set, however its folders are called.
+
+Annotation files of Pascal VOC, read without trust.
+
+Format: https://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf, section 6.
+
+Pascal VOC folders, as a clone of BCCD is one.
+
+::
+
+    BCCD_Dataset/BCCD/                     the folder itself or the one above it is opened
+    ├── Annotations/BloodImage_00000.xml   boxes, 1-based, both corners included
+    ├── JPEGImages/BloodImage_00000.jpg    same stem
+    └── ImageSets/Main/{train,val,test}.txt    optional: the official split, a stem a line
+
+Source of BCCD: https://github.com/Shenggan/BCCD_Dataset (MIT licence).
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Self
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml import ElementTree
+from defusedxml.common import DefusedXmlException
+
+from blood_cell_system.annotation.folder_listing import FolderListing, files_by_stem
+from blood_cell_system.annotation.label_map import LabelReader
+from blood_cell_system.annotation.marks import Mark, clean_marks
+from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import (
+    DroppedCell,
+    FailedPicture,
+    LabelledCell,
+    Reading,
+    Sample,
+    hash_of_files,
+)
+from blood_cell_system.annotation.splits import Split, split_of_folders
+from blood_cell_system.annotation.text_files import decode_label_text
+from blood_cell_system.boxes import Box, LabelledBox
+from blood_cell_system.errors import (
+    AnnotationError,
+    BloodCellError,
+    DatasetError,
+    MissingDataError,
+)
+from blood_cell_system.imaging.image_file import read_image_shape
+from blood_cell_system.taxonomy import CellType
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocObject:
+    """One ``<object>`` as it stands in the file.
+
+    Parameters
+    ----------
+    label : str
+    corners : tuple of float
+        ``xmin, ymin, xmax, ymax`` in pixels, 1-based, both corners included.
+    """
+
+    label: str
+    corners: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocAnnotation:
+    """An annotation file as it stands.
+
+    Parameters
+    ----------
+    shape : tuple of int or None
+        Declared ``(height, width)`` in pixels; None where the file does not say.
+    objects : tuple of VocObject
+    filename : str
+        Name of the picture; empty where the file does not say.
+    """
+
+    shape: tuple[int, int] | None
+    objects: tuple[VocObject, ...]
+    filename: str = ""
+
+
+def read_voc_annotation(path: Path) -> VocAnnotation:
+    """Read one annotation file.
+
+    Entities and document type definitions are refused: a few bytes of them can fill the memory.
+
+    Raises
+    ------
+    AnnotationError
+        The file is not XML, is cut off, or lacks a label or a corner of a box.
+    """
+    try:
+        data = path.read_bytes()
+        # Of other encodings the XML itself speaks; of UTF-16 not all programs let it.
+        text = decode_label_text(path, data) if b"\0" in data else data
+        tree = ElementTree.fromstring(text, forbid_dtd=True)
+    except DefusedXmlException as error:
+        raise AnnotationError(
+            f"{path}: declares entities or a document type ({type(error).__name__}), which "
+            "annotations never need and which can be an attack; expected plain VOC XML. "
+            "Do not use this file unless you know where it comes from."
+        ) from error
+    # Expat raises the last two for encodings that it does not know.
+    except (ParseError, LookupError, ValueError) as error:
+        raise AnnotationError(
+            f"{path}: not XML, or cut off ({error}); expected a VOC <annotation>. "
+            "Copy it again from its source."
+        ) from error
+    except OSError as error:
+        raise AnnotationError(
+            f"{path}: cannot be read ({error.strerror or error}). Check the file's permissions."
+        ) from error
+    if tree.tag != "annotation":
+        raise AnnotationError(
+            f"{path}: the outermost element is <{tree.tag}>; expected <annotation>. "
+            "Export the boxes as Pascal VOC."
+        )
+    objects = tuple(
+        _read_object(path, index, element)
+        for index, element in enumerate(tree.iterfind("object"), start=1)
+    )
+    return VocAnnotation(
+        shape=_declared_shape(path, tree),
+        objects=objects,
+        filename=(tree.findtext("filename") or "").strip(),
+    )
+
+
+def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Mark]:
+    """Objects of a file in our coordinates: 0-based and half-open.
+
+    Parameters
+    ----------
+    annotation : VocAnnotation
+    first_pixel : {0, 1}
+        What the file calls the first pixel. The format says 1, with both corners included; tools
+        that count from 0 write the border after the last pixel.
+    """
+    return [
+        Mark(
+            label=item.label,
+            box=Box(
+                item.corners[0] - first_pixel,
+                item.corners[1] - first_pixel,
+                item.corners[2],
+                item.corners[3],
+            ),
+            written=item.corners,
+        )
+        for item in annotation.objects
+    ]
+
+
+def _read_object(path: Path, index: int, element: Element) -> VocObject:
+    label = (element.findtext("name") or "").strip()
+    if not label:
+        raise AnnotationError(
+            f"{path}: object {index} has no <name>; expected its label. Add it, or remove the "
+            "object."
+        )
+    box = element.find("bndbox")
+    if box is None:
+        raise AnnotationError(
+            f"{path}: object {index} ({label}) has no <bndbox>; expected its box. Add it, or "
+            "remove the object."
+        )
+    x_min, y_min, x_max, y_max = (
+        _number(path, f"object {index} ({label})", name, box.findtext(name))
+        for name in ("xmin", "ymin", "xmax", "ymax")
+    )
+    return VocObject(label=label, corners=(x_min, y_min, x_max, y_max))
+
+
+def _number(path: Path, where: str, name: str, text: str | None) -> float:
+    try:
+        value = float(text or "")
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise AnnotationError(
+            f"{path}: {where} has {text!r} as <{name}>; expected a number of pixels. "
+            "Correct the file."
+        )
+    return value
+
+
+def _declared_shape(path: Path, tree: Element) -> tuple[int, int] | None:
+    size = tree.find("size")
+    if size is None:
+        return None
+    width = int(_number(path, "<size>", "width", size.findtext("width")))
+    height = int(_number(path, "<size>", "height", size.findtext("height")))
+    # Some tools write 0 × 0 where they do not know.
+    return (height, width) if height > 0 and width > 0 else None
+
+
+BCCD_LABELS: Final[Mapping[str, CellType | None]] = MappingProxyType(
+    {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATELET}
+)
+"""Type of a cell by its label in the files; None leaves cells with that label out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocSample:
+    """One picture with its boxes.
+
+    Parameters
+    ----------
+    stem : str
+    image_path : Path
+    cells : tuple of LabelledBox
+        Clipped to the picture, without the dropped ones.
+    split : Split or None
+    shape : tuple of int
+        ``(height, width)`` in pixels, declared and found in the picture's header.
+    """
+
+    stem: str
+    image_path: Path
+    cells: tuple[LabelledBox, ...]
+    split: Split | None
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VocDataset:
+    """A Pascal VOC folder, opened.
+
+    Parameters
+    ----------
+    root : Path
+        The folder that holds ``Annotations/`` and ``JPEGImages/``.
+    samples : tuple of VocSample
+        Ordered by stem.
+    dropped : tuple of DroppedCell
+    failed : tuple of FailedPicture
+        Pictures left out because they, or their annotation, are missing or damaged.
+    """
+
+    root: Path
+    samples: tuple[VocSample, ...]
+    dropped: tuple[DroppedCell, ...]
+    failed: tuple[FailedPicture, ...]
+
+    @classmethod
+    def open(cls, root: Path, *, labels: Mapping[str, CellType | None] = BCCD_LABELS) -> Self:
+        """Open a Pascal VOC folder.
+
+        A damaged picture or annotation is listed in ``failed``, so that it does not take the
+        others with it. A label that is not in the table is an error: it would be missing
+        everywhere.
+
+        Parameters
+        ----------
+        root : Path
+            The folder with ``Annotations/`` and ``JPEGImages/``, or the one above it.
+        labels : mapping of str to CellType or None
+            Label table; None leaves cells with that label out.
+
+        Raises
+        ------
+        MissingDataError
+            There is no such folder.
+        DatasetError
+            It is no VOC folder, has no annotations, names a picture in two splits, or holds no
+            picture that can be used.
+        AnnotationError
+            A label is not in the table.
+        """
+        folder = _find_voc_folder(Path(root))
+        annotations = {path.stem: path for path in sorted(folder.glob("Annotations/*.xml"))}
+        if not annotations:
+            raise DatasetError(
+                f"{folder / 'Annotations'}: no XML files in this folder; expected one for every "
+                "picture. Clone the data set again."
+            )
+        images = files_by_stem(folder / "JPEGImages")
+        splits = read_voc_splits(folder / "ImageSets" / "Main")
+        reader = LabelReader(labels=labels, is_exact=True)
+        samples: list[VocSample] = []
+        dropped: list[DroppedCell] = []
+        failed: list[FailedPicture] = []
+        for stem in sorted(annotations.keys() | images.keys() | splits.keys()):
+            try:
+                annotation_path, image_path = _pair(folder, stem, annotations, images)
+                annotation = read_voc_annotation(annotation_path)
+                shape = _agreed_shape(annotation, annotation_path, image_path)
+            except BloodCellError as error:
+                failed.append(FailedPicture(stem=stem, reason=str(error)))
+                continue
+            clean = clean_marks(
+                marks_of(annotation),
+                file=f"{annotation_path.parent.name}/{annotation_path.name}",
+                where=str(annotation_path),
+                shape=shape,
+                labels=reader,
+            )
+            dropped += clean.dropped
+            samples.append(
+                VocSample(
+                    stem=stem,
+                    image_path=image_path,
+                    cells=tuple(map(_boxed, clean.cells)),
+                    split=splits.get(stem),
+                    shape=shape,
+                )
+            )
+        reader.check()
+        if not samples:
+            raise DatasetError(
+                f"{folder}: none of {len(failed)} pictures can be used; the first because of "
+                f"{failed[0].reason}"
+            )
+        return cls(
+            root=folder, samples=tuple(samples), dropped=tuple(dropped), failed=tuple(failed)
+        )
+
+    def source_hash(self) -> str:
+        """SHA-256 over the names and bytes of all annotations, pictures and split lists."""
+        return hash_of_files(self.root, self.files())
+
+    def files(self) -> tuple[Path, ...]:
+        """All annotations, pictures and split lists."""
+        return tuple(
+            path
+            for name in ("Annotations", "JPEGImages", "ImageSets")
+            for path in sorted((self.root / name).rglob("*"))
+            if path.is_file()
+        )
+
+    def to_reading(self) -> Reading:
+        """Give what was read in the form that all readers give."""
+        name = self.root.resolve().name
+        return Reading(
+            root=self.root,
+            format_name="voc",
+            source="bccd" if name.upper().startswith("BCCD") else name,
+            samples=tuple(
+                Sample(
+                    stem=sample.stem,
+                    image_path=sample.image_path,
+                    shape=sample.shape,
+                    cells=tuple(map(_labelled, sample.cells)),
+                    split=sample.split,
+                )
+                for sample in self.samples
+            ),
+            dropped=self.dropped,
+            failed=self.failed,
+            files=self.files(),
+            licence="MIT" if name.upper().startswith("BCCD") else None,
+        )
+
+
+def _boxed(cell: LabelledCell) -> LabelledBox:
+    x_min, y_min, x_max, y_max = cell.box or Box(0, 0, 0, 0)
+    return LabelledBox(cell_type=cell.cell_type, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+
+
+def _labelled(box: LabelledBox) -> LabelledCell:
+    return LabelledCell(
+        cell_type=box.cell_type, box=Box(box.x_min, box.y_min, box.x_max, box.y_max)
+    )
+
+
+def _find_voc_folder(root: Path) -> Path:
+    if not root.is_dir():
+        raise MissingDataError(
+            f"{root}: there is no such folder. Expected a Pascal VOC folder, for instance a clone "
+            "of https://github.com/Shenggan/BCCD_Dataset; check --input."
+        )
+    candidates = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    found = [
+        path
+        for path in candidates
+        if (path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()
+    ]
+    if root in found:
+        return root
+    if len(found) != 1:
+        what = (
+            f"several VOC folders ({', '.join(path.name for path in found)})"
+            if found
+            else "no folders Annotations/ and JPEGImages/"
+        )
+        raise DatasetError(
+            f"{root}: {what} here or one level below; expected one Pascal VOC folder. "
+            "Give the folder that holds Annotations/ as --input; if the clone is incomplete, "
+            "clone it again."
+        )
+    return found[0]
+
+
+def read_voc_splits(folder: Path) -> dict[str, Split]:
+    """Read the lists of a folder ``ImageSets/Main``: splits by stem; nothing where there are none.
+
+    Raises
+    ------
+    DatasetError
+        A picture is in two splits.
+    """
+    splits: dict[str, Split] = {}
+    for split in Split:
+        path = folder / f"{split}.txt"
+        if not path.is_file():
+            continue
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            # VOC's lists of one class have a second column.
+            stem = next(iter(line.split()), None)
+            if stem is None:
+                continue
+            if splits.setdefault(stem, split) != split:
+                raise DatasetError(
+                    f"{path}: {stem} is in {splits[stem]}.txt as well; expected every picture in "
+                    "one split only. Remove it from one of the two lists."
+                )
+    return splits
+
+
+def _pair(
+    folder: Path, stem: str, annotations: Mapping[str, Path], images: Mapping[str, Path]
+) -> tuple[Path, Path]:
+    if stem not in images:
+        raise MissingDataError(
+            f"{folder / 'JPEGImages' / stem}: there is no such picture, but an annotation or a "
+            "split list names it. Copy it again from its source."
+        )
+    if stem not in annotations:
+        raise MissingDataError(
+            f"{folder / 'Annotations' / stem}.xml: there is no such file, but a picture of that "
+            "name. Annotate it, or remove the picture."
+        )
+    return annotations[stem], images[stem]
+
+
+def _agreed_shape(
+    annotation: VocAnnotation, annotation_path: Path, image_path: Path
+) -> tuple[int, int]:
+    found = read_image_shape(image_path)
+    if annotation.shape not in (None, found):
+        raise AnnotationError(
+            f"{annotation_path}: says (height, width) {annotation.shape}, but {image_path} has "
+            f"{found}; expected the same. Was the picture resized or turned after it was "
+            "annotated? Use the original, or annotate it again."
+        )
+    return found
+
+
+_ROOT: Final = re.compile(r"<annotation[\s>]")
+_LOOKED_AT: Final = 20
+
+
+class VocReader:
+    """Boxes in the XML of Pascal VOC, of BCCD, LabelImg, Roboflow, and copies of Kaggle sets.
+
+    ::
+
+        BCCD/
+        ├── Annotations/a.xml               anywhere in the folder, also beside the pictures
+        ├── JPEGImages/a.jpg                of the same name, or as <filename> says
+        └── ImageSets/Main/{train,val,test}.txt    optional; a folder train/, val/ or test/ does too
+
+    Corners are 1-based and both included. Some tools count from 0: where a corner is 0 all are
+    taken so, and that is told. Usual names of cells are known, in any spelling.
+
+    BCCD: https://github.com/Shenggan/BCCD_Dataset, MIT licence; labels RBC, WBC, Platelets.
+    """
+
+    name = "voc"
+    title = "Pascal VOC"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for XML files of one picture each."""
+        files = listing.with_suffix(".xml")
+        seen = [path for path in files[:_LOOKED_AT] if _ROOT.search(listing.head(path))]
+        if not seen:
+            return None
+        return f"{len(files)} XML files of a picture each, for instance {seen[0].name}"
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        files = listing.with_suffix(".xml")
+        if not files:
+            raise DatasetError(
+                f"{root}: no XML files; expected one for every picture. Unpack the data set again, "
+                "or name its format with --format."
+            )
+        is_bccd = any(part.upper().startswith("BCCD") for part in listing.root.resolve().parts[-2:])
+        builder = ReadingBuilder(
+            listing,
+            self,
+            options=options,
+            source="bccd" if is_bccd else None,
+            licence="MIT" if is_bccd else None,
+        )
+        annotations: dict[Path, VocAnnotation] = {}
+        for path in files:
+            try:
+                annotations[path] = read_voc_annotation(path)
+            except BloodCellError as error:
+                builder.fail_named(path.stem, error, label_file=path)
+        first_pixel = _first_pixel(annotations, options, builder)
+        lists = {path.parent for path in listing.with_suffix(".txt") if path.parent.name == "Main"}
+        splits = {
+            stem: split for main in sorted(lists) for stem, split in read_voc_splits(main).items()
+        }
+        for path, annotation in annotations.items():
+            try:
+                picture = _picture_of(path, annotation, listing)
+            except BloodCellError as error:
+                builder.fail_named(annotation.filename or path.stem, error, label_file=path)
+                continue
+            builder.add(
+                picture,
+                marks_of(annotation, first_pixel=first_pixel),
+                label_file=path,
+                declared_shape=annotation.shape,
+                split=splits.get(path.stem) or split_of_folders(path.relative_to(listing.root)),
+            )
+        builder.used(*(path for path in listing.with_suffix(".txt") if path.parent in lists))
+        return builder.finish()
+
+
+def _picture_of(path: Path, annotation: VocAnnotation, listing: FolderListing) -> Path:
+    """Picture of an annotation: of its own name, else of the name that stands in it."""
+    folders = path.relative_to(listing.root).parent.parts
+    try:
+        return listing.picture_named(
+            "/".join((*folders, path.stem)), beside=path.parent, where=str(path)
+        )
+    except MissingDataError:
+        if not annotation.filename:
+            raise
+    return listing.picture_named(annotation.filename, beside=path.parent, where=str(path))
+
+
+def _first_pixel(
+    annotations: dict[Path, VocAnnotation], options: ReadOptions, builder: ReadingBuilder
+) -> int:
+    if options.first_pixel is not None:
+        return options.first_pixel
+    at_zero = [
+        path
+        for path, annotation in annotations.items()
+        if any(0 in item.corners[:2] for item in annotation.objects)
+    ]
+    if not at_zero:
+        return 1
+    builder.note(
+        f"{len(at_zero)} files have boxes that begin at 0, for instance {at_zero[0]}: all boxes "
+        "are taken to count pixels from 0, unlike Pascal VOC. If that is wrong, say "
+        "--first-pixel 1."
+    )
+    return 0

@@ -1,0 +1,370 @@
+"""A folder of pictures and labels, in the format of somebody's tool."""
+
+import importlib
+import json
+import secrets
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, Protocol, cast
+
+import numpy as np
+
+from blood_cell_system.annotation.marks import Mark
+from blood_cell_system.annotation.outline import (
+    Outline,
+    PixelOutline,
+    PolygonOutline,
+    Ring,
+    nesting_depths,
+    pixels_of,
+    simplified_ring,
+    traced_rings,
+)
+from blood_cell_system.annotation.sample import Sample
+from blood_cell_system.atomic_files import make_folder, write_text
+from blood_cell_system.boxes import Box
+from blood_cell_system.errors import DatasetError, OutputError, SettingsError
+from blood_cell_system.imaging.image_file import copy_file, is_turned, read_image, write_image
+from blood_cell_system.imaging.overlay import CELL_COLOURS, NOT_SCORED_COLOUR
+
+NOT_SCORED_LABEL: Final = "ignore"
+"""Label of regions that are not scored; every reader knows it."""
+
+_DECIMALS: Final = 3
+
+
+class OutlineForm(StrEnum):
+    """How outlines are written."""
+
+    POLYGONS = "polygons"
+    """With few corners and exactly the same pixels; as a mask where there is a hole."""
+
+    MASKS = "masks"
+    """Pixel by pixel, in formats that have that."""
+
+    BOXES = "boxes"
+    """Left out: the boxes around cells alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteStyle:
+    """How labels are to be written.
+
+    Parameters
+    ----------
+    outlines : OutlineForm
+    tolerance_px : float
+        How far polygons may be from the border of the pixels, so that they have fewer corners; 0
+        for exactly the same pixels.
+
+    Raises
+    ------
+    SettingsError
+        The tolerance is negative or no number.
+    """
+
+    outlines: OutlineForm = OutlineForm.POLYGONS
+    tolerance_px: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.tolerance_px < float("inf"):
+            raise SettingsError(
+                f"tolerance_px: received {self.tolerance_px}; expected a number of 0 or more."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledPicture:
+    """A picture that has its place among the written files, and what is known about it.
+
+    Parameters
+    ----------
+    sample : Sample
+    path : Path
+        Of the copy.
+    marks : tuple of Mark
+    """
+
+    sample: Sample
+    path: Path
+    marks: tuple[Mark, ...]
+
+
+class LabelWriter(Protocol):
+    """A writer of one format; made with the folder to write and the style."""
+
+    def picture_folder(self, sample: Sample) -> Path:
+        """Folder that a picture's copy goes to."""
+
+    def add(self, picture: LabelledPicture) -> int:
+        """Write a picture's labels, or remember them; return how many the format cannot hold."""
+
+    def finish(self) -> None:
+        """Write what belongs to all pictures."""
+
+
+def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Mark, ...]:
+    """Cells and regions of a sample as marks, in the way that the style asks for."""
+    marks = []
+    for cell in sample.cells or ():
+        has_outline = cell.outline is not None and style.outlines is not OutlineForm.BOXES
+        marks.append(
+            Mark(
+                label=str(cell.cell_type),
+                box=cell.box,
+                outline=cell.outline if has_outline else None,
+                point=None if cell.box is not None else cell.point,
+                origin=cell.origin,
+            )
+        )
+    marks += [
+        Mark(label=NOT_SCORED_LABEL, outline=region, is_definite=False)
+        for region in sample.unscored
+    ]
+    return tuple(marks)
+
+
+def rings_to_write(outline: Outline, shape: tuple[int, int], style: WriteStyle) -> tuple[Ring, ...]:
+    """Polygons of an outline within the picture, with as many corners as the style asks for."""
+    if isinstance(outline, PolygonOutline) and _is_within(outline.box, shape):
+        return tuple(
+            simplified_ring(ring, tolerance_px=style.tolerance_px) for ring in outline.rings
+        )
+    pixels = pixels_to_write(outline, shape)
+    return traced_rings(
+        pixels.pixels, offset=pixels.offset, shape=shape, tolerance_px=style.tolerance_px
+    )
+
+
+def _is_within(box: Box, shape: tuple[int, int]) -> bool:
+    return box.x_min >= 0 and box.y_min >= 0 and box.x_max <= shape[1] and box.y_max <= shape[0]
+
+
+def has_holes(rings: Sequence[Ring]) -> bool:
+    """Whether one of several polygons lies within another."""
+    return len(rings) > 1 and any(nesting_depths(rings))
+
+
+def pixels_to_write(outline: Outline, shape: tuple[int, int]) -> PixelOutline:
+    """Pixels of an outline that lie in the picture."""
+    pixels = pixels_of(outline, shape)
+    if _is_within(pixels.box, shape):
+        return pixels
+    rows, columns, inside = pixels.window(shape)
+    return PixelOutline.from_pixels(inside, offset=(columns.start, rows.start))
+
+
+def short(number: float) -> float | int:
+    """Round to thousandths of a pixel, whole numbers without a point.
+
+    Examples
+    --------
+    >>> short(12.0), short(0.12345)
+    (12, 0.123)
+    """
+    rounded = round(float(number), _DECIMALS)
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def short_corners(corners: Iterable[Sequence[float]]) -> list[list[float | int]]:
+    """Round all numbers of a polygon."""
+    return [[short(x), short(y)] for x, y in corners]
+
+
+def box_corners(box: Box) -> Ring:
+    """Four corners of a box, clockwise on the screen."""
+    x_min, y_min, x_max, y_max = box
+    return np.array([(x_min, y_min), (x_max, y_min), (x_max, y_max), (x_min, y_max)])
+
+
+def write_compact_json(path: Path, value: object) -> None:
+    """Write a JSON file without blanks, whole or not at all: outlines are long lists of numbers."""
+    write_text(path, json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n")
+
+
+_COLOURS: Final[Mapping[str, tuple[int, int, int]]] = MappingProxyType(
+    {str(cell_type): colour for cell_type, colour in CELL_COLOURS.items()}
+)
+
+
+def label_colour(label: str) -> tuple[int, int, int]:
+    """Red, green and blue of a label, 0 to 255; gray for regions that are not scored."""
+    return _COLOURS.get(label, NOT_SCORED_COLOUR)
+
+
+# Name of the format, its module in this folder, the class there, and its name for people.
+_WRITERS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
+    {
+        "coco": ("coco", "CocoWriter", "COCO JSON"),
+        "labelme": ("labelme", "LabelMeWriter", "LabelMe JSON"),
+        "cvat": ("cvat", "CvatWriter", "CVAT XML for images 1.1"),
+        "yolo": ("yolo", "YoloWriter", "YOLO text files"),
+        "geojson": ("geojson", "GeoJsonWriter", "GeoJSON for QuPath"),
+    }
+)
+
+WRITTEN_FORMATS: Final = tuple(_WRITERS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriteSummary:
+    """What was written.
+
+    Parameters
+    ----------
+    output : Path
+    format_name : str
+        One of ``WRITTEN_FORMATS``.
+    mark_counts : mapping of str to int
+        Marks by label.
+    picture_count : int
+    not_held : int
+        Marks that the format cannot hold.
+    unknown : tuple of str
+        Pictures left out because nobody has said where their cells are.
+    """
+
+    output: Path
+    format_name: str
+    mark_counts: Mapping[str, int]
+    picture_count: int
+    not_held: int
+    unknown: tuple[str, ...]
+
+    def to_text(self) -> str:
+        """Say it in a few lines."""
+        counts = ", ".join(f"{label} {count}" for label, count in sorted(self.mark_counts.items()))
+        lines = [
+            f"{self.output}: {self.picture_count} pictures as {_WRITERS[self.format_name][2]} "
+            f"({counts or 'no cells'})"
+        ]
+        if self.not_held:
+            lines.append(
+                f"{self.not_held} cells of which only the centre is known were left out: the "
+                "format has no points."
+            )
+        if self.unknown:
+            lines.append(
+                f"{len(self.unknown)} pictures were left out, as nobody has said where their cells "
+                f"are, for instance {self.unknown[0]}. Analyse them, and convert the results."
+            )
+        return "\n".join(lines)
+
+
+def write_labels(
+    samples: Iterable[Sample], output: Path, *, format_name: str, style: WriteStyle | None = None
+) -> WriteSummary:
+    """Write pictures with their labels as a new folder, whole or not at all.
+
+    The pictures are copied byte for byte; those that EXIF data turn are written upright, as PNG,
+    because tools differ in whether they turn them.
+
+    Parameters
+    ----------
+    samples : iterable of Sample
+        Taken one at a time.
+    output : Path
+        A new or empty folder: what people have corrected is never written over.
+    format_name : str
+        One of ``WRITTEN_FORMATS``.
+    style : WriteStyle, optional
+
+    Returns
+    -------
+    WriteSummary
+
+    Raises
+    ------
+    SettingsError
+        There is no such format.
+    OutputError
+        The output is not empty, or cannot be written to.
+    DatasetError
+        There is no picture with known cells.
+    MissingDataError, ImageReadError
+        A picture cannot be read.
+    """
+    style = style or WriteStyle()
+    make_writer = _writer_class(format_name)
+    _refuse_used(output)
+    building = output.with_name(f".{output.name}.{secrets.token_hex(8)}.partial")
+    make_folder(building)
+    try:
+        writer = make_writer(building, style)
+        counts: Counter[str] = Counter()
+        pictures = not_held = 0
+        unknown: list[str] = []
+        for sample in samples:
+            if sample.cells is None:
+                unknown.append(sample.stem)
+                continue
+            marks = marks_to_write(sample, style)
+            path = _place_picture(sample, writer.picture_folder(sample))
+            not_held += writer.add(LabelledPicture(sample=sample, path=path, marks=marks))
+            counts.update(mark.label for mark in marks)
+            pictures += 1
+        if not pictures:
+            raise DatasetError(
+                f"{output}: nothing to write: of none of {len(unknown)} pictures anybody has said "
+                "where the cells are. Analyse them, and convert the results."
+            )
+        writer.finish()
+        _move(building, output)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return WriteSummary(
+        output=output,
+        format_name=format_name,
+        mark_counts=counts,
+        picture_count=pictures,
+        not_held=not_held,
+        unknown=tuple(unknown),
+    )
+
+
+def _writer_class(format_name: str) -> Callable[[Path, WriteStyle], LabelWriter]:
+    if format_name not in _WRITERS:
+        raise SettingsError(
+            f"format: received {format_name!r}; expected one of {', '.join(WRITTEN_FORMATS)}."
+        )
+    module_name, class_name, _ = _WRITERS[format_name]
+    module = importlib.import_module(f"blood_cell_system.annotation.{module_name}")
+    return cast(Callable[[Path, WriteStyle], LabelWriter], getattr(module, class_name))
+
+
+def _refuse_used(output: Path) -> None:
+    if output.is_dir() and not any(output.iterdir()):
+        return
+    if output.exists():
+        raise OutputError(
+            f"{output}: is there already; expected a new or empty folder, so that nobody's "
+            "corrections are written over. Choose another --output."
+        )
+
+
+def _place_picture(sample: Sample, folder: Path) -> Path:
+    """Copy a picture under the name of its sample."""
+    if is_turned(sample.image_path):
+        path = folder / f"{sample.stem}.png"
+        write_image(path, read_image(sample.image_path))
+    else:
+        path = folder / f"{sample.stem}{sample.image_path.suffix.lower()}"
+        copy_file(sample.image_path, path)
+    return path
+
+
+def _move(building: Path, output: Path) -> None:
+    try:
+        if output.is_dir():
+            output.rmdir()
+        building.rename(output)
+    except OSError as error:
+        raise OutputError(
+            f"{output}: cannot take its place ({error.strerror or error}). Choose a folder that "
+            "you may write to."
+        ) from error

@@ -1,0 +1,316 @@
+"""YOLO text files: one for each picture.
+
+Names of YOLO's classes, from whichever file holds them.
+
+``data.yaml`` of Ultralytics and Roboflow is read as far as it needs to be: the key ``names`` with a
+list or a table, and no more of YAML than that.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.marks import Mark
+from blood_cell_system.annotation.outline import PolygonOutline, joined_ring
+from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.splits import Split, split_of_folders, split_of_words
+from blood_cell_system.annotation.text_files import read_label_text
+from blood_cell_system.annotation.writer import (
+    NOT_SCORED_LABEL,
+    LabelledPicture,
+    WriteStyle,
+    rings_to_write,
+)
+from blood_cell_system.atomic_files import write_text
+from blood_cell_system.boxes import Box
+from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image_shape
+from blood_cell_system.taxonomy import CELL_TYPES
+
+_NAME_LISTS: Final = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt")
+_KEY: Final = re.compile(r"^names\s*:(.*)$", re.MULTILINE)
+_TABLE_ROW: Final = re.compile(r"""^['"]?(\d+)['"]?\s*:\s*(.*)$""")
+# A comma between quotes belongs to a name.
+_COMMA: Final = re.compile(r""",(?=(?:[^'"]*(?:"[^"]*"|'[^']*'))*[^'"]*$)""")
+
+
+def find_names_file(listing: FolderListing) -> Path | None:
+    """File that names the classes: a data.yaml before a plain list."""
+    for path in listing.with_suffix(".yaml", ".yml"):
+        if _KEY.search(listing.head(path)):
+            return path
+    return next((path for path in listing.files if path.name.casefold() in _NAME_LISTS), None)
+
+
+def read_names(path: Path) -> dict[int, str]:
+    """Read the names of classes by their numbers.
+
+    Raises
+    ------
+    AnnotationError
+        The file has no names, or puts them in a way that is not understood.
+    """
+    text = read_label_text(path)
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        lines = [line.strip() for line in text.splitlines()]
+        return dict(enumerate(line for line in lines if line))
+    key = _KEY.search(text)
+    names = _yaml_names(key[1], text[key.end() :]) if key else {}
+    if not names:
+        raise AnnotationError(
+            f"{path}: the names of the classes cannot be read; expected 'names: [RBC, WBC]', or a "
+            "line '0: RBC' for each below 'names:'. Put the names into a file classes.txt, a line "
+            "each, and remove this one."
+        )
+    return names
+
+
+def _yaml_names(same_line: str, below: str) -> dict[int, str]:
+    inline = _without_comment(same_line)
+    if inline.startswith(("[", "{")):
+        # The list may go on over several lines.
+        closing = "]" if inline.startswith("[") else "}"
+        body, found, _ = (inline[1:] + _lines_without_comments(below)).partition(closing)
+        if not found:
+            return {}
+        items = [item.strip() for item in _COMMA.split(body)]
+        return _numbered([item for item in items if item])
+    items = []
+    for line in below.splitlines():
+        row = _without_comment(line)
+        if not row:
+            continue
+        if not row.startswith("-") and not line[:1].isspace():
+            break
+        items.append(row.removeprefix("-").strip())
+    return _numbered(items)
+
+
+def _numbered(items: list[str]) -> dict[int, str]:
+    rows = [_TABLE_ROW.match(item) for item in items]
+    if all(rows):
+        return {int(row[1]): _unquoted(row[2]) for row in rows if row}
+    return {number: _unquoted(item) for number, item in enumerate(items)}
+
+
+def _without_comment(line: str) -> str:
+    return re.sub(r"(^|\s)#.*", "", line).strip()
+
+
+def _lines_without_comments(text: str) -> str:
+    return " ".join(_without_comment(line) for line in text.splitlines())
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    return text
+
+
+_LINE: Final = re.compile(r"^\s*\d+(?:\.0*)?(?:\s+[-+.\deE]+){4,}\s*$")
+_LABEL_FOLDERS: Final = ("labels", "labels_with_ids")
+# Outlines may leave the picture a little; pixels in the place of fractions leave it by far.
+_FRACTIONS: Final = (-0.5, 1.5)
+_BOX_NUMBERS: Final = (4, 5)
+
+
+class YoloReader:
+    """YOLO text files with boxes or outlines, of Ultralytics, Roboflow, Darknet or CVAT.
+
+    ::
+
+        folder/
+        ├── data.yaml                 names: [RBC, WBC]     or classes.txt, obj.names: a name a line
+        ├── images/train/a.png        the folder train, val, valid or test is the split; so are
+        └── labels/train/a.txt        lists train.txt, val.txt, test.txt of pictures
+
+    A line is ``class x y width height`` (the middle of the box), or ``class x1 y1 x2 y2 x3 y3 …``
+    (an outline); all are fractions of the picture's sides. A confidence at the end is passed over.
+    An empty file says that there are no cells. Without names classes are called 0, 1, …: say with
+    ``--label-map 0=RBC,1=WBC`` what they are.
+
+    Format: https://docs.ultralytics.com/datasets/segment/. The licence is that of the pictures.
+    """
+
+    name = "yolo"
+    title = "YOLO text files"
+
+    def recognise(self, listing: FolderListing) -> str | None:
+        """Look for text files of class numbers and fractions that are named as pictures are."""
+        files = list(_label_files(listing))
+        numbers = sum(_has_numbers(listing, path) for path in files[:20])
+        if not numbers and not (files and find_names_file(listing)):
+            return None
+        return f"{len(files)} text files named as pictures are, with class numbers and fractions"
+
+    def read(self, root: Path, options: ReadOptions) -> Reading:
+        """Read the folder, as :class:`Reader` says."""
+        listing = FolderListing.of(root)
+        files = list(_label_files(listing))
+        if not files:
+            raise DatasetError(
+                f"{root}: no text files named as pictures are; expected YOLO's labels/a.txt for "
+                "images/a.png. Export the labels again, or name the format with --format."
+            )
+        builder = ReadingBuilder(listing, self, options=options)
+        names_file = find_names_file(listing)
+        names = {} if names_file is None else read_names(names_file)
+        if names_file is not None:
+            builder.used(names_file)
+        splits = _listed_splits(listing)
+        for path in files:
+            _read_file(path, builder, names, splits)
+        return builder.finish()
+
+
+def _label_files(listing: FolderListing) -> Iterator[Path]:
+    """Text files in folders named labels, or named as a picture is."""
+    stems = {picture.stem for picture in listing.pictures()}
+    names_file = find_names_file(listing)
+    for path in listing.with_suffix(".txt"):
+        folders = {folder.casefold() for folder in path.relative_to(listing.root).parent.parts}
+        is_label = path.stem in stems or not folders.isdisjoint(_LABEL_FOLDERS)
+        if is_label and path != names_file:
+            yield path
+
+
+def _has_numbers(listing: FolderListing, path: Path) -> bool:
+    lines = [line for line in listing.head(path).splitlines() if line.strip()]
+    return bool(lines) and bool(_LINE.match(lines[0]))
+
+
+def _listed_splits(listing: FolderListing) -> dict[str, Split]:
+    """Read the splits of pictures, by name, from lists such as train.txt of Darknet."""
+    splits: dict[str, Split] = {}
+    for path in listing.with_suffix(".txt"):
+        split = split_of_words(path.stem)
+        lines = listing.head(path).split() if split is not None else []
+        if split is None or not lines or Path(lines[0]).suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        for line in read_label_text(path).splitlines():
+            splits[re.split(r"[\\/]", line.strip())[-1]] = split
+    return splits
+
+
+def _read_file(
+    path: Path, builder: ReadingBuilder, names: Mapping[int, str], splits: Mapping[str, Split]
+) -> None:
+    inner = path.relative_to(builder.listing.root)
+    folders = ["images" if part.casefold() in _LABEL_FOLDERS else part for part in inner.parts[:-1]]
+    reference = "/".join((*folders, path.stem))
+    try:
+        picture = builder.listing.picture_named(reference, beside=path.parent, where=str(path))
+        height, width = read_image_shape(picture)
+        marks = [
+            _mark(line, names, (height, width), where=f"{path}: line {number}")
+            for number, line in enumerate(read_label_text(path).splitlines(), start=1)
+            if line.strip()
+        ]
+    except BloodCellError as error:
+        builder.fail_named(reference, error, label_file=path)
+        return
+    split = splits.get(picture.name) or split_of_folders(inner)
+    builder.add(picture, marks, label_file=path, split=split)
+
+
+def _mark(line: str, names: Mapping[int, str], shape: tuple[int, int], *, where: str) -> Mark:
+    words = line.split()
+    try:
+        number = int(float(words[0]))
+        values = np.array([float(word) for word in words[1:]])
+    except (OverflowError, ValueError):
+        number, values = -1, np.zeros(0)
+    if number < 0 or len(values) < min(_BOX_NUMBERS):
+        raise AnnotationError(
+            f"{where}: {line.strip()[:60]!r} is no label; expected a class number and four "
+            "fractions, or the corners of an outline. Correct the line, or remove it."
+        )
+    is_box = len(values) in _BOX_NUMBERS
+    # An odd number left over is a confidence.
+    places = values[:4] if is_box else values[: len(values) // 2 * 2]
+    if not ((places >= _FRACTIONS[0]) & (places <= _FRACTIONS[1])).all():
+        raise AnnotationError(
+            f"{where}: {line.strip()[:60]!r} goes far beyond the picture; expected fractions of "
+            "its sides, from 0 to 1. Divide x and widths by the picture's width, y and heights by "
+            "its height."
+        )
+    label = names.get(number, str(number))
+    corners = places.reshape(-1, 2) * (shape[1], shape[0])
+    if not is_box:
+        return Mark(label=label, outline=PolygonOutline(rings=(corners,)))
+    middle, half = corners[0], corners[1] / 2
+    return Mark(label=label, box=Box(*map(float, (*(middle - half), *(middle + half)))))
+
+
+_LABELS: Final = (*map(str, CELL_TYPES), NOT_SCORED_LABEL)
+# A billionth of the longest side is far less than a thousandth of a pixel.
+_DECIMALS: Final = 9
+
+
+class YoloWriter:
+    """Writes ``images/SPLIT/``, ``labels/SPLIT/`` and ``data.yaml``.
+
+    An outline of several parts, or with a hole, is one polygon with cuts between them. Cells of
+    which only the centre is known are left out: YOLO has no points. Training YOLO itself wants
+    boxes only or outlines only; take ``OutlineForm.BOXES`` where some cells have no outline.
+    """
+
+    def __init__(self, root: Path, style: WriteStyle) -> None:
+        self._root = root
+        self._style = style
+        self._splits: set[Split | None] = set()
+        self._has_regions = False
+
+    def picture_folder(self, sample: Sample) -> Path:
+        """Folder of the split's pictures."""
+        return self._root / "images" / str(sample.split or "")
+
+    def add(self, picture: LabelledPicture) -> int:
+        """Write a picture's labels."""
+        marks = [mark for mark in picture.marks if mark.outline is not None or mark.box is not None]
+        lines = [_line(mark, picture.sample.shape, self._style) for mark in marks]
+        inner = picture.path.relative_to(self._root / "images").with_suffix(".txt")
+        write_text(self._root / "labels" / inner, "".join(f"{line}\n" for line in lines))
+        self._splits.add(picture.sample.split)
+        self._has_regions |= any(not mark.is_definite for mark in marks)
+        return len(picture.marks) - len(marks)
+
+    def finish(self) -> None:
+        """Write the list of classes and folders."""
+        # Ultralytics asks for both of the first two.
+        folders = {
+            split: f"images/{split}" if split in self._splits else "images"
+            for split in (Split.TRAIN, Split.VAL, Split.TEST)
+            if split in self._splits or split is not Split.TEST
+        }
+        labels = _LABELS if self._has_regions else _LABELS[:-1]
+        names = "".join(f"  {number}: {label}\n" for number, label in enumerate(labels))
+        lines = "".join(f"{split}: {folder}\n" for split, folder in folders.items())
+        write_text(self._root / "data.yaml", f"path: .\n{lines}names:\n{names}")
+
+
+def _line(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> str:
+    height, width = shape
+    if mark.outline is not None:
+        corners = joined_ring(rings_to_write(mark.outline, shape, style)) / (width, height)
+        numbers = corners.ravel().tolist()
+    else:
+        assert mark.box is not None
+        x_min, y_min, x_max, y_max = mark.box
+        numbers = [
+            (x_min + x_max) / 2 / width,
+            (y_min + y_max) / 2 / height,
+            (x_max - x_min) / width,
+            (y_max - y_min) / height,
+        ]
+    return f"{_LABELS.index(mark.label)} {' '.join(_fractions(numbers))}"
+
+
+def _fractions(numbers: Iterable[float]) -> Iterable[str]:
+    return (f"{number:.{_DECIMALS}f}".rstrip("0").rstrip(".") for number in numbers)

@@ -1,0 +1,328 @@
+"""A prepared folder with augmented copies of its training pictures."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.atomic_files import make_folder
+from blood_cell_system.augmentation.geometric import sample_geometry, transform_cells, warp
+from blood_cell_system.augmentation.photometric import augment_photometric
+from blood_cell_system.augmentation.settings import AugmentationSettings
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.datasets.folder_build import finish_build, start_build
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    PreparedImage,
+)
+from blood_cell_system.errors import DatasetError, MaskFormatError, SettingsError
+from blood_cell_system.imaging.image_file import read_label_image, write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.parallel import map_in_processes, with_progress
+from blood_cell_system.seeding import generator_for
+
+
+def write_copy(
+    original: PreparedImage,
+    stem: str,
+    generator: np.random.Generator,
+    *,
+    output: Path,
+    settings: AugmentationSettings,
+) -> tuple[tuple[str, ...], tuple[LabelledBox, ...] | None]:
+    """Write an augmented copy of a picture, with its mask and, where they are known, its cells.
+
+    Parameters
+    ----------
+    original : PreparedImage
+    stem : str
+        Name of the copy.
+    generator : numpy.random.Generator
+    output : Path
+        The prepared folder.
+    settings : AugmentationSettings
+
+    Returns
+    -------
+    files : tuple of str
+        What was written, relative to the output.
+    cells : tuple of LabelledBox or None
+        None where nobody has said where the original's cells are.
+
+    Raises
+    ------
+    ImageReadError, MaskFormatError
+        The picture, its mask or its label picture is damaged, or they differ in size.
+    OutputError
+        The output cannot be written to.
+    """
+    image, class_mask = original.read()
+    label_image = _read_labels(original, class_mask.shape)
+    height, width = class_mask.shape
+    geometry = sample_geometry(
+        generator, settings, centre=(width / 2, height / 2), output_shape=(height, width)
+    )
+    image, class_mask, label_image = warp(image, class_mask, label_image, geometry, (height, width))
+    arrays: dict[str, NDArray[np.uint8] | NDArray[np.uint16]] = {
+        "images": augment_photometric(image, generator, settings),
+        "masks": encode_class_mask(class_mask),
+    }
+    cells: tuple[LabelledBox, ...] | None = None
+    if original.cells is not None:
+        moved = transform_cells(original.cells, geometry, (height, width))
+        cells = tuple(cell for cell in moved if cell is not None)
+        if label_image is not None:
+            label_image = _renumbered(label_image, [cell is not None for cell in moved])
+            cells = _exact_boxes(cells, label_image)
+    if label_image is not None:
+        arrays["instances"] = label_image
+    for folder, pixels in arrays.items():
+        write_image(output / folder / f"{stem}.png", pixels)
+    return tuple(f"{folder}/{stem}.png" for folder in arrays), cells
+
+
+def _read_labels(original: PreparedImage, shape: tuple[int, ...]) -> NDArray[np.uint16] | None:
+    if original.instance_path is None:
+        return None
+    labels = read_label_image(original.instance_path)
+    if labels.shape != shape:
+        raise MaskFormatError(
+            f"{original.instance_path}: has (height, width) {labels.shape}, the picture {shape}; "
+            "expected the same size. Make the folder again, or remove instances/."
+        )
+    return labels
+
+
+def _renumbered(label_image: NDArray[np.uint16], is_kept: Sequence[bool]) -> NDArray[np.uint16]:
+    """Give the pixels of the kept cells their new numbers, and those of the others none.
+
+    Nothing is known then about the centre of a cell of which hardly any is left.
+    """
+    numbers = np.zeros(max(len(is_kept), int(label_image.max(initial=0))) + 1, dtype=np.uint16)
+    kept = np.flatnonzero(is_kept)
+    numbers[kept + 1] = np.arange(1, len(kept) + 1)
+    return numbers[label_image]
+
+
+def _exact_boxes(
+    cells: Sequence[LabelledBox], label_image: NDArray[np.uint16]
+) -> tuple[LabelledBox, ...]:
+    """Boxes from their pixels, of cells whose boxes came from their pixels before.
+
+    An annotator's boxes are wider than the stain, and the generator's go on behind other cells: a
+    copy's are as wide as its original's.
+    """
+    places = ndimage.find_objects(label_image.astype(np.int32), max_label=len(cells))
+    return tuple(
+        cell
+        if place is None or cell.origin != BoxOrigin.STAIN
+        else replace(
+            cell,
+            x_min=float(place[1].start),
+            y_min=float(place[0].start),
+            x_max=float(place[1].stop),
+            y_max=float(place[0].stop),
+        )
+        for cell, place in zip(cells, places, strict=True)
+    )
+
+
+COMMAND: Final = "prepare --mode augment"
+
+FOLDER_AUGMENTATION: Final = AugmentationSettings(scale_range=(0.7, 1.6))
+"""A copy has the size of its original: made much smaller, it would be mostly empty."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentSummary:
+    """What ``write_augmented_folder`` did.
+
+    Parameters
+    ----------
+    output : Path
+    copies_of_each : int
+    original_counts : mapping of str to int
+        Originals by split.
+    copy_count : int
+    left_out_count : int
+        Copies of a former augmentation in the source, which were left out.
+    were_splits_drawn : bool
+        Whether some originals had no split and were given one.
+    """
+
+    output: Path
+    copies_of_each: int
+    original_counts: Mapping[str, int]
+    copy_count: int
+    left_out_count: int
+    were_splits_drawn: bool
+
+    def to_text(self) -> str:
+        """Say it in a few lines."""
+        originals = sum(self.original_counts.values())
+        splits = ", ".join(f"{name} {count}" for name, count in self.original_counts.items())
+        lines = [
+            f"{self.output}: {originals + self.copy_count} pictures",
+            f"  {originals} originals ({splits})",
+            f"  {self.copy_count} augmented copies, {self.copies_of_each} of every training "
+            "picture; validation and test pictures have none, so that they measure what they say",
+        ]
+        if self.were_splits_drawn:
+            lines.append("  pictures without a split were given one; it is kept in manifest.json")
+        if self.left_out_count:
+            lines.append(
+                f"  {self.left_out_count} copies of a former augmentation were left out: copies "
+                "are made of originals"
+            )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """A picture of the output: its row in the manifest, its files and its cells."""
+
+    row: dict[str, Any]
+    files: tuple[str, ...]
+    cells: tuple[LabelledBox, ...] | None
+
+
+def write_augmented_folder(
+    source: Path,
+    output: Path,
+    *,
+    copies: int,
+    seed: int = 0,
+    jobs: int = 1,
+    settings: AugmentationSettings = FOLDER_AUGMENTATION,
+) -> AugmentSummary:
+    """Copy a prepared folder and add augmented copies of its training pictures.
+
+    Originals are copied byte for byte. The copies of ``a`` are named ``a_aug1``, ``a_aug2`` and so
+    on; they have its size, its split and its source, and the manifest says that it is their
+    original. Every copy depends on the seed, its original's name and its number alone.
+
+    Parameters
+    ----------
+    source, output : Path
+    copies : int
+        Augmented copies of every training picture, 1 or more.
+    seed : int
+    jobs : int
+        Processes.
+    settings : AugmentationSettings
+
+    Returns
+    -------
+    AugmentSummary
+
+    Raises
+    ------
+    SettingsError
+        ``copies`` is less than 1, or the output is the source or lies in it.
+    MissingDataError, DatasetError
+        The source is not a prepared folder, or a picture has the name of a copy to be made.
+    MaskFormatError, ImageReadError
+        A picture or mask of the source is damaged.
+    OutputError
+        The output holds something else, or cannot be written to.
+    """
+    source, output = Path(source), Path(output)
+    _check(source, output, copies)
+    dataset = PreparedDataset.open(source)
+    originals = [image for image in dataset.with_splits(seed).images if not image.is_augmented]
+    tasks = _tasks(originals, copies)
+    _check_names(source, tasks)
+    work = partial(_write_picture, output=output, seed=seed, settings=settings)
+    results = map_in_processes(work, tasks, jobs=jobs)
+    start_build(output, command=COMMAND, stems=[_stem(*task) for task in tasks])
+    for folder in ("images", "masks"):
+        make_folder(output / folder)
+    written = list(with_progress(results, total=len(tasks), description="augmenting"))
+    finish_build(
+        output,
+        command=COMMAND,
+        files={file for picture in written for file in picture.files},
+        images=[picture.row for picture in written],
+        cells={
+            str(picture.row["stem"]): picture.cells
+            for picture in written
+            if picture.cells is not None
+        },
+        details={
+            "settings": {"copies": copies, **asdict(settings)},
+            "seed": seed,
+            "source_hash": dataset.content_hash(),
+            "source_details": dict(dataset.details),
+        },
+    )
+    splits = [image.split for image in originals]
+    return AugmentSummary(
+        output=output,
+        copies_of_each=copies,
+        original_counts={split: splits.count(split) for split in Split if splits.count(split)},
+        copy_count=len(tasks) - len(originals),
+        left_out_count=len(dataset.images) - len(originals),
+        were_splits_drawn=any(image.split is None for image in dataset.images),
+    )
+
+
+def _check(source: Path, output: Path, copies: int) -> None:
+    if copies < 1:
+        raise SettingsError(
+            f"copies: received {copies}; expected 1 or more augmented versions of each picture "
+            "(--aug-factor)."
+        )
+    if output.resolve().is_relative_to(source.resolve()):
+        raise SettingsError(
+            f"{output}: the output is the input folder or lies in it ({source}); expected another "
+            "place. Choose another --output."
+        )
+
+
+def _tasks(originals: Sequence[PreparedImage], copies: int) -> list[tuple[PreparedImage, int]]:
+    """Every picture to write: its original and the copy's number, 0 for the original itself."""
+    return [
+        (image, number)
+        for image in originals
+        for number in range(copies + 1 if image.split == Split.TRAIN else 1)
+    ]
+
+
+def _stem(image: PreparedImage, number: int) -> str:
+    return f"{image.stem}_aug{number}" if number else image.stem
+
+
+def _check_names(source: Path, tasks: Sequence[tuple[PreparedImage, int]]) -> None:
+    taken = {image.stem for image, number in tasks if number == 0}
+    twice = sorted(_stem(*task) for task in tasks if task[1] and _stem(*task) in taken)
+    if twice:
+        original = re.sub(r"_aug\d+$", "", twice[0])
+        raise DatasetError(
+            f"{source}: {len(twice)} pictures have names of copies that are to be made, for "
+            f"instance {twice[0]}, and no manifest says that it is a copy of {original}; expected "
+            "originals. Start from the folder of originals, or rename these pictures."
+        )
+
+
+def _write_picture(
+    task: tuple[PreparedImage, int],
+    *,
+    output: Path,
+    seed: int,
+    settings: AugmentationSettings,
+) -> _Written:
+    image, number = task
+    stem = _stem(image, number)
+    row = replace(image, stem=stem, original=image.stem).manifest_row()
+    if number == 0:
+        return _Written(row=row, files=image.copy_files(output, stem=stem), cells=image.cells)
+    generator = generator_for(seed, "augment", image.stem, number)
+    files, cells = write_copy(image, stem, generator, output=output, settings=settings)
+    return _Written(row=row, files=files, cells=cells)

@@ -1,0 +1,541 @@
+"""Training cells: which cell, and how it is turned, coarsened and stained, by index.
+
+Example *i* depends on the seed and *i* alone, as the crops of the segmenter do: an interrupted
+training sees the cells that it would have seen.
+
+Who is drawn is decided in steps, so that neither a frequent class nor a large laboratory outvotes
+the others:
+
+1. ``outlier_share`` of the examples are no cells at all: a source that has some, then one of them.
+2. ``type_share`` are for the types of white cells: a type, a source that has it, then a cell.
+3. All others are for the condition: a source, one of its conditions, then a cell. Within a source
+   its conditions are equally frequent, so that the source tells nothing about the condition. A
+   source of one condition alone comes a quarter as often as one of two.
+"""
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.augmentation.photometric import augment_photometric
+from blood_cell_system.augmentation.settings import AugmentationSettings
+from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord
+from blood_cell_system.errors import BloodCellError, DatasetError, SettingsError
+from blood_cell_system.imaging.image_file import read_rgba
+from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierKind, on_white
+from blood_cell_system.seeding import generator_for
+
+ToCellPicture = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""Makes a cell picture of a picture of one cell, RGB or RGBA; raises ``CellPictureError``."""
+
+DEFAULT_BUDGET_BYTES: Final = 1_500_000_000
+_BYTES_A_CELL: Final = CELL_SIDE_PX * CELL_SIDE_PX * 4
+_READING_THREADS: Final = 2
+_MOST_FAILED_SHARE: Final = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailedCell:
+    """A picture that cannot be learned from.
+
+    Parameters
+    ----------
+    file : str
+    reason : str
+    """
+
+    file: str
+    reason: str
+
+
+class HeldCells:
+    """Cell pictures with their records, by position.
+
+    Beyond the budget they are held as PNG, and decoded whenever they are asked for.
+
+    Parameters
+    ----------
+    records : sequence of CellRecord
+    pictures : sequence of ndarray of shape (130, 130, 4), dtype uint8
+        RGBA, one for each record.
+    failed : sequence of FailedCell
+    budget_bytes : int
+    """
+
+    def __init__(
+        self,
+        records: Sequence[CellRecord],
+        pictures: Sequence[NDArray[np.uint8]],
+        *,
+        failed: Sequence[FailedCell] = (),
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    ) -> None:
+        self.records = tuple(records)
+        self.failed = tuple(failed)
+        self._decoded_count = min(len(pictures), max(budget_bytes, 0) // _BYTES_A_CELL)
+        self._decoded = list(pictures[: self._decoded_count])
+        self._encoded = [_encode(picture) for picture in pictures[self._decoded_count :]]
+
+    @classmethod
+    def read(
+        cls,
+        folder: CellFolder,
+        records: Sequence[CellRecord],
+        *,
+        to_cell_picture: ToCellPicture,
+        budget_bytes: int = DEFAULT_BUDGET_BYTES,
+    ) -> "HeldCells":
+        """Read the pictures of some records of a folder.
+
+        What cannot be read, or shows no single cell, is listed in ``failed`` and left out.
+
+        Parameters
+        ----------
+        folder : CellFolder
+        records : sequence of CellRecord
+        to_cell_picture : callable
+            For pictures that are no cell pictures yet, such as
+            ``partial(lone_cell_picture, cell_type=kind.cell_type)``.
+        budget_bytes : int
+
+        Raises
+        ------
+        DatasetError
+            More than half of the pictures fail, or there are none.
+        """
+
+        def read(record: CellRecord) -> NDArray[np.uint8] | FailedCell:
+            try:
+                return to_cell_picture(read_rgba(folder.path_of(record)))
+            except BloodCellError as error:
+                return FailedCell(file=record.file, reason=str(error))
+
+        with ThreadPoolExecutor(_READING_THREADS) as pool:
+            results = list(pool.map(read, records))
+        failed = [result for result in results if isinstance(result, FailedCell)]
+        if len(failed) > _MOST_FAILED_SHARE * len(results) or not results:
+            example = f" For instance {failed[0].file}: {failed[0].reason}" if failed else ""
+            raise DatasetError(
+                f"{folder.root}: {len(failed)} of {len(results)} pictures cannot be used; expected "
+                "pictures of one cell each. Whole fields have to be cut first: bloodcells crops."
+                f"{example}"
+            )
+        pairs = [
+            (record, result)
+            for record, result in zip(records, results, strict=True)
+            if not isinstance(result, FailedCell)
+        ]
+        return cls(
+            [record for record, _ in pairs],
+            [picture for _, picture in pairs],
+            failed=failed,
+            budget_bytes=budget_bytes,
+        )
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, position: int) -> NDArray[np.uint8]:
+        """Cell picture, RGBA of shape (130, 130, 4); not to be changed."""
+        if position < self._decoded_count:
+            return self._decoded[position]
+        return _decode(self._encoded[position - self._decoded_count])
+
+
+def _encode(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    bgra = cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA)
+    _, data = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    return np.asarray(data)
+
+
+def _decode(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA))
+
+
+_MIDDLE: Final = (CELL_SIDE_PX - 1) / 2
+
+
+def _default_look() -> AugmentationSettings:
+    # The slide is white already, so light varies less than in smears. All sources go through the
+    # same JPEG: its traces must not tell them apart.
+    return AugmentationSettings(
+        scale_range=(0.85, 1.15),
+        brightness_range=(0.88, 1.1),
+        contrast_range=(0.85, 1.2),
+        stain_share=0.9,
+        noise_share=0.5,
+        largest_noise=6.0,
+        blur_share=0.3,
+        largest_blur_px=1.8,
+        jpeg_share=0.7,
+        jpeg_quality_range=(50, 95),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellAugmentation:
+    """Ranges of the random changes of a cell picture.
+
+    Parameters
+    ----------
+    look : AugmentationSettings
+        Turns, flips, scale, stain, light, blur, noise and JPEG; its elastic part is not used.
+    shift_px : float
+        Largest shift in either direction.
+    resolution_share : float
+        Share of pictures that are made coarse as cells of low magnification are.
+    smallest_extent_px : float
+        Length of a cell in the coarsest of them, drawn evenly in the logarithm up to the full one.
+    outline_px : int
+        By how many pixels the outline is moved out or in, at most.
+
+    Raises
+    ------
+    SettingsError
+        A number is out of its range.
+    """
+
+    look: AugmentationSettings = field(default_factory=_default_look)
+    shift_px: float = 6.0
+    resolution_share: float = 0.6
+    smallest_extent_px: float = 24.0
+    outline_px: int = 3
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.resolution_share <= 1:
+            raise SettingsError(
+                f"resolution_share: received {self.resolution_share}; expected a share from 0 to 1."
+            )
+        if not 8 <= self.smallest_extent_px <= 100:
+            raise SettingsError(
+                f"smallest_extent_px: received {self.smallest_extent_px}; expected 8 to 100."
+            )
+        if not (0 <= self.shift_px <= 15 and 0 <= self.outline_px <= 6):
+            raise SettingsError(
+                f"shift_px, outline_px: received {self.shift_px}, {self.outline_px}; expected 0 to "
+                "15 and 0 to 6: beyond, the cell or its surroundings would come and go."
+            )
+
+
+def augment_cell(
+    cell_picture: NDArray[np.uint8], generator: np.random.Generator, settings: CellAugmentation
+) -> NDArray[np.uint8]:
+    """Change a cell picture, and lay it on white.
+
+    Parameters
+    ----------
+    cell_picture : ndarray of shape (130, 130, 4), dtype uint8
+        RGBA.
+    generator : numpy.random.Generator
+    settings : CellAugmentation
+
+    Returns
+    -------
+    ndarray of shape (130, 130, 3), dtype uint8
+        RGB; white wherever the changed cell is not.
+    """
+    moved = cv2.warpAffine(
+        cell_picture,
+        _sample_matrix(generator, settings),
+        (CELL_SIDE_PX, CELL_SIDE_PX),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=(255, 255, 255, 0),
+    )
+    if generator.random() < settings.resolution_share:
+        moved = _coarsened(moved, generator, settings)
+    alpha = _moved_outline(moved[:, :, 3], generator, settings)
+    look = augment_photometric(np.ascontiguousarray(moved[:, :, :3]), generator, settings.look)
+    return on_white(np.dstack([look, alpha]))
+
+
+def _sample_matrix(
+    generator: np.random.Generator, settings: CellAugmentation
+) -> NDArray[np.float64]:
+    look = settings.look
+    if generator.random() < look.any_angle_share:
+        angle = generator.uniform(0, 2 * math.pi)
+    else:
+        angle = int(generator.integers(4)) * math.pi / 2
+    scale = math.exp(generator.uniform(*np.log(look.scale_range)))
+    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    if generator.random() < look.flip_share:
+        linear[:, 0] *= -1
+    shift = generator.uniform(-settings.shift_px, settings.shift_px, 2)
+    offset = _MIDDLE + shift - linear @ (_MIDDLE, _MIDDLE)
+    return np.column_stack([linear, offset])
+
+
+def _coarsened(
+    picture: NDArray[np.uint8], generator: np.random.Generator, settings: CellAugmentation
+) -> NDArray[np.uint8]:
+    """Make a picture as coarse as that of a cell of fewer pixels: smaller, and back again."""
+    extent = math.exp(generator.uniform(math.log(settings.smallest_extent_px), math.log(100)))
+    side = max(8, round(CELL_SIDE_PX * extent / 100))
+    small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    size = (CELL_SIDE_PX, CELL_SIDE_PX)
+    return np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR))
+
+
+def _moved_outline(
+    alpha: NDArray[np.uint8], generator: np.random.Generator, settings: CellAugmentation
+) -> NDArray[np.uint8]:
+    """Move the outline out or in, as another segmenter might have drawn it; its edge is sharp."""
+    _, inside = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)
+    steps = int(generator.integers(-settings.outline_px, settings.outline_px, endpoint=True))
+    if steps == 0:
+        return np.asarray(inside)
+    side = 2 * abs(steps) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    change = cv2.dilate if steps > 0 else cv2.erode
+    return np.asarray(change(inside, kernel))
+
+
+UNKNOWN: Final = -1
+"""Index of a condition or type that nobody knows, and of what is no cell."""
+
+CellBatch = dict[str, NDArray[np.generic]]
+
+_SINGLE_CONDITION_WEIGHT: Final = 0.25
+_THREADS: Final = 2
+_BATCHES_AHEAD: Final = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellBalance:
+    """What is drawn how often.
+
+    Parameters
+    ----------
+    outlier_share : float
+        Of all examples, where there are outliers.
+    type_share : float
+        Of the rest, where types are known.
+
+    Raises
+    ------
+    SettingsError
+        A share is not from 0 to below 1.
+    """
+
+    outlier_share: float = 0.15
+    type_share: float = 0.45
+
+    def __post_init__(self) -> None:
+        for name in ("outlier_share", "type_share"):
+            if not 0 <= getattr(self, name) < 1:
+                raise SettingsError(
+                    f"{name}: received {getattr(self, name)}; expected a share from 0 to below 1."
+                )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CellLabels:
+    """What is known about cells, as numbers.
+
+    Parameters
+    ----------
+    condition, cell_type : ndarray of shape (n,), dtype int32
+        Index among the kind's conditions and types; ``UNKNOWN`` where nobody knows.
+    known : ndarray of shape (n,), dtype float32
+        1 for cells of the classes, 0 for what is none of them.
+    source : ndarray of shape (n,), dtype int32
+        Index among ``sources``.
+    sources : tuple of str
+    """
+
+    condition: NDArray[np.int32]
+    cell_type: NDArray[np.int32]
+    known: NDArray[np.float32]
+    source: NDArray[np.int32]
+    sources: tuple[str, ...]
+
+    @classmethod
+    def of(
+        cls,
+        records: Sequence[CellRecord],
+        *,
+        kind: ClassifierKind,
+        sources: Sequence[str] | None = None,
+    ) -> "CellLabels":
+        """Labels of records; ``sources`` fixes their order, by name by default."""
+        names = tuple(sources or sorted({record.source for record in records}))
+        conditions = {name: index for index, name in enumerate(kind.conditions)}
+        types = {name: index for index, name in enumerate(kind.types)}
+
+        def numbers(values: Sequence[int]) -> NDArray[np.int32]:
+            return np.array(values, dtype=np.int32)
+
+        return cls(
+            condition=numbers([conditions.get(r.condition or "", UNKNOWN) for r in records]),
+            cell_type=numbers([types.get(r.cell_type or "", UNKNOWN) for r in records]),
+            known=np.array([not r.is_outlier for r in records], dtype=np.float32),
+            source=numbers([names.index(r.source) for r in records]),
+            sources=names,
+        )
+
+
+class CellSampler:
+    """Augmented training cells by index.
+
+    Parameters
+    ----------
+    cells : HeldCells
+    labels : CellLabels
+        Of the same cells.
+    seed : int
+    augmentation : CellAugmentation or None
+        None leaves the pictures as they are.
+    balance : CellBalance, optional
+
+    Raises
+    ------
+    SettingsError
+        There is no cell with a known condition or type.
+    """
+
+    def __init__(
+        self,
+        cells: HeldCells,
+        labels: CellLabels,
+        *,
+        seed: int,
+        augmentation: CellAugmentation | None,
+        balance: CellBalance | None = None,
+    ) -> None:
+        self._cells = cells
+        self._labels = labels
+        self._seed = seed
+        self._augmentation = augmentation
+        self._balance = balance or CellBalance()
+        self._outliers = _by_two(labels.source, labels.known == 0, labels.source)
+        self._types = _by_two(labels.cell_type, labels.cell_type != UNKNOWN, labels.source)
+        self._conditions = _by_two(labels.source, labels.condition != UNKNOWN, labels.condition)
+        if not self._types and not self._conditions:
+            raise SettingsError(
+                "Cells: none of them has a known condition or type; expected labelled ones. Check "
+                "cells.csv."
+            )
+        weights = [
+            len(groups) if len(groups) > 1 else _SINGLE_CONDITION_WEIGHT * 2
+            for groups in self._conditions.values()
+        ]
+        self._source_weights = np.array(weights) / max(sum(weights), 1e-9)
+
+    def position_of(self, index: int) -> int:
+        """Position of the cell that an example shows."""
+        generator = generator_for(self._seed, "cell", index)
+        is_outlier = generator.random() < self._balance.outlier_share
+        is_for_type = generator.random() < self._balance.type_share
+        if is_outlier and self._outliers:
+            return _draw(self._outliers, generator)
+        if self._types and (is_for_type or not self._conditions):
+            return _draw(self._types, generator)
+        return _draw(self._conditions, generator, weights=self._source_weights)
+
+    def __getitem__(self, index: int) -> CellBatch:
+        """Give an example: ``cells`` (130, 130, 3) uint8, and its labels by name, 0-dimensional."""
+        position = self.position_of(index)
+        picture = self._cells[position]
+        if self._augmentation is None:
+            pixels = on_white(picture)
+        else:
+            generator = generator_for(self._seed, "look", index)
+            pixels = augment_cell(picture, generator, self._augmentation)
+        return {"cells": pixels, **_labels_at(self._labels, position)}
+
+
+def cell_batches(
+    sampler: CellSampler, *, batch_size: int, first_index: int, count: int
+) -> Iterator[CellBatch]:
+    """Give batches in order of the examples' indices, made ahead in threads.
+
+    Parameters
+    ----------
+    sampler : CellSampler
+    batch_size : int
+    first_index : int
+        Index of the first example.
+    count : int
+        Number of batches.
+
+    Yields
+    ------
+    dict of str to ndarray
+        ``cells`` (batch, 130, 130, 3) uint8; ``condition``, ``cell_type``, ``source`` (batch,)
+        int32; ``known`` (batch,) float32.
+    """
+    waiting: deque[list[Future[CellBatch]]] = deque()
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="cells") as pool:
+        try:
+            for number in range(count + _BATCHES_AHEAD):
+                if number < count:
+                    start = first_index + number * batch_size
+                    indices = range(start, start + batch_size)
+                    waiting.append([pool.submit(sampler.__getitem__, index) for index in indices])
+                if number >= _BATCHES_AHEAD:
+                    yield _stacked([future.result() for future in waiting.popleft()])
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def plain_batches(cells: HeldCells, labels: CellLabels, *, batch_size: int) -> Iterator[CellBatch]:
+    """Give every cell once, in order and as it is, for measuring; the last batch may be short.
+
+    Yields
+    ------
+    dict of str to ndarray
+        As of :func:`cell_batches`.
+    """
+    for start in range(0, len(cells), batch_size):
+        positions = range(start, min(start + batch_size, len(cells)))
+        yield _stacked([{"cells": on_white(cells[p]), **_labels_at(labels, p)} for p in positions])
+
+
+_Groups = dict[int, list[NDArray[np.intp]]]
+
+
+def _by_two(
+    first: NDArray[np.int32], is_meant: NDArray[np.bool_], second: NDArray[np.int32]
+) -> _Groups:
+    """Positions of what is meant: for each value of ``first``, a row for each of ``second``."""
+    groups: _Groups = {}
+    for outer in np.unique(first[is_meant]).tolist():
+        is_outer = is_meant & (first == outer)
+        groups[outer] = [
+            np.flatnonzero(is_outer & (second == inner))
+            for inner in np.unique(second[is_outer]).tolist()
+        ]
+    return groups
+
+
+def _draw(
+    groups: _Groups,
+    generator: np.random.Generator,
+    *,
+    weights: NDArray[np.float64] | None = None,
+) -> int:
+    outer = list(groups.values())[int(generator.choice(len(groups), p=weights))]
+    inner = outer[int(generator.integers(len(outer)))]
+    return int(inner[generator.integers(len(inner))])
+
+
+def _labels_at(labels: CellLabels, position: int) -> CellBatch:
+    return {
+        "condition": labels.condition[position],
+        "cell_type": labels.cell_type[position],
+        "known": labels.known[position],
+        "source": labels.source[position],
+    }
+
+
+def _stacked(examples: list[CellBatch]) -> CellBatch:
+    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}

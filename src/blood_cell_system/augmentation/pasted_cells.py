@@ -1,0 +1,261 @@
+"""Cells of other pictures, pasted into a crop: clumps with known truth, and rare cells more often.
+
+Dye upon dye absorbs twice: optical densities add up where red cells overlap, so that a pasted cell
+lets the one below shine through. Flattened cells of many smears do so only in part, down to a mere
+line where one's rim crosses the other, so that the share that shines through is drawn anew for
+every cell. Boxes of the cells below stay whole, and teach the network the size of cells of which
+only a part is seen.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.augmentation.decoded_images import DecodedImage
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.taxonomy import MASK_CLASS, CellClass, CellType
+
+_DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
+# Share of pasted cells by type; platelets are pasted on their own, since they are hard to find.
+_TYPE_SHARES: Final = {CellType.RBC: 0.65, CellType.PLATELET: 0.25, CellType.WBC: 0.1}
+_MOST_CELLS: Final = 4
+# Part of its box that an outline covers when the cell lies alone; an ellipse has 0.785.
+_FILL: Final = (0.62, 0.9)
+_SCALE: Final = (0.85, 1.18)
+# Of the sum of both radii: from two thirds over the other to just beside it.
+_DISTANCE: Final = (0.35, 1.1)
+_NEAR_SHARE: Final = 0.75
+_MOST_COVERED: Final = 0.65
+# Share of the weaker of two densities that adds to the stronger where red cells overlap.
+_SHINES_THROUGH: Final = (0.1, 1.0)
+_TRIES: Final = 6
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledCrop:
+    """A crop with all that is known of it.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, 3), dtype uint8
+    class_mask : ndarray of shape (height, width), dtype uint8
+    label_image : ndarray of shape (height, width), dtype uint16
+    cells : tuple of LabelledBox
+    """
+
+    pixels: NDArray[np.uint8]
+    class_mask: NDArray[np.uint8]
+    label_image: NDArray[np.uint16]
+    cells: tuple[LabelledBox, ...]
+
+
+def paste_cells(
+    crop: LabelledCrop,
+    donor: DecodedImage,
+    generator: np.random.Generator,
+    *,
+    scale: float,
+) -> LabelledCrop:
+    """Paste up to four cells of a picture into a crop.
+
+    Parameters
+    ----------
+    crop : LabelledCrop
+    donor : DecodedImage
+        Of the same laboratory, so that stain and sharpness agree.
+    generator : numpy.random.Generator
+    scale : float
+        Magnification of the crop.
+
+    Returns
+    -------
+    LabelledCrop
+        The given one where nothing can be pasted.
+    """
+    candidates = _lone_cells(donor)
+    slide = crop.class_mask == CellClass.BACKGROUND
+    donor_slide = donor.class_mask == CellClass.BACKGROUND
+    if not candidates or slide.sum() < 100 or donor_slide.sum() < 100:
+        return crop
+    # Every 8th pixel gives the same median for a fraction of the work.
+    donor_light = _DENSITY_OF_LEVEL[np.median(donor.pixels[donor_slide][::8], axis=0).astype(int)]
+    density = cv2.LUT(crop.pixels, _DENSITY_OF_LEVEL)
+    light = _DENSITY_OF_LEVEL[np.median(crop.pixels[slide][::8], axis=0).astype(int)]
+    class_mask, label_image = crop.class_mask.copy(), crop.label_image.copy()
+    cells = list(crop.cells)
+    next_label = int(label_image.max()) + 1
+    for _ in range(int(generator.integers(1, _MOST_CELLS + 1))):
+        position = _draw(candidates, generator)
+        if position is None or next_label >= np.iinfo(np.uint16).max:
+            continue
+        cell = donor.cells[position] if donor.cells else None
+        if cell is None:
+            continue
+        patch, alpha = _cut_out(donor, position, cell, donor_light, generator, scale)
+        place = _find_place(alpha, cells, label_image, generator)
+        if place is None:
+            continue
+        window = (slice(place[1], place[1] + len(alpha)), slice(place[0], place[0] + len(alpha[0])))
+        share = generator.uniform(*_SHINES_THROUGH) if cell.cell_type is CellType.RBC else 1.0
+        below = np.maximum(density[window] - light, 0)
+        added = patch * alpha[:, :, None]
+        density[window] += added - (1 - share) * np.minimum(below, added)
+        inside = alpha > 0.5
+        _label(class_mask[window], label_image[window], inside, cell.cell_type, next_label)
+        rows, columns = np.nonzero(inside)
+        cells.append(
+            replace(
+                cell,
+                x_min=float(place[0] + columns.min()),
+                y_min=float(place[1] + rows.min()),
+                x_max=float(place[0] + columns.max() + 1),
+                y_max=float(place[1] + rows.max() + 1),
+            )
+        )
+        next_label += 1
+    pixels = np.clip(255 * cv2.exp(-density) + 0.5, 0, 255).astype(np.uint8)
+    return LabelledCrop(
+        pixels=pixels, class_mask=class_mask, label_image=label_image, cells=tuple(cells)
+    )
+
+
+def _lone_cells(donor: DecodedImage) -> dict[CellType, list[int]]:
+    """Positions of cells that lie whole and alone, by type; their label is one more."""
+    found: dict[CellType, list[int]] = {}
+    if donor.label_image is None or donor.cells is None:
+        return found
+    height, width = donor.class_mask.shape
+    for position, cell in enumerate(donor.cells):
+        x_min, y_min, x_max, y_max = _corners(cell)
+        if min(x_min, y_min) < 2 or x_max > width - 2 or y_max > height - 2:
+            continue
+        window = donor.label_image[y_min:y_max, x_min:x_max]
+        fill = float((window == position + 1).mean()) if window.size else 0.0
+        others = float(((window > 0) & (window != position + 1)).mean()) if window.size else 1.0
+        if _FILL[0] <= fill <= _FILL[1] and others < 0.03:
+            found.setdefault(cell.cell_type, []).append(position)
+    return found
+
+
+def _draw(candidates: dict[CellType, list[int]], generator: np.random.Generator) -> int | None:
+    choice = generator.random()
+    for cell_type, share in _TYPE_SHARES.items():
+        choice -= share
+        if choice < 0:
+            positions = candidates.get(cell_type)
+            return positions[int(generator.integers(len(positions)))] if positions else None
+    return None
+
+
+def _corners(cell: LabelledBox) -> tuple[int, int, int, int]:
+    return (
+        int(np.floor(cell.x_min)),
+        int(np.floor(cell.y_min)),
+        int(np.ceil(cell.x_max)),
+        int(np.ceil(cell.y_max)),
+    )
+
+
+def _cut_out(
+    donor: DecodedImage,
+    position: int,
+    cell: LabelledBox,
+    light: NDArray[np.float32],
+    generator: np.random.Generator,
+    scale: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Density of a cell above its slide, turned at random, and how much of each pixel is cell."""
+    assert donor.label_image is not None
+    x_min, y_min, x_max, y_max = _corners(cell)
+    margin = 3
+    window = (
+        slice(max(0, y_min - margin), y_max + margin),
+        slice(max(0, x_min - margin), x_max + margin),
+    )
+    patch = cv2.LUT(donor.pixels[window], _DENSITY_OF_LEVEL) - light
+    alpha = (donor.label_image[window] == position + 1).astype(np.float32)
+    factor = scale * np.exp(generator.uniform(*np.log(_SCALE)))
+    angle = generator.uniform(0, 360)
+    height, width = alpha.shape
+    side = int(np.ceil(factor * np.hypot(height, width))) + 2
+    matrix = cv2.getRotationMatrix2D((width / 2 - 0.5, height / 2 - 0.5), angle, factor)
+    matrix[:, 2] += side / 2 - np.array([width / 2, height / 2])
+    if generator.random() < 0.5:
+        patch, alpha = patch[:, ::-1], alpha[:, ::-1]
+    patch = cv2.warpAffine(np.ascontiguousarray(patch), matrix, (side, side))
+    alpha = cv2.warpAffine(np.ascontiguousarray(alpha), matrix, (side, side))
+    rows, columns = np.nonzero(alpha > 0.5)
+    if not len(rows):
+        return patch, alpha
+    tight = (
+        slice(max(0, rows.min() - 2), rows.max() + 3),
+        slice(max(0, columns.min() - 2), columns.max() + 3),
+    )
+    alpha = cv2.GaussianBlur(np.ascontiguousarray(alpha[tight]), (0, 0), 0.8)
+    return np.maximum(patch[tight], 0), alpha
+
+
+def _find_place(
+    alpha: NDArray[np.float32],
+    cells: Sequence[LabelledBox],
+    label_image: NDArray[np.uint16],
+    generator: np.random.Generator,
+) -> tuple[int, int] | None:
+    """Upper left corner for a patch, mostly beside or upon another cell; None where none fits."""
+    height, width = label_image.shape
+    patch_height, patch_width = alpha.shape
+    if patch_height >= height or patch_width >= width or not (alpha > 0.5).any():
+        return None
+    radius = (patch_height + patch_width) / 4
+    for _ in range(_TRIES):
+        x, y = generator.uniform(0, width), generator.uniform(0, height)
+        if cells and generator.random() < _NEAR_SHARE:
+            other = cells[int(generator.integers(len(cells)))]
+            other_radius = (other.width + other.height) / 4
+            distance = generator.uniform(*_DISTANCE) * (radius + other_radius)
+            direction = generator.uniform(0, 2 * np.pi)
+            x = other.centre[0] + distance * np.cos(direction)
+            y = other.centre[1] + distance * np.sin(direction)
+        left, top = round(x - patch_width / 2), round(y - patch_height / 2)
+        if left < 0 or top < 0 or left + patch_width > width or top + patch_height > height:
+            continue
+        inside = alpha > 0.5
+        below = label_image[top : top + patch_height, left : left + patch_width]
+        if (below[inside] > 0).mean() > _MOST_COVERED:
+            continue
+        if _hides_a_cell(below, inside, label_image):
+            continue
+        return left, top
+    return None
+
+
+def _hides_a_cell(
+    below: NDArray[np.uint16], inside: NDArray[np.bool_], label_image: NDArray[np.uint16]
+) -> bool:
+    """Whether a cell would have less than a third of its visible part left."""
+    for label in np.unique(below[inside]):
+        if label and (below[inside] == label).sum() > _MOST_COVERED * (label_image == label).sum():
+            return True
+    return False
+
+
+def _label(
+    class_mask: NDArray[np.uint8],
+    label_image: NDArray[np.uint16],
+    inside: NDArray[np.bool_],
+    cell_type: CellType,
+    label: int,
+) -> None:
+    """Write a pasted cell into mask and labels, in place; white cells keep their pixels."""
+    is_free = inside & (class_mask != CellClass.WBC)
+    if cell_type is CellType.PLATELET:
+        # Platelets are background in the class mask; over a red cell nobody can say.
+        is_free &= class_mask == CellClass.BACKGROUND
+        label_image[is_free] = label
+        return
+    class_mask[is_free] = MASK_CLASS[cell_type]
+    label_image[is_free] = label

@@ -1,0 +1,159 @@
+"""The picture of one cell, as classifiers learn and judge it: cut from a smear by its outline.
+
+See ``cell_picture_format`` for what a cell picture is. Those of a smear come from its outlines;
+``cells/single_cell.py`` makes them from pictures that show little more than a cell.
+"""
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.errors import CellPictureError
+from blood_cell_system.model_metadata import CELL_EXTENT_PX, CELL_SIDE_PX
+from blood_cell_system.stain.slide_light import SlideLight
+
+MIN_EXTENT_PX: Final = 6
+"""A cell that is shorter in its picture shows nothing that could be judged."""
+
+# The stain's outline runs where the cell has half faded; the rim belongs to the cell.
+_RIM_PX: Final = 2
+# Pixels kept around the outline, so that a training can move it a little.
+_KEPT_PX: Final = 6
+
+
+def cell_picture(
+    image: NDArray[np.uint8],
+    outline: NDArray[np.bool_],
+    *,
+    corner: tuple[int, int] = (0, 0),
+    light: SlideLight,
+) -> NDArray[np.uint8]:
+    """Make the picture of a cell.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB picture of a smear.
+    outline : ndarray of shape (rows, columns), dtype bool
+        Pixels of the cell in a window of the picture.
+    corner : tuple of int
+        ``(x, y)`` of the window's first pixel in the picture.
+    light : SlideLight
+        Of the empty slide in the picture.
+
+    Returns
+    -------
+    ndarray of shape (130, 130, 4), dtype uint8
+        RGBA. Opaque in the cell and in a thin rim around it; some pixels beyond keep their colours
+        below transparency, all others are white.
+
+    Raises
+    ------
+    CellPictureError
+        The outline is empty, or shorter than ``MIN_EXTENT_PX``.
+    """
+    x, y, width, height = cv2.boundingRect(outline.view(np.uint8))
+    extent = max(width, height)
+    if extent < MIN_EXTENT_PX:
+        raise CellPictureError(
+            f"Cell at x {corner[0] + x}, y {corner[1] + y}: {width}×{height} px; expected "
+            f"{MIN_EXTENT_PX} px or more on its longer side. Use a picture of higher magnification."
+        )
+    scale = CELL_EXTENT_PX / extent
+    middle = x + width / 2, y + height / 2
+    colours = _sample(image, (middle[0] + corner[0], middle[1] + corner[1]), scale)
+    alpha = _sample(outline.view(np.uint8) * np.uint8(255), middle, scale)
+    opaque, kept = _widened(alpha)
+    slide = light.at(middle[0] + corner[0], middle[1] + corner[1])
+    divided = cv2.multiply(colours, (*(255.0 / slide).tolist(), 1.0), dtype=cv2.CV_8U)
+    divided[kept == 0] = 255
+    return np.asarray(cv2.merge([*cv2.split(divided), opaque]))
+
+
+def cell_pictures(
+    image: NDArray[np.uint8],
+    label_image: NDArray[np.integer],
+    places: Iterable[tuple[int, tuple[float, float, float, float]]],
+    *,
+    light: SlideLight,
+) -> list[NDArray[np.uint8] | None]:
+    """Make the pictures of many cells of one smear.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    label_image : ndarray of int, shape (height, width)
+    places : iterable of tuple
+        Label of each cell, and ``(x_min, y_min, x_max, y_max)`` of a box around its pixels.
+    light : SlideLight
+
+    Returns
+    -------
+    list of ndarray or None
+        As of :func:`cell_picture`; None for a cell that is too small to show anything.
+    """
+    height, width = label_image.shape
+    pictures: list[NDArray[np.uint8] | None] = []
+    for label, (x_min, y_min, x_max, y_max) in places:
+        left, top = max(int(x_min) - 1, 0), max(int(y_min) - 1, 0)
+        right, bottom = min(int(x_max) + 2, width), min(int(y_max) + 2, height)
+        outline = label_image[top:bottom, left:right] == label
+        try:
+            pictures.append(cell_picture(image, outline, corner=(left, top), light=light))
+        except CellPictureError:
+            pictures.append(None)
+    return pictures
+
+
+def _sample(
+    source: NDArray[np.uint8], middle: tuple[float, float], scale: float
+) -> NDArray[np.uint8]:
+    """Cut a square around a point, enlarged or made smaller by ``scale``.
+
+    Where it gets much smaller, pixels are averaged first, so that each has its share.
+    """
+    reach = CELL_SIDE_PX / 2 / scale + 2
+    step = max(1, round(1 / scale))
+    left, top = (max(int(place - reach) // step * step, 0) for place in middle)
+    right = min(int(middle[0] + reach) + step, source.shape[1])
+    bottom = min(int(middle[1] + reach) + step, source.shape[0])
+    part = source[top:bottom, left:right]
+    if step > 1 and min(part.shape[:2]) >= step:
+        size = part.shape[1] // step, part.shape[0] // step
+        part = part[: size[1] * step, : size[0] * step]
+        part = cv2.resize(part, size, interpolation=cv2.INTER_AREA)
+    else:
+        step = 1
+    zoom = scale * step
+    # OpenCV puts the middle of the first pixel at 0, and the boxes at 0.5.
+    shift_x = CELL_SIDE_PX / 2 - 0.5 - zoom * ((middle[0] - left) / step - 0.5)
+    shift_y = CELL_SIDE_PX / 2 - 0.5 - zoom * ((middle[1] - top) / step - 0.5)
+    matrix = np.array([[zoom, 0, shift_x], [0, zoom, shift_y]])
+    white = (255, 255, 255) if source.ndim == 3 else (0,)
+    return np.asarray(
+        cv2.warpAffine(
+            part,
+            matrix,
+            (CELL_SIDE_PX, CELL_SIDE_PX),
+            flags=cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=white,
+        )
+    )
+
+
+def _widened(alpha: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Alpha with the rim, and where colours are kept."""
+    _, inside = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)
+    return cv2.dilate(inside, _disc(_RIM_PX)), cv2.dilate(inside, _disc(_RIM_PX + _KEPT_PX))
+
+
+@lru_cache(maxsize=4)
+def _disc(radius: int) -> NDArray[np.uint8]:
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))

@@ -1,0 +1,306 @@
+"""The cell of a picture that was taken of one cell: whatever its size, and with neighbours or none.
+
+Three kinds of such pictures are about:
+
+1. with transparency: what is opaque is the cell; so are cell pictures of this package;
+2. cut out on black, as the NIH's malaria cells and C-NMC's leukaemia cells: what is not black;
+3. cut from a smear with what lies right around, as PBC's and ALL-IDB2's: the cell in the middle. A
+   red cell is the stained blob there, parted from those that touch it. A white cell is found by
+   its nucleus, and its outline as in ``masks/white_cells.py``, in a box that is guessed and mended;
+   so is a platelet, which is as dark.
+"""
+
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_picture
+from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
+from blood_cell_system.errors import CellPictureError
+from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.masks.white_cells import outline_white_cell
+from blood_cell_system.model_metadata import CELL_EXTENT_PX, CELL_SIDE_PX
+from blood_cell_system.stain.optical_density import (
+    GREEN,
+    RED,
+    StainSettings,
+    foreground_threshold,
+    optical_density,
+)
+from blood_cell_system.stain.slide_light import SlideLight, fit_slide_light
+from blood_cell_system.taxonomy import CellType
+
+_WORKING_SIDE_PX: Final = 256
+_MIN_SIDE_PX: Final = 16
+_BLACK: Final = 12
+_BLACK_BORDER_SHARE: Final = 0.6
+# Spread of the weight of pixels around the middle, in sides of the picture.
+_CENTRAL_SPREAD: Final = 0.17
+_MIN_CELL_SHARE: Final = 0.015
+_MIN_NUCLEUS_SHARE: Final = 0.001
+_MAX_CELL_SHARE: Final = 0.97
+# Bodies that are no specks beside the cell in the middle; fields of five laboratories have 12 to
+# 80.
+_BODY_SHARE: Final = 0.1
+_MOST_BODIES: Final = 9
+_MIN_NECK: Final = 0.2
+_MIN_WHITE_NECK: Final = 0.2
+_NEIGHBOUR_SHARE: Final = 0.12
+_BRIDGE_SHARE: Final = 0.03
+# Of the nucleus's extent. Small nuclei, as those of erythroblasts, have more cytoplasm around them.
+_LEAST_FIRST_AIR: Final = 0.5
+_MOST_FIRST_AIR: Final = 1.0
+_BAY_SHARE: Final = 0.06
+_AIR: Final = 0.14
+_ROUNDS: Final = 3
+_LEAST_NUCLEUS_DENSITY: Final = 0.3
+_NUCLEUS_SHARE_OF_DARKEST: Final = 0.45
+
+
+def lone_cell_picture(pixels: NDArray[np.uint8], *, cell_type: CellType) -> NDArray[np.uint8]:
+    """Make the cell picture of the one cell that a picture was taken of.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, 3 or 4), dtype uint8
+        RGB, or RGBA.
+    cell_type : CellType
+        What cell to look for.
+
+    Returns
+    -------
+    ndarray of shape (130, 130, 4), dtype uint8
+        RGBA; see ``cell_picture_format``.
+
+    Raises
+    ------
+    CellPictureError
+        No cell of that type is found in the middle, the picture is too small, or it shows a whole
+        field of red cells.
+    """
+    height, width = pixels.shape[:2]
+    if min(height, width) < _MIN_SIDE_PX:
+        raise CellPictureError(
+            f"the picture has {width}×{height} px; expected one cell on {_MIN_SIDE_PX}×"
+            f"{_MIN_SIDE_PX} px or more. Cut it from the smear at its full size."
+        )
+    image = np.ascontiguousarray(pixels[:, :, :3])
+    if pixels.shape[2] == 4 and pixels[:, :, 3].min() < 255:
+        if is_cell_picture(pixels):
+            return pixels
+        outline = _largest_part(pixels[:, :, 3] > 127)
+        # A transparent background has a colour of its own, or none.
+        return _picture(image, outline, SlideLight.even(_light_within(image, outline), (1, 1)))
+    cut_out = _cut_out_on_black(image)
+    if cut_out is not None:
+        return _picture(image, cut_out, SlideLight.even(_light_within(image, cut_out), (1, 1)))
+    return _picture(image, _central_outline(image, cell_type), fit_slide_light(image))
+
+
+def is_cell_picture(pixels: NDArray[np.uint8]) -> bool:
+    """Whether a picture is one of this package's cell pictures already.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, channels), dtype uint8
+    """
+    if pixels.shape != (CELL_SIDE_PX, CELL_SIDE_PX, 4):
+        return False
+    opaque = (pixels[:, :, 3] > 127).view(np.uint8)
+    _, _, width, height = cv2.boundingRect(opaque)
+    # The rim adds some pixels to the outline's extent.
+    return bool(abs(max(width, height) - CELL_EXTENT_PX) <= 8)
+
+
+def _picture(
+    image: NDArray[np.uint8], outline: NDArray[np.bool_], light: SlideLight
+) -> NDArray[np.uint8]:
+    if np.count_nonzero(outline) < MIN_EXTENT_PX**2:
+        raise CellPictureError(
+            "no cell is seen in the middle of the picture; expected one cell, in focus, that is "
+            "stained. Leave the picture out, or cut the cell from its smear."
+        )
+    return cell_picture(image, outline, light=light)
+
+
+def _light_within(
+    image: NDArray[np.uint8], outline: NDArray[np.bool_]
+) -> tuple[float, float, float]:
+    """Light of a slide that is not to be seen: grey, and as bright as the cell's brightest channel.
+
+    Stains leave a channel nearly as it was: red in red cells, blue in nuclei.
+    """
+    inside = image[outline]
+    if not len(inside):
+        return 255.0, 255.0, 255.0
+    level = float(np.percentile(inside, 98, axis=0).max())
+    return level, level, level
+
+
+def _cut_out_on_black(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    """Outline of a cell that was cut out on black; None where the border is not black."""
+    is_black = image.max(axis=2) <= _BLACK
+    border = np.concatenate([is_black[0], is_black[-1], is_black[:, 0], is_black[:, -1]])
+    if border.mean() < _BLACK_BORDER_SHARE:
+        return None
+    return _largest_part(~is_black)
+
+
+def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Largest connected part, with its holes closed."""
+    contours, _ = cv2.findContours(mask.view(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros(mask.shape, dtype=np.uint8)
+    if contours:
+        largest = max(contours, key=cv2.contourArea)
+        cv2.drawContours(filled, [largest], -1, 1, cv2.FILLED)
+    return filled.astype(bool)
+
+
+def _central_outline(image: NDArray[np.uint8], cell_type: CellType) -> NDArray[np.bool_]:
+    """Pixels of the cell in the middle of a piece of smear."""
+    height, width = image.shape[:2]
+    shrink = min(1.0, _WORKING_SIDE_PX / max(height, width))
+    size = max(round(width * shrink), 1), max(round(height * shrink), 1)
+    small = image if shrink == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    density = optical_density(small)
+    if cell_type is CellType.RBC:
+        found = _red_outline(density)
+    else:
+        found = _white_outline(density, _central_nucleus(density))
+    # Platelets are small. A red or white cell that is, is one of many of a field.
+    if cell_type is not CellType.PLATELET and found.mean() < _MIN_CELL_SHARE:
+        found[:] = False
+    whole = cv2.resize(
+        found.view(np.uint8) * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR
+    )
+    return np.asarray(whole > 127)
+
+
+def _weights(shape: tuple[int, int]) -> NDArray[np.float32]:
+    height, width = shape
+    y = (np.arange(height) + 0.5) / height - 0.5
+    x = (np.arange(width) + 0.5) / width - 0.5
+    spread = 2 * _CENTRAL_SPREAD**2
+    weight: NDArray[np.float32] = np.exp(-(y[:, None] ** 2 + x[None, :] ** 2) / spread)
+    return weight.astype(np.float32)
+
+
+def _most_central(labels: NDArray[np.int32]) -> NDArray[np.bool_]:
+    """Pixels of the label that has most weight in the middle; none where there is no label."""
+    weight = np.bincount(labels.ravel(), weights=_weights(labels.shape).ravel())
+    weight[0] = 0
+    best = int(weight.argmax())
+    return np.asarray((labels == best) & (labels > 0))
+
+
+def _red_outline(density: NDArray[np.float32]) -> NDArray[np.bool_]:
+    threshold = foreground_threshold(density, settings=StainSettings())
+    visible = (density[:, :, GREEN] > threshold).astype(np.uint8)
+    opened = cv2.morphologyEx(visible, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    filled = fill_round_holes(opened, always_below_px=20)
+    labels = separate_by_shape(filled, min_neck=_MIN_NECK)
+    cell = _most_central(labels)
+    if _is_one_of_many(labels, cell):
+        raise CellPictureError(
+            "the cell in the middle is one of many of its size; expected a picture of one cell. "
+            "Whole fields are for bloodcells analyze; bloodcells crops cuts cells out of them."
+        )
+    return _largest_part(cell) if cell.mean() <= _MAX_CELL_SHARE else np.zeros_like(cell)
+
+
+def _is_one_of_many(labels: NDArray[np.int32], cell: NDArray[np.bool_]) -> bool:
+    """Whether a picture is a whole field; what is taken for the cell may be a clump of some."""
+    sizes = np.bincount(labels.ravel())[1:]
+    bodies = np.count_nonzero(sizes >= _BODY_SHARE * np.count_nonzero(cell))
+    return bool(cell.any() and bodies > _MOST_BODIES)
+
+
+def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Pixels of the nucleus in the middle, with all its lobes; none where nothing is as dark."""
+    red = density[:, :, RED]
+    darkest = float(np.percentile(red, 99.5))
+    threshold = max(_LEAST_NUCLEUS_DENSITY, _NUCLEUS_SHARE_OF_DARKEST * darkest)
+    dark = (red > threshold).astype(np.uint8)
+    dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    reach = 2 * max(1, round(_BRIDGE_SHARE * max(red.shape))) + 1
+    bridged = cv2.dilate(dark, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    _, labels = cv2.connectedComponents(bridged)
+    labels[dark == 0] = 0
+    return _most_central(labels)
+
+
+def _white_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    nothing = np.zeros(nucleus.shape, dtype=bool)
+    if nucleus.mean() < _MIN_NUCLEUS_SHARE:
+        return nothing
+    look = _look_around(density, _box_around(nucleus, air=_MOST_FIRST_AIR))
+    _, _, width, height = cv2.boundingRect(nucleus.view(np.uint8))
+    air = np.clip(look.diameter_px / max(width, height), _LEAST_FIRST_AIR, _MOST_FIRST_AIR)
+    box = _box_around(nucleus, air=float(air))
+    for _ in range(_ROUNDS):
+        found = outline_white_cell(density, box, look)
+        if found is None:
+            return nothing
+        rows, columns, inside = found
+        cell = nothing.copy()
+        cell[rows, columns] = inside
+        cell = _without_neighbours(_without_appendages(cell), nucleus, density)
+        box = _box_around(cell, air=_AIR)
+    return cell if cell.mean() <= _MAX_CELL_SHARE else nothing
+
+
+def _without_neighbours(
+    cell: NDArray[np.bool_], nucleus: NDArray[np.bool_], density: NDArray[np.float32]
+) -> NDArray[np.bool_]:
+    """Leave out cells that touch it, where a smooth outline was drawn around all of them.
+
+    What is stained within the outline is parted at its necks. An outline of which another part
+    takes much was drawn around two cells; then the part with the nucleus is the cell.
+    """
+    threshold = foreground_threshold(density, settings=StainSettings())
+    stained = (cell & (density[:, :, GREEN] > threshold)).astype(np.uint8)
+    parts = separate_by_shape(
+        fill_round_holes(stained, always_below_px=20), min_neck=_MIN_WHITE_NECK
+    )
+    own = _most_central(np.where(nucleus, parts, 0))
+    if not own.any():
+        return cell
+    label = int(parts[own][0])
+    sizes = np.bincount(parts.ravel())
+    sizes[[0, label]] = 0
+    if sizes.max() < _NEIGHBOUR_SHARE * np.count_nonzero(cell):
+        return cell
+    return _without_appendages(parts == label)
+
+
+def _without_appendages(cell: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Leave out what hangs on by a thread: platelets and rims of neighbours."""
+    _, _, width, height = cv2.boundingRect(cell.view(np.uint8))
+    side = 2 * round(_BAY_SHARE * max(width, height)) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    solid = cv2.morphologyEx(cell.view(np.uint8), cv2.MORPH_OPEN, kernel)
+    return _largest_part(solid > 0)
+
+
+def _box_around(mask: NDArray[np.bool_], *, air: float) -> LabelledBox:
+    """Box around a mask, with air on either side in shares of its longer side."""
+    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
+    margin = air * max(width, height) / 2
+    return LabelledBox(
+        cell_type=CellType.WBC,
+        x_min=max(x - margin, 0.0),
+        y_min=max(y - margin, 0.0),
+        x_max=min(x + width + margin, float(mask.shape[1])),
+        y_max=min(y + height + margin, float(mask.shape[0])),
+    )
+
+
+def _look_around(density: NDArray[np.float32], box: LabelledBox) -> RedCellLook:
+    """How red cells look outside of a box."""
+    threshold = foreground_threshold(density, settings=StainSettings())
+    return look_of_red_cells(
+        density, density[:, :, GREEN] > threshold, red_share_of(density), [box]
+    )

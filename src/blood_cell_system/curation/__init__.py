@@ -1,1 +1,0 @@
-"""Prepared folders as a whole: combining, finding what is there twice, splitting."""

@@ -1,0 +1,1 @@
+"""Published collections of single cells with diagnoses: one module a collection."""

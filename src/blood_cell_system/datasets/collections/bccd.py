@@ -1,0 +1,119 @@
+"""BCCD's cells, with what was added to its annotations: every cell boxed, and types of white cells.
+
+::
+
+    BCCD_Dataset/                      as ``annotation/voc.py`` reads it
+    bccd_trainval_extra/
+    ├── complete_boxes.json            {"BloodImage_00094": [{"class": "RBC",
+    │                                     "bbox": [x_min, y_min, x_max, y_max]}, …]}, 181 pictures
+    └── wbc_types.json                 {"BloodImage_00000": "neutrophil", …}, 280 pictures
+
+The extras are for training and validation pictures only. A type belongs to the only white cell of
+its picture; pictures with several are left without. Blood of people about whom nothing is known:
+their cells are taken as healthy.
+
+Source: https://github.com/Shenggan/BCCD_Dataset. Licence: MIT.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+from blood_cell_system.annotation.sample import DroppedCell, FailedPicture
+from blood_cell_system.annotation.voc import VocDataset
+from blood_cell_system.boxes import Box
+from blood_cell_system.datasets.cell_blocks import blocks_of_names
+from blood_cell_system.datasets.cell_fields import (
+    CellField,
+    FieldReading,
+    MarkedCell,
+    read_json_file,
+    sound_cells,
+)
+from blood_cell_system.errors import AnnotationError
+from blood_cell_system.taxonomy import WBC_TYPES, CellType
+
+BLOCK_SIZE: Final = 10
+_TYPE_OF_CLASS: Final = {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATELET}
+
+
+def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
+    """Read BCCD with its extras.
+
+    Parameters
+    ----------
+    root : Path
+        The clone of BCCD.
+    extra : Path
+        ``bccd_trainval_extra``.
+
+    Returns
+    -------
+    FieldReading
+        Pictures with complete boxes have all cells; the others those that BCCD marks. Labels of
+        cells are those of ``CellType``; the label of a picture is the type of its only white cell,
+        or empty.
+
+    Raises
+    ------
+    MissingDataError, DatasetError
+        As of ``VocDataset.open``, or an extra file is missing.
+    AnnotationError
+        A label file is damaged, or a type is not known.
+    """
+    dataset = VocDataset.open(Path(root))
+    types = read_json_file(extra / "wbc_types.json", expected=dict, what="types by picture")
+    complete_file = extra / "complete_boxes.json"
+    complete = read_json_file(complete_file, expected=dict, what="boxes by picture")
+    for name, cell_type in types.items():
+        if cell_type not in WBC_TYPES:
+            raise AnnotationError(
+                f"{extra / 'wbc_types.json'}: {name} is {cell_type!r}; expected "
+                f"{', '.join(WBC_TYPES)}."
+            )
+    blocks = blocks_of_names([sample.stem for sample in dataset.samples], block_size=BLOCK_SIZE)
+    dropped: list[DroppedCell] = []
+    fields = []
+    for sample in dataset.samples:
+        if sample.stem in complete:
+            cells = sound_cells(
+                complete[sample.stem],
+                _cell,
+                shape=sample.shape,
+                file=complete_file,
+                picture=sample.stem,
+                dropped=dropped,
+            )
+        else:
+            cells = tuple(
+                MarkedCell(label=cell.cell_type, box=Box(*_corners(cell))) for cell in sample.cells
+            )
+        white = sum(cell.label == CellType.WBC for cell in cells)
+        split = sample.split
+        fields.append(
+            CellField(
+                name=sample.stem,
+                image_path=sample.image_path,
+                label=types.get(sample.stem, "") if white == 1 else "",
+                cells=cells,
+                # A block must lie in one split: the official one tears runs of names apart.
+                block=f"{split}/{blocks[sample.stem]}" if split else blocks[sample.stem],
+                split=split,
+            )
+        )
+    return FieldReading(
+        root=Path(root),
+        source="bccd",
+        licence="MIT",
+        fields=tuple(fields),
+        dropped=tuple(dropped),
+        failed=tuple(FailedPicture(stem=f.stem, reason=f.reason) for f in dataset.failed),
+    )
+
+
+def _corners(cell: Any) -> tuple[float, float, float, float]:
+    return cell.x_min, cell.y_min, cell.x_max, cell.y_max
+
+
+def _cell(mark: Any) -> MarkedCell:
+    x_min, y_min, x_max, y_max = (float(side) for side in mark["bbox"])
+    return MarkedCell(label=_TYPE_OF_CLASS[mark["class"]], box=Box(x_min, y_min, x_max, y_max))

@@ -1,0 +1,586 @@
+"""Several prepared folders as one: one size of cells, one split for one field.
+
+1. Every picture is read once: what its field is known by, diameters of its red cells.
+2. The median diameter of a source's red cells says by how much its pictures are resampled.
+3. Pictures that show the same field, in whatever source, form a group; a group has one split, the
+   strictest of its pictures'.
+4. Pictures and labels are written, resampled or byte for byte.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.datasets.cell_diameter import MIN_RED_CELLS, red_cell_diameters
+from blood_cell_system.datasets.duplicates.groups import FieldPrint, field_print, groups_of_same
+from blood_cell_system.datasets.folder_build import finish_build, start_build
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    PreparedImage,
+)
+from blood_cell_system.errors import DatasetError, SettingsError
+from blood_cell_system.imaging.image_file import read_label_image, write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.imaging.resampling import Resampler
+from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
+from blood_cell_system.parallel import map_in_processes, with_progress
+from blood_cell_system.taxonomy import CellType
+
+UNKNOWN_LICENCE: Final = "not stated"
+_UNNAMED: Final = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourcePicture:
+    """One picture to take over.
+
+    Parameters
+    ----------
+    image : PreparedImage
+        As in its folder, but for its source and, where nobody chose one, its split.
+    folder_index : int
+        Which of the folders it is in.
+    new_stem : str
+        Its name in the combined folder.
+    """
+
+    image: PreparedImage
+    folder_index: int
+    new_stem: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenedSources:
+    """Prepared folders, opened, with nothing ambiguous left.
+
+    Parameters
+    ----------
+    datasets : tuple of PreparedDataset
+    pictures : tuple of SourcePicture
+        Ordered by folder, then by name.
+    """
+
+    datasets: tuple[PreparedDataset, ...]
+    pictures: tuple[SourcePicture, ...]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the sources, in the order of their first pictures."""
+        return tuple(dict.fromkeys(picture.image.source for picture in self.pictures))
+
+    def licence_of(self, name: str) -> str:
+        """Licence of a source, as its folder's manifest has it."""
+        index = next(p.folder_index for p in self.pictures if p.image.source == name)
+        details = self.datasets[index].details
+        # Of a folder that was combined itself, each of its sources has its own.
+        known = details.get("sources", {}).get(name, {}).get("licence")
+        return str(known or details.get("licence") or UNKNOWN_LICENCE)
+
+
+def open_sources(folders: Sequence[Path], *, seed: int) -> OpenedSources:
+    """Open prepared folders and give every picture a source, a split and a name of its own.
+
+    A source that has no name is called like its folder. Two folders that say the same name are two
+    sources, told apart by their folders' names. Pictures of one name in several folders get their
+    source's name in front; all others keep theirs.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+    seed : int
+        Deals out splits where a folder has none.
+
+    Raises
+    ------
+    SettingsError
+        There are no folders, or one is named twice.
+    MissingDataError, DatasetError
+        A folder is not a prepared one.
+    """
+    if not folders:
+        raise SettingsError("--input: no folder was named; expected one or more prepared folders.")
+    twice = [path for path, count in Counter(p.resolve() for p in folders).items() if count > 1]
+    if twice:
+        raise SettingsError(
+            f"--input: {twice[0]} is named twice; expected different folders. Name it once."
+        )
+    datasets = tuple(PreparedDataset.open(folder).with_splits(seed) for folder in folders)
+    labelled = [
+        (index, replace(image, source=name))
+        for index, names in enumerate(_source_names(datasets))
+        for image in datasets[index].images
+        for name in (names[image.source],)
+    ]
+    stems = _new_stems([image for _, image in labelled])
+    return OpenedSources(
+        datasets=datasets,
+        pictures=tuple(
+            SourcePicture(image=image, folder_index=index, new_stem=stem)
+            for (index, image), stem in zip(labelled, stems, strict=True)
+        ),
+    )
+
+
+def _source_names(datasets: Sequence[PreparedDataset]) -> list[dict[str, str]]:
+    """Of each folder, what each of its sources is called in the combination."""
+    wanted = [
+        {
+            source: source if source != _UNNAMED else dataset.root.resolve().name
+            for source in sorted({image.source for image in dataset.images})
+        }
+        for dataset in datasets
+    ]
+    uses = Counter(name for names in wanted for name in set(names.values()))
+    taken: set[str] = set()
+    for dataset, names in zip(datasets, wanted, strict=True):
+        for source, name in names.items():
+            if uses[name] > 1:
+                name = f"{name}-{dataset.root.resolve().name}"
+            names[source] = _free(name, taken)
+            taken.add(names[source])
+    return wanted
+
+
+def _new_stems(images: Sequence[PreparedImage]) -> list[str]:
+    # Names that differ in upper and lower case only are one file on some systems.
+    uses = Counter(image.stem.casefold() for image in images)
+    taken = {stem for stem, count in uses.items() if count == 1}
+    stems = []
+    for image in images:
+        stem = image.stem
+        if uses[stem.casefold()] > 1:
+            plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in image.source)
+            stem = _free(f"{plain}_{stem}", taken)
+            taken.add(stem.casefold())
+        stems.append(stem)
+    return stems
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, free = 2, name
+    while free in taken or free.casefold() in taken:
+        free, number = f"{name}-{number}", number + 1
+    return free
+
+
+def check_output(output: Path, folders: Sequence[Path]) -> None:
+    """Refuse to write into a folder that is read, or into the folder around one.
+
+    Raises
+    ------
+    DatasetError
+        The output is one of the folders, lies in one, or holds one.
+    """
+    place = output.resolve()
+    for folder in folders:
+        read = folder.resolve()
+        if place.is_relative_to(read) or read.is_relative_to(place):
+            raise DatasetError(
+                f"{output}: the output is, or lies in, or holds the input folder {folder}; "
+                "expected another place. Choose another --output."
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureTask:
+    """A picture to write, under its new name, in its final split.
+
+    Parameters
+    ----------
+    picture : SourcePicture
+    split : Split or None
+    original : str
+        New name of its original.
+    magnification : float
+        1 copies it byte for byte.
+    unmarked_types : tuple of CellType
+    """
+
+    picture: SourcePicture
+    split: Split | None
+    original: str
+    magnification: float
+    unmarked_types: tuple[CellType, ...]
+
+
+def manifest_row(task: PictureTask) -> dict[str, Any]:
+    """Give what the combined manifest says of a picture."""
+    return replace(
+        task.picture.image,
+        stem=task.picture.new_stem,
+        original=task.original,
+        split=task.split,
+        unmarked_types=task.unmarked_types,
+    ).manifest_row()
+
+
+def write_picture(
+    task: PictureTask, *, output: Path
+) -> tuple[tuple[str, ...], tuple[LabelledBox, ...] | None]:
+    """Write a picture and its labels; give the files' names and the cells' boxes."""
+    image, stem = task.picture.image, task.picture.new_stem
+    if task.magnification == 1:
+        return image.copy_files(output, stem=stem), image.cells
+    pixels, class_mask = image.read()
+    resampler = Resampler.by(task.magnification, pixels.shape[:2])
+    new_mask = resampler.class_mask(class_mask)
+    files = [f"images/{stem}.png", f"masks/{stem}.png"]
+    write_image(output / files[0], resampler.image(pixels))
+    write_image(output / files[1], encode_class_mask(new_mask))
+    if image.instance_path is not None:
+        labels = read_label_image(image.instance_path)
+        files.append(f"instances/{stem}.png")
+        write_image(output / files[2], resampler.label_image(labels, class_mask, new_mask))
+    cells = None if image.cells is None else tuple(map(resampler.box, image.cells))
+    return tuple(files), cells
+
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CombinedSource:
+    """One source of a combined folder.
+
+    Parameters
+    ----------
+    name : str
+    licence : str
+    picture_count : int
+    red_cell_diameter_px : float or None
+        Median before resampling, by the labels or as given; None where nothing tells.
+    measured_cells : int
+        Whole red cells that the labels show.
+    magnification : float
+        By how much its pictures were resampled; 1 leaves them byte for byte.
+    unmarked_types : tuple of CellType
+        Types that nobody marked in this source, though they may be there.
+    """
+
+    name: str
+    licence: str
+    picture_count: int
+    red_cell_diameter_px: float | None
+    measured_cells: int
+    magnification: float
+    unmarked_types: tuple[CellType, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitMove:
+    """A picture that changed its split, because another one shows the same field."""
+
+    stem: str
+    from_split: Split | None
+    to_split: Split | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CombineSummary:
+    """What ``combine_folders`` did.
+
+    Parameters
+    ----------
+    output : Path
+    sources : tuple of CombinedSource
+    split_counts : mapping of str to int
+    renamed_count : int
+        Pictures that got their source's name in front.
+    same_fields : tuple of tuple of str
+        Groups of originals that show the same field.
+    moves : tuple of SplitMove
+    cell_diameter_px : float or None
+        Asked for; None where sizes were left.
+    """
+
+    output: Path
+    sources: tuple[CombinedSource, ...]
+    split_counts: Mapping[str, int]
+    renamed_count: int
+    same_fields: tuple[tuple[str, ...], ...]
+    moves: tuple[SplitMove, ...]
+    cell_diameter_px: float | None
+
+    def to_text(self) -> str:
+        """Say it in a few lines."""
+        splits = ", ".join(f"{name} {count}" for name, count in self.split_counts.items())
+        total = sum(source.picture_count for source in self.sources)
+        lines = [f"{self.output}: {total} pictures of {len(self.sources)} sources ({splits})"]
+        lines += [f"  {self._line(source)}" for source in self.sources]
+        if self.renamed_count:
+            lines.append(
+                f"{self.renamed_count} pictures share their names with others and got their "
+                "source's name in front"
+            )
+        if self.same_fields:
+            lines.append(f"{len(self.same_fields)} fields are there more than once:")
+            lines += [f"  {', '.join(group)}" for group in self.same_fields[:_SHOWN]]
+            lines += ["  ..."] * (len(self.same_fields) > _SHOWN)
+            lines.append(
+                f"  each kept in one split, test before val before train: {len(self.moves)} "
+                "pictures changed theirs"
+            )
+        return "\n".join(lines)
+
+    def _line(self, source: CombinedSource) -> str:
+        words = f"{source.name}: {source.picture_count} pictures, licence {source.licence}"
+        if source.red_cell_diameter_px is None:
+            hint = "" if self.cell_diameter_px is None else f": --source-diameter {source.name}=PX"
+            return f"{words}, size of red cells unknown, left as they are{hint}"
+        change = (
+            "left as they are"
+            if source.magnification == 1
+            else f"resampled by {source.magnification:.2f}"
+        )
+        return f"{words}, red cells {source.red_cell_diameter_px:.0f} px, {change}"
+
+
+COMMAND: Final = "prepare --mode combine"
+
+_STRICTEST_FIRST = (Split.TEST, Split.VAL, Split.TRAIN)
+
+# Resampling blurs; so little a difference in size is within that of two persons' cells.
+_CLOSE_ENOUGH = 0.03
+_MAX_MAGNIFICATION = 8.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Look:
+    """What is kept of a picture after the first reading; a few kilobytes, however large it is."""
+
+    field_print: FieldPrint
+    diameters: NDArray[np.float32]
+    has_platelets: bool
+
+
+def combine_folders(
+    folders: Sequence[Path],
+    output: Path,
+    *,
+    cell_diameter_px: float | None = TRAINING_DIAMETER_PX,
+    source_diameters: Mapping[str, float] | None = None,
+    seed: int = 0,
+    jobs: int | None = None,
+) -> CombineSummary:
+    """Write one prepared folder from several.
+
+    Running it again gives the same bytes.
+
+    Parameters
+    ----------
+    folders : sequence of Path
+        Prepared folders; also such as were combined before.
+    output : Path
+    cell_diameter_px : float, optional
+        Median diameter of the red cells of each source afterwards; None leaves all sizes.
+    source_diameters : mapping of str to float, optional
+        Diameters of red cells by source, for sources whose labels do not tell.
+    seed : int
+        Deals out splits where a folder has none.
+    jobs : int, optional
+        Processes; all cores by default.
+
+    Returns
+    -------
+    CombineSummary
+
+    Raises
+    ------
+    SettingsError
+        A diameter makes no sense, a source is named that is not there, or no folder is named.
+    MissingDataError, DatasetError, ImageReadError, MaskFormatError
+        A folder is no prepared one, or a picture or mask is damaged.
+    OutputError
+        The output holds something else, or cannot be written to.
+    """
+    folders, output = [Path(folder) for folder in folders], Path(output)
+    _check_diameters(cell_diameter_px, source_diameters or {})
+    check_output(output, folders)
+    sources = open_sources(folders, seed=seed)
+    _check_names(source_diameters or {}, sources)
+    job_count = (os.cpu_count() or 1) if jobs is None else jobs
+    images = [picture.image for picture in sources.pictures]
+    looks = list(
+        with_progress(
+            map_in_processes(_look_at, images, jobs=job_count),
+            total=len(images),
+            description="measuring",
+        )
+    )
+    described = _describe(sources, looks, cell_diameter_px, source_diameters or {})
+    groups = _groups(sources, looks)
+    tasks = _tasks(sources, described, groups)
+    start_build(output, command=COMMAND, stems=[task.picture.new_stem for task in tasks])
+    written = list(
+        with_progress(
+            map_in_processes(partial(write_picture, output=output), tasks, jobs=job_count),
+            total=len(tasks),
+            description="combining",
+        )
+    )
+    same = _same_fields(sources, groups)
+    moves = _moves(tasks)
+    finish_build(
+        output,
+        command=COMMAND,
+        files={file for files, _ in written for file in files},
+        images=[manifest_row(task) for task in tasks],
+        cells={
+            task.picture.new_stem: cells
+            for task, (_, cells) in zip(tasks, written, strict=True)
+            if cells is not None
+        },
+        details={
+            "settings": {
+                "cell_diameter_px": cell_diameter_px,
+                "source_diameters": dict(source_diameters or {}),
+            },
+            "seed": seed,
+            "sources": {
+                source.name: {k: v for k, v in asdict(source).items() if k != "name"}
+                for source in described.values()
+            },
+            "source_hash": [dataset.content_hash() for dataset in sources.datasets],
+            "same_fields": same,
+            "moved": [asdict(move) for move in moves],
+        },
+    )
+    splits = [task.split for task in tasks]
+    return CombineSummary(
+        output=output,
+        sources=tuple(described.values()),
+        split_counts={s: splits.count(s) for s in Split if splits.count(s)},
+        renamed_count=sum(task.picture.new_stem != task.picture.image.stem for task in tasks),
+        same_fields=tuple(tuple(group) for group in same),
+        moves=moves,
+        cell_diameter_px=cell_diameter_px,
+    )
+
+
+def _check_diameters(target: float | None, given: Mapping[str, float]) -> None:
+    named = {"--cell-diameter": target} | {f"--source-diameter {k}": v for k, v in given.items()}
+    for name, value in named.items():
+        if value is not None and not 4 <= value <= 2000:
+            raise SettingsError(f"{name}: received {value}; expected 4 to 2000 pixels.")
+
+
+def _check_names(given: Mapping[str, float], sources: OpenedSources) -> None:
+    foreign = sorted(given.keys() - set(sources.names))
+    if foreign:
+        raise SettingsError(
+            f"--source-diameter {foreign[0]}: there is no such source; expected one of "
+            f"{', '.join(sources.names)}."
+        )
+
+
+def _look_at(image: PreparedImage) -> _Look:
+    pixels, class_mask = image.read()
+    path = image.instance_path
+    labels = None if path is None else read_label_image(path)
+    return _Look(
+        field_print=field_print(pixels),
+        diameters=red_cell_diameters(image.cells, class_mask, labels),
+        has_platelets=any(c.cell_type == CellType.PLATELET for c in image.cells or ()),
+    )
+
+
+def _describe(
+    sources: OpenedSources,
+    looks: Sequence[_Look],
+    target: float | None,
+    given: Mapping[str, float],
+) -> dict[str, CombinedSource]:
+    """Describe each source, and decide by how much its pictures are resampled."""
+    positions: defaultdict[str, list[int]] = defaultdict(list)
+    for position, picture in enumerate(sources.pictures):
+        positions[picture.image.source].append(position)
+    described = {}
+    for name, indices in positions.items():
+        found = np.concatenate([looks[i].diameters for i in indices])
+        measured = float(np.median(found)) if len(found) >= MIN_RED_CELLS else None
+        diameter = given.get(name, measured)
+        has_platelets = any(looks[i].has_platelets for i in indices)
+        described[name] = CombinedSource(
+            name=name,
+            licence=sources.licence_of(name),
+            picture_count=len(indices),
+            red_cell_diameter_px=None if diameter is None else round(diameter, 2),
+            measured_cells=len(found),
+            magnification=_magnification(name, diameter, target),
+            unmarked_types=() if has_platelets else (CellType.PLATELET,),
+        )
+    return described
+
+
+def _magnification(name: str, diameter: float | None, target: float | None) -> float:
+    if diameter is None or target is None:
+        return 1.0
+    magnification = target / diameter
+    if not 1 / _MAX_MAGNIFICATION <= magnification <= _MAX_MAGNIFICATION:
+        raise DatasetError(
+            f"{name}: red cells are {diameter:.0f} px wide by their labels, {target:.0f} px are "
+            f"asked for; expected at most {_MAX_MAGNIFICATION:.0f} times more or less. Say "
+            f"--source-diameter {name}=PX if that is wrong, or leave sizes with --keep-scale."
+        )
+    return 1.0 if abs(magnification - 1) <= _CLOSE_ENOUGH else round(magnification, 4)
+
+
+def _groups(sources: OpenedSources, looks: Sequence[_Look]) -> NDArray[np.intp]:
+    index_of = {(p.folder_index, p.image.stem): i for i, p in enumerate(sources.pictures)}
+    return groups_of_same(
+        [look.field_print for look in looks],
+        [
+            index_of.get((picture.folder_index, picture.image.original), index)
+            for index, picture in enumerate(sources.pictures)
+        ],
+    )
+
+
+def _tasks(
+    sources: OpenedSources, described: Mapping[str, CombinedSource], groups: NDArray[np.intp]
+) -> list[PictureTask]:
+    splits: defaultdict[int, set[Split | None]] = defaultdict(set)
+    for picture, group in zip(sources.pictures, groups, strict=True):
+        splits[int(group)].add(picture.image.split)
+    new_stems = {(p.folder_index, p.image.stem): p.new_stem for p in sources.pictures}
+    return [
+        PictureTask(
+            picture=picture,
+            split=next((s for s in _STRICTEST_FIRST if s in splits[int(group)]), None),
+            # An original that was left behind keeps its old name: it is not in the folder.
+            original=new_stems.get(
+                (picture.folder_index, picture.image.original), picture.image.original
+            ),
+            magnification=described[picture.image.source].magnification,
+            unmarked_types=described[picture.image.source].unmarked_types,
+        )
+        for picture, group in zip(sources.pictures, groups, strict=True)
+    ]
+
+
+def _same_fields(sources: OpenedSources, groups: NDArray[np.intp]) -> list[list[str]]:
+    """Names of originals that show the same field, where there are two or more."""
+    members: defaultdict[int, list[str]] = defaultdict(list)
+    for picture, group in zip(sources.pictures, groups, strict=True):
+        if not picture.image.is_augmented:
+            members[int(group)].append(picture.new_stem)
+    return sorted(sorted(stems) for stems in members.values() if len(stems) > 1)
+
+
+def _moves(tasks: Sequence[PictureTask]) -> tuple[SplitMove, ...]:
+    return tuple(
+        SplitMove(
+            stem=task.picture.new_stem, from_split=task.picture.image.split, to_split=task.split
+        )
+        for task in tasks
+        if task.split != task.picture.image.split and not task.picture.image.is_augmented
+    )

@@ -1,0 +1,451 @@
+"""A data set by its name, cloned or taken from Kaggle: the folder is whole, or not there."""
+
+import hashlib
+import importlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, cast
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+from urllib.request import Request, urlopen
+
+from blood_cell_system.atomic_files import make_folder, write_json
+from blood_cell_system.errors import DownloadError, OutputError, SettingsError
+
+
+class Way(StrEnum):
+    """How a data set is got."""
+
+    GIT = "git"
+    KAGGLE = "kaggle"
+    ASK = "ask"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublicDataSet:
+    """A data set that others have published.
+
+    Parameters
+    ----------
+    name : str
+        For the command line.
+    title : str
+        What is in it, in a line.
+    way : Way
+    address : str
+        Of the repository, the Kaggle handle, or the page where to ask.
+    licence : str
+    citation : str
+    folder : str
+        Name of the folder that it is put into.
+    next_step : str
+        The command to go on with.
+    """
+
+    name: str
+    title: str
+    way: Way
+    address: str
+    licence: str
+    citation: str
+    folder: str
+    next_step: str
+
+
+DATA_SETS: Final[Mapping[str, PublicDataSet]] = MappingProxyType(
+    {
+        data_set.name: data_set
+        for data_set in (
+            PublicDataSet(
+                name="bccd",
+                title="364 fields of 640 x 480, boxes of red cells, white cells and platelets",
+                way=Way.GIT,
+                address="https://github.com/Shenggan/BCCD_Dataset.git",
+                licence="MIT",
+                citation="Shenggan, BCCD Dataset, github.com/Shenggan/BCCD_Dataset",
+                folder="BCCD_Dataset",
+                next_step="bloodcells prepare --mode bccd --input {folder}",
+            ),
+            PublicDataSet(
+                name="kaggle",
+                title="fields with boxes of red and white cells",
+                way=Way.KAGGLE,
+                address="draaslan/blood-cell-detection-dataset",
+                licence="MIT",
+                citation="draaslan, Blood Cell Detection Dataset, kaggle.com/datasets/draaslan/"
+                "blood-cell-detection-dataset",
+                folder="blood-cell-detection-dataset",
+                next_step="bloodcells prepare --mode kaggle --input {folder}",
+            ),
+            PublicDataSet(
+                name="lisc",
+                title="white cells of five types with outlines by an expert",
+                way=Way.ASK,
+                address="https://users.cecs.anu.edu.au/~hrezatofighi/Data/Leukocyte%20Data.htm",
+                licence="for research; said on its page",
+                citation="Rezatofighi and Soltanian-Zadeh, Automatic recognition of five types of "
+                "white blood cells in peripheral blood, CMIG 35(4), 2011",
+                folder="LISC",
+                next_step="bloodcells prepare --mode lisc --input {folder}",
+            ),
+            PublicDataSet(
+                name="allidb",
+                title="fields and single cells of acute lymphoblastic leukaemia",
+                way=Way.ASK,
+                address="https://homes.di.unimi.it/scotti/all/",
+                licence="for research, after signing a form",
+                citation="Donida Labati, Piuri, Scotti, ALL-IDB: the acute lymphoblastic leukemia "
+                "image database for image processing, ICIP 2011",
+                folder="ALL_IDB",
+                next_step="bloodcells prepare --mode allidb --input {folder}",
+            ),
+        )
+    }
+)
+
+
+def data_set_named(name: str) -> PublicDataSet:
+    """Look a data set up.
+
+    Raises
+    ------
+    SettingsError
+        There is none of that name.
+    """
+    try:
+        return DATA_SETS[name.lower()]
+    except KeyError:
+        raise SettingsError(
+            f"{name}: no data set of that name; expected one of {', '.join(DATA_SETS)}, or the "
+            "address of a file that begins with https://."
+        ) from None
+
+
+TIMEOUT_SECONDS: Final = 30.0
+ATTEMPTS: Final = 5
+"""Tries in a row without a single new byte before it is given up."""
+
+_PIECE: Final = 1 << 16
+# Of those in the 400s, the ones that pass.
+_PASSING = (408, 425, 429)
+_NOT_SATISFIABLE = 416
+_PARTIAL = 206
+
+Tell = Callable[[int, int | None], None]
+"""Is told the bytes that are there, and of how many, where the server says so."""
+
+
+def fetch_file(
+    address: str,
+    target: Path,
+    *,
+    sha256: str | None = None,
+    timeout_seconds: float = TIMEOUT_SECONDS,
+    attempts: int = ATTEMPTS,
+    tell: Tell | None = None,
+) -> Path:
+    """Download a file.
+
+    What has arrived stays beside the target when the connection breaks, and is gone on with by the
+    next try or the next call, if the server still has the same file.
+
+    Parameters
+    ----------
+    address : str
+        ``http`` or ``https``.
+    target : Path
+        A file that is there already is replaced, at the end.
+    sha256 : str, optional
+        What the file must have.
+    timeout_seconds : float
+        Longest silence of the server.
+    attempts : int
+        Tries in a row that bring nothing.
+    tell : callable, optional
+
+    Returns
+    -------
+    Path
+        The target.
+
+    Raises
+    ------
+    SettingsError
+        The address is of another kind.
+    DownloadError
+        The server refuses, cannot be reached, falls silent, or sends another file than expected.
+    OutputError
+        The place cannot be written to.
+    """
+    if urlsplit(address).scheme not in ("http", "https"):
+        raise SettingsError(f"{address}: expected an address that begins with https:// or http://.")
+    make_folder(target.parent)
+    part = target.with_name(f".{target.name}.part")
+    failures, reason = 0, ""
+    while failures < attempts:
+        before = _size(part)
+        try:
+            if _fetch_rest(address, part, timeout_seconds, tell):
+                _check(part, sha256, address)
+                _put_in_place(part, target)
+                return target
+            reason = "the connection was cut"
+        except HTTPError as error:
+            if error.code < 500 and error.code not in _PASSING:
+                raise DownloadError(
+                    f"{address}: the server answers {error.code} ({error.reason}). Check the "
+                    "address, or look on the data set's page whether it has moved."
+                ) from error
+            reason = f"the server answers {error.code}"
+        except (URLError, HTTPException, TimeoutError, ConnectionError) as error:
+            reason = _in_words(error, timeout_seconds)
+        failures = 0 if _size(part) > before else failures + 1
+    raise DownloadError(
+        f"{address}: not downloaded after {attempts} tries, the last time because {reason}. Check "
+        f"the network and run the same again: it goes on after {_size(part):,} bytes."
+    )
+
+
+def _fetch_rest(address: str, part: Path, timeout_seconds: float, tell: Tell | None) -> bool:
+    """Fetch what is missing; False when the connection ended before the file did."""
+    start = _size(part)
+    mark = _read_mark(part)
+    headers = {"User-Agent": "blood-cell-system", "Accept-Encoding": "identity"}
+    if start and mark:
+        headers |= {"Range": f"bytes={start}-", "If-Range": mark}
+    # The scheme was checked: no file:// gets here.
+    try:
+        response = cast(
+            HTTPResponse, urlopen(Request(address, headers=headers), timeout=timeout_seconds)
+        )
+    except HTTPError as error:
+        if error.code != _NOT_SATISFIABLE:
+            raise
+        # What is there is not a part of what the server has now.
+        _remove(part)
+        return False
+    with response:
+        goes_on = response.status == _PARTIAL and _starts_at(response.headers, start)
+        if response.status == _PARTIAL and not goes_on:
+            raise HTTPException("the server sent another part than asked for")
+        here = start if goes_on else 0
+        length = response.headers.get("Content-Length")
+        total = here + int(length) if length and length.isdigit() else None
+        _write_mark(part, dict(response.headers.items()))
+        with _opened(part, "ab" if goes_on else "wb") as file:
+            while piece := response.read1(_PIECE):
+                file.write(piece)
+                here += len(piece)
+                if tell:
+                    tell(here, total)
+    return total is None or here == total
+
+
+def _opened(part: Path, mode: str) -> Any:
+    try:
+        return part.open(mode)
+    except OSError as error:
+        raise OutputError(
+            f"{part}: cannot write this file ({error.strerror or error}). Choose an --output that "
+            "you may write to."
+        ) from error
+
+
+def _starts_at(headers: Any, start: int) -> bool:
+    return str(headers.get("Content-Range", "")).startswith(f"bytes {start}-")
+
+
+def _check(part: Path, sha256: str | None, address: str) -> None:
+    if sha256 is None:
+        return
+    with part.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256.lower():
+        _remove(part)
+        raise DownloadError(
+            f"{address}: the file has SHA-256 {found}, expected {sha256.lower()}: it is damaged, "
+            "or another version. Nothing was kept. Try again, or look on the data set's page."
+        )
+
+
+def _put_in_place(part: Path, target: Path) -> None:
+    try:
+        part.replace(target)
+    except OSError as error:
+        raise OutputError(
+            f"{target}: cannot put the file there ({error.strerror or error}). Choose another "
+            "--output."
+        ) from error
+    _mark_path(part).unlink(missing_ok=True)
+
+
+def _mark_path(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _write_mark(part: Path, headers: Mapping[str, str]) -> None:
+    """Keep what tells whether the server still has the same file; weak marks do not."""
+    by_name = {name.lower(): value for name, value in headers.items()}
+    tag = by_name.get("etag", "")
+    mark = tag if tag and not tag.startswith("W/") else by_name.get("last-modified", "")
+    write_json(_mark_path(part), {"mark": mark})
+
+
+def _read_mark(part: Path) -> str:
+    try:
+        return str(json.loads(_mark_path(part).read_text(encoding="utf-8"))["mark"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+def _remove(part: Path) -> None:
+    for path in (part, _mark_path(part)):
+        with suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _size(part: Path) -> int:
+    return part.stat().st_size if part.is_file() else 0
+
+
+def _in_words(error: Exception, timeout_seconds: float) -> str:
+    cause = error.reason if isinstance(error, URLError) else error
+    if isinstance(cause, TimeoutError):
+        return f"the server was silent for {timeout_seconds:.0f} seconds"
+    if isinstance(cause, socket.gaierror):
+        return "there is no such server, or this machine is offline"
+    return str(cause) or type(cause).__name__
+
+
+# git gives up by itself when this little arrives for this long.
+_SLOW: Final = ("-c", "http.lowSpeedLimit=1000", "-c", "http.lowSpeedTime=60")
+
+
+def download_data_set(data_set: PublicDataSet, target: Path) -> Path:
+    """Download a data set.
+
+    Parameters
+    ----------
+    data_set : PublicDataSet
+    target : Path
+        Folder that it becomes; must not be there, or be empty.
+
+    Returns
+    -------
+    Path
+        The target.
+
+    Raises
+    ------
+    OutputError
+        The target holds something already, or the place cannot be written to.
+    DownloadError
+        The data set must be asked for, a program or a token is missing, or the network fails.
+    """
+    if data_set.way is Way.ASK:
+        raise DownloadError(
+            f"{data_set.name}: its owners give it to whom they know. Ask for it at "
+            f"{data_set.address}, unpack it as {data_set.folder}, then: "
+            f"{data_set.next_step.format(folder=data_set.folder)}"
+        )
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise OutputError(
+            f"{target}: there is something of that name already; expected a free place. Go on with "
+            f"it ({data_set.next_step.format(folder=target)}), move it away, or choose another "
+            "--output."
+        )
+    get = clone if data_set.way is Way.GIT else from_kaggle
+    return _whole_or_not(target, lambda folder: get(data_set.address, folder))
+
+
+def _whole_or_not(target: Path, fill: Callable[[Path], None]) -> Path:
+    make_folder(target.parent)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
+        folder = Path(temporary) / target.name
+        fill(folder)
+        try:
+            folder.rename(target)
+        except OSError as error:
+            raise OutputError(
+                f"{target}: cannot put the data set there ({error.strerror or error}). Choose "
+                "another --output."
+            ) from error
+    return target
+
+
+def clone(address: str, folder: Path) -> None:
+    """Clone the newest state of a git repository.
+
+    Raises
+    ------
+    DownloadError
+        There is no git, no such repository, or no network.
+    """
+    program = shutil.which("git")
+    if program is None:
+        raise DownloadError(
+            f"{address}: git is not installed. Install it, or download the repository as a zip "
+            "file from its page: prepare reads that as well."
+        )
+    # Without a terminal to ask for passwords: a repository that wants one is not public.
+    environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
+    words = [program, *_SLOW, "clone", "--quiet", "--depth", "1", "--", address, str(folder)]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        lines = [line for line in done.stderr.splitlines() if line.startswith(("fatal", "error"))]
+        raise DownloadError(
+            f"{address}: git could not clone it ({'; '.join(lines) or done.stderr.strip()}). Check "
+            "the network and run the same again."
+        )
+
+
+def from_kaggle(handle: str, folder: Path) -> None:
+    """Copy a data set of Kaggle's.
+
+    Raises
+    ------
+    DownloadError
+        The package is not installed, Kaggle asks for a token, or there is no network.
+    """
+    try:
+        kagglehub: Any = importlib.import_module("kagglehub")
+    except ModuleNotFoundError as error:
+        raise DownloadError(
+            f"{handle}: downloading from Kaggle needs the package kagglehub. In the folder of this "
+            "project: pip install '.[download]'. Or download the zip file at "
+            f"https://www.kaggle.com/datasets/{handle}: prepare reads it as it is."
+        ) from error
+    try:
+        fetched = Path(kagglehub.dataset_download(handle))
+    except Exception as error:
+        # Of its own and of its network library's many kinds; what helps depends on the answer.
+        raise DownloadError(f"{handle}: {_what_kaggle_says(error, handle)}") from error
+    shutil.copytree(fetched, folder)
+
+
+def _what_kaggle_says(error: Exception, handle: str) -> str:
+    page = f"https://www.kaggle.com/datasets/{handle}"
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 403) or "auth" in type(error).__name__.lower():
+        return (
+            "Kaggle asks who you are. Make a token on kaggle.com/settings (Create New Token), put "
+            "kaggle.json into ~/.kaggle/, accept the data set's terms on its page if it has any "
+            f"({page}), and run the same again."
+        )
+    if status == 404:
+        return f"Kaggle has no such data set. Look at {page}."
+    return (
+        f"not downloaded ({type(error).__name__}: {error}). Check the network and run the same "
+        f"again, or download the zip file at {page}: prepare reads it as it is."
+    )

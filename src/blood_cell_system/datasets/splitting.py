@@ -1,0 +1,379 @@
+"""Dealing pictures out to train, val and test, so that nothing that belongs together is parted."""
+
+import csv
+import io
+import os
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.datasets.duplicates.groups import FieldPrint, field_print, groups_of_same
+from blood_cell_system.datasets.prepared import (
+    PreparedDataset,
+    PreparedImage,
+    read_versioned_json,
+    write_manifest,
+)
+from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError
+from blood_cell_system.imaging.image_file import read_image
+from blood_cell_system.parallel import map_in_processes, with_progress
+from blood_cell_system.seeding import generator_for
+
+_PICTURE_COLUMNS = ("picture", "file", "image", "stem", "name")
+
+
+class GroupBy(StrEnum):
+    """What is never parted."""
+
+    IMAGE = "image"
+    SLIDE = "slide"
+    PATIENT = "patient"
+    SOURCE = "source"
+
+
+def groups_by(
+    images: Sequence[PreparedImage],
+    by: GroupBy,
+    *,
+    pattern: str | None = None,
+    table: Path | None = None,
+) -> list[str]:
+    """Name of each picture's group.
+
+    Parameters
+    ----------
+    images : sequence of PreparedImage
+    by : GroupBy
+        For slides and patients, names come from the pattern or the table, else from what the
+        manifest says.
+    pattern : str, optional
+        Regular expression that finds the group in a picture's name: its first group in
+        parentheses, or all that it matches.
+    table : Path, optional
+        CSV with a column of pictures' names and one called ``slide``, ``patient`` or ``group``.
+
+    Returns
+    -------
+    list of str
+
+    Raises
+    ------
+    SettingsError
+        The pattern is none, both pattern and table are given, or neither where one is needed.
+    DatasetError
+        The group of some pictures is not known.
+    MissingDataError
+        There is no such table.
+    """
+    if pattern is not None and table is not None:
+        raise SettingsError("--pattern and --table: expected one of them. Leave one out.")
+    if by is GroupBy.IMAGE:
+        return [image.original for image in images]
+    if by is GroupBy.SOURCE:
+        return [image.source for image in images]
+    if pattern is not None:
+        names = _by_pattern(images, pattern)
+    elif table is not None:
+        names = _by_table(images, table, by)
+    else:
+        names = [image.group for image in images]
+    unknown = [image.stem for image, name in zip(images, names, strict=True) if not name]
+    if unknown:
+        raise DatasetError(
+            f"the {by} of {len(unknown)} of {len(images)} pictures is not known, for instance of "
+            f"{', '.join(unknown[:3])}; expected one for each. Say --pattern with a regular "
+            f"expression that finds it in the names, or --table with a CSV file of picture,{by}."
+        )
+    return [str(name) for name in names]
+
+
+def _by_pattern(images: Sequence[PreparedImage], pattern: str) -> list[str | None]:
+    try:
+        expression = re.compile(pattern)
+    except re.error as error:
+        raise SettingsError(
+            f"--pattern {pattern!r}: not a regular expression ({error}). For names such as "
+            "slide07_field3 write --pattern 'slide(\\d+)'."
+        ) from error
+    found = [expression.search(image.original) for image in images]
+    return [None if hit is None else (hit[1] if hit.re.groups else hit[0]) for hit in found]
+
+
+def _by_table(images: Sequence[PreparedImage], table: Path, by: GroupBy) -> list[str | None]:
+    if not table.is_file():
+        raise MissingDataError(f"{table}: there is no such table. Check the path of --table.")
+    try:
+        text = table.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{table}: not UTF-8 ({error}). Save it as CSV UTF-8.") from error
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    columns = list(reader.fieldnames or ())
+    picture = next((name for name in _PICTURE_COLUMNS if name in columns), None)
+    group = next((name for name in (str(by), "group") if name in columns), None)
+    if picture is None or group is None:
+        raise DatasetError(
+            f"{table}: has the columns {columns}; expected 'picture' and {str(by)!r}, with commas "
+            "between. Add a first line with these names."
+        )
+    # Names with or without their ending, and with or without folders.
+    by_stem = {Path(row[picture].replace("\\", "/")).stem: row[group] for row in reader}
+    return [by_stem.get(image.original) or by_stem.get(image.stem) for image in images]
+
+
+_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leak:
+    """What belongs together and lies in several splits.
+
+    Parameters
+    ----------
+    what : str
+        Name of the group, or ``same field``.
+    stems : tuple of str
+    splits : tuple of Split
+    """
+
+    what: str
+    stems: tuple[str, ...]
+    splits: tuple[Split, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSummary:
+    """What ``split_folder`` did or found.
+
+    Parameters
+    ----------
+    root : Path
+    by : GroupBy
+    counts : mapping of str to tuple of int
+        Pictures and groups by split.
+    same_field_count : int
+        Fields that are there more than once, and were kept together.
+    leaks_before : tuple of Leak
+        In the splits as they were.
+    is_written : bool
+    """
+
+    root: Path
+    by: GroupBy
+    counts: Mapping[str, tuple[int, int]]
+    same_field_count: int
+    leaks_before: tuple[Leak, ...]
+    is_written: bool
+
+    def to_text(self) -> str:
+        """Say it in a few lines."""
+        counts = ", ".join(
+            f"{name} {pictures} pictures of {groups} groups"
+            for name, (pictures, groups) in self.counts.items()
+        )
+        lines = [f"{self.root}: split by {self.by}: {counts}"]
+        if self.same_field_count:
+            lines.append(f"{self.same_field_count} fields are there more than once")
+        where = "before" if self.is_written else "now"
+        lines.append(f"leaks {where}: {len(self.leaks_before) or 'none'}")
+        for leak in self.leaks_before[:_SHOWN]:
+            splits = ", ".join(leak.splits)
+            lines.append(f"  {leak.what}: in {splits}, for instance {', '.join(leak.stems[:3])}")
+        if len(self.leaks_before) > _SHOWN:
+            lines.append("  ...")
+        return "\n".join(lines)
+
+
+def split_folder(
+    root: Path,
+    *,
+    by: GroupBy = GroupBy.IMAGE,
+    pattern: str | None = None,
+    table: Path | None = None,
+    val_share: float = 0.15,
+    test_share: float = 0.15,
+    seed: int = 0,
+    jobs: int | None = None,
+    is_check: bool = False,
+) -> SplitSummary:
+    """Deal out the pictures of a prepared folder anew, and write that into its manifest.
+
+    Groups are dealt out whole. Pictures that show the same field, and augmented copies, stay
+    together as well, whatever their groups are.
+
+    Parameters
+    ----------
+    root : Path
+    by : GroupBy
+    pattern : str, optional
+        See ``groups_by``.
+    table : Path, optional
+        See ``groups_by``.
+    val_share, test_share : float
+        Of the originals; large groups make it more or less.
+    seed : int
+    jobs : int, optional
+        Processes; all cores by default.
+    is_check : bool
+        Whether to look for leaks only and write nothing.
+
+    Returns
+    -------
+    SplitSummary
+
+    Raises
+    ------
+    SettingsError
+        Shares or pattern make no sense, or there are fewer groups than splits.
+    MissingDataError, DatasetError, ImageReadError
+        The folder is no prepared one, or the group of a picture is not known.
+    OutputError
+        The manifest cannot be written.
+    """
+    if not (0 <= val_share < 1 and 0 <= test_share < 1 and val_share + test_share < 1):
+        raise SettingsError(
+            f"--val {val_share} --test {test_share}: expected shares of 0 or more that leave "
+            "something to learn from, for instance 0.15 and 0.15."
+        )
+    dataset = PreparedDataset.open(Path(root))
+    names = groups_by(dataset.images, by, pattern=pattern, table=table)
+    same = _same_fields(dataset.images, (os.cpu_count() or 1) if jobs is None else jobs)
+    images = dataset.images
+    if not is_check:
+        joined = _joined(names, same)
+        splits = _dealt(images, joined, {Split.VAL: val_share, Split.TEST: test_share}, seed)
+        images = tuple(
+            replace(image, split=splits[group], group=_known_group(image, name, by))
+            for image, group, name in zip(images, joined, names, strict=True)
+        )
+        _write(dataset, images, {"by": str(by), "pattern": pattern, "seed": seed})
+    return SplitSummary(
+        root=dataset.root,
+        by=by,
+        counts=_counts(images, names),
+        same_field_count=sum(count > 1 for count in Counter(_originals(images, same)).values()),
+        leaks_before=find_leaks(dataset.images, names, same),
+        is_written=not is_check,
+    )
+
+
+def find_leaks(
+    images: Sequence[PreparedImage], names: Sequence[str], same: NDArray[np.intp]
+) -> tuple[Leak, ...]:
+    """Find groups and fields that lie in several splits.
+
+    Parameters
+    ----------
+    images : sequence of PreparedImage
+        Those without a split are in none.
+    names : sequence of str
+        Their groups.
+    same : ndarray of shape (n,), dtype int
+        Equal for pictures of the same field.
+    """
+    members: defaultdict[tuple[str, str], list[PreparedImage]] = defaultdict(list)
+    for image, name, field in zip(images, names, same, strict=True):
+        members["", name].append(image)
+        members["field", str(field)].append(image)
+    leaks = []
+    for (kind, name), group in members.items():
+        present = {image.split for image in group}
+        splits = tuple(split for split in Split if split in present)
+        if len(splits) > 1:
+            stems = tuple(image.stem for image in group)
+            leaks.append(Leak(what="same field" if kind else name, stems=stems, splits=splits))
+    return tuple(leaks)
+
+
+def _print_of(image: PreparedImage) -> FieldPrint:
+    return field_print(read_image(image.image_path))
+
+
+def _same_fields(images: Sequence[PreparedImage], jobs: int) -> NDArray[np.intp]:
+    results = map_in_processes(_print_of, images, jobs=jobs)
+    prints = list(with_progress(results, total=len(images), description="comparing"))
+    index_of = {image.stem: index for index, image in enumerate(images)}
+    belongs_with = [index_of.get(image.original, index) for index, image in enumerate(images)]
+    return groups_of_same(prints, belongs_with)
+
+
+def _joined(names: Sequence[str], same: NDArray[np.intp]) -> list[int]:
+    """Numbers of the groups when those that share a field are one."""
+    owner: dict[object, int] = {}
+    parent = list(range(len(names)))
+
+    def root_of(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for index, (name, field) in enumerate(zip(names, same, strict=True)):
+        for key in (("name", name), ("field", int(field))):
+            first = owner.setdefault(key, index)
+            parent[root_of(index)] = root_of(first)
+    return [root_of(index) for index in range(len(names))]
+
+
+def _dealt(
+    images: Sequence[PreparedImage],
+    groups: Sequence[int],
+    shares: Mapping[Split, float],
+    seed: int,
+) -> dict[int, Split]:
+    """Split of every group: the largest first, each to the split that lacks the most."""
+    sizes = Counter(g for image, g in zip(images, groups, strict=True) if not image.is_augmented)
+    sizes.update(dict.fromkeys(set(groups) - sizes.keys(), 0))
+    wanted = [split for split, share in shares.items() if share > 0]
+    if len(sizes) < 1 + len(wanted):
+        raise SettingsError(
+            f"{len(sizes)} groups cannot be dealt out to {1 + len(wanted)} splits without parting "
+            "one. Group by something smaller (--by image), or say --val 0 or --test 0."
+        )
+    total = sum(sizes.values())
+    lacks = {split: share * total for split, share in shares.items() if share > 0}
+    lacks[Split.TRAIN] = total - sum(lacks.values())
+    names = sorted(sizes)
+    order = generator_for(seed, "split").permutation(len(names))
+    queue = sorted((names[i] for i in order), key=lambda group: -sizes[group])
+    dealt: dict[int, Split] = {}
+    for left, group in zip(range(len(queue), 0, -1), queue, strict=True):
+        empty = [split for split in lacks if split not in dealt.values()]
+        choice = empty if len(empty) == left else list(lacks)
+        dealt[group] = max(choice, key=lambda split: lacks[split])
+        lacks[dealt[group]] -= sizes[group]
+    return dealt
+
+
+def _known_group(image: PreparedImage, name: str, by: GroupBy) -> str | None:
+    return name if by in (GroupBy.SLIDE, GroupBy.PATIENT) else image.group
+
+
+def _write(
+    dataset: PreparedDataset, images: Sequence[PreparedImage], settings: Mapping[str, object]
+) -> None:
+    manifest = read_versioned_json(dataset.root / "manifest.json")
+    kept = {
+        key: value for key, value in manifest.items() if key not in ("images", "format_version")
+    }
+    rows = [image.manifest_row() for image in images]
+    write_manifest(dataset.root, rows, {**kept, "split": dict(settings)})
+
+
+def _counts(images: Sequence[PreparedImage], names: Sequence[str]) -> dict[str, tuple[int, int]]:
+    found: dict[str, tuple[int, int]] = {}
+    for split in (*Split, None):
+        inside = [name for image, name in zip(images, names, strict=True) if image.split == split]
+        if inside:
+            found[str(split or "no split")] = len(inside), len(set(inside))
+    return found
+
+
+def _originals(images: Sequence[PreparedImage], same: NDArray[np.intp]) -> list[int]:
+    return [int(f) for image, f in zip(images, same, strict=True) if not image.is_augmented]

@@ -1,0 +1,389 @@
+"""Step 3b: copies and classes, seen over the splits."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.datasets.duplicates.groups import linked_groups, pairs_of_same
+from blood_cell_system.datasets.verify.findings import Finding, Severity, listed
+from blood_cell_system.datasets.verify.image_checks import (
+    TINY_SIDE_PX,
+    PictureFacts,
+    is_outside,
+    is_whole,
+    region_of,
+)
+from blood_cell_system.taxonomy import CellClass, CellType
+
+SIZE_FACTOR = 2.2
+"""A cell is an outlier when it is this many times wider or narrower than the median."""
+
+# Kinds of fewer cells have no sure median.
+_FEWEST_CELLS = 20
+# Where sizes vary by nature, an outlier must also lie this many robust deviations off.
+_DEVIATIONS = 4.0
+# A cell this near to the edge is cut off, and rightly small.
+_EDGE_PX = 3.0
+
+
+def check_sizes(pictures: Sequence[PictureFacts]) -> list[Finding]:
+    """Find boxes far larger or smaller than the median of their type in their data set.
+
+    Only originals are looked at, as copies may be scaled, and only cells away from the edge.
+    """
+    kinds: defaultdict[tuple[str, CellType], list[tuple[PictureFacts, LabelledBox]]]
+    kinds = defaultdict(list)
+    for picture in pictures:
+        if picture.is_augmented:
+            continue
+        for box in whole_cells(picture):
+            kinds[picture.source, box.cell_type].append((picture, box))
+    outliers: defaultdict[str, list[tuple[LabelledBox, float]]] = defaultdict(list)
+    for cells in kinds.values():
+        if len(cells) < _FEWEST_CELLS:
+            continue
+        sizes = np.log([side_of(box) for _, box in cells])
+        median = float(np.median(sizes))
+        deviation = 1.4826 * float(np.median(np.abs(sizes - median)))
+        limit = max(np.log(SIZE_FACTOR), _DEVIATIONS * deviation)
+        for index in np.flatnonzero(np.abs(sizes - median) > limit):
+            picture, box = cells[index]
+            outliers[picture.stem].append((box, float(np.exp(sizes[index] - median))))
+    return [_finding(stem, found) for stem, found in sorted(outliers.items())]
+
+
+def whole_cells(picture: PictureFacts) -> list[LabelledBox]:
+    """Sound boxes that the edge of the picture does not cut."""
+    if picture.cells is None or picture.image_shape is None:
+        return []
+    height, width = picture.image_shape
+    return [
+        box
+        for box in picture.cells
+        if is_whole(box)
+        and not is_outside(box, picture.image_shape)
+        and min(box.width, box.height) > TINY_SIDE_PX
+        and min(box.x_min, box.y_min, width - box.x_max, height - box.y_max) > _EDGE_PX
+    ]
+
+
+def side_of(box: LabelledBox) -> float:
+    """Side of the square with the box's area, in pixels."""
+    return float(np.sqrt(box.width * box.height))
+
+
+def _finding(stem: str, found: Sequence[tuple[LabelledBox, float]]) -> Finding:
+    box, factor = max(found, key=lambda item: abs(np.log(item[1])))
+    others = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return Finding(
+        severity=Severity.WARNING,
+        check="size-outlier",
+        message=f"{stem} has a {box.cell_type} of {box.width:.0f}×{box.height:.0f} px, "
+        f"{factor:.1f} times the median of its kind{others}",
+        remedy="Look at the overlay: several cells in one box, a fragment, or the wrong type.",
+        stems=(stem,),
+        regions=tuple(region_of(box) for box, _ in found),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DuplicateGroup:
+    """Pictures that show the same, none a copy of another by the manifest.
+
+    Parameters
+    ----------
+    pictures : tuple of PictureFacts
+        Ordered by stem.
+    correlation : float
+        1 for equal pixels, else that of the least similar pair that was found.
+    """
+
+    pictures: tuple[PictureFacts, ...]
+    correlation: float
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether the pixels are equal."""
+        return self.correlation == 1
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """Splits that the pictures are in."""
+        present = {picture.split for picture in self.pictures}
+        return tuple(split for split in Split if split in present)
+
+    @property
+    def is_leak(self) -> bool:
+        """Whether the pictures are in different splits."""
+        return len(self.splits) > 1
+
+
+def find_duplicates(pictures: Sequence[PictureFacts]) -> tuple[DuplicateGroup, ...]:
+    """Group pictures with equal pixels, and then those that show the same field.
+
+    Augmented copies of one original are not duplicates of each other.
+    """
+    exact = _exact_groups(pictures)
+    return (*exact, *_near_groups(pictures, exact))
+
+
+def _exact_groups(pictures: Sequence[PictureFacts]) -> list[DuplicateGroup]:
+    by_hash: defaultdict[str, list[PictureFacts]] = defaultdict(list)
+    for picture in pictures:
+        if picture.field_print is not None:
+            by_hash[picture.field_print.pixel_hash].append(picture)
+    return [
+        DuplicateGroup(pictures=tuple(group), correlation=1.0)
+        for group in by_hash.values()
+        if len({picture.original for picture in group}) > 1
+    ]
+
+
+def _near_groups(
+    pictures: Sequence[PictureFacts], exact: Sequence[DuplicateGroup]
+) -> list[DuplicateGroup]:
+    stems = {picture.stem for picture in pictures}
+    repeated = {picture.stem for group in exact for picture in group.pictures[1:]}
+    # A copy tells nothing that its original does not; a repetition is reported already.
+    compared = [
+        picture
+        for picture in pictures
+        if picture.field_print is not None
+        and picture.stem not in repeated
+        and not (picture.is_augmented and picture.original in stems)
+    ]
+    pairs, correlations = pairs_of_same([p.field_print for p in compared if p.field_print])
+    is_foreign = np.array(
+        [compared[i].original != compared[j].original for i, j in pairs], dtype=np.bool_
+    )
+    pairs, correlations = pairs[is_foreign], correlations[is_foreign]
+    group_of = linked_groups(pairs, len(compared))
+    members: defaultdict[int, list[PictureFacts]] = defaultdict(list)
+    weakest: dict[int, float] = {}
+    for index, picture in enumerate(compared):
+        members[int(group_of[index])].append(picture)
+    for (first, _), correlation in zip(pairs, correlations, strict=True):
+        group = int(group_of[first])
+        weakest[group] = min(weakest.get(group, 1.0), float(correlation))
+    # Rounding must not make a near duplicate look exact.
+    return [
+        DuplicateGroup(pictures=tuple(members[group]), correlation=min(value, 0.9999))
+        for group, value in weakest.items()
+    ]
+
+
+def check_duplicates(groups: Sequence[DuplicateGroup]) -> list[Finding]:
+    """Turn groups into findings."""
+    return [_exact_finding(group) if group.is_exact else _near_finding(group) for group in groups]
+
+
+def _exact_finding(group: DuplicateGroup) -> Finding:
+    stems = tuple(picture.stem for picture in group.pictures)
+    masks = {picture.mask_hash for picture in group.pictures if picture.mask_hash}
+    contradiction = ", with different masks" if len(masks) > 1 else ""
+    if group.is_leak:
+        return Finding(
+            severity=Severity.ERROR,
+            check="leak-exact-duplicate",
+            message=f"{_with_splits(group)} are the same picture{contradiction}, in different "
+            "splits",
+            remedy="Keep one: figures on pictures that were learned from are too good. --fix keeps "
+            "that of test, else of val.",
+            stems=stems,
+        )
+    return Finding(
+        severity=Severity.WARNING,
+        check="exact-duplicate",
+        message=f"{listed(stems, at_most=5)} are the same picture{contradiction}",
+        remedy="Keep one: splits drawn later could part them. --fix keeps the first.",
+        stems=stems,
+    )
+
+
+def _near_finding(group: DuplicateGroup) -> Finding:
+    stems = tuple(picture.stem for picture in group.pictures)
+    if group.is_leak:
+        return Finding(
+            severity=Severity.WARNING,
+            check="leak-near-duplicate",
+            message=f"{_with_splits(group)} show nearly the same (correlation "
+            f"{group.correlation:.2f}), in different splits",
+            remedy="Look at them: one field taken twice makes figures too good. --fix keeps those "
+            "of one split, test before val before train.",
+            stems=stems,
+        )
+    return Finding(
+        severity=Severity.WARNING,
+        check="near-duplicate",
+        message=f"{listed(stems, at_most=5)} show nearly the same (correlation "
+        f"{group.correlation:.2f})",
+        remedy="Look at them: keep one field once, or keep them in one split.",
+        stems=stems,
+    )
+
+
+def _with_splits(group: DuplicateGroup) -> str:
+    names = [f"{p.stem} ({p.split or 'no split'})" for p in group.pictures]
+    return listed(names, at_most=5)
+
+
+# Splits of fewer pictures differ by chance.
+_FEWEST_PICTURES = 20
+# A class's share of the scored pixels may differ by this factor between a split and the whole.
+_BALANCE_FACTOR = 2.0
+# Of this share of the masks the brightness has to speak for exchanged channels.
+_SWAPPED_SHARE = 0.5
+_GAP_GRAY_VALUES = 5.0
+
+
+def check_copies(pictures: Sequence[PictureFacts]) -> list[Finding]:
+    """Check that augmented copies stay with their original and out of validation and test."""
+    findings = []
+    by_stem = {picture.stem: picture for picture in pictures}
+    orphans = []
+    for copy in pictures:
+        if not copy.is_augmented:
+            continue
+        original = by_stem.get(copy.original)
+        if original is None:
+            orphans.append(copy.stem)
+        elif copy.split != original.split and (copy.split or original.split):
+            findings.append(
+                Finding(
+                    severity=Severity.ERROR,
+                    check="leak-copy",
+                    message=f"{copy.stem} ({copy.split or 'no split'}) is an augmented copy of "
+                    f"{original.stem} ({original.split or 'no split'})",
+                    remedy="Keep copies in the split of their original; --fix puts them back.",
+                    stems=(copy.stem, original.stem),
+                )
+            )
+        elif copy.split in (Split.VAL, Split.TEST):
+            findings.append(
+                Finding(
+                    severity=Severity.WARNING,
+                    check="copy-not-in-train",
+                    message=f"{copy.stem} is an augmented copy in {copy.split}, where only "
+                    "originals are used",
+                    remedy="Nothing, or leave it out: it is passed over.",
+                    stems=(copy.stem,),
+                )
+            )
+    if orphans:
+        findings.append(
+            Finding(
+                severity=Severity.WARNING,
+                check="copy-without-original",
+                message=f"{len(orphans)} augmented copies have no original here: {listed(orphans)}",
+                remedy="Bring the originals back, or prepare the folder again.",
+                stems=tuple(orphans),
+            )
+        )
+    return findings
+
+
+def check_classes(pictures: Sequence[PictureFacts]) -> list[Finding]:
+    """Check that every split is there, holds every class, and resembles the others."""
+    counts = class_pixels_by_split(pictures)
+    whole = sum(counts.values(), start=np.zeros(4, dtype=np.int64))
+    findings = []
+    named = {split: count for split, count in counts.items() if split is not None}
+    for split in Split if named else ():
+        if split not in named:
+            severity = Severity.ERROR if split == Split.TRAIN else Severity.WARNING
+            findings.append(_split_finding(severity, "empty-split", f"{split} has no pictures"))
+    for name, count in ((str(split or "the folder"), count) for split, count in counts.items()):
+        for cell_class in CellClass:
+            if count[cell_class] == 0 and count.sum():
+                is_ground = cell_class == CellClass.BACKGROUND
+                findings.append(
+                    _split_finding(
+                        Severity.ERROR if is_ground else Severity.WARNING,
+                        "missing-class",
+                        f"{name} has no pixel of {cell_class.name}"
+                        + (": black means not scored, background is red" if is_ground else ""),
+                    )
+                )
+    for split, count in named.items():
+        if _count(pictures, split) < _FEWEST_PICTURES or len(named) < 2:
+            continue
+        share, expected = scored_shares(count), scored_shares(whole)
+        for cell_class in (CellClass.RBC, CellClass.WBC):
+            part, mean = share[cell_class], expected[cell_class]
+            if part > 0 and not mean / _BALANCE_FACTOR <= part <= mean * _BALANCE_FACTOR:
+                findings.append(
+                    _split_finding(
+                        Severity.WARNING,
+                        "class-balance",
+                        f"{cell_class.name} takes {part:.1%} of the scored pixels of {split}, "
+                        f"{mean:.1%} of all",
+                    )
+                )
+    return findings
+
+
+def check_stain(pictures: Sequence[PictureFacts]) -> list[Finding]:
+    """Check that cells are darker than the background around them."""
+    known = [picture for picture in pictures if np.isfinite(picture.stain_gap)]
+    wrong = [picture for picture in known if picture.stain_gap < -_GAP_GRAY_VALUES]
+    swapped = [picture for picture in wrong if picture.swapped_gap > _GAP_GRAY_VALUES]
+    if known and len(swapped) > _SWAPPED_SHARE * len(known):
+        return [
+            Finding(
+                severity=Severity.ERROR,
+                check="swapped-channels",
+                message=f"{len(swapped)} of {len(known)} masks fit their pictures better with red "
+                "and blue exchanged",
+                remedy="Write masks as RGB: OpenCV writes BGR unless converted with cvtColor.",
+                stems=tuple(picture.stem for picture in swapped),
+            )
+        ]
+    return [
+        Finding(
+            severity=Severity.WARNING,
+            check="mask-does-not-fit",
+            message=f"{picture.stem}: what its mask calls background is darker than what it calls "
+            f"cells, by {-picture.stain_gap:.0f} gray values",
+            remedy="Look at the overlay: the mask may belong to another picture.",
+            stems=(picture.stem,),
+        )
+        for picture in wrong
+    ]
+
+
+def class_pixels_by_split(
+    pictures: Sequence[PictureFacts],
+) -> dict[Split | None, NDArray[np.int64]]:
+    """Sum the pixels of background, RBC, WBC and not scored over each split."""
+    sums: dict[Split | None, NDArray[np.int64]] = {}
+    for picture in pictures:
+        if picture.class_pixels is not None:
+            zero = np.zeros(4, dtype=np.int64)
+            sums[picture.split] = sums.get(picture.split, zero) + picture.class_pixels
+    return sums
+
+
+def scored_shares(
+    class_pixels: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Shares of background, RBC and WBC of the scored pixels; zeros where none is scored."""
+    scored = class_pixels[:3]
+    return scored / max(1, int(scored.sum()))
+
+
+def _count(pictures: Sequence[PictureFacts], split: Split) -> int:
+    return sum(picture.split == split for picture in pictures)
+
+
+def _split_finding(severity: Severity, check: str, message: str) -> Finding:
+    remedies = {
+        "empty-split": "Add pictures to the split, or leave all splits out: training draws them.",
+        "missing-class": "Add pictures with that class: it can be neither learned nor measured.",
+        "class-balance": "Split again, or mind it when splits are compared.",
+    }
+    return Finding(severity=severity, check=check, message=message, remedy=remedies[check])

@@ -1,0 +1,352 @@
+"""Step 1: what a folder holds, whatever state it is in."""
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.datasets.prepared import FORMAT_VERSION, UNFINISHED_NAME
+from blood_cell_system.datasets.verify.findings import Finding, Severity, listed
+from blood_cell_system.errors import MissingDataError
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.taxonomy import CellType
+
+Cells = dict[str, tuple[LabelledBox, ...]]
+
+# Of a row, what no check looks at.
+_FURTHER = ("unmarked_types", "group")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManifestRow:
+    """What the manifest says about a picture; ``further`` is handed on as it is."""
+
+    split: Split | None = None
+    source: str = "unknown"
+    original: str | None = None
+    further: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read_manifest(path: Path) -> tuple[dict[str, ManifestRow], dict[str, Any], list[Finding]]:
+    """Read a manifest as far as it can be read.
+
+    Returns
+    -------
+    rows : dict of str to ManifestRow
+        By stem.
+    details : dict
+        Everything else.
+    findings : list of Finding
+    """
+    manifest, findings = _read_json(path)
+    details = {key: value for key, value in manifest.items() if key != "images"}
+    entries = manifest.get("images", [])
+    if not isinstance(entries, list):
+        findings.append(_broken(path, "'images' is no list"))
+        entries = []
+    rows: dict[str, ManifestRow] = {}
+    for position, entry in enumerate(entries):
+        if not isinstance(entry, Mapping) or not isinstance(entry.get("stem"), str):
+            findings.append(_broken(path, f"entry {position} has no 'stem'"))
+            continue
+        stem, split, original = entry["stem"], entry.get("split"), entry.get("original")
+        if split not in (None, "", *map(str, Split)):
+            message = f"{stem} is in the split {split!r}; expected train, val or test"
+            findings.append(_broken(path, message, stem))
+            split = None
+        if stem in rows:
+            findings.append(_broken(path, f"{stem} is listed twice", stem))
+            continue
+        rows[stem] = ManifestRow(
+            split=Split(split) if split else None,
+            source=str(entry.get("source", "unknown")),
+            original=original if isinstance(original, str) else None,
+            further={name: entry[name] for name in _FURTHER if name in entry},
+        )
+    return rows, details, findings
+
+
+def read_cells(path: Path) -> tuple[Cells, list[Finding]]:
+    """Read annotations as far as they can be read.
+
+    Returns
+    -------
+    cells : dict of str to tuple of LabelledBox
+        By stem; their corners may be anything.
+    findings : list of Finding
+    """
+    annotations, findings = _read_json(path)
+    images = annotations.get("images", {})
+    if not isinstance(images, Mapping):
+        return {}, [*findings, _broken(path, "'images' is no object")]
+    cells: Cells = {}
+    for stem, entries in images.items():
+        boxes = []
+        for position, entry in enumerate(entries if isinstance(entries, list) else [None]):
+            box = _box(entry)
+            if box is None:
+                message = (
+                    f"cell {position} of {stem} cannot be read; expected 'cell_type' of "
+                    f"{', '.join(CellType)} and 'bbox' of four numbers"
+                )
+                findings.append(_broken(path, message, stem))
+            else:
+                boxes.append(box)
+        cells[stem] = tuple(boxes)
+    return cells, findings
+
+
+def _read_json(path: Path) -> tuple[dict[str, Any], list[Finding]]:
+    if not path.is_file():
+        return {}, []
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        return {}, [_broken(path, f"not JSON ({error})")]
+    if not isinstance(value, dict):
+        return {}, [_broken(path, "expected an object")]
+    if value.get("format_version") != FORMAT_VERSION:
+        return value, [_broken(path, f"expected format_version {FORMAT_VERSION}")]
+    return value, []
+
+
+def _box(entry: object) -> LabelledBox | None:
+    try:
+        row: Any = entry
+        x_min, y_min, x_max, y_max = (float(value) for value in row["bbox"])
+        return LabelledBox(
+            cell_type=CellType(row["cell_type"]),
+            x_min=x_min,
+            y_min=y_min,
+            x_max=x_max,
+            y_max=y_max,
+            origin=BoxOrigin(row.get("origin", BoxOrigin.ANNOTATED)),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
+        return None
+
+
+def _broken(path: Path, message: str, *stems: str) -> Finding:
+    return Finding(
+        severity=Severity.ERROR,
+        check=f"broken-{path.stem}",
+        message=f"{path.name}: {message}",
+        remedy="Prepare the folder again, or correct the file; --fix leaves such entries out.",
+        stems=stems,
+    )
+
+
+_MASK_ENDINGS = ("_mask", "-mask", "_label", "_seg", "_gt")
+
+
+@dataclass(slots=True, kw_only=True)
+class FolderSurvey:
+    """What a folder holds.
+
+    Parameters
+    ----------
+    root : Path
+    images, masks, instances : dict of str to Path
+        By stem; of several files with one stem the first.
+    rows : dict of str to ManifestRow
+        Entries of the manifest that can be read.
+    cells : dict of str to tuple of LabelledBox
+        Boxes that can be read; their corners may be anything.
+    details : dict
+        Everything else of the manifest.
+    doubled : set of str
+        Stems of several pictures, or of several masks.
+    findings : list of Finding
+    """
+
+    root: Path
+    images: dict[str, Path] = field(default_factory=dict)
+    masks: dict[str, Path] = field(default_factory=dict)
+    instances: dict[str, Path] = field(default_factory=dict)
+    rows: dict[str, ManifestRow] = field(default_factory=dict)
+    cells: dict[str, tuple[LabelledBox, ...]] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+    doubled: set[str] = field(default_factory=set)
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def paired(self) -> list[str]:
+        """Stems with a picture and a mask, in order."""
+        return sorted(self.images.keys() & self.masks.keys())
+
+    def note(self, severity: Severity, check: str, message: str, remedy: str, *stems: str) -> None:
+        """Add a finding."""
+        self.findings.append(
+            Finding(severity=severity, check=check, message=message, remedy=remedy, stems=stems)
+        )
+
+
+def survey_folder(root: Path) -> FolderSurvey:
+    """List a prepared folder and read its manifest and annotations.
+
+    Raises
+    ------
+    MissingDataError
+        The folder itself is not there.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise MissingDataError(
+            f"{root}: there is no such folder. Expected a prepared folder with images/ and masks/; "
+            "check --input."
+        )
+    survey = FolderSurvey(root=root)
+    if (root / UNFINISHED_NAME).exists():
+        survey.note(
+            Severity.ERROR,
+            "unfinished-folder",
+            f"{UNFINISHED_NAME} says that the command which writes this folder has not finished",
+            "Run that command again with the same --output: it completes the folder.",
+        )
+    survey.images = _list_pictures(survey, "images", is_required=True)
+    survey.masks = _list_pictures(survey, "masks", is_required=True)
+    survey.instances = _list_pictures(survey, "instances", is_required=False)
+    _check_pairs(survey)
+    survey.rows, survey.details, findings = read_manifest(root / "manifest.json")
+    survey.findings += findings
+    survey.cells, findings = read_cells(root / "annotations.json")
+    survey.findings += findings
+    _compare_with_files(survey)
+    return survey
+
+
+def _list_pictures(survey: FolderSurvey, name: str, *, is_required: bool) -> dict[str, Path]:
+    folder = survey.root / name
+    if not folder.is_dir():
+        if is_required:
+            survey.note(
+                Severity.ERROR,
+                "missing-folder",
+                f"there is no folder {name}/",
+                "Put pictures into images/ and their masks, with the same names, into masks/.",
+            )
+        return {}
+    try:
+        paths_found = sorted(folder.iterdir())
+    except OSError as error:
+        survey.note(
+            Severity.ERROR,
+            "unreadable-folder",
+            f"{name}/ cannot be listed ({error.strerror or error})",
+            "Check the folder's permissions.",
+        )
+        return {}
+    by_stem: defaultdict[str, list[Path]] = defaultdict(list)
+    passed_over = []
+    for path in paths_found:
+        if path.name.startswith("."):
+            continue
+        if not path.name.isprintable():
+            # Bytes that are no text cannot be written into a report or a manifest.
+            survey.note(
+                Severity.ERROR,
+                "odd-name",
+                f"{name}/ holds a file whose name is not plain text: {path.name!a}",
+                "Rename the file; --fix leaves it out.",
+            )
+        elif path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+            by_stem[path.stem].append(path)
+        else:
+            passed_over.append(path.name)
+    if passed_over:
+        survey.note(
+            Severity.INFO,
+            "passed-over",
+            f"{name}/ holds {len(passed_over)} entries that are no pictures: {listed(passed_over)}",
+            f"Nothing, or save them as one of {', '.join(sorted(IMAGE_SUFFIXES))}.",
+        )
+    if is_required and not by_stem:
+        survey.note(
+            Severity.ERROR,
+            "empty-folder",
+            f"{name}/ holds no pictures",
+            "Put pictures into images/ and their masks, with the same names, into masks/.",
+        )
+    for stem, paths in by_stem.items():
+        if len(paths) > 1:
+            survey.doubled.add(stem)
+            survey.note(
+                Severity.ERROR,
+                "same-name",
+                f"{name}/ holds {listed([path.name for path in paths])}, which differ in nothing "
+                "but their ending",
+                "Rename or remove one; --fix leaves both out.",
+                stem,
+            )
+    return {stem: paths[0] for stem, paths in by_stem.items()}
+
+
+def _check_pairs(survey: FolderSurvey) -> None:
+    unpaired_masks = survey.masks.keys() - survey.images.keys()
+    for stem in sorted(survey.images.keys() - survey.masks.keys()):
+        likely = _likely_partner(stem, unpaired_masks)
+        hint = f"; masks/{survey.masks[likely].name} looks like it" if likely else ""
+        survey.note(
+            Severity.ERROR,
+            "missing-mask",
+            f"images/{survey.images[stem].name} has no mask of the same name{hint}",
+            "Rename the mask to the picture's name, or make one; --fix leaves the picture out.",
+            stem,
+        )
+    for stem in sorted(unpaired_masks):
+        survey.note(
+            Severity.ERROR,
+            "missing-image",
+            f"masks/{survey.masks[stem].name} has no picture of the same name",
+            "Rename the mask to its picture's name, or remove it; --fix leaves it out.",
+            stem,
+        )
+    for stem in sorted(survey.instances.keys() - survey.images.keys()):
+        survey.note(
+            Severity.WARNING,
+            "missing-image",
+            f"instances/{survey.instances[stem].name} has no picture of the same name",
+            "Rename the mask to its picture's name, or remove it; --fix leaves it out.",
+            stem,
+        )
+
+
+def _likely_partner(stem: str, candidates: set[str]) -> str | None:
+    wanted = stem.lower()
+    for candidate in sorted(candidates):
+        name = candidate.lower()
+        if name == wanted or any(name == wanted + ending for ending in _MASK_ENDINGS):
+            return candidate
+    return None
+
+
+def _compare_with_files(survey: FolderSurvey) -> None:
+    for stem in sorted(survey.rows.keys() - survey.images.keys()):
+        survey.note(
+            Severity.ERROR,
+            "not-in-folder",
+            f"manifest.json lists {stem}, which is not in images/",
+            "Bring the picture back, or prepare the folder again; --fix leaves the entry out.",
+            stem,
+        )
+    for stem in sorted(survey.images.keys() - survey.rows.keys()) if survey.rows else ():
+        survey.note(
+            Severity.WARNING,
+            "not-in-manifest",
+            f"{stem} is not in manifest.json: it has no split, so that training draws one",
+            "Add the picture to the manifest, or prepare the folder again.",
+            stem,
+        )
+    strangers = sorted(survey.cells.keys() - survey.images.keys())
+    if strangers and survey.images:
+        survey.note(
+            Severity.WARNING,
+            "not-in-folder",
+            f"annotations.json has cells of {len(strangers)} pictures that are not in images/: "
+            f"{listed(strangers)}",
+            "Bring the picture back, or prepare the folder again; --fix leaves the entry out.",
+        )

@@ -1,0 +1,517 @@
+"""Step 2: read a pair once, check what one picture can show, and keep its figures."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
+from blood_cell_system.datasets.duplicates.groups import FieldPrint, field_print, hash_of_pixels
+from blood_cell_system.datasets.prepared import original_by_name
+from blood_cell_system.datasets.verify.findings import Finding, Region, Severity
+from blood_cell_system.datasets.verify.folder_survey import FolderSurvey
+from blood_cell_system.datasets.verify.mask_diagnosis import (
+    LOSSY_SUFFIXES,
+    MaskDiagnosis,
+    MaskFault,
+    diagnose_mask,
+    fit_to_shape,
+)
+from blood_cell_system.errors import BloodCellError
+from blood_cell_system.imaging.image_file import read_image, read_label_image
+from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, NUM_CLASSES, CellClass, CellType
+
+TINY_SIDE_PX = 3
+DUPLICATE_IOU = 0.8
+# A box may reach over the edge by this much: annotation programs round differently.
+_EDGE_TOLERANCE_PX = 1.5
+# A box says something about the mask only where the mask says something.
+_SCORED_SHARE = 0.5
+# An ellipse fills 0.79 of its box, and a white cell may cover most of a red one.
+_CLASS_SHARE = 0.03
+
+_DROPPED = "Correct the annotation; --fix leaves the box out."
+
+
+def check_boxes(
+    stem: str,
+    boxes: Sequence[LabelledBox],
+    image_shape: tuple[int, ...],
+    class_mask: NDArray[np.uint8] | None,
+) -> list[Finding]:
+    """Check the boxes of a picture.
+
+    Parameters
+    ----------
+    stem : str
+    boxes : sequence of LabelledBox
+    image_shape : tuple of int
+        ``(height, width)``.
+    class_mask : ndarray of shape (height, width), dtype uint8, or None
+        None where it is unknown; of another size than the picture it is not compared.
+    """
+    height, width = image_shape
+    broken, outside, over_edge, tiny = [], [], [], []
+    sound: list[LabelledBox] = []
+    for box in boxes:
+        if not is_whole(box):
+            broken.append(box)
+        elif is_outside(box, image_shape):
+            outside.append(box)
+        elif min(box.width, box.height) <= TINY_SIDE_PX:
+            tiny.append(box)
+        else:
+            sound.append(box)
+            reach = max(-box.x_min, -box.y_min, box.x_max - width, box.y_max - height)
+            # The size of a box around a person's point is a guess.
+            if reach > _EDGE_TOLERANCE_PX and box.origin is not BoxOrigin.POINT:
+                over_edge.append(box)
+    found = [
+        _finding(
+            Severity.ERROR, "broken-box", "without area or inside out", _DROPPED, stem, broken
+        ),
+        _finding(Severity.ERROR, "box-outside", "outside the picture", _DROPPED, stem, outside),
+        _finding(
+            Severity.WARNING,
+            "box-over-edge",
+            "reaching over the edge of the picture",
+            "Correct the annotation; --fix cuts the box at the edge.",
+            stem,
+            over_edge,
+        ),
+        _finding(
+            Severity.WARNING, "tiny-box", f"of {TINY_SIDE_PX} px or less", _DROPPED, stem, tiny
+        ),
+        _finding(
+            Severity.WARNING,
+            "duplicate-box",
+            f"of one type over another (IoU above {DUPLICATE_IOU})",
+            "Remove one of the two; --fix leaves out exact repetitions.",
+            stem,
+            _doubled(sound),
+        ),
+    ]
+    if class_mask is not None and class_mask.shape == (height, width):
+        found += [
+            _finding(
+                Severity.WARNING,
+                "box-without-mask",
+                "where the mask has no pixel of that type",
+                "Look at the overlay: box or mask is wrong, or they belong to different pictures.",
+                stem,
+                [box for box in sound if _disagrees(box, class_mask)],
+            ),
+            _white_cells_without_box(stem, sound, class_mask),
+        ]
+    return [finding for finding in found if finding is not None]
+
+
+def is_whole(box: LabelledBox) -> bool:
+    """Whether a box has finite corners and an area."""
+    is_finite = all(map(math.isfinite, region_of(box)))
+    return is_finite and box.width > 0 and box.height > 0
+
+
+def is_outside(box: LabelledBox, image_shape: tuple[int, ...]) -> bool:
+    """Whether a box has no point in common with the picture."""
+    height, width = image_shape
+    return box.x_min >= width or box.y_min >= height or box.x_max <= 0 or box.y_max <= 0
+
+
+def _finding(
+    severity: Severity,
+    check: str,
+    what: str,
+    remedy: str,
+    stem: str,
+    boxes: Sequence[LabelledBox],
+) -> Finding | None:
+    if not boxes:
+        return None
+    first = boxes[0]
+    corners = ", ".join(f"{v:g}" for v in (first.x_min, first.y_min, first.x_max, first.y_max))
+    count = f"{len(boxes)} boxes" if len(boxes) > 1 else "a box"
+    return Finding(
+        severity=severity,
+        check=check,
+        message=f"{stem} has {count} {what}: {first.cell_type} [{corners}]"
+        + (" and others" if len(boxes) > 1 else ""),
+        remedy=remedy,
+        stems=(stem,),
+        regions=tuple(region_of(box) for box in boxes),
+    )
+
+
+def region_of(box: LabelledBox) -> Region:
+    """Corners of a box as a finding holds them."""
+    return (box.x_min, box.y_min, box.x_max, box.y_max)
+
+
+def _doubled(boxes: Sequence[LabelledBox]) -> list[LabelledBox]:
+    doubled = []
+    for cell_type in CellType:
+        same = [box for box in boxes if box.cell_type == cell_type]
+        overlap = np.triu(pairwise_box_iou(corners_of(same), corners_of(same)), k=1)
+        doubled += [same[index] for index in np.flatnonzero((overlap > DUPLICATE_IOU).any(axis=0))]
+    return doubled
+
+
+def _disagrees(box: LabelledBox, class_mask: NDArray[np.uint8]) -> bool:
+    if box.cell_type == CellType.PLATELET:
+        # Platelets are background in the mask, or lie on a red cell.
+        return False
+    left, top = max(0, round(box.x_min)), max(0, round(box.y_min))
+    inside = class_mask[top : max(0, round(box.y_max)), left : max(0, round(box.x_max))]
+    scored = np.count_nonzero(inside != NOT_SCORED)
+    if inside.size == 0 or scored < _SCORED_SHARE * inside.size:
+        return False
+    wanted = MASK_CLASS[box.cell_type]
+    return bool(np.count_nonzero(inside == wanted) < _CLASS_SHARE * scored)
+
+
+def _white_cells_without_box(
+    stem: str, boxes: Sequence[LabelledBox], class_mask: NDArray[np.uint8]
+) -> Finding | None:
+    """White cells of the mask that no box of any white cell touches.
+
+    Those at the edge are passed over: many annotate no cell that the edge cuts.
+    """
+    height, width = class_mask.shape
+    white = corners_of([box for box in boxes if box.cell_type == CellType.WBC])
+    is_white = (class_mask == CellClass.WBC).astype(np.uint8)
+    _, _, stats, _ = cv2.connectedComponentsWithStats(is_white)
+    # Row 0 is everything that is not white; the last column is the area.
+    places = stats[1:, :4].astype(np.float64)
+    places = places[places[:, 2:].min(axis=1) > TINY_SIDE_PX]
+    places[:, 2:] += places[:, :2]
+    is_cut = (places[:, :2] <= 0).any(axis=1) | (places[:, 2:] >= (width, height)).any(axis=1)
+    places = places[~is_cut]
+    strays = places[~(pairwise_box_iou(places, white) > 0).any(axis=1)]
+    if len(strays) == 0:
+        return None
+    left, top, right, bottom = strays[0]
+    return Finding(
+        severity=Severity.WARNING,
+        check="mask-without-box",
+        message=f"{stem}: no box marks {len(strays)} of the white cells in the mask, one at "
+        f"[{left:g}, {top:g}, {right:g}, {bottom:g}]",
+        remedy="Look at the overlay: add the box, or correct the mask.",
+        stems=(stem,),
+        regions=tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in strays),
+    )
+
+
+NOT_SCORED_LIMIT = 0.6
+"""Share of not-scored pixels above which a picture teaches little."""
+
+_FORMAT = "a pixel is (255, 0, 0), (0, 255, 0), (0, 0, 255) or, not scored, (0, 0, 0)"
+_REMEDIES = {
+    MaskFault.ZERO_ONE: "--fix multiplies by 255.",
+    MaskFault.INDEX: "--fix turns the numbers into red, green and blue.",
+    MaskFault.BLURRED: "--fix takes the strongest channel and scores no pixel in doubt. Save masks "
+    "as PNG and scale them with nearest neighbour.",
+    MaskFault.SEVERAL_CLASSES: "--fix scores no pixel with several classes.",
+    MaskFault.TRANSPARENT: "--fix leaves the transparency out.",
+    MaskFault.FOREIGN: f"Make the mask again: {_FORMAT}. --fix leaves the pair out.",
+}
+
+
+def check_mask(
+    path: Path, stem: str, diagnosis: MaskDiagnosis, image_shape: tuple[int, ...] | None
+) -> list[Finding]:
+    """Check a mask that could be read.
+
+    Parameters
+    ----------
+    path : Path
+        Of the mask.
+    stem : str
+    diagnosis : MaskDiagnosis
+    image_shape : tuple of int, or None
+        ``(height, width)`` of the picture, where that is known.
+    """
+    findings = []
+
+    def note(severity: Severity, check: str, message: str, remedy: str) -> None:
+        findings.append(
+            Finding(
+                severity=severity,
+                check=check,
+                message=f"masks/{path.name} {message}",
+                remedy=remedy,
+                stems=(stem,),
+            )
+        )
+
+    if diagnosis.fault is not None:
+        remedy = _REMEDIES[diagnosis.fault]
+        note(Severity.ERROR, str(diagnosis.fault), diagnosis.detail, remedy)
+    elif path.suffix.lower() in LOSSY_SUFFIXES:
+        note(
+            Severity.WARNING,
+            "lossy-mask-file",
+            f"is a {path.suffix} file, which can blur classes each time it is saved",
+            "Save masks as PNG; --fix does.",
+        )
+    class_mask = diagnosis.class_mask
+    if class_mask is None:
+        return findings
+    if image_shape is not None and class_mask.shape != image_shape:
+        is_fitting = fit_to_shape(class_mask, (image_shape[0], image_shape[1])) is not None
+        turned = class_mask.shape == image_shape[::-1]
+        note(
+            Severity.ERROR,
+            "mask-size",
+            f"has (height, width) {class_mask.shape}, the picture {tuple(image_shape)}"
+            + (": an exact multiple" if is_fitting else "")
+            + ("; the mask seems to lie on its side" if turned else ""),
+            "Make the mask again in the picture's size; --fix scales exact multiples and leaves "
+            "other pairs out.",
+        )
+    findings_before_classes = len(findings)
+    unscored_share = float(np.count_nonzero(class_mask == NOT_SCORED)) / class_mask.size
+    if unscored_share == 1 and not diagnosis.is_black_gray:
+        note(
+            Severity.ERROR,
+            "nothing-scored",
+            "is black: no pixel has a class, so that the picture teaches nothing",
+            f"Make the mask again: {_FORMAT}. --fix leaves the pair out.",
+        )
+    elif unscored_share > NOT_SCORED_LIMIT and not diagnosis.is_black_gray:
+        note(
+            Severity.WARNING,
+            "mostly-not-scored",
+            f"has no class on {unscored_share:.0%} of its pixels; expected {NOT_SCORED_LIMIT:.0%} "
+            "at most",
+            "If black was meant as background, paint it red (255, 0, 0).",
+        )
+    if len(findings) == findings_before_classes and not _has_cells(diagnosis):
+        note(
+            Severity.INFO,
+            "no-cells",
+            "has no cells, which is normal for some fields",
+            "Nothing, when the picture shows none.",
+        )
+    return findings
+
+
+def _has_cells(diagnosis: MaskDiagnosis) -> bool:
+    mask = diagnosis.class_mask
+    if mask is None or diagnosis.is_black_gray:
+        return True
+    return bool(((mask == CellClass.RBC) | (mask == CellClass.WBC)).any())
+
+
+SMALLEST_SIDE_PX = 64
+# Standard deviation of the gray values of a picture that shows nothing.
+_BLANK_DEVIATION = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureFacts:
+    """What is known about a pair after reading it.
+
+    Parameters
+    ----------
+    stem : str
+    image_path, mask_path : Path
+    split : Split or None
+    source : str
+    original : str
+        Stem of what it is a copy of; its own stem for an original.
+    cells : tuple of LabelledBox or None
+    image_shape, mask_shape : tuple of int, or None
+        ``(height, width)``; None when the file cannot be read or, for a mask, understood.
+    mask_fault : MaskFault or None
+    is_black_gray : bool
+        The mask has one channel, all 0.
+    class_pixels : ndarray of shape (4,), or None
+        Pixels of background, RBC, WBC and not scored.
+    field_print : FieldPrint or None
+        What its field is known by; None when the picture cannot be read.
+    mask_hash : str
+        Of the decoded pixels; empty when unread.
+    stain_gap, swapped_gap : float
+        How much brighter background is than cells, in gray values, as the mask stands and with red
+        and blue exchanged; NaN where there are not both.
+    findings : tuple of Finding
+    """
+
+    stem: str
+    image_path: Path
+    mask_path: Path
+    split: Split | None = None
+    source: str = "unknown"
+    original: str
+    cells: tuple[LabelledBox, ...] | None = None
+    image_shape: tuple[int, int] | None = None
+    mask_shape: tuple[int, int] | None = None
+    mask_fault: MaskFault | None = None
+    is_black_gray: bool = False
+    class_pixels: NDArray[np.int64] | None = None
+    field_print: FieldPrint | None = None
+    mask_hash: str = ""
+    stain_gap: float = float("nan")
+    swapped_gap: float = float("nan")
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def is_augmented(self) -> bool:
+        """Whether this is an augmented copy."""
+        return self.original != self.stem
+
+    @property
+    def is_readable(self) -> bool:
+        """Whether picture and mask could both be read and understood."""
+        return self.image_shape is not None and self.mask_shape is not None
+
+
+def measure_picture(survey: FolderSurvey, stem: str) -> PictureFacts:
+    """Read a pair and check it; whatever is wrong becomes a finding."""
+    findings: list[Finding] = []
+    image = _read_picture(survey.images[stem], stem, findings)
+    diagnosis = _read_mask(survey.masks[stem], stem, findings)
+    if image is not None:
+        findings += _check_image(image, stem)
+        findings += _check_instances(survey, stem, image.shape[:2])
+    class_mask = diagnosis.class_mask if diagnosis else None
+    if diagnosis is not None:
+        shape = image.shape[:2] if image is not None else None
+        findings += check_mask(survey.masks[stem], stem, diagnosis, shape)
+    boxes = survey.cells.get(stem)
+    if boxes is not None and image is not None:
+        findings += check_boxes(stem, boxes, image.shape[:2], class_mask)
+    row = survey.rows.get(stem)
+    by_name = stem if survey.rows else original_by_name(stem, survey.images)
+    stain_gap, swapped_gap = _stain_gaps(image, class_mask)
+    return PictureFacts(
+        stem=stem,
+        image_path=survey.images[stem],
+        mask_path=survey.masks[stem],
+        split=row.split if row else None,
+        source=row.source if row else "unknown",
+        original=(row.original if row else None) or by_name,
+        cells=boxes,
+        image_shape=None if image is None else (image.shape[0], image.shape[1]),
+        mask_shape=None if class_mask is None else (class_mask.shape[0], class_mask.shape[1]),
+        mask_fault=diagnosis.fault if diagnosis else None,
+        is_black_gray=bool(diagnosis and diagnosis.is_black_gray),
+        class_pixels=None if class_mask is None else count_classes(class_mask),
+        field_print=None if image is None else field_print(image),
+        mask_hash="" if class_mask is None else hash_of_pixels(class_mask),
+        stain_gap=stain_gap,
+        swapped_gap=swapped_gap,
+        findings=tuple(findings),
+    )
+
+
+def count_classes(class_mask: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Count the pixels of background, RBC, WBC and not scored."""
+    counts = np.bincount(class_mask.ravel(), minlength=256)
+    return np.array([*counts[:NUM_CLASSES], counts[NOT_SCORED]], dtype=np.int64)
+
+
+def _read_picture(path: Path, stem: str, findings: list[Finding]) -> NDArray[np.uint8] | None:
+    try:
+        return read_image(path)
+    except (BloodCellError, OSError) as error:
+        findings.append(_unreadable(error, path, stem))
+        return None
+
+
+def _read_mask(path: Path, stem: str, findings: list[Finding]) -> MaskDiagnosis | None:
+    try:
+        return diagnose_mask(path)
+    except (BloodCellError, OSError) as error:
+        findings.append(_unreadable(error, path, stem))
+        return None
+
+
+def _unreadable(error: Exception, path: Path, stem: str) -> Finding:
+    return Finding(
+        severity=Severity.ERROR,
+        check="unreadable",
+        message=_without_folder(error, path),
+        remedy="Copy the file again from its source; --fix leaves the pair out.",
+        stems=(stem,),
+    )
+
+
+def _without_folder(error: Exception, path: Path) -> str:
+    return str(error).replace(str(path), f"{path.parent.name}/{path.name}")
+
+
+def _check_image(image: NDArray[np.uint8], stem: str) -> list[Finding]:
+    findings = []
+    height, width = image.shape[:2]
+    if min(height, width) < SMALLEST_SIDE_PX:
+        findings.append(
+            Finding(
+                severity=Severity.WARNING,
+                check="small-picture",
+                message=f"{stem} is {width}×{height} px; expected {SMALLEST_SIDE_PX} or more each "
+                "way",
+                remedy="Use whole fields rather than cut-out cells.",
+                stems=(stem,),
+            )
+        )
+    if image[::2, ::2].std() < _BLANK_DEVIATION:
+        findings.append(
+            Finding(
+                severity=Severity.WARNING,
+                check="blank-picture",
+                message=f"{stem} shows nothing: all its pixels are nearly equal",
+                remedy="Take the picture again, or remove the pair.",
+                stems=(stem,),
+            )
+        )
+    return findings
+
+
+def _check_instances(
+    survey: FolderSurvey, stem: str, image_shape: tuple[int, ...]
+) -> list[Finding]:
+    path = survey.instances.get(stem)
+    if path is None:
+        return []
+    try:
+        shape = read_label_image(path).shape
+        if shape == image_shape:
+            return []
+        message = f"instances/{path.name} has (height, width) {shape}, the picture {image_shape}"
+    except (BloodCellError, OSError) as error:
+        message = _without_folder(error, path)
+    return [
+        Finding(
+            severity=Severity.ERROR,
+            check="broken-instances",
+            message=message,
+            remedy="Make the label picture again, or remove it; --fix leaves it out.",
+            stems=(stem,),
+        )
+    ]
+
+
+def _stain_gaps(
+    image: NDArray[np.uint8] | None, class_mask: NDArray[np.uint8] | None
+) -> tuple[float, float]:
+    """Brightness of background minus that of cells, as labelled and with red and blue exchanged."""
+    nothing = float("nan"), float("nan")
+    if image is None or class_mask is None or image.shape[:2] != class_mask.shape:
+        return nothing
+    green = image[::2, ::2, 1]
+    classes = class_mask[::2, ::2]
+    counts = np.bincount(classes.ravel(), minlength=256)[:NUM_CLASSES]
+    sums = np.bincount(classes.ravel(), weights=green.ravel(), minlength=256)[:NUM_CLASSES]
+    gaps = []
+    for ground in (CellClass.BACKGROUND, CellClass.WBC):
+        cells = counts.sum() - counts[ground]
+        if counts[ground] == 0 or cells == 0:
+            return nothing
+        gaps.append(sums[ground] / counts[ground] - (sums.sum() - sums[ground]) / cells)
+    return float(gaps[0]), float(gaps[1])

@@ -1,0 +1,329 @@
+"""Step 4: the pictures that deserve a look, on one sheet."""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.datasets.verify.findings import Finding, Severity
+from blood_cell_system.datasets.verify.folder_checks import (
+    DuplicateGroup,
+    check_classes,
+    check_copies,
+    check_duplicates,
+    check_sizes,
+    check_stain,
+    class_pixels_by_split,
+    find_duplicates,
+    scored_shares,
+    side_of,
+    whole_cells,
+)
+from blood_cell_system.datasets.verify.folder_survey import FolderSurvey, survey_folder
+from blood_cell_system.datasets.verify.image_checks import PictureFacts, measure_picture
+from blood_cell_system.datasets.verify.mask_diagnosis import MaskFault, diagnose_mask, fit_to_shape
+from blood_cell_system.errors import BloodCellError
+from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
+from blood_cell_system.imaging.image_file import read_image
+from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
+from blood_cell_system.parallel import with_progress
+from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, CellClass
+
+REPORT_VERSION = 1
+_SEVERITIES = tuple(Severity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerificationReport:
+    """What verifying a folder has found.
+
+    Parameters
+    ----------
+    root : Path
+    findings : tuple of Finding
+        The worst first.
+    statistics : dict
+        Counts and shares, ready for JSON.
+    survey : FolderSurvey
+    pictures : tuple of PictureFacts
+        Every pair, ordered by stem.
+    duplicates : tuple of DuplicateGroup
+    """
+
+    root: Path
+    findings: tuple[Finding, ...]
+    statistics: dict[str, Any]
+    survey: FolderSurvey
+    pictures: tuple[PictureFacts, ...]
+    duplicates: tuple[DuplicateGroup, ...]
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether there is no error; warnings are allowed."""
+        return all(finding.severity != Severity.ERROR for finding in self.findings)
+
+    def count(self, severity: Severity) -> int:
+        """Count the findings of a severity."""
+        return sum(finding.severity == severity for finding in self.findings)
+
+    def by_check(self) -> list[list[Finding]]:
+        """Group the findings by severity and check, the worst first."""
+        groups: dict[tuple[Severity, str], list[Finding]] = {}
+        for finding in self.findings:
+            groups.setdefault((finding.severity, finding.check), []).append(finding)
+        return list(groups.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return a value that ``json`` can write."""
+        return {
+            "format_version": REPORT_VERSION,
+            "root": str(self.root),
+            "is_ok": self.is_ok,
+            "counts": {str(severity): self.count(severity) for severity in Severity},
+            "findings": [finding.to_json() for finding in self.findings],
+            "statistics": self.statistics,
+        }
+
+
+def worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
+    """Order findings by severity, then check, then picture."""
+    return tuple(
+        sorted(findings, key=lambda f: (_SEVERITIES.index(f.severity), f.check, f.stems, f.message))
+    )
+
+
+def statistics_of(pictures: Sequence[PictureFacts]) -> dict[str, Any]:
+    """Count pictures, pixels and cells, ready for JSON."""
+    pixels = class_pixels_by_split(pictures)
+    present = {picture.split for picture in pictures}
+    splits = [split for split in (*Split, None) if split in present]
+    per_split: dict[str, Any] = {}
+    for split in splits:
+        members = [picture for picture in pictures if picture.split == split]
+        entry: dict[str, Any] = {
+            "pictures": len(members),
+            "augmented_copies": sum(picture.is_augmented for picture in members),
+            "cells": _cells_per_type(members),
+        }
+        if split in pixels:
+            entry |= _shares(pixels[split])
+        per_split[str(split or "no split")] = entry
+    everything = sum(pixels.values(), start=np.zeros(4, dtype=np.int64))
+    return {
+        "pictures": len(pictures),
+        "splits": per_split,
+        **_shares(everything),
+        "cells": _cells_per_type(pictures),
+        "median_cell_side_px": _median_sides(pictures),
+        "picture_sizes": _sizes(pictures),
+    }
+
+
+def _shares(class_pixels: NDArray[np.int64]) -> dict[str, Any]:
+    shares = scored_shares(class_pixels)
+    return {
+        "class_shares": {c.name.lower(): round(float(shares[c]), 6) for c in CellClass},
+        "not_scored_share": round(float(class_pixels[3] / max(1, class_pixels.sum())), 6),
+    }
+
+
+def _cells_per_type(pictures: Sequence[PictureFacts]) -> dict[str, int] | None:
+    """Cells by type, None where nobody has said where cells are."""
+    known = [picture.cells for picture in pictures if picture.cells is not None]
+    if not known:
+        return None
+    counts = Counter(box.cell_type for boxes in known for box in boxes)
+    return {str(cell_type): counts[cell_type] for cell_type in CELL_TYPES}
+
+
+def _median_sides(pictures: Sequence[PictureFacts]) -> dict[str, float]:
+    originals = [picture for picture in pictures if not picture.is_augmented]
+    cells = [box for picture in originals for box in whole_cells(picture)]
+    sides = {
+        str(cell_type): [side_of(box) for box in cells if box.cell_type == cell_type]
+        for cell_type in CELL_TYPES
+    }
+    return {name: round(float(np.median(values)), 1) for name, values in sides.items() if values}
+
+
+def _sizes(pictures: Sequence[PictureFacts]) -> dict[str, int]:
+    counts = Counter(picture.image_shape for picture in pictures if picture.image_shape)
+    return {f"{width}×{height}": number for (height, width), number in counts.most_common(10)}
+
+
+def verify_folder(root: Path, *, jobs: int | None = None) -> VerificationReport:
+    """Check a prepared folder, in whatever state it is.
+
+    Parameters
+    ----------
+    root : Path
+        With images/ and masks/; instances/, annotations.json and manifest.json are checked where
+        they are there.
+    jobs : int, optional
+        Pictures read at a time; as many as there are processors by default.
+
+    Returns
+    -------
+    VerificationReport
+        What is wrong with the folder becomes a finding, never an exception.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such folder.
+    """
+    survey = survey_folder(Path(root))
+    stems = survey.paired
+    # Decoding and OpenCV let go of the interpreter, so threads are enough and need no copies.
+    with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
+        measured: Iterable[PictureFacts] = pool.map(
+            lambda stem: measure_picture(survey, stem), stems
+        )
+        pictures = list(with_progress(measured, total=len(stems), description="Verifying"))
+    pictures = _resolve_black_masks(pictures)
+    duplicates = find_duplicates(pictures)
+    findings = [
+        *survey.findings,
+        *(finding for picture in pictures for finding in picture.findings),
+        *check_duplicates(duplicates),
+        *check_copies(pictures),
+        *check_classes(pictures),
+        *check_stain(pictures),
+        *check_sizes(pictures),
+    ]
+    return VerificationReport(
+        root=survey.root,
+        findings=worst_first(findings),
+        statistics=statistics_of(pictures),
+        survey=survey,
+        pictures=tuple(pictures),
+        duplicates=duplicates,
+    )
+
+
+def _resolve_black_masks(pictures: list[PictureFacts]) -> list[PictureFacts]:
+    """Decide about all-black gray masks: background among index masks, else nothing scored."""
+    has_index_masks = any(picture.mask_fault == MaskFault.INDEX for picture in pictures)
+    return [
+        _resolved(picture, is_index=has_index_masks) if picture.is_black_gray else picture
+        for picture in pictures
+    ]
+
+
+def _resolved(picture: PictureFacts, *, is_index: bool) -> PictureFacts:
+    name = picture.mask_path.name
+    if not is_index or picture.class_pixels is None:
+        finding = Finding(
+            severity=Severity.ERROR,
+            check="nothing-scored",
+            message=f"masks/{name} is black: no pixel has a class, so that the picture teaches "
+            "nothing",
+            remedy="Make the mask again, background in red (255, 0, 0). --fix leaves the pair out.",
+            stems=(picture.stem,),
+        )
+        return replace(picture, findings=(*picture.findings, finding))
+    class_pixels = np.zeros_like(picture.class_pixels)
+    class_pixels[CellClass.BACKGROUND] = picture.class_pixels.sum()
+    finding = Finding(
+        severity=Severity.ERROR,
+        check=str(MaskFault.INDEX),
+        message=f"masks/{name} holds only the class number 0 in one channel, as other masks here "
+        "hold numbers",
+        remedy="--fix turns the numbers into red, green and blue.",
+        stems=(picture.stem,),
+    )
+    return replace(
+        picture,
+        mask_fault=MaskFault.INDEX,
+        class_pixels=class_pixels,
+        findings=(*picture.findings, finding),
+    )
+
+
+_WEIGHTS = {Severity.ERROR: 100, Severity.WARNING: 10, Severity.INFO: 0}
+# More pictures than this in one finding say something about the folder, not about each picture.
+_FEW_PICTURES = 12
+
+
+def overlay_sheet(report: VerificationReport, *, at_most: int = 24) -> NDArray[np.uint8]:
+    """Draw the pictures of a report, the most suspicious first, and then some usual ones.
+
+    Parameters
+    ----------
+    report : VerificationReport
+    at_most : int
+        Number of pictures.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 3), dtype uint8
+    """
+    by_stem: defaultdict[str, list[Finding]] = defaultdict(list)
+    for finding in report.findings:
+        for stem in finding.stems if len(finding.stems) <= _FEW_PICTURES else ():
+            by_stem[stem].append(finding)
+    stems = _chosen(report.survey, by_stem, at_most)
+    title = (
+        f"{report.root.name}: {report.count(Severity.ERROR)} errors, "
+        f"{report.count(Severity.WARNING)} warnings; hatched is not scored"
+    )
+    tiles = [_tile(report, stem, by_stem[stem]) for stem in stems]
+    return contact_sheet(tiles, columns=4, tile_width=360, title=title)
+
+
+def _chosen(survey: FolderSurvey, by_stem: dict[str, list[Finding]], at_most: int) -> list[str]:
+    weights = {
+        stem: sum(_WEIGHTS[finding.severity] for finding in findings)
+        for stem, findings in by_stem.items()
+        if stem in survey.images
+    }
+    suspicious = [stem for stem, weight in weights.items() if weight]
+    # Pictures of one finding, a pair of duplicates for instance, stand side by side.
+    suspicious.sort(key=lambda s: (-weights[s], by_stem[s][0].check, by_stem[s][0].stems, s))
+    usual = sorted(survey.images.keys() - set(suspicious))
+    room = max(0, at_most - len(suspicious))
+    spread = np.linspace(0, len(usual) - 1, num=min(room, len(usual))).round().astype(int)
+    return [*suspicious[:at_most], *(usual[index] for index in spread)]
+
+
+def _tile(report: VerificationReport, stem: str, findings: list[Finding]) -> Tile:
+    row = report.survey.rows.get(stem)
+    split = f" ({row.split})" if row and row.split else ""
+    checks = dict.fromkeys(finding.check for finding in findings)
+    regions = [region for finding in findings for region in finding.regions]
+    picture = _overlay(report.survey, stem)
+    boxes = np.array(regions, dtype=np.float64).reshape(-1, 4)
+    return Tile(
+        picture=draw_boxes(picture, boxes),
+        caption=f"{stem}{split}\n{', '.join(checks)}",
+        is_bad=any(finding.severity == Severity.ERROR for finding in findings),
+    )
+
+
+def _overlay(survey: FolderSurvey, stem: str) -> NDArray[np.uint8]:
+    """Picture with what of its mask can be understood; gray where it cannot be read."""
+    image = _read_or_none(survey.images[stem])
+    if image is None:
+        return np.full((240, 320, 3), 160, dtype=np.uint8)
+    unknown = np.full(image.shape[:2], NOT_SCORED, dtype=np.uint8)
+    try:
+        class_mask = diagnose_mask(survey.masks[stem]).class_mask if stem in survey.masks else None
+    except (BloodCellError, OSError):
+        class_mask = None
+    if class_mask is not None and class_mask.shape != image.shape[:2]:
+        class_mask = fit_to_shape(class_mask, (image.shape[0], image.shape[1]))
+    return draw_overlay(image, unknown if class_mask is None else class_mask)
+
+
+def _read_or_none(path: Path) -> NDArray[np.uint8] | None:
+    try:
+        return read_image(path)
+    except (BloodCellError, OSError):
+        return None

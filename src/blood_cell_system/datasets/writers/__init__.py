@@ -1,1 +1,0 @@
-"""Labels written in the formats of people's tools, for correcting there and reading back."""

@@ -1,1 +1,0 @@
-"""Pictures for people: outlines over smears, and sheets of many pictures."""

@@ -1,0 +1,1 @@
+"""Images of any kind opened, masks encoded, overlays and contact sheets drawn."""

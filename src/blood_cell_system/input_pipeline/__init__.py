@@ -1,1 +1,0 @@
-"""From a prepared folder to batches."""

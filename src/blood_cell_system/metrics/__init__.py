@@ -1,0 +1,1 @@
+"""Figures of merit: confusion, matching, calibration, bootstrap."""

@@ -1,0 +1,273 @@
+"""Answers that admit not to know: conformal sets a class, and what is none of the classes.
+
+For each class a threshold is chosen on cells that were not learned from. A class belongs to a
+cell's set when its probability reaches the class's threshold. A set of one class is an answer; a
+set of several, or of none, says "not sure". Of new cells like those of the calibration, whatever
+their class, at least ``coverage`` have their true class in the set [1]_.
+
+References
+----------
+.. [1] V. Vovk, A. Gammerman, G. Shafer, "Algorithmic Learning in a Random World", 2005,
+   section 4.5 (label-conditional conformal predictors).
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.optimize import minimize_scalar
+
+from blood_cell_system.taxonomy import NOT_LABELLED
+
+BINS: Final = 15
+
+_SMALLEST: Final = 1e-12
+# Beyond these the network says nothing at all, or always the same.
+_TEMPERATURES: Final = (0.05, 20.0)
+# Standard deviation of the temperature's logarithm, before any cell is seen: when the answers for a
+# dozen cells are all right, the likelihood alone would have the network be sure without bounds.
+_PRIOR_SPREAD: Final = 0.5
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reliability:
+    """How often answers of a confidence are right.
+
+    Parameters
+    ----------
+    edges : ndarray of shape (bins + 1,)
+        Of the confidence, 0 to 1.
+    weight, confidence, accuracy : ndarray of shape (bins,)
+        Cells of a bin, their mean confidence, and the share of right answers; NaN in an empty bin.
+    """
+
+    edges: Floats
+    weight: Floats
+    confidence: Floats
+    accuracy: Floats
+
+    @property
+    def expected_calibration_error(self) -> float:
+        """Mean distance of accuracy and confidence over all cells; NaN without a cell [1]_.
+
+        References
+        ----------
+        .. [1] C. Guo, G. Pleiss, Y. Sun, K. Weinberger, "On Calibration of Modern Neural
+           Networks", ICML 2017, equation 3.
+        """
+        total = float(self.weight.sum())
+        if not total:
+            return float("nan")
+        gap = np.nan_to_num(np.abs(self.accuracy - self.confidence))
+        return float((self.weight * gap).sum()) / total
+
+
+def reliability(
+    probabilities: ArrayLike,
+    y_true: ArrayLike,
+    weight: ArrayLike | None = None,
+    *,
+    bins: int = BINS,
+) -> Reliability:
+    """Sort the answers by the confidence of the most probable class.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, classes)
+    y_true : array_like of shape (n,), dtype int
+        ``NOT_LABELLED`` is left out.
+    weight : array_like of shape (n,), optional
+    bins : int
+        Of equal width.
+    """
+    values = np.asarray(probabilities, dtype=np.float64)
+    true = np.asarray(y_true)
+    counted = np.ones(len(true)) if weight is None else np.asarray(weight, dtype=np.float64)
+    counted = counted * (true != NOT_LABELLED)
+    confidence = values.max(axis=1)
+    is_right = values.argmax(axis=1) == true
+    place = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    total = np.asarray(np.bincount(place, weights=counted, minlength=bins), dtype=np.float64)
+    sums = (
+        np.bincount(place, weights=counted * confidence, minlength=bins),
+        np.bincount(place, weights=counted * is_right, minlength=bins),
+    )
+    means = [np.divide(s, total, out=np.full(bins, np.nan), where=total > 0) for s in sums]
+    return Reliability(
+        edges=np.linspace(0, 1, bins + 1), weight=total, confidence=means[0], accuracy=means[1]
+    )
+
+
+def expected_calibration_error(
+    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None = None
+) -> float:
+    """Calibration error of the most probable class; see :class:`Reliability`."""
+    return reliability(probabilities, y_true, weight).expected_calibration_error
+
+
+def negative_log_likelihood(
+    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None = None
+) -> float:
+    """Mean of ``-ln p(true class)``; NaN without a cell.
+
+    Parameters
+    ----------
+    probabilities, y_true, weight
+        As of :func:`reliability`.
+    """
+    values, true, counted = _known_only(probabilities, y_true, weight)
+    if not counted.sum():
+        return float("nan")
+    chosen = values[np.arange(len(true)), true]
+    return float(np.average(-np.log(np.maximum(chosen, _SMALLEST)), weights=counted))
+
+
+def with_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
+    """Probabilities after dividing their logits by a temperature.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, classes)
+        Of a softmax: their logarithms are the logits up to a constant, which softmax cancels.
+    temperature : float
+        Above 1 the answers become less sure.
+
+    Returns
+    -------
+    ndarray of shape (n, classes)
+    """
+    logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _SMALLEST))
+    logits /= temperature
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+
+
+def fit_temperature(
+    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None = None
+) -> float:
+    """Temperature at which the true classes are most likely; near 1 when there are few cells.
+
+    Parameters
+    ----------
+    probabilities, y_true, weight
+        As of :func:`reliability`, from cells that the network has not learned from.
+
+    Returns
+    -------
+    float
+        Within 0.05 and 20; 1 when no class is known.
+    """
+    values, true, counted = _known_only(probabilities, y_true, weight)
+    if not counted.sum():
+        return 1.0
+
+    def loss(log_temperature: float) -> float:
+        warmed = with_temperature(values, float(np.exp(log_temperature)))
+        fit = counted.sum() * negative_log_likelihood(warmed, true, counted)
+        return float(fit + 0.5 * (log_temperature / _PRIOR_SPREAD) ** 2)
+
+    low, high = np.log(_TEMPERATURES)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))
+
+
+def _known_only(
+    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None
+) -> tuple[Floats, NDArray[np.int64], Floats]:
+    values = np.asarray(probabilities, dtype=np.float64)
+    true = np.asarray(y_true, dtype=np.int64)
+    counted = np.ones(len(true)) if weight is None else np.asarray(weight, dtype=np.float64)
+    is_known = true != NOT_LABELLED
+    return values[is_known], true[is_known], counted[is_known]
+
+
+DEFAULT_COVERAGE: Final = 0.95
+DEFAULT_KEPT_SHARE: Final = 0.95
+
+
+def class_thresholds(
+    probabilities: ArrayLike, y_true: ArrayLike, *, coverage: float = DEFAULT_COVERAGE
+) -> NDArray[np.float64]:
+    """Choose the threshold of each class.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, classes)
+    y_true : array_like of shape (n,), dtype int
+        ``NOT_LABELLED`` cells are left out.
+    coverage : float
+        Share of sets that shall hold the true class, 0 to 1.
+
+    Returns
+    -------
+    ndarray of shape (classes,)
+        0, always in the set, for a class of too few cells to promise the coverage.
+
+    Raises
+    ------
+    ValueError
+        ``coverage`` is not between 0 and 1.
+    """
+    if not 0 < coverage < 1:
+        raise ValueError(f"Conformal: expected a coverage between 0 and 1. Received: {coverage}.")
+    values, true = np.asarray(probabilities, dtype=np.float64), np.asarray(y_true)
+    thresholds = np.zeros(values.shape[1])
+    for index in range(values.shape[1]):
+        own = np.sort(values[true == index, index])
+        # The (n + 1)(1 - coverage) smallest, rounded down, may fall below the threshold.
+        allowed = math.floor((len(own) + 1) * (1 - coverage) + 1e-9)
+        if allowed >= 1:
+            thresholds[index] = own[allowed - 1]
+    return thresholds
+
+
+def conformal_sets(probabilities: ArrayLike, thresholds: ArrayLike) -> NDArray[np.bool_]:
+    """Which classes a cell may be.
+
+    Parameters
+    ----------
+    probabilities : array_like of shape (n, classes)
+    thresholds : array_like of shape (classes,)
+
+    Returns
+    -------
+    ndarray of shape (n, classes), dtype bool
+    """
+    return np.asarray(np.asarray(probabilities) >= np.asarray(thresholds))
+
+
+def known_threshold(
+    known: ArrayLike, is_outlier: ArrayLike, *, kept_share: float = DEFAULT_KEPT_SHARE
+) -> float:
+    """Choose below which ``known`` a cell is none of the classes.
+
+    Of the thresholds that keep ``kept_share`` of the cells of the classes, the one that separates
+    them best from the outliers (largest sum of the two shares that are treated rightly).
+
+    Parameters
+    ----------
+    known : array_like of shape (n,)
+        Probability of being one of the classes at all.
+    is_outlier : array_like of shape (n,), dtype bool
+    kept_share : float
+
+    Returns
+    -------
+    float
+        0, which keeps everything, without outliers or without cells.
+    """
+    values, outlier = np.asarray(known, dtype=np.float64), np.asarray(is_outlier, dtype=bool)
+    cells, others = np.sort(values[~outlier]), np.sort(values[outlier])
+    if not len(cells) or not len(others):
+        return 0.0
+    # Between neighbouring values nothing changes, so halfway is as good and less of a chance.
+    distinct = np.unique(values)
+    candidates = np.concatenate([[0.0], (distinct[1:] + distinct[:-1]) / 2])
+    kept = 1 - np.searchsorted(cells, candidates, side="left") / len(cells)
+    caught = np.searchsorted(others, candidates, side="left") / len(others)
+    merit = np.where(kept >= kept_share, kept + caught, -1.0)
+    return float(candidates[int(np.argmax(merit))])

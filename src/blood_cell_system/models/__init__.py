@@ -1,1 +1,0 @@
-"""Networks, their layers, losses and metrics."""

@@ -1,0 +1,262 @@
+"""One picture through the whole of it."""
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import blood_cell_system
+from blood_cell_system.analysis.classification import ClassificationSettings, classify_analysis
+from blood_cell_system.analysis.image_analysis import (
+    AnalysisSettings,
+    PictureAnalysis,
+    analyze_picture,
+)
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.imaging.image_file import count_pages, read_image
+from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
+from blood_cell_system.pipeline.model_slots import OneAtATime, OneClassifierAtATime, sha256_of
+from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+from blood_cell_system.reports.diagnosis import diagnose
+from blood_cell_system.reports.image_files import write_picture_files
+from blood_cell_system.reports.report import (
+    DiagnosticReport,
+    Picture,
+    Provenance,
+    ReportSettings,
+)
+
+CONFIDENCE_THRESHOLD: Final = 0.3
+UNCERTAIN_MARGIN: Final = 0.1
+
+_NO_PLATELETS: Final = (
+    "This model knows no platelets, so none are counted. Its cells were told apart by shape alone."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureResult:
+    """What came of one picture.
+
+    Parameters
+    ----------
+    analysis : PictureAnalysis
+        Arrays and cells.
+    report : DiagnosticReport
+    """
+
+    analysis: PictureAnalysis
+    report: DiagnosticReport
+
+
+class InferencePipeline:
+    """From a picture to its report.
+
+    Parameters
+    ----------
+    system : BloodCellAnalysisSystem
+        Its segmenter is made ready with the first picture.
+    confidence_threshold : float
+        Cells of a lower confidence are flagged as uncertain, 0 to 1.
+    uncertain_margin : float
+        So are cells whose two most likely conditions are less than this apart, where a classifier
+        gives conditions.
+    settings : AnalysisSettings, optional
+        Magnification, border rule, and how cells are told apart.
+    classification : ClassificationSettings, optional
+        On how many views of a cell its classification rests.
+    is_classifying : bool
+        Whether cells are classified, where the system or this package has classifiers.
+
+    Raises
+    ------
+    SettingsError
+        Threshold or margin is not within 0..1.
+    """
+
+    def __init__(
+        self,
+        system: BloodCellAnalysisSystem,
+        *,
+        confidence_threshold: float = CONFIDENCE_THRESHOLD,
+        uncertain_margin: float = UNCERTAIN_MARGIN,
+        settings: AnalysisSettings | None = None,
+        classification: ClassificationSettings | None = None,
+        is_classifying: bool = True,
+    ) -> None:
+        self.system = system
+        self.classification = classification or ClassificationSettings()
+        self.is_classifying = is_classifying
+        self.settings = settings or AnalysisSettings()
+        self.report_settings = ReportSettings(
+            confidence_threshold=confidence_threshold,
+            uncertain_margin=uncertain_margin,
+            border_rule=self.settings.border_rule,
+            cell_diameter_px=self.settings.cell_diameter_px,
+            pixel_size_um=self.settings.pixel_size_um,
+            classifier_views=self.classification.views,
+        )
+        self._ready: _Ready | None = None
+        self._getting_ready = threading.Lock()
+
+    def process_image(
+        self,
+        path: Path | str,
+        *,
+        save_visualization: bool = False,
+        output_dir: Path | str | None = None,
+    ) -> DiagnosticReport:
+        """Analyse a picture, and write its files where a folder is named.
+
+        Parameters
+        ----------
+        path : Path or str
+        save_visualization : bool
+            Whether the picture with its outlines is among the files.
+        output_dir : Path or str, optional
+            Nothing is written by default.
+
+        Returns
+        -------
+        DiagnosticReport
+
+        Raises
+        ------
+        MissingDataError
+            There is no such picture, or no model.
+        ImageReadError
+            The picture cannot be read.
+        OutputError
+            A file cannot be written.
+        SettingsError
+            ``save_visualization`` without ``output_dir``.
+        CheckpointError
+            The model is no segmenter.
+        """
+        if save_visualization and output_dir is None:
+            raise SettingsError(
+                "save_visualization: received without output_dir; expected the folder to write to. "
+                "Name it: process_image(path, save_visualization=True, output_dir='results')."
+            )
+        path = Path(path)
+        result = self.analyze(path)
+        if output_dir is not None:
+            write_picture_files(
+                Path(output_dir),
+                path.stem,
+                result.analysis,
+                result.report,
+                with_picture=save_visualization,
+            )
+        return result.report
+
+    def analyze(self, path: Path) -> PictureResult:
+        """Analyse a picture; nothing is written. Several threads may call this at once.
+
+        Raises
+        ------
+        MissingDataError
+            There is no such picture, or no model.
+        ImageReadError
+            The picture cannot be read.
+        CheckpointError
+            The model is no segmenter.
+        """
+        image = read_image(path)
+        ready = self._get_ready()
+        analysis = analyze_picture(ready.segmenter, image, self.settings)
+        height, width = image.shape[:2]
+        report = diagnose(
+            analysis,
+            picture=Picture(
+                file_name=path.name, width_px=width, height_px=height, sha256=sha256_of(path)
+            ),
+            settings=self.report_settings,
+            provenance=ready.provenance,
+            classifications=classify_analysis(
+                analysis, tuple(ready.classifiers.values()), self.classification
+            ),
+            rbc_facts=_facts(ready, ClassifierKind.RBC),
+            wbc_facts=_facts(ready, ClassifierKind.WBC),
+            further_warnings=(
+                *_warnings_of_pages(path),
+                *(() if ready.segmenter.has_heads else (_NO_PLATELETS,)),
+            ),
+        )
+        return PictureResult(analysis=analysis, report=report)
+
+    @property
+    def provenance(self) -> Provenance:
+        """What reports are made with.
+
+        Raises
+        ------
+        MissingDataError
+            There is no model.
+        CheckpointError
+            The model is no segmenter.
+        """
+        return self._get_ready().provenance
+
+    def _get_ready(self) -> "_Ready":
+        with self._getting_ready:
+            models = self._models()
+            if self._ready is None or not _are_same(self._ready.models, models):
+                self._ready = self._made_ready()
+            return self._ready
+
+    def _models(self) -> tuple[object, ...]:
+        system = self.system
+        return system.segmentation_model, system.rbc_classifier, system.wbc_classifier
+
+    def _made_ready(self) -> "_Ready":
+        runtime = self.system.segmentation_runtime()
+        name, digest = self.system.model_identity()
+        classifiers = self.system.ready_classifiers() if self.is_classifying else {}
+        red, white = (classifiers.get(kind) for kind in ClassifierKind)
+        return _Ready(
+            models=self._models(),
+            segmenter=OneAtATime(runtime),
+            classifiers={
+                kind: OneClassifierAtATime(ready.runtime) for kind, ready in classifiers.items()
+            },
+            provenance=Provenance(
+                software_version=blood_cell_system.__version__,
+                model=name,
+                model_sha256=digest,
+                rbc_classifier=red.name if red else None,
+                rbc_classifier_sha256=red.sha256 if red else None,
+                wbc_classifier=white.name if white else None,
+                wbc_classifier_sha256=white.sha256 if white else None,
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Ready:
+    """Everything that a picture is run through, and the models that it was made of."""
+
+    models: tuple[object, ...]
+    segmenter: OneAtATime
+    classifiers: Mapping[ClassifierKind, OneClassifierAtATime]
+    provenance: Provenance
+
+
+def _warnings_of_pages(path: Path) -> tuple[str, ...]:
+    pages = count_pages(path)
+    if pages == 1:
+        return ()
+    return (
+        f"The file holds {pages} pictures, of which the first alone was analysed. Save each as a "
+        "file of its own.",
+    )
+
+
+def _are_same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
+    return all(one is other for one, other in zip(first, second, strict=True))
+
+
+def _facts(ready: _Ready, kind: ClassifierKind) -> ClassifierFacts | None:
+    classifier = ready.classifiers.get(kind)
+    return None if classifier is None else classifier.facts

@@ -1,0 +1,446 @@
+"""Everything that is written of a classifier's evaluation, in one folder."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from blood_cell_system.analysis.classifier_evaluation import (
+    ClassifierEvaluation,
+    HeadScores,
+    occlusion_map,
+)
+from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
+from blood_cell_system.atomic_files import make_folder, replacing, write_json, write_text
+from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
+from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.metrics.bootstrap import Figure
+from blood_cell_system.model_metadata import on_white
+from blood_cell_system.reports.segmenter_evaluation import figures_table
+from blood_cell_system.taxonomy import NOT_LABELLED
+from blood_cell_system.training.classifier_data import CellSet
+
+FORMAT_VERSION = 1
+
+
+def classifier_evaluation_to_json(
+    evaluation: ClassifierEvaluation, *, subject: Mapping[str, str]
+) -> dict[str, Any]:
+    """Turn an evaluation into what ``write_json`` takes.
+
+    Parameters
+    ----------
+    evaluation : ClassifierEvaluation
+    subject : mapping of str
+        What was measured: model, data folder, split.
+    """
+    return {
+        "format_version": FORMAT_VERSION,
+        **subject,
+        "kind": str(evaluation.facts.kind),
+        "cells": evaluation.cells,
+        "diseases": [asdict(scores) for scores in evaluation.diseases],
+        "conditions": [_head(scores) for scores in evaluation.conditions],
+        "types": [_head(scores) for scores in evaluation.types],
+        "known": None if evaluation.known is None else asdict(evaluation.known),
+        "controls": [asdict(scores) for scores in evaluation.controls],
+    }
+
+
+def short_figures(evaluation: ClassifierEvaluation) -> dict[str, Any]:
+    """Give the figures that a person asks for first, for the classifier's facts.
+
+    Returns
+    -------
+    dict
+        By name, each with ``value`` and ``interval`` (null where there is none).
+    """
+    figures: dict[str, Figure] = {}
+    for scores in evaluation.diseases:
+        name = f"{scores.condition} {scores.where}"
+        figures[f"auroc {name}"] = scores.auroc
+        figures[f"sensitivity at 95 % specificity {name}"] = scores.sensitivity
+    for output, heads in (("condition", evaluation.conditions), ("type", evaluation.types)):
+        if heads:
+            figures[f"{output} accuracy"] = heads[0].accuracy
+            figures[f"{output} macro f1"] = heads[0].macro_f1
+            figures[f"{output} calibration error"] = heads[0].calibration_error
+    if evaluation.known is not None:
+        figures["known auroc"] = evaluation.known.auroc
+    return {"cells": evaluation.cells} | {
+        name: _rounded(figure) for name, figure in figures.items()
+    }
+
+
+def _rounded(figure: Figure) -> dict[str, Any]:
+    # NaN, which JSON does not know, is the only value unequal to itself.
+    return {
+        "value": round(figure.value, 4) if figure.value == figure.value else None,
+        "interval": None
+        if figure.interval is None
+        else [round(bound, 4) for bound in figure.interval],
+    }
+
+
+def _head(scores: HeadScores) -> dict[str, Any]:
+    table = scores.reliability
+    return {
+        "where": scores.where,
+        "names": list(scores.names),
+        "confusion_matrix": scores.confusion.tolist(),
+        "by_class": scores.by_class,
+        "accuracy": asdict(scores.accuracy),
+        "balanced_accuracy": asdict(scores.balanced_accuracy),
+        "macro_f1": asdict(scores.macro_f1),
+        "calibration_error": asdict(scores.calibration_error),
+        "constant_answer": {
+            "class": scores.constant,
+            "accuracy": scores.constant_accuracy,
+            "balanced_accuracy": scores.constant_balanced_accuracy,
+        },
+        "conformal": {"coverage": scores.coverage, "single_share": scores.single_share},
+        "reliability": {
+            "edges": table.edges.tolist(),
+            "cells": table.weight.tolist(),
+            "confidence": table.confidence.tolist(),
+            "accuracy": table.accuracy.tolist(),
+        },
+    }
+
+
+def classifier_evaluation_tables(evaluation: ClassifierEvaluation, *, title: str) -> RenderableType:
+    """Lay an evaluation out.
+
+    Parameters
+    ----------
+    evaluation : ClassifierEvaluation
+    title : str
+    """
+    parts: list[RenderableType] = [Text(f"{title}, {evaluation.cells} cells", style="bold")]
+    if evaluation.diseases:
+        parts += _disease_part(evaluation)
+    for name, heads in (("Condition", evaluation.conditions), ("Type", evaluation.types)):
+        if heads:
+            parts += _head_part(name, heads)
+    parts += _known_part(evaluation)
+    parts += _control_part(evaluation)
+    return Group(*parts)
+
+
+def classifier_evaluation_text(
+    evaluation: ClassifierEvaluation, *, title: str, width: int = 100
+) -> str:
+    """Lay an evaluation out as plain text, without colours."""
+    console = Console(width=width, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(classifier_evaluation_tables(evaluation, title=title))
+    return capture.get()
+
+
+def _disease_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
+    table = figures_table("disease", "against healthy", "cells", "fields", "AUROC", "sensitivity")
+    table.columns[1].justify = "left"
+    for scores in evaluation.diseases:
+        table.add_row(
+            scores.condition,
+            scores.where,
+            f"{scores.diseased}/{scores.healthy}",
+            str(scores.fields),
+            _figure(scores.auroc),
+            _figure(scores.sensitivity),
+        )
+    return [
+        Text("Each disease against healthy cells; 95 % intervals by field"),
+        table,
+        Text(
+            "Sensitivity at 95 % specificity. Where a disease comes from one source only, its row "
+            "of all sources compares laboratories as well: believe the row within the source.",
+            style="dim",
+        ),
+    ]
+
+
+def _head_part(name: str, heads: Sequence[HeadScores]) -> list[RenderableType]:
+    table = figures_table(name, "accuracy", "balanced", "macro F1", "calibration", "constant")
+    for scores in heads:
+        table.add_row(
+            scores.where,
+            _figure(scores.accuracy),
+            _figure(scores.balanced_accuracy),
+            _figure(scores.macro_f1),
+            _figure(scores.calibration_error),
+            f"{scores.constant_accuracy:.3f}\n{scores.constant_balanced_accuracy:.3f}",
+        )
+    first = heads[0]
+    classes = figures_table("class", "cells", "precision", "recall", "F1")
+    for class_name, values in first.by_class.items():
+        classes.add_row(
+            class_name,
+            f"{values['cells']:.0f}",
+            *(_share(values[key]) for key in ("precision", "recall", "f1")),
+        )
+    words = (
+        "calibration: expected error of the confidence; constant: accuracy and balanced accuracy "
+        f"of always answering {first.constant}. "
+        f"Sets that may be one class hold the true one in {_percent(first.coverage)} of cells, and "
+        f"are a single class in {_percent(first.single_share)}."
+    )
+    return [table, classes, Text(words, style="dim")]
+
+
+def _known_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
+    scores = evaluation.known
+    if scores is None:
+        return []
+    return [
+        Text(
+            f"None of the classes: AUROC {scores.auroc} on {scores.cells} cells and "
+            f"{scores.outliers} others; the threshold keeps {_percent(scores.kept)} of the cells "
+            f"and catches {_percent(scores.caught)} of the others."
+        )
+    ]
+
+
+def _control_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
+    table = figures_table("control", "condition", "chance", "type", "chance")
+    for scores in evaluation.controls:
+        table.add_row(
+            scores.name,
+            _share(scores.condition),
+            _share(scores.condition_chance),
+            _share(scores.cell_type),
+            _share(scores.type_chance),
+        )
+    return [
+        table,
+        Text(
+            "Balanced accuracy when the cell is taken away (blanked: must be chance) and when only "
+            "its outline is left (silhouette: tells what the shape alone gives away).",
+            style="dim",
+        ),
+    ]
+
+
+def _figure(figure: Figure) -> str:
+    words = _share(figure.value)
+    if figure.interval is not None:
+        words += f"\n{figure.interval[0]:.3f}-{figure.interval[1]:.3f}"
+    return words
+
+
+def _share(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.3f}"
+
+
+def _percent(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.0%}"
+
+
+def write_confusion_plot(path: Path, heads: Sequence[HeadScores]) -> None:
+    """Draw confusion matrices side by side: numbers of cells, shaded by the share of their row.
+
+    Parameters
+    ----------
+    path : Path
+    heads : sequence of HeadScores
+    """
+    # Figure without pyplot: no display, no global state, safe in any thread.
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(6.5 * max(len(heads), 1), 5.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, head in enumerate(heads, start=1):
+        axes = figure.add_subplot(1, len(heads), place)
+        rows = head.confusion.sum(axis=1, keepdims=True)
+        share = np.divide(head.confusion, rows, out=np.zeros_like(head.confusion), where=rows > 0)
+        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+        ticks = range(len(head.names))
+        names = [name.replace("_", " ") for name in head.names]
+        axes.set_xticks(ticks, names, rotation=35, ha="right")
+        axes.set_yticks(ticks, names)
+        axes.set(xlabel="answer", ylabel="true", title=f"{head.where}, {int(rows.sum())} cells")
+        for row in ticks:
+            for column in ticks:
+                axes.text(
+                    column,
+                    row,
+                    f"{head.confusion[row, column]:.0f}",
+                    ha="center",
+                    va="center",
+                    color="white" if share[row, column] > 0.6 else "black",
+                )
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+def write_reliability_plot(path: Path, heads: Sequence[tuple[str, HeadScores]]) -> None:
+    """Draw how often answers of a confidence are right, and how many answers have it.
+
+    Parameters
+    ----------
+    path : Path
+    heads : sequence of (str, HeadScores)
+        With the name of each.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.5 * max(len(heads), 1), 5.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    for place, (name, head) in enumerate(heads, start=1):
+        table = head.reliability
+        axes = figure.add_subplot(1, len(heads), place)
+        width = float(table.edges[1] - table.edges[0])
+        middle = (table.edges[:-1] + table.edges[1:]) / 2
+        total = max(float(table.weight.sum()), 1.0)
+        axes.bar(middle, table.weight / total, width, color="0.85", label="share of the cells")
+        axes.plot([0, 1], [0, 1], color="0.5", linestyle="--", label="means what it says")
+        axes.plot(table.confidence, table.accuracy, "o-", label="right answers")
+        error = table.expected_calibration_error
+        axes.set(
+            xlim=(0, 1),
+            ylim=(0, 1.02),
+            xlabel="confidence",
+            ylabel="share",
+            title=f"{name}, {head.where}: calibration error {error:.3f}",
+        )
+        axes.legend(loc="upper left")
+        axes.grid(alpha=0.3)
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110)
+
+
+_WRONG: Final = 12
+_RIGHT: Final = 4
+_SMALLEST_DROP: Final = 0.05
+
+
+def occlusion_sheet(
+    evaluation: ClassifierEvaluation, cell_set: CellSet, classifier: ClassifierRuntime
+) -> NDArray[np.uint8]:
+    """Draw pairs: the cell, and what speaks for the answer (red) and against it (blue).
+
+    Wrong answers come first, the surest of them at the top; then the surest and the least sure of
+    the right ones. Types are shown where the classifier knows any, conditions otherwise.
+
+    Parameters
+    ----------
+    evaluation : ClassifierEvaluation
+    cell_set : CellSet
+        That was measured.
+    classifier : ClassifierRuntime
+        That was measured.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    """
+    tiles: list[Tile] = []
+    heads = [
+        ("condition", evaluation.predictions.condition, cell_set.labels.condition),
+        ("type", evaluation.predictions.cell_type, cell_set.labels.cell_type),
+    ]
+    for output, probabilities, y_true in heads:
+        if probabilities is None:
+            continue
+        facts = evaluation.facts
+        names = facts.conditions if output == "condition" else facts.types
+        answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+        for position in chosen_cells(answers, y_true, confidence):
+            picture = cell_set.cells[position]
+            heat = occlusion_map(classifier, picture, output=output, index=int(answers[position]))
+            is_wrong = bool(answers[position] != y_true[position])
+            record = cell_set.cells.records[position]
+            words = (
+                f"{confidence[position]:.2f} {names[answers[position]]}\n"
+                f"true {names[y_true[position]]}\n{record.source} {record.field}"
+            )
+            tiles += [
+                Tile(picture=on_white(picture), caption=words, is_bad=is_wrong),
+                Tile(picture=_overlaid(on_white(picture), heat), caption=f"{output}\n\n"),
+            ]
+    title = "Answers, the worst first; red speaks for the answer, blue against it"
+    return contact_sheet(tiles, columns=8, tile_width=150, title=title)
+
+
+def chosen_cells(
+    answers: NDArray[np.integer], y_true: NDArray[np.integer], confidence: NDArray[np.floating]
+) -> list[int]:
+    """Choose cells to show: the surest wrong answers, then the surest and least sure right ones."""
+    order = np.argsort(-confidence, kind="stable")
+    wrong = [int(i) for i in order if y_true[i] != NOT_LABELLED and answers[i] != y_true[i]]
+    right = [int(i) for i in order if answers[i] == y_true[i]]
+    few = right[:_RIGHT] + right[max(_RIGHT, len(right) - _RIGHT) :]
+    return wrong[:_WRONG] + few
+
+
+def _overlaid(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    smooth = cv2.GaussianBlur(heat, (0, 0), 6)
+    # Changes of a few per cent are noise, and shall not look like evidence.
+    strength = np.clip(smooth / max(float(np.abs(smooth).max()), _SMALLEST_DROP), -1, 1)
+    grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    colour = np.where(strength[..., None] > 0, (220, 30, 30), (30, 60, 220))
+    share = 0.7 * np.abs(strength)[..., None]
+    return np.asarray(grey * (1 - share) + colour * share).astype(np.uint8)
+
+
+def write_evaluation_files(
+    evaluation: ClassifierEvaluation,
+    cells: CellSet,
+    classifier: ClassifierRuntime,
+    folder: Path,
+    *,
+    subject: Mapping[str, str],
+) -> list[Path]:
+    """Write tables, numbers and pictures of an evaluation.
+
+    Parameters
+    ----------
+    evaluation : ClassifierEvaluation
+    cells : CellSet
+        That was measured.
+    classifier : ClassifierRuntime
+        That was measured; it runs once more on the cells shown.
+    folder : Path
+    subject : mapping of str
+        What was measured: model, data folder, split.
+
+    Returns
+    -------
+    list of Path
+        What was written: ``evaluation.json``, ``evaluation.txt``, ``confusion_matrix.png``,
+        ``reliability.png`` and ``answers.png``.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written to.
+    """
+    make_folder(folder)
+    title = ", ".join(subject.values())
+    json_path, text_path = folder / "evaluation.json", folder / "evaluation.txt"
+    write_json(json_path, classifier_evaluation_to_json(evaluation, subject=subject))
+    write_text(text_path, classifier_evaluation_text(evaluation, title=title))
+    written = [json_path, text_path]
+    named = [("condition", head) for head in evaluation.conditions[:1]]
+    named += [("type", head) for head in evaluation.types[:1]]
+    if named:
+        confusion_path, reliability_path = (
+            folder / "confusion_matrix.png",
+            folder / "reliability.png",
+        )
+        write_confusion_plot(confusion_path, [head for _, head in named])
+        write_reliability_plot(reliability_path, named)
+        written += [confusion_path, reliability_path]
+    sheet_path = folder / "answers.png"
+    write_image(sheet_path, np.ascontiguousarray(occlusion_sheet(evaluation, cells, classifier)))
+    return [*written, sheet_path]

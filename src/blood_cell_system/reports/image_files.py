@@ -1,0 +1,294 @@
+"""All files that are written of one picture."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from blood_cell_system.analysis.image_analysis import PictureAnalysis
+from blood_cell_system.atomic_files import write_bytes, write_json
+from blood_cell_system.errors import ImageReadError, OutputError
+from blood_cell_system.imaging.contact_sheet import text_strip
+from blood_cell_system.imaging.image_file import read_label_image, write_image
+from blood_cell_system.imaging.mask_encoding import encode_class_mask
+from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
+from blood_cell_system.reports.report import CellFlag, DiagnosticReport, ReportedCell
+from blood_cell_system.taxonomy import RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES
+
+Colour = tuple[int, int, int]
+
+ABNORMAL_COLOUR: Final[Colour] = (255, 0, 170)
+UNSURE_COLOUR: Final[Colour] = (235, 165, 0)
+NONE_COLOUR: Final[Colour] = (70, 70, 70)
+
+_ORDER: Final = (NONE_COLOUR, UNSURE_COLOUR, ABNORMAL_COLOUR)
+_WHITE: Final[Colour] = (255, 255, 255)
+_SMALLEST_FONT_PX: Final = 9
+_LETTER_SHARE: Final = 0.62
+_OVERHANG: Final = 1.3
+
+
+def annotated_picture(
+    analysis: PictureAnalysis, cells: Sequence[ReportedCell]
+) -> NDArray[np.uint8]:
+    """Draw outlines; box and name what a classifier finds not healthy, not sure, or no such cell.
+
+    Parameters
+    ----------
+    analysis : PictureAnalysis
+    cells : sequence of ReportedCell
+        Of the same picture.
+
+    Returns
+    -------
+    ndarray of shape (height, width, 3), dtype uint8
+        RGB; the same as of :func:`draw_overlay` where no cell was classified.
+    """
+    found = analysis.separated
+    drawn = draw_overlay(
+        analysis.image,
+        analysis.class_mask,
+        label_image=found.label_image,
+        cell_types=[cell.cell_type for cell in found.cells],
+    )
+    marks = [(cell, mark) for cell in cells if (mark := _mark_of(cell)) is not None]
+    # What matters most is drawn last, over the others.
+    marks.sort(key=lambda marked: _ORDER.index(marked[1][0]))
+    for colour in _ORDER:
+        boxes = [cell.bbox for cell, mark in marks if mark[0] == colour]
+        if boxes:
+            drawn = draw_boxes(drawn, np.array(boxes, dtype=np.float64), colour=colour)
+    for cell, (colour, name) in marks:
+        _write_name(drawn, cell, name, colour)
+    return drawn
+
+
+def _mark_of(cell: ReportedCell) -> tuple[Colour, str] | None:
+    if not cell.probabilities:
+        return None
+    if CellFlag.NONE_OF_THESE in cell.flags:
+        return NONE_COLOUR, "?"
+    if cell.is_abnormal:
+        # "malaria_RBC" is long, and the outline's colour tells the cell's type.
+        name = cell.condition.partition("_")[0]
+        return ABNORMAL_COLOUR, f"{name}?" if cell.is_uncertain else name
+    return (UNSURE_COLOUR, "?") if cell.is_uncertain else None
+
+
+def _write_name(picture: NDArray[np.uint8], cell: ReportedCell, name: str, colour: Colour) -> None:
+    """Write a name at a box's upper left corner, in place, as far as the picture reaches.
+
+    Of a name that is wider than its cell only the first letter is written: it would hide others.
+    """
+    x_min, y_min, x_max, y_max = cell.bbox
+    font_size = max(_SMALLEST_FONT_PX, min(x_max - x_min, y_max - y_min) // 6)
+    width = _width_px(name, font_size)
+    if width > _OVERHANG * (x_max - x_min):
+        name = name[0] + ("?" if name.endswith("?") and len(name) > 1 else "")
+        width = _width_px(name, font_size)
+    strip = text_strip(name, width, font_size=font_size, colour=_WHITE, background=colour)
+    top, left = max(y_min, 0), max(x_min, 0)
+    room = picture[top : top + strip.shape[0], left : left + strip.shape[1]]
+    room[:] = strip[: room.shape[0], : room.shape[1]]
+
+
+def _width_px(name: str, font_size: int) -> int:
+    return round(len(name) * font_size * _LETTER_SHARE) + max(4, font_size // 2) + 2
+
+
+CELL_COLUMNS: Final = (
+    "cell_id",
+    "cell_type",
+    "x_min",
+    "y_min",
+    "x_max",
+    "y_max",
+    "centroid_x",
+    "centroid_y",
+    "area_px",
+    "equivalent_diameter_px",
+    "equivalent_diameter_um",
+    "circularity",
+    "touching_border",
+    "condition",
+    "wbc_type",
+    "confidence",
+    "known",
+    *(f"p_{name}" for name in (*RBC_CONDITIONS, *WBC_CONDITIONS, *WBC_TYPES)),
+    "flags",
+)
+
+
+def cells_to_csv(cells: Sequence[dict[str, Any]]) -> str:
+    """Lay cells out as comma-separated values.
+
+    Parameters
+    ----------
+    cells : sequence of dict
+        As the report's JSON has them.
+
+    Returns
+    -------
+    str
+        A row a cell; flags parted by blanks, truth as 0 and 1, empty where there is no value.
+    """
+    rows = []
+    for cell in cells:
+        x_min, y_min, x_max, y_max = cell["bbox"]
+        centroid_x, centroid_y = cell["centroid"]
+        rows.append(
+            cell
+            | {"x_min": x_min, "y_min": y_min, "x_max": x_max, "y_max": y_max}
+            | {"centroid_x": centroid_x, "centroid_y": centroid_y}
+            | {f"p_{name}": value for name, value in cell["probabilities"].items()}
+            | {f"p_{name}": value for name, value in cell["type_probabilities"].items()}
+            | {"touching_border": int(cell["touching_border"]), "flags": " ".join(cell["flags"])}
+        )
+    return table_to_csv(CELL_COLUMNS, rows)
+
+
+def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
+    """Write rows with a heading; other keys are left out, None is empty."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+MAX_16_BIT_LABEL: Final = 65535
+
+PICTURE_ENDINGS: Final = ("annotated.png", "mask.png", "cells.csv", "summary.txt", "report.json")
+"""What every picture has, besides its label picture."""
+
+
+def write_picture_files(
+    output_dir: Path,
+    name: str,
+    analysis: PictureAnalysis,
+    report: DiagnosticReport,
+    *,
+    with_picture: bool = True,
+) -> dict[str, Any]:
+    """Write what was found in a picture; the report's JSON comes last, when all else is there.
+
+    Parameters
+    ----------
+    output_dir : Path
+        Made when it is not there.
+    name : str
+        What the files' names begin with; may have folders in it.
+    analysis : PictureAnalysis
+    report : DiagnosticReport
+        Of the same picture.
+    with_picture : bool
+        Whether to write ``NAME_annotated.png``.
+
+    Returns
+    -------
+    dict
+        The report's JSON.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written.
+    """
+    value = report.to_json()
+    found = analysis.separated
+    # A report beside files of another run would vouch for them.
+    report_path = file_of(output_dir, name, "report.json")
+    _remove(report_path)
+    if with_picture:
+        drawn = annotated_picture(analysis, report.cells)
+        write_image(file_of(output_dir, name, "annotated.png"), drawn)
+    write_image(file_of(output_dir, name, "mask.png"), encode_class_mask(analysis.class_mask))
+    write_label_image(output_dir, name, found.label_image)
+    write_words(file_of(output_dir, name, "cells.csv"), cells_to_csv(value["cells"]))
+    write_words(file_of(output_dir, name, "summary.txt"), report.to_summary_text())
+    write_json(report_path, value)
+    return value
+
+
+def file_of(output_dir: Path, name: str, ending: str) -> Path:
+    """Path of one of a picture's files."""
+    return output_dir / f"{name}_{ending}"
+
+
+def write_label_image(output_dir: Path, name: str, label_image: NDArray[np.int32]) -> Path:
+    """Write cells as a label picture: PNG of 16 bits, or TIFF of 32 where there are more cells.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    as_png, as_tiff = (file_of(output_dir, name, f"instances.{kind}") for kind in ("png", "tif"))
+    if label_image.max(initial=0) <= MAX_16_BIT_LABEL:
+        write_image(as_png, label_image.astype(np.uint16))
+        _remove(as_tiff)
+        return as_png
+    write_tiff(as_tiff, label_image)
+    _remove(as_png)
+    return as_tiff
+
+
+def read_labels(output_dir: Path, name: str) -> NDArray[np.integer]:
+    """Read what :func:`write_label_image` has written.
+
+    Returns
+    -------
+    ndarray of int, shape (height, width)
+
+    Raises
+    ------
+    MissingDataError
+        There is none.
+    ImageReadError
+        It is damaged.
+    """
+    as_tiff = file_of(output_dir, name, "instances.tif")
+    if not as_tiff.is_file():
+        return read_label_image(file_of(output_dir, name, "instances.png"))
+    try:
+        with Image.open(as_tiff, formats=("TIFF",)) as picture:
+            return np.asarray(picture, dtype=np.int32)
+    except Exception as error:  # Damaged bytes lead Pillow to errors of almost any kind.
+        raise ImageReadError(
+            f"{as_tiff}: the label picture is damaged ({error}). Analyse the picture again."
+        ) from error
+
+
+def write_tiff(path: Path, label_image: NDArray[np.int32]) -> None:
+    """Write 32-bit labels, losslessly compressed.
+
+    Raises
+    ------
+    OutputError
+        The file cannot be written.
+    """
+    data = io.BytesIO()
+    Image.fromarray(label_image.astype(np.int32)).save(
+        data, format="TIFF", compression="tiff_adobe_deflate"
+    )
+    write_bytes(path, data.getvalue())
+
+
+def _remove(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be replaced ({error.strerror or error}). Choose a folder that you may "
+            "write to."
+        ) from error
+
+
+def write_words(path: Path, text: str) -> None:
+    """Write text in UTF-8; what a file name has that is no text is escaped."""
+    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))

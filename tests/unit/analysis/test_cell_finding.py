@@ -1,0 +1,73 @@
+import numpy as np
+import pytest
+from support.colour_runtime import ColourRuntime
+from support.colours import colour_picture
+from support.drawn_cells import ellipse_box, is_in_ellipse
+
+from blood_cell_system.analysis.segmentation import TileSettings, find_cells
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.taxonomy import CellType
+
+SMALL_TILES = TileSettings(max_whole_px=10_000, tile_px=128, margin_px=64)
+
+
+def grid_picture(shape=(300, 420), spacing=50, diameter=34):
+    """Cells in a grid, many of them on the seams of the tiles and at the border."""
+    class_mask = np.zeros(shape, np.uint8)
+    for index, y in enumerate(range(8, shape[0], spacing)):
+        for x in range(8, shape[1], spacing):
+            cell_type = CellType.WBC if index % 3 == 2 else CellType.RBC
+            box = ellipse_box(cell_type, x, y, diameter)
+            class_mask[is_in_ellipse(box, shape)] = 2 if cell_type == CellType.WBC else 1
+    return colour_picture(class_mask), class_mask
+
+
+def test_tiles_find_the_cells_that_the_whole_picture_has():
+    image, _ = grid_picture()
+    whole = find_cells(ColourRuntime(), image)
+    tiled = find_cells(ColourRuntime(), image, tiles=SMALL_TILES)
+    assert tiled.separated.cells == whole.separated.cells
+    np.testing.assert_array_equal(tiled.separated.label_image, whole.separated.label_image)
+    np.testing.assert_array_equal(tiled.class_mask, whole.class_mask)
+
+
+@pytest.mark.parametrize("magnification", [0.7, 1.6])
+def test_resampled_tiles_lose_no_cell_and_count_none_twice(magnification):
+    image, class_mask = grid_picture()
+    whole = find_cells(ColourRuntime(), image)
+    tiled = find_cells(ColourRuntime(), image, magnification=magnification, tiles=SMALL_TILES)
+    assert len(tiled.separated.cells) == len(whole.separated.cells)
+    assert [c.touches_border for c in tiled.separated.cells].count(True) == [
+        c.touches_border for c in whole.separated.cells
+    ].count(True)
+    assert (tiled.class_mask == class_mask).mean() > 0.97
+
+
+def test_the_network_never_sees_more_than_a_tile():
+    runtime = ColourRuntime()
+    find_cells(runtime, grid_picture()[0], magnification=1.6, tiles=SMALL_TILES)
+    assert max(max(shape) for shape in runtime.seen) <= 128 + 2 * 64 + 32
+
+
+def test_a_picture_that_is_made_far_smaller_is_cut_up_all_the_same():
+    image, class_mask = grid_picture((1200, 1200), spacing=240, diameter=160)
+    runtime = ColourRuntime()
+    found = find_cells(runtime, image, magnification=0.07, tiles=SMALL_TILES)
+    assert len(runtime.seen) > 1
+    assert (found.class_mask == class_mask).mean() > 0.97
+
+
+@pytest.mark.parametrize("magnification", [0.5, 2.0])
+def test_cells_come_back_in_the_pictures_own_pixels(magnification):
+    image, class_mask = grid_picture()
+    found = find_cells(ColourRuntime(), image, magnification=magnification)
+    assert found.class_mask.shape == image.shape[:2]
+    assert (found.class_mask == class_mask).mean() > 0.96
+    inner = [c.equivalent_diameter_px for c in found.separated.cells if not c.touches_border]
+    assert np.median(inner) == pytest.approx(34, rel=0.05)
+
+
+@pytest.mark.parametrize("name", ["max_whole_px", "tile_px", "margin_px"])
+def test_tiles_without_a_size_are_refused(name):
+    with pytest.raises(SettingsError, match=name):
+        TileSettings(**{name: 0})

@@ -1,0 +1,186 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from support.analysed_pictures import CELLS, analysis_of
+from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
+from support.drawn_cells import ellipse_box
+
+from blood_cell_system.analysis.classification import (
+    ClassificationSettings,
+    classify_analysis,
+    classify_pictures,
+    turned_views,
+)
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.taxonomy import CellType
+
+PICTURE = np.full((130, 130, 4), 255, np.uint8)
+PICTURE[10:60, 20:90, :3] = (200, 60, 90)
+
+
+def one(facts=RBC_FACTS, condition=(0.6, 0.3, 0.1), **options):
+    (found,) = classify_pictures(ChosenClassifier(facts, condition, **options), [PICTURE])
+    return found
+
+
+def test_a_cell_has_the_most_likely_condition_and_all_probabilities():
+    found = one()
+    assert found.condition == "healthy_RBC"
+    assert found.confidence == pytest.approx(0.6)
+    assert found.margin == pytest.approx(0.3)
+    assert list(found.probabilities) == list(RBC_FACTS.conditions)
+    assert (found.cell_type, dict(found.type_probabilities)) == (None, {})
+
+
+def test_a_white_cell_has_a_type_too():
+    found = one(WBC_FACTS, (0.2, 0.8), types=(0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1))
+    assert (found.condition, found.cell_type) == ("cancer_WBC", "lymphocyte")
+    assert found.possible_types == ("lymphocyte",)
+
+
+@pytest.mark.parametrize(
+    ("condition", "possible"),
+    [
+        ((0.8, 0.1, 0.1), ("healthy_RBC",)),
+        ((0.4, 0.4, 0.2), ("healthy_RBC", "malaria_RBC")),
+    ],
+)
+def test_the_conformal_set_has_every_class_that_reaches_its_threshold(condition, possible):
+    assert one(condition=condition).possible_conditions == possible
+
+
+def test_a_cell_that_reaches_no_threshold_has_an_empty_set():
+    facts = dataclasses.replace(
+        RBC_FACTS, condition_thresholds=dict.fromkeys(RBC_FACTS.conditions, 0.9)
+    )
+    assert one(facts).possible_conditions == ()
+
+
+def test_without_calibration_the_most_likely_class_is_the_set():
+    facts = dataclasses.replace(RBC_FACTS, condition_thresholds={})
+    assert one(facts, (0.4, 0.4, 0.2)).possible_conditions == ("healthy_RBC",)
+
+
+@pytest.mark.parametrize(("known", "is_known"), [(0.49, False), (0.5, True), (None, True)])
+def test_what_is_none_of_the_classes_is_told(known, is_known):
+    assert one(known=known).is_known == is_known
+
+
+def test_pictures_are_shown_on_white_in_batches_and_in_order():
+    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    clear = PICTURE.copy()
+    clear[..., 3] = 0
+    settings = ClassificationSettings(batch_size=2)
+    assert len(list(classify_pictures(classifier, [PICTURE, clear, PICTURE], settings))) == 3
+    assert [len(batch) for batch in classifier.seen] == [2, 1]
+    assert classifier.seen[0].dtype == np.float32
+    assert (classifier.seen[0][0] == PICTURE[..., :3]).all()
+    assert (classifier.seen[0][1] == 255).all()
+
+
+def test_pictures_are_resized_for_a_network_of_another_size():
+    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0), side=(64, 80))
+    list(classify_pictures(classifier, [PICTURE]))
+    assert classifier.seen[0].shape == (1, 64, 80, 3)
+
+
+def test_there_are_eight_different_views_the_first_as_it_lies():
+    batch = np.arange(9, dtype=np.float32).reshape(1, 3, 3, 1)
+    views = list(turned_views(batch, 8))
+    assert len({view.tobytes() for view in views}) == 8
+    assert (views[0] == batch).all()
+
+
+class _CornerClassifier(ChosenClassifier):
+    """Goes by the upper left corner, so that turning a picture changes its answer."""
+
+    def predict(self, batch):
+        share = batch[:, :65, :65].mean(axis=(1, 2, 3)) / 255
+        self.answer["condition"] = (share[0], 1 - share[0], 0)
+        self.answer["known"] = share[0]
+        return super().predict(batch)
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_the_mean_of_four_views_does_not_change_when_the_cell_is_turned(turns):
+    settings = ClassificationSettings(views=4)
+    pictures = [PICTURE, np.rot90(PICTURE, turns)]
+    straight, turned = classify_pictures(_CornerClassifier(RBC_FACTS, ()), pictures, settings)
+    assert dict(turned.probabilities) == pytest.approx(dict(straight.probabilities), abs=1e-6)
+
+
+@pytest.mark.parametrize(("facts", "views"), [(RBC_FACTS, 1), (WBC_FACTS, 4)])
+def test_red_cells_are_looked_at_once_and_white_ones_four_times(facts, views):
+    classifier = ChosenClassifier(facts, (1,) + (0,) * (len(facts.conditions) - 1))
+    list(classify_pictures(classifier, [PICTURE]))
+    assert len(classifier.seen) == views
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_the_mean_of_eight_views_does_not_change_when_the_cell_is_turned(turns):
+    settings = ClassificationSettings(views=8)
+    (straight,) = classify_pictures(_CornerClassifier(RBC_FACTS, ()), [PICTURE], settings)
+    turned = np.rot90(PICTURE, turns)[:, ::-1]
+    (other,) = classify_pictures(_CornerClassifier(RBC_FACTS, ()), [turned], settings)
+    assert dict(other.probabilities) == pytest.approx(dict(straight.probabilities), abs=1e-6)
+    assert other.known == pytest.approx(straight.known, abs=1e-6)
+    (once,) = classify_pictures(_CornerClassifier(RBC_FACTS, ()), [turned])
+    assert dict(once.probabilities) != pytest.approx(dict(straight.probabilities), abs=1e-3)
+
+
+def test_pictures_that_cannot_be_turned_have_one_view():
+    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0), side=(64, 80))
+    with pytest.raises(SettingsError, match="cannot be turned"):
+        list(classify_pictures(classifier, [PICTURE], ClassificationSettings(views=8)))
+
+
+@pytest.mark.parametrize("options", [{"views": 2}, {"views": 0}, {"batch_size": 0}])
+def test_settings_that_make_no_sense_are_refused(options):
+    with pytest.raises(SettingsError, match=next(iter(options))):
+        ClassificationSettings(**options)
+
+
+def test_whole_cells_of_a_picture_are_classified_by_their_type():
+    analysis = analysis_of()
+    red = ChosenClassifier(RBC_FACTS, (0.1, 0.8, 0.1))
+    white = ChosenClassifier(WBC_FACTS, (0.9, 0.1), types=np.full(7, 1 / 7))
+    found = classify_analysis(analysis, [red, white])
+    by_label = {cell.label: cell for cell in analysis.separated.cells}
+    # Of three red cells the border cuts two off.
+    assert {by_label[label].cell_type: value.condition for label, value in found.items()} == {
+        CellType.RBC: "malaria_RBC",
+        CellType.WBC: "healthy_WBC",
+    }
+    assert sum(map(len, red.seen)) == 1
+
+
+def test_a_cell_that_another_covers_by_half_is_not_classified():
+    above, below = ellipse_box(CellType.RBC, 60, 64, 40), ellipse_box(CellType.RBC, 76, 64, 40)
+    analysis = analysis_of([above, below])
+    whole = dataclasses.replace(
+        analysis.separated.cells[0], whole_box=analysis.separated.cells[0].box, area_px=1256
+    )
+    half = dataclasses.replace(analysis.separated.cells[1], area_px=600)
+    covered = dataclasses.replace(analysis.separated, cells=(whole, half))
+    red = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    found = classify_analysis(dataclasses.replace(analysis, separated=covered), [red])
+    assert list(found) == [whole.label]
+
+
+def test_the_picture_that_the_network_sees_shows_the_cell_on_white():
+    red = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    classify_analysis(analysis_of([CELLS[1]]), [red])
+    (batch,) = red.seen
+    assert (batch[0, 0, 0] == 255).all()
+    assert batch[0, 65, 65, 0] > batch[0, 65, 65, 2] + 80
+
+
+def test_no_classifier_and_no_cells_cost_nothing(monkeypatch):
+    def fail(*_, **__):
+        raise AssertionError("the light was looked for")
+
+    monkeypatch.setattr("blood_cell_system.analysis.classification.fit_slide_light", fail)
+    assert classify_analysis(analysis_of(), []) == {}
+    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    assert classify_analysis(analysis_of([]), [classifier]) == {}

@@ -1,0 +1,45 @@
+import numpy as np
+import pytest
+from support.odd_scenes import field_of_cells, natural_noise, page_of_text, through_eyepiece
+
+from blood_cell_system.analysis.scale import ScaleSource, settle_scale, vote_on_diameter
+from blood_cell_system.analysis.survey import find_field
+
+
+def vote_of(image):
+    return vote_on_diameter(image, find_field(image))
+
+
+@pytest.mark.parametrize("diameter", [18, 40, 75, 110])
+def test_the_diameter_of_drawn_cells_is_found(diameter):
+    assert vote_of(field_of_cells(diameter)).diameter_px == pytest.approx(diameter, rel=0.16)
+
+
+def test_cells_that_overlap_are_measured_by_their_arcs():
+    image = field_of_cells(60, overlap=0.6, count=60)
+    assert vote_of(image).diameter_px == pytest.approx(60, rel=0.16)
+
+
+def test_cells_of_a_round_field_are_measured():
+    image, _ = through_eyepiece(field_of_cells(40, shape=(700, 700)))
+    assert vote_of(image).diameter_px == pytest.approx(40, rel=0.16)
+
+
+def test_small_cells_of_a_large_picture_are_found():
+    image = np.tile(field_of_cells(30, shape=(500, 650)), (4, 4, 1))
+    assert vote_of(image).diameter_px == pytest.approx(30, rel=0.16)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_noise_has_no_diameter(seed):
+    vote = vote_of(natural_noise(slope=2.0, colour=0.5, seed=seed))
+    assert settle_scale(vote).source == ScaleSource.UNKNOWN
+
+
+def test_a_page_of_text_has_no_diameter():
+    assert settle_scale(vote_of(page_of_text())).source == ScaleSource.UNKNOWN
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 400), (3, 3), (480, 640)])
+def test_an_empty_picture_has_no_vote(shape):
+    assert vote_of(np.full((*shape, 3), 230, np.uint8)) is None

@@ -1,0 +1,142 @@
+import cv2
+import numpy as np
+import pytest
+from support.odd_scenes import (
+    drawn_cat,
+    field_of_cells,
+    natural_noise,
+    page_of_text,
+    through_eyepiece,
+)
+
+from blood_cell_system.analysis.quality import assess
+from blood_cell_system.analysis.scale import settle_scale, vote_on_diameter
+from blood_cell_system.analysis.survey import find_field, survey
+
+NAMES = ["focus", "exposure", "crowding", "stain", "scale", "field", "smear"]
+
+
+def quality_of(image, **given):
+    field = find_field(image)
+    view = survey(image, field)
+    vote = vote_on_diameter(image, field, first=view)
+    return assess(
+        view,
+        scale=settle_scale(vote, **given),
+        vote=vote,
+        judged_share=float(field.mean()),
+    )
+
+
+def warned(image, **given):
+    return {finding.name for finding in quality_of(image, **given).warnings}
+
+
+def test_an_ordinary_smear_is_not_warned_of():
+    quality = quality_of(field_of_cells(60))
+    assert [finding.name for finding in quality.findings] == NAMES
+    assert quality.warnings == ()
+    assert quality.is_smear
+
+
+@pytest.mark.parametrize("slope", [1.5, 2.0, 2.6])
+@pytest.mark.parametrize("colour", [0.2, 0.6, 1.2])
+def test_what_has_the_spectrum_of_photographs_is_no_smear(slope, colour):
+    assert not quality_of(natural_noise(slope=slope, colour=colour, seed=1)).is_smear
+
+
+@pytest.mark.parametrize(
+    "scene",
+    [
+        page_of_text(),
+        drawn_cat(),
+        np.full((480, 640, 3), 235, np.uint8),
+        np.zeros((480, 640, 3), np.uint8),
+        np.random.default_rng(0).integers(0, 256, (480, 640, 3)).astype(np.uint8),
+        np.full((1, 1, 3), 200, np.uint8),
+    ],
+    ids=["text", "cat", "blank", "black", "noise", "one pixel"],
+)
+def test_what_is_no_smear_is_flagged(scene):
+    quality = quality_of(scene)
+    assert not quality.is_smear
+    assert "does not look like" in quality.findings[-1].message
+
+
+def test_a_smear_out_of_focus_is_warned_of():
+    blurred = cv2.GaussianBlur(field_of_cells(60, overlap=1.2), (0, 0), 9)
+    assert "focus" in warned(blurred)
+
+
+@pytest.mark.parametrize("blur_px", [12, 16])
+def test_a_few_dark_cells_do_not_change_how_sharp_the_others_look(blur_px):
+    image = field_of_cells(60, overlap=1.2)
+    darker = image.copy()
+    for place in ((120, 120), (320, 300), (520, 160)):
+        cv2.circle(darker, place, 55, (60, 30, 120), -1)
+    plain, other = (
+        quality_of(cv2.GaussianBlur(one, (0, 0), blur_px)).findings[0].value
+        for one in (image, darker)
+    )
+    assert other == pytest.approx(plain, rel=0.15)
+
+
+@pytest.mark.parametrize("contrast", [1.0, 0.6, 0.4])
+def test_a_pale_stain_looks_as_sharp_as_a_dark_one(contrast):
+    image = cv2.GaussianBlur(field_of_cells(60, overlap=1.2), (0, 0), 3)
+    paler = (240 - contrast * (240 - image.astype(float))).astype(np.uint8)
+    sharpness = quality_of(paler).findings[0].value
+    assert sharpness == pytest.approx(quality_of(image).findings[0].value, rel=0.1)
+
+
+def test_a_dark_picture_is_warned_of():
+    assert "exposure" in warned((field_of_cells(60) * 0.3).astype(np.uint8))
+
+
+def test_a_bleached_picture_is_warned_of():
+    image = np.clip(field_of_cells(60).astype(int) + 45, 0, 255).astype(np.uint8)
+    assert "exposure" in warned(image)
+
+
+def test_a_picture_full_of_stain_is_warned_of():
+    image = field_of_cells(60)
+    image[:, :600] = (188, 142, 150)
+    assert "crowding" in warned(image)
+
+
+def test_a_picture_with_a_single_cell_is_warned_of():
+    assert "crowding" in warned(field_of_cells(40, count=1))
+
+
+def test_a_green_stain_is_warned_of():
+    image = field_of_cells(60)[:, :, [1, 0, 2]]
+    assert "stain" in warned(np.ascontiguousarray(image))
+
+
+def test_a_pale_stain_is_warned_of():
+    image = field_of_cells(60).astype(float)
+    pale = 0.84 * np.array([232, 226, 218]) + 0.16 * image
+    assert "stain" in warned(pale.astype(np.uint8))
+
+
+def test_a_scale_that_is_unknown_is_warned_of():
+    assert "scale" in warned(natural_noise(slope=2.0, colour=0.5, seed=1))
+
+
+def test_a_given_scale_that_is_not_that_of_the_picture_is_warned_of():
+    assert "scale" in warned(field_of_cells(60), cell_diameter_px=20.0)
+
+
+def test_a_given_scale_that_fits_is_not_warned_of():
+    assert warned(field_of_cells(60), cell_diameter_px=60.0) == set()
+
+
+def test_cells_of_few_pixels_are_warned_of():
+    assert "scale" in warned(field_of_cells(60), cell_diameter_px=5.0)
+
+
+def test_a_small_field_of_view_is_warned_of():
+    image, _ = through_eyepiece(field_of_cells(30, shape=(600, 900)), radius_share=0.35)
+    quality = quality_of(image)
+    assert quality.judged_share < 0.3
+    assert "field" in {finding.name for finding in quality.warnings}

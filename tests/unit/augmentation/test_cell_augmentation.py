@@ -1,0 +1,79 @@
+import numpy as np
+import pytest
+from support.single_cells import NUCLEUS, drawn_cell_picture
+
+from blood_cell_system.augmentation.cell_batches import CellAugmentation, augment_cell
+from blood_cell_system.augmentation.settings import AugmentationSettings
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.model_metadata import on_white
+from blood_cell_system.seeding import generator_for
+
+STILL = AugmentationSettings(
+    any_angle_share=0,
+    flip_share=0,
+    scale_range=(1, 1),
+    brightness_range=(1, 1),
+    contrast_range=(1, 1),
+    stain_share=0,
+    noise_share=0,
+    blur_share=0,
+    jpeg_share=0,
+)
+
+
+def test_the_same_generator_gives_the_same_picture():
+    picture = drawn_cell_picture(spot=NUCLEUS)
+    first, second = (
+        augment_cell(picture, generator_for(3, "x"), CellAugmentation()) for _ in range(2)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_without_changes_only_turns_by_right_angles_are_left():
+    picture = drawn_cell_picture(ratio=0.5, spot=NUCLEUS)
+    settings = CellAugmentation(look=STILL, shift_px=0, resolution_share=0, outline_px=0)
+    turned = [np.rot90(on_white(picture), count) for count in range(4)]
+    for index in range(8):
+        result = augment_cell(picture, generator_for(index), settings)
+        assert min(np.abs(result.astype(int) - other).mean() for other in turned) < 0.2
+
+
+def test_all_that_is_transparent_stays_white():
+    picture = drawn_cell_picture()
+    picture[:, :, 3] = 0
+    for index in range(10):
+        result = augment_cell(picture, generator_for(index), CellAugmentation())
+        assert (result == 255).all()
+
+
+def test_the_corners_are_white_in_every_picture():
+    picture = drawn_cell_picture(spot=NUCLEUS)
+    for index in range(40):
+        result = augment_cell(picture, generator_for(index), CellAugmentation())
+        assert result.shape == (130, 130, 3)
+        for corner in (result[:6, :6], result[-6:, :6], result[:6, -6:], result[-6:, -6:]):
+            assert (corner == 255).all()
+
+
+def test_the_outline_moves_out_and_in():
+    settings = CellAugmentation(look=STILL, shift_px=0, resolution_share=0, outline_px=3)
+    areas = {
+        int((augment_cell(drawn_cell_picture(), generator_for(i), settings)[:, :, 1] < 250).sum())
+        for i in range(30)
+    }
+    assert max(areas) > 1.0 * 7850
+    assert min(areas) < 7300
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"resolution_share": 1.2},
+        {"smallest_extent_px": 4},
+        {"shift_px": -1},
+        {"outline_px": 9},
+    ],
+)
+def test_settings_out_of_range_are_refused(changes):
+    with pytest.raises(SettingsError, match="received"):
+        CellAugmentation(**changes)

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from blood_cell_system.analysis.runtimes import (
+    KerasRuntime,
+    NetworkOutputs,
+    OnnxRuntime,
+    largest_difference,
+)
+from blood_cell_system.errors import CheckpointError, SettingsError
+
+keras = pytest.importorskip("keras", reason="needs the [train] extra")
+onnx = pytest.importorskip("onnx", reason="needs the [train] extra")
+pytest.importorskip("tf2onnx", reason="needs the [train] extra")
+
+from support.tiny_models import plain_model  # noqa: E402
+
+from blood_cell_system.networks.export import _sort_by_use, export_onnx  # noqa: E402
+from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter  # noqa: E402
+
+
+def pictures(*shape):
+    return np.random.default_rng(3).uniform(0, 255, (*shape, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    keras.utils.set_random_seed(5)
+    model = build_segmenter(SegmenterConfig(widths=(8, 8, 8, 8), d_reduced=8))
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    export_onnx(model, path, training_diameter_px=90)
+    return KerasRuntime(model), OnnxRuntime.load(path)
+
+
+@pytest.mark.parametrize("shape", [(1, 64, 96), (2, 32, 160)])
+def test_an_exported_segmenter_gives_what_keras_gives(exported, shape):
+    assert largest_difference(*exported, pictures(*shape)) <= 1e-4
+
+
+def test_an_exported_segmenter_takes_any_size(exported):
+    assert exported[1].input_shape is None
+
+
+def test_the_file_says_what_it_is(exported):
+    assert exported[1].metadata.training_diameter_px == 90
+    assert "RGB" in exported[1].metadata.input_contract
+
+
+def test_a_model_of_one_size_and_logits_is_exported_too(tmp_path):
+    model = plain_model("linear", side=64)
+    export_onnx(model, tmp_path / "model.onnx")
+    runtime = OnnxRuntime.load(tmp_path / "model.onnx")
+    assert runtime.input_shape == (64, 64)
+    assert largest_difference(KerasRuntime(model), runtime, pictures(1, 64, 64)) <= 1e-4
+
+
+def test_two_exports_of_one_model_are_equal(tmp_path):
+    model = plain_model()
+    source = tmp_path / "model.keras"
+    model.save(source)
+    for name in ("a.onnx", "b.onnx"):
+        export_onnx(model, tmp_path / name, source=source)
+    assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
+
+
+def test_another_suffix_is_refused(tmp_path):
+    with pytest.raises(SettingsError, match=r"ends in \.onnx"):
+        export_onnx(plain_model(), tmp_path / "model.keras")
+
+
+def test_a_layer_that_onnx_has_not_is_refused(tmp_path):
+    pixels = keras.Input((None, None, 3))
+
+    class Unconvertible(keras.layers.Layer):
+        def call(self, inputs):
+            raise RuntimeError("no such operation")
+
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+        def compute_output_spec(self, inputs):
+            return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+    model = keras.Model(pixels, Unconvertible()(pixels))
+    with pytest.raises(CheckpointError, match="cannot be converted"):
+        export_onnx(model, tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_missing_output_is_an_endless_difference():
+    class Fixed:
+        def __init__(self, outputs):
+            self.predict = lambda batch: outputs
+
+    classes = np.zeros((1, 4, 4, 3), np.float32)
+    heads = NetworkOutputs(class_probabilities=classes, centres=classes, log_size=classes)
+    plain = NetworkOutputs(class_probabilities=classes)
+    assert largest_difference(Fixed(heads), Fixed(plain), classes) == float("inf")
+
+
+def test_the_order_of_nodes_does_not_depend_on_that_of_the_converter():
+    left = onnx.helper.make_node("Relu", ["x"], ["left"])
+    right = onnx.helper.make_node("Neg", ["x"], ["right"])
+    both = onnx.helper.make_node("Add", ["left", "right"], ["y"])
+    ends = [onnx.helper.make_tensor_value_info(name, 1, [2]) for name in "xy"]
+    graphs = [
+        onnx.helper.make_graph(nodes, "graph", ends[:1], ends[1:])
+        for nodes in ([left, right, both], [right, left, both])
+    ]
+    for graph in graphs:
+        _sort_by_use(graph)
+    assert [node.op_type for node in graphs[0].node] == ["Relu", "Neg", "Add"]
+    assert graphs[0] == graphs[1]
