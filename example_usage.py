@@ -60,7 +60,7 @@ def example_3_train_all(output: Path, *, is_quick: bool) -> None:
 
 
 def example_4_one_image(output: Path, *, is_quick: bool) -> None:
-    """Analyse one picture: counts, conditions, and every file of the report."""
+    """Analyse one image: counts, conditions, and every file of the report."""
     image = _smears(output, is_quick=is_quick)[0]
     pipeline = InferencePipeline(_system_of(output))
     report = pipeline.process_image(image, save_visualization=True, output_dir=output / "one_image")
@@ -135,7 +135,7 @@ def _training(output: Path, *, is_quick: bool) -> TrainingConfig:
 
 
 def _smears(output: Path, *, is_quick: bool) -> list[Path]:
-    """Draw pictures of a patient with malaria and sickle cells."""
+    """Draw images of a patient with malaria and sickle cells."""
     settings = SmearSettings(
         shape=(240, 320) if is_quick else (480, 640),
         stain="wright-giemsa",

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_picture
+from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
 from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.boxes import LabelledBox, corners_of
 from blood_cell_system.cells.separation import DetectedCell
@@ -37,8 +37,8 @@ TYPES = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledPicture:
-    """A picture with the boxes of all cells of some types."""
+class LabelledImage:
+    """An image with the boxes of all cells of some types."""
 
     path: Path
     cells: tuple[LabelledBox, ...]
@@ -53,24 +53,24 @@ def main() -> None:
     if options.data is None:
         parser.error("--data is needed where BLOOD_CELL_DATA is not set")
     runtime = load_runtime(options.model or bundled_segmenter())
-    print("| pictures | cell | cells | F1@0.5 | precision | recall | count MAE | bias |")
+    print("| images | cell | cells | F1@0.5 | precision | recall | count MAE | bias |")
     print("|---|---|---|---|---|---|---|---|")
-    for name, pictures, types in (
+    for name, images, types in (
         ("BCCD val, complete boxes", complete_bccd(Path(options.data)), tuple(CellType)),
         ("bcdd_kaggle", kaggle(Path(options.data)), (CellType.RBC, CellType.WBC)),
         ("iml_malaria, every fifth", malaria(Path(options.data)), (CellType.RBC,)),
     ):
         found = [
-            (picture, analyze_picture(runtime, read_image(picture.path), AnalysisSettings()))
-            for picture in pictures
+            (image, analyze_image(runtime, read_image(image.path), AnalysisSettings()))
+            for image in images
         ]
         is_inner = name.startswith("iml")
         pairs = [
             (
-                [c for c in picture.cells if not (is_inner and at_border(c, analysis.image.shape))],
+                [c for c in image.cells if not (is_inner and at_border(c, analysis.image.shape))],
                 [c for c in analysis.separated.cells if not (is_inner and c.touches_border)],
             )
-            for picture, analysis in found
+            for image, analysis in found
         ]
         for cell_type in types if pairs else ():
             print(row_of(name, len(pairs), cell_type, pairs), flush=True)
@@ -105,8 +105,8 @@ def at_border(cell: LabelledBox, shape: tuple[int, ...]) -> bool:
     return min(cell.x_min, cell.y_min) <= 2 or cell.x_max >= width - 2 or cell.y_max >= height - 2
 
 
-def complete_bccd(data: Path) -> Iterator[LabelledPicture]:
-    """Validation pictures of which every cell is boxed."""
+def complete_bccd(data: Path) -> Iterator[LabelledImage]:
+    """Validation images of which every cell is boxed."""
     path = data / "bccd_trainval_extra" / "complete_boxes.json"
     if not path.exists():
         return
@@ -115,11 +115,11 @@ def complete_bccd(data: Path) -> Iterator[LabelledPicture]:
     for stem, rows in sorted(json.loads(path.read_text()).items()):
         if stem in validation:
             cells = tuple(box(TYPES[row["class"]], row["bbox"]) for row in rows)
-            yield LabelledPicture(path=root / "JPEGImages" / f"{stem}.jpg", cells=cells)
+            yield LabelledImage(path=root / "JPEGImages" / f"{stem}.jpg", cells=cells)
 
 
-def kaggle(data: Path) -> Iterator[LabelledPicture]:
-    """Pictures of 256 pixels a side with corners as fractions of it."""
+def kaggle(data: Path) -> Iterator[LabelledImage]:
+    """Images of 256 pixels a side with corners as fractions of it."""
     folder = data / "bcdd_kaggle"
     if not folder.exists():
         return
@@ -129,11 +129,11 @@ def kaggle(data: Path) -> Iterator[LabelledPicture]:
             corners = [256 * float(row[name]) for name in ("xmin", "ymin", "xmax", "ymax")]
             cells.setdefault(row["image"], []).append(box(TYPES[row["label"]], corners))
     for name in sorted(cells):
-        yield LabelledPicture(path=folder / "images" / name, cells=tuple(cells[name]))
+        yield LabelledImage(path=folder / "images" / name, cells=tuple(cells[name]))
 
 
-def malaria(data: Path, *, step: int = 5) -> Iterator[LabelledPicture]:
-    """Every fifth picture, or others, by name; all stages of malaria are red cells here."""
+def malaria(data: Path, *, step: int = 5) -> Iterator[LabelledImage]:
+    """Every fifth image, or others, by name; all stages of malaria are red cells here."""
     folder = data / "iml_malaria"
     if not folder.exists():
         return
@@ -144,7 +144,7 @@ def malaria(data: Path, *, step: int = 5) -> Iterator[LabelledPicture]:
         ).reshape(-1, 4)
         corners[:, 2:] += corners[:, :2]
         cells = tuple(box(CellType.RBC, row) for row in corners.tolist())
-        yield LabelledPicture(path=folder / "images" / entry["image_name"], cells=cells)
+        yield LabelledImage(path=folder / "images" / entry["image_name"], cells=cells)
 
 
 def box(cell_type: CellType, corners: list[float]) -> LabelledBox:

@@ -1,11 +1,11 @@
-"""What the pictures of a second laboratory bring there, and cost at home.
+"""What the images of a second laboratory bring there, and cost at home.
 
     python benchmarks/combined.py --data DIR --work WORK [--source-evenness 0.5]
 
-DIR holds ``BCCD_Dataset`` and ``bcdd_kaggle``. Every other picture of the second is learned from,
+DIR holds ``BCCD_Dataset`` and ``bcdd_kaggle``. Every other image of the second is learned from,
 the rest is held back. The preset ``fast`` learns from BCCD's train split alone, and from both sets
-combined; both models are chosen on BCCD's validation pictures, and measured on BCCD's test split
-and on the pictures of the second that were held back. Fields that BCCD shows in two splits are put
+combined; both models are chosen on BCCD's validation images, and measured on BCCD's test split
+and on the images of the second that were held back. Fields that BCCD shows in two splits are put
 in one for both. With an evenness crops show the smaller set more often. What is done is not done
 again.
 """
@@ -54,12 +54,12 @@ def main() -> None:
             run("train", "--preset", "fast", "--data-dir", folders[name], *places, *evenness)
             (runs / "done.json").write_text("{}")
         model = runs / "segmentation_model_best.keras"
-        for pictures, folder in MEASURED_ON.items():
+        for images, folder in MEASURED_ON.items():
             result = evaluated(model, folders[folder], runs / f"on-{folder}.json")
             types = result["cells"][0]["types"]
             f1 = [f"{types[kind]['matching']['0.50']['f1']:.3f}" for kind in ("RBC", "WBC")]
             iou = result["pixels"]["mean_iou"]
-            print(f"| {title} | {pictures} | {iou:.3f} | {' | '.join(f1)} |", flush=True)
+            print(f"| {title} | {images} | {iou:.3f} | {' | '.join(f1)} |", flush=True)
 
 
 def run(*words: object) -> None:
@@ -70,7 +70,7 @@ def run(*words: object) -> None:
 
 
 def hold_back_every_other(root: Path) -> None:
-    """Make every other picture of a prepared folder a test picture, the others training ones."""
+    """Make every other image of a prepared folder a test image, the others training ones."""
     manifest = read_versioned_json(root / "manifest.json")
     rows = [
         {**row, "split": "test" if number % 2 else "train"}

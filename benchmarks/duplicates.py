@@ -1,8 +1,8 @@
-"""How well pictures are found that show the same field: copies of every kind, planted among BCCD.
+"""How well images are found that show the same field: copies of every kind, planted among BCCD.
 
     python benchmarks/duplicates.py --data DIR
 
-DIR (default: $BLOOD_CELL_DATA) holds ``BCCD_Dataset``. Of every fourth picture a changed copy is
+DIR (default: $BLOOD_CELL_DATA) holds ``BCCD_Dataset``. Of every fourth image a changed copy is
 added to all 364. Recall is the share of copies that are paired with their original; a false pair is
 any other pair, save those of originals that show one field, which are listed: look at them.
 """
@@ -21,21 +21,21 @@ from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.parallel import with_progress
 from blood_cell_system.seeding import generator_for
 
-Picture = NDArray[np.uint8]
-Change = Callable[[Picture, np.random.Generator], Picture]
+Image = NDArray[np.uint8]
+Change = Callable[[Image, np.random.Generator], Image]
 
 
-def flipped(image: Picture, generator: np.random.Generator) -> Picture:
-    """Mirror a picture."""
+def flipped(image: Image, generator: np.random.Generator) -> Image:
+    """Mirror an image."""
     return np.ascontiguousarray(np.flip(image, axis=int(generator.integers(2))))
 
 
-def turned(image: Picture, generator: np.random.Generator) -> Picture:
-    """Turn a picture by one to three quarters."""
+def turned(image: Image, generator: np.random.Generator) -> Image:
+    """Turn an image by one to three quarters."""
     return np.ascontiguousarray(np.rot90(image, int(generator.integers(1, 4))))
 
 
-def recoloured(image: Picture, generator: np.random.Generator) -> Picture:
+def recoloured(image: Image, generator: np.random.Generator) -> Image:
     """Mix, strengthen and tint the stain."""
     mixing = np.eye(3) + generator.normal(0, 0.15, (3, 3))
     density = -np.log((image.astype(np.float64) + 1) / 256) @ mixing * generator.uniform(0.6, 1.5)
@@ -43,25 +43,25 @@ def recoloured(image: Picture, generator: np.random.Generator) -> Picture:
     return np.clip(np.exp(-np.clip(density, 0, None)) * light, 0, 255).astype(np.uint8)
 
 
-def other_hue(image: Picture, generator: np.random.Generator) -> Picture:
+def other_hue(image: Image, generator: np.random.Generator) -> Image:
     """Turn all colours."""
     hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)
     hsv[:, :, 0] = (hsv[:, :, 0].astype(int) + int(generator.integers(20, 160))) % 180
     return cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)
 
 
-def jpeg_60(image: Picture, generator: np.random.Generator) -> Picture:
-    """Compress a picture strongly."""
+def jpeg_60(image: Image, generator: np.random.Generator) -> Image:
+    """Compress an image strongly."""
     return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 60])[1], 1)
 
 
-def rescaled(image: Picture, generator: np.random.Generator) -> Picture:
+def rescaled(image: Image, generator: np.random.Generator) -> Image:
     """Magnify by 0.5 to 1.5."""
     factor = generator.uniform(0.5, 1.5)
     return cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
 
 
-def cropped(image: Picture, generator: np.random.Generator) -> Picture:
+def cropped(image: Image, generator: np.random.Generator) -> Image:
     """Cut off up to a tenth at each side."""
     height, width = image.shape[:2]
     top, bottom = (generator.uniform(0, 0.1, 2) * height).astype(int)
@@ -69,7 +69,7 @@ def cropped(image: Picture, generator: np.random.Generator) -> Picture:
     return np.ascontiguousarray(image[top : height - bottom, left : width - right])
 
 
-def all_at_once(image: Picture, generator: np.random.Generator) -> Picture:
+def all_at_once(image: Image, generator: np.random.Generator) -> Image:
     """Do all of it."""
     for change in (cropped, turned, flipped, recoloured, rescaled, jpeg_60):
         image = change(image, generator)
@@ -113,7 +113,7 @@ def main() -> None:
         ]
         pairs = pairs_among(prints + copies)
         planted = {(source, len(images) + n) for n, source in enumerate(sources)}
-        # A copy of a field is also a copy of the other picture of the same field.
+        # A copy of a field is also a copy of the other image of the same field.
         origin = [*range(len(images)), *sources]
         false = [
             pair

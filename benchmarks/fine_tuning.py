@@ -1,10 +1,10 @@
-"""What fine-tuning on ten pictures of another laboratory brings there, and costs at home.
+"""What fine-tuning on ten images of another laboratory brings there, and costs at home.
 
     python benchmarks/fine_tuning.py --data DIR [--init-from bundled|FILE] [--work WORK]
 
 DIR (default: $BLOOD_CELL_DATA) holds ``iml_malaria``, and ``BCCD_Dataset`` with
 ``bccd_trainval_extra``. Neighbouring names of ``iml_malaria`` are fields of one slide: the ten
-pictures come from the first third of the names, those that are measured on from the last half.
+images come from the first third of the names, those that are measured on from the last half.
 Boxes are matched one to one at IoU 0.5. Cells cut off by the border are unlabelled there: for the
 masks the stain shows them, and in the figures they count on neither side.
 """
@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from cells import LabelledPicture, at_border, complete_bccd, malaria, row_of
+from cells import LabelledImage, at_border, complete_bccd, malaria, row_of
 
-from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_picture
+from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
 from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.cli.main import main as bloodcells
 from blood_cell_system.datasets.prepared import (
@@ -43,10 +43,10 @@ def main() -> None:
     if options.data is None:
         parser.error("--data is needed where BLOOD_CELL_DATA is not set")
     work = options.work or Path(tempfile.mkdtemp(prefix="fine_tuning_"))
-    pictures = list(malaria(Path(options.data), step=1))
-    ten = pictures[: len(pictures) // 3]
+    images = list(malaria(Path(options.data), step=1))
+    ten = images[: len(images) // 3]
     ten = [ten[int(i)] for i in np.linspace(0, len(ten) - 1, 10)]
-    elsewhere = pictures[len(pictures) // 2 :][::4]
+    elsewhere = images[len(images) // 2 :][::4]
     at_home = list(complete_bccd(Path(options.data)))[::2]
     write_prepared(work / "data", ten)
     start = options.init_from
@@ -60,7 +60,7 @@ def main() -> None:
     if code:
         raise SystemExit(code)
     print(f"\nfine-tuned in {time.monotonic() - begun:.0f} s\n")
-    print("| pictures | cell | cells | F1@0.5 | precision | recall | count MAE | bias |")
+    print("| images | cell | cells | F1@0.5 | precision | recall | count MAE | bias |")
     print("|---|---|---|---|---|---|---|---|")
     after = work / "checkpoints" / "segmentation_model_best.keras"
     for name, path in (("before", before), ("after", after)):
@@ -68,13 +68,13 @@ def main() -> None:
         measure(f"BCCD val, {name}", path, at_home, tuple(CellType))
 
 
-def write_prepared(root: Path, pictures: Sequence[LabelledPicture]) -> None:
-    """Write a prepared folder, the last two pictures for validation."""
+def write_prepared(root: Path, images: Sequence[LabelledImage]) -> None:
+    """Write a prepared folder, the last two images for validation."""
     rows, cells = [], {}
-    for number, picture in enumerate(pictures):
-        stem = picture.path.stem
-        image = read_image(picture.path)
-        stain = stain_class_mask(image, picture.cells)
+    for number, labelled in enumerate(images):
+        stem = labelled.path.stem
+        image = read_image(labelled.path)
+        stain = stain_class_mask(image, labelled.cells)
         write_image(root / "images" / f"{stem}.png", image)
         write_image(root / "masks" / f"{stem}.png", encode_class_mask(stain.class_mask))
         write_image(root / "instances" / f"{stem}.png", stain.label_image.astype(np.uint16))
@@ -82,7 +82,7 @@ def write_prepared(root: Path, pictures: Sequence[LabelledPicture]) -> None:
         rows.append(
             {
                 "stem": stem,
-                "split": "val" if number >= len(pictures) - 2 else "train",
+                "split": "val" if number >= len(images) - 2 else "train",
                 "source": "iml_malaria",
                 "original": stem,
                 "unmarked_types": [CellType.WBC, CellType.PLATELET],
@@ -93,16 +93,16 @@ def write_prepared(root: Path, pictures: Sequence[LabelledPicture]) -> None:
 
 
 def measure(
-    name: str, model: Path, pictures: Sequence[LabelledPicture], types: Sequence[CellType]
+    name: str, model: Path, images: Sequence[LabelledImage], types: Sequence[CellType]
 ) -> None:
     """Print a line for each type of cell."""
     runtime = load_runtime(model)
     is_inner = name.startswith("iml")
     pairs = []
-    for picture in pictures:
-        analysis = analyze_picture(runtime, read_image(picture.path), AnalysisSettings())
+    for image in images:
+        analysis = analyze_image(runtime, read_image(image.path), AnalysisSettings())
         shape = analysis.image.shape
-        truth = [c for c in picture.cells if not (is_inner and at_border(c, shape))]
+        truth = [c for c in image.cells if not (is_inner and at_border(c, shape))]
         found = [c for c in analysis.separated.cells if not (is_inner and c.touches_border)]
         pairs.append((truth, found))
     for cell_type in types:

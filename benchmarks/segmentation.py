@@ -1,4 +1,4 @@
-"""Train and measure every row of the guide's tables: presets, ablations, numbers of pictures.
+"""Train and measure every row of the guide's tables: presets, ablations, numbers of images.
 
     python benchmarks/segmentation.py --data BCCD_Dataset --output runs [--only fast balanced ...]
 
@@ -36,10 +36,10 @@ class Row:
     preset: str = "fast"
     changes: Mapping[str, Any] = field(default_factory=dict)
     masks: str = "stain"
-    pictures: int | None = None
+    images: int | None = None
 
 
-ALL_PICTURES = 292
+ALL_IMAGES = 292
 
 ROWS = (
     Row(name="fast"),
@@ -49,11 +49,11 @@ ROWS = (
     Row(name="ellipse masks", masks="ellipse"),
     Row(name="no Reynolds bottleneck", changes={"d_reduced": 0}),
     Row(name="no instance head", changes={"has_instance_head": False}),
-    Row(name="25 pictures", pictures=25),
-    Row(name="50 pictures", pictures=50),
-    Row(name="100 pictures", pictures=100),
-    Row(name="200 pictures", pictures=200),
-    Row(name="292 pictures", pictures=ALL_PICTURES),
+    Row(name="25 images", images=25),
+    Row(name="50 images", images=50),
+    Row(name="100 images", images=100),
+    Row(name="200 images", images=200),
+    Row(name="292 images", images=ALL_IMAGES),
 )
 
 
@@ -75,7 +75,7 @@ def main() -> None:
 def run(row: Row, data: Path, output: Path) -> dict[str, Any]:
     """Train and measure one row."""
     truth = prepared(data, output, "stain")
-    dataset = limited(prepared(data, output, row.masks), row.pictures)
+    dataset = limited(prepared(data, output, row.masks), row.images)
     settings = replace(PRESETS[row.preset], **row.changes)
     folder = output / row.name.replace(" ", "-")
     with TrainingProgress(settings) as progress:
@@ -111,13 +111,13 @@ def prepared(data: Path, output: Path, mask_method: str) -> PreparedDataset:
     return PreparedDataset.open(root)
 
 
-def limited(dataset: PreparedDataset, pictures: int | None) -> PreparedDataset:
-    """Learn from fewer pictures, or from the validation split as well."""
-    if pictures is None:
+def limited(dataset: PreparedDataset, images: int | None) -> PreparedDataset:
+    """Learn from fewer images, or from the validation split as well."""
+    if images is None:
         return dataset
-    if pictures < ALL_PICTURES:
-        return dataset.limited(pictures, seed=0)
-    # Nothing is left to choose by: validation figures of this row are of pictures it has learned.
+    if images < ALL_IMAGES:
+        return dataset.limited(images, seed=0)
+    # Nothing is left to choose by: validation figures of this row are of images it has learned.
     also_train = tuple(replace(i, split=Split.TRAIN) for i in dataset.of_split(Split.VAL))
     return replace(dataset, images=(*dataset.images, *also_train))
 

@@ -59,7 +59,7 @@ def main() -> None:
     smear = draw_smear(SmearSettings(), np.random.default_rng(0))
     height, width = smear.class_mask.shape
     blur = seconds_of(lambda: cv2.GaussianBlur(smear.image, (0, 0), 3.0))
-    of_blur = f"a Gaussian blur of the same {width}×{height} picture"
+    of_blur = f"a Gaussian blur of the same {width}×{height} image"
     cells = smear.cells
     tell(
         "ellipse mask",

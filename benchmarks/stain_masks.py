@@ -1,4 +1,4 @@
-"""How good the masks from stain and boxes are, on the BCCD pictures of train and val.
+"""How good the masks from stain and boxes are, on the BCCD images of train and val.
 
 Run as ``python benchmarks/stain_masks.py --data DIR``, where DIR holds ``BCCD_Dataset/`` and
 ``bccd_trainval_extra/`` (default: the folder that the environment variable BLOOD_CELL_DATA names).
@@ -38,7 +38,7 @@ _CORE = 0.8
 
 @dataclass(slots=True)
 class Figures:
-    """Measures, one entry a picture or a cell."""
+    """Measures, one entry an image or a cell."""
 
     ellipse_iou: list[float] = field(default_factory=list)
     stain_iou: list[float] = field(default_factory=list)
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(data: Path) -> Figures:
-    """Measure all pictures of train and val."""
+    """Measure all images of train and val."""
     extra = data / "bccd_trainval_extra"
     complete = json.loads((extra / "complete_boxes.json").read_text(encoding="utf-8"))
     figures = Figures()
@@ -162,7 +162,7 @@ def _report(figures: Figures) -> str:
     low, quarter = np.percentile(stain, [5, 25])
     return "\n".join(
         [
-            f"pictures                                    {len(stain)}",
+            f"images                                    {len(stain)}",
             f"WBC IoU with the drawn outlines, stain      mean {stain.mean():.3f}, "
             f"median {np.median(stain):.3f}, 5 % {low:.3f}, 25 % {quarter:.3f}, worst {worst}",
             f"  over all pixels at once                   {pooled:.3f}",
@@ -175,7 +175,7 @@ def _report(figures: Figures) -> str:
             f"complete boxes: RBC mask in none            {np.mean(figures.beyond):.3f}",
             f"not scored: mean, largest                   {np.mean(figures.not_scored):.3f}, "
             f"{np.max(figures.not_scored):.3f}",
-            f"CPU seconds a picture: mean, largest        {np.mean(figures.seconds):.3f}, "
+            f"CPU seconds an image: mean, largest        {np.mean(figures.seconds):.3f}, "
             f"{np.max(figures.seconds):.3f}",
         ]
     )

@@ -8,14 +8,14 @@
     python scripts/bundled_segmenter.py train --work WORK --stage shipped
     python scripts/bundled_segmenter.py export --work WORK --output src/blood_cell_system/weights
 
-DIR holds ``BCCD_Dataset`` and ``bccd_trainval_extra`` (every cell of 181 pictures boxed), and for
-``label`` any of ``uganda_sickle``, ``taleqani_all``, ``pbc_wbc_types``: pictures without outlines.
+DIR holds ``BCCD_Dataset`` and ``bccd_trainval_extra`` (every cell of 181 images boxed), and for
+``label`` any of ``uganda_sickle``, ``taleqani_all``, ``pbc_wbc_types``: images without outlines.
 BCCD's test split is left out everywhere, also by its near copies. The stages:
 
 1. ``measured`` learns from BCCD's train split and from drawn smears, and is chosen on val.
-2. ``label`` lets that network outline the pictures of three other laboratories. What it is not sure
+2. ``label`` lets that network outline the images of three other laboratories. What it is not sure
    of, or what the stain contradicts, is not scored.
-3. ``wider`` goes on from ``measured`` with these pictures as well.
+3. ``wider`` goes on from ``measured`` with these images as well.
 4. ``home`` goes on with BCCD twice as often and fewer invented colours. Its figures on BCCD's val
    split are honest: it has not learned from it.
 5. ``shipped`` goes on for a short while, with three quarters of val to learn from.
@@ -91,15 +91,15 @@ STAGES: Mapping[str, tuple[SegmentationSettings, str | None]] = {
 }
 # Stages of which the mean is exported, up to the last one.
 AVERAGED = ("measured", "wider")
-# Every so many of the validation pictures stays one in the last stage, to choose by.
+# Every so many of the validation images stays one in the last stage, to choose by.
 KEPT_FOR_CHOOSING = 4
-# Folder of each source, and how many pictures of each of its folders are taken.
+# Folder of each source, and how many images of each of its folders are taken.
 FOREIGN = {
     "uganda": ("uganda_sickle", 20),
     "taleqani": ("taleqani_all", 40),
     "pbc": ("pbc_wbc_types", 24),
 }
-# Fields that a picture of the test split shows as well, as ``bloodcells split --check`` finds.
+# Fields that an image of the test split shows as well, as ``bloodcells split --check`` finds.
 SEEN_IN_TEST = ("BloodImage_00258", "BloodImage_00260", "BloodImage_00386")
 COMMAND = "bundled_segmenter"
 LABELS = {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATELET}
@@ -107,7 +107,7 @@ LABELS = {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATEL
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Example:
-    """A picture with what is known of it, at any scale."""
+    """An image with what is known of it, at any scale."""
 
     stem: str
     source: str
@@ -120,7 +120,7 @@ class Example:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Foreign:
-    """A picture of another laboratory, without labels."""
+    """An image of another laboratory, without labels."""
 
     stem: str
     source: str
@@ -156,7 +156,7 @@ def resampled(example: Example, factor: float) -> Example:
 def bccd_example(
     sample: VocSample, *, complete: Mapping[str, Sequence[Mapping[str, Any]]]
 ) -> Example:
-    """A picture of BCCD at the training scale; with every cell boxed where somebody has done so."""
+    """An image of BCCD at the training scale; with every cell boxed where somebody has done so."""
     given = sample.cells
     if sample.stem in complete:
         given = tuple(_box(row["class"], row["bbox"]) for row in complete[sample.stem])
@@ -241,7 +241,7 @@ def make_data(data: Path, work: Path) -> None:
 
 
 def self_labelled(row: Foreign, *, model: Path) -> Example | None:
-    """A picture of another laboratory with what the network is sure of."""
+    """An image of another laboratory with what the network is sure of."""
     image = read_image(row.path)
     labels = self_label(load_runtime(model), image, trusts_nuclei=row.shows_nuclei)
     if labels is None or not labels.cells:
@@ -278,13 +278,13 @@ def with_known_middle(
         relabelled = replace(cells[label - 1], cell_type=known)
         return (*cells[: label - 1], relabelled, *cells[label:])
     radius = round(0.3 * min(height, width))
-    for picture, value in ((class_mask, NOT_SCORED), (label_image, 0)):
-        cv2.circle(picture, (width // 2, height // 2), radius, (value,), -1)
+    for image, value in ((class_mask, NOT_SCORED), (label_image, 0)):
+        cv2.circle(image, (width // 2, height // 2), radius, (value,), -1)
     return cells
 
 
-def foreign_pictures(data: Path) -> list[Foreign]:
-    """Some of the pictures of every laboratory without outlines, spread over all of them."""
+def foreign_images(data: Path) -> list[Foreign]:
+    """Some of the images of every laboratory without outlines, spread over all of them."""
     found = []
     for source, (folder, count) in FOREIGN.items():
         for part in sorted(path for path in (data / folder).glob("*") if path.is_dir()):
@@ -309,10 +309,10 @@ def foreign_pictures(data: Path) -> list[Foreign]:
 
 
 def label(data: Path, work: Path) -> None:
-    """Write the folder of the later stages: the first one's pictures and the self-labelled ones."""
+    """Write the folder of the later stages: the first one's images and the self-labelled ones."""
     model = work / "measured" / "segmentation_model.onnx"
     bloodcells(["export", "--model", str(work / "measured" / MODEL_NAME), "--output", str(model)])
-    rows = foreign_pictures(data)
+    rows = foreign_images(data)
     found = map_in_processes(partial(self_labelled, model=model), rows, jobs=2)
     examples = [
         example
@@ -323,14 +323,14 @@ def label(data: Path, work: Path) -> None:
 
 
 def dataset_of(work: Path, stage: str) -> PreparedDataset:
-    """Pictures that a stage learns from and is chosen by."""
+    """Images that a stage learns from and is chosen by."""
     dataset = PreparedDataset.open(work / "data-measured")
     if stage == "measured":
         return dataset
     foreign = PreparedDataset.open(work / "data-foreign").images
     images = [image for image in dataset.images if image.source != "drawn"]
     if stage == "wider":
-        # Real pictures of other laboratories take the place of half of the drawn ones.
+        # Real images of other laboratories take the place of half of the drawn ones.
         drawn = [image for image in dataset.images if image.source == "drawn"]
         images += [*drawn[::2], *foreign]
     else:

@@ -2,7 +2,7 @@
 
     python scripts/held_out_blocks.py DATA docs/held_out_blocks.md
 
-``DATA`` is the folder of all collections. The lists follow from names, labels and pictures.
+``DATA`` is the folder of all collections. The lists follow from names, labels and images.
 """
 
 import sys
@@ -22,22 +22,22 @@ from blood_cell_system.pipeline.cell_crops.recipes import with_splits
 
 HEAD = """# What is held out
 
-Which pictures the bundled classifiers have never learned from. `val` chooses among epochs and
+Which images the bundled classifiers have never learned from. `val` chooses among epochs and
 calibrates; `test` is for the figures. A block is never torn apart: cells of one slide are alike,
 and a network that has seen a slide recognises it.
 
 | Collection | Block | Why |
 |---|---|---|
-| IML | 10 neighbouring pictures | numbered as they were taken; slides are not told |
-| Uganda | 3 neighbouring pictures of a folder | many fields come again, 30 numbers on |
-| PBC | 10 neighbouring pictures of a type | people are not told |
+| IML | 10 neighbouring images | numbered as they were taken; slides are not told |
+| Uganda | 3 neighbouring images of a folder | many fields come again, 30 numbers on |
+| PBC | 10 neighbouring images of a type | people are not told |
 | Taleqani | 12 neighbouring fields of a folder | people are not told |
 | BCCD | its official split, `ImageSets/Main` | so that figures compare with others' |
 
-Blocks of which two pictures show the same place of a slide are joined (`datasets/cell_fields.py`);
-PBC's pictures of single cells and BCCD's are not compared. A run of names is a guess at a slide:
+Blocks of which two images show the same place of a slide are joined (`datasets/cell_fields.py`);
+PBC's images of single cells and BCCD's are not compared. A run of names is a guess at a slide:
 different places of one slide may still lie in two blocks. The lists depend on names, labels and
-pictures, not on the segmenter that cuts the cells; `python scripts/held_out_blocks.py DATA FILE`
+images, not on the segmenter that cuts the cells; `python scripts/held_out_blocks.py DATA FILE`
 writes this page.
 """
 
@@ -66,7 +66,7 @@ def _section(title: str, reading: FieldReading) -> str:
         blocks: dict[str, list[str]] = {}
         for field in fields:
             blocks.setdefault(field.block, []).append(field.image_path.stem)
-        heading = f"`{split}`: {len(fields)} of {len(reading.fields)} pictures, "
+        heading = f"`{split}`: {len(fields)} of {len(reading.fields)} images, "
         lines += [f"{heading}{len(blocks)} blocks", ""]
         for block, names in sorted(blocks.items()):
             folder = f"{block.partition('/')[0]}: " if "/" in block else ""

@@ -1,4 +1,4 @@
-"""From a picture of a stained blood smear to outlined, classified, counted cells.
+"""From an image of a stained blood smear to outlined, classified, counted cells.
 
 Research use only; not a medical device.
 """

@@ -3,12 +3,12 @@
 ::
 
     BloodCellError
-    ├── ImageReadError       (OSError)            a picture that cannot be read
+    ├── ImageReadError       (OSError)            an image that cannot be read
     ├── AnnotationError      (ValueError)         a label file that cannot be understood
     ├── DatasetError         (ValueError)         a data folder that is not what it should be
     ├── MissingDataError     (FileNotFoundError)  a file or folder that is not there
     ├── MaskFormatError      (ValueError)         a mask outside the mask format
-    ├── CellPictureError     (ValueError)         a picture that does not show one cell
+    ├── CellImageError     (ValueError)         an image that does not show one cell
     ├── DownloadError        (ConnectionError)    a data set that cannot be downloaded
     ├── OutputError          (OSError)            a place that cannot be written to
     ├── SettingsError        (ValueError)         an option that makes no sense
@@ -27,7 +27,7 @@ class BloodCellError(Exception):
 
 
 class ImageReadError(BloodCellError, OSError):
-    """A picture cannot be read."""
+    """An image cannot be read."""
 
 
 class AnnotationError(BloodCellError, ValueError):
@@ -46,8 +46,8 @@ class MaskFormatError(BloodCellError, ValueError):
     """A mask is outside the mask format."""
 
 
-class CellPictureError(BloodCellError, ValueError):
-    """A picture does not show one cell."""
+class CellImageError(BloodCellError, ValueError):
+    """An image does not show one cell."""
 
 
 class DownloadError(BloodCellError, ConnectionError):

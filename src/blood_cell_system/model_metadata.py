@@ -1,8 +1,8 @@
 """What a model file says of itself: sizes, classes, thresholds, its origin. Needs no Keras.
 
-What a cell picture is: agreed on by those who make, read, train on and classify them.
+What a cell image is: agreed on by those who make, read, train on and classify them.
 
-A cell picture shows one cell in the middle of a square. The longer side of its outline is always as
+A cell image shows one cell in the middle of a square. The longer side of its outline is always as
 long, so that its size tells neither the class nor the laboratory. Its colours are divided by the
 light of the empty slide, so that the slide would be white. It is opaque within the outline, and
 there alone: nothing of what lies around the cell reaches a network.
@@ -38,7 +38,7 @@ SIZE_UNIT_PX: Final = 64.0
 """The instance head predicts ln(width / 64 px) and ln(height / 64 px)."""
 
 TRAINING_DIAMETER_PX: Final = 100.0
-"""Diameter of a red cell in the pictures that a network learned from, where nothing else is known:
+"""Diameter of a red cell in the images that a network learned from, where nothing else is known:
 the median of BCCD's."""
 
 _NAME: Final = "blood_cell_segmenter"
@@ -66,7 +66,7 @@ def model_name(training_diameter_px: float | None) -> str:
 
 
 def diameter_in_name(name: str) -> float | None:
-    """Diameter of a red cell in the pictures that a Keras model learned from, by its name.
+    """Diameter of a red cell in the images that a Keras model learned from, by its name.
 
     Returns
     -------
@@ -83,18 +83,18 @@ def diameter_in_name(name: str) -> float | None:
 
 
 CELL_SIDE_PX: Final = 130
-"""Side of a cell picture."""
+"""Side of a cell image."""
 
 CELL_EXTENT_PX: Final = 100
-"""Longer side of the box around a cell's outline in its picture."""
+"""Longer side of the box around a cell's outline in its image."""
 
 
-def on_white(cell_picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay a picture on the white of an empty slide, as a network sees it.
+def on_white(cell_image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Lay an image on the white of an empty slide, as a network sees it.
 
     Parameters
     ----------
-    cell_picture : ndarray of shape (..., height, width, 4), dtype uint8
+    cell_image : ndarray of shape (..., height, width, 4), dtype uint8
         RGBA.
 
     Returns
@@ -107,9 +107,9 @@ def on_white(cell_picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     >>> on_white(np.array([[[90, 40, 80, 255], [90, 40, 80, 0]]], dtype=np.uint8)).tolist()
     [[[90, 40, 80], [255, 255, 255]]]
     """
-    alpha = cell_picture[..., 3:].astype(np.uint16)
+    alpha = cell_image[..., 3:].astype(np.uint16)
     # Rounded division by 255 without leaving the whole numbers.
-    mixed = cell_picture[..., :3] * alpha + np.uint16(255) * (255 - alpha) + np.uint16(127)
+    mixed = cell_image[..., :3] * alpha + np.uint16(255) * (255 - alpha) + np.uint16(127)
     return np.asarray(mixed // np.uint16(255), dtype=np.uint8)
 
 
@@ -319,7 +319,7 @@ class OnnxMetadata:
     Parameters
     ----------
     training_diameter_px : float
-        Diameter of a red cell in the pictures that it learned from.
+        Diameter of a red cell in the images that it learned from.
     software_version : str
         Of this package, when it was exported.
     source_sha256 : str

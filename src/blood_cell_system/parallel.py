@@ -56,7 +56,7 @@ def _map_in_pool(
     with ProcessPoolExecutor(jobs, mp_context=context, initializer=_start_worker) as executor:
         try:
             with _interrupts_ignored():
-                # Few items at a time: pictures differ much in how long they take.
+                # Few items at a time: images differ much in how long they take.
                 results = executor.map(function, items, chunksize=2)
             yield from results
         except BrokenProcessPool as error:

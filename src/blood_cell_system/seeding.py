@@ -10,7 +10,7 @@ def generator_for(seed: int, *keys: int | str) -> np.random.Generator:
     """Give a piece of work a generator of its own, whatever else was drawn before.
 
     The same seed and keys give the same generator on every machine and in every order of work, so
-    that pictures can be made in parallel and an interrupted training continues with the crops it
+    that images can be made in parallel and an interrupted training continues with the crops it
     would have seen.
 
     Parameters

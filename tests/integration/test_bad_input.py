@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from support.odd_pictures import png_bytes, tiff_bytes
+from support.odd_images import png_bytes, tiff_bytes
 from support.odd_scenes import drawn_cat, field_of_cells, furry_cat, natural_noise
 
 from blood_cell_system.cli.main import main
@@ -43,7 +43,7 @@ def analyze(*words, output="out"):
     summary = Path(output) / "batch_summary.json"
     if not summary.is_file():
         return code, []
-    return code, json.loads(summary.read_text("utf-8"))["pictures"]
+    return code, json.loads(summary.read_text("utf-8"))["images"]
 
 
 def files_in(folder):
@@ -63,7 +63,7 @@ def jpeg_bytes(image):
 
 
 def vast_png(side):
-    """A picture of so many pixels a side, in a few hundred bytes."""
+    """An image of so many pixels a side, in a few hundred bytes."""
     header = png_bytes(b"", size=(side, side), bit_depth=1, colour_type=0)
     rows = zlib.compress(bytes(1 + side // 8) * 64)
     return header[:33] + struct.pack(">I", len(rows)) + b"IDAT" + rows + bytes(4) + header[-12:]
@@ -71,7 +71,7 @@ def vast_png(side):
 
 def bad_files(image):
     return {
-        "words.png": b"no picture at all",
+        "words.png": b"no image at all",
         "empty.jpg": b"",
         "cut.jpg": jpeg_bytes(image)[:2000],
         "cut.png": cv2.imencode(".png", image)[1].tobytes()[:3000],
@@ -111,7 +111,7 @@ def peak_bytes(code):
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in kilobytes on Linux only")
-def test_a_picture_of_20000_by_20000_is_refused_before_it_fills_the_memory(here):
+def test_an_image_of_20000_by_20000_is_refused_before_it_fills_the_memory(here):
     (here / "vast.png").write_bytes(vast_png(20_000))
     call = (
         "from blood_cell_system.cli.main import main\n"
@@ -121,7 +121,7 @@ def test_a_picture_of_20000_by_20000_is_refused_before_it_fills_the_memory(here)
 
 
 @pytest.mark.parametrize("side", [1, 2, 31])
-def test_pictures_of_hardly_a_pixel_end_without_cells(here, side):
+def test_images_of_hardly_a_pixel_end_without_cells(here, side):
     write_image(here / "a.png", np.full((side, side, 3), 200, np.uint8))
     code, (end,) = analyze("a.png")
     assert (code, end["status"]) == (0, "warned")
@@ -139,7 +139,7 @@ def test_a_blank_field_has_no_cells_and_is_warned_of(here, level):
     assert any("hardly" in warning.lower() for warning in end["warnings"])
 
 
-def test_a_black_picture_is_no_smear_and_left_out_of_the_sums(here):
+def test_a_black_image_is_no_smear_and_left_out_of_the_sums(here):
     write_image(here / "a.png", np.zeros((180, 240, 3), np.uint8))
     code, (end,) = analyze("a.png")
     assert (code, end["status"]) == (0, "warned")
@@ -156,7 +156,7 @@ def test_a_field_that_is_all_one_clump_is_counted_and_warned_of(here):
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         drawn_cat,
         furry_cat,
@@ -165,11 +165,11 @@ def test_a_field_that_is_all_one_clump_is_counted_and_warned_of(here):
     ],
     ids=["cat", "furry cat", "landscape", "noise"],
 )
-def test_what_is_no_smear_is_flagged_and_left_out_of_the_sums(here, picture):
-    write_image(here / "a.png", picture())
+def test_what_is_no_smear_is_flagged_and_left_out_of_the_sums(here, image):
+    write_image(here / "a.png", image())
     code = main(["analyze", "a.png", "--output-dir", "out"])
     value = json.loads((here / "out" / "batch_summary.json").read_text("utf-8"))
-    (end,) = value["pictures"]
+    (end,) = value["images"]
     assert (code, end["status"]) == (0, "warned")
     assert any("does not look like a stained blood smear" in word for word in end["warnings"])
 
@@ -246,7 +246,7 @@ def test_a_name_with_a_leading_dash_can_be_named_itself(here, smear):
     assert (here / "out" / "-dash_report.json").is_file()
 
 
-def test_pictures_of_one_stem_in_two_folders_both_have_their_results(here, smear):
+def test_images_of_one_stem_in_two_folders_both_have_their_results(here, smear):
     for folder, image in (("one", smear), ("two", smear[:, ::-1].copy())):
         write_image(here / folder / "field.png", image)
     code, ends = analyze("one", "two/field.png")
@@ -297,9 +297,7 @@ def of_a_later_onnx(data):
     ],
     ids=["cut off", "a bit flipped", "of a later version", "empty", "words"],
 )
-def test_damaged_weights_are_refused_before_a_picture_is_touched(
-    here, smear, capsys, damage, words
-):
+def test_damaged_weights_are_refused_before_an_image_is_touched(here, smear, capsys, damage, words):
     write_image(here / "a.png", smear)
     (here / "m.onnx").write_bytes(damage(bundled_segmenter().read_bytes()))
     assert main(["analyze", "a.png", "--output-dir", "out", "--model", "m.onnx"]) == 1

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_picture
+from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
 from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import BCCD_LABELS, VocDataset
@@ -24,10 +24,10 @@ def runtime():
     return load_runtime(bundled_segmenter())
 
 
-def confusion_of(runtime, pictures):
+def confusion_of(runtime, images):
     confusion = ConfusionMatrix()
-    for image, class_mask in pictures:
-        found = analyze_picture(runtime, image, AnalysisSettings())
+    for image, class_mask in images:
+        found = analyze_image(runtime, image, AnalysisSettings())
         is_judged = found.class_mask != 255
         confusion.update(
             np.where(is_judged, class_mask, 255), np.where(is_judged, found.class_mask, 0)
@@ -44,11 +44,11 @@ def test_drawn_smears_of_the_trained_stain_are_outlined(runtime):
 
 @pytest.mark.bccd
 @pytest.mark.skipif(DATA is None, reason="BLOOD_CELL_DATA is not set")
-def test_unseen_bccd_pictures_are_outlined(runtime):
+def test_unseen_bccd_images_are_outlined(runtime):
     samples = VocDataset.open(Path(DATA) / "BCCD_Dataset", labels=BCCD_LABELS).samples
     unseen = [sample for sample in samples if sample.split == Split.TEST][::6]
-    pictures = []
+    images = []
     for sample in unseen:
         image = read_image(sample.image_path)
-        pictures.append((image, stain_class_mask(image, sample.cells).class_mask))
-    assert confusion_of(runtime, pictures).mean_iou > 0.95
+        images.append((image, stain_class_mask(image, sample.cells).class_mask))
+    assert confusion_of(runtime, images).mean_iou > 0.95

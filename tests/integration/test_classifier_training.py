@@ -104,11 +104,11 @@ def test_the_facts_name_what_was_learned_and_chosen(finished):
 def test_the_temperature_is_part_of_the_weights(finished):
     folder, trained = finished
     best = keras.saving.load_model(folder / FILES.model)
-    picture = np.random.default_rng(0).uniform(0, 255, (4, 130, 130, 3)).astype(np.float32)
-    raw = np.asarray(best(picture)["condition"], dtype=np.float64)
+    image = np.random.default_rng(0).uniform(0, 255, (4, 130, 130, 3)).astype(np.float32)
+    raw = np.asarray(best(image)["condition"], dtype=np.float64)
     powers = raw ** (1 / trained.calibration.temperatures["condition"])
     expected = powers / powers.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(trained.model(picture)["condition"], expected, atol=1e-5)
+    np.testing.assert_allclose(trained.model(image)["condition"], expected, atol=1e-5)
 
 
 def test_the_files_of_a_classifier_agree_and_know_their_figures(cells, tmp_path):
@@ -124,8 +124,8 @@ def test_the_files_of_a_classifier_agree_and_know_their_figures(cells, tmp_path)
     files = ClassifierFiles.within(tmp_path, ClassifierKind.RBC)
     runtimes = [load_classifier(path, ClassifierKind.RBC) for path in (files.onnx, files.keras)]
     generator = np.random.default_rng(0)
-    picture = tiny_cells.drawn_cell("malaria_RBC", "one", generator)
-    batch = on_white(picture)[None].astype(np.float32)
+    image = tiny_cells.drawn_cell("malaria_RBC", "one", generator)
+    batch = on_white(image)[None].astype(np.float32)
     answers = [runtime.predict(batch).condition for runtime in runtimes]
     np.testing.assert_allclose(*answers, atol=1e-5)
     assert runtimes[0].facts == runtimes[1].facts == trained.facts

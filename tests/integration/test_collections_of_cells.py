@@ -27,7 +27,7 @@ def data():
 
 
 @pytest.mark.parametrize(("kind", "sources"), [("rbc", 5), ("wbc", 3)])
-def test_every_picture_of_a_recipe_can_be_read_and_has_a_split(data, kind, sources):
+def test_every_image_of_a_recipe_can_be_read_and_has_a_split(data, kind, sources):
     tasks, failed, _ = tasks_of_recipe(ClassifierKind(kind), data)
     assert failed == []
     assert len({task.source for task in tasks}) == sources

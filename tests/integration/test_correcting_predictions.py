@@ -17,8 +17,8 @@ def results(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("smears")
     drawn = ["synthesize", "--output", str(root / "drawn"), "--count", "1", "--size", "400x300"]
     assert main(drawn) == 0
-    pictures = str(root / "drawn" / "images")
-    assert main(["analyze", pictures, "--output-dir", str(root / "results")]) == 0
+    images = str(root / "drawn" / "images")
+    assert main(["analyze", images, "--output-dir", str(root / "results")]) == 0
     return root / "results"
 
 

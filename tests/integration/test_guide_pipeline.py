@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.analysed_pictures import write_smear_picture
+from support.analysed_images import write_smear_image
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.taxonomy import CellType
@@ -54,7 +54,7 @@ def test_the_step_runs_and_prints_a_report(tmp_path, code):
     head_model().save(tmp_path / "checkpoints" / "segmentation_model_best.keras")
     cells = [ellipse_box(CellType.RBC, 80, 80, 90), ellipse_box(CellType.WBC, 220, 120, 120)]
     for name in ("image.png", "microscopy_image.png"):
-        write_smear_picture(tmp_path / name, cells, shape=(256, 320))
+        write_smear_image(tmp_path / name, cells, shape=(256, 320))
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,

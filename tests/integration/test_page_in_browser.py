@@ -60,7 +60,7 @@ class Visit:
     """
 
     def __init__(self, page: Path, folder: Path, *, size=(1200, 900), fragment=""):
-        log, picture = folder / "net.json", folder / "screen.png"
+        log, image = folder / "net.json", folder / "screen.png"
         # Chromium refuses to run as root with its sandbox.
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         done = subprocess.run(
@@ -71,7 +71,7 @@ class Visit:
                 f"--user-data-dir={folder / 'profile'}",
                 f"--log-net-log={log}",
                 f"--window-size={size[0]},{size[1]}",
-                f"--screenshot={picture}",
+                f"--screenshot={image}",
                 page.as_uri() + fragment,
             ],
             check=True,
@@ -87,7 +87,7 @@ class Visit:
             if '"network_isolation_key":"file://' in event
             for address in re.findall(r'"url":"((?:https?|wss?)://[^"]*)"', event)
         }
-        self.screen = cv2.imread(str(picture))
+        self.screen = cv2.imread(str(image))
 
 
 def test_the_page_asks_the_network_for_nothing_and_has_no_error(page, tmp_path):
@@ -119,7 +119,7 @@ def test_the_viewer_shows_the_smear_that_the_address_names(page, tmp_path):
     assert (visit.screen[200:700, 300:900].max(axis=2) > 150).mean() > 0.3
 
 
-def test_every_row_of_the_table_is_an_analysed_picture(page):
+def test_every_row_of_the_table_is_an_analysed_image(page):
     summary = json.loads((page.parent / "batch_summary.json").read_text("utf-8"))
-    assert len(summary["pictures"]) == 3
+    assert len(summary["images"]) == 3
     assert page.read_text("utf-8").count("<tbody>") >= 1

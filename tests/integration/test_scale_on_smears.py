@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from blood_cell_system.analysis.quality import assess
-from blood_cell_system.analysis.scale import settle_scale, vote_on_diameter
+from blood_cell_system.analysis.scale import estimate_diameter, estimate_scale
 from blood_cell_system.analysis.survey import find_field, survey
 from blood_cell_system.imaging.image_file import read_image
 
@@ -19,7 +19,7 @@ pytestmark = [
     pytest.mark.skipif(DATA is None, reason="BLOOD_CELL_DATA names no folder of data"),
 ]
 
-PICTURES = 25
+IMAGES = 25
 
 
 def bccd_boxes(root):
@@ -56,8 +56,8 @@ def malaria_boxes(root):
 @pytest.mark.parametrize("boxes", [bccd_boxes, kaggle_boxes, malaria_boxes])
 def test_the_size_of_red_cells_is_found_and_no_smear_is_flagged(boxes):
     errors, flagged = [], []
-    pictures = [item for item in boxes(Path(DATA)) if item[0].is_file()]
-    for path, corners in pictures[:: max(1, len(pictures) // PICTURES)]:
+    images = [item for item in boxes(Path(DATA)) if item[0].is_file()]
+    for path, corners in images[:: max(1, len(images) // IMAGES)]:
         image = read_image(path)
         height, width = image.shape[:2]
         inner = (corners[:, :2] > 2).all(axis=1) & (corners[:, 2:] < (width - 2, height - 2)).all(
@@ -68,8 +68,8 @@ def test_the_size_of_red_cells_is_found_and_no_smear_is_flagged(boxes):
         sides = corners[inner, 2:] - corners[inner, :2]
         field = find_field(image)
         view = survey(image, field)
-        vote = vote_on_diameter(image, field, first=view)
-        quality = assess(view, scale=settle_scale(vote), vote=vote, judged_share=1.0)
+        vote = estimate_diameter(image, field, first=view)
+        quality = assess(view, scale=estimate_scale(vote), vote=vote, judged_share=1.0)
         errors.append(abs(vote.diameter_px / np.median(np.sqrt(sides.prod(axis=1))) - 1))
         flagged += [path.name] if quality.warnings else []
     assert np.median(errors) <= 0.10

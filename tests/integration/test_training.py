@@ -121,7 +121,7 @@ def test_the_model_tells_how_large_the_cells_were_that_it_learned_from(data_dir,
     assert run["red_cell_diameter_px"] == pytest.approx(np.median(sides), rel=0.1)
 
 
-def test_tensorboard_finds_scalars_a_class_and_pictures(finished):
+def test_tensorboard_finds_scalars_a_class_and_images(finished):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     folder, _ = finished

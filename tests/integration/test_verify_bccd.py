@@ -1,4 +1,4 @@
-"""The same field twice among the real pictures of BCCD."""
+"""The same field twice among the real images of BCCD."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

@@ -1,6 +1,6 @@
-"""Classifications of drawn cells, and the reports of pictures with them."""
+"""Classifications of drawn cells, and the reports of images with them."""
 
-from support.analysed_pictures import analysis_of, report_of
+from support.analysed_images import analysis_of, report_of
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS
 
 from blood_cell_system.analysis.classification import CellClassification
@@ -48,7 +48,7 @@ def white_cell(condition="healthy_WBC", cell_type="lymphocyte", *, possible_type
 
 
 def classified_report(analysis=None, *, red=None, white=None, **options):
-    """The report of a picture whose whole cells were all classified alike."""
+    """The report of an image whose whole cells were all classified alike."""
     analysis = analysis_of() if analysis is None else analysis
     judged = {
         CellType.RBC: red_cell(**(red or {})),

@@ -73,7 +73,7 @@ def write_taleqani(root: Path, *, count=2, folders=("Benign", "Early", "Pre", "P
 
 
 def write_bccd(root: Path) -> tuple[Path, Path]:
-    """A clone of BCCD of three pictures, and its extras about the first two."""
+    """A clone of BCCD of three images, and its extras about the first two."""
     write_voc_folder(root / "BCCD_Dataset")
     extra = root / "bccd_trainval_extra"
     extra.mkdir()

@@ -1,4 +1,4 @@
-"""Classifiers of cells that need no training: they go by the mean colour of the picture."""
+"""Classifiers of cells that need no training: they go by the mean colour of the image."""
 
 import json
 

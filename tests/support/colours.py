@@ -1,4 +1,4 @@
-"""Pictures in which every class has its own colour."""
+"""Images in which every class has its own colour."""
 
 import numpy as np
 
@@ -6,6 +6,6 @@ WHITE, RED, BLUE = (250, 250, 250), (220, 60, 60), (60, 60, 220)
 COLOURS = np.array([WHITE, RED, BLUE], dtype=np.uint8)
 
 
-def colour_picture(class_mask):
-    """A picture in which every class has its own colour."""
+def colour_image(class_mask):
+    """An image in which every class has its own colour."""
     return COLOURS[class_mask]

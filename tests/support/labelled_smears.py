@@ -22,7 +22,7 @@ _COLOUR = {CellType.RBC: (205, 150, 150), CellType.WBC: (110, 70, 160)}
 def draw_smear(
     seed: int, *, red: int = 6, white: int = 1
 ) -> tuple[np.ndarray, np.ndarray, list[LabelledBox]]:
-    """Draw round cells apart from each other; return picture, class mask and boxes."""
+    """Draw round cells apart from each other; return image, class mask and boxes."""
     rng = np.random.default_rng(seed)
     image = np.full((HEIGHT, WIDTH, 3), (228, 224, 226), dtype=np.float64)
     class_mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""Pictures that are no smears, and drawn ones that are."""
+"""Images that are no smears, and drawn ones that are."""
 
 import cv2
 import numpy as np
@@ -85,7 +85,7 @@ def furry_cat():
 
 
 def through_eyepiece(image, *, radius_share=0.46):
-    """The picture as a camera on an eyepiece sees it: a disc in the dark."""
+    """The image as a camera on an eyepiece sees it: a disc in the dark."""
     height, width = image.shape[:2]
     disc = np.zeros((height, width), np.uint8)
     cv2.circle(disc, (width // 2, height // 2), int(radius_share * min(height, width)), 255, -1)

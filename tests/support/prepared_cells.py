@@ -1,7 +1,7 @@
 """A prepared folder of drawn cells in plain colours, and a runtime that knows these colours."""
 
 import numpy as np
-from support.colours import COLOURS, colour_picture
+from support.colours import COLOURS, colour_image
 from support.drawn_cells import ellipse_box, perfect_outputs
 
 from blood_cell_system.analysis.runtimes import NetworkOutputs
@@ -29,7 +29,7 @@ class ColourRuntime:
 
 
 def write_cells_folder(root, *, splits, with_outlines=True, with_manifest=True):
-    """Write one picture for each of ``splits``; picture ``n`` has ``n + 1`` red cells."""
+    """Write one image for each of ``splits``; image ``n`` has ``n + 1`` red cells."""
     cells_by_stem, rows = {}, []
     for number, split in enumerate(splits):
         stem = f"img_{number}"
@@ -40,7 +40,7 @@ def write_cells_folder(root, *, splits, with_outlines=True, with_manifest=True):
         cells.append(ellipse_box(CellType.WBC, 60, 70, 44))
         probabilities, _, _, labels = perfect_outputs(cells, SHAPE)
         class_mask = probabilities.argmax(axis=2).astype(np.uint8)
-        write_image(root / "images" / f"{stem}.png", colour_picture(class_mask))
+        write_image(root / "images" / f"{stem}.png", colour_image(class_mask))
         write_image(root / "masks" / f"{stem}.png", encode_class_mask(class_mask))
         origin = BoxOrigin.ANNOTATED
         if with_outlines:

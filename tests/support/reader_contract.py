@@ -9,7 +9,7 @@ is tested beside it.
     class TestCoco(ReaderContract):
         format_name = "coco"
 
-        def write(self, root, pictures):
+        def write(self, root, images):
             ...
 """
 
@@ -21,7 +21,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
-from support.voc_folder import smear_picture
+from support.voc_folder import smear_image
 
 from blood_cell_system.annotation.outline import PolygonOutline
 from blood_cell_system.annotation.reader import ReadOptions
@@ -38,10 +38,10 @@ RED, WHITE = Box(5, 5, 25, 25), Box(55, 20, 85, 50)
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """A picture of the miniature and its marks, as a writer of a format should put them down.
+    """An image of the miniature and its marks, as a writer of a format should put them down.
 
     ``marks`` are labels and 0-based half-open boxes; ``reference`` is how the label file names the
-    picture, ``declared`` what it says of its (height, width).
+    image, ``declared`` what it says of its (height, width).
     """
 
     reference: str
@@ -49,17 +49,17 @@ class Drawn:
     marks: tuple[tuple[str, Box], ...] = (("RBC", RED), ("WBC", WHITE))
 
 
-PICTURES: Mapping[str, Drawn] = {
+IMAGES: Mapping[str, Drawn] = {
     "a.png": Drawn(reference="a.png"),
     "b.png": Drawn(reference="b.png", marks=(("WBC", WHITE),)),
 }
 
 
-def draw_pictures(folder: Path, names: Sequence[str] = ("a.png", "b.png")) -> None:
-    """Write pictures of a smear with the two cells of ``PICTURES``."""
+def draw_images(folder: Path, names: Sequence[str] = ("a.png", "b.png")) -> None:
+    """Write images of a smear with the two cells of ``IMAGES``."""
     boxes = [("RBC", 6, 6, 25, 25), ("WBC", 56, 21, 85, 50)]
     for name in names:
-        write_image(folder / name, smear_picture(boxes, SHAPE))
+        write_image(folder / name, smear_image(boxes, SHAPE))
 
 
 def octagon(box: Box) -> list[tuple[float, float]]:
@@ -77,25 +77,25 @@ class ReaderContract:
 
     format_name: str
     # What the format can say.
-    names_pictures = True
+    names_images = True
     declares_sizes = True
     has_labels = True
-    # Whether a folder may hold pictures in several folders below it.
+    # Whether a folder may hold images in several folders below it.
     has_folders = True
-    # Names of the pictures, for formats that read something from them.
+    # Names of the images, for formats that read something from them.
     stems: Mapping[str, str] = MappingProxyType({"a": "a", "b": "b", "c": "c"})
     # Ending of the files that are text; empty where there are none.
     text_suffix = ""
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        """Write label files, and with ``draw_pictures`` or otherwise the pictures, below root.
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        """Write label files, and with ``draw_images`` or otherwise the images, below root.
 
-        Keys are paths of pictures below the folder in which the format keeps them.
+        Keys are paths of images below the folder in which the format keeps them.
         """
         raise NotImplementedError
 
-    def picture_path(self, root: Path, name: str) -> Path:
-        """Where ``write`` put a picture."""
+    def image_path(self, root: Path, name: str) -> Path:
+        """Where ``write`` put an image."""
         return next(path for path in root.rglob(Path(name).name) if str(path).endswith(name))
 
     def read(self, root: Path, **options: object) -> Reading:
@@ -105,36 +105,36 @@ class ReaderContract:
     def root(self, tmp_path: Path) -> Path:
         root = tmp_path / "our_lab"
         root.mkdir()
-        self.write(root, PICTURES)
+        self.write(root, IMAGES)
         return root
 
     def rewrite(self, root: Path, **changes: object) -> None:
-        """Write the miniature again with picture ``a.png`` changed."""
+        """Write the miniature again with image ``a.png`` changed."""
         for path in sorted(root.rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()
-        self.write(root, {**PICTURES, "a.png": replace(PICTURES["a.png"], **changes)})
+        self.write(root, {**IMAGES, "a.png": replace(IMAGES["a.png"], **changes)})
 
     def reason(self, reading: Reading, stem: str) -> str:
-        return next(picture.reason for picture in reading.failed if picture.stem == stem)
+        return next(image.reason for image in reading.failed if image.stem == stem)
 
     # What is there is read.
 
     def test_the_folder_is_recognised_and_the_reason_is_told(self, root: Path):
-        sighting = recognise(root)[0]
-        assert sighting.reader.name == self.format_name
-        assert sighting.seen
+        match_found = recognise(root)[0]
+        assert match_found.reader.name == self.format_name
+        assert match_found.seen
 
     def test_the_folder_above_is_recognised_and_read_as_well(self, root: Path):
         assert recognise(root.parent)[0].reader.name == self.format_name
         stems = [sample.stem for sample in self.read(root.parent).samples]
         assert stems == [self.stems["a"], self.stems["b"]]
 
-    def test_an_empty_folder_and_one_of_pictures_alone_are_not_recognised(self, tmp_path: Path):
+    def test_an_empty_folder_and_one_of_images_alone_are_not_recognised(self, tmp_path: Path):
         assert recognise(tmp_path) == ()
-        draw_pictures(tmp_path)
+        draw_images(tmp_path)
         assert self.format_name not in [s.reader.name for s in recognise(tmp_path)]
 
-    def test_pictures_come_with_their_sizes_in_the_order_of_their_names(self, root: Path):
+    def test_images_come_with_their_sizes_in_the_order_of_their_names(self, root: Path):
         reading = self.read(root)
         assert [(sample.stem, sample.shape) for sample in reading.samples] == [
             (self.stems["a"], SHAPE),
@@ -144,7 +144,7 @@ class ReaderContract:
         assert reading.failed == ()
 
     def test_cells_come_with_their_types_and_places(self, root: Path):
-        for sample, drawn in zip(self.read(root).samples, PICTURES.values(), strict=True):
+        for sample, drawn in zip(self.read(root).samples, IMAGES.values(), strict=True):
             self.check_cells(sample.cells, drawn)
 
     def check_cells(self, cells: tuple[LabelledCell, ...] | None, drawn: Drawn) -> None:
@@ -164,9 +164,9 @@ class ReaderContract:
     def test_the_hash_knows_every_byte(self, root: Path):
         before = self.read(root).source_hash()
         assert self.read(root).source_hash() == before
-        picture = self.picture_path(root, "b.png")
+        image = self.image_path(root, "b.png")
         # Bytes behind a PNG's end change nothing but the file.
-        picture.write_bytes(picture.read_bytes() + b"\0")
+        image.write_bytes(image.read_bytes() + b"\0")
         assert self.read(root).source_hash() != before
 
     # What is missing or damaged is told, and takes nothing else with it.
@@ -179,33 +179,33 @@ class ReaderContract:
         with pytest.raises(DatasetError):
             self.read(tmp_path)
 
-    def test_labels_without_their_picture_are_listed(self, root: Path):
-        self.picture_path(root, "b.png").unlink()
+    def test_labels_without_their_image_are_listed(self, root: Path):
+        self.image_path(root, "b.png").unlink()
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == [self.stems["a"]]
-        assert [picture.stem for picture in reading.failed] == [self.stems["b"]]
+        assert [image.stem for image in reading.failed] == [self.stems["b"]]
 
-    def test_a_picture_without_labels_is_listed(self, root: Path):
-        draw_pictures(self.picture_path(root, "b.png").parent, [f"{self.stems['c']}.png"])
+    def test_an_image_without_labels_is_listed(self, root: Path):
+        draw_images(self.image_path(root, "b.png").parent, [f"{self.stems['c']}.png"])
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == [self.stems["a"], self.stems["b"]]
-        assert [picture.stem for picture in reading.failed] == [self.stems["c"]]
+        assert [image.stem for image in reading.failed] == [self.stems["c"]]
 
-    def test_a_file_that_is_no_picture_is_listed(self, root: Path):
-        self.picture_path(root, "b.png").write_text("no picture")
+    def test_a_file_that_is_no_image_is_listed(self, root: Path):
+        self.image_path(root, "b.png").write_text("no image")
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == [self.stems["a"]]
         assert f"{self.stems['b']}.png" in self.reason(reading, self.stems["b"])
 
     def test_a_folder_of_which_nothing_can_be_used_is_an_error(self, root: Path):
-        for name in PICTURES:
-            self.picture_path(root, name).write_text("no picture")
-        with pytest.raises(DatasetError, match="none of 2 pictures can be used"):
+        for name in IMAGES:
+            self.image_path(root, name).write_text("no image")
+        with pytest.raises(DatasetError, match="none of 2 images can be used"):
             self.read(root)
 
-    def test_a_size_that_differs_from_the_pictures_is_listed_with_both(self, root: Path):
+    def test_a_size_that_differs_from_the_images_is_listed_with_both(self, root: Path):
         if not self.declares_sizes:
-            pytest.skip("the format does not tell the picture's size")
+            pytest.skip("the format does not tell the image's size")
         self.rewrite(root, declared=(96, 60))
         reason = self.reason(self.read(root), "a")
         assert "(96, 60)" in reason
@@ -236,29 +236,29 @@ class ReaderContract:
         types = [cell.cell_type for cell in self.read(root).samples[0].cells or ()]
         assert types == [CellType.RBC, CellType.WBC]
 
-    # Names of pictures.
+    # Names of images.
 
     @pytest.mark.parametrize(
         "reference",
         ["C:\\Users\\Lab 1\\smears\\a.png", "/home/lab/smears/a.png", "../smears/a.png", "A.PNG"],
     )
     def test_of_a_path_of_another_machine_the_name_counts(self, root: Path, reference: str):
-        if not self.names_pictures:
-            pytest.skip("the format does not name its pictures")
+        if not self.names_images:
+            pytest.skip("the format does not name its images")
         self.rewrite(root, reference=reference)
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == ["a", "b"]
 
     def test_nothing_outside_of_the_folder_is_looked_at(self, root: Path):
-        if not self.names_pictures:
-            pytest.skip("the format does not name its pictures")
-        draw_pictures(root.parent, ["secret.png"])
+        if not self.names_images:
+            pytest.skip("the format does not name its images")
+        draw_images(root.parent, ["secret.png"])
         self.rewrite(root, reference=str(root.parent / "secret.png"))
-        assert "secret" in [picture.stem for picture in self.read(root).failed]
+        assert "secret" in [image.stem for image in self.read(root).failed]
 
-    def test_pictures_of_one_name_in_two_folders_are_told_apart(self, root: Path):
+    def test_images_of_one_name_in_two_folders_are_told_apart(self, root: Path):
         if not self.has_folders:
-            pytest.skip("the format knows one folder of pictures")
+            pytest.skip("the format knows one folder of images")
         for path in sorted(root.rglob("*"), reverse=True):
             path.unlink() if path.is_file() else path.rmdir()
         names = ("x/a.png", "y/a.png")

@@ -1,4 +1,4 @@
-"""Single cells, drawn: pieces of smear, cell pictures, cell folders."""
+"""Single cells, drawn: pieces of smear, cell images, cell folders."""
 
 from pathlib import Path
 
@@ -33,37 +33,37 @@ def draw_white_cell(image, x, y, radius, *, nucleus_share=0.65):
     return image
 
 
-def drawn_cell_picture(colour=RED_CELL, *, ratio=1.0, spot=None):
+def drawn_cell_image(colour=RED_CELL, *, ratio=1.0, spot=None):
     """RGBA of shape (130, 130, 4): an ellipse, with a dark spot where one is asked for."""
-    picture = np.full((CELL_SIDE_PX, CELL_SIDE_PX, 4), (255, 255, 255, 0), dtype=np.uint8)
+    image = np.full((CELL_SIDE_PX, CELL_SIDE_PX, 4), (255, 255, 255, 0), dtype=np.uint8)
     axes = 50, max(1, round(50 * ratio))
-    cv2.ellipse(picture, (65, 65), axes, 0, 0, 360, (*colour, 255), -1)
+    cv2.ellipse(image, (65, 65), axes, 0, 0, 360, (*colour, 255), -1)
     if spot is not None:
-        cv2.circle(picture, (75, 60), 9, (*spot, 255), -1)
-    return picture
+        cv2.circle(image, (75, 60), 9, (*spot, 255), -1)
+    return image
 
 
-def write_rgba(path: Path, picture):
+def write_rgba(path: Path, image):
     path.parent.mkdir(parents=True, exist_ok=True)
-    bgra = cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA)
+    bgra = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)
     assert cv2.imwrite(str(path), bgra)
 
 
 def write_red_cell_folder(root: Path, *, count=12, with_table=True, blocks=4, outliers=True):
     """A cell folder of three conditions from two sources, ``count`` cells each."""
     kinds = [
-        ("healthy_RBC", "a", drawn_cell_picture()),
-        ("malaria_RBC", "a", drawn_cell_picture(spot=NUCLEUS)),
-        ("healthy_RBC", "b", drawn_cell_picture((210, 150, 165))),
-        ("sickle_RBC", "b", drawn_cell_picture(ratio=0.3)),
+        ("healthy_RBC", "a", drawn_cell_image()),
+        ("malaria_RBC", "a", drawn_cell_image(spot=NUCLEUS)),
+        ("healthy_RBC", "b", drawn_cell_image((210, 150, 165))),
+        ("sickle_RBC", "b", drawn_cell_image(ratio=0.3)),
     ]
     if outliers:
-        kinds.append(("not_a_cell", "a", drawn_cell_picture(NUCLEUS, ratio=0.8)))
+        kinds.append(("not_a_cell", "a", drawn_cell_image(NUCLEUS, ratio=0.8)))
     records = []
-    for condition, source, picture in kinds:
+    for condition, source, image in kinds:
         for number in range(count):
             file = f"{condition}/{source}_{number:03d}.png"
-            write_rgba(root / file, picture)
+            write_rgba(root / file, image)
             records.append(
                 CellRecord(
                     file=file,

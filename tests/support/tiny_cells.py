@@ -42,16 +42,16 @@ TINY = replace(
 
 
 def drawn_cell(label, source, generator):
-    """Cell picture with a dot of its class's colour; half a cell where it is none."""
-    picture = np.full((130, 130, 4), (255, 255, 255, 0), np.uint8)
+    """Cell image with a dot of its class's colour; half a cell where it is none."""
+    image = np.full((130, 130, 4), (255, 255, 255, 0), np.uint8)
     axes = (50, int(generator.integers(30, 50)))
     colour = np.clip(np.add(_TINTS[source], generator.integers(-10, 11, 3)), 0, 255).tolist()
-    cv2.ellipse(picture, (65, 65), axes, 0, 0, 180 if label == "not_a_cell" else 360, 1, -1)
-    picture[picture[..., 0] == 1] = (*colour, 255)
+    cv2.ellipse(image, (65, 65), axes, 0, 0, 180 if label == "not_a_cell" else 360, 1, -1)
+    image[image[..., 0] == 1] = (*colour, 255)
     if _DOTS[label]:
         x, y = (int(v) for v in generator.integers(50, 80, 2))
-        cv2.circle(picture, (x, y), 16, (*_DOTS[label], 255), -1)
-    return picture
+        cv2.circle(image, (x, y), 16, (*_DOTS[label], 255), -1)
+    return image
 
 
 def small_cell_folder(

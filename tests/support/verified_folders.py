@@ -41,11 +41,11 @@ def copy_pair(root: Path, source: str, target: str, transform=lambda pixels: pix
         write_image(root / folder / f"{target}.png", np.ascontiguousarray(transform(pixels)))
 
 
-def write_pictures(root: Path, **pictures: np.ndarray) -> Path:
-    """Write a folder of pictures with masks of background alone, split as in ``SOUND``."""
-    for stem, picture in pictures.items():
-        write_image(root / "images" / f"{stem}.png", np.ascontiguousarray(picture))
-        background = np.zeros(picture.shape[:2], dtype=np.uint8)
+def write_images(root: Path, **images: np.ndarray) -> Path:
+    """Write a folder of images with masks of background alone, split as in ``SOUND``."""
+    for stem, image in images.items():
+        write_image(root / "images" / f"{stem}.png", np.ascontiguousarray(image))
+        background = np.zeros(image.shape[:2], dtype=np.uint8)
         write_image(root / "masks" / f"{stem}.png", encode_class_mask(background))
-    write_manifest(root, [row for row in rows() if row["stem"] in pictures], {})
+    write_manifest(root, [row for row in rows() if row["stem"] in images], {})
     return root

@@ -10,7 +10,7 @@ from blood_cell_system.imaging.image_file import write_image
 
 VocBox = tuple[str, float, float, float, float]
 
-# Of three pictures, one a split.
+# Of three images, one a split.
 SPLITS = {"train": ["pic_0"], "val": ["pic_1"], "test": ["pic_2"]}
 BOXES: tuple[VocBox, ...] = (
     ("RBC", 6, 6, 25, 25),
@@ -33,7 +33,7 @@ def voc_xml(
     return f"<annotation>{size}{objects}{more}</annotation>"
 
 
-def smear_picture(boxes: Iterable[VocBox] = BOXES, shape: tuple[int, int] = SHAPE) -> np.ndarray:
+def smear_image(boxes: Iterable[VocBox] = BOXES, shape: tuple[int, int] = SHAPE) -> np.ndarray:
     image = np.full((*shape, 3), (235, 228, 230), dtype=np.uint8)
     colours = {"RBC": (205, 140, 150), "WBC": (110, 70, 150), "Platelets": (150, 100, 170)}
     for label, x0, y0, x1, y1 in boxes:
@@ -49,7 +49,7 @@ def write_voc_folder(
     boxes: Iterable[VocBox] = BOXES,
     splits: Mapping[str, list[str]] = SPLITS,
 ) -> Path:
-    """Write ``root/BCCD`` with a picture for every stem of the splits; return that folder."""
+    """Write ``root/BCCD`` with an image for every stem of the splits; return that folder."""
     folder = root / "BCCD"
     for name in ("Annotations", "JPEGImages", "ImageSets/Main"):
         (folder / name).mkdir(parents=True)
@@ -57,11 +57,11 @@ def write_voc_folder(
     for split, stems in splits.items():
         (folder / "ImageSets" / "Main" / f"{split}.txt").write_text("\n".join(stems) + "\n")
         for stem in stems:
-            add_picture(folder, stem, boxes)
+            add_image(folder, stem, boxes)
     return folder
 
 
-def add_picture(folder: Path, stem: str, boxes: Iterable[VocBox] = BOXES) -> None:
+def add_image(folder: Path, stem: str, boxes: Iterable[VocBox] = BOXES) -> None:
     boxes = tuple(boxes)
-    write_image(folder / "JPEGImages" / f"{stem}.jpg", smear_picture(boxes))
+    write_image(folder / "JPEGImages" / f"{stem}.jpg", smear_image(boxes))
     (folder / "Annotations" / f"{stem}.xml").write_text(voc_xml(boxes))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from support.reader_contract import SHAPE, draw_pictures
+from support.reader_contract import SHAPE, draw_images
 
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
 from blood_cell_system.annotation.sample import LabelledCell, Sample
@@ -62,7 +62,7 @@ def cells(draw: st.DrawFn, place: tuple[int, int], kinds: Sequence[str]) -> Labe
 def samples(
     draw: st.DrawFn, kinds: Sequence[str] = ("pixels", "polygon", "box", "point")
 ) -> list[Sample]:
-    """Two pictures with up to four cells and two regions that are not scored."""
+    """Two images with up to four cells and two regions that are not scored."""
     found = []
     for stem in ("a", "b"):
         places = draw(st.lists(st.sampled_from(PLACES), unique=True, max_size=6))
@@ -79,14 +79,14 @@ def samples(
     return found
 
 
-def with_pictures(drawn: Sequence[Sample], folder: Path) -> list[Sample]:
-    """The samples, with pictures that are there."""
-    draw_pictures(folder, [sample.image_path.name for sample in drawn])
+def with_images(drawn: Sequence[Sample], folder: Path) -> list[Sample]:
+    """The samples, with images that are there."""
+    draw_images(folder, [sample.image_path.name for sample in drawn])
     return [replace(sample, image_path=folder / sample.image_path.name) for sample in drawn]
 
 
 def pixels_in(outline: Outline) -> np.ndarray:
-    """Pixels of an outline in a picture of ``SHAPE``."""
+    """Pixels of an outline in an image of ``SHAPE``."""
     mask = np.zeros(SHAPE, bool)
     rows, columns, inside = outline.window(SHAPE)
     mask[rows, columns] = inside

@@ -32,7 +32,7 @@ MANUALS = [
         GUIDE.name,
         "README_SYSTEM.md",
         "QUICK_REFERENCE.md",
-        "bring_your_own_pictures.md",
+        "bring_your_own_images.md",
         "correcting_predictions.md",
     )
 ]

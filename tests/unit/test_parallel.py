@@ -22,7 +22,7 @@ def test_results_come_in_the_order_of_the_work():
 
 
 def test_an_error_of_the_work_is_the_error_of_the_call(tmp_path: Path):
-    with pytest.raises(FileNotFoundError, match="there is no such picture"):
+    with pytest.raises(FileNotFoundError, match="there is no such image"):
         list(map_in_processes(read_image, [tmp_path / "a.png", tmp_path / "b.png"], jobs=2))
 
 

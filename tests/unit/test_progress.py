@@ -15,9 +15,9 @@ def test_items_pass_through_in_their_order():
 
 
 def test_a_log_is_told_the_end_only(capsys):
-    list(with_progress(range(500), total=500, description="pictures"))
+    list(with_progress(range(500), total=500, description="images"))
     shown = capsys.readouterr()
-    assert shown.err == "pictures: 500 done\n"
+    assert shown.err == "images: 500 done\n"
     assert shown.out == ""
 
 
@@ -30,8 +30,8 @@ def test_a_terminal_sees_a_bar(monkeypatch):
     terminal = Terminal()
     monkeypatch.setattr("sys.stderr", terminal)
     monkeypatch.setenv("TERM", "xterm")
-    list(with_progress(range(3), total=3, description="pictures"))
-    assert "pictures" in terminal.getvalue()
+    list(with_progress(range(3), total=3, description="images"))
+    assert "images" in terminal.getvalue()
     assert "3/3" in terminal.getvalue()
 
 
@@ -41,5 +41,5 @@ def test_work_that_fails_is_not_called_done(capsys):
         raise ValueError("broken")
 
     with pytest.raises(ValueError, match="broken"):
-        list(with_progress(items(), total=2, description="pictures"))
+        list(with_progress(items(), total=2, description="images"))
     assert "done" not in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """Dust is no platelet: it is grey, and everything that a blood stain colours is not.
 
 Out-of-focus dust on a camera or a lens has the size and the softness of a platelet, and comes at
-the same place in picture after picture. It takes the same share from red, green and blue light.
+the same place in image after image. It takes the same share from red, green and blue light.
 Azure and eosin dyes let blue light through that they keep back in green.
 """
 
@@ -21,23 +21,23 @@ BCCD have 0.45 and more, dust up to 0.25."""
 
 _REACH: Final = 0.5
 _MIN_PIXELS: Final = 12
-# A picture without colours cannot tell.
-_GREY_PICTURE: Final = 3.0
+# An image without colours cannot tell.
+_GREY_IMAGE: Final = 3.0
 
 
-def without_grey_dust(separated: SeparatedCells, image: NDArray[np.uint8]) -> SeparatedCells:
+def without_artifacts(separated: SeparatedCells, image: NDArray[np.uint8]) -> SeparatedCells:
     """Leave out platelets that have no colour.
 
     Parameters
     ----------
     separated : SeparatedCells
     image : ndarray of shape (height, width, 3), dtype uint8
-        RGB, the picture that the cells were found in.
+        RGB, the image that the cells were found in.
 
     Returns
     -------
     SeparatedCells
-        The given one where all platelets have colour, or the picture has none.
+        The given one where all platelets have colour, or the image has none.
     """
     dust = {
         cell.label
@@ -72,4 +72,4 @@ def _is_grey(
 def _has_no_colours(image: NDArray[np.uint8]) -> bool:
     """Whether red, green and blue are nearly the same throughout."""
     sample = image[::8, ::8].astype(np.float32)
-    return float(np.mean(sample.max(axis=2) - sample.min(axis=2))) < _GREY_PICTURE
+    return float(np.mean(sample.max(axis=2) - sample.min(axis=2))) < _GREY_IMAGE

@@ -1,6 +1,6 @@
 """Cells in, what each of them is: condition, type, and whether it is any of these at all.
 
-1. Cut the picture of each whole cell from the smear (``cells/cut_out.py``).
+1. Cut the image of each whole cell from the smear (``cells/cut_out.py``).
 2. Run the classifier in batches, on one view of each cell or on all eight (quarter turns, flips).
 3. Average the views, and hold each class against its calibrated threshold.
 """
@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.classifier_runtimes import ClassifierOutputs, ClassifierRuntime
-from blood_cell_system.analysis.image_analysis import PictureAnalysis
-from blood_cell_system.cells.cut_out import cell_pictures
+from blood_cell_system.analysis.image_analysis import ImageAnalysis
+from blood_cell_system.cells.cut_out import cell_images
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierFacts, ClassifierKind, on_white
 from blood_cell_system.stain.slide_light import fit_slide_light
@@ -43,7 +43,7 @@ class ClassificationSettings:
         work. By default 1 for red cells, of which there are many, and 4 for white cells, which
         gain more.
     batch_size : int
-        Pictures that the network sees at once.
+        Images that the network sees at once.
 
     Raises
     ------
@@ -112,24 +112,24 @@ class CellClassification:
         return first - second
 
 
-def classify_pictures(
+def classify_images(
     classifier: ClassifierRuntime,
-    pictures: Iterable[NDArray[np.uint8]],
+    images: Iterable[NDArray[np.uint8]],
     settings: ClassificationSettings | None = None,
 ) -> Iterator[CellClassification]:
-    """Classify cell pictures, as many at once as the settings say.
+    """Classify cell images, as many at once as the settings say.
 
     Parameters
     ----------
     classifier : ClassifierRuntime
-    pictures : iterable of ndarray of shape (130, 130, 4), dtype uint8
-        RGBA; see ``cell_picture_format``.
+    images : iterable of ndarray of shape (130, 130, 4), dtype uint8
+        RGBA; see ``cell_image_format``.
     settings : ClassificationSettings, optional
 
     Yields
     ------
     CellClassification
-        In the order of the pictures.
+        In the order of the images.
 
     Raises
     ------
@@ -139,8 +139,8 @@ def classify_pictures(
     settings = settings or ClassificationSettings()
     views = settings.views_for(classifier)
     waiting: list[NDArray[np.uint8]] = []
-    for picture in pictures:
-        waiting.append(picture)
+    for image in images:
+        waiting.append(image)
         if len(waiting) == settings.batch_size:
             yield from _classify_batch(classifier, waiting, views)
             waiting = []
@@ -149,18 +149,18 @@ def classify_pictures(
 
 
 def classify_analysis(
-    analysis: PictureAnalysis,
+    analysis: ImageAnalysis,
     classifiers: Sequence[ClassifierRuntime],
     settings: ClassificationSettings | None = None,
 ) -> dict[int, CellClassification]:
-    """Classify the cells of an analysed picture.
+    """Classify the cells of an analysed image.
 
     Cells that the border cuts off or that others cover by more than a quarter are left out: what is
     missing may be what tells, and a crescent that looks out from under a cell is no sickle.
 
     Parameters
     ----------
-    analysis : PictureAnalysis
+    analysis : ImageAnalysis
     classifiers : sequence of ClassifierRuntime
         One of red cells, one of white cells, or either; none costs nothing.
     settings : ClassificationSettings, optional
@@ -190,7 +190,7 @@ def classify_analysis(
         if light is None:
             is_whole = bool(analysis.field_mask.all())
             light = fit_slide_light(analysis.image, field=None if is_whole else analysis.field_mask)
-        pictures = cell_pictures(
+        images = cell_images(
             analysis.image,
             analysis.separated.label_image,
             [
@@ -199,19 +199,19 @@ def classify_analysis(
             ],
             light=light,
         )
-        # A cell of a few pixels has no picture.
+        # A cell of a few pixels has no image.
         shown = [
-            (cell.label, picture)
-            for cell, picture in zip(cells, pictures, strict=True)
-            if picture is not None
+            (cell.label, image)
+            for cell, image in zip(cells, images, strict=True)
+            if image is not None
         ]
-        results = classify_pictures(classifier, (picture for _, picture in shown), settings)
+        results = classify_images(classifier, (image for _, image in shown), settings)
         found |= zip((label for label, _ in shown), results, strict=True)
     return found
 
 
 def turned_views(batch: NDArray[np.float32], count: int) -> Iterator[NDArray[np.float32]]:
-    """Give the quarter turns of a batch of pictures, and those of its mirror images.
+    """Give the quarter turns of a batch of images, and those of its mirror images.
 
     Parameters
     ----------
@@ -225,15 +225,15 @@ def turned_views(batch: NDArray[np.float32], count: int) -> Iterator[NDArray[np.
         Contiguous; the first is the batch itself.
     """
     for view in range(count):
-        pictures = batch if view < 4 else batch[:, :, ::-1]
-        yield np.ascontiguousarray(np.rot90(pictures, view % 4, axes=(1, 2)))
+        images = batch if view < 4 else batch[:, :, ::-1]
+        yield np.ascontiguousarray(np.rot90(images, view % 4, axes=(1, 2)))
 
 
 def _classify_batch(
-    classifier: ClassifierRuntime, pictures: list[NDArray[np.uint8]], views: int
+    classifier: ClassifierRuntime, images: list[NDArray[np.uint8]], views: int
 ) -> Iterator[CellClassification]:
     height, width = classifier.input_side
-    composed = [on_white(picture) for picture in pictures]
+    composed = [on_white(image) for image in images]
     if (height, width) != (CELL_SIDE_PX, CELL_SIDE_PX):
         kind = cv2.INTER_AREA if max(height, width) < CELL_SIDE_PX else cv2.INTER_LINEAR
         composed = [cv2.resize(one, (width, height), interpolation=kind) for one in composed]
@@ -244,10 +244,10 @@ def _classify_batch(
         outputs = _mean([classifier.predict(view) for view in turned_views(batch, views)])
     else:
         raise SettingsError(
-            f"views: received {views}, but the classifier takes pictures of {width}×{height}, "
+            f"views: received {views}, but the classifier takes images of {width}×{height}, "
             "which cannot be turned; expected 1."
         )
-    for row in range(len(pictures)):
+    for row in range(len(images)):
         yield _judged(outputs, row, classifier.facts)
 
 

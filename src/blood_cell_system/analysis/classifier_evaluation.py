@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.analysis.classification import (
     ClassificationSettings,
-    classify_pictures,
+    classify_images,
 )
 from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
 from blood_cell_system.metrics.bootstrap import Figure, with_interval
@@ -302,7 +302,7 @@ def _places(sources: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:
 
 _SILHOUETTE_COLOUR: Final = (200, 160, 180)
 
-CellPicture = NDArray[np.uint8]
+CellImage = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -324,19 +324,19 @@ class Predictions:
 
 def predict_cells(
     classifier: ClassifierRuntime,
-    pictures: Iterable[CellPicture],
+    images: Iterable[CellImage],
     settings: ClassificationSettings | None = None,
 ) -> Predictions:
-    """Run a classifier on cell pictures, on the same path as ``bloodcells classify``.
+    """Run a classifier on cell images, on the same path as ``bloodcells classify``.
 
     Parameters
     ----------
     classifier : ClassifierRuntime
-    pictures : iterable of ndarray of shape (130, 130, 4), dtype uint8
+    images : iterable of ndarray of shape (130, 130, 4), dtype uint8
     settings : ClassificationSettings, optional
     """
     facts = classifier.facts
-    found = list(classify_pictures(classifier, pictures, settings))
+    found = list(classify_images(classifier, images, settings))
     condition = [[cell.probabilities[name] for name in facts.conditions] for cell in found]
     types = [
         [cell.type_probabilities[name] for name in facts.types]
@@ -351,16 +351,16 @@ def predict_cells(
     )
 
 
-def blanked(picture: CellPicture) -> CellPicture:
+def blanked(image: CellImage) -> CellImage:
     """Take the cell away: only what surrounds it could still tell the class."""
-    empty = picture.copy()
+    empty = image.copy()
     empty[:, :, :3] = 255
     return empty
 
 
-def silhouette(picture: CellPicture) -> CellPicture:
+def silhouette(image: CellImage) -> CellImage:
     """Leave nothing of the cell but its outline, all of one colour."""
-    flat = picture.copy()
+    flat = image.copy()
     flat[:, :, :3] = _SILHOUETTE_COLOUR
     return flat
 
@@ -370,14 +370,14 @@ STEP_PX: Final = 13
 
 
 def occlusion_map(
-    classifier: ClassifierRuntime, picture: CellPicture, *, output: str, index: int
+    classifier: ClassifierRuntime, image: CellImage, *, output: str, index: int
 ) -> NDArray[np.float32]:
     """Cover a cell place by place with its own mean colour, and see what becomes of an answer.
 
     Parameters
     ----------
     classifier : ClassifierRuntime
-    picture : ndarray of shape (130, 130, 4), dtype uint8
+    image : ndarray of shape (130, 130, 4), dtype uint8
         RGBA.
     output : {"condition", "type"}
     index : int
@@ -389,17 +389,17 @@ def occlusion_map(
         By how much the probability falls when the place is covered, mean of the patches over it;
         negative where the place speaks against the class.
     """
-    inside = picture[:, :, 3] > 127
-    mean = picture[inside][:, :3].mean(axis=0) if inside.any() else np.full(3, 255.0)
+    inside = image[:, :, 3] > 127
+    mean = image[inside][:, :3].mean(axis=0) if inside.any() else np.full(3, 255.0)
     corners = [
         (top, left)
         for top in range(0, CELL_SIDE_PX - PATCH_PX + 1, STEP_PX)
         for left in range(0, CELL_SIDE_PX - PATCH_PX + 1, STEP_PX)
         if inside[top : top + PATCH_PX, left : left + PATCH_PX].any()
     ]
-    shown = [picture]
+    shown = [image]
     for top, left in corners:
-        covered = picture.copy()
+        covered = image.copy()
         covered[top : top + PATCH_PX, left : left + PATCH_PX, :3] = mean
         shown.append(covered)
     predictions = predict_cells(classifier, shown)
@@ -486,8 +486,8 @@ def evaluate_classifier(
         The network fails.
     """
     facts, labels = classifier.facts, cell_set.labels
-    pictures = [cell_set.cells[position] for position in range(len(cell_set))]
-    predictions = predict_cells(classifier, pictures, settings)
+    images = [cell_set.cells[position] for position in range(len(cell_set))]
+    predictions = predict_cells(classifier, images, settings)
     sources = [labels.sources[index] for index in labels.source]
     fields = cell_set.fields
     types: tuple[HeadScores, ...] = ()

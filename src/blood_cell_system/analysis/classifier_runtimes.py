@@ -240,7 +240,7 @@ class ClassifierRuntime(Protocol):
 
     @property
     def input_side(self) -> tuple[int, int]:
-        """``(height, width)`` of the cell pictures that it takes, in pixels."""
+        """``(height, width)`` of the cell images that it takes, in pixels."""
         ...
 
     def predict(self, batch: NDArray[np.float32]) -> ClassifierOutputs:
@@ -251,7 +251,7 @@ class ClassifierRuntime(Protocol):
 class KerasClassifier:
     """A classifier as a Keras model.
 
-    Besides this project's classifiers a plain Keras model works: one picture in, RGB of 0..255, and
+    Besides this project's classifiers a plain Keras model works: one image in, RGB of 0..255, and
     one softmax (or its logits) over as many classes as the facts name.
 
     Parameters
@@ -408,12 +408,12 @@ def load_classifier(
 
 
 def checked_side(shapes: list[tuple[Any, ...]], *, name: str) -> tuple[int, int]:
-    """Give the size of the pictures that a network takes; the usual one where it is left open.
+    """Give the size of the images that a network takes; the usual one where it is left open.
 
     Raises
     ------
     CheckpointError
-        It takes something else than batches of RGB pictures.
+        It takes something else than batches of RGB images.
     """
     if len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][3] == 3:
         batch = shapes[0][0]
@@ -423,7 +423,7 @@ def checked_side(shapes: list[tuple[Any, ...]], *, name: str) -> tuple[int, int]
             return height, width
     raise CheckpointError(
         f"{name}: takes inputs of shape {shapes}; expected one of (batch, {CELL_SIDE_PX}, "
-        f"{CELL_SIDE_PX}, 3) with an open batch. Is this a classifier of RGB pictures of cells?"
+        f"{CELL_SIDE_PX}, 3) with an open batch. Is this a classifier of RGB images of cells?"
     )
 
 
@@ -437,9 +437,9 @@ def _probed(
 ) -> tuple[ClassifierFacts, bool]:
     """Run on a made-up cell; give the facts, and whether conditions come as logits."""
     height, width = side
-    picture = np.linspace(0, 255, height * width * 3, dtype=np.float32)
+    image = np.linspace(0, 255, height * width * 3, dtype=np.float32)
     try:
-        named = run(picture.reshape(1, height, width, 3))
+        named = run(image.reshape(1, height, width, 3))
     except KeyError as error:
         raise CheckpointError(
             f"{name}: has several outputs, and none is called 'condition'; expected one softmax "

@@ -1,10 +1,10 @@
-"""A picture of any smear in, its cells out, in the picture's own pixels.
+"""An image of any smear in, its cells out, in the image's own pixels.
 
 1. Find the field of view, and how large a red cell is.
-2. Resample the picture so that red cells are as large as in training.
+2. Resample the image so that red cells are as large as in training.
 3. Segment it, and part the cells.
-4. Bring everything back to the picture's own pixels, and measure the cells there.
-5. Say how fit the picture is to be judged.
+4. Bring everything back to the image's own pixels, and measure the cells there.
+5. Say how fit the image is to be judged.
 """
 
 import time
@@ -15,10 +15,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.artifact_filter import without_grey_dust
-from blood_cell_system.analysis.quality import PictureQuality, assess
+from blood_cell_system.analysis.artifact_filter import without_artifacts
+from blood_cell_system.analysis.quality import ImageQuality, assess
 from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
-from blood_cell_system.analysis.scale import ScaleEstimate, settle_scale, vote_on_diameter
+from blood_cell_system.analysis.scale import ScaleEstimate, estimate_diameter, estimate_scale
 from blood_cell_system.analysis.scale_bars import find_scale_bar, paint_over
 from blood_cell_system.analysis.segmentation import (
     BlockSettings,
@@ -34,21 +34,21 @@ from blood_cell_system.imaging.image_file import check_rgb
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.taxonomy import NOT_SCORED
 
-__all__ = ["AnalysisSettings", "BorderRule", "PictureAnalysis", "analyze_picture"]
+__all__ = ["AnalysisSettings", "BorderRule", "ImageAnalysis", "analyze_image"]
 
 _SURROUND_SIDE_PX: Final = 160
-# Part of the field: a single small cell in a large picture has more.
+# Part of the field: a single small cell in a large image has more.
 _LEAST_STAINED: Final = 2e-5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AnalysisSettings:
-    """How a picture is analysed.
+    """How an image is analysed.
 
     Parameters
     ----------
     cell_diameter_px : float, optional
-        Diameter of a red cell in the picture, in pixels; estimated by default.
+        Diameter of a red cell in the image, in pixels; estimated by default.
     pixel_size_um : float, optional
         Side of a pixel in micrometres.
     blocks : BlockSettings
@@ -80,13 +80,13 @@ class AnalysisSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureAnalysis:
-    """What was found in one picture; everything in the picture's own pixels.
+class ImageAnalysis:
+    """What was found in one image; everything in the image's own pixels.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
-        The picture as it was given.
+        The image as it was given.
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``CellClass``; ``NOT_SCORED`` outside the field of view.
     separated : SeparatedCells
@@ -96,7 +96,7 @@ class PictureAnalysis:
     field_mask : ndarray of shape (height, width), dtype bool
         What was looked at: False in the dark corners of a round field of view.
     scale : ScaleEstimate
-    quality : PictureQuality
+    quality : ImageQuality
     seconds : float
         How long it took.
     """
@@ -107,14 +107,14 @@ class PictureAnalysis:
     counted: tuple[bool, ...]
     field_mask: NDArray[np.bool_]
     scale: ScaleEstimate
-    quality: PictureQuality
+    quality: ImageQuality
     seconds: float
 
 
-def analyze_picture(
+def analyze_image(
     runtime: Runtime, image: NDArray[np.uint8], settings: AnalysisSettings | None = None
-) -> PictureAnalysis:
-    """Find and measure the cells of one picture.
+) -> ImageAnalysis:
+    """Find and measure the cells of one image.
 
     Parameters
     ----------
@@ -125,12 +125,12 @@ def analyze_picture(
 
     Returns
     -------
-    PictureAnalysis
+    ImageAnalysis
 
     Raises
     ------
     ImageReadError
-        The array is no RGB picture, or has no pixels.
+        The array is no RGB image, or has no pixels.
     """
     check_rgb(image)
     settings = settings or AnalysisSettings()
@@ -139,9 +139,9 @@ def analyze_picture(
     marks = find_scale_bar(image, field_mask)
     clean = image if marks is None else paint_over(image, marks)
     view = survey(clean, field_mask)
-    vote = vote_on_diameter(clean, field_mask, first=view)
+    vote = estimate_diameter(clean, field_mask, first=view)
     training_diameter = training_diameter_of(runtime) or TRAINING_DIAMETER_PX
-    scale = settle_scale(
+    scale = estimate_scale(
         vote,
         cell_diameter_px=settings.cell_diameter_px,
         pixel_size_um=settings.pixel_size_um,
@@ -161,8 +161,8 @@ def analyze_picture(
         )
     class_mask = found.class_mask
     class_mask[~field_mask] = NOT_SCORED
-    separated = without_grey_dust(cells_within(found.separated, field_mask), clean)
-    return PictureAnalysis(
+    separated = without_artifacts(cells_within(found.separated, field_mask), clean)
+    return ImageAnalysis(
         image=image,
         class_mask=class_mask,
         separated=separated,

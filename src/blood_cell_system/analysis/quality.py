@@ -1,4 +1,4 @@
-"""Whether a picture is fit to be judged: focus, light, crowding, stain, scale, field.
+"""Whether an image is fit to be judged: focus, light, crowding, stain, scale, field.
 
 The limits lie outside of what the smears of six laboratories show, phones on eyepieces among them,
 so that an ordinary smear is not warned of. Beside each limit stands the range that was measured.
@@ -12,7 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.scale import MIN_AGREEMENT, DiameterVote, ScaleEstimate, ScaleSource
+from blood_cell_system.analysis.scale import (
+    MIN_AGREEMENT,
+    DiameterEstimate,
+    ScaleEstimate,
+    ScaleSource,
+)
 from blood_cell_system.analysis.survey import Survey
 from blood_cell_system.stain.optical_density import GREEN
 
@@ -26,7 +31,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QualityFinding:
-    """One thing that was measured about a picture.
+    """One thing that was measured about an image.
 
     Parameters
     ----------
@@ -46,15 +51,15 @@ class QualityFinding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureQuality:
-    """Everything that was measured about how fit a picture is.
+class ImageQuality:
+    """Everything that was measured about how fit an image is.
 
     Parameters
     ----------
     findings : tuple of QualityFinding
         Always the same names in the same order.
     judged_share : float
-        Part of the picture that was looked at, 0 to 1: a round field of view has dark corners.
+        Part of the image that was looked at, 0 to 1: a round field of view has dark corners.
     is_smear : bool
         False where it does not look like a stained blood smear at all.
     """
@@ -79,7 +84,7 @@ def warning(name: str, value: float | None, message: str) -> QualityFinding:
     return QualityFinding(name=name, severity=Severity.WARNING, value=value, message=message)
 
 
-__all__ = ["PictureQuality", "QualityFinding", "Severity", "assess"]
+__all__ = ["ImageQuality", "QualityFinding", "Severity", "assess"]
 
 MAX_EDGE_SHARE: Final = 0.25
 """Width of a cell's edge as part of its diameter; 0.06 to 0.23 were measured, and 0.26 to 0.4 after
@@ -119,26 +124,26 @@ MIN_DIAMETER_PX: Final = 12.0
 """Cells of fewer pixels have no details."""
 
 MIN_JUDGED: Final = 0.3
-"""Part of the picture within the field of view; a round one in a square picture has 0.65."""
+"""Part of the image within the field of view; a round one in a square image has 0.65."""
 
 
 def assess(
-    view: Survey, *, scale: ScaleEstimate, vote: DiameterVote | None, judged_share: float
-) -> PictureQuality:
-    """Judge how fit a picture is, without a look at what the network found in it.
+    view: Survey, *, scale: ScaleEstimate, vote: DiameterEstimate | None, judged_share: float
+) -> ImageQuality:
+    """Judge how fit an image is, without a look at what the network found in it.
 
     Parameters
     ----------
     view : Survey
     scale : ScaleEstimate
-    vote : DiameterVote or None
+    vote : DiameterEstimate or None
         What the outlines say of the size, also where the size was given.
     judged_share : float
-        Part of the picture within the field of view.
+        Part of the image within the field of view.
 
     Returns
     -------
-    PictureQuality
+    ImageQuality
     """
     is_stained = view.foreground > 0
     is_slide = ~is_stained & view.field
@@ -158,7 +163,7 @@ def assess(
         _field(judged_share),
     )
     smear = _smear(view, is_slide, vote, stained_share, findings[3])
-    return PictureQuality(
+    return ImageQuality(
         findings=(*findings, smear),
         judged_share=judged_share,
         is_smear=smear.severity == Severity.OK,
@@ -168,7 +173,7 @@ def assess(
 def _focus(view: Survey, scale: ScaleEstimate) -> QualityFinding:
     """How wide the edge of a cell is: the rise of the stain around it by its steepness there.
 
-    Both are taken at the same place. By the stain of the whole picture a few dark white cells would
+    Both are taken at the same place. By the stain of the whole image a few dark white cells would
     make the pale edges of many blurred red ones look steep.
     """
     green = view.density[:, :, GREEN]
@@ -193,7 +198,7 @@ def _focus(view: Survey, scale: ScaleEstimate) -> QualityFinding:
             "focus",
             share,
             f"Out of focus: a cell's edge is {share:.0%} of its diameter wide, more than "
-            f"{MAX_EDGE_SHARE:.0%}. Focus, or leave the picture out.",
+            f"{MAX_EDGE_SHARE:.0%}. Focus, or leave the image out.",
         )
     return finding("focus", share, f"Sharp: a cell's edge is {share:.0%} of its diameter wide.")
 
@@ -264,20 +269,20 @@ def _stain(density: NDArray[np.float64], stained_share: float) -> QualityFinding
             "stain",
             green,
             f"Unlike a blood stain: densities in red, green and blue light are {red:.2f}, "
-            f"{green:.2f}, {blue:.2f}; Romanowsky stains are dense in green. Is the picture in "
+            f"{green:.2f}, {blue:.2f}; Romanowsky stains are dense in green. Is the image in "
             "true colours, of transmitted light?",
         )
     return finding("stain", green, f"The stain's density in green light is {green:.2f}.")
 
 
-def _scale(scale: ScaleEstimate, vote: DiameterVote | None) -> QualityFinding:
+def _scale(scale: ScaleEstimate, vote: DiameterEstimate | None) -> QualityFinding:
     diameter = scale.red_cell_diameter_px
     if diameter is None:
         return warning(
             "scale",
             None,
             "The size of the cells could not be estimated: no round outlines of one size. The "
-            "picture was taken as it is. Give the diameter of a red cell with --cell-diameter.",
+            "image was taken as it is. Give the diameter of a red cell with --cell-diameter.",
         )
     if diameter < MIN_DIAMETER_PX:
         return warning(
@@ -307,16 +312,16 @@ def _field(judged_share: float) -> QualityFinding:
         return warning(
             "field",
             judged_share,
-            f"Only {judged_share:.0%} of the picture show the slide, less than {MIN_JUDGED:.0%}. "
+            f"Only {judged_share:.0%} of the image show the slide, less than {MIN_JUDGED:.0%}. "
             "Bring the camera closer to the eyepiece.",
         )
-    return finding("field", judged_share, f"{judged_share:.0%} of the picture were judged.")
+    return finding("field", judged_share, f"{judged_share:.0%} of the image were judged.")
 
 
 def _smear(
     view: Survey,
     is_slide: NDArray[np.bool_],
-    vote: DiameterVote | None,
+    vote: DiameterEstimate | None,
     stained_share: float,
     stain: QualityFinding,
 ) -> QualityFinding:

@@ -109,7 +109,7 @@ def open_session(data: bytes, *, name: str, threads: int | None = None) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = _ONLY_ERRORS
     options.intra_op_num_threads = threads or 0
-    # Waiting threads that spin take the cores from the pictures beside this one.
+    # Waiting threads that spin take the cores from the images beside this one.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
@@ -260,12 +260,12 @@ def _damaged(path: Path, found: str) -> CheckpointError:
 
 
 PROBE_SIDE: Final = 2 * STRIDE
-"""A network that takes all sizes is tried on a picture of this one."""
+"""A network that takes all sizes is tried on an image of this one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkOutputs:
-    """What a segmenter says of a batch of pictures.
+    """What a segmenter says of a batch of images.
 
     Parameters
     ----------
@@ -306,7 +306,7 @@ def gives_logits(
     *,
     name: str,
 ) -> bool:
-    """Check on a made-up picture that a network is a segmenter.
+    """Check on a made-up image that a network is a segmenter.
 
     Parameters
     ----------
@@ -328,9 +328,9 @@ def gives_logits(
         It gives something else than a segmenter does.
     """
     height, width = input_shape or (PROBE_SIDE, PROBE_SIDE)
-    picture = np.linspace(0, 255, height * width * 3, dtype=np.float32)
+    image = np.linspace(0, 255, height * width * 3, dtype=np.float32)
     try:
-        outputs = predict(picture.reshape(1, height, width, 3))
+        outputs = predict(image.reshape(1, height, width, 3))
     except (KeyError, TypeError, AttributeError) as error:
         raise _wrong_outputs(name, "no output for the classes") from error
     small = -(-height // HEAD_STRIDE), -(-width // HEAD_STRIDE)
@@ -342,7 +342,7 @@ def gives_logits(
         if values is not None and values.shape != expected:
             raise _wrong_outputs(
                 name,
-                f"{output} of shape {values.shape[1:]} for a picture of {height}×{width}, not "
+                f"{output} of shape {values.shape[1:]} for an image of {height}×{width}, not "
                 f"{expected[1:]}",
             )
     classes = outputs.class_probabilities
@@ -426,14 +426,14 @@ class OnnxRuntime:
     name : str
         What to call it in messages.
     threads : int, optional
-        How many threads one picture may use; all cores by default.
+        How many threads one image may use; all cores by default.
 
     Attributes
     ----------
     metadata : OnnxMetadata or None
         What the file says of itself; None for one that another program has made.
     training_diameter_px : float or None
-        Diameter of a red cell in the pictures that it learned from; None where the file does not
+        Diameter of a red cell in the images that it learned from; None where the file does not
         tell.
 
     Raises
@@ -477,7 +477,7 @@ class OnnxRuntime:
             self._outputs,
             {self._input: batch},
             name=self._name,
-            what=f"a picture of {batch.shape[1]}×{batch.shape[2]}",
+            what=f"an image of {batch.shape[1]}×{batch.shape[2]}",
         )
         # A foreign network may name its only output as it likes.
         names = ["classes"] if len(values) == 1 else self._outputs
@@ -507,7 +507,7 @@ class OnnxRuntime:
         if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
             raise CheckpointError(
                 f"{self._name}: takes inputs of shape {shapes}; expected one of (batch, height, "
-                "width, 3). Is this a segmentation model for RGB pictures, channels last?"
+                "width, 3). Is this a segmentation model for RGB images, channels last?"
             )
         if kinds != ["tensor(float)"] or (isinstance(shapes[0][0], int) and shapes[0][0] != 1):
             raise CheckpointError(
@@ -527,7 +527,7 @@ _KEPT_SHAPES: Final = 8
 class KerasRuntime:
     """A segmenter in a ``.keras`` file.
 
-    Besides this project's models a plain Keras model works: one picture in, RGB of 0..255, and one
+    Besides this project's models a plain Keras model works: one image in, RGB of 0..255, and one
     tensor out with three channels in ``CellClass`` order. Where its channels are not probabilities
     but logits, softmax is applied.
 
@@ -540,7 +540,7 @@ class KerasRuntime:
     Attributes
     ----------
     training_diameter_px : float or None
-        Diameter of a red cell in the pictures that it learned from; None where its name does not
+        Diameter of a red cell in the images that it learned from; None where its name does not
         tell.
 
     Raises
@@ -611,7 +611,7 @@ class KerasRuntime:
         if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
             raise CheckpointError(
                 f"{self._name}: takes inputs of shape {shapes}; expected one of (batch, height, "
-                "width, 3). Is this a segmentation model for RGB pictures?"
+                "width, 3). Is this a segmentation model for RGB images?"
             )
         height, width = shapes[0][1:3]
         if height is None and width is None:
@@ -670,7 +670,7 @@ def load_runtime(path: Path, *, threads: int | None = None) -> Runtime:
     path : Path
         Ends in ``.onnx`` or ``.keras``; the second needs the ``[train]`` extra.
     threads : int, optional
-        How many threads one picture may use, of an ``.onnx`` file; TensorFlow's threads are a
+        How many threads one image may use, of an ``.onnx`` file; TensorFlow's threads are a
         matter of the whole process. All cores by default.
 
     Returns

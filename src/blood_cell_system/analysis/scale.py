@@ -1,9 +1,9 @@
-"""How far a picture must be resampled for the network.
+"""How far an image must be resampled for the network.
 
-A network knows cells of about the size that it was trained on. How large they are in a picture is
+A network knows cells of about the size that it was trained on. How large they are in an image is
 said by who gives it, or found by ``diameter_vote``.
 
-How large the cells of a picture are, by the shape of its stain.
+How large the cells of an image are, by the shape of its stain.
 
 The red cell is the ruler of a smear: most cells are red, and a person's are all of about one size.
 
@@ -11,7 +11,7 @@ The red cell is the ruler of a smear: most cells are red, and a person's are all
    Where *r* is the radius of the cells, the votes of a whole cell meet in its middle; also those of
    a cell in a clump, of which only an arc is seen.
 2. The share of votes that meet, as a function of *r*, is largest at the radius of most cells.
-3. Large pictures are looked at whole and in ever smaller windows, since nobody knows beforehand
+3. Large images are looked at whole and in ever smaller windows, since nobody knows beforehand
    whether they show ten cells or ten thousand. The share does not depend on size, so that the
    largest wins.
 """
@@ -49,13 +49,13 @@ _WINDOW_PX: Final = 400_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class DiameterVote:
+class DiameterEstimate:
     """What the boundaries of the stain say about the size of cells.
 
     Parameters
     ----------
     diameter_px : float
-        In the picture as it was given.
+        In the image as it was given.
     agreement : float
         Share of the votes that meet, about 0 to 1: high for round cells, low for anything else.
     """
@@ -64,10 +64,10 @@ class DiameterVote:
     agreement: float
 
 
-def vote_on_diameter(
+def estimate_diameter(
     image: NDArray[np.uint8], field: NDArray[np.bool_], *, first: Survey | None = None
-) -> DiameterVote | None:
-    """Estimate the diameter of a picture's red cells from the shape of its stain.
+) -> DiameterEstimate | None:
+    """Estimate the diameter of an image's red cells from the shape of its stain.
 
     Parameters
     ----------
@@ -76,11 +76,11 @@ def vote_on_diameter(
     field : ndarray of shape (height, width), dtype bool
         As of ``find_field``.
     first : Survey, optional
-        Of the whole picture, where it is there already.
+        Of the whole image, where it is there already.
 
     Returns
     -------
-    DiameterVote or None
+    DiameterEstimate or None
         None where there is hardly a boundary.
     """
     votes = []
@@ -104,14 +104,14 @@ def _windows(shape: tuple[int, ...]) -> Iterator[tuple[slice, slice]]:
         height, width = height // 2, width // 2
 
 
-def _vote(view: Survey) -> DiameterVote | None:
+def _vote(view: Survey) -> DiameterEstimate | None:
     places, inwards, each = _boundary(view)
     if len(places) < _MIN_VOTERS:
         return None
     height, width = view.foreground.shape
     agreement = np.zeros(len(_RADII))
     for index, radius in enumerate(_RADII):
-        # A cell as wide as half the picture leaves no slide to be seen.
+        # A cell as wide as half the image leaves no slide to be seen.
         if 4 * radius > min(height, width):
             break
         # The grid grows with the radius, so that its agreement is comparable with the others'.
@@ -132,7 +132,9 @@ def _vote(view: Survey) -> DiameterVote | None:
         # No maximum: it lies beyond what was looked at, or is none.
         return None
     diameter = 2 * _OVAL * _between(_RADII, agreement, best)
-    return DiameterVote(diameter_px=float(diameter / view.shrink), agreement=float(agreement[best]))
+    return DiameterEstimate(
+        diameter_px=float(diameter / view.shrink), agreement=float(agreement[best])
+    )
 
 
 def _boundary(view: Survey) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
@@ -145,7 +147,7 @@ def _boundary(view: Survey) -> tuple[NDArray[np.float64], NDArray[np.float64], f
     slope_x = cv2.Sobel(smooth, cv2.CV_32F, 1, 0)
     slope_y = cv2.Sobel(smooth, cv2.CV_32F, 0, 1)
     is_boundary = filled - cv2.erode(filled, np.ones((3, 3), np.uint8)) > 0
-    # Where the picture or the field of view ends, no cell does.
+    # Where the image or the field of view ends, no cell does.
     is_seen = cv2.erode(
         cv2.copyMakeBorder(view.field.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0),
         np.ones((_EDGE_PX, _EDGE_PX), np.uint8),
@@ -197,7 +199,7 @@ AS_IT_IS: Final = (0.87, 1.1)
 that are shown too small are missed sooner than those shown too large."""
 
 MAX_MAGNIFICATION: Final = 8.0
-"""A picture is resampled no further, whatever the size of its cells."""
+"""An image is resampled no further, whatever the size of its cells."""
 
 MIN_MAGNIFICATION: Final = 1 / 16
 
@@ -212,14 +214,14 @@ class ScaleSource(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleEstimate:
-    """How large a red cell is in a picture.
+    """How large a red cell is in an image.
 
     Parameters
     ----------
     red_cell_diameter_px : float or None
-        In the picture as it was given; None where nothing shows it.
+        In the image as it was given; None where nothing shows it.
     magnification_applied : float
-        By how much the picture was resampled before the network saw it.
+        By how much the image was resampled before the network saw it.
     source : ScaleSource
     pixel_size_um : float or None
         Side of a pixel in micrometres, where it was given.
@@ -231,8 +233,8 @@ class ScaleEstimate:
     pixel_size_um: float | None = None
 
 
-def settle_scale(
-    vote: DiameterVote | None,
+def estimate_scale(
+    vote: DiameterEstimate | None,
     *,
     cell_diameter_px: float | None = None,
     pixel_size_um: float | None = None,
@@ -244,11 +246,11 @@ def settle_scale(
 
     Parameters
     ----------
-    vote : DiameterVote or None
+    vote : DiameterEstimate or None
     cell_diameter_px : float, optional
     pixel_size_um : float, optional
     training_diameter_px : float
-        Diameter of a red cell in the pictures that the network learned from.
+        Diameter of a red cell in the images that the network learned from.
 
     Returns
     -------
@@ -283,28 +285,28 @@ def magnification_for(
     training_diameter_px: float | None,
     cell_diameter_px: float | None = None,
 ) -> float:
-    """By how much to resample a picture for a network.
+    """By how much to resample an image for a network.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     training_diameter_px : float or None
-        Diameter of a red cell in the pictures that the network learned from; a network of which
-        nobody knows it gets the picture as it is.
+        Diameter of a red cell in the images that the network learned from; a network of which
+        nobody knows it gets the image as it is.
     cell_diameter_px : float, optional
-        Diameter of a red cell in the picture; estimated by default.
+        Diameter of a red cell in the image; estimated by default.
 
     Returns
     -------
     float
-        Pixels that the network sees for each pixel of the picture.
+        Pixels that the network sees for each pixel of the image.
     """
     if training_diameter_px is None:
         return 1.0
     is_given = cell_diameter_px is not None
-    scale = settle_scale(
-        None if is_given else vote_on_diameter(image, find_field(image)),
+    scale = estimate_scale(
+        None if is_given else estimate_diameter(image, find_field(image)),
         cell_diameter_px=cell_diameter_px,
         training_diameter_px=training_diameter_px,
     )

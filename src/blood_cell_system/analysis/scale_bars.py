@@ -1,7 +1,7 @@
-"""Scale bars that were burned into a picture: found, and painted over.
+"""Scale bars that were burned into an image: found, and painted over.
 
 A network takes the letters below a bar for cells. Only what a bar vouches for is painted over: a
-straight bar of one colourless tone, black or white, along the picture's rows, and the writing
+straight bar of one colourless tone, black or white, along the image's rows, and the writing
 beside it in the same tone.
 """
 

@@ -1,8 +1,8 @@
-"""The cells of a picture at a given magnification, in bounded memory however large it is.
+"""The cells of an image at a given magnification, in bounded memory however large it is.
 
-Up to some million pixels a picture is taken whole. Larger ones are cut into tiles that overlap by
+Up to some million pixels an image is taken whole. Larger ones are cut into tiles that overlap by
 more than a cell: in each tile the cells are found and measured on their own, and a cell belongs to
-the tile that holds its middle. Only the class mask and the label image are as large as the picture.
+the tile that holds its middle. Only the class mask and the label image are as large as the image.
 """
 
 from collections.abc import Iterator
@@ -37,12 +37,12 @@ from blood_cell_system.taxonomy import CELL_TYPES, NUM_CLASSES
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockSettings:
-    """How large pictures are cut up.
+    """How large images are cut up.
 
     Parameters
     ----------
     max_whole_px : int
-        Pictures of more pixels are run block by block: a network of 0.5 M parameters holds some
+        Images of more pixels are run block by block: a network of 0.5 M parameters holds some
         150 bytes a pixel while it runs, and larger ones more.
     block_px : int
         Side of a block, a multiple of ``STRIDE``.
@@ -70,7 +70,7 @@ class BlockSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segmentation:
-    """What a network says of one picture, at the picture's own size.
+    """What a network says of one image, at the image's own size.
 
     Parameters
     ----------
@@ -92,7 +92,7 @@ class Segmentation:
 def segment_image(
     runtime: Runtime, image: NDArray[np.uint8], settings: BlockSettings | None = None
 ) -> Segmentation:
-    """Run a network on one picture of any size.
+    """Run a network on one image of any size.
 
     Parameters
     ----------
@@ -108,7 +108,7 @@ def segment_image(
     Raises
     ------
     ImageReadError
-        The array is no RGB picture, or has no pixels.
+        The array is no RGB image, or has no pixels.
     """
     check_rgb(image)
     settings = settings or BlockSettings()
@@ -214,18 +214,18 @@ def _length(span: slice) -> int:
 _SAME_CELL: Final = 0.5
 # Two tiles see the middle of a cell on their seam in slightly different places.
 _SLACK_PX: Final = 12
-# A picture that is made far smaller for the network still has its own pixels to be labelled.
+# An image that is made far smaller for the network still has its own pixels to be labelled.
 _LEAST_MAGNIFICATION: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileSettings:
-    """How pictures too large to be separated at once are cut up; in pixels after resampling.
+    """How images too large to be separated at once are cut up; in pixels after resampling.
 
     Parameters
     ----------
     max_whole_px : int
-        Larger pictures are cut. A pixel needs some 60 bytes while cells are told apart.
+        Larger images are cut. A pixel needs some 60 bytes while cells are told apart.
     tile_px : int
         Side of a tile.
     margin_px : int
@@ -251,7 +251,7 @@ class TileSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FoundCells:
-    """The cells of a picture in its own pixels.
+    """The cells of an image in its own pixels.
 
     Parameters
     ----------
@@ -268,7 +268,7 @@ class FoundCells:
 
 
 def no_cells(shape: tuple[int, ...]) -> FoundCells:
-    """Give what is found in a picture of that ``(height, width)`` that shows nothing."""
+    """Give what is found in an image of that ``(height, width)`` that shows nothing."""
     return FoundCells(
         class_mask=np.zeros(shape, dtype=np.uint8),
         separated=SeparatedCells(label_image=np.zeros(shape, dtype=np.int32), cells=()),
@@ -285,7 +285,7 @@ def find_cells(
     separation: SeparationSettings | None = None,
     tiles: TileSettings | None = None,
 ) -> FoundCells:
-    """Find the cells of a picture that a network sees resampled.
+    """Find the cells of an image that a network sees resampled.
 
     Parameters
     ----------
@@ -293,7 +293,7 @@ def find_cells(
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     magnification : float
-        Pixels that the network sees for each pixel of the picture.
+        Pixels that the network sees for each pixel of the image.
     blocks : BlockSettings, optional
     separation : SeparationSettings, optional
     tiles : TileSettings, optional
@@ -325,7 +325,7 @@ def find_cells(
                 first_label=len(cells) + 1,
             )
             corner = seen_columns.start, seen_rows.start
-            cells += [_in_picture(cell, corner, (height, width)) for cell in new]
+            cells += [_in_image(cell, corner, (height, width)) for cell in new]
     return FoundCells(
         class_mask=class_mask,
         separated=in_reading_order(labels, cells, count=len(cells)),
@@ -361,13 +361,13 @@ def _resampled(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uin
     size = max(round(width * magnification), 1), max(round(height * magnification), 1)
     if size == (width, height):
         return image
-    # When a picture gets smaller, every pixel must have its share.
+    # When an image gets smaller, every pixel must have its share.
     kind = cv2.INTER_AREA if magnification < 1 else cv2.INTER_LINEAR
     return np.asarray(cv2.resize(image, size, interpolation=kind), dtype=np.uint8)
 
 
 def _spans(length: int, magnification: float, tiles: TileSettings) -> Iterator[tuple[slice, slice]]:
-    """Tiles of an axis, each with what it sees, in the picture's own pixels."""
+    """Tiles of an axis, each with what it sees, in the image's own pixels."""
     tile = max(round(tiles.tile_px / max(magnification, _LEAST_MAGNIFICATION)), 1)
     margin = max(round(tiles.margin_px / magnification), 1)
     for start in range(0, length, tile):
@@ -389,7 +389,7 @@ def _adopt(
 ) -> list[DetectedCell]:
     """Paint the cells whose middle is in the tile, but for those that another tile has had.
 
-    ``labels`` is the part of the picture's label image that the tile sees; changed in place.
+    ``labels`` is the part of the image's label image that the tile sees; changed in place.
     """
     adopted: list[DetectedCell] = []
     rows, columns = own
@@ -412,10 +412,8 @@ def _adopt(
     return adopted
 
 
-def _in_picture(
-    cell: DetectedCell, corner: tuple[int, int], shape: tuple[int, int]
-) -> DetectedCell:
-    """Move a cell from its tile, whose corner is at (x, y), into the picture."""
+def _in_image(cell: DetectedCell, corner: tuple[int, int], shape: tuple[int, int]) -> DetectedCell:
+    """Move a cell from its tile, whose corner is at (x, y), into the image."""
     x, y = corner
     box = _shifted(cell.box, x, y)
     # Resampling may have taken the last row or column from a cell that ends at the border.

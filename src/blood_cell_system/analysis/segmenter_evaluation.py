@@ -1,4 +1,4 @@
-"""How good a model is on pictures whose truth is known."""
+"""How good a model is on images whose truth is known."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
-from blood_cell_system.analysis.scale import settle_scale
+from blood_cell_system.analysis.scale import estimate_scale
 from blood_cell_system.analysis.segmentation import (
     BlockSettings,
     FoundCells,
@@ -35,8 +35,8 @@ _RESAMPLES: Final = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureRecord:
-    """What was measured on one picture.
+class ImageRecord:
+    """What was measured on one image.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ class PictureRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """A picture that could not be measured, and why."""
+    """An image that could not be measured, and why."""
 
     stem: str
     reason: str
@@ -61,43 +61,43 @@ class Failure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evaluation:
-    """How good a model is on a set of pictures.
+    """How good a model is on a set of images.
 
     Parameters
     ----------
-    pictures : tuple of PictureRecord
+    images : tuple of ImageRecord
     failures : tuple of Failure
     confusion : ConfusionMatrix
-        Of all pixels of all pictures.
+        Of all pixels of all images.
     mean_iou_interval : tuple of float or None
-        95 % interval of the mean IoU, pictures resampled; None for a single picture.
+        95 % interval of the mean IoU, images resampled; None for a single image.
     cells : tuple of CellScores
-        One for each kind of truth that the pictures have.
+        One for each kind of truth that the images have.
     """
 
-    pictures: tuple[PictureRecord, ...]
+    images: tuple[ImageRecord, ...]
     failures: tuple[Failure, ...]
     confusion: ConfusionMatrix
     mean_iou_interval: tuple[float, float] | None
     cells: tuple[CellScores, ...]
 
-    def worst(self, count: int) -> tuple[PictureRecord, ...]:
-        """Pictures of the lowest mean IoU, the worst first; those without a scored pixel last."""
+    def worst(self, count: int) -> tuple[ImageRecord, ...]:
+        """Images of the lowest mean IoU, the worst first; those without a scored pixel last."""
         order = sorted(
-            self.pictures, key=lambda record: np.nan_to_num(record.confusion.mean_iou, nan=2.0)
+            self.images, key=lambda record: np.nan_to_num(record.confusion.mean_iou, nan=2.0)
         )
         return tuple(order[:count])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationSettings:
-    """How pictures are resampled and cut up, and cells told apart, while measuring.
+    """How images are resampled and cut up, and cells told apart, while measuring.
 
     Parameters
     ----------
     cell_diameters : mapping of str to float
-        Diameter of a red cell in the pictures of a source, in pixels. They are resampled to the
-        size that the network knows; pictures of another source are taken as they are.
+        Diameter of a red cell in the images of a source, in pixels. They are resampled to the
+        size that the network knows; images of another source are taken as they are.
     blocks : BlockSettings
     separation : SeparationSettings
     tiles : TileSettings
@@ -117,14 +117,14 @@ def evaluate(
     settings: EvaluationSettings | None = None,
     seed: int = 0,
 ) -> Evaluation:
-    """Measure a model on pictures; one that cannot be read does not stop the others.
+    """Measure a model on images; one that cannot be read does not stop the others.
 
     Parameters
     ----------
     runtime : Runtime
     images : iterable of PreparedImage
     training_images : sequence of PreparedImage
-        Pictures that the model learned from, for the constant answers of counting.
+        Images that the model learned from, for the constant answers of counting.
     settings : EvaluationSettings, optional
     seed : int
         Of the resampling for the interval.
@@ -132,27 +132,27 @@ def evaluate(
     Raises
     ------
     DatasetError
-        There is no picture, or none could be measured.
+        There is no image, or none could be measured.
     """
     settings = settings or EvaluationSettings()
-    records: list[PictureRecord] = []
+    records: list[ImageRecord] = []
     failures: list[Failure] = []
     for image in images:
         try:
-            records.append(evaluate_picture(runtime, image, settings))
+            records.append(evaluate_image(runtime, image, settings))
         except BloodCellError as error:
             failures.append(Failure(stem=image.stem, reason=str(error)))
     if not records:
         first = f" The first: {failures[0].reason}" if failures else ""
         raise DatasetError(
-            f"No picture could be measured, of {len(failures)}; expected one at least.{first}"
+            f"No image could be measured, of {len(failures)}; expected one at least.{first}"
         )
     confusion = ConfusionMatrix()
     for record in records:
         confusion.merge(record.confusion)
     training_counts = _counts_by_type(training_images)
     return Evaluation(
-        pictures=tuple(records),
+        images=tuple(records),
         failures=tuple(failures),
         confusion=confusion,
         mean_iou_interval=_interval([record.confusion for record in records], seed),
@@ -164,33 +164,33 @@ def evaluate(
     )
 
 
-def evaluate_picture(
+def evaluate_image(
     runtime: Runtime, image: PreparedImage, settings: EvaluationSettings
-) -> PictureRecord:
-    """Measure a model on one picture.
+) -> ImageRecord:
+    """Measure a model on one image.
 
     Raises
     ------
     BloodCellError
-        The picture or its labels cannot be read, or do not fit together.
+        The image or its labels cannot be read, or do not fit together.
     """
     pixels, class_mask = image.read()
     found = cells_in(runtime, pixels, source=image.source, settings=settings)
     confusion = ConfusionMatrix()
     confusion.update(class_mask, found.class_mask)
     if image.cells is None:
-        return PictureRecord(stem=image.stem, confusion=confusion, cells=None)
+        return ImageRecord(stem=image.stem, confusion=confusion, cells=None)
     labels = _exact_labels(image, class_mask.shape)
     # Of a point nobody knows the size; around it nothing is scored.
     known = [cell for cell in image.cells if cell.origin is not BoxOrigin.POINT]
     cells = compare_cells(found.separated, known, class_mask, labels)
-    return PictureRecord(stem=image.stem, confusion=confusion, cells=cells)
+    return ImageRecord(stem=image.stem, confusion=confusion, cells=cells)
 
 
 def cells_in(
     runtime: Runtime, pixels: NDArray[np.uint8], *, source: str, settings: EvaluationSettings
 ) -> FoundCells:
-    """Find the cells of a picture whose cells are as large as those of its source.
+    """Find the cells of an image whose cells are as large as those of its source.
 
     Parameters
     ----------
@@ -208,7 +208,7 @@ def cells_in(
     training_diameter = training_diameter_of(runtime)
     if training_diameter is not None:
         separation = separation.for_diameter(training_diameter)
-        scale = settle_scale(
+        scale = estimate_scale(
             None,
             cell_diameter_px=settings.cell_diameters.get(source),
             training_diameter_px=training_diameter,
@@ -225,14 +225,14 @@ def cells_in(
 
 
 def _exact_labels(image: PreparedImage, shape: tuple[int, ...]) -> NDArray[np.integer] | None:
-    """Label picture, where every outline in it is drawn truth; stain masks' labels are not."""
+    """Label image, where every outline in it is drawn truth; stain masks' labels are not."""
     cells = image.cells or ()
     if image.instance_path is None or any(cell.origin != BoxOrigin.DRAWN for cell in cells):
         return None
     labels = read_label_image(image.instance_path)
     if labels.shape != shape or labels.max(initial=0) > len(cells):
         raise DatasetError(
-            f"{image.instance_path}: a label picture of (height, width) {labels.shape} with labels "
+            f"{image.instance_path}: a label image of (height, width) {labels.shape} with labels "
             f"up to {labels.max(initial=0)}; expected {shape} and at most {len(cells)}, one for "
             "each cell of annotations.json. Make the folder again."
         )
@@ -248,7 +248,7 @@ def _counts_by_type(images: Sequence[PreparedImage]) -> dict[CellType, list[int]
 
 
 def _interval(matrices: Sequence[ConfusionMatrix], seed: int) -> tuple[float, float] | None:
-    """Percentile bootstrap by picture: pixels of one picture are no independent evidence."""
+    """Percentile bootstrap by image: pixels of one image are no independent evidence."""
     count = len(matrices)
     if count < 2:
         return None

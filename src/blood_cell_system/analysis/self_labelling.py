@@ -1,7 +1,7 @@
-"""Labels that a network gives to pictures that nobody has annotated, for itself to learn from.
+"""Labels that a network gives to images that nobody has annotated, for itself to learn from.
 
-A network that has never seen a stain is right about most of such a picture and wrong about some of
-it. It is more often of two minds where it is wrong: what it says changes when the picture is turned
+A network that has never seen a stain is right about most of such an image and wrong about some of
+it. It is more often of two minds where it is wrong: what it says changes when the image is turned
 over or shown a little larger. Only what it says of every view becomes a label; of the rest nothing
 is scored. Two checks ask the stain instead of the network, so that an error it makes in all views
 does not become its own teacher: a white cell needs a nucleus, and what is clearly stained is no
@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from blood_cell_system.analysis.image_analysis import (
     AnalysisSettings,
-    PictureAnalysis,
-    analyze_picture,
+    ImageAnalysis,
+    analyze_image,
 )
 from blood_cell_system.analysis.runtimes import Runtime
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
@@ -36,12 +36,12 @@ from blood_cell_system.taxonomy import NOT_SCORED, CellClass, CellType
 
 __all__ = ["SelfLabels", "self_label"]
 
-# How OpenCV turns the picture over (None: not at all), and how much larger the network sees it.
+# How OpenCV turns the image over (None: not at all), and how much larger the network sees it.
 _VIEWS: Final[tuple[tuple[int | None, float], ...]] = ((1, 0.88), (0, 1.14), (-1, 1.0))
 _SAME_CELL: Final = 0.65
 _COVERED: Final = 0.3
 _CLEARLY_STAINED: Final = 1.6
-# A nucleus against the red cells of its picture, in optical density of red light.
+# A nucleus against the red cells of its image, in optical density of red light.
 _NUCLEUS_RATIO: Final = 1.3
 _NUCLEUS_LEAD: Final = 0.12
 _NUCLEUS_PERCENTILE: Final = 75
@@ -49,7 +49,7 @@ _NUCLEUS_PERCENTILE: Final = 75
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SelfLabels:
-    """What a network is sure of in a picture, in the picture's own pixels.
+    """What a network is sure of in an image, in the image's own pixels.
 
     Parameters
     ----------
@@ -70,7 +70,7 @@ class SelfLabels:
 def self_label(
     runtime: Runtime, image: NDArray[np.uint8], *, trusts_nuclei: bool = False
 ) -> SelfLabels | None:
-    """Label a picture by what a network says of it in all of four views.
+    """Label an image by what a network says of it in all of four views.
 
     Parameters
     ----------
@@ -78,7 +78,7 @@ def self_label(
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     trusts_nuclei : bool
-        Whether the purple of nuclei has the last word on white cells: right for pictures that are
+        Whether the purple of nuclei has the last word on white cells: right for images that are
         known to show some, in which a network may take them for red cells.
 
     Returns
@@ -86,7 +86,7 @@ def self_label(
     SelfLabels or None
         None where nothing shows how large red cells are.
     """
-    first = analyze_picture(runtime, image)
+    first = analyze_image(runtime, image)
     diameter = first.scale.red_cell_diameter_px
     if diameter is None:
         return None
@@ -186,12 +186,12 @@ def _without_gaps(labels: SelfLabels, cells: Sequence[LabelledBox | None]) -> Se
 def _seen_as(
     runtime: Runtime, image: NDArray[np.uint8], flip: int | None, *, cell_diameter_px: float
 ) -> tuple[NDArray[np.uint8], SeparatedCells]:
-    """Class mask and cells of a picture turned over, brought back to how it lies."""
+    """Class mask and cells of an image turned over, brought back to how it lies."""
     settings = AnalysisSettings(cell_diameter_px=cell_diameter_px)
     if flip is None:
-        found = analyze_picture(runtime, image, settings)
+        found = analyze_image(runtime, image, settings)
         return found.class_mask, found.separated
-    found = analyze_picture(runtime, np.ascontiguousarray(cv2.flip(image, flip)), settings)
+    found = analyze_image(runtime, np.ascontiguousarray(cv2.flip(image, flip)), settings)
     labels = cv2.flip(found.separated.label_image, flip)
     return (
         np.asarray(cv2.flip(found.class_mask, flip)),
@@ -223,7 +223,7 @@ def _is_confirmed(
 
 
 def _has_its_stain(
-    cell: DetectedCell, analysis: PictureAnalysis, density: NDArray[np.float32]
+    cell: DetectedCell, analysis: ImageAnalysis, density: NDArray[np.float32]
 ) -> bool:
     """Whether a white cell has something that red light passes less than through red cells."""
     if cell.cell_type != CellType.WBC:

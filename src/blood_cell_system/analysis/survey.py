@@ -1,7 +1,7 @@
-"""A first look at a picture, without a network: field of view, stain, where cells are.
+"""A first look at an image, without a network: field of view, stain, where cells are.
 
 All of it happens at a few hundred thousand pixels, so that it costs a few hundredths of a second
-whatever the picture's size.
+whatever the image's size.
 """
 
 from dataclasses import dataclass
@@ -27,14 +27,14 @@ _RIM_SHARE: Final = 0.02
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Survey:
-    """A picture made small, and what its stain shows.
+    """An image made small, and what its stain shows.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB; outside the field of view as bright as the empty slide.
     shrink : float
-        Its pixels for each pixel of the picture as it was given, at most 1.
+        Its pixels for each pixel of the image as it was given, at most 1.
     field : ndarray of shape (height, width), dtype bool
         False where nothing can be seen.
     density : ndarray of shape (height, width, 3), dtype float32
@@ -56,7 +56,7 @@ class Survey:
 def survey(
     image: NDArray[np.uint8], field: NDArray[np.bool_] | None = None, *, max_px: int = 400_000
 ) -> Survey:
-    """Take a first look at a picture.
+    """Take a first look at an image.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def survey(
     """
     if field is None:
         field = find_field(image)
-    # A picture of few pixels has small cells, whose outlines would be all corners.
+    # An image of few pixels has small cells, whose outlines would be all corners.
     shrink = float(np.clip(np.sqrt(max_px / field.size), None, 1.0))
     if field.size < _FEW_PX:
         shrink = 2.0
@@ -106,11 +106,11 @@ def survey(
 
 
 def find_field(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Find the part of a picture that shows the slide.
+    """Find the part of an image that shows the slide.
 
     A camera on an eyepiece sees a bright disc in the dark. Dark is what has less than 45 % of the
     slide's brightness in its *brightest* channel: nuclei and clumps, however dark, keep some blue
-    or red. Only darkness that reaches a corner of the picture is surround, and the field is convex.
+    or red. Only darkness that reaches a corner of the image is surround, and the field is convex.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def find_field(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
     largest = (parts == 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())).astype(np.uint8)
     outlines, _ = cv2.findContours(largest, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     field = cv2.fillConvexPoly(np.zeros_like(largest), cv2.convexHull(np.vstack(outlines)), 1)
-    # The rim is out of focus and half in the dark. The picture's own border is no rim.
+    # The rim is out of focus and half in the dark. The image's own border is no rim.
     reach = max(1, round(_RIM_SHARE * max(small.shape[:2])))
     field = cv2.erode(
         cv2.copyMakeBorder(field, reach, reach, reach, reach, cv2.BORDER_REPLICATE),

@@ -12,15 +12,15 @@ from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import read_image_shape
 
-_PICTURE: Final = re.compile(r"im\d+_([01])", re.IGNORECASE)
+_IMAGE: Final = re.compile(r"im\d+_([01])", re.IGNORECASE)
 _BLAST: Final = "blast"
 _WHITE_CELL: Final = "WBC"
-# Pictures of one cell are small.
+# Images of one cell are small.
 _LARGEST_CROP_PX: Final = 400
 
 
 class AllIdbReader:
-    """Both versions of ALL-IDB: fields with the centres of blasts, and pictures of one cell.
+    """Both versions of ALL-IDB: fields with the centres of blasts, and images of one cell.
 
     ::
 
@@ -30,7 +30,7 @@ class AllIdbReader:
 
     The last digit of a name is 1 for leukaemia (a field with blasts, a cell that is one) and 0 for
     healthy. A file ``.xyc`` has a line ``x y`` for each blast, in pixels from 0; the other cells of
-    the field are not marked. A picture of ALL-IDB2 shows one white cell in its middle. All are WBC
+    the field are not marked. An image of ALL-IDB2 shows one white cell in its middle. All are WBC
     here: points, of which the class is known and the outline is not.
 
     Labati, Piuri, Scotti, *ALL-IDB: the acute lymphoblastic leukemia image database for image
@@ -41,70 +41,68 @@ class AllIdbReader:
     title = "ALL-IDB"
 
     def recognise(self, listing: FolderListing) -> str | None:
-        """Look for the names of the pictures, and for files of centres."""
-        pictures = _pictures(listing)
+        """Look for the names of the images, and for files of centres."""
+        images = _images(listing)
         centres = listing.with_suffix(".xyc")
-        if not pictures or len(pictures) < len(listing.pictures()):
+        if not images or len(images) < len(listing.images()):
             return None
-        return (
-            f"{len(pictures)} pictures named Im…_0 and Im…_1, and {len(centres)} files of centres"
-        )
+        return f"{len(images)} images named Im…_0 and Im…_1, and {len(centres)} files of centres"
 
     def read(self, root: Path, options: ReadOptions) -> Reading:
         """Read the folder, as :class:`Reader` says."""
         listing = FolderListing.of(root)
-        pictures = _pictures(listing)
-        if not pictures:
+        images = _images(listing)
+        if not images:
             raise DatasetError(
-                f"{root}: no pictures named as in ALL-IDB (Im001_1.jpg, Im001_1.tif); expected "
+                f"{root}: no images named as in ALL-IDB (Im001_1.jpg, Im001_1.tif); expected "
                 "im/ with xyc/ (ALL-IDB1) or img/ (ALL-IDB2). Unpack the data set again."
             )
         builder = ReadingBuilder(
             listing, self, options=options, source="allidb", licence="for research; ask the authors"
         )
         centres = {path.stem.casefold(): path for path in listing.with_suffix(".xyc")}
-        stems = {path.stem.casefold() for path in pictures}
+        stems = {path.stem.casefold() for path in images}
         for stem, path in centres.items():
             if stem not in stems:
                 builder.fail_named(
                     path.stem,
                     AnnotationError(
-                        f"{path}: there is no picture of that name. Copy it again from its source, "
+                        f"{path}: there is no image of that name. Copy it again from its source, "
                         "or remove the file."
                     ),
                     label_file=path,
                 )
-        for picture in pictures:
+        for image in images:
             try:
-                marks, label_file = _marks(picture, centres.get(picture.stem.casefold()))
+                marks, label_file = _marks(image, centres.get(image.stem.casefold()))
             except BloodCellError as error:
-                builder.used(picture)
-                builder.fail(listing.stem_of(picture), error)
+                builder.used(image)
+                builder.fail(listing.stem_of(image), error)
                 continue
-            builder.add(picture, marks, label_file=label_file)
+            builder.add(image, marks, label_file=label_file)
         return builder.finish()
 
 
-def _pictures(listing: FolderListing) -> list[Path]:
-    return [path for path in listing.pictures() if _PICTURE.fullmatch(path.stem)]
+def _images(listing: FolderListing) -> list[Path]:
+    return [path for path in listing.images() if _IMAGE.fullmatch(path.stem)]
 
 
-def _marks(picture: Path, centres: Path | None) -> tuple[list[Mark], Path]:
-    """Find the marks of a picture, and the file that they come from."""
-    found = _PICTURE.fullmatch(picture.stem)
+def _marks(image: Path, centres: Path | None) -> tuple[list[Mark], Path]:
+    """Find the marks of an image, and the file that they come from."""
+    found = _IMAGE.fullmatch(image.stem)
     is_leukaemic = found is not None and found[1] == "1"
     if centres is not None:
         return _centres(centres), centres
-    height, width = read_image_shape(picture)
+    height, width = read_image_shape(image)
     if max(height, width) <= _LARGEST_CROP_PX:
         label = _BLAST if is_leukaemic else _WHITE_CELL
-        return [Mark(label=label, point=(width / 2, height / 2))], picture
+        return [Mark(label=label, point=(width / 2, height / 2))], image
     if is_leukaemic:
         raise AnnotationError(
-            f"{picture}: a field of leukaemia without a file of centres; expected "
-            f"xyc/{picture.stem}.xyc. Copy it again from its source, or remove the picture."
+            f"{image}: a field of leukaemia without a file of centres; expected "
+            f"xyc/{image.stem}.xyc. Copy it again from its source, or remove the image."
         )
-    return [], picture
+    return [], image
 
 
 def _centres(path: Path) -> list[Mark]:

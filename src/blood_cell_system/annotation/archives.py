@@ -163,6 +163,6 @@ def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, path
 
 def _refused(path: Path, what: str) -> DatasetError:
     return DatasetError(
-        f"{path}: {what}; expected a zip file of pictures and labels alone. If you trust it, "
+        f"{path}: {what}; expected a zip file of images and labels alone. If you trust it, "
         "unpack it yourself, and give the folder."
     )

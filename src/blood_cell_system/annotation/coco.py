@@ -27,7 +27,7 @@ from blood_cell_system.annotation.text_files import (
 )
 from blood_cell_system.annotation.writer import (
     NOT_SCORED_LABEL,
-    LabelledPicture,
+    LabelledImage,
     OutlineForm,
     WriteStyle,
     has_holes,
@@ -60,7 +60,7 @@ class CocoReader:
     with ``iscrowd`` are regions that are not scored. Classes are the names of ``categories``. Of a
     mark without an outline and a box the first key point is the cell's centre.
 
-    Format: https://cocodataset.org/#format-data. The licence is that of the pictures.
+    Format: https://cocodataset.org/#format-data. The licence is that of the images.
     """
 
     name = "coco"
@@ -194,7 +194,7 @@ def _run_length_outline(counts: Any, size: Sequence[int], shape: tuple[int, int]
     height, width = map(int, size)
     if (height, width) != shape:
         raise AnnotationError(
-            f"the run lengths are of (height, width) {(height, width)}, the picture of {shape}; "
+            f"the run lengths are of (height, width) {(height, width)}, the image of {shape}; "
             "expected the same. Export the masks again."
         )
     if isinstance(counts, str):
@@ -221,33 +221,33 @@ class CocoWriter:
         self._images: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
-    def picture_folder(self, sample: Sample) -> Path:
-        """Folder of all pictures."""
+    def image_folder(self, sample: Sample) -> Path:
+        """Folder of all images."""
         del sample
         return self._root / "images"
 
-    def add(self, picture: LabelledPicture) -> int:
-        """Remember a picture's labels; COCO holds all of them."""
-        split = str(picture.sample.split or "default")
-        height, width = picture.sample.shape
+    def add(self, image: LabelledImage) -> int:
+        """Remember an image's labels; COCO holds all of them."""
+        split = str(image.sample.split or "default")
+        height, width = image.sample.shape
         images, annotations = self._images[split], self._annotations[split]
         images.append(
             {
                 "id": len(images) + 1,
-                "file_name": picture.path.name,
+                "file_name": image.path.name,
                 "height": height,
                 "width": width,
                 "license": 0,
             }
         )
-        for mark in picture.marks:
+        for mark in image.marks:
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": len(images),
                     "category_id": _LABELS.index(mark.label) + 1,
                     "iscrowd": int(not mark.is_definite),
-                    **_place(mark, picture.sample.shape, self._style),
+                    **_place(mark, image.sample.shape, self._style),
                 }
             )
         return 0
@@ -311,7 +311,7 @@ def _bbox(box: Box) -> list[float | int]:
 
 
 def _run_lengths(outline: PixelOutline, shape: tuple[int, int]) -> dict[str, Any]:
-    """Compressed run lengths down the columns of the whole picture."""
+    """Compressed run lengths down the columns of the whole image."""
     height, width = shape
     (x, y), (rows, columns) = outline.offset, outline.size
     # Of the columns that the cell is in; all others are one run before and one behind.

@@ -1,4 +1,4 @@
-"""CVAT XML for images, version 1.1: one file for all pictures."""
+"""CVAT XML for images, version 1.1: one file for all images."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -23,7 +23,7 @@ from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import declared_shape, read_label_xml, telling_where
 from blood_cell_system.annotation.writer import (
     NOT_SCORED_LABEL,
-    LabelledPicture,
+    LabelledImage,
     OutlineForm,
     WriteStyle,
     label_colour,
@@ -59,7 +59,7 @@ class CvatReader:
     ``uncertain`` that is true is a region that is not scored. Exports "for video" are refused.
 
     Format: https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/. The licence is
-    that of the pictures.
+    that of the images.
     """
 
     name = "cvat"
@@ -172,7 +172,7 @@ def _mask_outline(element: Element, shape: tuple[int, int]) -> Outline:
     )
     if width > shape[1] or height > shape[0]:
         raise AnnotationError(
-            f"a mask of (height, width) {(height, width)} in a picture of {shape}; expected one "
+            f"a mask of (height, width) {(height, width)} in an image of {shape}; expected one "
             "that fits. Export the masks again."
         )
     counts = [int(count) for count in element.attrib["rle"].split(",")]
@@ -195,21 +195,21 @@ class CvatWriter:
         self._style = style
         self._images: list[Element] = []
 
-    def picture_folder(self, sample: Sample) -> Path:
-        """Folder of all pictures."""
+    def image_folder(self, sample: Sample) -> Path:
+        """Folder of all images."""
         del sample
         return self._root / "images"
 
-    def add(self, picture: LabelledPicture) -> int:
-        """Remember a picture's labels; CVAT holds all of them."""
-        height, width = picture.sample.shape
-        image = Element("image", id=str(len(self._images)), name=picture.path.name)
-        if picture.sample.split is not None:
-            image.set("subset", str(picture.sample.split))
+    def add(self, labelled: LabelledImage) -> int:
+        """Remember a labelled's labels; CVAT holds all of them."""
+        height, width = labelled.sample.shape
+        image = Element("image", id=str(len(self._images)), name=labelled.path.name)
+        if labelled.sample.split is not None:
+            image.set("subset", str(labelled.sample.split))
         image.set("width", str(width))
         image.set("height", str(height))
-        for mark in picture.marks:
-            image.append(_shape(mark, picture.sample.shape, self._style))
+        for mark in labelled.marks:
+            image.append(_shape(mark, labelled.sample.shape, self._style))
         self._images.append(image)
         return 0
 

@@ -1,4 +1,4 @@
-"""What lies in a folder, and which picture a label file means."""
+"""What lies in a folder, and which image a label file means."""
 
 import os
 import re
@@ -38,7 +38,7 @@ class FolderListing:
     def __post_init__(self) -> None:
         by_name: dict[str, list[Path]] = defaultdict(list)
         by_stem: dict[str, list[Path]] = defaultdict(list)
-        for path in self.pictures():
+        for path in self.images():
             by_name[path.name.casefold()].append(path)
             by_stem[path.stem.casefold()].append(path)
         object.__setattr__(self, "_by_name", dict(by_name))
@@ -65,8 +65,8 @@ class FolderListing:
         """Files with one of these endings, such as ``.json``; capitals do not count."""
         return tuple(path for path in self.files if path.suffix.lower() in suffixes)
 
-    def pictures(self) -> tuple[Path, ...]:
-        """Files that are pictures by their names."""
+    def images(self) -> tuple[Path, ...]:
+        """Files that are images by their names."""
         return self.with_suffix(*IMAGE_SUFFIXES)
 
     def head(self, path: Path) -> str:
@@ -84,11 +84,11 @@ class FolderListing:
                 continue
         return ""
 
-    def picture_named(self, reference: str, *, beside: Path, where: str) -> Path:
-        r"""Picture that a label file means.
+    def image_named(self, reference: str, *, beside: Path, where: str) -> Path:
+        r"""Image that a label file means.
 
         Label files hold paths of the machine that they were made on, such as
-        ``C:\\smears\\a.png``. Only the end of such a path can be believed: of the pictures of the
+        ``C:\\smears\\a.png``. Only the end of such a path can be believed: of the images of the
         same name the one is taken that most of the path fits. Nothing outside of the folder is
         ever looked at.
 
@@ -104,7 +104,7 @@ class FolderListing:
         Raises
         ------
         MissingDataError
-            There is no such picture.
+            There is no such image.
         AnnotationError
             Several fit equally well.
         """
@@ -112,11 +112,11 @@ class FolderListing:
         name = parts[-1] if parts else ""
         found = self._by_name.get(name) or self._by_stem.get(name) or []
         if not found and "." in name:
-            # The picture was saved in another format after it was labelled.
+            # The image was saved in another format after it was labelled.
             found = self._by_stem.get(name.rpartition(".")[0], [])
         if not found:
             raise MissingDataError(
-                f"{where}: names the picture {reference!r}, which is not in {self.root}. Copy it "
+                f"{where}: names the image {reference!r}, which is not in {self.root}. Copy it "
                 "again from its source, or remove its labels."
             )
         fitting = {path: _common_end(path, parts[:-1]) for path in found}
@@ -124,17 +124,17 @@ class FolderListing:
         near = [path for path in best if path.parent == beside] or best
         if len(near) > 1:
             raise AnnotationError(
-                f"{where}: names the picture {reference!r}, which {near[0]} and {near[1]} both "
-                "fit. Give pictures different names, or name the folder as well."
+                f"{where}: names the image {reference!r}, which {near[0]} and {near[1]} both "
+                "fit. Give images different names, or name the folder as well."
             )
         return near[0]
 
-    def stem_of(self, picture: Path) -> str:
-        """Name of a picture without its ending, unlike that of all others in the folder.
+    def stem_of(self, image: Path) -> str:
+        """Name of an image without its ending, unlike that of all others in the folder.
 
         Two ``a.png`` in the folders ``x`` and ``y`` become ``x_a`` and ``y_a``.
         """
-        return self._stems[picture]
+        return self._stems[image]
 
 
 def _walk(root: Path) -> Iterator[Path]:
@@ -154,7 +154,7 @@ def _is_looked_at(name: str) -> bool:
 
 
 def _common_end(path: Path, folders: list[str]) -> int:
-    """Count the folders above a picture that a reference names as well."""
+    """Count the folders above an image that a reference names as well."""
     count = 0
     for own, named in zip(reversed(path.parent.parts), reversed(folders), strict=False):
         if own.casefold() != named:
@@ -190,12 +190,12 @@ def _long_stem(root: Path, path: Path, paths: list[Path]) -> str:
 
 
 def files_by_stem(folder: Path) -> dict[str, Path]:
-    """Pictures of a folder by the stem of their names; hidden files are passed over.
+    """Images of a folder by the stem of their names; hidden files are passed over.
 
     Raises
     ------
     DatasetError
-        Two pictures have the same stem.
+        Two images have the same stem.
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
@@ -206,7 +206,7 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
         if path.stem in found:
             raise DatasetError(
                 f"{folder}: {found[path.stem].name} and {path.name} differ in nothing but their "
-                "ending; expected one picture a name. Rename or remove one."
+                "ending; expected one image a name. Rename or remove one."
             )
         found[path.stem] = path
     return found

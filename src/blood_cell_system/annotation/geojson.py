@@ -1,4 +1,4 @@
-"""GeoJSON for QuPath: a file for each picture."""
+"""GeoJSON for QuPath: a file for each image."""
 
 import re
 import uuid
@@ -14,7 +14,7 @@ from blood_cell_system.annotation.sample import Reading, Sample
 from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.annotation.text_files import read_label_json, telling_where
 from blood_cell_system.annotation.writer import (
-    LabelledPicture,
+    LabelledImage,
     WriteStyle,
     box_corners,
     label_colour,
@@ -38,16 +38,16 @@ class GeoJsonReader:
 
         folder/
         ├── a.png
-        └── a.geojson     named as the picture; a folder train/, val/ or test/ is its split
+        └── a.geojson     named as the image; a folder train/, val/ or test/ is its split
 
-    Coordinates are pixels of the full picture, 0-based. The class is ``classification`` (QuPath),
+    Coordinates are pixels of the full image, 0-based. The class is ``classification`` (QuPath),
     or ``class``, ``label`` or ``name`` of the properties; objects without one are called
     ``unclassified``. Rings within a ring are holes; the parts of a MultiPolygon are one cell. Tiles
     are passed over.
 
     Format: https://datatracker.ietf.org/doc/html/rfc7946 and
     https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html. The licence is
-    that of the pictures.
+    that of the images.
     """
 
     name = "geojson"
@@ -64,8 +64,8 @@ class GeoJsonReader:
         files = _geojson_files(listing)
         if not files:
             raise DatasetError(
-                f"{root}: no file with features; expected GeoJSON, one file a picture, with the "
-                "picture's name. Export the objects from QuPath again, or name the format with "
+                f"{root}: no file with features; expected GeoJSON, one file an image, with the "
+                "image's name. Export the objects from QuPath again, or name the format with "
                 "--format."
             )
         builder = ReadingBuilder(listing, self, options=options)
@@ -171,7 +171,7 @@ _NAMESPACE: Final = uuid.UUID("8d6c0b1e-6d0e-5f52-9b1c-1f6c3a1f7f10")
 
 
 class GeoJsonWriter:
-    """Writes ``NAME.geojson`` beside each picture; splits become folders.
+    """Writes ``NAME.geojson`` beside each image; splits become folders.
 
     A cell of which only the box is known is a rectangle with the metadata ``shape: box``. Regions
     that are not scored have the class ``ignore``.
@@ -181,17 +181,17 @@ class GeoJsonWriter:
         self._root = root
         self._style = style
 
-    def picture_folder(self, sample: Sample) -> Path:
+    def image_folder(self, sample: Sample) -> Path:
         """Folder of the split."""
         return self._root / str(sample.split or "")
 
-    def add(self, picture: LabelledPicture) -> int:
-        """Write a picture's labels; GeoJSON holds all of them."""
+    def add(self, image: LabelledImage) -> int:
+        """Write an image's labels; GeoJSON holds all of them."""
         features = [
             {
                 "type": "Feature",
-                "id": str(uuid.uuid5(_NAMESPACE, f"{picture.sample.stem}/{index}")),
-                "geometry": _geometry(mark, picture.sample.shape, self._style),
+                "id": str(uuid.uuid5(_NAMESPACE, f"{image.sample.stem}/{index}")),
+                "geometry": _geometry(mark, image.sample.shape, self._style),
                 "properties": {
                     "objectType": "annotation",
                     "classification": {
@@ -201,16 +201,16 @@ class GeoJsonWriter:
                 }
                 | ({"metadata": {"shape": "box"}} if _is_box(mark) else {}),
             }
-            for index, mark in enumerate(picture.marks)
+            for index, mark in enumerate(image.marks)
         ]
         write_compact_json(
-            picture.path.with_suffix(".geojson"),
+            image.path.with_suffix(".geojson"),
             {"type": "FeatureCollection", "features": features},
         )
         return 0
 
     def finish(self) -> None:
-        """Nothing belongs to all pictures."""
+        """Nothing belongs to all images."""
 
 
 def _is_box(mark: Mark) -> bool:

@@ -1,4 +1,4 @@
-"""The Kaggle set of the guide: boxes as fractions of the picture, in one table."""
+"""The Kaggle set of the guide: boxes as fractions of the image, in one table."""
 
 import csv
 import io
@@ -18,7 +18,7 @@ from blood_cell_system.imaging.image_file import read_image_shape
 
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
 # How copies of the set name the columns.
-_PICTURE_COLUMNS: Final = ("image", "filename", "file", "image_name", "image_id")
+_IMAGE_COLUMNS: Final = ("image", "filename", "file", "image_name", "image_id")
 _LABEL_COLUMNS: Final = ("label", "class", "cell_type", "name")
 # Rounding may carry a fraction a little beyond the border.
 _LARGEST_FRACTION: Final = 1.05
@@ -33,7 +33,7 @@ class KaggleReader:
         ├── annotations.csv      image_id,image,xmin,ymin,xmax,ymax,label
         └── images/image-10.png  anywhere in the folder; found by the name in the table
 
-    Corners are fractions of the picture's sides; a table with a corner above 1.05 is of pixels,
+    Corners are fractions of the image's sides; a table with a corner above 1.05 is of pixels,
     0-based. Labels of the set are ``rbc`` and ``wbc``. Copies in Pascal VOC go around as well: they
     are read by ``voc``.
 
@@ -76,11 +76,11 @@ def _table_columns(listing: FolderListing, table: Path) -> dict[str, int] | None
         name.strip().casefold(): index
         for index, name in enumerate(next(csv.reader([head], delimiter=_delimiter(head)), []))
     }
-    picture = next((names[name] for name in _PICTURE_COLUMNS if name in names), None)
+    image = next((names[name] for name in _IMAGE_COLUMNS if name in names), None)
     label = next((names[name] for name in _LABEL_COLUMNS if name in names), None)
-    if picture is None or label is None or not all(name in names for name in _CORNERS):
+    if image is None or label is None or not all(name in names for name in _CORNERS):
         return None
-    return {"picture": picture, "label": label} | {name: names[name] for name in _CORNERS}
+    return {"image": image, "label": label} | {name: names[name] for name in _CORNERS}
 
 
 def _delimiter(header: str) -> str:
@@ -102,15 +102,15 @@ def _read_table(table: Path, columns: Mapping[str, int], builder: ReadingBuilder
         try:
             if name in faults:
                 raise faults[name]
-            picture = builder.listing.picture_named(name, beside=table.parent, where=str(table))
-            scale = read_image_shape(picture) if is_fraction else (1, 1)
+            image = builder.listing.image_named(name, beside=table.parent, where=str(table))
+            scale = read_image_shape(image) if is_fraction else (1, 1)
         except BloodCellError as error:
             builder.fail_named(name, error, label_file=table)
             continue
         marks = [
             Mark(label=label, box=_scaled(box, scale), written=box) for label, box in boxes_of[name]
         ]
-        builder.add(picture, marks, label_file=table)
+        builder.add(image, marks, label_file=table)
 
 
 def _rows(
@@ -122,7 +122,7 @@ def _rows(
     for row in lines:
         if not any(field.strip() for field in row):
             continue
-        name = row[columns["picture"]].strip() if columns["picture"] < len(row) else ""
+        name = row[columns["image"]].strip() if columns["image"] < len(row) else ""
         try:
             # Where columns are parted by semicolons, numbers may have a decimal comma.
             numbers = [float(row[columns[corner]].replace(",", ".")) for corner in _CORNERS]
@@ -131,7 +131,7 @@ def _rows(
             yield (
                 name,
                 AnnotationError(
-                    f"{table}: line {lines.line_num} is {','.join(row)!r}; expected a picture, "
+                    f"{table}: line {lines.line_num} is {','.join(row)!r}; expected an image, "
                     "four numbers and a label. Correct the line, or remove it."
                 ),
             )

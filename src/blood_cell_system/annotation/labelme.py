@@ -1,4 +1,4 @@
-"""LabelMe JSON: a file beside each picture."""
+"""LabelMe JSON: a file beside each image."""
 
 import base64
 import binascii
@@ -23,7 +23,7 @@ from blood_cell_system.annotation.text_files import (
     telling_where,
 )
 from blood_cell_system.annotation.writer import (
-    LabelledPicture,
+    LabelledImage,
     OutlineForm,
     WriteStyle,
     has_holes,
@@ -49,15 +49,15 @@ class LabelMeReader:
 
         folder/
         ├── a.png
-        └── a.json     imagePath names the picture; a folder train/, val/ or test/ is its split
+        └── a.json     imagePath names the image; a folder train/, val/ or test/ is its split
 
     Coordinates are 0-based. Polygons with the same label and the same ``group_id`` are one cell
     that something lies across. A shape with a ticked flag ``difficult``, ``ignore``, ``crowd``,
-    ``unsure`` or ``uncertain`` is a region that is not scored. Pictures within the JSON
+    ``unsure`` or ``uncertain`` is a region that is not scored. Images within the JSON
     (``imageData``) are not read: keep the files beside it.
 
     Format: https://github.com/wkentaro/labelme (version 4 and 5). The licence is that of the
-    pictures.
+    images.
     """
 
     name = "labelme"
@@ -75,10 +75,10 @@ class LabelMeReader:
         if not files:
             raise DatasetError(
                 f"{root}: no JSON file with shapes and an imagePath; expected LabelMe's, one a "
-                "picture. Save the labels beside the pictures, or name the format with --format."
+                "image. Save the labels beside the images, or name the format with --format."
             )
         builder = ReadingBuilder(listing, self, options=options)
-        files = sorted({*files, *_beside_pictures(listing)})
+        files = sorted({*files, *_beside_images(listing)})
         joined = sum(_read_file(path, builder, float(options.first_pixel or 0)) for path in files)
         if joined:
             builder.note(
@@ -92,15 +92,15 @@ def _labelme_files(listing: FolderListing) -> list[Path]:
     return [
         path
         for path in listing.with_suffix(".json")
-        # Both, as a list of shapes can be long and pictures within the file even longer.
+        # Both, as a list of shapes can be long and images within the file even longer.
         if len(set(_FIELDS.findall(listing.head(path)))) == 2
     ]
 
 
-def _beside_pictures(listing: FolderListing) -> list[Path]:
-    """Files named as a picture beside them: damaged ones must not pass for pictures unlabelled."""
-    pictures = {path.with_suffix("") for path in listing.pictures()}
-    return [path for path in listing.with_suffix(".json") if path.with_suffix("") in pictures]
+def _beside_images(listing: FolderListing) -> list[Path]:
+    """Files named as an image beside them: damaged ones must not pass for images unlabelled."""
+    images = {path.with_suffix("") for path in listing.images()}
+    return [path for path in listing.with_suffix(".json") if path.with_suffix("") in images]
 
 
 def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
@@ -116,7 +116,7 @@ def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
             _mark(value, where=f"{path}: object {index}")
             for index, value in enumerate(shapes, start=1)
         ]
-        # Parts that overlap are painted, for which the picture's size must be known.
+        # Parts that overlap are painted, for which the image's size must be known.
         extent = shape or _extent([mark for mark, _ in marks])
         whole, joined = join_groups(marks, extent)
     except BloodCellError as error:
@@ -198,7 +198,7 @@ def _mask_outline(points: Sequence[tuple[float, float]], text: str) -> PixelOutl
         raise AnnotationError(
             f"the mask is not base64 ({error}); expected a PNG in it. Save the file again."
         ) from error
-    # The size is looked at before the picture is unpacked: a few bytes can hold gigabytes.
+    # The size is looked at before the image is unpacked: a few bytes can hold gigabytes.
     size = (int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big"))
     if not data.startswith(_PNG_START) or size != (width, height):
         found = f"{size[0]}×{size[1]} pixels" if data.startswith(_PNG_START) else "no PNG"
@@ -217,7 +217,7 @@ _VERSION: Final = "5.4.1"
 
 
 class LabelMeWriter:
-    """Writes ``NAME.json`` beside each picture; splits become folders.
+    """Writes ``NAME.json`` beside each image; splits become folders.
 
     An outline in several parts is several polygons with one ``group_id``; one with a hole is a
     mask. Regions that are not scored are labelled ``ignore``.
@@ -227,31 +227,31 @@ class LabelMeWriter:
         self._root = root
         self._style = style
 
-    def picture_folder(self, sample: Sample) -> Path:
+    def image_folder(self, sample: Sample) -> Path:
         """Folder of the split."""
         return self._root / str(sample.split or "")
 
-    def add(self, picture: LabelledPicture) -> int:
-        """Write a picture's labels; LabelMe holds all of them."""
-        height, width = picture.sample.shape
+    def add(self, image: LabelledImage) -> int:
+        """Write an image's labels; LabelMe holds all of them."""
+        height, width = image.sample.shape
         content: dict[str, Any] = {
             "version": _VERSION,
             "flags": {},
             "shapes": [
                 shape
-                for group, mark in enumerate(picture.marks, start=1)
-                for shape in _shapes(mark, group, picture.sample.shape, self._style)
+                for group, mark in enumerate(image.marks, start=1)
+                for shape in _shapes(mark, group, image.sample.shape, self._style)
             ],
-            "imagePath": picture.path.name,
+            "imagePath": image.path.name,
             "imageData": None,
             "imageHeight": height,
             "imageWidth": width,
         }
-        write_json(picture.path.with_suffix(".json"), content)
+        write_json(image.path.with_suffix(".json"), content)
         return 0
 
     def finish(self) -> None:
-        """Nothing belongs to all pictures."""
+        """Nothing belongs to all images."""
 
 
 def _shapes(

@@ -23,12 +23,12 @@ _EXPERT: Final = re.compile(r"(.+)_expert", re.IGNORECASE)
 _AREA_FOLDER: Final = "areaforexpert1"
 # Cytoplasm is drawn in a darker gray than the nucleus.
 _CYTOPLASM: Final = 0.2
-# Of the picture: less is a slip of the pen.
+# Of the image: less is a slip of the pen.
 _SMALLEST_SHARE: Final = 2e-4
 
 
 class LiscReader:
-    """White blood cells outlined by an expert; the other cells of the picture are not marked.
+    """White blood cells outlined by an expert; the other cells of the image are not marked.
 
     ::
 
@@ -38,7 +38,7 @@ class LiscReader:
 
     A mask is black around the cell, gray in its cytoplasm and white in its nucleus; cells that do
     not touch are single ones. All are WBC here; the folder is the type of white cell. What else
-    there is in a picture comes from the stain. A second expert's masks (``areaforexpert2``) are
+    there is in an image comes from the stain. A second expert's masks (``areaforexpert2``) are
     passed over.
 
     Rezatofighi, Soltanian-Zadeh, *Automatic recognition of five types of white blood cells in
@@ -66,10 +66,10 @@ class LiscReader:
                 f"{root}: no masks {_AREA_FOLDER}/*_expert.bmp; expected LISC's folders Main "
                 "Dataset and Ground Truth Segmentation. Unpack both again."
             )
-        pictures = _pictures(listing)
+        images = _images(listing)
         builder = ReadingBuilder(
             # Without the masks, of which two experts' have the same names.
-            replace(listing, files=tuple(pictures.values())),
+            replace(listing, files=tuple(images.values())),
             self,
             options=options,
             source="lisc",
@@ -80,37 +80,37 @@ class LiscReader:
             # …/Baso/areaforexpert1/1_expert.bmp is of …/Baso/1.bmp.
             folder, stem = mask.parent.parent.name, _EXPERT.sub(r"\1", mask.stem)
             key = (folder.casefold(), stem.casefold())
-            if key not in pictures:
+            if key not in images:
                 builder.fail(
                     stem,
-                    f"{mask}: there is no picture {folder}/{stem} for this mask. Copy it again "
+                    f"{mask}: there is no image {folder}/{stem} for this mask. Copy it again "
                     "from its source, or remove the mask.",
                 )
                 continue
-            picture = pictures[key]
+            image = images[key]
             try:
-                marks = _marks(mask, folder, read_image_shape(picture))
+                marks = _marks(mask, folder, read_image_shape(image))
             except BloodCellError as error:
-                builder.used(picture)
-                builder.fail(builder.listing.stem_of(picture), error)
+                builder.used(image)
+                builder.fail(builder.listing.stem_of(image), error)
                 continue
-            builder.add(picture, marks, label_file=mask)
+            builder.add(image, marks, label_file=mask)
         return builder.finish()
 
 
 def _masks(listing: FolderListing) -> list[Path]:
     return [
         path
-        for path in listing.pictures()
+        for path in listing.images()
         if path.parent.name.casefold() == _AREA_FOLDER and _EXPERT.fullmatch(path.stem)
     ]
 
 
-def _pictures(listing: FolderListing) -> dict[tuple[str, str], Path]:
-    """Pictures by the names of their folder and their own."""
+def _images(listing: FolderListing) -> dict[tuple[str, str], Path]:
+    """Images by the names of their folder and their own."""
     return {
         (path.parent.name.casefold(), path.stem.casefold()): path
-        for path in listing.pictures()
+        for path in listing.images()
         if not path.parent.name.casefold().startswith("areaforexpert")
         and "segmentation" not in path.relative_to(listing.root).as_posix().casefold()
     }
@@ -120,7 +120,7 @@ def _marks(mask: Path, label: str, shape: tuple[int, int]) -> list[Mark]:
     values = read_values(mask)
     if values.shape != shape:
         raise MaskFormatError(
-            f"{mask}: the mask has (height, width) {values.shape}, the picture {shape}; expected "
+            f"{mask}: the mask has (height, width) {values.shape}, the image {shape}; expected "
             "the same size. Copy both again from their source."
         )
     brightness = np.where(values >> 24, values & 255, values)

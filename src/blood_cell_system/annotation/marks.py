@@ -29,7 +29,7 @@ class Mark:
     ----------
     label : str
     box : Box or None
-        May be inside out, or outside of the picture. With an outline it is not looked at.
+        May be inside out, or outside of the image. With an outline it is not looked at.
     outline : Outline or None
     point : tuple of float or None
         ``(x, y)``.
@@ -52,7 +52,7 @@ class Mark:
 
 @dataclass(slots=True, kw_only=True)
 class CleanMarks:
-    """The marks of one picture, parted into those that can be used and the others.
+    """The marks of one image, parted into those that can be used and the others.
 
     Parameters
     ----------
@@ -76,8 +76,8 @@ def clean_marks(
     """Part the marks that can be used from those that cannot.
 
     Dropped are boxes that are inside out, outlines of less than three corners, whatever lies
-    outside of the picture or is tiny, and the second mark of a cell. Of two marks of one cell an
-    outline is kept rather than a box, and a box rather than a point. What leaves the picture is
+    outside of the image or is tiny, and the second mark of a cell. Of two marks of one cell an
+    outline is kept rather than a box, and a box rather than a point. What leaves the image is
     cut off.
 
     Parameters
@@ -89,7 +89,7 @@ def clean_marks(
     where : str
         Label file, for messages.
     shape : tuple of int
-        ``(height, width)`` of the picture in pixels.
+        ``(height, width)`` of the image in pixels.
     labels : LabelReader
         Remembers labels that are not known.
 
@@ -137,7 +137,7 @@ def clean_marks(
 
 
 def clip_box(box: Box, shape: tuple[int, int]) -> Box:
-    """Cut a box down to the picture; inside out where nothing is left."""
+    """Cut a box down to the image; inside out where nothing is left."""
     height, width = shape
     return Box(
         float(max(box.x_min, 0)),
@@ -172,7 +172,7 @@ def _side(
 
 
 def _usable(mark: Mark, shape: tuple[int, int]) -> tuple[Mark, str | None]:
-    """Cut a mark down to the picture, and tell what is wrong with it."""
+    """Cut a mark down to the image, and tell what is wrong with it."""
     if mark.outline is not None:
         return _usable_outline(mark, mark.outline, shape)
     if mark.box is not None:
@@ -182,7 +182,7 @@ def _usable(mark: Mark, shape: tuple[int, int]) -> tuple[Mark, str | None]:
         return mark, "neither box nor outline nor point"
     x, y = mark.point
     if not (0 <= x < shape[1] and 0 <= y < shape[0]):
-        return mark, f"outside the picture: point ({x:g}, {y:g})"
+        return mark, f"outside the image: point ({x:g}, {y:g})"
     return mark, None
 
 
@@ -202,7 +202,7 @@ def _usable_outline(
     box = clip_box(outline.box, shape)
     reason = _flaw(outline.box, outline.box, box)
     if reason is None and not outline.window(shape)[2].any():
-        reason = "no outline: it holds no pixel of the picture"
+        reason = "no outline: it holds no pixel of the image"
     return replace(mark, outline=outline, box=box, point=None), reason
 
 
@@ -215,9 +215,9 @@ def _flaw(written: tuple[float, ...], box: Box, clipped: Box) -> str | None:
         return f"inside out: {place}"
     width, height = clipped.x_max - clipped.x_min, clipped.y_max - clipped.y_min
     if width <= 0 or height <= 0:
-        return f"outside the picture: {place}"
+        return f"outside the image: {place}"
     if min(width, height) <= TINY_SIDE_PX:
-        return f"too small for a cell: {width:g}×{height:g} px in the picture"
+        return f"too small for a cell: {width:g}×{height:g} px in the image"
     return None
 
 
@@ -287,7 +287,7 @@ def ellipse_outline(
     Raises
     ------
     AnnotationError
-        A number is not finite, or larger than any picture.
+        A number is not finite, or larger than any image.
 
     Examples
     --------
@@ -297,7 +297,7 @@ def ellipse_outline(
     if not all(abs(number) < _LARGEST_PX for number in (*centre, *radii, degrees)):
         raise AnnotationError(
             f"an ellipse at {tuple(centre)} with the half-axes {tuple(radii)}; expected numbers of "
-            "pixels within the picture. Draw it again."
+            "pixels within the image. Draw it again."
         )
     largest = max(*map(abs, radii), 2 * _MAX_SAGITTA_PX)
     # A chord over the angle 2a lies r (1 - cos a) within the circle; a multiple of 4 has corners
@@ -325,7 +325,7 @@ def _turned(corners: NDArray[np.float64], degrees: float) -> NDArray[np.float64]
 def shifted(mark: Mark, by: float) -> Mark:
     """Move a mark's numbers along both axes: some files call the first pixel 1.
 
-    Pixels of a mask are counted from the picture's corner whatever the first is called, and stay.
+    Pixels of a mask are counted from the image's corner whatever the first is called, and stay.
     """
     if by == 0:
         return mark
@@ -348,7 +348,7 @@ def united(parts: Sequence[Outline], shape: tuple[int, int]) -> Outline:
     parts : sequence of Outline
         One at least.
     shape : tuple of int
-        ``(height, width)`` of the picture in pixels.
+        ``(height, width)`` of the image in pixels.
 
     Returns
     -------
@@ -390,7 +390,7 @@ def join_groups(
     marks : iterable of tuple
         Each with the number of its group; None where it is in none.
     shape : tuple of int
-        ``(height, width)`` of the picture in pixels.
+        ``(height, width)`` of the image in pixels.
 
     Returns
     -------

@@ -2,8 +2,8 @@
 
 Class masks as other programs write them, read into ours.
 
-Three kinds: the guide's RGB format, one picture of class numbers or colours with a table, and one
-black and white picture a class. They are read when a picture is prepared, never all at once.
+Three kinds: the guide's RGB format, one image of class numbers or colours with a table, and one
+black and white image a class. They are read when an image is prepared, never all at once.
 """
 
 import re
@@ -46,7 +46,7 @@ class RgbMaskFile:
         Parameters
         ----------
         shape : tuple of int
-            ``(height, width)`` of the picture in pixels.
+            ``(height, width)`` of the image in pixels.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class IndexMaskFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BinaryMaskFiles:
-    """One black and white picture a class; white cells lie over red ones, no cell is background.
+    """One black and white image a class; white cells lie over red ones, no cell is background.
 
     Parameters
     ----------
@@ -148,7 +148,7 @@ class BinaryMaskFiles:
 
 
 MaskFiles = RgbMaskFile | IndexMaskFile | BinaryMaskFiles
-"""Where the classes of all pixels of a picture are given."""
+"""Where the classes of all pixels of an image are given."""
 
 
 def read_binary_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -161,7 +161,7 @@ def read_binary_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     ----------
     path : Path
     shape : tuple of int
-        ``(height, width)`` of the picture in pixels.
+        ``(height, width)`` of the image in pixels.
 
     Raises
     ------
@@ -213,8 +213,8 @@ def _in_words(code: int) -> str:
 def _check_size(path: Path, values: NDArray[np.generic], shape: tuple[int, int]) -> None:
     if values.shape[:2] != shape:
         raise MaskFormatError(
-            f"{path}: the mask has (height, width) {values.shape[:2]}, the picture {shape}; "
-            "expected the same size. Make the mask again from the picture as it is."
+            f"{path}: the mask has (height, width) {values.shape[:2]}, the image {shape}; "
+            "expected the same size. Make the mask again from the image as it is."
         )
 
 

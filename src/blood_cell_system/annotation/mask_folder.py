@@ -1,4 +1,4 @@
-"""Pictures and masks in folders of their own, as many programs write them."""
+"""Images and masks in folders of their own, as many programs write them."""
 
 import re
 from collections import defaultdict
@@ -30,7 +30,7 @@ _MASK_FOLDER: Final = re.compile(
     r"(?:[ _-](.+))?",
     re.IGNORECASE,
 )
-_IMAGE_FOLDER: Final = re.compile(r"images?|imgs?|pictures?|originals?|jpegimages", re.IGNORECASE)
+_IMAGE_FOLDER: Final = re.compile(r"images?|imgs?|images?|originals?|jpegimages", re.IGNORECASE)
 _MASK_NAME: Final = re.compile(r"(.+?)[ _-](?:masks?|labels?|gt|seg|segmentation)", re.IGNORECASE)
 # Masks that are looked at to tell of what kind all of them are.
 _LOOKED_AT: Final = 12
@@ -46,7 +46,7 @@ class _FoundMask:
 
 
 class MaskFolderReader:
-    """A folder of pictures and a folder of masks of the same names.
+    """A folder of images and a folder of masks of the same names.
 
     ::
 
@@ -54,7 +54,7 @@ class MaskFolderReader:
         ├── images/a.png
         └── masks/a.png            or a_mask.png; the class of every pixel
             masks/RBC/a.png        or masks/a_RBC.png, masks_RBC/a.png: one black and white
-            masks/WBC/a.png        picture a class
+            masks/WBC/a.png        image a class
 
     A mask is in the guide's colours (red background, green RBC, blue WBC, black not scored), also
     with 1 in the place of 255; or has numbers or other colours, of which ``--mask-values`` says
@@ -64,17 +64,17 @@ class MaskFolderReader:
     """
 
     name = "masks"
-    title = "folders of pictures and masks"
+    title = "folders of images and masks"
 
     def recognise(self, listing: FolderListing) -> str | None:
-        """Look for pictures in a folder of masks that are named as others."""
+        """Look for images in a folder of masks that are named as others."""
         masks = _masks_in(listing, COMMON_LABELS)
-        stems = {path.stem for path in _pictures_beside(listing, masks)}
+        stems = {path.stem for path in _images_beside(listing, masks)}
         fitting = [mask for mask in masks if mask.stem in stems]
         if not fitting:
             return None
         where = fitting[0].path.relative_to(listing.root).parent.as_posix()
-        return f"{len(fitting)} masks named as pictures are, in {where}"
+        return f"{len(fitting)} masks named as images are, in {where}"
 
     def read(self, root: Path, options: ReadOptions) -> Reading:
         """Read the folder, as :class:`Reader` says."""
@@ -82,24 +82,24 @@ class MaskFolderReader:
         _refuse_prepared(listing)
         labels = {**COMMON_LABELS, **options.label_map}
         masks = _masks_in(listing, labels)
-        pictures = _pictures_beside(listing, masks)
+        images = _images_beside(listing, masks)
         if not masks:
             raise DatasetError(
                 f"{root}: no folder of masks; expected images/ and masks/ with files of the same "
                 "names. Rename the folders, or name the format with --format."
             )
-        # Without the masks, whose names are those of the pictures.
-        listing = replace(listing, files=tuple(pictures))
+        # Without the masks, whose names are those of the images.
+        listing = replace(listing, files=tuple(images))
         builder = ReadingBuilder(listing, self, options=options)
-        by_picture = _paired(masks, pictures, builder)
+        by_image = _paired(masks, images, builder)
         table = _table(masks, options)
-        for picture, found in by_picture.items():
+        for image, found in by_image.items():
             builder.add(
-                picture,
+                image,
                 None,
                 label_file=found[0].path,
                 class_mask=_mask_files(found, labels, table),
-                split=split_of_folders(picture.relative_to(listing.root)),
+                split=split_of_folders(image.relative_to(listing.root)),
             )
         return builder.finish()
 
@@ -109,7 +109,7 @@ def _refuse_prepared(listing: FolderListing) -> None:
     if '"format_version"' in listing.head(manifest):
         raise DatasetError(
             f"{listing.root}: is a prepared folder already (it has {manifest.name}); expected "
-            "pictures and masks as another program wrote them. Train with it as it is, or put it "
+            "images and masks as another program wrote them. Train with it as it is, or put it "
             "together with others with --mode combine."
         )
 
@@ -117,7 +117,7 @@ def _refuse_prepared(listing: FolderListing) -> None:
 def _masks_in(listing: FolderListing, labels: Labels) -> list[_FoundMask]:
     known = {plain_name(label) for label in (*labels, "background")}
     found = []
-    for path in listing.pictures():
+    for path in listing.images():
         folders = path.relative_to(listing.root).parent.parts
         positions = [i for i, name in enumerate(folders) if _MASK_FOLDER.fullmatch(name)]
         is_named = _MASK_NAME.fullmatch(path.stem)
@@ -136,10 +136,10 @@ def _masks_in(listing: FolderListing, labels: Labels) -> list[_FoundMask]:
     return found
 
 
-def _pictures_beside(listing: FolderListing, masks: Sequence[_FoundMask]) -> list[Path]:
-    """Pictures that are no masks: those in a folder of images, if there is one."""
+def _images_beside(listing: FolderListing, masks: Sequence[_FoundMask]) -> list[Path]:
+    """Images that are no masks: those in a folder of images, if there is one."""
     are_masks = {mask.path for mask in masks}
-    others = [path for path in listing.pictures() if path not in are_masks]
+    others = [path for path in listing.images() if path not in are_masks]
     in_images = [
         path
         for path in others
@@ -149,18 +149,18 @@ def _pictures_beside(listing: FolderListing, masks: Sequence[_FoundMask]) -> lis
 
 
 def _paired(
-    masks: Sequence[_FoundMask], pictures: Sequence[Path], builder: ReadingBuilder
+    masks: Sequence[_FoundMask], images: Sequence[Path], builder: ReadingBuilder
 ) -> dict[Path, list[_FoundMask]]:
-    """Masks of each picture; of pictures of one name, that in the nearest folder."""
+    """Masks of each image; of images of one name, that in the nearest folder."""
     by_stem: dict[str, list[Path]] = defaultdict(list)
-    for picture in pictures:
-        by_stem[picture.stem].append(picture)
+    for image in images:
+        by_stem[image.stem].append(image)
     paired: dict[Path, list[_FoundMask]] = defaultdict(list)
     alone = {mask.stem: mask.path for mask in masks if mask.stem not in by_stem}
     for stem, path in alone.items():
         builder.fail(
             stem,
-            f"{path}: there is no picture of that name for this mask. Copy it again from its "
+            f"{path}: there is no image of that name for this mask. Copy it again from its "
             "source, or remove the mask.",
         )
     for mask in masks:
@@ -204,7 +204,7 @@ def _table(masks: Sequence[_FoundMask], options: ReadOptions) -> Mapping[Value, 
         try:
             values.update(np.unique(read_values(path)).tolist())
         except BloodCellError:
-            # Its picture will be listed when it is prepared.
+            # Its image will be listed when it is prepared.
             continue
     has_colours = any(value & _COLOUR for value in values)
     if has_colours or not values:

@@ -22,7 +22,7 @@ Ring = NDArray[np.float64]
 """Corners of a polygon, shape (n, 2), columns x and y in pixels; the last joins the first."""
 
 Window = tuple[slice, slice, NDArray[np.bool_]]
-"""Rows and columns of a picture, and which pixels of that window are meant."""
+"""Rows and columns of an image, and which pixels of that window are meant."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -60,7 +60,7 @@ class PolygonOutline:
         Parameters
         ----------
         shape : tuple of int
-            ``(height, width)`` of the picture in pixels; what lies outside is cut off.
+            ``(height, width)`` of the image in pixels; what lies outside is cut off.
 
         Returns
         -------
@@ -126,7 +126,7 @@ class PixelOutline:
     size : tuple of int
         ``(height, width)`` of the region's window in pixels.
     offset : tuple of int
-        ``(x, y)`` of the window's upper left pixel in the picture.
+        ``(x, y)`` of the window's upper left pixel in the image.
     """
 
     packed: bytes
@@ -137,14 +137,14 @@ class PixelOutline:
     def from_pixels(
         cls, pixels: NDArray[np.bool_] | NDArray[np.uint8], *, offset: tuple[int, int] = (0, 0)
     ) -> Self:
-        """Make an outline from a picture of it, cut down to what is set.
+        """Make an outline from an image of it, cut down to what is set.
 
         Parameters
         ----------
         pixels : ndarray of shape (height, width)
             Not 0 within the cell.
         offset : tuple of int
-            ``(x, y)`` of the first pixel in the picture.
+            ``(x, y)`` of the first pixel in the image.
         """
         is_set = np.ascontiguousarray(pixels != 0)
         x, y, width, height = cv2.boundingRect(is_set.view(np.uint8))
@@ -330,7 +330,7 @@ def polygon_of(outline: Outline, *, tolerance_px: float = 0.0) -> PolygonOutline
 
 
 def pixels_of(outline: Outline, shape: tuple[int, int]) -> PixelOutline:
-    """Outline as pixels of a picture of ``shape``, which cuts it off."""
+    """Outline as pixels of an image of ``shape``, which cuts it off."""
     if isinstance(outline, PixelOutline):
         return outline
     rows, columns, inside = outline.window(shape)
@@ -350,16 +350,16 @@ def traced_rings(
     ----------
     pixels : ndarray of bool, shape (height, width)
     offset : tuple of int
-        ``(x, y)`` of the first pixel in the picture.
+        ``(x, y)`` of the first pixel in the image.
     shape : tuple of int, optional
-        ``(height, width)`` of the picture, whose border no polygon is to cross.
+        ``(height, width)`` of the image, whose border no polygon is to cross.
     tolerance_px : float
         As for :func:`polygon_of`.
 
     Returns
     -------
     tuple of ndarray of shape (n, 2), dtype float64
-        Columns x and y in pixels, the middle of the first pixel of the picture at (0.5, 0.5).
+        Columns x and y in pixels, the middle of the first pixel of the image at (0.5, 0.5).
 
     Examples
     --------

@@ -12,7 +12,7 @@ from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.label_map import COMMON_LABELS, LabelReader, Labels
 from blood_cell_system.annotation.marks import Mark, clean_marks
 from blood_cell_system.annotation.mask_files import MaskFiles, Value
-from blood_cell_system.annotation.sample import DroppedCell, FailedPicture, Reading, Sample
+from blood_cell_system.annotation.sample import DroppedCell, FailedImage, Reading, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import read_image_shape
@@ -71,9 +71,9 @@ class Reader(Protocol):
 
 
 class ReadingBuilder:
-    """Gathers what a reader finds, picture by picture.
+    """Gathers what a reader finds, image by image.
 
-    A picture that cannot be used is listed and does not take the others with it. Labels that are
+    An image that cannot be used is listed and does not take the others with it. Labels that are
     not known are gathered from all files and refused at the end.
 
     Parameters
@@ -105,7 +105,7 @@ class ReadingBuilder:
         self._licence = licence
         self._samples: dict[Path, Sample] = {}
         self._dropped: list[DroppedCell] = []
-        self._failed: list[FailedPicture] = []
+        self._failed: list[FailedImage] = []
         self._notes: list[str] = []
         self._label_files: set[Path] = set()
         self._named: set[Path] = set()
@@ -116,7 +116,7 @@ class ReadingBuilder:
         self._notes.append(sentence)
 
     def fail(self, stem: str, error: BloodCellError | str) -> None:
-        """List a picture, or a label file, that cannot be used.
+        """List an image, or a label file, that cannot be used.
 
         Parameters
         ----------
@@ -124,32 +124,32 @@ class ReadingBuilder:
         error : BloodCellError or str
             Where, what was found, what was expected, what to do.
         """
-        self._failed.append(FailedPicture(stem=stem, reason=str(error)))
+        self._failed.append(FailedImage(stem=stem, reason=str(error)))
 
     def fail_named(self, reference: str, error: BloodCellError, *, label_file: Path) -> None:
-        """List the picture that a label file names: its labels, or itself, cannot be used.
+        """List the image that a label file names: its labels, or itself, cannot be used.
 
         Parameters
         ----------
         reference : str
-            How the label file names the picture.
+            How the label file names the image.
         error : BloodCellError
         label_file : Path
         """
         self._label_files.add(label_file)
         try:
-            picture = self.listing.picture_named(
+            image = self.listing.image_named(
                 reference, beside=label_file.parent, where=str(label_file)
             )
         except BloodCellError:
             name = re.split(r"[\\/]", reference)[-1]
             self.fail(Path(name).stem or label_file.stem, error)
             return
-        self._named.add(picture)
-        self.fail(self.listing.stem_of(picture), error)
+        self._named.add(image)
+        self.fail(self.listing.stem_of(image), error)
 
     def used(self, *label_files: Path) -> None:
-        """Remember files for the hash of the data set, and pictures as named by labels."""
+        """Remember files for the hash of the data set, and images as named by labels."""
         self._label_files.update(label_files)
         self._named.update(label_files)
 
@@ -164,12 +164,12 @@ class ReadingBuilder:
         split: Split | None = None,
         group: str | None = None,
     ) -> None:
-        """Add a picture with its marks, or list why that cannot be.
+        """Add an image with its marks, or list why that cannot be.
 
         Parameters
         ----------
         reference : str or Path
-            A picture of the folder (a ``Path``), or how a label file names it (a ``str``).
+            An image of the folder (a ``Path``), or how a label file names it (a ``str``).
         marks : iterable of Mark or None
             None where nobody has said where the cells are.
         label_file : Path
@@ -182,18 +182,18 @@ class ReadingBuilder:
         """
         self._label_files.add(label_file)
         try:
-            picture = (
+            image = (
                 reference
                 if isinstance(reference, Path)
-                else self.listing.picture_named(
+                else self.listing.image_named(
                     reference, beside=label_file.parent, where=str(label_file)
                 )
             )
-            self._named.add(picture)
-            shape = _agreed_shape(declared_shape, label_file, picture)
-            if picture in self._samples:
+            self._named.add(image)
+            shape = _agreed_shape(declared_shape, label_file, image)
+            if image in self._samples:
                 raise AnnotationError(
-                    f"{label_file}: labels {picture}, which another label file or entry does as "
+                    f"{label_file}: labels {image}, which another label file or entry does as "
                     "well; expected one. Remove one of the two."
                 )
         except BloodCellError as error:
@@ -208,9 +208,9 @@ class ReadingBuilder:
         )
         self._dropped += clean.dropped
         self._crossing[str(label_file)] += clean.crossing
-        self._samples[picture] = Sample(
-            stem=self.listing.stem_of(picture),
-            image_path=picture,
+        self._samples[image] = Sample(
+            stem=self.listing.stem_of(image),
+            image_path=image,
             shape=shape,
             cells=None if marks is None else tuple(clean.cells),
             unscored=tuple(clean.unscored),
@@ -220,26 +220,26 @@ class ReadingBuilder:
         )
 
     def finish(self) -> Reading:
-        """Close the reading; pictures that no label file names are listed as failed.
+        """Close the reading; images that no label file names are listed as failed.
 
         Raises
         ------
         AnnotationError
             Labels are not known.
         DatasetError
-            No picture can be used.
+            No image can be used.
         """
         self.labels.check()
-        for picture in self.listing.pictures():
-            if picture not in self._named:
+        for image in self.listing.images():
+            if image not in self._named:
                 self.fail(
-                    self.listing.stem_of(picture),
-                    f"{picture}: there are no labels for this picture. Label it, or remove it.",
+                    self.listing.stem_of(image),
+                    f"{image}: there are no labels for this image. Label it, or remove it.",
                 )
         if not self._samples:
             because = f"; the first because of {self._failed[0].reason}" if self._failed else ""
             raise DatasetError(
-                f"{self.listing.root}: none of {len(self._failed)} pictures can be used as "
+                f"{self.listing.root}: none of {len(self._failed)} images can be used as "
                 f"{self._reader.title}{because}"
             )
         crossing = sum(self._crossing.values())
@@ -255,7 +255,7 @@ class ReadingBuilder:
             source=self._source,
             samples=tuple(sorted(self._samples.values(), key=lambda sample: sample.stem)),
             dropped=tuple(self._dropped),
-            failed=tuple(sorted(self._failed, key=lambda picture: picture.stem)),
+            failed=tuple(sorted(self._failed, key=lambda image: image.stem)),
             notes=tuple(self._notes),
             files=tuple(sorted(self._label_files | self._mask_files() | self._samples.keys())),
             licence=self._licence,
@@ -267,13 +267,13 @@ class ReadingBuilder:
 
 
 def _agreed_shape(
-    declared: tuple[int, int] | None, label_file: Path, picture: Path
+    declared: tuple[int, int] | None, label_file: Path, image: Path
 ) -> tuple[int, int]:
-    found = read_image_shape(picture)
+    found = read_image_shape(image)
     if declared not in (None, found):
         raise AnnotationError(
-            f"{label_file}: says (height, width) {declared}, but {picture} has {found}; expected "
-            "the same. Was the picture resized or turned after it was labelled? Use the original, "
+            f"{label_file}: says (height, width) {declared}, but {image} has {found}; expected "
+            "the same. Was the image resized or turned after it was labelled? Use the original, "
             "or label it again."
         )
     return found

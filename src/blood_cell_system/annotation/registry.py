@@ -33,7 +33,7 @@ FORMAT_NAMES: Final = tuple(name for name, _, _ in _READERS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sighting:
+class FormatMatch:
     """What was recognised in a folder.
 
     Parameters
@@ -65,7 +65,7 @@ def reader_named(name: str) -> Reader:
     )
 
 
-def recognise(root: Path) -> tuple[Sighting, ...]:
+def recognise(root: Path) -> tuple[FormatMatch, ...]:
     """All formats that a folder may be, the most particular first.
 
     Raises
@@ -74,16 +74,16 @@ def recognise(root: Path) -> tuple[Sighting, ...]:
         There is no such folder.
     """
     listing = FolderListing.of(root)
-    sightings = []
+    matches = []
     for name in FORMAT_NAMES:
         reader = reader_named(name)
         seen = reader.recognise(listing)
         if seen is not None:
-            sightings.append(Sighting(reader=reader, seen=seen))
-    return tuple(sightings)
+            matches.append(FormatMatch(reader=reader, seen=seen))
+    return tuple(matches)
 
 
-def sightings_for(root: Path, name: str) -> tuple[Sighting, ...]:
+def matches_for(root: Path, name: str) -> tuple[FormatMatch, ...]:
     """Tell what a folder is to be read as, and then what else it may be.
 
     Parameters
@@ -94,7 +94,7 @@ def sightings_for(root: Path, name: str) -> tuple[Sighting, ...]:
 
     Returns
     -------
-    tuple of Sighting
+    tuple of FormatMatch
         One at least.
 
     Raises
@@ -113,11 +113,11 @@ def sightings_for(root: Path, name: str) -> tuple[Sighting, ...]:
     seen = reader.recognise(FolderListing.of(root))
     if seen is None and name == "kaggle":
         # Copies of that set go around in the formats of other tools.
-        return sightings_for(root, "auto")
-    return (Sighting(reader=reader, seen=seen or "as was said, though it does not look so"),)
+        return matches_for(root, "auto")
+    return (FormatMatch(reader=reader, seen=seen or "as was said, though it does not look so"),)
 
 
-def recognised(root: Path) -> Sighting:
+def recognised(root: Path) -> FormatMatch:
     """Tell the format that a folder is.
 
     Raises
@@ -127,15 +127,15 @@ def recognised(root: Path) -> Sighting:
     DatasetError
         No format is recognised.
     """
-    sightings = recognise(root)
-    if not sightings:
+    matches = recognise(root)
+    if not matches:
         listing = FolderListing.of(root)
         raise DatasetError(
             f"{root}: {_in_words(listing)}, but no labels in a known format; expected one of "
             f"{', '.join(FORMAT_NAMES)}. Name the format with --format, or see "
-            "docs/bring_your_own_pictures.md for what each looks like."
+            "docs/bring_your_own_images.md for what each looks like."
         )
-    return sightings[0]
+    return matches[0]
 
 
 def read_folder(
@@ -163,4 +163,4 @@ def read_folder(
 
 def _in_words(listing: FolderListing) -> str:
     others = sorted({path.suffix.lower() or path.name for path in listing.files})
-    return f"{len(listing.pictures())} pictures and files {', '.join(others[:8]) or '(none)'}"
+    return f"{len(listing.images())} images and files {', '.join(others[:8]) or '(none)'}"

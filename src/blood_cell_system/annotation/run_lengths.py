@@ -1,7 +1,7 @@
 """Masks as run lengths, the way COCO and CVAT write them.
 
 Counts take turns: so many pixels outside, so many inside, and so on; the first may be 0. COCO goes
-down the columns of the whole picture, CVAT along the rows of the cell's box. COCO's compressed text
+down the columns of the whole image, CVAT along the rows of the cell's box. COCO's compressed text
 has 5 bits of a count a letter, least first, as the difference from the count two before.
 
 Source of COCO's form: https://github.com/cocodataset/cocoapi, ``common/maskApi.c``.
@@ -52,7 +52,7 @@ def mask_of_counts(
 ) -> tuple[NDArray[np.bool_], int]:
     """Rows of a mask that hold something, from run lengths along its rows.
 
-    Only these rows take memory, so that a thousand cells of a large picture can be read.
+    Only these rows take memory, so that a thousand cells of a large image can be read.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def decompress_counts(text: str) -> NDArray[np.int64]:
     lengths = ends - starts + 1
     if lengths.max() > _MOST_LETTERS:
         raise AnnotationError(
-            f"the compressed run lengths {text[:40]!r} hold a number larger than any picture. "
+            f"the compressed run lengths {text[:40]!r} hold a number larger than any image. "
             "Export the masks again."
         )
     place_in_number = np.arange(len(letters)) - np.repeat(starts, lengths)
@@ -176,6 +176,6 @@ def _checked(counts: Sequence[int] | NDArray[np.int64], pixel_count: int) -> NDA
     if (len(whole) and whole.max() > pixel_count) or whole.sum() != pixel_count:
         raise AnnotationError(
             f"the run lengths add up to {whole.sum()} pixels; expected {pixel_count}, as many as "
-            "the mask's size says. Was the picture resized? Export the masks again."
+            "the mask's size says. Was the image resized? Export the masks again."
         )
     return whole

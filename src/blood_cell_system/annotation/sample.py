@@ -3,10 +3,10 @@
 ::
 
     Reading
-    ├── samples   Sample: a picture, and what people say about it
+    ├── samples   Sample: an image, and what people say about it
     │             └── cells   LabelledCell: a type, and a box, an outline or a point
     ├── dropped   DroppedCell: marks that make no sense
-    ├── failed    FailedPicture: pictures that cannot be used
+    ├── failed    FailedImage: images that cannot be used
     └── notes     what a person should know before believing the rest
 
 Coordinates are pixels, 0-based and half-open, x to the right and y down.
@@ -49,12 +49,12 @@ class LabelledCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """One picture, and what is known about it.
+    """One image, and what is known about it.
 
     Parameters
     ----------
     stem : str
-        Name of the picture, unlike all others of the reading; also the name of its prepared files.
+        Name of the image, unlike all others of the reading; also the name of its prepared files.
     image_path : Path
     shape : tuple of int
         ``(height, width)`` in pixels.
@@ -68,7 +68,7 @@ class Sample:
         Where the classes of all pixels are given.
     split : Split or None
     group : str or None
-        Slide or patient, where the files tell: pictures of one group belong into one split.
+        Slide or patient, where the files tell: images of one group belong into one split.
     """
 
     stem: str
@@ -90,7 +90,7 @@ class DroppedCell:
     file : str
         Label file, relative to the data set's folder.
     object_index : int
-        Position of the mark in that file (of its picture's marks, where a file has many pictures);
+        Position of the mark in that file (of its image's marks, where a file has many images);
         the first is 1.
     reason : str
     """
@@ -101,8 +101,8 @@ class DroppedCell:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailedPicture:
-    """A picture that cannot be used.
+class FailedImage:
+    """An image that cannot be used.
 
     Parameters
     ----------
@@ -126,16 +126,16 @@ class Reading:
     format_name : str
         Name of the format, as for ``--format``.
     source : str
-        Name of the data set, for instance ``bccd``: pictures keep it when sets are combined.
+        Name of the data set, for instance ``bccd``: images keep it when sets are combined.
     samples : tuple of Sample
         Ordered by stem.
     dropped : tuple of DroppedCell
-    failed : tuple of FailedPicture
-        Pictures left out because they, or their labels, are missing or damaged.
+    failed : tuple of FailedImage
+        Images left out because they, or their labels, are missing or damaged.
     notes : tuple of str
         What a person should know, a sentence each.
     files : tuple of Path
-        All files that were read: label files and pictures, in a fixed order.
+        All files that were read: label files and images, in a fixed order.
     licence : str or None
         Under which the data may be used, where that is known.
     """
@@ -145,7 +145,7 @@ class Reading:
     source: str
     samples: tuple[Sample, ...]
     dropped: tuple[DroppedCell, ...] = ()
-    failed: tuple[FailedPicture, ...] = ()
+    failed: tuple[FailedImage, ...] = ()
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     licence: str | None = None
@@ -160,7 +160,7 @@ def hash_of_files(root: Path, files: Iterable[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         digest.update(path.relative_to(root).as_posix().encode(errors="surrogateescape") + b"\0")
-        # Of a file that cannot be read the name alone: its picture is in ``failed``.
+        # Of a file that cannot be read the name alone: its image is in ``failed``.
         with suppress(OSError):
             digest.update(path.read_bytes())
     return digest.hexdigest()

@@ -169,7 +169,7 @@ def telling_where(where: str, *, expected: str) -> Iterator[None]:
 
 
 def declared_shape(height: object, width: object) -> tuple[int, int]:
-    """Size of a picture as a label file tells it.
+    """Size of an image as a label file tells it.
 
     Returns
     -------
@@ -179,7 +179,7 @@ def declared_shape(height: object, width: object) -> tuple[int, int]:
     Raises
     ------
     AnnotationError
-        They are no numbers of pixels that a picture can have.
+        They are no numbers of pixels that an image can have.
     """
     try:
         shape = int(str(height)), int(str(width))
@@ -187,7 +187,7 @@ def declared_shape(height: object, width: object) -> tuple[int, int]:
         shape = 0, 0
     if min(shape) < 1 or shape[0] * shape[1] > MAX_PIXELS:
         raise AnnotationError(
-            f"the picture's (height, width) is told as ({height}, {width}); expected numbers of "
+            f"the image's (height, width) is told as ({height}, {width}); expected numbers of "
             f"pixels, {MAX_PIXELS:,} in all at most. Correct the file."
         )
     return shape

@@ -34,7 +34,7 @@ from blood_cell_system.annotation.marks import Mark, clean_marks
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.sample import (
     DroppedCell,
-    FailedPicture,
+    FailedImage,
     LabelledCell,
     Reading,
     Sample,
@@ -78,7 +78,7 @@ class VocAnnotation:
         Declared ``(height, width)`` in pixels; None where the file does not say.
     objects : tuple of VocObject
     filename : str
-        Name of the picture; empty where the file does not say.
+        Name of the image; empty where the file does not say.
     """
 
     shape: tuple[int, int] | None
@@ -209,17 +209,17 @@ BCCD_LABELS: Final[Mapping[str, CellType | None]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VocSample:
-    """One picture with its boxes.
+    """One image with its boxes.
 
     Parameters
     ----------
     stem : str
     image_path : Path
     cells : tuple of LabelledBox
-        Clipped to the picture, without the dropped ones.
+        Clipped to the image, without the dropped ones.
     split : Split or None
     shape : tuple of int
-        ``(height, width)`` in pixels, declared and found in the picture's header.
+        ``(height, width)`` in pixels, declared and found in the image's header.
     """
 
     stem: str
@@ -240,20 +240,20 @@ class VocDataset:
     samples : tuple of VocSample
         Ordered by stem.
     dropped : tuple of DroppedCell
-    failed : tuple of FailedPicture
-        Pictures left out because they, or their annotation, are missing or damaged.
+    failed : tuple of FailedImage
+        Images left out because they, or their annotation, are missing or damaged.
     """
 
     root: Path
     samples: tuple[VocSample, ...]
     dropped: tuple[DroppedCell, ...]
-    failed: tuple[FailedPicture, ...]
+    failed: tuple[FailedImage, ...]
 
     @classmethod
     def open(cls, root: Path, *, labels: Mapping[str, CellType | None] = BCCD_LABELS) -> Self:
         """Open a Pascal VOC folder.
 
-        A damaged picture or annotation is listed in ``failed``, so that it does not take the
+        A damaged image or annotation is listed in ``failed``, so that it does not take the
         others with it. A label that is not in the table is an error: it would be missing
         everywhere.
 
@@ -269,8 +269,8 @@ class VocDataset:
         MissingDataError
             There is no such folder.
         DatasetError
-            It is no VOC folder, has no annotations, names a picture in two splits, or holds no
-            picture that can be used.
+            It is no VOC folder, has no annotations, names an image in two splits, or holds no
+            image that can be used.
         AnnotationError
             A label is not in the table.
         """
@@ -279,21 +279,21 @@ class VocDataset:
         if not annotations:
             raise DatasetError(
                 f"{folder / 'Annotations'}: no XML files in this folder; expected one for every "
-                "picture. Clone the data set again."
+                "image. Clone the data set again."
             )
         images = files_by_stem(folder / "JPEGImages")
         splits = read_voc_splits(folder / "ImageSets" / "Main")
         reader = LabelReader(labels=labels, is_exact=True)
         samples: list[VocSample] = []
         dropped: list[DroppedCell] = []
-        failed: list[FailedPicture] = []
+        failed: list[FailedImage] = []
         for stem in sorted(annotations.keys() | images.keys() | splits.keys()):
             try:
                 annotation_path, image_path = _pair(folder, stem, annotations, images)
                 annotation = read_voc_annotation(annotation_path)
                 shape = _agreed_shape(annotation, annotation_path, image_path)
             except BloodCellError as error:
-                failed.append(FailedPicture(stem=stem, reason=str(error)))
+                failed.append(FailedImage(stem=stem, reason=str(error)))
                 continue
             clean = clean_marks(
                 marks_of(annotation),
@@ -315,7 +315,7 @@ class VocDataset:
         reader.check()
         if not samples:
             raise DatasetError(
-                f"{folder}: none of {len(failed)} pictures can be used; the first because of "
+                f"{folder}: none of {len(failed)} images can be used; the first because of "
                 f"{failed[0].reason}"
             )
         return cls(
@@ -323,11 +323,11 @@ class VocDataset:
         )
 
     def source_hash(self) -> str:
-        """SHA-256 over the names and bytes of all annotations, pictures and split lists."""
+        """SHA-256 over the names and bytes of all annotations, images and split lists."""
         return hash_of_files(self.root, self.files())
 
     def files(self) -> tuple[Path, ...]:
-        """All annotations, pictures and split lists."""
+        """All annotations, images and split lists."""
         return tuple(
             path
             for name in ("Annotations", "JPEGImages", "ImageSets")
@@ -404,7 +404,7 @@ def read_voc_splits(folder: Path) -> dict[str, Split]:
     Raises
     ------
     DatasetError
-        A picture is in two splits.
+        An image is in two splits.
     """
     splits: dict[str, Split] = {}
     for split in Split:
@@ -418,7 +418,7 @@ def read_voc_splits(folder: Path) -> dict[str, Split]:
                 continue
             if splits.setdefault(stem, split) != split:
                 raise DatasetError(
-                    f"{path}: {stem} is in {splits[stem]}.txt as well; expected every picture in "
+                    f"{path}: {stem} is in {splits[stem]}.txt as well; expected every image in "
                     "one split only. Remove it from one of the two lists."
                 )
     return splits
@@ -429,13 +429,13 @@ def _pair(
 ) -> tuple[Path, Path]:
     if stem not in images:
         raise MissingDataError(
-            f"{folder / 'JPEGImages' / stem}: there is no such picture, but an annotation or a "
+            f"{folder / 'JPEGImages' / stem}: there is no such image, but an annotation or a "
             "split list names it. Copy it again from its source."
         )
     if stem not in annotations:
         raise MissingDataError(
-            f"{folder / 'Annotations' / stem}.xml: there is no such file, but a picture of that "
-            "name. Annotate it, or remove the picture."
+            f"{folder / 'Annotations' / stem}.xml: there is no such file, but an image of that "
+            "name. Annotate it, or remove the image."
         )
     return annotations[stem], images[stem]
 
@@ -447,7 +447,7 @@ def _agreed_shape(
     if annotation.shape not in (None, found):
         raise AnnotationError(
             f"{annotation_path}: says (height, width) {annotation.shape}, but {image_path} has "
-            f"{found}; expected the same. Was the picture resized or turned after it was "
+            f"{found}; expected the same. Was the image resized or turned after it was "
             "annotated? Use the original, or annotate it again."
         )
     return found
@@ -463,7 +463,7 @@ class VocReader:
     ::
 
         BCCD/
-        ├── Annotations/a.xml               anywhere in the folder, also beside the pictures
+        ├── Annotations/a.xml               anywhere in the folder, also beside the images
         ├── JPEGImages/a.jpg                of the same name, or as <filename> says
         └── ImageSets/Main/{train,val,test}.txt    optional; a folder train/, val/ or test/ does too
 
@@ -477,12 +477,12 @@ class VocReader:
     title = "Pascal VOC"
 
     def recognise(self, listing: FolderListing) -> str | None:
-        """Look for XML files of one picture each."""
+        """Look for XML files of one image each."""
         files = listing.with_suffix(".xml")
         seen = [path for path in files[:_LOOKED_AT] if _ROOT.search(listing.head(path))]
         if not seen:
             return None
-        return f"{len(files)} XML files of a picture each, for instance {seen[0].name}"
+        return f"{len(files)} XML files of an image each, for instance {seen[0].name}"
 
     def read(self, root: Path, options: ReadOptions) -> Reading:
         """Read the folder, as :class:`Reader` says."""
@@ -490,7 +490,7 @@ class VocReader:
         files = listing.with_suffix(".xml")
         if not files:
             raise DatasetError(
-                f"{root}: no XML files; expected one for every picture. Unpack the data set again, "
+                f"{root}: no XML files; expected one for every image. Unpack the data set again, "
                 "or name its format with --format."
             )
         is_bccd = any(part.upper().startswith("BCCD") for part in listing.root.resolve().parts[-2:])
@@ -514,12 +514,12 @@ class VocReader:
         }
         for path, annotation in annotations.items():
             try:
-                picture = _picture_of(path, annotation, listing)
+                image = _image_of(path, annotation, listing)
             except BloodCellError as error:
                 builder.fail_named(annotation.filename or path.stem, error, label_file=path)
                 continue
             builder.add(
-                picture,
+                image,
                 marks_of(annotation, first_pixel=first_pixel),
                 label_file=path,
                 declared_shape=annotation.shape,
@@ -529,17 +529,17 @@ class VocReader:
         return builder.finish()
 
 
-def _picture_of(path: Path, annotation: VocAnnotation, listing: FolderListing) -> Path:
-    """Picture of an annotation: of its own name, else of the name that stands in it."""
+def _image_of(path: Path, annotation: VocAnnotation, listing: FolderListing) -> Path:
+    """Image of an annotation: of its own name, else of the name that stands in it."""
     folders = path.relative_to(listing.root).parent.parts
     try:
-        return listing.picture_named(
+        return listing.image_named(
             "/".join((*folders, path.stem)), beside=path.parent, where=str(path)
         )
     except MissingDataError:
         if not annotation.filename:
             raise
-    return listing.picture_named(annotation.filename, beside=path.parent, where=str(path))
+    return listing.image_named(annotation.filename, beside=path.parent, where=str(path))
 
 
 def _first_pixel(

@@ -1,4 +1,4 @@
-"""A folder of pictures and labels, in the format of somebody's tool."""
+"""A folder of images and labels, in the format of somebody's tool."""
 
 import importlib
 import json
@@ -79,8 +79,8 @@ class WriteStyle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledPicture:
-    """A picture that has its place among the written files, and what is known about it.
+class LabelledImage:
+    """An image that has its place among the written files, and what is known about it.
 
     Parameters
     ----------
@@ -98,14 +98,14 @@ class LabelledPicture:
 class LabelWriter(Protocol):
     """A writer of one format; made with the folder to write and the style."""
 
-    def picture_folder(self, sample: Sample) -> Path:
-        """Folder that a picture's copy goes to."""
+    def image_folder(self, sample: Sample) -> Path:
+        """Folder that an image's copy goes to."""
 
-    def add(self, picture: LabelledPicture) -> int:
-        """Write a picture's labels, or remember them; return how many the format cannot hold."""
+    def add(self, image: LabelledImage) -> int:
+        """Write an image's labels, or remember them; return how many the format cannot hold."""
 
     def finish(self) -> None:
-        """Write what belongs to all pictures."""
+        """Write what belongs to all images."""
 
 
 def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Mark, ...]:
@@ -130,7 +130,7 @@ def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Mark, ...]:
 
 
 def rings_to_write(outline: Outline, shape: tuple[int, int], style: WriteStyle) -> tuple[Ring, ...]:
-    """Polygons of an outline within the picture, with as many corners as the style asks for."""
+    """Polygons of an outline within the image, with as many corners as the style asks for."""
     if isinstance(outline, PolygonOutline) and _is_within(outline.box, shape):
         return tuple(
             simplified_ring(ring, tolerance_px=style.tolerance_px) for ring in outline.rings
@@ -151,7 +151,7 @@ def has_holes(rings: Sequence[Ring]) -> bool:
 
 
 def pixels_to_write(outline: Outline, shape: tuple[int, int]) -> PixelOutline:
-    """Pixels of an outline that lie in the picture."""
+    """Pixels of an outline that lie in the image."""
     pixels = pixels_of(outline, shape)
     if _is_within(pixels.box, shape):
         return pixels
@@ -222,17 +222,17 @@ class WriteSummary:
         One of ``WRITTEN_FORMATS``.
     mark_counts : mapping of str to int
         Marks by label.
-    picture_count : int
+    image_count : int
     not_held : int
         Marks that the format cannot hold.
     unknown : tuple of str
-        Pictures left out because nobody has said where their cells are.
+        Images left out because nobody has said where their cells are.
     """
 
     output: Path
     format_name: str
     mark_counts: Mapping[str, int]
-    picture_count: int
+    image_count: int
     not_held: int
     unknown: tuple[str, ...]
 
@@ -240,7 +240,7 @@ class WriteSummary:
         """Say it in a few lines."""
         counts = ", ".join(f"{label} {count}" for label, count in sorted(self.mark_counts.items()))
         lines = [
-            f"{self.output}: {self.picture_count} pictures as {_WRITERS[self.format_name][2]} "
+            f"{self.output}: {self.image_count} images as {_WRITERS[self.format_name][2]} "
             f"({counts or 'no cells'})"
         ]
         if self.not_held:
@@ -250,7 +250,7 @@ class WriteSummary:
             )
         if self.unknown:
             lines.append(
-                f"{len(self.unknown)} pictures were left out, as nobody has said where their cells "
+                f"{len(self.unknown)} images were left out, as nobody has said where their cells "
                 f"are, for instance {self.unknown[0]}. Analyse them, and convert the results."
             )
         return "\n".join(lines)
@@ -259,9 +259,9 @@ class WriteSummary:
 def write_labels(
     samples: Iterable[Sample], output: Path, *, format_name: str, style: WriteStyle | None = None
 ) -> WriteSummary:
-    """Write pictures with their labels as a new folder, whole or not at all.
+    """Write images with their labels as a new folder, whole or not at all.
 
-    The pictures are copied byte for byte; those that EXIF data turn are written upright, as PNG,
+    The images are copied byte for byte; those that EXIF data turn are written upright, as PNG,
     because tools differ in whether they turn them.
 
     Parameters
@@ -285,9 +285,9 @@ def write_labels(
     OutputError
         The output is not empty, or cannot be written to.
     DatasetError
-        There is no picture with known cells.
+        There is no image with known cells.
     MissingDataError, ImageReadError
-        A picture cannot be read.
+        An image cannot be read.
     """
     style = style or WriteStyle()
     make_writer = _writer_class(format_name)
@@ -297,20 +297,20 @@ def write_labels(
     try:
         writer = make_writer(building, style)
         counts: Counter[str] = Counter()
-        pictures = not_held = 0
+        images = not_held = 0
         unknown: list[str] = []
         for sample in samples:
             if sample.cells is None:
                 unknown.append(sample.stem)
                 continue
             marks = marks_to_write(sample, style)
-            path = _place_picture(sample, writer.picture_folder(sample))
-            not_held += writer.add(LabelledPicture(sample=sample, path=path, marks=marks))
+            path = _place_image(sample, writer.image_folder(sample))
+            not_held += writer.add(LabelledImage(sample=sample, path=path, marks=marks))
             counts.update(mark.label for mark in marks)
-            pictures += 1
-        if not pictures:
+            images += 1
+        if not images:
             raise DatasetError(
-                f"{output}: nothing to write: of none of {len(unknown)} pictures anybody has said "
+                f"{output}: nothing to write: of none of {len(unknown)} images anybody has said "
                 "where the cells are. Analyse them, and convert the results."
             )
         writer.finish()
@@ -321,7 +321,7 @@ def write_labels(
         output=output,
         format_name=format_name,
         mark_counts=counts,
-        picture_count=pictures,
+        image_count=images,
         not_held=not_held,
         unknown=tuple(unknown),
     )
@@ -347,8 +347,8 @@ def _refuse_used(output: Path) -> None:
         )
 
 
-def _place_picture(sample: Sample, folder: Path) -> Path:
-    """Copy a picture under the name of its sample."""
+def _place_image(sample: Sample, folder: Path) -> Path:
+    """Copy an image under the name of its sample."""
     if is_turned(sample.image_path):
         path = folder / f"{sample.stem}.png"
         write_image(path, read_image(sample.image_path))

@@ -1,4 +1,4 @@
-"""YOLO text files: one for each picture.
+"""YOLO text files: one for each image.
 
 Names of YOLO's classes, from whichever file holds them.
 
@@ -22,7 +22,7 @@ from blood_cell_system.annotation.splits import Split, split_of_folders, split_o
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.annotation.writer import (
     NOT_SCORED_LABEL,
-    LabelledPicture,
+    LabelledImage,
     WriteStyle,
     rings_to_write,
 )
@@ -115,7 +115,7 @@ def _unquoted(text: str) -> str:
 
 _LINE: Final = re.compile(r"^\s*\d+(?:\.0*)?(?:\s+[-+.\deE]+){4,}\s*$")
 _LABEL_FOLDERS: Final = ("labels", "labels_with_ids")
-# Outlines may leave the picture a little; pixels in the place of fractions leave it by far.
+# Outlines may leave the image a little; pixels in the place of fractions leave it by far.
 _FRACTIONS: Final = (-0.5, 1.5)
 _BOX_NUMBERS: Final = (4, 5)
 
@@ -128,26 +128,26 @@ class YoloReader:
         folder/
         ├── data.yaml                 names: [RBC, WBC]     or classes.txt, obj.names: a name a line
         ├── images/train/a.png        the folder train, val, valid or test is the split; so are
-        └── labels/train/a.txt        lists train.txt, val.txt, test.txt of pictures
+        └── labels/train/a.txt        lists train.txt, val.txt, test.txt of images
 
     A line is ``class x y width height`` (the middle of the box), or ``class x1 y1 x2 y2 x3 y3 …``
-    (an outline); all are fractions of the picture's sides. A confidence at the end is passed over.
+    (an outline); all are fractions of the image's sides. A confidence at the end is passed over.
     An empty file says that there are no cells. Without names classes are called 0, 1, …: say with
     ``--label-map 0=RBC,1=WBC`` what they are.
 
-    Format: https://docs.ultralytics.com/datasets/segment/. The licence is that of the pictures.
+    Format: https://docs.ultralytics.com/datasets/segment/. The licence is that of the images.
     """
 
     name = "yolo"
     title = "YOLO text files"
 
     def recognise(self, listing: FolderListing) -> str | None:
-        """Look for text files of class numbers and fractions that are named as pictures are."""
+        """Look for text files of class numbers and fractions that are named as images are."""
         files = list(_label_files(listing))
         numbers = sum(_has_numbers(listing, path) for path in files[:20])
         if not numbers and not (files and find_names_file(listing)):
             return None
-        return f"{len(files)} text files named as pictures are, with class numbers and fractions"
+        return f"{len(files)} text files named as images are, with class numbers and fractions"
 
     def read(self, root: Path, options: ReadOptions) -> Reading:
         """Read the folder, as :class:`Reader` says."""
@@ -155,7 +155,7 @@ class YoloReader:
         files = list(_label_files(listing))
         if not files:
             raise DatasetError(
-                f"{root}: no text files named as pictures are; expected YOLO's labels/a.txt for "
+                f"{root}: no text files named as images are; expected YOLO's labels/a.txt for "
                 "images/a.png. Export the labels again, or name the format with --format."
             )
         builder = ReadingBuilder(listing, self, options=options)
@@ -170,8 +170,8 @@ class YoloReader:
 
 
 def _label_files(listing: FolderListing) -> Iterator[Path]:
-    """Text files in folders named labels, or named as a picture is."""
-    stems = {picture.stem for picture in listing.pictures()}
+    """Text files in folders named labels, or named as an image is."""
+    stems = {image.stem for image in listing.images()}
     names_file = find_names_file(listing)
     for path in listing.with_suffix(".txt"):
         folders = {folder.casefold() for folder in path.relative_to(listing.root).parent.parts}
@@ -186,7 +186,7 @@ def _has_numbers(listing: FolderListing, path: Path) -> bool:
 
 
 def _listed_splits(listing: FolderListing) -> dict[str, Split]:
-    """Read the splits of pictures, by name, from lists such as train.txt of Darknet."""
+    """Read the splits of images, by name, from lists such as train.txt of Darknet."""
     splits: dict[str, Split] = {}
     for path in listing.with_suffix(".txt"):
         split = split_of_words(path.stem)
@@ -205,8 +205,8 @@ def _read_file(
     folders = ["images" if part.casefold() in _LABEL_FOLDERS else part for part in inner.parts[:-1]]
     reference = "/".join((*folders, path.stem))
     try:
-        picture = builder.listing.picture_named(reference, beside=path.parent, where=str(path))
-        height, width = read_image_shape(picture)
+        image = builder.listing.image_named(reference, beside=path.parent, where=str(path))
+        height, width = read_image_shape(image)
         marks = [
             _mark(line, names, (height, width), where=f"{path}: line {number}")
             for number, line in enumerate(read_label_text(path).splitlines(), start=1)
@@ -215,8 +215,8 @@ def _read_file(
     except BloodCellError as error:
         builder.fail_named(reference, error, label_file=path)
         return
-    split = splits.get(picture.name) or split_of_folders(inner)
-    builder.add(picture, marks, label_file=path, split=split)
+    split = splits.get(image.name) or split_of_folders(inner)
+    builder.add(image, marks, label_file=path, split=split)
 
 
 def _mark(line: str, names: Mapping[int, str], shape: tuple[int, int], *, where: str) -> Mark:
@@ -236,8 +236,8 @@ def _mark(line: str, names: Mapping[int, str], shape: tuple[int, int], *, where:
     places = values[:4] if is_box else values[: len(values) // 2 * 2]
     if not ((places >= _FRACTIONS[0]) & (places <= _FRACTIONS[1])).all():
         raise AnnotationError(
-            f"{where}: {line.strip()[:60]!r} goes far beyond the picture; expected fractions of "
-            "its sides, from 0 to 1. Divide x and widths by the picture's width, y and heights by "
+            f"{where}: {line.strip()[:60]!r} goes far beyond the image; expected fractions of "
+            "its sides, from 0 to 1. Divide x and widths by the image's width, y and heights by "
             "its height."
         )
     label = names.get(number, str(number))
@@ -267,19 +267,19 @@ class YoloWriter:
         self._splits: set[Split | None] = set()
         self._has_regions = False
 
-    def picture_folder(self, sample: Sample) -> Path:
-        """Folder of the split's pictures."""
+    def image_folder(self, sample: Sample) -> Path:
+        """Folder of the split's images."""
         return self._root / "images" / str(sample.split or "")
 
-    def add(self, picture: LabelledPicture) -> int:
-        """Write a picture's labels."""
-        marks = [mark for mark in picture.marks if mark.outline is not None or mark.box is not None]
-        lines = [_line(mark, picture.sample.shape, self._style) for mark in marks]
-        inner = picture.path.relative_to(self._root / "images").with_suffix(".txt")
+    def add(self, image: LabelledImage) -> int:
+        """Write an image's labels."""
+        marks = [mark for mark in image.marks if mark.outline is not None or mark.box is not None]
+        lines = [_line(mark, image.sample.shape, self._style) for mark in marks]
+        inner = image.path.relative_to(self._root / "images").with_suffix(".txt")
         write_text(self._root / "labels" / inner, "".join(f"{line}\n" for line in lines))
-        self._splits.add(picture.sample.split)
+        self._splits.add(image.sample.split)
         self._has_regions |= any(not mark.is_definite for mark in marks)
-        return len(picture.marks) - len(marks)
+        return len(image.marks) - len(marks)
 
     def finish(self) -> None:
         """Write the list of classes and folders."""

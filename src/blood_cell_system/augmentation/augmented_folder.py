@@ -1,4 +1,4 @@
-"""A prepared folder with augmented copies of its training pictures."""
+"""A prepared folder with augmented copies of its training images."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -37,7 +37,7 @@ def write_copy(
     output: Path,
     settings: AugmentationSettings,
 ) -> tuple[tuple[str, ...], tuple[LabelledBox, ...] | None]:
-    """Write an augmented copy of a picture, with its mask and, where they are known, its cells.
+    """Write an augmented copy of an image, with its mask and, where they are known, its cells.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ def write_copy(
     Raises
     ------
     ImageReadError, MaskFormatError
-        The picture, its mask or its label picture is damaged, or they differ in size.
+        The image, its mask or its label image is damaged, or they differ in size.
     OutputError
         The output cannot be written to.
     """
@@ -94,7 +94,7 @@ def _read_labels(original: PreparedImage, shape: tuple[int, ...]) -> NDArray[np.
     labels = read_label_image(original.instance_path)
     if labels.shape != shape:
         raise MaskFormatError(
-            f"{original.instance_path}: has (height, width) {labels.shape}, the picture {shape}; "
+            f"{original.instance_path}: has (height, width) {labels.shape}, the image {shape}; "
             "expected the same size. Make the folder again, or remove instances/."
         )
     return labels
@@ -169,13 +169,13 @@ class AugmentSummary:
         originals = sum(self.original_counts.values())
         splits = ", ".join(f"{name} {count}" for name, count in self.original_counts.items())
         lines = [
-            f"{self.output}: {originals + self.copy_count} pictures",
+            f"{self.output}: {originals + self.copy_count} images",
             f"  {originals} originals ({splits})",
             f"  {self.copy_count} augmented copies, {self.copies_of_each} of every training "
-            "picture; validation and test pictures have none, so that they measure what they say",
+            "image; validation and test images have none, so that they measure what they say",
         ]
         if self.were_splits_drawn:
-            lines.append("  pictures without a split were given one; it is kept in manifest.json")
+            lines.append("  images without a split were given one; it is kept in manifest.json")
         if self.left_out_count:
             lines.append(
                 f"  {self.left_out_count} copies of a former augmentation were left out: copies "
@@ -186,7 +186,7 @@ class AugmentSummary:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Written:
-    """A picture of the output: its row in the manifest, its files and its cells."""
+    """An image of the output: its row in the manifest, its files and its cells."""
 
     row: dict[str, Any]
     files: tuple[str, ...]
@@ -202,7 +202,7 @@ def write_augmented_folder(
     jobs: int = 1,
     settings: AugmentationSettings = FOLDER_AUGMENTATION,
 ) -> AugmentSummary:
-    """Copy a prepared folder and add augmented copies of its training pictures.
+    """Copy a prepared folder and add augmented copies of its training images.
 
     Originals are copied byte for byte. The copies of ``a`` are named ``a_aug1``, ``a_aug2`` and so
     on; they have its size, its split and its source, and the manifest says that it is their
@@ -212,7 +212,7 @@ def write_augmented_folder(
     ----------
     source, output : Path
     copies : int
-        Augmented copies of every training picture, 1 or more.
+        Augmented copies of every training source, 1 or more.
     seed : int
     jobs : int
         Processes.
@@ -227,9 +227,9 @@ def write_augmented_folder(
     SettingsError
         ``copies`` is less than 1, or the output is the source or lies in it.
     MissingDataError, DatasetError
-        The source is not a prepared folder, or a picture has the name of a copy to be made.
+        The source is not a prepared folder, or an image has the name of a copy to be made.
     MaskFormatError, ImageReadError
-        A picture or mask of the source is damaged.
+        An image or mask of the source is damaged.
     OutputError
         The output holds something else, or cannot be written to.
     """
@@ -239,7 +239,7 @@ def write_augmented_folder(
     originals = [image for image in dataset.with_splits(seed).images if not image.is_augmented]
     tasks = _tasks(originals, copies)
     _check_names(source, tasks)
-    work = partial(_write_picture, output=output, seed=seed, settings=settings)
+    work = partial(_write_image, output=output, seed=seed, settings=settings)
     results = map_in_processes(work, tasks, jobs=jobs)
     start_build(output, command=COMMAND, stems=[_stem(*task) for task in tasks])
     for folder in ("images", "masks"):
@@ -248,12 +248,10 @@ def write_augmented_folder(
     finish_build(
         output,
         command=COMMAND,
-        files={file for picture in written for file in picture.files},
-        images=[picture.row for picture in written],
+        files={file for source in written for file in source.files},
+        images=[source.row for source in written],
         cells={
-            str(picture.row["stem"]): picture.cells
-            for picture in written
-            if picture.cells is not None
+            str(source.row["stem"]): source.cells for source in written if source.cells is not None
         },
         details={
             "settings": {"copies": copies, **asdict(settings)},
@@ -276,7 +274,7 @@ def write_augmented_folder(
 def _check(source: Path, output: Path, copies: int) -> None:
     if copies < 1:
         raise SettingsError(
-            f"copies: received {copies}; expected 1 or more augmented versions of each picture "
+            f"copies: received {copies}; expected 1 or more augmented versions of each image "
             "(--aug-factor)."
         )
     if output.resolve().is_relative_to(source.resolve()):
@@ -287,7 +285,7 @@ def _check(source: Path, output: Path, copies: int) -> None:
 
 
 def _tasks(originals: Sequence[PreparedImage], copies: int) -> list[tuple[PreparedImage, int]]:
-    """Every picture to write: its original and the copy's number, 0 for the original itself."""
+    """Every image to write: its original and the copy's number, 0 for the original itself."""
     return [
         (image, number)
         for image in originals
@@ -305,13 +303,13 @@ def _check_names(source: Path, tasks: Sequence[tuple[PreparedImage, int]]) -> No
     if twice:
         original = re.sub(r"_aug\d+$", "", twice[0])
         raise DatasetError(
-            f"{source}: {len(twice)} pictures have names of copies that are to be made, for "
+            f"{source}: {len(twice)} images have names of copies that are to be made, for "
             f"instance {twice[0]}, and no manifest says that it is a copy of {original}; expected "
-            "originals. Start from the folder of originals, or rename these pictures."
+            "originals. Start from the folder of originals, or rename these images."
         )
 
 
-def _write_picture(
+def _write_image(
     task: tuple[PreparedImage, int],
     *,
     output: Path,

@@ -32,8 +32,8 @@ from blood_cell_system.imaging.image_file import read_rgba
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierKind, on_white
 from blood_cell_system.seeding import generator_for
 
-ToCellPicture = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
-"""Makes a cell picture of a picture of one cell, RGB or RGBA; raises ``CellPictureError``."""
+ToCellImage = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
+"""Makes a cell image of an image of one cell, RGB or RGBA; raises ``CellImageError``."""
 
 DEFAULT_BUDGET_BYTES: Final = 1_500_000_000
 _BYTES_A_CELL: Final = CELL_SIDE_PX * CELL_SIDE_PX * 4
@@ -43,7 +43,7 @@ _MOST_FAILED_SHARE: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedCell:
-    """A picture that cannot be learned from.
+    """An image that cannot be learned from.
 
     Parameters
     ----------
@@ -56,14 +56,14 @@ class FailedCell:
 
 
 class HeldCells:
-    """Cell pictures with their records, by position.
+    """Cell images with their records, by position.
 
     Beyond the budget they are held as PNG, and decoded whenever they are asked for.
 
     Parameters
     ----------
     records : sequence of CellRecord
-    pictures : sequence of ndarray of shape (130, 130, 4), dtype uint8
+    images : sequence of ndarray of shape (130, 130, 4), dtype uint8
         RGBA, one for each record.
     failed : sequence of FailedCell
     budget_bytes : int
@@ -72,16 +72,16 @@ class HeldCells:
     def __init__(
         self,
         records: Sequence[CellRecord],
-        pictures: Sequence[NDArray[np.uint8]],
+        images: Sequence[NDArray[np.uint8]],
         *,
         failed: Sequence[FailedCell] = (),
         budget_bytes: int = DEFAULT_BUDGET_BYTES,
     ) -> None:
         self.records = tuple(records)
         self.failed = tuple(failed)
-        self._decoded_count = min(len(pictures), max(budget_bytes, 0) // _BYTES_A_CELL)
-        self._decoded = list(pictures[: self._decoded_count])
-        self._encoded = [_encode(picture) for picture in pictures[self._decoded_count :]]
+        self._decoded_count = min(len(images), max(budget_bytes, 0) // _BYTES_A_CELL)
+        self._decoded = list(images[: self._decoded_count])
+        self._encoded = [_encode(image) for image in images[self._decoded_count :]]
 
     @classmethod
     def read(
@@ -89,10 +89,10 @@ class HeldCells:
         folder: CellFolder,
         records: Sequence[CellRecord],
         *,
-        to_cell_picture: ToCellPicture,
+        to_cell_image: ToCellImage,
         budget_bytes: int = DEFAULT_BUDGET_BYTES,
     ) -> "HeldCells":
-        """Read the pictures of some records of a folder.
+        """Read the images of some records of a folder.
 
         What cannot be read, or shows no single cell, is listed in ``failed`` and left out.
 
@@ -100,20 +100,20 @@ class HeldCells:
         ----------
         folder : CellFolder
         records : sequence of CellRecord
-        to_cell_picture : callable
-            For pictures that are no cell pictures yet, such as
-            ``partial(lone_cell_picture, cell_type=kind.cell_type)``.
+        to_cell_image : callable
+            For images that are no cell images yet, such as
+            ``partial(single_cell_image, cell_type=kind.cell_type)``.
         budget_bytes : int
 
         Raises
         ------
         DatasetError
-            More than half of the pictures fail, or there are none.
+            More than half of the images fail, or there are none.
         """
 
         def read(record: CellRecord) -> NDArray[np.uint8] | FailedCell:
             try:
-                return to_cell_picture(read_rgba(folder.path_of(record)))
+                return to_cell_image(read_rgba(folder.path_of(record)))
             except BloodCellError as error:
                 return FailedCell(file=record.file, reason=str(error))
 
@@ -123,8 +123,8 @@ class HeldCells:
         if len(failed) > _MOST_FAILED_SHARE * len(results) or not results:
             example = f" For instance {failed[0].file}: {failed[0].reason}" if failed else ""
             raise DatasetError(
-                f"{folder.root}: {len(failed)} of {len(results)} pictures cannot be used; expected "
-                "pictures of one cell each. Whole fields have to be cut first: bloodcells crops."
+                f"{folder.root}: {len(failed)} of {len(results)} images cannot be used; expected "
+                "images of one cell each. Whole fields have to be cut first: bloodcells crops."
                 f"{example}"
             )
         pairs = [
@@ -134,7 +134,7 @@ class HeldCells:
         ]
         return cls(
             [record for record, _ in pairs],
-            [picture for _, picture in pairs],
+            [image for _, image in pairs],
             failed=failed,
             budget_bytes=budget_bytes,
         )
@@ -143,14 +143,14 @@ class HeldCells:
         return len(self.records)
 
     def __getitem__(self, position: int) -> NDArray[np.uint8]:
-        """Cell picture, RGBA of shape (130, 130, 4); not to be changed."""
+        """Cell image, RGBA of shape (130, 130, 4); not to be changed."""
         if position < self._decoded_count:
             return self._decoded[position]
         return _decode(self._encoded[position - self._decoded_count])
 
 
-def _encode(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    bgra = cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA)
+def _encode(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    bgra = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)
     _, data = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     return np.asarray(data)
 
@@ -181,7 +181,7 @@ def _default_look() -> AugmentationSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellAugmentation:
-    """Ranges of the random changes of a cell picture.
+    """Ranges of the random changes of a cell image.
 
     Parameters
     ----------
@@ -190,7 +190,7 @@ class CellAugmentation:
     shift_px : float
         Largest shift in either direction.
     resolution_share : float
-        Share of pictures that are made coarse as cells of low magnification are.
+        Share of images that are made coarse as cells of low magnification are.
     smallest_extent_px : float
         Length of a cell in the coarsest of them, drawn evenly in the logarithm up to the full one.
     outline_px : int
@@ -225,13 +225,13 @@ class CellAugmentation:
 
 
 def augment_cell(
-    cell_picture: NDArray[np.uint8], generator: np.random.Generator, settings: CellAugmentation
+    cell_image: NDArray[np.uint8], generator: np.random.Generator, settings: CellAugmentation
 ) -> NDArray[np.uint8]:
-    """Change a cell picture, and lay it on white.
+    """Change a cell image, and lay it on white.
 
     Parameters
     ----------
-    cell_picture : ndarray of shape (130, 130, 4), dtype uint8
+    cell_image : ndarray of shape (130, 130, 4), dtype uint8
         RGBA.
     generator : numpy.random.Generator
     settings : CellAugmentation
@@ -242,7 +242,7 @@ def augment_cell(
         RGB; white wherever the changed cell is not.
     """
     moved = cv2.warpAffine(
-        cell_picture,
+        cell_image,
         _sample_matrix(generator, settings),
         (CELL_SIDE_PX, CELL_SIDE_PX),
         flags=cv2.INTER_LINEAR,
@@ -275,12 +275,12 @@ def _sample_matrix(
 
 
 def _coarsened(
-    picture: NDArray[np.uint8], generator: np.random.Generator, settings: CellAugmentation
+    image: NDArray[np.uint8], generator: np.random.Generator, settings: CellAugmentation
 ) -> NDArray[np.uint8]:
-    """Make a picture as coarse as that of a cell of fewer pixels: smaller, and back again."""
+    """Make an image as coarse as that of a cell of fewer pixels: smaller, and back again."""
     extent = math.exp(generator.uniform(math.log(settings.smallest_extent_px), math.log(100)))
     side = max(8, round(CELL_SIDE_PX * extent / 100))
-    small = cv2.resize(picture, (side, side), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
     size = (CELL_SIDE_PX, CELL_SIDE_PX)
     return np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR))
 
@@ -393,7 +393,7 @@ class CellSampler:
         Of the same cells.
     seed : int
     augmentation : CellAugmentation or None
-        None leaves the pictures as they are.
+        None leaves the images as they are.
     balance : CellBalance, optional
 
     Raises
@@ -444,12 +444,12 @@ class CellSampler:
     def __getitem__(self, index: int) -> CellBatch:
         """Give an example: ``cells`` (130, 130, 3) uint8, and its labels by name, 0-dimensional."""
         position = self.position_of(index)
-        picture = self._cells[position]
+        image = self._cells[position]
         if self._augmentation is None:
-            pixels = on_white(picture)
+            pixels = on_white(image)
         else:
             generator = generator_for(self._seed, "look", index)
-            pixels = augment_cell(picture, generator, self._augmentation)
+            pixels = augment_cell(image, generator, self._augmentation)
         return {"cells": pixels, **_labels_at(self._labels, position)}
 
 

@@ -1,12 +1,12 @@
 """Batches of crops, made in the background while the network learns from the one before.
 
-Which picture each training crop is taken from, by the crop's index.
+Which image each training crop is taken from, by the crop's index.
 
-Where a set of 18 pictures is learned together with one of 205, pictures in turn would give it a
+Where a set of 18 images is learned together with one of 205, images in turn would give it a
 twelfth of the crops. How far small sources are brought forward is a matter of degree: the share of
-a source with *n* pictures is in proportion to n^(1 - evenness).
+a source with *n* images is in proportion to n^(1 - evenness).
 
-Training crops: which picture, where in it, and how it is turned, scaled and stained.
+Training crops: which image, where in it, and how it is turned, scaled and stained.
 
 The crop of an index depends on the seed and the index alone. Threads may make crops in any order,
 and a training that was interrupted sees the crops that it would have seen.
@@ -36,19 +36,19 @@ from blood_cell_system.stain.recolour import recolour
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, CellType
 
 
-class PictureOrder:
-    """Positions of pictures by index; a function of seed and index alone.
+class ImageOrder:
+    """Positions of images by index; a function of seed and index alone.
 
-    Indices come in rounds of as many as there are pictures. Every round has the same number of
-    crops of each source, in a new order. Within a source every picture comes once, in a new order
+    Indices come in rounds of as many as there are images. Every round has the same number of
+    crops of each source, in a new order. Within a source every image comes once, in a new order
     each time, before any comes again.
 
     Parameters
     ----------
     sources : sequence of str
-        Source of every picture, by position; one at least.
+        Source of every image, by position; one at least.
     evenness : float
-        From 0, where every picture comes as often as every other, to 1, where every source does.
+        From 0, where every image comes as often as every other, to 1, where every source does.
         Of no effect where there is one source.
     seed : int
 
@@ -61,7 +61,7 @@ class PictureOrder:
     --------
     Crops as the square roots of 16 and 4, so 2 to 1:
 
-    >>> PictureOrder(["large"] * 16 + ["small"] * 4, evenness=0.5, seed=0).counts_of_a_round()
+    >>> ImageOrder(["large"] * 16 + ["small"] * 4, evenness=0.5, seed=0).counts_of_a_round()
     {'large': 13, 'small': 7}
     """
 
@@ -74,7 +74,7 @@ class PictureOrder:
         by_name = np.array([self._names.index(source) for source in sources])
         self._positions = [np.flatnonzero(by_name == i) for i in range(len(self._names))]
         sizes = np.array([len(found) for found in self._positions])
-        # All pictures in one turn, whatever their source, is what a single source needs as well.
+        # All images in one turn, whatever their source, is what a single source needs as well.
         self._is_plain = evenness == 0 or len(self._names) == 1
         self._quotas = sizes if self._is_plain else _quotas(sizes, evenness)
 
@@ -83,14 +83,14 @@ class PictureOrder:
         return dict(zip(self._names, self._quotas.tolist(), strict=True))
 
     def frequencies(self) -> NDArray[np.float64]:
-        """How often each picture comes, against the mean of all; shape (pictures,)."""
+        """How often each image comes, against the mean of all; shape (images,)."""
         result = np.empty(self._count)
         for positions, quota in zip(self._positions, self._quotas, strict=True):
             result[positions] = quota / len(positions)
         return result
 
     def position_of(self, index: int) -> int:
-        """Position of the picture that a crop is taken from."""
+        """Position of the image that a crop is taken from."""
         turn, place = divmod(index, self._count)
         order = generator_for(self._seed, "order", turn).permutation(self._count)
         if self._is_plain:
@@ -110,7 +110,7 @@ class PictureOrder:
 def _quotas(sizes: NDArray[np.intp], evenness: float) -> NDArray[np.intp]:
     """Deal the slots of a round out to the sources, by the largest remainder.
 
-    No source goes without: the smallest gets more than its number of pictures says.
+    No source goes without: the smallest gets more than its number of images says.
     """
     weights = sizes ** (1.0 - evenness)
     ideal = sizes.sum() * weights / weights.sum()
@@ -247,7 +247,7 @@ def _draw_cell(
     )
 
 
-# Shares of crops that are centred near a cell of a type, when the picture has one. White cells and
+# Shares of crops that are centred near a cell of a type, when the image has one. White cells and
 # platelets are a few per cent of all cells and would hardly be seen otherwise.
 _NEAR_CELL_SHARES = ((CellType.WBC, 0.3), (CellType.PLATELET, 0.25), (CellType.RBC, 0.25))
 
@@ -278,8 +278,8 @@ class CropSampler:
         Side of a crop.
     settings : AugmentationSettings
     seed : int
-    order : PictureOrder, optional
-        Which picture each crop is taken from; all in turn by default.
+    order : ImageOrder, optional
+        Which image each crop is taken from; all in turn by default.
     """
 
     def __init__(
@@ -289,10 +289,10 @@ class CropSampler:
         size_px: int,
         settings: AugmentationSettings,
         seed: int,
-        order: PictureOrder | None = None,
+        order: ImageOrder | None = None,
     ) -> None:
         self._images = images
-        self._order = order or PictureOrder([""] * len(images), evenness=0, seed=seed)
+        self._order = order or ImageOrder([""] * len(images), evenness=0, seed=seed)
         self._size_px = size_px
         self._settings = settings
         self._seed = seed
@@ -334,12 +334,12 @@ class CropSampler:
         )
 
     def _donor(self, position: int, generator: np.random.Generator) -> DecodedImage:
-        """Another picture of the same laboratory, from which cells may be pasted."""
+        """Another image of the same laboratory, from which cells may be pasted."""
         positions = self._images.of_source(self._images.source_of(position))
         return self._images[positions[int(generator.integers(len(positions)))]]
 
     def position_of(self, index: int) -> int:
-        """Position of the picture that a crop is taken from."""
+        """Position of the image that a crop is taken from."""
         return self._order.position_of(index)
 
     def _centre(self, image: DecodedImage, generator: np.random.Generator) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Pictures held decoded in memory, as far as memory is granted."""
+"""Images held decoded in memory, as far as memory is granted."""
 
 import threading
 from collections import OrderedDict
@@ -20,7 +20,7 @@ DEFAULT_BUDGET_BYTES: Final = 2_000_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodedImage:
-    """One picture with everything that is known of it.
+    """One image with everything that is known of it.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ class DecodedImage:
 
 
 class DecodedImages:
-    """Decoded pictures by position; the longest unused ones give way when the budget is spent.
+    """Decoded images by position; the longest unused ones give way when the budget is spent.
 
     Safe to use from several threads.
 
@@ -54,9 +54,9 @@ class DecodedImages:
     ----------
     images : sequence of PreparedImage
     budget_bytes : int
-        Ten thousand pictures do not fit into a laptop; those beyond the budget are decoded again.
+        Ten thousand images do not fit into a laptop; those beyond the budget are decoded again.
     magnifications : mapping of str to float, optional
-        By how much the pictures of a source are resampled; others stay as they are.
+        By how much the images of a source are resampled; others stay as they are.
     """
 
     def __init__(
@@ -81,11 +81,11 @@ class DecodedImages:
         return len(self._images)
 
     def source_of(self, position: int) -> str:
-        """Name of the data set that a picture comes from."""
+        """Name of the data set that an image comes from."""
         return self._images[position].source
 
     def of_source(self, source: str) -> tuple[int, ...]:
-        """Positions of all pictures of a data set."""
+        """Positions of all images of a data set."""
         return self._positions[source]
 
     def __getitem__(self, position: int) -> DecodedImage:
@@ -106,7 +106,7 @@ class DecodedImages:
 
 
 def decode(image: PreparedImage, *, magnification: float = 1.0) -> DecodedImage:
-    """Read everything that is known of one picture, and resample it where that is asked for."""
+    """Read everything that is known of one image, and resample it where that is asked for."""
     pixels, class_mask = image.read()
     path = image.instance_path
     label_image = read_label_image(path) if path is not None else None

@@ -1,4 +1,4 @@
-"""Turning, mirroring, scaling and bending a picture together with its masks and boxes.
+"""Turning, mirroring, scaling and bending an image together with its masks and boxes.
 
 Coordinates are continuous: pixel ``i`` covers ``[i, i + 1)`` and has its middle at ``i + 0.5``, as
 in ``LabelledBox``.
@@ -31,12 +31,12 @@ _INVERSION_ROUNDS: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Geometry:
-    """A map from the points of a picture to those of an output.
+    """A map from the points of an image to those of an output.
 
     Parameters
     ----------
     matrix : ndarray of shape (2, 3), dtype float64
-        The affine part: picture ``(x, y, 1)`` to output ``(x, y)``, in pixels.
+        The affine part: image ``(x, y, 1)`` to output ``(x, y)``, in pixels.
     displacement : ndarray of shape (height, width, 2), dtype float32, or None
         The elastic part, for every pixel of the output: output point ``p`` shows what the affine
         part alone would show at ``p + displacement[p]``.
@@ -60,7 +60,7 @@ def sample_geometry(
     generator : numpy.random.Generator
     settings : AugmentationSettings
     centre : tuple of float
-        Point ``(x, y)`` of the picture that comes to the middle of the output.
+        Point ``(x, y)`` of the image that comes to the middle of the output.
     output_shape : tuple of int
         ``(height, width)`` in pixels.
 
@@ -103,9 +103,9 @@ def warp(
     geometry: Geometry,
     output_shape: tuple[int, int],
 ) -> tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.uint16] | None]:
-    """Move a picture and its masks.
+    """Move an image and its masks.
 
-    Outside of the picture the output has its mean colour, and nothing there is scored or labelled:
+    Outside of the image the output has its mean colour, and nothing there is scored or labelled:
     a rotation invents no background. (A mirror image would make whole cells of those at the edge.)
 
     Parameters
@@ -185,7 +185,7 @@ def _reduced(
     backward: NDArray[np.float64],
     shape: tuple[int, int],
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """Halve the picture as often as it gets smaller, so that nothing is sampled between pixels."""
+    """Halve the image as often as it gets smaller, so that nothing is sampled between pixels."""
     scale = math.sqrt(abs(np.linalg.det(geometry.matrix[:, :2])))
     step = 2 ** max(0, round(-math.log2(scale)))
     if step == 1:
@@ -198,7 +198,7 @@ def _reduced(
     seen = backward @ corners
     low = np.maximum(np.floor(seen.min(axis=1)).astype(int) - margin, 0)
     high = np.minimum(np.ceil(seen.max(axis=1)).astype(int) + margin, image.shape[1::-1])
-    # Whole steps only: up to a last column of the picture is cut off, which reduced is none.
+    # Whole steps only: up to a last column of the image is cut off, which reduced is none.
     counts = (high - low) // step
     if counts.min() < 1:
         return image, backward
@@ -272,7 +272,7 @@ def transform_cells(
 def _moved_points(
     points: NDArray[np.float64], geometry: Geometry, shape: tuple[int, int]
 ) -> NDArray[np.float64]:
-    """Where points of the picture come to lie in the output, with the elastic part."""
+    """Where points of the image come to lie in the output, with the elastic part."""
     straight = points @ geometry.matrix[:, :2].T + geometry.matrix[:, 2]
     if geometry.displacement is None:
         return straight

@@ -1,4 +1,4 @@
-"""Cells of other pictures, pasted into a crop: clumps with known truth, and rare cells more often.
+"""Cells of other images, pasted into a crop: clumps with known truth, and rare cells more often.
 
 Dye upon dye absorbs twice: optical densities add up where red cells overlap, so that a pasted cell
 lets the one below shine through. Flattened cells of many smears do so only in part, down to a mere
@@ -60,7 +60,7 @@ def paste_cells(
     *,
     scale: float,
 ) -> LabelledCrop:
-    """Paste up to four cells of a picture into a crop.
+    """Paste up to four cells of an image into a crop.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def paste_cells(
     LabelledCrop
         The given one where nothing can be pasted.
     """
-    candidates = _lone_cells(donor)
+    candidates = _single_cells(donor)
     slide = crop.class_mask == CellClass.BACKGROUND
     donor_slide = donor.class_mask == CellClass.BACKGROUND
     if not candidates or slide.sum() < 100 or donor_slide.sum() < 100:
@@ -123,7 +123,7 @@ def paste_cells(
     )
 
 
-def _lone_cells(donor: DecodedImage) -> dict[CellType, list[int]]:
+def _single_cells(donor: DecodedImage) -> dict[CellType, list[int]]:
     """Positions of cells that lie whole and alone, by type; their label is one more."""
     found: dict[CellType, list[int]] = {}
     if donor.label_image is None or donor.cells is None:

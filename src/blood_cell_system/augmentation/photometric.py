@@ -1,4 +1,4 @@
-"""Changing light, stain and sharpness of a picture; labels stay as they are."""
+"""Changing light, stain and sharpness of an image; labels stay as they are."""
 
 import math
 from functools import lru_cache
@@ -19,7 +19,7 @@ _SHARPEST_BLUR_PX: Final = 0.3
 def augment_photometric(
     image: NDArray[np.uint8], generator: np.random.Generator, settings: AugmentationSettings
 ) -> NDArray[np.uint8]:
-    """Change a picture as another lab's stain, lamp and camera would.
+    """Change an image as another lab's stain, lamp and camera would.
 
     In the order of nature: the stain, then light and contrast, the lens's blur, the sensor's noise,
     the file's JPEG.
@@ -64,13 +64,13 @@ def _vary_stain(
     *,
     gain: float,
 ) -> NDArray[np.float32]:
-    """``gain`` times the picture, in many cases with OD·(I + N)·strength + offset for its OD."""
+    """``gain`` times the image, in many cases with OD·(I + N)·strength + offset for its OD."""
     if generator.random() >= settings.stain_share:
         return np.asarray(cv2.LUT(image, np.arange(256, dtype=np.float32) * np.float32(gain)))
     mixing = np.eye(3) + generator.normal(0, settings.stain_mixing, (3, 3))
     mixing *= generator.uniform(*settings.stain_strength_range)
     shift = generator.uniform(-settings.stain_offset, settings.stain_offset, 3)
-    # The gain as a summand of the exponent saves a pass over the picture.
+    # The gain as a summand of the exponent saves a pass over the image.
     exponent = np.column_stack([-mixing, math.log(255 * gain) - shift]).astype(np.float32)
     return np.asarray(cv2.exp(cv2.transform(cv2.LUT(image, _DENSITY_OF_LEVEL), exponent)))
 

@@ -1,4 +1,4 @@
-"""How far a picture may be changed and still be a smear: the guide's list, stain and scale."""
+"""How far an image may be changed and still be a smear: the guide's list, stain and scale."""
 
 import math
 from dataclasses import dataclass, fields
@@ -13,33 +13,33 @@ class AugmentationSettings:
     Parameters
     ----------
     any_angle_share : float
-        Share of pictures that are turned by any angle; the others by a multiple of 90°, which keeps
+        Share of images that are turned by any angle; the others by a multiple of 90°, which keeps
         them sharp.
     flip_share : float
-        Share of mirrored pictures.
+        Share of mirrored images.
     scale_range : tuple of float
         Magnification, drawn evenly in the logarithm.
     elastic_share : float
-        Share of pictures that are deformed elastically.
+        Share of images that are deformed elastically.
     elastic_px : float
         Largest standard deviation of the displacement.
     elastic_spacing_px : float
         Distance between independent displacements; the deformation is smooth in between.
     brightness_range, contrast_range : tuple of float
-        Factors, as in the guide; contrast is around the picture's mean.
+        Factors, as in the guide; contrast is around the image's mean.
     stain_share : float
-        Share of pictures whose stain is changed: optical densities are mixed by I + N(0,
+        Share of images whose stain is changed: optical densities are mixed by I + N(0,
         ``stain_mixing``), multiplied from ``stain_strength_range`` and moved by up to
         ``stain_offset``.
     stain_mixing : float
     stain_strength_range : tuple of float
     stain_offset : float
     recolour_share : float
-        Share of pictures that get the colours of a laboratory that may not exist (``recolour``).
+        Share of images that get the colours of a laboratory that may not exist (``recolour``).
     paste_share : float
-        Share of pictures into which cells of others are pasted (``pasted_cells``).
+        Share of images into which cells of others are pasted (``pasted_cells``).
     noise_share, largest_noise : float
-        Share of noisy pictures, and the noise's largest standard deviation in grey levels.
+        Share of noisy images, and the noise's largest standard deviation in grey levels.
     blur_share, largest_blur_px : float
     jpeg_share : float
     jpeg_quality_range : tuple of int

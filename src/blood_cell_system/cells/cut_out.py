@@ -1,7 +1,7 @@
-"""The picture of one cell, as classifiers learn and judge it: cut from a smear by its outline.
+"""The image of one cell, as classifiers learn and judge it: cut from a smear by its outline.
 
-See ``cell_picture_format`` for what a cell picture is. Those of a smear come from its outlines;
-``cells/single_cell.py`` makes them from pictures that show little more than a cell.
+See ``cell_image_format`` for what a cell image is. Those of a smear come from its outlines;
+``cells/single_cell.py`` makes them from images that show little more than a cell.
 """
 
 from collections.abc import Iterable
@@ -12,12 +12,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.errors import CellPictureError
+from blood_cell_system.errors import CellImageError
 from blood_cell_system.model_metadata import CELL_EXTENT_PX, CELL_SIDE_PX
 from blood_cell_system.stain.slide_light import SlideLight
 
 MIN_EXTENT_PX: Final = 6
-"""A cell that is shorter in its picture shows nothing that could be judged."""
+"""A cell that is shorter in its image shows nothing that could be judged."""
 
 # The stain's outline runs where the cell has half faded; the rim belongs to the cell.
 _RIM_PX: Final = 2
@@ -25,25 +25,25 @@ _RIM_PX: Final = 2
 _KEPT_PX: Final = 6
 
 
-def cell_picture(
+def cell_image(
     image: NDArray[np.uint8],
     outline: NDArray[np.bool_],
     *,
     corner: tuple[int, int] = (0, 0),
     light: SlideLight,
 ) -> NDArray[np.uint8]:
-    """Make the picture of a cell.
+    """Make the image of a cell.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
-        RGB picture of a smear.
+        RGB image of a smear.
     outline : ndarray of shape (rows, columns), dtype bool
-        Pixels of the cell in a window of the picture.
+        Pixels of the cell in a window of the image.
     corner : tuple of int
-        ``(x, y)`` of the window's first pixel in the picture.
+        ``(x, y)`` of the window's first pixel in the image.
     light : SlideLight
-        Of the empty slide in the picture.
+        Of the empty slide in the image.
 
     Returns
     -------
@@ -53,15 +53,15 @@ def cell_picture(
 
     Raises
     ------
-    CellPictureError
+    CellImageError
         The outline is empty, or shorter than ``MIN_EXTENT_PX``.
     """
     x, y, width, height = cv2.boundingRect(outline.view(np.uint8))
     extent = max(width, height)
     if extent < MIN_EXTENT_PX:
-        raise CellPictureError(
+        raise CellImageError(
             f"Cell at x {corner[0] + x}, y {corner[1] + y}: {width}×{height} px; expected "
-            f"{MIN_EXTENT_PX} px or more on its longer side. Use a picture of higher magnification."
+            f"{MIN_EXTENT_PX} px or more on its longer side. Use an image of higher magnification."
         )
     scale = CELL_EXTENT_PX / extent
     middle = x + width / 2, y + height / 2
@@ -74,14 +74,14 @@ def cell_picture(
     return np.asarray(cv2.merge([*cv2.split(divided), opaque]))
 
 
-def cell_pictures(
+def cell_images(
     image: NDArray[np.uint8],
     label_image: NDArray[np.integer],
     places: Iterable[tuple[int, tuple[float, float, float, float]]],
     *,
     light: SlideLight,
 ) -> list[NDArray[np.uint8] | None]:
-    """Make the pictures of many cells of one smear.
+    """Make the images of many cells of one smear.
 
     Parameters
     ----------
@@ -95,19 +95,19 @@ def cell_pictures(
     Returns
     -------
     list of ndarray or None
-        As of :func:`cell_picture`; None for a cell that is too small to show anything.
+        As of :func:`cell_image`; None for a cell that is too small to show anything.
     """
     height, width = label_image.shape
-    pictures: list[NDArray[np.uint8] | None] = []
+    images: list[NDArray[np.uint8] | None] = []
     for label, (x_min, y_min, x_max, y_max) in places:
         left, top = max(int(x_min) - 1, 0), max(int(y_min) - 1, 0)
         right, bottom = min(int(x_max) + 2, width), min(int(y_max) + 2, height)
         outline = label_image[top:bottom, left:right] == label
         try:
-            pictures.append(cell_picture(image, outline, corner=(left, top), light=light))
-        except CellPictureError:
-            pictures.append(None)
-    return pictures
+            images.append(cell_image(image, outline, corner=(left, top), light=light))
+        except CellImageError:
+            images.append(None)
+    return images
 
 
 def _sample(

@@ -36,7 +36,7 @@ class DetectedCell:
         0 to 1: mean probability of its class, times the height of its peak; ``SHAPE_ONLY`` stands
         in for the height where a cell was found by its shape alone.
     touches_border : bool
-        Whether it ends at the picture's border, so that its size is a lower bound.
+        Whether it ends at the image's border, so that its size is a lower bound.
     """
 
     label: int
@@ -63,7 +63,7 @@ class DetectedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeparatedCells:
-    """Every cell of a picture.
+    """Every cell of an image.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class SmallestAreas:
     ----------
     inside : float
     at_border : mapping of CellType to float
-        Of what the picture's border leaves of a cell.
+        Of what the image's border leaves of a cell.
     """
 
     inside: float
@@ -103,7 +103,7 @@ def smallest_areas(
     min_area_px: int,
     min_border_share: Mapping[CellType, float],
 ) -> SmallestAreas:
-    """Say from which size on pieces of a picture are cells.
+    """Say from which size on pieces of an image are cells.
 
     Parameters
     ----------
@@ -209,7 +209,7 @@ def hull(box: LabelledBox, corners: Sequence[float], shape: tuple[int, ...]) -> 
     box : LabelledBox
     corners : sequence of float
     shape : tuple of int
-        ``(height, width)`` of the picture, which the hull does not leave.
+        ``(height, width)`` of the image, which the hull does not leave.
     """
     x_min, y_min, x_max, y_max = corners
     return replace(

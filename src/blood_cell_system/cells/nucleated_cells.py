@@ -1,4 +1,4 @@
-"""White cells of a picture without boxes, by their nuclei: nothing else in a smear looks like them.
+"""White cells of an image without boxes, by their nuclei: nothing else in a smear looks like them.
 
 1. Nuclei take up much more in green than in red and blue light: they are purple, whatever shade
    the stain gives to red cells. Otsu's threshold on that difference finds them.
@@ -30,7 +30,7 @@ from blood_cell_system.stain.optical_density import (
 )
 from blood_cell_system.taxonomy import CellType
 
-# A cell has to have some pixels for its rays; small pictures are enlarged for the search.
+# A cell has to have some pixels for its rays; small images are enlarged for the search.
 _WORKING_SIDE_PX: Final = 700
 _MAX_ENLARGEMENT: Final = 3.0
 _LEAST_PURPLE: Final = 0.14
@@ -57,7 +57,7 @@ class NucleatedCell:
     Parameters
     ----------
     corner : tuple of int
-        ``(x, y)`` of the window's first pixel in the picture.
+        ``(x, y)`` of the window's first pixel in the image.
     outline : ndarray of shape (rows, columns), dtype bool
         Pixels of the cell in the window.
     touches_border : bool
@@ -72,7 +72,7 @@ class NucleatedCell:
 
 
 def find_nucleated_cells(image: NDArray[np.uint8]) -> list[NucleatedCell]:
-    """Find the white cells of a picture by their nuclei.
+    """Find the white cells of an image by their nuclei.
 
     Parameters
     ----------
@@ -111,7 +111,7 @@ def find_nucleated_cells(image: NDArray[np.uint8]) -> list[NucleatedCell]:
         is_single = (
             not is_fragment[label] and area <= _MAX_AREA_SHARE * typical and _is_compact(inside)
         )
-        found.append(_in_picture(rows, columns, inside, zoom, (height, width), is_single=is_single))
+        found.append(_in_image(rows, columns, inside, zoom, (height, width), is_single=is_single))
     return [cell for cell in found if cell.outline.any()]
 
 
@@ -224,7 +224,7 @@ def _is_compact(inside: NDArray[np.bool_]) -> bool:
     return bool(is_solid and max(sides) <= _MAX_ELONGATION * max(min(sides), 1.0))
 
 
-def _in_picture(
+def _in_image(
     rows: slice,
     columns: slice,
     inside: NDArray[np.bool_],
@@ -233,11 +233,11 @@ def _in_picture(
     *,
     is_single: bool,
 ) -> NucleatedCell:
-    """Bring a window back to the picture's own pixels."""
+    """Bring a window back to the image's own pixels."""
     left, top = int(columns.start / zoom), int(rows.start / zoom)
     right = min(int(np.ceil(columns.stop / zoom)) + 1, shape[1])
     bottom = min(int(np.ceil(rows.stop / zoom)) + 1, shape[0])
-    # The middle of pixel i of the picture lies at (i + 0.5) · zoom of the enlarged one.
+    # The middle of pixel i of the image lies at (i + 0.5) · zoom of the enlarged one.
     y = ((np.arange(top, bottom) + 0.5) * zoom).astype(np.intp) - rows.start
     x = ((np.arange(left, right) + 0.5) * zoom).astype(np.intp) - columns.start
     is_in_y, is_in_x = (y >= 0) & (y < inside.shape[0]), (x >= 0) & (x < inside.shape[1])

@@ -28,7 +28,7 @@ class PeakSettings:
     Parameters
     ----------
     thresholds : mapping of CellType to float
-        Lowest height of a peak. Chosen on the validation pictures of BCCD with every cell boxed
+        Lowest height of a peak. Chosen on the validation images of BCCD with every cell boxed
         (``benchmarks/cells.py``), and so that red cells of other laboratories are not missed.
     min_agreement : mapping of CellType to float
         Share of a cell's predicted box that the class mask must give to the cell's class.
@@ -193,7 +193,7 @@ def _is_strongest(peaks: CellPeaks, settings: PeakSettings) -> NDArray[np.bool_]
     if len(peaks) < 2:
         return is_kept
     # Two peaks further apart than the largest cell's radius cannot meet either rule. Pairs from a
-    # tree, not a matrix: a large picture has tens of thousands of cells.
+    # tree, not a matrix: a large image has tens of thousands of cells.
     reach = max(1.0, *settings.same_cell_within.values()) * float(peaks.size.max()) / 2
     pairs = cKDTree(peaks.centre).query_pairs(reach, output_type="ndarray")
     strong, weak = np.sort(pairs[_is_same_cell(peaks, pairs, settings)], axis=1).T

@@ -1,4 +1,4 @@
-"""Cells found in a resampled picture, in the pixels of the picture as it was."""
+"""Cells found in a resampled image, in the pixels of the image as it was."""
 
 from dataclasses import replace
 from typing import Final
@@ -48,10 +48,10 @@ def resize_labels(labels: NDArray[np.generic], shape: tuple[int, int]) -> NDArra
 def enlarged_class_mask(
     class_probabilities: NDArray[np.float32], shape: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Most likely class of every pixel of a picture that a network saw made smaller.
+    """Most likely class of every pixel of an image that a network saw made smaller.
 
     Probabilities are interpolated, and the class is taken after: a boundary between two pixels of
-    the small picture comes to lie where it was. Enlarged classes would be stairs, and of a cell of
+    the small image comes to lie where it was. Enlarged classes would be stairs, and of a cell of
     64 pixels in one of 100 a hundredth of its IoU would be lost.
 
     Parameters
@@ -92,16 +92,16 @@ def rescale_cells(
     *,
     class_mask: NDArray[np.uint8] | None = None,
 ) -> SeparatedCells:
-    """Measure cells anew in the picture as it was before it was resampled.
+    """Measure cells anew in the image as it was before it was resampled.
 
     Parameters
     ----------
     separated : SeparatedCells
-        Of the resampled picture.
+        Of the resampled image.
     shape : tuple of int
-        ``(height, width)`` of the picture as it was, in pixels.
+        ``(height, width)`` of the image as it was, in pixels.
     class_mask : ndarray of that shape, dtype uint8, optional
-        Where red and white cells end, more exactly than the resampled picture can say.
+        Where red and white cells end, more exactly than the resampled image can say.
 
     Returns
     -------

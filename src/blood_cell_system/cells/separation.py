@@ -99,7 +99,7 @@ def place_leftovers(
         min_radius = _MIN_THICKNESS * np.sqrt(typical_area / np.pi)
         for index, crop in enumerate(ndimage.find_objects(labelled)):
             is_piece = labelled[crop] == index + 1
-            # Of a cell at the picture's border only a slice may be seen.
+            # Of a cell at the image's border only a slice may be seen.
             share = _BORDER_ALLOWANCE if _touches_border(crop, labels.shape) else 1.0
             min_area = max(limits.min_area_px, share * limits.min_area_share * typical_area)
             # A crescent beside a cell is that cell's rim; alone it may be a sickle cell.
@@ -122,7 +122,7 @@ def _typical_area(
     pieces: dict[CellType, NDArray[np.int64]],
     min_area_px: int,
 ) -> float:
-    """Median area of the cells of a type, by the best evidence that the picture has."""
+    """Median area of the cells of a type, by the best evidence that the image has."""
 
     def median(*areas: NDArray[np.int64]) -> float:
         joined = np.concatenate(areas)
@@ -196,7 +196,7 @@ _RIM_SHARE: Final = 0.03
 _LARGEST_HOLE_SHARE: Final = 1.0
 
 
-def fill_white_cell_bays(
+def close_white_cell_concavities(
     labels: NDArray[np.int32], types: Sequence[CellType], class_mask: NDArray[np.uint8]
 ) -> None:
     """Close the bays and holes of white cells, in place.
@@ -307,7 +307,7 @@ class SeparationSettings:
     )
 
     def for_diameter(self, diameter_px: float) -> Self:
-        """Give the same settings for pictures whose red cells are ``diameter_px`` wide.
+        """Give the same settings for images whose red cells are ``diameter_px`` wide.
 
         Examples
         --------
@@ -343,7 +343,7 @@ def separate_cells(
     log_size: NDArray[np.float32] | None,
     settings: SeparationSettings | None = None,
 ) -> SeparatedCells:
-    """Find the single cells in what a segmenter says of a picture.
+    """Find the single cells in what a segmenter says of an image.
 
     With heat maps: (1) their peaks, one a cell; (2) every pixel of class RBC or WBC goes to the
     nearest ellipse of its class within reach, platelets take their ellipse's background; (3) what
@@ -392,7 +392,7 @@ def separate_cells(
         ),
         limits=Leftovers(min_area_px=settings.min_area_px, min_area_share=settings.min_area_share),
     )
-    fill_white_cell_bays(labels, found, class_mask)
+    close_white_cell_concavities(labels, found, class_mask)
     heights += [SHAPE_ONLY] * (len(found) - len(heights))
     smallest = smallest_areas(
         labels,

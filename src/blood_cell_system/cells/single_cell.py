@@ -1,8 +1,8 @@
-"""The cell of a picture that was taken of one cell: whatever its size, and with neighbours or none.
+"""The cell of an image that was taken of one cell: whatever its size, and with neighbours or none.
 
-Three kinds of such pictures are about:
+Three kinds of such images are about:
 
-1. with transparency: what is opaque is the cell; so are cell pictures of this package;
+1. with transparency: what is opaque is the cell; so are cell images of this package;
 2. cut out on black, as the NIH's malaria cells and C-NMC's leukaemia cells: what is not black;
 3. cut from a smear with what lies right around, as PBC's and ALL-IDB2's: the cell in the middle. A
    red cell is the stained blob there, parted from those that touch it. A white cell is found by
@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_picture
+from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_image
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
-from blood_cell_system.errors import CellPictureError
+from blood_cell_system.errors import CellImageError
 from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.model_metadata import CELL_EXTENT_PX, CELL_SIDE_PX
@@ -37,7 +37,7 @@ _WORKING_SIDE_PX: Final = 256
 _MIN_SIDE_PX: Final = 16
 _BLACK: Final = 12
 _BLACK_BORDER_SHARE: Final = 0.6
-# Spread of the weight of pixels around the middle, in sides of the picture.
+# Spread of the weight of pixels around the middle, in sides of the image.
 _CENTRAL_SPREAD: Final = 0.17
 _MIN_CELL_SHARE: Final = 0.015
 _MIN_NUCLEUS_SHARE: Final = 0.001
@@ -60,8 +60,8 @@ _LEAST_NUCLEUS_DENSITY: Final = 0.3
 _NUCLEUS_SHARE_OF_DARKEST: Final = 0.45
 
 
-def lone_cell_picture(pixels: NDArray[np.uint8], *, cell_type: CellType) -> NDArray[np.uint8]:
-    """Make the cell picture of the one cell that a picture was taken of.
+def single_cell_image(pixels: NDArray[np.uint8], *, cell_type: CellType) -> NDArray[np.uint8]:
+    """Make the cell image of the one cell that an image was taken of.
 
     Parameters
     ----------
@@ -73,35 +73,35 @@ def lone_cell_picture(pixels: NDArray[np.uint8], *, cell_type: CellType) -> NDAr
     Returns
     -------
     ndarray of shape (130, 130, 4), dtype uint8
-        RGBA; see ``cell_picture_format``.
+        RGBA; see ``cell_image_format``.
 
     Raises
     ------
-    CellPictureError
-        No cell of that type is found in the middle, the picture is too small, or it shows a whole
+    CellImageError
+        No cell of that type is found in the middle, the image is too small, or it shows a whole
         field of red cells.
     """
     height, width = pixels.shape[:2]
     if min(height, width) < _MIN_SIDE_PX:
-        raise CellPictureError(
-            f"the picture has {width}×{height} px; expected one cell on {_MIN_SIDE_PX}×"
+        raise CellImageError(
+            f"the image has {width}×{height} px; expected one cell on {_MIN_SIDE_PX}×"
             f"{_MIN_SIDE_PX} px or more. Cut it from the smear at its full size."
         )
     image = np.ascontiguousarray(pixels[:, :, :3])
     if pixels.shape[2] == 4 and pixels[:, :, 3].min() < 255:
-        if is_cell_picture(pixels):
+        if is_cell_image(pixels):
             return pixels
         outline = _largest_part(pixels[:, :, 3] > 127)
         # A transparent background has a colour of its own, or none.
-        return _picture(image, outline, SlideLight.even(_light_within(image, outline), (1, 1)))
+        return _image(image, outline, SlideLight.even(_light_within(image, outline), (1, 1)))
     cut_out = _cut_out_on_black(image)
     if cut_out is not None:
-        return _picture(image, cut_out, SlideLight.even(_light_within(image, cut_out), (1, 1)))
-    return _picture(image, _central_outline(image, cell_type), fit_slide_light(image))
+        return _image(image, cut_out, SlideLight.even(_light_within(image, cut_out), (1, 1)))
+    return _image(image, _central_outline(image, cell_type), fit_slide_light(image))
 
 
-def is_cell_picture(pixels: NDArray[np.uint8]) -> bool:
-    """Whether a picture is one of this package's cell pictures already.
+def is_cell_image(pixels: NDArray[np.uint8]) -> bool:
+    """Whether an image is one of this package's cell images already.
 
     Parameters
     ----------
@@ -115,15 +115,15 @@ def is_cell_picture(pixels: NDArray[np.uint8]) -> bool:
     return bool(abs(max(width, height) - CELL_EXTENT_PX) <= 8)
 
 
-def _picture(
+def _image(
     image: NDArray[np.uint8], outline: NDArray[np.bool_], light: SlideLight
 ) -> NDArray[np.uint8]:
     if np.count_nonzero(outline) < MIN_EXTENT_PX**2:
-        raise CellPictureError(
-            "no cell is seen in the middle of the picture; expected one cell, in focus, that is "
-            "stained. Leave the picture out, or cut the cell from its smear."
+        raise CellImageError(
+            "no cell is seen in the middle of the image; expected one cell, in focus, that is "
+            "stained. Leave the image out, or cut the cell from its smear."
         )
-    return cell_picture(image, outline, light=light)
+    return cell_image(image, outline, light=light)
 
 
 def _light_within(
@@ -204,15 +204,15 @@ def _red_outline(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     labels = separate_by_shape(filled, min_neck=_MIN_NECK)
     cell = _most_central(labels)
     if _is_one_of_many(labels, cell):
-        raise CellPictureError(
-            "the cell in the middle is one of many of its size; expected a picture of one cell. "
+        raise CellImageError(
+            "the cell in the middle is one of many of its size; expected an image of one cell. "
             "Whole fields are for bloodcells analyze; bloodcells crops cuts cells out of them."
         )
     return _largest_part(cell) if cell.mean() <= _MAX_CELL_SHARE else np.zeros_like(cell)
 
 
 def _is_one_of_many(labels: NDArray[np.int32], cell: NDArray[np.bool_]) -> bool:
-    """Whether a picture is a whole field; what is taken for the cell may be a clump of some."""
+    """Whether an image is a whole field; what is taken for the cell may be a clump of some."""
     sizes = np.bincount(labels.ravel())[1:]
     bodies = np.count_nonzero(sizes >= _BODY_SHARE * np.count_nonzero(cell))
     return bool(cell.any() and bodies > _MOST_BODIES)

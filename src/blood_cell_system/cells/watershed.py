@@ -24,7 +24,7 @@ def separate_by_shape(mask: NDArray[np.uint8], *, min_neck: float) -> NDArray[np
     Parameters
     ----------
     mask : ndarray of shape (height, width), dtype uint8
-        1 in cells, 0 elsewhere. The picture's border counts as a rim.
+        1 in cells, 0 elsewhere. The image's border counts as a rim.
     min_neck : float
         How much narrower than the smaller cell a neck is at least: 0 cuts at every dent, 1 never.
 

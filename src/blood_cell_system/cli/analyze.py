@@ -1,4 +1,4 @@
-"""``bloodcells analyze``: pictures in, counted cells and a report out."""
+"""``bloodcells analyze``: images in, counted cells and a report out."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from blood_cell_system.pipeline.image import InferencePipeline
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
-    from blood_cell_system.reports.batch import BatchSummary, PictureOutcome
+    from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
 
 
 _SHOWN_NAMES: Final = 5
@@ -20,7 +20,7 @@ _SHOWN_NAMES: Final = 5
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this command."""
-    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="pictures, or folders")
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="images, or folders")
     parser.add_argument("--output-dir", type=Path, required=True, metavar="DIR")
     parser.add_argument(
         "--model", type=Path, metavar="FILE", help="a .keras or .onnx file (default: the built-in)"
@@ -46,10 +46,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--jobs",
         type=positive_int,
         default=os.cpu_count() or 1,
-        help="pictures in work at once (default: as many as cores)",
+        help="images in work at once (default: as many as cores)",
     )
     parser.add_argument(
-        "--json-lines", action="store_true", help="print a line of JSON for each picture"
+        "--json-lines", action="store_true", help="print a line of JSON for each image"
     )
     parser.add_argument(
         "--resume", action="store_true", help="keep the results that a former run has finished"
@@ -110,7 +110,7 @@ def share(text: str) -> float:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Analyse every picture, write everything, say how each ended."""
+    """Analyse every image, write everything, say how each ended."""
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.batch import (
@@ -125,17 +125,17 @@ def run(options: argparse.Namespace) -> int:
     settings = BatchSettings(jobs=options.jobs, resume=options.resume)
     output_dir: Path = options.output_dir
     inputs = find_inputs(options.paths, output_dir=output_dir, recursive=options.recursive)
-    if not inputs.pictures:
+    if not inputs.images:
         raise MissingDataError(" ".join(failed.reason for failed in inputs.failed))
     # The quick check comes first: loading a network may take seconds.
     start_batch(output_dir)
     former = former_digests(output_dir)
     pipeline = pipeline_of(options)
-    outcomes: list[PictureOutcome] = []
+    outcomes: list[ImageOutcome] = []
     try:
         for outcome in with_progress(
             analyze_inputs(inputs, pipeline, output_dir, settings),
-            total=len(inputs.pictures) + len(inputs.failed),
+            total=len(inputs.images) + len(inputs.failed),
             description="Analysing",
         ):
             outcomes.append(outcome)
@@ -208,8 +208,8 @@ def exit_code(summary: "BatchSummary") -> int:
     return 1 if summary.count(Status.FAILED) else 0
 
 
-def print_json_line(outcome: "PictureOutcome") -> None:
-    """Print how one picture ended, in one line that programs read."""
+def print_json_line(outcome: "ImageOutcome") -> None:
+    """Print how one image ended, in one line that programs read."""
     import json
 
     # ASCII alone: no terminal's encoding, and no line end in a name, can break the line.
@@ -217,7 +217,7 @@ def print_json_line(outcome: "PictureOutcome") -> None:
 
 
 def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
-    """Print how every picture ended that did not end well, the counts, and where to look."""
+    """Print how every image ended that did not end well, the counts, and where to look."""
     from blood_cell_system.pipeline.batch import PAGE_NAME
     from blood_cell_system.reports.image_files import file_of
     from blood_cell_system.reports.report import DISCLAIMER, Status, shown_name
@@ -237,7 +237,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     counts = ", ".join(f"{count} {kind}" for kind, count in summary.counts.items())
     states = ", ".join(f"{summary.count(status)} {status}" for status in Status)
     kept = sum(outcome.was_kept for outcome in outcomes)
-    print(f"Pictures: {states}" + (f" ({kept} kept from before)" if kept else ""))
+    print(f"Images: {states}" + (f" ({kept} kept from before)" if kept else ""))
     _print_passed_over(summary)
     if summary.left_out:
         print(f"Left out of the sums: {summary.left_out} that do not look like a smear")
@@ -261,7 +261,7 @@ def print_former_results(
         shown = ", ".join(shown_name(name) for name in names[:_SHOWN_NAMES])
         more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
         print(
-            f"Replaced in {place}: results that a former run had of other pictures of the same "
+            f"Replaced in {place}: results that a former run had of other images of the same "
             f"name: {shown}{more}",
             file=sys.stderr,
         )
@@ -281,4 +281,4 @@ def _print_passed_over(summary: "BatchSummary") -> None:
         for path in summary.passed_over
     )
     told = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
-    print(f"Passed over: {len(summary.passed_over)} that are no pictures by their names ({told})")
+    print(f"Passed over: {len(summary.passed_over)} that are no images by their names ({told})")

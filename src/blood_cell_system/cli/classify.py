@@ -1,4 +1,4 @@
-"""``bloodcells classify``: pictures of single cells in, a table of classes out."""
+"""``bloodcells classify``: images of single cells in, a table of classes out."""
 
 import argparse
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options of this command."""
     parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="DIR", help="folders of single cells, or pictures"
+        "paths", nargs="+", type=Path, metavar="DIR", help="folders of single cells, or images"
     )
     parser.add_argument("--kind", choices=[str(kind) for kind in ClassifierKind], required=True)
     parser.add_argument(
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Classify every picture, write the table, say what failed."""
+    """Classify every image, write the table, say what failed."""
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.single_cells import (

@@ -18,7 +18,7 @@ NEXT_STEP = {
     "labelme": "run: labelme {output}",
     "cvat": 'make a task of images/, then upload annotations.xml as "CVAT 1.1"',
     "yolo": "import labels/ and data.yaml into the tool of your choice",
-    "geojson": "open a picture in QuPath, then drag its .geojson into the window",
+    "geojson": "open an image in QuPath, then drag its .geojson into the window",
 }
 
 
@@ -32,12 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--to", choices=FORMATS, required=True, help="the format to write")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="a new folder")
     parser.add_argument(
-        "--pictures",
+        "--images",
         type=Path,
         nargs="+",
         default=[],
         metavar="DIR",
-        help="of results: folders with the pictures, where they have been moved since",
+        help="of results: folders with the images, where they have been moved since",
     )
     parser.add_argument(
         "--outlines",
@@ -86,11 +86,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _samples(folder: Path, options: argparse.Namespace) -> "tuple[Iterable[Sample], bool]":
-    """Pictures of whatever the folder is, and whether none of them is left out."""
+    """Images of whatever the folder is, and whether none of them is left out."""
     from blood_cell_system.pipeline.analysed_samples import analysed_samples, is_results_folder
 
     if is_results_folder(folder):
-        return analysed_samples(folder, pictures=options.pictures), True
+        return analysed_samples(folder, images=options.images), True
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
         from blood_cell_system.datasets.prepared import PreparedDataset, prepared_samples
 

@@ -16,7 +16,7 @@ examples:
   bloodcells crops fields/ --kind wbc --map Benign=healthy_WBC --map ALL=cancer_WBC --output cells/
   bloodcells crops DATA --recipe rbc --output cells_rbc/
 
-A folder of pictures for each label (fields/Benign, fields/ALL) labels all cells of its pictures.
+A folder of images for each label (fields/Benign, fields/ALL) labels all cells of its images.
 boxes.json: {"a.png": [{"label": "ring", "box": [x_min, y_min, x_max, y_max]}]}, pixels from 0.
 An interrupted run goes on where it was when the same command is given again.
 """
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = _EPILOG
     parser.add_argument(
-        "input", type=Path, help="folder of pictures, prepared folder or Pascal VOC folder"
+        "input", type=Path, help="folder of images, prepared folder or Pascal VOC folder"
     )
     parser.add_argument(
         "--output", type=Path, required=True, metavar="DIR", help="cell folder, new or unfinished"
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--method",
         choices=("boxes", "segmenter", "nuclei", "lone"),
         help="how cells are found: by boxes, by the segmenter, white cells by their nuclei, or one "
-        "cell a picture (default: boxes where there are any, else the segmenter)",
+        "cell an image (default: boxes where there are any, else the segmenter)",
     )
     parser.add_argument(
         "--class",
@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--block-pattern",
         metavar="REGEX",
-        help="finds the slide or patient in a picture's name: its cells go into one split",
+        help="finds the slide or patient in an image's name: its cells go into one split",
     )
     parser.add_argument(
         "--block-size",
@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="without a pattern, so many neighbouring names make a block (default: %(default)s)",
     )
     parser.add_argument(
-        "--most", type=int, metavar="N", help="at most so many cells of a label from one picture"
+        "--most", type=int, metavar="N", help="at most so many cells of a label from one image"
     )
     parser.add_argument(
         "--with-outliers",
@@ -87,7 +87,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Cut the cells; 1 when a picture failed."""
+    """Cut the cells; 1 when an image failed."""
     from blood_cell_system.errors import SettingsError
     from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.parallel import with_progress
@@ -96,7 +96,7 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.pipeline.cell_crops.writing import write_cell_folder
 
     if (options.kind is None) == (options.recipe is None):
-        raise SettingsError("expected either --kind rbc or wbc for your own pictures, or --recipe.")
+        raise SettingsError("expected either --kind rbc or wbc for your own images, or --recipe.")
     kind = ClassifierKind(options.kind or options.recipe)
     if options.recipe:
         tasks, failed, dropped = tasks_of_recipe(kind, options.input, seed=options.seed)
@@ -132,7 +132,7 @@ def _crop_options(options: argparse.Namespace, kind: "ClassifierKind") -> "CropO
         source=options.source,
         block_pattern=options.block_pattern,
         block_size=options.block_size,
-        most_a_picture=options.most,
+        most_an_image=options.most,
         with_outliers=options.with_outliers,
         seed=options.seed,
     )

@@ -24,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--split", choices=SPLITS, default="test")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write every number there")
     parser.add_argument(
-        "--contact-sheet", type=Path, metavar="FILE", help="draw the ten worst pictures there"
+        "--contact-sheet", type=Path, metavar="FILE", help="draw the ten worst images there"
     )
     parser.add_argument(
         "--cell-diameter",
         type=positive_number,
         metavar="PX",
-        help="of a red cell in the pictures (default: measured by their labels)",
+        help="of a red cell in the images (default: measured by their labels)",
     )
     parser.add_argument(
         "--seed",
@@ -55,7 +55,7 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.reports.segmenter_evaluation import (
         evaluation_tables,
         evaluation_to_json,
-        worst_pictures_sheet,
+        worst_images_sheet,
     )
 
     dataset = PreparedDataset.open(options.data_dir).with_splits(options.seed)
@@ -84,9 +84,9 @@ def run(options: argparse.Namespace) -> int:
         console.print(f"Numbers: {options.json}", markup=False, soft_wrap=True)
     if options.contact_sheet is not None:
         by_stem = {image.stem: image for image in images}
-        sheet = worst_pictures_sheet(evaluation, by_stem, runtime, settings=settings)
+        sheet = worst_images_sheet(evaluation, by_stem, runtime, settings=settings)
         write_image(options.contact_sheet, sheet)
-        console.print(f"Worst pictures: {options.contact_sheet}", markup=False, soft_wrap=True)
+        console.print(f"Worst images: {options.contact_sheet}", markup=False, soft_wrap=True)
     return 1 if evaluation.failures else 0
 
 
@@ -104,7 +104,7 @@ def cell_diameters(
 def images_of_split(
     images: tuple["PreparedImage", ...], options: argparse.Namespace
 ) -> tuple["PreparedImage", ...]:
-    """Pass the pictures through, or say that there are none.
+    """Pass the images through, or say that there are none.
 
     Raises
     ------
@@ -115,7 +115,7 @@ def images_of_split(
 
     if not images:
         raise DatasetError(
-            f"{options.data_dir}: the split {options.split!r} has no pictures; expected one at "
-            f"least. Choose another --split of {', '.join(SPLITS)}, or a folder with more pictures."
+            f"{options.data_dir}: the split {options.split!r} has no images; expected one at "
+            f"least. Choose another --split of {', '.join(SPLITS)}, or a folder with more images."
         )
     return images

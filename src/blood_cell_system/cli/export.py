@@ -20,13 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--training-diameter",
         type=float,
         metavar="PX",
-        help="diameter of a red cell in the pictures that the model learned from "
+        help="diameter of a red cell in the images that the model learned from "
         "(default: what the model says of itself, else 100)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Export the model, run both on one picture, and print how far they differ."""
+    """Export the model, run both on one image, and print how far they differ."""
     import numpy as np
 
     from blood_cell_system.analysis.runtimes import KerasRuntime, OnnxRuntime, largest_difference

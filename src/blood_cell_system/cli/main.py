@@ -19,11 +19,11 @@ COMMANDS = (
     ("synthesize", "synthesize", "draw smears with exact truth, to try things out"),
     ("download", "download", "get a public data set, after its licence was accepted"),
     ("prepare", "prepare", "make masks of any data set; combine, verify, augment"),
-    ("split", "split", "deal pictures out to train, val and test; find leaks"),
+    ("split", "split", "deal images out to train, val and test; find leaks"),
     ("train", "train", "train the segmenter"),
-    ("test", "segment", "segment one picture with a trained model"),
-    ("analyze", "analyze", "count the cells of pictures and write a report"),
-    ("classify", "classify", "classify pictures of single cells into a table"),
+    ("test", "segment", "segment one image with a trained model"),
+    ("analyze", "analyze", "count the cells of images and write a report"),
+    ("classify", "classify", "classify images of single cells into a table"),
     ("models", "models", "list the trained models that are installed"),
     ("evaluate", "evaluate", "measure a trained model on a split"),
     ("crops", "crops", "cut single cells out of smears, for training a classifier"),
@@ -132,7 +132,7 @@ def _in_words(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {error.strerror}. Check the path and its permissions."
     if isinstance(error, MemoryError):
-        return "the memory is full. Use smaller pictures, or --jobs 1 where the command has it."
+        return "the memory is full. Use smaller images, or --jobs 1 where the command has it."
     return None
 
 

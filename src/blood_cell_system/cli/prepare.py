@@ -70,7 +70,7 @@ def run_reading(options: argparse.Namespace, source: Path, output: Path, *, name
     from blood_cell_system.annotation.label_map import read_label_map
     from blood_cell_system.annotation.mask_files import read_mask_values
     from blood_cell_system.annotation.reader import ReadOptions
-    from blood_cell_system.annotation.registry import sightings_for
+    from blood_cell_system.annotation.registry import matches_for
     from blood_cell_system.masks.prepare import prepare_reading
 
     read_options = ReadOptions(
@@ -79,7 +79,7 @@ def run_reading(options: argparse.Namespace, source: Path, output: Path, *, name
         first_pixel=options.first_pixel,
     )
     with opened_folder(source) as folder:
-        chosen, *others = sightings_for(folder, name)
+        chosen, *others = matches_for(folder, name)
         print(f"{source}: read as {chosen.reader.title} ({chosen.reader.name}): {chosen.seen}")
         for other in others:
             print(
@@ -140,7 +140,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_reading_arguments(parser)
     parser.add_argument(
-        "--aug-factor", type=int, default=3, metavar="N", help="augment: copies of each picture"
+        "--aug-factor", type=int, default=3, metavar="N", help="augment: copies of each image"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="verify: write the findings")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""``bloodcells test`` and ``train_segmentation.py test``: segment one picture."""
+"""``bloodcells test`` and ``train_segmentation.py test``: segment one image."""
 
 import argparse
 import time
@@ -27,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cell-diameter",
         type=positive_number,
         metavar="PX",
-        help="of a red cell in the picture (default: estimated)",
+        help="of a red cell in the image (default: estimated)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Segment the picture, write the three pictures of the guide and print what is in it."""
+    """Segment the image_path, write the three images of the guide and print what is in it."""
     from blood_cell_system.analysis.runtimes import load_runtime, training_diameter_of
     from blood_cell_system.analysis.scale import magnification_for
     from blood_cell_system.analysis.segmentation import find_cells
@@ -73,13 +73,13 @@ def run(options: argparse.Namespace) -> int:
     if magnification != 1:
         print(f"  shown to the network at {magnification:.2f} of its size, as it was trained")
     print(description(found))
-    for name, picture in (
+    for name, image_path in (
         ("original", image),
         ("segmented", overlay),
         ("mask", encode_class_mask(found.class_mask)),
     ):
         path = options.output_dir / f"{options.image.stem}_{name}.png"
-        write_image(path, picture)
+        write_image(path, image_path)
         print(f"  {path}")
     print(DISCLAIMER)
     return 0
@@ -105,5 +105,5 @@ def description(found: "FoundCells") -> str:
     cut_off = sum(cell.touches_border for cell in found.separated.cells)
     if cut_off:
         verb = "is" if cut_off == 1 else "are"
-        lines.append(f"  {cut_off} of them {verb} cut off by the picture's border")
+        lines.append(f"  {cut_off} of them {verb} cut off by the image's border")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""``bloodcells split``: deal pictures out to train, val and test."""
+"""``bloodcells split``: deal images out to train, val and test."""
 
 import argparse
 import os
@@ -16,10 +16,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pattern",
         metavar="REGEX",
-        help="finds the slide or patient in a picture's name, for instance 'slide(\\d+)'",
+        help="finds the slide or patient in an image's name, for instance 'slide(\\d+)'",
     )
     parser.add_argument(
-        "--table", type=Path, metavar="CSV", help="columns picture and slide, patient or group"
+        "--table", type=Path, metavar="CSV", help="columns image and slide, patient or group"
     )
     parser.add_argument("--val", type=float, default=0.15, metavar="SHARE")
     parser.add_argument("--test", type=float, default=0.15, metavar="SHARE")

@@ -127,14 +127,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--init-from",
         metavar="bundled|FILE",
         help="fine-tune: begin with a trained model, the one that comes with the program or a "
-        ".keras file; for 5 to 50 pictures of your own",
+        ".keras file; for 5 to 50 images of your own",
     )
     parser.add_argument(
         "--kept-share",
         type=float,
         metavar="SHARE",
         help="of --init-from: how much of that model stays (default: 0.7); 0 forgets what the new "
-        "pictures do not show",
+        "images do not show",
     )
     parser.add_argument("--checkpoint-dir", type=Path, default=Path("./checkpoints"))
     parser.add_argument("--dropout", type=float, help="share of the bottleneck's channels")
@@ -145,14 +145,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--source-evenness",
         type=float,
         metavar="SHARE",
-        help="of several sources: 0 shows every picture as often, 1 every source, 0.5 is in "
-        "proportion to the square root of a source's number of pictures (default: 0)",
+        help="of several sources: 0 shows every image as often, 1 every source, 0.5 is in "
+        "proportion to the square root of a source's number of images (default: 0)",
     )
     parser.add_argument(
         "--no-instance-head", action="store_false", dest="has_instance_head", default=None
     )
     parser.add_argument(
-        "--max-pictures", type=int, metavar="N", help="learn from N pictures only, drawn by seed"
+        "--max-images", type=int, metavar="N", help="learn from N images only, drawn by seed"
     )
 
 
@@ -165,10 +165,8 @@ def run(options: argparse.Namespace) -> int:
     start = _starting_point(options)
     settings = resolve_settings(options, resume, start)
     dataset = PreparedDataset.open(options.data_dir)
-    if options.max_pictures is not None:
-        dataset = dataset.with_splits(settings.seed).limited(
-            options.max_pictures, seed=settings.seed
-        )
+    if options.max_images is not None:
+        dataset = dataset.with_splits(settings.seed).limited(options.max_images, seed=settings.seed)
     if resume is not None and resume.epoch >= settings.epochs:
         print(
             f"This training is complete: {resume.epoch} of {settings.epochs} epochs. "

@@ -1,4 +1,4 @@
-"""``prepare --mode verify``: findings as a table, JSON and a sheet of pictures."""
+"""``prepare --mode verify``: findings as a table, JSON and a sheet of images."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,22 +93,22 @@ def _print_report(console: "Console", report: "VerificationReport") -> None:
 def _print_statistics(console: "Console", statistics: dict[str, Any]) -> None:
     from rich.table import Table
 
-    table = Table("Split", "Pictures", "Copies", "Background", "RBC", "WBC", "Not scored", "Cells")
+    table = Table("Split", "Images", "Copies", "Background", "RBC", "WBC", "Not scored", "Cells")
     for name, row in statistics["splits"].items():
         shares = row.get("class_shares", {})
         cells = row["cells"] or {}
         table.add_row(
             name,
-            str(row["pictures"]),
+            str(row["images"]),
             str(row["augmented_copies"]),
             *(f"{shares[c]:.1%}" if shares else "-" for c in ("background", "rbc", "wbc")),
             f"{row['not_scored_share']:.1%}" if shares else "-",
             ", ".join(f"{count} {name}" for name, count in cells.items() if count) or "-",
         )
     console.print(table)
-    sizes = ", ".join(f"{size} ({count})" for size, count in statistics["picture_sizes"].items())
+    sizes = ", ".join(f"{size} ({count})" for size, count in statistics["image_sizes"].items())
     sides = ", ".join(f"{name} {px:g}" for name, px in statistics["median_cell_side_px"].items())
     if sizes:
-        console.print(f"Picture sizes in pixels: {sizes}", markup=False)
+        console.print(f"Image sizes in pixels: {sizes}", markup=False)
     if sides:
         console.print(f"Median side of a cell's box in pixels: {sides}", markup=False)

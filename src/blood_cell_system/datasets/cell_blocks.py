@@ -49,7 +49,7 @@ def blocks_of_names(
     Parameters
     ----------
     names : sequence of str
-        Of pictures, without endings.
+        Of images, without endings.
     pattern : str, optional
         Regular expression that finds the block in a name: its first group, or all that it matches.
         By default blocks are runs of neighbouring names.

@@ -1,4 +1,4 @@
-"""How large red cells are in prepared pictures, by a sample of them."""
+"""How large red cells are in prepared images, by a sample of them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -35,7 +35,7 @@ def red_cell_diameters(
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.uint16] | None = None,
 ) -> NDArray[np.float32]:
-    """Diameters of the whole red cells of one picture.
+    """Diameters of the whole red cells of one image.
 
     Every person leaves another margin around a cell: of three laboratories' boxes, one is 4 % wider
     than the cells' masks, one 8 %, one 1 % narrower. So the masks tell where there are any. Cells
@@ -88,7 +88,7 @@ def _boxes_of_masks(
 
 
 def is_whole(cell: LabelledBox, shape: tuple[int, ...]) -> bool:
-    """Whether a box has an area and keeps away from the picture's border."""
+    """Whether a box has an area and keeps away from the image's border."""
     height, width = shape
     return (
         min(cell.x_min, cell.y_min) > _BORDER_PX
@@ -118,7 +118,7 @@ def _component_diameters(class_mask: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 _SAMPLE: Final = 20
-"""So many pictures show some hundred cells, whose median is known to a hundredth."""
+"""So many images show some hundred cells, whose median is known to a hundredth."""
 
 
 def typical_diameters(images: Iterable[PreparedImage]) -> dict[str, float]:
@@ -141,9 +141,9 @@ def typical_diameters(images: Iterable[PreparedImage]) -> dict[str, float]:
 
 
 def typical_diameter(images: Sequence[PreparedImage]) -> float | None:
-    """Median diameter of the red cells of some pictures.
+    """Median diameter of the red cells of some images.
 
-    Augmented copies, which are scaled, do not count, nor do pictures that cannot be read: finding
+    Augmented copies, which are scaled, do not count, nor do images that cannot be read: finding
     them is another's task.
 
     Parameters

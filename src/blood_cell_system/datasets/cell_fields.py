@@ -1,10 +1,10 @@
-"""Pictures of a collection that show the same place of a slide.
+"""Images of a collection that show the same place of a slide.
 
 Names alone do not tell: a field that was photographed twice may lie thirty names apart. Two
-pictures of one place agree in their details once one is shifted onto the other; two places hardly
+images of one place agree in their details once one is shifted onto the other; two places hardly
 do. Blocks of names that share a place are joined, so that no cell is learned from and tested on.
 
-Pictures whose single cells have labels in the words of their data set.
+Images whose single cells have labels in the words of their data set.
 
 Readers of data sets with diagnoses give these: whereas a ``Sample`` says where red and white cells
 are, a ``CellField`` says which of them hold a parasite, are sickled, or come from a leukaemia.
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedPicture
+from blood_cell_system.annotation.sample import DroppedCell, FailedImage
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.duplicates.groups import linked_groups
@@ -48,7 +48,7 @@ class MarkedCell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellField:
-    """One picture, with what people say about it and its cells.
+    """One image, with what people say about it and its cells.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class CellField:
         Unlike all others of its data set.
     image_path : Path
     label : str
-        Of the picture as a whole, in the words of the data set; empty where there is none.
+        Of the image as a whole, in the words of the data set; empty where there is none.
     cells : tuple of MarkedCell or None
         None where nobody has said where the cells are.
     block : str
@@ -87,8 +87,8 @@ class FieldReading:
         Ordered by name.
     dropped : tuple of DroppedCell
         Marks that make no sense.
-    failed : tuple of FailedPicture
-        Pictures that are missing or damaged.
+    failed : tuple of FailedImage
+        Images that are missing or damaged.
     """
 
     root: Path
@@ -96,7 +96,7 @@ class FieldReading:
     licence: str
     fields: tuple[CellField, ...]
     dropped: tuple[DroppedCell, ...] = ()
-    failed: tuple[FailedPicture, ...] = ()
+    failed: tuple[FailedImage, ...] = ()
 
 
 def read_json_file(path: Path, *, expected: type, what: str) -> Any:
@@ -134,19 +134,19 @@ def read_json_file(path: Path, *, expected: type, what: str) -> Any:
     return value
 
 
-def pictures_in(folder: Path) -> dict[str, Path]:
-    """Pictures of a folder by their name without ending, in order.
+def images_in(folder: Path) -> dict[str, Path]:
+    """Images of a folder by their name without ending, in order.
 
     Raises
     ------
     MissingDataError
         There is no such folder.
     DatasetError
-        It holds no pictures, or two that differ in their ending only.
+        It holds no images, or two that differ in their ending only.
     """
     if not folder.is_dir():
         raise MissingDataError(
-            f"{folder}: there is no such folder; expected pictures in it. Copy the data set again, "
+            f"{folder}: there is no such folder; expected images in it. Copy the data set again, "
             "whole, or name the folder above it."
         )
     found: dict[str, Path] = {}
@@ -161,33 +161,33 @@ def pictures_in(folder: Path) -> dict[str, Path]:
         found[path.stem] = path
     if not found:
         raise DatasetError(
-            f"{folder}: no pictures in it; expected {', '.join(sorted(IMAGE_SUFFIXES))} files."
+            f"{folder}: no images in it; expected {', '.join(sorted(IMAGE_SUFFIXES))} files."
         )
     return found
 
 
 def readable(
-    path: Path | None, *, name: str, failed: list[FailedPicture], missing: str
+    path: Path | None, *, name: str, failed: list[FailedImage], missing: str
 ) -> tuple[int, int] | None:
-    """Size of a picture; None, and a line in ``failed``, where it cannot be used.
+    """Size of an image; None, and a line in ``failed``, where it cannot be used.
 
     Parameters
     ----------
     path : Path or None
         None where there is no such file.
     name : str
-    failed : list of FailedPicture
+    failed : list of FailedImage
         Added to in place.
     missing : str
         Reason where there is no file.
     """
     if path is None:
-        failed.append(FailedPicture(stem=name, reason=missing))
+        failed.append(FailedImage(stem=name, reason=missing))
         return None
     try:
         return read_image_shape(path)
     except BloodCellError as error:
-        failed.append(FailedPicture(stem=name, reason=str(error)))
+        failed.append(FailedImage(stem=name, reason=str(error)))
         return None
 
 
@@ -197,10 +197,10 @@ def sound_cells(
     *,
     shape: tuple[int, int],
     file: Path,
-    picture: str,
+    image: str,
     dropped: list[DroppedCell],
 ) -> tuple[MarkedCell, ...]:
-    """Read the marks of one picture, clip their boxes, and drop those that make no sense.
+    """Read the marks of one image, clip their boxes, and drop those that make no sense.
 
     Parameters
     ----------
@@ -210,9 +210,9 @@ def sound_cells(
         Makes a cell of a mark; raises ``KeyError``, ``TypeError`` or ``ValueError`` for one of
         another form.
     shape : tuple of int
-        ``(height, width)`` of the picture in pixels.
+        ``(height, width)`` of the image in pixels.
     file : Path
-    picture : str
+    image : str
         Its name, for messages.
     dropped : list of DroppedCell
         Added to in place.
@@ -229,7 +229,7 @@ def sound_cells(
             cell = read_mark(mark)
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise AnnotationError(
-                f"{file}: object {index} of {picture} is {str(mark)[:80]!r} "
+                f"{file}: object {index} of {image} is {str(mark)[:80]!r} "
                 f"({type(error).__name__}: {error}); expected a label and a box of numbers. "
                 "Mend it or delete it."
             ) from error
@@ -240,7 +240,7 @@ def sound_cells(
             min(cell.box.y_max, float(height)),
         )
         if min(box.x_max - box.x_min, box.y_max - box.y_min) <= TINY_SIDE_PX:
-            reason = f"no size, or outside of {picture}: {tuple(cell.box)}"
+            reason = f"no size, or outside of {image}: {tuple(cell.box)}"
             dropped.append(DroppedCell(file=file.name, object_index=index, reason=reason))
             continue
         cells.append(MarkedCell(label=cell.label, box=box))
@@ -248,7 +248,7 @@ def sound_cells(
 
 
 SAME_VIEW: Final = 0.4
-"""Correlation from which on two pictures show the same place: others reach 0.35 where they have the
+"""Correlation from which on two images show the same place: others reach 0.35 where they have the
 same dirt on the lens, repeated ones mostly 0.5 to 0.9."""
 
 _SIDE_PX: Final = 96
@@ -259,9 +259,9 @@ _MOST_SPREADS: Final = 3.0
 
 
 def joined_by_view(reading: FieldReading) -> FieldReading:
-    """Join the blocks of pictures that show the same place.
+    """Join the blocks of images that show the same place.
 
-    Only pictures of one label are compared. Their time grows with the square of their number: 200
+    Only images of one label are compared. Their time grows with the square of their number: 200
     take some 3 seconds, of which most is for reading them.
 
     Parameters
@@ -291,7 +291,7 @@ def joined_by_view(reading: FieldReading) -> FieldReading:
 def same_views(
     images: Sequence[NDArray[np.uint8]], *, threshold: float = SAME_VIEW
 ) -> list[tuple[int, int]]:
-    """Find pairs of pictures that show the same place, shifted against each other or not.
+    """Find pairs of images that show the same place, shifted against each other or not.
 
     Parameters
     ----------
@@ -317,7 +317,7 @@ def same_views(
 
 
 def _spectrum(image: NDArray[np.uint8]) -> NDArray[np.complex64]:
-    """Spectrum of a picture's details: small, without light and surround, of length 1."""
+    """Spectrum of an image's details: small, without light and surround, of length 1."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     scale = _SIDE_PX / max(gray.shape)
     size = max(round(gray.shape[1] * scale), 1), max(round(gray.shape[0] * scale), 1)

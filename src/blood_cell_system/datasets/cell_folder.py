@@ -10,9 +10,9 @@
     └── cells.csv                  optional: where each cell comes from, and its split
 
 For white cells folders are named by condition (``healthy_WBC``, ``cancer_WBC``) or by the type of a
-normal cell (``neutrophil`` and so on; their condition is ``healthy_WBC``). The pictures are cell
-pictures as ``bloodcells crops`` makes them (130×130 RGBA, transparent around the cell), or any
-picture of one cell: the cell in the middle is found.
+normal cell (``neutrophil`` and so on; their condition is ``healthy_WBC``). The images are cell
+images as ``bloodcells crops`` makes them (130×130 RGBA, transparent around the cell), or any
+image of one cell: the cell in the middle is found.
 
 ``cells.csv`` is described in ``cell_table``. Without it, blocks are found in the names, and the
 split is made by whole blocks.
@@ -20,7 +20,7 @@ split is made by whole blocks.
 One cell of a cell folder, and the table that says what all of them are.
 
 ``cells.csv`` has the columns ``file``, ``condition`` (or ``not_a_cell``; empty where unknown),
-``cell_type`` (empty where unknown), ``source`` (data set), ``field`` (picture that the cell was cut
+``cell_type`` (empty where unknown), ``source`` (data set), ``field`` (image that the cell was cut
 from), ``block`` (slide), ``split`` and ``origin`` (who says where the cell is).
 """
 
@@ -42,7 +42,7 @@ from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_file_bytes
 from blood_cell_system.model_metadata import ClassifierKind
 
 NOT_A_CELL: Final = "not_a_cell"
-"""Folder and ``condition`` of pictures that are none of the classes."""
+"""Folder and ``condition`` of images that are none of the classes."""
 
 CELLS_CSV: Final = "cells.csv"
 UNFINISHED: Final = ".cutting"
@@ -76,7 +76,7 @@ class CellRecord:
     is_outlier : bool
         Whether it is none of the classes.
     source, field, block : str
-        Data set, picture that it was cut from, and slide.
+        Data set, image that it was cut from, and slide.
     split : Split or None
         None where nobody has said; a folder that was opened has it for every cell.
     origin : str
@@ -167,7 +167,7 @@ def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
         if record.file in seen:
             raise DatasetError(
                 f"{path}, line {number}: {record.file} stands in line {seen[record.file]} already; "
-                "expected every picture once. Delete one of the lines."
+                "expected every image once. Delete one of the lines."
             )
         seen[record.file] = number
         if not (path.parent / record.file).is_file():
@@ -177,7 +177,7 @@ def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
             )
         records.append(record)
     if not records:
-        raise DatasetError(f"{path}: no cells in this table; expected a line a picture.")
+        raise DatasetError(f"{path}: no cells in this table; expected a line an image.")
     return sorted(records, key=lambda record: record.file)
 
 
@@ -230,7 +230,7 @@ def suggestion(name: str, known: Sequence[str]) -> str:
 
 
 def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
-    """Read a folder of class folders: a cell a picture, of the class that its folder names.
+    """Read a folder of class folders: a cell an image, of the class that its folder names.
 
     Parameters
     ----------
@@ -253,19 +253,19 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     if not folders:
         raise DatasetError(
             f"{root}: no folders in it; expected one for each class: "
-            f"{', '.join(kind.conditions)}. Sort the pictures into such folders."
+            f"{', '.join(kind.conditions)}. Sort the images into such folders."
         )
     records = []
     for folder in folders:
         condition, cell_type = _class_of_folder(folder, kind)
-        pictures = sorted(
+        images = sorted(
             path.name
             for path in folder.iterdir()
             if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
         )
-        if not pictures:
+        if not images:
             raise DatasetError(
-                f"{folder}: no pictures in this class folder; expected "
+                f"{folder}: no images in this class folder; expected "
                 f"{', '.join(sorted(IMAGE_SUFFIXES))} files of one cell each. Fill it or delete it."
             )
         records += [
@@ -276,7 +276,7 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
                 is_outlier=condition is None,
                 source=root.name or "unknown",
             )
-            for name in pictures
+            for name in images
         ]
     return records
 
@@ -315,7 +315,7 @@ def with_blocks(
     nameless = [record for record in records if not record.block]
     if not nameless:
         return list(records)
-    # A picture's name says more than a cell's; neighbours of one class and source share a slide.
+    # An image's name says more than a cell's; neighbours of one class and source share a slide.
     groups: dict[tuple[str, str], list[CellRecord]] = {}
     for record in nameless:
         groups.setdefault((record.source, Path(record.file).parent.as_posix()), []).append(record)
@@ -381,7 +381,7 @@ def with_splits(table: Path, records: Sequence[CellRecord], *, seed: int) -> lis
 
 __all__ = ["CELLS_CSV", "NOT_A_CELL", "CellFolder", "CellRecord", "write_cells_csv"]
 
-_LARGEST_CELL_PICTURE_PX: Final = 450
+_LARGEST_CELL_IMAGE_PX: Final = 450
 _LOOKED_AT: Final = 12
 
 
@@ -416,7 +416,7 @@ class CellFolder:
     ) -> Self:
         """Open a folder, with or without ``cells.csv``.
 
-        Pictures are not decoded here: of some, the size is read from the header.
+        Images are not decoded here: of some, the size is read from the header.
 
         Parameters
         ----------
@@ -433,7 +433,7 @@ class CellFolder:
             There is no such folder, or a file that ``cells.csv`` names is not there.
         DatasetError
             It is unfinished, has no class folders, one that is empty or has an unknown name, cells
-            of one class only, a broken ``cells.csv``, blocks in several splits, or pictures of
+            of one class only, a broken ``cells.csv``, blocks in several splits, or images of
             whole fields.
         SettingsError
             The block pattern makes no sense.
@@ -458,7 +458,7 @@ class CellFolder:
         return cls(root=root, kind=kind, records=tuple(records), notes=_notes(kind, records))
 
     def path_of(self, record: CellRecord) -> Path:
-        """Where the picture of a cell lies."""
+        """Where the image of a cell lies."""
         return self.root / record.file
 
     def select(self, split: Split) -> tuple[CellRecord, ...]:
@@ -471,7 +471,7 @@ class CellFolder:
         return tuple(sorted({record.source for record in self.records}))
 
     def content_hash(self) -> str:
-        """SHA-256 over the labels, the splits and the bytes of all pictures.
+        """SHA-256 over the labels, the splits and the bytes of all images.
 
         Raises
         ------
@@ -510,20 +510,20 @@ def _check_classes(root: Path, kind: ClassifierKind, records: Sequence[CellRecor
 
 
 def _check_sizes(root: Path, records: Sequence[CellRecord]) -> None:
-    """Refuse pictures of whole fields: a network would learn backgrounds."""
+    """Refuse images of whole fields: a network would learn backgrounds."""
     step = max(1, len(records) // _LOOKED_AT)
     sizes = []
     for record in records[::step][:_LOOKED_AT]:
         try:
             sizes.append((max(read_image_shape(root / record.file)), record.file))
         except BloodCellError:
-            # Unreadable pictures are listed when all are read.
+            # Unreadable images are listed when all are read.
             continue
-    too_large = [file for side, file in sizes if side > _LARGEST_CELL_PICTURE_PX]
+    too_large = [file for side, file in sizes if side > _LARGEST_CELL_IMAGE_PX]
     if sizes and 2 * len(too_large) > len(sizes):
         raise DatasetError(
-            f"{root}: pictures such as {too_large[0]} are larger than "
-            f"{_LARGEST_CELL_PICTURE_PX} px; expected one cell a picture, these seem to be whole "
+            f"{root}: images such as {too_large[0]} are larger than "
+            f"{_LARGEST_CELL_IMAGE_PX} px; expected one cell an image, these seem to be whole "
             "fields. Cut the cells out first: bloodcells crops"
         )
 

@@ -1,10 +1,10 @@
 """Several prepared folders as one: one size of cells, one split for one field.
 
-1. Every picture is read once: what its field is known by, diameters of its red cells.
-2. The median diameter of a source's red cells says by how much its pictures are resampled.
-3. Pictures that show the same field, in whatever source, form a group; a group has one split, the
-   strictest of its pictures'.
-4. Pictures and labels are written, resampled or byte for byte.
+1. Every image is read once: what its field is known by, diameters of its red cells.
+2. The median diameter of a source's red cells says by how much its images are resampled.
+3. Images that show the same field, in whatever source, form a group; a group has one split, the
+   strictest of its images'.
+4. Images and labels are written, resampled or byte for byte.
 """
 
 import os
@@ -40,8 +40,8 @@ _UNNAMED: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourcePicture:
-    """One picture to take over.
+class SourceImage:
+    """One image to take over.
 
     Parameters
     ----------
@@ -65,21 +65,21 @@ class OpenedSources:
     Parameters
     ----------
     datasets : tuple of PreparedDataset
-    pictures : tuple of SourcePicture
+    images : tuple of SourceImage
         Ordered by folder, then by name.
     """
 
     datasets: tuple[PreparedDataset, ...]
-    pictures: tuple[SourcePicture, ...]
+    images: tuple[SourceImage, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Names of the sources, in the order of their first pictures."""
-        return tuple(dict.fromkeys(picture.image.source for picture in self.pictures))
+        """Names of the sources, in the order of their first images."""
+        return tuple(dict.fromkeys(image.image.source for image in self.images))
 
     def licence_of(self, name: str) -> str:
         """Licence of a source, as its folder's manifest has it."""
-        index = next(p.folder_index for p in self.pictures if p.image.source == name)
+        index = next(p.folder_index for p in self.images if p.image.source == name)
         details = self.datasets[index].details
         # Of a folder that was combined itself, each of its sources has its own.
         known = details.get("sources", {}).get(name, {}).get("licence")
@@ -87,10 +87,10 @@ class OpenedSources:
 
 
 def open_sources(folders: Sequence[Path], *, seed: int) -> OpenedSources:
-    """Open prepared folders and give every picture a source, a split and a name of its own.
+    """Open prepared folders and give every image a source, a split and a name of its own.
 
     A source that has no name is called like its folder. Two folders that say the same name are two
-    sources, told apart by their folders' names. Pictures of one name in several folders get their
+    sources, told apart by their folders' names. Images of one name in several folders get their
     source's name in front; all others keep theirs.
 
     Parameters
@@ -123,8 +123,8 @@ def open_sources(folders: Sequence[Path], *, seed: int) -> OpenedSources:
     stems = _new_stems([image for _, image in labelled])
     return OpenedSources(
         datasets=datasets,
-        pictures=tuple(
-            SourcePicture(image=image, folder_index=index, new_stem=stem)
+        images=tuple(
+            SourceImage(image=image, folder_index=index, new_stem=stem)
             for (index, image), stem in zip(labelled, stems, strict=True)
         ),
     )
@@ -191,12 +191,12 @@ def check_output(output: Path, folders: Sequence[Path]) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureTask:
-    """A picture to write, under its new name, in its final split.
+class ImageTask:
+    """An image to write, under its new name, in its final split.
 
     Parameters
     ----------
-    picture : SourcePicture
+    image : SourceImage
     split : Split or None
     original : str
         New name of its original.
@@ -205,29 +205,29 @@ class PictureTask:
     unmarked_types : tuple of CellType
     """
 
-    picture: SourcePicture
+    image: SourceImage
     split: Split | None
     original: str
     magnification: float
     unmarked_types: tuple[CellType, ...]
 
 
-def manifest_row(task: PictureTask) -> dict[str, Any]:
-    """Give what the combined manifest says of a picture."""
+def manifest_row(task: ImageTask) -> dict[str, Any]:
+    """Give what the combined manifest says of an image."""
     return replace(
-        task.picture.image,
-        stem=task.picture.new_stem,
+        task.image.image,
+        stem=task.image.new_stem,
         original=task.original,
         split=task.split,
         unmarked_types=task.unmarked_types,
     ).manifest_row()
 
 
-def write_picture(
-    task: PictureTask, *, output: Path
+def write_combined_image(
+    task: ImageTask, *, output: Path
 ) -> tuple[tuple[str, ...], tuple[LabelledBox, ...] | None]:
-    """Write a picture and its labels; give the files' names and the cells' boxes."""
-    image, stem = task.picture.image, task.picture.new_stem
+    """Write an image and its labels; give the files' names and the cells' boxes."""
+    image, stem = task.image.image, task.image.new_stem
     if task.magnification == 1:
         return image.copy_files(output, stem=stem), image.cells
     pixels, class_mask = image.read()
@@ -255,20 +255,20 @@ class CombinedSource:
     ----------
     name : str
     licence : str
-    picture_count : int
+    image_count : int
     red_cell_diameter_px : float or None
         Median before resampling, by the labels or as given; None where nothing tells.
     measured_cells : int
         Whole red cells that the labels show.
     magnification : float
-        By how much its pictures were resampled; 1 leaves them byte for byte.
+        By how much its images were resampled; 1 leaves them byte for byte.
     unmarked_types : tuple of CellType
         Types that nobody marked in this source, though they may be there.
     """
 
     name: str
     licence: str
-    picture_count: int
+    image_count: int
     red_cell_diameter_px: float | None
     measured_cells: int
     magnification: float
@@ -277,7 +277,7 @@ class CombinedSource:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SplitMove:
-    """A picture that changed its split, because another one shows the same field."""
+    """An image that changed its split, because another one shows the same field."""
 
     stem: str
     from_split: Split | None
@@ -294,7 +294,7 @@ class CombineSummary:
     sources : tuple of CombinedSource
     split_counts : mapping of str to int
     renamed_count : int
-        Pictures that got their source's name in front.
+        Images that got their source's name in front.
     same_fields : tuple of tuple of str
         Groups of originals that show the same field.
     moves : tuple of SplitMove
@@ -313,12 +313,12 @@ class CombineSummary:
     def to_text(self) -> str:
         """Say it in a few lines."""
         splits = ", ".join(f"{name} {count}" for name, count in self.split_counts.items())
-        total = sum(source.picture_count for source in self.sources)
-        lines = [f"{self.output}: {total} pictures of {len(self.sources)} sources ({splits})"]
+        total = sum(source.image_count for source in self.sources)
+        lines = [f"{self.output}: {total} images of {len(self.sources)} sources ({splits})"]
         lines += [f"  {self._line(source)}" for source in self.sources]
         if self.renamed_count:
             lines.append(
-                f"{self.renamed_count} pictures share their names with others and got their "
+                f"{self.renamed_count} images share their names with others and got their "
                 "source's name in front"
             )
         if self.same_fields:
@@ -327,12 +327,12 @@ class CombineSummary:
             lines += ["  ..."] * (len(self.same_fields) > _SHOWN)
             lines.append(
                 f"  each kept in one split, test before val before train: {len(self.moves)} "
-                "pictures changed theirs"
+                "images changed theirs"
             )
         return "\n".join(lines)
 
     def _line(self, source: CombinedSource) -> str:
-        words = f"{source.name}: {source.picture_count} pictures, licence {source.licence}"
+        words = f"{source.name}: {source.image_count} images, licence {source.licence}"
         if source.red_cell_diameter_px is None:
             hint = "" if self.cell_diameter_px is None else f": --source-diameter {source.name}=PX"
             return f"{words}, size of red cells unknown, left as they are{hint}"
@@ -355,7 +355,7 @@ _MAX_MAGNIFICATION = 8.0
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Look:
-    """What is kept of a picture after the first reading; a few kilobytes, however large it is."""
+    """What is kept of an image after the first reading; a few kilobytes, however large it is."""
 
     field_print: FieldPrint
     diameters: NDArray[np.float32]
@@ -398,7 +398,7 @@ def combine_folders(
     SettingsError
         A diameter makes no sense, a source is named that is not there, or no folder is named.
     MissingDataError, DatasetError, ImageReadError, MaskFormatError
-        A folder is no prepared one, or a picture or mask is damaged.
+        A folder is no prepared one, or an image or mask is damaged.
     OutputError
         The output holds something else, or cannot be written to.
     """
@@ -408,7 +408,7 @@ def combine_folders(
     sources = open_sources(folders, seed=seed)
     _check_names(source_diameters or {}, sources)
     job_count = (os.cpu_count() or 1) if jobs is None else jobs
-    images = [picture.image for picture in sources.pictures]
+    images = [image.image for image in sources.images]
     looks = list(
         with_progress(
             map_in_processes(_look_at, images, jobs=job_count),
@@ -419,10 +419,10 @@ def combine_folders(
     described = _describe(sources, looks, cell_diameter_px, source_diameters or {})
     groups = _groups(sources, looks)
     tasks = _tasks(sources, described, groups)
-    start_build(output, command=COMMAND, stems=[task.picture.new_stem for task in tasks])
+    start_build(output, command=COMMAND, stems=[task.image.new_stem for task in tasks])
     written = list(
         with_progress(
-            map_in_processes(partial(write_picture, output=output), tasks, jobs=job_count),
+            map_in_processes(partial(write_combined_image, output=output), tasks, jobs=job_count),
             total=len(tasks),
             description="combining",
         )
@@ -435,7 +435,7 @@ def combine_folders(
         files={file for files, _ in written for file in files},
         images=[manifest_row(task) for task in tasks],
         cells={
-            task.picture.new_stem: cells
+            task.image.new_stem: cells
             for task, (_, cells) in zip(tasks, written, strict=True)
             if cells is not None
         },
@@ -459,7 +459,7 @@ def combine_folders(
         output=output,
         sources=tuple(described.values()),
         split_counts={s: splits.count(s) for s in Split if splits.count(s)},
-        renamed_count=sum(task.picture.new_stem != task.picture.image.stem for task in tasks),
+        renamed_count=sum(task.image.new_stem != task.image.image.stem for task in tasks),
         same_fields=tuple(tuple(group) for group in same),
         moves=moves,
         cell_diameter_px=cell_diameter_px,
@@ -499,10 +499,10 @@ def _describe(
     target: float | None,
     given: Mapping[str, float],
 ) -> dict[str, CombinedSource]:
-    """Describe each source, and decide by how much its pictures are resampled."""
+    """Describe each source, and decide by how much its images are resampled."""
     positions: defaultdict[str, list[int]] = defaultdict(list)
-    for position, picture in enumerate(sources.pictures):
-        positions[picture.image.source].append(position)
+    for position, image in enumerate(sources.images):
+        positions[image.image.source].append(position)
     described = {}
     for name, indices in positions.items():
         found = np.concatenate([looks[i].diameters for i in indices])
@@ -512,7 +512,7 @@ def _describe(
         described[name] = CombinedSource(
             name=name,
             licence=sources.licence_of(name),
-            picture_count=len(indices),
+            image_count=len(indices),
             red_cell_diameter_px=None if diameter is None else round(diameter, 2),
             measured_cells=len(found),
             magnification=_magnification(name, diameter, target),
@@ -535,52 +535,50 @@ def _magnification(name: str, diameter: float | None, target: float | None) -> f
 
 
 def _groups(sources: OpenedSources, looks: Sequence[_Look]) -> NDArray[np.intp]:
-    index_of = {(p.folder_index, p.image.stem): i for i, p in enumerate(sources.pictures)}
+    index_of = {(p.folder_index, p.image.stem): i for i, p in enumerate(sources.images)}
     return groups_of_same(
         [look.field_print for look in looks],
         [
-            index_of.get((picture.folder_index, picture.image.original), index)
-            for index, picture in enumerate(sources.pictures)
+            index_of.get((image.folder_index, image.image.original), index)
+            for index, image in enumerate(sources.images)
         ],
     )
 
 
 def _tasks(
     sources: OpenedSources, described: Mapping[str, CombinedSource], groups: NDArray[np.intp]
-) -> list[PictureTask]:
+) -> list[ImageTask]:
     splits: defaultdict[int, set[Split | None]] = defaultdict(set)
-    for picture, group in zip(sources.pictures, groups, strict=True):
-        splits[int(group)].add(picture.image.split)
-    new_stems = {(p.folder_index, p.image.stem): p.new_stem for p in sources.pictures}
+    for image, group in zip(sources.images, groups, strict=True):
+        splits[int(group)].add(image.image.split)
+    new_stems = {(p.folder_index, p.image.stem): p.new_stem for p in sources.images}
     return [
-        PictureTask(
-            picture=picture,
+        ImageTask(
+            image=image,
             split=next((s for s in _STRICTEST_FIRST if s in splits[int(group)]), None),
             # An original that was left behind keeps its old name: it is not in the folder.
             original=new_stems.get(
-                (picture.folder_index, picture.image.original), picture.image.original
+                (image.folder_index, image.image.original), image.image.original
             ),
-            magnification=described[picture.image.source].magnification,
-            unmarked_types=described[picture.image.source].unmarked_types,
+            magnification=described[image.image.source].magnification,
+            unmarked_types=described[image.image.source].unmarked_types,
         )
-        for picture, group in zip(sources.pictures, groups, strict=True)
+        for image, group in zip(sources.images, groups, strict=True)
     ]
 
 
 def _same_fields(sources: OpenedSources, groups: NDArray[np.intp]) -> list[list[str]]:
     """Names of originals that show the same field, where there are two or more."""
     members: defaultdict[int, list[str]] = defaultdict(list)
-    for picture, group in zip(sources.pictures, groups, strict=True):
-        if not picture.image.is_augmented:
-            members[int(group)].append(picture.new_stem)
+    for image, group in zip(sources.images, groups, strict=True):
+        if not image.image.is_augmented:
+            members[int(group)].append(image.new_stem)
     return sorted(sorted(stems) for stems in members.values() if len(stems) > 1)
 
 
-def _moves(tasks: Sequence[PictureTask]) -> tuple[SplitMove, ...]:
+def _moves(tasks: Sequence[ImageTask]) -> tuple[SplitMove, ...]:
     return tuple(
-        SplitMove(
-            stem=task.picture.new_stem, from_split=task.picture.image.split, to_split=task.split
-        )
+        SplitMove(stem=task.image.new_stem, from_split=task.image.image.split, to_split=task.split)
         for task in tasks
-        if task.split != task.picture.image.split and not task.picture.image.is_augmented
+        if task.split != task.image.image.split and not task.image.image.is_augmented
     )

@@ -2,7 +2,7 @@
 
 1. ``start_build`` marks the folder as unfinished and takes the manifest away. It refuses a folder
    that holds anything of which the manifest does not say that the same command wrote it.
-2. The command writes pictures and masks in any order, in any number of processes.
+2. The command writes images and masks in any order, in any number of processes.
 3. ``finish_build`` removes what a former run wrote and this one did not, writes annotations and
    manifest, and takes the mark away.
 
@@ -30,7 +30,7 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.errors import OutputError
 
-PICTURE_FOLDERS = ("images", "masks", "instances")
+IMAGE_FOLDERS = ("images", "masks", "instances")
 _MANIFEST_NAME = "manifest.json"
 _ANNOTATIONS_NAME = "annotations.json"
 
@@ -45,7 +45,7 @@ def start_build(root: Path, *, command: str, stems: Iterable[str]) -> None:
     command : str
         Name of what writes the folder; only the same command may write it again.
     stems : iterable of str
-        All pictures that may be written.
+        All images that may be written.
 
     Raises
     ------
@@ -55,10 +55,10 @@ def start_build(root: Path, *, command: str, stems: Iterable[str]) -> None:
         The folder's manifest is damaged.
     """
     owned = _owned_stems(root, command)
-    foreign = [path for path in _pictures(root) if path.stem not in owned]
+    foreign = [path for path in _images(root) if path.stem not in owned]
     if foreign:
         raise OutputError(
-            f"{root}: holds {len(foreign)} pictures that this command has not written, for "
+            f"{root}: holds {len(foreign)} images that this command has not written, for "
             f"instance {foreign[0].relative_to(root)}; expected an empty or new folder, or one of "
             "a former run. Choose another --output, or move them away."
         )
@@ -70,7 +70,7 @@ def start_build(root: Path, *, command: str, stems: Iterable[str]) -> None:
     }
     write_json(root / UNFINISHED_NAME, mark)
     _remove(root / _MANIFEST_NAME)
-    for folder in PICTURE_FOLDERS:
+    for folder in IMAGE_FOLDERS:
         for path in (root / folder).glob(".*.partial.*"):
             _remove(path)
 
@@ -94,9 +94,9 @@ def finish_build(
     files : collection of str
         What was written, relative to the folder: ``images/a.png`` and so on.
     images : sequence of mapping
-        Rows of the manifest: ``stem``, ``split``, ``source`` and ``original`` of every picture.
+        Rows of the manifest: ``stem``, ``split``, ``source`` and ``original`` of every image.
     cells : mapping of str
-        Boxes by stem; pictures about whose cells nothing is known are left out.
+        Boxes by stem; images about whose cells nothing is known are left out.
     details : mapping
         Further entries of the manifest.
 
@@ -105,7 +105,7 @@ def finish_build(
     OutputError
         The folder cannot be written to.
     """
-    for path in _pictures(root):
+    for path in _images(root):
         if path.relative_to(root).as_posix() not in files:
             _remove(path)
     if cells:
@@ -127,10 +127,10 @@ def _owned_stems(root: Path, command: str) -> set[str]:
     return {row["stem"] for record in records for row in record.get("images", [])}
 
 
-def _pictures(root: Path) -> list[Path]:
+def _images(root: Path) -> list[Path]:
     return [
         path
-        for folder in PICTURE_FOLDERS
+        for folder in IMAGE_FOLDERS
         for path in sorted((root / folder).glob("*"))
         if not path.name.startswith(".")
     ]

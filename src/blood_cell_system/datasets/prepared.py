@@ -1,4 +1,4 @@
-"""Pictures of a prepared folder as samples, for writing them in other formats.
+"""Images of a prepared folder as samples, for writing them in other formats.
 
 The prepared folder: what every later step reads.
 
@@ -7,7 +7,7 @@ The prepared folder: what every later step reads.
     data/segmentation/
     ├── images/img_001.png
     ├── masks/img_001.png        the guide's RGB mask format, same file name
-    ├── instances/img_001.png    optional: 16-bit label picture, 0 background, 1..n cells
+    ├── instances/img_001.png    optional: 16-bit label image, 0 background, 1..n cells
     ├── annotations.json         optional: the cells' boxes
     ├── manifest.json            optional: splits, origins, settings, what was dropped
     └── unfinished.json          only while a command writes the folder, or after it was killed
@@ -75,7 +75,7 @@ def write_manifest(
     ----------
     root : Path
     images : sequence of mapping
-        Of every picture ``stem``, ``split``, ``source`` and ``original``, and what else there is.
+        Of every image ``stem``, ``split``, ``source`` and ``original``, and what else there is.
     details : mapping
         Whatever else there is to know: ``command``, ``settings``, ``seed``, ``source_hash``,
         ``dropped`` and so on. No times of day: equal input gives an equal file.
@@ -119,7 +119,7 @@ def read_annotations(root: Path) -> dict[str, tuple[LabelledBox, ...]]:
     Returns
     -------
     dict of str to tuple of LabelledBox
-        By stem; a stem that is not there is a picture about whose cells nothing is known.
+        By stem; a stem that is not there is an image about whose cells nothing is known.
 
     Raises
     ------
@@ -159,7 +159,7 @@ def _refuse_constant(name: str) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedImage:
-    """One picture of a prepared folder, with where its labels are.
+    """One image of a prepared folder, with where its labels are.
 
     Parameters
     ----------
@@ -167,16 +167,16 @@ class PreparedImage:
         File name without its suffix.
     image_path, mask_path : Path
     instance_path : Path or None
-        Label picture, where the exact outlines of single cells are known.
+        Label image, where the exact outlines of single cells are known.
     split : Split or None
     source : str
-        Data set that the picture comes from.
+        Data set that the image comes from.
     original : str
-        Stem of the picture that this one is an augmented copy of; its own stem for an original.
+        Stem of the image that this one is an augmented copy of; its own stem for an original.
     cells : tuple of LabelledBox or None
         Boxes in pixels; None where nobody has said where the cells are.
     unmarked_types : tuple of CellType
-        Types that may be in the picture without a box: a data set that marks no platelets does not
+        Types that may be in the image without a box: a data set that marks no platelets does not
         say that there are none.
     group : str or None
         Slide or patient, where that is known.
@@ -199,7 +199,7 @@ class PreparedImage:
         return self.original != self.stem
 
     def manifest_row(self) -> dict[str, Any]:
-        """Give what the manifest says of this picture."""
+        """Give what the manifest says of this image."""
         row: dict[str, Any] = {
             "stem": self.stem,
             "split": self.split,
@@ -213,7 +213,7 @@ class PreparedImage:
         return row
 
     def copy_files(self, folder: Path, *, stem: str) -> tuple[str, ...]:
-        """Copy picture, mask and label picture into another prepared folder, byte for byte.
+        """Copy image, mask and label image into another prepared folder, byte for byte.
 
         Parameters
         ----------
@@ -246,7 +246,7 @@ class PreparedImage:
         return tuple(files)
 
     def read(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Read the picture and its class mask.
+        """Read the image and its class mask.
 
         Returns
         -------
@@ -258,7 +258,7 @@ class PreparedImage:
         ImageReadError
             One of the two cannot be read.
         MaskFormatError
-            The mask is outside the format, or of another size than the picture.
+            The mask is outside the format, or of another size than the image.
         """
         image = read_image(self.image_path)
         try:
@@ -267,7 +267,7 @@ class PreparedImage:
             raise MaskFormatError(f"{self.mask_path}: {error}") from error
         if class_mask.shape != image.shape[:2]:
             raise MaskFormatError(
-                f"{self.mask_path}: the mask has (height, width) {class_mask.shape}, the picture "
+                f"{self.mask_path}: the mask has (height, width) {class_mask.shape}, the image "
                 f"{image.shape[:2]}; expected the same size. Make the mask again, or leave out "
                 "both."
             )
@@ -309,7 +309,7 @@ class PreparedDataset:
         MissingDataError
             The folder, or its images/ or masks/, is not there.
         DatasetError
-            It has no pairs, pictures without masks, a manifest that does not fit, or was left
+            It has no pairs, images without masks, a manifest that does not fit, or was left
             unfinished by a command that was killed.
         """
         root = Path(root)
@@ -327,12 +327,12 @@ class PreparedDataset:
         image_paths = files_by_stem(root / "images")
         mask_paths = files_by_stem(root / "masks")
         if not image_paths:
-            raise DatasetError(f"{root / 'images'}: no pictures in this folder.")
+            raise DatasetError(f"{root / 'images'}: no images in this folder.")
         alone = sorted(image_paths.keys() ^ mask_paths.keys())
         if alone:
             raise DatasetError(
                 f"{root}: {len(alone)} files without their partner, for instance {alone[:3]}; "
-                "expected a mask for every picture, with the same file name. "
+                "expected a mask for every image, with the same file name. "
                 "See all with --mode verify."
             )
         instance_folder = root / "instances"
@@ -362,7 +362,7 @@ class PreparedDataset:
         return cls(root=root, images=tuple(images), details=details)
 
     def of_split(self, split: Split) -> tuple[PreparedImage, ...]:
-        """Pictures of a split; of validation and test, originals only."""
+        """Images of a split; of validation and test, originals only."""
         return tuple(
             image
             for image in self.images
@@ -370,7 +370,7 @@ class PreparedDataset:
         )
 
     def with_splits(self, seed: int) -> Self:
-        """Give pictures without a split one, drawn by originals, so that copies stay together.
+        """Give images without a split one, drawn by originals, so that copies stay together.
 
         15 % of the originals are for validation and as many for the test; the rest is learned from.
         With three originals or more, none of the three is empty.
@@ -382,7 +382,7 @@ class PreparedDataset:
         Returns
         -------
         PreparedDataset
-            This one when every picture has its split already.
+            This one when every image has its split already.
         """
         if all(image.split is not None for image in self.images):
             return self
@@ -413,7 +413,7 @@ class PreparedDataset:
         originals = sorted({image.original for image in self.of_split(Split.TRAIN)})
         if not 0 < count <= len(originals):
             raise DatasetError(
-                f"{self.root}: {count} pictures asked for; the training split has "
+                f"{self.root}: {count} images asked for; the training split has "
                 f"{len(originals)} originals. Ask for 1 to {len(originals)}."
             )
         order = generator_for(seed, "limit").permutation(len(originals))
@@ -460,20 +460,20 @@ def _manifest_rows(
         ) from error
     if len(rows) < len(listed):
         raise DatasetError(
-            f"{root / 'manifest.json'}: lists {len(listed) - len(rows)} pictures twice; expected "
-            "one entry a picture. Prepare the folder again."
+            f"{root / 'manifest.json'}: lists {len(listed) - len(rows)} images twice; expected "
+            "one entry an image. Prepare the folder again."
         )
     missing = sorted(rows.keys() - stems)
     if missing:
         raise DatasetError(
-            f"{root / 'manifest.json'}: lists {len(missing)} pictures that are not in images/, for "
+            f"{root / 'manifest.json'}: lists {len(missing)} images that are not in images/, for "
             f"instance {missing[:3]}. Prepare the folder again."
         )
     return rows
 
 
 def original_by_name(stem: str, stems: Collection[str]) -> str:
-    """Stem of what a picture is a copy of, as its name tells where no manifest does.
+    """Stem of what an image is a copy of, as its name tells where no manifest does.
 
     Examples
     --------
@@ -485,7 +485,7 @@ def original_by_name(stem: str, stems: Collection[str]) -> str:
 
 
 def prepared_samples(dataset: PreparedDataset, *, with_unscored: bool = False) -> Iterator[Sample]:
-    """Give the pictures of a prepared folder one at a time.
+    """Give the images of a prepared folder one at a time.
 
     Parameters
     ----------
@@ -496,15 +496,15 @@ def prepared_samples(dataset: PreparedDataset, *, with_unscored: bool = False) -
     Yields
     ------
     Sample
-        A cell has its outline where the label picture shows it, else its box, and its centre alone
+        A cell has its outline where the label image shows it, else its box, and its centre alone
         where the size of its box is a guess.
 
     Raises
     ------
     ImageReadError, MaskFormatError
-        A picture, its mask or its label picture cannot be read.
+        An image, its mask or its label image cannot be read.
     DatasetError
-        A label picture does not fit its picture or its boxes.
+        A label image does not fit its image or its boxes.
     """
     for image in dataset.images:
         shape = read_image_shape(image.image_path)

@@ -1,4 +1,4 @@
-"""Dealing pictures out to train, val and test, so that nothing that belongs together is parted."""
+"""Dealing images out to train, val and test, so that nothing that belongs together is parted."""
 
 import csv
 import io
@@ -26,7 +26,7 @@ from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
 
-_PICTURE_COLUMNS = ("picture", "file", "image", "stem", "name")
+_IMAGE_COLUMNS = ("image", "file", "picture", "stem", "name")
 
 
 class GroupBy(StrEnum):
@@ -45,7 +45,7 @@ def groups_by(
     pattern: str | None = None,
     table: Path | None = None,
 ) -> list[str]:
-    """Name of each picture's group.
+    """Name of each image's group.
 
     Parameters
     ----------
@@ -54,10 +54,10 @@ def groups_by(
         For slides and patients, names come from the pattern or the table, else from what the
         manifest says.
     pattern : str, optional
-        Regular expression that finds the group in a picture's name: its first group in
+        Regular expression that finds the group in an image's name: its first group in
         parentheses, or all that it matches.
     table : Path, optional
-        CSV with a column of pictures' names and one called ``slide``, ``patient`` or ``group``.
+        CSV with a column of images' names and one called ``slide``, ``patient`` or ``group``.
 
     Returns
     -------
@@ -68,7 +68,7 @@ def groups_by(
     SettingsError
         The pattern is none, both pattern and table are given, or neither where one is needed.
     DatasetError
-        The group of some pictures is not known.
+        The group of some images is not known.
     MissingDataError
         There is no such table.
     """
@@ -87,9 +87,9 @@ def groups_by(
     unknown = [image.stem for image, name in zip(images, names, strict=True) if not name]
     if unknown:
         raise DatasetError(
-            f"the {by} of {len(unknown)} of {len(images)} pictures is not known, for instance of "
+            f"the {by} of {len(unknown)} of {len(images)} images is not known, for instance of "
             f"{', '.join(unknown[:3])}; expected one for each. Say --pattern with a regular "
-            f"expression that finds it in the names, or --table with a CSV file of picture,{by}."
+            f"expression that finds it in the names, or --table with a CSV file of image,{by}."
         )
     return [str(name) for name in names]
 
@@ -115,15 +115,15 @@ def _by_table(images: Sequence[PreparedImage], table: Path, by: GroupBy) -> list
         raise DatasetError(f"{table}: not UTF-8 ({error}). Save it as CSV UTF-8.") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
     columns = list(reader.fieldnames or ())
-    picture = next((name for name in _PICTURE_COLUMNS if name in columns), None)
+    column = next((name for name in _IMAGE_COLUMNS if name in columns), None)
     group = next((name for name in (str(by), "group") if name in columns), None)
-    if picture is None or group is None:
+    if column is None or group is None:
         raise DatasetError(
-            f"{table}: has the columns {columns}; expected 'picture' and {str(by)!r}, with commas "
+            f"{table}: has the columns {columns}; expected 'image' and {str(by)!r}, with commas "
             "between. Add a first line with these names."
         )
     # Names with or without their ending, and with or without folders.
-    by_stem = {Path(row[picture].replace("\\", "/")).stem: row[group] for row in reader}
+    by_stem = {Path(row[column].replace("\\", "/")).stem: row[group] for row in reader}
     return [by_stem.get(image.original) or by_stem.get(image.stem) for image in images]
 
 
@@ -156,7 +156,7 @@ class SplitSummary:
     root : Path
     by : GroupBy
     counts : mapping of str to tuple of int
-        Pictures and groups by split.
+        Images and groups by split.
     same_field_count : int
         Fields that are there more than once, and were kept together.
     leaks_before : tuple of Leak
@@ -174,8 +174,8 @@ class SplitSummary:
     def to_text(self) -> str:
         """Say it in a few lines."""
         counts = ", ".join(
-            f"{name} {pictures} pictures of {groups} groups"
-            for name, (pictures, groups) in self.counts.items()
+            f"{name} {images} images of {groups} groups"
+            for name, (images, groups) in self.counts.items()
         )
         lines = [f"{self.root}: split by {self.by}: {counts}"]
         if self.same_field_count:
@@ -202,9 +202,9 @@ def split_folder(
     jobs: int | None = None,
     is_check: bool = False,
 ) -> SplitSummary:
-    """Deal out the pictures of a prepared folder anew, and write that into its manifest.
+    """Deal out the images of a prepared folder anew, and write that into its manifest.
 
-    Groups are dealt out whole. Pictures that show the same field, and augmented copies, stay
+    Groups are dealt out whole. Images that show the same field, and augmented copies, stay
     together as well, whatever their groups are.
 
     Parameters
@@ -232,7 +232,7 @@ def split_folder(
     SettingsError
         Shares or pattern make no sense, or there are fewer groups than splits.
     MissingDataError, DatasetError, ImageReadError
-        The folder is no prepared one, or the group of a picture is not known.
+        The folder is no prepared one, or the group of an image is not known.
     OutputError
         The manifest cannot be written.
     """
@@ -275,7 +275,7 @@ def find_leaks(
     names : sequence of str
         Their groups.
     same : ndarray of shape (n,), dtype int
-        Equal for pictures of the same field.
+        Equal for images of the same field.
     """
     members: defaultdict[tuple[str, str], list[PreparedImage]] = defaultdict(list)
     for image, name, field in zip(images, names, same, strict=True):

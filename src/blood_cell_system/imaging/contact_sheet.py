@@ -1,4 +1,4 @@
-"""Many pictures on one sheet, each with a line of text."""
+"""Many images on one sheet, each with a line of text."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -114,19 +114,19 @@ _MAX_HEIGHT_SHARE = 1.25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tile:
-    """A picture of a contact sheet.
+    """An image of a contact sheet.
 
     Parameters
     ----------
-    picture : ndarray of shape (height, width, 3), dtype uint8
+    image : ndarray of shape (height, width, 3), dtype uint8
         RGB, of any size.
     caption : str
-        Lines below the picture, one text line each; a line that is too long is cut.
+        Lines below the image, one text line each; a line that is too long is cut.
     is_bad : bool
         Whether the tile gets a red frame, for what deserves a look.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     caption: str
     is_bad: bool = False
 
@@ -134,7 +134,7 @@ class Tile:
 def contact_sheet(
     tiles: Sequence[Tile], *, columns: int = 4, tile_width: int = 320, title: str = ""
 ) -> NDArray[np.uint8]:
-    """Lay pictures out in rows, in the order given.
+    """Lay images out in rows, in the order given.
 
     Parameters
     ----------
@@ -143,7 +143,7 @@ def contact_sheet(
     columns : int
         Tiles a row, 1 or more.
     tile_width : int
-        Pixels; pictures are scaled to it, tall ones to 1.25 of it in height.
+        Pixels; images are scaled to it, tall ones to 1.25 of it in height.
     title : str
         A line above the tiles.
 
@@ -160,7 +160,7 @@ def contact_sheet(
     Examples
     --------
     >>> smear = np.zeros((48, 64, 3), dtype=np.uint8)
-    >>> contact_sheet([Tile(picture=smear, caption="a")] * 3, columns=2, tile_width=64).shape[1]
+    >>> contact_sheet([Tile(image=smear, caption="a")] * 3, columns=2, tile_width=64).shape[1]
     152
     """
     if columns < 1 or tile_width < 1:
@@ -171,7 +171,7 @@ def contact_sheet(
     columns = min(columns, max(1, len(tiles)))
     sheet_width = columns * (tile_width + _GAP_PX) + _GAP_PX
     parts: list[NDArray[np.uint8]] = []
-    heading = title if tiles else (title + " (no pictures)").strip()
+    heading = title if tiles else (title + " (no images)").strip()
     if heading:
         parts.append(text_strip(heading, sheet_width, font_size=17, background=_PAPER))
     for start in range(0, len(tiles), columns):
@@ -186,12 +186,12 @@ def _paper(height: int, width: int) -> NDArray[np.uint8]:
 
 
 def _framed(tile: Tile, tile_width: int) -> NDArray[np.uint8]:
-    height, width = tile.picture.shape[:2]
+    height, width = tile.image.shape[:2]
     scale = min(tile_width / width, _MAX_HEIGHT_SHARE * tile_width / height)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    # Area averaging keeps thin outlines visible; small pictures stay as sharp as they are.
+    # Area averaging keeps thin outlines visible; small images stay as sharp as they are.
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_NEAREST
-    scaled = cv2.resize(tile.picture, size, interpolation=method)
+    scaled = cv2.resize(tile.image, size, interpolation=method)
     if tile.is_bad:
         cv2.rectangle(scaled, (0, 0), (size[0] - 1, size[1] - 1), _BAD, 3)
     framed = _paper(size[1], tile_width)

@@ -1,4 +1,4 @@
-"""Pictures of any kind in, RGB arrays out."""
+"""Images of any kind in, RGB arrays out."""
 
 import threading
 import warnings
@@ -17,7 +17,7 @@ from blood_cell_system.atomic_files import write_bytes
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
 
 MAX_PIXELS: Final = 100_000_000
-"""Larger pictures are refused before they are decoded."""
+"""Larger images are refused before they are decoded."""
 
 # Pillow knows more, among them formats for which it starts other programs.
 _FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM")
@@ -25,42 +25,42 @@ _FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM")
 
 @contextmanager
 def opened(path: Path) -> Iterator[Image.Image]:
-    """Open a picture's header; whatever goes wrong in the block is told as a fault of the file.
+    """Open an image's header; whatever goes wrong in the block is told as a fault of the file.
 
     Raises
     ------
     MissingDataError
         There is no such file.
     ImageReadError
-        It is no picture, is cut off or damaged, or has more than ``MAX_PIXELS`` pixels.
+        It is no image, is cut off or damaged, or has more than ``MAX_PIXELS`` pixels.
     """
     try:
         if not path.is_file():
-            raise MissingDataError(f"{path}: there is no such picture. Check the path.")
-        with _without_pillow_warnings, Image.open(path, formats=_FORMATS) as picture:
-            width, height = picture.size
+            raise MissingDataError(f"{path}: there is no such image. Check the path.")
+        with _without_pillow_warnings, Image.open(path, formats=_FORMATS) as image:
+            width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageReadError(
                     f"{path}: {width}×{height} pixels; at most {MAX_PIXELS:,} are read. "
-                    "Cut the picture into fields first."
+                    "Cut the image into fields first."
                 )
-            yield picture
+            yield image
     except (ImageReadError, MissingDataError, MemoryError):
         raise
     except Image.DecompressionBombError as error:
         raise ImageReadError(
             f"{path}: too large to decode safely ({error}); at most {MAX_PIXELS:,} pixels are "
-            "read. Cut the picture into fields first."
+            "read. Cut the image into fields first."
         ) from error
     except UnidentifiedImageError as error:
         raise ImageReadError(
-            f"{path}: not a picture in a known format; expected PNG, JPEG, TIFF, BMP or WebP of 8 "
+            f"{path}: not an image in a known format; expected PNG, JPEG, TIFF, BMP or WebP of 8 "
             "or 16 bits a channel. Save it as one of these."
         ) from error
     except Exception as error:
         # Damaged bytes lead Pillow's readers to errors of almost any kind.
         raise ImageReadError(
-            f"{path}: the picture is cut off or damaged ({error}). Copy it again from its source."
+            f"{path}: the image is cut off or damaged ({error}). Copy it again from its source."
         ) from error
 
 
@@ -97,12 +97,12 @@ _without_pillow_warnings: Final = _WithoutPillowWarnings()
 _BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
 
 
-def as_rgb(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
-    """Turn an opened picture upright and into 8-bit RGB, transparency laid on white.
+def as_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    """Turn an opened image upright and into 8-bit RGB, transparency laid on white.
 
     Parameters
     ----------
-    picture : PIL.Image.Image
+    image : PIL.Image.Image
     path : Path
         Of its file, which is read again where Pillow would cut off bits.
 
@@ -117,9 +117,9 @@ def as_rgb(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
     Exception
         Of any kind that Pillow's readers raise for damaged bytes.
     """
-    if picture.mode in {"RGB", "RGBA"} and has_16_bits_a_channel(picture):
-        return _deep_colours_as_rgb(picture, path)
-    upright = ImageOps.exif_transpose(picture)
+    if image.mode in {"RGB", "RGBA"} and has_16_bits_a_channel(image):
+        return _deep_colours_as_rgb(image, path)
+    upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(("I", "F")):
         return np.repeat(_to_8_bit(np.asarray(upright))[:, :, None], 3, axis=2)
     if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
@@ -129,17 +129,17 @@ def as_rgb(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
     return np.array(upright.convert("RGB"))
 
 
-def has_16_bits_a_channel(picture: Image.Image) -> bool:
-    """Whether an opened picture of colours has more than Pillow keeps of it."""
-    return any(";16" in str(tile[3]) for tile in getattr(picture, "tile", ()))
+def has_16_bits_a_channel(image: Image.Image) -> bool:
+    """Whether an opened image of colours has more than Pillow keeps of it."""
+    return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
-def _deep_colours_as_rgb(picture: Image.Image, path: Path) -> NDArray[np.uint8]:
-    # Pillow keeps the upper 8 of 16 bits a colour: a 12-bit camera's pictures would be almost
+def _deep_colours_as_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+    # Pillow keeps the upper 8 of 16 bits a colour: a 12-bit camera's images would be almost
     # black. OpenCV keeps all, but fills up what is cut off without a word; Pillow tells.
-    picture.load()
-    has_alpha = picture.mode == "RGBA"
-    # Both ways turn the picture upright, except a PNG with an alpha channel.
+    image.load()
+    has_alpha = image.mode == "RGBA"
+    # Both ways turn the image upright, except a PNG with an alpha channel.
     how = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
     values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), how)
     if values is None:
@@ -165,7 +165,7 @@ def _to_8_bit(intensities: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
 
-# A telephone's JPEG may hold a preview as well, which is no other picture.
+# A telephone's JPEG may hold a preview as well, which is no other image.
 _FORMATS_WITH_PAGES: Final = frozenset({"TIFF", "GIF", "WEBP", "PNG"})
 
 # 16 bits are "I" in older versions of Pillow. A palette's indices are labels as well.
@@ -173,7 +173,7 @@ _LABEL_MODES: Final = frozenset({"1", "L", "P", "I", "I;16", "I;16B", "I;16L"})
 
 _TIFF_SIZE: Final = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
 
-# Of a drawn picture in half the time of OpenCV's level 1 and a tenth fewer bytes; of masks in a
+# Of a drawn image in half the time of OpenCV's level 1 and a tenth fewer bytes; of masks in a
 # third of the time and half the bytes: their rows are like the rows above.
 _QUICK_PNG: Final = (
     cv2.IMWRITE_PNG_COMPRESSION,
@@ -186,7 +186,7 @@ _QUICK_PNG: Final = (
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as 8-bit RGB, upright.
+    """Read an image as 8-bit RGB, upright.
 
     EXIF rotation is applied. Transparent pixels are laid on white. Grayscale, palette and CMYK
     become RGB. Values of more than 8 bits are scaled by the smallest usual depth (8, 10, 12, 14 or
@@ -206,15 +206,15 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     MissingDataError
         There is no such file.
     ImageReadError
-        It is no picture, is cut off or damaged, or has more than ``MAX_PIXELS`` pixels.
+        It is no image, is cut off or damaged, or has more than ``MAX_PIXELS`` pixels.
     """
     path = Path(path)
-    with opened(path) as picture:
-        return as_rgb(picture, path)
+    with opened(path) as image:
+        return as_rgb(image, path)
 
 
 def read_rgba(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as 8-bit RGBA, upright, with the colours below transparent pixels.
+    """Read an image as 8-bit RGBA, upright, with the colours below transparent pixels.
 
     As :func:`read_image`, but that transparency is kept in place of laying it on white.
 
@@ -225,7 +225,7 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray of shape (height, width, 4), dtype uint8
-        Opaque, 255 in the last channel, where the picture has no transparency.
+        Opaque, 255 in the last channel, where the image has no transparency.
 
     Raises
     ------
@@ -233,16 +233,16 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
         As of :func:`read_image`.
     """
     path = Path(path)
-    with opened(path) as picture:
-        is_deep = has_16_bits_a_channel(picture)
-        if not is_deep and (picture.mode in {"RGBA", "LA", "PA"} or "transparency" in picture.info):
-            return np.array(ImageOps.exif_transpose(picture).convert("RGBA"))
-        rgb = as_rgb(picture, path)
+    with opened(path) as image:
+        is_deep = has_16_bits_a_channel(image)
+        if not is_deep and (image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info):
+            return np.array(ImageOps.exif_transpose(image).convert("RGBA"))
+        rgb = as_rgb(image, path)
     return np.dstack([rgb, np.full(rgb.shape[:2], 255, dtype=np.uint8)])
 
 
 def read_image_shape(path: Path) -> tuple[int, int]:
-    """Read a picture's size from its header, as it is when upright.
+    """Read an image's size from its header, as it is when upright.
 
     Parameters
     ----------
@@ -258,20 +258,20 @@ def read_image_shape(path: Path) -> tuple[int, int]:
     MissingDataError
         There is no such file.
     ImageReadError
-        It is no picture, or has more than ``MAX_PIXELS`` pixels.
+        It is no image, or has more than ``MAX_PIXELS`` pixels.
     """
-    with opened(Path(path)) as picture:
-        width, height = picture.size
-        if isinstance(picture, TiffImageFile):
+    with opened(Path(path)) as image:
+        width, height = image.size
+        if isinstance(image, TiffImageFile):
             # Some versions of Pillow have turned the size of a TIFF already, others have not.
-            width, height = (picture.tag_v2[tag] for tag in _TIFF_SIZE)
-        orientation = picture.getexif().get(ExifTags.Base.Orientation, 1)
+            width, height = (image.tag_v2[tag] for tag in _TIFF_SIZE)
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
     # Orientations 5 to 8 lie on their side.
     return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
 
 
 def count_pages(path: Path) -> int:
-    """Count the pictures in a file: pages of a TIFF, frames of an animation.
+    """Count the images in a file: pages of a TIFF, frames of an animation.
 
     Smaller copies of a page, which scanners put into a TIFF beside it, do not count.
 
@@ -289,37 +289,37 @@ def count_pages(path: Path) -> int:
     MissingDataError
         There is no such file.
     ImageReadError
-        It is no picture, or has more than ``MAX_PIXELS`` pixels.
+        It is no image, or has more than ``MAX_PIXELS`` pixels.
     """
-    with opened(Path(path)) as picture:
-        if picture.format not in _FORMATS_WITH_PAGES:
+    with opened(Path(path)) as image:
+        if image.format not in _FORMATS_WITH_PAGES:
             return 1
-        pages = int(getattr(picture, "n_frames", 1))
-        if pages == 1 or not isinstance(picture, TiffImageFile):
+        pages = int(getattr(image, "n_frames", 1))
+        if pages == 1 or not isinstance(image, TiffImageFile):
             return pages
         copies = 0
         for page in range(1, pages):
-            picture.seek(page)
-            copies += int(picture.tag_v2.get(ExifTags.Base.NewSubfileType, 0)) & 1
+            image.seek(page)
+            copies += int(image.tag_v2.get(ExifTags.Base.NewSubfileType, 0)) & 1
         return pages - copies
 
 
 def is_turned(path: Path) -> bool:
-    """Whether a picture's EXIF data say that it is to be turned or mirrored; not all programs do.
+    """Whether an image's EXIF data say that it is to be turned or mirrored; not all programs do.
 
     Raises
     ------
     MissingDataError
         There is no such file.
     ImageReadError
-        It is no picture, or has more than ``MAX_PIXELS`` pixels.
+        It is no image, or has more than ``MAX_PIXELS`` pixels.
     """
-    with opened(Path(path)) as picture:
-        return bool(picture.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1))
+    with opened(Path(path)) as image:
+        return bool(image.getexif().get(ExifTags.Base.Orientation, 1) not in (0, 1))
 
 
 def check_rgb(image: NDArray[np.generic]) -> None:
-    """Refuse an array that is no picture as :func:`read_image` gives it.
+    """Refuse an array that is no image as :func:`read_image` gives it.
 
     Raises
     ------
@@ -328,14 +328,14 @@ def check_rgb(image: NDArray[np.generic]) -> None:
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise ImageReadError(
-            "Picture: expected an array of shape (height, width, 3) and dtype uint8 with a pixel "
+            "Image: expected an array of shape (height, width, 3) and dtype uint8 with a pixel "
             f"at least. Received: shape {image.shape}, dtype {image.dtype}. Read it with "
             "read_image."
         )
 
 
 def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> None:
-    """Write a picture, whole or not at all; the suffix chooses the format.
+    """Write an image, whole or not at all; the suffix chooses the format.
 
     Parameters
     ----------
@@ -346,7 +346,7 @@ def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> N
     Raises
     ------
     OutputError
-        The place cannot be written to, or the suffix is of no picture format.
+        The place cannot be written to, or the suffix is of no image format.
     """
     path = Path(path)
     ordered = pixels
@@ -357,9 +357,9 @@ def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> N
     try:
         is_encoded, data = cv2.imencode(path.suffix, ordered, list(options))
     except cv2.error as error:
-        raise OutputError(f"{path}: no picture format for {path.suffix!r}; use .png.") from error
+        raise OutputError(f"{path}: no image format for {path.suffix!r}; use .png.") from error
     if not is_encoded:
-        raise OutputError(f"{path}: the picture cannot be encoded as {path.suffix!r}; use .png.")
+        raise OutputError(f"{path}: the image cannot be encoded as {path.suffix!r}; use .png.")
     write_bytes(path, data.tobytes())
 
 
@@ -399,7 +399,7 @@ def read_file_bytes(path: Path) -> bytes:
 
 
 def read_label_image(path: Path) -> NDArray[np.uint16]:
-    """Read a label picture as written by :func:`write_image`, without scaling its values.
+    """Read a label image as written by :func:`write_image`, without scaling its values.
 
     Parameters
     ----------
@@ -417,11 +417,11 @@ def read_label_image(path: Path) -> NDArray[np.uint16]:
     ImageReadError
         It cannot be read, or is not one channel of 8 or 16 bits.
     """
-    with opened(Path(path)) as picture:
-        labels = np.asarray(picture)
-        if picture.mode not in _LABEL_MODES or labels.min() < 0 or labels.max() > 65535:
+    with opened(Path(path)) as image:
+        labels = np.asarray(image)
+        if image.mode not in _LABEL_MODES or labels.min() < 0 or labels.max() > 65535:
             raise ImageReadError(
-                f"{path}: not a label picture; expected one channel of 8 or 16 bits. "
+                f"{path}: not a label image; expected one channel of 8 or 16 bits. "
                 "Prepare the folder again."
             )
         return labels.astype(np.uint16)

@@ -1,4 +1,4 @@
-"""The mask format of the guide: an RGB picture with one channel a class.
+"""The mask format of the guide: an RGB image with one channel a class.
 
 Red is background, green RBC, blue WBC; the channel of a pixel's class is 255 and the others are 0.
 A pixel with no channel set is not scored.

@@ -26,7 +26,7 @@ _FILL_SHARE = 0.14
 _NOT_SCORED_FILL_SHARE = 0.30
 _HATCH_SHARE = 0.65
 
-# Rows of the colour table; a picture of row numbers is what the drawing works on.
+# Rows of the colour table; an image of row numbers is what the drawing works on.
 _NOTHING, _RBC, _WBC, _PLATELET, _UNSCORED = range(5)
 _ROW_OF_TYPE = {CellType.RBC: _RBC, CellType.WBC: _WBC, CellType.PLATELET: _PLATELET}
 _COLOURS = np.zeros((1, 256, 3), dtype=np.uint8)
@@ -43,7 +43,7 @@ def draw_overlay(
     label_image: NDArray[np.integer] | None = None,
     cell_types: Sequence[CellType] | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw classes, or single cells, over a picture.
+    """Draw classes, or single cells, over an image.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def draw_overlay(
     for name, array in (("class_mask", class_mask), ("label_image", label_image)):
         if array is not None and array.shape != image.shape[:2]:
             raise ValueError(
-                f"{name}: expected the picture's (height, width) {image.shape[:2]}. "
+                f"{name}: expected the image's (height, width) {image.shape[:2]}. "
                 f"Received: {array.shape}."
             )
     areas = _ROW_OF_CLASS[class_mask]
@@ -94,24 +94,24 @@ def draw_overlay(
 
 
 def draw_boxes(
-    picture: NDArray[np.uint8],
+    image: NDArray[np.uint8],
     boxes: NDArray[np.float64],
     *,
     colour: tuple[int, int, int] = (255, 0, 170),
 ) -> NDArray[np.uint8]:
-    """Draw boxes onto a copy of a picture, to point at something.
+    """Draw boxes onto a copy of an image, to point at something.
 
     Parameters
     ----------
-    picture : ndarray of shape (height, width, 3), dtype uint8
+    image : ndarray of shape (height, width, 3), dtype uint8
     boxes : ndarray of shape (n, 4)
         Columns x_min, y_min, x_max, y_max in pixels, half-open; may lie outside or inside out.
     colour : tuple of int
         RGB.
     """
-    drawn = picture.copy()
-    height, width = picture.shape[:2]
-    thickness = _line_width(picture.shape)
+    drawn = image.copy()
+    height, width = image.shape[:2]
+    thickness = _line_width(image.shape)
     finite = boxes[np.isfinite(boxes).all(axis=1)]
     for x_min, y_min, x_max, y_max in np.clip(finite, 0, [width, height, width, height]):
         corner, opposite = (round(x_min), round(y_min)), (round(x_max) - 1, round(y_max) - 1)
@@ -120,7 +120,7 @@ def draw_boxes(
 
 
 def _line_width(shape: tuple[int, ...]) -> int:
-    """Pixels that stay one thin line when the picture is shown some 600 pixels wide."""
+    """Pixels that stay one thin line when the image is shown some 600 pixels wide."""
     return max(1, round(max(shape[:2]) / 400))
 
 

@@ -1,4 +1,4 @@
-"""A picture and its labels at another magnification, each pixel's label by the area that it covers.
+"""An image and its labels at another magnification, each pixel's label by the area that it covers.
 
 Taking the nearest pixel's label makes outlines ragged and moves them by up to half a pixel of the
 larger of the two grids. Here every label votes with the share of the new pixel that it covers
@@ -25,7 +25,7 @@ _TIE_BREAK = np.float32(1e-3)
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resampler:
-    """Takes pictures and labels of one size to another size.
+    """Takes images and labels of one size to another size.
 
     Parameters
     ----------
@@ -59,7 +59,7 @@ class Resampler:
         )
 
     def image(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resample the picture itself, by area when shrinking, by cubic curves when enlarging."""
+        """Resample the image itself, by area when shrinking, by cubic curves when enlarging."""
         shrinks = self.new_shape[0] < self.shape[0]
         kind = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
         return np.asarray(cv2.resize(image, self.new_shape[::-1], interpolation=kind), np.uint8)

@@ -17,7 +17,7 @@ _THINNEST_PX = 1e-6
 
 
 def whole_cell_box(cell: LabelledBox, shape: tuple[int, int]) -> LabelledBox:
-    """Box of the whole cell, where the border of the picture cuts it.
+    """Box of the whole cell, where the border of the image cuts it.
 
     A side that lies at the border is moved outwards until the box is square: what is hidden is not
     known, but cells are about as wide as high, and the inscribed ellipse of the cut box is not
@@ -27,7 +27,7 @@ def whole_cell_box(cell: LabelledBox, shape: tuple[int, int]) -> LabelledBox:
     ----------
     cell : LabelledBox
     shape : tuple of int
-        ``(height, width)`` of the picture in pixels.
+        ``(height, width)`` of the image in pixels.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def whole_cell_box(cell: LabelledBox, shape: tuple[int, int]) -> LabelledBox:
 def clip_to_pixels(
     cell: LabelledBox, shape: tuple[int, int], *, margin: float = 0.0
 ) -> tuple[slice, slice]:
-    """Rows and columns of the pixels that a box touches within the picture.
+    """Rows and columns of the pixels that a box touches within the image.
 
     Parameters
     ----------
@@ -184,11 +184,11 @@ _POINT_REACH: Final = 1.3
 """Of its usual size: a cell may be larger."""
 
 _RED_CELL_SHARE: Final = 1 / 8
-"""Diameter of a red cell where there is none to measure, of the picture's shorter side."""
+"""Diameter of a red cell where there is none to measure, of the image's shorter side."""
 
 
 def median_red_diameter(boxes: Sequence[LabelledBox], shape: tuple[int, int]) -> float:
-    """Diameter of a picture's red cells in pixels, by their boxes; a guess where there are none."""
+    """Diameter of an image's red cells in pixels, by their boxes; a guess where there are none."""
     red = [float(np.sqrt(box.width * box.height)) for box in boxes if box.cell_type is CellType.RBC]
     return float(np.median(red)) if red else _RED_CELL_SHARE * min(shape)
 

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from blood_cell_system.annotation.marks import DUPLICATE_IOU, TINY_SIDE_PX
-from blood_cell_system.annotation.sample import DroppedCell, FailedPicture, Reading, Sample
+from blood_cell_system.annotation.sample import DroppedCell, FailedImage, Reading, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
@@ -44,14 +44,14 @@ class PrepareSummary:
     output : Path
     mask_method : MaskMethod
     split_counts : mapping of str to int
-        Pictures by split; ``no split`` where nothing names them.
+        Images by split; ``no split`` where nothing names them.
     cell_counts : mapping of tuple of CellType and BoxOrigin to int
     dropped : tuple of DroppedCell
-    failed : tuple of FailedPicture
+    failed : tuple of FailedImage
     notes : tuple of str
         What the reader had to say.
     given_masks : int
-        Pictures whose class masks were given, and taken as they are.
+        Images whose class masks were given, and taken as they are.
     """
 
     output: Path
@@ -59,7 +59,7 @@ class PrepareSummary:
     split_counts: Mapping[str, int]
     cell_counts: Mapping[tuple[CellType, BoxOrigin], int]
     dropped: tuple[DroppedCell, ...]
-    failed: tuple[FailedPicture, ...]
+    failed: tuple[FailedImage, ...]
     notes: tuple[str, ...] = ()
     given_masks: int = 0
 
@@ -71,7 +71,7 @@ class PrepareSummary:
         if self.given_masks:
             others = f"; the others: {origin}" if self.given_masks < count else ""
             origin = f"{self.given_masks} masks as they were given{others}"
-        lines = [f"{self.output}: {count} pictures prepared ({splits}), {origin}"]
+        lines = [f"{self.output}: {count} images prepared ({splits}), {origin}"]
         if self.given_masks == count and not self.cell_counts:
             lines.append("  where single cells are, nobody has said")
             return "\n".join([*lines, *self._remarks()])
@@ -97,8 +97,8 @@ class PrepareSummary:
                 ]
             )
         if self.failed:
-            lines.append(f"{len(self.failed)} pictures failed and were left out:")
-            lines += _first_lines([f"  {picture.reason}" for picture in self.failed])
+            lines.append(f"{len(self.failed)} images failed and were left out:")
+            lines += _first_lines([f"  {image.reason}" for image in self.failed])
         return lines
 
 
@@ -159,7 +159,7 @@ def prepare_reading(
 ) -> PrepareSummary:
     """Write a prepared folder from a data set that was read.
 
-    Running it again gives the same bytes. A folder of a former run is brought up to date: pictures
+    Running it again gives the same bytes. A folder of a former run is brought up to date: images
     that no longer belong to it are removed, whatever the settings were. A folder with anything else
     in it is refused.
 
@@ -181,12 +181,12 @@ def prepare_reading(
     Returns
     -------
     PrepareSummary
-        Its ``failed`` lists the pictures that were left out.
+        Its ``failed`` lists the images that were left out.
 
     Raises
     ------
     DatasetError
-        No picture can be prepared.
+        No image can be prepared.
     SettingsError
         A choice does not exist, or ``jobs`` is less than 1.
     OutputError
@@ -196,31 +196,29 @@ def prepare_reading(
     rest = _choice(Unlabelled, "unlabelled", unlabelled)
     command = f"prepare --mode {mode or reading.format_name}"
     output = Path(output)
-    work = partial(_prepare_picture, output=output, method=method, unlabelled=rest)
+    work = partial(_prepare_image, output=output, method=method, unlabelled=rest)
     job_count = (os.cpu_count() or 1) if jobs is None else jobs
     results = map_in_processes(work, reading.samples, jobs=job_count)
     start_build(output, command=command, stems=[sample.stem for sample in reading.samples])
     results = with_progress(results, total=len(reading.samples), description="preparing")
-    prepared: dict[str, _PreparedPicture] = {}
+    prepared: dict[str, _PreparedImage] = {}
     failed = list(reading.failed)
     for sample, result in zip(reading.samples, results, strict=True):
-        if isinstance(result, FailedPicture):
+        if isinstance(result, FailedImage):
             failed.append(result)
         else:
             prepared[sample.stem] = result
     if not prepared:
-        raise DatasetError(f"{reading.root}: no picture could be prepared; {failed[0].reason}")
-    failed.sort(key=lambda picture: picture.stem)
+        raise DatasetError(f"{reading.root}: no image could be prepared; {failed[0].reason}")
+    failed.sort(key=lambda image: image.stem)
     samples = [sample for sample in reading.samples if sample.stem in prepared]
-    cells = {stem: picture.cells for stem, picture in prepared.items() if picture.cells is not None}
+    cells = {stem: image.cells for stem, image in prepared.items() if image.cells is not None}
     unmarked = _unmarked_types(samples)
     finish_build(
         output,
         command=command,
         files={
-            f"{folder}/{stem}.png"
-            for stem, picture in prepared.items()
-            for folder in picture.folders
+            f"{folder}/{stem}.png" for stem, image in prepared.items() for folder in image.folders
         },
         images=[_manifest_row(sample, reading, unmarked) for sample in samples],
         cells=cells,
@@ -241,19 +239,19 @@ def prepare_reading(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _PreparedPicture:
+class _PreparedImage:
     cells: tuple[LabelledBox, ...] | None
     folders: tuple[str, ...]
 
 
-def _prepare_picture(
+def _prepare_image(
     sample: Sample, *, output: Path, method: MaskMethod, unlabelled: Unlabelled
-) -> _PreparedPicture | FailedPicture:
+) -> _PreparedImage | FailedImage:
     try:
         image = read_image(sample.image_path)
         mask = mask_of_sample(image, sample, method=method, unlabelled=unlabelled)
     except (ImageReadError, MaskFormatError, MissingDataError) as error:
-        return FailedPicture(stem=sample.stem, reason=str(error))
+        return FailedImage(stem=sample.stem, reason=str(error))
     name = f"{sample.stem}.png"
     folders: tuple[str, ...] = ("images", "masks")
     if mask.label_image is not None:
@@ -261,7 +259,7 @@ def _prepare_picture(
         folders += ("instances",)
     write_image(output / "images" / name, image)
     write_image(output / "masks" / name, encode_class_mask(mask.class_mask))
-    return _PreparedPicture(cells=mask.cells, folders=folders)
+    return _PreparedImage(cells=mask.cells, folders=folders)
 
 
 def _choice(kind: type[Choice], name: str, value: str) -> Choice:
@@ -288,13 +286,13 @@ def _manifest_row(sample: Sample, reading: Reading, unmarked: Sequence[CellType]
 
 
 def _unmarked_types(samples: Sequence[Sample]) -> list[CellType]:
-    """List the types that nobody marked in any picture: that they are nowhere is not said."""
+    """List the types that nobody marked in any image: that they are nowhere is not said."""
     marked = {cell.cell_type for sample in samples for cell in sample.cells or ()}
     return [cell_type for cell_type in CellType if cell_type not in marked]
 
 
 def _details(
-    reading: Reading, method: MaskMethod, unlabelled: Unlabelled, failed: list[FailedPicture]
+    reading: Reading, method: MaskMethod, unlabelled: Unlabelled, failed: list[FailedImage]
 ) -> dict[str, Any]:
     return {
         "settings": {
@@ -309,7 +307,7 @@ def _details(
         "notes": list(reading.notes),
         "source_hash": reading.source_hash(),
         "dropped": [asdict(cell) for cell in reading.dropped],
-        "failed": [asdict(picture) for picture in failed],
+        "failed": [asdict(image) for image in failed],
     }
 
 

@@ -1,4 +1,4 @@
-"""What is a red cell: its size and colour in this picture, its pallor, and cells without a box."""
+"""What is a red cell: its size and colour in this image, its pallor, and cells without a box."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _CROWDED_SHARE = 0.15
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RedCellLook:
-    """How red cells look in one picture.
+    """How red cells look in one image.
 
     Parameters
     ----------
@@ -161,7 +161,7 @@ def unboxed_red_cells(
     Returns
     -------
     list of (LabelledBox, (slice, slice), ndarray)
-        Tight box, the window of the picture that it covers, and the cell's pixels in that window.
+        Tight box, the window of the image that it covers, and the cell's pixels in that window.
     """
     height, width = red.shape
     free = red & ~claimed

@@ -1,7 +1,7 @@
 """Class masks from the stain, told apart by the boxes.
 
 1. ``stain``: optical density, and a threshold on it: where any cell is.
-2. ``red_cells``: size and colour of this picture's red cells.
+2. ``red_cells``: size and colour of this image's red cells.
 3. ``white_cells``: an outline in every white cell's box; it wins over everything.
 4. ``pallor``: the pale middles of red cells are filled, the gaps between cells are not.
 5. Foreground in a red cell's box, or of a red cell's colour, is red cell; foreground in a
@@ -134,7 +134,7 @@ def doubtful_holes(
     -------
     ndarray of shape (height, width), dtype bool
         Holes too small to have a shape of their own, larger ones without any hollow side, as ghost
-        cells have them, and small ones that one side of the picture cuts.
+        cells have them, and small ones that one side of the image cuts.
     """
     shape = foreground.shape
     doubtful = np.zeros(shape, dtype=bool)
@@ -166,7 +166,7 @@ def pale_cells(
     *,
     threshold: float,
 ) -> NDArray[np.bool_]:
-    """Pixels of boxed cells that are too pale for the picture's threshold.
+    """Pixels of boxed cells that are too pale for the image's threshold.
 
     Only where a person has seen a cell, and most of it is missing, a lower threshold is tried.
 
@@ -239,7 +239,7 @@ _SMALLEST_CELL_SHARE = 0.12
 # Of its diameter: bridges and fringes are thinner, rings are not.
 _THREAD_SHARE = 0.12
 # How far the red share of red cells may lie above their median. It spreads widely where cells are
-# pale, but from the upper bound on stain is purple in every picture.
+# pale, but from the upper bound on stain is purple in every image.
 _LEAST_SHARE_RANGE = 0.06
 _MOST_SHARE_RANGE = 0.13
 
@@ -257,7 +257,7 @@ class StainMask:
     cells : tuple of LabelledBox
         The given boxes in their order, then the red cells that only the stain shows.
     red_cell_diameter_px : float
-        Of a typical red cell of this picture.
+        Of a typical red cell of this image.
     """
 
     class_mask: NDArray[np.uint8]
@@ -271,14 +271,14 @@ def stain_class_mask(
     cells: Sequence[LabelledBox],
     settings: StainSettings | None = None,
 ) -> StainMask:
-    """Make the class mask of a picture from its stain and the boxes of its cells.
+    """Make the class mask of an image from its stain and the boxes of its cells.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     cells : sequence of LabelledBox
-        In pixels; not necessarily all cells of the picture.
+        In pixels; not necessarily all cells of the image.
     settings : StainSettings, optional
 
     Returns
@@ -414,7 +414,7 @@ def _clean(visible: NDArray[np.bool_], look: RedCellLook) -> NDArray[np.bool_]:
 def _looks_red(
     density: NDArray[np.float32], red_share: NDArray[np.float32], look: RedCellLook
 ) -> NDArray[np.bool_]:
-    """Whether a pixel has the colour of this picture's red cells."""
+    """Whether a pixel has the colour of this image's red cells."""
     limit = look.red_share + np.clip(
         4 * look.red_share_spread, _LEAST_SHARE_RANGE, _MOST_SHARE_RANGE
     )

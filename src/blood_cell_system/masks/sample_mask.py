@@ -1,4 +1,4 @@
-"""The class mask of a picture, from whatever people said about it.
+"""The class mask of an image, from whatever people said about it.
 
 What is known best wins: the classes of all pixels, where they are given; then the outlines that
 people drew; then the stain, told apart by their boxes. A point is a centre and nothing more. What
@@ -63,7 +63,7 @@ class Unlabelled(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SampleMask:
-    """What is known about every pixel of a picture.
+    """What is known about every pixel of an image.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ def mask_of_sample(
     method: MaskMethod = MaskMethod.STAIN,
     unlabelled: Unlabelled = Unlabelled.STAIN,
 ) -> SampleMask:
-    """Make the class mask and the label picture of one picture.
+    """Make the class mask and the label image of one image.
 
     Parameters
     ----------

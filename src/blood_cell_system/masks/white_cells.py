@@ -174,16 +174,16 @@ def outline_white_cell(
     Parameters
     ----------
     density : ndarray of shape (height, width, 3), dtype float32
-        Optical density of the picture.
+        Optical density of the image.
     cell : LabelledBox
         Box around the cell.
     look : RedCellLook
-        How red cells look in this picture, to tell them from cytoplasm.
+        How red cells look in this image, to tell them from cytoplasm.
 
     Returns
     -------
     rows, columns : slice
-        Window of the picture around the cell.
+        Window of the image around the cell.
     inside : ndarray of shape (rows, columns), dtype bool
         Pixels of the cell in that window. None in place of all three where the box holds too few
         pixels to tell.
@@ -214,9 +214,9 @@ class _Rays:
     ----------
     window : ndarray of shape (rows, columns, 3), dtype float32
     cell, whole : LabelledBox
-        The box, and that of the whole cell where the border cuts it, in pixels of the picture.
+        The box, and that of the whole cell where the border cuts it, in pixels of the image.
     top, left : int
-        Corner of the window in the picture.
+        Corner of the window in the image.
     """
 
     def __init__(
@@ -341,11 +341,11 @@ def around_unboxed_nuclei(
     Parameters
     ----------
     density : ndarray of shape (height, width, 3), dtype float32
-        Optical density of the picture.
+        Optical density of the image.
     red_share : ndarray of shape (height, width), dtype float32
         As of ``red_share_of``.
     look : RedCellLook
-        How red cells look in this picture.
+        How red cells look in this image.
     foreground : ndarray of shape (height, width), dtype bool
         Pixels of any cell.
     in_red_box : ndarray of shape (height, width), dtype bool

@@ -10,9 +10,9 @@ from blood_cell_system.taxonomy import NOT_SCORED, NUM_CLASSES
 
 
 class ConfusionMatrix:
-    """Pixels counted by true and predicted class, over as many pictures as there are.
+    """Pixels counted by true and predicted class, over as many images as there are.
 
-    IoU and Dice are those of all pixels together, not means over pictures, so that a picture with
+    IoU and Dice are those of all pixels together, not means over images, so that an image with
     a handful of a class's pixels weighs as little as it should. A class that neither the truth nor
     the prediction holds has no IoU: it is NaN, and the mean leaves it out.
 
@@ -47,7 +47,7 @@ class ConfusionMatrix:
         true_class_mask: NDArray[np.integer],
         predicted_class_mask: NDArray[np.integer],
     ) -> None:
-        """Add a picture, or a batch of them.
+        """Add an image, or a batch of them.
 
         Parameters
         ----------
@@ -65,7 +65,7 @@ class ConfusionMatrix:
             raise MaskFormatError(
                 f"Confusion matrix: the true mask has shape {true_class_mask.shape}, the predicted "
                 f"one {predicted_class_mask.shape}; expected the same. Resize neither: predict at "
-                "the size of the picture."
+                "the size of the image."
             )
         is_scored = true_class_mask != NOT_SCORED
         true_values = true_class_mask[is_scored].astype(np.intp)

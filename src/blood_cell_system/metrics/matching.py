@@ -121,7 +121,7 @@ class Overlaps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatchCounts:
-    """Matched and unmatched cells, of one picture or, added up, of many.
+    """Matched and unmatched cells, of one image or, added up, of many.
 
     Every share is NaN where there is nothing to divide by: neither true nor found cells.
 
@@ -239,7 +239,7 @@ def _largest_matching(
     )
     chosen = [np.flatnonzero(is_single)]
     # Whoever has several partners is solved group by group: one table of all cells of a large
-    # picture would be needlessly big.
+    # image would be needlessly big.
     disputed = np.flatnonzero(~is_single)
     if len(disputed):
         nodes = overlaps.true_count + overlaps.found_count
@@ -293,23 +293,23 @@ def _share(part: float, whole: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountError:
-    """Error of predicted counts over pictures.
+    """Error of predicted counts over images.
 
     Parameters
     ----------
-    picture_count : int
+    image_count : int
     true_total, predicted_total : int
     mean_absolute_error : float
-        Cells a picture.
+        Cells an image.
     bias : float
         Mean of predicted minus true: below 0 where cells are missed.
     relative_error : float
         Sum of the absolute errors over the sum of the true counts; NaN where there are no cells.
     exact_share : float
-        Share of the pictures whose count is exactly right.
+        Share of the images whose count is exactly right.
     """
 
-    picture_count: int
+    image_count: int
     true_total: int
     predicted_total: int
     mean_absolute_error: float
@@ -323,17 +323,17 @@ class CountReport:
     """Counts of one cell type beside two constant answers.
 
     A method that does not beat the constants has learned nothing about counting: of BCCD's
-    pictures, 94.5 % hold exactly one white cell.
+    images, 94.5 % hold exactly one white cell.
 
     Parameters
     ----------
     error : CountError
         Of the counts themselves.
     training_constant : int or None
-        Median count of the training pictures; None where there are none.
+        Median count of the training images; None where there are none.
     training_constant_error : CountError or None
     best_constant : int
-        Median count of the pictures measured on: the constant with the least possible absolute
+        Median count of the images measured on: the constant with the least possible absolute
         error, chosen knowing the answers.
     best_constant_error : CountError
     """
@@ -346,12 +346,12 @@ class CountReport:
 
 
 def count_error(true_counts: Sequence[int], predicted_counts: Sequence[int]) -> CountError:
-    """Compare counts picture by picture.
+    """Compare counts image by image.
 
     Raises
     ------
     DatasetError
-        There are no pictures, or not one prediction for each.
+        There are no images, or not one prediction for each.
 
     Examples
     --------
@@ -363,12 +363,12 @@ def count_error(true_counts: Sequence[int], predicted_counts: Sequence[int]) -> 
     if truth.ndim != 1 or truth.shape != predicted.shape or not truth.size:
         raise DatasetError(
             f"Counts: received {truth.size} true and {predicted.size} predicted counts; expected "
-            "one of each for every picture, and one picture at least."
+            "one of each for every image, and one image at least."
         )
     errors = predicted - truth
     total = int(truth.sum())
     return CountError(
-        picture_count=len(truth),
+        image_count=len(truth),
         true_total=total,
         predicted_total=int(predicted.sum()),
         mean_absolute_error=float(np.abs(errors).mean()),
@@ -389,14 +389,14 @@ def count_report(
     Parameters
     ----------
     true_counts, predicted_counts : sequence of int
-        Cells of one type, by picture.
+        Cells of one type, by image.
     training_counts : sequence of int
-        True counts of the pictures that were learned from.
+        True counts of the images that were learned from.
 
     Raises
     ------
     DatasetError
-        There are no pictures, or not one prediction for each.
+        There are no images, or not one prediction for each.
     """
     error = count_error(true_counts, predicted_counts)
     best = _median(np.asarray(true_counts))
@@ -413,7 +413,7 @@ def count_report(
 
 
 def _median(counts: NDArray[np.int64]) -> int:
-    # A count: of an even number of pictures the lower middle one, which is as good a median.
+    # A count: of an even number of images the lower middle one, which is as good a median.
     return int(np.sort(counts)[(len(counts) - 1) // 2])
 
 
@@ -431,7 +431,7 @@ class TruthKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellRecord:
-    """How the cells of one picture, or of many, match.
+    """How the cells of one image, or of many, match.
 
     Parameters
     ----------
@@ -463,9 +463,9 @@ class CellScores:
     Parameters
     ----------
     truth : TruthKind
-    picture_count : int
+    image_count : int
     matches : mapping of CellType to mapping of float to MatchCounts
-        Added up over the pictures.
+        Added up over the images.
     counts : mapping of CellType to CountReport
         Of the found cells that are not left out. Which those are is known from the truth, which
         flatters the model where boxes are incomplete.
@@ -475,7 +475,7 @@ class CellScores:
     """
 
     truth: TruthKind
-    picture_count: int
+    image_count: int
     matches: CellMatches
     counts: Mapping[CellType, CountReport]
     all_counts: Mapping[CellType, CountError]
@@ -488,7 +488,7 @@ def compare_cells(
     class_mask: NDArray[np.uint8],
     true_labels: NDArray[np.integer] | None = None,
 ) -> CellRecord:
-    """Match the found cells of a picture with the true ones, type by type.
+    """Match the found cells of an image with the true ones, type by type.
 
     Parameters
     ----------
@@ -565,18 +565,18 @@ def _without_unclaimed(
 def add_up(
     records: Sequence[CellRecord], *, training_counts: Mapping[CellType, Sequence[int]]
 ) -> CellScores:
-    """Add up the pictures whose truth is of one kind.
+    """Add up the images whose truth is of one kind.
 
     Parameters
     ----------
     records : sequence of CellRecord
         One at least, all of the same kind of truth.
     training_counts : mapping of CellType to sequence of int
-        True counts of the pictures that were learned from; empty where there are none.
+        True counts of the images that were learned from; empty where there are none.
     """
     return CellScores(
         truth=records[0].truth,
-        picture_count=len(records),
+        image_count=len(records),
         matches={
             cell_type: {
                 threshold: sum(

@@ -16,7 +16,7 @@ at zero, where the layer is the identity; ``W = -1`` in its diagonal would take 
 altogether. The gain stays between 1/e and e. A mixing of the channels would be for nothing: the
 convolution behind does it.
 
-Density 0 of the background is also what convolutions pad with, so that a cell's picture has no
+Density 0 of the background is also what convolutions pad with, so that a cell's image has no
 border.
 
 Feature attention: which channels matter for this cell, from all of its places.
@@ -67,7 +67,7 @@ from blood_cell_system.networks.domain_adversary import DOMAIN_LOGITS, STRENGTH_
 from blood_cell_system.networks.reynolds import Offset, reynolds_pooling
 
 SMALLEST_DENSITY: Final = 0.01
-"""Added to sums and strengths: an empty picture has no strength, and must not make one up."""
+"""Added to sums and strengths: an empty image has no strength, and must not make one up."""
 
 
 def optical_density(pixels: Any) -> Any:
@@ -88,7 +88,7 @@ def optical_density(pixels: Any) -> Any:
 
 
 def stain_normalisation(density: Any, *, name: str = "stain") -> Any:
-    """Multiply each channel of a picture's density by a gain that depends on its strength.
+    """Multiply each channel of an image's density by a gain that depends on its strength.
 
     Parameters
     ----------
@@ -359,7 +359,7 @@ def _half(features: Any, width: int, *, name: str) -> Any:
     """Convolve at a stride of 2, in a way that has no left and no right.
 
     An even number of places takes a kernel of 4, an odd one of 3: then the kernels lie
-    symmetrically, and a turned picture's map is sampled at the turned places.
+    symmetrically, and a turned image's map is sampled at the turned places.
     """
     kernel = tuple(4 - side % 2 for side in features.shape[1:3])
     padded = layers.ZeroPadding2D(1, name=f"{name}_pad")(features)

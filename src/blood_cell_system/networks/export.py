@@ -194,7 +194,7 @@ def export_onnx(
     source : Path, optional
         The file that the model was loaded from, whose hash is written down.
     training_diameter_px : float, optional
-        Diameter of a red cell in the pictures that it learned from; by default what the model's
+        Diameter of a red cell in the images that it learned from; by default what the model's
         name tells, else ``TRAINING_DIAMETER_PX``.
 
     Returns

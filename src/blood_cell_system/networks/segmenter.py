@@ -126,8 +126,8 @@ def with_segmenter_domain_head(
     """Build the graph for training with domain adaptation around a segmenter.
 
     It shares the segmenter's weights; the segmenter itself stays as it is and knows nothing of the
-    domain head. The head reads the deepest features, averaged over the picture: a laboratory is a
-    matter of the whole picture.
+    domain head. The head reads the deepest features, averaged over the image: a laboratory is a
+    matter of the whole image.
 
     Parameters
     ----------
@@ -150,7 +150,7 @@ def with_segmenter_domain_head(
         There are fewer than two domains.
     """
     pooled = layers.GlobalAveragePooling2D(name="domain_pool")(_deepest_features(segmenter))
-    strength, logits = domain_head(pooled, domains=domains, width=width, examples="pictures")
+    strength, logits = domain_head(pooled, domains=domains, width=width, examples="images")
     outputs = {**logits_model(segmenter).output, DOMAIN_LOGITS: logits}
     return keras.Model({PIXELS_INPUT: segmenter.input, STRENGTH_INPUT: strength}, outputs)
 

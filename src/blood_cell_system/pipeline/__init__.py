@@ -1,1 +1,1 @@
-"""From files of pictures to files of results: the system, one picture, a batch of them."""
+"""From files of images to files of results: the system, one image, a batch of them."""

@@ -1,4 +1,4 @@
-"""What was found in analysed pictures, as samples: a start for people who correct it."""
+"""What was found in analysed images, as samples: a start for people who correct it."""
 
 import json
 import os
@@ -27,18 +27,18 @@ def is_results_folder(folder: Path) -> bool:
     return any(folder.glob(f"*{_REPORT_ENDING}")) or (folder / SUMMARY_NAME).is_file()
 
 
-def analysed_samples(results: Path, *, pictures: Sequence[Path] = ()) -> Iterator[Sample]:
-    """Give analysed pictures one at a time, with the cells that were found.
+def analysed_samples(results: Path, *, images: Sequence[Path] = ()) -> Iterator[Sample]:
+    """Give analysed images one at a time, with the cells that were found.
 
-    Reports do not hold the pictures. They are looked for where they were when they were analysed,
+    Reports do not hold the images. They are looked for where they were when they were analysed,
     and in folders that are named; only a file with the very same bytes is taken.
 
     Parameters
     ----------
     results : Path
         Folder that ``analyze`` has written.
-    pictures : sequence of Path
-        Folders with the pictures, also within folders within them.
+    images : sequence of Path
+        Folders with the images, also within folders within them.
 
     Yields
     ------
@@ -47,11 +47,11 @@ def analysed_samples(results: Path, *, pictures: Sequence[Path] = ()) -> Iterato
     Raises
     ------
     MissingDataError
-        There are no reports, or a picture is not found.
+        There are no reports, or an image is not found.
     DatasetError
-        A report cannot be read, or does not fit its label picture.
+        A report cannot be read, or does not fit its label image.
     ImageReadError
-        A label picture is damaged.
+        A label image is damaged.
     """
     reports = sorted(results.rglob(f"*{_REPORT_ENDING}"))
     if not reports:
@@ -59,19 +59,19 @@ def analysed_samples(results: Path, *, pictures: Sequence[Path] = ()) -> Iterato
             f"{results}: no *{_REPORT_ENDING} in this folder; expected the folder that "
             "bloodcells analyze has written. Check the path."
         )
-    finder = _PictureFinder(_paths_in_summary(results / SUMMARY_NAME), pictures)
+    finder = _ImageFinder(_paths_in_summary(results / SUMMARY_NAME), images)
     for path in reports:
         yield _sample(path, results, finder)
 
 
-def _sample(path: Path, results: Path, finder: "_PictureFinder") -> Sample:
+def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:
     name = path.relative_to(results).as_posix().removesuffix(_REPORT_ENDING)
     try:
         report = json.loads(path.read_text(encoding="utf-8"))
         if report["format_version"] != FORMAT_VERSION:
             raise ValueError(f"format_version {report['format_version']}")
-        shape = int(report["picture"]["height_px"]), int(report["picture"]["width_px"])
-        file_name = str(report["picture"]["file_name"])
+        shape = int(report["image"]["height_px"]), int(report["image"]["width_px"])
+        file_name = str(report["image"]["file_name"])
         digest = str(report["provenance"]["data_sha256"])
         rows = [
             (int(row["cell_id"]), CellType(row["cell_type"]), Box(*map(float, row["bbox"])))
@@ -79,13 +79,13 @@ def _sample(path: Path, results: Path, finder: "_PictureFinder") -> Sample:
         ]
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"{path}: not a report of this version ({error!r}). Analyse the picture again."
+            f"{path}: not a report of this version ({error!r}). Analyse the image again."
         ) from error
     labels = read_labels(results, name)
     if labels.shape != shape:
         raise DatasetError(
-            f"{path}: tells (height, width) {shape}, its label picture has {labels.shape}; "
-            "expected the same. Analyse the picture again."
+            f"{path}: tells (height, width) {shape}, its label image has {labels.shape}; "
+            "expected the same. Analyse the image again."
         )
     places = dict(enumerate(ndimage.find_objects(labels), start=1))
     cells = []
@@ -107,20 +107,20 @@ def _sample(path: Path, results: Path, finder: "_PictureFinder") -> Sample:
 
 
 def _paths_in_summary(summary: Path) -> list[Path]:
-    """Paths of the pictures as they were named when they were analysed."""
+    """Paths of the images as they were named when they were analysed."""
     if not summary.is_file():
         return []
     try:
-        rows: list[dict[str, Any]] = json.loads(summary.read_text(encoding="utf-8"))["pictures"]
+        rows: list[dict[str, Any]] = json.loads(summary.read_text(encoding="utf-8"))["images"]
         return [Path(row["path"]) for row in rows]
     except (KeyError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"{summary}: cannot be read ({error!r}). Analyse the pictures again."
+            f"{summary}: cannot be read ({error!r}). Analyse the images again."
         ) from error
 
 
-class _PictureFinder:
-    """Finds pictures by name and content."""
+class _ImageFinder:
+    """Finds images by name and content."""
 
     def __init__(self, paths: Sequence[Path], folders: Sequence[Path]) -> None:
         self._folders = folders
@@ -134,13 +134,13 @@ class _PictureFinder:
                         self._by_name[name].append(Path(parent, name))
 
     def find(self, name: str, digest: str, *, where: Path) -> Path:
-        """Picture of a name whose bytes have a SHA-256."""
+        """Image of a name whose bytes have a SHA-256."""
         candidates = [path for path in self._by_name.get(name, ()) if path.is_file()]
         for path in candidates:
             if sha256_of(path) == digest:
                 return path
-        found = f"{candidates[0]} is another picture" if candidates else "it is not there"
+        found = f"{candidates[0]} is another image" if candidates else "it is not there"
         raise MissingDataError(
             f"{where}: is the report of {name}, but {found}; expected the very file that was "
-            "analysed. Name its folder with --pictures."
+            "analysed. Name its folder with --images."
         )

@@ -1,4 +1,4 @@
-"""Many pictures, one after the other, whatever becomes of each."""
+"""Many images, one after the other, whatever becomes of each."""
 
 import json
 import logging
@@ -19,12 +19,12 @@ from blood_cell_system.errors import BloodCellError, MissingDataError, OutputErr
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
-from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcome_of_report
+from blood_cell_system.reports.batch import BatchSummary, ImageOutcome, outcome_of_report
 from blood_cell_system.reports.image_files import (
-    PICTURE_ENDINGS,
+    IMAGE_ENDINGS,
     file_of,
     read_labels,
-    write_picture_files,
+    write_image_files,
     write_words,
 )
 from blood_cell_system.reports.page.panel import PageLimits, make_panel, page_limits
@@ -39,8 +39,8 @@ _LABELS: Final = frozenset({"masks", "instances"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class InputPicture:
-    """A picture to analyse.
+class InputImage:
+    """An image to analyse.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class InputPicture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedInput:
-    """Something that was named but holds no picture, and why."""
+    """Something that was named but holds no image, and why."""
 
     path: Path
     reason: str
@@ -67,37 +67,37 @@ class Inputs:
 
     Parameters
     ----------
-    pictures : tuple of InputPicture
+    images : tuple of InputImage
     failed : tuple of FailedInput
     passed_over : tuple of Path
-        Files in folders that have not the ending of a picture, folders of masks, and the summaries
+        Files in folders that have not the ending of an image, folders of masks, and the summaries
         of folders that hold the results of another analysis.
     """
 
-    pictures: tuple[InputPicture, ...]
+    images: tuple[InputImage, ...]
     failed: tuple[FailedInput, ...]
     passed_over: tuple[Path, ...]
 
 
 def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = False) -> Inputs:
-    """Find the pictures that paths name, each once, in a fixed order.
+    """Find the images that paths name, each once, in a fixed order.
 
-    Results of a picture from a folder are named after its place in it (``slide1/field``), those of
+    Results of an image from a folder are named after its place in it (``slide1/field``), those of
     one that was named itself after its stem. A name that is taken gets a number.
 
     Parameters
     ----------
     paths : iterable of Path
-        Pictures, and folders of pictures.
+        Images, and folders of images.
     output_dir : Path
-        Not searched: it holds pictures of former results.
+        Not searched: it holds images of former results.
     recursive : bool
         Whether folders within folders are searched.
 
     Raises
     ------
     OutputError
-        Results would come to lie among the pictures of a folder that is named.
+        Results would come to lie among the images of a folder that is named.
     """
     found: list[tuple[Path, str]] = []
     failed: list[FailedInput] = []
@@ -110,8 +110,8 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
             continue
         if Path(os.path.realpath(path)) == results:
             raise OutputError(
-                f"{output_dir}: this is the folder of the pictures; their results would be taken "
-                "for pictures the next time. Choose another --output-dir."
+                f"{output_dir}: this is the folder of the images; their results would be taken "
+                "for images the next time. Choose another --output-dir."
             )
         before, others = len(found), len(passed_over)
         try:
@@ -127,16 +127,16 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         if len(found) == before:
             reason = _why_nothing(path, passed_over[others:], recursive=recursive)
             failed.append(FailedInput(path=path, reason=reason))
-    return Inputs(pictures=_named(found), failed=tuple(failed), passed_over=tuple(passed_over))
+    return Inputs(images=_named(found), failed=tuple(failed), passed_over=tuple(passed_over))
 
 
 def _why_nothing(folder: Path, others: list[Path], *, recursive: bool) -> str:
     if folder / SUMMARY_NAME in others:
-        return f"{folder}: it holds the results of an analysis. Name the folder of the pictures."
+        return f"{folder}: it holds the results of an analysis. Name the folder of the images."
     found = f" Found: {len(others)} other files." if others else ""
     expected = ", ".join(sorted(IMAGE_SUFFIXES))
     deeper = "" if recursive else " Add --recursive to search the folders in it."
-    return f"{folder}: there is no picture in it, by its name. Expected: {expected}.{found}{deeper}"
+    return f"{folder}: there is no image in it, by its name. Expected: {expected}.{found}{deeper}"
 
 
 def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]:
@@ -166,10 +166,10 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
                 yield Path(root) / name
 
 
-def _named(found: Iterable[tuple[Path, str]]) -> tuple[InputPicture, ...]:
+def _named(found: Iterable[tuple[Path, str]]) -> tuple[InputImage, ...]:
     taken: set[str] = set()
     seen: set[str] = set()
-    pictures: list[InputPicture] = []
+    images: list[InputImage] = []
     for path, wanted in found:
         place = os.path.abspath(path)  # noqa: PTH100 (resolve would make one of two links)
         if place in seen:
@@ -181,8 +181,8 @@ def _named(found: Iterable[tuple[Path, str]]) -> tuple[InputPicture, ...]:
             number += 1
             name = f"{wanted}_{number}"
         taken.add(name.casefold())
-        pictures.append(InputPicture(path=path, name=name))
-    return tuple(pictures)
+        images.append(InputImage(path=path, name=name))
+    return tuple(images)
 
 
 def _short(name: str) -> str:
@@ -198,7 +198,7 @@ _REPORT_ENDING: Final = "_report.json"
 
 
 def identity_of(pipeline: InferencePipeline) -> dict[str, Any]:
-    """Give what a report says of how it was made, the picture left aside."""
+    """Give what a report says of how it was made, the image left aside."""
     return {
         "format_version": FORMAT_VERSION,
         "settings": settings_to_json(pipeline.report_settings),
@@ -207,36 +207,36 @@ def identity_of(pipeline: InferencePipeline) -> dict[str, Any]:
 
 
 def former_report(
-    output_dir: Path, picture: InputPicture, identity: Mapping[str, Any]
+    output_dir: Path, image: InputImage, identity: Mapping[str, Any]
 ) -> dict[str, Any] | None:
     """Read the report of a former run, if all files are there and this run would make the same.
 
     Parameters
     ----------
     output_dir : Path
-    picture : InputPicture
+    image : InputImage
     identity : mapping of str
         As of :func:`identity_of` of this run.
 
     Raises
     ------
     MissingDataError, ImageReadError
-        The picture has gone, or cannot be read.
+        The image has gone, or cannot be read.
     """
-    files = (file_of(output_dir, picture.name, ending) for ending in PICTURE_ENDINGS)
+    files = (file_of(output_dir, image.name, ending) for ending in IMAGE_ENDINGS)
     if not all(path.is_file() for path in files):
         return None
     try:
-        report = json.loads(file_of(output_dir, picture.name, "report.json").read_bytes())
+        report = json.loads(file_of(output_dir, image.name, "report.json").read_bytes())
         made_from = {key: report[key] for key in ("format_version", "settings", "provenance")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
-    provenance = identity["provenance"] | {"data_sha256": sha256_of(picture.path)}
+    provenance = identity["provenance"] | {"data_sha256": sha256_of(image.path)}
     return report if made_from == {**identity, "provenance": provenance} else None
 
 
 def former_digests(output_dir: Path) -> Mapping[str, str]:
-    """Read which pictures the last run in a folder was about.
+    """Read which images the last run in a folder was about.
 
     Parameters
     ----------
@@ -245,28 +245,26 @@ def former_digests(output_dir: Path) -> Mapping[str, str]:
     Returns
     -------
     mapping of str to str
-        SHA-256 of each analysed picture by the name of its results; empty where no summary can be
+        SHA-256 of each analysed image by the name of its results; empty where no summary can be
         read.
     """
     try:
         summary = json.loads((output_dir / SUMMARY_NAME).read_text("utf-8"))
-        pictures = [(one["name"], one["data_sha256"]) for one in summary["pictures"]]
+        images = [(one["name"], one["data_sha256"]) for one in summary["images"]]
     except (OSError, ValueError, KeyError, TypeError):
         # Nothing rests on it: the run replaces the summary in any case.
         return {}
-    return {name: digest for name, digest in pictures if name and digest}
+    return {name: digest for name, digest in images if name and digest}
 
 
-def replaced_names(
-    former: Mapping[str, str], outcomes: Iterable[PictureOutcome]
-) -> tuple[str, ...]:
-    """Name the results that took the place of those of another picture.
+def replaced_names(former: Mapping[str, str], outcomes: Iterable[ImageOutcome]) -> tuple[str, ...]:
+    """Name the results that took the place of those of another image.
 
     Parameters
     ----------
     former : mapping of str to str
         As of :func:`former_digests`, read before the run.
-    outcomes : iterable of PictureOutcome
+    outcomes : iterable of ImageOutcome
         Of the run.
     """
     digests = {outcome.name: outcome.summary.get("data_sha256") for outcome in outcomes}
@@ -277,8 +275,8 @@ def replaced_names(
     )
 
 
-def count_left_over(output_dir: Path, outcomes: Iterable[PictureOutcome]) -> int:
-    """Count the reports in a folder that are of none of a run's pictures."""
+def count_left_over(output_dir: Path, outcomes: Iterable[ImageOutcome]) -> int:
+    """Count the reports in a folder that are of none of a run's images."""
     names = {outcome.name for outcome in outcomes}
     reports = (str(path.relative_to(output_dir)) for path in output_dir.rglob(f"*{_REPORT_ENDING}"))
     return sum(report.removesuffix(_REPORT_ENDING) not in names for report in reports)
@@ -297,7 +295,7 @@ class BatchSettings:
     Parameters
     ----------
     jobs : int
-        Pictures in work at the same time; they share the network.
+        Images in work at the same time; they share the network.
     resume : bool
         Whether to keep the results of a former run that would come out the same.
 
@@ -318,7 +316,7 @@ class BatchSettings:
 def batch_process_images(
     image_dir: Path | str, pipeline: InferencePipeline, output_dir: Path | str
 ) -> BatchSummary:
-    """Analyse all pictures of a folder and write all files, as ``bloodcells analyze`` does.
+    """Analyse all images of a folder and write all files, as ``bloodcells analyze`` does.
 
     Parameters
     ----------
@@ -329,22 +327,22 @@ def batch_process_images(
     Returns
     -------
     BatchSummary
-        A picture that fails does not stop the others: look at each outcome's ``status``.
+        An image that fails does not stop the others: look at each outcome's ``status``.
 
     Raises
     ------
     MissingDataError
-        There is no picture in the folder, or no model.
+        There is no image in the folder, or no model.
     OutputError
-        The results cannot be written, or would come to lie among the pictures.
+        The results cannot be written, or would come to lie among the images.
     CheckpointError
         The model is no segmenter.
     """
     image_dir, output_dir = Path(image_dir), Path(output_dir)
     inputs = find_inputs([image_dir], output_dir=output_dir)
-    if not inputs.pictures or not image_dir.is_dir():
+    if not inputs.images or not image_dir.is_dir():
         raise MissingDataError(
-            f"{image_dir}: there is no folder with pictures; expected PNG, JPEG, TIFF, BMP or WebP "
+            f"{image_dir}: there is no folder with images; expected PNG, JPEG, TIFF, BMP or WebP "
             "files in it. Check the path."
         )
     outcomes = tuple(analyze_inputs(inputs, pipeline, output_dir))
@@ -372,8 +370,8 @@ def analyze_inputs(
     pipeline: InferencePipeline,
     output_dir: Path,
     settings: BatchSettings | None = None,
-) -> Iterator[PictureOutcome]:
-    """Analyse pictures and write the files of each; one that fails does not stop the others.
+) -> Iterator[ImageOutcome]:
+    """Analyse images and write the files of each; one that fails does not stop the others.
 
     Parameters
     ----------
@@ -384,7 +382,7 @@ def analyze_inputs(
 
     Yields
     ------
-    PictureOutcome
+    ImageOutcome
         In the order of the inputs, those that failed before they were read at the end.
 
     Raises
@@ -398,24 +396,24 @@ def analyze_inputs(
     """
     settings = settings or BatchSettings()
     start_batch(output_dir)
-    # Before the first picture: without a model all would fail for the same reason.
+    # Before the first image: without a model all would fail for the same reason.
     work = _Work(
         pipeline=pipeline,
         output_dir=output_dir,
         resume=settings.resume,
         identity=identity_of(pipeline),
-        limits=page_limits(len(inputs.pictures)),
+        limits=page_limits(len(inputs.images)),
     )
-    yield from _in_threads(work, inputs.pictures, settings.jobs)
+    yield from _in_threads(work, inputs.images, settings.jobs)
     for failed in inputs.failed:
-        yield PictureOutcome(
+        yield ImageOutcome(
             name="", path=str(failed.path), status=Status.FAILED, reason=failed.reason
         )
 
 
 def write_batch(
     inputs: Inputs,
-    outcomes: Sequence[PictureOutcome],
+    outcomes: Sequence[ImageOutcome],
     pipeline: InferencePipeline,
     output_dir: Path,
 ) -> BatchSummary:
@@ -447,18 +445,16 @@ class _Work:
     limits: PageLimits
 
 
-def _in_threads(
-    work: _Work, pictures: Sequence[InputPicture], jobs: int
-) -> Iterator[PictureOutcome]:
-    """Work on a few pictures at once; outcomes come in the order of the pictures."""
+def _in_threads(work: _Work, images: Sequence[InputImage], jobs: int) -> Iterator[ImageOutcome]:
+    """Work on a few images at once; outcomes come in the order of the images."""
     with ThreadPoolExecutor(jobs) as executor:
-        waiting: deque[Future[PictureOutcome]] = deque()
+        waiting: deque[Future[ImageOutcome]] = deque()
         try:
-            for picture in pictures:
-                # A bounded queue: a picture that waits for its turn holds no memory.
+            for image in images:
+                # A bounded queue: an image that waits for its turn holds no memory.
                 if len(waiting) > jobs:
                     yield waiting.popleft().result()
-                waiting.append(executor.submit(_one, work, picture))
+                waiting.append(executor.submit(_one, work, image))
             while waiting:
                 yield waiting.popleft().result()
         finally:
@@ -466,60 +462,56 @@ def _in_threads(
                 future.cancel()
 
 
-def _one(work: _Work, picture: InputPicture) -> PictureOutcome:
+def _one(work: _Work, image: InputImage) -> ImageOutcome:
     try:
         if work.resume:
-            kept = _kept(work, picture)
+            kept = _kept(work, image)
             if kept is not None:
                 return kept
-        return _analyzed(work, picture)
+        return _analyzed(work, image)
     except BloodCellError as error:
         reason = str(error)
     except MemoryError:
-        reason = (
-            f"{picture.path}: the memory is full. Run again with --jobs 1, or cut the picture up."
-        )
-    except Exception as error:  # A fault of this program in one picture must not cost the others.
-        _logger.exception("%s: a fault of this program", picture.path)
-        reason = f"{picture.path}: a fault of this program ({type(error).__name__}: {error})."
-    return PictureOutcome(
-        name=picture.name, path=str(picture.path), status=Status.FAILED, reason=reason
-    )
+        reason = f"{image.path}: the memory is full. Run again with --jobs 1, or cut the image up."
+    except Exception as error:  # A fault of this program in one image must not cost the others.
+        _logger.exception("%s: a fault of this program", image.path)
+        reason = f"{image.path}: a fault of this program ({type(error).__name__}: {error})."
+    return ImageOutcome(name=image.name, path=str(image.path), status=Status.FAILED, reason=reason)
 
 
-def _analyzed(work: _Work, picture: InputPicture) -> PictureOutcome:
-    result = work.pipeline.analyze(picture.path)
-    report = write_picture_files(work.output_dir, picture.name, result.analysis, result.report)
+def _analyzed(work: _Work, image: InputImage) -> ImageOutcome:
+    result = work.pipeline.analyze(image.path)
+    report = write_image_files(work.output_dir, image.name, result.analysis, result.report)
     found = result.analysis.separated
     polygons = outline_polygons(found.label_image, found.cells)
-    return _outcome(work, picture, report, result.analysis.image, polygons, was_kept=False)
+    return _outcome(work, image, report, result.analysis.image, polygons, was_kept=False)
 
 
-def _kept(work: _Work, picture: InputPicture) -> PictureOutcome | None:
+def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
     """Take the results of a former run, if this one would give the same."""
-    report = former_report(work.output_dir, picture, work.identity)
+    report = former_report(work.output_dir, item, work.identity)
     if report is None:
         return None
     try:
-        labels = read_labels(work.output_dir, picture.name)
+        labels = read_labels(work.output_dir, item.name)
     except BloodCellError:
         return None
-    image = read_image(picture.path)
+    image = read_image(item.path)
     if labels.shape != image.shape[:2]:
         return None
     polygons = label_polygons(labels, [(c["cell_id"], c["bbox"]) for c in report["cells"]])
-    return _outcome(work, picture, report, image, polygons, was_kept=True)
+    return _outcome(work, item, report, image, polygons, was_kept=True)
 
 
 def _outcome(
     work: _Work,
-    picture: InputPicture,
+    item: InputImage,
     report: Mapping[str, Any],
     image: NDArray[np.uint8],
     polygons: Sequence[Polygon],
     *,
     was_kept: bool,
-) -> PictureOutcome:
+) -> ImageOutcome:
     panel = make_panel(
         image,
         polygons,
@@ -528,5 +520,5 @@ def _outcome(
         max_crops=work.limits.crops,
     )
     return outcome_of_report(
-        report, name=picture.name, path=str(picture.path), panel=panel, was_kept=was_kept
+        report, name=item.name, path=str(item.path), panel=panel, was_kept=was_kept
     )

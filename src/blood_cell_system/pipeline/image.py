@@ -1,4 +1,4 @@
-"""One picture through the whole of it."""
+"""One image through the whole of it."""
 
 import threading
 from collections.abc import Mapping
@@ -10,8 +10,8 @@ import blood_cell_system
 from blood_cell_system.analysis.classification import ClassificationSettings, classify_analysis
 from blood_cell_system.analysis.image_analysis import (
     AnalysisSettings,
-    PictureAnalysis,
-    analyze_picture,
+    ImageAnalysis,
+    analyze_image,
 )
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.image_file import count_pages, read_image
@@ -19,10 +19,10 @@ from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
 from blood_cell_system.pipeline.model_slots import OneAtATime, OneClassifierAtATime, sha256_of
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
-from blood_cell_system.reports.image_files import write_picture_files
+from blood_cell_system.reports.image_files import write_image_files
 from blood_cell_system.reports.report import (
     DiagnosticReport,
-    Picture,
+    Image,
     Provenance,
     ReportSettings,
 )
@@ -36,27 +36,27 @@ _NO_PLATELETS: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureResult:
-    """What came of one picture.
+class ImageResult:
+    """What came of one image.
 
     Parameters
     ----------
-    analysis : PictureAnalysis
+    analysis : ImageAnalysis
         Arrays and cells.
     report : DiagnosticReport
     """
 
-    analysis: PictureAnalysis
+    analysis: ImageAnalysis
     report: DiagnosticReport
 
 
 class InferencePipeline:
-    """From a picture to its report.
+    """From an image to its report.
 
     Parameters
     ----------
     system : BloodCellAnalysisSystem
-        Its segmenter is made ready with the first picture.
+        Its segmenter is made ready with the first image.
     confidence_threshold : float
         Cells of a lower confidence are flagged as uncertain, 0 to 1.
     uncertain_margin : float
@@ -107,13 +107,13 @@ class InferencePipeline:
         save_visualization: bool = False,
         output_dir: Path | str | None = None,
     ) -> DiagnosticReport:
-        """Analyse a picture, and write its files where a folder is named.
+        """Analyse an image, and write its files where a folder is named.
 
         Parameters
         ----------
         path : Path or str
         save_visualization : bool
-            Whether the picture with its outlines is among the files.
+            Whether the image with its outlines is among the files.
         output_dir : Path or str, optional
             Nothing is written by default.
 
@@ -124,9 +124,9 @@ class InferencePipeline:
         Raises
         ------
         MissingDataError
-            There is no such picture, or no model.
+            There is no such image, or no model.
         ImageReadError
-            The picture cannot be read.
+            The image cannot be read.
         OutputError
             A file cannot be written.
         SettingsError
@@ -142,34 +142,34 @@ class InferencePipeline:
         path = Path(path)
         result = self.analyze(path)
         if output_dir is not None:
-            write_picture_files(
+            write_image_files(
                 Path(output_dir),
                 path.stem,
                 result.analysis,
                 result.report,
-                with_picture=save_visualization,
+                with_image=save_visualization,
             )
         return result.report
 
-    def analyze(self, path: Path) -> PictureResult:
-        """Analyse a picture; nothing is written. Several threads may call this at once.
+    def analyze(self, path: Path) -> ImageResult:
+        """Analyse an image; nothing is written. Several threads may call this at once.
 
         Raises
         ------
         MissingDataError
-            There is no such picture, or no model.
+            There is no such image, or no model.
         ImageReadError
-            The picture cannot be read.
+            The image cannot be read.
         CheckpointError
             The model is no segmenter.
         """
         image = read_image(path)
         ready = self._get_ready()
-        analysis = analyze_picture(ready.segmenter, image, self.settings)
+        analysis = analyze_image(ready.segmenter, image, self.settings)
         height, width = image.shape[:2]
         report = diagnose(
             analysis,
-            picture=Picture(
+            image=Image(
                 file_name=path.name, width_px=width, height_px=height, sha256=sha256_of(path)
             ),
             settings=self.report_settings,
@@ -184,7 +184,7 @@ class InferencePipeline:
                 *(() if ready.segmenter.has_heads else (_NO_PLATELETS,)),
             ),
         )
-        return PictureResult(analysis=analysis, report=report)
+        return ImageResult(analysis=analysis, report=report)
 
     @property
     def provenance(self) -> Provenance:
@@ -235,7 +235,7 @@ class InferencePipeline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Ready:
-    """Everything that a picture is run through, and the models that it was made of."""
+    """Everything that an image is run through, and the models that it was made of."""
 
     models: tuple[object, ...]
     segmenter: OneAtATime
@@ -248,7 +248,7 @@ def _warnings_of_pages(path: Path) -> tuple[str, ...]:
     if pages == 1:
         return ()
     return (
-        f"The file holds {pages} pictures, of which the first alone was analysed. Save each as a "
+        f"The file holds {pages} images, of which the first alone was analysed. Save each as a "
         "file of its own.",
     )
 

@@ -1,4 +1,4 @@
-"""Networks that threads share: each keeps all cores busy by itself, so one picture at a time."""
+"""Networks that threads share: each keeps all cores busy by itself, so one image at a time."""
 
 import hashlib
 import threading
@@ -96,7 +96,7 @@ def bundled_trainable_segmenter() -> Path:
     path = weights_folder() / "segmentation_model.keras"
     if not path.is_file():
         raise MissingDataError(
-            f"{path}: the model that comes with this version can analyse pictures, but not be "
+            f"{path}: the model that comes with this version can analyse images, but not be "
             "trained on; expected a .keras file. Name one of your own: --init-from "
             "checkpoints/segmentation_model_best.keras"
         )
@@ -151,7 +151,7 @@ def describe(model: Any, shape: tuple[int, ...] | None = None) -> str:
     model : object
         None for one that is not there.
     shape : tuple of int, optional
-        Where the model takes pictures of any size: an example.
+        Where the model takes images of any size: an example.
     """
     if model is None:
         return "none set; the one of this package is used, if it has any"
@@ -167,7 +167,7 @@ def describe(model: Any, shape: tuple[int, ...] | None = None) -> str:
 
 
 def check_input_shape(name: str, shape: tuple[int, int, int], *, multiple_of: int) -> None:
-    """Refuse what is no shape of RGB pictures.
+    """Refuse what is no shape of RGB images.
 
     Parameters
     ----------

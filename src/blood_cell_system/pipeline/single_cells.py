@@ -1,4 +1,4 @@
-"""Pictures of single cells, classified: a row of a table each, whatever becomes of the others."""
+"""Images of single cells, classified: a row of a table each, whatever becomes of the others."""
 
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from blood_cell_system.analysis.classification import (
     CellClassification,
     ClassificationSettings,
-    classify_pictures,
+    classify_images,
 )
 from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
-from blood_cell_system.cells.single_cell import lone_cell_picture
+from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.errors import BloodCellError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_rgba
 from blood_cell_system.model_metadata import ClassifierFacts
@@ -31,8 +31,8 @@ _DIGITS: Final = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LoneCell:
-    """A picture of one cell, and what became of it.
+class SingleCell:
+    """An image of one cell, and what became of it.
 
     Parameters
     ----------
@@ -50,12 +50,12 @@ class LoneCell:
 
 
 def find_cell_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
-    """Find the pictures in folders and the folders within, each with the name for the table.
+    """Find the images in folders and the folders within, each with the name for the table.
 
     Parameters
     ----------
     paths : sequence of Path
-        Folders, and single pictures.
+        Folders, and single images.
 
     Returns
     -------
@@ -65,7 +65,7 @@ def find_cell_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     Raises
     ------
     MissingDataError
-        There is no picture.
+        There is no image.
     """
     found: list[tuple[Path, str]] = []
     for path in paths:
@@ -80,7 +80,7 @@ def find_cell_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
                 found.append((file, inner.as_posix()))
     if not found:
         raise MissingDataError(
-            f"{', '.join(map(str, paths))}: there is no picture; expected PNG, JPEG, TIFF, BMP or "
+            f"{', '.join(map(str, paths))}: there is no image; expected PNG, JPEG, TIFF, BMP or "
             "WebP files of single cells. Check the path."
         )
     return found
@@ -90,8 +90,8 @@ def classify_files(
     files: Iterable[tuple[Path, str]],
     classifier: ClassifierRuntime,
     settings: ClassificationSettings | None = None,
-) -> Iterator[LoneCell]:
-    """Classify pictures of single cells; one that fails does not stop the others.
+) -> Iterator[SingleCell]:
+    """Classify images of single cells; one that fails does not stop the others.
 
     Parameters
     ----------
@@ -102,7 +102,7 @@ def classify_files(
 
     Yields
     ------
-    LoneCell
+    SingleCell
         In the order of the files.
 
     Raises
@@ -114,14 +114,14 @@ def classify_files(
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting = iter(files)
         while some := list(islice(waiting, _AT_ONCE)):
-            pictures = list(pool.map(lambda path: _picture_of(path, cell_type), some))
-            good = (picture for picture in pictures if not isinstance(picture, str))
-            results = classify_pictures(classifier, good, settings)
-            for (_, name), picture in zip(some, pictures, strict=True):
-                if isinstance(picture, str):
-                    yield LoneCell(file=name, reason=picture)
+            images = list(pool.map(lambda path: _image_of(path, cell_type), some))
+            good = (image for image in images if not isinstance(image, str))
+            results = classify_images(classifier, good, settings)
+            for (_, name), image in zip(some, images, strict=True):
+                if isinstance(image, str):
+                    yield SingleCell(file=name, reason=image)
                 else:
-                    yield LoneCell(file=name, classified=next(results))
+                    yield SingleCell(file=name, classified=next(results))
 
 
 def columns_of(facts: ClassifierFacts) -> tuple[str, ...]:
@@ -131,7 +131,7 @@ def columns_of(facts: ClassifierFacts) -> tuple[str, ...]:
     return (*conditions, *(types if facts.types else ()), "known", "flags", "reason")
 
 
-def row_of(cell: LoneCell) -> dict[str, Any]:
+def row_of(cell: SingleCell) -> dict[str, Any]:
     """Row of the table: the most likely condition, all probabilities, and flags.
 
     Flags, parted by blanks: ``none_of_these`` where the cell is none of the classes, ``uncertain``
@@ -159,16 +159,16 @@ def row_of(cell: LoneCell) -> dict[str, Any]:
     return row
 
 
-def _picture_of(file: tuple[Path, str], cell_type: CellType) -> NDArray[np.uint8] | str:
-    """Cell picture of a file, or why there is none."""
+def _image_of(file: tuple[Path, str], cell_type: CellType) -> NDArray[np.uint8] | str:
+    """Cell image of a file, or why there is none."""
     path, name = file
     try:
-        return lone_cell_picture(read_rgba(path), cell_type=cell_type)
+        return single_cell_image(read_rgba(path), cell_type=cell_type)
     except BloodCellError as error:
         message = str(error)
         return message if str(path) in message or name in message else f"{name}: {message}"
     except MemoryError:
-        return f"{name}: the memory is full. Use smaller pictures."
-    except Exception as error:  # A fault of this program in one picture must not cost the others.
+        return f"{name}: the memory is full. Use smaller images."
+    except Exception as error:  # A fault of this program in one image must not cost the others.
         _logger.exception("%s: a fault of this program", path)
         return f"{name}: a fault of this program ({type(error).__name__}: {error})."

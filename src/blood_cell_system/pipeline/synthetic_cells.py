@@ -10,7 +10,7 @@ import numpy as np
 
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import make_folder
-from blood_cell_system.cells.cut_out import cell_pictures
+from blood_cell_system.cells.cut_out import cell_images
 from blood_cell_system.datasets.cell_folder import (
     CELLS_CSV,
     NOT_A_CELL,
@@ -154,9 +154,9 @@ def _write_field(
     ]
     light = fit_slide_light(smear.image)
     records = []
-    pictures = cell_pictures(smear.image, smear.label_image, places, light=light)
-    for index, picture in zip(chosen, pictures, strict=True):
-        if picture is None:
+    images = cell_images(smear.image, smear.label_image, places, light=light)
+    for index, image in zip(chosen, images, strict=True):
+        if image is None:
             continue
         folder, condition, cell_type = _label(smear.kinds[index], kind)
         record = CellRecord(
@@ -170,7 +170,7 @@ def _write_field(
             split=_SPLITS[number % len(_SPLITS)],
             origin="drawn",
         )
-        write_image(output / record.file, picture)
+        write_image(output / record.file, image)
         records.append(record)
     return records
 

@@ -122,10 +122,10 @@ class BloodCellAnalysisSystem:
     Parameters
     ----------
     seg_input_shape : tuple of int
-        ``(height, width, 3)`` of the segmenter's pictures in ``summary``, multiples of 32. The
-        network itself takes every such size, and ``InferencePipeline`` pictures of any.
+        ``(height, width, 3)`` of the segmenter's images in ``summary``, multiples of 32. The
+        network itself takes every such size, and ``InferencePipeline`` images of any.
     clf_input_shape : tuple of int
-        ``(height, width, 3)`` of the cell pictures that built classifiers take.
+        ``(height, width, 3)`` of the cell images that built classifiers take.
     d_reduced : int, optional
         Width of the Reynolds operators of built models, 0 leaves them out; by default 64, and of
         trained models what their preset has.

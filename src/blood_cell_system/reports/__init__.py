@@ -1,1 +1,1 @@
-"""Findings as text, JSON and pictures."""
+"""Findings as text, JSON and images."""

@@ -1,4 +1,4 @@
-"""What came of a batch of pictures, as JSON and as a table."""
+"""What came of a batch of images, as JSON and as a table."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -46,20 +46,20 @@ _CSV_COLUMNS: Final = (
     "warnings",
 )
 
-# Of a picture's findings; rates follow from them.
+# Of an image's findings; rates follow from them.
 _SUMMED: Final = (
     "state", "reason", "counts", "types", "none_of_these", "cut_off", "uncertain",
 )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureOutcome:
+class ImageOutcome:
     """How one input ended.
 
     Parameters
     ----------
     name : str
-        What the names of its files begin with; empty for an input that holds no picture.
+        What the names of its files begin with; empty for an input that holds no image.
     path : str
         As it was named.
     status : Status
@@ -93,7 +93,7 @@ class PictureOutcome:
     was_kept: bool = False
 
     def to_json(self) -> dict[str, Any]:
-        """Tell how the input ended; the same for a picture that was kept and one that was not."""
+        """Tell how the input ended; the same for an image that was kept and one that was not."""
         value: dict[str, Any] = {
             "name": self.name,
             "path": self.path,
@@ -106,12 +106,12 @@ class PictureOutcome:
 
 def outcome_of_report(
     report: Mapping[str, Any], *, name: str, path: str, panel: Panel | None, was_kept: bool
-) -> PictureOutcome:
+) -> ImageOutcome:
     """Sum up the JSON of a report, whether it was made just now or read from the disk."""
     cells = report["cells"]
     red = report["types"]["RBC"]
     whole = [cell for cell in cells if not cell["touching_border"]]
-    return PictureOutcome(
+    return ImageOutcome(
         name=name,
         path=path,
         status=Status(report["status"]),
@@ -179,15 +179,15 @@ class BatchSummary:
 
     Parameters
     ----------
-    outcomes : tuple of PictureOutcome
+    outcomes : tuple of ImageOutcome
         In the order of the inputs.
     settings : ReportSettings
     provenance : Provenance
     passed_over : tuple of str
-        Files that are no pictures by their names.
+        Files that are no images by their names.
     """
 
-    outcomes: tuple[PictureOutcome, ...]
+    outcomes: tuple[ImageOutcome, ...]
     settings: ReportSettings
     provenance: Provenance
     passed_over: tuple[str, ...] = ()
@@ -197,13 +197,13 @@ class BatchSummary:
         return sum(outcome.status == status for outcome in self.outcomes)
 
     @property
-    def smears(self) -> tuple[PictureOutcome, ...]:
-        """Pictures that were analysed and look like a smear: the sums are of these."""
+    def smears(self) -> tuple[ImageOutcome, ...]:
+        """Images that were analysed and look like a smear: the sums are of these."""
         return tuple(outcome for outcome in self.outcomes if outcome.summary.get("is_smear"))
 
     @property
     def left_out(self) -> int:
-        """How many pictures were analysed, but do not look like a smear."""
+        """How many images were analysed, but do not look like a smear."""
         return sum(bool(outcome.summary) for outcome in self.outcomes) - len(self.smears)
 
     @property
@@ -241,17 +241,17 @@ class BatchSummary:
             "disclaimer": DISCLAIMER,
             "provenance": asdict(self.provenance),
             "settings": settings_to_json(self.settings),
-            "pictures_by_status": {str(status): self.count(status) for status in Status},
+            "images_by_status": {str(status): self.count(status) for status in Status},
             "left_out_of_sums": self.left_out,
             "counts": self.counts,
             "rates": [rate_to_json(rate) for rate in self.rates],
             **{kind: findings_to_json(found) for kind, found in self.findings.items()},
-            "pictures": [outcome.to_json() for outcome in self.outcomes],
+            "images": [outcome.to_json() for outcome in self.outcomes],
             "passed_over": list(self.passed_over),
         }
 
     def to_csv(self) -> str:
-        """Lay the pictures out as comma-separated values, a row an input."""
+        """Lay the images out as comma-separated values, a row an input."""
         rows: Sequence[dict[str, Any]] = [outcome.to_json() for outcome in self.outcomes]
         return table_to_csv(
             _CSV_COLUMNS,
@@ -266,7 +266,7 @@ class BatchSummary:
 
 
 def _findings_columns(row: Mapping[str, Any]) -> dict[str, int]:
-    """Cells of a picture by condition and by type; nothing where they were not assessed."""
+    """Cells of an image by condition and by type; nothing where they were not assessed."""
     return {
         name: count
         for kind in ("rbc_findings", "wbc_findings")

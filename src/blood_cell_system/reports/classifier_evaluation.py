@@ -356,8 +356,8 @@ def occlusion_sheet(
         names = facts.conditions if output == "condition" else facts.types
         answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
         for position in chosen_cells(answers, y_true, confidence):
-            picture = cell_set.cells[position]
-            heat = occlusion_map(classifier, picture, output=output, index=int(answers[position]))
+            image = cell_set.cells[position]
+            heat = occlusion_map(classifier, image, output=output, index=int(answers[position]))
             is_wrong = bool(answers[position] != y_true[position])
             record = cell_set.cells.records[position]
             words = (
@@ -365,8 +365,8 @@ def occlusion_sheet(
                 f"true {names[y_true[position]]}\n{record.source} {record.field}"
             )
             tiles += [
-                Tile(picture=on_white(picture), caption=words, is_bad=is_wrong),
-                Tile(picture=_overlaid(on_white(picture), heat), caption=f"{output}\n\n"),
+                Tile(image=on_white(image), caption=words, is_bad=is_wrong),
+                Tile(image=_overlaid(on_white(image), heat), caption=f"{output}\n\n"),
             ]
     title = "Answers, the worst first; red speaks for the answer, blue against it"
     return contact_sheet(tiles, columns=8, tile_width=150, title=title)
@@ -401,7 +401,7 @@ def write_evaluation_files(
     *,
     subject: Mapping[str, str],
 ) -> list[Path]:
-    """Write tables, numbers and pictures of an evaluation.
+    """Write tables, numbers and images of an evaluation.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""From the analysis of a picture to its report."""
+"""From the analysis of an image to its report."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from blood_cell_system.analysis.classification import CellClassification
-from blood_cell_system.analysis.image_analysis import PictureAnalysis
+from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.cells.outlines import circularity, perimeters_px
 from blood_cell_system.cells.separation import DetectedCell
 from blood_cell_system.model_metadata import ClassifierFacts
@@ -20,7 +20,7 @@ from blood_cell_system.reports.rates import Rate
 from blood_cell_system.reports.report import (
     CellFlag,
     DiagnosticReport,
-    Picture,
+    Image,
     Provenance,
     ReportedCell,
     ReportSettings,
@@ -38,9 +38,9 @@ _UNCLASSIFIED: Final[Mapping[int, CellClassification]] = MappingProxyType({})
 
 
 def diagnose(
-    analysis: PictureAnalysis,
+    analysis: ImageAnalysis,
     *,
-    picture: Picture,
+    image: Image,
     settings: ReportSettings,
     provenance: Provenance,
     classifications: Mapping[int, CellClassification] = _UNCLASSIFIED,
@@ -48,12 +48,12 @@ def diagnose(
     wbc_facts: ClassifierFacts | None = None,
     further_warnings: Sequence[str] = (),
 ) -> DiagnosticReport:
-    """Draw up the report of a picture.
+    """Draw up the report of an image.
 
     Parameters
     ----------
-    analysis : PictureAnalysis
-    picture : Picture
+    analysis : ImageAnalysis
+    image : Image
     settings : ReportSettings
     provenance : Provenance
     classifications : mapping of int to CellClassification
@@ -61,7 +61,7 @@ def diagnose(
     rbc_facts, wbc_facts : ClassifierFacts, optional
         Of these classifiers.
     further_warnings : sequence of str
-        Of the caller, after those of the picture itself.
+        Of the caller, after those of the image itself.
 
     Returns
     -------
@@ -71,7 +71,7 @@ def diagnose(
     warnings = [finding.message for finding in analysis.quality.warnings]
     warnings += _warnings_of_cells(cells)
     return DiagnosticReport(
-        picture=picture,
+        image=image,
         settings=settings,
         provenance=provenance,
         types=tuple(_summary(cell_type, cells) for cell_type in CELL_TYPES),
@@ -88,7 +88,7 @@ def diagnose(
 def _warnings_of_cells(cells: Sequence[ReportedCell]) -> list[str]:
     """Say what is odd about the cells themselves."""
     if not cells:
-        return ["No cell was found. Look at the picture; --cell-diameter says how wide cells are."]
+        return ["No cell was found. Look at the image; --cell-diameter says how wide cells are."]
     white = sum(cell.cell_type == CellType.WBC for cell in cells)
     red = sum(cell.cell_type == CellType.RBC for cell in cells)
     if white >= _MANY_WHITE and white > _ODD_SHARE * red:
@@ -100,7 +100,7 @@ def _warnings_of_cells(cells: Sequence[ReportedCell]) -> list[str]:
 
 
 def reported_cells(
-    analysis: PictureAnalysis,
+    analysis: ImageAnalysis,
     settings: ReportSettings,
     classifications: Mapping[int, CellClassification] = _UNCLASSIFIED,
 ) -> tuple[ReportedCell, ...]:

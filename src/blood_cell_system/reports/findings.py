@@ -117,7 +117,7 @@ class Findings:
         return (*_condition_rates(self.counts), *_type_rates(self.counts, self.types))
 
     def __add__(self, other: "Findings") -> "Findings":
-        """Sum up the findings of two pictures; those that were not assessed add nothing."""
+        """Sum up the findings of two images; those that were not assessed add nothing."""
         if not (self.is_assessed and other.is_assessed):
             return self if self.is_assessed else other
         return Findings(
@@ -176,7 +176,7 @@ def findings_of_json(value: Mapping[str, object]) -> Findings:
 
 
 def total_of(findings: Iterable[Findings]) -> Findings:
-    """Sum up the findings of many pictures."""
+    """Sum up the findings of many images."""
     total = NO_CLASSIFIER
     for one in findings:
         total = total + one

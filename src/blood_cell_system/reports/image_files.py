@@ -1,4 +1,4 @@
-"""All files that are written of one picture."""
+"""All files that are written of one image."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from blood_cell_system.analysis.image_analysis import PictureAnalysis
+from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.atomic_files import write_bytes, write_json
 from blood_cell_system.errors import ImageReadError, OutputError
 from blood_cell_system.imaging.contact_sheet import text_strip
@@ -33,16 +33,14 @@ _LETTER_SHARE: Final = 0.62
 _OVERHANG: Final = 1.3
 
 
-def annotated_picture(
-    analysis: PictureAnalysis, cells: Sequence[ReportedCell]
-) -> NDArray[np.uint8]:
+def annotated_image(analysis: ImageAnalysis, cells: Sequence[ReportedCell]) -> NDArray[np.uint8]:
     """Draw outlines; box and name what a classifier finds not healthy, not sure, or no such cell.
 
     Parameters
     ----------
-    analysis : PictureAnalysis
+    analysis : ImageAnalysis
     cells : sequence of ReportedCell
-        Of the same picture.
+        Of the same image.
 
     Returns
     -------
@@ -80,8 +78,8 @@ def _mark_of(cell: ReportedCell) -> tuple[Colour, str] | None:
     return (UNSURE_COLOUR, "?") if cell.is_uncertain else None
 
 
-def _write_name(picture: NDArray[np.uint8], cell: ReportedCell, name: str, colour: Colour) -> None:
-    """Write a name at a box's upper left corner, in place, as far as the picture reaches.
+def _write_name(image: NDArray[np.uint8], cell: ReportedCell, name: str, colour: Colour) -> None:
+    """Write a name at a box's upper left corner, in place, as far as the image reaches.
 
     Of a name that is wider than its cell only the first letter is written: it would hide others.
     """
@@ -93,7 +91,7 @@ def _write_name(picture: NDArray[np.uint8], cell: ReportedCell, name: str, colou
         width = _width_px(name, font_size)
     strip = text_strip(name, width, font_size=font_size, colour=_WHITE, background=colour)
     top, left = max(y_min, 0), max(x_min, 0)
-    room = picture[top : top + strip.shape[0], left : left + strip.shape[1]]
+    room = image[top : top + strip.shape[0], left : left + strip.shape[1]]
     room[:] = strip[: room.shape[0], : room.shape[1]]
 
 
@@ -163,19 +161,19 @@ def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 
 MAX_16_BIT_LABEL: Final = 65535
 
-PICTURE_ENDINGS: Final = ("annotated.png", "mask.png", "cells.csv", "summary.txt", "report.json")
-"""What every picture has, besides its label picture."""
+IMAGE_ENDINGS: Final = ("annotated.png", "mask.png", "cells.csv", "summary.txt", "report.json")
+"""What every image has, besides its label image."""
 
 
-def write_picture_files(
+def write_image_files(
     output_dir: Path,
     name: str,
-    analysis: PictureAnalysis,
+    analysis: ImageAnalysis,
     report: DiagnosticReport,
     *,
-    with_picture: bool = True,
+    with_image: bool = True,
 ) -> dict[str, Any]:
-    """Write what was found in a picture; the report's JSON comes last, when all else is there.
+    """Write what was found in an image; the report's JSON comes last, when all else is there.
 
     Parameters
     ----------
@@ -183,10 +181,10 @@ def write_picture_files(
         Made when it is not there.
     name : str
         What the files' names begin with; may have folders in it.
-    analysis : PictureAnalysis
+    analysis : ImageAnalysis
     report : DiagnosticReport
-        Of the same picture.
-    with_picture : bool
+        Of the same image.
+    with_image : bool
         Whether to write ``NAME_annotated.png``.
 
     Returns
@@ -204,8 +202,8 @@ def write_picture_files(
     # A report beside files of another run would vouch for them.
     report_path = file_of(output_dir, name, "report.json")
     _remove(report_path)
-    if with_picture:
-        drawn = annotated_picture(analysis, report.cells)
+    if with_image:
+        drawn = annotated_image(analysis, report.cells)
         write_image(file_of(output_dir, name, "annotated.png"), drawn)
     write_image(file_of(output_dir, name, "mask.png"), encode_class_mask(analysis.class_mask))
     write_label_image(output_dir, name, found.label_image)
@@ -216,12 +214,12 @@ def write_picture_files(
 
 
 def file_of(output_dir: Path, name: str, ending: str) -> Path:
-    """Path of one of a picture's files."""
+    """Path of one of an image's files."""
     return output_dir / f"{name}_{ending}"
 
 
 def write_label_image(output_dir: Path, name: str, label_image: NDArray[np.int32]) -> Path:
-    """Write cells as a label picture: PNG of 16 bits, or TIFF of 32 where there are more cells.
+    """Write cells as a label image: PNG of 16 bits, or TIFF of 32 where there are more cells.
 
     Raises
     ------
@@ -256,11 +254,11 @@ def read_labels(output_dir: Path, name: str) -> NDArray[np.integer]:
     if not as_tiff.is_file():
         return read_label_image(file_of(output_dir, name, "instances.png"))
     try:
-        with Image.open(as_tiff, formats=("TIFF",)) as picture:
-            return np.asarray(picture, dtype=np.int32)
+        with Image.open(as_tiff, formats=("TIFF",)) as image:
+            return np.asarray(image, dtype=np.int32)
     except Exception as error:  # Damaged bytes lead Pillow to errors of almost any kind.
         raise ImageReadError(
-            f"{as_tiff}: the label picture is damaged ({error}). Analyse the picture again."
+            f"{as_tiff}: the label image is damaged ({error}). Analyse the image again."
         ) from error
 
 

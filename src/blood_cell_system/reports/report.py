@@ -7,7 +7,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from blood_cell_system.analysis.quality import PictureQuality, Severity
+from blood_cell_system.analysis.quality import ImageQuality, Severity
 from blood_cell_system.analysis.scale import ScaleEstimate, ScaleSource
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
@@ -42,7 +42,7 @@ class CellFlag(StrEnum):
 
 
 class Status(StrEnum):
-    """How a picture ended."""
+    """How an image ended."""
 
     OK = "ok"
     WARNED = "warned"
@@ -56,7 +56,7 @@ class ReportedCell:
     Parameters
     ----------
     cell_id : int
-        From 1; the value of its pixels in the label picture.
+        From 1; the value of its pixels in the label image.
     cell_type : CellType
     bbox : tuple of int
         ``(x_min, y_min, x_max, y_max)`` in pixels, 0-based and half-open.
@@ -155,8 +155,8 @@ class TypeSummary:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Picture:
-    """Which picture a report is of.
+class Image:
+    """Which image a report is of.
 
     Parameters
     ----------
@@ -239,11 +239,11 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiagnosticReport:
-    """What was found in one picture. Research use only; not a medical device.
+    """What was found in one image. Research use only; not a medical device.
 
     Parameters
     ----------
-    picture : Picture
+    image : Image
     settings : ReportSettings
     provenance : Provenance
     types : tuple of TypeSummary
@@ -252,12 +252,12 @@ class DiagnosticReport:
     rbc_findings, wbc_findings : Findings
     cells : tuple of ReportedCell
     scale : ScaleEstimate
-    quality : PictureQuality
+    quality : ImageQuality
     warnings : tuple of str
         Everything that a reader should know before believing the counts.
     """
 
-    picture: Picture
+    image: Image
     settings: ReportSettings
     provenance: Provenance
     types: tuple[TypeSummary, ...]
@@ -266,7 +266,7 @@ class DiagnosticReport:
     wbc_findings: Findings
     cells: tuple[ReportedCell, ...]
     scale: ScaleEstimate
-    quality: PictureQuality
+    quality: ImageQuality
     warnings: tuple[str, ...]
 
     @property
@@ -298,20 +298,20 @@ FORMAT_VERSION: Final = 2
 
 
 def report_to_json(report: "DiagnosticReport") -> dict[str, Any]:
-    """Turn a report into what ``json.dumps`` takes; the same picture gives the same bytes."""
+    """Turn a report into what ``json.dumps`` takes; the same image gives the same bytes."""
     scale, quality = report.scale, report.quality
     return {
         "format_version": FORMAT_VERSION,
         "disclaimer": DISCLAIMER,
         "status": str(report.status),
         "warnings": list(report.warnings),
-        "picture": {
-            "file_name": report.picture.file_name,
-            "width_px": report.picture.width_px,
-            "height_px": report.picture.height_px,
+        "image": {
+            "file_name": report.image.file_name,
+            "width_px": report.image.width_px,
+            "height_px": report.image.height_px,
         },
         "settings": settings_to_json(report.settings),
-        "provenance": asdict(report.provenance) | {"data_sha256": report.picture.sha256},
+        "provenance": asdict(report.provenance) | {"data_sha256": report.image.sha256},
         "counts": {str(summary.cell_type): summary.count for summary in report.types},
         "types": {str(summary.cell_type): _type(summary) for summary in report.types},
         "rates": [rate_to_json(rate) for rate in report.rates],
@@ -429,11 +429,11 @@ _TYPE_NAMES: Final = {"RBC": "red cells", "WBC": "white cells", "Platelet": "pla
 
 def report_to_text(report: "DiagnosticReport") -> str:
     """Lay a report out as lines of at most 88 characters, but for file names."""
-    picture = report.picture
-    title = f"Blood smear report: {shown_name(picture.file_name)}"
+    image = report.image
+    title = f"Blood smear report: {shown_name(image.file_name)}"
     parts = [
         [title, "=" * min(len(title), _WIDTH), DISCLAIMER],
-        [f"Picture  {picture.width_px}×{picture.height_px} pixels", f"Scale    {_scale(report)}"],
+        [f"Image  {image.width_px}×{image.height_px} pixels", f"Scale    {_scale(report)}"],
         _warning_lines(report),
         ["Cells", *(f"  {_type_line(summary)}" for summary in report.types), *_border(report)],
         ["Rates", *(line for rate in report.rates for line in _wrapped(_rate_line(rate)))],
@@ -443,7 +443,7 @@ def report_to_text(report: "DiagnosticReport") -> str:
             *_findings_lines("white cells", report.wbc_findings),
         ],
         ["Not sure", *_uncertain_lines(report)],
-        ["Picture quality", *_quality_lines(report)],
+        ["Image quality", *_quality_lines(report)],
         _provenance_lines(report),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
@@ -452,7 +452,7 @@ def report_to_text(report: "DiagnosticReport") -> str:
 def _scale(report: "DiagnosticReport") -> str:
     scale = report.scale
     if scale.source == ScaleSource.UNKNOWN or scale.red_cell_diameter_px is None:
-        words = "not known: taken as in the pictures of the training"
+        words = "not known: taken as in the images of the training"
     else:
         words = f"a red cell is {scale.red_cell_diameter_px:.0f} px wide ({scale.source})"
     if scale.pixel_size_um is not None:
@@ -547,7 +547,7 @@ def _short(cell: "ReportedCell") -> str:
 
 
 def _quality_lines(report: "DiagnosticReport") -> list[str]:
-    lines = _wrapped(f"judged: {report.quality.judged_share:.0%} of the picture")
+    lines = _wrapped(f"judged: {report.quality.judged_share:.0%} of the image")
     for finding in report.quality.findings:
         mark = "!" if finding.severity == Severity.WARNING else "-"
         lines += _wrapped(f"{mark} {finding.name}: {finding.message}")
@@ -568,7 +568,7 @@ def _provenance_lines(report: "DiagnosticReport") -> list[str]:
             )
             if name is not None and digest is not None
         ),
-        f"Data     SHA-256 {report.picture.sha256[:16]}…",
+        f"Data     SHA-256 {report.image.sha256[:16]}…",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The pictures on which a model does worst, truth beside prediction."""
+"""The images on which a model does worst, truth beside prediction."""
 
 import math
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from blood_cell_system.analysis.runtimes import Runtime
 from blood_cell_system.analysis.segmenter_evaluation import (
     Evaluation,
     EvaluationSettings,
-    PictureRecord,
+    ImageRecord,
     cells_in,
 )
 from blood_cell_system.boxes import corners_of
@@ -66,7 +66,7 @@ def evaluation_to_json(evaluation: Evaluation, *, subject: Mapping[str, str]) ->
     value = {
         "format_version": FORMAT_VERSION,
         **subject,
-        "picture_count": len(evaluation.pictures),
+        "image_count": len(evaluation.images),
         "failures": [asdict(failure) for failure in evaluation.failures],
         "pixels": {
             **_pixel_scores(evaluation.confusion),
@@ -74,7 +74,7 @@ def evaluation_to_json(evaluation: Evaluation, *, subject: Mapping[str, str]) ->
             "confusion_matrix": evaluation.confusion.counts.tolist(),
         },
         "cells": [_cell_scores(scores) for scores in evaluation.cells],
-        "pictures": [_picture(record) for record in evaluation.pictures],
+        "images": [_image(record) for record in evaluation.images],
     }
     result: dict[str, Any] = _without_nan(value)
     return result
@@ -93,7 +93,7 @@ def _pixel_scores(confusion: ConfusionMatrix) -> dict[str, Any]:
 def _cell_scores(scores: CellScores) -> dict[str, Any]:
     return {
         "truth": str(scores.truth),
-        "picture_count": scores.picture_count,
+        "image_count": scores.image_count,
         "true_cells_by_origin": {str(o): count for o, count in scores.origins.items() if count},
         "types": {
             str(cell_type): {
@@ -137,7 +137,7 @@ def _count_report(report: CountReport) -> dict[str, Any]:
     }
 
 
-def _picture(record: PictureRecord) -> dict[str, Any]:
+def _image(record: ImageRecord) -> dict[str, Any]:
     row: dict[str, Any] = {"stem": record.stem, **_pixel_scores(record.confusion)}
     if record.cells is not None:
         cells = record.cells
@@ -182,7 +182,7 @@ def evaluation_tables(evaluation: Evaluation, *, title: str) -> RenderableType:
     if not evaluation.cells:
         parts.append(Text("No cells were compared: the folder has no annotations.json."))
     if evaluation.failures:
-        parts += [Text(), Text(f"{len(evaluation.failures)} pictures failed:", style="bold red")]
+        parts += [Text(), Text(f"{len(evaluation.failures)} images failed:", style="bold red")]
         parts += [Text(f"  {failure.stem}: {failure.reason}") for failure in evaluation.failures]
     return Group(*parts)
 
@@ -197,7 +197,7 @@ def evaluation_text(evaluation: Evaluation, *, title: str, width: int = 100) -> 
 
 def _pixel_part(evaluation: Evaluation) -> list[RenderableType]:
     confusion = evaluation.confusion
-    words = f"Pixels of {len(evaluation.pictures)} pictures, all scored ones together"
+    words = f"Pixels of {len(evaluation.images)} images, all scored ones together"
     if evaluation.mean_iou_interval is not None:
         low, high = evaluation.mean_iou_interval
         words += f"; 95 % interval of the mean IoU {low:.3f} to {high:.3f}"
@@ -264,7 +264,7 @@ def _count_part(scores: CellScores) -> list[RenderableType]:
         )
         table.add_section()
     return [
-        Text(f"Counts a picture, over {scores.picture_count} pictures"),
+        Text(f"Counts an image, over {scores.image_count} images"),
         table,
         Text(
             "What does not beat the constants has not learned to count. Where boxes are "
@@ -289,7 +289,7 @@ def _share(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 
-def worst_pictures_sheet(
+def worst_images_sheet(
     evaluation: Evaluation,
     images: Mapping[str, PreparedImage],
     runtime: Runtime,
@@ -297,7 +297,7 @@ def worst_pictures_sheet(
     count: int = 10,
     settings: EvaluationSettings | None = None,
 ) -> NDArray[np.uint8]:
-    """Draw the worst pictures, each as a pair: truth on the left, prediction on the right.
+    """Draw the worst images, each as a pair: truth on the left, prediction on the right.
 
     Parameters
     ----------
@@ -305,7 +305,7 @@ def worst_pictures_sheet(
     images : mapping of str to PreparedImage
         By stem; those of the evaluation at least.
     runtime : Runtime
-        The model that was measured; it runs once more on the pictures shown.
+        The model that was measured; it runs once more on the images shown.
     count : int
     settings : EvaluationSettings, optional
         As while measuring.
@@ -320,13 +320,13 @@ def worst_pictures_sheet(
     for rank, record in enumerate(worst, start=1):
         tiles += _pair(rank, record, images[record.stem], runtime, settings)
     return contact_sheet(
-        tiles, columns=4, tile_width=400, title=f"The {len(worst)} worst pictures by mean IoU"
+        tiles, columns=4, tile_width=400, title=f"The {len(worst)} worst images by mean IoU"
     )
 
 
 def _pair(
     rank: int,
-    record: PictureRecord,
+    record: ImageRecord,
     image: PreparedImage,
     runtime: Runtime,
     settings: EvaluationSettings,
@@ -345,9 +345,9 @@ def _pair(
         true_words = _counts(record.cells.true_counts)
         predicted_words = _counts(record.cells.all_found_counts)
     return (
-        Tile(picture=truth, caption=f"{rank}. {record.stem}: truth\n{true_words}"),
+        Tile(image=truth, caption=f"{rank}. {record.stem}: truth\n{true_words}"),
         Tile(
-            picture=predicted,
+            image=predicted,
             caption=f"mean IoU {record.confusion.mean_iou:.3f}\n{predicted_words}",
         ),
     )

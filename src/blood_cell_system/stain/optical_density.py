@@ -2,7 +2,7 @@
 
 1. The empty slide between the cells is bright. A smooth surface (a quadratic a channel) through its
    pixels is the light that would arrive without cells.
-2. Optical density, ``-ln(picture / light)``, is proportional to the amount of dye, and does not
+2. Optical density, ``-ln(image / light)``, is proportional to the amount of dye, and does not
    depend on uneven light or the camera's white balance.
 3. A threshold on the density parts cells from the slide.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 RED, GREEN, BLUE = 0, 1, 2
-"""Channels of a picture and of its optical density."""
+"""Channels of an image and of its optical density."""
 _FIT_PIXELS = 6_000
 _FIT_ROUNDS = 6
 _FIRST_TOLERANCE = 0.06
@@ -64,7 +64,7 @@ def optical_density(
     Returns
     -------
     ndarray of shape (height, width, 3), dtype float32
-        ``-ln(picture / light)`` a channel: about 0 on the empty slide, 0.1 to 0.3 in the green of
+        ``-ln(image / light)`` a channel: about 0 on the empty slide, 0.1 to 0.3 in the green of
         red cells, above 0.5 in the red of nuclei. Negative where it is brighter than the slide.
     """
     settings = settings or StainSettings()
@@ -95,7 +95,7 @@ def fit_log_light(
     Parameters
     ----------
     log_image : ndarray of shape (height, width, 3), dtype float32
-        Logarithm of a smoothed picture.
+        Logarithm of a smoothed image.
     field : ndarray of shape (height, width), dtype bool, optional
         Where the slide can be seen at all; everywhere by default.
 
@@ -143,7 +143,7 @@ def fit_log_light(
 def log_light_at(
     coefficients: NDArray[np.float64], terms: NDArray[np.float32]
 ) -> NDArray[np.float32]:
-    """Logarithm of the light at places of the picture.
+    """Logarithm of the light at places of the image.
 
     Parameters
     ----------
@@ -173,12 +173,12 @@ def _slide_level(log_green: NDArray[np.float64]) -> float:
 
 
 def quadratic_terms(height: int, width: int, *, step: int = 1) -> NDArray[np.float32]:
-    """1, x, y, x², xy, y² of pixels, with x and y from -1 to 1 across the picture.
+    """1, x, y, x², xy, y² of pixels, with x and y from -1 to 1 across the image.
 
     Parameters
     ----------
     height, width : int
-        Of the picture.
+        Of the image.
     step : int
         Of how many rows and columns one is taken, in their middle.
 

@@ -1,4 +1,4 @@
-"""Giving a crop the stain, light and camera of a laboratory that nobody has pictures of.
+"""Giving a crop the stain, light and camera of a laboratory that nobody has images of.
 
 Random changes of all colours alike keep what one laboratory's stain always does, for instance that
 red cells let red light through. A network that relies on it takes the dark red cells of another
@@ -43,7 +43,7 @@ _LARGEST_GAIN: Final = 5.0
 def recolour(
     image: NDArray[np.uint8], class_mask: NDArray[np.uint8], generator: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Give a picture another stain and another light.
+    """Give an image another stain and another light.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def recolour(
     Returns
     -------
     ndarray of shape (height, width, 3), dtype uint8
-        The picture itself where it shows too little slide or no cells.
+        The image itself where it shows too little slide or no cells.
     """
     is_slide = class_mask == CellClass.BACKGROUND
     is_red = class_mask == CellClass.RBC

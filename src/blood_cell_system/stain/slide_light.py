@@ -1,4 +1,4 @@
-"""The light of the empty slide in a picture: what its pixels would be without cells."""
+"""The light of the empty slide in an image: what its pixels would be without cells."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -19,14 +19,14 @@ _MAX_PX: Final = 300_000
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SlideLight:
-    """A smooth surface of light across a picture.
+    """A smooth surface of light across an image.
 
     Parameters
     ----------
     coefficients : ndarray of shape (6, 3), dtype float64
         Of the logarithm, as ``fit_log_light`` gives them.
     shape : tuple of int
-        ``(height, width)`` of the picture in pixels.
+        ``(height, width)`` of the image in pixels.
     """
 
     coefficients: NDArray[np.float64]
@@ -50,8 +50,8 @@ class SlideLight:
         log_light = log_light_at(self.coefficients, np.array(terms, dtype=np.float32))
         return np.asarray(np.maximum(np.exp(log_light), 1.0))
 
-    def picture(self) -> NDArray[np.uint8]:
-        """Paint the empty slide: RGB of the picture's size."""
+    def image(self) -> NDArray[np.uint8]:
+        """Paint the empty slide: RGB of the image's size."""
         log_light = log_light_at(self.coefficients, quadratic_terms(*self.shape))
         return np.asarray(np.clip(np.rint(np.exp(log_light)), 0, 255), dtype=np.uint8)
 
@@ -64,7 +64,7 @@ class SlideLight:
         colour : tuple of float
             Grey levels of red, green and blue.
         shape : tuple of int
-            ``(height, width)`` of the picture in pixels.
+            ``(height, width)`` of the image in pixels.
         """
         coefficients = np.zeros((6, 3))
         coefficients[0] = np.log(np.maximum(colour, 1.0))

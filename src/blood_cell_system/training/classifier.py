@@ -536,7 +536,7 @@ def train_classifier(
     Raises
     ------
     DatasetError
-        There is nothing to learn from, nothing to choose by, or most pictures cannot be read.
+        There is nothing to learn from, nothing to choose by, or most images cannot be read.
     SettingsError
         Domain adaptation was asked for and no class comes from two sources.
     ResumeError

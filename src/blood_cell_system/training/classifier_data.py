@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.augmentation.cell_batches import CellLabels, HeldCells
-from blood_cell_system.cells.single_cell import lone_cell_picture
+from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.taxonomy import NOT_LABELLED
@@ -107,11 +107,11 @@ def read_cells(
             "each split. Add cells of more slides, or empty the column 'split' of cells.csv to "
             "have it made anew."
         )
-    to_picture = partial(lone_cell_picture, cell_type=folder.kind.cell_type)
-    cells = HeldCells.read(folder, chosen, to_cell_picture=to_picture)
+    to_image = partial(single_cell_image, cell_type=folder.kind.cell_type)
+    cells = HeldCells.read(folder, chosen, to_cell_image=to_image)
     if cells.failed:
         _logger.warning(
-            "%s: %d of %d pictures are left out, for instance %s: %s",
+            "%s: %d of %d images are left out, for instance %s: %s",
             folder.root,
             len(cells.failed),
             len(chosen),

@@ -100,12 +100,12 @@ class Measured:
     ----------
     row : mapping of str to float
         Figures under the names of the history.
-    pictures : sequence of ndarray of shape (height, width, 3), dtype uint8
+    images : sequence of ndarray of shape (height, width, 3), dtype uint8
         Of one size, for TensorBoard; may be empty.
     """
 
     row: Row
-    pictures: Sequence[NDArray[np.uint8]] = ()
+    images: Sequence[NDArray[np.uint8]] = ()
 
 
 LARGEST_REVERSAL: Final = 0.3
@@ -444,11 +444,11 @@ class EpochLoop(ABC):
         state.history.append(row)
         state.step_in_epoch, state.loss_sums = 0, {}
         self._save_state()
-        self._write_record(measured.pictures)
+        self._write_record(measured.images)
         seconds_left = (settings.epochs - state.epoch) * state.seconds / state.epoch
         self._listener.end_epoch(row, is_best=is_best, seconds_left=seconds_left)
 
-    def _write_record(self, pictures: Sequence[NDArray[np.uint8]]) -> None:
+    def _write_record(self, images: Sequence[NDArray[np.uint8]]) -> None:
         state = self.state
         write_history(self._folder, state.history)
         write_run(self._folder / RUN_NAME, {**self._details, **self._outcome()})
@@ -456,8 +456,8 @@ class EpochLoop(ABC):
         # Ten times a run is enough for the eye, and spares both disk and seconds.
         every = max(1, self._loop_settings.epochs // 10)
         if state.epoch % every == 0 or state.epoch == self._loop_settings.epochs:
-            if pictures:
-                self._board.write_pictures(pictures, epoch=state.epoch)
+            if images:
+                self._board.write_images(images, epoch=state.epoch)
             self.draw_curves(self._folder / CURVES_NAME, state.history)
 
     def _outcome(self) -> dict[str, Any]:

@@ -1,9 +1,9 @@
-"""How high a peak of a heat map is when it is a cell, found out on validation pictures.
+"""How high a peak of a heat map is when it is a cell, found out on validation images.
 
 The height that separates cells from chance is a matter of how long a network has learned: of BCCD's
 red cells half have peaks below 0.43 after the 300 steps of the preset ``fast``, and below 0.77 with
 the network that comes with the package. Whoever separates cells knows one threshold a type. So the
-heights are moved until the best threshold on the validation pictures is that one, by the bias of
+heights are moved until the best threshold on the validation images is that one, by the bias of
 the layer that makes them: as with a temperature, whoever runs the network needs to know nothing of
 it.
 """
@@ -24,13 +24,13 @@ from blood_cell_system.model_metadata import HEAD_STRIDE, STRIDE
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, CellClass, CellType
 
 PeakFinder = Callable[[NDArray[np.uint8], PeakSettings], CellPeaks]
-"""Gives the peaks of a picture of shape (height, width, 3)."""
+"""Gives the peaks of an image of shape (height, width, 3)."""
 
 THRESHOLDS: Final = (0.08, 0.1, 0.12, 0.15, 0.18, 0.22, 0.26, 0.3, 0.35, 0.4, 0.45, 0.5, 0.56, 0.62)
 
 # Fewer cells say too little about a threshold.
 _LEAST_CELLS: Final = 40
-# Thresholds whose F1 is so close to the best are as good, for all that these pictures can tell.
+# Thresholds whose F1 is so close to the best are as good, for all that these images can tell.
 _AS_GOOD: Final = 0.01
 _MIN_IOU: Final = 0.5
 
@@ -164,7 +164,7 @@ def _logit(probability: float) -> float:
 
 
 def peak_finder(model: Any) -> PeakFinder:
-    """Give what finds the peaks of pictures with a Keras segmenter that has an instance head."""
+    """Give what finds the peaks of images with a Keras segmenter that has an instance head."""
 
     def peaks_in(pixels: NDArray[np.uint8], settings: PeakSettings) -> CellPeaks:
         height, width = pixels.shape[:2]

@@ -16,8 +16,8 @@ class SegmentationSettings(TrainingSettings):
     Parameters
     ----------
     crops_per_epoch : int
-        An epoch is this many crops, however many pictures there are: time is known beforehand, and
-        pictures are taken in turn, but for what ``source_evenness`` says.
+        An epoch is this many crops, however many images there are: time is known beforehand, and
+        images are taken in turn, but for what ``source_evenness`` says.
     crop_size_px : int
         Side of a crop, a multiple of 32.
     widths : tuple of int
@@ -28,17 +28,17 @@ class SegmentationSettings(TrainingSettings):
     recolour_share, paste_share : float
         Share of crops with the colours of another laboratory, and with cells pasted in.
     source_evenness : float
-        How often crops show the pictures of a small source: 0 as often as any other picture, 1 so
+        How often crops show the images of a small source: 0 as often as any other image, 1 so
         that every source has as many crops, 0.5 so that crops are as the square
-        roots of the sources' numbers of pictures. Of no effect where all are of one source.
+        roots of the sources' numbers of images. Of no effect where all are of one source.
     cell_diameter_px : float or None
-        Width that red cells are brought to; None leaves all pictures as they are.
+        Width that red cells are brought to; None leaves all images as they are.
     frozen_levels : int
         Levels of the network, from the first, that do not learn.
     keeps_statistics : bool
         Whether the normalisations keep the statistics of an earlier training.
     calibrates_peaks : bool
-        Whether the heights of the heat maps' peaks are set by the validation pictures in the end,
+        Whether the heights of the heat maps' peaks are set by the validation images in the end,
         so that the usual thresholds are the best ones for this network as well.
     kept_share : float
         Share of the weights that it began with in the weights that get used; 0 for a new training.

@@ -45,13 +45,13 @@ def advice_on(history: History) -> list[str]:
     if does_not_fall(history, "train_class_loss"):
         warnings.append(
             "The training loss does not fall: the learning rate is too high or too low "
-            "(--learning-rate), or the masks do not fit the pictures (--mode verify)."
+            "(--learning-rate), or the masks do not fit the images (--mode verify)."
         )
     # A rise of a tenth over a third of the run is more than the noise between epochs.
     if overfits(history, learned="train_class_loss", measured="val_class_loss", rise=1.1):
         warnings.append(
             "Overfitting: the training loss falls while the validation loss rises. Use fewer "
-            "epochs (--epochs), --dropout 0.2, more augmentation, or more pictures. The best model "
+            "epochs (--epochs), --dropout 0.2, more augmentation, or more images. The best model "
             "by validation IoU is the one that was kept."
         )
     return warnings
@@ -173,10 +173,10 @@ class TensorBoardLog:
                     self._tf.summary.scalar(tag, value)
         self._writer.flush()
 
-    def write_pictures(self, pictures: Sequence[NDArray[np.uint8]], *, epoch: int) -> None:
-        """Write pictures of one size as examples."""
+    def write_images(self, images: Sequence[NDArray[np.uint8]], *, epoch: int) -> None:
+        """Write images of one size as examples."""
         with self._writer.as_default(step=epoch):
-            self._tf.summary.image("validation", np.stack(pictures), max_outputs=len(pictures))
+            self._tf.summary.image("validation", np.stack(images), max_outputs=len(images))
         self._writer.flush()
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import make_folder, replacing
-from blood_cell_system.augmentation.crops import CropSampler, PictureOrder, batches
+from blood_cell_system.augmentation.crops import CropSampler, ImageOrder, batches
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.datasets.cell_diameter import typical_diameter, typical_diameters
@@ -131,10 +131,10 @@ def check_batch_fits(settings: SegmentationSettings) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class PictureDomains:
-    """Domains of pictures, by position.
+class ImageDomains:
+    """Domains of images, by position.
 
-    All classes of the segmenter occur in the pictures of every laboratory, so that no class can be
+    All classes of the segmenter occur in the images of every laboratory, so that no class can be
     mistaken for a domain.
 
     Parameters
@@ -158,23 +158,23 @@ class PictureDomains:
         *,
         seed: int,
         frequencies: NDArray[np.float64] | None = None,
-    ) -> "PictureDomains":
+    ) -> "ImageDomains":
         """Take the manifest's sources; where there is one only, groups of similar stain.
 
         Parameters
         ----------
         images : sequence of PreparedImage
-            Training pictures.
+            Training images.
         decoded : DecodedImages
-            The same pictures.
+            The same images.
         seed : int
         frequencies : ndarray of shape (n,), dtype float64, optional
-            How often crops show each picture, against the others; all alike by default.
+            How often crops show each image, against the others; all alike by default.
 
         Raises
         ------
         SettingsError
-            All pictures are from one source and of one stain.
+            All images are from one source and of one stain.
         """
         names = tuple(sorted({image.source for image in images}))
         if len(names) > 1:
@@ -187,8 +187,8 @@ class PictureDomains:
             names = tuple(f"stain {number + 1}" for number in range(int(index.max()) + 1))
         if len(names) < 2:
             raise SettingsError(
-                f"--domain-adaptation: all {len(images)} training pictures are from one source and "
-                "of one stain; expected pictures of two laboratories. Add some, or leave the "
+                f"--domain-adaptation: all {len(images)} training images are from one source and "
+                "of one stain; expected images of two laboratories. Add some, or leave the "
                 "option out."
             )
         counts = np.bincount(index, weights=frequencies, minlength=len(names))
@@ -207,20 +207,20 @@ class ValidationOutcome:
     Parameters
     ----------
     confusion : ConfusionMatrix
-        Of all scored pixels of all pictures.
+        Of all scored pixels of all images.
     class_loss : float
-        Mean over the pictures.
-    pictures : tuple of ndarray of shape (288, 384, 3), dtype uint8
-        Overlays of the first pictures.
+        Mean over the images.
+    images : tuple of ndarray of shape (288, 384, 3), dtype uint8
+        Overlays of the first images.
     """
 
     confusion: ConfusionMatrix
     class_loss: float
-    pictures: tuple[NDArray[np.uint8], ...]
+    images: tuple[NDArray[np.uint8], ...]
 
 
 class Validation:
-    """Validation pictures, held in memory, and the learner that is measured on them."""
+    """Validation images, held in memory, and the learner that is measured on them."""
 
     def __init__(
         self,
@@ -233,7 +233,7 @@ class Validation:
         self._learner = learner
 
     def some(self, count: int) -> Iterator[DecodedImage]:
-        """Give so many pictures at most, from all over the list."""
+        """Give so many images at most, from all over the list."""
         for number in range(min(count, len(self._images))):
             yield self._images[number * len(self._images) // min(count, len(self._images))]
 
@@ -241,7 +241,7 @@ class Validation:
         """Measure the averaged model."""
         confusion = ConfusionMatrix()
         losses = []
-        pictures = []
+        images = []
         for position in range(len(self._images)):
             image = self._images[position]
             height, width = image.class_mask.shape
@@ -254,9 +254,9 @@ class Validation:
             losses.append(float(loss))
             if position < _EXAMPLES:
                 overlay = draw_overlay(image.pixels, class_mask_predicted)
-                pictures.append(cv2.resize(overlay, _EXAMPLE_SIZE, interpolation=cv2.INTER_AREA))
+                images.append(cv2.resize(overlay, _EXAMPLE_SIZE, interpolation=cv2.INTER_AREA))
         return ValidationOutcome(
-            confusion=confusion, class_loss=float(np.mean(losses)), pictures=tuple(pictures)
+            confusion=confusion, class_loss=float(np.mean(losses)), images=tuple(images)
         )
 
 
@@ -284,7 +284,7 @@ _FILES = RunFiles(
     state=STATE_NAME,
 )
 
-# So many pictures tell whether the stain is unlike what a model knows.
+# So many images tell whether the stain is unlike what a model knows.
 _LOOKED_AT = 8
 # And so many have the cells, also platelets, to tell how high their peaks are.
 _CALIBRATED_ON = 60
@@ -341,13 +341,13 @@ class SegmentationTraining(EpochLoop):
         magnifications = _magnifications((*train_images, *val_images), settings)
         known = {name: value for name, value in magnifications.items() if value is not None}
         decoded = DecodedImages(train_images, magnifications=known)
-        order = PictureOrder(
+        order = ImageOrder(
             [image.source for image in train_images],
             evenness=settings.source_evenness,
             seed=settings.seed,
         )
         self._domains = (
-            PictureDomains.of(
+            ImageDomains.of(
                 train_images, decoded, seed=settings.seed, frequencies=order.frequencies()
             )
             if settings.has_domain_adaptation
@@ -376,7 +376,7 @@ class SegmentationTraining(EpochLoop):
             listener=listener,
             details={
                 "data": str(dataset.root),
-                "pictures": {"train": len(train_images), "val": len(val_images)},
+                "images": {"train": len(train_images), "val": len(val_images)},
                 "red_cell_diameter_px": diameter,
                 "magnifications": magnifications,
                 "crops_of_a_round": order.counts_of_a_round(),
@@ -436,12 +436,12 @@ class SegmentationTraining(EpochLoop):
         magnifications: Mapping[str, float | None],
         images: Sequence[PreparedImage],
     ) -> None:
-        """Measure the model before it learns anything, and say where the pictures are unlike."""
+        """Measure the model before it learns anything, and say where the images are unlike."""
         step = max(1, len(decoded) // _LOOKED_AT)
         warnings = unlikeness_warnings(
             start,
             magnifications=magnifications,
-            pictures=[decoded[i].pixels for i in range(0, len(decoded), step)][:_LOOKED_AT],
+            images=[decoded[i].pixels for i in range(0, len(decoded), step)][:_LOOKED_AT],
             cells=[image.cells for image in images],
         )
         self._iou_before = self.measure().row["val_mean_iou"]
@@ -459,7 +459,7 @@ class SegmentationTraining(EpochLoop):
         return upcoming if self._domains is None else self._with_domains(upcoming, first_index)
 
     def _with_domains(self, upcoming: Iterator[Batch], first_index: int) -> Iterator[Batch]:
-        """Add the domain of each crop's picture."""
+        """Add the domain of each crop's image."""
         if self._domains is None:
             return
         for number, batch in enumerate(upcoming):
@@ -474,14 +474,14 @@ class SegmentationTraining(EpochLoop):
             }
 
     def measure(self) -> Measured:
-        """Measure the averaged model on the whole validation pictures."""
+        """Measure the averaged model on the whole validation images."""
         outcome = self._validation.run()
         row = {"val_class_loss": outcome.class_loss, "val_mean_iou": outcome.confusion.mean_iou}
         for cell_class in CellClass:
             name = cell_class.name.lower()
             row[f"val_iou_{name}"] = float(outcome.confusion.iou[cell_class])
             row[f"val_dice_{name}"] = float(outcome.confusion.dice[cell_class])
-        return Measured(row=row, pictures=outcome.pictures)
+        return Measured(row=row, images=outcome.images)
 
     def draw_curves(self, path: Path, history: Sequence[Row]) -> None:
         """Draw losses, IoU by class and learning rate."""
@@ -494,7 +494,7 @@ class SegmentationTraining(EpochLoop):
         if self._iou_before is not None and best < self._iou_before:
             advice.append(
                 f"Fine-tuning did not help: validation IoU was {self._iou_before:.3f} before and "
-                f"is {best:.3f} at best. Check the masks (--mode verify), label more pictures, or "
+                f"is {best:.3f} at best. Check the masks (--mode verify), label more images, or "
                 "keep the model as it was."
             )
         return advice
@@ -518,8 +518,8 @@ def _images_of(dataset: PreparedDataset, split: Split) -> tuple[PreparedImage, .
     if not images:
         purpose = "to learn from" if split == Split.TRAIN else "to choose the best model by"
         raise DatasetError(
-            f"{dataset.root}: no pictures {purpose} (split {str(split)!r}). Prepare a folder with "
-            "more pictures, or remove manifest.json to have splits drawn."
+            f"{dataset.root}: no images {purpose} (split {str(split)!r}). Prepare a folder with "
+            "more images, or remove manifest.json to have splits drawn."
         )
     return images
 
@@ -553,7 +553,7 @@ def train_segmenter(
     Parameters
     ----------
     dataset : PreparedDataset
-        Pictures without a split get one drawn by the seed.
+        Images without a split get one drawn by the seed.
     settings : SegmentationSettings
     checkpoint_dir, log_dir : Path
     resume : TrainingState, optional

@@ -1,14 +1,14 @@
 """One step of learning and one of looking, compiled; and all numbers of the learner.
 
-Training on from a model that is there already, with 5 to 50 pictures of one's own.
+Training on from a model that is there already, with 5 to 50 images of one's own.
 
-So few pictures cannot teach a network anew, but they can make it forget. Hence: the first levels of
+So few images cannot teach a network anew, but they can make it forget. Hence: the first levels of
 the network, which see edges and colours, and all statistics of its normalisations stay as they are;
-the rate is a quarter of that of a new training; there are few steps; the pictures are brought to
+the rate is a quarter of that of a new training; there are few steps; the images are brought to
 the size of cells that the network knows; and the weights that get used lie between those of the
-beginning and those that were learned. Without the last, a network that saw ten pictures without a
-white cell found none in 15 pictures of BCCD, where it had found all 15; with it, it found all of
-them, and was hardly worse on the new pictures.
+beginning and those that were learned. Without the last, a network that saw ten images without a
+white cell found none in 15 images of BCCD, where it had found all 15; with it, it found all of
+them, and was hardly worse on the new images.
 """
 
 import hashlib
@@ -70,13 +70,13 @@ _ALWAYS = (
     "recolour_share",
     "frozen_levels",
     "keeps_statistics",
-    # A handful of pictures says less about it than those that the model was made with.
+    # A handful of images says less about it than those that the model was made with.
     "calibrates_peaks",
     "kept_share",
 )
 
 _LARGEST_MAGNIFICATION = 2.0
-# Standard deviations by which the first features may be off on average: 0.2 to 0.5 for pictures of
+# Standard deviations by which the first features may be off on average: 0.2 to 0.5 for images of
 # a stain that was learned.
 _FAMILIAR_SHIFT = 1.0
 
@@ -94,7 +94,7 @@ class StartingPoint:
     config : SegmenterConfig
         Its architecture.
     cell_diameter_px : float
-        Diameter of red cells in the pictures that it learned from.
+        Diameter of red cells in the images that it learned from.
     """
 
     path: Path
@@ -218,16 +218,16 @@ def freeze(model: keras.Model, settings: SegmentationSettings) -> None:
             layer.trainable = False
 
 
-def first_feature_shift(model: keras.Model, pictures: Sequence[NDArray[np.uint8]]) -> float:
-    """How unlike pictures are to those that a segmenter learned from, by its first features.
+def first_feature_shift(model: keras.Model, images: Sequence[NDArray[np.uint8]]) -> float:
+    """How unlike images are to those that a segmenter learned from, by its first features.
 
     A normalisation remembers mean and variance of its inputs over the training. Their distance to
-    the means over these pictures tells of another stain or light before anything is trained.
+    the means over these images tells of another stain or light before anything is trained.
 
     Parameters
     ----------
     model : keras.Model
-    pictures : sequence of ndarray of shape (height, width, 3), dtype uint8
+    images : sequence of ndarray of shape (height, width, 3), dtype uint8
 
     Returns
     -------
@@ -237,9 +237,9 @@ def first_feature_shift(model: keras.Model, pictures: Sequence[NDArray[np.uint8]
     norm = model.get_layer("down_0_a_norm")
     features = keras.Model(model.input, norm.input)
     means = []
-    for picture in pictures:
-        height, width = (side // 32 * 32 for side in picture.shape[:2])
-        pixels = picture[None, :height, :width].astype(np.float32)
+    for image in images:
+        height, width = (side // 32 * 32 for side in image.shape[:2])
+        pixels = image[None, :height, :width].astype(np.float32)
         means.append(np.asarray(features(pixels, training=False)).mean(axis=(0, 1, 2)))
     spread = np.sqrt(np.asarray(norm.moving_variance) + norm.epsilon)
     distance = np.abs(np.mean(means, axis=0) - np.asarray(norm.moving_mean)) / spread
@@ -250,18 +250,18 @@ def unlikeness_warnings(
     start: StartingPoint,
     *,
     magnifications: Mapping[str, float | None],
-    pictures: Sequence[NDArray[np.uint8]],
+    images: Sequence[NDArray[np.uint8]],
     cells: Sequence[tuple[LabelledBox, ...] | None],
 ) -> list[str]:
-    """Say where new pictures are unlike what a model knows, and what helps.
+    """Say where new images are unlike what a model knows, and what helps.
 
     Parameters
     ----------
     start : StartingPoint
     magnifications : mapping of str to float or None
-        By how much the pictures of a source are resampled; None where their labels show too few red
+        By how much the images of a source are resampled; None where their labels show too few red
         cells to tell.
-    pictures : sequence of ndarray of shape (height, width, 3), dtype uint8
+    images : sequence of ndarray of shape (height, width, 3), dtype uint8
         Some of them, at the size of cells that the model knows.
     cells : sequence of tuple of LabelledBox, or None
         Of all of them.
@@ -277,27 +277,27 @@ def unlikeness_warnings(
             warnings.append(
                 f"{source}: the labels show too few whole red cells to tell their size, and the "
                 f"model knows cells of {start.cell_diameter_px:.0f} px. Label red cells in a "
-                "picture or two, or resample the pictures (prepare --mode combine "
+                "image or two, or resample the images (prepare --mode combine "
                 f"--source-diameter {source}=PX)."
             )
         elif magnification > _LARGEST_MAGNIFICATION:
             warnings.append(
                 f"{source}: red cells are {start.cell_diameter_px / magnification:.0f} px wide and "
-                f"are enlarged {magnification:.1f} times. Pictures of a higher magnification would "
+                f"are enlarged {magnification:.1f} times. Images of a higher magnification would "
                 "show what these do not."
             )
-    if pictures and (shift := first_feature_shift(start.model, pictures)) > _FAMILIAR_SHIFT:
+    if images and (shift := first_feature_shift(start.model, images)) > _FAMILIAR_SHIFT:
         warnings.append(
             f"Stain or light are unlike what the model learned from ({shift:.1f} standard "
-            "deviations off). Use 20 pictures or more and --epochs 30, or train on your pictures "
+            "deviations off). Use 20 images or more and --epochs 30, or train on your images "
             "together with others (prepare --mode combine)."
         )
     types = {cell.cell_type for boxes in cells for cell in boxes or ()}
     for cell_type in (CellType.RBC, CellType.WBC):
         if any(boxes is not None for boxes in cells) and cell_type not in types:
             warnings.append(
-                f"No {cell_type} is labelled in these pictures: the model may forget it. Add a few "
-                "pictures that show some, or combine them with a set that does (prepare --mode "
+                f"No {cell_type} is labelled in these images: the model may forget it. Add a few "
+                "images that show some, or combine them with a set that does (prepare --mode "
                 "combine)."
             )
     return warnings

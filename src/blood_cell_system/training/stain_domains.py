@@ -1,8 +1,8 @@
 """How much features still tell of the domain: a linear probe, in plain NumPy.
 
-Laboratories guessed from the stain, where nobody has written down where pictures come from.
+Laboratories guessed from the stain, where nobody has written down where images come from.
 
-Pictures are grouped by the optical density of what is stained, above the empty slide: light and
+Images are grouped by the optical density of what is stained, above the empty slide: light and
 white balance are out of it, dye and thickness are in it.
 """
 
@@ -48,12 +48,12 @@ def stain_of_smear(image: NDArray[np.uint8]) -> Floats:
     return _mean_and_spread(density[density[:, :, GREEN] > _STAINED_FROM])
 
 
-def stain_of_cell(cell_picture: NDArray[np.uint8]) -> Floats:
+def stain_of_cell(cell_image: NDArray[np.uint8]) -> Floats:
     """Mean and spread of the density within a cell's outline.
 
     Parameters
     ----------
-    cell_picture : ndarray of shape (height, width, 4), dtype uint8
+    cell_image : ndarray of shape (height, width, 4), dtype uint8
         RGBA; the empty slide is white.
 
     Returns
@@ -61,26 +61,26 @@ def stain_of_cell(cell_picture: NDArray[np.uint8]) -> Floats:
     ndarray of shape (6,)
         As of :func:`stain_of_smear`.
     """
-    inside = cell_picture[cell_picture[:, :, 3] > 127][:, :3]
+    inside = cell_image[cell_image[:, :, 3] > 127][:, :3]
     return _mean_and_spread(-np.log(np.maximum(inside, 1) / 255.0))
 
 
 def stain_groups(
     statistics: NDArray[np.floating], *, groups: int = DEFAULT_GROUPS, seed: int
 ) -> NDArray[np.int32]:
-    """Group pictures by k-means on standardised statistics.
+    """Group images by k-means on standardised statistics.
 
     Parameters
     ----------
     statistics : ndarray of shape (n, features)
     groups : int
-        At most; fewer when there are fewer different pictures.
+        At most; fewer when there are fewer different images.
     seed : int
 
     Returns
     -------
     ndarray of shape (n,), dtype int32
-        Group of each picture, numbered from the largest one.
+        Group of each image, numbered from the largest one.
 
     References
     ----------

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from support.colour_runtime import ColourRuntime
-from support.colours import colour_picture
+from support.colours import colour_image
 from support.drawn_cells import ellipse_box, is_in_ellipse
 
 from blood_cell_system.analysis.segmentation import TileSettings, find_cells
@@ -11,7 +11,7 @@ from blood_cell_system.taxonomy import CellType
 SMALL_TILES = TileSettings(max_whole_px=10_000, tile_px=128, margin_px=64)
 
 
-def grid_picture(shape=(300, 420), spacing=50, diameter=34):
+def grid_image(shape=(300, 420), spacing=50, diameter=34):
     """Cells in a grid, many of them on the seams of the tiles and at the border."""
     class_mask = np.zeros(shape, np.uint8)
     for index, y in enumerate(range(8, shape[0], spacing)):
@@ -19,11 +19,11 @@ def grid_picture(shape=(300, 420), spacing=50, diameter=34):
             cell_type = CellType.WBC if index % 3 == 2 else CellType.RBC
             box = ellipse_box(cell_type, x, y, diameter)
             class_mask[is_in_ellipse(box, shape)] = 2 if cell_type == CellType.WBC else 1
-    return colour_picture(class_mask), class_mask
+    return colour_image(class_mask), class_mask
 
 
-def test_tiles_find_the_cells_that_the_whole_picture_has():
-    image, _ = grid_picture()
+def test_tiles_find_the_cells_that_the_whole_image_has():
+    image, _ = grid_image()
     whole = find_cells(ColourRuntime(), image)
     tiled = find_cells(ColourRuntime(), image, tiles=SMALL_TILES)
     assert tiled.separated.cells == whole.separated.cells
@@ -33,7 +33,7 @@ def test_tiles_find_the_cells_that_the_whole_picture_has():
 
 @pytest.mark.parametrize("magnification", [0.7, 1.6])
 def test_resampled_tiles_lose_no_cell_and_count_none_twice(magnification):
-    image, class_mask = grid_picture()
+    image, class_mask = grid_image()
     whole = find_cells(ColourRuntime(), image)
     tiled = find_cells(ColourRuntime(), image, magnification=magnification, tiles=SMALL_TILES)
     assert len(tiled.separated.cells) == len(whole.separated.cells)
@@ -45,12 +45,12 @@ def test_resampled_tiles_lose_no_cell_and_count_none_twice(magnification):
 
 def test_the_network_never_sees_more_than_a_tile():
     runtime = ColourRuntime()
-    find_cells(runtime, grid_picture()[0], magnification=1.6, tiles=SMALL_TILES)
+    find_cells(runtime, grid_image()[0], magnification=1.6, tiles=SMALL_TILES)
     assert max(max(shape) for shape in runtime.seen) <= 128 + 2 * 64 + 32
 
 
-def test_a_picture_that_is_made_far_smaller_is_cut_up_all_the_same():
-    image, class_mask = grid_picture((1200, 1200), spacing=240, diameter=160)
+def test_an_image_that_is_made_far_smaller_is_cut_up_all_the_same():
+    image, class_mask = grid_image((1200, 1200), spacing=240, diameter=160)
     runtime = ColourRuntime()
     found = find_cells(runtime, image, magnification=0.07, tiles=SMALL_TILES)
     assert len(runtime.seen) > 1
@@ -58,8 +58,8 @@ def test_a_picture_that_is_made_far_smaller_is_cut_up_all_the_same():
 
 
 @pytest.mark.parametrize("magnification", [0.5, 2.0])
-def test_cells_come_back_in_the_pictures_own_pixels(magnification):
-    image, class_mask = grid_picture()
+def test_cells_come_back_in_the_images_own_pixels(magnification):
+    image, class_mask = grid_image()
     found = find_cells(ColourRuntime(), image, magnification=magnification)
     assert found.class_mask.shape == image.shape[:2]
     assert (found.class_mask == class_mask).mean() > 0.96

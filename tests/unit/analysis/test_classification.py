@@ -2,25 +2,25 @@ import dataclasses
 
 import numpy as np
 import pytest
-from support.analysed_pictures import CELLS, analysis_of
+from support.analysed_images import CELLS, analysis_of
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.analysis.classification import (
     ClassificationSettings,
     classify_analysis,
-    classify_pictures,
+    classify_images,
     turned_views,
 )
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.taxonomy import CellType
 
-PICTURE = np.full((130, 130, 4), 255, np.uint8)
-PICTURE[10:60, 20:90, :3] = (200, 60, 90)
+IMAGE = np.full((130, 130, 4), 255, np.uint8)
+IMAGE[10:60, 20:90, :3] = (200, 60, 90)
 
 
 def one(facts=RBC_FACTS, condition=(0.6, 0.3, 0.1), **options):
-    (found,) = classify_pictures(ChosenClassifier(facts, condition, **options), [PICTURE])
+    (found,) = classify_images(ChosenClassifier(facts, condition, **options), [IMAGE])
     return found
 
 
@@ -67,21 +67,21 @@ def test_what_is_none_of_the_classes_is_told(known, is_known):
     assert one(known=known).is_known == is_known
 
 
-def test_pictures_are_shown_on_white_in_batches_and_in_order():
+def test_images_are_shown_on_white_in_batches_and_in_order():
     classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0))
-    clear = PICTURE.copy()
+    clear = IMAGE.copy()
     clear[..., 3] = 0
     settings = ClassificationSettings(batch_size=2)
-    assert len(list(classify_pictures(classifier, [PICTURE, clear, PICTURE], settings))) == 3
+    assert len(list(classify_images(classifier, [IMAGE, clear, IMAGE], settings))) == 3
     assert [len(batch) for batch in classifier.seen] == [2, 1]
     assert classifier.seen[0].dtype == np.float32
-    assert (classifier.seen[0][0] == PICTURE[..., :3]).all()
+    assert (classifier.seen[0][0] == IMAGE[..., :3]).all()
     assert (classifier.seen[0][1] == 255).all()
 
 
-def test_pictures_are_resized_for_a_network_of_another_size():
+def test_images_are_resized_for_a_network_of_another_size():
     classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0), side=(64, 80))
-    list(classify_pictures(classifier, [PICTURE]))
+    list(classify_images(classifier, [IMAGE]))
     assert classifier.seen[0].shape == (1, 64, 80, 3)
 
 
@@ -93,7 +93,7 @@ def test_there_are_eight_different_views_the_first_as_it_lies():
 
 
 class _CornerClassifier(ChosenClassifier):
-    """Goes by the upper left corner, so that turning a picture changes its answer."""
+    """Goes by the upper left corner, so that turning an image changes its answer."""
 
     def predict(self, batch):
         share = batch[:, :65, :65].mean(axis=(1, 2, 3)) / 255
@@ -105,34 +105,34 @@ class _CornerClassifier(ChosenClassifier):
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_the_mean_of_four_views_does_not_change_when_the_cell_is_turned(turns):
     settings = ClassificationSettings(views=4)
-    pictures = [PICTURE, np.rot90(PICTURE, turns)]
-    straight, turned = classify_pictures(_CornerClassifier(RBC_FACTS, ()), pictures, settings)
+    images = [IMAGE, np.rot90(IMAGE, turns)]
+    straight, turned = classify_images(_CornerClassifier(RBC_FACTS, ()), images, settings)
     assert dict(turned.probabilities) == pytest.approx(dict(straight.probabilities), abs=1e-6)
 
 
 @pytest.mark.parametrize(("facts", "views"), [(RBC_FACTS, 1), (WBC_FACTS, 4)])
 def test_red_cells_are_looked_at_once_and_white_ones_four_times(facts, views):
     classifier = ChosenClassifier(facts, (1,) + (0,) * (len(facts.conditions) - 1))
-    list(classify_pictures(classifier, [PICTURE]))
+    list(classify_images(classifier, [IMAGE]))
     assert len(classifier.seen) == views
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_the_mean_of_eight_views_does_not_change_when_the_cell_is_turned(turns):
     settings = ClassificationSettings(views=8)
-    (straight,) = classify_pictures(_CornerClassifier(RBC_FACTS, ()), [PICTURE], settings)
-    turned = np.rot90(PICTURE, turns)[:, ::-1]
-    (other,) = classify_pictures(_CornerClassifier(RBC_FACTS, ()), [turned], settings)
+    (straight,) = classify_images(_CornerClassifier(RBC_FACTS, ()), [IMAGE], settings)
+    turned = np.rot90(IMAGE, turns)[:, ::-1]
+    (other,) = classify_images(_CornerClassifier(RBC_FACTS, ()), [turned], settings)
     assert dict(other.probabilities) == pytest.approx(dict(straight.probabilities), abs=1e-6)
     assert other.known == pytest.approx(straight.known, abs=1e-6)
-    (once,) = classify_pictures(_CornerClassifier(RBC_FACTS, ()), [turned])
+    (once,) = classify_images(_CornerClassifier(RBC_FACTS, ()), [turned])
     assert dict(once.probabilities) != pytest.approx(dict(straight.probabilities), abs=1e-3)
 
 
-def test_pictures_that_cannot_be_turned_have_one_view():
+def test_images_that_cannot_be_turned_have_one_view():
     classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0), side=(64, 80))
     with pytest.raises(SettingsError, match="cannot be turned"):
-        list(classify_pictures(classifier, [PICTURE], ClassificationSettings(views=8)))
+        list(classify_images(classifier, [IMAGE], ClassificationSettings(views=8)))
 
 
 @pytest.mark.parametrize("options", [{"views": 2}, {"views": 0}, {"batch_size": 0}])
@@ -141,7 +141,7 @@ def test_settings_that_make_no_sense_are_refused(options):
         ClassificationSettings(**options)
 
 
-def test_whole_cells_of_a_picture_are_classified_by_their_type():
+def test_whole_cells_of_an_image_are_classified_by_their_type():
     analysis = analysis_of()
     red = ChosenClassifier(RBC_FACTS, (0.1, 0.8, 0.1))
     white = ChosenClassifier(WBC_FACTS, (0.9, 0.1), types=np.full(7, 1 / 7))
@@ -168,7 +168,7 @@ def test_a_cell_that_another_covers_by_half_is_not_classified():
     assert list(found) == [whole.label]
 
 
-def test_the_picture_that_the_network_sees_shows_the_cell_on_white():
+def test_the_image_that_the_network_sees_shows_the_cell_on_white():
     red = ChosenClassifier(RBC_FACTS, (1, 0, 0))
     classify_analysis(analysis_of([CELLS[1]]), [red])
     (batch,) = red.seen

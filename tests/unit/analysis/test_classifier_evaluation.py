@@ -78,31 +78,31 @@ def test_without_the_cell_the_answers_fall_to_chance(evaluation):
 
 def test_blanked_cells_are_all_alike():
     generator = np.random.default_rng(0)
-    pictures = [drawn_cell(name, "one", generator) for name in ("healthy_RBC", "malaria_RBC")]
-    first, second = (on_white(blanked(picture)) for picture in pictures)
+    images = [drawn_cell(name, "one", generator) for name in ("healthy_RBC", "malaria_RBC")]
+    first, second = (on_white(blanked(image)) for image in images)
     np.testing.assert_array_equal(first, second)
 
 
 def test_a_silhouette_keeps_the_outline_and_one_colour():
-    picture = drawn_cell("malaria_RBC", "one", np.random.default_rng(0))
-    flat = silhouette(picture)
-    np.testing.assert_array_equal(flat[..., 3], picture[..., 3])
+    image = drawn_cell("malaria_RBC", "one", np.random.default_rng(0))
+    flat = silhouette(image)
+    np.testing.assert_array_equal(flat[..., 3], image[..., 3])
     assert len(np.unique(flat[..., :3].reshape(-1, 3), axis=0)) == 1
 
 
 def test_covering_the_parasite_takes_the_answer_away():
-    picture = drawn_cell("malaria_RBC", "one", np.random.default_rng(0))
-    heat = occlusion_map(DotFinder(), picture, output="condition", index=1)
-    is_dot = picture[..., 2] > picture[..., 1].astype(int) + 80
+    image = drawn_cell("malaria_RBC", "one", np.random.default_rng(0))
+    heat = occlusion_map(DotFinder(), image, output="condition", index=1)
+    is_dot = image[..., 2] > image[..., 1].astype(int) + 80
     assert heat[is_dot].mean() > 0.1
     assert heat[~is_dot].mean() < 0.3 * heat[is_dot].mean()
-    assert not heat[picture[..., 3] == 0].any()
+    assert not heat[image[..., 3] == 0].any()
 
 
 def test_an_output_that_is_not_there_cannot_be_explained():
-    picture = drawn_cell("malaria_RBC", "one", np.random.default_rng(0))
+    image = drawn_cell("malaria_RBC", "one", np.random.default_rng(0))
     with pytest.raises(ValueError, match="no output 'type'"):
-        occlusion_map(DotFinder(), picture, output="type", index=0)
+        occlusion_map(DotFinder(), image, output="type", index=0)
 
 
 def test_the_surest_wrong_answers_are_shown_first():

@@ -64,7 +64,7 @@ def test_names_follow_the_facts_in_whatever_order():
     assert classifier.facts.conditions == ("sickle_RBC", "malaria_RBC", "healthy_RBC")
 
 
-def test_open_sides_are_those_of_a_cell_picture():
+def test_open_sides_are_those_of_a_cell_image():
     data = colour_classifier(shape=("batch", "height", "width", 3))
     assert OnnxClassifier(data, RBC).input_side == (130, 130)
     assert OnnxClassifier(colour_classifier(shape=("n", 64, 80, 3)), RBC).input_side == (64, 80)
@@ -77,7 +77,7 @@ def test_open_sides_are_those_of_a_cell_picture():
         ({"outputs": ("known", "type")}, "none is called 'condition'"),
         ({"sizes": {"known": 2}}, "expected one value, as a sigmoid gives it"),
         ({"shape": (1, 130, 130, 3)}, "with an open batch"),
-        ({"shape": ("batch", 130, 130, 1)}, "Is this a classifier of RGB pictures of cells"),
+        ({"shape": ("batch", 130, 130, 1)}, "Is this a classifier of RGB images of cells"),
         ({"kind": TensorProto.UINT8}, "takes tensor\\(uint8\\)"),
         ({"bias": float("nan")}, "values that are no numbers"),
     ],

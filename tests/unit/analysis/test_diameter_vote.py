@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from support.odd_scenes import field_of_cells, natural_noise, page_of_text, through_eyepiece
 
-from blood_cell_system.analysis.scale import ScaleSource, settle_scale, vote_on_diameter
+from blood_cell_system.analysis.scale import ScaleSource, estimate_diameter, estimate_scale
 from blood_cell_system.analysis.survey import find_field
 
 
 def vote_of(image):
-    return vote_on_diameter(image, find_field(image))
+    return estimate_diameter(image, find_field(image))
 
 
 @pytest.mark.parametrize("diameter", [18, 40, 75, 110])
@@ -25,7 +25,7 @@ def test_cells_of_a_round_field_are_measured():
     assert vote_of(image).diameter_px == pytest.approx(40, rel=0.16)
 
 
-def test_small_cells_of_a_large_picture_are_found():
+def test_small_cells_of_a_large_image_are_found():
     image = np.tile(field_of_cells(30, shape=(500, 650)), (4, 4, 1))
     assert vote_of(image).diameter_px == pytest.approx(30, rel=0.16)
 
@@ -33,13 +33,13 @@ def test_small_cells_of_a_large_picture_are_found():
 @pytest.mark.parametrize("seed", range(3))
 def test_noise_has_no_diameter(seed):
     vote = vote_of(natural_noise(slope=2.0, colour=0.5, seed=seed))
-    assert settle_scale(vote).source == ScaleSource.UNKNOWN
+    assert estimate_scale(vote).source == ScaleSource.UNKNOWN
 
 
 def test_a_page_of_text_has_no_diameter():
-    assert settle_scale(vote_of(page_of_text())).source == ScaleSource.UNKNOWN
+    assert estimate_scale(vote_of(page_of_text())).source == ScaleSource.UNKNOWN
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 400), (3, 3), (480, 640)])
-def test_an_empty_picture_has_no_vote(shape):
+def test_an_empty_image_has_no_vote(shape):
     assert vote_of(np.full((*shape, 3), 230, np.uint8)) is None

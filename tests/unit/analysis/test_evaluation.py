@@ -42,18 +42,18 @@ def test_both_kinds_of_truth_are_scored_apart(images):
     assert kinds == [TruthKind.OUTLINES, TruthKind.BOXES]
 
 
-def test_pictures_without_cells_are_scored_by_pixels_only(images):
+def test_images_without_cells_are_scored_by_pixels_only(images):
     result = evaluate(ColourRuntime(), [replace(images[0], cells=None)])
     assert result.cells == ()
     assert result.confusion.mean_iou == 1.0
 
 
-def test_one_unreadable_picture_does_not_stop_the_others(images):
-    images[1].image_path.write_bytes(b"no picture")
+def test_one_unreadable_image_does_not_stop_the_others(images):
+    images[1].image_path.write_bytes(b"no image")
     result = evaluate(ColourRuntime(), images)
     assert [failure.stem for failure in result.failures] == ["img_1"]
     assert "img_1.png" in result.failures[0].reason
-    assert len(result.pictures) == 3
+    assert len(result.images) == 3
 
 
 def test_labels_that_do_not_fit_the_cells_are_a_failure(images):
@@ -63,17 +63,17 @@ def test_labels_that_do_not_fit_the_cells_are_a_failure(images):
 
 
 def test_nothing_measured_is_an_error(images):
-    images[0].image_path.write_bytes(b"no picture")
+    images[0].image_path.write_bytes(b"no image")
     with pytest.raises(DatasetError, match=r"img_0\.png"):
         evaluate(ColourRuntime(), images[:1])
 
 
-def test_no_pictures_are_an_error():
+def test_no_images_are_an_error():
     with pytest.raises(DatasetError, match="expected one at least"):
         evaluate(ColourRuntime(), [])
 
 
-def test_the_worst_pictures_come_first(images):
+def test_the_worst_images_come_first(images):
     class_mask = np.zeros((96, 192, 3), np.uint8)
     class_mask[..., 2] = 255
     write_image(images[2].mask_path, class_mask)
@@ -83,7 +83,7 @@ def test_the_worst_pictures_come_first(images):
     assert len(worst) == 2
 
 
-def test_a_picture_without_a_scored_pixel_is_never_the_worst(images):
+def test_an_image_without_a_scored_pixel_is_never_the_worst(images):
     write_image(images[0].mask_path, np.zeros((96, 192, 3), np.uint8))
     result = evaluate(ColourRuntime(), images)
     assert math.isnan(result.worst(4)[-1].confusion.mean_iou)
@@ -99,11 +99,11 @@ def test_the_interval_holds_the_mean_and_comes_again_with_the_seed(images):
     assert evaluate(ColourRuntime(), images, seed=3).mean_iou_interval == (low, high)
 
 
-def test_a_single_picture_has_no_interval(images):
+def test_a_single_image_has_no_interval(images):
     assert evaluate(ColourRuntime(), images[:1]).mean_iou_interval is None
 
 
-def test_training_pictures_give_the_constant_answer_without_their_copies(images):
+def test_training_images_give_the_constant_answer_without_their_copies(images):
     copy = replace(images[3], stem="img_3_aug", original="img_3")
     result = evaluate(
         ColourRuntime(), images[:1], training_images=[images[0], images[1], copy, copy]
@@ -111,7 +111,7 @@ def test_training_pictures_give_the_constant_answer_without_their_copies(images)
     assert result.cells[0].counts[CellType.RBC].training_constant == 1
 
 
-def test_pictures_are_shown_at_the_size_that_the_network_knows(images):
+def test_images_are_shown_at_the_size_that_the_network_knows(images):
     runtime = SeenBy(training_diameter_px=40)
     settings = EvaluationSettings(cell_diameters={images[0].source: 20.0})
     result = evaluate(runtime, images[:1], settings=settings)
@@ -121,16 +121,16 @@ def test_pictures_are_shown_at_the_size_that_the_network_knows(images):
 
 
 @pytest.mark.parametrize(
-    ("diameter", "source"), [(None, "unknown"), (40, "another source")], ids=["network", "picture"]
+    ("diameter", "source"), [(None, "unknown"), (40, "another source")], ids=["network", "image"]
 )
-def test_where_a_diameter_is_not_known_pictures_are_taken_as_they_are(images, diameter, source):
+def test_where_a_diameter_is_not_known_images_are_taken_as_they_are(images, diameter, source):
     runtime = SeenBy(training_diameter_px=diameter)
     evaluate(runtime, images[:1], settings=EvaluationSettings(cell_diameters={source: 20.0}))
     assert runtime.seen == [images[0].read()[1].shape]
 
 
 class SeenBy(ColourRuntime):
-    """Remembers the sizes of the pictures that it was shown."""
+    """Remembers the sizes of the images that it was shown."""
 
     def __init__(self, *, training_diameter_px):
         super().__init__()
@@ -144,7 +144,7 @@ class SeenBy(ColourRuntime):
 
 def test_a_point_of_which_nobody_knows_the_size_is_no_box_to_match(images):
     point = replace(images[0].cells[-1], origin=BoxOrigin.POINT)
-    pictures = [replace(images[0], instance_path=None, cells=(*images[0].cells[:-1], point))]
-    (cells,) = evaluate(ColourRuntime(), pictures).cells
+    images = [replace(images[0], instance_path=None, cells=(*images[0].cells[:-1], point))]
+    (cells,) = evaluate(ColourRuntime(), images).cells
     assert cells.counts[CellType.WBC].error.true_total == 0
     assert cells.counts[CellType.RBC].error.true_total == 1

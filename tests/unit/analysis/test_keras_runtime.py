@@ -13,7 +13,7 @@ from blood_cell_system.model_metadata import model_name
 
 keras = pytest.importorskip("keras", reason="needs the [train] extra")
 
-from support.colours import colour_picture  # noqa: E402
+from support.colours import colour_image  # noqa: E402
 from support.drawn_cells import ellipse_box, is_in_ellipse  # noqa: E402
 from support.tiny_models import head_model, plain_model, upsampling_model  # noqa: E402
 
@@ -21,11 +21,11 @@ from blood_cell_system.taxonomy import CellType  # noqa: E402
 
 
 @pytest.fixture(scope="module")
-def picture_and_mask():
+def image_and_mask():
     class_mask = np.zeros((100, 150), dtype=np.uint8)
     class_mask[is_in_ellipse(ellipse_box(CellType.RBC, 40, 50, 64), (100, 150))] = 1
     class_mask[is_in_ellipse(ellipse_box(CellType.WBC, 110, 50, 64), (100, 150))] = 2
-    return colour_picture(class_mask), class_mask
+    return colour_image(class_mask), class_mask
 
 
 def test_importing_it_imports_no_keras():
@@ -36,8 +36,8 @@ def test_importing_it_imports_no_keras():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_a_saved_model_with_heads_finds_the_drawn_cells(tmp_path, picture_and_mask):
-    image, class_mask = picture_and_mask
+def test_a_saved_model_with_heads_finds_the_drawn_cells(tmp_path, image_and_mask):
+    image, class_mask = image_and_mask
     head_model().save(tmp_path / "model.keras")
     result = segment_image(KerasRuntime.load(tmp_path / "model.keras"), image)
     assert (result.class_mask == class_mask).all()
@@ -54,16 +54,16 @@ def test_the_diameter_of_the_training_goes_with_the_model(tmp_path):
 
 
 @pytest.mark.parametrize(("activation", "side"), [("softmax", None), ("linear", 64)])
-def test_a_plain_model_of_softmax_or_logits_works(picture_and_mask, activation, side):
-    image, class_mask = picture_and_mask
+def test_a_plain_model_of_softmax_or_logits_works(image_and_mask, activation, side):
+    image, class_mask = image_and_mask
     result = segment_image(KerasRuntime(plain_model(activation, side)), image)
     assert result.centres is None
     assert (result.class_mask == class_mask).all()
     np.testing.assert_allclose(result.class_probabilities.sum(axis=2), 1, atol=1e-5)
 
 
-def test_pictures_of_many_sizes_follow_each_other(picture_and_mask):
-    image, class_mask = picture_and_mask
+def test_images_of_many_sizes_follow_each_other(image_and_mask):
+    image, class_mask = image_and_mask
     runtime = KerasRuntime(upsampling_model())
     for width in (150, 100, 64, 32, 129, 150):
         result = segment_image(runtime, image[:, :width])

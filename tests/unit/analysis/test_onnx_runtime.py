@@ -12,7 +12,7 @@ from blood_cell_system.model_metadata import OnnxMetadata, with_content_hash
 onnx = pytest.importorskip("onnx", reason="needs the [train] extra")
 
 from support.colour_classifiers import colour_classifier  # noqa: E402
-from support.colours import colour_picture  # noqa: E402
+from support.colours import colour_image  # noqa: E402
 from support.drawn_cells import ellipse_box, is_in_ellipse  # noqa: E402
 from support.tiny_onnx import colour_model  # noqa: E402
 
@@ -22,11 +22,11 @@ OURS = OnnxMetadata(training_diameter_px=80.0, software_version="1", source_sha2
 
 
 @pytest.fixture(scope="module")
-def picture_and_mask():
+def image_and_mask():
     class_mask = np.zeros((100, 150), dtype=np.uint8)
     class_mask[is_in_ellipse(ellipse_box(CellType.RBC, 40, 50, 64), (100, 150))] = 1
     class_mask[is_in_ellipse(ellipse_box(CellType.WBC, 110, 50, 64), (100, 150))] = 2
-    return colour_picture(class_mask), class_mask
+    return colour_image(class_mask), class_mask
 
 
 def exported_model():
@@ -47,8 +47,8 @@ def test_running_a_network_imports_no_keras(tmp_path):
 
 @pytest.mark.parametrize("softmax", [True, False])
 @pytest.mark.parametrize("shape", [("b", "h", "w", 3), (1, 64, 64, 3), (None, 64, None, 3)])
-def test_a_foreign_network_finds_the_drawn_cells(picture_and_mask, softmax, shape):
-    image, class_mask = picture_and_mask
+def test_a_foreign_network_finds_the_drawn_cells(image_and_mask, softmax, shape):
+    image, class_mask = image_and_mask
     runtime = OnnxRuntime(colour_model(softmax=softmax, shape=shape))
     result = segment_image(runtime, image)
     assert (result.class_mask == class_mask).all()
@@ -155,9 +155,9 @@ def test_a_network_with_other_classes_is_refused():
         OnnxRuntime(colour_model(classes=4))
 
 
-def test_a_network_that_fails_on_a_picture_says_so():
+def test_a_network_that_fails_on_an_image_says_so():
     runtime = OnnxRuntime(colour_model(shape=(1, 64, 64, 3)))
-    with pytest.raises(CheckpointError, match="fails on a picture of 32×32"):
+    with pytest.raises(CheckpointError, match="fails on an image of 32×32"):
         runtime.predict(np.zeros((1, 32, 32, 3), np.float32))
 
 

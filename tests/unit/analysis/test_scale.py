@@ -3,46 +3,47 @@ import pytest
 
 from blood_cell_system.analysis.scale import (
     MAX_MAGNIFICATION,
-    DiameterVote,
+    DiameterEstimate,
     ScaleSource,
+    estimate_scale,
     magnification_for,
-    settle_scale,
 )
 
 
 def test_a_given_diameter_goes_before_all():
-    vote = DiameterVote(diameter_px=50.0, agreement=0.3)
-    scale = settle_scale(vote, cell_diameter_px=25.0, pixel_size_um=0.1)
+    vote = DiameterEstimate(diameter_px=50.0, agreement=0.3)
+    scale = estimate_scale(vote, cell_diameter_px=25.0, pixel_size_um=0.1)
     assert (scale.red_cell_diameter_px, scale.source) == (25.0, ScaleSource.GIVEN)
     assert scale.magnification_applied == pytest.approx(4.0)
 
 
 def test_a_pixel_size_gives_the_diameter_of_a_red_cell():
-    scale = settle_scale(None, pixel_size_um=0.15)
+    scale = estimate_scale(None, pixel_size_um=0.15)
     assert scale.red_cell_diameter_px == pytest.approx(50.0)
     assert scale.pixel_size_um == 0.15
 
 
 def test_cells_of_about_the_training_size_are_not_resampled():
-    assert settle_scale(DiameterVote(diameter_px=95, agreement=0.3)).magnification_applied == 1.0
+    found = DiameterEstimate(diameter_px=95, agreement=0.3)
+    assert estimate_scale(found).magnification_applied == 1.0
 
 
 def test_the_magnification_goes_by_the_diameter_of_the_training():
-    scale = settle_scale(None, cell_diameter_px=40, training_diameter_px=80)
+    scale = estimate_scale(None, cell_diameter_px=40, training_diameter_px=80)
     assert scale.magnification_applied == pytest.approx(2.0)
 
 
 def test_tiny_cells_are_not_magnified_without_end():
-    assert settle_scale(None, cell_diameter_px=0.5).magnification_applied == MAX_MAGNIFICATION
+    assert estimate_scale(None, cell_diameter_px=0.5).magnification_applied == MAX_MAGNIFICATION
 
 
 def test_a_vote_without_agreement_does_not_count():
-    scale = settle_scale(DiameterVote(diameter_px=50, agreement=0.01))
+    scale = estimate_scale(DiameterEstimate(diameter_px=50, agreement=0.01))
     assert scale.red_cell_diameter_px is None
     assert scale.magnification_applied == 1.0
 
 
-def test_a_network_of_unknown_diameter_gets_the_picture_as_it_is():
+def test_a_network_of_unknown_diameter_gets_the_image_as_it_is():
     image = np.zeros((64, 64, 3), np.uint8)
     assert magnification_for(image, training_diameter_px=None, cell_diameter_px=10) == 1.0
 

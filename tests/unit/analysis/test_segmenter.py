@@ -35,7 +35,7 @@ def noise(height, width, seed=0):
 
 @given(st.integers(1, 70), st.integers(1, 70))
 @settings(max_examples=25)
-def test_outputs_have_the_size_of_the_picture(height, width):
+def test_outputs_have_the_size_of_the_image(height, width):
     result = segment_image(LocalNetwork(), noise(height, width))
     assert result.class_probabilities.shape == (height, width, 3)
     assert result.class_mask.shape == (height, width)
@@ -94,7 +94,7 @@ def test_a_network_without_heads_gives_none(limit):
         np.zeros((0, 4, 3), np.uint8),
     ],
 )
-def test_what_is_no_rgb_picture_is_refused(image):
+def test_what_is_no_rgb_image_is_refused(image):
     with pytest.raises(ImageReadError, match="expected an array"):
         segment_image(LocalNetwork(), image)
 

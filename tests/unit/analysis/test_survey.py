@@ -13,7 +13,7 @@ def test_a_round_field_is_found():
     assert field.sum() > 0.85 * disc.sum()
 
 
-def test_without_a_dark_surround_the_field_is_the_picture():
+def test_without_a_dark_surround_the_field_is_the_image():
     assert find_field(field_of_cells(60)).all()
 
 
@@ -24,7 +24,7 @@ def test_a_dark_clump_in_a_corner_stays_in_the_field():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (2, 500), (480, 640)])
-def test_a_black_picture_has_a_field(shape):
+def test_a_black_image_has_a_field(shape):
     assert find_field(np.zeros((*shape, 3), np.uint8)).all()
 
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis.extra import numpy as arrays
 from pycocotools import mask as coco_mask
-from support.reader_contract import RED, SHAPE, WHITE, Drawn, ReaderContract, draw_pictures
+from support.reader_contract import RED, SHAPE, WHITE, Drawn, ReaderContract, draw_images
 
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.run_lengths import counts_of_mask
@@ -51,9 +51,9 @@ class TestCoco(ReaderContract):
     format_name = "coco"
     text_suffix = ".json"
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        draw_pictures(root / "images", list(pictures))
-        labels = sorted({label for drawn in pictures.values() for label, _ in drawn.marks})
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        draw_images(root / "images", list(images))
+        labels = sorted({label for drawn in images.values() for label, _ in drawn.marks})
         content = {
             "info": {"description": "a miniature"},
             "images": [
@@ -63,11 +63,11 @@ class TestCoco(ReaderContract):
                     "height": drawn.declared[0],
                     "width": drawn.declared[1],
                 }
-                for name, drawn in pictures.items()
+                for name, drawn in images.items()
             ],
             "annotations": [
                 {"image_id": name, "category_id": labels.index(label), "bbox": bbox(box)}
-                for name, drawn in pictures.items()
+                for name, drawn in images.items()
                 for label, box in drawn.marks
             ],
             "categories": [{"id": index, "name": label} for index, label in enumerate(labels)],
@@ -158,7 +158,7 @@ class TestCoco(ReaderContract):
             (7, "cannot be read"),
         ],
     )
-    def test_a_damaged_outline_fails_its_picture_alone(self, root: Path, segmentation, words: str):
+    def test_a_damaged_outline_fails_its_image_alone(self, root: Path, segmentation, words: str):
         write_coco(root, {"segmentation": segmentation})
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == ["b"]
@@ -171,13 +171,13 @@ class TestCoco(ReaderContract):
         (failed,) = self.read(root).failed
         assert "image id 99" in failed.reason
 
-    def test_a_category_that_is_not_listed_fails_its_picture_alone(self, root: Path):
+    def test_a_category_that_is_not_listed_fails_its_image_alone(self, root: Path):
         write_coco(root, {"category_id": 5, "bbox": bbox(RED)})
         (failed,) = self.read(root).failed
         assert "category id 5 is not among the categories" in failed.reason
 
     @pytest.mark.parametrize("size", [0, -3, "tall", None, 10**9])
-    def test_a_size_that_no_picture_has_fails_its_picture_alone(self, root: Path, size):
+    def test_a_size_that_no_image_has_fails_its_image_alone(self, root: Path, size):
         images = [
             {"id": 7, "file_name": "a.png", "height": size, "width": WIDTH},
             {"id": 8, "file_name": "b.png", "height": HEIGHT, "width": WIDTH},

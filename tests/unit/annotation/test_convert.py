@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from support.reader_contract import SHAPE, draw_pictures
+from support.reader_contract import SHAPE, draw_images
 
 from blood_cell_system.annotation import writer
 from blood_cell_system.annotation.sample import LabelledCell, Sample
@@ -20,18 +20,18 @@ BOXED = LabelledCell(cell_type=CellType.RBC, box=Box(5, 5, 25, 25))
 
 @pytest.fixture
 def sample(tmp_path: Path) -> Sample:
-    draw_pictures(tmp_path / "pictures", ["a.png"])
-    path = tmp_path / "pictures" / "a.png"
+    draw_images(tmp_path / "images", ["a.png"])
+    path = tmp_path / "images" / "a.png"
     return Sample(stem="a", image_path=path, shape=SHAPE, cells=(BOXED,))
 
 
-def test_pictures_are_copied_byte_for_byte(sample: Sample, tmp_path: Path):
+def test_images_are_copied_byte_for_byte(sample: Sample, tmp_path: Path):
     write_labels([sample], tmp_path / "out", format_name="labelme")
     copy = tmp_path / "out" / "a.png"
     assert copy.read_bytes() == sample.image_path.read_bytes()
 
 
-def test_a_picture_that_exif_data_turn_is_written_upright(sample: Sample, tmp_path: Path):
+def test_an_image_that_exif_data_turn_is_written_upright(sample: Sample, tmp_path: Path):
     turned = sample.image_path.with_suffix(".jpg")
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -42,21 +42,19 @@ def test_a_picture_that_exif_data_turn_is_written_upright(sample: Sample, tmp_pa
     np.testing.assert_array_equal(read_image(tmp_path / "out" / "images" / "a.png"), expected)
 
 
-def test_the_summary_counts_pictures_and_marks(sample: Sample, tmp_path: Path):
+def test_the_summary_counts_images_and_marks(sample: Sample, tmp_path: Path):
     summary = write_labels([sample], tmp_path / "out", format_name="cvat")
-    assert summary.to_text() == (
-        f"{tmp_path / 'out'}: 1 pictures as CVAT XML for images 1.1 (RBC 1)"
-    )
+    assert summary.to_text() == (f"{tmp_path / 'out'}: 1 images as CVAT XML for images 1.1 (RBC 1)")
 
 
-def test_pictures_of_which_nothing_is_known_are_left_out_and_told(sample: Sample, tmp_path: Path):
+def test_images_of_which_nothing_is_known_are_left_out_and_told(sample: Sample, tmp_path: Path):
     unknown = replace(sample, stem="b", cells=None)
     summary = write_labels([sample, unknown], tmp_path / "out", format_name="coco")
     assert summary.unknown == ("b",)
-    assert "1 pictures were left out" in summary.to_text()
+    assert "1 images were left out" in summary.to_text()
 
 
-def test_pictures_without_cells_are_written(sample: Sample, tmp_path: Path):
+def test_images_without_cells_are_written(sample: Sample, tmp_path: Path):
     summary = write_labels([replace(sample, cells=())], tmp_path / "out", format_name="yolo")
     assert (tmp_path / "out" / "labels" / "a.txt").read_text() == ""
     assert "(no cells)" in summary.to_text()
@@ -70,12 +68,10 @@ def test_cells_that_a_format_cannot_hold_are_told(sample: Sample, tmp_path: Path
     assert "the format has no points" in summary.to_text()
 
 
-def test_nothing_known_of_any_picture_is_an_error_and_leaves_nothing(
-    sample: Sample, tmp_path: Path
-):
+def test_nothing_known_of_any_image_is_an_error_and_leaves_nothing(sample: Sample, tmp_path: Path):
     with pytest.raises(DatasetError, match="nothing to write"):
         write_labels([replace(sample, cells=None)], tmp_path / "out", format_name="coco")
-    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
 def test_a_format_that_is_not_known_is_refused(sample: Sample, tmp_path: Path):
@@ -107,7 +103,7 @@ def test_work_that_fails_leaves_nothing_behind(sample: Sample, tmp_path: Path):
     missing = replace(sample, stem="b", image_path=tmp_path / "gone.png")
     with pytest.raises(FileNotFoundError):
         write_labels([sample, missing], tmp_path / "out", format_name="coco")
-    assert [path.name for path in tmp_path.iterdir()] == ["pictures"]
+    assert [path.name for path in tmp_path.iterdir()] == ["images"]
 
 
 def test_a_place_that_cannot_be_taken_is_told(sample: Sample, tmp_path: Path, monkeypatch):

@@ -9,7 +9,7 @@ from support.reader_contract import (
     SHAPE,
     Drawn,
     ReaderContract,
-    draw_pictures,
+    draw_images,
 )
 
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
@@ -59,8 +59,8 @@ class TestCvat(ReaderContract):
     format_name = "cvat"
     text_suffix = ".xml"
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        draw_pictures(root / "images", list(pictures))
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        draw_images(root / "images", list(images))
         write_xml(
             root,
             *(
@@ -73,7 +73,7 @@ class TestCvat(ReaderContract):
                     name=drawn.reference,
                     size=drawn.declared,
                 )
-                for drawn in pictures.values()
+                for drawn in images.values()
             ),
         )
 
@@ -171,7 +171,7 @@ class TestCvat(ReaderContract):
             (mask(np.ones((4, 500), bool), left=0, top=0), "one that fits"),
         ],
     )
-    def test_a_shape_that_cannot_be_read_fails_its_picture_alone(self, root: Path, shape, words):
+    def test_a_shape_that_cannot_be_read_fails_its_image_alone(self, root: Path, shape, words):
         write_shapes(root, shape)
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == ["b"]
@@ -201,6 +201,6 @@ class TestCvat(ReaderContract):
             self.read(root)
 
     def test_a_folder_without_annotations_is_refused(self, tmp_path: Path):
-        draw_pictures(tmp_path)
+        draw_images(tmp_path)
         with pytest.raises(DatasetError, match=r"expected annotations\.xml of CVAT"):
             self.read(tmp_path)

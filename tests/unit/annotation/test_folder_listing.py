@@ -15,41 +15,41 @@ def listed(root: Path, *names: str) -> FolderListing:
 
 
 def named(listing: FolderListing, reference: str, beside: str = "") -> str:
-    found = listing.picture_named(reference, beside=listing.root / beside, where="a.json")
+    found = listing.image_named(reference, beside=listing.root / beside, where="a.json")
     return found.relative_to(listing.root).as_posix()
 
 
 def test_files_come_in_order_without_what_is_hidden(tmp_path: Path):
     listing = listed(tmp_path, "b.PNG", "x/a.jpg", ".hidden.png", "__MACOSX/a.png", "Thumbs.db")
     assert [path.name for path in listing.files] == ["b.PNG", "a.jpg"]
-    assert len(listing.pictures()) == 2
+    assert len(listing.images()) == 2
 
 
 @pytest.mark.parametrize(
     "reference",
     ["a.png", "A.PNG", "a", "a.tif", "old/a.png", "C:\\x\\a.png", "/x/a.png", "../../a.png"],
 )
-def test_a_picture_is_found_by_the_end_of_any_path(tmp_path: Path, reference: str):
+def test_an_image_is_found_by_the_end_of_any_path(tmp_path: Path, reference: str):
     assert named(listed(tmp_path, "images/a.png", "images/b.png"), reference) == "images/a.png"
 
 
-def test_folders_of_the_reference_tell_pictures_of_one_name_apart(tmp_path: Path):
+def test_folders_of_the_reference_tell_images_of_one_name_apart(tmp_path: Path):
     listing = listed(tmp_path, "x/a.png", "y/a.png")
     assert named(listing, "D:\\smears\\y\\a.png") == "y/a.png"
 
 
-def test_the_picture_beside_the_label_file_comes_first(tmp_path: Path):
+def test_the_image_beside_the_label_file_comes_first(tmp_path: Path):
     listing = listed(tmp_path, "x/a.png", "y/a.png")
     assert named(listing, "a.png", beside="y") == "y/a.png"
 
 
-def test_a_name_that_two_pictures_fit_is_an_error(tmp_path: Path):
+def test_a_name_that_two_images_fit_is_an_error(tmp_path: Path):
     with pytest.raises(AnnotationError, match=r"x/a\.png and .*y/a\.png both fit"):
         named(listed(tmp_path, "x/a.png", "y/a.png"), "a.png")
 
 
 @pytest.mark.parametrize("reference", ["b.png", "", "/"])
-def test_a_picture_that_is_not_there_is_an_error(tmp_path: Path, reference: str):
+def test_an_image_that_is_not_there_is_an_error(tmp_path: Path, reference: str):
     with pytest.raises(MissingDataError, match="which is not in"):
         named(listed(tmp_path, "a.png"), reference)
 

@@ -9,7 +9,7 @@ from support.reader_contract import (
     SHAPE,
     Drawn,
     ReaderContract,
-    draw_pictures,
+    draw_images,
     octagon,
 )
 
@@ -38,13 +38,13 @@ def collection(*features):
 
 class TestGeoJson(ReaderContract):
     format_name = "geojson"
-    names_pictures = False
+    names_images = False
     declares_sizes = False
     text_suffix = ".geojson"
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        draw_pictures(root, list(pictures))
-        for name, drawn in pictures.items():
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        draw_images(root, list(images))
+        for name, drawn in images.items():
             features = [feature([octagon(box)], classified=label) for label, box in drawn.marks]
             self.write_content(root, collection(*features), name=str(Path(name).with_suffix("")))
 
@@ -110,7 +110,7 @@ class TestGeoJson(ReaderContract):
         self.write_content(root, collection(feature([ring])))
         assert self.read(root, first_pixel=1).samples[0].cells[0].box == RED
 
-    def test_a_file_may_be_named_json_and_with_the_pictures_ending(self, root: Path):
+    def test_a_file_may_be_named_json_and_with_the_images_ending(self, root: Path):
         (root / "a.geojson").rename(root / "a.png.json")
         assert [sample.stem for sample in self.read(root).samples] == ["a", "b"]
 
@@ -145,7 +145,7 @@ class TestGeoJson(ReaderContract):
             ({"type": "Polygon", "coordinates": [RING]}, "expected a FeatureCollection"),
         ],
     )
-    def test_what_cannot_be_read_fails_its_picture_alone(self, root: Path, content, words: str):
+    def test_what_cannot_be_read_fails_its_image_alone(self, root: Path, content, words: str):
         self.write_content(root, content)
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == ["b"]
@@ -153,12 +153,12 @@ class TestGeoJson(ReaderContract):
         assert "a.geojson" in reason
         assert words in reason
 
-    def test_a_file_that_is_cut_off_fails_its_picture_alone(self, root: Path):
+    def test_a_file_that_is_cut_off_fails_its_image_alone(self, root: Path):
         text = (root / "a.geojson").read_text()
         (root / "a.geojson").write_text(text[:-5])
         assert "not JSON, or cut off" in self.reason(self.read(root), "a")
 
     def test_a_folder_without_features_is_refused(self, tmp_path: Path):
-        draw_pictures(tmp_path)
+        draw_images(tmp_path)
         with pytest.raises(DatasetError, match="expected GeoJSON"):
             self.read(tmp_path)

@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from support.reader_contract import RED, SHAPE, Drawn, ReaderContract, draw_pictures
+from support.reader_contract import RED, SHAPE, Drawn, ReaderContract, draw_images
 
 from blood_cell_system.boxes import Box
 
@@ -18,15 +18,15 @@ class TestKaggle(ReaderContract):
     declares_sizes = False
     text_suffix = ".csv"
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        draw_pictures(root / "images", list(pictures))
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        draw_images(root / "images", list(images))
         height, width = SHAPE
         write_table(
             root,
             *(
                 f"7,{drawn.reference},{box.x_min / width},{box.y_min / height},"
                 f"{box.x_max / width},{box.y_max / height},{label}"
-                for drawn in pictures.values()
+                for drawn in images.values()
                 for label, box in drawn.marks
             ),
         )
@@ -42,7 +42,7 @@ class TestKaggle(ReaderContract):
         assert self.read(root).samples[0].cells[0].box == Box(5.5, 5, 25, 25)
 
     @pytest.mark.parametrize("row", ["7,a.png,5,5,25", "7,a.png,5,5,wide,25,rbc"])
-    def test_a_line_that_is_cut_off_fails_its_picture_alone(self, root: Path, row: str):
+    def test_a_line_that_is_cut_off_fails_its_image_alone(self, root: Path, row: str):
         write_table(root, row, "8,b.png,5,5,25,25,rbc")
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == ["b"]

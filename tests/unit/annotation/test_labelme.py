@@ -12,7 +12,7 @@ from support.reader_contract import (
     WHITE,
     Drawn,
     ReaderContract,
-    draw_pictures,
+    draw_images,
     octagon,
 )
 
@@ -28,12 +28,12 @@ def shape_of(points, kind="polygon", *, label="RBC", **more):
     return {"label": label, "points": points, "shape_type": kind, "group_id": None, **more}
 
 
-def content_of(shapes, *, picture="a.png", size=SHAPE):
+def content_of(shapes, *, image="a.png", size=SHAPE):
     return {
         "version": "5.4.1",
         "flags": {},
         "shapes": shapes,
-        "imagePath": picture,
+        "imagePath": image,
         "imageData": None,
         "imageHeight": size[0],
         "imageWidth": size[1],
@@ -41,7 +41,7 @@ def content_of(shapes, *, picture="a.png", size=SHAPE):
 
 
 def write_labels(root, *shapes, name="a", **more):
-    text = json.dumps(content_of(list(shapes), picture=f"{name}.png") | more)
+    text = json.dumps(content_of(list(shapes), image=f"{name}.png") | more)
     (root / f"{name}.json").write_text(text, encoding="utf-8")
 
 
@@ -53,19 +53,19 @@ class TestLabelMe(ReaderContract):
     format_name = "labelme"
     text_suffix = ".json"
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        draw_pictures(root, list(pictures))
-        for name, drawn in pictures.items():
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        draw_images(root, list(images))
+        for name, drawn in images.items():
             shapes = [shape_of(octagon(box), label=label) for label, box in drawn.marks]
-            content = content_of(shapes, picture=drawn.reference, size=drawn.declared)
+            content = content_of(shapes, image=drawn.reference, size=drawn.declared)
             (root / name).with_suffix(".json").write_text(json.dumps(content), encoding="utf-8")
 
     def cells(self, root: Path):
         return self.read(root).samples[0].cells
 
     @pytest.mark.parametrize("text", ["{", "", "[]"])
-    def test_a_damaged_file_beside_its_picture_is_told(self, root: Path, text):
-        draw_pictures(root, ["a.png", "b.png"])
+    def test_a_damaged_file_beside_its_image_is_told(self, root: Path, text):
+        draw_images(root, ["a.png", "b.png"])
         write_labels(root, shape_of(SQUARE))
         (root / "b.json").write_text(text, encoding="utf-8")
         (failed,) = self.read(root).failed
@@ -173,7 +173,7 @@ class TestLabelMe(ReaderContract):
             ),
         ],
     )
-    def test_a_shape_that_cannot_be_read_fails_its_picture_alone(self, root: Path, shape, words):
+    def test_a_shape_that_cannot_be_read_fails_its_image_alone(self, root: Path, shape, words):
         write_labels(root, shape)
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == ["b"]
@@ -182,16 +182,16 @@ class TestLabelMe(ReaderContract):
         assert words in reason
 
     @pytest.mark.parametrize("changes", [{"shapes": 3}, {"imageHeight": "tall"}])
-    def test_a_file_of_another_kind_fails_its_picture_alone(self, root: Path, changes):
+    def test_a_file_of_another_kind_fails_its_image_alone(self, root: Path, changes):
         write_labels(root, **changes)
         assert "a.json" in self.reason(self.read(root), "a")
 
-    def test_a_file_that_is_cut_off_fails_its_picture_alone(self, root: Path):
+    def test_a_file_that_is_cut_off_fails_its_image_alone(self, root: Path):
         text = (root / "a.json").read_text()
         (root / "a.json").write_text(text[:-5])
         assert "not JSON, or cut off" in self.reason(self.read(root), "a")
 
     def test_a_folder_without_labels_is_refused(self, tmp_path: Path):
-        draw_pictures(tmp_path)
+        draw_images(tmp_path)
         with pytest.raises(DatasetError, match="expected LabelMe's"):
             self.read(tmp_path)

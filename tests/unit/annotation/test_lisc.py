@@ -3,13 +3,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.reader_contract import PICTURES, SHAPE, WHITE, Drawn, ReaderContract, draw_pictures
+from support.reader_contract import IMAGES, SHAPE, WHITE, Drawn, ReaderContract, draw_images
 
 from blood_cell_system.boxes import Box
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.taxonomy import CellType
 
-PICTURE_FOLDER, MASK_FOLDER = "Main Dataset", "Ground Truth Segmentation"
+IMAGE_FOLDER, MASK_FOLDER = "Main Dataset", "Ground Truth Segmentation"
 
 
 def expert_mask(*boxes: Box) -> np.ndarray:
@@ -23,28 +23,28 @@ def expert_mask(*boxes: Box) -> np.ndarray:
 
 class TestLisc(ReaderContract):
     format_name = "lisc"
-    names_pictures = False
+    names_images = False
     declares_sizes = False
     has_labels = False
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        for name, drawn in pictures.items():
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        for name, drawn in images.items():
             # Folders of the contract become types of white cells.
             folder = {"x": "Baso", "y": "neut"}.get(Path(name).parent.name, "Baso")
-            draw_pictures(root / PICTURE_FOLDER / folder, [Path(name).name])
+            draw_images(root / IMAGE_FOLDER / folder, [Path(name).name])
             boxes = [box for label, box in drawn.marks if label == "WBC"]
             mask = root / MASK_FOLDER / folder / "areaforexpert1" / f"{Path(name).stem}_expert.bmp"
             write_image(mask, expert_mask(*boxes))
 
-    def picture_path(self, root: Path, name: str) -> Path:
-        return next((root / PICTURE_FOLDER).rglob(name))
+    def image_path(self, root: Path, name: str) -> Path:
+        return next((root / IMAGE_FOLDER).rglob(name))
 
     def check_cells(self, cells, drawn: Drawn) -> None:
         white = tuple(mark for mark in drawn.marks if mark[0] == "WBC")
         super().check_cells(cells, Drawn(reference=drawn.reference, marks=white))
 
-    def test_pictures_of_one_name_in_two_folders_are_told_apart(self, root: Path):
-        self.write(root, {"y/a.png": PICTURES["a.png"]})
+    def test_images_of_one_name_in_two_folders_are_told_apart(self, root: Path):
+        self.write(root, {"y/a.png": IMAGES["a.png"]})
         stems = [sample.stem for sample in self.read(root).samples]
         assert stems == ["Baso_a", "b", "neut_a"]
 
@@ -62,7 +62,7 @@ class TestLisc(ReaderContract):
     def test_a_mask_of_another_size_is_listed(self, root: Path):
         path = root / MASK_FOLDER / "Baso" / "areaforexpert1" / "a_expert.bmp"
         write_image(path, expert_mask(WHITE)[:-2])
-        assert "(58, 96), the picture (60, 96)" in self.reason(self.read(root), "a")
+        assert "(58, 96), the image (60, 96)" in self.reason(self.read(root), "a")
 
     def test_the_second_expert_is_passed_over(self, root: Path):
         before = self.read(root).samples
@@ -72,12 +72,12 @@ class TestLisc(ReaderContract):
 
     @pytest.mark.parametrize("name", ["mixt", "lymp", "mono", "eosi"])
     def test_every_folder_of_the_set_is_known(self, root: Path, name: str):
-        (root / PICTURE_FOLDER / "Baso").rename(root / PICTURE_FOLDER / name)
+        (root / IMAGE_FOLDER / "Baso").rename(root / IMAGE_FOLDER / name)
         (root / MASK_FOLDER / "Baso").rename(root / MASK_FOLDER / name)
         assert len(self.read(root).samples) == 2
 
     def test_a_folder_of_another_name_is_refused_like_a_label(self, root: Path):
-        (root / PICTURE_FOLDER / "Baso").rename(root / PICTURE_FOLDER / "zebra")
+        (root / IMAGE_FOLDER / "Baso").rename(root / IMAGE_FOLDER / "zebra")
         (root / MASK_FOLDER / "Baso").rename(root / MASK_FOLDER / "zebra")
         with pytest.raises(ValueError, match=r"'zebra' \(2\)"):
             self.read(root)

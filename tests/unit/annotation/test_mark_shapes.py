@@ -34,7 +34,7 @@ def test_a_polygon_of_an_ellipse_is_a_twentieth_of_a_pixel_off_at_most(radius):
 
 
 @pytest.mark.parametrize("number", [float("nan"), float("inf"), 1e9])
-def test_an_ellipse_beyond_all_pictures_is_refused(number):
+def test_an_ellipse_beyond_all_images_is_refused(number):
     with pytest.raises(AnnotationError, match="expected numbers of pixels"):
         ellipse_outline((5, 5), (number, 3))
 

@@ -49,7 +49,7 @@ def test_the_box_of_an_outline_is_around_it():
     assert cell.box == Box(10, 10, 30, 30)
 
 
-def test_a_box_that_leaves_the_picture_is_cut():
+def test_a_box_that_leaves_the_image_is_cut():
     (cell,) = cleaned(box(-5, 50, 20, 80)).cells
     assert cell.box == Box(0, 50, 20, 60)
 
@@ -58,22 +58,22 @@ def test_a_box_that_leaves_the_picture_is_cut():
     ("mark", "reason"),
     [
         (box(30, 5, 10, 25), "inside out: (30, 5) to (10, 25)"),
-        (box(200, 5, 230, 25), "outside the picture: (200, 5) to (230, 25)"),
-        (box(5, 5, 8, 25), "too small for a cell: 3×20 px in the picture"),
+        (box(200, 5, 230, 25), "outside the image: (200, 5) to (230, 25)"),
+        (box(5, 5, 8, 25), "too small for a cell: 3×20 px in the image"),
         (box(5, float("nan"), 25, 25), "no numbers: (5, nan) to (25, 25)"),
         (polygon((10, 10), (30, 30)), "no outline: 2 different corners, expected 3 or more"),
         (polygon((9, 9), (30, 30), (9, 9)), "no outline: 2 different corners, expected 3 or more"),
         (polygon((9, 9), (30, np.inf), (9, 30)), "no outline: a corner is not a number"),
-        (polygon((5, 5), (25, 25), (15, 15)), "no outline: it holds no pixel of the picture"),
+        (polygon((5, 5), (25, 25), (15, 15)), "no outline: it holds no pixel of the image"),
         (
             polygon((200, 5), (230, 5), (230, 25)),
-            "outside the picture: (200, 5) to (230, 25)",
+            "outside the image: (200, 5) to (230, 25)",
         ),
         (
             Mark(label="RBC", outline=PixelOutline.from_pixels(np.zeros((9, 9), bool))),
             "no outline: the mask is empty",
         ),
-        (Mark(label="RBC", point=(96, 5)), "outside the picture: point (96, 5)"),
+        (Mark(label="RBC", point=(96, 5)), "outside the image: point (96, 5)"),
         (Mark(label="RBC"), "neither box nor outline nor point"),
     ],
 )

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.reader_contract import SHAPE, Drawn, ReaderContract, draw_pictures
+from support.reader_contract import SHAPE, Drawn, ReaderContract, draw_images
 
 from blood_cell_system.annotation.mask_files import read_mask_values
 from blood_cell_system.annotation.splits import Split
@@ -19,7 +19,7 @@ CLASSES[20:50, 55:85] = 2
 
 class MaskFolderContract(ReaderContract):
     format_name = "masks"
-    names_pictures = False
+    names_images = False
     declares_sizes = False
     has_labels = False
     mask_folders: tuple[str, ...] = ("masks",)
@@ -27,12 +27,12 @@ class MaskFolderContract(ReaderContract):
     def write_masks(self, root: Path, name: str) -> None:
         write_image(root / "masks" / name, encode_class_mask(CLASSES))
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        draw_pictures(root / "images", list(pictures))
-        for name in pictures:
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        draw_images(root / "images", list(images))
+        for name in images:
             self.write_masks(root, name)
 
-    def picture_path(self, root: Path, name: str) -> Path:
+    def image_path(self, root: Path, name: str) -> Path:
         return root / "images" / name
 
     def check_cells(self, cells, drawn: Drawn) -> None:
@@ -59,7 +59,7 @@ class TestGuideColours(MaskFolderContract):
 
     def test_a_mask_of_another_size_is_an_error(self, root: Path):
         write_image(root / "masks" / "a.png", encode_class_mask(CLASSES[:-1]))
-        with pytest.raises(MaskFormatError, match=r"\(59, 96\), the picture \(60, 96\)"):
+        with pytest.raises(MaskFormatError, match=r"\(59, 96\), the image \(60, 96\)"):
             self.class_mask(root)
 
     def test_other_colours_are_an_error_that_says_how_to_explain_them(self, root: Path):
@@ -82,7 +82,7 @@ class TestGuideColours(MaskFolderContract):
         samples = self.read(tmp_path).samples
         assert [sample.split for sample in samples] == [Split.TRAIN, Split.VAL]
 
-    def test_a_mask_goes_with_the_picture_in_its_own_branch(self, tmp_path: Path):
+    def test_a_mask_goes_with_the_image_in_its_own_branch(self, tmp_path: Path):
         for split in ("train", "valid"):
             self.write(tmp_path / split, {"a.png": Drawn(reference="")})
         for sample in self.read(tmp_path).samples:
@@ -111,7 +111,7 @@ class TestOneMaskAClass(MaskFolderContract):
 
     def test_a_mask_of_another_size_is_an_error(self, root: Path):
         write_image(root / "masks" / "RBC" / "a.png", np.zeros((9, 9), np.uint8))
-        with pytest.raises(MaskFormatError, match=r"RBC/a\.png: .*\(9, 9\), the picture"):
+        with pytest.raises(MaskFormatError, match=r"RBC/a\.png: .*\(9, 9\), the image"):
             self.class_mask(root)
 
     def test_a_mask_in_colours_counts_by_its_brightest_channel(self, root: Path):
@@ -171,11 +171,11 @@ class TestNumbers(MaskFolderContract):
 
     def test_a_mask_of_another_size_is_an_error(self, root: Path):
         write_image(root / "masks" / "a.png", np.zeros((9, 9), np.uint8))
-        with pytest.raises(MaskFormatError, match=r"\(9, 9\), the picture"):
+        with pytest.raises(MaskFormatError, match=r"\(9, 9\), the image"):
             self.class_mask(root)
 
     def test_masks_that_cannot_be_read_do_not_hide_what_the_others_need(self, root: Path):
-        (root / "masks" / "a.png").write_text("no picture")
+        (root / "masks" / "a.png").write_text("no image")
         with pytest.raises(DatasetError, match=r"values 0, 7, 9"):
             super().read(root)
 

@@ -12,22 +12,22 @@ rings = st.lists(corners, min_size=3, max_size=8)
 
 def painted(outline: Outline, shape: tuple[int, int]) -> np.ndarray:
     rows, columns, inside = outline.window(shape)
-    picture = np.zeros(shape, bool)
-    picture[rows, columns] = inside
-    return picture
+    image = np.zeros(shape, bool)
+    image[rows, columns] = inside
+    return image
 
 
 def by_formula(outline: PolygonOutline, shape: tuple[int, int]) -> np.ndarray:
     """Even-odd rule, pixel by pixel: edges that a ray to the left of its middle meets."""
-    picture = np.zeros(shape, bool)
+    image = np.zeros(shape, bool)
     for row, column in np.ndindex(*shape):
         x, y, crossings = column + 0.5, row + 0.5, 0
         for ring in outline.rings:
             for (x_0, y_0), (x_1, y_1) in zip(ring, np.roll(ring, -1, axis=0), strict=True):
                 if min(y_0, y_1) <= y < max(y_0, y_1):
                     crossings += x_0 + (y - y_0) / (y_1 - y_0) * (x_1 - x_0) <= x
-        picture[row, column] = crossings % 2
-    return picture
+        image[row, column] = crossings % 2
+    return image
 
 
 @given(st.lists(rings, min_size=1, max_size=2))
@@ -37,21 +37,21 @@ def test_a_pixel_is_inside_when_its_middle_is(many: list[list[tuple[float, float
 
 
 def test_a_square_of_whole_pixels_holds_exactly_them():
-    picture = painted(PolygonOutline.from_points([(1, 2), (4, 2), (4, 5), (1, 5)]), (6, 6))
+    image = painted(PolygonOutline.from_points([(1, 2), (4, 2), (4, 5), (1, 5)]), (6, 6))
     expected = np.zeros((6, 6), bool)
     expected[2:5, 1:4] = True
-    assert np.array_equal(picture, expected)
+    assert np.array_equal(image, expected)
 
 
 def test_a_ring_within_a_ring_is_a_hole():
     outer, inner = [(0, 0), (5, 0), (5, 5), (0, 5)], [(1, 1), (4, 1), (4, 4), (1, 4)]
-    picture = painted(PolygonOutline.from_points(outer, inner), (5, 5))
-    assert picture.sum() == 25 - 9
-    assert not picture[2, 2]
+    image = painted(PolygonOutline.from_points(outer, inner), (5, 5))
+    assert image.sum() == 25 - 9
+    assert not image[2, 2]
 
 
 @pytest.mark.parametrize("shift", [(-9, 0), (30, 0), (0, -9), (0, 30)])
-def test_what_lies_outside_of_the_picture_is_cut_off(shift: tuple[int, int]):
+def test_what_lies_outside_of_the_image_is_cut_off(shift: tuple[int, int]):
     ring = np.array([(0, 0), (4, 0), (4, 4), (0, 4)]) + shift
     assert not painted(PolygonOutline.from_points(ring), (10, 10)).any()
 
@@ -59,8 +59,8 @@ def test_what_lies_outside_of_the_picture_is_cut_off(shift: tuple[int, int]):
 def test_neighbours_share_no_pixel_and_leave_none():
     left = PolygonOutline.from_points([(0, 0), (3.3, 0), (6.1, 8), (0, 8)])
     right = PolygonOutline.from_points([(3.3, 0), (9, 0), (9, 8), (6.1, 8)])
-    pictures = painted(left, (8, 9)), painted(right, (8, 9))
-    assert (pictures[0] ^ pictures[1]).all()
+    images = painted(left, (8, 9)), painted(right, (8, 9))
+    assert (images[0] ^ images[1]).all()
 
 
 def test_polygons_are_equal_corner_by_corner():
@@ -95,11 +95,11 @@ def test_the_box_of_pixels_is_cut_down_to_what_is_set():
     assert outline.size == (2, 2)
 
 
-def test_pixels_outside_of_the_picture_are_cut_off():
+def test_pixels_outside_of_the_image_are_cut_off():
     outline = PixelOutline.from_pixels(np.ones((4, 4), bool), offset=(-2, 8))
-    picture = painted(outline, (10, 10))
-    assert picture.sum() == 4
-    assert picture[8:, :2].all()
+    image = painted(outline, (10, 10))
+    assert image.sum() == 4
+    assert image[8:, :2].all()
 
 
 def test_an_empty_mask_has_no_pixel():

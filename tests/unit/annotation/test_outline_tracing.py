@@ -60,7 +60,7 @@ def test_holes_have_odd_depths_and_run_the_other_way_round(mask):
 
 
 @given(MASKS)
-def test_polygons_stay_within_the_picture_that_is_named(mask):
+def test_polygons_stay_within_the_image_that_is_named(mask):
     rings = traced_rings(mask, shape=mask.shape)
     np.testing.assert_array_equal(painted(rings, mask.shape), mask)
     for ring in rings:

@@ -76,6 +76,6 @@ def test_compressed_run_lengths_that_are_cut_off_are_refused():
         decompress_counts(compress_counts([100, 2000])[:-1])
 
 
-def test_compressed_numbers_beyond_all_pictures_are_refused():
-    with pytest.raises(AnnotationError, match="larger than any picture"):
+def test_compressed_numbers_beyond_all_images_are_refused():
+    with pytest.raises(AnnotationError, match="larger than any image"):
         decompress_counts("o" * 40 + "0")

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.voc_folder import BOXES, add_picture, voc_xml, write_voc_folder
+from support.voc_folder import BOXES, add_image, voc_xml, write_voc_folder
 
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import BCCD_LABELS, VocDataset
@@ -18,13 +18,13 @@ def folder(tmp_path: Path) -> Path:
 
 
 def cells_of(folder: Path, *boxes, labels=BCCD_LABELS):
-    add_picture(folder, "pic_0", boxes)
+    add_image(folder, "pic_0", boxes)
     dataset = VocDataset.open(folder, labels=labels)
     return next(sample.cells for sample in dataset.samples if sample.stem == "pic_0")
 
 
 def drops_of(folder: Path, *boxes):
-    add_picture(folder, "pic_0", boxes)
+    add_image(folder, "pic_0", boxes)
     return [(box.object_index, box.reason) for box in VocDataset.open(folder).dropped]
 
 
@@ -32,12 +32,12 @@ def test_the_clone_and_its_subfolder_are_the_same_data_set(folder: Path):
     assert VocDataset.open(folder) == VocDataset.open(folder.parent)
 
 
-def test_every_picture_has_the_split_of_its_list(folder: Path):
+def test_every_image_has_the_split_of_its_list(folder: Path):
     splits = {sample.stem: sample.split for sample in VocDataset.open(folder).samples}
     assert splits == {"pic_0": Split.TRAIN, "pic_1": Split.VAL, "pic_2": Split.TEST}
 
 
-def test_pictures_have_no_split_when_there_are_no_lists(folder: Path):
+def test_images_have_no_split_when_there_are_no_lists(folder: Path):
     shutil.rmtree(folder / "ImageSets")
     assert {sample.split for sample in VocDataset.open(folder).samples} == {None}
 
@@ -47,7 +47,7 @@ def test_a_second_column_and_empty_lines_of_a_split_list_are_passed_over(folder:
     assert VocDataset.open(folder).samples[0].split == Split.TRAIN
 
 
-def test_a_picture_in_two_splits_is_an_error(folder: Path):
+def test_an_image_in_two_splits_is_an_error(folder: Path):
     (folder / "ImageSets" / "Main" / "val.txt").write_text("pic_0\npic_1\n")
     with pytest.raises(DatasetError, match=r"val\.txt: pic_0 is in train\.txt as well"):
         VocDataset.open(folder)
@@ -63,7 +63,7 @@ def test_corners_become_zero_based_and_half_open(folder: Path):
     assert (cell.x_min, cell.y_min, cell.x_max, cell.y_max) == (0, 1, 10, 20)
 
 
-def test_a_box_that_leaves_the_picture_is_clipped(folder: Path):
+def test_a_box_that_leaves_the_image_is_clipped(folder: Path):
     (cell,) = cells_of(folder, ("RBC", 0, -5, 100, 20))
     assert (cell.x_min, cell.y_min, cell.x_max, cell.y_max) == (0, 0, 96, 20)
 
@@ -71,12 +71,12 @@ def test_a_box_that_leaves_the_picture_is_clipped(folder: Path):
 @pytest.mark.parametrize(
     ("box", "reason"),
     [
-        (("RBC", 5, 5, 5, 5), "too small for a cell: 1×1 px in the picture"),
-        (("RBC", 5, 5, 7, 40), "too small for a cell: 3×36 px in the picture"),
-        (("RBC", 94, 5, 300, 40), "too small for a cell: 3×36 px in the picture"),
+        (("RBC", 5, 5, 5, 5), "too small for a cell: 1×1 px in the image"),
+        (("RBC", 5, 5, 7, 40), "too small for a cell: 3×36 px in the image"),
+        (("RBC", 94, 5, 300, 40), "too small for a cell: 3×36 px in the image"),
         (("RBC", 30, 5, 10, 25), "inside out: (30, 5) to (10, 25)"),
         (("RBC", 10, 25, 30, 5), "inside out: (10, 25) to (30, 5)"),
-        (("RBC", 200, 5, 230, 25), "outside the picture: (200, 5) to (230, 25)"),
+        (("RBC", 200, 5, 230, 25), "outside the image: (200, 5) to (230, 25)"),
     ],
 )
 def test_a_broken_box_is_dropped_and_listed(folder: Path, box, reason: str):
@@ -97,12 +97,12 @@ def test_equal_boxes_of_different_types_are_both_kept(folder: Path):
 
 
 def test_a_dropped_box_names_its_file_in_the_data_set(folder: Path):
-    add_picture(folder, "pic_1", [("RBC", 5, 5, 5, 5)])
+    add_image(folder, "pic_1", [("RBC", 5, 5, 5, 5)])
     assert VocDataset.open(folder).dropped[0].file == "Annotations/pic_1.xml"
 
 
 def test_a_label_that_is_not_in_the_table_is_an_error_at_once(folder: Path):
-    add_picture(folder, "pic_1", [("rbc", 5, 5, 25, 25)])
+    add_image(folder, "pic_1", [("rbc", 5, 5, 25, 25)])
     with pytest.raises(AnnotationError, match=r"pic_1\.xml: object 1 is labelled 'rbc'; expected "):
         VocDataset.open(folder)
 
@@ -113,7 +113,7 @@ def test_a_label_that_stands_for_none_is_left_out(folder: Path):
     assert len(cells) == 1
 
 
-def test_a_picture_without_cells_is_normal(folder: Path):
+def test_an_image_without_cells_is_normal(folder: Path):
     assert cells_of(folder) == ()
 
 
@@ -122,35 +122,35 @@ def test_a_damaged_annotation_does_not_take_the_others_with_it(folder: Path, dam
     (folder / "Annotations" / "pic_1.xml").write_text(damage)
     dataset = VocDataset.open(folder)
     assert [sample.stem for sample in dataset.samples] == ["pic_0", "pic_2"]
-    assert [picture.stem for picture in dataset.failed] == ["pic_1"]
+    assert [image.stem for image in dataset.failed] == ["pic_1"]
 
 
 def failure(folder: Path) -> str:
-    (picture,) = VocDataset.open(folder).failed
-    return picture.reason
+    (image,) = VocDataset.open(folder).failed
+    return image.reason
 
 
-def test_an_annotation_without_its_picture_is_listed(folder: Path):
+def test_an_annotation_without_its_image_is_listed(folder: Path):
     (folder / "JPEGImages" / "pic_1.jpg").unlink()
-    assert "JPEGImages/pic_1: there is no such picture" in failure(folder)
+    assert "JPEGImages/pic_1: there is no such image" in failure(folder)
 
 
-def test_a_picture_without_its_annotation_is_listed(folder: Path):
+def test_an_image_without_its_annotation_is_listed(folder: Path):
     (folder / "Annotations" / "pic_1.xml").unlink()
     assert "Annotations/pic_1.xml: there is no such file" in failure(folder)
 
 
 def test_a_name_in_a_split_list_without_files_is_listed(folder: Path):
     (folder / "ImageSets" / "Main" / "val.txt").write_text("pic_1\npic_9\n")
-    assert "JPEGImages/pic_9: there is no such picture" in failure(folder)
+    assert "JPEGImages/pic_9: there is no such image" in failure(folder)
 
 
-def test_a_file_that_is_no_picture_is_listed(folder: Path):
+def test_a_file_that_is_no_image_is_listed(folder: Path):
     (folder / "JPEGImages" / "pic_1.jpg").write_text("hello")
-    assert "pic_1.jpg: not a picture" in failure(folder)
+    assert "pic_1.jpg: not an image" in failure(folder)
 
 
-def test_a_size_that_differs_from_the_picture_is_listed_with_both(folder: Path):
+def test_a_size_that_differs_from_the_image_is_listed_with_both(folder: Path):
     (folder / "Annotations" / "pic_1.xml").write_text(voc_xml(shape=(96, 60)))
     reason = failure(folder)
     assert "pic_1.xml: says (height, width) (96, 60)" in reason
@@ -158,7 +158,7 @@ def test_a_size_that_differs_from_the_picture_is_listed_with_both(folder: Path):
 
 
 @pytest.mark.parametrize("shape", [None, (0, 0)])
-def test_the_size_comes_from_the_picture_where_the_annotation_does_not_know(folder: Path, shape):
+def test_the_size_comes_from_the_image_where_the_annotation_does_not_know(folder: Path, shape):
     (folder / "Annotations" / "pic_1.xml").write_text(voc_xml(shape=shape))
     assert VocDataset.open(folder).samples[1].shape == (60, 96)
 
@@ -166,11 +166,11 @@ def test_the_size_comes_from_the_picture_where_the_annotation_does_not_know(fold
 def test_a_folder_of_which_nothing_can_be_used_is_an_error(folder: Path):
     for path in (folder / "Annotations").iterdir():
         path.write_text("")
-    with pytest.raises(DatasetError, match=r"none of 3 pictures can be used.*pic_0\.xml"):
+    with pytest.raises(DatasetError, match=r"none of 3 images can be used.*pic_0\.xml"):
         VocDataset.open(folder)
 
 
-def test_two_pictures_of_one_stem_are_an_error(folder: Path):
+def test_two_images_of_one_stem_are_an_error(folder: Path):
     write_image(folder / "JPEGImages" / "pic_0.png", np.zeros((60, 96, 3), np.uint8))
     with pytest.raises(DatasetError, match=r"pic_0\.jpg and pic_0\.png"):
         VocDataset.open(folder)

@@ -40,10 +40,10 @@ def test_entities_are_refused(tmp_path: Path, text: str):
         "",
         "just words",
         voc_xml()[:200],
-        b"\xff\xd8\xff\xe0 a picture",
+        b"\xff\xd8\xff\xe0 an image",
         '<?xml version="1.0" encoding="klingon"?><annotation/>',
     ],
-    ids=["empty", "words", "cut off", "picture", "unknown encoding"],
+    ids=["empty", "words", "cut off", "image", "unknown encoding"],
 )
 def test_what_is_not_xml_is_refused(tmp_path: Path, text: str | bytes):
     with pytest.raises(AnnotationError, match=r"a\.xml: not XML, or cut off"):

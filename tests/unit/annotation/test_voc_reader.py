@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
-from support.reader_contract import PICTURES, RED, SHAPE, Drawn, ReaderContract, draw_pictures
+from support.reader_contract import IMAGES, RED, SHAPE, Drawn, ReaderContract, draw_images
 
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
@@ -23,25 +23,25 @@ def xml(drawn: Drawn, *, first_pixel: int = 1, head: str = "") -> str:
 
 
 class TestVoc(ReaderContract):
-    """Copies with the XML beside the pictures, under names of their own."""
+    """Copies with the XML beside the images, under names of their own."""
 
     format_name = "voc"
     text_suffix = ".xml"
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        draw_pictures(root / "train", list(pictures))
-        for index, (name, drawn) in enumerate(pictures.items()):
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        draw_images(root / "train", list(images))
+        for index, (name, drawn) in enumerate(images.items()):
             path = root / "train" / Path(name).parent / f"annotation_{index}.xml"
             path.write_text(xml(drawn), encoding="utf-8")
 
     def test_the_folder_tells_the_split(self, root: Path):
         assert {sample.split for sample in self.read(root).samples} == {Split.TRAIN}
 
-    def test_an_annotation_without_a_file_name_is_of_the_picture_of_its_own_name(self, root: Path):
+    def test_an_annotation_without_a_file_name_is_of_the_image_of_its_own_name(self, root: Path):
         for path in root.rglob("*.xml"):
             path.unlink()
-        for name in PICTURES:
-            text = xml(PICTURES[name]).replace(f"<filename>{name}</filename>", "")
+        for name in IMAGES:
+            text = xml(IMAGES[name]).replace(f"<filename>{name}</filename>", "")
             (root / "train" / name).with_suffix(".xml").write_text(text)
         assert [sample.stem for sample in self.read(root).samples] == ["a", "b"]
 
@@ -59,14 +59,14 @@ class TestVoc(ReaderContract):
         assert reading.samples[0].cells[0].box == Box(0, 4, 25, 25)
         assert reading.notes == ()
 
-    def test_a_file_with_entities_fails_its_picture_alone(self, root: Path):
+    def test_a_file_with_entities_fails_its_image_alone(self, root: Path):
         bomb = '<!DOCTYPE a [<!ENTITY lol "lol">]>'
-        (root / "train" / "annotation_0.xml").write_text(xml(PICTURES["a.png"], head=bomb))
+        (root / "train" / "annotation_0.xml").write_text(xml(IMAGES["a.png"], head=bomb))
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == ["b"]
         assert "declares entities" in self.reason(reading, "annotation_0")
 
-    def test_a_half_written_file_fails_its_picture_alone(self, root: Path):
+    def test_a_half_written_file_fails_its_image_alone(self, root: Path):
         path = root / "train" / "annotation_0.xml"
         path.write_text(path.read_text()[:100])
         assert [sample.stem for sample in self.read(root).samples] == ["b"]
@@ -78,9 +78,9 @@ class TestClone(ReaderContract):
     format_name = "voc"
     text_suffix = ".xml"
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        draw_pictures(root / "BCCD" / "JPEGImages", list(pictures))
-        for name, drawn in pictures.items():
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        draw_images(root / "BCCD" / "JPEGImages", list(images))
+        for name, drawn in images.items():
             path = (root / "BCCD" / "Annotations" / name).with_suffix(".xml")
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(xml(drawn), encoding="utf-8")
@@ -89,7 +89,7 @@ class TestClone(ReaderContract):
         (lists / "train.txt").write_text("a\n")
         (lists / "test.txt").write_text("b\n")
 
-    @pytest.mark.skip(reason="the name of the annotation is that of the picture")
+    @pytest.mark.skip(reason="the name of the annotation is that of the image")
     def test_nothing_outside_of_the_folder_is_looked_at(self):
         pass
 

@@ -9,7 +9,7 @@ from support.reader_contract import (
     WHITE,
     Drawn,
     ReaderContract,
-    draw_pictures,
+    draw_images,
     octagon,
 )
 
@@ -32,15 +32,15 @@ def polygon_line(corners, number=0):
 
 class TestYolo(ReaderContract):
     format_name = "yolo"
-    names_pictures = False
+    names_images = False
     declares_sizes = False
     text_suffix = ".txt"
 
-    def write(self, root: Path, pictures: Mapping[str, Drawn]) -> None:
-        draw_pictures(root / "images", list(pictures))
-        labels = sorted({label for drawn in pictures.values() for label, _ in drawn.marks})
+    def write(self, root: Path, images: Mapping[str, Drawn]) -> None:
+        draw_images(root / "images", list(images))
+        labels = sorted({label for drawn in images.values() for label, _ in drawn.marks})
         (root / "data.yaml").write_text(f"path: .\ntrain: images\nnames: {labels}\n")
-        for name, drawn in pictures.items():
+        for name, drawn in images.items():
             path = (root / "labels" / name).with_suffix(".txt")
             path.parent.mkdir(parents=True, exist_ok=True)
             lines = [box_line(box, labels.index(label)) for label, box in drawn.marks]
@@ -128,18 +128,18 @@ class TestYolo(ReaderContract):
         self.write(root / "test", {"c.png": Drawn(reference="c.png")})
         assert self.read(root).samples[-1].split == Split.TEST
 
-    def test_lists_of_pictures_tell_the_split(self, root: Path):
+    def test_lists_of_images_tell_the_split(self, root: Path):
         (root / "train.txt").write_text("data/obj_train_data/a.png\n")
         (root / "valid.txt").write_text("C:\\smears\\b.png\n")
         assert [s.split for s in self.read(root).samples] == [Split.TRAIN, Split.VAL]
 
-    def test_labels_may_lie_beside_the_pictures(self, root: Path, tmp_path: Path):
+    def test_labels_may_lie_beside_the_images(self, root: Path, tmp_path: Path):
         folder = tmp_path / "flat"
-        draw_pictures(folder)
+        draw_images(folder)
         (folder / "classes.txt").write_text("RBC\n")
         (folder / "a.txt").write_text(box_line(RED))
         (folder / "b.txt").write_text("")
-        (folder / "readme.txt").write_text("Ours. 2 pictures.")
+        (folder / "readme.txt").write_text("Ours. 2 images.")
         assert len(self.read(folder).samples) == 2
 
     def test_outlines_of_two_points_cannot_be_told_from_boxes_but_same_corners_can(self, root):
@@ -160,11 +160,11 @@ class TestYolo(ReaderContract):
             ("RBC 0.5 0.5 0.1 0.1", "is no label"),
             ("-1 0.5 0.5 0.1 0.1", "is no label"),
             ("inf 0.5 0.5 0.1 0.1", "is no label"),
-            ("0 40 30 20 20", "far beyond the picture"),
-            ("0 nan 0.5 0.1 0.1", "far beyond the picture"),
+            ("0 40 30 20 20", "far beyond the image"),
+            ("0 nan 0.5 0.1 0.1", "far beyond the image"),
         ],
     )
-    def test_a_line_that_cannot_be_read_fails_its_picture_alone(self, root: Path, line, words):
+    def test_a_line_that_cannot_be_read_fails_its_image_alone(self, root: Path, line, words):
         self.write_lines(root, box_line(RED), line)
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == ["b"]
@@ -173,10 +173,10 @@ class TestYolo(ReaderContract):
         assert words in reason
 
     def test_a_folder_without_labels_is_refused(self, tmp_path: Path):
-        draw_pictures(tmp_path)
+        draw_images(tmp_path)
         with pytest.raises(DatasetError, match=r"expected YOLO's labels/a\.txt"):
             self.read(tmp_path)
 
-    def test_a_box_that_leaves_the_picture_is_cut_off(self, root: Path):
+    def test_a_box_that_leaves_the_image_is_cut_off(self, root: Path):
         self.write_lines(root, box_line(Box(-5, 5, 25, 25)))
         assert self.cells(root)[0].box == pytest.approx((0, 5, 25, 25))

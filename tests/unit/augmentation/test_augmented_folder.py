@@ -54,7 +54,7 @@ def write_pair(root: Path, stem: str, *, suffix: str = ".png") -> None:
 
 @pytest.fixture
 def plain(tmp_path: Path) -> Path:
-    """A folder made by hand: pictures and masks."""
+    """A folder made by hand: images and masks."""
     for stem in SPLITS:
         write_pair(tmp_path / "plain", stem, suffix=".jpg" if stem == "a" else ".png")
     return tmp_path / "plain"
@@ -62,7 +62,7 @@ def plain(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def full(tmp_path: Path) -> Path:
-    """A folder with splits, boxes and label pictures."""
+    """A folder with splits, boxes and label images."""
     root = tmp_path / "full"
     for stem in SPLITS:
         write_pair(root, stem)
@@ -92,7 +92,7 @@ def copies_in(root: Path):
     return [image for image in PreparedDataset.open(root).images if image.is_augmented]
 
 
-def test_only_training_pictures_have_copies(full: Path, tmp_path: Path):
+def test_only_training_images_have_copies(full: Path, tmp_path: Path):
     augment(full, tmp_path / "out")
     images = PreparedDataset.open(tmp_path / "out").images
     assert [image.stem for image in images] == [
@@ -123,8 +123,8 @@ def test_copies_have_the_size_of_their_original_and_valid_masks(full: Path, tmp_
 def test_copies_differ_from_their_original_and_from_each_other(full: Path, tmp_path: Path):
     augment(full, tmp_path / "out")
     names = ("a", "a_aug1", "a_aug2", "b_aug1")
-    pictures = [read_image(tmp_path / "out" / "images" / f"{name}.png") for name in names]
-    assert len({picture.tobytes() for picture in pictures}) == 4
+    images = [read_image(tmp_path / "out" / "images" / f"{name}.png") for name in names]
+    assert len({image.tobytes() for image in images}) == 4
 
 
 def test_labels_boxes_and_masks_of_a_copy_agree(full: Path, tmp_path: Path):
@@ -163,7 +163,7 @@ def test_a_plain_folder_gets_splits_that_copies_keep(plain: Path, tmp_path: Path
     assert "given one" in summary.to_text()
 
 
-def test_a_plain_folder_stays_without_boxes_and_label_pictures(plain: Path, tmp_path: Path):
+def test_a_plain_folder_stays_without_boxes_and_label_images(plain: Path, tmp_path: Path):
     augment(plain, tmp_path / "out")
     assert {path.name for path in (tmp_path / "out").iterdir()} == {
         "images", "masks", "manifest.json",
@@ -251,16 +251,16 @@ def test_a_mask_of_another_size_is_an_error(full: Path, tmp_path: Path):
         augment(full, tmp_path / "out")
 
 
-def test_a_label_picture_of_another_size_is_an_error(full: Path, tmp_path: Path):
+def test_a_label_image_of_another_size_is_an_error(full: Path, tmp_path: Path):
     write_image(full / "instances" / "a.png", np.zeros((9, 9), np.uint16))
-    with pytest.raises(MaskFormatError, match=r"instances/a\.png: has .* \(9, 9\), the picture"):
+    with pytest.raises(MaskFormatError, match=r"instances/a\.png: has .* \(9, 9\), the image"):
         augment(full, tmp_path / "out")
 
 
 def test_a_stopped_run_leaves_a_mark_and_the_next_completes_it(full: Path, tmp_path: Path):
     mask = (full / "masks" / "b.png").read_bytes()
     (full / "masks" / "b.png").write_bytes(mask[:40])
-    with pytest.raises(OSError, match="not a picture"):
+    with pytest.raises(OSError, match="not an image"):
         augment(full, tmp_path / "out")
     with pytest.raises(DatasetError, match="has not finished"):
         PreparedDataset.open(tmp_path / "out")
@@ -283,7 +283,7 @@ def test_a_label_that_no_box_stands_for_loses_its_number(full: Path, tmp_path: P
         assert read_label_image(copy.instance_path).max() <= 1
 
 
-def test_label_pictures_without_boxes_keep_their_numbers(full: Path, tmp_path: Path):
+def test_label_images_without_boxes_keep_their_numbers(full: Path, tmp_path: Path):
     write_json(full / "annotations.json", {"format_version": 1, "images": {}})
     augment(full, tmp_path / "out")
     copy = copies_in(tmp_path / "out")[0]
@@ -295,6 +295,6 @@ def test_the_command_says_what_it_made(full: Path, tmp_path: Path, capsys):
     words = ["--mode", "augment", "--input", str(full), "--output", str(tmp_path / "out")]
     assert main([*words, "--aug-factor", "3", "--jobs", "1"]) == 0
     text = capsys.readouterr().out
-    assert "10 pictures" in text
+    assert "10 images" in text
     assert "4 originals (train 2, val 1, test 1)" in text
-    assert "6 augmented copies, 3 of every training picture" in text
+    assert "6 augmented copies, 3 of every training image" in text

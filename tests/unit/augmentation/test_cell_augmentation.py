@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.single_cells import NUCLEUS, drawn_cell_picture
+from support.single_cells import NUCLEUS, drawn_cell_image
 
 from blood_cell_system.augmentation.cell_batches import CellAugmentation, augment_cell
 from blood_cell_system.augmentation.settings import AugmentationSettings
@@ -21,35 +21,35 @@ STILL = AugmentationSettings(
 )
 
 
-def test_the_same_generator_gives_the_same_picture():
-    picture = drawn_cell_picture(spot=NUCLEUS)
+def test_the_same_generator_gives_the_same_image():
+    image = drawn_cell_image(spot=NUCLEUS)
     first, second = (
-        augment_cell(picture, generator_for(3, "x"), CellAugmentation()) for _ in range(2)
+        augment_cell(image, generator_for(3, "x"), CellAugmentation()) for _ in range(2)
     )
     np.testing.assert_array_equal(first, second)
 
 
 def test_without_changes_only_turns_by_right_angles_are_left():
-    picture = drawn_cell_picture(ratio=0.5, spot=NUCLEUS)
+    image = drawn_cell_image(ratio=0.5, spot=NUCLEUS)
     settings = CellAugmentation(look=STILL, shift_px=0, resolution_share=0, outline_px=0)
-    turned = [np.rot90(on_white(picture), count) for count in range(4)]
+    turned = [np.rot90(on_white(image), count) for count in range(4)]
     for index in range(8):
-        result = augment_cell(picture, generator_for(index), settings)
+        result = augment_cell(image, generator_for(index), settings)
         assert min(np.abs(result.astype(int) - other).mean() for other in turned) < 0.2
 
 
 def test_all_that_is_transparent_stays_white():
-    picture = drawn_cell_picture()
-    picture[:, :, 3] = 0
+    image = drawn_cell_image()
+    image[:, :, 3] = 0
     for index in range(10):
-        result = augment_cell(picture, generator_for(index), CellAugmentation())
+        result = augment_cell(image, generator_for(index), CellAugmentation())
         assert (result == 255).all()
 
 
-def test_the_corners_are_white_in_every_picture():
-    picture = drawn_cell_picture(spot=NUCLEUS)
+def test_the_corners_are_white_in_every_image():
+    image = drawn_cell_image(spot=NUCLEUS)
     for index in range(40):
-        result = augment_cell(picture, generator_for(index), CellAugmentation())
+        result = augment_cell(image, generator_for(index), CellAugmentation())
         assert result.shape == (130, 130, 3)
         for corner in (result[:6, :6], result[-6:, :6], result[:6, -6:], result[-6:, -6:]):
             assert (corner == 255).all()
@@ -58,7 +58,7 @@ def test_the_corners_are_white_in_every_picture():
 def test_the_outline_moves_out_and_in():
     settings = CellAugmentation(look=STILL, shift_px=0, resolution_share=0, outline_px=3)
     areas = {
-        int((augment_cell(drawn_cell_picture(), generator_for(i), settings)[:, :, 1] < 250).sum())
+        int((augment_cell(drawn_cell_image(), generator_for(i), settings)[:, :, 1] < 250).sum())
         for i in range(30)
     }
     assert max(areas) > 1.0 * 7850

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from support.single_cells import drawn_cell_picture
+from support.single_cells import drawn_cell_image
 
 from blood_cell_system.augmentation.cell_batches import (
     UNKNOWN,
@@ -51,7 +51,7 @@ WHITE = (
 
 def sampler(records, kind, *, seed=0, augmentation=None, balance=None):
     cells = HeldCells(
-        records, [drawn_cell_picture((200, 100, index)) for index in range(len(records))]
+        records, [drawn_cell_image((200, 100, index)) for index in range(len(records))]
     )
     labels = CellLabels.of(records, kind=kind)
     return CellSampler(cells, labels, seed=seed, augmentation=augmentation, balance=balance)
@@ -117,11 +117,11 @@ def test_an_example_depends_on_seed_and_index_alone():
     assert any((first[i]["cells"] != other[i]["cells"]).any() for i in range(3))
 
 
-def test_without_augmentation_pictures_are_as_they_are():
+def test_without_augmentation_images_are_as_they_are():
     cells = sampler(RED, RBC)
     position = cells.position_of(4)
     np.testing.assert_array_equal(
-        cells[4]["cells"], on_white(drawn_cell_picture((200, 100, position)))
+        cells[4]["cells"], on_white(drawn_cell_image((200, 100, position)))
     )
 
 
@@ -137,7 +137,7 @@ def test_batches_come_in_order_whatever_thread_is_first():
 
 
 def test_plain_batches_give_every_cell_once():
-    cells = HeldCells(WHITE[:5], [drawn_cell_picture((200, 100, index)) for index in range(5)])
+    cells = HeldCells(WHITE[:5], [drawn_cell_image((200, 100, index)) for index in range(5)])
     labels = CellLabels.of(WHITE[:5], kind=WBC)
     batches = list(plain_batches(cells, labels, batch_size=2))
     assert [len(batch["cells"]) for batch in batches] == [2, 2, 1]

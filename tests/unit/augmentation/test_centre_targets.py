@@ -52,7 +52,7 @@ def test_of_two_cells_the_nearer_one_gives_the_size():
             )
 
 
-def test_a_picture_without_cells_teaches_that_there_are_none():
+def test_an_image_without_cells_teaches_that_there_are_none():
     targets = centre_targets([], background())
     assert not targets.heat_map.any()
     assert (targets.heat_weight == 1).all()

@@ -42,7 +42,7 @@ def test_another_seed_gives_other_crops(images):
     assert not np.array_equal(sampler(images)[0].pixels, sampler(images, seed=1)[0].pixels)
 
 
-def test_every_picture_comes_once_before_any_comes_again():
+def test_every_image_comes_once_before_any_comes_again():
     seen = []
 
     class Watched:
@@ -64,27 +64,27 @@ def test_every_picture_comes_once_before_any_comes_again():
     assert rounds[0] != rounds[1]
 
 
-def one_picture(height, width, cells=()):
-    """A picture that is scored everywhere, as the list of pictures that a sampler takes."""
+def one_image(height, width, cells=()):
+    """An image that is scored everywhere, as the list of images that a sampler takes."""
     pixels = np.full((height, width, 3), 200, np.uint8)
     class_mask = np.zeros((height, width), np.uint8)
     return [DecodedImage(pixels=pixels, class_mask=class_mask, label_image=None, cells=cells)]
 
 
-def test_without_turning_and_scaling_crops_stay_inside_a_large_picture():
-    crops = CropSampler(one_picture(300, 400), size_px=64, settings=PLAIN, seed=0)
+def test_without_turning_and_scaling_crops_stay_inside_a_large_image():
+    crops = CropSampler(one_image(300, 400), size_px=64, settings=PLAIN, seed=0)
     assert all((crops[index].class_mask == 0).all() for index in range(30))
 
 
-def test_a_picture_smaller_than_a_crop_is_surrounded_by_what_is_not_scored():
-    crop = CropSampler(one_picture(32, 32), size_px=64, settings=PLAIN, seed=0)[0]
+def test_an_image_smaller_than_a_crop_is_surrounded_by_what_is_not_scored():
+    crop = CropSampler(one_image(32, 32), size_px=64, settings=PLAIN, seed=0)[0]
     assert (crop.class_mask == 0).sum() == 32 * 32
     assert (crop.class_mask == 255).sum() == 64 * 64 - 32 * 32
 
 
 def test_rare_white_cells_are_in_view_far_more_often_than_by_chance():
     cell = LabelledBox(cell_type=CellType.WBC, x_min=480, y_min=480, x_max=520, y_max=520)
-    crops = CropSampler(one_picture(1000, 1000, (cell,)), size_px=64, settings=PLAIN, seed=0)
+    crops = CropSampler(one_image(1000, 1000, (cell,)), size_px=64, settings=PLAIN, seed=0)
     in_view = sum(crops[index].targets.heat_map[:, :, 1].max() == 1 for index in range(60))
     assert in_view > 10
 
@@ -110,7 +110,7 @@ def test_an_error_in_a_crop_reaches_the_reader_of_the_batches(images):
         next(batches(Broken(), batch_size=2, first_index=0, count=1))
 
 
-def test_crops_are_of_the_pictures_that_the_order_names(images):
+def test_crops_are_of_the_images_that_the_order_names(images):
     class Reversed:
         def position_of(self, index):
             return len(images) - 1 - index % len(images)

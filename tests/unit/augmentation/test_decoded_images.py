@@ -37,7 +37,7 @@ def count_decodings(monkeypatch):
     return decoded
 
 
-def test_a_picture_is_decoded_once(images, count_decodings):
+def test_an_image_is_decoded_once(images, count_decodings):
     held = DecodedImages(images)
     for _ in range(3):
         assert held[2].pixels[0, 0, 0] == 2
@@ -45,18 +45,18 @@ def test_a_picture_is_decoded_once(images, count_decodings):
     assert count_decodings == ["2"]
 
 
-def test_beyond_the_budget_the_longest_unused_picture_gives_way(images, count_decodings):
+def test_beyond_the_budget_the_longest_unused_image_gives_way(images, count_decodings):
     held = DecodedImages(images, budget_bytes=2 * BYTES)
     for position in (0, 1, 0, 2, 0, 1):
         assert held[position].pixels[0, 0, 0] == position
     assert count_decodings == ["0", "1", "2", "1"]
 
 
-def test_a_picture_larger_than_the_budget_is_still_given(images):
+def test_an_image_larger_than_the_budget_is_still_given(images):
     assert DecodedImages(images, budget_bytes=1)[3].pixels[0, 0, 0] == 3
 
 
-def test_pictures_of_a_source_are_resampled_with_their_labels(tmp_path):
+def test_images_of_a_source_are_resampled_with_their_labels(tmp_path):
     root = small_prepared_folder(tmp_path / "smears", count=1)
     images = PreparedDataset.open(root).images
     plain = DecodedImages(images)[0]

@@ -23,7 +23,7 @@ SETTINGS = AugmentationSettings()
 ELASTIC = AugmentationSettings(elastic_share=1)
 
 
-def picture(shape=SHAPE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def draw_field(shape=SHAPE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     generator = np.random.default_rng(3)
     image = generator.integers(0, 256, (*shape, 3), dtype=np.uint8)
     class_mask = generator.choice(np.array([0, 1, 2, 255], np.uint8), shape)
@@ -50,14 +50,14 @@ def ellipse_of(cell: LabelledBox, shape=SHAPE) -> np.ndarray:
     return inside.astype(np.uint16)
 
 
-def test_a_mirrored_picture_is_numpys_mirror():
-    for moved, array in zip(warp(*picture(), MIRROR, SHAPE), picture(), strict=True):
+def test_a_mirrored_image_is_numpys_mirror():
+    for moved, array in zip(warp(*draw_field(), MIRROR, SHAPE), draw_field(), strict=True):
         assert np.array_equal(moved, array[:, ::-1])
 
 
 def test_mirroring_twice_changes_nothing():
-    once = warp(*picture(), MIRROR, SHAPE)
-    for twice, array in zip(warp(*once, MIRROR, SHAPE), picture(), strict=True):
+    once = warp(*draw_field(), MIRROR, SHAPE)
+    for twice, array in zip(warp(*once, MIRROR, SHAPE), draw_field(), strict=True):
         assert np.array_equal(twice, array)
 
 
@@ -69,7 +69,7 @@ def test_mirroring_a_box_twice_changes_nothing():
 
 
 def test_a_quarter_turn_moves_every_pixel_exactly():
-    image, class_mask, labels = picture((64, 64))
+    image, class_mask, labels = draw_field((64, 64))
     turn = Geometry(matrix=np.array([[0.0, 1, 0], [-1, 0, 64]]))
     moved = warp(image, class_mask, labels, turn, (64, 64))
     for result, array in zip(moved, (image, class_mask, labels), strict=True):
@@ -77,7 +77,7 @@ def test_a_quarter_turn_moves_every_pixel_exactly():
 
 
 def test_a_crop_shows_the_centre_in_its_middle():
-    image, class_mask, labels = picture()
+    image, class_mask, labels = draw_field()
     settings = AugmentationSettings(
         any_angle_share=0, flip_share=0, scale_range=(1, 1), elastic_share=0
     )
@@ -89,8 +89,8 @@ def test_a_crop_shows_the_centre_in_its_middle():
         assert crop_labels[15, 15] == labels[40, 70]
 
 
-def test_without_a_label_picture_there_is_none():
-    image, class_mask, _ = picture()
+def test_without_a_label_image_there_is_none():
+    image, class_mask, _ = draw_field()
     assert warp(image, class_mask, None, MIRROR, SHAPE)[2] is None
 
 
@@ -101,7 +101,7 @@ def test_without_a_label_picture_there_is_none():
     st.sampled_from([SETTINGS, ELASTIC]),
 )
 def test_masks_stay_valid_for_any_geometry(seed, x, y, settings):
-    image, class_mask, labels = picture()
+    image, class_mask, labels = draw_field()
     geometry = drawn(seed, settings, centre=(x, y), shape=(40, 56))
     crop, mask, moved_labels = warp(image, class_mask, labels, geometry, (40, 56))
     assert crop.shape == (40, 56, 3)
@@ -111,8 +111,8 @@ def test_masks_stay_valid_for_any_geometry(seed, x, y, settings):
 
 
 @given(st.integers(0, 2**32), st.sampled_from([SETTINGS, ELASTIC]))
-def test_nothing_is_scored_or_labelled_outside_of_the_picture(seed, settings):
-    image, class_mask, labels = picture()
+def test_nothing_is_scored_or_labelled_outside_of_the_image(seed, settings):
+    image, class_mask, labels = draw_field()
     geometry = drawn(seed, settings, centre=(1000.0, -900.0))
     _, mask, moved_labels = warp(image, class_mask, labels, geometry, SHAPE)
     assert (mask == 255).all()
@@ -120,14 +120,14 @@ def test_nothing_is_scored_or_labelled_outside_of_the_picture(seed, settings):
 
 
 def test_a_rotation_invents_no_background():
-    image, class_mask, labels = picture()
+    image, class_mask, labels = draw_field()
     class_mask[:] = 1
     for seed in range(20):
         _, mask, _ = warp(image, class_mask, labels, drawn(seed, ELASTIC), SHAPE)
         assert set(np.unique(mask)) <= {1, 255}
 
 
-def test_outside_of_the_picture_there_is_its_mean_colour():
+def test_outside_of_the_image_there_is_its_mean_colour():
     image = np.full((*SHAPE, 3), (200, 150, 100), np.uint8)
     mask = np.zeros(SHAPE, np.uint8)
     crop, _, _ = warp(image, mask, None, drawn(1, centre=(0.0, 0.0)), SHAPE)
@@ -135,7 +135,7 @@ def test_outside_of_the_picture_there_is_its_mean_colour():
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.4, 0.6])
-def test_a_picture_made_smaller_is_averaged_not_sampled(scale: float):
+def test_an_image_made_smaller_is_averaged_not_sampled(scale: float):
     checks = (np.indices((256, 256)).sum(axis=0) % 2 * 255).astype(np.uint8)
     settings = AugmentationSettings(any_angle_share=0, scale_range=(scale, scale), elastic_share=0)
     geometry = drawn(0, settings, centre=(128.0, 128.0), shape=(48, 48))
@@ -146,7 +146,7 @@ def test_a_picture_made_smaller_is_averaged_not_sampled(scale: float):
 
 
 @pytest.mark.parametrize("seed", range(12))
-def test_a_picture_made_smaller_stays_in_place_with_its_mask(seed: int):
+def test_an_image_made_smaller_stays_in_place_with_its_mask(seed: int):
     mask = ellipse_of(box(60, 30, 230, 160), (201, 303)).astype(np.uint8)
     image = cv2.merge([mask * 255] * 3)
     settings = AugmentationSettings(scale_range=(0.3, 0.7), elastic_share=seed % 2)

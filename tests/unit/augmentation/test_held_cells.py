@@ -6,13 +6,13 @@ import pytest
 from support.single_cells import write_red_cell_folder
 
 from blood_cell_system.augmentation.cell_batches import HeldCells
-from blood_cell_system.cells.single_cell import lone_cell_picture
+from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.taxonomy import CellType
 
-TO_CELL = partial(lone_cell_picture, cell_type=CellType.RBC)
+TO_CELL = partial(single_cell_image, cell_type=CellType.RBC)
 
 
 @pytest.fixture
@@ -22,24 +22,24 @@ def folder(tmp_path):
 
 
 def read(folder, **options):
-    return HeldCells.read(folder, folder.records, to_cell_picture=TO_CELL, **options)
+    return HeldCells.read(folder, folder.records, to_cell_image=TO_CELL, **options)
 
 
-def test_pictures_come_with_their_records(folder):
+def test_images_come_with_their_records(folder):
     cells = read(folder)
     assert len(cells) == 10
     assert cells.records == folder.records
     assert cells[0].shape == (130, 130, 4)
 
 
-def test_beyond_the_budget_pictures_are_the_same(folder):
+def test_beyond_the_budget_images_are_the_same(folder):
     plenty, none = read(folder), read(folder, budget_bytes=3 * 130 * 130 * 4)
     for position in range(len(plenty)):
         np.testing.assert_array_equal(plenty[position], none[position])
 
 
-def test_unreadable_and_tiny_pictures_are_listed_and_left_out(folder):
-    folder.path_of(folder.records[0]).write_bytes(b"no picture")
+def test_unreadable_and_tiny_images_are_listed_and_left_out(folder):
+    folder.path_of(folder.records[0]).write_bytes(b"no image")
     tiny = np.full((3, 3, 3), 90, np.uint8)
     cv2.imwrite(str(folder.path_of(folder.records[1])), tiny)
     cells = read(folder)
@@ -50,11 +50,11 @@ def test_unreadable_and_tiny_pictures_are_listed_and_left_out(folder):
 
 def test_a_folder_of_which_most_cannot_be_used_is_refused(folder):
     for record in folder.records[:6]:
-        folder.path_of(record).write_bytes(b"no picture")
-    with pytest.raises(DatasetError, match=r"6 of 10 pictures cannot be used.*bloodcells crops"):
+        folder.path_of(record).write_bytes(b"no image")
+    with pytest.raises(DatasetError, match=r"6 of 10 images cannot be used.*bloodcells crops"):
         read(folder)
 
 
-def test_no_pictures_at_all_are_refused(folder):
+def test_no_images_at_all_are_refused(folder):
     with pytest.raises(DatasetError, match="0 of 0"):
-        HeldCells.read(folder, (), to_cell_picture=TO_CELL)
+        HeldCells.read(folder, (), to_cell_image=TO_CELL)

@@ -11,7 +11,7 @@ from blood_cell_system.taxonomy import CellClass, CellType
 SLIDE, CELL = (200, 200, 200), (170, 140, 150)
 
 
-def picture(*centres, radius=14, size=128):
+def image(*centres, radius=14, size=128):
     pixels = np.full((size, size, 3), SLIDE, np.uint8)
     labels = np.zeros((size, size), np.uint16)
     cells = []
@@ -33,12 +33,12 @@ def picture(*centres, radius=14, size=128):
 
 
 def crop_of(*centres):
-    pixels, class_mask, labels, cells = picture(*centres)
+    pixels, class_mask, labels, cells = image(*centres)
     return LabelledCrop(pixels=pixels, class_mask=class_mask, label_image=labels, cells=cells)
 
 
 def donor_of(*centres):
-    pixels, class_mask, labels, cells = picture(*centres)
+    pixels, class_mask, labels, cells = image(*centres)
     return DecodedImage(pixels=pixels, class_mask=class_mask, label_image=labels, cells=cells)
 
 
@@ -89,7 +89,7 @@ def test_boxes_of_the_cells_below_stay_whole(many):
         assert found.cells[:2] == crop_of((40, 64), (90, 64)).cells
 
 
-def test_nothing_is_pasted_from_a_picture_whose_cells_touch_its_border():
+def test_nothing_is_pasted_from_an_image_whose_cells_touch_its_border():
     found = pasted(0, donor=donor_of((5, 5)))
     np.testing.assert_array_equal(found.pixels, crop_of((40, 64), (90, 64)).pixels)
 

@@ -29,7 +29,7 @@ def changed(image: np.ndarray, seed: int = 0, **settings) -> np.ndarray:
     return augment_photometric(image, generator, replace(NOTHING, **settings))
 
 
-def test_without_any_change_the_picture_stays_itself(image):
+def test_without_any_change_the_image_stays_itself(image):
     assert np.array_equal(changed(image), image)
 
 
@@ -65,7 +65,7 @@ def test_noise_stays_within_its_largest_spread_and_moves_no_mean():
     assert abs(result.mean() - 128) < 0.5
 
 
-def test_noise_differs_from_one_picture_to_the_next():
+def test_noise_differs_from_one_image_to_the_next():
     flat = np.full((64, 64, 3), 128, np.uint8)
     generator = np.random.default_rng(2)
     settings = replace(NOTHING, noise_share=1)
@@ -74,7 +74,7 @@ def test_noise_differs_from_one_picture_to_the_next():
     assert abs(correlation) < 0.05
 
 
-def test_a_picture_larger_than_the_row_of_noise_is_noisy_throughout():
+def test_an_image_larger_than_the_row_of_noise_is_noisy_throughout():
     flat = np.full((700, 700, 3), 128, np.uint8)
     result = changed(flat, noise_share=1)
     assert result[:8].std() > 0.3
@@ -99,7 +99,7 @@ def test_jpeg_keeps_red_red():
     hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))),
     st.integers(0, 2**32),
 )
-def test_every_picture_keeps_its_shape_and_equal_seeds_agree(image, seed):
+def test_every_image_keeps_its_shape_and_equal_seeds_agree(image, seed):
     settings = AugmentationSettings()
     first, second = (
         augment_photometric(image, np.random.default_rng(seed), settings) for _ in range(2)
@@ -109,7 +109,7 @@ def test_every_picture_keeps_its_shape_and_equal_seeds_agree(image, seed):
     assert np.array_equal(first, second)
 
 
-def test_the_picture_that_was_given_is_not_changed(image):
+def test_the_image_that_was_given_is_not_changed(image):
     before = image.copy()
     augment_photometric(image, np.random.default_rng(0), AugmentationSettings())
     assert np.array_equal(image, before)

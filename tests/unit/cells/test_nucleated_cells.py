@@ -40,7 +40,7 @@ def test_bluish_red_cells_are_no_white_cells():
     assert len([cell for cell in find_nucleated_cells(image) if cell.is_single]) == 1
 
 
-def test_a_small_picture_is_as_good_as_a_large_one():
+def test_a_small_image_is_as_good_as_a_large_one():
     small = cv2.resize(smear(), (107, 107), interpolation=cv2.INTER_AREA)
     cells = [cell for cell in find_nucleated_cells(small) if cell.is_single]
     assert len(cells) == 2
@@ -68,5 +68,5 @@ def test_a_fragment_is_no_single_cell():
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
-def test_a_picture_of_one_colour_has_none(level):
+def test_an_image_of_one_colour_has_none(level):
     assert find_nucleated_cells(np.full((60, 80, 3), level, np.uint8)) == []

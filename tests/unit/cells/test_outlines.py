@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.analysed_pictures import analysis_of
+from support.analysed_images import analysis_of
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.outlines import (
@@ -37,7 +37,7 @@ def test_a_square_s_perimeter_is_right_to_eight_percent_however_it_is_turned(ang
     assert perimeters_px(labels, count=1)[0] == pytest.approx(240, rel=0.08)
 
 
-def test_touching_cells_and_the_picture_s_border_have_boundaries():
+def test_touching_cells_and_the_image_s_border_have_boundaries():
     labels = np.ones((20, 40), dtype=np.int32)
     labels[:, 20:] = 2
     first, second = perimeters_px(labels, count=2)
@@ -67,7 +67,7 @@ def test_circularity_is_bounded_and_0_without_a_boundary():
     assert circularity(0.0, 0.0) == 0.0
 
 
-def test_polygons_enclose_their_cells_in_the_picture_s_coordinates():
+def test_polygons_enclose_their_cells_in_the_image_s_coordinates():
     analysis = analysis_of([ellipse_box(CellType.RBC, 50.0, 60.0, 40.0)])
     found = analysis.separated
     (polygon,) = outline_polygons(found.label_image, found.cells)

@@ -30,7 +30,7 @@ def separated():
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.8, 1.5, 3.0])
-def test_cells_are_as_large_as_the_picture_makes_them(factor):
+def test_cells_are_as_large_as_the_image_makes_them(factor):
     before = separated()
     shape = (round(SHAPE[0] * factor), round(SHAPE[1] * factor))
     after = rescale_cells(before, shape)
@@ -76,7 +76,7 @@ def test_resized_labels_are_labels_that_were_there(height, width, new_height, ne
 
 
 def seen_small(boxes, shape, factor):
-    """What a network that sees the picture made smaller says of it."""
+    """What a network that sees the image made smaller says of it."""
     classes = np.zeros(shape, np.uint8)
     for box in boxes:
         classes[is_in_ellipse(box, shape)] = 1 if box.cell_type == CellType.RBC else 2
@@ -98,7 +98,7 @@ def test_interpolated_probabilities_bring_boundaries_back_to_their_places(factor
     assert (enlarged != classes).mean() < 0.004
 
 
-def test_strips_of_a_large_picture_have_no_seams(monkeypatch):
+def test_strips_of_a_large_image_have_no_seams(monkeypatch):
     small, _ = seen_small(BOXES, SHAPE, 0.64)
     whole = enlarged_class_mask(small, SHAPE)
     monkeypatch.setattr(rescaling, "_STRIP_ROWS", 7)

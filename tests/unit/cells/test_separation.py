@@ -91,7 +91,7 @@ def test_nothing_gives_no_cells(heads):
 
 
 @pytest.mark.parametrize("heads", [True, False])
-def test_a_cell_that_fills_the_picture_is_one_cell(heads):
+def test_a_cell_that_fills_the_image_is_one_cell(heads):
     box = ellipse_box(WBC, 100, 80, 500, 500)
     probabilities, heat, log_size, _ = perfect_outputs([box], (160, 200))
     found = separate_cells(probabilities, *((heat, log_size) if heads else (None, None)))
@@ -102,7 +102,7 @@ def test_a_cell_that_fills_the_picture_is_one_cell(heads):
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2))
 @settings(max_examples=20)
-def test_pictures_of_a_few_pixels_do_no_harm(height, width, value):
+def test_images_of_a_few_pixels_do_no_harm(height, width, value):
     probabilities = np.zeros((height, width, 3), dtype=np.float32)
     probabilities[:, :, value] = 1
     small = -(-height // 4), -(-width // 4)
@@ -198,7 +198,7 @@ def test_every_cell_is_one_connected_piece_with_its_own_measures():
 
 @pytest.mark.parametrize("heads", [True, False])
 @pytest.mark.parametrize("turn", [(1, False), (2, False), (0, True), (3, True)])
-def test_a_turned_or_mirrored_picture_has_the_same_cells(turn, heads):
+def test_a_turned_or_mirrored_image_has_the_same_cells(turn, heads):
     boxes = touching_field((384, 384), seed=5)
     outputs = perfect_outputs(boxes, (384, 384))[: 3 if heads else 1]
 
@@ -233,7 +233,7 @@ def test_heat_maps_without_numbers_are_as_good_as_none():
 
 
 @pytest.mark.slow
-def test_more_cells_than_a_16_bit_picture_can_hold():
+def test_more_cells_than_a_16_bit_image_can_hold():
     block = np.zeros((8, 8), dtype=np.float32)
     block[1:7, 1:7] = 1
     rbc = np.tile(block, (260, 260))

@@ -3,13 +3,13 @@ import json
 import shutil
 
 import pytest
-from support.analysed_pictures import CELLS, SeeingRuntime, analyze_by_colour, write_smear_picture
+from support.analysed_images import CELLS, SeeingRuntime, analyze_by_colour, write_smear_image
 from support.colour_classifiers import colour_classifier
 
 from blood_cell_system.cli import quiet_import
 from blood_cell_system.cli.main import main
 from blood_cell_system.pipeline import batch, model_slots
-from blood_cell_system.pipeline import image as picture_module
+from blood_cell_system.pipeline import image as image_module
 
 
 @pytest.fixture(autouse=True)
@@ -21,7 +21,7 @@ def runtime(monkeypatch):
         model_slots, "load_runtime", lambda path: runtime.loaded.append(path) or runtime
     )
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
-    monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
+    monkeypatch.setattr(image_module, "analyze_image", analyze_by_colour)
     monkeypatch.setattr(quiet_import, "import_tensorflow", lambda: None)
     return runtime
 
@@ -30,8 +30,8 @@ def runtime(monkeypatch):
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.onnx").write_bytes(b"a model")
-    write_smear_picture(tmp_path / "in" / "a.png")
-    write_smear_picture(tmp_path / "in" / "b.png", CELLS[1:])
+    write_smear_image(tmp_path / "in" / "a.png")
+    write_smear_image(tmp_path / "in" / "b.png", CELLS[1:])
     return tmp_path
 
 
@@ -39,7 +39,7 @@ def analyze(*words, output="out"):
     return main(["analyze", "--model", "m.onnx", "--output-dir", output, *map(str, words)])
 
 
-def test_one_picture_prints_its_summary(here, capsys):
+def test_one_image_prints_its_summary(here, capsys):
     assert analyze("in/a.png") == 0
     printed = capsys.readouterr().out
     assert printed.startswith("Blood smear report: a.png")
@@ -50,48 +50,48 @@ def test_one_picture_prints_its_summary(here, capsys):
 def test_a_folder_prints_totals_and_loads_the_model_once(here, capsys, runtime):
     assert analyze("in") == 0
     printed = capsys.readouterr().out
-    assert "Pictures: 2 ok, 0 warned, 0 failed" in printed
+    assert "Images: 2 ok, 0 warned, 0 failed" in printed
     assert "Cells: 6 RBC, 1 WBC, 0 Platelet" in printed
     assert "Research use only; not a medical device." in printed
     assert len(runtime.loaded) == 1
 
 
-def test_one_failed_picture_makes_the_exit_code_1_and_is_named(here, capsys):
-    (here / "in" / "bad.png").write_bytes(b"no picture")
+def test_one_failed_image_makes_the_exit_code_1_and_is_named(here, capsys):
+    (here / "in" / "bad.png").write_bytes(b"no image")
     assert analyze("in") == 1
     printed = capsys.readouterr().out
-    assert "failed  in/bad.png: not a picture" in printed
+    assert "failed  in/bad.png: not an image" in printed
     assert "2 ok, 0 warned, 1 failed" in printed
 
 
 def test_warnings_are_told_and_the_exit_code_is_0(here, capsys):
-    write_smear_picture(here / "in" / "blank.png", [])
+    write_smear_image(here / "in" / "blank.png", [])
     assert analyze("in") == 0
     assert "warned  in/blank.png: No cell was found" in capsys.readouterr().out
 
 
-def test_json_lines_are_a_line_a_picture_and_nothing_else(here, capsys):
-    (here / "in" / "bad\n1.png").write_bytes(b"no picture")
+def test_json_lines_are_a_line_an_image_and_nothing_else(here, capsys):
+    (here / "in" / "bad\n1.png").write_bytes(b"no image")
     assert analyze("in", "--json-lines") == 1
     values = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [value["status"] for value in values] == ["ok", "ok", "failed"]
     assert values[0]["counts"] == {"RBC": 3, "WBC": 1, "Platelet": 0}
-    assert "not a picture" in values[2]["reason"]
+    assert "not an image" in values[2]["reason"]
     assert values[2]["name"] == "bad\n1"
 
 
 def test_resume_keeps_what_was_done(here, capsys, runtime):
     analyze("in")
     asked = runtime.asked
-    write_smear_picture(here / "in" / "c.png")
+    write_smear_image(here / "in" / "c.png")
     assert analyze("in", "--resume") == 0
     assert runtime.asked == asked + 1
     assert "3 ok, 0 warned, 0 failed (2 kept from before)" in capsys.readouterr().out
 
 
 def test_a_leading_dash_and_blanks_in_names_work(here):
-    write_smear_picture(here / "-rf.png")
-    write_smear_picture(here / "two words ä.png")
+    write_smear_image(here / "-rf.png")
+    write_smear_image(here / "two words ä.png")
     assert analyze("--", "-rf.png", "two words ä.png") == 0
     assert (here / "out" / "-rf_report.json").is_file()
     assert (here / "out" / "two words ä_annotated.png").is_file()
@@ -144,10 +144,10 @@ def test_an_output_folder_that_is_a_file_is_told_before_the_model_is_loaded(here
     assert runtime.loaded == []
 
 
-def test_a_folder_without_pictures_is_told(here, capsys):
+def test_a_folder_without_images_is_told(here, capsys):
     (here / "none").mkdir()
     assert analyze("none") == 1
-    assert "there is no picture in it" in capsys.readouterr().err
+    assert "there is no image in it" in capsys.readouterr().err
 
 
 def test_the_lack_of_a_built_in_model_is_told_with_the_remedy(here, capsys, monkeypatch):
@@ -156,13 +156,13 @@ def test_the_lack_of_a_built_in_model_is_told_with_the_remedy(here, capsys, monk
     assert "--model checkpoints/segmentation_model_best.keras" in capsys.readouterr().err
 
 
-def test_pictures_that_are_no_smears_are_told_to_be_left_out(here, capsys, monkeypatch):
+def test_images_that_are_no_smears_are_told_to_be_left_out(here, capsys, monkeypatch):
     def doubt(*arguments):
         analysis = analyze_by_colour(*arguments)
         quality = dataclasses.replace(analysis.quality, is_smear=False)
         return dataclasses.replace(analysis, quality=quality)
 
-    monkeypatch.setattr(picture_module, "analyze_picture", doubt)
+    monkeypatch.setattr(image_module, "analyze_image", doubt)
     analyze("in")
     printed = capsys.readouterr().out
     assert "Left out of the sums: 2 that do not look like a smear" in printed
@@ -172,18 +172,18 @@ def test_pictures_that_are_no_smears_are_told_to_be_left_out(here, capsys, monke
 def test_the_default_threshold_is_that_of_the_pipeline(here):
     analyze("in/a.png")
     report = json.loads((here / "out" / "a_report.json").read_text("utf-8"))
-    assert report["settings"]["confidence_threshold"] == picture_module.CONFIDENCE_THRESHOLD
+    assert report["settings"]["confidence_threshold"] == image_module.CONFIDENCE_THRESHOLD
 
 
-@pytest.mark.parametrize("pictures", [1, 2])
-def test_files_that_are_passed_over_are_counted_by_their_ending(here, capsys, pictures):
-    if pictures == 1:
+@pytest.mark.parametrize("images", [1, 2])
+def test_files_that_are_passed_over_are_counted_by_their_ending(here, capsys, images):
+    if images == 1:
         (here / "in" / "b.png").unlink()
     for name in ("notes.txt", "more.txt", "film.GIF", "README"):
         (here / "in" / name).write_text("x", "utf-8")
     analyze("in")
     printed = capsys.readouterr().out
-    assert "Passed over: 4 that are no pictures by their names (1 .gif, 2 .txt, 1 none)" in printed
+    assert "Passed over: 4 that are no images by their names (1 .gif, 2 .txt, 1 none)" in printed
 
 
 @pytest.mark.parametrize("more", [[], ["--no-classify"]])
@@ -218,17 +218,17 @@ def test_a_folder_without_models_is_told(here, capsys):
 
 
 def test_what_becomes_of_the_results_of_a_former_run_is_told(here, capsys):
-    write_smear_picture(here / "more" / "b.png")
+    write_smear_image(here / "more" / "b.png")
     analyze("in")
     assert "former" not in capsys.readouterr().err
     analyze("more")
     told = capsys.readouterr().err
-    assert "Replaced in out: results that a former run had of other pictures" in told
+    assert "Replaced in out: results that a former run had of other images" in told
     assert "of the same name: b\n" in told
     assert "Kept in out: 1 results of former runs" in told
 
 
-def test_the_same_pictures_again_are_nothing_to_tell_of(here, capsys):
+def test_the_same_images_again_are_nothing_to_tell_of(here, capsys):
     analyze("in")
     analyze("in")
     assert "former" not in capsys.readouterr().err

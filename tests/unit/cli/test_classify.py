@@ -25,9 +25,9 @@ def models(tmp_path):
 @pytest.fixture
 def cells(tmp_path):
     for name, colour in (("red", (220, 40, 40)), ("blue", (40, 40, 220))):
-        picture = np.zeros((80, 80, 4), np.uint8)
-        cv2.circle(picture, (40, 40), 30, (*colour, 255), -1)
-        write_image(tmp_path / "cells" / f"{name}.png", picture)
+        image = np.zeros((80, 80, 4), np.uint8)
+        cv2.circle(image, (40, 40), 30, (*colour, 255), -1)
+        write_image(tmp_path / "cells" / f"{name}.png", image)
     return tmp_path / "cells"
 
 
@@ -53,8 +53,8 @@ def test_cells_become_a_table(cells, models, tmp_path, capsys, views):
     assert "1 healthy_RBC, 0 malaria_RBC, 1 sickle_RBC" in capsys.readouterr().out
 
 
-def test_a_bad_picture_is_a_row_and_an_exit_code_of_1(cells, models, tmp_path, capsys):
-    (cells / "bad.png").write_bytes(b"no picture")
+def test_a_bad_image_is_a_row_and_an_exit_code_of_1(cells, models, tmp_path, capsys):
+    (cells / "bad.png").write_bytes(b"no image")
     model = str(models / "rbc_classifier.onnx")
     assert classify(cells, tmp_path / "out.csv", "--model", model) == 1
     rows = rows_of(tmp_path / "out.csv")

@@ -22,7 +22,7 @@ def test_folders_become_one(folders, tmp_path, capsys):
     assert combine(folders, tmp_path / "out", "--cell-diameter", "56") == 0
     assert len(PreparedDataset.open(tmp_path / "out").images) == 4
     text = capsys.readouterr().out
-    assert "4 pictures of 2 sources" in text
+    assert "4 images of 2 sources" in text
     assert "resampled by" in text
 
 

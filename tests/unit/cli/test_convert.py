@@ -3,7 +3,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.reader_contract import SHAPE, draw_pictures
+from support.reader_contract import SHAPE, draw_images
 
 from blood_cell_system.annotation.registry import read_folder
 from blood_cell_system.annotation.writer import WRITTEN_FORMATS, OutlineForm
@@ -16,7 +16,7 @@ from blood_cell_system.datasets.synthetic.settings import SmearSettings
 @pytest.fixture
 def labelme(tmp_path: Path) -> Path:
     root = tmp_path / "labelme"
-    draw_pictures(root, ["a.png"])
+    draw_images(root, ["a.png"])
     square = [[10, 10], [30, 10], [30, 30], [10, 30]]
     content = {
         "shapes": [{"label": "RBC", "points": square}],
@@ -37,7 +37,7 @@ def test_a_data_set_of_one_tool_becomes_one_of_another(labelme: Path, tmp_path: 
     (sample,) = read_folder(tmp_path / "out").samples
     assert len(sample.cells) == 1
     told = capsys.readouterr().out
-    assert "1 pictures as COCO JSON (RBC 1)" in told
+    assert "1 images as COCO JSON (RBC 1)" in told
     assert "bloodcells prepare --format coco" in told
 
 
@@ -55,10 +55,10 @@ def test_a_prepared_folder_is_written_with_its_splits(tmp_path: Path):
     assert len({sample.split for sample in samples}) == 3
 
 
-def test_pictures_that_are_left_out_are_told_and_the_exit_code_says_so(
+def test_images_that_are_left_out_are_told_and_the_exit_code_says_so(
     labelme: Path, tmp_path: Path, capsys
 ):
-    draw_pictures(labelme, ["b.png"])
+    draw_images(labelme, ["b.png"])
     assert run(labelme, tmp_path / "out") == 1
     assert "left out: " in capsys.readouterr().out
 

@@ -38,7 +38,7 @@ def test_a_table_of_boxes_becomes_a_cell_folder(smears, capsys):
     assert len(table) == 5
 
 
-def test_a_damaged_picture_makes_the_exit_code_one(smears, capsys):
+def test_a_damaged_image_makes_the_exit_code_one(smears, capsys):
     (smears / "a1.png").write_bytes(b"nothing")
     assert crops(smears, "--kind", "rbc", *MAPS) == 1
     assert "failed: a1" in capsys.readouterr().out

@@ -38,7 +38,7 @@ def test_the_formats_of_the_command_are_those_of_the_registry():
 def test_a_folder_is_recognised_and_it_is_told_why(source: Path, output: Path, capsys):
     assert prepare(source, output) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert "Our Lab: read as Pascal VOC (voc): 3 XML files of a picture each" in first
+    assert "Our Lab: read as Pascal VOC (voc): 3 XML files of an image each" in first
     assert len(PreparedDataset.open(output).images) == 3
 
 
@@ -103,10 +103,10 @@ def test_types_that_nobody_marked_are_not_said_to_be_nowhere(tmp_path: Path, out
     assert manifest(output)["images"][0]["unmarked_types"] == ["Platelet"]
 
 
-def test_a_picture_that_failed_makes_the_exit_code_1(source: Path, output: Path, capsys):
+def test_an_image_that_failed_makes_the_exit_code_1(source: Path, output: Path, capsys):
     (source / "BCCD" / "JPEGImages" / "pic_1.jpg").unlink()
     assert prepare(source, output) == 1
-    assert "1 pictures failed and were left out" in capsys.readouterr().out
+    assert "1 images failed and were left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -128,5 +128,5 @@ def test_a_folder_that_nothing_recognises_is_told_with_what_is_known(
     (tmp_path / "notes.docx").write_text("")
     assert prepare(tmp_path, output) == 1
     message = capsys.readouterr().err
-    assert "0 pictures and files .docx, but no labels in a known format" in message
+    assert "0 images and files .docx, but no labels in a known format" in message
     assert "coco, labelme" in message

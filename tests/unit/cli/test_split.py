@@ -16,9 +16,9 @@ def folder(tmp_path):
     return small_prepared_folder(tmp_path / "data", count=4, shape=(96, 112))
 
 
-def test_pictures_are_dealt_out_and_counted(folder, capsys):
+def test_images_are_dealt_out_and_counted(folder, capsys):
     assert main(["split", "--data-dir", str(folder), "--jobs", "1", "--val", "0.25"]) == 0
-    assert "split by image: train 2 pictures" in capsys.readouterr().out
+    assert "split by image: train 2 images" in capsys.readouterr().out
 
 
 def test_a_leak_makes_the_exit_code_1(folder, capsys):

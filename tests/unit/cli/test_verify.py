@@ -51,7 +51,7 @@ def test_findings_and_statistics_are_written_as_json(root, tmp_path):
     assert written["is_ok"] is False
     assert written["counts"] == {"error": 1, "warning": 0, "info": 0}
     assert written["findings"][0]["stems"] == ["a"]
-    assert written["statistics"]["pictures"] == 5
+    assert written["statistics"]["images"] == 5
 
 
 def test_the_sheet_goes_where_it_is_wanted(root, tmp_path):

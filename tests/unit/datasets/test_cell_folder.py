@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.single_cells import drawn_cell_picture, write_red_cell_folder, write_rgba
+from support.single_cells import drawn_cell_image, write_red_cell_folder, write_rgba
 
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder
@@ -44,7 +44,7 @@ def test_without_a_table_the_folders_are_the_classes(tmp_path):
 
 def test_a_folder_of_a_type_holds_healthy_white_cells(tmp_path):
     for name in ("neutrophil", "cancer_WBC"):
-        write_rgba(tmp_path / "c" / name / "a.png", drawn_cell_picture())
+        write_rgba(tmp_path / "c" / name / "a.png", drawn_cell_image())
     records = CellFolder.open(tmp_path / "c", kind=WBC).records
     assert [(r.condition, r.cell_type) for r in records] == [
         ("cancer_WBC", None),
@@ -88,11 +88,11 @@ def test_the_hash_depends_on_labels_and_pixels(folder):
     first = CellFolder.open(folder, kind=RBC)
     same = first.content_hash()
     assert CellFolder.open(folder, kind=RBC).content_hash() == same
-    write_rgba(first.path_of(first.records[0]), drawn_cell_picture((1, 2, 3)))
+    write_rgba(first.path_of(first.records[0]), drawn_cell_image((1, 2, 3)))
     assert first.content_hash() != same
 
 
-def test_the_hash_of_a_vanished_picture_is_an_error(folder):
+def test_the_hash_of_a_vanished_image_is_an_error(folder):
     opened = CellFolder.open(folder, kind=RBC)
     opened.path_of(opened.records[0]).unlink()
     with pytest.raises(MissingDataError, match="no such file"):
@@ -107,7 +107,7 @@ def test_the_table_in_words_counts_cells_and_blocks(folder):
 
 def test_a_condition_of_one_laboratory_alone_is_noted(tmp_path):
     for file in ("healthy_RBC/a.png", "malaria_RBC/b.png"):
-        write_rgba(tmp_path / file, drawn_cell_picture())
+        write_rgba(tmp_path / file, drawn_cell_image())
     (tmp_path / "cells.csv").write_text(
         "file,condition,source\nhealthy_RBC/a.png,healthy_RBC,x\nmalaria_RBC/b.png,malaria_RBC,y\n"
     )
@@ -137,7 +137,7 @@ def test_an_empty_class_folder_is_refused(folder):
     (folder / "cells.csv").unlink()
     for path in (folder / "sickle_RBC").iterdir():
         path.unlink()
-    with pytest.raises(DatasetError, match="no pictures in this class folder"):
+    with pytest.raises(DatasetError, match="no images in this class folder"):
         CellFolder.open(folder, kind=RBC)
 
 
@@ -156,7 +156,7 @@ def test_classes_of_the_other_classifier_are_refused(tmp_path):
 
 def test_cells_of_one_class_are_refused(tmp_path):
     for number in range(3):
-        write_rgba(tmp_path / "healthy_RBC" / f"{number}.png", drawn_cell_picture())
+        write_rgba(tmp_path / "healthy_RBC" / f"{number}.png", drawn_cell_image())
     with pytest.raises(DatasetError, match="one class only"):
         CellFolder.open(tmp_path, kind=RBC)
 
@@ -168,8 +168,8 @@ def test_a_folder_of_whole_fields_is_refused(tmp_path):
         CellFolder.open(tmp_path, kind=RBC)
 
 
-def test_unreadable_pictures_do_not_stop_the_opening(folder):
-    (folder / "healthy_RBC" / "a_000.png").write_bytes(b"no picture")
+def test_unreadable_images_do_not_stop_the_opening(folder):
+    (folder / "healthy_RBC" / "a_000.png").write_bytes(b"no image")
     assert len(CellFolder.open(folder, kind=RBC).records) == 60
 
 
@@ -179,7 +179,7 @@ def test_unreadable_pictures_do_not_stop_the_opening(folder):
         (lambda text: "\x00\x01", "no column file"),
         (lambda text: text.replace("file,condition", "name,condition"), "no column file"),
         (lambda text: text.replace(",malaria_RBC,", ",maleria_RBC,"), "Did you mean 'malaria_RBC'"),
-        (lambda text: text + text.splitlines()[1] + "\n", "expected every picture once"),
+        (lambda text: text + text.splitlines()[1] + "\n", "expected every image once"),
         (lambda text: text.splitlines()[0] + "\n", "no cells in this table"),
         (lambda text: text.replace("healthy_RBC/a_000", "../a_000", 1), "within the folder"),
         (lambda text: text.replace("healthy_RBC/a_000", "/etc/a_000", 1), "within the folder"),
@@ -204,7 +204,7 @@ def test_a_table_in_another_encoding_is_refused(folder):
 
 
 def test_an_unknown_type_is_refused(tmp_path):
-    write_rgba(tmp_path / "a.png", drawn_cell_picture())
+    write_rgba(tmp_path / "a.png", drawn_cell_image())
     (tmp_path / "cells.csv").write_text("file,condition,cell_type\na.png,healthy_WBC,neutrofil\n")
     with pytest.raises(DatasetError, match="Did you mean 'neutrophil'"):
         CellFolder.open(tmp_path, kind=WBC)

@@ -50,7 +50,7 @@ def combined(folders, output, **options):
     return summary, PreparedDataset.open(output)
 
 
-def test_all_pictures_are_there_with_their_sources_and_splits(folders, tmp_path):
+def test_all_images_are_there_with_their_sources_and_splits(folders, tmp_path):
     _, dataset = combined(folders, tmp_path / "out", cell_diameter_px=None)
     assert len(dataset.images) == 10
     for folder in folders:
@@ -59,7 +59,7 @@ def test_all_pictures_are_there_with_their_sources_and_splits(folders, tmp_path)
         assert after == before
 
 
-def test_pictures_of_the_same_name_are_told_apart(folders, tmp_path):
+def test_images_of_the_same_name_are_told_apart(folders, tmp_path):
     summary, dataset = combined(folders, tmp_path / "out", cell_diameter_px=None)
     assert {image.stem for image in dataset.images} == {
         f"{folder.name}_smear_{n:05d}" for folder in folders for n in range(5)
@@ -140,7 +140,7 @@ def test_a_source_that_marks_no_platelets_does_not_say_that_there_are_none(folde
 
 
 def resell(folders, change, *, split=None):
-    """Put a changed copy of a picture of the first folder into the second."""
+    """Put a changed copy of an image of the first folder into the second."""
     target = folders[1] / "images" / "smear_00000.png"
     write_image(target, change(read_image(folders[0] / "images" / "smear_00001.png")))
     for kind in ("masks", "instances"):
@@ -158,7 +158,7 @@ def resell(folders, change, *, split=None):
         write_manifest(folder, rows, dataset.details)
 
 
-def test_a_resold_picture_goes_into_the_strictest_split(folders, tmp_path):
+def test_a_resold_image_goes_into_the_strictest_split(folders, tmp_path):
     # Mirrored up-down: the labels of this copy fit it no longer, which is not looked at here.
     resell(folders, lambda image: np.ascontiguousarray(image[::-1, ::-1] // 2 + 60))
     summary, dataset = combined(folders, tmp_path / "out", cell_diameter_px=None)
@@ -166,7 +166,7 @@ def test_a_resold_picture_goes_into_the_strictest_split(folders, tmp_path):
     assert splits["lab_a_smear_00001"] == splits["lab_b_smear_00000"] == Split.TEST
     assert ("lab_a_smear_00001", "lab_b_smear_00000") in summary.same_fields
     assert [move.stem for move in summary.moves] == ["lab_b_smear_00000"]
-    assert "1 pictures changed theirs" in summary.to_text()
+    assert "1 images changed theirs" in summary.to_text()
 
 
 def test_different_fields_keep_their_splits(folders, tmp_path):
@@ -243,7 +243,7 @@ def test_an_output_that_overlaps_an_input_is_refused(folders, tmp_path, place):
         combine_folders(folders, tmp_path / place)
 
 
-def test_a_folder_of_anothers_pictures_is_not_written_into(folders, tmp_path):
+def test_a_folder_of_anothers_images_is_not_written_into(folders, tmp_path):
     small_prepared_folder(tmp_path / "mine", count=1)
     with pytest.raises(OutputError, match="was written by 'synthesize'"):
         combine_folders(folders, tmp_path / "mine", jobs=1)

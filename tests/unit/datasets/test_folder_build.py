@@ -74,14 +74,14 @@ def test_a_killed_run_is_completed_by_the_next(tmp_path: Path):
     assert not (tmp_path / "images" / ".b.x1.partial.png").exists()
 
 
-def test_pictures_of_another_hand_are_refused(tmp_path: Path):
+def test_images_of_another_hand_are_refused(tmp_path: Path):
     write_pair(tmp_path, "mine")
     with pytest.raises(OutputError, match=r"instance images/mine\.png"):
         start_build(tmp_path, command="test", stems=["a"])
     assert not (tmp_path / "unfinished.json").exists()
 
 
-def test_pictures_added_to_a_finished_folder_are_refused(tmp_path: Path):
+def test_images_added_to_a_finished_folder_are_refused(tmp_path: Path):
     build(tmp_path, "a")
     write_pair(tmp_path, "mine")
     with pytest.raises(OutputError, match="has not written"):

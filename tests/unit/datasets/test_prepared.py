@@ -79,15 +79,15 @@ def test_a_missing_folder_is_named(root, name):
     assert str(root / name) in str(caught.value)
 
 
-def test_a_folder_without_pictures_is_an_error(tmp_path):
+def test_a_folder_without_images_is_an_error(tmp_path):
     (tmp_path / "images").mkdir()
     (tmp_path / "masks").mkdir()
-    with pytest.raises(DatasetError, match="no pictures in this folder"):
+    with pytest.raises(DatasetError, match="no images in this folder"):
         PreparedDataset.open(tmp_path)
 
 
 @pytest.mark.parametrize("folder", ["images", "masks"])
-def test_a_picture_or_mask_without_its_partner_is_named(root, folder):
+def test_an_image_or_mask_without_its_partner_is_named(root, folder):
     (root / folder / "b.png").unlink()
     with pytest.raises(DatasetError, match=r"1 files without their partner, for instance \['b'\]"):
         PreparedDataset.open(root)
@@ -115,15 +115,15 @@ def test_an_unknown_split_is_named_with_those_that_are_known(root):
         PreparedDataset.open(root)
 
 
-def test_a_picture_that_is_listed_twice_is_an_error(root):
+def test_an_image_that_is_listed_twice_is_an_error(root):
     write_manifest(root, [row("a", split="train"), row("a", split="test")], {})
-    with pytest.raises(DatasetError, match="lists 1 pictures twice"):
+    with pytest.raises(DatasetError, match="lists 1 images twice"):
         PreparedDataset.open(root)
 
 
-def test_a_listed_picture_that_is_not_there_is_an_error(root):
+def test_a_listed_image_that_is_not_there_is_an_error(root):
     write_manifest(root, [row("z", split="train")], {})
-    with pytest.raises(DatasetError, match=r"lists 1 pictures that are not in images/.*\['z'\]"):
+    with pytest.raises(DatasetError, match=r"lists 1 images that are not in images/.*\['z'\]"):
         PreparedDataset.open(root)
 
 
@@ -155,7 +155,7 @@ def test_hidden_files_folders_and_other_files_are_passed_over(tmp_path):
     assert list(files_by_stem(tmp_path)) == ["a", "c"]
 
 
-def test_two_pictures_of_one_stem_are_an_error(tmp_path):
+def test_two_images_of_one_stem_are_an_error(tmp_path):
     for name in ("a.png", "a.jpg"):
         (tmp_path / name).touch()
     with pytest.raises(DatasetError, match=r"a\.jpg and a\.png differ in nothing but their ending"):
@@ -185,7 +185,7 @@ def test_a_pair_is_read(root):
 
 def test_a_mask_of_another_size_is_an_error(root):
     write_image(root / "masks" / "a.png", encode_class_mask(np.zeros((3, 2), np.uint8)))
-    with pytest.raises(MaskFormatError, match=r"a\.png: the mask has .* \(3, 2\), the picture"):
+    with pytest.raises(MaskFormatError, match=r"a\.png: the mask has .* \(3, 2\), the image"):
         PreparedDataset.open(root).images[0].read()
 
 
@@ -195,8 +195,8 @@ def test_a_mask_outside_the_format_is_named(root):
         PreparedDataset.open(root).images[0].read()
 
 
-def test_a_damaged_picture_is_named(root):
-    (root / "images" / "a.png").write_bytes(b"no picture")
+def test_a_damaged_image_is_named(root):
+    (root / "images" / "a.png").write_bytes(b"no image")
     with pytest.raises(ImageReadError, match=r"images/a\.png"):
         PreparedDataset.open(root).images[0].read()
 

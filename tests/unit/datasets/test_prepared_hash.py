@@ -42,7 +42,7 @@ def test_the_hash_changes_with_any_byte_of_a_file(root, name):
     assert len(hashes) == 1 + len(range(0, len(data), 7))
 
 
-def test_the_hash_changes_when_bytes_move_from_picture_to_mask(root):
+def test_the_hash_changes_when_bytes_move_from_image_to_mask(root):
     image, mask = root / "images" / "a.png", root / "masks" / "a.png"
     dataset = PreparedDataset.open(root)
     before = dataset.content_hash()

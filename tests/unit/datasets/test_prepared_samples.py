@@ -63,7 +63,7 @@ def test_name_size_and_split_come_along(tmp_path: Path):
     assert (sample.stem, sample.shape, sample.split) == ("a", SHAPE, Split.VAL)
 
 
-def test_a_picture_without_known_cells_stays_unknown(tmp_path: Path):
+def test_an_image_without_known_cells_stays_unknown(tmp_path: Path):
     dataset = write_folder(tmp_path, cells=None)
     (sample,) = prepared_samples(dataset)
     assert sample.cells is None
@@ -85,7 +85,7 @@ def test_regions_that_are_not_scored_come_only_when_asked_for(tmp_path: Path):
     [np.zeros((39, 60), np.uint16), np.full(SHAPE, 4, np.uint16)],
     ids=["another size", "more labels than cells"],
 )
-def test_a_label_picture_that_does_not_fit_is_refused(tmp_path: Path, labels):
+def test_a_label_image_that_does_not_fit_is_refused(tmp_path: Path, labels):
     dataset = write_folder(tmp_path, labels=labels)
     with pytest.raises(DatasetError, match="expected \\(40, 60\\), and at most the 3 cells"):
         list(prepared_samples(dataset))

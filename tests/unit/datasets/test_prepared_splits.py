@@ -61,7 +61,7 @@ def test_copies_are_learned_from_but_never_measured_on():
         assert not any(image.is_augmented for image in dataset.of_split(split))
 
 
-# Fewer pictures
+# Fewer images
 
 
 def test_fewer_originals_are_kept_with_their_copies_and_the_other_splits_whole():
@@ -82,12 +82,12 @@ def test_which_are_kept_depends_on_the_seed_alone():
     assert first != other
 
 
-def test_more_pictures_contain_the_fewer():
+def test_more_images_contain_the_fewer():
     dataset = drawn(40).with_splits(0)
     assert set(dataset.limited(5, seed=0).images) < set(dataset.limited(9, seed=0).images)
 
 
 @pytest.mark.parametrize("count", [-1, 0, 15])
-def test_a_number_of_pictures_that_there_is_not_is_an_error(count):
-    with pytest.raises(DatasetError, match=rf"{count} pictures asked for.*has 14 originals"):
+def test_a_number_of_images_that_there_is_not_is_an_error(count):
+    with pytest.raises(DatasetError, match=rf"{count} images asked for.*has 14 originals"):
         drawn(20).with_splits(0).limited(count, seed=0)

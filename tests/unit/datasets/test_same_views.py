@@ -40,7 +40,7 @@ def test_light_and_size_do_not_matter():
     assert same_views([place(1), large]) == [(0, 1)]
 
 
-def test_empty_pictures_are_not_alike():
+def test_empty_images_are_not_alike():
     assert same_views([np.full((50, 60, 3), level, np.uint8) for level in (0, 255)]) == []
     assert same_views([]) == []
 
@@ -70,7 +70,7 @@ def test_blocks_are_joined_by_way_of_a_third(tmp_path):
     assert set(blocks(joined_by_view(reading(tmp_path, images)))) == {"b0"}
 
 
-def test_pictures_of_different_labels_are_not_compared(tmp_path):
+def test_images_of_different_labels_are_not_compared(tmp_path):
     found = reading(tmp_path, [place(0)] * 4, labels=("x", "x", "y", "y"))
     assert blocks(joined_by_view(found)) == ["b0", "b0", "b1", "b1"]
 
@@ -80,8 +80,8 @@ def test_without_repetition_all_stays_as_it_is(tmp_path):
     assert joined_by_view(found) == found
 
 
-def test_a_picture_that_has_gone_is_told(tmp_path):
+def test_an_image_that_has_gone_is_told(tmp_path):
     found = reading(tmp_path, [place(0)])
     Path(found.fields[0].image_path).unlink()
-    with pytest.raises(MissingDataError, match="no such picture"):
+    with pytest.raises(MissingDataError, match="no such image"):
         joined_by_view(found)

@@ -109,7 +109,7 @@ def test_the_same_field_on_two_slides_joins_them(folder):
 def test_a_table_tells_the_patients(folder, tmp_path):
     table = tmp_path / "patients.csv"
     lines = [f"images\\{stem(n)}.jpg,p{n // 4}" for n in range(COUNT)]
-    table.write_text("\n".join(["picture,patient", *lines]), encoding="utf-8-sig")
+    table.write_text("\n".join(["image,patient", *lines]), encoding="utf-8-sig")
     split_folder(folder, by=GroupBy.PATIENT, table=table, val_share=0.5, test_share=0, jobs=1)
     after = splits(folder)
     assert len({after[f"s{n}_f0"] for n in (0, 1)}) == 1
@@ -131,8 +131,8 @@ def test_a_pattern_without_parentheses_gives_all_that_it_matches():
     assert groups_by([image("s12_f1")], GroupBy.SLIDE, pattern=r"s\d+") == ["s12"]
 
 
-def test_a_picture_of_unknown_slide_is_an_error():
-    with pytest.raises(DatasetError, match=r"the slide of 1 of 2 pictures is not known.* of odd"):
+def test_an_image_of_unknown_slide_is_an_error():
+    with pytest.raises(DatasetError, match=r"the slide of 1 of 2 images is not known.* of odd"):
         groups_by([image("s1"), image("odd")], GroupBy.SLIDE, pattern=r"s\d")
 
 
@@ -154,13 +154,13 @@ def test_a_missing_table_is_an_error(tmp_path):
 def test_a_table_of_other_columns_is_an_error(tmp_path):
     table = tmp_path / "t.csv"
     table.write_text("a;b\n1;2\n")
-    with pytest.raises(DatasetError, match=r"has the columns \['a;b'\]; expected 'picture'"):
+    with pytest.raises(DatasetError, match=r"has the columns \['a;b'\]; expected 'image'"):
         groups_by([image("a")], GroupBy.SLIDE, table=table)
 
 
 def test_a_table_in_another_encoding_is_an_error(tmp_path):
     table = tmp_path / "t.csv"
-    table.write_bytes("picture,slide\nä,ö\n".encode("latin-1"))
+    table.write_bytes("image,slide\nä,ö\n".encode("latin-1"))
     with pytest.raises(DatasetError, match="not UTF-8"):
         groups_by([image("a")], GroupBy.SLIDE, table=table)
 

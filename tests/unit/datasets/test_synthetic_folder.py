@@ -155,7 +155,7 @@ def test_an_output_that_is_a_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("layout", FolderLayout)
-def test_a_folder_with_other_pictures_is_refused(tmp_path, layout):
+def test_a_folder_with_other_images_is_refused(tmp_path, layout):
     folder = tmp_path / ("BCCD/JPEGImages" if layout is FolderLayout.BCCD else "images")
     folder.mkdir(parents=True)
     (folder / "holiday.jpg").write_bytes(b"")

@@ -91,7 +91,7 @@ def test_cells_are_darker_than_the_field_and_nuclei_absorb_most_red(stain):
     assert red[smear.class_mask == 2].mean() < red[smear.class_mask == 1].mean()
 
 
-def test_the_mask_lies_where_the_picture_is_dark():
+def test_the_mask_lies_where_the_image_is_dark():
     # Every rim is dark, whatever the pallor: shifting the truth in any direction fits worse.
     smear = draw(2, replace(SMALL, stain="giemsa-magenta", platelet_rate=0.0, **CLEAR))
     dark = 255.0 - smear.image[..., 1]

@@ -35,12 +35,12 @@ def test_augmented_copies_do_not_count(images):
 
 
 @pytest.mark.parametrize("folder", ["images", "instances"])
-def test_pictures_that_cannot_be_read_are_passed_over(images, folder):
+def test_images_that_cannot_be_read_are_passed_over(images, folder):
     path = images[0].image_path.parents[1] / folder / images[0].image_path.name
-    path.write_bytes(b"no picture")
+    path.write_bytes(b"no image")
     assert typical_diameter(images) == pytest.approx(38, rel=0.03)
 
 
-def test_a_label_picture_without_a_list_of_its_cells_is_measured_by_the_mask(images):
+def test_a_label_image_without_a_list_of_its_cells_is_measured_by_the_mask(images):
     unlisted = [replace(image, cells=None) for image in images]
     assert typical_diameter(unlisted) == pytest.approx(38, rel=0.05)

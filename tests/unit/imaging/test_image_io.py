@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from PIL import Image
-from support.odd_pictures import tiff_bytes
-from support.saved_pictures import GRAY, PIXELS, RNG, WHITE, deep_png, saved, upright, written
+from support.odd_images import tiff_bytes
+from support.saved_images import GRAY, PIXELS, RNG, WHITE, deep_png, saved, upright, written
 
 from blood_cell_system.errors import ImageReadError
 from blood_cell_system.imaging import image_file
@@ -13,7 +13,7 @@ from blood_cell_system.imaging.image_file import (
     write_image,
 )
 
-# Kinds of pictures
+# Kinds of images
 
 
 @pytest.mark.parametrize("suffix", [".png", ".bmp", ".tif", ".tiff"])
@@ -33,29 +33,29 @@ def test_transparent_pixels_are_laid_on_white(tmp_path):
 
 
 def test_gray_with_transparency_is_laid_on_white(tmp_path):
-    picture = Image.new("LA", (2, 1), (10, 255))
-    picture.putpixel((1, 0), (10, 0))
-    assert read_image(saved(tmp_path / "a.png", picture)).tolist() == [[[10, 10, 10], WHITE]]
+    image = Image.new("LA", (2, 1), (10, 255))
+    image.putpixel((1, 0), (10, 0))
+    assert read_image(saved(tmp_path / "a.png", image)).tolist() == [[[10, 10, 10], WHITE]]
 
 
 def test_a_transparent_colour_of_a_palette_is_laid_on_white(tmp_path):
-    picture = Image.new("P", (2, 1))
-    picture.putpalette([200, 0, 0, 0, 200, 0])
-    picture.putpixel((1, 0), 1)
-    path = saved(tmp_path / "a.png", picture, transparency=1)
+    image = Image.new("P", (2, 1))
+    image.putpalette([200, 0, 0, 0, 200, 0])
+    image.putpixel((1, 0), 1)
+    path = saved(tmp_path / "a.png", image, transparency=1)
     assert read_image(path).tolist() == [[[200, 0, 0], WHITE]]
 
 
 def test_a_palette_becomes_its_colours(tmp_path):
-    picture = Image.new("P", (1, 1))
-    picture.putpalette([1, 2, 3])
-    assert read_image(saved(tmp_path / "a.png", picture)).tolist() == [[[1, 2, 3]]]
+    image = Image.new("P", (1, 1))
+    image.putpalette([1, 2, 3])
+    assert read_image(saved(tmp_path / "a.png", image)).tolist() == [[[1, 2, 3]]]
 
 
 def test_one_bit_becomes_black_and_white(tmp_path):
-    picture = Image.new("1", (2, 1))
-    picture.putpixel((1, 0), 1)
-    assert read_image(saved(tmp_path / "a.png", picture)).tolist() == [[[0, 0, 0], WHITE]]
+    image = Image.new("1", (2, 1))
+    image.putpixel((1, 0), 1)
+    assert read_image(saved(tmp_path / "a.png", image)).tolist() == [[[0, 0, 0], WHITE]]
 
 
 def test_gray_becomes_three_equal_channels(tmp_path):
@@ -83,13 +83,13 @@ def test_of_an_animation_the_first_frame_is_taken(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", ["tif", "gif", "webp", "png"])
 @pytest.mark.parametrize("count", [1, 3])
-def test_the_pictures_of_a_file_are_counted(tmp_path, suffix, count):
+def test_the_images_of_a_file_are_counted(tmp_path, suffix, count):
     first, *others = [Image.new("RGB", (8, 8), c) for c in ("red", "blue", "green")[:count]]
     first.save(tmp_path / f"a.{suffix}", save_all=True, append_images=others)
     assert count_pages(tmp_path / f"a.{suffix}") == count
 
 
-def test_a_smaller_copy_in_a_tiff_is_no_other_picture(tmp_path):
+def test_a_smaller_copy_in_a_tiff_is_no_other_image(tmp_path):
     thumbnail = Image.new("RGB", (4, 4), "red")
     thumbnail.encoderinfo = {"tiffinfo": {254: 1}}
     Image.new("RGB", (8, 8), "red").save(
@@ -98,7 +98,7 @@ def test_a_smaller_copy_in_a_tiff_is_no_other_picture(tmp_path):
     assert count_pages(tmp_path / "a.tif") == 1
 
 
-def test_a_preview_in_a_jpeg_is_no_other_picture(tmp_path):
+def test_a_preview_in_a_jpeg_is_no_other_image(tmp_path):
     preview = Image.new("RGB", (4, 4), "red")
     Image.new("RGB", (8, 8), "red").save(
         tmp_path / "a.jpg", format="MPO", save_all=True, append_images=[preview]
@@ -155,7 +155,7 @@ def test_deep_colours_that_are_cut_off_are_an_error(tmp_path):
     whole = deep_png(tmp_path / "a.png", RNG.integers(0, 65536, (40, 40, 3)), colour_type=2)
     half = whole.read_bytes()
     path = written(tmp_path / "b.png", half[: len(half) // 2])
-    with pytest.raises(ImageReadError, match=r"b\.png: the picture is cut off or damaged"):
+    with pytest.raises(ImageReadError, match=r"b\.png: the image is cut off or damaged"):
         read_image(path)
 
 
@@ -220,7 +220,7 @@ def test_exif_rotation_of_deep_colours_is_applied(tmp_path, suffix, orientation)
 
 
 @pytest.mark.parametrize(("orientation", "expected"), [(None, False), (1, False), (6, True)])
-def test_a_picture_that_exif_data_turn_is_known(tmp_path, orientation, expected):
+def test_an_image_that_exif_data_turn_is_known(tmp_path, orientation, expected):
     exif = Image.Exif()
     if orientation is not None:
         exif[0x0112] = orientation

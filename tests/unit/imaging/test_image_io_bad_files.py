@@ -7,8 +7,8 @@ from contextlib import suppress
 import numpy as np
 import pytest
 from PIL import Image
-from support.odd_pictures import png_bytes
-from support.saved_pictures import PIXELS, RNG, saved, written
+from support.odd_images import png_bytes
+from support.saved_images import PIXELS, RNG, saved, written
 
 from blood_cell_system.errors import BloodCellError, ImageReadError, MissingDataError
 from blood_cell_system.imaging.image_file import read_image, read_image_shape, read_label_image
@@ -16,20 +16,20 @@ from blood_cell_system.imaging.image_file import read_image, read_image_shape, r
 
 @pytest.mark.parametrize("read", [read_image, read_image_shape, read_label_image])
 def test_a_file_that_is_not_there_is_missing(tmp_path, read):
-    with pytest.raises(MissingDataError, match=r"a\.png: there is no such picture"):
+    with pytest.raises(MissingDataError, match=r"a\.png: there is no such image"):
         read(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("read", [read_image, read_image_shape, read_label_image])
-def test_a_folder_is_no_picture(tmp_path, read):
-    with pytest.raises(MissingDataError, match="there is no such picture"):
+def test_a_folder_is_no_image(tmp_path, read):
+    with pytest.raises(MissingDataError, match="there is no such image"):
         read(tmp_path)
 
 
 @pytest.mark.parametrize("read", [read_image, read_image_shape, read_label_image])
 @pytest.mark.parametrize("data", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
-def test_what_is_no_picture_is_refused(tmp_path, read, data):
-    with pytest.raises(ImageReadError, match=r"a\.png: not a picture in a known format"):
+def test_what_is_no_image_is_refused(tmp_path, read, data):
+    with pytest.raises(ImageReadError, match=r"a\.png: not an image in a known format"):
         read(written(tmp_path / "a.png", data))
 
 
@@ -39,7 +39,7 @@ def test_an_impossible_file_name_is_an_error_in_words(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp"])
-def test_a_picture_cut_in_half_is_an_error(tmp_path, suffix):
+def test_an_image_cut_in_half_is_an_error(tmp_path, suffix):
     noise = RNG.integers(0, 256, (64, 64, 3), dtype=np.uint8)
     data = saved(tmp_path / f"whole.{suffix}", noise).read_bytes()
     path = written(tmp_path / f"half.{suffix}", data[: len(data) // 2])
@@ -49,16 +49,16 @@ def test_a_picture_cut_in_half_is_an_error(tmp_path, suffix):
 
 @pytest.mark.parametrize("read", [read_image, read_image_shape])
 @pytest.mark.parametrize("side", [12_000, 60_000])
-def test_a_picture_of_too_many_pixels_is_refused_undecoded(tmp_path, monkeypatch, read, side):
+def test_an_image_of_too_many_pixels_is_refused_undecoded(tmp_path, monkeypatch, read, side):
     data = png_bytes(b"\0", size=(side, side), bit_depth=8, colour_type=2)
     path = written(tmp_path / "a.png", data)
     monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda _: pytest.fail("was decoded"))
-    with pytest.raises(ImageReadError, match="Cut the picture into fields"):
+    with pytest.raises(ImageReadError, match="Cut the image into fields"):
         read(path)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "webp", "bmp", "gif"])
-def test_damaged_bytes_give_a_picture_or_an_error_in_words(tmp_path, suffix):
+def test_damaged_bytes_give_an_image_or_an_error_in_words(tmp_path, suffix):
     exif = Image.Exif()
     exif[274] = 6
     options = {} if suffix in {"bmp", "gif"} else {"exif": exif}
@@ -75,7 +75,7 @@ def test_damaged_bytes_give_a_picture_or_an_error_in_words(tmp_path, suffix):
                 read(path)
 
 
-def test_a_full_memory_is_not_called_a_damaged_picture(tmp_path, monkeypatch):
+def test_a_full_memory_is_not_called_a_damaged_image(tmp_path, monkeypatch):
     def fill_memory(_):
         raise MemoryError
 

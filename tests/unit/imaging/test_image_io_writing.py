@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
-from support.saved_pictures import PIXELS, RNG, saved, written
+from support.saved_images import PIXELS, RNG, saved, written
 
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
 from blood_cell_system.imaging import image_file
@@ -36,7 +36,7 @@ def test_a_text_will_do_for_a_path(tmp_path):
     assert read_image_shape(str(tmp_path / "a.png")) == PIXELS.shape[:2]
 
 
-# Pictures
+# Images
 
 
 @given(hnp.arrays(np.uint8, st.tuples(st.integers(1, 9), st.integers(1, 9), st.just(3))))
@@ -52,24 +52,24 @@ def test_the_suffix_chooses_the_format(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"
     write_image(path, PIXELS)
     np.testing.assert_array_equal(read_image(path), PIXELS)
-    with Image.open(path) as picture:
-        assert picture.format == {".bmp": "BMP", ".tif": "TIFF", ".PNG": "PNG"}[suffix]
+    with Image.open(path) as image:
+        assert image.format == {".bmp": "BMP", ".tif": "TIFF", ".PNG": "PNG"}[suffix]
 
 
 @pytest.mark.parametrize("name", ["a", "a.xyz"])
 def test_a_suffix_of_no_format_is_an_error(tmp_path, name):
-    with pytest.raises(OutputError, match=r"no picture format|cannot be encoded"):
+    with pytest.raises(OutputError, match=r"no image format|cannot be encoded"):
         write_image(tmp_path / name, PIXELS)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_picture_that_cannot_be_encoded_is_an_error(tmp_path, monkeypatch):
+def test_an_image_that_cannot_be_encoded_is_an_error(tmp_path, monkeypatch):
     monkeypatch.setattr(image_file.cv2, "imencode", lambda *_: (False, None))
     with pytest.raises(OutputError, match="cannot be encoded"):
         write_image(tmp_path / "a.png", PIXELS)
 
 
-# Label pictures
+# Label images
 
 
 @pytest.mark.parametrize("suffix", ["png", "tif"])
@@ -82,25 +82,25 @@ def test_labels_are_read_as_they_are(tmp_path, suffix, dtype):
     np.testing.assert_array_equal(found, labels)
 
 
-def test_the_labels_of_a_palette_picture_are_its_indices(tmp_path):
-    picture = Image.fromarray(np.array([[0, 2], [1, 200]], np.uint8)).convert("P")
-    picture.putpalette([value for index in range(256) for value in (255 - index, 0, index)])
+def test_the_labels_of_a_palette_image_are_its_indices(tmp_path):
+    image = Image.fromarray(np.array([[0, 2], [1, 200]], np.uint8)).convert("P")
+    image.putpalette([value for index in range(256) for value in (255 - index, 0, index)])
     np.testing.assert_array_equal(
-        read_label_image(saved(tmp_path / "a.png", picture)), [[0, 2], [1, 200]]
+        read_label_image(saved(tmp_path / "a.png", image)), [[0, 2], [1, 200]]
     )
 
 
 @pytest.mark.parametrize("mode", ["RGB", "F", "LA"])
 def test_labels_of_another_kind_are_an_error(tmp_path, mode):
     path = saved(tmp_path / ("a.tif" if mode == "F" else "a.png"), Image.new(mode, (2, 2)))
-    with pytest.raises(ImageReadError, match="not a label picture"):
+    with pytest.raises(ImageReadError, match="not a label image"):
         read_label_image(path)
 
 
 @pytest.mark.parametrize("value", [-1, 65536])
 def test_labels_beyond_16_bits_are_an_error(tmp_path, value):
     path = saved(tmp_path / "a.tif", np.full((2, 2), value, np.int32))
-    with pytest.raises(ImageReadError, match="not a label picture"):
+    with pytest.raises(ImageReadError, match="not a label image"):
         read_label_image(path)
 
 

@@ -97,7 +97,7 @@ def test_two_touching_cells_meet_where_they_met():
     assert np.flatnonzero(new[14] == 2)[0] == 21
 
 
-def test_boxes_scale_with_the_picture_and_keep_their_origin():
+def test_boxes_scale_with_the_image_and_keep_their_origin():
     box = LabelledBox(
         cell_type=CellType.WBC, x_min=10, y_min=20, x_max=30, y_max=50, origin=BoxOrigin.STAIN
     )
@@ -106,7 +106,7 @@ def test_boxes_scale_with_the_picture_and_keep_their_origin():
     assert (moved.cell_type, moved.origin) == (CellType.WBC, BoxOrigin.STAIN)
 
 
-def test_a_picture_keeps_its_mean_when_shrunk():
+def test_an_image_keeps_its_mean_when_shrunk():
     image = np.random.default_rng(1).integers(0, 255, (64, 64, 3), dtype=np.uint8)
     small = Resampler.by(0.5, (64, 64)).image(image)
     assert small.shape == (32, 32, 3)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.stained_pictures import box
+from support.stained_images import box
 
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.masks.ellipses import (

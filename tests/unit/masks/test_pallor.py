@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.stained_pictures import box, disc
+from support.stained_images import box, disc
 
 from blood_cell_system.masks.refine import doubtful_holes, fill_pallor, pale_cells
 

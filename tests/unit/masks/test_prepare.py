@@ -6,11 +6,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from support.voc_folder import SHAPE, add_picture, smear_picture, write_voc_folder
+from support.voc_folder import SHAPE, add_image, smear_image, write_voc_folder
 
 from blood_cell_system.annotation.mask_files import RgbMaskFile
 from blood_cell_system.annotation.sample import (
-    FailedPicture,
+    FailedImage,
     LabelledCell,
     Reading,
     Sample,
@@ -43,7 +43,7 @@ def contents(root: Path) -> dict[str, bytes]:
     }
 
 
-def test_the_prepared_folder_has_the_pictures_with_their_splits(source: Path, tmp_path: Path):
+def test_the_prepared_folder_has_the_images_with_their_splits(source: Path, tmp_path: Path):
     prepare(source, tmp_path / "out")
     dataset = PreparedDataset.open(tmp_path / "out")
     assert [(image.stem, image.split) for image in dataset.images] == [
@@ -54,7 +54,7 @@ def test_the_prepared_folder_has_the_pictures_with_their_splits(source: Path, tm
     assert {image.source for image in dataset.images} == {"bccd"}
 
 
-def test_pictures_are_kept_pixel_by_pixel(source: Path, tmp_path: Path):
+def test_images_are_kept_pixel_by_pixel(source: Path, tmp_path: Path):
     prepare(source, tmp_path / "out")
     before = read_image(source / "JPEGImages" / "pic_0.jpg")
     assert np.array_equal(read_image(tmp_path / "out" / "images" / "pic_0.png"), before)
@@ -69,7 +69,7 @@ def test_ellipse_masks_show_the_annotated_cells(source: Path, tmp_path: Path):
     assert image.instance_path is None
 
 
-def test_stain_masks_come_with_a_label_picture(source: Path, tmp_path: Path):
+def test_stain_masks_come_with_a_label_image(source: Path, tmp_path: Path):
     prepare(source, tmp_path / "out", method="stain")
     image = PreparedDataset.open(tmp_path / "out").images[0]
     _, class_mask = image.read()
@@ -100,7 +100,7 @@ def test_other_settings_leave_nothing_of_the_former_run(source: Path, tmp_path: 
     assert contents(tmp_path / "out") == contents(tmp_path / "fresh")
 
 
-def test_a_picture_that_left_the_source_leaves_the_output(source: Path, tmp_path: Path):
+def test_an_image_that_left_the_source_leaves_the_output(source: Path, tmp_path: Path):
     prepare(source, tmp_path / "out")
     for path in (*source.rglob("pic_2.*"), source / "ImageSets" / "Main" / "test.txt"):
         path.unlink()
@@ -127,40 +127,40 @@ def cut_in_half(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def test_a_picture_cut_in_half_is_listed_and_the_others_prepared(source: Path, tmp_path: Path):
+def test_an_image_cut_in_half_is_listed_and_the_others_prepared(source: Path, tmp_path: Path):
     cut_in_half(source / "JPEGImages" / "pic_1.jpg")
     summary = prepare(source, tmp_path / "out")
-    assert [picture.stem for picture in summary.failed] == ["pic_1"]
+    assert [source.stem for source in summary.failed] == ["pic_1"]
     dataset = PreparedDataset.open(tmp_path / "out")
     assert [image.stem for image in dataset.images] == ["pic_0", "pic_2"]
     assert dataset.details["failed"][0]["stem"] == "pic_1"
 
 
-def test_failures_are_told_in_the_order_of_the_pictures(source: Path, tmp_path: Path):
+def test_failures_are_told_in_the_order_of_the_images(source: Path, tmp_path: Path):
     cut_in_half(source / "JPEGImages" / "pic_0.jpg")
     (source / "Annotations" / "pic_1.xml").write_text("")
     summary = prepare(source, tmp_path / "out")
-    assert [picture.stem for picture in summary.failed] == ["pic_0", "pic_1"]
+    assert [image.stem for image in summary.failed] == ["pic_0", "pic_1"]
 
 
-def test_the_command_ends_with_1_when_a_picture_failed(source: Path, tmp_path: Path, capsys):
+def test_the_command_ends_with_1_when_an_image_failed(source: Path, tmp_path: Path, capsys):
     words = ["--mode", "bccd", "--input", str(source), "--output", str(tmp_path / "out")]
     words += ["--mask-method", "ellipse", "--jobs", "1"]
     assert main(words) == 0
     cut_in_half(source / "JPEGImages" / "pic_1.jpg")
     assert main(words) == 1
-    assert "pic_1.jpg: the picture is cut off or damaged" in capsys.readouterr().out
+    assert "pic_1.jpg: the image is cut off or damaged" in capsys.readouterr().out
 
 
-def test_no_picture_that_can_be_prepared_is_an_error(source: Path, tmp_path: Path):
+def test_no_image_that_can_be_prepared_is_an_error(source: Path, tmp_path: Path):
     for path in (source / "JPEGImages").iterdir():
         cut_in_half(path)
-    with pytest.raises(DatasetError, match=r"no picture could be prepared; .*pic_0\.jpg"):
+    with pytest.raises(DatasetError, match=r"no image could be prepared; .*pic_0\.jpg"):
         prepare(source, tmp_path / "out")
 
 
 def test_an_unknown_label_stops_before_anything_is_written(source: Path, tmp_path: Path):
-    add_picture(source, "pic_2", [("Platelet", 5, 5, 25, 25)])
+    add_image(source, "pic_2", [("Platelet", 5, 5, 25, 25)])
     with pytest.raises(AnnotationError, match="labelled 'Platelet'"):
         prepare(source, tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -207,22 +207,22 @@ def test_a_path_below_a_file_is_told_in_words(source: Path, tmp_path: Path):
         prepare(source, tmp_path / "file" / "out")
 
 
-def test_another_voc_folder_gives_its_name_to_its_pictures(source: Path, tmp_path: Path):
+def test_another_voc_folder_gives_its_name_to_its_images(source: Path, tmp_path: Path):
     shutil.copytree(source, tmp_path / "Our Lab")
     prepare(tmp_path / "Our Lab", tmp_path / "out")
     assert PreparedDataset.open(tmp_path / "out").images[0].source == "Our Lab"
 
 
 def test_the_summary_counts_and_lists(source: Path, tmp_path: Path):
-    add_picture(source, "pic_0", [("RBC", 6, 6, 25, 25), ("RBC", 9, 9, 9, 9)])
+    add_image(source, "pic_0", [("RBC", 6, 6, 25, 25), ("RBC", 9, 9, 9, 9)])
     summary = prepare(source, tmp_path / "out")
     assert summary.split_counts == {"train": 1, "val": 1, "test": 1}
     assert summary.cell_counts[CellType.RBC, BoxOrigin.ANNOTATED] == 5
     lines = summary.to_text().splitlines()
-    assert "3 pictures prepared (train 1, val 1, test 1)" in lines[0]
+    assert "3 images prepared (train 1, val 1, test 1)" in lines[0]
     assert lines[-2:] == [
         "1 boxes dropped:",
-        "  Annotations/pic_0.xml: object 2: too small for a cell: 1×1 px in the picture",
+        "  Annotations/pic_0.xml: object 2: too small for a cell: 1×1 px in the image",
     ]
 
 
@@ -241,17 +241,17 @@ def test_the_summary_tells_cells_that_only_the_stain_shows():
 
 def reading_of(root: Path, *samples: Sample, **more: object) -> Reading:
     for sample in samples:
-        write_image(sample.image_path, smear_picture())
+        write_image(sample.image_path, smear_image())
     return Reading(root=root, format_name="masks", source="lab", samples=samples, **more)
 
 
-def picture(root: Path, stem: str, **more: object) -> Sample:
+def image(root: Path, stem: str, **more: object) -> Sample:
     return Sample(stem=stem, image_path=root / f"{stem}.png", shape=SHAPE, **more)
 
 
 def with_mask(root: Path, stem: str, *, shape: tuple[int, int] = SHAPE) -> Sample:
     write_image(root / "given" / f"{stem}.png", encode_class_mask(np.ones(shape, np.uint8)))
-    return picture(root, stem, class_mask=RgbMaskFile(path=root / "given" / f"{stem}.png"))
+    return image(root, stem, class_mask=RgbMaskFile(path=root / "given" / f"{stem}.png"))
 
 
 def test_given_masks_are_taken_and_nothing_is_said_about_cells(tmp_path: Path):
@@ -267,7 +267,7 @@ def test_given_masks_are_taken_and_nothing_is_said_about_cells(tmp_path: Path):
 
 def test_given_masks_and_marks_live_in_one_folder(tmp_path: Path):
     cell = LabelledCell(cell_type=CellType.RBC, box=Box(5, 5, 25, 25))
-    samples = with_mask(tmp_path, "a"), picture(tmp_path, "b", cells=(cell,))
+    samples = with_mask(tmp_path, "a"), image(tmp_path, "b", cells=(cell,))
     summary = prepare_reading(reading_of(tmp_path, *samples), tmp_path / "out", jobs=1)
     first, second = PreparedDataset.open(tmp_path / "out").images
     assert first.instance_path is None
@@ -278,16 +278,16 @@ def test_given_masks_and_marks_live_in_one_folder(tmp_path: Path):
     )
 
 
-def test_a_given_mask_of_another_size_fails_its_picture_alone(tmp_path: Path):
+def test_a_given_mask_of_another_size_fails_its_image_alone(tmp_path: Path):
     samples = with_mask(tmp_path, "a", shape=(9, 9)), with_mask(tmp_path, "b")
     summary = prepare_reading(reading_of(tmp_path, *samples), tmp_path / "out", jobs=1)
     assert [failed.stem for failed in summary.failed] == ["a"]
-    assert "(9, 9), the picture (60, 96)" in summary.failed[0].reason
+    assert "(9, 9), the image (60, 96)" in summary.failed[0].reason
     assert [image.stem for image in PreparedDataset.open(tmp_path / "out").images] == ["b"]
 
 
 def test_the_manifest_has_what_the_reader_knew(tmp_path: Path):
-    sample = picture(tmp_path, "a", cells=(), split=Split.VAL, group="slide 7")
+    sample = image(tmp_path, "a", cells=(), split=Split.VAL, group="slide 7")
     reading = reading_of(tmp_path, sample, licence="CC BY 4.0", notes=("Mind the gap.",))
     summary = prepare_reading(reading, tmp_path / "out", jobs=1)
     details = PreparedDataset.open(tmp_path / "out").details
@@ -310,7 +310,7 @@ def test_an_unknown_treatment_of_the_unlabelled_is_an_error(tmp_path: Path):
 
 
 def test_long_lists_are_cut_in_the_summary():
-    failed = tuple(FailedPicture(stem=f"p{i}", reason=f"p{i}: damaged") for i in range(25))
+    failed = tuple(FailedImage(stem=f"p{i}", reason=f"p{i}: damaged") for i in range(25))
     summary = PrepareSummary(
         output=Path("out"),
         mask_method="stain",

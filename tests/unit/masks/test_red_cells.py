@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.stained_pictures import NUCLEUS, RED_CELL, box, disc, picture
+from support.stained_images import NUCLEUS, RED_CELL, box, disc, draw_field
 
 from blood_cell_system.boxes import BoxOrigin
 from blood_cell_system.masks.red_cells import (
@@ -14,7 +14,7 @@ SHAPE = (200, 300)
 
 
 def look(parts, cells):
-    density = optical_density(picture(SHAPE, parts))
+    density = optical_density(draw_field(SHAPE, parts))
     return look_of_red_cells(density, density[:, :, GREEN] > 0.08, red_share_of(density), cells)
 
 
@@ -40,7 +40,7 @@ def test_without_boxes_the_size_is_guessed_from_the_stain():
     assert look(parts, []).diameter_px == pytest.approx(40, rel=0.35)
 
 
-def test_an_empty_picture_has_no_samples():
+def test_an_empty_image_has_no_samples():
     assert len(look([], []).samples) == 0
 
 

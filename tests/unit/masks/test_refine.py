@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.stained_pictures import (
+from support.stained_images import (
     CYTOPLASM,
     NUCLEUS,
     PLATELET,
     RED_CELL,
     box,
     disc,
+    draw_field,
     iou,
-    picture,
 )
 
 from blood_cell_system.annotation.splits import Split
@@ -39,7 +39,7 @@ CELLS = [
 
 @pytest.fixture(scope="module")
 def smear():
-    return picture(SHAPE, PARTS, noise=2)
+    return draw_field(SHAPE, PARTS, noise=2)
 
 
 def test_every_class_is_where_it_was_drawn(smear):
@@ -65,7 +65,7 @@ def test_a_cell_without_a_box_is_red_and_gets_one(smear):
     assert iou(result.label_image == len(CELLS) + 1, free) > 0.9
 
 
-def test_the_rim_is_not_scored_and_nothing_else_in_a_clear_picture(smear):
+def test_the_rim_is_not_scored_and_nothing_else_in_a_clear_image(smear):
     class_mask = stain_class_mask(smear, CELLS).class_mask
     unscored = class_mask == NOT_SCORED
     assert unscored[60, 60 - 28 - 2 : 60 - 28 + 3].any()
@@ -87,7 +87,7 @@ def test_a_platelet_without_a_box_is_not_scored(smear):
 
 def test_a_bit_too_small_for_a_cell_is_not_scored_unless_the_border_cuts_it():
     bit, cut = disc(SHAPE, 150, 40, 7), disc(SHAPE, 318, 160, 7)
-    image = picture(SHAPE, [(boxed | bit | cut, RED_CELL)], noise=2)
+    image = draw_field(SHAPE, [(boxed | bit | cut, RED_CELL)], noise=2)
     class_mask = stain_class_mask(image, CELLS[:1], WITHOUT_RIM).class_mask
     assert (class_mask[disc(SHAPE, 150, 40, 5)] == NOT_SCORED).all()
     assert (class_mask[disc(SHAPE, 318, 160, 5)] == CellClass.RBC).all()
@@ -95,7 +95,7 @@ def test_a_bit_too_small_for_a_cell_is_not_scored_unless_the_border_cuts_it():
 
 def test_a_small_bit_in_a_box_is_a_red_cell():
     bit = disc(SHAPE, 150, 40, 7)
-    image = picture(SHAPE, [(boxed | bit, RED_CELL)], noise=2)
+    image = draw_field(SHAPE, [(boxed | bit, RED_CELL)], noise=2)
     cells = [CELLS[0], box("RBC", 150, 40, 8)]
     class_mask = stain_class_mask(image, cells, WITHOUT_RIM).class_mask
     assert (class_mask[disc(SHAPE, 150, 40, 5)] == CellClass.RBC).all()
@@ -104,7 +104,7 @@ def test_a_small_bit_in_a_box_is_a_red_cell():
 def test_a_thread_between_two_cells_is_not_scored():
     thread = np.zeros(SHAPE, dtype=bool)
     thread[58:62, 80:240] = True
-    image = picture(SHAPE, [(boxed | free | thread, RED_CELL)], noise=2)
+    image = draw_field(SHAPE, [(boxed | free | thread, RED_CELL)], noise=2)
     class_mask = stain_class_mask(image, CELLS[:1], WITHOUT_RIM).class_mask
     assert (class_mask[59:61, 110:210] == NOT_SCORED).all()
     assert iou(class_mask == CellClass.RBC, boxed | free) > 0.9
@@ -113,7 +113,7 @@ def test_a_thread_between_two_cells_is_not_scored():
 def test_a_hole_that_may_be_pallor_is_not_scored():
     slit = np.zeros(SHAPE, dtype=bool)
     slit[56:64, 244:276] = True
-    image = picture(SHAPE, [((boxed | free) & ~slit, RED_CELL)], noise=2)
+    image = draw_field(SHAPE, [((boxed | free) & ~slit, RED_CELL)], noise=2)
     class_mask = stain_class_mask(image, CELLS[:1], WITHOUT_RIM).class_mask
     assert (class_mask[58:62, 248:272] == NOT_SCORED).all()
 
@@ -122,7 +122,7 @@ def test_purple_without_a_nucleus_is_no_red_cell_however_mixed_the_red_ones_are(
     half = boxed & (np.arange(SHAPE[1]) < 60)
     purple = disc(SHAPE, 150, 150, 30)
     parts = [(boxed, RED_CELL), (half, (0.12, 0.25, 0.05)), (purple, (0.24, 0.26, 0.08))]
-    class_mask = stain_class_mask(picture(SHAPE, parts), CELLS[:1], WITHOUT_RIM).class_mask
+    class_mask = stain_class_mask(draw_field(SHAPE, parts), CELLS[:1], WITHOUT_RIM).class_mask
     assert (class_mask[disc(SHAPE, 150, 150, 26)] == NOT_SCORED).all()
     assert (class_mask[disc(SHAPE, 60, 60, 24)] == CellClass.RBC).all()
 
@@ -130,7 +130,7 @@ def test_purple_without_a_nucleus_is_no_red_cell_however_mixed_the_red_ones_are(
 def test_two_touching_cells_are_split_between_their_boxes():
     first, second = disc(SHAPE, 100, 120, 30), disc(SHAPE, 155, 120, 30)
     cells = [box("RBC", 100, 120, 30), box("RBC", 155, 120, 30)]
-    image = picture(SHAPE, [(first | second, RED_CELL)], noise=2)
+    image = draw_field(SHAPE, [(first | second, RED_CELL)], noise=2)
     labels = stain_class_mask(image, cells).label_image
     assert iou(labels == 1, first) > 0.85
     assert iou(labels == 2, second) > 0.85
@@ -138,7 +138,7 @@ def test_two_touching_cells_are_split_between_their_boxes():
 
 def test_a_parasite_in_a_red_cell_is_part_of_it():
     cell, parasite = disc(SHAPE, 100, 120, 30), disc(SHAPE, 105, 115, 6)
-    image = picture(SHAPE, [(cell, RED_CELL), (parasite, NUCLEUS)], noise=2)
+    image = draw_field(SHAPE, [(cell, RED_CELL), (parasite, NUCLEUS)], noise=2)
     class_mask = stain_class_mask(image, [box("RBC", 100, 120, 30)]).class_mask
     assert (class_mask[parasite] == CellClass.RBC).all()
 
@@ -151,7 +151,7 @@ def test_the_same_input_gives_the_same_mask_and_is_not_changed(smear):
     np.testing.assert_array_equal(smear, before)
 
 
-def test_a_quarter_turn_of_the_picture_turns_the_mask(smear):
+def test_a_quarter_turn_of_the_image_turns_the_mask(smear):
     turned = [
         replace(cell, x_min=cell.y_min, x_max=cell.y_max, y_min=320 - cell.x_max,
                 y_max=320 - cell.x_min)
@@ -162,7 +162,7 @@ def test_a_quarter_turn_of_the_picture_turns_the_mask(smear):
     assert (expected == found).mean() > 0.99
 
 
-awkward_pictures = {
+awkward_images = {
     "white": np.full((60, 80, 3), 255, np.uint8),
     "black": np.zeros((60, 80, 3), np.uint8),
     "one pixel": np.full((1, 1, 3), 200, np.uint8),
@@ -185,7 +185,7 @@ awkward_boxes = [
 ]
 
 
-@pytest.mark.parametrize("image", awkward_pictures.values(), ids=awkward_pictures)
+@pytest.mark.parametrize("image", awkward_images.values(), ids=awkward_images)
 @pytest.mark.parametrize("cells", [[], awkward_boxes], ids=["no boxes", "awkward boxes"])
 def test_awkward_input_gives_a_mask_in_the_format(image, cells):
     result = stain_class_mask(image, cells)
@@ -195,14 +195,14 @@ def test_awkward_input_gives_a_mask_in_the_format(image, cells):
 
 
 @pytest.mark.parametrize("name", ["white", "black", "one pixel", "one row"])
-def test_a_picture_without_stain_is_all_background(name):
-    result = stain_class_mask(awkward_pictures[name], [])
+def test_an_image_without_stain_is_all_background(name):
+    result = stain_class_mask(awkward_images[name], [])
     assert not result.class_mask.any()
     assert result.cells == ()
 
 
 def bccd_figures():
-    """WBC IoU and share not scored of every third picture with a drawn outline."""
+    """WBC IoU and share not scored of every third image with a drawn outline."""
     root = os.environ.get("BLOOD_CELL_DATA")
     if not root:
         pytest.skip("BLOOD_CELL_DATA is not set")

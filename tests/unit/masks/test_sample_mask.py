@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.voc_folder import BOXES, SHAPE, smear_picture
+from support.voc_folder import BOXES, SHAPE, smear_image
 
 from blood_cell_system.annotation.mask_files import RgbMaskFile
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
@@ -14,7 +14,7 @@ from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
 from blood_cell_system.taxonomy import NOT_SCORED, CellType
 
-IMAGE = smear_picture()
+IMAGE = smear_image()
 RED, OTHER_RED, WHITE = Box(5, 5, 25, 25), Box(30, 10, 50, 30), Box(55, 20, 85, 50)
 RBC, WBC, PLATELET = CellType
 
@@ -63,7 +63,7 @@ def test_what_the_stain_shows_around_an_outline_is_not_scored():
     assert found.class_mask[15, 20] == NOT_SCORED
 
 
-def test_outlines_and_boxes_live_in_one_picture():
+def test_outlines_and_boxes_live_in_one_image():
     found = masked(outlined(RBC, square(8, 8, 12)), boxed(RBC, OTHER_RED), boxed(WBC, WHITE))
     assert [int(found.label_image[y, x]) for x, y in [(15, 15), (40, 20), (70, 35)]] == [1, 2, 3]
     assert [int(found.class_mask[y, x]) for x, y in [(15, 15), (40, 20), (70, 35)]] == [1, 1, 2]
@@ -119,7 +119,7 @@ def test_a_point_is_a_centre_whose_pixels_are_not_scored():
     assert found.class_mask[35, 70] == NOT_SCORED
 
 
-def test_a_points_size_follows_the_red_cells_of_its_picture():
+def test_a_points_size_follows_the_red_cells_of_its_image():
     point = LabelledCell(cell_type=PLATELET, point=(13.0, 48.0))
     found = masked(boxed(RBC, RED), boxed(RBC, OTHER_RED), boxed(WBC, WHITE), point)
     assert found.cells[-1].width == pytest.approx(0.35 * 20)
@@ -182,11 +182,11 @@ def test_ellipses_fill_boxes_and_outlines_stay():
     assert set(np.unique(found.label_image)) == {0, 1, 2}
 
 
-def test_ellipses_alone_need_no_label_picture():
+def test_ellipses_alone_need_no_label_image():
     assert masked(boxed(RBC, RED), method=MaskMethod.ELLIPSE).label_image is None
 
 
-def test_a_picture_without_cells_is_normal():
+def test_an_image_without_cells_is_normal():
     found = masked()
     assert found.cells is not None
     assert found.class_mask.shape == SHAPE

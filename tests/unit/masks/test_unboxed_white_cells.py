@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.stained_pictures import CYTOPLASM, NUCLEUS, RED_CELL, box, disc, picture
+from support.stained_images import CYTOPLASM, NUCLEUS, RED_CELL, box, disc, draw_field
 
 from blood_cell_system.masks.red_cells import look_of_red_cells, red_share_of
 from blood_cell_system.masks.white_cells import around_unboxed_nuclei
@@ -18,7 +18,7 @@ WHITE_PARTS = [(cell, CYTOPLASM), (nucleus, NUCLEUS)]
 
 
 def unscored(parts, *, in_red_box=NOWHERE, is_white=NOWHERE, threshold=0.08):
-    density = optical_density(picture(SHAPE, parts, noise=2))
+    density = optical_density(draw_field(SHAPE, parts, noise=2))
     red_share = red_share_of(density)
     foreground = density[:, :, GREEN] > threshold
     boxes = [box("RBC", 50, 50, 25)]

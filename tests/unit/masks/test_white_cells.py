@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
-from support.stained_pictures import (
+from support.stained_images import (
     CYTOPLASM,
     NUCLEUS,
     RED_CELL,
     box,
     disc,
+    draw_field,
     iou,
-    picture,
 )
 
 from blood_cell_system.masks.red_cells import look_of_red_cells, red_share_of
@@ -18,7 +18,7 @@ SHAPE = (200, 260)
 
 
 def outline(parts, white, red_cells=()):
-    density = optical_density(picture(SHAPE, parts, noise=2))
+    density = optical_density(draw_field(SHAPE, parts, noise=2))
     look = look_of_red_cells(
         density, density[:, :, GREEN] > 0.08, red_share_of(density), [white, *red_cells]
     )

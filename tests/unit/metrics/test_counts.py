@@ -16,7 +16,7 @@ def test_errors_are_those_of_the_definition():
     assert error.bias == pytest.approx(-1 / 3)
     assert error.relative_error == pytest.approx(3 / 15)
     assert error.exact_share == pytest.approx(1 / 3)
-    assert (error.true_total, error.predicted_total, error.picture_count) == (15, 14, 3)
+    assert (error.true_total, error.predicted_total, error.image_count) == (15, 14, 3)
 
 
 def test_without_any_true_cell_there_is_no_relative_error():
@@ -36,7 +36,7 @@ def test_always_one_white_cell_is_hard_to_beat_on_bccd():
     assert report.error.exact_share == 0.75
 
 
-def test_without_training_pictures_there_is_no_training_constant():
+def test_without_training_images_there_is_no_training_constant():
     assert count_report([1], [1]).training_constant is None
     assert count_report([1], [1]).training_constant_error is None
 

@@ -115,7 +115,7 @@ def test_cells_left_out_can_be_counted_as_false():
     assert strict == MatchCounts(matched=2, false_found=4)
 
 
-def test_pictures_add_up():
+def test_images_add_up():
     total = MatchCounts(matched=1, missed=2) + MatchCounts(matched=3, false_found=1, left_out=1)
     assert total == MatchCounts(matched=4, missed=2, false_found=1, left_out=1)
 

@@ -72,7 +72,7 @@ def test_against_outlines_a_cell_without_truth_is_false():
     assert record.true_counts[RBC] == 1
 
 
-def test_boxes_that_reach_out_of_the_picture_do_no_harm():
+def test_boxes_that_reach_out_of_the_image_do_no_harm():
     found, class_mask, _ = found_and_truth()
     outside = [ellipse_box(RBC, -100, -100, 50), ellipse_box(RBC, 5, 5, 40)]
     assert compare_cells(found, outside, class_mask).matches[RBC][0.5].missed == 2
@@ -84,7 +84,7 @@ def test_no_truth_and_nothing_found_is_a_record_of_zeros():
     assert record.true_counts == record.found_counts == dict.fromkeys(CellType, 0)
 
 
-def test_pictures_add_up_to_scores_with_counts_beside_constants():
+def test_images_add_up_to_scores_with_counts_beside_constants():
     found, class_mask, labels = found_and_truth()
     record = compare_cells(found, CELLS, class_mask, labels)
     scores = add_up([record, record], training_counts={**NOBODY, RBC: [5, 5, 9]})
@@ -92,7 +92,7 @@ def test_pictures_add_up_to_scores_with_counts_beside_constants():
     assert scores.counts[RBC].error.mean_absolute_error == 0
     assert scores.counts[RBC].training_constant == 5
     assert scores.counts[RBC].training_constant_error.bias == 3
-    assert scores.picture_count == 2
+    assert scores.image_count == 2
 
 
 def test_counts_are_told_with_and_without_those_left_out():

@@ -68,7 +68,7 @@ def test_the_heads_read_the_features_that_the_logits_model_gives(classifier):
     )
 
 
-def test_the_usual_classifiers_take_cell_pictures_and_are_small():
+def test_the_usual_classifiers_take_cell_images_and_are_small():
     for kind in ClassifierKind:
         model = build_cell_classifier(CellClassifierConfig.for_kind(kind))
         assert model.input_shape == (None, 130, 130, 3)
@@ -101,7 +101,7 @@ def test_a_cell_does_not_see_the_others_of_its_batch(by_batch, training):
 
 
 @pytest.mark.parametrize("side", [32, 33, 36])
-def test_a_turned_picture_is_sampled_at_the_turned_places(side):
+def test_a_turned_image_is_sampled_at_the_turned_places(side):
     # With kernels that are symmetric themselves nothing is left that could break the symmetry.
     model = tiny_classifier(input_shape=(side, side, 3))
     for layer in model.layers:

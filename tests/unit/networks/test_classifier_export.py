@@ -52,7 +52,7 @@ def test_an_exported_classifier_gives_what_keras_gives(classifier, exported, cou
         np.testing.assert_allclose(values[name], np.asarray(value), atol=1e-5)
 
 
-def test_the_batch_is_open_and_the_picture_is_not(exported):
+def test_the_batch_is_open_and_the_image_is_not(exported):
     session = session_of(exported)
     assert session.get_inputs()[0].shape == ["batch", 32, 32, 3]
     assert {output.name: output.shape for output in session.get_outputs()} == {

@@ -19,7 +19,7 @@ from blood_cell_system.networks.export import _sort_by_use, export_onnx  # noqa:
 from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter  # noqa: E402
 
 
-def pictures(*shape):
+def images(*shape):
     return np.random.default_rng(3).uniform(0, 255, (*shape, 3)).astype(np.float32)
 
 
@@ -34,7 +34,7 @@ def exported(tmp_path_factory):
 
 @pytest.mark.parametrize("shape", [(1, 64, 96), (2, 32, 160)])
 def test_an_exported_segmenter_gives_what_keras_gives(exported, shape):
-    assert largest_difference(*exported, pictures(*shape)) <= 1e-4
+    assert largest_difference(*exported, images(*shape)) <= 1e-4
 
 
 def test_an_exported_segmenter_takes_any_size(exported):
@@ -51,7 +51,7 @@ def test_a_model_of_one_size_and_logits_is_exported_too(tmp_path):
     export_onnx(model, tmp_path / "model.onnx")
     runtime = OnnxRuntime.load(tmp_path / "model.onnx")
     assert runtime.input_shape == (64, 64)
-    assert largest_difference(KerasRuntime(model), runtime, pictures(1, 64, 64)) <= 1e-4
+    assert largest_difference(KerasRuntime(model), runtime, images(1, 64, 64)) <= 1e-4
 
 
 def test_two_exports_of_one_model_are_equal(tmp_path):

@@ -123,7 +123,7 @@ def test_an_orbit_has_as_many_places_as_its_symmetry_leaves(offset, size):
     assert len(dihedral_orbit(offset)) == size
 
 
-def test_the_output_varies_over_the_picture_and_is_not_mean_pooling(bottleneck):
+def test_the_output_varies_over_the_image_and_is_not_mean_pooling(bottleneck):
     x = features_of(8, 8)
     added = apply(bottleneck, x) - x
     assert added.std(axis=(1, 2)).min() > 0.1

@@ -48,5 +48,5 @@ def test_the_segmenter_itself_knows_nothing_of_the_head(segmenter):
 
 
 def test_one_domain_alone_is_an_error(segmenter):
-    with pytest.raises(SettingsError, match="1 source of pictures; expected two or more"):
+    with pytest.raises(SettingsError, match="1 source of images; expected two or more"):
         with_segmenter_domain_head(segmenter, domains=1)

@@ -66,7 +66,7 @@ def test_background_stays_at_zero(takes_strength_away):
     assert not takes_strength_away(values)[:, 0].any()
 
 
-def test_an_empty_picture_stays_empty(takes_strength_away):
+def test_an_empty_image_stays_empty(takes_strength_away):
     assert not takes_strength_away(np.zeros((1, *SHAPE))).any()
 
 

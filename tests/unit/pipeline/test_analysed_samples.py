@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from support.analysed_pictures import CELLS, analysis_of, report_of, write_smear_picture
+from support.analysed_images import CELLS, analysis_of, report_of, write_smear_image
 
 from blood_cell_system.boxes import BoxOrigin
 from blood_cell_system.errors import DatasetError, ImageReadError, MissingDataError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.pipeline.analysed_samples import analysed_samples, is_results_folder
 from blood_cell_system.pipeline.model_slots import sha256_of
-from blood_cell_system.reports.image_files import write_picture_files
+from blood_cell_system.reports.image_files import write_image_files
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ def results(tmp_path: Path) -> Path:
     return tmp_path / "results"
 
 
-def write_results(root: Path, name: str, picture: Path) -> None:
-    write_smear_picture(picture)
+def write_results(root: Path, name: str, image: Path) -> None:
+    write_smear_image(image)
     analysis = analysis_of()
-    report = report_of(analysis, name=picture.name)
-    report = replace(report, picture=replace(report.picture, sha256=sha256_of(picture)))
-    write_picture_files(root / "results", name, analysis, report)
+    report = report_of(analysis, name=image.name)
+    report = replace(report, image=replace(report.image, sha256=sha256_of(image)))
+    write_image_files(root / "results", name, analysis, report)
 
 
 def change_report(results: Path, change) -> None:
@@ -36,7 +36,7 @@ def change_report(results: Path, change) -> None:
 
 
 def test_cells_come_with_their_types_boxes_and_outlines(results: Path, tmp_path: Path):
-    (sample,) = analysed_samples(results, pictures=[tmp_path / "smears"])
+    (sample,) = analysed_samples(results, images=[tmp_path / "smears"])
     separated = analysis_of().separated
     assert (sample.stem, sample.shape, len(sample.cells)) == ("field", (128, 192), len(CELLS))
     for cell, found in zip(sample.cells, separated.cells, strict=True):
@@ -48,13 +48,13 @@ def test_cells_come_with_their_types_boxes_and_outlines(results: Path, tmp_path:
         np.testing.assert_array_equal(painted, separated.label_image == found.label)
 
 
-def test_the_picture_is_found_in_folders_within_those_that_are_named(results, tmp_path):
-    (sample,) = analysed_samples(results, pictures=[tmp_path])
+def test_the_image_is_found_in_folders_within_those_that_are_named(results, tmp_path):
+    (sample,) = analysed_samples(results, images=[tmp_path])
     assert sample.image_path == tmp_path / "smears" / "field.png"
 
 
-def test_the_picture_is_found_where_it_was_analysed(results: Path, tmp_path: Path):
-    rows = {"pictures": [{"name": "field", "path": str(tmp_path / "smears" / "field.png")}]}
+def test_the_image_is_found_where_it_was_analysed(results: Path, tmp_path: Path):
+    rows = {"images": [{"name": "field", "path": str(tmp_path / "smears" / "field.png")}]}
     (results / "batch_summary.json").write_text(json.dumps(rows))
     (sample,) = analysed_samples(results)
     assert sample.image_path == tmp_path / "smears" / "field.png"
@@ -62,19 +62,19 @@ def test_the_picture_is_found_where_it_was_analysed(results: Path, tmp_path: Pat
 
 def test_results_in_folders_have_names_of_their_own(results: Path, tmp_path: Path):
     write_results(tmp_path, "slide 1/field", tmp_path / "smears" / "1" / "field.png")
-    stems = [sample.stem for sample in analysed_samples(results, pictures=[tmp_path / "smears"])]
+    stems = [sample.stem for sample in analysed_samples(results, images=[tmp_path / "smears"])]
     assert stems == ["field", "slide 1_field"]
 
 
-def test_a_picture_that_was_changed_since_is_refused(results: Path, tmp_path: Path):
+def test_an_image_that_was_changed_since_is_refused(results: Path, tmp_path: Path):
     path = tmp_path / "smears" / "field.png"
     path.write_bytes(path.read_bytes() + b"\0")
-    with pytest.raises(MissingDataError, match="is another picture"):
-        list(analysed_samples(results, pictures=[tmp_path / "smears"]))
+    with pytest.raises(MissingDataError, match="is another image"):
+        list(analysed_samples(results, images=[tmp_path / "smears"]))
 
 
-def test_a_picture_that_is_not_there_is_told_with_a_way_out(results: Path):
-    with pytest.raises(MissingDataError, match="--pictures"):
+def test_an_image_that_is_not_there_is_told_with_a_way_out(results: Path):
+    with pytest.raises(MissingDataError, match="--images"):
         list(analysed_samples(results))
 
 
@@ -90,7 +90,7 @@ def test_a_folder_without_reports_is_refused(tmp_path: Path):
         lambda report: report.pop("cells"),
         lambda report: report["cells"][0].update(cell_type="yeast"),
         lambda report: report["cells"][0].update(bbox=[1, 2]),
-        lambda report: report.update(picture=None),
+        lambda report: report.update(image=None),
     ],
 )
 def test_a_report_of_another_kind_is_refused(results: Path, change):
@@ -105,14 +105,14 @@ def test_a_report_that_is_no_json_is_refused(results: Path):
         list(analysed_samples(results))
 
 
-def test_a_label_picture_of_another_size_is_refused(results: Path):
+def test_a_label_image_of_another_size_is_refused(results: Path):
     write_image(results / "field_instances.png", np.zeros((5, 5), np.uint16))
-    with pytest.raises(DatasetError, match="its label picture has"):
+    with pytest.raises(DatasetError, match="its label image has"):
         list(analysed_samples(results))
 
 
-def test_a_damaged_label_picture_is_refused(results: Path):
-    (results / "field_instances.png").write_text("no picture")
+def test_a_damaged_label_image_is_refused(results: Path):
+    (results / "field_instances.png").write_text("no image")
     with pytest.raises(ImageReadError):
         list(analysed_samples(results))
 

@@ -3,16 +3,16 @@ import json
 import threading
 
 import pytest
-from support.analysed_pictures import (
+from support.analysed_images import (
     CELLS,
     SeeingRuntime,
     analyze_by_colour,
-    write_smear_picture,
+    write_smear_image,
 )
 
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
 from blood_cell_system.pipeline import batch as batch_module
-from blood_cell_system.pipeline import image as picture_module
+from blood_cell_system.pipeline import image as image_module
 from blood_cell_system.pipeline import model_slots
 from blood_cell_system.pipeline.batch import (
     BatchSettings,
@@ -29,7 +29,7 @@ from blood_cell_system.reports.report import Status
 
 @pytest.fixture(autouse=True)
 def _by_colour(monkeypatch):
-    monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
+    monkeypatch.setattr(image_module, "analyze_image", analyze_by_colour)
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
 
 
@@ -42,11 +42,11 @@ def pipeline():
 
 @pytest.fixture
 def folder(tmp_path):
-    """Three good pictures of 4, 3 and 0 cells, and one that is cut off."""
+    """Three good images of 4, 3 and 0 cells, and one that is cut off."""
     root = tmp_path / "in"
-    write_smear_picture(root / "a.png")
-    write_smear_picture(root / "b.png", CELLS[1:])
-    write_smear_picture(root / "d.png", [])
+    write_smear_image(root / "a.png")
+    write_smear_image(root / "b.png", CELLS[1:])
+    write_smear_image(root / "d.png", [])
     (root / "c.png").write_bytes((root / "a.png").read_bytes()[:200])
     return root
 
@@ -75,7 +75,7 @@ def test_a_bad_file_does_not_stop_the_others(folder, pipeline, tmp_path, jobs):
     assert not (tmp_path / "out" / "c_report.json").exists()
 
 
-def test_the_model_is_not_asked_for_pictures_that_cannot_be_read(folder, pipeline, tmp_path):
+def test_the_model_is_not_asked_for_images_that_cannot_be_read(folder, pipeline, tmp_path):
     run(folder, pipeline, tmp_path / "out")
     assert pipeline.system.segmentation_model.asked == 3
 
@@ -89,10 +89,10 @@ def test_jobs_change_nothing_in_the_files(folder, pipeline, tmp_path):
         assert (tmp_path / "1" / name).read_bytes() == (tmp_path / "4" / name).read_bytes()
 
 
-def test_pictures_are_worked_on_at_the_same_time(folder, pipeline, tmp_path, monkeypatch):
+def test_images_are_worked_on_at_the_same_time(folder, pipeline, tmp_path, monkeypatch):
     meeting = threading.Barrier(2, timeout=10)
     monkeypatch.setattr(
-        picture_module, "analyze_picture", lambda *a: meeting.wait() * 0 or analyze_by_colour(*a)
+        image_module, "analyze_image", lambda *a: meeting.wait() * 0 or analyze_by_colour(*a)
     )
     (folder / "c.png").unlink()
     (folder / "d.png").unlink()
@@ -102,11 +102,11 @@ def test_pictures_are_worked_on_at_the_same_time(folder, pipeline, tmp_path, mon
 def test_the_summary_counts_everything(folder, pipeline, tmp_path):
     run(folder, pipeline, tmp_path / "out")
     value = json.loads((tmp_path / "out" / "batch_summary.json").read_text("utf-8"))
-    assert value["pictures_by_status"] == {"ok": 2, "warned": 1, "failed": 1}
+    assert value["images_by_status"] == {"ok": 2, "warned": 1, "failed": 1}
     assert value["counts"] == {"RBC": 6, "WBC": 1, "Platelet": 0}
     assert [(rate["count"], rate["total"]) for rate in value["rates"]] == [(1, 7), (0, 6)]
-    assert value["pictures"][0]["counts"]["RBC"] == 3
-    assert value["pictures"][2]["counts"] is None
+    assert value["images"][0]["counts"]["RBC"] == 3
+    assert value["images"][2]["counts"] is None
     assert value["disclaimer"] == "Research use only; not a medical device."
     with (tmp_path / "out" / "batch_summary.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
@@ -115,14 +115,14 @@ def test_the_summary_counts_everything(folder, pipeline, tmp_path):
     assert "<!DOCTYPE html>" in (tmp_path / "out" / "index.html").read_text("utf-8")
 
 
-def test_inputs_without_pictures_are_failed_outcomes(folder, pipeline, tmp_path):
+def test_inputs_without_images_are_failed_outcomes(folder, pipeline, tmp_path):
     (tmp_path / "empty").mkdir()
     out = tmp_path / "out"
     inputs = find_inputs([folder / "a.png", tmp_path / "empty"], output_dir=out)
     outcomes = list(analyze_inputs(inputs, pipeline, out))
     assert [outcome.status for outcome in outcomes] == [Status.OK, Status.FAILED]
-    assert "no picture in it" in outcomes[1].reason
-    assert write_batch(inputs, outcomes, pipeline, out).to_json()["pictures"][1]["name"] == ""
+    assert "no image in it" in outcomes[1].reason
+    assert write_batch(inputs, outcomes, pipeline, out).to_json()["images"][1]["name"] == ""
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_inputs_without_pictures_are_failed_outcomes(folder, pipeline, tmp_path)
         (ZeroDivisionError("by zero"), "a fault of this program (ZeroDivisionError: by zero)"),
     ],
 )
-def test_any_error_in_one_picture_costs_that_picture_alone(
+def test_any_error_in_one_image_costs_that_image_alone(
     folder, pipeline, tmp_path, monkeypatch, error, reason
 ):
     calls = []
@@ -143,7 +143,7 @@ def test_any_error_in_one_picture_costs_that_picture_alone(
             raise error
         return analyze_by_colour(*arguments)
 
-    monkeypatch.setattr(picture_module, "analyze_picture", fail_once)
+    monkeypatch.setattr(image_module, "analyze_image", fail_once)
     summary = run(folder, pipeline, tmp_path / "out")
     assert reason in summary.outcomes[0].reason
     assert statuses(summary)["b"] == "ok"
@@ -174,8 +174,8 @@ def test_everything_is_done_anew_without_resume(folder, pipeline, tmp_path):
     assert not any(outcome.was_kept for outcome in summary.outcomes)
 
 
-def change_picture(folder, out, pipeline):
-    write_smear_picture(folder / "a.png", CELLS[2:])
+def change_image(folder, out, pipeline):
+    write_smear_image(folder / "a.png", CELLS[2:])
 
 
 def change_model(folder, out, pipeline):
@@ -198,24 +198,24 @@ def lose_labels(folder, out, pipeline):
 
 
 def swap_labels(folder, out, pipeline):
-    write_smear_picture(out / "x.png", [], shape=(32, 32))
+    write_smear_image(out / "x.png", [], shape=(32, 32))
     (out / "a_instances.png").write_bytes((out / "x.png").read_bytes())
 
 
-def lose_picture(folder, out, pipeline):
+def lose_image(folder, out, pipeline):
     (out / "a_annotated.png").unlink()
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        change_picture,
+        change_image,
         change_model,
         change_report,
         change_format,
         lose_labels,
         swap_labels,
-        lose_picture,
+        lose_image,
     ],
 )
 def test_what_would_come_out_differently_is_done_anew(folder, pipeline, tmp_path, change):
@@ -263,7 +263,7 @@ def test_an_output_folder_that_is_a_file_is_refused(folder, pipeline, tmp_path):
 
 def test_equal_stems_of_different_folders_keep_apart(pipeline, tmp_path):
     for number, name in enumerate(("s1", "s2")):
-        write_smear_picture(tmp_path / "in" / name / "field.png", CELLS[number:])
+        write_smear_image(tmp_path / "in" / name / "field.png", CELLS[number:])
     out = tmp_path / "out"
     inputs = find_inputs([tmp_path / "in"], output_dir=out, recursive=True)
     outcomes = list(analyze_inputs(inputs, pipeline, out))
@@ -275,7 +275,7 @@ def test_equal_stems_of_different_folders_keep_apart(pipeline, tmp_path):
     assert counts == [1, 0]
 
 
-def test_more_pictures_than_the_page_shows_have_no_panel(folder, pipeline, tmp_path, monkeypatch):
+def test_more_images_than_the_page_shows_have_no_panel(folder, pipeline, tmp_path, monkeypatch):
     limits = batch_module.page_limits(10**6)
     monkeypatch.setattr(batch_module, "page_limits", lambda _: limits)
     summary = run(folder, pipeline, tmp_path / "out")
@@ -295,10 +295,10 @@ def test_the_guide_s_function_does_it_all(folder, pipeline, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["empty", "gone", "file.png"])
-def test_a_folder_without_pictures_is_told(pipeline, tmp_path, name):
+def test_a_folder_without_images_is_told(pipeline, tmp_path, name):
     (tmp_path / "empty").mkdir()
-    write_smear_picture(tmp_path / "file.png")
-    with pytest.raises(MissingDataError, match="no folder with pictures"):
+    write_smear_image(tmp_path / "file.png")
+    with pytest.raises(MissingDataError, match="no folder with images"):
         batch_process_images(tmp_path / name, pipeline, tmp_path / "out")
 
 

@@ -7,34 +7,34 @@ from blood_cell_system.pipeline.batch import (
     former_digests,
     replaced_names,
 )
-from blood_cell_system.reports.batch import PictureOutcome
+from blood_cell_system.reports.batch import ImageOutcome
 from blood_cell_system.reports.report import Status
 
 
 def outcome(name, digest=None):
     summary = {} if digest is None else {"data_sha256": digest}
     status = Status.FAILED if digest is None else Status.OK
-    return PictureOutcome(name=name, path=f"{name}.png", status=status, summary=summary)
+    return ImageOutcome(name=name, path=f"{name}.png", status=status, summary=summary)
 
 
 def test_digests_of_the_last_run_are_read(tmp_path):
-    pictures = [
+    images = [
         {"name": "a", "data_sha256": "1"},
         {"name": "", "data_sha256": "2"},
         {"name": "failed", "data_sha256": None},
     ]
-    (tmp_path / "batch_summary.json").write_text(json.dumps({"pictures": pictures}), "utf-8")
+    (tmp_path / "batch_summary.json").write_text(json.dumps({"images": images}), "utf-8")
     assert former_digests(tmp_path) == {"a": "1"}
 
 
-@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"pictures": [1]}', '{"pictures": [{}]}'])
+@pytest.mark.parametrize("text", [None, "", "{", "[]", '{"images": [1]}', '{"images": [{}]}'])
 def test_a_summary_that_cannot_be_read_tells_nothing(tmp_path, text):
     if text is not None:
         (tmp_path / "batch_summary.json").write_text(text, "utf-8")
     assert former_digests(tmp_path) == {}
 
 
-def test_results_of_another_picture_of_the_same_name_are_replaced():
+def test_results_of_another_image_of_the_same_name_are_replaced():
     former = {"same": "1", "other": "1", "failed": "1"}
     outcomes = [outcome("same", "1"), outcome("other", "2"), outcome("new", "3"), outcome("failed")]
     assert replaced_names(former, outcomes) == ("other",)

@@ -18,10 +18,10 @@ def make(root, *names):
 
 
 def names_in(inputs):
-    return [picture.name for picture in inputs.pictures]
+    return [image.name for image in inputs.images]
 
 
-def test_pictures_of_a_folder_come_by_name(tmp_path):
+def test_images_of_a_folder_come_by_name(tmp_path):
     make(tmp_path / "in", "b.png", "a.JPG", "sub/c.png", "notes.txt", ".hidden.png")
     inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out")
     assert names_in(inputs) == ["a", "b"]
@@ -47,20 +47,20 @@ def test_equal_stems_get_numbers(tmp_path):
     ]
 
 
-def test_a_picture_that_is_named_twice_is_analysed_once(tmp_path):
+def test_an_image_that_is_named_twice_is_analysed_once(tmp_path):
     make(tmp_path, "in/a.png")
     paths = [tmp_path / "in", tmp_path / "in" / "a.png", tmp_path / "in" / ".." / "in" / "a.png"]
     assert names_in(find_inputs(paths, output_dir=tmp_path / "out")) == ["a"]
 
 
-def test_results_of_a_former_run_are_not_taken_for_pictures(tmp_path):
+def test_results_of_a_former_run_are_not_taken_for_images(tmp_path):
     make(tmp_path / "in", "a.png", "out/a_annotated.png")
     inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "in" / "out", recursive=True)
     assert names_in(inputs) == ["a"]
 
 
 @pytest.mark.parametrize("recursive", [False, True])
-def test_of_a_prepared_folder_only_the_images_are_pictures(tmp_path, recursive):
+def test_of_a_prepared_folder_only_the_images_are_images(tmp_path, recursive):
     make(tmp_path / "in", "images/a.png", "masks/a.png", "instances/a.png", "manifest.json")
     inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out", recursive=recursive)
     assert names_in(inputs) == ["images/a"]
@@ -81,28 +81,28 @@ def test_folders_of_masks_without_images_are_as_good_as_any(tmp_path):
     assert names_in(inputs) == ["masks/a"]
 
 
-def test_results_of_another_analysis_are_not_taken_for_pictures(tmp_path):
+def test_results_of_another_analysis_are_not_taken_for_images(tmp_path):
     make(tmp_path / "in", "a.png", "old/batch_summary.json", "old/a_mask.png", "old/s/b_mask.png")
     inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out", recursive=True)
     assert names_in(inputs) == ["a"]
     assert inputs.passed_over == (tmp_path / "in" / "old" / "batch_summary.json",)
 
 
-def test_results_that_are_named_as_pictures_are_a_failed_input(tmp_path):
+def test_results_that_are_named_as_images_are_a_failed_input(tmp_path):
     make(tmp_path / "old", "batch_summary.json", "a_mask.png")
     inputs = find_inputs([tmp_path / "old"], output_dir=tmp_path / "out")
-    assert inputs.pictures == ()
+    assert inputs.images == ()
     assert "holds the results of an analysis" in inputs.failed[0].reason
 
 
-def test_results_beside_the_pictures_of_a_folder_are_refused(tmp_path):
+def test_results_beside_the_images_of_a_folder_are_refused(tmp_path):
     make(tmp_path / "in", "a.png")
     (tmp_path / "link").symlink_to(tmp_path / "in")
-    with pytest.raises(OutputError, match="folder of the pictures"):
+    with pytest.raises(OutputError, match="folder of the images"):
         find_inputs([tmp_path / "in"], output_dir=tmp_path / "link")
 
 
-def test_a_folder_without_pictures_is_a_failed_input(tmp_path):
+def test_a_folder_without_images_is_a_failed_input(tmp_path):
     make(tmp_path / "in", "sub/a.png", "notes.txt")
     (failed,) = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out").failed
     assert "Add --recursive" in failed.reason
@@ -131,15 +131,15 @@ def test_a_file_that_is_not_there_is_left_to_fail_when_read(tmp_path):
 
 @pytest.mark.parametrize("stem", ["two\nlines", "-rf", "Größe 1", "x\udcff", "a.b", "血" * 80])
 def test_names_of_any_kind_are_kept_as_far_as_files_can_have_them(tmp_path, stem):
-    (picture,) = find_inputs([Path(f"{stem}.png")], output_dir=tmp_path).pictures
-    assert stem.startswith(picture.name)
-    assert len(os.fsencode(picture.name)) <= 180
+    (image,) = find_inputs([Path(f"{stem}.png")], output_dir=tmp_path).images
+    assert stem.startswith(image.name)
+    assert len(os.fsencode(image.name)) <= 180
     if len(stem) < 80:
-        assert picture.name == stem
+        assert image.name == stem
 
 
 @given(st.lists(st.text("aAbB_2", min_size=1, max_size=4), max_size=12))
 def test_names_are_unique_even_where_capitals_do_not_count(stems):
-    pictures = _named((Path(f"/{number}/{stem}"), stem) for number, stem in enumerate(stems))
-    assert len(pictures) == len(stems)
-    assert len({picture.name.casefold() for picture in pictures}) == len(stems)
+    images = _named((Path(f"/{number}/{stem}"), stem) for number, stem in enumerate(stems))
+    assert len(images) == len(stems)
+    assert len({image.name.casefold() for image in images}) == len(stems)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.cells.single_cell import is_cell_picture
+from blood_cell_system.cells.single_cell import is_cell_image
 from blood_cell_system.cli.main import main
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.datasets.synthetic import SmearSettings
@@ -47,9 +47,9 @@ def test_cells_of_a_field_are_in_one_split(red_cells):
     assert all(len(of_field) == 1 for of_field in splits.values())
 
 
-def test_each_file_is_a_cell_picture(red_cells):
+def test_each_file_is_a_cell_image(red_cells):
     for path in red_cells.glob("*/*.png"):
-        assert is_cell_picture(read_rgba(path)), path
+        assert is_cell_image(read_rgba(path)), path
 
 
 def roundness(path):
@@ -65,8 +65,8 @@ def test_sickles_are_slender_and_parasites_are_darker_than_their_cells(red_cells
     assert mean["sickle_RBC"] < 0.6 * mean["healthy_RBC"]
 
     def spread(path):
-        picture = read_rgba(path)
-        return np.std(picture[45:85, 45:85, 0].astype(float))
+        image = read_rgba(path)
+        return np.std(image[45:85, 45:85, 0].astype(float))
 
     healthy, malaria = (
         np.median([spread(path) for path in (red_cells / name).glob("*.png")])

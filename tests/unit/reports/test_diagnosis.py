@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from support.analysed_pictures import DEFOCUSED, FINE_LIGHT, analysis_of, report_of
+from support.analysed_images import DEFOCUSED, FINE_LIGHT, analysis_of, report_of
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.border_rule import BorderRule
@@ -81,12 +81,12 @@ def test_thresholds_outside_of_0_to_1_are_refused(name, value):
         dataclasses.replace(SETTINGS, **{name: value})
 
 
-def test_a_picture_in_order_is_ok():
+def test_an_image_in_order_is_ok():
     assert report_of().status == Status.OK
     assert report_of().warnings == ()
 
 
-def test_warnings_of_the_picture_come_before_those_of_the_caller():
+def test_warnings_of_the_image_come_before_those_of_the_caller():
     report = report_of(
         analysis_of(findings=(DEFOCUSED, FINE_LIGHT)), further_warnings=["No platelets."]
     )
@@ -94,14 +94,14 @@ def test_warnings_of_the_picture_come_before_those_of_the_caller():
     assert report.status == Status.WARNED
 
 
-def test_a_picture_without_cells_is_a_report_with_a_warning():
+def test_an_image_without_cells_is_a_report_with_a_warning():
     report = report_of(analysis_of([]))
     assert dict(report.counts) == {"RBC": 0, "WBC": 0, "Platelet": 0}
     assert "No cell was found" in report.warnings[0]
     assert [rate.interval for rate in report.rates] == [None, None]
 
 
-def test_a_picture_that_is_full_of_white_cells_is_doubted():
+def test_an_image_that_is_full_of_white_cells_is_doubted():
     def white(count):
         return [ellipse_box(CellType.WBC, 20 + 30 * n, 60, 24) for n in range(count)]
 

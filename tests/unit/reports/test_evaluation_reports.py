@@ -9,7 +9,7 @@ from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.reports.segmenter_evaluation import (
     evaluation_text,
     evaluation_to_json,
-    worst_pictures_sheet,
+    worst_images_sheet,
 )
 
 
@@ -49,9 +49,9 @@ def test_the_text_says_that_no_cells_were_compared(tmp_path):
 
 
 def test_the_text_lists_failures(images):
-    images[0].image_path.write_bytes(b"no picture")
+    images[0].image_path.write_bytes(b"no image")
     text = evaluation_text(evaluate(ColourRuntime(), images), title="here")
-    assert "1 pictures failed" in text
+    assert "1 images failed" in text
     assert "img_0" in text
 
 
@@ -64,13 +64,13 @@ def test_the_json_is_valid_and_has_null_where_there_is_no_value(images):
     assert types["RBC"]["matching"]["0.50"]["matched"] == 6
     assert list(types["RBC"]["matching"]) == [f"{t / 100:.2f}" for t in range(50, 95, 5)]
     assert types["Platelet"]["matching"]["0.50"]["f1"] is None
-    assert again["pictures"][0]["true_counts"] == {"RBC": 1, "WBC": 1, "Platelet": 0}
+    assert again["images"][0]["true_counts"] == {"RBC": 1, "WBC": 1, "Platelet": 0}
 
 
 def test_the_sheet_shows_truth_beside_prediction(images):
     evaluation = evaluate(ColourRuntime(), images)
     by_stem = {image.stem: image for image in images}
-    one = worst_pictures_sheet(evaluation, by_stem, ColourRuntime(), count=1)
-    three = worst_pictures_sheet(evaluation, by_stem, ColourRuntime())
+    one = worst_images_sheet(evaluation, by_stem, ColourRuntime(), count=1)
+    three = worst_images_sheet(evaluation, by_stem, ColourRuntime())
     assert one.dtype == np.uint8
     assert three.shape[0] > one.shape[0]

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.analysed_pictures import CELLS, analysis_of, report_of
+from support.analysed_images import CELLS, analysis_of, report_of
 from support.classified_cells import classified_report, red_cell
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS
 from support.drawn_cells import ellipse_box
@@ -24,7 +24,7 @@ from blood_cell_system.reports.image_files import (
     ABNORMAL_COLOUR,
     NONE_COLOUR,
     UNSURE_COLOUR,
-    annotated_picture,
+    annotated_image,
     cells_to_csv,
 )
 from blood_cell_system.reports.report import CellFlag, findings_to_json
@@ -101,12 +101,12 @@ def test_every_cell_is_counted_once(cells):
 
 
 @given(RED_CELLS, RED_CELLS)
-def test_the_findings_of_two_pictures_are_those_of_all_their_cells(first, second):
+def test_the_findings_of_two_images_are_those_of_all_their_cells(first, second):
     total = total_of([find(first, RBC_FACTS), find(second, RBC_FACTS)])
     assert total == find([*first, *second], RBC_FACTS)
 
 
-def test_pictures_that_were_not_assessed_add_nothing():
+def test_images_that_were_not_assessed_add_nothing():
     found = red("healthy_RBC")
     assert total_of([NO_CLASSIFIER, found, NO_CLASSIFIER]) == found
     assert total_of([]) == NO_CLASSIFIER
@@ -214,8 +214,8 @@ def test_the_table_has_a_column_a_class():
 )
 def test_cells_that_want_a_look_are_boxed(red, colour):
     analysis = analysis_of([ellipse_box(CellType.RBC, 90, 64, 60)])
-    plain = annotated_picture(analysis, report_of(analysis, threshold=0.0).cells)
-    drawn = annotated_picture(analysis, classified_report(analysis, red=red, threshold=0.0).cells)
+    plain = annotated_image(analysis, report_of(analysis, threshold=0.0).cells)
+    drawn = annotated_image(analysis, classified_report(analysis, red=red, threshold=0.0).cells)
     changed = (drawn != plain).any(axis=2)
     assert changed.any() == (colour is not None)
     if colour is not None:
@@ -224,18 +224,18 @@ def test_cells_that_want_a_look_are_boxed(red, colour):
         assert (rows.min(), columns.min()) == pytest.approx((34, 60), abs=1)
 
 
-def test_a_name_at_the_edge_of_the_picture_is_cut():
+def test_a_name_at_the_edge_of_the_image_is_cut():
     analysis = analysis_of([ellipse_box(CellType.RBC, 30, 30, 50)], shape=(56, 56))
     report = classified_report(analysis, red={"condition": "malaria_RBC"})
-    assert annotated_picture(analysis, report.cells).shape == (56, 56, 3)
+    assert annotated_image(analysis, report.cells).shape == (56, 56, 3)
 
 
 @pytest.mark.parametrize(("diameter", "reach"), [(20, 1.4), (30, 1.4), (60, 1.1)])
 def test_a_name_hardly_reaches_beyond_its_cell(diameter, reach):
     analysis = analysis_of([ellipse_box(CellType.RBC, 40, 64, diameter)])
-    plain = annotated_picture(analysis, report_of(analysis, threshold=0.0).cells)
+    plain = annotated_image(analysis, report_of(analysis, threshold=0.0).cells)
     report = classified_report(analysis, red={"condition": "malaria_RBC"}, threshold=0.0)
-    changed = (annotated_picture(analysis, report.cells) != plain).any(axis=2)
+    changed = (annotated_image(analysis, report.cells) != plain).any(axis=2)
     columns = np.flatnonzero(changed.any(axis=0))
     assert columns[-1] - columns[0] <= reach * diameter
 

@@ -16,12 +16,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from support.analysed_pictures import CELLS, DEFOCUSED, analysis_of, report_of
+from support.analysed_images import CELLS, DEFOCUSED, analysis_of, report_of
 from support.classified_cells import classified_report
 from support.colour_classifiers import RBC_FACTS
 
 from blood_cell_system.cells.outlines import outline_polygons
-from blood_cell_system.reports.batch import BatchSummary, PictureOutcome, outcome_of_report
+from blood_cell_system.reports.batch import BatchSummary, ImageOutcome, outcome_of_report
 from blood_cell_system.reports.findings import JudgedCell, find
 from blood_cell_system.reports.page.panel import make_panel, page_limits
 from blood_cell_system.reports.page.render import findings_section, histogram_svg, render_page
@@ -66,24 +66,24 @@ class Page(HTMLParser):
         return [attributes for name, attributes in self.elements if name == tag]
 
 
-def pictures_in(html):
-    return json.loads(re.search(r'id="pictures">(.*?)</script>', html, re.S)[1])
+def images_in(html):
+    return json.loads(re.search(r'id="images">(.*?)</script>', html, re.S)[1])
 
 
-def test_counts_and_pictures_are_in_the_page():
+def test_counts_and_images_are_in_the_page():
     page = Page(render_page(summary_of(outcome_of("a"), outcome_of("b"))))
     words = " ".join(" ".join(page.words).split())
-    assert "2 pictures analysed" in words
+    assert "2 images analysed" in words
     assert "6 red cells" in words
     assert "Research use only; not a medical device." in words
     sources = [image["src"] for image in page.of("img")]
-    # Two pictures and their five uncertain cells each.
+    # Two images and their five uncertain cells each.
     assert len(sources) == 12
     assert all(source.startswith("data:image/jpeg;base64,") for source in sources)
 
 
-def test_a_failed_picture_is_a_row_with_its_reason():
-    failed = PictureOutcome(name="bad", path="bad.png", status=Status.FAILED, reason="cut off")
+def test_a_failed_image_is_a_row_with_its_reason():
+    failed = ImageOutcome(name="bad", path="bad.png", status=Status.FAILED, reason="cut off")
     page = Page(render_page(summary_of(outcome_of(), failed)))
     words = " ".join(page.words)
     assert "1 failed" in words
@@ -91,7 +91,7 @@ def test_a_failed_picture_is_a_row_with_its_reason():
 
 
 def test_a_page_of_failures_alone_is_a_page():
-    failed = PictureOutcome(name="", path="x", status=Status.FAILED, reason="gone")
+    failed = ImageOutcome(name="", path="x", status=Status.FAILED, reason="gone")
     words = " ".join(Page(render_page(summary_of(failed))).words)
     assert "No whole cell was found." in words
     assert "No cell is uncertain." in words
@@ -104,9 +104,9 @@ def test_what_is_no_smear_is_left_out_of_sums_sizes_and_gallery():
     summary = summary_of(outcome_of(), cat)
     page = Page(render_page(summary))
     words = " ".join(" ".join(page.words).split())
-    assert "1 picture does not look like a blood smear" in words
+    assert "1 image does not look like a blood smear" in words
     assert "3 red cells" in words
-    assert {b["data-picture"] for b in page.of("button") if "data-cell" in b} == {"0"}
+    assert {b["data-image"] for b in page.of("button") if "data-cell" in b} == {"0"}
     assert summary.to_json()["left_out_of_sums"] == 1
 
 
@@ -143,29 +143,29 @@ def test_names_cannot_become_anything_but_names(name):
     assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements]
     for link in page.of("a"):
         assert re.fullmatch(r"\./[\w./%~-]+_annotated\.png", link["href"])
-    assert pictures_in(html)[0]["name"] == shown_name(name)
+    assert images_in(html)[0]["name"] == shown_name(name)
 
 
 def test_reasons_and_warnings_cannot_become_elements():
-    failed = PictureOutcome(name="n", path="n", status=Status.FAILED, reason=EVIL)
+    failed = ImageOutcome(name="n", path="n", status=Status.FAILED, reason=EVIL)
     page = Page(render_page(summary_of(failed)))
     assert EVIL in " ".join(page.words)
     assert len(page.of("script")) == 2
 
 
-def test_a_link_leads_to_the_picture_in_its_folder():
+def test_a_link_leads_to_the_image_in_its_folder():
     (link,) = Page(render_page(summary_of(outcome_of("slide 1/ä")))).of("a")
     assert link["href"] == "./slide%201/%C3%A4_annotated.png"
 
 
 def test_outlines_are_those_of_the_cells():
     analysis = analysis_of()
-    (picture,) = pictures_in(render_page(summary_of(outcome_of(analysis=analysis))))
-    assert (picture["width"], picture["height"]) == (192, 128)
-    for cell, outline in zip(analysis.separated.cells, picture["outlines"], strict=True):
+    (image,) = images_in(render_page(summary_of(outcome_of(analysis=analysis))))
+    assert (image["width"], image["height"]) == (192, 128)
+    for cell, outline in zip(analysis.separated.cells, image["outlines"], strict=True):
         corners = np.array([pair.split(",") for pair in outline.split()], dtype=float)
         assert corners.mean(axis=0) == pytest.approx(cell.centroid, abs=0.3 * cell.box.width)
-    assert [cell[0] for cell in picture["cells"]] == [1, 2, 3, 4, 5]
+    assert [cell[0] for cell in image["cells"]] == [1, 2, 3, 4, 5]
 
 
 def test_the_least_certain_cells_come_first_in_the_gallery():
@@ -177,22 +177,22 @@ def test_the_least_certain_cells_come_first_in_the_gallery():
     assert len(shown) == 10
 
 
-def test_pictures_are_scaled_down_to_the_page():
+def test_images_are_scaled_down_to_the_page():
     panel = outcome_of(side_px=96).panel
     decoded = cv2.imdecode(np.frombuffer(panel.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert decoded.shape == (64, 96, 3)
     assert (panel.width_px, panel.height_px) == (192, 128)
 
 
-def test_a_page_of_very_many_pictures_links_to_them():
+def test_a_page_of_very_many_images_links_to_them():
     html = render_page(summary_of(outcome_of(side_px=0)))
-    assert pictures_in(html) == [None]
+    assert images_in(html) == [None]
     assert Page(html).of("a")[0]["href"] == "./field_annotated.png"
     assert page_limits(10**6).side_px == 0
 
 
 @given(st.integers(1, 1000))
-def test_the_embedded_pictures_stay_within_some_50_megabytes(count):
+def test_the_embedded_images_stay_within_some_50_megabytes(count):
     limits = page_limits(count)
     # A smear of 4:3 takes about an eighth of a byte a pixel at this quality, base64 a third more.
     assert count * limits.side_px**2 * 0.75 * 0.125 * 4 / 3 < 50e6
@@ -214,11 +214,11 @@ def test_a_histogram_holds_every_value(values):
     assert not math.isnan(float(re.search(r'height="([\d.]+)"', svg)[1]))
 
 
-def test_sizes_are_in_micrometres_only_where_all_pictures_have_them():
+def test_sizes_are_in_micrometres_only_where_all_images_have_them():
     known, unknown = outcome_of(analysis=analysis_of(pixel_size_um=0.2)), outcome_of("b")
     assert " µm: " in render_page(summary_of(known))
     assert " px: " in render_page(summary_of(known, unknown))
-    assert "comparable between pictures of one magnification" in render_page(summary_of(unknown))
+    assert "comparable between images of one magnification" in render_page(summary_of(unknown))
 
 
 def test_findings_of_all_smears_are_summed_up():
@@ -261,8 +261,8 @@ def test_a_classified_cell_has_its_condition_in_the_page():
     def sick(analysis, **options):
         return classified_report(analysis, white={"condition": "cancer_WBC"}, **options)
 
-    (picture,) = pictures_in(render_page(summary_of(outcome_of(draw_up=sick))))
-    told = {cell[1]: cell[5:] for cell in picture["cells"] if cell[5]}
+    (image,) = images_in(render_page(summary_of(outcome_of(draw_up=sick))))
+    told = {cell[1]: cell[5:] for cell in image["cells"] if cell[5]}
     assert told == {"WBC": ["cancer_WBC 0.90", True], "RBC": ["healthy_RBC 0.90", False]}
 
 

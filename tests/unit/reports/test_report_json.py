@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.analysed_pictures import DEFOCUSED, analysis_of, report_of
+from support.analysed_images import DEFOCUSED, analysis_of, report_of
 from support.classified_cells import classified_report
 from support.json_schema import violations
 

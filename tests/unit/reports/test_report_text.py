@@ -1,7 +1,7 @@
 import dataclasses
 
 import pytest
-from support.analysed_pictures import CELLS, DEFOCUSED, analysis_of, report_of
+from support.analysed_images import CELLS, DEFOCUSED, analysis_of, report_of
 from support.colour_classifiers import WBC_FACTS
 
 from blood_cell_system.analysis.scale import ScaleSource
@@ -79,7 +79,7 @@ def test_an_unknown_scale_is_told():
         analysis.scale, source=ScaleSource.UNKNOWN, red_cell_diameter_px=None
     )
     text = report_of(dataclasses.replace(analysis, scale=unknown)).to_summary_text()
-    assert "not known: taken as in the pictures of the training" in text
+    assert "not known: taken as in the images of the training" in text
 
 
 @pytest.mark.parametrize("name", ["a\nb.png", "\x1b[31m.png", "x\udcff.png"])

@@ -61,7 +61,7 @@ def test_the_slide_stays_one_colour():
 
 
 @pytest.mark.parametrize("value", [CellClass.BACKGROUND, CellClass.RBC, NOT_SCORED])
-def test_a_picture_without_slide_or_without_cells_is_left_as_it_is(value):
+def test_an_image_without_slide_or_without_cells_is_left_as_it_is(value):
     image, _ = smear()
     class_mask = np.full((64, 64), value, np.uint8)
     np.testing.assert_array_equal(recolour(image, class_mask, generator_for(0)), image)

@@ -10,7 +10,7 @@ def uneven_slide(shape=(200, 300)):
     return np.rint(np.array([240, 230, 220]) * slope[:, :, None]).astype(np.uint8)
 
 
-def test_light_follows_a_slope_across_the_picture():
+def test_light_follows_a_slope_across_the_image():
     image = uneven_slide()
     light = fit_slide_light(image)
     for x, y in ((10, 10), (150, 100), (290, 190)):
@@ -32,9 +32,9 @@ def test_what_lies_outside_of_the_field_has_no_say():
     np.testing.assert_allclose(light.at(200, 100), uneven_slide()[100, 200], atol=3)
 
 
-def test_the_picture_of_the_light_is_the_empty_slide():
+def test_the_image_of_the_light_is_the_empty_slide():
     image = uneven_slide()
-    difference = np.abs(fit_slide_light(image).picture().astype(int) - image)
+    difference = np.abs(fit_slide_light(image).image().astype(int) - image)
     assert difference.max() <= 3
 
 
@@ -45,6 +45,6 @@ def test_even_light_is_the_same_everywhere():
 
 
 @pytest.mark.parametrize("level", [0, 255])
-def test_a_picture_of_one_colour_has_a_light(level):
+def test_an_image_of_one_colour_has_a_light(level):
     light = fit_slide_light(np.full((40, 50, 3), level, np.uint8))
     np.testing.assert_allclose(light.at(25, 20), max(level, 1), atol=1)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from support.stained_pictures import RED_CELL, disc, picture
+from support.stained_images import RED_CELL, disc, draw_field
 
 from blood_cell_system.stain.optical_density import (
     StainSettings,
@@ -26,7 +26,7 @@ def some_cells():
 
 def test_the_density_of_cells_is_found_under_uneven_light():
     where = some_cells()
-    density = optical_density(picture(SHAPE, [(where, RED_CELL)], light=uneven_light(), noise=2))
+    density = optical_density(draw_field(SHAPE, [(where, RED_CELL)], light=uneven_light(), noise=2))
     inside = disc(SHAPE, 150, 50, 20)
     np.testing.assert_allclose(np.median(density[inside], axis=0), RED_CELL, atol=0.02)
     assert np.abs(np.median(density[~where], axis=0)).max() < 0.01
@@ -34,27 +34,27 @@ def test_the_density_of_cells_is_found_under_uneven_light():
 
 def test_the_cameras_white_balance_does_not_matter():
     parts = [(some_cells(), RED_CELL)]
-    cool = optical_density(picture(SHAPE, parts, light=np.array([200.0, 215.0, 240.0])))
-    warm = optical_density(picture(SHAPE, parts, light=np.array([240.0, 215.0, 190.0])))
+    cool = optical_density(draw_field(SHAPE, parts, light=np.array([200.0, 215.0, 240.0])))
+    warm = optical_density(draw_field(SHAPE, parts, light=np.array([240.0, 215.0, 190.0])))
     np.testing.assert_allclose(cool, warm, atol=0.02)
 
 
 def test_pale_cells_are_not_taken_for_the_slide():
     where = some_cells()
-    density = optical_density(picture(SHAPE, [(where, (0.02, 0.08, 0.07))], noise=1))
+    density = optical_density(draw_field(SHAPE, [(where, (0.02, 0.08, 0.07))], noise=1))
     assert density[disc(SHAPE, 150, 50, 20)][:, 1].mean() == pytest.approx(0.08, abs=0.015)
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (30, 2), (64, 64)])
-def test_a_picture_of_one_colour_has_no_density(shape, value):
+def test_an_image_of_one_colour_has_no_density(shape, value):
     density = optical_density(np.full((*shape, 3), value, np.uint8))
     assert density.shape == (*shape, 3)
     np.testing.assert_allclose(density, 0, atol=0.02)
 
 
 def test_the_threshold_lies_between_slide_and_cell():
-    density = optical_density(picture(SHAPE, [(some_cells(), RED_CELL)], noise=2))
+    density = optical_density(draw_field(SHAPE, [(some_cells(), RED_CELL)], noise=2))
     assert 0.045 < foreground_threshold(density, settings=StainSettings()) < RED_CELL[1] * 0.6
 
 

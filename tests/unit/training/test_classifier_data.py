@@ -51,13 +51,13 @@ def test_fields_of_two_sources_are_two_fields(tmp_path):
     assert set(test.fields) == {("one", "field-3"), ("two", "field-3")}
 
 
-def test_pictures_that_cannot_be_read_are_told(tmp_path, caplog):
+def test_images_that_cannot_be_read_are_told(tmp_path, caplog):
     folder = small_cell_folder(tmp_path)
     record = folder.select(Split.TRAIN)[0]
     folder.path_of(record).write_bytes(b"nothing")
     train = read_cells(folder, Split.TRAIN, CellClasses.of(folder))
     assert len(train) == 23
-    assert f"1 of 24 pictures are left out, for instance {record.file}" in caplog.text
+    assert f"1 of 24 images are left out, for instance {record.file}" in caplog.text
 
 
 def test_a_split_without_cells_is_an_error(tmp_path):

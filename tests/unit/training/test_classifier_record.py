@@ -46,6 +46,6 @@ def test_overfitting_is_told():
     assert advice.startswith("Overfitting")
 
 
-def test_the_curves_are_a_picture(tmp_path):
+def test_the_curves_are_an_image(tmp_path):
     write_classifier_curves(tmp_path / "curves.png", rows([1, 0.5], [1, 0.6]))
     assert read_image(tmp_path / "curves.png").std() > 5

@@ -209,7 +209,7 @@ def noise(seed=0, factor=1.0):
 
 @pytest.fixture
 def accustomed():
-    """A model whose first statistics are those of some pictures."""
+    """A model whose first statistics are those of some images."""
     keras.utils.set_random_seed(0)
     model = build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=0))
     norm = model.get_layer("down_0_a_norm")
@@ -219,11 +219,11 @@ def accustomed():
     return model
 
 
-def test_pictures_like_the_learned_ones_shift_no_feature(accustomed):
+def test_images_like_the_learned_ones_shift_no_feature(accustomed):
     assert first_feature_shift(accustomed, [noise(1), noise(2)]) < 0.1
 
 
-def test_darker_pictures_shift_the_first_features(accustomed):
+def test_darker_images_shift_the_first_features(accustomed):
     assert first_feature_shift(accustomed, [noise(1, 0.3)]) > 1
 
 
@@ -233,16 +233,16 @@ def cells(*types):
     )
 
 
-def warnings_of(start, model, *, magnification=1.0, picture=None, types=tuple(CellType)):
+def warnings_of(start, model, *, magnification=1.0, image=None, types=tuple(CellType)):
     return unlikeness_warnings(
         replace(start, model=model),
         magnifications={"mine": magnification},
-        pictures=[noise(1) if picture is None else picture],
+        images=[noise(1) if image is None else image],
         cells=[cells(*types)],
     )
 
 
-def test_familiar_pictures_give_no_warning(start, accustomed):
+def test_familiar_images_give_no_warning(start, accustomed):
     assert warnings_of(start, accustomed) == []
 
 
@@ -251,7 +251,7 @@ def test_familiar_pictures_give_no_warning(start, accustomed):
     [
         ({"magnification": None}, "mine: the labels show too few whole red cells"),
         ({"magnification": 4.0}, "mine: red cells are 14 px wide and are enlarged 4.0 times"),
-        ({"picture": noise(1, 0.3)}, "Stain or light are unlike what the model learned from"),
+        ({"image": noise(1, 0.3)}, "Stain or light are unlike what the model learned from"),
         ({"types": (CellType.RBC,)}, "No WBC is labelled"),
         ({"types": (CellType.WBC,)}, "No RBC is labelled"),
     ],

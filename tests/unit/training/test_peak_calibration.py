@@ -32,7 +32,7 @@ def places(count):
     return [(20.0 + 40 * (i % 9), 20.0 + 40 * (i // 9)) for i in range(count)]
 
 
-def picture(cells, *, unmarked=(), class_mask=None):
+def image(cells, *, unmarked=(), class_mask=None):
     mask = np.zeros((SIDE, SIDE), np.uint8) if class_mask is None else class_mask
     return DecodedImage(
         pixels=np.zeros((SIDE, SIDE, 3), np.uint8),
@@ -44,7 +44,7 @@ def picture(cells, *, unmarked=(), class_mask=None):
 
 
 def finder(centres, scores, cell_type=CellType.RBC):
-    """Peaks at these places with these heights, whatever the picture."""
+    """Peaks at these places with these heights, whatever the image."""
     order = np.argsort(scores)[::-1]
 
     def peaks_in(pixels, settings):
@@ -62,38 +62,38 @@ def finder(centres, scores, cell_type=CellType.RBC):
 def test_threshold_lies_between_the_peaks_of_cells_and_those_of_chance():
     where = places(80)
     scores = [0.32] * 50 + [0.11] * 30
-    found = best_thresholds([picture([box(*at) for at in where[:50]])], finder(where, scores))
+    found = best_thresholds([image([box(*at) for at in where[:50]])], finder(where, scores))
     assert 0.11 < found[CellType.RBC] <= 0.32
 
 
 def test_of_equally_good_thresholds_the_middle_one_is_taken():
     where = places(50)
-    found = best_thresholds([picture([box(*at) for at in where])], finder(where, [0.5] * 50))
+    found = best_thresholds([image([box(*at) for at in where])], finder(where, [0.5] * 50))
     good = [threshold for threshold in THRESHOLDS if threshold <= 0.5]
     assert found[CellType.RBC] == good[(len(good) - 1) // 2]
 
 
 def test_types_with_few_cells_are_left_as_they_are():
     where = places(39)
-    images = [picture([box(*at) for at in where])]
+    images = [image([box(*at) for at in where])]
     assert best_thresholds(images, finder(where, [0.2] * 39)) == {}
 
 
-def test_cells_of_several_pictures_count_together():
+def test_cells_of_several_images_count_together():
     where = places(25)
-    images = [picture([box(*at) for at in where])] * 2
+    images = [image([box(*at) for at in where])] * 2
     assert CellType.RBC in best_thresholds(images, finder(where, [0.2] * 25))
 
 
-def test_a_type_that_nobody_marked_in_a_picture_does_not_count_there():
+def test_a_type_that_nobody_marked_in_an_image_does_not_count_there():
     where = places(50)
     cells = [box(*at, CellType.PLATELET) for at in where]
-    images = [picture(cells, unmarked=(CellType.PLATELET,))]
+    images = [image(cells, unmarked=(CellType.PLATELET,))]
     assert best_thresholds(images, finder(where, [0.2] * 50, CellType.PLATELET)) == {}
 
 
-def test_pictures_of_which_nobody_has_said_where_cells_are_do_not_count():
-    assert best_thresholds([picture(None)], finder([], [])) == {}
+def test_images_of_which_nobody_has_said_where_cells_are_do_not_count():
+    assert best_thresholds([image(None)], finder([], [])) == {}
 
 
 @pytest.mark.parametrize("value", [NOT_SCORED, CellClass.RBC])
@@ -105,14 +105,14 @@ def test_peaks_where_nobody_has_said_what_is_there_are_not_held_against_a_thresh
     cells = [box(*at) for at in where[:50]]
     peaks = finder(where, [0.5] * 36 + [0.2] * 14 + [0.3] * 31)
     # Without an excuse it is better to miss the 14 low ones than to believe the other 31.
-    assert best_thresholds([picture(cells)], peaks)[CellType.RBC] > 0.3
-    assert best_thresholds([picture(cells, class_mask=mask)], peaks)[CellType.RBC] <= 0.2
+    assert best_thresholds([image(cells)], peaks)[CellType.RBC] > 0.3
+    assert best_thresholds([image(cells, class_mask=mask)], peaks)[CellType.RBC] <= 0.2
 
 
 def test_points_are_no_cells_whose_size_could_match():
     where = places(50)
     cells = [box(*at, origin=BoxOrigin.POINT) for at in where]
-    assert best_thresholds([picture(cells)], finder(where, [0.2] * 50)) == {}
+    assert best_thresholds([image(cells)], finder(where, [0.2] * 50)) == {}
 
 
 def tiny_segmenter():
@@ -154,7 +154,7 @@ def test_a_model_without_centres_is_an_error():
         bake_thresholds(plain, {CellType.RBC: 0.2})
 
 
-def test_peaks_are_found_in_pictures_of_any_size(model):
+def test_peaks_are_found_in_images_of_any_size(model):
     pixels = np.random.default_rng(0).integers(0, 255, (70, 101, 3)).astype(np.uint8)
     settings = PeakSettings(
         thresholds=dict.fromkeys(CELL_TYPES, 1e-6), min_agreement=dict.fromkeys(CELL_TYPES, 0.0)
@@ -162,5 +162,5 @@ def test_peaks_are_found_in_pictures_of_any_size(model):
     peaks = peak_finder(model)(pixels, settings)
     assert len(peaks) > 0
     assert (peaks.centre >= 0).all()
-    # The maps' last places reach beyond the picture by less than one place.
+    # The maps' last places reach beyond the image by less than one place.
     assert (peaks.centre < [104, 72]).all()

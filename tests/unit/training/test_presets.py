@@ -26,7 +26,7 @@ def test_presets_set_the_heights_of_peaks(name):
     assert preset_named(name).calibrates_peaks
 
 
-def test_settings_that_do_not_say_take_every_picture_as_often():
+def test_settings_that_do_not_say_take_every_image_as_often():
     # So do states of trainings that were begun before there was the choice.
     bare = SegmentationSettings(preset="", epochs=1, batch_size=1, crops_per_epoch=1, d_reduced=0)
     assert bare.source_evenness == 0

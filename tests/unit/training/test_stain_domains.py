@@ -5,10 +5,10 @@ from blood_cell_system.training.stain_domains import stain_groups, stain_of_cell
 
 
 def smear(colour, *, light=(240, 240, 240)):
-    picture = np.empty((240, 240, 3), np.uint8)
-    picture[:] = light
-    picture[40:180, 40:180] = (np.array(light) * np.exp(-np.array(colour))).round()
-    return picture
+    image = np.empty((240, 240, 3), np.uint8)
+    image[:] = light
+    image[40:180, 40:180] = (np.array(light) * np.exp(-np.array(colour))).round()
+    return image
 
 
 def test_the_stain_of_a_smear_is_that_of_its_cells():
@@ -22,23 +22,23 @@ def test_the_lamp_does_not_change_the_stain_of_a_smear():
 
 
 def test_the_stain_of_a_cell_is_taken_within_its_outline():
-    picture = np.full((20, 20, 4), (0, 0, 0, 0), np.uint8)
-    picture[5:15, 5:15] = (*np.round(255 * np.exp([-0.1, -0.4, -0.2])).astype(int), 255)
-    np.testing.assert_allclose(stain_of_cell(picture), [0.1, 0.4, 0.2, 0, 0, 0], atol=0.01)
+    image = np.full((20, 20, 4), (0, 0, 0, 0), np.uint8)
+    image[5:15, 5:15] = (*np.round(255 * np.exp([-0.1, -0.4, -0.2])).astype(int), 255)
+    np.testing.assert_allclose(stain_of_cell(image), [0.1, 0.4, 0.2, 0, 0, 0], atol=0.01)
 
 
 @pytest.mark.parametrize(
-    ("measure", "picture"),
+    ("measure", "image"),
     [
         (stain_of_smear, np.full((40, 40, 3), 240, np.uint8)),
         (stain_of_cell, np.zeros((40, 40, 4), np.uint8)),
     ],
 )
-def test_where_nothing_is_stained_there_is_no_stain(measure, picture):
-    np.testing.assert_array_equal(measure(picture), np.zeros(6))
+def test_where_nothing_is_stained_there_is_no_stain(measure, image):
+    np.testing.assert_array_equal(measure(image), np.zeros(6))
 
 
-def test_pictures_of_three_stains_are_three_groups_the_largest_first():
+def test_images_of_three_stains_are_three_groups_the_largest_first():
     generator = np.random.default_rng(0)
     kinds = np.array([0] * 10 + [1] * 30 + [2] * 20)
     statistics = np.eye(3)[kinds] + 0.05 * generator.standard_normal((60, 3))
@@ -46,7 +46,7 @@ def test_pictures_of_three_stains_are_three_groups_the_largest_first():
     np.testing.assert_array_equal(groups, np.array([2, 0, 1])[kinds])
 
 
-def test_equal_pictures_are_one_group():
+def test_equal_images_are_one_group():
     assert set(stain_groups(np.ones((5, 6)), seed=0).tolist()) == {0}
 
 

@@ -5,11 +5,11 @@
     BCCD_Dataset/                      as ``annotation/voc.py`` reads it
     bccd_trainval_extra/
     ├── complete_boxes.json            {"BloodImage_00094": [{"class": "RBC",
-    │                                     "bbox": [x_min, y_min, x_max, y_max]}, …]}, 181 pictures
-    └── wbc_types.json                 {"BloodImage_00000": "neutrophil", …}, 280 pictures
+    │                                     "bbox": [x_min, y_min, x_max, y_max]}, …]}, 181 images
+    └── wbc_types.json                 {"BloodImage_00000": "neutrophil", …}, 280 images
 
-The extras are for training and validation pictures only. A type belongs to the only white cell of
-its picture; pictures with several are left without. Blood of people about whom nothing is known:
+The extras are for training and validation images only. A type belongs to the only white cell of
+its image; images with several are left without. Blood of people about whom nothing is known:
 their cells are taken as healthy.
 
 Source: https://github.com/Shenggan/BCCD_Dataset. Licence: MIT.
@@ -18,7 +18,7 @@ Source: https://github.com/Shenggan/BCCD_Dataset. Licence: MIT.
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedPicture
+from blood_cell_system.annotation.sample import DroppedCell, FailedImage
 from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
@@ -49,8 +49,8 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
     Returns
     -------
     FieldReading
-        Pictures with complete boxes have all cells; the others those that BCCD marks. Labels of
-        cells are those of ``CellType``; the label of a picture is the type of its only white cell,
+        Images with complete boxes have all cells; the others those that BCCD marks. Labels of
+        cells are those of ``CellType``; the label of an image is the type of its only white cell,
         or empty.
 
     Raises
@@ -61,9 +61,9 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
         A label file is damaged, or a type is not known.
     """
     dataset = VocDataset.open(Path(root))
-    types = read_json_file(extra / "wbc_types.json", expected=dict, what="types by picture")
+    types = read_json_file(extra / "wbc_types.json", expected=dict, what="types by image")
     complete_file = extra / "complete_boxes.json"
-    complete = read_json_file(complete_file, expected=dict, what="boxes by picture")
+    complete = read_json_file(complete_file, expected=dict, what="boxes by image")
     for name, cell_type in types.items():
         if cell_type not in WBC_TYPES:
             raise AnnotationError(
@@ -80,7 +80,7 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
                 _cell,
                 shape=sample.shape,
                 file=complete_file,
-                picture=sample.stem,
+                image=sample.stem,
                 dropped=dropped,
             )
         else:
@@ -106,7 +106,7 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
         licence="MIT",
         fields=tuple(fields),
         dropped=tuple(dropped),
-        failed=tuple(FailedPicture(stem=f.stem, reason=f.reason) for f in dataset.failed),
+        failed=tuple(FailedImage(stem=f.stem, reason=f.reason) for f in dataset.failed),
     )
 
 

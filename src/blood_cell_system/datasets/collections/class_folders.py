@@ -1,11 +1,11 @@
-"""Folders of pictures in which the folder's name is the label, such as PBC's and Taleqani's."""
+"""Folders of images in which the folder's name is the label, such as PBC's and Taleqani's."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from blood_cell_system.annotation.sample import FailedPicture
+from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
-from blood_cell_system.datasets.cell_fields import CellField, FieldReading, pictures_in, readable
+from blood_cell_system.datasets.cell_fields import CellField, FieldReading, images_in, readable
 from blood_cell_system.errors import DatasetError, MissingDataError
 
 
@@ -50,10 +50,10 @@ def read_labelled_folders(
             f"{root}: holds the folders {', '.join(present) or '(none)'}; expected "
             f"{', '.join(labels)}. Rename {', '.join(unknown) or 'nothing'} or name another folder."
         )
-    failed: list[FailedPicture] = []
+    failed: list[FailedImage] = []
     fields = []
     for label in present:
-        images: Mapping[str, Path] = pictures_in(root / label)
+        images: Mapping[str, Path] = images_in(root / label)
         blocks = blocks_of_names(list(images), pattern=block_pattern, block_size=block_size)
         for name, path in images.items():
             if readable(path, name=f"{label}/{name}", failed=failed, missing="") is None:

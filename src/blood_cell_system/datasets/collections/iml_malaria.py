@@ -20,14 +20,14 @@ for research only.
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedPicture
+from blood_cell_system.annotation.sample import DroppedCell, FailedImage
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (
     CellField,
     FieldReading,
     MarkedCell,
-    pictures_in,
+    images_in,
     read_json_file,
     readable,
     sound_cells,
@@ -55,14 +55,14 @@ def read_iml_malaria(root: Path) -> FieldReading:
     AnnotationError
         The file is damaged, or a label is not known.
     DatasetError
-        There are no pictures.
+        There are no images.
     """
     root = Path(root)
     file = root / "annotations.json"
-    entries = read_json_file(file, expected=list, what="a list of pictures with their objects")
-    images = pictures_in(root / "images")
+    entries = read_json_file(file, expected=list, what="a list of images with their objects")
+    images = images_in(root / "images")
     dropped: list[DroppedCell] = []
-    failed: list[FailedPicture] = []
+    failed: list[FailedImage] = []
     marks: dict[str, list[Any]] = {}
     for number, entry in enumerate(entries, start=1):
         try:
@@ -76,13 +76,11 @@ def read_iml_malaria(root: Path) -> FieldReading:
     fields = []
     for name in sorted(marks):
         path = images.get(name)
-        reason = f"images/{name}: there is no such picture. Copy the data set again."
+        reason = f"images/{name}: there is no such image. Copy the data set again."
         shape = readable(path, name=name, failed=failed, missing=reason)
         if shape is None or path is None:
             continue
-        cells = sound_cells(
-            marks[name], _cell, shape=shape, file=file, picture=name, dropped=dropped
-        )
+        cells = sound_cells(marks[name], _cell, shape=shape, file=file, image=name, dropped=dropped)
         fields.append(CellField(name=name, image_path=path, cells=cells, block=blocks[name]))
     return FieldReading(
         root=root,

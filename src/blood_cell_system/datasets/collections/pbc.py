@@ -1,4 +1,4 @@
-"""PBC: one cell of peripheral blood in the middle of each picture, the folder is its type.
+"""PBC: one cell of peripheral blood in the middle of each image, the folder is its type.
 
 ::
 
@@ -9,7 +9,7 @@
     ├── ig/IG_102433.jpg               immature granulocyte
     └── platelet/PLATELET_104945.jpg
 
-All are of people without infection, blood or cancer disease. Which picture is whose is not told;
+All are of people without infection, blood or cancer disease. Which image is whose is not told;
 numbers run on over people, so that a block is a run of ten names of a type.
 
 Source: Acevedo, Merino, Alférez et al., *A dataset of microscopic peripheral blood cell images for
@@ -35,7 +35,7 @@ TYPE_OF_FOLDER: Final = MappingProxyType(
         "erythroblast": "erythroblast",
     }
 )
-"""Type of a white cell by the folder of its picture."""
+"""Type of a white cell by the folder of its image."""
 
 BLOCK_SIZE: Final = 10
 

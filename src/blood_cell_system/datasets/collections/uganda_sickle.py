@@ -19,14 +19,14 @@ Licence: none is stated; for research only.
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedPicture
+from blood_cell_system.annotation.sample import DroppedCell, FailedImage
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (
     CellField,
     FieldReading,
     MarkedCell,
-    pictures_in,
+    images_in,
     read_json_file,
     readable,
     sound_cells,
@@ -59,33 +59,31 @@ def read_uganda_sickle(root: Path) -> FieldReading:
     AnnotationError
         The file is damaged.
     DatasetError
-        A folder holds no pictures.
+        A folder holds no images.
     """
     root = Path(root)
     file = root / "sickle_boxes.json"
-    boxes = read_json_file(file, expected=dict, what="boxes by the name of the picture")
+    boxes = read_json_file(file, expected=dict, what="boxes by the name of the image")
     dropped: list[DroppedCell] = []
-    failed: list[FailedPicture] = []
+    failed: list[FailedImage] = []
     fields = []
-    positive = pictures_in(root / POSITIVE)
+    positive = images_in(root / POSITIVE)
     marks = {Path(name).stem: marked for name, marked in boxes.items()}
     for name, marked in marks.items():
         if not isinstance(marked, list):
             raise AnnotationError(f"{file}: {name} has {marked!r}; expected a list of boxes.")
-    negative = pictures_in(root / NEGATIVE)
+    negative = images_in(root / NEGATIVE)
     block_of = {
         POSITIVE: blocks_of_names([*positive, *marks], block_size=BLOCK_SIZE),
         NEGATIVE: blocks_of_names(list(negative), block_size=BLOCK_SIZE),
     }
     for name in sorted(marks):
         path = positive.get(name)
-        reason = f"{POSITIVE}/{name}: there is no such picture. Copy the data set again."
+        reason = f"{POSITIVE}/{name}: there is no such image. Copy the data set again."
         shape = readable(path, name=f"{POSITIVE}_{name}", failed=failed, missing=reason)
         if shape is None or path is None:
             continue
-        cells = sound_cells(
-            marks[name], _cell, shape=shape, file=file, picture=name, dropped=dropped
-        )
+        cells = sound_cells(marks[name], _cell, shape=shape, file=file, image=name, dropped=dropped)
         fields.append(_field(POSITIVE, name, path, block_of, cells))
     for name, path in negative.items():
         if readable(path, name=f"{NEGATIVE}_{name}", failed=failed, missing="") is not None:

@@ -1,11 +1,11 @@
-"""Pictures that show the same field of a smear, whatever was done to one of them.
+"""Images that show the same field of a smear, whatever was done to one of them.
 
-Two descriptions of a picture, a few kilobytes each, are compared with those of all the others:
+Two descriptions of an image, a few kilobytes each, are compared with those of all the others:
 
-- ``fingerprints`` know nearly equal pictures, also turned, scaled, or in other light;
+- ``fingerprints`` know nearly equal images, also turned, scaled, or in other light;
 - ``field_views`` know the same field also when it was cut or recoloured, or when the stage was
   moved a little; ``alignment`` then lays one of the two on top of the other to make sure.
 
-``field_print`` takes both from a picture and ``groups`` puts pictures together. Nothing here knows
+``field_print`` takes both from an image and ``groups`` puts images together. Nothing here knows
 of folders, so that reading, verifying, combining and splitting them all agree on what is the same.
 """

@@ -1,13 +1,13 @@
-"""The same field of a smear in two pictures: also cut, turned, mirrored, scaled and recoloured.
+"""The same field of a smear in two images: also cut, turned, mirrored, scaled and recoloured.
 
-Collections on the net resell each other's pictures, changed so that no hash is the same. A *view*
-is what of a picture such changes leave: the amount of stain on 64 × 64 places, in even light,
-whatever its colour. A cut-out is compared with windows of the other picture: each of the four sides
-may be up to a tenth farther in. Where the stage was moved a little between two pictures, it is a
+Collections on the net resell each other's images, changed so that no hash is the same. A *view*
+is what of an image such changes leave: the amount of stain on 64 × 64 places, in even light,
+whatever its colour. A cut-out is compared with windows of the other image: each of the four sides
+may be up to a tenth farther in. Where the stage was moved a little between two images, it is a
 corner of the one that is a window of the other. The cosine transform of a window is a product of
-matrices, so that all 81 windows of a picture take no longer than resampling one would.
+matrices, so that all 81 windows of an image take no longer than resampling one would.
 
-Pictures of one cell in the middle all agree in that, so that a pair that agrees coarsely is laid
+Images of one cell in the middle all agree in that, so that a pair that agrees coarsely is laid
 exactly on top of one another, and must then agree in its details as well.
 
 Measured by ``benchmarks/duplicates.py``, which plants copies of each kind.
@@ -36,7 +36,7 @@ from blood_cell_system.datasets.duplicates.field_features import (
 )
 
 Window = tuple[float, float, float, float]
-"""How far in its sides are, as shares of the picture's sides: top, bottom, left, right."""
+"""How far in its sides are, as shares of the image's sides: top, bottom, left, right."""
 
 # Coarser than this is what the search has compared already.
 _DETAIL_PX = 2.5
@@ -56,7 +56,7 @@ def detail_correlation(
 
     Starting from the windows, an affine map is sought that lays one exactly onto the other
     (Evangelidis and Psarakis, *Parametric image alignment using enhanced correlation coefficient
-    maximization*, TPAMI 2008). Pictures that agree in their coarse shape only have no such map, or
+    maximization*, TPAMI 2008). Images that agree in their coarse shape only have no such map, or
     differ after it.
 
     Parameters
@@ -100,7 +100,7 @@ def detail_correlation(
 
 
 def _turned(window: Window, position: int) -> Window:
-    """Say where a window of a picture is when the picture is brought into a position."""
+    """Say where a window of an image is when the image is brought into a position."""
     is_swapped, down, across = position_parts(position)
     top, bottom, left, right = window
     if is_swapped:
@@ -113,7 +113,7 @@ def _turned(window: Window, position: int) -> Window:
 
 
 def _between(window: Window, part: Window, side: int) -> NDArray[np.float32]:
-    """Map from the places of a window to those of another picture's part that is to cover it."""
+    """Map from the places of a window to those of another image's part that is to cover it."""
     rows = []
     for before, after, other_before, other_after in (
         (window[2], window[3], part[2], part[3]),
@@ -138,7 +138,7 @@ _IN_BAND = in_band(_BAND_END, start=2)
 _INSETS = (0.0, 0.05, 0.1)
 _INTERVALS = tuple(product(_INSETS, _INSETS))
 _WINDOWS = tuple((*rows, *columns) for rows, columns in product(_INTERVALS, _INTERVALS))
-# What is looked for among the windows of others: the whole picture, and its corners.
+# What is looked for among the windows of others: the whole image, and its corners.
 _CORNERS = tuple((*rows, *columns) for rows, columns in product(((0.0, 0.1), (0.1, 0.0)), repeat=2))
 _PARTS = tuple(map(_WINDOWS.index, ((0.0, 0.0, 0.0, 0.0), *_CORNERS)))
 _MOST_DISTANCES = 8_000_000
@@ -146,7 +146,7 @@ _UNITS = 40.0
 
 
 def field_view(image: NDArray[np.uint8]) -> NDArray[np.int8] | None:
-    """Describe where in a picture there is how much stain, whatever its colour.
+    """Describe where in an image there is how much stain, whatever its colour.
 
     Parameters
     ----------
@@ -156,7 +156,7 @@ def field_view(image: NDArray[np.uint8]) -> NDArray[np.int8] | None:
     Returns
     -------
     ndarray of shape (64, 64), dtype int8, or None
-        None when the picture shows nothing.
+        None when the image shows nothing.
     """
     small = small_square(image)
     is_lit = lit_field(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32))
@@ -180,7 +180,7 @@ def field_view(image: NDArray[np.uint8]) -> NDArray[np.int8] | None:
 def same_field_pairs(
     views: Sequence[NDArray[np.int8]],
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Find pairs of pictures of which one shows the other's field, or most of it.
+    """Find pairs of images of which one shows the other's field, or most of it.
 
     Parameters
     ----------
@@ -211,7 +211,7 @@ def same_field_pairs(
 
 
 class _Candidate(NamedTuple):
-    """A part of one picture may be a window of another (``owner``)."""
+    """A part of one image may be a window of another (``owner``)."""
 
     correlation: float
     owner: int
@@ -222,7 +222,7 @@ class _Candidate(NamedTuple):
 
 
 def _candidates(views: Sequence[NDArray[np.int8]]) -> dict[tuple[int, int], _Candidate]:
-    """Find the best candidate of every pair of pictures that agree coarsely."""
+    """Find the best candidate of every pair of images that agree coarsely."""
     found: dict[tuple[int, int], _Candidate] = {}
     count = len(views)
     if count < 2:

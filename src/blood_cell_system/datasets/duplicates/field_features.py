@@ -1,18 +1,18 @@
-"""Nearly equal pictures, also turned, mirrored, scaled, recompressed or of another brightness.
+"""Nearly equal images, also turned, mirrored, scaled, recompressed or of another brightness.
 
 A fingerprint is the middle band of the cosine transform of a small, evenly lit version of the
-picture.
+image.
 
 Measured: different fields of BCCD (364) stay below 0.5, of a malaria set (230) and a leukaemia set
-(800) below 0.7; pictures of single cells (1,599), which all hold one disc in the middle, below
+(800) below 0.7; images of single cells (1,599), which all hold one disc in the middle, below
 0.84. The pairs above that of BCCD (1), the malaria (3) and the leukaemia set (5 of 7), and 32
 from 0.81 up of a sickle-cell set (320, small cells in a round dark frame), were looked at: each
 shows one field twice. Fields that overlap in part only are left to ``field_views``.
 
-Middle bands of cosine transforms, compared in all eight positions of a picture.
+Middle bands of cosine transforms, compared in all eight positions of an image.
 
-Turning and mirroring a picture only swap and negate the numbers of its transform, so that no
-picture is transformed twice. Numbers that no position changes find the few pairs that are worth
+Turning and mirroring an image only swap and negate the numbers of its transform, so that no
+image is transformed twice. Numbers that no position changes find the few pairs that are worth
 comparing.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 POSITIONS: Final = 8
-"""Quarter turns and mirrorings of a picture."""
+"""Quarter turns and mirrorings of an image."""
 
 
 def position_parts(position: int) -> tuple[bool, int, int]:
@@ -136,22 +136,22 @@ def best_positions(
 
 
 WORK_SIDE: Final = 128
-"""Pictures are looked at this large."""
+"""Images are looked at this large."""
 
-# Even light makes a picture of nothing this even: standard deviation of the relative brightness.
+# Even light makes an image of nothing this even: standard deviation of the relative brightness.
 BLANK_CONTRAST: Final = 0.004
 
 _SURROUNDINGS_PX = WORK_SIDE / 16
 
 
 def small_square(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Make a picture as small as it is looked at: (128, 128, 3)."""
+    """Make an image as small as it is looked at: (128, 128, 3)."""
     small = cv2.resize(image, (WORK_SIDE, WORK_SIDE), interpolation=cv2.INTER_AREA)
     return np.asarray(small, dtype=np.uint8)
 
 
 def lit_field(gray: NDArray[np.float32]) -> NDArray[np.float32]:
-    """1 inside the field of view: the dark surround of an eyepiece is the same in every picture.
+    """1 inside the field of view: the dark surround of an eyepiece is the same in every image.
 
     Parameters
     ----------
@@ -192,7 +192,7 @@ _BLOCK = 1024
 
 
 def fingerprint(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
-    """Describe what a picture shows, coarsely.
+    """Describe what an image shows, coarsely.
 
     Parameters
     ----------
@@ -202,7 +202,7 @@ def fingerprint(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
     Returns
     -------
     ndarray of shape (16, 16), dtype float32, or None
-        Of length 1; None when the picture shows nothing.
+        Of length 1; None when the image shows nothing.
     """
     gray = cv2.cvtColor(small_square(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
     is_lit = lit_field(gray)
@@ -221,7 +221,7 @@ def fingerprint(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
 def similar_pairs(
     fingerprints: NDArray[np.float32], *, at_least: float = NEAR_DUPLICATE_CORRELATION
 ) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    """Find pairs of pictures that show nearly the same in some of the eight positions.
+    """Find pairs of images that show nearly the same in some of the eight positions.
 
     Parameters
     ----------

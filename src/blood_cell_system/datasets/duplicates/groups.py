@@ -1,4 +1,4 @@
-"""Groups of pictures that show the same field, also when one is a changed copy of the other."""
+"""Groups of images that show the same field, also when one is a changed copy of the other."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -16,14 +16,14 @@ from blood_cell_system.datasets.duplicates.field_features import fingerprint, si
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class FieldPrint:
-    """Three descriptions of a picture, each of which forgives more than the one before.
+    """Three descriptions of an image, each of which forgives more than the one before.
 
     Parameters
     ----------
     pixel_hash : str
         Equal for equal pixels.
     fingerprint : ndarray of shape (16, 16), dtype float32, or None
-        As of ``fingerprints``; None where a picture shows nothing.
+        As of ``fingerprints``; None where an image shows nothing.
     view : ndarray of shape (64, 64), dtype int8, or None
         As of ``field_views``.
     """
@@ -34,7 +34,7 @@ class FieldPrint:
 
 
 def field_print(image: NDArray[np.uint8]) -> FieldPrint:
-    """Describe a picture, so that others of the same field can be told.
+    """Describe an image, so that others of the same field can be told.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def field_print(image: NDArray[np.uint8]) -> FieldPrint:
 
 
 def hash_of_pixels(pixels: NDArray[np.uint8]) -> str:
-    """Hash of an array's shape and values: equal for equal pictures, whatever their files are."""
+    """Hash of an array's shape and values: equal for equal images, whatever their files are."""
     digest = hashlib.blake2b(repr(pixels.shape).encode(), digest_size=16)
     digest.update(np.ascontiguousarray(pixels).data)
     return digest.hexdigest()
@@ -58,19 +58,19 @@ Pairs = tuple[NDArray[np.intp], NDArray[np.float64]]
 
 
 def groups_of_same(prints: Sequence[FieldPrint], belongs_with: Sequence[int]) -> NDArray[np.intp]:
-    """Give each picture the number of its group: pictures that must not be parted.
+    """Give each image the number of its group: images that must not be parted.
 
     Parameters
     ----------
     prints : sequence of FieldPrint
     belongs_with : sequence of int
-        Of each picture the index of the one that it belongs with in any case: its original, or
+        Of each image the index of the one that it belongs with in any case: its original, or
         itself.
 
     Returns
     -------
     ndarray of shape (n,), dtype intp
-        Of each picture the number of its group, from 0.
+        Of each image the number of its group, from 0.
     """
     count = len(prints)
     first_of: dict[str, int] = {}
@@ -82,7 +82,7 @@ def groups_of_same(prints: Sequence[FieldPrint], belongs_with: Sequence[int]) ->
 
 
 def pairs_of_same(prints: Sequence[FieldPrint]) -> Pairs:
-    """Find pairs of pictures that show nearly the same, or the same field.
+    """Find pairs of images that show nearly the same, or the same field.
 
     Returns
     -------
@@ -133,7 +133,7 @@ def _among_shown(
     described: Sequence[NDArray[Described] | None],
     pairs_among: Callable[[list[NDArray[Described]]], Pairs],
 ) -> Pairs:
-    """Pairs among the pictures that show something, by the numbers of all pictures."""
+    """Pairs among the images that show something, by the numbers of all images."""
     shown = [index for index, description in enumerate(described) if description is not None]
     if len(shown) < 2:
         return np.empty((0, 2), dtype=np.intp), np.empty(0)

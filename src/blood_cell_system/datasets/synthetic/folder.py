@@ -13,7 +13,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import BCCD_LABELS
 from blood_cell_system.atomic_files import make_folder, write_text
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.datasets.folder_build import PICTURE_FOLDERS, finish_build, start_build
+from blood_cell_system.datasets.folder_build import IMAGE_FOLDERS, finish_build, start_build
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
     PreparedImage,
@@ -28,7 +28,7 @@ from blood_cell_system.seeding import generator_for
 
 _LABELS: Final = {cell_type: label for label, cell_type in BCCD_LABELS.items() if cell_type}
 
-# BCCD's own files have "Unknown" here: by this mark we never write over real pictures.
+# BCCD's own files have "Unknown" here: by this mark we never write over real images.
 _MARK: Final = "<database>Drawn by bloodcells synthesize</database>"
 
 _OBJECT: Final = """\
@@ -72,7 +72,7 @@ def start_clone(root: Path, stems: Sequence[str]) -> list[Path]:
     root : Path
         Folder that is to hold ``BCCD/``.
     stems : sequence of str
-        Pictures that are to be written.
+        Images that are to be written.
 
     Returns
     -------
@@ -82,7 +82,7 @@ def start_clone(root: Path, stems: Sequence[str]) -> list[Path]:
     Raises
     ------
     OutputError
-        There are pictures or annotations that were not drawn.
+        There are images or annotations that were not drawn.
     """
     folder = root / "BCCD"
     files = [
@@ -104,10 +104,10 @@ def start_clone(root: Path, stems: Sequence[str]) -> list[Path]:
 
 
 def write_smear_into_clone(root: Path, stem: str, smear: DrawnSmear) -> None:
-    """Write a smear's annotation and picture."""
+    """Write a smear's annotation and image."""
     height, width = smear.class_mask.shape
     xml = to_voc_xml(f"{stem}.jpg", (height, width), smear.cells)
-    # The annotation first: a picture without one would not be known as drawn.
+    # The annotation first: an image without one would not be known as drawn.
     write_text(root / "BCCD" / "Annotations" / f"{stem}.xml", xml)
     write_image(root / "BCCD" / "JPEGImages" / f"{stem}.jpg", smear.image)
 
@@ -128,9 +128,9 @@ def to_voc_xml(filename: str, shape: tuple[int, int], cells: Sequence[LabelledBo
     Parameters
     ----------
     filename : str
-        Of the picture.
+        Of the image.
     shape : tuple of int
-        ``(height, width)`` of the picture in pixels.
+        ``(height, width)`` of the image in pixels.
     cells : sequence of LabelledBox
         Whole pixels; 0-based and half-open here, 1-based and inclusive in the file.
 
@@ -198,8 +198,8 @@ def write_synthetic_folder(
     settings : SmearSettings, optional
     seed : int
     layout : FolderLayout
-        ``prepared``: pictures, class masks, label pictures, boxes and splits, ready to train on.
-        ``bccd``: pictures, Pascal VOC files and lists of splits, as a clone of BCCD has them.
+        ``prepared``: images, class masks, label images, boxes and splits, ready to train on.
+        ``bccd``: images, Pascal VOC files and lists of splits, as a clone of BCCD has them.
     jobs : int
         Number of processes. With several, a script needs the usual guard
         ``if __name__ == "__main__"``.
@@ -207,14 +207,14 @@ def write_synthetic_folder(
     Returns
     -------
     tuple of str
-        Stems of the pictures, in order.
+        Stems of the images, in order.
 
     Raises
     ------
     SettingsError
         The count, the seed or the number of jobs makes no sense.
     OutputError
-        The place cannot be written to, or holds pictures that were not drawn.
+        The place cannot be written to, or holds images that were not drawn.
     WorkerError
         A process was ended from outside.
     """
@@ -244,7 +244,7 @@ def write_synthetic_folder(
     finish_build(
         output,
         command=_COMMAND,
-        files={f"{folder}/{stem}.png" for folder in PICTURE_FOLDERS for stem in stems},
+        files={f"{folder}/{stem}.png" for folder in IMAGE_FOLDERS for stem in stems},
         images=[
             {"stem": stem, "split": splits[stem], "source": SOURCE, "original": stem}
             for stem in stems

@@ -213,14 +213,14 @@ class SmearSettings:
         if not 8 <= self.cell_diameter_px <= 400:
             raise SettingsError(
                 f"Cell diameter: {self.cell_diameter_px} pixels; expected 8 to 400. "
-                "Pictures from a microscope have 35 to 130."
+                "Images from a microscope have 35 to 130."
             )
         height, width = self.shape
         if height * width / self.cell_diameter_px**2 > MAX_CELLS:
             raise SettingsError(
                 f"Smear: {width}×{height} pixels hold more than {MAX_CELLS:,} cells of "
                 f"{self.cell_diameter_px} pixels; expected fewer. Take larger cells, or several "
-                "smaller pictures."
+                "smaller images."
             )
         _check_range("Coverage", self.coverage, lowest=0.0, highest=1.0)
         _check_range("Clumping", self.clumping, lowest=0.0, highest=1.0)

@@ -1,6 +1,6 @@
-"""One drawn smear: a picture and the whole truth about it.
+"""One drawn smear: an image and the whole truth about it.
 
-From dye to picture: light, lens, sensor, file.
+From dye to image: light, lens, sensor, file.
 
 Light is absorbed by the law of Beer and Lambert, channel by channel: the optical densities of all
 that lies in its way add, so that cells that overlap look darker.

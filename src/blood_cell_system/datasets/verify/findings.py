@@ -30,9 +30,9 @@ class Finding:
     remedy : str
         What to do; the same for all findings of a kind.
     stems : tuple of str
-        Pictures concerned; empty for the folder as a whole.
+        Images concerned; empty for the folder as a whole.
     regions : tuple of (x_min, y_min, x_max, y_max)
-        Places in the only picture concerned, in pixels.
+        Places in the only image concerned, in pixels.
     """
 
     severity: Severity

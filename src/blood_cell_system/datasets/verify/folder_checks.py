@@ -13,7 +13,7 @@ from blood_cell_system.datasets.duplicates.groups import linked_groups, pairs_of
 from blood_cell_system.datasets.verify.findings import Finding, Severity, listed
 from blood_cell_system.datasets.verify.image_checks import (
     TINY_SIDE_PX,
-    PictureFacts,
+    ImageFacts,
     is_outside,
     is_whole,
     region_of,
@@ -31,18 +31,18 @@ _DEVIATIONS = 4.0
 _EDGE_PX = 3.0
 
 
-def check_sizes(pictures: Sequence[PictureFacts]) -> list[Finding]:
+def check_sizes(images: Sequence[ImageFacts]) -> list[Finding]:
     """Find boxes far larger or smaller than the median of their type in their data set.
 
     Only originals are looked at, as copies may be scaled, and only cells away from the edge.
     """
-    kinds: defaultdict[tuple[str, CellType], list[tuple[PictureFacts, LabelledBox]]]
+    kinds: defaultdict[tuple[str, CellType], list[tuple[ImageFacts, LabelledBox]]]
     kinds = defaultdict(list)
-    for picture in pictures:
-        if picture.is_augmented:
+    for image in images:
+        if image.is_augmented:
             continue
-        for box in whole_cells(picture):
-            kinds[picture.source, box.cell_type].append((picture, box))
+        for box in whole_cells(image):
+            kinds[image.source, box.cell_type].append((image, box))
     outliers: defaultdict[str, list[tuple[LabelledBox, float]]] = defaultdict(list)
     for cells in kinds.values():
         if len(cells) < _FEWEST_CELLS:
@@ -52,21 +52,21 @@ def check_sizes(pictures: Sequence[PictureFacts]) -> list[Finding]:
         deviation = 1.4826 * float(np.median(np.abs(sizes - median)))
         limit = max(np.log(SIZE_FACTOR), _DEVIATIONS * deviation)
         for index in np.flatnonzero(np.abs(sizes - median) > limit):
-            picture, box = cells[index]
-            outliers[picture.stem].append((box, float(np.exp(sizes[index] - median))))
+            image, box = cells[index]
+            outliers[image.stem].append((box, float(np.exp(sizes[index] - median))))
     return [_finding(stem, found) for stem, found in sorted(outliers.items())]
 
 
-def whole_cells(picture: PictureFacts) -> list[LabelledBox]:
-    """Sound boxes that the edge of the picture does not cut."""
-    if picture.cells is None or picture.image_shape is None:
+def whole_cells(image: ImageFacts) -> list[LabelledBox]:
+    """Sound boxes that the edge of the image does not cut."""
+    if image.cells is None or image.image_shape is None:
         return []
-    height, width = picture.image_shape
+    height, width = image.image_shape
     return [
         box
-        for box in picture.cells
+        for box in image.cells
         if is_whole(box)
-        and not is_outside(box, picture.image_shape)
+        and not is_outside(box, image.image_shape)
         and min(box.width, box.height) > TINY_SIDE_PX
         and min(box.x_min, box.y_min, width - box.x_max, height - box.y_max) > _EDGE_PX
     ]
@@ -93,17 +93,17 @@ def _finding(stem: str, found: Sequence[tuple[LabelledBox, float]]) -> Finding:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DuplicateGroup:
-    """Pictures that show the same, none a copy of another by the manifest.
+    """Images that show the same, none a copy of another by the manifest.
 
     Parameters
     ----------
-    pictures : tuple of PictureFacts
+    images : tuple of ImageFacts
         Ordered by stem.
     correlation : float
         1 for equal pixels, else that of the least similar pair that was found.
     """
 
-    pictures: tuple[PictureFacts, ...]
+    images: tuple[ImageFacts, ...]
     correlation: float
 
     @property
@@ -113,49 +113,49 @@ class DuplicateGroup:
 
     @property
     def splits(self) -> tuple[Split, ...]:
-        """Splits that the pictures are in."""
-        present = {picture.split for picture in self.pictures}
+        """Splits that the images are in."""
+        present = {image.split for image in self.images}
         return tuple(split for split in Split if split in present)
 
     @property
     def is_leak(self) -> bool:
-        """Whether the pictures are in different splits."""
+        """Whether the images are in different splits."""
         return len(self.splits) > 1
 
 
-def find_duplicates(pictures: Sequence[PictureFacts]) -> tuple[DuplicateGroup, ...]:
-    """Group pictures with equal pixels, and then those that show the same field.
+def find_duplicates(images: Sequence[ImageFacts]) -> tuple[DuplicateGroup, ...]:
+    """Group images with equal pixels, and then those that show the same field.
 
     Augmented copies of one original are not duplicates of each other.
     """
-    exact = _exact_groups(pictures)
-    return (*exact, *_near_groups(pictures, exact))
+    exact = _exact_groups(images)
+    return (*exact, *_near_groups(images, exact))
 
 
-def _exact_groups(pictures: Sequence[PictureFacts]) -> list[DuplicateGroup]:
-    by_hash: defaultdict[str, list[PictureFacts]] = defaultdict(list)
-    for picture in pictures:
-        if picture.field_print is not None:
-            by_hash[picture.field_print.pixel_hash].append(picture)
+def _exact_groups(images: Sequence[ImageFacts]) -> list[DuplicateGroup]:
+    by_hash: defaultdict[str, list[ImageFacts]] = defaultdict(list)
+    for image in images:
+        if image.field_print is not None:
+            by_hash[image.field_print.pixel_hash].append(image)
     return [
-        DuplicateGroup(pictures=tuple(group), correlation=1.0)
+        DuplicateGroup(images=tuple(group), correlation=1.0)
         for group in by_hash.values()
-        if len({picture.original for picture in group}) > 1
+        if len({image.original for image in group}) > 1
     ]
 
 
 def _near_groups(
-    pictures: Sequence[PictureFacts], exact: Sequence[DuplicateGroup]
+    images: Sequence[ImageFacts], exact: Sequence[DuplicateGroup]
 ) -> list[DuplicateGroup]:
-    stems = {picture.stem for picture in pictures}
-    repeated = {picture.stem for group in exact for picture in group.pictures[1:]}
+    stems = {image.stem for image in images}
+    repeated = {image.stem for group in exact for image in group.images[1:]}
     # A copy tells nothing that its original does not; a repetition is reported already.
     compared = [
-        picture
-        for picture in pictures
-        if picture.field_print is not None
-        and picture.stem not in repeated
-        and not (picture.is_augmented and picture.original in stems)
+        image
+        for image in images
+        if image.field_print is not None
+        and image.stem not in repeated
+        and not (image.is_augmented and image.original in stems)
     ]
     pairs, correlations = pairs_of_same([p.field_print for p in compared if p.field_print])
     is_foreign = np.array(
@@ -163,16 +163,16 @@ def _near_groups(
     )
     pairs, correlations = pairs[is_foreign], correlations[is_foreign]
     group_of = linked_groups(pairs, len(compared))
-    members: defaultdict[int, list[PictureFacts]] = defaultdict(list)
+    members: defaultdict[int, list[ImageFacts]] = defaultdict(list)
     weakest: dict[int, float] = {}
-    for index, picture in enumerate(compared):
-        members[int(group_of[index])].append(picture)
+    for index, image in enumerate(compared):
+        members[int(group_of[index])].append(image)
     for (first, _), correlation in zip(pairs, correlations, strict=True):
         group = int(group_of[first])
         weakest[group] = min(weakest.get(group, 1.0), float(correlation))
     # Rounding must not make a near duplicate look exact.
     return [
-        DuplicateGroup(pictures=tuple(members[group]), correlation=min(value, 0.9999))
+        DuplicateGroup(images=tuple(members[group]), correlation=min(value, 0.9999))
         for group, value in weakest.items()
     ]
 
@@ -183,30 +183,29 @@ def check_duplicates(groups: Sequence[DuplicateGroup]) -> list[Finding]:
 
 
 def _exact_finding(group: DuplicateGroup) -> Finding:
-    stems = tuple(picture.stem for picture in group.pictures)
-    masks = {picture.mask_hash for picture in group.pictures if picture.mask_hash}
+    stems = tuple(image.stem for image in group.images)
+    masks = {image.mask_hash for image in group.images if image.mask_hash}
     contradiction = ", with different masks" if len(masks) > 1 else ""
     if group.is_leak:
         return Finding(
             severity=Severity.ERROR,
             check="leak-exact-duplicate",
-            message=f"{_with_splits(group)} are the same picture{contradiction}, in different "
-            "splits",
-            remedy="Keep one: figures on pictures that were learned from are too good. --fix keeps "
+            message=f"{_with_splits(group)} are the same image{contradiction}, in different splits",
+            remedy="Keep one: figures on images that were learned from are too good. --fix keeps "
             "that of test, else of val.",
             stems=stems,
         )
     return Finding(
         severity=Severity.WARNING,
         check="exact-duplicate",
-        message=f"{listed(stems, at_most=5)} are the same picture{contradiction}",
+        message=f"{listed(stems, at_most=5)} are the same image{contradiction}",
         remedy="Keep one: splits drawn later could part them. --fix keeps the first.",
         stems=stems,
     )
 
 
 def _near_finding(group: DuplicateGroup) -> Finding:
-    stems = tuple(picture.stem for picture in group.pictures)
+    stems = tuple(image.stem for image in group.images)
     if group.is_leak:
         return Finding(
             severity=Severity.WARNING,
@@ -228,12 +227,12 @@ def _near_finding(group: DuplicateGroup) -> Finding:
 
 
 def _with_splits(group: DuplicateGroup) -> str:
-    names = [f"{p.stem} ({p.split or 'no split'})" for p in group.pictures]
+    names = [f"{p.stem} ({p.split or 'no split'})" for p in group.images]
     return listed(names, at_most=5)
 
 
-# Splits of fewer pictures differ by chance.
-_FEWEST_PICTURES = 20
+# Splits of fewer images differ by chance.
+_FEWEST_IMAGES = 20
 # A class's share of the scored pixels may differ by this factor between a split and the whole.
 _BALANCE_FACTOR = 2.0
 # Of this share of the masks the brightness has to speak for exchanged channels.
@@ -241,12 +240,12 @@ _SWAPPED_SHARE = 0.5
 _GAP_GRAY_VALUES = 5.0
 
 
-def check_copies(pictures: Sequence[PictureFacts]) -> list[Finding]:
+def check_copies(images: Sequence[ImageFacts]) -> list[Finding]:
     """Check that augmented copies stay with their original and out of validation and test."""
     findings = []
-    by_stem = {picture.stem: picture for picture in pictures}
+    by_stem = {image.stem: image for image in images}
     orphans = []
-    for copy in pictures:
+    for copy in images:
         if not copy.is_augmented:
             continue
         original = by_stem.get(copy.original)
@@ -287,16 +286,16 @@ def check_copies(pictures: Sequence[PictureFacts]) -> list[Finding]:
     return findings
 
 
-def check_classes(pictures: Sequence[PictureFacts]) -> list[Finding]:
+def check_classes(images: Sequence[ImageFacts]) -> list[Finding]:
     """Check that every split is there, holds every class, and resembles the others."""
-    counts = class_pixels_by_split(pictures)
+    counts = class_pixels_by_split(images)
     whole = sum(counts.values(), start=np.zeros(4, dtype=np.int64))
     findings = []
     named = {split: count for split, count in counts.items() if split is not None}
     for split in Split if named else ():
         if split not in named:
             severity = Severity.ERROR if split == Split.TRAIN else Severity.WARNING
-            findings.append(_split_finding(severity, "empty-split", f"{split} has no pictures"))
+            findings.append(_split_finding(severity, "empty-split", f"{split} has no images"))
     for name, count in ((str(split or "the folder"), count) for split, count in counts.items()):
         for cell_class in CellClass:
             if count[cell_class] == 0 and count.sum():
@@ -310,7 +309,7 @@ def check_classes(pictures: Sequence[PictureFacts]) -> list[Finding]:
                     )
                 )
     for split, count in named.items():
-        if _count(pictures, split) < _FEWEST_PICTURES or len(named) < 2:
+        if _count(images, split) < _FEWEST_IMAGES or len(named) < 2:
             continue
         share, expected = scored_shares(count), scored_shares(whole)
         for cell_class in (CellClass.RBC, CellClass.WBC):
@@ -327,44 +326,44 @@ def check_classes(pictures: Sequence[PictureFacts]) -> list[Finding]:
     return findings
 
 
-def check_stain(pictures: Sequence[PictureFacts]) -> list[Finding]:
+def check_stain(images: Sequence[ImageFacts]) -> list[Finding]:
     """Check that cells are darker than the background around them."""
-    known = [picture for picture in pictures if np.isfinite(picture.stain_gap)]
-    wrong = [picture for picture in known if picture.stain_gap < -_GAP_GRAY_VALUES]
-    swapped = [picture for picture in wrong if picture.swapped_gap > _GAP_GRAY_VALUES]
+    known = [image for image in images if np.isfinite(image.stain_gap)]
+    wrong = [image for image in known if image.stain_gap < -_GAP_GRAY_VALUES]
+    swapped = [image for image in wrong if image.swapped_gap > _GAP_GRAY_VALUES]
     if known and len(swapped) > _SWAPPED_SHARE * len(known):
         return [
             Finding(
                 severity=Severity.ERROR,
                 check="swapped-channels",
-                message=f"{len(swapped)} of {len(known)} masks fit their pictures better with red "
+                message=f"{len(swapped)} of {len(known)} masks fit their images better with red "
                 "and blue exchanged",
                 remedy="Write masks as RGB: OpenCV writes BGR unless converted with cvtColor.",
-                stems=tuple(picture.stem for picture in swapped),
+                stems=tuple(image.stem for image in swapped),
             )
         ]
     return [
         Finding(
             severity=Severity.WARNING,
             check="mask-does-not-fit",
-            message=f"{picture.stem}: what its mask calls background is darker than what it calls "
-            f"cells, by {-picture.stain_gap:.0f} gray values",
-            remedy="Look at the overlay: the mask may belong to another picture.",
-            stems=(picture.stem,),
+            message=f"{image.stem}: what its mask calls background is darker than what it calls "
+            f"cells, by {-image.stain_gap:.0f} gray values",
+            remedy="Look at the overlay: the mask may belong to another image.",
+            stems=(image.stem,),
         )
-        for picture in wrong
+        for image in wrong
     ]
 
 
 def class_pixels_by_split(
-    pictures: Sequence[PictureFacts],
+    images: Sequence[ImageFacts],
 ) -> dict[Split | None, NDArray[np.int64]]:
     """Sum the pixels of background, RBC, WBC and not scored over each split."""
     sums: dict[Split | None, NDArray[np.int64]] = {}
-    for picture in pictures:
-        if picture.class_pixels is not None:
+    for image in images:
+        if image.class_pixels is not None:
             zero = np.zeros(4, dtype=np.int64)
-            sums[picture.split] = sums.get(picture.split, zero) + picture.class_pixels
+            sums[image.split] = sums.get(image.split, zero) + image.class_pixels
     return sums
 
 
@@ -376,14 +375,14 @@ def scored_shares(
     return scored / max(1, int(scored.sum()))
 
 
-def _count(pictures: Sequence[PictureFacts], split: Split) -> int:
-    return sum(picture.split == split for picture in pictures)
+def _count(images: Sequence[ImageFacts], split: Split) -> int:
+    return sum(image.split == split for image in images)
 
 
 def _split_finding(severity: Severity, check: str, message: str) -> Finding:
     remedies = {
-        "empty-split": "Add pictures to the split, or leave all splits out: training draws them.",
-        "missing-class": "Add pictures with that class: it can be neither learned nor measured.",
+        "empty-split": "Add images to the split, or leave all splits out: training draws them.",
+        "missing-class": "Add images with that class: it can be neither learned nor measured.",
         "class-balance": "Split again, or mind it when splits are compared.",
     }
     return Finding(severity=severity, check=check, message=message, remedy=remedies[check])

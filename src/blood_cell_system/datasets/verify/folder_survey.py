@@ -23,7 +23,7 @@ _FURTHER = ("unmarked_types", "group")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManifestRow:
-    """What the manifest says about a picture; ``further`` is handed on as it is."""
+    """What the manifest says about an image; ``further`` is handed on as it is."""
 
     split: Split | None = None
     source: str = "unknown"
@@ -159,7 +159,7 @@ class FolderSurvey:
     details : dict
         Everything else of the manifest.
     doubled : set of str
-        Stems of several pictures, or of several masks.
+        Stems of several images, or of several masks.
     findings : list of Finding
     """
 
@@ -175,7 +175,7 @@ class FolderSurvey:
 
     @property
     def paired(self) -> list[str]:
-        """Stems with a picture and a mask, in order."""
+        """Stems with an image and a mask, in order."""
         return sorted(self.images.keys() & self.masks.keys())
 
     def note(self, severity: Severity, check: str, message: str, remedy: str, *stems: str) -> None:
@@ -207,9 +207,9 @@ def survey_folder(root: Path) -> FolderSurvey:
             f"{UNFINISHED_NAME} says that the command which writes this folder has not finished",
             "Run that command again with the same --output: it completes the folder.",
         )
-    survey.images = _list_pictures(survey, "images", is_required=True)
-    survey.masks = _list_pictures(survey, "masks", is_required=True)
-    survey.instances = _list_pictures(survey, "instances", is_required=False)
+    survey.images = _list_images(survey, "images", is_required=True)
+    survey.masks = _list_images(survey, "masks", is_required=True)
+    survey.instances = _list_images(survey, "instances", is_required=False)
     _check_pairs(survey)
     survey.rows, survey.details, findings = read_manifest(root / "manifest.json")
     survey.findings += findings
@@ -219,7 +219,7 @@ def survey_folder(root: Path) -> FolderSurvey:
     return survey
 
 
-def _list_pictures(survey: FolderSurvey, name: str, *, is_required: bool) -> dict[str, Path]:
+def _list_images(survey: FolderSurvey, name: str, *, is_required: bool) -> dict[str, Path]:
     folder = survey.root / name
     if not folder.is_dir():
         if is_required:
@@ -227,7 +227,7 @@ def _list_pictures(survey: FolderSurvey, name: str, *, is_required: bool) -> dic
                 Severity.ERROR,
                 "missing-folder",
                 f"there is no folder {name}/",
-                "Put pictures into images/ and their masks, with the same names, into masks/.",
+                "Put images into images/ and their masks, with the same names, into masks/.",
             )
         return {}
     try:
@@ -261,15 +261,15 @@ def _list_pictures(survey: FolderSurvey, name: str, *, is_required: bool) -> dic
         survey.note(
             Severity.INFO,
             "passed-over",
-            f"{name}/ holds {len(passed_over)} entries that are no pictures: {listed(passed_over)}",
+            f"{name}/ holds {len(passed_over)} entries that are no images: {listed(passed_over)}",
             f"Nothing, or save them as one of {', '.join(sorted(IMAGE_SUFFIXES))}.",
         )
     if is_required and not by_stem:
         survey.note(
             Severity.ERROR,
             "empty-folder",
-            f"{name}/ holds no pictures",
-            "Put pictures into images/ and their masks, with the same names, into masks/.",
+            f"{name}/ holds no images",
+            "Put images into images/ and their masks, with the same names, into masks/.",
         )
     for stem, paths in by_stem.items():
         if len(paths) > 1:
@@ -294,23 +294,23 @@ def _check_pairs(survey: FolderSurvey) -> None:
             Severity.ERROR,
             "missing-mask",
             f"images/{survey.images[stem].name} has no mask of the same name{hint}",
-            "Rename the mask to the picture's name, or make one; --fix leaves the picture out.",
+            "Rename the mask to the image's name, or make one; --fix leaves the image out.",
             stem,
         )
     for stem in sorted(unpaired_masks):
         survey.note(
             Severity.ERROR,
             "missing-image",
-            f"masks/{survey.masks[stem].name} has no picture of the same name",
-            "Rename the mask to its picture's name, or remove it; --fix leaves it out.",
+            f"masks/{survey.masks[stem].name} has no image of the same name",
+            "Rename the mask to its image's name, or remove it; --fix leaves it out.",
             stem,
         )
     for stem in sorted(survey.instances.keys() - survey.images.keys()):
         survey.note(
             Severity.WARNING,
             "missing-image",
-            f"instances/{survey.instances[stem].name} has no picture of the same name",
-            "Rename the mask to its picture's name, or remove it; --fix leaves it out.",
+            f"instances/{survey.instances[stem].name} has no image of the same name",
+            "Rename the mask to its image's name, or remove it; --fix leaves it out.",
             stem,
         )
 
@@ -330,7 +330,7 @@ def _compare_with_files(survey: FolderSurvey) -> None:
             Severity.ERROR,
             "not-in-folder",
             f"manifest.json lists {stem}, which is not in images/",
-            "Bring the picture back, or prepare the folder again; --fix leaves the entry out.",
+            "Bring the image back, or prepare the folder again; --fix leaves the entry out.",
             stem,
         )
     for stem in sorted(survey.images.keys() - survey.rows.keys()) if survey.rows else ():
@@ -338,7 +338,7 @@ def _compare_with_files(survey: FolderSurvey) -> None:
             Severity.WARNING,
             "not-in-manifest",
             f"{stem} is not in manifest.json: it has no split, so that training draws one",
-            "Add the picture to the manifest, or prepare the folder again.",
+            "Add the image to the manifest, or prepare the folder again.",
             stem,
         )
     strangers = sorted(survey.cells.keys() - survey.images.keys())
@@ -346,7 +346,7 @@ def _compare_with_files(survey: FolderSurvey) -> None:
         survey.note(
             Severity.WARNING,
             "not-in-folder",
-            f"annotations.json has cells of {len(strangers)} pictures that are not in images/: "
+            f"annotations.json has cells of {len(strangers)} images that are not in images/: "
             f"{listed(strangers)}",
-            "Bring the picture back, or prepare the folder again; --fix leaves the entry out.",
+            "Bring the image back, or prepare the folder again; --fix leaves the entry out.",
         )

@@ -1,4 +1,4 @@
-"""Step 2: read a pair once, check what one picture can show, and keep its figures."""
+"""Step 2: read a pair once, check what one image can show, and keep its figures."""
 
 import math
 from collections.abc import Sequence
@@ -44,7 +44,7 @@ def check_boxes(
     image_shape: tuple[int, ...],
     class_mask: NDArray[np.uint8] | None,
 ) -> list[Finding]:
-    """Check the boxes of a picture.
+    """Check the boxes of an image.
 
     Parameters
     ----------
@@ -53,7 +53,7 @@ def check_boxes(
     image_shape : tuple of int
         ``(height, width)``.
     class_mask : ndarray of shape (height, width), dtype uint8, or None
-        None where it is unknown; of another size than the picture it is not compared.
+        None where it is unknown; of another size than the image it is not compared.
     """
     height, width = image_shape
     broken, outside, over_edge, tiny = [], [], [], []
@@ -75,11 +75,11 @@ def check_boxes(
         _finding(
             Severity.ERROR, "broken-box", "without area or inside out", _DROPPED, stem, broken
         ),
-        _finding(Severity.ERROR, "box-outside", "outside the picture", _DROPPED, stem, outside),
+        _finding(Severity.ERROR, "box-outside", "outside the image", _DROPPED, stem, outside),
         _finding(
             Severity.WARNING,
             "box-over-edge",
-            "reaching over the edge of the picture",
+            "reaching over the edge of the image",
             "Correct the annotation; --fix cuts the box at the edge.",
             stem,
             over_edge,
@@ -102,7 +102,7 @@ def check_boxes(
                 Severity.WARNING,
                 "box-without-mask",
                 "where the mask has no pixel of that type",
-                "Look at the overlay: box or mask is wrong, or they belong to different pictures.",
+                "Look at the overlay: box or mask is wrong, or they belong to different images.",
                 stem,
                 [box for box in sound if _disagrees(box, class_mask)],
             ),
@@ -118,7 +118,7 @@ def is_whole(box: LabelledBox) -> bool:
 
 
 def is_outside(box: LabelledBox, image_shape: tuple[int, ...]) -> bool:
-    """Whether a box has no point in common with the picture."""
+    """Whether a box has no point in common with the image."""
     height, width = image_shape
     return box.x_min >= width or box.y_min >= height or box.x_max <= 0 or box.y_max <= 0
 
@@ -207,7 +207,7 @@ def _white_cells_without_box(
 
 
 NOT_SCORED_LIMIT = 0.6
-"""Share of not-scored pixels above which a picture teaches little."""
+"""Share of not-scored pixels above which an image teaches little."""
 
 _FORMAT = "a pixel is (255, 0, 0), (0, 255, 0), (0, 0, 255) or, not scored, (0, 0, 0)"
 _REMEDIES = {
@@ -233,7 +233,7 @@ def check_mask(
     stem : str
     diagnosis : MaskDiagnosis
     image_shape : tuple of int, or None
-        ``(height, width)`` of the picture, where that is known.
+        ``(height, width)`` of the image, where that is known.
     """
     findings = []
 
@@ -267,10 +267,10 @@ def check_mask(
         note(
             Severity.ERROR,
             "mask-size",
-            f"has (height, width) {class_mask.shape}, the picture {tuple(image_shape)}"
+            f"has (height, width) {class_mask.shape}, the image {tuple(image_shape)}"
             + (": an exact multiple" if is_fitting else "")
             + ("; the mask seems to lie on its side" if turned else ""),
-            "Make the mask again in the picture's size; --fix scales exact multiples and leaves "
+            "Make the mask again in the image's size; --fix scales exact multiples and leaves "
             "other pairs out.",
         )
     findings_before_classes = len(findings)
@@ -279,7 +279,7 @@ def check_mask(
         note(
             Severity.ERROR,
             "nothing-scored",
-            "is black: no pixel has a class, so that the picture teaches nothing",
+            "is black: no pixel has a class, so that the image teaches nothing",
             f"Make the mask again: {_FORMAT}. --fix leaves the pair out.",
         )
     elif unscored_share > NOT_SCORED_LIMIT and not diagnosis.is_black_gray:
@@ -295,7 +295,7 @@ def check_mask(
             Severity.INFO,
             "no-cells",
             "has no cells, which is normal for some fields",
-            "Nothing, when the picture shows none.",
+            "Nothing, when the image shows none.",
         )
     return findings
 
@@ -308,12 +308,12 @@ def _has_cells(diagnosis: MaskDiagnosis) -> bool:
 
 
 SMALLEST_SIDE_PX = 64
-# Standard deviation of the gray values of a picture that shows nothing.
+# Standard deviation of the gray values of an image that shows nothing.
 _BLANK_DEVIATION = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PictureFacts:
+class ImageFacts:
     """What is known about a pair after reading it.
 
     Parameters
@@ -333,7 +333,7 @@ class PictureFacts:
     class_pixels : ndarray of shape (4,), or None
         Pixels of background, RBC, WBC and not scored.
     field_print : FieldPrint or None
-        What its field is known by; None when the picture cannot be read.
+        What its field is known by; None when the image cannot be read.
     mask_hash : str
         Of the decoded pixels; empty when unread.
     stain_gap, swapped_gap : float
@@ -367,14 +367,14 @@ class PictureFacts:
 
     @property
     def is_readable(self) -> bool:
-        """Whether picture and mask could both be read and understood."""
+        """Whether image and mask could both be read and understood."""
         return self.image_shape is not None and self.mask_shape is not None
 
 
-def measure_picture(survey: FolderSurvey, stem: str) -> PictureFacts:
+def measure_image(survey: FolderSurvey, stem: str) -> ImageFacts:
     """Read a pair and check it; whatever is wrong becomes a finding."""
     findings: list[Finding] = []
-    image = _read_picture(survey.images[stem], stem, findings)
+    image = _read_image(survey.images[stem], stem, findings)
     diagnosis = _read_mask(survey.masks[stem], stem, findings)
     if image is not None:
         findings += _check_image(image, stem)
@@ -389,7 +389,7 @@ def measure_picture(survey: FolderSurvey, stem: str) -> PictureFacts:
     row = survey.rows.get(stem)
     by_name = stem if survey.rows else original_by_name(stem, survey.images)
     stain_gap, swapped_gap = _stain_gaps(image, class_mask)
-    return PictureFacts(
+    return ImageFacts(
         stem=stem,
         image_path=survey.images[stem],
         mask_path=survey.masks[stem],
@@ -416,7 +416,7 @@ def count_classes(class_mask: NDArray[np.uint8]) -> NDArray[np.int64]:
     return np.array([*counts[:NUM_CLASSES], counts[NOT_SCORED]], dtype=np.int64)
 
 
-def _read_picture(path: Path, stem: str, findings: list[Finding]) -> NDArray[np.uint8] | None:
+def _read_image(path: Path, stem: str, findings: list[Finding]) -> NDArray[np.uint8] | None:
     try:
         return read_image(path)
     except (BloodCellError, OSError) as error:
@@ -453,7 +453,7 @@ def _check_image(image: NDArray[np.uint8], stem: str) -> list[Finding]:
         findings.append(
             Finding(
                 severity=Severity.WARNING,
-                check="small-picture",
+                check="small-image",
                 message=f"{stem} is {width}×{height} px; expected {SMALLEST_SIDE_PX} or more each "
                 "way",
                 remedy="Use whole fields rather than cut-out cells.",
@@ -464,9 +464,9 @@ def _check_image(image: NDArray[np.uint8], stem: str) -> list[Finding]:
         findings.append(
             Finding(
                 severity=Severity.WARNING,
-                check="blank-picture",
+                check="blank-image",
                 message=f"{stem} shows nothing: all its pixels are nearly equal",
-                remedy="Take the picture again, or remove the pair.",
+                remedy="Take the image again, or remove the pair.",
                 stems=(stem,),
             )
         )
@@ -483,7 +483,7 @@ def _check_instances(
         shape = read_label_image(path).shape
         if shape == image_shape:
             return []
-        message = f"instances/{path.name} has (height, width) {shape}, the picture {image_shape}"
+        message = f"instances/{path.name} has (height, width) {shape}, the image {image_shape}"
     except (BloodCellError, OSError) as error:
         message = _without_folder(error, path)
     return [
@@ -491,7 +491,7 @@ def _check_instances(
             severity=Severity.ERROR,
             check="broken-instances",
             message=message,
-            remedy="Make the label picture again, or remove it; --fix leaves it out.",
+            remedy="Make the label image again, or remove it; --fix leaves it out.",
             stems=(stem,),
         )
     ]

@@ -19,7 +19,7 @@ LOSSY_SUFFIXES = frozenset({".jpg", ".jpeg", ".webp"})
 # quality 75 stays below it.
 _NEAR = 48
 # Of the pixels that are not black, the share that has to be near a pure colour for the mask to be
-# a damaged one of this format rather than a picture or a mask in other colours.
+# a damaged one of this format rather than an image or a mask in other colours.
 _PURE_SHARE = 0.6
 # A mixed pixel belongs to its strongest channel when that leads by this much, half-way included.
 _CLEAR_LEAD = 96
@@ -207,9 +207,9 @@ def _strongest_channel(rgb: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], int]:
 
 
 def _read_single_channel(path: Path) -> NDArray[np.integer] | None:
-    """Numbers of a gray or palette picture as stored, None for one with colour channels."""
-    with Image.open(path) as picture:
-        upright = ImageOps.exif_transpose(picture)
+    """Numbers of a gray or palette image as stored, None for one with colour channels."""
+    with Image.open(path) as image:
+        upright = ImageOps.exif_transpose(image)
         if upright.mode == "1":
             upright = upright.convert("L")
         if upright.mode not in {"L", "P", "I", "I;16", "I;16B", "I;16L"}:
@@ -218,8 +218,8 @@ def _read_single_channel(path: Path) -> NDArray[np.integer] | None:
 
 
 def _read_without_transparency(path: Path) -> NDArray[np.uint8] | None:
-    """Colours of a picture with its transparency left out, None for one that has none."""
-    with Image.open(path) as picture:
-        if picture.mode not in {"RGBA", "LA", "PA"} and "transparency" not in picture.info:
+    """Colours of an image with its transparency left out, None for one that has none."""
+    with Image.open(path) as image:
+        if image.mode not in {"RGBA", "LA", "PA"} and "transparency" not in image.info:
             return None
-        return np.asarray(ImageOps.exif_transpose(picture).convert("RGBA"))[:, :, :3]
+        return np.asarray(ImageOps.exif_transpose(image).convert("RGBA"))[:, :, :3]

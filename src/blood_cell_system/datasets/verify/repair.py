@@ -1,7 +1,7 @@
 """A repaired copy of a prepared folder: everything that can be put right without guessing.
 
-1. Decide which pictures are left out, and why: unpaired, unreadable, not understood, there twice.
-2. Write the others: pictures byte for byte, masks in the format, boxes with an area.
+1. Decide which images are left out, and why: unpaired, unreadable, not understood, there twice.
+2. Write the others: images byte for byte, masks in the format, boxes with an area.
 3. Write the manifest: copies in the split of their original, and the list of all changes.
 """
 
@@ -20,7 +20,7 @@ from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.verify.folder_checks import DuplicateGroup
 from blood_cell_system.datasets.verify.image_checks import (
     TINY_SIDE_PX,
-    PictureFacts,
+    ImageFacts,
     is_outside,
     is_whole,
 )
@@ -37,12 +37,12 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import with_progress
 from blood_cell_system.taxonomy import CellClass
 
-# Of a picture that is in several splits, the rarer use is kept.
+# Of an image that is in several splits, the rarer use is kept.
 _KEPT_FIRST = (Split.TEST, Split.VAL, Split.TRAIN, None)
 
 
-def pictures_to_leave_out(report: VerificationReport) -> dict[str, str]:
-    """Decide which pictures cannot be in a repaired copy.
+def images_to_leave_out(report: VerificationReport) -> dict[str, str]:
+    """Decide which images cannot be in a repaired copy.
 
     Returns
     -------
@@ -52,50 +52,50 @@ def pictures_to_leave_out(report: VerificationReport) -> dict[str, str]:
     survey = report.survey
     left_out: dict[str, str] = {}
     for stem in sorted(survey.images.keys() ^ survey.masks.keys()):
-        left_out[stem] = "it has no mask" if stem in survey.images else "it has no picture"
-    for picture in report.pictures:
-        why = _why_unusable(picture)
-        if picture.stem in survey.doubled:
+        left_out[stem] = "it has no mask" if stem in survey.images else "it has no image"
+    for image in report.images:
+        why = _why_unusable(image)
+        if image.stem in survey.doubled:
             why = "several files have this name"
         if why:
-            left_out[picture.stem] = why
+            left_out[image.stem] = why
     for group in report.duplicates:
-        _leave_out_duplicates(group, report.pictures, left_out)
+        _leave_out_duplicates(group, report.images, left_out)
     return left_out
 
 
-def _why_unusable(picture: PictureFacts) -> str:
-    if picture.image_shape is None:
-        return "the picture cannot be read"
-    if picture.mask_shape is None or picture.class_pixels is None:
+def _why_unusable(image: ImageFacts) -> str:
+    if image.image_shape is None:
+        return "the image cannot be read"
+    if image.mask_shape is None or image.class_pixels is None:
         return "the mask cannot be read or understood"
-    if picture.class_pixels[:3].sum() == 0:
+    if image.class_pixels[:3].sum() == 0:
         return "no pixel of the mask has a class"
-    shape = picture.mask_shape
-    if shape != picture.image_shape:
+    shape = image.mask_shape
+    if shape != image.image_shape:
         blank = np.zeros(shape, dtype=np.uint8)
-        if fit_to_shape(blank, picture.image_shape) is None:
+        if fit_to_shape(blank, image.image_shape) is None:
             return "the mask is of another size, and no exact multiple"
     return ""
 
 
 def _leave_out_duplicates(
-    group: DuplicateGroup, pictures: Sequence[PictureFacts], left_out: dict[str, str]
+    group: DuplicateGroup, images: Sequence[ImageFacts], left_out: dict[str, str]
 ) -> None:
-    """Keep one of equal pictures, and those of one split of pictures that show nearly the same."""
-    present = [picture for picture in group.pictures if picture.stem not in left_out]
+    """Keep one of equal images, and those of one split of images that show nearly the same."""
+    present = [image for image in group.images if image.stem not in left_out]
     if len(present) < 2 or not (group.is_exact or group.is_leak):
         return
     best = min(present, key=lambda p: (_KEPT_FIRST.index(p.split), p.is_augmented, p.stem))
-    kind = "the same picture as" if group.is_exact else "nearly the same as"
-    for picture in present:
-        is_kept = picture.stem == best.stem if group.is_exact else picture.split == best.split
+    kind = "the same image as" if group.is_exact else "nearly the same as"
+    for image in present:
+        is_kept = image.stem == best.stem if group.is_exact else image.split == best.split
         if is_kept:
             continue
-        left_out[picture.stem] = f"{kind} {best.stem} ({best.split or 'no split'})"
-        for copy in pictures:
-            if copy.original == picture.stem and copy.is_augmented:
-                left_out.setdefault(copy.stem, f"a copy of {picture.stem}, which is left out")
+        left_out[image.stem] = f"{kind} {best.stem} ({best.split or 'no split'})"
+        for copy in images:
+            if copy.original == image.stem and copy.is_augmented:
+                left_out.setdefault(copy.stem, f"a copy of {image.stem}, which is left out")
 
 
 COMMAND = "verify --fix"
@@ -105,7 +105,7 @@ _OWN_DETAILS = frozenset({"format_version", "software_version", "command", "vers
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What was done to one picture."""
+    """What was done to one image."""
 
     stem: str
     what: str
@@ -118,22 +118,20 @@ class RepairSummary:
     Parameters
     ----------
     output : Path
-    picture_count : int
-        Pictures of the copy.
+    image_count : int
+        Images of the copy.
     changes : tuple of Change
         Every difference, ordered by stem.
     """
 
     output: Path
-    picture_count: int
+    image_count: int
     changes: tuple[Change, ...]
 
     def to_text(self) -> str:
         """Say what was done, one change a line."""
         lines = [f"{change.stem}: {change.what}" for change in self.changes]
-        end = (
-            f"Repaired copy: {self.picture_count} pictures, {len(lines)} changes, in {self.output}"
-        )
+        end = f"Repaired copy: {self.image_count} images, {len(lines)} changes, in {self.output}"
         return "\n".join([*lines, end])
 
 
@@ -163,48 +161,48 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
         Nothing is left that could be copied.
     """
     _check_apart(root, output)
-    left_out = pictures_to_leave_out(report)
-    kept = [picture for picture in report.pictures if picture.stem not in left_out]
+    left_out = images_to_leave_out(report)
+    kept = [image for image in report.images if image.stem not in left_out]
     if not kept:
         raise DatasetError(
-            f"{root}: no picture is left after leaving out the {len(left_out)} that cannot be "
+            f"{root}: no image is left after leaving out the {len(left_out)} that cannot be "
             "repaired; expected at least one. See the findings for what each of them lacks."
         )
-    start_build(output, command=COMMAND, stems=[picture.stem for picture in kept])
+    start_build(output, command=COMMAND, stems=[image.stem for image in kept])
     changes = [Change(stem=stem, what=f"left out: {why}") for stem, why in left_out.items()]
     files: set[str] = set()
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         done: Iterable[tuple[list[str], list[Change]]] = pool.map(
-            lambda picture: _write_picture(report, picture, output), kept
+            lambda image: _write_image(report, image, output), kept
         )
         for written, changed in with_progress(done, total=len(kept), description="Repairing"):
             files.update(written)
             changes += changed
-    splits = _repaired_splits(report.pictures)
+    splits = _repaired_splits(report.images)
     rows = []
     cells = {}
-    for picture in kept:
-        split = splits[picture.stem]
-        if split != picture.split:
-            what = f"moved from {picture.split or 'no split'} to {split or 'no split'}, where its "
-            changes.append(Change(stem=picture.stem, what=what + "original is"))
+    for image in kept:
+        split = splits[image.stem]
+        if split != image.split:
+            what = f"moved from {image.split or 'no split'} to {split or 'no split'}, where its "
+            changes.append(Change(stem=image.stem, what=what + "original is"))
         rows.append(
             {
-                "stem": picture.stem,
+                "stem": image.stem,
                 "split": str(split) if split else None,
-                "source": picture.source,
-                "original": picture.original,
-                **(known.further if (known := report.survey.rows.get(picture.stem)) else {}),
+                "source": image.source,
+                "original": image.original,
+                **(known.further if (known := report.survey.rows.get(image.stem)) else {}),
             }
         )
-        if picture.cells is not None:
-            cells[picture.stem], changed = _repaired_boxes(picture)
+        if image.cells is not None:
+            cells[image.stem], changed = _repaired_boxes(image)
             changes += changed
     changes.sort(key=lambda change: (change.stem, change.what))
     details = {k: v for k, v in report.survey.details.items() if k not in _OWN_DETAILS}
     details["repairs"] = [{"stem": change.stem, "what": change.what} for change in changes]
     finish_build(output, command=COMMAND, files=files, images=rows, cells=cells, details=details)
-    return RepairSummary(output=output, picture_count=len(kept), changes=tuple(changes))
+    return RepairSummary(output=output, image_count=len(kept), changes=tuple(changes))
 
 
 def _check_apart(root: Path, output: Path) -> None:
@@ -216,60 +214,60 @@ def _check_apart(root: Path, output: Path) -> None:
         )
 
 
-def _repaired_splits(pictures: Sequence[PictureFacts]) -> dict[str, Split | None]:
-    own = {picture.stem: picture.split for picture in pictures}
-    return {picture.stem: own.get(picture.original, picture.split) for picture in pictures}
+def _repaired_splits(images: Sequence[ImageFacts]) -> dict[str, Split | None]:
+    own = {image.stem: image.split for image in images}
+    return {image.stem: own.get(image.original, image.split) for image in images}
 
 
-def _write_picture(
-    report: VerificationReport, picture: PictureFacts, output: Path
+def _write_image(
+    report: VerificationReport, image: ImageFacts, output: Path
 ) -> tuple[list[str], list[Change]]:
-    files = [f"images/{picture.image_path.name}"]
+    files = [f"images/{image.image_path.name}"]
     changes = []
-    copy_file(picture.image_path, output / files[0])
-    mask_file, what = _write_mask(picture, output)
+    copy_file(image.image_path, output / files[0])
+    mask_file, what = _write_mask(image, output)
     files.append(mask_file)
-    changes += [Change(stem=picture.stem, what=text) for text in what]
-    instance_path = report.survey.instances.get(picture.stem)
+    changes += [Change(stem=image.stem, what=text) for text in what]
+    instance_path = report.survey.instances.get(image.stem)
     if instance_path is not None:
-        if any(finding.check == "broken-instances" for finding in picture.findings):
+        if any(finding.check == "broken-instances" for finding in image.findings):
             what = [f"instances/{instance_path.name} left out"]
-            changes += [Change(stem=picture.stem, what=text) for text in what]
+            changes += [Change(stem=image.stem, what=text) for text in what]
         else:
             files.append(f"instances/{instance_path.name}")
             copy_file(instance_path, output / files[-1])
     return files, changes
 
 
-def _write_mask(picture: PictureFacts, output: Path) -> tuple[str, list[str]]:
+def _write_mask(image: ImageFacts, output: Path) -> tuple[str, list[str]]:
     is_sound = (
-        picture.mask_fault is None
-        and picture.mask_shape == picture.image_shape
-        and picture.mask_path.suffix.lower() not in LOSSY_SUFFIXES
+        image.mask_fault is None
+        and image.mask_shape == image.image_shape
+        and image.mask_path.suffix.lower() not in LOSSY_SUFFIXES
     )
     if is_sound:
-        copy_file(picture.mask_path, output / "masks" / picture.mask_path.name)
-        return f"masks/{picture.mask_path.name}", []
-    diagnosis = diagnose_mask(picture.mask_path)
-    class_mask, image_shape = diagnosis.class_mask, picture.image_shape
+        copy_file(image.mask_path, output / "masks" / image.mask_path.name)
+        return f"masks/{image.mask_path.name}", []
+    diagnosis = diagnose_mask(image.mask_path)
+    class_mask, image_shape = diagnosis.class_mask, image.image_shape
     if class_mask is None or image_shape is None:
         raise DatasetError(
-            f"{picture.mask_path}: can no longer be understood; expected the file that was "
+            f"{image.mask_path}: can no longer be understood; expected the file that was "
             "verified. Run again while nothing else changes the folder."
         )
     what = []
     if diagnosis.fault is not None:
         what.append(f"mask {diagnosis.detail}: {_done_about(diagnosis.fault)}")
-    if diagnosis.is_black_gray and picture.mask_fault == MaskFault.INDEX:
+    if diagnosis.is_black_gray and image.mask_fault == MaskFault.INDEX:
         class_mask = np.full_like(class_mask, CellClass.BACKGROUND)
         what.append("mask holds only the class number 0: written as background")
     fitted = fit_to_shape(class_mask, image_shape)
     if fitted is not None and class_mask.shape != image_shape:
         what.append(f"mask scaled from {class_mask.shape} to {image_shape}")
         class_mask = fitted
-    name = f"masks/{picture.stem}.png"
+    name = f"masks/{image.stem}.png"
     _write_class_mask(output / name, class_mask)
-    return name, what or [f"mask written as PNG in place of {picture.mask_path.suffix}"]
+    return name, what or [f"mask written as PNG in place of {image.mask_path.suffix}"]
 
 
 def _write_class_mask(path: Path, class_mask: NDArray[np.uint8]) -> None:
@@ -287,11 +285,11 @@ def _done_about(fault: MaskFault) -> str:
     return done[fault]
 
 
-def _repaired_boxes(picture: PictureFacts) -> tuple[list[LabelledBox], list[Change]]:
-    height, width = picture.image_shape or (0, 0)
+def _repaired_boxes(image: ImageFacts) -> tuple[list[LabelledBox], list[Change]]:
+    height, width = image.image_shape or (0, 0)
     kept: list[LabelledBox] = []
     dropped = cut = 0
-    for box in picture.cells or ():
+    for box in image.cells or ():
         is_useful = is_whole(box) and not is_outside(box, (height, width))
         inside = replace(
             box,
@@ -308,7 +306,7 @@ def _repaired_boxes(picture: PictureFacts) -> tuple[list[LabelledBox], list[Chan
     changes = []
     if dropped:
         what = f"{dropped} boxes left out (without area, tiny, outside or repeated)"
-        changes.append(Change(stem=picture.stem, what=what))
+        changes.append(Change(stem=image.stem, what=what))
     if cut:
-        changes.append(Change(stem=picture.stem, what=f"{cut} boxes cut at the picture's edge"))
+        changes.append(Change(stem=image.stem, what=f"{cut} boxes cut at the image's edge"))
     return kept, changes

@@ -1,4 +1,4 @@
-"""Step 4: the pictures that deserve a look, on one sheet."""
+"""Step 4: the images that deserve a look, on one sheet."""
 
 import os
 from collections import Counter, defaultdict
@@ -27,7 +27,7 @@ from blood_cell_system.datasets.verify.folder_checks import (
     whole_cells,
 )
 from blood_cell_system.datasets.verify.folder_survey import FolderSurvey, survey_folder
-from blood_cell_system.datasets.verify.image_checks import PictureFacts, measure_picture
+from blood_cell_system.datasets.verify.image_checks import ImageFacts, measure_image
 from blood_cell_system.datasets.verify.mask_diagnosis import MaskFault, diagnose_mask, fit_to_shape
 from blood_cell_system.errors import BloodCellError
 from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
@@ -52,7 +52,7 @@ class VerificationReport:
     statistics : dict
         Counts and shares, ready for JSON.
     survey : FolderSurvey
-    pictures : tuple of PictureFacts
+    images : tuple of ImageFacts
         Every pair, ordered by stem.
     duplicates : tuple of DuplicateGroup
     """
@@ -61,7 +61,7 @@ class VerificationReport:
     findings: tuple[Finding, ...]
     statistics: dict[str, Any]
     survey: FolderSurvey
-    pictures: tuple[PictureFacts, ...]
+    images: tuple[ImageFacts, ...]
     duplicates: tuple[DuplicateGroup, ...]
 
     @property
@@ -93,23 +93,23 @@ class VerificationReport:
 
 
 def worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Order findings by severity, then check, then picture."""
+    """Order findings by severity, then check, then image."""
     return tuple(
         sorted(findings, key=lambda f: (_SEVERITIES.index(f.severity), f.check, f.stems, f.message))
     )
 
 
-def statistics_of(pictures: Sequence[PictureFacts]) -> dict[str, Any]:
-    """Count pictures, pixels and cells, ready for JSON."""
-    pixels = class_pixels_by_split(pictures)
-    present = {picture.split for picture in pictures}
+def statistics_of(images: Sequence[ImageFacts]) -> dict[str, Any]:
+    """Count images, pixels and cells, ready for JSON."""
+    pixels = class_pixels_by_split(images)
+    present = {image.split for image in images}
     splits = [split for split in (*Split, None) if split in present]
     per_split: dict[str, Any] = {}
     for split in splits:
-        members = [picture for picture in pictures if picture.split == split]
+        members = [image for image in images if image.split == split]
         entry: dict[str, Any] = {
-            "pictures": len(members),
-            "augmented_copies": sum(picture.is_augmented for picture in members),
+            "images": len(members),
+            "augmented_copies": sum(image.is_augmented for image in members),
             "cells": _cells_per_type(members),
         }
         if split in pixels:
@@ -117,12 +117,12 @@ def statistics_of(pictures: Sequence[PictureFacts]) -> dict[str, Any]:
         per_split[str(split or "no split")] = entry
     everything = sum(pixels.values(), start=np.zeros(4, dtype=np.int64))
     return {
-        "pictures": len(pictures),
+        "images": len(images),
         "splits": per_split,
         **_shares(everything),
-        "cells": _cells_per_type(pictures),
-        "median_cell_side_px": _median_sides(pictures),
-        "picture_sizes": _sizes(pictures),
+        "cells": _cells_per_type(images),
+        "median_cell_side_px": _median_sides(images),
+        "image_sizes": _sizes(images),
     }
 
 
@@ -134,18 +134,18 @@ def _shares(class_pixels: NDArray[np.int64]) -> dict[str, Any]:
     }
 
 
-def _cells_per_type(pictures: Sequence[PictureFacts]) -> dict[str, int] | None:
+def _cells_per_type(images: Sequence[ImageFacts]) -> dict[str, int] | None:
     """Cells by type, None where nobody has said where cells are."""
-    known = [picture.cells for picture in pictures if picture.cells is not None]
+    known = [image.cells for image in images if image.cells is not None]
     if not known:
         return None
     counts = Counter(box.cell_type for boxes in known for box in boxes)
     return {str(cell_type): counts[cell_type] for cell_type in CELL_TYPES}
 
 
-def _median_sides(pictures: Sequence[PictureFacts]) -> dict[str, float]:
-    originals = [picture for picture in pictures if not picture.is_augmented]
-    cells = [box for picture in originals for box in whole_cells(picture)]
+def _median_sides(images: Sequence[ImageFacts]) -> dict[str, float]:
+    originals = [image for image in images if not image.is_augmented]
+    cells = [box for image in originals for box in whole_cells(image)]
     sides = {
         str(cell_type): [side_of(box) for box in cells if box.cell_type == cell_type]
         for cell_type in CELL_TYPES
@@ -153,8 +153,8 @@ def _median_sides(pictures: Sequence[PictureFacts]) -> dict[str, float]:
     return {name: round(float(np.median(values)), 1) for name, values in sides.items() if values}
 
 
-def _sizes(pictures: Sequence[PictureFacts]) -> dict[str, int]:
-    counts = Counter(picture.image_shape for picture in pictures if picture.image_shape)
+def _sizes(images: Sequence[ImageFacts]) -> dict[str, int]:
+    counts = Counter(image.image_shape for image in images if image.image_shape)
     return {f"{width}×{height}": number for (height, width), number in counts.most_common(10)}
 
 
@@ -167,7 +167,7 @@ def verify_folder(root: Path, *, jobs: int | None = None) -> VerificationReport:
         With images/ and masks/; instances/, annotations.json and manifest.json are checked where
         they are there.
     jobs : int, optional
-        Pictures read at a time; as many as there are processors by default.
+        Images read at a time; as many as there are processors by default.
 
     Returns
     -------
@@ -183,83 +183,81 @@ def verify_folder(root: Path, *, jobs: int | None = None) -> VerificationReport:
     stems = survey.paired
     # Decoding and OpenCV let go of the interpreter, so threads are enough and need no copies.
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
-        measured: Iterable[PictureFacts] = pool.map(
-            lambda stem: measure_picture(survey, stem), stems
-        )
-        pictures = list(with_progress(measured, total=len(stems), description="Verifying"))
-    pictures = _resolve_black_masks(pictures)
-    duplicates = find_duplicates(pictures)
+        measured: Iterable[ImageFacts] = pool.map(lambda stem: measure_image(survey, stem), stems)
+        images = list(with_progress(measured, total=len(stems), description="Verifying"))
+    images = _resolve_black_masks(images)
+    duplicates = find_duplicates(images)
     findings = [
         *survey.findings,
-        *(finding for picture in pictures for finding in picture.findings),
+        *(finding for image in images for finding in image.findings),
         *check_duplicates(duplicates),
-        *check_copies(pictures),
-        *check_classes(pictures),
-        *check_stain(pictures),
-        *check_sizes(pictures),
+        *check_copies(images),
+        *check_classes(images),
+        *check_stain(images),
+        *check_sizes(images),
     ]
     return VerificationReport(
         root=survey.root,
         findings=worst_first(findings),
-        statistics=statistics_of(pictures),
+        statistics=statistics_of(images),
         survey=survey,
-        pictures=tuple(pictures),
+        images=tuple(images),
         duplicates=duplicates,
     )
 
 
-def _resolve_black_masks(pictures: list[PictureFacts]) -> list[PictureFacts]:
+def _resolve_black_masks(images: list[ImageFacts]) -> list[ImageFacts]:
     """Decide about all-black gray masks: background among index masks, else nothing scored."""
-    has_index_masks = any(picture.mask_fault == MaskFault.INDEX for picture in pictures)
+    has_index_masks = any(image.mask_fault == MaskFault.INDEX for image in images)
     return [
-        _resolved(picture, is_index=has_index_masks) if picture.is_black_gray else picture
-        for picture in pictures
+        _resolved(image, is_index=has_index_masks) if image.is_black_gray else image
+        for image in images
     ]
 
 
-def _resolved(picture: PictureFacts, *, is_index: bool) -> PictureFacts:
-    name = picture.mask_path.name
-    if not is_index or picture.class_pixels is None:
+def _resolved(image: ImageFacts, *, is_index: bool) -> ImageFacts:
+    name = image.mask_path.name
+    if not is_index or image.class_pixels is None:
         finding = Finding(
             severity=Severity.ERROR,
             check="nothing-scored",
-            message=f"masks/{name} is black: no pixel has a class, so that the picture teaches "
+            message=f"masks/{name} is black: no pixel has a class, so that the image teaches "
             "nothing",
             remedy="Make the mask again, background in red (255, 0, 0). --fix leaves the pair out.",
-            stems=(picture.stem,),
+            stems=(image.stem,),
         )
-        return replace(picture, findings=(*picture.findings, finding))
-    class_pixels = np.zeros_like(picture.class_pixels)
-    class_pixels[CellClass.BACKGROUND] = picture.class_pixels.sum()
+        return replace(image, findings=(*image.findings, finding))
+    class_pixels = np.zeros_like(image.class_pixels)
+    class_pixels[CellClass.BACKGROUND] = image.class_pixels.sum()
     finding = Finding(
         severity=Severity.ERROR,
         check=str(MaskFault.INDEX),
         message=f"masks/{name} holds only the class number 0 in one channel, as other masks here "
         "hold numbers",
         remedy="--fix turns the numbers into red, green and blue.",
-        stems=(picture.stem,),
+        stems=(image.stem,),
     )
     return replace(
-        picture,
+        image,
         mask_fault=MaskFault.INDEX,
         class_pixels=class_pixels,
-        findings=(*picture.findings, finding),
+        findings=(*image.findings, finding),
     )
 
 
 _WEIGHTS = {Severity.ERROR: 100, Severity.WARNING: 10, Severity.INFO: 0}
-# More pictures than this in one finding say something about the folder, not about each picture.
-_FEW_PICTURES = 12
+# More images than this in one finding say something about the folder, not about each image.
+_FEW_IMAGES = 12
 
 
 def overlay_sheet(report: VerificationReport, *, at_most: int = 24) -> NDArray[np.uint8]:
-    """Draw the pictures of a report, the most suspicious first, and then some usual ones.
+    """Draw the images of a report, the most suspicious first, and then some usual ones.
 
     Parameters
     ----------
     report : VerificationReport
     at_most : int
-        Number of pictures.
+        Number of images.
 
     Returns
     -------
@@ -267,7 +265,7 @@ def overlay_sheet(report: VerificationReport, *, at_most: int = 24) -> NDArray[n
     """
     by_stem: defaultdict[str, list[Finding]] = defaultdict(list)
     for finding in report.findings:
-        for stem in finding.stems if len(finding.stems) <= _FEW_PICTURES else ():
+        for stem in finding.stems if len(finding.stems) <= _FEW_IMAGES else ():
             by_stem[stem].append(finding)
     stems = _chosen(report.survey, by_stem, at_most)
     title = (
@@ -285,7 +283,7 @@ def _chosen(survey: FolderSurvey, by_stem: dict[str, list[Finding]], at_most: in
         if stem in survey.images
     }
     suspicious = [stem for stem, weight in weights.items() if weight]
-    # Pictures of one finding, a pair of duplicates for instance, stand side by side.
+    # Images of one finding, a pair of duplicates for instance, stand side by side.
     suspicious.sort(key=lambda s: (-weights[s], by_stem[s][0].check, by_stem[s][0].stems, s))
     usual = sorted(survey.images.keys() - set(suspicious))
     room = max(0, at_most - len(suspicious))
@@ -298,17 +296,17 @@ def _tile(report: VerificationReport, stem: str, findings: list[Finding]) -> Til
     split = f" ({row.split})" if row and row.split else ""
     checks = dict.fromkeys(finding.check for finding in findings)
     regions = [region for finding in findings for region in finding.regions]
-    picture = _overlay(report.survey, stem)
+    image = _overlay(report.survey, stem)
     boxes = np.array(regions, dtype=np.float64).reshape(-1, 4)
     return Tile(
-        picture=draw_boxes(picture, boxes),
+        image=draw_boxes(image, boxes),
         caption=f"{stem}{split}\n{', '.join(checks)}",
         is_bad=any(finding.severity == Severity.ERROR for finding in findings),
     )
 
 
 def _overlay(survey: FolderSurvey, stem: str) -> NDArray[np.uint8]:
-    """Picture with what of its mask can be understood; gray where it cannot be read."""
+    """Image with what of its mask can be understood; gray where it cannot be read."""
     image = _read_or_none(survey.images[stem])
     if image is None:
         return np.full((240, 320, 3), 160, dtype=np.uint8)

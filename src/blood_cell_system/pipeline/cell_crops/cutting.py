@@ -1,4 +1,4 @@
-"""Cells of one picture, cut out by the method of the plan."""
+"""Cells of one image, cut out by the method of the plan."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,15 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.runtimes import Runtime
-from blood_cell_system.analysis.scale import settle_scale, vote_on_diameter
+from blood_cell_system.analysis.scale import estimate_diameter, estimate_scale
 from blood_cell_system.analysis.segmentation import find_cells
 from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
-from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_picture
+from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_image
 from blood_cell_system.cells.nucleated_cells import NucleatedCell, find_nucleated_cells
-from blood_cell_system.cells.single_cell import lone_cell_picture
+from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.cells.watershed import separate_by_shape
 from blood_cell_system.datasets.cell_fields import MarkedCell
-from blood_cell_system.errors import CellPictureError
+from blood_cell_system.errors import CellImageError
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.ellipses import clip_to_pixels
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
@@ -205,7 +205,7 @@ def labelled_box(mark: MarkedCell, cell_type: CellType) -> LabelledBox:
 def segmented_window(
     whole: Smear, task: CutTask, generator: np.random.Generator
 ) -> tuple[Smear, list[MarkedCell]]:
-    """Look at a window of a picture, and find its cells; they have the picture's label.
+    """Look at a window of an image, and find its cells; they have the image's label.
 
     A network may take a red cell of an odd stain for a white one, or the other way round: whether
     there is a nucleus decides.
@@ -260,9 +260,9 @@ def _is_same(box: LabelledBox, other: LabelledBox) -> bool:
 
 
 def _magnification(smear: Smear) -> float:
-    """How far the network wants a picture resampled."""
-    scale = settle_scale(
-        vote_on_diameter(smear.image, smear.field),
+    """How far the network wants an image resampled."""
+    scale = estimate_scale(
+        estimate_diameter(smear.image, smear.field),
         training_diameter_px=getattr(_runtime(), "training_diameter_px", TRAINING_DIAMETER_PX),
     )
     return scale.magnification_applied
@@ -271,7 +271,7 @@ def _magnification(smear: Smear) -> float:
 def _window(
     field: NDArray[np.bool_], side: int | None, generator: np.random.Generator
 ) -> tuple[slice, slice]:
-    """Choose a square of the picture that lies in the field of view, as far as that can be."""
+    """Choose a square of the image that lies in the field of view, as far as that can be."""
     height, width = field.shape
     if side is None or side >= max(height, width):
         return slice(0, height), slice(0, width)
@@ -290,7 +290,7 @@ def _window(
 
 @lru_cache(maxsize=1)
 def _runtime() -> Runtime:
-    # One a process: loading it takes longer than a picture.
+    # One a process: loading it takes longer than an image.
     return BloodCellAnalysisSystem().segmentation_runtime()
 
 
@@ -300,16 +300,16 @@ class CutCell:
 
     Parameters
     ----------
-    picture : ndarray of shape (130, 130, 4), dtype uint8
-        See ``cell_picture_format``.
+    image : ndarray of shape (130, 130, 4), dtype uint8
+        See ``cell_image_format``.
     cell_class : CellClass
     what : str
-        For its file's name: its number in the picture, or its kind.
+        For its file's name: its number in the image, or its kind.
     origin : BoxOrigin
         Who says where the cell is.
     """
 
-    picture: NDArray[np.uint8]
+    image: NDArray[np.uint8]
     cell_class: CellClass
     what: str
     origin: BoxOrigin
@@ -325,10 +325,10 @@ class _Found:
     origin: BoxOrigin
 
 
-def cut_picture(task: CutTask) -> list[CutCell]:
-    """Cut what the plan wants out of a picture.
+def cut_image(task: CutTask) -> list[CutCell]:
+    """Cut what the plan wants out of a cut.
 
-    Which cells are taken where there are more than wanted depends on the seed and the picture's
+    Which cells are taken where there are more than wanted depends on the seed and the cut's
     name alone.
 
     Parameters
@@ -342,8 +342,8 @@ def cut_picture(task: CutTask) -> list[CutCell]:
     Raises
     ------
     ImageReadError, MissingDataError
-        The picture cannot be read.
-    CellPictureError
+        The image cannot be read.
+    CellImageError
         It should show one cell and shows none.
     """
     plan = task.plan
@@ -352,9 +352,9 @@ def cut_picture(task: CutTask) -> list[CutCell]:
         cell_class = plan.classes.get(task.field.label)
         if cell_class is None:
             return []
-        picture = lone_cell_picture(image, cell_type=plan.cell_type)
+        image = single_cell_image(image, cell_type=plan.cell_type)
         origin = BoxOrigin.STAIN
-        return [CutCell(picture=picture, cell_class=cell_class, what="cell", origin=origin)]
+        return [CutCell(image=image, cell_class=cell_class, what="cell", origin=origin)]
     generator = generator_for(task.seed, "cut", task.name)
     smear = Smear.of(image)
     marks: list[MarkedCell] = []
@@ -391,10 +391,10 @@ def _cell_area_px(marks: Sequence[MarkedCell]) -> float | None:
 def _cut(smear: Smear, cell: _Found) -> CutCell | None:
     corner, outline = cell.piece
     try:
-        picture = cell_picture(smear.image, outline, corner=corner, light=smear.light)
-    except CellPictureError:
+        image = cell_image(smear.image, outline, corner=corner, light=smear.light)
+    except CellImageError:
         return None
-    return CutCell(picture=picture, cell_class=cell.cell_class, what=cell.what, origin=cell.origin)
+    return CutCell(image=image, cell_class=cell.cell_class, what=cell.what, origin=cell.origin)
 
 
 def _by_boxes(
@@ -416,7 +416,7 @@ def _by_boxes(
             for index, mark in enumerate(marks)
             if mark.label == label and smear.is_whole(boxes[index])
         ]
-        most = plan.most_a_picture.get(label, len(whole))
+        most = plan.most_an_image.get(label, len(whole))
         for index in generator.permutation(whole).tolist()[:most]:
             is_white = boxes[index].cell_type is CellType.WBC
             piece = (
@@ -458,7 +458,7 @@ def _by_nuclei(
     cell_class = plan.classes.get(label)
     single = [(what, cell) for what, cell in cells if cell.is_single]
     if cell_class is not None:
-        most = plan.most_a_picture.get(label, len(single))
+        most = plan.most_an_image.get(label, len(single))
         for index in generator.permutation(len(single)).tolist()[:most]:
             what, cell = single[index]
             piece = cell.corner, cell.outline

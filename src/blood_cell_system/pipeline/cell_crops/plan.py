@@ -1,18 +1,18 @@
-"""What is to be cut out of a picture, and which class it gets."""
+"""What is to be cut out of an image, and which class it gets."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedPicture
+from blood_cell_system.annotation.sample import DroppedCell, FailedImage
 from blood_cell_system.datasets.cell_fields import CellField
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.taxonomy import CellType
 
 
 class CutMethod(StrEnum):
-    """How the cells of a picture are found."""
+    """How the cells of an image are found."""
 
     BOXES = "boxes"
     """By the boxes that people have drawn; outlines from the stain."""
@@ -21,11 +21,11 @@ class CutMethod(StrEnum):
     NUCLEI = "nuclei"
     """White cells by their nuclei."""
     LONE = "lone"
-    """The picture shows one cell."""
+    """The image shows one cell."""
 
 
 class Extra(StrEnum):
-    """What a picture shows besides its cells, for a classifier to know what is none."""
+    """What an image shows besides its cells, for a classifier to know what is none."""
 
     SLIDE = "slide"
     """Empty slide."""
@@ -34,7 +34,7 @@ class Extra(StrEnum):
     CLUMP = "clump"
     """Several cells in one outline, and smudges."""
     RED_CELL = "red_cell"
-    """Red cells of a picture whose white cells were cut."""
+    """Red cells of an image whose white cells were cut."""
 
 
 class CellClass(NamedTuple):
@@ -57,7 +57,7 @@ OUTLIER = CellClass(is_outlier=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutPlan:
-    """What is cut out of the pictures of a data set.
+    """What is cut out of the images of a data set.
 
     Parameters
     ----------
@@ -65,34 +65,34 @@ class CutPlan:
     cell_type : CellType
         What is cut where the method finds cells by itself.
     classes : mapping of str to CellClass
-        Class by label: that of the mark where cells are marked, else that of the picture. Labels
+        Class by label: that of the mark where cells are marked, else that of the image. Labels
         that are not in it are left out.
-    most_a_picture : mapping of str to int
-        At most so many cells of a label are taken from one picture, at random; all by default.
+    most_an_image : mapping of str to int
+        At most so many cells of a label are taken from one image, at random; all by default.
     extras : mapping of Extra to int
         Outliers that are cut besides, and how many of each at most.
     window_px : int or None
         The segmenter looks at a square of this side, at random within the field of view; at all of
-        the picture where it is None. With boxes that mark only some of the cells, it looks for the
+        the image where it is None. With boxes that mark only some of the cells, it looks for the
         others in a square of this side around each.
     """
 
     method: CutMethod
     cell_type: CellType
     classes: Mapping[str, CellClass]
-    most_a_picture: Mapping[str, int] = field(default_factory=dict)
+    most_an_image: Mapping[str, int] = field(default_factory=dict)
     extras: Mapping[Extra, int] = field(default_factory=dict)
     window_px: int | None = None
 
     def __post_init__(self) -> None:
-        for name, most in (*self.most_a_picture.items(), *self.extras.items()):
+        for name, most in (*self.most_an_image.items(), *self.extras.items()):
             if most < 0:
-                raise SettingsError(f"{name}: received {most} a picture; expected 0 or more.")
+                raise SettingsError(f"{name}: received {most} an image; expected 0 or more.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CutTask:
-    """One picture to be cut.
+    """One image to be cut.
 
     Parameters
     ----------
@@ -115,5 +115,5 @@ class CutTask:
         return f"{self.source}_{self.field.name}{method}".replace("/", "_")
 
 
-CropWork = tuple[list[CutTask], list[FailedPicture], list[DroppedCell]]
+CropWork = tuple[list[CutTask], list[FailedImage], list[DroppedCell]]
 """What is to be cut, and what of the input cannot be used."""

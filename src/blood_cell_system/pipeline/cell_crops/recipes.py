@@ -1,6 +1,6 @@
 """The two cell folders that this package's classifiers were trained on, from the collections.
 
-Which labels become which class, and how many cells are taken from one picture so that no slide
+Which labels become which class, and how many cells are taken from one image so that no slide
 outvotes the others. ``docs/held_out_blocks.md`` has the lists of what is held out.
 """
 
@@ -50,8 +50,8 @@ def tasks_of_recipe(kind: ClassifierKind, data: Path, *, seed: int = 0) -> CropW
     Returns
     -------
     tasks : list of CutTask
-    failed : list of FailedPicture
-        Pictures that cannot be read.
+    failed : list of FailedImage
+        Images that cannot be read.
     dropped : list of DroppedCell
         Boxes that make no sense.
 
@@ -76,7 +76,7 @@ def _rbc(data: Path, seed: int) -> CropWork:
             cell_type=CellType.RBC,
             classes={HEALTHY: _HEALTHY_RBC}
             | {stage: CellClass("malaria_RBC", stage) for stage in STAGES},
-            most_a_picture={HEALTHY: 16},
+            most_an_image={HEALTHY: 16},
         ),
         seed,
     )
@@ -97,7 +97,7 @@ def _rbc(data: Path, seed: int) -> CropWork:
             method=CutMethod.SEGMENTER,
             cell_type=CellType.RBC,
             classes={uganda_sickle.NEGATIVE: _HEALTHY_RBC},
-            most_a_picture={uganda_sickle.NEGATIVE: 25},
+            most_an_image={uganda_sickle.NEGATIVE: 25},
             window_px=520,
         ),
         seed,
@@ -113,14 +113,14 @@ def _rbc(data: Path, seed: int) -> CropWork:
                 CellType.WBC: OUTLIER,
                 CellType.PLATELET: OUTLIER,
             },
-            most_a_picture={CellType.RBC: 6, CellType.WBC: 1, CellType.PLATELET: 1},
+            most_an_image={CellType.RBC: 6, CellType.WBC: 1, CellType.PLATELET: 1},
         ),
         seed,
     )
     tasks = _with_some_outliers(tasks, _OUTLIERS | {Extra.DEBRIS: 2})
     tasks += _red_cells_of(pbc, TYPE_OF_FOLDER, most=3, seed=seed)
     tasks += _red_cells_of(leukaemia, (taleqani.BENIGN, *taleqani.MALIGNANT), most=6, seed=seed)
-    # White cells and platelets of another laboratory; a fifth of its pictures is enough.
+    # White cells and platelets of another laboratory; a fifth of its images is enough.
     white = CutPlan(
         method=CutMethod.LONE,
         cell_type=CellType.WBC,
@@ -133,7 +133,7 @@ def _rbc(data: Path, seed: int) -> CropWork:
 def _red_cells_of(
     reading: FieldReading, labels: Collection[str], *, most: int, seed: int
 ) -> list[CutTask]:
-    """Red cells of half of the pictures of people who have neither malaria nor sickle cells.
+    """Red cells of half of the images of people who have neither malaria nor sickle cells.
 
     A disease that one laboratory alone has is easily taken for that laboratory's look; healthy
     cells of many looks are what teaches the difference.
@@ -142,7 +142,7 @@ def _red_cells_of(
         method=CutMethod.SEGMENTER,
         cell_type=CellType.RBC,
         classes=dict.fromkeys(labels, _HEALTHY_RBC),
-        most_a_picture=dict.fromkeys(labels, most),
+        most_an_image=dict.fromkeys(labels, most),
     )
     return [task for task in _tasks(reading, plan, seed)[::2] if task.field.label in labels]
 
@@ -169,7 +169,7 @@ def _wbc(data: Path, seed: int) -> CropWork:
             cell_type=CellType.WBC,
             classes={name: CellClass("healthy_WBC", name) for name in WBC_TYPES}
             | {CellType.WBC: _HEALTHY_WBC, CellType.RBC: OUTLIER, CellType.PLATELET: OUTLIER},
-            most_a_picture={CellType.RBC: 1, CellType.PLATELET: 1},
+            most_an_image={CellType.RBC: 1, CellType.PLATELET: 1},
             extras={Extra.CLUMP: 1},
         ),
         seed,
@@ -179,7 +179,7 @@ def _wbc(data: Path, seed: int) -> CropWork:
         cell_type=CellType.WBC,
         classes={taleqani.BENIGN: _HEALTHY_WBC}
         | dict.fromkeys(taleqani.MALIGNANT, CellClass("cancer_WBC")),
-        most_a_picture=dict.fromkeys((taleqani.BENIGN, *taleqani.MALIGNANT), 6),
+        most_an_image=dict.fromkeys((taleqani.BENIGN, *taleqani.MALIGNANT), 6),
     )
     outliers = _OUTLIERS | {Extra.RED_CELL: 1}
     tasks += _with_some_outliers(_tasks(fields, blasts, seed), outliers)
@@ -187,7 +187,7 @@ def _wbc(data: Path, seed: int) -> CropWork:
 
 
 def _with_some_outliers(tasks: list[CutTask], extras: Mapping[Extra, int]) -> list[CutTask]:
-    """Let every third picture give outliers as well: enough, in a third of the time."""
+    """Let every third image give outliers as well: enough, in a third of the time."""
     return [
         replace(task, plan=replace(task.plan, extras=extras)) if number % 3 == 0 else task
         for number, task in enumerate(tasks)
@@ -200,7 +200,7 @@ def _platelets(reading: FieldReading, seed: int) -> list[CutTask]:
 
 
 def _with_types(reading: FieldReading) -> FieldReading:
-    """Give white cells the type that their picture's label says, where it says one."""
+    """Give white cells the type that their image's label says, where it says one."""
     fields = [
         replace(
             field,
@@ -219,7 +219,7 @@ def _with_types(reading: FieldReading) -> FieldReading:
 def with_splits(reading: FieldReading, *, seed: int = 0) -> FieldReading:
     """Split a collection by whole blocks, where it has no official split.
 
-    The split depends on labels, names and pictures, and not on which cells are found: it is the
+    The split depends on labels, names and images, and not on which cells are found: it is the
     same whatever segmenter cuts them.
 
     Parameters

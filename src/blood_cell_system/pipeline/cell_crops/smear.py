@@ -42,7 +42,7 @@ _SPECK_PX: Final = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Smear:
-    """A picture made ready for cutting.
+    """An image made ready for cutting.
 
     Parameters
     ----------
@@ -64,13 +64,13 @@ class Smear:
 
     @classmethod
     def of(cls, image: NDArray[np.uint8]) -> Self:
-        """Clean a picture, find its field of view and its light, and measure its stain."""
+        """Clean an image, find its field of view and its light, and measure its stain."""
         field = find_field(image)
         marks = find_scale_bar(image, field)
         clean = image if marks is None else paint_over(image, marks)
         light = fit_slide_light(clean, field=field)
         if not field.all():
-            clean = np.where(field[:, :, None], clean, light.picture())
+            clean = np.where(field[:, :, None], clean, light.image())
         density = optical_density(clean)
         threshold = foreground_threshold(density, settings=StainSettings(), left_out=~field)
         return cls(image=clean, field=field, light=light, density=density, threshold=threshold)
@@ -93,7 +93,7 @@ class Smear:
         return fill_round_holes(np.asarray(opened), always_below_px=_SPECK_PX)
 
     def is_whole(self, box: LabelledBox) -> bool:
-        """Whether a box keeps off the border of the picture and of the field of view."""
+        """Whether a box keeps off the border of the image and of the field of view."""
         height, width = self.field.shape
         left, top, right, bottom = (
             int(side) for side in (box.x_min, box.y_min, np.ceil(box.x_max), np.ceil(box.y_max))

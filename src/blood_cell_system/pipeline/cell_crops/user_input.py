@@ -1,4 +1,4 @@
-"""Tasks from a person's pictures: prepared folders, Pascal VOC, box tables, or pictures alone."""
+"""Tasks from a person's images: prepared folders, Pascal VOC, box tables, or images alone."""
 
 import difflib
 from collections import Counter
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedPicture
+from blood_cell_system.annotation.sample import DroppedCell, FailedImage
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import Box, LabelledBox
@@ -15,7 +15,7 @@ from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (
     CellField,
     MarkedCell,
-    pictures_in,
+    images_in,
     read_json_file,
     readable,
     sound_cells,
@@ -41,7 +41,7 @@ _LEFT_OUT: Final = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropOptions:
-    """What a person wants from their pictures.
+    """What a person wants from their images.
 
     Parameters
     ----------
@@ -59,8 +59,8 @@ class CropOptions:
         Name of the laboratory or data set.
     block_pattern, block_size
         As of ``blocks_of_names``.
-    most_a_picture : int or None
-        At most so many cells of a label from one picture.
+    most_an_image : int or None
+        At most so many cells of a label from one image.
     with_outliers : bool
         Whether slide, debris, clumps and cells of other types are cut as well.
     seed : int
@@ -74,24 +74,24 @@ class CropOptions:
     source: str = "own"
     block_pattern: str | None = None
     block_size: int = 10
-    most_a_picture: int | None = None
+    most_an_image: int | None = None
     with_outliers: bool = False
     seed: int = 0
 
 
 def tasks_of_folder(root: Path, options: CropOptions) -> CropWork:
-    """Say what is to be cut out of a folder of pictures.
+    """Say what is to be cut out of a folder of images.
 
     Parameters
     ----------
     root : Path
-        A prepared folder, a Pascal VOC folder, pictures, or a folder of pictures for each label.
+        A prepared folder, a Pascal VOC folder, images, or a folder of images for each label.
     options : CropOptions
 
     Returns
     -------
     tasks : list of CutTask
-    failed : list of FailedPicture
+    failed : list of FailedImage
     dropped : list of DroppedCell
         Boxes that make no sense.
 
@@ -104,8 +104,8 @@ def tasks_of_folder(root: Path, options: CropOptions) -> CropWork:
     """
     root = Path(root)
     if not root.is_dir():
-        raise MissingDataError(f"{root}: there is no such folder of pictures. Check the path.")
-    failed: list[FailedPicture] = []
+        raise MissingDataError(f"{root}: there is no such folder of images. Check the path.")
+    failed: list[FailedImage] = []
     dropped: list[DroppedCell] = []
     fields = _fields(root, options, failed, dropped)
     has_boxes = any(item.cells is not None for item in fields)
@@ -125,12 +125,12 @@ def tasks_of_folder(root: Path, options: CropOptions) -> CropWork:
     classes = {label: _class_of(label, options) for label in labels}
     _check_labels(labels, classes, options)
     known = {label: found for label, found in classes.items() if found is not None}
-    most = {} if options.most_a_picture is None else dict.fromkeys(known, options.most_a_picture)
+    most = {} if options.most_an_image is None else dict.fromkeys(known, options.most_an_image)
     plan = CutPlan(
         method=method,
         cell_type=options.kind.cell_type,
         classes=known,
-        most_a_picture=most,
+        most_an_image=most,
         extras=_EXTRAS if options.with_outliers and method is not CutMethod.LONE else {},
     )
     blocks = blocks_of_names(
@@ -158,7 +158,7 @@ def _block(item: CellField, blocks: Mapping[str, str]) -> str:
 def _fields(
     root: Path,
     options: CropOptions,
-    failed: list[FailedPicture],
+    failed: list[FailedImage],
     dropped: list[DroppedCell],
 ) -> list[CellField]:
     if options.boxes is not None:
@@ -171,12 +171,12 @@ def _fields(
         ]
     if (root / "Annotations").is_dir() or (root / "BCCD" / "Annotations").is_dir():
         dataset = VocDataset.open(root)
-        failed += [FailedPicture(stem=item.stem, reason=item.reason) for item in dataset.failed]
+        failed += [FailedImage(stem=item.stem, reason=item.reason) for item in dataset.failed]
         return [
             _field(sample.stem, sample.image_path, sample.cells, sample.split)
             for sample in dataset.samples
         ]
-    return _fields_of_pictures(root, failed)
+    return _fields_of_images(root, failed)
 
 
 def _field(
@@ -193,40 +193,40 @@ def _field(
     return CellField(name=name, image_path=path, cells=marks, block="", split=split)
 
 
-def _fields_of_pictures(root: Path, failed: list[FailedPicture]) -> list[CellField]:
+def _fields_of_images(root: Path, failed: list[FailedImage]) -> list[CellField]:
     folders = sorted(
         path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
     )
     labelled = [(folder.name, folder) for folder in folders] or [("", root)]
     fields = []
     for label, folder in labelled:
-        for name, path in pictures_in(folder).items():
+        for name, path in images_in(folder).items():
             full_name = f"{label}_{name}" if label else name
             if readable(path, name=full_name, failed=failed, missing="") is not None:
                 fields.append(CellField(name=full_name, image_path=path, label=label, block=""))
     if not fields:
-        raise DatasetError(f"{root}: none of the pictures can be read: {failed[0].reason}")
+        raise DatasetError(f"{root}: none of the images can be read: {failed[0].reason}")
     return fields
 
 
 def _fields_of_table(
-    root: Path, file: Path, failed: list[FailedPicture], dropped: list[DroppedCell]
+    root: Path, file: Path, failed: list[FailedImage], dropped: list[DroppedCell]
 ) -> list[CellField]:
-    table = read_json_file(file, expected=dict, what="boxes by the name of the picture")
-    images = pictures_in(root / "images" if (root / "images").is_dir() else root)
+    table = read_json_file(file, expected=dict, what="boxes by the name of the image")
+    images = images_in(root / "images" if (root / "images").is_dir() else root)
     fields = []
-    for picture, marks in sorted(table.items()):
-        name = Path(picture).stem
+    for image, marks in sorted(table.items()):
+        name = Path(image).stem
         path = images.get(name)
-        reason = f"{root / picture}: there is no such picture, but {file.name} has boxes of it."
+        reason = f"{root / image}: there is no such image, but {file.name} has boxes of it."
         shape = readable(path, name=name, failed=failed, missing=reason)
         if shape is None or path is None:
             continue
-        cells = sound_cells(marks, _mark, shape=shape, file=file, picture=picture, dropped=dropped)
+        cells = sound_cells(marks, _mark, shape=shape, file=file, image=image, dropped=dropped)
         fields.append(CellField(name=name, image_path=path, cells=cells, block=""))
     if not fields:
         raise DatasetError(
-            f"{file}: has no boxes of a picture that is in {root}; expected names such as "
+            f"{file}: has no boxes of an image that is in {root}; expected names such as "
             f"{next(iter(images.values())).name}."
         )
     return fields

@@ -1,6 +1,6 @@
-"""Writing a cell folder: picture after picture, resumable, whole or marked as unfinished.
+"""Writing a cell folder: image after image, resumable, whole or marked as unfinished.
 
-While the folder is in the making it holds ``.cutting/``: the settings, and for every picture that
+While the folder is in the making it holds ``.cutting/``: the settings, and for every image that
 is done a file that says which cells came from it. Running the same command again continues. At the
 end ``cells.csv`` and the sheets are written, and ``.cutting/`` goes.
 """
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.sample import FailedPicture
+from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_bytes, write_json
 from blood_cell_system.datasets.cell_blocks import split_by_blocks
 from blood_cell_system.datasets.cell_folder import (
@@ -34,7 +34,7 @@ from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import read_rgba, write_image
 from blood_cell_system.model_metadata import ClassifierKind, on_white
 from blood_cell_system.parallel import map_in_processes
-from blood_cell_system.pipeline.cell_crops.cutting import CutCell, cut_picture
+from blood_cell_system.pipeline.cell_crops.cutting import CutCell, cut_image
 from blood_cell_system.pipeline.cell_crops.plan import CutTask
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import WBC_TYPES
@@ -58,14 +58,14 @@ class CropSummary:
     ----------
     root : Path
     records : tuple of CellRecord
-    failed : tuple of FailedPicture
-        Pictures from which nothing could be cut.
+    failed : tuple of FailedImage
+        Images from which nothing could be cut.
     notes : tuple of str
     """
 
     root: Path
     records: tuple[CellRecord, ...]
-    failed: tuple[FailedPicture, ...]
+    failed: tuple[FailedImage, ...]
     notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
@@ -85,29 +85,29 @@ def write_cell_folder(
     tasks: Sequence[CutTask],
     *,
     kind: ClassifierKind,
-    failed: Sequence[FailedPicture] = (),
+    failed: Sequence[FailedImage] = (),
     seed: int = 0,
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> CropSummary:
-    """Cut the cells of pictures into a cell folder.
+    """Cut the cells of images into a cell folder.
 
     Parameters
     ----------
     root : Path
         New, empty, or one that the same command began to write.
     tasks : sequence of CutTask
-        Cells of a picture keep the split of its field; where no field has one, whole blocks are
+        Cells of an image keep the split of its field; where no field has one, whole blocks are
         split.
     kind : ClassifierKind
-    failed : sequence of FailedPicture
-        Pictures that could not be read, to be told with those that fail here.
+    failed : sequence of FailedImage
+        Images that could not be read, to be told with those that fail here.
     seed : int
         Of the split.
     jobs : int
         Processes.
     progress : callable, optional
-        Passes the pictures through and shows how many are done.
+        Passes the images through and shows how many are done.
 
     Returns
     -------
@@ -121,11 +121,11 @@ def write_cell_folder(
         There is nothing to cut, or no cell was found.
     """
     if not tasks:
-        raise DatasetError(f"{root}: no pictures to cut cells from. Check the input folder.")
+        raise DatasetError(f"{root}: no images to cut cells from. Check the input folder.")
     settings = _settings_of(tasks, kind)
     done = _begin(root, settings)
     open_tasks = [task for task in tasks if task.name not in done]
-    # In mixed order, so that the time left is estimated from pictures of all kinds.
+    # In mixed order, so that the time left is estimated from images of all kinds.
     order = generator_for(seed, "order").permutation(len(open_tasks)).tolist()
     open_tasks = [open_tasks[index] for index in order]
     results = map_in_processes(partial(_cut_and_write, root=root), open_tasks, jobs=jobs)
@@ -139,18 +139,18 @@ def _settings_of(tasks: Sequence[CutTask], kind: ClassifierKind) -> dict[str, An
     digest = hashlib.sha256()
     for task in tasks:
         digest.update(repr((task.name, task.seed, task.plan, task.field.cells)).encode())
-    return {"kind": str(kind), "pictures": len(tasks), "plan_sha256": digest.hexdigest()}
+    return {"kind": str(kind), "images": len(tasks), "plan_sha256": digest.hexdigest()}
 
 
 def _begin(root: Path, settings: dict[str, Any]) -> set[str]:
-    """Mark the folder as unfinished; names of the pictures that a former run has done."""
+    """Mark the folder as unfinished; names of the images that a former run has done."""
     folder = root / UNFINISHED
     marked = folder / _SETTINGS
     if marked.is_file():
         former = json.loads(marked.read_text(encoding="utf-8"))
         if former != settings:
             raise OutputError(
-                f"{root}: holds an unfinished run of another command or of other pictures; "
+                f"{root}: holds an unfinished run of another command or of other images; "
                 "expected the same, or a new folder. Choose another --output, or delete this one."
             )
         return {path.stem for path in folder.glob("*.json")} - {marked.stem}
@@ -165,22 +165,22 @@ def _begin(root: Path, settings: dict[str, Any]) -> set[str]:
 
 
 def _cut_and_write(task: CutTask, *, root: Path) -> None:
-    """Cut a picture, and write its cells; its own record is the last file."""
+    """Cut an image, and write its cells; its own record is the last file."""
     try:
-        cells = cut_picture(task)
+        cells = cut_image(task)
         reason = ""
     except BloodCellError as error:
         cells, reason = [], str(error)
     rows = []
     for cell in cells:
         record = _record(task, cell)
-        write_bytes(root / record.file, _png(cell.picture))
+        write_bytes(root / record.file, _png(cell.image))
         rows.append(asdict(record))
     write_json(root / UNFINISHED / f"{task.name}.json", {"cells": rows, "failed": reason})
 
 
-def _png(picture: NDArray[np.uint8]) -> bytes:
-    bgra = cv2.cvtColor(picture, cv2.COLOR_RGBA2BGRA)
+def _png(image: NDArray[np.uint8]) -> bytes:
+    bgra = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)
     _, data = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 4])
     return data.tobytes()
 
@@ -213,7 +213,7 @@ def _finish(
     tasks: Sequence[CutTask],
     *,
     kind: ClassifierKind,
-    failed: Sequence[FailedPicture],
+    failed: Sequence[FailedImage],
     seed: int,
 ) -> CropSummary:
     records: list[CellRecord] = []
@@ -224,17 +224,17 @@ def _finish(
             # The field's split counts, also for cells that a former run has cut.
             records.append(CellRecord(**{**row, "split": task.field.split}))
         if result["failed"]:
-            failures.append(FailedPicture(stem=task.field.name, reason=result["failed"]))
+            failures.append(FailedImage(stem=task.field.name, reason=result["failed"]))
     if not records:
         example = f" For instance {failures[0].stem}: {failures[0].reason}" if failures else ""
         raise DatasetError(
-            f"{root}: no cells were found in {len(tasks)} pictures; expected stained smears with "
+            f"{root}: no cells were found in {len(tasks)} images; expected stained smears with "
             f"cells that the border does not cut.{example}"
         )
     records = _with_splits(records, seed)
     write_cells_csv(root, records)
-    for label, picture in _sheets(root, records):
-        write_image(root / SHEETS / f"{label}.png", picture)
+    for label, image in _sheets(root, records):
+        write_image(root / SHEETS / f"{label}.png", image)
     with suppress(OSError):
         shutil.rmtree(root / UNFINISHED)
     return CropSummary(root=root, records=tuple(records), failed=tuple(failures))
@@ -265,8 +265,8 @@ def _sheets(root: Path, records: Sequence[CellRecord]) -> Iterator[tuple[str, ND
         for source, members in sorted(sources.items()):
             step = max(1, len(members) // share)
             for record in members[::step][:share]:
-                picture = on_white(read_rgba(root / record.file))
-                tiles.append(Tile(picture=picture, caption=source))
+                image = on_white(read_rgba(root / record.file))
+                tiles.append(Tile(image=image, caption=source))
         count = sum(map(len, sources.values()))
         title = f"{label}: {count} cells of {', '.join(sorted(sources))}"
         yield (

@@ -1,5 +1,5 @@
 "use strict";
-const pictures = JSON.parse(document.getElementById("pictures").textContent);
+const images = JSON.parse(document.getElementById("images").textContent);
 const viewer = document.getElementById("viewer");
 const stage = document.getElementById("stage");
 const told = document.getElementById("told");
@@ -43,17 +43,17 @@ function wordsOf([id, type, confidence, uncertain, counted, condition]) {
 }
 
 function show(index, cellId) {
-  const picture = pictures[index];
+  const image = images[index];
   const source = document.getElementById(`p${index}`);
-  if (!picture || !source) return;
+  if (!image || !source) return;
   shown = index;
-  document.getElementById("title").textContent = picture.name;
+  document.getElementById("title").textContent = image.name;
   const svg = make("svg", { preserveAspectRatio: "xMidYMid meet" });
-  svg.append(make("image", { href: source.src, width: picture.width, height: picture.height, preserveAspectRatio: "none" }));
+  svg.append(make("image", { href: source.src, width: image.width, height: image.height, preserveAspectRatio: "none" }));
   const outlines = make("g", { id: "outlines" });
-  picture.cells.forEach((cell, place) => {
+  image.cells.forEach((cell, place) => {
     const classes = [cell[1], cell[3] ? "uncertain" : "", cell[4] ? "" : "left-out", cell[6] ? "abnormal" : "", cell[0] === cellId ? "chosen" : ""];
-    const polygon = make("polygon", { points: picture.outlines[place], class: classes.join(" ").trim() });
+    const polygon = make("polygon", { points: image.outlines[place], class: classes.join(" ").trim() });
     polygon.addEventListener("pointerenter", () => { told.textContent = wordsOf(cell); });
     polygon.append(make("title", {}));
     polygon.firstChild.textContent = wordsOf(cell);
@@ -61,15 +61,15 @@ function show(index, cellId) {
   });
   svg.append(outlines);
   stage.replaceChildren(svg);
-  told.textContent = `${picture.cells.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure; pink: not healthy.`;
-  view = { x: 0, y: 0, width: picture.width, height: picture.height };
-  const chosen = picture.cells.findIndex((cell) => cell[0] === cellId);
+  told.textContent = `${image.cells.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure; pink: not healthy.`;
+  view = { x: 0, y: 0, width: image.width, height: image.height };
+  const chosen = image.cells.findIndex((cell) => cell[0] === cellId);
   if (chosen >= 0 && outlines.children[chosen].points.length) {
     if (!viewer.open) viewer.showModal();
     const box = outlines.children[chosen].getBBox();
     const side = Math.max(box.width, box.height) * 3;
     view = { x: box.x + (box.width - side) / 2, y: box.y + (box.height - side) / 2, width: side, height: side };
-    told.textContent = wordsOf(picture.cells[chosen]);
+    told.textContent = wordsOf(image.cells[chosen]);
   }
   if (!viewer.open) viewer.showModal();
   draw();
@@ -88,10 +88,10 @@ function placeOf(clientX, clientY) {
 }
 
 function zoom(factor, clientX, clientY) {
-  const picture = pictures[shown];
+  const image = images[shown];
   const box = stage.getBoundingClientRect();
   const at = placeOf(clientX ?? box.x + box.width / 2, clientY ?? box.y + box.height / 2);
-  const bounded = Math.min(Math.max(view.width * factor, picture.width / 60), picture.width * 1.5) / view.width;
+  const bounded = Math.min(Math.max(view.width * factor, image.width / 60), image.width * 1.5) / view.width;
   view = {
     x: at.x - (at.x - view.x) * bounded, y: at.y - (at.y - view.y) * bounded,
     width: view.width * bounded, height: view.height * bounded,
@@ -100,14 +100,14 @@ function zoom(factor, clientX, clientY) {
 }
 
 function step(by) {
-  for (let next = shown + by; next >= 0 && next < pictures.length; next += by) {
+  for (let next = shown + by; next >= 0 && next < images.length; next += by) {
     if (document.getElementById(`p${next}`)) return show(next);
   }
 }
 
 function fit() {
-  const picture = pictures[shown];
-  view = { x: 0, y: 0, width: picture.width, height: picture.height };
+  const image = images[shown];
+  view = { x: 0, y: 0, width: image.width, height: image.height };
   draw();
 }
 
@@ -116,8 +116,8 @@ function toggle() {
   draw();
 }
 
-for (const button of document.querySelectorAll("[data-picture]")) {
-  button.addEventListener("click", () => show(Number(button.dataset.picture), Number(button.dataset.cell)));
+for (const button of document.querySelectorAll("[data-image]")) {
+  button.addEventListener("click", () => show(Number(button.dataset.image), Number(button.dataset.cell)));
 }
 const actions = {
   previous: () => step(-1), next: () => step(1), larger: () => zoom(1 / 1.4), smaller: () => zoom(1.4),
@@ -157,6 +157,6 @@ stage.addEventListener("pointermove", (event) => {
 for (const end of ["pointerup", "pointercancel"]) {
   stage.addEventListener(end, (event) => fingers.delete(event.pointerId));
 }
-// A link to one picture: index.html#3 opens the third, index.html#3.12 at its cell 12.
+// A link to one image: index.html#3 opens the third, index.html#3.12 at its cell 12.
 const wanted = /^#(\d+)(?:\.(\d+))?$/.exec(location.hash);
 if (wanted) show(Number(wanted[1]) - 1, wanted[2] === undefined ? NaN : Number(wanted[2]));

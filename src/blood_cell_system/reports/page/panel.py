@@ -1,4 +1,4 @@
-"""What the page shows of one picture: the picture itself, outlines, and cells to look at."""
+"""What the page shows of one image: the image itself, outlines, and cells to look at."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -14,34 +14,34 @@ from blood_cell_system.cells.outlines import Polygon
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageLimits:
-    """What a page shows of each picture, so that it stays below some 50 MB.
+    """What a page shows of each image, so that it stays below some 50 MB.
 
     Parameters
     ----------
-    pictures : int
-        Up to how many pictures these limits are for.
+    images : int
+        Up to how many images these limits are for.
     side_px : int
-        Longer side of a picture on the page; 0 where pictures are only linked to.
+        Longer side of an image on the page; 0 where images are only linked to.
     crops : int
-        Uncertain cells of a picture that the gallery may choose from.
+        Uncertain cells of an image that the gallery may choose from.
     """
 
-    pictures: int
+    images: int
     side_px: int
     crops: int
 
 
 _LIMITS: Final = (
-    PageLimits(pictures=60, side_px=1280, crops=20),
-    PageLimits(pictures=250, side_px=768, crops=12),
-    PageLimits(pictures=1000, side_px=400, crops=6),
+    PageLimits(images=60, side_px=1280, crops=20),
+    PageLimits(images=250, side_px=768, crops=12),
+    PageLimits(images=1000, side_px=400, crops=6),
 )
-_NO_PICTURES: Final = PageLimits(pictures=sys.maxsize, side_px=0, crops=2)
+_NO_IMAGES: Final = PageLimits(images=sys.maxsize, side_px=0, crops=2)
 
 
-def page_limits(pictures: int) -> PageLimits:
-    """Choose what a page of so many pictures shows of each."""
-    return next((limits for limits in _LIMITS if pictures <= limits.pictures), _NO_PICTURES)
+def page_limits(images: int) -> PageLimits:
+    """Choose what a page of so many images shows of each."""
+    return next((limits for limits in _LIMITS if images <= limits.images), _NO_IMAGES)
 
 
 _QUALITY: Final = 82
@@ -72,17 +72,17 @@ class CellCrop:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A picture of the page.
+    """An image of the page.
 
     Parameters
     ----------
     width_px, height_px : int
-        Of the picture itself.
+        Of the image itself.
     jpeg : bytes
-        The picture, scaled down; empty where the page is to show none.
+        The image, scaled down; empty where the page is to show none.
     outlines : tuple of str
-        Of each cell in the report's order: ``x,y x,y …`` in pixels of the picture itself; none
-        without the picture.
+        Of each cell in the report's order: ``x,y x,y …`` in pixels of the image itself; none
+        without the image.
     crops : tuple of CellCrop
         The least certain cells, the worst first.
     """
@@ -102,7 +102,7 @@ def make_panel(
     max_side_px: int,
     max_crops: int,
 ) -> Panel:
-    """Prepare a picture for the page.
+    """Prepare an image for the page.
 
     Parameters
     ----------
@@ -112,7 +112,7 @@ def make_panel(
     report : mapping
         The report's JSON.
     max_side_px : int
-        The longer side of the picture on the page; 0 leaves the picture itself out.
+        The longer side of the image on the page; 0 leaves the image itself out.
     max_crops : int
     """
     height, width = image.shape[:2]
@@ -147,7 +147,7 @@ def _shrunk(image: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
 
 
 def _crop(image: NDArray[np.uint8], bbox: Sequence[int]) -> NDArray[np.uint8]:
-    """Cut a square around a cell; what lies outside of the picture is grey."""
+    """Cut a square around a cell; what lies outside of the image is grey."""
     x_min, y_min, x_max, y_max = bbox
     side = max(4, round(max(x_max - x_min, y_max - y_min) * _CROP_CONTEXT))
     left, top = (x_min + x_max - side) // 2, (y_min + y_max - side) // 2
@@ -163,7 +163,7 @@ def _crop(image: NDArray[np.uint8], bbox: Sequence[int]) -> NDArray[np.uint8]:
     )
 
 
-def _jpeg(picture: NDArray[np.uint8]) -> bytes:
-    ordered = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    ordered = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     _, data = cv2.imencode(".jpg", ordered, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
     return bytes(data)

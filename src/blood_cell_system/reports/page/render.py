@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from blood_cell_system.reports.batch import BatchSummary, PictureOutcome
+from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
 from blood_cell_system.reports.findings import ASSESSED, HEALTHY, Findings
 from blood_cell_system.reports.rates import Rate
 from blood_cell_system.reports.report import DISCLAIMER, Provenance, Status, shown_name
@@ -89,7 +89,7 @@ _TYPE_NAMES: Final = {
     CellType.PLATELET: "Platelets",
 }
 _COLUMNS: Final = (
-    ("Picture", "name"),
+    ("Image", "name"),
     ("Status", "state"),
     ("RBC", "number"),
     ("WBC", "number"),
@@ -103,7 +103,7 @@ _COLUMNS: Final = (
 
 
 def count_tiles(summary: BatchSummary) -> Iterable[str]:
-    """Show numbers of pictures and cells, in large letters."""
+    """Show numbers of images and cells, in large letters."""
     counts = summary.counts
     done = len(summary.outcomes) - summary.count(Status.FAILED)
     states = ", ".join(
@@ -112,7 +112,7 @@ def count_tiles(summary: BatchSummary) -> Iterable[str]:
         if summary.count(status)
     )
     yield '<div class="tiles">'
-    analysed = f"<b>{done}</b>pictures analysed"
+    analysed = f"<b>{done}</b>images analysed"
     yield f'<div class="tile">{analysed}<br><span class="soft">{states}</span></div>'
     for cell_type in CELL_TYPES:
         name = _TYPE_NAMES[cell_type].lower()
@@ -120,7 +120,7 @@ def count_tiles(summary: BatchSummary) -> Iterable[str]:
     uncertain = sum(outcome.summary["uncertain"] for outcome in summary.smears)
     yield f'<div class="tile"><b>{uncertain:,}</b>uncertain cells</div></div>'
     if summary.left_out:
-        verb = "picture does" if summary.left_out == 1 else "pictures do"
+        verb = "image does" if summary.left_out == 1 else "images do"
         yield (
             f'<p class="warned">{summary.left_out} {verb} not look like a blood smear: '
             "left out of sums, sizes and the gallery.</p>"
@@ -185,7 +185,7 @@ def _finding_row(rate: Rate) -> str:
     )
 
 
-def picture_table(outcomes: Sequence[PictureOutcome]) -> Iterable[str]:
+def image_table(outcomes: Sequence[ImageOutcome]) -> Iterable[str]:
     """Lay the inputs out, a row each."""
     yield '<div class="scroll"><table><thead><tr>'
     for name, css_class in _COLUMNS:
@@ -194,10 +194,10 @@ def picture_table(outcomes: Sequence[PictureOutcome]) -> Iterable[str]:
     for index, outcome in enumerate(outcomes):
         yield _row(index, outcome)
     yield "</tbody></table></div>"
-    yield '<p class="note">A click on a heading sorts, one on a picture enlarges it.</p>'
+    yield '<p class="note">A click on a heading sorts, one on an image enlarges it.</p>'
 
 
-def _row(index: int, outcome: PictureOutcome) -> str:
+def _row(index: int, outcome: ImageOutcome) -> str:
     shown = shown_name(outcome.name or outcome.path)
     summary = outcome.summary
     counts = summary.get("counts", {})
@@ -205,7 +205,7 @@ def _row(index: int, outcome: PictureOutcome) -> str:
     numbers += [summary.get("uncertain"), summary.get("touching_border"), _abnormal(summary)]
     remarks = [outcome.reason] if outcome.reason else list(outcome.warnings)
     cells = [
-        f'<td data-value="{escape(shown)}"><div class="picture">{_thumbnail(index, outcome)}'
+        f'<td data-value="{escape(shown)}"><div class="image">{_thumbnail(index, outcome)}'
         f"<span>{_link(outcome, shown)}</span></div></td>",
         f'<td class="state" data-value="{outcome.status}">'
         f'<span class="status {outcome.status}">{outcome.status}</span></td>',
@@ -235,17 +235,17 @@ def _remarks(remarks: Sequence[str]) -> str:
     return f"{paragraphs[0]}<details>{more}</details>"
 
 
-def _thumbnail(index: int, outcome: PictureOutcome) -> str:
+def _thumbnail(index: int, outcome: ImageOutcome) -> str:
     if outcome.panel is None or not outcome.panel.jpeg:
         return ""
     source = _source(outcome.panel.jpeg)
     return (
-        f'<button type="button" class="open" data-picture="{index}" aria-label="Enlarge">'
+        f'<button type="button" class="open" data-image="{index}" aria-label="Enlarge">'
         f'<img id="p{index}" decoding="async" alt="" src="{source}"></button>'
     )
 
 
-def _link(outcome: PictureOutcome, shown: str) -> str:
+def _link(outcome: ImageOutcome, shown: str) -> str:
     if not outcome.summary:
         return escape(shown)
     # "./" so that no name can be taken for a scheme, such as javascript:.
@@ -258,7 +258,7 @@ def _number(value: int | None) -> str:
     return f'<td data-value="{shown}">{shown}</td>'
 
 
-def _size(outcome: PictureOutcome) -> str:
+def _size(outcome: ImageOutcome) -> str:
     in_um = outcome.summary.get("rbc_median_diameter_um")
     in_px = outcome.summary.get("rbc_median_diameter_px")
     if in_um is not None:
@@ -266,7 +266,7 @@ def _size(outcome: PictureOutcome) -> str:
     return _number(None) if in_px is None else f'<td data-value="{in_px}">{in_px:.0f} px</td>'
 
 
-def size_histograms(smears: Sequence[PictureOutcome]) -> Iterable[str]:
+def size_histograms(smears: Sequence[ImageOutcome]) -> Iterable[str]:
     """Draw how large the whole cells of each type are."""
     in_um = bool(smears) and all(outcome.pixel_size_um is not None for outcome in smears)
     unit = "µm" if in_um else "px"
@@ -290,7 +290,7 @@ def size_histograms(smears: Sequence[PictureOutcome]) -> Iterable[str]:
     yield (
         '<p class="note">Diameter of the disc of the same area, of cells that the border does not '
         "cut off."
-        + ("" if in_um else " In pixels: comparable between pictures of one magnification only.")
+        + ("" if in_um else " In pixels: comparable between images of one magnification only.")
         + "</p>"
     )
 
@@ -320,7 +320,7 @@ def uncertain_gallery(summary: BatchSummary) -> Iterable[str]:
     for certainty, index, crop in shown:
         name = escape(shown_name(summary.outcomes[index].name))
         yield (
-            f'<button type="button" class="cell" data-picture="{index}" data-cell="{crop.cell_id}">'
+            f'<button type="button" class="cell" data-image="{index}" data-cell="{crop.cell_id}">'
             f'<img decoding="async" alt="" src="{_source(crop.jpeg)}">'
             f"<span>{escape(crop.name)} {crop.cell_id}, {certainty:.2f}</span>"
             f'<span title="{name}">{name}</span></button>'
@@ -333,7 +333,7 @@ def _source(jpeg: bytes) -> str:
 
 
 def render_page(summary: BatchSummary) -> str:
-    """Lay a batch out as one HTML page that refers to nothing outside but its pictures' files.
+    """Lay a batch out as one HTML page that refers to nothing outside but its images' files.
 
     Every word that comes from outside is escaped, and the page forbids itself all scripts but its
     own.
@@ -365,8 +365,8 @@ def render_page(summary: BatchSummary) -> str:
         "<h2>Findings</h2>",
         *findings_section("Red cells", summary.findings["rbc_findings"]),
         *findings_section("White cells", summary.findings["wbc_findings"]),
-        "<h2>Pictures</h2>",
-        *picture_table(summary.outcomes),
+        "<h2>Images</h2>",
+        *image_table(summary.outcomes),
         "<h2>Sizes of cells</h2>",
         *size_histograms(summary.smears),
         "<h2>Not sure</h2>",
@@ -374,7 +374,7 @@ def render_page(summary: BatchSummary) -> str:
         *_footer(summary),
         "</main>",
         _asset("viewer.html"),
-        f'<script type="application/json" id="pictures">{_data(summary.outcomes)}</script>',
+        f'<script type="application/json" id="images">{_data(summary.outcomes)}</script>',
         f"<script>{script}</script></body></html>",
     ]
     return "\n".join(parts) + "\n"
@@ -416,8 +416,8 @@ def _classifiers(made_with: Provenance) -> str:
     )
 
 
-def _data(outcomes: Sequence[PictureOutcome]) -> str:
-    pictures = [
+def _data(outcomes: Sequence[ImageOutcome]) -> str:
+    images = [
         None
         if outcome.panel is None or not outcome.panel.jpeg
         else {
@@ -430,4 +430,4 @@ def _data(outcomes: Sequence[PictureOutcome]) -> str:
         for outcome in outcomes
     ]
     # Nothing in a string may end the script's element or begin a comment.
-    return json.dumps(pictures, separators=(",", ":")).replace("<", "\\u003c")
+    return json.dumps(images, separators=(",", ":")).replace("<", "\\u003c")

@@ -24,7 +24,7 @@ def test_complete_boxes_take_the_place_of_bccds_own(folders):
     assert len(fields["pic_2"].cells) == 4
 
 
-def test_the_only_white_cell_of_a_picture_has_its_type(folders):
+def test_the_only_white_cell_of_an_image_has_its_type(folders):
     fields = fields_of(folders)
     assert fields["pic_0"].label == "basophil"
     assert fields["pic_1"].label == "monocyte"

@@ -28,20 +28,20 @@ def test_fields_have_cells_with_labels_and_boxes(root):
     assert tuple(first.cells[0].box) == (10, 10, 50, 50)
 
 
-def test_ten_neighbouring_pictures_make_a_block(root):
+def test_ten_neighbouring_images_make_a_block(root):
     blocks = [field.block for field in read_iml_malaria(root).fields]
     assert len(set(blocks)) == 2
     assert len(set(blocks[:10])) == 1
 
 
-def test_a_missing_picture_is_listed_and_the_others_are_read(root):
+def test_a_missing_image_is_listed_and_the_others_are_read(root):
     (root / "images" / "PA103.jpg").unlink()
     reading = read_iml_malaria(root)
     assert len(reading.fields) == 11
     assert "PA103" in reading.failed[0].reason
 
 
-def test_a_damaged_picture_is_listed(root):
+def test_a_damaged_image_is_listed(root):
     (root / "images" / "PA103.jpg").write_bytes(b"\xff\xd8 cut off")
     assert [failure.stem for failure in read_iml_malaria(root).failed] == ["PA103"]
 
@@ -93,20 +93,20 @@ def test_a_missing_file_is_told(root):
         read_iml_malaria(root)
 
 
-def test_a_missing_folder_of_pictures_is_told(root):
-    (root / "images").rename(root / "pictures")
+def test_a_missing_folder_of_images_is_told(root):
+    (root / "images").rename(root / "elsewhere")
     with pytest.raises(MissingDataError, match="images: there is no such folder"):
         read_iml_malaria(root)
 
 
-def test_an_empty_folder_of_pictures_is_told(root):
+def test_an_empty_folder_of_images_is_told(root):
     for path in (root / "images").iterdir():
         path.unlink()
-    with pytest.raises(DatasetError, match="no pictures in it"):
+    with pytest.raises(DatasetError, match="no images in it"):
         read_iml_malaria(root)
 
 
-def test_pictures_that_differ_in_their_ending_only_are_refused(root):
+def test_images_that_differ_in_their_ending_only_are_refused(root):
     (root / "images" / "PA100.png").write_bytes((root / "images" / "PA100.jpg").read_bytes())
     with pytest.raises(DatasetError, match="has the same name"):
         read_iml_malaria(root)

@@ -21,7 +21,7 @@ def test_blocks_do_not_join_labels(tmp_path):
     assert all(len(labels) == 1 for labels in by_block.values())
 
 
-def test_a_damaged_picture_is_listed(tmp_path):
+def test_a_damaged_image_is_listed(tmp_path):
     root = write_taleqani(tmp_path)
     (root / "Pre" / "WBC-Pre-001.jpg").write_bytes(b"nothing")
     reading = read_taleqani(root)

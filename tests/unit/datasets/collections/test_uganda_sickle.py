@@ -32,7 +32,7 @@ def test_blocks_of_the_two_folders_are_different(root):
     assert len({field.block for field in read_uganda_sickle(root).fields}) == 2
 
 
-def test_a_picture_without_a_file_is_listed(root):
+def test_an_image_without_a_file_is_listed(root):
     (root / "positive" / "2.jpg").unlink()
     (root / "negative" / "3.jpg").write_bytes(b"nothing")
     reading = read_uganda_sickle(root)

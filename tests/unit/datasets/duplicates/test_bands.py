@@ -17,7 +17,7 @@ def bands(count, side=6):
 
 
 def in_position(band, position):
-    """What the transform of a picture becomes when the picture is turned or mirrored."""
+    """What the transform of an image becomes when the image is turned or mirrored."""
     is_swapped, down, across = position_parts(position)
     rows, columns = np.mgrid[: band.shape[0], : band.shape[1]]
     swapped = band.T if is_swapped else band
@@ -25,7 +25,7 @@ def in_position(band, position):
 
 
 @pytest.mark.parametrize("position", range(POSITIONS))
-def test_a_turned_picture_is_found_in_its_position(position):
+def test_a_turned_image_is_found_in_its_position(position):
     band = bands(1)
     turned = in_position(band[0], position)[None]
     best, which = best_positions(turned, band, np.array([[0, 0]]))

@@ -4,7 +4,7 @@ from support.fields import drawn_fields
 from blood_cell_system.datasets.duplicates.groups import field_print, hash_of_pixels
 
 
-def test_equal_numbers_in_another_shape_are_another_picture():
+def test_equal_numbers_in_another_shape_are_another_image():
     pixels = np.arange(24, dtype=np.uint8)
     assert hash_of_pixels(pixels.reshape(4, 6)) != hash_of_pixels(pixels.reshape(6, 4))
 
@@ -19,7 +19,7 @@ def test_a_print_is_a_few_kilobytes():
     assert described.fingerprint.nbytes + described.view.nbytes < 8192
 
 
-def test_a_picture_of_nothing_is_known_by_its_pixels_alone():
+def test_an_image_of_nothing_is_known_by_its_pixels_alone():
     nothing = field_print(np.full((90, 120, 3), 200, dtype=np.uint8))
     assert nothing.fingerprint is None
     assert nothing.view is None

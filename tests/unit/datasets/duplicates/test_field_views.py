@@ -44,18 +44,18 @@ def test_a_field_of_which_the_stage_was_moved_a_little_is_the_same_field(
     assert pairs.tolist() == [[1, 3]]
 
 
-def test_a_picture_of_nothing_has_no_view():
+def test_an_image_of_nothing_has_no_view():
     assert field_view(np.full((90, 120, 3), 200, dtype=np.uint8)) is None
 
 
-def test_one_picture_has_no_pair(fields):
+def test_one_image_has_no_pair(fields):
     pairs, correlations = same_field_pairs([field_view(fields[0])])
     assert pairs.shape == (0, 2)
     assert len(correlations) == 0
 
 
 def single_cell(seed, tone):
-    """One dark disc in the middle, grainy inside: as pictures of single cells are."""
+    """One dark disc in the middle, grainy inside: as images of single cells are."""
     generator = np.random.default_rng(seed)
     rows, columns = np.mgrid[:160, :160]
     grain = cv2.GaussianBlur(generator.normal(0, 1, (160, 160)), (0, 0), 4) * 300
@@ -64,6 +64,6 @@ def single_cell(seed, tone):
     return np.clip(np.repeat(gray[:, :, None], 3, axis=2), 0, 255).astype(np.uint8)
 
 
-def test_cells_in_the_middle_of_two_pictures_do_not_make_them_one_field():
+def test_cells_in_the_middle_of_two_images_do_not_make_them_one_field():
     pairs, _ = same_field_pairs([field_view(single_cell(seed, 90)) for seed in range(4)])
     assert len(pairs) == 0

@@ -8,8 +8,8 @@ from support.labelled_smears import draw_smear
 from blood_cell_system.datasets.duplicates.field_features import fingerprint, similar_pairs
 
 
-def prints(*pictures: np.ndarray) -> np.ndarray:
-    return np.stack([fingerprint(np.ascontiguousarray(picture)) for picture in pictures])
+def prints(*images: np.ndarray) -> np.ndarray:
+    return np.stack([fingerprint(np.ascontiguousarray(image)) for image in images])
 
 
 def recompressed(image):
@@ -53,12 +53,12 @@ def test_the_dark_surround_of_an_eyepiece_does_not_make_fields_similar():
     assert len(pairs) == 0
 
 
-def test_a_picture_of_nothing_has_no_fingerprint():
+def test_an_image_of_nothing_has_no_fingerprint():
     noise = np.random.default_rng(0).normal(200, 0.4, (96, 128, 3))
     assert fingerprint(noise.astype(np.uint8)) is None
 
 
-def test_fewer_than_two_pictures_have_no_pairs():
+def test_fewer_than_two_images_have_no_pairs():
     assert len(similar_pairs(prints(draw_smear(0)[0]))[0]) == 0
 
 
@@ -74,11 +74,9 @@ def test_no_pair_is_lost_by_the_search_for_candidates():
 
 
 def brute_force_pairs(fingerprints: np.ndarray, *, at_least: float) -> set[tuple[int, int]]:
-    """Compare every pair in the picture domain, in all eight positions."""
+    """Compare every pair in the image domain, in all eight positions."""
     spatial = [cv2.idct(np.pad(f, ((0, 16), (0, 16)))) for f in fingerprints]
-    turned = [
-        [np.rot90(p, k) for p in (picture, picture.T) for k in range(4)] for picture in spatial
-    ]
+    turned = [[np.rot90(p, k) for p in (image, image.T) for k in range(4)] for image in spatial]
     return {
         (i, j)
         for i in range(len(spatial))
@@ -88,7 +86,7 @@ def brute_force_pairs(fingerprints: np.ndarray, *, at_least: float) -> set[tuple
 
 
 @pytest.mark.slow
-def test_ten_thousand_pictures_are_compared_in_seconds():
+def test_ten_thousand_images_are_compared_in_seconds():
     rng = np.random.default_rng(0)
     many = rng.normal(size=(10_000, 16, 16)).astype(np.float32)
     many /= np.linalg.norm(many, axis=(1, 2), keepdims=True)

@@ -2,7 +2,7 @@ import numpy as np
 from PIL import Image
 from support.fields import cropped, drawn_fields, stage_moved
 from support.labelled_smears import write_by_hand
-from support.verified_folders import checks, copy_pair, found, rows, write_pictures
+from support.verified_folders import checks, copy_pair, found, rows, write_images
 
 from blood_cell_system.datasets.prepared import write_manifest
 from blood_cell_system.datasets.verify.findings import Severity
@@ -10,40 +10,40 @@ from blood_cell_system.datasets.verify.report import verify_folder
 from blood_cell_system.imaging.image_file import write_image
 
 
-def test_the_same_picture_in_two_splits_is_an_error(root):
+def test_the_same_image_in_two_splits_is_an_error(root):
     copy_pair(root, "a", "e")
     finding = found(verify_folder(root), "leak-exact-duplicate")[0]
     assert finding.severity == Severity.ERROR
     assert "a (train), e (test)" in finding.message
 
 
-def test_the_same_picture_twice_in_a_split_is_a_warning(root):
+def test_the_same_image_twice_in_a_split_is_a_warning(root):
     copy_pair(root, "a", "b")
     assert found(verify_folder(root), "exact-duplicate")[0].severity == Severity.WARNING
 
 
-def test_the_same_picture_with_two_masks_is_called_a_contradiction(root):
+def test_the_same_image_with_two_masks_is_called_a_contradiction(root):
     write_image(root / "images" / "b.png", np.asarray(Image.open(root / "images" / "a.png")))
     assert "different masks" in found(verify_folder(root), "exact-duplicate")[0].message
 
 
-def test_a_mirrored_picture_in_another_split_is_a_warning_about_a_leak(root):
+def test_a_mirrored_image_in_another_split_is_a_warning_about_a_leak(root):
     copy_pair(root, "a", "d", lambda pixels: pixels[:, ::-1])
     finding = found(verify_folder(root), "leak-near-duplicate")[0]
     assert finding.stems == ("a", "d")
     assert finding.severity == Severity.WARNING
 
 
-def test_a_cut_and_recoloured_picture_in_another_split_is_a_warning_about_a_leak(tmp_path):
+def test_a_cut_and_recoloured_image_in_another_split_is_a_warning_about_a_leak(tmp_path):
     field = drawn_fields(1)[0]
     copy = (cropped(field)[:, :, ::-1] * 0.8).astype(np.uint8)
-    root = write_pictures(tmp_path, a=field, e=copy)
+    root = write_images(tmp_path, a=field, e=copy)
     assert found(verify_folder(root), "leak-near-duplicate")[0].stems == ("a", "e")
 
 
 def test_a_field_of_which_the_stage_was_moved_is_a_warning_about_a_leak(tmp_path):
     before, after = stage_moved(drawn_fields(1)[0], down=0.05, across=0.08)
-    root = write_pictures(tmp_path, b=before, d=np.rot90(after))
+    root = write_images(tmp_path, b=before, d=np.rot90(after))
     assert found(verify_folder(root), "leak-near-duplicate")[0].stems == ("b", "d")
 
 

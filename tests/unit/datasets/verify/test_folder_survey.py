@@ -43,7 +43,7 @@ def test_an_unfinished_folder_is_an_error(root):
     assert found(verify_folder(root), "unfinished-folder")[0].severity == Severity.ERROR
 
 
-def test_a_picture_without_a_mask_and_a_mask_without_a_picture_are_named(root):
+def test_an_image_without_a_mask_and_a_mask_without_an_image_are_named(root):
     (root / "masks" / "a.png").rename(root / "masks" / "z.png")
     report = verify_folder(root)
     assert found(report, "missing-mask")[0].stems == ("a",)
@@ -55,7 +55,7 @@ def test_a_mask_with_an_ending_of_its_own_is_pointed_out(root):
     assert "masks/a_mask.png looks like it" in found(verify_folder(root), "missing-mask")[0].message
 
 
-def test_two_pictures_of_one_name_are_an_error(root):
+def test_two_images_of_one_name_are_an_error(root):
     Image.open(root / "images" / "a.png").save(root / "images" / "a.jpg")
     assert found(verify_folder(root), "same-name")[0].stems == ("a",)
 
@@ -77,7 +77,7 @@ def test_a_folder_that_cannot_be_listed_is_reported(root, monkeypatch):
     assert "Permission denied" in found(verify_folder(root), "unreadable-folder")[0].message
 
 
-def test_files_that_are_no_pictures_are_information(root):
+def test_files_that_are_no_images_are_information(root):
     (root / "images" / "notes.txt").write_text("x")
     (root / "masks" / "old").mkdir()
     assert [f.severity for f in found(verify_folder(root), "passed-over")] == [Severity.INFO] * 2

@@ -27,10 +27,10 @@ def test_a_broken_entry_of_the_manifest_does_not_hide_the_others(root):
     assert "entry 1" in messages
     assert "'exam'" in messages
     assert "b is listed twice" in messages
-    assert report.statistics["splits"]["val"]["pictures"] == 1
+    assert report.statistics["splits"]["val"]["images"] == 1
 
 
-def test_pictures_that_only_manifest_or_folder_know_are_named(root):
+def test_images_that_only_manifest_or_folder_know_are_named(root):
     write_manifest(root, [*rows()[1:], {"stem": "gone", "split": "train"}], {})
     report = verify_folder(root)
     assert found(report, "not-in-folder")[0].stems == ("gone",)

@@ -64,18 +64,18 @@ def test_class_numbers_in_16_bits_are_recognised(tmp_path, class_mask):
 
 
 def test_numbers_of_a_palette_in_other_colours_are_recognised(tmp_path, class_mask):
-    picture = Image.fromarray(class_mask)
-    picture.putpalette([10, 20, 30, 200, 100, 0, 90, 0, 130] + [0] * 759)
-    picture.save(tmp_path / "m.png")
+    image = Image.fromarray(class_mask)
+    image.putpalette([10, 20, 30, 200, 100, 0, 90, 0, 130] + [0] * 759)
+    image.save(tmp_path / "m.png")
     diagnosis = diagnose_mask(tmp_path / "m.png")
     assert diagnosis.fault == MaskFault.INDEX
     assert (diagnosis.class_mask == class_mask).all()
 
 
 def test_a_palette_in_the_colours_of_the_format_is_no_fault(tmp_path, class_mask):
-    picture = Image.fromarray(np.where(class_mask == NOT_SCORED, 3, class_mask).astype(np.uint8))
-    picture.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0])
-    picture.save(tmp_path / "m.png")
+    image = Image.fromarray(np.where(class_mask == NOT_SCORED, 3, class_mask).astype(np.uint8))
+    image.putpalette([255, 0, 0, 0, 255, 0, 0, 0, 255, 0, 0, 0])
+    image.save(tmp_path / "m.png")
     diagnosis = diagnose_mask(tmp_path / "m.png")
     assert diagnosis.fault is None
     assert (diagnosis.class_mask == class_mask).all()
@@ -141,7 +141,7 @@ FOREIGN = {
     "other colours": lambda m: np.array(
         [[0, 0, 0], [128, 0, 0], [0, 128, 0], [0, 0, 0]], dtype=np.uint8
     )[np.minimum(m, 3)],
-    "the picture itself": lambda m: draw_smear(1)[0],
+    "the image itself": lambda m: draw_smear(1)[0],
     "several classes nearly everywhere": lambda m: np.where(
         (m == 0)[:, :, None], np.uint8([255, 0, 255]), np.uint8([0, 255, 0])
     ),
@@ -161,7 +161,7 @@ def test_a_missing_mask_is_an_error(tmp_path):
         diagnose_mask(tmp_path / "none.png")
 
 
-def test_a_file_that_is_no_picture_is_an_error(tmp_path):
+def test_a_file_that_is_no_image_is_an_error(tmp_path):
     (tmp_path / "m.png").write_text("mask")
     with pytest.raises(ImageReadError):
         diagnose_mask(tmp_path / "m.png")

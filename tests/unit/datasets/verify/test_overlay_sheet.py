@@ -3,7 +3,7 @@ from PIL import Image
 from blood_cell_system.datasets.verify.report import overlay_sheet, verify_folder
 
 
-def test_the_sheet_shows_faulty_pictures_first_and_bears_anything(root):
+def test_the_sheet_shows_faulty_images_first_and_bears_anything(root):
     (root / "images" / "a.png").write_text("nonsense")
     (root / "masks" / "b.png").unlink()
     (root / "masks" / "c.png").write_text("nonsense")
@@ -15,7 +15,7 @@ def test_the_sheet_shows_faulty_pictures_first_and_bears_anything(root):
     assert (sheet[35:, 8] == (176, 0, 32)).all(axis=1).any()
 
 
-def test_a_sheet_of_a_sound_folder_shows_usual_pictures(root):
+def test_a_sheet_of_a_sound_folder_shows_usual_images(root):
     assert overlay_sheet(verify_folder(root), at_most=2).shape[1] == 2 * 368 + 8
 
 

@@ -139,9 +139,9 @@ def damage_beyond_repair(root: Path, stem: str, how: str) -> None:
     mask, image = root / "masks" / f"{stem}.png", root / "images" / f"{stem}.png"
     if how == "no mask":
         mask.unlink()
-    elif how == "no picture":
+    elif how == "no image":
         image.unlink()
-    elif how == "truncated picture":
+    elif how == "truncated image":
         image.write_bytes(image.read_bytes()[:500])
     elif how == "unreadable mask":
         mask.write_text("nonsense")
@@ -159,8 +159,8 @@ def damage_beyond_repair(root: Path, stem: str, how: str) -> None:
     "how",
     [
         "no mask",
-        "no picture",
-        "truncated picture",
+        "no image",
+        "truncated image",
         "unreadable mask",
         "foreign mask",
         "another size",
@@ -192,18 +192,18 @@ def rows(**changes: dict[str, str | None]) -> list[dict[str, str | None]]:
 
 
 @pytest.mark.parametrize("mirrored", [False, True])
-def test_of_a_picture_in_two_splits_that_of_train_goes(root, mirrored):
+def test_of_an_image_in_two_splits_that_of_train_goes(root, mirrored):
     copy_pair(root, "e", "a", mirrored=mirrored)
     write_annotations(root, {})
     summary, output = repair(root)
-    assert "the same as" in what_changed(summary, "a") or "the same picture as e (test)" in (
+    assert "the same as" in what_changed(summary, "a") or "the same image as e (test)" in (
         what_changed(summary, "a")
     )
     assert set(opened(output)) == set(SOUND) - {"a"}
     assert verify_folder(output).findings == ()
 
 
-def test_copies_of_a_leaking_picture_go_with_it(root):
+def test_copies_of_a_leaking_image_go_with_it(root):
     copy_pair(root, "e", "a")
     write_annotations(root, {})
     write_manifest(root, rows(b={"original": "a"}), {})
@@ -263,7 +263,7 @@ def test_the_manifest_lists_every_change(root):
     assert "a: left out: it has no mask" in summary.to_text()
 
 
-def test_label_pictures_are_copied_and_broken_ones_left_out(root):
+def test_label_images_are_copied_and_broken_ones_left_out(root):
     (root / "instances").mkdir()
     labels = np.zeros((HEIGHT, WIDTH), dtype=np.uint16)
     write_image(root / "instances" / "a.png", labels)
@@ -306,7 +306,7 @@ def test_an_output_that_holds_something_else_is_refused(root):
 def test_a_folder_of_which_nothing_is_left_is_refused(tmp_path):
     root = write_prepared(tmp_path / "data", {"a": "train"})
     (root / "masks" / "a.png").unlink()
-    with pytest.raises(DatasetError, match="no picture is left"):
+    with pytest.raises(DatasetError, match="no image is left"):
         repair(root)
     assert not (tmp_path / "repaired").exists()
 

@@ -7,14 +7,14 @@ from blood_cell_system.datasets.verify.findings import Severity, listed
 from blood_cell_system.datasets.verify.report import verify_folder
 
 
-def test_statistics_count_pictures_cells_and_shares(root):
+def test_statistics_count_images_cells_and_shares(root):
     statistics = verify_folder(root).statistics
-    assert statistics["pictures"] == 5
-    assert statistics["splits"]["train"]["pictures"] == 3
+    assert statistics["images"] == 5
+    assert statistics["splits"]["train"]["images"] == 3
     assert statistics["cells"] == {"RBC": 30, "WBC": 5, "Platelet": 0}
     assert sum(statistics["class_shares"].values()) == pytest.approx(1, abs=1e-5)
     assert statistics["median_cell_side_px"]["WBC"] > statistics["median_cell_side_px"]["RBC"]
-    assert statistics["picture_sizes"] == {f"{WIDTH}×{HEIGHT}": 5}
+    assert statistics["image_sizes"] == {f"{WIDTH}×{HEIGHT}": 5}
 
 
 def test_the_report_is_the_same_with_one_thread_and_with_several(root):

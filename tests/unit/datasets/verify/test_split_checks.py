@@ -42,9 +42,9 @@ def test_masks_with_black_in_place_of_background_are_an_error(tmp_path):
     assert "background is red" in finding.message
 
 
-def test_a_split_without_pictures_is_reported(root):
+def test_a_split_without_images_is_reported(root):
     write_manifest(root, rows(d={"split": "train"}), {})
-    assert found(verify_folder(root), "empty-split")[0].message == "val has no pictures"
+    assert found(verify_folder(root), "empty-split")[0].message == "val has no images"
 
 
 def test_a_split_with_far_more_of_a_class_is_a_warning(tmp_path):
@@ -66,7 +66,7 @@ def test_masks_with_red_and_blue_exchanged_are_recognised(tmp_path):
     assert not found(report, "mask-does-not-fit")
 
 
-def test_the_mask_of_another_picture_is_noticed_by_its_brightness(root):
+def test_the_mask_of_another_image_is_noticed_by_its_brightness(root):
     image = np.asarray(Image.open(root / "images" / "a.png"))
     write_image(root / "images" / "a.png", 255 - image)
     assert found(verify_folder(root), "mask-does-not-fit")[0].stems == ("a",)

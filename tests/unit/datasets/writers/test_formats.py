@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from pycocotools.coco import COCO
-from support.reader_contract import SHAPE, draw_pictures
+from support.reader_contract import SHAPE, draw_images
 from support.written_labels import pixels_in
 
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
@@ -49,7 +49,7 @@ REGION = PixelOutline.from_pixels(disc(5), offset=(80, 20))
 
 
 def write(tmp_path, format_name, *, cells=(*CELLS, POINT), unscored=(REGION,), split=None, **style):
-    draw_pictures(tmp_path, ["a.png"])
+    draw_images(tmp_path, ["a.png"])
     sample = Sample(
         stem="a",
         image_path=tmp_path / "a.png",
@@ -177,7 +177,7 @@ def test_in_labelme_parts_of_a_cell_share_a_group(tmp_path: Path):
     assert [group for group in groups if group is not None] == groups[2:4]
 
 
-def test_the_split_is_a_folder_beside_which_labelme_finds_the_picture(tmp_path: Path):
+def test_the_split_is_a_folder_beside_which_labelme_finds_the_image(tmp_path: Path):
     folder = write(tmp_path, "labelme", split=Split.TRAIN) / "train"
     assert sorted(path.name for path in folder.iterdir()) == ["a.json", "a.png"]
 
@@ -240,7 +240,7 @@ def test_yolo_names_its_folders_and_classes(tmp_path: Path):
     assert (root / "labels/train/a.txt").is_file()
 
 
-def test_yolo_has_a_line_a_cell_within_the_picture(tmp_path: Path):
+def test_yolo_has_a_line_a_cell_within_the_image(tmp_path: Path):
     lines = (write(tmp_path, "yolo") / "labels/a.txt").read_text().splitlines()
     assert [line.split()[0] for line in lines] == ["0", "1", "0", "2", "3"]
     for line in lines:
@@ -249,7 +249,7 @@ def test_yolo_has_a_line_a_cell_within_the_picture(tmp_path: Path):
     assert len(lines[3].split()) == 5
 
 
-def test_an_outline_that_leaves_the_picture_is_cut_off_for_yolo(tmp_path: Path):
+def test_an_outline_that_leaves_the_image_is_cut_off_for_yolo(tmp_path: Path):
     outline = PolygonOutline.from_points([(-9, 10), (20, -5), (20, 40)])
     cell = LabelledCell(cell_type=CellType.RBC, box=Box(0, 0, 20, 40), outline=outline)
     root = write(tmp_path, "yolo", cells=(cell,), unscored=())

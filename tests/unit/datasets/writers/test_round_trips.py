@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.written_labels import assert_same_sample, samples, with_pictures
+from support.written_labels import assert_same_sample, samples, with_images
 
 from blood_cell_system.annotation.registry import read_folder, recognise
 from blood_cell_system.annotation.writer import (
@@ -25,9 +25,9 @@ FEWER = settings(max_examples=8, suppress_health_check=[HealthCheck.too_slow])
 
 def written_and_read(drawn, format_name, style=None):
     with TemporaryDirectory() as folder:
-        pictures = with_pictures(drawn, Path(folder, "pictures"))
+        images = with_images(drawn, Path(folder, "images"))
         output = Path(folder, "written")
-        write_labels(pictures, output, format_name=format_name, style=style)
+        write_labels(images, output, format_name=format_name, style=style)
         assert recognise(output)[0].reader.name == format_name
         reading = read_folder(output)
     assert reading.failed == ()

@@ -12,10 +12,10 @@ from blood_cell_system.datasets.cell_fields import CellField, MarkedCell
 from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
 from blood_cell_system.datasets.collections.pbc import read_pbc
 from blood_cell_system.datasets.collections.taleqani import read_taleqani
-from blood_cell_system.errors import CellPictureError, SettingsError
+from blood_cell_system.errors import CellImageError, SettingsError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.pipeline.cell_crops import cutting
-from blood_cell_system.pipeline.cell_crops.cutting import cut_picture
+from blood_cell_system.pipeline.cell_crops.cutting import cut_image
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
     CellClass,
@@ -41,16 +41,16 @@ def iml_field(tmp_path):
 
 def test_boxes_give_a_cell_of_the_class_of_their_label(iml_field):
     classes = {"red blood cell": HEALTHY, "ring": CellClass("malaria_RBC", "ring")}
-    cells = cut_picture(task(iml_field, CutMethod.BOXES, classes))
+    cells = cut_image(task(iml_field, CutMethod.BOXES, classes))
     assert sorted(cell.cell_class for cell in cells) == [
         CellClass("healthy_RBC", None),
     ] * 3 + [CellClass("malaria_RBC", "ring")]
     assert {cell.origin for cell in cells} == {BoxOrigin.ANNOTATED}
-    assert all(cell.picture.shape == (130, 130, 4) for cell in cells)
+    assert all(cell.image.shape == (130, 130, 4) for cell in cells)
 
 
 def test_labels_without_a_class_are_left_out(iml_field):
-    assert len(cut_picture(task(iml_field, CutMethod.BOXES, {"ring": HEALTHY}))) == 1
+    assert len(cut_image(task(iml_field, CutMethod.BOXES, {"ring": HEALTHY}))) == 1
 
 
 def test_at_most_so_many_are_taken_and_the_seed_decides(iml_field):
@@ -60,9 +60,9 @@ def test_at_most_so_many_are_taken_and_the_seed_decides(iml_field):
             CutMethod.BOXES,
             {"red blood cell": HEALTHY},
             seed=seed,
-            most_a_picture={"red blood cell": 1},
+            most_an_image={"red blood cell": 1},
         )
-        return [cell.what for cell in cut_picture(chosen)]
+        return [cell.what for cell in cut_image(chosen)]
 
     assert len(names(0)) == 1
     assert names(3) == names(3)
@@ -70,29 +70,29 @@ def test_at_most_so_many_are_taken_and_the_seed_decides(iml_field):
 
 
 def test_extras_are_outliers(iml_field):
-    cells = cut_picture(task(iml_field, CutMethod.BOXES, {}, extras={Extra.SLIDE: 1}))
+    cells = cut_image(task(iml_field, CutMethod.BOXES, {}, extras={Extra.SLIDE: 1}))
     assert [cell.cell_class for cell in cells] == [OUTLIER]
     assert cells[0].what == "slide1"
 
 
-def test_a_picture_of_one_cell_has_the_class_of_its_folder(tmp_path):
+def test_an_image_of_one_cell_has_the_class_of_its_folder(tmp_path):
     field = read_pbc(write_pbc(tmp_path, count=1, folders=("ig",))).fields[0]
     classes = {"ig": CellClass("healthy_WBC", "immature_granulocyte")}
-    cells = cut_picture(task(field, CutMethod.LONE, classes, CellType.WBC))
+    cells = cut_image(task(field, CutMethod.LONE, classes, CellType.WBC))
     assert [cell.cell_class.cell_type for cell in cells] == ["immature_granulocyte"]
-    assert cut_picture(task(field, CutMethod.LONE, {}, CellType.WBC)) == []
+    assert cut_image(task(field, CutMethod.LONE, {}, CellType.WBC)) == []
 
 
-def test_a_picture_without_its_one_cell_is_an_error(tmp_path):
+def test_an_image_without_its_one_cell_is_an_error(tmp_path):
     write_image(tmp_path / "a.png", piece_of_smear(100))
     field = CellField(name="a", image_path=tmp_path / "a.png", label="ig", block="b")
-    with pytest.raises(CellPictureError, match="no cell is seen"):
-        cut_picture(task(field, CutMethod.LONE, {"ig": HEALTHY}, CellType.WBC))
+    with pytest.raises(CellImageError, match="no cell is seen"):
+        cut_image(task(field, CutMethod.LONE, {"ig": HEALTHY}, CellType.WBC))
 
 
 def test_nuclei_give_the_white_cells_of_a_field(tmp_path):
     field = read_taleqani(write_taleqani(tmp_path, count=1, folders=("Pre",))).fields[0]
-    cells = cut_picture(
+    cells = cut_image(
         task(
             field,
             CutMethod.NUCLEI,
@@ -105,7 +105,7 @@ def test_nuclei_give_the_white_cells_of_a_field(tmp_path):
     assert sum(cell.cell_class.is_outlier for cell in cells) == 2
 
 
-def test_the_segmenters_cells_have_the_label_of_their_picture(tmp_path, monkeypatch):
+def test_the_segmenters_cells_have_the_label_of_their_image(tmp_path, monkeypatch):
     image = field_of_red_cells()
     draw_white_cell(image, 60, 60, 12, nucleus_share=0.9)
     write_image(tmp_path / "a.png", image)
@@ -113,7 +113,7 @@ def test_the_segmenters_cells_have_the_label_of_their_picture(tmp_path, monkeypa
     monkeypatch.setattr(cutting, "_runtime", ColourRuntime)
     monkeypatch.setattr(cutting, "find_cells", lambda *_, **__: found_at(found))
     field = CellField(name="a", image_path=tmp_path / "a.png", label="negative", block="b")
-    cells = cut_picture(task(field, CutMethod.SEGMENTER, {"negative": HEALTHY}))
+    cells = cut_image(task(field, CutMethod.SEGMENTER, {"negative": HEALTHY}))
     # The fifth has a nucleus, whatever the network calls it.
     assert len(cells) == 4
     assert {cell.origin for cell in cells} == {BoxOrigin.PREDICTED}
@@ -129,10 +129,10 @@ def test_the_segmenter_tells_marked_cells_from_unmarked_neighbours(tmp_path, mon
     mark = MarkedCell(label="sickle", box=Box(37, 57, 83, 103))
     field = CellField(name="a", image_path=tmp_path / "a.png", cells=(mark,), block="b")
     chosen = task(field, CutMethod.BOXES, {"sickle": HEALTHY}, window_px=400)
-    cells = cut_picture(chosen)
+    cells = cut_image(chosen)
     assert len(cells) == 1
     # The cut half way to the neighbour leaves most of the disc.
-    assert 0.36 < (cells[0].picture[:, :, 3] > 0).mean() < 0.52
+    assert 0.36 < (cells[0].image[:, :, 3] > 0).mean() < 0.52
 
 
 def found_at(places, radius=18):
@@ -157,11 +157,11 @@ def found_at(places, radius=18):
     )
 
 
-def test_a_negative_number_a_picture_is_refused():
+def test_a_negative_number_an_image_is_refused():
     with pytest.raises(SettingsError, match="expected 0 or more"):
         CutPlan(
             method=CutMethod.BOXES,
             cell_type=CellType.RBC,
             classes={},
-            most_a_picture={"a": -1},
+            most_an_image={"a": -1},
         )

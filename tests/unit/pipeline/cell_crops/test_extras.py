@@ -74,7 +74,7 @@ def test_nothing_is_found_where_nothing_is_wanted_or_seen(smear):
     assert find_extras(empty, {Extra.CLUMP: 3}, generator_for(0)) == []
 
 
-def test_a_cell_that_fills_the_picture_leaves_no_empty_place():
+def test_a_cell_that_fills_the_image_leaves_no_empty_place():
     image = np.full((60, 60, 3), RED_CELL, np.uint8)
     cv2.rectangle(image, (0, 0), (59, 59), (240, 228, 222), 6)
     assert find_extras(Smear.of(image), {Extra.SLIDE: 2}, generator_for(0)) == []

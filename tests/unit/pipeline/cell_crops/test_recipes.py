@@ -7,7 +7,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.model_metadata import ClassifierKind
-from blood_cell_system.pipeline.cell_crops.cutting import cut_picture
+from blood_cell_system.pipeline.cell_crops.cutting import cut_image
 from blood_cell_system.pipeline.cell_crops.plan import CutMethod
 from blood_cell_system.pipeline.cell_crops.recipes import tasks_of_recipe, with_splits
 
@@ -44,7 +44,7 @@ def test_white_cells_get_types_and_conditions_by_their_source(data):
     tasks, _, _ = tasks_of_recipe(ClassifierKind.WBC, data)
     found = Counter()
     for task in tasks:
-        for cell in cut_picture(task):
+        for cell in cut_image(task):
             found[task.source, cell.cell_class.condition, cell.cell_class.cell_type] += 1
     assert found["pbc", "healthy_WBC", "immature_granulocyte"] == 2
     assert found["bccd", "healthy_WBC", "basophil"] == 1
@@ -54,7 +54,7 @@ def test_white_cells_get_types_and_conditions_by_their_source(data):
     assert sum(count for key, count in found.items() if key[1] is None) > 5
 
 
-def test_only_some_pictures_give_outliers(data):
+def test_only_some_images_give_outliers(data):
     tasks, _, _ = tasks_of_recipe(ClassifierKind.RBC, data)
     iml = [task for task in tasks if task.source == "iml"]
     assert 0 < sum(bool(task.plan.extras) for task in iml) < len(iml)

@@ -32,7 +32,7 @@ def write_table(root, table):
     return path
 
 
-def test_pictures_alone_are_cut_by_the_segmenter_and_stay_unlabelled(smears):
+def test_images_alone_are_cut_by_the_segmenter_and_stay_unlabelled(smears):
     found = tasks(smears)
     assert [task.field.name for task in found] == ["s1_a", "s1_b", "s2_a"]
     assert {task.plan.method for task in found} == {CutMethod.SEGMENTER}
@@ -43,7 +43,7 @@ def test_one_class_can_be_given_to_all(smears):
     assert tasks(smears, class_of_all="sickle_RBC")[0].plan.classes == {"": CellClass("sickle_RBC")}
 
 
-def test_a_folder_for_each_label_labels_its_pictures(tmp_path):
+def test_a_folder_for_each_label_labels_its_images(tmp_path):
     for label in ("healthy_RBC", "ill"):
         write_image(tmp_path / label / "a.png", field_of_red_cells())
     found = tasks(tmp_path, class_of_label={"ill": "malaria_RBC"})
@@ -100,18 +100,18 @@ def test_a_pattern_makes_blocks(smears):
     assert [t.field.block for t in tasks(smears, block_pattern="^(s[0-9])")] == ["s1", "s1", "s2"]
 
 
-def test_the_most_of_a_picture_is_that_of_every_label(smears):
-    assert tasks(smears, most_a_picture=4)[0].plan.most_a_picture == {"": 4}
+def test_the_most_of_an_image_is_that_of_every_label(smears):
+    assert tasks(smears, most_an_image=4)[0].plan.most_an_image == {"": 4}
 
 
-def test_a_damaged_picture_is_listed(smears):
+def test_a_damaged_image_is_listed(smears):
     (smears / "s1_b.png").write_bytes(b"nothing")
     found, failed, _ = tasks_of_folder(smears, CropOptions(kind=RBC))
     assert len(found) == 2
     assert failed[0].stem == "s1_b"
 
 
-def test_boxes_of_a_missing_picture_and_boxes_outside_are_listed(smears):
+def test_boxes_of_a_missing_image_and_boxes_outside_are_listed(smears):
     boxes = [{"label": "RBC", "box": [500, 500, 600, 600]}]
     table = write_table(smears, {"s1_a.png": boxes, "s9.png": boxes})
     _, failed, dropped = tasks_of_folder(smears, CropOptions(kind=RBC, boxes=table))
@@ -139,9 +139,9 @@ def test_labels_without_a_class_are_refused_with_what_to_do(smears):
         tasks(smears, boxes=table)
 
 
-def test_a_table_of_other_pictures_is_refused(smears):
+def test_a_table_of_other_images_is_refused(smears):
     table = write_table(smears, {"s9.png": []})
-    with pytest.raises(DatasetError, match=r"no boxes of a picture that is in"):
+    with pytest.raises(DatasetError, match=r"no boxes of an image that is in"):
         tasks(smears, boxes=table)
 
 
@@ -152,11 +152,11 @@ def test_a_mark_without_a_label_is_an_error(smears):
 
 
 def test_a_missing_folder_is_told(tmp_path):
-    with pytest.raises(MissingDataError, match="no such folder of pictures"):
+    with pytest.raises(MissingDataError, match="no such folder of images"):
         tasks(tmp_path / "none")
 
 
-def test_a_folder_of_damaged_pictures_alone_is_refused(tmp_path):
+def test_a_folder_of_damaged_images_alone_is_refused(tmp_path):
     (tmp_path / "a.png").write_bytes(b"nothing")
-    with pytest.raises(DatasetError, match="none of the pictures can be read"):
+    with pytest.raises(DatasetError, match="none of the images can be read"):
         tasks(tmp_path)

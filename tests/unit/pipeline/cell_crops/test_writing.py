@@ -4,7 +4,7 @@ from functools import partial
 import pytest
 from support.collections_of_cells import field_of_red_cells, write_iml
 
-from blood_cell_system.annotation.sample import FailedPicture
+from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.datasets.collections.iml_malaria import HEALTHY, STAGES, read_iml_malaria
@@ -58,7 +58,7 @@ def test_processes_give_the_same_bytes(tmp_path, tasks):
 def test_an_interrupted_run_goes_on_where_it_was(tmp_path, tasks, monkeypatch):
     whole, resumed = tmp_path / "whole", tmp_path / "resumed"
     write(whole, tasks)
-    cut = writing.cut_picture
+    cut = writing.cut_image
     seen = []
 
     def interrupted(task):
@@ -67,7 +67,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, tasks, monkeypatch):
             raise KeyboardInterrupt
         return cut(task)
 
-    monkeypatch.setattr(writing, "cut_picture", interrupted)
+    monkeypatch.setattr(writing, "cut_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(resumed, tasks)
     assert (resumed / ".cutting").is_dir()
@@ -81,7 +81,7 @@ def test_another_plan_does_not_continue_an_unfinished_run(tmp_path, tasks, monke
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(writing, "cut_picture", interrupted)
+    monkeypatch.setattr(writing, "cut_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         write(tmp_path / "cells", tasks)
     with pytest.raises(OutputError, match="unfinished run of another command"):
@@ -96,9 +96,9 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path, tasks):
     assert [path.name for path in (tmp_path / "cells").iterdir()] == ["mine.txt"]
 
 
-def test_a_picture_that_fails_is_told_and_the_others_are_cut(tmp_path, tasks):
+def test_an_image_that_fails_is_told_and_the_others_are_cut(tmp_path, tasks):
     tasks[1].field.image_path.write_bytes(b"damaged since")
-    earlier = FailedPicture(stem="before", reason="was damaged before")
+    earlier = FailedImage(stem="before", reason="was damaged before")
     summary = write(tmp_path / "cells", tasks, failed=[earlier])
     assert [failure.stem for failure in summary.failed] == ["before", tasks[1].field.name]
     assert len({record.field for record in summary.records}) == 3
@@ -106,18 +106,18 @@ def test_a_picture_that_fails_is_told_and_the_others_are_cut(tmp_path, tasks):
 
 
 def test_nothing_to_cut_is_an_error(tmp_path):
-    with pytest.raises(DatasetError, match="no pictures to cut"):
+    with pytest.raises(DatasetError, match="no images to cut"):
         write(tmp_path / "cells", [])
 
 
-def test_pictures_without_cells_are_an_error(tmp_path, tasks):
+def test_images_without_cells_are_an_error(tmp_path, tasks):
     for task in tasks:
         write_image(task.field.image_path, field_of_red_cells()[:5, :5])
-    with pytest.raises(DatasetError, match="no cells were found in 4 pictures"):
+    with pytest.raises(DatasetError, match="no cells were found in 4 images"):
         write(tmp_path / "cells", tasks)
 
 
-def test_progress_sees_every_picture(tmp_path, tasks):
+def test_progress_sees_every_image(tmp_path, tasks):
     seen = []
 
     def progress(results, total):
@@ -137,7 +137,7 @@ def test_the_split_of_a_field_is_that_of_its_cells(tmp_path, tasks):
     assert {record.split for record in write(tmp_path / "cells", chosen).records} == {Split.VAL}
 
 
-def test_what_is_done_is_recorded_picture_by_picture(tmp_path, tasks):
+def test_what_is_done_is_recorded_image_by_image(tmp_path, tasks):
     (tmp_path / "cells" / ".cutting").mkdir(parents=True)
     writing._cut_and_write(tasks[0], root=tmp_path / "cells")
     (record,) = (tmp_path / "cells" / ".cutting").iterdir()

@@ -1,4 +1,4 @@
-"""Pictures that common writers do not write, byte by byte."""
+"""Images that common writers do not write, byte by byte."""
 
 import struct
 import zlib

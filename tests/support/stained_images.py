@@ -1,4 +1,4 @@
-"""Pictures of a stained smear whose every density is known."""
+"""Images of a stained smear whose every density is known."""
 
 import numpy as np
 
@@ -16,7 +16,7 @@ def disc(shape, x, y, radius):
     return (columns + 0.5 - x) ** 2 + (rows + 0.5 - y) ** 2 <= radius**2
 
 
-def picture(shape, parts, *, light=230.0, noise=0.0, seed=0):
+def draw_field(shape, parts, *, light=230.0, noise=0.0, seed=0):
     """Beer–Lambert: the light, weakened by the densities of the parts; later parts lie on top."""
     density = np.zeros((*shape, 3))
     for where, colour in parts:

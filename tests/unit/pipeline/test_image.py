@@ -1,6 +1,6 @@
 import pytest
 from PIL import Image
-from support.analysed_pictures import SeeingRuntime, analyze_by_colour, write_smear_picture
+from support.analysed_images import SeeingRuntime, analyze_by_colour, write_smear_image
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
 from support.prepared_cells import ColourRuntime
 
@@ -8,7 +8,7 @@ from blood_cell_system.analysis.classification import ClassificationSettings
 from blood_cell_system.analysis.image_analysis import AnalysisSettings
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import ImageReadError, MissingDataError, SettingsError
-from blood_cell_system.pipeline import image as picture_module
+from blood_cell_system.pipeline import image as image_module
 from blood_cell_system.pipeline import model_slots
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.model_slots import sha256_of
@@ -17,7 +17,7 @@ from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 
 @pytest.fixture(autouse=True)
 def _by_colour(monkeypatch):
-    monkeypatch.setattr(picture_module, "analyze_picture", analyze_by_colour)
+    monkeypatch.setattr(image_module, "analyze_image", analyze_by_colour)
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
 
 
@@ -30,15 +30,15 @@ def system():
 
 @pytest.fixture
 def smear(tmp_path):
-    return write_smear_picture(tmp_path / "in" / "field 1.png")
+    return write_smear_image(tmp_path / "in" / "field 1.png")
 
 
-def test_a_picture_becomes_a_report(system, smear):
+def test_an_image_becomes_a_report(system, smear):
     report = InferencePipeline(system).process_image(str(smear))
     assert report.counts["WBC"] == 1
     assert report.counts["RBC"] == 3
-    assert report.picture.file_name == "field 1.png"
-    assert report.picture.sha256 == sha256_of(smear)
+    assert report.image.file_name == "field 1.png"
+    assert report.image.sha256 == sha256_of(smear)
     assert "Research use only" in report.to_summary_text()
     assert report.warnings == ()
 
@@ -48,16 +48,16 @@ def test_nothing_is_written_by_default(system, smear, tmp_path):
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["field 1.png"]
 
 
-@pytest.mark.parametrize("with_picture", [False, True])
-def test_files_are_written_where_a_folder_is_named(system, smear, tmp_path, with_picture):
+@pytest.mark.parametrize("with_image", [False, True])
+def test_files_are_written_where_a_folder_is_named(system, smear, tmp_path, with_image):
     out = tmp_path / "out"
-    InferencePipeline(system).process_image(smear, save_visualization=with_picture, output_dir=out)
+    InferencePipeline(system).process_image(smear, save_visualization=with_image, output_dir=out)
     assert (out / "field 1_report.json").is_file()
     assert (out / "field 1_mask.png").is_file()
-    assert (out / "field 1_annotated.png").is_file() == with_picture
+    assert (out / "field 1_annotated.png").is_file() == with_image
 
 
-def test_a_picture_to_save_needs_a_folder(system, smear):
+def test_an_image_to_save_needs_a_folder(system, smear):
     with pytest.raises(SettingsError, match="received without output_dir"):
         InferencePipeline(system).process_image(smear, save_visualization=True)
 
@@ -98,7 +98,7 @@ def test_pages_that_are_not_analysed_are_told(system, smear, tmp_path):
     with Image.open(smear) as page:
         page.save(stack, save_all=True, append_images=[page, page])
     (warning,) = InferencePipeline(system).process_image(stack).warnings
-    assert "holds 3 pictures, of which the first alone" in warning
+    assert "holds 3 images, of which the first alone" in warning
 
 
 def test_without_classifiers_nothing_is_assessed(system, smear):
@@ -166,16 +166,16 @@ def test_what_else_a_runtime_knows_of_itself_stays_to_be_had(system, smear, monk
         seen.append(runtime.training_diameter_px)
         return analyze_by_colour(runtime, image, settings)
 
-    monkeypatch.setattr(picture_module, "analyze_picture", watch)
+    monkeypatch.setattr(image_module, "analyze_image", watch)
     InferencePipeline(system).process_image(smear)
     assert seen == [77.0]
 
 
-def test_pictures_that_cannot_be_read_are_told(system, tmp_path):
+def test_images_that_cannot_be_read_are_told(system, tmp_path):
     pipeline = InferencePipeline(system)
     with pytest.raises(MissingDataError, match="gone"):
         pipeline.process_image(tmp_path / "gone.png")
-    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "bad.png").write_bytes(b"no image")
     with pytest.raises(ImageReadError, match="bad"):
         pipeline.process_image(tmp_path / "bad.png")
     assert system.segmentation_model.asked == 0

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from blood_cell_system.cells.separation import fill_white_cell_bays
+from blood_cell_system.cells.separation import close_white_cell_concavities
 from blood_cell_system.taxonomy import CellClass, CellType
 
 
@@ -30,14 +30,14 @@ def bay(shape=(100, 100)):
 def test_a_bay_of_a_white_cell_is_closed():
     cell, slit = bay()
     labels, types, class_mask = scene([(CellType.WBC, cell)])
-    fill_white_cell_bays(labels, types, class_mask)
+    close_white_cell_concavities(labels, types, class_mask)
     assert (labels[slit] == 1).all()
 
 
 def test_a_bay_of_a_red_cell_stays():
     cell, _ = bay()
     labels, types, class_mask = scene([(CellType.RBC, cell)])
-    fill_white_cell_bays(labels, types, class_mask)
+    close_white_cell_concavities(labels, types, class_mask)
     np.testing.assert_array_equal(labels > 0, cell)
 
 
@@ -46,7 +46,7 @@ def test_another_cell_in_the_bay_keeps_its_pixels():
     guest = np.zeros(cell.shape, bool)
     guest[46:54, 60:95] = True
     labels, types, class_mask = scene([(CellType.WBC, cell), (CellType.RBC, guest)])
-    fill_white_cell_bays(labels, types, class_mask)
+    close_white_cell_concavities(labels, types, class_mask)
     assert (labels[guest] == 2).all()
 
 
@@ -54,19 +54,19 @@ def test_what_lies_in_a_hole_of_a_white_cell_is_part_of_it():
     ring = disc((100, 100), (50, 50), 30)
     inner = disc((100, 100), (50, 50), 15)
     labels, types, class_mask = scene([(CellType.WBC, ring), (CellType.RBC, inner)])
-    fill_white_cell_bays(labels, types, class_mask)
+    close_white_cell_concavities(labels, types, class_mask)
     assert (labels[ring] == 1).all()
 
 
 def test_a_thin_ring_is_no_cell_to_be_filled():
     ring = disc((200, 200), (100, 100), 80) & ~disc((200, 200), (100, 100), 70)
     labels, types, class_mask = scene([(CellType.WBC, ring)])
-    fill_white_cell_bays(labels, types, class_mask)
+    close_white_cell_concavities(labels, types, class_mask)
     assert labels[100, 100] == 0
 
 
 def test_a_round_cell_stays_as_it_is_at_the_border_too():
     cell = disc((60, 60), (5, 30), 20)
     labels, types, class_mask = scene([(CellType.WBC, cell)])
-    fill_white_cell_bays(labels, types, class_mask)
+    close_white_cell_concavities(labels, types, class_mask)
     np.testing.assert_array_equal(labels > 0, cell)

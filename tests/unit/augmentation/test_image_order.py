@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.augmentation.crops import PictureOrder
+from blood_cell_system.augmentation.crops import ImageOrder
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.seeding import generator_for
 
@@ -15,7 +15,7 @@ LARGE, SMALL = SOURCES.count("large"), SOURCES.count("small")
 
 
 def order(sources=SOURCES, *, evenness=0.5, seed=0):
-    return PictureOrder(sources, evenness=evenness, seed=seed)
+    return ImageOrder(sources, evenness=evenness, seed=seed)
 
 
 def positions(one, count, *, first=0):
@@ -23,14 +23,14 @@ def positions(one, count, *, first=0):
 
 
 def in_turn(count, seed, indices):
-    """All pictures in turn, as crops were taken before sources had a part in it."""
+    """All images in turn, as crops were taken before sources had a part in it."""
     return [
         int(generator_for(seed, "order", i // count).permutation(count)[i % count]) for i in indices
     ]
 
 
 @pytest.mark.parametrize("evenness", [0.0, 0.25, 0.5, 1.0])
-def test_crops_of_a_source_are_as_a_power_of_its_number_of_pictures(evenness):
+def test_crops_of_a_source_are_as_a_power_of_its_number_of_images(evenness):
     counts = Counter(SOURCES[position] for position in positions(order(evenness=evenness), 216))
     expected = SMALL ** (1 - evenness) / (SMALL ** (1 - evenness) + LARGE ** (1 - evenness))
     assert counts["small"] == pytest.approx(216 * expected, abs=0.5)
@@ -54,7 +54,7 @@ def test_small_source_is_spread_over_the_round_not_in_one_piece():
     st.floats(0, 1),
     st.integers(0, 2**32 - 1),
 )
-def test_within_a_source_no_picture_comes_again_before_all_have_come(sources, evenness, seed):
+def test_within_a_source_no_image_comes_again_before_all_have_come(sources, evenness, seed):
     one = order(sources, evenness=evenness, seed=seed)
     taken = positions(one, 3 * len(sources))
     for name in set(sources):
@@ -75,7 +75,7 @@ def test_slots_are_all_dealt_out_and_none_goes_without(sources, evenness):
 
 
 @pytest.mark.parametrize("evenness", [0.0, 0.5, 1.0])
-def test_pictures_of_a_single_source_come_as_ever(evenness):
+def test_images_of_a_single_source_come_as_ever(evenness):
     one = order(["bccd"] * 7, evenness=evenness, seed=3)
     assert positions(one, 30) == in_turn(7, 3, range(30))
 

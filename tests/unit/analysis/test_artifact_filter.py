@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 
-from blood_cell_system.analysis.artifact_filter import without_grey_dust
+from blood_cell_system.analysis.artifact_filter import without_artifacts
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.cells.separation import DetectedCell, SeparatedCells
 from blood_cell_system.taxonomy import CellType
@@ -9,7 +9,7 @@ from blood_cell_system.taxonomy import CellType
 SLIDE, PURPLE, GREY = (210, 212, 200), (150, 120, 185), (180, 182, 172)
 
 
-def picture(*spots, cell_type=CellType.PLATELET, slide=SLIDE):
+def draw_field(*spots, cell_type=CellType.PLATELET, slide=SLIDE):
     image = np.full((60, 40 * len(spots), 3), slide, np.uint8)
     labels = np.zeros(image.shape[:2], np.int32)
     cells = []
@@ -37,34 +37,34 @@ def picture(*spots, cell_type=CellType.PLATELET, slide=SLIDE):
 
 
 def test_dust_goes_and_platelets_stay():
-    image, found = picture(GREY, PURPLE)
-    (kept,) = without_grey_dust(found, image).cells
+    image, found = draw_field(GREY, PURPLE)
+    (kept,) = without_artifacts(found, image).cells
     assert kept.centroid == (60.5, 30.5)
 
 
 def test_labels_stay_without_gaps():
-    image, found = picture(GREY, PURPLE)
-    assert np.unique(without_grey_dust(found, image).label_image).tolist() == [0, 1]
+    image, found = draw_field(GREY, PURPLE)
+    assert np.unique(without_artifacts(found, image).label_image).tolist() == [0, 1]
 
 
 def test_red_cells_may_be_grey():
-    image, found = picture(GREY, cell_type=CellType.RBC)
-    assert without_grey_dust(found, image) is found
+    image, found = draw_field(GREY, cell_type=CellType.RBC)
+    assert without_artifacts(found, image) is found
 
 
 def test_the_colour_of_the_light_makes_no_dust_a_platelet():
     yellow = (230, 215, 160)
     dimmed = tuple(round(0.85 * value) for value in yellow)
-    image, found = picture(dimmed, slide=yellow)
-    assert without_grey_dust(found, image).cells == ()
+    image, found = draw_field(dimmed, slide=yellow)
+    assert without_artifacts(found, image).cells == ()
 
 
-def test_a_picture_without_colours_keeps_everything():
-    image, found = picture((150, 150, 150), slide=(210, 210, 210))
-    assert without_grey_dust(found, image) is found
+def test_an_image_without_colours_keeps_everything():
+    image, found = draw_field((150, 150, 150), slide=(210, 210, 210))
+    assert without_artifacts(found, image) is found
 
 
 def test_what_fills_its_surroundings_is_left_alone():
-    image, found = picture(GREY)
+    image, found = draw_field(GREY)
     everywhere = SeparatedCells(label_image=np.ones((60, 40), np.int32), cells=found.cells)
-    assert without_grey_dust(everywhere, image) is everywhere
+    assert without_artifacts(everywhere, image) is everywhere

@@ -1,7 +1,7 @@
-"""Draw the pictures of the documents anew, from drawn smears only: no real data can be in them.
+"""Draw the images of the documents anew, from drawn smears only: no real data can be in them.
 
-Run as ``python scripts/make_pictures.py``; it writes into docs/images. The same versions of NumPy
-and OpenCV draw the same pictures.
+Run as ``python scripts/make_images.py``; it writes into docs/images. The same versions of NumPy
+and OpenCV draw the same images.
 """
 
 from pathlib import Path
@@ -26,7 +26,7 @@ BOXED_SHARE = 0.5
 
 
 def main() -> None:
-    """Draw both pictures."""
+    """Draw both images."""
     settings = SmearSettings(
         stain="wright-giemsa",
         cell_diameter_px=80.0,
@@ -68,7 +68,7 @@ def masks_from_boxes(smear: DrawnSmear) -> list[NDArray[np.uint8]]:
 
 
 def side_by_side(panels: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
-    """Lay pictures of one size beside each other, with a white line between them."""
+    """Lay images of one size beside each other, with a white line between them."""
     shown = [cv2.resize(panel, PANEL_SIZE, interpolation=cv2.INTER_AREA) for panel in panels]
     line = np.full((PANEL_SIZE[1], 6, 3), 255, dtype=np.uint8)
     parts = [part for panel in shown for part in (panel, line)]

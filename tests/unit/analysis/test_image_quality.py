@@ -10,7 +10,7 @@ from support.odd_scenes import (
 )
 
 from blood_cell_system.analysis.quality import assess
-from blood_cell_system.analysis.scale import settle_scale, vote_on_diameter
+from blood_cell_system.analysis.scale import estimate_diameter, estimate_scale
 from blood_cell_system.analysis.survey import find_field, survey
 
 NAMES = ["focus", "exposure", "crowding", "stain", "scale", "field", "smear"]
@@ -19,10 +19,10 @@ NAMES = ["focus", "exposure", "crowding", "stain", "scale", "field", "smear"]
 def quality_of(image, **given):
     field = find_field(image)
     view = survey(image, field)
-    vote = vote_on_diameter(image, field, first=view)
+    vote = estimate_diameter(image, field, first=view)
     return assess(
         view,
-        scale=settle_scale(vote, **given),
+        scale=estimate_scale(vote, **given),
         vote=vote,
         judged_share=float(field.mean()),
     )
@@ -89,22 +89,22 @@ def test_a_pale_stain_looks_as_sharp_as_a_dark_one(contrast):
     assert sharpness == pytest.approx(quality_of(image).findings[0].value, rel=0.1)
 
 
-def test_a_dark_picture_is_warned_of():
+def test_a_dark_image_is_warned_of():
     assert "exposure" in warned((field_of_cells(60) * 0.3).astype(np.uint8))
 
 
-def test_a_bleached_picture_is_warned_of():
+def test_a_bleached_image_is_warned_of():
     image = np.clip(field_of_cells(60).astype(int) + 45, 0, 255).astype(np.uint8)
     assert "exposure" in warned(image)
 
 
-def test_a_picture_full_of_stain_is_warned_of():
+def test_an_image_full_of_stain_is_warned_of():
     image = field_of_cells(60)
     image[:, :600] = (188, 142, 150)
     assert "crowding" in warned(image)
 
 
-def test_a_picture_with_a_single_cell_is_warned_of():
+def test_an_image_with_a_single_cell_is_warned_of():
     assert "crowding" in warned(field_of_cells(40, count=1))
 
 
@@ -123,7 +123,7 @@ def test_a_scale_that_is_unknown_is_warned_of():
     assert "scale" in warned(natural_noise(slope=2.0, colour=0.5, seed=1))
 
 
-def test_a_given_scale_that_is_not_that_of_the_picture_is_warned_of():
+def test_a_given_scale_that_is_not_that_of_the_image_is_warned_of():
     assert "scale" in warned(field_of_cells(60), cell_diameter_px=20.0)
 
 

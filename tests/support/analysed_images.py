@@ -1,19 +1,19 @@
 """Analyses and reports of drawn cells, without a network."""
 
 import numpy as np
-from support.colours import colour_picture
+from support.colours import colour_image
 from support.drawn_cells import ellipse_box, perfect_outputs
 from support.prepared_cells import ColourRuntime
 
-from blood_cell_system.analysis.image_analysis import PictureAnalysis
-from blood_cell_system.analysis.quality import PictureQuality, QualityFinding, Severity
+from blood_cell_system.analysis.image_analysis import ImageAnalysis
+from blood_cell_system.analysis.quality import ImageQuality, QualityFinding, Severity
 from blood_cell_system.analysis.scale import ScaleEstimate, ScaleSource
 from blood_cell_system.analysis.segmentation import segment_image
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.reports.diagnosis import diagnose
-from blood_cell_system.reports.report import Picture, Provenance, ReportSettings
+from blood_cell_system.reports.report import Image, Provenance, ReportSettings
 from blood_cell_system.taxonomy import CellType
 
 SHAPE = (128, 192)
@@ -38,12 +38,12 @@ FINE_LIGHT = QualityFinding(
 
 
 def analysis_of(cells=CELLS, *, shape=SHAPE, pixel_size_um=None, findings=(FINE_LIGHT,), rule=None):
-    """What analysing a picture of drawn cells gives, with a perfect network."""
+    """What analysing an image of drawn cells gives, with a perfect network."""
     probabilities, centres, log_size, _ = perfect_outputs(cells, shape)
     separated = separate_cells(probabilities, centres, log_size)
     class_mask = probabilities.argmax(axis=2).astype(np.uint8)
-    return PictureAnalysis(
-        image=colour_picture(class_mask),
+    return ImageAnalysis(
+        image=colour_image(class_mask),
         class_mask=class_mask,
         separated=separated,
         counted=_counted(separated, rule),
@@ -54,7 +54,7 @@ def analysis_of(cells=CELLS, *, shape=SHAPE, pixel_size_um=None, findings=(FINE_
             source=ScaleSource.GIVEN,
             pixel_size_um=pixel_size_um,
         ),
-        quality=PictureQuality(findings=tuple(findings), judged_share=1.0, is_smear=True),
+        quality=ImageQuality(findings=tuple(findings), judged_share=1.0, is_smear=True),
         seconds=0.1,
     )
 
@@ -80,7 +80,7 @@ def report_of(
     height, width = analysis.image.shape[:2]
     return diagnose(
         analysis,
-        picture=Picture(file_name=name, width_px=width, height_px=height, sha256="ab" * 32),
+        image=Image(file_name=name, width_px=width, height_px=height, sha256="ab" * 32),
         settings=ReportSettings(
             confidence_threshold=threshold, uncertain_margin=0.1, border_rule=rule
         ),
@@ -90,10 +90,10 @@ def report_of(
 
 
 def analyze_by_colour(runtime, image, settings):
-    """Stand in for ``analyze_picture``: a white picture has no cells, each colour is a class."""
+    """Stand in for ``analyze_image``: a white image has no cells, each colour is a class."""
     found = segment_image(runtime, image)
     separated = separate_cells(found.class_probabilities, found.centres, found.log_size)
-    return PictureAnalysis(
+    return ImageAnalysis(
         image=image,
         class_mask=found.class_mask,
         separated=separated,
@@ -105,7 +105,7 @@ def analyze_by_colour(runtime, image, settings):
             source=ScaleSource.GIVEN if settings.cell_diameter_px else ScaleSource.UNKNOWN,
             pixel_size_um=settings.pixel_size_um,
         ),
-        quality=PictureQuality(findings=(FINE_LIGHT,), judged_share=1.0, is_smear=True),
+        quality=ImageQuality(findings=(FINE_LIGHT,), judged_share=1.0, is_smear=True),
         seconds=0.1,
     )
 
@@ -127,8 +127,8 @@ class SeeingRuntime(ColourRuntime):
         )
 
 
-def write_smear_picture(path, cells=CELLS, *, shape=SHAPE):
-    """Write a picture of drawn cells."""
+def write_smear_image(path, cells=CELLS, *, shape=SHAPE):
+    """Write an image of drawn cells."""
     class_mask = perfect_outputs(cells, shape)[0].argmax(axis=2)
-    write_image(path, colour_picture(class_mask))
+    write_image(path, colour_image(class_mask))
     return path

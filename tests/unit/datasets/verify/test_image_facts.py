@@ -33,7 +33,7 @@ def test_bytes_damaged_anywhere_are_never_raised(data):
         overlay_sheet(report)
 
 
-def test_a_picture_cut_in_half_is_an_error(root):
+def test_an_image_cut_in_half_is_an_error(root):
     path = root / "images" / "b.png"
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     finding = found(verify_folder(root), "unreadable")[0]
@@ -42,7 +42,7 @@ def test_a_picture_cut_in_half_is_an_error(root):
     assert str(root) not in finding.message
 
 
-def test_a_mask_that_is_no_picture_is_an_error(root):
+def test_a_mask_that_is_no_image_is_an_error(root):
     (root / "masks" / "b.png").write_text("nonsense")
     assert found(verify_folder(root), "unreadable")[0].stems == ("b",)
 
@@ -95,7 +95,7 @@ def test_a_black_gray_mask_is_background_among_index_masks(root):
     assert not found(report, "nothing-scored")
 
 
-def test_a_picture_without_cells_is_information_only(root):
+def test_an_image_without_cells_is_information_only(root):
     write_smear(root, "a", 50, red=0, white=0)
     report = verify_folder(root)
     assert found(report, "no-cells")[0].severity == Severity.INFO
@@ -108,13 +108,13 @@ def test_a_mask_that_is_mostly_not_scored_is_a_warning(root):
     assert "7" in found(verify_folder(root), "mostly-not-scored")[0].message
 
 
-def test_a_small_and_a_blank_picture_are_warnings(root):
+def test_a_small_and_a_blank_image_are_warnings(root):
     write_image(root / "images" / "a.png", np.full((40, 40, 3), 220, dtype=np.uint8))
     write_image(root / "masks" / "a.png", encode_class_mask(np.zeros((40, 40), dtype=np.uint8)))
-    assert {"small-picture", "blank-picture"} <= checks(verify_folder(root))
+    assert {"small-image", "blank-image"} <= checks(verify_folder(root))
 
 
-def test_a_label_picture_of_another_size_or_kind_is_an_error(root):
+def test_a_label_image_of_another_size_or_kind_is_an_error(root):
     (root / "instances").mkdir()
     write_image(root / "instances" / "a.png", np.zeros((10, 10), dtype=np.uint16))
     (root / "instances" / "b.png").write_text("nonsense")

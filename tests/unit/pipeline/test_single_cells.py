@@ -7,7 +7,7 @@ from blood_cell_system.errors import MissingDataError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.pipeline import single_cells
 from blood_cell_system.pipeline.single_cells import (
-    LoneCell,
+    SingleCell,
     classify_files,
     columns_of,
     find_cell_files,
@@ -16,36 +16,36 @@ from blood_cell_system.pipeline.single_cells import (
 
 
 def cell_on_clear(colour=(190, 90, 100)):
-    picture = np.zeros((80, 80, 4), np.uint8)
-    cv2.circle(picture, (40, 40), 30, (*colour, 255), -1)
-    return picture
+    image = np.zeros((80, 80, 4), np.uint8)
+    cv2.circle(image, (40, 40), 30, (*colour, 255), -1)
+    return image
 
 
 @pytest.fixture
 def folder(tmp_path):
     for name in ("b/2.png", "a.png", "b/1.png"):
         write_image(tmp_path / name, cell_on_clear())
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no image")
     (tmp_path / ".hidden.png").write_bytes(b"")
     return tmp_path
 
 
-def test_pictures_of_all_folders_within_are_found_in_order(folder):
+def test_images_of_all_folders_within_are_found_in_order(folder):
     assert [name for _, name in find_cell_files([folder])] == ["a.png", "b/1.png", "b/2.png"]
 
 
-def test_a_picture_can_be_named_itself(folder):
+def test_an_image_can_be_named_itself(folder):
     path = folder / "b" / "1.png"
     assert find_cell_files([path]) == [(path, str(path))]
 
 
-def test_a_folder_without_pictures_is_told(tmp_path):
-    with pytest.raises(MissingDataError, match="there is no picture"):
+def test_a_folder_without_images_is_told(tmp_path):
+    with pytest.raises(MissingDataError, match="there is no image"):
         find_cell_files([tmp_path])
 
 
 def test_a_bad_file_does_not_stop_the_others(folder):
-    (folder / "a.png").write_bytes(b"no picture")
+    (folder / "a.png").write_bytes(b"no image")
     (folder / "b" / "3.png").write_bytes(b"")
     cells = list(classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0))))
     assert [cell.classified is None for cell in cells] == [True, False, False, True]
@@ -58,7 +58,7 @@ def test_neither_does_a_fault_or_a_full_memory(folder, monkeypatch, error):
     def fail(*_, **__):
         raise error
 
-    monkeypatch.setattr(single_cells, "lone_cell_picture", fail)
+    monkeypatch.setattr(single_cells, "single_cell_image", fail)
     cells = list(classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0))))
     assert [cell.classified for cell in cells] == [None] * 3
     assert all(cell.reason.startswith(cell.file) for cell in cells)
@@ -73,10 +73,10 @@ def test_a_row_has_a_column_a_class():
 
 
 def classified(facts, condition, **options):
-    (found,) = single_cells.classify_pictures(
+    (found,) = single_cells.classify_images(
         ChosenClassifier(facts, condition, **options), [np.zeros((130, 130, 4), np.uint8)]
     )
-    return LoneCell(file="a.png", classified=found)
+    return SingleCell(file="a.png", classified=found)
 
 
 def test_a_row_tells_class_probabilities_and_flags():
@@ -95,7 +95,7 @@ def test_a_row_of_a_white_cell_tells_its_type():
 
 
 def test_a_row_of_a_failure_tells_its_reason():
-    assert row_of(LoneCell(file="x.png", reason="cut off")) == {
+    assert row_of(SingleCell(file="x.png", reason="cut off")) == {
         "file": "x.png",
         "flags": "failed",
         "reason": "cut off",

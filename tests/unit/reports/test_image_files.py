@@ -4,16 +4,16 @@ import json
 import cv2
 import numpy as np
 import pytest
-from support.analysed_pictures import analysis_of, report_of
+from support.analysed_images import analysis_of, report_of
 
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
 from blood_cell_system.imaging.image_file import read_image, read_label_image
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
 from blood_cell_system.reports.image_files import (
-    PICTURE_ENDINGS,
+    IMAGE_ENDINGS,
     read_labels,
+    write_image_files,
     write_label_image,
-    write_picture_files,
 )
 
 
@@ -21,13 +21,13 @@ from blood_cell_system.reports.image_files import (
 def written(tmp_path):
     analysis = analysis_of()
     report = report_of(analysis)
-    write_picture_files(tmp_path, "field", analysis, report)
+    write_image_files(tmp_path, "field", analysis, report)
     return tmp_path, analysis, report
 
 
 def test_every_file_is_written(written):
     root, _, _ = written
-    expected = {f"field_{ending}" for ending in (*PICTURE_ENDINGS, "instances.png")}
+    expected = {f"field_{ending}" for ending in (*IMAGE_ENDINGS, "instances.png")}
     assert {path.name for path in root.iterdir()} == expected
 
 
@@ -37,13 +37,13 @@ def test_the_mask_is_in_the_guide_s_format(written):
     assert (mask == analysis.class_mask).all()
 
 
-def test_the_label_picture_has_the_cells_numbers(written):
+def test_the_label_image_has_the_cells_numbers(written):
     root, analysis, _ = written
     assert (read_label_image(root / "field_instances.png") == analysis.separated.label_image).all()
     assert cv2.imread(str(root / "field_instances.png"), cv2.IMREAD_UNCHANGED).dtype == np.uint16
 
 
-def test_the_outlined_picture_has_the_size_of_the_picture(written):
+def test_the_outlined_image_has_the_size_of_the_image(written):
     root, analysis, _ = written
     drawn = read_image(root / "field_annotated.png")
     assert drawn.shape == analysis.image.shape
@@ -69,23 +69,23 @@ def test_the_same_twice_gives_the_same_bytes(written, tmp_path_factory):
     root, _, _ = written
     again = tmp_path_factory.mktemp("again")
     analysis = analysis_of()
-    write_picture_files(again, "field", analysis, report_of(analysis))
+    write_image_files(again, "field", analysis, report_of(analysis))
     for path in root.iterdir():
         assert (again / path.name).read_bytes() == path.read_bytes()
 
 
-def test_the_outlined_picture_can_be_left_out(tmp_path):
+def test_the_outlined_image_can_be_left_out(tmp_path):
     analysis = analysis_of()
-    write_picture_files(tmp_path, "field", analysis, report_of(analysis), with_picture=False)
+    write_image_files(tmp_path, "field", analysis, report_of(analysis), with_image=False)
     assert not (tmp_path / "field_annotated.png").exists()
 
 
 @pytest.mark.parametrize("name", ["slide 1/field", "Größe", "-rf", "two\nlines", "x\udcff"])
 def test_names_of_any_kind_and_in_folders_work(tmp_path, name):
     analysis = analysis_of()
-    write_picture_files(tmp_path, name, analysis, report_of(analysis, name=f"{name}.png"))
+    write_image_files(tmp_path, name, analysis, report_of(analysis, name=f"{name}.png"))
     value = json.loads((tmp_path / f"{name}_report.json").read_bytes())
-    assert value["picture"]["file_name"] == f"{name}.png"
+    assert value["image"]["file_name"] == f"{name}.png"
     assert (tmp_path / f"{name}_summary.txt").is_file()
 
 
@@ -111,7 +111,7 @@ def test_a_report_is_gone_while_its_files_are_written_anew(written, monkeypatch)
 
     monkeypatch.setattr("blood_cell_system.reports.image_files.write_label_image", fail)
     with pytest.raises(OutputError):
-        write_picture_files(root, "field", analysis, report)
+        write_image_files(root, "field", analysis, report)
     assert not (root / "field_report.json").exists()
 
 
@@ -127,4 +127,4 @@ def test_what_cannot_be_replaced_is_told(tmp_path):
     (tmp_path / "f_report.json" / "inner").mkdir(parents=True)
     analysis = analysis_of()
     with pytest.raises(OutputError, match="cannot be replaced"):
-        write_picture_files(tmp_path, "f", analysis, report_of(analysis))
+        write_image_files(tmp_path, "f", analysis, report_of(analysis))

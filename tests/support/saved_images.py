@@ -1,11 +1,11 @@
-"""Small pictures in files of every kind."""
+"""Small images in files of every kind."""
 
 import struct
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from support.odd_pictures import png_bytes
+from support.odd_images import png_bytes
 
 RNG = np.random.default_rng(0)
 
@@ -17,8 +17,8 @@ WHITE = [255, 255, 255]
 
 
 def saved(path: Path, pixels: np.ndarray | Image.Image, **options) -> Path:
-    picture = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
-    picture.save(path, **options)
+    image = pixels if isinstance(pixels, Image.Image) else Image.fromarray(pixels)
+    image.save(path, **options)
     return path
 
 
