@@ -25,14 +25,14 @@ from blood_cell_system.cells.separation import DetectedCell
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.metrics.matching import MatchCounts, Overlaps, count_error, match
 from blood_cell_system.pipeline.model_slots import bundled_segmenter
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
 
 TYPES = {
-    "RBC": CellType.RBC,
-    "rbc": CellType.RBC,
-    "WBC": CellType.WBC,
-    "wbc": CellType.WBC,
-    "Platelets": CellType.PLATELET,
+    "RBC": RBC,
+    "rbc": RBC,
+    "WBC": WBC,
+    "wbc": WBC,
+    "Platelets": PLATELET,
 }
 
 
@@ -56,9 +56,9 @@ def main() -> None:
     print("| images | cell | cells | F1@0.5 | precision | recall | count MAE | bias |")
     print("|---|---|---|---|---|---|---|---|")
     for name, images, types in (
-        ("BCCD val, complete boxes", complete_bccd(Path(options.data)), tuple(CellType)),
-        ("bcdd_kaggle", kaggle(Path(options.data)), (CellType.RBC, CellType.WBC)),
-        ("iml_malaria, every fifth", malaria(Path(options.data)), (CellType.RBC,)),
+        ("BCCD val, complete boxes", complete_bccd(Path(options.data)), CELL_TYPES),
+        ("bcdd_kaggle", kaggle(Path(options.data)), (RBC, WBC)),
+        ("iml_malaria, every fifth", malaria(Path(options.data)), (RBC,)),
     ):
         found = [
             (image, analyze_image(runtime, read_image(image.path), AnalysisSettings()))
@@ -79,7 +79,7 @@ def main() -> None:
 def row_of(
     name: str,
     count: int,
-    cell_type: CellType,
+    cell_type: str,
     pairs: list[tuple[list[LabelledBox], list[DetectedCell]]],
 ) -> str:
     """One line of the table."""
@@ -143,11 +143,11 @@ def malaria(data: Path, *, step: int = 5) -> Iterator[LabelledImage]:
             [[float(item["bbox"][side]) for side in "xywh"] for item in entry["objects"]]
         ).reshape(-1, 4)
         corners[:, 2:] += corners[:, :2]
-        cells = tuple(box(CellType.RBC, row) for row in corners.tolist())
+        cells = tuple(box(RBC, row) for row in corners.tolist())
         yield LabelledImage(path=folder / "images" / entry["image_name"], cells=cells)
 
 
-def box(cell_type: CellType, corners: list[float]) -> LabelledBox:
+def box(cell_type: str, corners: list[float]) -> LabelledBox:
     """Box of corners x_min, y_min, x_max, y_max."""
     x_min, y_min, x_max, y_max = corners
     return LabelledBox(cell_type=cell_type, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)

@@ -30,7 +30,7 @@ from blood_cell_system.imaging.image_file import read_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.pipeline.model_slots import bundled_trainable_segmenter
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
 
 
 def main() -> None:
@@ -64,8 +64,8 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|---|")
     after = work / "checkpoints" / "segmentation_model_best.keras"
     for name, path in (("before", before), ("after", after)):
-        measure(f"iml_malaria, other slides, {name}", path, elsewhere, (CellType.RBC,))
-        measure(f"BCCD val, {name}", path, at_home, tuple(CellType))
+        measure(f"iml_malaria, other slides, {name}", path, elsewhere, (RBC,))
+        measure(f"BCCD val, {name}", path, at_home, CELL_TYPES)
 
 
 def write_prepared(root: Path, images: Sequence[LabelledImage]) -> None:
@@ -85,16 +85,14 @@ def write_prepared(root: Path, images: Sequence[LabelledImage]) -> None:
                 "split": "val" if number >= len(images) - 2 else "train",
                 "source": "iml_malaria",
                 "original": stem,
-                "unmarked_types": [CellType.WBC, CellType.PLATELET],
+                "unmarked_types": [WBC, PLATELET],
             }
         )
     write_annotations(root, cells)
     write_manifest(root, rows, {"command": "benchmark"})
 
 
-def measure(
-    name: str, model: Path, images: Sequence[LabelledImage], types: Sequence[CellType]
-) -> None:
+def measure(name: str, model: Path, images: Sequence[LabelledImage], types: Sequence[str]) -> None:
     """Print a line for each type of cell."""
     runtime = load_runtime(model)
     is_inner = name.startswith("iml")

@@ -30,7 +30,7 @@ from blood_cell_system.masks.ellipses import (
 )
 from blood_cell_system.masks.refine import StainMask, stain_class_mask
 from blood_cell_system.stain.optical_density import GREEN, optical_density
-from blood_cell_system.taxonomy import NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, RBC, WBC, MaskClass
 
 _RING = np.ones((9, 9), np.uint8)
 _CORE = 0.8
@@ -91,9 +91,9 @@ def _compare_white_cells(
     figures: Figures, mask: StainMask, cells: Sequence[LabelledBox], drawn: NDArray[np.bool_]
 ) -> None:
     # The rim is not scored in the class mask; the label image has the whole cells.
-    is_white_cell = np.array([False] + [cell.cell_type is CellType.WBC for cell in mask.cells])
+    is_white_cell = np.array([False] + [cell.cell_type == WBC for cell in mask.cells])
     found = is_white_cell[mask.label_image]
-    ellipses = rasterize_ellipses(cells, drawn.shape) == CellClass.WBC
+    ellipses = rasterize_ellipses(cells, drawn.shape) == MaskClass.WBC
     figures.stain_iou.append(_iou(found, drawn))
     figures.ellipse_iou.append(_iou(ellipses, drawn))
     figures.intersection += int(np.count_nonzero(found & drawn))
@@ -115,7 +115,7 @@ def _measure_red_cells(figures: Figures, image: NDArray[np.uint8], mask: StainMa
         is_inner = min(cell.x_min, cell.y_min) > 3 and (
             cell.x_max < width - 3 and cell.y_max < height - 3
         )
-        if cell.cell_type is not CellType.RBC or not is_inner or overlaps[index].sum() > 1:
+        if cell.cell_type != RBC or not is_inner or overlaps[index].sum() > 1:
             continue
         y, x = np.nonzero(mask.label_image == index + 1)
         if not len(x):
@@ -125,8 +125,8 @@ def _measure_red_cells(figures: Figures, image: NDArray[np.uint8], mask: StainMa
         figures.tightness.append(float(pairwise_box_iou(tight, corners[index : index + 1])[0, 0]))
         figures.fill_ratio.append(len(x) / float(np.prod(tight[0, 2:] - tight[0, :2])))
     density = optical_density(image)[:, :, GREEN]
-    is_red = class_mask == CellClass.RBC
-    is_empty = class_mask == CellClass.BACKGROUND
+    is_red = class_mask == MaskClass.RBC
+    is_empty = class_mask == MaskClass.BACKGROUND
     inside = is_red & (cv2.dilate(is_empty.view(np.uint8), _RING) > 0)
     outside = is_empty & (cv2.dilate(is_red.view(np.uint8), _RING) > 0)
     if inside.any() and outside.any():
@@ -137,12 +137,10 @@ def _compare_complete_boxes(
     figures: Figures, class_mask: NDArray[np.uint8], rows: Sequence[dict[str, object]]
 ) -> None:
     in_a_box = np.zeros(class_mask.shape, dtype=bool)
-    is_red = class_mask == CellClass.RBC
+    is_red = class_mask == MaskClass.RBC
     for row in rows:
         x_min, y_min, x_max, y_max = row["bbox"]
-        box = LabelledBox(
-            cell_type=CellType.RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max
-        )
+        box = LabelledBox(cell_type=RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
         in_a_box[clip_to_pixels(box, class_mask.shape, margin=3)] = True
         if row["class"] != "RBC":
             continue

@@ -53,7 +53,7 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, CellType
+from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, PLATELET, RBC, WBC
 from blood_cell_system.training.presets import SegmentationSettings, preset_named
 from blood_cell_system.training.segmenter import MODEL_NAME, train_segmenter
 from blood_cell_system.training.segmenter_learner import load_starting_point
@@ -102,7 +102,7 @@ FOREIGN = {
 # Fields that an image of the test split shows as well, as ``bloodcells split --check`` finds.
 SEEN_IN_TEST = ("BloodImage_00258", "BloodImage_00260", "BloodImage_00386")
 COMMAND = "bundled_segmenter"
-LABELS = {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATELET}
+LABELS = {"RBC": RBC, "WBC": WBC, "Platelets": PLATELET}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +125,7 @@ class Foreign:
     stem: str
     source: str
     path: Path
-    shows_one: CellType | None
+    shows_one: str | None
     shows_nuclei: bool
 
 
@@ -265,7 +265,7 @@ def with_known_middle(
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.uint16],
     cells: tuple[LabelledBox, ...],
-    known: CellType,
+    known: str,
 ) -> tuple[LabelledBox, ...]:
     """Give the cell in the middle the type that it is known to have, in place in mask and labels.
 
@@ -273,7 +273,7 @@ def with_known_middle(
     """
     height, width = class_mask.shape
     label = int(label_image[height // 2, width // 2])
-    if label and cells[label - 1].cell_type != CellType.RBC:
+    if label and cells[label - 1].cell_type != RBC:
         class_mask[label_image == label] = MASK_CLASS[known]
         relabelled = replace(cells[label - 1], cell_type=known)
         return (*cells[: label - 1], relabelled, *cells[label:])
@@ -295,7 +295,7 @@ def foreign_images(data: Path) -> list[Foreign]:
             )
             for path in paths[:: max(1, len(paths) // count)][:count]:
                 stem = f"{source}_{part.name}_{path.stem}".replace(" ", "_")
-                known = CellType.PLATELET if part.name == "platelet" else CellType.WBC
+                known = PLATELET if part.name == "platelet" else WBC
                 found.append(
                     Foreign(
                         stem=stem,

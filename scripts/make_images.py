@@ -17,7 +17,7 @@ from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
 from blood_cell_system.masks.ellipses import rasterize_ellipses
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
 PANEL_SIZE = (480, 360)
@@ -54,9 +54,7 @@ def masks_from_boxes(smear: DrawnSmear) -> list[NDArray[np.uint8]]:
     """Boxes of some of the cells, and what the two mask methods make of them."""
     generator = generator_for(1, "boxed")
     boxed = [
-        cell
-        for cell in smear.cells
-        if cell.cell_type != CellType.RBC or generator.random() < BOXED_SHARE
+        cell for cell in smear.cells if cell.cell_type != RBC or generator.random() < BOXED_SHARE
     ]
     ellipses = rasterize_ellipses(boxed, smear.class_mask.shape)
     stain = stain_class_mask(smear.image, boxed)

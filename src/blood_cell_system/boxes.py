@@ -8,8 +8,6 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.taxonomy import CellType
-
 
 class BoxOrigin(StrEnum):
     """Who says that there is a cell."""
@@ -38,7 +36,7 @@ class LabelledBox:
 
     Parameters
     ----------
-    cell_type : CellType
+    cell_type : str
     x_min, y_min, x_max, y_max : float
         Pixels, 0-based and half-open: a cell of one pixel at the origin is (0, 0, 1, 1).
     origin : BoxOrigin
@@ -46,7 +44,7 @@ class LabelledBox:
         model found.
     """
 
-    cell_type: CellType
+    cell_type: str
     x_min: float
     y_min: float
     x_max: float

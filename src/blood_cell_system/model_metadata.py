@@ -25,7 +25,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.taxonomy import RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES, CellType
+from blood_cell_system.taxonomy import RBC, RBC_CONDITIONS, WBC, WBC_CONDITIONS, WBC_TYPES
 
 STRIDE: Final = 32
 """Heights and widths of the segmenter's input are multiples of it."""
@@ -130,9 +130,9 @@ class ClassifierKind(StrEnum):
     WBC = "wbc"
 
     @property
-    def cell_type(self) -> CellType:
+    def cell_type(self) -> str:
         """Of the cells that it looks at."""
-        return CellType.RBC if self is ClassifierKind.RBC else CellType.WBC
+        return RBC if self is ClassifierKind.RBC else WBC
 
     @property
     def conditions(self) -> tuple[str, ...]:

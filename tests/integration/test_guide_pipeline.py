@@ -10,7 +10,7 @@ import pytest
 from support.analysed_images import write_smear_image
 from support.drawn_cells import ellipse_box
 
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 pytest.importorskip("keras", reason="needs the [train] extra")
 
@@ -52,7 +52,7 @@ def test_step_7_is_that_of_the_original_guide():
 def test_the_step_runs_and_prints_a_report(tmp_path, code):
     (tmp_path / "checkpoints").mkdir()
     head_model().save(tmp_path / "checkpoints" / "segmentation_model_best.keras")
-    cells = [ellipse_box(CellType.RBC, 80, 80, 90), ellipse_box(CellType.WBC, 220, 120, 120)]
+    cells = [ellipse_box(RBC, 80, 80, 90), ellipse_box(WBC, 220, 120, 120)]
     for name in ("image.png", "microscopy_image.png"):
         write_smear_image(tmp_path / name, cells, shape=(256, 320))
     done = subprocess.run(

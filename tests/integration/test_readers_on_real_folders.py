@@ -7,7 +7,7 @@ import pytest
 
 from blood_cell_system.annotation.registry import read_folder, recognised
 from blood_cell_system.annotation.voc import VocDataset
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 pytestmark = [
     pytest.mark.bccd,
@@ -34,5 +34,5 @@ def test_the_kaggle_set_is_read_as_its_table_has_it(data: Path):
     assert recognised(folder).reader.name == "kaggle"
     reading = read_folder(folder)
     types = [cell.cell_type for sample in reading.samples for cell in sample.cells or ()]
-    assert (types.count(CellType.RBC), types.count(CellType.WBC)) == (928, 38)
+    assert (types.count(RBC), types.count(WBC)) == (928, 38)
     assert (len(reading.samples), reading.dropped, reading.failed) == (40, (), ())

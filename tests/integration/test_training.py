@@ -22,7 +22,7 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.errors import DatasetError, OutputError, ResumeError, TrainingMemoryError
 from blood_cell_system.model_metadata import diameter_in_name
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 from blood_cell_system.training.segmenter import MODEL_NAME, PREVIOUS_MODEL_NAME
 from blood_cell_system.training.state import STATE_NAME, TrainingState
 
@@ -114,7 +114,7 @@ def test_the_record_of_a_training_is_complete(finished):
 def test_the_model_tells_how_large_the_cells_were_that_it_learned_from(data_dir, finished):
     folder, result = finished
     images = PreparedDataset.open(data_dir).of_split(Split.TRAIN)
-    sides = [c.width for image in images for c in image.cells if c.cell_type == CellType.RBC]
+    sides = [c.width for image in images for c in image.cells if c.cell_type == RBC]
     model = keras.saving.load_model(result.model_path)
     assert diameter_in_name(model.name) == pytest.approx(np.median(sides), rel=0.1)
     run = json.loads((folder / "checkpoints" / "run.json").read_text())

@@ -14,18 +14,18 @@ from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.reports.diagnosis import diagnose
 from blood_cell_system.reports.report import Image, Provenance, ReportSettings
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 SHAPE = (128, 192)
 
 # A white cell, a red cell inside, one at the right border, one at the left, and a platelet.
 CELLS = (
-    ellipse_box(CellType.WBC, 100, 60, 60),
-    ellipse_box(CellType.RBC, 40, 90, 40),
-    ellipse_box(CellType.RBC, 185, 30, 40),
-    ellipse_box(CellType.RBC, 4, 30, 40),
+    ellipse_box(WBC, 100, 60, 60),
+    ellipse_box(RBC, 40, 90, 40),
+    ellipse_box(RBC, 185, 30, 40),
+    ellipse_box(RBC, 4, 30, 40),
     # On the middle of a place of the heat map, where the peak of so small a cell is whole.
-    ellipse_box(CellType.PLATELET, 162, 102, 16),
+    ellipse_box(PLATELET, 162, 102, 16),
 )
 
 DEFOCUSED = QualityFinding(

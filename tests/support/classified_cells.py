@@ -5,7 +5,7 @@ from support.colour_classifiers import RBC_FACTS, WBC_FACTS
 
 from blood_cell_system.analysis.classification import CellClassification
 from blood_cell_system.reports.report import Provenance
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 PROVENANCE = Provenance(
     software_version="1.2.3",
@@ -51,8 +51,8 @@ def classified_report(analysis=None, *, red=None, white=None, **options):
     """The report of an image whose whole cells were all classified alike."""
     analysis = analysis_of() if analysis is None else analysis
     judged = {
-        CellType.RBC: red_cell(**(red or {})),
-        CellType.WBC: white_cell(**(white or {})),
+        RBC: red_cell(**(red or {})),
+        WBC: white_cell(**(white or {})),
     }
     return report_of(
         analysis,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC
 
 
 def ellipse_box(cell_type, x, y, width, height=None):
@@ -35,11 +35,11 @@ def perfect_outputs(boxes, shape, *, ring=0.0, with_heads_of=None):
     labels = np.zeros(shape, dtype=np.int32)
     for index, box in enumerate(boxes):
         inside = is_in_ellipse(box, shape)
-        if box.cell_type == CellType.PLATELET:
+        if box.cell_type == PLATELET:
             inside &= class_mask == 0
         labels[inside] = index + 1
         class_mask[inside] = MASK_CLASS[box.cell_type]
-        if ring and box.cell_type == CellType.RBC:
+        if ring and box.cell_type == RBC:
             class_mask[is_in_ellipse(box, shape, ring)] = 0
     probabilities = np.full((*shape, 3), 0.05, dtype=np.float32)
     np.put_along_axis(probabilities, class_mask[:, :, None].astype(np.intp), 0.9, axis=2)
@@ -72,7 +72,7 @@ def touching_field(shape=(480, 640), *, seed=0, diameter=90):
             y = (row + 0.45) * 0.87 * diameter + rng.uniform(-4, 4)
             is_inside = x < shape[1] - 10 and y < shape[0] - 10
             if is_inside and rng.random() < 0.6:
-                boxes.append(ellipse_box(CellType.RBC, x, y, size, size * rng.uniform(0.85, 1.15)))
-    white = ellipse_box(CellType.WBC, shape[1] * 0.4, shape[0] * 0.5, 170, 150)
+                boxes.append(ellipse_box(RBC, x, y, size, size * rng.uniform(0.85, 1.15)))
+    white = ellipse_box(WBC, shape[1] * 0.4, shape[0] * 0.5, 170, 150)
     is_hidden = is_in_ellipse(white, shape)
     return [box for box in boxes if not is_hidden[int(box.centre[1]), int(box.centre[0])]] + [white]

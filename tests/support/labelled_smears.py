@@ -12,11 +12,11 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 HEIGHT, WIDTH = 96, 128
-_RADIUS = {CellType.RBC: 10, CellType.WBC: 16}
-_COLOUR = {CellType.RBC: (205, 150, 150), CellType.WBC: (110, 70, 160)}
+_RADIUS = {RBC: 10, WBC: 16}
+_COLOUR = {RBC: (205, 150, 150), WBC: (110, 70, 160)}
 
 
 def draw_smear(
@@ -27,7 +27,7 @@ def draw_smear(
     image = np.full((HEIGHT, WIDTH, 3), (228, 224, 226), dtype=np.float64)
     class_mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
     boxes: list[LabelledBox] = []
-    wanted = [CellType.WBC] * white + [CellType.RBC] * red
+    wanted = [WBC] * white + [RBC] * red
     for _ in range(1000):
         if len(boxes) == len(wanted):
             break
@@ -39,7 +39,7 @@ def draw_smear(
         cv2.circle(disc, (x, y), radius, 1, -1)
         if (class_mask[disc > 0] > 0).any():
             continue
-        class_mask[disc > 0] = 2 if cell_type == CellType.WBC else 1
+        class_mask[disc > 0] = 2 if cell_type == WBC else 1
         image[disc > 0] = _COLOUR[cell_type]
         corners = (x - radius, y - radius, x + radius + 1, y + radius + 1)
         names = ("x_min", "y_min", "x_max", "y_max")

@@ -12,7 +12,7 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 SHAPE = (96, 192)
 
@@ -33,11 +33,8 @@ def write_cells_folder(root, *, splits, with_outlines=True, with_manifest=True):
     cells_by_stem, rows = {}, []
     for number, split in enumerate(splits):
         stem = f"img_{number}"
-        cells = [
-            ellipse_box(CellType.RBC, 24 + 42 * column, 24, 38)
-            for column in range(min(number + 1, 4))
-        ]
-        cells.append(ellipse_box(CellType.WBC, 60, 70, 44))
+        cells = [ellipse_box(RBC, 24 + 42 * column, 24, 38) for column in range(min(number + 1, 4))]
+        cells.append(ellipse_box(WBC, 60, 70, 44))
         probabilities, _, _, labels = perfect_outputs(cells, SHAPE)
         class_mask = probabilities.argmax(axis=2).astype(np.uint8)
         write_image(root / "images" / f"{stem}.png", colour_image(class_mask))

@@ -12,12 +12,12 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET
 
 CLASS_MASK = np.array([[0, 1], [2, 255]], np.uint8)
 
 BOX = LabelledBox(
-    cell_type=CellType.PLATELET, x_min=0.5, y_min=0, x_max=2, y_max=1.25, origin=BoxOrigin.DRAWN
+    cell_type=PLATELET, x_min=0.5, y_min=0, x_max=2, y_max=1.25, origin=BoxOrigin.DRAWN
 )
 
 

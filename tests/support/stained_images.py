@@ -3,12 +3,12 @@
 import numpy as np
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import known_type
 
 RED_CELL = (0.06, 0.25, 0.20)
 CYTOPLASM = (0.15, 0.20, 0.02)
 NUCLEUS = (0.70, 0.90, 0.10)
-PLATELET = (0.40, 0.35, 0.00)
+PLATELET_DYE = (0.40, 0.35, 0.00)
 
 
 def disc(shape, x, y, radius):
@@ -29,7 +29,7 @@ def draw_field(shape, parts, *, light=230.0, noise=0.0, seed=0):
 def box(cell_type, x, y, radius, air=0.0):
     reach = radius + air
     return LabelledBox(
-        cell_type=CellType(cell_type),
+        cell_type=known_type(cell_type),
         x_min=x - reach,
         y_min=y - reach,
         x_max=x + reach,

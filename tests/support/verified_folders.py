@@ -12,7 +12,6 @@ from blood_cell_system.datasets.verify.findings import Finding
 from blood_cell_system.datasets.verify.report import VerificationReport
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.taxonomy import CellType
 
 
 def found(report: VerificationReport, check: str) -> list[Finding]:
@@ -30,7 +29,7 @@ def rows(**changes: dict[str, str | None]) -> list[dict[str, str | None]]:
     ]
 
 
-def box(cell_type: CellType, *corners: float) -> LabelledBox:
+def box(cell_type: str, *corners: float) -> LabelledBox:
     names = ("x_min", "y_min", "x_max", "y_max")
     return LabelledBox(cell_type=cell_type, **dict(zip(names, corners, strict=True)))
 

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
 SIDE = 12
 CORNER = st.integers(0, SIDE)
@@ -14,7 +14,7 @@ BOXES = st.lists(st.tuples(CORNER, CORNER, CORNER, CORNER), max_size=5).map(
 
 
 def box(x_min, y_min, x_max, y_max):
-    return LabelledBox(cell_type=CellType.RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+    return LabelledBox(cell_type=RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
 
 
 def iou_by_counting_pixels(first, second):

@@ -1,15 +1,15 @@
 import pytest
 
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, NUM_CLASSES, CellClass
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, NUM_CLASSES, MaskClass
 
 
 def test_classes_are_the_channels_of_the_guide_in_its_order():
-    assert [c.name for c in CellClass] == ["BACKGROUND", "RBC", "WBC"]
-    assert [int(c) for c in CellClass] == list(range(NUM_CLASSES))
+    assert [c.name for c in MaskClass] == ["BACKGROUND", "RBC", "WBC"]
+    assert [int(c) for c in MaskClass] == list(range(NUM_CLASSES))
 
 
 def test_not_scored_is_no_class():
-    assert NOT_SCORED not in list(CellClass)
+    assert NOT_SCORED not in list(MaskClass)
 
 
 def test_every_type_of_cell_has_a_class_in_the_mask():
@@ -22,4 +22,4 @@ def test_every_type_of_cell_has_a_class_in_the_mask():
 
 def test_the_table_of_classes_cannot_be_changed():
     with pytest.raises(TypeError):
-        MASK_CLASS[CELL_TYPES[0]] = CellClass.WBC
+        MASK_CLASS[CELL_TYPES[0]] = MaskClass.WBC

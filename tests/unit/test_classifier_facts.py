@@ -4,7 +4,7 @@ import json
 import pytest
 
 from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 FACTS = ClassifierFacts(
     kind=ClassifierKind.WBC,
@@ -29,8 +29,8 @@ def test_facts_come_back_from_their_json():
 
 
 def test_a_kind_knows_its_cells_and_its_files():
-    assert ClassifierKind.RBC.cell_type is CellType.RBC
-    assert ClassifierKind.WBC.cell_type is CellType.WBC
+    assert ClassifierKind.RBC.cell_type == RBC
+    assert ClassifierKind.WBC.cell_type == WBC
     assert ClassifierKind("wbc").file_stem == "wbc_classifier"
 
 

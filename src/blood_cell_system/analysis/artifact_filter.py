@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.cells.separation import SeparatedCells, in_reading_order
 from blood_cell_system.stain.optical_density import BLUE, GREEN
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET
 
 LEAST_COLOUR: Final = 0.3
 """Share of its density in green that a stained body is less dense in blue, at least. Platelets of
@@ -42,7 +42,7 @@ def without_artifacts(separated: SeparatedCells, image: NDArray[np.uint8]) -> Se
     dust = {
         cell.label
         for cell in separated.cells
-        if cell.cell_type is CellType.PLATELET
+        if cell.cell_type == PLATELET
         and _is_grey(separated.label_image, image, cell.box, cell.label)
     }
     if not dust or _has_no_colours(image):

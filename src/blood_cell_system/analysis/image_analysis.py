@@ -88,7 +88,7 @@ class ImageAnalysis:
     image : ndarray of shape (height, width, 3), dtype uint8
         The image as it was given.
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``; ``NOT_SCORED`` outside the field of view.
+        Values of ``MaskClass``; ``NOT_SCORED`` outside the field of view.
     separated : SeparatedCells
         Every cell that was found, also those that the border rule leaves out.
     counted : tuple of bool

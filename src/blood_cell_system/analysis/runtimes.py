@@ -270,7 +270,7 @@ class NetworkOutputs:
     Parameters
     ----------
     class_probabilities : ndarray of shape (batch, height, width, 3), dtype float32
-        In ``CellClass`` order.
+        In ``MaskClass`` order.
     centres : ndarray of shape (batch, height / 4, width / 4, 3), dtype float32, or None
         Heat maps in ``CELL_TYPES`` order; None for a model without an instance head.
     log_size : ndarray of shape (batch, height / 4, width / 4, 2), dtype float32, or None
@@ -528,7 +528,7 @@ class KerasRuntime:
     """A segmenter in a ``.keras`` file.
 
     Besides this project's models a plain Keras model works: one image in, RGB of 0..255, and one
-    tensor out with three channels in ``CellClass`` order. Where its channels are not probabilities
+    tensor out with three channels in ``MaskClass`` order. Where its channels are not probabilities
     but logits, softmax is applied.
 
     Parameters

@@ -75,7 +75,7 @@ class Segmentation:
     Parameters
     ----------
     class_probabilities : ndarray of shape (height, width, 3), dtype float32
-        In ``CellClass`` order.
+        In ``MaskClass`` order.
     class_mask : ndarray of shape (height, width), dtype uint8
         The most likely class.
     centres : ndarray of shape (ceil(height / 4), ceil(width / 4), 3), dtype float32, or None
@@ -256,7 +256,7 @@ class FoundCells:
     Parameters
     ----------
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``.
+        Values of ``MaskClass``.
     separated : SeparatedCells
     knows_platelets : bool
         Whether the network has an instance head; without one cells are told apart by shape.

@@ -29,7 +29,7 @@ from blood_cell_system.metrics.matching import (
     compare_cells,
 )
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import CELL_TYPES, NUM_CLASSES, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, NUM_CLASSES
 
 _RESAMPLES: Final = 1000
 
@@ -239,7 +239,7 @@ def _exact_labels(image: PreparedImage, shape: tuple[int, ...]) -> NDArray[np.in
     return labels
 
 
-def _counts_by_type(images: Sequence[PreparedImage]) -> dict[CellType, list[int]]:
+def _counts_by_type(images: Sequence[PreparedImage]) -> dict[str, list[int]]:
     known = [image.cells for image in images if image.cells is not None and not image.is_augmented]
     return {
         cell_type: [sum(cell.cell_type == cell_type for cell in cells) for cells in known]

@@ -32,7 +32,7 @@ from blood_cell_system.stain.optical_density import (
     foreground_threshold,
     optical_density,
 )
-from blood_cell_system.taxonomy import NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, WBC, MaskClass
 
 __all__ = ["SelfLabels", "self_label"]
 
@@ -54,7 +54,7 @@ class SelfLabels:
     Parameters
     ----------
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``; 255 wherever there is doubt.
+        Values of ``MaskClass``; 255 wherever there is doubt.
     label_image : ndarray of shape (height, width), dtype uint16
         ``i + 1`` in the pixels of ``cells[i]``.
     cells : tuple of LabelledBox
@@ -109,7 +109,7 @@ def self_label(
     is_stained = density[:, :, GREEN] > _CLEARLY_STAINED * foreground_threshold(
         density, settings=StainSettings()
     )
-    is_empty = (class_mask == CellClass.BACKGROUND) & (label_image == 0)
+    is_empty = (class_mask == MaskClass.BACKGROUND) & (label_image == 0)
     class_mask[is_empty & is_stained] = NOT_SCORED
     labels = SelfLabels(
         class_mask=class_mask,
@@ -138,7 +138,7 @@ def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell])
             covered = int((below[outline] == label).sum())
             area = int((label_image == label).sum())
             is_same = covered >= _SAME_CELL * (area + int(outline.sum()) - covered)
-            if not (is_same and cell.cell_type == CellType.WBC) and covered > _COVERED * area:
+            if not (is_same and cell.cell_type == WBC) and covered > _COVERED * area:
                 class_mask[label_image == label] = NOT_SCORED
                 label_image[label_image == label] = 0
                 cells[label - 1] = None
@@ -150,7 +150,7 @@ def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell])
             rows, columns = np.nonzero(outline)
             cells.append(
                 LabelledBox(
-                    cell_type=CellType.WBC,
+                    cell_type=WBC,
                     x_min=float(x + columns.min()),
                     y_min=float(y + rows.min()),
                     x_max=float(x + columns.max() + 1),
@@ -160,11 +160,11 @@ def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell])
             )
             # The last pixels of an outline are a guess.
             sure = cv2.erode(outline.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-            class_mask[window][sure] = CellClass.WBC
+            class_mask[window][sure] = MaskClass.WBC
             label_image[window][outline] = len(cells)
     for label, cell in enumerate(cells, start=1):
         is_cell = label_image == label
-        if cell is not None and cell.cell_type == CellType.WBC:
+        if cell is not None and cell.cell_type == WBC:
             if is_nucleated[is_cell].mean() >= _COVERED:
                 continue
             class_mask[is_cell] = NOT_SCORED
@@ -226,10 +226,10 @@ def _has_its_stain(
     cell: DetectedCell, analysis: ImageAnalysis, density: NDArray[np.float32]
 ) -> bool:
     """Whether a white cell has something that red light passes less than through red cells."""
-    if cell.cell_type != CellType.WBC:
+    if cell.cell_type != WBC:
         return True
     red = density[:, :, RED]
-    of_red_cells = red[analysis.class_mask == CellClass.RBC]
+    of_red_cells = red[analysis.class_mask == MaskClass.RBC]
     usual = float(np.median(of_red_cells)) if len(of_red_cells) else 0.0
     inside = red[analysis.separated.label_image == cell.label]
     darkest = float(np.percentile(inside, _NUCLEUS_PERCENTILE)) if len(inside) else 0.0

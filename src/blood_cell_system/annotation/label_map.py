@@ -12,20 +12,20 @@ from typing import Final
 
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.errors import AnnotationError, SettingsError
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
 
-Labels = Mapping[str, CellType | None]
+Labels = Mapping[str, str | None]
 """Type of a cell by its label; None leaves cells with that label out, and does not score them."""
 
-_NAMES: Final[Mapping[CellType, tuple[str, ...]]] = MappingProxyType(
+_NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        CellType.RBC: (
+        RBC: (
             "rbc", "rbcs", "red blood cell", "red blood cells", "red cell", "red cells",
             "erythrocyte", "erythrocytes", "healthy rbc", "malaria rbc", "sickle rbc",
             "sickle cell", "sickle", "elliptocyte", "spherocyte", "target cell", "reticulocyte",
             "infected rbc", "uninfected rbc", "ring", "trophozoite", "schizont", "gametocyte",
         ),
-        CellType.WBC: (
+        WBC: (
             "wbc", "wbcs", "white blood cell", "white blood cells", "white cell", "white cells",
             "leukocyte", "leukocytes", "leucocyte", "leucocytes", "neutrophil", "neutrophils",
             "eosinophil", "eosinophils", "basophil", "basophils", "lymphocyte", "lymphocytes",
@@ -34,7 +34,7 @@ _NAMES: Final[Mapping[CellType, tuple[str, ...]]] = MappingProxyType(
             "erythroblast", "normoblast", "healthy wbc", "cancer wbc", "leukemia", "leukaemia",
             "baso", "eosi", "lymp", "mono", "neut",
         ),
-        CellType.PLATELET: (
+        PLATELET: (
             "platelet", "platelets", "thrombocyte", "thrombocytes", "plt",
         ),
     }
@@ -70,21 +70,21 @@ class LabelReader:
 
     Parameters
     ----------
-    labels : mapping of str to CellType or None
+    labels : mapping of str to str or None
     is_exact : bool
         Whether labels must be written as in the table, letter by letter.
     """
 
     labels: Labels
     is_exact: bool = False
-    _plain: dict[str, CellType | None] = field(init=False)
+    _plain: dict[str, str | None] = field(init=False)
     _unknown: Counter[str] = field(init=False, default_factory=Counter)
     _first_place: str = field(init=False, default="")
 
     def __post_init__(self) -> None:
         self._plain = {plain_name(name): cell_type for name, cell_type in self.labels.items()}
 
-    def type_of(self, label: str, *, where: str) -> CellType | None:
+    def type_of(self, label: str, *, where: str) -> str | None:
         """Type of a cell; None for those to leave out, and for those that are not known.
 
         Parameters
@@ -118,7 +118,7 @@ class LabelReader:
             f"{label}={likely_type(label, self.labels) or 'none'}"
             for label, _ in self._unknown.most_common(20)
         )
-        known = self.labels if self.is_exact else [str(cell_type) for cell_type in CellType]
+        known = self.labels if self.is_exact else [str(cell_type) for cell_type in CELL_TYPES]
         raise AnnotationError(
             f"{self._first_place}; expected {', '.join(known)}. Labels that are not known, with "
             f"their numbers: {listed}{more}. Say what they are, perhaps with "
@@ -127,13 +127,13 @@ class LabelReader:
         )
 
 
-def likely_type(label: str, labels: Labels = COMMON_LABELS) -> CellType | None:
+def likely_type(label: str, labels: Labels = COMMON_LABELS) -> str | None:
     """Type that a label most likely means, by its spelling; None where there is no likeness.
 
     Examples
     --------
     >>> likely_type("erythrocite"), likely_type("Leukozyt"), likely_type("dust")
-    (<CellType.RBC: 'RBC'>, <CellType.WBC: 'WBC'>, None)
+    ('RBC', 'WBC', None)
     """
     known = {
         plain_name(name): cell_type
@@ -149,7 +149,7 @@ def likely_type(label: str, labels: Labels = COMMON_LABELS) -> CellType | None:
     return known[close[0]] if close else None
 
 
-def read_label_map(text: str) -> dict[str, CellType | None]:
+def read_label_map(text: str) -> dict[str, str | None]:
     """Read a label map: ``name=RBC,other=none``, or the name of a file with it.
 
     A file has a line ``name=type`` for each label, or is JSON: an object of names and types. Lines
@@ -170,7 +170,7 @@ def read_label_map(text: str) -> dict[str, CellType | None]:
     Examples
     --------
     >>> read_label_map("erythro=RBC, dust=none")
-    {'erythro': <CellType.RBC: 'RBC'>, 'dust': None}
+    {'erythro': 'RBC', 'dust': None}
     """
     path = Path(text)
     if "=" in text and not path.is_file():
@@ -189,8 +189,8 @@ def read_label_map(text: str) -> dict[str, CellType | None]:
         ) from error
 
 
-def _pairs(parts: Iterable[str], where: str) -> dict[str, CellType | None]:
-    table: dict[str, CellType | None] = {}
+def _pairs(parts: Iterable[str], where: str) -> dict[str, str | None]:
+    table: dict[str, str | None] = {}
     for part in parts:
         if not part.strip() or part.lstrip().startswith("#"):
             continue
@@ -205,7 +205,7 @@ def _pairs(parts: Iterable[str], where: str) -> dict[str, CellType | None]:
     return table
 
 
-def _type_named(value: str, where: str) -> CellType | None:
+def _type_named(value: str, where: str) -> str | None:
     name = plain_name(value)
     if name in _LEFT_OUT:
         return None

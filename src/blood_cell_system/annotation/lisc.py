@@ -17,7 +17,7 @@ from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.sample import Reading
 from blood_cell_system.errors import BloodCellError, DatasetError, MaskFormatError
 from blood_cell_system.imaging.image_file import read_image_shape
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import WBC
 
 _EXPERT: Final = re.compile(r"(.+)_expert", re.IGNORECASE)
 _AREA_FOLDER: Final = "areaforexpert1"
@@ -74,7 +74,7 @@ class LiscReader:
             options=options,
             source="lisc",
             licence="for research; ask the authors",
-            labels={**COMMON_LABELS, "mixt": CellType.WBC},
+            labels={**COMMON_LABELS, "mixt": WBC},
         )
         for mask in masks:
             # …/Baso/areaforexpert1/1_expert.bmp is of …/Baso/1.bmp.

@@ -18,7 +18,7 @@ from blood_cell_system.annotation.label_map import COMMON_LABELS, plain_name
 from blood_cell_system.errors import BloodCellError, MaskFormatError, SettingsError
 from blood_cell_system.imaging.image_file import read_image, read_label_image
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, CellClass
+from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, MaskClass
 
 Value = int | tuple[int, int, int]
 """What stands for a class in a mask: a number, or an RGB colour."""
@@ -51,7 +51,7 @@ class RgbMaskFile:
         Returns
         -------
         ndarray of shape (height, width), dtype uint8
-            Values of ``CellClass``, and 255 where not scored.
+            Values of ``MaskClass``, and 255 where not scored.
 
         Raises
         ------
@@ -79,7 +79,7 @@ class IndexMaskFile:
     ----------
     path : Path
     table : tuple of tuple
-        Pairs of a value in the file and the value of ``CellClass``, or 255 for not scored.
+        Pairs of a value in the file and the value of ``MaskClass``, or 255 for not scored.
     """
 
     path: Path
@@ -121,10 +121,10 @@ class BinaryMaskFiles:
     Parameters
     ----------
     files : tuple of tuple
-        Pairs of ``CellClass`` and the file of that class, where there is one.
+        Pairs of ``MaskClass`` and the file of that class, where there is one.
     """
 
-    files: tuple[tuple[CellClass, Path], ...]
+    files: tuple[tuple[MaskClass, Path], ...]
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -141,7 +141,7 @@ class BinaryMaskFiles:
         MaskFormatError
             The size is another.
         """
-        class_mask = np.full(shape, CellClass.BACKGROUND, np.uint8)
+        class_mask = np.full(shape, MaskClass.BACKGROUND, np.uint8)
         for cell_class, path in sorted(self.files):
             class_mask[read_binary_mask(path, shape)] = cell_class
         return class_mask
@@ -233,7 +233,7 @@ def read_mask_values(text: str) -> dict[Value, int]:
     Returns
     -------
     dict of int or tuple of int to int
-        Values of ``CellClass``, or 255 for not scored.
+        Values of ``MaskClass``, or 255 for not scored.
 
     Raises
     ------
@@ -273,7 +273,7 @@ def _value(text: str) -> Value:
 def _class_value(name: str) -> int:
     plain = plain_name(name)
     if plain == "background":
-        return int(CellClass.BACKGROUND)
+        return int(MaskClass.BACKGROUND)
     if plain in _UNSCORED:
         return NOT_SCORED
     cell_type = COMMON_LABELS.get(plain)

@@ -23,7 +23,7 @@ from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.sample import Reading
 from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.errors import BloodCellError, DatasetError
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, CellClass
+from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, MaskClass
 
 _MASK_FOLDER: Final = re.compile(
     r"(?:masks?|labels?|gt|ground[ _-]?truth|segmentations?|segmentationclass|annotations?)"
@@ -187,10 +187,10 @@ def _mask_files(
     if table is None:
         return RgbMaskFile(path=path)
     classes = set(table.values())
-    if len(table) == 2 and CellClass.BACKGROUND in classes and NOT_SCORED not in classes:
+    if len(table) == 2 and MaskClass.BACKGROUND in classes and NOT_SCORED not in classes:
         # Of two values the brighter is set, so that blurred borders do no harm.
-        (cell_class,) = classes - {CellClass.BACKGROUND} or {CellClass.BACKGROUND}
-        return BinaryMaskFiles(files=((CellClass(cell_class), path),))
+        (cell_class,) = classes - {MaskClass.BACKGROUND} or {MaskClass.BACKGROUND}
+        return BinaryMaskFiles(files=((MaskClass(cell_class), path),))
     return IndexMaskFile(path=path, table=tuple(table.items()))
 
 

@@ -16,7 +16,6 @@ from blood_cell_system.annotation.sample import DroppedCell, FailedImage, Readin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import read_image_shape
-from blood_cell_system.taxonomy import CellType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +24,10 @@ class ReadOptions:
 
     Parameters
     ----------
-    label_map : mapping of str to CellType or None
+    label_map : mapping of str to str or None
         Labels in addition to those that the reader knows; None leaves cells out.
     mask_values : mapping of int or colour to int, optional
-        What the values of an index mask stand for: values of ``CellClass``, or 255.
+        What the values of an index mask stand for: values of ``MaskClass``, or 255.
     first_pixel : {0, 1} or None
         What the files of a format that may count from 0 or 1 call the first pixel; None takes what
         the format says.
@@ -83,7 +82,7 @@ class ReadingBuilder:
     source : str, optional
         Name of the data set; that of the folder by default.
     licence : str, optional
-    labels : mapping of str to CellType or None
+    labels : mapping of str to str or None
         Label table of the format.
     options : ReadOptions
     """
@@ -96,7 +95,7 @@ class ReadingBuilder:
         options: ReadOptions,
         source: str | None = None,
         licence: str | None = None,
-        labels: Mapping[str, CellType | None] = COMMON_LABELS,
+        labels: Mapping[str, str | None] = COMMON_LABELS,
     ) -> None:
         self.listing = listing
         self.labels = LabelReader(labels={**labels, **options.label_map})

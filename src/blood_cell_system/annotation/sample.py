@@ -22,7 +22,6 @@ from blood_cell_system.annotation.mask_files import MaskFiles
 from blood_cell_system.annotation.outline import Outline
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box, BoxOrigin
-from blood_cell_system.taxonomy import CellType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +30,7 @@ class LabelledCell:
 
     Parameters
     ----------
-    cell_type : CellType
+    cell_type : str
     box : Box or None
         Around the cell; None where only the centre is known. With an outline, the box around it.
     outline : Outline or None
@@ -40,7 +39,7 @@ class LabelledCell:
     origin : BoxOrigin
     """
 
-    cell_type: CellType
+    cell_type: str
     box: Box | None = None
     outline: Outline | None = None
     point: tuple[float, float] | None = None

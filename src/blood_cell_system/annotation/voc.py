@@ -50,7 +50,7 @@ from blood_cell_system.errors import (
     MissingDataError,
 )
 from blood_cell_system.imaging.image_file import read_image_shape
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,8 +201,8 @@ def _declared_shape(path: Path, tree: Element) -> tuple[int, int] | None:
     return (height, width) if height > 0 and width > 0 else None
 
 
-BCCD_LABELS: Final[Mapping[str, CellType | None]] = MappingProxyType(
-    {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATELET}
+BCCD_LABELS: Final[Mapping[str, str | None]] = MappingProxyType(
+    {"RBC": RBC, "WBC": WBC, "Platelets": PLATELET}
 )
 """Type of a cell by its label in the files; None leaves cells with that label out."""
 
@@ -250,7 +250,7 @@ class VocDataset:
     failed: tuple[FailedImage, ...]
 
     @classmethod
-    def open(cls, root: Path, *, labels: Mapping[str, CellType | None] = BCCD_LABELS) -> Self:
+    def open(cls, root: Path, *, labels: Mapping[str, str | None] = BCCD_LABELS) -> Self:
         """Open a Pascal VOC folder.
 
         A damaged image or annotation is listed in ``failed``, so that it does not take the
@@ -261,7 +261,7 @@ class VocDataset:
         ----------
         root : Path
             The folder with ``Annotations/`` and ``JPEGImages/``, or the one above it.
-        labels : mapping of str to CellType or None
+        labels : mapping of str to str or None
             Label table; None leaves cells with that label out.
 
         Raises

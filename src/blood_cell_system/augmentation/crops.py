@@ -33,7 +33,7 @@ from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import HEAD_STRIDE, SIZE_UNIT_PX
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.recolour import recolour
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, PLATELET, RBC, WBC
 
 
 class ImageOrder:
@@ -122,7 +122,7 @@ def _quotas(sizes: NDArray[np.intp], evenness: float) -> NDArray[np.intp]:
 
 # Standard deviation of a centre's Gaussian as a share of the cell's width and height. A white
 # cell's middle is harder to agree on; a platelet is only a few places wide.
-_SIGMA_SHARE: Final = {CellType.RBC: 0.12, CellType.WBC: 0.14, CellType.PLATELET: 0.2}
+_SIGMA_SHARE: Final = {RBC: 0.12, WBC: 0.14, PLATELET: 0.2}
 _SMALLEST_SIGMA: Final = 0.8
 
 
@@ -152,7 +152,7 @@ def centre_targets(
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.integer] | None = None,
     *,
-    unmarked_types: Collection[CellType] = (),
+    unmarked_types: Collection[str] = (),
 ) -> CentreTargets:
     """Make the instance head's targets.
 
@@ -169,7 +169,7 @@ def centre_targets(
         Sides are multiples of 4.
     label_image : ndarray of shape (height, width), optional
         0 where a pixel belongs to no known cell.
-    unmarked_types : collection of CellType
+    unmarked_types : collection of str
         Types that may be there without a box.
 
     Returns
@@ -195,7 +195,7 @@ def centre_targets(
     if label_image is not None:
         for channel, cell_type in enumerate(CELL_TYPES):
             # Platelets are background in the class mask: their absence is known wherever that is.
-            if cell_type != CellType.PLATELET:
+            if cell_type != PLATELET:
                 is_orphan = (class_mask == MASK_CLASS[cell_type]) & (label_image == 0)
                 heat_weight[:, :, channel] *= _share(is_orphan) < 0.5
     for cell_type in unmarked_types:
@@ -249,7 +249,7 @@ def _draw_cell(
 
 # Shares of crops that are centred near a cell of a type, when the image has one. White cells and
 # platelets are a few per cent of all cells and would hardly be seen otherwise.
-_NEAR_CELL_SHARES = ((CellType.WBC, 0.3), (CellType.PLATELET, 0.25), (CellType.RBC, 0.25))
+_NEAR_CELL_SHARES = ((WBC, 0.3), (PLATELET, 0.25), (RBC, 0.25))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,6 @@ from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.imaging.image_file import read_label_image
 from blood_cell_system.imaging.resampling import Resampler
-from blood_cell_system.taxonomy import CellType
 
 DEFAULT_BUDGET_BYTES: Final = 2_000_000_000
 
@@ -28,7 +27,7 @@ class DecodedImage:
     class_mask : ndarray of shape (height, width), dtype uint8
     label_image : ndarray of shape (height, width), dtype uint16, or None
     cells : tuple of LabelledBox or None
-    unmarked_types : tuple of CellType
+    unmarked_types : tuple of str
         Types that may be there without a box.
     """
 
@@ -36,7 +35,7 @@ class DecodedImage:
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16] | None
     cells: tuple[LabelledBox, ...] | None
-    unmarked_types: tuple[CellType, ...] = ()
+    unmarked_types: tuple[str, ...] = ()
 
     @property
     def size_bytes(self) -> int:

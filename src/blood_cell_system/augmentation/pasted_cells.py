@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 
 from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.taxonomy import MASK_CLASS, CellClass, CellType
+from blood_cell_system.taxonomy import MASK_CLASS, PLATELET, RBC, WBC, MaskClass
 
 _DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
 # Share of pasted cells by type; platelets are pasted on their own, since they are hard to find.
-_TYPE_SHARES: Final = {CellType.RBC: 0.65, CellType.PLATELET: 0.25, CellType.WBC: 0.1}
+_TYPE_SHARES: Final = {RBC: 0.65, PLATELET: 0.25, WBC: 0.1}
 _MOST_CELLS: Final = 4
 # Part of its box that an outline covers when the cell lies alone; an ellipse has 0.785.
 _FILL: Final = (0.62, 0.9)
@@ -77,8 +77,8 @@ def paste_cells(
         The given one where nothing can be pasted.
     """
     candidates = _single_cells(donor)
-    slide = crop.class_mask == CellClass.BACKGROUND
-    donor_slide = donor.class_mask == CellClass.BACKGROUND
+    slide = crop.class_mask == MaskClass.BACKGROUND
+    donor_slide = donor.class_mask == MaskClass.BACKGROUND
     if not candidates or slide.sum() < 100 or donor_slide.sum() < 100:
         return crop
     # Every 8th pixel gives the same median for a fraction of the work.
@@ -100,7 +100,7 @@ def paste_cells(
         if place is None:
             continue
         window = (slice(place[1], place[1] + len(alpha)), slice(place[0], place[0] + len(alpha[0])))
-        share = generator.uniform(*_SHINES_THROUGH) if cell.cell_type is CellType.RBC else 1.0
+        share = generator.uniform(*_SHINES_THROUGH) if cell.cell_type == RBC else 1.0
         below = np.maximum(density[window] - light, 0)
         added = patch * alpha[:, :, None]
         density[window] += added - (1 - share) * np.minimum(below, added)
@@ -123,9 +123,9 @@ def paste_cells(
     )
 
 
-def _single_cells(donor: DecodedImage) -> dict[CellType, list[int]]:
+def _single_cells(donor: DecodedImage) -> dict[str, list[int]]:
     """Positions of cells that lie whole and alone, by type; their label is one more."""
-    found: dict[CellType, list[int]] = {}
+    found: dict[str, list[int]] = {}
     if donor.label_image is None or donor.cells is None:
         return found
     height, width = donor.class_mask.shape
@@ -141,7 +141,7 @@ def _single_cells(donor: DecodedImage) -> dict[CellType, list[int]]:
     return found
 
 
-def _draw(candidates: dict[CellType, list[int]], generator: np.random.Generator) -> int | None:
+def _draw(candidates: dict[str, list[int]], generator: np.random.Generator) -> int | None:
     choice = generator.random()
     for cell_type, share in _TYPE_SHARES.items():
         choice -= share
@@ -247,14 +247,14 @@ def _label(
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.uint16],
     inside: NDArray[np.bool_],
-    cell_type: CellType,
+    cell_type: str,
     label: int,
 ) -> None:
     """Write a pasted cell into mask and labels, in place; white cells keep their pixels."""
-    is_free = inside & (class_mask != CellClass.WBC)
-    if cell_type is CellType.PLATELET:
+    is_free = inside & (class_mask != MaskClass.WBC)
+    if cell_type == PLATELET:
         # Platelets are background in the class mask; over a red cell nobody can say.
-        is_free &= class_mask == CellClass.BACKGROUND
+        is_free &= class_mask == MaskClass.BACKGROUND
         label_image[is_free] = label
         return
     class_mask[is_free] = MASK_CLASS[cell_type]

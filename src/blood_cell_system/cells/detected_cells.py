@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +21,7 @@ class DetectedCell:
     ----------
     label : int
         Value of its pixels in the label image.
-    cell_type : CellType
+    cell_type : str
     box : LabelledBox
         Around its pixels.
     whole_box : LabelledBox
@@ -40,7 +40,7 @@ class DetectedCell:
     """
 
     label: int
-    cell_type: CellType
+    cell_type: str
     box: LabelledBox
     whole_box: LabelledBox
     centroid: tuple[float, float]
@@ -76,7 +76,7 @@ class SeparatedCells:
     label_image: NDArray[np.int32]
     cells: tuple[DetectedCell, ...]
 
-    def count(self, cell_type: CellType) -> int:
+    def count(self, cell_type: str) -> int:
         """How many cells of a type there are."""
         return sum(cell.cell_type == cell_type for cell in self.cells)
 
@@ -88,30 +88,30 @@ class SmallestAreas:
     Parameters
     ----------
     inside : float
-    at_border : mapping of CellType to float
+    at_border : mapping of str to float
         Of what the image's border leaves of a cell.
     """
 
     inside: float
-    at_border: Mapping[CellType, float]
+    at_border: Mapping[str, float]
 
 
 def smallest_areas(
     labels: NDArray[np.int32],
-    types: Sequence[CellType],
+    types: Sequence[str],
     *,
     min_area_px: int,
-    min_border_share: Mapping[CellType, float],
+    min_border_share: Mapping[str, float],
 ) -> SmallestAreas:
     """Say from which size on pieces of an image are cells.
 
     Parameters
     ----------
     labels : ndarray of shape (height, width), dtype int32
-    types : sequence of CellType
+    types : sequence of str
         Type of cell ``i + 1``.
     min_area_px : int
-    min_border_share : mapping of CellType to float
+    min_border_share : mapping of str to float
         At the border, share of the median area of the cells of its type.
     """
     areas = np.bincount(labels.ravel(), minlength=len(types) + 1)[1:]
@@ -126,7 +126,7 @@ def smallest_areas(
 
 def measured_cells(
     labels: NDArray[np.int32],
-    types: list[CellType],
+    types: list[str],
     heights: list[float],
     predicted: NDArray[np.float64],
     class_probabilities: NDArray[np.float32],
@@ -138,7 +138,7 @@ def measured_cells(
     ----------
     labels : ndarray of shape (height, width), dtype int32
         Changed in place.
-    types : list of CellType
+    types : list of str
         Type of cell ``i + 1``.
     heights : list of float
         Height of each cell's peak.

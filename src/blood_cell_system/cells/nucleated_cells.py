@@ -28,7 +28,7 @@ from blood_cell_system.stain.optical_density import (
     foreground_threshold,
     optical_density,
 )
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import WBC
 
 # A cell has to have some pixels for its rays; small images are enlarged for the search.
 _WORKING_SIDE_PX: Final = 700
@@ -142,7 +142,7 @@ def _box_of(pixels: NDArray[np.bool_], *, air: float) -> LabelledBox:
     x, y, width, height = cv2.boundingRect(pixels.view(np.uint8))
     margin = air * max(width, height) / 2
     return LabelledBox(
-        cell_type=CellType.WBC,
+        cell_type=WBC,
         x_min=max(x - margin, 0.0),
         y_min=max(y - margin, 0.0),
         x_max=min(x + width + margin, float(pixels.shape[1])),

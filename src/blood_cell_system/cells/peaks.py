@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from blood_cell_system.model_metadata import HEAD_STRIDE, SIZE_UNIT_PX
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC
 
 _SMALLEST_PX: Final = 3.0
 
 
-def _per_type(rbc: float, wbc: float, platelet: float) -> Mapping[CellType, float]:
-    values = {CellType.RBC: rbc, CellType.WBC: wbc, CellType.PLATELET: platelet}
+def _per_type(rbc: float, wbc: float, platelet: float) -> Mapping[str, float]:
+    values = {RBC: rbc, WBC: wbc, PLATELET: platelet}
     return MappingProxyType(values)
 
 
@@ -27,25 +27,21 @@ class PeakSettings:
 
     Parameters
     ----------
-    thresholds : mapping of CellType to float
+    thresholds : mapping of str to float
         Lowest height of a peak. Chosen on the validation images of BCCD with every cell boxed
         (``benchmarks/cells.py``), and so that red cells of other laboratories are not missed.
-    min_agreement : mapping of CellType to float
+    min_agreement : mapping of str to float
         Share of a cell's predicted box that the class mask must give to the cell's class.
-    same_cell_within : mapping of CellType to float
+    same_cell_within : mapping of str to float
         A centre nearer than this to the centre of a larger cell of its type is that cell seen
         again; 1 is the larger cell's rim. White cells hardly ever overlap, red ones do.
     max_box_iou : float
         Boxes that overlap more are one cell, whatever their types.
     """
 
-    thresholds: Mapping[CellType, float] = field(default_factory=lambda: _per_type(0.4, 0.35, 0.5))
-    min_agreement: Mapping[CellType, float] = field(
-        default_factory=lambda: _per_type(0.2, 0.2, 0.3)
-    )
-    same_cell_within: Mapping[CellType, float] = field(
-        default_factory=lambda: _per_type(0.5, 1.0, 0.8)
-    )
+    thresholds: Mapping[str, float] = field(default_factory=lambda: _per_type(0.4, 0.35, 0.5))
+    min_agreement: Mapping[str, float] = field(default_factory=lambda: _per_type(0.2, 0.2, 0.3))
+    same_cell_within: Mapping[str, float] = field(default_factory=lambda: _per_type(0.5, 1.0, 0.8))
     max_box_iou: float = 0.65
 
 
@@ -104,7 +100,7 @@ def find_peaks(
     log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32
         ln(width_px / 64) and ln(height_px / 64) of the cell's box.
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``.
+        Values of ``MaskClass``.
     settings : PeakSettings
 
     Returns
@@ -227,7 +223,7 @@ def _is_same_cell(
 
 
 def label_by_nearest_ellipse(
-    class_mask: NDArray[np.uint8], peaks: CellPeaks, *, reach: Mapping[CellType, float]
+    class_mask: NDArray[np.uint8], peaks: CellPeaks, *, reach: Mapping[str, float]
 ) -> NDArray[np.int32]:
     """Give every pixel to the cell whose ellipse is nearest, among cells of the pixel's class.
 
@@ -237,9 +233,9 @@ def label_by_nearest_ellipse(
     Parameters
     ----------
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``.
+        Values of ``MaskClass``.
     peaks : CellPeaks
-    reach : mapping of CellType to float
+    reach : mapping of str to float
         Largest distance of a pixel from its cell; 1 for a type that is not named.
 
     Returns

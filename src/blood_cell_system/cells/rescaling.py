@@ -15,7 +15,7 @@ from blood_cell_system.cells.separation import (
     hull,
     most_likely_class,
 )
-from blood_cell_system.taxonomy import MASK_CLASS, CellClass
+from blood_cell_system.taxonomy import MASK_CLASS, MaskClass
 
 _STRIP_ROWS: Final = 1024
 _NO_CLASS: Final = 254
@@ -63,7 +63,7 @@ def enlarged_class_mask(
     Returns
     -------
     ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``.
+        Values of ``MaskClass``.
     """
     class_mask = np.empty(shape, dtype=np.uint8)
     step_y, step_x = (
@@ -132,7 +132,7 @@ def _labels_within(separated: SeparatedCells, class_mask: NDArray[np.uint8]) -> 
     labels = separated.label_image
     class_of_label = np.full(len(separated.cells) + 1, _NO_CLASS, dtype=np.uint8)
     for cell in separated.cells:
-        if MASK_CLASS[cell.cell_type] != CellClass.BACKGROUND:
+        if MASK_CLASS[cell.cell_type] != MaskClass.BACKGROUND:
             class_of_label[cell.label] = MASK_CLASS[cell.cell_type]
     around = np.ones((3, 3), np.uint8)
     is_cell = (labels > 0).astype(np.uint8)

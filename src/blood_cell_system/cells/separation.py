@@ -27,13 +27,13 @@ from blood_cell_system.cells.detected_cells import (
 from blood_cell_system.cells.peaks import PeakSettings, find_peaks, label_by_nearest_ellipse
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, CellClass, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC, MaskClass
 
-_MASK_TYPES: Final = (CellType.RBC, CellType.WBC)
+_MASK_TYPES: Final = (RBC, WBC)
 _MIN_THICKNESS: Final = 0.4
 _BORDER_ALLOWANCE: Final = 0.4
 
-Separate = Callable[[NDArray[np.uint8], CellType], NDArray[np.int32]]
+Separate = Callable[[NDArray[np.uint8], str], NDArray[np.int32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,20 +54,20 @@ class Leftovers:
 def place_leftovers(
     class_mask: NDArray[np.uint8],
     labels: NDArray[np.int32],
-    types: list[CellType],
+    types: list[str],
     *,
     separate: Separate,
     limits: Leftovers,
-) -> list[CellType]:
+) -> list[str]:
     """Make cells of what is left over where it is one; give the rest to neighbours.
 
     Parameters
     ----------
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``.
+        Values of ``MaskClass``.
     labels : ndarray of shape (height, width), dtype int32
         Cells so far; changed in place.
-    types : list of CellType
+    types : list of str
         Type of cell ``i + 1``.
     separate : callable
         Cuts a mask of one class into labelled cells.
@@ -75,7 +75,7 @@ def place_leftovers(
 
     Returns
     -------
-    list of CellType
+    list of str
         Types of all cells, the new ones last.
     """
     types, peak_count = list(types), len(types)
@@ -117,9 +117,9 @@ def place_leftovers(
 
 
 def _typical_area(
-    cell_type: CellType,
-    known: dict[CellType, NDArray[np.int64]],
-    pieces: dict[CellType, NDArray[np.int64]],
+    cell_type: str,
+    known: dict[str, NDArray[np.int64]],
+    pieces: dict[str, NDArray[np.int64]],
     min_area_px: int,
 ) -> float:
     """Median area of the cells of a type, by the best evidence that the image has."""
@@ -197,7 +197,7 @@ _LARGEST_HOLE_SHARE: Final = 1.0
 
 
 def close_white_cell_concavities(
-    labels: NDArray[np.int32], types: Sequence[CellType], class_mask: NDArray[np.uint8]
+    labels: NDArray[np.int32], types: Sequence[str], class_mask: NDArray[np.uint8]
 ) -> None:
     """Close the bays and holes of white cells, in place.
 
@@ -208,21 +208,21 @@ def close_white_cell_concavities(
     ----------
     labels : ndarray of shape (height, width), dtype int32
         Changed in place. A cell that lies in a hole of a white one may lose all its pixels.
-    types : sequence of CellType
+    types : sequence of str
         Type of cell ``i + 1``.
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``.
+        Values of ``MaskClass``.
     """
     crops = ndimage.find_objects(labels, max_label=len(types))
     for label, (cell_type, crop) in enumerate(zip(types, crops, strict=True), start=1):
-        if cell_type is not CellType.WBC or crop is None:
+        if cell_type != WBC or crop is None:
             continue
         area = int(np.count_nonzero(labels[crop] == label))
         diameter = np.sqrt(4 * area / np.pi)
         radius = max(1, round(_CLOSING_SHARE * diameter))
         around = labels[crop]
         own = (around == label).astype(np.uint8)
-        is_slide = (around == 0) & (class_mask[crop] == CellClass.BACKGROUND)
+        is_slide = (around == 0) & (class_mask[crop] == MaskClass.BACKGROUND)
         bays = (_closed(own, radius) & is_slide).astype(np.uint8)
         bays = cv2.morphologyEx(bays, cv2.MORPH_OPEN, _disc(max(1, round(_RIM_SHARE * diameter))))
         whole = (own > 0) | (bays > 0)
@@ -275,35 +275,33 @@ class SeparationSettings:
     ----------
     peaks : PeakSettings
         When a maximum of a centre heat map is a cell.
-    reach : mapping of CellType to float
+    reach : mapping of str to float
         How far beyond its predicted ellipse a cell may reach; 1 is the ellipse's rim. The network
         is less sure of a white cell's size, and the space around is rarely another's.
-    min_neck : mapping of CellType to float
+    min_neck : mapping of str to float
         Where cells are told apart by shape alone: how much narrower than the smaller of two cells
         their neck is at least.
     min_area_px : int
         Anything smaller is a speck, not a cell, where red cells are ``TRAINING_DIAMETER_PX`` wide.
     min_area_share : float
         Nor is a piece without a peak that has less than this share of the median cell's area.
-    min_border_share : mapping of CellType to float
+    min_border_share : mapping of str to float
         Nor is what the border leaves of a cell, when it is less than this share of the median area
         of its type: nobody could tell what cell it was. Most small things at a border are bits of
         larger ones, not platelets.
     """
 
     peaks: PeakSettings = field(default_factory=PeakSettings)
-    reach: Mapping[CellType, float] = field(
-        default_factory=lambda: MappingProxyType({CellType.RBC: 1.5, CellType.WBC: 3.0})
+    reach: Mapping[str, float] = field(
+        default_factory=lambda: MappingProxyType({RBC: 1.5, WBC: 3.0})
     )
-    min_neck: Mapping[CellType, float] = field(
-        default_factory=lambda: MappingProxyType({CellType.RBC: 0.15, CellType.WBC: 0.35})
+    min_neck: Mapping[str, float] = field(
+        default_factory=lambda: MappingProxyType({RBC: 0.15, WBC: 0.35})
     )
     min_area_px: int = 30
     min_area_share: float = 0.25
-    min_border_share: Mapping[CellType, float] = field(
-        default_factory=lambda: MappingProxyType(
-            {CellType.RBC: 0.15, CellType.WBC: 0.15, CellType.PLATELET: 0.4}
-        )
+    min_border_share: Mapping[str, float] = field(
+        default_factory=lambda: MappingProxyType({RBC: 0.15, WBC: 0.15, PLATELET: 0.4})
     )
 
     def for_diameter(self, diameter_px: float) -> Self:
@@ -319,7 +317,7 @@ class SeparationSettings:
 
 
 def most_likely_class(class_probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Class mask of the largest probability; of equals the first in ``CellClass`` order.
+    """Class mask of the largest probability; of equals the first in ``MaskClass`` order.
 
     Parameters
     ----------
@@ -328,12 +326,12 @@ def most_likely_class(class_probabilities: NDArray[np.float32]) -> NDArray[np.ui
     Returns
     -------
     ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``.
+        Values of ``MaskClass``.
     """
     # Three comparisons are ten times as fast as argmax over so short an axis.
-    background, rbc, wbc = (class_probabilities[:, :, value] for value in CellClass)
+    background, rbc, wbc = (class_probabilities[:, :, value] for value in MaskClass)
     class_mask = (rbc > background).astype(np.uint8)
-    class_mask[wbc > np.maximum(background, rbc)] = CellClass.WBC
+    class_mask[wbc > np.maximum(background, rbc)] = MaskClass.WBC
     return class_mask
 
 
@@ -355,7 +353,7 @@ def separate_cells(
     Parameters
     ----------
     class_probabilities : ndarray of shape (height, width, 3), dtype float32
-        In ``CellClass`` order.
+        In ``MaskClass`` order.
     centres : ndarray of shape (ceil(height / 4), ceil(width / 4), 3), dtype float32, or None
         Centre heat maps in ``CELL_TYPES`` order.
     log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32, or None
@@ -371,10 +369,10 @@ def separate_cells(
     for cell_type in _MASK_TYPES:
         is_class = (class_mask == MASK_CLASS[cell_type]).astype(np.uint8)
         filled = fill_round_holes(is_class, always_below_px=settings.min_area_px)
-        class_mask[(filled > 0) & (class_mask == CellClass.BACKGROUND)] = MASK_CLASS[cell_type]
+        class_mask[(filled > 0) & (class_mask == MaskClass.BACKGROUND)] = MASK_CLASS[cell_type]
     if centres is None or log_size is None:
         labels = np.zeros(class_mask.shape, dtype=np.int32)
-        types: list[CellType] = []
+        types: list[str] = []
         heights: list[float] = []
         predicted = np.zeros((0, 4))
     else:

@@ -31,7 +31,7 @@ from blood_cell_system.stain.optical_density import (
     optical_density,
 )
 from blood_cell_system.stain.slide_light import SlideLight, fit_slide_light
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 _WORKING_SIDE_PX: Final = 256
 _MIN_SIDE_PX: Final = 16
@@ -60,14 +60,14 @@ _LEAST_NUCLEUS_DENSITY: Final = 0.3
 _NUCLEUS_SHARE_OF_DARKEST: Final = 0.45
 
 
-def single_cell_image(pixels: NDArray[np.uint8], *, cell_type: CellType) -> NDArray[np.uint8]:
+def single_cell_image(pixels: NDArray[np.uint8], *, cell_type: str) -> NDArray[np.uint8]:
     """Make the cell image of the one cell that an image was taken of.
 
     Parameters
     ----------
     pixels : ndarray of shape (height, width, 3 or 4), dtype uint8
         RGB, or RGBA.
-    cell_type : CellType
+    cell_type : str
         What cell to look for.
 
     Returns
@@ -159,19 +159,19 @@ def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return filled.astype(bool)
 
 
-def _central_outline(image: NDArray[np.uint8], cell_type: CellType) -> NDArray[np.bool_]:
+def _central_outline(image: NDArray[np.uint8], cell_type: str) -> NDArray[np.bool_]:
     """Pixels of the cell in the middle of a piece of smear."""
     height, width = image.shape[:2]
     shrink = min(1.0, _WORKING_SIDE_PX / max(height, width))
     size = max(round(width * shrink), 1), max(round(height * shrink), 1)
     small = image if shrink == 1 else cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     density = optical_density(small)
-    if cell_type is CellType.RBC:
+    if cell_type == RBC:
         found = _red_outline(density)
     else:
         found = _white_outline(density, _central_nucleus(density))
     # Platelets are small. A red or white cell that is, is one of many of a field.
-    if cell_type is not CellType.PLATELET and found.mean() < _MIN_CELL_SHARE:
+    if cell_type != PLATELET and found.mean() < _MIN_CELL_SHARE:
         found[:] = False
     whole = cv2.resize(
         found.view(np.uint8) * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR
@@ -290,7 +290,7 @@ def _box_around(mask: NDArray[np.bool_], *, air: float) -> LabelledBox:
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     margin = air * max(width, height) / 2
     return LabelledBox(
-        cell_type=CellType.WBC,
+        cell_type=WBC,
         x_min=max(x - margin, 0.0),
         y_min=max(y - margin, 0.0),
         x_max=min(x + width + margin, float(mask.shape[1])),

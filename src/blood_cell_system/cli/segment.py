@@ -89,7 +89,7 @@ def description(found: "FoundCells") -> str:
     """Shares of the classes and counts of the cells, in two or three lines."""
     import numpy as np
 
-    from blood_cell_system.taxonomy import NUM_CLASSES, CellType
+    from blood_cell_system.taxonomy import NUM_CLASSES, PLATELET, RBC, WBC
 
     shares = np.bincount(found.class_mask.ravel(), minlength=NUM_CLASSES) / found.class_mask.size
     names = ("background", "RBC", "WBC")
@@ -97,9 +97,9 @@ def description(found: "FoundCells") -> str:
         "  area:  "
         + ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))
     ]
-    counts = f"{found.separated.count(CellType.RBC)} RBC, {found.separated.count(CellType.WBC)} WBC"
+    counts = f"{found.separated.count(RBC)} RBC, {found.separated.count(WBC)} WBC"
     if found.knows_platelets:
-        lines.append(f"  cells: {counts}, {found.separated.count(CellType.PLATELET)} platelets")
+        lines.append(f"  cells: {counts}, {found.separated.count(PLATELET)} platelets")
     else:
         lines.append(f"  cells: {counts}, told apart by shape; this model knows no platelets")
     cut_off = sum(cell.touches_border for cell in found.separated.cells)

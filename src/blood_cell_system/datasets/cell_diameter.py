@@ -13,7 +13,7 @@ from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.errors import BloodCellError
 from blood_cell_system.imaging.image_file import read_label_image
-from blood_cell_system.taxonomy import CellClass, CellType
+from blood_cell_system.taxonomy import RBC, MaskClass
 
 MIN_RED_CELLS: Final = 5
 """Fewer say nothing about a source: one may be a clump, or cut off."""
@@ -57,9 +57,7 @@ def red_cell_diameters(
     """
     cells = cells or ()
     boxes = list(cells) if label_image is None else _boxes_of_masks(cells, label_image)
-    red = [
-        box for box in boxes if box.cell_type == CellType.RBC and is_whole(box, class_mask.shape)
-    ]
+    red = [box for box in boxes if box.cell_type == RBC and is_whole(box, class_mask.shape)]
     for origins in (_GIVEN, _FOUND):
         areas = [box.width * box.height for box in red if box.origin in origins]
         if areas:
@@ -99,7 +97,7 @@ def is_whole(cell: LabelledBox, shape: tuple[int, ...]) -> bool:
 
 
 def _component_diameters(class_mask: NDArray[np.uint8]) -> NDArray[np.float32]:
-    is_red = (class_mask == CellClass.RBC).astype(np.uint8)
+    is_red = (class_mask == MaskClass.RBC).astype(np.uint8)
     outlines, _ = cv2.findContours(is_red, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     height, width = class_mask.shape
     diameters = []

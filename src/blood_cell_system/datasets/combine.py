@@ -33,7 +33,7 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.imaging.resampling import Resampler
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.parallel import map_in_processes, with_progress
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET
 
 UNKNOWN_LICENCE: Final = "not stated"
 _UNNAMED: Final = "unknown"
@@ -202,14 +202,14 @@ class ImageTask:
         New name of its original.
     magnification : float
         1 copies it byte for byte.
-    unmarked_types : tuple of CellType
+    unmarked_types : tuple of str
     """
 
     image: SourceImage
     split: Split | None
     original: str
     magnification: float
-    unmarked_types: tuple[CellType, ...]
+    unmarked_types: tuple[str, ...]
 
 
 def manifest_row(task: ImageTask) -> dict[str, Any]:
@@ -262,7 +262,7 @@ class CombinedSource:
         Whole red cells that the labels show.
     magnification : float
         By how much its images were resampled; 1 leaves them byte for byte.
-    unmarked_types : tuple of CellType
+    unmarked_types : tuple of str
         Types that nobody marked in this source, though they may be there.
     """
 
@@ -272,7 +272,7 @@ class CombinedSource:
     red_cell_diameter_px: float | None
     measured_cells: int
     magnification: float
-    unmarked_types: tuple[CellType, ...]
+    unmarked_types: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -489,7 +489,7 @@ def _look_at(image: PreparedImage) -> _Look:
     return _Look(
         field_print=field_print(pixels),
         diameters=red_cell_diameters(image.cells, class_mask, labels),
-        has_platelets=any(c.cell_type == CellType.PLATELET for c in image.cells or ()),
+        has_platelets=any(c.cell_type == PLATELET for c in image.cells or ()),
     )
 
 
@@ -516,7 +516,7 @@ def _describe(
             red_cell_diameter_px=None if diameter is None else round(diameter, 2),
             measured_cells=len(found),
             magnification=_magnification(name, diameter, target),
-            unmarked_types=() if has_platelets else (CellType.PLATELET,),
+            unmarked_types=() if has_platelets else (PLATELET,),
         )
     return described
 

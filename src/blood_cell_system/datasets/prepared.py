@@ -45,7 +45,7 @@ from blood_cell_system.imaging.image_file import (
 )
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import NOT_SCORED, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, known_type
 
 FORMAT_VERSION: Final = 1
 
@@ -137,14 +137,14 @@ def read_annotations(root: Path) -> dict[str, tuple[LabelledBox, ...]]:
             raise
         raise DatasetError(
             f"{path}: a cell cannot be read ({error!r}); expected 'cell_type' of "
-            f"{[str(t) for t in CellType]} and 'bbox' [x_min, y_min, x_max, y_max]."
+            f"{[str(t) for t in CELL_TYPES]} and 'bbox' [x_min, y_min, x_max, y_max]."
         ) from error
 
 
 def _cell(row: Mapping[str, Any]) -> LabelledBox:
     x_min, y_min, x_max, y_max = map(float, row["bbox"])
     return LabelledBox(
-        cell_type=CellType(row["cell_type"]),
+        cell_type=known_type(row["cell_type"]),
         x_min=x_min,
         y_min=y_min,
         x_max=x_max,
@@ -175,7 +175,7 @@ class PreparedImage:
         Stem of the image that this one is an augmented copy of; its own stem for an original.
     cells : tuple of LabelledBox or None
         Boxes in pixels; None where nobody has said where the cells are.
-    unmarked_types : tuple of CellType
+    unmarked_types : tuple of str
         Types that may be in the image without a box: a data set that marks no platelets does not
         say that there are none.
     group : str or None
@@ -190,7 +190,7 @@ class PreparedImage:
     source: str = "unknown"
     original: str
     cells: tuple[LabelledBox, ...] | None = None
-    unmarked_types: tuple[CellType, ...] = ()
+    unmarked_types: tuple[str, ...] = ()
     group: str | None = None
 
     @property
@@ -354,7 +354,7 @@ class PreparedDataset:
                     original=row.get("original")
                     or (stem if rows else original_by_name(stem, image_paths)),
                     cells=cells.get(stem),
-                    unmarked_types=tuple(map(CellType, row.get("unmarked_types", ()))),
+                    unmarked_types=tuple(map(str, row.get("unmarked_types", ()))),
                     group=row.get("group"),
                 )
             )
@@ -452,7 +452,7 @@ def _manifest_rows(
         rows = {row["stem"]: row for row in listed}
         for row in listed:
             Split(row.get("split") or Split.TRAIN)
-            _ = [CellType(name) for name in row.get("unmarked_types", ())]
+            _ = [known_type(name) for name in row.get("unmarked_types", ())]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{root / 'manifest.json'}: an entry of 'images' cannot be read ({error!r}); expected "

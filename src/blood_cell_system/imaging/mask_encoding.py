@@ -28,7 +28,7 @@ def encode_class_mask(class_mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Parameters
     ----------
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``, and 255 where not scored.
+        Values of ``MaskClass``, and 255 where not scored.
 
     Returns
     -------
@@ -70,7 +70,7 @@ def decode_class_mask(rgb_mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``, and 255 where no channel is set.
+        Values of ``MaskClass``, and 255 where no channel is set.
 
     Raises
     ------

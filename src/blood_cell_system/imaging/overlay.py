@@ -8,13 +8,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.taxonomy import NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, PLATELET, RBC, WBC, MaskClass
 
 CELL_COLOURS: Final = MappingProxyType(
     {
-        CellType.RBC: (213, 94, 0),
-        CellType.WBC: (0, 90, 200),
-        CellType.PLATELET: (20, 170, 80),
+        RBC: (213, 94, 0),
+        WBC: (0, 90, 200),
+        PLATELET: (20, 170, 80),
     }
 )
 """RGB of a cell type: vermilion, blue and green after Okabe & Ito's palette, which people with any
@@ -28,12 +28,12 @@ _HATCH_SHARE = 0.65
 
 # Rows of the colour table; an image of row numbers is what the drawing works on.
 _NOTHING, _RBC, _WBC, _PLATELET, _UNSCORED = range(5)
-_ROW_OF_TYPE = {CellType.RBC: _RBC, CellType.WBC: _WBC, CellType.PLATELET: _PLATELET}
+_ROW_OF_TYPE = {RBC: _RBC, WBC: _WBC, PLATELET: _PLATELET}
 _COLOURS = np.zeros((1, 256, 3), dtype=np.uint8)
 _COLOURS[0, _RBC:_UNSCORED] = list(CELL_COLOURS.values())
 _COLOURS[0, _UNSCORED] = NOT_SCORED_COLOUR
 _ROW_OF_CLASS = np.zeros(256, dtype=np.uint8)
-_ROW_OF_CLASS[[CellClass.RBC, CellClass.WBC, NOT_SCORED]] = (_RBC, _WBC, _UNSCORED)
+_ROW_OF_CLASS[[MaskClass.RBC, MaskClass.WBC, NOT_SCORED]] = (_RBC, _WBC, _UNSCORED)
 
 
 def draw_overlay(
@@ -41,7 +41,7 @@ def draw_overlay(
     class_mask: NDArray[np.uint8],
     *,
     label_image: NDArray[np.integer] | None = None,
-    cell_types: Sequence[CellType] | None = None,
+    cell_types: Sequence[str] | None = None,
 ) -> NDArray[np.uint8]:
     """Draw classes, or single cells, over an image.
 
@@ -50,11 +50,11 @@ def draw_overlay(
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``, and 255 where not scored (hatched in grey).
+        Values of ``MaskClass``, and 255 where not scored (hatched in grey).
     label_image : ndarray of int, shape (height, width), optional
         0 background, 1..n cells. With it every cell has its own outline, so that touching cells
         show apart; without it outlines run around the areas of a class.
-    cell_types : sequence of CellType, optional
+    cell_types : sequence of str, optional
         Type of the cells 1..n of ``label_image``. Without it a cell takes the class of its pixels,
         and platelets, which are background there, have no outline.
 
@@ -125,7 +125,7 @@ def _line_width(shape: tuple[int, ...]) -> int:
 
 
 def _rows_of_cells(
-    label_image: NDArray[np.integer], cell_types: Sequence[CellType]
+    label_image: NDArray[np.integer], cell_types: Sequence[str]
 ) -> NDArray[np.uint8]:
     largest = int(label_image.max(initial=0))
     if largest > len(cell_types):

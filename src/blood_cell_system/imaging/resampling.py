@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.taxonomy import NOT_SCORED, CellClass
+from blood_cell_system.taxonomy import NOT_SCORED, MaskClass
 
-_VALUES = (*CellClass, NOT_SCORED)
+_VALUES = (*MaskClass, NOT_SCORED)
 
 # Decides ties, which are frequent when a side is halved, by the nearest pixel: neither cells nor
 # background may win them all, or cells would shrink or grow.

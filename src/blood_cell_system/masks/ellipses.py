@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Sample
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, PLATELET, RBC, WBC, MaskClass
 
 _BORDER_PX = 2.0
 # Thinner half-axes would overflow when squared.
@@ -36,8 +36,8 @@ def whole_cell_box(cell: LabelledBox, shape: tuple[int, int]) -> LabelledBox:
 
     Examples
     --------
-    >>> from blood_cell_system.taxonomy import CellType
-    >>> cut = LabelledBox(cell_type=CellType.RBC, x_min=0, y_min=40, x_max=30, y_max=100)
+    >>> from blood_cell_system.taxonomy import RBC
+    >>> cut = LabelledBox(cell_type=RBC, x_min=0, y_min=40, x_max=30, y_max=100)
     >>> whole_cell_box(cut, (200, 200)).x_min
     -30.0
     """
@@ -137,7 +137,7 @@ def nearest_ellipse(
     return owner, distance
 
 
-_PAINTING_ORDER = (CellType.RBC, CellType.WBC)
+_PAINTING_ORDER = (RBC, WBC)
 
 
 def rasterize_ellipses(cells: Sequence[LabelledBox], shape: tuple[int, int]) -> NDArray[np.uint8]:
@@ -154,7 +154,7 @@ def rasterize_ellipses(cells: Sequence[LabelledBox], shape: tuple[int, int]) -> 
     Returns
     -------
     ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``; 0 is background.
+        Values of ``MaskClass``; 0 is background.
 
     Notes
     -----
@@ -162,14 +162,14 @@ def rasterize_ellipses(cells: Sequence[LabelledBox], shape: tuple[int, int]) -> 
 
     Examples
     --------
-    >>> box = LabelledBox(cell_type=CellType.WBC, x_min=1, y_min=0, x_max=4, y_max=3)
+    >>> box = LabelledBox(cell_type=WBC, x_min=1, y_min=0, x_max=4, y_max=3)
     >>> rasterize_ellipses([box], (3, 5)).tolist()
     [[0, 2, 2, 2, 0], [0, 2, 2, 2, 0], [0, 2, 2, 2, 0]]
     """
     class_mask = np.zeros(shape, dtype=np.uint8)
     for cell_type in _PAINTING_ORDER:
         for cell in cells:
-            if cell.cell_type is not cell_type or cell.width <= 0 or cell.height <= 0:
+            if cell.cell_type != cell_type or cell.width <= 0 or cell.height <= 0:
                 continue
             rows, columns = clip_to_pixels(cell, shape)
             is_inside = ellipse_distance(cell, rows, columns) <= 1.0
@@ -177,7 +177,7 @@ def rasterize_ellipses(cells: Sequence[LabelledBox], shape: tuple[int, int]) -> 
     return class_mask
 
 
-_POINT_DIAMETERS: Final = {CellType.RBC: 1.0, CellType.WBC: 1.7, CellType.PLATELET: 0.35}
+_POINT_DIAMETERS: Final = {RBC: 1.0, WBC: 1.7, PLATELET: 0.35}
 """Of a cell of which only the centre is known, in diameters of a red cell."""
 
 _POINT_REACH: Final = 1.3
@@ -189,7 +189,7 @@ _RED_CELL_SHARE: Final = 1 / 8
 
 def median_red_diameter(boxes: Sequence[LabelledBox], shape: tuple[int, int]) -> float:
     """Diameter of an image's red cells in pixels, by their boxes; a guess where there are none."""
-    red = [float(np.sqrt(box.width * box.height)) for box in boxes if box.cell_type is CellType.RBC]
+    red = [float(np.sqrt(box.width * box.height)) for box in boxes if box.cell_type == RBC]
     return float(np.median(red)) if red else _RED_CELL_SHARE * min(shape)
 
 
@@ -230,10 +230,10 @@ def leave_out_around_points(
         # Beyond the usual size only what is stained can be a part of it.
         inside = distance <= 1.0
         inside |= (distance <= _POINT_REACH**2) & (
-            class_mask[rows, columns] != CellClass.BACKGROUND
+            class_mask[rows, columns] != MaskClass.BACKGROUND
         )
         if label_image is not None:
             inside &= label_image[rows, columns] == 0
-        if cell.cell_type is CellType.RBC:
-            inside &= class_mask[rows, columns] != CellClass.RBC
+        if cell.cell_type == RBC:
+            inside &= class_mask[rows, columns] != MaskClass.RBC
         class_mask[rows, columns][inside] = NOT_SCORED

@@ -29,7 +29,7 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.stain.optical_density import StainSettings
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import CELL_TYPES
 
 _MOST_LINES: Final = 20
 """Of a list in the summary; the manifest has them all."""
@@ -45,7 +45,7 @@ class PrepareSummary:
     mask_method : MaskMethod
     split_counts : mapping of str to int
         Images by split; ``no split`` where nothing names them.
-    cell_counts : mapping of tuple of CellType and BoxOrigin to int
+    cell_counts : mapping of tuple of str and BoxOrigin to int
     dropped : tuple of DroppedCell
     failed : tuple of FailedImage
     notes : tuple of str
@@ -57,7 +57,7 @@ class PrepareSummary:
     output: Path
     mask_method: MaskMethod
     split_counts: Mapping[str, int]
-    cell_counts: Mapping[tuple[CellType, BoxOrigin], int]
+    cell_counts: Mapping[tuple[str, BoxOrigin], int]
     dropped: tuple[DroppedCell, ...]
     failed: tuple[FailedImage, ...]
     notes: tuple[str, ...] = ()
@@ -75,12 +75,12 @@ class PrepareSummary:
         if self.given_masks == count and not self.cell_counts:
             lines.append("  where single cells are, nobody has said")
             return "\n".join([*lines, *self._remarks()])
-        for cell_type in CellType:
+        for cell_type in CELL_TYPES:
             found = self.cell_counts.get((cell_type, BoxOrigin.STAIN), 0)
             marked = sum(
                 count
                 for (other, origin), count in self.cell_counts.items()
-                if other is cell_type and origin is not BoxOrigin.STAIN
+                if other == cell_type and origin is not BoxOrigin.STAIN
             )
             more = f", {found} more found by their stain" if found else ""
             lines.append(f"  {cell_type}: {marked} annotated{more}")
@@ -271,7 +271,7 @@ def _choice(kind: type[Choice], name: str, value: str) -> Choice:
         ) from error
 
 
-def _manifest_row(sample: Sample, reading: Reading, unmarked: Sequence[CellType]) -> dict[str, Any]:
+def _manifest_row(sample: Sample, reading: Reading, unmarked: Sequence[str]) -> dict[str, Any]:
     row: dict[str, Any] = {
         "stem": sample.stem,
         "split": sample.split,
@@ -285,10 +285,10 @@ def _manifest_row(sample: Sample, reading: Reading, unmarked: Sequence[CellType]
     return row
 
 
-def _unmarked_types(samples: Sequence[Sample]) -> list[CellType]:
+def _unmarked_types(samples: Sequence[Sample]) -> list[str]:
     """List the types that nobody marked in any image: that they are nowhere is not said."""
     marked = {cell.cell_type for sample in samples for cell in sample.cells or ()}
-    return [cell_type for cell_type in CellType if cell_type not in marked]
+    return [cell_type for cell_type in CELL_TYPES if cell_type not in marked]
 
 
 def _details(

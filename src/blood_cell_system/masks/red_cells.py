@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
 from blood_cell_system.stain.optical_density import RED
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
 _CORE = 0.7
 _MIN_SAMPLES = 50
@@ -92,14 +92,14 @@ def look_of_red_cells(
     """
     shape = foreground.shape
     is_sample = np.zeros(shape, dtype=bool)
-    red_cells = [cell for cell in cells if cell.cell_type is CellType.RBC]
+    red_cells = [cell for cell in cells if cell.cell_type == RBC]
     for cell in red_cells:
         rows, columns = clip_to_pixels(cell, shape)
         is_sample[rows, columns] |= ellipse_distance(cell, rows, columns) < _CORE
     if not red_cells:
         is_sample[:] = True
     for cell in cells:
-        if cell.cell_type is not CellType.RBC:
+        if cell.cell_type != RBC:
             is_sample[clip_to_pixels(cell, shape)] = False
     chosen = np.flatnonzero(is_sample & foreground)[::_SAMPLE_STEP]
     samples = density.reshape(-1, 3)[chosen]
@@ -194,7 +194,7 @@ def unboxed_red_cells(
         if cv2.contourArea(contour) < 0.9 * hull_area:
             continue
         box = LabelledBox(
-            cell_type=CellType.RBC,
+            cell_type=RBC,
             x_min=x,
             y_min=y,
             x_max=x + columns,

@@ -38,7 +38,7 @@ from blood_cell_system.stain.optical_density import (
     foreground_threshold,
     optical_density,
 )
-from blood_cell_system.taxonomy import NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, PLATELET, RBC, WBC, MaskClass
 
 _SPECK_SHARE = 0.02
 _MIDDLE = 0.75
@@ -85,7 +85,7 @@ def fill_pallor(
     red_cells = [
         whole_cell_box(cell, shape)
         for cell in cells
-        if cell.cell_type is CellType.RBC and cell.width > 0 and cell.height > 0
+        if cell.cell_type == RBC and cell.width > 0 and cell.height > 0
     ]
     filled = foreground.copy()
     for cell in red_cells:
@@ -251,7 +251,7 @@ class StainMask:
     Parameters
     ----------
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``, and 255 where not scored.
+        Values of ``MaskClass``, and 255 where not scored.
     label_image : ndarray of shape (height, width), dtype uint16
         0 background and cells without a box; pixels of ``cells[i]`` have the value ``i + 1``.
     cells : tuple of LabelledBox
@@ -290,7 +290,7 @@ def stain_class_mask(
     density = optical_density(image, settings=settings)
     in_white_box = np.zeros(shape, dtype=bool)
     for cell in cells:
-        if cell.cell_type is CellType.WBC:
+        if cell.cell_type == WBC:
             in_white_box[clip_to_pixels(cell, shape)] = True
     threshold = foreground_threshold(density, settings=settings, left_out=in_white_box)
     visible = density[:, :, GREEN] > threshold
@@ -308,7 +308,7 @@ def stain_class_mask(
     foreground |= pale_cells(
         density[:, :, GREEN],
         foreground,
-        [cell for _, cell in usable if cell.cell_type is CellType.RBC],
+        [cell for _, cell in usable if cell.cell_type == RBC],
         threshold=threshold,
     )
     foreground = fill_pallor(
@@ -317,11 +317,11 @@ def stain_class_mask(
         cell_area_px=look.area_px,
         max_share=settings.max_pallor_share,
     )
-    class_mask = np.where(foreground, np.uint8(CellClass.RBC), np.uint8(CellClass.BACKGROUND))
-    class_mask[is_white] = CellClass.WBC
+    class_mask = np.where(foreground, np.uint8(MaskClass.RBC), np.uint8(MaskClass.BACKGROUND))
+    class_mask[is_white] = MaskClass.WBC
 
-    red_owner, red_distance = _owners(usable, CellType.RBC, shape)
-    platelet_owner, platelet_distance = _owners(usable, CellType.PLATELET, shape)
+    red_owner, red_distance = _owners(usable, RBC, shape)
+    platelet_owner, platelet_distance = _owners(usable, PLATELET, shape)
     in_red_box = (red_distance < _CLAIMED**2) & ~is_white
     looks_red = _looks_red(density, red_share, look)
     is_platelet = (
@@ -331,7 +331,7 @@ def stain_class_mask(
         & ((platelet_distance < red_distance) | ~in_red_box)
         & ~(looks_red & in_red_box)
     )
-    class_mask[is_platelet] = CellClass.BACKGROUND
+    class_mask[is_platelet] = MaskClass.BACKGROUND
     class_mask[is_platelet & in_red_box] = NOT_SCORED
     doubtful = foreground & ~looks_red & ~in_red_box & ~is_white & ~is_platelet
     class_mask[doubtful] = NOT_SCORED
@@ -351,7 +351,7 @@ def stain_class_mask(
     _leave_out_threads(class_mask, in_red_box, look)
     _leave_out_bits(class_mask, in_red_box, look)
 
-    is_red = (class_mask == CellClass.RBC) & ~is_platelet
+    is_red = (class_mask == MaskClass.RBC) & ~is_platelet
     label_image = np.zeros(shape, dtype=np.uint16)
     is_owned = is_red & (red_distance < _CLAIMED**2)
     label_image[is_owned] = red_owner[is_owned] + 1
@@ -377,10 +377,10 @@ def _white_cells(
     shape: tuple[int, int],
 ) -> NDArray[np.int32]:
     """Index of the white cell that a pixel belongs to, -1 elsewhere."""
-    owner, _ = _owners(usable, CellType.WBC, shape)
+    owner, _ = _owners(usable, WBC, shape)
     white = np.full(shape, -1, dtype=np.int32)
     for index, cell in usable:
-        if cell.cell_type is not CellType.WBC:
+        if cell.cell_type != WBC:
             continue
         outline = outline_white_cell(density, cell, look)
         if outline is None:
@@ -392,9 +392,9 @@ def _white_cells(
 
 
 def _owners(
-    usable: Sequence[tuple[int, LabelledBox]], cell_type: CellType, shape: tuple[int, int]
+    usable: Sequence[tuple[int, LabelledBox]], cell_type: str, shape: tuple[int, int]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    chosen = [(index, cell) for index, cell in usable if cell.cell_type is cell_type]
+    chosen = [(index, cell) for index, cell in usable if cell.cell_type == cell_type]
     nearest, distance = nearest_ellipse([cell for _, cell in chosen], shape)
     indices = np.array([index for index, _ in chosen] + [-1], dtype=np.int32)
     return indices[nearest], distance
@@ -429,16 +429,16 @@ def _leave_out_threads(
     """Mark what is too thin for a cell and in no box as not scored, in place."""
     width = 2 * round(_THREAD_SHARE * look.diameter_px / 2) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
-    covered = (class_mask != CellClass.BACKGROUND).view(np.uint8)
+    covered = (class_mask != MaskClass.BACKGROUND).view(np.uint8)
     is_solid = cv2.morphologyEx(covered, cv2.MORPH_OPEN, kernel) > 0
-    class_mask[(class_mask == CellClass.RBC) & ~is_solid & ~in_red_box] = NOT_SCORED
+    class_mask[(class_mask == MaskClass.RBC) & ~is_solid & ~in_red_box] = NOT_SCORED
 
 
 def _leave_out_bits(
     class_mask: NDArray[np.uint8], in_red_box: NDArray[np.bool_], look: RedCellLook
 ) -> None:
     """Mark bits of red that are too small for a cell and in no box as not scored, in place."""
-    is_red = class_mask == CellClass.RBC
+    is_red = class_mask == MaskClass.RBC
     _, labels, stats, _ = cv2.connectedComponentsWithStats(is_red.view(np.uint8), connectivity=4)
     is_bit = stats[:, cv2.CC_STAT_AREA] < _SMALLEST_CELL_SHARE * look.area_px
     # The border shows small parts of whole cells.

@@ -26,10 +26,18 @@ from blood_cell_system.masks.ellipses import (
     rasterize_ellipses,
 )
 from blood_cell_system.masks.refine import StainMask, stain_class_mask
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import (
+    CELL_TYPES,
+    MASK_CLASS,
+    NOT_SCORED,
+    PLATELET,
+    RBC,
+    WBC,
+    MaskClass,
+)
 
 # White cells lie over red ones, and platelets on them.
-_PAINTING_ORDER: Final = (CellType.RBC, CellType.PLATELET, CellType.WBC)
+_PAINTING_ORDER: Final = (RBC, PLATELET, WBC)
 
 _LEAST_LEFT: Final = 0.8
 """Part of a cell found by its stain that no person's mark may cover."""
@@ -68,7 +76,7 @@ class SampleMask:
     Parameters
     ----------
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``, and 255 where not scored.
+        Values of ``MaskClass``, and 255 where not scored.
     label_image : ndarray of shape (height, width), dtype uint16, or None
         0 background and cells without a box; pixels of ``cells[i]`` have the value ``i + 1``. None
         where it says nothing that boxes do not.
@@ -160,11 +168,11 @@ def _labels_within(
 ) -> NDArray[np.uint16]:
     """Give the pixels of each class to the nearest box of that class."""
     label_image = np.zeros(class_mask.shape, np.uint16)
-    for cell_type in CellType:
-        if cell_type is CellType.PLATELET:
+    for cell_type in CELL_TYPES:
+        if cell_type == PLATELET:
             # They are background: the mask does not tell where they end.
             continue
-        indices = [index for index, box in enumerate(boxes) if box.cell_type is cell_type]
+        indices = [index for index, box in enumerate(boxes) if box.cell_type == cell_type]
         owner, distance = nearest_ellipse([boxes[index] for index in indices], class_mask.shape)
         is_owned = (class_mask == MASK_CLASS[cell_type]) & (distance < _REACH**2)
         label_image[is_owned] = np.array([*indices, -1])[owner[is_owned]] + 1
@@ -177,11 +185,11 @@ def _treat_unlabelled(stain: StainMask, marked: int, unlabelled: Unlabelled) -> 
         return stain
     class_mask, label_image = stain.class_mask, stain.label_image
     label_image[label_image > marked] = 0
-    is_free = (label_image == 0) & (class_mask != CellClass.BACKGROUND)
+    is_free = (label_image == 0) & (class_mask != MaskClass.BACKGROUND)
     if unlabelled is Unlabelled.BACKGROUND:
         # The rim of a marked cell stays in doubt.
         near = cv2.dilate((label_image > 0).view(np.uint8), np.ones((5, 5), np.uint8)) > 0
-        class_mask[is_free & ~near] = CellClass.BACKGROUND
+        class_mask[is_free & ~near] = MaskClass.BACKGROUND
         is_free &= near
     class_mask[is_free] = NOT_SCORED
     return replace(stain, cells=stain.cells[:marked])
@@ -209,7 +217,7 @@ def _paint_outlines(
             class_mask[is_left] = NOT_SCORED
     for cell_type in _PAINTING_ORDER:
         for index, cell in enumerate(marked):
-            if cell.outline is None or cell.cell_type is not cell_type:
+            if cell.outline is None or cell.cell_type != cell_type:
                 continue
             rows, columns, inside = cell.outline.window(class_mask.shape)
             if not exact:
@@ -224,7 +232,7 @@ def _paint_outlines(
 def _leave_out_rims(
     class_mask: NDArray[np.uint8], label_image: NDArray[np.uint16], marked: Sequence[LabelledCell]
 ) -> None:
-    is_free = (label_image == 0) & (class_mask != CellClass.BACKGROUND)
+    is_free = (label_image == 0) & (class_mask != MaskClass.BACKGROUND)
     for cell in marked:
         if cell.outline is None:
             continue

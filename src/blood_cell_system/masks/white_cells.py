@@ -26,7 +26,7 @@ from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance, whole_cell_box
 from blood_cell_system.masks.red_cells import RedCellLook
 from blood_cell_system.stain.optical_density import GREEN, RED
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import WBC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -405,7 +405,7 @@ def _guessed_boxes(nuclei: NDArray[np.bool_], look: RedCellLook) -> list[Labelle
     _, _, stats, _ = cv2.connectedComponentsWithStats(nuclei.view(np.uint8), connectivity=8)
     return [
         LabelledBox(
-            cell_type=CellType.WBC,
+            cell_type=WBC,
             x_min=max(0.0, x - air),
             y_min=max(0.0, y - air),
             x_max=min(float(width), x + columns + air),

@@ -19,7 +19,7 @@ class ConfusionMatrix:
     Parameters
     ----------
     counts : ndarray of shape (3, 3), dtype int64, optional
-        Rows are true, columns predicted classes, in ``CellClass`` order; zeros by default.
+        Rows are true, columns predicted classes, in ``MaskClass`` order; zeros by default.
 
     Examples
     --------
@@ -52,9 +52,9 @@ class ConfusionMatrix:
         Parameters
         ----------
         true_class_mask : ndarray of any shape, integer
-            Values of ``CellClass``; pixels of 255 are left out.
+            Values of ``MaskClass``; pixels of 255 are left out.
         predicted_class_mask : ndarray of the same shape, integer
-            Values of ``CellClass``.
+            Values of ``MaskClass``.
 
         Raises
         ------

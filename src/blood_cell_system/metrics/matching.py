@@ -14,7 +14,7 @@ from scipy.sparse.csgraph import connected_components
 from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
 from blood_cell_system.cells.separation import SeparatedCells
 from blood_cell_system.errors import DatasetError, MaskFormatError
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, MaskClass
 
 IOU_THRESHOLDS: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 
@@ -419,7 +419,7 @@ def _median(counts: NDArray[np.int64]) -> int:
 
 _LEFT_OUT_AT: Final = IOU_THRESHOLDS[0]
 
-CellMatches = Mapping[CellType, Mapping[float, MatchCounts]]
+CellMatches = Mapping[str, Mapping[float, MatchCounts]]
 
 
 class TruthKind(StrEnum):
@@ -437,12 +437,12 @@ class CellRecord:
     ----------
     truth : TruthKind
         Exact outlines, by IoU of pixels, or boxes, by IoU of boxes.
-    matches : mapping of CellType to mapping of float to MatchCounts
+    matches : mapping of str to mapping of float to MatchCounts
         By type and IoU threshold.
-    true_counts, found_counts : mapping of CellType to int
+    true_counts, found_counts : mapping of str to int
         Found cells that are left out (they match nothing, where nobody has said what is there) do
         not count.
-    all_found_counts : mapping of CellType to int
+    all_found_counts : mapping of str to int
         With those that are left out.
     origins : mapping of BoxOrigin to int
         How many true cells a person annotated, only the stain shows, or the generator drew.
@@ -450,9 +450,9 @@ class CellRecord:
 
     truth: TruthKind
     matches: CellMatches
-    true_counts: Mapping[CellType, int]
-    found_counts: Mapping[CellType, int]
-    all_found_counts: Mapping[CellType, int]
+    true_counts: Mapping[str, int]
+    found_counts: Mapping[str, int]
+    all_found_counts: Mapping[str, int]
     origins: Mapping[BoxOrigin, int]
 
 
@@ -464,12 +464,12 @@ class CellScores:
     ----------
     truth : TruthKind
     image_count : int
-    matches : mapping of CellType to mapping of float to MatchCounts
+    matches : mapping of str to mapping of float to MatchCounts
         Added up over the images.
-    counts : mapping of CellType to CountReport
+    counts : mapping of str to CountReport
         Of the found cells that are not left out. Which those are is known from the truth, which
         flatters the model where boxes are incomplete.
-    all_counts : mapping of CellType to CountError
+    all_counts : mapping of str to CountError
         Of all found cells, which blames the model for the cells that nobody has boxed.
     origins : mapping of BoxOrigin to int
     """
@@ -477,8 +477,8 @@ class CellScores:
     truth: TruthKind
     image_count: int
     matches: CellMatches
-    counts: Mapping[CellType, CountReport]
-    all_counts: Mapping[CellType, CountError]
+    counts: Mapping[str, CountReport]
+    all_counts: Mapping[str, CountError]
     origins: Mapping[BoxOrigin, int]
 
 
@@ -519,7 +519,7 @@ def compare_cells(
     if true_labels is None:
         class_mask = _without_unclaimed(class_mask, true_cells)
     is_excused = is_mostly_not_scored(found.label_image, class_mask, found_count=found_count)
-    matches: dict[CellType, dict[float, MatchCounts]] = {}
+    matches: dict[str, dict[float, MatchCounts]] = {}
     true_counts, found_counts, all_found_counts = {}, {}, {}
     for cell_type in CELL_TYPES:
         is_true = is_visible & np.array([c.cell_type == cell_type for c in true_cells], dtype=bool)
@@ -550,7 +550,7 @@ def _without_unclaimed(
     """Mark foreground that lies in no box as not scored: there are cells, but nobody said which."""
     result = class_mask.copy()
     for cell_type in CELL_TYPES:
-        if MASK_CLASS[cell_type] == CellClass.BACKGROUND:
+        if MASK_CLASS[cell_type] == MaskClass.BACKGROUND:
             continue
         is_unclaimed = class_mask == MASK_CLASS[cell_type]
         for cell in true_cells:
@@ -563,7 +563,7 @@ def _without_unclaimed(
 
 
 def add_up(
-    records: Sequence[CellRecord], *, training_counts: Mapping[CellType, Sequence[int]]
+    records: Sequence[CellRecord], *, training_counts: Mapping[str, Sequence[int]]
 ) -> CellScores:
     """Add up the images whose truth is of one kind.
 
@@ -571,7 +571,7 @@ def add_up(
     ----------
     records : sequence of CellRecord
         One at least, all of the same kind of truth.
-    training_counts : mapping of CellType to sequence of int
+    training_counts : mapping of str to sequence of int
         True counts of the images that were learned from; empty where there are none.
     """
     return CellScores(

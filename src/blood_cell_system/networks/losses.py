@@ -16,7 +16,7 @@ def scored_cross_entropy(class_mask: Any, class_logits: Any) -> Any:
     Parameters
     ----------
     class_mask : tensor of shape (batch, height, width), dtype uint8 or int32
-        Values of ``CellClass``; 255 is left out.
+        Values of ``MaskClass``; 255 is left out.
     class_logits : tensor of shape (batch, height, width, 3)
 
     Returns

@@ -46,7 +46,7 @@ def build_segmenter(config: SegmenterConfig) -> keras.Model:
         Input: float32 (batch, height, width, 3), RGB of 0..255, sides multiples of
         ``segmenter_contract.STRIDE``.
         Outputs by name: ``classes`` (batch, height, width, 3), probabilities in the order of
-        ``CellClass``; with an instance head also ``centres`` (batch, height / 4, width / 4, 3),
+        ``MaskClass``; with an instance head also ``centres`` (batch, height / 4, width / 4, 3),
         the heat map of a cell type's centres in the order of ``CELL_TYPES``, and ``log_size``
         (batch, height / 4, width / 4, 2), ln(width / 64 px) and ln(height / 64 px).
         Place (r, c) of a map stands for the point x = 4 (c + 0.5), y = 4 (r + 0.5).

@@ -17,7 +17,7 @@ from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
 from blood_cell_system.reports.image_files import read_labels
 from blood_cell_system.reports.report import FORMAT_VERSION
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import known_type
 
 _REPORT_ENDING: Final = "_report.json"
 
@@ -74,7 +74,7 @@ def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:
         file_name = str(report["image"]["file_name"])
         digest = str(report["provenance"]["data_sha256"])
         rows = [
-            (int(row["cell_id"]), CellType(row["cell_type"]), Box(*map(float, row["bbox"])))
+            (int(row["cell_id"]), known_type(row["cell_type"]), Box(*map(float, row["bbox"])))
             for row in report["cells"]
         ]
     except (KeyError, TypeError, ValueError) as error:

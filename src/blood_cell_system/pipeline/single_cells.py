@@ -21,7 +21,6 @@ from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.errors import BloodCellError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_rgba
 from blood_cell_system.model_metadata import ClassifierFacts
-from blood_cell_system.taxonomy import CellType
 
 _logger = logging.getLogger(__name__)
 
@@ -159,7 +158,7 @@ def row_of(cell: SingleCell) -> dict[str, Any]:
     return row
 
 
-def _image_of(file: tuple[Path, str], cell_type: CellType) -> NDArray[np.uint8] | str:
+def _image_of(file: tuple[Path, str], cell_type: str) -> NDArray[np.uint8] | str:
     """Cell image of a file, or why there is none."""
     path, name = file
     try:

@@ -33,7 +33,7 @@ _CSV_COLUMNS: Final = (
     "name",
     "path",
     "status",
-    *(cell_type.value for cell_type in CELL_TYPES),
+    *(cell_type for cell_type in CELL_TYPES),
     "uncertain",
     "touching_border",
     "not_counted",
@@ -135,10 +135,10 @@ def outcome_of_report(
         ),
         diameters=MappingProxyType(
             {
-                cell_type.value: tuple(
+                cell_type: tuple(
                     cell["equivalent_diameter_px"]
                     for cell in whole
-                    if cell["cell_type"] == cell_type.value
+                    if cell["cell_type"] == cell_type
                 )
                 for cell_type in CELL_TYPES
             }
@@ -218,7 +218,7 @@ class BatchSummary:
     def counts(self) -> dict[str, int]:
         """Cells by type in all smears together."""
         done = [outcome.summary["counts"] for outcome in self.smears]
-        return {kind.value: sum(counts[kind.value] for counts in done) for kind in CELL_TYPES}
+        return {kind: sum(counts[kind] for counts in done) for kind in CELL_TYPES}
 
     @property
     def rates(self) -> tuple[Rate, ...]:

@@ -26,7 +26,7 @@ from blood_cell_system.reports.report import (
     ReportSettings,
     TypeSummary,
 )
-from blood_cell_system.taxonomy import CELL_TYPES, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
 
 # Healthy blood has one white cell to a thousand red ones. Fields are often taken around white
 # cells, which gives one to ten; only leukaemia gives more.
@@ -76,8 +76,8 @@ def diagnose(
         provenance=provenance,
         types=tuple(_summary(cell_type, cells) for cell_type in CELL_TYPES),
         rates=rates_of(cells),
-        rbc_findings=_findings(cells, CellType.RBC, rbc_facts),
-        wbc_findings=_findings(cells, CellType.WBC, wbc_facts),
+        rbc_findings=_findings(cells, RBC, rbc_facts),
+        wbc_findings=_findings(cells, WBC, wbc_facts),
         cells=cells,
         scale=analysis.scale,
         quality=analysis.quality,
@@ -89,8 +89,8 @@ def _warnings_of_cells(cells: Sequence[ReportedCell]) -> list[str]:
     """Say what is odd about the cells themselves."""
     if not cells:
         return ["No cell was found. Look at the image; --cell-diameter says how wide cells are."]
-    white = sum(cell.cell_type == CellType.WBC for cell in cells)
-    red = sum(cell.cell_type == CellType.RBC for cell in cells)
+    white = sum(cell.cell_type == WBC for cell in cells)
+    red = sum(cell.cell_type == RBC for cell in cells)
     if white >= _MANY_WHITE and white > _ODD_SHARE * red:
         return [
             f"{white} white cells beside {red} red ones: such blood is rare, and a stain that the "
@@ -199,7 +199,7 @@ def _flags(
 
 
 def _findings(
-    cells: Sequence[ReportedCell], cell_type: CellType, facts: ClassifierFacts | None
+    cells: Sequence[ReportedCell], cell_type: str, facts: ClassifierFacts | None
 ) -> Findings:
     return find(
         (
@@ -219,7 +219,7 @@ def rates_of(cells: Sequence[ReportedCell]) -> tuple[Rate, ...]:
         cell_type: sum(cell.is_counted and cell.cell_type == cell_type for cell in cells)
         for cell_type in CELL_TYPES
     }
-    return blood_rates(count[CellType.RBC], count[CellType.WBC], count[CellType.PLATELET])
+    return blood_rates(count[RBC], count[WBC], count[PLATELET])
 
 
 def blood_rates(red: int, white: int, platelets: int) -> tuple[Rate, ...]:
@@ -240,7 +240,7 @@ def blood_rates(red: int, white: int, platelets: int) -> tuple[Rate, ...]:
     )
 
 
-def _summary(cell_type: CellType, cells: Sequence[ReportedCell]) -> TypeSummary:
+def _summary(cell_type: str, cells: Sequence[ReportedCell]) -> TypeSummary:
     of_type = [cell for cell in cells if cell.cell_type == cell_type]
     whole = [cell for cell in of_type if not cell.touches_border]
     diameters_um = [cell.equivalent_diameter_um for cell in whole]

@@ -13,7 +13,6 @@ from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.reports.findings import HEALTHY, NONE_OF_THESE, NOT_ASSESSED, Findings
 from blood_cell_system.reports.rates import Rate
-from blood_cell_system.taxonomy import CellType
 
 DISCLAIMER: Final = "Research use only; not a medical device."
 
@@ -57,7 +56,7 @@ class ReportedCell:
     ----------
     cell_id : int
         From 1; the value of its pixels in the label image.
-    cell_type : CellType
+    cell_type : str
     bbox : tuple of int
         ``(x_min, y_min, x_max, y_max)`` in pixels, 0-based and half-open.
     centroid : tuple of float
@@ -88,7 +87,7 @@ class ReportedCell:
     """
 
     cell_id: int
-    cell_type: CellType
+    cell_type: str
     bbox: tuple[int, int, int, int]
     centroid: tuple[float, float]
     area_px: int
@@ -136,7 +135,7 @@ class TypeSummary:
 
     Parameters
     ----------
-    cell_type : CellType
+    cell_type : str
     count : int
         As the border rule counts.
     touching_border, not_counted, uncertain : int
@@ -145,7 +144,7 @@ class TypeSummary:
         Equivalent diameter of the whole cells; None where there is none, or no pixel size.
     """
 
-    cell_type: CellType
+    cell_type: str
     count: int
     touching_border: int
     not_counted: int
@@ -275,7 +274,7 @@ class DiagnosticReport:
         return Status.WARNED if self.warnings else Status.OK
 
     @property
-    def counts(self) -> Mapping[CellType, int]:
+    def counts(self) -> Mapping[str, int]:
         """Cells by type, as the border rule counts."""
         return MappingProxyType({summary.cell_type: summary.count for summary in self.types})
 

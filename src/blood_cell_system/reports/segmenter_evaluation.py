@@ -31,7 +31,7 @@ from blood_cell_system.metrics.matching import (
     MatchCounts,
     TruthKind,
 )
-from blood_cell_system.taxonomy import CELL_TYPES, CellClass, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MaskClass
 
 
 def figures_table(first: str, *others: str) -> Table:
@@ -81,7 +81,7 @@ def evaluation_to_json(evaluation: Evaluation, *, subject: Mapping[str, str]) ->
 
 
 def _pixel_scores(confusion: ConfusionMatrix) -> dict[str, Any]:
-    names = [value.name.lower() for value in CellClass]
+    names = [value.name.lower() for value in MaskClass]
     return {
         "mean_iou": confusion.mean_iou,
         "accuracy": confusion.accuracy,
@@ -156,9 +156,9 @@ def _without_nan(value: Any) -> Any:
 
 
 _CLASS_NAMES: Final = {
-    CellClass.BACKGROUND: "background",
-    CellClass.RBC: "RBC",
-    CellClass.WBC: "WBC",
+    MaskClass.BACKGROUND: "background",
+    MaskClass.RBC: "RBC",
+    MaskClass.WBC: "WBC",
 }
 _SHOWN_THRESHOLDS: Final = (0.5, 0.7, 0.9)
 _TRUTH_NAMES: Final = {
@@ -202,7 +202,7 @@ def _pixel_part(evaluation: Evaluation) -> list[RenderableType]:
         low, high = evaluation.mean_iou_interval
         words += f"; 95 % interval of the mean IoU {low:.3f} to {high:.3f}"
     table = figures_table("class", "IoU", "Dice")
-    for value in CellClass:
+    for value in MaskClass:
         table.add_row(
             _CLASS_NAMES[value], _share(confusion.iou[value]), _share(confusion.dice[value])
         )
@@ -353,5 +353,5 @@ def _pair(
     )
 
 
-def _counts(counts: Mapping[CellType, int]) -> str:
+def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items())

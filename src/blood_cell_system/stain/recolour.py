@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.taxonomy import CellClass
+from blood_cell_system.taxonomy import MaskClass
 
 RED, GREEN, BLUE = range(3)
 _DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
@@ -50,7 +50,7 @@ def recolour(
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``, or 255.
+        Values of ``MaskClass``, or 255.
     generator : numpy.random.Generator
 
     Returns
@@ -58,9 +58,9 @@ def recolour(
     ndarray of shape (height, width, 3), dtype uint8
         The image itself where it shows too little slide or no cells.
     """
-    is_slide = class_mask == CellClass.BACKGROUND
-    is_red = class_mask == CellClass.RBC
-    is_white = class_mask == CellClass.WBC
+    is_slide = class_mask == MaskClass.BACKGROUND
+    is_red = class_mask == MaskClass.RBC
+    is_white = class_mask == MaskClass.WBC
     if is_slide.sum() < _MIN_PIXELS or is_red.sum() + is_white.sum() < _MIN_PIXELS:
         return image
     density = cv2.LUT(image, _DENSITY_OF_LEVEL)

@@ -21,7 +21,7 @@ from blood_cell_system.cells.separation import most_likely_class
 from blood_cell_system.errors import CheckpointError
 from blood_cell_system.metrics.matching import MatchCounts, Overlaps, match
 from blood_cell_system.model_metadata import HEAD_STRIDE, STRIDE
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, MaskClass
 
 PeakFinder = Callable[[NDArray[np.uint8], PeakSettings], CellPeaks]
 """Gives the peaks of an image of shape (height, width, 3)."""
@@ -35,7 +35,7 @@ _AS_GOOD: Final = 0.01
 _MIN_IOU: Final = 0.5
 
 
-def best_thresholds(images: Iterable[DecodedImage], peaks_in: PeakFinder) -> dict[CellType, float]:
+def best_thresholds(images: Iterable[DecodedImage], peaks_in: PeakFinder) -> dict[str, float]:
     """Find the thresholds at which most cells are found and fewest invented.
 
     A peak that matches no box is neither right nor wrong where nothing is scored, and on pixels of
@@ -48,7 +48,7 @@ def best_thresholds(images: Iterable[DecodedImage], peaks_in: PeakFinder) -> dic
 
     Returns
     -------
-    dict of CellType to float
+    dict of str to float
         The middle one of those that are as good as the best; types with few cells are not in it.
     """
     lowest = PeakSettings(thresholds=dict.fromkeys(CELL_TYPES, THRESHOLDS[0]))
@@ -71,7 +71,7 @@ def best_thresholds(images: Iterable[DecodedImage], peaks_in: PeakFinder) -> dic
 
 
 def _matches_by_threshold(
-    peaks: CellPeaks, image: DecodedImage, cell_type: CellType
+    peaks: CellPeaks, image: DecodedImage, cell_type: str
 ) -> list[MatchCounts]:
     cells = [
         cell
@@ -97,7 +97,7 @@ def _is_unknown(
     peaks: CellPeaks,
     class_mask: NDArray[np.uint8],
     cells: list[LabelledBox],
-    cell_type: CellType,
+    cell_type: str,
 ) -> NDArray[np.bool_]:
     """Tell of each peak whether nobody has said if there is a cell."""
     height, width = class_mask.shape
@@ -105,7 +105,7 @@ def _is_unknown(
     under = class_mask[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
     is_unknown: NDArray[np.bool_] = under == NOT_SCORED
     own_class = MASK_CLASS[cell_type]
-    if own_class != CellClass.BACKGROUND:
+    if own_class != MaskClass.BACKGROUND:
         corners = corners_of(cells)
         low, high = corners[:, :2], corners[:, 2:]
         centres = peaks.centre[:, None]
@@ -126,7 +126,7 @@ def _middle_of_the_best(scores: list[float]) -> float:
 
 
 def bake_thresholds(
-    model: Any, found: Mapping[CellType, float], *, usual: Mapping[CellType, float] | None = None
+    model: Any, found: Mapping[str, float], *, usual: Mapping[str, float] | None = None
 ) -> None:
     """Move the heights of peaks so that the thresholds found become the usual ones.
 
@@ -134,9 +134,9 @@ def bake_thresholds(
     ----------
     model : keras.Model
         A segmenter with an instance head; changed in place.
-    found : mapping of CellType to float
+    found : mapping of str to float
         Types that are not in it stay as they are.
-    usual : mapping of CellType to float, optional
+    usual : mapping of str to float, optional
         Those of ``PeakSettings`` by default.
 
     Raises

@@ -28,7 +28,7 @@ from blood_cell_system.imaging.overlay import draw_overlay
 from blood_cell_system.metrics.confusion import ConfusionMatrix
 from blood_cell_system.model_metadata import STRIDE, model_name
 from blood_cell_system.networks.reynolds import DEFAULT_OFFSETS, dihedral_orbit
-from blood_cell_system.taxonomy import NOT_SCORED, CellClass
+from blood_cell_system.taxonomy import NOT_SCORED, MaskClass
 from blood_cell_system.training.loop import (
     Batch,
     DataHashes,
@@ -477,7 +477,7 @@ class SegmentationTraining(EpochLoop):
         """Measure the averaged model on the whole validation images."""
         outcome = self._validation.run()
         row = {"val_class_loss": outcome.class_loss, "val_mean_iou": outcome.confusion.mean_iou}
-        for cell_class in CellClass:
+        for cell_class in MaskClass:
             name = cell_class.name.lower()
             row[f"val_iou_{name}"] = float(outcome.confusion.iou[cell_class])
             row[f"val_dice_{name}"] = float(outcome.confusion.dice[cell_class])

@@ -43,7 +43,7 @@ from blood_cell_system.networks.segmenter import (
     logits_model,
     with_segmenter_domain_head,
 )
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 from blood_cell_system.training.loop import AveragingLearner, StepRates, optimizer_for
 from blood_cell_system.training.presets import SegmentationSettings
 
@@ -293,7 +293,7 @@ def unlikeness_warnings(
             "together with others (prepare --mode combine)."
         )
     types = {cell.cell_type for boxes in cells for cell in boxes or ()}
-    for cell_type in (CellType.RBC, CellType.WBC):
+    for cell_type in (RBC, WBC):
         if any(boxes is not None for boxes in cells) and cell_type not in types:
             warnings.append(
                 f"No {cell_type} is labelled in these images: the model may forget it. Add a few "

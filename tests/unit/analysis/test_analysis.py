@@ -7,7 +7,7 @@ from support.odd_scenes import through_eyepiece, with_scale_bar
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, BorderRule, analyze_image
 from blood_cell_system.analysis.scale import ScaleSource
 from blood_cell_system.errors import ImageReadError, SettingsError
-from blood_cell_system.taxonomy import NOT_SCORED, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, RBC, WBC
 
 
 def smear(diameter=40, shape=(360, 480), spacing=1.5):
@@ -69,8 +69,8 @@ def test_a_scale_bar_is_no_cell():
     # For this network what is dark is a white cell.
     settings = AnalysisSettings(cell_diameter_px=40)
     found = analyze_image(ColourRuntime(), with_scale_bar(bare), settings)
-    assert found.separated.count(CellType.RBC) == count
-    assert found.separated.count(CellType.WBC) == 0
+    assert found.separated.count(RBC) == count
+    assert found.separated.count(WBC) == 0
 
 
 def test_the_image_is_left_as_it_was():

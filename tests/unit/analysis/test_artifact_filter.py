@@ -4,12 +4,12 @@ import numpy as np
 from blood_cell_system.analysis.artifact_filter import without_artifacts
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.cells.separation import DetectedCell, SeparatedCells
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET, RBC
 
 SLIDE, PURPLE, GREY = (210, 212, 200), (150, 120, 185), (180, 182, 172)
 
 
-def draw_field(*spots, cell_type=CellType.PLATELET, slide=SLIDE):
+def draw_field(*spots, cell_type=PLATELET, slide=SLIDE):
     image = np.full((60, 40 * len(spots), 3), slide, np.uint8)
     labels = np.zeros(image.shape[:2], np.int32)
     cells = []
@@ -48,7 +48,7 @@ def test_labels_stay_without_gaps():
 
 
 def test_red_cells_may_be_grey():
-    image, found = draw_field(GREY, cell_type=CellType.RBC)
+    image, found = draw_field(GREY, cell_type=RBC)
     assert without_artifacts(found, image) is found
 
 

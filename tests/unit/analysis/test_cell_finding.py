@@ -6,7 +6,7 @@ from support.drawn_cells import ellipse_box, is_in_ellipse
 
 from blood_cell_system.analysis.segmentation import TileSettings, find_cells
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 SMALL_TILES = TileSettings(max_whole_px=10_000, tile_px=128, margin_px=64)
 
@@ -16,9 +16,9 @@ def grid_image(shape=(300, 420), spacing=50, diameter=34):
     class_mask = np.zeros(shape, np.uint8)
     for index, y in enumerate(range(8, shape[0], spacing)):
         for x in range(8, shape[1], spacing):
-            cell_type = CellType.WBC if index % 3 == 2 else CellType.RBC
+            cell_type = WBC if index % 3 == 2 else RBC
             box = ellipse_box(cell_type, x, y, diameter)
-            class_mask[is_in_ellipse(box, shape)] = 2 if cell_type == CellType.WBC else 1
+            class_mask[is_in_ellipse(box, shape)] = 2 if cell_type == WBC else 1
     return colour_image(class_mask), class_mask
 
 

@@ -13,7 +13,7 @@ from blood_cell_system.analysis.classification import (
     turned_views,
 )
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 IMAGE = np.full((130, 130, 4), 255, np.uint8)
 IMAGE[10:60, 20:90, :3] = (200, 60, 90)
@@ -149,14 +149,14 @@ def test_whole_cells_of_an_image_are_classified_by_their_type():
     by_label = {cell.label: cell for cell in analysis.separated.cells}
     # Of three red cells the border cuts two off.
     assert {by_label[label].cell_type: value.condition for label, value in found.items()} == {
-        CellType.RBC: "malaria_RBC",
-        CellType.WBC: "healthy_WBC",
+        RBC: "malaria_RBC",
+        WBC: "healthy_WBC",
     }
     assert sum(map(len, red.seen)) == 1
 
 
 def test_a_cell_that_another_covers_by_half_is_not_classified():
-    above, below = ellipse_box(CellType.RBC, 60, 64, 40), ellipse_box(CellType.RBC, 76, 64, 40)
+    above, below = ellipse_box(RBC, 60, 64, 40), ellipse_box(RBC, 76, 64, 40)
     analysis = analysis_of([above, below])
     whole = dataclasses.replace(
         analysis.separated.cells[0], whole_box=analysis.separated.cells[0].box, area_px=1256

@@ -11,7 +11,7 @@ from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.metrics.matching import TruthKind
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 
 @pytest.fixture
@@ -25,15 +25,15 @@ def test_a_perfect_model_has_perfect_scores(images):
     assert result.mean_iou_interval == (1.0, 1.0)
     (cells,) = result.cells
     assert cells.truth == TruthKind.OUTLINES
-    assert cells.matches[CellType.RBC][0.9].f1 == 1.0
-    assert cells.counts[CellType.RBC].error.true_total == 1 + 2 + 3 + 4
+    assert cells.matches[RBC][0.9].f1 == 1.0
+    assert cells.counts[RBC].error.true_total == 1 + 2 + 3 + 4
 
 
 def test_annotated_boxes_are_compared_as_boxes(tmp_path):
     root = write_cells_folder(tmp_path, splits=["test"] * 2, with_outlines=False)
     (cells,) = evaluate(ColourRuntime(), PreparedDataset.open(root).images).cells
     assert cells.truth == TruthKind.BOXES
-    assert cells.matches[CellType.WBC][0.9].matched == 2
+    assert cells.matches[WBC][0.9].matched == 2
 
 
 def test_both_kinds_of_truth_are_scored_apart(images):
@@ -108,7 +108,7 @@ def test_training_images_give_the_constant_answer_without_their_copies(images):
     result = evaluate(
         ColourRuntime(), images[:1], training_images=[images[0], images[1], copy, copy]
     )
-    assert result.cells[0].counts[CellType.RBC].training_constant == 1
+    assert result.cells[0].counts[RBC].training_constant == 1
 
 
 def test_images_are_shown_at_the_size_that_the_network_knows(images):
@@ -146,5 +146,5 @@ def test_a_point_of_which_nobody_knows_the_size_is_no_box_to_match(images):
     point = replace(images[0].cells[-1], origin=BoxOrigin.POINT)
     images = [replace(images[0], instance_path=None, cells=(*images[0].cells[:-1], point))]
     (cells,) = evaluate(ColourRuntime(), images).cells
-    assert cells.counts[CellType.WBC].error.true_total == 0
-    assert cells.counts[CellType.RBC].error.true_total == 1
+    assert cells.counts[WBC].error.true_total == 0
+    assert cells.counts[RBC].error.true_total == 1

@@ -17,14 +17,14 @@ from support.colours import colour_image  # noqa: E402
 from support.drawn_cells import ellipse_box, is_in_ellipse  # noqa: E402
 from support.tiny_models import head_model, plain_model, upsampling_model  # noqa: E402
 
-from blood_cell_system.taxonomy import CellType  # noqa: E402
+from blood_cell_system.taxonomy import RBC, WBC  # noqa: E402
 
 
 @pytest.fixture(scope="module")
 def image_and_mask():
     class_mask = np.zeros((100, 150), dtype=np.uint8)
-    class_mask[is_in_ellipse(ellipse_box(CellType.RBC, 40, 50, 64), (100, 150))] = 1
-    class_mask[is_in_ellipse(ellipse_box(CellType.WBC, 110, 50, 64), (100, 150))] = 2
+    class_mask[is_in_ellipse(ellipse_box(RBC, 40, 50, 64), (100, 150))] = 1
+    class_mask[is_in_ellipse(ellipse_box(WBC, 110, 50, 64), (100, 150))] = 2
     return colour_image(class_mask), class_mask
 
 
@@ -42,7 +42,7 @@ def test_a_saved_model_with_heads_finds_the_drawn_cells(tmp_path, image_and_mask
     result = segment_image(KerasRuntime.load(tmp_path / "model.keras"), image)
     assert (result.class_mask == class_mask).all()
     found = separate_cells(result.class_probabilities, result.centres, result.log_size)
-    assert [cell.cell_type for cell in found.cells] == [CellType.RBC, CellType.WBC]
+    assert [cell.cell_type for cell in found.cells] == [RBC, WBC]
 
 
 def test_the_diameter_of_the_training_goes_with_the_model(tmp_path):

@@ -16,7 +16,7 @@ from support.colours import colour_image  # noqa: E402
 from support.drawn_cells import ellipse_box, is_in_ellipse  # noqa: E402
 from support.tiny_onnx import colour_model  # noqa: E402
 
-from blood_cell_system.taxonomy import CellType  # noqa: E402
+from blood_cell_system.taxonomy import RBC, WBC  # noqa: E402
 
 OURS = OnnxMetadata(training_diameter_px=80.0, software_version="1", source_sha256="")
 
@@ -24,8 +24,8 @@ OURS = OnnxMetadata(training_diameter_px=80.0, software_version="1", source_sha2
 @pytest.fixture(scope="module")
 def image_and_mask():
     class_mask = np.zeros((100, 150), dtype=np.uint8)
-    class_mask[is_in_ellipse(ellipse_box(CellType.RBC, 40, 50, 64), (100, 150))] = 1
-    class_mask[is_in_ellipse(ellipse_box(CellType.WBC, 110, 50, 64), (100, 150))] = 2
+    class_mask[is_in_ellipse(ellipse_box(RBC, 40, 50, 64), (100, 150))] = 1
+    class_mask[is_in_ellipse(ellipse_box(WBC, 110, 50, 64), (100, 150))] = 2
     return colour_image(class_mask), class_mask
 
 

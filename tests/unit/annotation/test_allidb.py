@@ -5,7 +5,7 @@ import pytest
 from support.reader_contract import WHITE, Drawn, ReaderContract, draw_images
 
 from blood_cell_system.errors import DatasetError
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import WBC
 
 STEMS = {"a": "Im001_1", "b": "Im002_1", "c": "Im003_1"}
 POINT = (WHITE.x_min + 10, WHITE.y_min + 10)
@@ -29,7 +29,7 @@ class AllIdbContract(ReaderContract):
 
     def points(self, root: Path) -> list[tuple[float, float] | None]:
         cells = self.read(root).samples[0].cells or ()
-        assert {cell.cell_type for cell in cells} <= {CellType.WBC}
+        assert {cell.cell_type for cell in cells} <= {WBC}
         assert {cell.box for cell in cells} <= {None}
         return [cell.point for cell in cells]
 

@@ -9,28 +9,28 @@ from blood_cell_system.annotation.label_map import (
     read_label_map,
 )
 from blood_cell_system.errors import AnnotationError, MissingDataError, SettingsError
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 
 @pytest.mark.parametrize(
     ("label", "cell_type"),
     [
-        ("RBC", CellType.RBC),
-        ("Red blood cells", CellType.RBC),
-        ("white-blood_cell", CellType.WBC),
-        (" Lymphocyte ", CellType.WBC),
-        ("PLATELETS", CellType.PLATELET),
+        ("RBC", RBC),
+        ("Red blood cells", RBC),
+        ("white-blood_cell", WBC),
+        (" Lymphocyte ", WBC),
+        ("PLATELETS", PLATELET),
         ("difficult", None),
     ],
 )
-def test_usual_names_are_known_in_any_spelling(label: str, cell_type: CellType | None):
+def test_usual_names_are_known_in_any_spelling(label: str, cell_type: str | None):
     reader = LabelReader(labels=COMMON_LABELS)
     assert reader.type_of(label, where="a") == cell_type
     reader.check()
 
 
 def test_an_exact_table_takes_labels_letter_by_letter():
-    reader = LabelReader(labels={"RBC": CellType.RBC}, is_exact=True)
+    reader = LabelReader(labels={"RBC": RBC}, is_exact=True)
     assert reader.type_of("rbc", where="a.xml: object 1") is None
     with pytest.raises(
         AnnotationError, match=r"^a\.xml: object 1 is labelled 'rbc'; expected RBC\."
@@ -59,13 +59,13 @@ def test_a_flood_of_unknown_labels_is_cut():
 
 @pytest.mark.parametrize(
     ("label", "cell_type"),
-    [("infected RBC", CellType.RBC), ("trombocyte", CellType.PLATELET), ("background", None)],
+    [("infected RBC", RBC), ("trombocyte", PLATELET), ("background", None)],
 )
-def test_a_likely_type_is_found_by_spelling(label: str, cell_type: CellType | None):
+def test_a_likely_type_is_found_by_spelling(label: str, cell_type: str | None):
     assert likely_type(label) == cell_type
 
 
-EXPECTED = {"erythro": CellType.RBC, "a=b": CellType.WBC, "dust": None}
+EXPECTED = {"erythro": RBC, "a=b": WBC, "dust": None}
 
 
 def test_a_map_may_stand_on_the_command_line():

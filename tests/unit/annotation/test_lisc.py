@@ -7,7 +7,7 @@ from support.reader_contract import IMAGES, SHAPE, WHITE, Drawn, ReaderContract,
 
 from blood_cell_system.boxes import Box
 from blood_cell_system.imaging.image_file import write_image
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import WBC
 
 IMAGE_FOLDER, MASK_FOLDER = "Main Dataset", "Ground Truth Segmentation"
 
@@ -50,7 +50,7 @@ class TestLisc(ReaderContract):
 
     def test_cytoplasm_and_nucleus_are_one_cell(self, root: Path):
         (cell,) = self.read(root).samples[1].cells
-        assert cell.cell_type == CellType.WBC
+        assert cell.cell_type == WBC
         assert cell.box == WHITE
         assert cell.outline.pixels.all()
 

@@ -5,7 +5,7 @@ from blood_cell_system.annotation.label_map import COMMON_LABELS, LabelReader
 from blood_cell_system.annotation.marks import CleanMarks, Mark, clean_marks, crosses_itself
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.boxes import Box
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import CELL_TYPES
 
 SHAPE = (60, 96)
 
@@ -40,7 +40,7 @@ def test_sound_marks_are_kept_in_their_order():
     found = cleaned(
         box(5, 5, 25, 25), polygon(*SQUARE, label="WBC"), Mark(label="PLT", point=(50, 9))
     )
-    assert [cell.cell_type for cell in found.cells] == list(CellType)
+    assert [cell.cell_type for cell in found.cells] == list(CELL_TYPES)
     assert found.dropped == []
 
 

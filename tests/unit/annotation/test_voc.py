@@ -9,7 +9,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import BCCD_LABELS, VocDataset
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import write_image
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ def test_an_image_in_two_splits_is_an_error(folder: Path):
 
 def test_labels_become_cell_types(folder: Path):
     types = [cell.cell_type for cell in VocDataset.open(folder).samples[0].cells]
-    assert types == [CellType.RBC, CellType.RBC, CellType.WBC, CellType.PLATELET]
+    assert types == [RBC, RBC, WBC, PLATELET]
 
 
 def test_corners_become_zero_based_and_half_open(folder: Path):

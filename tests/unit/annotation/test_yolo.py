@@ -16,7 +16,7 @@ from support.reader_contract import (
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, DatasetError
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 HEIGHT, WIDTH = SHAPE
 
@@ -67,7 +67,7 @@ class TestYolo(ReaderContract):
     def test_more_numbers_are_an_outline(self, root: Path):
         self.write_lines(root, polygon_line(octagon(WHITE), 1))
         (cell,) = self.cells(root)
-        assert cell.cell_type == CellType.WBC
+        assert cell.cell_type == WBC
         np.testing.assert_allclose(cell.outline.rings[0], octagon(WHITE))
 
     def test_an_empty_file_says_that_there_are_no_cells(self, root: Path):
@@ -90,14 +90,14 @@ class TestYolo(ReaderContract):
     def test_names_are_read_however_yaml_puts_them(self, root: Path, names: str):
         (root / "data.yaml").write_text(names)
         self.write_lines(root, box_line(RED, 0), box_line(WHITE, 1))
-        assert [cell.cell_type for cell in self.cells(root)] == [CellType.RBC, CellType.WBC]
+        assert [cell.cell_type for cell in self.cells(root)] == [RBC, WBC]
 
     @pytest.mark.parametrize("name", ["classes.txt", "obj.names"])
     def test_a_list_of_names_is_read(self, root: Path, name: str):
         (root / "data.yaml").unlink()
         (root / name).write_text("RBC\nWBC\n")
         self.write_lines(root, box_line(WHITE, 1))
-        assert self.cells(root)[0].cell_type == CellType.WBC
+        assert self.cells(root)[0].cell_type == WBC
 
     def test_a_comma_in_a_name_does_not_part_it(self, root: Path):
         (root / "data.yaml").write_text("names: ['red, round', WBC]")
@@ -116,8 +116,8 @@ class TestYolo(ReaderContract):
         (root / "data.yaml").unlink()
         with pytest.raises(AnnotationError, match="--label-map"):
             self.read(root)
-        reading = self.read(root, label_map={"0": CellType.RBC, "1": CellType.WBC})
-        assert reading.samples[1].cells[0].cell_type == CellType.WBC
+        reading = self.read(root, label_map={"0": RBC, "1": WBC})
+        assert reading.samples[1].cells[0].cell_type == WBC
 
     @pytest.mark.parametrize(("folder", "split"), [("valid", Split.VAL), ("test", Split.TEST)])
     def test_a_folder_tells_the_split(self, root: Path, folder: str, split: Split):

@@ -23,15 +23,13 @@ from blood_cell_system.errors import (
 )
 from blood_cell_system.imaging.image_file import read_image, read_label_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 SHAPE = (64, 96)
 SPLITS = {"a": "train", "b": "train", "c": "val", "d": "test"}
 CELLS = (
-    LabelledBox(cell_type=CellType.RBC, x_min=8, y_min=8, x_max=28, y_max=28),
-    LabelledBox(
-        cell_type=CellType.WBC, x_min=40, y_min=20, x_max=70, y_max=50, origin=BoxOrigin.STAIN
-    ),
+    LabelledBox(cell_type=RBC, x_min=8, y_min=8, x_max=28, y_max=28),
+    LabelledBox(cell_type=WBC, x_min=40, y_min=20, x_max=70, y_max=50, origin=BoxOrigin.STAIN),
 )
 
 
@@ -136,7 +134,7 @@ def test_labels_boxes_and_masks_of_a_copy_agree(full: Path, tmp_path: Path):
         assert labels.max(initial=0) <= len(copy.cells)
         for number, cell in enumerate(copy.cells, start=1):
             rows, columns = np.nonzero(labels == number)
-            assert set(class_mask[rows, columns]) == {1 if cell.cell_type == CellType.RBC else 2}
+            assert set(class_mask[rows, columns]) == {1 if cell.cell_type == RBC else 2}
             found = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
             given = cell.x_min, cell.y_min, cell.x_max, cell.y_max
             if cell.origin == BoxOrigin.STAIN:
@@ -149,7 +147,7 @@ def test_pixels_of_a_cell_without_a_box_have_no_number(full: Path, tmp_path: Pat
     settings = AugmentationSettings(scale_range=(4, 4), any_angle_share=0, elastic_share=0)
     augment(full, tmp_path / "out", copies=1, settings=settings)
     copy = copies_in(tmp_path / "out")[0]
-    assert [cell.cell_type for cell in copy.cells] == [CellType.WBC]
+    assert [cell.cell_type for cell in copy.cells] == [WBC]
     labels = read_label_image(copy.instance_path)
     assert set(np.unique(labels)) <= {0, 1}
 

@@ -7,7 +7,7 @@ from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedI
 from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import WBC
 
 PLAIN = AugmentationSettings(
     scale_range=(1.0, 1.0), any_angle_share=0.0, elastic_share=0.0, flip_share=0.0
@@ -83,7 +83,7 @@ def test_an_image_smaller_than_a_crop_is_surrounded_by_what_is_not_scored():
 
 
 def test_rare_white_cells_are_in_view_far_more_often_than_by_chance():
-    cell = LabelledBox(cell_type=CellType.WBC, x_min=480, y_min=480, x_max=520, y_max=520)
+    cell = LabelledBox(cell_type=WBC, x_min=480, y_min=480, x_max=520, y_max=520)
     crops = CropSampler(one_image(1000, 1000, (cell,)), size_px=64, settings=PLAIN, seed=0)
     in_view = sum(crops[index].targets.heat_map[:, :, 1].max() == 1 for index in range(60))
     assert in_view > 10

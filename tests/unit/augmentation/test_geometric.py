@@ -15,7 +15,7 @@ from blood_cell_system.augmentation.geometric import (
 )
 from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
 SHAPE = (96, 128)
 MIRROR = Geometry(matrix=np.array([[-1.0, 0, SHAPE[1]], [0, 1, 0]]))
@@ -31,7 +31,7 @@ def draw_field(shape=SHAPE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def box(x_min: float, y_min: float, x_max: float, y_max: float) -> LabelledBox:
-    return LabelledBox(cell_type=CellType.RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+    return LabelledBox(cell_type=RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
 
 
 def corners(cell: LabelledBox) -> tuple[float, float, float, float]:

@@ -10,9 +10,9 @@ from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.model_metadata import ClassifierKind
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
-TO_CELL = partial(single_cell_image, cell_type=CellType.RBC)
+TO_CELL = partial(single_cell_image, cell_type=RBC)
 
 
 @pytest.fixture

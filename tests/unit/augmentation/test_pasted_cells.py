@@ -6,7 +6,7 @@ from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.augmentation.pasted_cells import LabelledCrop, paste_cells
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import CellClass, CellType
+from blood_cell_system.taxonomy import RBC, MaskClass
 
 SLIDE, CELL = (200, 200, 200), (170, 140, 150)
 
@@ -22,7 +22,7 @@ def image(*centres, radius=14, size=128):
         labels[disc > 0] = number
         cells.append(
             LabelledBox(
-                cell_type=CellType.RBC,
+                cell_type=RBC,
                 x_min=x - radius,
                 y_min=y - radius,
                 x_max=x + radius + 1,
@@ -69,7 +69,7 @@ def test_every_pasted_cell_has_a_label_of_its_own_and_a_box_around_it(many):
 
 def test_pasted_red_cells_are_red_cells_in_the_class_mask(many):
     for found in many:
-        assert (found.class_mask[found.label_image > 0] == CellClass.RBC).all()
+        assert (found.class_mask[found.label_image > 0] == MaskClass.RBC).all()
 
 
 def test_where_red_cells_overlap_it_is_darker_than_either(many):

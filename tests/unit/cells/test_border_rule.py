@@ -4,7 +4,7 @@ from support.drawn_cells import ellipse_box, is_in_ellipse
 
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
 from blood_cell_system.cells.separation import separate_cells
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
 SHAPE = (200, 200)
 
@@ -13,7 +13,7 @@ def cells_at(*middles):
     probabilities = np.zeros((*SHAPE, 3), np.float32)
     probabilities[..., 0] = 1
     for x, y in middles:
-        box = ellipse_box(CellType.RBC, x, y, 30)
+        box = ellipse_box(RBC, x, y, 30)
         probabilities[is_in_ellipse(box, SHAPE)] = (0, 1, 0)
     return separate_cells(probabilities, None, None)
 

@@ -12,7 +12,7 @@ from blood_cell_system.cells.outlines import (
     outline_polygons,
     perimeters_px,
 )
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
 
 def disc(radius, shape=(80, 90), centre=(44.0, 40.0)):
@@ -68,7 +68,7 @@ def test_circularity_is_bounded_and_0_without_a_boundary():
 
 
 def test_polygons_enclose_their_cells_in_the_image_s_coordinates():
-    analysis = analysis_of([ellipse_box(CellType.RBC, 50.0, 60.0, 40.0)])
+    analysis = analysis_of([ellipse_box(RBC, 50.0, 60.0, 40.0)])
     found = analysis.separated
     (polygon,) = outline_polygons(found.label_image, found.cells)
     corners = np.array(polygon)

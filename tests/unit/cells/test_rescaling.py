@@ -10,13 +10,13 @@ from support.drawn_cells import ellipse_box, is_in_ellipse
 from blood_cell_system.cells import rescaling
 from blood_cell_system.cells.rescaling import enlarged_class_mask, rescale_cells, resize_labels
 from blood_cell_system.cells.separation import SeparatedCells, most_likely_class, separate_cells
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 SHAPE = (120, 200)
 BOXES = [
-    ellipse_box(CellType.RBC, 40, 50, 48),
-    ellipse_box(CellType.WBC, 120, 60, 64),
-    ellipse_box(CellType.RBC, 190, 100, 48),
+    ellipse_box(RBC, 40, 50, 48),
+    ellipse_box(WBC, 120, 60, 64),
+    ellipse_box(RBC, 190, 100, 48),
 ]
 
 
@@ -24,7 +24,7 @@ def separated():
     probabilities = np.zeros((*SHAPE, 3), np.float32)
     probabilities[..., 0] = 1
     for box in BOXES:
-        value = 1 if box.cell_type == CellType.RBC else 2
+        value = 1 if box.cell_type == RBC else 2
         probabilities[is_in_ellipse(box, SHAPE)] = np.eye(3, dtype=np.float32)[value]
     return separate_cells(probabilities, None, None)
 
@@ -79,7 +79,7 @@ def seen_small(boxes, shape, factor):
     """What a network that sees the image made smaller says of it."""
     classes = np.zeros(shape, np.uint8)
     for box in boxes:
-        classes[is_in_ellipse(box, shape)] = 1 if box.cell_type == CellType.RBC else 2
+        classes[is_in_ellipse(box, shape)] = 1 if box.cell_type == RBC else 2
     probabilities = np.eye(3, dtype=np.float32)[classes]
     small = cv2.resize(
         probabilities,
@@ -108,7 +108,7 @@ def test_strips_of_a_large_image_have_no_seams(monkeypatch):
 def test_cells_end_where_the_large_class_mask_does():
     small, classes = seen_small(BOXES, SHAPE, 0.64)
     found = rescale_cells(separate_cells(small, None, None), SHAPE, class_mask=classes)
-    assert [cell.cell_type for cell in found.cells] == [CellType.RBC, CellType.WBC, CellType.RBC]
+    assert [cell.cell_type for cell in found.cells] == [RBC, WBC, RBC]
     np.testing.assert_array_equal(found.label_image > 0, classes > 0)
 
 
@@ -123,7 +123,7 @@ def test_a_filled_pallor_stays_with_its_cell():
 def test_platelets_keep_their_place_though_no_class_mask_shows_them():
     labels = np.zeros((64, 64), np.int32)
     labels[20:30, 30:42] = 1
-    platelet = replace(separated().cells[0], cell_type=CellType.PLATELET)
+    platelet = replace(separated().cells[0], cell_type=PLATELET)
     before = SeparatedCells(label_image=labels, cells=(platelet,))
     found = rescale_cells(before, (100, 100), class_mask=np.zeros((100, 100), np.uint8))
     (cell,) = found.cells

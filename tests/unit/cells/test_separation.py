@@ -11,9 +11,9 @@ from blood_cell_system.cells.separation import (
     separate_cells,
 )
 from blood_cell_system.metrics.matching import Overlaps, match
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
 
-RBC, WBC, PLATELET = CellType.RBC, CellType.WBC, CellType.PLATELET
+RBC, WBC, PLATELET = RBC, WBC, PLATELET
 
 
 def f1_against(truth, found, true_count, threshold=0.5):
@@ -271,7 +271,7 @@ def test_a_sliver_at_the_border_is_no_cell_and_half_a_cell_is_one():
     probabilities, heat, log_size, _ = perfect_outputs(boxes, (124, 200))
     found = separate_cells(probabilities, heat, log_size)
     assert [cell.touches_border for cell in found.cells] == [False, True]
-    none = dict.fromkeys(CellType, 0.0)
+    none = dict.fromkeys(CELL_TYPES, 0.0)
     kept = separate_cells(probabilities, heat, log_size, SeparationSettings(min_border_share=none))
     assert len(kept.cells) == 3
 

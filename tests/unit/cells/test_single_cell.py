@@ -10,7 +10,7 @@ from support.single_cells import (
 
 from blood_cell_system.cells.single_cell import is_cell_image, single_cell_image
 from blood_cell_system.errors import CellImageError
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 
 def opaque_share(image):
@@ -21,14 +21,14 @@ def test_the_red_cell_in_the_middle_is_taken_and_its_neighbours_are_not():
     image = draw_red_cell(piece_of_smear(160), 80, 80, 28)
     for x, y in ((20, 20), (140, 30), (130, 140)):
         draw_red_cell(image, x, y, 24)
-    image = single_cell_image(image, cell_type=CellType.RBC)
+    image = single_cell_image(image, cell_type=RBC)
     assert opaque_share(image) == pytest.approx(np.pi / 4 * 104**2 / 130**2, rel=0.06)
 
 
 def test_a_red_cell_is_parted_from_one_that_touches_it():
     image = draw_red_cell(piece_of_smear(160), 80, 80, 28)
     draw_red_cell(image, 134, 80, 28)
-    image = single_cell_image(image, cell_type=CellType.RBC)
+    image = single_cell_image(image, cell_type=RBC)
     assert opaque_share(image) == pytest.approx(0.5, abs=0.06)
 
 
@@ -36,7 +36,7 @@ def test_a_white_cell_is_taken_with_its_cytoplasm():
     image = draw_white_cell(piece_of_smear(200), 100, 100, 45)
     draw_red_cell(image, 30, 40, 24)
     draw_red_cell(image, 170, 160, 24)
-    image = single_cell_image(image, cell_type=CellType.WBC)
+    image = single_cell_image(image, cell_type=WBC)
     assert opaque_share(image) == pytest.approx(0.5, abs=0.06)
     # Nucleus in the middle, cytoplasm around it.
     assert image[65, 65, 0] < 120
@@ -47,7 +47,7 @@ def test_a_white_cell_is_taken_with_its_cytoplasm():
 def test_a_white_cell_is_parted_from_one_that_touches_it(distance):
     image = draw_white_cell(piece_of_smear(260), 110 + distance, 126, 40)
     draw_white_cell(image, 110, 120, 36)
-    image = single_cell_image(image, cell_type=CellType.WBC)
+    image = single_cell_image(image, cell_type=WBC)
     # Two cells in a row cover a third.
     assert opaque_share(image) > 0.42
 
@@ -55,12 +55,12 @@ def test_a_white_cell_is_parted_from_one_that_touches_it(distance):
 def test_an_image_of_any_size_gives_about_the_same():
     image = draw_white_cell(piece_of_smear(200), 100, 100, 45)
     large = cv2.resize(image, (500, 500), interpolation=cv2.INTER_CUBIC)
-    first = single_cell_image(image, cell_type=CellType.WBC)
-    second = single_cell_image(large, cell_type=CellType.WBC)
+    first = single_cell_image(image, cell_type=WBC)
+    second = single_cell_image(large, cell_type=WBC)
     assert (first[:, :, 3] != second[:, :, 3]).mean() < 0.06
 
 
-@pytest.mark.parametrize("cell_type", [CellType.RBC, CellType.WBC])
+@pytest.mark.parametrize("cell_type", [RBC, WBC])
 def test_a_cell_that_was_cut_out_on_black_is_what_is_not_black(cell_type):
     image = np.zeros((90, 80, 3), np.uint8)
     cv2.ellipse(image, (40, 45), (30, 38), 0, 0, 360, (190, 120, 150), -1)
@@ -72,23 +72,23 @@ def test_a_cell_that_was_cut_out_on_black_is_what_is_not_black(cell_type):
 def test_a_cell_image_is_handed_on_as_it_is():
     image = drawn_cell_image(spot=(80, 40, 130))
     assert is_cell_image(image)
-    np.testing.assert_array_equal(single_cell_image(image, cell_type=CellType.RBC), image)
+    np.testing.assert_array_equal(single_cell_image(image, cell_type=RBC), image)
 
 
 def test_what_is_opaque_is_the_cell():
     image = cv2.resize(drawn_cell_image(ratio=0.5), (70, 70), interpolation=cv2.INTER_NEAREST)
     assert not is_cell_image(image)
-    result = single_cell_image(image, cell_type=CellType.RBC)
+    result = single_cell_image(image, cell_type=RBC)
     assert opaque_share(result) == pytest.approx(np.pi / 4 * 104 * 54 / 130**2, rel=0.08)
 
 
 @pytest.mark.parametrize("shape", [(3, 3, 3), (15, 200, 3), (3, 3, 4)])
 def test_an_image_of_a_few_pixels_is_refused(shape):
     with pytest.raises(CellImageError, match="16×16 px or more"):
-        single_cell_image(np.full(shape, 128, np.uint8), cell_type=CellType.RBC)
+        single_cell_image(np.full(shape, 128, np.uint8), cell_type=RBC)
 
 
-@pytest.mark.parametrize("cell_type", [CellType.RBC, CellType.WBC])
+@pytest.mark.parametrize("cell_type", [RBC, WBC])
 def test_an_empty_slide_is_refused(cell_type):
     with pytest.raises(CellImageError, match="no cell is seen in the middle"):
         single_cell_image(np.full((100, 100, 3), 240, np.uint8), cell_type=cell_type)
@@ -96,14 +96,14 @@ def test_an_empty_slide_is_refused(cell_type):
 
 def test_black_is_refused():
     with pytest.raises(CellImageError, match="no cell is seen"):
-        single_cell_image(np.zeros((60, 60, 3), np.uint8), cell_type=CellType.RBC)
+        single_cell_image(np.zeros((60, 60, 3), np.uint8), cell_type=RBC)
 
 
 def test_full_transparency_is_refused():
     image = drawn_cell_image()
     image[:, :, 3] = 0
     with pytest.raises(CellImageError, match="no cell is seen"):
-        single_cell_image(image, cell_type=CellType.RBC)
+        single_cell_image(image, cell_type=RBC)
 
 
 def test_a_whole_field_of_cells_is_refused():
@@ -112,7 +112,7 @@ def test_a_whole_field_of_cells_is_refused():
         for y in range(30, 400, 50):
             draw_red_cell(image, x, y, 14)
     with pytest.raises(CellImageError, match="is one of many of its size"):
-        single_cell_image(image, cell_type=CellType.RBC)
+        single_cell_image(image, cell_type=RBC)
 
 
 @pytest.mark.parametrize(("spacing", "is_field"), [(76, True), (140, False)])
@@ -123,12 +123,12 @@ def test_a_field_of_large_cells_is_told_from_a_cell_with_neighbours(spacing, is_
             draw_red_cell(image, x, y, 33)
     if is_field:
         with pytest.raises(CellImageError, match="bloodcells analyze"):
-            single_cell_image(image, cell_type=CellType.RBC)
+            single_cell_image(image, cell_type=RBC)
     else:
-        assert single_cell_image(image[90:310, 90:310], cell_type=CellType.RBC).any()
+        assert single_cell_image(image[90:310, 90:310], cell_type=RBC).any()
 
 
 def test_a_red_cell_alone_is_no_white_cell():
     image = draw_red_cell(piece_of_smear(160), 80, 80, 40)
     with pytest.raises(CellImageError, match="no cell is seen"):
-        single_cell_image(image, cell_type=CellType.WBC)
+        single_cell_image(image, cell_type=WBC)

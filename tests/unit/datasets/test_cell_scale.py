@@ -4,12 +4,12 @@ from support.drawn_cells import ellipse_box
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.datasets.cell_diameter import red_cell_diameters
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 SHAPE = (100, 200)
 
 
-def box(x, y, side, *, origin=BoxOrigin.ANNOTATED, cell_type=CellType.RBC):
+def box(x, y, side, *, origin=BoxOrigin.ANNOTATED, cell_type=RBC):
     return LabelledBox(
         cell_type=cell_type, x_min=x, y_min=y, x_max=x + side, y_max=y + side, origin=origin
     )
@@ -20,7 +20,7 @@ def empty_mask():
 
 
 def test_boxes_of_whole_red_cells_tell_the_diameter():
-    cells = (box(10, 10, 20), box(50, 50, 24), box(60, 10, 50, cell_type=CellType.WBC))
+    cells = (box(10, 10, 20), box(50, 50, 24), box(60, 10, 50, cell_type=WBC))
     assert red_cell_diameters(cells, empty_mask()).tolist() == [20, 24]
 
 
@@ -60,9 +60,9 @@ def test_components_tell_where_no_cell_is_marked():
 
 
 def test_an_oval_cell_counts_with_the_mean_of_its_sides():
-    oval = ellipse_box(CellType.RBC, 60, 50, 20)
+    oval = ellipse_box(RBC, 60, 50, 20)
     wide = LabelledBox(
-        cell_type=CellType.RBC,
+        cell_type=RBC,
         x_min=oval.x_min,
         y_min=oval.y_min,
         x_max=oval.x_min + 40,

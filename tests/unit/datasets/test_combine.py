@@ -16,7 +16,7 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.errors import DatasetError, MissingDataError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import read_image, read_label_image, write_image
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET
 
 # Drawn cells of 28 px.
 DRAWN_PX = 28.0
@@ -130,13 +130,12 @@ def test_running_again_gives_the_same_bytes_with_any_number_of_processes(folders
 def test_a_source_that_marks_no_platelets_does_not_say_that_there_are_none(folders, tmp_path):
     dataset = PreparedDataset.open(folders[1])
     without = {
-        image.stem: [c for c in image.cells if c.cell_type != CellType.PLATELET]
-        for image in dataset.images
+        image.stem: [c for c in image.cells if c.cell_type != PLATELET] for image in dataset.images
     }
     write_annotations(folders[1], without)
     _, dataset = combined(folders, tmp_path / "out", cell_diameter_px=None)
     unmarked = {image.source: image.unmarked_types for image in dataset.images}
-    assert unmarked == {"lab_a": (), "lab_b": (CellType.PLATELET,)}
+    assert unmarked == {"lab_a": (), "lab_b": (PLATELET,)}
 
 
 def resell(folders, change, *, split=None):

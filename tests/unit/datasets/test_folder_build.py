@@ -10,9 +10,9 @@ from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import DatasetError, OutputError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
-CELL = LabelledBox(cell_type=CellType.RBC, x_min=0, y_min=0, x_max=2, y_max=2)
+CELL = LabelledBox(cell_type=RBC, x_min=0, y_min=0, x_max=2, y_max=2)
 
 
 def write_pair(root: Path, stem: str) -> set[str]:

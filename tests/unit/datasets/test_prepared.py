@@ -17,7 +17,7 @@ from blood_cell_system.datasets.prepared import (
 from blood_cell_system.errors import DatasetError, ImageReadError, MaskFormatError, MissingDataError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET
 
 
 @pytest.fixture
@@ -210,7 +210,7 @@ def test_unmarked_types_and_groups_come_back_from_the_manifest(root):
     write_manifest(root, rows, {})
     before = PreparedDataset.open(root)
     image = by_stem(before)["b"]
-    assert (image.unmarked_types, image.group) == ((CellType.PLATELET,), "slide 3")
+    assert (image.unmarked_types, image.group) == ((PLATELET,), "slide 3")
     write_manifest(root, [image.manifest_row() for image in before.images], {})
     assert PreparedDataset.open(root).images == before.images
 

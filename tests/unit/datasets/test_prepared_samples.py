@@ -15,22 +15,20 @@ from blood_cell_system.datasets.prepared import (
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.taxonomy import NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, PLATELET, RBC, WBC, MaskClass
 
 SHAPE = (40, 60)
-RED = LabelledBox(cell_type=CellType.RBC, x_min=5, y_min=5, x_max=15, y_max=20)
-PLATELET = LabelledBox(cell_type=CellType.PLATELET, x_min=30.5, y_min=4, x_max=36, y_max=10)
-CENTRE = LabelledBox(
-    cell_type=CellType.WBC, x_min=40, y_min=20, x_max=50, y_max=30, origin=BoxOrigin.POINT
-)
+RED = LabelledBox(cell_type=RBC, x_min=5, y_min=5, x_max=15, y_max=20)
+PLATELET = LabelledBox(cell_type=PLATELET, x_min=30.5, y_min=4, x_max=36, y_max=10)
+CENTRE = LabelledBox(cell_type=WBC, x_min=40, y_min=20, x_max=50, y_max=30, origin=BoxOrigin.POINT)
 
 
 def write_folder(root, *, cells=(RED, PLATELET, CENTRE), labels=None):
     class_mask = np.zeros(SHAPE, np.uint8)
-    class_mask[5:20, 5:15] = CellClass.RBC
+    class_mask[5:20, 5:15] = MaskClass.RBC
     class_mask[30:34, 10:20] = class_mask[38, 58] = NOT_SCORED
     if labels is None:
-        labels = (class_mask == CellClass.RBC).astype(np.uint16)
+        labels = (class_mask == MaskClass.RBC).astype(np.uint16)
     write_image(root / "images/a.png", np.full((*SHAPE, 3), 200, np.uint8))
     write_image(root / "masks/a.png", encode_class_mask(class_mask))
     write_image(root / "instances/a.png", labels)
@@ -44,7 +42,7 @@ def test_a_cell_with_pixels_comes_with_its_outline(tmp_path: Path):
     (sample,) = prepared_samples(write_folder(tmp_path))
     cell = sample.cells[0]
     expected = PixelOutline.from_pixels(np.ones((15, 10), bool), offset=(5, 5))
-    assert (cell.cell_type, cell.outline) == (CellType.RBC, expected)
+    assert (cell.cell_type, cell.outline) == (RBC, expected)
 
 
 def test_a_cell_without_pixels_comes_with_its_box(tmp_path: Path):

@@ -13,7 +13,7 @@ from blood_cell_system.datasets.synthetic import FolderLayout, write_synthetic_f
 from blood_cell_system.datasets.synthetic.folder import to_voc_xml
 from blood_cell_system.errors import OutputError, SettingsError
 from blood_cell_system.imaging.image_file import read_image
-from blood_cell_system.taxonomy import MASK_CLASS, CellType
+from blood_cell_system.taxonomy import MASK_CLASS, PLATELET, RBC, WBC
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -105,7 +105,7 @@ def test_a_bccd_clone_keeps_every_cell_in_the_convention_of_bccd(tmp_path):
     prepared = small_prepared_folder(tmp_path / "prepared", count=1, shape=(120, 160))
     cells = PreparedDataset.open(prepared).images[0].cells
     xml = ElementTree.parse(clone / "BCCD" / "Annotations" / "BloodImage_00000.xml")
-    names = {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATELET}
+    names = {"RBC": RBC, "WBC": WBC, "Platelets": PLATELET}
     found = [
         (
             names[row.findtext("name")],
@@ -123,7 +123,7 @@ def test_a_bccd_clone_keeps_every_cell_in_the_convention_of_bccd(tmp_path):
 def test_a_cell_at_the_border_is_marked_as_truncated():
     def box(x_min, x_max):
         return LabelledBox(
-            cell_type=CellType.RBC, x_min=x_min, y_min=3, x_max=x_max, y_max=9,
+            cell_type=RBC, x_min=x_min, y_min=3, x_max=x_max, y_max=9,
             origin=BoxOrigin.DRAWN,
         )  # fmt: skip
 

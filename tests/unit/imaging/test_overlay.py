@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from blood_cell_system.imaging.overlay import CELL_COLOURS, draw_boxes, draw_overlay
-from blood_cell_system.taxonomy import NOT_SCORED, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, PLATELET, RBC
 
 
 def gray_image(height: int = 60, width: int = 80) -> np.ndarray:
@@ -15,7 +15,7 @@ def mask_with_two_touching_cells() -> np.ndarray:
     return class_mask
 
 
-def is_colour(image: np.ndarray, cell_type: CellType) -> np.ndarray:
+def is_colour(image: np.ndarray, cell_type: str) -> np.ndarray:
     return (image == CELL_COLOURS[cell_type]).all(axis=2)
 
 
@@ -33,7 +33,7 @@ def test_the_input_is_left_as_it_is():
 
 def test_the_outline_lies_on_the_rim_of_the_class_and_inside_it():
     class_mask = mask_with_two_touching_cells()
-    is_line = is_colour(draw_overlay(gray_image(), class_mask), CellType.RBC)
+    is_line = is_colour(draw_overlay(gray_image(), class_mask), RBC)
     assert is_line[10, 10:70].all()
     assert not is_line[class_mask == 0].any()
     assert not is_line[20:40, 20:60].any()
@@ -51,8 +51,8 @@ def test_touching_cells_are_parted_by_the_label_image():
     labels[10:50, 10:40], labels[10:50, 40:70] = 1, 2
     without = draw_overlay(gray_image(), class_mask)
     parted = draw_overlay(gray_image(), class_mask, label_image=labels)
-    assert not is_colour(without, CellType.RBC)[30, 38:42].any()
-    assert is_colour(parted, CellType.RBC)[30, 39:41].all()
+    assert not is_colour(without, RBC)[30, 38:42].any()
+    assert is_colour(parted, RBC)[30, 39:41].all()
 
 
 def test_labels_above_16_bits_are_still_told_apart():
@@ -60,7 +60,7 @@ def test_labels_above_16_bits_are_still_told_apart():
     labels = np.zeros((60, 80), dtype=np.int32)
     labels[10:50, 10:40], labels[10:50, 40:70] = 70_000, 70_001
     drawn = draw_overlay(gray_image(), class_mask, label_image=labels)
-    assert is_colour(drawn, CellType.RBC)[30, 39:41].all()
+    assert is_colour(drawn, RBC)[30, 39:41].all()
 
 
 def test_a_platelet_has_an_outline_although_it_is_background_in_the_mask():
@@ -70,9 +70,9 @@ def test_a_platelet_has_an_outline_although_it_is_background_in_the_mask():
         gray_image(),
         np.zeros((60, 80), dtype=np.uint8),
         label_image=labels,
-        cell_types=[CellType.PLATELET],
+        cell_types=[PLATELET],
     )
-    assert is_colour(drawn, CellType.PLATELET)[20, 20:30].all()
+    assert is_colour(drawn, PLATELET)[20, 20:30].all()
 
 
 def test_not_scored_pixels_are_greyed_and_hatched():
@@ -110,7 +110,7 @@ def test_a_cell_without_a_type_is_refused():
             gray_image(),
             np.zeros((60, 80), dtype=np.uint8),
             label_image=labels,
-            cell_types=[CellType.RBC],
+            cell_types=[RBC],
         )
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.imaging.resampling import Resampler, axis_shares
-from blood_cell_system.taxonomy import NOT_SCORED, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, WBC
 
 
 def disc(side, radius, centre=None):
@@ -98,12 +98,10 @@ def test_two_touching_cells_meet_where_they_met():
 
 
 def test_boxes_scale_with_the_image_and_keep_their_origin():
-    box = LabelledBox(
-        cell_type=CellType.WBC, x_min=10, y_min=20, x_max=30, y_max=50, origin=BoxOrigin.STAIN
-    )
+    box = LabelledBox(cell_type=WBC, x_min=10, y_min=20, x_max=30, y_max=50, origin=BoxOrigin.STAIN)
     moved = Resampler.by(0.5, (100, 200)).box(box)
     assert (moved.x_min, moved.y_min, moved.x_max, moved.y_max) == (5, 10, 15, 25)
-    assert (moved.cell_type, moved.origin) == (CellType.WBC, BoxOrigin.STAIN)
+    assert (moved.cell_type, moved.origin) == (WBC, BoxOrigin.STAIN)
 
 
 def test_an_image_keeps_its_mean_when_shrunk():

@@ -9,7 +9,7 @@ from blood_cell_system.masks.ellipses import (
     nearest_ellipse,
     whole_cell_box,
 )
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
 
 def corners(cell):
@@ -18,7 +18,7 @@ def corners(cell):
 
 def red(*values):
     x_min, y_min, x_max, y_max = values
-    return LabelledBox(cell_type=CellType.RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+    return LabelledBox(cell_type=RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
 
 
 @pytest.mark.parametrize(

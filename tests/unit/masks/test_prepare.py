@@ -23,7 +23,7 @@ from blood_cell_system.errors import AnnotationError, DatasetError, OutputError,
 from blood_cell_system.imaging.image_file import read_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.prepare import PrepareSummary, prepare_reading, prepare_voc
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import PLATELET, RBC
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_ellipse_masks_show_the_annotated_cells(source: Path, tmp_path: Path):
     image = PreparedDataset.open(tmp_path / "out").images[0]
     _, class_mask = image.read()
     assert [class_mask[15, 15], class_mask[35, 70], class_mask[3, 90]] == [1, 2, 0]
-    assert [cell.cell_type for cell in image.cells][-1] == CellType.PLATELET
+    assert [cell.cell_type for cell in image.cells][-1] == PLATELET
     assert image.instance_path is None
 
 
@@ -217,7 +217,7 @@ def test_the_summary_counts_and_lists(source: Path, tmp_path: Path):
     add_image(source, "pic_0", [("RBC", 6, 6, 25, 25), ("RBC", 9, 9, 9, 9)])
     summary = prepare(source, tmp_path / "out")
     assert summary.split_counts == {"train": 1, "val": 1, "test": 1}
-    assert summary.cell_counts[CellType.RBC, BoxOrigin.ANNOTATED] == 5
+    assert summary.cell_counts[RBC, BoxOrigin.ANNOTATED] == 5
     lines = summary.to_text().splitlines()
     assert "3 images prepared (train 1, val 1, test 1)" in lines[0]
     assert lines[-2:] == [
@@ -227,7 +227,7 @@ def test_the_summary_counts_and_lists(source: Path, tmp_path: Path):
 
 
 def test_the_summary_tells_cells_that_only_the_stain_shows():
-    counts = {(CellType.RBC, BoxOrigin.ANNOTATED): 7, (CellType.RBC, BoxOrigin.STAIN): 5}
+    counts = {(RBC, BoxOrigin.ANNOTATED): 7, (RBC, BoxOrigin.STAIN): 5}
     summary = PrepareSummary(
         output=Path("out"),
         mask_method="stain",
@@ -266,7 +266,7 @@ def test_given_masks_are_taken_and_nothing_is_said_about_cells(tmp_path: Path):
 
 
 def test_given_masks_and_marks_live_in_one_folder(tmp_path: Path):
-    cell = LabelledCell(cell_type=CellType.RBC, box=Box(5, 5, 25, 25))
+    cell = LabelledCell(cell_type=RBC, box=Box(5, 5, 25, 25))
     samples = with_mask(tmp_path, "a"), image(tmp_path, "b", cells=(cell,))
     summary = prepare_reading(reading_of(tmp_path, *samples), tmp_path / "out", jobs=1)
     first, second = PreparedDataset.open(tmp_path / "out").images

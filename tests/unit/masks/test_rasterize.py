@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.masks.ellipses import rasterize_ellipses
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, CellClass, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC, MaskClass
 
 
 def cell(cell_type, x_min, y_min, x_max, y_max):
@@ -12,29 +12,29 @@ def cell(cell_type, x_min, y_min, x_max, y_max):
 
 
 def test_a_circle_of_four_pixels_has_no_corners():
-    mask = rasterize_ellipses([cell(CellType.RBC, 0, 0, 4, 4)], (4, 4))
+    mask = rasterize_ellipses([cell(RBC, 0, 0, 4, 4)], (4, 4))
     assert mask.tolist() == [[0, 1, 1, 0], [1, 1, 1, 1], [1, 1, 1, 1], [0, 1, 1, 0]]
     assert mask.dtype == np.uint8
 
 
 def test_a_white_cell_lies_over_a_red_one_in_whatever_order():
-    red, white = cell(CellType.RBC, 0, 0, 20, 20), cell(CellType.WBC, 10, 0, 30, 20)
+    red, white = cell(RBC, 0, 0, 20, 20), cell(WBC, 10, 0, 30, 20)
     masks = [rasterize_ellipses(order, (20, 30)) for order in ([red, white], [white, red])]
-    assert masks[0][10, 15] == CellClass.WBC
+    assert masks[0][10, 15] == MaskClass.WBC
     np.testing.assert_array_equal(masks[0], masks[1])
 
 
 def test_a_platelet_is_background():
-    assert not rasterize_ellipses([cell(CellType.PLATELET, 0, 0, 9, 9)], (9, 9)).any()
+    assert not rasterize_ellipses([cell(PLATELET, 0, 0, 9, 9)], (9, 9)).any()
 
 
 def test_a_box_without_an_area_is_passed_over():
-    boxes = [cell(CellType.RBC, 5, 5, 5, 9), cell(CellType.RBC, 9, 9, 2, 2)]
+    boxes = [cell(RBC, 5, 5, 5, 9), cell(RBC, 9, 9, 2, 2)]
     assert not rasterize_ellipses(boxes, (12, 12)).any()
 
 
 def test_a_hairline_box_is_no_trouble():
-    assert not rasterize_ellipses([cell(CellType.RBC, 0.1, 0, 0.1 + 1e-200, 3)], (3, 3)).any()
+    assert not rasterize_ellipses([cell(RBC, 0.1, 0, 0.1 + 1e-200, 3)], (3, 3)).any()
 
 
 corner = st.integers(-120, 240).map(lambda quarter: quarter / 4)
@@ -48,9 +48,9 @@ def test_it_equals_the_definition_pixel_by_pixel(cells):
     shape = (24, 31)
     expected = np.zeros(shape, dtype=np.uint8)
     y, x = np.indices(shape) + 0.5
-    for cell_type in (CellType.RBC, CellType.WBC):
+    for cell_type in (RBC, WBC):
         for box in cells:
-            if box.cell_type is not cell_type or box.width <= 0 or box.height <= 0:
+            if box.cell_type != cell_type or box.width <= 0 or box.height <= 0:
                 continue
             distance = ((x - box.centre[0]) / (box.width / 2)) ** 2
             distance = distance + ((y - box.centre[1]) / (box.height / 2)) ** 2

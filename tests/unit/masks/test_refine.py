@@ -7,7 +7,7 @@ import pytest
 from support.stained_images import (
     CYTOPLASM,
     NUCLEUS,
-    PLATELET,
+    PLATELET_DYE,
     RED_CELL,
     box,
     disc,
@@ -21,7 +21,7 @@ from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.stain.optical_density import StainSettings
-from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, RBC, WBC, MaskClass
 
 SHAPE = (240, 320)
 WITHOUT_RIM = StainSettings(rim_px=0)
@@ -29,7 +29,7 @@ WITHOUT_RIM = StainSettings(rim_px=0)
 boxed, free = disc(SHAPE, 60, 60, 28), disc(SHAPE, 260, 60, 28)
 white, nucleus = disc(SHAPE, 150, 150, 50), disc(SHAPE, 155, 145, 28)
 platelet = disc(SHAPE, 60, 180, 10)
-PARTS = [(boxed | free, RED_CELL), (white, CYTOPLASM), (nucleus, NUCLEUS), (platelet, PLATELET)]
+PARTS = [(boxed | free, RED_CELL), (white, CYTOPLASM), (nucleus, NUCLEUS), (platelet, PLATELET_DYE)]
 CELLS = [
     box("RBC", 60, 60, 28, air=3),
     box("WBC", 150, 150, 50, air=5),
@@ -44,9 +44,9 @@ def smear():
 
 def test_every_class_is_where_it_was_drawn(smear):
     class_mask = stain_class_mask(smear, CELLS, WITHOUT_RIM).class_mask
-    assert iou(class_mask == CellClass.RBC, boxed | free) > 0.9
-    assert iou(class_mask == CellClass.WBC, white) > 0.9
-    assert (class_mask[platelet] == CellClass.BACKGROUND).mean() > 0.9
+    assert iou(class_mask == MaskClass.RBC, boxed | free) > 0.9
+    assert iou(class_mask == MaskClass.WBC, white) > 0.9
+    assert (class_mask[platelet] == MaskClass.BACKGROUND).mean() > 0.9
 
 
 def test_every_box_has_its_instance(smear):
@@ -61,7 +61,7 @@ def test_a_cell_without_a_box_is_red_and_gets_one(smear):
     assert result.cells[: len(CELLS)] == tuple(CELLS)
     (found,) = result.cells[len(CELLS) :]
     assert found.origin is BoxOrigin.STAIN
-    assert found.cell_type is CellType.RBC
+    assert found.cell_type == RBC
     assert iou(result.label_image == len(CELLS) + 1, free) > 0.9
 
 
@@ -77,7 +77,7 @@ def test_the_rim_is_not_scored_and_nothing_else_in_a_clear_image(smear):
 def test_a_white_cell_without_a_box_is_not_scored(smear):
     class_mask = stain_class_mask(smear, [CELLS[0], CELLS[2]]).class_mask
     assert (class_mask[nucleus] == NOT_SCORED).mean() > 0.95
-    assert not (class_mask == CellClass.WBC).any()
+    assert not (class_mask == MaskClass.WBC).any()
 
 
 def test_a_platelet_without_a_box_is_not_scored(smear):
@@ -90,7 +90,7 @@ def test_a_bit_too_small_for_a_cell_is_not_scored_unless_the_border_cuts_it():
     image = draw_field(SHAPE, [(boxed | bit | cut, RED_CELL)], noise=2)
     class_mask = stain_class_mask(image, CELLS[:1], WITHOUT_RIM).class_mask
     assert (class_mask[disc(SHAPE, 150, 40, 5)] == NOT_SCORED).all()
-    assert (class_mask[disc(SHAPE, 318, 160, 5)] == CellClass.RBC).all()
+    assert (class_mask[disc(SHAPE, 318, 160, 5)] == MaskClass.RBC).all()
 
 
 def test_a_small_bit_in_a_box_is_a_red_cell():
@@ -98,7 +98,7 @@ def test_a_small_bit_in_a_box_is_a_red_cell():
     image = draw_field(SHAPE, [(boxed | bit, RED_CELL)], noise=2)
     cells = [CELLS[0], box("RBC", 150, 40, 8)]
     class_mask = stain_class_mask(image, cells, WITHOUT_RIM).class_mask
-    assert (class_mask[disc(SHAPE, 150, 40, 5)] == CellClass.RBC).all()
+    assert (class_mask[disc(SHAPE, 150, 40, 5)] == MaskClass.RBC).all()
 
 
 def test_a_thread_between_two_cells_is_not_scored():
@@ -107,7 +107,7 @@ def test_a_thread_between_two_cells_is_not_scored():
     image = draw_field(SHAPE, [(boxed | free | thread, RED_CELL)], noise=2)
     class_mask = stain_class_mask(image, CELLS[:1], WITHOUT_RIM).class_mask
     assert (class_mask[59:61, 110:210] == NOT_SCORED).all()
-    assert iou(class_mask == CellClass.RBC, boxed | free) > 0.9
+    assert iou(class_mask == MaskClass.RBC, boxed | free) > 0.9
 
 
 def test_a_hole_that_may_be_pallor_is_not_scored():
@@ -124,7 +124,7 @@ def test_purple_without_a_nucleus_is_no_red_cell_however_mixed_the_red_ones_are(
     parts = [(boxed, RED_CELL), (half, (0.12, 0.25, 0.05)), (purple, (0.24, 0.26, 0.08))]
     class_mask = stain_class_mask(draw_field(SHAPE, parts), CELLS[:1], WITHOUT_RIM).class_mask
     assert (class_mask[disc(SHAPE, 150, 150, 26)] == NOT_SCORED).all()
-    assert (class_mask[disc(SHAPE, 60, 60, 24)] == CellClass.RBC).all()
+    assert (class_mask[disc(SHAPE, 60, 60, 24)] == MaskClass.RBC).all()
 
 
 def test_two_touching_cells_are_split_between_their_boxes():
@@ -140,7 +140,7 @@ def test_a_parasite_in_a_red_cell_is_part_of_it():
     cell, parasite = disc(SHAPE, 100, 120, 30), disc(SHAPE, 105, 115, 6)
     image = draw_field(SHAPE, [(cell, RED_CELL), (parasite, NUCLEUS)], noise=2)
     class_mask = stain_class_mask(image, [box("RBC", 100, 120, 30)]).class_mask
-    assert (class_mask[parasite] == CellClass.RBC).all()
+    assert (class_mask[parasite] == MaskClass.RBC).all()
 
 
 def test_the_same_input_gives_the_same_mask_and_is_not_changed(smear):
@@ -210,7 +210,7 @@ def bccd_figures():
     samples = VocDataset.open(Path(root) / "BCCD_Dataset").samples
     for sample in [sample for sample in samples if sample.split is not Split.TEST][::3]:
         result = stain_class_mask(read_image(sample.image_path), sample.cells)
-        is_white_cell = [False] + [cell.cell_type is CellType.WBC for cell in result.cells]
+        is_white_cell = [False] + [cell.cell_type == WBC for cell in result.cells]
         found = np.array(is_white_cell)[result.label_image]
         drawn = read_image(outlines / f"{sample.stem}.png")[:, :, 0] > 0
         yield iou(found, drawn), float((result.class_mask == NOT_SCORED).mean())

@@ -12,14 +12,13 @@ from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
-from blood_cell_system.taxonomy import NOT_SCORED, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, PLATELET, RBC, WBC
 
 IMAGE = smear_image()
 RED, OTHER_RED, WHITE = Box(5, 5, 25, 25), Box(30, 10, 50, 30), Box(55, 20, 85, 50)
-RBC, WBC, PLATELET = CellType
 
 
-def boxed(cell_type: CellType, box: Box) -> LabelledCell:
+def boxed(cell_type: str, box: Box) -> LabelledCell:
     return LabelledCell(cell_type=cell_type, box=box)
 
 
@@ -27,7 +26,7 @@ def square(x: int, y: int, side: int) -> PolygonOutline:
     return PolygonOutline.from_points([(x, y), (x + side, y), (x + side, y + side), (x, y + side)])
 
 
-def outlined(cell_type: CellType, outline: PolygonOutline | PixelOutline) -> LabelledCell:
+def outlined(cell_type: str, outline: PolygonOutline | PixelOutline) -> LabelledCell:
     return LabelledCell(cell_type=cell_type, box=outline.box, outline=outline)
 
 

@@ -8,7 +8,7 @@ from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.reports.diagnosis import is_uncertain
 from blood_cell_system.reports.report import CellFlag, ReportSettings, Status
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 SETTINGS = ReportSettings(
     confidence_threshold=0.5, uncertain_margin=0.2, border_rule=BorderRule.COUNTED
@@ -21,16 +21,16 @@ def test_cells_are_counted_by_type():
 
 def test_cells_that_the_border_rule_leaves_out_are_told_but_not_counted():
     report = report_of(rule=BorderRule.TWO_SIDES)
-    assert report.counts[CellType.RBC] == 2
+    assert report.counts[RBC] == 2
     left_out = [cell for cell in report.cells if not cell.is_counted]
-    assert [cell.cell_type for cell in left_out] == [CellType.RBC]
+    assert [cell.cell_type for cell in left_out] == [RBC]
     assert left_out[0].touches_border
     assert report.types[0].not_counted == 1
     assert report.types[0].touching_border == 2
 
 
 def test_a_cell_is_measured():
-    (cell,) = report_of(analysis_of([ellipse_box(CellType.RBC, 60, 60, 50)])).cells
+    (cell,) = report_of(analysis_of([ellipse_box(RBC, 60, 60, 50)])).cells
     assert cell.cell_id == 1
     assert cell.bbox == pytest.approx((35, 35, 85, 85), abs=1)
     assert cell.centroid == pytest.approx((60, 60), abs=0.5)
@@ -103,7 +103,7 @@ def test_an_image_without_cells_is_a_report_with_a_warning():
 
 def test_an_image_that_is_full_of_white_cells_is_doubted():
     def white(count):
-        return [ellipse_box(CellType.WBC, 20 + 30 * n, 60, 24) for n in range(count)]
+        return [ellipse_box(WBC, 20 + 30 * n, 60, 24) for n in range(count)]
 
     wide = (128, 400)
     (warning,) = report_of(analysis_of(white(12), shape=wide)).warnings

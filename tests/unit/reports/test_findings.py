@@ -28,7 +28,7 @@ from blood_cell_system.reports.image_files import (
     cells_to_csv,
 )
 from blood_cell_system.reports.report import CellFlag, findings_to_json
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
 CONDITIONS = st.sampled_from((*RBC_FACTS.conditions, NONE_OF_THESE, NOT_ASSESSED))
 RED_CELLS = st.lists(
@@ -129,7 +129,7 @@ def test_cells_that_the_border_rule_leaves_out_count_nowhere():
 
 
 def only_red(report):
-    (cell,) = (cell for cell in report.cells if cell.cell_type == CellType.RBC)
+    (cell,) = (cell for cell in report.cells if cell.cell_type == RBC)
     return cell
 
 
@@ -213,7 +213,7 @@ def test_the_table_has_a_column_a_class():
     ],
 )
 def test_cells_that_want_a_look_are_boxed(red, colour):
-    analysis = analysis_of([ellipse_box(CellType.RBC, 90, 64, 60)])
+    analysis = analysis_of([ellipse_box(RBC, 90, 64, 60)])
     plain = annotated_image(analysis, report_of(analysis, threshold=0.0).cells)
     drawn = annotated_image(analysis, classified_report(analysis, red=red, threshold=0.0).cells)
     changed = (drawn != plain).any(axis=2)
@@ -225,14 +225,14 @@ def test_cells_that_want_a_look_are_boxed(red, colour):
 
 
 def test_a_name_at_the_edge_of_the_image_is_cut():
-    analysis = analysis_of([ellipse_box(CellType.RBC, 30, 30, 50)], shape=(56, 56))
+    analysis = analysis_of([ellipse_box(RBC, 30, 30, 50)], shape=(56, 56))
     report = classified_report(analysis, red={"condition": "malaria_RBC"})
     assert annotated_image(analysis, report.cells).shape == (56, 56, 3)
 
 
 @pytest.mark.parametrize(("diameter", "reach"), [(20, 1.4), (30, 1.4), (60, 1.1)])
 def test_a_name_hardly_reaches_beyond_its_cell(diameter, reach):
-    analysis = analysis_of([ellipse_box(CellType.RBC, 40, 64, diameter)])
+    analysis = analysis_of([ellipse_box(RBC, 40, 64, diameter)])
     plain = annotated_image(analysis, report_of(analysis, threshold=0.0).cells)
     report = classified_report(analysis, red={"condition": "malaria_RBC"}, threshold=0.0)
     changed = (annotated_image(analysis, report.cells) != plain).any(axis=2)

@@ -14,7 +14,7 @@ from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import diameter_in_name, model_name
 from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import CELL_TYPES, RBC, WBC
 from blood_cell_system.training.loop import StepRates
 from blood_cell_system.training.presets import PRESETS
 from blood_cell_system.training.segmenter import train_segmenter
@@ -233,7 +233,7 @@ def cells(*types):
     )
 
 
-def warnings_of(start, model, *, magnification=1.0, image=None, types=tuple(CellType)):
+def warnings_of(start, model, *, magnification=1.0, image=None, types=CELL_TYPES):
     return unlikeness_warnings(
         replace(start, model=model),
         magnifications={"mine": magnification},
@@ -252,8 +252,8 @@ def test_familiar_images_give_no_warning(start, accustomed):
         ({"magnification": None}, "mine: the labels show too few whole red cells"),
         ({"magnification": 4.0}, "mine: red cells are 14 px wide and are enlarged 4.0 times"),
         ({"image": noise(1, 0.3)}, "Stain or light are unlike what the model learned from"),
-        ({"types": (CellType.RBC,)}, "No WBC is labelled"),
-        ({"types": (CellType.WBC,)}, "No RBC is labelled"),
+        ({"types": (RBC,)}, "No WBC is labelled"),
+        ({"types": (WBC,)}, "No RBC is labelled"),
     ],
 )
 def test_what_is_unlike_is_told_with_a_remedy(start, accustomed, what, message):

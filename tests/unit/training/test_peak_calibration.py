@@ -10,7 +10,7 @@ from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.cells.peaks import CellPeaks, PeakSettings
 from blood_cell_system.errors import CheckpointError
 from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
-from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, CellClass, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, PLATELET, RBC, WBC, MaskClass
 from blood_cell_system.training.peak_calibration import (
     THRESHOLDS,
     bake_thresholds,
@@ -21,7 +21,7 @@ from blood_cell_system.training.peak_calibration import (
 SIDE = 400
 
 
-def box(x, y, cell_type=CellType.RBC, origin=BoxOrigin.ANNOTATED):
+def box(x, y, cell_type=RBC, origin=BoxOrigin.ANNOTATED):
     return LabelledBox(
         cell_type=cell_type, x_min=x - 8, y_min=y - 8, x_max=x + 8, y_max=y + 8, origin=origin
     )
@@ -43,7 +43,7 @@ def image(cells, *, unmarked=(), class_mask=None):
     )
 
 
-def finder(centres, scores, cell_type=CellType.RBC):
+def finder(centres, scores, cell_type=RBC):
     """Peaks at these places with these heights, whatever the image."""
     order = np.argsort(scores)[::-1]
 
@@ -63,14 +63,14 @@ def test_threshold_lies_between_the_peaks_of_cells_and_those_of_chance():
     where = places(80)
     scores = [0.32] * 50 + [0.11] * 30
     found = best_thresholds([image([box(*at) for at in where[:50]])], finder(where, scores))
-    assert 0.11 < found[CellType.RBC] <= 0.32
+    assert 0.11 < found[RBC] <= 0.32
 
 
 def test_of_equally_good_thresholds_the_middle_one_is_taken():
     where = places(50)
     found = best_thresholds([image([box(*at) for at in where])], finder(where, [0.5] * 50))
     good = [threshold for threshold in THRESHOLDS if threshold <= 0.5]
-    assert found[CellType.RBC] == good[(len(good) - 1) // 2]
+    assert found[RBC] == good[(len(good) - 1) // 2]
 
 
 def test_types_with_few_cells_are_left_as_they_are():
@@ -82,21 +82,21 @@ def test_types_with_few_cells_are_left_as_they_are():
 def test_cells_of_several_images_count_together():
     where = places(25)
     images = [image([box(*at) for at in where])] * 2
-    assert CellType.RBC in best_thresholds(images, finder(where, [0.2] * 25))
+    assert RBC in best_thresholds(images, finder(where, [0.2] * 25))
 
 
 def test_a_type_that_nobody_marked_in_an_image_does_not_count_there():
     where = places(50)
-    cells = [box(*at, CellType.PLATELET) for at in where]
-    images = [image(cells, unmarked=(CellType.PLATELET,))]
-    assert best_thresholds(images, finder(where, [0.2] * 50, CellType.PLATELET)) == {}
+    cells = [box(*at, PLATELET) for at in where]
+    images = [image(cells, unmarked=(PLATELET,))]
+    assert best_thresholds(images, finder(where, [0.2] * 50, PLATELET)) == {}
 
 
 def test_images_of_which_nobody_has_said_where_cells_are_do_not_count():
     assert best_thresholds([image(None)], finder([], [])) == {}
 
 
-@pytest.mark.parametrize("value", [NOT_SCORED, CellClass.RBC])
+@pytest.mark.parametrize("value", [NOT_SCORED, MaskClass.RBC])
 def test_peaks_where_nobody_has_said_what_is_there_are_not_held_against_a_threshold(value):
     where = places(81)
     mask = np.zeros((SIDE, SIDE), np.uint8)
@@ -105,8 +105,8 @@ def test_peaks_where_nobody_has_said_what_is_there_are_not_held_against_a_thresh
     cells = [box(*at) for at in where[:50]]
     peaks = finder(where, [0.5] * 36 + [0.2] * 14 + [0.3] * 31)
     # Without an excuse it is better to miss the 14 low ones than to believe the other 31.
-    assert best_thresholds([image(cells)], peaks)[CellType.RBC] > 0.3
-    assert best_thresholds([image(cells, class_mask=mask)], peaks)[CellType.RBC] <= 0.2
+    assert best_thresholds([image(cells)], peaks)[RBC] > 0.3
+    assert best_thresholds([image(cells, class_mask=mask)], peaks)[RBC] <= 0.2
 
 
 def test_points_are_no_cells_whose_size_could_match():
@@ -130,17 +130,17 @@ def test_what_was_at_the_threshold_found_comes_to_the_usual_one(found):
     before = np.log(found / (1 - found))
     layer = type("Layer", (), {"name": "centre_logits", "bias": keras.Variable(np.zeros(3))})
     stand_in = type("Model", (), {"name": "m", "layers": [layer]})
-    bake_thresholds(stand_in, {CellType.RBC: found})
+    bake_thresholds(stand_in, {RBC: found})
     after = 1 / (1 + np.exp(-(before + np.asarray(layer.bias)[0])))
-    assert after == pytest.approx(PeakSettings().thresholds[CellType.RBC], abs=1e-5)
+    assert after == pytest.approx(PeakSettings().thresholds[RBC], abs=1e-5)
 
 
 def test_other_types_and_the_classes_stay_as_they_are(model):
     pixels = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
     before = model.predict_on_batch(pixels)
-    bake_thresholds(model, {CellType.WBC: 0.1})
+    bake_thresholds(model, {WBC: 0.1})
     after = model.predict_on_batch(pixels)
-    wbc = CELL_TYPES.index(CellType.WBC)
+    wbc = CELL_TYPES.index(WBC)
     others = [index for index in range(len(CELL_TYPES)) if index != wbc]
     np.testing.assert_array_equal(before["centres"][..., others], after["centres"][..., others])
     assert (after["centres"][..., wbc] > before["centres"][..., wbc]).all()
@@ -151,7 +151,7 @@ def test_other_types_and_the_classes_stay_as_they_are(model):
 def test_a_model_without_centres_is_an_error():
     plain = keras.Sequential([keras.Input((8, 8, 3)), layers.Conv2D(3, 1, name="by_colour")])
     with pytest.raises(CheckpointError, match="has no layer 'centre_logits'"):
-        bake_thresholds(plain, {CellType.RBC: 0.2})
+        bake_thresholds(plain, {RBC: 0.2})
 
 
 def test_peaks_are_found_in_images_of_any_size(model):

@@ -30,10 +30,10 @@ from blood_cell_system.datasets.cell_fields import (
     sound_cells,
 )
 from blood_cell_system.errors import AnnotationError
-from blood_cell_system.taxonomy import WBC_TYPES, CellType
+from blood_cell_system.taxonomy import PLATELET, RBC, WBC, WBC_TYPES
 
 BLOCK_SIZE: Final = 10
-_TYPE_OF_CLASS: Final = {"RBC": CellType.RBC, "WBC": CellType.WBC, "Platelets": CellType.PLATELET}
+_TYPE_OF_CLASS: Final = {"RBC": RBC, "WBC": WBC, "Platelets": PLATELET}
 
 
 def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
@@ -50,7 +50,7 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
     -------
     FieldReading
         Images with complete boxes have all cells; the others those that BCCD marks. Labels of
-        cells are those of ``CellType``; the label of an image is the type of its only white cell,
+        cells are those of ``str``; the label of an image is the type of its only white cell,
         or empty.
 
     Raises
@@ -87,7 +87,7 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
             cells = tuple(
                 MarkedCell(label=cell.cell_type, box=Box(*_corners(cell))) for cell in sample.cells
             )
-        white = sum(cell.label == CellType.WBC for cell in cells)
+        white = sum(cell.label == WBC for cell in cells)
         split = sample.split
         fields.append(
             CellField(

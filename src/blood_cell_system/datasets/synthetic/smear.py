@@ -51,7 +51,7 @@ from blood_cell_system.datasets.synthetic.white_cells import (
     white_cell_dyes,
     white_cell_outline,
 )
-from blood_cell_system.taxonomy import MASK_CLASS, CellType
+from blood_cell_system.taxonomy import MASK_CLASS, PLATELET, RBC, WBC
 
 
 def platelet_outline(
@@ -131,7 +131,7 @@ class Body:
 
     Parameters
     ----------
-    cell_type : CellType
+    cell_type : str
     kind : RedCellKind or WhiteCellKind or None
         None for a platelet.
     radius_px : float
@@ -141,7 +141,7 @@ class Body:
         Of a red cell.
     """
 
-    cell_type: CellType
+    cell_type: str
     kind: RedCellKind | WhiteCellKind | None
     radius_px: float
     patch: Patch
@@ -173,7 +173,7 @@ def _label(bodies: list[Body], shape: tuple[int, int]) -> NDArray[np.uint16]:
     for number, body in enumerate(bodies, start=1):
         patch = body.patch
         # White cells lie over red ones: they win wherever they are.
-        rank = np.float32(-2 if body.cell_type == CellType.WBC else 0)
+        rank = np.float32(-2 if body.cell_type == WBC else 0)
         claim = patch.relative_radius + rank
         view = nearest[patch.window]
         is_won = patch.inside & (claim < view)
@@ -331,7 +331,7 @@ class DrawnSmear:
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``CellClass``; platelets are background.
+        Values of ``MaskClass``; platelets are background.
     label_image : ndarray of shape (height, width), dtype uint16
         0 background, 1..n the cells, platelets among them. Where two red cells overlap, each has
         the part that lies nearer to its own middle; white cells lie over red ones.
@@ -413,9 +413,7 @@ def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generato
         outline = white_cell_outline(generator, kind=white_kind, centre=centre, radius_px=size)
         patch = make_patch(outline, settings.shape)
         if patch is not None:
-            bodies.append(
-                Body(cell_type=CellType.WBC, kind=white_kind, radius_px=size, patch=patch)
-            )
+            bodies.append(Body(cell_type=WBC, kind=white_kind, radius_px=size, patch=patch))
     area = (height + 1.6 * radius) * (width + 1.6 * radius)
     red_count = round(generator.uniform(*settings.coverage) * area / (np.pi * radius**2))
     spread = generator.uniform(0.03, 0.09)
@@ -439,7 +437,7 @@ def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generato
         if patch is not None:
             bodies.append(
                 Body(
-                    cell_type=CellType.RBC,
+                    cell_type=RBC,
                     kind=kind,
                     radius_px=size,
                     patch=patch,
@@ -456,7 +454,7 @@ def _platelet_bodies(
     others: list[Body],
 ) -> list[Body]:
     """Put platelets into the gaps, so that each of them is whole."""
-    red_count = sum(body.cell_type == CellType.RBC for body in others)
+    red_count = sum(body.cell_type == RBC for body in others)
     count = int(generator.poisson(settings.platelet_rate * red_count / 20))
     free_px = cv2.distanceTransform((labels == 0).astype(np.uint8), cv2.DIST_L2, 3)
     field = Field(settings.shape, margin_px=0)
@@ -473,9 +471,7 @@ def _platelet_bodies(
             outline = platelet_outline(generator, centre=(x, y), radius_px=size)
             patch = make_patch(outline, settings.shape)
             if patch is not None:
-                bodies.append(
-                    Body(cell_type=CellType.PLATELET, kind=None, radius_px=size, patch=patch)
-                )
+                bodies.append(Body(cell_type=PLATELET, kind=None, radius_px=size, patch=patch))
             break
     return bodies
 
@@ -494,7 +490,7 @@ def _dye_amounts(
     # Cells that lie on each other are squeezed: their amounts add less than fully.
     power = generator.uniform(1.1, 2.2)
     polychromasia = generator.uniform(0.0, 0.12)
-    ordered = sorted(bodies, key=lambda body: body.cell_type != CellType.RBC)
+    ordered = sorted(bodies, key=lambda body: body.cell_type != RBC)
     for body in ordered:
         window = body.patch.window
         if isinstance(body.kind, RedCellKind):

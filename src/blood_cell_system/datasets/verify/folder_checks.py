@@ -18,7 +18,7 @@ from blood_cell_system.datasets.verify.image_checks import (
     is_whole,
     region_of,
 )
-from blood_cell_system.taxonomy import CellClass, CellType
+from blood_cell_system.taxonomy import MaskClass
 
 SIZE_FACTOR = 2.2
 """A cell is an outlier when it is this many times wider or narrower than the median."""
@@ -36,7 +36,7 @@ def check_sizes(images: Sequence[ImageFacts]) -> list[Finding]:
 
     Only originals are looked at, as copies may be scaled, and only cells away from the edge.
     """
-    kinds: defaultdict[tuple[str, CellType], list[tuple[ImageFacts, LabelledBox]]]
+    kinds: defaultdict[tuple[str, str], list[tuple[ImageFacts, LabelledBox]]]
     kinds = defaultdict(list)
     for image in images:
         if image.is_augmented:
@@ -297,9 +297,9 @@ def check_classes(images: Sequence[ImageFacts]) -> list[Finding]:
             severity = Severity.ERROR if split == Split.TRAIN else Severity.WARNING
             findings.append(_split_finding(severity, "empty-split", f"{split} has no images"))
     for name, count in ((str(split or "the folder"), count) for split, count in counts.items()):
-        for cell_class in CellClass:
+        for cell_class in MaskClass:
             if count[cell_class] == 0 and count.sum():
-                is_ground = cell_class == CellClass.BACKGROUND
+                is_ground = cell_class == MaskClass.BACKGROUND
                 findings.append(
                     _split_finding(
                         Severity.ERROR if is_ground else Severity.WARNING,
@@ -312,7 +312,7 @@ def check_classes(images: Sequence[ImageFacts]) -> list[Finding]:
         if _count(images, split) < _FEWEST_IMAGES or len(named) < 2:
             continue
         share, expected = scored_shares(count), scored_shares(whole)
-        for cell_class in (CellClass.RBC, CellClass.WBC):
+        for cell_class in (MaskClass.RBC, MaskClass.WBC):
             part, mean = share[cell_class], expected[cell_class]
             if part > 0 and not mean / _BALANCE_FACTOR <= part <= mean * _BALANCE_FACTOR:
                 findings.append(

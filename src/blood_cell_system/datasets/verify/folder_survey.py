@@ -13,7 +13,7 @@ from blood_cell_system.datasets.prepared import FORMAT_VERSION, UNFINISHED_NAME
 from blood_cell_system.datasets.verify.findings import Finding, Severity, listed
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import CELL_TYPES, known_type
 
 Cells = dict[str, tuple[LabelledBox, ...]]
 
@@ -91,7 +91,7 @@ def read_cells(path: Path) -> tuple[Cells, list[Finding]]:
             if box is None:
                 message = (
                     f"cell {position} of {stem} cannot be read; expected 'cell_type' of "
-                    f"{', '.join(CellType)} and 'bbox' of four numbers"
+                    f"{', '.join(CELL_TYPES)} and 'bbox' of four numbers"
                 )
                 findings.append(_broken(path, message, stem))
             else:
@@ -119,7 +119,7 @@ def _box(entry: object) -> LabelledBox | None:
         row: Any = entry
         x_min, y_min, x_max, y_max = (float(value) for value in row["bbox"])
         return LabelledBox(
-            cell_type=CellType(row["cell_type"]),
+            cell_type=known_type(row["cell_type"]),
             x_min=x_min,
             y_min=y_min,
             x_max=x_max,

@@ -24,7 +24,15 @@ from blood_cell_system.datasets.verify.mask_diagnosis import (
 )
 from blood_cell_system.errors import BloodCellError
 from blood_cell_system.imaging.image_file import read_image, read_label_image
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, NUM_CLASSES, CellClass, CellType
+from blood_cell_system.taxonomy import (
+    CELL_TYPES,
+    MASK_CLASS,
+    NOT_SCORED,
+    NUM_CLASSES,
+    PLATELET,
+    WBC,
+    MaskClass,
+)
 
 TINY_SIDE_PX = 3
 DUPLICATE_IOU = 0.8
@@ -154,7 +162,7 @@ def region_of(box: LabelledBox) -> Region:
 
 def _doubled(boxes: Sequence[LabelledBox]) -> list[LabelledBox]:
     doubled = []
-    for cell_type in CellType:
+    for cell_type in CELL_TYPES:
         same = [box for box in boxes if box.cell_type == cell_type]
         overlap = np.triu(pairwise_box_iou(corners_of(same), corners_of(same)), k=1)
         doubled += [same[index] for index in np.flatnonzero((overlap > DUPLICATE_IOU).any(axis=0))]
@@ -162,7 +170,7 @@ def _doubled(boxes: Sequence[LabelledBox]) -> list[LabelledBox]:
 
 
 def _disagrees(box: LabelledBox, class_mask: NDArray[np.uint8]) -> bool:
-    if box.cell_type == CellType.PLATELET:
+    if box.cell_type == PLATELET:
         # Platelets are background in the mask, or lie on a red cell.
         return False
     left, top = max(0, round(box.x_min)), max(0, round(box.y_min))
@@ -182,8 +190,8 @@ def _white_cells_without_box(
     Those at the edge are passed over: many annotate no cell that the edge cuts.
     """
     height, width = class_mask.shape
-    white = corners_of([box for box in boxes if box.cell_type == CellType.WBC])
-    is_white = (class_mask == CellClass.WBC).astype(np.uint8)
+    white = corners_of([box for box in boxes if box.cell_type == WBC])
+    is_white = (class_mask == MaskClass.WBC).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(is_white)
     # Row 0 is everything that is not white; the last column is the area.
     places = stats[1:, :4].astype(np.float64)
@@ -304,7 +312,7 @@ def _has_cells(diagnosis: MaskDiagnosis) -> bool:
     mask = diagnosis.class_mask
     if mask is None or diagnosis.is_black_gray:
         return True
-    return bool(((mask == CellClass.RBC) | (mask == CellClass.WBC)).any())
+    return bool(((mask == MaskClass.RBC) | (mask == MaskClass.WBC)).any())
 
 
 SMALLEST_SIDE_PX = 64
@@ -509,7 +517,7 @@ def _stain_gaps(
     counts = np.bincount(classes.ravel(), minlength=256)[:NUM_CLASSES]
     sums = np.bincount(classes.ravel(), weights=green.ravel(), minlength=256)[:NUM_CLASSES]
     gaps = []
-    for ground in (CellClass.BACKGROUND, CellClass.WBC):
+    for ground in (MaskClass.BACKGROUND, MaskClass.WBC):
         cells = counts.sum() - counts[ground]
         if counts[ground] == 0 or cells == 0:
             return nothing

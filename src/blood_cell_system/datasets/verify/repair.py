@@ -35,7 +35,7 @@ from blood_cell_system.errors import DatasetError, SettingsError
 from blood_cell_system.imaging.image_file import copy_file, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import with_progress
-from blood_cell_system.taxonomy import CellClass
+from blood_cell_system.taxonomy import MaskClass
 
 # Of an image that is in several splits, the rarer use is kept.
 _KEPT_FIRST = (Split.TEST, Split.VAL, Split.TRAIN, None)
@@ -259,7 +259,7 @@ def _write_mask(image: ImageFacts, output: Path) -> tuple[str, list[str]]:
     if diagnosis.fault is not None:
         what.append(f"mask {diagnosis.detail}: {_done_about(diagnosis.fault)}")
     if diagnosis.is_black_gray and image.mask_fault == MaskFault.INDEX:
-        class_mask = np.full_like(class_mask, CellClass.BACKGROUND)
+        class_mask = np.full_like(class_mask, MaskClass.BACKGROUND)
         what.append("mask holds only the class number 0: written as background")
     fitted = fit_to_shape(class_mask, image_shape)
     if fitted is not None and class_mask.shape != image_shape:

@@ -34,7 +34,7 @@ from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
 from blood_cell_system.parallel import with_progress
-from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, CellClass
+from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, MaskClass
 
 REPORT_VERSION = 1
 _SEVERITIES = tuple(Severity)
@@ -129,7 +129,7 @@ def statistics_of(images: Sequence[ImageFacts]) -> dict[str, Any]:
 def _shares(class_pixels: NDArray[np.int64]) -> dict[str, Any]:
     shares = scored_shares(class_pixels)
     return {
-        "class_shares": {c.name.lower(): round(float(shares[c]), 6) for c in CellClass},
+        "class_shares": {c.name.lower(): round(float(shares[c]), 6) for c in MaskClass},
         "not_scored_share": round(float(class_pixels[3] / max(1, class_pixels.sum())), 6),
     }
 
@@ -228,7 +228,7 @@ def _resolved(image: ImageFacts, *, is_index: bool) -> ImageFacts:
         )
         return replace(image, findings=(*image.findings, finding))
     class_pixels = np.zeros_like(image.class_pixels)
-    class_pixels[CellClass.BACKGROUND] = image.class_pixels.sum()
+    class_pixels[MaskClass.BACKGROUND] = image.class_pixels.sum()
     finding = Finding(
         severity=Severity.ERROR,
         check=str(MaskFault.INDEX),

@@ -24,7 +24,7 @@ from blood_cell_system.masks.ellipses import clip_to_pixels
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
-    CellClass,
+    CropClass,
     CutMethod,
     CutPlan,
     CutTask,
@@ -34,7 +34,7 @@ from blood_cell_system.pipeline.cell_crops.smear import Piece, Smear
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.optical_density import RED
-from blood_cell_system.taxonomy import CELL_TYPES, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
 
 _TRIES: Final = 40
 _BORDER_PX: Final = 2
@@ -190,7 +190,7 @@ _CONTAINED: Final = 0.6
 _SAME_OVERLAP: Final = 0.4
 
 
-def labelled_box(mark: MarkedCell, cell_type: CellType) -> LabelledBox:
+def labelled_box(mark: MarkedCell, cell_type: str) -> LabelledBox:
     """Box of a marked cell; of ``cell_type`` where its label is no type of cell."""
     named = [kind for kind in CELL_TYPES if kind == mark.label]
     return LabelledBox(
@@ -216,11 +216,11 @@ def segmented_window(
     cells = find_cells(_runtime(), smear.image, magnification=magnification).separated
     marks = []
     for cell in cells.cells:
-        if cell.touches_border or cell.cell_type is CellType.PLATELET:
+        if cell.touches_border or cell.cell_type == PLATELET:
             continue
         red_density = smear.density[:, :, RED][cells.label_image == cell.label]
         is_white = bool((red_density > _NUCLEUS_DENSITY).mean() > _NUCLEUS_SHARE)
-        if is_white == (plan.cell_type is CellType.WBC):
+        if is_white == (plan.cell_type == WBC):
             box = Box(cell.box.x_min, cell.box.y_min, cell.box.x_max, cell.box.y_max)
             marks.append(MarkedCell(label=task.field.label, box=box))
     return smear, marks
@@ -233,7 +233,7 @@ def neighbours_of(smear: Smear, marks: Sequence[MarkedCell], window_px: int) -> 
         return found
     magnification = _magnification(smear)
     for mark in marks:
-        box = labelled_box(mark, CellType.RBC)
+        box = labelled_box(mark, RBC)
         margin = max(0.0, (window_px - max(box.width, box.height)) / 2)
         rows, columns = clip_to_pixels(box, smear.field.shape, margin=margin)
         part = np.ascontiguousarray(smear.image[rows, columns])
@@ -302,7 +302,7 @@ class CutCell:
     ----------
     image : ndarray of shape (130, 130, 4), dtype uint8
         See ``cell_image_format``.
-    cell_class : CellClass
+    cell_class : CropClass
     what : str
         For its file's name: its number in the image, or its kind.
     origin : BoxOrigin
@@ -310,7 +310,7 @@ class CutCell:
     """
 
     image: NDArray[np.uint8]
-    cell_class: CellClass
+    cell_class: CropClass
     what: str
     origin: BoxOrigin
 
@@ -320,7 +320,7 @@ class _Found:
     """A cell that was found, before it is cut."""
 
     piece: Piece
-    cell_class: CellClass
+    cell_class: CropClass
     what: str
     origin: BoxOrigin
 
@@ -418,7 +418,7 @@ def _by_boxes(
         ]
         most = plan.most_an_image.get(label, len(whole))
         for index in generator.permutation(whole).tolist()[:most]:
-            is_white = boxes[index].cell_type is CellType.WBC
+            is_white = boxes[index].cell_type == WBC
             piece = (
                 smear.white_outline(boxes[index], look)
                 if is_white

@@ -8,7 +8,6 @@ from typing import NamedTuple
 from blood_cell_system.annotation.sample import DroppedCell, FailedImage
 from blood_cell_system.datasets.cell_fields import CellField
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.taxonomy import CellType
 
 
 class CutMethod(StrEnum):
@@ -37,7 +36,7 @@ class Extra(StrEnum):
     """Red cells of an image whose white cells were cut."""
 
 
-class CellClass(NamedTuple):
+class CropClass(NamedTuple):
     """Class of a cut cell, as ``cells.csv`` has it.
 
     Parameters
@@ -52,7 +51,7 @@ class CellClass(NamedTuple):
     is_outlier: bool = False
 
 
-OUTLIER = CellClass(is_outlier=True)
+OUTLIER = CropClass(is_outlier=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,9 +61,9 @@ class CutPlan:
     Parameters
     ----------
     method : CutMethod
-    cell_type : CellType
+    cell_type : str
         What is cut where the method finds cells by itself.
-    classes : mapping of str to CellClass
+    classes : mapping of str to CropClass
         Class by label: that of the mark where cells are marked, else that of the image. Labels
         that are not in it are left out.
     most_an_image : mapping of str to int
@@ -78,8 +77,8 @@ class CutPlan:
     """
 
     method: CutMethod
-    cell_type: CellType
-    classes: Mapping[str, CellClass]
+    cell_type: str
+    classes: Mapping[str, CropClass]
     most_an_image: Mapping[str, int] = field(default_factory=dict)
     extras: Mapping[Extra, int] = field(default_factory=dict)
     window_px: int | None = None

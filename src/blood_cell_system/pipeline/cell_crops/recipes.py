@@ -15,24 +15,24 @@ from blood_cell_system.datasets.cell_fields import FieldReading, joined_by_view
 from blood_cell_system.datasets.collections import taleqani, uganda_sickle
 from blood_cell_system.datasets.collections.bccd import read_bccd_cells
 from blood_cell_system.datasets.collections.iml_malaria import HEALTHY, STAGES, read_iml_malaria
-from blood_cell_system.datasets.collections.pbc import PLATELET, TYPE_OF_FOLDER, read_pbc
+from blood_cell_system.datasets.collections.pbc import PLATELET_FOLDER, TYPE_OF_FOLDER, read_pbc
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
-    CellClass,
+    CropClass,
     CropWork,
     CutMethod,
     CutPlan,
     CutTask,
     Extra,
 )
-from blood_cell_system.taxonomy import WBC_TYPES, CellType
+from blood_cell_system.taxonomy import PLATELET, RBC, WBC, WBC_TYPES
 
 Recipe = Callable[[Path, int], CropWork]
 
 _OUTLIERS: Final[dict[Extra, int]] = {Extra.CLUMP: 1, Extra.DEBRIS: 1, Extra.SLIDE: 1}
-_HEALTHY_RBC: Final = CellClass("healthy_RBC")
-_HEALTHY_WBC: Final = CellClass("healthy_WBC")
+_HEALTHY_RBC: Final = CropClass("healthy_RBC")
+_HEALTHY_WBC: Final = CropClass("healthy_WBC")
 
 
 def tasks_of_recipe(kind: ClassifierKind, data: Path, *, seed: int = 0) -> CropWork:
@@ -73,9 +73,9 @@ def _rbc(data: Path, seed: int) -> CropWork:
         iml,
         CutPlan(
             method=CutMethod.BOXES,
-            cell_type=CellType.RBC,
+            cell_type=RBC,
             classes={HEALTHY: _HEALTHY_RBC}
-            | {stage: CellClass("malaria_RBC", stage) for stage in STAGES},
+            | {stage: CropClass("malaria_RBC", stage) for stage in STAGES},
             most_an_image={HEALTHY: 16},
         ),
         seed,
@@ -84,8 +84,8 @@ def _rbc(data: Path, seed: int) -> CropWork:
         uganda,
         CutPlan(
             method=CutMethod.BOXES,
-            cell_type=CellType.RBC,
-            classes={uganda_sickle.SICKLE: CellClass("sickle_RBC")},
+            cell_type=RBC,
+            classes={uganda_sickle.SICKLE: CropClass("sickle_RBC")},
             window_px=200,
         ),
         seed,
@@ -95,7 +95,7 @@ def _rbc(data: Path, seed: int) -> CropWork:
         uganda,
         CutPlan(
             method=CutMethod.SEGMENTER,
-            cell_type=CellType.RBC,
+            cell_type=RBC,
             classes={uganda_sickle.NEGATIVE: _HEALTHY_RBC},
             most_an_image={uganda_sickle.NEGATIVE: 25},
             window_px=520,
@@ -107,13 +107,13 @@ def _rbc(data: Path, seed: int) -> CropWork:
         bccd,
         CutPlan(
             method=CutMethod.BOXES,
-            cell_type=CellType.RBC,
+            cell_type=RBC,
             classes={
-                CellType.RBC: _HEALTHY_RBC,
-                CellType.WBC: OUTLIER,
-                CellType.PLATELET: OUTLIER,
+                RBC: _HEALTHY_RBC,
+                WBC: OUTLIER,
+                PLATELET: OUTLIER,
             },
-            most_an_image={CellType.RBC: 6, CellType.WBC: 1, CellType.PLATELET: 1},
+            most_an_image={RBC: 6, WBC: 1, PLATELET: 1},
         ),
         seed,
     )
@@ -123,10 +123,10 @@ def _rbc(data: Path, seed: int) -> CropWork:
     # White cells and platelets of another laboratory; a fifth of its images is enough.
     white = CutPlan(
         method=CutMethod.LONE,
-        cell_type=CellType.WBC,
+        cell_type=WBC,
         classes=dict.fromkeys(TYPE_OF_FOLDER, OUTLIER),
     )
-    tasks += [task for task in _tasks(pbc, white, seed)[::5] if task.field.label != PLATELET]
+    tasks += [task for task in _tasks(pbc, white, seed)[::5] if task.field.label != PLATELET_FOLDER]
     return _with_faults(tasks + _platelets(pbc, seed), iml, uganda, bccd, pbc, leukaemia)
 
 
@@ -140,7 +140,7 @@ def _red_cells_of(
     """
     plan = CutPlan(
         method=CutMethod.SEGMENTER,
-        cell_type=CellType.RBC,
+        cell_type=RBC,
         classes=dict.fromkeys(labels, _HEALTHY_RBC),
         most_an_image=dict.fromkeys(labels, most),
     )
@@ -151,13 +151,13 @@ def _wbc(data: Path, seed: int) -> CropWork:
     pbc = with_splits(read_pbc(data / "pbc_wbc_types"))
     bccd = read_bccd_cells(data / "BCCD_Dataset", data / "bccd_trainval_extra")
     fields = with_splits(joined_by_view(taleqani.read_taleqani(data / "taleqani_all")))
-    typed = {folder: CellClass("healthy_WBC", name) for folder, name in TYPE_OF_FOLDER.items()}
-    lone = CutPlan(method=CutMethod.LONE, cell_type=CellType.WBC, classes=typed)
-    tasks = [task for task in _tasks(pbc, lone, seed) if task.field.label != PLATELET]
+    typed = {folder: CropClass("healthy_WBC", name) for folder, name in TYPE_OF_FOLDER.items()}
+    lone = CutPlan(method=CutMethod.LONE, cell_type=WBC, classes=typed)
+    tasks = [task for task in _tasks(pbc, lone, seed) if task.field.label != PLATELET_FOLDER]
     tasks += _platelets(pbc, seed)
     neighbours = CutPlan(
         method=CutMethod.NUCLEI,
-        cell_type=CellType.WBC,
+        cell_type=WBC,
         classes={},
         extras={Extra.RED_CELL: 1, Extra.SLIDE: 1},
     )
@@ -166,19 +166,19 @@ def _wbc(data: Path, seed: int) -> CropWork:
         _with_types(bccd),
         CutPlan(
             method=CutMethod.BOXES,
-            cell_type=CellType.WBC,
-            classes={name: CellClass("healthy_WBC", name) for name in WBC_TYPES}
-            | {CellType.WBC: _HEALTHY_WBC, CellType.RBC: OUTLIER, CellType.PLATELET: OUTLIER},
-            most_an_image={CellType.RBC: 1, CellType.PLATELET: 1},
+            cell_type=WBC,
+            classes={name: CropClass("healthy_WBC", name) for name in WBC_TYPES}
+            | {WBC: _HEALTHY_WBC, RBC: OUTLIER, PLATELET: OUTLIER},
+            most_an_image={RBC: 1, PLATELET: 1},
             extras={Extra.CLUMP: 1},
         ),
         seed,
     )
     blasts = CutPlan(
         method=CutMethod.NUCLEI,
-        cell_type=CellType.WBC,
+        cell_type=WBC,
         classes={taleqani.BENIGN: _HEALTHY_WBC}
-        | dict.fromkeys(taleqani.MALIGNANT, CellClass("cancer_WBC")),
+        | dict.fromkeys(taleqani.MALIGNANT, CropClass("cancer_WBC")),
         most_an_image=dict.fromkeys((taleqani.BENIGN, *taleqani.MALIGNANT), 6),
     )
     outliers = _OUTLIERS | {Extra.RED_CELL: 1}
@@ -195,8 +195,8 @@ def _with_some_outliers(tasks: list[CutTask], extras: Mapping[Extra, int]) -> li
 
 
 def _platelets(reading: FieldReading, seed: int) -> list[CutTask]:
-    plan = CutPlan(method=CutMethod.LONE, cell_type=CellType.PLATELET, classes={PLATELET: OUTLIER})
-    return _tasks(reading, plan, seed, label=PLATELET)
+    plan = CutPlan(method=CutMethod.LONE, cell_type=PLATELET, classes={PLATELET_FOLDER: OUTLIER})
+    return _tasks(reading, plan, seed, label=PLATELET_FOLDER)
 
 
 def _with_types(reading: FieldReading) -> FieldReading:
@@ -205,9 +205,7 @@ def _with_types(reading: FieldReading) -> FieldReading:
         replace(
             field,
             cells=tuple(
-                replace(cell, label=field.label)
-                if cell.label == CellType.WBC and field.label
-                else cell
+                replace(cell, label=field.label) if cell.label == WBC and field.label else cell
                 for cell in field.cells or ()
             ),
         )

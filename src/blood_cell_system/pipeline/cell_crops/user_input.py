@@ -26,7 +26,7 @@ from blood_cell_system.errors import DatasetError, MissingDataError, SettingsErr
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
-    CellClass,
+    CropClass,
     CropWork,
     CutMethod,
     CutPlan,
@@ -237,7 +237,7 @@ def _mark(mark: Any) -> MarkedCell:
     return MarkedCell(label=str(mark["label"]), box=Box(x_min, y_min, x_max, y_max))
 
 
-def _class_of(label: str, options: CropOptions) -> CellClass | None:
+def _class_of(label: str, options: CropOptions) -> CropClass | None:
     """Class of a label; None where it is left out or not known."""
     named = options.class_of_label.get(label)
     if named is not None:
@@ -248,17 +248,17 @@ def _class_of(label: str, options: CropOptions) -> CellClass | None:
         return OUTLIER if options.with_outliers else None
     if label in ("", options.kind.cell_type):
         name = options.class_of_all
-        return _class_named(name, options.kind) if name else CellClass()
+        return _class_named(name, options.kind) if name else CropClass()
     return None
 
 
-def _class_named(name: str, kind: ClassifierKind) -> CellClass:
+def _class_named(name: str, kind: ClassifierKind) -> CropClass:
     if name == NOT_A_CELL:
         return OUTLIER
     if name in kind.conditions:
-        return CellClass(name)
+        return CropClass(name)
     if name in kind.types:
-        return CellClass(kind.conditions[0], name)
+        return CropClass(kind.conditions[0], name)
     known = (*kind.conditions, *kind.types, NOT_A_CELL)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
@@ -266,7 +266,7 @@ def _class_named(name: str, kind: ClassifierKind) -> CellClass:
 
 
 def _check_labels(
-    labels: Mapping[str, int], classes: Mapping[str, CellClass | None], options: CropOptions
+    labels: Mapping[str, int], classes: Mapping[str, CropClass | None], options: CropOptions
 ) -> None:
     """Refuse labels about which nothing was said: their cells would be missing without a word."""
     unknown = sorted(

@@ -17,7 +17,7 @@ from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
 from blood_cell_system.reports.findings import ASSESSED, HEALTHY, Findings
 from blood_cell_system.reports.rates import Rate
 from blood_cell_system.reports.report import DISCLAIMER, Provenance, Status, shown_name
-from blood_cell_system.taxonomy import CELL_TYPES, CellType
+from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
 
 _WIDTH: Final = 320
 _HEIGHT: Final = 150
@@ -84,9 +84,9 @@ def _round_range(low: float, high: float) -> tuple[float, float]:
 _SHOWN_CROPS: Final = 60
 
 _TYPE_NAMES: Final = {
-    CellType.RBC: "Red cells",
-    CellType.WBC: "White cells",
-    CellType.PLATELET: "Platelets",
+    RBC: "Red cells",
+    WBC: "White cells",
+    PLATELET: "Platelets",
 }
 _COLUMNS: Final = (
     ("Image", "name"),

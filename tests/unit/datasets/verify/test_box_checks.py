@@ -11,7 +11,7 @@ from blood_cell_system.datasets.verify.findings import Severity
 from blood_cell_system.datasets.verify.report import verify_folder
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.taxonomy import NOT_SCORED, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, PLATELET
 
 BROKEN = {
     "broken-box": (Severity.ERROR, (50, 50, 40, 60)),
@@ -24,14 +24,14 @@ BROKEN = {
 @pytest.mark.parametrize("check", BROKEN)
 def test_a_box_that_cannot_be_right_is_found_and_pointed_at(root, check):
     severity, corners = BROKEN[check]
-    write_annotations(root, {"a": [box(CellType.PLATELET, *corners)]})
+    write_annotations(root, {"a": [box(PLATELET, *corners)]})
     finding = found(verify_folder(root), check)[0]
     assert (finding.severity, finding.stems) == (severity, ("a",))
     assert finding.regions == (tuple(map(float, corners)),)
 
 
 def test_the_guessed_size_of_a_point_may_reach_over_the_edge(root):
-    point = replace(box(CellType.PLATELET, -9, 5, 15, 25), origin=BoxOrigin.POINT)
+    point = replace(box(PLATELET, -9, 5, 15, 25), origin=BoxOrigin.POINT)
     write_annotations(root, {"a": [point]})
     assert not found(verify_folder(root), "box-over-edge")
 

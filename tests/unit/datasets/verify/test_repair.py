@@ -25,7 +25,7 @@ from blood_cell_system.datasets.verify.report import verify_folder
 from blood_cell_system.errors import DatasetError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.taxonomy import NOT_SCORED, CellType
+from blood_cell_system.taxonomy import NOT_SCORED, PLATELET
 
 
 @pytest.fixture
@@ -229,7 +229,7 @@ def test_a_copy_goes_back_into_the_split_of_its_original(root):
 def test_boxes_are_cut_at_the_edge_or_left_out(root):
     def box(*corners: float) -> LabelledBox:
         names = ("x_min", "y_min", "x_max", "y_max")
-        return LabelledBox(cell_type=CellType.PLATELET, **dict(zip(names, corners, strict=True)))
+        return LabelledBox(cell_type=PLATELET, **dict(zip(names, corners, strict=True)))
 
     good = box(5, 5, 15, 15)
     cells = [good, good, box(9, 9, 4, 4), box(-8, 2, 12, 20), box(500, 2, 520, 20), box(1, 1, 2, 2)]

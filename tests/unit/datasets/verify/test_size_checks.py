@@ -3,12 +3,12 @@ from support.verified_folders import box, checks, found
 
 from blood_cell_system.datasets.prepared import write_annotations
 from blood_cell_system.datasets.verify.report import verify_folder
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
 
 def test_a_cell_far_from_the_median_of_its_kind_is_a_warning(root):
     cells = {stem: draw_smear(number)[2] for number, stem in enumerate(SOUND)}
-    cells["c"].append(box(CellType.RBC, 10, 10, 70, 70))
+    cells["c"].append(box(RBC, 10, 10, 70, 70))
     write_annotations(root, cells)
     finding = found(verify_folder(root), "size-outlier")[0]
     assert finding.stems == ("c",)
@@ -17,6 +17,6 @@ def test_a_cell_far_from_the_median_of_its_kind_is_a_warning(root):
 
 def test_a_small_cell_that_the_edge_cuts_is_no_outlier(root):
     cells = {stem: draw_smear(number)[2] for number, stem in enumerate(SOUND)}
-    cells["c"].append(box(CellType.RBC, 0, 10, 5, 30))
+    cells["c"].append(box(RBC, 0, 10, 5, 30))
     write_annotations(root, cells)
     assert "size-outlier" not in checks(verify_folder(root))

@@ -18,18 +18,18 @@ from blood_cell_system.pipeline.cell_crops import cutting
 from blood_cell_system.pipeline.cell_crops.cutting import cut_image
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
-    CellClass,
+    CropClass,
     CutMethod,
     CutPlan,
     CutTask,
     Extra,
 )
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
-HEALTHY = CellClass("healthy_RBC")
+HEALTHY = CropClass("healthy_RBC")
 
 
-def task(field, method, classes, cell_type=CellType.RBC, seed=0, **more):
+def task(field, method, classes, cell_type=RBC, seed=0, **more):
     plan = CutPlan(method=method, cell_type=cell_type, classes=classes, **more)
     return CutTask(field=field, source="s", plan=plan, seed=seed)
 
@@ -40,11 +40,11 @@ def iml_field(tmp_path):
 
 
 def test_boxes_give_a_cell_of_the_class_of_their_label(iml_field):
-    classes = {"red blood cell": HEALTHY, "ring": CellClass("malaria_RBC", "ring")}
+    classes = {"red blood cell": HEALTHY, "ring": CropClass("malaria_RBC", "ring")}
     cells = cut_image(task(iml_field, CutMethod.BOXES, classes))
     assert sorted(cell.cell_class for cell in cells) == [
-        CellClass("healthy_RBC", None),
-    ] * 3 + [CellClass("malaria_RBC", "ring")]
+        CropClass("healthy_RBC", None),
+    ] * 3 + [CropClass("malaria_RBC", "ring")]
     assert {cell.origin for cell in cells} == {BoxOrigin.ANNOTATED}
     assert all(cell.image.shape == (130, 130, 4) for cell in cells)
 
@@ -77,17 +77,17 @@ def test_extras_are_outliers(iml_field):
 
 def test_an_image_of_one_cell_has_the_class_of_its_folder(tmp_path):
     field = read_pbc(write_pbc(tmp_path, count=1, folders=("ig",))).fields[0]
-    classes = {"ig": CellClass("healthy_WBC", "immature_granulocyte")}
-    cells = cut_image(task(field, CutMethod.LONE, classes, CellType.WBC))
+    classes = {"ig": CropClass("healthy_WBC", "immature_granulocyte")}
+    cells = cut_image(task(field, CutMethod.LONE, classes, WBC))
     assert [cell.cell_class.cell_type for cell in cells] == ["immature_granulocyte"]
-    assert cut_image(task(field, CutMethod.LONE, {}, CellType.WBC)) == []
+    assert cut_image(task(field, CutMethod.LONE, {}, WBC)) == []
 
 
 def test_an_image_without_its_one_cell_is_an_error(tmp_path):
     write_image(tmp_path / "a.png", piece_of_smear(100))
     field = CellField(name="a", image_path=tmp_path / "a.png", label="ig", block="b")
     with pytest.raises(CellImageError, match="no cell is seen"):
-        cut_image(task(field, CutMethod.LONE, {"ig": HEALTHY}, CellType.WBC))
+        cut_image(task(field, CutMethod.LONE, {"ig": HEALTHY}, WBC))
 
 
 def test_nuclei_give_the_white_cells_of_a_field(tmp_path):
@@ -96,8 +96,8 @@ def test_nuclei_give_the_white_cells_of_a_field(tmp_path):
         task(
             field,
             CutMethod.NUCLEI,
-            {"Pre": CellClass("cancer_WBC")},
-            CellType.WBC,
+            {"Pre": CropClass("cancer_WBC")},
+            WBC,
             extras={Extra.RED_CELL: 9},
         )
     )
@@ -141,15 +141,13 @@ def found_at(places, radius=18):
     for label, (x, y) in enumerate(places, start=1):
         cv2.circle(labels, (x, y), radius if label < 5 else 12, label, -1)
         box = LabelledBox(
-            cell_type=CellType.RBC,
+            cell_type=RBC,
             x_min=x - radius,
             y_min=y - radius,
             x_max=x + radius + 1,
             y_max=y + radius + 1,
         )
-        cells.append(
-            SimpleNamespace(label=label, box=box, cell_type=CellType.RBC, touches_border=False)
-        )
+        cells.append(SimpleNamespace(label=label, box=box, cell_type=RBC, touches_border=False))
     return SimpleNamespace(
         separated=SimpleNamespace(
             label_image=labels[:120, :120] if radius == 18 else labels, cells=cells
@@ -161,7 +159,7 @@ def test_a_negative_number_an_image_is_refused():
     with pytest.raises(SettingsError, match="expected 0 or more"):
         CutPlan(
             method=CutMethod.BOXES,
-            cell_type=CellType.RBC,
+            cell_type=RBC,
             classes={},
             most_an_image={"a": -1},
         )

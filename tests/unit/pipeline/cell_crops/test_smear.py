@@ -5,10 +5,10 @@ from support.single_cells import draw_red_cell, draw_white_cell, piece_of_smear
 
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.pipeline.cell_crops.smear import Smear
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC, WBC
 
 
-def box(x, y, half, cell_type=CellType.RBC, half_height=None):
+def box(x, y, half, cell_type=RBC, half_height=None):
     half_height = half_height or half
     return LabelledBox(
         cell_type=cell_type,
@@ -80,7 +80,7 @@ def test_a_box_around_a_part_of_a_clump_holds_no_whole_cell():
 def test_a_white_cell_is_outlined_with_its_cytoplasm():
     image = draw_white_cell(piece_of_smear(160), 80, 80, 34)
     smear = Smear.of(image)
-    white = box(80, 80, 37, CellType.WBC)
+    white = box(80, 80, 37, WBC)
     piece = smear.white_outline(white, smear.look([white]))
     assert overlap(piece, truth(80, 80, 34)) > 0.88
 

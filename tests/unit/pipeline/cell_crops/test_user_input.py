@@ -8,7 +8,7 @@ from support.voc_folder import write_voc_folder
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError, SettingsError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.model_metadata import ClassifierKind
-from blood_cell_system.pipeline.cell_crops.plan import OUTLIER, CellClass, CutMethod
+from blood_cell_system.pipeline.cell_crops.plan import OUTLIER, CropClass, CutMethod
 from blood_cell_system.pipeline.cell_crops.user_input import CropOptions, tasks_of_folder
 
 RBC = ClassifierKind.RBC
@@ -36,11 +36,11 @@ def test_images_alone_are_cut_by_the_segmenter_and_stay_unlabelled(smears):
     found = tasks(smears)
     assert [task.field.name for task in found] == ["s1_a", "s1_b", "s2_a"]
     assert {task.plan.method for task in found} == {CutMethod.SEGMENTER}
-    assert found[0].plan.classes == {"": CellClass()}
+    assert found[0].plan.classes == {"": CropClass()}
 
 
 def test_one_class_can_be_given_to_all(smears):
-    assert tasks(smears, class_of_all="sickle_RBC")[0].plan.classes == {"": CellClass("sickle_RBC")}
+    assert tasks(smears, class_of_all="sickle_RBC")[0].plan.classes == {"": CropClass("sickle_RBC")}
 
 
 def test_a_folder_for_each_label_labels_its_images(tmp_path):
@@ -51,7 +51,7 @@ def test_a_folder_for_each_label_labels_its_images(tmp_path):
         ("healthy_RBC_a", "healthy_RBC"),
         ("ill_a", "ill"),
     ]
-    assert found[0].plan.classes["ill"] == CellClass("malaria_RBC")
+    assert found[0].plan.classes["ill"] == CropClass("malaria_RBC")
 
 
 def test_a_table_of_boxes_is_taken(smears):
@@ -71,13 +71,13 @@ def test_a_label_can_be_left_out(smears):
 def test_types_of_white_cells_are_classes(smears):
     table = write_table(smears, {"s1_a": [{"label": "monocyte", "box": [10, 10, 50, 50]}]})
     found = tasks(smears, kind=ClassifierKind.WBC, boxes=table)
-    assert found[0].plan.classes == {"monocyte": CellClass("healthy_WBC", "monocyte")}
+    assert found[0].plan.classes == {"monocyte": CropClass("healthy_WBC", "monocyte")}
 
 
 def test_a_voc_folder_gives_its_red_cells_and_keeps_its_split(tmp_path):
     write_voc_folder(tmp_path)
     found = tasks(tmp_path, class_of_all="healthy_RBC")
-    assert found[0].plan.classes == {"RBC": CellClass("healthy_RBC")}
+    assert found[0].plan.classes == {"RBC": CropClass("healthy_RBC")}
     assert {task.field.block.split("/")[0] for task in found} == {"train", "val", "test"}
 
 

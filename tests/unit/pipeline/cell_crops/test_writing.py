@@ -12,15 +12,15 @@ from blood_cell_system.errors import DatasetError, OutputError
 from blood_cell_system.imaging.image_file import read_rgba, write_image
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops import writing
-from blood_cell_system.pipeline.cell_crops.plan import CellClass, CutMethod, CutPlan, CutTask
+from blood_cell_system.pipeline.cell_crops.plan import CropClass, CutMethod, CutPlan, CutTask
 from blood_cell_system.pipeline.cell_crops.writing import write_cell_folder
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.taxonomy import RBC
 
 PLAN = CutPlan(
     method=CutMethod.BOXES,
-    cell_type=CellType.RBC,
-    classes={HEALTHY: CellClass("healthy_RBC")}
-    | {stage: CellClass("malaria_RBC", stage) for stage in STAGES},
+    cell_type=RBC,
+    classes={HEALTHY: CropClass("healthy_RBC")}
+    | {stage: CropClass("malaria_RBC", stage) for stage in STAGES},
 )
 write = partial(write_cell_folder, kind=ClassifierKind.RBC)
 

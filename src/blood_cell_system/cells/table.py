@@ -1,0 +1,195 @@
+"""The cells that were found in one image: one table of columns beside one label image.
+
+Every step adds columns: separation the box and the confidence, the border rule what counts,
+classifiers their probabilities, measures what they measure. A column is declared once, in
+:data:`COLUMNS`, with its unit and its definition.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """What a column holds.
+
+    Parameters
+    ----------
+    name : str
+    dtype : str
+        NumPy's name; ``object`` for text, where None stands for a missing value.
+    unit : str
+        Empty for numbers without one.
+    definition : str
+        A sentence for the data dictionary.
+    width : int
+        Numbers a cell; 4 for a box.
+    """
+
+    name: str
+    dtype: str
+    unit: str = ""
+    definition: str
+    width: int = 1
+
+
+COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
+    {
+        column.name: column
+        for column in (
+            Column(
+                name="cell_type",
+                dtype="object",
+                definition="Name of its type in the taxonomy.",
+            ),
+            Column(
+                name="box",
+                dtype="float64",
+                unit="px",
+                definition="x_min, y_min, x_max, y_max around its pixels, 0-based and half-open.",
+                width=4,
+            ),
+            Column(
+                name="whole_box",
+                dtype="float64",
+                unit="px",
+                definition="As the box, but also where other cells lie over it, as people draw it.",
+                width=4,
+            ),
+            Column(
+                name="centroid",
+                dtype="float64",
+                unit="px",
+                definition="Mean x, y of its pixels' centres.",
+                width=2,
+            ),
+            Column(name="area", dtype="int64", unit="px", definition="Number of its pixels."),
+            Column(
+                name="equivalent_diameter_area",
+                dtype="float64",
+                unit="px",
+                definition="Diameter of the disc of the same area.",
+            ),
+            Column(
+                name="confidence",
+                dtype="float64",
+                definition="0 to 1: how sure it is that there is such a cell.",
+            ),
+            Column(
+                name="touches_border",
+                dtype="bool",
+                definition="Whether the border of what was seen cuts it off.",
+            ),
+        )
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cells:
+    """All cells of one image.
+
+    Parameters
+    ----------
+    label_image : ndarray of shape (height, width), dtype int32
+        0 in no cell; ``i + 1`` in the cell of row ``i``.
+    data : mapping of str to ndarray
+        Columns of one row a cell; see :data:`COLUMNS`.
+    taxonomy : Taxonomy
+
+    Raises
+    ------
+    ValueError
+        Columns have different lengths.
+    """
+
+    label_image: NDArray[np.int32]
+    data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    taxonomy: Taxonomy = BUILT_IN
+
+    def __post_init__(self) -> None:
+        lengths = {name: len(values) for name, values in self.data.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"columns: expected one length for all. Received: {lengths}.")
+        object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
+
+    def __len__(self) -> int:
+        return len(next(iter(self.data.values()), ()))
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Column of a name.
+
+        Raises
+        ------
+        KeyError
+            There is no such column.
+        """
+        return self.data[name]
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.data
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.data)
+
+    @property
+    def ids(self) -> NDArray[np.int64]:
+        """Ids of the cells: their values in the label image, 1..n."""
+        return np.arange(1, len(self) + 1)
+
+    def is_type(self, name: str) -> NDArray[np.bool_]:
+        """Whether each cell is of a type; shape (n,)."""
+        return np.asarray(self["cell_type"] == name, dtype=np.bool_)
+
+    def count(self, name: str) -> int:
+        """How many cells of a type there are."""
+        return int(np.count_nonzero(self.is_type(name)))
+
+    def with_columns(self, **columns: ArrayLike) -> Self:
+        """Give the same cells with further or replaced columns; types as in :data:`COLUMNS`."""
+        typed = {
+            name: np.asarray(values, dtype=COLUMNS[name].dtype if name in COLUMNS else None)
+            for name, values in columns.items()
+        }
+        return replace(self, data={**self.data, **typed})
+
+    def select(self, chosen: NDArray[np.bool_]) -> Self:
+        """Only the chosen cells, numbered anew without gaps; the others become background.
+
+        Parameters
+        ----------
+        chosen : ndarray of shape (n,), dtype bool
+        """
+        table = np.zeros(len(self) + 1, dtype=np.int32)
+        table[1:][chosen] = np.arange(1, np.count_nonzero(chosen) + 1)
+        return replace(
+            self,
+            label_image=table[self.label_image],
+            data={name: values[chosen] for name, values in self.data.items()},
+        )
+
+    def to_dataframe(self) -> "pandas.DataFrame":
+        """Turn the table into a pandas data frame, a row a cell; index ``cell_id``.
+
+        Columns of several numbers become several columns: ``box`` becomes ``box_x_min`` ….
+        """
+        import pandas as pd
+
+        flat: dict[str, NDArray[Any]] = {}
+        for name, values in self.data.items():
+            if values.ndim == 1:
+                flat[name] = values
+                continue
+            parts = ("x_min", "y_min", "x_max", "y_max") if values.shape[1] == 4 else ("x", "y")
+            flat |= {f"{name}_{part}": values[:, i] for i, part in enumerate(parts)}
+        return pd.DataFrame(flat, index=pd.Index(self.ids, name="cell_id"))
