@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.cells.separation import SeparatedCells, in_reading_order
 from blood_cell_system.stain.optical_density import BLUE, GREEN
 from blood_cell_system.taxonomy import PLATELET
@@ -52,7 +52,7 @@ def without_artifacts(separated: SeparatedCells, image: NDArray[np.uint8]) -> Se
 
 
 def _is_grey(
-    label_image: NDArray[np.int32], image: NDArray[np.uint8], box: LabelledBox, label: int
+    label_image: NDArray[np.int32], image: NDArray[np.uint8], box: Annotation, label: int
 ) -> bool:
     height, width = label_image.shape
     margin = max(2, round(_REACH * max(box.width, box.height)))

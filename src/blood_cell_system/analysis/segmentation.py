@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from blood_cell_system.analysis.runtimes import NetworkOutputs, Runtime
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.cells.rescaling import (
     enlarged_class_mask,
     rescale_cells,
@@ -429,7 +430,5 @@ def _in_image(cell: DetectedCell, corner: tuple[int, int], shape: tuple[int, int
     )
 
 
-def _shifted(box: LabelledBox, x: float, y: float) -> LabelledBox:
-    return replace(
-        box, x_min=box.x_min + x, y_min=box.y_min + y, x_max=box.x_max + x, y_max=box.y_max + y
-    )
+def _shifted(box: Annotation, x: float, y: float) -> Annotation:
+    return replace(box, box=Box(box.x_min + x, box.y_min + y, box.x_max + x, box.y_max + y))

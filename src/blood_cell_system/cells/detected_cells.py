@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS
 
 
@@ -22,9 +23,9 @@ class DetectedCell:
     label : int
         Value of its pixels in the label image.
     cell_type : str
-    box : LabelledBox
+    box : Annotation
         Around its pixels.
-    whole_box : LabelledBox
+    whole_box : Annotation
         Around the cell where others lie over it as well, as people draw boxes; ``box`` for a cell
         that touches none.
     centroid : tuple of float
@@ -41,8 +42,8 @@ class DetectedCell:
 
     label: int
     cell_type: str
-    box: LabelledBox
-    whole_box: LabelledBox
+    box: Annotation
+    whole_box: Annotation
     centroid: tuple[float, float]
     area_px: int
     equivalent_diameter_px: float
@@ -170,13 +171,10 @@ def measured_cells(
             continue
         moments = cv2.moments(is_cell.astype(np.uint8), binaryImage=True)
         probability = class_probabilities[crop][:, :, MASK_CLASS[types[index]]][is_cell].mean()
-        box = LabelledBox(
+        box = Annotation(
             cell_type=types[index],
-            x_min=float(columns.start),
-            y_min=float(rows.start),
-            x_max=float(columns.stop),
-            y_max=float(rows.stop),
-            origin=BoxOrigin.PREDICTED,
+            box=Box(float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)),
+            origin=Origin.PREDICTED,
         )
         cells.append(
             DetectedCell(
@@ -201,12 +199,12 @@ def measured_cells(
     return in_reading_order(labels, cells, count=len(types))
 
 
-def hull(box: LabelledBox, corners: Sequence[float], shape: tuple[int, ...]) -> LabelledBox:
+def hull(box: Annotation, corners: Sequence[float], shape: tuple[int, ...]) -> Annotation:
     """Smallest box around a box and another one's ``x_min, y_min, x_max, y_max``.
 
     Parameters
     ----------
-    box : LabelledBox
+    box : Annotation
     corners : sequence of float
     shape : tuple of int
         ``(height, width)`` of the image, which the hull does not leave.
@@ -214,10 +212,12 @@ def hull(box: LabelledBox, corners: Sequence[float], shape: tuple[int, ...]) -> 
     x_min, y_min, x_max, y_max = corners
     return replace(
         box,
-        x_min=max(min(box.x_min, x_min), 0.0),
-        y_min=max(min(box.y_min, y_min), 0.0),
-        x_max=min(max(box.x_max, x_max), float(shape[1])),
-        y_max=min(max(box.y_max, y_max), float(shape[0])),
+        box=Box(
+            max(min(box.x_min, x_min), 0.0),
+            max(min(box.y_min, y_min), 0.0),
+            min(max(box.x_max, x_max), float(shape[1])),
+            min(max(box.y_max, y_max), float(shape[0])),
+        ),
     )
 
 

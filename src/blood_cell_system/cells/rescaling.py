@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.cells.separation import (
     DetectedCell,
     SeparatedCells,
@@ -150,8 +151,8 @@ def _labels_within(separated: SeparatedCells, class_mask: NDArray[np.uint8]) -> 
 
 
 def _whole_box(
-    cell: DetectedCell, box: LabelledBox, step: tuple[float, float], shape: tuple[int, ...]
-) -> LabelledBox:
+    cell: DetectedCell, box: Annotation, step: tuple[float, float], shape: tuple[int, ...]
+) -> Annotation:
     if cell.whole_box == cell.box:
         return box
     whole = cell.whole_box
@@ -177,12 +178,9 @@ def _measured(
     rows, columns = crop
     moments = cv2.moments(is_cell, binaryImage=True)
     area = int(np.count_nonzero(is_cell))
-    box = LabelledBox(
+    box = Annotation(
         cell_type=cell.cell_type,
-        x_min=float(columns.start),
-        y_min=float(rows.start),
-        x_max=float(columns.stop),
-        y_max=float(rows.stop),
+        box=Box(float(columns.start), float(rows.start), float(columns.stop), float(rows.stop)),
         origin=cell.box.origin,
     )
     return replace(

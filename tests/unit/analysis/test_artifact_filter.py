@@ -2,7 +2,8 @@ import cv2
 import numpy as np
 
 from blood_cell_system.analysis.artifact_filter import without_artifacts
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.cells.separation import DetectedCell, SeparatedCells
 from blood_cell_system.taxonomy import PLATELET, RBC
 
@@ -19,7 +20,7 @@ def draw_field(*spots, cell_type=PLATELET, slide=SLIDE):
         inside = np.zeros(labels.shape, np.uint8)
         cv2.circle(inside, (x, 30), 8, (1,), -1)
         labels[inside > 0] = number
-        box = LabelledBox(cell_type=cell_type, x_min=x - 8, y_min=22, x_max=x + 9, y_max=39)
+        box = Annotation(cell_type=cell_type, box=Box(x - 8, 22, x + 9, 39))
         cells.append(
             DetectedCell(
                 label=number,
