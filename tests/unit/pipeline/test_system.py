@@ -12,7 +12,6 @@ from support.colour_classifiers import (
 from support.prepared_cells import ColourRuntime
 from support.tiny_onnx import colour_model
 
-import blood_cell_system
 from blood_cell_system.errors import (
     CheckpointError,
     ImageReadError,
