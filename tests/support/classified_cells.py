@@ -57,9 +57,14 @@ def classified_report(analysis=None, *, red=None, white=None, **options):
     return report_of(
         analysis,
         classifications={
-            cell.label: judged[cell.cell_type]
-            for cell in analysis.separated.cells
-            if cell.cell_type in judged and not cell.touches_border
+            label: judged[cell_type]
+            for label, cell_type, touches in zip(
+                analysis.cells.ids.tolist(),
+                analysis.cells["cell_type"],
+                analysis.cells["touches_border"],
+                strict=True,
+            )
+            if cell_type in judged and not touches
         },
         rbc_facts=RBC_FACTS,
         wbc_facts=WBC_FACTS,

@@ -17,7 +17,6 @@ from blood_cell_system.annotation.writer import (
     LabelledImage,
     WriteStyle,
     box_corners,
-    label_colour,
     rings_to_write,
     short,
     short_corners,
@@ -198,7 +197,7 @@ class GeoJsonWriter:
                     "objectType": "annotation",
                     "classification": {
                         "name": mark.cell_type,
-                        "color": list(label_colour(mark.cell_type)),
+                        "color": list(self._style.colour(mark.cell_type)),
                     },
                 }
                 | ({"metadata": {"shape": "box"}} if _is_box(mark) else {}),
