@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import corners_of
 from blood_cell_system.atomic_files import write_bytes
-from blood_cell_system.boxes import corners_of
 from blood_cell_system.datasets.synthetic import DrawnSmear, SmearSettings, draw_smear
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay

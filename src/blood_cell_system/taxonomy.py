@@ -224,7 +224,8 @@ class Taxonomy:
     Raises
     ------
     ValueError
-        A name is used twice or is no name, a parent is unknown, or a number is out of range.
+        A name is used twice or is no name, a parent is unknown, a number is out of range, or a
+        channel has no type.
     """
 
     cell_types: tuple[CellType, ...]
@@ -248,12 +249,12 @@ class Taxonomy:
         return tuple(cell_type for cell_type in self.cell_types if cell_type.has_channel)
 
     @property
-    def main_types(self) -> tuple[CellType, ...]:
-        """The first type of each channel: what pixels of a channel are where nothing says more."""
-        first: dict[str, CellType] = {}
-        for cell_type in self.with_channel:
-            first.setdefault(cell_type.mask_channel, cell_type)
-        return tuple(first.values())
+    def main_types(self) -> Mapping[MaskClass, CellType]:
+        """First type of each channel: what its pixels are where nothing says more."""
+        return {
+            value: next(cell_type for cell_type in self.cell_types if cell_type.mask_class == value)
+            for value in (MaskClass.RBC, MaskClass.WBC)
+        }
 
     @property
     def bottom_up(self) -> tuple[CellType, ...]:
@@ -403,6 +404,12 @@ def _cell_types(rows: Collection[Any], *, changed: Taxonomy | None) -> tuple[Cel
 def _check(cell_types: tuple[CellType, ...]) -> None:
     if not cell_types:
         raise ValueError("no cell types; expected one or more")
+    for channel in ("RBC", "WBC"):
+        if all(t.mask_channel != channel for t in cell_types):
+            raise ValueError(
+                f"no type has mask_channel {channel}; expected one or more, or the line "
+                "'extends: built-in'"
+            )
     names = [t.name for t in cell_types]
     everything = [
         *names,

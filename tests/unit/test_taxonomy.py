@@ -73,20 +73,18 @@ def test_a_file_changes_fields_of_a_built_in_type(tmp_path):
 
 
 def test_a_file_may_have_only_its_own_types(tmp_path):
-    own = {
-        "cell_types": [
-            {"name": "Yeast", "display_name": "yeasts", "colour": [1, 2, 3], "mask_channel": "RBC"}
-        ]
-    }
-    taxonomy = Taxonomy.read(written(tmp_path, json.dumps(own), "classes.json"))
-    assert taxonomy.names == ("Yeast",)
-    assert [t.name for t in taxonomy.main_types] == ["Yeast"]
+    rows = [
+        {"name": name, "display_name": name, "colour": [1, 2, 3], "mask_channel": channel}
+        for name, channel in (("Erythrocyte", "RBC"), ("Leukocyte", "WBC"))
+    ]
+    own = json.dumps({"cell_types": rows})
+    assert Taxonomy.read(written(tmp_path, own, "a.json")).names == ("Erythrocyte", "Leukocyte")
 
 
 def test_the_first_type_of_a_channel_is_its_main_type(tmp_path):
     row = "{name: Blast, display_name: blasts, colour: '#112233', mask_channel: WBC, parent: WBC}"
     taxonomy = Taxonomy.read(written(tmp_path, f"extends: built-in\ncell_types: [{row}]"))
-    assert [t.name for t in taxonomy.main_types] == [RBC, WBC]
+    assert [t.name for t in taxonomy.main_types.values()] == [RBC, WBC]
     assert taxonomy["Blast"].mask_class == MaskClass.WBC
 
 
@@ -103,6 +101,10 @@ def test_no_option_means_the_built_in_types(tmp_path):
 
 
 ROW = "name: A, display_name: as, colour: '#010203'"
+OTHERS = (
+    "{name: R, display_name: rs, colour: '#010203', mask_channel: RBC}, "
+    "{name: W, display_name: ws, colour: '#010203', mask_channel: WBC}"
+)
 
 
 @pytest.mark.parametrize(
@@ -114,16 +116,24 @@ ROW = "name: A, display_name: as, colour: '#010203'"
         ("a: 1\ncell_types: []", "unknown keys a"),
         ("format_version: 2\ncell_types: []", "format_version 2"),
         ("extends: mine\ncell_types: []", "extends 'mine'"),
+        (f"cell_types: [{{{ROW}}}]", "no type has mask_channel RBC"),
+        (f"cell_types: [{{{ROW}, mask_channel: RBC}}]", "no type has mask_channel WBC"),
         (f"cell_types: [{{{ROW}, chanel: RBC}}]", "chanel"),
         (f"cell_types: [{{{ROW}, mask_channel: green}}]", "mask_channel"),
         ("cell_types: [{name: A, display_name: as, colour: red}]", "colour"),
-        ("cell_types: [{name: A, display_name: as, colour: [0, 0, 256]}]", "colour (0, 0, 256)"),
-        ("cell_types: [{name: a b, display_name: as, colour: [0, 0, 0]}]", "name 'a b'"),
-        (f"cell_types: [{{{ROW}}}, {{{ROW}}}]", "'A' is used twice"),
-        (f"cell_types: [{{{ROW}, parent: B}}]", "parent 'B'"),
-        (f"cell_types: [{{{ROW}, rate_among: A}}]", "rate_among 'A'"),
-        (f"cell_types: [{{{ROW}, min_cells: -1}}]", "min_cells -1"),
-        (f"cell_types: [{{{ROW}, detection: {{reach: 11}}}}]", "reach 11"),
+        (
+            f"cell_types: [{OTHERS}, {{name: A, display_name: as, colour: [0, 0, 256]}}]",
+            "colour (0, 0, 256)",
+        ),
+        (
+            f"cell_types: [{OTHERS}, {{name: a b, display_name: as, colour: [0, 0, 0]}}]",
+            "name 'a b'",
+        ),
+        (f"cell_types: [{OTHERS}, {{{ROW}}}, {{{ROW}}}]", "'A' is used twice"),
+        (f"cell_types: [{OTHERS}, {{{ROW}, parent: B}}]", "parent 'B'"),
+        (f"cell_types: [{OTHERS}, {{{ROW}, rate_among: A}}]", "rate_among 'A'"),
+        (f"cell_types: [{OTHERS}, {{{ROW}, min_cells: -1}}]", "min_cells -1"),
+        (f"cell_types: [{OTHERS}, {{{ROW}, detection: {{reach: 11}}}}]", "reach 11"),
         (f"extends: built-in\ncell_types: [{{{ROW}, synonyms: [wbc]}}]", "'wbc' means both"),
         ("cell_types: [", "not a taxonomy"),
         ("x" * 1_000_001, "1000001 bytes"),
