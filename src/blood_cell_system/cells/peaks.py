@@ -14,6 +14,7 @@ from blood_cell_system.model_metadata import HEAD_STRIDE, SIZE_UNIT_PX
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC
 
 _SMALLEST_PX: Final = 3.0
+"""Least predicted width and height of a cell, in pixels; stands in for one that is no number."""
 
 
 def _per_type(rbc: float, wbc: float, platelet: float) -> Mapping[str, float]:
