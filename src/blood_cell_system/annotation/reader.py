@@ -1,18 +1,25 @@
 """What a reader of a data set is, and the work that is the same for all of them."""
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import ClassVar
 
+from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.label_map import LabelReader, Labels, common_labels
-from blood_cell_system.annotation.marks import Mark, clean_marks
 from blood_cell_system.annotation.mask_files import MaskFiles, Value
-from blood_cell_system.annotation.sample import DroppedCell, FailedImage, Reading, Sample
+from blood_cell_system.annotation.sample import (
+    Annotation,
+    DroppedCell,
+    FailedImage,
+    Reading,
+    Sample,
+)
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import read_image_shape
@@ -42,22 +49,52 @@ class ReadOptions:
     taxonomy: Taxonomy = BUILT_IN
 
 
-class Reader(Protocol):
-    """A reader of one format."""
+class Reader(ABC):
+    """A reader of one format, registered by :func:`~blood_cell_system.annotation.registry.reads`.
 
-    @property
-    def name(self) -> str:
-        """Value of ``--format`` and ``--mode``, for instance ``coco``."""
+    A subclass has :meth:`files` and :meth:`read_files`; where its folder is more than label files
+    beside images, it replaces :meth:`recognise`, :meth:`builder` or :meth:`read`.
+    """
 
-    @property
-    def title(self) -> str:
-        """Name for people, for instance ``COCO JSON``."""
+    name: ClassVar[str]
+    title: ClassVar[str]
+    seen: ClassVar[str] = "{count} files"
+    """What :meth:`recognise` says; ``{count}`` files, of which ``{first}`` is the first."""
+
+    source: ClassVar[str | None] = None
+    """Name of the data set; None takes that of the folder."""
+
+    licence: ClassVar[str | None] = None
+
+    missing: ClassVar[str]
+    """What :meth:`read` says of a folder without label files: found, expected, what to do."""
+
+    @abstractmethod
+    def files(self, listing: FolderListing) -> Sequence[Path]:
+        """Label files of this format, by names and the beginning of the files."""
+
+    @abstractmethod
+    def read_files(
+        self, files: Sequence[Path], builder: "ReadingBuilder", options: ReadOptions
+    ) -> None:
+        """Add the images of label files to the builder, or list why that cannot be."""
 
     def recognise(self, listing: FolderListing) -> str | None:
-        """Say in words what of this format was seen in a folder; None where it is another.
+        """Say in words what of this format is in a folder; None where it is another.
 
         Looks at names and at the beginning of few files, whatever the folder's size.
         """
+        files = self.files(listing)
+        return self.seen.format(count=len(files), first=files[0].name) if files else None
+
+    def builder(
+        self, listing: FolderListing, files: Sequence[Path], options: ReadOptions
+    ) -> "ReadingBuilder":
+        """Builder of the reading, with what is known about the data set."""
+        del files
+        return ReadingBuilder(
+            listing, self, options=options, source=self.source, licence=self.licence
+        )
 
     def read(self, root: Path, options: ReadOptions) -> Reading:
         """Read a folder.
@@ -71,6 +108,13 @@ class Reader(Protocol):
         AnnotationError
             Labels are not known.
         """
+        listing = FolderListing.of(root)
+        files = self.files(listing)
+        if not files:
+            raise DatasetError(f"{root}: {self.missing}")
+        builder = self.builder(listing, files, options)
+        self.read_files(files, builder, options)
+        return builder.finish()
 
 
 class ReadingBuilder:
@@ -121,6 +165,14 @@ class ReadingBuilder:
         """Tell something that a person should know."""
         self._notes.append(sentence)
 
+    def note_joined(self, count: int) -> None:
+        """Say how many outlines became part of an earlier one of their group, if any did."""
+        if count:
+            self.note(
+                f"{count} outlines have the group and the label of an earlier one, and were taken "
+                "for parts of the same cell."
+            )
+
     def fail(self, stem: str, error: BloodCellError | str) -> None:
         """List an image, or a label file, that cannot be used.
 
@@ -162,7 +214,7 @@ class ReadingBuilder:
     def add(
         self,
         reference: str | Path,
-        marks: Iterable[Mark] | None,
+        marks: Iterable[Annotation] | None,
         *,
         label_file: Path,
         declared_shape: tuple[int, int] | None = None,
@@ -176,7 +228,7 @@ class ReadingBuilder:
         ----------
         reference : str or Path
             An image of the folder (a ``Path``), or how a label file names it (a ``str``).
-        marks : iterable of Mark or None
+        marks : iterable of Annotation or None
             None where nobody has said where the cells are.
         label_file : Path
             Where the marks stand.
@@ -205,7 +257,7 @@ class ReadingBuilder:
         except BloodCellError as error:
             self.fail_named(str(reference), error, label_file=label_file)
             return
-        clean = clean_marks(
+        clean = clean_annotations(
             marks or (),
             file=label_file.relative_to(self.listing.root).as_posix(),
             where=str(label_file),

@@ -8,17 +8,18 @@ from typing import Any, Final
 
 import numpy as np
 
+from blood_cell_system.annotation.clean import shifted, united
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.marks import Mark, shifted, united
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.run_lengths import (
     compress_counts,
     counts_of_mask,
     decompress_counts,
     mask_of_counts,
 )
-from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import (
     declared_shape,
@@ -28,6 +29,7 @@ from blood_cell_system.annotation.text_files import (
 from blood_cell_system.annotation.writer import (
     NOT_SCORED_LABEL,
     LabelledImage,
+    LabelWriter,
     OutlineForm,
     WriteStyle,
     has_holes,
@@ -45,7 +47,8 @@ _FIELDS: Final = re.compile(r'"(?:file_name|category_id|supercategory|iscrowd)"\
 _KEYS: Final = ("images", "annotations", "categories")
 
 
-class CocoReader:
+@reads("coco", title="COCO JSON", order=10)
+class CocoReader(Reader):
     """COCO JSON with boxes, polygons and run lengths.
 
     ::
@@ -62,38 +65,27 @@ class CocoReader:
     Format: https://cocodataset.org/#format-data. The licence is that of the images.
     """
 
-    name = "coco"
-    title = "COCO JSON"
+    seen = "{count} JSON with COCO's lists of images, annotations and categories"
+    missing = (
+        f"no JSON file with the lists {', '.join(_KEYS)}; expected COCO JSON. Export the labels as "
+        "COCO, or name the format with --format."
+    )
 
-    def recognise(self, listing: FolderListing) -> str | None:
-        """Look for JSON files with lists of images, annotations and categories."""
-        files = _coco_files(listing)
-        if not files:
-            return None
-        return f"{len(files)} JSON with COCO's lists of images, annotations and categories"
+    def files(self, listing: FolderListing) -> list[Path]:
+        """JSON files with lists of images, annotations and categories."""
+        heads = {path: listing.head(path) for path in listing.with_suffix(".json")}
+        return [
+            path
+            for path, head in heads.items()
+            if '"format_version"' not in head and _LISTS.search(head) and _FIELDS.search(head)
+        ]
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        files = _coco_files(listing)
-        if not files:
-            raise DatasetError(
-                f"{root}: no JSON file with the lists {', '.join(_KEYS)}; expected COCO JSON. "
-                "Export the labels as COCO, or name the format with --format."
-            )
-        builder = ReadingBuilder(listing, self, options=options)
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read one file a split."""
         for path in files:
             _read_file(path, builder, shift=float(options.first_pixel or 0))
-        return builder.finish()
-
-
-def _coco_files(listing: FolderListing) -> list[Path]:
-    found = []
-    for path in listing.with_suffix(".json"):
-        head = listing.head(path)
-        if '"format_version"' not in head and _LISTS.search(head) and _FIELDS.search(head):
-            found.append(path)
-    return found
 
 
 def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
@@ -141,7 +133,7 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
 
 def _mark(
     annotation: Mapping[str, Any], labels: Mapping[Any, str], shape: tuple[int, int], *, where: str
-) -> Mark:
+) -> Annotation:
     with telling_where(where, expected="a category_id of the list, and a segmentation or a bbox"):
         category = annotation["category_id"]
         if category not in labels:
@@ -154,8 +146,8 @@ def _mark(
             x, y, width, height = map(float, annotation["bbox"])
             box = Box(x, y, x + width, y + height)
         outline = _outline(annotation.get("segmentation"), shape)
-        return Mark(
-            label=labels[category],
+        return Annotation(
+            cell_type=labels[category],
             box=box,
             outline=outline,
             point=_point(annotation.get("keypoints")) if outline is None and box is None else None,
@@ -205,7 +197,8 @@ def _run_length_outline(counts: Any, size: Sequence[int], shape: tuple[int, int]
 _POINT_NAME: Final = "centre"
 
 
-class CocoWriter:
+@writes("coco", next_step="import annotations/ into the tool of your choice")
+class CocoWriter(LabelWriter):
     """Writes ``images/`` and ``annotations/instances_SPLIT.json``; without a split ``default``.
 
     Outlines are polygons where COCO's lists of polygons can say the same, else compressed run
@@ -214,8 +207,7 @@ class CocoWriter:
     """
 
     def __init__(self, root: Path, style: WriteStyle) -> None:
-        self._root = root
-        self._style = style
+        super().__init__(root, style)
         self._images: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
@@ -243,7 +235,7 @@ class CocoWriter:
                 {
                     "id": len(annotations) + 1,
                     "image_id": len(images),
-                    "category_id": self._style.labels.index(mark.label) + 1,
+                    "category_id": self._style.labels.index(mark.cell_type) + 1,
                     "iscrowd": int(not mark.is_definite),
                     **_place(mark, image.sample.shape, self._style),
                 }
@@ -275,7 +267,7 @@ class CocoWriter:
             write_compact_json(self._root / "annotations" / f"instances_{split}.json", content)
 
 
-def _place(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
+def _place(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
     """Box, outline, area and key point of a mark, as COCO has them."""
     if mark.outline is None and mark.box is None:
         assert mark.point is not None

@@ -18,7 +18,7 @@ Source of BCCD: https://github.com/Shenggan/BCCD_Dataset (MIT licence).
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -28,21 +28,22 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing, files_by_stem
 from blood_cell_system.annotation.label_map import LabelReader
-from blood_cell_system.annotation.marks import Mark, clean_marks
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads
 from blood_cell_system.annotation.sample import (
+    Annotation,
     DroppedCell,
     FailedImage,
-    LabelledCell,
     Reading,
     Sample,
     hash_of_files,
 )
 from blood_cell_system.annotation.splits import Split, split_of_folders
 from blood_cell_system.annotation.text_files import decode_label_text
-from blood_cell_system.boxes import Box, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.errors import (
     AnnotationError,
     BloodCellError,
@@ -133,7 +134,7 @@ def read_voc_annotation(path: Path) -> VocAnnotation:
     )
 
 
-def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Mark]:
+def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Annotation]:
     """Objects of a file in our coordinates: 0-based and half-open.
 
     Parameters
@@ -144,8 +145,8 @@ def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Mark]:
         that count from 0 write the border after the last pixel.
     """
     return [
-        Mark(
-            label=item.label,
+        Annotation(
+            cell_type=item.label,
             box=Box(
                 item.corners[0] - first_pixel,
                 item.corners[1] - first_pixel,
@@ -215,7 +216,7 @@ class VocSample:
     ----------
     stem : str
     image_path : Path
-    cells : tuple of LabelledBox
+    cells : tuple of Annotation
         Clipped to the image, without the dropped ones.
     split : Split or None
     shape : tuple of int
@@ -224,7 +225,7 @@ class VocSample:
 
     stem: str
     image_path: Path
-    cells: tuple[LabelledBox, ...]
+    cells: tuple[Annotation, ...]
     split: Split | None
     shape: tuple[int, int]
 
@@ -295,7 +296,7 @@ class VocDataset:
             except BloodCellError as error:
                 failed.append(FailedImage(stem=stem, reason=str(error)))
                 continue
-            clean = clean_marks(
+            clean = clean_annotations(
                 marks_of(annotation),
                 file=f"{annotation_path.parent.name}/{annotation_path.name}",
                 where=str(annotation_path),
@@ -307,7 +308,7 @@ class VocDataset:
                 VocSample(
                     stem=stem,
                     image_path=image_path,
-                    cells=tuple(map(_boxed, clean.cells)),
+                    cells=tuple(clean.cells),
                     split=splits.get(stem),
                     shape=shape,
                 )
@@ -347,7 +348,7 @@ class VocDataset:
                     stem=sample.stem,
                     image_path=sample.image_path,
                     shape=sample.shape,
-                    cells=tuple(map(_labelled, sample.cells)),
+                    cells=sample.cells,
                     split=sample.split,
                 )
                 for sample in self.samples
@@ -357,17 +358,6 @@ class VocDataset:
             files=self.files(),
             licence="MIT" if name.upper().startswith("BCCD") else None,
         )
-
-
-def _boxed(cell: LabelledCell) -> LabelledBox:
-    x_min, y_min, x_max, y_max = cell.box or Box(0, 0, 0, 0)
-    return LabelledBox(cell_type=cell.cell_type, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
-
-
-def _labelled(box: LabelledBox) -> LabelledCell:
-    return LabelledCell(
-        cell_type=box.cell_type, box=Box(box.x_min, box.y_min, box.x_max, box.y_max)
-    )
 
 
 def _find_voc_folder(root: Path) -> Path:
@@ -457,7 +447,8 @@ _ROOT: Final = re.compile(r"<annotation[\s>]")
 _LOOKED_AT: Final = 20
 
 
-class VocReader:
+@reads("voc", title="Pascal VOC", order=50)
+class VocReader(Reader):
     """Boxes in the XML of Pascal VOC, of BCCD, LabelImg, Roboflow, and copies of Kaggle sets.
 
     ::
@@ -473,8 +464,14 @@ class VocReader:
     BCCD: https://github.com/Shenggan/BCCD_Dataset, MIT licence; labels RBC, WBC, Platelets.
     """
 
-    name = "voc"
-    title = "Pascal VOC"
+    missing = (
+        "no XML files; expected one for every image. Unpack the data set again, or name its format "
+        "with --format."
+    )
+
+    def files(self, listing: FolderListing) -> tuple[Path, ...]:
+        """All XML files: damaged ones are listed."""
+        return listing.with_suffix(".xml")
 
     def recognise(self, listing: FolderListing) -> str | None:
         """Look for XML files of one image each."""
@@ -484,23 +481,24 @@ class VocReader:
             return None
         return f"{len(files)} XML files of an image each, for instance {seen[0].name}"
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        files = listing.with_suffix(".xml")
-        if not files:
-            raise DatasetError(
-                f"{root}: no XML files; expected one for every image. Unpack the data set again, "
-                "or name its format with --format."
-            )
+    def builder(
+        self, listing: FolderListing, files: Sequence[Path], options: ReadOptions
+    ) -> ReadingBuilder:
+        """Know BCCD by the name of its folder."""
         is_bccd = any(part.upper().startswith("BCCD") for part in listing.root.resolve().parts[-2:])
-        builder = ReadingBuilder(
+        return ReadingBuilder(
             listing,
             self,
             options=options,
             source="bccd" if is_bccd else None,
             licence="MIT" if is_bccd else None,
         )
+
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read one file an image, and the lists of splits."""
+        listing = builder.listing
         annotations: dict[Path, VocAnnotation] = {}
         for path in files:
             try:
@@ -526,7 +524,6 @@ class VocReader:
                 split=splits.get(path.stem) or split_of_folders(path.relative_to(listing.root)),
             )
         builder.used(*(path for path in listing.with_suffix(".txt") if path.parent in lists))
-        return builder.finish()
 
 
 def _image_of(path: Path, annotation: VocAnnotation, listing: FolderListing) -> Path:
