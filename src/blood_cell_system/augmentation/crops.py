@@ -122,6 +122,7 @@ def _quotas(sizes: NDArray[np.intp], evenness: float) -> NDArray[np.intp]:
 # Standard deviation of a centre's Gaussian as a share of the cell's width and height. A white
 # cell's middle is harder to agree on; a platelet is only a few places wide.
 _SIGMA_SHARE: Final = {RBC: 0.12, WBC: 0.14, PLATELET: 0.2}
+# Of a centre's peak, in cells of the head's grid: narrower ones vanish between them.
 _SMALLEST_SIGMA: Final = 0.8
 
 
@@ -360,7 +361,7 @@ Batch = dict[str, NDArray[np.generic]]
 
 # OpenCV and NumPy let go of the interpreter's lock, so threads do; two batches ahead hide jitter.
 _THREADS = 2
-_BATCHES_AHEAD = 2
+_BATCHES_AHEAD = 2  # Batches made in advance: enough to hide their making.
 
 
 def batches(

@@ -31,7 +31,7 @@ from blood_cell_system.datasets.cell_fields import (
 from blood_cell_system.errors import AnnotationError
 from blood_cell_system.taxonomy import PLATELET, RBC, WBC, WBC_TYPES
 
-BLOCK_SIZE: Final = 10
+BLOCK_SIZE: Final = 10  # Images in a run of names that is taken for one slide.
 _TYPE_OF_CLASS: Final = {"RBC": RBC, "WBC": WBC, "Platelets": PLATELET}
 
 

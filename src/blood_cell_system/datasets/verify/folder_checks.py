@@ -237,7 +237,7 @@ _FEWEST_IMAGES = 20
 _BALANCE_FACTOR = 2.0
 # Of this share of the masks the brightness has to speak for exchanged channels.
 _SWAPPED_SHARE = 0.5
-_GAP_GRAY_VALUES = 5.0
+_GAP_GRAY_VALUES = 5.0  # How much darker than cells the background must be to count.
 
 
 def check_copies(images: Sequence[ImageFacts]) -> list[Finding]:

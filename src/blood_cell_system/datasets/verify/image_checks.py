@@ -33,8 +33,8 @@ from blood_cell_system.taxonomy import (
     Taxonomy,
 )
 
-TINY_SIDE_PX = 3
-DUPLICATE_IOU = 0.8
+TINY_SIDE_PX = 3  # Boxes with a side of this or less are slips of the mouse: BCCD's have one pixel.
+DUPLICATE_IOU = 0.8  # Boxes of one type that overlap by more mark the same cell twice.
 # A box may reach over the edge by this much: annotation programs round differently.
 _EDGE_TOLERANCE_PX = 1.5
 # A box says something about the mask only where the mask says something.
@@ -313,7 +313,7 @@ def _has_cells(diagnosis: MaskDiagnosis) -> bool:
     return bool(((mask == MaskClass.RBC) | (mask == MaskClass.WBC)).any())
 
 
-SMALLEST_SIDE_PX = 64
+SMALLEST_SIDE_PX = 64  # Smaller images are cut-out cells rather than fields.
 # Standard deviation of the gray values of an image that shows nothing.
 _BLANK_DEVIATION = 2.0
 

@@ -36,7 +36,7 @@ from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
 from blood_cell_system.parallel import with_progress
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass, Taxonomy
 
-REPORT_VERSION = 1
+REPORT_VERSION = 1  # Of the JSON that --json writes.
 _SEVERITIES = tuple(Severity)
 
 
@@ -241,6 +241,7 @@ def _resolved(image: ImageFacts, *, is_index: bool) -> ImageFacts:
     )
 
 
+# An error weighs as much as ten warnings.
 _WEIGHTS = {Severity.ERROR: 100, Severity.WARNING: 10, Severity.INFO: 0}
 # More images than this in one finding say something about the folder, not about each image.
 _FEW_IMAGES = 12
