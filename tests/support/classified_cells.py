@@ -1,7 +1,7 @@
 """Classifications of drawn cells, and the reports of images with them."""
 
 from support.analysed_images import analysis_of, report_of
-from support.colour_classifiers import RBC_FACTS, WBC_FACTS
+from support.colour_classifiers import RBC_METADATA, WBC_METADATA
 
 from blood_cell_system.analysis.classification import CellClassification
 from blood_cell_system.reports.report import Provenance
@@ -28,7 +28,7 @@ def red_cell(condition="healthy_RBC", *, probability=0.9, is_known=True, possibl
     """Classification of a red cell."""
     return CellClassification(
         condition=condition,
-        probabilities=spread(RBC_FACTS.conditions, condition, probability),
+        probabilities=spread(RBC_METADATA.conditions, condition, probability),
         known=0.9 if is_known else 0.1,
         is_known=is_known,
         possible_conditions=(condition,) if possible is None else possible,
@@ -39,9 +39,9 @@ def white_cell(condition="healthy_WBC", cell_type="lymphocyte", *, possible_type
     """Classification of a white cell."""
     return CellClassification(
         condition=condition,
-        probabilities=spread(WBC_FACTS.conditions, condition),
+        probabilities=spread(WBC_METADATA.conditions, condition),
         cell_type=cell_type,
-        type_probabilities=spread(WBC_FACTS.types, cell_type),
+        type_probabilities=spread(WBC_METADATA.types, cell_type),
         possible_conditions=(condition,),
         possible_types=(cell_type,) if possible_types is None else possible_types,
     )
@@ -61,7 +61,7 @@ def classified_report(analysis=None, *, red=None, white=None, **options):
             for cell in analysis.separated.cells
             if cell.cell_type in judged and not cell.touches_border
         },
-        rbc_facts=RBC_FACTS,
-        wbc_facts=WBC_FACTS,
+        rbc_facts=RBC_METADATA,
+        wbc_facts=WBC_METADATA,
         **{"provenance": PROVENANCE} | options,
     )

@@ -14,21 +14,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.classifier_runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
+from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.cells.cut_out import cell_images
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierFacts, ClassifierKind, on_white
+from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, on_white
 from blood_cell_system.stain.slide_light import fit_slide_light
+from blood_cell_system.taxonomy import RBC, WBC
 
 VIEWS: Final = (1, 4, 8)
 
 _NO_PROBABILITIES: Final[Mapping[str, float]] = MappingProxyType({})
 
 _LEAST_VISIBLE: Final = 0.75
-_USUAL_VIEWS: Final[Mapping[ClassifierKind, int]] = MappingProxyType(
-    {ClassifierKind.RBC: 1, ClassifierKind.WBC: 4}
-)
+_USUAL_VIEWS: Final[Mapping[str, int]] = MappingProxyType({RBC: 1, WBC: 4})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ class ClassificationSettings:
         if self.views is not None:
             return self.views
         height, width = classifier.input_side
-        return _USUAL_VIEWS[classifier.facts.kind] if height == width else 1
+        return _USUAL_VIEWS.get(classifier.metadata.cell_type, 1) if height == width else 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,7 +180,7 @@ def classify_analysis(
         cells = [
             cell
             for cell in analysis.separated.cells
-            if cell.cell_type == classifier.facts.kind.cell_type
+            if cell.cell_type == classifier.metadata.cell_type
             and not cell.touches_border
             and cell.visible_share >= _LEAST_VISIBLE
         ]
@@ -248,7 +247,7 @@ def _classify_batch(
             "which cannot be turned; expected 1."
         )
     for row in range(len(images)):
-        yield _judged(outputs, row, classifier.facts)
+        yield _judged(outputs, row, classifier.metadata)
 
 
 def _mean(views: Sequence[ClassifierOutputs]) -> ClassifierOutputs:
@@ -261,12 +260,12 @@ def _mean(views: Sequence[ClassifierOutputs]) -> ClassifierOutputs:
     )
 
 
-def _judged(outputs: ClassifierOutputs, row: int, facts: ClassifierFacts) -> CellClassification:
-    condition, probabilities = _most_likely(outputs.condition[row], facts.conditions)
+def _judged(outputs: ClassifierOutputs, row: int, metadata: ModelMetadata) -> CellClassification:
+    condition, probabilities = _most_likely(outputs.condition[row], metadata.conditions)
     cell_type: str | None = None
     type_probabilities = _NO_PROBABILITIES
     if outputs.cell_type is not None:
-        cell_type, type_probabilities = _most_likely(outputs.cell_type[row], facts.types)
+        cell_type, type_probabilities = _most_likely(outputs.cell_type[row], metadata.subtypes)
     known = None if outputs.known is None else float(outputs.known[row])
     return CellClassification(
         condition=condition,
@@ -274,11 +273,13 @@ def _judged(outputs: ClassifierOutputs, row: int, facts: ClassifierFacts) -> Cel
         cell_type=cell_type,
         type_probabilities=type_probabilities,
         known=known,
-        is_known=known is None or facts.known_threshold is None or known >= facts.known_threshold,
-        possible_conditions=_possible(probabilities, facts.condition_thresholds, condition),
+        is_known=known is None
+        or metadata.in_distribution_threshold is None
+        or known >= metadata.in_distribution_threshold,
+        possible_conditions=_possible(probabilities, metadata.condition_thresholds, condition),
         possible_types=()
         if cell_type is None
-        else _possible(type_probabilities, facts.type_thresholds, cell_type),
+        else _possible(type_probabilities, metadata.subtype_thresholds, cell_type),
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from blood_cell_system.model_metadata import ClassifierKind
 
 if TYPE_CHECKING:
-    from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
+    from blood_cell_system.analysis.runtimes import ClassifierRuntime
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
         )
     )
     write_words(
-        options.output, table_to_csv(columns_of(classifier.facts), [row_of(c) for c in cells])
+        options.output, table_to_csv(columns_of(classifier.metadata), [row_of(c) for c in cells])
     )
     failed = [cell for cell in cells if cell.classified is None]
     for cell in failed:
@@ -61,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
     found = [cell.classified for cell in cells if cell.classified is not None]
     counts = {
         name: sum(one.condition == name and one.is_known for one in found)
-        for name in classifier.facts.conditions
+        for name in classifier.metadata.conditions
     }
     told = ", ".join(f"{count} {name}" for name, count in counts.items())
     others = sum(not one.is_known for one in found)
@@ -81,7 +81,7 @@ def classifier_of(model: Path | None, kind: ClassifierKind) -> "ClassifierRuntim
     CheckpointError
         The file is damaged, carries code, or is no classifier of this kind.
     """
-    from blood_cell_system.analysis.classifier_runtimes import load_classifier
+    from blood_cell_system.analysis.runtimes import load_classifier
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.pipeline.model_slots import bundled_classifier, weights_folder

@@ -49,7 +49,7 @@ def run(options: argparse.Namespace) -> int:
 
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.classifier_evaluation import evaluate_classifier
-    from blood_cell_system.analysis.classifier_runtimes import load_classifier
+    from blood_cell_system.analysis.runtimes import load_classifier
     from blood_cell_system.annotation.splits import Split
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.datasets.cell_folder import CellFolder
@@ -68,8 +68,8 @@ def run(options: argparse.Namespace) -> int:
     if model.suffix.lower() == ".keras":
         import_tensorflow()
     classifier = load_classifier(model, kind)
-    facts = classifier.facts
-    classes = CellClasses(conditions=facts.conditions, types=facts.types)
+    metadata = classifier.metadata
+    classes = CellClasses(conditions=metadata.conditions, types=metadata.subtypes)
     cells = read_cells(folder, Split(options.split), classes)
     evaluation = evaluate_classifier(
         classifier,

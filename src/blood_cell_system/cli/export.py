@@ -29,10 +29,20 @@ def run(options: argparse.Namespace) -> int:
     """Export the model, run both on one image, and print how far they differ."""
     import numpy as np
 
-    from blood_cell_system.analysis.runtimes import KerasRuntime, OnnxRuntime, largest_difference
+    import blood_cell_system
+    from blood_cell_system.analysis.runtimes import (
+        KerasNetwork,
+        NetworkSegmenter,
+        largest_difference,
+        load_keras_model,
+        load_runtime,
+        read_metadata,
+    )
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.errors import CheckpointError, SettingsError
+    from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX, ModelMetadata
     from blood_cell_system.networks.export import export_onnx
+    from blood_cell_system.pipeline.model_slots import sha256_of
     from blood_cell_system.seeding import generator_for
 
     diameter = options.training_diameter
@@ -40,9 +50,19 @@ def run(options: argparse.Namespace) -> int:
         raise SettingsError(f"--training-diameter: received {diameter}; expected more than 0.")
     output = options.output or options.model.with_suffix(".onnx")
     import_tensorflow()
-    keras_runtime = KerasRuntime.load(options.model)
-    export_onnx(keras_runtime.model, output, source=options.model, training_diameter_px=diameter)
-    onnx_runtime = OnnxRuntime.load(output)
+    model = load_keras_model(options.model)
+    keras_runtime = NetworkSegmenter(
+        KerasNetwork(model, name=str(options.model), metadata=read_metadata(options.model))
+    )
+    metadata = keras_runtime.metadata or ModelMetadata(kind="segmenter")
+    diameter = diameter or metadata.training_diameter_px or TRAINING_DIAMETER_PX
+    metadata = metadata.replace(
+        training_diameter_px=diameter,
+        software_version=blood_cell_system.__version__,
+        source_sha256=sha256_of(options.model),
+    )
+    export_onnx(model, output, metadata=metadata)
+    onnx_runtime = load_runtime(output)
     height, width = onnx_runtime.input_shape or (256, 320)
     pixels = generator_for(0, "export").uniform(0, 255, size=(1, height, width, 3))
     difference = largest_difference(keras_runtime, onnx_runtime, pixels.astype(np.float32))

@@ -16,11 +16,11 @@ from blood_cell_system.analysis.classification import (
     ClassificationSettings,
     classify_images,
 )
-from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
+from blood_cell_system.analysis.runtimes import ClassifierRuntime
 from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.errors import BloodCellError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_rgba
-from blood_cell_system.model_metadata import ClassifierFacts
+from blood_cell_system.model_metadata import ModelMetadata
 
 _logger = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ def classify_files(
     CheckpointError
         The network fails.
     """
-    cell_type = classifier.facts.kind.cell_type
+    cell_type = classifier.metadata.cell_type
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting = iter(files)
         while some := list(islice(waiting, _AT_ONCE)):
@@ -123,11 +123,11 @@ def classify_files(
                     yield SingleCell(file=name, classified=next(results))
 
 
-def columns_of(facts: ClassifierFacts) -> tuple[str, ...]:
+def columns_of(metadata: ModelMetadata) -> tuple[str, ...]:
     """Columns of the table of a classifier's answers."""
-    conditions = ("file", "predicted", "confidence", *(f"p_{name}" for name in facts.conditions))
-    types = ("type", "type_confidence", *(f"p_{name}" for name in facts.types))
-    return (*conditions, *(types if facts.types else ()), "known", "flags", "reason")
+    conditions = ("file", "predicted", "confidence", *(f"p_{name}" for name in metadata.conditions))
+    types = ("type", "type_confidence", *(f"p_{name}" for name in metadata.subtypes))
+    return (*conditions, *(types if metadata.subtypes else ()), "known", "flags", "reason")
 
 
 def row_of(cell: SingleCell) -> dict[str, Any]:

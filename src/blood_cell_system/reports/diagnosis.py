@@ -9,7 +9,7 @@ from blood_cell_system.analysis.classification import CellClassification
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.cells.outlines import circularity, perimeters_px
 from blood_cell_system.cells.separation import DetectedCell
-from blood_cell_system.model_metadata import ClassifierFacts
+from blood_cell_system.model_metadata import ModelMetadata
 from blood_cell_system.reports.findings import (
     NONE_OF_THESE,
     Findings,
@@ -44,8 +44,8 @@ def diagnose(
     settings: ReportSettings,
     provenance: Provenance,
     classifications: Mapping[int, CellClassification] = _UNCLASSIFIED,
-    rbc_facts: ClassifierFacts | None = None,
-    wbc_facts: ClassifierFacts | None = None,
+    rbc_facts: ModelMetadata | None = None,
+    wbc_facts: ModelMetadata | None = None,
     further_warnings: Sequence[str] = (),
 ) -> DiagnosticReport:
     """Draw up the report of an image.
@@ -58,7 +58,7 @@ def diagnose(
     provenance : Provenance
     classifications : mapping of int to CellClassification
         By label, of the cells that classifiers looked at.
-    rbc_facts, wbc_facts : ClassifierFacts, optional
+    rbc_facts, wbc_facts : ModelMetadata, optional
         Of these classifiers.
     further_warnings : sequence of str
         Of the caller, after those of the image itself.
@@ -199,7 +199,7 @@ def _flags(
 
 
 def _findings(
-    cells: Sequence[ReportedCell], cell_type: str, facts: ClassifierFacts | None
+    cells: Sequence[ReportedCell], cell_type: str, metadata: ModelMetadata | None
 ) -> Findings:
     return find(
         (
@@ -209,7 +209,7 @@ def _findings(
             for cell in cells
             if cell.cell_type == cell_type and cell.is_counted
         ),
-        facts,
+        metadata,
     )
 
 

@@ -1,4 +1,4 @@
-"""Training of a classifier, from a folder of cells to a calibrated network and its facts."""
+"""Training of a classifier, from a folder of cells to a calibrated network and its metadata."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -41,8 +41,8 @@ from blood_cell_system.model_metadata import (
     CONDITION_OUTPUT,
     KNOWN_OUTPUT,
     TYPE_OUTPUT,
-    ClassifierFacts,
     ClassifierKind,
+    ModelMetadata,
     on_white,
 )
 from blood_cell_system.networks.cell_classifier import (
@@ -361,10 +361,22 @@ class ClassifierTraining(EpochLoop):
         self.plan = self._domain_plan() if settings.has_domain_adaptation else None
         self.learner = ClassifierLearner(settings, self.classes, self.plan)
         validation = replace(folder, records=folder.select(Split.VAL))
+        hashes = DataHashes(data=folder.content_hash(), validation=validation.content_hash())
         super().__init__(
             settings,
             learner=self.learner,
-            hashes=DataHashes(data=folder.content_hash(), validation=validation.content_hash()),
+            metadata=ModelMetadata.of_classifier(
+                folder.kind,
+                architecture=self.learner.architecture,
+                conditions=self.classes.conditions,
+                subtypes=self.classes.types,
+                preset=settings.preset,
+                seed=settings.seed,
+                data=", ".join(folder.sources),
+                data_sha256=hashes.data,
+                software_version=blood_cell_system.__version__,
+            ),
+            hashes=hashes,
             files=run_files(folder.kind),
             score_name=SCORE_NAME,
             steps_per_epoch=max(1, settings.cells_per_epoch // settings.batch_size),
@@ -474,7 +486,7 @@ class TrainedClassifier:
     ----------
     model : keras.Model or None
         The best one by validation, calibrated; None when the training was stopped before its end.
-    facts : ClassifierFacts or None
+    metadata : ModelMetadata or None
         None when the training was stopped.
     calibration : Calibration or None
     probe : ProbeResult or None
@@ -488,7 +500,7 @@ class TrainedClassifier:
     """
 
     model: Any
-    facts: ClassifierFacts | None
+    metadata: ModelMetadata | None
     calibration: Calibration | None
     probe: ProbeResult | None
     best_score: float
@@ -563,7 +575,7 @@ def train_classifier(
     )
     try:
         is_complete = training.run_epochs()
-        return _result(training, folder, settings, is_complete=is_complete)
+        return _result(training, is_complete=is_complete)
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
         raise TrainingMemoryError(
             f"--batch-size {settings.batch_size}: the memory is exhausted. Use a smaller "
@@ -573,14 +585,8 @@ def train_classifier(
         training.close()
 
 
-def _result(
-    training: ClassifierTraining,
-    folder: CellFolder,
-    settings: ClassifierSettings,
-    *,
-    is_complete: bool,
-) -> TrainedClassifier:
-    model = facts = calibration = probe = None
+def _result(training: ClassifierTraining, *, is_complete: bool) -> TrainedClassifier:
+    model = metadata = calibration = probe = None
     if is_complete:
         training.take_best()
         calibration = calibrate(
@@ -592,11 +598,11 @@ def _result(
         model = training.learner.averaged
         probe = training.probe()
         apply_temperatures(model, calibration)
-        facts = _facts(training, folder, settings, calibration, probe)
+        metadata = _metadata(training, calibration, probe)
     state = training.state
     return TrainedClassifier(
         model=model,
-        facts=facts,
+        metadata=metadata,
         calibration=calibration,
         probe=probe,
         best_score=state.best_score,
@@ -608,13 +614,11 @@ def _result(
     )
 
 
-def _facts(
+def _metadata(
     training: ClassifierTraining,
-    folder: CellFolder,
-    settings: ClassifierSettings,
     calibration: Calibration,
     probe: ProbeResult | None,
-) -> ClassifierFacts:
+) -> ModelMetadata:
     row = validation_row(training.predict(training.val), training.val.labels)
     validation = {
         **{name.removeprefix("val_"): value for name, value in row.items()},
@@ -623,17 +627,12 @@ def _facts(
         "calibration_error_before": calibration.errors_before,
         "temperatures": calibration.temperatures,
     }
-    return ClassifierFacts(
-        kind=folder.kind,
-        conditions=training.classes.conditions,
-        types=training.classes.types,
-        known_threshold=calibration.known_threshold,
+    return training.metadata.replace(
+        in_distribution_threshold=calibration.known_threshold,
         condition_thresholds=calibration.condition_thresholds,
-        type_thresholds=calibration.type_thresholds,
+        subtype_thresholds=calibration.type_thresholds,
         coverage=calibration.coverage,
-        preset=settings.preset,
-        seed=settings.seed,
-        data_sha256=training.state.data_hash,
+        temperatures=calibration.temperatures,
         measured={
             "validation": _without_nan(validation),
             "training": {
@@ -643,8 +642,6 @@ def _facts(
                 "domain_probe": None if probe is None else _without_nan(asdict(probe)),
             },
         },
-        data=", ".join(folder.sources),
-        software_version=blood_cell_system.__version__,
     )
 
 

@@ -14,8 +14,6 @@ from blood_cell_system.networks.cell_classifier import (
     FEATURES,
     KNOWN_LOGIT,
     TYPE_LOGITS,
-    CellClassifierConfig,
-    build_cell_classifier,
     logits_model,
     with_domain_head,
 )
@@ -28,6 +26,7 @@ from blood_cell_system.networks.losses import (
     labelled_binary_cross_entropy,
     labelled_cross_entropy,
 )
+from blood_cell_system.networks.registry import classifier_named, of_config
 from blood_cell_system.training.classifier_data import CellClasses
 from blood_cell_system.training.loop import AveragingLearner, StepRates, optimizer_for
 from blood_cell_system.training.presets import ClassifierSettings
@@ -36,16 +35,10 @@ from blood_cell_system.training.stain_domains import DomainPlan
 
 def classifier_config(
     settings: ClassifierSettings, conditions: tuple[str, ...], types: tuple[str, ...]
-) -> CellClassifierConfig:
-    """Architecture that a training's settings ask for."""
-    return CellClassifierConfig(
-        conditions=conditions,
-        types=types,
-        widths=settings.widths,
-        blocks=settings.blocks,
-        d_reduced=settings.d_reduced,
-        dropout=settings.dropout,
-    )
+) -> Any:
+    """Config of the architecture that a training's settings name."""
+    registered = classifier_named(settings.architecture)
+    return registered.configured(settings, conditions=conditions, types=types)
 
 
 class ClassifierLearner(AveragingLearner):
@@ -65,8 +58,10 @@ class ClassifierLearner(AveragingLearner):
     ) -> None:
         keras.utils.set_random_seed(settings.seed)
         config = classifier_config(settings, classes.conditions, classes.types)
-        self.model = build_cell_classifier(config)
-        self.averaged = build_cell_classifier(config)
+        registered = of_config(config)
+        self.architecture = registered.record(config)
+        self.model = registered.build(config)
+        self.averaged = registered.build(config)
         self.averaged.set_weights(self.model.get_weights())
         self._settings = settings
         self._plan = plan

@@ -21,8 +21,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from blood_cell_system.atomic_files import replacing
 from blood_cell_system.errors import ResumeError
+from blood_cell_system.model_metadata import ModelMetadata
+from blood_cell_system.networks.export import save_model
 from blood_cell_system.training.run_record import (
     CURVES_NAME,
     RUN_NAME,
@@ -276,6 +277,8 @@ class EpochLoop(ABC):
     ----------
     settings : TrainingSettings
     learner : AveragingLearner
+    metadata : ModelMetadata
+        Goes with the best model into its file.
     hashes : DataHashes
     files : RunFiles
     score_name : str
@@ -298,6 +301,7 @@ class EpochLoop(ABC):
         settings: TrainingSettings,
         *,
         learner: AveragingLearner,
+        metadata: ModelMetadata,
         hashes: DataHashes,
         files: RunFiles,
         score_name: str,
@@ -310,6 +314,7 @@ class EpochLoop(ABC):
     ) -> None:
         self._loop_settings = settings
         self._loop_learner = learner
+        self.metadata = metadata
         self._files = files
         self._score_name = score_name
         self._steps_per_epoch = steps_per_epoch
@@ -437,8 +442,7 @@ class EpochLoop(ABC):
         is_best = row[self._score_name] > state.best_score
         if is_best:
             state.best_score, state.best_epoch = row[self._score_name], state.epoch
-            with replacing(self.model_path) as temporary:
-                self._loop_learner.averaged.save(temporary)
+            save_model(self._loop_learner.averaged, self.model_path, metadata=self.metadata)
         state.seconds += time.monotonic() - started
         row["seconds"] = round(state.seconds, 2)
         state.history.append(row)

@@ -1,9 +1,9 @@
 """Presets of the classifiers' trainings as rows of one table."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from blood_cell_system.model_metadata import STRIDE
 from blood_cell_system.training.settings import Condition, TrainingSettings, named_preset
@@ -15,6 +15,10 @@ class SegmentationSettings(TrainingSettings):
 
     Parameters
     ----------
+    architecture : str
+        Name of a registered segmenter.
+    architecture_arguments : mapping of str
+        Its arguments that are no settings.
     crops_per_epoch : int
         An epoch is this many crops, however many images there are: time is known beforehand, and
         images are taken in turn, but for what ``source_evenness`` says.
@@ -48,6 +52,8 @@ class SegmentationSettings(TrainingSettings):
     For what it has in common with other trainings see ``TrainingSettings``.
     """
 
+    architecture: str = "reynolds_unet"
+    architecture_arguments: Mapping[str, Any] = field(default_factory=dict)
     crops_per_epoch: int
     crop_size_px: int = 256
     # At a stride of 32 the bottleneck's pairs reach across the largest white cells.
@@ -144,6 +150,8 @@ class ClassifierSettings(TrainingSettings):
 
     Parameters
     ----------
+    architecture : str
+        Name of a registered classifier.
     cells_per_epoch : int
         An epoch is this many cells, however many there are: time is known beforehand.
     widths, blocks : tuple of int
@@ -159,6 +167,7 @@ class ClassifierSettings(TrainingSettings):
     For what it has in common with other trainings see ``TrainingSettings``.
     """
 
+    architecture: str = "cell_resnet"
     batch_size: int = 64
     cells_per_epoch: int
     widths: tuple[int, ...] = (16, 32, 64, 128)

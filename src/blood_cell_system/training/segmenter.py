@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+import blood_cell_system
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.atomic_files import make_folder, replacing
+from blood_cell_system.atomic_files import make_folder
 from blood_cell_system.augmentation.crops import CropSampler, ImageOrder, batches
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.settings import AugmentationSettings
@@ -26,8 +27,8 @@ from blood_cell_system.datasets.prepared import (
 from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
 from blood_cell_system.imaging.overlay import draw_overlay
 from blood_cell_system.metrics.confusion import ConfusionMatrix
-from blood_cell_system.model_metadata import STRIDE, model_name
-from blood_cell_system.networks.reynolds import DEFAULT_OFFSETS, dihedral_orbit
+from blood_cell_system.model_metadata import STRIDE, ModelMetadata, model_name
+from blood_cell_system.networks.export import save_model
 from blood_cell_system.taxonomy import NOT_SCORED, MaskClass
 from blood_cell_system.training.loop import (
     Batch,
@@ -48,6 +49,7 @@ from blood_cell_system.training.run_record import advice_on, write_curves
 from blood_cell_system.training.segmenter_learner import (
     Learner,
     StartingPoint,
+    segmenter_config,
     start_details,
     unlikeness_warnings,
 )
@@ -93,12 +95,7 @@ def estimated_bytes(settings: SegmentationSettings) -> int:
     ----------
     settings : SegmentationSettings
     """
-    per_pixel = 4.0 * 3
-    for level, width in enumerate(settings.widths):
-        # Down and up: two convolutions each, with its norm and its ReLU, and the joined skip.
-        per_pixel += 16 * width / 4 ** (level + 1)
-    pairs = sum(len(dihedral_orbit(offset)) for offset in DEFAULT_OFFSETS)
-    per_pixel += 4 * pairs * settings.d_reduced / 4 ** len(settings.widths)
+    per_pixel = segmenter_config(settings).values_per_pixel
     values = per_pixel * settings.crop_size_px**2 * settings.batch_size
     return int(4 * _ACTIVATION_COPIES * values) + _FIXED_BYTES
 
@@ -359,14 +356,26 @@ class SegmentationTraining(EpochLoop):
             domains=len(self._domains.names) if self._domains else 0,
         )
         diameter = typical_diameter(train_images)
-        learner.averaged.name = model_name(settings.cell_diameter_px or diameter)
+        training_diameter = settings.cell_diameter_px or diameter
+        learner.averaged.name = model_name(training_diameter)
+        hashes = DataHashes(
+            data=dataset.content_hash(),
+            validation=replace(dataset, images=val_images).content_hash(),
+        )
         super().__init__(
             settings,
             learner=learner,
-            hashes=DataHashes(
-                data=dataset.content_hash(),
-                validation=replace(dataset, images=val_images).content_hash(),
+            metadata=ModelMetadata(
+                kind="segmenter",
+                architecture=learner.architecture,
+                training_diameter_px=training_diameter,
+                preset=settings.preset,
+                seed=settings.seed,
+                data=", ".join(sorted({image.source for image in train_images} - {""})),
+                data_sha256=hashes.data,
+                software_version=blood_cell_system.__version__,
             ),
+            hashes=hashes,
             files=_FILES,
             score_name="val_mean_iou",
             steps_per_epoch=max(1, settings.crops_per_epoch // settings.batch_size),
@@ -426,8 +435,7 @@ class SegmentationTraining(EpochLoop):
         self.add_to_record({"peak_thresholds_before": {str(k): v for k, v in found.items()}})
         if found:
             bake_thresholds(best, found)
-            with replacing(self.model_path) as temporary:
-                best.save(temporary)
+            save_model(best, self.model_path, metadata=self.metadata)
 
     def _look_at_start(
         self,

@@ -12,8 +12,9 @@ them, and was hardly worse on the new images.
 """
 
 import hashlib
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +25,11 @@ from numpy.typing import NDArray
 
 from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX, diameter_in_name
+from blood_cell_system.model_metadata import (
+    TRAINING_DIAMETER_PX,
+    Architecture,
+    metadata_in_archive,
+)
 from blood_cell_system.networks.domain_adversary import (
     DOMAIN_LOGITS,
     STRENGTH_INPUT,
@@ -36,10 +41,9 @@ from blood_cell_system.networks.losses import (
     scored_dice,
     size_loss,
 )
+from blood_cell_system.networks.registry import of_config, segmenter_named
 from blood_cell_system.networks.segmenter import (
     PIXELS_INPUT,
-    SegmenterConfig,
-    build_segmenter,
     logits_model,
     with_segmenter_domain_head,
 )
@@ -91,8 +95,7 @@ class StartingPoint:
     sha256 : str
         Of the file.
     model : keras.Model
-    config : SegmenterConfig
-        Its architecture.
+    architecture : Architecture
     cell_diameter_px : float
         Diameter of red cells in the images that it learned from.
     """
@@ -100,7 +103,7 @@ class StartingPoint:
     path: Path
     sha256: str
     model: keras.Model
-    config: SegmenterConfig
+    architecture: Architecture
     cell_diameter_px: float
 
 
@@ -132,14 +135,24 @@ def load_starting_point(path: Path) -> StartingPoint:
         )
     try:
         model = keras.models.load_model(path, compile=False)
+        with zipfile.ZipFile(path) as archive:
+            metadata = metadata_in_archive(archive)
     except Exception as error:
         # Keras raises nearly everything here, by what is wrong with the file.
         raise CheckpointError(
             f"{path}: Keras cannot open this model ({type(error).__name__}: {error}). Expected a "
             "whole .keras file; copy it again."
         ) from error
-    config = config_of(model, path)
-    expected = [tuple(weight.shape) for weight in build_segmenter(config).weights]
+    if metadata is None or metadata.architecture is None or metadata.kind != "segmenter":
+        raise CheckpointError(
+            f"{path}: a Keras model, but no segmenter of this program (its metadata name no "
+            "architecture). It can be used with test, analyze and evaluate; only what this program "
+            "trained can be trained on. Leave out --init-from."
+        )
+    architecture = metadata.architecture
+    registered = segmenter_named(architecture.name)
+    config = registered.configured(None, **architecture.arguments)
+    expected = [tuple(weight.shape) for weight in registered.build(config).weights]
     if [tuple(weight.shape) for weight in model.weights] != expected:
         raise CheckpointError(
             f"{path}: its weights do not fit the segmenter of this version; expected a model that "
@@ -149,35 +162,8 @@ def load_starting_point(path: Path) -> StartingPoint:
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         model=model,
-        config=config,
-        cell_diameter_px=diameter_in_name(model.name) or TRAINING_DIAMETER_PX,
-    )
-
-
-def config_of(model: keras.Model, path: Path) -> SegmenterConfig:
-    """Read the architecture of a segmenter from its layers.
-
-    Raises
-    ------
-    CheckpointError
-        It is no segmenter of this program.
-    """
-    by_name = {layer.name: layer for layer in model.layers}
-    widths: list[int] = []
-    while (name := f"down_{len(widths)}_a_conv") in by_name:
-        widths.append(int(by_name[name].filters))
-    if len(widths) < 2 or "class_logits" not in by_name:
-        raise CheckpointError(
-            f"{path}: a Keras model, but no segmenter of this program (layers "
-            f"{', '.join(list(by_name)[:4])}, ...). It can be used with test, analyze and "
-            "evaluate; only what this program trained can be trained on. Leave out --init-from."
-        )
-    reduce, dropout = by_name.get("reynolds_reduce"), by_name.get("dropout")
-    return SegmenterConfig(
-        widths=tuple(widths),
-        d_reduced=int(reduce.filters) if reduce is not None else 0,
-        dropout=float(dropout.rate) if dropout is not None else 0.0,
-        has_instance_head="centre_logits" in by_name,
+        architecture=architecture,
+        cell_diameter_px=metadata.training_diameter_px or TRAINING_DIAMETER_PX,
     )
 
 
@@ -196,13 +182,18 @@ def fine_tuning_settings(
     settings = FINE_TUNING
     if base is not None:
         settings = replace(base, **{name: getattr(FINE_TUNING, name) for name in _ALWAYS})
+    names = {entry.name for entry in fields(SegmentationSettings)}
+    arguments: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value
+        for name, value in start.architecture.arguments.items()
+    }
+    shared: dict[str, Any] = {name: value for name, value in arguments.items() if name in names}
     return replace(
         settings,
-        widths=start.config.widths,
-        d_reduced=start.config.d_reduced,
-        dropout=start.config.dropout,
-        has_instance_head=start.config.has_instance_head,
+        architecture=start.architecture.name,
+        architecture_arguments={k: v for k, v in arguments.items() if k not in names},
         cell_diameter_px=start.cell_diameter_px,
+        **shared,
     )
 
 
@@ -232,9 +223,12 @@ def first_feature_shift(model: keras.Model, images: Sequence[NDArray[np.uint8]])
     Returns
     -------
     float
-        Mean over the features, in standard deviations.
+        Mean over the features, in standard deviations; 0 for a model without normalisations.
     """
-    norm = model.get_layer("down_0_a_norm")
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not norms:
+        return 0.0
+    norm = norms[0]
     features = keras.Model(model.input, norm.input)
     means = []
     for image in images:
@@ -313,14 +307,10 @@ _CENTRE_WEIGHT = 0.2
 _SIZE_WEIGHT = 0.2
 
 
-def segmenter_config(settings: SegmentationSettings) -> SegmenterConfig:
-    """Architecture that a training's settings ask for."""
-    return SegmenterConfig(
-        widths=settings.widths,
-        d_reduced=settings.d_reduced,
-        dropout=settings.dropout,
-        has_instance_head=settings.has_instance_head,
-    )
+def segmenter_config(settings: SegmentationSettings) -> Any:
+    """Config of the architecture that a training's settings name."""
+    registered = segmenter_named(settings.architecture)
+    return registered.configured(settings, **settings.architecture_arguments)
 
 
 class Learner(AveragingLearner):
@@ -345,8 +335,10 @@ class Learner(AveragingLearner):
     ) -> None:
         keras.utils.set_random_seed(settings.seed)
         config = segmenter_config(settings)
-        self.model = build_segmenter(config)
-        self.averaged = build_segmenter(config)
+        registered = of_config(config)
+        self.architecture = registered.record(config)
+        self.model = registered.build(config)
+        self.averaged = registered.build(config)
         if start is not None:
             self.model.set_weights(list(start))
         freeze(self.model, settings)

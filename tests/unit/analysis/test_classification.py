@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from support.analysed_images import CELLS, analysis_of
-from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
+from support.colour_classifiers import RBC_METADATA, WBC_METADATA, ChosenClassifier
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.analysis.classification import (
@@ -19,8 +19,8 @@ IMAGE = np.full((130, 130, 4), 255, np.uint8)
 IMAGE[10:60, 20:90, :3] = (200, 60, 90)
 
 
-def one(facts=RBC_FACTS, condition=(0.6, 0.3, 0.1), **options):
-    (found,) = classify_images(ChosenClassifier(facts, condition, **options), [IMAGE])
+def one(metadata=RBC_METADATA, condition=(0.6, 0.3, 0.1), **options):
+    (found,) = classify_images(ChosenClassifier(metadata, condition, **options), [IMAGE])
     return found
 
 
@@ -29,12 +29,12 @@ def test_a_cell_has_the_most_likely_condition_and_all_probabilities():
     assert found.condition == "healthy_RBC"
     assert found.confidence == pytest.approx(0.6)
     assert found.margin == pytest.approx(0.3)
-    assert list(found.probabilities) == list(RBC_FACTS.conditions)
+    assert list(found.probabilities) == list(RBC_METADATA.conditions)
     assert (found.cell_type, dict(found.type_probabilities)) == (None, {})
 
 
 def test_a_white_cell_has_a_type_too():
-    found = one(WBC_FACTS, (0.2, 0.8), types=(0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1))
+    found = one(WBC_METADATA, (0.2, 0.8), types=(0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1))
     assert (found.condition, found.cell_type) == ("cancer_WBC", "lymphocyte")
     assert found.possible_types == ("lymphocyte",)
 
@@ -51,15 +51,15 @@ def test_the_conformal_set_has_every_class_that_reaches_its_threshold(condition,
 
 
 def test_a_cell_that_reaches_no_threshold_has_an_empty_set():
-    facts = dataclasses.replace(
-        RBC_FACTS, condition_thresholds=dict.fromkeys(RBC_FACTS.conditions, 0.9)
+    metadata = RBC_METADATA.replace(
+        condition_thresholds=dict.fromkeys(RBC_METADATA.conditions, 0.9)
     )
-    assert one(facts).possible_conditions == ()
+    assert one(metadata).possible_conditions == ()
 
 
 def test_without_calibration_the_most_likely_class_is_the_set():
-    facts = dataclasses.replace(RBC_FACTS, condition_thresholds={})
-    assert one(facts, (0.4, 0.4, 0.2)).possible_conditions == ("healthy_RBC",)
+    metadata = RBC_METADATA.replace(condition_thresholds={})
+    assert one(metadata, (0.4, 0.4, 0.2)).possible_conditions == ("healthy_RBC",)
 
 
 @pytest.mark.parametrize(("known", "is_known"), [(0.49, False), (0.5, True), (None, True)])
@@ -68,7 +68,7 @@ def test_what_is_none_of_the_classes_is_told(known, is_known):
 
 
 def test_images_are_shown_on_white_in_batches_and_in_order():
-    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    classifier = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     clear = IMAGE.copy()
     clear[..., 3] = 0
     settings = ClassificationSettings(batch_size=2)
@@ -80,7 +80,7 @@ def test_images_are_shown_on_white_in_batches_and_in_order():
 
 
 def test_images_are_resized_for_a_network_of_another_size():
-    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0), side=(64, 80))
+    classifier = ChosenClassifier(RBC_METADATA, (1, 0, 0), side=(64, 80))
     list(classify_images(classifier, [IMAGE]))
     assert classifier.seen[0].shape == (1, 64, 80, 3)
 
@@ -106,13 +106,13 @@ class _CornerClassifier(ChosenClassifier):
 def test_the_mean_of_four_views_does_not_change_when_the_cell_is_turned(turns):
     settings = ClassificationSettings(views=4)
     images = [IMAGE, np.rot90(IMAGE, turns)]
-    straight, turned = classify_images(_CornerClassifier(RBC_FACTS, ()), images, settings)
+    straight, turned = classify_images(_CornerClassifier(RBC_METADATA, ()), images, settings)
     assert dict(turned.probabilities) == pytest.approx(dict(straight.probabilities), abs=1e-6)
 
 
-@pytest.mark.parametrize(("facts", "views"), [(RBC_FACTS, 1), (WBC_FACTS, 4)])
-def test_red_cells_are_looked_at_once_and_white_ones_four_times(facts, views):
-    classifier = ChosenClassifier(facts, (1,) + (0,) * (len(facts.conditions) - 1))
+@pytest.mark.parametrize(("metadata", "views"), [(RBC_METADATA, 1), (WBC_METADATA, 4)])
+def test_red_cells_are_looked_at_once_and_white_ones_four_times(metadata, views):
+    classifier = ChosenClassifier(metadata, (1,) + (0,) * (len(metadata.conditions) - 1))
     list(classify_images(classifier, [IMAGE]))
     assert len(classifier.seen) == views
 
@@ -120,17 +120,17 @@ def test_red_cells_are_looked_at_once_and_white_ones_four_times(facts, views):
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_the_mean_of_eight_views_does_not_change_when_the_cell_is_turned(turns):
     settings = ClassificationSettings(views=8)
-    (straight,) = classify_images(_CornerClassifier(RBC_FACTS, ()), [IMAGE], settings)
+    (straight,) = classify_images(_CornerClassifier(RBC_METADATA, ()), [IMAGE], settings)
     turned = np.rot90(IMAGE, turns)[:, ::-1]
-    (other,) = classify_images(_CornerClassifier(RBC_FACTS, ()), [turned], settings)
+    (other,) = classify_images(_CornerClassifier(RBC_METADATA, ()), [turned], settings)
     assert dict(other.probabilities) == pytest.approx(dict(straight.probabilities), abs=1e-6)
     assert other.known == pytest.approx(straight.known, abs=1e-6)
-    (once,) = classify_images(_CornerClassifier(RBC_FACTS, ()), [turned])
+    (once,) = classify_images(_CornerClassifier(RBC_METADATA, ()), [turned])
     assert dict(once.probabilities) != pytest.approx(dict(straight.probabilities), abs=1e-3)
 
 
 def test_images_that_cannot_be_turned_have_one_view():
-    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0), side=(64, 80))
+    classifier = ChosenClassifier(RBC_METADATA, (1, 0, 0), side=(64, 80))
     with pytest.raises(SettingsError, match="cannot be turned"):
         list(classify_images(classifier, [IMAGE], ClassificationSettings(views=8)))
 
@@ -143,8 +143,8 @@ def test_settings_that_make_no_sense_are_refused(options):
 
 def test_whole_cells_of_an_image_are_classified_by_their_type():
     analysis = analysis_of()
-    red = ChosenClassifier(RBC_FACTS, (0.1, 0.8, 0.1))
-    white = ChosenClassifier(WBC_FACTS, (0.9, 0.1), types=np.full(7, 1 / 7))
+    red = ChosenClassifier(RBC_METADATA, (0.1, 0.8, 0.1))
+    white = ChosenClassifier(WBC_METADATA, (0.9, 0.1), types=np.full(7, 1 / 7))
     found = classify_analysis(analysis, [red, white])
     by_label = {cell.label: cell for cell in analysis.separated.cells}
     # Of three red cells the border cuts two off.
@@ -163,13 +163,13 @@ def test_a_cell_that_another_covers_by_half_is_not_classified():
     )
     half = dataclasses.replace(analysis.separated.cells[1], area_px=600)
     covered = dataclasses.replace(analysis.separated, cells=(whole, half))
-    red = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     found = classify_analysis(dataclasses.replace(analysis, separated=covered), [red])
     assert list(found) == [whole.label]
 
 
 def test_the_image_that_the_network_sees_shows_the_cell_on_white():
-    red = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     classify_analysis(analysis_of([CELLS[1]]), [red])
     (batch,) = red.seen
     assert (batch[0, 0, 0] == 255).all()
@@ -182,5 +182,5 @@ def test_no_classifier_and_no_cells_cost_nothing(monkeypatch):
 
     monkeypatch.setattr("blood_cell_system.analysis.classification.fit_slide_light", fail)
     assert classify_analysis(analysis_of(), []) == {}
-    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    classifier = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     assert classify_analysis(analysis_of([]), [classifier]) == {}

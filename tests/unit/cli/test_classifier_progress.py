@@ -21,7 +21,7 @@ ROW = {
 }
 TRAINED = TrainedClassifier(
     model="a model",
-    facts=None,
+    metadata=None,
     calibration=Calibration(
         temperatures={"condition": 1.5},
         errors_before={"condition": 0.1},

@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
+from support.colour_classifiers import RBC_METADATA, WBC_METADATA, ChosenClassifier
 
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.imaging.image_file import write_image
@@ -47,7 +47,9 @@ def test_a_folder_without_images_is_told(tmp_path):
 def test_a_bad_file_does_not_stop_the_others(folder):
     (folder / "a.png").write_bytes(b"no image")
     (folder / "b" / "3.png").write_bytes(b"")
-    cells = list(classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0))))
+    cells = list(
+        classify_files(find_cell_files([folder]), ChosenClassifier(RBC_METADATA, (0, 1, 0)))
+    )
     assert [cell.classified is None for cell in cells] == [True, False, False, True]
     assert all("png" in cell.reason for cell in (cells[0], cells[3]))
     assert cells[1].classified.condition == "malaria_RBC"
@@ -59,39 +61,41 @@ def test_neither_does_a_fault_or_a_full_memory(folder, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(single_cells, "single_cell_image", fail)
-    cells = list(classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0))))
+    cells = list(
+        classify_files(find_cell_files([folder]), ChosenClassifier(RBC_METADATA, (0, 1, 0)))
+    )
     assert [cell.classified for cell in cells] == [None] * 3
     assert all(cell.reason.startswith(cell.file) for cell in cells)
 
 
 def test_a_row_has_a_column_a_class():
-    columns = columns_of(RBC_FACTS)
+    columns = columns_of(RBC_METADATA)
     assert columns[:4] == ("file", "predicted", "confidence", "p_healthy_RBC")
     assert "type" not in columns
-    assert "p_lymphocyte" in columns_of(WBC_FACTS)
-    assert "type_confidence" in columns_of(WBC_FACTS)
+    assert "p_lymphocyte" in columns_of(WBC_METADATA)
+    assert "type_confidence" in columns_of(WBC_METADATA)
 
 
-def classified(facts, condition, **options):
+def classified(metadata, condition, **options):
     (found,) = single_cells.classify_images(
-        ChosenClassifier(facts, condition, **options), [np.zeros((130, 130, 4), np.uint8)]
+        ChosenClassifier(metadata, condition, **options), [np.zeros((130, 130, 4), np.uint8)]
     )
     return SingleCell(file="a.png", classified=found)
 
 
 def test_a_row_tells_class_probabilities_and_flags():
-    row = row_of(classified(RBC_FACTS, (0.1, 0.5, 0.4), known=0.2))
+    row = row_of(classified(RBC_METADATA, (0.1, 0.5, 0.4), known=0.2))
     assert row["predicted"] == "malaria_RBC"
     assert row["confidence"] == row["p_malaria_RBC"] == pytest.approx(0.5)
     assert row["known"] == pytest.approx(0.2)
     assert row["flags"] == "none_of_these uncertain"
-    assert set(row) <= set(columns_of(RBC_FACTS))
+    assert set(row) <= set(columns_of(RBC_METADATA))
 
 
 def test_a_row_of_a_white_cell_tells_its_type():
-    row = row_of(classified(WBC_FACTS, (0.9, 0.1), types=(0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)))
+    row = row_of(classified(WBC_METADATA, (0.9, 0.1), types=(0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)))
     assert (row["type"], row["type_confidence"]) == ("neutrophil", pytest.approx(0.4))
-    assert set(row) <= set(columns_of(WBC_FACTS))
+    assert set(row) <= set(columns_of(WBC_METADATA))
 
 
 def test_a_row_of_a_failure_tells_its_reason():
