@@ -27,6 +27,7 @@ demo: $(VENV)/train.installed
 	PATH="$(abspath $(BIN)):$$PATH" sh scripts/demo.sh $(DEMO)
 
 test: $(VENV)/dev.installed
+	sh scripts/install_browser.sh
 	$(BIN)/pytest
 
 check: $(VENV)/dev.installed

@@ -21,7 +21,7 @@ import numpy as np
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
 from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.boxes import LabelledBox, corners_of
-from blood_cell_system.cells.separation import DetectedCell
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.metrics.matching import MatchCounts, Overlaps, count_error, match
 from blood_cell_system.pipeline.model_slots import bundled_segmenter
@@ -68,7 +68,7 @@ def main() -> None:
         pairs = [
             (
                 [c for c in image.cells if not (is_inner and at_border(c, analysis.image.shape))],
-                [c for c in analysis.separated.cells if not (is_inner and c.touches_border)],
+                analysis.cells.select(~(is_inner & analysis.cells["touches_border"])),
             )
             for image, analysis in found
         ]
@@ -80,15 +80,15 @@ def row_of(
     name: str,
     count: int,
     cell_type: str,
-    pairs: list[tuple[list[LabelledBox], list[DetectedCell]]],
+    pairs: list[tuple[list[LabelledBox], Cells]],
 ) -> str:
     """One line of the table."""
     total = MatchCounts()
     true_counts, found_counts = [], []
     for truth, found in pairs:
         true_boxes = [cell for cell in truth if cell.cell_type == cell_type]
-        boxes = [cell.whole_box for cell in found if cell.cell_type == cell_type]
-        total += match(Overlaps.of_boxes(corners_of(true_boxes), corners_of(boxes)), 0.5)
+        boxes = found["whole_box"][found.is_type(cell_type)]
+        total += match(Overlaps.of_boxes(corners_of(true_boxes), boxes), 0.5)
         true_counts.append(len(true_boxes))
         found_counts.append(len(boxes))
     error = count_error(true_counts, found_counts)

@@ -41,7 +41,7 @@ def white_cell(condition="healthy_WBC", cell_type="lymphocyte", *, possible_type
         condition=condition,
         probabilities=spread(WBC_METADATA.conditions, condition),
         cell_type=cell_type,
-        type_probabilities=spread(WBC_METADATA.types, cell_type),
+        type_probabilities=spread(WBC_METADATA.subtypes, cell_type),
         possible_conditions=(condition,),
         possible_types=(cell_type,) if possible_types is None else possible_types,
     )
@@ -57,9 +57,14 @@ def classified_report(analysis=None, *, red=None, white=None, **options):
     return report_of(
         analysis,
         classifications={
-            cell.label: judged[cell.cell_type]
-            for cell in analysis.separated.cells
-            if cell.cell_type in judged and not cell.touches_border
+            label: judged[cell_type]
+            for label, cell_type, touches in zip(
+                analysis.cells.ids.tolist(),
+                analysis.cells["cell_type"],
+                analysis.cells["touches_border"],
+                strict=True,
+            )
+            if cell_type in judged and not touches
         },
         rbc_facts=RBC_METADATA,
         wbc_facts=WBC_METADATA,

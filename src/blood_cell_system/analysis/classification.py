@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.cells.cut_out import cell_images
+from blood_cell_system.cells.measures import visible_share
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, on_white
 from blood_cell_system.stain.slide_light import fit_slide_light
@@ -176,33 +177,24 @@ def classify_analysis(
     """
     found: dict[int, CellClassification] = {}
     light = None
+    cells = analysis.cells
     for classifier in classifiers:
-        cells = [
-            cell
-            for cell in analysis.separated.cells
-            if cell.cell_type == classifier.metadata.cell_type
-            and not cell.touches_border
-            and cell.visible_share >= _LEAST_VISIBLE
-        ]
-        if not cells:
+        is_whole_cell = ~cells["touches_border"] & (visible_share(cells) >= _LEAST_VISIBLE)
+        labels = cells.ids[cells.is_type(classifier.metadata.cell_type) & is_whole_cell].tolist()
+        if not labels:
             continue
         if light is None:
             is_whole = bool(analysis.field_mask.all())
             light = fit_slide_light(analysis.image, field=None if is_whole else analysis.field_mask)
         images = cell_images(
             analysis.image,
-            analysis.separated.label_image,
-            [
-                (cell.label, (cell.box.x_min, cell.box.y_min, cell.box.x_max, cell.box.y_max))
-                for cell in cells
-            ],
+            cells.label_image,
+            [(label, cells["box"][label - 1].tolist()) for label in labels],
             light=light,
         )
         # A cell of a few pixels has no image.
         shown = [
-            (cell.label, image)
-            for cell, image in zip(cells, images, strict=True)
-            if image is not None
+            (label, image) for label, image in zip(labels, images, strict=True) if image is not None
         ]
         results = classify_images(classifier, (image for _, image in shown), settings)
         found |= zip((label for label, _ in shown), results, strict=True)

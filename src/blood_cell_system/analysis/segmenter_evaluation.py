@@ -183,7 +183,7 @@ def evaluate_image(
     labels = _exact_labels(image, class_mask.shape)
     # Of a point nobody knows the size; around it nothing is scored.
     known = [cell for cell in image.cells if cell.origin is not BoxOrigin.POINT]
-    cells = compare_cells(found.separated, known, class_mask, labels)
+    cells = compare_cells(found.cells, known, class_mask, labels)
     return ImageRecord(stem=image.stem, confusion=confusion, cells=cells)
 
 

@@ -38,7 +38,6 @@ from blood_cell_system.annotation.writer import (
 )
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, DatasetError
-from blood_cell_system.taxonomy import CELL_TYPES
 
 # Any of the three may come first, and be longer than what is looked at.
 _LISTS: Final = re.compile(r'"(?:images|annotations|categories)"\s*:\s*\[\s*[{\]]')
@@ -203,7 +202,6 @@ def _run_length_outline(counts: Any, size: Sequence[int], shape: tuple[int, int]
     return PixelOutline.from_pixels(columns.T, offset=(first_column, 0))
 
 
-_LABELS: Final = (*map(str, CELL_TYPES), NOT_SCORED_LABEL)
 _POINT_NAME: Final = "centre"
 
 
@@ -245,7 +243,7 @@ class CocoWriter:
                 {
                     "id": len(annotations) + 1,
                     "image_id": len(images),
-                    "category_id": _LABELS.index(mark.label) + 1,
+                    "category_id": self._style.labels.index(mark.label) + 1,
                     "iscrowd": int(not mark.is_definite),
                     **_place(mark, image.sample.shape, self._style),
                 }
@@ -270,7 +268,7 @@ class CocoWriter:
                         "keypoints": [_POINT_NAME],
                         "skeleton": [],
                     }
-                    for index, label in enumerate(_LABELS, start=1)
+                    for index, label in enumerate(self._style.labels, start=1)
                     if has_regions or label != NOT_SCORED_LABEL
                 ],
             }

@@ -22,11 +22,9 @@ from blood_cell_system.annotation.sample import Reading, Sample
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import declared_shape, read_label_xml, telling_where
 from blood_cell_system.annotation.writer import (
-    NOT_SCORED_LABEL,
     LabelledImage,
     OutlineForm,
     WriteStyle,
-    label_colour,
     pixels_to_write,
     rings_to_write,
     short,
@@ -35,7 +33,6 @@ from blood_cell_system.annotation.writer import (
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box, BoxOrigin
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
-from blood_cell_system.taxonomy import CELL_TYPES
 
 _ROOT: Final = re.compile(r"<annotations[\s>]")
 _SHAPES: Final = ("box", "polygon", "ellipse", "mask", "points")
@@ -180,9 +177,6 @@ def _mask_outline(element: Element, shape: tuple[int, int]) -> Outline:
     return PixelOutline.from_pixels(rows, offset=(left, top + first_row))
 
 
-_LABELS: Final = (*map(str, CELL_TYPES), NOT_SCORED_LABEL)
-
-
 class CvatWriter:
     """Writes ``images/`` and ``annotations.xml``; splits are the subsets of a project.
 
@@ -222,10 +216,12 @@ class CvatWriter:
         SubElement(task, "size").text = str(len(self._images))
         SubElement(task, "mode").text = "annotation"
         labels = SubElement(task, "labels")
-        for name in _LABELS:
+        for name in self._style.labels:
             label = SubElement(labels, "label")
             SubElement(label, "name").text = name
-            SubElement(label, "color").text = "#{:02x}{:02x}{:02x}".format(*label_colour(name))
+            SubElement(label, "color").text = "#{:02x}{:02x}{:02x}".format(
+                *self._style.colour(name)
+            )
             SubElement(label, "type").text = "any"
             SubElement(label, "attributes")
         root.extend(self._images)

@@ -17,7 +17,6 @@ from blood_cell_system.annotation.writer import (
     LabelledImage,
     WriteStyle,
     box_corners,
-    label_colour,
     rings_to_write,
     short,
     short_corners,
@@ -196,7 +195,7 @@ class GeoJsonWriter:
                     "objectType": "annotation",
                     "classification": {
                         "name": mark.label,
-                        "color": list(label_colour(mark.label)),
+                        "color": list(self._style.colour(mark.label)),
                     },
                 }
                 | ({"metadata": {"shape": "box"}} if _is_box(mark) else {}),

@@ -9,7 +9,6 @@ import cv2
 import numpy as np
 
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.label_map import COMMON_LABELS
 from blood_cell_system.annotation.marks import Mark
 from blood_cell_system.annotation.mask_files import read_values
 from blood_cell_system.annotation.outline import PixelOutline
@@ -74,7 +73,7 @@ class LiscReader:
             options=options,
             source="lisc",
             licence="for research; ask the authors",
-            labels={**COMMON_LABELS, "mixt": WBC},
+            labels={"mixt": WBC},
         )
         for mask in masks:
             # …/Baso/areaforexpert1/1_expert.bmp is of …/Baso/1.bmp.

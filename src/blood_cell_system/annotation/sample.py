@@ -22,6 +22,7 @@ from blood_cell_system.annotation.mask_files import MaskFiles
 from blood_cell_system.annotation.outline import Outline
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +138,8 @@ class Reading:
         All files that were read: label files and images, in a fixed order.
     licence : str or None
         Under which the data may be used, where that is known.
+    taxonomy : Taxonomy
+        Of the cells' types.
     """
 
     root: Path
@@ -148,6 +151,7 @@ class Reading:
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     licence: str | None = None
+    taxonomy: Taxonomy = BUILT_IN
 
     def source_hash(self) -> str:
         """SHA-256 over the names and bytes of all files that were read."""

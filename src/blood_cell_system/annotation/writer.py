@@ -30,7 +30,8 @@ from blood_cell_system.atomic_files import make_folder, write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import copy_file, is_turned, read_image, write_image
-from blood_cell_system.imaging.overlay import CELL_COLOURS, NOT_SCORED_COLOUR
+from blood_cell_system.imaging.overlay import NOT_SCORED_COLOUR
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 NOT_SCORED_LABEL: Final = "ignore"
 """Label of regions that are not scored; every reader knows it."""
@@ -61,6 +62,8 @@ class WriteStyle:
     tolerance_px : float
         How far polygons may be from the border of the pixels, so that they have fewer corners; 0
         for exactly the same pixels.
+    taxonomy : Taxonomy
+        Of the cells' types.
 
     Raises
     ------
@@ -70,6 +73,17 @@ class WriteStyle:
 
     outlines: OutlineForm = OutlineForm.POLYGONS
     tolerance_px: float = 0.0
+    taxonomy: Taxonomy = BUILT_IN
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of all types, then that of regions that are not scored."""
+        return (*self.taxonomy.names, NOT_SCORED_LABEL)
+
+    def colour(self, label: str) -> tuple[int, int, int]:
+        """RGB of a label; grey for regions that are not scored."""
+        known = label in self.taxonomy
+        return self.taxonomy[label].colour if known else NOT_SCORED_COLOUR
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance_px < float("inf"):
@@ -185,16 +199,6 @@ def box_corners(box: Box) -> Ring:
 def write_compact_json(path: Path, value: object) -> None:
     """Write a JSON file without blanks, whole or not at all: outlines are long lists of numbers."""
     write_text(path, json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n")
-
-
-_COLOURS: Final[Mapping[str, tuple[int, int, int]]] = MappingProxyType(
-    {str(cell_type): colour for cell_type, colour in CELL_COLOURS.items()}
-)
-
-
-def label_colour(label: str) -> tuple[int, int, int]:
-    """Red, green and blue of a label, 0 to 255; gray for regions that are not scored."""
-    return _COLOURS.get(label, NOT_SCORED_COLOUR)
 
 
 # Name of the format, its module in this folder, the class there, and its name for people.

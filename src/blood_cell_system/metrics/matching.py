@@ -12,7 +12,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
-from blood_cell_system.cells.separation import SeparatedCells
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import DatasetError, MaskFormatError
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, MaskClass
 
@@ -483,7 +483,7 @@ class CellScores:
 
 
 def compare_cells(
-    found: SeparatedCells,
+    found: Cells,
     true_cells: Sequence[LabelledBox],
     class_mask: NDArray[np.uint8],
     true_labels: NDArray[np.integer] | None = None,
@@ -492,7 +492,7 @@ def compare_cells(
 
     Parameters
     ----------
-    found : SeparatedCells
+    found : Cells
     true_cells : sequence of LabelledBox
     class_mask : ndarray of shape (height, width), dtype uint8
         True classes; 255 where not scored.
@@ -505,11 +505,9 @@ def compare_cells(
     -------
     CellRecord
     """
-    found_count = len(found.cells)
+    found_count = len(found)
     if true_labels is None:
-        overlaps = Overlaps.of_boxes(
-            corners_of(true_cells), corners_of([cell.whole_box for cell in found.cells])
-        )
+        overlaps = Overlaps.of_boxes(corners_of(true_cells), found["whole_box"])
         is_visible = np.ones(len(true_cells), dtype=bool)
     else:
         overlaps = Overlaps.of_labels(
@@ -523,7 +521,7 @@ def compare_cells(
     true_counts, found_counts, all_found_counts = {}, {}, {}
     for cell_type in CELL_TYPES:
         is_true = is_visible & np.array([c.cell_type == cell_type for c in true_cells], dtype=bool)
-        is_found = np.array([c.cell_type == cell_type for c in found.cells], dtype=bool)
+        is_found = found.is_type(cell_type)
         of_type = overlaps.between(is_true, is_found)
         matches[cell_type] = {
             threshold: match(of_type, threshold, is_excused=is_excused[is_found])

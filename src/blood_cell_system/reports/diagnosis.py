@@ -5,10 +5,11 @@ from statistics import median
 from types import MappingProxyType
 from typing import Any, Final
 
+import numpy as np
+
 from blood_cell_system.analysis.classification import CellClassification
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
-from blood_cell_system.cells.outlines import circularity, perimeters_px
-from blood_cell_system.cells.separation import DetectedCell
+from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.model_metadata import ModelMetadata
 from blood_cell_system.reports.findings import (
     NONE_OF_THESE,
@@ -105,32 +106,38 @@ def reported_cells(
     classifications: Mapping[int, CellClassification] = _UNCLASSIFIED,
 ) -> tuple[ReportedCell, ...]:
     """Measure and flag every cell that was found."""
-    found = analysis.separated.cells
-    perimeters = perimeters_px(analysis.separated.label_image, count=len(found))
+    cells = measure_cells(analysis.cells, "form_factor")
+    values = {name: cells[name].tolist() for name in cells if name != "whole_box"}
+    boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
     pixel_size_um = analysis.scale.pixel_size_um
-    return tuple(
-        ReportedCell(
-            cell_id=cell.label,
-            cell_type=cell.cell_type,
-            bbox=(
-                round(cell.whole_box.x_min),
-                round(cell.whole_box.y_min),
-                round(cell.whole_box.x_max),
-                round(cell.whole_box.y_max),
-            ),
-            centroid=cell.centroid,
-            area_px=cell.area_px,
-            equivalent_diameter_px=cell.equivalent_diameter_px,
-            equivalent_diameter_um=(
-                None if pixel_size_um is None else cell.equivalent_diameter_px * pixel_size_um
-            ),
-            circularity=circularity(cell.area_px, float(perimeters[cell.label - 1])),
-            confidence=cell.confidence,
-            flags=_flags(cell, settings, classifications.get(cell.label), is_counted=is_counted),
-            **_told(classifications.get(cell.label)),
+    reported = []
+    for row, label in enumerate(cells.ids.tolist()):
+        classified = classifications.get(label)
+        diameter = values["equivalent_diameter_area"][row]
+        x_min, y_min, x_max, y_max = boxes[row]
+        x, y = values["centroid"][row]
+        reported.append(
+            ReportedCell(
+                cell_id=label,
+                cell_type=values["cell_type"][row],
+                bbox=(x_min, y_min, x_max, y_max),
+                centroid=(x, y),
+                area_px=values["area"][row],
+                equivalent_diameter_px=diameter,
+                equivalent_diameter_um=None if pixel_size_um is None else diameter * pixel_size_um,
+                circularity=values["form_factor"][row],
+                confidence=values["confidence"][row],
+                flags=_flags(
+                    values["confidence"][row],
+                    settings,
+                    classified,
+                    touches_border=values["touches_border"][row],
+                    is_counted=values["is_counted"][row],
+                ),
+                **_told(classified),
+            )
         )
-        for cell, is_counted in zip(found, analysis.counted, strict=True)
-    )
+    return tuple(reported)
 
 
 def _told(classified: CellClassification | None) -> dict[str, Any]:
@@ -179,19 +186,20 @@ def _is_ambiguous(classified: CellClassification) -> bool:
 
 
 def _flags(
-    cell: DetectedCell,
+    confidence: float,
     settings: ReportSettings,
     classified: CellClassification | None,
     *,
+    touches_border: bool,
     is_counted: bool,
 ) -> tuple[CellFlag, ...]:
-    is_odd = is_uncertain(cell.confidence, (), settings)
+    is_odd = is_uncertain(confidence, (), settings)
     if classified is not None and classified.is_known:
         probabilities = tuple(classified.probabilities.values())
-        is_odd = is_uncertain(cell.confidence, probabilities, settings) or _is_ambiguous(classified)
+        is_odd = is_uncertain(confidence, probabilities, settings) or _is_ambiguous(classified)
     flags = {
         CellFlag.UNCERTAIN: is_odd,
-        CellFlag.TOUCHING_BORDER: cell.touches_border,
+        CellFlag.TOUCHING_BORDER: touches_border,
         CellFlag.NOT_COUNTED: not is_counted,
         CellFlag.NONE_OF_THESE: classified is not None and not classified.is_known,
     }

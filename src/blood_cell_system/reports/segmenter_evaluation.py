@@ -336,8 +336,8 @@ def _pair(
     predicted = draw_overlay(
         pixels,
         found.class_mask,
-        label_image=found.separated.label_image,
-        cell_types=[cell.cell_type for cell in found.separated.cells],
+        label_image=found.cells.label_image,
+        cell_types=found.cells["cell_type"].tolist(),
     )
     truth = draw_boxes(draw_overlay(pixels, class_mask), corners_of(image.cells or ()))
     true_words = predicted_words = ""

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from blood_cell_system.errors import ResumeError
 from blood_cell_system.model_metadata import ModelMetadata
 from blood_cell_system.networks.export import save_model
+from blood_cell_system.training.presets import TrainingSettings
 from blood_cell_system.training.run_record import (
     CURVES_NAME,
     RUN_NAME,
@@ -32,7 +33,6 @@ from blood_cell_system.training.run_record import (
     write_history,
     write_run,
 )
-from blood_cell_system.training.settings import TrainingSettings
 from blood_cell_system.training.state import TrainingState
 
 Row = Mapping[str, float]

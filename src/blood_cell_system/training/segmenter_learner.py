@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
@@ -49,37 +49,14 @@ from blood_cell_system.networks.segmenter import (
 )
 from blood_cell_system.taxonomy import RBC, WBC
 from blood_cell_system.training.loop import AveragingLearner, StepRates, optimizer_for
-from blood_cell_system.training.presets import SegmentationSettings
-
-FINE_TUNING: Final = SegmentationSettings(
-    preset="fine-tuning",
-    epochs=12,
-    batch_size=8,
-    crops_per_epoch=160,
-    d_reduced=0,
-    learning_rate=5e-4,
-    warmup_share=0.1,
-    recolour_share=0.3,
-    frozen_levels=2,
-    keeps_statistics=True,
-    kept_share=0.7,
-)
-"""What a training from a model of one's own or the bundled one does by default; the architecture
-is that of the model."""
-
-# What stays of these when a preset is asked for as well.
-_ALWAYS = (
-    "learning_rate",
-    "warmup_share",
-    "recolour_share",
-    "frozen_levels",
-    "keeps_statistics",
-    # A handful of images says less about it than those that the model was made with.
-    "calibrates_peaks",
-    "kept_share",
+from blood_cell_system.training.presets import (
+    FINE_TUNING,
+    FINE_TUNING_ALWAYS,
+    SegmentationSettings,
 )
 
 _LARGEST_MAGNIFICATION = 2.0
+
 # Standard deviations by which the first features may be off on average: 0.2 to 0.5 for images of
 # a stain that was learned.
 _FAMILIAR_SHIFT = 1.0
@@ -105,6 +82,13 @@ class StartingPoint:
     model: keras.Model
     architecture: Architecture
     cell_diameter_px: float
+
+    @property
+    def config(self) -> Any:
+        """Config of the architecture."""
+        return segmenter_named(self.architecture.name).configured(
+            None, **self.architecture.arguments
+        )
 
 
 def load_starting_point(path: Path) -> StartingPoint:
@@ -181,7 +165,9 @@ def fine_tuning_settings(
     """
     settings = FINE_TUNING
     if base is not None:
-        settings = replace(base, **{name: getattr(FINE_TUNING, name) for name in _ALWAYS})
+        settings = replace(
+            base, **{name: getattr(FINE_TUNING, name) for name in FINE_TUNING_ALWAYS}
+        )
     names = {entry.name for entry in fields(SegmentationSettings)}
     arguments: dict[str, Any] = {
         name: tuple(value) if isinstance(value, list) else value

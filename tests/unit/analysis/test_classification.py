@@ -146,9 +146,9 @@ def test_whole_cells_of_an_image_are_classified_by_their_type():
     red = ChosenClassifier(RBC_METADATA, (0.1, 0.8, 0.1))
     white = ChosenClassifier(WBC_METADATA, (0.9, 0.1), types=np.full(7, 1 / 7))
     found = classify_analysis(analysis, [red, white])
-    by_label = {cell.label: cell for cell in analysis.separated.cells}
     # Of three red cells the border cuts two off.
-    assert {by_label[label].cell_type: value.condition for label, value in found.items()} == {
+    types = analysis.cells["cell_type"]
+    assert {types[label - 1]: value.condition for label, value in found.items()} == {
         RBC: "malaria_RBC",
         WBC: "healthy_WBC",
     }
@@ -158,14 +158,11 @@ def test_whole_cells_of_an_image_are_classified_by_their_type():
 def test_a_cell_that_another_covers_by_half_is_not_classified():
     above, below = ellipse_box(RBC, 60, 64, 40), ellipse_box(RBC, 76, 64, 40)
     analysis = analysis_of([above, below])
-    whole = dataclasses.replace(
-        analysis.separated.cells[0], whole_box=analysis.separated.cells[0].box, area_px=1256
-    )
-    half = dataclasses.replace(analysis.separated.cells[1], area_px=600)
-    covered = dataclasses.replace(analysis.separated, cells=(whole, half))
+    whole_box = [analysis.cells["box"][0], analysis.cells["whole_box"][1]]
+    covered = analysis.cells.with_columns(whole_box=whole_box, area=[1256, 600])
     red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
-    found = classify_analysis(dataclasses.replace(analysis, separated=covered), [red])
-    assert list(found) == [whole.label]
+    found = classify_analysis(dataclasses.replace(analysis, cells=covered), [red])
+    assert list(found) == [1]
 
 
 def test_the_image_that_the_network_sees_shows_the_cell_on_white():

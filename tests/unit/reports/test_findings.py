@@ -83,7 +83,7 @@ def test_blasts_belong_to_the_differential_and_erythroblasts_are_beside_it():
 
 
 def test_a_classifier_without_types_gives_no_differential():
-    metadata = type(WBC_METADATA)(kind=WBC_METADATA.kind, conditions=WBC_METADATA.conditions)
+    metadata = WBC_METADATA.replace(subtypes=())
     found = find([JudgedCell(condition="healthy_WBC")], metadata)
     assert list(rates_of(found)) == ["healthy_WBC", "cancer_WBC"]
 

@@ -16,10 +16,9 @@ from blood_cell_system.model_metadata import diameter_in_name, model_name
 from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
 from blood_cell_system.taxonomy import CELL_TYPES, RBC, WBC
 from blood_cell_system.training.loop import StepRates
-from blood_cell_system.training.presets import PRESETS
+from blood_cell_system.training.presets import FINE_TUNING, PRESETS
 from blood_cell_system.training.segmenter import train_segmenter
 from blood_cell_system.training.segmenter_learner import (
-    FINE_TUNING,
     Learner,
     fine_tuning_settings,
     first_feature_shift,

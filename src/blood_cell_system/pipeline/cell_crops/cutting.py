@@ -1,7 +1,7 @@
 """Cells of one image, cut out by the method of the plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -213,15 +213,13 @@ def segmented_window(
     plan = task.plan
     magnification = _magnification(whole)
     smear = whole.window(*_window(whole.field, plan.window_px, generator))
-    cells = find_cells(_runtime(), smear.image, magnification=magnification).separated
+    cells = find_cells(_runtime(), smear.image, magnification=magnification).cells
     marks = []
-    for cell in cells.cells:
-        if cell.touches_border or cell.cell_type == PLATELET:
-            continue
-        red_density = smear.density[:, :, RED][cells.label_image == cell.label]
+    for row in np.flatnonzero(~cells["touches_border"] & ~cells.is_type(PLATELET)):
+        red_density = smear.density[:, :, RED][cells.label_image == row + 1]
         is_white = bool((red_density > _NUCLEUS_DENSITY).mean() > _NUCLEUS_SHARE)
         if is_white == (plan.cell_type == WBC):
-            box = Box(cell.box.x_min, cell.box.y_min, cell.box.x_max, cell.box.y_max)
+            box = Box(*cells["box"][row].tolist())
             marks.append(MarkedCell(label=task.field.label, box=box))
     return smear, marks
 
@@ -237,16 +235,16 @@ def neighbours_of(smear: Smear, marks: Sequence[MarkedCell], window_px: int) -> 
         margin = max(0.0, (window_px - max(box.width, box.height)) / 2)
         rows, columns = clip_to_pixels(box, smear.field.shape, margin=margin)
         part = np.ascontiguousarray(smear.image[rows, columns])
-        cells = find_cells(_runtime(), part, magnification=magnification).separated.cells
-        around = [_moved(cell.box, columns.start, rows.start) for cell in cells]
+        cells = find_cells(_runtime(), part, magnification=magnification).cells
+        boxes = cells["box"] + (columns.start, rows.start, columns.start, rows.start)
+        around = [
+            LabelledBox(cell_type=cell_type, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+            for cell_type, (x_min, y_min, x_max, y_max) in zip(
+                cells["cell_type"], boxes.tolist(), strict=True
+            )
+        ]
         found += [other for other in around if not _is_same(box, other)]
     return found
-
-
-def _moved(box: LabelledBox, x: int, y: int) -> LabelledBox:
-    return replace(
-        box, x_min=box.x_min + x, y_min=box.y_min + y, x_max=box.x_max + x, y_max=box.y_max + y
-    )
 
 
 def _is_same(box: LabelledBox, other: LabelledBox) -> bool:

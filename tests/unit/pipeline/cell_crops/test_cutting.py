@@ -7,7 +7,8 @@ from support.collections_of_cells import field_of_red_cells, write_iml, write_pb
 from support.colour_runtime import ColourRuntime
 from support.single_cells import draw_red_cell, draw_white_cell, piece_of_smear
 
-from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.datasets.cell_fields import CellField, MarkedCell
 from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
 from blood_cell_system.datasets.collections.pbc import read_pbc
@@ -137,22 +138,14 @@ def test_the_segmenter_tells_marked_cells_from_unmarked_neighbours(tmp_path, mon
 
 def found_at(places, radius=18):
     labels = np.zeros((160, 160), np.int32)
-    cells = []
+    boxes = []
     for label, (x, y) in enumerate(places, start=1):
         cv2.circle(labels, (x, y), radius if label < 5 else 12, label, -1)
-        box = LabelledBox(
-            cell_type=RBC,
-            x_min=x - radius,
-            y_min=y - radius,
-            x_max=x + radius + 1,
-            y_max=y + radius + 1,
-        )
-        cells.append(SimpleNamespace(label=label, box=box, cell_type=RBC, touches_border=False))
-    return SimpleNamespace(
-        separated=SimpleNamespace(
-            label_image=labels[:120, :120] if radius == 18 else labels, cells=cells
-        )
+        boxes.append((x - radius, y - radius, x + radius + 1, y + radius + 1))
+    cells = Cells(label_image=labels[:120, :120] if radius == 18 else labels).with_columns(
+        cell_type=[RBC] * len(boxes), box=boxes, touches_border=[False] * len(boxes)
     )
+    return SimpleNamespace(cells=cells)
 
 
 def test_a_negative_number_an_image_is_refused():
