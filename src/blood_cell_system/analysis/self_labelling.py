@@ -23,7 +23,8 @@ from blood_cell_system.analysis.image_analysis import (
     analyze_image,
 )
 from blood_cell_system.analysis.runtimes import Runtime
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.boxes import Box
 from blood_cell_system.cells.nucleated_cells import NucleatedCell, find_nucleated_cells
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.stain.optical_density import (
@@ -58,13 +59,13 @@ class SelfLabels:
         Values of ``MaskClass``; 255 wherever there is doubt.
     label_image : ndarray of shape (height, width), dtype uint16
         ``i + 1`` in the pixels of ``cells[i]``.
-    cells : tuple of LabelledBox
+    cells : tuple of Annotation
     red_cell_diameter_px : float
     """
 
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16]
-    cells: tuple[LabelledBox, ...]
+    cells: tuple[Annotation, ...]
     red_cell_diameter_px: float
 
 
@@ -112,13 +113,8 @@ def self_label(
         class_mask=class_mask,
         label_image=label_image,
         cells=tuple(
-            LabelledBox(
-                cell_type=cell_type,
-                x_min=x_min,
-                y_min=y_min,
-                x_max=x_max,
-                y_max=y_max,
-                origin=BoxOrigin.PREDICTED,
+            Annotation(
+                cell_type=cell_type, box=Box(x_min, y_min, x_max, y_max), origin=Origin.PREDICTED
             )
             for cell_type, (x_min, y_min, x_max, y_max) in zip(
                 kept["cell_type"], kept["whole_box"].tolist(), strict=True
@@ -132,7 +128,7 @@ def self_label(
 def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell]) -> SelfLabels:
     """White cells are where nuclei are; what the network says otherwise is dropped."""
     class_mask, label_image = labels.class_mask.copy(), labels.label_image.copy()
-    cells: list[LabelledBox | None] = list(labels.cells)
+    cells: list[Annotation | None] = list(labels.cells)
     is_nucleated = np.zeros(class_mask.shape, dtype=bool)
     for found in nucleated:
         x, y = found.corner
@@ -158,13 +154,15 @@ def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell])
         if found.is_single:
             rows, columns = np.nonzero(outline)
             cells.append(
-                LabelledBox(
+                Annotation(
                     cell_type=WBC,
-                    x_min=float(x + columns.min()),
-                    y_min=float(y + rows.min()),
-                    x_max=float(x + columns.max() + 1),
-                    y_max=float(y + rows.max() + 1),
-                    origin=BoxOrigin.STAIN,
+                    box=Box(
+                        float(x + columns.min()),
+                        float(y + rows.min()),
+                        float(x + columns.max() + 1),
+                        float(y + rows.max() + 1),
+                    ),
+                    origin=Origin.STAIN,
                 )
             )
             # The last pixels of an outline are a guess.
@@ -182,7 +180,7 @@ def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell])
     return _without_gaps(replace(labels, class_mask=class_mask, label_image=label_image), cells)
 
 
-def _without_gaps(labels: SelfLabels, cells: Sequence[LabelledBox | None]) -> SelfLabels:
+def _without_gaps(labels: SelfLabels, cells: Sequence[Annotation | None]) -> SelfLabels:
     table = np.zeros(len(cells) + 1, np.uint16)
     kept = []
     for label, cell in enumerate(cells, start=1):

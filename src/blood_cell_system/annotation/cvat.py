@@ -7,18 +7,12 @@ from typing import Any, Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.marks import (
-    Mark,
-    ellipse_outline,
-    join_groups,
-    shifted,
-    turned_box,
-)
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.run_lengths import counts_of_mask, mask_of_counts
-from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.sample import Annotation, Origin, Reading, Sample
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import declared_shape, read_label_xml, telling_where
 from blood_cell_system.annotation.writer import (
@@ -31,7 +25,7 @@ from blood_cell_system.annotation.writer import (
     short_corners,
 )
 from blood_cell_system.atomic_files import write_text
-from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 
 _ROOT: Final = re.compile(r"<annotations[\s>]")
@@ -120,7 +114,7 @@ def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
 
 def _marks(
     image: Element, shape: tuple[int, int], *, where: str
-) -> Iterator[tuple[Mark, int | None]]:
+) -> Iterator[tuple[Annotation, int | None]]:
     elements = [element for element in image if element.tag in (*_SHAPES, *_OTHER_SHAPES)]
     for index, element in enumerate(elements, start=1):
         place = f"{where}: object {index} (<{element.tag}>)"
@@ -134,7 +128,7 @@ def _marks(
             )
             places = list(_places(element, shape))
         for fields in places:
-            yield Mark(label=label, is_definite=is_definite, **fields), group
+            yield Annotation(cell_type=label, is_definite=is_definite, **fields), group
 
 
 def _places(element: Element, shape: tuple[int, int]) -> Iterator[dict[str, Any]]:
@@ -232,7 +226,7 @@ class CvatWriter:
         )
 
 
-def _shape(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> Element:
+def _shape(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> Element:
     numbers: dict[str, str]
     if mark.outline is not None:
         rings = rings_to_write(mark.outline, shape, style)
@@ -249,11 +243,11 @@ def _shape(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> Element:
     else:
         assert mark.point is not None
         kind, numbers = "points", {"points": _points_text([mark.point])}
-    is_by_program = mark.origin in (BoxOrigin.PREDICTED, BoxOrigin.STAIN)
+    is_by_program = mark.origin in (Origin.PREDICTED, Origin.STAIN)
     return Element(
         kind,
         {
-            "label": mark.label,
+            "label": mark.cell_type,
             "source": "auto" if is_by_program else "manual",
             "occluded": "0",
             **numbers,

@@ -8,11 +8,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.label_map import LabelReader, Labels, common_labels
-from blood_cell_system.annotation.marks import Mark, clean_marks
 from blood_cell_system.annotation.mask_files import MaskFiles, Value
-from blood_cell_system.annotation.sample import DroppedCell, FailedImage, Reading, Sample
+from blood_cell_system.annotation.sample import (
+    Annotation,
+    DroppedCell,
+    FailedImage,
+    Reading,
+    Sample,
+)
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import read_image_shape
@@ -162,7 +168,7 @@ class ReadingBuilder:
     def add(
         self,
         reference: str | Path,
-        marks: Iterable[Mark] | None,
+        marks: Iterable[Annotation] | None,
         *,
         label_file: Path,
         declared_shape: tuple[int, int] | None = None,
@@ -176,7 +182,7 @@ class ReadingBuilder:
         ----------
         reference : str or Path
             An image of the folder (a ``Path``), or how a label file names it (a ``str``).
-        marks : iterable of Mark or None
+        marks : iterable of Annotation or None
             None where nobody has said where the cells are.
         label_file : Path
             Where the marks stand.
@@ -205,7 +211,7 @@ class ReadingBuilder:
         except BloodCellError as error:
             self.fail_named(str(reference), error, label_file=label_file)
             return
-        clean = clean_marks(
+        clean = clean_annotations(
             marks or (),
             file=label_file.relative_to(self.listing.root).as_posix(),
             where=str(label_file),

@@ -14,7 +14,6 @@ from typing import Final, Protocol, cast
 
 import numpy as np
 
-from blood_cell_system.annotation.marks import Mark
 from blood_cell_system.annotation.outline import (
     Outline,
     PixelOutline,
@@ -25,7 +24,7 @@ from blood_cell_system.annotation.outline import (
     simplified_ring,
     traced_rings,
 )
-from blood_cell_system.annotation.sample import Sample
+from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.atomic_files import make_folder, write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, OutputError, SettingsError
@@ -101,12 +100,12 @@ class LabelledImage:
     sample : Sample
     path : Path
         Of the copy.
-    marks : tuple of Mark
+    marks : tuple of Annotation
     """
 
     sample: Sample
     path: Path
-    marks: tuple[Mark, ...]
+    marks: tuple[Annotation, ...]
 
 
 class LabelWriter(Protocol):
@@ -122,14 +121,14 @@ class LabelWriter(Protocol):
         """Write what belongs to all images."""
 
 
-def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Mark, ...]:
+def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Annotation, ...]:
     """Cells and regions of a sample as marks, in the way that the style asks for."""
     marks = []
     for cell in sample.cells or ():
         has_outline = cell.outline is not None and style.outlines is not OutlineForm.BOXES
         marks.append(
-            Mark(
-                label=str(cell.cell_type),
+            Annotation(
+                cell_type=str(cell.cell_type),
                 box=cell.box,
                 outline=cell.outline if has_outline else None,
                 point=None if cell.box is not None else cell.point,
@@ -137,7 +136,7 @@ def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Mark, ...]:
             )
         )
     marks += [
-        Mark(label=NOT_SCORED_LABEL, outline=region, is_definite=False)
+        Annotation(cell_type=NOT_SCORED_LABEL, outline=region, is_definite=False)
         for region in sample.unscored
     ]
     return tuple(marks)
@@ -310,7 +309,7 @@ def write_labels(
             marks = marks_to_write(sample, style)
             path = _place_image(sample, writer.image_folder(sample))
             not_held += writer.add(LabelledImage(sample=sample, path=path, marks=marks))
-            counts.update(mark.label for mark in marks)
+            counts.update(mark.cell_type for mark in marks)
             images += 1
         if not images:
             raise DatasetError(

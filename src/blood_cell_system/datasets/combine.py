@@ -18,8 +18,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.datasets.cell_diameter import MIN_RED_CELLS, red_cell_diameters
 from blood_cell_system.datasets.duplicates.groups import FieldPrint, field_print, groups_of_same
 from blood_cell_system.datasets.folder_build import finish_build, start_build
@@ -225,7 +225,7 @@ def manifest_row(task: ImageTask) -> dict[str, Any]:
 
 def write_combined_image(
     task: ImageTask, *, output: Path
-) -> tuple[tuple[str, ...], tuple[LabelledBox, ...] | None]:
+) -> tuple[tuple[str, ...], tuple[Annotation, ...] | None]:
     """Write an image and its labels; give the files' names and the cells' boxes."""
     image, stem = task.image.image, task.image.new_stem
     if task.magnification == 1:
@@ -240,8 +240,11 @@ def write_combined_image(
         labels = read_label_image(image.instance_path)
         files.append(f"instances/{stem}.png")
         write_image(output / files[2], resampler.label_image(labels, class_mask, new_mask))
-    cells = None if image.cells is None else tuple(map(resampler.box, image.cells))
-    return tuple(files), cells
+    if image.cells is None:
+        return tuple(files), None
+    return tuple(files), tuple(
+        replace(cell, box=resampler.box(cell.bounds)) for cell in image.cells
+    )
 
 
 _SHOWN = 10

@@ -19,8 +19,8 @@ import numpy
 import PIL
 import scipy
 
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.atomic_files import make_folder, write_json
-from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.datasets.prepared import (
     FORMAT_VERSION,
     UNFINISHED_NAME,
@@ -81,7 +81,7 @@ def finish_build(
     command: str,
     files: Collection[str],
     images: Sequence[Mapping[str, Any]],
-    cells: Mapping[str, Iterable[LabelledBox]],
+    cells: Mapping[str, Iterable[Annotation]],
     details: Mapping[str, Any],
 ) -> None:
     """Remove what is left of a former run, write annotations and manifest, and take off the mark.

@@ -31,10 +31,10 @@ from scipy import ndimage
 import blood_cell_system
 from blood_cell_system.annotation.folder_listing import files_by_stem
 from blood_cell_system.annotation.outline import Outline, PixelOutline
-from blood_cell_system.annotation.sample import LabelledCell, Sample
+from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
-from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, MaskFormatError, MissingDataError
 from blood_cell_system.imaging.image_file import (
     copy_file,
@@ -50,7 +50,7 @@ from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, known_type
 FORMAT_VERSION: Final = 1
 
 
-def write_annotations(root: Path, cells_by_stem: Mapping[str, Iterable[LabelledBox]]) -> None:
+def write_annotations(root: Path, cells_by_stem: Mapping[str, Iterable[Annotation]]) -> None:
     """Write ``annotations.json`` of a prepared folder."""
     images = {
         stem: [
@@ -113,12 +113,12 @@ def read_versioned_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_annotations(root: Path) -> dict[str, tuple[LabelledBox, ...]]:
+def read_annotations(root: Path) -> dict[str, tuple[Annotation, ...]]:
     """Read ``annotations.json`` of a prepared folder; nothing where there is none.
 
     Returns
     -------
-    dict of str to tuple of LabelledBox
+    dict of str to tuple of Annotation
         By stem; a stem that is not there is an image about whose cells nothing is known.
 
     Raises
@@ -141,15 +141,12 @@ def read_annotations(root: Path) -> dict[str, tuple[LabelledBox, ...]]:
         ) from error
 
 
-def _cell(row: Mapping[str, Any]) -> LabelledBox:
+def _cell(row: Mapping[str, Any]) -> Annotation:
     x_min, y_min, x_max, y_max = map(float, row["bbox"])
-    return LabelledBox(
+    return Annotation(
         cell_type=known_type(row["cell_type"]),
-        x_min=x_min,
-        y_min=y_min,
-        x_max=x_max,
-        y_max=y_max,
-        origin=BoxOrigin(row.get("origin", BoxOrigin.ANNOTATED)),
+        box=Box(x_min, y_min, x_max, y_max),
+        origin=Origin(row.get("origin", Origin.ANNOTATED)),
     )
 
 
@@ -173,7 +170,7 @@ class PreparedImage:
         Data set that the image comes from.
     original : str
         Stem of the image that this one is an augmented copy of; its own stem for an original.
-    cells : tuple of LabelledBox or None
+    cells : tuple of Annotation or None
         Boxes in pixels; None where nobody has said where the cells are.
     unmarked_types : tuple of str
         Types that may be in the image without a box: a data set that marks no platelets does not
@@ -189,7 +186,7 @@ class PreparedImage:
     split: Split | None = None
     source: str = "unknown"
     original: str
-    cells: tuple[LabelledBox, ...] | None = None
+    cells: tuple[Annotation, ...] | None = None
     unmarked_types: tuple[str, ...] = ()
     group: str | None = None
 
@@ -519,15 +516,15 @@ def prepared_samples(dataset: PreparedDataset, *, with_unscored: bool = False) -
 
 
 def _cells(
-    image: PreparedImage, boxes: tuple[LabelledBox, ...], shape: tuple[int, int]
-) -> Iterator[LabelledCell]:
+    image: PreparedImage, boxes: tuple[Annotation, ...], shape: tuple[int, int]
+) -> Iterator[Annotation]:
     outlines = _outlines(image, len(boxes), shape)
     for number, box in enumerate(boxes, start=1):
         outline = outlines.get(number)
-        if outline is None and box.origin is BoxOrigin.POINT:
-            yield LabelledCell(cell_type=box.cell_type, point=box.centre, origin=box.origin)
+        if outline is None and box.origin is Origin.POINT:
+            yield Annotation(cell_type=box.cell_type, point=box.centre, origin=box.origin)
             continue
-        yield LabelledCell(
+        yield Annotation(
             cell_type=box.cell_type,
             box=Box(box.x_min, box.y_min, box.x_max, box.y_max),
             outline=outline,

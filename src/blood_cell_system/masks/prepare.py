@@ -11,11 +11,17 @@ from typing import Any, Final, TypeVar
 
 import numpy as np
 
-from blood_cell_system.annotation.marks import DUPLICATE_IOU, TINY_SIDE_PX
-from blood_cell_system.annotation.sample import DroppedCell, FailedImage, Reading, Sample
+from blood_cell_system.annotation.clean import DUPLICATE_IOU, TINY_SIDE_PX
+from blood_cell_system.annotation.sample import (
+    Annotation,
+    DroppedCell,
+    FailedImage,
+    Origin,
+    Reading,
+    Sample,
+)
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import VocDataset
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.errors import (
     DatasetError,
@@ -45,7 +51,7 @@ class PrepareSummary:
     mask_method : MaskMethod
     split_counts : mapping of str to int
         Images by split; ``no split`` where nothing names them.
-    cell_counts : mapping of tuple of str and BoxOrigin to int
+    cell_counts : mapping of tuple of str and Origin to int
     dropped : tuple of DroppedCell
     failed : tuple of FailedImage
     notes : tuple of str
@@ -57,7 +63,7 @@ class PrepareSummary:
     output: Path
     mask_method: MaskMethod
     split_counts: Mapping[str, int]
-    cell_counts: Mapping[tuple[str, BoxOrigin], int]
+    cell_counts: Mapping[tuple[str, Origin], int]
     dropped: tuple[DroppedCell, ...]
     failed: tuple[FailedImage, ...]
     notes: tuple[str, ...] = ()
@@ -76,11 +82,11 @@ class PrepareSummary:
             lines.append("  where single cells are, nobody has said")
             return "\n".join([*lines, *self._remarks()])
         for cell_type in CELL_TYPES:
-            found = self.cell_counts.get((cell_type, BoxOrigin.STAIN), 0)
+            found = self.cell_counts.get((cell_type, Origin.STAIN), 0)
             marked = sum(
                 count
                 for (other, origin), count in self.cell_counts.items()
-                if other == cell_type and origin is not BoxOrigin.STAIN
+                if other == cell_type and origin is not Origin.STAIN
             )
             more = f", {found} more found by their stain" if found else ""
             lines.append(f"  {cell_type}: {marked} annotated{more}")
@@ -240,7 +246,7 @@ def prepare_reading(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PreparedImage:
-    cells: tuple[LabelledBox, ...] | None
+    cells: tuple[Annotation, ...] | None
     folders: tuple[str, ...]
 
 

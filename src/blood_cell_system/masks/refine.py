@@ -17,7 +17,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.masks.ellipses import (
     clip_to_pixels,
     ellipse_distance,
@@ -57,7 +57,7 @@ _PALE_THRESHOLD = 0.6
 
 def fill_pallor(
     foreground: NDArray[np.bool_],
-    cells: Sequence[LabelledBox],
+    cells: Sequence[Annotation],
     *,
     cell_area_px: float,
     max_share: float,
@@ -70,7 +70,7 @@ def fill_pallor(
     Parameters
     ----------
     foreground : ndarray of shape (height, width), dtype bool
-    cells : sequence of LabelledBox
+    cells : sequence of Annotation
     cell_area_px : float
         Area of a typical red cell.
     max_share : float
@@ -162,7 +162,7 @@ def doubtful_holes(
 def pale_cells(
     green_density: NDArray[np.float32],
     foreground: NDArray[np.bool_],
-    red_cells: Sequence[LabelledBox],
+    red_cells: Sequence[Annotation],
     *,
     threshold: float,
 ) -> NDArray[np.bool_]:
@@ -174,7 +174,7 @@ def pale_cells(
     ----------
     green_density : ndarray of shape (height, width), dtype float32
     foreground : ndarray of shape (height, width), dtype bool
-    red_cells : sequence of LabelledBox
+    red_cells : sequence of Annotation
     threshold : float
         The one that the foreground was found with.
 
@@ -196,7 +196,7 @@ def pale_cells(
     return pale
 
 
-def _close_broken_ring(foreground: NDArray[np.bool_], cell: LabelledBox) -> None:
+def _close_broken_ring(foreground: NDArray[np.bool_], cell: Annotation) -> None:
     """Close gaps in the ring of a pale cell, within its ellipse, in place."""
     rows, columns = clip_to_pixels(cell, foreground.shape)
     inside = ellipse_distance(cell, rows, columns) <= 1.0
@@ -254,7 +254,7 @@ class StainMask:
         Values of ``MaskClass``, and 255 where not scored.
     label_image : ndarray of shape (height, width), dtype uint16
         0 background and cells without a box; pixels of ``cells[i]`` have the value ``i + 1``.
-    cells : tuple of LabelledBox
+    cells : tuple of Annotation
         The given boxes in their order, then the red cells that only the stain shows.
     red_cell_diameter_px : float
         Of a typical red cell of this image.
@@ -262,13 +262,13 @@ class StainMask:
 
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16]
-    cells: tuple[LabelledBox, ...]
+    cells: tuple[Annotation, ...]
     red_cell_diameter_px: float
 
 
 def stain_class_mask(
     image: NDArray[np.uint8],
-    cells: Sequence[LabelledBox],
+    cells: Sequence[Annotation],
     settings: StainSettings | None = None,
 ) -> StainMask:
     """Make the class mask of an image from its stain and the boxes of its cells.
@@ -277,7 +277,7 @@ def stain_class_mask(
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
-    cells : sequence of LabelledBox
+    cells : sequence of Annotation
         In pixels; not necessarily all cells of the image.
     settings : StainSettings, optional
 
@@ -372,7 +372,7 @@ def stain_class_mask(
 
 def _white_cells(
     density: NDArray[np.float32],
-    usable: Sequence[tuple[int, LabelledBox]],
+    usable: Sequence[tuple[int, Annotation]],
     look: RedCellLook,
     shape: tuple[int, int],
 ) -> NDArray[np.int32]:
@@ -392,7 +392,7 @@ def _white_cells(
 
 
 def _owners(
-    usable: Sequence[tuple[int, LabelledBox]], cell_type: str, shape: tuple[int, int]
+    usable: Sequence[tuple[int, Annotation]], cell_type: str, shape: tuple[int, int]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     chosen = [(index, cell) for index, cell in usable if cell.cell_type == cell_type]
     nearest, distance = nearest_ellipse([cell for _, cell in chosen], shape)

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.outline import Outline
-from blood_cell_system.annotation.sample import LabelledCell, Sample
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation, Sample
+from blood_cell_system.boxes import Box
 from blood_cell_system.masks.ellipses import (
     clip_to_pixels,
     leave_out_around_points,
@@ -80,13 +80,13 @@ class SampleMask:
     label_image : ndarray of shape (height, width), dtype uint16, or None
         0 background and cells without a box; pixels of ``cells[i]`` have the value ``i + 1``. None
         where it says nothing that boxes do not.
-    cells : tuple of LabelledBox or None
+    cells : tuple of Annotation or None
         None where nobody has said where the cells are.
     """
 
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16] | None
-    cells: tuple[LabelledBox, ...] | None
+    cells: tuple[Annotation, ...] | None
 
 
 def mask_of_sample(
@@ -150,21 +150,16 @@ def mask_of_sample(
     )
 
 
-def _labelled_box(cell: LabelledCell) -> LabelledBox:
+def _labelled_box(cell: Annotation) -> Annotation:
     assert cell.box is not None
     x_min, y_min, x_max, y_max = cell.box
-    return LabelledBox(
-        cell_type=cell.cell_type,
-        x_min=x_min,
-        y_min=y_min,
-        x_max=x_max,
-        y_max=y_max,
-        origin=cell.origin,
+    return Annotation(
+        cell_type=cell.cell_type, box=Box(x_min, y_min, x_max, y_max), origin=cell.origin
     )
 
 
 def _labels_within(
-    class_mask: NDArray[np.uint8], boxes: Sequence[LabelledBox]
+    class_mask: NDArray[np.uint8], boxes: Sequence[Annotation]
 ) -> NDArray[np.uint16]:
     """Give the pixels of each class to the nearest box of that class."""
     label_image = np.zeros(class_mask.shape, np.uint16)
@@ -198,7 +193,7 @@ def _treat_unlabelled(stain: StainMask, marked: int, unlabelled: Unlabelled) -> 
 def _paint_outlines(
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.uint16],
-    marked: Sequence[LabelledCell],
+    marked: Sequence[Annotation],
     *,
     exact: bool,
 ) -> None:
@@ -230,7 +225,7 @@ def _paint_outlines(
 
 
 def _leave_out_rims(
-    class_mask: NDArray[np.uint8], label_image: NDArray[np.uint16], marked: Sequence[LabelledCell]
+    class_mask: NDArray[np.uint8], label_image: NDArray[np.uint16], marked: Sequence[Annotation]
 ) -> None:
     is_free = (label_image == 0) & (class_mask != MaskClass.BACKGROUND)
     for cell in marked:
@@ -266,8 +261,8 @@ def _leave_out(
 
 
 def _without_covered(
-    label_image: NDArray[np.uint16], cells: tuple[LabelledBox, ...], marked: int
-) -> tuple[NDArray[np.uint16], tuple[LabelledBox, ...]]:
+    label_image: NDArray[np.uint16], cells: tuple[Annotation, ...], marked: int
+) -> tuple[NDArray[np.uint16], tuple[Annotation, ...]]:
     """Take away what the stain found where a person marked something else."""
     kept = list(range(marked))
     counts = np.bincount(label_image.ravel(), minlength=len(cells) + 1)

@@ -11,7 +11,8 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
+from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
+from blood_cell_system.boxes import pairwise_box_iou
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import DatasetError, MaskFormatError
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, MaskClass
@@ -444,7 +445,7 @@ class CellRecord:
         not count.
     all_found_counts : mapping of str to int
         With those that are left out.
-    origins : mapping of BoxOrigin to int
+    origins : mapping of Origin to int
         How many true cells a person annotated, only the stain shows, or the generator drew.
     """
 
@@ -453,7 +454,7 @@ class CellRecord:
     true_counts: Mapping[str, int]
     found_counts: Mapping[str, int]
     all_found_counts: Mapping[str, int]
-    origins: Mapping[BoxOrigin, int]
+    origins: Mapping[Origin, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -471,7 +472,7 @@ class CellScores:
         flatters the model where boxes are incomplete.
     all_counts : mapping of str to CountError
         Of all found cells, which blames the model for the cells that nobody has boxed.
-    origins : mapping of BoxOrigin to int
+    origins : mapping of Origin to int
     """
 
     truth: TruthKind
@@ -479,12 +480,12 @@ class CellScores:
     matches: CellMatches
     counts: Mapping[str, CountReport]
     all_counts: Mapping[str, CountError]
-    origins: Mapping[BoxOrigin, int]
+    origins: Mapping[Origin, int]
 
 
 def compare_cells(
     found: Cells,
-    true_cells: Sequence[LabelledBox],
+    true_cells: Sequence[Annotation],
     class_mask: NDArray[np.uint8],
     true_labels: NDArray[np.integer] | None = None,
 ) -> CellRecord:
@@ -493,7 +494,7 @@ def compare_cells(
     Parameters
     ----------
     found : Cells
-    true_cells : sequence of LabelledBox
+    true_cells : sequence of Annotation
     class_mask : ndarray of shape (height, width), dtype uint8
         True classes; 255 where not scored.
     true_labels : ndarray of shape (height, width), integer, optional
@@ -538,12 +539,12 @@ def compare_cells(
         true_counts=true_counts,
         found_counts=found_counts,
         all_found_counts=all_found_counts,
-        origins={o: sum(cell.origin == o for cell in visible) for o in BoxOrigin},
+        origins={o: sum(cell.origin == o for cell in visible) for o in Origin},
     )
 
 
 def _without_unclaimed(
-    class_mask: NDArray[np.uint8], true_cells: Sequence[LabelledBox]
+    class_mask: NDArray[np.uint8], true_cells: Sequence[Annotation]
 ) -> NDArray[np.uint8]:
     """Mark foreground that lies in no box as not scored: there are cells, but nobody said which."""
     result = class_mask.copy()
@@ -599,5 +600,5 @@ def add_up(
             )
             for cell_type in CELL_TYPES
         },
-        origins={o: sum(record.origins[o] for record in records) for o in BoxOrigin},
+        origins={o: sum(record.origins[o] for record in records) for o in Origin},
     )

@@ -19,7 +19,7 @@ from blood_cell_system.analysis.segmenter_evaluation import (
     ImageRecord,
     cells_in,
 )
-from blood_cell_system.boxes import corners_of
+from blood_cell_system.annotation.sample import corners_of
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay

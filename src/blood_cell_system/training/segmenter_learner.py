@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import (
     TRAINING_DIAMETER_PX,
@@ -231,7 +231,7 @@ def unlikeness_warnings(
     *,
     magnifications: Mapping[str, float | None],
     images: Sequence[NDArray[np.uint8]],
-    cells: Sequence[tuple[LabelledBox, ...] | None],
+    cells: Sequence[tuple[Annotation, ...] | None],
 ) -> list[str]:
     """Say where new images are unlike what a model knows, and what helps.
 
@@ -243,7 +243,7 @@ def unlikeness_warnings(
         cells to tell.
     images : sequence of ndarray of shape (height, width, 3), dtype uint8
         Some of them, at the size of cells that the model knows.
-    cells : sequence of tuple of LabelledBox, or None
+    cells : sequence of tuple of Annotation, or None
         Of all of them.
 
     Returns

@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import FORMAT_VERSION, UNFINISHED_NAME
 from blood_cell_system.datasets.verify.findings import Finding, Severity, listed
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 from blood_cell_system.taxonomy import CELL_TYPES, known_type
 
-Cells = dict[str, tuple[LabelledBox, ...]]
+Cells = dict[str, tuple[Annotation, ...]]
 
 # Of a row, what no check looks at.
 _FURTHER = ("unmarked_types", "group")
@@ -75,7 +76,7 @@ def read_cells(path: Path) -> tuple[Cells, list[Finding]]:
 
     Returns
     -------
-    cells : dict of str to tuple of LabelledBox
+    cells : dict of str to tuple of Annotation
         By stem; their corners may be anything.
     findings : list of Finding
     """
@@ -114,17 +115,14 @@ def _read_json(path: Path) -> tuple[dict[str, Any], list[Finding]]:
     return value, []
 
 
-def _box(entry: object) -> LabelledBox | None:
+def _box(entry: object) -> Annotation | None:
     try:
         row: Any = entry
         x_min, y_min, x_max, y_max = (float(value) for value in row["bbox"])
-        return LabelledBox(
+        return Annotation(
             cell_type=known_type(row["cell_type"]),
-            x_min=x_min,
-            y_min=y_min,
-            x_max=x_max,
-            y_max=y_max,
-            origin=BoxOrigin(row.get("origin", BoxOrigin.ANNOTATED)),
+            box=Box(x_min, y_min, x_max, y_max),
+            origin=Origin(row.get("origin", Origin.ANNOTATED)),
         )
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return None
@@ -154,7 +152,7 @@ class FolderSurvey:
         By stem; of several files with one stem the first.
     rows : dict of str to ManifestRow
         Entries of the manifest that can be read.
-    cells : dict of str to tuple of LabelledBox
+    cells : dict of str to tuple of Annotation
         Boxes that can be read; their corners may be anything.
     details : dict
         Everything else of the manifest.
@@ -168,7 +166,7 @@ class FolderSurvey:
     masks: dict[str, Path] = field(default_factory=dict)
     instances: dict[str, Path] = field(default_factory=dict)
     rows: dict[str, ManifestRow] = field(default_factory=dict)
-    cells: dict[str, tuple[LabelledBox, ...]] = field(default_factory=dict)
+    cells: dict[str, tuple[Annotation, ...]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
     doubled: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)

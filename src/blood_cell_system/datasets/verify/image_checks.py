@@ -9,8 +9,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
+from blood_cell_system.boxes import pairwise_box_iou
 from blood_cell_system.datasets.duplicates.groups import FieldPrint, field_print, hash_of_pixels
 from blood_cell_system.datasets.prepared import original_by_name
 from blood_cell_system.datasets.verify.findings import Finding, Region, Severity
@@ -48,7 +49,7 @@ _DROPPED = "Correct the annotation; --fix leaves the box out."
 
 def check_boxes(
     stem: str,
-    boxes: Sequence[LabelledBox],
+    boxes: Sequence[Annotation],
     image_shape: tuple[int, ...],
     class_mask: NDArray[np.uint8] | None,
 ) -> list[Finding]:
@@ -57,7 +58,7 @@ def check_boxes(
     Parameters
     ----------
     stem : str
-    boxes : sequence of LabelledBox
+    boxes : sequence of Annotation
     image_shape : tuple of int
         ``(height, width)``.
     class_mask : ndarray of shape (height, width), dtype uint8, or None
@@ -65,7 +66,7 @@ def check_boxes(
     """
     height, width = image_shape
     broken, outside, over_edge, tiny = [], [], [], []
-    sound: list[LabelledBox] = []
+    sound: list[Annotation] = []
     for box in boxes:
         if not is_whole(box):
             broken.append(box)
@@ -77,7 +78,7 @@ def check_boxes(
             sound.append(box)
             reach = max(-box.x_min, -box.y_min, box.x_max - width, box.y_max - height)
             # The size of a box around a person's point is a guess.
-            if reach > _EDGE_TOLERANCE_PX and box.origin is not BoxOrigin.POINT:
+            if reach > _EDGE_TOLERANCE_PX and box.origin is not Origin.POINT:
                 over_edge.append(box)
     found = [
         _finding(
@@ -119,13 +120,13 @@ def check_boxes(
     return [finding for finding in found if finding is not None]
 
 
-def is_whole(box: LabelledBox) -> bool:
+def is_whole(box: Annotation) -> bool:
     """Whether a box has finite corners and an area."""
     is_finite = all(map(math.isfinite, region_of(box)))
     return is_finite and box.width > 0 and box.height > 0
 
 
-def is_outside(box: LabelledBox, image_shape: tuple[int, ...]) -> bool:
+def is_outside(box: Annotation, image_shape: tuple[int, ...]) -> bool:
     """Whether a box has no point in common with the image."""
     height, width = image_shape
     return box.x_min >= width or box.y_min >= height or box.x_max <= 0 or box.y_max <= 0
@@ -137,7 +138,7 @@ def _finding(
     what: str,
     remedy: str,
     stem: str,
-    boxes: Sequence[LabelledBox],
+    boxes: Sequence[Annotation],
 ) -> Finding | None:
     if not boxes:
         return None
@@ -155,12 +156,12 @@ def _finding(
     )
 
 
-def region_of(box: LabelledBox) -> Region:
+def region_of(box: Annotation) -> Region:
     """Corners of a box as a finding holds them."""
     return (box.x_min, box.y_min, box.x_max, box.y_max)
 
 
-def _doubled(boxes: Sequence[LabelledBox]) -> list[LabelledBox]:
+def _doubled(boxes: Sequence[Annotation]) -> list[Annotation]:
     doubled = []
     for cell_type in CELL_TYPES:
         same = [box for box in boxes if box.cell_type == cell_type]
@@ -169,7 +170,7 @@ def _doubled(boxes: Sequence[LabelledBox]) -> list[LabelledBox]:
     return doubled
 
 
-def _disagrees(box: LabelledBox, class_mask: NDArray[np.uint8]) -> bool:
+def _disagrees(box: Annotation, class_mask: NDArray[np.uint8]) -> bool:
     if box.cell_type == PLATELET:
         # Platelets are background in the mask, or lie on a red cell.
         return False
@@ -183,7 +184,7 @@ def _disagrees(box: LabelledBox, class_mask: NDArray[np.uint8]) -> bool:
 
 
 def _white_cells_without_box(
-    stem: str, boxes: Sequence[LabelledBox], class_mask: NDArray[np.uint8]
+    stem: str, boxes: Sequence[Annotation], class_mask: NDArray[np.uint8]
 ) -> Finding | None:
     """White cells of the mask that no box of any white cell touches.
 
@@ -332,7 +333,7 @@ class ImageFacts:
     source : str
     original : str
         Stem of what it is a copy of; its own stem for an original.
-    cells : tuple of LabelledBox or None
+    cells : tuple of Annotation or None
     image_shape, mask_shape : tuple of int, or None
         ``(height, width)``; None when the file cannot be read or, for a mask, understood.
     mask_fault : MaskFault or None
@@ -356,7 +357,7 @@ class ImageFacts:
     split: Split | None = None
     source: str = "unknown"
     original: str
-    cells: tuple[LabelledBox, ...] | None = None
+    cells: tuple[Annotation, ...] | None = None
     image_shape: tuple[int, int] | None = None
     mask_shape: tuple[int, int] | None = None
     mask_fault: MaskFault | None = None

@@ -7,9 +7,10 @@ from support.collections_of_cells import field_of_red_cells, write_iml, write_pb
 from support.colour_runtime import ColourRuntime
 from support.single_cells import draw_red_cell, draw_white_cell, piece_of_smear
 
-from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.boxes import Box
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.datasets.cell_fields import CellField, MarkedCell
+from blood_cell_system.datasets.cell_fields import CellField
 from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
 from blood_cell_system.datasets.collections.pbc import read_pbc
 from blood_cell_system.datasets.collections.taleqani import read_taleqani
@@ -46,7 +47,7 @@ def test_boxes_give_a_cell_of_the_class_of_their_label(iml_field):
     assert sorted(cell.cell_class for cell in cells) == [
         CropClass("healthy_RBC", None),
     ] * 3 + [CropClass("malaria_RBC", "ring")]
-    assert {cell.origin for cell in cells} == {BoxOrigin.ANNOTATED}
+    assert {cell.origin for cell in cells} == {Origin.ANNOTATED}
     assert all(cell.image.shape == (130, 130, 4) for cell in cells)
 
 
@@ -117,7 +118,7 @@ def test_the_segmenters_cells_have_the_label_of_their_image(tmp_path, monkeypatc
     cells = cut_image(task(field, CutMethod.SEGMENTER, {"negative": HEALTHY}))
     # The fifth has a nucleus, whatever the network calls it.
     assert len(cells) == 4
-    assert {cell.origin for cell in cells} == {BoxOrigin.PREDICTED}
+    assert {cell.origin for cell in cells} == {Origin.PREDICTED}
 
 
 def test_the_segmenter_tells_marked_cells_from_unmarked_neighbours(tmp_path, monkeypatch):
@@ -127,7 +128,7 @@ def test_the_segmenter_tells_marked_cells_from_unmarked_neighbours(tmp_path, mon
     write_image(tmp_path / "a.png", image)
     monkeypatch.setattr(cutting, "_runtime", ColourRuntime)
     monkeypatch.setattr(cutting, "find_cells", lambda *_, **__: found_at([(60, 80), (100, 80)], 22))
-    mark = MarkedCell(label="sickle", box=Box(37, 57, 83, 103))
+    mark = Annotation(cell_type="sickle", box=Box(37, 57, 83, 103))
     field = CellField(name="a", image_path=tmp_path / "a.png", cells=(mark,), block="b")
     chosen = task(field, CutMethod.BOXES, {"sickle": HEALTHY}, window_px=400)
     cells = cut_image(chosen)
