@@ -111,8 +111,8 @@ def with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if TYPE_CHECKING:
+    from blood_cell_system.training.fine_tuning import StartingPoint
     from blood_cell_system.training.presets import SegmentationSettings
-    from blood_cell_system.training.segmenter_learner import StartingPoint
     from blood_cell_system.training.state import TrainingState
 
 
@@ -207,7 +207,7 @@ def _starting_point(options: argparse.Namespace) -> "StartingPoint | None":
     else:
         path = Path(options.init_from)
     import_tensorflow()
-    from blood_cell_system.training.segmenter_learner import load_starting_point
+    from blood_cell_system.training.fine_tuning import load_starting_point
 
     return load_starting_point(path)
 
@@ -237,7 +237,7 @@ def resolve_settings(
         if options.preset is not None:
             preset_named(options.preset)
     if start is not None:
-        from blood_cell_system.training.segmenter_learner import fine_tuning_settings
+        from blood_cell_system.training.fine_tuning import fine_tuning_settings
 
         base = fine_tuning_settings(start, base if options.preset else None)
     asked = asked_for(options, base)

@@ -113,6 +113,6 @@ def resolve_settings(
 
 
 def _state_of(model_path: Path, kind: ClassifierKind) -> "TrainingState":
-    from blood_cell_system.training.state import state_beside
+    from blood_cell_system.training.state import classifier_files, state_beside
 
-    return state_beside(model_path, state_name=f"{kind.file_stem}_training_state.npz")
+    return state_beside(model_path, classifier_files(kind))
