@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from support.reader_contract import SHAPE, draw_images
@@ -80,6 +81,6 @@ def test_marks_that_are_dropped_are_told(labelme: Path, tmp_path: Path, capsys):
 
 
 def test_the_choices_are_those_of_the_writers():
-    assert convert.FORMATS == WRITTEN_FORMATS
-    assert tuple(OutlineForm) == convert.OUTLINE_FORMS
+    assert (*WRITTEN_FORMATS, "qupath") == get_args(convert.Format)
+    assert tuple(OutlineForm) == get_args(convert.Outlines)
     assert convert.NEXT_STEP.keys() == set(WRITTEN_FORMATS)
