@@ -20,8 +20,9 @@ import numpy as np
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
 from blood_cell_system.analysis.runtimes import load_runtime
-from blood_cell_system.boxes import LabelledBox, corners_of
-from blood_cell_system.cells.separation import DetectedCell
+from blood_cell_system.annotation.sample import Annotation, corners_of
+from blood_cell_system.boxes import Box
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.metrics.matching import MatchCounts, Overlaps, count_error, match
 from blood_cell_system.pipeline.model_slots import bundled_segmenter
@@ -41,7 +42,7 @@ class LabelledImage:
     """An image with the boxes of all cells of some types."""
 
     path: Path
-    cells: tuple[LabelledBox, ...]
+    cells: tuple[Annotation, ...]
 
 
 def main() -> None:
@@ -68,7 +69,7 @@ def main() -> None:
         pairs = [
             (
                 [c for c in image.cells if not (is_inner and at_border(c, analysis.image.shape))],
-                [c for c in analysis.separated.cells if not (is_inner and c.touches_border)],
+                analysis.cells.select(~(is_inner & analysis.cells["touches_border"])),
             )
             for image, analysis in found
         ]
@@ -80,15 +81,15 @@ def row_of(
     name: str,
     count: int,
     cell_type: str,
-    pairs: list[tuple[list[LabelledBox], list[DetectedCell]]],
+    pairs: list[tuple[list[Annotation], Cells]],
 ) -> str:
     """One line of the table."""
     total = MatchCounts()
     true_counts, found_counts = [], []
     for truth, found in pairs:
         true_boxes = [cell for cell in truth if cell.cell_type == cell_type]
-        boxes = [cell.whole_box for cell in found if cell.cell_type == cell_type]
-        total += match(Overlaps.of_boxes(corners_of(true_boxes), corners_of(boxes)), 0.5)
+        boxes = found["whole_box"][found.is_type(cell_type)]
+        total += match(Overlaps.of_boxes(corners_of(true_boxes), boxes), 0.5)
         true_counts.append(len(true_boxes))
         found_counts.append(len(boxes))
     error = count_error(true_counts, found_counts)
@@ -99,7 +100,7 @@ def row_of(
     )
 
 
-def at_border(cell: LabelledBox, shape: tuple[int, ...]) -> bool:
+def at_border(cell: Annotation, shape: tuple[int, ...]) -> bool:
     """Whether a box ends within two pixels of the border."""
     height, width = shape[:2]
     return min(cell.x_min, cell.y_min) <= 2 or cell.x_max >= width - 2 or cell.y_max >= height - 2
@@ -123,7 +124,7 @@ def kaggle(data: Path) -> Iterator[LabelledImage]:
     folder = data / "bcdd_kaggle"
     if not folder.exists():
         return
-    cells: dict[str, list[LabelledBox]] = {}
+    cells: dict[str, list[Annotation]] = {}
     with (folder / "annotations.csv").open() as file:
         for row in csv.DictReader(file):
             corners = [256 * float(row[name]) for name in ("xmin", "ymin", "xmax", "ymax")]
@@ -147,10 +148,10 @@ def malaria(data: Path, *, step: int = 5) -> Iterator[LabelledImage]:
         yield LabelledImage(path=folder / "images" / entry["image_name"], cells=cells)
 
 
-def box(cell_type: str, corners: list[float]) -> LabelledBox:
+def box(cell_type: str, corners: list[float]) -> Annotation:
     """Box of corners x_min, y_min, x_max, y_max."""
     x_min, y_min, x_max, y_max = corners
-    return LabelledBox(cell_type=cell_type, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+    return Annotation(cell_type=cell_type, box=Box(x_min, y_min, x_max, y_max))
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ def measure(name: str, model: Path, images: Sequence[LabelledImage], types: Sequ
         analysis = analyze_image(runtime, read_image(image.path), AnalysisSettings())
         shape = analysis.image.shape
         truth = [c for c in image.cells if not (is_inner and at_border(c, shape))]
-        found = [c for c in analysis.separated.cells if not (is_inner and c.touches_border)]
+        found = analysis.cells.select(~(is_inner & analysis.cells["touches_border"]))
         pairs.append((truth, found))
     for cell_type in types:
         print(row_of(name, len(pairs), cell_type, pairs), flush=True)

@@ -18,9 +18,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import Annotation, corners_of
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import VocDataset
-from blood_cell_system.boxes import LabelledBox, corners_of, pairwise_box_iou
+from blood_cell_system.boxes import Box, pairwise_box_iou
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.ellipses import (
     clip_to_pixels,
@@ -88,7 +89,7 @@ def measure(data: Path) -> Figures:
 
 
 def _compare_white_cells(
-    figures: Figures, mask: StainMask, cells: Sequence[LabelledBox], drawn: NDArray[np.bool_]
+    figures: Figures, mask: StainMask, cells: Sequence[Annotation], drawn: NDArray[np.bool_]
 ) -> None:
     # The rim is not scored in the class mask; the label image has the whole cells.
     is_white_cell = np.array([False] + [cell.cell_type == WBC for cell in mask.cells])
@@ -140,7 +141,7 @@ def _compare_complete_boxes(
     is_red = class_mask == MaskClass.RBC
     for row in rows:
         x_min, y_min, x_max, y_max = row["bbox"]
-        box = LabelledBox(cell_type=RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+        box = Annotation(cell_type=RBC, box=Box(x_min, y_min, x_max, y_max))
         in_a_box[clip_to_pixels(box, class_mask.shape, margin=3)] = True
         if row["class"] != "RBC":
             continue

@@ -39,9 +39,10 @@ from numpy.typing import NDArray
 
 from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.analysis.self_labelling import self_label
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import VocDataset, VocSample
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.cli.main import main as bloodcells
 from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.folder_build import finish_build, start_build
@@ -115,7 +116,7 @@ class Example:
     image: NDArray[np.uint8]
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16]
-    cells: tuple[LabelledBox, ...]
+    cells: tuple[Annotation, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,10 +144,9 @@ def resampled(example: Example, factor: float) -> Example:
         cells=tuple(
             replace(
                 cell,
-                x_min=cell.x_min * across,
-                y_min=cell.y_min * down,
-                x_max=cell.x_max * across,
-                y_max=cell.y_max * down,
+                box=Box(
+                    cell.x_min * across, cell.y_min * down, cell.x_max * across, cell.y_max * down
+                ),
             )
             for cell in example.cells
         ),
@@ -179,9 +179,9 @@ def bccd_example(
     return resampled(example, DIAMETER_PX / BCCD_DIAMETER_PX)
 
 
-def _box(label: str, corners: Sequence[float]) -> LabelledBox:
+def _box(label: str, corners: Sequence[float]) -> Annotation:
     x_min, y_min, x_max, y_max = corners
-    return LabelledBox(cell_type=LABELS[label], x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+    return Annotation(cell_type=LABELS[label], box=Box(x_min, y_min, x_max, y_max))
 
 
 def write_folder(root: Path, examples: Iterable[Example], stems: Sequence[str]) -> None:
@@ -264,9 +264,9 @@ def self_labelled(row: Foreign, *, model: Path) -> Example | None:
 def with_known_middle(
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.uint16],
-    cells: tuple[LabelledBox, ...],
+    cells: tuple[Annotation, ...],
     known: str,
-) -> tuple[LabelledBox, ...]:
+) -> tuple[Annotation, ...]:
     """Give the cell in the middle the type that it is known to have, in place in mask and labels.
 
     Where none was found, or a red one, nothing is scored in the middle.

@@ -1,55 +1,21 @@
 """Boxes around cells, in pixels, 0-based and half-open."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 
-class BoxOrigin(StrEnum):
-    """Who says that there is a cell."""
-
-    ANNOTATED = "annotated"
-    STAIN = "stain"
-    DRAWN = "drawn"
-    PREDICTED = "predicted"
-    POINT = "point"
-    """A person marked the centre alone; the size of the box is a guess, and nothing is measured
-    by it."""
-
-
 class Box(NamedTuple):
-    """Where something is, without saying what: ``[x_min, x_max) × [y_min, y_max)`` in pixels."""
+    """Where something is, without saying what: ``[x_min, x_max) × [y_min, y_max)`` in pixels.
 
-    x_min: float
-    y_min: float
-    x_max: float
-    y_max: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledBox:
-    """One cell: its type and the box ``[x_min, x_max) × [y_min, y_max)`` around it.
-
-    Parameters
-    ----------
-    cell_type : str
-    x_min, y_min, x_max, y_max : float
-        Pixels, 0-based and half-open: a cell of one pixel at the origin is (0, 0, 1, 1).
-    origin : BoxOrigin
-        A person's annotation, a cell that only the stain shows, the generator's truth, or what a
-        model found.
+    A cell of one pixel at the origin is (0, 0, 1, 1).
     """
 
-    cell_type: str
     x_min: float
     y_min: float
     x_max: float
     y_max: float
-    origin: BoxOrigin = BoxOrigin.ANNOTATED
 
     @property
     def width(self) -> float:
@@ -65,18 +31,6 @@ class LabelledBox:
     def centre(self) -> tuple[float, float]:
         """Middle of the box as ``(x, y)``."""
         return (self.x_min + self.x_max) / 2, (self.y_min + self.y_max) / 2
-
-
-def corners_of(boxes: Sequence[LabelledBox]) -> NDArray[np.float64]:
-    """Corners of boxes as an array.
-
-    Returns
-    -------
-    ndarray of shape (n, 4), dtype float64
-        Columns x_min, y_min, x_max, y_max.
-    """
-    rows = [(box.x_min, box.y_min, box.x_max, box.y_max) for box in boxes]
-    return np.array(rows, dtype=np.float64).reshape(-1, 4)
 
 
 def pairwise_box_iou(

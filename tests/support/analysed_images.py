@@ -40,13 +40,12 @@ FINE_LIGHT = QualityFinding(
 def analysis_of(cells=CELLS, *, shape=SHAPE, pixel_size_um=None, findings=(FINE_LIGHT,), rule=None):
     """What analysing an image of drawn cells gives, with a perfect network."""
     probabilities, centres, log_size, _ = perfect_outputs(cells, shape)
-    separated = separate_cells(probabilities, centres, log_size)
+    cells = separate_cells(probabilities, centres, log_size)
     class_mask = probabilities.argmax(axis=2).astype(np.uint8)
     return ImageAnalysis(
         image=colour_image(class_mask),
         class_mask=class_mask,
-        separated=separated,
-        counted=_counted(separated, rule),
+        cells=_counted(cells, rule),
         field_mask=np.ones(shape, dtype=bool),
         scale=ScaleEstimate(
             red_cell_diameter_px=40.0,
@@ -59,11 +58,9 @@ def analysis_of(cells=CELLS, *, shape=SHAPE, pixel_size_um=None, findings=(FINE_
     )
 
 
-def _counted(separated, rule):
-    if rule != BorderRule.TWO_SIDES:
-        return (True,) * len(separated.cells)
-    width = separated.label_image.shape[1]
-    return tuple(cell.box.x_max < width for cell in separated.cells)
+def _counted(cells, rule):
+    is_left = cells["box"][:, 2] < cells.label_image.shape[1]
+    return cells.with_columns(is_counted=is_left | (rule != BorderRule.TWO_SIDES))
 
 
 def report_of(
@@ -92,12 +89,11 @@ def report_of(
 def analyze_by_colour(runtime, image, settings):
     """Stand in for ``analyze_image``: a white image has no cells, each colour is a class."""
     found = segment_image(runtime, image)
-    separated = separate_cells(found.class_probabilities, found.centres, found.log_size)
+    cells = separate_cells(found.class_probabilities, found.centres, found.log_size)
     return ImageAnalysis(
         image=image,
         class_mask=found.class_mask,
-        separated=separated,
-        counted=_counted(separated, settings.border_rule),
+        cells=_counted(cells, settings.border_rule),
         field_mask=np.ones(image.shape[:2], dtype=bool),
         scale=ScaleEstimate(
             red_cell_diameter_px=settings.cell_diameter_px,

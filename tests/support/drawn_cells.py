@@ -2,18 +2,15 @@
 
 import numpy as np
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC
 
 
 def ellipse_box(cell_type, x, y, width, height=None):
     height = width if height is None else height
-    return LabelledBox(
-        cell_type=cell_type,
-        x_min=x - width / 2,
-        y_min=y - height / 2,
-        x_max=x + width / 2,
-        y_max=y + height / 2,
+    return Annotation(
+        cell_type=cell_type, box=Box(x - width / 2, y - height / 2, x + width / 2, y + height / 2)
     )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import (
     write_annotations,
     write_manifest,
@@ -21,12 +22,12 @@ _COLOUR = {RBC: (205, 150, 150), WBC: (110, 70, 160)}
 
 def draw_smear(
     seed: int, *, red: int = 6, white: int = 1
-) -> tuple[np.ndarray, np.ndarray, list[LabelledBox]]:
+) -> tuple[np.ndarray, np.ndarray, list[Annotation]]:
     """Draw round cells apart from each other; return image, class mask and boxes."""
     rng = np.random.default_rng(seed)
     image = np.full((HEIGHT, WIDTH, 3), (228, 224, 226), dtype=np.float64)
     class_mask = np.zeros((HEIGHT, WIDTH), dtype=np.uint8)
-    boxes: list[LabelledBox] = []
+    boxes: list[Annotation] = []
     wanted = [WBC] * white + [RBC] * red
     for _ in range(1000):
         if len(boxes) == len(wanted):
@@ -42,15 +43,12 @@ def draw_smear(
         class_mask[disc > 0] = 2 if cell_type == WBC else 1
         image[disc > 0] = _COLOUR[cell_type]
         corners = (x - radius, y - radius, x + radius + 1, y + radius + 1)
-        names = ("x_min", "y_min", "x_max", "y_max")
-        boxes.append(
-            LabelledBox(cell_type=cell_type, **dict(zip(names, map(float, corners), strict=True)))
-        )
+        boxes.append(Annotation(cell_type=cell_type, box=Box(*map(float, corners))))
     image += rng.normal(0, 2, size=image.shape)
     return np.clip(image, 0, 255).astype(np.uint8), class_mask, boxes
 
 
-def write_smear(root: Path, stem: str, seed: int, **options: int) -> list[LabelledBox]:
+def write_smear(root: Path, stem: str, seed: int, **options: int) -> list[Annotation]:
     """Write one pair into a folder and return its boxes."""
     image, class_mask, boxes = draw_smear(seed, **options)
     write_image(root / "images" / f"{stem}.png", image)

@@ -1,11 +1,13 @@
 """A prepared folder of drawn cells in plain colours, and a runtime that knows these colours."""
 
+from dataclasses import replace
+
 import numpy as np
 from support.colours import COLOURS, colour_image
 from support.drawn_cells import ellipse_box, perfect_outputs
 
 from blood_cell_system.analysis.runtimes import NetworkOutputs
-from blood_cell_system.boxes import BoxOrigin
+from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.datasets.prepared import (
     write_annotations,
     write_manifest,
@@ -39,24 +41,13 @@ def write_cells_folder(root, *, splits, with_outlines=True, with_manifest=True):
         class_mask = probabilities.argmax(axis=2).astype(np.uint8)
         write_image(root / "images" / f"{stem}.png", colour_image(class_mask))
         write_image(root / "masks" / f"{stem}.png", encode_class_mask(class_mask))
-        origin = BoxOrigin.ANNOTATED
+        origin = Origin.ANNOTATED
         if with_outlines:
             write_image(root / "instances" / f"{stem}.png", labels.astype(np.uint16))
-            origin = BoxOrigin.DRAWN
-        cells_by_stem[stem] = [_with_origin(cell, origin) for cell in cells]
+            origin = Origin.DRAWN
+        cells_by_stem[stem] = [replace(cell, origin=origin) for cell in cells]
         rows.append({"stem": stem, "split": split, "source": "drawn", "original": stem})
     write_annotations(root, cells_by_stem)
     if with_manifest:
         write_manifest(root, rows, {"command": "test"})
     return root
-
-
-def _with_origin(cell, origin):
-    return type(cell)(
-        cell_type=cell.cell_type,
-        x_min=cell.x_min,
-        y_min=cell.y_min,
-        x_max=cell.x_max,
-        y_max=cell.y_max,
-        origin=origin,
-    )

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
     PreparedImage,
@@ -16,9 +17,7 @@ from blood_cell_system.taxonomy import PLATELET
 
 CLASS_MASK = np.array([[0, 1], [2, 255]], np.uint8)
 
-BOX = LabelledBox(
-    cell_type=PLATELET, x_min=0.5, y_min=0, x_max=2, y_max=1.25, origin=BoxOrigin.DRAWN
-)
+BOX = Annotation(cell_type=PLATELET, box=Box(0.5, 0, 2, 1.25), origin=Origin.DRAWN)
 
 
 def add_pair(root: Path, stem: str) -> None:

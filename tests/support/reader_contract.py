@@ -26,7 +26,7 @@ from support.voc_folder import smear_image
 from blood_cell_system.annotation.outline import PolygonOutline
 from blood_cell_system.annotation.reader import ReadOptions
 from blood_cell_system.annotation.registry import read_folder, reader_named, recognise
-from blood_cell_system.annotation.sample import LabelledCell, Reading
+from blood_cell_system.annotation.sample import Annotation, Reading
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import write_image
@@ -147,7 +147,7 @@ class ReaderContract:
         for sample, drawn in zip(self.read(root).samples, IMAGES.values(), strict=True):
             self.check_cells(sample.cells, drawn)
 
-    def check_cells(self, cells: tuple[LabelledCell, ...] | None, drawn: Drawn) -> None:
+    def check_cells(self, cells: tuple[Annotation, ...] | None, drawn: Drawn) -> None:
         assert cells is not None
         assert [cell.cell_type for cell in cells] == [known_type(label) for label, _ in drawn.marks]
         for cell, (_, box) in zip(cells, drawn.marks, strict=True):
@@ -291,7 +291,7 @@ class ReaderContract:
         assert reader_named(self.format_name).title
 
 
-def as_box(cell: LabelledCell) -> Box:
+def as_box(cell: Annotation) -> Box:
     """The box of a cell that has one."""
     assert cell.box is not None
     return cell.box

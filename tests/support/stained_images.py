@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import known_type
 
 RED_CELL = (0.06, 0.25, 0.20)
@@ -28,12 +29,8 @@ def draw_field(shape, parts, *, light=230.0, noise=0.0, seed=0):
 
 def box(cell_type, x, y, radius, air=0.0):
     reach = radius + air
-    return LabelledBox(
-        cell_type=known_type(cell_type),
-        x_min=x - reach,
-        y_min=y - reach,
-        x_max=x + reach,
-        y_max=y + reach,
+    return Annotation(
+        cell_type=known_type(cell_type), box=Box(x - reach, y - reach, x + reach, y + reach)
     )
 
 

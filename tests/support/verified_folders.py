@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 from support.labelled_smears import SOUND
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import write_manifest
 from blood_cell_system.datasets.verify.findings import Finding
 from blood_cell_system.datasets.verify.report import VerificationReport
@@ -29,9 +30,8 @@ def rows(**changes: dict[str, str | None]) -> list[dict[str, str | None]]:
     ]
 
 
-def box(cell_type: str, *corners: float) -> LabelledBox:
-    names = ("x_min", "y_min", "x_max", "y_max")
-    return LabelledBox(cell_type=cell_type, **dict(zip(names, corners, strict=True)))
+def box(cell_type: str, *corners: float) -> Annotation:
+    return Annotation(cell_type=cell_type, box=Box(*corners))
 
 
 def copy_pair(root: Path, source: str, target: str, transform=lambda pixels: pixels) -> None:

@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as arrays
 from support.reader_contract import SHAPE, draw_images
 
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
-from blood_cell_system.annotation.sample import LabelledCell, Sample
+from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import CELL_TYPES
@@ -46,16 +46,16 @@ def boxes(draw: st.DrawFn, place: tuple[int, int]) -> Box:
 
 
 @st.composite
-def cells(draw: st.DrawFn, place: tuple[int, int], kinds: Sequence[str]) -> LabelledCell:
+def cells(draw: st.DrawFn, place: tuple[int, int], kinds: Sequence[str]) -> Annotation:
     cell_type = draw(st.sampled_from(CELL_TYPES))
     kind = draw(st.sampled_from(kinds))
     if kind == "point":
         x, y = (origin + draw(HUNDREDTHS) for origin in place)
-        return LabelledCell(cell_type=cell_type, point=(x, y))
+        return Annotation(cell_type=cell_type, point=(x, y))
     if kind == "box":
-        return LabelledCell(cell_type=cell_type, box=draw(boxes(place)))
+        return Annotation(cell_type=cell_type, box=draw(boxes(place)))
     outline: Outline = draw({"pixels": pixel_outlines, "polygon": polygon_outlines}[kind](place))
-    return LabelledCell(cell_type=cell_type, box=outline.box, outline=outline)
+    return Annotation(cell_type=cell_type, box=outline.box, outline=outline)
 
 
 @st.composite
@@ -106,7 +106,7 @@ def assert_same_sample(found: Sample, expected: Sample, *, within_px: float = 2e
         np.testing.assert_array_equal(pixels_in(region), pixels_in(other_region))
 
 
-def assert_same_cell(cell: LabelledCell, other: LabelledCell, *, within_px: float) -> None:
+def assert_same_cell(cell: Annotation, other: Annotation, *, within_px: float) -> None:
     assert cell.cell_type == other.cell_type
     if other.outline is not None:
         np.testing.assert_array_equal(pixels_in(cell.outline), pixels_in(other.outline))

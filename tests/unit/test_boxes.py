@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
+from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
+from blood_cell_system.boxes import Box, pairwise_box_iou
 from blood_cell_system.taxonomy import RBC
 
 SIDE = 12
@@ -14,7 +15,7 @@ BOXES = st.lists(st.tuples(CORNER, CORNER, CORNER, CORNER), max_size=5).map(
 
 
 def box(x_min, y_min, x_max, y_max):
-    return LabelledBox(cell_type=RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+    return Annotation(cell_type=RBC, box=Box(x_min, y_min, x_max, y_max))
 
 
 def iou_by_counting_pixels(first, second):
@@ -81,4 +82,4 @@ def test_a_box_knows_its_size_and_centre():
 
 
 def test_a_box_is_annotated_unless_said_otherwise():
-    assert box(0, 0, 1, 1).origin == BoxOrigin.ANNOTATED
+    assert box(0, 0, 1, 1).origin == Origin.ANNOTATED

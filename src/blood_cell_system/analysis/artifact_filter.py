@@ -10,8 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.cells.separation import SeparatedCells, in_reading_order
+from blood_cell_system.cells.separation import in_reading_order
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.stain.optical_density import BLUE, GREEN
 from blood_cell_system.taxonomy import PLATELET
 
@@ -25,40 +25,40 @@ _MIN_PIXELS: Final = 12
 _GREY_IMAGE: Final = 3.0
 
 
-def without_artifacts(separated: SeparatedCells, image: NDArray[np.uint8]) -> SeparatedCells:
+def without_artifacts(cells: Cells, image: NDArray[np.uint8]) -> Cells:
     """Leave out platelets that have no colour.
 
     Parameters
     ----------
-    separated : SeparatedCells
+    cells : Cells
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB, the image that the cells were found in.
 
     Returns
     -------
-    SeparatedCells
-        The given one where all platelets have colour, or the image has none.
+    Cells
+        The given ones where all platelets have colour, or the image has none.
     """
-    dust = {
-        cell.label
-        for cell in separated.cells
-        if cell.cell_type == PLATELET
-        and _is_grey(separated.label_image, image, cell.box, cell.label)
-    }
-    if not dust or _has_no_colours(image):
-        return separated
-    kept = [cell for cell in separated.cells if cell.label not in dust]
-    return in_reading_order(separated.label_image, kept, count=len(separated.cells))
+    is_dust = np.zeros(len(cells), dtype=np.bool_)
+    for row in np.flatnonzero(cells.is_type(PLATELET)):
+        is_dust[row] = _is_grey(cells.label_image, image, cells["box"][row], row + 1)
+    if not is_dust.any() or _has_no_colours(image):
+        return cells
+    return in_reading_order(cells.select(~is_dust))
 
 
 def _is_grey(
-    label_image: NDArray[np.int32], image: NDArray[np.uint8], box: LabelledBox, label: int
+    label_image: NDArray[np.int32],
+    image: NDArray[np.uint8],
+    box: NDArray[np.float64],
+    label: int | np.intp,
 ) -> bool:
+    x_min, y_min, x_max, y_max = box.astype(int).tolist()
     height, width = label_image.shape
-    margin = max(2, round(_REACH * max(box.width, box.height)))
+    margin = max(2, round(_REACH * max(x_max - x_min, y_max - y_min)))
     window = (
-        slice(max(0, int(box.y_min) - margin), min(height, int(box.y_max) + margin)),
-        slice(max(0, int(box.x_min) - margin), min(width, int(box.x_max) + margin)),
+        slice(max(0, y_min - margin), min(height, y_max + margin)),
+        slice(max(0, x_min - margin), min(width, x_max + margin)),
     )
     labels, pixels = label_image[window], image[window].astype(np.float32)
     inside, slide = labels == label, labels == 0

@@ -28,7 +28,8 @@ from blood_cell_system.analysis.segmentation import (
 )
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
-from blood_cell_system.cells.separation import SeparatedCells, SeparationSettings
+from blood_cell_system.cells.separation import SeparationSettings
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.image_file import check_rgb
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
@@ -89,10 +90,8 @@ class ImageAnalysis:
         The image as it was given.
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``; ``NOT_SCORED`` outside the field of view.
-    separated : SeparatedCells
-        Every cell that was found, also those that the border rule leaves out.
-    counted : tuple of bool
-        One for each cell: whether the border rule counts it.
+    cells : Cells
+        Every cell that was found, also those that the border rule leaves out; see ``is_counted``.
     field_mask : ndarray of shape (height, width), dtype bool
         What was looked at: False in the dark corners of a round field of view.
     scale : ScaleEstimate
@@ -103,8 +102,7 @@ class ImageAnalysis:
 
     image: NDArray[np.uint8]
     class_mask: NDArray[np.uint8]
-    separated: SeparatedCells
-    counted: tuple[bool, ...]
+    cells: Cells
     field_mask: NDArray[np.bool_]
     scale: ScaleEstimate
     quality: ImageQuality
@@ -161,12 +159,11 @@ def analyze_image(
         )
     class_mask = found.class_mask
     class_mask[~field_mask] = NOT_SCORED
-    separated = without_artifacts(cells_within(found.separated, field_mask), clean)
+    cells = without_artifacts(cells_within(found.cells, field_mask), clean)
     return ImageAnalysis(
         image=image,
         class_mask=class_mask,
-        separated=separated,
-        counted=count_by_rule(separated, settings.border_rule, field_mask),
+        cells=count_by_rule(cells, settings.border_rule, field_mask),
         field_mask=field_mask,
         scale=scale,
         quality=assess(view, scale=scale, vote=vote, judged_share=float(field_mask.mean())),

@@ -6,8 +6,8 @@ the tile that holds its middle. Only the class mask and the label image are as l
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -15,20 +15,18 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from blood_cell_system.analysis.runtimes import NetworkOutputs, Runtime
-from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.cells.rescaling import (
     enlarged_class_mask,
     rescale_cells,
     resize_labels,
 )
 from blood_cell_system.cells.separation import (
-    DetectedCell,
-    SeparatedCells,
     SeparationSettings,
     in_reading_order,
     most_likely_class,
     separate_cells,
 )
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.image_file import check_rgb
 from blood_cell_system.model_metadata import HEAD_STRIDE, STRIDE
@@ -257,13 +255,13 @@ class FoundCells:
     ----------
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``.
-    separated : SeparatedCells
+    cells : Cells
     knows_platelets : bool
         Whether the network has an instance head; without one cells are told apart by shape.
     """
 
     class_mask: NDArray[np.uint8]
-    separated: SeparatedCells
+    cells: Cells
     knows_platelets: bool
 
 
@@ -271,7 +269,7 @@ def no_cells(shape: tuple[int, ...]) -> FoundCells:
     """Give what is found in an image of that ``(height, width)`` that shows nothing."""
     return FoundCells(
         class_mask=np.zeros(shape, dtype=np.uint8),
-        separated=SeparatedCells(label_image=np.zeros(shape, dtype=np.int32), cells=()),
+        cells=Cells.empty(shape),
         knows_platelets=True,
     )
 
@@ -308,7 +306,8 @@ def find_cells(
         return _find_whole(runtime, image, magnification, blocks, separation)
     class_mask = np.zeros((height, width), dtype=np.uint8)
     labels = np.zeros((height, width), dtype=np.int32)
-    cells: list[DetectedCell] = []
+    parts: list[dict[str, NDArray[Any]]] = []
+    count = 0
     knows_platelets = True
     for rows, seen_rows in _spans(height, magnification, tiles):
         for columns, seen_columns in _spans(width, magnification, tiles):
@@ -318,17 +317,19 @@ def find_cells(
             own = _within(rows, seen_rows), _within(columns, seen_columns)
             class_mask[rows, columns] = found.class_mask[own]
             new = _adopt(
-                found.separated,
+                found.cells,
                 labels[seen_rows, seen_columns],
                 own=own,
                 slack=_SLACK_PX / magnification,
-                first_label=len(cells) + 1,
+                first_label=count + 1,
             )
             corner = seen_columns.start, seen_rows.start
-            cells += [_in_image(cell, corner, (height, width)) for cell in new]
+            parts.append(_in_image(found.cells, new, corner, (height, width)))
+            count += len(new)
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     return FoundCells(
         class_mask=class_mask,
-        separated=in_reading_order(labels, cells, count=len(cells)),
+        cells=in_reading_order(Cells(label_image=labels, data=joined)),
         knows_platelets=knows_platelets,
     )
 
@@ -345,13 +346,13 @@ def _find_whole(
     found = separate_cells(result.class_probabilities, result.centres, result.log_size, separation)
     if magnification < 1:
         class_mask = enlarged_class_mask(result.class_probabilities, (height, width))
-        separated = rescale_cells(found, (height, width), class_mask=class_mask)
+        cells = rescale_cells(found, (height, width), class_mask=class_mask)
     else:
         class_mask = np.asarray(resize_labels(result.class_mask, (height, width)), dtype=np.uint8)
-        separated = rescale_cells(found, (height, width))
+        cells = rescale_cells(found, (height, width))
     return FoundCells(
         class_mask=class_mask,
-        separated=separated,
+        cells=cells,
         knows_platelets=result.centres is not None,
     )
 
@@ -380,56 +381,43 @@ def _within(own: slice, seen: slice) -> slice:
 
 
 def _adopt(
-    found: SeparatedCells,
+    found: Cells,
     labels: NDArray[np.int32],
     *,
     own: tuple[slice, slice],
     slack: float,
     first_label: int,
-) -> list[DetectedCell]:
+) -> NDArray[np.intp]:
     """Paint the cells whose middle is in the tile, but for those that another tile has had.
 
-    ``labels`` is the part of the image's label image that the tile sees; changed in place.
+    ``labels`` is the part of the image's label image that the tile sees; changed in place. Returns
+    the rows of the cells that were painted.
     """
-    adopted: list[DetectedCell] = []
+    adopted: list[int] = []
     rows, columns = own
-    crops = ndimage.find_objects(found.label_image, max_label=len(found.cells))
-    for cell, crop in zip(found.cells, crops, strict=True):
-        x, y = cell.centroid
-        is_own = (
-            columns.start - slack <= x < columns.stop + slack
-            and rows.start - slack <= y < rows.stop + slack
-        )
-        if not is_own:
-            continue
-        is_cell = found.label_image[crop] == cell.label
-        is_free = is_cell & (labels[crop] == 0)
-        if np.count_nonzero(is_free) < _SAME_CELL * cell.area_px:
-            continue
-        label = first_label + len(adopted)
-        labels[crop][is_free] = label
-        adopted.append(replace(cell, label=label))
-    return adopted
+    x, y = found["centroid"].T
+    is_own = (columns.start - slack <= x) & (x < columns.stop + slack)
+    is_own &= (rows.start - slack <= y) & (y < rows.stop + slack)
+    crops = ndimage.find_objects(found.label_image, max_label=len(found))
+    for row in np.flatnonzero(is_own):
+        crop = crops[row]
+        is_free = (found.label_image[crop] == row + 1) & (labels[crop] == 0)
+        if np.count_nonzero(is_free) >= _SAME_CELL * found["area"][row]:
+            labels[crop][is_free] = first_label + len(adopted)
+            adopted.append(int(row))
+    return np.array(adopted, dtype=np.intp)
 
 
-def _in_image(cell: DetectedCell, corner: tuple[int, int], shape: tuple[int, int]) -> DetectedCell:
-    """Move a cell from its tile, whose corner is at (x, y), into the image."""
-    x, y = corner
-    box = _shifted(cell.box, x, y)
+def _in_image(
+    cells: Cells, rows: NDArray[np.intp], corner: tuple[int, int], shape: tuple[int, int]
+) -> dict[str, NDArray[Any]]:
+    """Columns of some cells of a tile, whose corner is at (x, y), in the image."""
+    columns = {name: cells[name][rows] for name in cells}
+    for name in ("box", "whole_box"):
+        columns[name] = columns[name] + (*corner, *corner)
+    columns["centroid"] = columns["centroid"] + corner
     # Resampling may have taken the last row or column from a cell that ends at the border.
-    is_at_border = (
-        box.x_min <= 1 or box.y_min <= 1 or box.x_max >= shape[1] - 1 or box.y_max >= shape[0] - 1
-    )
-    return replace(
-        cell,
-        box=box,
-        whole_box=_shifted(cell.whole_box, x, y),
-        centroid=(cell.centroid[0] + x, cell.centroid[1] + y),
-        touches_border=cell.touches_border and is_at_border,
-    )
-
-
-def _shifted(box: LabelledBox, x: float, y: float) -> LabelledBox:
-    return replace(
-        box, x_min=box.x_min + x, y_min=box.y_min + y, x_max=box.x_max + x, y_max=box.y_max + y
-    )
+    x_min, y_min, x_max, y_max = columns["box"].T
+    is_at_border = (x_min <= 1) | (y_min <= 1) | (x_max >= shape[1] - 1) | (y_max >= shape[0] - 1)
+    columns["touches_border"] = columns["touches_border"] & is_at_border
+    return columns

@@ -15,7 +15,7 @@ from blood_cell_system.analysis.segmentation import (
     TileSettings,
     find_cells,
 )
-from blood_cell_system.boxes import BoxOrigin
+from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.cells.separation import SeparationSettings
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.errors import BloodCellError, DatasetError
@@ -182,8 +182,8 @@ def evaluate_image(
         return ImageRecord(stem=image.stem, confusion=confusion, cells=None)
     labels = _exact_labels(image, class_mask.shape)
     # Of a point nobody knows the size; around it nothing is scored.
-    known = [cell for cell in image.cells if cell.origin is not BoxOrigin.POINT]
-    cells = compare_cells(found.separated, known, class_mask, labels)
+    known = [cell for cell in image.cells if cell.origin is not Origin.POINT]
+    cells = compare_cells(found.cells, known, class_mask, labels)
     return ImageRecord(stem=image.stem, confusion=confusion, cells=cells)
 
 
@@ -227,7 +227,7 @@ def cells_in(
 def _exact_labels(image: PreparedImage, shape: tuple[int, ...]) -> NDArray[np.integer] | None:
     """Label image, where every outline in it is drawn truth; stain masks' labels are not."""
     cells = image.cells or ()
-    if image.instance_path is None or any(cell.origin != BoxOrigin.DRAWN for cell in cells):
+    if image.instance_path is None or any(cell.origin != Origin.DRAWN for cell in cells):
         return None
     labels = read_label_image(image.instance_path)
     if labels.shape != shape or labels.max(initial=0) > len(cells):

@@ -15,6 +15,7 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from blood_cell_system.analysis.image_analysis import (
     AnalysisSettings,
@@ -22,9 +23,10 @@ from blood_cell_system.analysis.image_analysis import (
     analyze_image,
 )
 from blood_cell_system.analysis.runtimes import Runtime
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.boxes import Box
 from blood_cell_system.cells.nucleated_cells import NucleatedCell, find_nucleated_cells
-from blood_cell_system.cells.separation import DetectedCell, SeparatedCells
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.stain.optical_density import (
     GREEN,
     RED,
@@ -57,13 +59,13 @@ class SelfLabels:
         Values of ``MaskClass``; 255 wherever there is doubt.
     label_image : ndarray of shape (height, width), dtype uint16
         ``i + 1`` in the pixels of ``cells[i]``.
-    cells : tuple of LabelledBox
+    cells : tuple of Annotation
     red_cell_diameter_px : float
     """
 
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16]
-    cells: tuple[LabelledBox, ...]
+    cells: tuple[Annotation, ...]
     red_cell_diameter_px: float
 
 
@@ -97,14 +99,10 @@ def self_label(
     for mask, _ in others:
         class_mask[mask != first.class_mask] = NOT_SCORED
     density = optical_density(image)
-    kept = [
-        cell
-        for cell in first.separated.cells
-        if _is_confirmed(cell, first.separated.label_image, [found for _, found in others])
-        and _has_its_stain(cell, first, density)
-    ]
-    label_image = _relabelled(first.separated, kept)
-    is_cell = first.separated.label_image > 0
+    is_kept = _is_confirmed(first.cells, [found for _, found in others])
+    kept = first.cells.select(is_kept & _has_its_stain(first, density))
+    label_image = kept.label_image.astype(np.uint16)
+    is_cell = first.cells.label_image > 0
     class_mask[is_cell & (label_image == 0)] = NOT_SCORED
     is_stained = density[:, :, GREEN] > _CLEARLY_STAINED * foreground_threshold(
         density, settings=StainSettings()
@@ -114,7 +112,14 @@ def self_label(
     labels = SelfLabels(
         class_mask=class_mask,
         label_image=label_image,
-        cells=tuple(replace(cell.whole_box, origin=BoxOrigin.PREDICTED) for cell in kept),
+        cells=tuple(
+            Annotation(
+                cell_type=cell_type, box=Box(x_min, y_min, x_max, y_max), origin=Origin.PREDICTED
+            )
+            for cell_type, (x_min, y_min, x_max, y_max) in zip(
+                kept["cell_type"], kept["whole_box"].tolist(), strict=True
+            )
+        ),
         red_cell_diameter_px=diameter,
     )
     return _corrected_by_nuclei(labels, find_nucleated_cells(image)) if trusts_nuclei else labels
@@ -123,7 +128,7 @@ def self_label(
 def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell]) -> SelfLabels:
     """White cells are where nuclei are; what the network says otherwise is dropped."""
     class_mask, label_image = labels.class_mask.copy(), labels.label_image.copy()
-    cells: list[LabelledBox | None] = list(labels.cells)
+    cells: list[Annotation | None] = list(labels.cells)
     is_nucleated = np.zeros(class_mask.shape, dtype=bool)
     for found in nucleated:
         x, y = found.corner
@@ -149,13 +154,15 @@ def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell])
         if found.is_single:
             rows, columns = np.nonzero(outline)
             cells.append(
-                LabelledBox(
+                Annotation(
                     cell_type=WBC,
-                    x_min=float(x + columns.min()),
-                    y_min=float(y + rows.min()),
-                    x_max=float(x + columns.max() + 1),
-                    y_max=float(y + rows.max() + 1),
-                    origin=BoxOrigin.STAIN,
+                    box=Box(
+                        float(x + columns.min()),
+                        float(y + rows.min()),
+                        float(x + columns.max() + 1),
+                        float(y + rows.max() + 1),
+                    ),
+                    origin=Origin.STAIN,
                 )
             )
             # The last pixels of an outline are a guess.
@@ -173,7 +180,7 @@ def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell])
     return _without_gaps(replace(labels, class_mask=class_mask, label_image=label_image), cells)
 
 
-def _without_gaps(labels: SelfLabels, cells: Sequence[LabelledBox | None]) -> SelfLabels:
+def _without_gaps(labels: SelfLabels, cells: Sequence[Annotation | None]) -> SelfLabels:
     table = np.zeros(len(cells) + 1, np.uint16)
     kept = []
     for label, cell in enumerate(cells, start=1):
@@ -185,59 +192,56 @@ def _without_gaps(labels: SelfLabels, cells: Sequence[LabelledBox | None]) -> Se
 
 def _seen_as(
     runtime: Runtime, image: NDArray[np.uint8], flip: int | None, *, cell_diameter_px: float
-) -> tuple[NDArray[np.uint8], SeparatedCells]:
+) -> tuple[NDArray[np.uint8], Cells]:
     """Class mask and cells of an image turned over, brought back to how it lies."""
     settings = AnalysisSettings(cell_diameter_px=cell_diameter_px)
     if flip is None:
         found = analyze_image(runtime, image, settings)
-        return found.class_mask, found.separated
+        return found.class_mask, found.cells
     found = analyze_image(runtime, np.ascontiguousarray(cv2.flip(image, flip)), settings)
-    labels = cv2.flip(found.separated.label_image, flip)
+    labels = cv2.flip(found.cells.label_image, flip)
     return (
         np.asarray(cv2.flip(found.class_mask, flip)),
-        replace(found.separated, label_image=np.asarray(labels)),
+        replace(found.cells, label_image=np.asarray(labels)),
     )
 
 
-def _is_confirmed(
-    cell: DetectedCell, label_image: NDArray[np.int32], others: Sequence[SeparatedCells]
-) -> bool:
-    """Whether every other view has a cell of this type in much the same pixels."""
-    window = (
-        slice(int(cell.box.y_min), int(np.ceil(cell.box.y_max))),
-        slice(int(cell.box.x_min), int(np.ceil(cell.box.x_max))),
+def _is_confirmed(cells: Cells, others: Sequence[Cells]) -> NDArray[np.bool_]:
+    """Whether every other view has a cell of this type in much the same pixels, for each cell."""
+    crops = ndimage.find_objects(cells.label_image, max_label=len(cells))
+    return np.array(
+        [
+            all(_has_same(cells, row, cells.label_image[crop] == row + 1, crop, o) for o in others)
+            for row, crop in enumerate(crops)
+        ],
+        dtype=np.bool_,
     )
-    inside = label_image[window] == cell.label
-    for other in others:
-        below = other.label_image[window][inside]
-        labels, counts = np.unique(below[below > 0], return_counts=True)
-        if not len(labels):
-            return False
-        same = other.cells[int(labels[counts.argmax()]) - 1]
-        overlap = int(counts.max())
-        if same.cell_type != cell.cell_type:
-            return False
-        if overlap < _SAME_CELL * (cell.area_px + same.area_px - overlap):
-            return False
-    return True
 
 
-def _has_its_stain(
-    cell: DetectedCell, analysis: ImageAnalysis, density: NDArray[np.float32]
+def _has_same(
+    cells: Cells, row: int, inside: NDArray[np.bool_], crop: tuple[slice, slice], other: Cells
 ) -> bool:
-    """Whether a white cell has something that red light passes less than through red cells."""
-    if cell.cell_type != WBC:
-        return True
+    below = other.label_image[crop][inside]
+    counts = np.bincount(below[below > 0])
+    if not len(counts):
+        return False
+    same = int(counts.argmax()) - 1
+    overlap = int(counts.max())
+    if other["cell_type"][same] != cells["cell_type"][row]:
+        return False
+    union = int(cells["area"][row]) + int(other["area"][same]) - overlap
+    return overlap >= _SAME_CELL * union
+
+
+def _has_its_stain(analysis: ImageAnalysis, density: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Whether each white cell has something that red light passes less than through red cells."""
+    cells = analysis.cells
+    has_it = ~cells.is_type(WBC)
     red = density[:, :, RED]
     of_red_cells = red[analysis.class_mask == MaskClass.RBC]
     usual = float(np.median(of_red_cells)) if len(of_red_cells) else 0.0
-    inside = red[analysis.separated.label_image == cell.label]
-    darkest = float(np.percentile(inside, _NUCLEUS_PERCENTILE)) if len(inside) else 0.0
-    return darkest > max(_NUCLEUS_RATIO * usual, usual + _NUCLEUS_LEAD)
-
-
-def _relabelled(separated: SeparatedCells, kept: Sequence[DetectedCell]) -> NDArray[np.uint16]:
-    new_label = np.zeros(len(separated.cells) + 1, np.uint16)
-    for position, cell in enumerate(kept):
-        new_label[cell.label] = position + 1
-    return new_label[separated.label_image]
+    for row in np.flatnonzero(~has_it):
+        inside = red[cells.label_image == row + 1]
+        darkest = float(np.percentile(inside, _NUCLEUS_PERCENTILE)) if len(inside) else 0.0
+        has_it[row] = darkest > max(_NUCLEUS_RATIO * usual, usual + _NUCLEUS_LEAD)
+    return has_it

@@ -5,9 +5,8 @@ from pathlib import Path
 from typing import Final
 
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.marks import Mark
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Reading
+from blood_cell_system.annotation.sample import Annotation, Reading
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import read_image_shape
@@ -87,7 +86,7 @@ def _images(listing: FolderListing) -> list[Path]:
     return [path for path in listing.images() if _IMAGE.fullmatch(path.stem)]
 
 
-def _marks(image: Path, centres: Path | None) -> tuple[list[Mark], Path]:
+def _marks(image: Path, centres: Path | None) -> tuple[list[Annotation], Path]:
     """Find the marks of an image, and the file that they come from."""
     found = _IMAGE.fullmatch(image.stem)
     is_leukaemic = found is not None and found[1] == "1"
@@ -96,7 +95,7 @@ def _marks(image: Path, centres: Path | None) -> tuple[list[Mark], Path]:
     height, width = read_image_shape(image)
     if max(height, width) <= _LARGEST_CROP_PX:
         label = _BLAST if is_leukaemic else _WHITE_CELL
-        return [Mark(label=label, point=(width / 2, height / 2))], image
+        return [Annotation(cell_type=label, point=(width / 2, height / 2))], image
     if is_leukaemic:
         raise AnnotationError(
             f"{image}: a field of leukaemia without a file of centres; expected "
@@ -105,7 +104,7 @@ def _marks(image: Path, centres: Path | None) -> tuple[list[Mark], Path]:
     return [], image
 
 
-def _centres(path: Path) -> list[Mark]:
+def _centres(path: Path) -> list[Annotation]:
     marks = []
     for number, line in enumerate(read_label_text(path).splitlines(), start=1):
         words = line.replace(",", " ").replace(";", " ").split()
@@ -119,5 +118,5 @@ def _centres(path: Path) -> list[Mark]:
                 "the line, or remove it."
             ) from error
         # The middle of the pixel that they name.
-        marks.append(Mark(label=_BLAST, point=(x + 0.5, y + 0.5)))
+        marks.append(Annotation(cell_type=_BLAST, point=(x + 0.5, y + 0.5)))
     return marks

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from blood_cell_system.annotation.clean import shifted, united
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.marks import Mark, shifted, united
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.run_lengths import (
@@ -18,7 +18,7 @@ from blood_cell_system.annotation.run_lengths import (
     decompress_counts,
     mask_of_counts,
 )
-from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.sample import Annotation, Reading, Sample
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import (
     declared_shape,
@@ -38,7 +38,6 @@ from blood_cell_system.annotation.writer import (
 )
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, DatasetError
-from blood_cell_system.taxonomy import CELL_TYPES
 
 # Any of the three may come first, and be longer than what is looked at.
 _LISTS: Final = re.compile(r'"(?:images|annotations|categories)"\s*:\s*\[\s*[{\]]')
@@ -142,7 +141,7 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
 
 def _mark(
     annotation: Mapping[str, Any], labels: Mapping[Any, str], shape: tuple[int, int], *, where: str
-) -> Mark:
+) -> Annotation:
     with telling_where(where, expected="a category_id of the list, and a segmentation or a bbox"):
         category = annotation["category_id"]
         if category not in labels:
@@ -155,8 +154,8 @@ def _mark(
             x, y, width, height = map(float, annotation["bbox"])
             box = Box(x, y, x + width, y + height)
         outline = _outline(annotation.get("segmentation"), shape)
-        return Mark(
-            label=labels[category],
+        return Annotation(
+            cell_type=labels[category],
             box=box,
             outline=outline,
             point=_point(annotation.get("keypoints")) if outline is None and box is None else None,
@@ -203,7 +202,6 @@ def _run_length_outline(counts: Any, size: Sequence[int], shape: tuple[int, int]
     return PixelOutline.from_pixels(columns.T, offset=(first_column, 0))
 
 
-_LABELS: Final = (*map(str, CELL_TYPES), NOT_SCORED_LABEL)
 _POINT_NAME: Final = "centre"
 
 
@@ -245,7 +243,7 @@ class CocoWriter:
                 {
                     "id": len(annotations) + 1,
                     "image_id": len(images),
-                    "category_id": _LABELS.index(mark.label) + 1,
+                    "category_id": self._style.labels.index(mark.cell_type) + 1,
                     "iscrowd": int(not mark.is_definite),
                     **_place(mark, image.sample.shape, self._style),
                 }
@@ -270,14 +268,14 @@ class CocoWriter:
                         "keypoints": [_POINT_NAME],
                         "skeleton": [],
                     }
-                    for index, label in enumerate(_LABELS, start=1)
+                    for index, label in enumerate(self._style.labels, start=1)
                     if has_regions or label != NOT_SCORED_LABEL
                 ],
             }
             write_compact_json(self._root / "annotations" / f"instances_{split}.json", content)
 
 
-def _place(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
+def _place(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
     """Box, outline, area and key point of a mark, as COCO has them."""
     if mark.outline is None and mark.box is None:
         assert mark.point is not None

@@ -7,35 +7,26 @@ from typing import Any, Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.marks import (
-    Mark,
-    ellipse_outline,
-    join_groups,
-    shifted,
-    turned_box,
-)
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.run_lengths import counts_of_mask, mask_of_counts
-from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.sample import Annotation, Origin, Reading, Sample
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import declared_shape, read_label_xml, telling_where
 from blood_cell_system.annotation.writer import (
-    NOT_SCORED_LABEL,
     LabelledImage,
     OutlineForm,
     WriteStyle,
-    label_colour,
     pixels_to_write,
     rings_to_write,
     short,
     short_corners,
 )
 from blood_cell_system.atomic_files import write_text
-from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
-from blood_cell_system.taxonomy import CELL_TYPES
 
 _ROOT: Final = re.compile(r"<annotations[\s>]")
 _SHAPES: Final = ("box", "polygon", "ellipse", "mask", "points")
@@ -123,7 +114,7 @@ def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
 
 def _marks(
     image: Element, shape: tuple[int, int], *, where: str
-) -> Iterator[tuple[Mark, int | None]]:
+) -> Iterator[tuple[Annotation, int | None]]:
     elements = [element for element in image if element.tag in (*_SHAPES, *_OTHER_SHAPES)]
     for index, element in enumerate(elements, start=1):
         place = f"{where}: object {index} (<{element.tag}>)"
@@ -137,7 +128,7 @@ def _marks(
             )
             places = list(_places(element, shape))
         for fields in places:
-            yield Mark(label=label, is_definite=is_definite, **fields), group
+            yield Annotation(cell_type=label, is_definite=is_definite, **fields), group
 
 
 def _places(element: Element, shape: tuple[int, int]) -> Iterator[dict[str, Any]]:
@@ -180,9 +171,6 @@ def _mask_outline(element: Element, shape: tuple[int, int]) -> Outline:
     return PixelOutline.from_pixels(rows, offset=(left, top + first_row))
 
 
-_LABELS: Final = (*map(str, CELL_TYPES), NOT_SCORED_LABEL)
-
-
 class CvatWriter:
     """Writes ``images/`` and ``annotations.xml``; splits are the subsets of a project.
 
@@ -222,10 +210,12 @@ class CvatWriter:
         SubElement(task, "size").text = str(len(self._images))
         SubElement(task, "mode").text = "annotation"
         labels = SubElement(task, "labels")
-        for name in _LABELS:
+        for name in self._style.labels:
             label = SubElement(labels, "label")
             SubElement(label, "name").text = name
-            SubElement(label, "color").text = "#{:02x}{:02x}{:02x}".format(*label_colour(name))
+            SubElement(label, "color").text = "#{:02x}{:02x}{:02x}".format(
+                *self._style.colour(name)
+            )
             SubElement(label, "type").text = "any"
             SubElement(label, "attributes")
         root.extend(self._images)
@@ -236,7 +226,7 @@ class CvatWriter:
         )
 
 
-def _shape(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> Element:
+def _shape(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> Element:
     numbers: dict[str, str]
     if mark.outline is not None:
         rings = rings_to_write(mark.outline, shape, style)
@@ -253,11 +243,11 @@ def _shape(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> Element:
     else:
         assert mark.point is not None
         kind, numbers = "points", {"points": _points_text([mark.point])}
-    is_by_program = mark.origin in (BoxOrigin.PREDICTED, BoxOrigin.STAIN)
+    is_by_program = mark.origin in (Origin.PREDICTED, Origin.STAIN)
     return Element(
         kind,
         {
-            "label": mark.label,
+            "label": mark.cell_type,
             "source": "auto" if is_by_program else "manual",
             "occluded": "0",
             **numbers,

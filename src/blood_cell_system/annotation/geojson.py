@@ -6,18 +6,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from blood_cell_system.annotation.clean import shifted
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.marks import Mark, shifted
 from blood_cell_system.annotation.outline import PolygonOutline, Ring, is_inside, nesting_depths
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.sample import Annotation, Reading, Sample
 from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.annotation.text_files import read_label_json, telling_where
 from blood_cell_system.annotation.writer import (
     LabelledImage,
     WriteStyle,
     box_corners,
-    label_colour,
     rings_to_write,
     short,
     short_corners,
@@ -111,7 +110,7 @@ def _features(content: Any, path: Path) -> list[Any]:
     return content
 
 
-def _marks(feature: Mapping[str, Any], *, where: str) -> Iterator[Mark]:
+def _marks(feature: Mapping[str, Any], *, where: str) -> Iterator[Annotation]:
     with telling_where(where, expected="a Feature with a geometry of coordinates"):
         properties = feature.get("properties") or {}
         if properties.get("objectType") == "tile":
@@ -125,14 +124,16 @@ def _marks(feature: Mapping[str, Any], *, where: str) -> Iterator[Mark]:
             outline = PolygonOutline.from_points(*rings)
             is_box = _says_box(properties) and _is_upright_rectangle(outline)
             marks = [
-                Mark(label=label, **({"box": outline.box} if is_box else {"outline": outline}))
+                Annotation(
+                    cell_type=label, **({"box": outline.box} if is_box else {"outline": outline})
+                )
             ]
         elif kind in _POINTS:
             points = [coordinates] if kind == "Point" else coordinates
-            marks = [Mark(label=label, point=(float(x), float(y))) for x, y, *_ in points]
+            marks = [Annotation(cell_type=label, point=(float(x), float(y))) for x, y, *_ in points]
         else:
             # Without a place: it is listed among what was dropped.
-            marks = [Mark(label=label)]
+            marks = [Annotation(cell_type=label)]
     yield from marks
 
 
@@ -195,8 +196,8 @@ class GeoJsonWriter:
                 "properties": {
                     "objectType": "annotation",
                     "classification": {
-                        "name": mark.label,
-                        "color": list(label_colour(mark.label)),
+                        "name": mark.cell_type,
+                        "color": list(self._style.colour(mark.cell_type)),
                     },
                 }
                 | ({"metadata": {"shape": "box"}} if _is_box(mark) else {}),
@@ -213,11 +214,11 @@ class GeoJsonWriter:
         """Nothing belongs to all images."""
 
 
-def _is_box(mark: Mark) -> bool:
+def _is_box(mark: Annotation) -> bool:
     return mark.outline is None and mark.box is not None
 
 
-def _geometry(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
+def _geometry(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
     if mark.outline is None and mark.box is None:
         assert mark.point is not None
         return {"type": "Point", "coordinates": [short(value) for value in mark.point]}

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.marks import Mark
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Reading
+from blood_cell_system.annotation.sample import Annotation, Reading
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
@@ -108,7 +107,8 @@ def _read_table(table: Path, columns: Mapping[str, int], builder: ReadingBuilder
             builder.fail_named(name, error, label_file=table)
             continue
         marks = [
-            Mark(label=label, box=_scaled(box, scale), written=box) for label, box in boxes_of[name]
+            Annotation(cell_type=label, box=_scaled(box, scale), written=box)
+            for label, box in boxes_of[name]
         ]
         builder.add(image, marks, label_file=table)
 

@@ -12,41 +12,13 @@ from typing import Final
 
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.errors import AnnotationError, SettingsError
-from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 Labels = Mapping[str, str | None]
 """Type of a cell by its label; None leaves cells with that label out, and does not score them."""
 
-_NAMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
-    {
-        RBC: (
-            "rbc", "rbcs", "red blood cell", "red blood cells", "red cell", "red cells",
-            "erythrocyte", "erythrocytes", "healthy rbc", "malaria rbc", "sickle rbc",
-            "sickle cell", "sickle", "elliptocyte", "spherocyte", "target cell", "reticulocyte",
-            "infected rbc", "uninfected rbc", "ring", "trophozoite", "schizont", "gametocyte",
-        ),
-        WBC: (
-            "wbc", "wbcs", "white blood cell", "white blood cells", "white cell", "white cells",
-            "leukocyte", "leukocytes", "leucocyte", "leucocytes", "neutrophil", "neutrophils",
-            "eosinophil", "eosinophils", "basophil", "basophils", "lymphocyte", "lymphocytes",
-            "monocyte", "monocytes", "immature granulocyte", "ig", "promyelocyte", "myelocyte",
-            "metamyelocyte", "band", "segmented neutrophil", "blast", "lymphoblast", "myeloblast",
-            "erythroblast", "normoblast", "healthy wbc", "cancer wbc", "leukemia", "leukaemia",
-            "baso", "eosi", "lymp", "mono", "neut",
-        ),
-        PLATELET: (
-            "platelet", "platelets", "thrombocyte", "thrombocytes", "plt",
-        ),
-    }
-)  # fmt: skip
-
-COMMON_LABELS: Final[Labels] = MappingProxyType(
-    {name: cell_type for cell_type, names in _NAMES.items() for name in names}
-    | dict.fromkeys(("difficult", "unknown", "uncertain", "ignore", "unsure"))
-)
-"""Names that mean one thing in every laboratory; capitals, dashes and underscores do not count."""
-
 _LEFT_OUT: Final = frozenset({"", "-", "none", "null", "ignore", "skip"})
+_UNSURE: Final = ("difficult", "unknown", "uncertain", "ignore", "unsure")
 _SEPARATORS: Final = re.compile(r"[\s_\-./]+")
 
 
@@ -59,6 +31,22 @@ def plain_name(label: str) -> str:
     'red blood cell'
     """
     return _SEPARATORS.sub(" ", label).strip().casefold()
+
+
+def common_labels(taxonomy: Taxonomy) -> Labels:
+    """Labels that mean one thing in every laboratory: names of types and their synonyms.
+
+    Capitals, dashes and underscores do not count.
+    """
+    return {
+        plain_name(label): cell_type.name
+        for cell_type in taxonomy
+        for label in (cell_type.name, *cell_type.synonyms)
+    } | dict.fromkeys(_UNSURE)
+
+
+COMMON_LABELS: Final[Labels] = MappingProxyType(common_labels(BUILT_IN))
+"""Common labels of the built-in types."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -118,7 +106,8 @@ class LabelReader:
             f"{label}={likely_type(label, self.labels) or 'none'}"
             for label, _ in self._unknown.most_common(20)
         )
-        known = self.labels if self.is_exact else [str(cell_type) for cell_type in CELL_TYPES]
+        types = dict.fromkeys(name for name in self.labels.values() if name is not None)
+        known = self.labels if self.is_exact else types
         raise AnnotationError(
             f"{self._first_place}; expected {', '.join(known)}. Labels that are not known, with "
             f"their numbers: {listed}{more}. Say what they are, perhaps with "
@@ -149,7 +138,7 @@ def likely_type(label: str, labels: Labels = COMMON_LABELS) -> str | None:
     return known[close[0]] if close else None
 
 
-def read_label_map(text: str) -> dict[str, str | None]:
+def read_label_map(text: str, taxonomy: Taxonomy = BUILT_IN) -> dict[str, str | None]:
     """Read a label map: ``name=RBC,other=none``, or the name of a file with it.
 
     A file has a line ``name=type`` for each label, or is JSON: an object of names and types. Lines
@@ -158,7 +147,8 @@ def read_label_map(text: str) -> dict[str, str | None]:
     Parameters
     ----------
     text : str
-        Types are RBC, WBC, Platelet, and none to leave cells out.
+        Types are those of the taxonomy, and none to leave cells out.
+    taxonomy : Taxonomy
 
     Raises
     ------
@@ -174,14 +164,15 @@ def read_label_map(text: str) -> dict[str, str | None]:
     """
     path = Path(text)
     if "=" in text and not path.is_file():
-        return _pairs(text.split(","), "--label-map")
+        return _pairs(text.split(","), "--label-map", taxonomy)
     content = read_label_text(path)
     if not content.lstrip().startswith("{"):
-        return _pairs(content.splitlines(), str(path))
+        return _pairs(content.splitlines(), str(path), taxonomy)
     try:
         table = json.loads(content)
         return {
-            str(name): _type_named(str(value or ""), str(path)) for name, value in table.items()
+            str(name): _type_named(str(value or ""), str(path), taxonomy)
+            for name, value in table.items()
         }
     except json.JSONDecodeError as error:
         raise SettingsError(
@@ -189,7 +180,7 @@ def read_label_map(text: str) -> dict[str, str | None]:
         ) from error
 
 
-def _pairs(parts: Iterable[str], where: str) -> dict[str, str | None]:
+def _pairs(parts: Iterable[str], where: str, taxonomy: Taxonomy) -> dict[str, str | None]:
     table: dict[str, str | None] = {}
     for part in parts:
         if not part.strip() or part.lstrip().startswith("#"):
@@ -198,20 +189,22 @@ def _pairs(parts: Iterable[str], where: str) -> dict[str, str | None]:
         name, separator, value = part.rpartition("=")
         if not separator or not name.strip():
             raise SettingsError(
-                f"{where}: {part.strip()!r} is no pair; expected label=RBC, label=WBC, "
-                "label=Platelet or label=none, parted by commas or lines."
+                f"{where}: {part.strip()!r} is no pair; expected "
+                f"{', '.join(f'label={name}' for name in taxonomy.names)} or label=none, separated "
+                "by commas or lines."
             )
-        table[name.strip()] = _type_named(value, where)
+        table[name.strip()] = _type_named(value, where, taxonomy)
     return table
 
 
-def _type_named(value: str, where: str) -> str | None:
+def _type_named(value: str, where: str, taxonomy: Taxonomy) -> str | None:
     name = plain_name(value)
     if name in _LEFT_OUT:
         return None
-    found = COMMON_LABELS.get(name)
+    found = common_labels(taxonomy).get(name)
     if found is None:
         raise SettingsError(
-            f"{where}: {value.strip()!r} is no type of cell; expected RBC, WBC, Platelet or none."
+            f"{where}: {value.strip()!r} is no type of cell; expected "
+            f"{', '.join(taxonomy.names)} or none."
         )
     return found

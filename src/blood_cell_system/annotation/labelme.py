@@ -11,11 +11,11 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.marks import Mark, ellipse_outline, join_groups, shifted
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.sample import Annotation, Reading, Sample
 from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.annotation.text_files import (
     declared_shape,
@@ -140,7 +140,7 @@ def _declared_shape(path: Path, content: Mapping[str, Any]) -> tuple[int, int] |
         return declared_shape(height, width)
 
 
-def _extent(marks: Sequence[Mark]) -> tuple[int, int]:
+def _extent(marks: Sequence[Annotation]) -> tuple[int, int]:
     boxes = [mark.outline.box for mark in marks if mark.outline is not None]
     return (
         max((math.ceil(box.y_max) for box in boxes), default=0),
@@ -148,7 +148,7 @@ def _extent(marks: Sequence[Mark]) -> tuple[int, int]:
     )
 
 
-def _mark(value: Mapping[str, Any], *, where: str) -> tuple[Mark, int | None]:
+def _mark(value: Mapping[str, Any], *, where: str) -> tuple[Annotation, int | None]:
     with telling_where(where, expected=_SHAPE_FIELDS):
         label = str(value["label"])
         group = value.get("group_id")
@@ -158,7 +158,7 @@ def _mark(value: Mapping[str, Any], *, where: str) -> tuple[Mark, int | None]:
         )
         points = [(float(x), float(y)) for x, y in value["points"]]
         kind = value.get("shape_type") or "polygon"
-        mark = Mark(label=label, is_definite=is_definite, **_place(kind, points, value))
+        mark = Annotation(cell_type=label, is_definite=is_definite, **_place(kind, points, value))
         return mark, None if group is None else int(group)
 
 
@@ -255,7 +255,7 @@ class LabelMeWriter:
 
 
 def _shapes(
-    mark: Mark, group: int, shape: tuple[int, int], style: WriteStyle
+    mark: Annotation, group: int, shape: tuple[int, int], style: WriteStyle
 ) -> Iterator[dict[str, Any]]:
     if mark.outline is None:
         if mark.box is not None:
@@ -272,9 +272,9 @@ def _shapes(
         yield _shape(mark, "polygon", ring, group=group if len(rings) > 1 else None)
 
 
-def _shape(mark: Mark, kind: str, points: Any, *, group: int | None = None) -> dict[str, Any]:
+def _shape(mark: Annotation, kind: str, points: Any, *, group: int | None = None) -> dict[str, Any]:
     return {
-        "label": mark.label,
+        "label": mark.cell_type,
         "points": short_corners(points),
         "group_id": group,
         "description": "",
@@ -284,7 +284,7 @@ def _shape(mark: Mark, kind: str, points: Any, *, group: int | None = None) -> d
     }
 
 
-def _mask(mark: Mark, outline: PixelOutline) -> dict[str, Any]:
+def _mask(mark: Annotation, outline: PixelOutline) -> dict[str, Any]:
     """Mask between its first and its last pixel, as a PNG in base64."""
     (x, y), (height, width) = outline.offset, outline.size
     _, data = cv2.imencode(".png", outline.pixels.astype(np.uint8) * 255)

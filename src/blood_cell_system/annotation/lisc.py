@@ -9,12 +9,10 @@ import cv2
 import numpy as np
 
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.label_map import COMMON_LABELS
-from blood_cell_system.annotation.marks import Mark
 from blood_cell_system.annotation.mask_files import read_values
 from blood_cell_system.annotation.outline import PixelOutline
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Reading
+from blood_cell_system.annotation.sample import Annotation, Reading
 from blood_cell_system.errors import BloodCellError, DatasetError, MaskFormatError
 from blood_cell_system.imaging.image_file import read_image_shape
 from blood_cell_system.taxonomy import WBC
@@ -74,7 +72,7 @@ class LiscReader:
             options=options,
             source="lisc",
             licence="for research; ask the authors",
-            labels={**COMMON_LABELS, "mixt": WBC},
+            labels={"mixt": WBC},
         )
         for mask in masks:
             # …/Baso/areaforexpert1/1_expert.bmp is of …/Baso/1.bmp.
@@ -116,7 +114,7 @@ def _images(listing: FolderListing) -> dict[tuple[str, str], Path]:
     }
 
 
-def _marks(mask: Path, label: str, shape: tuple[int, int]) -> list[Mark]:
+def _marks(mask: Path, label: str, shape: tuple[int, int]) -> list[Annotation]:
     values = read_values(mask)
     if values.shape != shape:
         raise MaskFormatError(
@@ -127,7 +125,7 @@ def _marks(mask: Path, label: str, shape: tuple[int, int]) -> list[Mark]:
     is_cell = brightness > _CYTOPLASM * max(int(brightness.max(initial=0)), 1)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(is_cell.view(np.uint8), connectivity=8)
     return [
-        Mark(label=label, outline=PixelOutline.from_pixels(labels == index))
+        Annotation(cell_type=label, outline=PixelOutline.from_pixels(labels == index))
         for index in range(1, len(stats))
         if stats[index, cv2.CC_STAT_AREA] >= _SMALLEST_SHARE * is_cell.size
     ]

@@ -14,11 +14,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.label_map import COMMON_LABELS, plain_name
+from blood_cell_system.annotation.label_map import common_labels, plain_name
 from blood_cell_system.errors import BloodCellError, MaskFormatError, SettingsError
 from blood_cell_system.imaging.image_file import read_image, read_label_image
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass, Taxonomy
 
 Value = int | tuple[int, int, int]
 """What stands for a class in a mask: a number, or an RGB colour."""
@@ -222,13 +222,15 @@ _COLOUR_TEXT: Final = re.compile(r"#?([0-9a-f]{2})([0-9a-f]{2})([0-9a-f]{2})", r
 _UNSCORED: Final = frozenset({"unscored", "not scored", "ignore", "unknown", "void"})
 
 
-def read_mask_values(text: str) -> dict[Value, int]:
+def read_mask_values(text: str, taxonomy: Taxonomy = BUILT_IN) -> dict[Value, int]:
     """Read a table such as ``0=background,1=RBC,#0000ff=WBC``.
 
     Parameters
     ----------
     text : str
-        Numbers or colours; background, RBC, WBC, Platelet (which is background) or unscored.
+        Numbers or colours; background, unscored, or a type, which stands for its channel (that of
+        platelets is background).
+    taxonomy : Taxonomy
 
     Returns
     -------
@@ -253,7 +255,7 @@ def read_mask_values(text: str) -> dict[Value, int]:
                 f"--mask-values: {part.strip()!r} is no pair; expected for instance "
                 "0=background,1=RBC,2=WBC or '#00ff00=RBC'."
             )
-        table[_value(value.strip())] = _class_value(name)
+        table[_value(value.strip())] = _class_value(name, taxonomy)
     return table
 
 
@@ -270,16 +272,16 @@ def _value(text: str) -> Value:
     return red, green, blue
 
 
-def _class_value(name: str) -> int:
+def _class_value(name: str, taxonomy: Taxonomy) -> int:
     plain = plain_name(name)
     if plain == "background":
         return int(MaskClass.BACKGROUND)
     if plain in _UNSCORED:
         return NOT_SCORED
-    cell_type = COMMON_LABELS.get(plain)
+    cell_type = common_labels(taxonomy).get(plain)
     if cell_type is None:
         raise SettingsError(
-            f"--mask-values: {name.strip()!r} is no class; expected background, RBC, WBC, Platelet "
-            "or unscored."
+            f"--mask-values: {name.strip()!r} is no class; expected background, "
+            f"{', '.join(taxonomy.names)} or unscored."
         )
-    return int(MASK_CLASS[cell_type])
+    return int(taxonomy[cell_type].mask_class)

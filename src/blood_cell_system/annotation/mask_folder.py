@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.label_map import COMMON_LABELS, Labels, plain_name
+from blood_cell_system.annotation.label_map import COMMON_LABELS, Labels, common_labels, plain_name
 from blood_cell_system.annotation.mask_files import (
     BinaryMaskFiles,
     IndexMaskFile,
@@ -23,7 +23,7 @@ from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.sample import Reading
 from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.errors import BloodCellError, DatasetError
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, MaskClass
+from blood_cell_system.taxonomy import NOT_SCORED, MaskClass, Taxonomy
 
 _MASK_FOLDER: Final = re.compile(
     r"(?:masks?|labels?|gt|ground[ _-]?truth|segmentations?|segmentationclass|annotations?)"
@@ -80,7 +80,7 @@ class MaskFolderReader:
         """Read the folder, as :class:`Reader` says."""
         listing = FolderListing.of(root)
         _refuse_prepared(listing)
-        labels = {**COMMON_LABELS, **options.label_map}
+        labels = {**common_labels(options.taxonomy), **options.label_map}
         masks = _masks_in(listing, labels)
         images = _images_beside(listing, masks)
         if not masks:
@@ -98,7 +98,7 @@ class MaskFolderReader:
                 image,
                 None,
                 label_file=found[0].path,
-                class_mask=_mask_files(found, labels, table),
+                class_mask=_mask_files(found, labels, table, options.taxonomy),
                 split=split_of_folders(image.relative_to(listing.root)),
             )
         return builder.finish()
@@ -173,14 +173,17 @@ def _paired(
 
 
 def _mask_files(
-    found: Sequence[_FoundMask], labels: Labels, table: Mapping[Value, int] | None
+    found: Sequence[_FoundMask],
+    labels: Labels,
+    table: Mapping[Value, int] | None,
+    taxonomy: Taxonomy,
 ) -> MaskFiles:
     plain = {plain_name(label): cell_type for label, cell_type in labels.items()}
     files = []
     for mask in found:
         cell_type = plain.get(plain_name(mask.label or ""))
         if mask.label is not None and cell_type is not None:
-            files.append((MASK_CLASS[cell_type], mask.path))
+            files.append((taxonomy[cell_type].mask_class, mask.path))
     if files:
         return BinaryMaskFiles(files=tuple(sorted(files)))
     path = found[0].path

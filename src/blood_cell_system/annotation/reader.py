@@ -8,14 +8,21 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
 
+from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.label_map import COMMON_LABELS, LabelReader, Labels
-from blood_cell_system.annotation.marks import Mark, clean_marks
+from blood_cell_system.annotation.label_map import LabelReader, Labels, common_labels
 from blood_cell_system.annotation.mask_files import MaskFiles, Value
-from blood_cell_system.annotation.sample import DroppedCell, FailedImage, Reading, Sample
+from blood_cell_system.annotation.sample import (
+    Annotation,
+    DroppedCell,
+    FailedImage,
+    Reading,
+    Sample,
+)
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import read_image_shape
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,11 +38,14 @@ class ReadOptions:
     first_pixel : {0, 1} or None
         What the files of a format that may count from 0 or 1 call the first pixel; None takes what
         the format says.
+    taxonomy : Taxonomy
+        Types that labels may mean.
     """
 
     label_map: Labels = field(default_factory=lambda: MappingProxyType({}))
     mask_values: Mapping[Value, int] | None = None
     first_pixel: int | None = None
+    taxonomy: Taxonomy = BUILT_IN
 
 
 class Reader(Protocol):
@@ -83,7 +93,7 @@ class ReadingBuilder:
         Name of the data set; that of the folder by default.
     licence : str, optional
     labels : mapping of str to str or None
-        Label table of the format.
+        Further labels that the format has.
     options : ReadOptions
     """
 
@@ -95,10 +105,13 @@ class ReadingBuilder:
         options: ReadOptions,
         source: str | None = None,
         licence: str | None = None,
-        labels: Mapping[str, str | None] = COMMON_LABELS,
+        labels: Labels = MappingProxyType({}),
     ) -> None:
         self.listing = listing
-        self.labels = LabelReader(labels={**labels, **options.label_map})
+        self._taxonomy = options.taxonomy
+        self.labels = LabelReader(
+            labels={**common_labels(options.taxonomy), **labels, **options.label_map}
+        )
         self._reader = reader
         self._source = source or listing.root.resolve().name
         self._licence = licence
@@ -155,7 +168,7 @@ class ReadingBuilder:
     def add(
         self,
         reference: str | Path,
-        marks: Iterable[Mark] | None,
+        marks: Iterable[Annotation] | None,
         *,
         label_file: Path,
         declared_shape: tuple[int, int] | None = None,
@@ -169,7 +182,7 @@ class ReadingBuilder:
         ----------
         reference : str or Path
             An image of the folder (a ``Path``), or how a label file names it (a ``str``).
-        marks : iterable of Mark or None
+        marks : iterable of Annotation or None
             None where nobody has said where the cells are.
         label_file : Path
             Where the marks stand.
@@ -198,7 +211,7 @@ class ReadingBuilder:
         except BloodCellError as error:
             self.fail_named(str(reference), error, label_file=label_file)
             return
-        clean = clean_marks(
+        clean = clean_annotations(
             marks or (),
             file=label_file.relative_to(self.listing.root).as_posix(),
             where=str(label_file),
@@ -258,6 +271,7 @@ class ReadingBuilder:
             notes=tuple(self._notes),
             files=tuple(sorted(self._label_files | self._mask_files() | self._samples.keys())),
             licence=self._licence,
+            taxonomy=self._taxonomy,
         )
 
     def _mask_files(self) -> set[Path]:

@@ -4,7 +4,7 @@
 
     Reading
     ├── samples   Sample: an image, and what people say about it
-    │             └── cells   LabelledCell: a type, and a box, an outline or a point
+    │             └── cells   Annotation: a type, and a box, an outline or a point
     ├── dropped   DroppedCell: marks that make no sense
     ├── failed    FailedImage: images that cannot be used
     └── notes     what a person should know before believing the rest
@@ -13,37 +13,127 @@ Coordinates are pixels, 0-based and half-open, x to the right and y down.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
 
 from blood_cell_system.annotation.mask_files import MaskFiles
 from blood_cell_system.annotation.outline import Outline
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.boxes import Box
+from blood_cell_system.errors import AnnotationError
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+
+
+class Origin(StrEnum):
+    """Who says that there is a cell."""
+
+    ANNOTATED = "annotated"
+    STAIN = "stain"
+    """Only the stain shows it."""
+
+    DRAWN = "drawn"
+    """The generator of synthetic smears drew it."""
+
+    PREDICTED = "predicted"
+    POINT = "point"
+    """A person marked the centre alone; the size of the box is a guess, and nothing is measured
+    by it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledCell:
-    """One cell as a person, or a program, marked it: by an outline, a box or a point.
+class Annotation:
+    """One cell, or region, as a person or a program marked it: by an outline, a box or a point.
 
     Parameters
     ----------
     cell_type : str
+        A type of the taxonomy; as a reader finds it, before
+        :func:`~blood_cell_system.annotation.clean.clean_annotations`, the label in the file.
     box : Box or None
         Around the cell; None where only the centre is known. With an outline, the box around it.
     outline : Outline or None
+        Polygons or pixels.
     point : tuple of float or None
         ``(x, y)`` of the centre, where nothing more is known.
-    origin : BoxOrigin
+    origin : Origin
+    is_definite : bool
+        False for what the annotator did not decide: a crowd, or a cell too difficult to name. Its
+        pixels are not scored.
+    written : tuple of float or None
+        Corners of the box as they stand in the file, for messages.
     """
 
     cell_type: str
     box: Box | None = None
     outline: Outline | None = None
     point: tuple[float, float] | None = None
-    origin: BoxOrigin = BoxOrigin.ANNOTATED
+    origin: Origin = Origin.ANNOTATED
+    is_definite: bool = True
+    written: tuple[float, float, float, float] | None = None
+
+    @property
+    def bounds(self) -> Box:
+        """The box around the cell.
+
+        Raises
+        ------
+        AnnotationError
+            Only the centre is known.
+        """
+        if self.box is not None:
+            return self.box
+        if self.outline is not None:
+            return self.outline.box
+        raise AnnotationError(
+            f"{self.cell_type} at {self.point}: has no box; expected a box or an outline. Mark the "
+            "cell by one of them."
+        )
+
+    @property
+    def x_min(self) -> float:
+        """Left edge in pixels."""
+        return self.bounds.x_min
+
+    @property
+    def y_min(self) -> float:
+        """Upper edge in pixels."""
+        return self.bounds.y_min
+
+    @property
+    def x_max(self) -> float:
+        """Right edge in pixels, exclusive."""
+        return self.bounds.x_max
+
+    @property
+    def y_max(self) -> float:
+        """Lower edge in pixels, exclusive."""
+        return self.bounds.y_max
+
+    @property
+    def width(self) -> float:
+        """Width of the box in pixels; negative when it is inside out."""
+        return self.bounds.width
+
+    @property
+    def height(self) -> float:
+        """Height of the box in pixels; negative when it is inside out."""
+        return self.bounds.height
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Middle of the box as ``(x, y)``."""
+        return self.bounds.centre
+
+
+def corners_of(annotations: Sequence[Annotation]) -> NDArray[np.float64]:
+    """Boxes as an array of shape (n, 4): columns x_min, y_min, x_max, y_max."""
+    return np.array([annotation.bounds for annotation in annotations], np.float64).reshape(-1, 4)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +147,7 @@ class Sample:
     image_path : Path
     shape : tuple of int
         ``(height, width)`` in pixels.
-    cells : tuple of LabelledCell or None
+    cells : tuple of Annotation or None
         None where nobody has said where the cells are; empty where somebody said that there are
         none.
     unscored : tuple of Outline
@@ -73,7 +163,7 @@ class Sample:
     stem: str
     image_path: Path
     shape: tuple[int, int]
-    cells: tuple[LabelledCell, ...] | None = None
+    cells: tuple[Annotation, ...] | None = None
     unscored: tuple[Outline, ...] = ()
     class_mask: MaskFiles | None = None
     split: Split | None = None
@@ -137,6 +227,8 @@ class Reading:
         All files that were read: label files and images, in a fixed order.
     licence : str or None
         Under which the data may be used, where that is known.
+    taxonomy : Taxonomy
+        Of the cells' types.
     """
 
     root: Path
@@ -148,6 +240,7 @@ class Reading:
     notes: tuple[str, ...] = ()
     files: tuple[Path, ...] = ()
     licence: str | None = None
+    taxonomy: Taxonomy = BUILT_IN
 
     def source_hash(self) -> str:
         """SHA-256 over the names and bytes of all files that were read."""

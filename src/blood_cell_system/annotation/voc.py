@@ -28,21 +28,21 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
+from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing, files_by_stem
 from blood_cell_system.annotation.label_map import LabelReader
-from blood_cell_system.annotation.marks import Mark, clean_marks
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.sample import (
+    Annotation,
     DroppedCell,
     FailedImage,
-    LabelledCell,
     Reading,
     Sample,
     hash_of_files,
 )
 from blood_cell_system.annotation.splits import Split, split_of_folders
 from blood_cell_system.annotation.text_files import decode_label_text
-from blood_cell_system.boxes import Box, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.errors import (
     AnnotationError,
     BloodCellError,
@@ -133,7 +133,7 @@ def read_voc_annotation(path: Path) -> VocAnnotation:
     )
 
 
-def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Mark]:
+def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Annotation]:
     """Objects of a file in our coordinates: 0-based and half-open.
 
     Parameters
@@ -144,8 +144,8 @@ def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Mark]:
         that count from 0 write the border after the last pixel.
     """
     return [
-        Mark(
-            label=item.label,
+        Annotation(
+            cell_type=item.label,
             box=Box(
                 item.corners[0] - first_pixel,
                 item.corners[1] - first_pixel,
@@ -215,7 +215,7 @@ class VocSample:
     ----------
     stem : str
     image_path : Path
-    cells : tuple of LabelledBox
+    cells : tuple of Annotation
         Clipped to the image, without the dropped ones.
     split : Split or None
     shape : tuple of int
@@ -224,7 +224,7 @@ class VocSample:
 
     stem: str
     image_path: Path
-    cells: tuple[LabelledBox, ...]
+    cells: tuple[Annotation, ...]
     split: Split | None
     shape: tuple[int, int]
 
@@ -295,7 +295,7 @@ class VocDataset:
             except BloodCellError as error:
                 failed.append(FailedImage(stem=stem, reason=str(error)))
                 continue
-            clean = clean_marks(
+            clean = clean_annotations(
                 marks_of(annotation),
                 file=f"{annotation_path.parent.name}/{annotation_path.name}",
                 where=str(annotation_path),
@@ -307,7 +307,7 @@ class VocDataset:
                 VocSample(
                     stem=stem,
                     image_path=image_path,
-                    cells=tuple(map(_boxed, clean.cells)),
+                    cells=tuple(clean.cells),
                     split=splits.get(stem),
                     shape=shape,
                 )
@@ -347,7 +347,7 @@ class VocDataset:
                     stem=sample.stem,
                     image_path=sample.image_path,
                     shape=sample.shape,
-                    cells=tuple(map(_labelled, sample.cells)),
+                    cells=sample.cells,
                     split=sample.split,
                 )
                 for sample in self.samples
@@ -357,17 +357,6 @@ class VocDataset:
             files=self.files(),
             licence="MIT" if name.upper().startswith("BCCD") else None,
         )
-
-
-def _boxed(cell: LabelledCell) -> LabelledBox:
-    x_min, y_min, x_max, y_max = cell.box or Box(0, 0, 0, 0)
-    return LabelledBox(cell_type=cell.cell_type, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
-
-
-def _labelled(box: LabelledBox) -> LabelledCell:
-    return LabelledCell(
-        cell_type=box.cell_type, box=Box(box.x_min, box.y_min, box.x_max, box.y_max)
-    )
 
 
 def _find_voc_folder(root: Path) -> Path:

@@ -14,7 +14,6 @@ from typing import Final, Protocol, cast
 
 import numpy as np
 
-from blood_cell_system.annotation.marks import Mark
 from blood_cell_system.annotation.outline import (
     Outline,
     PixelOutline,
@@ -25,12 +24,13 @@ from blood_cell_system.annotation.outline import (
     simplified_ring,
     traced_rings,
 )
-from blood_cell_system.annotation.sample import Sample
+from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.atomic_files import make_folder, write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import copy_file, is_turned, read_image, write_image
-from blood_cell_system.imaging.overlay import CELL_COLOURS, NOT_SCORED_COLOUR
+from blood_cell_system.imaging.overlay import NOT_SCORED_COLOUR
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 NOT_SCORED_LABEL: Final = "ignore"
 """Label of regions that are not scored; every reader knows it."""
@@ -61,6 +61,8 @@ class WriteStyle:
     tolerance_px : float
         How far polygons may be from the border of the pixels, so that they have fewer corners; 0
         for exactly the same pixels.
+    taxonomy : Taxonomy
+        Of the cells' types.
 
     Raises
     ------
@@ -70,6 +72,17 @@ class WriteStyle:
 
     outlines: OutlineForm = OutlineForm.POLYGONS
     tolerance_px: float = 0.0
+    taxonomy: Taxonomy = BUILT_IN
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Labels of all types, then that of regions that are not scored."""
+        return (*self.taxonomy.names, NOT_SCORED_LABEL)
+
+    def colour(self, label: str) -> tuple[int, int, int]:
+        """RGB of a label; grey for regions that are not scored."""
+        known = label in self.taxonomy
+        return self.taxonomy[label].colour if known else NOT_SCORED_COLOUR
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance_px < float("inf"):
@@ -87,12 +100,12 @@ class LabelledImage:
     sample : Sample
     path : Path
         Of the copy.
-    marks : tuple of Mark
+    marks : tuple of Annotation
     """
 
     sample: Sample
     path: Path
-    marks: tuple[Mark, ...]
+    marks: tuple[Annotation, ...]
 
 
 class LabelWriter(Protocol):
@@ -108,14 +121,14 @@ class LabelWriter(Protocol):
         """Write what belongs to all images."""
 
 
-def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Mark, ...]:
+def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Annotation, ...]:
     """Cells and regions of a sample as marks, in the way that the style asks for."""
     marks = []
     for cell in sample.cells or ():
         has_outline = cell.outline is not None and style.outlines is not OutlineForm.BOXES
         marks.append(
-            Mark(
-                label=str(cell.cell_type),
+            Annotation(
+                cell_type=str(cell.cell_type),
                 box=cell.box,
                 outline=cell.outline if has_outline else None,
                 point=None if cell.box is not None else cell.point,
@@ -123,7 +136,7 @@ def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Mark, ...]:
             )
         )
     marks += [
-        Mark(label=NOT_SCORED_LABEL, outline=region, is_definite=False)
+        Annotation(cell_type=NOT_SCORED_LABEL, outline=region, is_definite=False)
         for region in sample.unscored
     ]
     return tuple(marks)
@@ -185,16 +198,6 @@ def box_corners(box: Box) -> Ring:
 def write_compact_json(path: Path, value: object) -> None:
     """Write a JSON file without blanks, whole or not at all: outlines are long lists of numbers."""
     write_text(path, json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n")
-
-
-_COLOURS: Final[Mapping[str, tuple[int, int, int]]] = MappingProxyType(
-    {str(cell_type): colour for cell_type, colour in CELL_COLOURS.items()}
-)
-
-
-def label_colour(label: str) -> tuple[int, int, int]:
-    """Red, green and blue of a label, 0 to 255; gray for regions that are not scored."""
-    return _COLOURS.get(label, NOT_SCORED_COLOUR)
 
 
 # Name of the format, its module in this folder, the class there, and its name for people.
@@ -306,7 +309,7 @@ def write_labels(
             marks = marks_to_write(sample, style)
             path = _place_image(sample, writer.image_folder(sample))
             not_held += writer.add(LabelledImage(sample=sample, path=path, marks=marks))
-            counts.update(mark.label for mark in marks)
+            counts.update(mark.cell_type for mark in marks)
             images += 1
         if not images:
             raise DatasetError(

@@ -14,14 +14,12 @@ from typing import Final
 import numpy as np
 
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.marks import Mark
 from blood_cell_system.annotation.outline import PolygonOutline, joined_ring
 from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Reading, Sample
+from blood_cell_system.annotation.sample import Annotation, Reading, Sample
 from blood_cell_system.annotation.splits import Split, split_of_folders, split_of_words
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.annotation.writer import (
-    NOT_SCORED_LABEL,
     LabelledImage,
     WriteStyle,
     rings_to_write,
@@ -30,7 +28,6 @@ from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image_shape
-from blood_cell_system.taxonomy import CELL_TYPES
 
 _NAME_LISTS: Final = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt")
 _KEY: Final = re.compile(r"^names\s*:(.*)$", re.MULTILINE)
@@ -219,7 +216,7 @@ def _read_file(
     builder.add(image, marks, label_file=path, split=split)
 
 
-def _mark(line: str, names: Mapping[int, str], shape: tuple[int, int], *, where: str) -> Mark:
+def _mark(line: str, names: Mapping[int, str], shape: tuple[int, int], *, where: str) -> Annotation:
     words = line.split()
     try:
         number = int(float(words[0]))
@@ -243,12 +240,11 @@ def _mark(line: str, names: Mapping[int, str], shape: tuple[int, int], *, where:
     label = names.get(number, str(number))
     corners = places.reshape(-1, 2) * (shape[1], shape[0])
     if not is_box:
-        return Mark(label=label, outline=PolygonOutline(rings=(corners,)))
+        return Annotation(cell_type=label, outline=PolygonOutline(rings=(corners,)))
     middle, half = corners[0], corners[1] / 2
-    return Mark(label=label, box=Box(*map(float, (*(middle - half), *(middle + half)))))
+    return Annotation(cell_type=label, box=Box(*map(float, (*(middle - half), *(middle + half)))))
 
 
-_LABELS: Final = (*map(str, CELL_TYPES), NOT_SCORED_LABEL)
 # A billionth of the longest side is far less than a thousandth of a pixel.
 _DECIMALS: Final = 9
 
@@ -289,13 +285,13 @@ class YoloWriter:
             for split in (Split.TRAIN, Split.VAL, Split.TEST)
             if split in self._splits or split is not Split.TEST
         }
-        labels = _LABELS if self._has_regions else _LABELS[:-1]
+        labels = self._style.labels if self._has_regions else self._style.labels[:-1]
         names = "".join(f"  {number}: {label}\n" for number, label in enumerate(labels))
         lines = "".join(f"{split}: {folder}\n" for split, folder in folders.items())
         write_text(self._root / "data.yaml", f"path: .\n{lines}names:\n{names}")
 
 
-def _line(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> str:
+def _line(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> str:
     height, width = shape
     if mark.outline is not None:
         corners = joined_ring(rings_to_write(mark.outline, shape, style)) / (width, height)
@@ -309,7 +305,7 @@ def _line(mark: Mark, shape: tuple[int, int], style: WriteStyle) -> str:
             (x_max - x_min) / width,
             (y_max - y_min) / height,
         ]
-    return f"{_LABELS.index(mark.label)} {' '.join(_fractions(numbers))}"
+    return f"{style.labels.index(mark.cell_type)} {' '.join(_fractions(numbers))}"
 
 
 def _fractions(numbers: Iterable[float]) -> Iterable[str]:

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import make_folder
 from blood_cell_system.augmentation.geometric import sample_geometry, transform_cells, warp
 from blood_cell_system.augmentation.photometric import augment_photometric
 from blood_cell_system.augmentation.settings import AugmentationSettings
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
@@ -36,7 +37,7 @@ def write_copy(
     *,
     output: Path,
     settings: AugmentationSettings,
-) -> tuple[tuple[str, ...], tuple[LabelledBox, ...] | None]:
+) -> tuple[tuple[str, ...], tuple[Annotation, ...] | None]:
     """Write an augmented copy of an image, with its mask and, where they are known, its cells.
 
     Parameters
@@ -53,7 +54,7 @@ def write_copy(
     -------
     files : tuple of str
         What was written, relative to the output.
-    cells : tuple of LabelledBox or None
+    cells : tuple of Annotation or None
         None where nobody has said where the original's cells are.
 
     Raises
@@ -74,7 +75,7 @@ def write_copy(
         "images": augment_photometric(image, generator, settings),
         "masks": encode_class_mask(class_mask),
     }
-    cells: tuple[LabelledBox, ...] | None = None
+    cells: tuple[Annotation, ...] | None = None
     if original.cells is not None:
         moved = transform_cells(original.cells, geometry, (height, width))
         cells = tuple(cell for cell in moved if cell is not None)
@@ -112,8 +113,8 @@ def _renumbered(label_image: NDArray[np.uint16], is_kept: Sequence[bool]) -> NDA
 
 
 def _exact_boxes(
-    cells: Sequence[LabelledBox], label_image: NDArray[np.uint16]
-) -> tuple[LabelledBox, ...]:
+    cells: Sequence[Annotation], label_image: NDArray[np.uint16]
+) -> tuple[Annotation, ...]:
     """Boxes from their pixels, of cells whose boxes came from their pixels before.
 
     An annotator's boxes are wider than the stain, and the generator's go on behind other cells: a
@@ -122,13 +123,15 @@ def _exact_boxes(
     places = ndimage.find_objects(label_image.astype(np.int32), max_label=len(cells))
     return tuple(
         cell
-        if place is None or cell.origin != BoxOrigin.STAIN
+        if place is None or cell.origin != Origin.STAIN
         else replace(
             cell,
-            x_min=float(place[1].start),
-            y_min=float(place[0].start),
-            x_max=float(place[1].stop),
-            y_max=float(place[0].stop),
+            box=Box(
+                float(place[1].start),
+                float(place[0].start),
+                float(place[1].stop),
+                float(place[0].stop),
+            ),
         )
         for cell, place in zip(cells, places, strict=True)
     )
@@ -190,7 +193,7 @@ class _Written:
 
     row: dict[str, Any]
     files: tuple[str, ...]
-    cells: tuple[LabelledBox, ...] | None
+    cells: tuple[Annotation, ...] | None
 
 
 def write_augmented_folder(
@@ -248,6 +251,7 @@ def write_augmented_folder(
     finish_build(
         output,
         command=COMMAND,
+        taxonomy=dataset.taxonomy,
         files={file for source in written for file in source.files},
         images=[source.row for source in written],
         cells={

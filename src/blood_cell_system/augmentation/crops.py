@@ -23,12 +23,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.geometric import sample_geometry, transform_boxes, warp
 from blood_cell_system.augmentation.pasted_cells import LabelledCrop, paste_cells
 from blood_cell_system.augmentation.photometric import augment_photometric
 from blood_cell_system.augmentation.settings import AugmentationSettings
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import HEAD_STRIDE, SIZE_UNIT_PX
 from blood_cell_system.seeding import generator_for
@@ -148,7 +148,7 @@ class CentreTargets:
 
 
 def centre_targets(
-    cells: Sequence[LabelledBox] | None,
+    cells: Sequence[Annotation] | None,
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.integer] | None = None,
     *,
@@ -162,7 +162,7 @@ def centre_targets(
 
     Parameters
     ----------
-    cells : sequence of LabelledBox or None
+    cells : sequence of Annotation or None
         Boxes in the crop's pixels, centres inside it; None when nobody has said where cells are,
         which gives no weight to anything.
     class_mask : ndarray of shape (height, width), dtype uint8
@@ -215,7 +215,7 @@ def _share(is_set: NDArray[np.bool_]) -> NDArray[np.float32]:
 
 
 def _draw_cell(
-    cell: LabelledBox,
+    cell: Annotation,
     heat_map: NDArray[np.float32],
     log_size: NDArray[np.float32],
     size_weight: NDArray[np.float32],
@@ -236,7 +236,7 @@ def _draw_cell(
     gauss = (gauss_y[:, None] * gauss_x[None, :]).astype(np.float32)
     channel = heat_map[rows, columns, CELL_TYPES.index(cell.cell_type)]
     np.maximum(channel, gauss, out=channel)
-    if cell.origin is BoxOrigin.POINT:
+    if cell.origin is Origin.POINT:
         # Its size is a guess.
         return
     # The nearest cell's size wins where two are close.

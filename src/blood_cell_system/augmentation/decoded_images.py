@@ -3,13 +3,13 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.imaging.image_file import read_label_image
 from blood_cell_system.imaging.resampling import Resampler
@@ -26,7 +26,7 @@ class DecodedImage:
     pixels : ndarray of shape (height, width, 3), dtype uint8
     class_mask : ndarray of shape (height, width), dtype uint8
     label_image : ndarray of shape (height, width), dtype uint16, or None
-    cells : tuple of LabelledBox or None
+    cells : tuple of Annotation or None
     unmarked_types : tuple of str
         Types that may be there without a box.
     """
@@ -34,7 +34,7 @@ class DecodedImage:
     pixels: NDArray[np.uint8]
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16] | None
-    cells: tuple[LabelledBox, ...] | None
+    cells: tuple[Annotation, ...] | None
     unmarked_types: tuple[str, ...] = ()
 
     @property
@@ -116,7 +116,8 @@ def decode(image: PreparedImage, *, magnification: float = 1.0) -> DecodedImage:
         if label_image is not None:
             label_image = resampler.label_image(label_image, class_mask, new_mask)
         pixels, class_mask = resampler.image(pixels), new_mask
-        cells = None if cells is None else tuple(map(resampler.box, cells))
+        if cells is not None:
+            cells = tuple(replace(cell, box=resampler.box(cell.bounds)) for cell in cells)
     return DecodedImage(
         pixels=pixels,
         class_mask=class_mask,

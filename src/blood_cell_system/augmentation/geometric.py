@@ -1,7 +1,7 @@
 """Turning, mirroring, scaling and bending an image together with its masks and boxes.
 
 Coordinates are continuous: pixel ``i`` covers ``[i, i + 1)`` and has its middle at ``i + 0.5``, as
-in ``LabelledBox``.
+in ``Annotation``.
 """
 
 import math
@@ -14,8 +14,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import Annotation, corners_of
 from blood_cell_system.augmentation.settings import AugmentationSettings
-from blood_cell_system.boxes import LabelledBox, corners_of
+from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import NOT_SCORED
 
 Value = TypeVar("Value", np.uint8, np.uint16)
@@ -212,8 +213,8 @@ def _reduced(
 
 
 def transform_boxes(
-    cells: Sequence[LabelledBox], geometry: Geometry, shape: tuple[int, int]
-) -> tuple[LabelledBox, ...]:
+    cells: Sequence[Annotation], geometry: Geometry, shape: tuple[int, int]
+) -> tuple[Annotation, ...]:
     """Move boxes; those that are hardly in view are dropped, the others clipped to the output.
 
     See ``transform_cells``, which keeps the places of those that are dropped.
@@ -222,20 +223,20 @@ def transform_boxes(
 
 
 def transform_cells(
-    cells: Sequence[LabelledBox], geometry: Geometry, shape: tuple[int, int]
-) -> tuple[LabelledBox | None, ...]:
+    cells: Sequence[Annotation], geometry: Geometry, shape: tuple[int, int]
+) -> tuple[Annotation | None, ...]:
     """Move boxes, each with the ellipse in it: the box around a turned box would be too large.
 
     Parameters
     ----------
-    cells : sequence of LabelledBox
+    cells : sequence of Annotation
     geometry : Geometry
     shape : tuple of int
         ``(height, width)`` of the output in pixels.
 
     Returns
     -------
-    tuple of LabelledBox or None
+    tuple of Annotation or None
         Box around each moved ellipse, clipped to the output; None where hardly any of it is left.
     """
     if not cells:
@@ -262,7 +263,7 @@ def transform_cells(
     is_seen = np.all(sides >= _SMALLEST_SIDE_PX, axis=1)
     is_seen &= np.prod(sides, axis=1) >= _SMALLEST_VISIBLE_SHARE * whole_areas
     return tuple(
-        replace(cell, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max) if kept else None
+        replace(cell, box=Box(x_min, y_min, x_max, y_max)) if kept else None
         for cell, kept, (x_min, y_min), (x_max, y_max) in zip(
             cells, is_seen.tolist(), low.tolist(), high.tolist(), strict=True
         )

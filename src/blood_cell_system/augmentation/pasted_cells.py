@@ -15,8 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.augmentation.decoded_images import DecodedImage
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import MASK_CLASS, PLATELET, RBC, WBC, MaskClass
 
 _DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
@@ -44,13 +45,13 @@ class LabelledCrop:
     pixels : ndarray of shape (height, width, 3), dtype uint8
     class_mask : ndarray of shape (height, width), dtype uint8
     label_image : ndarray of shape (height, width), dtype uint16
-    cells : tuple of LabelledBox
+    cells : tuple of Annotation
     """
 
     pixels: NDArray[np.uint8]
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16]
-    cells: tuple[LabelledBox, ...]
+    cells: tuple[Annotation, ...]
 
 
 def paste_cells(
@@ -110,10 +111,12 @@ def paste_cells(
         cells.append(
             replace(
                 cell,
-                x_min=float(place[0] + columns.min()),
-                y_min=float(place[1] + rows.min()),
-                x_max=float(place[0] + columns.max() + 1),
-                y_max=float(place[1] + rows.max() + 1),
+                box=Box(
+                    float(place[0] + columns.min()),
+                    float(place[1] + rows.min()),
+                    float(place[0] + columns.max() + 1),
+                    float(place[1] + rows.max() + 1),
+                ),
             )
         )
         next_label += 1
@@ -151,7 +154,7 @@ def _draw(candidates: dict[str, list[int]], generator: np.random.Generator) -> i
     return None
 
 
-def _corners(cell: LabelledBox) -> tuple[int, int, int, int]:
+def _corners(cell: Annotation) -> tuple[int, int, int, int]:
     return (
         int(np.floor(cell.x_min)),
         int(np.floor(cell.y_min)),
@@ -163,7 +166,7 @@ def _corners(cell: LabelledBox) -> tuple[int, int, int, int]:
 def _cut_out(
     donor: DecodedImage,
     position: int,
-    cell: LabelledBox,
+    cell: Annotation,
     light: NDArray[np.float32],
     generator: np.random.Generator,
     scale: float,
@@ -201,7 +204,7 @@ def _cut_out(
 
 def _find_place(
     alpha: NDArray[np.float32],
-    cells: Sequence[LabelledBox],
+    cells: Sequence[Annotation],
     label_image: NDArray[np.uint16],
     generator: np.random.Generator,
 ) -> tuple[int, int] | None:

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.cells.watershed import separate_by_shape
 from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
 from blood_cell_system.masks.white_cells import outline_white_cell
@@ -137,16 +138,18 @@ def _disc(radius: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
 
 
-def _box_of(pixels: NDArray[np.bool_], *, air: float) -> LabelledBox:
+def _box_of(pixels: NDArray[np.bool_], *, air: float) -> Annotation:
     """Box around some pixels, with air on all sides together in shares of its longer side."""
     x, y, width, height = cv2.boundingRect(pixels.view(np.uint8))
     margin = air * max(width, height) / 2
-    return LabelledBox(
+    return Annotation(
         cell_type=WBC,
-        x_min=max(x - margin, 0.0),
-        y_min=max(y - margin, 0.0),
-        x_max=min(x + width + margin, float(pixels.shape[1])),
-        y_max=min(y + height + margin, float(pixels.shape[0])),
+        box=Box(
+            max(x - margin, 0.0),
+            max(y - margin, 0.0),
+            min(x + width + margin, float(pixels.shape[1])),
+            min(y + height + margin, float(pixels.shape[0])),
+        ),
     )
 
 

@@ -6,15 +6,11 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy.ndimage import find_objects
 
-from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.cells.separation import (
-    DetectedCell,
-    SeparatedCells,
-    hull,
-    most_likely_class,
-)
+from blood_cell_system.cells.measures import measure_cells
+from blood_cell_system.cells.separation import hull, most_likely_class
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.taxonomy import MASK_CLASS, MaskClass
 
 _STRIP_ROWS: Final = 1024
@@ -87,16 +83,13 @@ def enlarged_class_mask(
 
 
 def rescale_cells(
-    separated: SeparatedCells,
-    shape: tuple[int, int],
-    *,
-    class_mask: NDArray[np.uint8] | None = None,
-) -> SeparatedCells:
+    cells: Cells, shape: tuple[int, int], *, class_mask: NDArray[np.uint8] | None = None
+) -> Cells:
     """Measure cells anew in the image as it was before it was resampled.
 
     Parameters
     ----------
-    separated : SeparatedCells
+    cells : Cells
         Of the resampled image.
     shape : tuple of int
         ``(height, width)`` of the image as it was, in pixels.
@@ -105,35 +98,32 @@ def rescale_cells(
 
     Returns
     -------
-    SeparatedCells
-        Cells of which no pixel is left are gone; the others are numbered without gaps.
+    Cells
+        Those without a pixel left are gone; the others are numbered without gaps.
     """
-    if separated.label_image.shape == shape:
-        return separated
+    small = cells.label_image.shape
+    if small == shape:
+        return cells
     if class_mask is None:
-        labels = np.asarray(resize_labels(separated.label_image, shape), dtype=np.int32)
+        labels = np.asarray(resize_labels(cells.label_image, shape), dtype=np.int32)
     else:
-        labels = _labels_within(separated, class_mask)
-    small = separated.label_image.shape
-    step = (shape[0] / small[0], shape[1] / small[1])
-    cells: list[DetectedCell] = []
-    table = np.zeros(len(separated.cells) + 1, dtype=np.int32)
-    found = ndimage.find_objects(labels, max_label=len(separated.cells))
-    for cell, crop in zip(separated.cells, found, strict=True):
-        if crop is None:
-            continue
-        table[cell.label] = len(cells) + 1
-        cells.append(_measured(cell, labels, crop, label=len(cells) + 1, step=step))
-    return SeparatedCells(label_image=table[labels], cells=tuple(cells))
+        labels = _labels_within(cells, class_mask)
+    is_left = [crop is not None for crop in find_objects(labels, max_label=len(cells))]
+    is_whole = (cells["whole_box"] == cells["box"]).all(axis=1)
+    step = (shape[1] / small[1], shape[0] / small[0]) * 2
+    whole = np.where(is_whole[:, None], np.nan, cells["whole_box"] * step)
+    large = replace(cells, label_image=labels).select(np.array(is_left, dtype=np.bool_))
+    large = measure_cells(large, "box", "centroid", "area", "equivalent_diameter_area")
+    return large.with_columns(whole_box=hull(large["box"], whole[is_left], shape))
 
 
-def _labels_within(separated: SeparatedCells, class_mask: NDArray[np.uint8]) -> NDArray[np.int32]:
+def _labels_within(cells: Cells, class_mask: NDArray[np.uint8]) -> NDArray[np.int32]:
     """Enlarge labels; at the rims of red and white cells the class mask decides."""
-    labels = separated.label_image
-    class_of_label = np.full(len(separated.cells) + 1, _NO_CLASS, dtype=np.uint8)
-    for cell in separated.cells:
-        if MASK_CLASS[cell.cell_type] != MaskClass.BACKGROUND:
-            class_of_label[cell.label] = MASK_CLASS[cell.cell_type]
+    labels = cells.label_image
+    class_of_label = np.full(len(cells) + 1, _NO_CLASS, dtype=np.uint8)
+    for cell_type, value in MASK_CLASS.items():
+        if value != MaskClass.BACKGROUND:
+            class_of_label[1:][cells.is_type(cell_type)] = value
     around = np.ones((3, 3), np.uint8)
     is_cell = (labels > 0).astype(np.uint8)
     # What lies inside is the cell's whatever its class: a filled pallor is background in the mask.
@@ -147,53 +137,3 @@ def _labels_within(separated: SeparatedCells, class_mask: NDArray[np.uint8]) -> 
     is_kept = np.asarray(resize_labels(is_sure, shape)) > 0
     is_kept |= class_of_label[large] == class_mask
     return np.where(is_kept, large, 0).astype(np.int32)
-
-
-def _whole_box(
-    cell: DetectedCell, box: LabelledBox, step: tuple[float, float], shape: tuple[int, ...]
-) -> LabelledBox:
-    if cell.whole_box == cell.box:
-        return box
-    whole = cell.whole_box
-    step_y, step_x = step
-    enlarged = (
-        whole.x_min * step_x,
-        whole.y_min * step_y,
-        whole.x_max * step_x,
-        whole.y_max * step_y,
-    )
-    return hull(box, enlarged, shape)
-
-
-def _measured(
-    cell: DetectedCell,
-    labels: NDArray[np.int32],
-    crop: tuple[slice, slice],
-    *,
-    label: int,
-    step: tuple[float, float],
-) -> DetectedCell:
-    is_cell = (labels[crop] == cell.label).astype(np.uint8)
-    rows, columns = crop
-    moments = cv2.moments(is_cell, binaryImage=True)
-    area = int(np.count_nonzero(is_cell))
-    box = LabelledBox(
-        cell_type=cell.cell_type,
-        x_min=float(columns.start),
-        y_min=float(rows.start),
-        x_max=float(columns.stop),
-        y_max=float(rows.stop),
-        origin=cell.box.origin,
-    )
-    return replace(
-        cell,
-        label=label,
-        box=box,
-        whole_box=_whole_box(cell, box, step, labels.shape),
-        centroid=(
-            columns.start + moments["m10"] / area + 0.5,
-            rows.start + moments["m01"] / area + 0.5,
-        ),
-        area_px=area,
-        equivalent_diameter_px=float(np.sqrt(4 * area / np.pi)),
-    )

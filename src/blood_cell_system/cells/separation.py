@@ -16,15 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from blood_cell_system.cells.detected_cells import (
-    DetectedCell,
-    SeparatedCells,
-    hull,
-    in_reading_order,
-    measured_cells,
-    smallest_areas,
-)
+from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.peaks import PeakSettings, find_peaks, label_by_nearest_ellipse
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC, MaskClass
@@ -252,17 +246,6 @@ def _small_holes(mask: NDArray[np.bool_], *, largest: float) -> NDArray[np.bool_
     return np.asarray(is_small[parts]) if count > 1 else holes
 
 
-__all__ = [
-    "SHAPE_ONLY",
-    "DetectedCell",
-    "SeparatedCells",
-    "SeparationSettings",
-    "hull",
-    "in_reading_order",
-    "most_likely_class",
-    "separate_cells",
-]
-
 SHAPE_ONLY: Final = 0.5
 """Factor on the confidence of a cell that no heat map knows of."""
 
@@ -340,7 +323,7 @@ def separate_cells(
     centres: NDArray[np.float32] | None,
     log_size: NDArray[np.float32] | None,
     settings: SeparationSettings | None = None,
-) -> SeparatedCells:
+) -> Cells:
     """Find the single cells in what a segmenter says of an image.
 
     With heat maps: (1) their peaks, one a cell; (2) every pixel of class RBC or WBC goes to the
@@ -362,7 +345,7 @@ def separate_cells(
 
     Returns
     -------
-    SeparatedCells
+    Cells
     """
     settings = settings or SeparationSettings()
     class_mask = most_likely_class(class_probabilities)
@@ -392,10 +375,94 @@ def separate_cells(
     )
     close_white_cell_concavities(labels, found, class_mask)
     heights += [SHAPE_ONLY] * (len(found) - len(heights))
-    smallest = smallest_areas(
-        labels,
-        found,
-        min_area_px=settings.min_area_px,
-        min_border_share=settings.min_border_share,
+    return _cells_of(labels, found, heights, predicted, class_probabilities, settings)
+
+
+def _cells_of(
+    labels: NDArray[np.int32],
+    types: list[str],
+    heights: list[float],
+    predicted: NDArray[np.float64],
+    class_probabilities: NDArray[np.float32],
+    settings: SeparationSettings,
+) -> Cells:
+    """Measure labelled cells; those that are too small become background, in place.
+
+    ``heights`` are those of the peaks, ``predicted`` the boxes of the first ``n`` cells.
+    """
+    border_areas = _least_areas_at_border(labels, types, settings)
+    kept, touching, whole_boxes, confidences = [], [], [], []
+    for row, crop in enumerate(ndimage.find_objects(labels, max_label=len(types))):
+        if crop is None:
+            continue
+        is_cell = labels[crop] == row + 1
+        touches = _touches_border(crop, labels.shape)
+        least = border_areas[types[row]] if touches else settings.min_area_px
+        if np.count_nonzero(is_cell) < least:
+            labels[crop][is_cell] = 0
+            continue
+        probability = class_probabilities[crop][:, :, MASK_CLASS[types[row]]][is_cell].mean()
+        is_covered = row < len(predicted) and _touches_another(labels, crop, row + 1)
+        kept.append(row)
+        touching.append(touches)
+        whole_boxes.append(predicted[row] if is_covered else np.full(4, np.nan))
+        confidences.append(float(probability) * heights[row])
+    table = np.zeros(len(types) + 1, dtype=np.int32)
+    table[np.array(kept, dtype=np.intp) + 1] = np.arange(1, len(kept) + 1)
+    cells = Cells(label_image=table[labels]).with_columns(
+        cell_type=[types[row] for row in kept],
+        whole_box=whole_boxes,
+        confidence=confidences,
+        touches_border=touching,
     )
-    return measured_cells(labels, found, heights, predicted, class_probabilities, smallest)
+    cells = measure_cells(cells, "box", "centroid", "area", "equivalent_diameter_area")
+    whole = hull(cells["box"], cells["whole_box"], labels.shape)
+    return in_reading_order(cells.with_columns(whole_box=whole))
+
+
+def _least_areas_at_border(
+    labels: NDArray[np.int32], types: Sequence[str], settings: SeparationSettings
+) -> dict[str, float]:
+    """Area in pixels from which a piece at the image's border is a cell, by type."""
+    areas = np.bincount(labels.ravel(), minlength=len(types) + 1)[1:]
+    least = {}
+    for cell_type in CELL_TYPES:
+        of_type = areas[[other == cell_type for other in types]]
+        of_type = of_type[of_type >= settings.min_area_px]
+        median = float(np.median(of_type)) if len(of_type) else 0.0
+        least[cell_type] = max(settings.min_area_px, settings.min_border_share[cell_type] * median)
+    return least
+
+
+def _touches_another(labels: NDArray[np.int32], crop: tuple[slice, slice], label: int) -> bool:
+    rows, columns = crop
+    around = labels[
+        max(rows.start - 1, 0) : rows.stop + 1, max(columns.start - 1, 0) : columns.stop + 1
+    ]
+    others = ((around > 0) & (around != label)).astype(np.uint8)
+    if not others.any():
+        return False
+    near = cv2.dilate((around == label).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return bool((near & others).any())
+
+
+def hull(
+    boxes: NDArray[np.float64], others: NDArray[np.float64], shape: tuple[int, ...]
+) -> NDArray[np.float64]:
+    """Smallest boxes around two each, within an image of ``(height, width)``.
+
+    Parameters
+    ----------
+    boxes, others : ndarray of shape (n, 4), dtype float64
+        x_min, y_min, x_max, y_max. NaN in ``others`` stands for no second box.
+    shape : tuple of int
+    """
+    low = np.maximum(np.fmin(boxes[:, :2], others[:, :2]), 0.0)
+    high = np.minimum(np.fmax(boxes[:, 2:], others[:, 2:]), (float(shape[1]), float(shape[0])))
+    return np.hstack([low, high])
+
+
+def in_reading_order(cells: Cells) -> Cells:
+    """Order cells from top to bottom, and from left to right."""
+    box = cells["box"]
+    return cells.select(np.lexsort((box[:, 0], box[:, 1])))

@@ -16,7 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_image
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
 from blood_cell_system.errors import CellImageError
@@ -285,20 +286,22 @@ def _without_appendages(cell: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return _largest_part(solid > 0)
 
 
-def _box_around(mask: NDArray[np.bool_], *, air: float) -> LabelledBox:
+def _box_around(mask: NDArray[np.bool_], *, air: float) -> Annotation:
     """Box around a mask, with air on either side in shares of its longer side."""
     x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
     margin = air * max(width, height) / 2
-    return LabelledBox(
+    return Annotation(
         cell_type=WBC,
-        x_min=max(x - margin, 0.0),
-        y_min=max(y - margin, 0.0),
-        x_max=min(x + width + margin, float(mask.shape[1])),
-        y_max=min(y + height + margin, float(mask.shape[0])),
+        box=Box(
+            max(x - margin, 0.0),
+            max(y - margin, 0.0),
+            min(x + width + margin, float(mask.shape[1])),
+            min(y + height + margin, float(mask.shape[0])),
+        ),
     )
 
 
-def _look_around(density: NDArray[np.float32], box: LabelledBox) -> RedCellLook:
+def _look_around(density: NDArray[np.float32], box: Annotation) -> RedCellLook:
     """How red cells look outside of a box."""
     threshold = foreground_threshold(density, settings=StainSettings())
     return look_of_red_cells(

@@ -5,7 +5,7 @@ classifiers their probabilities, measures what they measure. A column is declare
 :data:`COLUMNS`, with its unit and its definition.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -88,14 +88,69 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
             Column(
                 name="touches_border",
                 dtype="bool",
-                definition="Whether the border of what was seen cuts it off.",
+                definition="Whether the border of what was seen cuts it off; its size is then a "
+                "lower bound.",
+            ),
+            Column(
+                name="is_counted",
+                dtype="bool",
+                definition="Whether the border rule counts it.",
+            ),
+            Column(
+                name="condition",
+                dtype="object",
+                definition="The most likely condition; None for a cell that was not classified.",
+            ),
+            Column(
+                name="possible_conditions",
+                dtype="object",
+                definition="Its conformal set: one name is an answer, several or none are not.",
+            ),
+            Column(
+                name="subtype",
+                dtype="object",
+                definition="The most likely subtype; None where the classifier knows none.",
+            ),
+            Column(
+                name="possible_subtypes",
+                dtype="object",
+                definition="Its conformal set of subtypes.",
+            ),
+            Column(
+                name="in_distribution",
+                dtype="float64",
+                definition="Probability that it is any of the classifier's classes; NaN where the "
+                "classifier gives none.",
+            ),
+            Column(
+                name="is_known",
+                dtype="bool",
+                definition="Whether in_distribution reaches the classifier's threshold, or there "
+                "is none.",
+            ),
+            Column(
+                name="flags",
+                dtype="object",
+                definition="Names of what a person should know about it.",
             ),
         )
     }
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_SEPARATED: Final = (
+    "cell_type",
+    "whole_box",
+    "confidence",
+    "touches_border",
+    "box",
+    "centroid",
+    "area",
+    "equivalent_diameter_area",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cells:
     """All cells of one image.
 
@@ -122,6 +177,15 @@ class Cells:
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns: expected one length for all. Received: {lengths}.")
         object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...]) -> Self:
+        """Give the table of an image of that ``(height, width)`` that shows no cell.
+
+        It has the columns that separation gives.
+        """
+        no_cells = cls(label_image=np.zeros(shape, dtype=np.int32))
+        return no_cells.with_columns(**dict.fromkeys(_SEPARATED, ()))
 
     def __len__(self) -> int:
         return len(next(iter(self.data.values()), ()))
@@ -155,27 +219,26 @@ class Cells:
         """How many cells of a type there are."""
         return int(np.count_nonzero(self.is_type(name)))
 
-    def with_columns(self, **columns: ArrayLike) -> Self:
+    def with_columns(self, **columns: ArrayLike | Sequence[object]) -> Self:
         """Give the same cells with further or replaced columns; types as in :data:`COLUMNS`."""
-        typed = {
-            name: np.asarray(values, dtype=COLUMNS[name].dtype if name in COLUMNS else None)
-            for name, values in columns.items()
-        }
+        typed = {name: _typed(name, values) for name, values in columns.items()}
         return replace(self, data={**self.data, **typed})
 
-    def select(self, chosen: NDArray[np.bool_]) -> Self:
+    def select(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Self:
         """Only the chosen cells, numbered anew without gaps; the others become background.
 
         Parameters
         ----------
-        chosen : ndarray of shape (n,), dtype bool
+        chosen : ndarray of shape (n,), dtype bool, or of shape (m,), dtype intp
+            A mask, which keeps the order, or row numbers in the new order.
         """
+        rows = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
         table = np.zeros(len(self) + 1, dtype=np.int32)
-        table[1:][chosen] = np.arange(1, np.count_nonzero(chosen) + 1)
+        table[rows + 1] = np.arange(1, len(rows) + 1)
         return replace(
             self,
             label_image=table[self.label_image],
-            data={name: values[chosen] for name, values in self.data.items()},
+            data={name: values[rows] for name, values in self.data.items()},
         )
 
     def to_dataframe(self) -> "pandas.DataFrame":
@@ -193,3 +256,14 @@ class Cells:
             parts = ("x_min", "y_min", "x_max", "y_max") if values.shape[1] == 4 else ("x", "y")
             flat |= {f"{name}_{part}": values[:, i] for i, part in enumerate(parts)}
         return pd.DataFrame(flat, index=pd.Index(self.ids, name="cell_id"))
+
+
+def _typed(name: str, values: Any) -> NDArray[Any]:
+    column = COLUMNS.get(name)
+    if column is None:
+        return np.asarray(values)
+    if column.dtype == "object":
+        # Element by element: NumPy would make a second axis of tuples.
+        return np.fromiter(values, dtype=np.object_)
+    array = np.asarray(values, dtype=column.dtype)
+    return array if column.width == 1 else array.reshape(-1, column.width)

@@ -110,6 +110,15 @@ LabelMap = Annotated[
         "JSON.",
     ),
 ]
+Classes = Annotated[
+    Path | None,
+    typer.Option(
+        "--classes",
+        metavar="FILE",
+        show_default="built-in",
+        help="Cell types of your own, in a YAML or JSON file (docs/adding.md).",
+    ),
+]
 
 
 def hidden(option: Any) -> Any:

@@ -27,6 +27,7 @@ from blood_cell_system.cli.main import main as run_program
 from blood_cell_system.cli.options import (
     ALL_CORES,
     SEGMENTATION_DIR,
+    Classes,
     Jobs,
     LabelMap,
     Seed,
@@ -97,6 +98,7 @@ def prepare(
         ),
     ] = "stain",
     label_map: LabelMap = None,
+    classes: Classes = None,
     mask_values: Annotated[
         str | None,
         typer.Option(
@@ -171,11 +173,14 @@ def prepare(
     from blood_cell_system.annotation.reader import ReadOptions
     from blood_cell_system.annotation.registry import matches_for
     from blood_cell_system.masks.prepare import prepare_reading
+    from blood_cell_system.taxonomy import taxonomy_of_option
 
+    types = taxonomy_of_option(classes)
     options = ReadOptions(
-        label_map=read_label_map(label_map) if label_map else {},
-        mask_values=read_mask_values(mask_values) if mask_values else None,
+        label_map=read_label_map(label_map, types) if label_map else {},
+        mask_values=read_mask_values(mask_values, types) if mask_values else None,
         first_pixel=first_pixel,
+        taxonomy=types,
     )
     with opened_folder(folder) as opened:
         chosen, *others = matches_for(opened, "geojson" if name == "qupath" else name)

@@ -61,8 +61,8 @@ def segment(
     overlay = draw_overlay(
         pixels,
         found.class_mask,
-        label_image=found.separated.label_image,
-        cell_types=[cell.cell_type for cell in found.separated.cells],
+        label_image=found.cells.label_image,
+        cell_types=found.cells["cell_type"].tolist(),
     )
     height, width = found.class_mask.shape
     print(f"{image}: {width}×{height} pixels, {seconds:.2f} s")
@@ -93,12 +93,12 @@ def description(found: "FoundCells") -> str:
         "  area:  "
         + ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))
     ]
-    counts = f"{found.separated.count(RBC)} RBC, {found.separated.count(WBC)} WBC"
+    counts = f"{found.cells.count(RBC)} RBC, {found.cells.count(WBC)} WBC"
     if found.knows_platelets:
-        lines.append(f"  cells: {counts}, {found.separated.count(PLATELET)} platelets")
+        lines.append(f"  cells: {counts}, {found.cells.count(PLATELET)} platelets")
     else:
         lines.append(f"  cells: {counts}, told apart by shape; this model knows no platelets")
-    cut_off = sum(cell.touches_border for cell in found.separated.cells)
+    cut_off = int(found.cells["touches_border"].sum())
     if cut_off:
         verb = "is" if cut_off == 1 else "are"
         lines.append(f"  {cut_off} of them {verb} cut off by the image's border")

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.errors import BloodCellError
 from blood_cell_system.imaging.image_file import read_label_image
@@ -18,8 +19,8 @@ from blood_cell_system.taxonomy import RBC, MaskClass
 MIN_RED_CELLS: Final = 5
 """Fewer say nothing about a source: one may be a clump, or cut off."""
 
-_GIVEN = (BoxOrigin.ANNOTATED, BoxOrigin.DRAWN)
-_FOUND = (BoxOrigin.STAIN, BoxOrigin.PREDICTED)
+_GIVEN = (Origin.ANNOTATED, Origin.DRAWN)
+_FOUND = (Origin.STAIN, Origin.PREDICTED)
 
 # A border cell is cut off, and so is its box.
 _BORDER_PX = 2.0
@@ -31,7 +32,7 @@ _MIN_COMPONENT_AREA_PX = 60
 
 
 def red_cell_diameters(
-    cells: tuple[LabelledBox, ...] | None,
+    cells: tuple[Annotation, ...] | None,
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.uint16] | None = None,
 ) -> NDArray[np.float32]:
@@ -44,7 +45,7 @@ def red_cell_diameters(
 
     Parameters
     ----------
-    cells : tuple of LabelledBox or None
+    cells : tuple of Annotation or None
     class_mask : ndarray of shape (height, width), dtype uint8
     label_image : ndarray of shape (height, width), dtype uint16, optional
         The pixels of cell *i* have the value *i* + 1.
@@ -66,8 +67,8 @@ def red_cell_diameters(
 
 
 def _boxes_of_masks(
-    cells: tuple[LabelledBox, ...], label_image: NDArray[np.uint16]
-) -> list[LabelledBox]:
+    cells: tuple[Annotation, ...], label_image: NDArray[np.uint16]
+) -> list[Annotation]:
     if not cells:
         # Of labels up to 0, SciPy gives all.
         return []
@@ -75,17 +76,19 @@ def _boxes_of_masks(
     return [
         replace(
             cell,
-            x_min=float(place[1].start),
-            y_min=float(place[0].start),
-            x_max=float(place[1].stop),
-            y_max=float(place[0].stop),
+            box=Box(
+                float(place[1].start),
+                float(place[0].start),
+                float(place[1].stop),
+                float(place[0].stop),
+            ),
         )
         for cell, place in zip(cells, places, strict=True)
         if place is not None
     ]
 
 
-def is_whole(cell: LabelledBox, shape: tuple[int, ...]) -> bool:
+def is_whole(cell: Annotation, shape: tuple[int, ...]) -> bool:
     """Whether a box has an area and keeps away from the image's border."""
     height, width = shape
     return (

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedImage
+from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.duplicates.groups import linked_groups
@@ -29,21 +29,6 @@ from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, rea
 
 TINY_SIDE_PX = 3
 """Boxes with a side of this or less are slips of the mouse."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MarkedCell:
-    """One cell that a person has marked.
-
-    Parameters
-    ----------
-    label : str
-        In the words of the data set.
-    box : Box
-    """
-
-    label: str
-    box: Box
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +42,7 @@ class CellField:
     image_path : Path
     label : str
         Of the image as a whole, in the words of the data set; empty where there is none.
-    cells : tuple of MarkedCell or None
+    cells : tuple of Annotation or None
         None where nobody has said where the cells are.
     block : str
         Slide, or what is taken for one.
@@ -68,7 +53,7 @@ class CellField:
     name: str
     image_path: Path
     label: str = ""
-    cells: tuple[MarkedCell, ...] | None = None
+    cells: tuple[Annotation, ...] | None = None
     block: str
     split: Split | None = None
 
@@ -193,13 +178,13 @@ def readable(
 
 def sound_cells(
     marks: Sequence[Any],
-    read_mark: Callable[[Any], MarkedCell],
+    read_mark: Callable[[Any], Annotation],
     *,
     shape: tuple[int, int],
     file: Path,
     image: str,
     dropped: list[DroppedCell],
-) -> tuple[MarkedCell, ...]:
+) -> tuple[Annotation, ...]:
     """Read the marks of one image, clip their boxes, and drop those that make no sense.
 
     Parameters
@@ -234,16 +219,16 @@ def sound_cells(
                 "Mend it or delete it."
             ) from error
         box = Box(
-            max(cell.box.x_min, 0.0),
-            max(cell.box.y_min, 0.0),
-            min(cell.box.x_max, float(width)),
-            min(cell.box.y_max, float(height)),
+            max(cell.bounds.x_min, 0.0),
+            max(cell.bounds.y_min, 0.0),
+            min(cell.bounds.x_max, float(width)),
+            min(cell.bounds.y_max, float(height)),
         )
         if min(box.x_max - box.x_min, box.y_max - box.y_min) <= TINY_SIDE_PX:
-            reason = f"no size, or outside of {image}: {tuple(cell.box)}"
+            reason = f"no size, or outside of {image}: {tuple(cell.bounds)}"
             dropped.append(DroppedCell(file=file.name, object_index=index, reason=reason))
             continue
-        cells.append(MarkedCell(label=cell.label, box=box))
+        cells.append(Annotation(cell_type=cell.cell_type, box=box))
     return tuple(cells)
 
 

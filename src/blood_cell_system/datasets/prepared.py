@@ -9,7 +9,8 @@ The prepared folder: what every later step reads.
     ├── masks/img_001.png        the guide's RGB mask format, same file name
     ├── instances/img_001.png    optional: 16-bit label image, 0 background, 1..n cells
     ├── annotations.json         optional: the cells' boxes
-    ├── manifest.json            optional: splits, origins, settings, what was dropped
+    ├── manifest.json            optional: splits, origins, settings, what was dropped; cell types
+    │                            that are not the built-in ones
     └── unfinished.json          only while a command writes the folder, or after it was killed
 
 Only the first two are required, so that a folder made by hand works as well. Pairs are found by the
@@ -31,10 +32,10 @@ from scipy import ndimage
 import blood_cell_system
 from blood_cell_system.annotation.folder_listing import files_by_stem
 from blood_cell_system.annotation.outline import Outline, PixelOutline
-from blood_cell_system.annotation.sample import LabelledCell, Sample
+from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
-from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, MaskFormatError, MissingDataError
 from blood_cell_system.imaging.image_file import (
     copy_file,
@@ -45,12 +46,12 @@ from blood_cell_system.imaging.image_file import (
 )
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, known_type
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, Taxonomy
 
 FORMAT_VERSION: Final = 1
 
 
-def write_annotations(root: Path, cells_by_stem: Mapping[str, Iterable[LabelledBox]]) -> None:
+def write_annotations(root: Path, cells_by_stem: Mapping[str, Iterable[Annotation]]) -> None:
     """Write ``annotations.json`` of a prepared folder."""
     images = {
         stem: [
@@ -113,12 +114,32 @@ def read_versioned_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_annotations(root: Path) -> dict[str, tuple[LabelledBox, ...]]:
+def taxonomy_in(manifest: Mapping[str, Any], path: Path) -> Taxonomy:
+    """Cell types of a prepared folder, by its manifest; the built-in ones where it has none.
+
+    Raises
+    ------
+    DatasetError
+        They cannot be read.
+    """
+    if "taxonomy" not in manifest:
+        return BUILT_IN
+    try:
+        return Taxonomy.from_dict(manifest["taxonomy"])
+    except ValueError as error:
+        raise DatasetError(
+            f"{path}: 'taxonomy' cannot be read ({error}). Prepare the folder again."
+        ) from error
+
+
+def read_annotations(
+    root: Path, taxonomy: Taxonomy = BUILT_IN
+) -> dict[str, tuple[Annotation, ...]]:
     """Read ``annotations.json`` of a prepared folder; nothing where there is none.
 
     Returns
     -------
-    dict of str to tuple of LabelledBox
+    dict of str to tuple of Annotation
         By stem; a stem that is not there is an image about whose cells nothing is known.
 
     Raises
@@ -129,7 +150,7 @@ def read_annotations(root: Path) -> dict[str, tuple[LabelledBox, ...]]:
     path = root / "annotations.json"
     try:
         return {
-            stem: tuple(_cell(row) for row in rows)
+            stem: tuple(_cell(row, taxonomy) for row in rows)
             for stem, rows in read_versioned_json(path).get("images", {}).items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -137,19 +158,16 @@ def read_annotations(root: Path) -> dict[str, tuple[LabelledBox, ...]]:
             raise
         raise DatasetError(
             f"{path}: a cell cannot be read ({error!r}); expected 'cell_type' of "
-            f"{[str(t) for t in CELL_TYPES]} and 'bbox' [x_min, y_min, x_max, y_max]."
+            f"{list(taxonomy.names)} and 'bbox' [x_min, y_min, x_max, y_max]."
         ) from error
 
 
-def _cell(row: Mapping[str, Any]) -> LabelledBox:
+def _cell(row: Mapping[str, Any], taxonomy: Taxonomy) -> Annotation:
     x_min, y_min, x_max, y_max = map(float, row["bbox"])
-    return LabelledBox(
-        cell_type=known_type(row["cell_type"]),
-        x_min=x_min,
-        y_min=y_min,
-        x_max=x_max,
-        y_max=y_max,
-        origin=BoxOrigin(row.get("origin", BoxOrigin.ANNOTATED)),
+    return Annotation(
+        cell_type=taxonomy.checked(row["cell_type"]),
+        box=Box(x_min, y_min, x_max, y_max),
+        origin=Origin(row.get("origin", Origin.ANNOTATED)),
     )
 
 
@@ -173,7 +191,7 @@ class PreparedImage:
         Data set that the image comes from.
     original : str
         Stem of the image that this one is an augmented copy of; its own stem for an original.
-    cells : tuple of LabelledBox or None
+    cells : tuple of Annotation or None
         Boxes in pixels; None where nobody has said where the cells are.
     unmarked_types : tuple of str
         Types that may be in the image without a box: a data set that marks no platelets does not
@@ -189,7 +207,7 @@ class PreparedImage:
     split: Split | None = None
     source: str = "unknown"
     original: str
-    cells: tuple[LabelledBox, ...] | None = None
+    cells: tuple[Annotation, ...] | None = None
     unmarked_types: tuple[str, ...] = ()
     group: str | None = None
 
@@ -294,11 +312,13 @@ class PreparedDataset:
         Ordered by stem.
     details : mapping of str
         Everything else of the manifest: settings, versions, seed, hash, what was dropped.
+    taxonomy : Taxonomy
     """
 
     root: Path
     images: tuple[PreparedImage, ...]
     details: Mapping[str, Any] = field(default_factory=dict)
+    taxonomy: Taxonomy = BUILT_IN
 
     @classmethod
     def open(cls, root: Path) -> Self:
@@ -338,8 +358,9 @@ class PreparedDataset:
         instance_folder = root / "instances"
         instance_paths = files_by_stem(instance_folder) if instance_folder.is_dir() else {}
         manifest = read_versioned_json(root / "manifest.json")
-        rows = _manifest_rows(manifest, root, set(image_paths))
-        cells = read_annotations(root)
+        taxonomy = taxonomy_in(manifest, root / "manifest.json")
+        rows = _manifest_rows(manifest, root, set(image_paths), taxonomy)
+        cells = read_annotations(root, taxonomy)
         images = []
         for stem in sorted(image_paths):
             row = rows.get(stem, {})
@@ -358,8 +379,10 @@ class PreparedDataset:
                     group=row.get("group"),
                 )
             )
-        details = {key: value for key, value in manifest.items() if key != "images"}
-        return cls(root=root, images=tuple(images), details=details)
+        details = {
+            key: value for key, value in manifest.items() if key not in ("images", "taxonomy")
+        }
+        return cls(root=root, images=tuple(images), details=details, taxonomy=taxonomy)
 
     def of_split(self, split: Split) -> tuple[PreparedImage, ...]:
         """Images of a split; of validation and test, originals only."""
@@ -426,6 +449,8 @@ class PreparedDataset:
     def content_hash(self) -> str:
         """SHA-256 over all that can be learned from: files, boxes, splits and names, by stem."""
         digest = hashlib.sha256()
+        if self.taxonomy != BUILT_IN:
+            digest.update(repr(self.taxonomy).encode())
         for image in self.images:
             paths = (image.image_path, image.mask_path, image.instance_path)
             # Every part has one length, so that no byte can move from one to the next unseen.
@@ -445,14 +470,14 @@ class PreparedDataset:
 
 
 def _manifest_rows(
-    manifest: Mapping[str, Any], root: Path, stems: set[str]
+    manifest: Mapping[str, Any], root: Path, stems: set[str], taxonomy: Taxonomy
 ) -> dict[str, dict[str, Any]]:
     listed = manifest.get("images", [])
     try:
         rows = {row["stem"]: row for row in listed}
         for row in listed:
             Split(row.get("split") or Split.TRAIN)
-            _ = [known_type(name) for name in row.get("unmarked_types", ())]
+            _ = [taxonomy.checked(name) for name in row.get("unmarked_types", ())]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{root / 'manifest.json'}: an entry of 'images' cannot be read ({error!r}); expected "
@@ -519,15 +544,15 @@ def prepared_samples(dataset: PreparedDataset, *, with_unscored: bool = False) -
 
 
 def _cells(
-    image: PreparedImage, boxes: tuple[LabelledBox, ...], shape: tuple[int, int]
-) -> Iterator[LabelledCell]:
+    image: PreparedImage, boxes: tuple[Annotation, ...], shape: tuple[int, int]
+) -> Iterator[Annotation]:
     outlines = _outlines(image, len(boxes), shape)
     for number, box in enumerate(boxes, start=1):
         outline = outlines.get(number)
-        if outline is None and box.origin is BoxOrigin.POINT:
-            yield LabelledCell(cell_type=box.cell_type, point=box.centre, origin=box.origin)
+        if outline is None and box.origin is Origin.POINT:
+            yield Annotation(cell_type=box.cell_type, point=box.centre, origin=box.origin)
             continue
-        yield LabelledCell(
+        yield Annotation(
             cell_type=box.cell_type,
             box=Box(box.x_min, box.y_min, box.x_max, box.y_max),
             outline=outline,

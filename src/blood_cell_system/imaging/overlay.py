@@ -1,39 +1,30 @@
 """A smear with its classes drawn over it: thin outlines, a light fill, hatch where not scored."""
 
 from collections.abc import Sequence
-from types import MappingProxyType
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.taxonomy import NOT_SCORED, PLATELET, RBC, WBC, MaskClass
-
-CELL_COLOURS: Final = MappingProxyType(
-    {
-        RBC: (213, 94, 0),
-        WBC: (0, 90, 200),
-        PLATELET: (20, 170, 80),
-    }
-)
-"""RGB of a cell type: vermilion, blue and green after Okabe & Ito's palette, which people with any
-common colour blindness tell apart; the blue is stronger, to stand out on purple nuclei."""
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, Taxonomy
 
 NOT_SCORED_COLOUR: Final = (110, 110, 110)
+"""Grey, RGB."""
 
-_FILL_SHARE = 0.14
-_NOT_SCORED_FILL_SHARE = 0.30
-_HATCH_SHARE = 0.65
+_FILL_SHARE: Final = 0.14
+"""Opacity of an area's colour: light, so that the stain below stays visible."""
 
-# Rows of the colour table; an image of row numbers is what the drawing works on.
-_NOTHING, _RBC, _WBC, _PLATELET, _UNSCORED = range(5)
-_ROW_OF_TYPE = {RBC: _RBC, WBC: _WBC, PLATELET: _PLATELET}
-_COLOURS = np.zeros((1, 256, 3), dtype=np.uint8)
-_COLOURS[0, _RBC:_UNSCORED] = list(CELL_COLOURS.values())
-_COLOURS[0, _UNSCORED] = NOT_SCORED_COLOUR
-_ROW_OF_CLASS = np.zeros(256, dtype=np.uint8)
-_ROW_OF_CLASS[[MaskClass.RBC, MaskClass.WBC, NOT_SCORED]] = (_RBC, _WBC, _UNSCORED)
+_NOT_SCORED_FILL_SHARE: Final = 0.30
+"""Opacity of the grey where not scored."""
+
+_HATCH_SHARE: Final = 0.65
+"""Opacity of the hatch where not scored."""
+
+_NOTHING: Final = 0
+_UNSCORED: Final = 255
+"""Rows of the colour table between them are cell types, 1 for the first. An image of row numbers is
+what the drawing works on."""
 
 
 def draw_overlay(
@@ -42,6 +33,7 @@ def draw_overlay(
     *,
     label_image: NDArray[np.integer] | None = None,
     cell_types: Sequence[str] | None = None,
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> NDArray[np.uint8]:
     """Draw classes, or single cells, over an image.
 
@@ -56,7 +48,9 @@ def draw_overlay(
         show apart; without it outlines run around the areas of a class.
     cell_types : sequence of str, optional
         Type of the cells 1..n of ``label_image``. Without it a cell takes the class of its pixels,
-        and platelets, which are background there, have no outline.
+        and types without a channel, such as platelets, have no outline.
+    taxonomy : Taxonomy
+        Gives the colours.
 
     Returns
     -------
@@ -74,22 +68,30 @@ def draw_overlay(
                 f"{name}: expected the image's (height, width) {image.shape[:2]}. "
                 f"Received: {array.shape}."
             )
-    areas = _ROW_OF_CLASS[class_mask]
+    row_of_class = np.zeros(256, dtype=np.uint8)
+    row_of_class[NOT_SCORED] = _UNSCORED
+    for value, main in taxonomy.main_types.items():
+        row_of_class[value] = taxonomy.index(main.name) + 1
+    colours = np.zeros((1, 256, 3), dtype=np.uint8)
+    colours[0, 1 : len(taxonomy) + 1] = [cell_type.colour for cell_type in taxonomy]
+    colours[0, _UNSCORED] = NOT_SCORED_COLOUR
+    areas = row_of_class[class_mask]
     outlined = areas
     objects: NDArray[np.integer] = areas
     if label_image is not None:
         objects = label_image
         if cell_types is not None:
-            outlined = _rows_of_cells(label_image, cell_types)
-            platelets = (areas == _NOTHING) & (outlined == _PLATELET)
-            areas = np.where(platelets, np.uint8(_PLATELET), areas)
+            outlined = _rows_of_cells(label_image, cell_types, taxonomy)
+            has_no_channel = np.array([False, *(not t.has_channel for t in taxonomy)])
+            only_outlined = (areas == _NOTHING) & np.take(has_no_channel, outlined)
+            areas = np.where(only_outlined, outlined, areas)
         else:
             outlined = np.where(label_image > 0, areas, np.uint8(_NOTHING))
     width = _line_width(image.shape)
     is_line = _inner_outline(objects, width) & (outlined != _NOTHING) & (outlined != _UNSCORED)
 
-    drawn = _fill(image, areas, hatch_step=4 * width)
-    lines = _coloured(outlined)
+    drawn = _fill(image, areas, colours, hatch_step=4 * width)
+    lines = _coloured(outlined, colours)
     return np.asarray(cv2.copyTo(lines, is_line.view(np.uint8), drawn), dtype=np.uint8)
 
 
@@ -125,7 +127,7 @@ def _line_width(shape: tuple[int, ...]) -> int:
 
 
 def _rows_of_cells(
-    label_image: NDArray[np.integer], cell_types: Sequence[str]
+    label_image: NDArray[np.integer], cell_types: Sequence[str], taxonomy: Taxonomy
 ) -> NDArray[np.uint8]:
     largest = int(label_image.max(initial=0))
     if largest > len(cell_types):
@@ -133,14 +135,14 @@ def _rows_of_cells(
             f"cell_types: expected one type for each of the cells 1..{largest}. "
             f"Received: {len(cell_types)}."
         )
-    rows = [_NOTHING, *(_ROW_OF_TYPE[cell_type] for cell_type in cell_types)]
+    rows = [_NOTHING, *(taxonomy.index(cell_type) + 1 for cell_type in cell_types)]
     row_of_label = np.array(rows, dtype=np.uint8)
     return np.take(row_of_label, label_image)
 
 
-def _coloured(rows: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _coloured(rows: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     # A third of the time of indexing the table with NumPy.
-    return np.asarray(cv2.LUT(cv2.merge([rows, rows, rows]), _COLOURS), dtype=np.uint8)
+    return np.asarray(cv2.LUT(cv2.merge([rows, rows, rows]), colours), dtype=np.uint8)
 
 
 def _inner_outline(objects: NDArray[np.integer], width: int) -> NDArray[np.bool_]:
@@ -154,17 +156,22 @@ def _inner_outline(objects: NDArray[np.integer], width: int) -> NDArray[np.bool_
     return np.asarray(smallest != largest, dtype=np.bool_)
 
 
-def _fill(image: NDArray[np.uint8], areas: NDArray[np.uint8], hatch_step: int) -> NDArray[np.uint8]:
-    colours = _coloured(areas)
+def _fill(
+    image: NDArray[np.uint8],
+    areas: NDArray[np.uint8],
+    colours: NDArray[np.uint8],
+    hatch_step: int,
+) -> NDArray[np.uint8]:
+    coloured = _coloured(areas, colours)
     drawn: NDArray[np.uint8] = image.copy()
-    tinted = cv2.addWeighted(image, 1 - _FILL_SHARE, colours, _FILL_SHARE, 0)
+    tinted = cv2.addWeighted(image, 1 - _FILL_SHARE, coloured, _FILL_SHARE, 0)
     cv2.copyTo(tinted, (areas > _NOTHING).view(np.uint8), drawn)
     is_unscored = areas == _UNSCORED
     if is_unscored.any():
         share = _NOT_SCORED_FILL_SHARE
-        greyed = cv2.addWeighted(image, 1 - share, colours, share, 0)
+        greyed = cv2.addWeighted(image, 1 - share, coloured, share, 0)
         cv2.copyTo(greyed, is_unscored.view(np.uint8), drawn)
-        hatched = cv2.addWeighted(image, 1 - _HATCH_SHARE, colours, _HATCH_SHARE, 0)
+        hatched = cv2.addWeighted(image, 1 - _HATCH_SHARE, coloured, _HATCH_SHARE, 0)
         rows, columns = np.ogrid[: areas.shape[0], : areas.shape[1]]
         is_hatch = ((rows + columns) % (2 * hatch_step)) < max(1, hatch_step // 4)
         cv2.copyTo(hatched, (is_unscored & is_hatch).view(np.uint8), drawn)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage, sparse
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import NOT_SCORED, MaskClass
 
 _VALUES = (*MaskClass, NOT_SCORED)
@@ -119,18 +119,11 @@ class Resampler:
                 new_labels[new_place][wins] = index + 1
         return new_labels
 
-    def box(self, box: LabelledBox) -> LabelledBox:
+    def box(self, box: Box) -> Box:
         """Bring a box to the new pixels."""
         down = self.new_shape[0] / self.shape[0]
         across = self.new_shape[1] / self.shape[1]
-        return LabelledBox(
-            cell_type=box.cell_type,
-            x_min=box.x_min * across,
-            y_min=box.y_min * down,
-            x_max=box.x_max * across,
-            y_max=box.y_max * down,
-            origin=box.origin,
-        )
+        return Box(box.x_min * across, box.y_min * down, box.x_max * across, box.y_max * down)
 
     def _shares(
         self,

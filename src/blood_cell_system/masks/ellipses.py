@@ -7,16 +7,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.sample import Sample
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, PLATELET, RBC, WBC, MaskClass
+from blood_cell_system.annotation.sample import Annotation, Origin, Sample
+from blood_cell_system.boxes import Box
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass, Taxonomy
 
 _BORDER_PX = 2.0
 # Thinner half-axes would overflow when squared.
 _THINNEST_PX = 1e-6
 
 
-def whole_cell_box(cell: LabelledBox, shape: tuple[int, int]) -> LabelledBox:
+def whole_cell_box(cell: Annotation, shape: tuple[int, int]) -> Annotation:
     """Box of the whole cell, where the border of the image cuts it.
 
     A side that lies at the border is moved outwards until the box is square: what is hidden is not
@@ -25,19 +25,19 @@ def whole_cell_box(cell: LabelledBox, shape: tuple[int, int]) -> LabelledBox:
 
     Parameters
     ----------
-    cell : LabelledBox
+    cell : Annotation
     shape : tuple of int
         ``(height, width)`` of the image in pixels.
 
     Returns
     -------
-    LabelledBox
+    Annotation
         The same box if it is not cut.
 
     Examples
     --------
     >>> from blood_cell_system.taxonomy import RBC
-    >>> cut = LabelledBox(cell_type=RBC, x_min=0, y_min=40, x_max=30, y_max=100)
+    >>> cut = Annotation(cell_type=RBC, box=Box(0, 40, 30, 100))
     >>> whole_cell_box(cut, (200, 200)).x_min
     -30.0
     """
@@ -48,21 +48,23 @@ def whole_cell_box(cell: LabelledBox, shape: tuple[int, int]) -> LabelledBox:
     top, bottom = cell.y_min <= _BORDER_PX, cell.y_max >= height - _BORDER_PX
     return replace(
         cell,
-        x_min=cell.x_min - missing_x * left / max(1, left + right),
-        x_max=cell.x_max + missing_x * right / max(1, left + right),
-        y_min=cell.y_min - missing_y * top / max(1, top + bottom),
-        y_max=cell.y_max + missing_y * bottom / max(1, top + bottom),
+        box=Box(
+            cell.x_min - missing_x * left / max(1, left + right),
+            cell.y_min - missing_y * top / max(1, top + bottom),
+            cell.x_max + missing_x * right / max(1, left + right),
+            cell.y_max + missing_y * bottom / max(1, top + bottom),
+        ),
     )
 
 
 def clip_to_pixels(
-    cell: LabelledBox, shape: tuple[int, int], *, margin: float = 0.0
+    cell: Annotation, shape: tuple[int, int], *, margin: float = 0.0
 ) -> tuple[slice, slice]:
     """Rows and columns of the pixels that a box touches within the image.
 
     Parameters
     ----------
-    cell : LabelledBox
+    cell : Annotation
     shape : tuple of int
         ``(height, width)`` in pixels.
     margin : float
@@ -80,12 +82,12 @@ def clip_to_pixels(
     return slice(y_min, y_max), slice(x_min, x_max)
 
 
-def ellipse_distance(cell: LabelledBox, rows: slice, columns: slice) -> NDArray[np.float32]:
+def ellipse_distance(cell: Annotation, rows: slice, columns: slice) -> NDArray[np.float32]:
     """Squared distance of pixel centres from a box's centre, in half-axes of its ellipse.
 
     Parameters
     ----------
-    cell : LabelledBox
+    cell : Annotation
         Of positive width and height.
     rows, columns : slice
         Pixels to look at.
@@ -104,13 +106,13 @@ def ellipse_distance(cell: LabelledBox, rows: slice, columns: slice) -> NDArray[
 
 
 def nearest_ellipse(
-    cells: Sequence[LabelledBox], shape: tuple[int, int], *, reach: float = 1.25
+    cells: Sequence[Annotation], shape: tuple[int, int], *, reach: float = 1.25
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """Whose ellipse every pixel is nearest to.
 
     Parameters
     ----------
-    cells : sequence of LabelledBox
+    cells : sequence of Annotation
     shape : tuple of int
         ``(height, width)`` in pixels.
     reach : float
@@ -137,19 +139,19 @@ def nearest_ellipse(
     return owner, distance
 
 
-_PAINTING_ORDER = (RBC, WBC)
-
-
-def rasterize_ellipses(cells: Sequence[LabelledBox], shape: tuple[int, int]) -> NDArray[np.uint8]:
+def rasterize_ellipses(
+    cells: Sequence[Annotation], shape: tuple[int, int], *, taxonomy: Taxonomy = BUILT_IN
+) -> NDArray[np.uint8]:
     """Paint each box's inscribed ellipse with its class value; white cells lie over red ones.
 
     Parameters
     ----------
-    cells : sequence of LabelledBox
-        Boxes in pixels, 0-based and half-open; parts outside the image are cut off. Platelets are
-        background, and boxes without an area are passed over.
+    cells : sequence of Annotation
+        Boxes in pixels, 0-based and half-open; parts outside the image are cut off. Types
+        without a channel, such as platelets, are background.
     shape : tuple of int
         ``(height, width)`` in pixels.
+    taxonomy : Taxonomy
 
     Returns
     -------
@@ -162,23 +164,20 @@ def rasterize_ellipses(cells: Sequence[LabelledBox], shape: tuple[int, int]) -> 
 
     Examples
     --------
-    >>> box = LabelledBox(cell_type=WBC, x_min=1, y_min=0, x_max=4, y_max=3)
+    >>> box = Annotation(cell_type="WBC", box=Box(1, 0, 4, 3))
     >>> rasterize_ellipses([box], (3, 5)).tolist()
     [[0, 2, 2, 2, 0], [0, 2, 2, 2, 0], [0, 2, 2, 2, 0]]
     """
     class_mask = np.zeros(shape, dtype=np.uint8)
-    for cell_type in _PAINTING_ORDER:
-        for cell in cells:
-            if cell.cell_type != cell_type or cell.width <= 0 or cell.height <= 0:
+    for cell_type in taxonomy.bottom_up:
+        for cell in cells if cell_type.has_channel else ():
+            if cell.cell_type != cell_type.name or cell.width <= 0 or cell.height <= 0:
                 continue
             rows, columns = clip_to_pixels(cell, shape)
             is_inside = ellipse_distance(cell, rows, columns) <= 1.0
-            class_mask[rows, columns][is_inside] = MASK_CLASS[cell_type]
+            class_mask[rows, columns][is_inside] = cell_type.mask_class
     return class_mask
 
-
-_POINT_DIAMETERS: Final = {RBC: 1.0, WBC: 1.7, PLATELET: 0.35}
-"""Of a cell of which only the centre is known, in diameters of a red cell."""
 
 _POINT_REACH: Final = 1.3
 """Of its usual size: a cell may be larger."""
@@ -187,37 +186,41 @@ _RED_CELL_SHARE: Final = 1 / 8
 """Diameter of a red cell where there is none to measure, of the image's shorter side."""
 
 
-def median_red_diameter(boxes: Sequence[LabelledBox], shape: tuple[int, int]) -> float:
+def median_red_diameter(
+    boxes: Sequence[Annotation], shape: tuple[int, int], *, taxonomy: Taxonomy = BUILT_IN
+) -> float:
     """Diameter of an image's red cells in pixels, by their boxes; a guess where there are none."""
-    red = [float(np.sqrt(box.width * box.height)) for box in boxes if box.cell_type == RBC]
+    name = taxonomy.main_types[MaskClass.RBC].name
+    red = [float(np.sqrt(box.width * box.height)) for box in boxes if box.cell_type == name]
     return float(np.median(red)) if red else _RED_CELL_SHARE * min(shape)
 
 
-def point_boxes(sample: Sample, diameter_px: float) -> tuple[LabelledBox, ...]:
+def point_boxes(
+    sample: Sample, diameter_px: float, *, taxonomy: Taxonomy = BUILT_IN
+) -> tuple[Annotation, ...]:
     """Boxes of a usual size around points; their size is a guess, and is marked as one."""
     boxes = []
     for cell in sample.cells or ():
         if cell.box is not None or cell.point is None:
             continue
-        radius = _POINT_DIAMETERS[cell.cell_type] * diameter_px / 2
+        radius = taxonomy[cell.cell_type].sampling.usual_diameter * diameter_px / 2
         x, y = cell.point
         boxes.append(
-            LabelledBox(
+            Annotation(
                 cell_type=cell.cell_type,
-                x_min=x - radius,
-                y_min=y - radius,
-                x_max=x + radius,
-                y_max=y + radius,
-                origin=BoxOrigin.POINT,
+                box=Box(x - radius, y - radius, x + radius, y + radius),
+                origin=Origin.POINT,
             )
         )
     return tuple(boxes)
 
 
 def leave_out_around_points(
-    points: Sequence[LabelledBox],
+    points: Sequence[Annotation],
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.uint16] | None,
+    *,
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> None:
     """Let the surroundings of points be not scored, in place, where they are no known cell's.
 
@@ -234,6 +237,6 @@ def leave_out_around_points(
         )
         if label_image is not None:
             inside &= label_image[rows, columns] == 0
-        if cell.cell_type == RBC:
+        if taxonomy[cell.cell_type].mask_class == MaskClass.RBC:
             inside &= class_mask[rows, columns] != MaskClass.RBC
         class_mask[rows, columns][inside] = NOT_SCORED

@@ -7,7 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.boxes import Box
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
 from blood_cell_system.stain.optical_density import RED
 from blood_cell_system.taxonomy import RBC
@@ -74,7 +75,7 @@ def look_of_red_cells(
     density: NDArray[np.float32],
     foreground: NDArray[np.bool_],
     red_share: NDArray[np.float32],
-    cells: Sequence[LabelledBox],
+    cells: Sequence[Annotation],
 ) -> RedCellLook:
     """Learn from the boxed red cells; without any, from all foreground in no other box.
 
@@ -84,7 +85,7 @@ def look_of_red_cells(
     foreground : ndarray of shape (height, width), dtype bool
     red_share : ndarray of shape (height, width), dtype float32
         As of ``red_share_of``.
-    cells : sequence of LabelledBox
+    cells : sequence of Annotation
 
     Returns
     -------
@@ -123,7 +124,7 @@ def look_of_red_cells(
     )
 
 
-def _diameter_px(red_cells: Sequence[LabelledBox], foreground: NDArray[np.bool_]) -> float:
+def _diameter_px(red_cells: Sequence[Annotation], foreground: NDArray[np.bool_]) -> float:
     height, width = (int(side) for side in foreground.shape)
     whole = [
         np.sqrt(cell.width * cell.height)
@@ -147,7 +148,7 @@ def _diameter_px(red_cells: Sequence[LabelledBox], foreground: NDArray[np.bool_]
 
 def unboxed_red_cells(
     red: NDArray[np.bool_], claimed: NDArray[np.bool_], look: RedCellLook
-) -> list[tuple[LabelledBox, tuple[slice, slice], NDArray[np.bool_]]]:
+) -> list[tuple[Annotation, tuple[slice, slice], NDArray[np.bool_]]]:
     """Single red cells that nobody has boxed: blobs of a red cell's size that are round.
 
     Parameters
@@ -160,7 +161,7 @@ def unboxed_red_cells(
 
     Returns
     -------
-    list of (LabelledBox, (slice, slice), ndarray)
+    list of (Annotation, (slice, slice), ndarray)
         Tight box, the window of the image that it covers, and the cell's pixels in that window.
     """
     height, width = red.shape
@@ -193,13 +194,6 @@ def unboxed_red_cells(
         hull_area = max(1.0, cv2.contourArea(cv2.convexHull(contour)))
         if cv2.contourArea(contour) < 0.9 * hull_area:
             continue
-        box = LabelledBox(
-            cell_type=RBC,
-            x_min=x,
-            y_min=y,
-            x_max=x + columns,
-            y_max=y + rows,
-            origin=BoxOrigin.STAIN,
-        )
+        box = Annotation(cell_type=RBC, box=Box(x, y, x + columns, y + rows), origin=Origin.STAIN)
         found.append((box, window, pixels))
     return found

@@ -11,13 +11,14 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.masks.ellipses import (
     clip_to_pixels,
     ellipse_distance,
@@ -38,7 +39,7 @@ from blood_cell_system.stain.optical_density import (
     foreground_threshold,
     optical_density,
 )
-from blood_cell_system.taxonomy import NOT_SCORED, PLATELET, RBC, WBC, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, RBC, WBC, MaskClass, Taxonomy
 
 _SPECK_SHARE = 0.02
 _MIDDLE = 0.75
@@ -57,7 +58,7 @@ _PALE_THRESHOLD = 0.6
 
 def fill_pallor(
     foreground: NDArray[np.bool_],
-    cells: Sequence[LabelledBox],
+    cells: Sequence[Annotation],
     *,
     cell_area_px: float,
     max_share: float,
@@ -70,7 +71,7 @@ def fill_pallor(
     Parameters
     ----------
     foreground : ndarray of shape (height, width), dtype bool
-    cells : sequence of LabelledBox
+    cells : sequence of Annotation
     cell_area_px : float
         Area of a typical red cell.
     max_share : float
@@ -162,7 +163,7 @@ def doubtful_holes(
 def pale_cells(
     green_density: NDArray[np.float32],
     foreground: NDArray[np.bool_],
-    red_cells: Sequence[LabelledBox],
+    red_cells: Sequence[Annotation],
     *,
     threshold: float,
 ) -> NDArray[np.bool_]:
@@ -174,7 +175,7 @@ def pale_cells(
     ----------
     green_density : ndarray of shape (height, width), dtype float32
     foreground : ndarray of shape (height, width), dtype bool
-    red_cells : sequence of LabelledBox
+    red_cells : sequence of Annotation
     threshold : float
         The one that the foreground was found with.
 
@@ -196,7 +197,7 @@ def pale_cells(
     return pale
 
 
-def _close_broken_ring(foreground: NDArray[np.bool_], cell: LabelledBox) -> None:
+def _close_broken_ring(foreground: NDArray[np.bool_], cell: Annotation) -> None:
     """Close gaps in the ring of a pale cell, within its ellipse, in place."""
     rows, columns = clip_to_pixels(cell, foreground.shape)
     inside = ellipse_distance(cell, rows, columns) <= 1.0
@@ -254,7 +255,7 @@ class StainMask:
         Values of ``MaskClass``, and 255 where not scored.
     label_image : ndarray of shape (height, width), dtype uint16
         0 background and cells without a box; pixels of ``cells[i]`` have the value ``i + 1``.
-    cells : tuple of LabelledBox
+    cells : tuple of Annotation
         The given boxes in their order, then the red cells that only the stain shows.
     red_cell_diameter_px : float
         Of a typical red cell of this image.
@@ -262,14 +263,16 @@ class StainMask:
 
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16]
-    cells: tuple[LabelledBox, ...]
+    cells: tuple[Annotation, ...]
     red_cell_diameter_px: float
 
 
 def stain_class_mask(
     image: NDArray[np.uint8],
-    cells: Sequence[LabelledBox],
+    cells: Sequence[Annotation],
     settings: StainSettings | None = None,
+    *,
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> StainMask:
     """Make the class mask of an image from its stain and the boxes of its cells.
 
@@ -277,15 +280,38 @@ def stain_class_mask(
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
-    cells : sequence of LabelledBox
+    cells : sequence of Annotation
         In pixels; not necessarily all cells of the image.
     settings : StainSettings, optional
+    taxonomy : Taxonomy
+        Says which channel a cell's type has: the stain does not distinguish more than that.
 
     Returns
     -------
     StainMask
     """
-    settings = settings or StainSettings()
+    channels = taxonomy.mask_classes
+    by_channel = [
+        replace(cell, cell_type=_TYPE_OF_CHANNEL[channels[cell.cell_type]]) for cell in cells
+    ]
+    result = _stain_class_mask(image, by_channel, settings or StainSettings())
+    red = taxonomy.main_types[MaskClass.RBC].name
+    found = (replace(cell, cell_type=red) for cell in result.cells[len(cells) :])
+    return replace(result, cells=(*cells, *found))
+
+
+_WITHOUT_CHANNEL: Final = ""
+_TYPE_OF_CHANNEL: Final = {
+    MaskClass.RBC: RBC,
+    MaskClass.WBC: WBC,
+    MaskClass.BACKGROUND: _WITHOUT_CHANNEL,
+}
+
+
+def _stain_class_mask(
+    image: NDArray[np.uint8], cells: Sequence[Annotation], settings: StainSettings
+) -> StainMask:
+    """Make the mask of cells that are red, white, or have no channel."""
     shape = (image.shape[0], image.shape[1])
     density = optical_density(image, settings=settings)
     in_white_box = np.zeros(shape, dtype=bool)
@@ -321,7 +347,7 @@ def stain_class_mask(
     class_mask[is_white] = MaskClass.WBC
 
     red_owner, red_distance = _owners(usable, RBC, shape)
-    platelet_owner, platelet_distance = _owners(usable, PLATELET, shape)
+    platelet_owner, platelet_distance = _owners(usable, _WITHOUT_CHANNEL, shape)
     in_red_box = (red_distance < _CLAIMED**2) & ~is_white
     looks_red = _looks_red(density, red_share, look)
     is_platelet = (
@@ -372,7 +398,7 @@ def stain_class_mask(
 
 def _white_cells(
     density: NDArray[np.float32],
-    usable: Sequence[tuple[int, LabelledBox]],
+    usable: Sequence[tuple[int, Annotation]],
     look: RedCellLook,
     shape: tuple[int, int],
 ) -> NDArray[np.int32]:
@@ -392,7 +418,7 @@ def _white_cells(
 
 
 def _owners(
-    usable: Sequence[tuple[int, LabelledBox]], cell_type: str, shape: tuple[int, int]
+    usable: Sequence[tuple[int, Annotation]], cell_type: str, shape: tuple[int, int]
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     chosen = [(index, cell) for index, cell in usable if cell.cell_type == cell_type]
     nearest, distance = nearest_ellipse([cell for _, cell in chosen], shape)

@@ -22,7 +22,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance, whole_cell_box
 from blood_cell_system.masks.red_cells import RedCellLook
 from blood_cell_system.stain.optical_density import GREEN, RED
@@ -167,7 +168,7 @@ _UNLIKELY: Final = np.float32(-50.0)
 
 
 def outline_white_cell(
-    density: NDArray[np.float32], cell: LabelledBox, look: RedCellLook
+    density: NDArray[np.float32], cell: Annotation, look: RedCellLook
 ) -> tuple[slice, slice, NDArray[np.bool_]] | None:
     """Find the pixels of a white cell.
 
@@ -175,7 +176,7 @@ def outline_white_cell(
     ----------
     density : ndarray of shape (height, width, 3), dtype float32
         Optical density of the image.
-    cell : LabelledBox
+    cell : Annotation
         Box around the cell.
     look : RedCellLook
         How red cells look in this image, to tell them from cytoplasm.
@@ -213,7 +214,7 @@ class _Rays:
     Parameters
     ----------
     window : ndarray of shape (rows, columns, 3), dtype float32
-    cell, whole : LabelledBox
+    cell, whole : Annotation
         The box, and that of the whole cell where the border cuts it, in pixels of the image.
     top, left : int
         Corner of the window in the image.
@@ -222,8 +223,8 @@ class _Rays:
     def __init__(
         self,
         window: NDArray[np.float32],
-        cell: LabelledBox,
-        whole: LabelledBox,
+        cell: Annotation,
+        whole: Annotation,
         top: int,
         left: int,
     ) -> None:
@@ -398,18 +399,20 @@ def _nuclei(
     return np.asarray(is_nucleus[labels])
 
 
-def _guessed_boxes(nuclei: NDArray[np.bool_], look: RedCellLook) -> list[LabelledBox]:
+def _guessed_boxes(nuclei: NDArray[np.bool_], look: RedCellLook) -> list[Annotation]:
     """Put a box around every nucleus, or lobe of one, with air for the cytoplasm."""
     air = _AIR_SHARE * look.diameter_px
     height, width = nuclei.shape
     _, _, stats, _ = cv2.connectedComponentsWithStats(nuclei.view(np.uint8), connectivity=8)
     return [
-        LabelledBox(
+        Annotation(
             cell_type=WBC,
-            x_min=max(0.0, x - air),
-            y_min=max(0.0, y - air),
-            x_max=min(float(width), x + columns + air),
-            y_max=min(float(height), y + rows + air),
+            box=Box(
+                max(0.0, x - air),
+                max(0.0, y - air),
+                min(float(width), x + columns + air),
+                min(float(height), y + rows + air),
+            ),
         )
         for x, y, columns, rows, _ in stats[1:].tolist()
     ]

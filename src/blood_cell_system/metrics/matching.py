@@ -11,8 +11,9 @@ from scipy.optimize import linear_sum_assignment
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
-from blood_cell_system.cells.separation import SeparatedCells
+from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
+from blood_cell_system.boxes import pairwise_box_iou
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import DatasetError, MaskFormatError
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, MaskClass
 
@@ -444,7 +445,7 @@ class CellRecord:
         not count.
     all_found_counts : mapping of str to int
         With those that are left out.
-    origins : mapping of BoxOrigin to int
+    origins : mapping of Origin to int
         How many true cells a person annotated, only the stain shows, or the generator drew.
     """
 
@@ -453,7 +454,7 @@ class CellRecord:
     true_counts: Mapping[str, int]
     found_counts: Mapping[str, int]
     all_found_counts: Mapping[str, int]
-    origins: Mapping[BoxOrigin, int]
+    origins: Mapping[Origin, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -471,7 +472,7 @@ class CellScores:
         flatters the model where boxes are incomplete.
     all_counts : mapping of str to CountError
         Of all found cells, which blames the model for the cells that nobody has boxed.
-    origins : mapping of BoxOrigin to int
+    origins : mapping of Origin to int
     """
 
     truth: TruthKind
@@ -479,12 +480,12 @@ class CellScores:
     matches: CellMatches
     counts: Mapping[str, CountReport]
     all_counts: Mapping[str, CountError]
-    origins: Mapping[BoxOrigin, int]
+    origins: Mapping[Origin, int]
 
 
 def compare_cells(
-    found: SeparatedCells,
-    true_cells: Sequence[LabelledBox],
+    found: Cells,
+    true_cells: Sequence[Annotation],
     class_mask: NDArray[np.uint8],
     true_labels: NDArray[np.integer] | None = None,
 ) -> CellRecord:
@@ -492,8 +493,8 @@ def compare_cells(
 
     Parameters
     ----------
-    found : SeparatedCells
-    true_cells : sequence of LabelledBox
+    found : Cells
+    true_cells : sequence of Annotation
     class_mask : ndarray of shape (height, width), dtype uint8
         True classes; 255 where not scored.
     true_labels : ndarray of shape (height, width), integer, optional
@@ -505,11 +506,9 @@ def compare_cells(
     -------
     CellRecord
     """
-    found_count = len(found.cells)
+    found_count = len(found)
     if true_labels is None:
-        overlaps = Overlaps.of_boxes(
-            corners_of(true_cells), corners_of([cell.whole_box for cell in found.cells])
-        )
+        overlaps = Overlaps.of_boxes(corners_of(true_cells), found["whole_box"])
         is_visible = np.ones(len(true_cells), dtype=bool)
     else:
         overlaps = Overlaps.of_labels(
@@ -523,7 +522,7 @@ def compare_cells(
     true_counts, found_counts, all_found_counts = {}, {}, {}
     for cell_type in CELL_TYPES:
         is_true = is_visible & np.array([c.cell_type == cell_type for c in true_cells], dtype=bool)
-        is_found = np.array([c.cell_type == cell_type for c in found.cells], dtype=bool)
+        is_found = found.is_type(cell_type)
         of_type = overlaps.between(is_true, is_found)
         matches[cell_type] = {
             threshold: match(of_type, threshold, is_excused=is_excused[is_found])
@@ -540,12 +539,12 @@ def compare_cells(
         true_counts=true_counts,
         found_counts=found_counts,
         all_found_counts=all_found_counts,
-        origins={o: sum(cell.origin == o for cell in visible) for o in BoxOrigin},
+        origins={o: sum(cell.origin == o for cell in visible) for o in Origin},
     )
 
 
 def _without_unclaimed(
-    class_mask: NDArray[np.uint8], true_cells: Sequence[LabelledBox]
+    class_mask: NDArray[np.uint8], true_cells: Sequence[Annotation]
 ) -> NDArray[np.uint8]:
     """Mark foreground that lies in no box as not scored: there are cells, but nobody said which."""
     result = class_mask.copy()
@@ -601,5 +600,5 @@ def add_up(
             )
             for cell_type in CELL_TYPES
         },
-        origins={o: sum(record.origins[o] for record in records) for o in BoxOrigin},
+        origins={o: sum(record.origins[o] for record in records) for o in Origin},
     )

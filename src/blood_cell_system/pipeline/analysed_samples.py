@@ -10,8 +10,8 @@ from typing import Any, Final
 from scipy import ndimage
 
 from blood_cell_system.annotation.outline import PixelOutline
-from blood_cell_system.annotation.sample import LabelledCell, Sample
-from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.annotation.sample import Annotation, Origin, Sample
+from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
@@ -96,7 +96,7 @@ def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:
             offset = (place[1].start, place[0].start)
             outline = PixelOutline.from_pixels(labels[place] == number, offset=offset)
         cells.append(
-            LabelledCell(cell_type=cell_type, box=box, outline=outline, origin=BoxOrigin.PREDICTED)
+            Annotation(cell_type=cell_type, box=box, outline=outline, origin=Origin.PREDICTED)
         )
     return Sample(
         stem=name.replace("/", "_"),

@@ -482,8 +482,7 @@ def _one(work: _Work, image: InputImage) -> ImageOutcome:
 def _analyzed(work: _Work, image: InputImage) -> ImageOutcome:
     result = work.pipeline.analyze(image.path)
     report = write_image_files(work.output_dir, image.name, result.analysis, result.report)
-    found = result.analysis.separated
-    polygons = outline_polygons(found.label_image, found.cells)
+    polygons = outline_polygons(result.analysis.cells)
     return _outcome(work, image, report, result.analysis.image, polygons, was_kept=False)
 
 

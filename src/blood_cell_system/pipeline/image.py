@@ -1,10 +1,15 @@
 """One image through the whole of it."""
 
+import hashlib
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 import blood_cell_system
 from blood_cell_system.analysis.classification import ClassificationSettings, classify_analysis
@@ -13,8 +18,9 @@ from blood_cell_system.analysis.image_analysis import (
     ImageAnalysis,
     analyze_image,
 )
+from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.imaging.image_file import count_pages, read_image
+from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_image
 from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
 from blood_cell_system.pipeline.model_slots import OneAtATime, OneClassifierAtATime, sha256_of
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
@@ -163,24 +169,54 @@ class InferencePipeline:
         CheckpointError
             The model is no segmenter.
         """
-        image = read_image(path)
+        return self._analyze(
+            read_image(path),
+            file_name=path.name,
+            sha256=sha256_of(path),
+            warnings=_warnings_of_pages(path),
+        )
+
+    def analyze_array(self, image: NDArray[np.uint8], *, name: str = "array") -> ImageResult:
+        """Analyse an image in memory; nothing is written. Several threads may call this at once.
+
+        Parameters
+        ----------
+        image : ndarray of shape (height, width, 3), dtype uint8
+            RGB.
+        name : str
+            Stands for the file name in the report.
+
+        Raises
+        ------
+        ImageReadError
+            The array is no RGB image, or has no pixels.
+        MissingDataError
+            There is no model.
+        CheckpointError
+            The model is no segmenter.
+        """
+        check_rgb(image)
+        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        return self._analyze(image, file_name=name, sha256=digest, warnings=())
+
+    def _analyze(
+        self, image: NDArray[np.uint8], *, file_name: str, sha256: str, warnings: tuple[str, ...]
+    ) -> ImageResult:
         ready = self._get_ready()
-        analysis = analyze_image(ready.segmenter, image, self.settings)
+        found = analyze_image(ready.segmenter, image, self.settings)
+        classifiers = tuple(ready.classifiers.values())
+        cells = classify_analysis(found, classifiers, self.classification)
+        analysis = replace(found, cells=cells)
         height, width = image.shape[:2]
         report = diagnose(
             analysis,
-            image=Image(
-                file_name=path.name, width_px=width, height_px=height, sha256=sha256_of(path)
-            ),
+            image=Image(file_name=file_name, width_px=width, height_px=height, sha256=sha256),
             settings=self.report_settings,
             provenance=ready.provenance,
-            classifications=classify_analysis(
-                analysis, tuple(ready.classifiers.values()), self.classification
-            ),
             rbc_facts=_facts(ready, ClassifierKind.RBC),
             wbc_facts=_facts(ready, ClassifierKind.WBC),
             further_warnings=(
-                *_warnings_of_pages(path),
+                *warnings,
                 *(() if ready.segmenter.has_heads else (_NO_PLATELETS,)),
             ),
         )
@@ -260,3 +296,79 @@ def _are_same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
 def _facts(ready: _Ready, kind: ClassifierKind) -> ClassifierFacts | None:
     classifier = ready.classifiers.get(kind)
     return None if classifier is None else classifier.facts
+
+
+def analyze(
+    image: Path | str | NDArray[np.uint8],
+    *,
+    cell_diameter_px: float | None = None,
+    pixel_size_um: float | None = None,
+    border_rule: BorderRule = BorderRule.COUNTED,
+    confidence_threshold: float = CONFIDENCE_THRESHOLD,
+    is_classifying: bool = True,
+    system: BloodCellAnalysisSystem | None = None,
+) -> DiagnosticReport:
+    """Find, classify and count the cells of one image.
+
+    The models load once; further calls use them again. Several threads may call this at once.
+
+    Parameters
+    ----------
+    image : Path, str or ndarray of shape (height, width, 3), dtype uint8
+        A file, or RGB pixels.
+    cell_diameter_px : float, optional
+        Diameter of a red cell in the image, in pixels; estimated by default.
+    pixel_size_um : float, optional
+        Side of a pixel in micrometres.
+    border_rule : BorderRule
+        Which of the cells at the border count.
+    confidence_threshold : float
+        Cells of a lower confidence are flagged as uncertain, 0 to 1.
+    is_classifying : bool
+        Whether cells are classified.
+    system : BloodCellAnalysisSystem, optional
+        Models of your own; by default those of this package.
+
+    Returns
+    -------
+    DiagnosticReport
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file, or no model.
+    ImageReadError
+        The file cannot be read, or the array is no RGB image.
+    SettingsError
+        A size is not positive, or the threshold is not within 0..1.
+    CheckpointError
+        A model does not fit its place.
+
+    Examples
+    --------
+    >>> import blood_cell_system as bcs
+    >>> report = bcs.analyze("smear.jpg", pixel_size_um=0.1)  # doctest: +SKIP
+    """
+    settings = AnalysisSettings(
+        cell_diameter_px=cell_diameter_px, pixel_size_um=pixel_size_um, border_rule=border_rule
+    )
+    pipeline = InferencePipeline(
+        system or _bundled_system(),
+        settings=settings,
+        confidence_threshold=confidence_threshold,
+        is_classifying=is_classifying,
+    )
+    with _loading:
+        pipeline._get_ready()
+    if isinstance(image, np.ndarray):
+        return pipeline.analyze_array(image).report
+    return pipeline.analyze(Path(image)).report
+
+
+# Of two threads that ask first, one loads the models and the other waits.
+_loading: Final = threading.Lock()
+
+
+@cache
+def _bundled_system() -> BloodCellAnalysisSystem:
+    return BloodCellAnalysisSystem()

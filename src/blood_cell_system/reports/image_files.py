@@ -47,12 +47,11 @@ def annotated_image(analysis: ImageAnalysis, cells: Sequence[ReportedCell]) -> N
     ndarray of shape (height, width, 3), dtype uint8
         RGB; the same as of :func:`draw_overlay` where no cell was classified.
     """
-    found = analysis.separated
     drawn = draw_overlay(
         analysis.image,
         analysis.class_mask,
-        label_image=found.label_image,
-        cell_types=[cell.cell_type for cell in found.cells],
+        label_image=analysis.cells.label_image,
+        cell_types=analysis.cells["cell_type"].tolist(),
     )
     marks = [(cell, mark) for cell in cells if (mark := _mark_of(cell)) is not None]
     # What matters most is drawn last, over the others.
@@ -198,7 +197,6 @@ def write_image_files(
         A file cannot be written.
     """
     value = report.to_json()
-    found = analysis.separated
     # A report beside files of another run would vouch for them.
     report_path = file_of(output_dir, name, "report.json")
     _remove(report_path)
@@ -206,7 +204,7 @@ def write_image_files(
         drawn = annotated_image(analysis, report.cells)
         write_image(file_of(output_dir, name, "annotated.png"), drawn)
     write_image(file_of(output_dir, name, "mask.png"), encode_class_mask(analysis.class_mask))
-    write_label_image(output_dir, name, found.label_image)
+    write_label_image(output_dir, name, analysis.cells.label_image)
     write_words(file_of(output_dir, name, "cells.csv"), cells_to_csv(value["cells"]))
     write_words(file_of(output_dir, name, "summary.txt"), report.to_summary_text())
     write_json(report_path, value)

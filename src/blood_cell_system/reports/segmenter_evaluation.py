@@ -19,7 +19,7 @@ from blood_cell_system.analysis.segmenter_evaluation import (
     ImageRecord,
     cells_in,
 )
-from blood_cell_system.boxes import corners_of
+from blood_cell_system.annotation.sample import corners_of
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
@@ -336,8 +336,8 @@ def _pair(
     predicted = draw_overlay(
         pixels,
         found.class_mask,
-        label_image=found.separated.label_image,
-        cell_types=[cell.cell_type for cell in found.separated.cells],
+        label_image=found.cells.label_image,
+        cell_types=found.cells["cell_type"].tolist(),
     )
     truth = draw_boxes(draw_overlay(pixels, class_mask), corners_of(image.cells or ()))
     true_words = predicted_words = ""

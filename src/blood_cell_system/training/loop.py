@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.atomic_files import replacing
 from blood_cell_system.errors import ResumeError
+from blood_cell_system.training.presets import TrainingSettings
 from blood_cell_system.training.run_record import (
     CURVES_NAME,
     RUN_NAME,
@@ -31,7 +32,6 @@ from blood_cell_system.training.run_record import (
     write_history,
     write_run,
 )
-from blood_cell_system.training.settings import TrainingSettings
 from blood_cell_system.training.state import TrainingState
 
 Row = Mapping[str, float]

@@ -14,8 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
 from blood_cell_system.augmentation.decoded_images import DecodedImage
-from blood_cell_system.boxes import BoxOrigin, LabelledBox, corners_of
 from blood_cell_system.cells.peaks import CellPeaks, PeakSettings, find_peaks
 from blood_cell_system.cells.separation import most_likely_class
 from blood_cell_system.errors import CheckpointError
@@ -76,7 +76,7 @@ def _matches_by_threshold(
     cells = [
         cell
         for cell in image.cells or ()
-        if cell.cell_type == cell_type and cell.origin is not BoxOrigin.POINT
+        if cell.cell_type == cell_type and cell.origin is not Origin.POINT
     ]
     height, width = image.class_mask.shape
     true_corners = corners_of(cells)
@@ -96,7 +96,7 @@ def _matches_by_threshold(
 def _is_unknown(
     peaks: CellPeaks,
     class_mask: NDArray[np.uint8],
-    cells: list[LabelledBox],
+    cells: list[Annotation],
     cell_type: str,
 ) -> NDArray[np.bool_]:
     """Tell of each peak whether nobody has said if there is a cell."""

@@ -15,14 +15,14 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX, diameter_in_name
 from blood_cell_system.networks.domain_adversary import (
@@ -45,37 +45,14 @@ from blood_cell_system.networks.segmenter import (
 )
 from blood_cell_system.taxonomy import RBC, WBC
 from blood_cell_system.training.loop import AveragingLearner, StepRates, optimizer_for
-from blood_cell_system.training.presets import SegmentationSettings
-
-FINE_TUNING: Final = SegmentationSettings(
-    preset="fine-tuning",
-    epochs=12,
-    batch_size=8,
-    crops_per_epoch=160,
-    d_reduced=0,
-    learning_rate=5e-4,
-    warmup_share=0.1,
-    recolour_share=0.3,
-    frozen_levels=2,
-    keeps_statistics=True,
-    kept_share=0.7,
-)
-"""What a training from a model of one's own or the bundled one does by default; the architecture
-is that of the model."""
-
-# What stays of these when a preset is asked for as well.
-_ALWAYS = (
-    "learning_rate",
-    "warmup_share",
-    "recolour_share",
-    "frozen_levels",
-    "keeps_statistics",
-    # A handful of images says less about it than those that the model was made with.
-    "calibrates_peaks",
-    "kept_share",
+from blood_cell_system.training.presets import (
+    FINE_TUNING,
+    FINE_TUNING_ALWAYS,
+    SegmentationSettings,
 )
 
 _LARGEST_MAGNIFICATION = 2.0
+
 # Standard deviations by which the first features may be off on average: 0.2 to 0.5 for images of
 # a stain that was learned.
 _FAMILIAR_SHIFT = 1.0
@@ -195,7 +172,9 @@ def fine_tuning_settings(
     """
     settings = FINE_TUNING
     if base is not None:
-        settings = replace(base, **{name: getattr(FINE_TUNING, name) for name in _ALWAYS})
+        settings = replace(
+            base, **{name: getattr(FINE_TUNING, name) for name in FINE_TUNING_ALWAYS}
+        )
     return replace(
         settings,
         widths=start.config.widths,
@@ -251,7 +230,7 @@ def unlikeness_warnings(
     *,
     magnifications: Mapping[str, float | None],
     images: Sequence[NDArray[np.uint8]],
-    cells: Sequence[tuple[LabelledBox, ...] | None],
+    cells: Sequence[tuple[Annotation, ...] | None],
 ) -> list[str]:
     """Say where new images are unlike what a model knows, and what helps.
 
@@ -263,7 +242,7 @@ def unlikeness_warnings(
         cells to tell.
     images : sequence of ndarray of shape (height, width, 3), dtype uint8
         Some of them, at the size of cells that the model knows.
-    cells : sequence of tuple of LabelledBox, or None
+    cells : sequence of tuple of Annotation, or None
         Of all of them.
 
     Returns

@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from support.colour_runtime import ColourRuntime
 from support.colours import RED, WHITE, colour_image
+from support.found_cells import assert_same_cells
 from support.odd_scenes import through_eyepiece, with_scale_bar
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, BorderRule, analyze_image
@@ -30,10 +31,9 @@ def test_cells_of_another_size_are_resampled_found_and_brought_back():
     assert found.scale.source == ScaleSource.ESTIMATED
     assert found.scale.red_cell_diameter_px == pytest.approx(40, rel=0.12)
     assert runtime.seen[0][0] > 1.8 * image.shape[0]
-    assert len(found.separated.cells) == len(found.counted) == count
+    assert found.cells["is_counted"].sum() == len(found.cells) == count
     assert (found.class_mask == class_mask).mean() > 0.98
-    sizes = [cell.equivalent_diameter_px for cell in found.separated.cells]
-    assert np.median(sizes) == pytest.approx(40, rel=0.05)
+    assert np.median(found.cells["equivalent_diameter_area"]) == pytest.approx(40, rel=0.05)
 
 
 def test_a_given_diameter_sets_the_magnification():
@@ -50,16 +50,15 @@ def test_outside_of_a_round_field_nothing_is_judged():
     assert (found.class_mask[~disc] == NOT_SCORED).all()
     assert found.quality.judged_share == pytest.approx(found.field_mask.mean())
     assert 0.5 < found.quality.judged_share < 0.67
-    assert all(
-        found.field_mask[int(c.centroid[1]), int(c.centroid[0])] for c in found.separated.cells
-    )
-    assert any(cell.touches_border for cell in found.separated.cells)
+    columns, rows = found.cells["centroid"].astype(int).T
+    assert found.field_mask[rows, columns].all()
+    assert found.cells["touches_border"].any()
 
 
 def test_the_rim_of_a_round_field_is_no_cell():
     image = np.full((500, 500, 3), WHITE, np.uint8)
     image, _ = through_eyepiece(image)
-    assert analyze_image(ColourRuntime(), image).separated.cells == ()
+    assert len(analyze_image(ColourRuntime(), image).cells) == 0
 
 
 def test_a_scale_bar_is_no_cell():
@@ -69,8 +68,8 @@ def test_a_scale_bar_is_no_cell():
     # For this network what is dark is a white cell.
     settings = AnalysisSettings(cell_diameter_px=40)
     found = analyze_image(ColourRuntime(), with_scale_bar(bare), settings)
-    assert found.separated.count(RBC) == count
-    assert found.separated.count(WBC) == 0
+    assert found.cells.count(RBC) == count
+    assert found.cells.count(WBC) == 0
 
 
 def test_the_image_is_left_as_it_was():
@@ -86,13 +85,13 @@ def test_the_border_rule_is_applied():
     image[80:120, :40] = image[80:120, 160:] = RED
     settings = AnalysisSettings(cell_diameter_px=100, border_rule=BorderRule.TWO_SIDES)
     found = analyze_image(ColourRuntime(), image, settings)
-    assert sorted(found.counted) == [False, True]
+    assert sorted(found.cells["is_counted"]) == [False, True]
 
 
 def test_two_analyses_are_equal():
     image = smear()[0]
     first, second = (analyze_image(ColourRuntime(), image) for _ in range(2))
-    assert first.separated.cells == second.separated.cells
+    assert_same_cells(first.cells, second.cells)
     assert first.quality == second.quality
 
 

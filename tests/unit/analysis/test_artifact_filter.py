@@ -1,9 +1,10 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 
 from blood_cell_system.analysis.artifact_filter import without_artifacts
-from blood_cell_system.boxes import LabelledBox
-from blood_cell_system.cells.separation import DetectedCell, SeparatedCells
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.taxonomy import PLATELET, RBC
 
 SLIDE, PURPLE, GREY = (210, 212, 200), (150, 120, 185), (180, 182, 172)
@@ -12,34 +13,22 @@ SLIDE, PURPLE, GREY = (210, 212, 200), (150, 120, 185), (180, 182, 172)
 def draw_field(*spots, cell_type=PLATELET, slide=SLIDE):
     image = np.full((60, 40 * len(spots), 3), slide, np.uint8)
     labels = np.zeros(image.shape[:2], np.int32)
-    cells = []
+    boxes = []
     for number, colour in enumerate(spots, start=1):
         x = 40 * number - 20
         cv2.circle(image, (x, 30), 8, colour, -1)
         inside = np.zeros(labels.shape, np.uint8)
         cv2.circle(inside, (x, 30), 8, (1,), -1)
         labels[inside > 0] = number
-        box = LabelledBox(cell_type=cell_type, x_min=x - 8, y_min=22, x_max=x + 9, y_max=39)
-        cells.append(
-            DetectedCell(
-                label=number,
-                cell_type=cell_type,
-                box=box,
-                whole_box=box,
-                centroid=(x + 0.5, 30.5),
-                area_px=int(inside.sum()),
-                equivalent_diameter_px=16.0,
-                confidence=0.8,
-                touches_border=False,
-            )
-        )
-    return image, SeparatedCells(label_image=labels, cells=tuple(cells))
+        boxes.append((x - 8, 22, x + 9, 39))
+    cells = Cells(label_image=labels).with_columns(cell_type=[cell_type] * len(spots), box=boxes)
+    return image, cells
 
 
 def test_dust_goes_and_platelets_stay():
     image, found = draw_field(GREY, PURPLE)
-    (kept,) = without_artifacts(found, image).cells
-    assert kept.centroid == (60.5, 30.5)
+    kept = without_artifacts(found, image)
+    assert kept["box"].tolist() == [[52, 22, 69, 39]]
 
 
 def test_labels_stay_without_gaps():
@@ -56,7 +45,7 @@ def test_the_colour_of_the_light_makes_no_dust_a_platelet():
     yellow = (230, 215, 160)
     dimmed = tuple(round(0.85 * value) for value in yellow)
     image, found = draw_field(dimmed, slide=yellow)
-    assert without_artifacts(found, image).cells == ()
+    assert len(without_artifacts(found, image)) == 0
 
 
 def test_an_image_without_colours_keeps_everything():
@@ -66,5 +55,5 @@ def test_an_image_without_colours_keeps_everything():
 
 def test_what_fills_its_surroundings_is_left_alone():
     image, found = draw_field(GREY)
-    everywhere = SeparatedCells(label_image=np.ones((60, 40), np.int32), cells=found.cells)
+    everywhere = replace(found, label_image=np.ones((60, 40), np.int32))
     assert without_artifacts(everywhere, image) is everywhere

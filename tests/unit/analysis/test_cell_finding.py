@@ -3,6 +3,7 @@ import pytest
 from support.colour_runtime import ColourRuntime
 from support.colours import colour_image
 from support.drawn_cells import ellipse_box, is_in_ellipse
+from support.found_cells import assert_same_cells
 
 from blood_cell_system.analysis.segmentation import TileSettings, find_cells
 from blood_cell_system.errors import SettingsError
@@ -26,8 +27,7 @@ def test_tiles_find_the_cells_that_the_whole_image_has():
     image, _ = grid_image()
     whole = find_cells(ColourRuntime(), image)
     tiled = find_cells(ColourRuntime(), image, tiles=SMALL_TILES)
-    assert tiled.separated.cells == whole.separated.cells
-    np.testing.assert_array_equal(tiled.separated.label_image, whole.separated.label_image)
+    assert_same_cells(tiled.cells, whole.cells)
     np.testing.assert_array_equal(tiled.class_mask, whole.class_mask)
 
 
@@ -36,10 +36,8 @@ def test_resampled_tiles_lose_no_cell_and_count_none_twice(magnification):
     image, class_mask = grid_image()
     whole = find_cells(ColourRuntime(), image)
     tiled = find_cells(ColourRuntime(), image, magnification=magnification, tiles=SMALL_TILES)
-    assert len(tiled.separated.cells) == len(whole.separated.cells)
-    assert [c.touches_border for c in tiled.separated.cells].count(True) == [
-        c.touches_border for c in whole.separated.cells
-    ].count(True)
+    assert len(tiled.cells) == len(whole.cells)
+    assert tiled.cells["touches_border"].sum() == whole.cells["touches_border"].sum()
     assert (tiled.class_mask == class_mask).mean() > 0.97
 
 
@@ -63,7 +61,7 @@ def test_cells_come_back_in_the_images_own_pixels(magnification):
     found = find_cells(ColourRuntime(), image, magnification=magnification)
     assert found.class_mask.shape == image.shape[:2]
     assert (found.class_mask == class_mask).mean() > 0.96
-    inner = [c.equivalent_diameter_px for c in found.separated.cells if not c.touches_border]
+    inner = found.cells["equivalent_diameter_area"][~found.cells["touches_border"]]
     assert np.median(inner) == pytest.approx(34, rel=0.05)
 
 

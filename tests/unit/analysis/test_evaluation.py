@@ -6,7 +6,7 @@ import pytest
 from support.prepared_cells import ColourRuntime, write_cells_folder
 
 from blood_cell_system.analysis.segmenter_evaluation import EvaluationSettings, evaluate
-from blood_cell_system.boxes import BoxOrigin
+from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.imaging.image_file import write_image
@@ -143,7 +143,7 @@ class SeenBy(ColourRuntime):
 
 
 def test_a_point_of_which_nobody_knows_the_size_is_no_box_to_match(images):
-    point = replace(images[0].cells[-1], origin=BoxOrigin.POINT)
+    point = replace(images[0].cells[-1], origin=Origin.POINT)
     images = [replace(images[0], instance_path=None, cells=(*images[0].cells[:-1], point))]
     (cells,) = evaluate(ColourRuntime(), images).cells
     assert cells.counts[WBC].error.true_total == 0

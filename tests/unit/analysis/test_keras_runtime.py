@@ -42,7 +42,7 @@ def test_a_saved_model_with_heads_finds_the_drawn_cells(tmp_path, image_and_mask
     result = segment_image(KerasRuntime.load(tmp_path / "model.keras"), image)
     assert (result.class_mask == class_mask).all()
     found = separate_cells(result.class_probabilities, result.centres, result.log_size)
-    assert [cell.cell_type for cell in found.cells] == [RBC, WBC]
+    assert found["cell_type"].tolist() == [RBC, WBC]
 
 
 def test_the_diameter_of_the_training_goes_with_the_model(tmp_path):

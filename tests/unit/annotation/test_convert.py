@@ -7,7 +7,7 @@ from PIL import Image
 from support.reader_contract import SHAPE, draw_images
 
 from blood_cell_system.annotation import writer
-from blood_cell_system.annotation.sample import LabelledCell, Sample
+from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.writer import WriteStyle, write_labels
 from blood_cell_system.boxes import Box
@@ -15,7 +15,7 @@ from blood_cell_system.errors import DatasetError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.taxonomy import RBC, WBC
 
-BOXED = LabelledCell(cell_type=RBC, box=Box(5, 5, 25, 25))
+BOXED = Annotation(cell_type=RBC, box=Box(5, 5, 25, 25))
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_images_without_cells_are_written(sample: Sample, tmp_path: Path):
 
 
 def test_cells_that_a_format_cannot_hold_are_told(sample: Sample, tmp_path: Path):
-    point = LabelledCell(cell_type=WBC, point=(50.0, 20.0))
+    point = Annotation(cell_type=WBC, point=(50.0, 20.0))
     sample = replace(sample, cells=(BOXED, point))
     summary = write_labels([sample], tmp_path / "out", format_name="yolo")
     assert summary.not_held == 1

@@ -12,10 +12,10 @@ from support.reader_contract import SHAPE, draw_images
 from support.written_labels import pixels_in
 
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
-from blood_cell_system.annotation.sample import LabelledCell, Sample
+from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.writer import OutlineForm, WriteStyle, write_labels
-from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 
@@ -39,12 +39,12 @@ HOLED = PixelOutline.from_pixels(ring_of_pixels(), offset=(30, 10))
 PARTED = PixelOutline.from_pixels(two_parts(), offset=(60, 40))
 BOX = Box(60, 5, 72.5, 15)
 CELLS = (
-    LabelledCell(cell_type=RBC, box=WHOLE.box, outline=WHOLE, origin=BoxOrigin.PREDICTED),
-    LabelledCell(cell_type=WBC, box=HOLED.box, outline=HOLED),
-    LabelledCell(cell_type=RBC, box=PARTED.box, outline=PARTED),
-    LabelledCell(cell_type=PLATELET, box=BOX),
+    Annotation(cell_type=RBC, box=WHOLE.box, outline=WHOLE, origin=Origin.PREDICTED),
+    Annotation(cell_type=WBC, box=HOLED.box, outline=HOLED),
+    Annotation(cell_type=RBC, box=PARTED.box, outline=PARTED),
+    Annotation(cell_type=PLATELET, box=BOX),
 )
-POINT = LabelledCell(cell_type=WBC, point=(90.0, 50.0))
+POINT = Annotation(cell_type=WBC, point=(90.0, 50.0))
 REGION = PixelOutline.from_pixels(disc(5), offset=(80, 20))
 
 
@@ -251,7 +251,7 @@ def test_yolo_has_a_line_a_cell_within_the_image(tmp_path: Path):
 
 def test_an_outline_that_leaves_the_image_is_cut_off_for_yolo(tmp_path: Path):
     outline = PolygonOutline.from_points([(-9, 10), (20, -5), (20, 40)])
-    cell = LabelledCell(cell_type=RBC, box=Box(0, 0, 20, 40), outline=outline)
+    cell = Annotation(cell_type=RBC, box=Box(0, 0, 20, 40), outline=outline)
     root = write(tmp_path, "yolo", cells=(cell,), unscored=())
     numbers = np.array((root / "labels/a.txt").read_text().split()[1:], dtype=float)
     assert numbers.min() >= 0
@@ -288,7 +288,7 @@ def test_an_island_in_a_hole_is_a_polygon_of_its_own(tmp_path: Path):
     pixels = ring_of_pixels()
     pixels[8:11, 8:11] = True
     outline = PixelOutline.from_pixels(pixels, offset=(30, 10))
-    cell = LabelledCell(cell_type=WBC, box=outline.box, outline=outline)
+    cell = Annotation(cell_type=WBC, box=outline.box, outline=outline)
     (feature,) = geojson_of(tmp_path, cells=(cell,), unscored=())
     assert sorted(len(polygon) for polygon in feature["geometry"]["coordinates"]) == [1, 2]
 

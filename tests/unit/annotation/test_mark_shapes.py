@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from blood_cell_system.annotation.marks import (
-    Mark,
+from blood_cell_system.annotation.clean import (
     ellipse_outline,
     join_groups,
     shifted,
@@ -10,6 +9,7 @@ from blood_cell_system.annotation.marks import (
     united,
 )
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError
 
@@ -61,22 +61,22 @@ def test_pixels_and_polygons_are_united():
 
 def test_only_outlines_of_one_label_and_group_are_joined():
     marks = [
-        (Mark(label="RBC", outline=LEFT), 1),
-        (Mark(label="WBC", outline=LEFT), 1),
-        (Mark(label="RBC", box=Box(0, 0, 5, 5)), 1),
-        (Mark(label="RBC", outline=RIGHT), None),
-        (Mark(label="RBC", outline=RIGHT), 1),
+        (Annotation(cell_type="RBC", outline=LEFT), 1),
+        (Annotation(cell_type="WBC", outline=LEFT), 1),
+        (Annotation(cell_type="RBC", box=Box(0, 0, 5, 5)), 1),
+        (Annotation(cell_type="RBC", outline=RIGHT), None),
+        (Annotation(cell_type="RBC", outline=RIGHT), 1),
     ]
     joined, count = join_groups(marks, SHAPE)
     assert count == 1
-    assert [mark.label for mark in joined] == ["RBC", "WBC", "RBC", "RBC"]
+    assert [mark.cell_type for mark in joined] == ["RBC", "WBC", "RBC", "RBC"]
     assert joined[0].outline == PolygonOutline(rings=(*LEFT.rings, *RIGHT.rings))
 
 
 def test_numbers_of_a_mark_are_shifted_but_not_the_pixels_of_a_mask():
-    mark = Mark(label="RBC", box=Box(1, 2, 3, 4), outline=LEFT, point=(5.0, 6.0))
+    mark = Annotation(cell_type="RBC", box=Box(1, 2, 3, 4), outline=LEFT, point=(5.0, 6.0))
     moved = shifted(mark, -1)
     assert (moved.box, moved.point) == (Box(0, 1, 2, 3), (4, 5))
     np.testing.assert_array_equal(moved.outline.rings[0], LEFT.rings[0] - 1)
-    masked = Mark(label="RBC", outline=PixelOutline.from_pixels(painted(LEFT)))
+    masked = Annotation(cell_type="RBC", outline=PixelOutline.from_pixels(painted(LEFT)))
     assert shifted(masked, -1).outline == masked.outline

@@ -3,11 +3,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
 from blood_cell_system.augmentation.augmented_folder import write_augmented_folder
 from blood_cell_system.augmentation.settings import AugmentationSettings
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.cli.prepare import main
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
@@ -28,8 +29,8 @@ from blood_cell_system.taxonomy import RBC, WBC
 SHAPE = (64, 96)
 SPLITS = {"a": "train", "b": "train", "c": "val", "d": "test"}
 CELLS = (
-    LabelledBox(cell_type=RBC, x_min=8, y_min=8, x_max=28, y_max=28),
-    LabelledBox(cell_type=WBC, x_min=40, y_min=20, x_max=70, y_max=50, origin=BoxOrigin.STAIN),
+    Annotation(cell_type=RBC, box=Box(8, 8, 28, 28)),
+    Annotation(cell_type=WBC, box=Box(40, 20, 70, 50), origin=Origin.STAIN),
 )
 
 
@@ -137,7 +138,7 @@ def test_labels_boxes_and_masks_of_a_copy_agree(full: Path, tmp_path: Path):
             assert set(class_mask[rows, columns]) == {1 if cell.cell_type == RBC else 2}
             found = columns.min(), rows.min(), columns.max() + 1, rows.max() + 1
             given = cell.x_min, cell.y_min, cell.x_max, cell.y_max
-            if cell.origin == BoxOrigin.STAIN:
+            if cell.origin == Origin.STAIN:
                 assert found == given
             elif min(found[:2]) > 0 and found[2] < SHAPE[1] and found[3] < SHAPE[0]:
                 assert np.abs(np.subtract(found, given)).max() <= 2

@@ -3,15 +3,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.augmentation.crops import centre_targets
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 CHANNEL = {RBC: 0, WBC: 1, PLATELET: 2}
 
 
 def box(cell_type, x_min, y_min, x_max, y_max):
-    return LabelledBox(cell_type=cell_type, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+    return Annotation(cell_type=cell_type, box=Box(x_min, y_min, x_max, y_max))
 
 
 def background(height=64, width=96):
@@ -102,7 +103,7 @@ def test_boxes_without_area_or_with_their_centre_outside_are_passed_over():
 
 
 def test_a_point_teaches_its_centre_and_no_size():
-    point = replace(box(WBC, 20, 10, 60, 40), origin=BoxOrigin.POINT)
+    point = replace(box(WBC, 20, 10, 60, 40), origin=Origin.POINT)
     targets = centre_targets([point], background())
     assert targets.heat_map[25 // 4, 40 // 4, CHANNEL[WBC]] == 1
     assert not targets.size_weight.any()

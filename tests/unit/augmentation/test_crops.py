@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from support.smears import small_prepared_folder
 
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.augmentation.crops import CropSampler, batches
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.settings import AugmentationSettings
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.taxonomy import WBC
 
@@ -83,7 +84,7 @@ def test_an_image_smaller_than_a_crop_is_surrounded_by_what_is_not_scored():
 
 
 def test_rare_white_cells_are_in_view_far_more_often_than_by_chance():
-    cell = LabelledBox(cell_type=WBC, x_min=480, y_min=480, x_max=520, y_max=520)
+    cell = Annotation(cell_type=WBC, box=Box(480, 480, 520, 520))
     crops = CropSampler(one_image(1000, 1000, (cell,)), size_px=64, settings=PLAIN, seed=0)
     in_view = sum(crops[index].targets.heat_map[:, :, 1].max() == 1 for index in range(60))
     assert in_view > 10

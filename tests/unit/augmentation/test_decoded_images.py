@@ -65,3 +65,4 @@ def test_images_of_a_source_are_resampled_with_their_labels(tmp_path):
     assert half.pixels.shape == (height // 2, width // 2, 3)
     assert half.class_mask.shape == half.label_image.shape == (height // 2, width // 2)
     assert [cell.width for cell in half.cells] == [cell.width / 2 for cell in plain.cells]
+    assert [cell.origin for cell in half.cells] == [cell.origin for cell in plain.cells]

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.augmentation.geometric import (
     Geometry,
     sample_geometry,
@@ -14,7 +15,7 @@ from blood_cell_system.augmentation.geometric import (
     warp,
 )
 from blood_cell_system.augmentation.settings import AugmentationSettings
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import RBC
 
 SHAPE = (96, 128)
@@ -30,11 +31,11 @@ def draw_field(shape=SHAPE) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return image, class_mask, generator.integers(0, 400, shape).astype(np.uint16)
 
 
-def box(x_min: float, y_min: float, x_max: float, y_max: float) -> LabelledBox:
-    return LabelledBox(cell_type=RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+def box(x_min: float, y_min: float, x_max: float, y_max: float) -> Annotation:
+    return Annotation(cell_type=RBC, box=Box(x_min, y_min, x_max, y_max))
 
 
-def corners(cell: LabelledBox) -> tuple[float, float, float, float]:
+def corners(cell: Annotation) -> tuple[float, float, float, float]:
     return cell.x_min, cell.y_min, cell.x_max, cell.y_max
 
 
@@ -43,7 +44,7 @@ def drawn(seed: int, settings=SETTINGS, centre=(64.0, 48.0), shape=SHAPE) -> Geo
     return sample_geometry(generator, settings, centre=centre, output_shape=shape)
 
 
-def ellipse_of(cell: LabelledBox, shape=SHAPE) -> np.ndarray:
+def ellipse_of(cell: Annotation, shape=SHAPE) -> np.ndarray:
     rows, columns = np.indices(shape) + 0.5
     x, y = cell.centre
     inside = ((columns - x) / cell.width) ** 2 + ((rows - y) / cell.height) ** 2 <= 0.25

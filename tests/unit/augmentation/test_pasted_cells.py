@@ -2,9 +2,10 @@ import cv2
 import numpy as np
 import pytest
 
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.augmentation.pasted_cells import LabelledCrop, paste_cells
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import RBC, MaskClass
 
@@ -21,12 +22,8 @@ def image(*centres, radius=14, size=128):
         pixels[disc > 0] = CELL
         labels[disc > 0] = number
         cells.append(
-            LabelledBox(
-                cell_type=RBC,
-                x_min=x - radius,
-                y_min=y - radius,
-                x_max=x + radius + 1,
-                y_max=y + radius + 1,
+            Annotation(
+                cell_type=RBC, box=Box(x - radius, y - radius, x + radius + 1, y + radius + 1)
             )
         )
     return pixels, (labels > 0).astype(np.uint8), labels, tuple(cells)

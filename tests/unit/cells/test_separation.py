@@ -18,13 +18,13 @@ RBC, WBC, PLATELET = RBC, WBC, PLATELET
 
 def f1_against(truth, found, true_count, threshold=0.5):
     overlaps = Overlaps.of_labels(
-        truth, found.label_image, true_count=true_count, found_count=len(found.cells)
+        truth, found.label_image, true_count=true_count, found_count=len(found)
     )
     return match(overlaps, threshold).f1
 
 
 def types_of(found):
-    return sorted(str(cell.cell_type) for cell in found.cells)
+    return sorted(found["cell_type"])
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -49,9 +49,9 @@ def test_two_touching_discs_are_two_cells_cut_in_the_middle(heads):
     boxes = [ellipse_box(RBC, 60, 60, 80), ellipse_box(RBC, 138, 60, 80)]
     probabilities, heat, log_size, _ = perfect_outputs(boxes, (120, 200))
     found = separate_cells(probabilities, *((heat, log_size) if heads else (None, None)))
-    first, second = sorted(found.cells, key=lambda cell: cell.box.x_min)
-    assert first.box.x_max == pytest.approx(99, abs=2)
-    assert second.box.x_min == pytest.approx(99, abs=2)
+    first, second = sorted(found["box"].tolist())
+    assert first[2] == pytest.approx(99, abs=2)
+    assert second[0] == pytest.approx(99, abs=2)
 
 
 @pytest.mark.parametrize("heads", [True, False])
@@ -60,7 +60,7 @@ def test_a_ring_is_one_cell_with_its_pallor(heads):
     probabilities, heat, log_size, truth = perfect_outputs([box], (128, 128), ring=0.5)
     found = separate_cells(probabilities, *((heat, log_size) if heads else (None, None)))
     assert types_of(found) == ["RBC"]
-    assert found.cells[0].area_px == pytest.approx((truth > 0).sum(), rel=0.02)
+    assert found["area"][0] == pytest.approx((truth > 0).sum(), rel=0.02)
 
 
 def test_the_gap_between_touching_cells_belongs_to_none():
@@ -86,7 +86,7 @@ def test_a_clump_with_centres_comes_apart_completely():
 def test_nothing_gives_no_cells(heads):
     probabilities, heat, log_size, _ = perfect_outputs([], (50, 70))
     found = separate_cells(probabilities, *((heat, log_size) if heads else (None, None)))
-    assert found.cells == ()
+    assert len(found) == 0
     assert not found.label_image.any()
 
 
@@ -96,8 +96,8 @@ def test_a_cell_that_fills_the_image_is_one_cell(heads):
     probabilities, heat, log_size, _ = perfect_outputs([box], (160, 200))
     found = separate_cells(probabilities, *((heat, log_size) if heads else (None, None)))
     assert types_of(found) == ["WBC"]
-    assert found.cells[0].area_px == 160 * 200
-    assert found.cells[0].touches_border
+    assert found["area"][0] == 160 * 200
+    assert found["touches_border"][0]
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 2))
@@ -109,7 +109,7 @@ def test_images_of_a_few_pixels_do_no_harm(height, width, value):
     heat = np.ones((*small, 3), dtype=np.float32)
     found = separate_cells(probabilities, heat, np.zeros((*small, 2), dtype=np.float32))
     assert found.label_image.shape == (height, width)
-    assert len(found.cells) <= 1
+    assert len(found) <= 1
 
 
 def test_several_peaks_in_one_white_cell_are_one_cell():
@@ -141,32 +141,31 @@ def test_a_low_peak_is_no_cell_but_a_red_one_is_found_by_its_shape_all_the_same(
     boxes = [ellipse_box(PLATELET, 42, 42, 28), ellipse_box(RBC, 120, 60, 60)]
     probabilities, heat, log_size, _ = perfect_outputs(boxes, (120, 200))
     found = separate_cells(probabilities, 0.2 * heat, log_size)
-    (cell,) = found.cells
-    assert cell.cell_type == RBC
-    assert cell.confidence == pytest.approx(SHAPE_ONLY * 0.9, rel=0.05)
+    assert types_of(found) == [RBC]
+    assert found["confidence"] == pytest.approx(SHAPE_ONLY * 0.9, rel=0.05)
 
 
 def test_a_peak_of_half_the_height_is_a_platelet():
     boxes = [ellipse_box(PLATELET, 42, 42, 28)]
     probabilities, heat, log_size, _ = perfect_outputs(boxes, (120, 200))
-    (cell,) = separate_cells(probabilities, 0.5 * heat, log_size).cells
-    assert cell.cell_type == PLATELET
-    assert cell.confidence == pytest.approx(0.5 * 0.9, rel=0.05)
+    found = separate_cells(probabilities, 0.5 * heat, log_size)
+    assert types_of(found) == [PLATELET]
+    assert found["confidence"] == pytest.approx(0.5 * 0.9, rel=0.05)
 
 
 def test_a_cell_without_a_peak_is_found_with_less_confidence():
     boxes = [ellipse_box(RBC, 60, 60, 80), ellipse_box(RBC, 160, 60, 80)]
     outputs = perfect_outputs(boxes, (120, 220), with_heads_of=boxes[:1])
     found = separate_cells(*outputs[:3])
-    known, missed = sorted(found.cells, key=lambda cell: cell.box.x_min)
-    assert missed.confidence == pytest.approx(SHAPE_ONLY * known.confidence, rel=0.05)
+    known, missed = found["confidence"][np.argsort(found["box"][:, 0])]
+    assert missed == pytest.approx(SHAPE_ONLY * known, rel=0.05)
 
 
 def test_specks_are_no_cells():
     probabilities, heat, log_size, _ = perfect_outputs([], (100, 100))
     probabilities[40:44, 40:44] = (0, 1, 0)
-    assert separate_cells(probabilities, heat, log_size).cells == ()
-    assert separate_cells(probabilities, None, None).cells == ()
+    assert len(separate_cells(probabilities, heat, log_size)) == 0
+    assert len(separate_cells(probabilities, None, None)) == 0
 
 
 def test_a_stray_piece_goes_to_the_cell_that_it_touches():
@@ -183,17 +182,20 @@ def test_a_stray_piece_goes_to_the_cell_that_it_touches():
 def test_every_cell_is_one_connected_piece_with_its_own_measures():
     boxes = touching_field(seed=3)
     found = separate_cells(*perfect_outputs(boxes, (480, 640))[:3])
-    for cell in found.cells:
-        rows, columns = np.nonzero(found.label_image == cell.label)
-        assert len(rows) == cell.area_px
-        assert cell.centroid == pytest.approx((columns.mean() + 0.5, rows.mean() + 0.5))
-        assert (cell.box.x_min, cell.box.y_min) == (columns.min(), rows.min())
-        assert (cell.box.x_max, cell.box.y_max) == (columns.max() + 1, rows.max() + 1)
-        assert cell.equivalent_diameter_px == pytest.approx(np.sqrt(4 * len(rows) / np.pi))
+    assert len(found) > 10
+    for row, label in enumerate(found.ids):
+        rows, columns = np.nonzero(found.label_image == label)
+        assert len(rows) == found["area"][row]
+        middle = (columns.mean() + 0.5, rows.mean() + 0.5)
+        assert found["centroid"][row] == pytest.approx(middle)
+        box = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert found["box"][row].tolist() == box
+        diameter = np.sqrt(4 * len(rows) / np.pi)
+        assert found["equivalent_diameter_area"][row] == pytest.approx(diameter)
         is_at_edge = rows.min() == 0 or columns.min() == 0
         is_at_edge |= rows.max() == 479 or columns.max() == 639
-        assert cell.touches_border == is_at_edge
-    assert [cell.label for cell in found.cells] == list(range(1, len(found.cells) + 1))
+        assert found["touches_border"][row] == is_at_edge
+    assert set(np.unique(found.label_image)) == {0, *found.ids}
 
 
 @pytest.mark.parametrize("heads", [True, False])
@@ -214,7 +216,7 @@ def test_a_turned_or_mirrored_image_has_the_same_cells(turn, heads):
         turned_outputs[2] = np.ascontiguousarray(turned_outputs[2][:, :, ::-1])
     before, after = found_in(outputs), found_in(turned_outputs)
     assert types_of(before) == types_of(after)
-    assert f1_against(moved(before.label_image), after, len(before.cells), 0.9) == 1.0
+    assert f1_against(moved(before.label_image), after, len(before), 0.9) == 1.0
 
 
 def test_a_saturated_heat_map_is_one_peak_not_thousands():
@@ -239,7 +241,7 @@ def test_more_cells_than_a_16_bit_image_can_hold():
     rbc = np.tile(block, (260, 260))
     probabilities = np.stack([1 - rbc, rbc, np.zeros_like(rbc)], axis=2)
     found = separate_cells(probabilities, None, None, SeparationSettings(min_area_px=20))
-    assert len(found.cells) == 260 * 260
+    assert len(found) == 260 * 260
     assert found.label_image.max() == 260 * 260
 
 
@@ -270,22 +272,22 @@ def test_a_sliver_at_the_border_is_no_cell_and_half_a_cell_is_one():
     boxes = [whole, half, sliver]
     probabilities, heat, log_size, _ = perfect_outputs(boxes, (124, 200))
     found = separate_cells(probabilities, heat, log_size)
-    assert [cell.touches_border for cell in found.cells] == [False, True]
+    assert found["touches_border"].tolist() == [False, True]
     none = dict.fromkeys(CELL_TYPES, 0.0)
     kept = separate_cells(probabilities, heat, log_size, SeparationSettings(min_border_share=none))
-    assert len(kept.cells) == 3
+    assert len(kept) == 3
 
 
 def test_the_whole_box_reaches_under_the_cell_that_lies_upon_it():
     boxes = [ellipse_box(RBC, 60, 60, 80), ellipse_box(RBC, 110, 60, 80)]
     probabilities, heat, log_size, _ = perfect_outputs(boxes, (120, 200))
-    first, second = separate_cells(probabilities, heat, log_size).cells
-    assert first.box.x_max == pytest.approx(85, abs=2)
-    assert first.whole_box.x_max == pytest.approx(100, abs=3)
-    assert second.whole_box.x_min == pytest.approx(70, abs=3)
+    found = separate_cells(probabilities, heat, log_size)
+    assert found["box"][0, 2] == pytest.approx(85, abs=2)
+    assert found["whole_box"][0, 2] == pytest.approx(100, abs=3)
+    assert found["whole_box"][1, 0] == pytest.approx(70, abs=3)
 
 
 def test_the_whole_box_of_a_cell_that_touches_none_is_its_box():
     probabilities, heat, log_size, _ = perfect_outputs([ellipse_box(RBC, 60, 60, 80)], (120, 200))
-    (cell,) = separate_cells(probabilities, heat, log_size).cells
-    assert cell.whole_box == cell.box
+    found = separate_cells(probabilities, heat, log_size)
+    assert found["whole_box"].tolist() == found["box"].tolist()

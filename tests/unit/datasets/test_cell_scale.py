@@ -2,17 +2,16 @@ import numpy as np
 import pytest
 from support.drawn_cells import ellipse_box
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_diameter import red_cell_diameters
 from blood_cell_system.taxonomy import RBC, WBC
 
 SHAPE = (100, 200)
 
 
-def box(x, y, side, *, origin=BoxOrigin.ANNOTATED, cell_type=RBC):
-    return LabelledBox(
-        cell_type=cell_type, x_min=x, y_min=y, x_max=x + side, y_max=y + side, origin=origin
-    )
+def box(x, y, side, *, origin=Origin.ANNOTATED, cell_type=RBC):
+    return Annotation(cell_type=cell_type, box=Box(x, y, x + side, y + side), origin=origin)
 
 
 def empty_mask():
@@ -29,16 +28,16 @@ def test_cells_at_the_border_do_not_count():
 
 
 def test_a_persons_boxes_go_before_those_of_the_stain():
-    cells = (box(10, 10, 20), box(50, 50, 40, origin=BoxOrigin.STAIN))
+    cells = (box(10, 10, 20), box(50, 50, 40, origin=Origin.STAIN))
     assert red_cell_diameters(cells, empty_mask()).tolist() == [20]
 
 
 def test_boxes_of_the_stain_count_where_there_are_no_others():
-    assert red_cell_diameters((box(50, 50, 40, origin=BoxOrigin.STAIN),), empty_mask()) == [40]
+    assert red_cell_diameters((box(50, 50, 40, origin=Origin.STAIN),), empty_mask()) == [40]
 
 
 def test_boxes_guessed_around_a_point_tell_nothing():
-    assert len(red_cell_diameters((box(50, 50, 40, origin=BoxOrigin.POINT),), empty_mask())) == 0
+    assert len(red_cell_diameters((box(50, 50, 40, origin=Origin.POINT),), empty_mask())) == 0
 
 
 def test_a_cells_own_pixels_go_before_its_generous_box():
@@ -61,11 +60,7 @@ def test_components_tell_where_no_cell_is_marked():
 
 def test_an_oval_cell_counts_with_the_mean_of_its_sides():
     oval = ellipse_box(RBC, 60, 50, 20)
-    wide = LabelledBox(
-        cell_type=RBC,
-        x_min=oval.x_min,
-        y_min=oval.y_min,
-        x_max=oval.x_min + 40,
-        y_max=oval.y_min + 10,
+    wide = Annotation(
+        cell_type=RBC, box=Box(oval.x_min, oval.y_min, oval.x_min + 40, oval.y_min + 10)
     )
     assert red_cell_diameters((wide,), empty_mask()).tolist() == [20]

@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import DatasetError, OutputError
@@ -12,7 +13,7 @@ from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.taxonomy import RBC
 
-CELL = LabelledBox(cell_type=RBC, x_min=0, y_min=0, x_max=2, y_max=2)
+CELL = Annotation(cell_type=RBC, box=Box(0, 0, 2, 2))
 
 
 def write_pair(root: Path, stem: str) -> set[str]:

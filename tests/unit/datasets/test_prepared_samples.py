@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from blood_cell_system.annotation.outline import PixelOutline
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
     prepared_samples,
@@ -18,9 +19,9 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.taxonomy import NOT_SCORED, PLATELET, RBC, WBC, MaskClass
 
 SHAPE = (40, 60)
-RED = LabelledBox(cell_type=RBC, x_min=5, y_min=5, x_max=15, y_max=20)
-PLATELET = LabelledBox(cell_type=PLATELET, x_min=30.5, y_min=4, x_max=36, y_max=10)
-CENTRE = LabelledBox(cell_type=WBC, x_min=40, y_min=20, x_max=50, y_max=30, origin=BoxOrigin.POINT)
+RED = Annotation(cell_type=RBC, box=Box(5, 5, 15, 20))
+PLATELET = Annotation(cell_type=PLATELET, box=Box(30.5, 4, 36, 10))
+CENTRE = Annotation(cell_type=WBC, box=Box(40, 20, 50, 30), origin=Origin.POINT)
 
 
 def write_folder(root, *, cells=(RED, PLATELET, CENTRE), labels=None):

@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from support.smears import small_bccd_clone, small_prepared_folder, small_smear_settings
 
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import VocDataset
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.datasets.synthetic import FolderLayout, write_synthetic_folder
 from blood_cell_system.datasets.synthetic.folder import to_voc_xml
@@ -122,10 +123,7 @@ def test_a_bccd_clone_keeps_every_cell_in_the_convention_of_bccd(tmp_path):
 
 def test_a_cell_at_the_border_is_marked_as_truncated():
     def box(x_min, x_max):
-        return LabelledBox(
-            cell_type=RBC, x_min=x_min, y_min=3, x_max=x_max, y_max=9,
-            origin=BoxOrigin.DRAWN,
-        )  # fmt: skip
+        return Annotation(cell_type=RBC, box=Box(x_min, 3, x_max, 9), origin=Origin.DRAWN)
 
     text = to_voc_xml("a.jpg", (20, 20), [box(0, 9), box(5, 9), box(5, 20)])
     marks = [row.text for row in ElementTree.fromstring(text).iter("truncated")]

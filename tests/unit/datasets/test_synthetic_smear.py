@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blood_cell_system.boxes import BoxOrigin
+from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.datasets.synthetic import STAINS, SmearSettings, draw_smear
 from blood_cell_system.datasets.synthetic.settings import Dye
 from blood_cell_system.datasets.synthetic.shapes import make_outline, make_patch
@@ -61,7 +61,7 @@ def test_every_box_holds_its_cell_within_the_image(seed):
         assert columns.max() + 1 <= cell.x_max <= 160
         assert 0 <= cell.y_min <= rows.min()
         assert rows.max() + 1 <= cell.y_max <= 128
-        assert cell.origin is BoxOrigin.DRAWN
+        assert cell.origin is Origin.DRAWN
 
 
 @quick

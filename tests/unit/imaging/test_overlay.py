@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from blood_cell_system.imaging.overlay import CELL_COLOURS, draw_boxes, draw_overlay
-from blood_cell_system.taxonomy import NOT_SCORED, PLATELET, RBC
+from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, PLATELET, RBC
 
 
 def gray_image(height: int = 60, width: int = 80) -> np.ndarray:
@@ -16,7 +16,7 @@ def mask_with_two_touching_cells() -> np.ndarray:
 
 
 def is_colour(image: np.ndarray, cell_type: str) -> np.ndarray:
-    return (image == CELL_COLOURS[cell_type]).all(axis=2)
+    return (image == BUILT_IN[cell_type].colour).all(axis=2)
 
 
 def test_pixels_far_from_any_cell_stay_as_they_were():
@@ -85,7 +85,7 @@ def test_not_scored_pixels_are_greyed_and_hatched():
 def test_the_three_colours_differ_in_lightness_or_hue_for_the_colour_blind():
     # Deuteranopia as a projection (Viénot et al. 1999, simplified): red and green fall together.
     projected = [
-        ((0.625 * r + 0.375 * g), (0.3 * g + 0.7 * b)) for r, g, b in CELL_COLOURS.values()
+        ((0.625 * r + 0.375 * g), (0.3 * g + 0.7 * b)) for r, g, b in (t.colour for t in BUILT_IN)
     ]
     for i, first in enumerate(projected):
         for second in projected[i + 1 :]:

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 from support.stained_images import box
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.masks.ellipses import (
     clip_to_pixels,
     ellipse_distance,
@@ -18,7 +19,7 @@ def corners(cell):
 
 def red(*values):
     x_min, y_min, x_max, y_max = values
-    return LabelledBox(cell_type=RBC, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+    return Annotation(cell_type=RBC, box=Box(x_min, y_min, x_max, y_max))
 
 
 @pytest.mark.parametrize(

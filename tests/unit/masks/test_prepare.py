@@ -9,14 +9,9 @@ import pytest
 from support.voc_folder import SHAPE, add_image, smear_image, write_voc_folder
 
 from blood_cell_system.annotation.mask_files import RgbMaskFile
-from blood_cell_system.annotation.sample import (
-    FailedImage,
-    LabelledCell,
-    Reading,
-    Sample,
-)
+from blood_cell_system.annotation.sample import Annotation, FailedImage, Origin, Reading, Sample
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import Box, BoxOrigin
+from blood_cell_system.boxes import Box
 from blood_cell_system.cli.prepare import main
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import AnnotationError, DatasetError, OutputError, SettingsError
@@ -217,7 +212,7 @@ def test_the_summary_counts_and_lists(source: Path, tmp_path: Path):
     add_image(source, "pic_0", [("RBC", 6, 6, 25, 25), ("RBC", 9, 9, 9, 9)])
     summary = prepare(source, tmp_path / "out")
     assert summary.split_counts == {"train": 1, "val": 1, "test": 1}
-    assert summary.cell_counts[RBC, BoxOrigin.ANNOTATED] == 5
+    assert summary.cell_counts[RBC, Origin.ANNOTATED] == 5
     lines = summary.to_text().splitlines()
     assert "3 images prepared (train 1, val 1, test 1)" in lines[0]
     assert lines[-2:] == [
@@ -227,7 +222,7 @@ def test_the_summary_counts_and_lists(source: Path, tmp_path: Path):
 
 
 def test_the_summary_tells_cells_that_only_the_stain_shows():
-    counts = {(RBC, BoxOrigin.ANNOTATED): 7, (RBC, BoxOrigin.STAIN): 5}
+    counts = {(RBC, Origin.ANNOTATED): 7, (RBC, Origin.STAIN): 5}
     summary = PrepareSummary(
         output=Path("out"),
         mask_method="stain",
@@ -266,7 +261,7 @@ def test_given_masks_are_taken_and_nothing_is_said_about_cells(tmp_path: Path):
 
 
 def test_given_masks_and_marks_live_in_one_folder(tmp_path: Path):
-    cell = LabelledCell(cell_type=RBC, box=Box(5, 5, 25, 25))
+    cell = Annotation(cell_type=RBC, box=Box(5, 5, 25, 25))
     samples = with_mask(tmp_path, "a"), image(tmp_path, "b", cells=(cell,))
     summary = prepare_reading(reading_of(tmp_path, *samples), tmp_path / "out", jobs=1)
     first, second = PreparedDataset.open(tmp_path / "out").images

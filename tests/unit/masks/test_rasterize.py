@@ -2,13 +2,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.masks.ellipses import rasterize_ellipses
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC, MaskClass
 
 
 def cell(cell_type, x_min, y_min, x_max, y_max):
-    return LabelledBox(cell_type=cell_type, x_min=x_min, y_min=y_min, x_max=x_max, y_max=y_max)
+    return Annotation(cell_type=cell_type, box=Box(x_min, y_min, x_max, y_max))
 
 
 def test_a_circle_of_four_pixels_has_no_corners():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support.stained_images import NUCLEUS, RED_CELL, box, disc, draw_field
 
-from blood_cell_system.boxes import BoxOrigin
+from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.masks.red_cells import (
     look_of_red_cells,
     red_share_of,
@@ -50,7 +50,7 @@ def test_a_free_round_blob_is_a_cell_with_a_tight_box():
         blob, np.zeros(SHAPE, dtype=bool), look_of_drawn_cells()
     )
     assert (cell.x_min, cell.y_min, cell.x_max, cell.y_max) == (126, 76, 174, 124)
-    assert cell.origin is BoxOrigin.STAIN
+    assert cell.origin is Origin.STAIN
     np.testing.assert_array_equal(pixels, blob[window])
 
 

@@ -15,9 +15,10 @@ from support.stained_images import (
     iou,
 )
 
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import VocDataset
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.stain.optical_density import StainSettings
@@ -60,7 +61,7 @@ def test_a_cell_without_a_box_is_red_and_gets_one(smear):
     result = stain_class_mask(smear, CELLS)
     assert result.cells[: len(CELLS)] == tuple(CELLS)
     (found,) = result.cells[len(CELLS) :]
-    assert found.origin is BoxOrigin.STAIN
+    assert found.origin is Origin.STAIN
     assert found.cell_type == RBC
     assert iou(result.label_image == len(CELLS) + 1, free) > 0.9
 
@@ -153,8 +154,7 @@ def test_the_same_input_gives_the_same_mask_and_is_not_changed(smear):
 
 def test_a_quarter_turn_of_the_image_turns_the_mask(smear):
     turned = [
-        replace(cell, x_min=cell.y_min, x_max=cell.y_max, y_min=320 - cell.x_max,
-                y_max=320 - cell.x_min)
+        replace(cell, box=Box(cell.y_min, 320 - cell.x_max, cell.y_max, 320 - cell.x_min))
         for cell in CELLS
     ]  # fmt: skip
     expected = np.rot90(stain_class_mask(smear, CELLS).class_mask)
@@ -179,7 +179,7 @@ awkward_corners = [
     (20, 20, 50, 55),
 ]
 awkward_boxes = [
-    LabelledBox(cell_type=cell_type, x_min=a, y_min=b, x_max=c, y_max=d)
+    Annotation(cell_type=cell_type, box=Box(a, b, c, d))
     for cell_type in CELL_TYPES
     for a, b, c, d in awkward_corners
 ]

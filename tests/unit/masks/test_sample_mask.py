@@ -6,8 +6,8 @@ from support.voc_folder import BOXES, SHAPE, smear_image
 
 from blood_cell_system.annotation.mask_files import RgbMaskFile
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
-from blood_cell_system.annotation.sample import LabelledCell, Sample
-from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
+from blood_cell_system.annotation.sample import Annotation, Origin, Sample
+from blood_cell_system.boxes import Box
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
@@ -18,30 +18,30 @@ IMAGE = smear_image()
 RED, OTHER_RED, WHITE = Box(5, 5, 25, 25), Box(30, 10, 50, 30), Box(55, 20, 85, 50)
 
 
-def boxed(cell_type: str, box: Box) -> LabelledCell:
-    return LabelledCell(cell_type=cell_type, box=box)
+def boxed(cell_type: str, box: Box) -> Annotation:
+    return Annotation(cell_type=cell_type, box=box)
 
 
 def square(x: int, y: int, side: int) -> PolygonOutline:
     return PolygonOutline.from_points([(x, y), (x + side, y), (x + side, y + side), (x, y + side)])
 
 
-def outlined(cell_type: str, outline: PolygonOutline | PixelOutline) -> LabelledCell:
-    return LabelledCell(cell_type=cell_type, box=outline.box, outline=outline)
+def outlined(cell_type: str, outline: PolygonOutline | PixelOutline) -> Annotation:
+    return Annotation(cell_type=cell_type, box=outline.box, outline=outline)
 
 
-def sample(*cells: LabelledCell, **more: object) -> Sample:
+def sample(*cells: Annotation, **more: object) -> Sample:
     return Sample(stem="a", image_path=Path("a.png"), shape=SHAPE, cells=cells, **more)
 
 
-def masked(*cells: LabelledCell, method=MaskMethod.STAIN, rest=Unlabelled.STAIN, **more: object):
+def masked(*cells: Annotation, method=MaskMethod.STAIN, rest=Unlabelled.STAIN, **more: object):
     return mask_of_sample(IMAGE, sample(*cells, **more), method=method, unlabelled=rest)
 
 
 def test_boxes_alone_give_what_the_stain_says():
     boxes = [
-        LabelledBox(cell_type=RBC, x_min=5, y_min=5, x_max=25, y_max=25),
-        LabelledBox(cell_type=WBC, x_min=55, y_min=20, x_max=85, y_max=50),
+        Annotation(cell_type=RBC, box=Box(5, 5, 25, 25)),
+        Annotation(cell_type=WBC, box=Box(55, 20, 85, 50)),
     ]
     stain = stain_class_mask(IMAGE, boxes)
     found = masked(boxed(RBC, RED), boxed(WBC, WHITE))
@@ -92,7 +92,7 @@ def test_pixels_are_an_outline_as_well():
 def test_an_unmarked_red_cell_is_found_by_its_stain():
     found = masked(boxed(RBC, RED), boxed(WBC, WHITE))
     assert found.class_mask[20, 40] == 1
-    assert [cell.origin for cell in found.cells].count(BoxOrigin.STAIN) == 1
+    assert [cell.origin for cell in found.cells].count(Origin.STAIN) == 1
 
 
 def test_unmarked_cells_can_be_left_unscored():
@@ -111,21 +111,21 @@ def test_unmarked_cells_can_be_background():
 
 
 def test_a_point_is_a_centre_whose_pixels_are_not_scored():
-    point = LabelledCell(cell_type=WBC, point=(70.0, 35.0))
+    point = Annotation(cell_type=WBC, point=(70.0, 35.0))
     found = masked(boxed(RBC, RED), boxed(RBC, OTHER_RED), point)
-    assert found.cells[-1].origin == BoxOrigin.POINT
+    assert found.cells[-1].origin == Origin.POINT
     assert found.cells[-1].centre == (70.0, 35.0)
     assert found.class_mask[35, 70] == NOT_SCORED
 
 
 def test_a_points_size_follows_the_red_cells_of_its_image():
-    point = LabelledCell(cell_type=PLATELET, point=(13.0, 48.0))
+    point = Annotation(cell_type=PLATELET, point=(13.0, 48.0))
     found = masked(boxed(RBC, RED), boxed(RBC, OTHER_RED), boxed(WBC, WHITE), point)
     assert found.cells[-1].width == pytest.approx(0.35 * 20)
 
 
 def test_a_red_cells_point_leaves_its_pixels_to_the_stain():
-    point = LabelledCell(cell_type=RBC, point=(40.0, 20.0))
+    point = Annotation(cell_type=RBC, point=(40.0, 20.0))
     found = masked(boxed(RBC, RED), boxed(WBC, WHITE), point)
     assert found.class_mask[20, 40] == 1
 
@@ -133,7 +133,7 @@ def test_a_red_cells_point_leaves_its_pixels_to_the_stain():
 def test_a_region_in_doubt_is_not_scored_and_holds_no_found_cell():
     found = masked(boxed(RBC, RED), boxed(WBC, WHITE), unscored=(square(28, 8, 24),))
     assert (found.class_mask[8:32, 28:52] == NOT_SCORED).all()
-    assert [cell.origin for cell in found.cells] == [BoxOrigin.ANNOTATED] * 2
+    assert [cell.origin for cell in found.cells] == [Origin.ANNOTATED] * 2
     assert found.label_image.max() == 2
 
 

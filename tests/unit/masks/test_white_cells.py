@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.stained_images import (
@@ -10,6 +12,7 @@ from support.stained_images import (
     iou,
 )
 
+from blood_cell_system.annotation.clean import clip_box
 from blood_cell_system.masks.red_cells import look_of_red_cells, red_share_of
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.stain.optical_density import GREEN, optical_density
@@ -55,13 +58,7 @@ def test_a_cell_cut_by_the_border_is_followed_to_the_border(x, y):
     cell = disc(SHAPE, x, y, 45)
     parts = [(cell, CYTOPLASM), (disc(SHAPE, x, y, 25), NUCLEUS)]
     white = box("WBC", x, y, 45, air=5)
-    cut = type(white)(
-        cell_type=white.cell_type,
-        x_min=max(0, white.x_min),
-        y_min=max(0, white.y_min),
-        x_max=min(SHAPE[1], white.x_max),
-        y_max=min(SHAPE[0], white.y_max),
-    )
+    cut = replace(white, box=clip_box(white.box, SHAPE))
     assert iou(outline(parts, cut), cell) > 0.9
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 from support.drawn_cells import ellipse_box, perfect_outputs
 
-from blood_cell_system.boxes import BoxOrigin
+from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.cells.separation import most_likely_class, separate_cells
 from blood_cell_system.metrics.matching import TruthKind, add_up, compare_cells
 from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
@@ -36,7 +36,7 @@ def test_perfect_cells_match_boxes():
     record = compare_cells(found, CELLS, class_mask)
     assert record.truth == TruthKind.BOXES
     assert record.matches[RBC][0.9].f1 == 1.0
-    assert record.origins[BoxOrigin.ANNOTATED] == 3
+    assert record.origins[Origin.ANNOTATED] == 3
 
 
 def test_a_cell_of_another_type_is_missed_and_false():

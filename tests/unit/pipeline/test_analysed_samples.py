@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from support.analysed_images import CELLS, analysis_of, report_of, write_smear_image
 
-from blood_cell_system.boxes import BoxOrigin
+from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.errors import DatasetError, ImageReadError, MissingDataError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.pipeline.analysed_samples import analysed_samples, is_results_folder
@@ -37,15 +37,15 @@ def change_report(results: Path, change) -> None:
 
 def test_cells_come_with_their_types_boxes_and_outlines(results: Path, tmp_path: Path):
     (sample,) = analysed_samples(results, images=[tmp_path / "smears"])
-    separated = analysis_of().separated
+    found = analysis_of().cells
     assert (sample.stem, sample.shape, len(sample.cells)) == ("field", (128, 192), len(CELLS))
-    for cell, found in zip(sample.cells, separated.cells, strict=True):
-        assert cell.cell_type == found.cell_type
-        assert cell.origin is BoxOrigin.PREDICTED
+    for label, cell in enumerate(sample.cells, start=1):
+        assert cell.cell_type == found["cell_type"][label - 1]
+        assert cell.origin is Origin.PREDICTED
         rows, columns, inside = cell.outline.window(sample.shape)
         painted = np.zeros(sample.shape, bool)
         painted[rows, columns] = inside
-        np.testing.assert_array_equal(painted, separated.label_image == found.label)
+        np.testing.assert_array_equal(painted, found.label_image == label)
 
 
 def test_the_image_is_found_in_folders_within_those_that_are_named(results, tmp_path):

@@ -12,7 +12,6 @@ from support.colour_classifiers import (
 from support.prepared_cells import ColourRuntime
 from support.tiny_onnx import colour_model
 
-import blood_cell_system
 from blood_cell_system.errors import (
     CheckpointError,
     ImageReadError,
@@ -67,11 +66,6 @@ def test_the_package_gives_the_system_only_when_asked_for_it():
         "assert 'tensorflow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_other_names_of_the_package_are_refused():
-    with pytest.raises(AttributeError, match="no attribute 'Elsewhere'"):
-        blood_cell_system.Elsewhere  # noqa: B018
 
 
 def test_the_names_of_the_guide_can_be_imported():

@@ -55,7 +55,7 @@ def test_cells_that_are_cut_off_do_not_count_for_the_median_size():
 
 def test_cells_below_the_threshold_are_uncertain_the_worst_first():
     analysis = analysis_of()
-    confidences = sorted(cell.confidence for cell in analysis.separated.cells)
+    confidences = sorted(analysis.cells["confidence"].tolist())
     report = report_of(analysis, threshold=(confidences[1] + confidences[2]) / 2)
     assert [cell.confidence for cell in report.uncertain_cells] == confidences[:2]
     assert all(CellFlag.UNCERTAIN in cell.flags for cell in report.uncertain_cells)

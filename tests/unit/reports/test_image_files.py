@@ -39,7 +39,7 @@ def test_the_mask_is_in_the_guide_s_format(written):
 
 def test_the_label_image_has_the_cells_numbers(written):
     root, analysis, _ = written
-    assert (read_label_image(root / "field_instances.png") == analysis.separated.label_image).all()
+    assert (read_label_image(root / "field_instances.png") == analysis.cells.label_image).all()
     assert cv2.imread(str(root / "field_instances.png"), cv2.IMREAD_UNCHANGED).dtype == np.uint16
 
 

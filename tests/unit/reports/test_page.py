@@ -35,7 +35,7 @@ def outcome_of(
 ):
     analysis = analysis_of() if analysis is None else analysis
     report = draw_up(analysis, name=f"{name}.png", threshold=threshold).to_json()
-    polygons = outline_polygons(analysis.separated.label_image, analysis.separated.cells)
+    polygons = outline_polygons(analysis.cells)
     panel = make_panel(analysis.image, polygons, report, max_side_px=side_px, max_crops=20)
     return outcome_of_report(
         report, name=name, path=path or f"{name}.png", panel=panel, was_kept=False
@@ -162,17 +162,20 @@ def test_outlines_are_those_of_the_cells():
     analysis = analysis_of()
     (image,) = images_in(render_page(summary_of(outcome_of(analysis=analysis))))
     assert (image["width"], image["height"]) == (192, 128)
-    for cell, outline in zip(analysis.separated.cells, image["outlines"], strict=True):
+    cells = analysis.cells
+    for row, outline in enumerate(image["outlines"]):
         corners = np.array([pair.split(",") for pair in outline.split()], dtype=float)
-        assert corners.mean(axis=0) == pytest.approx(cell.centroid, abs=0.3 * cell.box.width)
+        width = cells["box"][row, 2] - cells["box"][row, 0]
+        assert corners.mean(axis=0) == pytest.approx(cells["centroid"][row], abs=0.3 * width)
+    assert len(image["outlines"]) == len(cells)
     assert [cell[0] for cell in image["cells"]] == [1, 2, 3, 4, 5]
 
 
 def test_the_least_certain_cells_come_first_in_the_gallery():
     page = Page(render_page(summary_of(outcome_of("a"), outcome_of("b"))))
     chosen = [button for button in page.of("button") if "data-cell" in button]
-    confidence = {cell.label: cell.confidence for cell in analysis_of().separated.cells}
-    shown = [confidence[int(button["data-cell"])] for button in chosen]
+    confidence = analysis_of().cells["confidence"]
+    shown = [confidence[int(button["data-cell"]) - 1] for button in chosen]
     assert np.diff(shown).min() > -1e-4
     assert len(shown) == 10
 

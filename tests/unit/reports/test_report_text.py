@@ -58,11 +58,11 @@ def test_the_border_rule_is_told():
 
 def test_ten_of_many_uncertain_cells_are_named():
     analysis = analysis_of()
-    cells = analysis.separated.cells * 3
+    count = len(analysis.cells) * 3
     report = report_of(threshold=1.0)
     many = dataclasses.replace(report, cells=report.cells * 3)
-    assert len(many.uncertain_cells) == len(cells)
-    assert f"{len(cells)} of {len(cells)}, cell" in many.to_summary_text()
+    assert len(many.uncertain_cells) == count
+    assert f"{count} of {count}, cell" in many.to_summary_text()
     assert "and 5 more" in " ".join(many.to_summary_text().split())
     assert "no cell" in report_of(threshold=0.0).to_summary_text()
 

@@ -9,17 +9,17 @@ import tensorflow as tf
 from support.smears import small_prepared_folder
 from support.tiny_training import TINY
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import diameter_in_name, model_name
 from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
 from blood_cell_system.taxonomy import CELL_TYPES, RBC, WBC
 from blood_cell_system.training.loop import StepRates
-from blood_cell_system.training.presets import PRESETS
+from blood_cell_system.training.presets import FINE_TUNING, PRESETS
 from blood_cell_system.training.segmenter import train_segmenter
 from blood_cell_system.training.segmenter_learner import (
-    FINE_TUNING,
     Learner,
     fine_tuning_settings,
     first_feature_shift,
@@ -228,9 +228,7 @@ def test_darker_images_shift_the_first_features(accustomed):
 
 
 def cells(*types):
-    return tuple(
-        LabelledBox(cell_type=cell_type, x_min=0, y_min=0, x_max=9, y_max=9) for cell_type in types
-    )
+    return tuple(Annotation(cell_type=cell_type, box=Box(0, 0, 9, 9)) for cell_type in types)
 
 
 def warnings_of(start, model, *, magnification=1.0, image=None, types=CELL_TYPES):

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from keras import layers
 
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.augmentation.decoded_images import DecodedImage
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.cells.peaks import CellPeaks, PeakSettings
 from blood_cell_system.errors import CheckpointError
 from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
@@ -21,10 +22,8 @@ from blood_cell_system.training.peak_calibration import (
 SIDE = 400
 
 
-def box(x, y, cell_type=RBC, origin=BoxOrigin.ANNOTATED):
-    return LabelledBox(
-        cell_type=cell_type, x_min=x - 8, y_min=y - 8, x_max=x + 8, y_max=y + 8, origin=origin
-    )
+def box(x, y, cell_type=RBC, origin=Origin.ANNOTATED):
+    return Annotation(cell_type=cell_type, box=Box(x - 8, y - 8, x + 8, y + 8), origin=origin)
 
 
 def places(count):
@@ -111,7 +110,7 @@ def test_peaks_where_nobody_has_said_what_is_there_are_not_held_against_a_thresh
 
 def test_points_are_no_cells_whose_size_could_match():
     where = places(50)
-    cells = [box(*at, origin=BoxOrigin.POINT) for at in where]
+    cells = [box(*at, origin=Origin.POINT) for at in where]
     assert best_thresholds([image(cells)], finder(where, [0.2] * 50)) == {}
 
 

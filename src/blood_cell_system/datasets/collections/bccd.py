@@ -18,14 +18,13 @@ Source: https://github.com/Shenggan/BCCD_Dataset. Licence: MIT.
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedImage
+from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
 from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (
     CellField,
     FieldReading,
-    MarkedCell,
     read_json_file,
     sound_cells,
 )
@@ -84,10 +83,8 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
                 dropped=dropped,
             )
         else:
-            cells = tuple(
-                MarkedCell(label=cell.cell_type, box=Box(*_corners(cell))) for cell in sample.cells
-            )
-        white = sum(cell.label == WBC for cell in cells)
+            cells = sample.cells
+        white = sum(cell.cell_type == WBC for cell in cells)
         split = sample.split
         fields.append(
             CellField(
@@ -110,10 +107,6 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
     )
 
 
-def _corners(cell: Any) -> tuple[float, float, float, float]:
-    return cell.x_min, cell.y_min, cell.x_max, cell.y_max
-
-
-def _cell(mark: Any) -> MarkedCell:
+def _cell(mark: Any) -> Annotation:
     x_min, y_min, x_max, y_max = (float(side) for side in mark["bbox"])
-    return MarkedCell(label=_TYPE_OF_CLASS[mark["class"]], box=Box(x_min, y_min, x_max, y_max))
+    return Annotation(cell_type=_TYPE_OF_CLASS[mark["class"]], box=Box(x_min, y_min, x_max, y_max))

@@ -20,13 +20,12 @@ for research only.
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedImage
+from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (
     CellField,
     FieldReading,
-    MarkedCell,
     images_in,
     read_json_file,
     readable,
@@ -92,9 +91,9 @@ def read_iml_malaria(root: Path) -> FieldReading:
     )
 
 
-def _cell(mark: Any) -> MarkedCell:
+def _cell(mark: Any) -> Annotation:
     label = mark["type"]
     if label not in LABELS:
         raise ValueError(f"the label is {label!r}, expected {', '.join(LABELS)}")
     x, y, width, height = (float(mark["bbox"][side]) for side in ("x", "y", "w", "h"))
-    return MarkedCell(label=label, box=Box(x, y, x + width, y + height))
+    return Annotation(cell_type=label, box=Box(x, y, x + width, y + height))

@@ -19,13 +19,12 @@ Licence: none is stated; for research only.
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedImage
+from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (
     CellField,
     FieldReading,
-    MarkedCell,
     images_in,
     read_json_file,
     readable,
@@ -103,7 +102,7 @@ def _field(
     name: str,
     path: Path,
     block_of: dict[str, dict[str, str]],
-    cells: tuple[MarkedCell, ...] | None,
+    cells: tuple[Annotation, ...] | None,
 ) -> CellField:
     return CellField(
         name=f"{label}_{name}",
@@ -114,6 +113,6 @@ def _field(
     )
 
 
-def _cell(mark: Any) -> MarkedCell:
+def _cell(mark: Any) -> Annotation:
     x_min, y_min, x_max, y_max = (float(side) for side in mark)
-    return MarkedCell(label=SICKLE, box=Box(x_min, y_min, x_max, y_max))
+    return Annotation(cell_type=SICKLE, box=Box(x_min, y_min, x_max, y_max))

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import BCCD_LABELS
 from blood_cell_system.atomic_files import make_folder, write_text
-from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.datasets.folder_build import IMAGE_FOLDERS, finish_build, start_build
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
@@ -122,7 +122,7 @@ def finish_clone(root: Path, *, splits: Mapping[str, Split], stale: Sequence[Pat
         write_text(root / "BCCD" / "ImageSets" / "Main" / f"{name}.txt", "".join(lines))
 
 
-def to_voc_xml(filename: str, shape: tuple[int, int], cells: Sequence[LabelledBox]) -> str:
+def to_voc_xml(filename: str, shape: tuple[int, int], cells: Sequence[Annotation]) -> str:
     """Write boxes as the text of a Pascal VOC file.
 
     Parameters
@@ -131,7 +131,7 @@ def to_voc_xml(filename: str, shape: tuple[int, int], cells: Sequence[LabelledBo
         Of the image.
     shape : tuple of int
         ``(height, width)`` of the image in pixels.
-    cells : sequence of LabelledBox
+    cells : sequence of Annotation
         Whole pixels; 0-based and half-open here, 1-based and inclusive in the file.
 
     Returns
@@ -257,7 +257,7 @@ def write_synthetic_folder(
 
 def _write_smear(
     stem: str, *, output: Path, settings: SmearSettings, seed: int, is_clone: bool
-) -> tuple[LabelledBox, ...]:
+) -> tuple[Annotation, ...]:
     number = int(stem.rsplit("_", 1)[1])
     smear = draw_smear(settings, generator_for(seed, "smear", number))
     if is_clone:

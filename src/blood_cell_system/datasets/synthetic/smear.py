@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.boxes import BoxOrigin, LabelledBox
+from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.synthetic.layout import (
     MAX_TRIES,
     Field,
@@ -182,18 +183,15 @@ def _label(bodies: list[Body], shape: tuple[int, int]) -> NDArray[np.uint16]:
     return labels
 
 
-def box_of(body: Body) -> LabelledBox:
+def box_of(body: Body) -> Annotation:
     """Box of a cell's whole outline, as far as it is in the image."""
     inside = body.patch.inside
     rows = np.flatnonzero(inside.any(axis=1)) + body.patch.rows.start
     columns = np.flatnonzero(inside.any(axis=0)) + body.patch.columns.start
-    return LabelledBox(
+    return Annotation(
         cell_type=body.cell_type,
-        x_min=float(columns[0]),
-        y_min=float(rows[0]),
-        x_max=float(columns[-1] + 1),
-        y_max=float(rows[-1] + 1),
-        origin=BoxOrigin.DRAWN,
+        box=Box(float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1)),
+        origin=Origin.DRAWN,
     )
 
 
@@ -335,7 +333,7 @@ class DrawnSmear:
     label_image : ndarray of shape (height, width), dtype uint16
         0 background, 1..n the cells, platelets among them. Where two red cells overlap, each has
         the part that lies nearer to its own middle; white cells lie over red ones.
-    cells : tuple of LabelledBox
+    cells : tuple of Annotation
         Cell ``i`` has the label ``i + 1``. Its box is that of its whole outline, as far as it is
         in the image: also of the part that lies under another cell, which a person sees as well.
     kinds : tuple of str
@@ -346,7 +344,7 @@ class DrawnSmear:
     image: NDArray[np.uint8]
     class_mask: NDArray[np.uint8]
     label_image: NDArray[np.uint16]
-    cells: tuple[LabelledBox, ...]
+    cells: tuple[Annotation, ...]
     kinds: tuple[str, ...]
 
 

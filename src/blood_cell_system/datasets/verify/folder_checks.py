@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import LabelledBox
 from blood_cell_system.datasets.duplicates.groups import linked_groups, pairs_of_same
 from blood_cell_system.datasets.verify.findings import Finding, Severity, listed
 from blood_cell_system.datasets.verify.image_checks import (
@@ -36,14 +36,14 @@ def check_sizes(images: Sequence[ImageFacts]) -> list[Finding]:
 
     Only originals are looked at, as copies may be scaled, and only cells away from the edge.
     """
-    kinds: defaultdict[tuple[str, str], list[tuple[ImageFacts, LabelledBox]]]
+    kinds: defaultdict[tuple[str, str], list[tuple[ImageFacts, Annotation]]]
     kinds = defaultdict(list)
     for image in images:
         if image.is_augmented:
             continue
         for box in whole_cells(image):
             kinds[image.source, box.cell_type].append((image, box))
-    outliers: defaultdict[str, list[tuple[LabelledBox, float]]] = defaultdict(list)
+    outliers: defaultdict[str, list[tuple[Annotation, float]]] = defaultdict(list)
     for cells in kinds.values():
         if len(cells) < _FEWEST_CELLS:
             continue
@@ -57,7 +57,7 @@ def check_sizes(images: Sequence[ImageFacts]) -> list[Finding]:
     return [_finding(stem, found) for stem, found in sorted(outliers.items())]
 
 
-def whole_cells(image: ImageFacts) -> list[LabelledBox]:
+def whole_cells(image: ImageFacts) -> list[Annotation]:
     """Sound boxes that the edge of the image does not cut."""
     if image.cells is None or image.image_shape is None:
         return []
@@ -72,12 +72,12 @@ def whole_cells(image: ImageFacts) -> list[LabelledBox]:
     ]
 
 
-def side_of(box: LabelledBox) -> float:
+def side_of(box: Annotation) -> float:
     """Side of the square with the box's area, in pixels."""
     return float(np.sqrt(box.width * box.height))
 
 
-def _finding(stem: str, found: Sequence[tuple[LabelledBox, float]]) -> Finding:
+def _finding(stem: str, found: Sequence[tuple[Annotation, float]]) -> Finding:
     box, factor = max(found, key=lambda item: abs(np.log(item[1])))
     others = f" and {len(found) - 1} more" if len(found) > 1 else ""
     return Finding(

@@ -14,8 +14,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.verify.folder_checks import DuplicateGroup
 from blood_cell_system.datasets.verify.image_checks import (
@@ -285,18 +286,20 @@ def _done_about(fault: MaskFault) -> str:
     return done[fault]
 
 
-def _repaired_boxes(image: ImageFacts) -> tuple[list[LabelledBox], list[Change]]:
+def _repaired_boxes(image: ImageFacts) -> tuple[list[Annotation], list[Change]]:
     height, width = image.image_shape or (0, 0)
-    kept: list[LabelledBox] = []
+    kept: list[Annotation] = []
     dropped = cut = 0
     for box in image.cells or ():
         is_useful = is_whole(box) and not is_outside(box, (height, width))
         inside = replace(
             box,
-            x_min=max(0.0, box.x_min),
-            y_min=max(0.0, box.y_min),
-            x_max=min(float(width), box.x_max),
-            y_max=min(float(height), box.y_max),
+            box=Box(
+                max(0.0, box.x_min),
+                max(0.0, box.y_min),
+                min(float(width), box.x_max),
+                min(float(height), box.y_max),
+            ),
         )
         if not is_useful or min(inside.width, inside.height) <= TINY_SIDE_PX or inside in kept:
             dropped += 1

@@ -1,7 +1,7 @@
 """Cells of one image, cut out by the method of the plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from blood_cell_system.analysis.runtimes import Runtime
 from blood_cell_system.analysis.scale import estimate_diameter, estimate_scale
 from blood_cell_system.analysis.segmentation import find_cells
-from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox, corners_of, pairwise_box_iou
+from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
+from blood_cell_system.boxes import Box, pairwise_box_iou
 from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_image
 from blood_cell_system.cells.nucleated_cells import NucleatedCell, find_nucleated_cells
 from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.cells.watershed import separate_by_shape
-from blood_cell_system.datasets.cell_fields import MarkedCell
 from blood_cell_system.errors import CellImageError
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.ellipses import clip_to_pixels
@@ -190,21 +190,18 @@ _CONTAINED: Final = 0.6
 _SAME_OVERLAP: Final = 0.4
 
 
-def labelled_box(mark: MarkedCell, cell_type: str) -> LabelledBox:
+def labelled_box(mark: Annotation, cell_type: str) -> Annotation:
     """Box of a marked cell; of ``cell_type`` where its label is no type of cell."""
-    named = [kind for kind in CELL_TYPES if kind == mark.label]
-    return LabelledBox(
+    named = [kind for kind in CELL_TYPES if kind == mark.cell_type]
+    return Annotation(
         cell_type=named[0] if named else cell_type,
-        x_min=mark.box.x_min,
-        y_min=mark.box.y_min,
-        x_max=mark.box.x_max,
-        y_max=mark.box.y_max,
+        box=mark.bounds,
     )
 
 
 def segmented_window(
     whole: Smear, task: CutTask, generator: np.random.Generator
-) -> tuple[Smear, list[MarkedCell]]:
+) -> tuple[Smear, list[Annotation]]:
     """Look at a window of an image, and find its cells; they have the image's label.
 
     A network may take a red cell of an odd stain for a white one, or the other way round: whether
@@ -213,22 +210,20 @@ def segmented_window(
     plan = task.plan
     magnification = _magnification(whole)
     smear = whole.window(*_window(whole.field, plan.window_px, generator))
-    cells = find_cells(_runtime(), smear.image, magnification=magnification).separated
+    cells = find_cells(_runtime(), smear.image, magnification=magnification).cells
     marks = []
-    for cell in cells.cells:
-        if cell.touches_border or cell.cell_type == PLATELET:
-            continue
-        red_density = smear.density[:, :, RED][cells.label_image == cell.label]
+    for row in np.flatnonzero(~cells["touches_border"] & ~cells.is_type(PLATELET)):
+        red_density = smear.density[:, :, RED][cells.label_image == row + 1]
         is_white = bool((red_density > _NUCLEUS_DENSITY).mean() > _NUCLEUS_SHARE)
         if is_white == (plan.cell_type == WBC):
-            box = Box(cell.box.x_min, cell.box.y_min, cell.box.x_max, cell.box.y_max)
-            marks.append(MarkedCell(label=task.field.label, box=box))
+            box = Box(*cells["box"][row].tolist())
+            marks.append(Annotation(cell_type=task.field.label, box=box))
     return smear, marks
 
 
-def neighbours_of(smear: Smear, marks: Sequence[MarkedCell], window_px: int) -> list[LabelledBox]:
+def neighbours_of(smear: Smear, marks: Sequence[Annotation], window_px: int) -> list[Annotation]:
     """Boxes of the cells around those that are marked, where people have not marked all cells."""
-    found: list[LabelledBox] = []
+    found: list[Annotation] = []
     if not marks:
         return found
     magnification = _magnification(smear)
@@ -237,19 +232,19 @@ def neighbours_of(smear: Smear, marks: Sequence[MarkedCell], window_px: int) -> 
         margin = max(0.0, (window_px - max(box.width, box.height)) / 2)
         rows, columns = clip_to_pixels(box, smear.field.shape, margin=margin)
         part = np.ascontiguousarray(smear.image[rows, columns])
-        cells = find_cells(_runtime(), part, magnification=magnification).separated.cells
-        around = [_moved(cell.box, columns.start, rows.start) for cell in cells]
+        cells = find_cells(_runtime(), part, magnification=magnification).cells
+        boxes = cells["box"] + (columns.start, rows.start, columns.start, rows.start)
+        around = [
+            Annotation(cell_type=cell_type, box=Box(x_min, y_min, x_max, y_max))
+            for cell_type, (x_min, y_min, x_max, y_max) in zip(
+                cells["cell_type"], boxes.tolist(), strict=True
+            )
+        ]
         found += [other for other in around if not _is_same(box, other)]
     return found
 
 
-def _moved(box: LabelledBox, x: int, y: int) -> LabelledBox:
-    return replace(
-        box, x_min=box.x_min + x, y_min=box.y_min + y, x_max=box.x_max + x, y_max=box.y_max + y
-    )
-
-
-def _is_same(box: LabelledBox, other: LabelledBox) -> bool:
+def _is_same(box: Annotation, other: Annotation) -> bool:
     """Whether a cell that was found is the marked one, or a part of it."""
     both = corners_of([box]), corners_of([other])
     overlap = float(pairwise_box_iou(*both)[0, 0])
@@ -305,14 +300,14 @@ class CutCell:
     cell_class : CropClass
     what : str
         For its file's name: its number in the image, or its kind.
-    origin : BoxOrigin
+    origin : Origin
         Who says where the cell is.
     """
 
     image: NDArray[np.uint8]
     cell_class: CropClass
     what: str
-    origin: BoxOrigin
+    origin: Origin
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -322,7 +317,7 @@ class _Found:
     piece: Piece
     cell_class: CropClass
     what: str
-    origin: BoxOrigin
+    origin: Origin
 
 
 def cut_image(task: CutTask) -> list[CutCell]:
@@ -353,11 +348,11 @@ def cut_image(task: CutTask) -> list[CutCell]:
         if cell_class is None:
             return []
         image = single_cell_image(image, cell_type=plan.cell_type)
-        origin = BoxOrigin.STAIN
+        origin = Origin.STAIN
         return [CutCell(image=image, cell_class=cell_class, what="cell", origin=origin)]
     generator = generator_for(task.seed, "cut", task.name)
     smear = Smear.of(image)
-    marks: list[MarkedCell] = []
+    marks: list[Annotation] = []
     white = None
     if plan.method is CutMethod.NUCLEI:
         nucleated = find_nucleated_cells(smear.image)
@@ -366,25 +361,23 @@ def cut_image(task: CutTask) -> list[CutCell]:
     elif plan.method is CutMethod.BOXES:
         marks = list(task.field.cells or ())
         others = neighbours_of(smear, marks, plan.window_px) if plan.window_px else []
-        found = _by_boxes(smear, marks, plan, generator, origin=BoxOrigin.ANNOTATED, others=others)
+        found = _by_boxes(smear, marks, plan, generator, origin=Origin.ANNOTATED, others=others)
     else:
         smear, marks = segmented_window(smear, task, generator)
-        found = _by_boxes(smear, marks, plan, generator, origin=BoxOrigin.PREDICTED)
+        found = _by_boxes(smear, marks, plan, generator, origin=Origin.PREDICTED)
     extras = find_extras(
         smear, plan.extras, generator, cell_area_px=_cell_area_px(marks), white=white
     )
     found += [
-        _Found(piece=piece, cell_class=OUTLIER, what=kind, origin=BoxOrigin.STAIN)
+        _Found(piece=piece, cell_class=OUTLIER, what=kind, origin=Origin.STAIN)
         for kind, piece in extras
     ]
     return [cut for cell in found if (cut := _cut(smear, cell)) is not None]
 
 
-def _cell_area_px(marks: Sequence[MarkedCell]) -> float | None:
+def _cell_area_px(marks: Sequence[Annotation]) -> float | None:
     """Area of a typical cell; None where none is marked."""
-    areas = [
-        (mark.box.x_max - mark.box.x_min) * (mark.box.y_max - mark.box.y_min) for mark in marks
-    ]
+    areas = [mark.width * mark.height for mark in marks]
     return float(np.median(areas)) * np.pi / 4 if areas else None
 
 
@@ -399,22 +392,22 @@ def _cut(smear: Smear, cell: _Found) -> CutCell | None:
 
 def _by_boxes(
     smear: Smear,
-    marks: Sequence[MarkedCell],
+    marks: Sequence[Annotation],
     plan: CutPlan,
     generator: np.random.Generator,
     *,
-    origin: BoxOrigin,
-    others: Sequence[LabelledBox] = (),
+    origin: Origin,
+    others: Sequence[Annotation] = (),
 ) -> list[_Found]:
     """Outline the cells in boxes that the border does not cut."""
     boxes = [labelled_box(mark, plan.cell_type) for mark in marks]
     look = smear.look(boxes)
     found: list[_Found] = []
-    for label in sorted({mark.label for mark in marks} & set(plan.classes)):
+    for label in sorted({mark.cell_type for mark in marks} & set(plan.classes)):
         whole = [
             index
             for index, mark in enumerate(marks)
-            if mark.label == label and smear.is_whole(boxes[index])
+            if mark.cell_type == label and smear.is_whole(boxes[index])
         ]
         most = plan.most_an_image.get(label, len(whole))
         for index in generator.permutation(whole).tolist()[:most]:
@@ -462,12 +455,10 @@ def _by_nuclei(
         for index in generator.permutation(len(single)).tolist()[:most]:
             what, cell = single[index]
             piece = cell.corner, cell.outline
-            found.append(
-                _Found(piece=piece, cell_class=cell_class, what=what, origin=BoxOrigin.STAIN)
-            )
+            found.append(_Found(piece=piece, cell_class=cell_class, what=what, origin=Origin.STAIN))
     smudges = [(what, cell) for what, cell in cells if not cell.is_single]
     if smudges and plan.extras.get(Extra.CLUMP):
         what, cell = smudges[int(generator.integers(len(smudges)))]
         piece = cell.corner, cell.outline
-        found.append(_Found(piece=piece, cell_class=OUTLIER, what=what, origin=BoxOrigin.STAIN))
+        found.append(_Found(piece=piece, cell_class=OUTLIER, what=what, origin=Origin.STAIN))
     return found

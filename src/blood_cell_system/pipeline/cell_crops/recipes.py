@@ -205,7 +205,9 @@ def _with_types(reading: FieldReading) -> FieldReading:
         replace(
             field,
             cells=tuple(
-                replace(cell, label=field.label) if cell.label == WBC and field.label else cell
+                replace(cell, cell_type=field.label)
+                if cell.cell_type == WBC and field.label
+                else cell
                 for cell in field.cells or ()
             ),
         )
@@ -229,7 +231,7 @@ def with_splits(reading: FieldReading, *, seed: int = 0) -> FieldReading:
         return reading
     blocks, classes = [], []
     for field in reading.fields:
-        labels = [cell.label for cell in field.cells or ()] or [field.label]
+        labels = [cell.cell_type for cell in field.cells or ()] or [field.label]
         blocks += [field.block] * len(labels)
         classes += labels
     chosen = split_by_blocks(blocks, classes, seed=seed)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.analysis.scale_bars import find_scale_bar, paint_over
 from blood_cell_system.analysis.survey import find_field
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
 from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
@@ -92,7 +92,7 @@ class Smear:
         opened = cv2.morphologyEx(stained, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         return fill_round_holes(np.asarray(opened), always_below_px=_SPECK_PX)
 
-    def is_whole(self, box: LabelledBox) -> bool:
+    def is_whole(self, box: Annotation) -> bool:
         """Whether a box keeps off the border of the image and of the field of view."""
         height, width = self.field.shape
         left, top, right, bottom = (
@@ -104,12 +104,12 @@ class Smear:
             return False
         return bool(self.field[top:bottom, left:right].all())
 
-    def look(self, boxes: list[LabelledBox]) -> RedCellLook:
+    def look(self, boxes: list[Annotation]) -> RedCellLook:
         """How red cells look, given where some cells are."""
         foreground = self.density[:, :, GREEN] > self.threshold
         return look_of_red_cells(self.density, foreground, red_share_of(self.density), boxes)
 
-    def white_outline(self, box: LabelledBox, look: RedCellLook) -> Piece | None:
+    def white_outline(self, box: Annotation, look: RedCellLook) -> Piece | None:
         """Pixels of the white cell in a box; None where none is seen."""
         found = outline_white_cell(self.density, box, look)
         if found is None:
@@ -117,7 +117,7 @@ class Smear:
         rows, columns, inside = found
         return _largest_part((columns.start, rows.start), inside, box)
 
-    def blob_outline(self, box: LabelledBox, others: Sequence[LabelledBox] = ()) -> Piece | None:
+    def blob_outline(self, box: Annotation, others: Sequence[Annotation] = ()) -> Piece | None:
         """Pixels of the red cell or platelet in a box; None where nothing there is stained.
 
         The rim is where the density has fallen to a share of that of the cell's own middle, so
@@ -126,8 +126,8 @@ class Smear:
 
         Parameters
         ----------
-        box : LabelledBox
-        others : sequence of LabelledBox
+        box : Annotation
+        others : sequence of Annotation
             Other cells, among them this one.
         """
         margin = _MARGIN * max(box.width, box.height)
@@ -159,7 +159,7 @@ class Smear:
         return _largest_part((columns.start, rows.start), inside & is_near, box)
 
 
-def _window_of(box: LabelledBox, rows: slice, columns: slice, *, slack: float) -> NDArray[np.bool_]:
+def _window_of(box: Annotation, rows: slice, columns: slice, *, slack: float) -> NDArray[np.bool_]:
     """Pixels of a window that lie in a box, or at most ``slack`` beyond."""
     y, x = np.arange(rows.start, rows.stop) + 0.5, np.arange(columns.start, columns.stop) + 0.5
     is_in_rows = (y >= box.y_min - slack) & (y <= box.y_max + slack)
@@ -192,7 +192,7 @@ def _hull(inside: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return hull.astype(bool)
 
 
-def _overlap(box: LabelledBox, other: LabelledBox, margin: float) -> bool:
+def _overlap(box: Annotation, other: Annotation, margin: float) -> bool:
     """Whether two boxes of different cells come near each other."""
     return (
         other.x_min < box.x_max + margin
@@ -203,7 +203,7 @@ def _overlap(box: LabelledBox, other: LabelledBox, margin: float) -> bool:
 
 
 def _largest_part(
-    corner: tuple[int, int], inside: NDArray[np.bool_], box: LabelledBox
+    corner: tuple[int, int], inside: NDArray[np.bool_], box: Annotation
 ) -> Piece | None:
     """Largest connected part, filled; None where it is far smaller than its box."""
     opened = cv2.morphologyEx(inside.view(np.uint8), cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.sample import DroppedCell, FailedImage
+from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.voc import VocDataset
-from blood_cell_system.boxes import Box, LabelledBox
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (
     CellField,
-    MarkedCell,
     images_in,
     read_json_file,
     readable,
@@ -119,7 +118,9 @@ def tasks_of_folder(root: Path, options: CropOptions) -> CropWork:
         label
         for item in fields
         for label in (
-            [cell.label for cell in item.cells or ()] if method is CutMethod.BOXES else [item.label]
+            [cell.cell_type for cell in item.cells or ()]
+            if method is CutMethod.BOXES
+            else [item.label]
         )
     )
     classes = {label: _class_of(label, options) for label in labels}
@@ -180,13 +181,13 @@ def _fields(
 
 
 def _field(
-    name: str, path: Path, cells: Sequence[LabelledBox] | None, split: Split | None
+    name: str, path: Path, cells: Sequence[Annotation] | None, split: Split | None
 ) -> CellField:
     marks = None
     if cells is not None:
         marks = tuple(
-            MarkedCell(
-                label=cell.cell_type, box=Box(cell.x_min, cell.y_min, cell.x_max, cell.y_max)
+            Annotation(
+                cell_type=cell.cell_type, box=Box(cell.x_min, cell.y_min, cell.x_max, cell.y_max)
             )
             for cell in cells
         )
@@ -232,9 +233,9 @@ def _fields_of_table(
     return fields
 
 
-def _mark(mark: Any) -> MarkedCell:
+def _mark(mark: Any) -> Annotation:
     x_min, y_min, x_max, y_max = (float(side) for side in mark["box"])
-    return MarkedCell(label=str(mark["label"]), box=Box(x_min, y_min, x_max, y_max))
+    return Annotation(cell_type=str(mark["label"]), box=Box(x_min, y_min, x_max, y_max))
 
 
 def _class_of(label: str, options: CropOptions) -> CropClass | None:

@@ -19,7 +19,7 @@ def fields_of(folders):
 
 def test_complete_boxes_take_the_place_of_bccds_own(folders):
     fields = fields_of(folders)
-    assert [cell.label for cell in fields["pic_0"].cells] == ["RBC", "WBC", "Platelet"]
+    assert [cell.cell_type for cell in fields["pic_0"].cells] == ["RBC", "WBC", "Platelet"]
     assert tuple(fields["pic_0"].cells[0].box) == (5, 5, 25, 25)
     assert len(fields["pic_2"].cells) == 4
 

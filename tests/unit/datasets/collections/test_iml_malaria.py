@@ -24,7 +24,7 @@ def test_fields_have_cells_with_labels_and_boxes(root):
     assert len(reading.fields) == 12
     first = reading.fields[0]
     assert first.name == "PA100"
-    assert [cell.label for cell in first.cells] == [HEALTHY] * 3 + ["ring"]
+    assert [cell.cell_type for cell in first.cells] == [HEALTHY] * 3 + ["ring"]
     assert tuple(first.cells[0].box) == (10, 10, 50, 50)
 
 

@@ -21,7 +21,7 @@ def test_positive_fields_have_boxes_and_negative_ones_none(root):
     fields = {field.name: field for field in read_uganda_sickle(root).fields}
     assert len(fields) == 6
     assert fields["positive_2"].label == POSITIVE
-    assert [(c.label, tuple(c.box)) for c in fields["positive_2"].cells] == [
+    assert [(c.cell_type, tuple(c.box)) for c in fields["positive_2"].cells] == [
         (SICKLE, (36, 44, 84, 76))
     ]
     assert fields["negative_2"].label == NEGATIVE

@@ -5,7 +5,7 @@ import pytest
 from support.labelled_smears import WIDTH, draw_smear
 from support.verified_folders import box, checks, found
 
-from blood_cell_system.boxes import BoxOrigin
+from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.datasets.prepared import write_annotations
 from blood_cell_system.datasets.verify.findings import Severity
 from blood_cell_system.datasets.verify.report import verify_folder
@@ -31,7 +31,7 @@ def test_a_box_that_cannot_be_right_is_found_and_pointed_at(root, check):
 
 
 def test_the_guessed_size_of_a_point_may_reach_over_the_edge(root):
-    point = replace(box(PLATELET, -9, 5, 15, 25), origin=BoxOrigin.POINT)
+    point = replace(box(PLATELET, -9, 5, 15, 25), origin=Origin.POINT)
     write_annotations(root, {"a": [point]})
     assert not found(verify_folder(root), "box-over-edge")
 

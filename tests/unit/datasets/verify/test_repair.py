@@ -14,7 +14,8 @@ from support.labelled_smears import (
     write_sound_folder,
 )
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
     write_annotations,
@@ -227,9 +228,8 @@ def test_a_copy_goes_back_into_the_split_of_its_original(root):
 
 
 def test_boxes_are_cut_at_the_edge_or_left_out(root):
-    def box(*corners: float) -> LabelledBox:
-        names = ("x_min", "y_min", "x_max", "y_max")
-        return LabelledBox(cell_type=PLATELET, **dict(zip(names, corners, strict=True)))
+    def box(*corners: float) -> Annotation:
+        return Annotation(cell_type=PLATELET, box=Box(*corners))
 
     good = box(5, 5, 15, 15)
     cells = [good, good, box(9, 9, 4, 4), box(-8, 2, 12, 20), box(500, 2, 520, 20), box(1, 1, 2, 2)]

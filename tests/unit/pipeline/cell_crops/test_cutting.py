@@ -7,8 +7,10 @@ from support.collections_of_cells import field_of_red_cells, write_iml, write_pb
 from support.colour_runtime import ColourRuntime
 from support.single_cells import draw_red_cell, draw_white_cell, piece_of_smear
 
-from blood_cell_system.boxes import Box, BoxOrigin, LabelledBox
-from blood_cell_system.datasets.cell_fields import CellField, MarkedCell
+from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.boxes import Box
+from blood_cell_system.cells.table import Cells
+from blood_cell_system.datasets.cell_fields import CellField
 from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
 from blood_cell_system.datasets.collections.pbc import read_pbc
 from blood_cell_system.datasets.collections.taleqani import read_taleqani
@@ -45,7 +47,7 @@ def test_boxes_give_a_cell_of_the_class_of_their_label(iml_field):
     assert sorted(cell.cell_class for cell in cells) == [
         CropClass("healthy_RBC", None),
     ] * 3 + [CropClass("malaria_RBC", "ring")]
-    assert {cell.origin for cell in cells} == {BoxOrigin.ANNOTATED}
+    assert {cell.origin for cell in cells} == {Origin.ANNOTATED}
     assert all(cell.image.shape == (130, 130, 4) for cell in cells)
 
 
@@ -116,7 +118,7 @@ def test_the_segmenters_cells_have_the_label_of_their_image(tmp_path, monkeypatc
     cells = cut_image(task(field, CutMethod.SEGMENTER, {"negative": HEALTHY}))
     # The fifth has a nucleus, whatever the network calls it.
     assert len(cells) == 4
-    assert {cell.origin for cell in cells} == {BoxOrigin.PREDICTED}
+    assert {cell.origin for cell in cells} == {Origin.PREDICTED}
 
 
 def test_the_segmenter_tells_marked_cells_from_unmarked_neighbours(tmp_path, monkeypatch):
@@ -126,7 +128,7 @@ def test_the_segmenter_tells_marked_cells_from_unmarked_neighbours(tmp_path, mon
     write_image(tmp_path / "a.png", image)
     monkeypatch.setattr(cutting, "_runtime", ColourRuntime)
     monkeypatch.setattr(cutting, "find_cells", lambda *_, **__: found_at([(60, 80), (100, 80)], 22))
-    mark = MarkedCell(label="sickle", box=Box(37, 57, 83, 103))
+    mark = Annotation(cell_type="sickle", box=Box(37, 57, 83, 103))
     field = CellField(name="a", image_path=tmp_path / "a.png", cells=(mark,), block="b")
     chosen = task(field, CutMethod.BOXES, {"sickle": HEALTHY}, window_px=400)
     cells = cut_image(chosen)
@@ -137,22 +139,14 @@ def test_the_segmenter_tells_marked_cells_from_unmarked_neighbours(tmp_path, mon
 
 def found_at(places, radius=18):
     labels = np.zeros((160, 160), np.int32)
-    cells = []
+    boxes = []
     for label, (x, y) in enumerate(places, start=1):
         cv2.circle(labels, (x, y), radius if label < 5 else 12, label, -1)
-        box = LabelledBox(
-            cell_type=RBC,
-            x_min=x - radius,
-            y_min=y - radius,
-            x_max=x + radius + 1,
-            y_max=y + radius + 1,
-        )
-        cells.append(SimpleNamespace(label=label, box=box, cell_type=RBC, touches_border=False))
-    return SimpleNamespace(
-        separated=SimpleNamespace(
-            label_image=labels[:120, :120] if radius == 18 else labels, cells=cells
-        )
+        boxes.append((x - radius, y - radius, x + radius + 1, y + radius + 1))
+    cells = Cells(label_image=labels[:120, :120] if radius == 18 else labels).with_columns(
+        cell_type=[RBC] * len(boxes), box=boxes, touches_border=[False] * len(boxes)
     )
+    return SimpleNamespace(cells=cells)
 
 
 def test_a_negative_number_an_image_is_refused():

@@ -3,19 +3,16 @@ import numpy as np
 import pytest
 from support.single_cells import draw_red_cell, draw_white_cell, piece_of_smear
 
-from blood_cell_system.boxes import LabelledBox
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
 from blood_cell_system.pipeline.cell_crops.smear import Smear
 from blood_cell_system.taxonomy import RBC, WBC
 
 
 def box(x, y, half, cell_type=RBC, half_height=None):
     half_height = half_height or half
-    return LabelledBox(
-        cell_type=cell_type,
-        x_min=x - half,
-        y_min=y - half_height,
-        x_max=x + half,
-        y_max=y + half_height,
+    return Annotation(
+        cell_type=cell_type, box=Box(x - half, y - half_height, x + half, y + half_height)
     )
 
 

@@ -1,17 +1,18 @@
 import numpy as np
 import pytest
 
+from blood_cell_system.annotation.clean import CleanAnnotations, clean_annotations, crosses_itself
 from blood_cell_system.annotation.label_map import COMMON_LABELS, LabelReader
-from blood_cell_system.annotation.marks import CleanMarks, Mark, clean_marks, crosses_itself
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import CELL_TYPES
 
 SHAPE = (60, 96)
 
 
-def cleaned(*marks: Mark) -> CleanMarks:
-    return clean_marks(
+def cleaned(*marks: Annotation) -> CleanAnnotations:
+    return clean_annotations(
         marks,
         file="labels/a.json",
         where="folder/labels/a.json",
@@ -20,25 +21,25 @@ def cleaned(*marks: Mark) -> CleanMarks:
     )
 
 
-def box(*corners: float, label: str = "RBC") -> Mark:
-    return Mark(label=label, box=Box(*corners))
+def box(*corners: float, label: str = "RBC") -> Annotation:
+    return Annotation(cell_type=label, box=Box(*corners))
 
 
-def polygon(*corners: tuple[float, float], label: str = "RBC") -> Mark:
-    return Mark(label=label, outline=PolygonOutline.from_points(corners))
+def polygon(*corners: tuple[float, float], label: str = "RBC") -> Annotation:
+    return Annotation(cell_type=label, outline=PolygonOutline.from_points(corners))
 
 
 SQUARE = ((10, 10), (30, 10), (30, 30), (10, 30))
 BOW = ((10, 10), (30, 30), (30, 10), (10, 30))
 
 
-def reasons(*marks: Mark) -> list[tuple[int, str]]:
+def reasons(*marks: Annotation) -> list[tuple[int, str]]:
     return [(dropped.object_index, dropped.reason) for dropped in cleaned(*marks).dropped]
 
 
 def test_sound_marks_are_kept_in_their_order():
     found = cleaned(
-        box(5, 5, 25, 25), polygon(*SQUARE, label="WBC"), Mark(label="PLT", point=(50, 9))
+        box(5, 5, 25, 25), polygon(*SQUARE, label="WBC"), Annotation(cell_type="PLT", point=(50, 9))
     )
     assert [cell.cell_type for cell in found.cells] == list(CELL_TYPES)
     assert found.dropped == []
@@ -70,20 +71,20 @@ def test_a_box_that_leaves_the_image_is_cut():
             "outside the image: (200, 5) to (230, 25)",
         ),
         (
-            Mark(label="RBC", outline=PixelOutline.from_pixels(np.zeros((9, 9), bool))),
+            Annotation(cell_type="RBC", outline=PixelOutline.from_pixels(np.zeros((9, 9), bool))),
             "no outline: the mask is empty",
         ),
-        (Mark(label="RBC", point=(96, 5)), "outside the image: point (96, 5)"),
-        (Mark(label="RBC"), "neither box nor outline nor point"),
+        (Annotation(cell_type="RBC", point=(96, 5)), "outside the image: point (96, 5)"),
+        (Annotation(cell_type="RBC"), "neither box nor outline nor point"),
     ],
 )
-def test_a_mark_that_makes_no_sense_is_dropped_and_listed(mark: Mark, reason: str):
+def test_a_mark_that_makes_no_sense_is_dropped_and_listed(mark: Annotation, reason: str):
     assert reasons(box(40, 5, 60, 25), mark) == [(2, reason)]
 
 
 def test_a_broken_ring_does_not_take_the_others_of_its_outline_with_it():
     outline = PolygonOutline.from_points(SQUARE, [(50, 50), (51, 51)])
-    (cell,) = cleaned(Mark(label="RBC", outline=outline)).cells
+    (cell,) = cleaned(Annotation(cell_type="RBC", outline=outline)).cells
     assert cell.outline == PolygonOutline.from_points(SQUARE)
 
 
@@ -92,7 +93,7 @@ def test_what_is_dropped_names_its_file():
 
 
 def test_corners_are_told_as_they_stand_in_the_file():
-    mark = Mark(label="RBC", box=Box(29, 4, 10, 25), written=(30, 5, 10, 25))
+    mark = Annotation(cell_type="RBC", box=Box(29, 4, 10, 25), written=(30, 5, 10, 25))
     assert reasons(mark) == [(1, "inside out: (30, 5) to (10, 25)")]
 
 
@@ -113,7 +114,7 @@ def test_of_an_outline_and_a_box_of_one_cell_the_outline_is_kept(step: int):
 
 @pytest.mark.parametrize(("step", "dropped"), [(1, 2), (-1, 1)])
 def test_of_a_box_and_a_point_of_one_cell_the_box_is_kept(step: int, dropped: int):
-    marks = [box(10, 10, 30, 30), Mark(label="RBC", point=(20, 20))]
+    marks = [box(10, 10, 30, 30), Annotation(cell_type="RBC", point=(20, 20))]
     found = cleaned(*marks[::step])
     (cell,) = found.cells
     assert cell.box == Box(10, 10, 30, 30)
@@ -135,14 +136,16 @@ def test_crossing_is_seen_wherever_a_polygon_begins(ring, expected):
 
 def test_what_is_not_definite_is_a_region_that_is_not_scored():
     found = cleaned(
-        Mark(label="RBC", box=Box(5, 5, 25, 25), is_definite=False),
-        Mark(label="RBC", outline=PolygonOutline.from_points(SQUARE), is_definite=False),
+        Annotation(cell_type="RBC", box=Box(5, 5, 25, 25), is_definite=False),
+        Annotation(cell_type="RBC", outline=PolygonOutline.from_points(SQUARE), is_definite=False),
     )
     assert found.cells == []
     assert [region.box for region in found.unscored] == [Box(5, 5, 25, 25), Box(10, 10, 30, 30)]
 
 
 def test_a_label_that_is_left_out_is_a_region_that_is_not_scored():
-    found = cleaned(box(5, 5, 25, 25, label="difficult"), Mark(label="difficult", point=(50, 9)))
+    found = cleaned(
+        box(5, 5, 25, 25, label="difficult"), Annotation(cell_type="difficult", point=(50, 9))
+    )
     assert found.cells == []
     assert len(found.unscored) == 1

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.label_map import LabelReader
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline, Ring
-from blood_cell_system.annotation.sample import DroppedCell, LabelledCell
-from blood_cell_system.boxes import Box, BoxOrigin, pairwise_box_iou
+from blood_cell_system.annotation.sample import Annotation, DroppedCell
+from blood_cell_system.boxes import Box, pairwise_box_iou
 from blood_cell_system.errors import AnnotationError
 
 TINY_SIDE_PX: Final = 3
@@ -21,42 +21,13 @@ DUPLICATE_IOU: Final = 0.8
 """Boxes of one type that overlap by more mark the same cell twice."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Mark:
-    """One mark as it stands in a label file, in our coordinates.
-
-    Parameters
-    ----------
-    label : str
-    box : Box or None
-        May be inside out, or outside of the image. With an outline it is not looked at.
-    outline : Outline or None
-    point : tuple of float or None
-        ``(x, y)``.
-    is_definite : bool
-        False for what the annotator did not decide: a crowd, a cell too difficult to tell. Its
-        pixels are not scored.
-    written : tuple of float or None
-        Corners of the box as they stand in the file, for messages.
-    origin : BoxOrigin
-    """
-
-    label: str
-    box: Box | None = None
-    outline: Outline | None = None
-    point: tuple[float, float] | None = None
-    is_definite: bool = True
-    written: tuple[float, float, float, float] | None = None
-    origin: BoxOrigin = BoxOrigin.ANNOTATED
-
-
 @dataclass(slots=True, kw_only=True)
-class CleanMarks:
+class CleanAnnotations:
     """The marks of one image, parted into those that can be used and the others.
 
     Parameters
     ----------
-    cells : list of LabelledCell
+    cells : list of Annotation
     unscored : list of Outline
         Regions of marks that are not definite, or whose label is left out.
     dropped : list of DroppedCell
@@ -64,15 +35,20 @@ class CleanMarks:
         Number of polygons that cross themselves; they are filled by the even-odd rule.
     """
 
-    cells: list[LabelledCell] = field(default_factory=list)
+    cells: list[Annotation] = field(default_factory=list)
     unscored: list[Outline] = field(default_factory=list)
     dropped: list[DroppedCell] = field(default_factory=list)
     crossing: int = 0
 
 
-def clean_marks(
-    marks: Iterable[Mark], *, file: str, where: str, shape: tuple[int, int], labels: LabelReader
-) -> CleanMarks:
+def clean_annotations(
+    marks: Iterable[Annotation],
+    *,
+    file: str,
+    where: str,
+    shape: tuple[int, int],
+    labels: LabelReader,
+) -> CleanAnnotations:
     """Part the marks that can be used from those that cannot.
 
     Dropped are boxes that are inside out, outlines of less than three corners, whatever lies
@@ -82,7 +58,7 @@ def clean_marks(
 
     Parameters
     ----------
-    marks : iterable of Mark
+    marks : iterable of Annotation
         In the order of the file.
     file : str
         Label file relative to the data set's folder, for the list of what was dropped.
@@ -95,25 +71,19 @@ def clean_marks(
 
     Returns
     -------
-    CleanMarks
+    CleanAnnotations
     """
-    found = CleanMarks()
-    kept: dict[int, LabelledCell] = {}
+    found = CleanAnnotations()
+    kept: dict[int, Annotation] = {}
     for index, mark in enumerate(marks, start=1):
-        cell_type = labels.type_of(mark.label, where=f"{where}: object {index}")
+        cell_type = labels.type_of(mark.cell_type, where=f"{where}: object {index}")
         mark, reason = _usable(mark, shape)
         if reason is None and (cell_type is None or not mark.is_definite):
             found.unscored += _region(mark)
             continue
         if cell_type is None:
             continue
-        cell = LabelledCell(
-            cell_type=cell_type,
-            box=mark.box,
-            outline=mark.outline,
-            point=mark.point,
-            origin=mark.origin,
-        )
+        cell = replace(mark, cell_type=cell_type, written=None)
         twin = None if reason else _twin(cell, kept)
         if twin and _precision(cell) > _precision(kept[twin[0]]):
             earlier, _ = twin
@@ -171,7 +141,7 @@ def _side(
     return np.asarray(np.sign(along[..., 0] * towards[..., 1] - along[..., 1] * towards[..., 0]))
 
 
-def _usable(mark: Mark, shape: tuple[int, int]) -> tuple[Mark, str | None]:
+def _usable(mark: Annotation, shape: tuple[int, int]) -> tuple[Annotation, str | None]:
     """Cut a mark down to the image, and tell what is wrong with it."""
     if mark.outline is not None:
         return _usable_outline(mark, mark.outline, shape)
@@ -187,8 +157,8 @@ def _usable(mark: Mark, shape: tuple[int, int]) -> tuple[Mark, str | None]:
 
 
 def _usable_outline(
-    mark: Mark, outline: Outline, shape: tuple[int, int]
-) -> tuple[Mark, str | None]:
+    mark: Annotation, outline: Outline, shape: tuple[int, int]
+) -> tuple[Annotation, str | None]:
     if isinstance(outline, PolygonOutline):
         rings = tuple(ring for ring in outline.rings if len(np.unique(ring, axis=0)) >= 3)
         if not rings:
@@ -221,7 +191,7 @@ def _flaw(written: tuple[float, ...], box: Box, clipped: Box) -> str | None:
     return None
 
 
-def _region(mark: Mark) -> list[Outline]:
+def _region(mark: Annotation) -> list[Outline]:
     if mark.outline is not None:
         return [mark.outline]
     if mark.box is None:
@@ -231,11 +201,11 @@ def _region(mark: Mark) -> list[Outline]:
     return [PolygonOutline.from_points(corners)]
 
 
-def _precision(cell: LabelledCell) -> int:
+def _precision(cell: Annotation) -> int:
     return 2 if cell.outline is not None else int(cell.box is not None)
 
 
-def _twin(cell: LabelledCell, kept: dict[int, LabelledCell]) -> tuple[int, str] | None:
+def _twin(cell: Annotation, kept: dict[int, Annotation]) -> tuple[int, str] | None:
     """Index of an earlier mark of the same cell, and how that is known."""
     alike = {
         index: other.box
@@ -322,7 +292,7 @@ def _turned(corners: NDArray[np.float64], degrees: float) -> NDArray[np.float64]
     return np.asarray(corners @ np.array([[cosine, sine], [-sine, cosine]]))
 
 
-def shifted(mark: Mark, by: float) -> Mark:
+def shifted(mark: Annotation, by: float) -> Annotation:
     """Move a mark's numbers along both axes: some files call the first pixel 1.
 
     Pixels of a mask are counted from the image's corner whatever the first is called, and stay.
@@ -379,8 +349,8 @@ def _are_apart(boxes: Sequence[Box]) -> bool:
 
 
 def join_groups(
-    marks: Iterable[tuple[Mark, int | None]], shape: tuple[int, int]
-) -> tuple[list[Mark], int]:
+    marks: Iterable[tuple[Annotation, int | None]], shape: tuple[int, int]
+) -> tuple[list[Annotation], int]:
     """Make one cell of outlines that have the same label and the same group.
 
     Tools have groups for cells that something lies across, so that they are seen in parts.
@@ -394,18 +364,18 @@ def join_groups(
 
     Returns
     -------
-    marks : list of Mark
+    marks : list of Annotation
         In their order; a group stands where its first part does.
     joined : int
         Number of outlines that became part of an earlier one.
     """
-    joined: list[Mark] = []
+    joined: list[Annotation] = []
     parts: dict[tuple[str, int], tuple[int, list[Outline]]] = {}
     for mark, group in marks:
         if group is None or mark.outline is None:
             joined.append(mark)
             continue
-        place, outlines = parts.setdefault((mark.label, group), (len(joined), []))
+        place, outlines = parts.setdefault((mark.cell_type, group), (len(joined), []))
         outlines.append(mark.outline)
         if len(outlines) == 1:
             joined.append(mark)

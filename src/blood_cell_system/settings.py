@@ -1,0 +1,99 @@
+"""Ranges of settings, declared with the setting's default: one check and one wording for all."""
+
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any
+
+from blood_cell_system.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AllowedRange:
+    """Values that a setting may have; a bound of None is open.
+
+    Parameters
+    ----------
+    at_least, above, at_most, below : float or None
+    hint : str
+        What else is possible, for messages.
+
+    Examples
+    --------
+    >>> str(AllowedRange(at_least=0, below=1)), str(AllowedRange(above=0))
+    ('from 0 to below 1', 'more than 0')
+    """
+
+    at_least: float | None = None
+    above: float | None = None
+    at_most: float | None = None
+    below: float | None = None
+    hint: str = ""
+
+    def __contains__(self, value: object) -> bool:
+        # Asked in the affirmative, so that NaN is outside of every range.
+        return isinstance(value, int | float) and (
+            (self.at_least is None or value >= self.at_least)
+            and (self.above is None or value > self.above)
+            and (self.at_most is None or value <= self.at_most)
+            and (self.below is None or value < self.below)
+        )
+
+    def __str__(self) -> str:
+        if self.above is not None:
+            words = f"more than {self.above}"
+        elif self.at_most is not None:
+            words = f"from {self.at_least} to {self.at_most}"
+        elif self.below is not None:
+            words = f"from {self.at_least} to below {self.below}"
+        else:
+            words = f"{self.at_least} or more"
+        return words + self.hint
+
+
+def ranged(default: Any = MISSING, *, hint: str = "", **bounds: float) -> Any:
+    """Declare a dataclass field with its allowed values.
+
+    Parameters
+    ----------
+    default : optional
+    hint : str
+        As of ``AllowedRange``.
+    **bounds : float
+        Of ``AllowedRange``; a tuple's values must all be within them.
+    """
+    return field(default=default, metadata={"range": AllowedRange(hint=hint, **bounds)})
+
+
+def first_out_of_range(settings: Any) -> tuple[str, AllowedRange] | None:
+    """Name of the first setting outside its range, with the range; None when all are within."""
+    for entry in fields(settings):
+        allowed = entry.metadata.get("range")
+        value = getattr(settings, entry.name)
+        values = value if isinstance(value, tuple) else (value,)
+        if allowed is not None and not all(one in allowed for one in values):
+            return entry.name, allowed
+    return None
+
+
+def check_options(settings: Any) -> None:
+    """Refuse a setting outside its range, under the name of its command-line option.
+
+    Raises
+    ------
+    SettingsError
+        Naming the option, what was given and what is possible.
+    """
+    found = first_out_of_range(settings)
+    if found is not None:
+        name, allowed = found
+        raise SettingsError(f"{option_of(name)} {getattr(settings, name)}: expected {allowed}.")
+
+
+def option_of(name: str) -> str:
+    """Command-line option of a setting.
+
+    Examples
+    --------
+    >>> option_of("crop_size_px")
+    '--crop-size'
+    """
+    return f"--{name.removesuffix('_px').replace('_', '-')}"
