@@ -8,7 +8,7 @@ a small YAML or JSON file, read by :meth:`Taxonomy.read`.
 
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -313,6 +313,12 @@ class Taxonomy:
         """Give the same types and further ones; one of a known name takes its place."""
         rows = {cell_type.name: cell_type for cell_type in (*self.cell_types, *cell_types)}
         return type(self)(tuple(rows.values()))
+
+    def with_detection(self, **numbers: float) -> Self:
+        """Give the same types with other numbers in their ``detection``."""
+        return type(self)(
+            tuple(replace(t, detection=replace(t.detection, **numbers)) for t in self.cell_types)
+        )
 
     @classmethod
     def joined(cls, taxonomies: Iterable[Self]) -> Self:

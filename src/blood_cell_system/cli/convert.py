@@ -1,7 +1,7 @@
 """``bloodcells convert``: labels in the format of another tool, to be corrected there."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -12,18 +12,9 @@ if TYPE_CHECKING:
 
     from blood_cell_system.annotation.sample import Sample
 
-# As in annotation/writer.py, which imports OpenCV; a test compares them.
-Format = Literal["coco", "labelme", "cvat", "yolo", "geojson", "qupath"]
+# As in the registry of annotation/, which imports OpenCV; a test compares them.
+Format = Literal["coco", "labelme", "geojson", "cvat", "yolo", "qupath"]
 Outlines = Literal["polygons", "masks", "boxes"]
-
-# The formats that can be written, and what to do with what was written.
-NEXT_STEP: Final = {
-    "coco": "import annotations/ into the tool of your choice",
-    "labelme": "run: labelme {output}",
-    "cvat": 'make a task of images/, then upload annotations.xml as "CVAT 1.1"',
-    "yolo": "import labels/ and data.yaml into the tool of your choice",
-    "geojson": "open an image in QuPath, then drag its .geojson into the window",
-}
 
 
 def convert(
@@ -88,6 +79,7 @@ def convert(
     bloodcells convert data/segmentation --to qupath -o for_qupath
     """
     from blood_cell_system.annotation.archives import opened_folder
+    from blood_cell_system.annotation.registry import writable_format
     from blood_cell_system.annotation.writer import OutlineForm, WriteStyle, write_labels
 
     format_name = "geojson" if to == "qupath" else to
@@ -102,7 +94,8 @@ def convert(
         )
         summary = write_labels(samples, output, format_name=format_name, style=style)
     print(summary.to_text())
-    print(f"To correct it, {NEXT_STEP[format_name].format(output=output)}.")
+    next_step = writable_format(format_name).next_step
+    print(f"To correct it, {next_step.format(output=output)}.")
     print(
         f"Corrected, it is read by: bloodcells prepare --format {format_name} --input {output} "
         "--unlabelled background --output data/corrected"

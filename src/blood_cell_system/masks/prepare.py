@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from blood_cell_system.annotation.clean import DUPLICATE_IOU, TINY_SIDE_PX
+from blood_cell_system.annotation.formats.voc import VocDataset
 from blood_cell_system.annotation.sample import (
     Annotation,
     DroppedCell,
@@ -21,7 +22,6 @@ from blood_cell_system.annotation.sample import (
     Sample,
 )
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.errors import (
     DatasetError,

@@ -6,8 +6,8 @@ from typing import get_args
 import pytest
 from support.reader_contract import SHAPE, draw_images
 
-from blood_cell_system.annotation.registry import read_folder
-from blood_cell_system.annotation.writer import WRITTEN_FORMATS, OutlineForm
+from blood_cell_system.annotation.registry import read_folder, writable_formats
+from blood_cell_system.annotation.writer import OutlineForm
 from blood_cell_system.cli import convert
 from blood_cell_system.cli.main import main
 from blood_cell_system.datasets.synthetic.folder import write_synthetic_folder
@@ -81,6 +81,5 @@ def test_marks_that_are_dropped_are_told(labelme: Path, tmp_path: Path, capsys):
 
 
 def test_the_choices_are_those_of_the_writers():
-    assert (*WRITTEN_FORMATS, "qupath") == get_args(convert.Format)
+    assert (*writable_formats(), "qupath") == get_args(convert.Format)
     assert tuple(OutlineForm) == get_args(convert.Outlines)
-    assert convert.NEXT_STEP.keys() == set(WRITTEN_FORMATS)
