@@ -94,7 +94,7 @@ def run(row: Row, data: Path, output: Path) -> dict[str, Any]:
     )
     return {
         "minutes": result.seconds / 60,
-        "val_mean_iou": result.best_iou,
+        "val_mean_iou": result.best_score,
         "best_epoch": result.best_epoch,
         "epochs": result.epochs,
         "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,

@@ -13,8 +13,8 @@ from blood_cell_system.errors import ResumeError, SettingsError
 from blood_cell_system.model_metadata import ClassifierKind
 
 if TYPE_CHECKING:
+    from blood_cell_system.training.fine_tuning import StartingPoint
     from blood_cell_system.training.presets import ClassifierSettings, SegmentationSettings
-    from blood_cell_system.training.segmenter_learner import StartingPoint
     from blood_cell_system.training.state import TrainingState
 
 DEFAULT_PRESET: Final = "balanced"
@@ -243,11 +243,9 @@ def train_classifier(
     bloodcells train-classifier rbc --data-dir data/cells_rbc --preset balanced
     """
     from blood_cell_system.datasets.cell_folder import CellFolder
-    from blood_cell_system.training.state import state_beside
+    from blood_cell_system.training.state import classifier_files, state_beside
 
-    resume = None
-    if resume_from is not None:
-        resume = state_beside(resume_from, state_name=f"{kind.file_stem}_training_state.npz")
+    resume = state_beside(resume_from, classifier_files(kind)) if resume_from else None
     settings = resolve_classifier_settings(ctx.params, resume)
     folder = CellFolder.open(
         data_dir or Path(f"./data/cells_{kind}"),
@@ -301,7 +299,7 @@ def resolve_settings(
         if options["preset"] is not None:
             preset_named(options["preset"])
     if start is not None:
-        from blood_cell_system.training.segmenter_learner import fine_tuning_settings
+        from blood_cell_system.training.fine_tuning import fine_tuning_settings
 
         base = fine_tuning_settings(start, base if options["preset"] else None)
     changes = _changes(options, base)
@@ -388,7 +386,7 @@ def _starting_point(init_from: str | None, resume_from: Path | None) -> "Startin
     else:
         path = Path(init_from)
     import_tensorflow()
-    from blood_cell_system.training.segmenter_learner import load_starting_point
+    from blood_cell_system.training.fine_tuning import load_starting_point
 
     return load_starting_point(path)
 

@@ -9,7 +9,7 @@ from blood_cell_system.cli.train import resolve_settings
 from blood_cell_system.errors import ResumeError, SettingsError
 from blood_cell_system.training import segmenter
 from blood_cell_system.training.presets import PRESETS
-from blood_cell_system.training.state import STATE_NAME, TrainingState
+from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 
 def options_of(*words):
@@ -108,18 +108,18 @@ def test_a_run_that_is_complete_says_so_and_changes_nothing(tmp_path, capsys):
     model.write_bytes(b"")
     state = state_of(PRESETS["fast"])
     state.epoch = 10
-    state.save(tmp_path / STATE_NAME)
-    before = (tmp_path / STATE_NAME).read_bytes()
+    state.save(tmp_path / SEGMENTER_FILES.state)
+    before = (tmp_path / SEGMENTER_FILES.state).read_bytes()
     words = ["train", "--data-dir", str(tmp_path), "--resume-from", str(model)]
     assert main(words) == 0
     assert "complete: 10 of 10 epochs" in capsys.readouterr().out
-    assert (tmp_path / STATE_NAME).read_bytes() == before
+    assert (tmp_path / SEGMENTER_FILES.state).read_bytes() == before
 
 
 def test_a_trained_model_and_a_run_to_continue_cannot_both_be_the_beginning(tmp_path, capsys):
-    (tmp_path / STATE_NAME).touch()
-    state_of(PRESETS["fast"]).save(tmp_path / STATE_NAME)
-    words = ["--init-from", "bundled", "--resume-from", str(tmp_path / STATE_NAME)]
+    (tmp_path / SEGMENTER_FILES.state).touch()
+    state_of(PRESETS["fast"]).save(tmp_path / SEGMENTER_FILES.state)
+    words = ["--init-from", "bundled", "--resume-from", str(tmp_path / SEGMENTER_FILES.state)]
     assert main(["train", *words]) == 1
     assert "--init-from and --resume-from: expected one of them" in capsys.readouterr().err
 
