@@ -20,13 +20,12 @@ import numpy as np
 
 from blood_cell_system.analysis.classifier_runtimes import load_classifier
 from blood_cell_system.atomic_files import write_json, write_text
-from blood_cell_system.cli.train_classifier import ClassifierProgress
+from blood_cell_system.cli.training_progress import ClassifierProgress
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles, train_classifier_files
-from blood_cell_system.training.classifier import run_files
 from blood_cell_system.training.presets import classifier_preset_named
-from blood_cell_system.training.state import TrainingState
+from blood_cell_system.training.state import TrainingState, classifier_files
 
 SHIPPED_PRESET = "accurate"
 # Differences between rows show long before the last hundredth is learned.
@@ -167,7 +166,7 @@ def run(row: Row, cells: Path, output: Path, *, epochs: int | None) -> dict[str,
     if epochs is not None:
         settings = replace(settings, epochs=epochs)
     folder = result_path(output, row).parent
-    state_path = folder / run_files(row.kind).state
+    state_path = folder / classifier_files(row.kind).state
     with ClassifierProgress(settings) as progress:
         trained = train_classifier_files(
             CellFolder.open(cells, kind=row.kind),

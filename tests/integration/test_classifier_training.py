@@ -17,12 +17,11 @@ from blood_cell_system.datasets.cell_folder import CellFolder, write_cells_csv
 from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
 from blood_cell_system.model_metadata import ClassifierKind, on_white
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles, train_classifier_files
-from blood_cell_system.training.classifier import run_files
-from blood_cell_system.training.state import TrainingState
+from blood_cell_system.training.state import TrainingState, classifier_files
 
 pytestmark = pytest.mark.slow
 
-FILES = run_files(ClassifierKind.RBC)
+FILES = classifier_files(ClassifierKind.RBC)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +190,7 @@ def test_a_full_memory_is_an_error_with_advice(cells, tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(
-        "blood_cell_system.training.classifier_learner.ClassifierLearner.train_step", no_memory
+        "blood_cell_system.training.classifier.ClassifierLearner.train_step", no_memory
     )
     with pytest.raises(TrainingMemoryError, match="--batch-size 8: the memory is exhausted"):
         train_tiny(cells, tmp_path)

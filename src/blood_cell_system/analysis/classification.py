@@ -25,6 +25,7 @@ from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierFacts, Clas
 from blood_cell_system.stain.slide_light import fit_slide_light
 
 VIEWS: Final = (1, 4, 8)
+"""Numbers of views to average over: none, quarter turns, and quarter turns of mirror images."""
 
 _LEAST_VISIBLE: Final = 0.75
 """Part of a cell's ellipse that must be visible for the cell to be classified."""

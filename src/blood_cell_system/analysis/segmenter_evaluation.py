@@ -31,6 +31,7 @@ from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import CELL_TYPES, NUM_CLASSES
 
 _RESAMPLES: Final = 1000
+"""Bootstrap samples of the interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,6 @@ class ImageOrder:
     evenness : float
         From 0, where every image comes as often as every other, to 1, where every source does.
         Of no effect where there is one source.
-    seed : int
 
     Raises
     ------
@@ -171,10 +170,6 @@ def centre_targets(
         0 where a pixel belongs to no known cell.
     unmarked_types : collection of str
         Types that may be there without a box.
-
-    Returns
-    -------
-    CentreTargets
     """
     height, width = class_mask.shape[0] // HEAD_STRIDE, class_mask.shape[1] // HEAD_STRIDE
     shape = (height, width, len(CELL_TYPES))
@@ -260,7 +255,6 @@ class Crop:
     ----------
     pixels : ndarray of shape (size, size, 3), dtype uint8
     class_mask : ndarray of shape (size, size), dtype uint8
-    targets : CentreTargets
     """
 
     pixels: NDArray[np.uint8]
@@ -273,11 +267,8 @@ class CropSampler:
 
     Parameters
     ----------
-    images : DecodedImages
     size_px : int
         Side of a crop.
-    settings : AugmentationSettings
-    seed : int
     order : ImageOrder, optional
         Which image each crop is taken from; all in turn by default.
     """
@@ -379,8 +370,6 @@ def batches(
 
     Parameters
     ----------
-    sampler : CropSampler
-    batch_size : int
     first_index : int
         Index of the first crop.
     count : int

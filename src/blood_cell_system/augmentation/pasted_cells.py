@@ -45,7 +45,6 @@ class LabelledCrop:
     pixels : ndarray of shape (height, width, 3), dtype uint8
     class_mask : ndarray of shape (height, width), dtype uint8
     label_image : ndarray of shape (height, width), dtype uint16
-    cells : tuple of Annotation
     """
 
     pixels: NDArray[np.uint8]
@@ -65,10 +64,8 @@ def paste_cells(
 
     Parameters
     ----------
-    crop : LabelledCrop
     donor : DecodedImage
         Of the same laboratory, so that stain and sharpness agree.
-    generator : numpy.random.Generator
     scale : float
         Magnification of the crop.
 

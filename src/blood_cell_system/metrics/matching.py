@@ -18,8 +18,10 @@ from blood_cell_system.errors import DatasetError, MaskFormatError
 from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, MaskClass
 
 IOU_THRESHOLDS: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+"""IoU from which a true and a found cell match."""
 
 _MOSTLY: Final = 0.5
+"""Part of a cell's pixels that are not scored from which it cannot be judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

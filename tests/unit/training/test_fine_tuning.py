@@ -16,16 +16,15 @@ from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import diameter_in_name, model_name
 from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
 from blood_cell_system.taxonomy import CELL_TYPES, RBC, WBC
-from blood_cell_system.training.loop import StepRates
-from blood_cell_system.training.presets import FINE_TUNING, PRESETS
-from blood_cell_system.training.segmenter import train_segmenter
-from blood_cell_system.training.segmenter_learner import (
-    Learner,
+from blood_cell_system.training.fine_tuning import (
     fine_tuning_settings,
     first_feature_shift,
     load_starting_point,
     unlikeness_warnings,
 )
+from blood_cell_system.training.loop import StepRates
+from blood_cell_system.training.presets import FINE_TUNING, PRESETS
+from blood_cell_system.training.segmenter import SegmenterLearner, train_segmenter
 from blood_cell_system.training.state import TrainingState
 
 CONFIG = SegmenterConfig(widths=(4, 4, 8, 8), d_reduced=4, dropout=0.2)
@@ -76,7 +75,7 @@ def test_a_preset_gives_epochs_and_crops_but_not_the_rate(start):
 
 
 def test_learning_begins_with_the_weights_of_the_file(start):
-    learner = Learner(tiny(start), start=start.model.get_weights())
+    learner = SegmenterLearner(tiny(start), start=start.model.get_weights())
     for model in (learner.model, learner.averaged):
         for mine, theirs in zip(model.get_weights(), start.model.get_weights(), strict=True):
             assert np.array_equal(mine, theirs)
@@ -151,7 +150,7 @@ def batch_of_noise():
 
 def test_what_gets_used_lies_between_the_beginning_and_what_was_learned(start):
     settings = replace(tiny(start, learning_rate=0.1), kept_share=0.75)
-    learner = Learner(settings, start=start.model.get_weights())
+    learner = SegmenterLearner(settings, start=start.model.get_weights())
     # A running average that forgets at once shows the weights themselves.
     rates = StepRates(tf.constant(0.1), tf.constant(0.0), tf.constant(0.0))
     learner.train_step({k: tf.constant(v) for k, v in batch_of_noise().items()}, rates)
@@ -162,8 +161,8 @@ def test_what_gets_used_lies_between_the_beginning_and_what_was_learned(start):
 
 
 def test_a_state_holds_the_weights_of_the_beginning(start):
-    learner = Learner(tiny(start), start=start.model.get_weights())
-    other = Learner(tiny(start))
+    learner = SegmenterLearner(tiny(start), start=start.model.get_weights())
+    other = SegmenterLearner(tiny(start))
     other.restore(learner.arrays())
     for index, weight in enumerate(start.model.get_weights()):
         assert np.array_equal(other.arrays()[f"start/{index}"], weight)
