@@ -20,7 +20,7 @@ import numpy as np
 
 from blood_cell_system.analysis.runtimes import load_classifier
 from blood_cell_system.atomic_files import write_json, write_text
-from blood_cell_system.cli.train_classifier import ClassifierProgress
+from blood_cell_system.cli.training_progress import ClassifierProgress
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles, train_classifier_files

@@ -20,7 +20,7 @@ from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.analysis.segmenter_evaluation import evaluate
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
-from blood_cell_system.cli.train import TrainingProgress
+from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.masks.prepare import prepare_voc
 from blood_cell_system.reports.segmenter_evaluation import evaluation_to_json

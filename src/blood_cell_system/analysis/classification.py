@@ -26,6 +26,7 @@ from blood_cell_system.stain.slide_light import fit_slide_light
 from blood_cell_system.taxonomy import RBC, WBC
 
 VIEWS: Final = (1, 4, 8)
+"""Numbers of views to average over: none, quarter turns, and quarter turns of mirror images."""
 
 _LEAST_VISIBLE: Final = 0.75
 """Part of a cell's ellipse that must be visible for the cell to be classified."""

@@ -374,7 +374,7 @@ def _even(features: Any, *, by_batch: bool, name: str) -> Any:
     By the batch's statistics, or by a cell's own root mean square over places and channels. The
     second depends on this cell alone, and takes one pass where group normalisation takes three; but
     networks learned more slowly with it, and were no better under stains that they had not seen
-    (docs/architecture.md).
+    (docs/networks.md).
     """
     if by_batch:
         return layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(features)

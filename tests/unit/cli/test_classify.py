@@ -78,7 +78,7 @@ def test_models_are_listed_with_what_they_say_of_themselves(models, capsys):
     (models / "MODEL_CARD.md").write_text(
         "# Model card: segmentation_model.onnx\n\n| Data | BCCD |\n| Licence | MIT |\n"
     )
-    assert main(["models", "--models", str(models)]) == 0
+    assert main(["models", "--details", "--models", str(models)]) == 0
     out = capsys.readouterr().out
     assert "rbc_classifier: tells healthy red cells, malaria and sickle cells apart" in out
     assert "preset    tiny" in out
@@ -104,7 +104,7 @@ def test_a_damaged_model_is_listed_as_such(models, capsys):
     (models / "wbc_classifier.keras").write_bytes(b"nothing")
     assert main(["models", "--models", str(models)]) == 1
     out = capsys.readouterr().out
-    assert "PROBLEM   " in out
+    assert "PROBLEM: " in out
     assert "damaged: its content is not what was exported" in out
     assert "not a .keras file" in out
 

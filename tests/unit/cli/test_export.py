@@ -37,7 +37,7 @@ def test_the_diameter_is_taken_from_the_models_name(tmp_path):
 
 def test_a_diameter_below_zero_is_refused(tmp_path, capsys):
     words = ["export", "--model", str(tmp_path / "model.keras"), "--training-diameter", "-1"]
-    assert main(words) == 1
+    assert main(words) == 2
     assert "received -1" in capsys.readouterr().err
 
 

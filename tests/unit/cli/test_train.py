@@ -1,12 +1,11 @@
 """Which settings a training gets: the preset's, the user's, or those of the run it continues."""
 
-import argparse
 from dataclasses import asdict, replace
 
 import pytest
 
-from blood_cell_system.cli.main import main
-from blood_cell_system.cli.train import add_arguments, resolve_settings
+from blood_cell_system.cli.main import command_named, main
+from blood_cell_system.cli.train import resolve_settings
 from blood_cell_system.errors import ResumeError, SettingsError
 from blood_cell_system.training import segmenter
 from blood_cell_system.training.presets import PRESETS
@@ -14,9 +13,7 @@ from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 
 def options_of(*words):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(words)
+    return command_named("train").make_context("train", list(words)).params
 
 
 def state_of(settings):
@@ -58,8 +55,7 @@ def test_an_automatic_batch_size_is_one_that_fits(monkeypatch):
 
 
 def test_a_batch_size_is_a_number_or_auto(capsys):
-    with pytest.raises(SystemExit):
-        options_of("--batch-size", "many")
+    assert main(["train", "--batch-size", "many"]) == 2
     assert "expected a number or 'auto'" in capsys.readouterr().err
 
 
