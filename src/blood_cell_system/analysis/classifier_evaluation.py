@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.classification import ClassificationSettings, predict_images
-from blood_cell_system.analysis.classifier_runtimes import ClassifierOutputs, ClassifierRuntime
+from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.metrics.bootstrap import Figure, with_interval
 from blood_cell_system.metrics.calibration import Reliability, conformal_sets, reliability
 from blood_cell_system.metrics.classification import (
@@ -24,7 +24,7 @@ from blood_cell_system.metrics.classification import (
     recalls,
     sensitivity_at_specificity,
 )
-from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierFacts
+from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellSet
 
@@ -395,7 +395,7 @@ class ClassifierEvaluation:
 
     Parameters
     ----------
-    facts : ClassifierFacts
+    metadata : ModelMetadata
     cells : int
     diseases : tuple of DiseaseScores
     conditions, types : tuple of HeadScores
@@ -405,7 +405,7 @@ class ClassifierEvaluation:
     predictions : ClassifierOutputs
     """
 
-    facts: ClassifierFacts
+    metadata: ModelMetadata
     cells: int
     diseases: tuple[DiseaseScores, ...]
     conditions: tuple[HeadScores, ...]
@@ -438,7 +438,7 @@ def evaluate_classifier(
     CheckpointError
         The network fails.
     """
-    facts, labels = classifier.facts, cell_set.labels
+    metadata, labels = classifier.metadata, cell_set.labels
     images = (cell_set.cells[position] for position in range(len(cell_set)))
     predictions = predict_images(classifier, images, settings)
     sources = [labels.sources[index] for index in labels.source]
@@ -446,26 +446,26 @@ def evaluate_classifier(
     types: tuple[HeadScores, ...] = ()
     if predictions.cell_type is not None:
         types = head_scores(
-            facts.types,
+            metadata.subtypes,
             predictions.cell_type,
             labels.cell_type,
             sources,
             fields,
-            thresholds=facts.type_thresholds,
+            thresholds=metadata.subtype_thresholds,
             seed=seed,
         )
     known = None
     if predictions.known is not None:
-        threshold = facts.known_threshold
+        threshold = metadata.in_distribution_threshold
         known = known_scores(
             predictions.known, labels.known > 0, fields, threshold=threshold, seed=seed
         )
-    conditions = facts.conditions, predictions.condition, labels.condition, sources, fields
+    conditions = metadata.conditions, predictions.condition, labels.condition, sources, fields
     return ClassifierEvaluation(
-        facts=facts,
+        metadata=metadata,
         cells=len(cell_set),
         diseases=disease_scores(*conditions, seed=seed),
-        conditions=head_scores(*conditions, thresholds=facts.condition_thresholds, seed=seed),
+        conditions=head_scores(*conditions, thresholds=metadata.condition_thresholds, seed=seed),
         types=types,
         known=known,
         controls=_controls(classifier, cell_set, settings),
