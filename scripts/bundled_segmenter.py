@@ -44,7 +44,7 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.cli.main import main as bloodcells
-from blood_cell_system.cli.train import TrainingProgress
+from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.datasets.synthetic.settings import SmearSettings

@@ -1,12 +1,11 @@
 """Which settings a training gets: the preset's, the user's, or those of the run it continues."""
 
-import argparse
 from dataclasses import asdict, replace
 
 import pytest
 
-from blood_cell_system.cli.main import main
-from blood_cell_system.cli.train import add_arguments, resolve_settings
+from blood_cell_system.cli.main import command_named, main
+from blood_cell_system.cli.train import resolve_settings
 from blood_cell_system.errors import ResumeError, SettingsError
 from blood_cell_system.training import segmenter
 from blood_cell_system.training.presets import PRESETS
@@ -14,9 +13,7 @@ from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 
 def options_of(*words):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(words)
+    return command_named("train").make_context("train", list(words)).params
 
 
 def state_of(settings):
@@ -58,8 +55,7 @@ def test_an_automatic_batch_size_is_one_that_fits(monkeypatch):
 
 
 def test_a_batch_size_is_a_number_or_auto(capsys):
-    with pytest.raises(SystemExit):
-        options_of("--batch-size", "many")
+    assert main(["train", "--batch-size", "many"]) == 2
     assert "expected a number or 'auto'" in capsys.readouterr().err
 
 
@@ -134,10 +130,10 @@ def test_a_model_to_begin_with_that_is_not_there_ends_with_one_clear_line(tmp_pa
 
 
 def test_the_architecture_of_the_model_to_begin_with_cannot_change(tmp_path, capsys):
-    from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
+    from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
 
     path = tmp_path / "m.keras"
-    build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=4)).save(path)
+    build_reynolds_unet(ReynoldsUNetConfig(widths=(4, 8), d_reduced=4)).save(path)
     assert main(["train", "--init-from", str(path), "--d-reduced", "32"]) == 1
     assert "that model has d_reduced = 4, asked for is 32" in capsys.readouterr().err
 

@@ -110,7 +110,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
             Check(
                 "same-name",
                 _ERROR,
-                "two files differ in nothing but their ending",
+                "two files differ only in their ending",
                 "Rename or remove one; --fix leaves both out.",
             ),
             Check(
@@ -152,7 +152,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
             Check(
                 "passed-over",
                 _INFO,
-                "files that are no images",
+                "files that are not images",
                 f"Nothing, or save them as one of {', '.join(sorted(IMAGE_SUFFIXES))}.",
             ),
             Check(
@@ -170,7 +170,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
             Check(
                 "blank-image",
                 _WARNING,
-                "nothing to be seen",
+                "an empty image",
                 "Take the image again, or remove the pair.",
             ),
             Check(
@@ -279,8 +279,8 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
             Check(
                 "leak-near-duplicate",
                 _WARNING,
-                "the same field in different splits: also cut, turned, mirrored, scaled or "
-                "recoloured, or photographed again with the stage moved a little",
+                "the same field in different splits: also cropped, turned, mirrored, scaled or "
+                "recoloured, or taken again with the stage moved a little",
                 "Look at them: one field taken twice makes figures too good. --fix keeps "
                 "those of one split, test before val before train.",
             ),
@@ -341,7 +341,7 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
             Check(
                 "mask-does-not-fit",
                 _WARNING,
-                "what the mask calls background is darker than what it calls cells",
+                "the background of the mask is darker than its cells",
                 "Look at the overlay: the mask may belong to another image.",
             ),
         )
