@@ -11,6 +11,7 @@ from blood_cell_system.cli.options import (
     Jobs,
     Views,
     argument,
+    counted,
     given,
     option,
     positive_number,
@@ -200,7 +201,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     print(f"Images: {states}" + (f" ({kept} kept from before)" if kept else ""))
     _print_passed_over(summary)
     if summary.left_out:
-        print(f"Left out of the sums: {summary.left_out} that do not look like a smear")
+        print(f"Left out of the sums: {summary.left_out} not taken for a smear")
     for names in summary.repeated:
         listed = ", ".join(shown_name(name) for name in names)
         print(f"The same file, summed up {len(names)} times: {listed}")
@@ -227,7 +228,7 @@ def print_former_results(
         )
     if left_over := count_left_over(output_dir, summary.outcomes):
         print(
-            f"Kept in {place}: {left_over} results of former runs, which are not in the summary "
+            f"Kept in {place}: {counted(left_over, 'result')} of former runs, not in the summary "
             "and the page of this one",
             file=sys.stderr,
         )
@@ -241,4 +242,4 @@ def _print_passed_over(summary: "BatchSummary") -> None:
         for path in summary.passed_over
     )
     listed = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
-    print(f"Passed over: {len(summary.passed_over)} that are no images by their names ({listed})")
+    print(f"Passed over: {len(summary.passed_over)}, no image by the name ({listed})")

@@ -12,6 +12,7 @@ from blood_cell_system.cli.options import (
     Seed,
     SegmentationDir,
     argument,
+    counted,
     option,
     positive_number,
 )
@@ -240,7 +241,10 @@ def _print_report(console: "Console", report: "VerificationReport") -> None:
     verdict = "Verified" if report.is_ok else "Not usable as it is"
     style = "green" if report.is_ok else "bold red"
     console.print(
-        Text(f"{verdict}: {report.root}: {errors} errors, {warnings} warnings", style=style),
+        Text(
+            f"{verdict}: {report.root}: {counted(errors, 'error')}, {counted(warnings, 'warning')}",
+            style=style,
+        ),
         soft_wrap=True,
     )
 

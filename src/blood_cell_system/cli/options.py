@@ -64,6 +64,17 @@ def share(value: str) -> float:
     return number
 
 
+def counted(number: int, noun: str) -> str:
+    """Give a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "epoch"), counted(2, "epoch")
+    ('1 epoch', '2 epochs')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def given(**values: Any) -> dict[str, Any]:
     """Give the options that the user has set; the settings know the defaults of the others."""
     return {name: value for name, value in values.items() if value is not None}

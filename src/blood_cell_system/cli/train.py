@@ -178,7 +178,7 @@ def train(
             is_deterministic=deterministic,
             start=start,
         )
-    progress.tell_result(result, checkpoint_dir, log_dir)
+    progress.report_result(result, checkpoint_dir, log_dir)
     return 0 if result.is_complete else 130
 
 
@@ -243,9 +243,9 @@ def train_classifier(
             resume=resume,
             listener=progress,
             is_deterministic=deterministic,
-            tell=progress.console.print,
+            tell=progress.say,
         )
-    progress.tell_result(trained, output_dir, log_dir, kind=kind)
+    progress.report_result(trained, output_dir, log_dir, kind=kind)
     return 0 if trained.is_complete else 130
 
 
