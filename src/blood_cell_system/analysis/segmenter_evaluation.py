@@ -1,4 +1,4 @@
-"""How good a model is on images whose truth is known."""
+"""How good a segmenter is on images whose truth is known."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,14 +21,14 @@ from blood_cell_system.errors import BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import read_label_image
 from blood_cell_system.metrics.confusion import ConfusionMatrix
 from blood_cell_system.metrics.matching import (
-    CellRecord,
+    CellMatching,
     CellScores,
     TruthKind,
     add_up,
     compare_cells,
 )
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import CELL_TYPES, NUM_CLASSES
+from blood_cell_system.taxonomy import NUM_CLASSES
 
 _RESAMPLES: Final = 1000
 """Bootstrap samples of the interval."""
@@ -42,13 +42,13 @@ class ImageRecord:
     ----------
     stem : str
     confusion : ConfusionMatrix
-    cells : CellRecord or None
-        None where nobody has said where the cells are.
+    cells : CellMatching or None
+        None where the cells are not annotated.
     """
 
     stem: str
     confusion: ConfusionMatrix
-    cells: CellRecord | None
+    cells: CellMatching | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +91,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationSettings:
-    """How images are resampled and cut up, and cells told apart, while measuring.
+    """How images are resampled and cut up, and cells separated, while measuring.
 
     Parameters
     ----------
@@ -148,14 +148,13 @@ def evaluate(
     confusion = ConfusionMatrix()
     for record in records:
         confusion.merge(record.confusion)
-    training_counts = _counts_by_type(training_images)
     return Evaluation(
         images=tuple(records),
         failures=tuple(failures),
         confusion=confusion,
         mean_iou_interval=_interval([record.confusion for record in records], seed),
         cells=tuple(
-            add_up(known, training_counts=training_counts)
+            add_up(known, training_counts=_counts_by_type(training_images, known[0].matches))
             for kind in TruthKind
             if (known := [r.cells for r in records if r.cells and r.cells.truth == kind])
         ),
@@ -179,7 +178,7 @@ def evaluate_image(
     if image.cells is None:
         return ImageRecord(stem=image.stem, confusion=confusion, cells=None)
     labels = _exact_labels(image, class_mask.shape)
-    # Of a point nobody knows the size; around it nothing is scored.
+    # The size of a point is unknown; around it nothing is scored.
     known = [cell for cell in image.cells if cell.origin is not Origin.POINT]
     cells = compare_cells(found.cells, known, class_mask, labels)
     return ImageRecord(stem=image.stem, confusion=confusion, cells=cells)
@@ -188,20 +187,7 @@ def evaluate_image(
 def cells_in(
     runtime: Runtime, pixels: NDArray[np.uint8], *, source: str, settings: EvaluationSettings
 ) -> FoundCells:
-    """Find the cells of an image whose cells are as large as those of its source.
-
-    Parameters
-    ----------
-    runtime : Runtime
-    pixels : ndarray of shape (height, width, 3), dtype uint8
-        RGB.
-    source : str
-    settings : EvaluationSettings
-
-    Returns
-    -------
-    FoundCells
-    """
+    """Find the cells of an RGB image whose cells are as large as those of its source."""
     separation, magnification = settings.separation, 1.0
     training_diameter = training_diameter_of(runtime)
     if training_diameter is not None:
@@ -236,11 +222,11 @@ def _exact_labels(image: PreparedImage, shape: tuple[int, ...]) -> NDArray[np.in
     return labels
 
 
-def _counts_by_type(images: Sequence[PreparedImage]) -> dict[str, list[int]]:
+def _counts_by_type(images: Sequence[PreparedImage], types: Iterable[str]) -> dict[str, list[int]]:
     known = [image.cells for image in images if image.cells is not None and not image.is_augmented]
     return {
         cell_type: [sum(cell.cell_type == cell_type for cell in cells) for cells in known]
-        for cell_type in CELL_TYPES
+        for cell_type in types
     }
 
 

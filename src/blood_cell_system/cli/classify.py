@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from blood_cell_system.cli.options import Kind, Views, argument, option
 
 if TYPE_CHECKING:
-    from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
+    from blood_cell_system.analysis.runtimes import ClassifierRuntime
     from blood_cell_system.model_metadata import ClassifierKind
 
 
@@ -42,13 +42,13 @@ def classify(
         ClassificationSettings(views=views),
         progress=partial(with_progress, total=len(files), description="Classifying"),
     )
-    write_words(output, table_to_csv(*table_of(cells, classifier.facts)))
+    write_words(output, table_to_csv(*table_of(cells, classifier.metadata)))
     failed = [reason for reason in cells["reason"] if reason]
     for reason in failed:
         print(f"failed  {shown_name(reason)}")
     counts = ", ".join(
         f"{int(((cells['condition'] == name) & cells['is_known']).sum())} {name}"
-        for name in classifier.facts.conditions
+        for name in classifier.metadata.conditions
     )
     print(f"{counts}, {int((~cells['is_known']).sum())} none of these, {len(failed)} failed")
     print(f"Table: {shown_name(str(output))}")
@@ -66,7 +66,7 @@ def classifier_of(model: Path | None, kind: "ClassifierKind") -> "ClassifierRunt
     CheckpointError
         The file is damaged, carries code, or is no classifier of this kind.
     """
-    from blood_cell_system.analysis.classifier_runtimes import load_classifier
+    from blood_cell_system.analysis.runtimes import load_classifier
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.pipeline.model_slots import bundled_classifier, weights_folder

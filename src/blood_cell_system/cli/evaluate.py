@@ -133,7 +133,7 @@ def evaluate_classifier(
 
     from blood_cell_system.analysis import classifier_evaluation
     from blood_cell_system.analysis.classification import ClassificationSettings
-    from blood_cell_system.analysis.classifier_runtimes import load_classifier
+    from blood_cell_system.analysis.runtimes import load_classifier
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.datasets.cell_folder import CellFolder
     from blood_cell_system.reports.classifier_evaluation import (
@@ -148,8 +148,8 @@ def evaluate_classifier(
     if model.suffix.lower() == ".keras":
         import_tensorflow()
     classifier = load_classifier(model, kind)
-    facts = classifier.facts
-    classes = CellClasses(conditions=facts.conditions, types=facts.types)
+    metadata = classifier.metadata
+    classes = CellClasses(conditions=metadata.conditions, types=metadata.subtypes)
     cells = read_cells(folder, split, classes)
     evaluation = classifier_evaluation.evaluate_classifier(
         classifier, cells, settings=ClassificationSettings(views=views), seed=seed

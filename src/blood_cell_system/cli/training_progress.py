@@ -201,7 +201,7 @@ class ClassifierProgress(EpochProgress):
         self.report_warnings(trained.warnings)
         if trained.is_complete:
             files = ClassifierFiles.within(output_dir, kind)
-            self.console.print(f"Model:  {files.onnx} and {files.keras} with {files.facts.name}")
+            self.console.print(f"Model:  {files.onnx} and {files.keras} with {files.metadata.name}")
         self.console.print(f"Curves: {output_dir / CURVES_NAME}, or tensorboard --logdir {log_dir}")
 
 
