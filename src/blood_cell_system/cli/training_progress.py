@@ -163,8 +163,8 @@ class ClassifierProgress(EpochProgress):
         adaptation = ", domain adaptation" if settings.has_domain_adaptation else ""
         super().__init__(
             f"Preset {settings.preset}: {counted(settings.epochs, 'epoch')} of "
-            f"{settings.cells_per_epoch} cells, batch size {settings.batch_size}, d_reduced {settings.d_reduced}"
-            f"{adaptation}, seed {settings.seed}."
+            f"{settings.cells_per_epoch} cells, batch size {settings.batch_size}, "
+            f"d_reduced {settings.d_reduced}{adaptation}, seed {settings.seed}."
         )
 
     def figures(self, row: Mapping[str, float]) -> str:
