@@ -34,7 +34,7 @@ from blood_cell_system.pipeline.cell_crops.smear import Piece, Smear
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.optical_density import RED
-from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC
 
 _TRIES: Final = 40
 """Random places that are tried for empty slide in an image."""
@@ -206,11 +206,8 @@ _SAME_OVERLAP: Final = 0.4
 
 def labelled_box(mark: Annotation, cell_type: str) -> Annotation:
     """Box of a marked cell; of ``cell_type`` where its label is no type of cell."""
-    named = [kind for kind in CELL_TYPES if kind == mark.cell_type]
-    return Annotation(
-        cell_type=named[0] if named else cell_type,
-        box=mark.bounds,
-    )
+    is_type = mark.cell_type in BUILT_IN
+    return Annotation(cell_type=mark.cell_type if is_type else cell_type, box=mark.bounds)
 
 
 def segmented_window(
@@ -226,7 +223,7 @@ def segmented_window(
     smear = whole.window(*_window(whole.field, plan.window_px, generator))
     cells = find_cells(_runtime(), smear.image, magnification=magnification).cells
     marks = []
-    for row in np.flatnonzero(~cells["touches_border"] & ~cells.is_type(PLATELET)):
+    for row in np.flatnonzero(~cells["touches_border"] & cells.has_channel):
         red_density = smear.density[:, :, RED][cells.label_image == row + 1]
         is_white = bool((red_density > _NUCLEUS_DENSITY).mean() > _NUCLEUS_SHARE)
         if is_white == (plan.cell_type == WBC):
