@@ -512,8 +512,8 @@ def _with_types_of(start: StartingPoint, dataset: PreparedDataset) -> PreparedDa
     if missing:
         raise SettingsError(
             f"{dataset.root}: has cells of the type {missing[0]}, which {start.path} does not "
-            f"know; expected types of {', '.join(start.taxonomy.names)}. Train a new model, or prepare "
-            "the folder with the model's types."
+            f"know; expected types of {', '.join(start.taxonomy.names)}. Train a new model, or "
+            "prepare the folder with the model's types."
         )
     further = [name for name in start.taxonomy.names if name not in dataset.taxonomy]
     if not further:
