@@ -192,6 +192,14 @@ def test_files_of_the_project_that_are_named_are_there(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_modules_that_are_named_are_there(document):
+    package = ROOT / "src" / "blood_cell_system"
+    rooms = "|".join(path.parent.name for path in package.glob("*/__init__.py"))
+    named = re.findall(rf"(?<![\w/])(?:{rooms})/[\w/]+\.py", document.read_text("utf-8"))
+    assert [name for name in named if "NAME" not in name and not (package / name).is_file()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_python_blocks_import_what_exists(document):
     for block in blocks_of(document, "python"):
         for node in ast.walk(ast.parse(block)):
