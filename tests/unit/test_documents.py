@@ -206,7 +206,15 @@ def test_python_blocks_import_what_exists(document):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("blood_cell_system"):
                 # Read, not imported: that would take the seconds that TensorFlow needs.
                 source = Path(importlib.util.find_spec(node.module).origin).read_text("utf-8")
-                defined = {getattr(part, "name", None) for part in ast.parse(source).body}
+                parts = ast.parse(source).body
+                defined = {getattr(part, "name", None) for part in parts}
+                defined |= {
+                    target.id
+                    for part in parts
+                    if isinstance(part, ast.Assign | ast.AnnAssign)
+                    for target in (part.targets if isinstance(part, ast.Assign) else [part.target])
+                    if isinstance(target, ast.Name)
+                }
                 # The package itself gives its names when they are asked for.
                 defined |= set(getattr(sys.modules.get(node.module), "__all__", ()))
                 missing = {alias.name for alias in node.names} - defined
