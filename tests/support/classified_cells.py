@@ -1,9 +1,12 @@
 """Classifications of drawn cells, and the reports of images with them."""
 
+import dataclasses
+
+import numpy as np
 from support.analysed_images import analysis_of, report_of
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS
 
-from blood_cell_system.analysis.classification import CellClassification
+from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.reports.report import Provenance
 from blood_cell_system.taxonomy import RBC, WBC
 
@@ -25,47 +28,46 @@ def spread(names, likely, probability=0.9):
 
 
 def red_cell(condition="healthy_RBC", *, probability=0.9, is_known=True, possible=None):
-    """Classification of a red cell."""
-    return CellClassification(
-        condition=condition,
-        probabilities=spread(RBC_FACTS.conditions, condition, probability),
-        known=0.9 if is_known else 0.1,
-        is_known=is_known,
-        possible_conditions=(condition,) if possible is None else possible,
-    )
+    """Answers of a classifier about a red cell, by column."""
+    return {
+        "condition": condition,
+        "in_distribution": 0.9 if is_known else 0.1,
+        "is_known": is_known,
+        "possible_conditions": (condition,) if possible is None else possible,
+        **_probs(spread(RBC_FACTS.conditions, condition, probability)),
+    }
 
 
 def white_cell(condition="healthy_WBC", cell_type="lymphocyte", *, possible_types=None):
-    """Classification of a white cell."""
-    return CellClassification(
-        condition=condition,
-        probabilities=spread(WBC_FACTS.conditions, condition),
-        cell_type=cell_type,
-        type_probabilities=spread(WBC_FACTS.types, cell_type),
-        possible_conditions=(condition,),
-        possible_types=(cell_type,) if possible_types is None else possible_types,
-    )
+    """Answers of a classifier about a white cell, by column."""
+    return {
+        "condition": condition,
+        "subtype": cell_type,
+        "possible_conditions": (condition,),
+        "possible_subtypes": (cell_type,) if possible_types is None else possible_types,
+        **_probs(spread(WBC_FACTS.conditions, condition)),
+        **_probs(spread(WBC_FACTS.types, cell_type)),
+    }
+
+
+def _probs(probabilities):
+    return {f"{name}_prob": value for name, value in probabilities.items()}
 
 
 def classified_report(analysis=None, *, red=None, white=None, **options):
     """The report of an image whose whole cells were all classified alike."""
     analysis = analysis_of() if analysis is None else analysis
-    judged = {
-        RBC: red_cell(**(red or {})),
-        WBC: white_cell(**(white or {})),
-    }
+    cells = analysis.cells
+    columns = unclassified(len(cells), [RBC_FACTS, WBC_FACTS])
+    for cell_type, answers in (
+        (RBC, red_cell(**(red or {}))),
+        (WBC, white_cell(**(white or {}))),
+    ):
+        for row in np.flatnonzero(cells.is_type(cell_type) & ~cells["touches_border"]):
+            for name, value in answers.items():
+                columns[name][row] = value
     return report_of(
-        analysis,
-        classifications={
-            label: judged[cell_type]
-            for label, cell_type, touches in zip(
-                analysis.cells.ids.tolist(),
-                analysis.cells["cell_type"],
-                analysis.cells["touches_border"],
-                strict=True,
-            )
-            if cell_type in judged and not touches
-        },
+        dataclasses.replace(analysis, cells=cells.with_columns(**columns)),
         rbc_facts=RBC_FACTS,
         wbc_facts=WBC_FACTS,
         **{"provenance": PROVENANCE} | options,

@@ -6,9 +6,10 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from itertools import islice
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -18,18 +19,20 @@ from blood_cell_system.analysis.classifier_runtimes import ClassifierOutputs, Cl
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.cells.cut_out import cell_images
 from blood_cell_system.cells.measures import visible_share
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierFacts, ClassifierKind, on_white
 from blood_cell_system.stain.slide_light import fit_slide_light
 
 VIEWS: Final = (1, 4, 8)
 
-_NO_PROBABILITIES: Final[Mapping[str, float]] = MappingProxyType({})
-
 _LEAST_VISIBLE: Final = 0.75
+"""Part of a cell's ellipse that must be visible for the cell to be classified."""
+
 _USUAL_VIEWS: Final[Mapping[ClassifierKind, int]] = MappingProxyType(
     {ClassifierKind.RBC: 1, ClassifierKind.WBC: 4}
 )
+"""Red cells are many and gain little from turning; white cells are few and gain more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,56 +72,12 @@ class ClassificationSettings:
         return _USUAL_VIEWS[classifier.facts.kind] if height == width else 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellClassification:
-    """What a classifier says of one cell.
-
-    Parameters
-    ----------
-    condition : str
-        The most likely one.
-    probabilities : mapping of str to float
-        By condition; they add up to 1.
-    cell_type : str or None
-        The most likely type; None where the classifier knows no types.
-    type_probabilities : mapping of str to float
-        By type; empty where the classifier knows no types.
-    known : float or None
-        0 to 1: whether the cell is any of the classes; None where the classifier does not say.
-    is_known : bool
-        False for what is none of the classes, such as a platelet or a smudge.
-    possible_conditions, possible_types : tuple of str
-        Conformal sets: what the cell may be. One name is an answer, several or none say "not sure".
-        Without calibration, the most likely name alone.
-    """
-
-    condition: str
-    probabilities: Mapping[str, float]
-    cell_type: str | None = None
-    type_probabilities: Mapping[str, float] = field(default_factory=lambda: _NO_PROBABILITIES)
-    known: float | None = None
-    is_known: bool = True
-    possible_conditions: tuple[str, ...] = ()
-    possible_types: tuple[str, ...] = ()
-
-    @property
-    def confidence(self) -> float:
-        """Probability of the condition."""
-        return self.probabilities[self.condition]
-
-    @property
-    def margin(self) -> float:
-        """By how much the condition is likelier than the next."""
-        first, second, *_ = sorted(self.probabilities.values(), reverse=True)
-        return first - second
-
-
-def classify_images(
+def predict_images(
     classifier: ClassifierRuntime,
     images: Iterable[NDArray[np.uint8]],
     settings: ClassificationSettings | None = None,
-) -> Iterator[CellClassification]:
-    """Classify cell images, as many at once as the settings say.
+) -> ClassifierOutputs:
+    """Run a classifier on cell images, as many at once as the settings say.
 
     Parameters
     ----------
@@ -127,10 +86,10 @@ def classify_images(
         RGBA; see ``cell_image_format``.
     settings : ClassificationSettings, optional
 
-    Yields
-    ------
-    CellClassification
-        In the order of the images.
+    Returns
+    -------
+    ClassifierOutputs
+        A row an image, in their order; means over the views.
 
     Raises
     ------
@@ -139,25 +98,68 @@ def classify_images(
     """
     settings = settings or ClassificationSettings()
     views = settings.views_for(classifier)
-    waiting: list[NDArray[np.uint8]] = []
-    for image in images:
-        waiting.append(image)
-        if len(waiting) == settings.batch_size:
-            yield from _classify_batch(classifier, waiting, views)
-            waiting = []
-    if waiting:
-        yield from _classify_batch(classifier, waiting, views)
+    waiting = iter(images)
+    parts = []
+    while batch := list(islice(waiting, settings.batch_size)):
+        parts.append(_predict_batch(classifier, batch, views))
+    types = [part.cell_type for part in parts if part.cell_type is not None]
+    known = [part.known for part in parts if part.known is not None]
+    no_rows = np.zeros((0, len(classifier.facts.conditions)), dtype=np.float32)
+    return ClassifierOutputs(
+        condition=np.concatenate([no_rows, *(part.condition for part in parts)]),
+        cell_type=np.concatenate(types) if types else None,
+        known=np.concatenate(known) if known else None,
+    )
+
+
+def classifier_columns(
+    outputs: ClassifierOutputs, facts: ClassifierFacts
+) -> dict[str, NDArray[Any]]:
+    """Turn a classifier's outputs into columns of a table of cells.
+
+    Parameters
+    ----------
+    outputs : ClassifierOutputs
+        A row a cell.
+    facts : ClassifierFacts
+
+    Returns
+    -------
+    dict of str to ndarray
+        ``condition``, ``subtype``, their conformal sets, ``in_distribution``, ``is_known``, and a
+        column ``…_prob`` for each condition and subtype; see ``COLUMNS``.
+    """
+    columns = unclassified(len(outputs.condition), [facts])
+    heads = (
+        ("condition", "possible_conditions", facts.conditions, facts.condition_thresholds),
+        ("subtype", "possible_subtypes", facts.types, facts.type_thresholds),
+    )
+    for values, (name, possible, classes, thresholds) in zip(
+        (outputs.condition, outputs.cell_type), heads, strict=True
+    ):
+        if values is None:
+            continue
+        probabilities = values.astype(np.float64)
+        names = np.array(classes, dtype=object)
+        columns[name] = names[probabilities.argmax(axis=1)]
+        columns[possible] = _conformal_sets(probabilities, names, thresholds)
+        columns |= {f"{one}_prob": probabilities[:, k] for k, one in enumerate(classes)}
+    if outputs.known is not None:
+        columns["in_distribution"] = outputs.known.astype(np.float64)
+        if facts.known_threshold is not None:
+            columns["is_known"] = columns["in_distribution"] >= facts.known_threshold
+    return columns
 
 
 def classify_analysis(
     analysis: ImageAnalysis,
     classifiers: Sequence[ClassifierRuntime],
     settings: ClassificationSettings | None = None,
-) -> dict[int, CellClassification]:
+) -> Cells:
     """Classify the cells of an analysed image.
 
-    Cells that the border cuts off or that others cover by more than a quarter are left out: what is
-    missing may be what tells, and a crescent that looks out from under a cell is no sickle.
+    Cells that the border cuts off or that others cover by more than a quarter are left out: the
+    missing part may hold the evidence, and the visible crescent of a covered cell is no sickle.
 
     Parameters
     ----------
@@ -168,38 +170,70 @@ def classify_analysis(
 
     Returns
     -------
-    dict of int to CellClassification
-        By label of the cell; cells that were not classified are not in it.
+    Cells
+        Those of the analysis with the columns of :func:`classifier_columns`; without a classifier
+        unchanged.
 
     Raises
     ------
     CheckpointError
         A network fails.
     """
-    found: dict[int, CellClassification] = {}
-    light = None
     cells = analysis.cells
+    if not classifiers:
+        return cells
+    columns = unclassified(len(cells), [classifier.facts for classifier in classifiers])
+    light = None
+    is_whole = ~cells["touches_border"] & (visible_share(cells) >= _LEAST_VISIBLE)
     for classifier in classifiers:
-        is_whole_cell = ~cells["touches_border"] & (visible_share(cells) >= _LEAST_VISIBLE)
-        labels = cells.ids[cells.is_type(classifier.facts.kind.cell_type) & is_whole_cell].tolist()
-        if not labels:
+        facts = classifier.facts
+        rows = np.flatnonzero(cells.is_type(facts.kind.cell_type) & is_whole)
+        if not len(rows):
             continue
         if light is None:
-            is_whole = bool(analysis.field_mask.all())
-            light = fit_slide_light(analysis.image, field=None if is_whole else analysis.field_mask)
-        images = cell_images(
-            analysis.image,
-            cells.label_image,
-            [(label, cells["box"][label - 1].tolist()) for label in labels],
-            light=light,
-        )
+            has_rim = not analysis.field_mask.all()
+            light = fit_slide_light(analysis.image, field=analysis.field_mask if has_rim else None)
+        places = zip((rows + 1).tolist(), cells["box"][rows].tolist(), strict=True)
+        images = cell_images(analysis.image, cells.label_image, places, light=light)
         # A cell of a few pixels has no image.
-        shown = [
-            (label, image) for label, image in zip(labels, images, strict=True) if image is not None
-        ]
-        results = classify_images(classifier, (image for _, image in shown), settings)
-        found |= zip((label for label, _ in shown), results, strict=True)
-    return found
+        shown = [image for image in images if image is not None]
+        rows = rows[[image is not None for image in images]]
+        found = classifier_columns(predict_images(classifier, shown, settings), facts)
+        for name, values in found.items():
+            columns[name][rows] = values
+    return cells.with_columns(**columns)
+
+
+def unclassified(count: int, facts: Iterable[ClassifierFacts]) -> dict[str, NDArray[Any]]:
+    """Give the columns of classifiers for cells that were not classified."""
+    sets = np.empty(count, dtype=np.object_)
+    sets[:] = [()] * count
+    columns: dict[str, NDArray[Any]] = {
+        "condition": np.full(count, None),
+        "possible_conditions": sets,
+        "subtype": np.full(count, None),
+        "possible_subtypes": sets.copy(),
+        "in_distribution": np.full(count, np.nan),
+        "is_known": np.ones(count, dtype=np.bool_),
+    }
+    for one in facts:
+        for name in (*one.conditions, *one.types):
+            columns[f"{name}_prob"] = np.full(count, np.nan)
+    return columns
+
+
+def _conformal_sets(
+    probabilities: NDArray[np.float64], names: NDArray[Any], thresholds: Mapping[str, float]
+) -> NDArray[Any]:
+    """Names whose probability reaches their threshold; without thresholds the most likely one."""
+    if thresholds:
+        is_possible = probabilities >= [thresholds[name] for name in names]
+    else:
+        is_possible = np.eye(len(names), dtype=np.bool_)[probabilities.argmax(axis=1)]
+    sets = np.empty(len(probabilities), dtype=np.object_)
+    for row, chosen in enumerate(is_possible):
+        sets[row] = tuple(names[chosen])
+    return sets
 
 
 def turned_views(batch: NDArray[np.float32], count: int) -> Iterator[NDArray[np.float32]]:
@@ -221,9 +255,9 @@ def turned_views(batch: NDArray[np.float32], count: int) -> Iterator[NDArray[np.
         yield np.ascontiguousarray(np.rot90(images, view % 4, axes=(1, 2)))
 
 
-def _classify_batch(
+def _predict_batch(
     classifier: ClassifierRuntime, images: list[NDArray[np.uint8]], views: int
-) -> Iterator[CellClassification]:
+) -> ClassifierOutputs:
     height, width = classifier.input_side
     composed = [on_white(image) for image in images]
     if (height, width) != (CELL_SIDE_PX, CELL_SIDE_PX):
@@ -231,16 +265,13 @@ def _classify_batch(
         composed = [cv2.resize(one, (width, height), interpolation=kind) for one in composed]
     batch = np.stack(composed).astype(np.float32)
     if views == 1:
-        outputs = classifier.predict(batch)
-    elif height == width:
-        outputs = _mean([classifier.predict(view) for view in turned_views(batch, views)])
-    else:
+        return classifier.predict(batch)
+    if height != width:
         raise SettingsError(
             f"views: received {views}, but the classifier takes images of {width}×{height}, "
             "which cannot be turned; expected 1."
         )
-    for row in range(len(images)):
-        yield _judged(outputs, row, classifier.facts)
+    return _mean([classifier.predict(view) for view in turned_views(batch, views)])
 
 
 def _mean(views: Sequence[ClassifierOutputs]) -> ClassifierOutputs:
@@ -251,40 +282,3 @@ def _mean(views: Sequence[ClassifierOutputs]) -> ClassifierOutputs:
         cell_type=np.mean(types, axis=0, dtype=np.float32) if types else None,
         known=np.mean(known, axis=0, dtype=np.float32) if known else None,
     )
-
-
-def _judged(outputs: ClassifierOutputs, row: int, facts: ClassifierFacts) -> CellClassification:
-    condition, probabilities = _most_likely(outputs.condition[row], facts.conditions)
-    cell_type: str | None = None
-    type_probabilities = _NO_PROBABILITIES
-    if outputs.cell_type is not None:
-        cell_type, type_probabilities = _most_likely(outputs.cell_type[row], facts.types)
-    known = None if outputs.known is None else float(outputs.known[row])
-    return CellClassification(
-        condition=condition,
-        probabilities=probabilities,
-        cell_type=cell_type,
-        type_probabilities=type_probabilities,
-        known=known,
-        is_known=known is None or facts.known_threshold is None or known >= facts.known_threshold,
-        possible_conditions=_possible(probabilities, facts.condition_thresholds, condition),
-        possible_types=()
-        if cell_type is None
-        else _possible(type_probabilities, facts.type_thresholds, cell_type),
-    )
-
-
-def _most_likely(
-    values: NDArray[np.float32], names: Sequence[str]
-) -> tuple[str, Mapping[str, float]]:
-    """Name of the largest value, the first of equal ones, and all values by name."""
-    named = dict(zip(names, map(float, values), strict=True))
-    return max(named, key=named.__getitem__), MappingProxyType(named)
-
-
-def _possible(
-    probabilities: Mapping[str, float], thresholds: Mapping[str, float], most_likely: str
-) -> tuple[str, ...]:
-    if not thresholds:
-        return (most_likely,)
-    return tuple(name for name, value in probabilities.items() if value >= thresholds[name])

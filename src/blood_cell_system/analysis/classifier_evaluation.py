@@ -7,10 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.classification import (
-    ClassificationSettings,
-    classify_images,
-)
+from blood_cell_system.analysis.classification import ClassificationSettings, predict_images
 from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
 from blood_cell_system.metrics.bootstrap import Figure, with_interval
 from blood_cell_system.metrics.calibration import Reliability, conformal_sets, reliability
@@ -335,19 +332,11 @@ def predict_cells(
     images : iterable of ndarray of shape (130, 130, 4), dtype uint8
     settings : ClassificationSettings, optional
     """
-    facts = classifier.facts
-    found = list(classify_images(classifier, images, settings))
-    condition = [[cell.probabilities[name] for name in facts.conditions] for cell in found]
-    types = [
-        [cell.type_probabilities[name] for name in facts.types]
-        for cell in found
-        if cell.cell_type is not None
-    ]
-    known = [cell.known for cell in found if cell.known is not None]
+    found = predict_images(classifier, images, settings)
     return Predictions(
-        condition=np.array(condition, dtype=np.float64).reshape(-1, len(facts.conditions)),
-        cell_type=np.array(types, dtype=np.float64) if types else None,
-        known=np.array(known, dtype=np.float64) if known else None,
+        condition=found.condition.astype(np.float64),
+        cell_type=None if found.cell_type is None else found.cell_type.astype(np.float64),
+        known=None if found.known is None else found.known.astype(np.float64),
     )
 
 

@@ -4,7 +4,7 @@ See ``cell_image_format`` for what a cell image is. Those of a smear come from i
 ``cells/single_cell.py`` makes them from images that show little more than a cell.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -19,10 +19,11 @@ from blood_cell_system.stain.slide_light import SlideLight
 MIN_EXTENT_PX: Final = 6
 """A cell that is shorter in its image shows nothing that could be judged."""
 
-# The stain's outline runs where the cell has half faded; the rim belongs to the cell.
 _RIM_PX: Final = 2
-# Pixels kept around the outline, so that a training can move it a little.
+"""Width of the rim in a cell image. The stain's outline runs where the cell has half faded; the
+rim belongs to the cell."""
 _KEPT_PX: Final = 6
+"""Width of what is kept around the rim, so that a training can move the outline a little."""
 
 
 def cell_image(
@@ -77,7 +78,7 @@ def cell_image(
 def cell_images(
     image: NDArray[np.uint8],
     label_image: NDArray[np.integer],
-    places: Iterable[tuple[int, tuple[float, float, float, float]]],
+    places: Iterable[tuple[int, Sequence[float]]],
     *,
     light: SlideLight,
 ) -> list[NDArray[np.uint8] | None]:

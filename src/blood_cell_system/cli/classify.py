@@ -32,40 +32,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Classify every image, write the table, say what failed."""
+    from functools import partial
+
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.single_cells import (
         classify_files,
-        columns_of,
         find_cell_files,
-        row_of,
+        table_of,
     )
     from blood_cell_system.reports.image_files import table_to_csv, write_words
     from blood_cell_system.reports.report import DISCLAIMER, shown_name
 
     files = find_cell_files(options.paths)
     classifier = classifier_of(options.model, ClassifierKind(options.kind))
-    cells = list(
-        with_progress(
-            classify_files(files, classifier, ClassificationSettings(views=options.views)),
-            total=len(files),
-            description="Classifying",
-        )
+    cells = classify_files(
+        files,
+        classifier,
+        ClassificationSettings(views=options.views),
+        progress=partial(with_progress, total=len(files), description="Classifying"),
     )
-    write_words(
-        options.output, table_to_csv(columns_of(classifier.facts), [row_of(c) for c in cells])
-    )
-    failed = [cell for cell in cells if cell.classified is None]
-    for cell in failed:
-        print(f"failed  {shown_name(cell.reason)}")
-    found = [cell.classified for cell in cells if cell.classified is not None]
-    counts = {
-        name: sum(one.condition == name and one.is_known for one in found)
+    write_words(options.output, table_to_csv(*table_of(cells, classifier.facts)))
+    failed = [reason for reason in cells["reason"] if reason]
+    for reason in failed:
+        print(f"failed  {shown_name(reason)}")
+    counts = ", ".join(
+        f"{int(((cells['condition'] == name) & cells['is_known']).sum())} {name}"
         for name in classifier.facts.conditions
-    }
-    told = ", ".join(f"{count} {name}" for name, count in counts.items())
-    others = sum(not one.is_known for one in found)
-    print(f"{told}, {others} none of these, {len(failed)} failed")
+    )
+    print(f"{counts}, {int((~cells['is_known']).sum())} none of these, {len(failed)} failed")
     print(f"Table: {shown_name(str(options.output))}")
     print(DISCLAIMER)
     return 1 if failed else 0

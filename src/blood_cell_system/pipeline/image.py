@@ -3,7 +3,7 @@
 import hashlib
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -203,16 +203,16 @@ class InferencePipeline:
         self, image: NDArray[np.uint8], *, file_name: str, sha256: str, warnings: tuple[str, ...]
     ) -> ImageResult:
         ready = self._get_ready()
-        analysis = analyze_image(ready.segmenter, image, self.settings)
+        found = analyze_image(ready.segmenter, image, self.settings)
+        classifiers = tuple(ready.classifiers.values())
+        cells = classify_analysis(found, classifiers, self.classification)
+        analysis = replace(found, cells=cells)
         height, width = image.shape[:2]
         report = diagnose(
             analysis,
             image=Image(file_name=file_name, width_px=width, height_px=height, sha256=sha256),
             settings=self.report_settings,
             provenance=ready.provenance,
-            classifications=classify_analysis(
-                analysis, tuple(ready.classifiers.values()), self.classification
-            ),
             rbc_facts=_facts(ready, ClassifierKind.RBC),
             wbc_facts=_facts(ready, ClassifierKind.WBC),
             further_warnings=(

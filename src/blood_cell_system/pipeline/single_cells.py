@@ -1,9 +1,8 @@
 """Images of single cells, classified: a row of a table each, whatever becomes of the others."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
@@ -12,12 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.classification import (
-    CellClassification,
     ClassificationSettings,
-    classify_images,
+    classifier_columns,
+    predict_images,
+    unclassified,
 )
 from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
 from blood_cell_system.cells.single_cell import single_cell_image
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import BloodCellError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_rgba
 from blood_cell_system.model_metadata import ClassifierFacts
@@ -25,27 +26,14 @@ from blood_cell_system.model_metadata import ClassifierFacts
 _logger = logging.getLogger(__name__)
 
 _THREADS: Final = 2
+"""Threads that read images: as many as the reference machine has cores."""
 _AT_ONCE: Final = 256
+"""Images that are read ahead of the network, so that the memory of a large folder is bounded."""
 _DIGITS: Final = 6
+"""Decimal places of probabilities in the table."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SingleCell:
-    """An image of one cell, and what became of it.
-
-    Parameters
-    ----------
-    file : str
-        As found: from the folder that was named, or the path that was named.
-    classified : CellClassification or None
-        None where it failed.
-    reason : str
-        Why it failed; empty otherwise.
-    """
-
-    file: str
-    classified: CellClassification | None = None
-    reason: str = ""
+CellImage = NDArray[np.uint8] | str
+"""Cell image of a file, or why there is none."""
 
 
 def find_cell_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
@@ -86,79 +74,110 @@ def find_cell_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
 
 
 def classify_files(
-    files: Iterable[tuple[Path, str]],
+    files: Sequence[tuple[Path, str]],
     classifier: ClassifierRuntime,
     settings: ClassificationSettings | None = None,
-) -> Iterator[SingleCell]:
+    *,
+    progress: Callable[[Iterable[CellImage]], Iterable[CellImage]] = iter,
+) -> Cells:
     """Classify images of single cells; one that fails does not stop the others.
 
     Parameters
     ----------
-    files : iterable of tuple of Path and str
+    files : sequence of tuple of Path and str
         As of :func:`find_cell_files`.
     classifier : ClassifierRuntime
     settings : ClassificationSettings, optional
+    progress : callable
+        Passes an item a file through, and shows how many are done.
 
-    Yields
-    ------
-    SingleCell
-        In the order of the files.
+    Returns
+    -------
+    Cells
+        A row a file, in their order, with the columns ``file``, ``reason`` (why it failed, empty
+        otherwise) and those of :func:`~blood_cell_system.analysis.classification.unclassified`.
+        Its label image has no pixels, as each cell has an image of its own.
 
     Raises
     ------
     CheckpointError
         The network fails.
     """
-    cell_type = classifier.facts.kind.cell_type
+    facts = classifier.facts
+    reasons: list[str] = []
+
+    def good_images() -> Iterator[NDArray[np.uint8]]:
+        for image in progress(_load(files, facts.kind.cell_type)):
+            reasons.append(image if isinstance(image, str) else "")
+            if not isinstance(image, str):
+                yield image
+
+    found = classifier_columns(predict_images(classifier, good_images(), settings), facts)
+    columns = unclassified(len(files), [facts])
+    rows = [row for row, reason in enumerate(reasons) if not reason]
+    for name, values in found.items():
+        columns[name][rows] = values
+    names = [name for _, name in files]
+    no_image = Cells(label_image=np.zeros((0, 0), dtype=np.int32))
+    return no_image.with_columns(file=names, reason=reasons, **columns)
+
+
+def table_of(cells: Cells, facts: ClassifierFacts) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+    """Lay classified single cells out as a table.
+
+    Flags, separated by blanks: ``none_of_these`` where the cell is none of the classes,
+    ``uncertain`` where the calibration leaves several conditions or none, ``failed`` where there is
+    a reason.
+
+    Returns
+    -------
+    tuple of str, list of dict
+        Names of the columns, and a row a cell.
+    """
+    heads = [("condition", "confidence", facts.conditions)]
+    if facts.types:
+        heads.append(("subtype", "subtype_confidence", facts.types))
+    named = [name for name, share, classes in heads for name in (name, share, *_probs(classes))]
+    rows = []
+    for row, (file, reason) in enumerate(zip(cells["file"], cells["reason"], strict=True)):
+        if reason:
+            rows.append({"file": file, "flags": "failed", "reason": reason})
+            continue
+        flags = {
+            "none_of_these": not cells["is_known"][row],
+            "uncertain": len(cells["possible_conditions"][row]) != 1,
+        }
+        values: dict[str, Any] = {
+            "file": file,
+            "in_distribution": _rounded(cells["in_distribution"][row]),
+            "flags": " ".join(name for name, is_set in flags.items() if is_set),
+        }
+        for name, share, classes in heads:
+            if cells[name][row] is not None:
+                values[name] = cells[name][row]
+                values |= {one: _rounded(cells[one][row]) for one in _probs(classes)}
+                values[share] = values[f"{values[name]}_prob"]
+        rows.append(values)
+    return ("file", *named, "in_distribution", "flags", "reason"), rows
+
+
+def _probs(classes: Sequence[str]) -> list[str]:
+    return [f"{name}_prob" for name in classes]
+
+
+def _rounded(value: float) -> float | None:
+    return None if np.isnan(value) else round(float(value), _DIGITS)
+
+
+def _load(files: Sequence[tuple[Path, str]], cell_type: str) -> Iterator[CellImage]:
+    """Read images some at a time; threads read while the network runs."""
     with ThreadPoolExecutor(_THREADS) as pool:
         waiting = iter(files)
         while some := list(islice(waiting, _AT_ONCE)):
-            images = list(pool.map(lambda path: _image_of(path, cell_type), some))
-            good = (image for image in images if not isinstance(image, str))
-            results = classify_images(classifier, good, settings)
-            for (_, name), image in zip(some, images, strict=True):
-                if isinstance(image, str):
-                    yield SingleCell(file=name, reason=image)
-                else:
-                    yield SingleCell(file=name, classified=next(results))
+            yield from pool.map(lambda file: _image_of(file, cell_type), some)
 
 
-def columns_of(facts: ClassifierFacts) -> tuple[str, ...]:
-    """Columns of the table of a classifier's answers."""
-    conditions = ("file", "predicted", "confidence", *(f"p_{name}" for name in facts.conditions))
-    types = ("type", "type_confidence", *(f"p_{name}" for name in facts.types))
-    return (*conditions, *(types if facts.types else ()), "known", "flags", "reason")
-
-
-def row_of(cell: SingleCell) -> dict[str, Any]:
-    """Row of the table: the most likely condition, all probabilities, and flags.
-
-    Flags, parted by blanks: ``none_of_these`` where the cell is none of the classes, ``uncertain``
-    where the calibration leaves several conditions or none, ``failed`` with its reason.
-    """
-    found = cell.classified
-    if found is None:
-        return {"file": cell.file, "flags": "failed", "reason": cell.reason}
-    flags = {
-        "none_of_these": not found.is_known,
-        "uncertain": len(found.possible_conditions) != 1,
-    }
-    row: dict[str, Any] = {
-        "file": cell.file,
-        "predicted": found.condition,
-        "confidence": round(found.confidence, _DIGITS),
-        "known": None if found.known is None else round(found.known, _DIGITS),
-        "flags": " ".join(name for name, is_set in flags.items() if is_set),
-    }
-    if found.cell_type is not None:
-        row["type"] = found.cell_type
-        row["type_confidence"] = round(found.type_probabilities[found.cell_type], _DIGITS)
-    for name, value in (*found.probabilities.items(), *found.type_probabilities.items()):
-        row[f"p_{name}"] = round(value, _DIGITS)
-    return row
-
-
-def _image_of(file: tuple[Path, str], cell_type: str) -> NDArray[np.uint8] | str:
+def _image_of(file: tuple[Path, str], cell_type: str) -> CellImage:
     """Cell image of a file, or why there is none."""
     path, name = file
     try:

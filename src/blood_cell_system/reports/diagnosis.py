@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import median
-from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
-from blood_cell_system.analysis.classification import CellClassification
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.cells.measures import measure_cells
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.model_metadata import ClassifierFacts
 from blood_cell_system.reports.findings import (
     NONE_OF_THESE,
@@ -35,7 +34,6 @@ _MANY_WHITE: Final = 10
 _ODD_SHARE: Final = 0.5
 
 _CANCER: Final = "cancer_WBC"
-_UNCLASSIFIED: Final[Mapping[int, CellClassification]] = MappingProxyType({})
 
 
 def diagnose(
@@ -44,7 +42,6 @@ def diagnose(
     image: Image,
     settings: ReportSettings,
     provenance: Provenance,
-    classifications: Mapping[int, CellClassification] = _UNCLASSIFIED,
     rbc_facts: ClassifierFacts | None = None,
     wbc_facts: ClassifierFacts | None = None,
     further_warnings: Sequence[str] = (),
@@ -57,10 +54,8 @@ def diagnose(
     image : Image
     settings : ReportSettings
     provenance : Provenance
-    classifications : mapping of int to CellClassification
-        By label, of the cells that classifiers looked at.
     rbc_facts, wbc_facts : ClassifierFacts, optional
-        Of these classifiers.
+        Of the classifiers whose answers are columns of the analysis's cells.
     further_warnings : sequence of str
         Of the caller, after those of the image itself.
 
@@ -68,7 +63,7 @@ def diagnose(
     -------
     DiagnosticReport
     """
-    cells = reported_cells(analysis, settings, classifications)
+    cells = reported_cells(analysis, settings, {RBC: rbc_facts, WBC: wbc_facts})
     warnings = [finding.message for finding in analysis.quality.warnings]
     warnings += _warnings_of_cells(cells)
     return DiagnosticReport(
@@ -101,57 +96,51 @@ def _warnings_of_cells(cells: Sequence[ReportedCell]) -> list[str]:
 
 
 def reported_cells(
-    analysis: ImageAnalysis,
-    settings: ReportSettings,
-    classifications: Mapping[int, CellClassification] = _UNCLASSIFIED,
+    analysis: ImageAnalysis, settings: ReportSettings, facts: Mapping[str, ClassifierFacts | None]
 ) -> tuple[ReportedCell, ...]:
-    """Measure and flag every cell that was found."""
+    """Measure and flag every cell that was found; ``facts`` are those of classifiers by type."""
     cells = measure_cells(analysis.cells, "form_factor")
-    values = {name: cells[name].tolist() for name in cells if name != "whole_box"}
     boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
     pixel_size_um = analysis.scale.pixel_size_um
     reported = []
-    for row, label in enumerate(cells.ids.tolist()):
-        classified = classifications.get(label)
-        diameter = values["equivalent_diameter_area"][row]
-        x_min, y_min, x_max, y_max = boxes[row]
-        x, y = values["centroid"][row]
+    for row, cell_type in enumerate(cells["cell_type"]):
+        answers = _answers_of(cells, row, facts.get(cell_type))
+        diameter = float(cells["equivalent_diameter_area"][row])
+        x, y = cells["centroid"][row].tolist()
         reported.append(
             ReportedCell(
-                cell_id=label,
-                cell_type=values["cell_type"][row],
-                bbox=(x_min, y_min, x_max, y_max),
+                cell_id=row + 1,
+                cell_type=cell_type,
+                bbox=tuple(boxes[row]),
                 centroid=(x, y),
-                area_px=values["area"][row],
+                area_px=int(cells["area"][row]),
                 equivalent_diameter_px=diameter,
                 equivalent_diameter_um=None if pixel_size_um is None else diameter * pixel_size_um,
-                circularity=values["form_factor"][row],
-                confidence=values["confidence"][row],
-                flags=_flags(
-                    values["confidence"][row],
-                    settings,
-                    classified,
-                    touches_border=values["touches_border"][row],
-                    is_counted=values["is_counted"][row],
-                ),
-                **_told(classified),
+                circularity=float(cells["form_factor"][row]),
+                confidence=float(cells["confidence"][row]),
+                flags=_flags(cells, row, answers, settings),
+                **answers,
             )
         )
     return tuple(reported)
 
 
-def _told(classified: CellClassification | None) -> dict[str, Any]:
-    """Tell what a classifier adds to a cell."""
-    if classified is None:
+def _answers_of(cells: Cells, row: int, facts: ClassifierFacts | None) -> dict[str, Any]:
+    """Fields of the report that a classifier fills; none for a cell that was not classified."""
+    if facts is None or "condition" not in cells or cells["condition"][row] is None:
         return {}
-    has_type = classified.is_known and classified.condition != _CANCER
+    condition, is_known = cells["condition"][row], bool(cells["is_known"][row])
+    known = float(cells["in_distribution"][row])
+    has_type = cells["subtype"][row] is not None
     return {
-        "condition": classified.condition if classified.is_known else NONE_OF_THESE,
-        "probabilities": classified.probabilities,
-        "possible_conditions": classified.possible_conditions,
-        "wbc_type": classified.cell_type if has_type else None,
-        "type_probabilities": classified.type_probabilities,
-        "known": classified.known,
+        "condition": condition if is_known else NONE_OF_THESE,
+        "probabilities": {name: float(cells[f"{name}_prob"][row]) for name in facts.conditions},
+        "possible_conditions": cells["possible_conditions"][row],
+        "wbc_type": cells["subtype"][row] if is_known and condition != _CANCER else None,
+        "type_probabilities": {name: float(cells[f"{name}_prob"][row]) for name in facts.types}
+        if has_type
+        else {},
+        "known": None if np.isnan(known) else known,
     }
 
 
@@ -177,31 +166,28 @@ def is_uncertain(
     return is_weak or likely[0] - likely[1] < settings.uncertain_margin
 
 
-def _is_ambiguous(classified: CellClassification) -> bool:
+def _is_ambiguous(cells: Cells, row: int) -> bool:
     """Whether the calibration leaves several classes, or none."""
-    if len(classified.possible_conditions) != 1:
+    if len(cells["possible_conditions"][row]) != 1:
         return True
-    has_type = classified.cell_type is not None and classified.condition != _CANCER
-    return has_type and len(classified.possible_types) != 1
+    has_type = cells["subtype"][row] is not None and cells["condition"][row] != _CANCER
+    return has_type and len(cells["possible_subtypes"][row]) != 1
 
 
 def _flags(
-    confidence: float,
-    settings: ReportSettings,
-    classified: CellClassification | None,
-    *,
-    touches_border: bool,
-    is_counted: bool,
+    cells: Cells, row: int, answers: Mapping[str, Any], settings: ReportSettings
 ) -> tuple[CellFlag, ...]:
+    confidence = float(cells["confidence"][row])
     is_odd = is_uncertain(confidence, (), settings)
-    if classified is not None and classified.is_known:
-        probabilities = tuple(classified.probabilities.values())
-        is_odd = is_uncertain(confidence, probabilities, settings) or _is_ambiguous(classified)
+    is_none = answers.get("condition") == NONE_OF_THESE
+    if answers and not is_none:
+        probabilities = tuple(answers["probabilities"].values())
+        is_odd = is_uncertain(confidence, probabilities, settings) or _is_ambiguous(cells, row)
     flags = {
         CellFlag.UNCERTAIN: is_odd,
-        CellFlag.TOUCHING_BORDER: touches_border,
-        CellFlag.NOT_COUNTED: not is_counted,
-        CellFlag.NONE_OF_THESE: classified is not None and not classified.is_known,
+        CellFlag.TOUCHING_BORDER: cells["touches_border"][row],
+        CellFlag.NOT_COUNTED: not cells["is_counted"][row],
+        CellFlag.NONE_OF_THESE: is_none,
     }
     return tuple(flag for flag, is_set in flags.items() if is_set)
 

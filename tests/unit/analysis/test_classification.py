@@ -8,8 +8,9 @@ from support.drawn_cells import ellipse_box
 
 from blood_cell_system.analysis.classification import (
     ClassificationSettings,
+    classifier_columns,
     classify_analysis,
-    classify_images,
+    predict_images,
     turned_views,
 )
 from blood_cell_system.errors import SettingsError
@@ -20,23 +21,24 @@ IMAGE[10:60, 20:90, :3] = (200, 60, 90)
 
 
 def one(facts=RBC_FACTS, condition=(0.6, 0.3, 0.1), **options):
-    (found,) = classify_images(ChosenClassifier(facts, condition, **options), [IMAGE])
-    return found
+    """Columns of one cell."""
+    found = predict_images(ChosenClassifier(facts, condition, **options), [IMAGE])
+    return {name: values[0] for name, values in classifier_columns(found, facts).items()}
 
 
 def test_a_cell_has_the_most_likely_condition_and_all_probabilities():
     found = one()
-    assert found.condition == "healthy_RBC"
-    assert found.confidence == pytest.approx(0.6)
-    assert found.margin == pytest.approx(0.3)
-    assert list(found.probabilities) == list(RBC_FACTS.conditions)
-    assert (found.cell_type, dict(found.type_probabilities)) == (None, {})
+    assert found["condition"] == "healthy_RBC"
+    shares = [found[f"{name}_prob"] for name in RBC_FACTS.conditions]
+    assert shares == pytest.approx([0.6, 0.3, 0.1])
+    assert (found["subtype"], found["possible_subtypes"]) == (None, ())
 
 
-def test_a_white_cell_has_a_type_too():
+def test_a_white_cell_has_a_subtype_too():
     found = one(WBC_FACTS, (0.2, 0.8), types=(0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1))
-    assert (found.condition, found.cell_type) == ("cancer_WBC", "lymphocyte")
-    assert found.possible_types == ("lymphocyte",)
+    assert (found["condition"], found["subtype"]) == ("cancer_WBC", "lymphocyte")
+    assert found["lymphocyte_prob"] == pytest.approx(0.4)
+    assert found["possible_subtypes"] == ("lymphocyte",)
 
 
 @pytest.mark.parametrize(
@@ -47,24 +49,24 @@ def test_a_white_cell_has_a_type_too():
     ],
 )
 def test_the_conformal_set_has_every_class_that_reaches_its_threshold(condition, possible):
-    assert one(condition=condition).possible_conditions == possible
+    assert one(condition=condition)["possible_conditions"] == possible
 
 
 def test_a_cell_that_reaches_no_threshold_has_an_empty_set():
     facts = dataclasses.replace(
         RBC_FACTS, condition_thresholds=dict.fromkeys(RBC_FACTS.conditions, 0.9)
     )
-    assert one(facts).possible_conditions == ()
+    assert one(facts)["possible_conditions"] == ()
 
 
 def test_without_calibration_the_most_likely_class_is_the_set():
     facts = dataclasses.replace(RBC_FACTS, condition_thresholds={})
-    assert one(facts, (0.4, 0.4, 0.2)).possible_conditions == ("healthy_RBC",)
+    assert one(facts, (0.4, 0.4, 0.2))["possible_conditions"] == ("healthy_RBC",)
 
 
 @pytest.mark.parametrize(("known", "is_known"), [(0.49, False), (0.5, True), (None, True)])
 def test_what_is_none_of_the_classes_is_told(known, is_known):
-    assert one(known=known).is_known == is_known
+    assert one(known=known)["is_known"] == is_known
 
 
 def test_images_are_shown_on_white_in_batches_and_in_order():
@@ -72,7 +74,7 @@ def test_images_are_shown_on_white_in_batches_and_in_order():
     clear = IMAGE.copy()
     clear[..., 3] = 0
     settings = ClassificationSettings(batch_size=2)
-    assert len(list(classify_images(classifier, [IMAGE, clear, IMAGE], settings))) == 3
+    assert len(predict_images(classifier, [IMAGE, clear, IMAGE], settings).condition) == 3
     assert [len(batch) for batch in classifier.seen] == [2, 1]
     assert classifier.seen[0].dtype == np.float32
     assert (classifier.seen[0][0] == IMAGE[..., :3]).all()
@@ -81,7 +83,7 @@ def test_images_are_shown_on_white_in_batches_and_in_order():
 
 def test_images_are_resized_for_a_network_of_another_size():
     classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0), side=(64, 80))
-    list(classify_images(classifier, [IMAGE]))
+    predict_images(classifier, [IMAGE])
     assert classifier.seen[0].shape == (1, 64, 80, 3)
 
 
@@ -106,33 +108,33 @@ class _CornerClassifier(ChosenClassifier):
 def test_the_mean_of_four_views_does_not_change_when_the_cell_is_turned(turns):
     settings = ClassificationSettings(views=4)
     images = [IMAGE, np.rot90(IMAGE, turns)]
-    straight, turned = classify_images(_CornerClassifier(RBC_FACTS, ()), images, settings)
-    assert dict(turned.probabilities) == pytest.approx(dict(straight.probabilities), abs=1e-6)
+    straight, turned = predict_images(_CornerClassifier(RBC_FACTS, ()), images, settings).condition
+    assert turned == pytest.approx(straight, abs=1e-6)
 
 
 @pytest.mark.parametrize(("facts", "views"), [(RBC_FACTS, 1), (WBC_FACTS, 4)])
 def test_red_cells_are_looked_at_once_and_white_ones_four_times(facts, views):
     classifier = ChosenClassifier(facts, (1,) + (0,) * (len(facts.conditions) - 1))
-    list(classify_images(classifier, [IMAGE]))
+    predict_images(classifier, [IMAGE])
     assert len(classifier.seen) == views
 
 
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_the_mean_of_eight_views_does_not_change_when_the_cell_is_turned(turns):
     settings = ClassificationSettings(views=8)
-    (straight,) = classify_images(_CornerClassifier(RBC_FACTS, ()), [IMAGE], settings)
+    straight = predict_images(_CornerClassifier(RBC_FACTS, ()), [IMAGE], settings)
     turned = np.rot90(IMAGE, turns)[:, ::-1]
-    (other,) = classify_images(_CornerClassifier(RBC_FACTS, ()), [turned], settings)
-    assert dict(other.probabilities) == pytest.approx(dict(straight.probabilities), abs=1e-6)
+    other = predict_images(_CornerClassifier(RBC_FACTS, ()), [turned], settings)
+    assert other.condition == pytest.approx(straight.condition, abs=1e-6)
     assert other.known == pytest.approx(straight.known, abs=1e-6)
-    (once,) = classify_images(_CornerClassifier(RBC_FACTS, ()), [turned])
-    assert dict(once.probabilities) != pytest.approx(dict(straight.probabilities), abs=1e-3)
+    once = predict_images(_CornerClassifier(RBC_FACTS, ()), [turned])
+    assert once.condition != pytest.approx(straight.condition, abs=1e-3)
 
 
 def test_images_that_cannot_be_turned_have_one_view():
     classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0), side=(64, 80))
     with pytest.raises(SettingsError, match="cannot be turned"):
-        list(classify_images(classifier, [IMAGE], ClassificationSettings(views=8)))
+        predict_images(classifier, [IMAGE], ClassificationSettings(views=8))
 
 
 @pytest.mark.parametrize("options", [{"views": 2}, {"views": 0}, {"batch_size": 0}])
@@ -147,11 +149,13 @@ def test_whole_cells_of_an_image_are_classified_by_their_type():
     white = ChosenClassifier(WBC_FACTS, (0.9, 0.1), types=np.full(7, 1 / 7))
     found = classify_analysis(analysis, [red, white])
     # Of three red cells the border cuts two off.
-    types = analysis.cells["cell_type"]
-    assert {types[label - 1]: value.condition for label, value in found.items()} == {
-        RBC: "malaria_RBC",
-        WBC: "healthy_WBC",
-    }
+    answers = zip(found["cell_type"], found["condition"], strict=True)
+    assert sorted(answer for answer in answers if answer[1] is not None) == [
+        (RBC, "malaria_RBC"),
+        (WBC, "healthy_WBC"),
+    ]
+    is_red = found["condition"] == "malaria_RBC"
+    assert np.isnan(found["malaria_RBC_prob"]).tolist() == (~is_red).tolist()
     assert sum(map(len, red.seen)) == 1
 
 
@@ -162,7 +166,7 @@ def test_a_cell_that_another_covers_by_half_is_not_classified():
     covered = analysis.cells.with_columns(whole_box=whole_box, area=[1256, 600])
     red = ChosenClassifier(RBC_FACTS, (1, 0, 0))
     found = classify_analysis(dataclasses.replace(analysis, cells=covered), [red])
-    assert list(found) == [1]
+    assert found["condition"].tolist() == ["healthy_RBC", None]
 
 
 def test_the_image_that_the_network_sees_shows_the_cell_on_white():
@@ -178,6 +182,7 @@ def test_no_classifier_and_no_cells_cost_nothing(monkeypatch):
         raise AssertionError("the light was looked for")
 
     monkeypatch.setattr("blood_cell_system.analysis.classification.fit_slide_light", fail)
-    assert classify_analysis(analysis_of(), []) == {}
+    analysis = analysis_of()
+    assert classify_analysis(analysis, []) is analysis.cells
     classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0))
-    assert classify_analysis(analysis_of([]), [classifier]) == {}
+    assert len(classify_analysis(analysis_of([]), [classifier])) == 0

@@ -45,9 +45,9 @@ def test_cells_become_a_table(cells, models, tmp_path, capsys, views):
     model = str(models / "rbc_classifier.onnx")
     assert classify(cells, tmp_path / "out.csv", "--model", model, "--views", views) == 0
     rows = rows_of(tmp_path / "out.csv")
-    assert rows["red.png"]["predicted"] == "healthy_RBC"
-    assert rows["blue.png"]["predicted"] == "sickle_RBC"
-    probabilities = [float(rows["red.png"][f"p_{name}"]) for name in RBC_FACTS.conditions]
+    assert rows["red.png"]["condition"] == "healthy_RBC"
+    assert rows["blue.png"]["condition"] == "sickle_RBC"
+    probabilities = [float(rows["red.png"][f"{name}_prob"]) for name in RBC_FACTS.conditions]
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
     assert float(rows["red.png"]["confidence"]) == max(probabilities)
     assert "1 healthy_RBC, 0 malaria_RBC, 1 sickle_RBC" in capsys.readouterr().out

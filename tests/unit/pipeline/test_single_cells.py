@@ -6,13 +6,7 @@ from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.pipeline import single_cells
-from blood_cell_system.pipeline.single_cells import (
-    SingleCell,
-    classify_files,
-    columns_of,
-    find_cell_files,
-    row_of,
-)
+from blood_cell_system.pipeline.single_cells import classify_files, find_cell_files, table_of
 
 
 def cell_on_clear(colour=(190, 90, 100)):
@@ -47,10 +41,9 @@ def test_a_folder_without_images_is_told(tmp_path):
 def test_a_bad_file_does_not_stop_the_others(folder):
     (folder / "a.png").write_bytes(b"no image")
     (folder / "b" / "3.png").write_bytes(b"")
-    cells = list(classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0))))
-    assert [cell.classified is None for cell in cells] == [True, False, False, True]
-    assert all("png" in cell.reason for cell in (cells[0], cells[3]))
-    assert cells[1].classified.condition == "malaria_RBC"
+    cells = classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0)))
+    assert cells["condition"].tolist() == [None, "malaria_RBC", "malaria_RBC", None]
+    assert ["png" in reason for reason in cells["reason"]] == [True, False, False, True]
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("odd")])
@@ -59,44 +52,40 @@ def test_neither_does_a_fault_or_a_full_memory(folder, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(single_cells, "single_cell_image", fail)
-    cells = list(classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0))))
-    assert [cell.classified for cell in cells] == [None] * 3
-    assert all(cell.reason.startswith(cell.file) for cell in cells)
+    cells = classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0)))
+    assert cells["condition"].tolist() == [None] * 3
+    for file, reason in zip(cells["file"], cells["reason"], strict=True):
+        assert reason.startswith(file)
 
 
-def test_a_row_has_a_column_a_class():
-    columns = columns_of(RBC_FACTS)
-    assert columns[:4] == ("file", "predicted", "confidence", "p_healthy_RBC")
-    assert "type" not in columns
-    assert "p_lymphocyte" in columns_of(WBC_FACTS)
-    assert "type_confidence" in columns_of(WBC_FACTS)
+def table_of_one(folder, facts, condition, **options):
+    """Columns, and the only row, of the table of one cell."""
+    files = [(folder / "a.png", "a.png")]
+    cells = classify_files(files, ChosenClassifier(facts, condition, **options))
+    columns, (row,) = table_of(cells, facts)
+    assert set(row) <= set(columns)
+    return columns, row
 
 
-def classified(facts, condition, **options):
-    (found,) = single_cells.classify_images(
-        ChosenClassifier(facts, condition, **options), [np.zeros((130, 130, 4), np.uint8)]
-    )
-    return SingleCell(file="a.png", classified=found)
-
-
-def test_a_row_tells_class_probabilities_and_flags():
-    row = row_of(classified(RBC_FACTS, (0.1, 0.5, 0.4), known=0.2))
-    assert row["predicted"] == "malaria_RBC"
-    assert row["confidence"] == row["p_malaria_RBC"] == pytest.approx(0.5)
-    assert row["known"] == pytest.approx(0.2)
+def test_a_row_has_class_probabilities_and_flags(folder):
+    columns, row = table_of_one(folder, RBC_FACTS, (0.1, 0.5, 0.4), known=0.2)
+    assert columns[:4] == ("file", "condition", "confidence", "healthy_RBC_prob")
+    assert "subtype" not in columns
+    assert row["condition"] == "malaria_RBC"
+    assert row["confidence"] == row["malaria_RBC_prob"] == pytest.approx(0.5)
+    assert row["in_distribution"] == pytest.approx(0.2)
     assert row["flags"] == "none_of_these uncertain"
-    assert set(row) <= set(columns_of(RBC_FACTS))
 
 
-def test_a_row_of_a_white_cell_tells_its_type():
-    row = row_of(classified(WBC_FACTS, (0.9, 0.1), types=(0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)))
-    assert (row["type"], row["type_confidence"]) == ("neutrophil", pytest.approx(0.4))
-    assert set(row) <= set(columns_of(WBC_FACTS))
+def test_a_row_of_a_white_cell_has_its_subtype(folder):
+    shares = (0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
+    columns, row = table_of_one(folder, WBC_FACTS, (0.9, 0.1), types=shares)
+    assert (row["subtype"], row["subtype_confidence"]) == ("neutrophil", pytest.approx(0.4))
+    assert "lymphocyte_prob" in columns
 
 
-def test_a_row_of_a_failure_tells_its_reason():
-    assert row_of(SingleCell(file="x.png", reason="cut off")) == {
-        "file": "x.png",
-        "flags": "failed",
-        "reason": "cut off",
-    }
+def test_a_row_of_a_failure_has_its_reason(folder):
+    (folder / "a.png").write_bytes(b"no image")
+    _, row = table_of_one(folder, RBC_FACTS, (0.1, 0.5, 0.4))
+    assert row.pop("reason").endswith(".")
+    assert row == {"file": "a.png", "flags": "failed"}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from support.analysed_images import CELLS, analysis_of, report_of
-from support.classified_cells import classified_report, red_cell
+from support.classified_cells import classified_report
 from support.colour_classifiers import RBC_FACTS, WBC_FACTS
 from support.drawn_cells import ellipse_box
 
@@ -238,7 +238,3 @@ def test_a_name_hardly_reaches_beyond_its_cell(diameter, reach):
     changed = (annotated_image(analysis, report.cells) != plain).any(axis=2)
     columns = np.flatnonzero(changed.any(axis=0))
     assert columns[-1] - columns[0] <= reach * diameter
-
-
-def test_a_classification_knows_its_margin():
-    assert red_cell(probability=0.8).margin == pytest.approx(0.7)
