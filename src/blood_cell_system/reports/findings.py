@@ -88,6 +88,11 @@ class Ratio:
         )
 
 
+def given(values: NDArray[Any]) -> NDArray[np.bool_]:
+    """Where a column of objects is not None."""
+    return np.array([value is not None for value in values], dtype=np.bool_)
+
+
 def of_types(*names: str) -> Rows:
     """Cells of any of these types."""
     return lambda cells: np.isin(cells["cell_type"].astype(str), names)
@@ -95,9 +100,7 @@ def of_types(*names: str) -> Rows:
 
 def assessed(cell_type: str) -> Rows:
     """Cells of a type that have one of the classifier's conditions."""
-    return lambda cells: (
-        cells.is_type(cell_type) & np.not_equal(cells["condition"], None) & cells["is_known"]
-    )
+    return lambda cells: cells.is_type(cell_type) & given(cells["condition"]) & cells["is_known"]
 
 
 def with_condition(cell_type: str, *conditions: str) -> Rows:
@@ -113,7 +116,7 @@ def with_subtype(*subtypes: str) -> Rows:
 
 
 def _nucleated(cells: Cells) -> NDArray[np.bool_]:
-    has_subtype = np.not_equal(cells["subtype"], None)
+    has_subtype = given(cells["subtype"])
     return (has_subtype & cells.is_type(WBC)) | with_condition(WBC, BLAST)(cells)
 
 
@@ -171,7 +174,8 @@ RATIOS: Final[tuple[Ratio, ...]] = (
 
 def ratios_of(taxonomy: Taxonomy) -> tuple[Ratio, ...]:
     """All findings of a taxonomy, in the order of the report."""
-    classes = {f"{one.name}_prob" for one in (*taxonomy.conditions, *taxonomy.subtypes)}
+    names = [one.name for one in taxonomy.conditions] + [one.name for one in taxonomy.subtypes]
+    classes = {f"{name}_prob" for name in names}
     rows = {ratio.name: ratio for ratio in _of_taxonomy(taxonomy)}
     for ratio in RATIOS:
         needed = {name for name in ratio.needs if name.endswith("_prob")}
@@ -286,7 +290,9 @@ class Rate(Record):
 
     @computed_field  # type: ignore[prop-decorator]
     @property
-    def interval_95(self) -> Annotated[
+    def interval_95(
+        self,
+    ) -> Annotated[
         tuple[Share, Share] | None,
         PlainSerializer(lambda ends: None if ends is None else [round(end, 6) for end in ends]),
     ]:
@@ -335,8 +341,8 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
     return low, high
 
 
-class Findings(Record):
-    """What a classifier found among the counted cells of one type."""
+class FindingCounts(Record):
+    """How many counted cells of a type have which condition and subtype."""
 
     state: Literal["assessed", "not assessed"] = "not assessed"
     reason: str = "no classifier is loaded"
@@ -345,7 +351,6 @@ class Findings(Record):
     none_of_these: Annotated[Count, Field(description="of none of the classes")] = 0
     cut_off: Annotated[Count, Field(description="cut off, covered or too small to classify")] = 0
     uncertain: Annotated[Count, Field(description="assessed; a person should look at them")] = 0
-    rates: tuple[Rate, ...] = ()
 
     @property
     def is_assessed(self) -> bool:
@@ -361,6 +366,14 @@ class Findings(Record):
     def seen(self) -> int:
         """Counted cells of this type, assessed or not."""
         return self.assessed + self.none_of_these + self.cut_off
+
+
+class Findings(FindingCounts):
+    """What a classifier found among the counted cells of one type."""
+
+    rates: Annotated[
+        tuple[Rate, ...], Field(description="share of each condition and each subtype")
+    ] = ()
 
     def __add__(self, other: Self) -> Self:
         """Sum up the findings of two images; those that were not assessed add nothing."""
@@ -396,7 +409,7 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
         counts=_counted(cells["condition"][has_condition], conditions),
         types=_counted(cells["subtype"][has_condition], subtypes),
         none_of_these=int(np.count_nonzero(of_type & ~cells["is_known"])),
-        cut_off=int(np.count_nonzero(of_type & np.equal(cells["condition"], None))),
+        cut_off=int(np.count_nonzero(of_type & ~given(cells["condition"]))),
         uncertain=int(np.count_nonzero(has_condition & is_uncertain)),
         rates=rates_in(cells, kind.name),
     )
