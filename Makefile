@@ -1,6 +1,7 @@
 # make demo   sets up, then draws smears, trains on them and shows what comes of it
 # make test   sets up, then runs all tests
 # make check  formatting, lint, types, and which room may import which
+# make docs   builds the documentation site into site/, warnings are errors
 # make bench  timings, as ratios against something measured in the same run
 
 PYTHON ?= python3
@@ -8,7 +9,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check docs bench clean
 .DELETE_ON_ERROR:
 
 $(VENV)/bin/pip:
@@ -23,6 +24,10 @@ $(VENV)/dev.installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
 	touch $@
 
+$(VENV)/docs.installed: pyproject.toml constraints.txt | $(VENV)/bin/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[docs]'
+	touch $@
+
 demo: $(VENV)/train.installed
 	PATH="$(abspath $(BIN)):$$PATH" sh scripts/demo.sh $(DEMO)
 
@@ -35,6 +40,9 @@ check: $(VENV)/dev.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: $(VENV)/docs.installed
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --site-dir site
 
 bench: $(VENV)/dev.installed
 	$(BIN)/python benchmarks/speed.py

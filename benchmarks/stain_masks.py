@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.formats.voc import VocDataset
 from blood_cell_system.annotation.sample import Annotation, corners_of
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import Box, pairwise_box_iou
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.ellipses import (

@@ -39,9 +39,9 @@ from numpy.typing import NDArray
 
 from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.analysis.self_labelling import self_label
+from blood_cell_system.annotation.formats.voc import VocDataset, VocSample
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.annotation.voc import VocDataset, VocSample
 from blood_cell_system.boxes import Box
 from blood_cell_system.cli.main import main as bloodcells
 from blood_cell_system.cli.train import TrainingProgress

@@ -4,6 +4,7 @@ Run as ``python scripts/make_images.py``; it writes into docs/images. The same v
 and OpenCV draw the same images.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import corners_of
+from blood_cell_system.atomic_files import write_bytes
 from blood_cell_system.datasets.synthetic import DrawnSmear, SmearSettings, draw_smear
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
@@ -20,13 +22,37 @@ from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import RBC
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
+GALLERY = FOLDER / "gallery"
 PANEL_SIZE = (480, 360)
+JPEG_QUALITY = 85
 # As in BCCD, where an annotator has boxed about half of the red cells.
 BOXED_SHARE = 0.5
 
 
+_USUAL = SmearSettings(shape=(360, 480), cell_diameter_px=64.0, stain="wright-giemsa")
+SCENES = {
+    "wright_giemsa": _USUAL,
+    "giemsa_magenta": replace(_USUAL, stain="giemsa-magenta"),
+    "giemsa_pink": replace(_USUAL, stain="giemsa-pink"),
+    "azure": replace(_USUAL, stain="azure"),
+    "malaria": replace(_USUAL, stain="giemsa-pink", malaria_share=0.3),
+    "sickle": replace(_USUAL, sickle_share=0.3),
+    "blasts": replace(
+        _USUAL, white_cell_counts=(0.0, 0.0, 0.0, 1.0), white_kinds=("blast",), coverage=(0.3, 0.4)
+    ),
+    "crowded": replace(_USUAL, coverage=(0.8, 0.85), clumping=(0.8, 0.85)),
+}
+"""The gallery: name of the file, and how its smear is drawn."""
+
+
 def main() -> None:
-    """Draw both images."""
+    """Draw all images."""
+    for number, (name, scene) in enumerate(SCENES.items()):
+        drawn = draw_smear(scene, generator_for(number, "gallery"))
+        panels = side_by_side([drawn.image, outlines(drawn)])
+        quality = (cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY)
+        _, data = cv2.imencode(".jpg", cv2.cvtColor(panels, cv2.COLOR_RGB2BGR), quality)
+        write_bytes(GALLERY / f"{name}.jpg", data.tobytes())
     settings = SmearSettings(
         stain="wright-giemsa",
         cell_diameter_px=80.0,

@@ -7,8 +7,8 @@ a small YAML or JSON file, read by :meth:`Taxonomy.read`.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from pathlib import Path
 from types import MappingProxyType
@@ -313,6 +313,29 @@ class Taxonomy:
         """Give the same types and further ones; one of a known name takes its place."""
         rows = {cell_type.name: cell_type for cell_type in (*self.cell_types, *cell_types)}
         return type(self)(tuple(rows.values()))
+
+    def with_detection(self, **numbers: float) -> Self:
+        """Give the same types with other numbers in their ``detection``."""
+        return type(self)(
+            tuple(replace(t, detection=replace(t.detection, **numbers)) for t in self.cell_types)
+        )
+
+    @classmethod
+    def joined(cls, taxonomies: Iterable[Self]) -> Self:
+        """Types of several taxonomies, each once, in the order of their first mention.
+
+        Raises
+        ------
+        ValueError
+            Two define a type of one name differently.
+        """
+        types: dict[str, CellType] = {}
+        for cell_type in (t for taxonomy in taxonomies for t in taxonomy):
+            if types.setdefault(cell_type.name, cell_type) != cell_type:
+                raise ValueError(
+                    f"the type {cell_type.name!r} is defined in two ways; expected one"
+                )
+        return cls(tuple(types.values()))
 
     def to_dict(self) -> dict[str, Any]:
         """Give everything as plain values, as :meth:`from_dict` reads them."""

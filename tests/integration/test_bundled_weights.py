@@ -8,8 +8,8 @@ import pytest
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
 from blood_cell_system.analysis.runtimes import load_runtime
+from blood_cell_system.annotation.formats.voc import BCCD_LABELS, VocDataset
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.annotation.voc import BCCD_LABELS, VocDataset
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.refine import stain_class_mask

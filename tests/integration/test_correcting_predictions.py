@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blood_cell_system.annotation.writer import WRITTEN_FORMATS
+from blood_cell_system.annotation.registry import writable_formats
 from blood_cell_system.cli.main import main
 from blood_cell_system.imaging.image_file import read_label_image
 
@@ -23,7 +23,7 @@ def results(tmp_path_factory) -> Path:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format_name", WRITTEN_FORMATS)
+@pytest.mark.parametrize("format_name", tuple(writable_formats()))
 def test_predictions_come_back_from_every_format_pixel_by_pixel(results, tmp_path, format_name):
     written, prepared = str(tmp_path / "written"), tmp_path / "prepared"
     assert main(["convert", str(results), "--to", format_name, "--output", written]) == 0

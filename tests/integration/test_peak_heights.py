@@ -9,8 +9,7 @@ import pytest
 from support.smears import small_prepared_folder
 from support.tiny_training import TINY, train_tiny
 
-from blood_cell_system.cells.peaks import PeakSettings
-from blood_cell_system.taxonomy import WBC
+from blood_cell_system.taxonomy import BUILT_IN, WBC
 from blood_cell_system.training import segmenter
 from blood_cell_system.training.segmenter import MODEL_NAME
 
@@ -35,7 +34,7 @@ def test_peaks_of_the_best_model_are_brought_to_the_usual_heights(data_dir, tmp_
     monkeypatch.setattr(segmenter, "best_thresholds", lambda images, peaks_in: found)
     train_tiny(data_dir, tmp_path / "set", settings=replace(QUICK, calibrates_peaks=True))
     shift = centre_bias(tmp_path / "set") - centre_bias(tmp_path / "as it is")
-    usual = PeakSettings().thresholds[WBC]
+    usual = BUILT_IN[WBC].detection.peak_threshold
     expected = np.log(usual / (1 - usual)) - np.log(0.2 / 0.8)
     np.testing.assert_allclose(shift, [0, expected, 0], atol=1e-6)
     run = json.loads((tmp_path / "set" / "checkpoints" / "run.json").read_text())

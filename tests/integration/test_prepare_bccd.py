@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from blood_cell_system.annotation.voc import VocDataset
+from blood_cell_system.annotation.formats.voc import VocDataset
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.masks.prepare import prepare_voc
 from blood_cell_system.taxonomy import CELL_TYPES

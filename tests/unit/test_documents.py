@@ -9,6 +9,7 @@ import re
 import runpy
 import shlex
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,11 @@ ORIGINAL_OTHER_COMMANDS = (
 
 
 def blocks_of(document: Path, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```", document.read_text("utf-8"), re.M | re.S)
+    # Blocks within lists are indented.
+    blocks = re.findall(
+        rf"^( *)```{language}\n(.*?)^\1```", document.read_text("utf-8"), re.M | re.S
+    )
+    return [textwrap.dedent(text) for _, text in blocks]
 
 
 def shell_commands(document: Path) -> list[str]:

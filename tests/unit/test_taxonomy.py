@@ -159,3 +159,11 @@ def test_a_name_of_no_type_is_refused_with_those_that_are():
         BUILT_IN.checked("rbc")
     with pytest.raises(KeyError):
         BUILT_IN["rbc"]
+
+
+def test_taxonomies_are_joined_unless_they_disagree(tmp_path):
+    parasites = Taxonomy.read(written(tmp_path, PARASITES))
+    assert Taxonomy.joined([BUILT_IN, parasites]) == parasites
+    other = Taxonomy.read(written(tmp_path, PARASITES.replace("#aa00ff", "#aa00fe")))
+    with pytest.raises(ValueError, match="'Parasite' is defined in two ways"):
+        Taxonomy.joined([parasites, other])

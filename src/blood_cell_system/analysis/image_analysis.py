@@ -20,12 +20,7 @@ from blood_cell_system.analysis.quality import ImageQuality, assess
 from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
 from blood_cell_system.analysis.scale import ScaleEstimate, estimate_diameter, estimate_scale
 from blood_cell_system.analysis.scale_bars import find_scale_bar, paint_over
-from blood_cell_system.analysis.segmentation import (
-    BlockSettings,
-    TileSettings,
-    find_cells,
-    no_cells,
-)
+from blood_cell_system.analysis.segmentation import TileSettings, find_cells
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
 from blood_cell_system.cells.separation import SeparationSettings
@@ -52,7 +47,6 @@ class AnalysisSettings:
         Diameter of a red cell in the image, in pixels; estimated by default.
     pixel_size_um : float, optional
         Side of a pixel in micrometres.
-    blocks : BlockSettings
     separation : SeparationSettings
     tiles : TileSettings
     border_rule : BorderRule
@@ -65,7 +59,6 @@ class AnalysisSettings:
 
     cell_diameter_px: float | None = None
     pixel_size_um: float | None = None
-    blocks: BlockSettings = field(default_factory=BlockSettings)
     separation: SeparationSettings = field(default_factory=SeparationSettings)
     tiles: TileSettings = field(default_factory=TileSettings)
     border_rule: BorderRule = BorderRule.COUNTED
@@ -147,19 +140,19 @@ def analyze_image(
     )
     if float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
         # A network that has always seen cells finds some on a blank slide as well.
-        found = no_cells(field_mask.shape)
+        cells = Cells.empty(field_mask.shape)
+        class_mask = np.zeros(field_mask.shape, dtype=np.uint8)
     else:
         found = find_cells(
             runtime,
             _without_surround(clean, field_mask, view),
             magnification=scale.magnification_applied,
-            blocks=settings.blocks,
             separation=settings.separation.for_diameter(training_diameter),
             tiles=settings.tiles,
         )
-    class_mask = found.class_mask
+        cells, class_mask = found.cells, found.class_mask
     class_mask[~field_mask] = NOT_SCORED
-    cells = without_artifacts(cells_within(found.cells, field_mask), clean)
+    cells = without_artifacts(cells_within(cells, field_mask), clean)
     return ImageAnalysis(
         image=image,
         class_mask=class_mask,

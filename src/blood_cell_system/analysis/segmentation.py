@@ -1,8 +1,9 @@
 """The cells of an image at a given magnification, in bounded memory however large it is.
 
-Up to some million pixels an image is taken whole. Larger ones are cut into tiles that overlap by
-more than a cell: in each tile the cells are found and measured on their own, and a cell belongs to
-the tile that holds its middle. Only the class mask and the label image are as large as the image.
+Large images are cut into overlapping tiles at two levels, both by :func:`tiles_of`. The network
+runs tile by tile, and its outputs are put together. Cells are separated and measured in larger
+tiles; a cell belongs to the tile that holds its centroid. Only the class mask and the label image
+are as large as the image.
 """
 
 from collections.abc import Iterator
@@ -15,11 +16,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from blood_cell_system.analysis.runtimes import NetworkOutputs, Runtime
-from blood_cell_system.cells.rescaling import (
-    enlarged_class_mask,
-    rescale_cells,
-    resize_labels,
-)
+from blood_cell_system.cells.rescaling import enlarged_class_mask, rescale_cells, resize_labels
 from blood_cell_system.cells.separation import (
     SeparationSettings,
     in_reading_order,
@@ -32,43 +29,119 @@ from blood_cell_system.imaging.image_file import check_rgb
 from blood_cell_system.model_metadata import HEAD_STRIDE, STRIDE
 from blood_cell_system.taxonomy import CELL_TYPES, NUM_CLASSES
 
+_SAME_CELL: Final = 0.5
+"""Part of a cell's pixels that are still free where it is not the cell of an earlier tile."""
+_SLACK_PX: Final = 12
+"""Two tiles see the centroid of a cell on their seam at slightly different places; in pixels that
+the network sees."""
+_LEAST_MAGNIFICATION: Final = 0.5
+"""An image that is made far smaller for the network still has its own pixels to be labelled."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockSettings:
-    """How large images are cut up.
+class TileSettings:
+    """How large images are cut up; all sizes in pixels that the network sees.
 
     Parameters
     ----------
-    max_whole_px : int
-        Images of more pixels are run block by block: a network of 0.5 M parameters holds some
+    network_whole_px : int
+        Images of more pixels are run tile by tile: a network of 0.5 M parameters holds some
         150 bytes a pixel while it runs, and larger ones more.
-    block_px : int
-        Side of a block, a multiple of ``STRIDE``.
+    network_tile_px : int
+        Side of a tile of the network, a multiple of ``STRIDE``.
+    network_margin_px : int
+        What such a tile sees beyond its own area, a multiple of ``STRIDE``. Where it is no less
+        than the reach of the network's receptive field, tiles have no seams.
+    whole_px : int
+        Images of more pixels are separated tile by tile. Separation needs some 60 bytes a pixel.
+    tile_px : int
+        Side of a tile of the separation.
     margin_px : int
-        What a block sees beyond its own area, a multiple of ``STRIDE``. Where it is no less than
-        the reach of the network's receptive field, blocks have no seams.
+        What such a tile sees beyond its own area; more than the largest cell.
 
     Raises
     ------
     SettingsError
-        A side is no multiple of the stride, or not positive.
+        A size is not positive, or one of the network's is no multiple of the stride.
     """
 
-    max_whole_px: int = 2_000_000
-    block_px: int = 1024
-    margin_px: int = 128
+    network_whole_px: int = 2_000_000
+    network_tile_px: int = 1024
+    network_margin_px: int = 128
+    whole_px: int = 8_000_000
+    tile_px: int = 2048
+    margin_px: int = 320
 
     def __post_init__(self) -> None:
-        for name, value in (("block_px", self.block_px), ("margin_px", self.margin_px)):
-            if value % STRIDE or value < 0 or self.block_px == 0:
+        for name in ("network_tile_px", "network_margin_px"):
+            if getattr(self, name) % STRIDE:
                 raise SettingsError(
-                    f"{name}: received {value}; expected a positive multiple of {STRIDE}."
+                    f"{name}: received {getattr(self, name)}; expected a multiple of {STRIDE}."
                 )
+        for name in ("network_tile_px", "whole_px", "tile_px", "margin_px"):
+            if getattr(self, name) < 1:
+                raise SettingsError(
+                    f"{name}: received {getattr(self, name)}; expected a number above 0."
+                )
+        if self.network_margin_px < 0:
+            raise SettingsError(
+                f"network_margin_px: received {self.network_margin_px}; expected 0 or more."
+            )
+
+
+Window = tuple[slice, slice]
+"""Rows and columns of an image."""
+
+
+def tiles_of(
+    shape: tuple[int, ...], side: tuple[int, int], margin: tuple[int, int]
+) -> Iterator[tuple[Window, Window]]:
+    """Cut an image into tiles, from left to right and from top to bottom.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        ``(height, width, …)`` of the image.
+    side, margin : tuple of int
+        Height and width of a tile's own area, and what it sees beyond on each side.
+
+    Yields
+    ------
+    tuple of Window
+        The tile's own area, and what it sees.
+
+    Examples
+    --------
+    >>> [(own[1], seen[1]) for own, seen in tiles_of((4, 10), (4, 6), (1, 1))]
+    [(slice(0, 6, None), slice(0, 7, None)), (slice(6, 10, None), slice(5, 10, None))]
+    """
+    rows, columns = (
+        [
+            (
+                slice(start, min(start + tile, length)),
+                slice(max(start - edge, 0), min(start + tile + edge, length)),
+            )
+            for start in range(0, length, tile)
+        ]
+        for length, tile, edge in zip(shape, side, margin, strict=False)
+    )
+    for own_rows, seen_rows in rows:
+        for own_columns, seen_columns in columns:
+            yield (own_rows, own_columns), (seen_rows, seen_columns)
+
+
+def _within(own: Window, seen: Window, step: int = 1) -> Window:
+    """Place of a tile's own area in what it sees, ``step`` pixels taken as one."""
+    rows, columns = (
+        slice((a.start - b.start) // step, -(-(a.stop - b.start) // step))
+        for a, b in zip(own, seen, strict=True)
+    )
+    return rows, columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Segmentation:
-    """What a network says of one image, at the image's own size.
+    """What a network gives for one image, at the image's own size.
 
     Parameters
     ----------
@@ -88,7 +161,7 @@ class Segmentation:
 
 
 def segment_image(
-    runtime: Runtime, image: NDArray[np.uint8], settings: BlockSettings | None = None
+    runtime: Runtime, image: NDArray[np.uint8], tiles: TileSettings | None = None
 ) -> Segmentation:
     """Run a network on one image of any size.
 
@@ -97,11 +170,7 @@ def segment_image(
     runtime : Runtime
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
-    settings : BlockSettings, optional
-
-    Returns
-    -------
-    Segmentation
+    tiles : TileSettings, optional
 
     Raises
     ------
@@ -109,13 +178,12 @@ def segment_image(
         The array is no RGB image, or has no pixels.
     """
     check_rgb(image)
-    settings = settings or BlockSettings()
-    height, width = image.shape[:2]
+    tiles = tiles or TileSettings()
     if runtime.input_shape is not None:
-        outputs = _in_blocks(runtime, image, *_blocks_of_fixed_size(runtime.input_shape))
-    elif height * width > settings.max_whole_px:
-        side, margin = settings.block_px, settings.margin_px
-        outputs = _in_blocks(runtime, image, (side, side), (margin, margin))
+        outputs = _in_tiles(runtime, image, *_tiles_of_fixed_size(runtime.input_shape))
+    elif image.shape[0] * image.shape[1] > tiles.network_whole_px:
+        side, margin = tiles.network_tile_px, tiles.network_margin_px
+        outputs = _in_tiles(runtime, image, (side, side), (margin, margin))
     else:
         outputs = _run(runtime, image)
     return Segmentation(
@@ -143,40 +211,27 @@ def _run(runtime: Runtime, image: NDArray[np.uint8]) -> NetworkOutputs:
     )
 
 
-def _in_blocks(
-    runtime: Runtime,
-    image: NDArray[np.uint8],
-    block: tuple[int, int],
-    margin: tuple[int, int],
+def _in_tiles(
+    runtime: Runtime, image: NDArray[np.uint8], side: tuple[int, int], margin: tuple[int, int]
 ) -> NetworkOutputs:
-    """Run block by block; of each keep what lies away from its cut edges."""
+    """Run tile by tile; of each keep its own area."""
     height, width = image.shape[:2]
     small = -(-height // HEAD_STRIDE), -(-width // HEAD_STRIDE)
     classes = np.empty((1, height, width, NUM_CLASSES), dtype=np.float32)
     centres = np.empty((1, *small, len(CELL_TYPES)), dtype=np.float32)
     log_size = np.empty((1, *small, 2), dtype=np.float32)
     has_heads = True
-    for rows, seen_rows in _block_spans(height, block[0], margin[0]):
-        for columns, seen_columns in _block_spans(width, block[1], margin[1]):
-            outputs = _run(runtime, image[seen_rows, seen_columns])
-            start = rows.start - seen_rows.start, columns.start - seen_columns.start
-            classes[:, rows, columns] = outputs.class_probabilities[
-                :,
-                start[0] : start[0] + rows.stop - rows.start,
-                start[1] : start[1] + columns.stop - columns.start,
-            ]
-            if outputs.centres is None or outputs.log_size is None:
-                has_heads = False
-                continue
-            # Blocks start at multiples of the stride, so that the maps' places fall together.
-            into = _head_span(rows), _head_span(columns)
-            taken = (
-                slice(None),
-                slice(start[0] // HEAD_STRIDE, start[0] // HEAD_STRIDE + _length(into[0])),
-                slice(start[1] // HEAD_STRIDE, start[1] // HEAD_STRIDE + _length(into[1])),
-            )
-            centres[:, into[0], into[1]] = outputs.centres[taken]
-            log_size[:, into[0], into[1]] = outputs.log_size[taken]
+    for own, seen in tiles_of(image.shape, side, margin):
+        outputs = _run(runtime, image[seen])
+        classes[:, *own] = outputs.class_probabilities[:, *_within(own, seen)]
+        if outputs.centres is None or outputs.log_size is None:
+            has_heads = False
+            continue
+        # Tiles start at multiples of the stride, so that places of the maps coincide.
+        into = _within(own, (slice(0, height), slice(0, width)), HEAD_STRIDE)
+        taken = _within(own, seen, HEAD_STRIDE)
+        centres[:, *into] = outputs.centres[:, *taken]
+        log_size[:, *into] = outputs.log_size[:, *taken]
     return NetworkOutputs(
         class_probabilities=classes,
         centres=centres if has_heads else None,
@@ -184,67 +239,14 @@ def _in_blocks(
     )
 
 
-def _block_spans(length: int, block: int, margin: int) -> Iterator[tuple[slice, slice]]:
-    """Blocks of an axis, each with what it sees."""
-    for start in range(0, length, block):
-        stop = min(start + block, length)
-        yield slice(start, stop), slice(max(start - margin, 0), min(stop + margin, length))
-
-
-def _blocks_of_fixed_size(shape: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Blocks and margins of a network that takes one size only."""
+def _tiles_of_fixed_size(shape: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """Sides and margins for a network that takes one size only."""
     margin = tuple(side // 8 // HEAD_STRIDE * HEAD_STRIDE for side in shape)
-    block = tuple(
+    tile = tuple(
         max((side - 2 * edge) // HEAD_STRIDE * HEAD_STRIDE, 1)
         for side, edge in zip(shape, margin, strict=True)
     )
-    return (block[0], block[1]), (margin[0], margin[1])
-
-
-def _head_span(pixels: slice) -> slice:
-    return slice(pixels.start // HEAD_STRIDE, -(-pixels.stop // HEAD_STRIDE))
-
-
-def _length(span: slice) -> int:
-    return int(span.stop - span.start)
-
-
-_SAME_CELL: Final = 0.5
-# Two tiles see the middle of a cell on their seam in slightly different places.
-_SLACK_PX: Final = 12
-# An image that is made far smaller for the network still has its own pixels to be labelled.
-_LEAST_MAGNIFICATION: Final = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TileSettings:
-    """How images too large to be separated at once are cut up; in pixels after resampling.
-
-    Parameters
-    ----------
-    max_whole_px : int
-        Larger images are cut. A pixel needs some 60 bytes while cells are told apart.
-    tile_px : int
-        Side of a tile.
-    margin_px : int
-        What a tile sees beyond its own area; more than the largest cell.
-
-    Raises
-    ------
-    SettingsError
-        A size is not positive.
-    """
-
-    max_whole_px: int = 8_000_000
-    tile_px: int = 2048
-    margin_px: int = 320
-
-    def __post_init__(self) -> None:
-        for name in ("max_whole_px", "tile_px", "margin_px"):
-            if getattr(self, name) < 1:
-                raise SettingsError(
-                    f"{name}: received {getattr(self, name)}; expected a number above 0."
-                )
+    return (tile[0], tile[1]), (margin[0], margin[1])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,22 +258,14 @@ class FoundCells:
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``.
     cells : Cells
-    knows_platelets : bool
-        Whether the network has an instance head; without one cells are told apart by shape.
+    has_heads : bool
+        Whether the network has an instance head; without one cells are separated by shape, and
+        there are no platelets.
     """
 
     class_mask: NDArray[np.uint8]
     cells: Cells
-    knows_platelets: bool
-
-
-def no_cells(shape: tuple[int, ...]) -> FoundCells:
-    """Give what is found in an image of that ``(height, width)`` that shows nothing."""
-    return FoundCells(
-        class_mask=np.zeros(shape, dtype=np.uint8),
-        cells=Cells.empty(shape),
-        knows_platelets=True,
-    )
+    has_heads: bool
 
 
 def find_cells(
@@ -279,7 +273,6 @@ def find_cells(
     image: NDArray[np.uint8],
     *,
     magnification: float = 1.0,
-    blocks: BlockSettings | None = None,
     separation: SeparationSettings | None = None,
     tiles: TileSettings | None = None,
 ) -> FoundCells:
@@ -292,69 +285,53 @@ def find_cells(
         RGB.
     magnification : float
         Pixels that the network sees for each pixel of the image.
-    blocks : BlockSettings, optional
     separation : SeparationSettings, optional
     tiles : TileSettings, optional
-
-    Returns
-    -------
-    FoundCells
     """
     tiles = tiles or TileSettings()
     height, width = image.shape[:2]
-    if height * width * max(magnification, _LEAST_MAGNIFICATION) ** 2 <= tiles.max_whole_px:
-        return _find_whole(runtime, image, magnification, blocks, separation)
+    at_least = max(magnification, _LEAST_MAGNIFICATION)
+    if height * width * at_least**2 <= tiles.whole_px:
+        return _find_whole(runtime, image, magnification, separation, tiles)
     class_mask = np.zeros((height, width), dtype=np.uint8)
     labels = np.zeros((height, width), dtype=np.int32)
     parts: list[dict[str, NDArray[Any]]] = []
     count = 0
-    knows_platelets = True
-    for rows, seen_rows in _spans(height, magnification, tiles):
-        for columns, seen_columns in _spans(width, magnification, tiles):
-            seen = image[seen_rows, seen_columns]
-            found = _find_whole(runtime, seen, magnification, blocks, separation)
-            knows_platelets = found.knows_platelets
-            own = _within(rows, seen_rows), _within(columns, seen_columns)
-            class_mask[rows, columns] = found.class_mask[own]
-            new = _adopt(
-                found.cells,
-                labels[seen_rows, seen_columns],
-                own=own,
-                slack=_SLACK_PX / magnification,
-                first_label=count + 1,
-            )
-            corner = seen_columns.start, seen_rows.start
-            parts.append(_in_image(found.cells, new, corner, (height, width)))
-            count += len(new)
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return FoundCells(
-        class_mask=class_mask,
-        cells=in_reading_order(Cells(label_image=labels, data=joined)),
-        knows_platelets=knows_platelets,
-    )
+    has_heads = True
+    side = max(round(tiles.tile_px / at_least), 1)
+    margin = max(round(tiles.margin_px / magnification), 1)
+    for own, seen in tiles_of(image.shape, (side, side), (margin, margin)):
+        found = _find_whole(runtime, image[seen], magnification, separation, tiles)
+        has_heads = found.has_heads
+        inner = _within(own, seen)
+        class_mask[own] = found.class_mask[inner]
+        slack = _SLACK_PX / magnification
+        new = _adopt(found.cells, labels[seen], own=inner, slack=slack, first_label=count + 1)
+        corner = seen[1].start, seen[0].start
+        parts.append(_in_image(found.cells, new, corner, (height, width)))
+        count += len(new)
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    cells = in_reading_order(Cells(label_image=labels, data=columns))
+    return FoundCells(class_mask=class_mask, cells=cells, has_heads=has_heads)
 
 
 def _find_whole(
     runtime: Runtime,
     image: NDArray[np.uint8],
     magnification: float,
-    blocks: BlockSettings | None,
     separation: SeparationSettings | None,
+    tiles: TileSettings,
 ) -> FoundCells:
-    height, width = image.shape[:2]
-    result = segment_image(runtime, _resampled(image, magnification), blocks)
+    shape = image.shape[0], image.shape[1]
+    result = segment_image(runtime, _resampled(image, magnification), tiles)
     found = separate_cells(result.class_probabilities, result.centres, result.log_size, separation)
     if magnification < 1:
-        class_mask = enlarged_class_mask(result.class_probabilities, (height, width))
-        cells = rescale_cells(found, (height, width), class_mask=class_mask)
+        class_mask = enlarged_class_mask(result.class_probabilities, shape)
+        cells = rescale_cells(found, shape, class_mask=class_mask)
     else:
-        class_mask = np.asarray(resize_labels(result.class_mask, (height, width)), dtype=np.uint8)
-        cells = rescale_cells(found, (height, width))
-    return FoundCells(
-        class_mask=class_mask,
-        cells=cells,
-        knows_platelets=result.centres is not None,
-    )
+        class_mask = np.asarray(resize_labels(result.class_mask, shape), dtype=np.uint8)
+        cells = rescale_cells(found, shape)
+    return FoundCells(class_mask=class_mask, cells=cells, has_heads=result.centres is not None)
 
 
 def _resampled(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uint8]:
@@ -367,28 +344,15 @@ def _resampled(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uin
     return np.asarray(cv2.resize(image, size, interpolation=kind), dtype=np.uint8)
 
 
-def _spans(length: int, magnification: float, tiles: TileSettings) -> Iterator[tuple[slice, slice]]:
-    """Tiles of an axis, each with what it sees, in the image's own pixels."""
-    tile = max(round(tiles.tile_px / max(magnification, _LEAST_MAGNIFICATION)), 1)
-    margin = max(round(tiles.margin_px / magnification), 1)
-    for start in range(0, length, tile):
-        stop = min(start + tile, length)
-        yield slice(start, stop), slice(max(start - margin, 0), min(stop + margin, length))
-
-
-def _within(own: slice, seen: slice) -> slice:
-    return slice(own.start - seen.start, own.stop - seen.start)
-
-
 def _adopt(
     found: Cells,
     labels: NDArray[np.int32],
     *,
-    own: tuple[slice, slice],
+    own: Window,
     slack: float,
     first_label: int,
 ) -> NDArray[np.intp]:
-    """Paint the cells whose middle is in the tile, but for those that another tile has had.
+    """Paint the cells whose centroid is in the tile, but for those that another tile has had.
 
     ``labels`` is the part of the image's label image that the tile sees; changed in place. Returns
     the rows of the cells that were painted.

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
 from blood_cell_system.analysis.scale import estimate_scale
 from blood_cell_system.analysis.segmentation import (
-    BlockSettings,
     FoundCells,
     TileSettings,
     find_cells,
@@ -98,13 +97,11 @@ class EvaluationSettings:
     cell_diameters : mapping of str to float
         Diameter of a red cell in the images of a source, in pixels. They are resampled to the
         size that the network knows; images of another source are taken as they are.
-    blocks : BlockSettings
     separation : SeparationSettings
     tiles : TileSettings
     """
 
     cell_diameters: Mapping[str, float] = field(default_factory=dict)
-    blocks: BlockSettings = field(default_factory=BlockSettings)
     separation: SeparationSettings = field(default_factory=SeparationSettings)
     tiles: TileSettings = field(default_factory=TileSettings)
 
@@ -218,7 +215,6 @@ def cells_in(
         runtime,
         pixels,
         magnification=magnification,
-        blocks=settings.blocks,
         separation=separation,
         tiles=settings.tiles,
     )

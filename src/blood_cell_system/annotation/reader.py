@@ -1,12 +1,13 @@
 """What a reader of a data set is, and the work that is the same for all of them."""
 
 import re
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import ClassVar
 
 from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing
@@ -48,22 +49,52 @@ class ReadOptions:
     taxonomy: Taxonomy = BUILT_IN
 
 
-class Reader(Protocol):
-    """A reader of one format."""
+class Reader(ABC):
+    """A reader of one format, registered by :func:`~blood_cell_system.annotation.registry.reads`.
 
-    @property
-    def name(self) -> str:
-        """Value of ``--format`` and ``--mode``, for instance ``coco``."""
+    A subclass has :meth:`files` and :meth:`read_files`; where its folder is more than label files
+    beside images, it replaces :meth:`recognise`, :meth:`builder` or :meth:`read`.
+    """
 
-    @property
-    def title(self) -> str:
-        """Name for people, for instance ``COCO JSON``."""
+    name: ClassVar[str]
+    title: ClassVar[str]
+    seen: ClassVar[str] = "{count} files"
+    """What :meth:`recognise` says; ``{count}`` files, of which ``{first}`` is the first."""
+
+    source: ClassVar[str | None] = None
+    """Name of the data set; None takes that of the folder."""
+
+    licence: ClassVar[str | None] = None
+
+    missing: ClassVar[str]
+    """What :meth:`read` says of a folder without label files: found, expected, what to do."""
+
+    @abstractmethod
+    def files(self, listing: FolderListing) -> Sequence[Path]:
+        """Label files of this format, by names and the beginning of the files."""
+
+    @abstractmethod
+    def read_files(
+        self, files: Sequence[Path], builder: "ReadingBuilder", options: ReadOptions
+    ) -> None:
+        """Add the images of label files to the builder, or list why that cannot be."""
 
     def recognise(self, listing: FolderListing) -> str | None:
-        """Say in words what of this format was seen in a folder; None where it is another.
+        """Say in words what of this format is in a folder; None where it is another.
 
         Looks at names and at the beginning of few files, whatever the folder's size.
         """
+        files = self.files(listing)
+        return self.seen.format(count=len(files), first=files[0].name) if files else None
+
+    def builder(
+        self, listing: FolderListing, files: Sequence[Path], options: ReadOptions
+    ) -> "ReadingBuilder":
+        """Builder of the reading, with what is known about the data set."""
+        del files
+        return ReadingBuilder(
+            listing, self, options=options, source=self.source, licence=self.licence
+        )
 
     def read(self, root: Path, options: ReadOptions) -> Reading:
         """Read a folder.
@@ -77,6 +108,13 @@ class Reader(Protocol):
         AnnotationError
             Labels are not known.
         """
+        listing = FolderListing.of(root)
+        files = self.files(listing)
+        if not files:
+            raise DatasetError(f"{root}: {self.missing}")
+        builder = self.builder(listing, files, options)
+        self.read_files(files, builder, options)
+        return builder.finish()
 
 
 class ReadingBuilder:
@@ -126,6 +164,14 @@ class ReadingBuilder:
     def note(self, sentence: str) -> None:
         """Tell something that a person should know."""
         self._notes.append(sentence)
+
+    def note_joined(self, count: int) -> None:
+        """Say how many outlines became part of an earlier one of their group, if any did."""
+        if count:
+            self.note(
+                f"{count} outlines have the group and the label of an earlier one, and were taken "
+                "for parts of the same cell."
+            )
 
     def fail(self, stem: str, error: BloodCellError | str) -> None:
         """List an image, or a label file, that cannot be used.

@@ -1,40 +1,146 @@
-"""All formats that data sets come in, and which of them a folder is.
+"""All formats of annotations: which a folder is, and who reads and writes each.
 
-A new reader is a row of ``_READERS``.
+A format is one file in ``formats/``. Its reader is registered by :func:`reads`, its writer, if it
+has one, by :func:`writes`; names for the command line, messages and documents come from here.
 """
 
 import importlib
+import pkgutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final, cast
+from typing import TYPE_CHECKING, TypeVar
 
-from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.reader import Reader, ReadOptions
-from blood_cell_system.annotation.sample import Reading
 from blood_cell_system.errors import DatasetError, SettingsError
 
-# Name of the format, its module in this folder, the class there. The first that recognises a
-# folder reads it, so that the more particular come first.
-_READERS: Final[tuple[tuple[str, str, str], ...]] = (
-    ("coco", "coco", "CocoReader"),
-    ("labelme", "labelme", "LabelMeReader"),
-    ("geojson", "geojson", "GeoJsonReader"),
-    ("cvat", "cvat", "CvatReader"),
-    ("voc", "voc", "VocReader"),
-    ("yolo", "yolo", "YoloReader"),
-    ("kaggle", "kaggle", "KaggleReader"),
-    ("lisc", "lisc", "LiscReader"),
-    ("allidb", "allidb", "AllIdbReader"),
-    ("masks", "mask_folder", "MaskFolderReader"),
-)
+if TYPE_CHECKING:
+    from blood_cell_system.annotation.folder_listing import FolderListing
+    from blood_cell_system.annotation.reader import Reader, ReadOptions
+    from blood_cell_system.annotation.sample import Reading
+    from blood_cell_system.annotation.writer import LabelWriter
 
-FORMAT_NAMES: Final = tuple(name for name, _, _ in _READERS)
+    ReaderClass = TypeVar("ReaderClass", bound=type[Reader])
+    WriterClass = TypeVar("WriterClass", bound=type[LabelWriter])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Readable:
+    order: int
+    reader: "Reader"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WritableFormat:
+    """A format that can be written.
+
+    Parameters
+    ----------
+    name : str
+        As for ``--to``.
+    writer : type of LabelWriter
+    next_step : str
+        What a person does with the files; ``{output}`` stands for the folder.
+    """
+
+    name: str
+    writer: "type[LabelWriter]"
+    next_step: str
+
+    @property
+    def title(self) -> str:
+        """Name for people, for instance ``COCO JSON``."""
+        return reader_named(self.name).title
+
+
+_readers: dict[str, _Readable] = {}
+_writers: dict[str, WritableFormat] = {}
+
+
+def reads(name: str, *, title: str, order: int) -> "Callable[[ReaderClass], ReaderClass]":
+    """Register the reader of a format.
+
+    Parameters
+    ----------
+    name : str
+        As for ``--format``.
+    title : str
+        Name for people.
+    order : int
+        The first format that recognises a folder reads it: the more particular have smaller
+        numbers.
+    """
+
+    def register(reader: "ReaderClass") -> "ReaderClass":
+        reader.name, reader.title = name, title
+        _readers[name] = _Readable(order=order, reader=reader())
+        return reader
+
+    return register
+
+
+def writes(name: str, *, next_step: str) -> "Callable[[WriterClass], WriterClass]":
+    """Register the writer of a format; the parameters are those of :class:`WritableFormat`."""
+
+    def register(writer: "WriterClass") -> "WriterClass":
+        _writers[name] = WritableFormat(name=name, writer=writer, next_step=next_step)
+        return writer
+
+    return register
+
+
+@cache
+def _load_formats() -> None:
+    """Import every module of ``formats/``, which registers it."""
+    package = importlib.import_module("blood_cell_system.annotation.formats")
+    for module in pkgutil.iter_modules(package.__path__):
+        importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+def readable_formats() -> tuple[str, ...]:
+    """Names of all formats that are read, the more particular first."""
+    _load_formats()
+    return tuple(sorted(_readers, key=lambda name: _readers[name].order))
+
+
+def writable_formats() -> dict[str, WritableFormat]:
+    """All formats that are written, by name."""
+    _load_formats()
+    return {name: _writers[name] for name in readable_formats() if name in _writers}
+
+
+def reader_named(name: str) -> "Reader":
+    """Reader of a format.
+
+    Raises
+    ------
+    SettingsError
+        There is no such format.
+    """
+    if name not in readable_formats():
+        raise SettingsError(
+            f"format: received {name!r}; expected auto or one of {', '.join(readable_formats())}."
+        )
+    return _readers[name].reader
+
+
+def writable_format(name: str) -> WritableFormat:
+    """Format to write.
+
+    Raises
+    ------
+    SettingsError
+        There is no such format, or it is only read.
+    """
+    known = writable_formats()
+    if name not in known:
+        raise SettingsError(f"format: received {name!r}; expected one of {', '.join(known)}.")
+    return known[name]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FormatMatch:
-    """What was recognised in a folder.
+    """A format that was recognised in a folder.
 
     Parameters
     ----------
@@ -43,26 +149,8 @@ class FormatMatch:
         In words, why.
     """
 
-    reader: Reader
+    reader: "Reader"
     seen: str
-
-
-@cache
-def reader_named(name: str) -> Reader:
-    """Reader of a format.
-
-    Raises
-    ------
-    SettingsError
-        There is no such format.
-    """
-    for known, module_name, class_name in _READERS:
-        if known == name:
-            module = importlib.import_module(f"blood_cell_system.annotation.{module_name}")
-            return cast(Reader, getattr(module, class_name)())
-    raise SettingsError(
-        f"format: received {name!r}; expected auto or one of {', '.join(FORMAT_NAMES)}."
-    )
 
 
 def recognise(root: Path) -> tuple[FormatMatch, ...]:
@@ -73,18 +161,14 @@ def recognise(root: Path) -> tuple[FormatMatch, ...]:
     MissingDataError
         There is no such folder.
     """
-    listing = FolderListing.of(root)
-    matches = []
-    for name in FORMAT_NAMES:
-        reader = reader_named(name)
-        seen = reader.recognise(listing)
-        if seen is not None:
-            matches.append(FormatMatch(reader=reader, seen=seen))
-    return tuple(matches)
+    listing = _listing(root)
+    readers = [reader_named(name) for name in readable_formats()]
+    seen = [(reader, reader.recognise(listing)) for reader in readers]
+    return tuple(FormatMatch(reader=reader, seen=why) for reader, why in seen if why is not None)
 
 
 def matches_for(root: Path, name: str) -> tuple[FormatMatch, ...]:
-    """Tell what a folder is to be read as, and then what else it may be.
+    """Find what a folder is to be read as, and then what else it may be.
 
     Parameters
     ----------
@@ -105,12 +189,11 @@ def matches_for(root: Path, name: str) -> tuple[FormatMatch, ...]:
         There is no such folder, or ``auto`` recognises nothing.
     """
     if name == "auto":
-        first = recognised(root)
-        others = recognise(root)[1:]
+        first, *others = _matches(root)
         # Masks are in many data sets beside the labels.
         return first, *(other for other in others if other.reader.name != "masks")
     reader = reader_named(name)
-    seen = reader.recognise(FolderListing.of(root))
+    seen = reader.recognise(_listing(root))
     if seen is None and name == "kaggle":
         # Copies of that set go around in the formats of other tools.
         return matches_for(root, "auto")
@@ -118,7 +201,7 @@ def matches_for(root: Path, name: str) -> tuple[FormatMatch, ...]:
 
 
 def recognised(root: Path) -> FormatMatch:
-    """Tell the format that a folder is.
+    """Find the most particular format that a folder may be.
 
     Raises
     ------
@@ -127,27 +210,19 @@ def recognised(root: Path) -> FormatMatch:
     DatasetError
         No format is recognised.
     """
-    matches = recognise(root)
-    if not matches:
-        listing = FolderListing.of(root)
-        raise DatasetError(
-            f"{root}: {_in_words(listing)}, but no labels in a known format; expected one of "
-            f"{', '.join(FORMAT_NAMES)}. Name the format with --format, or see "
-            "docs/bring_your_own_images.md for what each looks like."
-        )
-    return matches[0]
+    return _matches(root)[0]
 
 
 def read_folder(
-    root: Path, *, format_name: str = "auto", options: ReadOptions | None = None
-) -> Reading:
+    root: Path, *, format_name: str = "auto", options: "ReadOptions | None" = None
+) -> "Reading":
     """Read a folder of any known format.
 
     Parameters
     ----------
     root : Path
     format_name : str
-        One of ``FORMAT_NAMES``, or ``auto``.
+        One of :func:`readable_formats`, or ``auto``.
     options : ReadOptions, optional
 
     Raises
@@ -157,10 +232,28 @@ def read_folder(
     MissingDataError, DatasetError, AnnotationError
         As the readers say.
     """
+    from blood_cell_system.annotation.reader import ReadOptions
+
     reader = recognised(root).reader if format_name == "auto" else reader_named(format_name)
     return reader.read(Path(root), options or ReadOptions())
 
 
-def _in_words(listing: FolderListing) -> str:
-    others = sorted({path.suffix.lower() or path.name for path in listing.files})
-    return f"{len(listing.images())} images and files {', '.join(others[:8]) or '(none)'}"
+def _matches(root: Path) -> tuple[FormatMatch, ...]:
+    """One match at least."""
+    matches = recognise(root)
+    if not matches:
+        listing = _listing(root)
+        suffixes = sorted({path.suffix.lower() or path.name for path in listing.files})
+        raise DatasetError(
+            f"{root}: {len(listing.images())} images and files "
+            f"{', '.join(suffixes[:8]) or '(none)'}, but no labels in a known format; expected one "
+            f"of {', '.join(readable_formats())}. Name the format with --format, or see "
+            "docs/bring_your_own_images.md for what each looks like."
+        )
+    return matches
+
+
+def _listing(root: Path) -> "FolderListing":
+    from blood_cell_system.annotation.folder_listing import FolderListing
+
+    return FolderListing.of(root)

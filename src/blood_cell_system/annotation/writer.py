@@ -1,16 +1,15 @@
 """A folder of images and labels, in the format of somebody's tool."""
 
-import importlib
 import json
 import secrets
 import shutil
+from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
-from typing import Final, Protocol, cast
+from typing import Final
 
 import numpy as np
 
@@ -24,6 +23,7 @@ from blood_cell_system.annotation.outline import (
     simplified_ring,
     traced_rings,
 )
+from blood_cell_system.annotation.registry import writable_format
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.atomic_files import make_folder, write_text
 from blood_cell_system.boxes import Box
@@ -108,16 +108,29 @@ class LabelledImage:
     marks: tuple[Annotation, ...]
 
 
-class LabelWriter(Protocol):
-    """A writer of one format; made with the folder to write and the style."""
+class LabelWriter(ABC):
+    """A writer of one format, registered by :func:`~blood_cell_system.annotation.registry.writes`.
 
+    Parameters
+    ----------
+    root : Path
+        Folder to write.
+    style : WriteStyle
+    """
+
+    def __init__(self, root: Path, style: WriteStyle) -> None:
+        self._root = root
+        self._style = style
+
+    @abstractmethod
     def image_folder(self, sample: Sample) -> Path:
         """Folder that an image's copy goes to."""
 
+    @abstractmethod
     def add(self, image: LabelledImage) -> int:
         """Write an image's labels, or remember them; return how many the format cannot hold."""
 
-    def finish(self) -> None:
+    def finish(self) -> None:  # noqa: B027
         """Write what belongs to all images."""
 
 
@@ -200,20 +213,6 @@ def write_compact_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, separators=(",", ":"), ensure_ascii=False) + "\n")
 
 
-# Name of the format, its module in this folder, the class there, and its name for people.
-_WRITERS: Final[Mapping[str, tuple[str, str, str]]] = MappingProxyType(
-    {
-        "coco": ("coco", "CocoWriter", "COCO JSON"),
-        "labelme": ("labelme", "LabelMeWriter", "LabelMe JSON"),
-        "cvat": ("cvat", "CvatWriter", "CVAT XML for images 1.1"),
-        "yolo": ("yolo", "YoloWriter", "YOLO text files"),
-        "geojson": ("geojson", "GeoJsonWriter", "GeoJSON for QuPath"),
-    }
-)
-
-WRITTEN_FORMATS: Final = tuple(_WRITERS)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WriteSummary:
     """What was written.
@@ -222,7 +221,7 @@ class WriteSummary:
     ----------
     output : Path
     format_name : str
-        One of ``WRITTEN_FORMATS``.
+        One of :func:`writable_formats`.
     mark_counts : mapping of str to int
         Marks by label.
     image_count : int
@@ -243,7 +242,8 @@ class WriteSummary:
         """Say it in a few lines."""
         counts = ", ".join(f"{label} {count}" for label, count in sorted(self.mark_counts.items()))
         lines = [
-            f"{self.output}: {self.image_count} images as {_WRITERS[self.format_name][2]} "
+            f"{self.output}: {self.image_count} images as "
+            f"{writable_format(self.format_name).title} "
             f"({counts or 'no cells'})"
         ]
         if self.not_held:
@@ -274,7 +274,7 @@ def write_labels(
     output : Path
         A new or empty folder: what people have corrected is never written over.
     format_name : str
-        One of ``WRITTEN_FORMATS``.
+        One of :func:`writable_formats`.
     style : WriteStyle, optional
 
     Returns
@@ -293,7 +293,7 @@ def write_labels(
         An image cannot be read.
     """
     style = style or WriteStyle()
-    make_writer = _writer_class(format_name)
+    make_writer = writable_format(format_name).writer
     _refuse_used(output)
     building = output.with_name(f".{output.name}.{secrets.token_hex(8)}.partial")
     make_folder(building)
@@ -328,16 +328,6 @@ def write_labels(
         not_held=not_held,
         unknown=tuple(unknown),
     )
-
-
-def _writer_class(format_name: str) -> Callable[[Path, WriteStyle], LabelWriter]:
-    if format_name not in _WRITERS:
-        raise SettingsError(
-            f"format: received {format_name!r}; expected one of {', '.join(WRITTEN_FORMATS)}."
-        )
-    module_name, class_name, _ = _WRITERS[format_name]
-    module = importlib.import_module(f"blood_cell_system.annotation.{module_name}")
-    return cast(Callable[[Path, WriteStyle], LabelWriter], getattr(module, class_name))
 
 
 def _refuse_used(output: Path) -> None:

@@ -251,6 +251,7 @@ def write_augmented_folder(
     finish_build(
         output,
         command=COMMAND,
+        taxonomy=dataset.taxonomy,
         files={file for source in written for file in source.files},
         images=[source.row for source in written],
         cells={

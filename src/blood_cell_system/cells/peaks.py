@@ -1,8 +1,6 @@
 """Which pixel belongs to which cell: the nearest ellipse's."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Final, Self
 
 import cv2
@@ -11,38 +9,15 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from blood_cell_system.model_metadata import HEAD_STRIDE, SIZE_UNIT_PX
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import Taxonomy
 
 _SMALLEST_PX: Final = 3.0
+"""Least side of a predicted box in pixels: a size head may give anything."""
 
 
-def _per_type(rbc: float, wbc: float, platelet: float) -> Mapping[str, float]:
-    values = {RBC: rbc, WBC: wbc, PLATELET: platelet}
-    return MappingProxyType(values)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PeakSettings:
-    """When a maximum of a heat map is a cell.
-
-    Parameters
-    ----------
-    thresholds : mapping of str to float
-        Lowest height of a peak. Chosen on the validation images of BCCD with every cell boxed
-        (``benchmarks/cells.py``), and so that red cells of other laboratories are not missed.
-    min_agreement : mapping of str to float
-        Share of a cell's predicted box that the class mask must give to the cell's class.
-    same_cell_within : mapping of str to float
-        A centre nearer than this to the centre of a larger cell of its type is that cell seen
-        again; 1 is the larger cell's rim. White cells hardly ever overlap, red ones do.
-    max_box_iou : float
-        Boxes that overlap more are one cell, whatever their types.
-    """
-
-    thresholds: Mapping[str, float] = field(default_factory=lambda: _per_type(0.4, 0.35, 0.5))
-    min_agreement: Mapping[str, float] = field(default_factory=lambda: _per_type(0.2, 0.2, 0.3))
-    same_cell_within: Mapping[str, float] = field(default_factory=lambda: _per_type(0.5, 1.0, 0.8))
-    max_box_iou: float = 0.65
+MAX_BOX_IOU: Final = 0.65
+"""Predicted boxes that overlap more are one cell, whatever their types. Chosen with the thresholds
+of ``taxonomy.Detection``, on the validation images of BCCD with every cell boxed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +27,7 @@ class CellPeaks:
     Parameters
     ----------
     type_index : ndarray of shape (n,), dtype intp
-        Index in ``CELL_TYPES``.
+        Index in the taxonomy.
     centre : ndarray of shape (n, 2), dtype float64
         x and y in pixels.
     size : ndarray of shape (n, 2), dtype float64
@@ -88,44 +63,45 @@ def find_peaks(
     centres: NDArray[np.float32],
     log_size: NDArray[np.float32],
     class_mask: NDArray[np.uint8],
-    settings: PeakSettings,
+    taxonomy: Taxonomy,
 ) -> CellPeaks:
     """Peaks of the heat maps that stand for one cell each.
 
     Parameters
     ----------
-    centres : ndarray of shape (ceil(height / 4), ceil(width / 4), 3), dtype float32
-        Heat maps in ``CELL_TYPES`` order; index (r, c) is the pixel centre x = 4 (c + 0.5),
+    centres : ndarray of shape (ceil(height / 4), ceil(width / 4), types), dtype float32
+        Heat maps in the order of the taxonomy; index (r, c) is the pixel centre x = 4 (c + 0.5),
         y = 4 (r + 0.5).
     log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32
         ln(width_px / 64) and ln(height_px / 64) of the cell's box.
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``.
-    settings : PeakSettings
+    taxonomy : Taxonomy
+        ``detection`` of its types says what a cell is.
 
     Returns
     -------
     CellPeaks
         In order of falling score.
     """
-    candidates = _local_maxima(centres, log_size, class_mask.shape, settings)
+    candidates = _local_maxima(centres, log_size, class_mask.shape, taxonomy)
     candidates = candidates.take(np.argsort(-candidates.score, kind="stable"))
-    candidates = candidates.take(_agrees_with_mask(candidates, class_mask, settings))
-    return candidates.take(_is_strongest(candidates, settings))
+    candidates = candidates.take(_agrees_with_mask(candidates, class_mask, taxonomy))
+    return candidates.take(_is_strongest(candidates, taxonomy))
 
 
 def _local_maxima(
     centres: NDArray[np.float32],
     log_size: NDArray[np.float32],
     shape: tuple[int, ...],
-    settings: PeakSettings,
+    taxonomy: Taxonomy,
 ) -> CellPeaks:
     found: list[tuple[NDArray[np.float64], ...]] = []
     type_indices = []
-    for type_index, cell_type in enumerate(CELL_TYPES):
+    for type_index, cell_type in enumerate(taxonomy):
         heat = np.ascontiguousarray(centres[:, :, type_index])
         is_peak = (heat >= cv2.dilate(heat, np.ones((3, 3), np.uint8))) & (
-            heat >= settings.thresholds[cell_type]
+            heat >= cell_type.detection.peak_threshold
         )
         # A plateau is one peak, in its middle: a saturated map must not give thousands.
         count, _, _, middles = cv2.connectedComponentsWithStats(is_peak.astype(np.uint8))
@@ -164,7 +140,7 @@ def _parabola_offset(
 
 
 def _agrees_with_mask(
-    peaks: CellPeaks, class_mask: NDArray[np.uint8], settings: PeakSettings
+    peaks: CellPeaks, class_mask: NDArray[np.uint8], taxonomy: Taxonomy
 ) -> NDArray[np.bool_]:
     """Whether enough of each predicted box has the class that the peak's type asks for."""
     height, width = class_mask.shape
@@ -173,26 +149,27 @@ def _agrees_with_mask(
     y_min, y_max = np.clip(corners[:, [1, 3]], 0, height).T
     area = np.maximum((x_max - x_min) * (y_max - y_min), 1)
     agrees = np.zeros(len(peaks), dtype=bool)
-    for type_index, cell_type in enumerate(CELL_TYPES):
-        total = cv2.integral((class_mask == MASK_CLASS[cell_type]).astype(np.uint8))
+    for type_index, cell_type in enumerate(taxonomy):
+        total = cv2.integral((class_mask == cell_type.mask_class).astype(np.uint8))
         inside = (
             total[y_max, x_max] - total[y_min, x_max] - total[y_max, x_min] + total[y_min, x_min]
         )
         is_type = peaks.type_index == type_index
-        agrees |= is_type & (inside / area >= settings.min_agreement[cell_type])
+        agrees |= is_type & (inside / area >= cell_type.detection.min_agreement)
     return agrees
 
 
-def _is_strongest(peaks: CellPeaks, settings: PeakSettings) -> NDArray[np.bool_]:
+def _is_strongest(peaks: CellPeaks, taxonomy: Taxonomy) -> NDArray[np.bool_]:
     """Keep of peaks that stand for one cell the strongest; peaks come in order of score."""
     is_kept = np.ones(len(peaks), dtype=bool)
     if len(peaks) < 2:
         return is_kept
     # Two peaks further apart than the largest cell's radius cannot meet either rule. Pairs from a
     # tree, not a matrix: a large image has tens of thousands of cells.
-    reach = max(1.0, *settings.same_cell_within.values()) * float(peaks.size.max()) / 2
+    widest = max(1.0, *(cell_type.detection.same_cell_within for cell_type in taxonomy))
+    reach = widest * float(peaks.size.max()) / 2
     pairs = cKDTree(peaks.centre).query_pairs(reach, output_type="ndarray")
-    strong, weak = np.sort(pairs[_is_same_cell(peaks, pairs, settings)], axis=1).T
+    strong, weak = np.sort(pairs[_is_same_cell(peaks, pairs, taxonomy)], axis=1).T
     order = np.argsort(strong, kind="stable")
     strong, weak = strong[order], weak[order]
     starts = np.searchsorted(strong, np.arange(len(peaks) + 1))
@@ -203,13 +180,13 @@ def _is_strongest(peaks: CellPeaks, settings: PeakSettings) -> NDArray[np.bool_]
 
 
 def _is_same_cell(
-    peaks: CellPeaks, pairs: NDArray[np.intp], settings: PeakSettings
+    peaks: CellPeaks, pairs: NDArray[np.intp], taxonomy: Taxonomy
 ) -> NDArray[np.bool_]:
     first, second = pairs.T
     area = peaks.size.prod(axis=1)
     larger = np.where(area[first] >= area[second], first, second)
     offset = (peaks.centre[first] - peaks.centre[second]) / (peaks.size[larger] / 2)
-    limits = np.array([settings.same_cell_within[cell_type] for cell_type in CELL_TYPES])
+    limits = np.array([cell_type.detection.same_cell_within for cell_type in taxonomy])
     is_inside = np.hypot(offset[:, 0], offset[:, 1]) < limits[peaks.type_index[larger]]
     is_same_type = peaks.type_index[first] == peaks.type_index[second]
     corners = peaks.corners
@@ -218,12 +195,12 @@ def _is_same_cell(
     )
     overlap = np.clip(sides, 0, None).prod(axis=1)
     iou = overlap / (area[first] + area[second] - overlap)
-    result: NDArray[np.bool_] = (is_same_type & is_inside) | (iou > settings.max_box_iou)
+    result: NDArray[np.bool_] = (is_same_type & is_inside) | (iou > MAX_BOX_IOU)
     return result
 
 
 def label_by_nearest_ellipse(
-    class_mask: NDArray[np.uint8], peaks: CellPeaks, *, reach: Mapping[str, float]
+    class_mask: NDArray[np.uint8], peaks: CellPeaks, taxonomy: Taxonomy
 ) -> NDArray[np.int32]:
     """Give every pixel to the cell whose ellipse is nearest, among cells of the pixel's class.
 
@@ -235,8 +212,8 @@ def label_by_nearest_ellipse(
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``.
     peaks : CellPeaks
-    reach : mapping of str to float
-        Largest distance of a pixel from its cell; 1 for a type that is not named.
+    taxonomy : Taxonomy
+        ``reach`` of a type is the largest distance of a pixel from its cell.
 
     Returns
     -------
@@ -245,15 +222,15 @@ def label_by_nearest_ellipse(
     """
     labels = np.zeros(class_mask.shape, dtype=np.int32)
     nearest = np.full(class_mask.shape, np.inf, dtype=np.float32)
-    types = [CELL_TYPES[index] for index in peaks.type_index]
+    types = [taxonomy.cell_types[index] for index in peaks.type_index]
     for index, cell_type in enumerate(types):
-        limit = reach.get(cell_type, 1.0)
+        limit = cell_type.detection.reach
         rows, y_distance = _axis_distance(peaks, index, 1, limit, class_mask.shape[0])
         columns, x_distance = _axis_distance(peaks, index, 0, limit, class_mask.shape[1])
         crop = rows, columns
         distance = y_distance[:, None] + x_distance[None, :]
         is_mine = distance < np.minimum(nearest[crop], limit**2)
-        is_mine &= class_mask[crop] == MASK_CLASS[cell_type]
+        is_mine &= class_mask[crop] == cell_type.mask_class
         np.copyto(nearest[crop], distance, where=is_mine)
         np.copyto(labels[crop], index + 1, where=is_mine)
     return labels

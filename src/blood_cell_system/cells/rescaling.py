@@ -11,7 +11,7 @@ from scipy.ndimage import find_objects
 from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.separation import hull, most_likely_class
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.taxonomy import MASK_CLASS, MaskClass
+from blood_cell_system.taxonomy import MaskClass
 
 _STRIP_ROWS: Final = 1024
 _NO_CLASS: Final = 254
@@ -121,14 +121,14 @@ def _labels_within(cells: Cells, class_mask: NDArray[np.uint8]) -> NDArray[np.in
     """Enlarge labels; at the rims of red and white cells the class mask decides."""
     labels = cells.label_image
     class_of_label = np.full(len(cells) + 1, _NO_CLASS, dtype=np.uint8)
-    for cell_type, value in MASK_CLASS.items():
+    for cell_type, value in cells.taxonomy.mask_classes.items():
         if value != MaskClass.BACKGROUND:
             class_of_label[1:][cells.is_type(cell_type)] = value
     around = np.ones((3, 3), np.uint8)
     is_cell = (labels > 0).astype(np.uint8)
     # What lies inside is the cell's whatever its class: a filled pallor is background in the mask.
     is_sure = cv2.erode(is_cell, around)
-    # The mask knows nothing of platelets.
+    # The mask shows no cells without a channel, such as platelets.
     is_sure |= ((class_of_label[labels] == _NO_CLASS) & (is_cell > 0)).astype(np.uint8)
     grown = np.asarray(cv2.dilate(labels.astype(np.float32), around)).astype(np.int32)
     grown = np.where(labels > 0, labels, grown)

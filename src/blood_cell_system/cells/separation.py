@@ -6,9 +6,8 @@ The lobes of a nucleus may then be all that a network sees, and the cell in betw
 counts that does no harm, but what is measured of the cell, or shown to a classifier, is a torn one.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from types import MappingProxyType
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Self
 
 import cv2
@@ -17,17 +16,14 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from blood_cell_system.cells.measures import measure_cells
-from blood_cell_system.cells.peaks import PeakSettings, find_peaks, label_by_nearest_ellipse
+from blood_cell_system.cells.peaks import find_peaks, label_by_nearest_ellipse
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, MaskClass, Taxonomy
 
-_MASK_TYPES: Final = (RBC, WBC)
 _MIN_THICKNESS: Final = 0.4
 _BORDER_ALLOWANCE: Final = 0.4
-
-Separate = Callable[[NDArray[np.uint8], str], NDArray[np.int32]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +46,8 @@ def place_leftovers(
     labels: NDArray[np.int32],
     types: list[str],
     *,
-    separate: Separate,
     limits: Leftovers,
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> list[str]:
     """Make cells of what is left over where it is one; give the rest to neighbours.
 
@@ -63,9 +59,9 @@ def place_leftovers(
         Cells so far; changed in place.
     types : list of str
         Type of cell ``i + 1``.
-    separate : callable
-        Cuts a mask of one class into labelled cells.
     limits : Leftovers
+    taxonomy : Taxonomy
+        A piece is of the main type of its channel.
 
     Returns
     -------
@@ -75,15 +71,11 @@ def place_leftovers(
     types, peak_count = list(types), len(types)
     _release_islands(labels, len(types))
     known = np.bincount(labels.ravel(), minlength=len(types) + 1)[1:]
-    known_areas = {
-        cell_type: known[[other == cell_type for other in types]] for cell_type in _MASK_TYPES
-    }
-    pieces = {
-        cell_type: separate(
-            ((class_mask == MASK_CLASS[cell_type]) & (labels == 0)).astype(np.uint8), cell_type
-        )
-        for cell_type in _MASK_TYPES
-    }
+    known_areas, pieces = {}, {}
+    for value, main in taxonomy.main_types.items():
+        known_areas[main.name] = known[[other == main.name for other in types]]
+        is_left = ((class_mask == value) & (labels == 0)).astype(np.uint8)
+        pieces[main.name] = separate_by_shape(is_left, min_neck=main.detection.min_neck)
     piece_areas = {
         cell_type: np.bincount(labelled.ravel())[1:] for cell_type, labelled in pieces.items()
     }
@@ -191,7 +183,10 @@ _LARGEST_HOLE_SHARE: Final = 1.0
 
 
 def close_white_cell_concavities(
-    labels: NDArray[np.int32], types: Sequence[str], class_mask: NDArray[np.uint8]
+    labels: NDArray[np.int32],
+    types: Sequence[str],
+    class_mask: NDArray[np.uint8],
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> None:
     """Close the bays and holes of white cells, in place.
 
@@ -206,10 +201,11 @@ def close_white_cell_concavities(
         Type of cell ``i + 1``.
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``.
+    taxonomy : Taxonomy
     """
     crops = ndimage.find_objects(labels, max_label=len(types))
     for label, (cell_type, crop) in enumerate(zip(types, crops, strict=True), start=1):
-        if cell_type != WBC or crop is None:
+        if crop is None or taxonomy[cell_type].mask_class != MaskClass.WBC:
             continue
         area = int(np.count_nonzero(labels[crop] == label))
         diameter = np.sqrt(4 * area / np.pi)
@@ -256,36 +252,14 @@ class SeparationSettings:
 
     Parameters
     ----------
-    peaks : PeakSettings
-        When a maximum of a centre heat map is a cell.
-    reach : mapping of str to float
-        How far beyond its predicted ellipse a cell may reach; 1 is the ellipse's rim. The network
-        is less sure of a white cell's size, and the space around is rarely another's.
-    min_neck : mapping of str to float
-        Where cells are told apart by shape alone: how much narrower than the smaller of two cells
-        their neck is at least.
     min_area_px : int
         Anything smaller is a speck, not a cell, where red cells are ``TRAINING_DIAMETER_PX`` wide.
     min_area_share : float
         Nor is a piece without a peak that has less than this share of the median cell's area.
-    min_border_share : mapping of str to float
-        Nor is what the border leaves of a cell, when it is less than this share of the median area
-        of its type: nobody could tell what cell it was. Most small things at a border are bits of
-        larger ones, not platelets.
     """
 
-    peaks: PeakSettings = field(default_factory=PeakSettings)
-    reach: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({RBC: 1.5, WBC: 3.0})
-    )
-    min_neck: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({RBC: 0.15, WBC: 0.35})
-    )
     min_area_px: int = 30
     min_area_share: float = 0.25
-    min_border_share: Mapping[str, float] = field(
-        default_factory=lambda: MappingProxyType({RBC: 0.15, WBC: 0.15, PLATELET: 0.4})
-    )
 
     def for_diameter(self, diameter_px: float) -> Self:
         """Give the same settings for images whose red cells are ``diameter_px`` wide.
@@ -323,25 +297,29 @@ def separate_cells(
     centres: NDArray[np.float32] | None,
     log_size: NDArray[np.float32] | None,
     settings: SeparationSettings | None = None,
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> Cells:
     """Find the single cells in what a segmenter says of an image.
 
     With heat maps: (1) their peaks, one a cell; (2) every pixel of class RBC or WBC goes to the
-    nearest ellipse of its class within reach, platelets take their ellipse's background; (3) what
-    is left over, or cut off from its cell, becomes a cell of its own where it is as large and as
-    thick as one, else goes to the neighbour that it touches most, and belongs to no cell where it
-    touches none; (4) bays and holes of white cells are closed. Without heat maps touching cells are
-    cut apart by their shape (steps 3 and 4 alone), and there are no platelets.
+    nearest ellipse of its class within reach, cells without a channel, such as platelets, take
+    their ellipse's background; (3) what is left over, or cut off from its cell, becomes a cell of
+    its own where it is as large and as thick as one, else goes to the neighbour that it touches
+    most, and belongs to no cell where it touches none; (4) bays and holes of white cells are
+    closed. Without heat maps touching cells are cut apart by their shape (steps 3 and 4 alone), and
+    all are of the main types of the channels.
 
     Parameters
     ----------
     class_probabilities : ndarray of shape (height, width, 3), dtype float32
         In ``MaskClass`` order.
-    centres : ndarray of shape (ceil(height / 4), ceil(width / 4), 3), dtype float32, or None
-        Centre heat maps in ``CELL_TYPES`` order.
+    centres : ndarray of shape (ceil(height / 4), ceil(width / 4), types), dtype float32, or None
+        Centre heat maps in the order of the taxonomy.
     log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32, or None
         ln(width_px / 64) and ln(height_px / 64).
     settings : SeparationSettings, optional
+    taxonomy : Taxonomy
+        Of the model.
 
     Returns
     -------
@@ -349,33 +327,31 @@ def separate_cells(
     """
     settings = settings or SeparationSettings()
     class_mask = most_likely_class(class_probabilities)
-    for cell_type in _MASK_TYPES:
-        is_class = (class_mask == MASK_CLASS[cell_type]).astype(np.uint8)
+    for value in (MaskClass.RBC, MaskClass.WBC):
+        is_class = (class_mask == value).astype(np.uint8)
         filled = fill_round_holes(is_class, always_below_px=settings.min_area_px)
-        class_mask[(filled > 0) & (class_mask == MaskClass.BACKGROUND)] = MASK_CLASS[cell_type]
+        class_mask[(filled > 0) & (class_mask == MaskClass.BACKGROUND)] = value
     if centres is None or log_size is None:
         labels = np.zeros(class_mask.shape, dtype=np.int32)
         types: list[str] = []
         heights: list[float] = []
         predicted = np.zeros((0, 4))
     else:
-        peaks = find_peaks(centres, log_size, class_mask, settings.peaks)
-        labels = label_by_nearest_ellipse(class_mask, peaks, reach=settings.reach)
-        types = [CELL_TYPES[index] for index in peaks.type_index]
+        peaks = find_peaks(centres, log_size, class_mask, taxonomy)
+        labels = label_by_nearest_ellipse(class_mask, peaks, taxonomy)
+        types = [taxonomy.names[index] for index in peaks.type_index]
         heights = peaks.score.tolist()
         predicted = peaks.corners
     found = place_leftovers(
         class_mask,
         labels,
         types,
-        separate=lambda mask, cell_type: separate_by_shape(
-            mask, min_neck=settings.min_neck[cell_type]
-        ),
         limits=Leftovers(min_area_px=settings.min_area_px, min_area_share=settings.min_area_share),
+        taxonomy=taxonomy,
     )
-    close_white_cell_concavities(labels, found, class_mask)
+    close_white_cell_concavities(labels, found, class_mask, taxonomy)
     heights += [SHAPE_ONLY] * (len(found) - len(heights))
-    return _cells_of(labels, found, heights, predicted, class_probabilities, settings)
+    return _cells_of(labels, found, heights, predicted, class_probabilities, settings, taxonomy)
 
 
 def _cells_of(
@@ -385,12 +361,14 @@ def _cells_of(
     predicted: NDArray[np.float64],
     class_probabilities: NDArray[np.float32],
     settings: SeparationSettings,
+    taxonomy: Taxonomy,
 ) -> Cells:
     """Measure labelled cells; those that are too small become background, in place.
 
     ``heights`` are those of the peaks, ``predicted`` the boxes of the first ``n`` cells.
     """
-    border_areas = _least_areas_at_border(labels, types, settings)
+    border_areas = _least_areas_at_border(labels, types, settings, taxonomy)
+    classes = taxonomy.mask_classes
     kept, touching, whole_boxes, confidences = [], [], [], []
     for row, crop in enumerate(ndimage.find_objects(labels, max_label=len(types))):
         if crop is None:
@@ -401,7 +379,7 @@ def _cells_of(
         if np.count_nonzero(is_cell) < least:
             labels[crop][is_cell] = 0
             continue
-        probability = class_probabilities[crop][:, :, MASK_CLASS[types[row]]][is_cell].mean()
+        probability = class_probabilities[crop][:, :, classes[types[row]]][is_cell].mean()
         is_covered = row < len(predicted) and _touches_another(labels, crop, row + 1)
         kept.append(row)
         touching.append(touches)
@@ -409,7 +387,7 @@ def _cells_of(
         confidences.append(float(probability) * heights[row])
     table = np.zeros(len(types) + 1, dtype=np.int32)
     table[np.array(kept, dtype=np.intp) + 1] = np.arange(1, len(kept) + 1)
-    cells = Cells(label_image=table[labels]).with_columns(
+    cells = Cells(label_image=table[labels], taxonomy=taxonomy).with_columns(
         cell_type=[types[row] for row in kept],
         whole_box=whole_boxes,
         confidence=confidences,
@@ -421,16 +399,20 @@ def _cells_of(
 
 
 def _least_areas_at_border(
-    labels: NDArray[np.int32], types: Sequence[str], settings: SeparationSettings
+    labels: NDArray[np.int32],
+    types: Sequence[str],
+    settings: SeparationSettings,
+    taxonomy: Taxonomy,
 ) -> dict[str, float]:
     """Area in pixels from which a piece at the image's border is a cell, by type."""
     areas = np.bincount(labels.ravel(), minlength=len(types) + 1)[1:]
     least = {}
-    for cell_type in CELL_TYPES:
-        of_type = areas[[other == cell_type for other in types]]
+    for cell_type in taxonomy:
+        of_type = areas[[other == cell_type.name for other in types]]
         of_type = of_type[of_type >= settings.min_area_px]
         median = float(np.median(of_type)) if len(of_type) else 0.0
-        least[cell_type] = max(settings.min_area_px, settings.min_border_share[cell_type] * median)
+        share = cell_type.detection.min_border_share
+        least[cell_type.name] = max(settings.min_area_px, share * median)
     return least
 
 

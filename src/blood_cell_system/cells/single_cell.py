@@ -32,7 +32,7 @@ from blood_cell_system.stain.optical_density import (
     optical_density,
 )
 from blood_cell_system.stain.slide_light import SlideLight, fit_slide_light
-from blood_cell_system.taxonomy import PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import RBC, WBC
 
 _WORKING_SIDE_PX: Final = 256
 _MIN_SIDE_PX: Final = 16
@@ -171,8 +171,8 @@ def _central_outline(image: NDArray[np.uint8], cell_type: str) -> NDArray[np.boo
         found = _red_outline(density)
     else:
         found = _white_outline(density, _central_nucleus(density))
-    # Platelets are small. A red or white cell that is, is one of many of a field.
-    if cell_type != PLATELET and found.mean() < _MIN_CELL_SHARE:
+    # A red or white cell that is small is one of many of a field; platelets are small.
+    if cell_type in (RBC, WBC) and found.mean() < _MIN_CELL_SHARE:
         found[:] = False
     whole = cv2.resize(
         found.view(np.uint8) * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR

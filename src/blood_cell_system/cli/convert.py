@@ -9,17 +9,8 @@ if TYPE_CHECKING:
 
     from blood_cell_system.annotation.sample import Sample
 
-FORMATS = ("coco", "labelme", "cvat", "yolo", "geojson")
+FORMATS = ("coco", "labelme", "geojson", "cvat", "yolo")
 OUTLINE_FORMS = ("polygons", "masks", "boxes")
-
-# What to say after the last line of the summary.
-NEXT_STEP = {
-    "coco": "import annotations/ into the tool of your choice",
-    "labelme": "run: labelme {output}",
-    "cvat": 'make a task of images/, then upload annotations.xml as "CVAT 1.1"',
-    "yolo": "import labels/ and data.yaml into the tool of your choice",
-    "geojson": "open an image in QuPath, then drag its .geojson into the window",
-}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Read whatever the source is, and write it."""
     from blood_cell_system.annotation.archives import opened_folder
+    from blood_cell_system.annotation.registry import writable_format
     from blood_cell_system.annotation.writer import OutlineForm, WriteStyle, write_labels
 
     style = WriteStyle(outlines=OutlineForm(options.outlines), tolerance_px=options.simplify)
@@ -77,7 +69,8 @@ def run(options: argparse.Namespace) -> int:
         samples, is_whole = _samples(folder, options)
         summary = write_labels(samples, options.output, format_name=options.to, style=style)
     print(summary.to_text())
-    print(f"To correct it, {NEXT_STEP[options.to].format(output=options.output)}.")
+    next_step = writable_format(options.to).next_step
+    print(f"To correct it, {next_step.format(output=options.output)}.")
     print(
         f"Corrected, it is read by: bloodcells prepare --format {options.to} --input "
         f"{options.output} --unlabelled background --output data/corrected"

@@ -35,6 +35,12 @@ def add_reading_arguments(parser: argparse.ArgumentParser) -> None:
         "JSON",
     )
     parser.add_argument(
+        "--classes",
+        type=Path,
+        metavar="FILE",
+        help="cell types of your own, in a YAML or JSON file (docs/adding.md)",
+    )
+    parser.add_argument(
         "--mask-values",
         metavar="VALUE=CLASS,…",
         help="masks: what numbers or colours mean, for instance 0=background,1=RBC,#0000ff=WBC",
@@ -72,11 +78,15 @@ def run_reading(options: argparse.Namespace, source: Path, output: Path, *, name
     from blood_cell_system.annotation.reader import ReadOptions
     from blood_cell_system.annotation.registry import matches_for
     from blood_cell_system.masks.prepare import prepare_reading
+    from blood_cell_system.taxonomy import taxonomy_of_option
 
+    types = taxonomy_of_option(options.classes)
+    values = options.mask_values
     read_options = ReadOptions(
-        label_map=read_label_map(options.label_map) if options.label_map else {},
-        mask_values=read_mask_values(options.mask_values) if options.mask_values else None,
+        label_map=read_label_map(options.label_map, types) if options.label_map else {},
+        mask_values=read_mask_values(values, types) if values else None,
         first_pixel=options.first_pixel,
+        taxonomy=types,
     )
     with opened_folder(source) as folder:
         chosen, *others = matches_for(folder, name)

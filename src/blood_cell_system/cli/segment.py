@@ -98,7 +98,7 @@ def description(found: "FoundCells") -> str:
         + ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))
     ]
     counts = f"{found.cells.count(RBC)} RBC, {found.cells.count(WBC)} WBC"
-    if found.knows_platelets:
+    if found.has_heads:
         lines.append(f"  cells: {counts}, {found.cells.count(PLATELET)} platelets")
     else:
         lines.append(f"  cells: {counts}, told apart by shape; this model knows no platelets")

@@ -33,7 +33,7 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.imaging.resampling import Resampler
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.parallel import map_in_processes, with_progress
-from blood_cell_system.taxonomy import PLATELET
+from blood_cell_system.taxonomy import Taxonomy
 
 UNKNOWN_LICENCE: Final = "not stated"
 _UNNAMED: Final = "unknown"
@@ -362,7 +362,7 @@ class _Look:
 
     field_print: FieldPrint
     diameters: NDArray[np.float32]
-    has_platelets: bool
+    types: frozenset[str]
 
 
 def combine_folders(
@@ -410,6 +410,7 @@ def combine_folders(
     check_output(output, folders)
     sources = open_sources(folders, seed=seed)
     _check_names(source_diameters or {}, sources)
+    taxonomy = _joined_taxonomy(sources.datasets)
     job_count = (os.cpu_count() or 1) if jobs is None else jobs
     images = [image.image for image in sources.images]
     looks = list(
@@ -419,7 +420,7 @@ def combine_folders(
             description="measuring",
         )
     )
-    described = _describe(sources, looks, cell_diameter_px, source_diameters or {})
+    described = _describe(sources, looks, cell_diameter_px, source_diameters or {}, taxonomy)
     groups = _groups(sources, looks)
     tasks = _tasks(sources, described, groups)
     start_build(output, command=COMMAND, stems=[task.image.new_stem for task in tasks])
@@ -435,6 +436,7 @@ def combine_folders(
     finish_build(
         output,
         command=COMMAND,
+        taxonomy=taxonomy,
         files={file for files, _ in written for file in files},
         images=[manifest_row(task) for task in tasks],
         cells={
@@ -476,6 +478,16 @@ def _check_diameters(target: float | None, given: Mapping[str, float]) -> None:
             raise SettingsError(f"{name}: received {value}; expected 4 to 2000 pixels.")
 
 
+def _joined_taxonomy(datasets: Sequence[PreparedDataset]) -> Taxonomy:
+    try:
+        return Taxonomy.joined(dataset.taxonomy for dataset in datasets)
+    except ValueError as error:
+        folders = ", ".join(str(dataset.root) for dataset in datasets)
+        raise DatasetError(
+            f"{folders}: cannot be combined: {error}. Prepare the folders with one --classes file."
+        ) from error
+
+
 def _check_names(given: Mapping[str, float], sources: OpenedSources) -> None:
     foreign = sorted(given.keys() - set(sources.names))
     if foreign:
@@ -492,7 +504,7 @@ def _look_at(image: PreparedImage) -> _Look:
     return _Look(
         field_print=field_print(pixels),
         diameters=red_cell_diameters(image.cells, class_mask, labels),
-        has_platelets=any(c.cell_type == PLATELET for c in image.cells or ()),
+        types=frozenset(cell.cell_type for cell in image.cells or ()),
     )
 
 
@@ -501,6 +513,7 @@ def _describe(
     looks: Sequence[_Look],
     target: float | None,
     given: Mapping[str, float],
+    taxonomy: Taxonomy,
 ) -> dict[str, CombinedSource]:
     """Describe each source, and decide by how much its images are resampled."""
     positions: defaultdict[str, list[int]] = defaultdict(list)
@@ -511,7 +524,8 @@ def _describe(
         found = np.concatenate([looks[i].diameters for i in indices])
         measured = float(np.median(found)) if len(found) >= MIN_RED_CELLS else None
         diameter = given.get(name, measured)
-        has_platelets = any(looks[i].has_platelets for i in indices)
+        seen = frozenset[str]().union(*(looks[i].types for i in indices))
+        own = sources.datasets[sources.images[indices[0]].folder_index].taxonomy
         described[name] = CombinedSource(
             name=name,
             licence=sources.licence_of(name),
@@ -519,7 +533,12 @@ def _describe(
             red_cell_diameter_px=None if diameter is None else round(diameter, 2),
             measured_cells=len(found),
             magnification=_magnification(name, diameter, target),
-            unmarked_types=() if has_platelets else (PLATELET,),
+            unmarked_types=tuple(
+                cell_type.name
+                for cell_type in taxonomy
+                if cell_type.name not in seen
+                and (not cell_type.has_channel or cell_type.name not in own)
+            ),
         )
     return described
 

@@ -29,6 +29,7 @@ from blood_cell_system.datasets.prepared import (
     write_manifest,
 )
 from blood_cell_system.errors import OutputError
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 IMAGE_FOLDERS = ("images", "masks", "instances")
 _MANIFEST_NAME = "manifest.json"
@@ -83,6 +84,7 @@ def finish_build(
     images: Sequence[Mapping[str, Any]],
     cells: Mapping[str, Iterable[Annotation]],
     details: Mapping[str, Any],
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> None:
     """Remove what is left of a former run, write annotations and manifest, and take off the mark.
 
@@ -99,6 +101,8 @@ def finish_build(
         Boxes by stem; images about whose cells nothing is known are left out.
     details : mapping
         Further entries of the manifest.
+    taxonomy : Taxonomy
+        The manifest has it where it is not the built-in one.
 
     Raises
     ------
@@ -112,7 +116,8 @@ def finish_build(
         write_annotations(root, cells)
     else:
         _remove(root / _ANNOTATIONS_NAME)
-    write_manifest(root, images, {"command": command, "versions": _versions(), **details})
+    types = {} if taxonomy == BUILT_IN else {"taxonomy": taxonomy.to_dict()}
+    write_manifest(root, images, {"command": command, "versions": _versions(), **types, **details})
     _remove(root / UNFINISHED_NAME)
 
 

@@ -9,7 +9,8 @@ The prepared folder: what every later step reads.
     ├── masks/img_001.png        the guide's RGB mask format, same file name
     ├── instances/img_001.png    optional: 16-bit label image, 0 background, 1..n cells
     ├── annotations.json         optional: the cells' boxes
-    ├── manifest.json            optional: splits, origins, settings, what was dropped
+    ├── manifest.json            optional: splits, origins, settings, what was dropped; cell types
+    │                            that are not the built-in ones
     └── unfinished.json          only while a command writes the folder, or after it was killed
 
 Only the first two are required, so that a folder made by hand works as well. Pairs are found by the
@@ -45,7 +46,7 @@ from blood_cell_system.imaging.image_file import (
 )
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, known_type
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, Taxonomy
 
 FORMAT_VERSION: Final = 1
 
@@ -113,7 +114,27 @@ def read_versioned_json(path: Path) -> dict[str, Any]:
     return value
 
 
-def read_annotations(root: Path) -> dict[str, tuple[Annotation, ...]]:
+def taxonomy_in(manifest: Mapping[str, Any], path: Path) -> Taxonomy:
+    """Cell types of a prepared folder, by its manifest; the built-in ones where it has none.
+
+    Raises
+    ------
+    DatasetError
+        They cannot be read.
+    """
+    if "taxonomy" not in manifest:
+        return BUILT_IN
+    try:
+        return Taxonomy.from_dict(manifest["taxonomy"])
+    except ValueError as error:
+        raise DatasetError(
+            f"{path}: 'taxonomy' cannot be read ({error}). Prepare the folder again."
+        ) from error
+
+
+def read_annotations(
+    root: Path, taxonomy: Taxonomy = BUILT_IN
+) -> dict[str, tuple[Annotation, ...]]:
     """Read ``annotations.json`` of a prepared folder; nothing where there is none.
 
     Returns
@@ -129,7 +150,7 @@ def read_annotations(root: Path) -> dict[str, tuple[Annotation, ...]]:
     path = root / "annotations.json"
     try:
         return {
-            stem: tuple(_cell(row) for row in rows)
+            stem: tuple(_cell(row, taxonomy) for row in rows)
             for stem, rows in read_versioned_json(path).get("images", {}).items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -137,14 +158,14 @@ def read_annotations(root: Path) -> dict[str, tuple[Annotation, ...]]:
             raise
         raise DatasetError(
             f"{path}: a cell cannot be read ({error!r}); expected 'cell_type' of "
-            f"{[str(t) for t in CELL_TYPES]} and 'bbox' [x_min, y_min, x_max, y_max]."
+            f"{list(taxonomy.names)} and 'bbox' [x_min, y_min, x_max, y_max]."
         ) from error
 
 
-def _cell(row: Mapping[str, Any]) -> Annotation:
+def _cell(row: Mapping[str, Any], taxonomy: Taxonomy) -> Annotation:
     x_min, y_min, x_max, y_max = map(float, row["bbox"])
     return Annotation(
-        cell_type=known_type(row["cell_type"]),
+        cell_type=taxonomy.checked(row["cell_type"]),
         box=Box(x_min, y_min, x_max, y_max),
         origin=Origin(row.get("origin", Origin.ANNOTATED)),
     )
@@ -291,11 +312,13 @@ class PreparedDataset:
         Ordered by stem.
     details : mapping of str
         Everything else of the manifest: settings, versions, seed, hash, what was dropped.
+    taxonomy : Taxonomy
     """
 
     root: Path
     images: tuple[PreparedImage, ...]
     details: Mapping[str, Any] = field(default_factory=dict)
+    taxonomy: Taxonomy = BUILT_IN
 
     @classmethod
     def open(cls, root: Path) -> Self:
@@ -335,8 +358,9 @@ class PreparedDataset:
         instance_folder = root / "instances"
         instance_paths = files_by_stem(instance_folder) if instance_folder.is_dir() else {}
         manifest = read_versioned_json(root / "manifest.json")
-        rows = _manifest_rows(manifest, root, set(image_paths))
-        cells = read_annotations(root)
+        taxonomy = taxonomy_in(manifest, root / "manifest.json")
+        rows = _manifest_rows(manifest, root, set(image_paths), taxonomy)
+        cells = read_annotations(root, taxonomy)
         images = []
         for stem in sorted(image_paths):
             row = rows.get(stem, {})
@@ -355,8 +379,10 @@ class PreparedDataset:
                     group=row.get("group"),
                 )
             )
-        details = {key: value for key, value in manifest.items() if key != "images"}
-        return cls(root=root, images=tuple(images), details=details)
+        details = {
+            key: value for key, value in manifest.items() if key not in ("images", "taxonomy")
+        }
+        return cls(root=root, images=tuple(images), details=details, taxonomy=taxonomy)
 
     def of_split(self, split: Split) -> tuple[PreparedImage, ...]:
         """Images of a split; of validation and test, originals only."""
@@ -423,6 +449,8 @@ class PreparedDataset:
     def content_hash(self) -> str:
         """SHA-256 over all that can be learned from: files, boxes, splits and names, by stem."""
         digest = hashlib.sha256()
+        if self.taxonomy != BUILT_IN:
+            digest.update(repr(self.taxonomy).encode())
         for image in self.images:
             paths = (image.image_path, image.mask_path, image.instance_path)
             # Every part has one length, so that no byte can move from one to the next unseen.
@@ -442,14 +470,14 @@ class PreparedDataset:
 
 
 def _manifest_rows(
-    manifest: Mapping[str, Any], root: Path, stems: set[str]
+    manifest: Mapping[str, Any], root: Path, stems: set[str], taxonomy: Taxonomy
 ) -> dict[str, dict[str, Any]]:
     listed = manifest.get("images", [])
     try:
         rows = {row["stem"]: row for row in listed}
         for row in listed:
             Split(row.get("split") or Split.TRAIN)
-            _ = [known_type(name) for name in row.get("unmarked_types", ())]
+            _ = [taxonomy.checked(name) for name in row.get("unmarked_types", ())]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(
             f"{root / 'manifest.json'}: an entry of 'images' cannot be read ({error!r}); expected "

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.boxes import Box
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, PLATELET, RBC, WBC, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass, Taxonomy
 
 _BORDER_PX = 2.0
 # Thinner half-axes would overflow when squared.
@@ -139,19 +139,19 @@ def nearest_ellipse(
     return owner, distance
 
 
-_PAINTING_ORDER = (RBC, WBC)
-
-
-def rasterize_ellipses(cells: Sequence[Annotation], shape: tuple[int, int]) -> NDArray[np.uint8]:
+def rasterize_ellipses(
+    cells: Sequence[Annotation], shape: tuple[int, int], *, taxonomy: Taxonomy = BUILT_IN
+) -> NDArray[np.uint8]:
     """Paint each box's inscribed ellipse with its class value; white cells lie over red ones.
 
     Parameters
     ----------
     cells : sequence of Annotation
-        Boxes in pixels, 0-based and half-open; parts outside the image are cut off. Platelets are
-        background, and boxes without an area are passed over.
+        Boxes in pixels, 0-based and half-open; parts outside the image are cut off. Types
+        without a channel, such as platelets, are background.
     shape : tuple of int
         ``(height, width)`` in pixels.
+    taxonomy : Taxonomy
 
     Returns
     -------
@@ -164,23 +164,20 @@ def rasterize_ellipses(cells: Sequence[Annotation], shape: tuple[int, int]) -> N
 
     Examples
     --------
-    >>> box = Annotation(cell_type=WBC, box=Box(1, 0, 4, 3))
+    >>> box = Annotation(cell_type="WBC", box=Box(1, 0, 4, 3))
     >>> rasterize_ellipses([box], (3, 5)).tolist()
     [[0, 2, 2, 2, 0], [0, 2, 2, 2, 0], [0, 2, 2, 2, 0]]
     """
     class_mask = np.zeros(shape, dtype=np.uint8)
-    for cell_type in _PAINTING_ORDER:
-        for cell in cells:
-            if cell.cell_type != cell_type or cell.width <= 0 or cell.height <= 0:
+    for cell_type in taxonomy.bottom_up:
+        for cell in cells if cell_type.has_channel else ():
+            if cell.cell_type != cell_type.name or cell.width <= 0 or cell.height <= 0:
                 continue
             rows, columns = clip_to_pixels(cell, shape)
             is_inside = ellipse_distance(cell, rows, columns) <= 1.0
-            class_mask[rows, columns][is_inside] = MASK_CLASS[cell_type]
+            class_mask[rows, columns][is_inside] = cell_type.mask_class
     return class_mask
 
-
-_POINT_DIAMETERS: Final = {RBC: 1.0, WBC: 1.7, PLATELET: 0.35}
-"""Of a cell of which only the centre is known, in diameters of a red cell."""
 
 _POINT_REACH: Final = 1.3
 """Of its usual size: a cell may be larger."""
@@ -189,19 +186,24 @@ _RED_CELL_SHARE: Final = 1 / 8
 """Diameter of a red cell where there is none to measure, of the image's shorter side."""
 
 
-def median_red_diameter(boxes: Sequence[Annotation], shape: tuple[int, int]) -> float:
+def median_red_diameter(
+    boxes: Sequence[Annotation], shape: tuple[int, int], *, taxonomy: Taxonomy = BUILT_IN
+) -> float:
     """Diameter of an image's red cells in pixels, by their boxes; a guess where there are none."""
-    red = [float(np.sqrt(box.width * box.height)) for box in boxes if box.cell_type == RBC]
+    name = taxonomy.main_types[MaskClass.RBC].name
+    red = [float(np.sqrt(box.width * box.height)) for box in boxes if box.cell_type == name]
     return float(np.median(red)) if red else _RED_CELL_SHARE * min(shape)
 
 
-def point_boxes(sample: Sample, diameter_px: float) -> tuple[Annotation, ...]:
+def point_boxes(
+    sample: Sample, diameter_px: float, *, taxonomy: Taxonomy = BUILT_IN
+) -> tuple[Annotation, ...]:
     """Boxes of a usual size around points; their size is a guess, and is marked as one."""
     boxes = []
     for cell in sample.cells or ():
         if cell.box is not None or cell.point is None:
             continue
-        radius = _POINT_DIAMETERS[cell.cell_type] * diameter_px / 2
+        radius = taxonomy[cell.cell_type].sampling.usual_diameter * diameter_px / 2
         x, y = cell.point
         boxes.append(
             Annotation(
@@ -217,6 +219,8 @@ def leave_out_around_points(
     points: Sequence[Annotation],
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.uint16] | None,
+    *,
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> None:
     """Let the surroundings of points be not scored, in place, where they are no known cell's.
 
@@ -233,6 +237,6 @@ def leave_out_around_points(
         )
         if label_image is not None:
             inside &= label_image[rows, columns] == 0
-        if cell.cell_type == RBC:
+        if taxonomy[cell.cell_type].mask_class == MaskClass.RBC:
             inside &= class_mask[rows, columns] != MaskClass.RBC
         class_mask[rows, columns][inside] = NOT_SCORED

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from blood_cell_system.annotation.clean import DUPLICATE_IOU, TINY_SIDE_PX
+from blood_cell_system.annotation.formats.voc import VocDataset
 from blood_cell_system.annotation.sample import (
     Annotation,
     DroppedCell,
@@ -21,7 +22,6 @@ from blood_cell_system.annotation.sample import (
     Sample,
 )
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.errors import (
     DatasetError,
@@ -35,7 +35,7 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.stain.optical_density import StainSettings
-from blood_cell_system.taxonomy import CELL_TYPES
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 _MOST_LINES: Final = 20
 """Of a list in the summary; the manifest has them all."""
@@ -58,6 +58,7 @@ class PrepareSummary:
         What the reader had to say.
     given_masks : int
         Images whose class masks were given, and taken as they are.
+    taxonomy : Taxonomy
     """
 
     output: Path
@@ -68,6 +69,7 @@ class PrepareSummary:
     failed: tuple[FailedImage, ...]
     notes: tuple[str, ...] = ()
     given_masks: int = 0
+    taxonomy: Taxonomy = BUILT_IN
 
     def to_text(self) -> str:
         """Say it in a few lines."""
@@ -81,7 +83,7 @@ class PrepareSummary:
         if self.given_masks == count and not self.cell_counts:
             lines.append("  where single cells are, nobody has said")
             return "\n".join([*lines, *self._remarks()])
-        for cell_type in CELL_TYPES:
+        for cell_type in self.taxonomy.names:
             found = self.cell_counts.get((cell_type, Origin.STAIN), 0)
             marked = sum(
                 count
@@ -202,7 +204,8 @@ def prepare_reading(
     rest = _choice(Unlabelled, "unlabelled", unlabelled)
     command = f"prepare --mode {mode or reading.format_name}"
     output = Path(output)
-    work = partial(_prepare_image, output=output, method=method, unlabelled=rest)
+    taxonomy = reading.taxonomy
+    work = partial(_prepare_image, output=output, method=method, unlabelled=rest, taxonomy=taxonomy)
     job_count = (os.cpu_count() or 1) if jobs is None else jobs
     results = map_in_processes(work, reading.samples, jobs=job_count)
     start_build(output, command=command, stems=[sample.stem for sample in reading.samples])
@@ -219,7 +222,7 @@ def prepare_reading(
     failed.sort(key=lambda image: image.stem)
     samples = [sample for sample in reading.samples if sample.stem in prepared]
     cells = {stem: image.cells for stem, image in prepared.items() if image.cells is not None}
-    unmarked = _unmarked_types(samples)
+    unmarked = _unmarked_types(samples, taxonomy)
     finish_build(
         output,
         command=command,
@@ -229,6 +232,7 @@ def prepare_reading(
         images=[_manifest_row(sample, reading, unmarked) for sample in samples],
         cells=cells,
         details=_details(reading, method, rest, failed),
+        taxonomy=taxonomy,
     )
     return PrepareSummary(
         output=output,
@@ -241,6 +245,7 @@ def prepare_reading(
         failed=tuple(failed),
         notes=reading.notes,
         given_masks=sum(sample.class_mask is not None for sample in samples),
+        taxonomy=taxonomy,
     )
 
 
@@ -251,11 +256,18 @@ class _PreparedImage:
 
 
 def _prepare_image(
-    sample: Sample, *, output: Path, method: MaskMethod, unlabelled: Unlabelled
+    sample: Sample,
+    *,
+    output: Path,
+    method: MaskMethod,
+    unlabelled: Unlabelled,
+    taxonomy: Taxonomy,
 ) -> _PreparedImage | FailedImage:
     try:
         image = read_image(sample.image_path)
-        mask = mask_of_sample(image, sample, method=method, unlabelled=unlabelled)
+        mask = mask_of_sample(
+            image, sample, method=method, unlabelled=unlabelled, taxonomy=taxonomy
+        )
     except (ImageReadError, MaskFormatError, MissingDataError) as error:
         return FailedImage(stem=sample.stem, reason=str(error))
     name = f"{sample.stem}.png"
@@ -291,10 +303,10 @@ def _manifest_row(sample: Sample, reading: Reading, unmarked: Sequence[str]) -> 
     return row
 
 
-def _unmarked_types(samples: Sequence[Sample]) -> list[str]:
+def _unmarked_types(samples: Sequence[Sample], taxonomy: Taxonomy) -> list[str]:
     """List the types that nobody marked in any image: that they are nowhere is not said."""
     marked = {cell.cell_type for sample in samples for cell in sample.cells or ()}
-    return [cell_type for cell_type in CELL_TYPES if cell_type not in marked]
+    return [cell_type for cell_type in taxonomy.names if cell_type not in marked]
 
 
 def _details(

@@ -11,7 +11,8 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import cv2
 import numpy as np
@@ -38,7 +39,7 @@ from blood_cell_system.stain.optical_density import (
     foreground_threshold,
     optical_density,
 )
-from blood_cell_system.taxonomy import NOT_SCORED, PLATELET, RBC, WBC, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, RBC, WBC, MaskClass, Taxonomy
 
 _SPECK_SHARE = 0.02
 _MIDDLE = 0.75
@@ -270,6 +271,8 @@ def stain_class_mask(
     image: NDArray[np.uint8],
     cells: Sequence[Annotation],
     settings: StainSettings | None = None,
+    *,
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> StainMask:
     """Make the class mask of an image from its stain and the boxes of its cells.
 
@@ -280,12 +283,35 @@ def stain_class_mask(
     cells : sequence of Annotation
         In pixels; not necessarily all cells of the image.
     settings : StainSettings, optional
+    taxonomy : Taxonomy
+        Says which channel a cell's type has: the stain does not distinguish more than that.
 
     Returns
     -------
     StainMask
     """
-    settings = settings or StainSettings()
+    channels = taxonomy.mask_classes
+    by_channel = [
+        replace(cell, cell_type=_TYPE_OF_CHANNEL[channels[cell.cell_type]]) for cell in cells
+    ]
+    result = _stain_class_mask(image, by_channel, settings or StainSettings())
+    red = taxonomy.main_types[MaskClass.RBC].name
+    found = (replace(cell, cell_type=red) for cell in result.cells[len(cells) :])
+    return replace(result, cells=(*cells, *found))
+
+
+_WITHOUT_CHANNEL: Final = ""
+_TYPE_OF_CHANNEL: Final = {
+    MaskClass.RBC: RBC,
+    MaskClass.WBC: WBC,
+    MaskClass.BACKGROUND: _WITHOUT_CHANNEL,
+}
+
+
+def _stain_class_mask(
+    image: NDArray[np.uint8], cells: Sequence[Annotation], settings: StainSettings
+) -> StainMask:
+    """Make the mask of cells that are red, white, or have no channel."""
     shape = (image.shape[0], image.shape[1])
     density = optical_density(image, settings=settings)
     in_white_box = np.zeros(shape, dtype=bool)
@@ -321,7 +347,7 @@ def stain_class_mask(
     class_mask[is_white] = MaskClass.WBC
 
     red_owner, red_distance = _owners(usable, RBC, shape)
-    platelet_owner, platelet_distance = _owners(usable, PLATELET, shape)
+    platelet_owner, platelet_distance = _owners(usable, _WITHOUT_CHANNEL, shape)
     in_red_box = (red_distance < _CLAIMED**2) & ~is_white
     looks_red = _looks_red(density, red_share, look)
     is_platelet = (

@@ -26,18 +26,7 @@ from blood_cell_system.masks.ellipses import (
     rasterize_ellipses,
 )
 from blood_cell_system.masks.refine import StainMask, stain_class_mask
-from blood_cell_system.taxonomy import (
-    CELL_TYPES,
-    MASK_CLASS,
-    NOT_SCORED,
-    PLATELET,
-    RBC,
-    WBC,
-    MaskClass,
-)
-
-# White cells lie over red ones, and platelets on them.
-_PAINTING_ORDER: Final = (RBC, PLATELET, WBC)
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass, Taxonomy
 
 _LEAST_LEFT: Final = 0.8
 """Part of a cell found by its stain that no person's mark may cover."""
@@ -95,6 +84,7 @@ def mask_of_sample(
     *,
     method: MaskMethod = MaskMethod.STAIN,
     unlabelled: Unlabelled = Unlabelled.STAIN,
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> SampleMask:
     """Make the class mask and the label image of one image.
 
@@ -108,6 +98,7 @@ def mask_of_sample(
         What becomes of boxes.
     unlabelled : Unlabelled
         What becomes of cells that nobody has marked.
+    taxonomy : Taxonomy
 
     Returns
     -------
@@ -122,27 +113,29 @@ def mask_of_sample(
     boxes = [_labelled_box(cell) for cell in marked]
     has_outlines = any(cell.outline is not None for cell in marked)
     label_image: NDArray[np.uint16] | None
-    diameter_px = median_red_diameter(boxes, sample.shape)
+    diameter_px = median_red_diameter(boxes, sample.shape, taxonomy=taxonomy)
     if sample.class_mask is not None:
         class_mask = sample.class_mask.read(sample.shape)
-        label_image = _labels_within(class_mask, boxes) if sample.cells else None
+        label_image = _labels_within(class_mask, boxes, taxonomy) if sample.cells else None
         found = tuple(boxes)
     elif method is MaskMethod.ELLIPSE:
-        class_mask = rasterize_ellipses(boxes, sample.shape)
-        label_image = _labels_within(class_mask, boxes) if has_outlines else None
+        class_mask = rasterize_ellipses(boxes, sample.shape, taxonomy=taxonomy)
+        label_image = _labels_within(class_mask, boxes, taxonomy) if has_outlines else None
         found = tuple(boxes)
     else:
-        stain = _treat_unlabelled(stain_class_mask(image, boxes), len(boxes), unlabelled)
+        stain = stain_class_mask(image, boxes, taxonomy=taxonomy)
+        stain = _treat_unlabelled(stain, len(boxes), unlabelled)
         class_mask, label_image, found = stain.class_mask, stain.label_image, stain.cells
         diameter_px = stain.red_cell_diameter_px
     if label_image is not None and has_outlines:
-        _paint_outlines(class_mask, label_image, marked, exact=sample.class_mask is not None)
+        is_exact = sample.class_mask is not None
+        _paint_outlines(class_mask, label_image, marked, taxonomy, exact=is_exact)
     for region in sample.unscored:
         _leave_out(region, class_mask, label_image, len(boxes))
     if label_image is not None and len(found) > len(boxes):
         label_image, found = _without_covered(label_image, found, len(boxes))
-    points = point_boxes(sample, diameter_px)
-    leave_out_around_points(points, class_mask, label_image)
+    points = point_boxes(sample, diameter_px, taxonomy=taxonomy)
+    leave_out_around_points(points, class_mask, label_image, taxonomy=taxonomy)
     return SampleMask(
         class_mask=class_mask,
         label_image=label_image,
@@ -159,17 +152,18 @@ def _labelled_box(cell: Annotation) -> Annotation:
 
 
 def _labels_within(
-    class_mask: NDArray[np.uint8], boxes: Sequence[Annotation]
+    class_mask: NDArray[np.uint8], boxes: Sequence[Annotation], taxonomy: Taxonomy
 ) -> NDArray[np.uint16]:
-    """Give the pixels of each class to the nearest box of that class."""
+    """Give the pixels of each channel to the nearest box of that channel.
+
+    Cells without a channel get none: the mask does not show where they end.
+    """
     label_image = np.zeros(class_mask.shape, np.uint16)
-    for cell_type in CELL_TYPES:
-        if cell_type == PLATELET:
-            # They are background: the mask does not tell where they end.
-            continue
-        indices = [index for index, box in enumerate(boxes) if box.cell_type == cell_type]
+    classes = taxonomy.mask_classes
+    for value in taxonomy.main_types:
+        indices = [index for index, box in enumerate(boxes) if classes[box.cell_type] == value]
         owner, distance = nearest_ellipse([boxes[index] for index in indices], class_mask.shape)
-        is_owned = (class_mask == MASK_CLASS[cell_type]) & (distance < _REACH**2)
+        is_owned = (class_mask == value) & (distance < _REACH**2)
         label_image[is_owned] = np.array([*indices, -1])[owner[is_owned]] + 1
     return label_image
 
@@ -194,6 +188,7 @@ def _paint_outlines(
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.uint16],
     marked: Sequence[Annotation],
+    taxonomy: Taxonomy,
     *,
     exact: bool,
 ) -> None:
@@ -210,15 +205,15 @@ def _paint_outlines(
         label_image[is_left] = 0
         if not exact:
             class_mask[is_left] = NOT_SCORED
-    for cell_type in _PAINTING_ORDER:
+    for cell_type in taxonomy.bottom_up:
         for index, cell in enumerate(marked):
-            if cell.outline is None or cell.cell_type != cell_type:
+            if cell.outline is None or cell.cell_type != cell_type.name:
                 continue
             rows, columns, inside = cell.outline.window(class_mask.shape)
             if not exact:
-                class_mask[rows, columns][inside] = MASK_CLASS[cell_type]
+                class_mask[rows, columns][inside] = cell_type.mask_class
             else:
-                inside = inside & (class_mask[rows, columns] == MASK_CLASS[cell_type])
+                inside = inside & (class_mask[rows, columns] == cell_type.mask_class)
             label_image[rows, columns][inside] = index + 1
     if not exact:
         _leave_out_rims(class_mask, label_image, marked)

@@ -16,14 +16,14 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
 from blood_cell_system.augmentation.decoded_images import DecodedImage
-from blood_cell_system.cells.peaks import CellPeaks, PeakSettings, find_peaks
+from blood_cell_system.cells.peaks import CellPeaks, find_peaks
 from blood_cell_system.cells.separation import most_likely_class
 from blood_cell_system.errors import CheckpointError
 from blood_cell_system.metrics.matching import MatchCounts, Overlaps, match
 from blood_cell_system.model_metadata import HEAD_STRIDE, STRIDE
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, CellType, Taxonomy
 
-PeakFinder = Callable[[NDArray[np.uint8], PeakSettings], CellPeaks]
+PeakFinder = Callable[[NDArray[np.uint8], Taxonomy], CellPeaks]
 """Gives the peaks of an image of shape (height, width, 3)."""
 
 THRESHOLDS: Final = (0.08, 0.1, 0.12, 0.15, 0.18, 0.22, 0.26, 0.3, 0.35, 0.4, 0.45, 0.5, 0.56, 0.62)
@@ -35,7 +35,9 @@ _AS_GOOD: Final = 0.01
 _MIN_IOU: Final = 0.5
 
 
-def best_thresholds(images: Iterable[DecodedImage], peaks_in: PeakFinder) -> dict[str, float]:
+def best_thresholds(
+    images: Iterable[DecodedImage], peaks_in: PeakFinder, *, taxonomy: Taxonomy = BUILT_IN
+) -> dict[str, float]:
     """Find the thresholds at which most cells are found and fewest invented.
 
     A peak that matches no box is neither right nor wrong where nothing is scored, and on pixels of
@@ -45,23 +47,24 @@ def best_thresholds(images: Iterable[DecodedImage], peaks_in: PeakFinder) -> dic
     ----------
     images : iterable of DecodedImage
     peaks_in : callable
+    taxonomy : Taxonomy
 
     Returns
     -------
     dict of str to float
         The middle one of those that are as good as the best; types with few cells are not in it.
     """
-    lowest = PeakSettings(thresholds=dict.fromkeys(CELL_TYPES, THRESHOLDS[0]))
-    matches = {t: [MatchCounts() for _ in THRESHOLDS] for t in CELL_TYPES}
+    lowest = taxonomy.with_detection(peak_threshold=THRESHOLDS[0])
+    matches = {name: [MatchCounts() for _ in THRESHOLDS] for name in taxonomy.names}
     for image in images:
         if image.cells is None:
             continue
         peaks = peaks_in(image.pixels, lowest)
-        for index, cell_type in enumerate(CELL_TYPES):
+        for index, cell_type in enumerate(taxonomy.names):
             if cell_type not in image.unmarked_types:
                 # Weak peaks do not keep strong ones away: those below a threshold may go later.
                 own = peaks.take(peaks.type_index == index)
-                found = _matches_by_threshold(own, image, cell_type)
+                found = _matches_by_threshold(own, image, taxonomy[cell_type])
                 matches[cell_type] = [a + b for a, b in zip(matches[cell_type], found, strict=True)]
     return {
         cell_type: _middle_of_the_best([counts.f1 for counts in found])
@@ -71,12 +74,12 @@ def best_thresholds(images: Iterable[DecodedImage], peaks_in: PeakFinder) -> dic
 
 
 def _matches_by_threshold(
-    peaks: CellPeaks, image: DecodedImage, cell_type: str
+    peaks: CellPeaks, image: DecodedImage, cell_type: CellType
 ) -> list[MatchCounts]:
     cells = [
         cell
         for cell in image.cells or ()
-        if cell.cell_type == cell_type and cell.origin is not Origin.POINT
+        if cell.cell_type == cell_type.name and cell.origin is not Origin.POINT
     ]
     height, width = image.class_mask.shape
     true_corners = corners_of(cells)
@@ -97,20 +100,19 @@ def _is_unknown(
     peaks: CellPeaks,
     class_mask: NDArray[np.uint8],
     cells: list[Annotation],
-    cell_type: str,
+    cell_type: CellType,
 ) -> NDArray[np.bool_]:
     """Tell of each peak whether nobody has said if there is a cell."""
     height, width = class_mask.shape
     columns, rows = peaks.centre.astype(np.intp).T
     under = class_mask[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]
     is_unknown: NDArray[np.bool_] = under == NOT_SCORED
-    own_class = MASK_CLASS[cell_type]
-    if own_class != MaskClass.BACKGROUND:
+    if cell_type.has_channel:
         corners = corners_of(cells)
         low, high = corners[:, :2], corners[:, 2:]
         centres = peaks.centre[:, None]
         is_inside = np.all((centres >= low) & (centres < high), axis=2)
-        is_unknown = is_unknown | ((under == own_class) & ~np.any(is_inside, axis=1))
+        is_unknown = is_unknown | ((under == cell_type.mask_class) & ~np.any(is_inside, axis=1))
     return is_unknown
 
 
@@ -126,7 +128,7 @@ def _middle_of_the_best(scores: list[float]) -> float:
 
 
 def bake_thresholds(
-    model: Any, found: Mapping[str, float], *, usual: Mapping[str, float] | None = None
+    model: Any, found: Mapping[str, float], *, taxonomy: Taxonomy = BUILT_IN
 ) -> None:
     """Move the heights of peaks so that the thresholds found become the usual ones.
 
@@ -136,25 +138,26 @@ def bake_thresholds(
         A segmenter with an instance head; changed in place.
     found : mapping of str to float
         Types that are not in it stay as they are.
-    usual : mapping of str to float, optional
-        Those of ``PeakSettings`` by default.
+    taxonomy : Taxonomy
+        Of the model; has the usual thresholds.
 
     Raises
     ------
     CheckpointError
         The model has no layer of centres with a bias a type.
     """
-    usual = PeakSettings().thresholds if usual is None else usual
     layer = next((layer for layer in model.layers if layer.name == "centre_logits"), None)
     bias = getattr(layer, "bias", None)
-    if bias is None or tuple(bias.shape) != (len(CELL_TYPES),):
+    if bias is None or tuple(bias.shape) != (len(taxonomy),):
         raise CheckpointError(
-            f"{model.name}: has no layer 'centre_logits' with a bias for each of {len(CELL_TYPES)} "
+            f"{model.name}: has no layer 'centre_logits' with a bias for each of {len(taxonomy)} "
             "types of cells; expected a segmenter of this package with an instance head."
         )
     shift = [
-        _logit(usual[cell_type]) - _logit(found[cell_type]) if cell_type in found else 0.0
-        for cell_type in CELL_TYPES
+        _logit(cell_type.detection.peak_threshold) - _logit(found[cell_type.name])
+        if cell_type.name in found
+        else 0.0
+        for cell_type in taxonomy
     ]
     bias.assign(np.asarray(bias) + np.array(shift, np.float32))
 
@@ -166,7 +169,7 @@ def _logit(probability: float) -> float:
 def peak_finder(model: Any) -> PeakFinder:
     """Give what finds the peaks of images with a Keras segmenter that has an instance head."""
 
-    def peaks_in(pixels: NDArray[np.uint8], settings: PeakSettings) -> CellPeaks:
+    def peaks_in(pixels: NDArray[np.uint8], taxonomy: Taxonomy) -> CellPeaks:
         height, width = pixels.shape[:2]
         padding = ((0, -height % STRIDE), (0, -width % STRIDE), (0, 0))
         padded = np.pad(pixels, padding, mode="reflect").astype(np.float32)
@@ -176,7 +179,7 @@ def peak_finder(model: Any) -> PeakFinder:
             outputs["centres"][:rows, :columns],
             outputs["log_size"][:rows, :columns],
             most_likely_class(outputs["classes"][:height, :width]),
-            settings,
+            taxonomy,
         )
 
     return peaks_in

@@ -9,7 +9,7 @@ from blood_cell_system.analysis.segmentation import TileSettings, find_cells
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.taxonomy import RBC, WBC
 
-SMALL_TILES = TileSettings(max_whole_px=10_000, tile_px=128, margin_px=64)
+SMALL_TILES = TileSettings(whole_px=10_000, tile_px=128, margin_px=64)
 
 
 def grid_image(shape=(300, 420), spacing=50, diameter=34):
@@ -65,7 +65,7 @@ def test_cells_come_back_in_the_images_own_pixels(magnification):
     assert np.median(inner) == pytest.approx(34, rel=0.05)
 
 
-@pytest.mark.parametrize("name", ["max_whole_px", "tile_px", "margin_px"])
+@pytest.mark.parametrize("name", ["whole_px", "tile_px", "margin_px", "network_tile_px"])
 def test_tiles_without_a_size_are_refused(name):
     with pytest.raises(SettingsError, match=name):
         TileSettings(**{name: 0})

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from blood_cell_system.analysis.runtimes import NetworkOutputs
-from blood_cell_system.analysis.segmentation import BlockSettings, segment_image
+from blood_cell_system.analysis.segmentation import TileSettings, segment_image
 from blood_cell_system.errors import ImageReadError, SettingsError
 
 
@@ -44,23 +44,23 @@ def test_outputs_have_the_size_of_the_image(height, width):
 
 
 @pytest.mark.parametrize("shape", [(150, 210), (64, 200), (129, 64)])
-def test_blocks_give_what_the_whole_gives(shape):
+def test_tiles_give_what_the_whole_gives(shape):
     image = noise(*shape)
     whole = segment_image(LocalNetwork(), image)
-    cut = BlockSettings(max_whole_px=1, block_px=64, margin_px=32)
+    cut = TileSettings(network_whole_px=1, network_tile_px=64, network_margin_px=32)
     network = LocalNetwork()
-    blocks = segment_image(network, image, cut)
+    tiled = segment_image(network, image, cut)
     assert len(network.seen) > 1
     np.testing.assert_allclose(
-        blocks.class_probabilities, whole.class_probabilities, atol=1e-5, rtol=0
+        tiled.class_probabilities, whole.class_probabilities, atol=1e-5, rtol=0
     )
-    np.testing.assert_allclose(blocks.centres, whole.centres, atol=1e-5, rtol=0)
-    np.testing.assert_allclose(blocks.log_size, whole.log_size, atol=1e-3, rtol=0)
+    np.testing.assert_allclose(tiled.centres, whole.centres, atol=1e-5, rtol=0)
+    np.testing.assert_allclose(tiled.log_size, whole.log_size, atol=1e-3, rtol=0)
 
 
-def test_no_block_is_larger_than_asked_for():
+def test_no_tile_is_larger_than_asked_for():
     network = LocalNetwork()
-    cut = BlockSettings(max_whole_px=1, block_px=64, margin_px=32)
+    cut = TileSettings(network_whole_px=1, network_tile_px=64, network_margin_px=32)
     segment_image(network, noise(300, 300), cut)
     assert max(max(shape) for shape in network.seen) <= 64 + 2 * 32
 
@@ -79,7 +79,7 @@ def test_a_network_of_one_size_sees_only_that_size(shape):
 
 @pytest.mark.parametrize("limit", [1, 10**6])
 def test_a_network_without_heads_gives_none(limit):
-    cut = BlockSettings(max_whole_px=limit, block_px=32, margin_px=32)
+    cut = TileSettings(network_whole_px=limit, network_tile_px=32, network_margin_px=32)
     result = segment_image(LocalNetwork(has_heads=False), noise(70, 70), cut)
     assert result.centres is None
     assert result.log_size is None
@@ -99,7 +99,10 @@ def test_what_is_no_rgb_image_is_refused(image):
         segment_image(LocalNetwork(), image)
 
 
-@pytest.mark.parametrize("options", [{"block_px": 100}, {"margin_px": -32}, {"block_px": 0}])
-def test_blocks_off_the_stride_are_refused(options):
-    with pytest.raises(SettingsError, match="multiple of 32"):
-        BlockSettings(**options)
+@pytest.mark.parametrize(
+    "options",
+    [{"network_tile_px": 100}, {"network_margin_px": 33}, {"network_margin_px": -32}],
+)
+def test_tiles_of_the_network_off_the_stride_are_refused(options):
+    with pytest.raises(SettingsError, match=next(iter(options))):
+        TileSettings(**options)

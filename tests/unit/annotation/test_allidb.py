@@ -47,7 +47,7 @@ class TestAllIdb1(AllIdbContract):
 
     @pytest.fixture(autouse=True)
     def _every_image_is_a_field(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("blood_cell_system.annotation.allidb._LARGEST_CROP_PX", 50)
+        monkeypatch.setattr("blood_cell_system.annotation.formats.allidb._LARGEST_CROP_PX", 50)
 
     def check_cells(self, cells, drawn: Drawn) -> None:
         assert [cell.point for cell in cells] == [(POINT[0] + 0.5, POINT[1] + 0.5)]

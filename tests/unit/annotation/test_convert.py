@@ -7,6 +7,7 @@ from PIL import Image
 from support.reader_contract import SHAPE, draw_images
 
 from blood_cell_system.annotation import writer
+from blood_cell_system.annotation.registry import writable_formats
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.writer import WriteStyle, write_labels
@@ -117,7 +118,7 @@ def test_a_place_that_cannot_be_taken_is_told(sample: Sample, tmp_path: Path, mo
 
 def test_the_same_data_give_the_same_bytes(sample: Sample, tmp_path: Path):
     samples = [sample, replace(sample, stem="b", split=Split.TEST)]
-    for format_name in writer.WRITTEN_FORMATS:
+    for format_name in writable_formats():
         roots = [tmp_path / f"{format_name}_{number}" for number in range(2)]
         for root in roots:
             write_labels(samples, root, format_name=format_name)

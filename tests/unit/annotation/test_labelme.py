@@ -106,7 +106,7 @@ class TestLabelMe(ReaderContract):
         reading = self.read(root)
         (cell,) = reading.samples[0].cells
         assert cell.box == Box(10, 10, 60, 30)
-        assert "1 outlines have the group_id" in reading.notes[0]
+        assert "1 outlines have the group" in reading.notes[0]
 
     def test_polygons_of_one_group_with_two_labels_are_two_cells(self, root: Path):
         write_labels(root, shape_of(SQUARE, group_id=4), shape_of(SQUARE, label="WBC", group_id=4))

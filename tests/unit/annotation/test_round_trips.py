@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.written_labels import assert_same_sample, samples, with_images
 
-from blood_cell_system.annotation.registry import read_folder, recognise
+from blood_cell_system.annotation.registry import read_folder, recognise, writable_formats
 from blood_cell_system.annotation.writer import (
-    WRITTEN_FORMATS,
     OutlineForm,
     WriteStyle,
     write_labels,
@@ -35,7 +34,7 @@ def written_and_read(drawn, format_name, style=None):
     return reading.samples
 
 
-@pytest.mark.parametrize("format_name", WRITTEN_FORMATS)
+@pytest.mark.parametrize("format_name", tuple(writable_formats()))
 @FEWER
 @given(data=st.data(), form=FORMS)
 def test_all_that_a_format_can_hold_comes_back(format_name, data, form):
@@ -46,7 +45,7 @@ def test_all_that_a_format_can_hold_comes_back(format_name, data, form):
         assert_same_sample(sample, expected)
 
 
-@pytest.mark.parametrize("format_name", WRITTEN_FORMATS)
+@pytest.mark.parametrize("format_name", tuple(writable_formats()))
 @FEWER
 @given(data=st.data())
 def test_boxes_alone_come_back_as_boxes(format_name, data):

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from support.voc_folder import BOXES, add_image, voc_xml, write_voc_folder
 
+from blood_cell_system.annotation.formats.voc import BCCD_LABELS, VocDataset
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.annotation.voc import BCCD_LABELS, VocDataset
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.taxonomy import PLATELET, RBC, WBC

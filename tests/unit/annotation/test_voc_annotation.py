@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from support.voc_folder import voc_xml
 
-from blood_cell_system.annotation.voc import VocObject, read_voc_annotation
+from blood_cell_system.annotation.formats.voc import VocObject, read_voc_annotation
 from blood_cell_system.errors import AnnotationError
 
 BILLION_LAUGHS = """<?xml version="1.0"?>

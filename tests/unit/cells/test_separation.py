@@ -11,7 +11,7 @@ from blood_cell_system.cells.separation import (
     separate_cells,
 )
 from blood_cell_system.metrics.matching import Overlaps, match
-from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 
 RBC, WBC, PLATELET = RBC, WBC, PLATELET
 
@@ -273,8 +273,8 @@ def test_a_sliver_at_the_border_is_no_cell_and_half_a_cell_is_one():
     probabilities, heat, log_size, _ = perfect_outputs(boxes, (124, 200))
     found = separate_cells(probabilities, heat, log_size)
     assert found["touches_border"].tolist() == [False, True]
-    none = dict.fromkeys(CELL_TYPES, 0.0)
-    kept = separate_cells(probabilities, heat, log_size, SeparationSettings(min_border_share=none))
+    all_pieces = BUILT_IN.with_detection(min_border_share=0.0)
+    kept = separate_cells(probabilities, heat, log_size, taxonomy=all_pieces)
     assert len(kept) == 3
 
 

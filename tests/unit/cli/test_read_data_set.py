@@ -1,11 +1,14 @@
 import json
+import runpy
 import zipfile
 from pathlib import Path
 
 import pytest
+from support.reader_contract import draw_images
 from support.voc_folder import BOXES, write_voc_folder
 
-from blood_cell_system.annotation.registry import FORMAT_NAMES
+from blood_cell_system.annotation import registry
+from blood_cell_system.annotation.registry import readable_formats
 from blood_cell_system.cli.prepare import FORMATS, UNLABELLED, main
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.masks.sample_mask import Unlabelled
@@ -31,7 +34,7 @@ def manifest(output: Path) -> dict:
 
 
 def test_the_formats_of_the_command_are_those_of_the_registry():
-    assert FORMATS == FORMAT_NAMES
+    assert readable_formats() == FORMATS
     assert set(UNLABELLED) == set(Unlabelled)
 
 
@@ -130,3 +133,25 @@ def test_a_folder_that_nothing_recognises_is_told_with_what_is_known(
     message = capsys.readouterr().err
     assert "0 images and files .docx, but no labels in a known format" in message
     assert "coco, labelme" in message
+
+
+def test_the_format_of_the_documents_is_one_file(tmp_path: Path, output: Path, monkeypatch, capsys):
+    page = (Path(__file__).parents[3] / "docs" / "adding.md").read_text(encoding="utf-8")
+    code = next(part for part in page.split("```python\n") if "@reads(" in part).partition("```")[0]
+    (tmp_path / "dots.py").write_text(code, encoding="utf-8")
+    folder = tmp_path / "smears"
+    draw_images(folder)
+    (folder / "a.dots").write_text("RBC 15.5 15.5 9.5\nwhite 60 60\n")
+    (folder / "b.dots").write_text("RBC 15.5 15.5 9.5\nWBC 70.5 35.5 14.5\n")
+    readable_formats()
+    monkeypatch.setattr(registry, "_readers", dict(registry._readers))
+    runpy.run_path(str(tmp_path / "dots.py"))
+    assert prepare(folder, output) == 1
+    out = capsys.readouterr().out
+    assert "read as dots of Our Lab (dots): 2 files of dots, for instance a.dots" in out
+    assert "a.dots: line 2: cannot be read" in out
+    (folder / "a.dots").write_text("erythro_x 15.5 15.5 9.5\n")
+    assert prepare(folder, output, "--format", "auto", "--label-map", "erythro_x=RBC") == 0
+    cells = {image.stem: image.cells for image in PreparedDataset.open(output).images}
+    assert cells["a"][0].box == (6, 6, 25, 25)
+    assert {cell.cell_type for cell in cells["b"][:2]} == {"RBC", "WBC"}

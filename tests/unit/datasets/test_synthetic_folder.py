@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from support.smears import small_bccd_clone, small_prepared_folder, small_smear_settings
 
+from blood_cell_system.annotation.formats.voc import VocDataset
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.datasets.synthetic import FolderLayout, write_synthetic_folder

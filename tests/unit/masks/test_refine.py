@@ -15,9 +15,9 @@ from support.stained_images import (
     iou,
 )
 
+from blood_cell_system.annotation.formats.voc import VocDataset
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import Box
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.refine import stain_class_mask

@@ -8,10 +8,18 @@ from keras import layers
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.boxes import Box
-from blood_cell_system.cells.peaks import CellPeaks, PeakSettings
+from blood_cell_system.cells.peaks import CellPeaks
 from blood_cell_system.errors import CheckpointError
 from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
-from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, PLATELET, RBC, WBC, MaskClass
+from blood_cell_system.taxonomy import (
+    BUILT_IN,
+    CELL_TYPES,
+    NOT_SCORED,
+    PLATELET,
+    RBC,
+    WBC,
+    MaskClass,
+)
 from blood_cell_system.training.peak_calibration import (
     THRESHOLDS,
     bake_thresholds,
@@ -131,7 +139,7 @@ def test_what_was_at_the_threshold_found_comes_to_the_usual_one(found):
     stand_in = type("Model", (), {"name": "m", "layers": [layer]})
     bake_thresholds(stand_in, {RBC: found})
     after = 1 / (1 + np.exp(-(before + np.asarray(layer.bias)[0])))
-    assert after == pytest.approx(PeakSettings().thresholds[RBC], abs=1e-5)
+    assert after == pytest.approx(BUILT_IN[RBC].detection.peak_threshold, abs=1e-5)
 
 
 def test_other_types_and_the_classes_stay_as_they_are(model):
@@ -155,10 +163,8 @@ def test_a_model_without_centres_is_an_error():
 
 def test_peaks_are_found_in_images_of_any_size(model):
     pixels = np.random.default_rng(0).integers(0, 255, (70, 101, 3)).astype(np.uint8)
-    settings = PeakSettings(
-        thresholds=dict.fromkeys(CELL_TYPES, 1e-6), min_agreement=dict.fromkeys(CELL_TYPES, 0.0)
-    )
-    peaks = peak_finder(model)(pixels, settings)
+    everything = BUILT_IN.with_detection(peak_threshold=1e-6, min_agreement=0.0)
+    peaks = peak_finder(model)(pixels, everything)
     assert len(peaks) > 0
     assert (peaks.centre >= 0).all()
     # The maps' last places reach beyond the image by less than one place.

@@ -2,7 +2,7 @@
 
 ::
 
-    BCCD_Dataset/                      as ``annotation/voc.py`` reads it
+    BCCD_Dataset/                      as ``annotation/formats/voc.py`` reads it
     bccd_trainval_extra/
     ├── complete_boxes.json            {"BloodImage_00094": [{"class": "RBC",
     │                                     "bbox": [x_min, y_min, x_max, y_max]}, …]}, 181 images
@@ -18,8 +18,8 @@ Source: https://github.com/Shenggan/BCCD_Dataset. Licence: MIT.
 from pathlib import Path
 from typing import Any, Final
 
+from blood_cell_system.annotation.formats.voc import VocDataset
 from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
-from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (

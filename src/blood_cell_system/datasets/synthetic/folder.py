@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Final
 from xml.sax.saxutils import escape
 
+from blood_cell_system.annotation.formats.voc import BCCD_LABELS
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.annotation.voc import BCCD_LABELS
 from blood_cell_system.atomic_files import make_folder, write_text
 from blood_cell_system.datasets.folder_build import IMAGE_FOLDERS, finish_build, start_build
 from blood_cell_system.datasets.prepared import (

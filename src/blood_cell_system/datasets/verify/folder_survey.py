@@ -10,11 +10,11 @@ from typing import Any
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
-from blood_cell_system.datasets.prepared import FORMAT_VERSION, UNFINISHED_NAME
+from blood_cell_system.datasets.prepared import FORMAT_VERSION, UNFINISHED_NAME, taxonomy_in
 from blood_cell_system.datasets.verify.findings import Finding, Severity, listed
-from blood_cell_system.errors import MissingDataError
+from blood_cell_system.errors import DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
-from blood_cell_system.taxonomy import CELL_TYPES, known_type
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 Cells = dict[str, tuple[Annotation, ...]]
 
@@ -71,7 +71,7 @@ def read_manifest(path: Path) -> tuple[dict[str, ManifestRow], dict[str, Any], l
     return rows, details, findings
 
 
-def read_cells(path: Path) -> tuple[Cells, list[Finding]]:
+def read_cells(path: Path, taxonomy: Taxonomy = BUILT_IN) -> tuple[Cells, list[Finding]]:
     """Read annotations as far as they can be read.
 
     Returns
@@ -88,11 +88,11 @@ def read_cells(path: Path) -> tuple[Cells, list[Finding]]:
     for stem, entries in images.items():
         boxes = []
         for position, entry in enumerate(entries if isinstance(entries, list) else [None]):
-            box = _box(entry)
+            box = _box(entry, taxonomy)
             if box is None:
                 message = (
                     f"cell {position} of {stem} cannot be read; expected 'cell_type' of "
-                    f"{', '.join(CELL_TYPES)} and 'bbox' of four numbers"
+                    f"{', '.join(taxonomy.names)} and 'bbox' of four numbers"
                 )
                 findings.append(_broken(path, message, stem))
             else:
@@ -115,12 +115,12 @@ def _read_json(path: Path) -> tuple[dict[str, Any], list[Finding]]:
     return value, []
 
 
-def _box(entry: object) -> Annotation | None:
+def _box(entry: object, taxonomy: Taxonomy) -> Annotation | None:
     try:
         row: Any = entry
         x_min, y_min, x_max, y_max = (float(value) for value in row["bbox"])
         return Annotation(
-            cell_type=known_type(row["cell_type"]),
+            cell_type=taxonomy.checked(row["cell_type"]),
             box=Box(x_min, y_min, x_max, y_max),
             origin=Origin(row.get("origin", Origin.ANNOTATED)),
         )
@@ -156,6 +156,7 @@ class FolderSurvey:
         Boxes that can be read; their corners may be anything.
     details : dict
         Everything else of the manifest.
+    taxonomy : Taxonomy
     doubled : set of str
         Stems of several images, or of several masks.
     findings : list of Finding
@@ -168,6 +169,7 @@ class FolderSurvey:
     rows: dict[str, ManifestRow] = field(default_factory=dict)
     cells: dict[str, tuple[Annotation, ...]] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
+    taxonomy: Taxonomy = BUILT_IN
     doubled: set[str] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
 
@@ -211,7 +213,11 @@ def survey_folder(root: Path) -> FolderSurvey:
     _check_pairs(survey)
     survey.rows, survey.details, findings = read_manifest(root / "manifest.json")
     survey.findings += findings
-    survey.cells, findings = read_cells(root / "annotations.json")
+    try:
+        survey.taxonomy = taxonomy_in(survey.details, root / "manifest.json")
+    except DatasetError as error:
+        survey.findings.append(_broken(root / "manifest.json", str(error)))
+    survey.cells, findings = read_cells(root / "annotations.json", survey.taxonomy)
     survey.findings += findings
     _compare_with_files(survey)
     return survey

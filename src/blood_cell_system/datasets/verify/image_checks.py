@@ -26,13 +26,11 @@ from blood_cell_system.datasets.verify.mask_diagnosis import (
 from blood_cell_system.errors import BloodCellError
 from blood_cell_system.imaging.image_file import read_image, read_label_image
 from blood_cell_system.taxonomy import (
-    CELL_TYPES,
-    MASK_CLASS,
+    BUILT_IN,
     NOT_SCORED,
     NUM_CLASSES,
-    PLATELET,
-    WBC,
     MaskClass,
+    Taxonomy,
 )
 
 TINY_SIDE_PX = 3
@@ -52,6 +50,8 @@ def check_boxes(
     boxes: Sequence[Annotation],
     image_shape: tuple[int, ...],
     class_mask: NDArray[np.uint8] | None,
+    *,
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> list[Finding]:
     """Check the boxes of an image.
 
@@ -63,6 +63,7 @@ def check_boxes(
         ``(height, width)``.
     class_mask : ndarray of shape (height, width), dtype uint8, or None
         None where it is unknown; of another size than the image it is not compared.
+    taxonomy : Taxonomy
     """
     height, width = image_shape
     broken, outside, over_edge, tiny = [], [], [], []
@@ -102,7 +103,7 @@ def check_boxes(
             f"of one type over another (IoU above {DUPLICATE_IOU})",
             "Remove one of the two; --fix leaves out exact repetitions.",
             stem,
-            _doubled(sound),
+            _doubled(sound, taxonomy),
         ),
     ]
     if class_mask is not None and class_mask.shape == (height, width):
@@ -113,9 +114,9 @@ def check_boxes(
                 "where the mask has no pixel of that type",
                 "Look at the overlay: box or mask is wrong, or they belong to different images.",
                 stem,
-                [box for box in sound if _disagrees(box, class_mask)],
+                [box for box in sound if _disagrees(box, class_mask, taxonomy)],
             ),
-            _white_cells_without_box(stem, sound, class_mask),
+            _white_cells_without_box(stem, sound, class_mask, taxonomy),
         ]
     return [finding for finding in found if finding is not None]
 
@@ -161,37 +162,38 @@ def region_of(box: Annotation) -> Region:
     return (box.x_min, box.y_min, box.x_max, box.y_max)
 
 
-def _doubled(boxes: Sequence[Annotation]) -> list[Annotation]:
+def _doubled(boxes: Sequence[Annotation], taxonomy: Taxonomy) -> list[Annotation]:
     doubled = []
-    for cell_type in CELL_TYPES:
+    for cell_type in taxonomy.names:
         same = [box for box in boxes if box.cell_type == cell_type]
         overlap = np.triu(pairwise_box_iou(corners_of(same), corners_of(same)), k=1)
         doubled += [same[index] for index in np.flatnonzero((overlap > DUPLICATE_IOU).any(axis=0))]
     return doubled
 
 
-def _disagrees(box: Annotation, class_mask: NDArray[np.uint8]) -> bool:
-    if box.cell_type == PLATELET:
-        # Platelets are background in the mask, or lie on a red cell.
+def _disagrees(box: Annotation, class_mask: NDArray[np.uint8], taxonomy: Taxonomy) -> bool:
+    wanted = taxonomy[box.cell_type].mask_class
+    if wanted == MaskClass.BACKGROUND:
+        # Such cells, as platelets, are background in the mask, or lie on a red cell.
         return False
     left, top = max(0, round(box.x_min)), max(0, round(box.y_min))
     inside = class_mask[top : max(0, round(box.y_max)), left : max(0, round(box.x_max))]
     scored = np.count_nonzero(inside != NOT_SCORED)
     if inside.size == 0 or scored < _SCORED_SHARE * inside.size:
         return False
-    wanted = MASK_CLASS[box.cell_type]
     return bool(np.count_nonzero(inside == wanted) < _CLASS_SHARE * scored)
 
 
 def _white_cells_without_box(
-    stem: str, boxes: Sequence[Annotation], class_mask: NDArray[np.uint8]
+    stem: str, boxes: Sequence[Annotation], class_mask: NDArray[np.uint8], taxonomy: Taxonomy
 ) -> Finding | None:
     """White cells of the mask that no box of any white cell touches.
 
     Those at the edge are passed over: many annotate no cell that the edge cuts.
     """
     height, width = class_mask.shape
-    white = corners_of([box for box in boxes if box.cell_type == WBC])
+    classes = taxonomy.mask_classes
+    white = corners_of([box for box in boxes if classes[box.cell_type] == MaskClass.WBC])
     is_white = (class_mask == MaskClass.WBC).astype(np.uint8)
     _, _, stats, _ = cv2.connectedComponentsWithStats(is_white)
     # Row 0 is everything that is not white; the last column is the area.
@@ -394,7 +396,7 @@ def measure_image(survey: FolderSurvey, stem: str) -> ImageFacts:
         findings += check_mask(survey.masks[stem], stem, diagnosis, shape)
     boxes = survey.cells.get(stem)
     if boxes is not None and image is not None:
-        findings += check_boxes(stem, boxes, image.shape[:2], class_mask)
+        findings += check_boxes(stem, boxes, image.shape[:2], class_mask, taxonomy=survey.taxonomy)
     row = survey.rows.get(stem)
     by_name = stem if survey.rows else original_by_name(stem, survey.images)
     stain_gap, swapped_gap = _stain_gaps(image, class_mask)

@@ -34,7 +34,7 @@ from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
 from blood_cell_system.parallel import with_progress
-from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass, Taxonomy
 
 REPORT_VERSION = 1
 _SEVERITIES = tuple(Severity)
@@ -99,7 +99,7 @@ def worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
     )
 
 
-def statistics_of(images: Sequence[ImageFacts]) -> dict[str, Any]:
+def statistics_of(images: Sequence[ImageFacts], taxonomy: Taxonomy = BUILT_IN) -> dict[str, Any]:
     """Count images, pixels and cells, ready for JSON."""
     pixels = class_pixels_by_split(images)
     present = {image.split for image in images}
@@ -110,7 +110,7 @@ def statistics_of(images: Sequence[ImageFacts]) -> dict[str, Any]:
         entry: dict[str, Any] = {
             "images": len(members),
             "augmented_copies": sum(image.is_augmented for image in members),
-            "cells": _cells_per_type(members),
+            "cells": _cells_per_type(members, taxonomy),
         }
         if split in pixels:
             entry |= _shares(pixels[split])
@@ -120,8 +120,8 @@ def statistics_of(images: Sequence[ImageFacts]) -> dict[str, Any]:
         "images": len(images),
         "splits": per_split,
         **_shares(everything),
-        "cells": _cells_per_type(images),
-        "median_cell_side_px": _median_sides(images),
+        "cells": _cells_per_type(images, taxonomy),
+        "median_cell_side_px": _median_sides(images, taxonomy),
         "image_sizes": _sizes(images),
     }
 
@@ -134,21 +134,20 @@ def _shares(class_pixels: NDArray[np.int64]) -> dict[str, Any]:
     }
 
 
-def _cells_per_type(images: Sequence[ImageFacts]) -> dict[str, int] | None:
+def _cells_per_type(images: Sequence[ImageFacts], taxonomy: Taxonomy) -> dict[str, int] | None:
     """Cells by type, None where nobody has said where cells are."""
     known = [image.cells for image in images if image.cells is not None]
     if not known:
         return None
     counts = Counter(box.cell_type for boxes in known for box in boxes)
-    return {str(cell_type): counts[cell_type] for cell_type in CELL_TYPES}
+    return {name: counts[name] for name in taxonomy.names}
 
 
-def _median_sides(images: Sequence[ImageFacts]) -> dict[str, float]:
+def _median_sides(images: Sequence[ImageFacts], taxonomy: Taxonomy) -> dict[str, float]:
     originals = [image for image in images if not image.is_augmented]
     cells = [box for image in originals for box in whole_cells(image)]
     sides = {
-        str(cell_type): [side_of(box) for box in cells if box.cell_type == cell_type]
-        for cell_type in CELL_TYPES
+        name: [side_of(box) for box in cells if box.cell_type == name] for name in taxonomy.names
     }
     return {name: round(float(np.median(values)), 1) for name, values in sides.items() if values}
 
@@ -199,7 +198,7 @@ def verify_folder(root: Path, *, jobs: int | None = None) -> VerificationReport:
     return VerificationReport(
         root=survey.root,
         findings=worst_first(findings),
-        statistics=statistics_of(images),
+        statistics=statistics_of(images, survey.taxonomy),
         survey=survey,
         images=tuple(images),
         duplicates=duplicates,

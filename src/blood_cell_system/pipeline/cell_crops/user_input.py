@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from blood_cell_system.annotation.formats.voc import VocDataset
 from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.annotation.voc import VocDataset
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (

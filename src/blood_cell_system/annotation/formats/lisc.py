@@ -1,6 +1,7 @@
 """LISC: white cells with expert's outlines, in folders by type."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -11,9 +12,10 @@ import numpy as np
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.mask_files import read_values
 from blood_cell_system.annotation.outline import PixelOutline
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Annotation, Reading
-from blood_cell_system.errors import BloodCellError, DatasetError, MaskFormatError
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.errors import BloodCellError, MaskFormatError
 from blood_cell_system.imaging.image_file import read_image_shape
 from blood_cell_system.taxonomy import WBC
 
@@ -25,7 +27,8 @@ _CYTOPLASM: Final = 0.2
 _SMALLEST_SHARE: Final = 2e-4
 
 
-class LiscReader:
+@reads("lisc", title="LISC", order=80)
+class LiscReader(Reader):
     """White blood cells outlined by an expert; the other cells of the image are not marked.
 
     ::
@@ -45,36 +48,42 @@ class LiscReader:
     authors.
     """
 
-    name = "lisc"
-    title = "LISC"
+    source = "lisc"
+    licence = "for research; ask the authors"
+    seen = f"{{count}} masks *_expert in folders {_AREA_FOLDER}"
+    missing = (
+        f"no masks {_AREA_FOLDER}/*_expert.bmp; expected LISC's folders Main Dataset and Ground "
+        "Truth Segmentation. Unpack both again."
+    )
 
-    def recognise(self, listing: FolderListing) -> str | None:
-        """Look for the folders of the experts' masks."""
-        masks = _masks(listing)
-        if not masks:
-            return None
-        return f"{len(masks)} masks *_expert in folders {_AREA_FOLDER}"
+    def files(self, listing: FolderListing) -> list[Path]:
+        """Masks of the first expert."""
+        return [
+            path
+            for path in listing.images()
+            if path.parent.name.casefold() == _AREA_FOLDER and _EXPERT.fullmatch(path.stem)
+        ]
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        masks = _masks(listing)
-        if not masks:
-            raise DatasetError(
-                f"{root}: no masks {_AREA_FOLDER}/*_expert.bmp; expected LISC's folders Main "
-                "Dataset and Ground Truth Segmentation. Unpack both again."
-            )
-        images = _images(listing)
-        builder = ReadingBuilder(
-            # Without the masks, of which two experts' have the same names.
-            replace(listing, files=tuple(images.values())),
+    def builder(
+        self, listing: FolderListing, files: Sequence[Path], options: ReadOptions
+    ) -> ReadingBuilder:
+        """Leave out the masks, of which two experts' have the same names."""
+        del files
+        return ReadingBuilder(
+            replace(listing, files=tuple(_images(listing).values())),
             self,
             options=options,
-            source="lisc",
-            licence="for research; ask the authors",
+            source=self.source,
+            licence=self.licence,
             labels={"mixt": WBC},
         )
-        for mask in masks:
+
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read one mask an image."""
+        images = _images(builder.listing)
+        for mask in files:
             # …/Baso/areaforexpert1/1_expert.bmp is of …/Baso/1.bmp.
             folder, stem = mask.parent.parent.name, _EXPERT.sub(r"\1", mask.stem)
             key = (folder.casefold(), stem.casefold())
@@ -93,15 +102,6 @@ class LiscReader:
                 builder.fail(builder.listing.stem_of(image), error)
                 continue
             builder.add(image, marks, label_file=mask)
-        return builder.finish()
-
-
-def _masks(listing: FolderListing) -> list[Path]:
-    return [
-        path
-        for path in listing.images()
-        if path.parent.name.casefold() == _AREA_FOLDER and _EXPERT.fullmatch(path.stem)
-    ]
 
 
 def _images(listing: FolderListing) -> dict[tuple[str, str], Path]:

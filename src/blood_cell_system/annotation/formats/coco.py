@@ -11,14 +11,15 @@ import numpy as np
 from blood_cell_system.annotation.clean import shifted, united
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.run_lengths import (
     compress_counts,
     counts_of_mask,
     decompress_counts,
     mask_of_counts,
 )
-from blood_cell_system.annotation.sample import Annotation, Reading, Sample
+from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import (
     declared_shape,
@@ -28,6 +29,7 @@ from blood_cell_system.annotation.text_files import (
 from blood_cell_system.annotation.writer import (
     NOT_SCORED_LABEL,
     LabelledImage,
+    LabelWriter,
     OutlineForm,
     WriteStyle,
     has_holes,
@@ -45,7 +47,8 @@ _FIELDS: Final = re.compile(r'"(?:file_name|category_id|supercategory|iscrowd)"\
 _KEYS: Final = ("images", "annotations", "categories")
 
 
-class CocoReader:
+@reads("coco", title="COCO JSON", order=10)
+class CocoReader(Reader):
     """COCO JSON with boxes, polygons and run lengths.
 
     ::
@@ -62,38 +65,27 @@ class CocoReader:
     Format: https://cocodataset.org/#format-data. The licence is that of the images.
     """
 
-    name = "coco"
-    title = "COCO JSON"
+    seen = "{count} JSON with COCO's lists of images, annotations and categories"
+    missing = (
+        f"no JSON file with the lists {', '.join(_KEYS)}; expected COCO JSON. Export the labels as "
+        "COCO, or name the format with --format."
+    )
 
-    def recognise(self, listing: FolderListing) -> str | None:
-        """Look for JSON files with lists of images, annotations and categories."""
-        files = _coco_files(listing)
-        if not files:
-            return None
-        return f"{len(files)} JSON with COCO's lists of images, annotations and categories"
+    def files(self, listing: FolderListing) -> list[Path]:
+        """JSON files with lists of images, annotations and categories."""
+        heads = {path: listing.head(path) for path in listing.with_suffix(".json")}
+        return [
+            path
+            for path, head in heads.items()
+            if '"format_version"' not in head and _LISTS.search(head) and _FIELDS.search(head)
+        ]
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        files = _coco_files(listing)
-        if not files:
-            raise DatasetError(
-                f"{root}: no JSON file with the lists {', '.join(_KEYS)}; expected COCO JSON. "
-                "Export the labels as COCO, or name the format with --format."
-            )
-        builder = ReadingBuilder(listing, self, options=options)
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read one file a split."""
         for path in files:
             _read_file(path, builder, shift=float(options.first_pixel or 0))
-        return builder.finish()
-
-
-def _coco_files(listing: FolderListing) -> list[Path]:
-    found = []
-    for path in listing.with_suffix(".json"):
-        head = listing.head(path)
-        if '"format_version"' not in head and _LISTS.search(head) and _FIELDS.search(head):
-            found.append(path)
-    return found
 
 
 def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
@@ -205,7 +197,8 @@ def _run_length_outline(counts: Any, size: Sequence[int], shape: tuple[int, int]
 _POINT_NAME: Final = "centre"
 
 
-class CocoWriter:
+@writes("coco", next_step="import annotations/ into the tool of your choice")
+class CocoWriter(LabelWriter):
     """Writes ``images/`` and ``annotations/instances_SPLIT.json``; without a split ``default``.
 
     Outlines are polygons where COCO's lists of polygons can say the same, else compressed run
@@ -214,8 +207,7 @@ class CocoWriter:
     """
 
     def __init__(self, root: Path, style: WriteStyle) -> None:
-        self._root = root
-        self._style = style
+        super().__init__(root, style)
         self._images: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
 

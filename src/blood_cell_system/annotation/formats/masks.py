@@ -19,8 +19,8 @@ from blood_cell_system.annotation.mask_files import (
     Value,
     read_values,
 )
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Reading
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads
 from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.errors import BloodCellError, DatasetError
 from blood_cell_system.taxonomy import NOT_SCORED, MaskClass, Taxonomy
@@ -45,7 +45,8 @@ class _FoundMask:
     label: str | None
 
 
-class MaskFolderReader:
+@reads("masks", title="folders of images and masks", order=100)
+class MaskFolderReader(Reader):
     """A folder of images and a folder of masks of the same names.
 
     ::
@@ -63,35 +64,41 @@ class MaskFolderReader:
     Format and licence are those of the folder.
     """
 
-    name = "masks"
-    title = "folders of images and masks"
+    missing = (
+        "no folder of masks; expected images/ and masks/ with files of the same names. Rename the "
+        "folders, or name the format with --format."
+    )
+
+    def files(self, listing: FolderListing) -> list[Path]:
+        """Images in a folder of masks, or named as masks."""
+        return [mask.path for mask in _masks_in(listing, COMMON_LABELS)]
 
     def recognise(self, listing: FolderListing) -> str | None:
-        """Look for images in a folder of masks that are named as others."""
+        """Look for masks that are named as images are."""
         masks = _masks_in(listing, COMMON_LABELS)
-        stems = {path.stem for path in _images_beside(listing, masks)}
+        stems = {path.stem for path in _images_beside(listing, [mask.path for mask in masks])}
         fitting = [mask for mask in masks if mask.stem in stems]
         if not fitting:
             return None
         where = fitting[0].path.relative_to(listing.root).parent.as_posix()
         return f"{len(fitting)} masks named as images are, in {where}"
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
+    def builder(
+        self, listing: FolderListing, files: Sequence[Path], options: ReadOptions
+    ) -> ReadingBuilder:
+        """Leave out the masks, whose names are those of the images."""
         _refuse_prepared(listing)
+        images = _images_beside(listing, files)
+        return ReadingBuilder(replace(listing, files=tuple(images)), self, options=options)
+
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Pair masks with images."""
+        listing = builder.listing
         labels = {**common_labels(options.taxonomy), **options.label_map}
-        masks = _masks_in(listing, labels)
-        images = _images_beside(listing, masks)
-        if not masks:
-            raise DatasetError(
-                f"{root}: no folder of masks; expected images/ and masks/ with files of the same "
-                "names. Rename the folders, or name the format with --format."
-            )
-        # Without the masks, whose names are those of the images.
-        listing = replace(listing, files=tuple(images))
-        builder = ReadingBuilder(listing, self, options=options)
-        by_image = _paired(masks, images, builder)
+        masks = _masks_in(replace(listing, files=tuple(files)), labels)
+        by_image = _paired(masks, listing.images(), builder)
         table = _table(masks, options)
         for image, found in by_image.items():
             builder.add(
@@ -101,7 +108,6 @@ class MaskFolderReader:
                 class_mask=_mask_files(found, labels, table, options.taxonomy),
                 split=split_of_folders(image.relative_to(listing.root)),
             )
-        return builder.finish()
 
 
 def _refuse_prepared(listing: FolderListing) -> None:
@@ -136,9 +142,9 @@ def _masks_in(listing: FolderListing, labels: Labels) -> list[_FoundMask]:
     return found
 
 
-def _images_beside(listing: FolderListing, masks: Sequence[_FoundMask]) -> list[Path]:
+def _images_beside(listing: FolderListing, masks: Sequence[Path]) -> list[Path]:
     """Images that are no masks: those in a folder of images, if there is one."""
-    are_masks = {mask.path for mask in masks}
+    are_masks = set(masks)
     others = [path for path in listing.images() if path not in are_masks]
     in_images = [
         path

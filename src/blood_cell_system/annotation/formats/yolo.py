@@ -7,7 +7,7 @@ list or a table, and no more of YAML than that.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,18 +15,20 @@ import numpy as np
 
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.outline import PolygonOutline, joined_ring
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Annotation, Reading, Sample
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads, writes
+from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split, split_of_folders, split_of_words
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.annotation.writer import (
     LabelledImage,
+    LabelWriter,
     WriteStyle,
     rings_to_write,
 )
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.errors import AnnotationError, BloodCellError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image_shape
 
 _NAME_LISTS: Final = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt")
@@ -117,7 +119,8 @@ _FRACTIONS: Final = (-0.5, 1.5)
 _BOX_NUMBERS: Final = (4, 5)
 
 
-class YoloReader:
+@reads("yolo", title="YOLO text files", order=60)
+class YoloReader(Reader):
     """YOLO text files with boxes or outlines, of Ultralytics, Roboflow, Darknet or CVAT.
 
     ::
@@ -135,46 +138,42 @@ class YoloReader:
     Format: https://docs.ultralytics.com/datasets/segment/. The licence is that of the images.
     """
 
-    name = "yolo"
-    title = "YOLO text files"
+    missing = (
+        "no text files named as images are; expected YOLO's labels/a.txt for images/a.png. Export "
+        "the labels again, or name the format with --format."
+    )
+
+    def files(self, listing: FolderListing) -> list[Path]:
+        """Text files in folders named labels, or named as an image is."""
+        stems = {image.stem for image in listing.images()}
+        names_file = find_names_file(listing)
+        found = []
+        for path in listing.with_suffix(".txt"):
+            folders = {folder.casefold() for folder in path.relative_to(listing.root).parent.parts}
+            is_label = path.stem in stems or not folders.isdisjoint(_LABEL_FOLDERS)
+            if is_label and path != names_file:
+                found.append(path)
+        return found
 
     def recognise(self, listing: FolderListing) -> str | None:
         """Look for text files of class numbers and fractions that are named as images are."""
-        files = list(_label_files(listing))
+        files = self.files(listing)
         numbers = sum(_has_numbers(listing, path) for path in files[:20])
         if not numbers and not (files and find_names_file(listing)):
             return None
         return f"{len(files)} text files named as images are, with class numbers and fractions"
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        files = list(_label_files(listing))
-        if not files:
-            raise DatasetError(
-                f"{root}: no text files named as images are; expected YOLO's labels/a.txt for "
-                "images/a.png. Export the labels again, or name the format with --format."
-            )
-        builder = ReadingBuilder(listing, self, options=options)
-        names_file = find_names_file(listing)
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read one file an image, and the names of the classes."""
+        names_file = find_names_file(builder.listing)
         names = {} if names_file is None else read_names(names_file)
         if names_file is not None:
             builder.used(names_file)
-        splits = _listed_splits(listing)
+        splits = _listed_splits(builder.listing)
         for path in files:
             _read_file(path, builder, names, splits)
-        return builder.finish()
-
-
-def _label_files(listing: FolderListing) -> Iterator[Path]:
-    """Text files in folders named labels, or named as an image is."""
-    stems = {image.stem for image in listing.images()}
-    names_file = find_names_file(listing)
-    for path in listing.with_suffix(".txt"):
-        folders = {folder.casefold() for folder in path.relative_to(listing.root).parent.parts}
-        is_label = path.stem in stems or not folders.isdisjoint(_LABEL_FOLDERS)
-        if is_label and path != names_file:
-            yield path
 
 
 def _has_numbers(listing: FolderListing, path: Path) -> bool:
@@ -249,7 +248,8 @@ def _mark(line: str, names: Mapping[int, str], shape: tuple[int, int], *, where:
 _DECIMALS: Final = 9
 
 
-class YoloWriter:
+@writes("yolo", next_step="import labels/ and data.yaml into the tool of your choice")
+class YoloWriter(LabelWriter):
     """Writes ``images/SPLIT/``, ``labels/SPLIT/`` and ``data.yaml``.
 
     An outline of several parts, or with a hole, is one polygon with cuts between them. Cells of
@@ -258,8 +258,7 @@ class YoloWriter:
     """
 
     def __init__(self, root: Path, style: WriteStyle) -> None:
-        self._root = root
-        self._style = style
+        super().__init__(root, style)
         self._splits: set[Split | None] = set()
         self._has_regions = False
 

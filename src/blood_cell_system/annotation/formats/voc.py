@@ -18,7 +18,7 @@ Source of BCCD: https://github.com/Shenggan/BCCD_Dataset (MIT licence).
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -31,7 +31,8 @@ from defusedxml.common import DefusedXmlException
 from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing, files_by_stem
 from blood_cell_system.annotation.label_map import LabelReader
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads
 from blood_cell_system.annotation.sample import (
     Annotation,
     DroppedCell,
@@ -446,7 +447,8 @@ _ROOT: Final = re.compile(r"<annotation[\s>]")
 _LOOKED_AT: Final = 20
 
 
-class VocReader:
+@reads("voc", title="Pascal VOC", order=50)
+class VocReader(Reader):
     """Boxes in the XML of Pascal VOC, of BCCD, LabelImg, Roboflow, and copies of Kaggle sets.
 
     ::
@@ -462,8 +464,14 @@ class VocReader:
     BCCD: https://github.com/Shenggan/BCCD_Dataset, MIT licence; labels RBC, WBC, Platelets.
     """
 
-    name = "voc"
-    title = "Pascal VOC"
+    missing = (
+        "no XML files; expected one for every image. Unpack the data set again, or name its format "
+        "with --format."
+    )
+
+    def files(self, listing: FolderListing) -> tuple[Path, ...]:
+        """All XML files: damaged ones are listed."""
+        return listing.with_suffix(".xml")
 
     def recognise(self, listing: FolderListing) -> str | None:
         """Look for XML files of one image each."""
@@ -473,23 +481,24 @@ class VocReader:
             return None
         return f"{len(files)} XML files of an image each, for instance {seen[0].name}"
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        files = listing.with_suffix(".xml")
-        if not files:
-            raise DatasetError(
-                f"{root}: no XML files; expected one for every image. Unpack the data set again, "
-                "or name its format with --format."
-            )
+    def builder(
+        self, listing: FolderListing, files: Sequence[Path], options: ReadOptions
+    ) -> ReadingBuilder:
+        """Know BCCD by the name of its folder."""
         is_bccd = any(part.upper().startswith("BCCD") for part in listing.root.resolve().parts[-2:])
-        builder = ReadingBuilder(
+        return ReadingBuilder(
             listing,
             self,
             options=options,
             source="bccd" if is_bccd else None,
             licence="MIT" if is_bccd else None,
         )
+
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read one file an image, and the lists of splits."""
+        listing = builder.listing
         annotations: dict[Path, VocAnnotation] = {}
         for path in files:
             try:
@@ -515,7 +524,6 @@ class VocReader:
                 split=splits.get(path.stem) or split_of_folders(path.relative_to(listing.root)),
             )
         builder.used(*(path for path in listing.with_suffix(".txt") if path.parent in lists))
-        return builder.finish()
 
 
 def _image_of(path: Path, annotation: VocAnnotation, listing: FolderListing) -> Path:

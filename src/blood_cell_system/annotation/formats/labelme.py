@@ -14,8 +14,9 @@ import numpy as np
 from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Annotation, Reading, Sample
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads, writes
+from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.annotation.text_files import (
     declared_shape,
@@ -24,6 +25,7 @@ from blood_cell_system.annotation.text_files import (
 )
 from blood_cell_system.annotation.writer import (
     LabelledImage,
+    LabelWriter,
     OutlineForm,
     WriteStyle,
     has_holes,
@@ -33,7 +35,7 @@ from blood_cell_system.annotation.writer import (
 )
 from blood_cell_system.atomic_files import write_json
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.errors import AnnotationError, BloodCellError
 
 _FIELDS: Final = re.compile(r'"(?:shapes|imagePath)"\s*:')
 _SHAPE_FIELDS: Final = "a label, points, and a shape_type"
@@ -42,7 +44,8 @@ _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
 _DOUBTFUL_FLAGS: Final = frozenset({"difficult", "ignore", "crowd", "unsure", "uncertain"})
 
 
-class LabelMeReader:
+@reads("labelme", title="LabelMe JSON", order=20)
+class LabelMeReader(Reader):
     """LabelMe JSON with polygons, rectangles, circles, points and masks.
 
     ::
@@ -60,41 +63,28 @@ class LabelMeReader:
     images.
     """
 
-    name = "labelme"
-    title = "LabelMe JSON"
+    seen = "{count} JSON files of LabelMe"
+    missing = (
+        "no JSON file with shapes and an imagePath; expected LabelMe's, one an image. Save the "
+        "labels beside the images, or name the format with --format."
+    )
 
-    def recognise(self, listing: FolderListing) -> str | None:
-        """Look for JSON files with shapes and an imagePath."""
-        files = _labelme_files(listing)
-        return f"{len(files)} JSON files of LabelMe" if files else None
+    def files(self, listing: FolderListing) -> list[Path]:
+        """JSON files with shapes and an imagePath."""
+        return [
+            path
+            for path in listing.with_suffix(".json")
+            # Both, as a list of shapes can be long and images within the file even longer.
+            if len(set(_FIELDS.findall(listing.head(path)))) == 2
+        ]
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        files = _labelme_files(listing)
-        if not files:
-            raise DatasetError(
-                f"{root}: no JSON file with shapes and an imagePath; expected LabelMe's, one a "
-                "image. Save the labels beside the images, or name the format with --format."
-            )
-        builder = ReadingBuilder(listing, self, options=options)
-        files = sorted({*files, *_beside_images(listing)})
-        joined = sum(_read_file(path, builder, float(options.first_pixel or 0)) for path in files)
-        if joined:
-            builder.note(
-                f"{joined} outlines have the group_id and the label of an earlier one, and were "
-                "taken for parts of the same cell."
-            )
-        return builder.finish()
-
-
-def _labelme_files(listing: FolderListing) -> list[Path]:
-    return [
-        path
-        for path in listing.with_suffix(".json")
-        # Both, as a list of shapes can be long and images within the file even longer.
-        if len(set(_FIELDS.findall(listing.head(path)))) == 2
-    ]
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read one file an image, also those that are damaged."""
+        first_pixel = float(options.first_pixel or 0)
+        files = sorted({*files, *_beside_images(builder.listing)})
+        builder.note_joined(sum(_read_file(path, builder, first_pixel) for path in files))
 
 
 def _beside_images(listing: FolderListing) -> list[Path]:
@@ -216,16 +206,13 @@ _VERSION: Final = "5.4.1"
 """LabelMe warns of files of another major version."""
 
 
-class LabelMeWriter:
+@writes("labelme", next_step="run: labelme {output}")
+class LabelMeWriter(LabelWriter):
     """Writes ``NAME.json`` beside each image; splits become folders.
 
     An outline in several parts is several polygons with one ``group_id``; one with a hole is a
     mask. Regions that are not scored are labelled ``ignore``.
     """
-
-    def __init__(self, root: Path, style: WriteStyle) -> None:
-        self._root = root
-        self._style = style
 
     def image_folder(self, sample: Sample) -> Path:
         """Folder of the split."""
@@ -249,9 +236,6 @@ class LabelMeWriter:
         }
         write_json(image.path.with_suffix(".json"), content)
         return 0
-
-    def finish(self) -> None:
-        """Nothing belongs to all images."""
 
 
 def _shapes(

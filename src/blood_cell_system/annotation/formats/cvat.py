@@ -10,13 +10,15 @@ from xml.etree.ElementTree import Element, SubElement
 from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.run_lengths import counts_of_mask, mask_of_counts
-from blood_cell_system.annotation.sample import Annotation, Origin, Reading, Sample
+from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import declared_shape, read_label_xml, telling_where
 from blood_cell_system.annotation.writer import (
     LabelledImage,
+    LabelWriter,
     OutlineForm,
     WriteStyle,
     pixels_to_write,
@@ -26,7 +28,7 @@ from blood_cell_system.annotation.writer import (
 )
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.errors import AnnotationError, BloodCellError
 
 _ROOT: Final = re.compile(r"<annotations[\s>]")
 _SHAPES: Final = ("box", "polygon", "ellipse", "mask", "points")
@@ -36,7 +38,8 @@ _DOUBTFUL_ATTRIBUTES: Final = frozenset({"difficult", "ignore", "crowd", "unsure
 _YES: Final = frozenset({"true", "1", "yes"})
 
 
-class CvatReader:
+@reads("cvat", title="CVAT XML for images 1.1", order=40)
+class CvatReader(Reader):
     """CVAT XML 1.1 with boxes, polygons, ellipses, masks and points.
 
     ::
@@ -53,35 +56,26 @@ class CvatReader:
     that of the images.
     """
 
-    name = "cvat"
-    title = "CVAT XML for images 1.1"
+    missing = (
+        "no XML file with <annotations>; expected annotations.xml of CVAT. Export the task as "
+        '"CVAT for images 1.1", or name the format with --format.'
+    )
+
+    def files(self, listing: FolderListing) -> list[Path]:
+        """XML files of annotations."""
+        return [path for path in listing.with_suffix(".xml") if _ROOT.search(listing.head(path))]
 
     def recognise(self, listing: FolderListing) -> str | None:
-        """Look for XML files of annotations."""
-        files = _cvat_files(listing)
+        """Name the files."""
+        files = self.files(listing)
         return f"{', '.join(path.name for path in files[:3])} is XML of CVAT" if files else None
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        files = _cvat_files(listing)
-        if not files:
-            raise DatasetError(
-                f"{root}: no XML file with <annotations>; expected annotations.xml of CVAT. Export "
-                'the task as "CVAT for images 1.1", or name the format with --format.'
-            )
-        builder = ReadingBuilder(listing, self, options=options)
-        joined = sum(_read_file(path, builder, float(options.first_pixel or 0)) for path in files)
-        if joined:
-            builder.note(
-                f"{joined} outlines have the group and the label of an earlier one, and were taken "
-                "for parts of the same cell."
-            )
-        return builder.finish()
-
-
-def _cvat_files(listing: FolderListing) -> list[Path]:
-    return [path for path in listing.with_suffix(".xml") if _ROOT.search(listing.head(path))]
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read files of many images each."""
+        first_pixel = float(options.first_pixel or 0)
+        builder.note_joined(sum(_read_file(path, builder, first_pixel) for path in files))
 
 
 def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
@@ -171,7 +165,8 @@ def _mask_outline(element: Element, shape: tuple[int, int]) -> Outline:
     return PixelOutline.from_pixels(rows, offset=(left, top + first_row))
 
 
-class CvatWriter:
+@writes("cvat", next_step='make a task of images/, then upload annotations.xml as "CVAT 1.1"')
+class CvatWriter(LabelWriter):
     """Writes ``images/`` and ``annotations.xml``; splits are the subsets of a project.
 
     Outlines in one part are polygons, all others masks. Regions that are not scored are labelled
@@ -179,8 +174,7 @@ class CvatWriter:
     """
 
     def __init__(self, root: Path, style: WriteStyle) -> None:
-        self._root = root
-        self._style = style
+        super().__init__(root, style)
         self._images: list[Element] = []
 
     def image_folder(self, sample: Sample) -> Path:

@@ -2,19 +2,21 @@
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 from blood_cell_system.annotation.clean import shifted
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.outline import PolygonOutline, Ring, is_inside, nesting_depths
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Annotation, Reading, Sample
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads, writes
+from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.annotation.text_files import read_label_json, telling_where
 from blood_cell_system.annotation.writer import (
     LabelledImage,
+    LabelWriter,
     WriteStyle,
     box_corners,
     rings_to_write,
@@ -22,7 +24,7 @@ from blood_cell_system.annotation.writer import (
     short_corners,
     write_compact_json,
 )
-from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.errors import AnnotationError, BloodCellError
 
 _KIND: Final = re.compile(r'"type"\s*:\s*"Feature(?:Collection)?"')
 _POLYGONS: Final = frozenset({"Polygon", "MultiPolygon"})
@@ -30,7 +32,8 @@ _POINTS: Final = frozenset({"Point", "MultiPoint"})
 _NO_CLASS: Final = "unclassified"
 
 
-class GeoJsonReader:
+@reads("geojson", title="GeoJSON of QuPath", order=30)
+class GeoJsonReader(Reader):
     """GeoJSON with polygons and points, as QuPath exports annotations and detections.
 
     ::
@@ -49,36 +52,26 @@ class GeoJsonReader:
     that of the images.
     """
 
-    name = "geojson"
-    title = "GeoJSON of QuPath"
+    seen = "{count} files with features of GeoJSON"
+    missing = (
+        "no file with features; expected GeoJSON, one file an image, with the image's name. Export "
+        "the objects from QuPath again, or name the format with --format."
+    )
 
-    def recognise(self, listing: FolderListing) -> str | None:
-        """Look for files with features."""
-        files = _geojson_files(listing)
-        return f"{len(files)} files with features of GeoJSON" if files else None
+    def files(self, listing: FolderListing) -> list[Path]:
+        """Files with features."""
+        return [
+            path
+            for path in listing.with_suffix(".geojson", ".json")
+            if path.suffix.lower() == ".geojson" or _KIND.search(listing.head(path))
+        ]
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        files = _geojson_files(listing)
-        if not files:
-            raise DatasetError(
-                f"{root}: no file with features; expected GeoJSON, one file an image, with the "
-                "image's name. Export the objects from QuPath again, or name the format with "
-                "--format."
-            )
-        builder = ReadingBuilder(listing, self, options=options)
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read one file an image."""
         for path in files:
             _read_file(path, builder, shift=-float(options.first_pixel or 0))
-        return builder.finish()
-
-
-def _geojson_files(listing: FolderListing) -> list[Path]:
-    return [
-        path
-        for path in listing.with_suffix(".geojson", ".json")
-        if path.suffix.lower() == ".geojson" or _KIND.search(listing.head(path))
-    ]
 
 
 def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
@@ -171,16 +164,13 @@ def _corners(ring: Any) -> list[tuple[float, float]]:
 _NAMESPACE: Final = uuid.UUID("8d6c0b1e-6d0e-5f52-9b1c-1f6c3a1f7f10")
 
 
-class GeoJsonWriter:
+@writes("geojson", next_step="open an image in QuPath, then drag its .geojson into the window")
+class GeoJsonWriter(LabelWriter):
     """Writes ``NAME.geojson`` beside each image; splits become folders.
 
     A cell of which only the box is known is a rectangle with the metadata ``shape: box``. Regions
     that are not scored have the class ``ignore``.
     """
-
-    def __init__(self, root: Path, style: WriteStyle) -> None:
-        self._root = root
-        self._style = style
 
     def image_folder(self, sample: Sample) -> Path:
         """Folder of the split."""
@@ -209,9 +199,6 @@ class GeoJsonWriter:
             {"type": "FeatureCollection", "features": features},
         )
         return 0
-
-    def finish(self) -> None:
-        """Nothing belongs to all images."""
 
 
 def _is_box(mark: Annotation) -> bool:

@@ -1,14 +1,16 @@
 """ALL-IDB: leukaemic and healthy blood, with the centres of blasts."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Annotation, Reading
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.text_files import read_label_text
-from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.errors import AnnotationError, BloodCellError
 from blood_cell_system.imaging.image_file import read_image_shape
 
 _IMAGE: Final = re.compile(r"im\d+_([01])", re.IGNORECASE)
@@ -18,7 +20,8 @@ _WHITE_CELL: Final = "WBC"
 _LARGEST_CROP_PX: Final = 400
 
 
-class AllIdbReader:
+@reads("allidb", title="ALL-IDB", order=90)
+class AllIdbReader(Reader):
     """Both versions of ALL-IDB: fields with the centres of blasts, and images of one cell.
 
     ::
@@ -36,31 +39,32 @@ class AllIdbReader:
     processing*, ICIP 2011. https://homes.di.unimi.it/scotti/all/: for research, ask the authors.
     """
 
-    name = "allidb"
-    title = "ALL-IDB"
+    source = "allidb"
+    licence = "for research; ask the authors"
+    missing = (
+        "no images named as in ALL-IDB (Im001_1.jpg, Im001_1.tif); expected im/ with xyc/ "
+        "(ALL-IDB1) or img/ (ALL-IDB2). Unpack the data set again."
+    )
+
+    def files(self, listing: FolderListing) -> list[Path]:
+        """Images named as in ALL-IDB: their names are labels."""
+        return [path for path in listing.images() if _IMAGE.fullmatch(path.stem)]
 
     def recognise(self, listing: FolderListing) -> str | None:
-        """Look for the names of the images, and for files of centres."""
-        images = _images(listing)
+        """Ask for the names of all images, and count files of centres."""
+        images = self.files(listing)
         centres = listing.with_suffix(".xyc")
         if not images or len(images) < len(listing.images()):
             return None
         return f"{len(images)} images named Im…_0 and Im…_1, and {len(centres)} files of centres"
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        images = _images(listing)
-        if not images:
-            raise DatasetError(
-                f"{root}: no images named as in ALL-IDB (Im001_1.jpg, Im001_1.tif); expected "
-                "im/ with xyc/ (ALL-IDB1) or img/ (ALL-IDB2). Unpack the data set again."
-            )
-        builder = ReadingBuilder(
-            listing, self, options=options, source="allidb", licence="for research; ask the authors"
-        )
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read images, and the files of centres beside them."""
+        listing = builder.listing
         centres = {path.stem.casefold(): path for path in listing.with_suffix(".xyc")}
-        stems = {path.stem.casefold() for path in images}
+        stems = {path.stem.casefold() for path in files}
         for stem, path in centres.items():
             if stem not in stems:
                 builder.fail_named(
@@ -71,7 +75,7 @@ class AllIdbReader:
                     ),
                     label_file=path,
                 )
-        for image in images:
+        for image in files:
             try:
                 marks, label_file = _marks(image, centres.get(image.stem.casefold()))
             except BloodCellError as error:
@@ -79,11 +83,6 @@ class AllIdbReader:
                 builder.fail(listing.stem_of(image), error)
                 continue
             builder.add(image, marks, label_file=label_file)
-        return builder.finish()
-
-
-def _images(listing: FolderListing) -> list[Path]:
-    return [path for path in listing.images() if _IMAGE.fullmatch(path.stem)]
 
 
 def _marks(image: Path, centres: Path | None) -> tuple[list[Annotation], Path]:

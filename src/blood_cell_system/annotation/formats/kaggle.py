@@ -3,16 +3,17 @@
 import csv
 import io
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.reader import ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Annotation, Reading
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.registry import reads
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.errors import AnnotationError, BloodCellError
 from blood_cell_system.imaging.image_file import read_image_shape
 
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
@@ -23,7 +24,8 @@ _LABEL_COLUMNS: Final = ("label", "class", "cell_type", "name")
 _LARGEST_FRACTION: Final = 1.05
 
 
-class KaggleReader:
+@reads("kaggle", title="table of boxes (CSV)", order=70)
+class KaggleReader(Reader):
     """Tables of boxes, as ``draaslan/blood-cell-detection-dataset`` has one.
 
     ::
@@ -40,32 +42,31 @@ class KaggleReader:
     names its licence; read it there before you pass weights on.
     """
 
-    name = "kaggle"
-    title = "table of boxes (CSV)"
+    missing = (
+        f"no table with the columns image, {', '.join(_CORNERS)} and label; expected "
+        "annotations.csv. Unpack the data set again, or name its format with --format."
+    )
+
+    def files(self, listing: FolderListing) -> list[Path]:
+        """Tables with columns of corners and labels."""
+        tables = listing.with_suffix(".csv")
+        return [path for path in tables if _table_columns(listing, path) is not None]
 
     def recognise(self, listing: FolderListing) -> str | None:
-        """Look for a table with columns of corners and labels."""
-        for path in listing.with_suffix(".csv"):
-            if _table_columns(listing, path) is not None:
-                header = listing.head(path).partition("\n")[0].strip()
-                return f"{path.name} is a table of {header}"
+        """Show the first table's columns."""
+        for path in self.files(listing):
+            header = listing.head(path).partition("\n")[0].strip()
+            return f"{path.name} is a table of {header}"
         return None
 
-    def read(self, root: Path, options: ReadOptions) -> Reading:
-        """Read the folder, as :class:`Reader` says."""
-        listing = FolderListing.of(root)
-        builder = ReadingBuilder(listing, self, options=options)
-        tables = {path: _table_columns(listing, path) for path in listing.with_suffix(".csv")}
-        if not any(tables.values()):
-            raise DatasetError(
-                f"{root}: no table with the columns image, {', '.join(_CORNERS)} and label; "
-                "expected annotations.csv. Unpack the data set again, or name its format with "
-                "--format."
-            )
-        for table, columns in tables.items():
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read tables of many images each."""
+        for table in files:
+            columns = _table_columns(builder.listing, table)
             if columns is not None:
                 _read_table(table, columns, builder)
-        return builder.finish()
 
 
 def _table_columns(listing: FolderListing, table: Path) -> dict[str, int] | None:
