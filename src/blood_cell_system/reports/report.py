@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
@@ -338,6 +339,12 @@ def _quality(quality: ImageQuality) -> dict[str, Any]:
     return _rounded(quality, judged_share=4) | {"findings": findings}
 
 
+def _in_order(parts: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """Bring parts into the order of the cell types: a file has them by the alphabet."""
+    taxonomy = taxonomy_in(info.data.get("taxonomy"))
+    return {name: parts[name] for name in sorted(map(taxonomy.checked, parts), key=taxonomy.index)}
+
+
 class DiagnosticReport(Record):
     """What was found in one image. Research use only; not a medical device.
 
@@ -352,9 +359,15 @@ class DiagnosticReport(Record):
     image: Image
     settings: ReportSettings
     provenance: Provenance
-    types: Annotated[dict[str, TypeSummary], Field(description="by cell type")]
+    types: Annotated[
+        dict[str, TypeSummary], AfterValidator(_in_order), Field(description="by cell type")
+    ]
     rates: Annotated[tuple[Rate, ...], Field(description="findings that need no classifier")]
-    findings: Annotated[dict[str, Findings], Field(description="of the classifiers, by cell type")]
+    findings: Annotated[
+        dict[str, Findings],
+        AfterValidator(_in_order),
+        Field(description="of the classifiers, by cell type"),
+    ]
     scale: Annotated[
         ScaleEstimate,
         PlainSerializer(

@@ -156,11 +156,17 @@ def _type_line(kind: CellType, summary: TypeSummary) -> str:
 def _findings_lines(report: DiagnosticReport) -> list[str]:
     lines = []
     for name, findings in report.findings.items():
-        lines += _wrapped(findings_headline(report.cells.taxonomy[name], findings))
+        kind = report.cells.taxonomy[name]
+        lines += _wrapped(findings_headline(kind, findings))
         if not findings.is_assessed or findings.seen == 0:
             continue
-        counts = (findings.counts, findings.types)
-        words = [", ".join(f"{key} {count}" for key, count in part.items()) for part in counts]
+        words = [
+            ", ".join(f"{one.name} {counts[one.name]}" for one in classes if one.name in counts)
+            for classes, counts in (
+                (kind.conditions, findings.counts),
+                (kind.subtypes, findings.types),
+            )
+        ]
         words += [", ".join(cells_aside(findings)), *_rate_lines(findings.rates)]
         lines += [line for part in words for line in _wrapped(part, indent=4)]
     return lines

@@ -1,5 +1,4 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,8 @@ def write_results(root: Path, name: str, image: Path) -> None:
     write_smear_image(image)
     analysis = analysis_of()
     report = report_of(analysis, name=image.name)
-    report = replace(report, image=replace(report.image, sha256=sha256_of(image)))
+    provenance = report.provenance.model_copy(update={"data_sha256": sha256_of(image)})
+    report = report.model_copy(update={"provenance": provenance})
     write_image_files(root / "results", name, analysis, report)
 
 

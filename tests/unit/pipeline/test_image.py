@@ -38,7 +38,7 @@ def test_an_image_becomes_a_report(system, smear):
     assert report.counts["WBC"] == 1
     assert report.counts["RBC"] == 3
     assert report.image.file_name == "field 1.png"
-    assert report.image.sha256 == sha256_of(smear)
+    assert report.provenance.data_sha256 == sha256_of(smear)
     assert "Research use only" in report.to_summary_text()
     assert report.warnings == ()
 
