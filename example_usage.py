@@ -46,7 +46,7 @@ def example_2_train_rbc(output: Path, *, is_quick: bool) -> None:
     trained = TrainingPipeline(system, _training(output, is_quick=is_quick)).train_rbc_classifier()
     print(f"best validation score {trained.best_score:.3f} in epoch {trained.best_epoch}")
     ready = system.ready_classifiers()[ClassifierKind.RBC]
-    print(f"{ready.name} tells apart: {', '.join(ready.runtime.facts.conditions)}")
+    print(f"{ready.name} tells apart: {', '.join(ready.runtime.metadata.conditions)}")
 
 
 def example_3_train_all(output: Path, *, is_quick: bool) -> None:
@@ -54,7 +54,7 @@ def example_3_train_all(output: Path, *, is_quick: bool) -> None:
     system = BloodCellAnalysisSystem()
     pipeline = TrainingPipeline(system, _training(output, is_quick=is_quick))
     segmenter, red, white = pipeline.train_all_sequential()
-    print(f"segmenter: mean IoU {segmenter.best_iou:.3f} on validation smears")
+    print(f"segmenter: mean IoU {segmenter.best_score:.3f} on validation smears")
     print(f"red cells: best score {red.best_score:.3f}, white cells: {white.best_score:.3f}")
     system.summary()
 

@@ -18,15 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from blood_cell_system.analysis.classifier_runtimes import load_classifier
+from blood_cell_system.analysis.runtimes import load_classifier
 from blood_cell_system.atomic_files import write_json, write_text
-from blood_cell_system.cli.train_classifier import ClassifierProgress
+from blood_cell_system.cli.training_progress import ClassifierProgress
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles, train_classifier_files
-from blood_cell_system.training.classifier import run_files
 from blood_cell_system.training.presets import classifier_preset_named
-from blood_cell_system.training.state import TrainingState
+from blood_cell_system.training.state import TrainingState, classifier_files
 
 SHIPPED_PRESET = "accurate"
 # Differences between rows show long before the last hundredth is learned.
@@ -167,7 +166,7 @@ def run(row: Row, cells: Path, output: Path, *, epochs: int | None) -> dict[str,
     if epochs is not None:
         settings = replace(settings, epochs=epochs)
     folder = result_path(output, row).parent
-    state_path = folder / run_files(row.kind).state
+    state_path = folder / classifier_files(row.kind).state
     with ClassifierProgress(settings) as progress:
         trained = train_classifier_files(
             CellFolder.open(cells, kind=row.kind),
@@ -178,7 +177,7 @@ def run(row: Row, cells: Path, output: Path, *, epochs: int | None) -> dict[str,
             listener=progress,
             tell=progress.console.print,
         )
-    if trained.facts is None:
+    if trained.metadata is None:
         raise SystemExit("Stopped. The same command goes on.")
     files = ClassifierFiles.within(folder, row.kind)
     test = json.loads((folder / f"{row.kind.file_stem}_test" / "evaluation.json").read_text())
@@ -186,7 +185,7 @@ def run(row: Row, cells: Path, output: Path, *, epochs: int | None) -> dict[str,
         "minutes": trained.seconds / 60,
         "epochs": trained.epochs,
         "parameters": trained.model.count_params(),
-        "measured": trained.facts.measured,
+        "measured": trained.metadata.measured,
         "controls": test["controls"],
         "known": test["known"],
         "megabytes": {path.suffix: path.stat().st_size / 1e6 for path in (files.keras, files.onnx)},

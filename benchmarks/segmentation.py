@@ -16,11 +16,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blood_cell_system.analysis.runtimes import KerasRuntime
+from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.analysis.segmenter_evaluation import evaluate
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
-from blood_cell_system.cli.train import TrainingProgress
+from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.masks.prepare import prepare_voc
 from blood_cell_system.reports.segmenter_evaluation import evaluation_to_json
@@ -88,13 +88,13 @@ def run(row: Row, data: Path, output: Path) -> dict[str, Any]:
         )
     started = time.monotonic()
     evaluation = evaluate(
-        KerasRuntime.load(result.model_path),
+        load_runtime(result.model_path),
         truth.of_split(Split.TEST),
         training_images=truth.of_split(Split.TRAIN),
     )
     return {
         "minutes": result.seconds / 60,
-        "val_mean_iou": result.best_iou,
+        "val_mean_iou": result.best_score,
         "best_epoch": result.best_epoch,
         "epochs": result.epochs,
         "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,

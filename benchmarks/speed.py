@@ -27,7 +27,7 @@ from blood_cell_system.masks.ellipses import rasterize_ellipses
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.training.loop import StepRates
 from blood_cell_system.training.presets import PRESETS
-from blood_cell_system.training.segmenter_learner import Learner
+from blood_cell_system.training.segmenter import SegmenterLearner
 
 
 def seconds_of(work: Callable[[], object], *, runs: int = 7) -> float:
@@ -76,7 +76,7 @@ def main() -> None:
 def measure_training(image: np.ndarray, blur: float, of_blur: str) -> None:
     """Crops against the step that they feed; network and separation against the blur."""
     settings = PRESETS["fast"]
-    learner = Learner(settings)
+    learner = SegmenterLearner(settings)
     with TemporaryDirectory() as folder:
         write_synthetic_folder(folder, count=8, settings=SmearSettings(), seed=0)
         images = DecodedImages(PreparedDataset.open(folder).of_split(Split.TRAIN))

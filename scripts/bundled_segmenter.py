@@ -44,7 +44,7 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.cli.main import main as bloodcells
-from blood_cell_system.cli.train import TrainingProgress
+from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.datasets.synthetic.settings import SmearSettings
@@ -55,10 +55,10 @@ from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, PLATELET, RBC, WBC
+from blood_cell_system.training.fine_tuning import StartingPoint, load_starting_point
 from blood_cell_system.training.presets import SegmentationSettings, preset_named
-from blood_cell_system.training.segmenter import MODEL_NAME, train_segmenter
-from blood_cell_system.training.segmenter_learner import load_starting_point
-from blood_cell_system.training.state import STATE_NAME, TrainingState
+from blood_cell_system.training.segmenter import train_segmenter
+from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 DIAMETER_PX = 64.0
 """Red cells as wide as this show all that outlines need, in 40 % of the pixels of BCCD."""
@@ -311,7 +311,15 @@ def foreign_images(data: Path) -> list[Foreign]:
 def label(data: Path, work: Path) -> None:
     """Write the folder of the later stages: the first one's images and the self-labelled ones."""
     model = work / "measured" / "segmentation_model.onnx"
-    bloodcells(["export", "--model", str(work / "measured" / MODEL_NAME), "--output", str(model)])
+    bloodcells(
+        [
+            "export",
+            "--model",
+            str(work / "measured" / SEGMENTER_FILES.model),
+            "--output",
+            str(model),
+        ]
+    )
     rows = foreign_images(data)
     found = map_in_processes(partial(self_labelled, model=model), rows, jobs=2)
     examples = [
@@ -353,7 +361,7 @@ def train(work: Path, stage: str) -> None:
     """Train one stage, or go on with it."""
     settings, before = STAGES[stage]
     runs = work / stage
-    state = runs / STATE_NAME
+    state = runs / SEGMENTER_FILES.state
     with TrainingProgress(settings) as progress:
         train_segmenter(
             dataset_of(work, stage),
@@ -362,13 +370,23 @@ def train(work: Path, stage: str) -> None:
             log_dir=runs / "logs",
             resume=TrainingState.load(state) if state.is_file() else None,
             listener=progress,
-            start=None if before is None else load_starting_point(work / before / MODEL_NAME),
+            start=None
+            if before is None
+            else load_starting_point(work / before / SEGMENTER_FILES.model),
         )
+
+
+def begun_with(work: Path, stage: str) -> StartingPoint:
+    """Open the model of a stage."""
+    return load_starting_point(work / stage / SEGMENTER_FILES.model)
 
 
 def export(work: Path, output: Path, *, last: str) -> None:
     """Write the mean of some stages' weights as both files."""
-    stages = [load_starting_point(work / stage / MODEL_NAME).model for stage in (*AVERAGED, last)]
+    stages = [
+        load_starting_point(work / stage / SEGMENTER_FILES.model).model
+        for stage in (*AVERAGED, last)
+    ]
     weights = [stage.get_weights() for stage in stages]
     model = stages[-1]
     model.set_weights([np.mean(same, axis=0) for same in zip(*weights, strict=True)])

@@ -22,23 +22,23 @@ from blood_cell_system.pipeline.cell_crops.recipes import with_splits
 
 HEAD = """# What is held out
 
-Which images the bundled classifiers have never learned from. `val` chooses among epochs and
-calibrates; `test` is for the figures. A block is never torn apart: cells of one slide are alike,
+The images that the bundled classifiers were not trained on. `val` selects the epoch and
+calibrates; `test` gives the figures. A block is never split: cells of one slide are alike,
 and a network that has seen a slide recognises it.
 
 | Collection | Block | Why |
 |---|---|---|
-| IML | 10 neighbouring images | numbered as they were taken; slides are not told |
-| Uganda | 3 neighbouring images of a folder | many fields come again, 30 numbers on |
-| PBC | 10 neighbouring images of a type | people are not told |
-| Taleqani | 12 neighbouring fields of a folder | people are not told |
-| BCCD | its official split, `ImageSets/Main` | so that figures compare with others' |
+| IML | 10 neighbouring images | numbered in the order of acquisition; slides are unknown |
+| Uganda | 3 neighbouring images of a folder | many fields appear again, 30 numbers later |
+| PBC | 10 neighbouring images of a type | patients are unknown |
+| Taleqani | 12 neighbouring fields of a folder | patients are unknown |
+| BCCD | its official split, `ImageSets/Main` | so that figures can be compared with others' |
 
-Blocks of which two images show the same place of a slide are joined (`datasets/cell_fields.py`);
-PBC's images of single cells and BCCD's are not compared. A run of names is a guess at a slide:
-different places of one slide may still lie in two blocks. The lists depend on names, labels and
-images, not on the segmenter that cuts the cells; `python scripts/held_out_blocks.py DATA FILE`
-writes this page.
+Blocks with two images of the same place of a slide are joined (`datasets/cell_fields.py`);
+PBC's images of single cells and BCCD's are not compared. Neighbouring names are only a guess at
+a slide: different places of one slide may still be in two blocks. The lists depend on names,
+labels and images, not on the segmenter that cuts the cells;
+`python scripts/held_out_blocks.py DATA FILE` writes this page.
 """
 
 

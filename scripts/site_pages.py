@@ -87,7 +87,7 @@ def commands_page() -> str:
     from blood_cell_system.cli.main import COMMANDS
 
     parts = ["# Commands", f"```text\n{_help()}\n```"]
-    for name in (command[0] if isinstance(command[0], str) else "" for command in COMMANDS):
+    for name in (command.name for command in COMMANDS):
         parts += [f"## bloodcells {name}", f"```text\n{_help(name)}\n```"]
     return "\n\n".join(parts) + "\n"
 

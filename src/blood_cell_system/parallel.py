@@ -1,5 +1,6 @@
 """Progress with an honest estimate of the time left, on standard error."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -102,8 +103,12 @@ T = TypeVar("T")
 def with_progress(items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
     """Pass items through while a bar shows how many are done and how long the rest will take.
 
-    On a terminal the bar is drawn in place; elsewhere (a log, CI) only the end is told.
+    On a terminal the bar is drawn in place; elsewhere (a log, CI) only the end is reported. Where
+    this package logs warnings only, nothing is shown.
     """
+    if logging.getLogger("blood_cell_system").level >= logging.WARNING:
+        yield from items
+        return
     from rich.console import Console
     from rich.progress import (
         BarColumn,

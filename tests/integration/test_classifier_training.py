@@ -11,18 +11,17 @@ from support import tiny_cells
 from support.stopped_training import StopAfter, assert_ended_alike, in_a_process
 from support.tiny_cells import TINY, small_cell_folder, train_tiny
 
-from blood_cell_system.analysis.classifier_runtimes import load_classifier
+from blood_cell_system.analysis.runtimes import load_classifier
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder, write_cells_csv
 from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
 from blood_cell_system.model_metadata import ClassifierKind, on_white
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles, train_classifier_files
-from blood_cell_system.training.classifier import run_files
-from blood_cell_system.training.state import TrainingState
+from blood_cell_system.training.state import TrainingState, classifier_files
 
 pytestmark = pytest.mark.slow
 
-FILES = run_files(ClassifierKind.RBC)
+FILES = classifier_files(ClassifierKind.RBC)
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +73,7 @@ def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(cells, fin
     folder, whole = finished
     stopped = train_tiny(cells, tmp_path, listener=StopAfter(4, signal.SIGINT))
     assert not stopped.is_complete
-    assert stopped.facts is None
+    assert stopped.metadata is None
     resumed = train_tiny(cells, tmp_path, resume=True)
     assert_ended_alike(folder / FILES.state, tmp_path / FILES.state)
     assert resumed.calibration == whole.calibration
@@ -93,12 +92,12 @@ def test_the_record_of_a_training_is_complete(finished):
 
 def test_the_facts_name_what_was_learned_and_chosen(finished):
     _, trained = finished
-    facts = trained.facts
-    assert facts.conditions == ("healthy_RBC", "malaria_RBC")
-    assert (facts.preset, facts.seed) == ("fast", 7)
-    assert facts.known_threshold is not None
-    assert set(facts.condition_thresholds) == set(facts.conditions)
-    assert facts.measured["validation"]["cells"] == 12
+    metadata = trained.metadata
+    assert metadata.conditions == ("healthy_RBC", "malaria_RBC")
+    assert (metadata.preset, metadata.seed) == ("fast", 7)
+    assert metadata.in_distribution_threshold is not None
+    assert set(metadata.condition_thresholds) == set(metadata.conditions)
+    assert metadata.measured["validation"]["cells"] == 12
 
 
 def test_the_temperature_is_part_of_the_weights(finished):
@@ -128,8 +127,9 @@ def test_the_files_of_a_classifier_agree_and_know_their_figures(cells, tmp_path)
     batch = on_white(image)[None].astype(np.float32)
     answers = [runtime.predict(batch).condition for runtime in runtimes]
     np.testing.assert_allclose(*answers, atol=1e-5)
-    assert runtimes[0].facts == runtimes[1].facts == trained.facts
-    assert trained.facts.measured["test"]["cells"] == 12
+    for runtime in runtimes:
+        assert runtime.metadata.replace(content_sha256="") == trained.metadata
+    assert trained.metadata.measured["test"]["cells"] == 12
     assert any("malaria_RBC against healthy, within one: AUROC" in words for words in said)
     written = {path.name for path in (tmp_path / "rbc_classifier_test").iterdir()}
     assert {"evaluation.json", "evaluation.txt", "confusion_matrix.png", "answers.png"} <= written
@@ -191,7 +191,7 @@ def test_a_full_memory_is_an_error_with_advice(cells, tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(
-        "blood_cell_system.training.classifier_learner.ClassifierLearner.train_step", no_memory
+        "blood_cell_system.training.classifier.ClassifierLearner.train_step", no_memory
     )
     with pytest.raises(TrainingMemoryError, match="--batch-size 8: the memory is exhausted"):
         train_tiny(cells, tmp_path)

@@ -11,7 +11,7 @@ from support.tiny_training import TINY, train_tiny
 
 from blood_cell_system.taxonomy import BUILT_IN, WBC
 from blood_cell_system.training import segmenter
-from blood_cell_system.training.segmenter import MODEL_NAME
+from blood_cell_system.training.state import SEGMENTER_FILES
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ def data_dir(tmp_path_factory):
 
 
 def centre_bias(folder):
-    model = keras.saving.load_model(folder / "checkpoints" / MODEL_NAME)
+    model = keras.saving.load_model(folder / "checkpoints" / SEGMENTER_FILES.model)
     return np.asarray(model.get_layer("centre_logits").bias)
 
 

@@ -13,7 +13,7 @@ from blood_cell_system.datasets.prepared import (
     PreparedDataset,
     write_manifest,
 )
-from blood_cell_system.training.state import STATE_NAME, TrainingState
+from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 pytestmark = pytest.mark.slow
 
@@ -37,5 +37,5 @@ def test_two_sources_are_adapted_and_the_model_keeps_no_head(tmp_path):
     assert run["domains"] == ["one", "two"]
     model = keras.saving.load_model(result.model_path)
     assert set(model(np.zeros((1, 32, 32, 3), np.float32))) == {"classes", "centres", "log_size"}
-    state = TrainingState.load(tmp_path / "checkpoints" / STATE_NAME)
+    state = TrainingState.load(tmp_path / "checkpoints" / SEGMENTER_FILES.state)
     assert any(name.startswith("domain_head/") for name in state.arrays)

@@ -23,8 +23,7 @@ from blood_cell_system.datasets.prepared import (
 from blood_cell_system.errors import DatasetError, OutputError, ResumeError, TrainingMemoryError
 from blood_cell_system.model_metadata import diameter_in_name
 from blood_cell_system.taxonomy import RBC
-from blood_cell_system.training.segmenter import MODEL_NAME, PREVIOUS_MODEL_NAME
-from blood_cell_system.training.state import STATE_NAME, TrainingState
+from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 pytestmark = pytest.mark.slow
 
@@ -47,7 +46,7 @@ def finished(data_dir, tmp_path_factory):
 
 
 def state_file(folder):
-    return folder / "checkpoints" / STATE_NAME
+    return folder / "checkpoints" / SEGMENTER_FILES.state
 
 
 def final_state(folder):
@@ -82,7 +81,7 @@ def test_a_run_stopped_in_its_first_epoch_has_no_model_yet_and_goes_on_all_the_s
 ):
     folder, _ = finished
     train_tiny(data_dir, tmp_path, listener=StopAfter(1, signal.SIGINT))
-    assert not (tmp_path / "checkpoints" / MODEL_NAME).exists()
+    assert not (tmp_path / "checkpoints" / SEGMENTER_FILES.model).exists()
     train_tiny(data_dir, tmp_path, resume=True)
     assert_ended_alike(state_file(folder), state_file(tmp_path))
 
@@ -106,7 +105,7 @@ def test_the_record_of_a_training_is_complete(finished):
     assert json.loads((checkpoints / "history.json").read_text())[2]["epoch"] == 3
     run = json.loads((checkpoints / "run.json").read_text())
     assert run["settings"]["seed"] == 7
-    assert run["best_val_mean_iou"] == result.best_iou
+    assert run["best_val_mean_iou"] == result.best_score
     assert {"keras", "tensorflow", "numpy", "blood-cell-system"} <= run["versions"].keys()
     assert len(run["data_hash"]) == 64
 
@@ -135,8 +134,8 @@ def test_tensorboard_finds_scalars_a_class_and_images(finished):
 def test_the_best_model_is_the_one_of_the_best_epoch(finished):
     folder, result = finished
     history = final_state(folder).history
-    assert result.best_iou == max(row["val_mean_iou"] for row in history)
-    model = keras.saving.load_model(folder / "checkpoints" / MODEL_NAME)
+    assert result.best_score == max(row["val_mean_iou"] for row in history)
+    model = keras.saving.load_model(folder / "checkpoints" / SEGMENTER_FILES.model)
     if result.best_epoch == len(history):
         averaged = [
             values
@@ -161,9 +160,9 @@ def test_a_training_that_gets_no_better_stops(data_dir, tmp_path):
 
 def test_a_new_training_keeps_the_former_model_aside(data_dir, tmp_path):
     train_tiny(data_dir, tmp_path, settings=QUICK)
-    former = (tmp_path / "checkpoints" / MODEL_NAME).read_bytes()
+    former = (tmp_path / "checkpoints" / SEGMENTER_FILES.model).read_bytes()
     train_tiny(data_dir, tmp_path, settings=replace(QUICK, seed=1))
-    assert (tmp_path / "checkpoints" / PREVIOUS_MODEL_NAME).read_bytes() == former
+    assert (tmp_path / "checkpoints" / SEGMENTER_FILES.previous_model).read_bytes() == former
 
 
 def test_other_data_are_told_and_the_best_is_chosen_anew_when_validation_changed(
@@ -200,7 +199,7 @@ def test_a_plain_folder_without_a_manifest_is_split_and_learned_from(tmp_path):
     small_prepared_folder(tmp_path, count=6)
     for name in ("manifest.json", "annotations.json"):
         (tmp_path / name).unlink()
-    assert train_tiny(tmp_path, tmp_path, settings=QUICK).best_iou > 0
+    assert train_tiny(tmp_path, tmp_path, settings=QUICK).best_score > 0
 
 
 def test_a_full_memory_is_an_error_with_advice(data_dir, tmp_path, monkeypatch):
@@ -208,7 +207,7 @@ def test_a_full_memory_is_an_error_with_advice(data_dir, tmp_path, monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(
-        "blood_cell_system.training.segmenter_learner.Learner.train_step", no_memory
+        "blood_cell_system.training.segmenter.SegmenterLearner.train_step", no_memory
     )
     with pytest.raises(TrainingMemoryError, match="--batch-size 4: the memory is exhausted"):
         train_tiny(data_dir, tmp_path)
@@ -216,7 +215,7 @@ def test_a_full_memory_is_an_error_with_advice(data_dir, tmp_path, monkeypatch):
 
 def test_a_full_disk_is_an_error_and_loses_nothing(data_dir, tmp_path, monkeypatch):
     train_tiny(data_dir, tmp_path, settings=QUICK)
-    before = (tmp_path / "checkpoints" / STATE_NAME).read_bytes()
+    before = (tmp_path / "checkpoints" / SEGMENTER_FILES.state).read_bytes()
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -225,7 +224,7 @@ def test_a_full_disk_is_an_error_and_loses_nothing(data_dir, tmp_path, monkeypat
     with pytest.raises(OutputError, match="Make room on the disk"):
         train_tiny(data_dir, tmp_path, resume=True, settings=replace(QUICK, epochs=2))
     monkeypatch.undo()
-    assert (tmp_path / "checkpoints" / STATE_NAME).read_bytes() == before
+    assert (tmp_path / "checkpoints" / SEGMENTER_FILES.state).read_bytes() == before
 
 
 def test_a_checkpoint_folder_that_is_a_file_is_an_error(data_dir, tmp_path):

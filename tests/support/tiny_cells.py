@@ -11,9 +11,9 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord, write_cells_csv
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.model_metadata import ClassifierKind
-from blood_cell_system.training.classifier import run_files, train_classifier
+from blood_cell_system.training.classifier import train_classifier
 from blood_cell_system.training.presets import CLASSIFIER_PRESETS
-from blood_cell_system.training.state import TrainingState
+from blood_cell_system.training.state import TrainingState, classifier_files
 
 # Colours of the classes' dots; the source tints the whole cell.
 _DOTS = {
@@ -97,7 +97,7 @@ def small_cell_folder(
 def train_tiny(cells: Path, target: Path, *, resume=False, listener=None, settings=TINY):
     """Train in ``target``, or go on there."""
     kind = ClassifierKind.RBC
-    state = target / run_files(kind).state
+    state = target / classifier_files(kind).state
     return train_classifier(
         CellFolder.open(cells, kind=kind),
         settings,

@@ -1,6 +1,5 @@
 """The documents say what the program does: links, commands, names and tables."""
 
-import argparse
 import ast
 import importlib
 import importlib.util
@@ -20,7 +19,6 @@ from blood_cell_system.augmentation.augmented_folder import (
     write_augmented_folder,
 )
 from blood_cell_system.cli import main as command_line
-from blood_cell_system.cli import prepare as prepare_command
 from blood_cell_system.masks.prepare import prepare_voc
 from blood_cell_system.training.presets import PRESETS, preset_named
 
@@ -123,14 +121,15 @@ OUR_COMMANDS = [
 def parsed(monkeypatch):
     """Give the options that a command would run with; the real launchers and parsers read it."""
 
-    def parse(command: str) -> argparse.Namespace:
-        seen: list[argparse.Namespace] = []
-        for module in (command_line, prepare_command):
-            monkeypatch.setattr(module, "run_command", lambda options: seen.append(options) or 0)
+    def parse(command: str) -> dict:
+        seen: list[dict] = []
+        monkeypatch.setattr(
+            command_line.Command, "invoke", lambda _, context: seen.append(context.params)
+        )
         words = [word for word in shlex.split(command) if word != "python"]
         monkeypatch.setattr(sys, "argv", words)
         if words[0] == "bloodcells":
-            assert command_line.main() == 0
+            assert command_line.main() == 0, command
         else:
             with pytest.raises(SystemExit) as ended:
                 runpy.run_path(str(ROOT / words[0]), run_name="__main__")
@@ -143,15 +142,15 @@ def parsed(monkeypatch):
 @pytest.mark.parametrize("command", ORIGINAL_COMMANDS)
 def test_a_command_of_the_original_guide_is_understood(command, parsed):
     options = parsed(command)
-    if getattr(options, "preset", None) is not None:
-        preset_named(options.preset)
+    if options.get("preset") is not None:
+        preset_named(options["preset"])
 
 
 @pytest.mark.parametrize(("document", "command"), OUR_COMMANDS)
 def test_a_quoted_command_is_understood(document, command, parsed):
     options = parsed(command)
-    if getattr(options, "preset", None) is not None:
-        preset_named(options.preset)
+    if options.get("preset") is not None:
+        preset_named(options["preset"])
 
 
 def test_commands_that_are_not_understood_are_noticed(parsed):
@@ -255,15 +254,27 @@ def test_rows_of_the_benchmark_that_are_named_are_there():
             assert set(named) <= known
 
 
-@pytest.mark.parametrize("module_name", sorted(module for _, module, _ in command_line.COMMANDS))
-def test_every_option_is_in_a_manual(module_name):
-    parser = argparse.ArgumentParser()
-    importlib.import_module(f"blood_cell_system.cli.{module_name}").add_arguments(parser)
-    named = {word for text in MANUALS for word in re.findall(r"--[a-z][a-z-]+", text)}
-    options = {word for word in parser.format_help().split() if word.startswith("--")}
-    options = {re.match(r"--[a-z-]+", word)[0] for word in options} - {"--help"}
+@pytest.mark.parametrize("name", [entry.name for entry in command_line.COMMANDS])
+def test_every_option_is_in_a_manual(name):
+    named = {word for text in MANUALS for word in re.findall(r"--[a-z][a-z0-9-]+", text)}
+    options = {
+        option
+        for parameter in command_line.command_named(name).params
+        for option in (*parameter.opts, *parameter.secondary_opts)
+        if option.startswith("--")
+    }
     assert options
-    assert options <= named
+    assert options - {"--quiet", "--verbose"} <= named
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in command_line.COMMANDS])
+def test_the_examples_in_the_help_are_understood(name, parsed):
+    examples = command_line.command_named(name).help.partition("\nExamples\n--------\n")[2]
+    lines = examples.split("\n")
+    assert lines[0].strip()
+    for line in filter(str.strip, lines):
+        assert line.strip().startswith(f"bloodcells {name}")
+        parsed(line.strip())
 
 
 def test_the_magnification_of_crops_is_that_of_the_program():

@@ -20,9 +20,12 @@ LEAST_COLOUR: Final = 0.3
 BCCD have 0.45 and more, dust up to 0.25."""
 
 _REACH: Final = 0.5
+"""Width of the surroundings whose light is compared, in extents of the body."""
 _MIN_PIXELS: Final = 12
-# An image without colours cannot tell.
+"""Fewer pixels of body or slide give no colour, and the body is kept."""
 _GREY_IMAGE: Final = 3.0
+"""Mean difference of an image's brightest and darkest channel, of 255, below which it has no
+colours to judge by."""
 
 
 def without_artifacts(cells: Cells, image: NDArray[np.uint8]) -> Cells:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.classification import ClassificationSettings, predict_images
-from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
+from blood_cell_system.analysis.runtimes import ClassifierRuntime
 from blood_cell_system.metrics.bootstrap import Figure, with_interval
 from blood_cell_system.metrics.calibration import Reliability, conformal_sets, reliability
 from blood_cell_system.metrics.classification import (
@@ -22,7 +22,7 @@ from blood_cell_system.metrics.classification import (
     recalls,
     sensitivity_at_specificity,
 )
-from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierFacts
+from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellSet
 
@@ -309,7 +309,7 @@ class Predictions:
     Parameters
     ----------
     condition : ndarray of shape (n, conditions)
-        Probabilities, in the order of the facts' conditions.
+        Probabilities, in the order of the metadata' conditions.
     cell_type : ndarray of shape (n, types) or None
     known : ndarray of shape (n,) or None
     """
@@ -431,7 +431,7 @@ class ClassifierEvaluation:
 
     Parameters
     ----------
-    facts : ClassifierFacts
+    metadata : ModelMetadata
     cells : int
     diseases : tuple of DiseaseScores
     conditions, types : tuple of HeadScores
@@ -441,7 +441,7 @@ class ClassifierEvaluation:
     predictions : Predictions
     """
 
-    facts: ClassifierFacts
+    metadata: ModelMetadata
     cells: int
     diseases: tuple[DiseaseScores, ...]
     conditions: tuple[HeadScores, ...]
@@ -474,7 +474,7 @@ def evaluate_classifier(
     CheckpointError
         The network fails.
     """
-    facts, labels = classifier.facts, cell_set.labels
+    metadata, labels = classifier.metadata, cell_set.labels
     images = [cell_set.cells[position] for position in range(len(cell_set))]
     predictions = predict_cells(classifier, images, settings)
     sources = [labels.sources[index] for index in labels.source]
@@ -482,12 +482,12 @@ def evaluate_classifier(
     types: tuple[HeadScores, ...] = ()
     if predictions.cell_type is not None:
         types = head_scores(
-            facts.types,
+            metadata.subtypes,
             predictions.cell_type,
             labels.cell_type,
             sources,
             fields,
-            thresholds=_in_order(facts.type_thresholds, facts.types),
+            thresholds=_in_order(metadata.subtype_thresholds, metadata.subtypes),
             seed=seed,
         )
     known = None
@@ -496,22 +496,22 @@ def evaluate_classifier(
             predictions.known,
             labels.known > 0,
             fields,
-            threshold=facts.known_threshold,
+            threshold=metadata.in_distribution_threshold,
             seed=seed,
         )
     return ClassifierEvaluation(
-        facts=facts,
+        metadata=metadata,
         cells=len(cell_set),
         diseases=disease_scores(
-            facts.conditions, predictions.condition, labels.condition, sources, fields, seed=seed
+            metadata.conditions, predictions.condition, labels.condition, sources, fields, seed=seed
         ),
         conditions=head_scores(
-            facts.conditions,
+            metadata.conditions,
             predictions.condition,
             labels.condition,
             sources,
             fields,
-            thresholds=_in_order(facts.condition_thresholds, facts.conditions),
+            thresholds=_in_order(metadata.condition_thresholds, metadata.conditions),
             seed=seed,
         ),
         types=types,

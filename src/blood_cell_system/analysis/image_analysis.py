@@ -33,8 +33,10 @@ from blood_cell_system.taxonomy import NOT_SCORED
 __all__ = ["AnalysisSettings", "BorderRule", "ImageAnalysis", "analyze_image"]
 
 _SURROUND_SIDE_PX: Final = 160
-# Part of the field: a single small cell in a large image has more.
+"""Longer side of the image from which the colour outside a round field is blurred."""
 _LEAST_STAINED: Final = 2e-5
+"""Part of the field that is stained where there is a cell; one small cell in a large image has
+more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

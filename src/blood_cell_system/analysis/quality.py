@@ -91,8 +91,9 @@ MAX_EDGE_SHARE: Final = 0.25
 a blur by a seventh of the diameter."""
 
 _RISE_REACH: Final = 0.25
+"""How far from an edge the rise of its stain is looked for, in diameters of a red cell."""
 _STEEP_REACH: Final = 0.1
-"""How far from an edge its stain's rise and its steepest place are looked for, in diameters."""
+"""How far from an edge its steepest place is looked for, in diameters of a red cell."""
 
 MIN_LIGHT: Final = 100.0
 """Brightness of the empty slide, of 255; 160 to 255 were measured."""
@@ -113,9 +114,11 @@ MAX_DENSITY: Final = 1.9
 """Above it no light comes through: ink, or the dark."""
 
 MIN_RATIO: Final = -0.3
+"""Least density in red and in blue light as part of that in green; noise may make it negative."""
 MAX_RED_RATIO: Final = 1.9
+"""Largest density in red light as part of that in green, in which blood's stains are dense."""
 MAX_BLUE_RATIO: Final = 1.4
-"""Density in red and in blue light as part of that in green, in which blood's stains are dense."""
+"""Largest density in blue light as part of that in green."""
 
 MAX_UNEVENNESS: Final = 0.07
 """Spread of the density between the cells; an empty slide has 0.01 to 0.055."""

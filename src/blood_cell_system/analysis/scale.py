@@ -31,21 +31,34 @@ from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.stain.optical_density import RED
 
 _RADII: Final = np.exp(np.linspace(np.log(5.0), np.log(160.0), 48))
+"""Radii that are tried, in pixels of the survey, in steps of 8 %."""
 _VOTERS: Final = 5_000
+"""Points of the boundary that vote, at most, so that the time does not grow with
+the image."""
 _MIN_VOTERS: Final = 60
+"""Fewer points of boundary say nothing of a size."""
 _GRID_SHARE: Final = 0.12
+"""Side of a grid cell in which votes meet, in radii."""
 _GRID_BLUR: Final = 0.8
+"""Blur of the grid, in grid cells."""
 _NORMAL_BLUR_PX: Final = 2.0
+"""Blur before the direction of the boundary is taken, in pixels."""
 _EDGE_PX: Final = 7
-# Sum of the squared weights of the grid's blur, and the agreement of perfect circles.
+"""Width of the strip along the border in which no boundary votes, in pixels."""
 _SELF: Final = 1 / (4 * np.pi * _GRID_BLUR**2)
+"""Sum of the squared weights of the grid's blur: what a vote gives by meeting itself."""
 _FULL: Final = 2 * np.pi * _SELF
-# Oval cells vote for their narrow side.
+"""Agreement of perfect circles, to which others are compared."""
 _OVAL: Final = 1.07
+"""Oval cells vote for their narrow side; a red cell's diameter is this much larger."""
 _NUCLEUS_DENSITY: Final = 0.4
+"""Optical density in red from which a pixel may be a nucleus."""
 _NUCLEUS_RATIO: Final = 2.5
+"""The same in medians of the stain's density in red."""
 _NUCLEUS_REACH_PX: Final = 7
+"""Width of a nucleus's surroundings that do not vote, in pixels of the survey."""
 _WINDOW_PX: Final = 400_000
+"""Pixels of the smallest window; one that size is surveyed without being made smaller."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +215,7 @@ MAX_MAGNIFICATION: Final = 8.0
 """An image is resampled no further, whatever the size of its cells."""
 
 MIN_MAGNIFICATION: Final = 1 / 16
+"""An image is made no smaller, whatever the size of its cells."""
 
 
 class ScaleSource(StrEnum):

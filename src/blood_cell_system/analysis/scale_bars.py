@@ -12,17 +12,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 _MAX_COLOUR: Final = 28
+"""Largest difference between the channels of a colourless pixel, of 255; JPEG adds some."""
 _BLACK: Final = 70
+"""Brightness up to which a bar is black, of 255."""
 _WHITE: Final = 245
+"""Brightness from which a bar is white, of 255."""
 _MIN_LENGTH_SHARE: Final = 0.03
+"""Least length of a bar, in widths of the image."""
 _MIN_ASPECT: Final = 6.0
+"""Least length of a bar over its thickness."""
 _MIN_FILL: Final = 0.6
+"""Part of its box that a bar fills at least."""
 _MAX_LENGTH_SHARE: Final = 0.6
+"""Largest length of a bar, in widths of the image; a frame is longer."""
 _MIN_LENGTH_PX: Final = 24
+"""Least length of a bar, in pixels."""
 _MAX_BULK: Final = 2.5
+"""Area of what is connected to a bar, in areas of the bar: more is the rim of a dark body."""
 _HALO_PX: Final = 5
+"""Width that is painted over around bar and writing, in pixels: resampled marks have soft rims."""
 _INPAINT_PX: Final = 5
+"""Radius from which OpenCV takes the colours that it fills in, in pixels."""
 _CONTEXT_PX: Final = 40
+"""Width around the marks that is handed to the filling, in pixels."""
 
 
 def find_scale_bar(image: NDArray[np.uint8], field: NDArray[np.bool_]) -> NDArray[np.uint8] | None:

@@ -1,4 +1,4 @@
-"""How good a model is on images whose truth is known."""
+"""How good a segmenter is on images whose truth is known."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from blood_cell_system.errors import BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import read_label_image
 from blood_cell_system.metrics.confusion import ConfusionMatrix
 from blood_cell_system.metrics.matching import (
-    CellRecord,
+    CellMatching,
     CellScores,
     TruthKind,
     add_up,
@@ -31,6 +31,7 @@ from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import CELL_TYPES, NUM_CLASSES
 
 _RESAMPLES: Final = 1000
+"""Bootstrap samples of the interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,13 +42,13 @@ class ImageRecord:
     ----------
     stem : str
     confusion : ConfusionMatrix
-    cells : CellRecord or None
-        None where nobody has said where the cells are.
+    cells : CellMatching or None
+        None where the cells are not annotated.
     """
 
     stem: str
     confusion: ConfusionMatrix
-    cells: CellRecord | None
+    cells: CellMatching | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +91,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationSettings:
-    """How images are resampled and cut up, and cells told apart, while measuring.
+    """How images are resampled and cut up, and cells separated, while measuring.
 
     Parameters
     ----------
@@ -178,7 +179,7 @@ def evaluate_image(
     if image.cells is None:
         return ImageRecord(stem=image.stem, confusion=confusion, cells=None)
     labels = _exact_labels(image, class_mask.shape)
-    # Of a point nobody knows the size; around it nothing is scored.
+    # The size of a point is unknown; around it nothing is scored.
     known = [cell for cell in image.cells if cell.origin is not Origin.POINT]
     cells = compare_cells(found.cells, known, class_mask, labels)
     return ImageRecord(stem=image.stem, confusion=confusion, cells=cells)
@@ -187,20 +188,7 @@ def evaluate_image(
 def cells_in(
     runtime: Runtime, pixels: NDArray[np.uint8], *, source: str, settings: EvaluationSettings
 ) -> FoundCells:
-    """Find the cells of an image whose cells are as large as those of its source.
-
-    Parameters
-    ----------
-    runtime : Runtime
-    pixels : ndarray of shape (height, width, 3), dtype uint8
-        RGB.
-    source : str
-    settings : EvaluationSettings
-
-    Returns
-    -------
-    FoundCells
-    """
+    """Find the cells of an RGB image whose cells are as large as those of its source."""
     separation, magnification = settings.separation, 1.0
     training_diameter = training_diameter_of(runtime)
     if training_diameter is not None:

@@ -38,15 +38,20 @@ from blood_cell_system.taxonomy import NOT_SCORED, WBC, MaskClass
 
 __all__ = ["SelfLabels", "self_label"]
 
-# How OpenCV turns the image over (None: not at all), and how much larger the network sees it.
 _VIEWS: Final[tuple[tuple[int | None, float], ...]] = ((1, 0.88), (0, 1.14), (-1, 1.0))
+"""How OpenCV turns the image over (None: not at all), and how much larger the network sees it."""
 _SAME_CELL: Final = 0.65
+"""IoU from which two views, or network and stain, have found the same cell."""
 _COVERED: Final = 0.3
+"""Part of a cell that lies in nuclei's outlines from which the two are about the same pixels."""
 _CLEARLY_STAINED: Final = 1.6
-# A nucleus against the red cells of its image, in optical density of red light.
+"""Density in green, in thresholds of the foreground, that is certainly no empty slide."""
 _NUCLEUS_RATIO: Final = 1.3
+"""Density of a nucleus in red light over that of the image's red cells, at least."""
 _NUCLEUS_LEAD: Final = 0.12
+"""By how much it is denser, at least."""
 _NUCLEUS_PERCENTILE: Final = 75
+"""Percentile of a white cell's density in red that stands for its nucleus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

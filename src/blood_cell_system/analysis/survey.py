@@ -19,10 +19,15 @@ from blood_cell_system.stain.optical_density import (
 )
 
 _FEW_PX: Final = 100_000
+"""Images of fewer pixels are enlarged to twice their side."""
 _FIELD_SIDE_PX: Final = 256
+"""Longer side of the image in which the field of view is looked for."""
 _DARK_SHARE: Final = 0.45
+"""Brightness of the surround, at most, as part of the slide's."""
 _MIN_DARK_AREA: Final = 0.02
+"""Part of the image that is dark where the field is round; less is a shadow in a corner."""
 _RIM_SHARE: Final = 0.02
+"""Width of the field's rim that is left out, in shorter sides: it is out of focus."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

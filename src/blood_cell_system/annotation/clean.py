@@ -27,10 +27,8 @@ class CleanAnnotations:
 
     Parameters
     ----------
-    cells : list of Annotation
     unscored : list of Outline
         Regions of marks that are not definite, or whose label is left out.
-    dropped : list of DroppedCell
     crossing : int
         Number of polygons that cross themselves; they are filled by the even-odd rule.
     """
@@ -68,10 +66,6 @@ def clean_annotations(
         ``(height, width)`` of the image in pixels.
     labels : LabelReader
         Remembers labels that are not known.
-
-    Returns
-    -------
-    CleanAnnotations
     """
     found = CleanAnnotations()
     kept: dict[int, Annotation] = {}

@@ -24,7 +24,6 @@ class FolderListing:
 
     Parameters
     ----------
-    root : Path
     files : tuple of Path
         Below ``root``, in the order of their names.
     """

@@ -77,7 +77,6 @@ class LabelReader:
 
         Parameters
         ----------
-        label : str
         where : str
             File and object, for the message.
         """
@@ -148,7 +147,6 @@ def read_label_map(text: str, taxonomy: Taxonomy = BUILT_IN) -> dict[str, str | 
     ----------
     text : str
         Types are those of the taxonomy, and none to leave cells out.
-    taxonomy : Taxonomy
 
     Raises
     ------

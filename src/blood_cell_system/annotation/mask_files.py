@@ -26,12 +26,7 @@ Value = int | tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RgbMaskFile:
-    """A mask in the guide's format, also with 1 in the place of 255.
-
-    Parameters
-    ----------
-    path : Path
-    """
+    """A mask in the guide's format, also with 1 in the place of 255."""
 
     path: Path
 
@@ -77,7 +72,6 @@ class IndexMaskFile:
 
     Parameters
     ----------
-    path : Path
     table : tuple of tuple
         Pairs of a value in the file and the value of ``MaskClass``, or 255 for not scored.
     """
@@ -159,7 +153,6 @@ def read_binary_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
     Parameters
     ----------
-    path : Path
     shape : tuple of int
         ``(height, width)`` of the image in pixels.
 
@@ -230,7 +223,6 @@ def read_mask_values(text: str, taxonomy: Taxonomy = BUILT_IN) -> dict[Value, in
     text : str
         Numbers or colours; background, unscored, or a type, which stands for its channel (that of
         platelets is background).
-    taxonomy : Taxonomy
 
     Returns
     -------

@@ -313,7 +313,6 @@ def polygon_of(outline: Outline, *, tolerance_px: float = 0.0) -> PolygonOutline
 
     Parameters
     ----------
-    outline : Outline
     tolerance_px : float
         0 for exactly the same pixels; above, how far a corner may be that is left out as well.
 

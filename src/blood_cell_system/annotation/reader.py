@@ -125,14 +125,10 @@ class ReadingBuilder:
 
     Parameters
     ----------
-    listing : FolderListing
-    reader : Reader
     source : str, optional
         Name of the data set; that of the folder by default.
-    licence : str, optional
     labels : mapping of str to str or None
         Further labels that the format has.
-    options : ReadOptions
     """
 
     def __init__(
@@ -178,7 +174,6 @@ class ReadingBuilder:
 
         Parameters
         ----------
-        stem : str
         error : BloodCellError or str
             Where, what was found, what was expected, what to do.
         """
@@ -191,8 +186,6 @@ class ReadingBuilder:
         ----------
         reference : str
             How the label file names the image.
-        error : BloodCellError
-        label_file : Path
         """
         self._label_files.add(label_file)
         try:
@@ -234,9 +227,6 @@ class ReadingBuilder:
             Where the marks stand.
         declared_shape : tuple of int, optional
             ``(height, width)`` in pixels, where the label file tells it.
-        class_mask : MaskFiles, optional
-        split : Split, optional
-        group : str, optional
         """
         self._label_files.add(label_file)
         try:

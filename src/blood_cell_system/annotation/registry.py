@@ -38,7 +38,6 @@ class WritableFormat:
     ----------
     name : str
         As for ``--to``.
-    writer : type of LabelWriter
     next_step : str
         What a person does with the files; ``{output}`` stands for the folder.
     """
@@ -144,7 +143,6 @@ class FormatMatch:
 
     Parameters
     ----------
-    reader : Reader
     seen : str
         In words, why.
     """
@@ -172,7 +170,6 @@ def matches_for(root: Path, name: str) -> tuple[FormatMatch, ...]:
 
     Parameters
     ----------
-    root : Path
     name : str
         A format that a person chose, or ``auto``.
 
@@ -220,10 +217,8 @@ def read_folder(
 
     Parameters
     ----------
-    root : Path
     format_name : str
         One of :func:`readable_formats`, or ``auto``.
-    options : ReadOptions, optional
 
     Raises
     ------

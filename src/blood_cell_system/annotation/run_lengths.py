@@ -56,7 +56,6 @@ def mask_of_counts(
 
     Parameters
     ----------
-    counts : sequence of int
     shape : tuple of int
         ``(height, width)`` of the whole mask; swapped, runs go down the columns and the result is
         transposed.

@@ -61,7 +61,6 @@ class Annotation:
         Polygons or pixels.
     point : tuple of float or None
         ``(x, y)`` of the centre, where nothing more is known.
-    origin : Origin
     is_definite : bool
         False for what the annotator did not decide: a crowd, or a cell too difficult to name. Its
         pixels are not scored.
@@ -144,7 +143,6 @@ class Sample:
     ----------
     stem : str
         Name of the image, unlike all others of the reading; also the name of its prepared files.
-    image_path : Path
     shape : tuple of int
         ``(height, width)`` in pixels.
     cells : tuple of Annotation or None
@@ -155,7 +153,6 @@ class Sample:
         labels that the label table leaves out.
     class_mask : MaskFiles or None
         Where the classes of all pixels are given.
-    split : Split or None
     group : str or None
         Slide or patient, where the files tell: images of one group belong into one split.
     """
@@ -181,7 +178,6 @@ class DroppedCell:
     object_index : int
         Position of the mark in that file (of its image's marks, where a file has many images);
         the first is 1.
-    reason : str
     """
 
     file: str
@@ -195,7 +191,6 @@ class FailedImage:
 
     Parameters
     ----------
-    stem : str
     reason : str
         Where, what was found, what was expected, what to do.
     """
@@ -218,7 +213,6 @@ class Reading:
         Name of the data set, for instance ``bccd``: images keep it when sets are combined.
     samples : tuple of Sample
         Ordered by stem.
-    dropped : tuple of DroppedCell
     failed : tuple of FailedImage
         Images left out because they, or their labels, are missing or damaged.
     notes : tuple of str

@@ -72,7 +72,6 @@ def decode_label_text(path: Path, data: bytes) -> str:
     ----------
     path : Path
         Where it was read, for messages.
-    data : bytes
 
     Raises
     ------

@@ -57,7 +57,6 @@ class WriteStyle:
 
     Parameters
     ----------
-    outlines : OutlineForm
     tolerance_px : float
         How far polygons may be from the border of the pixels, so that they have fewer corners; 0
         for exactly the same pixels.
@@ -97,10 +96,8 @@ class LabelledImage:
 
     Parameters
     ----------
-    sample : Sample
     path : Path
         Of the copy.
-    marks : tuple of Annotation
     """
 
     sample: Sample
@@ -115,7 +112,6 @@ class LabelWriter(ABC):
     ----------
     root : Path
         Folder to write.
-    style : WriteStyle
     """
 
     def __init__(self, root: Path, style: WriteStyle) -> None:
@@ -219,12 +215,10 @@ class WriteSummary:
 
     Parameters
     ----------
-    output : Path
     format_name : str
         One of :func:`writable_formats`.
     mark_counts : mapping of str to int
         Marks by label.
-    image_count : int
     not_held : int
         Marks that the format cannot hold.
     unknown : tuple of str
@@ -275,11 +269,6 @@ def write_labels(
         A new or empty folder: what people have corrected is never written over.
     format_name : str
         One of :func:`writable_formats`.
-    style : WriteStyle, optional
-
-    Returns
-    -------
-    WriteSummary
 
     Raises
     ------

@@ -42,13 +42,10 @@ def write_copy(
 
     Parameters
     ----------
-    original : PreparedImage
     stem : str
         Name of the copy.
-    generator : numpy.random.Generator
     output : Path
         The prepared folder.
-    settings : AugmentationSettings
 
     Returns
     -------
@@ -149,11 +146,8 @@ class AugmentSummary:
 
     Parameters
     ----------
-    output : Path
-    copies_of_each : int
     original_counts : mapping of str to int
         Originals by split.
-    copy_count : int
     left_out_count : int
         Copies of a former augmentation in the source, which were left out.
     were_splits_drawn : bool
@@ -213,17 +207,10 @@ def write_augmented_folder(
 
     Parameters
     ----------
-    source, output : Path
     copies : int
         Augmented copies of every training source, 1 or more.
-    seed : int
     jobs : int
         Processes.
-    settings : AugmentationSettings
-
-    Returns
-    -------
-    AugmentSummary
 
     Raises
     ------

@@ -43,13 +43,7 @@ _MOST_FAILED_SHARE: Final = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedCell:
-    """An image that cannot be learned from.
-
-    Parameters
-    ----------
-    file : str
-    reason : str
-    """
+    """An image that cannot be learned from."""
 
     file: str
     reason: str
@@ -62,11 +56,8 @@ class HeldCells:
 
     Parameters
     ----------
-    records : sequence of CellRecord
     images : sequence of ndarray of shape (130, 130, 4), dtype uint8
         RGBA, one for each record.
-    failed : sequence of FailedCell
-    budget_bytes : int
     """
 
     def __init__(
@@ -98,12 +89,9 @@ class HeldCells:
 
         Parameters
         ----------
-        folder : CellFolder
-        records : sequence of CellRecord
         to_cell_image : callable
             For images that are no cell images yet, such as
             ``partial(single_cell_image, cell_type=kind.cell_type)``.
-        budget_bytes : int
 
         Raises
         ------
@@ -233,8 +221,6 @@ def augment_cell(
     ----------
     cell_image : ndarray of shape (130, 130, 4), dtype uint8
         RGBA.
-    generator : numpy.random.Generator
-    settings : CellAugmentation
 
     Returns
     -------
@@ -349,7 +335,6 @@ class CellLabels:
         1 for cells of the classes, 0 for what is none of them.
     source : ndarray of shape (n,), dtype int32
         Index among ``sources``.
-    sources : tuple of str
     """
 
     condition: NDArray[np.int32]
@@ -388,13 +373,10 @@ class CellSampler:
 
     Parameters
     ----------
-    cells : HeldCells
     labels : CellLabels
         Of the same cells.
-    seed : int
     augmentation : CellAugmentation or None
         None leaves the images as they are.
-    balance : CellBalance, optional
 
     Raises
     ------
@@ -460,8 +442,6 @@ def cell_batches(
 
     Parameters
     ----------
-    sampler : CellSampler
-    batch_size : int
     first_index : int
         Index of the first example.
     count : int

@@ -33,7 +33,7 @@ from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import HEAD_STRIDE, SIZE_UNIT_PX
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.recolour import recolour
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, Taxonomy
 
 
 class ImageOrder:
@@ -50,7 +50,6 @@ class ImageOrder:
     evenness : float
         From 0, where every image comes as often as every other, to 1, where every source does.
         Of no effect where there is one source.
-    seed : int
 
     Raises
     ------
@@ -120,10 +119,9 @@ def _quotas(sizes: NDArray[np.intp], evenness: float) -> NDArray[np.intp]:
     return quotas
 
 
-# Standard deviation of a centre's Gaussian as a share of the cell's width and height. A white
-# cell's middle is harder to agree on; a platelet is only a few places wide.
-_SIGMA_SHARE: Final = {RBC: 0.12, WBC: 0.14, PLATELET: 0.2}
 _SMALLEST_SIGMA: Final = 0.8
+"""Least standard deviation of a centre's Gaussian, in places of the heat map: a narrower one would
+be a single place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,8 +130,8 @@ class CentreTargets:
 
     Parameters
     ----------
-    heat_map : ndarray of shape (height / 4, width / 4, 3), dtype float32
-        By ``CELL_TYPES``: exactly 1 at a cell's centre, a Gaussian around it.
+    heat_map : ndarray of shape (height / 4, width / 4, types), dtype float32
+        In the order of the taxonomy: exactly 1 at a cell's centre, a Gaussian around it.
     heat_weight : ndarray of the same shape
         0 where nobody knows whether there is a centre, else 1.
     log_size : ndarray of shape (height / 4, width / 4, 2), dtype float32
@@ -153,6 +151,7 @@ def centre_targets(
     label_image: NDArray[np.integer] | None = None,
     *,
     unmarked_types: Collection[str] = (),
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> CentreTargets:
     """Make the instance head's targets.
 
@@ -171,13 +170,9 @@ def centre_targets(
         0 where a pixel belongs to no known cell.
     unmarked_types : collection of str
         Types that may be there without a box.
-
-    Returns
-    -------
-    CentreTargets
     """
     height, width = class_mask.shape[0] // HEAD_STRIDE, class_mask.shape[1] // HEAD_STRIDE
-    shape = (height, width, len(CELL_TYPES))
+    shape = (height, width, len(taxonomy))
     heat_map = np.zeros(shape, np.float32)
     log_size = np.zeros((height, width, 2), np.float32)
     size_weight = np.zeros((height, width), np.float32)
@@ -189,17 +184,18 @@ def centre_targets(
             size_weight=size_weight,
         )
     for cell in cells:
-        _draw_cell(cell, heat_map, log_size, size_weight)
+        _draw_cell(cell, heat_map, log_size, size_weight, taxonomy)
     is_known = _share(class_mask == NOT_SCORED) < 0.5
-    heat_weight = np.repeat(is_known[:, :, None], len(CELL_TYPES), axis=2).astype(np.float32)
+    heat_weight = np.repeat(is_known[:, :, None], len(taxonomy), axis=2).astype(np.float32)
     if label_image is not None:
-        for channel, cell_type in enumerate(CELL_TYPES):
-            # Platelets are background in the class mask: their absence is known wherever that is.
-            if cell_type != PLATELET:
-                is_orphan = (class_mask == MASK_CLASS[cell_type]) & (label_image == 0)
+        for channel, cell_type in enumerate(taxonomy):
+            # The absence of a cell without a channel, such as a platelet, is known where the
+            # background is.
+            if cell_type.has_channel:
+                is_orphan = (class_mask == cell_type.mask_class) & (label_image == 0)
                 heat_weight[:, :, channel] *= _share(is_orphan) < 0.5
-    for cell_type in unmarked_types:
-        heat_weight[:, :, CELL_TYPES.index(cell_type)] = 0
+    for name in unmarked_types:
+        heat_weight[:, :, taxonomy.index(name)] = 0
     return CentreTargets(
         heat_map=heat_map,
         heat_weight=np.maximum(heat_weight, heat_map > 0.1),
@@ -219,13 +215,14 @@ def _draw_cell(
     heat_map: NDArray[np.float32],
     log_size: NDArray[np.float32],
     size_weight: NDArray[np.float32],
+    taxonomy: Taxonomy,
 ) -> None:
     height, width, _ = heat_map.shape
     x_px, y_px = cell.centre
     column, row = int(x_px // HEAD_STRIDE), int(y_px // HEAD_STRIDE)
     if not (0 <= row < height and 0 <= column < width) or min(cell.width, cell.height) <= 0:
         return
-    share = _SIGMA_SHARE[cell.cell_type]
+    share = taxonomy[cell.cell_type].sampling.centre_sigma
     sigma_x = max(share * cell.width / HEAD_STRIDE, _SMALLEST_SIGMA)
     sigma_y = max(share * cell.height / HEAD_STRIDE, _SMALLEST_SIGMA)
     rows = slice(max(0, row - int(3 * sigma_y)), min(height, row + int(3 * sigma_y) + 1))
@@ -234,7 +231,7 @@ def _draw_cell(
     gauss_y = np.exp(-0.5 * ((np.arange(rows.start, rows.stop) - row) / sigma_y) ** 2)
     gauss_x = np.exp(-0.5 * ((np.arange(columns.start, columns.stop) - column) / sigma_x) ** 2)
     gauss = (gauss_y[:, None] * gauss_x[None, :]).astype(np.float32)
-    channel = heat_map[rows, columns, CELL_TYPES.index(cell.cell_type)]
+    channel = heat_map[rows, columns, taxonomy.index(cell.cell_type)]
     np.maximum(channel, gauss, out=channel)
     if cell.origin is Origin.POINT:
         # Its size is a guess.
@@ -247,11 +244,6 @@ def _draw_cell(
     )
 
 
-# Shares of crops that are centred near a cell of a type, when the image has one. White cells and
-# platelets are a few per cent of all cells and would hardly be seen otherwise.
-_NEAR_CELL_SHARES = ((WBC, 0.3), (PLATELET, 0.25), (RBC, 0.25))
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Crop:
     """One training example.
@@ -260,7 +252,6 @@ class Crop:
     ----------
     pixels : ndarray of shape (size, size, 3), dtype uint8
     class_mask : ndarray of shape (size, size), dtype uint8
-    targets : CentreTargets
     """
 
     pixels: NDArray[np.uint8]
@@ -273,13 +264,12 @@ class CropSampler:
 
     Parameters
     ----------
-    images : DecodedImages
     size_px : int
         Side of a crop.
-    settings : AugmentationSettings
-    seed : int
     order : ImageOrder, optional
         Which image each crop is taken from; all in turn by default.
+    taxonomy : Taxonomy
+        Of the images.
     """
 
     def __init__(
@@ -290,12 +280,14 @@ class CropSampler:
         settings: AugmentationSettings,
         seed: int,
         order: ImageOrder | None = None,
+        taxonomy: Taxonomy = BUILT_IN,
     ) -> None:
         self._images = images
         self._order = order or ImageOrder([""] * len(images), evenness=0, seed=seed)
         self._size_px = size_px
         self._settings = settings
         self._seed = seed
+        self._taxonomy = taxonomy
 
     def __getitem__(self, index: int) -> Crop:
         generator = generator_for(self._seed, "crop", index)
@@ -319,6 +311,7 @@ class CropSampler:
                 self._donor(position, generator),
                 generator,
                 scale=math.sqrt(abs(float(np.linalg.det(geometry.matrix[:, :2])))),
+                taxonomy=self._taxonomy,
             )
             pixels, class_mask = pasted.pixels, pasted.class_mask
             label_image, cells = pasted.label_image, pasted.cells
@@ -329,7 +322,11 @@ class CropSampler:
             pixels=augment_photometric(pixels, generator, self._settings),
             class_mask=class_mask,
             targets=centre_targets(
-                cells, class_mask, label_image, unmarked_types=image.unmarked_types
+                cells,
+                class_mask,
+                label_image,
+                unmarked_types=image.unmarked_types,
+                taxonomy=self._taxonomy,
             ),
         )
 
@@ -347,9 +344,9 @@ class CropSampler:
         height, width = image.class_mask.shape
         x, y = generator.uniform(0, width), generator.uniform(0, height)
         choice = generator.random()
-        for cell_type, share in _NEAR_CELL_SHARES:
-            choice -= share
-            found = [cell for cell in image.cells or () if cell.cell_type == cell_type]
+        for cell_type in reversed(self._taxonomy.bottom_up):
+            choice -= cell_type.sampling.crop_share
+            found = [cell for cell in image.cells or () if cell.cell_type == cell_type.name]
             if choice < 0 and found:
                 x, y = found[generator.integers(len(found))].centre
                 # Within a third of the crop the cell stays in view, and not always in the middle.
@@ -379,8 +376,6 @@ def batches(
 
     Parameters
     ----------
-    sampler : CropSampler
-    batch_size : int
     first_index : int
         Index of the first crop.
     count : int

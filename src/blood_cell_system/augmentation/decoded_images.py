@@ -26,7 +26,6 @@ class DecodedImage:
     pixels : ndarray of shape (height, width, 3), dtype uint8
     class_mask : ndarray of shape (height, width), dtype uint8
     label_image : ndarray of shape (height, width), dtype uint16, or None
-    cells : tuple of Annotation or None
     unmarked_types : tuple of str
         Types that may be there without a box.
     """
@@ -51,7 +50,6 @@ class DecodedImages:
 
     Parameters
     ----------
-    images : sequence of PreparedImage
     budget_bytes : int
         Ten thousand images do not fit into a laptop; those beyond the budget are decoded again.
     magnifications : mapping of str to float, optional

@@ -58,16 +58,10 @@ def sample_geometry(
 
     Parameters
     ----------
-    generator : numpy.random.Generator
-    settings : AugmentationSettings
     centre : tuple of float
         Point ``(x, y)`` of the image that comes to the middle of the output.
     output_shape : tuple of int
         ``(height, width)`` in pixels.
-
-    Returns
-    -------
-    Geometry
     """
     if generator.random() < settings.any_angle_share:
         angle = generator.uniform(0, 2 * math.pi)
@@ -114,7 +108,6 @@ def warp(
     image : ndarray of shape (height, width, 3), dtype uint8
     class_mask : ndarray of shape (height, width), dtype uint8
     label_image : ndarray of shape (height, width), dtype uint16, or None
-    geometry : Geometry
     output_shape : tuple of int
         ``(height, width)`` in pixels; that which the geometry was drawn for.
 
@@ -229,8 +222,6 @@ def transform_cells(
 
     Parameters
     ----------
-    cells : sequence of Annotation
-    geometry : Geometry
     shape : tuple of int
         ``(height, width)`` of the output in pixels.
 

@@ -18,11 +18,9 @@ from numpy.typing import NDArray
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.boxes import Box
-from blood_cell_system.taxonomy import MASK_CLASS, PLATELET, RBC, WBC, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, CellType, MaskClass, Taxonomy
 
 _DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
-# Share of pasted cells by type; platelets are pasted on their own, since they are hard to find.
-_TYPE_SHARES: Final = {RBC: 0.65, PLATELET: 0.25, WBC: 0.1}
 _MOST_CELLS: Final = 4
 # Part of its box that an outline covers when the cell lies alone; an ellipse has 0.785.
 _FILL: Final = (0.62, 0.9)
@@ -45,7 +43,6 @@ class LabelledCrop:
     pixels : ndarray of shape (height, width, 3), dtype uint8
     class_mask : ndarray of shape (height, width), dtype uint8
     label_image : ndarray of shape (height, width), dtype uint16
-    cells : tuple of Annotation
     """
 
     pixels: NDArray[np.uint8]
@@ -60,17 +57,17 @@ def paste_cells(
     generator: np.random.Generator,
     *,
     scale: float,
+    taxonomy: Taxonomy = BUILT_IN,
 ) -> LabelledCrop:
     """Paste up to four cells of an image into a crop.
 
     Parameters
     ----------
-    crop : LabelledCrop
     donor : DecodedImage
         Of the same laboratory, so that stain and sharpness agree.
-    generator : numpy.random.Generator
     scale : float
         Magnification of the crop.
+    taxonomy : Taxonomy
 
     Returns
     -------
@@ -90,23 +87,26 @@ def paste_cells(
     cells = list(crop.cells)
     next_label = int(label_image.max()) + 1
     for _ in range(int(generator.integers(1, _MOST_CELLS + 1))):
-        position = _draw(candidates, generator)
+        position = _draw(candidates, generator, taxonomy)
         if position is None or next_label >= np.iinfo(np.uint16).max:
             continue
         cell = donor.cells[position] if donor.cells else None
         if cell is None:
             continue
+        cell_type = taxonomy[cell.cell_type]
         patch, alpha = _cut_out(donor, position, cell, donor_light, generator, scale)
         place = _find_place(alpha, cells, label_image, generator)
         if place is None:
             continue
         window = (slice(place[1], place[1] + len(alpha)), slice(place[0], place[0] + len(alpha[0])))
-        share = generator.uniform(*_SHINES_THROUGH) if cell.cell_type == RBC else 1.0
+        share = (
+            generator.uniform(*_SHINES_THROUGH) if cell_type.mask_class == MaskClass.RBC else 1.0
+        )
         below = np.maximum(density[window] - light, 0)
         added = patch * alpha[:, :, None]
         density[window] += added - (1 - share) * np.minimum(below, added)
         inside = alpha > 0.5
-        _label(class_mask[window], label_image[window], inside, cell.cell_type, next_label)
+        _label(class_mask[window], label_image[window], inside, cell_type, next_label)
         rows, columns = np.nonzero(inside)
         cells.append(
             replace(
@@ -144,12 +144,15 @@ def _single_cells(donor: DecodedImage) -> dict[str, list[int]]:
     return found
 
 
-def _draw(candidates: dict[str, list[int]], generator: np.random.Generator) -> int | None:
-    choice = generator.random()
-    for cell_type, share in _TYPE_SHARES.items():
-        choice -= share
+def _draw(
+    candidates: dict[str, list[int]], generator: np.random.Generator, taxonomy: Taxonomy
+) -> int | None:
+    types = taxonomy.bottom_up
+    choice = generator.random() * max(1.0, sum(t.sampling.paste_share for t in types))
+    for cell_type in types:
+        choice -= cell_type.sampling.paste_share
         if choice < 0:
-            positions = candidates.get(cell_type)
+            positions = candidates.get(cell_type.name)
             return positions[int(generator.integers(len(positions)))] if positions else None
     return None
 
@@ -250,15 +253,15 @@ def _label(
     class_mask: NDArray[np.uint8],
     label_image: NDArray[np.uint16],
     inside: NDArray[np.bool_],
-    cell_type: str,
+    cell_type: CellType,
     label: int,
 ) -> None:
     """Write a pasted cell into mask and labels, in place; white cells keep their pixels."""
     is_free = inside & (class_mask != MaskClass.WBC)
-    if cell_type == PLATELET:
-        # Platelets are background in the class mask; over a red cell nobody can say.
+    if not cell_type.has_channel:
+        # It is background in the class mask; over a red cell that would be wrong.
         is_free &= class_mask == MaskClass.BACKGROUND
         label_image[is_free] = label
         return
-    class_mask[is_free] = MASK_CLASS[cell_type]
+    class_mask[is_free] = cell_type.mask_class
     label_image[is_free] = label

@@ -28,8 +28,6 @@ def augment_photometric(
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
-    generator : numpy.random.Generator
-    settings : AugmentationSettings
 
     Returns
     -------

@@ -31,18 +31,12 @@ class AugmentationSettings:
         Share of images whose stain is changed: optical densities are mixed by I + N(0,
         ``stain_mixing``), multiplied from ``stain_strength_range`` and moved by up to
         ``stain_offset``.
-    stain_mixing : float
-    stain_strength_range : tuple of float
-    stain_offset : float
     recolour_share : float
         Share of images that get the colours of a laboratory that may not exist (``recolour``).
     paste_share : float
         Share of images into which cells of others are pasted (``pasted_cells``).
     noise_share, largest_noise : float
         Share of noisy images, and the noise's largest standard deviation in grey levels.
-    blur_share, largest_blur_px : float
-    jpeg_share : float
-    jpeg_quality_range : tuple of int
 
     Raises
     ------

@@ -31,24 +31,35 @@ from blood_cell_system.stain.optical_density import (
 )
 from blood_cell_system.taxonomy import WBC
 
-# A cell has to have some pixels for its rays; small images are enlarged for the search.
 _WORKING_SIDE_PX: Final = 700
+"""Longer side of the image that is searched; a cell needs some pixels for its outline."""
 _MAX_ENLARGEMENT: Final = 3.0
+"""Small images are enlarged by no more than this factor: it adds no detail."""
 _LEAST_PURPLE: Final = 0.14
+"""Optical density in green beyond the mean of red and blue, below which nothing is a nucleus,
+whatever Otsu's threshold says of an image without white cells."""
 _MIN_NECK: Final = 0.2
+"""How much narrower than the smaller nucleus a neck is at least where two are cut apart."""
 _MIN_AREA_SHARE: Final = 0.3
+"""Of a typical nucleus's area: smaller ones are fragments."""
 _MAX_AREA_SHARE: Final = 2.6
+"""Of a typical nucleus's area: larger ones are clumps."""
 _MIN_AREA_PX: Final = 60
+"""Smaller purple spots, in pixels of the searched image, are specks of stain."""
 _MIN_SOLIDITY: Final = 0.9
+"""Area over that of the convex hull: a cell of less has bays, as clumps do."""
 _MAX_ELONGATION: Final = 1.9
-# Of a cell's extent: what is thinner hangs on from a neighbour.
+"""Length over width: what is longer is a smudge or two cells."""
 _FRINGE_SHARE: Final = 0.11
-# Air of the guessed box, of the nucleus's extent: small nuclei have more cytoplasm around them.
+"""Of a cell's extent: what is thinner belongs to a neighbour."""
 _LEAST_AIR: Final = 0.3
+"""Least margin of the guessed box, in extents of the nucleus."""
 _MOST_AIR: Final = 0.7
-# Air of the box around the outline that was found in it, for the second look.
+"""Largest such margin: small nuclei have more cytoplasm around them."""
 _AIR: Final = 0.14
+"""Margin of the box around the first outline, in which the second is looked for."""
 _OWN_SHARE: Final = 0.6
+"""Part of the nucleus that an outline must hold; with less it has gone to a neighbour."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

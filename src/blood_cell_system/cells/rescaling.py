@@ -14,7 +14,9 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.taxonomy import MaskClass
 
 _STRIP_ROWS: Final = 1024
+"""Rows that are enlarged at once, so that probabilities of a whole slide are never in memory."""
 _NO_CLASS: Final = 254
+"""Stands for a type without a channel in the class mask; a value that no mask has."""
 
 
 def resize_labels(labels: NDArray[np.generic], shape: tuple[int, int]) -> NDArray[np.generic]:

@@ -23,7 +23,10 @@ from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.taxonomy import BUILT_IN, MaskClass, Taxonomy
 
 _MIN_THICKNESS: Final = 0.4
+"""Radius of the largest disc in a piece, in radii of a typical cell, from which it is a cell."""
 _BORDER_ALLOWANCE: Final = 0.4
+"""At the image's border a piece needs only this part of the least area and thickness: the rest of
+the cell may lie outside."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,12 +177,12 @@ def _touched(
     return touched
 
 
-# Of the diameter of the disc of the same area: bays that are less than twice as wide are closed.
 _CLOSING_SHARE: Final = 0.2
-# What is thinner is the roughness of a rim.
+"""Radius of the closing, in diameters of the cell: bays less than twice as wide are closed."""
 _RIM_SHARE: Final = 0.03
-# Of the area of the rest: a ring around more is no cell.
+"""In diameters of the cell: what is thinner is the roughness of a rim, not a bay."""
 _LARGEST_HOLE_SHARE: Final = 1.0
+"""Largest hole that is closed, of the area of the rest: a ring around more is no cell."""
 
 
 def close_white_cell_concavities(

@@ -35,30 +35,47 @@ from blood_cell_system.stain.slide_light import SlideLight, fit_slide_light
 from blood_cell_system.taxonomy import RBC, WBC
 
 _WORKING_SIDE_PX: Final = 256
+"""Longer side of the image in which the outline is searched."""
 _MIN_SIDE_PX: Final = 16
+"""Images of a shorter side show nothing of a cell."""
 _BLACK: Final = 12
+"""Brightness of 255 up to which a pixel is black; JPEG does not keep it at 0."""
 _BLACK_BORDER_SHARE: Final = 0.6
-# Spread of the weight of pixels around the middle, in sides of the image.
+"""Part of the border that is black where a cell was cut out on black; the cell may touch it."""
 _CENTRAL_SPREAD: Final = 0.17
+"""Standard deviation of the weight of pixels around the centre, in sides of the image."""
 _MIN_CELL_SHARE: Final = 0.015
+"""Part of the image that a red or white cell covers at least; in a field each covers less."""
 _MIN_NUCLEUS_SHARE: Final = 0.001
+"""Part of the image that a nucleus covers at least; less is a speck."""
 _MAX_CELL_SHARE: Final = 0.97
-# Bodies that are no specks beside the cell in the middle; fields of five laboratories have 12 to
-# 80.
+"""Part of the image that a cell covers at most: an outline around more has found the frame."""
 _BODY_SHARE: Final = 0.1
+"""Area of a body that is no speck, in areas of the central cell."""
 _MOST_BODIES: Final = 9
+"""Most such bodies in an image of one cell; fields of five laboratories have 12 to 80."""
 _MIN_NECK: Final = 0.2
+"""How much narrower than the smaller cell a neck is at least where red cells are cut apart."""
 _MIN_WHITE_NECK: Final = 0.2
+"""The same for white cells and what touches them."""
 _NEIGHBOUR_SHARE: Final = 0.12
+"""Of the outline's area: a part of more beside the nucleus's own is another cell."""
 _BRIDGE_SHARE: Final = 0.03
-# Of the nucleus's extent. Small nuclei, as those of erythroblasts, have more cytoplasm around them.
+"""Gap between lobes of one nucleus, in sides of the image."""
 _LEAST_FIRST_AIR: Final = 0.5
+"""Least margin of the first guessed box, in extents of the nucleus."""
 _MOST_FIRST_AIR: Final = 1.0
+"""Largest such margin: small nuclei, as those of erythroblasts, have more cytoplasm around them."""
 _BAY_SHARE: Final = 0.06
+"""In extents of the cell: what hangs on by less is cut off."""
 _AIR: Final = 0.14
+"""Margin of the box around an outline, in which the next is looked for."""
 _ROUNDS: Final = 3
+"""How often the outline is searched anew, each time in a box around the last one."""
 _LEAST_NUCLEUS_DENSITY: Final = 0.3
+"""Optical density in red from which a pixel may belong to a nucleus."""
 _NUCLEUS_SHARE_OF_DARKEST: Final = 0.45
+"""The same as part of the darkest pixels' density."""
 
 
 def single_cell_image(pixels: NDArray[np.uint8], *, cell_type: str) -> NDArray[np.uint8]:

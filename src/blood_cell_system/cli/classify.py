@@ -1,37 +1,40 @@
 """``bloodcells classify``: images of single cells in, a table of classes out."""
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from blood_cell_system.model_metadata import ClassifierKind
+import typer
+
+from blood_cell_system.cli.options import Kind, Views
 
 if TYPE_CHECKING:
-    from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
+    from blood_cell_system.analysis.runtimes import ClassifierRuntime
+    from blood_cell_system.model_metadata import ClassifierKind
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of this command."""
-    parser.add_argument(
-        "paths", nargs="+", type=Path, metavar="DIR", help="folders of single cells, or images"
-    )
-    parser.add_argument("--kind", choices=[str(kind) for kind in ClassifierKind], required=True)
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="FILE.csv", help="table to write"
-    )
-    parser.add_argument(
-        "--model", type=Path, metavar="FILE", help="a .keras or .onnx file (default: the built-in)"
-    )
-    parser.add_argument(
-        "--views",
-        type=int,
-        choices=(1, 4, 8),
-        help="average over quarter turns (4), flips too (8) (default: red cells 1, white cells 4)",
-    )
+def classify(
+    *,
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="PATH", help="Folders of single cells, or images.")
+    ],
+    kind: Kind,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE.csv", help="Table to write.")
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model", metavar="FILE", show_default="built-in", help="Classifier, .keras or .onnx."
+        ),
+    ] = None,
+    views: Views = None,
+) -> int:
+    """Classify images of single cells into a table.
 
-
-def run(options: argparse.Namespace) -> int:
-    """Classify every image, write the table, say what failed."""
+    Examples
+    --------
+    bloodcells classify cells/ --kind rbc -o cells.csv
+    """
     from functools import partial
 
     from blood_cell_system.analysis.classification import ClassificationSettings
@@ -44,29 +47,29 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.reports.image_files import table_to_csv, write_words
     from blood_cell_system.reports.report import DISCLAIMER, shown_name
 
-    files = find_cell_files(options.paths)
-    classifier = classifier_of(options.model, ClassifierKind(options.kind))
+    files = find_cell_files(paths)
+    classifier = classifier_of(model, kind)
     cells = classify_files(
         files,
         classifier,
-        ClassificationSettings(views=options.views),
+        ClassificationSettings(views=views),
         progress=partial(with_progress, total=len(files), description="Classifying"),
     )
-    write_words(options.output, table_to_csv(*table_of(cells, classifier.facts)))
+    write_words(output, table_to_csv(*table_of(cells, classifier.metadata)))
     failed = [reason for reason in cells["reason"] if reason]
     for reason in failed:
         print(f"failed  {shown_name(reason)}")
     counts = ", ".join(
         f"{int(((cells['condition'] == name) & cells['is_known']).sum())} {name}"
-        for name in classifier.facts.conditions
+        for name in classifier.metadata.conditions
     )
     print(f"{counts}, {int((~cells['is_known']).sum())} none of these, {len(failed)} failed")
-    print(f"Table: {shown_name(str(options.output))}")
+    print(f"Table: {shown_name(str(output))}")
     print(DISCLAIMER)
     return 1 if failed else 0
 
 
-def classifier_of(model: Path | None, kind: ClassifierKind) -> "ClassifierRuntime":
+def classifier_of(model: Path | None, kind: "ClassifierKind") -> "ClassifierRuntime":
     """Load the classifier that was named, or the built-in one.
 
     Raises
@@ -76,7 +79,7 @@ def classifier_of(model: Path | None, kind: ClassifierKind) -> "ClassifierRuntim
     CheckpointError
         The file is damaged, carries code, or is no classifier of this kind.
     """
-    from blood_cell_system.analysis.classifier_runtimes import load_classifier
+    from blood_cell_system.analysis.runtimes import load_classifier
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.pipeline.model_slots import bundled_classifier, weights_folder

@@ -1,63 +1,80 @@
 """``bloodcells download``: public data sets by name, and files by address."""
 
-import argparse
 import sys
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote, urlsplit
+
+import typer
+
+from blood_cell_system.errors import SettingsError
 
 if TYPE_CHECKING:
     from blood_cell_system.datasets.download import PublicDataSet
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of this command."""
-    parser.add_argument(
-        "name",
-        nargs="?",
-        metavar="NAME|ADDRESS",
-        help="bccd, kaggle, lisc, allidb, or the https address of a file (default: list them)",
-    )
-    parser.add_argument(
-        "--output",
-        type=Path,
-        metavar="PATH",
-        help="what the data set's folder, or the file, is to be called (default: its own name)",
-    )
-    parser.add_argument(
-        "--accept-licence", action="store_true", help="do not ask: the licence was read"
-    )
-    parser.add_argument("--sha256", metavar="HEX", help="of an address: what the file must have")
-    parser.add_argument(
-        "--timeout", type=float, default=30.0, metavar="S", help="longest silence of a server"
+def download(
+    *,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="NAME|ADDRESS",
+            show_default="list them",
+            help="bccd, kaggle, lisc, allidb, or the https address of a file.",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            metavar="PATH",
+            show_default="its own name",
+            help="What the data set's folder, or the file, is to be called.",
+        ),
+    ] = None,
+    accept_licence: Annotated[
+        bool, typer.Option("--accept-licence", help="Do not ask: the licence was read.")
+    ] = False,
+    sha256: Annotated[
+        str | None,
+        typer.Option("--sha256", metavar="HEX", help="For an address: what the file must have."),
+    ] = None,
+    timeout: Annotated[
+        float, typer.Option("--timeout", metavar="S", help="Longest silence of a server.")
+    ] = 30.0,
+) -> int:
+    """Get a public data set, after its licence was accepted.
+
+    Examples
+    --------
+    bloodcells download
+    bloodcells download bccd --accept-licence
+    """
+    from blood_cell_system.datasets.download import (
+        DATA_SETS,
+        Way,
+        data_set_named,
+        download_data_set,
     )
 
-
-def run(options: argparse.Namespace) -> int:
-    """Download, or list what there is."""
-    from blood_cell_system.datasets.download import DATA_SETS, Way, data_set_named
-
-    if options.name is None:
+    if name is None:
         for data_set in DATA_SETS.values():
             how = " (must be asked for)" if data_set.way is Way.ASK else ""
             print(f"{data_set.name}: {data_set.title}{how}\n  licence: {data_set.licence}")
         return 0
-    if "://" in options.name:
-        return _download_file(options)
-    from blood_cell_system.datasets.download import download_data_set
-
-    data_set = data_set_named(options.name)
+    if "://" in name:
+        return _download_file(name, output, sha256=sha256, timeout=timeout)
+    data_set = data_set_named(name)
     if data_set.way is not Way.ASK:
-        _check_accepted(data_set, is_accepted=options.accept_licence)
-    folder = download_data_set(data_set, options.output or Path(data_set.folder))
+        _check_accepted(data_set, is_accepted=accept_licence)
+    folder = download_data_set(data_set, output or Path(data_set.folder))
     print(f"{folder}: {data_set.title}\nplease cite: {data_set.citation}")
     print(f"next: {data_set.next_step.format(folder=folder)}")
     return 0
 
 
 def _check_accepted(data_set: "PublicDataSet", *, is_accepted: bool) -> None:
-    from blood_cell_system.errors import SettingsError
-
     print(f"{data_set.name}: {data_set.address}\nlicence: {data_set.licence}")
     if is_accepted:
         return
@@ -70,16 +87,16 @@ def _check_accepted(data_set: "PublicDataSet", *, is_accepted: bool) -> None:
         )
 
 
-def _download_file(options: argparse.Namespace) -> int:
+def _download_file(address: str, output: Path | None, *, sha256: str | None, timeout: float) -> int:
     from blood_cell_system.datasets.download import fetch_file
 
-    name = PurePosixPath(unquote(urlsplit(options.name).path)).name or "download"
-    target = options.output or Path(name)
+    name = PurePosixPath(unquote(urlsplit(address).path)).name or "download"
+    target = output or Path(name)
     path = fetch_file(
-        options.name,
+        address,
         target / name if target.is_dir() else target,
-        sha256=options.sha256,
-        timeout_seconds=options.timeout,
+        sha256=sha256,
+        timeout_seconds=timeout,
         tell=_Progress() if sys.stderr.isatty() else None,
     )
     print(f"{path}: {path.stat().st_size:,} bytes")
@@ -87,17 +104,14 @@ def _download_file(options: argparse.Namespace) -> int:
 
 
 class _Progress:
-    """One line that says how much has arrived; a new one every percent."""
+    """One line that shows how much has arrived; a new one every percent."""
 
     def __init__(self) -> None:
-        self._told = -1
+        self._shown = -1
 
     def __call__(self, here: int, total: int | None) -> None:
         step = here * 100 // total if total else here >> 20
-        if step != self._told:
-            self._told = step
+        if step != self._shown:
+            self._shown = step
             share = f"{step} %" if total else f"{step} MB"
             print(f"\r{share}", end="" if here != total else "\n", file=sys.stderr, flush=True)
-
-
-__all__ = ["add_arguments", "run"]

@@ -1,54 +1,69 @@
-"""``bloodcells evaluate``: how good a trained model is on a split."""
+"""``bloodcells evaluate`` and ``evaluate-classifier``: how good a model is on a split."""
 
-import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from blood_cell_system.cli.analyze import positive_number
+import typer
+
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.cli.options import (
+    SEGMENTATION_DIR,
+    SEGMENTER_FILE,
+    BlockPattern,
+    CellDiameter,
+    CellDir,
+    Kind,
+    SegmentationDir,
+    Segmenter,
+    SplitName,
+    Views,
+)
 
 if TYPE_CHECKING:
     from blood_cell_system.datasets.prepared import PreparedImage
 
-SPLITS = ("train", "val", "test")
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of this command."""
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=Path("checkpoints/segmentation_model_best.keras"),
-        metavar="FILE",
-    )
-    parser.add_argument("--data-dir", type=Path, default=Path("./data/segmentation"))
-    parser.add_argument("--split", choices=SPLITS, default="test")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write every number there")
-    parser.add_argument(
-        "--contact-sheet", type=Path, metavar="FILE", help="draw the ten worst images there"
-    )
-    parser.add_argument(
-        "--cell-diameter",
-        type=positive_number,
-        metavar="PX",
-        help="of a red cell in the images (default: measured by their labels)",
-    )
-    parser.add_argument(
+_Seed = Annotated[
+    int,
+    typer.Option(
         "--seed",
-        type=int,
-        default=0,
-        help="of the split of a folder that has none (the training's seed), and of the interval",
-    )
+        metavar="N",
+        help="For the split of a folder that has none (the training's seed), and the intervals.",
+    ),
+]
 
 
-def run(options: argparse.Namespace) -> int:
-    """Measure, print the tables, write what was asked for."""
+def evaluate(
+    *,
+    model: Segmenter = SEGMENTER_FILE,
+    data_dir: SegmentationDir = SEGMENTATION_DIR,
+    split: SplitName = Split.TEST,
+    json: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write every number there.")
+    ] = None,
+    contact_sheet: Annotated[
+        Path | None,
+        typer.Option("--contact-sheet", metavar="FILE", help="Draw the ten worst images there."),
+    ] = None,
+    cell_diameter: CellDiameter = None,
+    seed: _Seed = 0,
+) -> int:
+    """Measure a segmenter on a split: pixels, cells, counts.
+
+    Without --cell-diameter, the labels say how wide red cells are.
+
+    Examples
+    --------
+    bloodcells evaluate --model models/segmentation_model.onnx --data-dir data/segmentation
+    bloodcells evaluate --split val --json val.json --contact-sheet worst.png
+    """
     from rich.console import Console
 
     from blood_cell_system.analysis.runtimes import load_runtime
-    from blood_cell_system.analysis.segmenter_evaluation import EvaluationSettings, evaluate
-    from blood_cell_system.annotation.splits import Split
+    from blood_cell_system.analysis.segmenter_evaluation import EvaluationSettings
+    from blood_cell_system.analysis.segmenter_evaluation import evaluate as evaluate_segmenter
     from blood_cell_system.atomic_files import write_json
     from blood_cell_system.cli.quiet_import import import_tensorflow
+    from blood_cell_system.datasets.cell_diameter import typical_diameters
     from blood_cell_system.datasets.prepared import PreparedDataset
     from blood_cell_system.imaging.image_file import write_image
     from blood_cell_system.parallel import with_progress
@@ -58,64 +73,114 @@ def run(options: argparse.Namespace) -> int:
         worst_images_sheet,
     )
 
-    dataset = PreparedDataset.open(options.data_dir).with_splits(options.seed)
-    images = images_of_split(dataset.of_split(Split(options.split)), options)
-    if options.model.suffix.lower() != ".onnx":
+    dataset = PreparedDataset.open(data_dir).with_splits(seed)
+    images = dataset.of_split(split)
+    _check_any(images, data_dir, split)
+    if model.suffix.lower() != ".onnx":
         import_tensorflow()
-    runtime = load_runtime(options.model)
-    settings = EvaluationSettings(cell_diameters=cell_diameters(images, options))
-    evaluation = evaluate(
+    runtime = load_runtime(model)
+    settings = EvaluationSettings(
+        cell_diameters=typical_diameters(images)
+        if cell_diameter is None
+        else dict.fromkeys((image.source for image in images), cell_diameter)
+    )
+    evaluation = evaluate_segmenter(
         runtime,
         with_progress(images, total=len(images), description="Evaluating"),
         training_images=dataset.of_split(Split.TRAIN),
         settings=settings,
-        seed=options.seed,
+        seed=seed,
     )
     console = Console(highlight=False)
-    title = f"{options.model} on {options.data_dir}, split {options.split}"
-    console.print(evaluation_tables(evaluation, title=title))
-    if options.json is not None:
-        subject = {
-            "model": str(options.model),
-            "data_dir": str(options.data_dir),
-            "split": options.split,
-        }
-        write_json(options.json, evaluation_to_json(evaluation, subject=subject))
-        console.print(f"Numbers: {options.json}", markup=False, soft_wrap=True)
-    if options.contact_sheet is not None:
+    console.print(evaluation_tables(evaluation, title=f"{model} on {data_dir}, split {split}"))
+    if json is not None:
+        subject = {"model": str(model), "data_dir": str(data_dir), "split": str(split)}
+        write_json(json, evaluation_to_json(evaluation, subject=subject))
+        console.print(f"Numbers: {json}", markup=False, soft_wrap=True)
+    if contact_sheet is not None:
         by_stem = {image.stem: image for image in images}
         sheet = worst_images_sheet(evaluation, by_stem, runtime, settings=settings)
-        write_image(options.contact_sheet, sheet)
-        console.print(f"Worst images: {options.contact_sheet}", markup=False, soft_wrap=True)
+        write_image(contact_sheet, sheet)
+        console.print(f"Worst images: {contact_sheet}", markup=False, soft_wrap=True)
     return 1 if evaluation.failures else 0
 
 
-def cell_diameters(
-    images: tuple["PreparedImage", ...], options: argparse.Namespace
-) -> dict[str, float]:
-    """Diameter of the red cells of every source, as given or by the labels."""
-    from blood_cell_system.datasets.cell_diameter import typical_diameters
+def evaluate_classifier(
+    *,
+    kind: Kind,
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            "--model",
+            metavar="FILE",
+            show_default="./models/KIND_classifier.onnx",
+            help="Classifier, .keras or .onnx.",
+        ),
+    ] = None,
+    data_dir: CellDir = None,
+    split: SplitName = Split.TEST,
+    output_dir: Annotated[
+        Path | None,
+        typer.Option(
+            "--output-dir",
+            "-o",
+            metavar="DIR",
+            help="Write evaluation.json, evaluation.txt, confusion matrix, reliability diagram "
+            "and a sheet of right and wrong answers there.",
+        ),
+    ] = None,
+    views: Views = None,
+    block_pattern: BlockPattern = None,
+    seed: _Seed = 0,
+) -> int:
+    """Measure a classifier on the cells of a split.
 
-    if options.cell_diameter is not None:
-        return dict.fromkeys((image.source for image in images), options.cell_diameter)
-    return typical_diameters(images)
-
-
-def images_of_split(
-    images: tuple["PreparedImage", ...], options: argparse.Namespace
-) -> tuple["PreparedImage", ...]:
-    """Pass the images through, or say that there are none.
-
-    Raises
-    ------
-    DatasetError
-        The split is empty.
+    Examples
+    --------
+    bloodcells evaluate-classifier --kind rbc -o evaluation
     """
+    from rich.console import Console
+
+    from blood_cell_system.analysis import classifier_evaluation
+    from blood_cell_system.analysis.classification import ClassificationSettings
+    from blood_cell_system.analysis.runtimes import load_classifier
+    from blood_cell_system.cli.quiet_import import import_tensorflow
+    from blood_cell_system.datasets.cell_folder import CellFolder
+    from blood_cell_system.reports.classifier_evaluation import (
+        classifier_evaluation_tables,
+        write_evaluation_files,
+    )
+    from blood_cell_system.training.classifier_data import CellClasses, read_cells
+
+    model = model or Path(f"./models/{kind.file_stem}.onnx")
+    data_dir = data_dir or Path(f"./data/cells_{kind}")
+    folder = CellFolder.open(data_dir, kind=kind, block_pattern=block_pattern, seed=seed)
+    if model.suffix.lower() == ".keras":
+        import_tensorflow()
+    classifier = load_classifier(model, kind)
+    metadata = classifier.metadata
+    classes = CellClasses(conditions=metadata.conditions, types=metadata.subtypes)
+    cells = read_cells(folder, split, classes)
+    evaluation = classifier_evaluation.evaluate_classifier(
+        classifier, cells, settings=ClassificationSettings(views=views), seed=seed
+    )
+    console = Console(highlight=False)
+    title = f"{model} on {data_dir}, split {split}"
+    console.print(classifier_evaluation_tables(evaluation, title=title))
+    if output_dir is not None:
+        subject = {"model": str(model), "data_dir": str(data_dir), "split": str(split)}
+        for path in write_evaluation_files(
+            evaluation, cells, classifier, output_dir, subject=subject
+        ):
+            console.print(f"Written: {path}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _check_any(images: tuple["PreparedImage", ...], data_dir: Path, split: Split) -> None:
     from blood_cell_system.errors import DatasetError
 
     if not images:
         raise DatasetError(
-            f"{options.data_dir}: the split {options.split!r} has no images; expected one at "
-            f"least. Choose another --split of {', '.join(SPLITS)}, or a folder with more images."
+            f"{data_dir}: the split {str(split)!r} has no images; expected one at least. Choose "
+            f"another --split of {', '.join(Split)}, or a folder with more images."
         )
-    return images

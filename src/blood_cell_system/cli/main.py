@@ -1,45 +1,88 @@
 """``bloodcells``: every command under one name.
 
-A command's module is imported only when it runs, so that ``--help`` answers at once.
+The module of a command is imported when the command runs or its own help is shown, so that
+``bloodcells --help`` and the completion of commands answer at once.
 """
 
-import argparse
 import importlib
+import inspect
 import io
 import logging
 import os
+import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from difflib import get_close_matches
+from typing import Annotated, Any, Final, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
 
 import blood_cell_system
 from blood_cell_system.errors import BloodCellError
 
-# Name of the command, its module in this folder, and the line of the help.
-COMMANDS = (
-    ("synthesize", "synthesize", "draw smears with exact truth, to try things out"),
-    ("download", "download", "get a public data set, after its licence was accepted"),
-    ("prepare", "prepare", "make masks of any data set; combine, verify, augment"),
-    ("split", "split", "deal images out to train, val and test; find leaks"),
-    ("train", "train", "train the segmenter"),
-    ("test", "segment", "segment one image with a trained model"),
-    ("analyze", "analyze", "count the cells of images and write a report"),
-    ("classify", "classify", "classify images of single cells into a table"),
-    ("models", "models", "list the trained models that are installed"),
-    ("evaluate", "evaluate", "measure a trained model on a split"),
-    ("crops", "crops", "cut single cells out of smears, for training a classifier"),
-    ("train-classifier", "train_classifier", "train a classifier of red or white cells"),
-    ("evaluate-classifier", "evaluate_classifier", "measure a classifier on a split of cells"),
-    ("convert", "convert", "write labels or results for LabelMe, CVAT, QuPath, COCO or YOLO"),
-    ("export", "export", "write a trained model as .onnx, which needs no TensorFlow"),
+
+class CommandLine(NamedTuple):
+    """A command: where it stands in the help, and the function that does it."""
+
+    section: str
+    name: str
+    target: str
+    line: str
+
+
+COMMANDS: Final = (
+    CommandLine("Analyse images", "analyze", "analyze:analyze", "count cells and write a report"),
+    CommandLine("Analyse images", "classify", "classify:classify", "classify single-cell images"),
+    CommandLine(
+        "Analyse images", "convert", "convert:convert", "write labels or results for other tools"
+    ),
+    CommandLine("Analyse images", "models", "models:models", "list the installed models"),
+    CommandLine("Get data", "download", "download:download", "get a public data set"),
+    CommandLine(
+        "Get data", "synthesize", "synthesize:synthesize", "draw smears with exact ground truth"
+    ),
+    CommandLine("Prepare data", "prepare", "prepare:prepare", "make masks for any data set"),
+    CommandLine("Prepare data", "augment", "folders:augment", "add changed copies of the images"),
+    CommandLine("Prepare data", "combine", "folders:combine", "merge several prepared folders"),
+    CommandLine("Prepare data", "verify", "folders:verify", "check a prepared folder"),
+    CommandLine("Prepare data", "split", "folders:split", "split into train, val and test"),
+    CommandLine("Prepare data", "crops", "crops:crops", "cut single cells out of smears"),
+    CommandLine("Train and measure", "train", "train:train", "train the segmenter"),
+    CommandLine("Train and measure", "test", "segment:segment", "segment one image with a model"),
+    CommandLine("Train and measure", "evaluate", "evaluate:evaluate", "measure a segmenter"),
+    CommandLine(
+        "Train and measure",
+        "train-classifier",
+        "train:train_classifier",
+        "train a classifier of red or white cells",
+    ),
+    CommandLine(
+        "Train and measure",
+        "evaluate-classifier",
+        "evaluate:evaluate_classifier",
+        "measure a classifier",
+    ),
+    CommandLine("Train and measure", "export", "export:export", "write a model as .onnx"),
+    CommandLine("Help", "help", "main:show_help", "show the help of a command"),
 )
 
-FAILURE = 1
-INTERRUPTED = 130
+FAILURE: Final = 1
+INTERRUPTED: Final = 130
 
 # What only the [train] extra brings.
 TRAINING_PACKAGES = frozenset(
     {"keras", "matplotlib", "onnx", "tensorboard", "tensorflow", "tf2onnx"}
 )
+
+_CONTEXT: Final = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
+
+Quiet = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and no remarks; results and errors only.")
+]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="More detail; a traceback with every error.")
+]
 
 
 def main(
@@ -47,6 +90,7 @@ def main(
     *,
     program: str = "bloodcells",
     commands: Collection[str] | None = None,
+    command: str | None = None,
 ) -> int:
     """Run a command.
 
@@ -58,48 +102,46 @@ def main(
         Name that the help shows.
     commands : collection of str, optional
         Commands that the program has; all by default.
+    command : str, optional
+        The only command, where the program is that command; its hidden options are shown.
 
     Returns
     -------
     int
-        Exit code: 0 all well, 1 the work failed or found something wrong, 130 Ctrl-C.
-
-    Raises
-    ------
-    SystemExit
-        With 2 when the arguments are not understood, with 0 after ``--help`` and ``--version``.
+        Exit code: 0 success, 1 the work failed or found something wrong, 2 arguments that are not
+        understood, or none at all, 130 Ctrl-C.
     """
+    entries = [entry for entry in COMMANDS if commands is None or entry.name in commands]
+    if command is None:
+        program_command: TyperCommand | TyperGroup = _group(entries)
+    else:
+        program_command = command_named(command)
+        for parameter in program_command.params:
+            vars(parameter)["hidden"] = False
     words = list(sys.argv[1:] if arguments is None else arguments)
-    name = next((word for word in words if not word.startswith("-")), None)
-    parser = argparse.ArgumentParser(
-        prog=program,
-        description="Smears in, outlined and counted cells out. Research use only; not a medical "
-        "device.",
-    )
-    parser.add_argument("--version", action="version", version=blood_cell_system.__version__)
-    subparsers = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command, module_name, line in COMMANDS:
-        if commands is not None and command not in commands:
-            continue
-        subparser = subparsers.add_parser(command, help=line, description=line.capitalize() + ".")
-        if command == name:
-            module = importlib.import_module(f"blood_cell_system.cli.{module_name}")
-            module.add_arguments(subparser)
-            subparser.set_defaults(run=module.run)
-    return run_command(parser.parse_args(words))
+    try:
+        program_command.main(words, prog_name=program)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else FAILURE
+    return 0
 
 
-def run_command(options: argparse.Namespace) -> int:
-    """Run what the arguments chose, and turn errors into one clear message and an exit code."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+def command_named(name: str) -> TyperCommand:
+    """Give a command, with all its options."""
+    [entry] = [entry for entry in COMMANDS if entry.name == name]
+    return _LazyCommand(entry).load()
+
+
+def run_command(work: Callable[[], int]) -> int:
+    """Do the work, and turn errors into one clear message and an exit code."""
     # Native libraries' chatter would bury our own messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A file name that the terminal cannot show must not end the work.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        code: int = options.run(options)
-        # Now, where an error can still be told.
+        code = work()
+        # Now, where an error can still be reported.
         sys.stdout.flush()
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
@@ -113,6 +155,7 @@ def run_command(options: argparse.Namespace) -> int:
         message = _in_words(error)
         if message is None:
             raise
+        logging.getLogger(__name__).debug("", exc_info=error)
         print(f"error: {message}", file=sys.stderr)
         return FAILURE
     return code
@@ -134,6 +177,201 @@ def _in_words(error: Exception) -> str | None:
     if isinstance(error, MemoryError):
         return "the memory is full. Use smaller images, or --jobs 1 where the command has it."
     return None
+
+
+def show_help(
+    ctx: typer.Context,
+    command: Annotated[str | None, typer.Argument(help="A command's name.", metavar="COMMAND")] = (
+        None
+    ),
+) -> int:
+    """Show the help of a command, or of the program.
+
+    Examples
+    --------
+    bloodcells help analyze
+    """
+    words = [command, "--help"] if command else ["--help"]
+    return main(words, program=ctx.find_root().info_name or "bloodcells")
+
+
+class Command(TyperCommand):
+    """A command whose function returns the exit code.
+
+    Its docstring is the help, examples included; options whose metavar ends in ``...`` take
+    several values.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the words; a value that is no choice gets a suggestion."""
+        several = {
+            name
+            for parameter in self.params
+            if parameter.multiple and (parameter.metavar or "").endswith("...")
+            for name in parameter.opts
+        }
+        try:
+            return super().parse_args(ctx, _spread(args, several))
+        except typer.BadParameter as error:
+            value, *choices = re.findall(r"'([^']*)'", error.message) or [""]
+            if "is not one of" in error.message and (close := get_close_matches(value, choices)):
+                error.message += f" Did you mean {close[0]!r}?"
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the function, and end with its exit code."""
+        root = ctx.find_root().params
+        quiet, verbose = (
+            ctx.params.pop(name, False) or root.get(name, False) for name in ("quiet", "verbose")
+        )
+        _set_up_logging(quiet=quiet, verbose=verbose)
+        raise typer.Exit(run_command(lambda: super(Command, self).invoke(ctx) or 0))
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """List arguments and options."""
+        records = {
+            parameter: record
+            for parameter in self.get_params(ctx)
+            if (record := parameter.get_help_record(ctx))
+        }
+        for kind in ("argument", "option"):
+            rows = [
+                # Of an argument, the name alone; of a flag that says no, that flag alone.
+                (
+                    name.removeprefix("/ ") if kind == "option" else name.partition(" <")[0],
+                    re.sub(r"\[default: \((.*?)\)", r"[default: \1", text).replace("  [", " ["),
+                )
+                for parameter, (name, text) in records.items()
+                if parameter.param_type_name == kind
+            ]
+            if rows:
+                with formatter.section(f"{kind.capitalize()}s"):
+                    formatter.write_dl(rows, col_max=34)
+
+    def format_help_text(self, ctx: Any, formatter: Any) -> None:
+        """Show the docstring, with the examples as they are."""
+        text, _, examples = inspect.cleandoc(self.help or "").partition("\nExamples\n--------\n")
+        formatter.write_paragraph()
+        with formatter.indentation():
+            for paragraph in re.split(r"\n{2,}", text.strip()):
+                formatter.write_text(" ".join(paragraph.split()))
+                formatter.write_paragraph()
+        if examples:
+            with formatter.section("Examples"):
+                for line in examples.strip().splitlines():
+                    formatter.write(f"{'':{formatter.current_indent}}{line}".rstrip() + "\n")
+
+
+class _LazyCommand(TyperCommand):
+    """A command of which only name and line are known until it is used."""
+
+    def __init__(self, entry: CommandLine) -> None:
+        super().__init__(
+            name=entry.name,
+            help=entry.line,
+            short_help=entry.line,
+            context_settings=dict(_CONTEXT),
+            rich_markup_mode=None,
+        )
+        self.entry = entry
+
+    def load(self) -> TyperCommand:
+        module_name, _, function_name = self.entry.target.partition(":")
+        module = importlib.import_module(f"blood_cell_system.cli.{module_name}")
+        command = _command_of(getattr(module, function_name), self.entry.name)
+        command.params.extend(_command_of(_shared_options, self.entry.name).params)
+        return command
+
+    def make_context(self, info_name: Any, args: Any, parent: Any = None, **extra: Any) -> Any:
+        return self.load().make_context(info_name, args, parent, **extra)
+
+
+class _Group(TyperGroup):
+    """All commands, listed by section."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for command in self.commands.values():
+            if isinstance(command, _LazyCommand):
+                entry = command.entry
+                sections.setdefault(entry.section, []).append((entry.name, entry.line))
+        width = max(len(name) for rows in sections.values() for name, _ in rows)
+        for section, rows in sections.items():
+            with formatter.section(section):
+                formatter.write_dl([(name.ljust(width), line) for name, line in rows])
+
+
+def _group(entries: Sequence[CommandLine]) -> TyperGroup:
+    app = typer.Typer(
+        cls=_Group,
+        rich_markup_mode=None,
+        no_args_is_help=True,
+        context_settings=_CONTEXT,
+        subcommand_metavar="COMMAND ...",
+        epilog="Help of a command: bloodcells COMMAND --help. Research use only; not a medical "
+        "device.",
+    )
+    app.callback()(_program)
+    group = typer.main.get_command(app)
+    assert isinstance(group, _Group)
+    group.commands = {entry.name: _LazyCommand(entry) for entry in entries}
+    return group
+
+
+def _command_of(function: Callable[..., Any], name: str) -> TyperCommand:
+    app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    app.command(name, cls=Command, context_settings=_CONTEXT)(function)
+    command = typer.main.get_command(app)
+    assert isinstance(command, Command)
+    return command
+
+
+def _show_version(*, value: bool) -> None:
+    if value:
+        print(blood_cell_system.__version__)
+        raise typer.Exit
+
+
+def _program(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_show_version, help="The version.")
+    ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """From images of blood smears to outlined, classified and counted cells."""
+
+
+def _shared_options(*, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Declare what every command has."""
+
+
+def _set_up_logging(*, quiet: bool, verbose: bool) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.NOTSET
+    logging.getLogger("blood_cell_system").setLevel(level)
+
+
+def _spread(words: Sequence[str], several: Collection[str]) -> list[str]:
+    """Repeat an option that takes several values before each: click knows one value an option.
+
+    Examples
+    --------
+    >>> _spread(["--input", "a", "b", "--jobs", "2"], {"--input"})
+    ['--input', 'a', '--input', 'b', '--jobs', '2']
+    """
+    spread: list[str] = []
+    option, has_value = "", False
+    for word in words:
+        if word.startswith("-"):
+            option, has_value = (word, False) if word in several else ("", False)
+        elif option:
+            if has_value:
+                spread.append(option)
+            has_value = True
+        spread.append(word)
+    return spread
 
 
 if __name__ == "__main__":

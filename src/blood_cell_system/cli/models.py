@@ -1,44 +1,81 @@
 """``bloodcells models``: which trained models there are, and what they are worth."""
 
-import argparse
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
 
 if TYPE_CHECKING:
     from blood_cell_system.pipeline.installed_models import InstalledModel
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of this command."""
-    parser.add_argument(
-        "--models", type=Path, metavar="DIR", help="folder of models (default: the built-in ones)"
-    )
-    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
+def models(
+    *,
+    models: Annotated[
+        Path | None,
+        typer.Option(
+            "--models", metavar="DIR", show_default="the built-in ones", help="Folder of models."
+        ),
+    ] = None,
+    details: Annotated[
+        bool,
+        typer.Option("--details", help="Also the checksum, the data and every measured figure."),
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+) -> int:
+    """List the installed models; exit code 1 where one of them cannot be used.
 
-
-def run(options: argparse.Namespace) -> int:
-    """List the models; 1 where one of them cannot be used."""
-    import json
+    Examples
+    --------
+    bloodcells models
+    bloodcells models --details --models models/
+    """
+    from json import dumps
 
     from blood_cell_system.pipeline.installed_models import installed_models
     from blood_cell_system.pipeline.model_slots import weights_folder
 
-    models = installed_models(options.models or weights_folder())
-    if options.json:
-        print(json.dumps([model.to_json() for model in models], indent=1))
+    folder = models or weights_folder()
+    found = installed_models(folder)
+    if json:
+        print(dumps([model.to_json() for model in found], indent=1))
+    elif details:
+        print("\n\n".join(in_words(model) for model in found))
     else:
-        print("\n\n".join(in_words(model) for model in models))
-    return 1 if any(model.problem for model in models) else 0
+        print(_short_list(folder, found))
+    return 1 if any(model.problem for model in found) else 0
+
+
+def _short_list(folder: Path, models: Sequence["InstalledModel"]) -> str:
+    """List the models of a folder on one screen."""
+    from blood_cell_system.reports.report import DISCLAIMER, shown_name
+
+    lines = [f"{shown_name(str(folder))}:"]
+    for name, group in groupby(models, key=lambda model: model.name):
+        files = list(group)
+        lines.append(f"{name}: {files[0].what}")
+        for model in files:
+            facts = [
+                f"{model.size_bytes / 1e6:.1f} MB",
+                f"version {model.version}" if model.version else "",
+                f"preset {model.preset}" if model.preset else "",
+                f"PROBLEM: {model.problem}" if model.problem else "",
+            ]
+            file = shown_name(Path(model.file).name)
+            lines.append(f"  {file}  {', '.join(fact for fact in facts if fact)}")
+    lines.append(f"Licences, data and measured figures: bloodcells models --details. {DISCLAIMER}")
+    return "\n".join(lines)
 
 
 def in_words(model: "InstalledModel") -> str:
-    """Tell of a model in some lines."""
+    """Describe a model in full."""
     from blood_cell_system.reports.report import shown_name
 
     lines = [f"{model.name}: {model.what}"]
-    told = {
-        "file": f"{shown_name(model.file)}, {model.size_bytes / 1e6:.1f} MB",
+    facts = {
+        "file": f"{shown_name(str(model.file))}, {model.size_bytes / 1e6:.1f} MB",
         "sha-256": model.sha256,
         "version": model.version,
         "preset": model.preset,
@@ -48,7 +85,7 @@ def in_words(model: "InstalledModel") -> str:
         "use": model.use,
         "PROBLEM": model.problem,
     }
-    lines += [f"  {name:<9} {value}" for name, value in told.items() if value]
+    lines += [f"  {name:<9} {value}" for name, value in facts.items() if value]
     return "\n".join(lines)
 
 

@@ -1,38 +1,34 @@
 """``bloodcells test`` and ``train_segmentation.py test``: segment one image."""
 
-import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Final
 
-from blood_cell_system.cli.analyze import positive_number
+import typer
+
+from blood_cell_system.cli.options import SEGMENTER_FILE, CellDiameter, Segmenter
 
 if TYPE_CHECKING:
     from blood_cell_system.analysis.segmentation import FoundCells
 
-DISCLAIMER = "Research use only; not a medical device."
+DISCLAIMER: Final = "Research use only; not a medical device."
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of this command."""
-    parser.add_argument(
-        "--model",
-        type=Path,
-        default=Path("checkpoints/segmentation_model_best.keras"),
-        metavar="FILE",
-    )
-    parser.add_argument("--image", type=Path, required=True, metavar="FILE")
-    parser.add_argument("--output-dir", type=Path, default=Path("./test_results"), metavar="DIR")
-    parser.add_argument(
-        "--cell-diameter",
-        type=positive_number,
-        metavar="PX",
-        help="of a red cell in the image (default: estimated)",
-    )
+def segment(
+    *,
+    model: Segmenter = SEGMENTER_FILE,
+    image: Annotated[Path, typer.Option("--image", metavar="FILE", help="Image to segment.")],
+    output_dir: Annotated[
+        Path, typer.Option("--output-dir", "-o", metavar="DIR", help="Folder to write.")
+    ] = Path("./test_results"),
+    cell_diameter: CellDiameter = None,
+) -> int:
+    """Segment one image with a trained model, and write the three images of the guide.
 
-
-def run(options: argparse.Namespace) -> int:
-    """Segment the image_path, write the three images of the guide and print what is in it."""
+    Examples
+    --------
+    bloodcells test --model models/segmentation_model.onnx --image smear.png -o test_results
+    """
     from blood_cell_system.analysis.runtimes import load_runtime, training_diameter_of
     from blood_cell_system.analysis.scale import magnification_for
     from blood_cell_system.analysis.segmentation import find_cells
@@ -44,42 +40,42 @@ def run(options: argparse.Namespace) -> int:
     from blood_cell_system.imaging.overlay import draw_overlay
 
     # The quick check comes first: loading a network takes seconds.
-    image = read_image(options.image)
-    if options.model.suffix.lower() != ".onnx":
+    pixels = read_image(image)
+    if model.suffix.lower() != ".onnx":
         import_tensorflow()
-    runtime = load_runtime(options.model)
-    make_folder(options.output_dir)
+    runtime = load_runtime(model)
+    make_folder(output_dir)
     started = time.perf_counter()
     diameter = training_diameter_of(runtime)
     magnification = magnification_for(
-        image, training_diameter_px=diameter, cell_diameter_px=options.cell_diameter
+        pixels, training_diameter_px=diameter, cell_diameter_px=cell_diameter
     )
     separation = SeparationSettings()
     found = find_cells(
         runtime,
-        image,
+        pixels,
         magnification=magnification,
         separation=separation.for_diameter(diameter) if diameter else separation,
     )
     seconds = time.perf_counter() - started
     overlay = draw_overlay(
-        image,
+        pixels,
         found.class_mask,
         label_image=found.cells.label_image,
         cell_types=found.cells["cell_type"].tolist(),
     )
     height, width = found.class_mask.shape
-    print(f"{options.image}: {width}×{height} pixels, {seconds:.2f} s")
+    print(f"{image}: {width}×{height} pixels, {seconds:.2f} s")
     if magnification != 1:
         print(f"  shown to the network at {magnification:.2f} of its size, as it was trained")
     print(description(found))
-    for name, image_path in (
-        ("original", image),
+    for name, written in (
+        ("original", pixels),
         ("segmented", overlay),
         ("mask", encode_class_mask(found.class_mask)),
     ):
-        path = options.output_dir / f"{options.image.stem}_{name}.png"
-        write_image(path, image_path)
+        path = output_dir / f"{image.stem}_{name}.png"
+        write_image(path, written)
         print(f"  {path}")
     print(DISCLAIMER)
     return 0

@@ -1,99 +1,95 @@
-"""``bloodcells synthesize``: draw smears with exact truth."""
+"""``bloodcells synthesize``: draw smears with exact ground truth."""
 
-import argparse
-import os
 import re
+from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Annotated, Literal
 
+import typer
+
+from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed
 from blood_cell_system.errors import SettingsError
 
-if TYPE_CHECKING:
-    from blood_cell_system.datasets.synthetic import SmearSettings
 
-LAYOUTS = ("prepared", "bccd", "cells-rbc", "cells-wbc")
+def synthesize(
+    *,
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")],
+    count: Annotated[int, typer.Option("--count", metavar="N", help="Number of smears.")] = 40,
+    seed: Seed = 0,
+    size: Annotated[
+        str, typer.Option("--size", metavar="WxH", help="Width x height in pixels.")
+    ] = "640x480",
+    stain: Annotated[
+        str, typer.Option("--stain", metavar="NAME", help="A stain's name, or mixed.")
+    ] = "mixed",
+    cell_diameter: Annotated[
+        float | None,
+        typer.Option(
+            "--cell-diameter",
+            metavar="PX",
+            show_default="95, as in BCCD; for single cells 50",
+            help="Mean diameter of a red cell.",
+        ),
+    ] = None,
+    layout: Annotated[
+        Literal["prepared", "bccd", "cells-rbc", "cells-wbc"],
+        typer.Option(
+            "--layout",
+            help="prepared: with masks, ready to train on; bccd: as a clone of BCCD, with boxes "
+            "only; cells-rbc, cells-wbc: single cells of N smears, for a classifier.",
+        ),
+    ] = "prepared",
+    malaria_share: Annotated[
+        float, typer.Option("--malaria-share", metavar="P", help="Red cells with a parasite.")
+    ] = 0.0,
+    sickle_share: Annotated[
+        float, typer.Option("--sickle-share", metavar="P", help="Red cells that are sickles.")
+    ] = 0.0,
+    jobs: Jobs = ALL_CORES,
+) -> int:
+    """Draw smears with exact ground truth, to try things out.
 
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of this command."""
-    parser.add_argument("--output", type=Path, required=True, help="folder to write")
-    parser.add_argument("--count", type=int, default=40, metavar="N", help="smears (default: 40)")
-    parser.add_argument("--seed", type=int, default=0, help="another seed, other smears")
-    parser.add_argument("--size", default="640x480", metavar="WxH", help="width x height in pixels")
-    parser.add_argument(
-        "--stain", default="mixed", metavar="NAME", help="a stain's name, or mixed (default)"
-    )
-    parser.add_argument(
-        "--cell-diameter",
-        type=float,
-        metavar="PX",
-        help="mean diameter of a red cell (default: 95, as in BCCD; of single cells 50)",
-    )
-    parser.add_argument(
-        "--layout",
-        choices=LAYOUTS,
-        default="prepared",
-        help="prepared: with masks, ready to train on; bccd: as a clone of BCCD, with boxes only; "
-        "cells-rbc, cells-wbc: single cells of N smears, for a classifier",
-    )
-    parser.add_argument(
-        "--malaria-share", type=float, default=0.0, metavar="P", help="red cells with a parasite"
-    )
-    parser.add_argument(
-        "--sickle-share", type=float, default=0.0, metavar="P", help="red cells that are sickles"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: all cores)"
-    )
-
-
-def run(options: argparse.Namespace) -> int:
-    """Draw the smears and say where they are."""
+    Examples
+    --------
+    bloodcells synthesize -o drawn --count 6 --malaria-share 0.05
+    bloodcells synthesize -o data/cells_rbc --layout cells-rbc --count 20
+    """
     from blood_cell_system.datasets.synthetic import (
         FolderLayout,
         SmearSettings,
         write_synthetic_folder,
     )
+    from blood_cell_system.model_metadata import ClassifierKind
 
-    is_of_cells = options.layout.startswith("cells-")
+    is_of_cells = layout.startswith("cells-")
     settings = SmearSettings(
-        shape=parse_size(options.size),
-        stain=options.stain,
-        cell_diameter_px=options.cell_diameter or (50.0 if is_of_cells else 95.0),
-        malaria_share=options.malaria_share,
-        sickle_share=options.sickle_share,
+        shape=parse_size(size),
+        stain=stain,
+        cell_diameter_px=cell_diameter or (50.0 if is_of_cells else 95.0),
+        malaria_share=malaria_share,
+        sickle_share=sickle_share,
     )
     if is_of_cells:
-        return _draw_cells(options, settings)
+        from blood_cell_system.pipeline.synthetic_cells import write_synthetic_cells
+
+        records = write_synthetic_cells(
+            output,
+            kind=ClassifierKind(layout.removeprefix("cells-")),
+            fields=count,
+            settings=settings,
+            seed=seed,
+            jobs=jobs,
+        )
+        counts = Counter(record.label for record in records)
+        listed = ", ".join(f"{number} {label}" for label, number in sorted(counts.items()))
+        print(f"{output}: {len(records)} drawn cells: {listed}")
+        return 0
     stems = write_synthetic_folder(
-        options.output,
-        count=options.count,
-        settings=settings,
-        seed=options.seed,
-        layout=FolderLayout(options.layout),
-        jobs=options.jobs,
+        output, count=count, settings=settings, seed=seed, layout=FolderLayout(layout), jobs=jobs
     )
-    print(f"{options.output}: {len(stems)} drawn smears, layout {options.layout}")
-    return 0
-
-
-def _draw_cells(options: argparse.Namespace, settings: "SmearSettings") -> int:
-    from collections import Counter
-
-    from blood_cell_system.model_metadata import ClassifierKind
-    from blood_cell_system.pipeline.synthetic_cells import write_synthetic_cells
-
-    records = write_synthetic_cells(
-        options.output,
-        kind=ClassifierKind(options.layout.partition("-")[2]),
-        fields=options.count,
-        settings=settings,
-        seed=options.seed,
-        jobs=options.jobs,
+    print(
+        f"{output}: {len(stems)} drawn {'smear' if len(stems) == 1 else 'smears'}, layout {layout}"
     )
-    counts = Counter(record.label for record in records)
-    told = ", ".join(f"{count} {label}" for label, count in sorted(counts.items()))
-    print(f"{options.output}: {len(records)} drawn cells: {told}")
     return 0
 
 

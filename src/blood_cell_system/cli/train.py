@@ -1,172 +1,182 @@
-"""``bloodcells train`` and ``train_segmentation.py train``."""
+"""``bloodcells train``, ``train_segmentation.py train`` and ``bloodcells train-classifier``."""
 
-import argparse
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
+import typer
+
+from blood_cell_system.cli.options import SEGMENTATION_DIR, BlockPattern, CellDir, SegmentationDir
 from blood_cell_system.cli.quiet_import import import_tensorflow
 from blood_cell_system.errors import ResumeError, SettingsError
+from blood_cell_system.model_metadata import ClassifierKind
 
-DEFAULT_PRESET = "balanced"
+if TYPE_CHECKING:
+    from blood_cell_system.training.fine_tuning import StartingPoint
+    from blood_cell_system.training.presets import ClassifierSettings, SegmentationSettings
+    from blood_cell_system.training.state import TrainingState
+
+DEFAULT_PRESET: Final = "balanced"
 
 # Options that may differ from those of the run that is continued.
-CHANGEABLE = frozenset({"epochs", "patience"})
+CHANGEABLE: Final = frozenset({"epochs", "patience"})
 
 Settings = TypeVar("Settings")
 
 
-def add_shared_arguments(parser: argparse.ArgumentParser, *, sources: str, score: str) -> None:
-    """Declare the options that every training has.
+def batch_size_or_auto(value: str) -> int | str:
+    """Read a number, or the word auto."""
+    if value == "auto":
+        return value
+    try:
+        return int(value)
+    except ValueError:
+        raise typer.BadParameter(f"expected a number or 'auto', received {value!r}") from None
 
-    Parameters
-    ----------
-    parser : argparse.ArgumentParser
-    sources : str
-        Where the names of the laboratories are, for the help.
-    score : str
-        What the best model is chosen by, for the help.
-    """
-    parser.add_argument(
-        "--preset", help=f"fast, balanced, accurate or research (default: {DEFAULT_PRESET})"
-    )
-    parser.add_argument("--epochs", type=int, help="default: the preset's")
-    parser.add_argument(
-        "--resume-from",
-        type=Path,
-        metavar="FILE",
-        help="continue the training that wrote this model",
-    )
-    parser.add_argument("--log-dir", type=Path, default=Path("./logs"), metavar="DIR")
-    parser.add_argument(
+
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        show_default=DEFAULT_PRESET,
+        help="fast, balanced, accurate or research; the options below change its values.",
+    ),
+]
+Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N")]
+ResumeFrom = Annotated[
+    Path | None,
+    typer.Option(
+        "--resume-from", metavar="FILE", help="Continue the training that wrote this model."
+    ),
+]
+LogDir = Annotated[Path, typer.Option("--log-dir", metavar="DIR", help="Logs for TensorBoard.")]
+DomainAdaptation = Annotated[
+    bool | None,
+    typer.Option(
         "--domain-adaptation",
-        action="store_true",
-        dest="has_domain_adaptation",
-        default=None,
-        help=f"unlearn what tells laboratories apart: {sources}, or groups of stain",
-    )
-    parser.add_argument("--learning-rate", type=float)
-    parser.add_argument("--weight-decay", type=float)
-    parser.add_argument(
-        "--patience", type=int, help=f"epochs without a better {score}; 0: never stop"
-    )
-    parser.add_argument("--seed", type=int, help="default: 0")
-    parser.add_argument(
-        "--deterministic", action="store_true", help="the same weights to the last bit; slower"
-    )
+        help="Unlearn what tells laboratories apart: the sources of the folder, or groups of "
+        "stain.",
+    ),
+]
+LearningRate = Annotated[
+    float | None, typer.Option("--learning-rate", metavar="X", help="Peak rate of AdamW.")
+]
+WeightDecay = Annotated[float | None, typer.Option("--weight-decay", metavar="X")]
+Patience = Annotated[
+    int | None,
+    typer.Option(
+        "--patience", metavar="N", help="Epochs without a better validation score; 0: never stop."
+    ),
+]
+Seed = Annotated[int | None, typer.Option("--seed", metavar="N", show_default="0")]
+Deterministic = Annotated[
+    bool, typer.Option("--deterministic", help="The same weights to the last bit; slower.")
+]
+Width = Annotated[
+    int | None,
+    typer.Option("--d-reduced", metavar="N", help="Width of the Reynolds bottleneck; 0: none."),
+]
 
 
-def with_asked(
-    base: Settings,
-    asked: Mapping[str, Any],
+def train(
     *,
-    resume_from: Path | None,
-    changeable: Collection[str] = CHANGEABLE,
-) -> Settings:
-    """Change settings as asked, if that is possible.
+    ctx: typer.Context,
+    data_dir: SegmentationDir = SEGMENTATION_DIR,
+    preset: Preset = None,
+    epochs: Epochs = None,
+    batch_size: Annotated[
+        str | None,
+        typer.Option(
+            "--batch-size",
+            parser=batch_size_or_auto,
+            metavar="N|auto",
+            help="auto: the largest that fits.",
+        ),
+    ] = None,
+    resume_from: ResumeFrom = None,
+    init_from: Annotated[
+        str | None,
+        typer.Option(
+            "--init-from",
+            metavar="bundled|FILE",
+            help="Fine-tune: begin with a trained model, the one that comes with the program or a "
+            ".keras file; for 5 to 50 images of your own.",
+        ),
+    ] = None,
+    kept_share: Annotated[
+        float | None,
+        typer.Option(
+            "--kept-share",
+            metavar="SHARE",
+            show_default="0.7",
+            help="With --init-from: how much of that model stays; 0 forgets what the new images "
+            "do not show.",
+        ),
+    ] = None,
+    checkpoint_dir: Annotated[
+        Path,
+        typer.Option(
+            "--checkpoint-dir", "--output-dir", "-o", metavar="DIR", help="Where the model goes."
+        ),
+    ] = Path("./checkpoints"),
+    log_dir: LogDir = Path("./logs"),
+    crops_per_epoch: Annotated[int | None, typer.Option("--crops-per-epoch", metavar="N")] = None,
+    crop_size_px: Annotated[
+        int | None, typer.Option("--crop-size", metavar="PX", help="Side of a training crop.")
+    ] = None,
+    d_reduced: Width = None,
+    learning_rate: LearningRate = None,
+    weight_decay: WeightDecay = None,
+    dropout: Annotated[
+        float | None,
+        typer.Option("--dropout", metavar="SHARE", help="Share of the bottleneck's channels."),
+    ] = None,
+    patience: Patience = None,
+    has_instance_head: Annotated[
+        bool | None,
+        typer.Option(
+            " /--no-instance-head", help="Learn the classes of pixels alone, no centres of cells."
+        ),
+    ] = None,
+    has_domain_adaptation: DomainAdaptation = None,
+    source_evenness: Annotated[
+        float | None,
+        typer.Option(
+            "--source-evenness",
+            metavar="SHARE",
+            show_default="0",
+            help="With several sources: 0 shows every image as often, 1 every source, 0.5 is in "
+            "proportion to the square root of a source's number of images.",
+        ),
+    ] = None,
+    max_images: Annotated[
+        int | None,
+        typer.Option("--max-images", metavar="N", help="Learn from N images only, drawn by seed."),
+    ] = None,
+    seed: Seed = None,
+    deterministic: Deterministic = False,
+) -> int:
+    """Train the segmenter, or fine-tune one.
 
-    Parameters
-    ----------
-    base : dataclass
-        Of the preset, or of the run that is continued.
-    asked : mapping of str
-        Values by the names of the settings.
-    resume_from : Path or None
-        What the user named as the run to continue.
-    changeable : collection of str
-        Settings that a continued run may change.
+    What is not given is the preset's. Ctrl-C saves; --resume-from goes on.
 
-    Raises
-    ------
-    ResumeError
-        A continued run is asked to be another one.
+    Examples
+    --------
+    bloodcells train --data-dir data/segmentation --preset fast
+    bloodcells train --data-dir data/mine --init-from bundled --checkpoint-dir runs/mine
+    bloodcells train --resume-from checkpoints/segmentation_model_best.keras --epochs 100
     """
-    if resume_from is not None:
-        for name in sorted(asked.keys() - set(changeable)):
-            was = getattr(base, name)
-            if asked[name] != was:
-                raise ResumeError(
-                    f"--resume-from {resume_from}: that training has {name} = {was}, asked "
-                    f"for is {asked[name]}; only {' and '.join(sorted(changeable))} may change. "
-                    "Leave the option out, or start a new training without --resume-from."
-                )
-    return replace(base, **asked)  # type: ignore[type-var]
-
-
-def asked_for(options: object, settings: Any) -> dict[str, Any]:
-    """Give the options that the user has set, as far as they are settings."""
-    return {
-        name: getattr(options, name)
-        for name in asdict(settings)
-        if getattr(options, name, None) is not None
-    }
-
-
-def with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn lists into tuples: JSON knows no tuples."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
-    }
-
-
-if TYPE_CHECKING:
-    from blood_cell_system.training.presets import SegmentationSettings
-    from blood_cell_system.training.segmenter_learner import StartingPoint
-    from blood_cell_system.training.state import TrainingState
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options of this command."""
-    parser.add_argument("--data-dir", type=Path, default=Path("./data/segmentation"))
-    add_shared_arguments(parser, sources="sources of the manifest", score="IoU")
-    parser.add_argument(
-        "--batch-size", type=_batch_size, metavar="N|auto", help="default: the preset's"
-    )
-    parser.add_argument(
-        "--init-from",
-        metavar="bundled|FILE",
-        help="fine-tune: begin with a trained model, the one that comes with the program or a "
-        ".keras file; for 5 to 50 images of your own",
-    )
-    parser.add_argument(
-        "--kept-share",
-        type=float,
-        metavar="SHARE",
-        help="of --init-from: how much of that model stays (default: 0.7); 0 forgets what the new "
-        "images do not show",
-    )
-    parser.add_argument("--checkpoint-dir", type=Path, default=Path("./checkpoints"))
-    parser.add_argument("--dropout", type=float, help="share of the bottleneck's channels")
-    parser.add_argument("--crops-per-epoch", type=int)
-    parser.add_argument("--crop-size", type=int, dest="crop_size_px", metavar="PX")
-    parser.add_argument("--d-reduced", type=int, help="width of the Reynolds bottleneck; 0: none")
-    parser.add_argument(
-        "--source-evenness",
-        type=float,
-        metavar="SHARE",
-        help="of several sources: 0 shows every image as often, 1 every source, 0.5 is in "
-        "proportion to the square root of a source's number of images (default: 0)",
-    )
-    parser.add_argument(
-        "--no-instance-head", action="store_false", dest="has_instance_head", default=None
-    )
-    parser.add_argument(
-        "--max-images", type=int, metavar="N", help="learn from N images only, drawn by seed"
-    )
-
-
-def run(options: argparse.Namespace) -> int:
-    """Train, and tell how it goes."""
     from blood_cell_system.datasets.prepared import PreparedDataset
     from blood_cell_system.training.state import state_beside
 
-    resume = state_beside(options.resume_from) if options.resume_from else None
-    start = _starting_point(options)
-    settings = resolve_settings(options, resume, start)
-    dataset = PreparedDataset.open(options.data_dir)
-    if options.max_images is not None:
-        dataset = dataset.with_splits(settings.seed).limited(options.max_images, seed=settings.seed)
+    resume = state_beside(resume_from) if resume_from else None
+    start = _starting_point(init_from, resume_from)
+    settings = resolve_settings(ctx.params, resume, start)
+    dataset = PreparedDataset.open(data_dir)
+    if max_images is not None:
+        dataset = dataset.with_splits(settings.seed).limited(max_images, seed=settings.seed)
     if resume is not None and resume.epoch >= settings.epochs:
         print(
             f"This training is complete: {resume.epoch} of {settings.epochs} epochs. "
@@ -181,106 +191,213 @@ def run(options: argparse.Namespace) -> int:
         result = train_segmenter(
             dataset,
             settings,
-            checkpoint_dir=options.checkpoint_dir,
-            log_dir=options.log_dir,
+            checkpoint_dir=checkpoint_dir,
+            log_dir=log_dir,
             resume=resume,
             listener=progress,
-            is_deterministic=options.deterministic,
+            is_deterministic=deterministic,
             start=start,
         )
-    progress.tell_result(result, options.checkpoint_dir, options.log_dir)
+    progress.tell_result(result, checkpoint_dir, log_dir)
     return 0 if result.is_complete else 130
 
 
-def _starting_point(options: argparse.Namespace) -> "StartingPoint | None":
-    if options.init_from is None:
-        return None
-    if options.resume_from is not None:
-        raise SettingsError(
-            "--init-from and --resume-from: expected one of them. A training that was begun with "
-            "--init-from goes on with --resume-from alone."
-        )
-    if options.init_from == "bundled":
-        from blood_cell_system.pipeline.model_slots import bundled_trainable_segmenter
+def train_classifier(
+    *,
+    ctx: typer.Context,
+    kind: Annotated[
+        ClassifierKind, typer.Argument(metavar="KIND", help="Red cells (rbc) or white cells (wbc).")
+    ],
+    data_dir: CellDir = None,
+    preset: Preset = None,
+    epochs: Epochs = None,
+    batch_size: Annotated[int | None, typer.Option("--batch-size", metavar="N")] = None,
+    resume_from: ResumeFrom = None,
+    output_dir: Annotated[
+        Path, typer.Option("--output-dir", "-o", metavar="DIR", help="Where the model goes.")
+    ] = Path("./models"),
+    log_dir: LogDir = Path("./logs"),
+    cells_per_epoch: Annotated[int | None, typer.Option("--cells-per-epoch", metavar="N")] = None,
+    d_reduced: Width = None,
+    learning_rate: LearningRate = None,
+    weight_decay: WeightDecay = None,
+    dropout: Annotated[float | None, typer.Option("--dropout", metavar="SHARE")] = None,
+    label_smoothing: Annotated[
+        float | None, typer.Option("--label-smoothing", metavar="SHARE")
+    ] = None,
+    patience: Patience = None,
+    has_stain_augmentation: Annotated[
+        bool | None, typer.Option(" /--no-stain-augmentation", help="Keep the colours as they are.")
+    ] = None,
+    has_domain_adaptation: DomainAdaptation = None,
+    block_pattern: BlockPattern = None,
+    seed: Seed = None,
+    deterministic: Deterministic = False,
+) -> int:
+    """Train a classifier of red or white cells.
 
-        path = bundled_trainable_segmenter()
-    else:
-        path = Path(options.init_from)
+    What is not given is the preset's. Ctrl-C saves; --resume-from goes on.
+
+    Examples
+    --------
+    bloodcells train-classifier rbc --data-dir data/cells_rbc --preset balanced
+    """
+    from blood_cell_system.datasets.cell_folder import CellFolder
+    from blood_cell_system.training.state import classifier_files, state_beside
+
+    resume = state_beside(resume_from, classifier_files(kind)) if resume_from else None
+    settings = resolve_classifier_settings(ctx.params, resume)
+    folder = CellFolder.open(
+        data_dir or Path(f"./data/cells_{kind}"),
+        kind=kind,
+        block_pattern=block_pattern,
+        seed=settings.seed,
+    )
+    print(folder.to_text())
     import_tensorflow()
-    from blood_cell_system.training.segmenter_learner import load_starting_point
+    from blood_cell_system.cli.training_progress import ClassifierProgress
+    from blood_cell_system.pipeline.classifier_training import train_classifier_files
 
-    return load_starting_point(path)
+    with ClassifierProgress(settings) as progress:
+        trained = train_classifier_files(
+            folder,
+            settings,
+            output_dir=output_dir,
+            log_dir=log_dir,
+            resume=resume,
+            listener=progress,
+            is_deterministic=deterministic,
+            tell=progress.console.print,
+        )
+    progress.tell_result(trained, output_dir, log_dir, kind=kind)
+    return 0 if trained.is_complete else 130
 
 
 def resolve_settings(
-    options: argparse.Namespace,
-    resume: "TrainingState | None",
+    options: Mapping[str, Any],
+    resume: "TrainingState | None" = None,
     start: "StartingPoint | None" = None,
 ) -> "SegmentationSettings":
-    """Take the preset's settings, or the continued run's, changed by what was asked for.
+    """Take the preset's settings, or the continued run's, changed by the options.
 
-    What goes on from a trained model has the architecture of that model, whatever the preset.
+    A training that begins with a trained model has the architecture of that model, whatever the
+    preset.
 
     Raises
     ------
     SettingsError
         A value makes no sense.
     ResumeError
-        A continued run is asked to be another one.
+        The options make a continued run another one.
     """
     from blood_cell_system.training.presets import SegmentationSettings, preset_named
 
     if resume is None:
-        base = preset_named(options.preset or DEFAULT_PRESET)
+        base = preset_named(options["preset"] or DEFAULT_PRESET)
     else:
-        base = SegmentationSettings(**with_tuples(resume.settings))
-        if options.preset is not None:
-            preset_named(options.preset)
+        base = SegmentationSettings(**_with_tuples(resume.settings))
+        if options["preset"] is not None:
+            preset_named(options["preset"])
     if start is not None:
-        from blood_cell_system.training.segmenter_learner import fine_tuning_settings
+        from blood_cell_system.training.fine_tuning import fine_tuning_settings
 
-        base = fine_tuning_settings(start, base if options.preset else None)
-    asked = asked_for(options, base)
+        base = fine_tuning_settings(start, base if options["preset"] else None)
+    changes = _changes(options, base)
     if start is not None:
-        _check_architecture(asked, base, start)
-    elif resume is None and asked.get("kept_share"):
+        _check_architecture(changes, base, start)
+    elif resume is None and changes.get("kept_share"):
         raise SettingsError(
-            f"--kept-share {asked['kept_share']}: there is nothing to keep; expected it together "
+            f"--kept-share {changes['kept_share']}: there is nothing to keep; expected it together "
             "with --init-from. Leave it out."
         )
-    if asked.get("batch_size") == "auto":
-        del asked["batch_size"]
+    if changes.get("batch_size") == "auto":
+        del changes["batch_size"]
         if resume is None:
             import_tensorflow()
             from blood_cell_system.training.segmenter import largest_batch_that_fits
 
-            asked["batch_size"] = largest_batch_that_fits(replace(base, **asked))
-    settings = with_asked(base, asked, resume_from=options.resume_from if resume else None)
+            changes["batch_size"] = largest_batch_that_fits(replace(base, **changes))
+    settings = _changed(base, changes, resume_from=options["resume_from"] if resume else None)
     settings.check()
     return settings
 
 
+def resolve_classifier_settings(
+    options: Mapping[str, Any], resume: "TrainingState | None" = None
+) -> "ClassifierSettings":
+    """Take the preset's settings, or the continued run's, changed by the options.
+
+    Raises
+    ------
+    SettingsError
+        A value makes no sense.
+    ResumeError
+        The options make a continued run another one.
+    """
+    from blood_cell_system.training.presets import ClassifierSettings, classifier_preset_named
+
+    base = classifier_preset_named(options["preset"] or DEFAULT_PRESET)
+    if resume is not None:
+        base = ClassifierSettings(**_with_tuples(resume.settings))
+    settings = _changed(
+        base, _changes(options, base), resume_from=options["resume_from"] if resume else None
+    )
+    settings.check()
+    return settings
+
+
+def _changes(options: Mapping[str, Any], settings: Any) -> dict[str, Any]:
+    """Give the options that the user has set, as far as they are settings."""
+    return {name: options[name] for name in asdict(settings) if options.get(name) is not None}
+
+
+def _changed(base: Settings, changes: Mapping[str, Any], *, resume_from: Path | None) -> Settings:
+    if resume_from is not None:
+        for name in sorted(changes.keys() - CHANGEABLE):
+            was = getattr(base, name)
+            if changes[name] != was:
+                raise ResumeError(
+                    f"--resume-from {resume_from}: that training has {name} = {was}, asked "
+                    f"for is {changes[name]}; only {' and '.join(sorted(CHANGEABLE))} may change. "
+                    "Leave the option out, or start a new training without --resume-from."
+                )
+    return replace(base, **changes)  # type: ignore[type-var]
+
+
+def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn lists into tuples: JSON knows no tuples."""
+    return {
+        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
+
+
+def _starting_point(init_from: str | None, resume_from: Path | None) -> "StartingPoint | None":
+    if init_from is None:
+        return None
+    if resume_from is not None:
+        raise SettingsError(
+            "--init-from and --resume-from: expected one of them. A training that was begun with "
+            "--init-from goes on with --resume-from alone."
+        )
+    if init_from == "bundled":
+        from blood_cell_system.pipeline.model_slots import bundled_trainable_segmenter
+
+        path = bundled_trainable_segmenter()
+    else:
+        path = Path(init_from)
+    import_tensorflow()
+    from blood_cell_system.training.fine_tuning import load_starting_point
+
+    return load_starting_point(path)
+
+
 def _check_architecture(
-    asked: Mapping[str, Any], base: "SegmentationSettings", start: "StartingPoint"
+    changes: Mapping[str, Any], base: "SegmentationSettings", start: "StartingPoint"
 ) -> None:
     for name in ("d_reduced", "has_instance_head"):
-        if name in asked and asked[name] != getattr(base, name):
+        if name in changes and changes[name] != getattr(base, name):
             raise SettingsError(
                 f"--init-from {start.path}: that model has {name} = {getattr(base, name)}, asked "
-                f"for is {asked[name]}; its architecture cannot change. Leave the option out, or "
+                f"for is {changes[name]}; its architecture cannot change. Leave the option out, or "
                 "train anew without --init-from."
             )
-
-
-def _batch_size(word: str) -> int | str:
-    if word == "auto":
-        return word
-    try:
-        return int(word)
-    except ValueError:
-        raise argparse.ArgumentTypeError(
-            f"expected a number or 'auto', received {word!r}"
-        ) from None
-
-
-__all__ = ["add_arguments", "resolve_settings", "run"]

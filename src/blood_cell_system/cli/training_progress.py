@@ -13,11 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles
-from blood_cell_system.training.classifier import TrainedClassifier, run_files
-from blood_cell_system.training.loop import TrainingListener
+from blood_cell_system.training.classifier import TrainedClassifier
+from blood_cell_system.training.loop import TrainingListener, TrainingResult
 from blood_cell_system.training.presets import ClassifierSettings, SegmentationSettings
 from blood_cell_system.training.run_record import CURVES_NAME
-from blood_cell_system.training.segmenter import TrainingResult
+from blood_cell_system.training.state import classifier_files
 
 
 class EpochProgress(TrainingListener, ABC):
@@ -114,7 +114,7 @@ class TrainingProgress(EpochProgress):
         """Say what came of the training and where it lies."""
         if result.is_complete:
             self.console.print(
-                f"Best validation IoU {result.best_iou:.4f} in epoch {result.best_epoch}; "
+                f"Best validation IoU {result.best_score:.4f} in epoch {result.best_epoch}; "
                 f"{result.epochs} epochs took {as_words(result.seconds)}."
             )
         else:
@@ -175,7 +175,7 @@ class ClassifierProgress(EpochProgress):
                 f"{trained.epochs} epochs took {as_words(trained.seconds)}."
             )
         else:
-            self.tell_stopped(output_dir / run_files(kind).model)
+            self.tell_stopped(output_dir / classifier_files(kind).model)
         if trained.calibration is not None:
             for name, error in trained.calibration.errors_after.items():
                 self.console.print(
@@ -191,7 +191,7 @@ class ClassifierProgress(EpochProgress):
         self.tell_warnings(trained.warnings)
         if trained.is_complete:
             files = ClassifierFiles.within(output_dir, kind)
-            self.console.print(f"Model:  {files.onnx} and {files.keras} with {files.facts.name}")
+            self.console.print(f"Model:  {files.onnx} and {files.keras} with {files.metadata.name}")
         self.console.print(f"Curves: {output_dir / CURVES_NAME}, or tensorboard --logdir {log_dir}")
 
 

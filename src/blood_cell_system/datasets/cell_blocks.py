@@ -113,7 +113,6 @@ def split_by_blocks(
         Block of each cell.
     classes : sequence of str
         Class of each cell, with its source where there are several.
-    seed : int
     shares : mapping of Split to float
         Of the splits that are held out.
 

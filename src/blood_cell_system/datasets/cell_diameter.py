@@ -45,7 +45,6 @@ def red_cell_diameters(
 
     Parameters
     ----------
-    cells : tuple of Annotation or None
     class_mask : ndarray of shape (height, width), dtype uint8
     label_image : ndarray of shape (height, width), dtype uint16, optional
         The pixels of cell *i* have the value *i* + 1.
@@ -125,10 +124,6 @@ _SAMPLE: Final = 20
 def typical_diameters(images: Iterable[PreparedImage]) -> dict[str, float]:
     """Median diameter of the red cells of every source.
 
-    Parameters
-    ----------
-    images : iterable of PreparedImage
-
     Returns
     -------
     dict of str to float
@@ -146,10 +141,6 @@ def typical_diameter(images: Sequence[PreparedImage]) -> float | None:
 
     Augmented copies, which are scaled, do not count, nor do images that cannot be read: finding
     them is another's task.
-
-    Parameters
-    ----------
-    images : sequence of PreparedImage
 
     Returns
     -------

@@ -39,7 +39,6 @@ class CellField:
     ----------
     name : str
         Unlike all others of its data set.
-    image_path : Path
     label : str
         Of the image as a whole, in the words of the data set; empty where there is none.
     cells : tuple of Annotation or None
@@ -64,10 +63,8 @@ class FieldReading:
 
     Parameters
     ----------
-    root : Path
     source : str
         Name of the data set.
-    licence : str
     fields : tuple of CellField
         Ordered by name.
     dropped : tuple of DroppedCell
@@ -89,7 +86,6 @@ def read_json_file(path: Path, *, expected: type, what: str) -> Any:
 
     Parameters
     ----------
-    path : Path
     expected : type
         Of the outermost value: ``dict`` or ``list``.
     what : str
@@ -160,7 +156,6 @@ def readable(
     ----------
     path : Path or None
         None where there is no such file.
-    name : str
     failed : list of FailedImage
         Added to in place.
     missing : str
@@ -196,7 +191,6 @@ def sound_cells(
         another form.
     shape : tuple of int
         ``(height, width)`` of the image in pixels.
-    file : Path
     image : str
         Its name, for messages.
     dropped : list of DroppedCell
@@ -248,10 +242,6 @@ def joined_by_view(reading: FieldReading) -> FieldReading:
 
     Only images of one label are compared. Their time grows with the square of their number: 200
     take some 3 seconds, of which most is for reading them.
-
-    Parameters
-    ----------
-    reading : FieldReading
 
     Returns
     -------

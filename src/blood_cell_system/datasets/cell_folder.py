@@ -128,7 +128,6 @@ def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
 
     Parameters
     ----------
-    path : Path
     kind : ClassifierKind
         Whose classes it names.
 
@@ -232,11 +231,6 @@ def suggestion(name: str, known: Sequence[str]) -> str:
 def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     """Read a folder of class folders: a cell an image, of the class that its folder names.
 
-    Parameters
-    ----------
-    root : Path
-    kind : ClassifierKind
-
     Returns
     -------
     list of CellRecord
@@ -303,7 +297,6 @@ def with_blocks(
 
     Parameters
     ----------
-    records : sequence of CellRecord
     pattern, block_size
         As of ``blocks_of_names``.
 
@@ -345,8 +338,6 @@ def with_splits(table: Path, records: Sequence[CellRecord], *, seed: int) -> lis
     ----------
     table : Path
         What messages name.
-    records : sequence of CellRecord
-    seed : int
 
     Raises
     ------
@@ -391,8 +382,6 @@ class CellFolder:
 
     Parameters
     ----------
-    root : Path
-    kind : ClassifierKind
     records : tuple of CellRecord
         Ordered by file name.
     notes : tuple of str
@@ -420,8 +409,6 @@ class CellFolder:
 
         Parameters
         ----------
-        root : Path
-        kind : ClassifierKind
         block_pattern, block_size
             As of ``blocks_of_names``; only where ``cells.csv`` names no blocks.
         seed : int

@@ -64,7 +64,6 @@ class OpenedSources:
 
     Parameters
     ----------
-    datasets : tuple of PreparedDataset
     images : tuple of SourceImage
         Ordered by folder, then by name.
     """
@@ -95,7 +94,6 @@ def open_sources(folders: Sequence[Path], *, seed: int) -> OpenedSources:
 
     Parameters
     ----------
-    folders : sequence of Path
     seed : int
         Deals out splits where a folder has none.
 
@@ -196,13 +194,10 @@ class ImageTask:
 
     Parameters
     ----------
-    image : SourceImage
-    split : Split or None
     original : str
         New name of its original.
     magnification : float
         1 copies it byte for byte.
-    unmarked_types : tuple of str
     """
 
     image: SourceImage
@@ -256,9 +251,6 @@ class CombinedSource:
 
     Parameters
     ----------
-    name : str
-    licence : str
-    image_count : int
     red_cell_diameter_px : float or None
         Median before resampling, by the labels or as given; None where nothing tells.
     measured_cells : int
@@ -293,14 +285,11 @@ class CombineSummary:
 
     Parameters
     ----------
-    output : Path
-    sources : tuple of CombinedSource
     split_counts : mapping of str to int
     renamed_count : int
         Images that got their source's name in front.
     same_fields : tuple of tuple of str
         Groups of originals that show the same field.
-    moves : tuple of SplitMove
     cell_diameter_px : float or None
         Asked for; None where sizes were left.
     """
@@ -382,7 +371,6 @@ def combine_folders(
     ----------
     folders : sequence of Path
         Prepared folders; also such as were combined before.
-    output : Path
     cell_diameter_px : float, optional
         Median diameter of the red cells of each source afterwards; None leaves all sizes.
     source_diameters : mapping of str to float, optional
@@ -391,10 +379,6 @@ def combine_folders(
         Deals out splits where a folder has none.
     jobs : int, optional
         Processes; all cores by default.
-
-    Returns
-    -------
-    CombineSummary
 
     Raises
     ------

@@ -42,11 +42,8 @@ class PublicDataSet:
         For the command line.
     title : str
         What is in it, in a line.
-    way : Way
     address : str
         Of the repository, the Kaggle handle, or the page where to ask.
-    licence : str
-    citation : str
     folder : str
         Name of the folder that it is put into.
     next_step : str
@@ -337,7 +334,6 @@ def download_data_set(data_set: PublicDataSet, target: Path) -> Path:
 
     Parameters
     ----------
-    data_set : PublicDataSet
     target : Path
         Folder that it becomes; must not be there, or be empty.
 

@@ -90,7 +90,6 @@ def finish_build(
 
     Parameters
     ----------
-    root : Path
     command : str
         As given to ``start_build``.
     files : collection of str

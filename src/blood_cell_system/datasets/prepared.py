@@ -74,7 +74,6 @@ def write_manifest(
 
     Parameters
     ----------
-    root : Path
     images : sequence of mapping
         Of every image ``stem``, ``split``, ``source`` and ``original``, and what else there is.
     details : mapping
@@ -183,10 +182,8 @@ class PreparedImage:
     ----------
     stem : str
         File name without its suffix.
-    image_path, mask_path : Path
     instance_path : Path or None
         Label image, where the exact outlines of single cells are known.
-    split : Split or None
     source : str
         Data set that the image comes from.
     original : str
@@ -235,7 +232,6 @@ class PreparedImage:
 
         Parameters
         ----------
-        folder : Path
         stem : str
             Name of the copies.
 
@@ -307,12 +303,10 @@ class PreparedDataset:
 
     Parameters
     ----------
-    root : Path
     images : tuple of PreparedImage
         Ordered by stem.
     details : mapping of str
         Everything else of the manifest: settings, versions, seed, hash, what was dropped.
-    taxonomy : Taxonomy
     """
 
     root: Path
@@ -397,10 +391,6 @@ class PreparedDataset:
 
         15 % of the originals are for validation and as many for the test; the rest is learned from.
         With three originals or more, none of the three is empty.
-
-        Parameters
-        ----------
-        seed : int
 
         Returns
         -------
@@ -514,7 +504,6 @@ def prepared_samples(dataset: PreparedDataset, *, with_unscored: bool = False) -
 
     Parameters
     ----------
-    dataset : PreparedDataset
     with_unscored : bool
         Whether regions that are not scored come along, each in one piece.
 

@@ -49,7 +49,6 @@ def groups_by(
 
     Parameters
     ----------
-    images : sequence of PreparedImage
     by : GroupBy
         For slides and patients, names come from the pattern or the table, else from what the
         manifest says.
@@ -58,10 +57,6 @@ def groups_by(
         parentheses, or all that it matches.
     table : Path, optional
         CSV with a column of images' names and one called ``slide``, ``patient`` or ``group``.
-
-    Returns
-    -------
-    list of str
 
     Raises
     ------
@@ -138,8 +133,6 @@ class Leak:
     ----------
     what : str
         Name of the group, or ``same field``.
-    stems : tuple of str
-    splits : tuple of Split
     """
 
     what: str
@@ -153,15 +146,12 @@ class SplitSummary:
 
     Parameters
     ----------
-    root : Path
-    by : GroupBy
     counts : mapping of str to tuple of int
         Images and groups by split.
     same_field_count : int
         Fields that are there more than once, and were kept together.
     leaks_before : tuple of Leak
         In the splits as they were.
-    is_written : bool
     """
 
     root: Path
@@ -209,23 +199,16 @@ def split_folder(
 
     Parameters
     ----------
-    root : Path
-    by : GroupBy
     pattern : str, optional
         See ``groups_by``.
     table : Path, optional
         See ``groups_by``.
     val_share, test_share : float
         Of the originals; large groups make it more or less.
-    seed : int
     jobs : int, optional
         Processes; all cores by default.
     is_check : bool
         Whether to look for leaks only and write nothing.
-
-    Returns
-    -------
-    SplitSummary
 
     Raises
     ------

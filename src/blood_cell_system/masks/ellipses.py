@@ -25,7 +25,6 @@ def whole_cell_box(cell: Annotation, shape: tuple[int, int]) -> Annotation:
 
     Parameters
     ----------
-    cell : Annotation
     shape : tuple of int
         ``(height, width)`` of the image in pixels.
 
@@ -64,7 +63,6 @@ def clip_to_pixels(
 
     Parameters
     ----------
-    cell : Annotation
     shape : tuple of int
         ``(height, width)`` in pixels.
     margin : float
@@ -112,7 +110,6 @@ def nearest_ellipse(
 
     Parameters
     ----------
-    cells : sequence of Annotation
     shape : tuple of int
         ``(height, width)`` in pixels.
     reach : float
@@ -151,7 +148,6 @@ def rasterize_ellipses(
         without a channel, such as platelets, are background.
     shape : tuple of int
         ``(height, width)`` in pixels.
-    taxonomy : Taxonomy
 
     Returns
     -------

@@ -47,18 +47,12 @@ class PrepareSummary:
 
     Parameters
     ----------
-    output : Path
-    mask_method : MaskMethod
     split_counts : mapping of str to int
         Images by split; ``no split`` where nothing names them.
-    cell_counts : mapping of tuple of str and Origin to int
-    dropped : tuple of DroppedCell
-    failed : tuple of FailedImage
     notes : tuple of str
         What the reader had to say.
     given_masks : int
         Images whose class masks were given, and taken as they are.
-    taxonomy : Taxonomy
     """
 
     output: Path
@@ -135,13 +129,7 @@ def prepare_voc(
     ----------
     source : Path
         The VOC folder, or the folder above it.
-    output : Path
     mask_method : {"stain", "ellipse"}
-    jobs : int, optional
-
-    Returns
-    -------
-    PrepareSummary
 
     Raises
     ------
@@ -173,8 +161,6 @@ def prepare_reading(
 
     Parameters
     ----------
-    reading : Reading
-    output : Path
     mask_method : {"stain", "ellipse"}
         What becomes of boxes: masks from the stain, or the ellipse in each box, the guide's
         baseline. Outlines and masks of the data set are taken as they are.

@@ -58,7 +58,6 @@ def red_share_of(density: NDArray[np.float32], *, window_px: int = 7) -> NDArray
     Parameters
     ----------
     density : ndarray of shape (height, width, 3), dtype float32
-    window_px : int
 
     Returns
     -------
@@ -85,11 +84,6 @@ def look_of_red_cells(
     foreground : ndarray of shape (height, width), dtype bool
     red_share : ndarray of shape (height, width), dtype float32
         As of ``red_share_of``.
-    cells : sequence of Annotation
-
-    Returns
-    -------
-    RedCellLook
     """
     shape = foreground.shape
     is_sample = np.zeros(shape, dtype=bool)
@@ -157,7 +151,6 @@ def unboxed_red_cells(
         Pixels of red cells.
     claimed : ndarray of shape (height, width), dtype bool
         Pixels in or near the ellipse of a box. A blob that leans on them is part of a clump.
-    look : RedCellLook
 
     Returns
     -------

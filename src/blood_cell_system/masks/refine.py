@@ -71,7 +71,6 @@ def fill_pallor(
     Parameters
     ----------
     foreground : ndarray of shape (height, width), dtype bool
-    cells : sequence of Annotation
     cell_area_px : float
         Area of a typical red cell.
     max_share : float
@@ -175,7 +174,6 @@ def pale_cells(
     ----------
     green_density : ndarray of shape (height, width), dtype float32
     foreground : ndarray of shape (height, width), dtype bool
-    red_cells : sequence of Annotation
     threshold : float
         The one that the foreground was found with.
 
@@ -282,13 +280,8 @@ def stain_class_mask(
         RGB.
     cells : sequence of Annotation
         In pixels; not necessarily all cells of the image.
-    settings : StainSettings, optional
     taxonomy : Taxonomy
         Says which channel a cell's type has: the stain does not distinguish more than that.
-
-    Returns
-    -------
-    StainMask
     """
     channels = taxonomy.mask_classes
     by_channel = [

@@ -98,11 +98,6 @@ def mask_of_sample(
         What becomes of boxes.
     unlabelled : Unlabelled
         What becomes of cells that nobody has marked.
-    taxonomy : Taxonomy
-
-    Returns
-    -------
-    SampleMask
 
     Raises
     ------

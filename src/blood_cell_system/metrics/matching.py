@@ -1,8 +1,11 @@
 """Scores of found cells by type: matches, counts, and what they are compared with."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from functools import reduce
+from operator import add
 from typing import Final, Self
 
 import numpy as np
@@ -15,11 +18,13 @@ from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
 from blood_cell_system.boxes import pairwise_box_iou
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import DatasetError, MaskFormatError
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, NOT_SCORED, MaskClass
+from blood_cell_system.taxonomy import NOT_SCORED, Taxonomy
 
 IOU_THRESHOLDS: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
+"""IoU from which a true and a found cell match."""
 
 _MOSTLY: Final = 0.5
+"""Part of a cell's pixels that are not scored from which it cannot be judged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,10 +211,6 @@ def match(
     is_excused : ndarray of shape (found_count,), dtype bool, optional
         Found cells that are left out, not false, when they match nothing; see
         ``is_mostly_not_scored``.
-
-    Returns
-    -------
-    MatchCounts
     """
     is_candidate = overlaps.iou >= threshold
     true_index = overlaps.true_index[is_candidate]
@@ -239,7 +240,7 @@ def _largest_matching(
         np.bincount(found_index, minlength=overlaps.found_count)[found_index] == 1
     )
     chosen = [np.flatnonzero(is_single)]
-    # Whoever has several partners is solved group by group: one table of all cells of a large
+    # Cells with several partners are solved group by group: one table of all cells of a large
     # image would be needlessly big.
     disputed = np.flatnonzero(~is_single)
     if len(disputed):
@@ -269,7 +270,7 @@ def _assign(
 def is_mostly_not_scored(
     found_labels: NDArray[np.integer], class_mask: NDArray[np.uint8], *, found_count: int
 ) -> NDArray[np.bool_]:
-    """Tell of each found cell whether more than half of its pixels are not scored.
+    """Whether more than half of the pixels of each found cell are not scored.
 
     Parameters
     ----------
@@ -277,10 +278,6 @@ def is_mostly_not_scored(
     class_mask : ndarray of shape (height, width), dtype uint8
         True classes; 255 where not scored.
     found_count : int
-
-    Returns
-    -------
-    ndarray of shape (found_count,), dtype bool
     """
     area = np.bincount(found_labels.ravel(), minlength=found_count + 1)
     hidden = np.bincount(found_labels[class_mask == NOT_SCORED], minlength=found_count + 1)
@@ -418,43 +415,60 @@ def _median(counts: NDArray[np.int64]) -> int:
     return int(np.sort(counts)[(len(counts) - 1) // 2])
 
 
-_LEFT_OUT_AT: Final = IOU_THRESHOLDS[0]
-
-CellMatches = Mapping[str, Mapping[float, MatchCounts]]
-
-
 class TruthKind(StrEnum):
     """What found cells are compared with."""
 
     OUTLINES = "outlines"
+    """Exact outlines, by IoU of pixels."""
     BOXES = "boxes"
+    """Boxes, by IoU of boxes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CellRecord:
-    """How the cells of one image, or of many, match.
+class CellMatching:
+    """How the found cells of one image, or of many, match the true ones.
 
     Parameters
     ----------
     truth : TruthKind
-        Exact outlines, by IoU of pixels, or boxes, by IoU of boxes.
     matches : mapping of str to mapping of float to MatchCounts
         By type and IoU threshold.
-    true_counts, found_counts : mapping of str to int
-        Found cells that are left out (they match nothing, where nobody has said what is there) do
-        not count.
-    all_found_counts : mapping of str to int
-        With those that are left out.
     origins : mapping of Origin to int
-        How many true cells a person annotated, only the stain shows, or the generator drew.
+        True cells by origin: annotated, known by their stain alone, or drawn.
     """
 
     truth: TruthKind
-    matches: CellMatches
-    true_counts: Mapping[str, int]
-    found_counts: Mapping[str, int]
-    all_found_counts: Mapping[str, int]
+    matches: Mapping[str, Mapping[float, MatchCounts]]
     origins: Mapping[Origin, int]
+
+    @property
+    def true_counts(self) -> dict[str, int]:
+        """True cells by type."""
+        return {name: one.matched + one.missed for name, one in self._loosest()}
+
+    @property
+    def found_counts(self) -> dict[str, int]:
+        """Found cells by type, without those that are left out as nothing is scored there."""
+        return {name: one.matched + one.false_found for name, one in self._loosest()}
+
+    @property
+    def all_found_counts(self) -> dict[str, int]:
+        """Found cells by type, with those that are left out."""
+        return {name: one.matched + one.false_found + one.left_out for name, one in self._loosest()}
+
+    def _loosest(self) -> Iterator[tuple[str, MatchCounts]]:
+        for cell_type, by_threshold in self.matches.items():
+            yield cell_type, by_threshold[IOU_THRESHOLDS[0]]
+
+    def __add__(self, other: "CellMatching") -> "CellMatching":
+        return CellMatching(
+            truth=self.truth,
+            matches={
+                cell_type: {t: one + other.matches[cell_type][t] for t, one in by_iou.items()}
+                for cell_type, by_iou in self.matches.items()
+            },
+            origins={origin: n + other.origins[origin] for origin, n in self.origins.items()},
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -463,24 +477,20 @@ class CellScores:
 
     Parameters
     ----------
-    truth : TruthKind
-    image_count : int
-    matches : mapping of str to mapping of float to MatchCounts
+    matching : CellMatching
         Added up over the images.
+    image_count : int
     counts : mapping of str to CountReport
         Of the found cells that are not left out. Which those are is known from the truth, which
         flatters the model where boxes are incomplete.
     all_counts : mapping of str to CountError
         Of all found cells, which blames the model for the cells that nobody has boxed.
-    origins : mapping of Origin to int
     """
 
-    truth: TruthKind
+    matching: CellMatching
     image_count: int
-    matches: CellMatches
     counts: Mapping[str, CountReport]
     all_counts: Mapping[str, CountError]
-    origins: Mapping[Origin, int]
 
 
 def compare_cells(
@@ -488,7 +498,7 @@ def compare_cells(
     true_cells: Sequence[Annotation],
     class_mask: NDArray[np.uint8],
     true_labels: NDArray[np.integer] | None = None,
-) -> CellRecord:
+) -> CellMatching:
     """Match the found cells of an image with the true ones, type by type.
 
     Parameters
@@ -501,59 +511,43 @@ def compare_cells(
         Exact outlines; cell ``i`` has label ``i + 1``. A cell without a pixel, because others cover
         it, is left out. Without them boxes are compared; as boxes are seldom complete, a found cell
         on pixels of its class that no box holds is neither right nor wrong.
-
-    Returns
-    -------
-    CellRecord
     """
-    found_count = len(found)
+    is_visible = np.ones(len(true_cells), dtype=np.bool_)
     if true_labels is None:
         overlaps = Overlaps.of_boxes(corners_of(true_cells), found["whole_box"])
-        is_visible = np.ones(len(true_cells), dtype=bool)
+        class_mask = _without_unclaimed(class_mask, true_cells, found.taxonomy)
     else:
         overlaps = Overlaps.of_labels(
-            true_labels, found.label_image, true_count=len(true_cells), found_count=found_count
+            true_labels, found.label_image, true_count=len(true_cells), found_count=len(found)
         )
         is_visible = np.bincount(true_labels.ravel(), minlength=len(true_cells) + 1)[1:] > 0
-    if true_labels is None:
-        class_mask = _without_unclaimed(class_mask, true_cells)
-    is_excused = is_mostly_not_scored(found.label_image, class_mask, found_count=found_count)
-    matches: dict[str, dict[float, MatchCounts]] = {}
-    true_counts, found_counts, all_found_counts = {}, {}, {}
-    for cell_type in CELL_TYPES:
-        is_true = is_visible & np.array([c.cell_type == cell_type for c in true_cells], dtype=bool)
+    is_excused = is_mostly_not_scored(found.label_image, class_mask, found_count=len(found))
+    true_types = np.array([cell.cell_type for cell in true_cells], dtype=object)
+    matches = {}
+    for cell_type in found.taxonomy.names:
         is_found = found.is_type(cell_type)
-        of_type = overlaps.between(is_true, is_found)
+        of_type = overlaps.between(is_visible & (true_types == cell_type), is_found)
         matches[cell_type] = {
             threshold: match(of_type, threshold, is_excused=is_excused[is_found])
             for threshold in IOU_THRESHOLDS
         }
-        true_counts[cell_type] = of_type.true_count
-        all_found_counts[cell_type] = of_type.found_count
-        left_out = matches[cell_type][_LEFT_OUT_AT].left_out
-        found_counts[cell_type] = of_type.found_count - left_out
-    visible = [cell for cell, is_seen in zip(true_cells, is_visible, strict=True) if is_seen]
-    return CellRecord(
+    origins = Counter(true_cells[index].origin for index in np.flatnonzero(is_visible).tolist())
+    return CellMatching(
         truth=TruthKind.BOXES if true_labels is None else TruthKind.OUTLINES,
         matches=matches,
-        true_counts=true_counts,
-        found_counts=found_counts,
-        all_found_counts=all_found_counts,
-        origins={o: sum(cell.origin == o for cell in visible) for o in Origin},
+        origins={origin: origins[origin] for origin in Origin},
     )
 
 
 def _without_unclaimed(
-    class_mask: NDArray[np.uint8], true_cells: Sequence[Annotation]
+    class_mask: NDArray[np.uint8], true_cells: Sequence[Annotation], taxonomy: Taxonomy
 ) -> NDArray[np.uint8]:
-    """Mark foreground that lies in no box as not scored: there are cells, but nobody said which."""
+    """Set foreground that lies in no box as not scored: nobody said which cells are there."""
     result = class_mask.copy()
-    for cell_type in CELL_TYPES:
-        if MASK_CLASS[cell_type] == MaskClass.BACKGROUND:
-            continue
-        is_unclaimed = class_mask == MASK_CLASS[cell_type]
+    for cell_type in taxonomy.with_channel:
+        is_unclaimed = class_mask == cell_type.mask_class
         for cell in true_cells:
-            if cell.cell_type == cell_type:
+            if cell.cell_type == cell_type.name:
                 rows = slice(max(int(cell.y_min), 0), max(int(np.ceil(cell.y_max)), 0))
                 columns = slice(max(int(cell.x_min), 0), max(int(np.ceil(cell.x_max)), 0))
                 is_unclaimed[rows, columns] = False
@@ -562,43 +556,23 @@ def _without_unclaimed(
 
 
 def add_up(
-    records: Sequence[CellRecord], *, training_counts: Mapping[str, Sequence[int]]
+    images: Sequence[CellMatching], *, training_counts: Mapping[str, Sequence[int]]
 ) -> CellScores:
     """Add up the images whose truth is of one kind.
 
     Parameters
     ----------
-    records : sequence of CellRecord
+    images : sequence of CellMatching
         One at least, all of the same kind of truth.
     training_counts : mapping of str to sequence of int
         True counts of the images that were learned from; empty where there are none.
     """
-    return CellScores(
-        truth=records[0].truth,
-        image_count=len(records),
-        matches={
-            cell_type: {
-                threshold: sum(
-                    (record.matches[cell_type][threshold] for record in records), MatchCounts()
-                )
-                for threshold in IOU_THRESHOLDS
-            }
-            for cell_type in CELL_TYPES
-        },
-        counts={
-            cell_type: count_report(
-                [record.true_counts[cell_type] for record in records],
-                [record.found_counts[cell_type] for record in records],
-                training_counts=training_counts[cell_type],
-            )
-            for cell_type in CELL_TYPES
-        },
-        all_counts={
-            cell_type: count_error(
-                [record.true_counts[cell_type] for record in records],
-                [record.all_found_counts[cell_type] for record in records],
-            )
-            for cell_type in CELL_TYPES
-        },
-        origins={o: sum(record.origins[o] for record in records) for o in Origin},
-    )
+    total = reduce(add, images)
+    counts, all_counts = {}, {}
+    for cell_type in total.matches:
+        true = [image.true_counts[cell_type] for image in images]
+        found = [image.found_counts[cell_type] for image in images]
+        everything = [image.all_found_counts[cell_type] for image in images]
+        counts[cell_type] = count_report(true, found, training_counts=training_counts[cell_type])
+        all_counts[cell_type] = count_error(true, everything)
+    return CellScores(matching=total, image_count=len(images), counts=counts, all_counts=all_counts)

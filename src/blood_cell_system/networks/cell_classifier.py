@@ -64,6 +64,7 @@ from blood_cell_system.model_metadata import (
     ClassifierKind,
 )
 from blood_cell_system.networks.domain_adversary import DOMAIN_LOGITS, STRENGTH_INPUT, domain_head
+from blood_cell_system.networks.registry import register_classifier
 from blood_cell_system.networks.reynolds import Offset, reynolds_pooling
 
 SMALLEST_DENSITY: Final = 0.01
@@ -256,6 +257,7 @@ class CellClassifierConfig:
             )
 
 
+@register_classifier("cell_resnet", config=CellClassifierConfig)
 def build_cell_classifier(config: CellClassifierConfig) -> keras.Model:
     """Build an untrained classifier.
 
@@ -372,7 +374,7 @@ def _even(features: Any, *, by_batch: bool, name: str) -> Any:
     By the batch's statistics, or by a cell's own root mean square over places and channels. The
     second depends on this cell alone, and takes one pass where group normalisation takes three; but
     networks learned more slowly with it, and were no better under stains that they had not seen
-    (docs/architecture.md).
+    (docs/networks.md).
     """
     if by_batch:
         return layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(features)

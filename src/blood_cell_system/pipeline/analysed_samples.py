@@ -76,7 +76,7 @@ def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:
     labels = read_labels(results, name)
     if labels.shape != shape:
         raise DatasetError(
-            f"{path}: its image has (height, width) {shape}, its label image {labels.shape}; "
+            f"{path}: the image has (height, width) {shape}, its label image has {labels.shape}; "
             "expected the same. Analyse the image again."
         )
     annotations = []

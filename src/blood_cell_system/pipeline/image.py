@@ -18,11 +18,17 @@ from blood_cell_system.analysis.image_analysis import (
     ImageAnalysis,
     analyze_image,
 )
+from blood_cell_system.analysis.runtimes import (
+    ClassifierRuntime,
+    Runtime,
+    has_instance_head,
+    one_at_a_time,
+)
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_image
 from blood_cell_system.model_metadata import ClassifierKind
-from blood_cell_system.pipeline.model_slots import OneAtATime, OneClassifierAtATime, sha256_of
+from blood_cell_system.pipeline.model_slots import sha256_of
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
 from blood_cell_system.reports.image_files import write_image_files
@@ -215,7 +221,7 @@ class InferencePipeline:
             provenance=ready.provenance.model_copy(update={"data_sha256": sha256}),
             further_warnings=(
                 *warnings,
-                *(() if ready.segmenter.has_heads else (_NO_PLATELETS,)),
+                *(() if has_instance_head(ready.segmenter) else (_NO_PLATELETS,)),
             ),
         )
         return ImageResult(analysis=analysis, report=report)
@@ -251,10 +257,8 @@ class InferencePipeline:
         red, white = (classifiers.get(kind) for kind in ClassifierKind)
         return _Ready(
             models=self._models(),
-            segmenter=OneAtATime(runtime),
-            classifiers={
-                kind: OneClassifierAtATime(ready.runtime) for kind, ready in classifiers.items()
-            },
+            segmenter=one_at_a_time(runtime),
+            classifiers={kind: one_at_a_time(ready.runtime) for kind, ready in classifiers.items()},
             provenance=Provenance(
                 software_version=blood_cell_system.__version__,
                 model=name,
@@ -272,8 +276,8 @@ class _Ready:
     """Everything that an image is run through, and the models that it was made of."""
 
     models: tuple[object, ...]
-    segmenter: OneAtATime
-    classifiers: Mapping[ClassifierKind, OneClassifierAtATime]
+    segmenter: Runtime
+    classifiers: Mapping[ClassifierKind, ClassifierRuntime]
     provenance: Provenance
 
 

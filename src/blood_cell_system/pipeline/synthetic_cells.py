@@ -31,13 +31,16 @@ SOURCE: Final = "synthetic"
 
 _BLAST: Final = "blast"
 _WHOLE_SHARE: Final = 0.9
+"""Part of a cell's rows and columns that others must leave visible."""
 _MANY_WHITE: Final = (0.0,) * 9 + (1.0,)
+"""Probabilities of 0 to 9 white cells in a field: always nine, to have many."""
 _MAX_FIELDS: Final = 10_000
-# Of twenty fields fourteen teach, three choose, three test; of four each does one at least.
+"""Most fields of one folder, so that names sort by number."""
 _SPLITS: Final = tuple(
     Split.TEST if n in (3, 10, 17) else Split.VAL if n in (2, 8, 14) else Split.TRAIN
     for n in range(20)
 )
+"""Of twenty fields fourteen teach, three choose, three test; of four each does one at least."""
 
 
 def write_synthetic_cells(

@@ -13,7 +13,7 @@ from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 
 if TYPE_CHECKING:
     from blood_cell_system.training.classifier import TrainedClassifier
-    from blood_cell_system.training.segmenter import TrainingResult
+    from blood_cell_system.training.loop import TrainingResult
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

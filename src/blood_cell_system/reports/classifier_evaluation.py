@@ -17,7 +17,7 @@ from blood_cell_system.analysis.classifier_evaluation import (
     HeadScores,
     occlusion_map,
 )
-from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
+from blood_cell_system.analysis.runtimes import ClassifierRuntime
 from blood_cell_system.atomic_files import make_folder, replacing, write_json, write_text
 from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import write_image
@@ -44,7 +44,7 @@ def classifier_evaluation_to_json(
     return {
         "format_version": FORMAT_VERSION,
         **subject,
-        "kind": str(evaluation.facts.kind),
+        "kind": evaluation.metadata.cell_type.lower(),
         "cells": evaluation.cells,
         "diseases": [asdict(scores) for scores in evaluation.diseases],
         "conditions": [_head(scores) for scores in evaluation.conditions],
@@ -55,7 +55,7 @@ def classifier_evaluation_to_json(
 
 
 def short_figures(evaluation: ClassifierEvaluation) -> dict[str, Any]:
-    """Give the figures that a person asks for first, for the classifier's facts.
+    """Give the figures that a person asks for first, for the classifier's metadata.
 
     Returns
     -------
@@ -352,8 +352,8 @@ def occlusion_sheet(
     for output, probabilities, y_true in heads:
         if probabilities is None:
             continue
-        facts = evaluation.facts
-        names = facts.conditions if output == "condition" else facts.types
+        metadata = evaluation.metadata
+        names = metadata.conditions if output == "condition" else metadata.subtypes
         answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
         for position in chosen_cells(answers, y_true, confidence):
             image = cell_set.cells[position]

@@ -92,16 +92,18 @@ def _pixel_scores(confusion: ConfusionMatrix) -> dict[str, Any]:
 
 def _cell_scores(scores: CellScores) -> dict[str, Any]:
     return {
-        "truth": str(scores.truth),
+        "truth": str(scores.matching.truth),
         "image_count": scores.image_count,
-        "true_cells_by_origin": {str(o): count for o, count in scores.origins.items() if count},
+        "true_cells_by_origin": {
+            str(o): count for o, count in scores.matching.origins.items() if count
+        },
         "types": {
             str(cell_type): {
                 "matching": {f"{t:.2f}": match_scores(counts) for t, counts in by_iou.items()},
                 "counts": _count_report(scores.counts[cell_type])
                 | {"model_with_left_out": asdict(scores.all_counts[cell_type])},
             }
-            for cell_type, by_iou in scores.matches.items()
+            for cell_type, by_iou in scores.matching.matches.items()
         },
     }
 
@@ -212,12 +214,14 @@ def _pixel_part(evaluation: Evaluation) -> list[RenderableType]:
 
 
 def _match_part(scores: CellScores) -> list[RenderableType]:
-    origins = ", ".join(f"{count} {origin}" for origin, count in scores.origins.items() if count)
+    origins = ", ".join(
+        f"{count} {origin}" for origin, count in scores.matching.origins.items() if count
+    )
     f1_names = [f"F1@{threshold:.1f}" for threshold in _SHOWN_THRESHOLDS]
     strict_name = f"{f1_names[0]}*"
     table = figures_table("cell", "true", "found", "out", strict_name, *f1_names, "AP", "PQ")
     for cell_type in CELL_TYPES:
-        by_iou = scores.matches[cell_type]
+        by_iou = scores.matching.matches[cell_type]
         loose = by_iou[_SHOWN_THRESHOLDS[0]]
         table.add_row(
             cell_type,
@@ -230,7 +234,7 @@ def _match_part(scores: CellScores) -> list[RenderableType]:
             _share(loose.panoptic_quality),
         )
     return [
-        Text(f"Cells against {_TRUTH_NAMES[scores.truth]} ({origins or 'no cells'})"),
+        Text(f"Cells against {_TRUTH_NAMES[scores.matching.truth]} ({origins or 'no cells'})"),
         table,
         Text(
             "out: found where nobody has said what is there, and matching nothing; * counts these "

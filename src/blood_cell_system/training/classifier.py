@@ -1,6 +1,6 @@
-"""Training of a classifier, from a folder of cells to a calibrated network and its facts."""
+"""Training of a classifier, from a folder of cells to a calibrated network and its metadata."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 import blood_cell_system
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.atomic_files import make_folder, replacing
 from blood_cell_system.augmentation.cell_batches import (
     CellAugmentation,
     CellLabels,
@@ -21,7 +20,7 @@ from blood_cell_system.augmentation.cell_batches import (
     plain_batches,
 )
 from blood_cell_system.datasets.cell_folder import CellFolder
-from blood_cell_system.errors import SettingsError, TrainingMemoryError
+from blood_cell_system.errors import SettingsError
 from blood_cell_system.metrics.calibration import (
     DEFAULT_COVERAGE,
     class_thresholds,
@@ -41,16 +40,24 @@ from blood_cell_system.model_metadata import (
     CONDITION_OUTPUT,
     KNOWN_OUTPUT,
     TYPE_OUTPUT,
-    ClassifierFacts,
-    ClassifierKind,
+    ModelMetadata,
     on_white,
 )
 from blood_cell_system.networks.cell_classifier import (
+    CELLS_INPUT,
     CONDITION_LOGITS,
+    FEATURES,
     KNOWN_LOGIT,
     TYPE_LOGITS,
     bake_temperature,
+    logits_model,
+    with_domain_head,
 )
+from blood_cell_system.networks.losses import (
+    labelled_binary_cross_entropy,
+    labelled_cross_entropy,
+)
+from blood_cell_system.networks.registry import classifier_named
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import (
     CellClasses,
@@ -58,24 +65,173 @@ from blood_cell_system.training.classifier_data import (
     read_cells,
     with_stain_domains,
 )
-from blood_cell_system.training.classifier_learner import ClassifierLearner
+from blood_cell_system.training.domains import DomainPlan, ProbeResult, probe_domains
 from blood_cell_system.training.loop import (
     Batch,
-    DataHashes,
-    EpochLoop,
-    Measured,
-    Row,
-    RunFiles,
+    Images,
+    Learner,
+    Task,
+    Training,
     TrainingListener,
+    TrainingResult,
+    memory_advice,
+    prepare_run,
+    with_domains,
 )
 from blood_cell_system.training.presets import ClassifierSettings
-from blood_cell_system.training.run_record import does_not_fall, overfits
-from blood_cell_system.training.stain_domains import DomainPlan, ProbeResult, probe_domains
-from blood_cell_system.training.state import TrainingState
+from blood_cell_system.training.run_record import HistoryView
+from blood_cell_system.training.state import TrainingState, classifier_files
 
 Outputs = dict[str, NDArray[np.float32]]
 
-SCORE_NAME = "val_score"
+VIEW: Final = HistoryView(
+    score="val_score",
+    good_score=0.85,
+    train_loss="train_loss",
+    val_loss="val_loss",
+    overfitting_rise=1.25,
+    loss_title="Losses",
+    loss_labels={
+        "train_condition_loss": "train condition loss",
+        "train_type_loss": "train type loss",
+        "train_known_loss": "train known loss",
+        "val_loss": "validation, without smoothing",
+    },
+    score_title="Validation",
+    score_labels={
+        "val_score": "score",
+        "val_condition_balanced_accuracy": "condition, balanced accuracy",
+        "val_condition_auroc": "condition, AUROC",
+        "val_type_macro_f1": "type, macro F1",
+        "val_known_auroc": "one of the classes at all, AUROC",
+    },
+    low_score_advice=(
+        "The validation score reached {best}, below {good}: train longer (--epochs), add cells of "
+        "more slides, or look whether the class folders hold what their names say."
+    ),
+    flat_loss_advice=(
+        "The training loss does not fall: the learning rate is too high or too low "
+        "(--learning-rate), or the labels do not fit the cells."
+    ),
+    overfitting_advice=(
+        "Overfitting: the training loss falls while the validation loss rises. Use fewer epochs "
+        "(--epochs) or more cells of other slides. The best model by validation is the one that "
+        "was kept."
+    ),
+)
+
+MEASURING_BATCH: Final = 128
+"""Cells that run through the network at once when it is measured."""
+
+_SETTLING_BATCHES: Final = 8
+"""Batches of training cells that the statistics of normalisations are taken from."""
+
+_PLANNED_EXAMPLES: Final = 4000
+"""Training examples that show how often the sampler draws each class of each source."""
+
+_PROBED_CELLS: Final = 3000
+"""Training cells, about, that the linear probe of domains learns from."""
+
+ADVICE: Final = "Use a smaller --batch-size (32 or 16)."
+
+
+def classifier_config(settings: ClassifierSettings, classes: CellClasses) -> Any:
+    """Config of the architecture that a training's settings name."""
+    registered = classifier_named(settings.architecture)
+    return registered.configured(settings, conditions=classes.conditions, types=classes.types)
+
+
+class ClassifierLearner(Learner):
+    """The classifier, with losses of condition, type and "one of the classes at all"."""
+
+    input_name = CELLS_INPUT
+    without_decay = ("bias",)
+
+    def __init__(
+        self, settings: ClassifierSettings, classes: CellClasses, *, domains: int = 0
+    ) -> None:
+        self._settings = settings
+        self.config = classifier_config(settings, classes)
+        super().__init__(settings, domains=domains)
+        self._averaged_features = keras.Model(
+            self.averaged.input,
+            {**self.averaged.output, FEATURES: self.averaged.get_layer(FEATURES).output},
+        )
+
+    def training_graph(self, domains: int) -> keras.Model:
+        """Make a model of logits that shares the network's weights, with a head of domains."""
+        if domains:
+            return with_domain_head(self.model, domains=domains)
+        return logits_model(self.model)
+
+    def losses(self, batch: Mapping[str, Any], outputs: Any) -> tuple[Any, dict[str, Any]]:
+        """Give the weighted sum, and ``loss`` (the same) and the losses of the heads."""
+        settings = self._settings
+        smoothing = settings.label_smoothing
+        losses = {
+            "condition_loss": labelled_cross_entropy(
+                batch["condition"], outputs[CONDITION_LOGITS], label_smoothing=smoothing
+            ),
+            "known_loss": labelled_binary_cross_entropy(
+                batch["known"], outputs[KNOWN_LOGIT], label_smoothing=smoothing
+            ),
+        }
+        total = losses["condition_loss"] + settings.known_weight * losses["known_loss"]
+        if TYPE_LOGITS in outputs:
+            losses["type_loss"] = labelled_cross_entropy(
+                batch["cell_type"], outputs[TYPE_LOGITS], label_smoothing=smoothing
+            )
+            total += settings.type_weight * losses["type_loss"]
+        return total, {"loss": total, **losses}
+
+    def settle_statistics(self, batches: Iterable[NDArray[np.uint8]]) -> None:
+        """Give the averaged classifier the statistics that its normalisations really see.
+
+        Running ones begin with mean 0 and variance 1 and come after the weights, which a short
+        training moves fast: the classifier that gets used then gives one answer to all cells,
+        however well the one that learns does.
+
+        Parameters
+        ----------
+        batches : iterable of ndarray of shape (batch, height, width, 3), dtype uint8
+            Cells as they are learned from. Each batch counts the same.
+
+        References
+        ----------
+        .. [1] Y. Wu, J. Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3.
+        """
+        norms = [
+            layer
+            for layer in self.averaged.layers
+            if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        momenta = [norm.momentum for norm in norms]
+        for before, cells in enumerate(batches):
+            for norm in norms:
+                norm.momentum = before / (before + 1)
+            self.averaged(tf.cast(cells, tf.float32), training=True)
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def _predict_step(self, cells: Any) -> Any:
+        return self._averaged_features(tf.cast(cells, tf.float32), training=False)
+
+    def predict(self, batches: Iterable[Mapping[str, Any]]) -> dict[str, NDArray[np.float32]]:
+        """Run the averaged classifier on batches.
+
+        Parameters
+        ----------
+        batches : iterable of mapping
+            With ``cells`` (batch, height, width, 3), dtype uint8.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``condition``, ``known``, ``features``, and with types ``type``; a row a cell.
+        """
+        parts = [self._predict_step(tf.constant(batch["cells"])) for batch in batches]
+        return {name: np.concatenate([np.asarray(p[name]) for p in parts]) for name in parts[0]}
 
 
 def validation_row(outputs: Outputs, labels: CellLabels) -> dict[str, float]:
@@ -111,7 +267,7 @@ def validation_row(outputs: Outputs, labels: CellLabels) -> dict[str, float]:
         figures["val_type_macro_f1"] = macro_f1(_confusion(types, labels.cell_type))
     mean = _mean_of_finite(list(figures.values()))
     score = mean if np.isfinite(mean) else 0.0
-    return {"val_loss": float(np.nansum(losses)), SCORE_NAME: score, **figures}
+    return {"val_loss": float(np.nansum(losses)), VIEW.score: score, **figures}
 
 
 def one_against_others(probabilities: NDArray[np.floating], y_true: NDArray[np.integer]) -> float:
@@ -234,197 +390,116 @@ def _two_sided(known: NDArray[np.floating]) -> NDArray[np.float64]:
     return np.column_stack([1 - yes, yes])
 
 
-GOOD_SCORE = 0.85
-
-
-def write_classifier_curves(path: Path, history: Sequence[Row]) -> None:
-    """Draw losses, validation figures and learning rate over the epochs."""
-    # Figure without pyplot: no display, no global state, safe in any thread.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    epochs = [row["epoch"] for row in history]
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    FigureCanvasAgg(figure)
-    loss_axes, figure_axes, rate_axes = figure.subplots(1, 3)
-    for name in ("train_condition_loss", "train_type_loss", "train_known_loss", "val_loss"):
-        if name in history[0]:
-            label = name.replace("_", " ").replace("val loss", "validation, without smoothing")
-            loss_axes.plot(epochs, [row[name] for row in history], label=label)
-    loss_axes.set(title="Losses", xlabel="epoch")
-    loss_axes.legend()
-    for name, label in (
-        ("val_score", "score"),
-        ("val_condition_balanced_accuracy", "condition, balanced accuracy"),
-        ("val_condition_auroc", "condition, AUROC"),
-        ("val_type_macro_f1", "type, macro F1"),
-        ("val_known_auroc", "one of the classes at all, AUROC"),
-    ):
-        values = [row[name] for row in history]
-        # NaN, the only value unequal to itself, where there is nothing to measure.
-        if any(value == value for value in values):
-            width = 2.5 if label == "score" else 1.2
-            figure_axes.plot(epochs, values, label=label, linewidth=width)
-    figure_axes.set(title="Validation", xlabel="epoch")
-    figure_axes.legend(loc="lower right")
-    rate_axes.plot(epochs, [row["learning_rate"] for row in history])
-    rate_axes.set(title="Learning rate", xlabel="epoch")
-    for axes in (loss_axes, figure_axes, rate_axes):
-        axes.grid(alpha=0.3)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
-
-
-def classifier_advice(history: Sequence[Row]) -> list[str]:
-    """Warnings that a person would give who looks at the curves.
+class ClassifierTask(Task):
+    """Augmented cells of a folder, and figures on its validation cells.
 
     Parameters
     ----------
-    history : sequence of mapping
-        A row an epoch with ``train_loss``, ``val_loss`` and ``val_score``.
+    folder : CellFolder
+    settings : ClassifierSettings
 
-    Returns
-    -------
-    list of str
-        Empty when all is well.
+    Raises
+    ------
+    DatasetError
+        There is nothing to learn from, nothing to choose by, or most images cannot be read.
+    SettingsError
+        Domain adaptation was asked for and no class comes from two sources.
     """
-    if not history:
-        return []
-    warnings = []
-    best = max(row["val_score"] for row in history)
-    if best < GOOD_SCORE:
-        warnings.append(
-            f"The validation score reached {best:.2f}, below {GOOD_SCORE:.2f}: train longer "
-            "(--epochs), add cells of more slides, or look whether the class folders hold what "
-            "their names say."
-        )
-    if does_not_fall(history, "train_loss"):
-        warnings.append(
-            "The training loss does not fall: the learning rate is too high or too low "
-            "(--learning-rate), or the labels do not fit the cells."
-        )
-    # A rise of a quarter over a third of the run is more than the noise between epochs.
-    if overfits(history, learned="train_loss", measured="val_loss", rise=1.25):
-        warnings.append(
-            "Overfitting: the training loss falls while the validation loss rises. Use fewer "
-            "epochs (--epochs) or more cells of other slides. The best model by validation is the "
-            "one that was kept."
-        )
-    return warnings
 
+    view = VIEW
+    learner: ClassifierLearner
 
-MEASURING_BATCH: Final = 128
-
-_SETTLING_BATCHES: Final = 8
-_PLANNED_EXAMPLES: Final = 4000
-_PROBED_CELLS: Final = 3000
-
-
-def run_files(kind: ClassifierKind) -> RunFiles:
-    """Name the files of a kind's training."""
-    stem = kind.file_stem
-    return RunFiles(
-        kind=stem,
-        model=f"{stem}_best.keras",
-        previous_model=f"{stem}_previous.keras",
-        state=f"{stem}_training_state.npz",
-    )
-
-
-class ClassifierTraining(EpochLoop):
-    """A training in progress; see ``train_classifier`` for what it writes and raises."""
-
-    def __init__(
-        self,
-        folder: CellFolder,
-        settings: ClassifierSettings,
-        *,
-        output_dir: Path,
-        log_dir: Path,
-        resume: TrainingState | None,
-        listener: TrainingListener,
-    ) -> None:
+    def __init__(self, folder: CellFolder, settings: ClassifierSettings) -> None:
         self.classes = CellClasses.of(folder)
         self.train = read_cells(folder, Split.TRAIN, self.classes)
         self.val = read_cells(folder, Split.VAL, self.classes)
-        self._settings = settings
-        domains = self.train, self.val
+        self._domain_sets = self.train, self.val
         if settings.has_domain_adaptation and len(folder.sources) < 2:
-            domains = with_stain_domains(self.train, self.val, seed=settings.seed)
-        self._domain_sets = domains
+            self._domain_sets = with_stain_domains(self.train, self.val, seed=settings.seed)
         self._sampler = CellSampler(
             self.train.cells,
-            domains[0].labels,
+            self._domain_sets[0].labels,
             seed=settings.seed,
             augmentation=_augmentation(settings),
         )
-        self.plan = self._domain_plan() if settings.has_domain_adaptation else None
-        self.learner = ClassifierLearner(settings, self.classes, self.plan)
-        validation = replace(folder, records=folder.select(Split.VAL))
-        super().__init__(
-            settings,
-            learner=self.learner,
-            hashes=DataHashes(data=folder.content_hash(), validation=validation.content_hash()),
-            files=run_files(folder.kind),
-            score_name=SCORE_NAME,
-            steps_per_epoch=max(1, settings.cells_per_epoch // settings.batch_size),
-            folder=output_dir,
-            log_dir=log_dir,
-            resume=resume,
-            listener=listener,
-            details={
-                "kind": str(folder.kind),
-                "data": str(folder.root),
-                "conditions": list(self.classes.conditions),
-                "types": list(self.classes.types),
-                "cells": {"train": len(self.train), "val": len(self.val)},
-                "left_out": [f.file for s in (self.train, self.val) for f in s.cells.failed],
-                "domains": list(self.plan.names) if self.plan else [],
-                "notes": list(folder.notes),
-            },
+        self._domains = None
+        if settings.has_domain_adaptation:
+            self._domains = self._domain_plan().domains_of(self._domain_sets[0].labels)
+        domain_names = list(self._domains.names) if self._domains else []
+        self._batch_size = settings.batch_size
+        self.learner = ClassifierLearner(settings, self.classes, domains=len(domain_names))
+        self.files = classifier_files(folder.kind)
+        self.data_hash = folder.content_hash()
+        self.validation_hash = replace(folder, records=folder.select(Split.VAL)).content_hash()
+        self.metadata = ModelMetadata.of_classifier(
+            folder.kind,
+            architecture=self.learner.architecture,
+            conditions=self.classes.conditions,
+            subtypes=self.classes.types,
+            preset=settings.preset,
+            seed=settings.seed,
+            data=", ".join(folder.sources),
+            data_sha256=self.data_hash,
+            software_version=blood_cell_system.__version__,
         )
+        self.details = {
+            "kind": str(folder.kind),
+            "data": str(folder.root),
+            "conditions": list(self.classes.conditions),
+            "types": list(self.classes.types),
+            "cells": {"train": len(self.train), "val": len(self.val)},
+            "left_out": [f.file for s in (self.train, self.val) for f in s.cells.failed],
+            "domains": domain_names,
+            "notes": list(folder.notes),
+        }
 
     def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
         """Give batches of augmented cells."""
-        return cell_batches(
-            self._sampler,
-            batch_size=self._settings.batch_size,
+        size = self._batch_size
+        return with_domains(
+            cell_batches(self._sampler, batch_size=size, first_index=first_index, count=count),
+            self._domains,
+            self._sampler.position_of,
             first_index=first_index,
-            count=count,
+            batch_size=size,
         )
 
-    def measure(self) -> Measured:
+    def measure(self) -> tuple[dict[str, float], Images]:
         """Measure the averaged classifier on all validation cells, its statistics settled."""
         first = self.batches(first_index=0, count=_SETTLING_BATCHES)
         self.learner.settle_statistics(batch["cells"] for batch in first)
-        return Measured(row=validation_row(self.predict(self.val), self.val.labels))
+        return self.validation_row(), ()
 
-    def predict(self, cells: CellSet) -> Outputs:
-        """Run the averaged classifier on cells as they are."""
+    def validation_row(self) -> dict[str, float]:
+        """Figures of the averaged classifier on all validation cells."""
+        return validation_row(self._outputs(), self.val.labels)
+
+    def calibrate(self, model_path: Path) -> tuple[Calibration, ProbeResult | None]:
+        """Give the averaged classifier the weights of the best epoch, and calibrate it.
+
+        The linear probe of domains takes its features as they are before the temperatures.
+        """
+        best = keras.saving.load_model(model_path, compile=False)
+        self.learner.averaged.set_weights(best.get_weights())
+        calibration = calibrate(
+            self._outputs(), self.val.labels, self.classes, learned=self.train.labels
+        )
+        probe = self._probe()
+        apply_temperatures(self.learner.averaged, calibration)
+        return calibration, probe
+
+    def _outputs(self) -> Outputs:
         return self.learner.predict(
-            plain_batches(cells.cells, cells.labels, batch_size=MEASURING_BATCH)
+            plain_batches(self.val.cells, self.val.labels, batch_size=MEASURING_BATCH)
         )
 
-    def draw_curves(self, path: Path, history: Sequence[Row]) -> None:
-        """Draw losses, figures and learning rate."""
-        write_classifier_curves(path, history)
-
-    def advice(self, history: Sequence[Row]) -> list[str]:
-        """Say what a person would who looks at the curves."""
-        return classifier_advice(history)
-
-    def take_best(self) -> None:
-        """Give the learner's average the weights of the best epoch."""
-        best = keras.saving.load_model(self.model_path, compile=False)
-        self.learner.averaged.set_weights(best.get_weights())
-
-    def probe(self) -> ProbeResult | None:
+    def _probe(self) -> ProbeResult | None:
         """How well a linear probe tells the domains apart; None where no class is of two domains.
 
         It learns on features of training cells and is measured on validation cells.
         """
         try:
-            plan = self.plan or self._domain_plan()
+            plan = self._domain_plan()
         except SettingsError:
             return None
         step = max(1, len(self.train) // _PROBED_CELLS)
@@ -432,7 +507,7 @@ class ClassifierTraining(EpochLoop):
         for cell_set, stride in zip(self._domain_sets, (step, 1), strict=True):
             labels = cell_set.labels
             group = (labels.condition + 1) * (len(self.classes.types) + 1) + labels.cell_type + 1
-            group[~plan.takes_part(labels)] = -1
+            group[plan.domains_of(labels).weight == 0] = -1
             chosen = range(0, len(cell_set), stride)
             features = self.learner.predict(_pixels_of(cell_set, chosen))["features"]
             sides.append((features, labels.source[chosen], group[chosen]))
@@ -467,41 +542,23 @@ def _augmentation(settings: ClassifierSettings) -> CellAugmentation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainedClassifier:
-    """What came of a training.
+class TrainedClassifier(TrainingResult):
+    """What came of a training; without model and the like when it was stopped before its end.
 
     Parameters
     ----------
     model : keras.Model or None
-        The best one by validation, calibrated; None when the training was stopped before its end.
-    facts : ClassifierFacts or None
-        None when the training was stopped.
+        The best one by validation, calibrated.
+    metadata : ModelMetadata or None
     calibration : Calibration or None
     probe : ProbeResult or None
         How well the features tell sources apart; None where no class comes from two.
-    best_score : float
-    best_epoch, epochs : int
-    seconds : float
-        Of all sessions together.
-    warnings : tuple of str
-    history : tuple of dict
     """
 
-    model: Any
-    facts: ClassifierFacts | None
-    calibration: Calibration | None
-    probe: ProbeResult | None
-    best_score: float
-    best_epoch: int
-    epochs: int
-    seconds: float
-    warnings: tuple[str, ...]
-    history: tuple[Row, ...]
-
-    @property
-    def is_complete(self) -> bool:
-        """False after Ctrl-C."""
-        return self.model is not None
+    model: Any = None
+    metadata: ModelMetadata | None = None
+    calibration: Calibration | None = None
+    probe: ProbeResult | None = None
 
 
 def train_classifier(
@@ -546,105 +603,59 @@ def train_classifier(
     OutputError
         A folder cannot be written to.
     """
-    make_folder(output_dir)
-    make_folder(log_dir)
-    if is_deterministic:
-        tf.config.experimental.enable_op_determinism()
-        # TensorFlow orders operations by their names, which Keras numbers through the process: a
-        # second training would add the same numbers in another order.
-        keras.utils.clear_session(free_memory=False)
-    training = ClassifierTraining(
-        folder,
-        settings,
-        output_dir=output_dir,
-        log_dir=log_dir,
-        resume=resume,
-        listener=listener or TrainingListener(),
-    )
-    try:
-        is_complete = training.run_epochs()
-        return _result(training, folder, settings, is_complete=is_complete)
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise TrainingMemoryError(
-            f"--batch-size {settings.batch_size}: the memory is exhausted. Use a smaller "
-            "--batch-size (32 or 16)."
-        ) from error
-    finally:
-        training.close()
-
-
-def _result(
-    training: ClassifierTraining,
-    folder: CellFolder,
-    settings: ClassifierSettings,
-    *,
-    is_complete: bool,
-) -> TrainedClassifier:
-    model = facts = calibration = probe = None
-    if is_complete:
-        training.take_best()
-        calibration = calibrate(
-            training.predict(training.val),
-            training.val.labels,
-            training.classes,
-            learned=training.train.labels,
+    prepare_run(output_dir, log_dir, is_deterministic=is_deterministic)
+    with memory_advice(settings.batch_size, ADVICE):
+        task = ClassifierTask(folder, settings)
+        training = Training(
+            task,
+            settings,
+            folder=output_dir,
+            log_dir=log_dir,
+            resume=resume,
+            listener=listener,
         )
-        model = training.learner.averaged
-        probe = training.probe()
-        apply_temperatures(model, calibration)
-        facts = _facts(training, folder, settings, calibration, probe)
-    state = training.state
-    return TrainedClassifier(
-        model=model,
-        facts=facts,
-        calibration=calibration,
-        probe=probe,
-        best_score=state.best_score,
-        best_epoch=state.best_epoch,
-        epochs=state.epoch,
-        seconds=state.seconds,
-        warnings=tuple(training.advice(state.history)),
-        history=tuple(state.history),
-    )
+        result = training.run()
+        common = {name: getattr(result, name) for name in TrainingResult.__slots__}
+        if not result.is_complete:
+            return TrainedClassifier(**common)
+        calibration, probe = task.calibrate(result.model_path)
+        return TrainedClassifier(
+            **common,
+            model=task.learner.averaged,
+            metadata=_metadata(task, result, calibration, probe),
+            calibration=calibration,
+            probe=probe,
+        )
 
 
-def _facts(
-    training: ClassifierTraining,
-    folder: CellFolder,
-    settings: ClassifierSettings,
+def _metadata(
+    task: ClassifierTask,
+    result: TrainingResult,
     calibration: Calibration,
     probe: ProbeResult | None,
-) -> ClassifierFacts:
-    row = validation_row(training.predict(training.val), training.val.labels)
+) -> ModelMetadata:
     validation = {
-        **{name.removeprefix("val_"): value for name, value in row.items()},
-        "cells": len(training.val),
+        **{name.removeprefix("val_"): value for name, value in task.validation_row().items()},
+        "cells": len(task.val),
         "calibration_error": calibration.errors_after,
         "calibration_error_before": calibration.errors_before,
         "temperatures": calibration.temperatures,
     }
-    return ClassifierFacts(
-        kind=folder.kind,
-        conditions=training.classes.conditions,
-        types=training.classes.types,
-        known_threshold=calibration.known_threshold,
+    return task.metadata.replace(
+        in_distribution_threshold=calibration.known_threshold,
         condition_thresholds=calibration.condition_thresholds,
-        type_thresholds=calibration.type_thresholds,
+        subtype_thresholds=calibration.type_thresholds,
         coverage=calibration.coverage,
-        preset=settings.preset,
-        seed=settings.seed,
-        data_sha256=training.state.data_hash,
+        temperatures=calibration.temperatures,
         measured={
             "validation": _without_nan(validation),
             "training": {
-                "cells": len(training.train),
-                "epochs": training.state.epoch,
-                "seconds": round(training.state.seconds, 1),
+                "cells": len(task.train),
+                "epochs": result.epochs,
+                "seconds": round(result.seconds, 1),
                 "domain_probe": None if probe is None else _without_nan(asdict(probe)),
             },
         },
-        data=", ".join(folder.sources),
-        software_version=blood_cell_system.__version__,
     )
 
 

@@ -15,7 +15,7 @@ from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.taxonomy import NOT_LABELLED
-from blood_cell_system.training.stain_domains import stain_groups, stain_of_cell
+from blood_cell_system.training.domains import group_names, stain_groups, stain_of_cell
 
 _PURPOSES: Final = {
     Split.TRAIN: "to learn from",
@@ -144,7 +144,7 @@ def with_stain_domains(train: CellSet, val: CellSet, *, seed: int) -> tuple[Cell
     total = np.bincount(place, weights=weight)
     sums = [np.bincount(place, weights=weight * column) for column in statistics.T]
     groups = stain_groups((np.array(sums) / total).T, seed=seed)[place]
-    names = tuple(f"stain {number + 1}" for number in range(int(groups.max()) + 1))
+    names = group_names(groups)
 
     def regrouped(cell_set: CellSet, part: NDArray[np.int32]) -> CellSet:
         return replace(cell_set, labels=replace(cell_set.labels, source=part, sources=names))

@@ -1,6 +1,7 @@
-"""The training loop: epochs of steps, validation, the best model, the state to go on from.
+"""The training loop of all networks: epochs of steps, validation, the best model, exact resume.
 
-What is learned, from what, and how it is measured is up to the trainings that build on it.
+A kind of training is a ``Task`` (data and measure) with a ``Learner`` (network and losses); the
+``Training`` goes through the epochs.
 """
 
 import logging
@@ -9,37 +10,58 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any, Final, NamedTuple
+from typing import Any, ClassVar, Final, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from blood_cell_system.atomic_files import replacing
-from blood_cell_system.errors import ResumeError
+from blood_cell_system.atomic_files import make_folder
+from blood_cell_system.errors import ResumeError, TrainingMemoryError
+from blood_cell_system.model_metadata import Architecture, ModelMetadata
+from blood_cell_system.networks.domain_adversary import (
+    DOMAIN_LOGITS,
+    STRENGTH_INPUT,
+    conditional_domain_loss,
+)
+from blood_cell_system.networks.export import save_model
+from blood_cell_system.networks.registry import of_config
+from blood_cell_system.training.domains import Domains
 from blood_cell_system.training.presets import TrainingSettings
 from blood_cell_system.training.run_record import (
     CURVES_NAME,
     RUN_NAME,
+    HistoryView,
+    Row,
     TensorBoardLog,
+    advice_on,
     new_run_name,
+    write_curves,
     write_history,
     write_run,
 )
-from blood_cell_system.training.state import TrainingState
+from blood_cell_system.training.state import RunFiles, TrainingState
 
-Row = Mapping[str, float]
 Batch = Mapping[str, NDArray[Any]]
+Images = Sequence[NDArray[np.uint8]]
+
+LARGEST_REVERSAL: Final = 0.3
+"""Largest λ of the gradient reversal; at the paper's 1 small data sets lost their classes."""
+
+RECORDS_OF_A_RUN: Final = 10
+"""How often curves and example images are drawn: enough for the eye, little time and disk."""
+
+_logger = logging.getLogger(__name__)
 
 
 class TrainingListener:
-    """Is told how a training goes; the base class stays silent."""
+    """Gets the progress of a training; the base class does nothing with it."""
 
     def begin_epoch(self, *, epoch: int, epochs: int, steps: int) -> None:
         """Call before an epoch's first step."""
@@ -56,9 +78,8 @@ class StepRates(NamedTuple):
 
     Parameters
     ----------
-    learning_rate, averaging_decay : scalar tensor
-    reversal_strength : scalar tensor
-        Of the gradient reversal; without domain adaptation nothing looks at it.
+    learning_rate, averaging_decay, reversal_strength : scalar tensor
+        The last one is λ of the gradient reversal, for domain adaptation only.
     """
 
     learning_rate: Any
@@ -66,62 +87,8 @@ class StepRates(NamedTuple):
     reversal_strength: Any
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFiles:
-    """What a kind of training calls its files and itself.
-
-    Parameters
-    ----------
-    kind : str
-        First word of the names of its runs.
-    model, previous_model, state : str
-        File names in the checkpoint folder.
-    """
-
-    kind: str
-    model: str
-    previous_model: str
-    state: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DataHashes:
-    """Hashes of all that a training uses, and of what the best model is chosen by."""
-
-    data: str
-    validation: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """What a validation gave.
-
-    Parameters
-    ----------
-    row : mapping of str to float
-        Figures under the names of the history.
-    images : sequence of ndarray of shape (height, width, 3), dtype uint8
-        Of one size, for TensorBoard; may be empty.
-    """
-
-    row: Row
-    images: Sequence[NDArray[np.uint8]] = ()
-
-
-LARGEST_REVERSAL: Final = 0.3
-
-
 def learning_rate_at(step: int, *, total_steps: int, peak: float, warmup_share: float) -> float:
-    """Rate of a step: a linear rise, then half a cosine down to zero.
-
-    Parameters
-    ----------
-    step : int
-        From 0 to ``total_steps - 1``.
-    total_steps : int
-    peak : float
-    warmup_share : float
-        Share of the steps that belong to the rise.
+    """Rate of a step: a linear rise over a share of the steps, then half a cosine down to zero.
 
     Examples
     --------
@@ -138,17 +105,12 @@ def learning_rate_at(step: int, *, total_steps: int, peak: float, warmup_share: 
 
 
 def reversal_strength_at(step: int, *, total_steps: int) -> float:
-    """Strength of the gradient reversal: it rises from 0, when features say nothing yet, to 0.3.
-
-    Parameters
-    ----------
-    step, total_steps : int
-        As of :func:`learning_rate_at`.
+    """Strength of the gradient reversal: it rises from 0, when features say nothing yet [1]_.
 
     References
     ----------
     .. [1] Y. Ganin et al., "Domain-Adversarial Training of Neural Networks", JMLR 17(59), 2016,
-       section 5.2.2; the cap is ours: at full strength small data sets lose their classes.
+       section 5.2.2; the cap is ours.
 
     Examples
     --------
@@ -169,53 +131,141 @@ def averaging_decay_at(step: int, *, total_steps: int) -> float:
     return min(longest, (1 + step) / (10 + step))
 
 
-class Interruption:
-    """Whether the user has asked to stop."""
+def rates_at(step: int, settings: TrainingSettings) -> StepRates:
+    """Rates of a step, counted from the beginning of the training."""
+    total_steps = settings.epochs * settings.steps_per_epoch
+    rate = learning_rate_at(
+        step,
+        total_steps=total_steps,
+        peak=settings.learning_rate,
+        warmup_share=settings.warmup_share,
+    )
+    decay = averaging_decay_at(step, total_steps=total_steps)
+    reversal = reversal_strength_at(step, total_steps=total_steps)
+    return StepRates(*(tf.constant(value, tf.float32) for value in (rate, decay, reversal)))
 
-    def __init__(self) -> None:
-        self.is_asked = False
 
+class Learner(ABC):
+    """A network that learns, its running average, which is what gets used, and the optimizer.
 
-@contextmanager
-def deferred_interrupt() -> Iterator[Interruption]:
-    """Turn the first Ctrl-C into a wish that the loop can look up; the second one stops at once.
-
-    Outside the main thread, where Python allows no signal handlers, nothing changes.
+    Parameters
+    ----------
+    settings : TrainingSettings
+        The seed decides the initial weights.
+    domains : int
+        Number of laboratories that are to become alike; 0 leaves domain adaptation out.
+    start : sequence of ndarray, optional
+        Weights to begin with in place of random ones.
     """
-    interruption = Interruption()
-    if threading.current_thread() is not threading.main_thread():
-        yield interruption
-        return
-    previous = signal.getsignal(signal.SIGINT)
 
-    def ask(signal_number: int, frame: FrameType | None) -> None:
-        interruption.is_asked = True
-        signal.signal(signal.SIGINT, previous)
+    config: Any
+    """Of a registered architecture; set before ``__init__``."""
 
-    signal.signal(signal.SIGINT, ask)
-    try:
-        yield interruption
-    finally:
-        signal.signal(signal.SIGINT, previous)
+    input_name: ClassVar[str]
+    """Name of the images in a batch, and of the network's input."""
 
+    without_decay: ClassVar[tuple[str, ...]]
+    """Parts of the names of variables that weight decay leaves alone."""
 
-class AveragingLearner(ABC):
-    """The model that learns, its running average, which is what gets used, and the optimizer."""
+    def __init__(
+        self,
+        settings: TrainingSettings,
+        *,
+        domains: int = 0,
+        start: Sequence[NDArray[np.float32]] | None = None,
+    ) -> None:
+        keras.utils.set_random_seed(settings.seed)
+        self.model, self.averaged = self.build(), self.build()
+        if start is not None:
+            self.model.set_weights(list(start))
+        self.averaged.set_weights(self.model.get_weights())
+        self._graph = self.training_graph(domains)
+        self._domains = domains
+        own = {id(variable) for variable in self.model.variables}
+        self._domain_head = [v for v in self._graph.variables if id(v) not in own]
+        self._learning = [*self.model.trainable_variables, *self._domain_head]
+        self.optimizer = keras.optimizers.AdamW(
+            learning_rate=settings.learning_rate,
+            weight_decay=settings.weight_decay,
+            global_clipnorm=settings.clip_norm,
+        )
+        self.optimizer.exclude_from_weight_decay(var_names=list(self.without_decay))
+        self.optimizer.build(self._learning)
 
-    model: Any
-    averaged: Any
-    optimizer: Any
+    def build(self) -> Any:
+        """Make the network."""
+        return of_config(self.config).build(self.config)
+
+    @property
+    def architecture(self) -> Architecture:
+        """Name and arguments of the network's architecture."""
+        return of_config(self.config).record(self.config)
 
     @abstractmethod
-    def train_step(self, batch: Mapping[str, Any], rates: StepRates) -> Mapping[str, Any]:
-        """Learn from one batch; give losses by name."""
+    def training_graph(self, domains: int) -> keras.Model:
+        """Make a model of logits that shares the network's weights, with a head of domains.
 
-    @abstractmethod
-    def number_groups(self) -> Mapping[str, Sequence[Any]]:
-        """Variables by group.
-
-        Variables, not weights: a dropout layer's random state belongs to them.
+        Weights that shall stay as they are must not be trainable afterwards.
         """
+
+    @abstractmethod
+    def losses(self, batch: Mapping[str, Any], outputs: Any) -> tuple[Any, dict[str, Any]]:
+        """Give the weighted sum that is learned by, and losses by their names in the history."""
+
+    def used_weights(self) -> Sequence[Any]:
+        """Weights that are averaged."""
+        weights: Sequence[Any] = self.model.weights
+        return weights
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def train_step(self, batch: Mapping[str, Any], rates: StepRates) -> dict[str, Any]:
+        """Learn from one batch.
+
+        Parameters
+        ----------
+        batch : mapping of str to tensor
+            Images under ``input_name`` and their labels; for domain adaptation also what
+            ``Domains.batch`` gives.
+        rates : StepRates
+
+        Returns
+        -------
+        dict of str to scalar tensor
+            Those of ``losses``, and with domain adaptation ``domain_loss``.
+        """
+        self.optimizer.learning_rate.assign(rates.learning_rate)
+        with tf.GradientTape() as tape:
+            outputs = self._outputs(tf.cast(batch[self.input_name], tf.float32), rates)
+            total, losses = self.losses(batch, outputs)
+            if self._domains:
+                # The head learns at full strength; the reversal limits what reaches the features.
+                losses["domain_loss"] = conditional_domain_loss(
+                    batch["domain"],
+                    batch["domain_weight"],
+                    batch["domain_is_possible"],
+                    outputs[DOMAIN_LOGITS],
+                )
+                total += losses["domain_loss"]
+        self.optimizer.apply(tape.gradient(total, self._learning), self._learning)
+        decay = rates.averaging_decay
+        for average, weight in zip(self.averaged.weights, self.used_weights(), strict=True):
+            average.assign(decay * average + (1.0 - decay) * weight)
+        return losses
+
+    def _outputs(self, images: Any, rates: StepRates) -> Any:
+        if not self._domains:
+            return self._graph(images, training=True)
+        strength = tf.fill((tf.shape(images)[0], 1), rates.reversal_strength)
+        return self._graph({self.input_name: images, STRENGTH_INPUT: strength}, training=True)
+
+    def number_groups(self) -> dict[str, Sequence[Any]]:
+        """Variables by group; not weights, as a dropout layer's random state belongs to them."""
+        return {
+            "model": self.model.variables,
+            "domain_head": self._domain_head,
+            "averaged": self.averaged.variables,
+            "optimizer": self.optimizer.variables,
+        }
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All numbers of the learner, by group and position."""
@@ -226,66 +276,163 @@ class AveragingLearner(ABC):
         }
 
     def restore(self, arrays: Mapping[str, NDArray[Any]]) -> None:
-        """Put back what :meth:`arrays` gave.
-
-        Raises
-        ------
-        KeyError, ValueError
-            The arrays are of another architecture.
-        """
+        """Put back what :meth:`arrays` gave; KeyError or ValueError for another architecture."""
         for group, variables in self.number_groups().items():
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{group}/{index}"])
 
-    def move_average(self, weights: Sequence[Any], decay: Any) -> None:
-        """Bring the average nearer to weights; ``decay`` is what stays of it."""
-        for average, weight in zip(self.averaged.weights, weights, strict=True):
-            average.assign(decay * average + (1.0 - decay) * weight)
 
-
-def optimizer_for(
-    settings: TrainingSettings, variables: Sequence[Any], *, without_decay: Sequence[str]
-) -> Any:
-    """Make the optimizer of a training.
+class Task(ABC):
+    """What a kind of training has of its own: data, network, measure.
 
     Parameters
     ----------
-    settings : TrainingSettings
-    variables : sequence of keras.Variable
-        What it changes.
-    without_decay : sequence of str
-        Parts of the names of those that keep their size.
+    files : RunFiles
+    view : HistoryView
+        How the history is drawn and judged; its score is what the best model is chosen by.
+    learner : Learner
+    metadata : ModelMetadata
+        Goes with the best model into its file.
+    data_hash, validation_hash : str
+        Of all data, and of those that the best model is chosen by.
+    details : dict of str
+        For ``run.json``.
     """
-    optimizer = keras.optimizers.AdamW(
-        learning_rate=settings.learning_rate,
-        weight_decay=settings.weight_decay,
-        global_clipnorm=settings.clip_norm,
-    )
-    optimizer.exclude_from_weight_decay(var_names=list(without_decay))
-    optimizer.build(list(variables))
-    return optimizer
+
+    files: RunFiles
+    view: HistoryView
+    learner: Any
+    metadata: ModelMetadata
+    data_hash: str
+    validation_hash: str
+    details: dict[str, Any]
+
+    @abstractmethod
+    def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
+        """Give so many batches, beginning with the example of that index."""
+
+    @abstractmethod
+    def measure(self) -> tuple[dict[str, float], Images]:
+        """Measure the averaged network on the validation data.
+
+        Returns
+        -------
+        row : dict of str to float
+            Figures under the names of the history.
+        images : sequence of ndarray of shape (height, width, 3), dtype uint8
+            Examples of one size, for TensorBoard; may be empty.
+        """
+
+    def advice(self, history: Sequence[Row]) -> list[str]:
+        """Warnings that a person would give who looks at the curves."""
+        return advice_on(history, self.view)
 
 
-_logger = logging.getLogger(__name__)
+def with_domains(
+    upcoming: Iterator[Batch],
+    domains: Domains | None,
+    position_of: Callable[[int], int],
+    *,
+    first_index: int,
+    batch_size: int,
+) -> Iterator[Batch]:
+    """Add the domains of a batch's examples, if there are any."""
+    for number, batch in enumerate(upcoming):
+        if domains is None:
+            yield batch
+        else:
+            start = first_index + number * batch_size
+            positions = [position_of(index) for index in range(start, start + batch_size)]
+            yield {**batch, **domains.batch(positions)}
 
 
-class EpochLoop(ABC):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingResult:
+    """What came of a training.
+
+    Parameters
+    ----------
+    model_path : Path
+        Best model by ``best_score``.
+    best_score : float
+        Mean validation IoU of a segmenter, validation score of a classifier.
+    best_epoch, epochs : int
+        Epochs are those that were done.
+    seconds : float
+        Of all sessions together.
+    is_complete : bool
+        False after Ctrl-C.
+    warnings : tuple of str
+    history : tuple of dict
+        A row an epoch.
+    """
+
+    model_path: Path
+    best_score: float
+    best_epoch: int
+    epochs: int
+    seconds: float
+    is_complete: bool
+    warnings: tuple[str, ...]
+    history: tuple[Row, ...]
+
+
+def prepare_run(*folders: Path, is_deterministic: bool) -> None:
+    """Make a run's folders, and have TensorFlow keep to one order of work if it must."""
+    for folder in folders:
+        make_folder(folder)
+    if is_deterministic:
+        tf.config.experimental.enable_op_determinism()
+        # TensorFlow orders operations by their names, which Keras numbers through the process: a
+        # second training would add the same numbers in another order.
+        keras.utils.clear_session(free_memory=False)
+
+
+@contextmanager
+def memory_advice(batch_size: int, advice: str) -> Iterator[None]:
+    """Turn exhausted memory into an error with advice."""
+    try:
+        yield
+    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        raise TrainingMemoryError(
+            f"--batch-size {batch_size}: the memory is exhausted. {advice}"
+        ) from error
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[threading.Event]:
+    """Turn the first Ctrl-C into an event that the loop looks up; the second one stops at once.
+
+    Outside the main thread, where Python allows no signal handlers, nothing changes.
+    """
+    interrupted = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield interrupted
+        return
+    previous = signal.getsignal(signal.SIGINT)
+
+    def remember(signal_number: int, frame: FrameType | None) -> None:
+        interrupted.set()
+        signal.signal(signal.SIGINT, previous)
+
+    signal.signal(signal.SIGINT, remember)
+    try:
+        yield interrupted
+    finally:
+        signal.signal(signal.SIGINT, previous)
+
+
+class Training:
     """A training in progress.
 
     Parameters
     ----------
+    task : Task
     settings : TrainingSettings
-    learner : AveragingLearner
-    hashes : DataHashes
-    files : RunFiles
-    score_name : str
-        Figure of a row that is the larger the better; decides which model is the best.
-    steps_per_epoch : int
     folder, log_dir : Path
+        For the model and its record, and for TensorBoard; both exist.
     resume : TrainingState or None
-    listener : TrainingListener
-    details : mapping of str
-        For ``run.json``.
+    listener : TrainingListener or None
 
     Raises
     ------
@@ -295,211 +442,162 @@ class EpochLoop(ABC):
 
     def __init__(
         self,
+        task: Task,
         settings: TrainingSettings,
         *,
-        learner: AveragingLearner,
-        hashes: DataHashes,
-        files: RunFiles,
-        score_name: str,
-        steps_per_epoch: int,
         folder: Path,
         log_dir: Path,
         resume: TrainingState | None,
-        listener: TrainingListener,
-        details: Mapping[str, Any],
+        listener: TrainingListener | None,
     ) -> None:
-        self._loop_settings = settings
-        self._loop_learner = learner
-        self._files = files
-        self._score_name = score_name
-        self._steps_per_epoch = steps_per_epoch
+        self._task = task
+        self._settings = settings
         self._folder = folder
-        self._listener = listener
+        self._listener = listener or TrainingListener()
         self.state = resume or TrainingState(
             settings=asdict(settings),
-            data_hash=hashes.data,
-            validation_hash=hashes.validation,
-            run_name=new_run_name(log_dir, settings.preset, kind=files.kind),
+            data_hash=task.data_hash,
+            validation_hash=task.validation_hash,
+            run_name=new_run_name(log_dir, settings.preset, kind=task.files.kind),
         )
+        self.model_path = folder / task.files.model
         if resume is not None:
-            self._go_on_from(resume, hashes)
-        else:
-            self._set_aside_former_model()
+            self._go_on_from(resume)
+        elif self.model_path.exists():
+            previous = self.model_path.replace(folder / task.files.previous_model)
+            _logger.info("%s: the former model is kept as %s", self.model_path, previous.name)
         self._board = TensorBoardLog(log_dir / self.state.run_name)
         self._details = {
             "settings": asdict(settings),
             "data_hash": self.state.data_hash,
-            "parameters": learner.model.count_params(),
+            "parameters": task.learner.model.count_params(),
             "tensorboard": str(log_dir / self.state.run_name),
-            **details,
+            **task.details,
         }
 
-    @abstractmethod
-    def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
-        """Give batches of examples, by the index of the first one."""
+    def run(self) -> TrainingResult:
+        """Train until all epochs are done, nothing gets better, or the user stops it."""
+        state = self.state
+        is_complete = True
+        try:
+            with deferred_interrupt() as interrupted:
+                while is_complete and state.epoch < self._settings.epochs and not self._is_stalled:
+                    is_complete = self._train_epoch(interrupted)
+                    if is_complete:
+                        self._finish_epoch()
+            if state.history:
+                write_curves(self._folder / CURVES_NAME, state.history, self._task.view)
+        finally:
+            self._board.close()
+        return TrainingResult(
+            model_path=self.model_path,
+            best_score=state.best_score,
+            best_epoch=state.best_epoch,
+            epochs=state.epoch,
+            seconds=state.seconds,
+            is_complete=is_complete,
+            warnings=tuple(self._task.advice(state.history)),
+            history=tuple(state.history),
+        )
 
-    @abstractmethod
-    def measure(self) -> Measured:
-        """Measure the averaged model on the validation examples."""
-
-    @abstractmethod
-    def draw_curves(self, path: Path, history: Sequence[Row]) -> None:
-        """Draw the history."""
-
-    @abstractmethod
-    def advice(self, history: Sequence[Row]) -> list[str]:
-        """Say what a person would who looks at the curves."""
+    def write_record(self, **details: Any) -> None:
+        """Write ``run.json``, with more details if there are any."""
+        self._details.update(details)
+        state = self.state
+        outcome = {
+            "best_epoch": state.best_epoch,
+            f"best_{self._task.view.score}": state.best_score,
+            "epochs_done": state.epoch,
+            "seconds": round(state.seconds, 1),
+            "warnings": self._task.advice(state.history),
+        }
+        write_run(self._folder / RUN_NAME, {**self._details, **outcome})
 
     @property
-    def model_path(self) -> Path:
-        """Where the best model is."""
-        return self._folder / self._files.model
-
-    def run_epochs(self) -> bool:
-        """Train until all epochs are done or nothing gets better; False when the user stopped it.
-
-        The curves are drawn at the end, whichever way it came.
-        """
-        is_complete = True
-        with deferred_interrupt() as interruption:
-            while self.state.epoch < self._loop_settings.epochs and not self._is_stalled():
-                if not self._train_epoch(interruption):
-                    is_complete = False
-                    break
-                self._finish_epoch()
-        if self.state.history:
-            self.draw_curves(self._folder / CURVES_NAME, self.state.history)
-        return is_complete
-
-    def add_to_record(self, details: Mapping[str, Any]) -> None:
-        """Write more into ``run.json``."""
-        self._details.update(details)
-        write_run(self._folder / RUN_NAME, {**self._details, **self._outcome()})
-
-    def close(self) -> None:
-        """Finish the events file."""
-        self._board.close()
-
     def _is_stalled(self) -> bool:
-        patience = self._loop_settings.patience
         since = max(self.state.best_epoch, self.state.patience_from)
-        return 0 < patience <= self.state.epoch - since
+        return 0 < self._settings.patience <= self.state.epoch - since
 
-    def _train_epoch(self, interruption: Interruption) -> bool:
+    def _train_epoch(self, interrupted: threading.Event) -> bool:
         """Do the steps of an epoch that are left; False when interrupted."""
-        state, settings = self.state, self._loop_settings
-        started = time.monotonic()
-        seconds_before = state.seconds
-        self._listener.begin_epoch(
-            epoch=state.epoch + 1, epochs=settings.epochs, steps=self._steps_per_epoch
-        )
-        first_step = state.epoch * self._steps_per_epoch + state.step_in_epoch
-        upcoming = self.batches(
-            first_index=first_step * settings.batch_size,
-            count=self._steps_per_epoch - state.step_in_epoch,
+        state, settings = self.state, self._settings
+        started = time.monotonic() - state.seconds
+        steps = settings.steps_per_epoch
+        self._listener.begin_epoch(epoch=state.epoch + 1, epochs=settings.epochs, steps=steps)
+        first_step = state.epoch * steps + state.step_in_epoch
+        upcoming = self._task.batches(
+            first_index=first_step * settings.batch_size, count=steps - state.step_in_epoch
         )
         for step, batch in enumerate(upcoming, start=first_step):
-            losses = self._loop_learner.train_step(
-                {name: tf.constant(values) for name, values in batch.items()}, self._rates_at(step)
-            )
+            tensors = {name: tf.constant(values) for name, values in batch.items()}
+            losses = self._task.learner.train_step(tensors, rates_at(step, settings))
             for name, value in losses.items():
                 state.loss_sums[name] = state.loss_sums.get(name, 0.0) + float(value)
             state.step_in_epoch += 1
-            state.seconds = seconds_before + time.monotonic() - started
+            state.seconds = time.monotonic() - started
             self._listener.end_step()
-            if interruption.is_asked:
+            if interrupted.is_set():
                 self._save_state()
                 return False
         return True
 
-    def _rates_at(self, step: int) -> StepRates:
-        total_steps = self._loop_settings.epochs * self._steps_per_epoch
-        rate = learning_rate_at(
-            step,
-            total_steps=total_steps,
-            peak=self._loop_settings.learning_rate,
-            warmup_share=self._loop_settings.warmup_share,
-        )
-        decay = averaging_decay_at(step, total_steps=total_steps)
-        reversal = reversal_strength_at(step, total_steps=total_steps)
-        return StepRates(*(tf.constant(value, tf.float32) for value in (rate, decay, reversal)))
-
     def _finish_epoch(self) -> None:
-        state, settings = self.state, self._loop_settings
-        started = time.monotonic()
-        measured = self.measure()
+        """Measure, keep the best, save the state and write the record of an epoch."""
+        state, settings, task = self.state, self._settings, self._task
+        started = time.monotonic() - state.seconds
+        figures, images = task.measure()
         state.epoch += 1
         row: dict[str, float] = {"epoch": state.epoch}
         for name, total in state.loss_sums.items():
-            row[f"train_{name}"] = total / self._steps_per_epoch
-        row.update(measured.row)
-        row["learning_rate"] = float(self._loop_learner.optimizer.learning_rate)
-        is_best = row[self._score_name] > state.best_score
+            row[f"train_{name}"] = total / settings.steps_per_epoch
+        row.update(figures)
+        row["learning_rate"] = float(task.learner.optimizer.learning_rate)
+        is_best = row[task.view.score] > state.best_score
         if is_best:
-            state.best_score, state.best_epoch = row[self._score_name], state.epoch
-            with replacing(self.model_path) as temporary:
-                self._loop_learner.averaged.save(temporary)
-        state.seconds += time.monotonic() - started
+            state.best_score, state.best_epoch = row[task.view.score], state.epoch
+            save_model(task.learner.averaged, self.model_path, metadata=task.metadata)
+        state.seconds = time.monotonic() - started
         row["seconds"] = round(state.seconds, 2)
         state.history.append(row)
         state.step_in_epoch, state.loss_sums = 0, {}
         self._save_state()
-        self._write_record(measured.images)
+        write_history(self._folder, state.history)
+        self.write_record()
+        self._board.write_epoch(row)
+        if (
+            state.epoch % max(1, settings.epochs // RECORDS_OF_A_RUN) == 0
+            or state.epoch == settings.epochs
+        ):
+            self._board.write_images(images, epoch=state.epoch)
+            write_curves(self._folder / CURVES_NAME, state.history, task.view)
         seconds_left = (settings.epochs - state.epoch) * state.seconds / state.epoch
         self._listener.end_epoch(row, is_best=is_best, seconds_left=seconds_left)
 
-    def _write_record(self, images: Sequence[NDArray[np.uint8]]) -> None:
-        state = self.state
-        write_history(self._folder, state.history)
-        write_run(self._folder / RUN_NAME, {**self._details, **self._outcome()})
-        self._board.write_epoch(state.history[-1])
-        # Ten times a run is enough for the eye, and spares both disk and seconds.
-        every = max(1, self._loop_settings.epochs // 10)
-        if state.epoch % every == 0 or state.epoch == self._loop_settings.epochs:
-            if images:
-                self._board.write_images(images, epoch=state.epoch)
-            self.draw_curves(self._folder / CURVES_NAME, state.history)
-
-    def _outcome(self) -> dict[str, Any]:
-        state = self.state
-        return {
-            "best_epoch": state.best_epoch,
-            f"best_{self._score_name}": state.best_score,
-            "epochs_done": state.epoch,
-            "seconds": round(state.seconds, 1),
-            "warnings": self.advice(state.history),
-        }
-
     def _save_state(self) -> None:
-        self.state.arrays = self._loop_learner.arrays()
-        self.state.save(self._folder / self._files.state)
+        self.state.arrays = self._task.learner.arrays()
+        self.state.save(self._folder / self._task.files.state)
 
-    def _set_aside_former_model(self) -> None:
-        former = self.model_path
-        if former.exists():
-            former.replace(self._folder / self._files.previous_model)
-            _logger.info("%s: the former model is kept as %s", former, self._files.previous_model)
-
-    def _go_on_from(self, resume: TrainingState, hashes: DataHashes) -> None:
+    def _go_on_from(self, resume: TrainingState) -> None:
+        task = self._task
         try:
-            self._loop_learner.restore(resume.arrays)
+            task.learner.restore(resume.arrays)
         except (KeyError, ValueError) as error:
             raise ResumeError(
-                f"{self._files.state}: holds the state of another model ({error}). Start anew."
+                f"{task.files.state}: holds the state of another model ({error}). Start anew."
             ) from error
-        resume.settings = asdict(self._loop_settings)
-        if self._is_stalled():
-            # It had run out of patience; who resumes it asks for another try.
+        resume.settings = asdict(self._settings)
+        if self._is_stalled:
+            # It had run out of patience; resuming it asks for another try.
             resume.patience_from = resume.epoch
-        if resume.data_hash != hashes.data:
+        if resume.data_hash != task.data_hash:
             _logger.warning(
                 "The data are not those that this training began with; it goes on with new ones."
             )
-            resume.data_hash = hashes.data
-        if resume.validation_hash != hashes.validation:
+            resume.data_hash = task.data_hash
+        if resume.validation_hash != task.validation_hash:
             _logger.warning(
                 "The validation data are others than before, so that figures cannot be compared: "
                 "the best model is chosen anew from here on."
             )
-            resume.validation_hash = hashes.validation
+            resume.validation_hash = task.validation_hash
             resume.best_score, resume.best_epoch = -1.0, resume.epoch

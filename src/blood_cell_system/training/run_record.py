@@ -1,12 +1,14 @@
-"""The record of a training: history, curves, run.json, TensorBoard."""
+"""The record of a training: history, curves, advice, ``run.json``, events for TensorBoard."""
 
 import csv
 import io
+import math
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,82 +16,90 @@ from numpy.typing import NDArray
 import blood_cell_system
 from blood_cell_system.atomic_files import replacing, write_json, write_text
 
-History = Sequence[Mapping[str, float]]
+Row = Mapping[str, float]
+History = Sequence[Row]
 
-GOOD_IOU = 0.70
+HISTORY_NAME: Final = "history"
+CURVES_NAME: Final = "training_curves.png"
+RUN_NAME: Final = "run.json"
+
+FEWEST_EPOCHS: Final = 6
+"""Epochs from which losses of the middle and the last third are compared."""
+
+_STAYS_ABOVE: Final = 0.97
+"""Share of the first epoch's loss: a fall below it is more than the noise between epochs."""
 
 
-def advice_on(history: History) -> list[str]:
-    """Warnings that a person would give who looks at the curves.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryView:
+    """How the history of a kind of training is drawn and judged.
 
     Parameters
     ----------
-    history : sequence of mapping
-        A row an epoch with ``train_class_loss``, ``val_class_loss`` and ``val_mean_iou``.
-
-    Returns
-    -------
-    list of str
-        Empty when all is well.
+    score : str
+        Figure of a row, the larger the better; the best model is chosen by it.
+    good_score : float
+        Below it, ``low_score_advice`` is given.
+    train_loss, val_loss : str
+        Losses that are compared to find overfitting.
+    overfitting_rise : float
+        Factor by which the validation loss rises over a third of the run when it is more than the
+        noise between epochs.
+    loss_title, score_title : str
+    loss_labels, score_labels : mapping of str to str
+        Labels of the lines by figure; those that a history lacks, or has no number of, are left
+        out. The first score is drawn thicker.
+    is_log_loss : bool
+        Whether the losses' axis is logarithmic.
+    low_score_advice, flat_loss_advice, overfitting_advice : str
+        The first with ``{best}`` and ``{good}``.
     """
+
+    score: str
+    good_score: float
+    train_loss: str
+    val_loss: str
+    overfitting_rise: float
+    loss_title: str
+    loss_labels: Mapping[str, str]
+    score_title: str
+    score_labels: Mapping[str, str]
+    is_log_loss: bool = False
+    low_score_advice: str
+    flat_loss_advice: str
+    overfitting_advice: str
+
+
+def advice_on(history: History, view: HistoryView) -> list[str]:
+    """Warnings that a person would give who looks at the curves; empty when all is well."""
     if not history:
         return []
     warnings = []
-    best_iou = max(row["val_mean_iou"] for row in history)
-    if best_iou < GOOD_IOU:
+    best = max(row[view.score] for row in history)
+    if best < view.good_score:
         warnings.append(
-            f"Validation IoU reached {best_iou:.2f}, below {GOOD_IOU:.2f}: more augmentation "
-            "(--mode augment --aug-factor 5), longer training (--epochs 100), or check the masks "
-            "(--mode verify)."
+            view.low_score_advice.format(best=f"{best:.2f}", good=f"{view.good_score:.2f}")
         )
-    if does_not_fall(history, "train_class_loss"):
-        warnings.append(
-            "The training loss does not fall: the learning rate is too high or too low "
-            "(--learning-rate), or the masks do not fit the images (--mode verify)."
-        )
-    # A rise of a tenth over a third of the run is more than the noise between epochs.
-    if overfits(history, learned="train_class_loss", measured="val_class_loss", rise=1.1):
-        warnings.append(
-            "Overfitting: the training loss falls while the validation loss rises. Use fewer "
-            "epochs (--epochs), --dropout 0.2, more augmentation, or more images. The best model "
-            "by validation IoU is the one that was kept."
-        )
+    losses = [row[view.train_loss] for row in history]
+    if len(losses) >= 3 and min(losses[1:]) > _STAYS_ABOVE * losses[0]:
+        warnings.append(view.flat_loss_advice)
+    if _overfits(history, view):
+        warnings.append(view.overfitting_advice)
     return warnings
 
 
-def does_not_fall(history: History, name: str) -> bool:
-    """Whether a loss is never clearly below that of the first epoch."""
-    losses = [row[name] for row in history]
-    return len(losses) >= 3 and min(losses[1:]) > 0.97 * losses[0]
-
-
-def overfits(history: History, *, learned: str, measured: str, rise: float) -> bool:
-    """Whether, late in the run, the loss of training falls while that of validation rises.
-
-    Parameters
-    ----------
-    history : sequence of mapping
-        A row an epoch; of fewer than six nothing is said.
-    learned, measured : str
-        Names of the losses.
-    rise : float
-        Factor that is more than the noise between epochs.
-    """
-    if len(history) < 6:
+def _overfits(history: History, view: HistoryView) -> bool:
+    """Whether, late in the run, the training loss falls while the validation loss rises."""
+    if len(history) < FEWEST_EPOCHS:
         return False
     third = len(history) // 3
     middle, last = history[third : 2 * third], history[-third:]
-    rises = _mean(last, measured) > rise * _mean(middle, measured)
-    return rises and _mean(last, learned) < _mean(middle, learned)
+    rises = _mean(last, view.val_loss) > view.overfitting_rise * _mean(middle, view.val_loss)
+    return rises and _mean(last, view.train_loss) < _mean(middle, view.train_loss)
 
 
 def _mean(rows: History, name: str) -> float:
     return sum(row[name] for row in rows) / len(rows)
-
-
-HISTORY_NAME = "history"
-CURVES_NAME = "training_curves.png"
-RUN_NAME = "run.json"
 
 
 def write_history(folder: Path, history: History) -> None:
@@ -102,34 +112,29 @@ def write_history(folder: Path, history: History) -> None:
     write_text(folder / f"{HISTORY_NAME}.csv", text.getvalue())
 
 
-def write_curves(path: Path, history: History) -> None:
-    """Draw losses, IoU by class and learning rate over the epochs."""
+def write_curves(path: Path, history: History, view: HistoryView) -> None:
+    """Draw losses, validation figures and learning rate over the epochs."""
     # Figure without pyplot: no display, no global state, safe in any thread.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    epochs = [row["epoch"] for row in history]
     figure = Figure(figsize=(13, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    loss_axes, iou_axes, rate_axes = figure.subplots(1, 3)
-    loss_axes.plot(epochs, [row["train_class_loss"] for row in history], label="training")
-    loss_axes.plot(epochs, [row["val_class_loss"] for row in history], label="validation")
-    loss_axes.set(title="Class loss (cross-entropy + Dice)", xlabel="epoch", yscale="log")
-    loss_axes.legend()
-    for name, label in (
-        ("val_mean_iou", "mean"),
-        ("val_iou_background", "background"),
-        ("val_iou_rbc", "RBC"),
-        ("val_iou_wbc", "WBC"),
-    ):
-        width = 2.5 if label == "mean" else 1.2
-        iou_axes.plot(epochs, [row[name] for row in history], label=label, linewidth=width)
-    iou_axes.set(title="Validation IoU", xlabel="epoch")
-    iou_axes.legend(loc="lower right")
-    rate_axes.plot(epochs, [row["learning_rate"] for row in history])
-    rate_axes.set(title="Learning rate", xlabel="epoch")
-    for axes in (loss_axes, iou_axes, rate_axes):
+    panels = (
+        (view.loss_title, view.loss_labels),
+        (view.score_title, view.score_labels),
+        ("Learning rate", {"learning_rate": "learning rate"}),
+    )
+    for axes, (title, labels) in zip(figure.subplots(1, 3), panels, strict=True):
+        for name, label in labels.items():
+            values = [row.get(name, math.nan) for row in history]
+            if not all(math.isnan(value) for value in values):
+                width = 2.5 if name == view.score else 1.2
+                axes.plot([row["epoch"] for row in history], values, label=label, linewidth=width)
+        axes.set(title=title, xlabel="epoch")
+        axes.legend()
         axes.grid(alpha=0.3)
+    figure.axes[0].set_yscale("log" if view.is_log_loss else "linear")
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110)
 
@@ -174,7 +179,9 @@ class TensorBoardLog:
         self._writer.flush()
 
     def write_images(self, images: Sequence[NDArray[np.uint8]], *, epoch: int) -> None:
-        """Write images of one size as examples."""
+        """Write images of one size as examples; none is nothing."""
+        if not images:
+            return
         with self._writer.as_default(step=epoch):
             self._tf.summary.image("validation", np.stack(images), max_outputs=len(images))
         self._writer.flush()
@@ -184,7 +191,7 @@ class TensorBoardLog:
         self._writer.close()
 
 
-def new_run_name(log_dir: Path, preset: str, *, kind: str = "segmentation") -> str:
+def new_run_name(log_dir: Path, preset: str, *, kind: str) -> str:
     """Name of a run that no folder in ``log_dir`` has: ``segmentation-balanced-001`` and so on."""
     taken = {path.name for path in log_dir.iterdir()} if log_dir.is_dir() else set()
     number = 1

@@ -3,9 +3,9 @@
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import keras
@@ -13,30 +13,49 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+import blood_cell_system
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.atomic_files import make_folder, replacing
 from blood_cell_system.augmentation.crops import CropSampler, ImageOrder, batches
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.datasets.cell_diameter import typical_diameter, typical_diameters
-from blood_cell_system.datasets.prepared import (
-    PreparedDataset,
-    PreparedImage,
-)
-from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
+from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
+from blood_cell_system.errors import DatasetError, TrainingMemoryError
 from blood_cell_system.imaging.overlay import draw_overlay
 from blood_cell_system.metrics.confusion import ConfusionMatrix
-from blood_cell_system.model_metadata import STRIDE, model_name
-from blood_cell_system.networks.reynolds import DEFAULT_OFFSETS, dihedral_orbit
+from blood_cell_system.model_metadata import STRIDE, ModelMetadata, model_name
+from blood_cell_system.networks.export import save_model
+from blood_cell_system.networks.losses import (
+    centre_focal_loss,
+    scored_cross_entropy,
+    scored_dice,
+    size_loss,
+)
+from blood_cell_system.networks.registry import segmenter_named
+from blood_cell_system.networks.segmenter import (
+    PIXELS_INPUT,
+    logits_model,
+    with_segmenter_domain_head,
+)
 from blood_cell_system.taxonomy import NOT_SCORED, MaskClass
+from blood_cell_system.training.domains import domains_of_images
+from blood_cell_system.training.fine_tuning import (
+    StartingPoint,
+    freeze,
+    start_details,
+    unlikeness_warnings,
+)
 from blood_cell_system.training.loop import (
     Batch,
-    DataHashes,
-    EpochLoop,
-    Measured,
-    Row,
-    RunFiles,
+    Images,
+    Learner,
+    Task,
+    Training,
     TrainingListener,
+    TrainingResult,
+    memory_advice,
+    prepare_run,
+    with_domains,
 )
 from blood_cell_system.training.peak_calibration import (
     bake_thresholds,
@@ -44,21 +63,18 @@ from blood_cell_system.training.peak_calibration import (
     peak_finder,
 )
 from blood_cell_system.training.presets import SegmentationSettings
-from blood_cell_system.training.run_record import advice_on, write_curves
-from blood_cell_system.training.segmenter_learner import (
-    Learner,
-    StartingPoint,
-    start_details,
-    unlikeness_warnings,
-)
-from blood_cell_system.training.stain_domains import stain_groups, stain_of_smear
-from blood_cell_system.training.state import STATE_NAME, TrainingState
+from blood_cell_system.training.run_record import HistoryView, Row
+from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 BATCH_SIZES: Final = (16, 8, 4, 2, 1)
+"""Sizes that ``--batch-size auto`` chooses from, the largest first."""
 
-# Activations are kept for the gradient, once more as gradients, and in the convolutions' workspace.
 _ACTIVATION_COPIES: Final = 3.0
+"""Activations are kept for the gradient, as gradients, and in the convolutions' workspace."""
+
 _FIXED_BYTES: Final = 700_000_000
+"""Memory of TensorFlow, the weights and the images held, beside the activations."""
+
 _CGROUP_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 ADVICE: Final = (
@@ -93,12 +109,7 @@ def estimated_bytes(settings: SegmentationSettings) -> int:
     ----------
     settings : SegmentationSettings
     """
-    per_pixel = 4.0 * 3
-    for level, width in enumerate(settings.widths):
-        # Down and up: two convolutions each, with its norm and its ReLU, and the joined skip.
-        per_pixel += 16 * width / 4 ** (level + 1)
-    pairs = sum(len(dihedral_orbit(offset)) for offset in DEFAULT_OFFSETS)
-    per_pixel += 4 * pairs * settings.d_reduced / 4 ** len(settings.widths)
+    per_pixel = segmenter_config(settings).values_per_pixel
     values = per_pixel * settings.crop_size_px**2 * settings.batch_size
     return int(4 * _ACTIVATION_COPIES * values) + _FIXED_BYTES
 
@@ -130,262 +141,229 @@ def check_batch_fits(settings: SegmentationSettings) -> None:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class ImageDomains:
-    """Domains of images, by position.
-
-    All classes of the segmenter occur in the images of every laboratory, so that no class can be
-    mistaken for a domain.
-
-    Parameters
-    ----------
-    names : tuple of str
-        Two or more.
-    index : ndarray of shape (n,), dtype int32
-    weight : ndarray of shape (n,), dtype float32
-        Makes domains count alike, however many crops show them.
-    """
-
-    names: tuple[str, ...]
-    index: NDArray[np.int32]
-    weight: NDArray[np.float32]
-
-    @classmethod
-    def of(
-        cls,
-        images: Sequence[PreparedImage],
-        decoded: DecodedImages,
-        *,
-        seed: int,
-        frequencies: NDArray[np.float64] | None = None,
-    ) -> "ImageDomains":
-        """Take the manifest's sources; where there is one only, groups of similar stain.
-
-        Parameters
-        ----------
-        images : sequence of PreparedImage
-            Training images.
-        decoded : DecodedImages
-            The same images.
-        seed : int
-        frequencies : ndarray of shape (n,), dtype float64, optional
-            How often crops show each image, against the others; all alike by default.
-
-        Raises
-        ------
-        SettingsError
-            All images are from one source and of one stain.
-        """
-        names = tuple(sorted({image.source for image in images}))
-        if len(names) > 1:
-            index = np.array([names.index(image.source) for image in images], dtype=np.int32)
-        else:
-            statistics = np.array(
-                [stain_of_smear(decoded[position].pixels) for position in range(len(images))]
-            )
-            index = stain_groups(statistics, seed=seed)
-            names = tuple(f"stain {number + 1}" for number in range(int(index.max()) + 1))
-        if len(names) < 2:
-            raise SettingsError(
-                f"--domain-adaptation: all {len(images)} training images are from one source and "
-                "of one stain; expected images of two laboratories. Add some, or leave the "
-                "option out."
-            )
-        counts = np.bincount(index, weights=frequencies, minlength=len(names))
-        weight = (counts.sum() / (len(names) * counts))[index]
-        return cls(names=names, index=index, weight=weight.astype(np.float32))
-
-
-_EXAMPLES: Final = 3
-_EXAMPLE_SIZE: Final = (384, 288)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ValidationOutcome:
-    """Figures of one validation.
-
-    Parameters
-    ----------
-    confusion : ConfusionMatrix
-        Of all scored pixels of all images.
-    class_loss : float
-        Mean over the images.
-    images : tuple of ndarray of shape (288, 384, 3), dtype uint8
-        Overlays of the first images.
-    """
-
-    confusion: ConfusionMatrix
-    class_loss: float
-    images: tuple[NDArray[np.uint8], ...]
-
-
-class Validation:
-    """Validation images, held in memory, and the learner that is measured on them."""
-
-    def __init__(
-        self,
-        images: Sequence[PreparedImage],
-        learner: Learner,
-        *,
-        magnifications: Mapping[str, float] | None = None,
-    ) -> None:
-        self._images = DecodedImages(images, magnifications=magnifications)
-        self._learner = learner
-
-    def some(self, count: int) -> Iterator[DecodedImage]:
-        """Give so many images at most, from all over the list."""
-        for number in range(min(count, len(self._images))):
-            yield self._images[number * len(self._images) // min(count, len(self._images))]
-
-    def run(self) -> ValidationOutcome:
-        """Measure the averaged model."""
-        confusion = ConfusionMatrix()
-        losses = []
-        images = []
-        for position in range(len(self._images)):
-            image = self._images[position]
-            height, width = image.class_mask.shape
-            pixels, class_mask = _padded(image.pixels, image.class_mask)
-            predicted, loss = self._learner.predict_step(
-                tf.constant(pixels[None]), tf.constant(class_mask[None])
-            )
-            class_mask_predicted = np.asarray(predicted)[0, :height, :width]
-            confusion.update(image.class_mask, class_mask_predicted)
-            losses.append(float(loss))
-            if position < _EXAMPLES:
-                overlay = draw_overlay(image.pixels, class_mask_predicted)
-                images.append(cv2.resize(overlay, _EXAMPLE_SIZE, interpolation=cv2.INTER_AREA))
-        return ValidationOutcome(
-            confusion=confusion, class_loss=float(np.mean(losses)), images=tuple(images)
-        )
-
-
-def _padded(
-    pixels: NDArray[np.uint8], class_mask: NDArray[np.uint8]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Bring both to the segmenter's stride; what is added is not scored."""
-    height, width = class_mask.shape
-    below, right = -height % STRIDE, -width % STRIDE
-    return (
-        cv2.copyMakeBorder(pixels, 0, below, 0, right, cv2.BORDER_REPLICATE),
-        cv2.copyMakeBorder(
-            class_mask, 0, below, 0, right, cv2.BORDER_CONSTANT, value=(NOT_SCORED,)
-        ),
-    )
-
-
-MODEL_NAME = "segmentation_model_best.keras"
-PREVIOUS_MODEL_NAME = "segmentation_model_previous.keras"
-
-_FILES = RunFiles(
-    kind="segmentation",
-    model=MODEL_NAME,
-    previous_model=PREVIOUS_MODEL_NAME,
-    state=STATE_NAME,
+VIEW: Final = HistoryView(
+    score="val_mean_iou",
+    good_score=0.70,
+    train_loss="train_class_loss",
+    val_loss="val_class_loss",
+    overfitting_rise=1.1,
+    loss_title="Class loss (cross-entropy + Dice)",
+    loss_labels={"train_class_loss": "training", "val_class_loss": "validation"},
+    is_log_loss=True,
+    score_title="Validation IoU",
+    score_labels={
+        "val_mean_iou": "mean",
+        "val_iou_background": "background",
+        "val_iou_rbc": "RBC",
+        "val_iou_wbc": "WBC",
+    },
+    low_score_advice=(
+        "Validation IoU reached {best}, below {good}: more augmentation (--mode augment "
+        "--aug-factor 5), longer training (--epochs 100), or check the masks (--mode verify)."
+    ),
+    flat_loss_advice=(
+        "The training loss does not fall: the learning rate is too high or too low "
+        "(--learning-rate), or the masks do not fit the images (--mode verify)."
+    ),
+    overfitting_advice=(
+        "Overfitting: the training loss falls while the validation loss rises. Use fewer epochs "
+        "(--epochs), --dropout 0.2, more augmentation, or more images. The best model by "
+        "validation IoU is the one that was kept."
+    ),
 )
 
-# So many images tell whether the stain is unlike what a model knows.
-_LOOKED_AT = 8
-# And so many have the cells, also platelets, to tell how high their peaks are.
-_CALIBRATED_ON = 60
+CENTRE_WEIGHT: Final = 0.2
+"""Weight of the centre loss beside the class loss: it is a sum over a crop's places by cell, an
+order larger than the pixels' means."""
+
+SIZE_WEIGHT: Final = 0.2
+"""Weight of the size loss, like that of the centres that it belongs to."""
+
+_EXAMPLES: Final = 3
+"""Validation images that TensorBoard shows."""
+
+_EXAMPLE_SIZE: Final = (384, 288)
+"""Their width and height in pixels."""
+
+_COMPARED_IMAGES: Final = 8
+"""Training images that show whether the stain is unlike what a model knows."""
+
+_CALIBRATION_IMAGES: Final = 60
+"""Validation images, at most, that the heights of peaks are chosen by: so many show enough cells,
+platelets among them."""
 
 _logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingResult:
-    """What came of a training.
+def segmenter_config(settings: SegmentationSettings) -> Any:
+    """Config of the architecture that a training's settings name."""
+    registered = segmenter_named(settings.architecture)
+    return registered.configured(settings, **settings.architecture_arguments)
+
+
+class SegmenterLearner(Learner):
+    """The segmenter, with class loss, centre loss and size loss."""
+
+    input_name = PIXELS_INPUT
+    without_decay = ("bias", "gamma", "beta")
+
+    def __init__(
+        self,
+        settings: SegmentationSettings,
+        *,
+        domains: int = 0,
+        start: Sequence[NDArray[np.float32]] | None = None,
+    ) -> None:
+        self._settings = settings
+        self.config = segmenter_config(settings)
+        super().__init__(settings, domains=domains, start=start)
+        self._averaged_logits = logits_model(self.averaged)
+
+    def training_graph(self, domains: int) -> keras.Model:
+        """Make a model of logits that shares the network's weights, with a head of domains.
+
+        What fine-tuning does not change is frozen, and the beginning is remembered.
+        """
+        freeze(self.model, self._settings)
+        weights = self.model.weights if self._settings.kept_share else []
+        self._start = [tf.Variable(np.asarray(weight), trainable=False) for weight in weights]
+        if domains:
+            return with_segmenter_domain_head(self.model, domains=domains)
+        return logits_model(self.model)
+
+    def used_weights(self) -> Sequence[Any]:
+        """Weights between those of the beginning and those that it has now [1]_.
+
+        References
+        ----------
+        .. [1] M. Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022: what lies
+           between keeps most of what the beginning knew and has most of what was learned.
+        """
+        kept = self._settings.kept_share
+        if not kept:
+            return super().used_weights()
+        pairs = zip(self._start, self.model.weights, strict=True)
+        return [kept * start + (1.0 - kept) * weight for start, weight in pairs]
+
+    def losses(self, batch: Mapping[str, Any], outputs: Any) -> tuple[Any, dict[str, Any]]:
+        """Give the weighted sum, and ``class_loss``, ``centre_loss`` and ``size_loss``."""
+        total = _class_loss(batch["class_mask"], outputs["class_logits"])
+        losses = {"class_loss": total}
+        if "centre_logits" in outputs:
+            losses["centre_loss"] = centre_focal_loss(
+                batch["heat_map"], batch["heat_weight"], outputs["centre_logits"]
+            )
+            losses["size_loss"] = size_loss(
+                batch["log_size"], batch["size_weight"], outputs["log_size"]
+            )
+            total += CENTRE_WEIGHT * losses["centre_loss"] + SIZE_WEIGHT * losses["size_loss"]
+        return total, losses
+
+    @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
+    def predict_step(self, pixels: Any, class_mask: Any) -> tuple[Any, Any]:
+        """Class mask and class loss of the averaged model.
+
+        Parameters
+        ----------
+        pixels : tensor of shape (batch, height, width, 3), dtype uint8
+        class_mask : tensor of shape (batch, height, width), dtype uint8
+
+        Returns
+        -------
+        predicted : tensor of shape (batch, height, width), dtype uint8
+        class_loss : scalar tensor
+        """
+        outputs = self._averaged_logits(tf.cast(pixels, tf.float32), training=False)
+        logits = outputs["class_logits"]
+        return tf.cast(tf.argmax(logits, axis=-1), tf.uint8), _class_loss(class_mask, logits)
+
+    def number_groups(self) -> dict[str, Sequence[Any]]:
+        """Variables by group; of fine-tuning also the weights of the beginning."""
+        return {**super().number_groups(), "start": self._start}
+
+
+def _class_loss(class_mask: Any, class_logits: Any) -> Any:
+    return scored_cross_entropy(class_mask, class_logits) + scored_dice(class_mask, class_logits)
+
+
+class SegmenterTask(Task):
+    """Crops of training images, and IoU on whole validation images.
 
     Parameters
     ----------
-    model_path : Path
-        Best model by mean validation IoU.
-    best_iou : float
-    best_epoch : int
-    epochs : int
-        Epochs done.
-    seconds : float
-        Of all sessions together.
-    is_complete : bool
-        False after Ctrl-C.
-    warnings : tuple of str
-    history : tuple of dict
+    dataset : PreparedDataset
+        With splits.
+    settings : SegmentationSettings
+    start : StartingPoint or None
+    is_new : bool
+        False when a training is resumed, which needs no comparison with its beginning.
+
+    Raises
+    ------
+    DatasetError
+        There is nothing to learn from, or nothing to choose by.
+    SettingsError
+        Domain adaptation was asked for, and all images are alike.
     """
 
-    model_path: Path
-    best_iou: float
-    best_epoch: int
-    epochs: int
-    seconds: float
-    is_complete: bool
-    warnings: tuple[str, ...]
-    history: tuple[Row, ...]
-
-
-class SegmentationTraining(EpochLoop):
-    """A training in progress; see ``train_segmenter`` for what it writes and raises."""
+    files = SEGMENTER_FILES
+    view = VIEW
+    learner: SegmenterLearner
 
     def __init__(
         self,
         dataset: PreparedDataset,
         settings: SegmentationSettings,
         *,
-        checkpoint_dir: Path,
-        log_dir: Path,
-        resume: TrainingState | None,
-        listener: TrainingListener,
-        start: StartingPoint | None = None,
+        start: StartingPoint | None,
+        is_new: bool,
     ) -> None:
-        train_images = _images_of(dataset, Split.TRAIN)
-        val_images = _images_of(dataset, Split.VAL)
+        train_images, val_images = (_images_of(dataset, s) for s in (Split.TRAIN, Split.VAL))
         magnifications = _magnifications((*train_images, *val_images), settings)
         known = {name: value for name, value in magnifications.items() if value is not None}
         decoded = DecodedImages(train_images, magnifications=known)
-        order = ImageOrder(
-            [image.source for image in train_images],
-            evenness=settings.source_evenness,
-            seed=settings.seed,
-        )
-        self._domains = (
-            ImageDomains.of(
-                train_images, decoded, seed=settings.seed, frequencies=order.frequencies()
+        self._validation_images = DecodedImages(val_images, magnifications=known)
+        sources = [image.source for image in train_images]
+        order = ImageOrder(sources, evenness=settings.source_evenness, seed=settings.seed)
+        self._domains = None
+        if settings.has_domain_adaptation:
+            self._domains = domains_of_images(
+                sources,
+                (decoded[position].pixels for position in range(len(decoded))),
+                seed=settings.seed,
+                frequencies=order.frequencies(),
             )
-            if settings.has_domain_adaptation
-            else None
-        )
-        learner = Learner(
+        domain_names = list(self._domains.names) if self._domains else []
+        self.learner = SegmenterLearner(
             settings,
+            domains=len(domain_names),
             start=None if start is None else start.model.get_weights(),
-            domains=len(self._domains.names) if self._domains else 0,
         )
         diameter = typical_diameter(train_images)
-        learner.averaged.name = model_name(settings.cell_diameter_px or diameter)
-        super().__init__(
-            settings,
-            learner=learner,
-            hashes=DataHashes(
-                data=dataset.content_hash(),
-                validation=replace(dataset, images=val_images).content_hash(),
-            ),
-            files=_FILES,
-            score_name="val_mean_iou",
-            steps_per_epoch=max(1, settings.crops_per_epoch // settings.batch_size),
-            folder=checkpoint_dir,
-            log_dir=log_dir,
-            resume=resume,
-            listener=listener,
-            details={
-                "data": str(dataset.root),
-                "images": {"train": len(train_images), "val": len(val_images)},
-                "red_cell_diameter_px": diameter,
-                "magnifications": magnifications,
-                "crops_of_a_round": order.counts_of_a_round(),
-                "domains": list(self._domains.names) if self._domains else [],
-                **(start_details(start) if start else {}),
-            },
+        training_diameter = settings.cell_diameter_px or diameter
+        self.learner.averaged.name = model_name(training_diameter)
+        self.data_hash = dataset.content_hash()
+        self.metadata = ModelMetadata(
+            kind="segmenter",
+            architecture=self.learner.architecture,
+            training_diameter_px=training_diameter,
+            preset=settings.preset,
+            seed=settings.seed,
+            data=", ".join(sorted({*sources} - {""})),
+            data_sha256=self.data_hash,
+            software_version=blood_cell_system.__version__,
         )
+        self.validation_hash = replace(dataset, images=val_images).content_hash()
+        self.details = {
+            "data": str(dataset.root),
+            "images": {"train": len(train_images), "val": len(val_images)},
+            "red_cell_diameter_px": diameter,
+            "magnifications": magnifications,
+            "crops_of_a_round": order.counts_of_a_round(),
+            "domains": domain_names,
+            **(start_details(start) if start else {}),
+        }
         self._batch_size = settings.batch_size
-        self._calibrates_peaks = settings.calibrates_peaks and settings.has_instance_head
         self._iou_before: float | None = None
         self._sampler = CropSampler(
             decoded,
@@ -398,98 +376,47 @@ class SegmentationTraining(EpochLoop):
             seed=settings.seed,
             order=order,
         )
-        self._validation = Validation(val_images, learner, magnifications=known)
-        if start is not None and resume is None:
-            self._look_at_start(start, decoded, magnifications, train_images)
-
-    def run(self) -> TrainingResult:
-        """Train until all epochs are done, nothing gets better, or the user stops it."""
-        is_complete = self.run_epochs()
-        if is_complete and self._calibrates_peaks:
-            self._calibrate_peaks()
-        state = self.state
-        return TrainingResult(
-            model_path=self.model_path,
-            best_iou=state.best_score,
-            best_epoch=state.best_epoch,
-            epochs=state.epoch,
-            seconds=state.seconds,
-            is_complete=is_complete,
-            warnings=tuple(self.advice(state.history)),
-            history=tuple(state.history),
-        )
-
-    def _calibrate_peaks(self) -> None:
-        """Give the best model peaks of the usual heights; done once more it changes little."""
-        best = keras.saving.load_model(self.model_path, compile=False)
-        found = best_thresholds(self._validation.some(_CALIBRATED_ON), peak_finder(best))
-        self.add_to_record({"peak_thresholds_before": {str(k): v for k, v in found.items()}})
-        if found:
-            bake_thresholds(best, found)
-            with replacing(self.model_path) as temporary:
-                best.save(temporary)
-
-    def _look_at_start(
-        self,
-        start: StartingPoint,
-        decoded: DecodedImages,
-        magnifications: Mapping[str, float | None],
-        images: Sequence[PreparedImage],
-    ) -> None:
-        """Measure the model before it learns anything, and say where the images are unlike."""
-        step = max(1, len(decoded) // _LOOKED_AT)
-        warnings = unlikeness_warnings(
-            start,
-            magnifications=magnifications,
-            images=[decoded[i].pixels for i in range(0, len(decoded), step)][:_LOOKED_AT],
-            cells=[image.cells for image in images],
-        )
-        self._iou_before = self.measure().row["val_mean_iou"]
-        self._details["val_mean_iou_before"] = self._iou_before
-        self._details["unlikeness"] = warnings
-        _logger.info("Validation IoU of %s as it is: %.3f", start.path.name, self._iou_before)
-        for warning in warnings:
-            _logger.warning("Warning: %s", warning)
+        if start is not None and is_new:
+            self._compare_with_start(start, decoded, magnifications, train_images)
 
     def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
         """Give batches of crops."""
-        upcoming = batches(
-            self._sampler, batch_size=self._batch_size, first_index=first_index, count=count
+        size = self._batch_size
+        return with_domains(
+            batches(self._sampler, batch_size=size, first_index=first_index, count=count),
+            self._domains,
+            self._sampler.position_of,
+            first_index=first_index,
+            batch_size=size,
         )
-        return upcoming if self._domains is None else self._with_domains(upcoming, first_index)
 
-    def _with_domains(self, upcoming: Iterator[Batch], first_index: int) -> Iterator[Batch]:
-        """Add the domain of each crop's image."""
-        if self._domains is None:
-            return
-        for number, batch in enumerate(upcoming):
-            start = first_index + number * self._batch_size
-            positions = [
-                self._sampler.position_of(index) for index in range(start, start + self._batch_size)
-            ]
-            yield {
-                **batch,
-                "domain": self._domains.index[positions],
-                "domain_weight": self._domains.weight[positions],
-            }
-
-    def measure(self) -> Measured:
+    def measure(self) -> tuple[dict[str, float], Images]:
         """Measure the averaged model on the whole validation images."""
-        outcome = self._validation.run()
-        row = {"val_class_loss": outcome.class_loss, "val_mean_iou": outcome.confusion.mean_iou}
+        confusion = ConfusionMatrix()
+        losses, overlays = [], []
+        for position in range(len(self._validation_images)):
+            image = self._validation_images[position]
+            height, width = image.class_mask.shape
+            pixels, class_mask = _padded(image.pixels, image.class_mask)
+            predicted, loss = self.learner.predict_step(
+                tf.constant(pixels[None]), tf.constant(class_mask[None])
+            )
+            class_mask_predicted = np.asarray(predicted)[0, :height, :width]
+            confusion.update(image.class_mask, class_mask_predicted)
+            losses.append(float(loss))
+            if position < _EXAMPLES:
+                overlay = draw_overlay(image.pixels, class_mask_predicted)
+                overlays.append(cv2.resize(overlay, _EXAMPLE_SIZE, interpolation=cv2.INTER_AREA))
+        row = {"val_class_loss": float(np.mean(losses)), "val_mean_iou": confusion.mean_iou}
         for cell_class in MaskClass:
             name = cell_class.name.lower()
-            row[f"val_iou_{name}"] = float(outcome.confusion.iou[cell_class])
-            row[f"val_dice_{name}"] = float(outcome.confusion.dice[cell_class])
-        return Measured(row=row, images=outcome.images)
-
-    def draw_curves(self, path: Path, history: Sequence[Row]) -> None:
-        """Draw losses, IoU by class and learning rate."""
-        write_curves(path, history)
+            row[f"val_iou_{name}"] = float(confusion.iou[cell_class])
+            row[f"val_dice_{name}"] = float(confusion.dice[cell_class])
+        return row, overlays
 
     def advice(self, history: Sequence[Row]) -> list[str]:
         """Give the guide's remedies."""
-        advice = advice_on(history)
+        advice = super().advice(history)
         best = max((row["val_mean_iou"] for row in history), default=1.0)
         if self._iou_before is not None and best < self._iou_before:
             advice.append(
@@ -498,6 +425,61 @@ class SegmentationTraining(EpochLoop):
                 "keep the model as it was."
             )
         return advice
+
+    def calibrate_peaks(self, model_path: Path) -> dict[str, float]:
+        """Give the best model peaks of the usual heights; done once more it changes little.
+
+        Returns
+        -------
+        dict of str to float
+            Best threshold of a type of cell before.
+        """
+        best = keras.saving.load_model(model_path, compile=False)
+        found = best_thresholds(self._some_validation_images(), peak_finder(best))
+        if found:
+            bake_thresholds(best, found)
+            save_model(best, model_path, metadata=self.metadata)
+        return {str(cell_type): threshold for cell_type, threshold in found.items()}
+
+    def _some_validation_images(self) -> Iterator[DecodedImage]:
+        """Give validation images from all over the list."""
+        available = len(self._validation_images)
+        count = min(_CALIBRATION_IMAGES, available)
+        for number in range(count):
+            yield self._validation_images[number * available // count]
+
+    def _compare_with_start(
+        self,
+        start: StartingPoint,
+        decoded: DecodedImages,
+        magnifications: Mapping[str, float | None],
+        images: Sequence[PreparedImage],
+    ) -> None:
+        """Measure the model before it learns anything, and warn where the images are unlike."""
+        step = max(1, len(decoded) // _COMPARED_IMAGES)
+        warnings = unlikeness_warnings(
+            start,
+            magnifications=magnifications,
+            images=[decoded[i].pixels for i in range(0, len(decoded), step)][:_COMPARED_IMAGES],
+            cells=[image.cells for image in images],
+        )
+        self._iou_before = self.measure()[0]["val_mean_iou"]
+        self.details |= {"val_mean_iou_before": self._iou_before, "unlikeness": warnings}
+        _logger.info("Validation IoU of %s as it is: %.3f", start.path.name, self._iou_before)
+        for warning in warnings:
+            _logger.warning("Warning: %s", warning)
+
+
+def _padded(
+    pixels: NDArray[np.uint8], class_mask: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Bring both to the segmenter's stride; what is added is not scored."""
+    height, width = class_mask.shape
+    added = 0, -height % STRIDE, 0, -width % STRIDE
+    return (
+        cv2.copyMakeBorder(pixels, *added, cv2.BORDER_REPLICATE),
+        cv2.copyMakeBorder(class_mask, *added, cv2.BORDER_CONSTANT, value=(NOT_SCORED,)),
+    )
 
 
 def _magnifications(
@@ -522,15 +504,6 @@ def _images_of(dataset: PreparedDataset, split: Split) -> tuple[PreparedImage, .
             "more images, or remove manifest.json to have splits drawn."
         )
     return images
-
-
-__all__ = [
-    "MODEL_NAME",
-    "PREVIOUS_MODEL_NAME",
-    "TrainingListener",
-    "TrainingResult",
-    "train_segmenter",
-]
 
 
 def train_segmenter(
@@ -579,24 +552,19 @@ def train_segmenter(
         A folder cannot be written to.
     """
     check_batch_fits(settings)
-    make_folder(checkpoint_dir)
-    make_folder(log_dir)
-    if is_deterministic:
-        tf.config.experimental.enable_op_determinism()
-    training = SegmentationTraining(
-        dataset.with_splits(settings.seed),
-        settings,
-        checkpoint_dir=checkpoint_dir,
-        log_dir=log_dir,
-        resume=resume,
-        listener=listener or TrainingListener(),
-        start=start,
-    )
-    try:
-        return training.run()
-    except (tf.errors.ResourceExhaustedError, MemoryError) as error:
-        raise TrainingMemoryError(
-            f"--batch-size {settings.batch_size}: the memory is exhausted. {ADVICE}"
-        ) from error
-    finally:
-        training.close()
+    prepare_run(checkpoint_dir, log_dir, is_deterministic=is_deterministic)
+    with memory_advice(settings.batch_size, ADVICE):
+        dataset = dataset.with_splits(settings.seed)
+        task = SegmenterTask(dataset, settings, start=start, is_new=resume is None)
+        training = Training(
+            task,
+            settings,
+            folder=checkpoint_dir,
+            log_dir=log_dir,
+            resume=resume,
+            listener=listener,
+        )
+        result = training.run()
+        if result.is_complete and settings.calibrates_peaks and settings.has_instance_head:
+            training.write_record(peak_thresholds_before=task.calibrate_peaks(result.model_path))
+    return result

@@ -5,17 +5,58 @@ import json
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.atomic_files import write_bytes
 from blood_cell_system.errors import ResumeError
+from blood_cell_system.model_metadata import ClassifierKind
 
-FORMAT_VERSION = 1
-STATE_NAME = "segmentation_training_state.npz"
-_WORDS = "__state__"
+FORMAT_VERSION: Final = 1
+"""Of the state file; another one cannot be gone on from."""
+
+_WORDS: Final = "__state__"
+
+
+@dataclass(frozen=True, slots=True)
+class RunFiles:
+    """Names of what a kind of training writes into its folder.
+
+    Parameters
+    ----------
+    kind : str
+        First word of the names of its runs.
+    stem : str
+        First word of the models' file names.
+    """
+
+    kind: str
+    stem: str
+
+    @property
+    def model(self) -> str:
+        """The best model."""
+        return f"{self.stem}_best.keras"
+
+    @property
+    def previous_model(self) -> str:
+        """The best model of a training before."""
+        return f"{self.stem}_previous.keras"
+
+    @property
+    def state(self) -> str:
+        """All that is needed to resume."""
+        return f"{self.kind}_training_state.npz"
+
+
+SEGMENTER_FILES: Final = RunFiles("segmentation", "segmentation_model")
+
+
+def classifier_files(kind: ClassifierKind) -> RunFiles:
+    """Names for a kind of classifier."""
+    return RunFiles(kind.file_stem, kind.file_stem)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,31 +144,31 @@ class TrainingState:
             ) from error
 
 
-def state_beside(model_path: Path, *, state_name: str = STATE_NAME) -> TrainingState:
+def state_beside(model_path: Path, files: RunFiles = SEGMENTER_FILES) -> TrainingState:
     """Read the state of the training that a model file belongs to.
 
     Parameters
     ----------
     model_path : Path
-        ``segmentation_model_best.keras``, as the guide names it, or the state itself.
-    state_name : str
-        File name of the state of this kind of training.
+        The best model's file, or the state itself.
+    files : RunFiles
+        Of this kind of training.
 
     Raises
     ------
     ResumeError
         There is no such file, or no state beside it.
     """
-    state_path = model_path if model_path.suffix == ".npz" else model_path.parent / state_name
+    state_path = model_path if model_path.suffix == ".npz" else model_path.parent / files.state
     # The state alone is enough: a training that was stopped in its first epoch has no model yet.
     if not state_path.is_file():
         if not model_path.is_file():
             raise ResumeError(
                 f"{model_path}: there is no such checkpoint. Give the .keras file that a "
-                f"training wrote, beside its {state_name}."
+                f"training wrote, beside its {files.state}."
             )
         raise ResumeError(
-            f"{model_path}: there is no {state_name} beside it, which holds the optimizer and the "
+            f"{model_path}: there is no {files.state} beside it, which holds the optimizer and the "
             "epoch. Keep both files together; a model from elsewhere cannot be continued."
         )
     return TrainingState.load(state_path)

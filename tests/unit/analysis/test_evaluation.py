@@ -24,21 +24,21 @@ def test_a_perfect_model_has_perfect_scores(images):
     assert result.confusion.mean_iou == 1.0
     assert result.mean_iou_interval == (1.0, 1.0)
     (cells,) = result.cells
-    assert cells.truth == TruthKind.OUTLINES
-    assert cells.matches[RBC][0.9].f1 == 1.0
+    assert cells.matching.truth == TruthKind.OUTLINES
+    assert cells.matching.matches[RBC][0.9].f1 == 1.0
     assert cells.counts[RBC].error.true_total == 1 + 2 + 3 + 4
 
 
 def test_annotated_boxes_are_compared_as_boxes(tmp_path):
     root = write_cells_folder(tmp_path, splits=["test"] * 2, with_outlines=False)
     (cells,) = evaluate(ColourRuntime(), PreparedDataset.open(root).images).cells
-    assert cells.truth == TruthKind.BOXES
-    assert cells.matches[WBC][0.9].matched == 2
+    assert cells.matching.truth == TruthKind.BOXES
+    assert cells.matching.matches[WBC][0.9].matched == 2
 
 
 def test_both_kinds_of_truth_are_scored_apart(images):
     mixed = [images[0], replace(images[1], instance_path=None)]
-    kinds = [cells.truth for cells in evaluate(ColourRuntime(), mixed).cells]
+    kinds = [cells.matching.truth for cells in evaluate(ColourRuntime(), mixed).cells]
     assert kinds == [TruthKind.OUTLINES, TruthKind.BOXES]
 
 

@@ -6,8 +6,8 @@ import pytest
 from blood_cell_system.cli.training_progress import ClassifierProgress
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.training.classifier import Calibration, TrainedClassifier
+from blood_cell_system.training.domains import ProbeResult
 from blood_cell_system.training.presets import CLASSIFIER_PRESETS
-from blood_cell_system.training.stain_domains import ProbeResult
 
 ROW = {
     "epoch": 1,
@@ -20,8 +20,10 @@ ROW = {
     "val_known_auroc": 0.7,
 }
 TRAINED = TrainedClassifier(
+    model_path=Path("out/rbc_classifier_best.keras"),
+    is_complete=True,
     model="a model",
-    facts=None,
+    metadata=None,
     calibration=Calibration(
         temperatures={"condition": 1.5},
         errors_before={"condition": 0.1},
@@ -64,7 +66,7 @@ def test_the_result_says_what_came_of_it_and_where_it_lies(progress, capsys):
 
 
 def test_a_stopped_training_says_how_to_go_on(progress, capsys):
-    stopped = replace(TRAINED, model=None, calibration=None, probe=None)
+    stopped = replace(TRAINED, is_complete=False, model=None, calibration=None, probe=None)
     progress.tell_result(stopped, Path("out"), Path("logs"), kind=ClassifierKind.WBC)
     out = capsys.readouterr().out
     assert "--resume-from out/wbc_classifier_best.keras" in out

@@ -14,8 +14,7 @@ def folders(tmp_path):
 
 
 def combine(folders, output, *more):
-    words = ["prepare", "--mode", "combine", "--output", str(output), "--jobs", "1"]
-    return main([*words, "--input", *folders, *more])
+    return main(["combine", *folders, "--output", str(output), "--jobs", "1", *more])
 
 
 def test_folders_become_one(folders, tmp_path, capsys):
@@ -32,9 +31,21 @@ def test_sizes_are_kept_when_asked_for(folders, tmp_path, capsys):
 
 
 def test_a_source_diameter_has_a_name_and_a_number(folders, tmp_path, capsys):
-    with pytest.raises(SystemExit):
-        combine(folders, tmp_path / "out", "--source-diameter", "50")
+    assert combine(folders, tmp_path / "out", "--source-diameter", "50") == 2
     assert "expected NAME=PX, received '50'" in capsys.readouterr().err
+
+
+def test_the_mode_of_the_launcher_does_the_same(folders, tmp_path):
+    assert combine(folders, tmp_path / "one") == 0
+    words = ["prepare", "--mode", "combine", "--output", str(tmp_path / "two"), "--jobs", "1"]
+    assert main([*words, "--input", *folders]) == 0
+    for name in ("manifest.json", "annotations.json"):
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+def test_a_size_and_all_sizes_are_not_both_possible(folders, tmp_path, capsys):
+    assert combine(folders, tmp_path / "out", "--keep-scale", "--cell-diameter", "50") == 2
+    assert "expected one of them" in capsys.readouterr().err
 
 
 def test_no_input_is_an_error(tmp_path, capsys):

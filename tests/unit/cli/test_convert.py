@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from support.reader_contract import SHAPE, draw_images
@@ -80,5 +81,5 @@ def test_marks_that_are_dropped_are_told(labelme: Path, tmp_path: Path, capsys):
 
 
 def test_the_choices_are_those_of_the_writers():
-    assert tuple(writable_formats()) == convert.FORMATS
-    assert tuple(OutlineForm) == convert.OUTLINE_FORMS
+    assert (*writable_formats(), "qupath") == get_args(convert.Format)
+    assert tuple(OutlineForm) == get_args(convert.Outlines)

@@ -1,13 +1,16 @@
-import argparse
 import errno
+import logging
 import os
 import signal
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path
+from typing import Annotated, Literal
 
 import pytest
+import typer
 
 import blood_cell_system
 from blood_cell_system.cli import main as cli
@@ -15,12 +18,23 @@ from blood_cell_system.cli import prepare
 from blood_cell_system.errors import BloodCellError, DatasetError, OutputError
 
 PROJECT = Path(__file__).parents[3]
-HEAVY = ("cv2", "keras", "matplotlib", "numpy", "PIL", "rich", "scipy", "tensorflow")
+HEAVY = (
+    "cv2",
+    "keras",
+    "matplotlib",
+    "numpy",
+    "pandas",
+    "PIL",
+    "pydantic",
+    "rich",
+    "scipy",
+    "tensorflow",
+)
 COMMAND = "import sys; from blood_cell_system.cli.main import main; sys.exit(main())"
 
 
 def run_with(work) -> int:
-    return cli.run_command(argparse.Namespace(run=lambda _: work()))
+    return cli.run_command(work)
 
 
 def failing(error: BaseException):
@@ -42,14 +56,28 @@ def python(*arguments: str, **options) -> subprocess.CompletedProcess[str]:
     )
 
 
+def greet(
+    *,
+    name: Annotated[str, typer.Argument()],
+    output: Annotated[str, typer.Option("--output", "-o")] = "",
+    tone: Annotated[Literal["friendly", "formal"], typer.Option("--tone")] = "friendly",
+    titles: Annotated[list[str] | None, typer.Option("--titles", metavar="TITLE...")] = None,
+) -> int:
+    """Say hello."""
+    logging.getLogger("blood_cell_system.greet").info("a remark")
+    logging.getLogger("blood_cell_system.greet").debug("a detail")
+    typer.echo(" ".join(["hello", *(titles or ()), name]))
+    return 0 if tone == "friendly" else 1
+
+
 @pytest.fixture
 def command(monkeypatch):
     """Give the program one command more, ``greet NAME``."""
     module = types.ModuleType("blood_cell_system.cli.greet")
-    module.add_arguments = lambda parser: parser.add_argument("name")
-    module.run = lambda options: sys.stdout.write(f"hello {options.name}\n") * 0
+    module.greet = greet
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, ("greet", "greet", "say hello")))
+    entry = cli.CommandLine("Help", "greet", "greet:greet", "say hello")
+    monkeypatch.setattr(cli, "COMMANDS", (*cli.COMMANDS, entry))
     return module
 
 
@@ -117,46 +145,82 @@ def test_the_arguments_are_those_of_the_process_by_default(command, capsys, monk
 
 
 @pytest.mark.parametrize(
-    "arguments", [[], ["gree"], ["no-such-command"], ["greet"], ["greet", "a", "b"], ["--no"]]
+    "arguments", [["no-such-command"], ["greet"], ["greet", "a", "b"], ["--no"]]
 )
 def test_arguments_that_are_not_understood_are_exit_code_2(command, capsys, arguments):
-    with pytest.raises(SystemExit) as caught:
-        cli.main(arguments)
-    assert caught.value.code == 2
+    assert cli.main(arguments) == 2
     shown = capsys.readouterr()
-    assert shown.err.startswith("usage: bloodcells")
+    assert shown.err.startswith("Usage: bloodcells")
     assert shown.out == ""
 
 
-def test_an_unknown_command_is_answered_with_those_that_are_known(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["segmentate"])
+def test_without_a_command_the_help_is_shown_and_the_exit_code_is_2(capsys):
+    assert cli.main([]) == 2
     shown = capsys.readouterr().err
-    assert "segmentate" in shown
-    for name, _, _ in cli.COMMANDS:
-        assert name in shown
+    for entry in cli.COMMANDS:
+        assert entry.name in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "suggestion"),
+    [
+        (["gret"], "'greet'"),
+        (["analyse"], "'analyze'"),
+        (["greet", "you", "--outptu", "x"], "--output"),
+        (["greet", "you", "--tone", "formel"], "'formal'"),
+    ],
+)
+def test_what_was_perhaps_meant_is_suggested(command, capsys, arguments, suggestion):
+    assert cli.main(arguments) == 2
+    shown = capsys.readouterr().err
+    assert suggestion in shown.partition("Error:")[2].split("Possible options", 1)[-1]
+
+
+def test_an_option_takes_several_values(command, capsys):
+    assert cli.main(["greet", "you", "--titles", "Dr.", "Prof.", "--tone", "formal"]) == 1
+    assert capsys.readouterr().out == "hello Dr. Prof. you\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ([], ["a remark"]),
+        (["-q"], []),
+        (["--quiet"], []),
+        (["-v"], ["a remark", "a detail"]),
+        (["--verbose"], ["a remark", "a detail"]),
+    ],
+)
+@pytest.mark.parametrize("is_before", [True, False])
+def test_remarks_are_as_loud_as_they_should_be(command, caplog, options, expected, is_before):
+    words = [*options, "greet", "you"] if is_before else ["greet", "you", *options]
+    with caplog.at_level(logging.INFO):
+        caplog.handler.setLevel(logging.DEBUG)
+        assert cli.main(words) == 0
+    logging.getLogger("blood_cell_system").setLevel(logging.NOTSET)
+    assert caplog.messages == expected
 
 
 def test_the_version_is_told(capsys):
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["--version"])
-    assert caught.value.code == 0
+    assert cli.main(["--version"]) == 0
     assert capsys.readouterr().out == blood_cell_system.__version__ + "\n"
 
 
-@pytest.mark.parametrize("name", [name for name, _, _ in cli.COMMANDS])
+@pytest.mark.parametrize("name", [entry.name for entry in cli.COMMANDS])
 def test_every_command_has_its_help(capsys, name):
-    with pytest.raises(SystemExit) as caught:
-        cli.main([name, "--help"])
-    assert caught.value.code == 0
-    assert f"usage: bloodcells {name}" in capsys.readouterr().out
+    assert cli.main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert f"Usage: bloodcells {name}" in shown
+    assert f"Examples:\n  bloodcells {name} " in shown or name in ("help", "models", "download")
+    assert "\x1b" not in shown
+    assert cli.main([name, "-h"]) == cli.main(["help", name]) == 0
+    assert capsys.readouterr().out == shown * 2
 
 
 def test_a_launcher_has_its_own_commands_only(capsys):
-    with pytest.raises(SystemExit):
-        cli.main(["--help"], program="train_segmentation.py", commands=("train", "test"))
+    assert (cli.main(["--help"], program="train_segmentation.py", commands=("train", "test"))) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith("usage: train_segmentation.py")
+    assert shown.startswith("Usage: train_segmentation.py")
     assert "train the segmenter" in shown
     assert "synthesize" not in shown
 
@@ -168,25 +232,64 @@ def test_the_help_lists_all_commands_and_loads_nothing_heavy():
     script = (
         "import sys\n"
         "from blood_cell_system.cli.main import main\n"
-        "try:\n    main(['--help'])\n"
-        f"finally:\n    print('loaded', *[m for m in {HEAVY!r} if m in sys.modules])\n"
+        "main(['--help'])\n"
+        f"print('loaded', *[m for m in {HEAVY!r} if m in sys.modules])\n"
     )
     found = python("-c", script)
     assert found.returncode == 0
     assert found.stdout.rstrip().endswith("\nloaded")
-    for name, _, line in cli.COMMANDS:
-        assert f"\n    {name}" in found.stdout
-        assert line in " ".join(found.stdout.split())
+    for entry in cli.COMMANDS:
+        assert f"\n  {entry.name} " in found.stdout
+        assert entry.line in " ".join(found.stdout.split())
 
 
-@pytest.mark.parametrize("name", [name for name, _, _ in cli.COMMANDS])
+def test_the_help_is_there_at_once():
+    def seconds():
+        begun = time.perf_counter()
+        assert python("-m", "blood_cell_system", "--help").returncode == 0
+        return time.perf_counter() - begun
+
+    assert min(seconds() for _ in range(5)) <= 0.3
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_and_options(shell):
+    script = python("-m", "blood_cell_system.cli.main", "--show-completion", shell)
+    assert script.returncode == 0
+    assert "_COMPLETE" in script.stdout
+
+
+@pytest.mark.parametrize(
+    ("typed", "expected"),
+    [
+        ("bloodcells anal", ["analyze"]),
+        ("bloodcells analyze --border", ["--border-rule"]),
+        ("bloodcells convert x --to geo", ["geojson"]),
+    ],
+)
+def test_what_was_begun_is_completed(typed, expected):
+    environment = {
+        **os.environ,
+        "_BLOODCELLS_COMPLETE": "complete_bash",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": str(typed.count(" ")),
+    }
+    found = python("-c", COMMAND, env=environment)
+    assert found.stdout.split() == expected
+
+
+def test_the_package_is_the_program():
+    found = python("-m", "blood_cell_system", "--version")
+    assert (found.returncode, found.stdout) == (0, blood_cell_system.__version__ + "\n")
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in cli.COMMANDS])
 def test_the_help_of_a_command_loads_neither_keras_nor_opencv(name):
     script = (
         "import sys\n"
         "from blood_cell_system.cli.main import main\n"
-        f"try:\n    main([{name!r}, '--help'])\n"
-        "finally:\n"
-        "    print('loaded', *[m for m in ('cv2', 'keras', 'tensorflow') if m in sys.modules])\n"
+        f"main([{name!r}, '--help'])\n"
+        "print('loaded', *[m for m in ('cv2', 'keras', 'tensorflow') if m in sys.modules])\n"
     )
     found = python("-c", script)
     assert found.stdout.rstrip().endswith("\nloaded")
@@ -207,10 +310,10 @@ def test_an_error_shows_no_traceback(tmp_path):
 @pytest.mark.skipif(os.name != "posix", reason="pipes and signals of POSIX")
 def test_a_reader_that_has_enough_causes_no_complaint():
     script = (
-        "import argparse, sys\n"
+        "import sys\n"
         "from blood_cell_system.cli.main import run_command\n"
-        "def run(_):\n    print('x' * 1_000_000)\n    return 0\n"
-        "sys.exit(run_command(argparse.Namespace(run=run)))\n"
+        "def run():\n    print('x' * 1_000_000)\n    return 0\n"
+        "sys.exit(run_command(run))\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -224,10 +327,10 @@ def test_a_reader_that_has_enough_causes_no_complaint():
 @pytest.mark.skipif(os.name != "posix", reason="pipes and signals of POSIX")
 def test_ctrl_c_shows_no_traceback():
     script = (
-        "import argparse, sys, time\n"
+        "import sys, time\n"
         "from blood_cell_system.cli.main import run_command\n"
-        "def run(_):\n    print('ready', flush=True)\n    time.sleep(60)\n    return 0\n"
-        "sys.exit(run_command(argparse.Namespace(run=run)))\n"
+        "def run():\n    print('ready', flush=True)\n    time.sleep(60)\n    return 0\n"
+        "sys.exit(run_command(run))\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
@@ -241,10 +344,10 @@ def test_ctrl_c_shows_no_traceback():
 @pytest.mark.skipif(os.name != "posix", reason="names of bytes")
 def test_a_file_name_that_cannot_be_shown_does_not_end_the_work():
     script = (
-        "import argparse, os, sys\n"
+        "import os, sys\n"
         "from blood_cell_system.cli.main import run_command\n"
-        "def run(_):\n    print(os.fsdecode(b'M\\xfcller'))\n    return 0\n"
-        "sys.exit(run_command(argparse.Namespace(run=run)))\n"
+        "def run():\n    print(os.fsdecode(b'M\\xfcller'))\n    return 0\n"
+        "sys.exit(run_command(run))\n"
     )
     found = python("-c", script)
     assert (found.returncode, found.stdout) == (0, "M\\udcfcller\n")
@@ -263,7 +366,7 @@ def test_a_file_name_that_cannot_be_shown_does_not_end_the_work():
 def test_a_launcher_shows_its_help(tmp_path, name, words):
     found = python(str(PROJECT / name), "--help", cwd=tmp_path)
     assert found.returncode == 0
-    assert found.stdout.startswith(f"usage: {name}")
+    assert found.stdout.startswith(f"Usage: {name}")
     for word in words:
         assert word in found.stdout
 

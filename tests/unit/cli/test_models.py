@@ -8,12 +8,20 @@ from blood_cell_system.pipeline.model_slots import weights_folder
 
 
 def test_the_models_in_the_box_are_listed_with_their_licence_and_figures(capsys):
-    assert main(["models"]) == 0
+    assert main(["models", "--details"]) == 0
     words = capsys.readouterr().out
     for name in ("segmentation_model", "rbc_classifier", "wbc_classifier"):
         assert f"{name}: " in words
     assert words.count("\n  licence ") == words.count("\n  use       Research use only") == 6
     assert "auroc malaria_RBC within iml 0." in words
+
+
+def test_the_list_fits_on_a_screen(capsys):
+    assert main(["models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 120
+    assert sum(line.startswith("  ") for line in lines) == 6
 
 
 def test_for_programs_they_are_json(capsys):

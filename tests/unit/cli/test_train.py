@@ -1,22 +1,19 @@
 """Which settings a training gets: the preset's, the user's, or those of the run it continues."""
 
-import argparse
 from dataclasses import asdict, replace
 
 import pytest
 
-from blood_cell_system.cli.main import main
-from blood_cell_system.cli.train import add_arguments, resolve_settings
+from blood_cell_system.cli.main import command_named, main
+from blood_cell_system.cli.train import resolve_settings
 from blood_cell_system.errors import ResumeError, SettingsError
 from blood_cell_system.training import segmenter
 from blood_cell_system.training.presets import PRESETS
-from blood_cell_system.training.state import STATE_NAME, TrainingState
+from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 
 def options_of(*words):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(words)
+    return command_named("train").make_context("train", list(words)).params
 
 
 def state_of(settings):
@@ -58,8 +55,7 @@ def test_an_automatic_batch_size_is_one_that_fits(monkeypatch):
 
 
 def test_a_batch_size_is_a_number_or_auto(capsys):
-    with pytest.raises(SystemExit):
-        options_of("--batch-size", "many")
+    assert main(["train", "--batch-size", "many"]) == 2
     assert "expected a number or 'auto'" in capsys.readouterr().err
 
 
@@ -112,18 +108,18 @@ def test_a_run_that_is_complete_says_so_and_changes_nothing(tmp_path, capsys):
     model.write_bytes(b"")
     state = state_of(PRESETS["fast"])
     state.epoch = 10
-    state.save(tmp_path / STATE_NAME)
-    before = (tmp_path / STATE_NAME).read_bytes()
+    state.save(tmp_path / SEGMENTER_FILES.state)
+    before = (tmp_path / SEGMENTER_FILES.state).read_bytes()
     words = ["train", "--data-dir", str(tmp_path), "--resume-from", str(model)]
     assert main(words) == 0
     assert "complete: 10 of 10 epochs" in capsys.readouterr().out
-    assert (tmp_path / STATE_NAME).read_bytes() == before
+    assert (tmp_path / SEGMENTER_FILES.state).read_bytes() == before
 
 
 def test_a_trained_model_and_a_run_to_continue_cannot_both_be_the_beginning(tmp_path, capsys):
-    (tmp_path / STATE_NAME).touch()
-    state_of(PRESETS["fast"]).save(tmp_path / STATE_NAME)
-    words = ["--init-from", "bundled", "--resume-from", str(tmp_path / STATE_NAME)]
+    (tmp_path / SEGMENTER_FILES.state).touch()
+    state_of(PRESETS["fast"]).save(tmp_path / SEGMENTER_FILES.state)
+    words = ["--init-from", "bundled", "--resume-from", str(tmp_path / SEGMENTER_FILES.state)]
     assert main(["train", *words]) == 1
     assert "--init-from and --resume-from: expected one of them" in capsys.readouterr().err
 
@@ -134,10 +130,10 @@ def test_a_model_to_begin_with_that_is_not_there_ends_with_one_clear_line(tmp_pa
 
 
 def test_the_architecture_of_the_model_to_begin_with_cannot_change(tmp_path, capsys):
-    from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
+    from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
 
     path = tmp_path / "m.keras"
-    build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=4)).save(path)
+    build_reynolds_unet(ReynoldsUNetConfig(widths=(4, 8), d_reduced=4)).save(path)
     assert main(["train", "--init-from", str(path), "--d-reduced", "32"]) == 1
     assert "that model has d_reduced = 4, asked for is 32" in capsys.readouterr().err
 

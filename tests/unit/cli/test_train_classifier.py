@@ -1,22 +1,19 @@
 """Which settings a classifier's training gets, and what the commands say."""
 
-import argparse
 from dataclasses import asdict, replace
 
 import pytest
 from support.tiny_cells import small_cell_folder
 
-from blood_cell_system.cli.main import main
-from blood_cell_system.cli.train_classifier import add_arguments, resolve_settings
+from blood_cell_system.cli.main import command_named, main
+from blood_cell_system.cli.train import resolve_classifier_settings as resolve_settings
 from blood_cell_system.errors import ResumeError, SettingsError
 from blood_cell_system.training.presets import CLASSIFIER_PRESETS
 from blood_cell_system.training.state import TrainingState
 
 
 def options_of(*words):
-    parser = argparse.ArgumentParser()
-    add_arguments(parser)
-    return parser.parse_args(["rbc", *words])
+    return command_named("train-classifier").make_context("train", ["rbc", *words]).params
 
 
 def state_of(settings):

@@ -88,7 +88,7 @@ def test_images_add_up_to_scores_with_counts_beside_constants():
     found, class_mask, labels = found_and_truth()
     record = compare_cells(found, CELLS, class_mask, labels)
     scores = add_up([record, record], training_counts={**NOBODY, RBC: [5, 5, 9]})
-    assert scores.matches[RBC][0.5].matched == 4
+    assert scores.matching.matches[RBC][0.5].matched == 4
     assert scores.counts[RBC].error.mean_absolute_error == 0
     assert scores.counts[RBC].training_constant == 5
     assert scores.counts[RBC].training_constant_error.bias == 3

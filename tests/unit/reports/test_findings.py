@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from support.analysed_images import CELLS, analysis_of, report_of
 from support.classified_cells import classified_report
-from support.colour_classifiers import RBC_FACTS, WBC_FACTS
+from support.colour_classifiers import RBC_METADATA, WBC_METADATA
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.border_rule import BorderRule
@@ -39,12 +39,12 @@ from blood_cell_system.reports.report import NONE_OF_THESE, NOT_ASSESSED, CellFl
 from blood_cell_system.reports.text import is_abnormal
 from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, CellType, Condition, Subtype
 
-CONDITIONS = st.sampled_from((*RBC_FACTS.conditions, NONE_OF_THESE, NOT_ASSESSED))
+CONDITIONS = st.sampled_from((*RBC_METADATA.conditions, NONE_OF_THESE, NOT_ASSESSED))
 RED_CELLS = st.lists(st.tuples(CONDITIONS, st.booleans()), max_size=40)
 COUNTS = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
-def table(cell_type, rows, facts, taxonomy=BUILT_IN):
+def table(cell_type, rows, metadata, taxonomy=BUILT_IN):
     """Counted cells of a type: the condition, the subtype and whether it is uncertain of each."""
     cells = Cells(label_image=np.zeros((0, 0), np.int32), taxonomy=taxonomy).with_columns(
         cell_type=[cell_type for _ in rows],
@@ -54,26 +54,26 @@ def table(cell_type, rows, facts, taxonomy=BUILT_IN):
         subtype=[subtype for _, subtype, _ in rows],
         flags=[("uncertain",) if uncertain else () for _, _, uncertain in rows],
     )
-    names = () if facts is None else (*facts.conditions, *facts.types)
+    names = () if metadata is None else (*metadata.conditions, *metadata.subtypes)
     return cells.with_columns(**{f"{name}_prob": np.zeros(len(rows)) for name in names})
 
 
 def red_of(cells):
     rows = [(condition, None, uncertain) for condition, uncertain in cells]
-    return findings_in(table(RBC, rows, RBC_FACTS), BUILT_IN[RBC])
+    return findings_in(table(RBC, rows, RBC_METADATA), BUILT_IN[RBC])
 
 
 def red(*conditions):
     return red_of([(condition, False) for condition in conditions])
 
 
-def white(facts=WBC_FACTS, **counts):
+def white(metadata=WBC_METADATA, **counts):
     rows = [
         ("cancer_WBC", None, False) if name == "blast" else ("healthy_WBC", name, False)
         for name, count in counts.items()
         for _ in range(count)
     ]
-    return findings_in(table(WBC, rows, facts), BUILT_IN[WBC])
+    return findings_in(table(WBC, rows, metadata), BUILT_IN[WBC])
 
 
 def rates_of(findings):
@@ -106,8 +106,8 @@ def test_blasts_belong_to_the_differential_and_erythroblasts_are_beside_it():
 
 
 def test_a_classifier_without_types_gives_no_differential():
-    facts = type(WBC_FACTS)(kind=WBC_FACTS.kind, conditions=WBC_FACTS.conditions)
-    found = findings_in(table(WBC, [("healthy_WBC", None, False)], facts), BUILT_IN[WBC])
+    metadata = WBC_METADATA.replace(subtypes=())
+    found = findings_in(table(WBC, [("healthy_WBC", None, False)], metadata), BUILT_IN[WBC])
     assert list(rates_of(found)) == ["healthy_WBC", "cancer_WBC"]
 
 

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 from support.tiny_cells import TINY
 
+from blood_cell_system.training.classifier import ClassifierLearner
 from blood_cell_system.training.classifier_data import CellClasses
-from blood_cell_system.training.classifier_learner import ClassifierLearner
 
 RBC = CellClasses(conditions=("healthy_RBC", "malaria_RBC", "sickle_RBC"), types=())
 
@@ -18,7 +18,7 @@ def answers(model, cells, *, training):
 
 
 def test_settled_statistics_are_those_of_the_cells():
-    learner = ClassifierLearner(replace(TINY, dropout=0.0), RBC, None)
+    learner = ClassifierLearner(replace(TINY, dropout=0.0), RBC)
     cells = drawn(0)
     seen = answers(learner.averaged, cells, training=True)
     assert np.abs(answers(learner.averaged, cells, training=False) - seen).max() > 0.02
@@ -27,7 +27,7 @@ def test_settled_statistics_are_those_of_the_cells():
 
 
 def test_every_batch_counts_the_same_and_what_was_before_does_not_count():
-    learner = ClassifierLearner(replace(TINY, dropout=0.0), RBC, None)
+    learner = ClassifierLearner(replace(TINY, dropout=0.0), RBC)
     cells = drawn(1)
     learner.settle_statistics([drawn(0), cells])
     first = answers(learner.averaged, cells, training=False)
@@ -36,7 +36,7 @@ def test_every_batch_counts_the_same_and_what_was_before_does_not_count():
 
 
 def test_the_normalisations_go_on_as_before():
-    learner = ClassifierLearner(TINY, RBC, None)
+    learner = ClassifierLearner(TINY, RBC)
     norms = [layer for layer in learner.averaged.layers if hasattr(layer, "momentum")]
     momenta = [norm.momentum for norm in norms]
     learner.settle_statistics([drawn(0, count=2)])

@@ -1,7 +1,12 @@
 import numpy as np
 
 from blood_cell_system.imaging.image_file import read_image
-from blood_cell_system.training.classifier import classifier_advice, write_classifier_curves
+from blood_cell_system.training.classifier import VIEW
+from blood_cell_system.training.run_record import advice_on, write_curves
+
+
+def classifier_advice(history):
+    return advice_on(history, VIEW)
 
 
 def rows(train, val, score=0.95):
@@ -47,5 +52,5 @@ def test_overfitting_is_told():
 
 
 def test_the_curves_are_an_image(tmp_path):
-    write_classifier_curves(tmp_path / "curves.png", rows([1, 0.5], [1, 0.6]))
+    write_curves(tmp_path / "curves.png", rows([1, 0.5], [1, 0.6]), VIEW)
     assert read_image(tmp_path / "curves.png").std() > 5

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import check_grad
 
-from blood_cell_system.training import stain_domains
-from blood_cell_system.training.stain_domains import fit_logistic, probe_domains
+from blood_cell_system.training import domains as domains_module
+from blood_cell_system.training.domains import fit_logistic, probe_domains
 
 
 def drawn(seed, *, distance, count=400):
@@ -43,13 +43,13 @@ def test_examples_without_a_class_have_no_part():
 
 def test_the_fit_is_at_the_minimum_of_the_penalised_loss(monkeypatch):
     seen = []
-    minimize = stain_domains.minimize
+    minimize = domains_module.minimize
 
     def watched(function, start, **options):
         seen.append(function)
         return minimize(function, start, **options)
 
-    monkeypatch.setattr(stain_domains, "minimize", watched)
+    monkeypatch.setattr(domains_module, "minimize", watched)
     features, domains, _ = drawn(0, distance=1, count=60)
     weights = fit_logistic(features, domains, num_classes=2)
     (function,) = seen

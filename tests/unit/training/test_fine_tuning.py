@@ -14,28 +14,27 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import diameter_in_name, model_name
-from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
+from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
 from blood_cell_system.taxonomy import CELL_TYPES, RBC, WBC
-from blood_cell_system.training.loop import StepRates
-from blood_cell_system.training.presets import FINE_TUNING, PRESETS
-from blood_cell_system.training.segmenter import train_segmenter
-from blood_cell_system.training.segmenter_learner import (
-    Learner,
+from blood_cell_system.training.fine_tuning import (
     fine_tuning_settings,
     first_feature_shift,
     load_starting_point,
     unlikeness_warnings,
 )
+from blood_cell_system.training.loop import StepRates
+from blood_cell_system.training.presets import FINE_TUNING, PRESETS
+from blood_cell_system.training.segmenter import SegmenterLearner, train_segmenter
 from blood_cell_system.training.state import TrainingState
 
-CONFIG = SegmenterConfig(widths=(4, 4, 8, 8), d_reduced=4, dropout=0.2)
+CONFIG = ReynoldsUNetConfig(widths=(4, 4, 8, 8), d_reduced=4, dropout=0.2)
 
 
 @pytest.fixture(scope="module")
 def model_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "segmentation_model_best.keras"
     keras.utils.set_random_seed(0)
-    model = build_segmenter(CONFIG)
+    model = build_reynolds_unet(CONFIG)
     model.name = model_name(56)
     model.save(path)
     return path
@@ -60,8 +59,8 @@ def test_the_architecture_and_the_size_of_cells_come_from_the_file(start):
 
 
 def test_a_model_without_bottleneck_dropout_and_head_is_read_as_such(tmp_path):
-    config = SegmenterConfig(widths=(4, 8), d_reduced=0, has_instance_head=False)
-    build_segmenter(config).save(tmp_path / "m.keras")
+    config = ReynoldsUNetConfig(widths=(4, 8), d_reduced=0, has_instance_head=False)
+    build_reynolds_unet(config).save(tmp_path / "m.keras")
     start = load_starting_point(tmp_path / "m.keras")
     assert start.config == config
     assert start.cell_diameter_px == 100
@@ -76,7 +75,7 @@ def test_a_preset_gives_epochs_and_crops_but_not_the_rate(start):
 
 
 def test_learning_begins_with_the_weights_of_the_file(start):
-    learner = Learner(tiny(start), start=start.model.get_weights())
+    learner = SegmenterLearner(tiny(start), start=start.model.get_weights())
     for model in (learner.model, learner.averaged):
         for mine, theirs in zip(model.get_weights(), start.model.get_weights(), strict=True):
             assert np.array_equal(mine, theirs)
@@ -151,7 +150,7 @@ def batch_of_noise():
 
 def test_what_gets_used_lies_between_the_beginning_and_what_was_learned(start):
     settings = replace(tiny(start, learning_rate=0.1), kept_share=0.75)
-    learner = Learner(settings, start=start.model.get_weights())
+    learner = SegmenterLearner(settings, start=start.model.get_weights())
     # A running average that forgets at once shows the weights themselves.
     rates = StepRates(tf.constant(0.1), tf.constant(0.0), tf.constant(0.0))
     learner.train_step({k: tf.constant(v) for k, v in batch_of_noise().items()}, rates)
@@ -162,8 +161,8 @@ def test_what_gets_used_lies_between_the_beginning_and_what_was_learned(start):
 
 
 def test_a_state_holds_the_weights_of_the_beginning(start):
-    learner = Learner(tiny(start), start=start.model.get_weights())
-    other = Learner(tiny(start))
+    learner = SegmenterLearner(tiny(start), start=start.model.get_weights())
+    other = SegmenterLearner(tiny(start))
     other.restore(learner.arrays())
     for index, weight in enumerate(start.model.get_weights()):
         assert np.array_equal(other.arrays()[f"start/{index}"], weight)
@@ -195,7 +194,7 @@ def test_a_model_from_elsewhere_is_told(tmp_path):
 
 
 def test_a_segmenter_of_other_layers_is_told(tmp_path):
-    model = build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=0))
+    model = build_reynolds_unet(ReynoldsUNetConfig(widths=(4, 8), d_reduced=0))
     more = keras.layers.Conv2D(3, 1)(model.get_layer("class_logits").output)
     keras.Model(model.input, {"classes": more}).save(tmp_path / "m.keras")
     with pytest.raises(CheckpointError, match="do not fit the segmenter of this version"):
@@ -211,7 +210,7 @@ def noise(seed=0, factor=1.0):
 def accustomed():
     """A model whose first statistics are those of some images."""
     keras.utils.set_random_seed(0)
-    model = build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=0))
+    model = build_reynolds_unet(ReynoldsUNetConfig(widths=(4, 8), d_reduced=0))
     norm = model.get_layer("down_0_a_norm")
     seen = np.asarray(keras.Model(model.input, norm.input)(noise()[None].astype(np.float32)))
     norm.moving_mean.assign(seen.mean(axis=(0, 1, 2)))

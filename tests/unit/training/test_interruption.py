@@ -9,9 +9,9 @@ from blood_cell_system.training.loop import deferred_interrupt
 
 def test_the_first_interrupt_is_a_wish_and_the_second_one_stops():
     with deferred_interrupt() as interruption:
-        assert not interruption.is_asked
+        assert not interruption.is_set()
         os.kill(os.getpid(), signal.SIGINT)
-        assert interruption.is_asked
+        assert interruption.is_set()
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
 
@@ -28,7 +28,7 @@ def test_in_another_thread_nothing_changes():
 
     def work():
         with deferred_interrupt() as interruption:
-            outcome.append(interruption.is_asked)
+            outcome.append(interruption.is_set())
 
     thread = threading.Thread(target=work)
     thread.start()

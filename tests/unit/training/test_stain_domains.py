@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from blood_cell_system.training.stain_domains import stain_groups, stain_of_cell, stain_of_smear
+from blood_cell_system.training.domains import stain_groups, stain_of_cell, stain_of_smear
 
 
 def smear(colour, *, light=(240, 240, 240)):

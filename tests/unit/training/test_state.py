@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blood_cell_system.errors import ResumeError
-from blood_cell_system.training.state import STATE_NAME, TrainingState, state_beside
+from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState, state_beside
 
 
 def some_state():
@@ -25,7 +25,7 @@ def some_state():
 
 
 def test_a_state_comes_back_as_it_was(tmp_path):
-    path = tmp_path / STATE_NAME
+    path = tmp_path / SEGMENTER_FILES.state
     some_state().save(path)
     loaded = TrainingState.load(path)
     np.testing.assert_array_equal(loaded.arrays.pop("model/0"), some_state().arrays["model/0"])
@@ -35,7 +35,7 @@ def test_a_state_comes_back_as_it_was(tmp_path):
 
 
 def test_a_state_that_still_calls_its_score_iou_can_be_gone_on_from(tmp_path):
-    path = tmp_path / STATE_NAME
+    path = tmp_path / SEGMENTER_FILES.state
     some_state().save(path)
     with np.load(path) as archive:
         words = json.loads(str(archive["__state__"]))
@@ -46,9 +46,9 @@ def test_a_state_that_still_calls_its_score_iou_can_be_gone_on_from(tmp_path):
 
 def test_the_state_is_found_beside_the_model(tmp_path):
     (tmp_path / "segmentation_model_best.keras").touch()
-    some_state().save(tmp_path / STATE_NAME)
+    some_state().save(tmp_path / SEGMENTER_FILES.state)
     assert state_beside(tmp_path / "segmentation_model_best.keras").epoch == 3
-    assert state_beside(tmp_path / STATE_NAME).epoch == 3
+    assert state_beside(tmp_path / SEGMENTER_FILES.state).epoch == 3
 
 
 def test_a_missing_model_is_an_error(tmp_path):
@@ -58,19 +58,19 @@ def test_a_missing_model_is_an_error(tmp_path):
 
 def test_a_model_from_elsewhere_cannot_be_continued(tmp_path):
     (tmp_path / "other.keras").touch()
-    with pytest.raises(ResumeError, match=f"no {STATE_NAME} beside it"):
+    with pytest.raises(ResumeError, match=f"no {SEGMENTER_FILES.state} beside it"):
         state_beside(tmp_path / "other.keras")
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense", b"PK\x03\x04broken"])
 def test_a_damaged_state_is_an_error(tmp_path, content):
-    (tmp_path / STATE_NAME).write_bytes(content)
+    (tmp_path / SEGMENTER_FILES.state).write_bytes(content)
     with pytest.raises(ResumeError, match="damaged"):
-        TrainingState.load(tmp_path / STATE_NAME)
+        TrainingState.load(tmp_path / SEGMENTER_FILES.state)
 
 
 def test_a_state_cut_in_half_is_an_error(tmp_path):
-    path = tmp_path / STATE_NAME
+    path = tmp_path / SEGMENTER_FILES.state
     some_state().save(path)
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
     with pytest.raises(ResumeError, match="damaged"):
@@ -78,7 +78,7 @@ def test_a_state_cut_in_half_is_an_error(tmp_path):
 
 
 def test_a_state_of_another_version_is_an_error(tmp_path, monkeypatch):
-    path = tmp_path / STATE_NAME
+    path = tmp_path / SEGMENTER_FILES.state
     monkeypatch.setattr("blood_cell_system.training.state.FORMAT_VERSION", 99)
     some_state().save(path)
     monkeypatch.undo()

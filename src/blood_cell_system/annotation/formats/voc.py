@@ -60,7 +60,6 @@ class VocObject:
 
     Parameters
     ----------
-    label : str
     corners : tuple of float
         ``xmin, ymin, xmax, ymax`` in pixels, 1-based, both corners included.
     """
@@ -77,7 +76,6 @@ class VocAnnotation:
     ----------
     shape : tuple of int or None
         Declared ``(height, width)`` in pixels; None where the file does not say.
-    objects : tuple of VocObject
     filename : str
         Name of the image; empty where the file does not say.
     """
@@ -139,7 +137,6 @@ def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Annotat
 
     Parameters
     ----------
-    annotation : VocAnnotation
     first_pixel : {0, 1}
         What the file calls the first pixel. The format says 1, with both corners included; tools
         that count from 0 write the border after the last pixel.
@@ -214,11 +211,8 @@ class VocSample:
 
     Parameters
     ----------
-    stem : str
-    image_path : Path
     cells : tuple of Annotation
         Clipped to the image, without the dropped ones.
-    split : Split or None
     shape : tuple of int
         ``(height, width)`` in pixels, declared and found in the image's header.
     """
@@ -240,7 +234,6 @@ class VocDataset:
         The folder that holds ``Annotations/`` and ``JPEGImages/``.
     samples : tuple of VocSample
         Ordered by stem.
-    dropped : tuple of DroppedCell
     failed : tuple of FailedImage
         Images left out because they, or their annotation, are missing or damaged.
     """

@@ -22,8 +22,6 @@ def read_labelled_folders(
 
     Parameters
     ----------
-    root : Path
-    source, licence : str
     labels : sequence of str
         Names of the folders; those that are not there are passed over.
     block_size, block_pattern

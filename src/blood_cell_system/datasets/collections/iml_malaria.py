@@ -43,10 +43,6 @@ BLOCK_SIZE: Final = 10
 def read_iml_malaria(root: Path) -> FieldReading:
     """Read an IML malaria folder.
 
-    Parameters
-    ----------
-    root : Path
-
     Raises
     ------
     MissingDataError

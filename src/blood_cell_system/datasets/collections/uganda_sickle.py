@@ -41,10 +41,6 @@ BLOCK_SIZE: Final = 3
 def read_uganda_sickle(root: Path) -> FieldReading:
     """Read a folder of the Uganda sickle cells.
 
-    Parameters
-    ----------
-    root : Path
-
     Returns
     -------
     FieldReading

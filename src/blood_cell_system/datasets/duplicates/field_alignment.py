@@ -65,7 +65,6 @@ def detail_correlation(
     second : ndarray of shape (side, side), dtype int8
     part : tuple of float
         Window of ``first``, as it is given, that shows about what ``window`` of ``second`` shows.
-    window : tuple of float
     position : int
         What brings ``first`` into the position of ``second``.
 

@@ -62,7 +62,6 @@ def groups_of_same(prints: Sequence[FieldPrint], belongs_with: Sequence[int]) ->
 
     Parameters
     ----------
-    prints : sequence of FieldPrint
     belongs_with : sequence of int
         Of each image the index of the one that it belongs with in any case: its original, or
         itself.
@@ -112,7 +111,6 @@ def linked_groups(links: NDArray[np.intp], count: int) -> NDArray[np.intp]:
     ----------
     links : ndarray of shape (m, 2), dtype intp
         Pairs of indices.
-    count : int
 
     Returns
     -------

@@ -133,10 +133,6 @@ def to_voc_xml(filename: str, shape: tuple[int, int], cells: Sequence[Annotation
         ``(height, width)`` of the image in pixels.
     cells : sequence of Annotation
         Whole pixels; 0-based and half-open here, 1-based and inclusive in the file.
-
-    Returns
-    -------
-    str
     """
     height, width = shape
     objects = [
@@ -195,8 +191,6 @@ def write_synthetic_folder(
         New or empty, or written by this function before.
     count : int
         Number of smears, 1 to 100,000.
-    settings : SmearSettings, optional
-    seed : int
     layout : FolderLayout
         ``prepared``: images, class masks, label images, boxes and splits, ready to train on.
         ``bccd``: images, Pascal VOC files and lists of splits, as a clone of BCCD has them.

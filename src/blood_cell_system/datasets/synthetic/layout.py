@@ -94,7 +94,6 @@ def place_red_cells(
     ----------
     field : Field
         With the white cells in it, which red cells make way for.
-    generator : numpy.random.Generator
     radii_px : ndarray of shape (n,)
         Radii of the cells that are to be placed.
     clumping : float
@@ -197,7 +196,6 @@ def walls_between(
     ----------
     circles : list of tuple of float
         ``(x, y, radius)`` of each cell.
-    generator : numpy.random.Generator
 
     Returns
     -------

@@ -95,9 +95,6 @@ def haemoglobin(
 
     Parameters
     ----------
-    patch : Patch
-    generator : numpy.random.Generator
-    kind : RedCellKind
     radius_px : float
         Mean radius of the cell.
     pallor : float
@@ -210,7 +207,6 @@ def parasite_dyes(
     ----------
     patch : Patch
         Of the red cell.
-    generator : numpy.random.Generator
     radius_px : float
         Mean radius of the red cell.
 

@@ -104,7 +104,6 @@ def make_outline(
 
     Parameters
     ----------
-    generator : numpy.random.Generator
     centre : tuple of float
         ``(x, y)`` in pixels.
     radius_px : float
@@ -141,7 +140,6 @@ def pressed_against(outline: Outline, *, direction: float, distance_px: float) -
 
     Parameters
     ----------
-    outline : Outline
     direction : float
         Of the neighbour, in radians.
     distance_px : float
@@ -167,7 +165,6 @@ def make_patch(outline: Outline, shape: tuple[int, int]) -> Patch | None:
 
     Parameters
     ----------
-    outline : Outline
     shape : tuple of int
         ``(height, width)`` of the image in pixels.
 
@@ -209,7 +206,6 @@ def depth_in_discs(
 
     Parameters
     ----------
-    patch : Patch
     discs : sequence of tuple
         Of each ``(x, y, radius)``, in pixels from the patch's outline's centre.
     softness_px : float

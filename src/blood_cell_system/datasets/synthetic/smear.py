@@ -96,8 +96,6 @@ def add_dirt(
     ----------
     density : ndarray of shape (height, width, 3), dtype float32
         Optical density.
-    generator : numpy.random.Generator
-    count : int
     radius_px : float
         Mean radius of a red cell; specks stay far smaller, so that none passes for a platelet.
     """
@@ -132,12 +130,10 @@ class Body:
 
     Parameters
     ----------
-    cell_type : str
     kind : RedCellKind or WhiteCellKind or None
         None for a platelet.
     radius_px : float
         Mean radius.
-    patch : Patch
     condition : str
         Of a red cell.
     """
@@ -252,8 +248,6 @@ def photograph(
         Optical density in red, green and blue.
     glass : ndarray of shape (3,), dtype float32
         RGB of the empty field.
-    generator : numpy.random.Generator
-    settings : SmearSettings
 
     Returns
     -------
@@ -353,13 +347,8 @@ def draw_smear(settings: SmearSettings, generator: np.random.Generator) -> Drawn
 
     Parameters
     ----------
-    settings : SmearSettings
     generator : numpy.random.Generator
         An equal state gives an equal smear.
-
-    Returns
-    -------
-    DrawnSmear
 
     Examples
     --------

@@ -189,8 +189,6 @@ def draw_white_cell(
 
     Parameters
     ----------
-    generator : numpy.random.Generator
-    red_radius_px : float
     kinds : sequence of str
         Kinds that are as likely as each other; those of normal blood by default.
     """
@@ -226,9 +224,6 @@ def white_cell_dyes(
 
     Parameters
     ----------
-    patch : Patch
-    generator : numpy.random.Generator
-    kind : WhiteCellKind
     radius_px : float
         Mean radius of the cell.
 

@@ -147,7 +147,6 @@ class FolderSurvey:
 
     Parameters
     ----------
-    root : Path
     images, masks, instances : dict of str to Path
         By stem; of several files with one stem the first.
     rows : dict of str to ManifestRow
@@ -156,10 +155,8 @@ class FolderSurvey:
         Boxes that can be read; their corners may be anything.
     details : dict
         Everything else of the manifest.
-    taxonomy : Taxonomy
     doubled : set of str
         Stems of several images, or of several masks.
-    findings : list of Finding
     """
 
     root: Path

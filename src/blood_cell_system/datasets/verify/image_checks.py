@@ -57,13 +57,10 @@ def check_boxes(
 
     Parameters
     ----------
-    stem : str
-    boxes : sequence of Annotation
     image_shape : tuple of int
         ``(height, width)``.
     class_mask : ndarray of shape (height, width), dtype uint8, or None
         None where it is unknown; of another size than the image it is not compared.
-    taxonomy : Taxonomy
     """
     height, width = image_shape
     broken, outside, over_edge, tiny = [], [], [], []
@@ -241,8 +238,6 @@ def check_mask(
     ----------
     path : Path
         Of the mask.
-    stem : str
-    diagnosis : MaskDiagnosis
     image_shape : tuple of int, or None
         ``(height, width)`` of the image, where that is known.
     """
@@ -329,16 +324,10 @@ class ImageFacts:
 
     Parameters
     ----------
-    stem : str
-    image_path, mask_path : Path
-    split : Split or None
-    source : str
     original : str
         Stem of what it is a copy of; its own stem for an original.
-    cells : tuple of Annotation or None
     image_shape, mask_shape : tuple of int, or None
         ``(height, width)``; None when the file cannot be read or, for a mask, understood.
-    mask_fault : MaskFault or None
     is_black_gray : bool
         The mask has one channel, all 0.
     class_pixels : ndarray of shape (4,), or None
@@ -350,7 +339,6 @@ class ImageFacts:
     stain_gap, swapped_gap : float
         How much brighter background is than cells, in gray values, as the mask stands and with red
         and blue exchanged; NaN where there are not both.
-    findings : tuple of Finding
     """
 
     stem: str

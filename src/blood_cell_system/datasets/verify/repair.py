@@ -118,7 +118,6 @@ class RepairSummary:
 
     Parameters
     ----------
-    output : Path
     image_count : int
         Images of the copy.
     changes : tuple of Change
@@ -147,10 +146,6 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
         A folder that does not exist, is empty, or holds a former repaired copy.
     report : VerificationReport
         Of ``root``.
-
-    Returns
-    -------
-    RepairSummary
 
     Raises
     ------

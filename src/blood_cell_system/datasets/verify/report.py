@@ -46,15 +46,12 @@ class VerificationReport:
 
     Parameters
     ----------
-    root : Path
     findings : tuple of Finding
         The worst first.
     statistics : dict
         Counts and shares, ready for JSON.
-    survey : FolderSurvey
     images : tuple of ImageFacts
         Every pair, ordered by stem.
-    duplicates : tuple of DuplicateGroup
     """
 
     root: Path
@@ -254,7 +251,6 @@ def overlay_sheet(report: VerificationReport, *, at_most: int = 24) -> NDArray[n
 
     Parameters
     ----------
-    report : VerificationReport
     at_most : int
         Number of images.
 

@@ -37,17 +37,27 @@ from blood_cell_system.stain.optical_density import RED
 from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
 
 _TRIES: Final = 40
+"""Random places that are tried for empty slide in an image."""
 _BORDER_PX: Final = 2
+"""What is nearer to the image's border may be cut off, in pixels."""
 _MIN_NECK: Final = 0.15
-# Of a typical cell's area.
+"""How much narrower than the smaller cell a neck is at least where pieces are parted."""
 _FRAGMENT_SHARE: Final = 0.2
+"""Part of a typical cell's area from which a part of a piece counts as a cell."""
 _DEBRIS_SHARES: Final = (0.03, 0.35)
+"""Least and largest area of debris, in areas of a typical cell."""
 _CELL_SHARES: Final = (0.5, 1.6)
+"""Least and largest area of one cell, in areas of a typical cell."""
 _CLUMP_SHARES: Final = (1.8, 9.0)
+"""Least and largest area of a clump, in areas of a typical cell."""
 _MIN_SOLIDITY: Final = 0.9
+"""Area over that of the convex hull, at least, of a single red cell."""
 _NUCLEUS_DENSITY: Final = 0.45
+"""Optical density in red from which a pixel belongs to a nucleus."""
 _CORNERS: Final = 9
+"""Corners of a random outline."""
 _FREE_SHARE: Final = 0.995
+"""Part of an outline that must be empty slide; less would hold a cell's rim."""
 
 
 def find_extras(
@@ -185,9 +195,13 @@ def _random_outline(side: int, generator: np.random.Generator) -> NDArray[np.boo
 
 
 _NUCLEUS_SHARE: Final = 0.12
+"""Part of a cell that is as dense as a nucleus in a white cell."""
 _WINDOW_TRIES: Final = 12
+"""Random windows, of which the one with most of the field of view is taken."""
 _CONTAINED: Final = 0.6
+"""Part of a found box that lies in an annotated one where it is a part of that cell."""
 _SAME_OVERLAP: Final = 0.4
+"""IoU from which a found box is that of an annotated cell."""
 
 
 def labelled_box(mark: Annotation, cell_type: str) -> Annotation:

@@ -31,6 +31,7 @@ from blood_cell_system.taxonomy import PLATELET, RBC, WBC, WBC_TYPES
 Recipe = Callable[[Path, int], CropWork]
 
 _OUTLIERS: Final[dict[Extra, int]] = {Extra.CLUMP: 1, Extra.DEBRIS: 1, Extra.SLIDE: 1}
+"""How many outliers of each kind are cut from an image."""
 _HEALTHY_RBC: Final = CropClass("healthy_RBC")
 _HEALTHY_WBC: Final = CropClass("healthy_WBC")
 

@@ -27,17 +27,25 @@ Piece = tuple[tuple[int, int], NDArray[np.bool_]]
 """``(x, y)`` of a window's first pixel, and the pixels of a cell in the window."""
 
 _BORDER_PX: Final = 2
+"""What is nearer to the image's border may be cut off, in pixels."""
 _CORE: Final = 0.7
-# The rim of a cell is where its density has fallen to a part of that of its middle.
+"""Part of the box's ellipse, along its axes, in which the cell's own density is taken."""
 _RIM_SHARE: Final = 0.45
+"""The rim of a cell is where its density has fallen to this part of that of its centre."""
 _PALE_SHARE: Final = 0.3
+"""Within the convex hull this part is enough: parasites leave pale places at the rim."""
 _MARGIN: Final = 0.3
+"""Margin of the window around a box, in its longer sides."""
 _MIN_NECK: Final = 0.12
-# A box is drawn with some air, or cuts off a little.
+"""How much narrower than the smaller cell a neck is at least where cells are parted."""
 _BOX_SLACK: Final = 0.08
+"""By how much a cell may reach beyond its box, in longer sides: boxes are drawn by hand."""
 _LEAST_SHARE_IN_BOX: Final = 0.7
+"""Part of the cell that lies in its box, at least."""
 _MIN_FILL: Final = 0.12
+"""Part of its box that a cell fills, at least; a thin sickle in a square box fills little."""
 _SPECK_PX: Final = 20
+"""Holes of fewer pixels are closed whatever their shape."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

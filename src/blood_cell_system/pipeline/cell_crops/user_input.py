@@ -35,6 +35,7 @@ from blood_cell_system.pipeline.cell_crops.plan import (
 from blood_cell_system.taxonomy import CELL_TYPES
 
 _EXTRAS: Final = {Extra.SLIDE: 1, Extra.DEBRIS: 1, Extra.CLUMP: 1}
+"""How many outliers of each kind are cut from an image."""
 _LEFT_OUT: Final = ""
 
 

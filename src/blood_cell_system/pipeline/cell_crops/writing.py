@@ -44,7 +44,9 @@ SHEETS: Final = "sheets"
 
 _SETTINGS: Final = "settings.json"
 _TILES_A_SHEET: Final = 96
+"""Cells on a contact sheet, shared out among the sources."""
 _SHEET_COLUMNS: Final = 12
+"""Columns of a contact sheet, so that it fits on a screen."""
 
 Progress = Callable[[Iterable[None], int], Iterable[None]]
 """Passes items through, of which there are so many, and shows how many are done."""

@@ -1,14 +1,13 @@
-"""How much features still tell of the domain: a linear probe, in plain NumPy.
+"""Laboratories that examples come from, what each counts, and how much features tell of them.
 
-Laboratories guessed from the stain, where nobody has written down where images come from.
-
-Images are grouped by the optical density of what is stained, above the empty slide: light and
-white balance are out of it, dye and thickness are in it.
+Where nobody has written down where images come from, they are grouped by their stain: by the
+optical density of what is stained, above the empty slide. Light and white balance are out of it,
+dye and thickness are in it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +20,19 @@ from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.optical_density import GREEN, optical_density
 
 DEFAULT_GROUPS: Final = 3
+"""Groups of stain, at most: few enough that each has images to learn from."""
 
 _STAINED_FROM: Final = 0.08
+"""Green optical density above the empty slide from which a pixel counts as stained."""
+
 _FEWEST_PIXELS: Final = 16
+"""Stained pixels from which mean and spread mean anything."""
+
 _LARGEST_SIDE_PX: Final = 320
+"""Side that images are thinned to, in pixels; means need no more."""
+
 _ROUNDS: Final = 50
+"""Rounds of k-means at most; it settles within a few."""
 
 Floats = NDArray[np.float64]
 
@@ -125,11 +132,89 @@ def _squared_distances(values: Floats, centres: Floats) -> Floats:
 
 
 _LARGEST_WEIGHT: Final = 10.0
+"""What an example of a domain that is hardly ever drawn counts at most, against the others."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Domains:
+    """Domains of examples, by position, and what each example counts in the domain head's loss.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Domains, in the order of their indices.
+    index : ndarray of shape (n,), dtype int32
+    weight : ndarray of shape (n,), dtype float32
+        Makes domains count alike, however often each is drawn; 0 leaves an example out.
+    is_possible : ndarray of shape (n, domains), dtype bool
+        Whether an example's class comes from the domain at all.
+    """
+
+    names: tuple[str, ...]
+    index: NDArray[np.int32]
+    weight: NDArray[np.float32]
+    is_possible: NDArray[np.bool_]
+
+    def batch(self, positions: Sequence[int]) -> dict[str, NDArray[Any]]:
+        """Give what a learner needs for examples at these positions."""
+        return {
+            "domain": self.index[positions],
+            "domain_weight": self.weight[positions],
+            "domain_is_possible": self.is_possible[positions],
+        }
+
+
+def domains_of_images(
+    sources: Sequence[str],
+    pixels: Iterable[NDArray[np.uint8]],
+    *,
+    seed: int,
+    frequencies: NDArray[np.float64] | None = None,
+) -> Domains:
+    """Take images' sources for domains; where there is one only, groups of similar stain.
+
+    All classes of the segmenter occur in the images of every laboratory, so that no class can be
+    mistaken for a domain.
+
+    Parameters
+    ----------
+    sources : sequence of str
+        Of n images.
+    pixels : iterable of ndarray of shape (height, width, 3), dtype uint8
+        The images; looked at only where all are of one source.
+    seed : int
+    frequencies : ndarray of shape (n,), dtype float64, optional
+        How often crops show each image, against the others; all alike by default.
+
+    Raises
+    ------
+    SettingsError
+        All images are from one source and of one stain.
+    """
+    names = tuple(sorted(set(sources)))
+    if len(names) > 1:
+        index = np.array([names.index(source) for source in sources], dtype=np.int32)
+    else:
+        index = stain_groups(np.array([stain_of_smear(image) for image in pixels]), seed=seed)
+        names = group_names(index)
+    if len(names) < 2:
+        raise SettingsError(
+            f"--domain-adaptation: all {len(sources)} training images are from one source and of "
+            "one stain; expected images of two laboratories. Add some, or leave the option out."
+        )
+    counts = np.bincount(index, weights=frequencies, minlength=len(names))
+    weight = (counts.sum() / (len(names) * counts))[index]
+    return Domains(
+        names=names,
+        index=index,
+        weight=weight.astype(np.float32),
+        is_possible=np.ones((len(index), len(names)), dtype=bool),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class DomainPlan:
-    """For each class, which domains are told apart on it, and what a cell of each counts.
+    """For each class of cells, which domains have it, and what a cell of each counts.
 
     A class is a condition with a type, as far as they are known. A class that comes from one domain
     only has no part: all that could be unlearned there is the class. What is no cell has none
@@ -142,7 +227,6 @@ class DomainPlan:
     is_possible : ndarray of shape (conditions + 1, types + 1, domains), dtype bool
         Whether the class comes from the domain; nowhere for a class without part.
     weight : ndarray of shape (conditions + 1, types + 1, domains), dtype float32
-        Makes the domains count alike within a class, however often each is drawn.
     """
 
     names: tuple[str, ...]
@@ -205,14 +289,28 @@ class DomainPlan:
             weight=np.minimum(weight, _LARGEST_WEIGHT).astype(np.float32) * is_possible,
         )
 
-    def takes_part(self, labels: CellLabels) -> NDArray[np.bool_]:
-        """Whether each cell is of a class that comes from two domains, shape (n,)."""
-        rows = self.is_possible[labels.condition, labels.cell_type, labels.source]
-        return np.asarray(rows & (labels.known > 0))
+    def domains_of(self, labels: CellLabels) -> Domains:
+        """Look labelled cells up, whose ``source`` is their domain."""
+        place = labels.condition, labels.cell_type
+        weight = self.weight[*place, labels.source] * (labels.known > 0)
+        return Domains(
+            names=self.names,
+            index=labels.source,
+            weight=weight.astype(np.float32),
+            is_possible=self.is_possible[place],
+        )
+
+
+def group_names(index: NDArray[np.int32]) -> tuple[str, ...]:
+    """Names of groups of stain, from their numbers."""
+    return tuple(f"stain {number + 1}" for number in range(int(index.max()) + 1))
 
 
 _PENALTY: Final = 1e-3
+"""Weight of the squared coefficients of the probe, which keeps it finite where domains separate."""
+
 _FEWEST_EXAMPLES: Final = 10
+"""Examples of a domain within a class from which the probe learns it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
