@@ -46,7 +46,7 @@ def example_2_train_rbc(output: Path, *, is_quick: bool) -> None:
     trained = TrainingPipeline(system, _training(output, is_quick=is_quick)).train_rbc_classifier()
     print(f"best validation score {trained.best_score:.3f} in epoch {trained.best_epoch}")
     ready = system.ready_classifiers()[ClassifierKind.RBC]
-    print(f"{ready.name} tells apart: {', '.join(ready.runtime.facts.conditions)}")
+    print(f"{ready.name} tells apart: {', '.join(ready.runtime.metadata.conditions)}")
 
 
 def example_3_train_all(output: Path, *, is_quick: bool) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import onnxruntime
 import tensorflow as tf
 
-from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 from blood_cell_system.networks.cell_classifier import (
     CONDITION_LOGITS,
     KNOWN_LOGIT,
@@ -28,7 +28,7 @@ from blood_cell_system.networks.cell_classifier import (
     build_cell_classifier,
     logits_model,
 )
-from blood_cell_system.networks.export import export_classifier
+from blood_cell_system.networks.export import export_onnx
 from blood_cell_system.networks.losses import (
     labelled_binary_cross_entropy,
     labelled_cross_entropy,
@@ -68,10 +68,10 @@ def main() -> None:
 
 def exported_size_and_rate(model: keras.Model, kind: ClassifierKind) -> tuple[int, float]:
     """Bytes of the ``.onnx`` file, and cells a second of one thread."""
-    facts = ClassifierFacts(kind=kind, conditions=kind.conditions, types=kind.types)
+    metadata = ModelMetadata.of_classifier(kind)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "classifier.onnx"
-        export_classifier(model, path, facts=facts)
+        export_onnx(model, path, metadata=metadata)
         data = path.read_bytes()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1

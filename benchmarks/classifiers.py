@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from blood_cell_system.analysis.classifier_runtimes import load_classifier
+from blood_cell_system.analysis.runtimes import load_classifier
 from blood_cell_system.atomic_files import write_json, write_text
 from blood_cell_system.cli.training_progress import ClassifierProgress
 from blood_cell_system.datasets.cell_folder import CellFolder
@@ -177,7 +177,7 @@ def run(row: Row, cells: Path, output: Path, *, epochs: int | None) -> dict[str,
             listener=progress,
             tell=progress.console.print,
         )
-    if trained.facts is None:
+    if trained.metadata is None:
         raise SystemExit("Stopped. The same command goes on.")
     files = ClassifierFiles.within(folder, row.kind)
     test = json.loads((folder / f"{row.kind.file_stem}_test" / "evaluation.json").read_text())
@@ -185,7 +185,7 @@ def run(row: Row, cells: Path, output: Path, *, epochs: int | None) -> dict[str,
         "minutes": trained.seconds / 60,
         "epochs": trained.epochs,
         "parameters": trained.model.count_params(),
-        "measured": trained.facts.measured,
+        "measured": trained.metadata.measured,
         "controls": test["controls"],
         "known": test["known"],
         "megabytes": {path.suffix: path.stat().st_size / 1e6 for path in (files.keras, files.onnx)},

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blood_cell_system.analysis.runtimes import KerasRuntime
+from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.analysis.segmenter_evaluation import evaluate
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
@@ -88,7 +88,7 @@ def run(row: Row, data: Path, output: Path) -> dict[str, Any]:
         )
     started = time.monotonic()
     evaluation = evaluate(
-        KerasRuntime.load(result.model_path),
+        load_runtime(result.model_path),
         truth.of_split(Split.TEST),
         training_images=truth.of_split(Split.TRAIN),
     )

@@ -1,34 +1,36 @@
-"""What a model file says of itself: sizes, classes, thresholds, its origin. Needs no Keras.
+"""What a model file says about itself, in one record, and what networks take and give.
 
-What a cell image is: agreed on by those who make, read, train on and classify them.
-
-A cell image shows one cell in the middle of a square. The longer side of its outline is always as
-long, so that its size tells neither the class nor the laboratory. Its colours are divided by the
-light of the empty slide, so that the slide would be white. It is opaque within the outline, and
-there alone: nothing of what lies around the cell reaches a network.
-
-What a trained classifier knows of itself, beside its weights; needs no Keras.
-
-A classifier comes as ``rbc_classifier.keras`` with ``rbc_classifier.json`` beside it, or as
-``rbc_classifier.onnx``, which holds the same JSON in its metadata.
+:class:`ModelMetadata` is written into every model: in an ``.onnx`` file as one metadata property,
+in a ``.keras`` file as one member of the archive, which ``load_model`` ignores. Files of earlier
+versions are read through :func:`upgraded`. Nothing here needs Keras.
 """
 
 import hashlib
 import json
 import re
+import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from contextlib import suppress
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, Final, Self
+from pathlib import Path
+from typing import Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from blood_cell_system.taxonomy import RBC, RBC_CONDITIONS, WBC, WBC_CONDITIONS, WBC_TYPES
+from blood_cell_system.taxonomy import (
+    BUILT_IN,
+    RBC,
+    RBC_CONDITIONS,
+    WBC,
+    WBC_CONDITIONS,
+    WBC_TYPES,
+    Taxonomy,
+)
 
 STRIDE: Final = 32
-"""Heights and widths of the segmenter's input are multiples of it."""
+"""Heights and widths of the segmenter's input are multiples of it, in pixels."""
 
 HEAD_STRIDE: Final = 4
 """Pixels a side of one place of the instance head's maps: place (r, c) stands for the point
@@ -41,52 +43,19 @@ TRAINING_DIAMETER_PX: Final = 100.0
 """Diameter of a red cell in the images that a network learned from, where nothing else is known:
 the median of BCCD's."""
 
-_NAME: Final = "blood_cell_segmenter"
-_NAME_WITH_DIAMETER: Final = re.compile(rf"{_NAME}_([1-9]\d*)px")
-
-
-def model_name(training_diameter_px: float | None) -> str:
-    """Name of a Keras model, which tells how large red cells were in its training.
-
-    A name goes with a model wherever it is saved, loaded or handed on.
-
-    Parameters
-    ----------
-    training_diameter_px : float or None
-        None where it is not known.
-
-    Examples
-    --------
-    >>> model_name(63.8), model_name(None)
-    ('blood_cell_segmenter_64px', 'blood_cell_segmenter')
-    """
-    if training_diameter_px is None:
-        return _NAME
-    return f"{_NAME}_{max(1, round(training_diameter_px))}px"
-
-
-def diameter_in_name(name: str) -> float | None:
-    """Diameter of a red cell in the images that a Keras model learned from, by its name.
-
-    Returns
-    -------
-    float or None
-        Pixels; None for a model whose name says nothing.
-
-    Examples
-    --------
-    >>> diameter_in_name("blood_cell_segmenter_64px"), diameter_in_name("model_1")
-    (64.0, None)
-    """
-    found = _NAME_WITH_DIAMETER.fullmatch(name)
-    return float(found[1]) if found else None
-
-
 CELL_SIDE_PX: Final = 130
-"""Side of a cell image."""
+"""Side of a cell image: one cell in the middle of a square, opaque within its outline alone, its
+colours divided by the light of the empty slide."""
 
 CELL_EXTENT_PX: Final = 100
-"""Longer side of the box around a cell's outline in its image."""
+"""Longer side of the box around a cell's outline in its image. It is the same for every cell, so
+that the size gives away neither the class nor the laboratory."""
+
+CONDITION_OUTPUT: Final = "condition"
+TYPE_OUTPUT: Final = "type"
+KNOWN_OUTPUT: Final = "known"
+"""Names of a classifier's outputs: softmax over conditions, over subtypes, and whether the cell is
+in distribution."""
 
 
 def on_white(cell_image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -113,292 +82,366 @@ def on_white(cell_image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(mixed // np.uint16(255), dtype=np.uint8)
 
 
-FORMAT_VERSION: Final = 1
-FACTS_KEY: Final = "blood_cell_system.classifier"
-"""Key of the JSON in an ONNX file's metadata."""
-
-CONDITION_OUTPUT: Final = "condition"
-TYPE_OUTPUT: Final = "type"
-KNOWN_OUTPUT: Final = "known"
-"""Names of a classifier's outputs: softmax over conditions, over types, and whether it is any."""
-
-
 class ClassifierKind(StrEnum):
-    """Which cells a classifier looks at."""
+    """Cells that one of the package's classifiers is for."""
 
     RBC = "rbc"
     WBC = "wbc"
 
     @property
     def cell_type(self) -> str:
-        """Of the cells that it looks at."""
+        """Name of the cell type in the taxonomy."""
         return RBC if self is ClassifierKind.RBC else WBC
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """What this package's own classifiers of this kind tell apart."""
+        """Conditions that the package's own classifier of this kind distinguishes."""
         return RBC_CONDITIONS if self is ClassifierKind.RBC else WBC_CONDITIONS
 
     @property
     def types(self) -> tuple[str, ...]:
-        """Types beside the condition; none for red cells."""
+        """Subtypes beside the condition; none for red cells."""
         return () if self is ClassifierKind.RBC else WBC_TYPES
 
     @property
     def file_stem(self) -> str:
-        """What its files are called in a folder of models."""
+        """Name of its files in a folder of models, without the suffix."""
         return f"{self}_classifier"
 
 
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+class Architecture(BaseModel):
+    """A registered architecture and the arguments that a model was built with."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    arguments: dict[str, Any] = {}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ClassifierFacts:
-    """What a classifier knows of itself.
+NO_HASH: Final = "0" * 64
+"""Stands in an ONNX file while the hash of the file is taken."""
 
-    Parameters
-    ----------
-    kind : ClassifierKind
-    conditions : tuple of str
-        In the order of its probabilities.
-    types : tuple of str
-        In the order of its type probabilities; empty without such an output.
-    known_threshold : float or None
-        A cell whose ``known`` is below is none of the classes; None without such an output.
-    condition_thresholds, type_thresholds : mapping of str to float
-        Conformal: a class belongs to a cell's "not sure" set when its probability reaches its
-        threshold. Empty where nothing was calibrated.
-    coverage : float or None
-        Share of the sets that hold the true class, as calibrated.
-    preset : str
-    seed : int or None
-    data_sha256 : str
-        Hash of the cell folder that it learned from.
-    measured : mapping
-        Figures by name, such as ``{"test": {"auroc": 0.99}}``.
-    data, licence, software_version : str
-        For people: what it learned from, under which licence, by which version.
+
+class ModelMetadata(BaseModel):
+    """Everything that a model file says about itself.
+
+    A field that nobody knows is empty or None: of a model from elsewhere only ``kind`` is needed.
+    Thresholds, coverage and figures are those of a classifier.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format_version: Literal[2] = 2
+    kind: Literal["segmenter", "classifier"]
+    architecture: Architecture | None = None
+    """None for a network that is not one of this package's architectures."""
+    taxonomy: Taxonomy | None = None
+    """None for the built-in one."""
+    input: str = "float32 (batch, height, width, 3), RGB of 0..255; normalised inside the network"
+    """What the network takes, for people who want to run it elsewhere."""
+    training_diameter_px: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    """Diameter of a red cell in the images that a segmenter learned from."""
+
+    cell_type: str = ""
+    """Name of the cells that a classifier is for; empty for a segmenter."""
+    conditions: tuple[str, ...] = ()
+    """In the order of the output ``condition``."""
+    subtypes: tuple[str, ...] = ()
+    """In the order of the output ``type``; empty without such an output."""
+    condition_thresholds: dict[str, float] = {}
+    subtype_thresholds: dict[str, float] = {}
+    """Conformal: a class is possible when its probability reaches its threshold. Empty where
+    nothing was calibrated."""
+    coverage: float | None = None
+    """Share of the sets of possible classes that hold the true one, as calibrated."""
+    in_distribution_threshold: float | None = None
+    """A cell whose output ``known`` is below belongs to none of the classes."""
+    temperatures: dict[str, float] = {}
+    """By output: what its logits were divided by. The weights hold it already."""
+
+    preset: str = ""
+    seed: int | None = None
+    measured: dict[str, Any] = {}
+    """Figures by name, such as ``{"test": {"auroc": 0.99}}``."""
+    data: str = ""
+    """Sources of the data that it learned from."""
+    data_sha256: str = ""
+    licence: str = ""
+    software_version: str = ""
+    source_sha256: str = ""
+    """Of the ``.keras`` file that an ONNX file was made of."""
+    content_sha256: str = ""
+    """Of the weights and their configuration: see :func:`content_hash` and
+    :func:`archive_hash`."""
+
+    @classmethod
+    def of_classifier(cls, kind: ClassifierKind, **fields: Any) -> Self:
+        """Metadata of a classifier; conditions and subtypes are those of the kind by default."""
+        usual = {"conditions": kind.conditions, "subtypes": kind.types}
+        return cls(kind="classifier", cell_type=kind.cell_type, **(usual | fields))
+
+    @model_validator(mode="after")
+    def _check_classifier(self) -> Self:
+        if self.kind == "segmenter":
+            return self
+        try:
+            cell_type = (self.taxonomy or BUILT_IN)[self.cell_type]
+        except KeyError:
+            names = ", ".join((self.taxonomy or BUILT_IN).names)
+            raise ValueError(f"cell_type {self.cell_type}; expected one of {names}") from None
+        for what, names_, known, thresholds in (
+            ("condition", self.conditions, cell_type.conditions, self.condition_thresholds),
+            ("subtype", self.subtypes, cell_type.subtypes, self.subtype_thresholds),
+        ):
+            expected = [entry.name for entry in known]
+            if set(names_) - set(expected) or len(set(names_)) < len(names_):
+                raise ValueError(
+                    f"{what}s {', '.join(names_) or 'none'}; expected each at most once, of "
+                    f"{', '.join(expected) or 'none'}"
+                )
+            if thresholds and set(thresholds) != set(names_):
+                raise ValueError(
+                    f"{what}_thresholds of {', '.join(thresholds)}; expected {', '.join(names_)}"
+                )
+        if len(self.conditions) < 2:
+            raise ValueError(f"{len(self.conditions)} conditions; expected two or more")
+        shares = [*self.condition_thresholds.values(), *self.subtype_thresholds.values()]
+        shares += [v for v in (self.in_distribution_threshold, self.coverage) if v is not None]
+        if not all(0 <= value <= 1 for value in shares):
+            raise ValueError(f"thresholds and coverage of {shares}; expected numbers from 0 to 1")
+        return self
+
+    def replace(self, **changes: Any) -> Self:
+        """Give a copy with other values, checked like a new one."""
+        return type(self)(**(dict(self) | changes))
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the record as it is written to files."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Read what :meth:`to_json` or version 0.2.0 gave.
+
+        Raises
+        ------
+        ValueError
+            It is something else, in one line.
+        """
+        if not isinstance(value, dict):
+            raise ValueError(f"{type(value).__name__}; expected an object")
+        if value.get("format_version") not in (1, 2):
+            raise ValueError(f"format_version {value.get('format_version')!r}; expected 2 or 1")
+        try:
+            return cls.model_validate(upgraded(value))
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            words = first["msg"].removeprefix("Value error, ")
+            raise ValueError(f"{where}: {words}" if where else words) from error
+
+    @classmethod
+    def from_text(cls, text: str | bytes) -> Self:
+        """Read JSON text; raises ``ValueError`` as :meth:`from_json` does."""
+        return cls.from_json(json.loads(text))
+
+
+# --- Files of version 0.2.0 ---
+
+_OLD: Final = "blood_cell_system."
+OLD_CLASSIFIER_KEY: Final = f"{_OLD}classifier"
+"""ONNX property of version 0.2.0 with the JSON of a classifier."""
+_OLD_HASH_KEY: Final = f"{_OLD}content_sha256"
+_OLD_NAMES: Final = {
+    "types": "subtypes",
+    "type_thresholds": "subtype_thresholds",
+    "known_threshold": "in_distribution_threshold",
+}
+_NAME_WITH_DIAMETER: Final = re.compile(r"blood_cell_segmenter_([1-9]\d*)px")
+
+
+def upgraded(value: Mapping[str, Any]) -> dict[str, Any]:
+    """Give the record of any version as that of the present one.
+
+    Version 1 was the JSON of a classifier; a segmenter's few properties are brought to it.
+    """
+    if value.get("format_version") != 1:
+        return dict(value)
+    new = {_OLD_NAMES.get(key, key): entry for key, entry in value.items()}
+    kind = new.pop("kind", None)
+    new |= {"format_version": 2, "kind": "segmenter" if kind == "segmenter" else "classifier"}
+    if kind != "segmenter":
+        new["cell_type"] = next((k.cell_type for k in ClassifierKind if k == kind), str(kind))
+    return new
+
+
+def model_name(training_diameter_px: float | None) -> str:
+    """Name of a segmenter as a Keras object, with the diameter of red cells in its training.
+
+    Only the name goes with a Keras object that ``load_model`` gave to a user.
+
+    Examples
+    --------
+    >>> model_name(63.8), model_name(None)
+    ('blood_cell_segmenter_64px', 'blood_cell_segmenter')
+    """
+    diameter = "" if training_diameter_px is None else f"_{max(1, round(training_diameter_px))}px"
+    return f"blood_cell_segmenter{diameter}"
+
+
+def diameter_in_name(name: str) -> float | None:
+    """Diameter in pixels that a Keras model's name gives; None where it gives none.
+
+    Examples
+    --------
+    >>> diameter_in_name("blood_cell_segmenter_64px"), diameter_in_name("model_1")
+    (64.0, None)
+    """
+    found = _NAME_WITH_DIAMETER.fullmatch(name)
+    return float(found[1]) if found else None
+
+
+def _of_layers(config: Mapping[str, Any]) -> ModelMetadata | None:
+    """Metadata of a segmenter that version 0.2.0 saved; None for any other model."""
+    inner = config.get("config")
+    if not isinstance(inner, dict) or not isinstance(inner.get("layers"), list):
+        return None
+    layers = {
+        layer.get("name"): layer.get("config", {})
+        for layer in inner["layers"]
+        if isinstance(layer, dict)
+    }
+    widths: list[int] = []
+    while (name := f"down_{len(widths)}_a_conv") in layers:
+        widths.append(layers[name]["filters"])
+    diameter = diameter_in_name(str(inner.get("name")))
+    if len(widths) < 2 or "class_logits" not in layers:
+        if diameter is None:
+            return None
+        return ModelMetadata(kind="segmenter", training_diameter_px=diameter)
+    arguments = {
+        "widths": widths,
+        "d_reduced": layers.get("reynolds_reduce", {}).get("filters", 0),
+        "dropout": layers.get("dropout", {}).get("rate", 0.0),
+        "has_instance_head": "centre_logits" in layers,
+        "num_cell_types": layers.get("centre_logits", {}).get("filters", len(BUILT_IN.names)),
+    }
+    return ModelMetadata(
+        kind="segmenter",
+        architecture=Architecture(name="reynolds_unet", arguments=arguments),
+        training_diameter_px=diameter,
+    )
+
+
+# --- Within the files ---
+
+MODEL_KEY: Final = "blood_cell_system.model"
+"""Metadata property of an ``.onnx`` file that holds the record as JSON."""
+MEMBER: Final = "blood_cell_system.json"
+"""Member of a ``.keras`` archive that holds the record as JSON."""
+_HASHED_MEMBERS: Final = ("config.json", "model.weights.h5")
+# Equal models are equal files: no member has the time of its writing.
+_NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
+
+
+def metadata_in_properties(properties: Mapping[str, str]) -> ModelMetadata | None:
+    """Read the metadata properties of an ``.onnx`` file; None for one of another program.
 
     Raises
     ------
     ValueError
-        A name occurs twice or is not known, or a threshold is not within 0..1.
+        They make no sense.
     """
-
-    kind: ClassifierKind
-    conditions: tuple[str, ...]
-    types: tuple[str, ...] = ()
-    known_threshold: float | None = None
-    condition_thresholds: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
-    type_thresholds: Mapping[str, float] = field(default_factory=lambda: _NOTHING)
-    coverage: float | None = None
-    preset: str = ""
-    seed: int | None = None
-    data_sha256: str = ""
-    measured: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
-    data: str = ""
-    licence: str = ""
-    software_version: str = ""
-
-    def __post_init__(self) -> None:
-        for what, names, known in (
-            ("conditions", self.conditions, self.kind.conditions),
-            ("types", self.types, self.kind.types),
-        ):
-            unknown = [name for name in names if name not in known]
-            if unknown or len(set(names)) < len(names):
-                raise ValueError(
-                    f"{what} {', '.join(names) or 'none'}; expected each at most once, of "
-                    f"{', '.join(known) or 'none'}"
-                )
-        if len(self.conditions) < 2:
-            raise ValueError(f"{len(self.conditions)} conditions; expected two or more")
-        for what, thresholds, names in (
-            ("condition_thresholds", self.condition_thresholds, self.conditions),
-            ("type_thresholds", self.type_thresholds, self.types),
-        ):
-            if thresholds and set(thresholds) != set(names):
-                raise ValueError(f"{what} of {', '.join(thresholds)}; expected {', '.join(names)}")
-        given = [*self.condition_thresholds.values(), *self.type_thresholds.values()]
-        given += [value for value in (self.known_threshold, self.coverage) if value is not None]
-        if not all(0 <= value <= 1 for value in given):
-            raise ValueError(f"thresholds and coverage of {given}; expected numbers from 0 to 1")
-
-    def to_json(self) -> dict[str, Any]:
-        """Tell everything, in a fixed order."""
-        return {
-            "format_version": FORMAT_VERSION,
-            "kind": str(self.kind),
-            "conditions": list(self.conditions),
-            "types": list(self.types),
-            "known_threshold": self.known_threshold,
-            "condition_thresholds": dict(self.condition_thresholds),
-            "type_thresholds": dict(self.type_thresholds),
-            "coverage": self.coverage,
-            "preset": self.preset,
-            "seed": self.seed,
-            "data_sha256": self.data_sha256,
-            "measured": dict(self.measured),
-            "data": self.data,
-            "licence": self.licence,
-            "software_version": self.software_version,
+    if MODEL_KEY in properties:
+        return ModelMetadata.from_text(properties[MODEL_KEY])
+    content = properties.get(_OLD_HASH_KEY)
+    if OLD_CLASSIFIER_KEY in properties:
+        old = ModelMetadata.from_text(properties[OLD_CLASSIFIER_KEY])
+        return old.replace(content_sha256=content or "")
+    if content is None:
+        return None
+    diameter = float(properties.get(f"{_OLD}training_diameter_px", "nan"))
+    return ModelMetadata.from_json(
+        {
+            "format_version": 1,
+            "kind": "segmenter",
+            "training_diameter_px": diameter,
+            "software_version": properties.get(f"{_OLD}software_version", ""),
+            "source_sha256": properties.get(f"{_OLD}source_sha256", ""),
+            "content_sha256": content,
         }
-
-    @classmethod
-    def from_json(cls, value: Any) -> Self:
-        """Read what :meth:`to_json` gave.
-
-        Raises
-        ------
-        ValueError
-            It is something else, or of another version.
-        """
-        if not isinstance(value, dict):
-            raise ValueError(f"{type(value).__name__}; expected an object")
-        if value.get("format_version") != FORMAT_VERSION:
-            raise ValueError(
-                f"format_version {value.get('format_version')!r}; expected {FORMAT_VERSION}"
-            )
-        try:
-            return cls(
-                kind=ClassifierKind(value["kind"]),
-                conditions=tuple(map(str, value["conditions"])),
-                types=tuple(map(str, value.get("types", ()))),
-                known_threshold=_number_or_none(value.get("known_threshold")),
-                condition_thresholds=_numbers(value.get("condition_thresholds", {})),
-                type_thresholds=_numbers(value.get("type_thresholds", {})),
-                coverage=_number_or_none(value.get("coverage")),
-                preset=str(value.get("preset", "")),
-                seed=None if value.get("seed") is None else int(value["seed"]),
-                data_sha256=str(value.get("data_sha256", "")),
-                measured=MappingProxyType(dict(value.get("measured", {}))),
-                data=str(value.get("data", "")),
-                licence=str(value.get("licence", "")),
-                software_version=str(value.get("software_version", "")),
-            )
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{type(error).__name__}: {error}") from error
-
-    @classmethod
-    def from_text(cls, text: str | bytes) -> Self:
-        """Read the JSON of a file.
-
-        Raises
-        ------
-        ValueError
-            It is no JSON, or not of this kind.
-        """
-        return cls.from_json(json.loads(text))
+    )
 
 
-def _number_or_none(value: Any) -> float | None:
-    return None if value is None else float(value)
+def as_properties(metadata: ModelMetadata) -> dict[str, str]:
+    """Give the metadata properties of an ``.onnx`` file, before its hash is taken."""
+    return {MODEL_KEY: _text(metadata.replace(content_sha256=NO_HASH))}
 
 
-def _numbers(value: Mapping[str, Any]) -> Mapping[str, float]:
-    return MappingProxyType({str(name): float(number) for name, number in value.items()})
+def metadata_in_archive(archive: zipfile.ZipFile) -> ModelMetadata | None:
+    """Read the record of a ``.keras`` archive; None for a model of another program.
 
-
-_PREFIX: Final = "blood_cell_system."
-HASH_KEY: Final = f"{_PREFIX}content_sha256"
-"""Where an exported file keeps the hash of its own content."""
-_HASH_DIGITS: Final = 64
-NO_HASH: Final = "0" * _HASH_DIGITS
-"""Stands in the file while its hash is taken."""
-
-INPUT_CONTRACT: Final = (
-    "float32 (batch, height, width, 3), RGB of 0..255, height and width multiples of 32"
-)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OnnxMetadata:
-    """What an exported network says of itself.
-
-    Parameters
-    ----------
-    training_diameter_px : float
-        Diameter of a red cell in the images that it learned from.
-    software_version : str
-        Of this package, when it was exported.
-    source_sha256 : str
-        Of the ``.keras`` file that it was made of; empty where there was none.
-    content_sha256 : str
-        Of the file itself, taken while ``NO_HASH`` stands here.
-    input_contract : str
-        For a person who wants to run it elsewhere.
+    Raises
+    ------
+    ValueError
+        It makes no sense, or is not of the weights beside it.
     """
-
-    training_diameter_px: float
-    software_version: str
-    source_sha256: str
-    content_sha256: str = NO_HASH
-    input_contract: str = INPUT_CONTRACT
-
-    def as_properties(self) -> dict[str, str]:
-        """As the file holds it."""
-        return {
-            f"{_PREFIX}training_diameter_px": repr(self.training_diameter_px),
-            f"{_PREFIX}software_version": self.software_version,
-            f"{_PREFIX}source_sha256": self.source_sha256,
-            HASH_KEY: self.content_sha256,
-            f"{_PREFIX}input": self.input_contract,
-        }
-
-    @classmethod
-    def from_properties(cls, properties: dict[str, str]) -> Self | None:
-        """Of a file's properties; None for a file that another program has made.
-
-        Raises
-        ------
-        ValueError
-            The diameter is not a positive number.
-        """
-        if HASH_KEY not in properties:
-            return None
-        diameter = float(properties.get(f"{_PREFIX}training_diameter_px", "nan"))
-        if not 0 < diameter < float("inf"):
-            raise ValueError(f"training diameter {diameter}")
-        return cls(
-            training_diameter_px=diameter,
-            software_version=properties.get(f"{_PREFIX}software_version", ""),
-            source_sha256=properties.get(f"{_PREFIX}source_sha256", ""),
-            content_sha256=properties[HASH_KEY],
-            input_contract=properties.get(f"{_PREFIX}input", ""),
-        )
+    if MEMBER not in archive.namelist():
+        with suppress(KeyError, TypeError, AttributeError, ValueError):
+            return _of_layers(json.loads(archive.read("config.json")))
+        return None
+    metadata = ModelMetadata.from_text(archive.read(MEMBER))
+    if metadata.content_sha256 not in ("", archive_hash(archive)):
+        raise ValueError("its content is not what was saved")
+    return metadata
 
 
-def content_hash(data: bytes) -> str:
-    """Hash of an exported file, whatever hash it holds itself.
+def add_to_archive(path: Path, metadata: ModelMetadata) -> None:
+    """Write the record into a ``.keras`` file, in the place of one that is there."""
+    with zipfile.ZipFile(path) as archive:
+        members = [(info, archive.read(info)) for info in archive.infolist()]
+        metadata = metadata.replace(content_sha256=archive_hash(archive))
+    with zipfile.ZipFile(path, "w") as archive:
+        for info, data in members:
+            if info.filename != MEMBER:
+                archive.writestr(info, data)
+        archive.writestr(zipfile.ZipInfo(MEMBER, _NO_TIME), _text(metadata, indent=1))
 
-    Parameters
-    ----------
-    data : bytes
-        Of the whole file.
 
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
-    """
-    start, stop = _hash_place(data)
-    digest = hashlib.sha256(data[:start])
-    digest.update(NO_HASH.encode())
-    digest.update(data[stop:])
+def archive_hash(archive: zipfile.ZipFile) -> str:
+    """SHA-256 of a ``.keras`` archive's configuration and weights."""
+    digest = hashlib.sha256()
+    for name in _HASHED_MEMBERS:
+        if name in archive.namelist():
+            digest.update(archive.read(name))
     return digest.hexdigest()
 
 
+def content_hash(data: bytes) -> str:
+    """SHA-256 of an ``.onnx`` file with zeros in the place of the hash that it holds."""
+    start, stop = _hash_place(data)
+    return hashlib.sha256(data[:start] + NO_HASH.encode() + data[stop:]).hexdigest()
+
+
 def with_content_hash(data: bytes) -> bytes:
-    """Write its own hash into an exported file."""
+    """Write its own hash into an ``.onnx`` file."""
     start, stop = _hash_place(data)
     return data[:start] + content_hash(data).encode() + data[stop:]
 
 
+# In protocol buffers the value of a property follows its key, two bytes between: version 0.2.0.
+_HASH_PLACES: Final = (
+    re.compile(rb'"content_sha256": "([0-9a-f]{64})'),
+    re.compile(_OLD_HASH_KEY.encode() + rb"\x12@([0-9a-f]{64})"),
+)
+
+
 def _hash_place(data: bytes) -> tuple[int, int]:
-    """Where the hash stands: in protocol buffers a value follows its key, two bytes between."""
-    key = HASH_KEY.encode() + b"\x12" + bytes([_HASH_DIGITS])
-    start = data.rfind(key)
-    if start < 0:
-        return len(data), len(data)
-    return start + len(key), start + len(key) + _HASH_DIGITS
+    for place in _HASH_PLACES:
+        if found := list(place.finditer(data)):
+            return found[-1].span(1)
+    return len(data), len(data)
+
+
+def _text(metadata: ModelMetadata, *, indent: int | None = None) -> str:
+    return json.dumps(metadata.to_json(), indent=indent, sort_keys=True, ensure_ascii=False)

@@ -11,7 +11,7 @@ from support import tiny_cells
 from support.stopped_training import StopAfter, assert_ended_alike, in_a_process
 from support.tiny_cells import TINY, small_cell_folder, train_tiny
 
-from blood_cell_system.analysis.classifier_runtimes import load_classifier
+from blood_cell_system.analysis.runtimes import load_classifier
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder, write_cells_csv
 from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
@@ -58,7 +58,7 @@ def without_source(cells, root, source):
 def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(
     cells, finished, tmp_path
 ):
-    folder, _ = finished
+    folder, whole = finished
     steps_into_the_second_epoch = 4
     assert (
         in_a_process(tiny_cells, cells, tmp_path, "fresh", steps_into_the_second_epoch)
@@ -67,16 +67,14 @@ def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(
     assert final_state(tmp_path).epoch == 1
     assert in_a_process(tiny_cells, cells, tmp_path, "resume") == 0
     assert_ended_alike(folder / FILES.state, tmp_path / FILES.state)
+    assert train_tiny(cells, tmp_path, resume=True).calibration == whole.calibration
 
 
-def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(cells, finished, tmp_path):
-    folder, whole = finished
-    stopped = train_tiny(cells, tmp_path, listener=StopAfter(4, signal.SIGINT))
+def test_a_run_that_is_stopped_has_no_metadata_yet(cells, tmp_path):
+    stopped = train_tiny(cells, tmp_path, listener=StopAfter(1, signal.SIGINT))
     assert not stopped.is_complete
-    assert stopped.facts is None
-    resumed = train_tiny(cells, tmp_path, resume=True)
-    assert_ended_alike(folder / FILES.state, tmp_path / FILES.state)
-    assert resumed.calibration == whole.calibration
+    assert (stopped.model, stopped.metadata) == (None, None)
+    assert final_state(tmp_path).step_in_epoch == 1
 
 
 def test_the_record_of_a_training_is_complete(finished):
@@ -92,12 +90,12 @@ def test_the_record_of_a_training_is_complete(finished):
 
 def test_the_facts_name_what_was_learned_and_chosen(finished):
     _, trained = finished
-    facts = trained.facts
-    assert facts.conditions == ("healthy_RBC", "malaria_RBC")
-    assert (facts.preset, facts.seed) == ("fast", 7)
-    assert facts.known_threshold is not None
-    assert set(facts.condition_thresholds) == set(facts.conditions)
-    assert facts.measured["validation"]["cells"] == 12
+    metadata = trained.metadata
+    assert metadata.conditions == ("healthy_RBC", "malaria_RBC")
+    assert (metadata.preset, metadata.seed) == ("fast", 7)
+    assert metadata.in_distribution_threshold is not None
+    assert set(metadata.condition_thresholds) == set(metadata.conditions)
+    assert metadata.measured["validation"]["cells"] == 12
 
 
 def test_the_temperature_is_part_of_the_weights(finished):
@@ -127,8 +125,9 @@ def test_the_files_of_a_classifier_agree_and_know_their_figures(cells, tmp_path)
     batch = on_white(image)[None].astype(np.float32)
     answers = [runtime.predict(batch).condition for runtime in runtimes]
     np.testing.assert_allclose(*answers, atol=1e-5)
-    assert runtimes[0].facts == runtimes[1].facts == trained.facts
-    assert trained.facts.measured["test"]["cells"] == 12
+    for runtime in runtimes:
+        assert runtime.metadata.replace(content_sha256="") == trained.metadata
+    assert trained.metadata.measured["test"]["cells"] == 12
     assert any("malaria_RBC against healthy, within one: AUROC" in words for words in said)
     written = {path.name for path in (tmp_path / "rbc_classifier_test").iterdir()}
     assert {"evaluation.json", "evaluation.txt", "confusion_matrix.png", "answers.png"} <= written
@@ -137,7 +136,7 @@ def test_the_files_of_a_classifier_agree_and_know_their_figures(cells, tmp_path)
 def test_domain_adaptation_trains_a_head_that_the_classifier_does_not_keep(
     cells, finished, tmp_path
 ):
-    settings = replace(TINY, has_domain_adaptation=True)
+    settings = replace(TINY, epochs=1, has_domain_adaptation=True)
     trained = train_tiny(cells, tmp_path, settings=settings)
     assert all(0 < row["train_domain_loss"] < 5 for row in trained.history)
     assert set(trained.model.output) == {"condition", "known"}

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 from support.analysed_images import analysis_of, report_of
-from support.colour_classifiers import RBC_FACTS, WBC_FACTS
+from support.colour_classifiers import RBC_METADATA, WBC_METADATA
 
 from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.reports.report import Provenance
@@ -34,7 +34,7 @@ def red_cell(condition="healthy_RBC", *, probability=0.9, is_known=True, possibl
         "in_distribution": 0.9 if is_known else 0.1,
         "is_known": is_known,
         "possible_conditions": (condition,) if possible is None else possible,
-        **_probs(spread(RBC_FACTS.conditions, condition, probability)),
+        **_probs(spread(RBC_METADATA.conditions, condition, probability)),
     }
 
 
@@ -45,8 +45,8 @@ def white_cell(condition="healthy_WBC", cell_type="lymphocyte", *, possible_type
         "subtype": cell_type,
         "possible_conditions": (condition,),
         "possible_subtypes": (cell_type,) if possible_types is None else possible_types,
-        **_probs(spread(WBC_FACTS.conditions, condition)),
-        **_probs(spread(WBC_FACTS.types, cell_type)),
+        **_probs(spread(WBC_METADATA.conditions, condition)),
+        **_probs(spread(WBC_METADATA.subtypes, cell_type)),
     }
 
 
@@ -58,7 +58,7 @@ def classified_report(analysis=None, *, red=None, white=None, **options):
     """The report of an image whose whole cells were all classified alike."""
     analysis = analysis_of() if analysis is None else analysis
     cells = analysis.cells
-    columns = unclassified(len(cells), [RBC_FACTS, WBC_FACTS])
+    columns = unclassified(len(cells), [RBC_METADATA, WBC_METADATA])
     for cell_type, answers in (
         (RBC, red_cell(**(red or {}))),
         (WBC, white_cell(**(white or {}))),
@@ -68,7 +68,7 @@ def classified_report(analysis=None, *, red=None, white=None, **options):
                 columns[name][row] = value
     return report_of(
         dataclasses.replace(analysis, cells=cells.with_columns(**columns)),
-        rbc_facts=RBC_FACTS,
-        wbc_facts=WBC_FACTS,
+        rbc_facts=RBC_METADATA,
+        wbc_facts=WBC_METADATA,
         **{"provenance": PROVENANCE} | options,
     )

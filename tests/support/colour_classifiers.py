@@ -1,24 +1,19 @@
 """Classifiers of cells that need no training: they go by the mean colour of the image."""
 
-import json
-
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from blood_cell_system.analysis.classifier_runtimes import ClassifierOutputs
+from blood_cell_system.analysis.runtimes import ClassifierOutputs
 from blood_cell_system.model_metadata import (
-    FACTS_KEY,
-    HASH_KEY,
-    NO_HASH,
-    ClassifierFacts,
     ClassifierKind,
+    ModelMetadata,
+    as_properties,
     with_content_hash,
 )
 
-RBC_FACTS = ClassifierFacts(
-    kind=ClassifierKind.RBC,
-    conditions=ClassifierKind.RBC.conditions,
-    known_threshold=0.5,
+RBC_METADATA = ModelMetadata.of_classifier(
+    ClassifierKind.RBC,
+    in_distribution_threshold=0.5,
     condition_thresholds=dict.fromkeys(ClassifierKind.RBC.conditions, 0.3),
     coverage=0.95,
     preset="tiny",
@@ -27,19 +22,14 @@ RBC_FACTS = ClassifierFacts(
     licence="MIT",
     measured={"test": {"auroc": 0.5}},
 )
-WBC_FACTS = ClassifierFacts(
-    kind=ClassifierKind.WBC,
-    conditions=ClassifierKind.WBC.conditions,
-    types=ClassifierKind.WBC.types,
-    known_threshold=0.5,
-)
+WBC_METADATA = ModelMetadata.of_classifier(ClassifierKind.WBC, in_distribution_threshold=0.5)
 
 
 class ChosenClassifier:
     """Says of every cell what the test chose, and remembers what it was shown."""
 
-    def __init__(self, facts, condition, *, types=None, known=None, side=(130, 130)):
-        self.facts, self.input_side = facts, side
+    def __init__(self, metadata, condition, *, types=None, known=None, side=(130, 130)):
+        self.metadata, self.input_side = metadata, side
         self.answer = {"condition": condition, "types": types, "known": known}
         self.seen = []
 
@@ -55,7 +45,7 @@ class ChosenClassifier:
 
 
 def colour_classifier(
-    facts=RBC_FACTS,
+    metadata=RBC_METADATA,
     *,
     outputs=("condition", "known"),
     shape=("batch", 130, 130, 3),
@@ -68,8 +58,8 @@ def colour_classifier(
 ):
     """Bytes of a network of which class 0 means red, 1 green and 2 blue."""
     sizes = {
-        "condition": len(facts.conditions),
-        "type": len(facts.types),
+        "condition": len(metadata.conditions),
+        "type": len(metadata.subtypes),
         "known": 1,
         **(sizes or {}),
     }
@@ -101,7 +91,7 @@ def colour_classifier(
         weights,
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    if facts is not None and with_hash:
-        helper.set_model_props(model, {FACTS_KEY: json.dumps(facts.to_json()), HASH_KEY: NO_HASH})
+    if metadata is not None and with_hash:
+        helper.set_model_props(model, as_properties(metadata))
         return with_content_hash(model.SerializeToString())
     return model.SerializeToString()

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 from blood_cell_system.networks.cell_classifier import CellClassifierConfig, build_cell_classifier
 
 
@@ -27,8 +27,8 @@ def tiny_classifier(kind=ClassifierKind.WBC, *, seed=0, **changes):
     return model
 
 
-def facts_of(kind=ClassifierKind.WBC):
-    return ClassifierFacts(kind=kind, conditions=kind.conditions, types=kind.types)
+def metadata_of(kind=ClassifierKind.WBC):
+    return ModelMetadata.of_classifier(kind)
 
 
 def random_cells(count, side=32, seed=0):

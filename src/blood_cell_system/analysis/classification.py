@@ -15,14 +15,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.classifier_runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
+from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.cells.cut_out import cell_images
 from blood_cell_system.cells.measures import visible_share
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierFacts, ClassifierKind, on_white
+from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, on_white
 from blood_cell_system.stain.slide_light import fit_slide_light
+from blood_cell_system.taxonomy import RBC, WBC
 
 VIEWS: Final = (1, 4, 8)
 """Numbers of views to average over: none, quarter turns, and quarter turns of mirror images."""
@@ -30,9 +31,7 @@ VIEWS: Final = (1, 4, 8)
 _LEAST_VISIBLE: Final = 0.75
 """Part of a cell's ellipse that must be visible for the cell to be classified."""
 
-_USUAL_VIEWS: Final[Mapping[ClassifierKind, int]] = MappingProxyType(
-    {ClassifierKind.RBC: 1, ClassifierKind.WBC: 4}
-)
+_USUAL_VIEWS: Final[Mapping[str, int]] = MappingProxyType({RBC: 1, WBC: 4})
 """Red cells are many and gain little from turning; white cells are few and gain more."""
 
 
@@ -70,7 +69,7 @@ class ClassificationSettings:
         if self.views is not None:
             return self.views
         height, width = classifier.input_side
-        return _USUAL_VIEWS[classifier.facts.kind] if height == width else 1
+        return _USUAL_VIEWS.get(classifier.metadata.cell_type, 1) if height == width else 1
 
 
 def predict_images(
@@ -105,7 +104,7 @@ def predict_images(
         parts.append(_predict_batch(classifier, batch, views))
     types = [part.cell_type for part in parts if part.cell_type is not None]
     known = [part.known for part in parts if part.known is not None]
-    no_rows = np.zeros((0, len(classifier.facts.conditions)), dtype=np.float32)
+    no_rows = np.zeros((0, len(classifier.metadata.conditions)), dtype=np.float32)
     return ClassifierOutputs(
         condition=np.concatenate([no_rows, *(part.condition for part in parts)]),
         cell_type=np.concatenate(types) if types else None,
@@ -114,7 +113,7 @@ def predict_images(
 
 
 def classifier_columns(
-    outputs: ClassifierOutputs, facts: ClassifierFacts
+    outputs: ClassifierOutputs, metadata: ModelMetadata
 ) -> dict[str, NDArray[Any]]:
     """Turn a classifier's outputs into columns of a table of cells.
 
@@ -122,7 +121,7 @@ def classifier_columns(
     ----------
     outputs : ClassifierOutputs
         A row a cell.
-    facts : ClassifierFacts
+    metadata : ModelMetadata
 
     Returns
     -------
@@ -130,10 +129,10 @@ def classifier_columns(
         ``condition``, ``subtype``, their conformal sets, ``in_distribution``, ``is_known``, and a
         column ``…_prob`` for each condition and subtype; see ``COLUMNS``.
     """
-    columns = unclassified(len(outputs.condition), [facts])
+    columns = unclassified(len(outputs.condition), [metadata])
     heads = (
-        ("condition", "possible_conditions", facts.conditions, facts.condition_thresholds),
-        ("subtype", "possible_subtypes", facts.types, facts.type_thresholds),
+        ("condition", "possible_conditions", metadata.conditions, metadata.condition_thresholds),
+        ("subtype", "possible_subtypes", metadata.subtypes, metadata.subtype_thresholds),
     )
     for values, (name, possible, classes, thresholds) in zip(
         (outputs.condition, outputs.cell_type), heads, strict=True
@@ -147,8 +146,8 @@ def classifier_columns(
         columns |= {f"{one}_prob": probabilities[:, k] for k, one in enumerate(classes)}
     if outputs.known is not None:
         columns["in_distribution"] = outputs.known.astype(np.float64)
-        if facts.known_threshold is not None:
-            columns["is_known"] = columns["in_distribution"] >= facts.known_threshold
+        if metadata.in_distribution_threshold is not None:
+            columns["is_known"] = columns["in_distribution"] >= metadata.in_distribution_threshold
     return columns
 
 
@@ -183,12 +182,12 @@ def classify_analysis(
     cells = analysis.cells
     if not classifiers:
         return cells
-    columns = unclassified(len(cells), [classifier.facts for classifier in classifiers])
+    columns = unclassified(len(cells), [classifier.metadata for classifier in classifiers])
     light = None
     is_whole = ~cells["touches_border"] & (visible_share(cells) >= _LEAST_VISIBLE)
     for classifier in classifiers:
-        facts = classifier.facts
-        rows = np.flatnonzero(cells.is_type(facts.kind.cell_type) & is_whole)
+        metadata = classifier.metadata
+        rows = np.flatnonzero(cells.is_type(metadata.cell_type) & is_whole)
         if not len(rows):
             continue
         if light is None:
@@ -199,13 +198,13 @@ def classify_analysis(
         # A cell of a few pixels has no image.
         shown = [image for image in images if image is not None]
         rows = rows[[image is not None for image in images]]
-        found = classifier_columns(predict_images(classifier, shown, settings), facts)
+        found = classifier_columns(predict_images(classifier, shown, settings), metadata)
         for name, values in found.items():
             columns[name][rows] = values
     return cells.with_columns(**columns)
 
 
-def unclassified(count: int, facts: Iterable[ClassifierFacts]) -> dict[str, NDArray[Any]]:
+def unclassified(count: int, metadata: Iterable[ModelMetadata]) -> dict[str, NDArray[Any]]:
     """Give the columns of classifiers for cells that were not classified."""
     sets = np.empty(count, dtype=np.object_)
     sets[:] = [()] * count
@@ -217,8 +216,8 @@ def unclassified(count: int, facts: Iterable[ClassifierFacts]) -> dict[str, NDAr
         "in_distribution": np.full(count, np.nan),
         "is_known": np.ones(count, dtype=np.bool_),
     }
-    for one in facts:
-        for name in (*one.conditions, *one.types):
+    for one in metadata:
+        for name in (*one.conditions, *one.subtypes):
             columns[f"{name}_prob"] = np.full(count, np.nan)
     return columns
 

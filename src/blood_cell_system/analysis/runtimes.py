@@ -1,279 +1,71 @@
-"""The right runtime for a model's file."""
+"""Trained networks from files, ready to run: segmenters and classifiers of cells.
+
+A file is opened as a network, which gives named arrays for a batch of images. A segmenter or a
+classifier is a network whose inputs and outputs were checked on an artificial image.
+"""
 
 import json
+import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol, Self, TypeVar
+from typing import Any, Final, Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.errors import CheckpointError, MissingDataError, SettingsError
 from blood_cell_system.model_metadata import (
-    FACTS_KEY,
+    CELL_SIDE_PX,
+    CONDITION_OUTPUT,
     HEAD_STRIDE,
+    KNOWN_OUTPUT,
     STRIDE,
-    OnnxMetadata,
+    TYPE_OUTPUT,
+    ClassifierKind,
+    ModelMetadata,
     content_hash,
     diameter_in_name,
+    metadata_in_archive,
+    metadata_in_properties,
 )
-from blood_cell_system.taxonomy import CELL_TYPES, NUM_CLASSES
+from blood_cell_system.taxonomy import BUILT_IN, NUM_CLASSES
 
-OfOnnx = TypeVar("OfOnnx")
-OfKeras = TypeVar("OfKeras")
-
-
-def load_by_suffix(
-    path: Path, *, onnx: Callable[[Path], OfOnnx], keras: Callable[[Path], OfKeras]
-) -> OfOnnx | OfKeras:
-    """Load a model file as its suffix says.
-
-    Parameters
-    ----------
-    path : Path
-        Ends in ``.onnx`` or ``.keras``.
-    onnx, keras : callable
-        What loads such a file.
-
-    Raises
-    ------
-    CheckpointError
-        The suffix is another one.
-    """
-    suffix = path.suffix.lower()
-    if suffix == ".onnx":
-        return onnx(path)
-    if suffix == ".keras":
-        return keras(path)
-    raise CheckpointError(
-        f"{path}: no model file by its name; expected one that ends in .onnx or .keras."
-    )
-
-
-_ONLY_ERRORS: Final = 3
-
-
-def read_onnx(path: Path) -> bytes:
-    """Read an ``.onnx`` file.
-
-    Raises
-    ------
-    MissingDataError
-        There is no such file.
-    CheckpointError
-        It cannot be read.
-    """
-    if not path.is_file():
-        raise MissingDataError(
-            f"{path}: there is no such model. Make one with bloodcells export, or name another "
-            "with --model."
-        )
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror or error}). Check its permissions."
-        ) from error
-
-
-def open_session(data: bytes, *, name: str, threads: int | None = None) -> Any:
-    """Open a network with ONNX Runtime.
-
-    Parameters
-    ----------
-    data : bytes
-        Of the whole file.
-    name : str
-        What to call it in messages.
-    threads : int, optional
-        How many threads one run may use; all cores by default.
-
-    Returns
-    -------
-    onnxruntime.InferenceSession
-
-    Raises
-    ------
-    SettingsError
-        ``threads`` is not positive.
-    CheckpointError
-        The file is damaged, or of a newer ONNX.
-    """
-    if threads is not None and threads < 1:
-        raise SettingsError(f"threads: received {threads}; expected 1 or more.")
-    # Here, not above: importing a module must be quick.
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = _ONLY_ERRORS
-    options.intra_op_num_threads = threads or 0
-    # Waiting threads that spin take the cores from the images beside this one.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's errors have no common base.
-        raise CheckpointError(
-            f"{name}: ONNX Runtime {onnxruntime.__version__} cannot load this model "
-            f"({type(error).__name__}: {first_line(error)}). It is damaged, no ONNX file, or "
-            "of a newer ONNX. Copy it again, or export it again with bloodcells export."
-        ) from error
-
-
-def check_content(data: bytes, exported_hash: str | None, *, name: str) -> None:
-    """Refuse a file whose content is not what was exported: with a changed weight it runs wrongly.
-
-    Parameters
-    ----------
-    data : bytes
-        Of the whole file.
-    exported_hash : str or None
-        What the file says of its content; None for one that another program has made.
-    name : str
-        What to call it in messages.
-
-    Raises
-    ------
-    CheckpointError
-        The content is another one.
-    """
-    if exported_hash is not None and exported_hash != content_hash(data):
-        raise CheckpointError(
-            f"{name}: damaged: its content is not what was exported. Copy it again, or export it "
-            "again with bloodcells export."
-        )
-
-
-def run_session(
-    session: Any, outputs: list[str], inputs: dict[str, Any], *, name: str, what: str
-) -> list[Any]:
-    """Run a network.
-
-    Parameters
-    ----------
-    session : onnxruntime.InferenceSession
-    outputs : list of str
-        Names of what to give back.
-    inputs : dict of str to ndarray
-    name : str
-        What to call the network in messages.
-    what : str
-        What it is run on, for messages.
-
-    Raises
-    ------
-    CheckpointError
-        It fails on these inputs.
-    """
-    import onnxruntime
-
-    state = onnxruntime.capi.onnxruntime_pybind11_state
-    try:
-        values: list[Any] = session.run(outputs, inputs)
-    except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:
-        raise CheckpointError(
-            f"{name}: fails on {what} ({first_line(error)}). Export the model again."
-        ) from error
-    return values
-
-
-def first_line(error: BaseException) -> str:
-    """Give the first line of an error's message."""
-    return str(error).strip().partition("\n")[0]
-
-
-# Layers that run Python, or load another file, of whoever saved the model. Keras's safe mode
-# refuses the first ones by itself; this refuses them all, and says what to do.
-_LAYERS_WITH_CODE: Final = frozenset(
-    {"Lambda", "__lambda__", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer"}
-)
-
-
-def check_keras_archive(path: Path) -> None:
-    """Refuse what cannot be opened, or must not be; nothing in the file is run.
-
-    Parameters
-    ----------
-    path : Path
-
-    Raises
-    ------
-    MissingDataError
-        There is no such file.
-    CheckpointError
-        It is cut off, damaged, no Keras model, or holds code.
-    """
-    if not path.is_file():
-        raise MissingDataError(
-            f"{path}: there is no such model; expected a file that was saved with "
-            "model.save('name.keras'). Train one, or name another."
-        )
-    try:
-        with zipfile.ZipFile(path) as archive:
-            is_model = "config.json" in archive.namelist()
-            damaged = archive.testzip()
-            config = archive.read("config.json") if is_model and damaged is None else b""
-    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError, ValueError) as error:
-        raise CheckpointError(
-            f"{path}: not a .keras file, or cut off ({error}). Copy it again, or use a model "
-            "that was saved with model.save('name.keras')."
-        ) from error
-    except Exception as error:  # A damaged stream leads its decompressor to errors of its own.
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
-    if damaged is not None:
-        raise _damaged(path, damaged)
-    if not is_model:
-        raise CheckpointError(
-            f"{path}: no Keras model (config.json is missing). Copy it again, or use a model that "
-            "was saved with model.save('name.keras')."
-        )
-    try:
-        found = sorted(set(_names_of_code(json.loads(config))))
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path, f"config.json: {error}") from error
-    if found:
-        raise CheckpointError(
-            f"{path}: holds code of its own ({', '.join(found)}), which is never "
-            "run; expected Keras's built-in layers alone. Build the model without them, for "
-            "instance with keras.ops in place of Lambda, and save it again."
-        )
-
-
-def _names_of_code(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        name = value.get("class_name")
-        if isinstance(name, str) and name in _LAYERS_WITH_CODE:
-            yield name
-        for inner in value.values():
-            yield from _names_of_code(inner)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _names_of_code(inner)
-
-
-def _damaged(path: Path, found: str) -> CheckpointError:
-    return CheckpointError(
-        f"{path}: damaged ({found}). Copy it again, or use a model that was saved with "
-        "model.save('name.keras')."
-    )
-
+Arrays = dict[str, NDArray[np.float32]]
 
 PROBE_SIDE: Final = 2 * STRIDE
-"""A network that takes all sizes is tried on an image of this one."""
+"""Side in pixels of the image that a network of open size is tried on."""
+
+_SUM_TOLERANCE: Final = 1e-2
+"""By how much the sum of probabilities may differ from 1: networks may run at half precision."""
+
+_USUAL_IN_DISTRIBUTION_THRESHOLD: Final = 0.5
+"""For a network with an output ``known`` whose metadata give no threshold."""
+
+_KEPT_SHAPES: Final = 8
+"""Compiled functions that a Keras network keeps, one for each size of image."""
+
+_ONLY_ERRORS: Final = 3
+"""Severity from which ONNX Runtime writes to the log."""
+
+
+# --- What runs ---
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkOutputs:
-    """What a segmenter says of a batch of images.
+    """Outputs of a segmenter for a batch of images.
 
     Parameters
     ----------
     class_probabilities : ndarray of shape (batch, height, width, 3), dtype float32
-        In ``MaskClass`` order.
-    centres : ndarray of shape (batch, height / 4, width / 4, 3), dtype float32, or None
-        Heat maps in ``CELL_TYPES`` order; None for a model without an instance head.
+        In the order of ``MaskClass``; they sum to 1.
+    centres : ndarray of shape (batch, height / 4, width / 4, types), dtype float32, or None
+        Heat map of the centres of each cell type, 0 to 1, in the order of the taxonomy; None for a
+        network without an instance head.
     log_size : ndarray of shape (batch, height / 4, width / 4, 2), dtype float32, or None
+        ln(width / 64 px) and ln(height / 64 px) of the cell at each place.
     """
 
     class_probabilities: NDArray[np.float32]
@@ -286,7 +78,7 @@ class Runtime(Protocol):
 
     @property
     def input_shape(self) -> tuple[int, int] | None:
-        """The only (height, width) that it takes; None when all multiples of ``STRIDE`` do."""
+        """The only (height, width) that it takes; None for all multiples of ``STRIDE``."""
         ...
 
     def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
@@ -294,97 +86,80 @@ class Runtime(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassifierOutputs:
+    """Outputs of a classifier for a batch of cells.
+
+    Parameters
+    ----------
+    condition : ndarray of shape (batch, conditions), dtype float32
+        Probabilities, in the order of the metadata's ``conditions``.
+    cell_type : ndarray of shape (batch, subtypes), dtype float32, or None
+        Probabilities, in the order of the metadata's ``subtypes``; None without such an output.
+    known : ndarray of shape (batch,), dtype float32, or None
+        Probability that the cell is in distribution; None without such an output.
+    """
+
+    condition: NDArray[np.float32]
+    cell_type: NDArray[np.float32] | None = None
+    known: NDArray[np.float32] | None = None
+
+
+class ClassifierRuntime(Protocol):
+    """Anything that runs a classifier of cells."""
+
+    @property
+    def metadata(self) -> ModelMetadata:
+        """Classes and thresholds."""
+        ...
+
+    @property
+    def input_side(self) -> tuple[int, int]:
+        """``(height, width)`` of the cell images that it takes, in pixels."""
+        ...
+
+    def predict(self, batch: NDArray[np.float32]) -> ClassifierOutputs:
+        """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
+        ...
+
+
+AnyRuntime = TypeVar("AnyRuntime", Runtime, ClassifierRuntime)
+
+
+class _OneAtATime:
+    def __init__(self, runtime: Any) -> None:
+        self._runtime = runtime
+        self._lock = threading.Lock()
+        self.has_heads = True
+
+    def predict(self, batch: NDArray[np.float32]) -> Any:
+        with self._lock:
+            outputs = self._runtime.predict(batch)
+        self.has_heads = getattr(outputs, "centres", None) is not None
+        return outputs
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runtime, name)
+
+
+def one_at_a_time(runtime: AnyRuntime) -> AnyRuntime:
+    """Give a runtime that threads can share: a network keeps all cores busy by itself."""
+    return cast(AnyRuntime, _OneAtATime(runtime))
+
+
+def has_instance_head(runtime: Runtime) -> bool:
+    """Whether a shared segmenter gave centres of cells the last time."""
+    return bool(getattr(runtime, "has_heads", True))
+
+
 def training_diameter_of(runtime: Runtime) -> float | None:
-    """Diameter of a red cell in what a network learned from, in pixels; None if it is not known."""
+    """Diameter of a red cell in the images that a segmenter learned from, in pixels, if known."""
     diameter: float | None = getattr(runtime, "training_diameter_px", None)
     return diameter
 
 
-def gives_logits(
-    predict: Callable[[NDArray[np.float32]], NetworkOutputs],
-    input_shape: tuple[int, int] | None,
-    *,
-    name: str,
-) -> bool:
-    """Check on a made-up image that a network is a segmenter.
-
-    Parameters
-    ----------
-    predict : callable
-        Of a float32 batch of shape (batch, height, width, 3).
-    input_shape : tuple of int or None
-        The only (height, width) that it takes.
-    name : str
-        What to call the network in messages.
-
-    Returns
-    -------
-    bool
-        Whether its classes are logits, of which softmax has still to be taken.
-
-    Raises
-    ------
-    CheckpointError
-        It gives something else than a segmenter does.
-    """
-    height, width = input_shape or (PROBE_SIDE, PROBE_SIDE)
-    image = np.linspace(0, 255, height * width * 3, dtype=np.float32)
-    try:
-        outputs = predict(image.reshape(1, height, width, 3))
-    except (KeyError, TypeError, AttributeError) as error:
-        raise _wrong_outputs(name, "no output for the classes") from error
-    small = -(-height // HEAD_STRIDE), -(-width // HEAD_STRIDE)
-    for output, values, expected in (
-        ("classes", outputs.class_probabilities, (1, height, width, NUM_CLASSES)),
-        ("centres", outputs.centres, (1, *small, len(CELL_TYPES))),
-        ("log_size", outputs.log_size, (1, *small, 2)),
-    ):
-        if values is not None and values.shape != expected:
-            raise _wrong_outputs(
-                name,
-                f"{output} of shape {values.shape[1:]} for an image of {height}×{width}, not "
-                f"{expected[1:]}",
-            )
-    classes = outputs.class_probabilities
-    if not np.isfinite(classes).all():
-        raise _wrong_outputs(name, "values that are no numbers")
-    if classes.min() >= 0 and np.allclose(classes.sum(axis=-1), 1, atol=1e-2):
-        return False
-    if classes.min() >= 0 and classes.max() <= 1:
-        raise _wrong_outputs(name, "three values of 0..1 that do not add up to 1")
-    return True
-
-
-def outputs_from(named: Mapping[str, Any], *, are_logits: bool) -> NetworkOutputs:
-    """Arrays of a network's outputs, the classes as probabilities.
-
-    Parameters
-    ----------
-    named : mapping of str to array
-        ``classes``, and of a network with an instance head ``centres`` and ``log_size``.
-    are_logits : bool
-        Whether softmax has to be taken of the classes.
-
-    Raises
-    ------
-    KeyError
-        There are no classes.
-    """
-    classes = np.asarray(named["classes"], dtype=np.float32)
-    if are_logits:
-        classes = np.exp(classes - classes.max(axis=-1, keepdims=True))
-        classes /= classes.sum(axis=-1, keepdims=True)
-    if "centres" not in named or "log_size" not in named:
-        return NetworkOutputs(class_probabilities=classes)
-    return NetworkOutputs(
-        class_probabilities=classes,
-        centres=np.asarray(named["centres"], dtype=np.float32),
-        log_size=np.asarray(named["log_size"], dtype=np.float32),
-    )
-
-
 def largest_difference(first: Runtime, second: Runtime, batch: NDArray[np.float32]) -> float:
-    """By how much two runtimes differ at most on a batch, over all of their outputs.
+    """Largest difference between two segmenters on a batch, over all of their outputs.
 
     Returns
     -------
@@ -405,187 +180,135 @@ def largest_difference(first: Runtime, second: Runtime, batch: NDArray[np.float3
     return largest
 
 
-def _wrong_outputs(name: str, found: str) -> CheckpointError:
-    return CheckpointError(
-        f"{name}: gives {found}; expected class probabilities of shape (batch, height, "
-        "width, 3), for background, RBC and WBC, as a softmax gives them. Use a segmentation "
-        "model with three classes."
-    )
+# --- Networks ---
 
 
-class OnnxRuntime:
-    """A segmenter in an ``.onnx`` file.
+class Network(Protocol):
+    """An opened model file, or a Keras model in memory."""
 
-    Besides this project's exports any network works with one RGB input of 0..255, channels last,
-    and one output of three classes, as probabilities or as logits.
+    name: str
+    metadata: ModelMetadata | None
+    input_shapes: list[tuple[Any, ...]]
+    """Of each input: (batch, height, width, channels); open ones are None or a name."""
+    input_dtypes: list[str]
+
+    def run(self, batch: NDArray[np.float32]) -> Arrays:
+        """Give the outputs by name; a single one may have any name."""
+        ...
+
+
+class OnnxNetwork:
+    """A network in an ``.onnx`` file.
 
     Parameters
     ----------
     data : bytes
         The file.
     name : str
-        What to call it in messages.
+        Its name in messages.
     threads : int, optional
-        How many threads one image may use; all cores by default.
-
-    Attributes
-    ----------
-    metadata : OnnxMetadata or None
-        What the file says of itself; None for one that another program has made.
-    training_diameter_px : float or None
-        Diameter of a red cell in the images that it learned from; None where the file does not
-        tell.
+        How many threads one run may use; all cores by default.
 
     Raises
     ------
     SettingsError
         ``threads`` is not positive.
     CheckpointError
-        The file is damaged, of a newer ONNX, or no segmenter.
+        The file is damaged, or of a newer ONNX.
     """
 
     def __init__(self, data: bytes, *, name: str = "model", threads: int | None = None) -> None:
-        self._name = name
-        self._session = open_session(data, name=name, threads=threads)
-        self.metadata = self._checked_metadata(data)
-        self.training_diameter_px = self.metadata.training_diameter_px if self.metadata else None
-        self._outputs = [output.name for output in self._session.get_outputs()]
-        self._input, self.input_shape = self._checked_input()
-        self._returns_logits = False
-        self._returns_logits = gives_logits(self.predict, self.input_shape, name=name)
+        if threads is not None and threads < 1:
+            raise SettingsError(f"threads: received {threads}; expected 1 or more.")
+        # Here, not above: importing a module must be quick.
+        import onnxruntime
 
-    @classmethod
-    def load(cls, path: Path, *, threads: int | None = None) -> Self:
-        """Load an ``.onnx`` file.
-
-        Raises
-        ------
-        MissingDataError
-            There is no such file.
-        SettingsError
-            ``threads`` is not positive.
-        CheckpointError
-            The file is damaged, of a newer ONNX, or no segmenter.
-        """
-        data = read_onnx(Path(path))
-        return cls(data, name=str(Path(path)), threads=threads)
-
-    def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
-        """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
-        values = run_session(
-            self._session,
-            self._outputs,
-            {self._input: batch},
-            name=self._name,
-            what=f"an image of {batch.shape[1]}×{batch.shape[2]}",
-        )
-        # A foreign network may name its only output as it likes.
-        names = ["classes"] if len(values) == 1 else self._outputs
-        return outputs_from(dict(zip(names, values, strict=True)), are_logits=self._returns_logits)
-
-    def _checked_metadata(self, data: bytes) -> OnnxMetadata | None:
-        properties = dict(self._session.get_modelmeta().custom_metadata_map)
-        if FACTS_KEY in properties:
-            raise CheckpointError(
-                f"{self._name}: is a classifier of single cells; expected a segmenter. Name the "
-                "folder of both with --models, or use bloodcells classify."
-            )
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = _ONLY_ERRORS
+        options.intra_op_num_threads = threads or 0
+        # Waiting threads that spin take the cores from the images beside this one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
-            metadata = OnnxMetadata.from_properties(properties)
-        except ValueError as error:
+            session = onnxruntime.InferenceSession(
+                data, options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime's errors have no common base.
             raise CheckpointError(
-                f"{self._name}: what the file says of itself makes no sense ({error}). Export the "
-                "model again with bloodcells export."
+                f"{name}: ONNX Runtime {onnxruntime.__version__} cannot load this model "
+                f"({type(error).__name__}: {_first_line(error)}). It is damaged, no ONNX file, or "
+                "of a newer ONNX. Copy it again, or export it again with bloodcells export."
             ) from error
-        check_content(data, metadata.content_sha256 if metadata else None, name=self._name)
-        return metadata
-
-    def _checked_input(self) -> tuple[str, tuple[int, int] | None]:
-        inputs = self._session.get_inputs()
-        shapes = [tuple(entry.shape) for entry in inputs]
-        kinds = [entry.type for entry in inputs]
-        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
+        self.name = name
+        self._session = session
+        try:
+            self.metadata = metadata_in_properties(session.get_modelmeta().custom_metadata_map)
+        except ValueError as error:
+            raise _invalid_metadata(name, error) from error
+        exported = self.metadata.content_sha256 if self.metadata else ""
+        if exported and exported != content_hash(data):
             raise CheckpointError(
-                f"{self._name}: takes inputs of shape {shapes}; expected one of (batch, height, "
-                "width, 3). Is this a segmentation model for RGB images, channels last?"
+                f"{name}: damaged: its content is not what was exported. Copy it again, or export "
+                "it again with bloodcells export."
             )
-        if kinds != ["tensor(float)"] or (isinstance(shapes[0][0], int) and shapes[0][0] != 1):
+        inputs = session.get_inputs()
+        self.input_shapes = [tuple(entry.shape) for entry in inputs]
+        self.input_dtypes = [entry.type.removeprefix("tensor(")[:-1] for entry in inputs]
+        self._input = inputs[0].name if inputs else ""
+        self._outputs = [output.name for output in session.get_outputs()]
+
+    def run(self, batch: NDArray[np.float32]) -> Arrays:
+        """Give the outputs by name."""
+        import onnxruntime
+
+        state = onnxruntime.capi.onnxruntime_pybind11_state
+        try:
+            values = self._session.run(self._outputs, {self._input: batch})
+        except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:
             raise CheckpointError(
-                f"{self._name}: takes {kinds[0]} in batches of {shapes[0][0]}; expected "
-                "tensor(float) in batches of any size, or of 1."
-            )
-        # Open dimensions have a name, or None.
-        height, width = (side if isinstance(side, int) else None for side in shapes[0][1:3])
-        if height is None and width is None:
-            return inputs[0].name, None
-        return inputs[0].name, (height or PROBE_SIDE, width or PROBE_SIDE)
+                f"{self.name}: fails on an image of {batch.shape[1]}×{batch.shape[2]} in a batch "
+                f"of {len(batch)} ({_first_line(error)}). Export the model again."
+            ) from error
+        arrays = (np.asarray(value, dtype=np.float32) for value in values)
+        return dict(zip(self._outputs, arrays, strict=True))
 
 
-_KEPT_SHAPES: Final = 8
-
-
-class KerasRuntime:
-    """A segmenter in a ``.keras`` file.
-
-    Besides this project's models a plain Keras model works: one image in, RGB of 0..255, and one
-    tensor out with three channels in ``MaskClass`` order. Where its channels are not probabilities
-    but logits, softmax is applied.
+class KerasNetwork:
+    """A Keras model.
 
     Parameters
     ----------
     model : keras.Model
     name : str
-        What to call it in messages.
-
-    Attributes
-    ----------
-    training_diameter_px : float or None
-        Diameter of a red cell in the images that it learned from; None where its name does not
-        tell.
-
-    Raises
-    ------
-    CheckpointError
-        The model is no segmenter of this kind.
+        Its name in messages.
+    metadata : ModelMetadata, optional
+        Of its file; without them the model's own name may give the diameter of its training.
     """
 
-    def __init__(self, model: Any, *, name: str = "model") -> None:
-        self._model = model
-        self.training_diameter_px = diameter_in_name(str(getattr(model, "name", "")))
-        self._name = name
+    def __init__(
+        self, model: Any, *, name: str = "model", metadata: ModelMetadata | None = None
+    ) -> None:
+        self.model, self.name = model, name
+        diameter = diameter_in_name(str(getattr(model, "name", "")))
+        if metadata is None and diameter is not None:
+            metadata = ModelMetadata(kind="segmenter", training_diameter_px=diameter)
+        self.metadata = metadata
+        inputs = getattr(model, "inputs", None) or []
+        self.input_shapes = [tuple(tensor.shape) for tensor in inputs]
+        self.input_dtypes = ["float" for _ in inputs]
         self._functions: dict[tuple[int, ...], Callable[[Any], Any]] = {}
-        self._returns_logits = False
-        self.input_shape = self._checked_input_shape()
-        self._returns_logits = gives_logits(self.predict, self.input_shape, name=name)
 
-    @property
-    def model(self) -> Any:
-        """The Keras model."""
-        return self._model
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """Load a ``.keras`` file; code that it may carry is never run.
-
-        Raises
-        ------
-        MissingDataError
-            There is no such file.
-        CheckpointError
-            It is damaged, no Keras model, or no segmenter.
-        """
-        return cls(load_keras_model(path), name=str(path))
-
-    def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
-        """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
+    def run(self, batch: NDArray[np.float32]) -> Arrays:
+        """Give the outputs by name."""
         import keras
 
-        run = self._function_for(batch.shape)
-        named = _as_dict(run(keras.ops.convert_to_tensor(batch)))
-        return outputs_from(named, are_logits=self._returns_logits)
+        outputs = self._function_for(batch.shape[1:])(keras.ops.convert_to_tensor(batch))
+        if not isinstance(outputs, dict):
+            parts = outputs if isinstance(outputs, list | tuple) else [outputs]
+            outputs = {str(place): part for place, part in enumerate(parts)}
+        return {name: np.asarray(value, dtype=np.float32) for name, value in outputs.items()}
 
     def _function_for(self, shape: tuple[int, ...]) -> Callable[[Any], Any]:
-        """Compile the model for one shape; the shapes used last are kept.
+        """Compile the model for one size of image; the sizes used last are kept.
 
         Keras's own ``predict`` compiles anew for unknown sizes when a second size comes, which
         is slower, and which bilinear upsampling refuses (Keras 3.15).
@@ -593,42 +316,87 @@ class KerasRuntime:
         import keras
 
         if keras.backend.backend() != "tensorflow":
-            return lambda batch: self._model(batch, training=False)
+            return lambda batch: self.model(batch, training=False)
         compiled = self._functions.pop(shape, None)
         if compiled is None:
             import tensorflow as tf
 
             if len(self._functions) == _KEPT_SHAPES:
                 del self._functions[next(iter(self._functions))]
-            function = tf.function(lambda batch: self._model(batch, training=False))
-            compiled = function.get_concrete_function(tf.TensorSpec(shape))
+            function = tf.function(lambda batch: self.model(batch, training=False))
+            batch = self.input_shapes[0][0]
+            compiled = function.get_concrete_function(tf.TensorSpec((batch, *shape)))
         self._functions[shape] = compiled
         return compiled
 
-    def _checked_input_shape(self) -> tuple[int, int] | None:
-        inputs = getattr(self._model, "inputs", None) or []
-        shapes = [tuple(tensor.shape) for tensor in inputs]
-        if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3:
-            raise CheckpointError(
-                f"{self._name}: takes inputs of shape {shapes}; expected one of (batch, height, "
-                "width, 3). Is this a segmentation model for RGB images?"
-            )
-        height, width = shapes[0][1:3]
-        if height is None and width is None:
-            return None
-        return height or PROBE_SIDE, width or PROBE_SIDE
 
-
-def load_keras_model(path: Path) -> Any:
-    """Load a ``.keras`` file as Keras gives it; code that it may carry is never run.
+def open_network(
+    path: Path, *, kind: ClassifierKind | None = None, threads: int | None = None
+) -> Network:
+    """Open a model file; the suffix decides how. Code in the file is never run.
 
     Parameters
     ----------
     path : Path
+        Ends in ``.onnx`` or ``.keras``; the second needs the ``[train]`` extra.
+    kind : ClassifierKind, optional
+        Of a classifier: see :func:`read_metadata`.
+    threads : int, optional
+        How many threads one run of an ``.onnx`` file may use; all cores by default. TensorFlow's
+        threads are a matter of the whole process.
 
-    Returns
-    -------
-    keras.Model
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    SettingsError
+        ``threads`` is not positive.
+    CheckpointError
+        The suffix is another one, or the file is damaged, no model, or holds code.
+    """
+    path = Path(path)
+    if path.suffix.lower() == ".onnx":
+        return OnnxNetwork(_read(path), name=str(path), threads=threads)
+    metadata = read_metadata(path, kind=kind)
+    return KerasNetwork(load_keras_model(path), name=str(path), metadata=metadata)
+
+
+def read_metadata(path: Path, *, kind: ClassifierKind | None = None) -> ModelMetadata | None:
+    """Read what a model file says about itself, without Keras.
+
+    Parameters
+    ----------
+    path : Path
+        Ends in ``.onnx`` or ``.keras``.
+    kind : ClassifierKind, optional
+        Of a classifier: where the ``.keras`` file holds no record, the ``.json`` file beside it is
+        read, as version 0.2.0 wrote it and as other programs may.
+
+    Raises
+    ------
+    MissingDataError, CheckpointError
+        As :func:`open_network`.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix == ".onnx":
+        return OnnxNetwork(_read(path), name=str(path)).metadata
+    if suffix != ".keras":
+        raise CheckpointError(
+            f"{path}: no model file by its name; expected one that ends in .onnx or .keras."
+        )
+    metadata = check_keras_archive(path)
+    beside = path.with_suffix(".json")
+    if metadata is None and kind is not None and beside.is_file():
+        try:
+            return ModelMetadata.from_text(_read(beside))
+        except ValueError as error:
+            raise _invalid_metadata(str(beside), error) from error
+    return metadata
+
+
+def load_keras_model(path: Path) -> Any:
+    """Load a ``.keras`` file as Keras gives it; code that it may carry is never run.
 
     Raises
     ------
@@ -645,49 +413,368 @@ def load_keras_model(path: Path) -> Any:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # A broken configuration can fail in any of Keras's parts.
-        first_line = str(error).strip().partition("\n")[0]
         raise CheckpointError(
-            f"{path}: Keras cannot load this model ({type(error).__name__}: {first_line}). It "
-            "is damaged, of a newer Keras, or carries code of its own, which is not run."
+            f"{path}: Keras cannot load this model ({type(error).__name__}: {_first_line(error)}). "
+            "It is damaged, of a newer Keras, or carries code of its own, which is not run."
         ) from error
 
 
-def _as_dict(outputs: Any) -> dict[str, Any]:
-    if isinstance(outputs, dict):
-        # A foreign model may name its only output as it likes.
-        return {"classes": next(iter(outputs.values()))} if len(outputs) == 1 else outputs
-    if isinstance(outputs, list | tuple):
-        (only,) = outputs if len(outputs) == 1 else (None,)
-        return {} if only is None else {"classes": only}
-    return {"classes": outputs}
+# Layers that run Python, or load another file, of whoever saved the model. Keras's safe mode
+# refuses the first ones by itself; this refuses them all, and says what to do.
+_LAYERS_WITH_CODE: Final = frozenset(
+    {"Lambda", "__lambda__", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer"}
+)
 
 
-def load_runtime(path: Path, *, threads: int | None = None) -> Runtime:
-    """Load a trained segmenter; the suffix chooses how.
-
-    Parameters
-    ----------
-    path : Path
-        Ends in ``.onnx`` or ``.keras``; the second needs the ``[train]`` extra.
-    threads : int, optional
-        How many threads one image may use, of an ``.onnx`` file; TensorFlow's threads are a
-        matter of the whole process. All cores by default.
+def check_keras_archive(path: Path) -> ModelMetadata | None:
+    """Refuse a file that cannot be opened, or must not be; nothing in the file is run.
 
     Returns
     -------
-    Runtime
+    ModelMetadata or None
+        None where the file holds none.
 
     Raises
     ------
     MissingDataError
         There is no such file.
-    SettingsError
-        ``threads`` is not positive.
     CheckpointError
-        The file is of another kind, damaged, or no segmenter.
+        It is cut off, damaged, no Keras model, or holds code.
     """
-    return load_by_suffix(
-        Path(path),
-        onnx=lambda path: OnnxRuntime.load(path, threads=threads),
-        keras=KerasRuntime.load,
+    _check_is_there(path)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            is_model = "config.json" in archive.namelist()
+            damaged = archive.testzip()
+            if is_model and damaged is None:
+                config = json.loads(archive.read("config.json"))
+                found = sorted(set(_names_of_code(config)))
+                metadata = None if found else metadata_in_archive(archive)
+    except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
+        raise CheckpointError(
+            f"{path}: not a .keras file, or cut off ({error}). Copy it again, or use a model "
+            "that was saved with model.save('name.keras')."
+        ) from error
+    except Exception as error:  # A damaged stream leads its decompressor to errors of its own.
+        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+    if damaged is not None:
+        raise _damaged(path, damaged)
+    if not is_model:
+        raise CheckpointError(
+            f"{path}: no Keras model (config.json is missing). Copy it again, or use a model that "
+            "was saved with model.save('name.keras')."
+        )
+    if found:
+        raise CheckpointError(
+            f"{path}: holds code of its own ({', '.join(found)}), which is never "
+            "run; expected Keras's built-in layers alone. Build the model without them, for "
+            "instance with keras.ops in place of Lambda, and save it again."
+        )
+    return metadata
+
+
+def _names_of_code(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        name = value.get("class_name")
+        if isinstance(name, str) and name in _LAYERS_WITH_CODE:
+            yield name
+        for inner in value.values():
+            yield from _names_of_code(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _names_of_code(inner)
+
+
+def _check_is_there(path: Path) -> None:
+    if not path.is_file():
+        raise MissingDataError(
+            f"{path}: there is no such model; expected an .onnx or a .keras file. Train one, make "
+            "one with bloodcells export, or name another with --model."
+        )
+
+
+def _read(path: Path) -> bytes:
+    _check_is_there(path)
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror or error}). Check its permissions."
+        ) from error
+
+
+def _damaged(path: Path, found: str) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: damaged ({found}). Copy it again, or use a model that was saved with "
+        "model.save('name.keras')."
     )
+
+
+def _invalid_metadata(name: str, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{name}: its metadata are not valid ({error}). Use the file that was written with the "
+        "model, or export the model again with bloodcells export."
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+# --- Segmenters ---
+
+
+class NetworkSegmenter:
+    """A network that was checked to be a segmenter.
+
+    Besides this package's models any network works with one RGB input of 0..255, channels last,
+    and one output of three classes in the order of ``MaskClass``, as probabilities or as logits.
+
+    Parameters
+    ----------
+    network : Network
+
+    Attributes
+    ----------
+    metadata : ModelMetadata or None
+        None for a network of another program.
+    training_diameter_px : float or None
+        Diameter of a red cell in the images that it learned from, where the metadata give it.
+
+    Raises
+    ------
+    CheckpointError
+        The network is no segmenter.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.network, self.metadata = network, network.metadata
+        if self.metadata is not None and self.metadata.kind != "segmenter":
+            raise CheckpointError(
+                f"{network.name}: is a classifier of single cells; expected a segmenter. Name the "
+                "folder of both with --models, or use bloodcells classify."
+            )
+        self.training_diameter_px = self.metadata.training_diameter_px if self.metadata else None
+        batch, *sides = _rgb_shape(network, "segmentation model for RGB images, channels last")
+        if batch not in (None, 1):
+            raise CheckpointError(
+                f"{network.name}: takes batches of {batch}; expected batches of any size, or of 1."
+            )
+        height, width = sides
+        is_open = height is None and width is None
+        self.input_shape = None if is_open else (height or PROBE_SIDE, width or PROBE_SIDE)
+        self._are_logits = False
+        self._are_logits = self._check_outputs()
+
+    def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
+        """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
+        named = _with_only(self.network.run(batch), "classes")
+        classes = named["classes"]
+        return NetworkOutputs(
+            class_probabilities=_softmax(classes) if self._are_logits else classes,
+            **{
+                name: named[name]
+                for name in ("centres", "log_size")
+                if {"centres", "log_size"} <= named.keys()
+            },
+        )
+
+    def _check_outputs(self) -> bool:
+        """Run on an artificial image; say whether the classes are logits."""
+        height, width = self.input_shape or (PROBE_SIDE, PROBE_SIDE)
+        try:
+            outputs = self.predict(_ramp(height, width))
+        except KeyError as error:
+            raise self._wrong("no output for the classes") from error
+        small = -(-height // HEAD_STRIDE), -(-width // HEAD_STRIDE)
+        taxonomy = (self.metadata.taxonomy if self.metadata else None) or BUILT_IN
+        for output, values, expected in (
+            ("classes", outputs.class_probabilities, (1, height, width, NUM_CLASSES)),
+            ("centres", outputs.centres, (1, *small, len(taxonomy.names))),
+            ("log_size", outputs.log_size, (1, *small, 2)),
+        ):
+            if values is not None and values.shape != expected:
+                raise self._wrong(
+                    f"{output} of shape {values.shape[1:]} for an image of {height}×{width}, not "
+                    f"{expected[1:]}"
+                )
+        try:
+            return _are_logits(outputs.class_probabilities)
+        except ValueError as error:
+            raise self._wrong(str(error)) from error
+
+    def _wrong(self, found: str) -> CheckpointError:
+        return CheckpointError(
+            f"{self.network.name}: gives {found}; expected class probabilities of shape (batch, "
+            "height, width, 3), for background, RBC and WBC, as a softmax gives them. Use a "
+            "segmentation model with three classes."
+        )
+
+
+def load_runtime(path: Path, *, threads: int | None = None) -> NetworkSegmenter:
+    """Load a trained segmenter; parameters and errors as of :func:`open_network`."""
+    return NetworkSegmenter(open_network(path, threads=threads))
+
+
+# --- Classifiers of cells ---
+
+
+class NetworkClassifier:
+    """A network that was checked to be a classifier of cells.
+
+    Besides this package's classifiers any network works with one RGB input of 0..255 and one
+    softmax (or its logits) over as many classes as its metadata name.
+
+    Parameters
+    ----------
+    network : Network
+        Without metadata it has the usual classes of the kind, in the usual order.
+    kind : ClassifierKind
+        Cells that it is for.
+
+    Raises
+    ------
+    CheckpointError
+        The network is no classifier of these cells.
+    """
+
+    def __init__(self, network: Network, kind: ClassifierKind) -> None:
+        self.network = network
+        name, metadata = network.name, network.metadata
+        if metadata is not None and metadata.cell_type != kind.cell_type:
+            found = (
+                f"classifier of {metadata.cell_type} cells" if metadata.cell_type else "segmenter"
+            )
+            raise CheckpointError(
+                f"{name}: a {found}; expected a classifier of {kind.cell_type} cells. Were the "
+                "two exchanged?"
+            )
+        batch, *sides = _rgb_shape(network, "classifier of RGB images of cells")
+        if batch is not None:
+            raise CheckpointError(
+                f"{name}: takes batches of {batch}; expected an input of (batch, {CELL_SIDE_PX}, "
+                f"{CELL_SIDE_PX}, 3) with an open batch."
+            )
+        height, width = (side or CELL_SIDE_PX for side in sides)
+        self.input_side = height, width
+        try:
+            named = self._named(_ramp(height, width))
+        except KeyError as error:
+            raise CheckpointError(
+                f"{name}: has several outputs, and none is called 'condition'; expected one "
+                f"softmax over {', '.join(kind.conditions)}, or outputs 'condition', 'type' and "
+                "'known'."
+            ) from error
+        self.metadata = metadata or _usual_metadata(kind, named)
+        self._are_logits = _check_classes(named, self.metadata, name=name)
+
+    def predict(self, batch: NDArray[np.float32]) -> ClassifierOutputs:
+        """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
+        named = self._named(batch)
+        condition, known = named[CONDITION_OUTPUT], named.get(KNOWN_OUTPUT)
+        return ClassifierOutputs(
+            condition=_softmax(condition) if self._are_logits else condition,
+            cell_type=named.get(TYPE_OUTPUT) if self.metadata.subtypes else None,
+            known=None if known is None else known.reshape(len(known)),
+        )
+
+    def _named(self, batch: NDArray[np.float32]) -> Arrays:
+        named = _with_only(self.network.run(batch), CONDITION_OUTPUT)
+        if CONDITION_OUTPUT not in named:
+            raise KeyError(CONDITION_OUTPUT)
+        return named
+
+
+def load_classifier(
+    path: Path, kind: ClassifierKind, *, threads: int | None = None
+) -> NetworkClassifier:
+    """Load a classifier; parameters and errors as of :func:`open_network`."""
+    return NetworkClassifier(open_network(path, kind=kind, threads=threads), kind)
+
+
+def _usual_metadata(kind: ClassifierKind, named: Arrays) -> ModelMetadata:
+    return ModelMetadata.of_classifier(
+        kind,
+        subtypes=kind.types if TYPE_OUTPUT in named else (),
+        in_distribution_threshold=(
+            _USUAL_IN_DISTRIBUTION_THRESHOLD if KNOWN_OUTPUT in named else None
+        ),
+    )
+
+
+def _check_classes(named: Arrays, metadata: ModelMetadata, *, name: str) -> bool:
+    """Compare outputs for one cell with the metadata; say whether the condition is logits."""
+    for output, classes in (
+        (CONDITION_OUTPUT, metadata.conditions),
+        (TYPE_OUTPUT, metadata.subtypes),
+    ):
+        if output in named and named[output].shape != (1, len(classes)):
+            raise CheckpointError(
+                f"{name}: {output} has the shape {named[output].shape[1:]}; expected "
+                f"{len(classes)} values, for {', '.join(classes) or 'no class'}. A model with "
+                "other classes names them in the .json file beside it; see docs/data_formats.md."
+            )
+    if metadata.subtypes and TYPE_OUTPUT not in named:
+        raise CheckpointError(
+            f"{name}: has no output {TYPE_OUTPUT!r}, but its metadata name subtypes "
+            f"({', '.join(metadata.subtypes)}). Use the .json file that was written with the model."
+        )
+    if KNOWN_OUTPUT in named and named[KNOWN_OUTPUT].size != 1:
+        raise CheckpointError(
+            f"{name}: {KNOWN_OUTPUT} has the shape {named[KNOWN_OUTPUT].shape[1:]}; expected one "
+            "value, as a sigmoid gives it."
+        )
+    try:
+        for output in (TYPE_OUTPUT, KNOWN_OUTPUT):
+            if output in named and not np.isfinite(named[output]).all():
+                raise ValueError("values that are no numbers")
+        output = CONDITION_OUTPUT
+        return _are_logits(named[output])
+    except ValueError as error:
+        raise CheckpointError(
+            f"{name}: {output} has {error}; expected probabilities as a softmax gives them. The "
+            "training went wrong, or the file is damaged or of another kind."
+        ) from error
+
+
+# --- Arrays ---
+
+
+def _rgb_shape(network: Network, what: str) -> tuple[int | None, int | None, int | None]:
+    """Batch, height and width that a network takes; None where they are open."""
+    shapes, dtypes = network.input_shapes, network.input_dtypes
+    if len(shapes) != 1 or len(shapes[0]) != 4 or shapes[0][3] != 3 or dtypes != ["float"]:
+        found = ", ".join(f"{dtype} {shape}" for dtype, shape in zip(dtypes, shapes, strict=True))
+        raise CheckpointError(
+            f"{network.name}: takes inputs of {found or 'nothing'}; expected one, float (batch, "
+            f"height, width, 3). Is this a {what}?"
+        )
+    batch, height, width = (side if isinstance(side, int) else None for side in shapes[0][:3])
+    return batch, height, width
+
+
+def _ramp(height: int, width: int) -> NDArray[np.float32]:
+    """Make an artificial image of all brightnesses."""
+    image = np.linspace(0, 255, height * width * 3, dtype=np.float32)
+    return image.reshape(1, height, width, 3)
+
+
+def _with_only(named: Mapping[str, Any], name: str) -> Arrays:
+    """Give a single output its name, however the network calls it."""
+    return {name: next(iter(named.values()))} if len(named) == 1 else dict(named)
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    power = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return np.asarray(power / power.sum(axis=-1, keepdims=True))
+
+
+def _are_logits(values: NDArray[np.float32]) -> bool:
+    """Distinguish logits from probabilities; ``ValueError`` for what is neither."""
+    if not np.isfinite(values).all():
+        raise ValueError("values that are no numbers")
+    if values.min() >= 0 and np.allclose(values.sum(axis=-1), 1, atol=_SUM_TOLERANCE):
+        return False
+    if values.min() >= 0 and values.max() <= 1:
+        raise ValueError("values of 0..1 that do not add up to 1")
+    return True

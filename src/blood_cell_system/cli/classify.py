@@ -3,29 +3,20 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from blood_cell_system.cli.options import Kind, Views
+from blood_cell_system.cli.options import Kind, Views, argument, option
 
 if TYPE_CHECKING:
-    from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
+    from blood_cell_system.analysis.runtimes import ClassifierRuntime
     from blood_cell_system.model_metadata import ClassifierKind
 
 
 def classify(
     *,
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Folders of single cells, or images.")
-    ],
+    paths: Annotated[list[Path], argument("PATH", "Folders of single cells, or images.")],
     kind: Kind,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.csv", help="Table to write.")
-    ],
+    output: Annotated[Path, option("-o --output FILE.csv", "Table to write.")],
     model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model", metavar="FILE", show_default="built-in", help="Classifier, .keras or .onnx."
-        ),
+        Path | None, option("--model FILE", "Classifier, .keras or .onnx.", default="built-in")
     ] = None,
     views: Views = None,
 ) -> int:
@@ -39,11 +30,7 @@ def classify(
 
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.parallel import with_progress
-    from blood_cell_system.pipeline.single_cells import (
-        classify_files,
-        find_cell_files,
-        table_of,
-    )
+    from blood_cell_system.pipeline.single_cells import classify_files, find_cell_files, table_of
     from blood_cell_system.reports.image_files import table_to_csv, write_words
     from blood_cell_system.reports.report import DISCLAIMER, shown_name
 
@@ -55,13 +42,13 @@ def classify(
         ClassificationSettings(views=views),
         progress=partial(with_progress, total=len(files), description="Classifying"),
     )
-    write_words(output, table_to_csv(*table_of(cells, classifier.facts)))
+    write_words(output, table_to_csv(*table_of(cells, classifier.metadata)))
     failed = [reason for reason in cells["reason"] if reason]
     for reason in failed:
         print(f"failed  {shown_name(reason)}")
     counts = ", ".join(
         f"{int(((cells['condition'] == name) & cells['is_known']).sum())} {name}"
-        for name in classifier.facts.conditions
+        for name in classifier.metadata.conditions
     )
     print(f"{counts}, {int((~cells['is_known']).sum())} none of these, {len(failed)} failed")
     print(f"Table: {shown_name(str(output))}")
@@ -79,7 +66,7 @@ def classifier_of(model: Path | None, kind: "ClassifierKind") -> "ClassifierRunt
     CheckpointError
         The file is damaged, carries code, or is no classifier of this kind.
     """
-    from blood_cell_system.analysis.classifier_runtimes import load_classifier
+    from blood_cell_system.analysis.runtimes import load_classifier
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.pipeline.model_slots import bundled_classifier, weights_folder

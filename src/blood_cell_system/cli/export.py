@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final
 
-import typer
-
-from blood_cell_system.cli.options import positive_number
+from blood_cell_system.cli.options import option, positive_number
 
 # Largest difference of a probability. Rounding differs between the two runtimes by some 1e-5; a
 # conversion gone wrong differs by far more.
@@ -14,25 +12,18 @@ MAX_DIFFERENCE: Final = 1e-3
 
 def export(
     *,
-    model: Annotated[Path, typer.Option("--model", metavar="FILE", help="A .keras file.")],
+    model: Annotated[Path, option("--model FILE", "A .keras file.")],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            show_default="beside the model",
-            help="The .onnx file to write.",
-        ),
+        option("-o --output FILE", "The .onnx file to write.", default="beside the model"),
     ] = None,
     training_diameter: Annotated[
         float | None,
-        typer.Option(
-            "--training-diameter",
+        option(
+            "--training-diameter PX",
+            "Diameter of a red cell in the images that the model learned from.",
+            default="what the model says of itself, else 100",
             parser=positive_number,
-            metavar="PX",
-            show_default="what the model says of itself, else 100",
-            help="Diameter of a red cell in the images that the model learned from.",
         ),
     ] = None,
 ) -> int:
@@ -44,17 +35,36 @@ def export(
     """
     import numpy as np
 
-    from blood_cell_system.analysis.runtimes import KerasRuntime, OnnxRuntime, largest_difference
+    import blood_cell_system
+    from blood_cell_system.analysis.runtimes import (
+        KerasNetwork,
+        NetworkSegmenter,
+        largest_difference,
+        load_keras_model,
+        load_runtime,
+        read_metadata,
+    )
     from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.errors import CheckpointError
+    from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX, ModelMetadata
     from blood_cell_system.networks.export import export_onnx
+    from blood_cell_system.pipeline.model_slots import sha256_of
     from blood_cell_system.seeding import generator_for
 
     output = output or model.with_suffix(".onnx")
     import_tensorflow()
-    keras_runtime = KerasRuntime.load(model)
-    export_onnx(keras_runtime.model, output, source=model, training_diameter_px=training_diameter)
-    onnx_runtime = OnnxRuntime.load(output)
+    keras_model = load_keras_model(model)
+    network = KerasNetwork(keras_model, name=str(model), metadata=read_metadata(model))
+    keras_runtime = NetworkSegmenter(network)
+    metadata = network.metadata or ModelMetadata(kind="segmenter")
+    diameter = training_diameter or metadata.training_diameter_px or TRAINING_DIAMETER_PX
+    metadata = metadata.replace(
+        training_diameter_px=diameter,
+        software_version=blood_cell_system.__version__,
+        source_sha256=sha256_of(model),
+    )
+    export_onnx(keras_model, output, metadata=metadata)
+    onnx_runtime = load_runtime(output)
     height, width = onnx_runtime.input_shape or (256, 320)
     pixels = generator_for(0, "export").uniform(0, 255, size=(1, height, width, 3))
     difference = largest_difference(keras_runtime, onnx_runtime, pixels.astype(np.float32))

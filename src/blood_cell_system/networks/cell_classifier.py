@@ -64,6 +64,7 @@ from blood_cell_system.model_metadata import (
     ClassifierKind,
 )
 from blood_cell_system.networks.domain_adversary import DOMAIN_LOGITS, STRENGTH_INPUT, domain_head
+from blood_cell_system.networks.registry import register_classifier
 from blood_cell_system.networks.reynolds import Offset, reynolds_pooling
 
 SMALLEST_DENSITY: Final = 0.01
@@ -256,6 +257,7 @@ class CellClassifierConfig:
             )
 
 
+@register_classifier("cell_resnet", config=CellClassifierConfig)
 def build_cell_classifier(config: CellClassifierConfig) -> keras.Model:
     """Build an untrained classifier.
 

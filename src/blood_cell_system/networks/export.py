@@ -1,29 +1,23 @@
-"""A trained classifier as files: an ONNX file that knows its classes, or ``.keras`` and JSON."""
+"""Writing models as ``.keras`` and ``.onnx`` files, each with its metadata."""
 
-import hashlib
-import json
 import logging
 import tempfile
 import warnings
 from pathlib import Path
 from typing import Any, Final
 
-import blood_cell_system
 from blood_cell_system.atomic_files import replacing, write_bytes, write_json
 from blood_cell_system.errors import CheckpointError, SettingsError
 from blood_cell_system.model_metadata import (
     CONDITION_OUTPUT,
-    FACTS_KEY,
-    HASH_KEY,
-    NO_HASH,
-    TRAINING_DIAMETER_PX,
     TYPE_OUTPUT,
-    ClassifierFacts,
-    OnnxMetadata,
-    diameter_in_name,
+    ModelMetadata,
+    add_to_archive,
+    as_properties,
     with_content_hash,
 )
 from blood_cell_system.networks.cell_classifier import CELLS_INPUT
+from blood_cell_system.networks.segmenter import PIXELS_INPUT
 
 _DIMENSIONS: Final = ("batch", "height", "width", "channels")
 # What ONNX Runtime of the last years reads, and what the converter knows best.
@@ -174,14 +168,8 @@ def _number_names(graph: Any, name: str) -> None:
         node.output[:] = [number.get(old, old) for old in node.output]
 
 
-def export_onnx(
-    model: Any,
-    path: Path,
-    *,
-    source: Path | None = None,
-    training_diameter_px: float | None = None,
-) -> OnnxMetadata:
-    """Write a Keras segmenter as an ONNX file, whole or not at all.
+def export_onnx(model: Any, path: Path, *, metadata: ModelMetadata) -> None:
+    """Write a Keras model as an ONNX file with its metadata and a hash of the whole file.
 
     Batch, height and width stay open where they are in the model.
 
@@ -191,119 +179,84 @@ def export_onnx(
         Of one input of shape (batch, height, width, 3).
     path : Path
         Ends in ``.onnx``.
-    source : Path, optional
-        The file that the model was loaded from, whose hash is written down.
-    training_diameter_px : float, optional
-        Diameter of a red cell in the images that it learned from; by default what the model's
-        name tells, else ``TRAINING_DIAMETER_PX``.
-
-    Returns
-    -------
-    OnnxMetadata
-        What the file says of itself.
+    metadata : ModelMetadata
 
     Raises
     ------
     SettingsError
-        The path does not end in ``.onnx``.
+        The path does not end in ``.onnx``, or the model has other classes than the metadata.
     CheckpointError
         The model has a layer that cannot be converted.
     OutputError
-        The place cannot be written to.
+        The file cannot be written.
     """
-    if Path(path).suffix.lower() != ".onnx":
-        raise SettingsError(f"{path}: expected a file name that ends in .onnx.")
-    diameter = training_diameter_px or diameter_in_name(model.name) or TRAINING_DIAMETER_PX
-    converted = onnx_form(model, input_name="pixels", graph_name="segmenter")
-    metadata = OnnxMetadata(
-        training_diameter_px=float(diameter),
-        software_version=blood_cell_system.__version__,
-        source_sha256=hashlib.sha256(Path(source).read_bytes()).hexdigest() if source else "",
-    )
-    for key, value in metadata.as_properties().items():
+    _check(model, Path(path), metadata, suffix=".onnx")
+    if metadata.kind == "segmenter":
+        names = {"input_name": PIXELS_INPUT, "graph_name": "segmenter"}
+    else:
+        cells = metadata.cell_type.lower()
+        names = {"input_name": CELLS_INPUT, "graph_name": f"{cells}_classifier"}
+    converted = onnx_form(model, **names)
+    write_bytes(Path(path), onnx_bytes(converted, metadata))
+
+
+def onnx_bytes(converted: Any, metadata: ModelMetadata) -> bytes:
+    """Give an ONNX model as the bytes of a file, with these metadata and no others."""
+    del converted.metadata_props[:]
+    for key, value in as_properties(metadata).items():
         converted.metadata_props.add(key=key, value=value)
-    write_bytes(path, with_content_hash(converted.SerializeToString(deterministic=True)))
-    return metadata
+    return with_content_hash(converted.SerializeToString(deterministic=True))
 
 
-_INPUT_KEY: Final = "blood_cell_system.input"
+def save_model(model: Any, path: Path, *, metadata: ModelMetadata) -> None:
+    """Write a Keras model as a ``.keras`` file with its metadata.
 
-
-def export_classifier(model: Any, path: Path, *, facts: ClassifierFacts) -> None:
-    """Write a classifier as an ONNX file, whole or not at all.
-
-    The batch stays open. The metadata hold the facts, and a hash of the whole file.
-
-    Parameters
-    ----------
-    model : keras.Model
-        Of one input of shape (batch, height, width, 3).
-    path : Path
-        Ends in ``.onnx``.
-    facts : ClassifierFacts
-        Its classes and thresholds.
-
-    Raises
-    ------
-    SettingsError
-        The path does not end in ``.onnx``, or the model has other classes than the facts.
-    CheckpointError
-        The model has a layer that cannot be converted.
-    OutputError
-        The place cannot be written to.
-    """
-    _check(model, Path(path), facts, suffix=".onnx")
-    converted = onnx_form(model, input_name=CELLS_INPUT, graph_name=facts.kind.file_stem)
-    height, width = tuple(model.inputs[0].shape)[1:3]
-    properties = {
-        FACTS_KEY: json.dumps(facts.to_json(), sort_keys=True, ensure_ascii=False),
-        _INPUT_KEY: f"float32 (batch, {height}, {width}, 3), RGB of 0..255, one cell on white",
-        HASH_KEY: NO_HASH,
-    }
-    for key, value in properties.items():
-        converted.metadata_props.add(key=key, value=value)
-    write_bytes(Path(path), with_content_hash(converted.SerializeToString(deterministic=True)))
-
-
-def save_classifier(model: Any, path: Path, *, facts: ClassifierFacts) -> None:
-    """Write a classifier as a ``.keras`` file and its facts as a ``.json`` beside it.
+    ``keras.saving.load_model`` opens the file as any other, and ignores the metadata.
 
     Parameters
     ----------
     model : keras.Model
     path : Path
         Ends in ``.keras``.
-    facts : ClassifierFacts
-        Its classes and thresholds.
+    metadata : ModelMetadata
 
     Raises
     ------
     SettingsError
-        The path does not end in ``.keras``, or the model has other classes than the facts.
+        The path does not end in ``.keras``, or the model has other classes than the metadata.
     OutputError
-        The place cannot be written to.
+        The file cannot be written.
     """
     path = Path(path)
-    _check(model, path, facts, suffix=".keras")
-    # Facts of another model must not stand beside this one, not even for a moment.
-    path.with_suffix(".json").unlink(missing_ok=True)
+    _check(model, path, metadata, suffix=".keras")
     with replacing(path) as temporary:
         model.save(temporary)
-    write_json(path.with_suffix(".json"), facts.to_json())
+        add_to_archive(temporary, metadata)
 
 
-def _check(model: Any, path: Path, facts: ClassifierFacts, *, suffix: str) -> None:
+def save_classifier(model: Any, path: Path, *, metadata: ModelMetadata) -> None:
+    """Write a classifier as :func:`save_model` does, and its metadata as ``.json`` beside it."""
+    path = Path(path)
+    _check(model, path, metadata, suffix=".keras")
+    # The file of another model must not stand beside this one, not even for a moment.
+    path.with_suffix(".json").unlink(missing_ok=True)
+    save_model(model, path, metadata=metadata)
+    write_json(path.with_suffix(".json"), metadata.to_json())
+
+
+def _check(model: Any, path: Path, metadata: ModelMetadata, *, suffix: str) -> None:
     if path.suffix.lower() != suffix:
         raise SettingsError(f"{path}: expected a file name that ends in {suffix}.")
+    if metadata.kind == "segmenter":
+        return
     sizes = _output_sizes(model)
-    expected = {CONDITION_OUTPUT: len(facts.conditions)}
-    if facts.types:
-        expected[TYPE_OUTPUT] = len(facts.types)
-    wrong = {name: sizes.get(name) for name, size in expected.items() if sizes.get(name) != size}
-    if wrong:
+    expected = {CONDITION_OUTPUT: len(metadata.conditions)}
+    if metadata.subtypes:
+        expected[TYPE_OUTPUT] = len(metadata.subtypes)
+    if any(sizes.get(name) != size for name, size in expected.items()):
         raise SettingsError(
-            f"{path}: the model has outputs {sizes}; its facts name {expected}. Give the facts of "
-            "this very model."
+            f"{path}: the model has outputs {sizes}; its metadata name {expected}. Give the "
+            "metadata of this very model."
         )
 
 

@@ -3,17 +3,16 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from blood_cell_system.analysis.classifier_evaluation import (
     ClassifierEvaluation,
     evaluate_classifier,
 )
-from blood_cell_system.analysis.classifier_runtimes import KerasClassifier
+from blood_cell_system.analysis.runtimes import KerasNetwork, NetworkClassifier
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder
-from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
-from blood_cell_system.networks.export import export_classifier, save_classifier
+from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.networks.export import export_onnx, save_classifier
 from blood_cell_system.reports.classifier_evaluation import short_figures, write_evaluation_files
 from blood_cell_system.training.classifier import TrainedClassifier, train_classifier
 from blood_cell_system.training.classifier_data import CellClasses, read_cells
@@ -28,13 +27,13 @@ class ClassifierFiles:
 
     Parameters
     ----------
-    keras, onnx, facts : Path
+    keras, onnx, metadata : Path
         ``rbc_classifier.keras``, ``rbc_classifier.onnx`` and ``rbc_classifier.json``, or ``wbc``.
     """
 
     keras: Path
     onnx: Path
-    facts: Path
+    metadata: Path
 
     @classmethod
     def within(cls, folder: Path, kind: ClassifierKind) -> "ClassifierFiles":
@@ -43,7 +42,7 @@ class ClassifierFiles:
         return cls(
             keras=folder / f"{stem}.keras",
             onnx=folder / f"{stem}.onnx",
-            facts=folder / f"{stem}.json",
+            metadata=folder / f"{stem}.json",
         )
 
 
@@ -60,9 +59,9 @@ def train_classifier_files(
 ) -> TrainedClassifier:
     """Train a classifier, measure it, and write it as ``.keras`` with ``.json`` and as ``.onnx``.
 
-    Figures of the cells held out for testing, if there are any, go into the facts, and in full into
-    the folder ``rbc_classifier_test`` or ``wbc_classifier_test`` beside the model. A
-    training that is stopped writes its state only.
+    Figures of the cells held out for testing, if there are any, go into its metadata, and in full
+    into the folder ``rbc_classifier_test`` or ``wbc_classifier_test`` beside the model. A training
+    that is stopped writes its state only.
 
     Parameters
     ----------
@@ -85,31 +84,30 @@ def train_classifier_files(
         listener=listener,
         is_deterministic=is_deterministic,
     )
-    if trained.facts is None:
+    if trained.metadata is None:
         return trained
-    facts = trained.facts
+    metadata = trained.metadata
     if folder.select(Split.TEST):
         tell("Measuring the classifier on the cells held out for testing.")
-        evaluation = _measured(_runtime(trained.model, facts), folder, output_dir)
-        facts = replace(facts, measured={**facts.measured, "test": short_figures(evaluation)})
+        network = KerasNetwork(trained.model, metadata=metadata)
+        evaluation = _measured(NetworkClassifier(network, folder.kind), folder, output_dir)
+        metadata = metadata.replace(
+            measured={**metadata.measured, "test": short_figures(evaluation)}
+        )
         for line in _headlines(evaluation):
             tell(line)
     files = ClassifierFiles.within(output_dir, folder.kind)
     tell("Writing the classifier as .keras and .onnx.")
-    save_classifier(trained.model, files.keras, facts=facts)
-    export_classifier(trained.model, files.onnx, facts=facts)
-    return replace(trained, facts=facts)
-
-
-def _runtime(model: Any, facts: ClassifierFacts) -> KerasClassifier:
-    return KerasClassifier(model, facts.kind, facts=facts)
+    save_classifier(trained.model, files.keras, metadata=metadata)
+    export_onnx(trained.model, files.onnx, metadata=metadata)
+    return replace(trained, metadata=metadata)
 
 
 def _measured(
-    classifier: KerasClassifier, folder: CellFolder, output_dir: Path
+    classifier: NetworkClassifier, folder: CellFolder, output_dir: Path
 ) -> ClassifierEvaluation:
-    facts = classifier.facts
-    classes = CellClasses(conditions=facts.conditions, types=facts.types)
+    metadata = classifier.metadata
+    classes = CellClasses(conditions=metadata.conditions, types=metadata.subtypes)
     cells = read_cells(folder, Split.TEST, classes)
     evaluation = evaluate_classifier(classifier, cells)
     subject = {"model": folder.kind.file_stem, "data_dir": str(folder.root), "split": "test"}

@@ -18,11 +18,17 @@ from blood_cell_system.analysis.image_analysis import (
     ImageAnalysis,
     analyze_image,
 )
+from blood_cell_system.analysis.runtimes import (
+    ClassifierRuntime,
+    Runtime,
+    has_instance_head,
+    one_at_a_time,
+)
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_image
-from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
-from blood_cell_system.pipeline.model_slots import OneAtATime, OneClassifierAtATime, sha256_of
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
+from blood_cell_system.pipeline.model_slots import sha256_of
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
 from blood_cell_system.reports.image_files import write_image_files
@@ -213,11 +219,11 @@ class InferencePipeline:
             image=Image(file_name=file_name, width_px=width, height_px=height, sha256=sha256),
             settings=self.report_settings,
             provenance=ready.provenance,
-            rbc_facts=_facts(ready, ClassifierKind.RBC),
-            wbc_facts=_facts(ready, ClassifierKind.WBC),
+            rbc_facts=_metadata(ready, ClassifierKind.RBC),
+            wbc_facts=_metadata(ready, ClassifierKind.WBC),
             further_warnings=(
                 *warnings,
-                *(() if ready.segmenter.has_heads else (_NO_PLATELETS,)),
+                *(() if has_instance_head(ready.segmenter) else (_NO_PLATELETS,)),
             ),
         )
         return ImageResult(analysis=analysis, report=report)
@@ -253,10 +259,8 @@ class InferencePipeline:
         red, white = (classifiers.get(kind) for kind in ClassifierKind)
         return _Ready(
             models=self._models(),
-            segmenter=OneAtATime(runtime),
-            classifiers={
-                kind: OneClassifierAtATime(ready.runtime) for kind, ready in classifiers.items()
-            },
+            segmenter=one_at_a_time(runtime),
+            classifiers={kind: one_at_a_time(ready.runtime) for kind, ready in classifiers.items()},
             provenance=Provenance(
                 software_version=blood_cell_system.__version__,
                 model=name,
@@ -274,8 +278,8 @@ class _Ready:
     """Everything that an image is run through, and the models that it was made of."""
 
     models: tuple[object, ...]
-    segmenter: OneAtATime
-    classifiers: Mapping[ClassifierKind, OneClassifierAtATime]
+    segmenter: Runtime
+    classifiers: Mapping[ClassifierKind, ClassifierRuntime]
     provenance: Provenance
 
 
@@ -293,9 +297,9 @@ def _are_same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
     return all(one is other for one, other in zip(first, second, strict=True))
 
 
-def _facts(ready: _Ready, kind: ClassifierKind) -> ClassifierFacts | None:
+def _metadata(ready: _Ready, kind: ClassifierKind) -> ModelMetadata | None:
     classifier = ready.classifiers.get(kind)
-    return None if classifier is None else classifier.facts
+    return None if classifier is None else classifier.metadata
 
 
 def analyze(

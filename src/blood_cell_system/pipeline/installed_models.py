@@ -7,20 +7,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from blood_cell_system.analysis.classifier_runtimes import facts_beside, read_facts
-from blood_cell_system.analysis.runtimes import check_keras_archive, open_session, read_onnx
+from blood_cell_system.analysis.runtimes import read_metadata
 from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.model_metadata import (
-    FACTS_KEY,
-    HASH_KEY,
-    ClassifierFacts,
-    ClassifierKind,
-    content_hash,
-)
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.model_slots import SEGMENTER_STEM, sha256_of
 from blood_cell_system.reports.report import DISCLAIMER
 
-_VERSION_KEY: Final = "blood_cell_system.software_version"
 _SUFFIXES: Final = (".onnx", ".keras")
 _WHAT: Final = {
     SEGMENTER_STEM: "outlines red and white cells, finds platelets",
@@ -104,7 +96,7 @@ def installed_models(folder: Path) -> tuple[InstalledModel, ...]:
 def _described(stem: str, path: Path) -> InstalledModel:
     told: dict[str, Any] = _card_of(path)
     try:
-        told |= {key: value for key, value in _told_by(stem, path).items() if value}
+        told |= {key: value for key, value in _of_metadata(stem, path).items() if value}
     except CheckpointError as error:
         told["problem"] = str(error)
     return InstalledModel(
@@ -117,25 +109,14 @@ def _described(stem: str, path: Path) -> InstalledModel:
     )
 
 
-def _told_by(stem: str, path: Path) -> dict[str, Any]:
-    """Give what the model's own file, or the one beside it, says."""
+def _of_metadata(stem: str, path: Path) -> dict[str, Any]:
     kind = next((kind for kind in ClassifierKind if kind.file_stem == stem), None)
-    if path.suffix == ".keras":
-        check_keras_archive(path)
-        facts = None if kind is None else facts_beside(path, kind)
-        return {} if facts is None else _of_facts(facts)
-    data = read_onnx(path)
-    properties = dict(open_session(data, name=str(path)).get_modelmeta().custom_metadata_map)
-    if HASH_KEY in properties and properties[HASH_KEY] != content_hash(data):
-        raise CheckpointError(f"{path}: damaged: its content is not what was exported.")
-    if kind is not None and FACTS_KEY in properties:
-        return _of_facts(read_facts(properties[FACTS_KEY], kind, name=str(path)))
-    return {"version": properties.get(_VERSION_KEY, "")}
-
-
-def _of_facts(facts: ClassifierFacts) -> dict[str, Any]:
-    told = {name: getattr(facts, name) for name in ("preset", "data", "licence", "measured")}
-    return told | {"version": facts.software_version}
+    metadata = read_metadata(path, kind=kind)
+    if metadata is None:
+        return {}
+    names = ("preset", "data", "licence", "measured")
+    known = {name: getattr(metadata, name) for name in names}
+    return known | {"version": metadata.software_version}
 
 
 def _card_of(path: Path) -> dict[str, Any]:

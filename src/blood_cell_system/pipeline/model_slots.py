@@ -1,29 +1,25 @@
-"""Networks that threads share: each keeps all cores busy by itself, so one image at a time."""
+"""Models that an analysis uses: where they are, and one slot for each, ready to run on demand."""
 
 import hashlib
-import threading
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from blood_cell_system.analysis.classifier_runtimes import (
-    ClassifierOutputs,
-    ClassifierRuntime,
-    KerasClassifier,
+from blood_cell_system.analysis.runtimes import (
+    KerasNetwork,
+    NetworkClassifier,
+    NetworkSegmenter,
     load_classifier,
+    load_runtime,
 )
-from blood_cell_system.analysis.runtimes import KerasRuntime, NetworkOutputs, Runtime, load_runtime
 from blood_cell_system.errors import (
     CheckpointError,
     ImageReadError,
     MissingDataError,
     SettingsError,
 )
-from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 
 SUMMARY_NAME: Final = "batch_summary.json"
 """Lies in every folder of results."""
@@ -126,7 +122,7 @@ def is_keras(model: Any) -> bool:
 
 def unwrap(model: Any) -> Any:
     """Give the Keras model inside a runtime; anything else as it is."""
-    return model if is_keras(model) else getattr(model, "model", model)
+    return getattr(getattr(model, "network", None), "model", model)
 
 
 def hash_of_weights(model: Any) -> str:
@@ -136,11 +132,6 @@ def hash_of_weights(model: Any) -> str:
         digest.update(str((weights.shape, weights.dtype)).encode())
         digest.update(weights.tobytes())
     return digest.hexdigest()
-
-
-def name_of(model: Any) -> str:
-    """Name of a model; of one without, that of its class."""
-    return str(getattr(model, "name", type(model).__name__))
 
 
 def describe(model: Any, shape: tuple[int, ...] | None = None) -> str:
@@ -191,228 +182,111 @@ def check_input_shape(name: str, shape: tuple[int, int, int], *, multiple_of: in
 
 
 SEGMENTER_STEM: Final = "segmentation_model"
-
-
-class SegmenterSlot:
-    """Holds the segmenter, ready to run when it is asked for.
-
-    Attributes
-    ----------
-    model : keras.Model or Runtime or None
-    path : Path or None
-        Where it was loaded from.
-    is_by_name : bool
-        Whether somebody chose this very model: then a folder of models does not replace it.
-    """
-
-    def __init__(self) -> None:
-        self.model: Any = None
-        self.path: Path | None = None
-        self.is_by_name = False
-        self._runtime: Runtime | None = None
-
-    def take(self, model: Any) -> None:
-        """Put a Keras model or a runtime here; None brings back the built-in one."""
-        self.model, self.path, self._runtime = model, None, None
-        self.is_by_name = model is not None
-
-    def load(self, path: Path, *, by_name: bool) -> None:
-        """Load a ``.keras`` or ``.onnx`` file.
-
-        Raises
-        ------
-        MissingDataError
-            There is no such file.
-        CheckpointError
-            It is damaged, no model of this kind, or has another ending.
-        """
-        self.model = self._runtime = load_runtime(path)
-        self.path, self.is_by_name = path, by_name
-
-    def ready(self) -> Runtime:
-        """Give the segmenter, ready to run.
-
-        Raises
-        ------
-        MissingDataError
-            None was set, and none comes with this package.
-        CheckpointError
-            The model is no segmenter.
-        """
-        if self.model is None:
-            self.load(bundled_segmenter(), by_name=False)
-        if self._runtime is None:
-            self._runtime = _as_runtime(self.model)
-        return self._runtime
-
-    def identity(self) -> tuple[str, str]:
-        """Name of the segmenter, and the SHA-256 of its file, or of its weights without one.
-
-        Raises
-        ------
-        MissingDataError
-            None was set, and none comes with this package; or its file has gone.
-        """
-        self.ready()
-        if self.path is not None:
-            return self.path.name, sha256_of(self.path)
-        return name_of(self.model), hash_of_weights(self.model)
-
-
-def _as_runtime(model: Any) -> Runtime:
-    if is_keras(model):
-        return KerasRuntime(model, name=SEGMENTER_STEM)
-    if hasattr(model, "predict") and hasattr(model, "input_shape"):
-        runtime: Runtime = model
-        return runtime
-    raise CheckpointError(
-        f"{SEGMENTER_STEM}: received {type(model).__name__}; expected a Keras model, as "
-        "tf.keras.models.load_model gives it, or a runtime with predict and input_shape."
-    )
+"""Name of a segmenter's files in a folder of models, without the suffix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ReadyClassifier:
-    """A classifier that can run, and what a report says of it.
+class ReadyModel:
+    """A model that can run, and what a report says about it.
 
     Parameters
     ----------
-    runtime : ClassifierRuntime
+    runtime : Runtime or ClassifierRuntime
     name : str
         Of its file, or of the model in memory.
     sha256 : str
         Of the file, or of the weights of a model in memory.
     """
 
-    runtime: ClassifierRuntime
+    runtime: Any
     name: str
     sha256: str
 
 
-class ClassifierSlot:
-    """Holds one classifier, ready to run when it is asked for.
+class ModelSlot:
+    """Holds one model, ready to run on demand; the one of this package where none was set.
 
     Parameters
     ----------
-    kind : ClassifierKind
+    kind : ClassifierKind or None
+        None for the segmenter.
+
+    Attributes
+    ----------
+    model : keras.Model or Runtime or ClassifierRuntime or None
+        What was set, built or loaded.
+    path : Path or None
+        Where it was loaded from.
+    metadata : ModelMetadata or None
+    is_by_name : bool
+        Whether the user chose this very model: then a folder of models does not replace it.
     """
 
-    def __init__(self, kind: ClassifierKind) -> None:
+    def __init__(self, kind: ClassifierKind | None = None) -> None:
         self.kind = kind
-        self.model: Any = None
-        self.path: Path | None = None
-        self.facts: ClassifierFacts | None = None
-        self._ready: ReadyClassifier | None = None
+        self.stem = SEGMENTER_STEM if kind is None else kind.file_stem
+        self.set(None)
 
-    def take(self, model: Any, *, facts: ClassifierFacts | None = None) -> None:
+    def set(self, model: Any, *, metadata: ModelMetadata | None = None) -> None:
         """Put a Keras model or a runtime here; None brings back the built-in one."""
-        self.model, self.path, self.facts, self._ready = model, None, facts, None
+        self.model, self.metadata = model, metadata
+        self.path: Path | None = None
+        self.is_by_name = model is not None
+        self._ready: ReadyModel | None = None
 
-    def load(self, path: Path) -> None:
-        """Load a ``.keras`` or ``.onnx`` file.
+    def load(self, path: Path, *, is_by_name: bool = True) -> None:
+        """Load a ``.keras`` or ``.onnx`` file; raises as ``open_network``."""
+        self._ready = ready = self._loaded(path)
+        self.path, self.is_by_name, self.metadata = path, is_by_name, _metadata_of(ready.runtime)
+        network = getattr(ready.runtime, "network", None)
+        # For people who go on with the model itself a classifier is what Keras gives.
+        self.model = getattr(network, "model", ready.runtime) if self.kind else ready.runtime
+
+    def ready(self) -> ReadyModel | None:
+        """Give the model, ready to run; None for a classifier that there is not.
 
         Raises
         ------
         MissingDataError
-            There is no such file.
+            No segmenter was set, and none comes with this package.
         CheckpointError
-            It is damaged, carries code, or is no classifier of this kind.
+            What was set is no model of this kind.
         """
-        runtime = load_classifier(path, self.kind)
-        self.model = runtime.model if isinstance(runtime, KerasClassifier) else runtime
-        self.path, self.facts = path, runtime.facts
-        self._ready = ReadyClassifier(runtime=runtime, name=path.name, sha256=sha256_of(path))
-
-    def ready(self) -> ReadyClassifier | None:
-        """Give the classifier, ready to run; None where there is none.
-
-        Raises
-        ------
-        CheckpointError
-            What was set is no classifier of this kind.
-        """
-        if self.model is None:
-            path = bundled_classifier(self.kind)
-            if path is None:
-                return None
-            self._ready = self._ready or _loaded(path, self.kind)
-        elif self._ready is None:
-            self._ready = ReadyClassifier(
-                runtime=self._as_runtime(),
-                name=name_of(self.model),
-                sha256=hash_of_weights(self.model),
+        if self._ready is None and self.model is not None:
+            runtime = self._as_runtime()
+            self.metadata = self.metadata or _metadata_of(runtime)
+            self._ready = ReadyModel(
+                runtime=runtime,
+                name=str(getattr(self.model, "name", type(self.model).__name__)),
+                sha256=hash_of_weights(unwrap(self.model)),
             )
+        if self._ready is None:
+            path = bundled_segmenter() if self.kind is None else bundled_classifier(self.kind)
+            self._ready = None if path is None else self._loaded(path)
         return self._ready
 
-    def known_facts(self) -> ClassifierFacts:
-        """Classes and thresholds of what was set.
+    def _loaded(self, path: Path) -> ReadyModel:
+        runtime = load_runtime(path) if self.kind is None else load_classifier(path, self.kind)
+        return ReadyModel(runtime=runtime, name=path.name, sha256=sha256_of(path))
 
-        Raises
-        ------
-        CheckpointError
-            What was set is no classifier of this kind.
-        """
-        return self.facts or self._as_runtime().facts
-
-    def _as_runtime(self) -> ClassifierRuntime:
-        if is_keras(self.model):
-            return KerasClassifier(
-                self.model, self.kind, facts=self.facts, name=self.kind.file_stem
-            )
-        if hasattr(self.model, "predict") and hasattr(self.model, "facts"):
-            runtime: ClassifierRuntime = self.model
-            if runtime.facts.kind is self.kind:
-                return runtime
+    def _as_runtime(self) -> Any:
+        model = self.model
+        if is_keras(model):
+            network = KerasNetwork(model, name=self.stem, metadata=self.metadata)
+            return NetworkClassifier(network, self.kind) if self.kind else NetworkSegmenter(network)
+        needed = ("predict", "metadata", "input_side") if self.kind else ("predict", "input_shape")
+        if all(hasattr(model, name) for name in needed) and (
+            self.kind is None or model.metadata.cell_type == self.kind.cell_type
+        ):
+            return model
+        what = f"classifier of {self.kind.cell_type} cells" if self.kind else "segmenter"
         raise CheckpointError(
-            f"{self.kind.file_stem}: received {type(self.model).__name__}; expected a Keras model, "
-            "as tf.keras.models.load_model gives it, or a runtime of such a classifier with "
-            "predict, facts and input_side."
+            f"{self.stem}: received {type(model).__name__}; expected a Keras model, as "
+            "tf.keras.models.load_model gives it, or a runtime of such a "
+            f"{what} with {', '.join(needed)}."
         )
 
 
-def _loaded(path: Path, kind: ClassifierKind) -> ReadyClassifier:
-    return ReadyClassifier(
-        runtime=load_classifier(path, kind), name=path.name, sha256=sha256_of(path)
-    )
-
-
-class OneAtATime:
-    """A segmenter that threads share.
-
-    Attributes
-    ----------
-    has_heads : bool
-        Whether it told centres of cells the last time.
-    """
-
-    def __init__(self, runtime: Runtime) -> None:
-        self.input_shape = runtime.input_shape
-        self.has_heads = True
-        self._runtime = runtime
-        self._lock = threading.Lock()
-
-    def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
-        """Run on a batch, when no other thread does."""
-        with self._lock:
-            outputs = self._runtime.predict(batch)
-        self.has_heads = outputs.centres is not None
-        return outputs
-
-    def __getattr__(self, name: str) -> Any:
-        # What else a runtime knows of itself, such as the magnification of its training.
-        return getattr(self._runtime, name)
-
-
-class OneClassifierAtATime:
-    """A classifier that threads share."""
-
-    def __init__(self, runtime: ClassifierRuntime) -> None:
-        self.facts = runtime.facts
-        self.input_side = runtime.input_side
-        self._runtime = runtime
-        self._lock = threading.Lock()
-
-    def predict(self, batch: NDArray[np.float32]) -> ClassifierOutputs:
-        """Run on a batch, when no other thread does."""
-        with self._lock:
-            return self._runtime.predict(batch)
+def _metadata_of(runtime: Any) -> ModelMetadata | None:
+    metadata: ModelMetadata | None = getattr(runtime, "metadata", None)
+    return metadata

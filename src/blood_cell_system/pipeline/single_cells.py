@@ -16,12 +16,12 @@ from blood_cell_system.analysis.classification import (
     predict_images,
     unclassified,
 )
-from blood_cell_system.analysis.classifier_runtimes import ClassifierRuntime
+from blood_cell_system.analysis.runtimes import ClassifierRuntime
 from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import BloodCellError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_rgba
-from blood_cell_system.model_metadata import ClassifierFacts
+from blood_cell_system.model_metadata import ModelMetadata
 
 _logger = logging.getLogger(__name__)
 
@@ -103,17 +103,17 @@ def classify_files(
     CheckpointError
         The network fails.
     """
-    facts = classifier.facts
+    metadata = classifier.metadata
     reasons: list[str] = []
 
     def good_images() -> Iterator[NDArray[np.uint8]]:
-        for image in progress(_load(files, facts.kind.cell_type)):
+        for image in progress(_load(files, metadata.cell_type)):
             reasons.append(image if isinstance(image, str) else "")
             if not isinstance(image, str):
                 yield image
 
-    found = classifier_columns(predict_images(classifier, good_images(), settings), facts)
-    columns = unclassified(len(files), [facts])
+    found = classifier_columns(predict_images(classifier, good_images(), settings), metadata)
+    columns = unclassified(len(files), [metadata])
     rows = [row for row, reason in enumerate(reasons) if not reason]
     for name, values in found.items():
         columns[name][rows] = values
@@ -122,7 +122,7 @@ def classify_files(
     return no_image.with_columns(file=names, reason=reasons, **columns)
 
 
-def table_of(cells: Cells, facts: ClassifierFacts) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
+def table_of(cells: Cells, metadata: ModelMetadata) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     """Lay classified single cells out as a table.
 
     Flags, separated by blanks: ``none_of_these`` where the cell is none of the classes,
@@ -134,9 +134,9 @@ def table_of(cells: Cells, facts: ClassifierFacts) -> tuple[tuple[str, ...], lis
     tuple of str, list of dict
         Names of the columns, and a row a cell.
     """
-    heads = [("condition", "confidence", facts.conditions)]
-    if facts.types:
-        heads.append(("subtype", "subtype_confidence", facts.types))
+    heads = [("condition", "confidence", metadata.conditions)]
+    if metadata.subtypes:
+        heads.append(("subtype", "subtype_confidence", metadata.subtypes))
     named = [name for name, share, classes in heads for name in (name, share, *_probs(classes))]
     rows = []
     for row, (file, reason) in enumerate(zip(cells["file"], cells["reason"], strict=True)):

@@ -2,20 +2,19 @@
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from blood_cell_system.analysis.runtimes import Runtime
 from blood_cell_system.atomic_files import make_folder, replacing
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
-from blood_cell_system.model_metadata import CELL_SIDE_PX, STRIDE, ClassifierFacts, ClassifierKind
+from blood_cell_system.model_metadata import CELL_SIDE_PX, STRIDE, ClassifierKind, ModelMetadata
 from blood_cell_system.pipeline.model_slots import (
     SEGMENTER_NAMES,
     SEGMENTER_STEM,
-    ClassifierSlot,
-    ReadyClassifier,
-    SegmenterSlot,
+    ModelSlot,
+    ReadyModel,
     check_input_shape,
     classifier_in,
     describe,
@@ -25,89 +24,37 @@ from blood_cell_system.pipeline.model_slots import (
 )
 
 
-def save_all(
-    folder: Path, *, segmenter: SegmenterSlot, classifiers: Iterable[ClassifierSlot]
-) -> tuple[Path, ...]:
-    """Save what models there are: ``.keras`` with facts beside it, or the loaded ``.onnx``.
-
-    Parameters
-    ----------
-    folder : Path
-        Made when it is not there.
-    segmenter : SegmenterSlot
-    classifiers : iterable of ClassifierSlot
-
-    Returns
-    -------
-    tuple of Path
-        The models' files.
-
-    Raises
-    ------
-    SettingsError
-        There is nothing to save.
-    OutputError
-        A file cannot be written, or one of another format would be loaded in its place.
-    """
-    present = [slot for slot in classifiers if slot.model is not None]
-    if segmenter.model is None and not present:
-        raise SettingsError(
-            "save_models: there is no model to save; expected one that was set, built or loaded. "
-            "Call build_all_models or load_models first."
-        )
-    make_folder(folder)
-    saved = [_save_classifier(folder, slot) for slot in present]
-    if segmenter.model is not None:
-        saved.insert(0, _save_segmenter(folder, segmenter))
-    return tuple(saved)
-
-
-def _save_segmenter(folder: Path, slot: SegmenterSlot) -> Path:
+def _save(slot: ModelSlot, folder: Path) -> Path:
+    """Write a model as ``.keras`` with its metadata, or copy the ``.onnx`` it was loaded from."""
     model = unwrap(slot.model)
-    if not is_keras(model):
-        return _copy(slot.path, _target(folder, SEGMENTER_STEM, ".onnx"), model)
-    target = _target(folder, SEGMENTER_STEM, ".keras")
-    with replacing(target) as temporary:
-        model.save(temporary)
-    return target
-
-
-def _save_classifier(folder: Path, slot: ClassifierSlot) -> Path:
-    model = unwrap(slot.model)
-    if not is_keras(model):
-        return _copy(slot.path, _target(folder, slot.kind.file_stem, ".onnx"), model)
-    # Here, not above: this imports Keras.
-    from blood_cell_system.networks.export import save_classifier
-
-    target = _target(folder, slot.kind.file_stem, ".keras")
-    save_classifier(model, target, facts=slot.known_facts())
-    return target
-
-
-def _target(folder: Path, stem: str, suffix: str) -> Path:
-    target = folder / f"{stem}{suffix}"
+    suffix = ".keras" if is_keras(model) else ".onnx"
+    target = folder / f"{slot.stem}{suffix}"
     other = target.with_suffix(".keras" if suffix == ".onnx" else ".onnx")
     if other.exists():
         raise OutputError(
             f"{other}: there is a model of another format here, and one of the two would be "
             "loaded by chance. Choose an empty folder, or remove it."
         )
-    return target
+    if is_keras(model):
+        # Here, not above: this imports Keras.
+        from blood_cell_system.networks.export import save_classifier, save_model
 
-
-def _copy(source: Path | None, target: Path, model: Any) -> Path:
-    if source is None:
+        slot.ready()
+        metadata = slot.metadata or ModelMetadata(kind="segmenter")
+        (save_model if slot.kind is None else save_classifier)(model, target, metadata=metadata)
+    elif slot.path is None:
         raise SettingsError(
-            f"save_models: {target.stem} is a {type(model).__name__} that came from no file; "
+            f"save_models: {slot.stem} is a {type(model).__name__} that came from no file; "
             "expected a Keras model, or one that was loaded."
         )
-    if not (target.exists() and target.samefile(source)):
+    elif not (target.exists() and target.samefile(slot.path)):
         with replacing(target) as temporary:
-            shutil.copyfile(source, temporary)
+            shutil.copyfile(slot.path, temporary)
     return target
 
 
 _D_REDUCED: Final = 64
+"""Width of the Reynolds operators of built models: that of the preset ``balanced``."""
 
 _logger = logging.getLogger(__name__)
 
@@ -136,10 +83,10 @@ class BloodCellAnalysisSystem:
     Attributes
     ----------
     segmentation_model : keras.Model or Runtime or None
-        Any that :class:`~blood_cell_system.analysis.runtimes.KerasRuntime` takes, or anything
+        Any that :class:`~blood_cell_system.analysis.runtimes.NetworkSegmenter` takes, or anything
         that runs like one.
     rbc_classifier, wbc_classifier : keras.Model or ClassifierRuntime or None
-        Likewise; see :class:`~blood_cell_system.analysis.classifier_runtimes.KerasClassifier`.
+        Likewise; see :class:`~blood_cell_system.analysis.runtimes.NetworkClassifier`.
 
     Raises
     ------
@@ -169,8 +116,8 @@ class BloodCellAnalysisSystem:
         self.clf_input_shape = tuple(clf_input_shape)
         self.d_reduced = d_reduced
         self.use_domain_adapt = use_domain_adapt
-        self._segmenter = SegmenterSlot()
-        self._slots = {kind: ClassifierSlot(kind) for kind in ClassifierKind}
+        self._segmenter = ModelSlot()
+        self._slots = {kind: ModelSlot(kind) for kind in ClassifierKind}
 
     @property
     def segmentation_model(self) -> Any:
@@ -179,7 +126,7 @@ class BloodCellAnalysisSystem:
 
     @segmentation_model.setter
     def segmentation_model(self, model: Any) -> None:
-        self._segmenter.take(model)
+        self._segmenter.set(model)
 
     @property
     def rbc_classifier(self) -> Any:
@@ -188,7 +135,7 @@ class BloodCellAnalysisSystem:
 
     @rbc_classifier.setter
     def rbc_classifier(self, model: Any) -> None:
-        self._slots[ClassifierKind.RBC].take(model)
+        self._slots[ClassifierKind.RBC].set(model)
 
     @property
     def wbc_classifier(self) -> Any:
@@ -197,7 +144,7 @@ class BloodCellAnalysisSystem:
 
     @wbc_classifier.setter
     def wbc_classifier(self, model: Any) -> None:
-        self._slots[ClassifierKind.WBC].take(model)
+        self._slots[ClassifierKind.WBC].set(model)
 
     def build_all_models(self) -> None:
         """Build all three, untrained; needs the ``[train]`` extra.
@@ -212,18 +159,24 @@ class BloodCellAnalysisSystem:
             CellClassifierConfig,
             build_cell_classifier,
         )
-        from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
+        from blood_cell_system.networks.registry import of_config
+        from blood_cell_system.networks.reynolds_unet import (
+            ReynoldsUNetConfig,
+            build_reynolds_unet,
+        )
 
         d_reduced = _D_REDUCED if self.d_reduced is None else self.d_reduced
-        self.segmentation_model = build_segmenter(SegmenterConfig(d_reduced=d_reduced))
+        segmenter = ReynoldsUNetConfig(d_reduced=d_reduced)
+        record = of_config(segmenter).record(segmenter)
+        metadata = ModelMetadata(kind="segmenter", architecture=record)
+        self._segmenter.set(build_reynolds_unet(segmenter), metadata=metadata)
         for kind, slot in self._slots.items():
             config = CellClassifierConfig.for_kind(
                 kind, input_shape=self.clf_input_shape, d_reduced=d_reduced
             )
-            slot.take(
-                build_cell_classifier(config),
-                facts=ClassifierFacts(kind=kind, conditions=kind.conditions, types=kind.types),
-            )
+            record = of_config(config).record(config)
+            metadata = ModelMetadata.of_classifier(kind, architecture=record)
+            slot.set(build_cell_classifier(config), metadata=metadata)
 
     def compile_models(self, *, learning_rate: float = 1e-3) -> None:
         """Compile the Keras models for ``fit``, with optimizer, losses and accuracies.
@@ -270,7 +223,7 @@ class BloodCellAnalysisSystem:
         return text
 
     def save_models(self, folder: Path | str) -> tuple[Path, ...]:
-        """Save what models there are: ``.keras`` with facts beside it, or the loaded ``.onnx``.
+        """Save what models there are: ``.keras`` with metadata beside it, or the loaded ``.onnx``.
 
         Parameters
         ----------
@@ -289,11 +242,17 @@ class BloodCellAnalysisSystem:
         OutputError
             A file cannot be written, or one of another format would be loaded in its place.
         """
-        return save_all(Path(folder), segmenter=self._segmenter, classifiers=self._slots.values())
+        slots = [slot for slot in self._all_slots() if slot.model is not None]
+        if not slots:
+            raise SettingsError(
+                "save_models: there is no model to save; expected one that was set, built or "
+                "loaded. Call build_all_models or load_models first."
+            )
+        return tuple(_save(slot, make_folder(Path(folder))) for slot in slots)
 
     def load_segmenter(self, path: Path | str) -> None:
         """Load a segmenter from a ``.keras`` or ``.onnx`` file; raises as ``load_models``."""
-        self._segmenter.load(Path(path), by_name=True)
+        self._segmenter.load(Path(path))
 
     def load_classifier(self, path: Path | str, kind: ClassifierKind) -> None:
         """Load a classifier from a ``.keras`` or ``.onnx`` file; raises as ``load_models``."""
@@ -333,7 +292,7 @@ class BloodCellAnalysisSystem:
                 )
             _logger.warning("%s The classifiers of this package are used, if it has any.", message)
         if segmenter is not None and not self._segmenter.is_by_name:
-            self._segmenter.load(segmenter, by_name=False)
+            self._segmenter.load(segmenter, is_by_name=False)
         for kind, path in classifiers.items():
             self.load_classifier(path, kind)
 
@@ -347,14 +306,15 @@ class BloodCellAnalysisSystem:
         CheckpointError
             The model is no segmenter.
         """
-        return self._segmenter.ready()
+        runtime: Runtime = self._ready_segmenter().runtime
+        return runtime
 
-    def ready_classifiers(self) -> dict[ClassifierKind, ReadyClassifier]:
+    def ready_classifiers(self) -> dict[ClassifierKind, ReadyModel]:
         """Give the classifiers, ready to run: those that were set, else those of this package.
 
         Returns
         -------
-        dict of ClassifierKind to ReadyClassifier
+        dict of ClassifierKind to ReadyModel
             Without those that there are not.
 
         Raises
@@ -371,13 +331,22 @@ class BloodCellAnalysisSystem:
         Raises
         ------
         MissingDataError
-            None was set, and none comes with this package; or its file has gone.
+            None was set, and none comes with this package.
         """
-        return self._segmenter.identity()
+        ready = self._ready_segmenter()
+        return ready.name, ready.sha256
+
+    def _ready_segmenter(self) -> ReadyModel:
+        ready = self._segmenter.ready()
+        if ready is None:  # For the types alone: a segmenter that is not there is an error.
+            raise MissingDataError("There is no segmenter.")
+        return ready
+
+    def _all_slots(self) -> tuple[ModelSlot, ...]:
+        return (self._segmenter, *self._slots.values())
 
     def _models(self) -> dict[str, Any]:
-        classifiers = {kind.file_stem: slot.model for kind, slot in self._slots.items()}
-        return {SEGMENTER_STEM: self._segmenter.model, **classifiers}
+        return {slot.stem: slot.model for slot in self._all_slots()}
 
     def _keras_models(self, purpose: str) -> dict[str, Any]:
         unwrapped = {name: unwrap(model) for name, model in self._models().items()}

@@ -9,7 +9,7 @@ import numpy as np
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.model_metadata import ClassifierFacts
+from blood_cell_system.model_metadata import ModelMetadata
 from blood_cell_system.reports.findings import (
     NONE_OF_THESE,
     Findings,
@@ -42,8 +42,8 @@ def diagnose(
     image: Image,
     settings: ReportSettings,
     provenance: Provenance,
-    rbc_facts: ClassifierFacts | None = None,
-    wbc_facts: ClassifierFacts | None = None,
+    rbc_facts: ModelMetadata | None = None,
+    wbc_facts: ModelMetadata | None = None,
     further_warnings: Sequence[str] = (),
 ) -> DiagnosticReport:
     """Draw up the report of an image.
@@ -54,7 +54,7 @@ def diagnose(
     image : Image
     settings : ReportSettings
     provenance : Provenance
-    rbc_facts, wbc_facts : ClassifierFacts, optional
+    rbc_facts, wbc_facts : ModelMetadata, optional
         Of the classifiers whose answers are columns of the analysis's cells.
     further_warnings : sequence of str
         Of the caller, after those of the image itself.
@@ -96,15 +96,15 @@ def _warnings_of_cells(cells: Sequence[ReportedCell]) -> list[str]:
 
 
 def reported_cells(
-    analysis: ImageAnalysis, settings: ReportSettings, facts: Mapping[str, ClassifierFacts | None]
+    analysis: ImageAnalysis, settings: ReportSettings, metadata: Mapping[str, ModelMetadata | None]
 ) -> tuple[ReportedCell, ...]:
-    """Measure and flag every cell that was found; ``facts`` are those of classifiers by type."""
+    """Measure and flag every cell that was found; ``metadata`` are those of classifiers by type."""
     cells = measure_cells(analysis.cells, "form_factor")
     boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
     pixel_size_um = analysis.scale.pixel_size_um
     reported = []
     for row, cell_type in enumerate(cells["cell_type"]):
-        answers = _answers_of(cells, row, facts.get(cell_type))
+        answers = _answers_of(cells, row, metadata.get(cell_type))
         diameter = float(cells["equivalent_diameter_area"][row])
         x, y = cells["centroid"][row].tolist()
         reported.append(
@@ -125,19 +125,21 @@ def reported_cells(
     return tuple(reported)
 
 
-def _answers_of(cells: Cells, row: int, facts: ClassifierFacts | None) -> dict[str, Any]:
+def _answers_of(cells: Cells, row: int, metadata: ModelMetadata | None) -> dict[str, Any]:
     """Fields of the report that a classifier fills; none for a cell that was not classified."""
-    if facts is None or "condition" not in cells or cells["condition"][row] is None:
+    if metadata is None or "condition" not in cells or cells["condition"][row] is None:
         return {}
     condition, is_known = cells["condition"][row], bool(cells["is_known"][row])
     known = float(cells["in_distribution"][row])
     has_type = cells["subtype"][row] is not None
     return {
         "condition": condition if is_known else NONE_OF_THESE,
-        "probabilities": {name: float(cells[f"{name}_prob"][row]) for name in facts.conditions},
+        "probabilities": {name: float(cells[f"{name}_prob"][row]) for name in metadata.conditions},
         "possible_conditions": cells["possible_conditions"][row],
         "wbc_type": cells["subtype"][row] if is_known and condition != _CANCER else None,
-        "type_probabilities": {name: float(cells[f"{name}_prob"][row]) for name in facts.types}
+        "type_probabilities": {
+            name: float(cells[f"{name}_prob"][row]) for name in metadata.subtypes
+        }
         if has_type
         else {},
         "known": None if np.isnan(known) else known,
@@ -193,7 +195,7 @@ def _flags(
 
 
 def _findings(
-    cells: Sequence[ReportedCell], cell_type: str, facts: ClassifierFacts | None
+    cells: Sequence[ReportedCell], cell_type: str, metadata: ModelMetadata | None
 ) -> Findings:
     return find(
         (
@@ -203,7 +205,7 @@ def _findings(
             for cell in cells
             if cell.cell_type == cell_type and cell.is_counted
         ),
-        facts,
+        metadata,
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 from blood_cell_system.reports.rates import MIN_CELLS, Rate
 from blood_cell_system.taxonomy import RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES
 
@@ -134,31 +134,33 @@ class Findings:
 NO_CLASSIFIER: Final = Findings(state=NOT_ASSESSED, reason="no classifier is loaded")
 
 
-def find(cells: Iterable[JudgedCell], facts: ClassifierFacts | None) -> Findings:
+def find(cells: Iterable[JudgedCell], metadata: ModelMetadata | None) -> Findings:
     """Sum up what a classifier says of cells.
 
     Parameters
     ----------
     cells : iterable of JudgedCell
         Every counted cell of the classifier's type.
-    facts : ClassifierFacts or None
+    metadata : ModelMetadata or None
         Of the classifier; None without one.
     """
-    if facts is None:
+    if metadata is None:
         return NO_CLASSIFIER
     cells = list(cells)
     conditions = Counter(cell.condition for cell in cells)
     types = Counter(cell.wbc_type for cell in cells if cell.wbc_type is not None)
-    assessed = sum(conditions[name] for name in facts.conditions)
+    assessed = sum(conditions[name] for name in metadata.conditions)
     cut_off = conditions[NOT_ASSESSED]
     return Findings(
         state=ASSESSED,
         reason=f"{assessed} of {len(cells)} cells",
-        counts=MappingProxyType({name: conditions[name] for name in facts.conditions}),
-        types=MappingProxyType({name: types[name] for name in facts.types}),
+        counts=MappingProxyType({name: conditions[name] for name in metadata.conditions}),
+        types=MappingProxyType({name: types[name] for name in metadata.subtypes}),
         none_of_these=conditions[NONE_OF_THESE],
         cut_off=cut_off,
-        uncertain=sum(cell.is_uncertain and cell.condition in facts.conditions for cell in cells),
+        uncertain=sum(
+            cell.is_uncertain and cell.condition in metadata.conditions for cell in cells
+        ),
     )
 
 

@@ -1,4 +1,4 @@
-"""Training of a classifier, from a folder of cells to a calibrated network and its facts."""
+"""Training of a classifier, from a folder of cells to a calibrated network and its metadata."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -40,7 +40,7 @@ from blood_cell_system.model_metadata import (
     CONDITION_OUTPUT,
     KNOWN_OUTPUT,
     TYPE_OUTPUT,
-    ClassifierFacts,
+    ModelMetadata,
     on_white,
 )
 from blood_cell_system.networks.cell_classifier import (
@@ -49,9 +49,7 @@ from blood_cell_system.networks.cell_classifier import (
     FEATURES,
     KNOWN_LOGIT,
     TYPE_LOGITS,
-    CellClassifierConfig,
     bake_temperature,
-    build_cell_classifier,
     logits_model,
     with_domain_head,
 )
@@ -59,6 +57,7 @@ from blood_cell_system.networks.losses import (
     labelled_binary_cross_entropy,
     labelled_cross_entropy,
 )
+from blood_cell_system.networks.registry import classifier_named
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import (
     CellClasses,
@@ -136,16 +135,10 @@ _PROBED_CELLS: Final = 3000
 ADVICE: Final = "Use a smaller --batch-size (32 or 16)."
 
 
-def classifier_config(settings: ClassifierSettings, classes: CellClasses) -> CellClassifierConfig:
-    """Architecture of a training's settings."""
-    return CellClassifierConfig(
-        conditions=classes.conditions,
-        types=classes.types,
-        widths=settings.widths,
-        blocks=settings.blocks,
-        d_reduced=settings.d_reduced,
-        dropout=settings.dropout,
-    )
+def classifier_config(settings: ClassifierSettings, classes: CellClasses) -> Any:
+    """Config of the architecture that a training's settings name."""
+    registered = classifier_named(settings.architecture)
+    return registered.configured(settings, conditions=classes.conditions, types=classes.types)
 
 
 class ClassifierLearner(Learner):
@@ -158,16 +151,12 @@ class ClassifierLearner(Learner):
         self, settings: ClassifierSettings, classes: CellClasses, *, domains: int = 0
     ) -> None:
         self._settings = settings
-        self._config = classifier_config(settings, classes)
+        self.config = classifier_config(settings, classes)
         super().__init__(settings, domains=domains)
         self._averaged_features = keras.Model(
             self.averaged.input,
             {**self.averaged.output, FEATURES: self.averaged.get_layer(FEATURES).output},
         )
-
-    def build(self) -> keras.Model:
-        """Make the network."""
-        return build_cell_classifier(self._config)
 
     def training_graph(self, domains: int) -> keras.Model:
         """Make a model of logits that shares the network's weights, with a head of domains."""
@@ -442,6 +431,17 @@ class ClassifierTask(Task):
         self.files = classifier_files(folder.kind)
         self.data_hash = folder.content_hash()
         self.validation_hash = replace(folder, records=folder.select(Split.VAL)).content_hash()
+        self.metadata = ModelMetadata.of_classifier(
+            folder.kind,
+            architecture=self.learner.architecture,
+            conditions=self.classes.conditions,
+            subtypes=self.classes.types,
+            preset=settings.preset,
+            seed=settings.seed,
+            data=", ".join(folder.sources),
+            data_sha256=self.data_hash,
+            software_version=blood_cell_system.__version__,
+        )
         self.details = {
             "kind": str(folder.kind),
             "data": str(folder.root),
@@ -549,14 +549,14 @@ class TrainedClassifier(TrainingResult):
     ----------
     model : keras.Model or None
         The best one by validation, calibrated.
-    facts : ClassifierFacts or None
+    metadata : ModelMetadata or None
     calibration : Calibration or None
     probe : ProbeResult or None
         How well the features tell sources apart; None where no class comes from two.
     """
 
     model: Any = None
-    facts: ClassifierFacts | None = None
+    metadata: ModelMetadata | None = None
     calibration: Calibration | None = None
     probe: ProbeResult | None = None
 
@@ -622,20 +622,18 @@ def train_classifier(
         return TrainedClassifier(
             **common,
             model=task.learner.averaged,
-            facts=_facts(task, folder, settings, result, calibration, probe),
+            metadata=_metadata(task, result, calibration, probe),
             calibration=calibration,
             probe=probe,
         )
 
 
-def _facts(
+def _metadata(
     task: ClassifierTask,
-    folder: CellFolder,
-    settings: ClassifierSettings,
     result: TrainingResult,
     calibration: Calibration,
     probe: ProbeResult | None,
-) -> ClassifierFacts:
+) -> ModelMetadata:
     validation = {
         **{name.removeprefix("val_"): value for name, value in task.validation_row().items()},
         "cells": len(task.val),
@@ -643,17 +641,12 @@ def _facts(
         "calibration_error_before": calibration.errors_before,
         "temperatures": calibration.temperatures,
     }
-    return ClassifierFacts(
-        kind=folder.kind,
-        conditions=task.classes.conditions,
-        types=task.classes.types,
-        known_threshold=calibration.known_threshold,
+    return task.metadata.replace(
+        in_distribution_threshold=calibration.known_threshold,
         condition_thresholds=calibration.condition_thresholds,
-        type_thresholds=calibration.type_thresholds,
+        subtype_thresholds=calibration.type_thresholds,
         coverage=calibration.coverage,
-        preset=settings.preset,
-        seed=settings.seed,
-        data_sha256=task.data_hash,
+        temperatures=calibration.temperatures,
         measured={
             "validation": _without_nan(validation),
             "training": {
@@ -663,8 +656,6 @@ def _facts(
                 "domain_probe": None if probe is None else _without_nan(asdict(probe)),
             },
         },
-        data=", ".join(folder.sources),
-        software_version=blood_cell_system.__version__,
     )
 
 

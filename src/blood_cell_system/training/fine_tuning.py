@@ -10,8 +10,9 @@ them, and was hardly worse on the new images.
 """
 
 import hashlib
+import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,8 +22,12 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX, diameter_in_name
-from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
+from blood_cell_system.model_metadata import (
+    TRAINING_DIAMETER_PX,
+    Architecture,
+    metadata_in_archive,
+)
+from blood_cell_system.networks.registry import of_config, segmenter_named
 from blood_cell_system.taxonomy import RBC, WBC
 from blood_cell_system.training.presets import (
     FINE_TUNING,
@@ -48,8 +53,7 @@ class StartingPoint:
     sha256 : str
         Of the file.
     model : keras.Model
-    config : SegmenterConfig
-        Its architecture.
+    architecture : Architecture
     cell_diameter_px : float
         Diameter of red cells in the images that it learned from.
     """
@@ -57,8 +61,14 @@ class StartingPoint:
     path: Path
     sha256: str
     model: keras.Model
-    config: SegmenterConfig
+    architecture: Architecture
     cell_diameter_px: float
+
+    @property
+    def config(self) -> Any:
+        """Config of the architecture."""
+        registered = segmenter_named(self.architecture.name)
+        return registered.configured(None, **self.architecture.arguments)
 
 
 def load_starting_point(path: Path) -> StartingPoint:
@@ -89,53 +99,35 @@ def load_starting_point(path: Path) -> StartingPoint:
         )
     try:
         model = keras.models.load_model(path, compile=False)
+        with zipfile.ZipFile(path) as archive:
+            metadata = metadata_in_archive(archive)
     except Exception as error:
         # Keras raises nearly everything here, by what is wrong with the file.
         raise CheckpointError(
             f"{path}: Keras cannot open this model ({type(error).__name__}: {error}). Expected a "
             "whole .keras file; copy it again."
         ) from error
-    config = config_of(model, path)
-    expected = [tuple(weight.shape) for weight in build_segmenter(config).weights]
+    if metadata is None or metadata.architecture is None or metadata.kind != "segmenter":
+        raise CheckpointError(
+            f"{path}: a Keras model, but no segmenter of this program (its metadata name no "
+            "architecture). It can be used with test, analyze and evaluate; only what this program "
+            "trained can be trained on. Leave out --init-from."
+        )
+    start = StartingPoint(
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        model=model,
+        architecture=metadata.architecture,
+        cell_diameter_px=metadata.training_diameter_px or TRAINING_DIAMETER_PX,
+    )
+    untrained = of_config(start.config).build(start.config)
+    expected = [tuple(weight.shape) for weight in untrained.weights]
     if [tuple(weight.shape) for weight in model.weights] != expected:
         raise CheckpointError(
             f"{path}: its weights do not fit the segmenter of this version; expected a model that "
             "this version trained. Train anew, without --init-from."
         )
-    return StartingPoint(
-        path=path,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        model=model,
-        config=config,
-        cell_diameter_px=diameter_in_name(model.name) or TRAINING_DIAMETER_PX,
-    )
-
-
-def config_of(model: keras.Model, path: Path) -> SegmenterConfig:
-    """Read the architecture of a segmenter from its layers.
-
-    Raises
-    ------
-    CheckpointError
-        It is no segmenter of this program.
-    """
-    by_name = {layer.name: layer for layer in model.layers}
-    widths: list[int] = []
-    while (name := f"down_{len(widths)}_a_conv") in by_name:
-        widths.append(int(by_name[name].filters))
-    if len(widths) < 2 or "class_logits" not in by_name:
-        raise CheckpointError(
-            f"{path}: a Keras model, but no segmenter of this program (layers "
-            f"{', '.join(list(by_name)[:4])}, ...). It can be used with test, analyze and "
-            "evaluate; only what this program trained can be trained on. Leave out --init-from."
-        )
-    reduce, dropout = by_name.get("reynolds_reduce"), by_name.get("dropout")
-    return SegmenterConfig(
-        widths=tuple(widths),
-        d_reduced=int(reduce.filters) if reduce is not None else 0,
-        dropout=float(dropout.rate) if dropout is not None else 0.0,
-        has_instance_head="centre_logits" in by_name,
-    )
+    return start
 
 
 def fine_tuning_settings(
@@ -155,13 +147,15 @@ def fine_tuning_settings(
         settings = replace(
             base, **{name: getattr(FINE_TUNING, name) for name in FINE_TUNING_ALWAYS}
         )
+    names = {entry.name for entry in fields(SegmentationSettings)}
+    arguments = {entry.name: getattr(start.config, entry.name) for entry in fields(start.config)}
+    shared: dict[str, Any] = {name: value for name, value in arguments.items() if name in names}
     return replace(
         settings,
-        widths=start.config.widths,
-        d_reduced=start.config.d_reduced,
-        dropout=start.config.dropout,
-        has_instance_head=start.config.has_instance_head,
+        architecture=start.architecture.name,
+        architecture_arguments={k: v for k, v in arguments.items() if k not in names},
         cell_diameter_px=start.cell_diameter_px,
+        **shared,
     )
 
 
@@ -191,9 +185,12 @@ def first_feature_shift(model: keras.Model, images: Sequence[NDArray[np.uint8]])
     Returns
     -------
     float
-        Mean over the features, in standard deviations.
+        Mean over the features, in standard deviations; 0 for a model without normalisations.
     """
-    norm = model.get_layer("down_0_a_norm")
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    if not norms:
+        return 0.0
+    norm = norms[0]
     features = keras.Model(model.input, norm.input)
     means = []
     for image in images:

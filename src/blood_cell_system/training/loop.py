@@ -22,13 +22,16 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
-from blood_cell_system.atomic_files import make_folder, replacing
+from blood_cell_system.atomic_files import make_folder
 from blood_cell_system.errors import ResumeError, TrainingMemoryError
+from blood_cell_system.model_metadata import Architecture, ModelMetadata
 from blood_cell_system.networks.domain_adversary import (
     DOMAIN_LOGITS,
     STRENGTH_INPUT,
     conditional_domain_loss,
 )
+from blood_cell_system.networks.export import save_model
+from blood_cell_system.networks.registry import of_config
 from blood_cell_system.training.domains import Domains
 from blood_cell_system.training.presets import TrainingSettings
 from blood_cell_system.training.run_record import (
@@ -155,6 +158,9 @@ class Learner(ABC):
         Weights to begin with in place of random ones.
     """
 
+    config: Any
+    """Of a registered architecture; set before ``__init__``."""
+
     input_name: ClassVar[str]
     """Name of the images in a batch, and of the network's input."""
 
@@ -186,9 +192,14 @@ class Learner(ABC):
         self.optimizer.exclude_from_weight_decay(var_names=list(self.without_decay))
         self.optimizer.build(self._learning)
 
-    @abstractmethod
-    def build(self) -> keras.Model:
+    def build(self) -> Any:
         """Make the network."""
+        return of_config(self.config).build(self.config)
+
+    @property
+    def architecture(self) -> Architecture:
+        """Name and arguments of the network's architecture."""
+        return of_config(self.config).record(self.config)
 
     @abstractmethod
     def training_graph(self, domains: int) -> keras.Model:
@@ -280,6 +291,8 @@ class Task(ABC):
     view : HistoryView
         How the history is drawn and judged; its score is what the best model is chosen by.
     learner : Learner
+    metadata : ModelMetadata
+        Goes with the best model into its file.
     data_hash, validation_hash : str
         Of all data, and of those that the best model is chosen by.
     details : dict of str
@@ -289,6 +302,7 @@ class Task(ABC):
     files: RunFiles
     view: HistoryView
     learner: Any
+    metadata: ModelMetadata
     data_hash: str
     validation_hash: str
     details: dict[str, Any]
@@ -541,8 +555,7 @@ class Training:
         is_best = row[task.view.score] > state.best_score
         if is_best:
             state.best_score, state.best_epoch = row[task.view.score], state.epoch
-            with replacing(self.model_path) as temporary:
-                task.learner.averaged.save(temporary)
+            save_model(task.learner.averaged, self.model_path, metadata=task.metadata)
         state.seconds = time.monotonic() - started
         row["seconds"] = round(state.seconds, 2)
         state.history.append(row)

@@ -5,9 +5,9 @@ is, and images are shown in turn.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import STRIDE
@@ -84,6 +84,10 @@ class SegmentationSettings(TrainingSettings):
 
     Parameters
     ----------
+    architecture : str
+        Name of a registered segmenter.
+    architecture_arguments : mapping of str
+        Its arguments that are no settings.
     crops_per_epoch : int
     crop_size_px : int
         Side of a crop, a multiple of 32.
@@ -114,6 +118,8 @@ class SegmentationSettings(TrainingSettings):
         new training.
     """
 
+    architecture: str = "reynolds_unet"
+    architecture_arguments: Mapping[str, Any] = field(default_factory=dict)
     batch_size: int = ranged(at_least=1, hint=", or auto")
     crops_per_epoch: int
     crop_size_px: int = 256
@@ -151,6 +157,8 @@ class ClassifierSettings(TrainingSettings):
 
     Parameters
     ----------
+    architecture : str
+        Name of a registered classifier.
     cells_per_epoch : int
     widths, blocks : tuple of int
         Channels of the network at strides 2, 4, 8, 16, and residual blocks at each.
@@ -167,6 +175,7 @@ class ClassifierSettings(TrainingSettings):
     The ablations in docs/classifier_training.md were measured with these defaults.
     """
 
+    architecture: str = "cell_resnet"
     batch_size: int = ranged(64, at_least=2)
     cells_per_epoch: int
     widths: tuple[int, ...] = (16, 32, 64, 128)

@@ -13,8 +13,8 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+import blood_cell_system
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.atomic_files import replacing
 from blood_cell_system.augmentation.crops import CropSampler, ImageOrder, batches
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.settings import AugmentationSettings
@@ -23,18 +23,17 @@ from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
 from blood_cell_system.errors import DatasetError, TrainingMemoryError
 from blood_cell_system.imaging.overlay import draw_overlay
 from blood_cell_system.metrics.confusion import ConfusionMatrix
-from blood_cell_system.model_metadata import STRIDE, model_name
+from blood_cell_system.model_metadata import STRIDE, ModelMetadata, model_name
+from blood_cell_system.networks.export import save_model
 from blood_cell_system.networks.losses import (
     centre_focal_loss,
     scored_cross_entropy,
     scored_dice,
     size_loss,
 )
-from blood_cell_system.networks.reynolds import DEFAULT_OFFSETS, dihedral_orbit
+from blood_cell_system.networks.registry import segmenter_named
 from blood_cell_system.networks.segmenter import (
     PIXELS_INPUT,
-    SegmenterConfig,
-    build_segmenter,
     logits_model,
     with_segmenter_domain_head,
 )
@@ -110,12 +109,7 @@ def estimated_bytes(settings: SegmentationSettings) -> int:
     ----------
     settings : SegmentationSettings
     """
-    per_pixel = 4.0 * 3
-    for level, width in enumerate(settings.widths):
-        # Down and up: two convolutions each, with its norm and its ReLU, and the joined skip.
-        per_pixel += 16 * width / 4 ** (level + 1)
-    pairs = sum(len(dihedral_orbit(offset)) for offset in DEFAULT_OFFSETS)
-    per_pixel += 4 * pairs * settings.d_reduced / 4 ** len(settings.widths)
+    per_pixel = segmenter_config(settings).values_per_pixel
     values = per_pixel * settings.crop_size_px**2 * settings.batch_size
     return int(4 * _ACTIVATION_COPIES * values) + _FIXED_BYTES
 
@@ -201,14 +195,10 @@ platelets among them."""
 _logger = logging.getLogger(__name__)
 
 
-def segmenter_config(settings: SegmentationSettings) -> SegmenterConfig:
-    """Architecture of a training's settings."""
-    return SegmenterConfig(
-        widths=settings.widths,
-        d_reduced=settings.d_reduced,
-        dropout=settings.dropout,
-        has_instance_head=settings.has_instance_head,
-    )
+def segmenter_config(settings: SegmentationSettings) -> Any:
+    """Config of the architecture that a training's settings name."""
+    registered = segmenter_named(settings.architecture)
+    return registered.configured(settings, **settings.architecture_arguments)
 
 
 class SegmenterLearner(Learner):
@@ -225,12 +215,9 @@ class SegmenterLearner(Learner):
         start: Sequence[NDArray[np.float32]] | None = None,
     ) -> None:
         self._settings = settings
+        self.config = segmenter_config(settings)
         super().__init__(settings, domains=domains, start=start)
         self._averaged_logits = logits_model(self.averaged)
-
-    def build(self) -> keras.Model:
-        """Make the network."""
-        return build_segmenter(segmenter_config(self._settings))
 
     def training_graph(self, domains: int) -> keras.Model:
         """Make a model of logits that shares the network's weights, with a head of domains.
@@ -353,8 +340,19 @@ class SegmenterTask(Task):
             start=None if start is None else start.model.get_weights(),
         )
         diameter = typical_diameter(train_images)
-        self.learner.averaged.name = model_name(settings.cell_diameter_px or diameter)
+        training_diameter = settings.cell_diameter_px or diameter
+        self.learner.averaged.name = model_name(training_diameter)
         self.data_hash = dataset.content_hash()
+        self.metadata = ModelMetadata(
+            kind="segmenter",
+            architecture=self.learner.architecture,
+            training_diameter_px=training_diameter,
+            preset=settings.preset,
+            seed=settings.seed,
+            data=", ".join(sorted({*sources} - {""})),
+            data_sha256=self.data_hash,
+            software_version=blood_cell_system.__version__,
+        )
         self.validation_hash = replace(dataset, images=val_images).content_hash()
         self.details = {
             "data": str(dataset.root),
@@ -440,8 +438,7 @@ class SegmenterTask(Task):
         found = best_thresholds(self._some_validation_images(), peak_finder(best))
         if found:
             bake_thresholds(best, found)
-            with replacing(model_path) as temporary:
-                best.save(temporary)
+            save_model(best, model_path, metadata=self.metadata)
         return {str(cell_type): threshold for cell_type, threshold in found.items()}
 
     def _some_validation_images(self) -> Iterator[DecodedImage]:

@@ -3,7 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from support.analysed_images import CELLS, analysis_of
-from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
+from support.colour_classifiers import RBC_METADATA, WBC_METADATA, ChosenClassifier
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.analysis.classification import (
@@ -20,22 +20,22 @@ IMAGE = np.full((130, 130, 4), 255, np.uint8)
 IMAGE[10:60, 20:90, :3] = (200, 60, 90)
 
 
-def one(facts=RBC_FACTS, condition=(0.6, 0.3, 0.1), **options):
+def one(metadata=RBC_METADATA, condition=(0.6, 0.3, 0.1), **options):
     """Columns of one cell."""
-    found = predict_images(ChosenClassifier(facts, condition, **options), [IMAGE])
-    return {name: values[0] for name, values in classifier_columns(found, facts).items()}
+    found = predict_images(ChosenClassifier(metadata, condition, **options), [IMAGE])
+    return {name: values[0] for name, values in classifier_columns(found, metadata).items()}
 
 
 def test_a_cell_has_the_most_likely_condition_and_all_probabilities():
     found = one()
     assert found["condition"] == "healthy_RBC"
-    shares = [found[f"{name}_prob"] for name in RBC_FACTS.conditions]
+    shares = [found[f"{name}_prob"] for name in RBC_METADATA.conditions]
     assert shares == pytest.approx([0.6, 0.3, 0.1])
     assert (found["subtype"], found["possible_subtypes"]) == (None, ())
 
 
 def test_a_white_cell_has_a_subtype_too():
-    found = one(WBC_FACTS, (0.2, 0.8), types=(0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1))
+    found = one(WBC_METADATA, (0.2, 0.8), types=(0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1))
     assert (found["condition"], found["subtype"]) == ("cancer_WBC", "lymphocyte")
     assert found["lymphocyte_prob"] == pytest.approx(0.4)
     assert found["possible_subtypes"] == ("lymphocyte",)
@@ -53,15 +53,15 @@ def test_the_conformal_set_has_every_class_that_reaches_its_threshold(condition,
 
 
 def test_a_cell_that_reaches_no_threshold_has_an_empty_set():
-    facts = dataclasses.replace(
-        RBC_FACTS, condition_thresholds=dict.fromkeys(RBC_FACTS.conditions, 0.9)
+    metadata = RBC_METADATA.replace(
+        condition_thresholds=dict.fromkeys(RBC_METADATA.conditions, 0.9)
     )
-    assert one(facts)["possible_conditions"] == ()
+    assert one(metadata)["possible_conditions"] == ()
 
 
 def test_without_calibration_the_most_likely_class_is_the_set():
-    facts = dataclasses.replace(RBC_FACTS, condition_thresholds={})
-    assert one(facts, (0.4, 0.4, 0.2))["possible_conditions"] == ("healthy_RBC",)
+    metadata = RBC_METADATA.replace(condition_thresholds={})
+    assert one(metadata, (0.4, 0.4, 0.2))["possible_conditions"] == ("healthy_RBC",)
 
 
 @pytest.mark.parametrize(("known", "is_known"), [(0.49, False), (0.5, True), (None, True)])
@@ -70,7 +70,7 @@ def test_what_is_none_of_the_classes_is_told(known, is_known):
 
 
 def test_images_are_shown_on_white_in_batches_and_in_order():
-    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    classifier = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     clear = IMAGE.copy()
     clear[..., 3] = 0
     settings = ClassificationSettings(batch_size=2)
@@ -82,7 +82,7 @@ def test_images_are_shown_on_white_in_batches_and_in_order():
 
 
 def test_images_are_resized_for_a_network_of_another_size():
-    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0), side=(64, 80))
+    classifier = ChosenClassifier(RBC_METADATA, (1, 0, 0), side=(64, 80))
     predict_images(classifier, [IMAGE])
     assert classifier.seen[0].shape == (1, 64, 80, 3)
 
@@ -108,13 +108,15 @@ class _CornerClassifier(ChosenClassifier):
 def test_the_mean_of_four_views_does_not_change_when_the_cell_is_turned(turns):
     settings = ClassificationSettings(views=4)
     images = [IMAGE, np.rot90(IMAGE, turns)]
-    straight, turned = predict_images(_CornerClassifier(RBC_FACTS, ()), images, settings).condition
+    straight, turned = predict_images(
+        _CornerClassifier(RBC_METADATA, ()), images, settings
+    ).condition
     assert turned == pytest.approx(straight, abs=1e-6)
 
 
-@pytest.mark.parametrize(("facts", "views"), [(RBC_FACTS, 1), (WBC_FACTS, 4)])
-def test_red_cells_are_looked_at_once_and_white_ones_four_times(facts, views):
-    classifier = ChosenClassifier(facts, (1,) + (0,) * (len(facts.conditions) - 1))
+@pytest.mark.parametrize(("metadata", "views"), [(RBC_METADATA, 1), (WBC_METADATA, 4)])
+def test_red_cells_are_looked_at_once_and_white_ones_four_times(metadata, views):
+    classifier = ChosenClassifier(metadata, (1,) + (0,) * (len(metadata.conditions) - 1))
     predict_images(classifier, [IMAGE])
     assert len(classifier.seen) == views
 
@@ -122,17 +124,17 @@ def test_red_cells_are_looked_at_once_and_white_ones_four_times(facts, views):
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_the_mean_of_eight_views_does_not_change_when_the_cell_is_turned(turns):
     settings = ClassificationSettings(views=8)
-    straight = predict_images(_CornerClassifier(RBC_FACTS, ()), [IMAGE], settings)
+    straight = predict_images(_CornerClassifier(RBC_METADATA, ()), [IMAGE], settings)
     turned = np.rot90(IMAGE, turns)[:, ::-1]
-    other = predict_images(_CornerClassifier(RBC_FACTS, ()), [turned], settings)
+    other = predict_images(_CornerClassifier(RBC_METADATA, ()), [turned], settings)
     assert other.condition == pytest.approx(straight.condition, abs=1e-6)
     assert other.known == pytest.approx(straight.known, abs=1e-6)
-    once = predict_images(_CornerClassifier(RBC_FACTS, ()), [turned])
+    once = predict_images(_CornerClassifier(RBC_METADATA, ()), [turned])
     assert once.condition != pytest.approx(straight.condition, abs=1e-3)
 
 
 def test_images_that_cannot_be_turned_have_one_view():
-    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0), side=(64, 80))
+    classifier = ChosenClassifier(RBC_METADATA, (1, 0, 0), side=(64, 80))
     with pytest.raises(SettingsError, match="cannot be turned"):
         predict_images(classifier, [IMAGE], ClassificationSettings(views=8))
 
@@ -145,8 +147,8 @@ def test_settings_that_make_no_sense_are_refused(options):
 
 def test_whole_cells_of_an_image_are_classified_by_their_type():
     analysis = analysis_of()
-    red = ChosenClassifier(RBC_FACTS, (0.1, 0.8, 0.1))
-    white = ChosenClassifier(WBC_FACTS, (0.9, 0.1), types=np.full(7, 1 / 7))
+    red = ChosenClassifier(RBC_METADATA, (0.1, 0.8, 0.1))
+    white = ChosenClassifier(WBC_METADATA, (0.9, 0.1), types=np.full(7, 1 / 7))
     found = classify_analysis(analysis, [red, white])
     # Of three red cells the border cuts two off.
     answers = zip(found["cell_type"], found["condition"], strict=True)
@@ -164,13 +166,13 @@ def test_a_cell_that_another_covers_by_half_is_not_classified():
     analysis = analysis_of([above, below])
     whole_box = [analysis.cells["box"][0], analysis.cells["whole_box"][1]]
     covered = analysis.cells.with_columns(whole_box=whole_box, area=[1256, 600])
-    red = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     found = classify_analysis(dataclasses.replace(analysis, cells=covered), [red])
     assert found["condition"].tolist() == ["healthy_RBC", None]
 
 
 def test_the_image_that_the_network_sees_shows_the_cell_on_white():
-    red = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     classify_analysis(analysis_of([CELLS[1]]), [red])
     (batch,) = red.seen
     assert (batch[0, 0, 0] == 255).all()
@@ -184,5 +186,5 @@ def test_no_classifier_and_no_cells_cost_nothing(monkeypatch):
     monkeypatch.setattr("blood_cell_system.analysis.classification.fit_slide_light", fail)
     analysis = analysis_of()
     assert classify_analysis(analysis, []) is analysis.cells
-    classifier = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    classifier = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     assert len(classify_analysis(analysis_of([]), [classifier])) == 0

@@ -8,10 +8,10 @@ from blood_cell_system.analysis.classifier_evaluation import (
     occlusion_map,
     silhouette,
 )
-from blood_cell_system.analysis.classifier_runtimes import ClassifierOutputs
+from blood_cell_system.analysis.runtimes import ClassifierOutputs
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.imaging.image_file import read_image
-from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind, on_white
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, on_white
 from blood_cell_system.reports.classifier_evaluation import (
     chosen_cells,
     classifier_evaluation_text,
@@ -20,10 +20,10 @@ from blood_cell_system.reports.classifier_evaluation import (
 )
 from blood_cell_system.training.classifier_data import CellClasses, read_cells
 
-FACTS = ClassifierFacts(
-    kind=ClassifierKind.RBC,
+METADATA = ModelMetadata.of_classifier(
+    ClassifierKind.RBC,
     conditions=("healthy_RBC", "malaria_RBC"),
-    known_threshold=0.5,
+    in_distribution_threshold=0.5,
     condition_thresholds={"healthy_RBC": 0.5, "malaria_RBC": 0.5},
     coverage=0.95,
 )
@@ -32,7 +32,7 @@ FACTS = ClassifierFacts(
 class DotFinder:
     """Finds the violet dot of the drawn malaria cells, and black ones to be no cells."""
 
-    facts = FACTS
+    metadata = METADATA
     input_side = (130, 130)
 
     def predict(self, batch):

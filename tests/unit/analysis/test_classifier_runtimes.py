@@ -1,29 +1,33 @@
 import contextlib
-import dataclasses
 import json
 import zipfile
 
 import numpy as np
 import pytest
 from onnx import TensorProto
-from support.colour_classifiers import RBC_FACTS, WBC_FACTS, colour_classifier
+from support.colour_classifiers import RBC_METADATA, WBC_METADATA, colour_classifier
 
-from blood_cell_system.analysis.classifier_runtimes import (
-    KerasClassifier,
-    OnnxClassifier,
+from blood_cell_system.analysis.runtimes import (
+    KerasNetwork,
+    NetworkClassifier,
+    OnnxNetwork,
+    check_keras_archive,
     load_classifier,
 )
-from blood_cell_system.analysis.runtimes import check_keras_archive
 from blood_cell_system.errors import CheckpointError, MissingDataError, SettingsError
-from blood_cell_system.model_metadata import ClassifierFacts, ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 
 RED_GREEN_BLUE = np.float32(255 * np.eye(3))[:, None, None] * np.ones((3, 130, 130, 1), np.float32)
 RBC, WBC = ClassifierKind.RBC, ClassifierKind.WBC
-FOREIGN = ClassifierFacts(kind=RBC, conditions=RBC.conditions)
+FOREIGN = ModelMetadata.of_classifier(RBC)
+
+
+def onnx_classifier(data, kind, **options):
+    return NetworkClassifier(OnnxNetwork(data, **options), kind)
 
 
 def test_an_onnx_classifier_gives_probabilities_and_whether_it_is_any():
-    outputs = OnnxClassifier(colour_classifier(), RBC).predict(RED_GREEN_BLUE)
+    outputs = onnx_classifier(colour_classifier(), RBC).predict(RED_GREEN_BLUE)
     assert outputs.condition.argmax(axis=1).tolist() == [0, 1, 2]
     assert outputs.condition.sum(axis=1) == pytest.approx(1)
     assert outputs.known.shape == (3,)
@@ -31,43 +35,43 @@ def test_an_onnx_classifier_gives_probabilities_and_whether_it_is_any():
 
 
 def test_a_classifier_of_white_cells_gives_types():
-    data = colour_classifier(WBC_FACTS, outputs=("condition", "type", "known"))
-    classifier = OnnxClassifier(data, WBC)
+    data = colour_classifier(WBC_METADATA, outputs=("condition", "type", "known"))
+    classifier = onnx_classifier(data, WBC)
     assert classifier.predict(RED_GREEN_BLUE).cell_type.shape == (3, 7)
-    assert classifier.facts == WBC_FACTS
+    assert classifier.metadata.replace(content_sha256="") == WBC_METADATA
 
 
 def test_a_foreign_onnx_classifier_may_call_its_only_output_as_it_likes():
     data = colour_classifier(outputs=("dense_7",), with_hash=False)
-    classifier = OnnxClassifier(data, RBC)
-    assert classifier.facts == FOREIGN
+    classifier = onnx_classifier(data, RBC)
+    assert classifier.metadata == FOREIGN
     assert classifier.predict(RED_GREEN_BLUE).condition.argmax(axis=1).tolist() == [0, 1, 2]
 
 
 def test_a_model_without_facts_has_the_usual_classes_for_its_outputs():
-    data = colour_classifier(WBC_FACTS, outputs=("condition", "type", "known"), with_hash=False)
-    facts = OnnxClassifier(data, WBC).facts
-    assert (facts.conditions, facts.types) == (WBC.conditions, WBC.types)
-    assert facts.known_threshold == 0.5
+    data = colour_classifier(WBC_METADATA, outputs=("condition", "type", "known"), with_hash=False)
+    metadata = onnx_classifier(data, WBC).metadata
+    assert (metadata.conditions, metadata.subtypes) == (WBC.conditions, WBC.types)
+    assert metadata.in_distribution_threshold == 0.5
 
 
 def test_logits_become_probabilities():
-    classifier = OnnxClassifier(colour_classifier(outputs=("condition",), softmax=False), RBC)
+    classifier = onnx_classifier(colour_classifier(outputs=("condition",), softmax=False), RBC)
     condition = classifier.predict(RED_GREEN_BLUE).condition
     power = np.exp(np.float32(0.05 * 255) * np.eye(3, dtype=np.float32))
     assert condition == pytest.approx(power / power.sum(axis=1, keepdims=True), rel=1e-5)
 
 
 def test_names_follow_the_facts_in_whatever_order():
-    facts = dataclasses.replace(RBC_FACTS, conditions=tuple(reversed(RBC_FACTS.conditions)))
-    classifier = OnnxClassifier(colour_classifier(facts), RBC)
-    assert classifier.facts.conditions == ("sickle_RBC", "malaria_RBC", "healthy_RBC")
+    metadata = RBC_METADATA.replace(conditions=tuple(reversed(RBC_METADATA.conditions)))
+    classifier = onnx_classifier(colour_classifier(metadata), RBC)
+    assert classifier.metadata.conditions == ("sickle_RBC", "malaria_RBC", "healthy_RBC")
 
 
 def test_open_sides_are_those_of_a_cell_image():
     data = colour_classifier(shape=("batch", "height", "width", 3))
-    assert OnnxClassifier(data, RBC).input_side == (130, 130)
-    assert OnnxClassifier(colour_classifier(shape=("n", 64, 80, 3)), RBC).input_side == (64, 80)
+    assert onnx_classifier(data, RBC).input_side == (130, 130)
+    assert onnx_classifier(colour_classifier(shape=("n", 64, 80, 3)), RBC).input_side == (64, 80)
 
 
 @pytest.mark.parametrize(
@@ -78,41 +82,43 @@ def test_open_sides_are_those_of_a_cell_image():
         ({"sizes": {"known": 2}}, "expected one value, as a sigmoid gives it"),
         ({"shape": (1, 130, 130, 3)}, "with an open batch"),
         ({"shape": ("batch", 130, 130, 1)}, "Is this a classifier of RGB images of cells"),
-        ({"kind": TensorProto.UINT8}, "takes tensor\\(uint8\\)"),
+        ({"kind": TensorProto.UINT8}, "takes inputs of uint8"),
         ({"bias": float("nan")}, "values that are no numbers"),
     ],
 )
 def test_what_is_no_such_classifier_is_refused(options, message):
     with pytest.raises(CheckpointError, match=message):
-        OnnxClassifier(colour_classifier(**options), RBC, name="m.onnx")
+        onnx_classifier(colour_classifier(**options), RBC, name="m.onnx")
 
 
 def test_several_answers_at_once_are_no_condition():
     data = colour_classifier(outputs=("condition",), softmax=False, slope=0.001)
     with pytest.raises(CheckpointError, match="do not add up to 1"):
-        OnnxClassifier(data, RBC)
+        onnx_classifier(data, RBC)
 
 
 def test_facts_that_name_types_need_such_an_output():
     with pytest.raises(CheckpointError, match="has no output 'type'"):
-        OnnxClassifier(colour_classifier(WBC_FACTS, outputs=("condition", "known")), WBC)
+        onnx_classifier(colour_classifier(WBC_METADATA, outputs=("condition", "known")), WBC)
 
 
 def test_a_file_with_a_changed_weight_is_called_damaged():
     data = bytearray(colour_classifier())
     data[data.index(np.float32(0.05).tobytes())] ^= 1
     with pytest.raises(CheckpointError, match="damaged: its content"):
-        OnnxClassifier(bytes(data), RBC)
+        onnx_classifier(bytes(data), RBC)
 
 
 def test_bytes_that_are_no_network_are_refused():
     with pytest.raises(CheckpointError, match="cannot load this model"):
-        OnnxClassifier(b"nothing", RBC)
+        onnx_classifier(b"nothing", RBC)
 
 
 def test_a_classifier_of_the_other_cells_is_refused():
-    with pytest.raises(CheckpointError, match="of RBC cells; expected one of WBC cells"):
-        OnnxClassifier(colour_classifier(), WBC)
+    with pytest.raises(
+        CheckpointError, match="classifier of RBC cells; expected a classifier of WBC cells"
+    ):
+        onnx_classifier(colour_classifier(), WBC)
 
 
 def test_a_number_of_threads_below_one_is_refused(tmp_path):
@@ -137,14 +143,15 @@ def test_another_ending_is_refused(tmp_path):
 )
 def test_facts_that_make_no_sense_are_told(tmp_path, text):
     (tmp_path / "rbc_classifier.json").write_text(text)
-    (tmp_path / "rbc_classifier.keras").write_bytes(b"")
-    with pytest.raises(CheckpointError, match=r"rbc_classifier\.json: what the file says"):
+    archive(tmp_path / "rbc_classifier.keras", "{}")
+    with pytest.raises(CheckpointError, match=r"rbc_classifier\.json: its metadata are not valid"):
         load_classifier(tmp_path / "rbc_classifier.keras", RBC)
 
 
 def test_facts_that_cannot_be_read_are_told(tmp_path, monkeypatch):
     path = tmp_path / "rbc_classifier.json"
     path.write_text("{}")
+    archive(path.with_suffix(".keras"), "{}")
 
     def refuse(self):
         raise PermissionError(13, "Permission denied")
@@ -199,10 +206,10 @@ def keras_model():
 def test_a_keras_classifier_runs_in_the_order_of_the_file_beside_it(tmp_path, keras_model):
     path = tmp_path / "rbc_classifier.keras"
     keras_model.save(path)
-    facts = dataclasses.replace(RBC_FACTS, conditions=("malaria_RBC", "healthy_RBC", "sickle_RBC"))
-    path.with_suffix(".json").write_text(json.dumps(facts.to_json()))
+    metadata = RBC_METADATA.replace(conditions=("malaria_RBC", "healthy_RBC", "sickle_RBC"))
+    path.with_suffix(".json").write_text(json.dumps(metadata.to_json()))
     classifier = load_classifier(path, RBC)
-    assert classifier.facts.conditions[0] == "malaria_RBC"
+    assert classifier.metadata.conditions[0] == "malaria_RBC"
     outputs = classifier.predict(RED_GREEN_BLUE)
     assert outputs.condition.argmax(axis=1).tolist() == [0, 1, 2]
     assert outputs.known.shape == (3,)
@@ -212,14 +219,14 @@ def test_a_foreign_keras_model_with_one_softmax_is_a_classifier(keras_model):
     import keras
 
     plain = keras.Model(keras_model.inputs, keras_model.output["condition"])
-    outputs = KerasClassifier(plain, RBC).predict(RED_GREEN_BLUE)
+    outputs = NetworkClassifier(KerasNetwork(plain), RBC).predict(RED_GREEN_BLUE)
     assert outputs.condition.argmax(axis=1).tolist() == [0, 1, 2]
     assert outputs.known is None
 
 
 def test_a_keras_model_of_other_classes_is_refused(keras_model):
     with pytest.raises(CheckpointError, match="expected 2 values, for healthy_WBC, cancer_WBC"):
-        KerasClassifier(keras_model, WBC, name="m")
+        NetworkClassifier(KerasNetwork(keras_model, name="m"), WBC)
 
 
 def test_a_function_of_another_module_in_a_keras_file_is_not_run(tmp_path, keras_model):

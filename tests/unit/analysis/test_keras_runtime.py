@@ -5,7 +5,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from blood_cell_system.analysis.runtimes import KerasRuntime
+from blood_cell_system.analysis.runtimes import KerasNetwork, NetworkSegmenter, load_runtime
 from blood_cell_system.analysis.segmentation import segment_image
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.errors import CheckpointError, MissingDataError
@@ -18,6 +18,10 @@ from support.drawn_cells import ellipse_box, is_in_ellipse  # noqa: E402
 from support.tiny_models import head_model, plain_model, upsampling_model  # noqa: E402
 
 from blood_cell_system.taxonomy import RBC, WBC  # noqa: E402
+
+
+def keras_runtime(model):
+    return NetworkSegmenter(KerasNetwork(model))
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +43,7 @@ def test_importing_it_imports_no_keras():
 def test_a_saved_model_with_heads_finds_the_drawn_cells(tmp_path, image_and_mask):
     image, class_mask = image_and_mask
     head_model().save(tmp_path / "model.keras")
-    result = segment_image(KerasRuntime.load(tmp_path / "model.keras"), image)
+    result = segment_image(load_runtime(tmp_path / "model.keras"), image)
     assert (result.class_mask == class_mask).all()
     found = separate_cells(result.class_probabilities, result.centres, result.log_size)
     assert found["cell_type"].tolist() == [RBC, WBC]
@@ -47,16 +51,16 @@ def test_a_saved_model_with_heads_finds_the_drawn_cells(tmp_path, image_and_mask
 
 def test_the_diameter_of_the_training_goes_with_the_model(tmp_path):
     model = plain_model()
-    assert KerasRuntime(model).training_diameter_px is None
+    assert keras_runtime(model).training_diameter_px is None
     model.name = model_name(64)
     model.save(tmp_path / "model.keras")
-    assert KerasRuntime.load(tmp_path / "model.keras").training_diameter_px == 64
+    assert load_runtime(tmp_path / "model.keras").training_diameter_px == 64
 
 
 @pytest.mark.parametrize(("activation", "side"), [("softmax", None), ("linear", 64)])
 def test_a_plain_model_of_softmax_or_logits_works(image_and_mask, activation, side):
     image, class_mask = image_and_mask
-    result = segment_image(KerasRuntime(plain_model(activation, side)), image)
+    result = segment_image(keras_runtime(plain_model(activation, side)), image)
     assert result.centres is None
     assert (result.class_mask == class_mask).all()
     np.testing.assert_allclose(result.class_probabilities.sum(axis=2), 1, atol=1e-5)
@@ -64,7 +68,7 @@ def test_a_plain_model_of_softmax_or_logits_works(image_and_mask, activation, si
 
 def test_images_of_many_sizes_follow_each_other(image_and_mask):
     image, class_mask = image_and_mask
-    runtime = KerasRuntime(upsampling_model())
+    runtime = keras_runtime(upsampling_model())
     for width in (150, 100, 64, 32, 129, 150):
         result = segment_image(runtime, image[:, :width])
         assert (result.class_mask == class_mask[:, :width]).mean() > 0.8
@@ -72,14 +76,14 @@ def test_images_of_many_sizes_follow_each_other(image_and_mask):
 
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(MissingDataError, match=r"gone\.keras"):
-        KerasRuntime.load(tmp_path / "gone.keras")
+        load_runtime(tmp_path / "gone.keras")
 
 
 def test_a_file_that_is_no_archive_is_refused(tmp_path):
     path = tmp_path / "model.keras"
     path.write_bytes(b"no model" * 100)
     with pytest.raises(CheckpointError, match=r"not a \.keras file"):
-        KerasRuntime.load(path)
+        load_runtime(path)
 
 
 def test_a_model_cut_in_half_is_refused(tmp_path):
@@ -87,7 +91,7 @@ def test_a_model_cut_in_half_is_refused(tmp_path):
     plain_model().save(path)
     path.write_bytes(path.read_bytes()[:-2000])
     with pytest.raises(CheckpointError, match=r"model\.keras"):
-        KerasRuntime.load(path)
+        load_runtime(path)
 
 
 def test_a_model_with_flipped_bytes_is_refused(tmp_path):
@@ -99,7 +103,7 @@ def test_a_model_with_flipped_bytes_is_refused(tmp_path):
     data[place] ^= 0xFF
     path.write_bytes(data)
     with pytest.raises(CheckpointError, match="damaged"):
-        KerasRuntime.load(path)
+        load_runtime(path)
 
 
 def test_an_archive_of_something_else_is_refused(tmp_path):
@@ -107,7 +111,7 @@ def test_an_archive_of_something_else_is_refused(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("readme.txt", "hello")
     with pytest.raises(CheckpointError, match=r"config\.json is missing"):
-        KerasRuntime.load(path)
+        load_runtime(path)
 
 
 def test_a_configuration_that_keras_cannot_read_is_refused(tmp_path):
@@ -115,7 +119,7 @@ def test_a_configuration_that_keras_cannot_read_is_refused(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", '{"class_name": "Nothing"}')
     with pytest.raises(CheckpointError, match="cannot load"):
-        KerasRuntime.load(path)
+        load_runtime(path)
 
 
 def test_code_in_a_model_is_not_run(tmp_path):
@@ -123,44 +127,44 @@ def test_code_in_a_model_is_not_run(tmp_path):
     pixels = keras.Input((None, None, 3))
     keras.Model(pixels, keras.layers.Lambda(lambda x: x)(pixels)).save(path)
     with pytest.raises(CheckpointError, match="code of its own"):
-        KerasRuntime.load(path)
+        load_runtime(path)
 
 
 @pytest.mark.parametrize("shape", [(None, None, 1), (None, None, 4), (32,)])
 def test_a_model_for_other_inputs_is_refused(shape):
     pixels = keras.Input(shape)
     with pytest.raises(CheckpointError, match="takes inputs"):
-        KerasRuntime(keras.Model(pixels, keras.layers.Activation("relu")(pixels)))
+        keras_runtime(keras.Model(pixels, keras.layers.Activation("relu")(pixels)))
 
 
 def test_a_model_with_other_classes_is_refused():
     pixels = keras.Input((None, None, 3))
     outputs = keras.layers.Conv2D(4, 1, activation="softmax")(pixels)
     with pytest.raises(CheckpointError, match=r"\(64, 64, 4\)"):
-        KerasRuntime(keras.Model(pixels, outputs))
+        keras_runtime(keras.Model(pixels, outputs))
 
 
 def test_a_classifier_is_refused():
     pixels = keras.Input((None, None, 3))
     outputs = keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(pixels))
     with pytest.raises(CheckpointError, match="expected class probabilities"):
-        KerasRuntime(keras.Model(pixels, outputs))
+        keras_runtime(keras.Model(pixels, outputs))
 
 
 def test_independent_sigmoids_are_refused():
     with pytest.raises(CheckpointError, match="add up to 1"):
-        KerasRuntime(plain_model("sigmoid"))
+        keras_runtime(plain_model("sigmoid"))
 
 
 def test_several_outputs_without_names_are_refused():
     pixels = keras.Input((None, None, 3))
     twice = [keras.layers.Softmax()(pixels), keras.layers.Activation("relu")(pixels)]
     with pytest.raises(CheckpointError, match="no output for the classes"):
-        KerasRuntime(keras.Model(pixels, twice))
+        keras_runtime(keras.Model(pixels, twice))
 
 
 def test_weights_that_are_no_numbers_are_refused():
     model = plain_model()
     model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
     with pytest.raises(CheckpointError, match="no numbers"):
-        KerasRuntime(model)
+        keras_runtime(model)

@@ -4,10 +4,10 @@ import sys
 import numpy as np
 import pytest
 
-from blood_cell_system.analysis.runtimes import OnnxRuntime, load_runtime
+from blood_cell_system.analysis.runtimes import NetworkSegmenter, OnnxNetwork, load_runtime
 from blood_cell_system.analysis.segmentation import segment_image
 from blood_cell_system.errors import CheckpointError, MissingDataError, SettingsError
-from blood_cell_system.model_metadata import OnnxMetadata, with_content_hash
+from blood_cell_system.model_metadata import ModelMetadata, as_properties, with_content_hash
 
 onnx = pytest.importorskip("onnx", reason="needs the [train] extra")
 
@@ -18,7 +18,7 @@ from support.tiny_onnx import colour_model  # noqa: E402
 
 from blood_cell_system.taxonomy import RBC, WBC  # noqa: E402
 
-OURS = OnnxMetadata(training_diameter_px=80.0, software_version="1", source_sha256="")
+OURS = ModelMetadata(kind="segmenter", training_diameter_px=80.0, software_version="1")
 
 
 @pytest.fixture(scope="module")
@@ -29,8 +29,12 @@ def image_and_mask():
     return colour_image(class_mask), class_mask
 
 
+def onnx_runtime(data, **options):
+    return NetworkSegmenter(OnnxNetwork(data, **options))
+
+
 def exported_model():
-    return with_content_hash(colour_model(properties=OURS.as_properties()))
+    return with_content_hash(colour_model(properties=as_properties(OURS)))
 
 
 def test_running_a_network_imports_no_keras(tmp_path):
@@ -49,7 +53,7 @@ def test_running_a_network_imports_no_keras(tmp_path):
 @pytest.mark.parametrize("shape", [("b", "h", "w", 3), (1, 64, 64, 3), (None, 64, None, 3)])
 def test_a_foreign_network_finds_the_drawn_cells(image_and_mask, softmax, shape):
     image, class_mask = image_and_mask
-    runtime = OnnxRuntime(colour_model(softmax=softmax, shape=shape))
+    runtime = onnx_runtime(colour_model(softmax=softmax, shape=shape))
     result = segment_image(runtime, image)
     assert (result.class_mask == class_mask).all()
     np.testing.assert_allclose(result.class_probabilities.sum(axis=2), 1, atol=1e-5)
@@ -57,28 +61,28 @@ def test_a_foreign_network_finds_the_drawn_cells(image_and_mask, softmax, shape)
 
 def test_a_classifier_in_the_place_of_a_segmenter_is_told():
     with pytest.raises(CheckpointError, match="is a classifier of single cells"):
-        OnnxRuntime(colour_classifier(), name="rbc_classifier.onnx")
+        onnx_runtime(colour_classifier(), name="rbc_classifier.onnx")
 
 
 def test_the_training_diameter_is_read_from_the_file():
-    assert OnnxRuntime(exported_model()).training_diameter_px == 80.0
+    assert onnx_runtime(exported_model()).training_diameter_px == 80.0
 
 
 def test_of_a_foreign_network_no_diameter_is_known():
-    runtime = OnnxRuntime(colour_model())
+    runtime = onnx_runtime(colour_model())
     assert runtime.metadata is None
     assert runtime.training_diameter_px is None
 
 
 def test_the_number_of_threads_changes_no_value():
     batch = np.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype(np.float32)
-    one, two = (OnnxRuntime(colour_model(), threads=threads).predict(batch) for threads in (1, 2))
+    one, two = (onnx_runtime(colour_model(), threads=threads).predict(batch) for threads in (1, 2))
     np.testing.assert_array_equal(one.class_probabilities, two.class_probabilities)
 
 
 def test_no_threads_are_refused():
     with pytest.raises(SettingsError, match="received 0"):
-        OnnxRuntime(colour_model(), threads=0)
+        onnx_runtime(colour_model(), threads=0)
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -103,35 +107,37 @@ def test_a_file_of_something_else_is_refused(tmp_path, data):
 def test_a_file_cut_in_half_is_refused():
     data = colour_model()
     with pytest.raises(CheckpointError):
-        OnnxRuntime(data[: len(data) // 2])
+        onnx_runtime(data[: len(data) // 2])
 
 
 def test_a_changed_weight_is_noticed():
     data = bytearray(exported_model())
     data[data.index(b"weights") + 20] ^= 1
     with pytest.raises(CheckpointError):
-        OnnxRuntime(bytes(data))
+        onnx_runtime(bytes(data))
 
 
 def test_a_file_that_is_not_what_was_exported_is_called_damaged():
     with pytest.raises(CheckpointError, match="damaged: its content"):
-        OnnxRuntime(colour_model(properties=OURS.as_properties()))
+        onnx_runtime(colour_model(properties=as_properties(OURS)))
 
 
 def test_a_file_with_a_senseless_diameter_is_refused():
-    properties = OURS.as_properties() | {"blood_cell_system.training_diameter_px": "-1"}
-    with pytest.raises(CheckpointError, match="makes no sense"):
-        OnnxRuntime(with_content_hash(colour_model(properties=properties)))
+    properties = {key: text.replace("80.0", "-1") for key, text in as_properties(OURS).items()}
+    with pytest.raises(
+        CheckpointError, match=r"not valid \(training_diameter_px: .* greater than 0"
+    ):
+        onnx_runtime(with_content_hash(colour_model(properties=properties)))
 
 
 def test_a_network_for_other_bytes_is_refused():
-    with pytest.raises(CheckpointError, match=r"tensor\(uint8\)"):
-        OnnxRuntime(colour_model(kind=onnx.TensorProto.UINT8))
+    with pytest.raises(CheckpointError, match="takes inputs of uint8"):
+        onnx_runtime(colour_model(kind=onnx.TensorProto.UINT8))
 
 
 def test_a_network_for_larger_batches_only_is_refused():
     with pytest.raises(CheckpointError, match="batches of 4"):
-        OnnxRuntime(colour_model(shape=(4, "h", "w", 3)))
+        onnx_runtime(colour_model(shape=(4, "h", "w", 3)))
 
 
 def test_a_network_with_channels_first_is_refused():
@@ -147,16 +153,16 @@ def test_a_network_with_channels_first_is_refused():
         ir_version=8,
     )
     with pytest.raises(CheckpointError, match="channels last"):
-        OnnxRuntime(model.SerializeToString())
+        onnx_runtime(model.SerializeToString())
 
 
 def test_a_network_with_other_classes_is_refused():
     with pytest.raises(CheckpointError, match=r"\(64, 64, 4\)"):
-        OnnxRuntime(colour_model(classes=4))
+        onnx_runtime(colour_model(classes=4))
 
 
 def test_a_network_that_fails_on_an_image_says_so():
-    runtime = OnnxRuntime(colour_model(shape=(1, 64, 64, 3)))
+    runtime = onnx_runtime(colour_model(shape=(1, 64, 64, 3)))
     with pytest.raises(CheckpointError, match="fails on an image of 32×32"):
         runtime.predict(np.zeros((1, 32, 32, 3), np.float32))
 

@@ -4,12 +4,11 @@ import json
 import cv2
 import numpy as np
 import pytest
-from support.colour_classifiers import RBC_FACTS, colour_classifier
+from support.colour_classifiers import RBC_METADATA, colour_classifier
 from support.tiny_onnx import colour_model
 
 from blood_cell_system.cli.main import main
 from blood_cell_system.imaging.image_file import write_image
-from blood_cell_system.model_metadata import HASH_KEY
 from blood_cell_system.pipeline import model_slots
 
 
@@ -47,7 +46,7 @@ def test_cells_become_a_table(cells, models, tmp_path, capsys, views):
     rows = rows_of(tmp_path / "out.csv")
     assert rows["red.png"]["condition"] == "healthy_RBC"
     assert rows["blue.png"]["condition"] == "sickle_RBC"
-    probabilities = [float(rows["red.png"][f"{name}_prob"]) for name in RBC_FACTS.conditions]
+    probabilities = [float(rows["red.png"][f"{name}_prob"]) for name in RBC_METADATA.conditions]
     assert sum(probabilities) == pytest.approx(1, abs=1e-5)
     assert float(rows["red.png"]["confidence"]) == max(probabilities)
     assert "1 healthy_RBC, 0 malaria_RBC, 1 sickle_RBC" in capsys.readouterr().out
@@ -99,7 +98,8 @@ def test_models_are_listed_for_programs(models, capsys):
 def test_a_damaged_model_is_listed_as_such(models, capsys):
     path = models / "rbc_classifier.onnx"
     data = path.read_bytes()
-    start = data.rindex(HASH_KEY.encode()) + len(HASH_KEY) + 2
+    key = b'"content_sha256": "'
+    start = data.rindex(key) + len(key)
     path.write_bytes(data[:start] + b"f" * 64 + data[start + 64 :])
     (models / "wbc_classifier.keras").write_bytes(b"nothing")
     assert main(["models", "--models", str(models)]) == 1

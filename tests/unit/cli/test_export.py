@@ -1,6 +1,6 @@
 import pytest
 
-from blood_cell_system.analysis.runtimes import OnnxRuntime
+from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.cli.main import main
 
 pytest.importorskip("keras", reason="needs the [train] extra")
@@ -15,7 +15,7 @@ from blood_cell_system.networks import export
 def test_a_model_is_written_beside_itself_and_runs(tmp_path, capsys):
     head_model().save(tmp_path / "model.keras")
     assert main(["export", "--model", str(tmp_path / "model.keras")]) == 0
-    assert OnnxRuntime.load(tmp_path / "model.onnx").metadata.source_sha256
+    assert load_runtime(tmp_path / "model.onnx").metadata.source_sha256
     assert "differs from model.keras" in capsys.readouterr().out
 
 
@@ -24,7 +24,7 @@ def test_the_diameter_that_was_given_is_in_the_file(tmp_path):
     output = tmp_path / "other.onnx"
     words = ["export", "--model", str(tmp_path / "model.keras"), "--output", str(output)]
     assert main([*words, "--training-diameter", "70"]) == 0
-    assert OnnxRuntime.load(output).training_diameter_px == 70
+    assert load_runtime(output).training_diameter_px == 70
 
 
 def test_the_diameter_is_taken_from_the_models_name(tmp_path):
@@ -32,7 +32,7 @@ def test_the_diameter_is_taken_from_the_models_name(tmp_path):
     model.name = model_name(64)
     model.save(tmp_path / "model.keras")
     assert main(["export", "--model", str(tmp_path / "model.keras")]) == 0
-    assert OnnxRuntime.load(tmp_path / "model.onnx").training_diameter_px == 64
+    assert load_runtime(tmp_path / "model.onnx").training_diameter_px == 64
 
 
 def test_a_diameter_below_zero_is_refused(tmp_path, capsys):

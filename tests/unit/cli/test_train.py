@@ -130,10 +130,10 @@ def test_a_model_to_begin_with_that_is_not_there_ends_with_one_clear_line(tmp_pa
 
 
 def test_the_architecture_of_the_model_to_begin_with_cannot_change(tmp_path, capsys):
-    from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
+    from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
 
     path = tmp_path / "m.keras"
-    build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=4)).save(path)
+    build_reynolds_unet(ReynoldsUNetConfig(widths=(4, 8), d_reduced=4)).save(path)
     assert main(["train", "--init-from", str(path), "--d-reduced", "32"]) == 1
     assert "that model has d_reduced = 4, asked for is 32" in capsys.readouterr().err
 

@@ -5,21 +5,20 @@ import pytest
 
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import (
-    FACTS_KEY,
-    HASH_KEY,
-    ClassifierFacts,
     ClassifierKind,
+    ModelMetadata,
     content_hash,
+    metadata_in_properties,
 )
 
 keras = pytest.importorskip("keras", reason="needs the [train] extra")
 pytest.importorskip("tf2onnx", reason="needs the [train] extra")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-from support.tiny_classifiers import facts_of, random_cells, tiny_classifier  # noqa: E402
+from support.tiny_classifiers import metadata_of, random_cells, tiny_classifier  # noqa: E402
 
 from blood_cell_system.networks.export import (  # noqa: E402
-    export_classifier,
+    export_onnx,
     save_classifier,
 )
 
@@ -32,7 +31,7 @@ def classifier():
 @pytest.fixture(scope="module")
 def exported(classifier, tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "wbc_classifier.onnx"
-    export_classifier(classifier, path, facts=facts_of())
+    export_onnx(classifier, path, metadata=metadata_of())
     return path
 
 
@@ -64,13 +63,14 @@ def test_the_batch_is_open_and_the_image_is_not(exported):
 
 def test_the_file_knows_its_classes_and_its_own_hash(exported):
     properties = session_of(exported).get_modelmeta().custom_metadata_map
-    assert ClassifierFacts.from_text(properties[FACTS_KEY]) == facts_of()
-    assert properties[HASH_KEY] == content_hash(exported.read_bytes())
+    metadata = metadata_in_properties(properties)
+    digest = content_hash(exported.read_bytes())
+    assert metadata == metadata_of().replace(content_sha256=digest)
 
 
 def test_two_exports_of_one_classifier_are_equal(classifier, exported, tmp_path):
     again = tmp_path / "again.onnx"
-    export_classifier(classifier, again, facts=facts_of())
+    export_onnx(classifier, again, metadata=metadata_of())
     assert again.read_bytes() == exported.read_bytes()
 
 
@@ -79,30 +79,30 @@ def test_a_foreign_model_of_one_softmax_is_exported_too(tmp_path):
     flat = keras.layers.Flatten()(cells)
     model = keras.Model(cells, keras.layers.Dense(3, activation="softmax")(flat))
     path = tmp_path / "rbc_classifier.onnx"
-    export_classifier(model, path, facts=facts_of(ClassifierKind.RBC))
+    export_onnx(model, path, metadata=metadata_of(ClassifierKind.RBC))
     (values,) = session_of(path).run(None, {"cells": random_cells(2, 8)})
     np.testing.assert_allclose(values, np.asarray(model(random_cells(2, 8))), atol=1e-5)
 
 
-def test_facts_of_another_model_are_refused(classifier, tmp_path):
-    for write, name in ((export_classifier, "a.onnx"), (save_classifier, "a.keras")):
-        with pytest.raises(SettingsError, match="facts name"):
-            write(classifier, tmp_path / name, facts=facts_of(ClassifierKind.RBC))
+def test_metadata_of_another_model_are_refused(classifier, tmp_path):
+    for write, name in ((export_onnx, "a.onnx"), (save_classifier, "a.keras")):
+        with pytest.raises(SettingsError, match="metadata name"):
+            write(classifier, tmp_path / name, metadata=metadata_of(ClassifierKind.RBC))
     assert not list(tmp_path.iterdir())
 
 
 def test_another_suffix_is_refused(classifier, tmp_path):
     with pytest.raises(SettingsError, match=r"ends in \.onnx"):
-        export_classifier(classifier, tmp_path / "a.keras", facts=facts_of())
+        export_onnx(classifier, tmp_path / "a.keras", metadata=metadata_of())
     with pytest.raises(SettingsError, match=r"ends in \.keras"):
-        save_classifier(classifier, tmp_path / "a.onnx", facts=facts_of())
+        save_classifier(classifier, tmp_path / "a.onnx", metadata=metadata_of())
 
 
-def test_a_saved_classifier_has_its_facts_beside_it(classifier, tmp_path):
+def test_a_saved_classifier_has_its_metadata_beside_it(classifier, tmp_path):
     path = tmp_path / "wbc_classifier.keras"
-    save_classifier(classifier, path, facts=facts_of())
+    save_classifier(classifier, path, metadata=metadata_of())
     assert (
-        ClassifierFacts.from_json(json.loads(path.with_suffix(".json").read_text())) == facts_of()
+        ModelMetadata.from_json(json.loads(path.with_suffix(".json").read_text())) == metadata_of()
     )
     cells = random_cells(2)
     np.testing.assert_allclose(

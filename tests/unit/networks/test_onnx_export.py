@@ -2,12 +2,14 @@ import numpy as np
 import pytest
 
 from blood_cell_system.analysis.runtimes import (
-    KerasRuntime,
+    KerasNetwork,
     NetworkOutputs,
-    OnnxRuntime,
+    NetworkSegmenter,
     largest_difference,
+    load_runtime,
 )
 from blood_cell_system.errors import CheckpointError, SettingsError
+from blood_cell_system.model_metadata import ModelMetadata
 
 keras = pytest.importorskip("keras", reason="needs the [train] extra")
 onnx = pytest.importorskip("onnx", reason="needs the [train] extra")
@@ -16,7 +18,9 @@ pytest.importorskip("tf2onnx", reason="needs the [train] extra")
 from support.tiny_models import plain_model  # noqa: E402
 
 from blood_cell_system.networks.export import _sort_by_use, export_onnx  # noqa: E402
-from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter  # noqa: E402
+from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet  # noqa: E402
+
+SEGMENTER = ModelMetadata(kind="segmenter")
 
 
 def images(*shape):
@@ -26,10 +30,10 @@ def images(*shape):
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     keras.utils.set_random_seed(5)
-    model = build_segmenter(SegmenterConfig(widths=(8, 8, 8, 8), d_reduced=8))
+    model = build_reynolds_unet(ReynoldsUNetConfig(widths=(8, 8, 8, 8), d_reduced=8))
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    export_onnx(model, path, training_diameter_px=90)
-    return KerasRuntime(model), OnnxRuntime.load(path)
+    export_onnx(model, path, metadata=SEGMENTER.replace(training_diameter_px=90))
+    return NetworkSegmenter(KerasNetwork(model)), load_runtime(path)
 
 
 @pytest.mark.parametrize("shape", [(1, 64, 96), (2, 32, 160)])
@@ -43,29 +47,30 @@ def test_an_exported_segmenter_takes_any_size(exported):
 
 def test_the_file_says_what_it_is(exported):
     assert exported[1].metadata.training_diameter_px == 90
-    assert "RGB" in exported[1].metadata.input_contract
+    assert "RGB" in exported[1].metadata.input
 
 
 def test_a_model_of_one_size_and_logits_is_exported_too(tmp_path):
     model = plain_model("linear", side=64)
-    export_onnx(model, tmp_path / "model.onnx")
-    runtime = OnnxRuntime.load(tmp_path / "model.onnx")
+    export_onnx(model, tmp_path / "model.onnx", metadata=SEGMENTER)
+    runtime = load_runtime(tmp_path / "model.onnx")
     assert runtime.input_shape == (64, 64)
-    assert largest_difference(KerasRuntime(model), runtime, images(1, 64, 64)) <= 1e-4
+    assert (
+        largest_difference(NetworkSegmenter(KerasNetwork(model)), runtime, images(1, 64, 64))
+        <= 1e-4
+    )
 
 
 def test_two_exports_of_one_model_are_equal(tmp_path):
     model = plain_model()
-    source = tmp_path / "model.keras"
-    model.save(source)
     for name in ("a.onnx", "b.onnx"):
-        export_onnx(model, tmp_path / name, source=source)
+        export_onnx(model, tmp_path / name, metadata=SEGMENTER)
     assert (tmp_path / "a.onnx").read_bytes() == (tmp_path / "b.onnx").read_bytes()
 
 
 def test_another_suffix_is_refused(tmp_path):
     with pytest.raises(SettingsError, match=r"ends in \.onnx"):
-        export_onnx(plain_model(), tmp_path / "model.keras")
+        export_onnx(plain_model(), tmp_path / "model.keras", metadata=SEGMENTER)
 
 
 def test_a_layer_that_onnx_has_not_is_refused(tmp_path):
@@ -83,7 +88,7 @@ def test_a_layer_that_onnx_has_not_is_refused(tmp_path):
 
     model = keras.Model(pixels, Unconvertible()(pixels))
     with pytest.raises(CheckpointError, match="cannot be converted"):
-        export_onnx(model, tmp_path / "model.onnx")
+        export_onnx(model, tmp_path / "model.onnx", metadata=SEGMENTER)
     assert not list(tmp_path.iterdir())
 
 

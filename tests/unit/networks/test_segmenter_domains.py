@@ -3,18 +3,17 @@ import pytest
 import tensorflow as tf
 
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
 from blood_cell_system.networks.segmenter import (
-    SegmenterConfig,
-    build_segmenter,
     with_segmenter_domain_head,
 )
 
-CONFIG = SegmenterConfig(widths=(4, 4, 6), d_reduced=0)
+CONFIG = ReynoldsUNetConfig(widths=(4, 4, 6), d_reduced=0)
 
 
 @pytest.fixture(scope="module")
 def segmenter():
-    return build_segmenter(CONFIG)
+    return build_reynolds_unet(CONFIG)
 
 
 def gradients(segmenter, graph, strength):

@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 from support.analysed_images import SeeingRuntime, analyze_by_colour, write_smear_image
-from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
+from support.colour_classifiers import RBC_METADATA, WBC_METADATA, ChosenClassifier
 from support.prepared_cells import ColourRuntime
 
 from blood_cell_system.analysis.classification import ClassificationSettings
@@ -108,7 +108,7 @@ def test_without_classifiers_nothing_is_assessed(system, smear):
 
 
 def test_classifiers_of_the_system_reach_the_report(system, smear):
-    system.rbc_classifier = ChosenClassifier(RBC_FACTS, (0.1, 0.8, 0.1), known=0.9)
+    system.rbc_classifier = ChosenClassifier(RBC_METADATA, (0.1, 0.8, 0.1), known=0.9)
     report = InferencePipeline(system).process_image(smear)
     assert dict(report.rbc_findings.counts) == {
         "healthy_RBC": 0,
@@ -120,14 +120,14 @@ def test_classifiers_of_the_system_reach_the_report(system, smear):
 
 
 def test_classifying_can_be_left_out(system, smear):
-    system.rbc_classifier = chosen = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    system.rbc_classifier = chosen = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     report = InferencePipeline(system, is_classifying=False).process_image(smear)
     assert report.rbc_findings.state == "not assessed"
     assert chosen.seen == []
 
 
 def test_a_classifier_is_asked_for_each_view(system, smear):
-    system.rbc_classifier = chosen = ChosenClassifier(RBC_FACTS, (1, 0, 0))
+    system.rbc_classifier = chosen = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     pipeline = InferencePipeline(system, classification=ClassificationSettings(views=8))
     assert pipeline.process_image(smear).settings.classifier_views == 8
     assert len(chosen.seen) == 8
@@ -136,7 +136,7 @@ def test_a_classifier_is_asked_for_each_view(system, smear):
 def test_a_replaced_classifier_is_noticed(system, smear):
     pipeline = InferencePipeline(system)
     pipeline.process_image(smear)
-    system.wbc_classifier = ChosenClassifier(WBC_FACTS, (0.2, 0.8))
+    system.wbc_classifier = ChosenClassifier(WBC_METADATA, (0.2, 0.8))
     assert pipeline.process_image(smear).wbc_findings.counts["cancer_WBC"] == 1
 
 

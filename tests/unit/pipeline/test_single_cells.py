@@ -1,7 +1,7 @@
 import cv2
 import numpy as np
 import pytest
-from support.colour_classifiers import RBC_FACTS, WBC_FACTS, ChosenClassifier
+from support.colour_classifiers import RBC_METADATA, WBC_METADATA, ChosenClassifier
 
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.imaging.image_file import write_image
@@ -41,7 +41,7 @@ def test_a_folder_without_images_is_told(tmp_path):
 def test_a_bad_file_does_not_stop_the_others(folder):
     (folder / "a.png").write_bytes(b"no image")
     (folder / "b" / "3.png").write_bytes(b"")
-    cells = classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0)))
+    cells = classify_files(find_cell_files([folder]), ChosenClassifier(RBC_METADATA, (0, 1, 0)))
     assert cells["condition"].tolist() == [None, "malaria_RBC", "malaria_RBC", None]
     assert ["png" in reason for reason in cells["reason"]] == [True, False, False, True]
 
@@ -52,23 +52,23 @@ def test_neither_does_a_fault_or_a_full_memory(folder, monkeypatch, error):
         raise error
 
     monkeypatch.setattr(single_cells, "single_cell_image", fail)
-    cells = classify_files(find_cell_files([folder]), ChosenClassifier(RBC_FACTS, (0, 1, 0)))
+    cells = classify_files(find_cell_files([folder]), ChosenClassifier(RBC_METADATA, (0, 1, 0)))
     assert cells["condition"].tolist() == [None] * 3
     for file, reason in zip(cells["file"], cells["reason"], strict=True):
         assert reason.startswith(file)
 
 
-def table_of_one(folder, facts, condition, **options):
+def table_of_one(folder, metadata, condition, **options):
     """Columns, and the only row, of the table of one cell."""
     files = [(folder / "a.png", "a.png")]
-    cells = classify_files(files, ChosenClassifier(facts, condition, **options))
-    columns, (row,) = table_of(cells, facts)
+    cells = classify_files(files, ChosenClassifier(metadata, condition, **options))
+    columns, (row,) = table_of(cells, metadata)
     assert set(row) <= set(columns)
     return columns, row
 
 
 def test_a_row_has_class_probabilities_and_flags(folder):
-    columns, row = table_of_one(folder, RBC_FACTS, (0.1, 0.5, 0.4), known=0.2)
+    columns, row = table_of_one(folder, RBC_METADATA, (0.1, 0.5, 0.4), known=0.2)
     assert columns[:4] == ("file", "condition", "confidence", "healthy_RBC_prob")
     assert "subtype" not in columns
     assert row["condition"] == "malaria_RBC"
@@ -79,13 +79,13 @@ def test_a_row_has_class_probabilities_and_flags(folder):
 
 def test_a_row_of_a_white_cell_has_its_subtype(folder):
     shares = (0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1)
-    columns, row = table_of_one(folder, WBC_FACTS, (0.9, 0.1), types=shares)
+    columns, row = table_of_one(folder, WBC_METADATA, (0.9, 0.1), types=shares)
     assert (row["subtype"], row["subtype_confidence"]) == ("neutrophil", pytest.approx(0.4))
     assert "lymphocyte_prob" in columns
 
 
 def test_a_row_of_a_failure_has_its_reason(folder):
     (folder / "a.png").write_bytes(b"no image")
-    _, row = table_of_one(folder, RBC_FACTS, (0.1, 0.5, 0.4))
+    _, row = table_of_one(folder, RBC_METADATA, (0.1, 0.5, 0.4))
     assert row.pop("reason").endswith(".")
     assert row == {"file": "a.png", "flags": "failed"}

@@ -4,8 +4,8 @@ import sys
 import numpy as np
 import pytest
 from support.colour_classifiers import (
-    RBC_FACTS,
-    WBC_FACTS,
+    RBC_METADATA,
+    WBC_METADATA,
     ChosenClassifier,
     colour_classifier,
 )
@@ -34,7 +34,7 @@ class _AnyClassifier(ChosenClassifier):
     """Stands in for what a file holds."""
 
     def __init__(self, path, kind):
-        super().__init__(RBC_FACTS if kind is ClassifierKind.RBC else WBC_FACTS, (1, 0, 0))
+        super().__init__(RBC_METADATA if kind is ClassifierKind.RBC else WBC_METADATA, (1, 0, 0))
         self.name = f"of {path.name}"
 
 
@@ -225,13 +225,13 @@ def test_the_classifier_of_the_package_is_used_where_none_is_set(tmp_path, monke
 def test_a_runtime_of_a_classifier_is_taken_as_it_is(monkeypatch):
     without_bundled_classifiers(monkeypatch)
     system = BloodCellAnalysisSystem()
-    system.wbc_classifier = chosen = ChosenClassifier(WBC_FACTS, (1, 0))
+    system.wbc_classifier = chosen = ChosenClassifier(WBC_METADATA, (1, 0))
     assert system.ready_classifiers()["wbc"].runtime is chosen
     system.wbc_classifier = None
     assert system.ready_classifiers() == {}
 
 
-@pytest.mark.parametrize("model", ["model.keras", ChosenClassifier(WBC_FACTS, (1, 0))])
+@pytest.mark.parametrize("model", ["model.keras", ChosenClassifier(WBC_METADATA, (1, 0))])
 def test_what_is_no_classifier_of_red_cells_is_refused(model):
     system = BloodCellAnalysisSystem()
     system.rbc_classifier = model
@@ -324,6 +324,6 @@ def test_built_models_are_told_compiled_fitted_saved_and_loaded(tmp_path):
     again = BloodCellAnalysisSystem()
     again.load_models(tmp_path)
     kept = again.ready_classifiers()["wbc"].runtime
-    assert kept.facts.types == ClassifierKind.WBC.types
+    assert kept.metadata.subtypes == ClassifierKind.WBC.types
     made = system.wbc_classifier.predict_on_batch(cells)
     assert kept.predict(cells).condition == pytest.approx(made["condition"], abs=1e-6)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.analysed_images import CELLS, analysis_of, report_of
 from support.classified_cells import classified_report
-from support.colour_classifiers import RBC_FACTS, WBC_FACTS
+from support.colour_classifiers import RBC_METADATA, WBC_METADATA
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.border_rule import BorderRule
@@ -30,14 +30,14 @@ from blood_cell_system.reports.image_files import (
 from blood_cell_system.reports.report import CellFlag, findings_to_json
 from blood_cell_system.taxonomy import RBC
 
-CONDITIONS = st.sampled_from((*RBC_FACTS.conditions, NONE_OF_THESE, NOT_ASSESSED))
+CONDITIONS = st.sampled_from((*RBC_METADATA.conditions, NONE_OF_THESE, NOT_ASSESSED))
 RED_CELLS = st.lists(
     st.builds(JudgedCell, condition=CONDITIONS, is_uncertain=st.booleans()), max_size=40
 )
 
 
 def red(*conditions):
-    return find([JudgedCell(condition=name) for name in conditions], RBC_FACTS)
+    return find([JudgedCell(condition=name) for name in conditions], RBC_METADATA)
 
 
 def white(**counts):
@@ -49,7 +49,7 @@ def white(**counts):
             for name, count in counts.items()
             for _ in range(count)
         ],
-        WBC_FACTS,
+        WBC_METADATA,
     )
 
 
@@ -83,8 +83,8 @@ def test_blasts_belong_to_the_differential_and_erythroblasts_are_beside_it():
 
 
 def test_a_classifier_without_types_gives_no_differential():
-    facts = type(WBC_FACTS)(kind=WBC_FACTS.kind, conditions=WBC_FACTS.conditions)
-    found = find([JudgedCell(condition="healthy_WBC")], facts)
+    metadata = WBC_METADATA.replace(subtypes=())
+    found = find([JudgedCell(condition="healthy_WBC")], metadata)
     assert list(rates_of(found)) == ["healthy_WBC", "cancer_WBC"]
 
 
@@ -95,15 +95,15 @@ def test_without_a_classifier_nothing_is_assessed():
 
 @given(RED_CELLS)
 def test_every_cell_is_counted_once(cells):
-    found = find(cells, RBC_FACTS)
+    found = find(cells, RBC_METADATA)
     assert found.assessed + found.none_of_these + found.cut_off == len(cells)
     assert found.uncertain <= found.assessed
 
 
 @given(RED_CELLS, RED_CELLS)
 def test_the_findings_of_two_images_are_those_of_all_their_cells(first, second):
-    total = total_of([find(first, RBC_FACTS), find(second, RBC_FACTS)])
-    assert total == find([*first, *second], RBC_FACTS)
+    total = total_of([find(first, RBC_METADATA), find(second, RBC_METADATA)])
+    assert total == find([*first, *second], RBC_METADATA)
 
 
 def test_images_that_were_not_assessed_add_nothing():

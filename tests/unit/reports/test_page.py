@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.analysed_images import CELLS, DEFOCUSED, analysis_of, report_of
 from support.classified_cells import classified_report
-from support.colour_classifiers import RBC_FACTS
+from support.colour_classifiers import RBC_METADATA
 
 from blood_cell_system.cells.outlines import outline_polygons
 from blood_cell_system.reports.batch import BatchSummary, ImageOutcome, outcome_of_report
@@ -242,13 +242,13 @@ def test_findings_of_all_smears_are_summed_up():
 
 
 def test_of_a_type_without_cells_no_rows_of_zeros_are_shown():
-    section = "".join(findings_section("Red cells", find([], RBC_FACTS)))
+    section = "".join(findings_section("Red cells", find([], RBC_METADATA)))
     assert "Red cells: there are none to assess." in section
     assert "<table" not in section
 
 
 def test_a_share_of_cells_enough_is_drawn_with_its_interval():
-    findings = find([JudgedCell(condition="sickle_RBC")] * 600, RBC_FACTS)
+    findings = find([JudgedCell(condition="sickle_RBC")] * 600, RBC_METADATA)
     html = "".join(findings_section("Red cells", findings))
     assert "<b>100.00%</b>" in html
     assert '<rect width="100.00"' in html

@@ -2,7 +2,7 @@ import dataclasses
 
 import pytest
 from support.analysed_images import CELLS, DEFOCUSED, analysis_of, report_of
-from support.colour_classifiers import WBC_FACTS
+from support.colour_classifiers import WBC_METADATA
 
 from blood_cell_system.analysis.scale import ScaleSource
 from blood_cell_system.cells.border_rule import BorderRule
@@ -38,7 +38,7 @@ def test_findings_are_not_assessed_without_classifiers():
 
 
 def test_of_a_type_without_cells_no_zeros_are_listed():
-    none = find([], WBC_FACTS)
+    none = find([], WBC_METADATA)
     text = dataclasses.replace(report_of(), wbc_findings=none).to_summary_text()
     assert "white cells: there are none to assess\n" in text
     assert "neutrophil" not in text

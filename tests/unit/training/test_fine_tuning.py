@@ -14,7 +14,7 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import diameter_in_name, model_name
-from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
+from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
 from blood_cell_system.taxonomy import CELL_TYPES, RBC, WBC
 from blood_cell_system.training.fine_tuning import (
     fine_tuning_settings,
@@ -27,14 +27,14 @@ from blood_cell_system.training.presets import FINE_TUNING, PRESETS
 from blood_cell_system.training.segmenter import SegmenterLearner, train_segmenter
 from blood_cell_system.training.state import TrainingState
 
-CONFIG = SegmenterConfig(widths=(4, 4, 8, 8), d_reduced=4, dropout=0.2)
+CONFIG = ReynoldsUNetConfig(widths=(4, 4, 8, 8), d_reduced=4, dropout=0.2)
 
 
 @pytest.fixture(scope="module")
 def model_path(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "segmentation_model_best.keras"
     keras.utils.set_random_seed(0)
-    model = build_segmenter(CONFIG)
+    model = build_reynolds_unet(CONFIG)
     model.name = model_name(56)
     model.save(path)
     return path
@@ -59,8 +59,8 @@ def test_the_architecture_and_the_size_of_cells_come_from_the_file(start):
 
 
 def test_a_model_without_bottleneck_dropout_and_head_is_read_as_such(tmp_path):
-    config = SegmenterConfig(widths=(4, 8), d_reduced=0, has_instance_head=False)
-    build_segmenter(config).save(tmp_path / "m.keras")
+    config = ReynoldsUNetConfig(widths=(4, 8), d_reduced=0, has_instance_head=False)
+    build_reynolds_unet(config).save(tmp_path / "m.keras")
     start = load_starting_point(tmp_path / "m.keras")
     assert start.config == config
     assert start.cell_diameter_px == 100
@@ -194,7 +194,7 @@ def test_a_model_from_elsewhere_is_told(tmp_path):
 
 
 def test_a_segmenter_of_other_layers_is_told(tmp_path):
-    model = build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=0))
+    model = build_reynolds_unet(ReynoldsUNetConfig(widths=(4, 8), d_reduced=0))
     more = keras.layers.Conv2D(3, 1)(model.get_layer("class_logits").output)
     keras.Model(model.input, {"classes": more}).save(tmp_path / "m.keras")
     with pytest.raises(CheckpointError, match="do not fit the segmenter of this version"):
@@ -210,7 +210,7 @@ def noise(seed=0, factor=1.0):
 def accustomed():
     """A model whose first statistics are those of some images."""
     keras.utils.set_random_seed(0)
-    model = build_segmenter(SegmenterConfig(widths=(4, 8), d_reduced=0))
+    model = build_reynolds_unet(ReynoldsUNetConfig(widths=(4, 8), d_reduced=0))
     norm = model.get_layer("down_0_a_norm")
     seen = np.asarray(keras.Model(model.input, norm.input)(noise()[None].astype(np.float32)))
     norm.moving_mean.assign(seen.mean(axis=(0, 1, 2)))

@@ -10,7 +10,7 @@ from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.boxes import Box
 from blood_cell_system.cells.peaks import CellPeaks
 from blood_cell_system.errors import CheckpointError
-from blood_cell_system.networks.segmenter import SegmenterConfig, build_segmenter
+from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
 from blood_cell_system.taxonomy import (
     BUILT_IN,
     CELL_TYPES,
@@ -124,7 +124,7 @@ def test_points_are_no_cells_whose_size_could_match():
 
 def tiny_segmenter():
     keras.utils.set_random_seed(0)
-    return build_segmenter(SegmenterConfig(widths=(4, 4, 8), d_reduced=0))
+    return build_reynolds_unet(ReynoldsUNetConfig(widths=(4, 4, 8), d_reduced=0))
 
 
 @pytest.fixture(scope="module")

@@ -35,7 +35,7 @@ from blood_cell_system.pipeline.cell_crops.smear import Smear
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.optical_density import RED
-from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC, WBC_TYPES
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, WBC_TYPES
 
 UNLABELLED: Final = "unlabelled"
 """Folder of cells without a class."""
@@ -191,11 +191,8 @@ def _by_boxes(
 
 def labelled_box(annotation: Annotation, cell_type: str) -> Annotation:
     """Box of an annotated cell; of ``cell_type`` where its label is no type of cell."""
-    named = [kind for kind in CELL_TYPES if kind == annotation.cell_type]
-    return Annotation(
-        cell_type=named[0] if named else cell_type,
-        box=annotation.bounds,
-    )
+    name = annotation.cell_type
+    return Annotation(cell_type=name if name in BUILT_IN else cell_type, box=annotation.bounds)
 
 
 def segmented_window(
@@ -211,7 +208,7 @@ def segmented_window(
     smear = whole.window(*_window(whole.field, plan.window_px, generator))
     cells = find_cells(_runtime(), smear.image, magnification=magnification).cells
     annotations = []
-    for row in np.flatnonzero(~cells["touches_border"] & ~cells.is_type(PLATELET)):
+    for row in np.flatnonzero(~cells["touches_border"] & cells.has_channel):
         red_density = smear.density[:, :, RED][cells.label_image == row + 1]
         is_white = bool((red_density > _NUCLEUS_DENSITY).mean() > _NUCLEUS_SHARE)
         if is_white == (plan.cell_type == WBC):
