@@ -58,7 +58,7 @@ def without_source(cells, root, source):
 def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(
     cells, finished, tmp_path
 ):
-    folder, _ = finished
+    folder, whole = finished
     steps_into_the_second_epoch = 4
     assert (
         in_a_process(tiny_cells, cells, tmp_path, "fresh", steps_into_the_second_epoch)
@@ -67,16 +67,14 @@ def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(
     assert final_state(tmp_path).epoch == 1
     assert in_a_process(tiny_cells, cells, tmp_path, "resume") == 0
     assert_ended_alike(folder / FILES.state, tmp_path / FILES.state)
+    assert train_tiny(cells, tmp_path, resume=True).calibration == whole.calibration
 
 
-def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(cells, finished, tmp_path):
-    folder, whole = finished
-    stopped = train_tiny(cells, tmp_path, listener=StopAfter(4, signal.SIGINT))
+def test_a_run_that_is_stopped_has_no_metadata_yet(cells, tmp_path):
+    stopped = train_tiny(cells, tmp_path, listener=StopAfter(1, signal.SIGINT))
     assert not stopped.is_complete
-    assert stopped.metadata is None
-    resumed = train_tiny(cells, tmp_path, resume=True)
-    assert_ended_alike(folder / FILES.state, tmp_path / FILES.state)
-    assert resumed.calibration == whole.calibration
+    assert (stopped.model, stopped.metadata) == (None, None)
+    assert final_state(tmp_path).step_in_epoch == 1
 
 
 def test_the_record_of_a_training_is_complete(finished):
@@ -138,7 +136,7 @@ def test_the_files_of_a_classifier_agree_and_know_their_figures(cells, tmp_path)
 def test_domain_adaptation_trains_a_head_that_the_classifier_does_not_keep(
     cells, finished, tmp_path
 ):
-    settings = replace(TINY, has_domain_adaptation=True)
+    settings = replace(TINY, epochs=1, has_domain_adaptation=True)
     trained = train_tiny(cells, tmp_path, settings=settings)
     assert all(0 < row["train_domain_loss"] < 5 for row in trained.history)
     assert set(trained.model.output) == {"condition", "known"}

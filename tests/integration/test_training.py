@@ -3,6 +3,7 @@
 import csv
 import errno
 import json
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,20 @@ def finished(data_dir, tmp_path_factory):
     return folder, train_tiny(data_dir, folder)
 
 
+@pytest.fixture(scope="module")
+def quickly_finished(data_dir, tmp_path_factory):
+    """A training of one epoch."""
+    folder = tmp_path_factory.mktemp("quickly_finished")
+    train_tiny(data_dir, folder, settings=QUICK)
+    return folder
+
+
+@pytest.fixture
+def quick_folder(quickly_finished, tmp_path):
+    """A copy of it, to go on in."""
+    return shutil.copytree(quickly_finished, tmp_path / "copy")
+
+
 def state_file(folder):
     return folder / "checkpoints" / SEGMENTER_FILES.state
 
@@ -69,30 +84,14 @@ def test_a_run_killed_in_mid_epoch_and_resumed_ends_as_one_never_interrupted(
 
 def test_ctrl_c_saves_in_mid_epoch_and_the_run_goes_on_from_that_step(data_dir, finished, tmp_path):
     folder, _ = finished
-    result = train_tiny(data_dir, tmp_path, listener=StopAfter(5, signal.SIGINT))
+    result = train_tiny(data_dir, tmp_path, listener=StopAfter(1, signal.SIGINT))
     assert not result.is_complete
+    # In its first epoch it has no model yet.
+    assert not (tmp_path / "checkpoints" / SEGMENTER_FILES.model).exists()
+    train_tiny(data_dir, tmp_path, resume=True, listener=StopAfter(4, signal.SIGINT))
     assert (final_state(tmp_path).epoch, final_state(tmp_path).step_in_epoch) == (1, 2)
     assert train_tiny(data_dir, tmp_path, resume=True).is_complete
     assert_ended_alike(state_file(folder), state_file(tmp_path))
-
-
-def test_a_run_stopped_in_its_first_epoch_has_no_model_yet_and_goes_on_all_the_same(
-    data_dir, finished, tmp_path
-):
-    folder, _ = finished
-    train_tiny(data_dir, tmp_path, listener=StopAfter(1, signal.SIGINT))
-    assert not (tmp_path / "checkpoints" / SEGMENTER_FILES.model).exists()
-    train_tiny(data_dir, tmp_path, resume=True)
-    assert_ended_alike(state_file(folder), state_file(tmp_path))
-
-
-def test_another_seed_ends_with_other_weights(data_dir, finished, tmp_path):
-    folder, _ = finished
-    train_tiny(data_dir, tmp_path, settings=replace(TINY, seed=8))
-    assert any(
-        not np.array_equal(values, final_state(tmp_path).arrays[name])
-        for name, values in final_state(folder).arrays.items()
-    )
 
 
 def test_the_record_of_a_training_is_complete(finished):
@@ -146,43 +145,6 @@ def test_the_best_model_is_the_one_of_the_best_epoch(finished):
     assert set(model(np.zeros((1, 64, 64, 3), np.float32))) == {"classes", "centres", "log_size"}
 
 
-def test_a_finished_run_goes_on_when_more_epochs_are_asked_for(data_dir, tmp_path):
-    train_tiny(data_dir, tmp_path, settings=QUICK)
-    result = train_tiny(data_dir, tmp_path, resume=True, settings=replace(QUICK, epochs=2))
-    assert [row["epoch"] for row in result.history] == [1, 2]
-
-
-def test_a_training_that_gets_no_better_stops(data_dir, tmp_path):
-    hopeless = replace(QUICK, epochs=20, learning_rate=1e-12, patience=2)
-    result = train_tiny(data_dir, tmp_path, settings=hopeless)
-    assert result.epochs <= result.best_epoch + 2 < 20
-
-
-def test_a_new_training_keeps_the_former_model_aside(data_dir, tmp_path):
-    train_tiny(data_dir, tmp_path, settings=QUICK)
-    former = (tmp_path / "checkpoints" / SEGMENTER_FILES.model).read_bytes()
-    train_tiny(data_dir, tmp_path, settings=replace(QUICK, seed=1))
-    assert (tmp_path / "checkpoints" / SEGMENTER_FILES.previous_model).read_bytes() == former
-
-
-def test_other_data_are_told_and_the_best_is_chosen_anew_when_validation_changed(
-    data_dir, tmp_path, caplog
-):
-    train_tiny(data_dir, tmp_path, settings=QUICK)
-    other = tmp_path / "other"
-    small_prepared_folder(other, count=8, seed=5)
-    result = train_tiny(other, tmp_path, resume=True, settings=replace(QUICK, epochs=2))
-    assert "The data are not those" in caplog.text
-    assert "the best model is chosen anew" in caplog.text
-    assert result.best_epoch == 2
-
-
-def test_a_state_of_another_model_is_refused(data_dir, tmp_path):
-    train_tiny(data_dir, tmp_path, settings=QUICK)
-    with pytest.raises(ResumeError, match="another model"):
-        train_tiny(data_dir, tmp_path, resume=True, settings=replace(QUICK, widths=(4, 8, 8)))
-
-
 @pytest.mark.parametrize(("split", "words"), [("train", "to choose"), ("val", "to learn from")])
 def test_a_folder_with_one_split_only_is_refused(tmp_path, split, words):
     small_prepared_folder(tmp_path, count=3)
@@ -213,28 +175,55 @@ def test_a_full_memory_is_an_error_with_advice(data_dir, tmp_path, monkeypatch):
         train_tiny(data_dir, tmp_path)
 
 
-def test_a_full_disk_is_an_error_and_loses_nothing(data_dir, tmp_path, monkeypatch):
-    train_tiny(data_dir, tmp_path, settings=QUICK)
-    before = (tmp_path / "checkpoints" / SEGMENTER_FILES.state).read_bytes()
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(Path, "write_bytes", full)
-    with pytest.raises(OutputError, match="Make room on the disk"):
-        train_tiny(data_dir, tmp_path, resume=True, settings=replace(QUICK, epochs=2))
-    monkeypatch.undo()
-    assert (tmp_path / "checkpoints" / SEGMENTER_FILES.state).read_bytes() == before
-
-
 def test_a_checkpoint_folder_that_is_a_file_is_an_error(data_dir, tmp_path):
     (tmp_path / "checkpoints").write_text("in the way")
     with pytest.raises(OutputError, match="cannot make this folder"):
         train_tiny(data_dir, tmp_path)
 
 
-def test_a_training_out_of_patience_gets_another_try_when_it_is_resumed(data_dir, tmp_path):
+def test_a_new_training_keeps_the_former_model_aside_and_another_seed_gives_another_model(
+    data_dir, quick_folder
+):
+    checkpoints = quick_folder / "checkpoints"
+    former = (checkpoints / SEGMENTER_FILES.model).read_bytes()
+    weights = final_state(quick_folder).arrays
+    train_tiny(data_dir, quick_folder, settings=replace(QUICK, seed=1))
+    assert (checkpoints / SEGMENTER_FILES.previous_model).read_bytes() == former
+    others = final_state(quick_folder).arrays
+    assert any(not np.array_equal(values, others[name]) for name, values in weights.items())
+
+
+def test_a_finished_run_goes_on_with_other_data_and_reports_them(quick_folder, tmp_path, caplog):
+    other = tmp_path / "other"
+    small_prepared_folder(other, count=8, seed=5)
+    result = train_tiny(other, quick_folder, resume=True, settings=replace(QUICK, epochs=2))
+    assert [row["epoch"] for row in result.history] == [1, 2]
+    assert "The data are not those" in caplog.text
+    assert "the best model is chosen anew" in caplog.text
+    assert result.best_epoch == 2
+
+
+def test_a_state_of_another_model_is_refused(data_dir, quick_folder):
+    with pytest.raises(ResumeError, match="another model"):
+        train_tiny(data_dir, quick_folder, resume=True, settings=replace(QUICK, widths=(4, 8, 8)))
+
+
+def test_a_full_disk_is_an_error_and_loses_nothing(data_dir, quick_folder, monkeypatch):
+    before = state_file(quick_folder).read_bytes()
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OutputError, match="Make room on the disk"):
+        train_tiny(data_dir, quick_folder, resume=True, settings=replace(QUICK, epochs=2))
+    monkeypatch.undo()
+    assert state_file(quick_folder).read_bytes() == before
+
+
+def test_a_training_that_gets_no_better_stops_and_gets_another_try_when_resumed(data_dir, tmp_path):
     hopeless = replace(QUICK, epochs=20, learning_rate=1e-12, patience=1)
     stopped = train_tiny(data_dir, tmp_path, settings=hopeless)
+    assert stopped.epochs <= stopped.best_epoch + 1 < 20
     resumed = train_tiny(data_dir, tmp_path, resume=True, settings=hopeless)
     assert resumed.epochs > stopped.epochs

@@ -1,14 +1,16 @@
 """Measuring a classifier on the cells of a split, with controls against shortcuts."""
 
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+import math
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.classification import ClassificationSettings, predict_images
-from blood_cell_system.analysis.runtimes import ClassifierRuntime
+from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.metrics.bootstrap import Figure, with_interval
 from blood_cell_system.metrics.calibration import Reliability, conformal_sets, reliability
 from blood_cell_system.metrics.classification import (
@@ -27,9 +29,11 @@ from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellSet
 
 ACROSS: Final = "all sources"
+"""Where a figure of all cells together is from."""
 
 Floats = NDArray[np.float64]
 Labels = NDArray[np.int32]
+Probabilities = NDArray[np.floating]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +133,7 @@ class KnownScores:
 
 def disease_scores(
     names: Sequence[str],
-    probabilities: Floats,
+    probabilities: Probabilities,
     y_true: Labels,
     sources: Sequence[str],
     fields: Sequence[Hashable],
@@ -156,19 +160,18 @@ def disease_scores(
             is_diseased = y_true[chosen] == index
             if not is_diseased.any() or is_diseased.all():
                 continue
-            score = probabilities[chosen, index]
-            own_fields = [fields[position] for position in chosen.tolist()]
+            figure = partial(
+                _of_scores, is_diseased, probabilities[chosen, index], _at(fields, chosen), seed
+            )
             found.append(
                 DiseaseScores(
                     condition=name,
                     where=where,
                     diseased=int(is_diseased.sum()),
                     healthy=int((~is_diseased).sum()),
-                    fields=len(set(own_fields)),
-                    auroc=_of_scores(auroc, is_diseased, score, own_fields, seed),
-                    sensitivity=_of_scores(
-                        sensitivity_at_specificity, is_diseased, score, own_fields, seed
-                    ),
+                    fields=len(set(_at(fields, chosen))),
+                    auroc=figure(auroc),
+                    sensitivity=figure(sensitivity_at_specificity),
                 )
             )
     return tuple(found)
@@ -176,12 +179,12 @@ def disease_scores(
 
 def head_scores(
     names: tuple[str, ...],
-    probabilities: Floats,
+    probabilities: Probabilities,
     y_true: Labels,
     sources: Sequence[str],
     fields: Sequence[Hashable],
     *,
-    thresholds: Sequence[float] | None = None,
+    thresholds: Mapping[str, float] | None = None,
     seed: int = 0,
 ) -> tuple[HeadScores, ...]:
     """Measure a head on all labelled cells, and within each source that has two classes.
@@ -190,29 +193,20 @@ def head_scores(
     ----------
     names, probabilities, y_true, sources, fields, seed
         As of :func:`disease_scores`.
-    thresholds : sequence of float, optional
+    thresholds : mapping of str to float, optional
         Conformal, by class.
     """
     found = []
     for where, is_there in _places(sources):
         chosen = np.flatnonzero(is_there & (y_true != NOT_LABELLED))
         if len(np.unique(y_true[chosen])) > 1:
-            found.append(
-                _head_scores(
-                    where,
-                    names,
-                    probabilities[chosen],
-                    y_true[chosen],
-                    [fields[position] for position in chosen.tolist()],
-                    thresholds,
-                    seed,
-                )
-            )
+            own = probabilities[chosen], y_true[chosen], _at(fields, chosen)
+            found.append(_head_scores(where, names, *own, thresholds, seed))
     return tuple(found)
 
 
 def known_scores(
-    known: Floats,
+    known: Probabilities,
     is_cell: NDArray[np.bool_],
     fields: Sequence[Hashable],
     *,
@@ -222,21 +216,26 @@ def known_scores(
     """Measure the answer "none of the classes"; None without both kinds."""
     if is_cell.all() or not is_cell.any():
         return None
+    is_kept = np.asarray(known, dtype=np.float64) >= (math.nan if threshold is None else threshold)
     return KnownScores(
         cells=int(is_cell.sum()),
         outliers=int((~is_cell).sum()),
-        auroc=_of_scores(auroc, is_cell, known, fields, seed),
-        kept=float("nan") if threshold is None else float((known[is_cell] >= threshold).mean()),
-        caught=float("nan") if threshold is None else float((known[~is_cell] < threshold).mean()),
+        auroc=_of_scores(is_cell, known, fields, seed, auroc),
+        kept=math.nan if threshold is None else float(is_kept[is_cell].mean()),
+        caught=math.nan if threshold is None else float((~is_kept[~is_cell]).mean()),
     )
 
 
+def _at(values: Sequence[Hashable], positions: NDArray[np.intp]) -> list[Hashable]:
+    return [values[position] for position in positions.tolist()]
+
+
 def _of_scores(
-    measure: Callable[[NDArray[np.bool_], Floats, Floats], float],
     is_positive: NDArray[np.bool_],
-    score: Floats,
+    score: Probabilities,
     fields: Sequence[Hashable],
     seed: int,
+    measure: Callable[[NDArray[np.bool_], Probabilities, Floats], float],
 ) -> Figure:
     return with_interval(lambda weight: measure(is_positive, score, weight), fields, seed=seed)
 
@@ -244,10 +243,10 @@ def _of_scores(
 def _head_scores(
     where: str,
     names: tuple[str, ...],
-    probabilities: Floats,
+    probabilities: Probabilities,
     y_true: Labels,
     fields: Sequence[Hashable],
-    thresholds: Sequence[float] | None,
+    thresholds: Mapping[str, float] | None,
     seed: int,
 ) -> HeadScores:
     answers = probabilities.argmax(axis=1)
@@ -261,9 +260,9 @@ def _head_scores(
     confusion = confusion_of(None)
     constant = int(confusion.sum(axis=1).argmax())
     constant_confusion = confusion_of(None, np.full(len(y_true), constant))
-    coverage = single_share = float("nan")
-    if thresholds is not None:
-        sets = conformal_sets(probabilities, thresholds)
+    coverage = single_share = math.nan
+    if thresholds:
+        sets = conformal_sets(probabilities, [thresholds[name] for name in names])
         coverage = float(sets[np.arange(len(y_true)), y_true].mean())
         single_share = float((sets.sum(axis=1) == 1).mean())
     return HeadScores(
@@ -298,46 +297,15 @@ def _places(sources: Sequence[str]) -> list[tuple[str, NDArray[np.bool_]]]:
 
 
 _SILHOUETTE_COLOUR: Final = (200, 160, 180)
+"""RGB of a stained red cell."""
+
+PATCH_PX: Final = 26
+"""Side of what is covered at once: a fifth of a cell image."""
+
+STEP_PX: Final = 13
+"""From one covered place to the next."""
 
 CellImage = NDArray[np.uint8]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Predictions:
-    """What a classifier says of n cells.
-
-    Parameters
-    ----------
-    condition : ndarray of shape (n, conditions)
-        Probabilities, in the order of the metadata' conditions.
-    cell_type : ndarray of shape (n, types) or None
-    known : ndarray of shape (n,) or None
-    """
-
-    condition: NDArray[np.float64]
-    cell_type: NDArray[np.float64] | None = None
-    known: NDArray[np.float64] | None = None
-
-
-def predict_cells(
-    classifier: ClassifierRuntime,
-    images: Iterable[CellImage],
-    settings: ClassificationSettings | None = None,
-) -> Predictions:
-    """Run a classifier on cell images, on the same path as ``bloodcells classify``.
-
-    Parameters
-    ----------
-    classifier : ClassifierRuntime
-    images : iterable of ndarray of shape (130, 130, 4), dtype uint8
-    settings : ClassificationSettings, optional
-    """
-    found = predict_images(classifier, images, settings)
-    return Predictions(
-        condition=found.condition.astype(np.float64),
-        cell_type=None if found.cell_type is None else found.cell_type.astype(np.float64),
-        known=None if found.known is None else found.known.astype(np.float64),
-    )
 
 
 def blanked(image: CellImage) -> CellImage:
@@ -352,10 +320,6 @@ def silhouette(image: CellImage) -> CellImage:
     flat = image.copy()
     flat[:, :, :3] = _SILHOUETTE_COLOUR
     return flat
-
-
-PATCH_PX: Final = 26
-STEP_PX: Final = 13
 
 
 def occlusion_map(
@@ -391,7 +355,7 @@ def occlusion_map(
         covered = image.copy()
         covered[top : top + PATCH_PX, left : left + PATCH_PX, :3] = mean
         shown.append(covered)
-    predictions = predict_cells(classifier, shown)
+    predictions = predict_images(classifier, shown)
     answers = predictions.condition if output == "condition" else predictions.cell_type
     if answers is None:
         raise ValueError(f"Occlusion: the classifier has no output {output!r}.")
@@ -438,7 +402,7 @@ class ClassifierEvaluation:
         The first is of all sources; empty where fewer than two classes occur.
     known : KnownScores or None
     controls : tuple of ControlScores
-    predictions : Predictions
+    predictions : ClassifierOutputs
     """
 
     metadata: ModelMetadata
@@ -448,7 +412,7 @@ class ClassifierEvaluation:
     types: tuple[HeadScores, ...]
     known: KnownScores | None
     controls: tuple[ControlScores, ...]
-    predictions: Predictions
+    predictions: ClassifierOutputs
 
 
 def evaluate_classifier(
@@ -475,8 +439,8 @@ def evaluate_classifier(
         The network fails.
     """
     metadata, labels = classifier.metadata, cell_set.labels
-    images = [cell_set.cells[position] for position in range(len(cell_set))]
-    predictions = predict_cells(classifier, images, settings)
+    images = (cell_set.cells[position] for position in range(len(cell_set)))
+    predictions = predict_images(classifier, images, settings)
     sources = [labels.sources[index] for index in labels.source]
     fields = cell_set.fields
     types: tuple[HeadScores, ...] = ()
@@ -487,33 +451,21 @@ def evaluate_classifier(
             labels.cell_type,
             sources,
             fields,
-            thresholds=_in_order(metadata.subtype_thresholds, metadata.subtypes),
+            thresholds=metadata.subtype_thresholds,
             seed=seed,
         )
     known = None
     if predictions.known is not None:
+        threshold = metadata.in_distribution_threshold
         known = known_scores(
-            predictions.known,
-            labels.known > 0,
-            fields,
-            threshold=metadata.in_distribution_threshold,
-            seed=seed,
+            predictions.known, labels.known > 0, fields, threshold=threshold, seed=seed
         )
+    conditions = metadata.conditions, predictions.condition, labels.condition, sources, fields
     return ClassifierEvaluation(
         metadata=metadata,
         cells=len(cell_set),
-        diseases=disease_scores(
-            metadata.conditions, predictions.condition, labels.condition, sources, fields, seed=seed
-        ),
-        conditions=head_scores(
-            metadata.conditions,
-            predictions.condition,
-            labels.condition,
-            sources,
-            fields,
-            thresholds=_in_order(metadata.condition_thresholds, metadata.conditions),
-            seed=seed,
-        ),
+        diseases=disease_scores(*conditions, seed=seed),
+        conditions=head_scores(*conditions, thresholds=metadata.condition_thresholds, seed=seed),
         types=types,
         known=known,
         controls=_controls(classifier, cell_set, settings),
@@ -529,7 +481,7 @@ def _controls(
     condition, cell_type = labels.condition[is_cell], labels.cell_type[is_cell]
     found = []
     for name, change in (("blanked", blanked), ("silhouette", silhouette)):
-        shown = predict_cells(
+        shown = predict_images(
             classifier,
             (change(cell_set.cells[position]) for position in is_cell.tolist()),
             settings,
@@ -546,17 +498,13 @@ def _controls(
     return tuple(found)
 
 
-def _balanced(probabilities: NDArray[np.float64] | None, y_true: NDArray[np.int32]) -> float:
+def _balanced(probabilities: Probabilities | None, y_true: Labels) -> float:
     if probabilities is None:
-        return float("nan")
+        return math.nan
     answers = probabilities.argmax(axis=1)
     return balanced_accuracy(confusion_counts(y_true, answers, num_classes=probabilities.shape[1]))
 
 
 def _chance(y_true: NDArray[np.int32]) -> float:
     classes = len(np.unique(y_true[y_true != NOT_LABELLED]))
-    return 1 / classes if classes else float("nan")
-
-
-def _in_order(thresholds: Mapping[str, float], names: tuple[str, ...]) -> list[float] | None:
-    return [thresholds[name] for name in names] if thresholds else None
+    return 1 / classes if classes else math.nan

@@ -28,7 +28,7 @@ from blood_cell_system.metrics.matching import (
     compare_cells,
 )
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import CELL_TYPES, NUM_CLASSES
+from blood_cell_system.taxonomy import NUM_CLASSES
 
 _RESAMPLES: Final = 1000
 """Bootstrap samples of the interval."""
@@ -148,14 +148,13 @@ def evaluate(
     confusion = ConfusionMatrix()
     for record in records:
         confusion.merge(record.confusion)
-    training_counts = _counts_by_type(training_images)
     return Evaluation(
         images=tuple(records),
         failures=tuple(failures),
         confusion=confusion,
         mean_iou_interval=_interval([record.confusion for record in records], seed),
         cells=tuple(
-            add_up(known, training_counts=training_counts)
+            add_up(known, training_counts=_counts_by_type(training_images, known[0].matches))
             for kind in TruthKind
             if (known := [r.cells for r in records if r.cells and r.cells.truth == kind])
         ),
@@ -223,11 +222,11 @@ def _exact_labels(image: PreparedImage, shape: tuple[int, ...]) -> NDArray[np.in
     return labels
 
 
-def _counts_by_type(images: Sequence[PreparedImage]) -> dict[str, list[int]]:
+def _counts_by_type(images: Sequence[PreparedImage], types: Iterable[str]) -> dict[str, list[int]]:
     known = [image.cells for image in images if image.cells is not None and not image.is_augmented]
     return {
         cell_type: [sum(cell.cell_type == cell_type for cell in cells) for cells in known]
-        for cell_type in CELL_TYPES
+        for cell_type in types
     }
 
 

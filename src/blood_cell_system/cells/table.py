@@ -215,6 +215,12 @@ class Cells:
         """Whether each cell is of a type; shape (n,)."""
         return np.asarray(self["cell_type"] == name, dtype=np.bool_)
 
+    @property
+    def has_channel(self) -> NDArray[np.bool_]:
+        """Whether the class mask shows each cell; shape (n,)."""
+        shown = [cell_type.name for cell_type in self.taxonomy.with_channel]
+        return np.isin(self["cell_type"].astype(str), shown)
+
     def count(self, name: str) -> int:
         """How many cells of a type there are."""
         return int(np.count_nonzero(self.is_type(name)))

@@ -4,9 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
-from blood_cell_system.cli.options import SEGMENTER_FILE, CellDiameter, Segmenter
+from blood_cell_system.cli.options import SEGMENTER_FILE, CellDiameter, Segmenter, option
 
 if TYPE_CHECKING:
     from blood_cell_system.analysis.segmentation import FoundCells
@@ -17,10 +15,10 @@ DISCLAIMER: Final = "Research use only; not a medical device."
 def segment(
     *,
     model: Segmenter = SEGMENTER_FILE,
-    image: Annotated[Path, typer.Option("--image", metavar="FILE", help="Image to segment.")],
-    output_dir: Annotated[
-        Path, typer.Option("--output-dir", "-o", metavar="DIR", help="Folder to write.")
-    ] = Path("./test_results"),
+    image: Annotated[Path, option("--image FILE", "Image to segment.")],
+    output_dir: Annotated[Path, option("-o --output-dir DIR", "Folder to write.")] = Path(
+        "./test_results"
+    ),
     cell_diameter: CellDiameter = None,
 ) -> int:
     """Segment one image with a trained model, and write the three images of the guide.
@@ -85,7 +83,7 @@ def description(found: "FoundCells") -> str:
     """Shares of the classes and counts of the cells, in two or three lines."""
     import numpy as np
 
-    from blood_cell_system.taxonomy import NUM_CLASSES, PLATELET, RBC, WBC
+    from blood_cell_system.taxonomy import NUM_CLASSES
 
     shares = np.bincount(found.class_mask.ravel(), minlength=NUM_CLASSES) / found.class_mask.size
     names = ("background", "RBC", "WBC")
@@ -93,11 +91,15 @@ def description(found: "FoundCells") -> str:
         "  area:  "
         + ", ".join(f"{name} {share:.1%}" for name, share in zip(names, shares, strict=True))
     ]
-    counts = f"{found.cells.count(RBC)} RBC, {found.cells.count(WBC)} WBC"
-    if found.has_heads:
-        lines.append(f"  cells: {counts}, {found.cells.count(PLATELET)} platelets")
-    else:
-        lines.append(f"  cells: {counts}, told apart by shape; this model knows no platelets")
+    types = (
+        found.cells.taxonomy.cell_types if found.has_heads else found.cells.taxonomy.with_channel
+    )
+    counts = ", ".join(
+        f"{found.cells.count(t.name)} {t.name if t.has_channel else t.display_name}" for t in types
+    )
+    if not found.has_heads:
+        counts += ", separated by shape; this model knows no platelets"
+    lines.append(f"  cells: {counts}")
     cut_off = int(found.cells["touches_border"].sum())
     if cut_off:
         verb = "is" if cut_off == 1 else "are"

@@ -1,4 +1,4 @@
-"""Answers that admit not to know: conformal sets a class, and what is none of the classes.
+"""Probabilities that mean what they say, and answers that admit not to know.
 
 For each class a threshold is chosen on cells that were not learned from. A class belongs to a
 cell's set when its probability reaches the class's threshold. A set of one class is an answer; a
@@ -18,17 +18,28 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from blood_cell_system.taxonomy import NOT_LABELLED
 
 BINS: Final = 15
+"""Bins of the confidence, as in Guo et al. 2017."""
+
+DEFAULT_COVERAGE: Final = 0.95
+"""Share of conformal sets that shall hold the true class."""
+
+DEFAULT_KEPT_SHARE: Final = 0.95
+"""Share of cells of the classes that the threshold of ``known`` shall keep."""
 
 _SMALLEST: Final = 1e-12
-# Beyond these the network says nothing at all, or always the same.
+"""Probability below which a logarithm is cut off."""
+
 _TEMPERATURES: Final = (0.05, 20.0)
-# Standard deviation of the temperature's logarithm, before any cell is seen: when the answers for a
-# dozen cells are all right, the likelihood alone would have the network be sure without bounds.
+"""Beyond these the network says nothing at all, or always the same."""
+
 _PRIOR_SPREAD: Final = 0.5
+"""Standard deviation of the temperature's logarithm, before any cell is seen: when the answers for
+a dozen cells are all right, the likelihood alone would have the network be sure without bounds."""
 
 Floats = NDArray[np.float64]
 
@@ -109,51 +120,33 @@ def expected_calibration_error(
     return reliability(probabilities, y_true, weight).expected_calibration_error
 
 
-def negative_log_likelihood(
-    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None = None
-) -> float:
-    """Mean of ``-ln p(true class)``; NaN without a cell.
-
-    Parameters
-    ----------
-    probabilities, y_true, weight
-        As of :func:`reliability`.
-    """
-    values, true, counted = _known_only(probabilities, y_true, weight)
-    if not counted.sum():
+def negative_log_likelihood(probabilities: ArrayLike, y_true: ArrayLike) -> float:
+    """Mean of ``-ln p(true class)`` of labelled cells; NaN without any."""
+    values, true = _labelled(probabilities, y_true)
+    if not len(true):
         return float("nan")
-    chosen = values[np.arange(len(true)), true]
-    return float(np.average(-np.log(np.maximum(chosen, _SMALLEST)), weights=counted))
+    return float(np.mean(-np.log(np.maximum(values[np.arange(len(true)), true], _SMALLEST))))
 
 
 def with_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
-    """Probabilities after dividing their logits by a temperature.
+    """Probabilities after dividing their logits by a temperature; above 1 they are less sure.
 
     Parameters
     ----------
     probabilities : array_like of shape (n, classes)
         Of a softmax: their logarithms are the logits up to a constant, which softmax cancels.
     temperature : float
-        Above 1 the answers become less sure.
-
-    Returns
-    -------
-    ndarray of shape (n, classes)
     """
     logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _SMALLEST))
-    logits /= temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return np.asarray(softmax(logits / temperature, axis=1))
 
 
-def fit_temperature(
-    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None = None
-) -> float:
+def fit_temperature(probabilities: ArrayLike, y_true: ArrayLike) -> float:
     """Temperature at which the true classes are most likely; near 1 when there are few cells.
 
     Parameters
     ----------
-    probabilities, y_true, weight
+    probabilities, y_true
         As of :func:`reliability`, from cells that the network has not learned from.
 
     Returns
@@ -161,13 +154,13 @@ def fit_temperature(
     float
         Within 0.05 and 20; 1 when no class is known.
     """
-    values, true, counted = _known_only(probabilities, y_true, weight)
-    if not counted.sum():
+    values, true = _labelled(probabilities, y_true)
+    if not len(true):
         return 1.0
 
     def loss(log_temperature: float) -> float:
         warmed = with_temperature(values, float(np.exp(log_temperature)))
-        fit = counted.sum() * negative_log_likelihood(warmed, true, counted)
+        fit = len(true) * negative_log_likelihood(warmed, true)
         return float(fit + 0.5 * (log_temperature / _PRIOR_SPREAD) ** 2)
 
     low, high = np.log(_TEMPERATURES)
@@ -175,18 +168,10 @@ def fit_temperature(
     return float(np.exp(found.x))
 
 
-def _known_only(
-    probabilities: ArrayLike, y_true: ArrayLike, weight: ArrayLike | None
-) -> tuple[Floats, NDArray[np.int64], Floats]:
-    values = np.asarray(probabilities, dtype=np.float64)
+def _labelled(probabilities: ArrayLike, y_true: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
     true = np.asarray(y_true, dtype=np.int64)
-    counted = np.ones(len(true)) if weight is None else np.asarray(weight, dtype=np.float64)
-    is_known = true != NOT_LABELLED
-    return values[is_known], true[is_known], counted[is_known]
-
-
-DEFAULT_COVERAGE: Final = 0.95
-DEFAULT_KEPT_SHARE: Final = 0.95
+    is_labelled = true != NOT_LABELLED
+    return np.asarray(probabilities, dtype=np.float64)[is_labelled], true[is_labelled]
 
 
 def class_thresholds(

@@ -544,10 +544,11 @@ def _without_unclaimed(
 ) -> NDArray[np.uint8]:
     """Set foreground that lies in no box as not scored: nobody said which cells are there."""
     result = class_mask.copy()
-    for cell_type in taxonomy.with_channel:
-        is_unclaimed = class_mask == cell_type.mask_class
+    classes = taxonomy.mask_classes
+    for value in taxonomy.main_types:
+        is_unclaimed = class_mask == value
         for cell in true_cells:
-            if cell.cell_type == cell_type.name:
+            if classes.get(cell.cell_type) == value:
                 rows = slice(max(int(cell.y_min), 0), max(int(np.ceil(cell.y_max)), 0))
                 columns = slice(max(int(cell.x_min), 0), max(int(np.ceil(cell.x_max)), 0))
                 is_unclaimed[rows, columns] = False
@@ -565,7 +566,7 @@ def add_up(
     images : sequence of CellMatching
         One at least, all of the same kind of truth.
     training_counts : mapping of str to sequence of int
-        True counts of the images that were learned from; empty where there are none.
+        True counts of the images that were learned from, empty where there are none.
     """
     total = reduce(add, images)
     counts, all_counts = {}, {}

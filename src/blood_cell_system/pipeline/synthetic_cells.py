@@ -25,7 +25,7 @@ from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.slide_light import fit_slide_light
-from blood_cell_system.taxonomy import PLATELET
+from blood_cell_system.taxonomy import BUILT_IN
 
 SOURCE: Final = "synthetic"
 
@@ -190,7 +190,8 @@ def _whole_cells(smear: DrawnSmear, kind: ClassifierKind) -> Iterator[int]:
         rows = (window == index + 1).any(axis=1).mean()
         columns = (window == index + 1).any(axis=0).mean()
         is_whole = min(rows, columns) >= _WHOLE_SHARE and areas[index] > 0
-        is_wanted = cell.cell_type in (kind.cell_type, PLATELET)
+        is_outlier = not BUILT_IN[cell.cell_type].has_channel
+        is_wanted = is_outlier or cell.cell_type == kind.cell_type
         if is_wanted and is_inside and is_whole:
             yield index
 

@@ -18,16 +18,18 @@ from blood_cell_system.analysis.classifier_evaluation import (
     occlusion_map,
 )
 from blood_cell_system.analysis.runtimes import ClassifierRuntime
-from blood_cell_system.atomic_files import make_folder, replacing, write_json, write_text
+from blood_cell_system.atomic_files import make_folder, write_json, write_text
 from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.plot import plot_file
 from blood_cell_system.metrics.bootstrap import Figure
 from blood_cell_system.model_metadata import on_white
 from blood_cell_system.reports.segmenter_evaluation import figures_table
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellSet
 
-FORMAT_VERSION = 1
+FORMAT_VERSION: Final = 1
+"""Of ``evaluation.json``."""
 
 
 def classifier_evaluation_to_json(
@@ -244,41 +246,21 @@ def _percent(value: float) -> str:
 
 
 def write_confusion_plot(path: Path, heads: Sequence[HeadScores]) -> None:
-    """Draw confusion matrices side by side: numbers of cells, shaded by the share of their row.
-
-    Parameters
-    ----------
-    path : Path
-    heads : sequence of HeadScores
-    """
-    # Figure without pyplot: no display, no global state, safe in any thread.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.5 * max(len(heads), 1), 5.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, head in enumerate(heads, start=1):
-        axes = figure.add_subplot(1, len(heads), place)
-        rows = head.confusion.sum(axis=1, keepdims=True)
-        share = np.divide(head.confusion, rows, out=np.zeros_like(head.confusion), where=rows > 0)
-        axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-        ticks = range(len(head.names))
-        names = [name.replace("_", " ") for name in head.names]
-        axes.set_xticks(ticks, names, rotation=35, ha="right")
-        axes.set_yticks(ticks, names)
-        axes.set(xlabel="answer", ylabel="true", title=f"{head.where}, {int(rows.sum())} cells")
-        for row in ticks:
-            for column in ticks:
-                axes.text(
-                    column,
-                    row,
-                    f"{head.confusion[row, column]:.0f}",
-                    ha="center",
-                    va="center",
-                    color="white" if share[row, column] > 0.6 else "black",
-                )
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    """Draw confusion matrices side by side: numbers of cells, shaded by the share of their row."""
+    with plot_file(path, size_inches=(6.5 * len(heads), 5.5)) as figure:
+        for place, head in enumerate(heads, start=1):
+            axes = figure.add_subplot(1, len(heads), place)
+            counts = head.confusion
+            rows = counts.sum(axis=1, keepdims=True)
+            share = np.divide(counts, rows, out=np.zeros_like(counts), where=rows > 0)
+            axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+            names = [name.replace("_", " ") for name in head.names]
+            axes.set_xticks(range(len(names)), names, rotation=35, ha="right")
+            axes.set_yticks(range(len(names)), names)
+            axes.set(xlabel="answer", ylabel="true", title=f"{head.where}, {int(rows.sum())} cells")
+            for (row, column), count in np.ndenumerate(counts):
+                colour = "white" if share[row, column] > 0.6 else "black"
+                axes.text(column, row, f"{count:.0f}", ha="center", va="center", color=colour)
 
 
 def write_reliability_plot(path: Path, heads: Sequence[tuple[str, HeadScores]]) -> None:
@@ -290,37 +272,36 @@ def write_reliability_plot(path: Path, heads: Sequence[tuple[str, HeadScores]]) 
     heads : sequence of (str, HeadScores)
         With the name of each.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(5.5 * max(len(heads), 1), 5.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    for place, (name, head) in enumerate(heads, start=1):
-        table = head.reliability
-        axes = figure.add_subplot(1, len(heads), place)
-        width = float(table.edges[1] - table.edges[0])
-        middle = (table.edges[:-1] + table.edges[1:]) / 2
-        total = max(float(table.weight.sum()), 1.0)
-        axes.bar(middle, table.weight / total, width, color="0.85", label="share of the cells")
-        axes.plot([0, 1], [0, 1], color="0.5", linestyle="--", label="means what it says")
-        axes.plot(table.confidence, table.accuracy, "o-", label="right answers")
-        error = table.expected_calibration_error
-        axes.set(
-            xlim=(0, 1),
-            ylim=(0, 1.02),
-            xlabel="confidence",
-            ylabel="share",
-            title=f"{name}, {head.where}: calibration error {error:.3f}",
-        )
-        axes.legend(loc="upper left")
-        axes.grid(alpha=0.3)
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    with plot_file(path, size_inches=(5.5 * len(heads), 5.5)) as figure:
+        for place, (name, head) in enumerate(heads, start=1):
+            table = head.reliability
+            axes = figure.add_subplot(1, len(heads), place)
+            width = float(table.edges[1] - table.edges[0])
+            middle = (table.edges[:-1] + table.edges[1:]) / 2
+            shares = table.weight / max(float(table.weight.sum()), 1.0)
+            axes.bar(middle, shares, width, color="0.85", label="share of the cells")
+            axes.plot([0, 1], [0, 1], color="0.5", linestyle="--", label="perfectly calibrated")
+            axes.plot(table.confidence, table.accuracy, "o-", label="right answers")
+            error = table.expected_calibration_error
+            axes.set(
+                xlim=(0, 1),
+                ylim=(0, 1.02),
+                xlabel="confidence",
+                ylabel="share",
+                title=f"{name}, {head.where}: calibration error {error:.3f}",
+            )
+            axes.legend(loc="upper left")
+            axes.grid(alpha=0.3)
 
 
 _WRONG: Final = 12
+"""Wrong answers that are shown, at most."""
+
 _RIGHT: Final = 4
+"""Right answers that are shown, at most: so many of the surest, and of the least sure."""
+
 _SMALLEST_DROP: Final = 0.05
+"""Fall of a probability that is coloured in full: changes of a few per cent are noise."""
 
 
 def occlusion_sheet(
@@ -385,7 +366,6 @@ def chosen_cells(
 
 def _overlaid(pixels: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
     smooth = cv2.GaussianBlur(heat, (0, 0), 6)
-    # Changes of a few per cent are noise, and shall not look like evidence.
     strength = np.clip(smooth / max(float(np.abs(smooth).max()), _SMALLEST_DROP), -1, 1)
     grey = cv2.cvtColor(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     colour = np.where(strength[..., None] > 0, (220, 30, 30), (30, 60, 220))

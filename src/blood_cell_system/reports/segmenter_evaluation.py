@@ -31,7 +31,7 @@ from blood_cell_system.metrics.matching import (
     MatchCounts,
     TruthKind,
 )
-from blood_cell_system.taxonomy import CELL_TYPES, MaskClass
+from blood_cell_system.taxonomy import MaskClass
 
 
 def figures_table(first: str, *others: str) -> Table:
@@ -220,8 +220,7 @@ def _match_part(scores: CellScores) -> list[RenderableType]:
     f1_names = [f"F1@{threshold:.1f}" for threshold in _SHOWN_THRESHOLDS]
     strict_name = f"{f1_names[0]}*"
     table = figures_table("cell", "true", "found", "out", strict_name, *f1_names, "AP", "PQ")
-    for cell_type in CELL_TYPES:
-        by_iou = scores.matching.matches[cell_type]
+    for cell_type, by_iou in scores.matching.matches.items():
         loose = by_iou[_SHOWN_THRESHOLDS[0]]
         table.add_row(
             cell_type,
@@ -249,8 +248,7 @@ def _match_part(scores: CellScores) -> list[RenderableType]:
 def _count_part(scores: CellScores) -> list[RenderableType]:
     table = figures_table("cell", "answer", "MAE", "bias", "relative", "exact")
     table.columns[1].justify = "left"
-    for cell_type in CELL_TYPES:
-        report = scores.counts[cell_type]
+    for cell_type, report in scores.counts.items():
         table.add_row(cell_type, "model", *_count_row(report.error))
         if scores.all_counts[cell_type] != report.error:
             error = scores.all_counts[cell_type]

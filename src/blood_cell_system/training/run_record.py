@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import blood_cell_system
-from blood_cell_system.atomic_files import replacing, write_json, write_text
+from blood_cell_system.atomic_files import write_json, write_text
+from blood_cell_system.imaging.plot import plot_file
 
 Row = Mapping[str, float]
 History = Sequence[Row]
@@ -114,29 +115,24 @@ def write_history(folder: Path, history: History) -> None:
 
 def write_curves(path: Path, history: History, view: HistoryView) -> None:
     """Draw losses, validation figures and learning rate over the epochs."""
-    # Figure without pyplot: no display, no global state, safe in any thread.
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(13, 4), layout="constrained")
-    FigureCanvasAgg(figure)
     panels = (
         (view.loss_title, view.loss_labels),
         (view.score_title, view.score_labels),
         ("Learning rate", {"learning_rate": "learning rate"}),
     )
-    for axes, (title, labels) in zip(figure.subplots(1, 3), panels, strict=True):
-        for name, label in labels.items():
-            values = [row.get(name, math.nan) for row in history]
-            if not all(math.isnan(value) for value in values):
-                width = 2.5 if name == view.score else 1.2
-                axes.plot([row["epoch"] for row in history], values, label=label, linewidth=width)
-        axes.set(title=title, xlabel="epoch")
-        axes.legend()
-        axes.grid(alpha=0.3)
-    figure.axes[0].set_yscale("log" if view.is_log_loss else "linear")
-    with replacing(path) as temporary:
-        figure.savefig(temporary, dpi=110)
+    with plot_file(path, size_inches=(13, 4)) as figure:
+        for axes, (title, labels) in zip(figure.subplots(1, 3), panels, strict=True):
+            for name, label in labels.items():
+                values = [row.get(name, math.nan) for row in history]
+                if not all(math.isnan(value) for value in values):
+                    width = 2.5 if name == view.score else 1.2
+                    axes.plot(
+                        [row["epoch"] for row in history], values, label=label, linewidth=width
+                    )
+            axes.set(title=title, xlabel="epoch")
+            axes.legend()
+            axes.grid(alpha=0.3)
+        figure.axes[0].set_yscale("log" if view.is_log_loss else "linear")
 
 
 def write_run(path: Path, details: Mapping[str, Any]) -> None:

@@ -78,7 +78,7 @@ def test_figures_by_class_are_those_of_the_matrix():
 
 
 def test_coverage_is_the_share_of_sets_with_the_true_class():
-    scores = head(thresholds=[0.15, 0.5, 0.5])[0]
+    scores = head(thresholds=dict(zip(NAMES, [0.15, 0.5, 0.5], strict=True)))[0]
     assert scores.coverage == pytest.approx(6 / 8)
     assert scores.single_share == pytest.approx(6 / 8)
 

@@ -46,7 +46,7 @@ def test_a_plain_model_says_that_it_knows_no_platelets(tmp_path, image, capsys):
     plain_model().save(tmp_path / "m.keras")
     words = ["test", "--model", str(tmp_path / "m.keras"), "--image", str(image)]
     assert main([*words, "--output-dir", str(tmp_path / "results")]) == 0
-    assert "1 RBC, 1 WBC, told apart by shape; this model knows no platelets" in (
+    assert "1 RBC, 1 WBC, separated by shape; this model knows no platelets" in (
         capsys.readouterr().out
     )
 

@@ -51,7 +51,7 @@ from blood_cell_system.errors import (
     MissingDataError,
 )
 from blood_cell_system.imaging.image_file import read_image_shape
-from blood_cell_system.taxonomy import PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -199,10 +199,13 @@ def _declared_shape(path: Path, tree: Element) -> tuple[int, int] | None:
     return (height, width) if height > 0 and width > 0 else None
 
 
-BCCD_LABELS: Final[Mapping[str, str | None]] = MappingProxyType(
-    {"RBC": RBC, "WBC": WBC, "Platelets": PLATELET}
+BCCD_LABELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        label: cell_type.name
+        for label, cell_type in zip(("RBC", "WBC", "Platelets"), BUILT_IN, strict=True)
+    }
 )
-"""Type of a cell by its label in the files; None leaves cells with that label out."""
+"""Type of a cell by its label in the files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -437,7 +440,7 @@ def _agreed_shape(
 
 
 _ROOT: Final = re.compile(r"<annotation[\s>]")
-_LOOKED_AT: Final = 20
+_LOOKED_AT: Final = 20  # Files whose beginning is read to recognise the format.
 
 
 @reads("voc", title="Pascal VOC", order=50)

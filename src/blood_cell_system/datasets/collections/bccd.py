@@ -18,7 +18,7 @@ Source: https://github.com/Shenggan/BCCD_Dataset. Licence: MIT.
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.formats.voc import VocDataset
+from blood_cell_system.annotation.formats.voc import BCCD_LABELS, VocDataset
 from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
@@ -29,10 +29,9 @@ from blood_cell_system.datasets.cell_fields import (
     sound_cells,
 )
 from blood_cell_system.errors import AnnotationError
-from blood_cell_system.taxonomy import PLATELET, RBC, WBC, WBC_TYPES
+from blood_cell_system.taxonomy import BUILT_IN, WBC
 
-BLOCK_SIZE: Final = 10
-_TYPE_OF_CLASS: Final = {"RBC": RBC, "WBC": WBC, "Platelets": PLATELET}
+BLOCK_SIZE: Final = 10  # Images in a run of names that is taken for one slide.
 
 
 def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
@@ -63,11 +62,11 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
     types = read_json_file(extra / "wbc_types.json", expected=dict, what="types by image")
     complete_file = extra / "complete_boxes.json"
     complete = read_json_file(complete_file, expected=dict, what="boxes by image")
-    for name, cell_type in types.items():
-        if cell_type not in WBC_TYPES:
+    known = [subtype.name for subtype in BUILT_IN[WBC].subtypes]
+    for name, subtype in types.items():
+        if subtype not in known:
             raise AnnotationError(
-                f"{extra / 'wbc_types.json'}: {name} is {cell_type!r}; expected "
-                f"{', '.join(WBC_TYPES)}."
+                f"{extra / 'wbc_types.json'}: {name} is {subtype!r}; expected {', '.join(known)}."
             )
     blocks = blocks_of_names([sample.stem for sample in dataset.samples], block_size=BLOCK_SIZE)
     dropped: list[DroppedCell] = []
@@ -109,4 +108,4 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
 
 def _cell(mark: Any) -> Annotation:
     x_min, y_min, x_max, y_max = (float(side) for side in mark["bbox"])
-    return Annotation(cell_type=_TYPE_OF_CLASS[mark["class"]], box=Box(x_min, y_min, x_max, y_max))
+    return Annotation(cell_type=BCCD_LABELS[mark["class"]], box=Box(x_min, y_min, x_max, y_max))
