@@ -1,4 +1,5 @@
 import io
+import logging
 
 import pytest
 
@@ -43,3 +44,9 @@ def test_work_that_fails_is_not_called_done(capsys):
     with pytest.raises(ValueError, match="broken"):
         list(with_progress(items(), total=2, description="images"))
     assert "done" not in capsys.readouterr().err
+
+
+def test_nothing_is_shown_where_quiet_is_wanted(capsys, caplog):
+    with caplog.at_level(logging.WARNING, "blood_cell_system"):
+        assert list(with_progress("abc", total=3, description="images")) == ["a", "b", "c"]
+    assert capsys.readouterr().err == ""

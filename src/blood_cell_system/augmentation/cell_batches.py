@@ -35,16 +35,10 @@ from blood_cell_system.seeding import generator_for
 ToCellImage = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Makes a cell image of an image of one cell, RGB or RGBA; raises ``CellImageError``."""
 
-DEFAULT_BUDGET_BYTES: Final = 1_500_000_000
-"""Memory that cells are held decoded in; more of them are held as PNG."""
-
+DEFAULT_BUDGET_BYTES: Final = 1_500_000_000  # Bytes of decoded cells that are held in memory.
 _BYTES_A_CELL: Final = CELL_SIDE_PX * CELL_SIDE_PX * 4
-
-_READING_THREADS: Final = 2
-"""Threads that read cells, as reading is half waiting for the disk."""
-
-_MOST_FAILED_SHARE: Final = 0.5
-"""Share of cells that cannot be read from which the folder is refused."""
+_READING_THREADS: Final = 2  # Threads that decode images.
+_MOST_FAILED_SHARE: Final = 0.5  # Of the cells; where more cannot be read, the folder is at fault.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -294,8 +288,8 @@ def _moved_outline(
 UNKNOWN: Final = -1
 """Index of a condition or type that nobody knows, and of what is no cell."""
 
+# Relative to a class of several conditions: it has no contrast to teach.
 _SINGLE_CONDITION_WEIGHT: Final = 0.25
-"""How often a source of one condition is drawn, against a source of two."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,14 +5,15 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-import typer
-
 from blood_cell_system.cli.options import (
     ALL_CORES,
     CellDiameter,
     Jobs,
     Views,
+    argument,
+    counted,
     given,
+    option,
     positive_number,
     share,
 )
@@ -30,68 +31,53 @@ _SHOWN_NAMES: Final = 5
 
 def analyze(
     *,
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Images, or folders.")],
-    output_dir: Annotated[
-        Path, typer.Option("--output-dir", "-o", metavar="DIR", help="Folder to write.")
-    ],
+    paths: Annotated[list[Path], argument("PATH", "Images, or folders.")],
+    output_dir: Annotated[Path, option("-o --output-dir DIR", "Folder to write.")],
     model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model", metavar="FILE", show_default="built-in", help="Segmenter, .keras or .onnx."
-        ),
+        Path | None, option("--model FILE", "Segmenter, .keras or .onnx.", default="built-in")
     ] = None,
     models: Annotated[
-        Path | None,
-        typer.Option(
-            "--models", metavar="DIR", help="Folder with a segmenter or classifiers of your own."
-        ),
+        Path | None, option("--models DIR", "Folder with a segmenter or classifiers of your own.")
     ] = None,
     no_classify: Annotated[
-        bool, typer.Option("--no-classify", help="Count cells, but do not classify them.")
+        bool, option("--no-classify", "Count cells, but do not classify them.")
     ] = False,
     views: Views = None,
-    recursive: Annotated[
-        bool, typer.Option("--recursive", "-r", help="Search folders within folders.")
-    ] = False,
+    recursive: Annotated[bool, option("-r --recursive", "Search folders within folders.")] = False,
     jobs: Jobs = ALL_CORES,
     json_lines: Annotated[
-        bool, typer.Option("--json-lines", help="Print a line of JSON for each image.")
+        bool, option("--json-lines", "Print a line of JSON for each image.")
     ] = False,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Keep the results that a former run has finished.")
+        bool, option("--resume", "Keep the results that a former run has finished.")
     ] = False,
     cell_diameter: CellDiameter = None,
     pixel_size_um: Annotated[
-        float | None,
-        typer.Option(
-            "--pixel-size-um", parser=positive_number, metavar="UM", help="Side of a pixel in µm."
-        ),
+        float | None, option("--pixel-size-um UM", "Side of a pixel in µm.", parser=positive_number)
     ] = None,
     border_rule: Annotated[
         Literal["counted", "two-sides"],
-        typer.Option(
+        option(
             "--border-rule",
-            help="Count all cells that the border cuts off, or those at two of the four sides.",
+            "Count all cells that the border cuts off, or those at two of the four sides.",
         ),
     ] = "counted",
     confidence_threshold: Annotated[
         float | None,
-        typer.Option(
-            "--confidence-threshold",
+        option(
+            "--confidence-threshold P",
+            "Cells of a lower confidence are flagged as uncertain.",
+            default="0.3",
             parser=share,
-            metavar="P",
-            show_default="0.3",
-            help="Cells of a lower confidence are flagged as uncertain.",
         ),
     ] = None,
     uncertain_margin: Annotated[
         float | None,
-        typer.Option(
-            "--uncertain-margin",
+        option(
+            "--uncertain-margin P",
+            "So are cells whose two likeliest conditions are closer.",
+            default="0.1",
             parser=share,
-            metavar="P",
-            show_default="0.1",
-            help="So are cells whose two likeliest conditions are closer.",
         ),
     ] = None,
 ) -> int:
@@ -215,7 +201,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     print(f"Images: {states}" + (f" ({kept} kept from before)" if kept else ""))
     _print_passed_over(summary)
     if summary.left_out:
-        print(f"Left out of the sums: {summary.left_out} that do not look like a smear")
+        print(f"Left out of the sums: {summary.left_out} not taken for a smear")
     for names in summary.repeated:
         listed = ", ".join(shown_name(name) for name in names)
         print(f"The same file, summed up {len(names)} times: {listed}")
@@ -242,7 +228,7 @@ def print_former_results(
         )
     if left_over := count_left_over(output_dir, summary.outcomes):
         print(
-            f"Kept in {place}: {left_over} results of former runs, which are not in the summary "
+            f"Kept in {place}: {counted(left_over, 'result')} of former runs, not in the summary "
             "and the page of this one",
             file=sys.stderr,
         )
@@ -256,4 +242,4 @@ def _print_passed_over(summary: "BatchSummary") -> None:
         for path in summary.passed_over
     )
     listed = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
-    print(f"Passed over: {len(summary.passed_over)} that are no images by their names ({listed})")
+    print(f"Passed over: {len(summary.passed_over)}, no image by the name ({listed})")

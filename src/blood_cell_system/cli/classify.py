@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
-from blood_cell_system.cli.options import Kind, Views
+from blood_cell_system.cli.options import Kind, Views, argument, option
 
 if TYPE_CHECKING:
     from blood_cell_system.analysis.runtimes import ClassifierRuntime
@@ -14,18 +12,11 @@ if TYPE_CHECKING:
 
 def classify(
     *,
-    paths: Annotated[
-        list[Path], typer.Argument(metavar="PATH", help="Folders of single cells, or images.")
-    ],
+    paths: Annotated[list[Path], argument("PATH", "Folders of single cells, or images.")],
     kind: Kind,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="FILE.csv", help="Table to write.")
-    ],
+    output: Annotated[Path, option("-o --output FILE.csv", "Table to write.")],
     model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model", metavar="FILE", show_default="built-in", help="Classifier, .keras or .onnx."
-        ),
+        Path | None, option("--model FILE", "Classifier, .keras or .onnx.", default="built-in")
     ] = None,
     views: Views = None,
 ) -> int:
@@ -39,11 +30,7 @@ def classify(
 
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.parallel import with_progress
-    from blood_cell_system.pipeline.single_cells import (
-        classify_files,
-        find_cell_files,
-        table_of,
-    )
+    from blood_cell_system.pipeline.single_cells import classify_files, find_cell_files, table_of
     from blood_cell_system.reports.image_files import table_to_csv, write_words
     from blood_cell_system.reports.report import DISCLAIMER, shown_name
 

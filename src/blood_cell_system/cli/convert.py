@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-import typer
-
-from blood_cell_system.cli.options import LabelMap
+from blood_cell_system.cli.options import LabelMap, argument, option
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,53 +19,41 @@ def convert(
     *,
     source: Annotated[
         Path,
-        typer.Argument(
-            metavar="SOURCE",
-            help="What analyze has written, a prepared folder, or a data set of any known format.",
+        argument(
+            "SOURCE",
+            "What analyze has written, a prepared folder, or a data set of any known format.",
         ),
     ],
-    to: Annotated[
-        Format,
-        typer.Option("--to", help="Format to write; qupath is geojson."),
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="New folder to write.")
-    ],
+    to: Annotated[Format, option("--to", "Format to write; qupath is geojson.")],
+    output: Annotated[Path, option("-o --output DIR", "New folder to write.")],
     images: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--images",
-            metavar="DIR...",
-            help="For results: folders with the images, where they have been moved since.",
+        option(
+            "--images DIR...",
+            "For results: folders with the images, where they have been moved since.",
         ),
     ] = None,
     outlines: Annotated[
         Outlines,
-        typer.Option(
-            "--outlines", help="Polygons with exactly the same pixels, masks, or boxes alone."
-        ),
+        option("--outlines", "Polygons with exactly the same pixels, masks, or boxes alone."),
     ] = "polygons",
     simplify: Annotated[
         float,
-        typer.Option(
-            "--simplify",
-            metavar="PX",
-            show_default="exact",
-            help="Polygons with fewer corners, which may be this far off.",
+        option(
+            "--simplify PX",
+            "Polygons with fewer corners, which may be this far off.",
+            default="exact",
         ),
     ] = 0.0,
     with_not_scored: Annotated[
         bool,
-        typer.Option(
+        option(
             "--with-not-scored",
-            help="For a prepared folder: also regions that are not scored, labelled ignore.",
+            "For a prepared folder: also regions that are not scored, labelled ignore.",
         ),
     ] = False,
     input_format: Annotated[
-        str,
-        typer.Option(
-            "--format", metavar="NAME", help="For a data set: its format; auto recognises it."
-        ),
+        str, option("--format NAME", "For a data set: its format; auto recognises it.")
     ] = "auto",
     label_map: LabelMap = None,
 ) -> int:

@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
-from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed
+from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed, argument, option
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import ClassifierKind
 
@@ -13,89 +11,70 @@ from blood_cell_system.model_metadata import ClassifierKind
 def crops(
     *,
     source: Annotated[
-        Path,
-        typer.Argument(
-            metavar="INPUT", help="Folder of images, prepared folder or Pascal VOC folder."
-        ),
+        Path, argument("INPUT", "Folder of images, prepared folder or Pascal VOC folder.")
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Cell folder, new or unfinished.")
-    ],
-    kind: Annotated[
-        ClassifierKind | None, typer.Option("--kind", help="Which cells to cut.")
-    ] = None,
+    output: Annotated[Path, option("-o --output DIR", "Cell folder, new or unfinished.")],
+    kind: Annotated[ClassifierKind | None, option("--kind", "Which cells to cut.")] = None,
     recipe: Annotated[
         ClassifierKind | None,
-        typer.Option(
+        option(
             "--recipe",
-            help="The cell folder of this package's own classifier, from the folder of all "
-            "collections.",
+            "The cell folder of this package's own classifier, from the folder of all collections.",
         ),
     ] = None,
     boxes: Annotated[
         Path | None,
-        typer.Option(
-            "--boxes",
-            metavar="FILE",
-            help='JSON table of labelled boxes, {"a.png": [{"label": "ring", "box": [x_min, '
-            "y_min, x_max, y_max]}]}, in pixels from 0.",
+        option(
+            "--boxes FILE",
+            'JSON table of labelled boxes, {"a.png": [{"label": "ring", "box": '
+            "[x_min, y_min, x_max, y_max]}]}, in pixels from 0.",
         ),
     ] = None,
     method: Annotated[
         Literal["boxes", "segmenter", "nuclei", "lone"] | None,
-        typer.Option(
+        option(
             "--method",
-            show_default="boxes where there are any, else the segmenter",
-            help="How cells are found: by boxes, by the segmenter, white cells by their nuclei, "
-            "or one cell an image.",
+            "How cells are found: by boxes, by the segmenter, white cells by their "
+            "nuclei, or one cell an image.",
+            default="boxes where there are any, else the segmenter",
         ),
     ] = None,
     class_of_all: Annotated[
         str,
-        typer.Option(
-            "--class",
-            metavar="CLASS",
-            show_default="unlabelled",
-            help="Class of cells about which nothing else is known.",
+        option(
+            "--class CLASS",
+            "Class of cells about which nothing else is known.",
+            default="unlabelled",
         ),
     ] = "",
     label_classes: Annotated[
         list[str] | None,
-        typer.Option(
-            "--map",
-            metavar="LABEL=CLASS",
-            help="Class of a label; LABEL= leaves its cells out; may be repeated. A folder of "
-            "images for each label (fields/Benign, fields/ALL) labels all cells of its images.",
+        option(
+            "--map LABEL=CLASS",
+            "Class of a label; LABEL= leaves its cells out; may be repeated. A "
+            "folder of images for each label (fields/Benign, fields/ALL) labels all"
+            " cells of its images.",
         ),
     ] = None,
-    source_name: Annotated[
-        str, typer.Option("--source", help="Name of the laboratory or data set.")
-    ] = "own",
+    source_name: Annotated[str, option("--source", "Name of the laboratory or data set.")] = "own",
     block_pattern: Annotated[
         str | None,
-        typer.Option(
-            "--block-pattern",
-            metavar="REGEX",
-            help="Finds the slide or patient in an image's name: its cells go into one split.",
+        option(
+            "--block-pattern REGEX",
+            "Finds the slide or patient in an image's name: its cells go into one split.",
         ),
     ] = None,
     block_size: Annotated[
-        int,
-        typer.Option(
-            "--block-size",
-            metavar="N",
-            help="Without a pattern, so many neighbouring names make a block.",
-        ),
+        int, option("--block-size N", "Without a pattern, so many neighbouring names make a block.")
     ] = 10,
     most: Annotated[
-        int | None,
-        typer.Option("--most", metavar="N", help="At most so many cells of a label an image."),
+        int | None, option("--most N", "At most so many cells of a label an image.")
     ] = None,
     with_outliers: Annotated[
         bool,
-        typer.Option(
+        option(
             "--with-outliers",
-            help="Also cut slide, debris, clumps and cells of other types, as not_a_cell/.",
+            "Also cut slide, debris, clumps and cells of other types, as not_a_cell/.",
         ),
     ] = False,
     seed: Seed = 0,

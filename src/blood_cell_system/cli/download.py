@@ -5,8 +5,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import unquote, urlsplit
 
-import typer
-
+from blood_cell_system.cli.options import argument, option
 from blood_cell_system.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -17,32 +16,27 @@ def download(
     *,
     name: Annotated[
         str | None,
-        typer.Argument(
-            metavar="NAME|ADDRESS",
-            show_default="list them",
-            help="bccd, kaggle, lisc, allidb, or the https address of a file.",
+        argument(
+            "NAME|ADDRESS",
+            "bccd, kaggle, lisc, allidb, or the https address of a file.",
+            default="list them",
         ),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="PATH",
-            show_default="its own name",
-            help="What the data set's folder, or the file, is to be called.",
+        option(
+            "-o --output PATH",
+            "What the data set's folder, or the file, is to be called.",
+            default="its own name",
         ),
     ] = None,
     accept_licence: Annotated[
-        bool, typer.Option("--accept-licence", help="Do not ask: the licence was read.")
+        bool, option("--accept-licence", "Do not ask: the licence was read.")
     ] = False,
     sha256: Annotated[
-        str | None,
-        typer.Option("--sha256", metavar="HEX", help="For an address: what the file must have."),
+        str | None, option("--sha256 HEX", "For an address: what the file must have.")
     ] = None,
-    timeout: Annotated[
-        float, typer.Option("--timeout", metavar="S", help="Longest silence of a server.")
-    ] = 30.0,
+    timeout: Annotated[float, option("--timeout S", "Longest silence of a server.")] = 30.0,
 ) -> int:
     """Get a public data set, after its licence was accepted.
 

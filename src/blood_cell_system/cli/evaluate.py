@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.cli.options import (
     SEGMENTATION_DIR,
@@ -17,6 +15,7 @@ from blood_cell_system.cli.options import (
     Segmenter,
     SplitName,
     Views,
+    option,
 )
 
 if TYPE_CHECKING:
@@ -24,10 +23,9 @@ if TYPE_CHECKING:
 
 _Seed = Annotated[
     int,
-    typer.Option(
-        "--seed",
-        metavar="N",
-        help="For the split of a folder that has none (the training's seed), and the intervals.",
+    option(
+        "--seed N",
+        "For the split of a folder that has none (the training's seed), and the intervals.",
     ),
 ]
 
@@ -37,12 +35,9 @@ def evaluate(
     model: Segmenter = SEGMENTER_FILE,
     data_dir: SegmentationDir = SEGMENTATION_DIR,
     split: SplitName = Split.TEST,
-    json: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write every number there.")
-    ] = None,
+    json: Annotated[Path | None, option("--json FILE", "Write every number there.")] = None,
     contact_sheet: Annotated[
-        Path | None,
-        typer.Option("--contact-sheet", metavar="FILE", help="Draw the ten worst images there."),
+        Path | None, option("--contact-sheet FILE", "Draw the ten worst images there.")
     ] = None,
     cell_diameter: CellDiameter = None,
     seed: _Seed = 0,
@@ -110,23 +105,18 @@ def evaluate_classifier(
     kind: Kind,
     model: Annotated[
         Path | None,
-        typer.Option(
-            "--model",
-            metavar="FILE",
-            show_default="./models/KIND_classifier.onnx",
-            help="Classifier, .keras or .onnx.",
+        option(
+            "--model FILE", "Classifier, .keras or .onnx.", default="./models/KIND_classifier.onnx"
         ),
     ] = None,
     data_dir: CellDir = None,
     split: SplitName = Split.TEST,
     output_dir: Annotated[
         Path | None,
-        typer.Option(
-            "--output-dir",
-            "-o",
-            metavar="DIR",
-            help="Write evaluation.json, evaluation.txt, confusion matrix, reliability diagram "
-            "and a sheet of right and wrong answers there.",
+        option(
+            "-o --output-dir DIR",
+            "Write evaluation.json, evaluation.txt, confusion matrix, reliability "
+            "diagram and a sheet of right and wrong answers there.",
         ),
     ] = None,
     views: Views = None,

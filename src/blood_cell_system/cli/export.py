@@ -3,9 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final
 
-import typer
-
-from blood_cell_system.cli.options import positive_number
+from blood_cell_system.cli.options import option, positive_number
 
 # Largest difference of a probability. Rounding differs between the two runtimes by some 1e-5; a
 # conversion gone wrong differs by far more.
@@ -14,25 +12,18 @@ MAX_DIFFERENCE: Final = 1e-3
 
 def export(
     *,
-    model: Annotated[Path, typer.Option("--model", metavar="FILE", help="A .keras file.")],
+    model: Annotated[Path, option("--model FILE", "A .keras file.")],
     output: Annotated[
         Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="FILE",
-            show_default="beside the model",
-            help="The .onnx file to write.",
-        ),
+        option("-o --output FILE", "The .onnx file to write.", default="beside the model"),
     ] = None,
     training_diameter: Annotated[
         float | None,
-        typer.Option(
-            "--training-diameter",
+        option(
+            "--training-diameter PX",
+            "Diameter of a red cell in the images that the model learned from.",
+            default="what the model says of itself, else 100",
             parser=positive_number,
-            metavar="PX",
-            show_default="what the model says of itself, else 100",
-            help="Diameter of a red cell in the images that the model learned from.",
         ),
     ] = None,
 ) -> int:

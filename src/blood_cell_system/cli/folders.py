@@ -11,6 +11,9 @@ from blood_cell_system.cli.options import (
     Jobs,
     Seed,
     SegmentationDir,
+    argument,
+    counted,
+    option,
     positive_number,
 )
 
@@ -25,42 +28,37 @@ _EXAMPLES: Final = 3
 # Columns of the table in a log, which has no width of its own: narrow ones would break every line.
 _LOG_WIDTH: Final = 120
 
-COPIES: Final = typer.Option("--aug-factor", metavar="N", help="Copies of each image.")
-FINDINGS: Final = typer.Option("--json", metavar="FILE", help="Write the findings of verify there.")
-CONTACT_SHEET: Final = typer.Option(
-    "--contact-sheet",
-    metavar="FILE",
-    show_default="FOLDER_contact_sheet.png beside the folder",
-    help="Where the overlays of verify go.",
+COPIES: Final = option("--aug-factor N", "Copies of each image.")
+FINDINGS: Final = option("--json FILE", "Write the findings of verify there.")
+CONTACT_SHEET: Final = option(
+    "--contact-sheet FILE",
+    "Where the overlays of verify go.",
+    default="FOLDER_contact_sheet.png beside the folder",
 )
-FIX: Final = typer.Option(
-    "--fix",
-    metavar="DIR",
-    help="Verify and write a repaired copy, whose errors then decide the exit code.",
+FIX: Final = option(
+    "--fix DIR", "Verify and write a repaired copy, whose errors then decide the exit code."
 )
-RED_CELL_DIAMETER: Final = typer.Option(
-    "--cell-diameter",
+RED_CELL_DIAMETER: Final = option(
+    "--cell-diameter PX",
+    "Resample each source to combine, so that its red cells are that wide.",
+    default="as the networks expect them",
     parser=positive_number,
-    metavar="PX",
-    show_default="as the networks expect them",
-    help="Resample each source to combine, so that its red cells are that wide.",
 )
-KEEP_SCALE: Final = typer.Option("--keep-scale", help="Combine, but leave the size of all cells.")
-SOURCE_DIAMETER: Final = typer.Option(
-    "--source-diameter",
-    metavar="NAME=PX",
-    help="Width of the red cells of a source whose labels do not show it; may be repeated.",
+KEEP_SCALE: Final = option("--keep-scale", "Combine, but leave the size of all cells.")
+SOURCE_DIAMETER: Final = option(
+    "--source-diameter NAME=PX",
+    "Width of the red cells of a source whose labels do not show it; may be repeated.",
 )
 
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Prepared folder.")]
+Folder = Annotated[Path, argument("FOLDER", "Prepared folder.")]
 
 
 def augment(
     *,
     folder: Folder = SEGMENTATION_DIR,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")
-    ] = Path("./data/segmentation_augmented"),
+    output: Annotated[Path, option("-o --output DIR", "Folder to write.")] = Path(
+        "./data/segmentation_augmented"
+    ),
     aug_factor: Annotated[int, COPIES] = 3,
     seed: Seed = 0,
     jobs: Jobs = ALL_CORES,
@@ -80,12 +78,10 @@ def augment(
 
 def combine(
     *,
-    folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER", help="Prepared folders to merge.")
-    ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")
-    ] = Path("./data/segmentation_combined"),
+    folders: Annotated[list[Path], argument("FOLDER", "Prepared folders to merge.")],
+    output: Annotated[Path, option("-o --output DIR", "Folder to write.")] = Path(
+        "./data/segmentation_combined"
+    ),
     cell_diameter: Annotated[float | None, RED_CELL_DIAMETER] = None,
     keep_scale: Annotated[bool, KEEP_SCALE] = False,
     source_diameter: Annotated[list[str] | None, SOURCE_DIAMETER] = None,
@@ -167,27 +163,22 @@ def split(
     data_dir: SegmentationDir = SEGMENTATION_DIR,
     by: Annotated[
         Literal["image", "slide", "patient", "source"],
-        typer.Option("--by", help="What stays together in one split."),
+        option("--by", "What stays together in one split."),
     ] = "image",
     pattern: Annotated[
         str | None,
-        typer.Option(
-            "--pattern",
-            metavar="REGEX",
-            help="Finds the slide or patient in an image's name, for instance 'slide(\\d+)'.",
+        option(
+            "--pattern REGEX",
+            "Finds the slide or patient in an image's name, for instance 'slide(\\d+)'.",
         ),
     ] = None,
     table: Annotated[
-        Path | None,
-        typer.Option("--table", metavar="CSV", help="Columns image and slide, patient or group."),
+        Path | None, option("--table CSV", "Columns image and slide, patient or group.")
     ] = None,
-    val: Annotated[float, typer.Option("--val", metavar="SHARE", help="Share of val.")] = 0.15,
-    test: Annotated[float, typer.Option("--test", metavar="SHARE", help="Share of test.")] = 0.15,
+    val: Annotated[float, option("--val SHARE", "Share of val.")] = 0.15,
+    test: Annotated[float, option("--test SHARE", "Share of test.")] = 0.15,
     check: Annotated[
-        bool,
-        typer.Option(
-            "--check", help="Look for leaks only, write nothing; exit code 1 if there are any."
-        ),
+        bool, option("--check", "Look for leaks only, write nothing; exit code 1 if there are any.")
     ] = False,
     seed: Seed = 0,
     jobs: Jobs = ALL_CORES,
@@ -250,7 +241,10 @@ def _print_report(console: "Console", report: "VerificationReport") -> None:
     verdict = "Verified" if report.is_ok else "Not usable as it is"
     style = "green" if report.is_ok else "bold red"
     console.print(
-        Text(f"{verdict}: {report.root}: {errors} errors, {warnings} warnings", style=style),
+        Text(
+            f"{verdict}: {report.root}: {counted(errors, 'error')}, {counted(warnings, 'warning')}",
+            style=style,
+        ),
         soft_wrap=True,
     )
 

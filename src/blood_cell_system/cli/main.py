@@ -23,7 +23,7 @@ from blood_cell_system.errors import BloodCellError
 
 
 class CommandLine(NamedTuple):
-    """A command: where it stands in the help, and the function that does it."""
+    """A command: its section in the help, the function that does it, and the line of the help."""
 
     section: str
     name: str
@@ -31,40 +31,37 @@ class CommandLine(NamedTuple):
     line: str
 
 
-COMMANDS: Final = (
-    CommandLine("Analyse images", "analyze", "analyze:analyze", "count cells and write a report"),
-    CommandLine("Analyse images", "classify", "classify:classify", "classify single-cell images"),
-    CommandLine(
-        "Analyse images", "convert", "convert:convert", "write labels or results for other tools"
+_SECTIONS: Final = {
+    "Analyse images": (
+        ("analyze", "analyze:analyze", "count cells and write a report"),
+        ("classify", "classify:classify", "classify single-cell images"),
+        ("convert", "convert:convert", "write labels or results for other tools"),
+        ("models", "models:models", "list the installed models"),
     ),
-    CommandLine("Analyse images", "models", "models:models", "list the installed models"),
-    CommandLine("Get data", "download", "download:download", "get a public data set"),
-    CommandLine(
-        "Get data", "synthesize", "synthesize:synthesize", "draw smears with exact ground truth"
+    "Get data": (
+        ("download", "download:download", "get a public data set"),
+        ("synthesize", "synthesize:synthesize", "draw smears with exact ground truth"),
     ),
-    CommandLine("Prepare data", "prepare", "prepare:prepare", "make masks for any data set"),
-    CommandLine("Prepare data", "augment", "folders:augment", "add changed copies of the images"),
-    CommandLine("Prepare data", "combine", "folders:combine", "merge several prepared folders"),
-    CommandLine("Prepare data", "verify", "folders:verify", "check a prepared folder"),
-    CommandLine("Prepare data", "split", "folders:split", "split into train, val and test"),
-    CommandLine("Prepare data", "crops", "crops:crops", "cut single cells out of smears"),
-    CommandLine("Train and measure", "train", "train:train", "train the segmenter"),
-    CommandLine("Train and measure", "test", "segment:segment", "segment one image with a model"),
-    CommandLine("Train and measure", "evaluate", "evaluate:evaluate", "measure a segmenter"),
-    CommandLine(
-        "Train and measure",
-        "train-classifier",
-        "train:train_classifier",
-        "train a classifier of red or white cells",
+    "Prepare data": (
+        ("prepare", "prepare:prepare", "make masks for any data set"),
+        ("augment", "folders:augment", "add changed copies of the images"),
+        ("combine", "folders:combine", "merge several prepared folders"),
+        ("verify", "folders:verify", "check a prepared folder"),
+        ("split", "folders:split", "split into train, val and test"),
+        ("crops", "crops:crops", "cut single cells out of smears"),
     ),
-    CommandLine(
-        "Train and measure",
-        "evaluate-classifier",
-        "evaluate:evaluate_classifier",
-        "measure a classifier",
+    "Train and measure": (
+        ("train", "train:train", "train the segmenter"),
+        ("test", "segment:segment", "segment one image with a model"),
+        ("evaluate", "evaluate:evaluate", "measure a segmenter"),
+        ("train-classifier", "train:train_classifier", "train a classifier of single cells"),
+        ("evaluate-classifier", "evaluate:evaluate_classifier", "measure a classifier"),
+        ("export", "export:export", "write a model as .onnx"),
     ),
-    CommandLine("Train and measure", "export", "export:export", "write a model as .onnx"),
-    CommandLine("Help", "help", "main:show_help", "show the help of a command"),
+    "Help": (("help", "main:show_help", "show the help of a command"),),
+}
+COMMANDS: Final = tuple(
+    CommandLine(section, *row) for section, rows in _SECTIONS.items() for row in rows
 )
 
 FAILURE: Final = 1

@@ -5,7 +5,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-import typer
+from blood_cell_system.cli.options import option
 
 if TYPE_CHECKING:
     from blood_cell_system.pipeline.installed_models import InstalledModel
@@ -14,16 +14,12 @@ if TYPE_CHECKING:
 def models(
     *,
     models: Annotated[
-        Path | None,
-        typer.Option(
-            "--models", metavar="DIR", show_default="the built-in ones", help="Folder of models."
-        ),
+        Path | None, option("--models DIR", "Folder of models.", default="the built-in ones")
     ] = None,
     details: Annotated[
-        bool,
-        typer.Option("--details", help="Also the checksum, the data and every measured figure."),
+        bool, option("--details", "Also the checksum, the data and every measured figure.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    json: Annotated[bool, option("--json", "Print JSON, for programs.")] = False,
 ) -> int:
     """List the installed models; exit code 1 where one of them cannot be used.
 

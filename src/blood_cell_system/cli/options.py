@@ -15,6 +15,31 @@ SEGMENTATION_DIR: Final = Path("./data/segmentation")
 ALL_CORES: Final = os.cpu_count() or 1
 
 
+def option(words: str, help_text: str = "", *, default: str | bool = True, **more: Any) -> Any:
+    """Declare an option.
+
+    Parameters
+    ----------
+    words : str
+        Its names and, where it takes a value, what the help calls the value: ``-o --output DIR``.
+    help_text : str
+    default : str or bool
+        Default as the help shows it, where it is not that of the function.
+    **more
+        Of ``typer.Option``.
+    """
+    names = [word for word in words.split() if word.startswith(("-", "/"))]
+    metavar = words.split()[-1] if words.split()[-1] not in names else None
+    # What Typer knows as a flag that can only be switched off begins with a blank.
+    names = [f" {name}" if name.startswith("/") else name for name in names]
+    return typer.Option(*names, metavar=metavar, help=help_text, show_default=default, **more)
+
+
+def argument(metavar: str, help_text: str, *, default: str | bool = True) -> Any:
+    """Declare an argument, by what the help calls it."""
+    return typer.Argument(metavar=metavar, help=help_text, show_default=default)
+
+
 def positive_int(value: str) -> int:
     """Read a whole number of 1 or more."""
     number = int(value)
@@ -39,6 +64,17 @@ def share(value: str) -> float:
     return number
 
 
+def counted(number: int, noun: str) -> str:
+    """Give a number of things.
+
+    Examples
+    --------
+    >>> counted(1, "epoch"), counted(2, "epoch")
+    ('1 epoch', '2 epochs')
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def given(**values: Any) -> dict[str, Any]:
     """Give the options that the user has set; the settings know the defaults of the others."""
     return {name: value for name, value in values.items() if value is not None}
@@ -46,77 +82,60 @@ def given(**values: Any) -> dict[str, Any]:
 
 Jobs = Annotated[
     int,
-    typer.Option(
-        "--jobs",
-        "-j",
-        parser=positive_int,
-        metavar="N",
-        show_default="as many as cores",
-        help="How many work at once.",
+    option(
+        "-j --jobs N", "How many work at once.", default="as many as cores", parser=positive_int
     ),
 ]
-Seed = Annotated[int, typer.Option("--seed", metavar="N", help="Decides what is drawn by chance.")]
+Seed = Annotated[int, option("--seed N", "Decides what is drawn by chance.")]
 Views = Annotated[
     Literal[1, 4, 8] | None,
-    typer.Option(
+    option(
         "--views",
-        show_default="1 for red cells, 4 for white cells",
-        help="Average over a cell as it is (1), its quarter turns (4), flips as well (8).",
+        "Average over a cell as it is (1), its quarter turns (4), flips as well (8).",
+        default="1 for red cells, 4 for white cells",
     ),
 ]
-Kind = Annotated[
-    ClassifierKind, typer.Option("--kind", help="Red cells (rbc) or white cells (wbc).")
-]
-Segmenter = Annotated[
-    Path, typer.Option("--model", metavar="FILE", help="Segmenter, .keras or .onnx.")
-]
-SegmentationDir = Annotated[
-    Path, typer.Option("--data-dir", metavar="DIR", help="Prepared folder.")
-]
+Kind = Annotated[ClassifierKind, option("--kind", "Red cells (rbc) or white cells (wbc).")]
+Segmenter = Annotated[Path, option("--model FILE", "Segmenter, .keras or .onnx.")]
+SegmentationDir = Annotated[Path, option("--data-dir DIR", "Prepared folder.")]
 CellDir = Annotated[
     Path | None,
-    typer.Option(
-        "--data-dir",
-        metavar="DIR",
-        show_default="./data/cells_KIND",
-        help="Folder of cells, as bloodcells crops writes it.",
+    option(
+        "--data-dir DIR",
+        "Folder of cells, as bloodcells crops writes it.",
+        default="./data/cells_KIND",
     ),
 ]
 CellDiameter = Annotated[
     float | None,
-    typer.Option(
-        "--cell-diameter",
+    option(
+        "--cell-diameter PX",
+        "Diameter of a red cell in the images.",
+        default="estimated",
         parser=positive_number,
-        metavar="PX",
-        show_default="estimated",
-        help="Diameter of a red cell in the images.",
     ),
 ]
-SplitName = Annotated[Split, typer.Option("--split", help="Split to measure on.")]
+SplitName = Annotated[Split, option("--split", "Split to measure on.")]
 BlockPattern = Annotated[
     str | None,
-    typer.Option(
-        "--block-pattern",
-        metavar="REGEX",
-        help="Finds the slide or patient in a file name, where no cells.csv names it.",
+    option(
+        "--block-pattern REGEX",
+        "Finds the slide or patient in a file name, where no cells.csv names it.",
     ),
 ]
 LabelMap = Annotated[
     str | None,
-    typer.Option(
-        "--label-map",
-        metavar="FILE|NAME=TYPE,…",
-        help="What labels mean, for instance erythro=RBC,dust=none; or a file of such lines, or "
-        "JSON.",
+    option(
+        "--label-map FILE|NAME=TYPE,…",
+        "What labels mean, for instance erythro=RBC,dust=none; or a file of such lines, or JSON.",
     ),
 ]
 Classes = Annotated[
     Path | None,
-    typer.Option(
-        "--classes",
-        metavar="FILE",
-        show_default="built-in",
-        help="Cell types of your own, in a YAML or JSON file (docs/adding.md).",
+    option(
+        "--classes FILE",
+        "Cell types of your own, in a YAML or JSON file (docs/adding.md).",
+        default="built-in",
     ),
 ]
 

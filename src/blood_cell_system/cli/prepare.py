@@ -31,8 +31,10 @@ from blood_cell_system.cli.options import (
     Jobs,
     LabelMap,
     Seed,
+    argument,
     given,
     hidden,
+    option,
 )
 from blood_cell_system.errors import SettingsError
 
@@ -57,71 +59,57 @@ DEFAULT_INPUT: Final = {
 def prepare(
     *,
     source: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="SOURCE", help="Folder or zip file to read.", show_default=False),
+        list[Path] | None, argument("SOURCE", "Folder or zip file to read.", default=False)
     ] = None,
     input_format: Annotated[
         InputFormat | None,
-        typer.Option(
+        option(
             "--format",
-            show_default="auto",
-            help="Format to read; auto recognises and reports it; qupath is geojson.",
+            "Format to read; auto recognises and reports it; qupath is geojson.",
+            default="auto",
         ),
     ] = None,
     mode: Annotated[
-        Mode | None, typer.Option("--mode", hidden=True, help="What to do, or the format to read.")
+        Mode | None, option("--mode", "What to do, or the format to read.", hidden=True)
     ] = None,
     inputs: Annotated[
         list[Path] | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="DIR...",
-            show_default="as in the guide",
-            help="The same as SOURCE; to combine: all the folders.",
+        option(
+            "-i --input DIR...",
+            "The same as SOURCE; to combine: all the folders.",
+            default="as in the guide",
         ),
     ] = None,
     output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            "-o",
-            metavar="DIR",
-            show_default="./data/segmentation",
-            help="Folder to write.",
-        ),
+        Path | None, option("-o --output DIR", "Folder to write.", default="./data/segmentation")
     ] = None,
     mask_method: Annotated[
         Literal["stain", "ellipse"],
-        typer.Option(
-            "--mask-method", help="Boxes become masks by the stain, or ellipses in the boxes alone."
-        ),
+        option("--mask-method", "Boxes become masks by the stain, or ellipses in the boxes alone."),
     ] = "stain",
     label_map: LabelMap = None,
     classes: Classes = None,
     mask_values: Annotated[
         str | None,
-        typer.Option(
-            "--mask-values",
-            metavar="VALUE=CLASS,…",
-            help="For masks: what numbers or colours mean, for instance "
-            "0=background,1=RBC,#0000ff=WBC.",
+        option(
+            "--mask-values VALUE=CLASS,…",
+            "For masks: what numbers or colours mean, for instance 0=background,1=RBC,#0000ff=WBC.",
         ),
     ] = None,
     unlabelled: Annotated[
         Unlabelled,
-        typer.Option(
+        option(
             "--unlabelled",
-            help="Cells that nobody marked: as their stain shows, not scored, or background where "
-            "all cells are marked.",
+            "Cells that nobody marked: as their stain shows, not scored, or "
+            "background where all cells are marked.",
         ),
     ] = "stain",
     first_pixel: Annotated[
         Literal[0, 1] | None,
-        typer.Option(
+        option(
             "--first-pixel",
-            show_default="the format's rule",
-            help="What the label files call the first pixel.",
+            "What the label files call the first pixel.",
+            default="the format's rule",
         ),
     ] = None,
     aug_factor: Annotated[int, hidden(COPIES)] = 3,

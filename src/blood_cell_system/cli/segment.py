@@ -4,9 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-import typer
-
-from blood_cell_system.cli.options import SEGMENTER_FILE, CellDiameter, Segmenter
+from blood_cell_system.cli.options import SEGMENTER_FILE, CellDiameter, Segmenter, option
 
 if TYPE_CHECKING:
     from blood_cell_system.analysis.segmentation import FoundCells
@@ -17,10 +15,10 @@ DISCLAIMER: Final = "Research use only; not a medical device."
 def segment(
     *,
     model: Segmenter = SEGMENTER_FILE,
-    image: Annotated[Path, typer.Option("--image", metavar="FILE", help="Image to segment.")],
-    output_dir: Annotated[
-        Path, typer.Option("--output-dir", "-o", metavar="DIR", help="Folder to write.")
-    ] = Path("./test_results"),
+    image: Annotated[Path, option("--image FILE", "Image to segment.")],
+    output_dir: Annotated[Path, option("-o --output-dir DIR", "Folder to write.")] = Path(
+        "./test_results"
+    ),
     cell_diameter: CellDiameter = None,
 ) -> int:
     """Segment one image with a trained model, and write the three images of the guide.

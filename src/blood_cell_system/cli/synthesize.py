@@ -5,46 +5,38 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-import typer
-
-from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed
+from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed, option
 from blood_cell_system.errors import SettingsError
 
 
 def synthesize(
     *,
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="DIR", help="Folder to write.")],
-    count: Annotated[int, typer.Option("--count", metavar="N", help="Number of smears.")] = 40,
+    output: Annotated[Path, option("-o --output DIR", "Folder to write.")],
+    count: Annotated[int, option("--count N", "Number of smears.")] = 40,
     seed: Seed = 0,
-    size: Annotated[
-        str, typer.Option("--size", metavar="WxH", help="Width x height in pixels.")
-    ] = "640x480",
-    stain: Annotated[
-        str, typer.Option("--stain", metavar="NAME", help="A stain's name, or mixed.")
-    ] = "mixed",
+    size: Annotated[str, option("--size WxH", "Width x height in pixels.")] = "640x480",
+    stain: Annotated[str, option("--stain NAME", "A stain's name, or mixed.")] = "mixed",
     cell_diameter: Annotated[
         float | None,
-        typer.Option(
-            "--cell-diameter",
-            metavar="PX",
-            show_default="95, as in BCCD; for single cells 50",
-            help="Mean diameter of a red cell.",
+        option(
+            "--cell-diameter PX",
+            "Mean diameter of a red cell.",
+            default="95, as in BCCD; for single cells 50",
         ),
     ] = None,
     layout: Annotated[
         Literal["prepared", "bccd", "cells-rbc", "cells-wbc"],
-        typer.Option(
+        option(
             "--layout",
-            help="prepared: with masks, ready to train on; bccd: as a clone of BCCD, with boxes "
-            "only; cells-rbc, cells-wbc: single cells of N smears, for a classifier.",
+            "prepared: with masks, ready to train on; bccd: as a clone of BCCD, "
+            "with boxes only; cells-rbc, cells-wbc: single cells of N smears, for a"
+            " classifier.",
         ),
     ] = "prepared",
     malaria_share: Annotated[
-        float, typer.Option("--malaria-share", metavar="P", help="Red cells with a parasite.")
+        float, option("--malaria-share P", "Red cells with a parasite.")
     ] = 0.0,
-    sickle_share: Annotated[
-        float, typer.Option("--sickle-share", metavar="P", help="Red cells that are sickles.")
-    ] = 0.0,
+    sickle_share: Annotated[float, option("--sickle-share P", "Red cells that are sickles.")] = 0.0,
     jobs: Jobs = ALL_CORES,
 ) -> int:
     """Draw smears with exact ground truth, to try things out.

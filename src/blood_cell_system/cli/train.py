@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from blood_cell_system.cli.options import SEGMENTATION_DIR, BlockPattern, CellDir, SegmentationDir
+from blood_cell_system.cli.options import (
+    SEGMENTATION_DIR,
+    BlockPattern,
+    CellDir,
+    SegmentationDir,
+    argument,
+    option,
+)
 from blood_cell_system.cli.quiet_import import import_tensorflow
 from blood_cell_system.errors import ResumeError, SettingsError
 from blood_cell_system.model_metadata import ClassifierKind
@@ -37,47 +44,34 @@ def batch_size_or_auto(value: str) -> int | str:
 
 Preset = Annotated[
     str | None,
-    typer.Option(
-        "--preset",
-        metavar="NAME",
-        show_default=DEFAULT_PRESET,
-        help="fast, balanced, accurate or research; the options below change its values.",
+    option(
+        "--preset NAME",
+        "fast, balanced, accurate or research; the options below change its values.",
+        default=DEFAULT_PRESET,
     ),
 ]
-Epochs = Annotated[int | None, typer.Option("--epochs", metavar="N")]
+Epochs = Annotated[int | None, option("--epochs N")]
 ResumeFrom = Annotated[
-    Path | None,
-    typer.Option(
-        "--resume-from", metavar="FILE", help="Continue the training that wrote this model."
-    ),
+    Path | None, option("--resume-from FILE", "Continue the training that wrote this model.")
 ]
-LogDir = Annotated[Path, typer.Option("--log-dir", metavar="DIR", help="Logs for TensorBoard.")]
+LogDir = Annotated[Path, option("--log-dir DIR", "Logs for TensorBoard.")]
 DomainAdaptation = Annotated[
     bool | None,
-    typer.Option(
+    option(
         "--domain-adaptation",
-        help="Unlearn what tells laboratories apart: the sources of the folder, or groups of "
-        "stain.",
+        "Unlearn what tells laboratories apart: the sources of the folder, or groups of stain.",
     ),
 ]
-LearningRate = Annotated[
-    float | None, typer.Option("--learning-rate", metavar="X", help="Peak rate of AdamW.")
-]
-WeightDecay = Annotated[float | None, typer.Option("--weight-decay", metavar="X")]
+LearningRate = Annotated[float | None, option("--learning-rate X", "Peak rate of AdamW.")]
+WeightDecay = Annotated[float | None, option("--weight-decay X")]
 Patience = Annotated[
-    int | None,
-    typer.Option(
-        "--patience", metavar="N", help="Epochs without a better validation score; 0: never stop."
-    ),
+    int | None, option("--patience N", "Epochs without a better validation score; 0: never stop.")
 ]
-Seed = Annotated[int | None, typer.Option("--seed", metavar="N", show_default="0")]
+Seed = Annotated[int | None, option("--seed N", default="0")]
 Deterministic = Annotated[
-    bool, typer.Option("--deterministic", help="The same weights to the last bit; slower.")
+    bool, option("--deterministic", "The same weights to the last bit; slower.")
 ]
-Width = Annotated[
-    int | None,
-    typer.Option("--d-reduced", metavar="N", help="Width of the Reynolds bottleneck; 0: none."),
-]
+Width = Annotated[int | None, option("--d-reduced N", "Width of the Reynolds bottleneck; 0: none.")]
 
 
 def train(
@@ -88,72 +82,58 @@ def train(
     epochs: Epochs = None,
     batch_size: Annotated[
         str | None,
-        typer.Option(
-            "--batch-size",
-            parser=batch_size_or_auto,
-            metavar="N|auto",
-            help="auto: the largest that fits.",
-        ),
+        option("--batch-size N|auto", "auto: the largest that fits.", parser=batch_size_or_auto),
     ] = None,
     resume_from: ResumeFrom = None,
     init_from: Annotated[
         str | None,
-        typer.Option(
-            "--init-from",
-            metavar="bundled|FILE",
-            help="Fine-tune: begin with a trained model, the one that comes with the program or a "
-            ".keras file; for 5 to 50 images of your own.",
+        option(
+            "--init-from bundled|FILE",
+            "Fine-tune: begin with a trained model, the one that comes with the "
+            "program or a .keras file; for 5 to 50 images of your own.",
         ),
     ] = None,
     kept_share: Annotated[
         float | None,
-        typer.Option(
-            "--kept-share",
-            metavar="SHARE",
-            show_default="0.7",
-            help="With --init-from: how much of that model stays; 0 forgets what the new images "
-            "do not show.",
+        option(
+            "--kept-share SHARE",
+            "With --init-from: how much of that model stays; 0 forgets what the new"
+            " images do not show.",
+            default="0.7",
         ),
     ] = None,
     checkpoint_dir: Annotated[
-        Path,
-        typer.Option(
-            "--checkpoint-dir", "--output-dir", "-o", metavar="DIR", help="Where the model goes."
-        ),
+        Path, option("-o --output-dir --checkpoint-dir DIR", "Where the model goes.")
     ] = Path("./checkpoints"),
     log_dir: LogDir = Path("./logs"),
-    crops_per_epoch: Annotated[int | None, typer.Option("--crops-per-epoch", metavar="N")] = None,
+    crops_per_epoch: Annotated[int | None, option("--crops-per-epoch N")] = None,
     crop_size_px: Annotated[
-        int | None, typer.Option("--crop-size", metavar="PX", help="Side of a training crop.")
+        int | None, option("--crop-size PX", "Side of a training crop.")
     ] = None,
     d_reduced: Width = None,
     learning_rate: LearningRate = None,
     weight_decay: WeightDecay = None,
     dropout: Annotated[
-        float | None,
-        typer.Option("--dropout", metavar="SHARE", help="Share of the bottleneck's channels."),
+        float | None, option("--dropout SHARE", "Share of the bottleneck's channels.")
     ] = None,
     patience: Patience = None,
     has_instance_head: Annotated[
         bool | None,
-        typer.Option(
-            " /--no-instance-head", help="Learn the classes of pixels alone, no centres of cells."
-        ),
+        option("/--no-instance-head", "Learn the classes of pixels alone, no centres of cells."),
     ] = None,
     has_domain_adaptation: DomainAdaptation = None,
     source_evenness: Annotated[
         float | None,
-        typer.Option(
-            "--source-evenness",
-            metavar="SHARE",
-            show_default="0",
-            help="With several sources: 0 shows every image as often, 1 every source, 0.5 is in "
-            "proportion to the square root of a source's number of images.",
+        option(
+            "--source-evenness SHARE",
+            "With several sources: 0 shows every image as often, 1 every source, "
+            "0.5 is in proportion to the square root of a source's number of "
+            "images.",
+            default="0",
         ),
     ] = None,
     max_images: Annotated[
-        int | None,
-        typer.Option("--max-images", metavar="N", help="Learn from N images only, drawn by seed."),
+        int | None, option("--max-images N", "Learn from N images only, drawn by seed.")
     ] = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
@@ -198,36 +178,32 @@ def train(
             is_deterministic=deterministic,
             start=start,
         )
-    progress.tell_result(result, checkpoint_dir, log_dir)
+    progress.report_result(result, checkpoint_dir, log_dir)
     return 0 if result.is_complete else 130
 
 
 def train_classifier(
     *,
     ctx: typer.Context,
-    kind: Annotated[
-        ClassifierKind, typer.Argument(metavar="KIND", help="Red cells (rbc) or white cells (wbc).")
-    ],
+    kind: Annotated[ClassifierKind, argument("KIND", "Red cells (rbc) or white cells (wbc).")],
     data_dir: CellDir = None,
     preset: Preset = None,
     epochs: Epochs = None,
-    batch_size: Annotated[int | None, typer.Option("--batch-size", metavar="N")] = None,
+    batch_size: Annotated[int | None, option("--batch-size N")] = None,
     resume_from: ResumeFrom = None,
-    output_dir: Annotated[
-        Path, typer.Option("--output-dir", "-o", metavar="DIR", help="Where the model goes.")
-    ] = Path("./models"),
+    output_dir: Annotated[Path, option("-o --output-dir DIR", "Where the model goes.")] = Path(
+        "./models"
+    ),
     log_dir: LogDir = Path("./logs"),
-    cells_per_epoch: Annotated[int | None, typer.Option("--cells-per-epoch", metavar="N")] = None,
+    cells_per_epoch: Annotated[int | None, option("--cells-per-epoch N")] = None,
     d_reduced: Width = None,
     learning_rate: LearningRate = None,
     weight_decay: WeightDecay = None,
-    dropout: Annotated[float | None, typer.Option("--dropout", metavar="SHARE")] = None,
-    label_smoothing: Annotated[
-        float | None, typer.Option("--label-smoothing", metavar="SHARE")
-    ] = None,
+    dropout: Annotated[float | None, option("--dropout SHARE")] = None,
+    label_smoothing: Annotated[float | None, option("--label-smoothing SHARE")] = None,
     patience: Patience = None,
     has_stain_augmentation: Annotated[
-        bool | None, typer.Option(" /--no-stain-augmentation", help="Keep the colours as they are.")
+        bool | None, option("/--no-stain-augmentation", "Keep the colours as they are.")
     ] = None,
     has_domain_adaptation: DomainAdaptation = None,
     block_pattern: BlockPattern = None,
@@ -267,9 +243,9 @@ def train_classifier(
             resume=resume,
             listener=progress,
             is_deterministic=deterministic,
-            tell=progress.console.print,
+            tell=progress.say,
         )
-    progress.tell_result(trained, output_dir, log_dir, kind=kind)
+    progress.report_result(trained, output_dir, log_dir, kind=kind)
     return 0 if trained.is_complete else 130
 
 

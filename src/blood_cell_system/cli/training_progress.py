@@ -1,5 +1,6 @@
-"""How a training goes, on the terminal or in a log."""
+"""Progress of a training, on the terminal or in a log."""
 
+import logging
 import math
 import time
 from abc import ABC, abstractmethod
@@ -11,6 +12,7 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from blood_cell_system.cli.options import counted
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles
 from blood_cell_system.training.classifier import TrainedClassifier
@@ -23,15 +25,18 @@ from blood_cell_system.training.state import classifier_files
 class EpochProgress(TrainingListener, ABC):
     """A line an epoch with figures and time left; on a terminal also a bar within the epoch.
 
+    With ``--quiet`` neither is shown.
+
     Parameters
     ----------
     opening : str
-        What is said before the start.
+        Line before the start.
     """
 
     def __init__(self, opening: str) -> None:
         self._opening = opening
         self.console = Console(highlight=False, soft_wrap=True)
+        self._is_quiet = logging.getLogger("blood_cell_system").level >= logging.WARNING
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -39,7 +44,7 @@ class EpochProgress(TrainingListener, ABC):
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
-            disable=not self.console.is_terminal,
+            disable=self._is_quiet or not self.console.is_terminal,
         )
         self._task = self._progress.add_task("preparing", total=None)
         self._epochs = 0
@@ -47,10 +52,15 @@ class EpochProgress(TrainingListener, ABC):
 
     @abstractmethod
     def figures(self, row: Mapping[str, float]) -> str:
-        """Tell an epoch's figures in a few words."""
+        """Give an epoch's figures in a few words."""
+
+    def say(self, line: str) -> None:
+        """Print a remark, unless the user wants quiet."""
+        if not self._is_quiet:
+            self.console.print(line)
 
     def __enter__(self) -> Self:
-        self.console.print(f"{self._opening} Ctrl-C saves.")
+        self.say(f"{self._opening} Ctrl-C saves.")
         self._progress.start()
         return self
 
@@ -73,53 +83,53 @@ class EpochProgress(TrainingListener, ABC):
         self._progress.advance(self._task)
 
     def end_epoch(self, row: Mapping[str, float], *, is_best: bool, seconds_left: float) -> None:
-        """Tell an epoch's figures in a line."""
-        self.console.print(
+        """Print an epoch's figures in a line."""
+        self.say(
             f"epoch {int(row['epoch']):3d}/{self._epochs}  {self.figures(row)}"
             f"{' best' if is_best else '     '}  "
             f"{time.monotonic() - self._epoch_started:.1f} s, left {as_words(seconds_left)}"
         )
 
-    def tell_stopped(self, model_path: Path) -> None:
-        """Say how to go on after Ctrl-C."""
+    def report_stopped(self, model_path: Path) -> None:
+        """Say how to continue after Ctrl-C."""
         self.console.print(
             f"Stopped and saved. Go on with the same command and --resume-from {model_path}"
         )
 
-    def tell_warnings(self, warnings: tuple[str, ...]) -> None:
-        """Print what a person should look at."""
+    def report_warnings(self, warnings: tuple[str, ...]) -> None:
+        """Print what a person should check."""
         for warning in warnings:
             self.console.print(f"warning: {warning}", style="yellow")
 
 
 class TrainingProgress(EpochProgress):
-    """How a training of the segmenter goes."""
+    """Progress of a training of the segmenter."""
 
     def __init__(self, settings: SegmentationSettings) -> None:
         super().__init__(
-            f"Preset {settings.preset}: {settings.epochs} epochs of "
+            f"Preset {settings.preset}: {counted(settings.epochs, 'epoch')} of "
             f"{settings.crops_per_epoch} crops, batch size {settings.batch_size}, "
             f"d_reduced {settings.d_reduced}, seed {settings.seed}."
         )
 
     def figures(self, row: Mapping[str, float]) -> str:
-        """Tell losses and IoU."""
+        """Give losses and IoU."""
         return (
             f"loss {row['train_class_loss']:.3f}  val {row['val_class_loss']:.3f}  "
             f"IoU {row['val_mean_iou']:.4f} (background {row['val_iou_background']:.3f}, "
             f"RBC {row['val_iou_rbc']:.3f}, WBC {row['val_iou_wbc']:.3f})"
         )
 
-    def tell_result(self, result: TrainingResult, checkpoint_dir: Path, log_dir: Path) -> None:
-        """Say what came of the training and where it lies."""
+    def report_result(self, result: TrainingResult, checkpoint_dir: Path, log_dir: Path) -> None:
+        """Print the result of the training and where it is stored."""
         if result.is_complete:
             self.console.print(
                 f"Best validation IoU {result.best_score:.4f} in epoch {result.best_epoch}; "
-                f"{result.epochs} epochs took {as_words(result.seconds)}."
+                f"{counted(result.epochs, 'epoch')} took {as_words(result.seconds)}."
             )
         else:
-            self.tell_stopped(result.model_path)
-        self.tell_warnings(result.warnings)
+            self.report_stopped(result.model_path)
+        self.report_warnings(result.warnings)
         self.console.print(
             f"Model:  {result.model_path}\n"
             f"Curves: {checkpoint_dir / CURVES_NAME}, or tensorboard --logdir {log_dir}"
@@ -127,7 +137,7 @@ class TrainingProgress(EpochProgress):
 
 
 def as_words(seconds: float) -> str:
-    """Say how long something takes.
+    """Give a duration in words.
 
     Examples
     --------
@@ -147,35 +157,35 @@ _FIGURES = (
 
 
 class ClassifierProgress(EpochProgress):
-    """A line an epoch; at the end, what came of it."""
+    """Progress of a training of a classifier."""
 
     def __init__(self, settings: ClassifierSettings) -> None:
         adaptation = ", domain adaptation" if settings.has_domain_adaptation else ""
         super().__init__(
-            f"Preset {settings.preset}: {settings.epochs} epochs of {settings.cells_per_epoch} "
-            f"cells, batch size {settings.batch_size}, d_reduced {settings.d_reduced}"
-            f"{adaptation}, seed {settings.seed}."
+            f"Preset {settings.preset}: {counted(settings.epochs, 'epoch')} of "
+            f"{settings.cells_per_epoch} cells, batch size {settings.batch_size}, "
+            f"d_reduced {settings.d_reduced}{adaptation}, seed {settings.seed}."
         )
 
     def figures(self, row: Mapping[str, float]) -> str:
-        """Tell losses and validation figures."""
+        """Give losses and validation figures."""
         known = [f"{label} {row[name]:.3f}" for name, label in _FIGURES if _is_finite(row[name])]
         return (
             f"loss {row['train_loss']:.3f}  val {row['val_loss']:.3f}  "
             f"score {row['val_score']:.4f} ({', '.join(known)})"
         )
 
-    def tell_result(
+    def report_result(
         self, trained: TrainedClassifier, output_dir: Path, log_dir: Path, *, kind: ClassifierKind
     ) -> None:
-        """Say what came of the training and where it lies."""
+        """Print the result of the training and where it is stored."""
         if trained.is_complete:
             self.console.print(
                 f"Best validation score {trained.best_score:.4f} in epoch {trained.best_epoch}; "
-                f"{trained.epochs} epochs took {as_words(trained.seconds)}."
+                f"{counted(trained.epochs, 'epoch')} took {as_words(trained.seconds)}."
             )
         else:
-            self.tell_stopped(output_dir / classifier_files(kind).model)
+            self.report_stopped(output_dir / classifier_files(kind).model)
         if trained.calibration is not None:
             for name, error in trained.calibration.errors_after.items():
                 self.console.print(
@@ -185,10 +195,10 @@ class ClassifierProgress(EpochProgress):
                 )
         if trained.probe is not None and _is_finite(trained.probe.accuracy):
             self.console.print(
-                f"A linear probe tells the cells' sources from the features in "
+                f"A linear probe finds the cells' sources from the features in "
                 f"{trained.probe.accuracy:.0%} of cases; chance is {trained.probe.chance:.0%}."
             )
-        self.tell_warnings(trained.warnings)
+        self.report_warnings(trained.warnings)
         if trained.is_complete:
             files = ClassifierFiles.within(output_dir, kind)
             self.console.print(f"Model:  {files.onnx} and {files.keras} with {files.metadata.name}")

@@ -161,7 +161,7 @@ def test_images_that_are_no_smears_are_told_to_be_left_out(here, capsys, monkeyp
     monkeypatch.setattr(image_module, "analyze_image", doubt)
     analyze("in")
     printed = capsys.readouterr().out
-    assert "Left out of the sums: 2 that do not look like a smear" in printed
+    assert "Left out of the sums: 2 not taken for a smear" in printed
     assert "Cells: 0 RBC" in printed
 
 
@@ -179,7 +179,7 @@ def test_files_that_are_passed_over_are_counted_by_their_ending(here, capsys, im
         (here / "in" / name).write_text("x", "utf-8")
     analyze("in")
     printed = capsys.readouterr().out
-    assert "Passed over: 4 that are no images by their names (1 .gif, 2 .txt, 1 none)" in printed
+    assert "Passed over: 4, no image by the name (1 .gif, 2 .txt, 1 none)" in printed
 
 
 @pytest.mark.parametrize("more", [[], ["--no-classify"]])
@@ -190,7 +190,7 @@ def test_a_folder_of_models_brings_classifiers(here, more):
     report = json.loads((here / "out" / "a_report.json").read_text("utf-8"))
     is_used = not more
     assert (report["provenance"]["rbc_classifier"] is not None) == is_used
-    assert (report["rbc_findings"]["state"] == "assessed") == is_used
+    assert (report["findings"]["RBC"]["state"] == "assessed") == is_used
 
 
 def test_another_classifier_makes_former_results_stale(here, runtime):
@@ -204,7 +204,7 @@ def test_another_classifier_makes_former_results_stale(here, runtime):
     analyze("in", "--models", "mine", "--resume")
     assert runtime.asked == asked
     summary = json.loads((here / "out" / "batch_summary.json").read_text("utf-8"))
-    assert sum(summary["rbc_findings"]["counts"].values()) == 2
+    assert sum(summary["findings"]["RBC"]["counts"].values()) == 2
 
 
 def test_a_folder_without_models_is_told(here, capsys):
@@ -221,7 +221,7 @@ def test_what_becomes_of_the_results_of_a_former_run_is_told(here, capsys):
     told = capsys.readouterr().err
     assert "Replaced in out: results that a former run had of other images" in told
     assert "of the same name: b\n" in told
-    assert "Kept in out: 1 results of former runs" in told
+    assert "Kept in out: 1 result of former runs" in told
 
 
 def test_the_same_images_again_are_nothing_to_tell_of(here, capsys):
