@@ -77,11 +77,11 @@ def report_of(
     height, width = analysis.image.shape[:2]
     return diagnose(
         analysis,
-        image=Image(file_name=name, width_px=width, height_px=height, sha256="ab" * 32),
+        image=Image(file_name=name, width_px=width, height_px=height),
         settings=ReportSettings(
             confidence_threshold=threshold, uncertain_margin=0.1, border_rule=rule
         ),
-        provenance=provenance,
+        provenance=provenance.model_copy(update={"data_sha256": "ab" * 32}),
         **options,
     )
 
@@ -128,3 +128,15 @@ def write_smear_image(path, cells=CELLS, *, shape=SHAPE):
     class_mask = perfect_outputs(cells, shape)[0].argmax(axis=2)
     write_image(path, colour_image(class_mask))
     return path
+
+
+def to_version_2(value):
+    """Change the JSON of a report into what version 0.2.0 wrote of the same image."""
+    findings = value.pop("findings")
+    del value["taxonomy"]
+    value |= {
+        "format_version": 2,
+        "picture": value.pop("image"),
+        "rbc_findings": findings["RBC"],
+        "wbc_findings": findings["WBC"],
+    }

@@ -68,7 +68,5 @@ def classified_report(analysis=None, *, red=None, white=None, **options):
                 columns[name][row] = value
     return report_of(
         dataclasses.replace(analysis, cells=cells.with_columns(**columns)),
-        rbc_facts=RBC_METADATA,
-        wbc_facts=WBC_METADATA,
         **{"provenance": PROVENANCE} | options,
     )

@@ -192,13 +192,29 @@ def test_files_of_the_project_that_are_named_are_there(document):
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_modules_that_are_named_are_there(document):
+    package = ROOT / "src" / "blood_cell_system"
+    rooms = "|".join(path.parent.name for path in package.glob("*/__init__.py"))
+    named = re.findall(rf"(?<![\w/])(?:{rooms})/[\w/]+\.py", document.read_text("utf-8"))
+    assert [name for name in named if "NAME" not in name and not (package / name).is_file()] == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_python_blocks_import_what_exists(document):
     for block in blocks_of(document, "python"):
         for node in ast.walk(ast.parse(block)):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("blood_cell_system"):
                 # Read, not imported: that would take the seconds that TensorFlow needs.
                 source = Path(importlib.util.find_spec(node.module).origin).read_text("utf-8")
-                defined = {getattr(part, "name", None) for part in ast.parse(source).body}
+                parts = ast.parse(source).body
+                defined = {getattr(part, "name", None) for part in parts}
+                defined |= {
+                    target.id
+                    for part in parts
+                    if isinstance(part, ast.Assign | ast.AnnAssign)
+                    for target in (part.targets if isinstance(part, ast.Assign) else [part.target])
+                    if isinstance(target, ast.Name)
+                }
                 # The package itself gives its names when they are asked for.
                 defined |= set(getattr(sys.modules.get(node.module), "__all__", ()))
                 missing = {alias.name for alias in node.names} - defined

@@ -25,7 +25,8 @@ from blood_cell_system.analysis.image_analysis import (
 from blood_cell_system.analysis.runtimes import Runtime
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.boxes import Box
-from blood_cell_system.cells.nucleated_cells import NucleatedCell, find_nucleated_cells
+from blood_cell_system.cells.cut_out import Piece
+from blood_cell_system.cells.nucleated_cells import find_nucleated_cells
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.stain.optical_density import (
     GREEN,
@@ -127,18 +128,18 @@ def self_label(
         ),
         red_cell_diameter_px=diameter,
     )
-    return _corrected_by_nuclei(labels, find_nucleated_cells(image)) if trusts_nuclei else labels
+    return _corrected_by_nuclei(labels, *find_nucleated_cells(image)) if trusts_nuclei else labels
 
 
-def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell]) -> SelfLabels:
+def _corrected_by_nuclei(
+    labels: SelfLabels, nucleated: Sequence[Piece], is_single: NDArray[np.bool_]
+) -> SelfLabels:
     """White cells are where nuclei are; what the network says otherwise is dropped."""
     class_mask, label_image = labels.class_mask.copy(), labels.label_image.copy()
     cells: list[Annotation | None] = list(labels.cells)
     is_nucleated = np.zeros(class_mask.shape, dtype=bool)
-    for found in nucleated:
-        x, y = found.corner
-        window = (slice(y, y + found.outline.shape[0]), slice(x, x + found.outline.shape[1]))
-        outline = found.outline
+    for ((x, y), outline), is_one in zip(nucleated, is_single, strict=True):
+        window = (slice(y, y + outline.shape[0]), slice(x, x + outline.shape[1]))
         is_nucleated[window] |= outline
         below = label_image[window]
         for label in np.unique(below[outline]):
@@ -156,7 +157,7 @@ def _corrected_by_nuclei(labels: SelfLabels, nucleated: Sequence[NucleatedCell])
             continue
         class_mask[window][outline] = NOT_SCORED
         label_image[window][outline] = 0
-        if found.is_single:
+        if is_one:
             rows, columns = np.nonzero(outline)
             cells.append(
                 Annotation(

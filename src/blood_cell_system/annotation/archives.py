@@ -19,15 +19,17 @@ from blood_cell_system.errors import DatasetError, MissingDataError, OutputError
 MAX_BYTES: Final = 100_000_000_000
 """Unpacked; a larger file is unpacked by hand."""
 
-MAX_FILES: Final = 1_000_000
+MAX_FILES: Final = 1_000_000  # Entries; more would fill a disk with names.
 
-_SUSPICIOUS_BYTES: Final = 1_000_000_000
-_SUSPICIOUS_RATIO: Final = 500
-_DISK_SHARE: Final = 0.9
-_PIECE: Final = 1 << 20
+_SUSPICIOUS_BYTES: Final = 1_000_000_000  # Unpacked bytes from which the ratio is checked.
+_SUSPICIOUS_RATIO: Final = (
+    500  # Unpacked to packed bytes, above which an archive is taken for a bomb.
+)
+_DISK_SHARE: Final = 0.9  # Of the free space, the part that may be filled.
+_PIECE: Final = 1 << 20  # Bytes that are unpacked at a time.
 # What macOS adds.
 _LEFT_BEHIND: Final = "__MACOSX"
-_ENCRYPTED: Final = 1
+_ENCRYPTED: Final = 1  # Bit of an entry's flags, by the zip specification.
 
 
 @contextmanager

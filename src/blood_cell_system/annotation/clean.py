@@ -231,7 +231,7 @@ def _twin(cell: Annotation, kept: dict[int, Annotation]) -> tuple[int, str] | No
 _MAX_SAGITTA_PX: Final = 0.05
 """How far the sides of a polygon may lie within the ellipse that it stands for."""
 
-_LARGEST_PX: Final = 1e6
+_LARGEST_PX: Final = 1e6  # Larger than any image that can be read.
 
 
 def ellipse_outline(

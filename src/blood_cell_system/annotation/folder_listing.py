@@ -12,7 +12,7 @@ from blood_cell_system.annotation.text_files import decode_label_text
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 
-_HEAD_BYTES: Final = 65_536
+_HEAD_BYTES: Final = 65_536  # Bytes read to recognise a file: enough for the keys of every format.
 _SEPARATORS: Final = re.compile(r"[\\/]+")
 # What macOS and Windows leave in folders and archives.
 _LEFT_BEHIND: Final = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})

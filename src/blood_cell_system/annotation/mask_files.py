@@ -188,7 +188,7 @@ def read_values(path: Path) -> NDArray[np.int64]:
     return np.where((red == green) & (green == blue), red, colours)
 
 
-_COLOUR = 1 << 24
+_COLOUR = 1 << 24  # Bit that marks a colour; lower values are class numbers.
 
 
 def _code(value: Value) -> int:

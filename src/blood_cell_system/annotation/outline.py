@@ -281,7 +281,7 @@ def joined_ring(rings: Sequence[Ring]) -> Ring:
 _POST: Final = 0.03
 """Gates end this far from the pixels' centres, so that numbers can be rounded."""
 
-_DECIMALS: Final = 3
+_DECIMALS: Final = 3  # Of a pixel; finer than the distance that keeps centres on their side.
 
 # Middles of the sides of a square between four pixels' centres, as (x, y) in half pixels.
 _TOP, _RIGHT, _BOTTOM, _LEFT = (1, 0), (2, 1), (1, 2), (0, 1)

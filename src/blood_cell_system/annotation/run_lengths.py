@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from blood_cell_system.errors import AnnotationError
 
-_FIRST_LETTER = 48
-_MORE_FOLLOW = 0x20
-_VALUE_BITS = 0x1F
-_SIGN = 0x10
+_FIRST_LETTER = 48  # Code of the letter for 0, by COCO.
+_MORE_FOLLOW = 0x20  # Bit of a letter that is not the last of its number.
+_VALUE_BITS = 0x1F  # Bits of a letter that belong to the number.
+_SIGN = 0x10  # Bit of the last letter of a negative number.
 # 2^60 pixels are more than there can be, and fit a 64-bit integer.
 _MOST_LETTERS = 12
 

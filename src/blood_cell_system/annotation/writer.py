@@ -35,7 +35,7 @@ from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 NOT_SCORED_LABEL: Final = "ignore"
 """Label of regions that are not scored; every reader knows it."""
 
-_DECIMALS: Final = 3
+_DECIMALS: Final = 3  # Thousandths of a pixel are written.
 
 
 class OutlineForm(StrEnum):

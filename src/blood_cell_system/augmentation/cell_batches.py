@@ -35,10 +35,10 @@ from blood_cell_system.seeding import generator_for
 ToCellImage = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Makes a cell image of an image of one cell, RGB or RGBA; raises ``CellImageError``."""
 
-DEFAULT_BUDGET_BYTES: Final = 1_500_000_000
+DEFAULT_BUDGET_BYTES: Final = 1_500_000_000  # Bytes of decoded cells that are held in memory.
 _BYTES_A_CELL: Final = CELL_SIDE_PX * CELL_SIDE_PX * 4
-_READING_THREADS: Final = 2
-_MOST_FAILED_SHARE: Final = 0.5
+_READING_THREADS: Final = 2  # Threads that decode images.
+_MOST_FAILED_SHARE: Final = 0.5  # Of the cells; where more cannot be read, the folder is at fault.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -290,9 +290,10 @@ UNKNOWN: Final = -1
 
 CellBatch = dict[str, NDArray[np.generic]]
 
+# Relative to a class of several conditions: it has no contrast to teach.
 _SINGLE_CONDITION_WEIGHT: Final = 0.25
-_THREADS: Final = 2
-_BATCHES_AHEAD: Final = 2
+_THREADS: Final = 2  # Threads that make batches beside the training.
+_BATCHES_AHEAD: Final = 2  # Batches made in advance: enough to hide their making.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

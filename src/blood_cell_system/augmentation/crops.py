@@ -366,7 +366,7 @@ Batch = dict[str, NDArray[np.generic]]
 
 # OpenCV and NumPy let go of the interpreter's lock, so threads do; two batches ahead hide jitter.
 _THREADS = 2
-_BATCHES_AHEAD = 2
+_BATCHES_AHEAD = 2  # Batches made in advance: enough to hide their making.
 
 
 def batches(

@@ -14,7 +14,7 @@ from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.imaging.image_file import read_label_image
 from blood_cell_system.imaging.resampling import Resampler
 
-DEFAULT_BUDGET_BYTES: Final = 2_000_000_000
+DEFAULT_BUDGET_BYTES: Final = 2_000_000_000  # Bytes of decoded images that are held in memory.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,17 +21,18 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import BUILT_IN, CellType, MaskClass, Taxonomy
 
 _DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
-_MOST_CELLS: Final = 4
+_MOST_CELLS: Final = 4  # Cells pasted into one crop.
 # Part of its box that an outline covers when the cell lies alone; an ellipse has 0.785.
 _FILL: Final = (0.62, 0.9)
+# Smallest and largest random factor of a pasted cell's size.
 _SCALE: Final = (0.85, 1.18)
 # Of the sum of both radii: from two thirds over the other to just beside it.
 _DISTANCE: Final = (0.35, 1.1)
-_NEAR_SHARE: Final = 0.75
-_MOST_COVERED: Final = 0.65
+_NEAR_SHARE: Final = 0.75  # Share of the pasted cells that are put beside or over another one.
+_MOST_COVERED: Final = 0.65  # Of a cell: what a pasted one hides more of could not be marked.
 # Share of the weaker of two densities that adds to the stronger where red cells overlap.
 _SHINES_THROUGH: Final = (0.1, 1.0)
-_TRIES: Final = 6
+_TRIES: Final = 6  # Places tried before a cell is given up.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,8 +12,9 @@ from blood_cell_system.augmentation.settings import AugmentationSettings
 
 # Optical density of every grey level; black would be infinitely dense.
 _DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
+# Normal numbers that are drawn once and then cut from: at random.
 _NOISE_COUNT: Final = 1 << 21
-_SHARPEST_BLUR_PX: Final = 0.3
+_SHARPEST_BLUR_PX: Final = 0.3  # Standard deviation; less changes no pixel by a gray value.
 
 
 def augment_photometric(

@@ -26,6 +26,22 @@ _KEPT_PX: Final = 6
 """Width of what is kept around the rim, so that a training can move the outline a little."""
 
 
+Piece = tuple[tuple[int, int], NDArray[np.bool_]]
+"""``(x, y)`` of a window's first pixel, and the pixels of a cell in the window."""
+
+
+def touches_border(piece: Piece, shape: tuple[int, ...]) -> bool:
+    """Whether a cell ends at the border of an image of ``(height, width)``."""
+    (left, top), outline = piece
+    x, y, width, height = cv2.boundingRect(outline.view(np.uint8))
+    return bool(
+        left + x == 0
+        or top + y == 0
+        or left + x + width == shape[1]
+        or top + y + height == shape[0]
+    )
+
+
 def cell_image(
     image: NDArray[np.uint8],
     outline: NDArray[np.bool_],

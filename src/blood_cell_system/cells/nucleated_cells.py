@@ -9,7 +9,6 @@ It needs no network, and is a second opinion on one: where cells are paler or bl
 a network knows, the purple of a nucleus still is the evidence.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 import cv2
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
+from blood_cell_system.cells.cut_out import Piece
 from blood_cell_system.cells.watershed import separate_by_shape
 from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
 from blood_cell_system.masks.white_cells import outline_white_cell
@@ -62,28 +62,7 @@ _OWN_SHARE: Final = 0.6
 """Part of the nucleus that an outline must hold; with less it has gone to a neighbour."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class NucleatedCell:
-    """One white cell that was found.
-
-    Parameters
-    ----------
-    corner : tuple of int
-        ``(x, y)`` of the window's first pixel in the image.
-    outline : ndarray of shape (rows, columns), dtype bool
-        Pixels of the cell in the window.
-    touches_border : bool
-    is_single : bool
-        Whether it has the size and shape of one cell; others are clumps, smudges and fragments.
-    """
-
-    corner: tuple[int, int]
-    outline: NDArray[np.bool_]
-    touches_border: bool
-    is_single: bool
-
-
-def find_nucleated_cells(image: NDArray[np.uint8]) -> list[NucleatedCell]:
+def find_nucleated_cells(image: NDArray[np.uint8]) -> tuple[list[Piece], NDArray[np.bool_]]:
     """Find the white cells of an image by their nuclei.
 
     Parameters
@@ -93,8 +72,10 @@ def find_nucleated_cells(image: NDArray[np.uint8]) -> list[NucleatedCell]:
 
     Returns
     -------
-    list of NucleatedCell
-        From top to bottom; empty where nothing is purple.
+    list of Piece
+        Outlines from top to bottom, which may overlap; none where nothing is purple.
+    ndarray of shape (n,), dtype bool
+        Whether each has the size and shape of one cell; others are clumps, smudges and fragments.
     """
     height, width = image.shape[:2]
     zoom = float(np.clip(_WORKING_SIDE_PX / max(height, width), 0.5, _MAX_ENLARGEMENT))
@@ -104,7 +85,7 @@ def find_nucleated_cells(image: NDArray[np.uint8]) -> list[NucleatedCell]:
     labels = _nuclei(density)
     areas = np.bincount(labels.ravel())[1:]
     if not areas.any():
-        return []
+        return [], np.zeros(0, dtype=np.bool_)
     # Half of all that is purple lies in nuclei of this size or more: fragments are many but small.
     ordered = np.sort(areas)
     typical = float(ordered[np.searchsorted(np.cumsum(ordered), ordered.sum() / 2)])
@@ -113,7 +94,8 @@ def find_nucleated_cells(image: NDArray[np.uint8]) -> list[NucleatedCell]:
     stained = _stained(density)
     look = _look(density, stained, labels)
     nearest[~stained] = 0
-    found = []
+    found: list[Piece] = []
+    singles = []
     for label, area in enumerate(areas.tolist(), start=1):
         own = nearest == label if not is_fragment[label] else labels == label
         cell = _outline(density, labels == label, own, look)
@@ -123,8 +105,11 @@ def find_nucleated_cells(image: NDArray[np.uint8]) -> list[NucleatedCell]:
         is_single = (
             not is_fragment[label] and area <= _MAX_AREA_SHARE * typical and _is_compact(inside)
         )
-        found.append(_in_image(rows, columns, inside, zoom, (height, width), is_single=is_single))
-    return [cell for cell in found if cell.outline.any()]
+        piece = _in_image(rows, columns, inside, zoom, (height, width))
+        if piece[1].any():
+            found.append(piece)
+            singles.append(is_single)
+    return found, np.array(singles, dtype=np.bool_)
 
 
 def _nuclei(density: NDArray[np.float32]) -> NDArray[np.int32]:
@@ -239,14 +224,8 @@ def _is_compact(inside: NDArray[np.bool_]) -> bool:
 
 
 def _in_image(
-    rows: slice,
-    columns: slice,
-    inside: NDArray[np.bool_],
-    zoom: float,
-    shape: tuple[int, int],
-    *,
-    is_single: bool,
-) -> NucleatedCell:
+    rows: slice, columns: slice, inside: NDArray[np.bool_], zoom: float, shape: tuple[int, int]
+) -> Piece:
     """Bring a window back to the image's own pixels."""
     left, top = int(columns.start / zoom), int(rows.start / zoom)
     right = min(int(np.ceil(columns.stop / zoom)) + 1, shape[1])
@@ -257,11 +236,4 @@ def _in_image(
     is_in_y, is_in_x = (y >= 0) & (y < inside.shape[0]), (x >= 0) & (x < inside.shape[1])
     outline = np.zeros((bottom - top, right - left), dtype=bool)
     outline[np.ix_(is_in_y, is_in_x)] = inside[np.ix_(y[is_in_y], x[is_in_x])]
-    ends = outline[0].any(), outline[-1].any(), outline[:, 0].any(), outline[:, -1].any()
-    at = top == 0, bottom == shape[0], left == 0, right == shape[1]
-    return NucleatedCell(
-        corner=(left, top),
-        outline=outline,
-        touches_border=any(end and is_at for end, is_at in zip(ends, at, strict=True)),
-        is_single=is_single,
-    )
+    return (left, top), outline

@@ -28,7 +28,7 @@ _BORDER_PX = 2.0
 _MIN_SOLIDITY = 0.93
 # Two cells that touch are longer than that.
 _MAX_ELONGATION = 1.5
-_MIN_COMPONENT_AREA_PX = 60
+_MIN_COMPONENT_AREA_PX = 60  # Smaller spots of a mask are no red cells: 9 px across.
 
 
 def red_cell_diameters(

@@ -230,10 +230,13 @@ SAME_VIEW: Final = 0.4
 """Correlation from which on two images show the same place: others reach 0.35 where they have the
 same dirt on the lens, repeated ones mostly 0.5 to 0.9."""
 
-_SIDE_PX: Final = 96
+_SIDE_PX: Final = 96  # Longer side of the small copies that are compared.
+# Standard deviation of the blur that is taken away: light and surroundings.
 _COARSE_PX: Final = 4.0
+# Of an image's bright part: darker is the rim around a round field of view.
 _DARK_SHARE: Final = 0.35
-_RIM_PX: Final = 9
+_RIM_PX: Final = 9  # How far the rim reaches into the field.
+# Standard deviations at which details are cut off: one dark nucleus must not decide.
 _MOST_SPREADS: Final = 3.0
 
 

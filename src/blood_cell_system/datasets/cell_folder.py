@@ -372,8 +372,8 @@ def with_splits(table: Path, records: Sequence[CellRecord], *, seed: int) -> lis
 
 __all__ = ["CELLS_CSV", "NOT_A_CELL", "CellFolder", "CellRecord", "write_cells_csv"]
 
-_LARGEST_CELL_IMAGE_PX: Final = 450
-_LOOKED_AT: Final = 12
+_LARGEST_CELL_IMAGE_PX: Final = 450  # Longer side; larger images are fields, not single cells.
+_LOOKED_AT: Final = 12  # Images whose size is read to recognise a folder of fields.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -242,7 +242,7 @@ def write_combined_image(
     )
 
 
-_SHOWN = 10
+_SHOWN = 10  # Groups and moves that the summary lists.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,7 +342,7 @@ _STRICTEST_FIRST = (Split.TEST, Split.VAL, Split.TRAIN)
 
 # Resampling blurs; so little a difference in size is within that of two persons' cells.
 _CLOSE_ENOUGH = 0.03
-_MAX_MAGNIFICATION = 8.0
+_MAX_MAGNIFICATION = 8.0  # Either way; beyond, the diameter must be wrong.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -129,15 +129,15 @@ def data_set_named(name: str) -> PublicDataSet:
         ) from None
 
 
-TIMEOUT_SECONDS: Final = 30.0
+TIMEOUT_SECONDS: Final = 30.0  # Without a byte from the server.
 ATTEMPTS: Final = 5
 """Tries in a row without a single new byte before it is given up."""
 
-_PIECE: Final = 1 << 16
+_PIECE: Final = 1 << 16  # Bytes that are read at a time.
 # Of those in the 400s, the ones that pass.
 _PASSING = (408, 425, 429)
-_NOT_SATISFIABLE = 416
-_PARTIAL = 206
+_NOT_SATISFIABLE = 416  # HTTP status: the range begins behind the end.
+_PARTIAL = 206  # HTTP status: the answer is the range that was requested.
 
 Tell = Callable[[int, int | None], None]
 """Is told the bytes that are there, and of how many, where the server says so."""

@@ -48,7 +48,7 @@ from blood_cell_system.imaging.mask_encoding import decode_class_mask
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, Taxonomy
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 1  # Of manifest.json, annotations.json and unfinished.json.
 
 
 def write_annotations(root: Path, cells_by_stem: Mapping[str, Iterable[Annotation]]) -> None:

@@ -122,7 +122,7 @@ def _by_table(images: Sequence[PreparedImage], table: Path, by: GroupBy) -> list
     return [by_stem.get(image.original) or by_stem.get(image.stem) for image in images]
 
 
-_SHOWN = 10
+_SHOWN = 10  # Groups that a message lists.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

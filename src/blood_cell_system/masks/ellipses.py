@@ -11,7 +11,7 @@ from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass, Taxonomy
 
-_BORDER_PX = 2.0
+_BORDER_PX = 2.0  # A box this near to the edge is cut off by it.
 # Thinner half-axes would overflow when squared.
 _THINNEST_PX = 1e-6
 

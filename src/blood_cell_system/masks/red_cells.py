@@ -13,11 +13,11 @@ from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
 from blood_cell_system.stain.optical_density import RED
 from blood_cell_system.taxonomy import RBC
 
-_CORE = 0.7
-_MIN_SAMPLES = 50
-_SAMPLE_STEP = 7
-_LEAST_NUCLEUS_DENSITY = 0.3
-_CROWDED_SHARE = 0.15
+_CORE = 0.7  # Half-axes of the ellipse whose pixels surely belong to the cell.
+_MIN_SAMPLES = 50  # Pixels; of fewer no colour is learned.
+_SAMPLE_STEP = 7  # Every so many pixels is a sample: neighbours say the same.
+_LEAST_NUCLEUS_DENSITY = 0.3  # Red density of a nucleus at least.
+_CROWDED_SHARE = 0.15  # Of a cell's outline; where more touches others, it may be two cells.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,19 +41,19 @@ from blood_cell_system.stain.optical_density import (
 )
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, RBC, WBC, MaskClass, Taxonomy
 
-_SPECK_SHARE = 0.02
-_MIDDLE = 0.75
-_MIN_ROUNDNESS = 0.65
-_MIN_SOLIDITY = 0.88
-_BROKEN_RING = 0.9
-_GAP_SHARE = 0.12
+_SPECK_SHARE = 0.02  # Of a cell's area: smaller holes are filled wherever they are.
+_MIDDLE = 0.75  # Half-axes within which a hole is pallor.
+_MIN_ROUNDNESS = 0.65  # 4π area / perimeter² of a hole that is pallor by its shape.
+_MIN_SOLIDITY = 0.88  # Area to hull; the gaps between round cells have hollow sides.
+_BROKEN_RING = 0.9  # Share of a box above which a cell has no gap to close.
+_GAP_SHARE = 0.12  # Of the box's shorter side: wider gaps stay open.
 # Holes from this area on have a shape that tells pallor from gaps, as part of a cell's area.
 _SHAPELESS_SHARE = 0.12
 # The pallor of ghost cells: its area in those of the largest usual pallor, and its solidity.
 _GHOST_SHARE = 1.5
-_GHOST_SOLIDITY = 0.92
-_PALE = 0.6
-_PALE_THRESHOLD = 0.6
+_GHOST_SOLIDITY = 0.92  # Area to hull of the pallor of ghost cells.
+_PALE = 0.6  # Of an ellipse: where less is stained, the cell is pale.
+_PALE_THRESHOLD = 0.6  # Of the usual threshold, for pale cells.
 
 
 def fill_pallor(
@@ -229,10 +229,10 @@ def _solidity(hole: NDArray[np.bool_]) -> float:
     return max(1.0, cv2.contourArea(contour)) / hull
 
 
-_MIN_SIDE_PX = 2.0
+_MIN_SIDE_PX = 2.0  # Narrower boxes hold no cell.
 # Half-axes up to which a box claims what it surrounds.
 _CLAIMED = 1.1
-_PLATELET_CLAIMED = 1.15
+_PLATELET_CLAIMED = 1.15  # As _CLAIMED, for platelets.
 # Of a typical red cell's area: less is dirt, or the granules of a burst white cell.
 _SMALLEST_CELL_SHARE = 0.12
 # Of its diameter: bridges and fringes are thinner, rings are not.
@@ -240,7 +240,7 @@ _THREAD_SHARE = 0.12
 # How far the red share of red cells may lie above their median. It spreads widely where cells are
 # pale, but from the upper bound on stain is purple in every image.
 _LEAST_SHARE_RANGE = 0.06
-_MOST_SHARE_RANGE = 0.13
+_MOST_SHARE_RANGE = 0.13  # Red share above the median from which on stain is purple everywhere.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -142,28 +142,29 @@ def best_closed_contour(
 
 # Rays, and radii along a ray in half-axes of the box's ellipse.
 _ANGLES: Final = 96
-_RADII: Final = 96
-_LARGEST_RADIUS: Final = 1.2
-_SMALLEST_RADIUS: Final = 0.3
+_RADII: Final = 96  # Radii along a ray.
+_LARGEST_RADIUS: Final = 1.2  # Half-axes of the box's ellipse, where rays end.
+_SMALLEST_RADIUS: Final = 0.3  # Half-axes; no outline comes nearer to the middle.
 
 # Spread of densities within one kind of pixel, beyond what the samples show.
 _SLIDE_SPREAD: Final = 0.04
-_RED_CELL_SPREAD: Final = 0.01
-_NUCLEUS_SPREAD: Final = 0.15
-_CYTOPLASM_SPREAD: Final = 0.05
+_RED_CELL_SPREAD: Final = 0.01  # Optical density; red cells are all alike.
+_NUCLEUS_SPREAD: Final = 0.15  # Optical density; nuclei are coarse.
+_CYTOPLASM_SPREAD: Final = 0.05  # Optical density.
 
-_REGION_WEIGHT: Final = 15.0
-_EDGE_WEIGHT: Final = 1.0
-_ELLIPSE_WEIGHT: Final = 1.0
-_ELLIPSE_RADIUS: Final = 0.95
+_REGION_WEIGHT: Final = 15.0  # Of what pixels inside say, against an edge of full contrast.
+_EDGE_WEIGHT: Final = 1.0  # Of an edge of full contrast; the unit of the other weights.
+_ELLIPSE_WEIGHT: Final = 1.0  # Of lying on the ellipse of the box.
+_ELLIPSE_RADIUS: Final = 0.95  # Half-axes; careful boxes leave a little room.
+# Half-axes off the ellipse that cost one _ELLIPSE_WEIGHT.
 _ELLIPSE_TOLERANCE: Final = 0.15
-_BEND_COST: Final = 0.3
-_MOST_EVIDENCE: Final = 4.0
-_EDGE_CONTRAST: Final = 0.3
-_ROUNDS: Final = 2
-_FIRST_RADIUS: Final = 0.6
-_HALO: Final = 0.015
-_MIN_SAMPLES: Final = 60
+_BEND_COST: Final = 0.3  # Of a step of one radius between neighbouring rays.
+_MOST_EVIDENCE: Final = 4.0  # Logarithm of a likelihood ratio at which one pixel is cut off.
+_EDGE_CONTRAST: Final = 0.3  # Optical density of an edge of full contrast.
+_ROUNDS: Final = 2  # Times that the cytoplasm is learned anew.
+_FIRST_RADIUS: Final = 0.6  # Half-axes that are taken for the cell at first.
+_HALO: Final = 0.015  # Half-axes by which the outline lies outside the steepest edge.
+_MIN_SAMPLES: Final = 60  # Pixels; of fewer no colour is learned.
 _UNLIKELY: Final = np.float32(-50.0)
 
 
@@ -318,12 +319,12 @@ _MIN_NUCLEUS_SHARE: Final = 0.15
 # Green density of a nucleus in stains that leave it magenta, as Giemsa does: that of the darkest
 # red cells times this, and at least so much.
 _MAGENTA_LEAD: Final = 3.0
-_LEAST_MAGENTA_DENSITY: Final = 1.2
+_LEAST_MAGENTA_DENSITY: Final = 1.2  # Green density of a magenta nucleus at least.
 # Of a typical red cell's diameter: what surrounds a nucleus in any case, the air of the guessed
 # box, and the doubt about the outline found in it.
 _CYTOPLASM_SHARE: Final = 0.35
-_AIR_SHARE: Final = 0.35
-_DOUBT_SHARE: Final = 0.06
+_AIR_SHARE: Final = 0.35  # Of a red cell's diameter: margin of a guessed box around the nucleus.
+_DOUBT_SHARE: Final = 0.06  # Of a red cell's diameter: width of the rim in doubt.
 # Red share above the red cells' from which on stain near a nucleus is purple.
 _PURPLE_LEAD: Final = 0.07
 

@@ -16,8 +16,7 @@ from blood_cell_system.errors import DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
 from blood_cell_system.reports.image_files import read_labels
-from blood_cell_system.reports.report import FORMAT_VERSION
-from blood_cell_system.taxonomy import known_type
+from blood_cell_system.reports.report import DiagnosticReport
 
 _REPORT_ENDING: Final = "_report.json"
 
@@ -67,42 +66,36 @@ def analysed_samples(results: Path, *, images: Sequence[Path] = ()) -> Iterator[
 def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:
     name = path.relative_to(results).as_posix().removesuffix(_REPORT_ENDING)
     try:
-        report = json.loads(path.read_text(encoding="utf-8"))
-        if report["format_version"] != FORMAT_VERSION:
-            raise ValueError(f"format_version {report['format_version']}")
-        shape = int(report["image"]["height_px"]), int(report["image"]["width_px"])
-        file_name = str(report["image"]["file_name"])
-        digest = str(report["provenance"]["data_sha256"])
-        rows = [
-            (int(row["cell_id"]), known_type(row["cell_type"]), Box(*map(float, row["bbox"])))
-            for row in report["cells"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
+        report = DiagnosticReport.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        reason = " ".join(str(error).split())
         raise DatasetError(
-            f"{path}: not a report of this version ({error!r}). Analyse the image again."
+            f"{path}: not a report that this version reads ({reason}). Analyse the image again."
         ) from error
+    shape = report.image.height_px, report.image.width_px
     labels = read_labels(results, name)
     if labels.shape != shape:
         raise DatasetError(
-            f"{path}: tells (height, width) {shape}, its label image has {labels.shape}; "
+            f"{path}: the image has (height, width) {shape}, its label image has {labels.shape}; "
             "expected the same. Analyse the image again."
         )
-    places = dict(enumerate(ndimage.find_objects(labels), start=1))
-    cells = []
-    for number, cell_type, box in rows:
-        place = places.get(number)
+    annotations = []
+    places = ndimage.find_objects(labels, max_label=len(report.cells))
+    found = zip(report.cells["cell_type"], report.cells["whole_box"].tolist(), places, strict=True)
+    for label, (cell_type, box, place) in enumerate(found, start=1):
         outline = None
         if place is not None:
             offset = (place[1].start, place[0].start)
-            outline = PixelOutline.from_pixels(labels[place] == number, offset=offset)
-        cells.append(
-            Annotation(cell_type=cell_type, box=box, outline=outline, origin=Origin.PREDICTED)
+            outline = PixelOutline.from_pixels(labels[place] == label, offset=offset)
+        annotations.append(
+            Annotation(cell_type=cell_type, box=Box(*box), outline=outline, origin=Origin.PREDICTED)
         )
+    digest = report.provenance.data_sha256 or ""
     return Sample(
         stem=name.replace("/", "_"),
-        image_path=finder.find(file_name, digest, where=path),
+        image_path=finder.find(report.image.file_name, digest, where=path),
         shape=shape,
-        cells=tuple(cells),
+        cells=tuple(annotations),
     )
 
 

@@ -6,9 +6,9 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,17 +19,23 @@ from blood_cell_system.errors import BloodCellError, MissingDataError, OutputErr
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
-from blood_cell_system.reports.batch import BatchSummary, ImageOutcome, outcome_of_report
+from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
 from blood_cell_system.reports.image_files import (
     IMAGE_ENDINGS,
     file_of,
     read_labels,
     write_image_files,
+    write_report,
     write_words,
 )
 from blood_cell_system.reports.page.panel import PageLimits, make_panel, page_limits
 from blood_cell_system.reports.page.render import render_page
-from blood_cell_system.reports.report import FORMAT_VERSION, Status, settings_to_json
+from blood_cell_system.reports.report import (
+    FORMAT_VERSION,
+    DiagnosticReport,
+    Provenance,
+    ReportSettings,
+)
 
 # Names of files have at most 255 bytes, and "_annotated.png" and a temporary name must fit.
 _MAX_NAME_BYTES: Final = 180
@@ -197,26 +203,19 @@ def _short(name: str) -> str:
 _REPORT_ENDING: Final = "_report.json"
 
 
-def identity_of(pipeline: InferencePipeline) -> dict[str, Any]:
-    """Give what a report says of how it was made, the image left aside."""
-    return {
-        "format_version": FORMAT_VERSION,
-        "settings": settings_to_json(pipeline.report_settings),
-        "provenance": asdict(pipeline.provenance),
-    }
-
-
 def former_report(
-    output_dir: Path, image: InputImage, identity: Mapping[str, Any]
-) -> dict[str, Any] | None:
+    output_dir: Path, image: InputImage, settings: ReportSettings, provenance: Provenance
+) -> DiagnosticReport | None:
     """Read the report of a former run, if all files are there and this run would make the same.
+
+    A report of a former version of the format is brought to the present one, on the disk as well.
 
     Parameters
     ----------
     output_dir : Path
     image : InputImage
-    identity : mapping of str
-        As of :func:`identity_of` of this run.
+    settings, provenance
+        Of this run, the image left aside.
 
     Raises
     ------
@@ -227,12 +226,16 @@ def former_report(
     if not all(path.is_file() for path in files):
         return None
     try:
-        report = json.loads(file_of(output_dir, image.name, "report.json").read_bytes())
-        made_from = {key: report[key] for key in ("format_version", "settings", "provenance")}
-    except (OSError, ValueError, KeyError, TypeError):
+        value = json.loads(file_of(output_dir, image.name, "report.json").read_bytes())
+        report = DiagnosticReport.from_json(value)
+    except (OSError, ValueError):
         return None
-    provenance = identity["provenance"] | {"data_sha256": sha256_of(image.path)}
-    return report if made_from == {**identity, "provenance": provenance} else None
+    expected = provenance.model_copy(update={"data_sha256": sha256_of(image.path)})
+    if (report.settings, report.provenance) != (settings, expected):
+        return None
+    if value["format_version"] != FORMAT_VERSION:
+        write_report(output_dir, image.name, report)
+    return report
 
 
 def former_digests(output_dir: Path) -> Mapping[str, str]:
@@ -267,7 +270,7 @@ def replaced_names(former: Mapping[str, str], outcomes: Iterable[ImageOutcome]) 
     outcomes : iterable of ImageOutcome
         Of the run.
     """
-    digests = {outcome.name: outcome.summary.get("data_sha256") for outcome in outcomes}
+    digests = {outcome.name: outcome.data_sha256 for outcome in outcomes}
     return tuple(
         name
         for name, digest in digests.items()
@@ -401,14 +404,12 @@ def analyze_inputs(
         pipeline=pipeline,
         output_dir=output_dir,
         resume=settings.resume,
-        identity=identity_of(pipeline),
+        provenance=pipeline.provenance,
         limits=page_limits(len(inputs.images)),
     )
     yield from _in_threads(work, inputs.images, settings.jobs)
     for failed in inputs.failed:
-        yield ImageOutcome(
-            name="", path=str(failed.path), status=Status.FAILED, reason=failed.reason
-        )
+        yield ImageOutcome(name="", path=str(failed.path), reason=failed.reason)
 
 
 def write_batch(
@@ -441,7 +442,7 @@ class _Work:
     pipeline: InferencePipeline
     output_dir: Path
     resume: bool
-    identity: Mapping[str, Any]
+    provenance: Provenance
     limits: PageLimits
 
 
@@ -476,19 +477,21 @@ def _one(work: _Work, image: InputImage) -> ImageOutcome:
     except Exception as error:  # A fault of this program in one image must not cost the others.
         _logger.exception("%s: a fault of this program", image.path)
         reason = f"{image.path}: a fault of this program ({type(error).__name__}: {error})."
-    return ImageOutcome(name=image.name, path=str(image.path), status=Status.FAILED, reason=reason)
+    return ImageOutcome(name=image.name, path=str(image.path), reason=reason)
 
 
 def _analyzed(work: _Work, image: InputImage) -> ImageOutcome:
     result = work.pipeline.analyze(image.path)
-    report = write_image_files(work.output_dir, image.name, result.analysis, result.report)
+    write_image_files(work.output_dir, image.name, result.analysis, result.report)
     polygons = outline_polygons(result.analysis.cells)
+    # As it is read back: the same numbers as those of a kept one, and no pixels are held.
+    report = DiagnosticReport.from_json(result.report.to_json())
     return _outcome(work, image, report, result.analysis.image, polygons, was_kept=False)
 
 
 def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
     """Take the results of a former run, if this one would give the same."""
-    report = former_report(work.output_dir, item, work.identity)
+    report = former_report(work.output_dir, item, work.pipeline.report_settings, work.provenance)
     if report is None:
         return None
     try:
@@ -498,26 +501,21 @@ def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
     image = read_image(item.path)
     if labels.shape != image.shape[:2]:
         return None
-    polygons = label_polygons(labels, [(c["cell_id"], c["bbox"]) for c in report["cells"]])
+    polygons = label_polygons(labels, enumerate(report.cells["whole_box"].tolist(), start=1))
     return _outcome(work, item, report, image, polygons, was_kept=True)
 
 
 def _outcome(
     work: _Work,
     item: InputImage,
-    report: Mapping[str, Any],
+    report: DiagnosticReport,
     image: NDArray[np.uint8],
     polygons: Sequence[Polygon],
     *,
     was_kept: bool,
 ) -> ImageOutcome:
-    panel = make_panel(
-        image,
-        polygons,
-        report,
-        max_side_px=work.limits.side_px,
-        max_crops=work.limits.crops,
-    )
-    return outcome_of_report(
-        report, name=item.name, path=str(item.path), panel=panel, was_kept=was_kept
+    limits = work.limits
+    panel = make_panel(image, polygons, report, max_side_px=limits.side_px, max_crops=limits.crops)
+    return ImageOutcome(
+        name=item.name, path=str(item.path), report=report, panel=panel, was_kept=was_kept
     )

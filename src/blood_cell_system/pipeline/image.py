@@ -27,7 +27,7 @@ from blood_cell_system.analysis.runtimes import (
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_image
-from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
+from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.model_slots import sha256_of
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
@@ -216,11 +216,9 @@ class InferencePipeline:
         height, width = image.shape[:2]
         report = diagnose(
             analysis,
-            image=Image(file_name=file_name, width_px=width, height_px=height, sha256=sha256),
+            image=Image(file_name=file_name, width_px=width, height_px=height),
             settings=self.report_settings,
-            provenance=ready.provenance,
-            rbc_facts=_metadata(ready, ClassifierKind.RBC),
-            wbc_facts=_metadata(ready, ClassifierKind.WBC),
+            provenance=ready.provenance.model_copy(update={"data_sha256": sha256}),
             further_warnings=(
                 *warnings,
                 *(() if has_instance_head(ready.segmenter) else (_NO_PLATELETS,)),
@@ -295,11 +293,6 @@ def _warnings_of_pages(path: Path) -> tuple[str, ...]:
 
 def _are_same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
     return all(one is other for one, other in zip(first, second, strict=True))
-
-
-def _metadata(ready: _Ready, kind: ClassifierKind) -> ModelMetadata | None:
-    classifier = ready.classifiers.get(kind)
-    return None if classifier is None else classifier.metadata
 
 
 def analyze(

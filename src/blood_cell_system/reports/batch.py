@@ -1,55 +1,71 @@
-"""What came of a batch of images, as JSON and as a table."""
+"""What came of a batch of images, as a typed summary and as a table."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from types import MappingProxyType
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
 
-from blood_cell_system.reports.diagnosis import blood_rates
+from pydantic import Field
+
 from blood_cell_system.reports.findings import (
-    HEALTHY,
-    NONE_OF_THESE,
+    Count,
+    FindingCounts,
     Findings,
-    findings_of_json,
-    total_of,
+    Rate,
+    Record,
+    ratios_of,
+    sum_findings,
+    sum_rates,
 )
 from blood_cell_system.reports.image_files import table_to_csv
 from blood_cell_system.reports.page.panel import Panel
-from blood_cell_system.reports.rates import Rate
 from blood_cell_system.reports.report import (
     DISCLAIMER,
+    FORMAT_VERSION,
+    DiagnosticReport,
     Provenance,
     ReportSettings,
     Status,
-    findings_to_json,
-    rate_to_json,
-    settings_to_json,
+    Text,
+    TypeSummary,
 )
-from blood_cell_system.taxonomy import CELL_TYPES, RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
-FORMAT_VERSION: Final = 2
+_SUMMED: Final = ("uncertain", "touching_border", "not_counted")
+"""Numbers of each type's summary that a row of the summary gives for all types together."""
 
-_CSV_COLUMNS: Final = (
-    "name",
-    "path",
-    "status",
-    *(cell_type for cell_type in CELL_TYPES),
-    "uncertain",
-    "touching_border",
-    "not_counted",
-    "rbc_median_diameter_px",
-    "rbc_median_diameter_um",
-    *RBC_CONDITIONS,
-    *WBC_CONDITIONS,
-    *WBC_TYPES,
-    "reason",
-    "warnings",
-)
 
-# Of an image's findings; rates follow from them.
-_SUMMED: Final = (
-    "state", "reason", "counts", "types", "none_of_these", "cut_off", "uncertain",
-)  # fmt: skip
+class ImageRow(Record):
+    """How one input ended, as ``batch_summary.json`` and ``--json-lines`` have it."""
+
+    name: Annotated[Text, Field(description="of its files; empty where there is no image")]
+    path: Text
+    status: Status
+    reason: Annotated[Text, Field(description="why it failed; empty otherwise")]
+    warnings: tuple[Text, ...] = ()
+    counts: Annotated[dict[str, Count] | None, Field(description="null for a failed one")] = None
+    is_smear: bool | None = None
+    uncertain: Count | None = None
+    touching_border: Count | None = None
+    not_counted: Count | None = None
+    types: Mapping[str, TypeSummary] = Field(default_factory=dict)
+    findings: Mapping[str, FindingCounts] = Field(default_factory=dict)
+    data_sha256: str | None = None
+
+
+class BatchFile(Record):
+    """What ``batch_summary.json`` holds."""
+
+    format_version: Literal[3] = FORMAT_VERSION
+    disclaimer: str = DISCLAIMER
+    provenance: Provenance
+    settings: ReportSettings
+    images_by_status: dict[str, Count]
+    left_out_of_sums: Annotated[Count, Field(description="analysed, but no smear by its look")]
+    counts: dict[str, Count]
+    rates: tuple[Rate, ...]
+    findings: dict[str, Findings]
+    images: tuple[ImageRow, ...]
+    passed_over: tuple[Text, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,115 +78,65 @@ class ImageOutcome:
         What the names of its files begin with; empty for an input that holds no image.
     path : str
         As it was named.
-    status : Status
     reason : str
         Why it failed; empty otherwise.
-    warnings : tuple of str
-    summary : mapping
-        Counts and sizes; empty for a failed one.
-    diameters : mapping of str to tuple of float
-        Equivalent diameters of the whole cells by type, in pixels.
-    pixel_size_um : float or None
+    report : DiagnosticReport or None
+        As its file holds it; None for a failed one.
     panel : Panel or None
         What the page shows; None for a failed one.
-    cells : tuple of tuple
-        ``(cell_id, cell_type, confidence, is_uncertain, is_counted, condition, is_abnormal)`` of
-        every cell; no condition where it was not assessed.
     was_kept : bool
         Whether a former run had done it.
     """
 
     name: str
     path: str
-    status: Status
     reason: str = ""
-    warnings: tuple[str, ...] = ()
-    summary: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    diameters: Mapping[str, tuple[float, ...]] = field(default_factory=lambda: MappingProxyType({}))
-    pixel_size_um: float | None = None
+    report: DiagnosticReport | None = None
     panel: Panel | None = None
-    cells: tuple[tuple[int, str, float, bool, bool, str, bool], ...] = ()
     was_kept: bool = False
 
+    @property
+    def status(self) -> Status:
+        """How it ended."""
+        return Status.FAILED if self.report is None else self.report.status
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What to know before believing its counts."""
+        return () if self.report is None else self.report.warnings
+
+    @property
+    def counts(self) -> dict[str, int] | None:
+        """Cells by type; None for a failed one."""
+        return None if self.report is None else self.report.counts
+
+    @property
+    def data_sha256(self) -> str | None:
+        """Of the image's file; None for a failed one."""
+        return None if self.report is None else self.report.provenance.data_sha256
+
+    @property
+    def row(self) -> ImageRow:
+        """The outcome as it is written; the same whether the image was kept or not."""
+        row = ImageRow(name=self.name, path=self.path, status=self.status, reason=self.reason)
+        if self.report is None:
+            return row
+        summaries = self.report.types.values()
+        return row.model_copy(
+            update={
+                "warnings": self.warnings,
+                "counts": self.counts,
+                "is_smear": self.report.quality.is_smear,
+                "types": self.report.types,
+                "findings": self.report.findings,
+                "data_sha256": self.data_sha256,
+                **{name: sum(getattr(one, name) for one in summaries) for name in _SUMMED},
+            }
+        )
+
     def to_json(self) -> dict[str, Any]:
-        """Tell how the input ended; the same for an image that was kept and one that was not."""
-        value: dict[str, Any] = {
-            "name": self.name,
-            "path": self.path,
-            "status": str(self.status),
-            "reason": self.reason,
-            "warnings": list(self.warnings),
-        }
-        return value | {"counts": None} | dict(self.summary)
-
-
-def outcome_of_report(
-    report: Mapping[str, Any], *, name: str, path: str, panel: Panel | None, was_kept: bool
-) -> ImageOutcome:
-    """Sum up the JSON of a report, whether it was made just now or read from the disk."""
-    cells = report["cells"]
-    red = report["types"]["RBC"]
-    whole = [cell for cell in cells if not cell["touching_border"]]
-    return ImageOutcome(
-        name=name,
-        path=path,
-        status=Status(report["status"]),
-        warnings=tuple(report["warnings"]),
-        summary=MappingProxyType(
-            {
-                "counts": dict(report["counts"]),
-                "is_smear": report["quality"]["is_smear"],
-                **{
-                    key: sum(kind[key] for kind in report["types"].values())
-                    for key in ("uncertain", "touching_border", "not_counted")
-                },
-                "rbc_median_diameter_px": red["median_diameter_px"],
-                "rbc_median_diameter_um": red["median_diameter_um"],
-                "data_sha256": report["provenance"]["data_sha256"],
-                **{
-                    kind: {key: report[kind][key] for key in _SUMMED}
-                    for kind in ("rbc_findings", "wbc_findings")
-                },
-            }
-        ),
-        diameters=MappingProxyType(
-            {
-                cell_type: tuple(
-                    cell["equivalent_diameter_px"]
-                    for cell in whole
-                    if cell["cell_type"] == cell_type
-                )
-                for cell_type in CELL_TYPES
-            }
-        ),
-        pixel_size_um=report["scale"]["pixel_size_um"],
-        panel=panel,
-        cells=tuple(
-            (
-                cell["cell_id"],
-                cell["cell_type"],
-                cell["confidence"],
-                "uncertain" in cell["flags"],
-                "not_counted" not in cell["flags"],
-                _condition_in_words(cell),
-                bool(cell["probabilities"]) and cell["condition"] not in HEALTHY | {NONE_OF_THESE},
-            )
-            for cell in cells
-        ),
-        was_kept=was_kept,
-    )
-
-
-def _condition_in_words(cell: Mapping[str, Any]) -> str:
-    """Tell condition and type with their probabilities; nothing where they were not assessed."""
-    if not cell["probabilities"]:
-        return ""
-    if cell["condition"] == NONE_OF_THESE:
-        return NONE_OF_THESE
-    told = f"{cell['condition']} {cell['probabilities'][cell['condition']]:.2f}"
-    if cell["wbc_type"] is not None:
-        told += f", {cell['wbc_type']} {cell['type_probabilities'][cell['wbc_type']]:.2f}"
-    return told
+        """Give the outcome as it is written."""
+        return self.row.to_json()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,79 +163,110 @@ class BatchSummary:
         return sum(outcome.status == status for outcome in self.outcomes)
 
     @property
-    def smears(self) -> tuple[ImageOutcome, ...]:
-        """Images that were analysed and look like a smear: the sums are of these."""
-        return tuple(outcome for outcome in self.outcomes if outcome.summary.get("is_smear"))
+    def reports(self) -> tuple[DiagnosticReport, ...]:
+        """Reports of the images that were analysed and look like a smear: sums are of these."""
+        return tuple(report for _, report in self.smears)
+
+    @property
+    def smears(self) -> tuple[tuple[ImageOutcome, DiagnosticReport], ...]:
+        """Images that were analysed and look like a smear, with their reports."""
+        return tuple(
+            (outcome, outcome.report)
+            for outcome in self.outcomes
+            if outcome.report is not None and outcome.report.quality.is_smear
+        )
 
     @property
     def left_out(self) -> int:
         """How many images were analysed, but do not look like a smear."""
-        return sum(bool(outcome.summary) for outcome in self.outcomes) - len(self.smears)
+        return len(self.outcomes) - self.count(Status.FAILED) - len(self.smears)
 
     @property
     def repeated(self) -> tuple[tuple[str, ...], ...]:
         """Names of smears that are the same file several times, and are summed up as often."""
-        names: dict[str, list[str]] = {}
-        for outcome in self.smears:
-            names.setdefault(outcome.summary["data_sha256"], []).append(outcome.name)
+        names: dict[str | None, list[str]] = {}
+        for outcome, _ in self.smears:
+            names.setdefault(outcome.data_sha256, []).append(outcome.name)
         return tuple(tuple(group) for group in names.values() if len(group) > 1)
+
+    @property
+    def taxonomy(self) -> Taxonomy:
+        """Cell types of the reports."""
+        done = (one.report.cells.taxonomy for one in self.outcomes if one.report is not None)
+        return next(done, BUILT_IN)
 
     @property
     def counts(self) -> dict[str, int]:
         """Cells by type in all smears together."""
-        done = [outcome.summary["counts"] for outcome in self.smears]
-        return {kind: sum(counts[kind] for counts in done) for kind in CELL_TYPES}
+        names = self.taxonomy.names
+        return {name: sum(report.counts[name] for report in self.reports) for name in names}
 
     @property
     def rates(self) -> tuple[Rate, ...]:
-        """Shares of the cells of all smears together."""
-        red, white, platelets = self.counts.values()
-        return blood_rates(red, white, platelets)
+        """Findings that need no classifier, of the cells of all smears together."""
+        return sum_rates(report.rates for report in self.reports)
 
     @property
     def findings(self) -> dict[str, Findings]:
-        """What the classifiers found in all smears together: of red cells, of white cells."""
+        """What the classifiers found in all smears together, by cell type."""
         return {
-            kind: total_of(findings_of_json(outcome.summary[kind]) for outcome in self.smears)
-            for kind in ("rbc_findings", "wbc_findings")
+            kind.name: sum_findings(
+                report.findings[kind.name]
+                for report in self.reports
+                if kind.name in report.findings
+            )
+            for kind in self.taxonomy
+            if kind.conditions
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Tell what came of the batch."""
-        return {
-            "format_version": FORMAT_VERSION,
-            "disclaimer": DISCLAIMER,
-            "provenance": asdict(self.provenance),
-            "settings": settings_to_json(self.settings),
-            "images_by_status": {str(status): self.count(status) for status in Status},
-            "left_out_of_sums": self.left_out,
-            "counts": self.counts,
-            "rates": [rate_to_json(rate) for rate in self.rates],
-            **{kind: findings_to_json(found) for kind, found in self.findings.items()},
-            "images": [outcome.to_json() for outcome in self.outcomes],
-            "passed_over": list(self.passed_over),
-        }
+        """Give the summary as ``batch_summary.json`` holds it."""
+        return BatchFile(
+            provenance=self.provenance,
+            settings=self.settings,
+            images_by_status={str(status): self.count(status) for status in Status},
+            left_out_of_sums=self.left_out,
+            counts=self.counts,
+            rates=self.rates,
+            findings=self.findings,
+            images=tuple(outcome.row for outcome in self.outcomes),
+            passed_over=self.passed_over,
+        ).to_json()
 
     def to_csv(self) -> str:
-        """Lay the images out as comma-separated values, a row an input."""
-        rows: Sequence[dict[str, Any]] = [outcome.to_json() for outcome in self.outcomes]
-        return table_to_csv(
-            _CSV_COLUMNS,
-            [
-                row
-                | (row["counts"] or {})
-                | _findings_columns(row)
-                | {"warnings": " | ".join(row["warnings"])}
-                for row in rows
-            ],
-        )
+        """Lay the images out as comma-separated values, a row an input.
+
+        Every finding has two columns: its count under its name, and its total.
+        """
+        types, ratios = self.taxonomy.names, [r.name for r in ratios_of(self.taxonomy)]
+        columns = [
+            *("name", "path", "status"),
+            *types,
+            *_SUMMED,
+            *(f"{name.lower()}_median_diameter_{unit}" for name in types for unit in ("px", "um")),
+            *(column for name in ratios for column in (name, f"{name}_total")),
+            *("reason", "warnings"),
+        ]
+        return table_to_csv(columns, [_csv_row(outcome) for outcome in self.outcomes])
 
 
-def _findings_columns(row: Mapping[str, Any]) -> dict[str, int]:
-    """Cells of an image by condition and by type; nothing where they were not assessed."""
-    return {
-        name: count
-        for kind in ("rbc_findings", "wbc_findings")
-        for part in ("counts", "types")
-        for name, count in row.get(kind, {}).get(part, {}).items()
+def _csv_row(outcome: ImageOutcome) -> dict[str, Any]:
+    row = outcome.to_json()
+    sizes = {
+        f"{name.lower()}_{key}": value
+        for name, summary in row["types"].items()
+        for key, value in summary.items()
     }
+    rates = {
+        column: value
+        for rate in _all_rates(outcome.report)
+        for column, value in ((rate.name, rate.count), (f"{rate.name}_total", rate.total))
+    }
+    return row | (row["counts"] or {}) | sizes | rates | {"warnings": " | ".join(row["warnings"])}
+
+
+def _all_rates(report: DiagnosticReport | None) -> Iterable[Rate]:
+    if report is None:
+        return ()
+    found: Mapping[str, Findings] = report.findings
+    return (*report.rates, *(rate for part in found.values() for rate in part.rates))

@@ -1,39 +1,33 @@
 """From the analysis of an image to its report."""
 
-from collections.abc import Mapping, Sequence
-from statistics import median
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 
+from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.model_metadata import ModelMetadata
-from blood_cell_system.reports.findings import (
-    NONE_OF_THESE,
-    Findings,
-    JudgedCell,
-    find,
-)
-from blood_cell_system.reports.rates import Rate
+from blood_cell_system.reports.findings import BLAST, findings_in, rates_in
 from blood_cell_system.reports.report import (
     CellFlag,
     DiagnosticReport,
     Image,
     Provenance,
-    ReportedCell,
     ReportSettings,
     TypeSummary,
+    classes_in,
+    probabilities_of,
 )
-from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC
 
 # Healthy blood has one white cell to a thousand red ones. Fields are often taken around white
 # cells, which gives one to ten; only leukaemia gives more.
-_MANY_WHITE: Final = 10
-_ODD_SHARE: Final = 0.5
-
-_CANCER: Final = "cancer_WBC"
+MANY_WHITE: Final = 10
+"""Cells: with fewer white ones than this, their share means nothing."""
+ODD_SHARE: Final = 0.5
+"""White cells to one red cell from which on a smear is doubted."""
 
 
 def diagnose(
@@ -42,8 +36,6 @@ def diagnose(
     image: Image,
     settings: ReportSettings,
     provenance: Provenance,
-    rbc_facts: ModelMetadata | None = None,
-    wbc_facts: ModelMetadata | None = None,
     further_warnings: Sequence[str] = (),
 ) -> DiagnosticReport:
     """Draw up the report of an image.
@@ -51,99 +43,49 @@ def diagnose(
     Parameters
     ----------
     analysis : ImageAnalysis
+        Its cells with the columns of the classifiers, if there were any.
     image : Image
     settings : ReportSettings
     provenance : Provenance
-    rbc_facts, wbc_facts : ModelMetadata, optional
-        Of the classifiers whose answers are columns of the analysis's cells.
     further_warnings : sequence of str
         Of the caller, after those of the image itself.
-
-    Returns
-    -------
-    DiagnosticReport
     """
-    cells = reported_cells(analysis, settings, {RBC: rbc_facts, WBC: wbc_facts})
-    warnings = [finding.message for finding in analysis.quality.warnings]
-    warnings += _warnings_of_cells(cells)
+    cells = reported_cells(analysis, settings)
+    taxonomy = cells.taxonomy
     return DiagnosticReport(
+        taxonomy=None if taxonomy == BUILT_IN else taxonomy.to_dict(),
         image=image,
         settings=settings,
         provenance=provenance,
-        types=tuple(_summary(cell_type, cells) for cell_type in CELL_TYPES),
-        rates=rates_of(cells),
-        rbc_findings=_findings(cells, RBC, rbc_facts),
-        wbc_findings=_findings(cells, WBC, wbc_facts),
+        types={kind.name: _summary(cells, kind.name) for kind in taxonomy},
+        rates=rates_in(cells),
+        findings={kind.name: findings_in(cells, kind) for kind in taxonomy if kind.conditions},
         cells=cells,
         scale=analysis.scale,
         quality=analysis.quality,
-        warnings=(*warnings, *further_warnings),
+        warnings=(
+            *(finding.message for finding in analysis.quality.warnings),
+            *_warnings_of_cells(cells),
+            *further_warnings,
+        ),
     )
 
 
-def _warnings_of_cells(cells: Sequence[ReportedCell]) -> list[str]:
-    """Say what is odd about the cells themselves."""
-    if not cells:
-        return ["No cell was found. Look at the image; --cell-diameter says how wide cells are."]
-    white = sum(cell.cell_type == WBC for cell in cells)
-    red = sum(cell.cell_type == RBC for cell in cells)
-    if white >= _MANY_WHITE and white > _ODD_SHARE * red:
-        return [
-            f"{white} white cells beside {red} red ones: such blood is rare, and a stain that the "
-            "model does not know is more likely. Look at the outlines before you use the counts."
-        ]
-    return []
-
-
-def reported_cells(
-    analysis: ImageAnalysis, settings: ReportSettings, metadata: Mapping[str, ModelMetadata | None]
-) -> tuple[ReportedCell, ...]:
-    """Measure and flag every cell that was found; ``metadata`` are those of classifiers by type."""
+def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
+    """Measure and flag every cell that was found."""
     cells = measure_cells(analysis.cells, "form_factor")
-    boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
+    if "condition" not in cells:
+        cells = cells.with_columns(**unclassified(len(cells), ()))
     pixel_size_um = analysis.scale.pixel_size_um
-    reported = []
-    for row, cell_type in enumerate(cells["cell_type"]):
-        answers = _answers_of(cells, row, metadata.get(cell_type))
-        diameter = float(cells["equivalent_diameter_area"][row])
-        x, y = cells["centroid"][row].tolist()
-        reported.append(
-            ReportedCell(
-                cell_id=row + 1,
-                cell_type=cell_type,
-                bbox=tuple(boxes[row]),
-                centroid=(x, y),
-                area_px=int(cells["area"][row]),
-                equivalent_diameter_px=diameter,
-                equivalent_diameter_um=None if pixel_size_um is None else diameter * pixel_size_um,
-                circularity=float(cells["form_factor"][row]),
-                confidence=float(cells["confidence"][row]),
-                flags=_flags(cells, row, answers, settings),
-                **answers,
-            )
-        )
-    return tuple(reported)
-
-
-def _answers_of(cells: Cells, row: int, metadata: ModelMetadata | None) -> dict[str, Any]:
-    """Fields of the report that a classifier fills; none for a cell that was not classified."""
-    if metadata is None or "condition" not in cells or cells["condition"][row] is None:
-        return {}
-    condition, is_known = cells["condition"][row], bool(cells["is_known"][row])
-    known = float(cells["in_distribution"][row])
-    has_type = cells["subtype"][row] is not None
-    return {
-        "condition": condition if is_known else NONE_OF_THESE,
-        "probabilities": {name: float(cells[f"{name}_prob"][row]) for name in metadata.conditions},
-        "possible_conditions": cells["possible_conditions"][row],
-        "wbc_type": cells["subtype"][row] if is_known and condition != _CANCER else None,
-        "type_probabilities": {
-            name: float(cells[f"{name}_prob"][row]) for name in metadata.subtypes
-        }
-        if has_type
-        else {},
-        "known": None if np.isnan(known) else known,
-    }
+    conditions, _ = classes_in(cells)
+    diameters = cells["equivalent_diameter_area"]
+    subtypes = cells["subtype"].copy()
+    subtypes[~cells["is_known"] | (cells["condition"] == BLAST)] = None
+    return cells.with_columns(
+        equivalent_diameter_um=diameters * (np.nan if pixel_size_um is None else pixel_size_um),
+        subtype=subtypes,
+        flags=[_flags(cells, row, conditions, settings) for row in range(len(cells))],
+    )
 
 
 def is_uncertain(
@@ -168,85 +110,58 @@ def is_uncertain(
     return is_weak or likely[0] - likely[1] < settings.uncertain_margin
 
 
-def _is_ambiguous(cells: Cells, row: int) -> bool:
-    """Whether the calibration leaves several classes, or none."""
-    if len(cells["possible_conditions"][row]) != 1:
-        return True
-    has_type = cells["subtype"][row] is not None and cells["condition"][row] != _CANCER
-    return has_type and len(cells["possible_subtypes"][row]) != 1
-
-
 def _flags(
-    cells: Cells, row: int, answers: Mapping[str, Any], settings: ReportSettings
+    cells: Cells, row: int, conditions: Sequence[str], settings: ReportSettings
 ) -> tuple[CellFlag, ...]:
-    confidence = float(cells["confidence"][row])
-    is_odd = is_uncertain(confidence, (), settings)
-    is_none = answers.get("condition") == NONE_OF_THESE
-    if answers and not is_none:
-        probabilities = tuple(answers["probabilities"].values())
-        is_odd = is_uncertain(confidence, probabilities, settings) or _is_ambiguous(cells, row)
+    is_known = bool(cells["is_known"][row])
+    is_classified = cells["condition"][row] is not None and is_known
+    likely = list(probabilities_of(cells, row, conditions).values()) if is_classified else []
+    is_odd = is_uncertain(float(cells["confidence"][row]), likely, settings)
     flags = {
-        CellFlag.UNCERTAIN: is_odd,
+        CellFlag.UNCERTAIN: is_odd or (is_classified and _is_open(cells, row)),
         CellFlag.TOUCHING_BORDER: cells["touches_border"][row],
         CellFlag.NOT_COUNTED: not cells["is_counted"][row],
-        CellFlag.NONE_OF_THESE: is_none,
+        CellFlag.NONE_OF_THESE: not is_known,
     }
     return tuple(flag for flag, is_set in flags.items() if is_set)
 
 
-def _findings(
-    cells: Sequence[ReportedCell], cell_type: str, metadata: ModelMetadata | None
-) -> Findings:
-    return find(
-        (
-            JudgedCell(
-                condition=cell.condition, wbc_type=cell.wbc_type, is_uncertain=cell.is_uncertain
-            )
-            for cell in cells
-            if cell.cell_type == cell_type and cell.is_counted
-        ),
-        metadata,
-    )
+def _is_open(cells: Cells, row: int) -> bool:
+    """Whether the calibration leaves several classes, or none."""
+    if len(cells["possible_conditions"][row]) != 1:
+        return True
+    has_subtype = cells["subtype"][row] is not None and cells["condition"][row] != BLAST
+    return has_subtype and len(cells["possible_subtypes"][row]) != 1
 
 
-def rates_of(cells: Sequence[ReportedCell]) -> tuple[Rate, ...]:
-    """Shares that need no classifier, of the counted cells."""
-    count = {
-        cell_type: sum(cell.is_counted and cell.cell_type == cell_type for cell in cells)
-        for cell_type in CELL_TYPES
+def _warnings_of_cells(cells: Cells) -> list[str]:
+    if not len(cells):
+        return ["No cell was found. Look at the image; --cell-diameter says how wide cells are."]
+    white, red = cells.count(WBC), cells.count(RBC)
+    if white >= MANY_WHITE and white > ODD_SHARE * red:
+        return [
+            f"{white} white cells beside {red} red ones: such blood is rare, and a stain that the "
+            "model does not know is more likely. Look at the outlines before you use the counts."
+        ]
+    return []
+
+
+def _summary(cells: Cells, cell_type: str) -> TypeSummary:
+    of_type = cells.is_type(cell_type)
+    is_whole = of_type & ~cells["touches_border"]
+    is_uncertain = np.array([CellFlag.UNCERTAIN in flags for flags in cells["flags"]], dtype=bool)
+    medians = {
+        name: float(np.median(cells[column][is_whole])) if is_whole.any() else None
+        for name, column in (("px", "equivalent_diameter_area"), ("um", "equivalent_diameter_um"))
     }
-    return blood_rates(count[RBC], count[WBC], count[PLATELET])
-
-
-def blood_rates(red: int, white: int, platelets: int) -> tuple[Rate, ...]:
-    """White cells among red and white ones, platelets among red cells and platelets."""
-    return (
-        Rate(
-            name="wbc_of_rbc_and_wbc",
-            label="white cells among red and white cells",
-            count=white,
-            total=red + white,
-        ),
-        Rate(
-            name="platelets_of_rbc_and_platelets",
-            label="platelets among red cells and platelets",
-            count=platelets,
-            total=red + platelets,
-        ),
-    )
-
-
-def _summary(cell_type: str, cells: Sequence[ReportedCell]) -> TypeSummary:
-    of_type = [cell for cell in cells if cell.cell_type == cell_type]
-    whole = [cell for cell in of_type if not cell.touches_border]
-    diameters_um = [cell.equivalent_diameter_um for cell in whole]
-    known_um = [value for value in diameters_um if value is not None]
+    sums = {
+        "count": of_type & cells["is_counted"],
+        "touching_border": of_type & cells["touches_border"],
+        "not_counted": of_type & ~cells["is_counted"],
+        "uncertain": of_type & is_uncertain,
+    }
     return TypeSummary(
-        cell_type=cell_type,
-        count=sum(cell.is_counted for cell in of_type),
-        touching_border=len(of_type) - len(whole),
-        not_counted=sum(not cell.is_counted for cell in of_type),
-        uncertain=sum(cell.is_uncertain for cell in of_type),
-        median_diameter_px=median(c.equivalent_diameter_px for c in whole) if whole else None,
-        median_diameter_um=median(known_um) if known_um else None,
+        **{name: int(np.count_nonzero(rows)) for name, rows in sums.items()},
+        median_diameter_px=medians["px"],
+        median_diameter_um=None if np.isnan(medians["um"] or np.nan) else medians["um"],
     )

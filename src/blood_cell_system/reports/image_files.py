@@ -12,13 +12,15 @@ from PIL import Image
 
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.atomic_files import write_bytes, write_json
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import ImageReadError, OutputError
 from blood_cell_system.imaging.contact_sheet import text_strip
 from blood_cell_system.imaging.image_file import read_label_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
-from blood_cell_system.reports.report import CellFlag, DiagnosticReport, ReportedCell
-from blood_cell_system.taxonomy import RBC_CONDITIONS, WBC_CONDITIONS, WBC_TYPES
+from blood_cell_system.reports.report import CellFlag, CellRow, DiagnosticReport, rows_of
+from blood_cell_system.reports.text import is_abnormal
+from blood_cell_system.taxonomy import Taxonomy
 
 Colour = tuple[int, int, int]
 
@@ -27,20 +29,24 @@ UNSURE_COLOUR: Final[Colour] = (235, 165, 0)
 NONE_COLOUR: Final[Colour] = (70, 70, 70)
 
 _ORDER: Final = (NONE_COLOUR, UNSURE_COLOUR, ABNORMAL_COLOUR)
+"""What matters most is drawn last, over the others."""
 _WHITE: Final[Colour] = (255, 255, 255)
 _SMALLEST_FONT_PX: Final = 9
+"""Smaller letters cannot be read."""
 _LETTER_SHARE: Final = 0.62
+"""Width of a letter in font sizes, so that a name fits on its ground."""
 _OVERHANG: Final = 1.3
+"""Widest name in widths of its cell; a wider one would hide others."""
 
 
-def annotated_image(analysis: ImageAnalysis, cells: Sequence[ReportedCell]) -> NDArray[np.uint8]:
-    """Draw outlines; box and name what a classifier finds not healthy, not sure, or no such cell.
+def annotated_image(analysis: ImageAnalysis, cells: Cells) -> NDArray[np.uint8]:
+    """Draw outlines; box and name cells that are not healthy, not sure, or none of the classes.
 
     Parameters
     ----------
     analysis : ImageAnalysis
-    cells : sequence of ReportedCell
-        Of the same image.
+    cells : Cells
+        Of its report.
 
     Returns
     -------
@@ -53,36 +59,42 @@ def annotated_image(analysis: ImageAnalysis, cells: Sequence[ReportedCell]) -> N
         label_image=analysis.cells.label_image,
         cell_types=analysis.cells["cell_type"].tolist(),
     )
-    marks = [(cell, mark) for cell in cells if (mark := _mark_of(cell)) is not None]
-    # What matters most is drawn last, over the others.
-    marks.sort(key=lambda marked: _ORDER.index(marked[1][0]))
+    boxes = np.rint(cells["whole_box"]).astype(np.int64)
+    named = _names_to_draw(cells)
     for colour in _ORDER:
-        boxes = [cell.bbox for cell, mark in marks if mark[0] == colour]
-        if boxes:
-            drawn = draw_boxes(drawn, np.array(boxes, dtype=np.float64), colour=colour)
-    for cell, (colour, name) in marks:
-        _write_name(drawn, cell, name, colour)
+        rows = [row for row, (of_row, _) in named.items() if of_row == colour]
+        if rows:
+            drawn = draw_boxes(drawn, boxes[rows].astype(np.float64), colour=colour)
+    for row, (colour, name) in sorted(named.items(), key=lambda item: _ORDER.index(item[1][0])):
+        _write_name(drawn, boxes[row].tolist(), name, colour)
     return drawn
 
 
-def _mark_of(cell: ReportedCell) -> tuple[Colour, str] | None:
-    if not cell.probabilities:
-        return None
-    if CellFlag.NONE_OF_THESE in cell.flags:
-        return NONE_COLOUR, "?"
-    if cell.is_abnormal:
-        # "malaria_RBC" is long, and the outline's colour tells the cell's type.
-        name = cell.condition.partition("_")[0]
-        return ABNORMAL_COLOUR, f"{name}?" if cell.is_uncertain else name
-    return (UNSURE_COLOUR, "?") if cell.is_uncertain else None
+def _names_to_draw(cells: Cells) -> dict[int, tuple[Colour, str]]:
+    found: dict[int, tuple[Colour, str]] = {}
+    for row, (condition, flags, abnormal) in enumerate(
+        zip(cells["condition"], cells["flags"], is_abnormal(cells), strict=True)
+    ):
+        is_uncertain = CellFlag.UNCERTAIN in flags
+        if condition is None:
+            continue
+        if CellFlag.NONE_OF_THESE in flags:
+            found[row] = NONE_COLOUR, "?"
+        elif abnormal:
+            # "malaria_RBC" is long, and the outline's colour stands for the cell's type.
+            name = condition.partition("_")[0]
+            found[row] = ABNORMAL_COLOUR, f"{name}?" if is_uncertain else name
+        elif is_uncertain:
+            found[row] = UNSURE_COLOUR, "?"
+    return found
 
 
-def _write_name(image: NDArray[np.uint8], cell: ReportedCell, name: str, colour: Colour) -> None:
+def _write_name(image: NDArray[np.uint8], box: list[int], name: str, colour: Colour) -> None:
     """Write a name at a box's upper left corner, in place, as far as the image reaches.
 
     Of a name that is wider than its cell only the first letter is written: it would hide others.
     """
-    x_min, y_min, x_max, y_max = cell.bbox
+    x_min, y_min, x_max, y_max = box
     font_size = max(_SMALLEST_FONT_PX, min(x_max - x_min, y_max - y_min) // 6)
     width = _width_px(name, font_size)
     if width > _OVERHANG * (x_max - x_min):
@@ -98,55 +110,42 @@ def _width_px(name: str, font_size: int) -> int:
     return round(len(name) * font_size * _LETTER_SHARE) + max(4, font_size // 2) + 2
 
 
-CELL_COLUMNS: Final = (
-    "cell_id",
-    "cell_type",
-    "x_min",
-    "y_min",
-    "x_max",
-    "y_max",
-    "centroid_x",
-    "centroid_y",
-    "area_px",
-    "equivalent_diameter_px",
-    "equivalent_diameter_um",
-    "circularity",
-    "touching_border",
-    "condition",
-    "wbc_type",
-    "confidence",
-    "known",
-    *(f"p_{name}" for name in (*RBC_CONDITIONS, *WBC_CONDITIONS, *WBC_TYPES)),
-    "flags",
-)
+_SPLIT: Final = {
+    "bbox": ("x_min", "y_min", "x_max", "y_max"),
+    "centroid": ("centroid_x", "centroid_y"),
+}
+"""Fields of a row whose values have a column each."""
+_NO_COLUMN: Final = ("probabilities", "type_probabilities", "possible_conditions")
 
 
-def cells_to_csv(cells: Sequence[dict[str, Any]]) -> str:
-    """Lay cells out as comma-separated values.
+def cell_columns(taxonomy: Taxonomy) -> list[str]:
+    """Columns of ``NAME_cells.csv``: the fields of a row, and ``p_NAME`` for each class."""
+    classes = [f"p_{one.name}" for one in taxonomy.conditions]
+    classes += [f"p_{one.name}" for one in taxonomy.subtypes]
+    columns: list[str] = []
+    for name in CellRow.model_fields:
+        if name == "flags":
+            columns += classes
+        if name not in _NO_COLUMN:
+            columns += _SPLIT.get(name, (name,))
+    return columns
 
-    Parameters
-    ----------
-    cells : sequence of dict
-        As the report's JSON has them.
 
-    Returns
-    -------
-    str
-        A row a cell; flags parted by blanks, truth as 0 and 1, empty where there is no value.
+def cells_to_csv(cells: Cells) -> str:
+    """Lay reported cells out as comma-separated values.
+
+    A row a cell; flags are separated by blanks, truth is 0 or 1, and what has no value is empty.
     """
     rows = []
-    for cell in cells:
-        x_min, y_min, x_max, y_max = cell["bbox"]
-        centroid_x, centroid_y = cell["centroid"]
-        rows.append(
-            cell
-            | {"x_min": x_min, "y_min": y_min, "x_max": x_max, "y_max": y_max}
-            | {"centroid_x": centroid_x, "centroid_y": centroid_y}
-            | {f"p_{name}": value for name, value in cell["probabilities"].items()}
-            | {f"p_{name}": value for name, value in cell["type_probabilities"].items()}
-            | {"touching_border": int(cell["touching_border"]), "flags": " ".join(cell["flags"])}
-        )
-    return table_to_csv(CELL_COLUMNS, rows)
+    for one in rows_of(cells):
+        row = one.to_json()
+        for name, parts in _SPLIT.items():
+            row |= zip(parts, row.pop(name), strict=True)
+        classes = row["probabilities"] | row["type_probabilities"]
+        row |= {f"p_{name}": value for name, value in classes.items()}
+        row |= {"touching_border": int(one.touching_border), "flags": " ".join(one.flags)}
+        rows.append(row)
+    return table_to_csv(cell_columns(cells.taxonomy), rows)
 
 
 def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
@@ -159,6 +158,7 @@ def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 
 
 MAX_16_BIT_LABEL: Final = 65535
+"""Cells that a PNG of 16 bits can number."""
 
 IMAGE_ENDINGS: Final = ("annotated.png", "mask.png", "cells.csv", "summary.txt", "report.json")
 """What every image has, besides its label image."""
@@ -171,7 +171,7 @@ def write_image_files(
     report: DiagnosticReport,
     *,
     with_image: bool = True,
-) -> dict[str, Any]:
+) -> None:
     """Write what was found in an image; the report's JSON comes last, when all else is there.
 
     Parameters
@@ -186,29 +186,32 @@ def write_image_files(
     with_image : bool
         Whether to write ``NAME_annotated.png``.
 
-    Returns
-    -------
-    dict
-        The report's JSON.
+    Raises
+    ------
+    OutputError
+        A file cannot be written.
+    """
+    # A report beside files of another run would vouch for them.
+    _remove(file_of(output_dir, name, "report.json"))
+    if with_image:
+        drawn = annotated_image(analysis, report.cells)
+        write_image(file_of(output_dir, name, "annotated.png"), drawn)
+    write_image(file_of(output_dir, name, "mask.png"), encode_class_mask(analysis.class_mask))
+    write_label_image(output_dir, name, analysis.cells.label_image)
+    write_report(output_dir, name, report)
+
+
+def write_report(output_dir: Path, name: str, report: DiagnosticReport) -> None:
+    """Write a report as table, text and JSON.
 
     Raises
     ------
     OutputError
         A file cannot be written.
     """
-    value = report.to_json()
-    # A report beside files of another run would vouch for them.
-    report_path = file_of(output_dir, name, "report.json")
-    _remove(report_path)
-    if with_image:
-        drawn = annotated_image(analysis, report.cells)
-        write_image(file_of(output_dir, name, "annotated.png"), drawn)
-    write_image(file_of(output_dir, name, "mask.png"), encode_class_mask(analysis.class_mask))
-    write_label_image(output_dir, name, analysis.cells.label_image)
-    write_words(file_of(output_dir, name, "cells.csv"), cells_to_csv(value["cells"]))
-    write_words(file_of(output_dir, name, "summary.txt"), report.to_summary_text())
-    write_json(report_path, value)
-    return value
+    write_words(file_of(output_dir, name, "cells.csv"), cells_to_csv(report.cells))
+    write_words(file_of(output_dir, name, "summary.txt"), report.text)
+    write_json(file_of(output_dir, name, "report.json"), report.to_json())
 
 
 def file_of(output_dir: Path, name: str, ending: str) -> Path:

@@ -1,20 +1,49 @@
-"""A report as plain text."""
+"""The report of one image: a typed record, whose JSON schema is ``docs/report_schema.json``.
 
-import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+Numbers are rounded where they are written. Reports of former versions are read through
+:func:`upgraded`.
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, Self
 
-from blood_cell_system.analysis.quality import ImageQuality, Severity
-from blood_cell_system.analysis.scale import ScaleEstimate, ScaleSource
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    TypeAdapter,
+    ValidationInfo,
+    WithJsonSchema,
+    computed_field,
+)
+
+from blood_cell_system.analysis.quality import ImageQuality
+from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.border_rule import BorderRule
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.reports.findings import HEALTHY, NONE_OF_THESE, NOT_ASSESSED, Findings
-from blood_cell_system.reports.rates import Rate
+from blood_cell_system.reports.findings import Count, Findings, Rate, Record, Share, rounded
+from blood_cell_system.settings import first_out_of_range, ranged
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, Taxonomy
 
 DISCLAIMER: Final = "Research use only; not a medical device."
+
+FORMAT_VERSION: Final = 3
+"""Of reports and of the summary of a batch."""
+
+NOT_ASSESSED: Final = "not assessed"
+"""Condition of a cell that no classifier looked at."""
+
+NONE_OF_THESE: Final = "none of these"
+"""Condition of a cell that is none of the classes, such as a smudge."""
 
 
 def shown_name(name: str) -> str:
@@ -48,127 +77,193 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReportedCell:
-    """One cell of the report.
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("expected text")
+    return value
 
-    Parameters
-    ----------
-    cell_id : int
-        From 1; the value of its pixels in the label image.
-    cell_type : str
-    bbox : tuple of int
-        ``(x_min, y_min, x_max, y_max)`` in pixels, 0-based and half-open.
-    centroid : tuple of float
-        ``(x, y)`` in pixels.
-    area_px : int
-    equivalent_diameter_px : float
-        Diameter of the disc of the same area.
-    equivalent_diameter_um : float or None
-        None where the size of a pixel is not known.
-    circularity : float
-        1 for a disc, less for all else.
-    confidence : float
-        0 to 1: how sure it is that there is such a cell.
-    flags : tuple of CellFlag
-    condition : str
-        What a classifier says of it; ``not assessed`` without one or where the border cuts it off,
-        ``none of these`` for what is none of the classes.
-    probabilities : mapping of str to float
-        By condition; empty without a classifier.
-    possible_conditions : tuple of str
-        Conditions that the calibration cannot rule out: one is an answer, several or none are not.
-    wbc_type : str or None
-        Type of a white cell; None without a classifier of types, and for blasts.
-    type_probabilities : mapping of str to float
-        By type; empty without a classifier of types.
-    known : float or None
-        0 to 1: whether it is any of the classes; None where no classifier says so.
-    """
 
-    cell_id: int
+Text = Annotated[str, PlainValidator(_text), WithJsonSchema({"type": "string"})]
+"""Text that may hold the name of a file: also one that is not UTF-8, which pydantic refuses."""
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Length = Annotated[float, Field(ge=0)]
+Hundredths = Annotated[float, rounded(2)]
+Probability = Annotated[Share, rounded(4)]
+
+
+class CellRow(Record):
+    """A cell as the file of a report holds it; in the report it is a row of ``Cells``."""
+
+    cell_id: Annotated[int, Field(ge=1, description="value of its pixels in the label image")]
     cell_type: str
-    bbox: tuple[int, int, int, int]
-    centroid: tuple[float, float]
-    area_px: int
-    equivalent_diameter_px: float
-    equivalent_diameter_um: float | None
-    circularity: float
-    confidence: float
-    flags: tuple[CellFlag, ...] = ()
-    condition: str = NOT_ASSESSED
-    probabilities: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    possible_conditions: tuple[str, ...] = ()
-    wbc_type: str | None = None
-    type_probabilities: Mapping[str, float] = field(default_factory=lambda: MappingProxyType({}))
-    known: float | None = None
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether the border rule counts it."""
-        return CellFlag.NOT_COUNTED not in self.flags
-
-    @property
-    def is_uncertain(self) -> bool:
-        """Whether a person should look at it."""
-        return CellFlag.UNCERTAIN in self.flags
-
-    @property
-    def is_abnormal(self) -> bool:
-        """Whether it has a condition other than health."""
-        return self.condition not in HEALTHY | {NOT_ASSESSED, NONE_OF_THESE}
-
-    @property
-    def certainty(self) -> float:
-        """The smaller of its confidence and the probability of its condition, 0 to 1."""
-        return min(self.confidence, max(self.probabilities.values(), default=1.0))
-
-    @property
-    def touches_border(self) -> bool:
-        """Whether it is cut off, so that its size is a lower bound."""
-        return CellFlag.TOUCHING_BORDER in self.flags
+    bbox: Annotated[
+        tuple[int, int, int, int], Field(description="x_min, y_min, x_max, y_max, half-open")
+    ]
+    centroid: Annotated[tuple[Hundredths, Hundredths], Field(description="x, y")]
+    area_px: Annotated[int, Field(ge=1)]
+    equivalent_diameter_px: Annotated[
+        Hundredths, Field(ge=0, description="of the disc of the same area")
+    ]
+    equivalent_diameter_um: Annotated[float | None, Field(ge=0), rounded(3)]
+    circularity: Annotated[
+        Share, rounded(3), Field(description="4 pi area / perimeter squared; 1 for a disc")
+    ]
+    touching_border: Annotated[bool, Field(description="cut off: its size is a lower bound")]
+    condition: Annotated[
+        str, Field(description="or: not assessed; none of these, for one of none of the classes")
+    ]
+    probabilities: Annotated[dict[str, Probability], Field(description="by condition")]
+    possible_conditions: Annotated[
+        tuple[str, ...], Field(description="that the calibration cannot rule out; one is an answer")
+    ]
+    wbc_type: Annotated[str | None, Field(description="subtype; null for blasts")]
+    confidence: Annotated[Probability, Field(description="that there is such a cell")]
+    known: Annotated[
+        Share | None, rounded(4), Field(description="probability that it is any of the classes")
+    ]
+    type_probabilities: Annotated[dict[str, Probability], Field(description="by subtype")]
+    flags: tuple[CellFlag, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TypeSummary:
-    """All cells of one type.
+def rows_of(cells: Cells) -> tuple[CellRow, ...]:
+    """Turn a table of reported cells into the rows of its file."""
+    conditions, subtypes = classes_in(cells)
+    boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
+    return tuple(
+        CellRow(
+            cell_id=row + 1,
+            cell_type=cell_type,
+            bbox=boxes[row],
+            centroid=cells["centroid"][row].tolist(),
+            area_px=cells["area"][row],
+            equivalent_diameter_px=cells["equivalent_diameter_area"][row],
+            equivalent_diameter_um=_or_none(cells["equivalent_diameter_um"][row]),
+            circularity=cells["form_factor"][row],
+            touching_border=cells["touches_border"][row],
+            condition=condition_of(cells, row),
+            confidence=cells["confidence"][row],
+            probabilities=probabilities_of(cells, row, conditions),
+            possible_conditions=cells["possible_conditions"][row],
+            wbc_type=cells["subtype"][row],
+            type_probabilities=probabilities_of(cells, row, subtypes),
+            known=_or_none(cells["in_distribution"][row]),
+            flags=cells["flags"][row],
+        )
+        for row, cell_type in enumerate(cells["cell_type"])
+    )
 
-    Parameters
-    ----------
-    cell_type : str
-    count : int
-        As the border rule counts.
-    touching_border, not_counted, uncertain : int
-        Cells of each flag.
-    median_diameter_px, median_diameter_um : float or None
-        Equivalent diameter of the whole cells; None where there is none, or no pixel size.
+
+def classes_in(cells: Cells) -> tuple[list[str], list[str]]:
+    """Conditions and subtypes that classifiers looked for."""
+    conditions, subtypes = (
+        [one.name for one in classes if f"{one.name}_prob" in cells]
+        for classes in (cells.taxonomy.conditions, cells.taxonomy.subtypes)
+    )
+    return conditions, subtypes
+
+
+def condition_of(cells: Cells, row: int) -> str:
+    """Condition of a cell in words."""
+    if not cells["is_known"][row]:
+        return NONE_OF_THESE
+    return str(cells["condition"][row] or NOT_ASSESSED)
+
+
+def probabilities_of(cells: Cells, row: int, names: Sequence[str]) -> dict[str, float]:
+    """Probabilities of a cell by class; none where it was not classified."""
+    values = {name: float(cells[f"{name}_prob"][row]) for name in names}
+    return {name: value for name, value in values.items() if not np.isnan(value)}
+
+
+def certainty(cells: Cells) -> NDArray[np.float64]:
+    """Give the smaller of confidence and the probability of the condition; shape (n,).
+
+    Rounded as in the file, so that a report that was read again has the same order of cells.
     """
-
-    cell_type: str
-    count: int
-    touching_border: int
-    not_counted: int
-    uncertain: int
-    median_diameter_px: float | None
-    median_diameter_um: float | None
+    conditions, _ = classes_in(cells)
+    rows = []
+    for row, confidence in enumerate(cells["confidence"].tolist()):
+        likely = max(probabilities_of(cells, row, conditions).values(), default=1.0)
+        rows.append(round(min(confidence, likely), 4))
+    return np.array(rows, dtype=np.float64)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """Which image a report is of.
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value
 
-    Parameters
-    ----------
-    file_name : str
-    width_px, height_px : int
-    sha256 : str
-        Of the file's bytes.
-    """
 
-    file_name: str
-    width_px: int
-    height_px: int
-    sha256: str
+_ROWS: Final = TypeAdapter(tuple[CellRow, ...])
+
+
+def _cells_of_rows(value: Any, info: ValidationInfo) -> Any:
+    """Read rows of a file as a table without pixels."""
+    if isinstance(value, Cells):
+        return value
+    rows = _ROWS.validate_python(value)
+    if len(info.data) < 8:  # A part before is damaged, and is what the error will be about.
+        raise ValueError("cells: another part is damaged")
+    taxonomy = taxonomy_in(info.data["taxonomy"])
+    found = [{**row.probabilities, **row.type_probabilities} for row in rows]
+    probabilities = {
+        f"{name}_prob": [one.get(name, np.nan) for one in found]
+        for part in info.data["findings"].values()
+        for name in (*part.counts, *part.types)
+    }
+    is_none = [CellFlag.NONE_OF_THESE in row.flags for row in rows]
+    return Cells(label_image=np.zeros((0, 0), dtype=np.int32), taxonomy=taxonomy).with_columns(
+        cell_type=[taxonomy.checked(row.cell_type) for row in rows],
+        whole_box=[row.bbox for row in rows],
+        centroid=[row.centroid for row in rows],
+        area=[row.area_px for row in rows],
+        equivalent_diameter_area=[row.equivalent_diameter_px for row in rows],
+        equivalent_diameter_um=_or_nan(row.equivalent_diameter_um for row in rows),
+        form_factor=_or_nan(row.circularity for row in rows),
+        confidence=[row.confidence for row in rows],
+        touches_border=[row.touching_border for row in rows],
+        is_counted=[CellFlag.NOT_COUNTED not in row.flags for row in rows],
+        condition=[
+            max(row.probabilities, key=row.probabilities.__getitem__, default=None) for row in rows
+        ],
+        possible_conditions=[row.possible_conditions for row in rows],
+        subtype=[row.wbc_type for row in rows],
+        in_distribution=_or_nan(row.known for row in rows),
+        is_known=np.logical_not(np.array(is_none, dtype=np.bool_)),
+        flags=[row.flags for row in rows],
+        **probabilities,
+    )
+
+
+def _or_nan(values: Iterable[float | None]) -> NDArray[np.float64]:
+    return np.array([np.nan if value is None else value for value in values], dtype=np.float64)
+
+
+def taxonomy_in(value: dict[str, Any] | None) -> Taxonomy:
+    """Cell types of a report; None stands for the built-in ones."""
+    return BUILT_IN if value is None else Taxonomy.from_dict(value)
+
+
+class TypeSummary(Record):
+    """All cells of one type."""
+
+    count: Annotated[Count, Field(description="as the border rule counts")]
+    touching_border: Count
+    not_counted: Count
+    uncertain: Count
+    median_diameter_px: Annotated[
+        Length | None,
+        rounded(2),
+        Field(description="equivalent diameter of the cells that the border does not cut off"),
+    ]
+    median_diameter_um: Annotated[Length | None, rounded(3)]
+
+
+class Image(Record):
+    """Which image a report is of."""
+
+    file_name: Text
+    width_px: Annotated[int, Field(ge=1)]
+    height_px: Annotated[int, Field(ge=1)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,15 +273,15 @@ class ReportSettings:
     Parameters
     ----------
     confidence_threshold : float
-        A cell of a lower confidence is uncertain.
+        A cell of a lower confidence is uncertain, 0 to 1.
     uncertain_margin : float
-        So is one whose two most likely conditions are less than this apart.
+        So is one whose two most likely conditions are less than this apart, 0 to 1.
     border_rule : BorderRule
     cell_diameter_px, pixel_size_um : float or None
         As given; None where they were to be estimated.
     classifier_views : int or None
-        Views of a cell that a classifier's answer is the mean of; None for the usual ones, 1 of a
-        red cell and 4 of a white one.
+        Views of a cell that a classifier's answer is the mean of; None for 1 of a red cell and 4 of
+        a white one.
 
     Raises
     ------
@@ -194,384 +289,165 @@ class ReportSettings:
         Threshold or margin is not within 0..1.
     """
 
-    confidence_threshold: float
-    uncertain_margin: float
+    confidence_threshold: float = ranged(at_least=0, at_most=1)
+    uncertain_margin: float = ranged(at_least=0, at_most=1)
     border_rule: BorderRule
     cell_diameter_px: float | None = None
     pixel_size_um: float | None = None
     classifier_views: int | None = None
 
     def __post_init__(self) -> None:
-        for name in ("confidence_threshold", "uncertain_margin"):
-            value = getattr(self, name)
-            if not 0 <= value <= 1:
-                raise SettingsError(f"{name}: received {value}; expected a number from 0 to 1.")
+        if found := first_out_of_range(self):
+            name, allowed = found
+            raise SettingsError(f"{name}: received {getattr(self, name)}; expected {allowed}.")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Provenance:
-    """What a report was made with.
-
-    Parameters
-    ----------
-    software_version : str
-    model : str
-        Name of the model's file.
-    model_sha256 : str
-        Of the file, or of the weights of a model in memory.
-    seed : int or None
-        Of random numbers; None where none were drawn, as in segmenting.
-    rbc_classifier, wbc_classifier : str or None
-        Names of the classifiers' files; None without one.
-    rbc_classifier_sha256, wbc_classifier_sha256 : str or None
-    """
+class Provenance(Record):
+    """What a report was made with, and of which file."""
 
     software_version: str
-    model: str
-    model_sha256: str
-    seed: int | None = None
-    rbc_classifier: str | None = None
-    rbc_classifier_sha256: str | None = None
-    wbc_classifier: str | None = None
-    wbc_classifier_sha256: str | None = None
+    model: Annotated[Text, Field(description="name of its file")]
+    model_sha256: Sha256
+    seed: Annotated[int | None, Field(description="null where nothing is drawn")] = None
+    rbc_classifier: Annotated[Text | None, Field(description="null without one")] = None
+    rbc_classifier_sha256: Sha256 | None = None
+    wbc_classifier: Annotated[Text | None, Field(description="null without one")] = None
+    wbc_classifier_sha256: Sha256 | None = None
+    data_sha256: Annotated[Sha256 | None, Field(description="of the image's file")] = None
+
+    @property
+    def models(self) -> tuple[tuple[str, str], ...]:
+        """Name and hash of each model."""
+        rows = (
+            (self.model, self.model_sha256),
+            (self.rbc_classifier, self.rbc_classifier_sha256),
+            (self.wbc_classifier, self.wbc_classifier_sha256),
+        )
+        return tuple((name, digest) for name, digest in rows if name and digest)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DiagnosticReport:
+def _rounded(record: Any, **digits: int) -> dict[str, Any]:
+    value = asdict(record)
+    return value | {
+        name: None if value[name] is None else round(value[name], places)
+        for name, places in digits.items()
+    }
+
+
+def _quality(quality: ImageQuality) -> dict[str, Any]:
+    findings = [_rounded(finding, value=4) for finding in quality.findings]
+    return _rounded(quality, judged_share=4) | {"findings": findings}
+
+
+def _in_order(parts: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
+    """Bring parts into the order of the cell types: a file has them by the alphabet."""
+    taxonomy = taxonomy_in(info.data.get("taxonomy"))
+    return {name: parts[name] for name in sorted(map(taxonomy.checked, parts), key=taxonomy.index)}
+
+
+class DiagnosticReport(Record):
     """What was found in one image. Research use only; not a medical device.
 
-    Parameters
-    ----------
-    image : Image
-    settings : ReportSettings
-    provenance : Provenance
-    types : tuple of TypeSummary
-        In ``CELL_TYPES`` order.
-    rates : tuple of Rate
-    rbc_findings, wbc_findings : Findings
-    cells : tuple of ReportedCell
-    scale : ScaleEstimate
-    quality : ImageQuality
-    warnings : tuple of str
-        Everything that a reader should know before believing the counts.
+    Coordinates are pixels of the image, 0-based and half-open, x to the right and y down.
     """
 
+    format_version: Literal[3] = FORMAT_VERSION
+    disclaimer: str = DISCLAIMER
+    taxonomy: Annotated[
+        dict[str, Any] | None, Field(description="the user's own cell types; null: the built-in")
+    ] = None
     image: Image
     settings: ReportSettings
     provenance: Provenance
-    types: tuple[TypeSummary, ...]
-    rates: tuple[Rate, ...]
-    rbc_findings: Findings
-    wbc_findings: Findings
-    cells: tuple[ReportedCell, ...]
-    scale: ScaleEstimate
-    quality: ImageQuality
-    warnings: tuple[str, ...]
+    types: Annotated[
+        dict[str, TypeSummary], AfterValidator(_in_order), Field(description="by cell type")
+    ]
+    rates: Annotated[tuple[Rate, ...], Field(description="findings that need no classifier")]
+    findings: Annotated[
+        dict[str, Findings],
+        AfterValidator(_in_order),
+        Field(description="of the classifiers, by cell type"),
+    ]
+    scale: Annotated[
+        ScaleEstimate,
+        PlainSerializer(
+            lambda scale: _rounded(scale, red_cell_diameter_px=2, magnification_applied=4)
+        ),
+    ]
+    quality: Annotated[ImageQuality, PlainSerializer(_quality)]
+    warnings: Annotated[
+        tuple[Text, ...], Field(description="what to know before believing the counts")
+    ]
+    cells: Annotated[Cells, BeforeValidator(_cells_of_rows), PlainSerializer(rows_of)]
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
-    def status(self) -> Status:
+    def status(self) -> Literal[Status.OK, Status.WARNED]:
         """``warned`` where there is a warning."""
         return Status.WARNED if self.warnings else Status.OK
 
+    @computed_field  # type: ignore[prop-decorator]
     @property
-    def counts(self) -> Mapping[str, int]:
+    def counts(self) -> dict[str, Count]:
         """Cells by type, as the border rule counts."""
-        return MappingProxyType({summary.cell_type: summary.count for summary in self.types})
+        return {name: summary.count for name, summary in self.types.items()}
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def uncertain_cells(self) -> tuple[int, ...]:
+        """``cell_id`` of the cells that a person should look at, the least certain first."""
+        rows = np.array(
+            [row for row, flags in enumerate(self.cells["flags"]) if CellFlag.UNCERTAIN in flags],
+            dtype=np.intp,
+        )
+        return tuple((rows[np.argsort(certainty(self.cells)[rows], kind="stable")] + 1).tolist())
 
     @property
-    def uncertain_cells(self) -> tuple[ReportedCell, ...]:
-        """Cells that a person should look at, the least certain first."""
-        uncertain = (cell for cell in self.cells if cell.is_uncertain)
-        return tuple(sorted(uncertain, key=lambda cell: (cell.certainty, cell.cell_id)))
+    def text(self) -> str:
+        """The report in some thirty lines of plain text."""
+        from blood_cell_system.reports.text import report_text
+
+        return report_text(self)
 
     def to_summary_text(self) -> str:
-        """Tell the report in some twenty lines of plain text."""
-        return report_to_text(self)
+        """Give the report in some thirty lines of plain text."""
+        return self.text
 
-    def to_json(self) -> dict[str, Any]:
-        """Tell all of the report, as ``docs/report_schema.json`` describes it."""
-        return report_to_json(self)
+    def _repr_html_(self) -> str:
+        """Show the report in a notebook."""
+        from blood_cell_system.reports.page.render import render_report
 
+        return render_report(self)
 
-FORMAT_VERSION: Final = 2
+    @classmethod
+    def from_json(cls, value: Any) -> Self:
+        """Read what :meth:`to_json` gave, of this version or a former one; cells have no pixels.
 
-
-def report_to_json(report: "DiagnosticReport") -> dict[str, Any]:
-    """Turn a report into what ``json.dumps`` takes; the same image gives the same bytes."""
-    scale, quality = report.scale, report.quality
-    return {
-        "format_version": FORMAT_VERSION,
-        "disclaimer": DISCLAIMER,
-        "status": str(report.status),
-        "warnings": list(report.warnings),
-        "image": {
-            "file_name": report.image.file_name,
-            "width_px": report.image.width_px,
-            "height_px": report.image.height_px,
-        },
-        "settings": settings_to_json(report.settings),
-        "provenance": asdict(report.provenance) | {"data_sha256": report.image.sha256},
-        "counts": {str(summary.cell_type): summary.count for summary in report.types},
-        "types": {str(summary.cell_type): _type(summary) for summary in report.types},
-        "rates": [rate_to_json(rate) for rate in report.rates],
-        "rbc_findings": findings_to_json(report.rbc_findings),
-        "wbc_findings": findings_to_json(report.wbc_findings),
-        "scale": {
-            "red_cell_diameter_px": _rounded(scale.red_cell_diameter_px, 2),
-            "magnification_applied": round(scale.magnification_applied, 4),
-            "source": str(scale.source),
-            "pixel_size_um": scale.pixel_size_um,
-        },
-        "quality": {
-            "is_smear": quality.is_smear,
-            "judged_share": round(quality.judged_share, 4),
-            "findings": [
-                {
-                    "name": finding.name,
-                    "severity": str(finding.severity),
-                    "value": _rounded(finding.value, 4),
-                    "message": finding.message,
-                }
-                for finding in quality.findings
-            ],
-        },
-        "uncertain_cells": [cell.cell_id for cell in report.uncertain_cells],
-        "cells": [_cell(cell) for cell in report.cells],
-    }
+        Raises
+        ------
+        ValueError
+            It is no report, or of a later version.
+        """
+        return cls.model_validate(upgraded(value))
 
 
-def settings_to_json(settings: "ReportSettings") -> dict[str, Any]:
-    """Tell what was asked for."""
-    return {
-        "confidence_threshold": settings.confidence_threshold,
-        "uncertain_margin": settings.uncertain_margin,
-        "border_rule": str(settings.border_rule),
-        "cell_diameter_px": settings.cell_diameter_px,
-        "pixel_size_um": settings.pixel_size_um,
-        "classifier_views": settings.classifier_views,
-    }
+def upgraded(value: Any) -> Any:
+    """Give the JSON of a report of version 2 as that of this version."""
+    if not isinstance(value, dict) or value.get("format_version") != 2:
+        return value
+    renamed = {"picture": "image"}
+    new = {renamed.get(key, key): part for key, part in value.items()}
+    findings = {RBC: new.pop("rbc_findings", None), WBC: new.pop("wbc_findings", None)}
+    return new | {"format_version": FORMAT_VERSION, "findings": findings}
 
 
-def _type(summary: "TypeSummary") -> dict[str, Any]:
-    return {
-        "count": summary.count,
-        "touching_border": summary.touching_border,
-        "not_counted": summary.not_counted,
-        "uncertain": summary.uncertain,
-        "median_diameter_px": _rounded(summary.median_diameter_px, 2),
-        "median_diameter_um": _rounded(summary.median_diameter_um, 3),
-    }
+def report_schema() -> dict[str, Any]:
+    """Give the JSON schema of a report, as ``docs/report_schema.json`` holds it."""
+    schema = DiagnosticReport.model_json_schema(mode="serialization")
+    dialect = "https://json-schema.org/draft/2020-12/schema"
+    title = f"Report of one blood smear image, format version {FORMAT_VERSION}"
+    return {"$schema": dialect, **schema, "title": title}
 
 
-def rate_to_json(rate: "Rate") -> dict[str, Any]:
-    """Tell a share, its interval, and whether there were cells enough."""
-    return {
-        "name": rate.name,
-        "label": rate.label,
-        "count": rate.count,
-        "total": rate.total,
-        "min_total": rate.min_total,
-        "share": _rounded(rate.share, 6),
-        "interval_95": None if rate.interval is None else [round(e, 6) for e in rate.interval],
-        "is_enough": rate.is_enough,
-    }
-
-
-def findings_to_json(findings: "Findings") -> dict[str, Any]:
-    """Tell what a classifier found among the cells of one type."""
-    return {
-        "state": findings.state,
-        "reason": findings.reason,
-        "counts": dict(findings.counts),
-        "types": dict(findings.types),
-        "none_of_these": findings.none_of_these,
-        "cut_off": findings.cut_off,
-        "uncertain": findings.uncertain,
-        "rates": [rate_to_json(rate) for rate in findings.rates],
-    }
-
-
-def _cell(cell: "ReportedCell") -> dict[str, Any]:
-    return {
-        "cell_id": cell.cell_id,
-        "cell_type": str(cell.cell_type),
-        "bbox": list(cell.bbox),
-        "centroid": [round(value, 2) for value in cell.centroid],
-        "area_px": cell.area_px,
-        "equivalent_diameter_px": round(cell.equivalent_diameter_px, 2),
-        "equivalent_diameter_um": _rounded(cell.equivalent_diameter_um, 3),
-        "circularity": round(cell.circularity, 3),
-        "touching_border": cell.touches_border,
-        "condition": cell.condition,
-        "confidence": round(cell.confidence, 4),
-        "probabilities": _probabilities(cell.probabilities),
-        "possible_conditions": list(cell.possible_conditions),
-        "wbc_type": cell.wbc_type,
-        "type_probabilities": _probabilities(cell.type_probabilities),
-        "known": _rounded(cell.known, 4),
-        "flags": [str(flag) for flag in cell.flags],
-    }
-
-
-def _probabilities(values: "Mapping[str, float]") -> dict[str, float]:
-    return {name: round(value, 4) for name, value in values.items()}
-
-
-def _rounded(value: float | None, digits: int) -> float | None:
-    return None if value is None else round(value, digits)
-
-
-_WIDTH: Final = 88
-_SHOWN_UNCERTAIN: Final = 10
-_TYPE_NAMES: Final = {"RBC": "red cells", "WBC": "white cells", "Platelet": "platelets"}
-
-
-def report_to_text(report: "DiagnosticReport") -> str:
-    """Lay a report out as lines of at most 88 characters, but for file names."""
-    image = report.image
-    title = f"Blood smear report: {shown_name(image.file_name)}"
-    parts = [
-        [title, "=" * min(len(title), _WIDTH), DISCLAIMER],
-        [f"Image  {image.width_px}×{image.height_px} pixels", f"Scale    {_scale(report)}"],
-        _warning_lines(report),
-        ["Cells", *(f"  {_type_line(summary)}" for summary in report.types), *_border(report)],
-        ["Rates", *(line for rate in report.rates for line in _wrapped(_rate_line(rate)))],
-        [
-            "Findings",
-            *_findings_lines("red cells", report.rbc_findings),
-            *_findings_lines("white cells", report.wbc_findings),
-        ],
-        ["Not sure", *_uncertain_lines(report)],
-        ["Image quality", *_quality_lines(report)],
-        _provenance_lines(report),
-    ]
-    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
-
-
-def _scale(report: "DiagnosticReport") -> str:
-    scale = report.scale
-    if scale.source == ScaleSource.UNKNOWN or scale.red_cell_diameter_px is None:
-        words = "not known: taken as in the images of the training"
-    else:
-        words = f"a red cell is {scale.red_cell_diameter_px:.0f} px wide ({scale.source})"
-    if scale.pixel_size_um is not None:
-        words += f", a pixel {scale.pixel_size_um:.4g} µm"
-    return words
-
-
-def _warning_lines(report: "DiagnosticReport") -> list[str]:
-    if not report.warnings:
-        return []
-    return ["Warnings", *(line for warning in report.warnings for line in _wrapped(f"! {warning}"))]
-
-
-def _type_line(summary: "TypeSummary") -> str:
-    name = _TYPE_NAMES[summary.cell_type]
-    line = f"{name:<12} {summary.count:>6}"
-    if summary.median_diameter_um is not None:
-        line += f"   median diameter {summary.median_diameter_um:.1f} µm"
-    elif summary.median_diameter_px is not None:
-        line += f"   median diameter {summary.median_diameter_px:.0f} px"
-    return line
-
-
-def _border(report: "DiagnosticReport") -> list[str]:
-    touching = sum(summary.touching_border for summary in report.types)
-    left_out = sum(summary.not_counted for summary in report.types)
-    if not touching:
-        return []
-    line = f"{touching} cut off by the border, of which {touching - left_out} are counted"
-    return [*_wrapped(f"{line} (border rule: {report.settings.border_rule})")]
-
-
-def _findings_lines(title: str, findings: "Findings") -> list[str]:
-    if findings.is_assessed and findings.seen == 0:
-        return _wrapped(f"{title}: there are none to assess")
-    lines = _wrapped(f"{title}: {findings.state} ({findings.reason})")
-    if not findings.is_assessed:
-        return lines
-    counts = (findings.counts, findings.types)
-    told = [", ".join(f"{name} {count}" for name, count in part.items()) for part in counts if part]
-    aside = {
-        "none of these": findings.none_of_these,
-        "cut off, covered or too small": findings.cut_off,
-        "not sure": findings.uncertain,
-    }
-    told.append(", ".join(f"{count} {name}" for name, count in aside.items() if count))
-    told += rate_lines(findings.rates)
-    return lines + [line for part in told if part for line in _wrapped(part, indent=4)]
-
-
-def rate_lines(rates: "Sequence[Rate]") -> list[str]:
-    """Tell shares; those that lack the same cells in one line."""
-    enough = [_rate_line(rate) for rate in rates if rate.is_enough and rate.share is not None]
-    lacking: dict[tuple[int, int], list[str]] = {}
-    for rate in rates:
-        if not (rate.is_enough and rate.share is not None):
-            lacking.setdefault((rate.total, rate.min_total), []).append(rate.name)
-    for (total, needed), names in lacking.items():
-        enough.append(
-            f"shares of {', '.join(names)}: too few cells to say ({total}; at least {needed} are "
-            "needed)"
-        )
-    return enough
-
-
-def _rate_line(rate: "Rate") -> str:
-    found = f"{rate.count} of {rate.total}"
-    if rate.share is None or rate.interval is None:
-        words = f"too few cells to say ({found}; at least {rate.min_total} are needed)"
-    else:
-        low, high = rate.interval
-        words = f"{rate.share:.2%} ({found}; 95 %: {low:.2%} to {high:.2%})"
-    return f"{rate.label}: {words}"
-
-
-def _uncertain_lines(report: "DiagnosticReport") -> list[str]:
-    uncertain = report.uncertain_cells
-    if not uncertain:
-        return ["  no cell"]
-    shown = ", ".join(f"{cell.cell_id} ({_short(cell)})" for cell in uncertain[:_SHOWN_UNCERTAIN])
-    more = len(uncertain) - _SHOWN_UNCERTAIN
-    rest = f" and {more} more" if more > 0 else ""
-    return _wrapped(
-        f"{len(uncertain)} of {len(report.cells)}, cell (type or condition, certainty): {shown}"
-        f"{rest}"
-    )
-
-
-def _short(cell: "ReportedCell") -> str:
-    name = cell.condition if cell.probabilities else str(cell.cell_type)
-    return f"{name}, {cell.certainty:.2f}"
-
-
-def _quality_lines(report: "DiagnosticReport") -> list[str]:
-    lines = _wrapped(f"judged: {report.quality.judged_share:.0%} of the image")
-    for finding in report.quality.findings:
-        mark = "!" if finding.severity == Severity.WARNING else "-"
-        lines += _wrapped(f"{mark} {finding.name}: {finding.message}")
-    return lines
-
-
-def _provenance_lines(report: "DiagnosticReport") -> list[str]:
-    made_with = report.provenance
-    seed = "none, nothing is drawn" if made_with.seed is None else str(made_with.seed)
-    return [
-        f"Software {made_with.software_version}, seed: {seed}",
-        f"Model    {shown_name(made_with.model)}, SHA-256 {made_with.model_sha256[:16]}…",
-        *(
-            f"         {shown_name(name)}, SHA-256 {digest[:16]}…"
-            for name, digest in (
-                (made_with.rbc_classifier, made_with.rbc_classifier_sha256),
-                (made_with.wbc_classifier, made_with.wbc_classifier_sha256),
-            )
-            if name is not None and digest is not None
-        ),
-        f"Data     SHA-256 {report.image.sha256[:16]}…",
-    ]
-
-
-def _wrapped(text: str, *, indent: int = 2) -> list[str]:
-    return textwrap.wrap(
-        text, _WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2)
-    )
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(report_schema(), indent=1) + "\n")

@@ -28,7 +28,7 @@ from blood_cell_system.model_metadata import (
     metadata_in_archive,
 )
 from blood_cell_system.networks.registry import of_config, segmenter_named
-from blood_cell_system.taxonomy import RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, Taxonomy
 from blood_cell_system.training.presets import (
     FINE_TUNING,
     FINE_TUNING_ALWAYS,
@@ -56,6 +56,7 @@ class StartingPoint:
     architecture : Architecture
     cell_diameter_px : float
         Diameter of red cells in the images that it learned from.
+    taxonomy : Taxonomy
     """
 
     path: Path
@@ -63,6 +64,7 @@ class StartingPoint:
     model: keras.Model
     architecture: Architecture
     cell_diameter_px: float
+    taxonomy: Taxonomy = BUILT_IN
 
     @property
     def config(self) -> Any:
@@ -119,6 +121,7 @@ def load_starting_point(path: Path) -> StartingPoint:
         model=model,
         architecture=metadata.architecture,
         cell_diameter_px=metadata.training_diameter_px or TRAINING_DIAMETER_PX,
+        taxonomy=metadata.taxonomy or BUILT_IN,
     )
     untrained = of_config(start.config).build(start.config)
     expected = [tuple(weight.shape) for weight in untrained.weights]

@@ -190,7 +190,7 @@ def test_a_folder_of_models_brings_classifiers(here, more):
     report = json.loads((here / "out" / "a_report.json").read_text("utf-8"))
     is_used = not more
     assert (report["provenance"]["rbc_classifier"] is not None) == is_used
-    assert (report["rbc_findings"]["state"] == "assessed") == is_used
+    assert (report["findings"]["RBC"]["state"] == "assessed") == is_used
 
 
 def test_another_classifier_makes_former_results_stale(here, runtime):
@@ -204,7 +204,7 @@ def test_another_classifier_makes_former_results_stale(here, runtime):
     analyze("in", "--models", "mine", "--resume")
     assert runtime.asked == asked
     summary = json.loads((here / "out" / "batch_summary.json").read_text("utf-8"))
-    assert sum(summary["rbc_findings"]["counts"].values()) == 2
+    assert sum(summary["findings"]["RBC"]["counts"].values()) == 2
 
 
 def test_a_folder_without_models_is_told(here, capsys):

@@ -1,10 +1,9 @@
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from support.analysed_images import CELLS, analysis_of, report_of, write_smear_image
+from support.analysed_images import CELLS, analysis_of, report_of, to_version_2, write_smear_image
 
 from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.errors import DatasetError, ImageReadError, MissingDataError
@@ -24,7 +23,8 @@ def write_results(root: Path, name: str, image: Path) -> None:
     write_smear_image(image)
     analysis = analysis_of()
     report = report_of(analysis, name=image.name)
-    report = replace(report, image=replace(report.image, sha256=sha256_of(image)))
+    provenance = report.provenance.model_copy(update={"data_sha256": sha256_of(image)})
+    report = report.model_copy(update={"provenance": provenance})
     write_image_files(root / "results", name, analysis, report)
 
 
@@ -95,13 +95,22 @@ def test_a_folder_without_reports_is_refused(tmp_path: Path):
 )
 def test_a_report_of_another_kind_is_refused(results: Path, change):
     change_report(results, change)
-    with pytest.raises(DatasetError, match="not a report of this version"):
+    with pytest.raises(DatasetError, match="not a report that this version reads"):
         list(analysed_samples(results))
+
+
+def test_a_report_of_version_2_is_read(results: Path, tmp_path: Path):
+    (now,) = analysed_samples(results, images=[tmp_path / "smears"])
+    change_report(results, to_version_2)
+    (sample,) = analysed_samples(results, images=[tmp_path / "smears"])
+    assert len(sample.cells) == len(now.cells)
+    for one, other in zip(sample.cells, now.cells, strict=True):
+        assert (one.cell_type, one.box) == (other.cell_type, other.box)
 
 
 def test_a_report_that_is_no_json_is_refused(results: Path):
     (results / "field_report.json").write_text("{")
-    with pytest.raises(DatasetError, match="not a report of this version"):
+    with pytest.raises(DatasetError, match="not a report that this version reads"):
         list(analysed_samples(results))
 
 

@@ -7,6 +7,7 @@ from support.analysed_images import (
     CELLS,
     SeeingRuntime,
     analyze_by_colour,
+    to_version_2,
     write_smear_image,
 )
 
@@ -172,6 +173,22 @@ def test_everything_is_done_anew_without_resume(folder, pipeline, tmp_path):
     for _ in range(2):
         summary = run(folder, pipeline, tmp_path / "out")
     assert not any(outcome.was_kept for outcome in summary.outcomes)
+
+
+def test_reports_of_version_2_are_kept_and_brought_up_to_date(folder, pipeline, tmp_path):
+    out = tmp_path / "out"
+    run(folder, pipeline, out)
+    run(folder, pipeline, tmp_path / "whole")
+    for path in out.glob("*_report.json"):
+        value = json.loads(path.read_text("utf-8"))
+        to_version_2(value)
+        path.write_text(json.dumps(value), "utf-8")
+    asked = pipeline.system.segmentation_model.asked
+    summary = run(folder, pipeline, out, resume=True)
+    assert pipeline.system.segmentation_model.asked == asked
+    assert [outcome.was_kept for outcome in summary.outcomes] == [True, True, False, True]
+    for path in (tmp_path / "whole").iterdir():
+        assert (out / path.name).read_bytes() == path.read_bytes(), path.name
 
 
 def change_image(folder, out, pipeline):

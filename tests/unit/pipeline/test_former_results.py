@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from support.analysed_images import PROVENANCE, report_of
 
 from blood_cell_system.pipeline.batch import (
     count_left_over,
@@ -8,13 +9,15 @@ from blood_cell_system.pipeline.batch import (
     replaced_names,
 )
 from blood_cell_system.reports.batch import ImageOutcome
-from blood_cell_system.reports.report import Status
 
 
 def outcome(name, digest=None):
-    summary = {} if digest is None else {"data_sha256": digest}
-    status = Status.FAILED if digest is None else Status.OK
-    return ImageOutcome(name=name, path=f"{name}.png", status=status, summary=summary)
+    report = None
+    if digest is not None:
+        report = report_of().model_copy(
+            update={"provenance": PROVENANCE.model_copy(update={"data_sha256": digest})}
+        )
+    return ImageOutcome(name=name, path=f"{name}.png", report=report)
 
 
 def test_digests_of_the_last_run_are_read(tmp_path):

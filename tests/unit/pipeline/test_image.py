@@ -38,7 +38,7 @@ def test_an_image_becomes_a_report(system, smear):
     assert report.counts["WBC"] == 1
     assert report.counts["RBC"] == 3
     assert report.image.file_name == "field 1.png"
-    assert report.image.sha256 == sha256_of(smear)
+    assert report.provenance.data_sha256 == sha256_of(smear)
     assert "Research use only" in report.to_summary_text()
     assert report.warnings == ()
 
@@ -82,7 +82,7 @@ def test_settings_reach_the_analysis_and_the_report(system, smear):
     )
     report = InferencePipeline(system, settings=settings).process_image(smear)
     assert report.counts["RBC"] == 2
-    assert report.types[0].median_diameter_um == pytest.approx(8, abs=0.2)
+    assert report.types["RBC"].median_diameter_um == pytest.approx(8, abs=0.2)
     assert report.settings.cell_diameter_px == 40
 
 
@@ -103,26 +103,26 @@ def test_pages_that_are_not_analysed_are_told(system, smear, tmp_path):
 
 def test_without_classifiers_nothing_is_assessed(system, smear):
     report = InferencePipeline(system).process_image(smear)
-    assert report.wbc_findings.state == report.rbc_findings.state == "not assessed"
+    assert report.findings["WBC"].state == report.findings["RBC"].state == "not assessed"
     assert report.provenance.rbc_classifier is None
 
 
 def test_classifiers_of_the_system_reach_the_report(system, smear):
     system.rbc_classifier = ChosenClassifier(RBC_METADATA, (0.1, 0.8, 0.1), known=0.9)
     report = InferencePipeline(system).process_image(smear)
-    assert dict(report.rbc_findings.counts) == {
+    assert dict(report.findings["RBC"].counts) == {
         "healthy_RBC": 0,
         "malaria_RBC": 1,
         "sickle_RBC": 0,
     }
     assert report.provenance.rbc_classifier == "ChosenClassifier"
-    assert report.wbc_findings.state == "not assessed"
+    assert report.findings["WBC"].state == "not assessed"
 
 
 def test_classifying_can_be_left_out(system, smear):
     system.rbc_classifier = chosen = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     report = InferencePipeline(system, is_classifying=False).process_image(smear)
-    assert report.rbc_findings.state == "not assessed"
+    assert report.findings["RBC"].state == "not assessed"
     assert chosen.seen == []
 
 
@@ -137,7 +137,7 @@ def test_a_replaced_classifier_is_noticed(system, smear):
     pipeline = InferencePipeline(system)
     pipeline.process_image(smear)
     system.wbc_classifier = ChosenClassifier(WBC_METADATA, (0.2, 0.8))
-    assert pipeline.process_image(smear).wbc_findings.counts["cancer_WBC"] == 1
+    assert pipeline.process_image(smear).findings["WBC"].counts["cancer_WBC"] == 1
 
 
 def test_the_model_is_made_ready_once_and_again_when_it_is_replaced(system, smear, monkeypatch):

@@ -1,5 +1,6 @@
 import dataclasses
 
+import numpy as np
 import pytest
 from support.analysed_images import DEFOCUSED, FINE_LIGHT, analysis_of, report_of
 from support.drawn_cells import ellipse_box
@@ -22,44 +23,45 @@ def test_cells_are_counted_by_type():
 def test_cells_that_the_border_rule_leaves_out_are_told_but_not_counted():
     report = report_of(rule=BorderRule.TWO_SIDES)
     assert report.counts[RBC] == 2
-    left_out = [cell for cell in report.cells if not cell.is_counted]
-    assert [cell.cell_type for cell in left_out] == [RBC]
-    assert left_out[0].touches_border
-    assert report.types[0].not_counted == 1
-    assert report.types[0].touching_border == 2
+    is_left_out = ~report.cells["is_counted"]
+    assert report.cells["cell_type"][is_left_out].tolist() == [RBC]
+    assert report.cells["touches_border"][is_left_out].all()
+    assert report.types[RBC].not_counted == 1
+    assert report.types[RBC].touching_border == 2
 
 
 def test_a_cell_is_measured():
-    (cell,) = report_of(analysis_of([ellipse_box(RBC, 60, 60, 50)])).cells
-    assert cell.cell_id == 1
-    assert cell.bbox == pytest.approx((35, 35, 85, 85), abs=1)
-    assert cell.centroid == pytest.approx((60, 60), abs=0.5)
-    assert cell.equivalent_diameter_px == pytest.approx(50, abs=1)
-    assert cell.circularity > 0.95
-    assert cell.equivalent_diameter_um is None
-    assert cell.condition == "not assessed"
-    assert dict(cell.probabilities) == {}
+    (cell,) = report_of(analysis_of([ellipse_box(RBC, 60, 60, 50)])).to_json()["cells"]
+    assert cell["cell_id"] == 1
+    assert cell["bbox"] == pytest.approx((35, 35, 85, 85), abs=1)
+    assert cell["centroid"] == pytest.approx((60, 60), abs=0.5)
+    assert cell["equivalent_diameter_px"] == pytest.approx(50, abs=1)
+    assert cell["circularity"] > 0.95
+    assert cell["equivalent_diameter_um"] is None
+    assert cell["condition"] == "not assessed"
+    assert cell["probabilities"] == {}
 
 
 def test_sizes_are_in_micrometres_where_a_pixel_s_size_is_known():
     report = report_of(analysis_of(pixel_size_um=0.2))
-    for cell in report.cells:
-        assert cell.equivalent_diameter_um == pytest.approx(0.2 * cell.equivalent_diameter_px)
-    red = report.types[0]
+    in_px = report.cells["equivalent_diameter_area"]
+    assert report.cells["equivalent_diameter_um"] == pytest.approx(0.2 * in_px)
+    red = report.types[RBC]
     assert red.median_diameter_um == pytest.approx(0.2 * red.median_diameter_px)
 
 
 def test_cells_that_are_cut_off_do_not_count_for_the_median_size():
-    assert report_of().types[0].median_diameter_px == pytest.approx(40, abs=1)
+    assert report_of().types[RBC].median_diameter_px == pytest.approx(40, abs=1)
 
 
 def test_cells_below_the_threshold_are_uncertain_the_worst_first():
     analysis = analysis_of()
     confidences = sorted(analysis.cells["confidence"].tolist())
     report = report_of(analysis, threshold=(confidences[1] + confidences[2]) / 2)
-    assert [cell.confidence for cell in report.uncertain_cells] == confidences[:2]
-    assert all(CellFlag.UNCERTAIN in cell.flags for cell in report.uncertain_cells)
-    assert sum(summary.uncertain for summary in report.types) == 2
+    rows = np.array(report.uncertain_cells) - 1
+    assert report.cells["confidence"][rows].tolist() == confidences[:2]
+    assert all(CellFlag.UNCERTAIN in flags for flags in report.cells["flags"][rows])
+    assert sum(summary.uncertain for summary in report.types.values()) == 2
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,7 @@ def test_an_image_without_cells_is_a_report_with_a_warning():
     report = report_of(analysis_of([]))
     assert dict(report.counts) == {"RBC": 0, "WBC": 0, "Platelet": 0}
     assert "No cell was found" in report.warnings[0]
-    assert [rate.interval for rate in report.rates] == [None, None]
+    assert [rate.interval_95 for rate in report.rates] == [None, None]
 
 
 def test_an_image_that_is_full_of_white_cells_is_doubted():

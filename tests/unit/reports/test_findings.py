@@ -1,24 +1,31 @@
 import csv
 import io
+import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 from support.analysed_images import CELLS, analysis_of, report_of
 from support.classified_cells import classified_report
 from support.colour_classifiers import RBC_METADATA, WBC_METADATA
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.border_rule import BorderRule
+from blood_cell_system.cells.table import Cells
+from blood_cell_system.reports import findings as findings_module
+from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
 from blood_cell_system.reports.findings import (
     NO_CLASSIFIER,
-    NONE_OF_THESE,
-    NOT_ASSESSED,
-    JudgedCell,
-    find,
-    findings_of_json,
-    total_of,
+    Rate,
+    Ratio,
+    findings_in,
+    of_types,
+    rates_in,
+    ratios_of,
+    sum_findings,
+    wilson_interval,
 )
 from blood_cell_system.reports.image_files import (
     ABNORMAL_COLOUR,
@@ -27,30 +34,46 @@ from blood_cell_system.reports.image_files import (
     annotated_image,
     cells_to_csv,
 )
-from blood_cell_system.reports.report import CellFlag, findings_to_json
-from blood_cell_system.taxonomy import RBC
+from blood_cell_system.reports.page.render import render_page
+from blood_cell_system.reports.report import NONE_OF_THESE, NOT_ASSESSED, CellFlag, certainty
+from blood_cell_system.reports.text import is_abnormal
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, CellType, Condition, Subtype
 
 CONDITIONS = st.sampled_from((*RBC_METADATA.conditions, NONE_OF_THESE, NOT_ASSESSED))
-RED_CELLS = st.lists(
-    st.builds(JudgedCell, condition=CONDITIONS, is_uncertain=st.booleans()), max_size=40
-)
+RED_CELLS = st.lists(st.tuples(CONDITIONS, st.booleans()), max_size=40)
+COUNTS = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+
+
+def table(cell_type, rows, metadata, taxonomy=BUILT_IN):
+    """Counted cells of a type: the condition, the subtype and whether it is uncertain of each."""
+    cells = Cells(label_image=np.zeros((0, 0), np.int32), taxonomy=taxonomy).with_columns(
+        cell_type=[cell_type for _ in rows],
+        is_counted=[True for _ in rows],
+        condition=[None if c == NOT_ASSESSED else c for c, _, _ in rows],
+        is_known=np.array([c != NONE_OF_THESE for c, _, _ in rows], dtype=bool),
+        subtype=[subtype for _, subtype, _ in rows],
+        flags=[("uncertain",) if uncertain else () for _, _, uncertain in rows],
+    )
+    names = () if metadata is None else (*metadata.conditions, *metadata.subtypes)
+    return cells.with_columns(**{f"{name}_prob": np.zeros(len(rows)) for name in names})
+
+
+def red_of(cells):
+    rows = [(condition, None, uncertain) for condition, uncertain in cells]
+    return findings_in(table(RBC, rows, RBC_METADATA), BUILT_IN[RBC])
 
 
 def red(*conditions):
-    return find([JudgedCell(condition=name) for name in conditions], RBC_METADATA)
+    return red_of([(condition, False) for condition in conditions])
 
 
-def white(**counts):
-    return find(
-        [
-            JudgedCell(condition="healthy_WBC", wbc_type=name)
-            if name != "blast"
-            else JudgedCell(condition="cancer_WBC")
-            for name, count in counts.items()
-            for _ in range(count)
-        ],
-        WBC_METADATA,
-    )
+def white(metadata=WBC_METADATA, **counts):
+    rows = [
+        ("cancer_WBC", None, False) if name == "blast" else ("healthy_WBC", name, False)
+        for name, count in counts.items()
+        for _ in range(count)
+    ]
+    return findings_in(table(WBC, rows, metadata), BUILT_IN[WBC])
 
 
 def rates_of(findings):
@@ -69,7 +92,7 @@ def test_parasitaemia_is_the_share_of_assessed_red_cells_from_500_on():
     found = red(*["malaria_RBC"] * 10, *["healthy_RBC"] * 490, *[NOT_ASSESSED] * 50)
     rate = rates_of(found)["malaria_RBC"]
     assert rate.share == pytest.approx(0.02)
-    assert rate.interval == pytest.approx((0.0109, 0.0364), abs=1e-4)
+    assert rate.interval_95 == pytest.approx((0.0109, 0.0364), abs=1e-4)
     assert (found.none_of_these, found.cut_off) == (0, 50)
 
 
@@ -84,52 +107,48 @@ def test_blasts_belong_to_the_differential_and_erythroblasts_are_beside_it():
 
 def test_a_classifier_without_types_gives_no_differential():
     metadata = WBC_METADATA.replace(subtypes=())
-    found = find([JudgedCell(condition="healthy_WBC")], metadata)
+    found = findings_in(table(WBC, [("healthy_WBC", None, False)], metadata), BUILT_IN[WBC])
     assert list(rates_of(found)) == ["healthy_WBC", "cancer_WBC"]
 
 
 def test_without_a_classifier_nothing_is_assessed():
-    assert find([JudgedCell(condition=NOT_ASSESSED)], None) == NO_CLASSIFIER
+    unclassified = table(RBC, [(NOT_ASSESSED, None, False)], None)
+    assert findings_in(unclassified, BUILT_IN[RBC]) == NO_CLASSIFIER
     assert NO_CLASSIFIER.rates == ()
 
 
 @given(RED_CELLS)
 def test_every_cell_is_counted_once(cells):
-    found = find(cells, RBC_METADATA)
+    found = red_of(cells)
     assert found.assessed + found.none_of_these + found.cut_off == len(cells)
     assert found.uncertain <= found.assessed
 
 
 @given(RED_CELLS, RED_CELLS)
 def test_the_findings_of_two_images_are_those_of_all_their_cells(first, second):
-    total = total_of([find(first, RBC_METADATA), find(second, RBC_METADATA)])
-    assert total == find([*first, *second], RBC_METADATA)
+    total = sum_findings([red_of(first), red_of(second)])
+    assert total == red_of([*first, *second])
 
 
 def test_images_that_were_not_assessed_add_nothing():
     found = red("healthy_RBC")
-    assert total_of([NO_CLASSIFIER, found, NO_CLASSIFIER]) == found
-    assert total_of([]) == NO_CLASSIFIER
-
-
-def test_findings_come_back_from_a_report():
-    found = white(neutrophil=3, blast=1)
-    assert findings_of_json(findings_to_json(found)) == found
+    assert sum_findings([NO_CLASSIFIER, found, NO_CLASSIFIER]) == found
+    assert sum_findings([]) == NO_CLASSIFIER
 
 
 def test_cells_that_the_border_cuts_off_are_not_assessed():
-    findings = classified_report().rbc_findings
+    findings = classified_report().findings["RBC"]
     assert (findings.assessed, findings.cut_off) == (1, 2)
     assert findings.reason == "1 of 3 cells"
 
 
 def test_cells_that_the_border_rule_leaves_out_count_nowhere():
     report = classified_report(analysis_of(rule=BorderRule.TWO_SIDES), rule=BorderRule.TWO_SIDES)
-    assert (report.rbc_findings.assessed, report.rbc_findings.cut_off) == (1, 1)
+    assert (report.findings["RBC"].assessed, report.findings["RBC"].cut_off) == (1, 1)
 
 
 def only_red(report):
-    (cell,) = (cell for cell in report.cells if cell.cell_type == RBC)
+    (cell,) = (cell for cell in report.to_json()["cells"] if cell["cell_type"] == RBC)
     return cell
 
 
@@ -139,10 +158,10 @@ ONE_RED = analysis_of([CELLS[1]])
 def test_what_is_none_of_the_classes_is_flagged_and_has_no_condition():
     report = classified_report(ONE_RED, red={"is_known": False}, threshold=0.0)
     cell = only_red(report)
-    assert cell.condition == NONE_OF_THESE
-    assert cell.flags == (CellFlag.NONE_OF_THESE,)
-    assert not cell.is_abnormal
-    assert report.rbc_findings.none_of_these == 1
+    assert cell["condition"] == NONE_OF_THESE
+    assert cell["flags"] == (CellFlag.NONE_OF_THESE,)
+    assert is_abnormal(report.cells) == [False]
+    assert report.findings["RBC"].none_of_these == 1
 
 
 @pytest.mark.parametrize(
@@ -157,27 +176,29 @@ def test_what_is_none_of_the_classes_is_flagged_and_has_no_condition():
 )
 def test_an_open_condition_makes_a_cell_uncertain(red, is_uncertain):
     report = classified_report(ONE_RED, red=red, threshold=0.0)
-    assert only_red(report).is_uncertain == is_uncertain
-    assert report.rbc_findings.uncertain == is_uncertain
+    assert ("uncertain" in only_red(report)["flags"]) == is_uncertain
+    assert report.findings["RBC"].uncertain == is_uncertain
 
 
 def test_a_condition_below_the_threshold_makes_a_cell_uncertain():
-    confidence = only_red(report_of(ONE_RED)).confidence
+    confidence = only_red(report_of(ONE_RED))["confidence"]
     report = classified_report(ONE_RED, red={"probability": 0.6}, threshold=0.7)
     assert confidence > 0.7
-    assert only_red(report).is_uncertain
-    assert only_red(report).certainty == pytest.approx(0.6)
+    assert report.uncertain_cells == (1,)
+    assert certainty(report.cells) == pytest.approx(0.6)
 
 
 def test_an_open_type_makes_a_white_cell_uncertain_but_not_a_blast():
     analysis = analysis_of([CELLS[0]])
     open_type = {"possible_types": ("lymphocyte", "monocyte")}
-    assert classified_report(analysis, white=open_type, threshold=0.0).wbc_findings.uncertain == 1
+    assert (
+        classified_report(analysis, white=open_type, threshold=0.0).findings["WBC"].uncertain == 1
+    )
     blast = classified_report(
         analysis, white=open_type | {"condition": "cancer_WBC"}, threshold=0.0
     )
-    assert blast.wbc_findings.uncertain == 0
-    assert blast.cells[0].wbc_type is None
+    assert blast.findings["WBC"].uncertain == 0
+    assert blast.to_json()["cells"][0]["wbc_type"] is None
 
 
 def test_the_text_tells_counts_and_what_is_lacking():
@@ -194,7 +215,7 @@ def test_the_lines_of_findings_fit_into_88_places():
 
 
 def test_the_table_has_a_column_a_class():
-    text = cells_to_csv(classified_report(red={"condition": "malaria_RBC"}).to_json()["cells"])
+    text = cells_to_csv(classified_report(red={"condition": "malaria_RBC"}).cells)
     rows = list(csv.DictReader(io.StringIO(text)))
     red_row = next(row for row in rows if row["p_malaria_RBC"])
     assert (red_row["condition"], red_row["p_malaria_RBC"]) == ("malaria_RBC", "0.9")
@@ -238,3 +259,112 @@ def test_a_name_hardly_reaches_beyond_its_cell(diameter, reach):
     changed = (annotated_image(analysis, report.cells) != plain).any(axis=2)
     columns = np.flatnonzero(changed.any(axis=0))
     assert columns[-1] - columns[0] <= reach * diameter
+
+
+# Shares and intervals
+
+
+@given(COUNTS)
+def test_the_interval_is_that_of_scipy(counts):
+    count, total = counts
+    expected = stats.binomtest(count, total).proportion_ci(method="wilson")
+    assert wilson_interval(count, total) == pytest.approx(expected, abs=1e-12)
+
+
+@given(COUNTS)
+def test_the_ends_solve_the_score_equation(counts):
+    count, total = counts
+    share = count / total
+    for end in wilson_interval(count, total):
+        if 0 < end < 1:
+            deviation = abs(share - end) / math.sqrt(end * (1 - end) / total)
+            assert deviation == pytest.approx(1.959964, rel=1e-4)
+
+
+@given(COUNTS)
+def test_the_interval_holds_the_share_and_lies_within_0_and_1(counts):
+    low, high = wilson_interval(*counts)
+    assert 0 <= low <= counts[0] / counts[1] <= high <= 1
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 0), (2, 1), (-1, 5)])
+def test_impossible_counts_are_refused(count, total):
+    with pytest.raises(ValueError, match="expected 0 <= count <= total"):
+        wilson_interval(count, total)
+
+
+@pytest.mark.parametrize(("total", "share"), [(99, None), (100, 0.5)])
+def test_a_share_of_too_few_cells_is_not_reported(total, share):
+    rate = Rate(name="r", label="r", count=total // 2, total=total)
+    assert rate.is_enough == (share is not None)
+    assert rate.share == share
+    assert rate.interval_95 == wilson_interval(total // 2, total)
+
+
+def test_without_a_cell_there_is_no_interval():
+    assert Rate(name="r", label="r", count=0, total=0).interval_95 is None
+
+
+# The registry
+
+
+def test_a_finding_is_one_row_and_appears_everywhere(monkeypatch):
+    small = Ratio(
+        name="small_RBC",
+        label="red cells narrower than 35 px",
+        of=lambda cells: cells["equivalent_diameter_area"] < 35,
+        among=of_types(RBC),
+        min_cells=1,
+        source="A test.",
+    )
+    monkeypatch.setattr(findings_module, "RATIOS", (*findings_module.RATIOS, small))
+    report = report_of(analysis_of([CELLS[1], ellipse_box(RBC, 150, 60, 30)]))
+    rate = next(rate for rate in report.to_json()["rates"] if rate["name"] == "small_RBC")
+    assert (rate["count"], rate["total"], rate["share"]) == (1, 2, 0.5)
+    words = "red cells narrower than 35 px: 50.00% (1 of 2; 95 %: 9.45% to 90.55%)"
+    assert words in " ".join(report.text.split())
+    outcomes = tuple(ImageOutcome(name=n, path=n, report=report) for n in ("a", "b"))
+    summary = BatchSummary(
+        outcomes=outcomes, settings=report.settings, provenance=report.provenance
+    )
+    assert [(r.count, r.total) for r in summary.rates if r.name == "small_RBC"] == [(2, 4)]
+    assert "Red cells narrower than 35 px: <b>50.00%</b> (2 of 4;" in render_page(summary)
+    rows = list(csv.DictReader(io.StringIO(summary.to_csv())))
+    assert [(row["small_RBC"], row["small_RBC_total"]) for row in rows] == [("1", "2")] * 2
+
+
+def test_every_finding_has_a_name_of_its_own_and_a_source():
+    ratios = ratios_of(BUILT_IN)
+    assert len({ratio.name for ratio in ratios}) == len(ratios)
+    assert all(ratio.source and ratio.label for ratio in ratios)
+    assert [ratio.name for ratio in ratios if ratio.cell_type is None] == [
+        "wbc_of_rbc_and_wbc",
+        "platelets_of_rbc_and_platelets",
+    ]
+
+
+def test_the_classes_of_a_laboratory_have_findings_without_code():
+    crystal = CellType(
+        name="Retic",
+        display_name="reticulocytes",
+        colour=(9, 9, 9),
+        rate_among=RBC,
+        min_cells=2,
+        conditions=(
+            Condition(name="young", display_name="young reticulocytes"),
+            Condition(name="old", display_name="old ones", is_healthy=True),
+        ),
+        subtypes=(Subtype(name="type_1", display_name="type 1"),),
+    )
+    own = BUILT_IN.extended([crystal])
+    rows = [("young", "type_1", False), ("old", None, False)]
+    cells = table("Retic", rows, None, own).with_columns(
+        young_prob=[0.9, 0.2], old_prob=[0.1, 0.8], type_1_prob=[1.0, 1.0]
+    )
+    found = {rate.name: rate for rate in findings_in(cells, crystal).rates}
+    assert found["young"].label == "young reticulocytes"
+    assert found["old"].label == "old ones among reticulocytes"
+    assert (found["young"].share, found["type_1"].count) == (0.5, 1)
+    (rate,) = (rate for rate in rates_in(cells) if rate.name == "retic_of_rbc_and_retic")
+    assert (rate.count, rate.total) == (2, 2)
+    assert is_abnormal(cells) == [True, False]

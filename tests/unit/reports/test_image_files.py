@@ -57,7 +57,7 @@ def test_report_summary_and_table_say_the_same(written):
     assert (root / "field_summary.txt").read_text("utf-8") == report.to_summary_text()
     with (root / "field_cells.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["cell_id"]) for row in rows] == [cell.cell_id for cell in report.cells]
+    assert [int(row["cell_id"]) for row in rows] == report.cells.ids.tolist()
     for row, cell in zip(rows, value["cells"], strict=True):
         assert [int(row[k]) for k in ("x_min", "y_min", "x_max", "y_max")] == cell["bbox"]
         assert row["equivalent_diameter_um"] == ""

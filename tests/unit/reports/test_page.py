@@ -1,10 +1,11 @@
 """The page of a batch: what stands in it, that nothing gets out of it, and how it looks."""
 
+import base64
 import csv
 import dataclasses
+import hashlib
 import io
 import json
-import math
 import os
 import re
 import shutil
@@ -18,14 +19,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.analysed_images import CELLS, DEFOCUSED, analysis_of, report_of
 from support.classified_cells import classified_report
-from support.colour_classifiers import RBC_METADATA
 
 from blood_cell_system.cells.outlines import outline_polygons
-from blood_cell_system.reports.batch import BatchSummary, ImageOutcome, outcome_of_report
-from blood_cell_system.reports.findings import JudgedCell, find
+from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
 from blood_cell_system.reports.page.panel import make_panel, page_limits
-from blood_cell_system.reports.page.render import findings_section, histogram_svg, render_page
-from blood_cell_system.reports.report import Status, shown_name
+from blood_cell_system.reports.page.render import histogram, render_page, render_report
+from blood_cell_system.reports.report import DiagnosticReport, shown_name
+from blood_cell_system.reports.text import rate_words
+from blood_cell_system.taxonomy import BUILT_IN, CellType
 
 EVIL = "<script>alert(1)</script>\"'&</title><!--"
 
@@ -34,12 +35,11 @@ def outcome_of(
     name="field", analysis=None, *, threshold=1.0, side_px=1280, path=None, draw_up=report_of
 ):
     analysis = analysis_of() if analysis is None else analysis
-    report = draw_up(analysis, name=f"{name}.png", threshold=threshold).to_json()
+    drawn_up = draw_up(analysis, name=f"{name}.png", threshold=threshold)
+    report = DiagnosticReport.from_json(drawn_up.to_json())
     polygons = outline_polygons(analysis.cells)
     panel = make_panel(analysis.image, polygons, report, max_side_px=side_px, max_crops=20)
-    return outcome_of_report(
-        report, name=name, path=path or f"{name}.png", panel=panel, was_kept=False
-    )
+    return ImageOutcome(name=name, path=path or f"{name}.png", report=report, panel=panel)
 
 
 def summary_of(*outcomes):
@@ -83,7 +83,7 @@ def test_counts_and_images_are_in_the_page():
 
 
 def test_a_failed_image_is_a_row_with_its_reason():
-    failed = ImageOutcome(name="bad", path="bad.png", status=Status.FAILED, reason="cut off")
+    failed = ImageOutcome(name="bad", path="bad.png", reason="cut off")
     page = Page(render_page(summary_of(outcome_of(), failed)))
     words = " ".join(page.words)
     assert "1 failed" in words
@@ -91,7 +91,7 @@ def test_a_failed_image_is_a_row_with_its_reason():
 
 
 def test_a_page_of_failures_alone_is_a_page():
-    failed = ImageOutcome(name="", path="x", status=Status.FAILED, reason="gone")
+    failed = ImageOutcome(name="", path="x", reason="gone")
     words = " ".join(Page(render_page(summary_of(failed))).words)
     assert "No whole cell was found." in words
     assert "No cell is uncertain." in words
@@ -147,7 +147,7 @@ def test_names_cannot_become_anything_but_names(name):
 
 
 def test_reasons_and_warnings_cannot_become_elements():
-    failed = ImageOutcome(name="n", path="n", status=Status.FAILED, reason=EVIL)
+    failed = ImageOutcome(name="n", path="n", reason=EVIL)
     page = Page(render_page(summary_of(failed)))
     assert EVIL in " ".join(page.words)
     assert len(page.of("script")) == 2
@@ -168,7 +168,7 @@ def test_outlines_are_those_of_the_cells():
         width = cells["box"][row, 2] - cells["box"][row, 0]
         assert corners.mean(axis=0) == pytest.approx(cells["centroid"][row], abs=0.3 * width)
     assert len(image["outlines"]) == len(cells)
-    assert [cell[0] for cell in image["cells"]] == [1, 2, 3, 4, 5]
+    assert image["cells"]["id"] == [1, 2, 3, 4, 5]
 
 
 def test_the_least_certain_cells_come_first_in_the_gallery():
@@ -212,9 +212,9 @@ def test_a_crop_at_the_border_has_its_cell_in_the_middle():
 
 @given(st.lists(st.floats(0.01, 1e6), min_size=1, max_size=50))
 def test_a_histogram_holds_every_value(values):
-    svg = histogram_svg(values, css_class="RBC", unit="px")
-    assert sum(int(n) for n in re.findall(r"px: (\d+) cell", svg)) == len(values)
-    assert not math.isnan(float(re.search(r'height="([\d.]+)"', svg)[1]))
+    bars = histogram(values, unit="px").bars
+    assert sum(int(re.search(r"px: (\d+) cell", bar.words)[1]) for bar in bars) == len(values)
+    assert max(bar.height for bar in bars) == pytest.approx(110)
 
 
 def test_sizes_are_in_micrometres_only_where_all_images_have_them():
@@ -235,24 +235,38 @@ def test_findings_of_all_smears_are_summed_up():
     assert "Parasitaemia: red cells with malaria parasites 1 of 2" in words
     assert "2 cells assessed, 4 cut off, covered or too small, 2 not sure" in words
     assert "Lymphocytes among white cells 2 of 2" in words
-    assert summary.to_json()["rbc_findings"]["counts"]["malaria_RBC"] == 1
+    assert summary.to_json()["findings"]["RBC"]["counts"]["malaria_RBC"] == 1
     rows = list(csv.DictReader(io.StringIO(summary.to_csv())))
     assert [row["malaria_RBC"] for row in rows] == ["1", "0", ""]
     assert [row["lymphocyte"] for row in rows] == ["1", "1", ""]
 
 
 def test_of_a_type_without_cells_no_rows_of_zeros_are_shown():
-    section = "".join(findings_section("Red cells", find([], RBC_METADATA)))
-    assert "Red cells: there are none to assess." in section
-    assert "<table" not in section
+    html = render_page(
+        summary_of(outcome_of("a", analysis_of([CELLS[0]]), draw_up=classified_report))
+    )
+    assert "Red cells: there are none to assess." in html
+    assert "parasitaemia" not in html.lower()
 
 
 def test_a_share_of_cells_enough_is_drawn_with_its_interval():
-    findings = find([JudgedCell(condition="sickle_RBC")] * 600, RBC_METADATA)
-    html = "".join(findings_section("Red cells", findings))
+    report = classified_report(red={"condition": "sickle_RBC"})
+    findings = report.findings["RBC"]
+    rates = tuple(
+        rate.model_copy(update={"count": 600 * (rate.name == "sickle_RBC"), "total": 600})
+        for rate in findings.rates
+    )
+    findings = {"RBC": findings.model_copy(update={"rates": rates})}
+    html = render_page(
+        summary_of(
+            ImageOutcome(
+                name="a", path="a", report=report.model_copy(update={"findings": findings})
+            )
+        )
+    )
     assert "<b>100.00%</b>" in html
     assert '<rect width="100.00"' in html
-    assert "too few" not in html
+    assert '<tr class="ill"><td>Sickle cells among red cells</td><td>600 of 600</td>' in html
 
 
 def test_findings_without_a_classifier_are_told_as_such():
@@ -265,8 +279,41 @@ def test_a_classified_cell_has_its_condition_in_the_page():
         return classified_report(analysis, white={"condition": "cancer_WBC"}, **options)
 
     (image,) = images_in(render_page(summary_of(outcome_of(draw_up=sick))))
-    told = {cell[1]: cell[5:] for cell in image["cells"] if cell[5]}
-    assert told == {"WBC": ["cancer_WBC 0.90", True], "RBC": ["healthy_RBC 0.90", False]}
+    cells = image["cells"]
+    rows = zip(cells["type"], cells["condition"], cells["abnormal"], strict=True)
+    assert {row for row in rows if row[1]} == {
+        ("WBC", "cancer_WBC 0.90", True),
+        ("RBC", "healthy_RBC 0.90", False),
+    }
+
+
+def test_a_report_shows_itself_in_a_notebook():
+    html = classified_report(red={"condition": "malaria_RBC"}, name=EVIL)._repr_html_()
+    page = Page(html)
+    words = " ".join(" ".join(page.words).split())
+    assert not {"script", "style", "img", "link", "a"} & {tag for tag, _ in page.elements}
+    assert EVIL in words
+    assert "Research use only; not a medical device." in words
+    assert "Parasitaemia: red cells with malaria parasites 1 of 1" in words
+
+
+def test_text_and_page_say_the_same_of_a_share():
+    report = classified_report()
+    words = str(rate_words(report.rates[0]))
+    assert words in " ".join(report.text.split())
+    shown = " ".join(" ".join(Page(render_report(report)).words).split())
+    assert words[0].upper() + words[1:] in shown.replace(" (", " (")
+
+
+def test_a_type_of_a_laboratory_has_its_colour_in_the_page():
+    own = BUILT_IN.extended([CellType(name="2+Clump", display_name="clumps", colour=(1, 2, 3))])
+    analysis = analysis_of()
+    cells = dataclasses.replace(analysis.cells, taxonomy=own)
+    html = render_page(summary_of(outcome_of("a", dataclasses.replace(analysis, cells=cells))))
+    assert '.tile[class~="2+Clump"] { border-top-color: rgb(1, 2, 3); }' in html
+    style = re.search(r"<style>(.*?)</style>", html, re.S)[1]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    assert f"style-src 'sha256-{digest}'" in html
 
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -345,7 +392,7 @@ seen.whole = width(); click("larger"); seen.larger = width(); click("fit"); seen
 click("outlined"); seen.outlines = stage.querySelector("#outlines").getAttribute("visibility");
 click("next"); seen.next = document.getElementById("title").textContent;
 click("close"); seen.open = viewer.open;
-document.querySelector("button.cell").click(); seen.crop = told.textContent;
+document.querySelector("button.cell").click(); seen.crop = details.textContent;
 document.documentElement.dataset.seen = JSON.stringify(seen);
 </script></body>"""
 

@@ -2,12 +2,13 @@ import dataclasses
 
 import pytest
 from support.analysed_images import CELLS, DEFOCUSED, analysis_of, report_of
-from support.colour_classifiers import WBC_METADATA
+from support.classified_cells import classified_report
+from support.drawn_cells import ellipse_box
 
 from blood_cell_system.analysis.scale import ScaleSource
 from blood_cell_system.cells.border_rule import BorderRule
-from blood_cell_system.reports.findings import find
-from blood_cell_system.reports.rates import Rate
+from blood_cell_system.reports.findings import Rate
+from blood_cell_system.taxonomy import RBC
 
 
 def test_it_tells_counts_and_that_it_is_for_research_only():
@@ -27,7 +28,7 @@ def test_too_few_cells_are_told_with_the_number_that_is_needed():
 
 def test_a_rate_of_cells_enough_has_its_interval():
     rate = Rate(name="r", label="white", count=10, total=200)
-    text = dataclasses.replace(report_of(), rates=(rate,)).to_summary_text()
+    text = report_of().model_copy(update={"rates": (rate,)}).to_summary_text()
     assert "white: 5.00% (10 of 200; 95 %: 2.74% to 8.96%)" in text
 
 
@@ -38,8 +39,7 @@ def test_findings_are_not_assessed_without_classifiers():
 
 
 def test_of_a_type_without_cells_no_zeros_are_listed():
-    none = find([], WBC_METADATA)
-    text = dataclasses.replace(report_of(), wbc_findings=none).to_summary_text()
+    text = classified_report(analysis_of([CELLS[1]])).to_summary_text()
     assert "white cells: there are none to assess\n" in text
     assert "neutrophil" not in text
 
@@ -57,12 +57,10 @@ def test_the_border_rule_is_told():
 
 
 def test_ten_of_many_uncertain_cells_are_named():
-    analysis = analysis_of()
-    count = len(analysis.cells) * 3
-    report = report_of(threshold=1.0)
-    many = dataclasses.replace(report, cells=report.cells * 3)
-    assert len(many.uncertain_cells) == count
-    assert f"{count} of {count}, cell" in many.to_summary_text()
+    cells = [ellipse_box(RBC, 30 + 50 * (n % 5), 30 + 50 * (n // 5), 40) for n in range(15)]
+    many = report_of(analysis_of(cells, shape=(192, 288)), threshold=1.0)
+    assert len(many.uncertain_cells) == 15
+    assert "15 of 15, cell" in many.to_summary_text()
     assert "and 5 more" in " ".join(many.to_summary_text().split())
     assert "no cell" in report_of(threshold=0.0).to_summary_text()
 
@@ -91,5 +89,5 @@ def test_names_stay_in_one_line_and_are_printable(name):
 
 
 def test_lines_fit_into_88_places():
-    long = dataclasses.replace(report_of(threshold=1.0), warnings=("word " * 60,))
+    long = report_of(threshold=1.0, further_warnings=["word " * 60])
     assert max(map(len, long.to_summary_text().splitlines())) <= 88

@@ -34,6 +34,7 @@ _IMAGE_FOLDER: Final = re.compile(r"images?|imgs?|images?|originals?|jpegimages"
 _MASK_NAME: Final = re.compile(r"(.+?)[ _-](?:masks?|labels?|gt|seg|segmentation)", re.IGNORECASE)
 # Masks that are looked at to tell of what kind all of them are.
 _LOOKED_AT: Final = 12
+# Bit that marks a colour among the values of a mask, as ``read_values`` sets it.
 _COLOUR: Final = 1 << 24
 _GUIDE_VALUES: Final = frozenset({0, 0xFF0000, 0x00FF00, 0x0000FF, 0x010000, 0x000100, 0x000001})
 

@@ -440,7 +440,7 @@ def _agreed_shape(
 
 
 _ROOT: Final = re.compile(r"<annotation[\s>]")
-_LOOKED_AT: Final = 20
+_LOOKED_AT: Final = 20  # Files whose beginning is read to recognise the format.
 
 
 @reads("voc", title="Pascal VOC", order=50)

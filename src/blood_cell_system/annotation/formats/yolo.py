@@ -116,7 +116,7 @@ _LINE: Final = re.compile(r"^\s*\d+(?:\.0*)?(?:\s+[-+.\deE]+){4,}\s*$")
 _LABEL_FOLDERS: Final = ("labels", "labels_with_ids")
 # Outlines may leave the image a little; pixels in the place of fractions leave it by far.
 _FRACTIONS: Final = (-0.5, 1.5)
-_BOX_NUMBERS: Final = (4, 5)
+_BOX_NUMBERS: Final = (4, 5)  # Numbers of a box, without and with a confidence.
 
 
 @reads("yolo", title="YOLO text files", order=60)

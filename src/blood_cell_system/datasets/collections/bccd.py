@@ -31,7 +31,7 @@ from blood_cell_system.datasets.cell_fields import (
 from blood_cell_system.errors import AnnotationError
 from blood_cell_system.taxonomy import BUILT_IN, WBC
 
-BLOCK_SIZE: Final = 10
+BLOCK_SIZE: Final = 10  # Images in a run of names that is taken for one slide.
 
 
 def read_bccd_cells(root: Path, extra: Path) -> FieldReading:

@@ -37,7 +37,7 @@ HEALTHY: Final = "red blood cell"
 STAGES: Final = ("ring", "trophozoite", "schizont", "gametocyte")
 DIFFICULT: Final = "difficult"
 LABELS: Final = (HEALTHY, *STAGES, DIFFICULT)
-BLOCK_SIZE: Final = 10
+BLOCK_SIZE: Final = 10  # Images in a run of names that is taken for one slide.
 
 
 def read_iml_malaria(root: Path) -> FieldReading:

@@ -37,7 +37,7 @@ TYPE_OF_FOLDER: Final = MappingProxyType(
 )
 """Type of a white cell by the folder of its image."""
 
-BLOCK_SIZE: Final = 10
+BLOCK_SIZE: Final = 10  # Images in a run of names that is taken for one slide.
 
 
 def read_pbc(root: Path) -> FieldReading:

@@ -24,7 +24,7 @@ from blood_cell_system.datasets.collections.class_folders import read_labelled_f
 
 BENIGN: Final = "Benign"
 MALIGNANT: Final = ("Early", "Pre", "Pro")
-BLOCK_SIZE: Final = 12
+BLOCK_SIZE: Final = 12  # Images in a run of names that is taken for one slide.
 
 
 def read_taleqani(root: Path) -> FieldReading:

@@ -35,7 +35,7 @@ from blood_cell_system.errors import AnnotationError
 SICKLE: Final = "sickle"
 POSITIVE: Final = "positive"
 NEGATIVE: Final = "negative"
-BLOCK_SIZE: Final = 3
+BLOCK_SIZE: Final = 3  # Images in a run of names that is taken for one slide.
 
 
 def read_uganda_sickle(root: Path) -> FieldReading:

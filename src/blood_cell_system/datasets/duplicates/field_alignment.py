@@ -40,7 +40,7 @@ Window = tuple[float, float, float, float]
 
 # Coarser than this is what the search has compared already.
 _DETAIL_PX = 2.5
-_MIN_OVERLAP = 0.5
+_MIN_OVERLAP = 0.5  # Of the area: where less is in both, no correlation is sure.
 _STEPS = (cv2.TERM_CRITERIA_COUNT | cv2.TERM_CRITERIA_EPS, 30, 1e-4)
 
 
@@ -131,17 +131,17 @@ COARSE_CORRELATION: Final = 0.83
 SAME_DETAIL_CORRELATION: Final = 0.75
 """From which it is the same field: true pairs have 0.92 or more."""
 
-_SIDE = 64
-_BAND_END = 12
+_SIDE = 64  # Pixels of a view.
+_BAND_END = 12  # Highest frequency of a view, in waves a side.
 _IN_BAND = in_band(_BAND_END, start=2)
-_INSETS = (0.0, 0.05, 0.1)
+_INSETS = (0.0, 0.05, 0.1)  # How far in the sides of the compared windows are, as shares.
 _INTERVALS = tuple(product(_INSETS, _INSETS))
 _WINDOWS = tuple((*rows, *columns) for rows, columns in product(_INTERVALS, _INTERVALS))
 # What is looked for among the windows of others: the whole image, and its corners.
 _CORNERS = tuple((*rows, *columns) for rows, columns in product(((0.0, 0.1), (0.1, 0.0)), repeat=2))
 _PARTS = tuple(map(_WINDOWS.index, ((0.0, 0.0, 0.0, 0.0), *_CORNERS)))
-_MOST_DISTANCES = 8_000_000
-_UNITS = 40.0
+_MOST_DISTANCES = 8_000_000  # Distances that are held at a time: 64 MB.
+_UNITS = 40.0  # Steps of a view of unit length: 8 bits a value.
 
 
 def field_view(image: NDArray[np.uint8]) -> NDArray[np.int8] | None:

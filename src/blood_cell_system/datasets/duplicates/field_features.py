@@ -183,12 +183,13 @@ def surroundings(values: NDArray[np.float32], is_lit: NDArray[np.float32]) -> ND
     return np.asarray(blurred / weight.reshape(weight.shape + (1,) * (values.ndim - 2)))
 
 
+# From which two fingerprints are of nearly the same image.
 NEAR_DUPLICATE_CORRELATION: Final = 0.86
 
-_SIDE = 32
-_BAND_END = 16
+_SIDE = 32  # Pixels of a fingerprint.
+_BAND_END = 16  # Highest frequency of a fingerprint, in waves a side.
 _IN_BAND = in_band(_BAND_END, start=3)
-_BLOCK = 1024
+_BLOCK = 1024  # Fingerprints that are compared at a time.
 
 
 def fingerprint(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:

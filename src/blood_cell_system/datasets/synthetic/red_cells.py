@@ -140,8 +140,8 @@ def haemoglobin(
 
 HEALTHY, MALARIA, SICKLE = RBC_CONDITIONS
 
-_POINTS: Final = 400
-_RING_SHARE: Final = 0.6
+_POINTS: Final = 400  # Corners of a drawn outline.
+_RING_SHARE: Final = 0.6  # Of the drawn parasites, those that are rings.
 
 
 def draw_condition(settings: SmearSettings, generator: np.random.Generator) -> str:

@@ -138,9 +138,9 @@ STAINS: Final[Mapping[str, Stain]] = MappingProxyType(
 )
 """Stains by name: those of public smear collections, read off as background and densities."""
 
-MIN_SIDE_PX: Final = 32
-MAX_SIDE_PX: Final = 8192
-MAX_CELLS: Final = 10_000
+MIN_SIDE_PX: Final = 32  # Of a side, at least.
+MAX_SIDE_PX: Final = 8192  # Of a side, at most.
+MAX_CELLS: Final = 10_000  # Of a smear, at most.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

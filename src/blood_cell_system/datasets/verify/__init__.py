@@ -1,7 +1,8 @@
-"""Checks of a prepared folder: one module a family of checks.
+"""Checks of a prepared folder.
 
-1. ``folder_survey`` lists what is there, whatever state it is in.
-2. ``image_facts`` reads every pair once, checks what one image can show and keeps figures.
-3. ``duplicate_checks``, ``split_checks`` and ``size_checks`` compare the figures of all images.
-4. ``report`` holds the findings; ``overlay_sheet`` shows the images that deserve a look.
+1. ``findings`` declares every check: its name, severity, explanation and remedy.
+2. ``folder_survey`` lists what is there, whatever state it is in.
+3. ``image_checks`` reads every pair once, checks what one image can show and keeps figures.
+4. ``folder_checks`` compares the figures of all images.
+5. ``report`` holds the findings and draws the images that deserve a look; ``repair`` writes a copy.
 """

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.duplicates.groups import linked_groups, pairs_of_same
-from blood_cell_system.datasets.verify.findings import Finding, Severity, listed
+from blood_cell_system.datasets.verify.findings import Finding, Severity, finding, listed
 from blood_cell_system.datasets.verify.image_checks import (
     TINY_SIDE_PX,
     ImageFacts,
@@ -80,13 +80,11 @@ def side_of(box: Annotation) -> float:
 def _finding(stem: str, found: Sequence[tuple[Annotation, float]]) -> Finding:
     box, factor = max(found, key=lambda item: abs(np.log(item[1])))
     others = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return Finding(
-        severity=Severity.WARNING,
-        check="size-outlier",
-        message=f"{stem} has a {box.cell_type} of {box.width:.0f}×{box.height:.0f} px, "
+    return finding(
+        "size-outlier",
+        f"{stem} has a {box.cell_type} of {box.width:.0f}×{box.height:.0f} px, "
         f"{factor:.1f} times the median of its kind{others}",
-        remedy="Look at the overlay: several cells in one box, a fragment, or the wrong type.",
-        stems=(stem,),
+        stem,
         regions=tuple(region_of(box) for box, _ in found),
     )
 
@@ -187,42 +185,29 @@ def _exact_finding(group: DuplicateGroup) -> Finding:
     masks = {image.mask_hash for image in group.images if image.mask_hash}
     contradiction = ", with different masks" if len(masks) > 1 else ""
     if group.is_leak:
-        return Finding(
-            severity=Severity.ERROR,
-            check="leak-exact-duplicate",
-            message=f"{_with_splits(group)} are the same image{contradiction}, in different splits",
-            remedy="Keep one: figures on images that were learned from are too good. --fix keeps "
-            "that of test, else of val.",
-            stems=stems,
+        return finding(
+            "leak-exact-duplicate",
+            f"{_with_splits(group)} are the same image{contradiction}, in different splits",
+            *stems,
         )
-    return Finding(
-        severity=Severity.WARNING,
-        check="exact-duplicate",
-        message=f"{listed(stems, at_most=5)} are the same image{contradiction}",
-        remedy="Keep one: splits drawn later could part them. --fix keeps the first.",
-        stems=stems,
+    return finding(
+        "exact-duplicate", f"{listed(stems, at_most=5)} are the same image{contradiction}", *stems
     )
 
 
 def _near_finding(group: DuplicateGroup) -> Finding:
     stems = tuple(image.stem for image in group.images)
     if group.is_leak:
-        return Finding(
-            severity=Severity.WARNING,
-            check="leak-near-duplicate",
-            message=f"{_with_splits(group)} show nearly the same (correlation "
+        return finding(
+            "leak-near-duplicate",
+            f"{_with_splits(group)} show nearly the same (correlation "
             f"{group.correlation:.2f}), in different splits",
-            remedy="Look at them: one field taken twice makes figures too good. --fix keeps those "
-            "of one split, test before val before train.",
-            stems=stems,
+            *stems,
         )
-    return Finding(
-        severity=Severity.WARNING,
-        check="near-duplicate",
-        message=f"{listed(stems, at_most=5)} show nearly the same (correlation "
-        f"{group.correlation:.2f})",
-        remedy="Look at them: keep one field once, or keep them in one split.",
-        stems=stems,
+    return finding(
+        "near-duplicate",
+        f"{listed(stems, at_most=5)} show nearly the same (correlation {group.correlation:.2f})",
+        *stems,
     )
 
 
@@ -237,7 +222,7 @@ _FEWEST_IMAGES = 20
 _BALANCE_FACTOR = 2.0
 # Of this share of the masks the brightness has to speak for exchanged channels.
 _SWAPPED_SHARE = 0.5
-_GAP_GRAY_VALUES = 5.0
+_GAP_GRAY_VALUES = 5.0  # How much darker than cells the background must be to count.
 
 
 def check_copies(images: Sequence[ImageFacts]) -> list[Finding]:
@@ -253,34 +238,29 @@ def check_copies(images: Sequence[ImageFacts]) -> list[Finding]:
             orphans.append(copy.stem)
         elif copy.split != original.split and (copy.split or original.split):
             findings.append(
-                Finding(
-                    severity=Severity.ERROR,
-                    check="leak-copy",
-                    message=f"{copy.stem} ({copy.split or 'no split'}) is an augmented copy of "
+                finding(
+                    "leak-copy",
+                    f"{copy.stem} ({copy.split or 'no split'}) is an augmented copy of "
                     f"{original.stem} ({original.split or 'no split'})",
-                    remedy="Keep copies in the split of their original; --fix puts them back.",
-                    stems=(copy.stem, original.stem),
+                    copy.stem,
+                    original.stem,
                 )
             )
         elif copy.split in (Split.VAL, Split.TEST):
             findings.append(
-                Finding(
-                    severity=Severity.WARNING,
-                    check="copy-not-in-train",
-                    message=f"{copy.stem} is an augmented copy in {copy.split}, where only "
+                finding(
+                    "copy-not-in-train",
+                    f"{copy.stem} is an augmented copy in {copy.split}, where only "
                     "originals are used",
-                    remedy="Nothing, or leave it out: it is passed over.",
-                    stems=(copy.stem,),
+                    copy.stem,
                 )
             )
     if orphans:
         findings.append(
-            Finding(
-                severity=Severity.WARNING,
-                check="copy-without-original",
-                message=f"{len(orphans)} augmented copies have no original here: {listed(orphans)}",
-                remedy="Bring the originals back, or prepare the folder again.",
-                stems=tuple(orphans),
+            finding(
+                "copy-without-original",
+                f"{len(orphans)} augmented copies have no original here: {listed(orphans)}",
+                *tuple(orphans),
             )
         )
     return findings
@@ -295,17 +275,17 @@ def check_classes(images: Sequence[ImageFacts]) -> list[Finding]:
     for split in Split if named else ():
         if split not in named:
             severity = Severity.ERROR if split == Split.TRAIN else Severity.WARNING
-            findings.append(_split_finding(severity, "empty-split", f"{split} has no images"))
+            findings.append(finding("empty-split", f"{split} has no images", severity=severity))
     for name, count in ((str(split or "the folder"), count) for split, count in counts.items()):
         for cell_class in MaskClass:
             if count[cell_class] == 0 and count.sum():
                 is_ground = cell_class == MaskClass.BACKGROUND
                 findings.append(
-                    _split_finding(
-                        Severity.ERROR if is_ground else Severity.WARNING,
+                    finding(
                         "missing-class",
                         f"{name} has no pixel of {cell_class.name}"
                         + (": black means not scored, background is red" if is_ground else ""),
+                        severity=Severity.ERROR if is_ground else Severity.WARNING,
                     )
                 )
     for split, count in named.items():
@@ -316,8 +296,7 @@ def check_classes(images: Sequence[ImageFacts]) -> list[Finding]:
             part, mean = share[cell_class], expected[cell_class]
             if part > 0 and not mean / _BALANCE_FACTOR <= part <= mean * _BALANCE_FACTOR:
                 findings.append(
-                    _split_finding(
-                        Severity.WARNING,
+                    finding(
                         "class-balance",
                         f"{cell_class.name} takes {part:.1%} of the scored pixels of {split}, "
                         f"{mean:.1%} of all",
@@ -333,23 +312,19 @@ def check_stain(images: Sequence[ImageFacts]) -> list[Finding]:
     swapped = [image for image in wrong if image.swapped_gap > _GAP_GRAY_VALUES]
     if known and len(swapped) > _SWAPPED_SHARE * len(known):
         return [
-            Finding(
-                severity=Severity.ERROR,
-                check="swapped-channels",
-                message=f"{len(swapped)} of {len(known)} masks fit their images better with red "
+            finding(
+                "swapped-channels",
+                f"{len(swapped)} of {len(known)} masks fit their images better with red "
                 "and blue exchanged",
-                remedy="Write masks as RGB: OpenCV writes BGR unless converted with cvtColor.",
-                stems=tuple(image.stem for image in swapped),
+                *tuple(image.stem for image in swapped),
             )
         ]
     return [
-        Finding(
-            severity=Severity.WARNING,
-            check="mask-does-not-fit",
-            message=f"{image.stem}: what its mask calls background is darker than what it calls "
+        finding(
+            "mask-does-not-fit",
+            f"{image.stem}: what its mask calls background is darker than what it calls "
             f"cells, by {-image.stain_gap:.0f} gray values",
-            remedy="Look at the overlay: the mask may belong to another image.",
-            stems=(image.stem,),
+            image.stem,
         )
         for image in wrong
     ]
@@ -377,12 +352,3 @@ def scored_shares(
 
 def _count(images: Sequence[ImageFacts], split: Split) -> int:
     return sum(image.split == split for image in images)
-
-
-def _split_finding(severity: Severity, check: str, message: str) -> Finding:
-    remedies = {
-        "empty-split": "Add images to the split, or leave all splits out: training draws them.",
-        "missing-class": "Add images with that class: it can be neither learned nor measured.",
-        "class-balance": "Split again, or mind it when splits are compared.",
-    }
-    return Finding(severity=severity, check=check, message=message, remedy=remedies[check])

@@ -11,7 +11,7 @@ from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import FORMAT_VERSION, UNFINISHED_NAME, taxonomy_in
-from blood_cell_system.datasets.verify.findings import Finding, Severity, listed
+from blood_cell_system.datasets.verify.findings import Finding, Severity, finding, listed
 from blood_cell_system.errors import DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
@@ -129,13 +129,7 @@ def _box(entry: object, taxonomy: Taxonomy) -> Annotation | None:
 
 
 def _broken(path: Path, message: str, *stems: str) -> Finding:
-    return Finding(
-        severity=Severity.ERROR,
-        check=f"broken-{path.stem}",
-        message=f"{path.name}: {message}",
-        remedy="Prepare the folder again, or correct the file; --fix leaves such entries out.",
-        stems=stems,
-    )
+    return finding(f"broken-{path.stem}", f"{path.name}: {message}", *stems)
 
 
 _MASK_ENDINGS = ("_mask", "-mask", "_label", "_seg", "_gt")
@@ -175,11 +169,9 @@ class FolderSurvey:
         """Stems with an image and a mask, in order."""
         return sorted(self.images.keys() & self.masks.keys())
 
-    def note(self, severity: Severity, check: str, message: str, remedy: str, *stems: str) -> None:
+    def note(self, check: str, message: str, *stems: str, severity: Severity | None = None) -> None:
         """Add a finding."""
-        self.findings.append(
-            Finding(severity=severity, check=check, message=message, remedy=remedy, stems=stems)
-        )
+        self.findings.append(finding(check, message, *stems, severity=severity))
 
 
 def survey_folder(root: Path) -> FolderSurvey:
@@ -199,10 +191,8 @@ def survey_folder(root: Path) -> FolderSurvey:
     survey = FolderSurvey(root=root)
     if (root / UNFINISHED_NAME).exists():
         survey.note(
-            Severity.ERROR,
             "unfinished-folder",
             f"{UNFINISHED_NAME} says that the command which writes this folder has not finished",
-            "Run that command again with the same --output: it completes the folder.",
         )
     survey.images = _list_images(survey, "images", is_required=True)
     survey.masks = _list_images(survey, "masks", is_required=True)
@@ -224,22 +214,12 @@ def _list_images(survey: FolderSurvey, name: str, *, is_required: bool) -> dict[
     folder = survey.root / name
     if not folder.is_dir():
         if is_required:
-            survey.note(
-                Severity.ERROR,
-                "missing-folder",
-                f"there is no folder {name}/",
-                "Put images into images/ and their masks, with the same names, into masks/.",
-            )
+            survey.note("missing-folder", f"there is no folder {name}/")
         return {}
     try:
         paths_found = sorted(folder.iterdir())
     except OSError as error:
-        survey.note(
-            Severity.ERROR,
-            "unreadable-folder",
-            f"{name}/ cannot be listed ({error.strerror or error})",
-            "Check the folder's permissions.",
-        )
+        survey.note("unreadable-folder", f"{name}/ cannot be listed ({error.strerror or error})")
         return {}
     by_stem: defaultdict[str, list[Path]] = defaultdict(list)
     passed_over = []
@@ -249,10 +229,7 @@ def _list_images(survey: FolderSurvey, name: str, *, is_required: bool) -> dict[
         if not path.name.isprintable():
             # Bytes that are no text cannot be written into a report or a manifest.
             survey.note(
-                Severity.ERROR,
-                "odd-name",
-                f"{name}/ holds a file whose name is not plain text: {path.name!a}",
-                "Rename the file; --fix leaves it out.",
+                "odd-name", f"{name}/ holds a file whose name is not plain text: {path.name!a}"
             )
         elif path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
             by_stem[path.stem].append(path)
@@ -260,27 +237,18 @@ def _list_images(survey: FolderSurvey, name: str, *, is_required: bool) -> dict[
             passed_over.append(path.name)
     if passed_over:
         survey.note(
-            Severity.INFO,
             "passed-over",
             f"{name}/ holds {len(passed_over)} entries that are no images: {listed(passed_over)}",
-            f"Nothing, or save them as one of {', '.join(sorted(IMAGE_SUFFIXES))}.",
         )
     if is_required and not by_stem:
-        survey.note(
-            Severity.ERROR,
-            "empty-folder",
-            f"{name}/ holds no images",
-            "Put images into images/ and their masks, with the same names, into masks/.",
-        )
+        survey.note("empty-folder", f"{name}/ holds no images")
     for stem, paths in by_stem.items():
         if len(paths) > 1:
             survey.doubled.add(stem)
             survey.note(
-                Severity.ERROR,
                 "same-name",
                 f"{name}/ holds {listed([path.name for path in paths])}, which differ in nothing "
                 "but their ending",
-                "Rename or remove one; --fix leaves both out.",
                 stem,
             )
     return {stem: paths[0] for stem, paths in by_stem.items()}
@@ -292,27 +260,20 @@ def _check_pairs(survey: FolderSurvey) -> None:
         likely = _likely_partner(stem, unpaired_masks)
         hint = f"; masks/{survey.masks[likely].name} looks like it" if likely else ""
         survey.note(
-            Severity.ERROR,
             "missing-mask",
             f"images/{survey.images[stem].name} has no mask of the same name{hint}",
-            "Rename the mask to the image's name, or make one; --fix leaves the image out.",
             stem,
         )
     for stem in sorted(unpaired_masks):
         survey.note(
-            Severity.ERROR,
-            "missing-image",
-            f"masks/{survey.masks[stem].name} has no image of the same name",
-            "Rename the mask to its image's name, or remove it; --fix leaves it out.",
-            stem,
+            "missing-image", f"masks/{survey.masks[stem].name} has no image of the same name", stem
         )
     for stem in sorted(survey.instances.keys() - survey.images.keys()):
         survey.note(
-            Severity.WARNING,
             "missing-image",
             f"instances/{survey.instances[stem].name} has no image of the same name",
-            "Rename the mask to its image's name, or remove it; --fix leaves it out.",
             stem,
+            severity=Severity.WARNING,
         )
 
 
@@ -327,27 +288,18 @@ def _likely_partner(stem: str, candidates: set[str]) -> str | None:
 
 def _compare_with_files(survey: FolderSurvey) -> None:
     for stem in sorted(survey.rows.keys() - survey.images.keys()):
-        survey.note(
-            Severity.ERROR,
-            "not-in-folder",
-            f"manifest.json lists {stem}, which is not in images/",
-            "Bring the image back, or prepare the folder again; --fix leaves the entry out.",
-            stem,
-        )
+        survey.note("not-in-folder", f"manifest.json lists {stem}, which is not in images/", stem)
     for stem in sorted(survey.images.keys() - survey.rows.keys()) if survey.rows else ():
         survey.note(
-            Severity.WARNING,
             "not-in-manifest",
             f"{stem} is not in manifest.json: it has no split, so that training draws one",
-            "Add the image to the manifest, or prepare the folder again.",
             stem,
         )
     strangers = sorted(survey.cells.keys() - survey.images.keys())
     if strangers and survey.images:
         survey.note(
-            Severity.WARNING,
             "not-in-folder",
             f"annotations.json has cells of {len(strangers)} images that are not in images/: "
             f"{listed(strangers)}",
-            "Bring the image back, or prepare the folder again; --fix leaves the entry out.",
+            severity=Severity.WARNING,
         )

@@ -14,7 +14,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import pairwise_box_iou
 from blood_cell_system.datasets.duplicates.groups import FieldPrint, field_print, hash_of_pixels
 from blood_cell_system.datasets.prepared import original_by_name
-from blood_cell_system.datasets.verify.findings import Finding, Region, Severity
+from blood_cell_system.datasets.verify.findings import Finding, Region, finding
 from blood_cell_system.datasets.verify.folder_survey import FolderSurvey
 from blood_cell_system.datasets.verify.mask_diagnosis import (
     LOSSY_SUFFIXES,
@@ -33,16 +33,14 @@ from blood_cell_system.taxonomy import (
     Taxonomy,
 )
 
-TINY_SIDE_PX = 3
-DUPLICATE_IOU = 0.8
+TINY_SIDE_PX = 3  # Boxes with a side of this or less are slips of the mouse: BCCD's have one pixel.
+DUPLICATE_IOU = 0.8  # Boxes of one type that overlap by more mark the same cell twice.
 # A box may reach over the edge by this much: annotation programs round differently.
 _EDGE_TOLERANCE_PX = 1.5
 # A box says something about the mask only where the mask says something.
 _SCORED_SHARE = 0.5
 # An ellipse fills 0.79 of its box, and a white cell may cover most of a red one.
 _CLASS_SHARE = 0.03
-
-_DROPPED = "Correct the annotation; --fix leaves the box out."
 
 
 def check_boxes(
@@ -79,26 +77,13 @@ def check_boxes(
             if reach > _EDGE_TOLERANCE_PX and box.origin is not Origin.POINT:
                 over_edge.append(box)
     found = [
+        _finding("broken-box", "without area or inside out", stem, broken),
+        _finding("box-outside", "outside the image", stem, outside),
+        _finding("box-over-edge", "reaching over the edge of the image", stem, over_edge),
+        _finding("tiny-box", f"of {TINY_SIDE_PX} px or less", stem, tiny),
         _finding(
-            Severity.ERROR, "broken-box", "without area or inside out", _DROPPED, stem, broken
-        ),
-        _finding(Severity.ERROR, "box-outside", "outside the image", _DROPPED, stem, outside),
-        _finding(
-            Severity.WARNING,
-            "box-over-edge",
-            "reaching over the edge of the image",
-            "Correct the annotation; --fix cuts the box at the edge.",
-            stem,
-            over_edge,
-        ),
-        _finding(
-            Severity.WARNING, "tiny-box", f"of {TINY_SIDE_PX} px or less", _DROPPED, stem, tiny
-        ),
-        _finding(
-            Severity.WARNING,
             "duplicate-box",
             f"of one type over another (IoU above {DUPLICATE_IOU})",
-            "Remove one of the two; --fix leaves out exact repetitions.",
             stem,
             _doubled(sound, taxonomy),
         ),
@@ -106,16 +91,14 @@ def check_boxes(
     if class_mask is not None and class_mask.shape == (height, width):
         found += [
             _finding(
-                Severity.WARNING,
                 "box-without-mask",
                 "where the mask has no pixel of that type",
-                "Look at the overlay: box or mask is wrong, or they belong to different images.",
                 stem,
                 [box for box in sound if _disagrees(box, class_mask, taxonomy)],
             ),
             _white_cells_without_box(stem, sound, class_mask, taxonomy),
         ]
-    return [finding for finding in found if finding is not None]
+    return [one for one in found if one is not None]
 
 
 def is_whole(box: Annotation) -> bool:
@@ -130,28 +113,15 @@ def is_outside(box: Annotation, image_shape: tuple[int, ...]) -> bool:
     return box.x_min >= width or box.y_min >= height or box.x_max <= 0 or box.y_max <= 0
 
 
-def _finding(
-    severity: Severity,
-    check: str,
-    what: str,
-    remedy: str,
-    stem: str,
-    boxes: Sequence[Annotation],
-) -> Finding | None:
+def _finding(check: str, what: str, stem: str, boxes: Sequence[Annotation]) -> Finding | None:
     if not boxes:
         return None
     first = boxes[0]
-    corners = ", ".join(f"{v:g}" for v in (first.x_min, first.y_min, first.x_max, first.y_max))
+    corners = ", ".join(f"{value:g}" for value in region_of(first))
     count = f"{len(boxes)} boxes" if len(boxes) > 1 else "a box"
-    return Finding(
-        severity=severity,
-        check=check,
-        message=f"{stem} has {count} {what}: {first.cell_type} [{corners}]"
-        + (" and others" if len(boxes) > 1 else ""),
-        remedy=remedy,
-        stems=(stem,),
-        regions=tuple(region_of(box) for box in boxes),
-    )
+    others = " and others" if len(boxes) > 1 else ""
+    message = f"{stem} has {count} {what}: {first.cell_type} [{corners}]{others}"
+    return finding(check, message, stem, regions=tuple(region_of(box) for box in boxes))
 
 
 def region_of(box: Annotation) -> Region:
@@ -203,30 +173,17 @@ def _white_cells_without_box(
     if len(strays) == 0:
         return None
     left, top, right, bottom = strays[0]
-    return Finding(
-        severity=Severity.WARNING,
-        check="mask-without-box",
-        message=f"{stem}: no box marks {len(strays)} of the white cells in the mask, one at "
+    return finding(
+        "mask-without-box",
+        f"{stem}: no box marks {len(strays)} of the white cells in the mask, one at "
         f"[{left:g}, {top:g}, {right:g}, {bottom:g}]",
-        remedy="Look at the overlay: add the box, or correct the mask.",
-        stems=(stem,),
+        stem,
         regions=tuple((float(a), float(b), float(c), float(d)) for a, b, c, d in strays),
     )
 
 
 NOT_SCORED_LIMIT = 0.6
 """Share of not-scored pixels above which an image teaches little."""
-
-_FORMAT = "a pixel is (255, 0, 0), (0, 255, 0), (0, 0, 255) or, not scored, (0, 0, 0)"
-_REMEDIES = {
-    MaskFault.ZERO_ONE: "--fix multiplies by 255.",
-    MaskFault.INDEX: "--fix turns the numbers into red, green and blue.",
-    MaskFault.BLURRED: "--fix takes the strongest channel and scores no pixel in doubt. Save masks "
-    "as PNG and scale them with nearest neighbour.",
-    MaskFault.SEVERAL_CLASSES: "--fix scores no pixel with several classes.",
-    MaskFault.TRANSPARENT: "--fix leaves the transparency out.",
-    MaskFault.FOREIGN: f"Make the mask again: {_FORMAT}. --fix leaves the pair out.",
-}
 
 
 def check_mask(
@@ -243,27 +200,14 @@ def check_mask(
     """
     findings = []
 
-    def note(severity: Severity, check: str, message: str, remedy: str) -> None:
-        findings.append(
-            Finding(
-                severity=severity,
-                check=check,
-                message=f"masks/{path.name} {message}",
-                remedy=remedy,
-                stems=(stem,),
-            )
-        )
+    def note(check: str, message: str) -> None:
+        findings.append(finding(check, f"masks/{path.name} {message}", stem))
 
     if diagnosis.fault is not None:
-        remedy = _REMEDIES[diagnosis.fault]
-        note(Severity.ERROR, str(diagnosis.fault), diagnosis.detail, remedy)
+        note(str(diagnosis.fault), diagnosis.detail)
     elif path.suffix.lower() in LOSSY_SUFFIXES:
-        note(
-            Severity.WARNING,
-            "lossy-mask-file",
-            f"is a {path.suffix} file, which can blur classes each time it is saved",
-            "Save masks as PNG; --fix does.",
-        )
+        what = f"is a {path.suffix} file, which can blur classes each time it is saved"
+        note("lossy-mask-file", what)
     class_mask = diagnosis.class_mask
     if class_mask is None:
         return findings
@@ -271,38 +215,23 @@ def check_mask(
         is_fitting = fit_to_shape(class_mask, (image_shape[0], image_shape[1])) is not None
         turned = class_mask.shape == image_shape[::-1]
         note(
-            Severity.ERROR,
             "mask-size",
             f"has (height, width) {class_mask.shape}, the image {tuple(image_shape)}"
             + (": an exact multiple" if is_fitting else "")
             + ("; the mask seems to lie on its side" if turned else ""),
-            "Make the mask again in the image's size; --fix scales exact multiples and leaves "
-            "other pairs out.",
         )
     findings_before_classes = len(findings)
     unscored_share = float(np.count_nonzero(class_mask == NOT_SCORED)) / class_mask.size
     if unscored_share == 1 and not diagnosis.is_black_gray:
-        note(
-            Severity.ERROR,
-            "nothing-scored",
-            "is black: no pixel has a class, so that the image teaches nothing",
-            f"Make the mask again: {_FORMAT}. --fix leaves the pair out.",
-        )
+        note("nothing-scored", "is black: no pixel has a class, so that the image teaches nothing")
     elif unscored_share > NOT_SCORED_LIMIT and not diagnosis.is_black_gray:
         note(
-            Severity.WARNING,
             "mostly-not-scored",
             f"has no class on {unscored_share:.0%} of its pixels; expected {NOT_SCORED_LIMIT:.0%} "
             "at most",
-            "If black was meant as background, paint it red (255, 0, 0).",
         )
     if len(findings) == findings_before_classes and not _has_cells(diagnosis):
-        note(
-            Severity.INFO,
-            "no-cells",
-            "has no cells, which is normal for some fields",
-            "Nothing, when the image shows none.",
-        )
+        note("no-cells", "has no cells, which is normal for some fields")
     return findings
 
 
@@ -313,7 +242,7 @@ def _has_cells(diagnosis: MaskDiagnosis) -> bool:
     return bool(((mask == MaskClass.RBC) | (mask == MaskClass.WBC)).any())
 
 
-SMALLEST_SIDE_PX = 64
+SMALLEST_SIDE_PX = 64  # Smaller images are cut-out cells rather than fields.
 # Standard deviation of the gray values of an image that shows nothing.
 _BLANK_DEVIATION = 2.0
 
@@ -432,13 +361,7 @@ def _read_mask(path: Path, stem: str, findings: list[Finding]) -> MaskDiagnosis 
 
 
 def _unreadable(error: Exception, path: Path, stem: str) -> Finding:
-    return Finding(
-        severity=Severity.ERROR,
-        check="unreadable",
-        message=_without_folder(error, path),
-        remedy="Copy the file again from its source; --fix leaves the pair out.",
-        stems=(stem,),
-    )
+    return finding("unreadable", _without_folder(error, path), stem)
 
 
 def _without_folder(error: Exception, path: Path) -> str:
@@ -450,24 +373,15 @@ def _check_image(image: NDArray[np.uint8], stem: str) -> list[Finding]:
     height, width = image.shape[:2]
     if min(height, width) < SMALLEST_SIDE_PX:
         findings.append(
-            Finding(
-                severity=Severity.WARNING,
-                check="small-image",
-                message=f"{stem} is {width}×{height} px; expected {SMALLEST_SIDE_PX} or more each "
-                "way",
-                remedy="Use whole fields rather than cut-out cells.",
-                stems=(stem,),
+            finding(
+                "small-image",
+                f"{stem} is {width}×{height} px; expected {SMALLEST_SIDE_PX} or more each way",
+                stem,
             )
         )
     if image[::2, ::2].std() < _BLANK_DEVIATION:
         findings.append(
-            Finding(
-                severity=Severity.WARNING,
-                check="blank-image",
-                message=f"{stem} shows nothing: all its pixels are nearly equal",
-                remedy="Take the image again, or remove the pair.",
-                stems=(stem,),
-            )
+            finding("blank-image", f"{stem} shows nothing: all its pixels are nearly equal", stem)
         )
     return findings
 
@@ -485,15 +399,7 @@ def _check_instances(
         message = f"instances/{path.name} has (height, width) {shape}, the image {image_shape}"
     except (BloodCellError, OSError) as error:
         message = _without_folder(error, path)
-    return [
-        Finding(
-            severity=Severity.ERROR,
-            check="broken-instances",
-            message=message,
-            remedy="Make the label image again, or remove it; --fix leaves it out.",
-            stems=(stem,),
-        )
-    ]
+    return [finding("broken-instances", message, stem)]
 
 
 def _stain_gaps(

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.datasets.verify.findings import Finding, Severity
+from blood_cell_system.datasets.verify.findings import Finding, Severity, finding
 from blood_cell_system.datasets.verify.folder_checks import (
     DuplicateGroup,
     check_classes,
@@ -36,7 +36,7 @@ from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
 from blood_cell_system.parallel import with_progress
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass, Taxonomy
 
-REPORT_VERSION = 1
+REPORT_VERSION = 1  # Of the JSON that --json writes.
 _SEVERITIES = tuple(Severity)
 
 
@@ -73,8 +73,8 @@ class VerificationReport:
     def by_check(self) -> list[list[Finding]]:
         """Group the findings by severity and check, the worst first."""
         groups: dict[tuple[Severity, str], list[Finding]] = {}
-        for finding in self.findings:
-            groups.setdefault((finding.severity, finding.check), []).append(finding)
+        for one in self.findings:
+            groups.setdefault((one.severity, one.check), []).append(one)
         return list(groups.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def verify_folder(root: Path, *, jobs: int | None = None) -> VerificationReport:
     duplicates = find_duplicates(images)
     findings = [
         *survey.findings,
-        *(finding for image in images for finding in image.findings),
+        *(one for image in images for one in image.findings),
         *check_duplicates(duplicates),
         *check_copies(images),
         *check_classes(images),
@@ -214,33 +214,29 @@ def _resolve_black_masks(images: list[ImageFacts]) -> list[ImageFacts]:
 def _resolved(image: ImageFacts, *, is_index: bool) -> ImageFacts:
     name = image.mask_path.name
     if not is_index or image.class_pixels is None:
-        finding = Finding(
-            severity=Severity.ERROR,
-            check="nothing-scored",
-            message=f"masks/{name} is black: no pixel has a class, so that the image teaches "
-            "nothing",
-            remedy="Make the mask again, background in red (255, 0, 0). --fix leaves the pair out.",
-            stems=(image.stem,),
+        one = finding(
+            "nothing-scored",
+            f"masks/{name} is black: no pixel has a class, so that the image teaches nothing",
+            image.stem,
         )
-        return replace(image, findings=(*image.findings, finding))
+        return replace(image, findings=(*image.findings, one))
     class_pixels = np.zeros_like(image.class_pixels)
     class_pixels[MaskClass.BACKGROUND] = image.class_pixels.sum()
-    finding = Finding(
-        severity=Severity.ERROR,
-        check=str(MaskFault.INDEX),
-        message=f"masks/{name} holds only the class number 0 in one channel, as other masks here "
+    one = finding(
+        str(MaskFault.INDEX),
+        f"masks/{name} holds only the class number 0 in one channel, as other masks here "
         "hold numbers",
-        remedy="--fix turns the numbers into red, green and blue.",
-        stems=(image.stem,),
+        image.stem,
     )
     return replace(
         image,
         mask_fault=MaskFault.INDEX,
         class_pixels=class_pixels,
-        findings=(*image.findings, finding),
+        findings=(*image.findings, one),
     )
 
 
+# An error weighs as much as ten warnings.
 _WEIGHTS = {Severity.ERROR: 100, Severity.WARNING: 10, Severity.INFO: 0}
 # More images than this in one finding say something about the folder, not about each image.
 _FEW_IMAGES = 12
@@ -259,9 +255,9 @@ def overlay_sheet(report: VerificationReport, *, at_most: int = 24) -> NDArray[n
     ndarray of shape (height, width, 3), dtype uint8
     """
     by_stem: defaultdict[str, list[Finding]] = defaultdict(list)
-    for finding in report.findings:
-        for stem in finding.stems if len(finding.stems) <= _FEW_IMAGES else ():
-            by_stem[stem].append(finding)
+    for one in report.findings:
+        for stem in one.stems if len(one.stems) <= _FEW_IMAGES else ():
+            by_stem[stem].append(one)
     stems = _chosen(report.survey, by_stem, at_most)
     title = (
         f"{report.root.name}: {report.count(Severity.ERROR)} errors, "

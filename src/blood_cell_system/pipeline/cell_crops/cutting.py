@@ -1,9 +1,9 @@
 """Cells of one image, cut out by the method of the plan."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from functools import lru_cache
-from typing import Final
+from typing import Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -14,10 +14,11 @@ from blood_cell_system.analysis.scale import estimate_diameter, estimate_scale
 from blood_cell_system.analysis.segmentation import find_cells
 from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
 from blood_cell_system.boxes import Box, pairwise_box_iou
-from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_image
-from blood_cell_system.cells.nucleated_cells import NucleatedCell, find_nucleated_cells
+from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, Piece, cell_image, touches_border
+from blood_cell_system.cells.nucleated_cells import find_nucleated_cells
 from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.cells.watershed import separate_by_shape
+from blood_cell_system.datasets.cell_folder import NOT_A_CELL, CellRecord
 from blood_cell_system.errors import CellImageError
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.ellipses import clip_to_pixels
@@ -30,11 +31,14 @@ from blood_cell_system.pipeline.cell_crops.plan import (
     CutTask,
     Extra,
 )
-from blood_cell_system.pipeline.cell_crops.smear import Piece, Smear
+from blood_cell_system.pipeline.cell_crops.smear import Smear
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.optical_density import RED
-from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, WBC_TYPES
+
+UNLABELLED: Final = "unlabelled"
+"""Folder of cells without a class."""
 
 _TRIES: Final = 40
 """Random places that are tried for empty slide in an image."""
@@ -60,6 +64,262 @@ _FREE_SHARE: Final = 0.995
 """Part of an outline that must be empty slide; less would hold a cell's rim."""
 
 
+_NUCLEUS_SHARE: Final = 0.12
+"""Part of a cell that is as dense as a nucleus in a white cell."""
+_WINDOW_TRIES: Final = 12
+"""Random windows, of which the one with most of the field of view is taken."""
+_CONTAINED: Final = 0.6
+"""Part of a found box that lies in an annotated one where it is a part of that cell."""
+_SAME_OVERLAP: Final = 0.4
+"""IoU from which a found box is that of an annotated cell."""
+
+
+class _Cell(NamedTuple):
+    """A cell to be cut: where it is, its class, its name in the image, and who says so."""
+
+    piece: Piece
+    cell_class: CropClass
+    name: str
+    origin: Origin
+
+
+CutCell = tuple[CellRecord, NDArray[np.uint8]]
+"""Row of ``cells.csv``, and the cell image of shape (130, 130, 4)."""
+
+
+def cut_image(task: CutTask) -> list[CutCell]:
+    """Cut what the plan wants out of an image.
+
+    Which cells are taken where there are more than wanted depends on the seed and the task's name
+    alone.
+
+    Raises
+    ------
+    ImageReadError, MissingDataError
+        The image cannot be read.
+    CellImageError
+        It should show one cell and shows none.
+    """
+    plan, label = task.plan, task.field.label
+    image = read_image(task.field.image_path)
+    if plan.method is CutMethod.LONE:
+        if label not in plan.classes:
+            return []
+        image = single_cell_image(image, cell_type=plan.cell_type)
+        return [(_record(task, plan.classes[label], "cell", Origin.STAIN), image)]
+    generator = generator_for(task.seed, "cut", task.name)
+    smear = Smear.of(image)
+    annotations: list[Annotation] = []
+    white = None
+    if plan.method is CutMethod.NUCLEI:
+        pieces, is_single = find_nucleated_cells(smear.image)
+        white = _pixels_of(pieces, smear.field.shape)
+        cells = _by_nuclei(pieces, is_single, white.shape, label, plan, generator)
+    elif plan.method is CutMethod.BOXES:
+        annotations = list(task.field.cells or ())
+        others = neighbours_of(smear, annotations, plan.window_px) if plan.window_px else []
+        cells = _by_boxes(smear, annotations, plan, generator, Origin.ANNOTATED, others)
+    else:
+        smear, annotations = segmented_window(smear, task, generator)
+        cells = _by_boxes(smear, annotations, plan, generator, Origin.PREDICTED)
+    areas = [one.width * one.height for one in annotations]
+    typical = float(np.median(areas)) * np.pi / 4 if areas else None
+    extras = find_extras(smear, plan.extras, generator, cell_area_px=typical, white=white)
+    cells += [_Cell(piece, OUTLIER, name, Origin.STAIN) for name, piece in extras]
+    found = []
+    for cell in cells:
+        # A cell of a few pixels has no image.
+        with suppress(CellImageError):
+            corner, outline = cell.piece
+            image = cell_image(smear.image, outline, corner=corner, light=smear.light)
+            found.append((_record(task, cell.cell_class, cell.name, cell.origin), image))
+    return found
+
+
+def _record(task: CutTask, cell_class: CropClass, name: str, origin: Origin) -> CellRecord:
+    condition, cell_type, is_outlier = cell_class
+    if is_outlier:
+        folder = NOT_A_CELL
+    elif cell_type in WBC_TYPES:
+        folder = str(cell_type)
+    else:
+        folder = condition or UNLABELLED
+    file = f"{task.source}_{task.field.name}_{name}".replace("/", "_").replace(" ", "_")
+    return CellRecord(
+        file=f"{folder}/{file}.png",
+        condition=condition,
+        cell_type=cell_type,
+        is_outlier=is_outlier,
+        source=task.source,
+        field=task.field.name,
+        block=f"{task.source}/{task.field.block}",
+        split=task.field.split,
+        origin=origin,
+    )
+
+
+def _by_boxes(
+    smear: Smear,
+    annotations: Sequence[Annotation],
+    plan: CutPlan,
+    generator: np.random.Generator,
+    origin: Origin,
+    others: Sequence[Annotation] = (),
+) -> list[_Cell]:
+    """Outline the cells in boxes that the border does not cut."""
+    boxes = [labelled_box(one, plan.cell_type) for one in annotations]
+    look = smear.look(boxes)
+    found: list[_Cell] = []
+    for label in sorted({one.cell_type for one in annotations} & set(plan.classes)):
+        whole = [
+            index
+            for index, one in enumerate(annotations)
+            if one.cell_type == label and smear.is_whole(boxes[index])
+        ]
+        most = plan.most_an_image.get(label, len(whole))
+        for index in generator.permutation(whole).tolist()[:most]:
+            is_white = boxes[index].cell_type == WBC
+            piece = (
+                smear.white_outline(boxes[index], look)
+                if is_white
+                else smear.blob_outline(boxes[index], [*boxes, *others])
+            )
+            if piece is not None:
+                found.append(_Cell(piece, plan.classes[label], f"{index + 1:03d}", origin))
+    return found
+
+
+def labelled_box(annotation: Annotation, cell_type: str) -> Annotation:
+    """Box of an annotated cell; of ``cell_type`` where its label is no type of cell."""
+    name = annotation.cell_type
+    return Annotation(cell_type=name if name in BUILT_IN else cell_type, box=annotation.bounds)
+
+
+def segmented_window(
+    whole: Smear, task: CutTask, generator: np.random.Generator
+) -> tuple[Smear, list[Annotation]]:
+    """Choose a window of an image, and find its cells; they have the image's label.
+
+    A network may take a red cell of an odd stain for a white one, or the other way round: whether
+    there is a nucleus decides.
+    """
+    plan = task.plan
+    magnification = _magnification(whole)
+    smear = whole.window(*_window(whole.field, plan.window_px, generator))
+    cells = find_cells(_runtime(), smear.image, magnification=magnification).cells
+    annotations = []
+    for row in np.flatnonzero(~cells["touches_border"] & cells.has_channel):
+        red_density = smear.density[:, :, RED][cells.label_image == row + 1]
+        is_white = bool((red_density > _NUCLEUS_DENSITY).mean() > _NUCLEUS_SHARE)
+        if is_white == (plan.cell_type == WBC):
+            box = Box(*cells["box"][row].tolist())
+            annotations.append(Annotation(cell_type=task.field.label, box=box))
+    return smear, annotations
+
+
+def neighbours_of(
+    smear: Smear, annotations: Sequence[Annotation], window_px: int
+) -> list[Annotation]:
+    """Boxes of the cells around the annotated ones, where not all cells are annotated."""
+    found: list[Annotation] = []
+    if not annotations:
+        return found
+    magnification = _magnification(smear)
+    for annotation in annotations:
+        box = labelled_box(annotation, RBC)
+        margin = max(0.0, (window_px - max(box.width, box.height)) / 2)
+        rows, columns = clip_to_pixels(box, smear.field.shape, margin=margin)
+        part = np.ascontiguousarray(smear.image[rows, columns])
+        cells = find_cells(_runtime(), part, magnification=magnification).cells
+        boxes = cells["box"] + (columns.start, rows.start, columns.start, rows.start)
+        around = [
+            Annotation(cell_type=cell_type, box=Box(x_min, y_min, x_max, y_max))
+            for cell_type, (x_min, y_min, x_max, y_max) in zip(
+                cells["cell_type"], boxes.tolist(), strict=True
+            )
+        ]
+        found += [other for other in around if not _is_same(box, other)]
+    return found
+
+
+def _is_same(box: Annotation, other: Annotation) -> bool:
+    """Whether a cell that was found is the annotated one, or a part of it."""
+    both = corners_of([box]), corners_of([other])
+    overlap = float(pairwise_box_iou(*both)[0, 0])
+    areas = [side.width * side.height for side in (box, other)]
+    # From the overlap's share of the union to its share of the smaller box.
+    common = overlap / (1 + overlap) * sum(areas)
+    return overlap > _SAME_OVERLAP or common > _CONTAINED * max(areas[1], 1.0)
+
+
+def _magnification(smear: Smear) -> float:
+    """How far the network wants an image resampled."""
+    scale = estimate_scale(
+        estimate_diameter(smear.image, smear.field),
+        training_diameter_px=getattr(_runtime(), "training_diameter_px", TRAINING_DIAMETER_PX),
+    )
+    return scale.magnification_applied
+
+
+def _window(
+    field: NDArray[np.bool_], side: int | None, generator: np.random.Generator
+) -> tuple[slice, slice]:
+    """Choose a square of the image that lies in the field of view, as far as that can be."""
+    height, width = field.shape
+    if side is None or side >= max(height, width):
+        return slice(0, height), slice(0, width)
+    seen_y, seen_x = np.nonzero(field)
+    best, share = (slice(0, height), slice(0, width)), -1.0
+    for _ in range(_WINDOW_TRIES):
+        middle = int(generator.integers(len(seen_y)))
+        top = int(np.clip(seen_y[middle] - side // 2, 0, max(height - side, 0)))
+        left = int(np.clip(seen_x[middle] - side // 2, 0, max(width - side, 0)))
+        window = slice(top, top + side), slice(left, left + side)
+        seen = float(field[window].mean())
+        if seen > share:
+            best, share = window, seen
+    return best
+
+
+@lru_cache(maxsize=1)
+def _runtime() -> Runtime:
+    # One a process: loading it takes longer than an image.
+    return BloodCellAnalysisSystem().segmentation_runtime()
+
+
+def _pixels_of(pieces: Sequence[Piece], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    pixels = np.zeros(shape, dtype=bool)
+    for (x, y), outline in pieces:
+        height, width = outline.shape
+        pixels[y : y + height, x : x + width] |= outline
+    return pixels
+
+
+def _by_nuclei(
+    pieces: Sequence[Piece],
+    is_single: NDArray[np.bool_],
+    shape: tuple[int, ...],
+    label: str,
+    plan: CutPlan,
+    generator: np.random.Generator,
+) -> list[_Cell]:
+    """Choose among the white cells that the border does not cut, and one smudge or clump."""
+    whole = [index for index in range(len(pieces)) if not touches_border(pieces[index], shape)]
+    single = [index for index in whole if is_single[index]]
+    smudges = [index for index in whole if not is_single[index]]
+    found: list[_Cell] = []
+    if label in plan.classes:
+        most = plan.most_an_image.get(label, len(single))
+        for position in generator.permutation(len(single)).tolist()[:most]:
+            index = single[position]
+            cell_class = plan.classes[label]
+            found.append(_Cell(pieces[index], cell_class, f"{index + 1:03d}", Origin.STAIN))
+    if smudges and plan.extras.get(Extra.CLUMP):
+        index = smudges[int(generator.integers(len(smudges)))]
+        found.append(_Cell(pieces[index], OUTLIER, f"{index + 1:03d}", Origin.STAIN))
+    return found
+
+
 def find_extras(
     smear: Smear,
     wanted: Mapping[Extra, int],
@@ -68,7 +328,7 @@ def find_extras(
     cell_area_px: float | None = None,
     white: NDArray[np.bool_] | None = None,
 ) -> list[tuple[str, Piece]]:
-    """Find outliers in a smear, chosen at random.
+    """Find outliers in a smear, chosen at random: kind with a number, and where each is.
 
     Parameters
     ----------
@@ -79,12 +339,7 @@ def find_extras(
     cell_area_px : float, optional
         Area of a typical cell; estimated from the stain by default.
     white : ndarray of shape (height, width), dtype bool, optional
-        Pixels of white cells that are known, which are no red cells.
-
-    Returns
-    -------
-    list of (str, Piece)
-        Kind with a number, and where it is.
+        Pixels of known white cells, which are no red cells.
     """
     if not any(wanted.values()):
         return []
@@ -192,284 +447,3 @@ def _random_outline(side: int, generator: np.random.Generator) -> NDArray[np.boo
     canvas = np.zeros((side, side), dtype=np.uint8)
     cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], 1)
     return canvas.astype(bool)
-
-
-_NUCLEUS_SHARE: Final = 0.12
-"""Part of a cell that is as dense as a nucleus in a white cell."""
-_WINDOW_TRIES: Final = 12
-"""Random windows, of which the one with most of the field of view is taken."""
-_CONTAINED: Final = 0.6
-"""Part of a found box that lies in an annotated one where it is a part of that cell."""
-_SAME_OVERLAP: Final = 0.4
-"""IoU from which a found box is that of an annotated cell."""
-
-
-def labelled_box(mark: Annotation, cell_type: str) -> Annotation:
-    """Box of a marked cell; of ``cell_type`` where its label is no type of cell."""
-    is_type = mark.cell_type in BUILT_IN
-    return Annotation(cell_type=mark.cell_type if is_type else cell_type, box=mark.bounds)
-
-
-def segmented_window(
-    whole: Smear, task: CutTask, generator: np.random.Generator
-) -> tuple[Smear, list[Annotation]]:
-    """Look at a window of an image, and find its cells; they have the image's label.
-
-    A network may take a red cell of an odd stain for a white one, or the other way round: whether
-    there is a nucleus decides.
-    """
-    plan = task.plan
-    magnification = _magnification(whole)
-    smear = whole.window(*_window(whole.field, plan.window_px, generator))
-    cells = find_cells(_runtime(), smear.image, magnification=magnification).cells
-    marks = []
-    for row in np.flatnonzero(~cells["touches_border"] & cells.has_channel):
-        red_density = smear.density[:, :, RED][cells.label_image == row + 1]
-        is_white = bool((red_density > _NUCLEUS_DENSITY).mean() > _NUCLEUS_SHARE)
-        if is_white == (plan.cell_type == WBC):
-            box = Box(*cells["box"][row].tolist())
-            marks.append(Annotation(cell_type=task.field.label, box=box))
-    return smear, marks
-
-
-def neighbours_of(smear: Smear, marks: Sequence[Annotation], window_px: int) -> list[Annotation]:
-    """Boxes of the cells around those that are marked, where people have not marked all cells."""
-    found: list[Annotation] = []
-    if not marks:
-        return found
-    magnification = _magnification(smear)
-    for mark in marks:
-        box = labelled_box(mark, RBC)
-        margin = max(0.0, (window_px - max(box.width, box.height)) / 2)
-        rows, columns = clip_to_pixels(box, smear.field.shape, margin=margin)
-        part = np.ascontiguousarray(smear.image[rows, columns])
-        cells = find_cells(_runtime(), part, magnification=magnification).cells
-        boxes = cells["box"] + (columns.start, rows.start, columns.start, rows.start)
-        around = [
-            Annotation(cell_type=cell_type, box=Box(x_min, y_min, x_max, y_max))
-            for cell_type, (x_min, y_min, x_max, y_max) in zip(
-                cells["cell_type"], boxes.tolist(), strict=True
-            )
-        ]
-        found += [other for other in around if not _is_same(box, other)]
-    return found
-
-
-def _is_same(box: Annotation, other: Annotation) -> bool:
-    """Whether a cell that was found is the marked one, or a part of it."""
-    both = corners_of([box]), corners_of([other])
-    overlap = float(pairwise_box_iou(*both)[0, 0])
-    areas = [side.width * side.height for side in (box, other)]
-    # From the overlap's share of the union to its share of the smaller box.
-    common = overlap / (1 + overlap) * sum(areas)
-    return overlap > _SAME_OVERLAP or common > _CONTAINED * max(areas[1], 1.0)
-
-
-def _magnification(smear: Smear) -> float:
-    """How far the network wants an image resampled."""
-    scale = estimate_scale(
-        estimate_diameter(smear.image, smear.field),
-        training_diameter_px=getattr(_runtime(), "training_diameter_px", TRAINING_DIAMETER_PX),
-    )
-    return scale.magnification_applied
-
-
-def _window(
-    field: NDArray[np.bool_], side: int | None, generator: np.random.Generator
-) -> tuple[slice, slice]:
-    """Choose a square of the image that lies in the field of view, as far as that can be."""
-    height, width = field.shape
-    if side is None or side >= max(height, width):
-        return slice(0, height), slice(0, width)
-    seen_y, seen_x = np.nonzero(field)
-    best, share = (slice(0, height), slice(0, width)), -1.0
-    for _ in range(_WINDOW_TRIES):
-        middle = int(generator.integers(len(seen_y)))
-        top = int(np.clip(seen_y[middle] - side // 2, 0, max(height - side, 0)))
-        left = int(np.clip(seen_x[middle] - side // 2, 0, max(width - side, 0)))
-        window = slice(top, top + side), slice(left, left + side)
-        seen = float(field[window].mean())
-        if seen > share:
-            best, share = window, seen
-    return best
-
-
-@lru_cache(maxsize=1)
-def _runtime() -> Runtime:
-    # One a process: loading it takes longer than an image.
-    return BloodCellAnalysisSystem().segmentation_runtime()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class CutCell:
-    """One cell that was cut.
-
-    Parameters
-    ----------
-    image : ndarray of shape (130, 130, 4), dtype uint8
-        See ``cell_image_format``.
-    cell_class : CropClass
-    what : str
-        For its file's name: its number in the image, or its kind.
-    origin : Origin
-        Who says where the cell is.
-    """
-
-    image: NDArray[np.uint8]
-    cell_class: CropClass
-    what: str
-    origin: Origin
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Found:
-    """A cell that was found, before it is cut."""
-
-    piece: Piece
-    cell_class: CropClass
-    what: str
-    origin: Origin
-
-
-def cut_image(task: CutTask) -> list[CutCell]:
-    """Cut what the plan wants out of a cut.
-
-    Which cells are taken where there are more than wanted depends on the seed and the cut's
-    name alone.
-
-    Parameters
-    ----------
-    task : CutTask
-
-    Returns
-    -------
-    list of CutCell
-
-    Raises
-    ------
-    ImageReadError, MissingDataError
-        The image cannot be read.
-    CellImageError
-        It should show one cell and shows none.
-    """
-    plan = task.plan
-    image = read_image(task.field.image_path)
-    if plan.method is CutMethod.LONE:
-        cell_class = plan.classes.get(task.field.label)
-        if cell_class is None:
-            return []
-        image = single_cell_image(image, cell_type=plan.cell_type)
-        origin = Origin.STAIN
-        return [CutCell(image=image, cell_class=cell_class, what="cell", origin=origin)]
-    generator = generator_for(task.seed, "cut", task.name)
-    smear = Smear.of(image)
-    marks: list[Annotation] = []
-    white = None
-    if plan.method is CutMethod.NUCLEI:
-        nucleated = find_nucleated_cells(smear.image)
-        white = _pixels_of(nucleated, smear.field.shape)
-        found = _by_nuclei(nucleated, task.field.label, plan, generator)
-    elif plan.method is CutMethod.BOXES:
-        marks = list(task.field.cells or ())
-        others = neighbours_of(smear, marks, plan.window_px) if plan.window_px else []
-        found = _by_boxes(smear, marks, plan, generator, origin=Origin.ANNOTATED, others=others)
-    else:
-        smear, marks = segmented_window(smear, task, generator)
-        found = _by_boxes(smear, marks, plan, generator, origin=Origin.PREDICTED)
-    extras = find_extras(
-        smear, plan.extras, generator, cell_area_px=_cell_area_px(marks), white=white
-    )
-    found += [
-        _Found(piece=piece, cell_class=OUTLIER, what=kind, origin=Origin.STAIN)
-        for kind, piece in extras
-    ]
-    return [cut for cell in found if (cut := _cut(smear, cell)) is not None]
-
-
-def _cell_area_px(marks: Sequence[Annotation]) -> float | None:
-    """Area of a typical cell; None where none is marked."""
-    areas = [mark.width * mark.height for mark in marks]
-    return float(np.median(areas)) * np.pi / 4 if areas else None
-
-
-def _cut(smear: Smear, cell: _Found) -> CutCell | None:
-    corner, outline = cell.piece
-    try:
-        image = cell_image(smear.image, outline, corner=corner, light=smear.light)
-    except CellImageError:
-        return None
-    return CutCell(image=image, cell_class=cell.cell_class, what=cell.what, origin=cell.origin)
-
-
-def _by_boxes(
-    smear: Smear,
-    marks: Sequence[Annotation],
-    plan: CutPlan,
-    generator: np.random.Generator,
-    *,
-    origin: Origin,
-    others: Sequence[Annotation] = (),
-) -> list[_Found]:
-    """Outline the cells in boxes that the border does not cut."""
-    boxes = [labelled_box(mark, plan.cell_type) for mark in marks]
-    look = smear.look(boxes)
-    found: list[_Found] = []
-    for label in sorted({mark.cell_type for mark in marks} & set(plan.classes)):
-        whole = [
-            index
-            for index, mark in enumerate(marks)
-            if mark.cell_type == label and smear.is_whole(boxes[index])
-        ]
-        most = plan.most_an_image.get(label, len(whole))
-        for index in generator.permutation(whole).tolist()[:most]:
-            is_white = boxes[index].cell_type == WBC
-            piece = (
-                smear.white_outline(boxes[index], look)
-                if is_white
-                else smear.blob_outline(boxes[index], [*boxes, *others])
-            )
-            if piece is None:
-                continue
-            what = f"{index + 1:03d}"
-            found.append(
-                _Found(piece=piece, cell_class=plan.classes[label], what=what, origin=origin)
-            )
-    return found
-
-
-def _pixels_of(cells: Sequence[NucleatedCell], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    pixels = np.zeros(shape, dtype=bool)
-    for cell in cells:
-        x, y = cell.corner
-        height, width = cell.outline.shape
-        pixels[y : y + height, x : x + width] |= cell.outline
-    return pixels
-
-
-def _by_nuclei(
-    nucleated: Sequence[NucleatedCell],
-    label: str,
-    plan: CutPlan,
-    generator: np.random.Generator,
-) -> list[_Found]:
-    """Choose among the white cells that the border does not cut, and one smudge or clump."""
-    cells = [
-        (f"{number:03d}", cell)
-        for number, cell in enumerate(nucleated, start=1)
-        if not cell.touches_border
-    ]
-    found: list[_Found] = []
-    cell_class = plan.classes.get(label)
-    single = [(what, cell) for what, cell in cells if cell.is_single]
-    if cell_class is not None:
-        most = plan.most_an_image.get(label, len(single))
-        for index in generator.permutation(len(single)).tolist()[:most]:
-            what, cell = single[index]
-            piece = cell.corner, cell.outline
-            found.append(_Found(piece=piece, cell_class=cell_class, what=what, origin=Origin.STAIN))
-    smudges = [(what, cell) for what, cell in cells if not cell.is_single]
-    if smudges and plan.extras.get(Extra.CLUMP):
-        what, cell = smudges[int(generator.integers(len(smudges)))]
-        piece = cell.corner, cell.outline
-        found.append(_Found(piece=piece, cell_class=OUTLIER, what=what, origin=Origin.STAIN))
-    return found

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from blood_cell_system.analysis.scale_bars import find_scale_bar, paint_over
 from blood_cell_system.analysis.survey import find_field
 from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.cells.cut_out import Piece
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
 from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
@@ -22,9 +23,6 @@ from blood_cell_system.stain.optical_density import (
     optical_density,
 )
 from blood_cell_system.stain.slide_light import SlideLight, fit_slide_light
-
-Piece = tuple[tuple[int, int], NDArray[np.bool_]]
-"""``(x, y)`` of a window's first pixel, and the pixels of a cell in the window."""
 
 _BORDER_PX: Final = 2
 """What is nearer to the image's border may be cut off, in pixels."""

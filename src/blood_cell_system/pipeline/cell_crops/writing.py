@@ -24,7 +24,6 @@ from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_bytes, write_json
 from blood_cell_system.datasets.cell_blocks import split_by_blocks
 from blood_cell_system.datasets.cell_folder import (
-    NOT_A_CELL,
     UNFINISHED,
     CellRecord,
     write_cells_csv,
@@ -34,12 +33,10 @@ from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import read_rgba, write_image
 from blood_cell_system.model_metadata import ClassifierKind, on_white
 from blood_cell_system.parallel import map_in_processes
-from blood_cell_system.pipeline.cell_crops.cutting import CutCell, cut_image
+from blood_cell_system.pipeline.cell_crops.cutting import cut_image
 from blood_cell_system.pipeline.cell_crops.plan import CutTask
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import WBC_TYPES
 
-UNLABELLED: Final = "unlabelled"
 SHEETS: Final = "sheets"
 
 _SETTINGS: Final = "settings.json"
@@ -174,9 +171,8 @@ def _cut_and_write(task: CutTask, *, root: Path) -> None:
     except BloodCellError as error:
         cells, reason = [], str(error)
     rows = []
-    for cell in cells:
-        record = _record(task, cell)
-        write_bytes(root / record.file, _png(cell.image))
+    for record, image in cells:
+        write_bytes(root / record.file, _png(image))
         rows.append(asdict(record))
     write_json(root / UNFINISHED / f"{task.name}.json", {"cells": rows, "failed": reason})
 
@@ -185,29 +181,6 @@ def _png(image: NDArray[np.uint8]) -> bytes:
     bgra = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)
     _, data = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 4])
     return data.tobytes()
-
-
-def _record(task: CutTask, cell: CutCell) -> CellRecord:
-    condition, cell_type, is_outlier = cell.cell_class
-    folder = NOT_A_CELL if is_outlier else _folder_of(condition, cell_type)
-    name = f"{task.source}_{task.field.name}_{cell.what}".replace("/", "_").replace(" ", "_")
-    return CellRecord(
-        file=f"{folder}/{name}.png",
-        condition=condition,
-        cell_type=cell_type,
-        is_outlier=is_outlier,
-        source=task.source,
-        field=task.field.name,
-        block=f"{task.source}/{task.field.block}",
-        split=task.field.split,
-        origin=cell.origin,
-    )
-
-
-def _folder_of(condition: str | None, cell_type: str | None) -> str:
-    if cell_type in WBC_TYPES:
-        return str(cell_type)
-    return condition or UNLABELLED
 
 
 def _finish(

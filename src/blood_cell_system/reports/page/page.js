@@ -2,7 +2,7 @@
 const images = JSON.parse(document.getElementById("images").textContent);
 const viewer = document.getElementById("viewer");
 const stage = document.getElementById("stage");
-const told = document.getElementById("told");
+const details = document.getElementById("details");
 const SVG = "http://www.w3.org/2000/svg";
 let shown = -1;
 let view = null;
@@ -36,7 +36,12 @@ function make(name, attributes) {
   return element;
 }
 
-function wordsOf([id, type, confidence, uncertain, counted, condition]) {
+// The cells of an image are columns with a value a cell; a cell is a place in them.
+function cellOf(image, place) {
+  return Object.fromEntries(Object.entries(image.cells).map(([name, values]) => [name, values[place]]));
+}
+
+function wordsOf({ id, type, confidence, uncertain, counted, condition }) {
   return `${type} ${id}, confidence ${confidence.toFixed(2)}`
     + (condition ? `, ${condition}` : "")
     + (uncertain ? ", not sure" : "") + (counted ? "" : ", not counted");
@@ -51,25 +56,26 @@ function show(index, cellId) {
   const svg = make("svg", { preserveAspectRatio: "xMidYMid meet" });
   svg.append(make("image", { href: source.src, width: image.width, height: image.height, preserveAspectRatio: "none" }));
   const outlines = make("g", { id: "outlines" });
-  image.cells.forEach((cell, place) => {
-    const classes = [cell[1], cell[3] ? "uncertain" : "", cell[4] ? "" : "left-out", cell[6] ? "abnormal" : "", cell[0] === cellId ? "chosen" : ""];
+  image.cells.id.forEach((id, place) => {
+    const cell = cellOf(image, place);
+    const classes = [cell.type, cell.uncertain ? "uncertain" : "", cell.counted ? "" : "left-out", cell.abnormal ? "abnormal" : "", id === cellId ? "chosen" : ""];
     const polygon = make("polygon", { points: image.outlines[place], class: classes.join(" ").trim() });
-    polygon.addEventListener("pointerenter", () => { told.textContent = wordsOf(cell); });
+    polygon.addEventListener("pointerenter", () => { details.textContent = wordsOf(cell); });
     polygon.append(make("title", {}));
     polygon.firstChild.textContent = wordsOf(cell);
     outlines.append(polygon);
   });
   svg.append(outlines);
   stage.replaceChildren(svg);
-  told.textContent = `${image.cells.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure; pink: not healthy.`;
+  details.textContent = `${image.cells.id.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure; pink: not healthy.`;
   view = { x: 0, y: 0, width: image.width, height: image.height };
-  const chosen = image.cells.findIndex((cell) => cell[0] === cellId);
+  const chosen = image.cells.id.indexOf(cellId);
   if (chosen >= 0 && outlines.children[chosen].points.length) {
     if (!viewer.open) viewer.showModal();
     const box = outlines.children[chosen].getBBox();
     const side = Math.max(box.width, box.height) * 3;
     view = { x: box.x + (box.width - side) / 2, y: box.y + (box.height - side) / 2, width: side, height: side };
-    told.textContent = wordsOf(image.cells[chosen]);
+    details.textContent = wordsOf(cellOf(image, chosen));
   }
   if (!viewer.open) viewer.showModal();
   draw();

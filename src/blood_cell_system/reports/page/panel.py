@@ -1,15 +1,17 @@
 """What the page shows of one image: the image itself, outlines, and cells to look at."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.cells.outlines import Polygon
+from blood_cell_system.reports.report import DiagnosticReport, certainty
+from blood_cell_system.reports.text import name_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,7 @@ class PageLimits:
     crops: int
 
 
+# Together below some 50 MB; a test multiplies them out.
 _LIMITS: Final = (
     PageLimits(images=60, side_px=1280, crops=20),
     PageLimits(images=250, side_px=768, crops=12),
@@ -45,8 +48,11 @@ def page_limits(images: int) -> PageLimits:
 
 
 _QUALITY: Final = 82
+"""JPEG's quality of 100: a smear takes about an eighth of a byte a pixel."""
 _CROP_SIDE: Final = 112
+"""Pixels a side of a cell in the gallery: ten in a row on a desktop, three on a phone."""
 _CROP_CONTEXT: Final = 1.7
+"""Side of a crop in lengths of its cell: some of what is around it is seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +103,7 @@ class Panel:
 def make_panel(
     image: NDArray[np.uint8],
     polygons: Sequence[Polygon],
-    report: Mapping[str, Any],
+    report: DiagnosticReport,
     *,
     max_side_px: int,
     max_crops: int,
@@ -109,15 +115,14 @@ def make_panel(
     image : ndarray of shape (height, width, 3), dtype uint8
     polygons : sequence of list of tuple
         Outline of every cell of the report.
-    report : mapping
-        The report's JSON.
+    report : DiagnosticReport
     max_side_px : int
         The longer side of the image on the page; 0 leaves the image itself out.
     max_crops : int
     """
     height, width = image.shape[:2]
-    cells = {cell["cell_id"]: cell for cell in report["cells"]}
-    uncertain = [cells[cell_id] for cell_id in report["uncertain_cells"][:max_crops]]
+    cells, certainties = report.cells, certainty(report.cells)
+    boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
     return Panel(
         width_px=width,
         height_px=height,
@@ -127,12 +132,12 @@ def make_panel(
         else tuple(" ".join(f"{x:g},{y:g}" for x, y in polygon) for polygon in polygons),
         crops=tuple(
             CellCrop(
-                cell_id=cell["cell_id"],
-                name=cell["condition"] if cell["probabilities"] else cell["cell_type"],
-                certainty=min(cell["confidence"], max(cell["probabilities"].values(), default=1.0)),
-                jpeg=_jpeg(_crop(image, cell["bbox"])),
+                cell_id=cell_id,
+                name=name_of(cells, cell_id - 1),
+                certainty=float(certainties[cell_id - 1]),
+                jpeg=_jpeg(_crop(image, boxes[cell_id - 1])),
             )
-            for cell in uncertain
+            for cell_id in report.uncertain_cells[:max_crops]
         ),
     )
 

@@ -1,9 +1,12 @@
+import re
+from pathlib import Path
+
 import pytest
 from support.labelled_smears import HEIGHT, WIDTH
 from support.verified_folders import copy_pair
 
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.datasets.verify.findings import Severity, listed
+from blood_cell_system.datasets.verify.findings import CHECKS, Severity, listed
 from blood_cell_system.datasets.verify.report import verify_folder
 
 
@@ -39,3 +42,10 @@ def test_what_verifies_without_errors_can_be_opened(root):
 
 def test_a_short_list_is_written_whole():
     assert listed(("a", "b")) == "a, b"
+
+
+def test_the_documents_list_every_check_with_its_severity():
+    page = (Path(__file__).parents[4] / "docs" / "data_formats.md").read_text(encoding="utf-8")
+    table = page.partition("## The checks of `verify`")[2]
+    rows = re.findall(r"^\| `([\w-]+)` \| (\w+) \| (.+) \|$", table, re.MULTILINE)
+    assert rows == [(check.name, str(check.severity), check.found) for check in CHECKS.values()]

@@ -19,7 +19,6 @@ from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.pipeline.cell_crops import cutting
 from blood_cell_system.pipeline.cell_crops.cutting import cut_image
 from blood_cell_system.pipeline.cell_crops.plan import (
-    OUTLIER,
     CropClass,
     CutMethod,
     CutPlan,
@@ -44,11 +43,10 @@ def iml_field(tmp_path):
 def test_boxes_give_a_cell_of_the_class_of_their_label(iml_field):
     classes = {"red blood cell": HEALTHY, "ring": CropClass("malaria_RBC", "ring")}
     cells = cut_image(task(iml_field, CutMethod.BOXES, classes))
-    assert sorted(cell.cell_class for cell in cells) == [
-        CropClass("healthy_RBC", None),
-    ] * 3 + [CropClass("malaria_RBC", "ring")]
-    assert {cell.origin for cell in cells} == {Origin.ANNOTATED}
-    assert all(cell.image.shape == (130, 130, 4) for cell in cells)
+    classes = sorted((record.condition, record.cell_type or "") for record, _ in cells)
+    assert classes == [("healthy_RBC", "")] * 3 + [("malaria_RBC", "ring")]
+    assert {record.origin for record, _ in cells} == {Origin.ANNOTATED}
+    assert all(image.shape == (130, 130, 4) for _, image in cells)
 
 
 def test_labels_without_a_class_are_left_out(iml_field):
@@ -64,7 +62,7 @@ def test_at_most_so_many_are_taken_and_the_seed_decides(iml_field):
             seed=seed,
             most_an_image={"red blood cell": 1},
         )
-        return [cell.what for cell in cut_image(chosen)]
+        return [record.file for record, _ in cut_image(chosen)]
 
     assert len(names(0)) == 1
     assert names(3) == names(3)
@@ -73,15 +71,17 @@ def test_at_most_so_many_are_taken_and_the_seed_decides(iml_field):
 
 def test_extras_are_outliers(iml_field):
     cells = cut_image(task(iml_field, CutMethod.BOXES, {}, extras={Extra.SLIDE: 1}))
-    assert [cell.cell_class for cell in cells] == [OUTLIER]
-    assert cells[0].what == "slide1"
+    ((record, _),) = cells
+    assert record.is_outlier
+    assert record.file.startswith("not_a_cell/")
+    assert record.file.endswith("_slide1.png")
 
 
 def test_an_image_of_one_cell_has_the_class_of_its_folder(tmp_path):
     field = read_pbc(write_pbc(tmp_path, count=1, folders=("ig",))).fields[0]
     classes = {"ig": CropClass("healthy_WBC", "immature_granulocyte")}
     cells = cut_image(task(field, CutMethod.LONE, classes, WBC))
-    assert [cell.cell_class.cell_type for cell in cells] == ["immature_granulocyte"]
+    assert [record.cell_type for record, _ in cells] == ["immature_granulocyte"]
     assert cut_image(task(field, CutMethod.LONE, {}, WBC)) == []
 
 
@@ -103,8 +103,8 @@ def test_nuclei_give_the_white_cells_of_a_field(tmp_path):
             extras={Extra.RED_CELL: 9},
         )
     )
-    assert sum(cell.cell_class.condition == "cancer_WBC" for cell in cells) == 2
-    assert sum(cell.cell_class.is_outlier for cell in cells) == 2
+    assert sum(record.condition == "cancer_WBC" for record, _ in cells) == 2
+    assert sum(record.is_outlier for record, _ in cells) == 2
 
 
 def test_the_segmenters_cells_have_the_label_of_their_image(tmp_path, monkeypatch):
@@ -118,7 +118,7 @@ def test_the_segmenters_cells_have_the_label_of_their_image(tmp_path, monkeypatc
     cells = cut_image(task(field, CutMethod.SEGMENTER, {"negative": HEALTHY}))
     # The fifth has a nucleus, whatever the network calls it.
     assert len(cells) == 4
-    assert {cell.origin for cell in cells} == {Origin.PREDICTED}
+    assert {record.origin for record, _ in cells} == {Origin.PREDICTED}
 
 
 def test_the_segmenter_tells_marked_cells_from_unmarked_neighbours(tmp_path, monkeypatch):
@@ -132,9 +132,9 @@ def test_the_segmenter_tells_marked_cells_from_unmarked_neighbours(tmp_path, mon
     field = CellField(name="a", image_path=tmp_path / "a.png", cells=(mark,), block="b")
     chosen = task(field, CutMethod.BOXES, {"sickle": HEALTHY}, window_px=400)
     cells = cut_image(chosen)
-    assert len(cells) == 1
+    ((_, image),) = cells
     # The cut half way to the neighbour leaves most of the disc.
-    assert 0.36 < (cells[0].image[:, :, 3] > 0).mean() < 0.52
+    assert 0.36 < (image[:, :, 3] > 0).mean() < 0.52
 
 
 def found_at(places, radius=18):

@@ -44,8 +44,8 @@ def test_white_cells_get_types_and_conditions_by_their_source(data):
     tasks, _, _ = tasks_of_recipe(ClassifierKind.WBC, data)
     found = Counter()
     for task in tasks:
-        for cell in cut_image(task):
-            found[task.source, cell.cell_class.condition, cell.cell_class.cell_type] += 1
+        for record, _ in cut_image(task):
+            found[task.source, record.condition, record.cell_type] += 1
     assert found["pbc", "healthy_WBC", "immature_granulocyte"] == 2
     assert found["bccd", "healthy_WBC", "basophil"] == 1
     assert found["bccd", "healthy_WBC", None] == 1

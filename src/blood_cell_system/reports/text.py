@@ -1,0 +1,233 @@
+"""The words of a report, which its text and its page share, and the report as plain text."""
+
+import textwrap
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from blood_cell_system.analysis.quality import Severity
+from blood_cell_system.analysis.scale import ScaleSource
+from blood_cell_system.cells.table import Cells
+from blood_cell_system.reports.findings import Findings, Rate
+from blood_cell_system.reports.report import (
+    DISCLAIMER,
+    NONE_OF_THESE,
+    DiagnosticReport,
+    TypeSummary,
+    certainty,
+    condition_of,
+    shown_name,
+)
+from blood_cell_system.taxonomy import CellType
+
+_WIDTH: Final = 88
+"""Letters of the longest line, but for file names."""
+_SHOWN_UNCERTAIN: Final = 10
+"""Uncertain cells that the text lists."""
+_SHOWN_DIGITS: Final = 16
+"""Digits of a hash that the text shows."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RateWords:
+    """A share in words; ``share`` is a refusal where there are too few cells."""
+
+    label: str
+    found: str
+    share: str
+    detail: str
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.share} ({self.found}; {self.detail})"
+
+
+def rate_words(rate: Rate) -> RateWords:
+    """Say how large a share is, and how sure that is."""
+    if rate.share is None or rate.interval_95 is None:
+        share, detail = "too few cells to say", f"at least {rate.min_total:,} are needed"
+    else:
+        low, high = rate.interval_95
+        share, detail = f"{rate.share:.2%}", f"95 %: {low:.2%} to {high:.2%}"
+    found = f"{rate.count:,} of {rate.total:,}"
+    return RateWords(label=rate.label, found=found, share=share, detail=detail)
+
+
+def findings_headline(kind: CellType, findings: Findings) -> str:
+    """Say whether the cells of a type were assessed, and how many."""
+    if findings.is_assessed and findings.seen == 0:
+        return f"{kind.display_name}: there are none to assess"
+    return f"{kind.display_name}: {findings.state} ({findings.reason})"
+
+
+def cells_aside(findings: Findings) -> list[str]:
+    """Name the cells that have no condition, or an uncertain one."""
+    counts = {
+        NONE_OF_THESE: findings.none_of_these,
+        "cut off, covered or too small": findings.cut_off,
+        "not sure": findings.uncertain,
+    }
+    return [f"{count:,} {words}" for words, count in counts.items() if count]
+
+
+def diameter_words(summary: TypeSummary) -> str:
+    """Median diameter in micrometres where they are known, else in pixels; empty without a cell."""
+    if summary.median_diameter_um is not None:
+        return f"{summary.median_diameter_um:.1f} µm"
+    return "" if summary.median_diameter_px is None else f"{summary.median_diameter_px:.0f} px"
+
+
+def scale_words(report: DiagnosticReport) -> str:
+    """Say how large cells and pixels are."""
+    scale = report.scale
+    if scale.source == ScaleSource.UNKNOWN or scale.red_cell_diameter_px is None:
+        words = "not known: taken as in the images of the training"
+    else:
+        words = f"a red cell is {scale.red_cell_diameter_px:.0f} px wide ({scale.source})"
+    return words + (f", a pixel {scale.pixel_size_um:.4g} µm" if scale.pixel_size_um else "")
+
+
+def border_words(report: DiagnosticReport) -> str:
+    """Say how many cells the border cuts off; empty where there is none."""
+    touching = sum(summary.touching_border for summary in report.types.values())
+    left_out = sum(summary.not_counted for summary in report.types.values())
+    if not touching:
+        return ""
+    return (
+        f"{touching} cut off by the border, of which {touching - left_out} are counted "
+        f"(border rule: {report.settings.border_rule})"
+    )
+
+
+def name_of(cells: Cells, row: int) -> str:
+    """Condition of a cell that was classified, type of another."""
+    return str(cells["cell_type"][row]) if is_unclassified(cells, row) else condition_of(cells, row)
+
+
+def is_unclassified(cells: Cells, row: int) -> bool:
+    """Whether no classifier looked at a cell."""
+    return cells["condition"][row] is None
+
+
+def condition_words(cells: Cells, row: int) -> str:
+    """Condition and subtype with their probabilities; empty where they were not assessed."""
+    if is_unclassified(cells, row) or not cells["is_known"][row]:
+        return "" if is_unclassified(cells, row) else NONE_OF_THESE
+    names = [one for one in (cells["condition"][row], cells["subtype"][row]) if one is not None]
+    return ", ".join(f"{name} {cells[f'{name}_prob'][row]:.2f}" for name in names)
+
+
+def is_abnormal(cells: Cells) -> list[bool]:
+    """Whether each cell has a condition other than health."""
+    healthy = {condition.name for condition in cells.taxonomy.conditions if condition.is_healthy}
+    return [
+        condition is not None and bool(known) and condition not in healthy
+        for condition, known in zip(cells["condition"], cells["is_known"], strict=True)
+    ]
+
+
+def report_text(report: DiagnosticReport) -> str:
+    """Lay a report out as lines of at most 88 characters, but for file names."""
+    image, taxonomy = report.image, report.cells.taxonomy
+    title = f"Blood smear report: {shown_name(image.file_name)}"
+    parts: list[list[str]] = [
+        [title, "=" * min(len(title), _WIDTH), DISCLAIMER],
+        [f"Image    {image.width_px}×{image.height_px} pixels", f"Scale    {scale_words(report)}"],
+        _section("Warnings", [f"! {warning}" for warning in report.warnings]),
+        [
+            "Cells",
+            *(_type_line(taxonomy[name], summary) for name, summary in report.types.items()),
+            *_wrapped(border_words(report)),
+        ],
+        _section("Rates", [str(rate_words(rate)) for rate in report.rates]),
+        ["Findings", *_findings_lines(report)],
+        ["Not sure", *_wrapped(_uncertain(report))],
+        ["Image quality", *_quality_lines(report)],
+        _provenance_lines(report),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def _type_line(kind: CellType, summary: TypeSummary) -> str:
+    line = f"  {kind.display_name:<12} {summary.count:>6}"
+    diameter = diameter_words(summary)
+    return f"{line}   median diameter {diameter}" if diameter else line
+
+
+def _findings_lines(report: DiagnosticReport) -> list[str]:
+    lines = []
+    for name, findings in report.findings.items():
+        kind = report.cells.taxonomy[name]
+        lines += _wrapped(findings_headline(kind, findings))
+        if not findings.is_assessed or findings.seen == 0:
+            continue
+        words = [
+            ", ".join(f"{one.name} {counts[one.name]}" for one in classes if one.name in counts)
+            for classes, counts in (
+                (kind.conditions, findings.counts),
+                (kind.subtypes, findings.types),
+            )
+        ]
+        words += [", ".join(cells_aside(findings)), *_rate_lines(findings.rates)]
+        lines += [line for part in words for line in _wrapped(part, indent=4)]
+    return lines
+
+
+def _rate_lines(rates: Sequence[Rate]) -> list[str]:
+    """Give each share; those that lack the same cells in one line."""
+    lines = [str(rate_words(rate)) for rate in rates if rate.share is not None]
+    lacking: dict[tuple[int, int], list[str]] = {}
+    for rate in rates:
+        if rate.share is None:
+            lacking.setdefault((rate.total, rate.min_total), []).append(rate.name)
+    return lines + [
+        f"shares of {', '.join(names)}: too few cells to say ({total:,}; at least {needed:,} are "
+        "needed)"
+        for (total, needed), names in lacking.items()
+    ]
+
+
+def _uncertain(report: DiagnosticReport) -> str:
+    cells, uncertain = report.cells, report.uncertain_cells
+    if not uncertain:
+        return "no cell"
+    certainties = certainty(cells)
+    shown = ", ".join(
+        f"{cell_id} ({name_of(cells, cell_id - 1)}, {certainties[cell_id - 1]:.2f})"
+        for cell_id in uncertain[:_SHOWN_UNCERTAIN]
+    )
+    more = len(uncertain) - _SHOWN_UNCERTAIN
+    rest = f" and {more} more" if more > 0 else ""
+    words = "cell (type or condition, certainty)"
+    return f"{len(uncertain)} of {len(cells)}, {words}: {shown}{rest}"
+
+
+def _quality_lines(report: DiagnosticReport) -> list[str]:
+    lines = _wrapped(f"judged: {report.quality.judged_share:.0%} of the image")
+    for finding in report.quality.findings:
+        mark = "!" if finding.severity == Severity.WARNING else "-"
+        lines += _wrapped(f"{mark} {finding.name}: {finding.message}")
+    return lines
+
+
+def _provenance_lines(report: DiagnosticReport) -> list[str]:
+    made_with = report.provenance
+    seed = "none, nothing is drawn" if made_with.seed is None else str(made_with.seed)
+    models = [
+        f"{shown_name(name)}, SHA-256 {digest[:_SHOWN_DIGITS]}…"
+        for name, digest in made_with.models
+    ]
+    return [
+        f"Software {made_with.software_version}, seed: {seed}",
+        *(f"{word:<8} {model}" for word, model in zip(["Model", "", ""], models, strict=False)),
+        f"Data     SHA-256 {(made_with.data_sha256 or '')[:_SHOWN_DIGITS]}…",
+    ]
+
+
+def _section(title: str, texts: Sequence[str]) -> list[str]:
+    return [title, *(line for text in texts for line in _wrapped(text))] if texts else []
+
+
+def _wrapped(text: str, *, indent: int = 2) -> list[str]:
+    return textwrap.wrap(
+        text, _WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2)
+    )
