@@ -157,12 +157,12 @@ VIEW: Final = HistoryView(
         "val_iou_wbc": "WBC",
     },
     low_score_advice=(
-        "Validation IoU reached {best}, below {good}: more augmentation (--mode augment "
-        "--aug-factor 5), longer training (--epochs 100), or check the masks (--mode verify)."
+        "Validation IoU reached {best}, below {good}: more augmentation (bloodcells augment "
+        "--aug-factor 5), longer training (--epochs 100), or check the masks (bloodcells verify)."
     ),
     flat_loss_advice=(
         "The training loss does not fall: the learning rate is too high or too low "
-        "(--learning-rate), or the masks do not fit the images (--mode verify)."
+        "(--learning-rate), or the masks do not fit the images (bloodcells verify)."
     ),
     overfitting_advice=(
         "Overfitting: the training loss falls while the validation loss rises. Use fewer epochs "
@@ -426,8 +426,8 @@ class SegmenterTask(Task):
         if self._iou_before is not None and best < self._iou_before:
             advice.append(
                 f"Fine-tuning did not help: validation IoU was {self._iou_before:.3f} before and "
-                f"is {best:.3f} at best. Check the masks (--mode verify), label more images, or "
-                "keep the model as it was."
+                f"is {best:.3f} at best. Check the masks (bloodcells verify), label more images, "
+                "or keep the model as it was."
             )
         return advice
 
