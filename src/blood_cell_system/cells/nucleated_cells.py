@@ -19,7 +19,11 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
 from blood_cell_system.cells.cut_out import Piece
 from blood_cell_system.cells.watershed import separate_by_shape
-from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.masks.red_cells import (
+    RedCellAppearance,
+    appearance_of_red_cells,
+    red_share_of,
+)
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.stain.optical_density import (
     BLUE,
@@ -92,13 +96,13 @@ def find_nucleated_cells(image: NDArray[np.uint8]) -> tuple[list[Piece], NDArray
     is_fragment = np.concatenate([[True], areas < _MIN_AREA_SHARE * typical])
     nearest = _nearest_label(np.where(is_fragment[labels], 0, labels))
     stained = _stained(density)
-    look = _look(density, stained, labels)
+    appearance = _look(density, stained, labels)
     nearest[~stained] = 0
     found: list[Piece] = []
     singles = []
     for label, area in enumerate(areas.tolist(), start=1):
         own = nearest == label if not is_fragment[label] else labels == label
-        cell = _outline(density, labels == label, own, look)
+        cell = _outline(density, labels == label, own, appearance)
         if cell is None:
             continue
         rows, columns, inside = cell
@@ -158,10 +162,10 @@ def _stained(density: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _look(
     density: NDArray[np.float32], stained: NDArray[np.bool_], labels: NDArray[np.int32]
-) -> RedCellLook:
+) -> RedCellAppearance:
     """How red cells look outside of the surroundings of nuclei."""
     boxes = [_box_of(labels == label, air=_MOST_AIR) for label in range(1, int(labels.max()) + 1)]
-    return look_of_red_cells(density, stained, red_share_of(density), boxes)
+    return appearance_of_red_cells(density, stained, red_share_of(density), boxes)
 
 
 def _nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -178,17 +182,17 @@ def _outline(
     density: NDArray[np.float32],
     nucleus: NDArray[np.bool_],
     own: NDArray[np.bool_],
-    look: RedCellLook,
+    appearance: RedCellAppearance,
 ) -> tuple[slice, slice, NDArray[np.bool_]] | None:
     """Outline of the cell around a nucleus, within the pixels that are nearest to it."""
     _, _, width, height = cv2.boundingRect(nucleus.view(np.uint8))
-    air = float(np.clip(look.diameter_px / max(width, height), _LEAST_AIR, _MOST_AIR))
-    first = outline_white_cell(density, _box_of(nucleus, air=air), look)
+    air = float(np.clip(appearance.diameter_px / max(width, height), _LEAST_AIR, _MOST_AIR))
+    first = outline_white_cell(density, _box_of(nucleus, air=air), appearance)
     if first is None:
         return None
     cell = nucleus.copy()
     cell[first[0], first[1]] |= first[2] & own[first[0], first[1]]
-    found = outline_white_cell(density, _box_of(cell, air=_AIR), look)
+    found = outline_white_cell(density, _box_of(cell, air=_AIR), appearance)
     if found is None:
         return None
     rows, columns, inside = found

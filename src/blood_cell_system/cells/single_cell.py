@@ -21,7 +21,11 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_image
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
 from blood_cell_system.errors import CellImageError
-from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.masks.red_cells import (
+    RedCellAppearance,
+    appearance_of_red_cells,
+    red_share_of,
+)
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.model_metadata import CELL_EXTENT_PX, CELL_SIDE_PX
 from blood_cell_system.stain.optical_density import (
@@ -254,12 +258,12 @@ def _white_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> 
     nothing = np.zeros(nucleus.shape, dtype=bool)
     if nucleus.mean() < _MIN_NUCLEUS_SHARE:
         return nothing
-    look = _look_around(density, _box_around(nucleus, air=_MOST_FIRST_AIR))
+    appearance = _appearance_around(density, _box_around(nucleus, air=_MOST_FIRST_AIR))
     _, _, width, height = cv2.boundingRect(nucleus.view(np.uint8))
-    air = np.clip(look.diameter_px / max(width, height), _LEAST_FIRST_AIR, _MOST_FIRST_AIR)
+    air = np.clip(appearance.diameter_px / max(width, height), _LEAST_FIRST_AIR, _MOST_FIRST_AIR)
     box = _box_around(nucleus, air=float(air))
     for _ in range(_ROUNDS):
-        found = outline_white_cell(density, box, look)
+        found = outline_white_cell(density, box, appearance)
         if found is None:
             return nothing
         rows, columns, inside = found
@@ -318,9 +322,9 @@ def _box_around(mask: NDArray[np.bool_], *, air: float) -> Annotation:
     )
 
 
-def _look_around(density: NDArray[np.float32], box: Annotation) -> RedCellLook:
+def _appearance_around(density: NDArray[np.float32], box: Annotation) -> RedCellAppearance:
     """How red cells look outside of a box."""
     threshold = foreground_threshold(density, settings=StainSettings())
-    return look_of_red_cells(
+    return appearance_of_red_cells(
         density, density[:, :, GREEN] > threshold, red_share_of(density), [box]
     )

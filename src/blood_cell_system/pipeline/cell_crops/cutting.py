@@ -168,7 +168,7 @@ def _by_boxes(
 ) -> list[_Cell]:
     """Outline the cells in boxes that the border does not cut."""
     boxes = [labelled_box(one, plan.cell_type) for one in annotations]
-    look = smear.look(boxes)
+    look = smear.appearance(boxes)
     found: list[_Cell] = []
     for label in sorted({one.cell_type for one in annotations} & set(plan.classes)):
         whole = [
