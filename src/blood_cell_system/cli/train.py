@@ -110,6 +110,15 @@ def train(
     crop_size_px: Annotated[
         int | None, option("--crop-size PX", "Side of a training crop.")
     ] = None,
+    architecture: Annotated[
+        str | None,
+        typer.Option(
+            "--architecture",
+            metavar="NAME",
+            show_default="reynolds_unet",
+            help="Network to train; an unknown name lists all that there are.",
+        ),
+    ] = None,
     d_reduced: Width = None,
     learning_rate: LearningRate = None,
     weight_decay: WeightDecay = None,
@@ -370,7 +379,7 @@ def _starting_point(init_from: str | None, resume_from: Path | None) -> "Startin
 def _check_architecture(
     changes: Mapping[str, Any], base: "SegmentationSettings", start: "StartingPoint"
 ) -> None:
-    for name in ("d_reduced", "has_instance_head"):
+    for name in ("architecture", "d_reduced", "has_instance_head"):
         if name in changes and changes[name] != getattr(base, name):
             raise SettingsError(
                 f"--init-from {start.path}: that model has {name} = {getattr(base, name)}, asked "
