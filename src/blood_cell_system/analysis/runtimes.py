@@ -30,7 +30,7 @@ from blood_cell_system.model_metadata import (
     metadata_in_archive,
     metadata_in_properties,
 )
-from blood_cell_system.taxonomy import BUILT_IN, NUM_CLASSES
+from blood_cell_system.taxonomy import BUILT_IN, NUM_CLASSES, Taxonomy
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -156,6 +156,12 @@ def training_diameter_of(runtime: Runtime) -> float | None:
     """Diameter of a red cell in the images that a segmenter learned from, in pixels, if known."""
     diameter: float | None = getattr(runtime, "training_diameter_px", None)
     return diameter
+
+
+def taxonomy_of(runtime: Runtime) -> Taxonomy:
+    """Cell types of a segmenter's heat maps; the built-in ones where its file has no others."""
+    metadata: ModelMetadata | None = getattr(runtime, "metadata", None)
+    return (metadata.taxonomy if metadata else None) or BUILT_IN
 
 
 def largest_difference(first: Runtime, second: Runtime, batch: NDArray[np.float32]) -> float:
@@ -587,10 +593,9 @@ class NetworkSegmenter:
         except KeyError as error:
             raise self._wrong("no output for the classes") from error
         small = -(-height // HEAD_STRIDE), -(-width // HEAD_STRIDE)
-        taxonomy = (self.metadata.taxonomy if self.metadata else None) or BUILT_IN
         for output, values, expected in (
             ("classes", outputs.class_probabilities, (1, height, width, NUM_CLASSES)),
-            ("centres", outputs.centres, (1, *small, len(taxonomy.names))),
+            ("centres", outputs.centres, (1, *small, len(taxonomy_of(self)))),
             ("log_size", outputs.log_size, (1, *small, 2)),
         ):
             if values is not None and values.shape != expected:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from blood_cell_system.analysis.runtimes import NetworkOutputs, Runtime
+from blood_cell_system.analysis.runtimes import NetworkOutputs, Runtime, taxonomy_of
 from blood_cell_system.cells.rescaling import enlarged_class_mask, rescale_cells, resize_labels
 from blood_cell_system.cells.separation import (
     SeparationSettings,
@@ -27,7 +27,7 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.image_file import check_rgb
 from blood_cell_system.model_metadata import HEAD_STRIDE, STRIDE
-from blood_cell_system.taxonomy import CELL_TYPES, NUM_CLASSES
+from blood_cell_system.taxonomy import NUM_CLASSES
 
 _SAME_CELL: Final = 0.5
 """Part of a cell's pixels that are still free where it is not the cell of an earlier tile."""
@@ -149,8 +149,8 @@ class Segmentation:
         In ``MaskClass`` order.
     class_mask : ndarray of shape (height, width), dtype uint8
         The most likely class.
-    centres : ndarray of shape (ceil(height / 4), ceil(width / 4), 3), dtype float32, or None
-        Heat maps in ``CELL_TYPES`` order; None for a model without an instance head.
+    centres : ndarray of shape (ceil(height / 4), ceil(width / 4), types), dtype float32, or None
+        Heat maps in the order of the taxonomy; None for a model without an instance head.
     log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32, or None
     """
 
@@ -218,7 +218,7 @@ def _in_tiles(
     height, width = image.shape[:2]
     small = -(-height // HEAD_STRIDE), -(-width // HEAD_STRIDE)
     classes = np.empty((1, height, width, NUM_CLASSES), dtype=np.float32)
-    centres = np.empty((1, *small, len(CELL_TYPES)), dtype=np.float32)
+    centres = np.empty((1, *small, len(taxonomy_of(runtime))), dtype=np.float32)
     log_size = np.empty((1, *small, 2), dtype=np.float32)
     has_heads = True
     for own, seen in tiles_of(image.shape, side, margin):
@@ -311,7 +311,8 @@ def find_cells(
         parts.append(_in_image(found.cells, new, corner, (height, width)))
         count += len(new)
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    cells = in_reading_order(Cells(label_image=labels, data=columns))
+    joined = Cells(label_image=labels, data=columns, taxonomy=taxonomy_of(runtime))
+    cells = in_reading_order(joined)
     return FoundCells(class_mask=class_mask, cells=cells, has_heads=has_heads)
 
 
@@ -324,7 +325,13 @@ def _find_whole(
 ) -> FoundCells:
     shape = image.shape[0], image.shape[1]
     result = segment_image(runtime, _resampled(image, magnification), tiles)
-    found = separate_cells(result.class_probabilities, result.centres, result.log_size, separation)
+    found = separate_cells(
+        result.class_probabilities,
+        result.centres,
+        result.log_size,
+        separation,
+        taxonomy=taxonomy_of(runtime),
+    )
     if magnification < 1:
         class_mask = enlarged_class_mask(result.class_probabilities, shape)
         cells = rescale_cells(found, shape, class_mask=class_mask)

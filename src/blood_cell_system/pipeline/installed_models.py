@@ -94,7 +94,7 @@ def installed_models(folder: Path) -> tuple[InstalledModel, ...]:
 
 
 def _described(stem: str, path: Path) -> InstalledModel:
-    told: dict[str, Any] = _card_of(path)
+    told: dict[str, Any] = card_of(path)
     try:
         told |= {key: value for key, value in _of_metadata(stem, path).items() if value}
     except CheckpointError as error:
@@ -119,7 +119,7 @@ def _of_metadata(stem: str, path: Path) -> dict[str, Any]:
     return known | {"version": metadata.software_version}
 
 
-def _card_of(path: Path) -> dict[str, Any]:
+def card_of(path: Path) -> dict[str, Any]:
     """Read rows such as ``| Data | … |`` of the model card that names a file in its title."""
     for card in sorted(path.parent.glob("*.md")):
         sections = re.split(r"^(?=# )", card.read_text("utf-8", errors="replace"), flags=re.M)

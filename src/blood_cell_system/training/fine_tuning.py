@@ -28,7 +28,7 @@ from blood_cell_system.model_metadata import (
     metadata_in_archive,
 )
 from blood_cell_system.networks.registry import of_config, segmenter_named
-from blood_cell_system.taxonomy import RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, Taxonomy
 from blood_cell_system.training.presets import (
     FINE_TUNING,
     FINE_TUNING_ALWAYS,
@@ -56,6 +56,7 @@ class StartingPoint:
     architecture : Architecture
     cell_diameter_px : float
         Diameter of red cells in the images that it learned from.
+    taxonomy : Taxonomy
     """
 
     path: Path
@@ -63,6 +64,7 @@ class StartingPoint:
     model: keras.Model
     architecture: Architecture
     cell_diameter_px: float
+    taxonomy: Taxonomy = BUILT_IN
 
     @property
     def config(self) -> Any:
@@ -119,6 +121,7 @@ def load_starting_point(path: Path) -> StartingPoint:
         model=model,
         architecture=metadata.architecture,
         cell_diameter_px=metadata.training_diameter_px or TRAINING_DIAMETER_PX,
+        taxonomy=metadata.taxonomy or BUILT_IN,
     )
     untrained = of_config(start.config).build(start.config)
     expected = [tuple(weight.shape) for weight in untrained.weights]
@@ -233,7 +236,7 @@ def unlikeness_warnings(
             warnings.append(
                 f"{source}: the labels show too few whole red cells to tell their size, and the "
                 f"model knows cells of {start.cell_diameter_px:.0f} px. Label red cells in a "
-                "image or two, or resample the images (prepare --mode combine "
+                "image or two, or resample the images (bloodcells combine "
                 f"--source-diameter {source}=PX)."
             )
         elif magnification > _LARGEST_MAGNIFICATION:
@@ -246,15 +249,15 @@ def unlikeness_warnings(
         warnings.append(
             f"Stain or light are unlike what the model learned from ({shift:.1f} standard "
             "deviations off). Use 20 images or more and --epochs 30, or train on your images "
-            "together with others (prepare --mode combine)."
+            "together with others (bloodcells combine)."
         )
     types = {cell.cell_type for boxes in cells for cell in boxes or ()}
     for cell_type in (RBC, WBC):
         if any(boxes is not None for boxes in cells) and cell_type not in types:
             warnings.append(
                 f"No {cell_type} is labelled in these images: the model may forget it. Add a few "
-                "images that show some, or combine them with a set that does (prepare --mode "
-                "combine)."
+                "images that show some, or combine them with a set that does ("
+                "bloodcells combine)."
             )
     return warnings
 

@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 import blood_cell_system
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.augmentation.crops import CropSampler, ImageOrder, batches
+from blood_cell_system.augmentation.batches import Batch
+from blood_cell_system.augmentation.crops import CropSampler, ImageOrder
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.datasets.cell_diameter import typical_diameter, typical_diameters
 from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
-from blood_cell_system.errors import DatasetError, TrainingMemoryError
+from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
 from blood_cell_system.imaging.overlay import draw_overlay
 from blood_cell_system.metrics.confusion import ConfusionMatrix
 from blood_cell_system.model_metadata import STRIDE, ModelMetadata, model_name
@@ -37,7 +38,7 @@ from blood_cell_system.networks.segmenter import (
     logits_model,
     with_segmenter_domain_head,
 )
-from blood_cell_system.taxonomy import NOT_SCORED, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass
 from blood_cell_system.training.domains import domains_of_images
 from blood_cell_system.training.fine_tuning import (
     StartingPoint,
@@ -46,7 +47,6 @@ from blood_cell_system.training.fine_tuning import (
     unlikeness_warnings,
 )
 from blood_cell_system.training.loop import (
-    Batch,
     Images,
     Learner,
     Task,
@@ -55,7 +55,6 @@ from blood_cell_system.training.loop import (
     TrainingResult,
     memory_advice,
     prepare_run,
-    with_domains,
 )
 from blood_cell_system.training.peak_calibration import (
     bake_thresholds,
@@ -158,12 +157,12 @@ VIEW: Final = HistoryView(
         "val_iou_wbc": "WBC",
     },
     low_score_advice=(
-        "Validation IoU reached {best}, below {good}: more augmentation (--mode augment "
-        "--aug-factor 5), longer training (--epochs 100), or check the masks (--mode verify)."
+        "Validation IoU reached {best}, below {good}: more augmentation (bloodcells augment "
+        "--aug-factor 5), longer training (--epochs 100), or check the masks (bloodcells verify)."
     ),
     flat_loss_advice=(
         "The training loss does not fall: the learning rate is too high or too low "
-        "(--learning-rate), or the masks do not fit the images (--mode verify)."
+        "(--learning-rate), or the masks do not fit the images (bloodcells verify)."
     ),
     overfitting_advice=(
         "Overfitting: the training loss falls while the validation loss rises. Use fewer epochs "
@@ -211,11 +210,14 @@ class SegmenterLearner(Learner):
         self,
         settings: SegmentationSettings,
         *,
+        num_cell_types: int = len(BUILT_IN),
         domains: int = 0,
         start: Sequence[NDArray[np.float32]] | None = None,
     ) -> None:
         self._settings = settings
         self.config = segmenter_config(settings)
+        if settings.has_instance_head:
+            self.config = replace(self.config, num_cell_types=num_cell_types)
         super().__init__(settings, domains=domains, start=start)
         self._averaged_logits = logits_model(self.averaged)
 
@@ -318,6 +320,8 @@ class SegmenterTask(Task):
         start: StartingPoint | None,
         is_new: bool,
     ) -> None:
+        if start is not None:
+            dataset = _with_types_of(start, dataset)
         train_images, val_images = (_images_of(dataset, s) for s in (Split.TRAIN, Split.VAL))
         magnifications = _magnifications((*train_images, *val_images), settings)
         known = {name: value for name, value in magnifications.items() if value is not None}
@@ -325,17 +329,19 @@ class SegmenterTask(Task):
         self._validation_images = DecodedImages(val_images, magnifications=known)
         sources = [image.source for image in train_images]
         order = ImageOrder(sources, evenness=settings.source_evenness, seed=settings.seed)
-        self._domains = None
+        self.domains = None
         if settings.has_domain_adaptation:
-            self._domains = domains_of_images(
+            self.domains = domains_of_images(
                 sources,
                 (decoded[position].pixels for position in range(len(decoded))),
                 seed=settings.seed,
                 frequencies=order.frequencies(),
             )
-        domain_names = list(self._domains.names) if self._domains else []
+        domain_names = list(self.domains.names) if self.domains else []
+        taxonomy = self._taxonomy = start.taxonomy if start else dataset.taxonomy
         self.learner = SegmenterLearner(
             settings,
+            num_cell_types=len(taxonomy),
             domains=len(domain_names),
             start=None if start is None else start.model.get_weights(),
         )
@@ -346,6 +352,7 @@ class SegmenterTask(Task):
         self.metadata = ModelMetadata(
             kind="segmenter",
             architecture=self.learner.architecture,
+            taxonomy=None if taxonomy == BUILT_IN else taxonomy,
             training_diameter_px=training_diameter,
             preset=settings.preset,
             seed=settings.seed,
@@ -363,7 +370,7 @@ class SegmenterTask(Task):
             "domains": domain_names,
             **(start_details(start) if start else {}),
         }
-        self._batch_size = settings.batch_size
+        self.batch_size = settings.batch_size
         self._iou_before: float | None = None
         self._sampler = CropSampler(
             decoded,
@@ -375,20 +382,18 @@ class SegmenterTask(Task):
             ),
             seed=settings.seed,
             order=order,
+            taxonomy=taxonomy,
         )
         if start is not None and is_new:
             self._compare_with_start(start, decoded, magnifications, train_images)
 
-    def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
-        """Give batches of crops."""
-        size = self._batch_size
-        return with_domains(
-            batches(self._sampler, batch_size=size, first_index=first_index, count=count),
-            self._domains,
-            self._sampler.position_of,
-            first_index=first_index,
-            batch_size=size,
-        )
+    def example(self, index: int) -> Batch:
+        """Give a crop and its targets."""
+        return self._sampler.arrays(index)
+
+    def position_of(self, index: int) -> int:
+        """Position of a crop's image."""
+        return self._sampler.position_of(index)
 
     def measure(self) -> tuple[dict[str, float], Images]:
         """Measure the averaged model on the whole validation images."""
@@ -421,8 +426,8 @@ class SegmenterTask(Task):
         if self._iou_before is not None and best < self._iou_before:
             advice.append(
                 f"Fine-tuning did not help: validation IoU was {self._iou_before:.3f} before and "
-                f"is {best:.3f} at best. Check the masks (--mode verify), label more images, or "
-                "keep the model as it was."
+                f"is {best:.3f} at best. Check the masks (bloodcells verify), label more images, "
+                "or keep the model as it was."
             )
         return advice
 
@@ -435,9 +440,11 @@ class SegmenterTask(Task):
             Best threshold of a type of cell before.
         """
         best = keras.saving.load_model(model_path, compile=False)
-        found = best_thresholds(self._some_validation_images(), peak_finder(best))
+        found = best_thresholds(
+            self._some_validation_images(), peak_finder(best), taxonomy=self._taxonomy
+        )
         if found:
-            bake_thresholds(best, found)
+            bake_thresholds(best, found, taxonomy=self._taxonomy)
             save_model(best, model_path, metadata=self.metadata)
         return {str(cell_type): threshold for cell_type, threshold in found.items()}
 
@@ -493,6 +500,24 @@ def _magnifications(
         source: settings.cell_diameter_px / diameters[source] if source in diameters else None
         for source in sorted({image.source for image in images})
     }
+
+
+def _with_types_of(start: StartingPoint, dataset: PreparedDataset) -> PreparedDataset:
+    """Give the data the model's cell types; those that the data have not are not annotated."""
+    missing = [name for name in dataset.taxonomy.names if name not in start.taxonomy]
+    if missing:
+        raise SettingsError(
+            f"{dataset.root}: has cells of the type {missing[0]}, which {start.path} does not "
+            f"know; expected types of {', '.join(start.taxonomy.names)}. Train a new model, or "
+            "prepare the folder with the model's types."
+        )
+    further = [name for name in start.taxonomy.names if name not in dataset.taxonomy]
+    if not further:
+        return dataset
+    images = tuple(
+        replace(image, unmarked_types=(*image.unmarked_types, *further)) for image in dataset.images
+    )
+    return replace(dataset, images=images)
 
 
 def _images_of(dataset: PreparedDataset, split: Split) -> tuple[PreparedImage, ...]:
