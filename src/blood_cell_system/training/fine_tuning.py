@@ -236,7 +236,7 @@ def unlikeness_warnings(
             warnings.append(
                 f"{source}: the labels show too few whole red cells to tell their size, and the "
                 f"model knows cells of {start.cell_diameter_px:.0f} px. Label red cells in a "
-                "image or two, or resample the images (prepare --mode combine "
+                "image or two, or resample the images (bloodcells combine "
                 f"--source-diameter {source}=PX)."
             )
         elif magnification > _LARGEST_MAGNIFICATION:
@@ -249,15 +249,15 @@ def unlikeness_warnings(
         warnings.append(
             f"Stain or light are unlike what the model learned from ({shift:.1f} standard "
             "deviations off). Use 20 images or more and --epochs 30, or train on your images "
-            "together with others (prepare --mode combine)."
+            "together with others (bloodcells combine)."
         )
     types = {cell.cell_type for boxes in cells for cell in boxes or ()}
     for cell_type in (RBC, WBC):
         if any(boxes is not None for boxes in cells) and cell_type not in types:
             warnings.append(
                 f"No {cell_type} is labelled in these images: the model may forget it. Add a few "
-                "images that show some, or combine them with a set that does (prepare --mode "
-                "combine)."
+                "images that show some, or combine them with a set that does ("
+                "bloodcells combine)."
             )
     return warnings
 
