@@ -537,7 +537,7 @@ class TrainedClassifier(TrainingResult):
     model : keras.Model or None
         The best one by validation, calibrated.
     probe : ProbeResult or None
-        How well a linear probe distinguishes the sources by the features; None where no class comes from two.
+        How well a linear probe distinguishes sources; None where no class comes from two.
     """
 
     model: Any = None
