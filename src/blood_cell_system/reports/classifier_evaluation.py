@@ -263,7 +263,7 @@ def _control_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
         table,
         Text(
             "Balanced accuracy when the cell is taken away (blanked: must be chance) and when only "
-            "its outline is left (silhouette: tells what the shape alone gives away).",
+            "its outline is left (silhouette: what the shape alone gives away).",
             style="dim",
         ),
     ]
