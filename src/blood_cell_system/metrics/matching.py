@@ -180,6 +180,11 @@ class MatchCounts:
         return _share(2 * self.matched, 2 * self.matched + self.false_found + self.missed)
 
     @property
+    def strict_f1(self) -> float:
+        """F1 where cells that were left out count as false."""
+        return self.with_left_out_as_false().f1
+
+    @property
     def average_precision(self) -> float:
         """TP / (TP + FP + FN), as StarDist and the 2018 Data Science Bowl define it.
 

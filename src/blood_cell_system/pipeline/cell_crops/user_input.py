@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.formats.voc import VocDataset
+from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
@@ -172,7 +172,7 @@ def _fields(
             if not image.is_augmented
         ]
     if (root / "Annotations").is_dir() or (root / "BCCD" / "Annotations").is_dir():
-        dataset = VocDataset.open(root)
+        dataset = read_voc_folder(root)
         failed += [FailedImage(stem=item.stem, reason=item.reason) for item in dataset.failed]
         return [
             _field(sample.stem, sample.image_path, sample.cells, sample.split)
