@@ -55,11 +55,11 @@ def test_an_example_runs_by_itself(number, tmp_path_factory):
     assert out.strip().startswith(f"Example {number}: ")
     expected = {
         1: "rbc_classifier.keras",
-        2: "rbc_classifier.keras tells apart: healthy_RBC, malaria_RBC, sickle_RBC",
+        2: "rbc_classifier.keras distinguishes: healthy_RBC, malaria_RBC, sickle_RBC",
         3: "mean IoU",
         4: "Research use only; not a medical device.",
         5: "index.html",
-        6: "cells want a look",
+        6: "cells to review",
     }
     assert expected[number] in out
 
