@@ -95,6 +95,7 @@ _without_pillow_warnings: Final = _WithoutPillowWarnings()
 
 
 _BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
+"""Bits a channel of microscope cameras: an image has the least of them that holds its values."""
 
 
 def as_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:

@@ -37,8 +37,8 @@ from blood_cell_system.reports.report import (
     ReportSettings,
 )
 
-# Names of files have at most 255 bytes, and "_annotated.png" and a temporary name must fit.
 _MAX_NAME_BYTES: Final = 180
+"""Of 255 that a file's name may have: "_annotated.png" and a temporary name must fit as well."""
 
 _PREPARED: Final = frozenset({"images", "masks"})
 _LABELS: Final = frozenset({"masks", "instances"})

@@ -40,7 +40,9 @@ from blood_cell_system.reports.report import (
 )
 
 CONFIDENCE_THRESHOLD: Final = 0.3
+"""Cells of a lower confidence are uncertain, 0 to 1: as low as peaks of pale cells are."""
 UNCERTAIN_MARGIN: Final = 0.1
+"""So are cells whose two most likely conditions are less than this apart, 0 to 1."""
 
 _NO_PLATELETS: Final = (
     "This model knows no platelets, so none are counted. Its cells were told apart by shape alone."

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from blood_cell_system.analysis.classifier_evaluation import (
     ClassifierEvaluation,
+    ControlScores,
+    DiseaseScores,
     HeadScores,
+    KnownScores,
     occlusion_map,
 )
 from blood_cell_system.analysis.runtimes import ClassifierRuntime
@@ -24,18 +26,58 @@ from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.plot import plot_file
 from blood_cell_system.metrics.bootstrap import Figure
 from blood_cell_system.model_metadata import on_white
-from blood_cell_system.reports.segmenter_evaluation import figures_table
+from blood_cell_system.reports.findings import Record
+from blood_cell_system.reports.segmenter_evaluation import (
+    EvaluationRecord,
+    figures_table,
+    share_words,
+    text_of,
+)
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellSet
 
-FORMAT_VERSION: Final = 1
-"""Of ``evaluation.json``."""
+
+class ReliabilityTable(Record):
+    """How often answers of a confidence are right, by bins of the confidence."""
+
+    edges: list[float]
+    cells: list[float]
+    confidence: list[float]
+    accuracy: list[float]
+
+
+class HeadRecord(Record):
+    """How good the answers of one output are."""
+
+    where: str
+    names: tuple[str, ...]
+    confusion_matrix: list[list[float]]
+    by_class: dict[str, dict[str, float]]
+    accuracy: Figure
+    balanced_accuracy: Figure
+    macro_f1: Figure
+    calibration_error: Figure
+    constant_answer: dict[str, str | float]
+    conformal: dict[str, float]
+    reliability: ReliabilityTable
+
+
+class ClassifierRecord(EvaluationRecord):
+    """What ``evaluation.json`` holds."""
+
+    kind: str
+    cells: int
+    diseases: tuple[DiseaseScores, ...]
+    conditions: tuple[HeadRecord, ...]
+    types: tuple[HeadRecord, ...]
+    known: KnownScores | None
+    controls: tuple[ControlScores, ...]
 
 
 def classifier_evaluation_to_json(
     evaluation: ClassifierEvaluation, *, subject: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Turn an evaluation into what ``write_json`` takes.
+    """Turn an evaluation into what ``json.dumps`` takes.
 
     Parameters
     ----------
@@ -43,17 +85,17 @@ def classifier_evaluation_to_json(
     subject : mapping of str
         What was measured: model, data folder, split.
     """
-    return {
-        "format_version": FORMAT_VERSION,
-        **subject,
-        "kind": evaluation.metadata.cell_type.lower(),
-        "cells": evaluation.cells,
-        "diseases": [asdict(scores) for scores in evaluation.diseases],
-        "conditions": [_head(scores) for scores in evaluation.conditions],
-        "types": [_head(scores) for scores in evaluation.types],
-        "known": None if evaluation.known is None else asdict(evaluation.known),
-        "controls": [asdict(scores) for scores in evaluation.controls],
-    }
+    measured: dict[str, Any] = dict(subject)
+    return ClassifierRecord(
+        **measured,
+        kind=evaluation.metadata.cell_type.lower(),
+        cells=evaluation.cells,
+        diseases=tuple(evaluation.diseases),
+        conditions=tuple(_head(scores) for scores in evaluation.conditions),
+        types=tuple(_head(scores) for scores in evaluation.types),
+        known=evaluation.known,
+        controls=tuple(evaluation.controls),
+    ).to_json()
 
 
 def short_figures(evaluation: ClassifierEvaluation) -> dict[str, Any]:
@@ -91,30 +133,30 @@ def _rounded(figure: Figure) -> dict[str, Any]:
     }
 
 
-def _head(scores: HeadScores) -> dict[str, Any]:
+def _head(scores: HeadScores) -> HeadRecord:
     table = scores.reliability
-    return {
-        "where": scores.where,
-        "names": list(scores.names),
-        "confusion_matrix": scores.confusion.tolist(),
-        "by_class": scores.by_class,
-        "accuracy": asdict(scores.accuracy),
-        "balanced_accuracy": asdict(scores.balanced_accuracy),
-        "macro_f1": asdict(scores.macro_f1),
-        "calibration_error": asdict(scores.calibration_error),
-        "constant_answer": {
+    return HeadRecord(
+        where=scores.where,
+        names=scores.names,
+        confusion_matrix=scores.confusion.tolist(),
+        by_class=scores.by_class,
+        accuracy=scores.accuracy,
+        balanced_accuracy=scores.balanced_accuracy,
+        macro_f1=scores.macro_f1,
+        calibration_error=scores.calibration_error,
+        constant_answer={
             "class": scores.constant,
             "accuracy": scores.constant_accuracy,
             "balanced_accuracy": scores.constant_balanced_accuracy,
         },
-        "conformal": {"coverage": scores.coverage, "single_share": scores.single_share},
-        "reliability": {
-            "edges": table.edges.tolist(),
-            "cells": table.weight.tolist(),
-            "confidence": table.confidence.tolist(),
-            "accuracy": table.accuracy.tolist(),
-        },
-    }
+        conformal={"coverage": scores.coverage, "single_share": scores.single_share},
+        reliability=ReliabilityTable(
+            edges=table.edges.tolist(),
+            cells=table.weight.tolist(),
+            confidence=table.confidence.tolist(),
+            accuracy=table.accuracy.tolist(),
+        ),
+    )
 
 
 def classifier_evaluation_tables(evaluation: ClassifierEvaluation, *, title: str) -> RenderableType:
@@ -140,10 +182,7 @@ def classifier_evaluation_text(
     evaluation: ClassifierEvaluation, *, title: str, width: int = 100
 ) -> str:
     """Lay an evaluation out as plain text, without colours."""
-    console = Console(width=width, color_system=None, highlight=False)
-    with console.capture() as capture:
-        console.print(classifier_evaluation_tables(evaluation, title=title))
-    return capture.get()
+    return text_of(classifier_evaluation_tables(evaluation, title=title), width=width)
 
 
 def _disease_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
@@ -186,7 +225,7 @@ def _head_part(name: str, heads: Sequence[HeadScores]) -> list[RenderableType]:
         classes.add_row(
             class_name,
             f"{values['cells']:.0f}",
-            *(_share(values[key]) for key in ("precision", "recall", "f1")),
+            *(share_words(values[key]) for key in ("precision", "recall", "f1")),
         )
     words = (
         "calibration: expected error of the confidence; constant: accuracy and balanced accuracy "
@@ -215,10 +254,10 @@ def _control_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
     for scores in evaluation.controls:
         table.add_row(
             scores.name,
-            _share(scores.condition),
-            _share(scores.condition_chance),
-            _share(scores.cell_type),
-            _share(scores.type_chance),
+            share_words(scores.condition),
+            share_words(scores.condition_chance),
+            share_words(scores.cell_type),
+            share_words(scores.type_chance),
         )
     return [
         table,
@@ -231,14 +270,10 @@ def _control_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
 
 
 def _figure(figure: Figure) -> str:
-    words = _share(figure.value)
+    words = share_words(figure.value)
     if figure.interval is not None:
         words += f"\n{figure.interval[0]:.3f}-{figure.interval[1]:.3f}"
     return words
-
-
-def _share(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _percent(value: float) -> str:

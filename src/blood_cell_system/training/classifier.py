@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 import blood_cell_system
 from blood_cell_system.annotation.splits import Split
+from blood_cell_system.augmentation.batches import Batch
 from blood_cell_system.augmentation.cell_batches import (
     CellAugmentation,
     CellLabels,
     CellSampler,
-    cell_batches,
     plain_batches,
 )
 from blood_cell_system.datasets.cell_folder import CellFolder
@@ -67,7 +67,6 @@ from blood_cell_system.training.classifier_data import (
 )
 from blood_cell_system.training.domains import DomainPlan, ProbeResult, probe_domains
 from blood_cell_system.training.loop import (
-    Batch,
     Images,
     Learner,
     Task,
@@ -76,7 +75,6 @@ from blood_cell_system.training.loop import (
     TrainingResult,
     memory_advice,
     prepare_run,
-    with_domains,
 )
 from blood_cell_system.training.presets import ClassifierSettings
 from blood_cell_system.training.run_record import HistoryView
@@ -422,11 +420,11 @@ class ClassifierTask(Task):
             seed=settings.seed,
             augmentation=_augmentation(settings),
         )
-        self._domains = None
+        self.domains = None
         if settings.has_domain_adaptation:
-            self._domains = self._domain_plan().domains_of(self._domain_sets[0].labels)
-        domain_names = list(self._domains.names) if self._domains else []
-        self._batch_size = settings.batch_size
+            self.domains = self._domain_plan().domains_of(self._domain_sets[0].labels)
+        domain_names = list(self.domains.names) if self.domains else []
+        self.batch_size = settings.batch_size
         self.learner = ClassifierLearner(settings, self.classes, domains=len(domain_names))
         self.files = classifier_files(folder.kind)
         self.data_hash = folder.content_hash()
@@ -453,16 +451,13 @@ class ClassifierTask(Task):
             "notes": list(folder.notes),
         }
 
-    def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
-        """Give batches of augmented cells."""
-        size = self._batch_size
-        return with_domains(
-            cell_batches(self._sampler, batch_size=size, first_index=first_index, count=count),
-            self._domains,
-            self._sampler.position_of,
-            first_index=first_index,
-            batch_size=size,
-        )
+    def example(self, index: int) -> Batch:
+        """Give an augmented cell and its labels."""
+        return self._sampler[index]
+
+    def position_of(self, index: int) -> int:
+        """Position of a cell."""
+        return self._sampler.position_of(index)
 
     def measure(self) -> tuple[dict[str, float], Images]:
         """Measure the averaged classifier on all validation cells, its statistics settled."""
