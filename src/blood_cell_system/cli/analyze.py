@@ -178,7 +178,7 @@ def print_json_line(outcome: "ImageOutcome") -> None:
 
 
 def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
-    """Print how every image ended that did not end well, the counts, and where to look."""
+    """Print failures and warnings, the counts, and where the report is."""
     from blood_cell_system.pipeline.batch import PAGE_NAME
     from blood_cell_system.reports.image_files import file_of
     from blood_cell_system.reports.report import DISCLAIMER, Status, shown_name

@@ -64,6 +64,7 @@ COMMANDS: Final = tuple(
     CommandLine(section, *row) for section, rows in _SECTIONS.items() for row in rows
 )
 
+# Exit codes: the work failed or found something wrong; stopped by Ctrl-C, as shells number it.
 FAILURE: Final = 1
 INTERRUPTED: Final = 130
 
@@ -210,6 +211,7 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, _spread(args, several))
         except typer.BadParameter as error:
+            error.message = error.message.removeprefix("Value error, ")
             value, *choices = re.findall(r"'([^']*)'", error.message) or [""]
             if "is not one of" in error.message and (close := get_close_matches(value, choices)):
                 error.message += f" Did you mean {close[0]!r}?"

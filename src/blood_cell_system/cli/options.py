@@ -1,6 +1,7 @@
 """Options that several commands share, and how their values are read."""
 
 import os
+from collections.abc import Callable
 from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -40,28 +41,25 @@ def argument(metavar: str, help_text: str, *, default: str | bool = True) -> Any
     return typer.Argument(metavar=metavar, help=help_text, show_default=default)
 
 
-def positive_int(value: str) -> int:
-    """Read a whole number of 1 or more."""
-    number = int(value)
-    if number < 1:
-        raise typer.BadParameter(f"received {value}; expected 1 or more")
-    return number
+def _number(
+    kind: Callable[[str], Any], accepts: Callable[[Any], bool], expected: str
+) -> Callable[[str], Any]:
+    """Make what reads a number of some range."""
+
+    def read(value: str) -> Any:
+        try:
+            if accepts(number := kind(value)):
+                return number
+        except ValueError:
+            pass
+        raise typer.BadParameter(f"received {value}; expected {expected}.")
+
+    return read
 
 
-def positive_number(value: str) -> float:
-    """Read a number above 0."""
-    number = float(value)
-    if not 0 < number < float("inf"):
-        raise typer.BadParameter(f"received {value}; expected a number above 0")
-    return number
-
-
-def share(value: str) -> float:
-    """Read a number from 0 to 1."""
-    number = float(value)
-    if not 0 <= number <= 1:
-        raise typer.BadParameter(f"received {value}; expected a number from 0 to 1")
-    return number
+positive_int: Final = _number(int, lambda number: number >= 1, "a whole number of 1 or more")
+positive_number: Final = _number(float, lambda x: 0 < x < float("inf"), "a number above 0")
+share: Final = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
 
 
 def counted(number: int, noun: str) -> str:

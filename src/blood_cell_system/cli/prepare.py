@@ -100,8 +100,8 @@ def prepare(
         Unlabelled,
         option(
             "--unlabelled",
-            "Cells that nobody marked: as their stain shows, not scored, or "
-            "background where all cells are marked.",
+            "Cells without annotation: as their stain shows, not scored, or background where "
+            "all cells are annotated.",
         ),
     ] = "stain",
     first_pixel: Annotated[

@@ -59,7 +59,7 @@ DomainAdaptation = Annotated[
     bool | None,
     option(
         "--domain-adaptation",
-        "Unlearn what tells laboratories apart: the sources of the folder, or groups of stain.",
+        "Unlearn what distinguishes laboratories: the sources of the folder, or groups of stain.",
     ),
 ]
 LearningRate = Annotated[float | None, option("--learning-rate X", "Peak rate of AdamW.")]
@@ -252,7 +252,7 @@ def train_classifier(
             resume=resume,
             listener=progress,
             is_deterministic=deterministic,
-            tell=progress.say,
+            report=progress.say,
         )
     progress.report_result(trained, output_dir, log_dir, kind=kind)
     return 0 if trained.is_complete else 130
@@ -342,8 +342,8 @@ def _changed(base: Settings, changes: Mapping[str, Any], *, resume_from: Path | 
             was = getattr(base, name)
             if changes[name] != was:
                 raise ResumeError(
-                    f"--resume-from {resume_from}: that training has {name} = {was}, asked "
-                    f"for is {changes[name]}; only {' and '.join(sorted(CHANGEABLE))} may change. "
+                    f"--resume-from {resume_from}: that training has {name} = {was}, not "
+                    f"{changes[name]}; only {' and '.join(sorted(CHANGEABLE))} may change. "
                     "Leave the option out, or start a new training without --resume-from."
                 )
     return replace(base, **changes)  # type: ignore[type-var]
@@ -382,7 +382,7 @@ def _check_architecture(
     for name in ("architecture", "d_reduced", "has_instance_head"):
         if name in changes and changes[name] != getattr(base, name):
             raise SettingsError(
-                f"--init-from {start.path}: that model has {name} = {getattr(base, name)}, asked "
-                f"for is {changes[name]}; its architecture cannot change. Leave the option out, or "
+                f"--init-from {start.path}: that model has {name} = {getattr(base, name)}, not "
+                f"{changes[name]}; its architecture cannot change. Leave the option out, or "
                 "train anew without --init-from."
             )

@@ -293,7 +293,7 @@ UNFINISHED_NAME: Final = "unfinished.json"
 _HELD_OUT_SHARE: Final = 0.15
 """Of the originals without a split, for validation and for the test each."""
 
-# How --mode augment names its copies.
+# How bloodcells augment names its copies.
 _COPY_NAME: Final = re.compile(r"(.+)_aug\d+")
 
 
@@ -347,7 +347,7 @@ class PreparedDataset:
             raise DatasetError(
                 f"{root}: {len(alone)} files without their partner, for instance {alone[:3]}; "
                 "expected a mask for every image, with the same file name. "
-                "See all with --mode verify."
+                "See all with bloodcells verify."
             )
         instance_folder = root / "instances"
         instance_paths = files_by_stem(instance_folder) if instance_folder.is_dir() else {}

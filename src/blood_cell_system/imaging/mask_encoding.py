@@ -108,10 +108,10 @@ def _format_error(rgb_mask: NDArray[np.uint8]) -> MaskFormatError:
         found = sorted(int(v) for v in values if v not in (0, 255))
         return MaskFormatError(
             f"Mask: {len(found)} values besides 0 and 255 (for instance {found[:5]}); expected "
-            "0 and 255 only. Repair with --mode verify --fix."
+            "0 and 255 only. Repair with bloodcells verify --fix."
         )
     count = int((is_set.sum(axis=2) > 1).sum())
     return MaskFormatError(
         f"Mask: {count} pixels have several channels set; expected one class a pixel. "
-        "Repair with --mode verify --fix."
+        "Repair with bloodcells verify --fix."
     )

@@ -56,7 +56,7 @@ def test_a_continued_run_keeps_its_settings_but_may_go_on_longer():
 
 def test_a_continued_run_cannot_become_another():
     options = options_of("--resume-from", "x.keras", "--domain-adaptation")
-    with pytest.raises(ResumeError, match="has_domain_adaptation = False, asked for is True"):
+    with pytest.raises(ResumeError, match="has_domain_adaptation = False, not True"):
         resolve_settings(options, state_of(CLASSIFIER_PRESETS["fast"]))
 
 

@@ -30,7 +30,7 @@ def test_no_epochs_no_advice():
 @pytest.mark.parametrize(
     ("train", "val", "iou", "words"),
     [
-        (FALLING, FALLING, [0.5] * 12, ["below 0.70", "--aug-factor 5", "--mode verify"]),
+        (FALLING, FALLING, [0.5] * 12, ["below 0.70", "--aug-factor 5", "bloodcells verify"]),
         ([1.0] * 12, FALLING, GOOD, ["does not fall", "--learning-rate"]),
         (FALLING, [0.5] * 6 + [0.6, 0.7, 0.8, 0.9, 1.0, 1.1], GOOD, ["Overfitting", "--dropout"]),
     ],

@@ -256,7 +256,7 @@ def test_familiar_images_give_no_warning(start, accustomed):
 def test_what_is_unlike_is_told_with_a_remedy(start, accustomed, what, message):
     (warning,) = warnings_of(start, accustomed, **what)
     assert message in warning
-    assert "--mode combine" in warning or "higher magnification" in warning
+    assert "bloodcells combine" in warning or "higher magnification" in warning
 
 
 def test_tiny_settings_are_not_those_of_fine_tuning():

@@ -117,7 +117,7 @@ def _refuse_prepared(listing: FolderListing) -> None:
         raise DatasetError(
             f"{listing.root}: is a prepared folder already (it has {manifest.name}); expected "
             "images and masks as another program wrote them. Train with it as it is, or put it "
-            "together with others with --mode combine."
+            "together with others with bloodcells combine."
         )
 
 

@@ -1,0 +1,86 @@
+"""What the options repeat, so that help needs no OpenCV, is what the settings say."""
+
+import inspect
+
+import pytest
+
+from blood_cell_system.analysis.classification import VIEWS
+from blood_cell_system.cells.border_rule import BorderRule
+from blood_cell_system.cli.main import command_named, main
+from blood_cell_system.datasets.cell_blocks import blocks_of_names
+from blood_cell_system.datasets.splitting import GroupBy, split_folder
+from blood_cell_system.datasets.synthetic import FolderLayout
+from blood_cell_system.masks.sample_mask import MaskMethod
+from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
+from blood_cell_system.pipeline.cell_crops.plan import CutMethod
+from blood_cell_system.pipeline.image import CONFIDENCE_THRESHOLD, UNCERTAIN_MARGIN
+from blood_cell_system.training.presets import FINE_TUNING, PRESETS
+
+
+def option(command, name):
+    return next(p for p in command_named(command).params if name in p.opts)
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "choices"),
+    [
+        ("analyze", "--border-rule", BorderRule),
+        ("analyze", "--views", VIEWS),
+        ("crops", "--method", CutMethod),
+        ("prepare", "--mask-method", MaskMethod),
+        ("split", "--by", GroupBy),
+        ("synthesize", "--layout", (*FolderLayout, "cells-rbc", "cells-wbc")),
+    ],
+)
+def test_choices_are_those_of_the_settings(command, name, choices):
+    assert set(option(command, name).type_descriptor.choices) == set(choices)
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "value"),
+    [
+        ("analyze", "--confidence-threshold", CONFIDENCE_THRESHOLD),
+        ("analyze", "--uncertain-margin", UNCERTAIN_MARGIN),
+        ("train", "--kept-share", FINE_TUNING.kept_share),
+        ("train", "--source-evenness", PRESETS["balanced"].source_evenness),
+        ("train", "--seed", PRESETS["balanced"].seed),
+        (
+            "export",
+            "--training-diameter",
+            f"what the model says of itself, else {TRAINING_DIAMETER_PX:g}",
+        ),
+    ],
+)
+def test_defaults_that_are_shown_are_those_of_the_settings(command, name, value):
+    shown = value if isinstance(value, str) else f"{value:g}"
+    assert option(command, name).show_default == shown
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "function", "argument"),
+    [
+        ("split", "--val", split_folder, "val_share"),
+        ("split", "--test", split_folder, "test_share"),
+        ("crops", "--block-size", blocks_of_names, "block_size"),
+    ],
+)
+def test_defaults_are_those_of_the_functions(command, name, function, argument):
+    assert option(command, name).default == inspect.signature(function).parameters[argument].default
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--jobs", "0"], "received 0; expected a whole number of 1 or more"),
+        (["--jobs", "many"], "received many; expected a whole number of 1 or more"),
+        (["--cell-diameter", "0"], "received 0; expected a number above 0"),
+        (["--cell-diameter", "inf"], "expected a number above 0"),
+        (["--confidence-threshold", "1.5"], "expected a number from 0 to 1"),
+        (["--uncertain-margin", "nan"], "expected a number from 0 to 1"),
+    ],
+)
+def test_a_value_out_of_range_names_the_option_and_what_is_expected(words, message, capsys):
+    assert main(["analyze", "x", "-o", "y", *words]) == 2
+    shown = capsys.readouterr().err
+    assert words[0] in shown.partition("Error:")[2]
+    assert message in shown
