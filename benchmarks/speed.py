@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from tempfile import TemporaryDirectory
 
 import cv2
@@ -17,7 +18,8 @@ import numpy as np
 import tensorflow as tf
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.augmentation.crops import CropSampler, batches
+from blood_cell_system.augmentation.batches import batches
+from blood_cell_system.augmentation.crops import CropSampler
 from blood_cell_system.augmentation.decoded_images import DecodedImages
 from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.cells.separation import separate_cells
@@ -84,12 +86,13 @@ def measure_training(image: np.ndarray, blur: float, of_blur: str) -> None:
             images, size_px=settings.crop_size_px, settings=AugmentationSettings(), seed=0
         )
         size = settings.batch_size
-        (batch,) = batches(sampler, batch_size=size, first_index=0, count=1)
+        make = partial(batches, sampler.arrays, batch_size=size, first_index=0, count=1)
+        (batch,) = make()
         rates = StepRates(*(tf.constant(rate) for rate in (1e-3, 0.9, 0.0)))
         step = seconds_of(lambda: learner.train_step(batch, rates))
         tell(
             f"making a batch of {size} crops",
-            seconds_of(lambda: list(batches(sampler, batch_size=size, first_index=0, count=1))),
+            seconds_of(lambda: list(make())),
             step,
             f"the training step of {settings.preset} ({step:.2f} s)",
         )

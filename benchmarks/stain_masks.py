@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.formats.voc import VocDataset
+from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.annotation.sample import Annotation, corners_of
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box, pairwise_box_iou
@@ -72,16 +72,16 @@ def measure(data: Path) -> Figures:
     extra = data / "bccd_trainval_extra"
     complete = json.loads((extra / "complete_boxes.json").read_text(encoding="utf-8"))
     figures = Figures()
-    for sample in VocDataset.open(data / "BCCD_Dataset").samples:
+    for sample in read_voc_folder(data / "BCCD_Dataset").samples:
         outline_path = extra / "wbc_masks" / f"{sample.stem}.png"
         if sample.split is Split.TEST or not outline_path.is_file():
             continue
         image = read_image(sample.image_path)
         start = time.process_time()
-        mask = stain_class_mask(image, sample.cells)
+        mask = stain_class_mask(image, sample.cells or ())
         figures.seconds.append(time.process_time() - start)
         drawn = read_image(outline_path)[:, :, 0] > 0
-        _compare_white_cells(figures, mask, sample.cells, drawn)
+        _compare_white_cells(figures, mask, sample.cells or (), drawn)
         _measure_red_cells(figures, image, mask)
         if sample.stem in complete:
             _compare_complete_boxes(figures, mask.class_mask, complete[sample.stem])

@@ -39,8 +39,8 @@ from numpy.typing import NDArray
 
 from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.analysis.self_labelling import self_label
-from blood_cell_system.annotation.formats.voc import VocDataset, VocSample
-from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.annotation.formats.voc import read_voc_folder
+from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.cli.main import main as bloodcells
@@ -153,11 +153,9 @@ def resampled(example: Example, factor: float) -> Example:
     )
 
 
-def bccd_example(
-    sample: VocSample, *, complete: Mapping[str, Sequence[Mapping[str, Any]]]
-) -> Example:
+def bccd_example(sample: Sample, *, complete: Mapping[str, Sequence[Mapping[str, Any]]]) -> Example:
     """An image of BCCD at the training scale; with every cell boxed where somebody has done so."""
-    given = sample.cells
+    given = sample.cells or ()
     if sample.stem in complete:
         given = tuple(_box(row["class"], row["bbox"]) for row in complete[sample.stem])
     image = read_image(sample.image_path)
@@ -225,7 +223,7 @@ def drawn_example(number: int) -> Example:
 
 def make_data(data: Path, work: Path) -> None:
     """Write the folder of the first stage."""
-    voc = VocDataset.open(data / "BCCD_Dataset")
+    voc = read_voc_folder(data / "BCCD_Dataset")
     samples = [
         sample
         for sample in voc.samples

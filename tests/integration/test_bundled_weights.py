@@ -8,7 +8,7 @@ import pytest
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
 from blood_cell_system.analysis.runtimes import load_runtime, read_metadata
-from blood_cell_system.annotation.formats.voc import BCCD_LABELS, VocDataset
+from blood_cell_system.annotation.formats.voc import BCCD_LABELS, read_voc_folder
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
 from blood_cell_system.imaging.image_file import read_image
@@ -45,7 +45,7 @@ def test_drawn_smears_of_the_trained_stain_are_outlined(runtime):
 @pytest.mark.bccd
 @pytest.mark.skipif(DATA is None, reason="BLOOD_CELL_DATA is not set")
 def test_unseen_bccd_images_are_outlined(runtime):
-    samples = VocDataset.open(Path(DATA) / "BCCD_Dataset", labels=BCCD_LABELS).samples
+    samples = read_voc_folder(Path(DATA) / "BCCD_Dataset", labels=BCCD_LABELS).samples
     unseen = [sample for sample in samples if sample.split == Split.TEST][::6]
     images = []
     for sample in unseen:

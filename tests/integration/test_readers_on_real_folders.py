@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blood_cell_system.annotation.formats.voc import VocDataset
+from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.annotation.registry import read_folder, recognised
 from blood_cell_system.taxonomy import RBC, WBC
 
@@ -23,7 +23,7 @@ def data() -> Path:
 def test_the_clone_of_bccd_is_recognised_and_read_as_the_guides_mode_reads_it(data: Path):
     clone = data / "BCCD_Dataset"
     assert recognised(clone).reader.name == "voc"
-    reading, expected = read_folder(clone), VocDataset.open(clone).to_reading()
+    reading, expected = read_folder(clone), read_voc_folder(clone)
     assert reading.samples == expected.samples
     assert len(reading.dropped) == len(expected.dropped) == 10
     assert (reading.source, reading.licence, reading.failed) == ("bccd", "MIT", ())

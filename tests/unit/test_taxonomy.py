@@ -1,4 +1,6 @@
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -167,3 +169,10 @@ def test_taxonomies_are_joined_unless_they_disagree(tmp_path):
     other = Taxonomy.read(written(tmp_path, PARASITES.replace("#aa00ff", "#aa00fe")))
     with pytest.raises(ValueError, match="'Parasite' is defined in two ways"):
         Taxonomy.joined([parasites, other])
+
+
+def test_the_file_in_the_documentation_is_a_taxonomy(tmp_path):
+    page = (Path(__file__).resolve().parents[2] / "docs" / "adding.md").read_text("utf-8")
+    section = page[page.index("## A cell type") :]
+    text = re.search(r"```yaml\n(.*?)```", section, re.DOTALL)[1]
+    assert Taxonomy.read(written(tmp_path, text))["Parasite"].sampling.crop_share == 0.2

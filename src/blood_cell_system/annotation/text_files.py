@@ -104,8 +104,11 @@ def read_label_xml(path: Path) -> Element:
     AnnotationError
         It cannot be read, is not XML, or declares entities.
     """
+    data = read_label_bytes(path)
+    # XML declares its other encodings itself; UTF-16 not in the files of all programs.
+    text = decode_label_text(path, data) if b"\0" in data else data
     try:
-        tree: Element = ElementTree.fromstring(read_label_text(path), forbid_dtd=True)
+        tree: Element = ElementTree.fromstring(text, forbid_dtd=True)
     except DefusedXmlException as error:
         raise AnnotationError(
             f"{path}: declares entities or a document type ({type(error).__name__}), which "
@@ -114,8 +117,6 @@ def read_label_xml(path: Path) -> Element:
         ) from error
     # Expat raises the last two for encodings that it does not know.
     except (ParseError, LookupError, ValueError) as error:
-        if isinstance(error, AnnotationError):
-            raise
         raise AnnotationError(
             f"{path}: not XML, or cut off ({error}). Copy it again from its source."
         ) from error

@@ -14,9 +14,8 @@ the others:
 """
 
 import math
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.augmentation.batches import Batch, stacked
 from blood_cell_system.augmentation.photometric import augment_photometric
 from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord
@@ -288,12 +288,8 @@ def _moved_outline(
 UNKNOWN: Final = -1
 """Index of a condition or type that nobody knows, and of what is no cell."""
 
-CellBatch = dict[str, NDArray[np.generic]]
-
 # Relative to a class of several conditions: it has no contrast to teach.
 _SINGLE_CONDITION_WEIGHT: Final = 0.25
-_THREADS: Final = 2  # Threads that make batches beside the training.
-_BATCHES_AHEAD: Final = 2  # Batches made in advance: enough to hide their making.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -424,7 +420,7 @@ class CellSampler:
             return _draw(self._types, generator)
         return _draw(self._conditions, generator, weights=self._source_weights)
 
-    def __getitem__(self, index: int) -> CellBatch:
+    def __getitem__(self, index: int) -> Batch:
         """Give an example: ``cells`` (130, 130, 3) uint8, and its labels by name, 0-dimensional."""
         position = self.position_of(index)
         image = self._cells[position]
@@ -436,17 +432,8 @@ class CellSampler:
         return {"cells": pixels, **_labels_at(self._labels, position)}
 
 
-def cell_batches(
-    sampler: CellSampler, *, batch_size: int, first_index: int, count: int
-) -> Iterator[CellBatch]:
-    """Give batches in order of the examples' indices, made ahead in threads.
-
-    Parameters
-    ----------
-    first_index : int
-        Index of the first example.
-    count : int
-        Number of batches.
+def plain_batches(cells: HeldCells, labels: CellLabels, *, batch_size: int) -> Iterator[Batch]:
+    """Give every cell once, in order and as it is, for measuring; the last batch may be short.
 
     Yields
     ------
@@ -454,31 +441,9 @@ def cell_batches(
         ``cells`` (batch, 130, 130, 3) uint8; ``condition``, ``cell_type``, ``source`` (batch,)
         int32; ``known`` (batch,) float32.
     """
-    waiting: deque[list[Future[CellBatch]]] = deque()
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="cells") as pool:
-        try:
-            for number in range(count + _BATCHES_AHEAD):
-                if number < count:
-                    start = first_index + number * batch_size
-                    indices = range(start, start + batch_size)
-                    waiting.append([pool.submit(sampler.__getitem__, index) for index in indices])
-                if number >= _BATCHES_AHEAD:
-                    yield _stacked([future.result() for future in waiting.popleft()])
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def plain_batches(cells: HeldCells, labels: CellLabels, *, batch_size: int) -> Iterator[CellBatch]:
-    """Give every cell once, in order and as it is, for measuring; the last batch may be short.
-
-    Yields
-    ------
-    dict of str to ndarray
-        As of :func:`cell_batches`.
-    """
     for start in range(0, len(cells), batch_size):
         positions = range(start, min(start + batch_size, len(cells)))
-        yield _stacked([{"cells": on_white(cells[p]), **_labels_at(labels, p)} for p in positions])
+        yield stacked([{"cells": on_white(cells[p]), **_labels_at(labels, p)} for p in positions])
 
 
 _Groups = dict[int, list[NDArray[np.intp]]]
@@ -509,14 +474,10 @@ def _draw(
     return int(inner[generator.integers(len(inner))])
 
 
-def _labels_at(labels: CellLabels, position: int) -> CellBatch:
+def _labels_at(labels: CellLabels, position: int) -> Batch:
     return {
         "condition": labels.condition[position],
         "cell_type": labels.cell_type[position],
         "known": labels.known[position],
         "source": labels.source[position],
     }
-
-
-def _stacked(examples: list[CellBatch]) -> CellBatch:
-    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}

@@ -1,21 +1,15 @@
-"""Batches of crops, made in the background while the network learns from the one before.
-
-Which image each training crop is taken from, by the crop's index.
-
-Where a set of 18 images is learned together with one of 205, images in turn would give it a
-twelfth of the crops. How far small sources are brought forward is a matter of degree: the share of
-a source with *n* images is in proportion to n^(1 - evenness).
-
-Training crops: which image, where in it, and how it is turned, scaled and stained.
+"""Training crops: which image, where in it, and how it is turned, scaled and stained.
 
 The crop of an index depends on the seed and the index alone. Threads may make crops in any order,
 and a training that was interrupted sees the crops that it would have seen.
+
+Where a set of 18 images is learned together with one of 205, images in turn would give it a
+twelfth of the crops. So the share of a source with *n* images is in proportion to
+n^(1 - evenness).
 """
 
 import math
-from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.augmentation.batches import Batch
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.geometric import sample_geometry, transform_boxes, warp
 from blood_cell_system.augmentation.pasted_cells import LabelledCrop, paste_cells
@@ -330,6 +325,26 @@ class CropSampler:
             ),
         )
 
+    def arrays(self, index: int) -> Batch:
+        """Give a crop as arrays.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``pixels`` (size, size, 3) uint8, ``class_mask`` (size, size) uint8, and the maps of
+            ``CentreTargets`` under their names.
+        """
+        crop = self[index]
+        targets = crop.targets
+        return {
+            "pixels": crop.pixels,
+            "class_mask": crop.class_mask,
+            "heat_map": targets.heat_map,
+            "heat_weight": targets.heat_weight,
+            "log_size": targets.log_size,
+            "size_weight": targets.size_weight,
+        }
+
     def _donor(self, position: int, generator: np.random.Generator) -> DecodedImage:
         """Another image of the same laboratory, from which cells may be pasted."""
         positions = self._images.of_source(self._images.source_of(position))
@@ -360,58 +375,3 @@ def _inside(place: float, side: float, margin: float) -> float:
     """Nearest place that keeps the margin from both ends, or the middle."""
     margin = min(margin, side / 2)
     return float(np.clip(place, margin, side - margin))
-
-
-Batch = dict[str, NDArray[np.generic]]
-
-# OpenCV and NumPy let go of the interpreter's lock, so threads do; two batches ahead hide jitter.
-_THREADS = 2
-_BATCHES_AHEAD = 2  # Batches made in advance: enough to hide their making.
-
-
-def batches(
-    sampler: CropSampler, *, batch_size: int, first_index: int, count: int
-) -> Iterator[Batch]:
-    """Give batches in order of the crops' indices.
-
-    Parameters
-    ----------
-    first_index : int
-        Index of the first crop.
-    count : int
-        Number of batches.
-
-    Yields
-    ------
-    dict of str to ndarray
-        ``pixels`` (batch, size, size, 3) uint8, ``class_mask`` (batch, size, size) uint8, and the
-        maps of ``CentreTargets`` under their names, with the batch in front.
-    """
-    waiting: deque[list[Future[Batch]]] = deque()
-    with ThreadPoolExecutor(_THREADS, thread_name_prefix="crops") as pool:
-        try:
-            for number in range(count + _BATCHES_AHEAD):
-                if number < count:
-                    start = first_index + number * batch_size
-                    indices = range(start, start + batch_size)
-                    waiting.append([pool.submit(_arrays_of, sampler, index) for index in indices])
-                if number >= _BATCHES_AHEAD:
-                    yield _stacked([future.result() for future in waiting.popleft()])
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _arrays_of(sampler: CropSampler, index: int) -> Batch:
-    crop = sampler[index]
-    return {
-        "pixels": crop.pixels,
-        "class_mask": crop.class_mask,
-        "heat_map": crop.targets.heat_map,
-        "heat_weight": crop.targets.heat_weight,
-        "log_size": crop.targets.log_size,
-        "size_weight": crop.targets.size_weight,
-    }
-
-
-def _stacked(examples: list[Batch]) -> Batch:
-    return {name: np.stack([example[name] for example in examples]) for name in examples[0]}

@@ -4,6 +4,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Final
 
 import cv2
 import numpy as np
@@ -106,10 +107,17 @@ def _cut_to_width(text: str, font: Font, width: int) -> str:
     return text[:fits] + "..."
 
 
-_GAP_PX = 8
-_PAPER = (245, 245, 245)
-_BAD = (176, 0, 32)
-_MAX_HEIGHT_SHARE = 1.25
+_GAP_PX: Final = 8
+"""Between tiles, in pixels of the sheet."""
+
+_PAPER: Final = (245, 245, 245)
+"""Background, RGB."""
+
+_BAD: Final = (176, 0, 32)
+"""Frame of a bad tile: a dark red, RGB."""
+
+_MAX_HEIGHT_SHARE: Final = 1.25
+"""Height of a tile, at most, in its widths: a tall image must not leave its row empty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

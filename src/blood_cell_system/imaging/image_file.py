@@ -95,6 +95,7 @@ _without_pillow_warnings: Final = _WithoutPillowWarnings()
 
 
 _BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
+"""Bits a channel of microscope cameras: an image has the least of them that holds its values."""
 
 
 def as_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
@@ -294,14 +295,13 @@ def count_pages(path: Path) -> int:
     with opened(Path(path)) as image:
         if image.format not in _FORMATS_WITH_PAGES:
             return 1
-        pages = int(getattr(image, "n_frames", 1))
-        if pages == 1 or not isinstance(image, TiffImageFile):
-            return pages
-        copies = 0
-        for page in range(1, pages):
-            image.seek(page)
-            copies += int(image.tag_v2.get(ExifTags.Base.NewSubfileType, 0)) & 1
-        return pages - copies
+        if image.format != "TIFF":
+            return int(getattr(image, "n_frames", 1))
+        # Here, not above: only TIFF files need it.
+        from tifffile import TiffFile
+
+        with TiffFile(path) as file:
+            return 1 + sum(not page.is_reduced for page in list(file.pages)[1:])
 
 
 def is_turned(path: Path) -> bool:

@@ -22,9 +22,10 @@ _HATCH_SHARE: Final = 0.65
 """Opacity of the hatch where not scored."""
 
 _NOTHING: Final = 0
+"""Row of the colour table for what has no colour. An image of row numbers is what is drawn."""
+
 _UNSCORED: Final = 255
-"""Rows of the colour table between them are cell types, 1 for the first. An image of row numbers is
-what the drawing works on."""
+"""Row of what is not scored; those between are cell types, 1 for the first."""
 
 
 def draw_overlay(

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from blood_cell_system.annotation.clean import DUPLICATE_IOU, TINY_SIDE_PX
-from blood_cell_system.annotation.formats.voc import VocDataset
+from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.annotation.sample import (
     Annotation,
     DroppedCell,
@@ -140,7 +140,7 @@ def prepare_voc(
         As of ``prepare_reading``.
     """
     method = _choice(MaskMethod, "mask_method", mask_method)
-    reading = VocDataset.open(Path(source)).to_reading()
+    reading = read_voc_folder(Path(source))
     return prepare_reading(reading, output, mask_method=method, jobs=jobs, mode="bccd")
 
 

@@ -2,19 +2,21 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.text import Text
 
 from blood_cell_system.analysis.classifier_evaluation import (
     ClassifierEvaluation,
+    ControlScores,
+    DiseaseScores,
     HeadScores,
+    KnownScores,
     occlusion_map,
 )
 from blood_cell_system.analysis.runtimes import ClassifierRuntime
@@ -24,36 +26,75 @@ from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.plot import plot_file
 from blood_cell_system.metrics.bootstrap import Figure
 from blood_cell_system.model_metadata import on_white
-from blood_cell_system.reports.segmenter_evaluation import figures_table
+from blood_cell_system.reports.findings import Record
+from blood_cell_system.reports.segmenter_evaluation import (
+    EvaluationRecord,
+    figures_table,
+    share_words,
+    text_of,
+)
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellSet
 
-FORMAT_VERSION: Final = 1
-"""Of ``evaluation.json``."""
+
+class ReliabilityTable(Record):
+    """How often answers of a confidence are right, by bins of the confidence."""
+
+    edges: list[float]
+    cells: list[float]
+    confidence: list[float]
+    accuracy: list[float]
+
+
+class HeadRecord(Record):
+    """How good the answers of one output are."""
+
+    where: str
+    names: tuple[str, ...]
+    confusion_matrix: list[list[float]]
+    by_class: dict[str, dict[str, float]]
+    accuracy: Figure
+    balanced_accuracy: Figure
+    macro_f1: Figure
+    calibration_error: Figure
+    constant_answer: dict[str, str | float]
+    conformal: dict[str, float]
+    reliability: ReliabilityTable
+
+
+class ClassifierRecord(EvaluationRecord):
+    """What ``evaluation.json`` holds."""
+
+    kind: str
+    cells: int
+    diseases: tuple[DiseaseScores, ...]
+    conditions: tuple[HeadRecord, ...]
+    types: tuple[HeadRecord, ...]
+    known: KnownScores | None
+    controls: tuple[ControlScores, ...]
 
 
 def classifier_evaluation_to_json(
     evaluation: ClassifierEvaluation, *, subject: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Turn an evaluation into what ``write_json`` takes.
+    """Turn an evaluation into what ``json.dumps`` takes.
 
     Parameters
     ----------
-    evaluation : ClassifierEvaluation
     subject : mapping of str
         What was measured: model, data folder, split.
     """
-    return {
-        "format_version": FORMAT_VERSION,
-        **subject,
-        "kind": evaluation.metadata.cell_type.lower(),
-        "cells": evaluation.cells,
-        "diseases": [asdict(scores) for scores in evaluation.diseases],
-        "conditions": [_head(scores) for scores in evaluation.conditions],
-        "types": [_head(scores) for scores in evaluation.types],
-        "known": None if evaluation.known is None else asdict(evaluation.known),
-        "controls": [asdict(scores) for scores in evaluation.controls],
-    }
+    measured: dict[str, Any] = dict(subject)
+    return ClassifierRecord(
+        **measured,
+        kind=evaluation.metadata.cell_type.lower(),
+        cells=evaluation.cells,
+        diseases=tuple(evaluation.diseases),
+        conditions=tuple(_head(scores) for scores in evaluation.conditions),
+        types=tuple(_head(scores) for scores in evaluation.types),
+        known=evaluation.known,
+        controls=tuple(evaluation.controls),
+    ).to_json()
 
 
 def short_figures(evaluation: ClassifierEvaluation) -> dict[str, Any]:
@@ -91,40 +132,34 @@ def _rounded(figure: Figure) -> dict[str, Any]:
     }
 
 
-def _head(scores: HeadScores) -> dict[str, Any]:
+def _head(scores: HeadScores) -> HeadRecord:
     table = scores.reliability
-    return {
-        "where": scores.where,
-        "names": list(scores.names),
-        "confusion_matrix": scores.confusion.tolist(),
-        "by_class": scores.by_class,
-        "accuracy": asdict(scores.accuracy),
-        "balanced_accuracy": asdict(scores.balanced_accuracy),
-        "macro_f1": asdict(scores.macro_f1),
-        "calibration_error": asdict(scores.calibration_error),
-        "constant_answer": {
+    return HeadRecord(
+        where=scores.where,
+        names=scores.names,
+        confusion_matrix=scores.confusion.tolist(),
+        by_class=scores.by_class,
+        accuracy=scores.accuracy,
+        balanced_accuracy=scores.balanced_accuracy,
+        macro_f1=scores.macro_f1,
+        calibration_error=scores.calibration_error,
+        constant_answer={
             "class": scores.constant,
             "accuracy": scores.constant_accuracy,
             "balanced_accuracy": scores.constant_balanced_accuracy,
         },
-        "conformal": {"coverage": scores.coverage, "single_share": scores.single_share},
-        "reliability": {
-            "edges": table.edges.tolist(),
-            "cells": table.weight.tolist(),
-            "confidence": table.confidence.tolist(),
-            "accuracy": table.accuracy.tolist(),
-        },
-    }
+        conformal={"coverage": scores.coverage, "single_share": scores.single_share},
+        reliability=ReliabilityTable(
+            edges=table.edges.tolist(),
+            cells=table.weight.tolist(),
+            confidence=table.confidence.tolist(),
+            accuracy=table.accuracy.tolist(),
+        ),
+    )
 
 
 def classifier_evaluation_tables(evaluation: ClassifierEvaluation, *, title: str) -> RenderableType:
-    """Lay an evaluation out.
-
-    Parameters
-    ----------
-    evaluation : ClassifierEvaluation
-    title : str
-    """
+    """Lay an evaluation out."""
     parts: list[RenderableType] = [Text(f"{title}, {evaluation.cells} cells", style="bold")]
     if evaluation.diseases:
         parts += _disease_part(evaluation)
@@ -140,10 +175,7 @@ def classifier_evaluation_text(
     evaluation: ClassifierEvaluation, *, title: str, width: int = 100
 ) -> str:
     """Lay an evaluation out as plain text, without colours."""
-    console = Console(width=width, color_system=None, highlight=False)
-    with console.capture() as capture:
-        console.print(classifier_evaluation_tables(evaluation, title=title))
-    return capture.get()
+    return text_of(classifier_evaluation_tables(evaluation, title=title), width=width)
 
 
 def _disease_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
@@ -186,7 +218,7 @@ def _head_part(name: str, heads: Sequence[HeadScores]) -> list[RenderableType]:
         classes.add_row(
             class_name,
             f"{values['cells']:.0f}",
-            *(_share(values[key]) for key in ("precision", "recall", "f1")),
+            *(share_words(values[key]) for key in ("precision", "recall", "f1")),
         )
     words = (
         "calibration: expected error of the confidence; constant: accuracy and balanced accuracy "
@@ -215,30 +247,26 @@ def _control_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
     for scores in evaluation.controls:
         table.add_row(
             scores.name,
-            _share(scores.condition),
-            _share(scores.condition_chance),
-            _share(scores.cell_type),
-            _share(scores.type_chance),
+            share_words(scores.condition),
+            share_words(scores.condition_chance),
+            share_words(scores.cell_type),
+            share_words(scores.type_chance),
         )
     return [
         table,
         Text(
             "Balanced accuracy when the cell is taken away (blanked: must be chance) and when only "
-            "its outline is left (silhouette: tells what the shape alone gives away).",
+            "its outline is left (silhouette: what the shape alone gives away).",
             style="dim",
         ),
     ]
 
 
 def _figure(figure: Figure) -> str:
-    words = _share(figure.value)
+    words = share_words(figure.value)
     if figure.interval is not None:
         words += f"\n{figure.interval[0]:.3f}-{figure.interval[1]:.3f}"
     return words
-
-
-def _share(value: float) -> str:
-    return "-" if math.isnan(value) else f"{value:.3f}"
 
 
 def _percent(value: float) -> str:
@@ -268,7 +296,6 @@ def write_reliability_plot(path: Path, heads: Sequence[tuple[str, HeadScores]]) 
 
     Parameters
     ----------
-    path : Path
     heads : sequence of (str, HeadScores)
         With the name of each.
     """
@@ -314,7 +341,6 @@ def occlusion_sheet(
 
     Parameters
     ----------
-    evaluation : ClassifierEvaluation
     cell_set : CellSet
         That was measured.
     classifier : ClassifierRuntime
@@ -385,12 +411,10 @@ def write_evaluation_files(
 
     Parameters
     ----------
-    evaluation : ClassifierEvaluation
     cells : CellSet
         That was measured.
     classifier : ClassifierRuntime
         That was measured; it runs once more on the cells shown.
-    folder : Path
     subject : mapping of str
         What was measured: model, data folder, split.
 

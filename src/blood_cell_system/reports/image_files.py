@@ -25,12 +25,16 @@ from blood_cell_system.taxonomy import Taxonomy
 Colour = tuple[int, int, int]
 
 ABNORMAL_COLOUR: Final[Colour] = (255, 0, 170)
+"""RGB of boxes around cells that are not healthy."""
 UNSURE_COLOUR: Final[Colour] = (235, 165, 0)
+"""RGB of boxes around cells whose condition is open."""
 NONE_COLOUR: Final[Colour] = (70, 70, 70)
+"""RGB of boxes around cells of none of the classes."""
 
 _ORDER: Final = (NONE_COLOUR, UNSURE_COLOUR, ABNORMAL_COLOUR)
 """What matters most is drawn last, over the others."""
 _WHITE: Final[Colour] = (255, 255, 255)
+"""RGB of names."""
 _SMALLEST_FONT_PX: Final = 9
 """Smaller letters cannot be read."""
 _LETTER_SHARE: Final = 0.62

@@ -1,12 +1,13 @@
-"""The images on which a model does worst, truth beside prediction."""
+"""What is written of a segmenter's evaluation: JSON, tables, and its worst images."""
 
+import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ConfigDict, Field, SerializeAsAny
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -16,6 +17,7 @@ from blood_cell_system.analysis.runtimes import Runtime
 from blood_cell_system.analysis.segmenter_evaluation import (
     Evaluation,
     EvaluationSettings,
+    Failure,
     ImageRecord,
     cells_in,
 )
@@ -27,10 +29,9 @@ from blood_cell_system.metrics.confusion import ConfusionMatrix
 from blood_cell_system.metrics.matching import (
     CellScores,
     CountError,
-    CountReport,
-    MatchCounts,
     TruthKind,
 )
+from blood_cell_system.reports.findings import Record
 from blood_cell_system.taxonomy import MaskClass
 
 
@@ -44,7 +45,113 @@ def figures_table(first: str, *others: str) -> Table:
     return table
 
 
-FORMAT_VERSION = 1
+def text_of(tables: RenderableType, *, width: int = 100) -> str:
+    """Lay tables out as plain text, without colours."""
+    console = Console(width=width, color_system=None, highlight=False)
+    with console.capture() as capture:
+        console.print(tables)
+    return capture.get()
+
+
+class EvaluationRecord(Record):
+    """What was measured: model, data folder and split are further keys.
+
+    Shares are 0..1; what has no value, such as a class that does not occur, is null.
+    """
+
+    model_config = ConfigDict(extra="allow", ser_json_inf_nan="null")
+
+    format_version: Literal[1] = 1
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the record as it is written to a file."""
+        value: dict[str, Any] = json.loads(self.model_dump_json())
+        return value
+
+
+class PixelScores(Record):
+    """IoU and Dice of each class of the mask, of all scored pixels together."""
+
+    mean_iou: float
+    accuracy: float
+    iou: dict[str, float]
+    dice: dict[str, float]
+
+
+class AllPixelScores(PixelScores):
+    """The same of all images, with the counts of pixels that they follow from."""
+
+    mean_iou_95_interval: tuple[float, float] | None
+    confusion_matrix: list[list[int]]
+
+
+class ImageScores(PixelScores):
+    """Scores of the pixels of one image."""
+
+    stem: str
+
+
+class CountedImageScores(ImageScores):
+    """The same of an image whose cells were compared, with their numbers by type."""
+
+    true_counts: dict[str, int]
+    all_found_counts: dict[str, int]
+    found_counts: dict[str, int]
+
+
+class MatchScores(Record):
+    """Numbers and shares of a matching at one IoU."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    matched: int
+    false_found: int
+    missed: int
+    left_out: int
+    precision: float
+    recall: float
+    f1: float
+    f1_with_left_out_as_false: float = Field(validation_alias="strict_f1")
+    ap_tp_over_tp_fp_fn: float = Field(validation_alias="average_precision")
+    sq: float = Field(validation_alias="segmentation_quality")
+    pq: float = Field(validation_alias="panoptic_quality")
+
+
+class CountScores(Record):
+    """Errors of the counts of an image beside those of constant answers."""
+
+    model: CountError
+    training_constant: int | None
+    training_constant_error: CountError | None
+    best_constant: int
+    best_constant_error: CountError
+    model_with_left_out: CountError
+
+
+class TypeScores(Record):
+    """Scores of the cells of one type; matchings by IoU, such as ``0.50``."""
+
+    matching: dict[str, MatchScores]
+    counts: CountScores
+
+
+class TruthScores(Record):
+    """Scores of cells against outlines, or against boxes."""
+
+    truth: TruthKind
+    image_count: int
+    true_cells_by_origin: dict[str, int]
+    types: dict[str, TypeScores]
+
+
+class SegmenterEvaluation(EvaluationRecord):
+    """What ``bloodcells evaluate --json`` writes."""
+
+    image_count: int
+    failures: tuple[Failure, ...]
+    pixels: AllPixelScores
+    cells: tuple[TruthScores, ...]
+    images: tuple[SerializeAsAny[ImageScores], ...]
 
 
 def evaluation_to_json(evaluation: Evaluation, *, subject: Mapping[str, str]) -> dict[str, Any]:
@@ -55,29 +162,20 @@ def evaluation_to_json(evaluation: Evaluation, *, subject: Mapping[str, str]) ->
     evaluation : Evaluation
     subject : mapping of str
         What was measured: model, data folder, split.
-
-    Returns
-    -------
-    dict
-        Shares are 0..1; what has no value (a class that does not occur) is null, never NaN, which
-        JSON does not know.
     """
-    interval = evaluation.mean_iou_interval
-    value = {
-        "format_version": FORMAT_VERSION,
-        **subject,
-        "image_count": len(evaluation.images),
-        "failures": [asdict(failure) for failure in evaluation.failures],
-        "pixels": {
+    measured: dict[str, Any] = dict(subject)
+    return SegmenterEvaluation(
+        **measured,
+        image_count=len(evaluation.images),
+        failures=evaluation.failures,
+        pixels=AllPixelScores(
             **_pixel_scores(evaluation.confusion),
-            "mean_iou_95_interval": None if interval is None else list(interval),
-            "confusion_matrix": evaluation.confusion.counts.tolist(),
-        },
-        "cells": [_cell_scores(scores) for scores in evaluation.cells],
-        "images": [_image(record) for record in evaluation.images],
-    }
-    result: dict[str, Any] = _without_nan(value)
-    return result
+            mean_iou_95_interval=evaluation.mean_iou_interval,
+            confusion_matrix=evaluation.confusion.counts.tolist(),
+        ),
+        cells=tuple(_truth_scores(scores) for scores in evaluation.cells),
+        images=tuple(_image_scores(record) for record in evaluation.images),
+    ).to_json()
 
 
 def _pixel_scores(confusion: ConfusionMatrix) -> dict[str, Any]:
@@ -90,71 +188,41 @@ def _pixel_scores(confusion: ConfusionMatrix) -> dict[str, Any]:
     }
 
 
-def _cell_scores(scores: CellScores) -> dict[str, Any]:
-    return {
-        "truth": str(scores.matching.truth),
-        "image_count": scores.image_count,
-        "true_cells_by_origin": {
-            str(o): count for o, count in scores.matching.origins.items() if count
-        },
-        "types": {
-            str(cell_type): {
-                "matching": {f"{t:.2f}": match_scores(counts) for t, counts in by_iou.items()},
-                "counts": _count_report(scores.counts[cell_type])
-                | {"model_with_left_out": asdict(scores.all_counts[cell_type])},
-            }
-            for cell_type, by_iou in scores.matching.matches.items()
-        },
-    }
+def _truth_scores(scores: CellScores) -> TruthScores:
+    types = {}
+    for cell_type, by_iou in scores.matching.matches.items():
+        counts = scores.counts[cell_type]
+        types[cell_type] = TypeScores(
+            matching={f"{t:.2f}": MatchScores.model_validate(m) for t, m in by_iou.items()},
+            counts=CountScores(
+                model=counts.error,
+                training_constant=counts.training_constant,
+                training_constant_error=counts.training_constant_error,
+                best_constant=counts.best_constant,
+                best_constant_error=counts.best_constant_error,
+                model_with_left_out=scores.all_counts[cell_type],
+            ),
+        )
+    origins = {str(o): count for o, count in scores.matching.origins.items() if count}
+    return TruthScores(
+        truth=scores.matching.truth,
+        image_count=scores.image_count,
+        true_cells_by_origin=origins,
+        types=types,
+    )
 
 
-def match_scores(counts: MatchCounts) -> dict[str, float]:
-    """Numbers and shares of a matching."""
-    return {
-        "matched": counts.matched,
-        "false_found": counts.false_found,
-        "missed": counts.missed,
-        "left_out": counts.left_out,
-        "precision": counts.precision,
-        "recall": counts.recall,
-        "f1": counts.f1,
-        "f1_with_left_out_as_false": counts.with_left_out_as_false().f1,
-        "ap_tp_over_tp_fp_fn": counts.average_precision,
-        "sq": counts.segmentation_quality,
-        "pq": counts.panoptic_quality,
-    }
-
-
-def _count_report(report: CountReport) -> dict[str, Any]:
-    return {
-        "model": asdict(report.error),
-        "training_constant": report.training_constant,
-        "training_constant_error": (
-            None
-            if report.training_constant_error is None
-            else asdict(report.training_constant_error)
-        ),
-        "best_constant": report.best_constant,
-        "best_constant_error": asdict(report.best_constant_error),
-    }
-
-
-def _image(record: ImageRecord) -> dict[str, Any]:
-    row: dict[str, Any] = {"stem": record.stem, **_pixel_scores(record.confusion)}
-    if record.cells is not None:
-        cells = record.cells
-        row["true_counts"] = {str(t): count for t, count in cells.true_counts.items()}
-        row["all_found_counts"] = {str(t): count for t, count in cells.all_found_counts.items()}
-        row["found_counts"] = {str(t): count for t, count in cells.found_counts.items()}
-    return row
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(part) for key, part in value.items()}
-    if isinstance(value, list):
-        return [_without_nan(part) for part in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
+def _image_scores(record: ImageRecord) -> ImageScores:
+    pixels = _pixel_scores(record.confusion)
+    if record.cells is None:
+        return ImageScores(stem=record.stem, **pixels)
+    return CountedImageScores(
+        stem=record.stem,
+        **pixels,
+        true_counts=dict(record.cells.true_counts),
+        all_found_counts=dict(record.cells.all_found_counts),
+        found_counts=dict(record.cells.found_counts),
+    )
 
 
 _CLASS_NAMES: Final = {
@@ -163,6 +231,7 @@ _CLASS_NAMES: Final = {
     MaskClass.WBC: "WBC",
 }
 _SHOWN_THRESHOLDS: Final = (0.5, 0.7, 0.9)
+"""IoU that make a match in the tables: loose, usual, strict."""
 _TRUTH_NAMES: Final = {
     TruthKind.OUTLINES: "exact outlines, by IoU of pixels",
     TruthKind.BOXES: "boxes, by IoU of boxes",
@@ -191,10 +260,7 @@ def evaluation_tables(evaluation: Evaluation, *, title: str) -> RenderableType:
 
 def evaluation_text(evaluation: Evaluation, *, title: str, width: int = 100) -> str:
     """Lay an evaluation out as plain text, without colours."""
-    console = Console(width=width, color_system=None, highlight=False)
-    with console.capture() as capture:
-        console.print(evaluation_tables(evaluation, title=title))
-    return capture.get()
+    return text_of(evaluation_tables(evaluation, title=title), width=width)
 
 
 def _pixel_part(evaluation: Evaluation) -> list[RenderableType]:
@@ -206,10 +272,12 @@ def _pixel_part(evaluation: Evaluation) -> list[RenderableType]:
     table = figures_table("class", "IoU", "Dice")
     for value in MaskClass:
         table.add_row(
-            _CLASS_NAMES[value], _share(confusion.iou[value]), _share(confusion.dice[value])
+            _CLASS_NAMES[value],
+            share_words(confusion.iou[value]),
+            share_words(confusion.dice[value]),
         )
     table.add_section()
-    table.add_row("mean IoU", _share(confusion.mean_iou), "", style="bold")
+    table.add_row("mean IoU", share_words(confusion.mean_iou), "", style="bold")
     return [Text(words), table]
 
 
@@ -227,16 +295,16 @@ def _match_part(scores: CellScores) -> list[RenderableType]:
             str(loose.matched + loose.missed),
             str(loose.matched + loose.false_found),
             str(loose.left_out),
-            _share(loose.with_left_out_as_false().f1),
-            *(_share(by_iou[threshold].f1) for threshold in _SHOWN_THRESHOLDS),
-            _share(loose.average_precision),
-            _share(loose.panoptic_quality),
+            share_words(loose.with_left_out_as_false().f1),
+            *(share_words(by_iou[threshold].f1) for threshold in _SHOWN_THRESHOLDS),
+            share_words(loose.average_precision),
+            share_words(loose.panoptic_quality),
         )
     return [
         Text(f"Cells against {_TRUTH_NAMES[scores.matching.truth]} ({origins or 'no cells'})"),
         table,
         Text(
-            "out: found where nobody has said what is there, and matching nothing; * counts these "
+            "out: found where no annotation says what is there, without a match; * counts these "
             "as false. Where boxes are incomplete, neither is the whole truth. AP is TP / (TP + FP "
             "+ FN), as StarDist has it, and PQ is F1 × mean IoU of the pairs; both at "
             f"IoU {_SHOWN_THRESHOLDS[0]}.",
@@ -270,8 +338,8 @@ def _count_part(scores: CellScores) -> list[RenderableType]:
         table,
         Text(
             "What does not beat the constants has not learned to count. Where boxes are "
-            "incomplete, leaving out flatters the model (the truth tells which to leave out), and "
-            "counting all blames it for cells that nobody has boxed.",
+            "incomplete, leaving out flatters the model (the truth decides which), and "
+            "counting all blames it for cells without a box.",
             style="dim",
         ),
     ]
@@ -287,7 +355,8 @@ def _count_row(error: CountError) -> tuple[str, str, str, str]:
     )
 
 
-def _share(value: float) -> str:
+def share_words(value: float) -> str:
+    """Write a share with three digits; a dash where there is none."""
     return "-" if math.isnan(value) else f"{value:.3f}"
 
 

@@ -19,25 +19,43 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.stain.optical_density import GREEN, RED
 from blood_cell_system.taxonomy import MaskClass
 
-RED, GREEN, BLUE = range(3)
 _DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
+
 _MIN_PIXELS: Final = 60
-# Densities as measured in smears of six collections, with a margin; in green light.
+"""Pixels of slide or of cells from which their median colour is known."""
+
 _RED_CELL_GREEN: Final = (0.15, 1.35)
+"""Optical density of red cells in green light, in smears of six collections, with a margin."""
+
 _NUCLEUS_GREEN: Final = (0.6, 1.9)
-# The others as shares of green.
+"""The same of nuclei."""
+
 _RED_CELL_RED_SHARE: Final = (0.05, 0.95)
+"""Density of red cells in red light as a share of that in green, in the same smears."""
+
 _RED_CELL_BLUE_SHARE: Final = (0.15, 1.0)
+"""The same in blue light."""
+
 _NUCLEUS_RED_SHARE: Final = (0.45, 1.0)
+"""The same of nuclei in red light."""
+
 _NUCLEUS_BLUE_SHARE: Final = (0.0, 0.65)
+"""The same of nuclei in blue light."""
+
 _NUCLEUS_LEAD: Final = (0.25, 0.8)
 """How much denser in red light a nucleus is than the red cells."""
+
 _LIGHT: Final = (0.6, 1.0)
+"""Brightness of the new slide, 1 for white."""
+
 _TINT: Final = 0.1
-# Beyond that noise and JPEG blocks would be all that is seen.
+"""Standard deviation of the logarithm of each channel's light: a camera's white balance."""
+
 _LARGEST_GAIN: Final = 5.0
+"""Factor on a density, at most: beyond it, noise and JPEG blocks would be all that is seen."""
 
 
 def recolour(

@@ -15,6 +15,7 @@ from blood_cell_system.stain.optical_density import (
 )
 
 _MAX_PX: Final = 300_000
+"""Pixels that an image is reduced to before the fit, so that a large one costs no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 import blood_cell_system
 from blood_cell_system.annotation.splits import Split
+from blood_cell_system.augmentation.batches import Batch
 from blood_cell_system.augmentation.cell_batches import (
     CellAugmentation,
     CellLabels,
     CellSampler,
-    cell_batches,
     plain_batches,
 )
 from blood_cell_system.datasets.cell_folder import CellFolder
@@ -67,7 +67,6 @@ from blood_cell_system.training.classifier_data import (
 )
 from blood_cell_system.training.domains import DomainPlan, ProbeResult, probe_domains
 from blood_cell_system.training.loop import (
-    Batch,
     Images,
     Learner,
     Task,
@@ -76,7 +75,6 @@ from blood_cell_system.training.loop import (
     TrainingResult,
     memory_advice,
     prepare_run,
-    with_domains,
 )
 from blood_cell_system.training.presets import ClassifierSettings
 from blood_cell_system.training.run_record import HistoryView
@@ -107,7 +105,7 @@ VIEW: Final = HistoryView(
     },
     low_score_advice=(
         "The validation score reached {best}, below {good}: train longer (--epochs), add cells of "
-        "more slides, or look whether the class folders hold what their names say."
+        "more slides, or check that the class folders hold what their names say."
     ),
     flat_loss_advice=(
         "The training loss does not fall: the learning rate is too high or too low "
@@ -188,7 +186,7 @@ class ClassifierLearner(Learner):
         """Give the averaged classifier the statistics that its normalisations really see.
 
         Running ones begin with mean 0 and variance 1 and come after the weights, which a short
-        training moves fast: the classifier that gets used then gives one answer to all cells,
+        training moves fast: the averaged classifier then gives one answer to all cells,
         however well the one that learns does.
 
         Parameters
@@ -241,7 +239,6 @@ def validation_row(outputs: Outputs, labels: CellLabels) -> dict[str, float]:
     ----------
     outputs : dict of str to ndarray
         As of ``ClassifierLearner.predict``.
-    labels : CellLabels
 
     Returns
     -------
@@ -304,7 +301,6 @@ class Calibration:
         Conformal, by class.
     known_threshold : float or None
         None when there were no outliers to choose it by.
-    coverage : float
     """
 
     temperatures: dict[str, float]
@@ -332,9 +328,8 @@ def calibrate(
         Of the classifier for the validation cells.
     labels, learned : CellLabels
         Of the validation cells, and of those that were learned from.
-    classes : CellClasses
     coverage : float
-        Share of conformal sets that shall hold the true class.
+        Share of conformal sets that should hold the true class.
     """
     temperatures: dict[str, float] = {}
     before: dict[str, float] = {}
@@ -393,11 +388,6 @@ def _two_sided(known: NDArray[np.floating]) -> NDArray[np.float64]:
 class ClassifierTask(Task):
     """Augmented cells of a folder, and figures on its validation cells.
 
-    Parameters
-    ----------
-    folder : CellFolder
-    settings : ClassifierSettings
-
     Raises
     ------
     DatasetError
@@ -422,11 +412,11 @@ class ClassifierTask(Task):
             seed=settings.seed,
             augmentation=_augmentation(settings),
         )
-        self._domains = None
+        self.domains = None
         if settings.has_domain_adaptation:
-            self._domains = self._domain_plan().domains_of(self._domain_sets[0].labels)
-        domain_names = list(self._domains.names) if self._domains else []
-        self._batch_size = settings.batch_size
+            self.domains = self._domain_plan().domains_of(self._domain_sets[0].labels)
+        domain_names = list(self.domains.names) if self.domains else []
+        self.batch_size = settings.batch_size
         self.learner = ClassifierLearner(settings, self.classes, domains=len(domain_names))
         self.files = classifier_files(folder.kind)
         self.data_hash = folder.content_hash()
@@ -453,16 +443,13 @@ class ClassifierTask(Task):
             "notes": list(folder.notes),
         }
 
-    def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
-        """Give batches of augmented cells."""
-        size = self._batch_size
-        return with_domains(
-            cell_batches(self._sampler, batch_size=size, first_index=first_index, count=count),
-            self._domains,
-            self._sampler.position_of,
-            first_index=first_index,
-            batch_size=size,
-        )
+    def example(self, index: int) -> Batch:
+        """Give an augmented cell and its labels."""
+        return self._sampler[index]
+
+    def position_of(self, index: int) -> int:
+        """Position of a cell."""
+        return self._sampler.position_of(index)
 
     def measure(self) -> tuple[dict[str, float], Images]:
         """Measure the averaged classifier on all validation cells, its statistics settled."""
@@ -494,7 +481,7 @@ class ClassifierTask(Task):
         )
 
     def _probe(self) -> ProbeResult | None:
-        """How well a linear probe tells the domains apart; None where no class is of two domains.
+        """How well a linear probe distinguishes the domains; None where no class is of two domains.
 
         It learns on features of training cells and is measured on validation cells.
         """
@@ -532,13 +519,13 @@ def _augmentation(settings: ClassifierSettings) -> CellAugmentation:
     augmentation = CellAugmentation()
     if settings.has_stain_augmentation:
         return augmentation
-    look = replace(
+    unchanged = replace(
         augmentation.look,
         stain_share=0.0,
         brightness_range=(1.0, 1.0),
         contrast_range=(1.0, 1.0),
     )
-    return replace(augmentation, look=look)
+    return replace(augmentation, look=unchanged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -549,10 +536,8 @@ class TrainedClassifier(TrainingResult):
     ----------
     model : keras.Model or None
         The best one by validation, calibrated.
-    metadata : ModelMetadata or None
-    calibration : Calibration or None
     probe : ProbeResult or None
-        How well the features tell sources apart; None where no class comes from two.
+        How well a linear probe distinguishes sources; None where no class comes from two.
     """
 
     model: Any = None
@@ -580,12 +565,8 @@ def train_classifier(
 
     Parameters
     ----------
-    folder : CellFolder
-    settings : ClassifierSettings
-    output_dir, log_dir : Path
     resume : TrainingState, optional
         Where to go on.
-    listener : TrainingListener, optional
     is_deterministic : bool
         Whether the same seed, data, software and machine must give the same weights, bit by bit,
         which costs speed. It holds for the rest of the process.

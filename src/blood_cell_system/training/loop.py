@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from blood_cell_system.atomic_files import make_folder
+from blood_cell_system.augmentation.batches import Batch, batches
 from blood_cell_system.errors import ResumeError, TrainingMemoryError
 from blood_cell_system.model_metadata import Architecture, ModelMetadata
 from blood_cell_system.networks.domain_adversary import (
@@ -48,7 +49,6 @@ from blood_cell_system.training.run_record import (
 )
 from blood_cell_system.training.state import RunFiles, TrainingState
 
-Batch = Mapping[str, NDArray[Any]]
 Images = Sequence[NDArray[np.uint8]]
 
 LARGEST_REVERSAL: Final = 0.3
@@ -146,7 +146,7 @@ def rates_at(step: int, settings: TrainingSettings) -> StepRates:
 
 
 class Learner(ABC):
-    """A network that learns, its running average, which is what gets used, and the optimizer.
+    """A network that learns, its running average, which is what is saved, and the optimizer.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class Learner(ABC):
     def training_graph(self, domains: int) -> keras.Model:
         """Make a model of logits that shares the network's weights, with a head of domains.
 
-        Weights that shall stay as they are must not be trainable afterwards.
+        Weights that are to stay as they are must not be trainable afterwards.
         """
 
     @abstractmethod
@@ -226,7 +226,6 @@ class Learner(ABC):
         batch : mapping of str to tensor
             Images under ``input_name`` and their labels; for domain adaptation also what
             ``Domains.batch`` gives.
-        rates : StepRates
 
         Returns
         -------
@@ -287,12 +286,12 @@ class Task(ABC):
 
     Parameters
     ----------
-    files : RunFiles
     view : HistoryView
-        How the history is drawn and judged; its score is what the best model is chosen by.
-    learner : Learner
+        How the history is drawn and assessed; its score is what the best model is chosen by.
     metadata : ModelMetadata
         Goes with the best model into its file.
+    domains : Domains or None
+        Of the examples, by position; None without domain adaptation.
     data_hash, validation_hash : str
         Of all data, and of those that the best model is chosen by.
     details : dict of str
@@ -303,13 +302,31 @@ class Task(ABC):
     view: HistoryView
     learner: Any
     metadata: ModelMetadata
+    batch_size: int
+    domains: Domains | None
     data_hash: str
     validation_hash: str
     details: dict[str, Any]
 
     @abstractmethod
+    def example(self, index: int) -> Batch:
+        """Give the arrays of a training example, by its index in the training."""
+
+    @abstractmethod
+    def position_of(self, index: int) -> int:
+        """Position, within the data, of what an example shows."""
+
     def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
         """Give so many batches, beginning with the example of that index."""
+        made = batches(
+            self.example, batch_size=self.batch_size, first_index=first_index, count=count
+        )
+        for number, batch in enumerate(made):
+            start = first_index + number * self.batch_size
+            if self.domains is not None:
+                indices = range(start, start + self.batch_size)
+                batch |= self.domains.batch([self.position_of(index) for index in indices])
+            yield batch
 
     @abstractmethod
     def measure(self) -> tuple[dict[str, float], Images]:
@@ -324,26 +341,8 @@ class Task(ABC):
         """
 
     def advice(self, history: Sequence[Row]) -> list[str]:
-        """Warnings that a person would give who looks at the curves."""
+        """Warnings about what the curves show."""
         return advice_on(history, self.view)
-
-
-def with_domains(
-    upcoming: Iterator[Batch],
-    domains: Domains | None,
-    position_of: Callable[[int], int],
-    *,
-    first_index: int,
-    batch_size: int,
-) -> Iterator[Batch]:
-    """Add the domains of a batch's examples, if there are any."""
-    for number, batch in enumerate(upcoming):
-        if domains is None:
-            yield batch
-        else:
-            start = first_index + number * batch_size
-            positions = [position_of(index) for index in range(start, start + batch_size)]
-            yield {**batch, **domains.batch(positions)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -362,7 +361,6 @@ class TrainingResult:
         Of all sessions together.
     is_complete : bool
         False after Ctrl-C.
-    warnings : tuple of str
     history : tuple of dict
         A row an epoch.
     """
@@ -427,12 +425,8 @@ class Training:
 
     Parameters
     ----------
-    task : Task
-    settings : TrainingSettings
     folder, log_dir : Path
         For the model and its record, and for TensorBoard; both exist.
-    resume : TrainingState or None
-    listener : TrainingListener or None
 
     Raises
     ------

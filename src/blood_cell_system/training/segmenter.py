@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 import blood_cell_system
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.augmentation.crops import CropSampler, ImageOrder, batches
+from blood_cell_system.augmentation.batches import Batch
+from blood_cell_system.augmentation.crops import CropSampler, ImageOrder
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.datasets.cell_diameter import typical_diameter, typical_diameters
@@ -46,7 +47,6 @@ from blood_cell_system.training.fine_tuning import (
     unlikeness_warnings,
 )
 from blood_cell_system.training.loop import (
-    Batch,
     Images,
     Learner,
     Task,
@@ -55,7 +55,6 @@ from blood_cell_system.training.loop import (
     TrainingResult,
     memory_advice,
     prepare_run,
-    with_domains,
 )
 from blood_cell_system.training.peak_calibration import (
     bake_thresholds,
@@ -103,12 +102,7 @@ def available_bytes() -> int | None:
 
 
 def estimated_bytes(settings: SegmentationSettings) -> int:
-    """Memory that a training takes, by the sizes of all activations of the segmenter.
-
-    Parameters
-    ----------
-    settings : SegmentationSettings
-    """
+    """Memory that a training takes, by the sizes of all activations of the segmenter."""
     per_pixel = segmenter_config(settings).values_per_pixel
     values = per_pixel * settings.crop_size_px**2 * settings.batch_size
     return int(4 * _ACTIVATION_COPIES * values) + _FIXED_BYTES
@@ -264,17 +258,12 @@ class SegmenterLearner(Learner):
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def predict_step(self, pixels: Any, class_mask: Any) -> tuple[Any, Any]:
-        """Class mask and class loss of the averaged model.
+        """Class mask, of the same shape, and class loss of the averaged model.
 
         Parameters
         ----------
         pixels : tensor of shape (batch, height, width, 3), dtype uint8
         class_mask : tensor of shape (batch, height, width), dtype uint8
-
-        Returns
-        -------
-        predicted : tensor of shape (batch, height, width), dtype uint8
-        class_loss : scalar tensor
         """
         outputs = self._averaged_logits(tf.cast(pixels, tf.float32), training=False)
         logits = outputs["class_logits"]
@@ -296,8 +285,6 @@ class SegmenterTask(Task):
     ----------
     dataset : PreparedDataset
         With splits.
-    settings : SegmentationSettings
-    start : StartingPoint or None
     is_new : bool
         False when a training is resumed, which needs no comparison with its beginning.
 
@@ -330,15 +317,15 @@ class SegmenterTask(Task):
         self._validation_images = DecodedImages(val_images, magnifications=known)
         sources = [image.source for image in train_images]
         order = ImageOrder(sources, evenness=settings.source_evenness, seed=settings.seed)
-        self._domains = None
+        self.domains = None
         if settings.has_domain_adaptation:
-            self._domains = domains_of_images(
+            self.domains = domains_of_images(
                 sources,
                 (decoded[position].pixels for position in range(len(decoded))),
                 seed=settings.seed,
                 frequencies=order.frequencies(),
             )
-        domain_names = list(self._domains.names) if self._domains else []
+        domain_names = list(self.domains.names) if self.domains else []
         taxonomy = self._taxonomy = start.taxonomy if start else dataset.taxonomy
         self.learner = SegmenterLearner(
             settings,
@@ -371,7 +358,7 @@ class SegmenterTask(Task):
             "domains": domain_names,
             **(start_details(start) if start else {}),
         }
-        self._batch_size = settings.batch_size
+        self.batch_size = settings.batch_size
         self._iou_before: float | None = None
         self._sampler = CropSampler(
             decoded,
@@ -388,16 +375,13 @@ class SegmenterTask(Task):
         if start is not None and is_new:
             self._compare_with_start(start, decoded, magnifications, train_images)
 
-    def batches(self, *, first_index: int, count: int) -> Iterator[Batch]:
-        """Give batches of crops."""
-        size = self._batch_size
-        return with_domains(
-            batches(self._sampler, batch_size=size, first_index=first_index, count=count),
-            self._domains,
-            self._sampler.position_of,
-            first_index=first_index,
-            batch_size=size,
-        )
+    def example(self, index: int) -> Batch:
+        """Give a crop and its targets."""
+        return self._sampler.arrays(index)
+
+    def position_of(self, index: int) -> int:
+        """Position of a crop's image."""
+        return self._sampler.position_of(index)
 
     def measure(self) -> tuple[dict[str, float], Images]:
         """Measure the averaged model on the whole validation images."""
@@ -556,11 +540,8 @@ def train_segmenter(
     ----------
     dataset : PreparedDataset
         Images without a split get one drawn by the seed.
-    settings : SegmentationSettings
-    checkpoint_dir, log_dir : Path
     resume : TrainingState, optional
         Where to go on.
-    listener : TrainingListener, optional
     is_deterministic : bool
         Whether the same seed, data, software and machine must give the same weights, bit by bit.
         TensorFlow then keeps to one order of work, which costs speed. It holds

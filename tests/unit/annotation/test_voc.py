@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.voc_folder import BOXES, add_image, voc_xml, write_voc_folder
 
-from blood_cell_system.annotation.formats.voc import BCCD_LABELS, VocDataset
+from blood_cell_system.annotation.formats.voc import BCCD_LABELS, read_voc_folder
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import write_image
@@ -19,42 +19,42 @@ def folder(tmp_path: Path) -> Path:
 
 def cells_of(folder: Path, *boxes, labels=BCCD_LABELS):
     add_image(folder, "pic_0", boxes)
-    dataset = VocDataset.open(folder, labels=labels)
+    dataset = read_voc_folder(folder, labels=labels)
     return next(sample.cells for sample in dataset.samples if sample.stem == "pic_0")
 
 
 def drops_of(folder: Path, *boxes):
     add_image(folder, "pic_0", boxes)
-    return [(box.object_index, box.reason) for box in VocDataset.open(folder).dropped]
+    return [(box.object_index, box.reason) for box in read_voc_folder(folder).dropped]
 
 
 def test_the_clone_and_its_subfolder_are_the_same_data_set(folder: Path):
-    assert VocDataset.open(folder) == VocDataset.open(folder.parent)
+    assert read_voc_folder(folder) == read_voc_folder(folder.parent)
 
 
 def test_every_image_has_the_split_of_its_list(folder: Path):
-    splits = {sample.stem: sample.split for sample in VocDataset.open(folder).samples}
+    splits = {sample.stem: sample.split for sample in read_voc_folder(folder).samples}
     assert splits == {"pic_0": Split.TRAIN, "pic_1": Split.VAL, "pic_2": Split.TEST}
 
 
 def test_images_have_no_split_when_there_are_no_lists(folder: Path):
     shutil.rmtree(folder / "ImageSets")
-    assert {sample.split for sample in VocDataset.open(folder).samples} == {None}
+    assert {sample.split for sample in read_voc_folder(folder).samples} == {None}
 
 
 def test_a_second_column_and_empty_lines_of_a_split_list_are_passed_over(folder: Path):
     (folder / "ImageSets" / "Main" / "train.txt").write_text("\npic_0  1\n\n")
-    assert VocDataset.open(folder).samples[0].split == Split.TRAIN
+    assert read_voc_folder(folder).samples[0].split == Split.TRAIN
 
 
 def test_an_image_in_two_splits_is_an_error(folder: Path):
     (folder / "ImageSets" / "Main" / "val.txt").write_text("pic_0\npic_1\n")
     with pytest.raises(DatasetError, match=r"val\.txt: pic_0 is in train\.txt as well"):
-        VocDataset.open(folder)
+        read_voc_folder(folder)
 
 
 def test_labels_become_cell_types(folder: Path):
-    types = [cell.cell_type for cell in VocDataset.open(folder).samples[0].cells]
+    types = [cell.cell_type for cell in read_voc_folder(folder).samples[0].cells]
     assert types == [RBC, RBC, WBC, PLATELET]
 
 
@@ -98,13 +98,13 @@ def test_equal_boxes_of_different_types_are_both_kept(folder: Path):
 
 def test_a_dropped_box_names_its_file_in_the_data_set(folder: Path):
     add_image(folder, "pic_1", [("RBC", 5, 5, 5, 5)])
-    assert VocDataset.open(folder).dropped[0].file == "Annotations/pic_1.xml"
+    assert read_voc_folder(folder).dropped[0].file == "Annotations/pic_1.xml"
 
 
 def test_a_label_that_is_not_in_the_table_is_an_error_at_once(folder: Path):
     add_image(folder, "pic_1", [("rbc", 5, 5, 25, 25)])
     with pytest.raises(AnnotationError, match=r"pic_1\.xml: object 1 is labelled 'rbc'; expected "):
-        VocDataset.open(folder)
+        read_voc_folder(folder)
 
 
 def test_a_label_that_stands_for_none_is_left_out(folder: Path):
@@ -120,13 +120,13 @@ def test_an_image_without_cells_is_normal(folder: Path):
 @pytest.mark.parametrize("damage", ["<annotation><size>", "not XML", ""])
 def test_a_damaged_annotation_does_not_take_the_others_with_it(folder: Path, damage: str):
     (folder / "Annotations" / "pic_1.xml").write_text(damage)
-    dataset = VocDataset.open(folder)
+    dataset = read_voc_folder(folder)
     assert [sample.stem for sample in dataset.samples] == ["pic_0", "pic_2"]
     assert [image.stem for image in dataset.failed] == ["pic_1"]
 
 
 def failure(folder: Path) -> str:
-    (image,) = VocDataset.open(folder).failed
+    (image,) = read_voc_folder(folder).failed
     return image.reason
 
 
@@ -160,47 +160,47 @@ def test_a_size_that_differs_from_the_image_is_listed_with_both(folder: Path):
 @pytest.mark.parametrize("shape", [None, (0, 0)])
 def test_the_size_comes_from_the_image_where_the_annotation_does_not_know(folder: Path, shape):
     (folder / "Annotations" / "pic_1.xml").write_text(voc_xml(shape=shape))
-    assert VocDataset.open(folder).samples[1].shape == (60, 96)
+    assert read_voc_folder(folder).samples[1].shape == (60, 96)
 
 
 def test_a_folder_of_which_nothing_can_be_used_is_an_error(folder: Path):
     for path in (folder / "Annotations").iterdir():
         path.write_text("")
     with pytest.raises(DatasetError, match=r"none of 3 images can be used.*pic_0\.xml"):
-        VocDataset.open(folder)
+        read_voc_folder(folder)
 
 
 def test_two_images_of_one_stem_are_an_error(folder: Path):
     write_image(folder / "JPEGImages" / "pic_0.png", np.zeros((60, 96, 3), np.uint8))
     with pytest.raises(DatasetError, match=r"pic_0\.jpg and pic_0\.png"):
-        VocDataset.open(folder)
+        read_voc_folder(folder)
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path):
     with pytest.raises(MissingDataError, match="there is no such folder"):
-        VocDataset.open(tmp_path / "nowhere")
+        read_voc_folder(tmp_path / "nowhere")
 
 
 def test_an_empty_folder_is_an_error(tmp_path: Path):
     with pytest.raises(DatasetError, match="no folders Annotations/ and JPEGImages/"):
-        VocDataset.open(tmp_path)
+        read_voc_folder(tmp_path)
 
 
 def test_two_voc_folders_side_by_side_are_an_error(tmp_path: Path, folder: Path):
     shutil.copytree(folder, tmp_path / "Other")
     with pytest.raises(DatasetError, match=r"several VOC folders \(BCCD, Other\)"):
-        VocDataset.open(tmp_path)
+        read_voc_folder(tmp_path)
 
 
 def test_a_folder_without_annotations_is_an_error(folder: Path):
     for path in (folder / "Annotations").iterdir():
         path.unlink()
     with pytest.raises(DatasetError, match="no XML files"):
-        VocDataset.open(folder)
+        read_voc_folder(folder)
 
 
 def test_the_hash_changes_with_one_byte_of_an_annotation(folder: Path):
-    before = VocDataset.open(folder).source_hash()
+    before = read_voc_folder(folder).source_hash()
     path = folder / "Annotations" / "pic_2.xml"
     path.write_text(path.read_text() + "\n")
-    assert VocDataset.open(folder).source_hash() != before
+    assert read_voc_folder(folder).source_hash() != before

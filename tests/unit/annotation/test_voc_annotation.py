@@ -3,8 +3,9 @@ from pathlib import Path
 import pytest
 from support.voc_folder import voc_xml
 
-from blood_cell_system.annotation.formats.voc import VocObject, read_voc_annotation
-from blood_cell_system.errors import AnnotationError
+from blood_cell_system.annotation.formats.voc import read_voc_annotation
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.errors import AnnotationError, MissingDataError
 
 BILLION_LAUGHS = """<?xml version="1.0"?>
 <!DOCTYPE lolz [<!ENTITY a "ha"><!ENTITY b "&a;&a;&a;&a;&a;&a;&a;&a;&a;&a;">
@@ -25,7 +26,7 @@ def read(tmp_path: Path, text: str | bytes):
 def test_labels_and_corners_are_read_as_they_stand(tmp_path: Path):
     annotation = read(tmp_path, voc_xml([(" WBC ", 1, 2, 3.5, 4)], shape=(20, 30)))
     assert annotation.shape == (20, 30)
-    assert annotation.objects == (VocObject(label="WBC", corners=(1, 2, 3.5, 4)),)
+    assert annotation.objects == (Annotation(cell_type="WBC", written=(1, 2, 3.5, 4)),)
 
 
 @pytest.mark.parametrize("text", [BILLION_LAUGHS, OTHER_FILE], ids=["billion laughs", "file"])
@@ -56,7 +57,7 @@ def test_xml_of_another_kind_is_refused(tmp_path: Path):
 
 
 def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path):
-    with pytest.raises(AnnotationError, match="cannot be read"):
+    with pytest.raises(MissingDataError, match="no such file"):
         read_voc_annotation(tmp_path / "nowhere.xml")
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from support.single_cells import drawn_cell_image
 
+from blood_cell_system.augmentation.batches import batches
 from blood_cell_system.augmentation.cell_batches import (
     UNKNOWN,
     CellAugmentation,
@@ -11,7 +12,6 @@ from blood_cell_system.augmentation.cell_batches import (
     CellLabels,
     CellSampler,
     HeldCells,
-    cell_batches,
     plain_batches,
 )
 from blood_cell_system.datasets.cell_folder import CellRecord
@@ -127,11 +127,11 @@ def test_without_augmentation_images_are_as_they_are():
 
 def test_batches_come_in_order_whatever_thread_is_first():
     cells = sampler(RED, RBC)
-    batches = list(cell_batches(cells, batch_size=4, first_index=8, count=3))
-    assert [batch["cells"].shape for batch in batches] == [(4, 130, 130, 3)] * 3
+    made = list(batches(cells.__getitem__, batch_size=4, first_index=8, count=3))
+    assert [batch["cells"].shape for batch in made] == [(4, 130, 130, 3)] * 3
     expected = [cells[index] for index in range(8, 20)]
     for name, dtype in (("cells", np.uint8), ("condition", np.int32), ("known", np.float32)):
-        joined = np.concatenate([batch[name] for batch in batches])
+        joined = np.concatenate([batch[name] for batch in made])
         assert joined.dtype == dtype
         np.testing.assert_array_equal(joined, [example[name] for example in expected])
 

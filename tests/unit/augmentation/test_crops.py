@@ -3,7 +3,8 @@ import pytest
 from support.smears import small_prepared_folder
 
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.augmentation.crops import CropSampler, batches
+from blood_cell_system.augmentation.batches import batches
+from blood_cell_system.augmentation.crops import CropSampler
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.boxes import Box
@@ -92,7 +93,7 @@ def test_rare_white_cells_are_in_view_far_more_often_than_by_chance():
 
 def test_batches_are_the_crops_in_order(images):
     crops = sampler(images)
-    made = list(batches(crops, batch_size=2, first_index=4, count=3))
+    made = list(batches(crops.arrays, batch_size=2, first_index=4, count=3))
     assert len(made) == 3
     for number, batch in enumerate(made):
         assert {name: len(values) for name, values in batch.items()} == dict.fromkeys(batch, 2)
@@ -103,12 +104,11 @@ def test_batches_are_the_crops_in_order(images):
 
 
 def test_an_error_in_a_crop_reaches_the_reader_of_the_batches(images):
-    class Broken:
-        def __getitem__(self, index):
-            raise ValueError(f"crop {index}")
+    def broken(index):
+        raise ValueError(f"crop {index}")
 
     with pytest.raises(ValueError, match="crop 0"):
-        next(batches(Broken(), batch_size=2, first_index=0, count=1))
+        next(batches(broken, batch_size=2, first_index=0, count=1))
 
 
 def test_crops_are_of_the_images_that_the_order_names(images):

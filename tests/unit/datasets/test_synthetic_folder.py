@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.smears import small_bccd_clone, small_prepared_folder, small_smear_settings
 
-from blood_cell_system.annotation.formats.voc import VocDataset
+from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
@@ -180,7 +180,7 @@ def test_a_real_clone_is_never_written_over(tmp_path):
 
 
 def test_a_clone_opens_as_a_voc_folder_without_complaints(tmp_path):
-    dataset = VocDataset.open(small_bccd_clone(tmp_path / "clone"))
+    dataset = read_voc_folder(small_bccd_clone(tmp_path / "clone"))
     assert len(dataset.samples) == 6
     assert dataset.failed == ()
     assert {sample.split for sample in dataset.samples} == set(Split)

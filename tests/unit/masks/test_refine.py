@@ -15,7 +15,7 @@ from support.stained_images import (
     iou,
 )
 
-from blood_cell_system.annotation.formats.voc import VocDataset
+from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
@@ -207,7 +207,7 @@ def bccd_figures():
     if not root:
         pytest.skip("BLOOD_CELL_DATA is not set")
     outlines = Path(root) / "bccd_trainval_extra" / "wbc_masks"
-    samples = VocDataset.open(Path(root) / "BCCD_Dataset").samples
+    samples = read_voc_folder(Path(root) / "BCCD_Dataset").samples
     for sample in [sample for sample in samples if sample.split is not Split.TEST][::3]:
         result = stain_class_mask(read_image(sample.image_path), sample.cells)
         is_white_cell = [False] + [cell.cell_type == WBC for cell in result.cells]

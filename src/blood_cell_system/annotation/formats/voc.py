@@ -1,32 +1,17 @@
-"""Any Pascal VOC data set, however its folders are called.
+"""Pascal VOC: an XML file of boxes an image, as LabelImg, Roboflow and a clone of BCCD have them.
 
-Annotation files of Pascal VOC, read without trust.
-
-Format: https://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf, section 6.
-
-Pascal VOC folders, as a clone of BCCD is one.
-
-::
-
-    BCCD_Dataset/BCCD/                     the folder itself or the one above it is opened
-    ├── Annotations/BloodImage_00000.xml   boxes, 1-based, both corners included
-    ├── JPEGImages/BloodImage_00000.jpg    same stem
-    └── ImageSets/Main/{train,val,test}.txt    optional: the official split, a stem a line
-
-Source of BCCD: https://github.com/Shenggan/BCCD_Dataset (MIT licence).
+Format: https://host.robots.ox.ac.uk/pascal/VOC/voc2012/devkit_doc.pdf, section 6. BCCD:
+https://github.com/Shenggan/BCCD_Dataset (MIT licence).
 """
 
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, Self
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml import ElementTree
-from defusedxml.common import DefusedXmlException
+from typing import Final
+from xml.etree.ElementTree import Element
 
 from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing, files_by_stem
@@ -39,10 +24,9 @@ from blood_cell_system.annotation.sample import (
     FailedImage,
     Reading,
     Sample,
-    hash_of_files,
 )
 from blood_cell_system.annotation.splits import Split, split_of_folders
-from blood_cell_system.annotation.text_files import decode_label_text
+from blood_cell_system.annotation.text_files import read_label_xml
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import (
     AnnotationError,
@@ -55,20 +39,6 @@ from blood_cell_system.taxonomy import BUILT_IN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VocObject:
-    """One ``<object>`` as it stands in the file.
-
-    Parameters
-    ----------
-    corners : tuple of float
-        ``xmin, ymin, xmax, ymax`` in pixels, 1-based, both corners included.
-    """
-
-    label: str
-    corners: tuple[float, float, float, float]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class VocAnnotation:
     """An annotation file as it stands.
 
@@ -76,46 +46,42 @@ class VocAnnotation:
     ----------
     shape : tuple of int or None
         Declared ``(height, width)`` in pixels; None where the file does not say.
+    objects : tuple of Annotation
+        With the corners ``xmin, ymin, xmax, ymax`` as ``written``: 1-based, both included.
     filename : str
         Name of the image; empty where the file does not say.
     """
 
     shape: tuple[int, int] | None
-    objects: tuple[VocObject, ...]
+    objects: tuple[Annotation, ...]
     filename: str = ""
+
+    def cells(self, *, first_pixel: int = 1) -> list[Annotation]:
+        """Objects with their boxes in our coordinates: 0-based and half-open.
+
+        Parameters
+        ----------
+        first_pixel : {0, 1}
+            What the file calls the first pixel. The format says 1, with both corners included;
+            tools that count from 0 write the border after the last pixel.
+        """
+        return [
+            replace(item, box=Box(x_min - first_pixel, y_min - first_pixel, x_max, y_max))
+            for item in self.objects
+            if item.written is not None
+            for x_min, y_min, x_max, y_max in (item.written,)
+        ]
 
 
 def read_voc_annotation(path: Path) -> VocAnnotation:
     """Read one annotation file.
 
-    Entities and document type definitions are refused: a few bytes of them can fill the memory.
-
     Raises
     ------
-    AnnotationError
-        The file is not XML, is cut off, or lacks a label or a corner of a box.
+    MissingDataError, AnnotationError
+        The file is not there, not XML, cut off, or lacks a label or a corner of a box.
     """
-    try:
-        data = path.read_bytes()
-        # Of other encodings the XML itself speaks; of UTF-16 not all programs let it.
-        text = decode_label_text(path, data) if b"\0" in data else data
-        tree = ElementTree.fromstring(text, forbid_dtd=True)
-    except DefusedXmlException as error:
-        raise AnnotationError(
-            f"{path}: declares entities or a document type ({type(error).__name__}), which "
-            "annotations never need and which can be an attack; expected plain VOC XML. "
-            "Do not use this file unless you know where it comes from."
-        ) from error
-    # Expat raises the last two for encodings that it does not know.
-    except (ParseError, LookupError, ValueError) as error:
-        raise AnnotationError(
-            f"{path}: not XML, or cut off ({error}); expected a VOC <annotation>. "
-            "Copy it again from its source."
-        ) from error
-    except OSError as error:
-        raise AnnotationError(
-            f"{path}: cannot be read ({error.strerror or error}). Check the file's permissions."
-        ) from error
+    tree = read_label_xml(path)
     if tree.tag != "annotation":
         raise AnnotationError(
             f"{path}: the outermost element is <{tree.tag}>; expected <annotation>. "
@@ -132,31 +98,7 @@ def read_voc_annotation(path: Path) -> VocAnnotation:
     )
 
 
-def marks_of(annotation: VocAnnotation, *, first_pixel: int = 1) -> list[Annotation]:
-    """Objects of a file in our coordinates: 0-based and half-open.
-
-    Parameters
-    ----------
-    first_pixel : {0, 1}
-        What the file calls the first pixel. The format says 1, with both corners included; tools
-        that count from 0 write the border after the last pixel.
-    """
-    return [
-        Annotation(
-            cell_type=item.label,
-            box=Box(
-                item.corners[0] - first_pixel,
-                item.corners[1] - first_pixel,
-                item.corners[2],
-                item.corners[3],
-            ),
-            written=item.corners,
-        )
-        for item in annotation.objects
-    ]
-
-
-def _read_object(path: Path, index: int, element: Element) -> VocObject:
+def _read_object(path: Path, index: int, element: Element) -> Annotation:
     label = (element.findtext("name") or "").strip()
     if not label:
         raise AnnotationError(
@@ -173,7 +115,7 @@ def _read_object(path: Path, index: int, element: Element) -> VocObject:
         _number(path, f"object {index} ({label})", name, box.findtext(name))
         for name in ("xmin", "ymin", "xmax", "ymax")
     )
-    return VocObject(label=label, corners=(x_min, y_min, x_max, y_max))
+    return Annotation(cell_type=label, written=(x_min, y_min, x_max, y_max))
 
 
 def _number(path: Path, where: str, name: str, text: str | None) -> float:
@@ -208,152 +150,98 @@ BCCD_LABELS: Final[Mapping[str, str]] = MappingProxyType(
 """Type of a cell by its label in the files."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VocSample:
-    """One image with its boxes.
+def read_voc_folder(root: Path, *, labels: Mapping[str, str | None] = BCCD_LABELS) -> Reading:
+    """Read a Pascal VOC folder of fixed names, with the labels exactly as in a table.
 
-    Parameters
-    ----------
-    cells : tuple of Annotation
-        Clipped to the image, without the dropped ones.
-    shape : tuple of int
-        ``(height, width)`` in pixels, declared and found in the image's header.
-    """
+    ::
 
-    stem: str
-    image_path: Path
-    cells: tuple[Annotation, ...]
-    split: Split | None
-    shape: tuple[int, int]
+        BCCD_Dataset/BCCD/                     the folder itself or the one above it
+        ├── Annotations/BloodImage_00000.xml   boxes, 1-based, both corners included
+        ├── JPEGImages/BloodImage_00000.jpg    same stem
+        └── ImageSets/Main/{train,val,test}.txt    optional: the official split, a stem a line
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VocDataset:
-    """A Pascal VOC folder, opened.
+    A damaged image or annotation is listed in ``failed``, so that it does not take the
+    others with it. A label that is not in the table is an error: it would be missing
+    everywhere.
 
     Parameters
     ----------
     root : Path
-        The folder that holds ``Annotations/`` and ``JPEGImages/``.
-    samples : tuple of VocSample
-        Ordered by stem.
-    failed : tuple of FailedImage
-        Images left out because they, or their annotation, are missing or damaged.
+        The folder with ``Annotations/`` and ``JPEGImages/``, or the one above it.
+    labels : mapping of str to str or None
+        Label table; None leaves cells with that label out.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such folder.
+    DatasetError
+        It is no VOC folder, has no annotations, names an image in two splits, or holds no
+        image that can be used.
+    AnnotationError
+        A label is not in the table.
     """
-
-    root: Path
-    samples: tuple[VocSample, ...]
-    dropped: tuple[DroppedCell, ...]
-    failed: tuple[FailedImage, ...]
-
-    @classmethod
-    def open(cls, root: Path, *, labels: Mapping[str, str | None] = BCCD_LABELS) -> Self:
-        """Open a Pascal VOC folder.
-
-        A damaged image or annotation is listed in ``failed``, so that it does not take the
-        others with it. A label that is not in the table is an error: it would be missing
-        everywhere.
-
-        Parameters
-        ----------
-        root : Path
-            The folder with ``Annotations/`` and ``JPEGImages/``, or the one above it.
-        labels : mapping of str to str or None
-            Label table; None leaves cells with that label out.
-
-        Raises
-        ------
-        MissingDataError
-            There is no such folder.
-        DatasetError
-            It is no VOC folder, has no annotations, names an image in two splits, or holds no
-            image that can be used.
-        AnnotationError
-            A label is not in the table.
-        """
-        folder = _find_voc_folder(Path(root))
-        annotations = {path.stem: path for path in sorted(folder.glob("Annotations/*.xml"))}
-        if not annotations:
-            raise DatasetError(
-                f"{folder / 'Annotations'}: no XML files in this folder; expected one for every "
-                "image. Clone the data set again."
-            )
-        images = files_by_stem(folder / "JPEGImages")
-        splits = read_voc_splits(folder / "ImageSets" / "Main")
-        reader = LabelReader(labels=labels, is_exact=True)
-        samples: list[VocSample] = []
-        dropped: list[DroppedCell] = []
-        failed: list[FailedImage] = []
-        for stem in sorted(annotations.keys() | images.keys() | splits.keys()):
-            try:
-                annotation_path, image_path = _pair(folder, stem, annotations, images)
-                annotation = read_voc_annotation(annotation_path)
-                shape = _agreed_shape(annotation, annotation_path, image_path)
-            except BloodCellError as error:
-                failed.append(FailedImage(stem=stem, reason=str(error)))
-                continue
-            clean = clean_annotations(
-                marks_of(annotation),
-                file=f"{annotation_path.parent.name}/{annotation_path.name}",
-                where=str(annotation_path),
-                shape=shape,
-                labels=reader,
-            )
-            dropped += clean.dropped
-            samples.append(
-                VocSample(
-                    stem=stem,
-                    image_path=image_path,
-                    cells=tuple(clean.cells),
-                    split=splits.get(stem),
-                    shape=shape,
-                )
-            )
-        reader.check()
-        if not samples:
-            raise DatasetError(
-                f"{folder}: none of {len(failed)} images can be used; the first because of "
-                f"{failed[0].reason}"
-            )
-        return cls(
-            root=folder, samples=tuple(samples), dropped=tuple(dropped), failed=tuple(failed)
+    folder = _find_voc_folder(Path(root))
+    annotations = {path.stem: path for path in sorted(folder.glob("Annotations/*.xml"))}
+    if not annotations:
+        raise DatasetError(
+            f"{folder / 'Annotations'}: no XML files in this folder; expected one for every "
+            "image. Clone the data set again."
         )
-
-    def source_hash(self) -> str:
-        """SHA-256 over the names and bytes of all annotations, images and split lists."""
-        return hash_of_files(self.root, self.files())
-
-    def files(self) -> tuple[Path, ...]:
-        """All annotations, images and split lists."""
-        return tuple(
+    images = files_by_stem(folder / "JPEGImages")
+    splits = read_voc_splits(folder / "ImageSets" / "Main")
+    reader = LabelReader(labels=labels, is_exact=True)
+    samples: list[Sample] = []
+    dropped: list[DroppedCell] = []
+    failed: list[FailedImage] = []
+    for stem in sorted(annotations.keys() | images.keys() | splits.keys()):
+        try:
+            annotation_path, image_path = _pair(folder, stem, annotations, images)
+            annotation = read_voc_annotation(annotation_path)
+            shape = _agreed_shape(annotation, annotation_path, image_path)
+        except BloodCellError as error:
+            failed.append(FailedImage(stem=stem, reason=str(error)))
+            continue
+        clean = clean_annotations(
+            annotation.cells(),
+            file=f"{annotation_path.parent.name}/{annotation_path.name}",
+            where=str(annotation_path),
+            shape=shape,
+            labels=reader,
+        )
+        dropped += clean.dropped
+        samples.append(
+            Sample(
+                stem=stem,
+                image_path=image_path,
+                cells=tuple(clean.cells),
+                split=splits.get(stem),
+                shape=shape,
+            )
+        )
+    reader.check()
+    if not samples:
+        raise DatasetError(
+            f"{folder}: none of {len(failed)} images can be used; the first because of "
+            f"{failed[0].reason}"
+        )
+    name = folder.resolve().name
+    is_bccd = name.upper().startswith("BCCD")
+    return Reading(
+        root=folder,
+        format_name="voc",
+        source="bccd" if is_bccd else name,
+        samples=tuple(samples),
+        dropped=tuple(dropped),
+        failed=tuple(failed),
+        files=tuple(
             path
             for name in ("Annotations", "JPEGImages", "ImageSets")
-            for path in sorted((self.root / name).rglob("*"))
+            for path in sorted((folder / name).rglob("*"))
             if path.is_file()
-        )
-
-    def to_reading(self) -> Reading:
-        """Give what was read in the form that all readers give."""
-        name = self.root.resolve().name
-        return Reading(
-            root=self.root,
-            format_name="voc",
-            source="bccd" if name.upper().startswith("BCCD") else name,
-            samples=tuple(
-                Sample(
-                    stem=sample.stem,
-                    image_path=sample.image_path,
-                    shape=sample.shape,
-                    cells=sample.cells,
-                    split=sample.split,
-                )
-                for sample in self.samples
-            ),
-            dropped=self.dropped,
-            failed=self.failed,
-            files=self.files(),
-            licence="MIT" if name.upper().startswith("BCCD") else None,
-        )
+        ),
+        licence="MIT" if is_bccd else None,
+    )
 
 
 def _find_voc_folder(root: Path) -> Path:
@@ -514,7 +402,7 @@ class VocReader(Reader):
                 continue
             builder.add(
                 image,
-                marks_of(annotation, first_pixel=first_pixel),
+                annotation.cells(first_pixel=first_pixel),
                 label_file=path,
                 declared_shape=annotation.shape,
                 split=splits.get(path.stem) or split_of_folders(path.relative_to(listing.root)),
@@ -543,7 +431,7 @@ def _first_pixel(
     at_zero = [
         path
         for path, annotation in annotations.items()
-        if any(0 in item.corners[:2] for item in annotation.objects)
+        if any(item.written and 0 in item.written[:2] for item in annotation.objects)
     ]
     if not at_zero:
         return 1

@@ -18,8 +18,8 @@ Source: https://github.com/Shenggan/BCCD_Dataset. Licence: MIT.
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.formats.voc import BCCD_LABELS, VocDataset
-from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
+from blood_cell_system.annotation.formats.voc import BCCD_LABELS, read_voc_folder
+from blood_cell_system.annotation.sample import Annotation, DroppedCell
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (
@@ -54,11 +54,11 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
     Raises
     ------
     MissingDataError, DatasetError
-        As of ``VocDataset.open``, or an extra file is missing.
+        As of ``read_voc_folder``, or an extra file is missing.
     AnnotationError
         A label file is damaged, or a type is not known.
     """
-    dataset = VocDataset.open(Path(root))
+    dataset = read_voc_folder(Path(root))
     types = read_json_file(extra / "wbc_types.json", expected=dict, what="types by image")
     complete_file = extra / "complete_boxes.json"
     complete = read_json_file(complete_file, expected=dict, what="boxes by image")
@@ -82,7 +82,7 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
                 dropped=dropped,
             )
         else:
-            cells = sample.cells
+            cells = sample.cells or ()
         white = sum(cell.cell_type == WBC for cell in cells)
         split = sample.split
         fields.append(
@@ -102,7 +102,7 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
         licence="MIT",
         fields=tuple(fields),
         dropped=tuple(dropped),
-        failed=tuple(FailedImage(stem=f.stem, reason=f.reason) for f in dataset.failed),
+        failed=dataset.failed,
     )
 
 
