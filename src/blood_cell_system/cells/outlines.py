@@ -17,7 +17,6 @@ def outline_polygons(cells: Cells, *, tolerance_px: float = 0.7) -> list[Polygon
 
     Parameters
     ----------
-    cells : Cells
     tolerance_px : float
         How far the polygon may be from the outline, so that it has few corners.
 
@@ -44,7 +43,6 @@ def label_polygons(
     label_image : ndarray of int, shape (height, width)
     places : iterable of tuple
         Label of each cell, and ``(x_min, y_min, x_max, y_max)`` of its box.
-    tolerance_px : float
     """
     height, width = label_image.shape
     polygons: list[Polygon] = []

@@ -29,7 +29,6 @@ class Leftovers:
 
     Parameters
     ----------
-    min_area_px : int
     min_area_share : float
         Share of the median area of the cells of its type.
     """
@@ -56,7 +55,6 @@ def place_leftovers(
         Cells so far; changed in place.
     types : list of str
         Type of cell ``i + 1``.
-    limits : Leftovers
     taxonomy : Taxonomy
         A piece is of the main type of its channel.
 
@@ -201,7 +199,6 @@ def close_white_cell_concavities(
         Type of cell ``i + 1``.
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``.
-    taxonomy : Taxonomy
     """
     crops = ndimage.find_objects(labels, max_label=len(types))
     for label, (cell_type, crop) in enumerate(zip(types, crops, strict=True), start=1):
@@ -312,13 +309,8 @@ def separate_cells(
         Centre heat maps in the order of the taxonomy.
     log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32, or None
         ln(width_px / 64) and ln(height_px / 64).
-    settings : SeparationSettings, optional
     taxonomy : Taxonomy
         Of the model.
-
-    Returns
-    -------
-    Cells
     """
     settings = settings or SeparationSettings()
     class_mask = most_likely_class(class_probabilities)
@@ -432,7 +424,6 @@ def hull(
     ----------
     boxes, others : ndarray of shape (n, 4), dtype float64
         x_min, y_min, x_max, y_max. NaN in ``others`` stands for no second box.
-    shape : tuple of int
     """
     low = np.maximum(np.fmin(boxes[:, :2], others[:, :2]), 0.0)
     high = np.minimum(np.fmax(boxes[:, 2:], others[:, 2:]), (float(shape[1]), float(shape[0])))
