@@ -16,226 +16,19 @@ from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_b
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.taxonomy import BUILT_IN, MaskClass, Taxonomy
 
+SHAPE_ONLY: Final = 0.5
+"""Factor on the confidence of a cell that no heat map knows of."""
 _MIN_THICKNESS: Final = 0.4
 """Radius of the largest disc in a piece, in radii of a typical cell, from which it is a cell."""
 _BORDER_ALLOWANCE: Final = 0.4
 """At the image's border a piece needs only this part of the least area and thickness: the rest of
 the cell may lie outside."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leftovers:
-    """When a piece is large enough to be a cell.
-
-    Parameters
-    ----------
-    min_area_share : float
-        Share of the median area of the cells of its type.
-    """
-
-    min_area_px: int
-    min_area_share: float
-
-
-def place_leftovers(
-    class_mask: NDArray[np.uint8],
-    labels: NDArray[np.int32],
-    types: list[str],
-    *,
-    limits: Leftovers,
-    taxonomy: Taxonomy = BUILT_IN,
-) -> list[str]:
-    """Make cells of what is left over where it is one; give the rest to neighbours.
-
-    Parameters
-    ----------
-    class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``MaskClass``.
-    labels : ndarray of shape (height, width), dtype int32
-        Cells so far; changed in place.
-    types : list of str
-        Type of cell ``i + 1``.
-    taxonomy : Taxonomy
-        A piece is of the main type of its channel.
-
-    Returns
-    -------
-    list of str
-        Types of all cells, the new ones last.
-    """
-    types, peak_count = list(types), len(types)
-    _release_islands(labels, len(types))
-    known = np.bincount(labels.ravel(), minlength=len(types) + 1)[1:]
-    known_areas, pieces = {}, {}
-    for value, main in taxonomy.main_types.items():
-        known_areas[main.name] = known[[other == main.name for other in types]]
-        is_left = ((class_mask == value) & (labels == 0)).astype(np.uint8)
-        pieces[main.name] = separate_by_shape(is_left, min_neck=main.detection.min_neck)
-    piece_areas = {
-        cell_type: np.bincount(labelled.ravel())[1:] for cell_type, labelled in pieces.items()
-    }
-    scraps: list[tuple[tuple[slice, slice], NDArray[np.bool_]]] = []
-    for cell_type, labelled in pieces.items():
-        typical_area = _typical_area(cell_type, known_areas, piece_areas, limits.min_area_px)
-        min_radius = _MIN_THICKNESS * np.sqrt(typical_area / np.pi)
-        for index, crop in enumerate(ndimage.find_objects(labelled)):
-            is_piece = labelled[crop] == index + 1
-            # Of a cell at the image's border only a slice may be seen.
-            share = _BORDER_ALLOWANCE if _touches_border(crop, labels.shape) else 1.0
-            min_area = max(limits.min_area_px, share * limits.min_area_share * typical_area)
-            # A crescent beside a cell is that cell's rim; alone it may be a sickle cell.
-            if piece_areas[cell_type][index] >= min_area and (
-                _inner_radius(is_piece) >= share * min_radius
-                or not (_touched(labels, crop, is_piece) <= peak_count).any()
-            ):
-                types.append(cell_type)
-                labels[crop][is_piece] = len(types)
-            else:
-                scraps.append((crop, is_piece))
-    for crop, is_piece in scraps:
-        _give_to_neighbour(labels, crop, is_piece)
-    return types
-
-
-def _typical_area(
-    cell_type: str,
-    known: dict[str, NDArray[np.int64]],
-    pieces: dict[str, NDArray[np.int64]],
-    min_area_px: int,
-) -> float:
-    """Median area of the cells of a type, by the best evidence that the image has."""
-
-    def median(*areas: NDArray[np.int64]) -> float:
-        joined = np.concatenate(areas)
-        joined = joined[joined >= min_area_px]
-        return float(np.median(joined)) if len(joined) else 0.0
-
-    # Without a cell of the type that is sure, its pieces may all be specks; other cells then say
-    # how large a cell is.
-    return median(known[cell_type]) or max(
-        median(pieces[cell_type]), median(*known.values(), *pieces.values())
-    )
-
-
-def _release_islands(labels: NDArray[np.int32], count: int) -> None:
-    """Of every cell keep the largest connected part; the others are left over."""
-    for index, crop in enumerate(ndimage.find_objects(labels, max_label=count)):
-        if crop is None:
-            continue
-        is_cell = (labels[crop] == index + 1).astype(np.uint8)
-        part_count, parts, stats, _ = cv2.connectedComponentsWithStats(is_cell)
-        if part_count > 2:
-            largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
-            labels[crop][(parts > 0) & (parts != largest)] = 0
-
-
-def _touches_border(crop: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
-    return any(
-        part.start == 0 or part.stop == length for part, length in zip(crop, shape, strict=True)
-    )
-
-
-def _inner_radius(is_piece: NDArray[np.bool_]) -> float:
-    """Radius of the largest disc that fits into a piece, in pixels."""
-    padded = cv2.copyMakeBorder(is_piece.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-    return float(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5).max())
-
-
-def _give_to_neighbour(
-    labels: NDArray[np.int32], crop: tuple[slice, slice], is_piece: NDArray[np.bool_]
-) -> None:
-    """Give a piece to the cell that it touches most, if it touches one."""
-    touched = _touched(labels, crop, is_piece)
-    if touched.size:
-        values, contacts = np.unique(touched, return_counts=True)
-        labels[crop][is_piece] = values[contacts.argmax()]
-
-
-def _touched(
-    labels: NDArray[np.int32], crop: tuple[slice, slice], is_piece: NDArray[np.bool_]
-) -> NDArray[np.int32]:
-    """Labels of the cells' pixels around a piece."""
-    rows, columns = crop
-    top, left = max(rows.start - 1, 0), max(columns.start - 1, 0)
-    around = labels[top : rows.stop + 1, left : columns.stop + 1]
-    padded = np.zeros(around.shape, dtype=np.uint8)
-    inside = (
-        slice(rows.start - top, rows.stop - top),
-        slice(columns.start - left, columns.stop - left),
-    )
-    padded[inside] = is_piece
-    is_rim = (cv2.dilate(padded, np.ones((3, 3), np.uint8)) > 0) & (around > 0)
-    touched: NDArray[np.int32] = around[is_rim]
-    return touched
-
-
 _CLOSING_SHARE: Final = 0.2
 """Radius of the closing, in diameters of the cell: bays less than twice as wide are closed."""
 _RIM_SHARE: Final = 0.03
 """In diameters of the cell: what is thinner is the roughness of a rim, not a bay."""
 _LARGEST_HOLE_SHARE: Final = 1.0
 """Largest hole that is closed, of the area of the rest: a ring around more is no cell."""
-
-
-def close_white_cell_concavities(
-    labels: NDArray[np.int32],
-    types: Sequence[str],
-    class_mask: NDArray[np.uint8],
-    taxonomy: Taxonomy = BUILT_IN,
-) -> None:
-    """Close the bays and holes of white cells, in place.
-
-    Where the cytoplasm is as pale as the slide, a network may see the lobes of the nucleus alone.
-    That does not change the counts, but measures and classifiers need the whole cell.
-
-    A bay is closed where the slide is seen in it and no other cell. A hole becomes part of the cell
-    whatever it was taken for: no red cell lies within a white one.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (height, width), dtype int32
-        Changed in place. A cell that lies in a hole of a white one may lose all its pixels.
-    types : sequence of str
-        Type of cell ``i + 1``.
-    class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``MaskClass``.
-    """
-    crops = ndimage.find_objects(labels, max_label=len(types))
-    for label, (cell_type, crop) in enumerate(zip(types, crops, strict=True), start=1):
-        if crop is None or taxonomy[cell_type].mask_class != MaskClass.WBC:
-            continue
-        area = int(np.count_nonzero(labels[crop] == label))
-        diameter = np.sqrt(4 * area / np.pi)
-        radius = max(1, round(_CLOSING_SHARE * diameter))
-        around = labels[crop]
-        own = (around == label).astype(np.uint8)
-        is_slide = (around == 0) & (class_mask[crop] == MaskClass.BACKGROUND)
-        bays = (_closed(own, radius) & is_slide).astype(np.uint8)
-        bays = cv2.morphologyEx(bays, cv2.MORPH_OPEN, disc(max(1, round(_RIM_SHARE * diameter))))
-        whole = (own > 0) | (bays > 0)
-        around[whole | _small_holes(whole, largest=_LARGEST_HOLE_SHARE * area)] = label
-
-
-def _closed(mask: NDArray[np.uint8], radius: int) -> NDArray[np.bool_]:
-    """Close a mask as if there was room around it; else it would run out to the window's edge."""
-    room = 2 * radius
-    wide = cv2.copyMakeBorder(mask, room, room, room, room, cv2.BORDER_CONSTANT, value=0)
-    return np.asarray(cv2.morphologyEx(wide, cv2.MORPH_CLOSE, disc(radius)) > 0)[
-        room:-room, room:-room
-    ]
-
-
-def _small_holes(mask: NDArray[np.bool_], *, largest: float) -> NDArray[np.bool_]:
-    """Holes of up to ``largest`` pixels."""
-    holes = ndimage.binary_fill_holes(mask) & ~mask
-    count, parts, stats, _ = cv2.connectedComponentsWithStats(holes.astype(np.uint8))
-    is_small = stats[:, cv2.CC_STAT_AREA] <= largest
-    is_small[0] = False
-    return np.asarray(is_small[parts]) if count > 1 else holes
-
-
-SHAPE_ONLY: Final = 0.5
-"""Factor on the confidence of a cell that no heat map knows of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -329,16 +122,185 @@ def separate_cells(
         types = [taxonomy.names[index] for index in peaks.type_index]
         heights = peaks.score.tolist()
         predicted = peaks.corners
-    found = place_leftovers(
-        class_mask,
-        labels,
-        types,
-        limits=Leftovers(min_area_px=settings.min_area_px, min_area_share=settings.min_area_share),
-        taxonomy=taxonomy,
-    )
+    found = _place_leftovers(class_mask, labels, types, settings, taxonomy)
     close_white_cell_concavities(labels, found, class_mask, taxonomy)
     heights += [SHAPE_ONLY] * (len(found) - len(heights))
     return _cells_of(labels, found, heights, predicted, class_probabilities, settings, taxonomy)
+
+
+def _place_leftovers(
+    class_mask: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    types: list[str],
+    settings: SeparationSettings,
+    taxonomy: Taxonomy,
+) -> list[str]:
+    """Make cells of what is left over where it is one; give the rest to neighbours.
+
+    ``labels`` holds the cells so far, of the given types, and is changed in place. Returns the
+    types of all cells, the new ones last: a piece is of the main type of its channel.
+    """
+    types, peak_count = list(types), len(types)
+    _release_islands(labels, len(types))
+    known = np.bincount(labels.ravel(), minlength=len(types) + 1)[1:]
+    known_areas, pieces = {}, {}
+    for value, main in taxonomy.main_types.items():
+        known_areas[main.name] = known[[other == main.name for other in types]]
+        is_left = ((class_mask == value) & (labels == 0)).astype(np.uint8)
+        pieces[main.name] = separate_by_shape(is_left, min_neck=main.detection.min_neck)
+    piece_areas = {
+        cell_type: np.bincount(labelled.ravel())[1:] for cell_type, labelled in pieces.items()
+    }
+    scraps: list[tuple[tuple[slice, slice], NDArray[np.bool_]]] = []
+    for cell_type, labelled in pieces.items():
+        typical_area = _typical_area(cell_type, known_areas, piece_areas, settings.min_area_px)
+        min_radius = _MIN_THICKNESS * np.sqrt(typical_area / np.pi)
+        for index, crop in enumerate(ndimage.find_objects(labelled)):
+            is_piece = labelled[crop] == index + 1
+            # Of a cell at the image's border only a slice may be seen.
+            share = _BORDER_ALLOWANCE if _touches_border(crop, labels.shape) else 1.0
+            min_area = max(settings.min_area_px, share * settings.min_area_share * typical_area)
+            # A crescent beside a cell is that cell's rim; alone it may be a sickle cell.
+            if piece_areas[cell_type][index] >= min_area and (
+                _inner_radius(is_piece) >= share * min_radius
+                or not (_touched(labels, crop, is_piece) <= peak_count).any()
+            ):
+                types.append(cell_type)
+                labels[crop][is_piece] = len(types)
+            else:
+                scraps.append((crop, is_piece))
+    for crop, is_piece in scraps:
+        _give_to_neighbour(labels, crop, is_piece)
+    return types
+
+
+def _typical_area(
+    cell_type: str,
+    known: dict[str, NDArray[np.int64]],
+    pieces: dict[str, NDArray[np.int64]],
+    min_area_px: int,
+) -> float:
+    """Median area of the cells of a type, by the best evidence that the image has."""
+
+    def median(*areas: NDArray[np.int64]) -> float:
+        joined = np.concatenate(areas)
+        joined = joined[joined >= min_area_px]
+        return float(np.median(joined)) if len(joined) else 0.0
+
+    # Without a cell of the type that is sure, its pieces may all be specks; other cells then say
+    # how large a cell is.
+    return median(known[cell_type]) or max(
+        median(pieces[cell_type]), median(*known.values(), *pieces.values())
+    )
+
+
+def _release_islands(labels: NDArray[np.int32], count: int) -> None:
+    """Of every cell keep the largest connected part; the others are left over."""
+    for index, crop in enumerate(ndimage.find_objects(labels, max_label=count)):
+        if crop is None:
+            continue
+        is_cell = (labels[crop] == index + 1).astype(np.uint8)
+        part_count, parts, stats, _ = cv2.connectedComponentsWithStats(is_cell)
+        if part_count > 2:
+            largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
+            labels[crop][(parts > 0) & (parts != largest)] = 0
+
+
+def _touches_border(crop: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+    return any(
+        part.start == 0 or part.stop == length for part, length in zip(crop, shape, strict=True)
+    )
+
+
+def _inner_radius(is_piece: NDArray[np.bool_]) -> float:
+    """Radius of the largest disc that fits into a piece, in pixels."""
+    padded = cv2.copyMakeBorder(is_piece.astype(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    return float(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5).max())
+
+
+def _give_to_neighbour(
+    labels: NDArray[np.int32], crop: tuple[slice, slice], is_piece: NDArray[np.bool_]
+) -> None:
+    """Give a piece to the cell that it touches most, if it touches one."""
+    touched = _touched(labels, crop, is_piece)
+    if touched.size:
+        values, contacts = np.unique(touched, return_counts=True)
+        labels[crop][is_piece] = values[contacts.argmax()]
+
+
+def _touched(
+    labels: NDArray[np.int32], crop: tuple[slice, slice], is_piece: NDArray[np.bool_]
+) -> NDArray[np.int32]:
+    """Labels of the cells' pixels around a piece."""
+    rows, columns = crop
+    top, left = max(rows.start - 1, 0), max(columns.start - 1, 0)
+    around = labels[top : rows.stop + 1, left : columns.stop + 1]
+    padded = np.zeros(around.shape, dtype=np.uint8)
+    inside = (
+        slice(rows.start - top, rows.stop - top),
+        slice(columns.start - left, columns.stop - left),
+    )
+    padded[inside] = is_piece
+    is_rim = (cv2.dilate(padded, np.ones((3, 3), np.uint8)) > 0) & (around > 0)
+    touched: NDArray[np.int32] = around[is_rim]
+    return touched
+
+
+def close_white_cell_concavities(
+    labels: NDArray[np.int32],
+    types: Sequence[str],
+    class_mask: NDArray[np.uint8],
+    taxonomy: Taxonomy = BUILT_IN,
+) -> None:
+    """Close the bays and holes of white cells, in place.
+
+    Where the cytoplasm is as pale as the slide, a network may see the lobes of the nucleus alone.
+    That does not change the counts, but measures and classifiers need the whole cell.
+
+    A bay is closed where the slide is seen in it and no other cell. A hole becomes part of the cell
+    whatever it was taken for: no red cell lies within a white one.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (height, width), dtype int32
+        Changed in place. A cell that lies in a hole of a white one may lose all its pixels.
+    types : sequence of str
+        Type of cell ``i + 1``.
+    class_mask : ndarray of shape (height, width), dtype uint8
+        Values of ``MaskClass``.
+    """
+    crops = ndimage.find_objects(labels, max_label=len(types))
+    for label, (cell_type, crop) in enumerate(zip(types, crops, strict=True), start=1):
+        if crop is None or taxonomy[cell_type].mask_class != MaskClass.WBC:
+            continue
+        area = int(np.count_nonzero(labels[crop] == label))
+        diameter = np.sqrt(4 * area / np.pi)
+        radius = max(1, round(_CLOSING_SHARE * diameter))
+        around = labels[crop]
+        own = (around == label).astype(np.uint8)
+        is_slide = (around == 0) & (class_mask[crop] == MaskClass.BACKGROUND)
+        bays = (_closed(own, radius) & is_slide).astype(np.uint8)
+        bays = cv2.morphologyEx(bays, cv2.MORPH_OPEN, disc(max(1, round(_RIM_SHARE * diameter))))
+        whole = (own > 0) | (bays > 0)
+        around[whole | _small_holes(whole, largest=_LARGEST_HOLE_SHARE * area)] = label
+
+
+def _closed(mask: NDArray[np.uint8], radius: int) -> NDArray[np.bool_]:
+    """Close a mask as if there was room around it; else it would run out to the window's edge."""
+    room = 2 * radius
+    wide = cv2.copyMakeBorder(mask, room, room, room, room, cv2.BORDER_CONSTANT, value=0)
+    return np.asarray(cv2.morphologyEx(wide, cv2.MORPH_CLOSE, disc(radius)) > 0)[
+        room:-room, room:-room
+    ]
+
+
+def _small_holes(mask: NDArray[np.bool_], *, largest: float) -> NDArray[np.bool_]:
+    """Holes of up to ``largest`` pixels."""
+    holes = ndimage.binary_fill_holes(mask) & ~mask
+    count, parts, stats, _ = cv2.connectedComponentsWithStats(holes.astype(np.uint8))
+    is_small = stats[:, cv2.CC_STAT_AREA] <= largest
+    is_small[0] = False
+    return np.asarray(is_small[parts]) if count > 1 else holes
 
 
 def _cells_of(
