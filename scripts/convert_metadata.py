@@ -2,8 +2,8 @@
 
     python scripts/convert_metadata.py src/blood_cell_system/weights
 
-Weights and graphs stay as they are, bit by bit. Data, licence and preset of a segmenter come from
-the model card beside it.
+Weights and graphs stay as they are, bit by bit. Data, licence, preset and figures that a
+model says nothing about come from the model card beside it.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def convert(path: Path) -> None:
     metadata = read_metadata(path, kind=kind)
     if metadata is None:
         raise SystemExit(f"{path}: says nothing about itself; nothing to convert.")
-    card = {key: value for key, value in card_of(path).items() if key != "measured"}
+    card = card_of(path)
     missing = {key: value for key, value in card.items() if not getattr(metadata, key)}
     metadata = metadata.replace(**missing)
     exported = path.with_suffix(".onnx")

@@ -116,7 +116,7 @@ def test_the_files_of_a_classifier_agree_and_know_their_figures(cells, tmp_path)
         replace(TINY, epochs=1),
         output_dir=tmp_path,
         log_dir=tmp_path / "logs",
-        tell=said.append,
+        report=said.append,
     )
     files = ClassifierFiles.within(tmp_path, ClassifierKind.RBC)
     runtimes = [load_classifier(path, ClassifierKind.RBC) for path in (files.onnx, files.keras)]

@@ -38,11 +38,10 @@ Probabilities = NDArray[np.floating]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiseaseScores:
-    """How well a disease is told from healthy cells.
+    """How well a disease is distinguished from healthy cells.
 
     Parameters
     ----------
-    condition : str
     where : str
         ``within SOURCE``, where one laboratory has both, or ``all sources``.
     diseased, healthy, fields : int
@@ -68,15 +67,12 @@ class HeadScores:
     ----------
     where : str
         ``within SOURCE`` or ``all sources``.
-    names : tuple of str
     confusion : ndarray of shape (classes, classes)
         Row: true class, column: answer.
-    accuracy, balanced_accuracy, macro_f1, calibration_error : Figure
     constant : str
         Most frequent class.
     constant_accuracy, constant_balanced_accuracy : float
         Of always answering it.
-    reliability : Reliability
     coverage, single_share : float
         Share of conformal sets that hold the true class, and that hold one class only; NaN where
         the classifier was not calibrated.
@@ -113,12 +109,10 @@ class HeadScores:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownScores:
-    """How well cells of the classes are told from what is none of them.
+    """How well cells of the classes are distinguished from what is none of them.
 
     Parameters
     ----------
-    cells, outliers : int
-    auroc : Figure
     kept, caught : float
         Share of cells that are kept, and of outliers that are caught, at the classifier's
         threshold; NaN without one.
@@ -309,7 +303,7 @@ CellImage = NDArray[np.uint8]
 
 
 def blanked(image: CellImage) -> CellImage:
-    """Take the cell away: only what surrounds it could still tell the class."""
+    """Take the cell away: only what surrounds it could still reveal the class."""
     empty = image.copy()
     empty[:, :, :3] = 255
     return empty
@@ -329,7 +323,6 @@ def occlusion_map(
 
     Parameters
     ----------
-    classifier : ClassifierRuntime
     image : ndarray of shape (130, 130, 4), dtype uint8
         RGBA.
     output : {"condition", "type"}
@@ -395,14 +388,8 @@ class ClassifierEvaluation:
 
     Parameters
     ----------
-    metadata : ModelMetadata
-    cells : int
-    diseases : tuple of DiseaseScores
     conditions, types : tuple of HeadScores
         The first is of all sources; empty where fewer than two classes occur.
-    known : KnownScores or None
-    controls : tuple of ControlScores
-    predictions : ClassifierOutputs
     """
 
     metadata: ModelMetadata
@@ -426,10 +413,8 @@ def evaluate_classifier(
 
     Parameters
     ----------
-    classifier : ClassifierRuntime
     cell_set : CellSet
         Its labels numbered by the classifier's own classes.
-    settings : ClassificationSettings, optional
     seed : int
         Of the intervals.
 

@@ -4,7 +4,7 @@
 2. Resample the image so that red cells are as large as in training.
 3. Segment it, and part the cells.
 4. Bring everything back to the image's own pixels, and measure the cells there.
-5. Say how fit the image is to be judged.
+5. Assess how fit the image is for counting.
 """
 
 import time
@@ -88,7 +88,7 @@ class ImageAnalysis:
     cells : Cells
         Every cell that was found, also those that the border rule leaves out; see ``is_counted``.
     field_mask : ndarray of shape (height, width), dtype bool
-        What was looked at: False in the dark corners of a round field of view.
+        What was analysed: False in the dark corners of a round field of view.
     scale : ScaleEstimate
     quality : ImageQuality
     seconds : float
@@ -129,8 +129,8 @@ def analyze_image(
     settings = settings or AnalysisSettings()
     started = time.perf_counter()
     field_mask = find_field(image)
-    marks = find_scale_bar(image, field_mask)
-    clean = image if marks is None else paint_over(image, marks)
+    bar = find_scale_bar(image, field_mask)
+    clean = image if bar is None else paint_over(image, bar)
     view = survey(clean, field_mask)
     vote = estimate_diameter(clean, field_mask, first=view)
     training_diameter = training_diameter_of(runtime) or TRAINING_DIAMETER_PX
@@ -169,7 +169,7 @@ def analyze_image(
 def _without_surround(
     image: NDArray[np.uint8], field_mask: NDArray[np.bool_], view: Survey
 ) -> NDArray[np.uint8]:
-    """Let the slide go on around a round field: a network has seen no dark.
+    """Continue the slide around a round field: the network has never seen a dark surround.
 
     The light falls off towards the rim, so that the slide's colour there is that of the slide near
     by; another would make an edge, and of the edge a cell.

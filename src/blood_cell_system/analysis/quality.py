@@ -1,4 +1,4 @@
-"""Whether an image is fit to be judged: focus, light, crowding, stain, scale, field.
+"""Whether an image is fit for counting: focus, light, crowding, stain, scale, field.
 
 The limits lie outside of what the smears of six laboratories show, phones on eyepieces among them,
 so that an ordinary smear is not warned of. Beside each limit stands the range that was measured.
@@ -59,9 +59,9 @@ class ImageQuality:
     findings : tuple of QualityFinding
         Always the same names in the same order.
     judged_share : float
-        Part of the image that was looked at, 0 to 1: a round field of view has dark corners.
+        Part of the image that was analysed, 0 to 1: a round field of view has dark corners.
     is_smear : bool
-        False where it does not look like a stained blood smear at all.
+        False where it is unlike a stained blood smear.
     """
 
     findings: tuple[QualityFinding, ...]
@@ -70,17 +70,17 @@ class ImageQuality:
 
     @property
     def warnings(self) -> tuple[QualityFinding, ...]:
-        """Only what a person should know before believing the counts."""
+        """Only what a person should know before trusting the counts."""
         return tuple(item for item in self.findings if item.severity == Severity.WARNING)
 
 
 def finding(name: str, value: float | None, message: str) -> QualityFinding:
-    """Tell what was measured, where there is nothing to worry about."""
+    """Give a finding that is no cause for concern."""
     return QualityFinding(name=name, severity=Severity.OK, value=value, message=message)
 
 
 def warning(name: str, value: float | None, message: str) -> QualityFinding:
-    """Tell what a person should know before believing the counts."""
+    """Give a finding that a person should know before trusting the counts."""
     return QualityFinding(name=name, severity=Severity.WARNING, value=value, message=message)
 
 
@@ -91,9 +91,9 @@ MAX_EDGE_SHARE: Final = 0.25
 a blur by a seventh of the diameter."""
 
 _RISE_REACH: Final = 0.25
-"""How far from an edge the rise of its stain is looked for, in diameters of a red cell."""
+"""How far from an edge the rise of its stain is searched, in diameters of a red cell."""
 _STEEP_REACH: Final = 0.1
-"""How far from an edge its steepest place is looked for, in diameters of a red cell."""
+"""How far from an edge its steepest place is searched, in diameters of a red cell."""
 
 MIN_LIGHT: Final = 100.0
 """Brightness of the empty slide, of 255; 160 to 255 were measured."""
@@ -133,14 +133,14 @@ MIN_JUDGED: Final = 0.3
 def assess(
     view: Survey, *, scale: ScaleEstimate, vote: DiameterEstimate | None, judged_share: float
 ) -> ImageQuality:
-    """Judge how fit an image is, without a look at what the network found in it.
+    """Assess how fit an image is, without regard to what the network found in it.
 
     Parameters
     ----------
     view : Survey
     scale : ScaleEstimate
     vote : DiameterEstimate or None
-        What the outlines say of the size, also where the size was given.
+        Size by the outlines, also where the size was given.
     judged_share : float
         Part of the image within the field of view.
 
@@ -183,7 +183,7 @@ def _focus(view: Survey, scale: ScaleEstimate) -> QualityFinding:
     inner = cv2.erode(view.foreground, np.ones((3, 3), np.uint8))
     is_edge = (view.foreground > 0) & (inner == 0)
     if scale.red_cell_diameter_px is None or not is_edge.any():
-        return finding("focus", None, "The focus cannot be told without cells.")
+        return finding("focus", None, "The focus cannot be measured without cells.")
     diameter = scale.red_cell_diameter_px * view.shrink
     # Everywhere: dense cells are steepest well within the outline.
     slope = cv2.magnitude(
@@ -254,7 +254,7 @@ def _crowding(stained_share: float) -> QualityFinding:
 def _stain(density: NDArray[np.float64], stained_share: float) -> QualityFinding:
     red, green, blue = (float(value) for value in density)
     if stained_share < MIN_STAINED:
-        return finding("stain", None, "The stain cannot be told without cells.")
+        return finding("stain", None, "The stain cannot be measured without cells.")
     if green < MIN_DENSITY:
         return warning(
             "stain",
@@ -318,7 +318,7 @@ def _field(judged_share: float) -> QualityFinding:
             f"Only {judged_share:.0%} of the image show the slide, less than {MIN_JUDGED:.0%}. "
             "Bring the camera closer to the eyepiece.",
         )
-    return finding("field", judged_share, f"{judged_share:.0%} of the image were judged.")
+    return finding("field", judged_share, f"{judged_share:.0%} of the image were analysed.")
 
 
 def _smear(

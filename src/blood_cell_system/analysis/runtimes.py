@@ -76,10 +76,8 @@ class NetworkOutputs:
 class Runtime(Protocol):
     """Anything that runs a segmenter."""
 
-    @property
-    def input_shape(self) -> tuple[int, int] | None:
-        """The only (height, width) that it takes; None for all multiples of ``STRIDE``."""
-        ...
+    input_shape: tuple[int, int] | None
+    """The only (height, width) that it takes; None for all multiples of ``STRIDE``."""
 
     def predict(self, batch: NDArray[np.float32]) -> NetworkOutputs:
         """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
@@ -108,15 +106,10 @@ class ClassifierOutputs:
 class ClassifierRuntime(Protocol):
     """Anything that runs a classifier of cells."""
 
-    @property
-    def metadata(self) -> ModelMetadata:
-        """Classes and thresholds."""
-        ...
-
-    @property
-    def input_side(self) -> tuple[int, int]:
-        """``(height, width)`` of the cell images that it takes, in pixels."""
-        ...
+    metadata: ModelMetadata
+    """Classes and thresholds."""
+    input_side: tuple[int, int]
+    """``(height, width)`` of the cell images that it takes, in pixels."""
 
     def predict(self, batch: NDArray[np.float32]) -> ClassifierOutputs:
         """Run on a float32 batch of shape (batch, height, width, 3), RGB of 0..255."""
@@ -167,10 +160,7 @@ def taxonomy_of(runtime: Runtime) -> Taxonomy:
 def largest_difference(first: Runtime, second: Runtime, batch: NDArray[np.float32]) -> float:
     """Largest difference between two segmenters on a batch, over all of their outputs.
 
-    Returns
-    -------
-    float
-        Infinite where one has an output that the other has not.
+    Infinite where one has an output that the other has not.
     """
     one, other = first.predict(batch), second.predict(batch)
     largest = 0.0
@@ -377,11 +367,6 @@ def read_metadata(path: Path, *, kind: ClassifierKind | None = None) -> ModelMet
     kind : ClassifierKind, optional
         Of a classifier: where the ``.keras`` file holds no record, the ``.json`` file beside it is
         read, as version 0.2.0 wrote it and as other programs may.
-
-    Raises
-    ------
-    MissingDataError, CheckpointError
-        As :func:`open_network`.
     """
     path = Path(path)
     suffix = path.suffix.lower()
@@ -402,15 +387,7 @@ def read_metadata(path: Path, *, kind: ClassifierKind | None = None) -> ModelMet
 
 
 def load_keras_model(path: Path) -> Any:
-    """Load a ``.keras`` file as Keras gives it; code that it may carry is never run.
-
-    Raises
-    ------
-    MissingDataError
-        There is no such file.
-    CheckpointError
-        It is damaged, no Keras model, or holds code.
-    """
+    """Load a ``.keras`` file as Keras gives it; errors as of :func:`open_network`."""
     path = Path(path)
     check_keras_archive(path)
     # Here, not above: analysing with another runtime must not wait for TensorFlow.
@@ -435,17 +412,7 @@ _LAYERS_WITH_CODE: Final = frozenset(
 def check_keras_archive(path: Path) -> ModelMetadata | None:
     """Refuse a file that cannot be opened, or must not be; nothing in the file is run.
 
-    Returns
-    -------
-    ModelMetadata or None
-        None where the file holds none.
-
-    Raises
-    ------
-    MissingDataError
-        There is no such file.
-    CheckpointError
-        It is cut off, damaged, no Keras model, or holds code.
+    Returns the metadata of the file, if it holds any; errors as of :func:`open_network`.
     """
     _check_is_there(path)
     try:

@@ -1,18 +1,15 @@
-"""How far an image must be resampled for the network.
+"""How large red cells are in an image, and how far the image is resampled for the network.
 
-A network knows cells of about the size that it was trained on. How large they are in an image is
-said by who gives it, or found by ``diameter_vote``.
-
-How large the cells of an image are, by the shape of its stain.
-
-The red cell is the ruler of a smear: most cells are red, and a person's are all of about one size.
+A network detects cells of about the size that it was trained on. Their size is given, or estimated
+from the shape of the stain. The red cell is the ruler of a smear: most cells are red, and a
+person's are all of about one size.
 
 1. Every point of a boundary between stain and slide votes for the place at a distance *r* inwards.
    Where *r* is the radius of the cells, the votes of a whole cell meet in its middle; also those of
    a cell in a clump, of which only an arc is seen.
 2. The share of votes that meet, as a function of *r*, is largest at the radius of most cells.
-3. Large images are looked at whole and in ever smaller windows, since nobody knows beforehand
-   whether they show ten cells or ten thousand. The share does not depend on size, so that the
+3. Large images are surveyed whole and in ever smaller windows, as they may show ten cells or ten
+   thousand. The share does not depend on size, so that the
    largest wins.
 """
 
@@ -142,7 +139,7 @@ def _vote(view: Survey) -> DiameterEstimate | None:
         agreement[index] = each * meetings / (_FULL * radius * len(places))
     best = int(agreement.argmax())
     if best in (0, index - 1):
-        # No maximum: it lies beyond what was looked at, or is none.
+        # No maximum: it lies beyond the radii that were tried.
         return None
     diameter = 2 * _OVAL * _between(_RADII, agreement, best)
     return DiameterEstimate(
@@ -306,8 +303,8 @@ def magnification_for(
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     training_diameter_px : float or None
-        Diameter of a red cell in the images that the network learned from; a network of which
-        nobody knows it gets the image as it is.
+        Diameter of a red cell in the images that the network learned from; where it is unknown
+        (None), the image is taken as it is.
     cell_diameter_px : float, optional
         Diameter of a red cell in the image; estimated by default.
 

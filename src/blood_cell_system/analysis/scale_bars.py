@@ -30,11 +30,11 @@ _MIN_LENGTH_PX: Final = 24
 _MAX_BULK: Final = 2.5
 """Area of what is connected to a bar, in areas of the bar: more is the rim of a dark body."""
 _HALO_PX: Final = 5
-"""Width that is painted over around bar and writing, in pixels: resampled marks have soft rims."""
+"""Width that is painted over around bar and writing, in pixels: resampled ones have soft rims."""
 _INPAINT_PX: Final = 5
 """Radius from which OpenCV takes the colours that it fills in, in pixels."""
 _CONTEXT_PX: Final = 40
-"""Width around the marks that is handed to the filling, in pixels."""
+"""Width around bar and writing that is handed to the filling, in pixels."""
 
 
 def find_scale_bar(image: NDArray[np.uint8], field: NDArray[np.bool_]) -> NDArray[np.uint8] | None:
@@ -45,42 +45,42 @@ def find_scale_bar(image: NDArray[np.uint8], field: NDArray[np.bool_]) -> NDArra
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     field : ndarray of shape (height, width), dtype bool
-        As of ``survey.find_field``; what lies outside is not looked at.
+        As of ``survey.find_field``; what lies outside is ignored.
 
     Returns
     -------
     ndarray of shape (height, width), dtype uint8, or None
-        1 on the marks and close around them; None where there is no bar.
+        1 on bar and writing and close around them; None where there is no bar.
     """
     red, green, blue = cv2.split(image)
     highest = np.asarray(cv2.max(cv2.max(red, green), blue))
     lowest = np.asarray(cv2.min(cv2.min(red, green), blue))
     is_grey = (np.asarray(cv2.subtract(highest, lowest)) <= _MAX_COLOUR) & field
     tones = [is_grey & (highest <= _BLACK)]
-    # On a slide that is itself white nothing white can be told apart.
+    # On a slide that is itself white nothing white stands out.
     if np.percentile(lowest[::16, ::16], 90) < _WHITE - 10:
         tones.append(is_grey & (lowest >= _WHITE))
     for tone in tones:
         # Nothing to see, or a dark surround.
-        if tone.any() and (marks := _bar_and_writing(tone.view(np.uint8))) is not None:
-            return marks
+        if tone.any() and (found := _bar_and_writing(tone.view(np.uint8))) is not None:
+            return found
     return None
 
 
-def paint_over(image: NDArray[np.uint8], marks: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Fill marks from what is around them.
+def paint_over(image: NDArray[np.uint8], bar: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Fill a scale bar from what is around it.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
-    marks : ndarray of shape (height, width), dtype uint8
+    bar : ndarray of shape (height, width), dtype uint8
         As of ``find_scale_bar``.
 
     Returns
     -------
     ndarray of shape (height, width, 3), dtype uint8
     """
-    x, y, width, height = cv2.boundingRect(marks)
+    x, y, width, height = cv2.boundingRect(bar)
     crop = (
         slice(max(y - _CONTEXT_PX, 0), y + height + _CONTEXT_PX),
         slice(max(x - _CONTEXT_PX, 0), x + width + _CONTEXT_PX),
@@ -88,7 +88,7 @@ def paint_over(image: NDArray[np.uint8], marks: NDArray[np.uint8]) -> NDArray[np
     painted = image.copy()
     painted[crop] = cv2.inpaint(
         np.ascontiguousarray(image[crop]),
-        np.ascontiguousarray(marks[crop]),
+        np.ascontiguousarray(bar[crop]),
         _INPAINT_PX,
         cv2.INPAINT_TELEA,
     )
@@ -128,8 +128,8 @@ def _bar_and_writing(tone: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
     # The straight rim of a dark body is no bar.
     if not bar or area[bar] > _MAX_BULK * length * thickness:
         return None
-    is_mark = (width <= 1.2 * length) & (height <= length / 2)
-    is_mark[0] = False
-    marks = np.zeros_like(tone)
-    marks[around] = is_mark[parts]
-    return np.asarray(cv2.dilate(marks, np.ones((2 * _HALO_PX + 1,) * 2, np.uint8)))
+    is_part = (width <= 1.2 * length) & (height <= length / 2)
+    is_part[0] = False
+    found = np.zeros_like(tone)
+    found[around] = is_part[parts]
+    return np.asarray(cv2.dilate(found, np.ones((2 * _HALO_PX + 1,) * 2, np.uint8)))

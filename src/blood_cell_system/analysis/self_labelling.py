@@ -1,10 +1,9 @@
-"""Labels that a network gives to images that nobody has annotated, for itself to learn from.
+"""Labels of a network for images without annotations, from which it then learns.
 
-A network that has never seen a stain is right about most of such an image and wrong about some of
-it. It is more often of two minds where it is wrong: what it says changes when the image is turned
-over or shown a little larger. Only what it says of every view becomes a label; of the rest nothing
-is scored. Two checks ask the stain instead of the network, so that an error it makes in all views
-does not become its own teacher: a white cell needs a nucleus, and what is clearly stained is no
+On a stain that it has never seen a network is right about most of an image. Where it is wrong, its
+output often changes when the image is flipped or enlarged a little. Only what it gives in every
+view becomes a label; the rest is not scored. Two checks use the stain instead, so that an error in
+all views does not become a label: a white cell needs a nucleus, and what is clearly stained is no
 empty slide.
 """
 
@@ -78,7 +77,7 @@ class SelfLabels:
 def self_label(
     runtime: Runtime, image: NDArray[np.uint8], *, trusts_nuclei: bool = False
 ) -> SelfLabels | None:
-    """Label an image by what a network says of it in all of four views.
+    """Label an image by what a network gives in all of four views.
 
     Parameters
     ----------
@@ -86,7 +85,7 @@ def self_label(
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     trusts_nuclei : bool
-        Whether the purple of nuclei has the last word on white cells: right for images that are
+        Whether the purple of nuclei decides on white cells: right for images that are
         known to show some, in which a network may take them for red cells.
 
     Returns
@@ -134,7 +133,7 @@ def self_label(
 def _corrected_by_nuclei(
     labels: SelfLabels, nucleated: Sequence[Piece], is_single: NDArray[np.bool_]
 ) -> SelfLabels:
-    """White cells are where nuclei are; what the network says otherwise is dropped."""
+    """White cells are where nuclei are; what contradicts them is dropped."""
     class_mask, label_image = labels.class_mask.copy(), labels.label_image.copy()
     cells: list[Annotation | None] = list(labels.cells)
     is_nucleated = np.zeros(class_mask.shape, dtype=bool)

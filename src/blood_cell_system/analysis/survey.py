@@ -1,4 +1,4 @@
-"""A first look at an image, without a network: field of view, stain, where cells are.
+"""What a small copy of an image shows without a network: field of view, stain, where cells are.
 
 All of it happens at a few hundred thousand pixels, so that it costs a few hundredths of a second
 whatever the image's size.
@@ -21,7 +21,7 @@ from blood_cell_system.stain.optical_density import (
 _FEW_PX: Final = 100_000
 """Images of fewer pixels are enlarged to twice their side."""
 _FIELD_SIDE_PX: Final = 256
-"""Longer side of the image in which the field of view is looked for."""
+"""Longer side of the image in which the field of view is searched."""
 _DARK_SHARE: Final = 0.45
 """Brightness of the surround, at most, as part of the slide's."""
 _MIN_DARK_AREA: Final = 0.02
@@ -61,16 +61,16 @@ class Survey:
 def survey(
     image: NDArray[np.uint8], field: NDArray[np.bool_] | None = None, *, max_px: int = 400_000
 ) -> Survey:
-    """Take a first look at an image.
+    """Measure a small copy of an image.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     field : ndarray of shape (height, width), dtype bool, optional
-        As of ``find_field``, which is asked by default.
+        As of ``find_field``, found by default.
     max_px : int
-        Pixels that are looked at, at most.
+        Pixels of the copy, at most.
 
     Returns
     -------

@@ -1,23 +1,26 @@
-"""The image of one cell, as classifiers learn and judge it: cut from a smear by its outline.
+"""The image of one cell, as classifiers see it: cut from a smear by its outline.
 
 See ``cell_image_format`` for what a cell image is. Those of a smear come from its outlines;
 ``cells/single_cell.py`` makes them from images that show little more than a cell.
 """
 
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.boxes import Box
+from blood_cell_system.cells.watershed import disc
 from blood_cell_system.errors import CellImageError
 from blood_cell_system.model_metadata import CELL_EXTENT_PX, CELL_SIDE_PX
 from blood_cell_system.stain.slide_light import SlideLight
+from blood_cell_system.taxonomy import WBC
 
 MIN_EXTENT_PX: Final = 6
-"""A cell that is shorter in its image shows nothing that could be judged."""
+"""A cell that is shorter in its image shows nothing."""
 
 _RIM_PX: Final = 2
 """Width of the rim in a cell image. The stain's outline runs where the cell has half faded; the
@@ -39,6 +42,21 @@ def touches_border(piece: Piece, shape: tuple[int, ...]) -> bool:
         or top + y == 0
         or left + x + width == shape[1]
         or top + y + height == shape[0]
+    )
+
+
+def box_around(pixels: NDArray[np.bool_], *, margin: float) -> Annotation:
+    """Box around a white cell's pixels; half of the margin, in longer sides, on each side."""
+    x, y, width, height = cv2.boundingRect(pixels.view(np.uint8))
+    reach = margin * max(width, height) / 2
+    return Annotation(
+        cell_type=WBC,
+        box=Box(
+            max(x - reach, 0.0),
+            max(y - reach, 0.0),
+            min(x + width + reach, float(pixels.shape[1])),
+            min(y + height + reach, float(pixels.shape[0])),
+        ),
     )
 
 
@@ -167,10 +185,4 @@ def _sample(
 def _widened(alpha: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     """Alpha with the rim, and where colours are kept."""
     _, inside = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)
-    return cv2.dilate(inside, _disc(_RIM_PX)), cv2.dilate(inside, _disc(_RIM_PX + _KEPT_PX))
-
-
-@lru_cache(maxsize=4)
-def _disc(radius: int) -> NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    return cv2.dilate(inside, disc(_RIM_PX)), cv2.dilate(inside, disc(_RIM_PX + _KEPT_PX))

@@ -1,4 +1,4 @@
-"""White cells of an image without boxes, by their nuclei: nothing else in a smear looks like them.
+"""White cells of an image without boxes, by their nuclei, which are unlike anything else.
 
 1. Nuclei take up much more in green than in red and blue light: they are purple, whatever shade
    the stain gives to red cells. Otsu's threshold on that difference finds them.
@@ -15,11 +15,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.boxes import Box
-from blood_cell_system.cells.cut_out import Piece
-from blood_cell_system.cells.watershed import separate_by_shape
-from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.cells.cut_out import Piece, box_around
+from blood_cell_system.cells.watershed import disc, separate_by_shape
+from blood_cell_system.masks.red_cells import (
+    RedCellAppearance,
+    appearance_of_red_cells,
+    red_share_of,
+)
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.stain.optical_density import (
     BLUE,
@@ -29,7 +31,6 @@ from blood_cell_system.stain.optical_density import (
     foreground_threshold,
     optical_density,
 )
-from blood_cell_system.taxonomy import WBC
 
 _WORKING_SIDE_PX: Final = 700
 """Longer side of the image that is searched; a cell needs some pixels for its outline."""
@@ -52,12 +53,12 @@ _MAX_ELONGATION: Final = 1.9
 """Length over width: what is longer is a smudge or two cells."""
 _FRINGE_SHARE: Final = 0.11
 """Of a cell's extent: what is thinner belongs to a neighbour."""
-_LEAST_AIR: Final = 0.3
+_MIN_MARGIN: Final = 0.3
 """Least margin of the guessed box, in extents of the nucleus."""
-_MOST_AIR: Final = 0.7
+_MAX_MARGIN: Final = 0.7
 """Largest such margin: small nuclei have more cytoplasm around them."""
-_AIR: Final = 0.14
-"""Margin of the box around the first outline, in which the second is looked for."""
+_SECOND_MARGIN: Final = 0.14
+"""Margin of the box around the first outline, in which the second is searched."""
 _OWN_SHARE: Final = 0.6
 """Part of the nucleus that an outline must hold; with less it has gone to a neighbour."""
 
@@ -92,13 +93,13 @@ def find_nucleated_cells(image: NDArray[np.uint8]) -> tuple[list[Piece], NDArray
     is_fragment = np.concatenate([[True], areas < _MIN_AREA_SHARE * typical])
     nearest = _nearest_label(np.where(is_fragment[labels], 0, labels))
     stained = _stained(density)
-    look = _look(density, stained, labels)
+    red_cells = _red_cells(density, stained, labels)
     nearest[~stained] = 0
     found: list[Piece] = []
     singles = []
     for label, area in enumerate(areas.tolist(), start=1):
         own = nearest == label if not is_fragment[label] else labels == label
-        cell = _outline(density, labels == label, own, look)
+        cell = _outline(density, labels == label, own, red_cells)
         if cell is None:
             continue
         rows, columns, inside = cell
@@ -122,46 +123,28 @@ def _nuclei(density: NDArray[np.float32]) -> NDArray[np.int32]:
     scaled = np.clip(stained * 255, 0, 255).astype(np.uint8)
     otsu, _ = cv2.threshold(scaled, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     is_nucleus = (purple > max(_LEAST_PURPLE, float(otsu) / 255 * 0.9)).astype(np.uint8)
-    is_nucleus = cv2.morphologyEx(is_nucleus, cv2.MORPH_OPEN, _disc(2))
-    is_nucleus = cv2.morphologyEx(is_nucleus, cv2.MORPH_CLOSE, _disc(3))
+    is_nucleus = cv2.morphologyEx(is_nucleus, cv2.MORPH_OPEN, disc(2))
+    is_nucleus = cv2.morphologyEx(is_nucleus, cv2.MORPH_CLOSE, disc(3))
     _, parts, stats, _ = cv2.connectedComponentsWithStats(is_nucleus, connectivity=4)
     is_nucleus[(stats[:, cv2.CC_STAT_AREA] < _MIN_AREA_PX)[parts]] = 0
     return separate_by_shape(is_nucleus, min_neck=_MIN_NECK)
-
-
-def _disc(radius: int) -> NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
-
-
-def _box_of(pixels: NDArray[np.bool_], *, air: float) -> Annotation:
-    """Box around some pixels, with air on all sides together in shares of its longer side."""
-    x, y, width, height = cv2.boundingRect(pixels.view(np.uint8))
-    margin = air * max(width, height) / 2
-    return Annotation(
-        cell_type=WBC,
-        box=Box(
-            max(x - margin, 0.0),
-            max(y - margin, 0.0),
-            min(x + width + margin, float(pixels.shape[1])),
-            min(y + height + margin, float(pixels.shape[0])),
-        ),
-    )
 
 
 def _stained(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where something is stained, without pinholes."""
     threshold = foreground_threshold(density, settings=StainSettings())
     stained = (density[:, :, GREEN] > threshold).astype(np.uint8)
-    return np.asarray(cv2.morphologyEx(stained, cv2.MORPH_CLOSE, _disc(3)) > 0)
+    return np.asarray(cv2.morphologyEx(stained, cv2.MORPH_CLOSE, disc(3)) > 0)
 
 
-def _look(
+def _red_cells(
     density: NDArray[np.float32], stained: NDArray[np.bool_], labels: NDArray[np.int32]
-) -> RedCellLook:
+) -> RedCellAppearance:
     """How red cells look outside of the surroundings of nuclei."""
-    boxes = [_box_of(labels == label, air=_MOST_AIR) for label in range(1, int(labels.max()) + 1)]
-    return look_of_red_cells(density, stained, red_share_of(density), boxes)
+    boxes = [
+        box_around(labels == label, margin=_MAX_MARGIN) for label in range(1, int(labels.max()) + 1)
+    ]
+    return appearance_of_red_cells(density, stained, red_share_of(density), boxes)
 
 
 def _nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -178,17 +161,17 @@ def _outline(
     density: NDArray[np.float32],
     nucleus: NDArray[np.bool_],
     own: NDArray[np.bool_],
-    look: RedCellLook,
+    red_cells: RedCellAppearance,
 ) -> tuple[slice, slice, NDArray[np.bool_]] | None:
     """Outline of the cell around a nucleus, within the pixels that are nearest to it."""
     _, _, width, height = cv2.boundingRect(nucleus.view(np.uint8))
-    air = float(np.clip(look.diameter_px / max(width, height), _LEAST_AIR, _MOST_AIR))
-    first = outline_white_cell(density, _box_of(nucleus, air=air), look)
+    margin = float(np.clip(red_cells.diameter_px / max(width, height), _MIN_MARGIN, _MAX_MARGIN))
+    first = outline_white_cell(density, box_around(nucleus, margin=margin), red_cells)
     if first is None:
         return None
     cell = nucleus.copy()
     cell[first[0], first[1]] |= first[2] & own[first[0], first[1]]
-    found = outline_white_cell(density, _box_of(cell, air=_AIR), look)
+    found = outline_white_cell(density, box_around(cell, margin=_SECOND_MARGIN), red_cells)
     if found is None:
         return None
     rows, columns, inside = found
@@ -199,7 +182,7 @@ def _outline(
     padded = cv2.copyMakeBorder(
         inside.view(np.uint8), fringe, fringe, fringe, fringe, cv2.BORDER_REPLICATE
     )
-    solid = cv2.morphologyEx(padded, cv2.MORPH_OPEN, _disc(fringe))[fringe:-fringe, fringe:-fringe]
+    solid = cv2.morphologyEx(padded, cv2.MORPH_OPEN, disc(fringe))[fringe:-fringe, fringe:-fringe]
     contours, _ = cv2.findContours(
         np.ascontiguousarray(solid), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
     )

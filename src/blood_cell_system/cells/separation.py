@@ -1,10 +1,4 @@
-"""Network outputs in, single cells out.
-
-White cells whole again, where the cytoplasm is as pale as the slide around it.
-
-The lobes of a nucleus may then be all that a network sees, and the cell in between is lost: for the
-counts that does no harm, but what is measured of the cell, or shown to a classifier, is a torn one.
-"""
+"""Network outputs in, a table of single cells out; :func:`separate_cells` lists the steps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -18,7 +12,7 @@ from scipy import ndimage
 from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.peaks import find_peaks, label_by_nearest_ellipse
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
+from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_by_shape
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.taxonomy import BUILT_IN, MaskClass, Taxonomy
 
@@ -193,6 +187,9 @@ def close_white_cell_concavities(
 ) -> None:
     """Close the bays and holes of white cells, in place.
 
+    Where the cytoplasm is as pale as the slide, a network may see the lobes of the nucleus alone.
+    That does not change the counts, but measures and classifiers need the whole cell.
+
     A bay is closed where the slide is seen in it and no other cell. A hole becomes part of the cell
     whatever it was taken for: no red cell lies within a white one.
 
@@ -217,7 +214,7 @@ def close_white_cell_concavities(
         own = (around == label).astype(np.uint8)
         is_slide = (around == 0) & (class_mask[crop] == MaskClass.BACKGROUND)
         bays = (_closed(own, radius) & is_slide).astype(np.uint8)
-        bays = cv2.morphologyEx(bays, cv2.MORPH_OPEN, _disc(max(1, round(_RIM_SHARE * diameter))))
+        bays = cv2.morphologyEx(bays, cv2.MORPH_OPEN, disc(max(1, round(_RIM_SHARE * diameter))))
         whole = (own > 0) | (bays > 0)
         around[whole | _small_holes(whole, largest=_LARGEST_HOLE_SHARE * area)] = label
 
@@ -226,14 +223,9 @@ def _closed(mask: NDArray[np.uint8], radius: int) -> NDArray[np.bool_]:
     """Close a mask as if there was room around it; else it would run out to the window's edge."""
     room = 2 * radius
     wide = cv2.copyMakeBorder(mask, room, room, room, room, cv2.BORDER_CONSTANT, value=0)
-    return np.asarray(cv2.morphologyEx(wide, cv2.MORPH_CLOSE, _disc(radius)) > 0)[
+    return np.asarray(cv2.morphologyEx(wide, cv2.MORPH_CLOSE, disc(radius)) > 0)[
         room:-room, room:-room
     ]
-
-
-def _disc(radius: int) -> NDArray[np.uint8]:
-    side = 2 * radius + 1
-    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
 
 
 def _small_holes(mask: NDArray[np.bool_], *, largest: float) -> NDArray[np.bool_]:
@@ -302,7 +294,7 @@ def separate_cells(
     settings: SeparationSettings | None = None,
     taxonomy: Taxonomy = BUILT_IN,
 ) -> Cells:
-    """Find the single cells in what a segmenter says of an image.
+    """Find the single cells in what a segmenter gives for an image.
 
     With heat maps: (1) their peaks, one a cell; (2) every pixel of class RBC or WBC goes to the
     nearest ellipse of its class within reach, cells without a channel, such as platelets, take

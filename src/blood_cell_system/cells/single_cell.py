@@ -1,6 +1,6 @@
 """The cell of an image that was taken of one cell: whatever its size, and with neighbours or none.
 
-Three kinds of such images are about:
+There are three kinds of such images:
 
 1. with transparency: what is opaque is the cell; so are cell images of this package;
 2. cut out on black, as the NIH's malaria cells and C-NMC's leukaemia cells: what is not black;
@@ -17,11 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.boxes import Box
-from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, cell_image
-from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
+from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, box_around, cell_image
+from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_by_shape
 from blood_cell_system.errors import CellImageError
-from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.masks.red_cells import (
+    RedCellAppearance,
+    appearance_of_red_cells,
+    red_share_of,
+)
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.model_metadata import CELL_EXTENT_PX, CELL_SIDE_PX
 from blood_cell_system.stain.optical_density import (
@@ -62,14 +65,14 @@ _NEIGHBOUR_SHARE: Final = 0.12
 """Of the outline's area: a part of more beside the nucleus's own is another cell."""
 _BRIDGE_SHARE: Final = 0.03
 """Gap between lobes of one nucleus, in sides of the image."""
-_LEAST_FIRST_AIR: Final = 0.5
+_MIN_FIRST_MARGIN: Final = 0.5
 """Least margin of the first guessed box, in extents of the nucleus."""
-_MOST_FIRST_AIR: Final = 1.0
+_MAX_FIRST_MARGIN: Final = 1.0
 """Largest such margin: small nuclei, as those of erythroblasts, have more cytoplasm around them."""
 _BAY_SHARE: Final = 0.06
-"""In extents of the cell: what hangs on by less is cut off."""
-_AIR: Final = 0.14
-"""Margin of the box around an outline, in which the next is looked for."""
+"""In extents of the cell: what is attached by less is cut off."""
+_NEXT_MARGIN: Final = 0.14
+"""Margin of the box around an outline, in which the next is searched."""
 _ROUNDS: Final = 3
 """How often the outline is searched anew, each time in a box around the last one."""
 _LEAST_NUCLEUS_DENSITY: Final = 0.3
@@ -86,7 +89,7 @@ def single_cell_image(pixels: NDArray[np.uint8], *, cell_type: str) -> NDArray[n
     pixels : ndarray of shape (height, width, 3 or 4), dtype uint8
         RGB, or RGBA.
     cell_type : str
-        What cell to look for.
+        Type of that cell.
 
     Returns
     -------
@@ -243,8 +246,7 @@ def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     threshold = max(_LEAST_NUCLEUS_DENSITY, _NUCLEUS_SHARE_OF_DARKEST * darkest)
     dark = (red > threshold).astype(np.uint8)
     dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    reach = 2 * max(1, round(_BRIDGE_SHARE * max(red.shape))) + 1
-    bridged = cv2.dilate(dark, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach)))
+    bridged = cv2.dilate(dark, disc(max(1, round(_BRIDGE_SHARE * max(red.shape)))))
     _, labels = cv2.connectedComponents(bridged)
     labels[dark == 0] = 0
     return _most_central(labels)
@@ -254,19 +256,21 @@ def _white_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> 
     nothing = np.zeros(nucleus.shape, dtype=bool)
     if nucleus.mean() < _MIN_NUCLEUS_SHARE:
         return nothing
-    look = _look_around(density, _box_around(nucleus, air=_MOST_FIRST_AIR))
+    red_cells = _red_cells_around(density, box_around(nucleus, margin=_MAX_FIRST_MARGIN))
     _, _, width, height = cv2.boundingRect(nucleus.view(np.uint8))
-    air = np.clip(look.diameter_px / max(width, height), _LEAST_FIRST_AIR, _MOST_FIRST_AIR)
-    box = _box_around(nucleus, air=float(air))
+    margin = np.clip(
+        red_cells.diameter_px / max(width, height), _MIN_FIRST_MARGIN, _MAX_FIRST_MARGIN
+    )
+    box = box_around(nucleus, margin=float(margin))
     for _ in range(_ROUNDS):
-        found = outline_white_cell(density, box, look)
+        found = outline_white_cell(density, box, red_cells)
         if found is None:
             return nothing
         rows, columns, inside = found
         cell = nothing.copy()
         cell[rows, columns] = inside
         cell = _without_neighbours(_without_appendages(cell), nucleus, density)
-        box = _box_around(cell, air=_AIR)
+        box = box_around(cell, margin=_NEXT_MARGIN)
     return cell if cell.mean() <= _MAX_CELL_SHARE else nothing
 
 
@@ -295,32 +299,16 @@ def _without_neighbours(
 
 
 def _without_appendages(cell: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Leave out what hangs on by a thread: platelets and rims of neighbours."""
+    """Leave out what is attached by a thread: platelets and rims of neighbours."""
     _, _, width, height = cv2.boundingRect(cell.view(np.uint8))
-    side = 2 * round(_BAY_SHARE * max(width, height)) + 1
-    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    kernel = disc(round(_BAY_SHARE * max(width, height)))
     solid = cv2.morphologyEx(cell.view(np.uint8), cv2.MORPH_OPEN, kernel)
     return _largest_part(solid > 0)
 
 
-def _box_around(mask: NDArray[np.bool_], *, air: float) -> Annotation:
-    """Box around a mask, with air on either side in shares of its longer side."""
-    x, y, width, height = cv2.boundingRect(mask.view(np.uint8))
-    margin = air * max(width, height) / 2
-    return Annotation(
-        cell_type=WBC,
-        box=Box(
-            max(x - margin, 0.0),
-            max(y - margin, 0.0),
-            min(x + width + margin, float(mask.shape[1])),
-            min(y + height + margin, float(mask.shape[0])),
-        ),
-    )
-
-
-def _look_around(density: NDArray[np.float32], box: Annotation) -> RedCellLook:
+def _red_cells_around(density: NDArray[np.float32], box: Annotation) -> RedCellAppearance:
     """How red cells look outside of a box."""
     threshold = foreground_threshold(density, settings=StainSettings())
-    return look_of_red_cells(
+    return appearance_of_red_cells(
         density, density[:, :, GREEN] > threshold, red_share_of(density), [box]
     )

@@ -1,5 +1,6 @@
-"""Touching cells apart by their shape alone: watershed of the distance to the rim."""
+"""Separation of touching cells by their shape alone: watershed of the distance to the rim."""
 
+from functools import lru_cache
 from typing import Final
 
 import cv2
@@ -16,6 +17,13 @@ _LINE_SAMPLES: Final = 24
 _ROUND: Final = 0.6
 """4π · area / perimeter² from which a hole is a pallor; the gap between four touching
 discs has 0.27."""
+
+
+@lru_cache(maxsize=32)
+def disc(radius: int) -> NDArray[np.uint8]:
+    """Give the kernel of that radius in pixels for OpenCV's morphology."""
+    side = 2 * radius + 1
+    return np.asarray(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
 
 
 def separate_by_shape(mask: NDArray[np.uint8], *, min_neck: float) -> NDArray[np.int32]:
@@ -65,7 +73,7 @@ def _climb(distance: NDArray[np.float32], pixels: NDArray[np.intp]) -> NDArray[n
         height = heights[neighbour]
         np.copyto(target, neighbour, where=height > highest)
         np.maximum(highest, height, out=highest)
-    # Going to the target's target doubles the way with every round.
+    # Going to the target's target doubles the distance with every round.
     targets = np.zeros(distance.size, dtype=np.intp)
     while True:
         targets[pixels] = target

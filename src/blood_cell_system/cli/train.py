@@ -252,7 +252,7 @@ def train_classifier(
             resume=resume,
             listener=progress,
             is_deterministic=deterministic,
-            tell=progress.say,
+            report=progress.say,
         )
     progress.report_result(trained, output_dir, log_dir, kind=kind)
     return 0 if trained.is_complete else 130

@@ -53,8 +53,6 @@ def with_interval(
         Of the weights of the cells.
     fields : sequence
         Field of each cell.
-    seed : int
-    resamples : int
     """
     value = statistic(np.ones(len(fields)))
     number = {name: index for index, name in enumerate(dict.fromkeys(fields))}

@@ -26,10 +26,10 @@ BINS: Final = 15
 """Bins of the confidence, as in Guo et al. 2017."""
 
 DEFAULT_COVERAGE: Final = 0.95
-"""Share of conformal sets that shall hold the true class."""
+"""Share of conformal sets that should hold the true class."""
 
 DEFAULT_KEPT_SHARE: Final = 0.95
-"""Share of cells of the classes that the threshold of ``known`` shall keep."""
+"""Share of cells of the classes that the threshold of ``known`` should keep."""
 
 _SMALLEST: Final = 1e-12
 """Probability below which a logarithm is cut off."""
@@ -135,7 +135,6 @@ def with_temperature(probabilities: ArrayLike, temperature: float) -> Floats:
     ----------
     probabilities : array_like of shape (n, classes)
         Of a softmax: their logarithms are the logits up to a constant, which softmax cancels.
-    temperature : float
     """
     logits = np.log(np.maximum(np.asarray(probabilities, dtype=np.float64), _SMALLEST))
     return np.asarray(softmax(logits / temperature, axis=1))
@@ -185,7 +184,7 @@ def class_thresholds(
     y_true : array_like of shape (n,), dtype int
         ``NOT_LABELLED`` cells are left out.
     coverage : float
-        Share of sets that shall hold the true class, 0 to 1.
+        Share of sets that should hold the true class, 0 to 1.
 
     Returns
     -------
@@ -238,7 +237,6 @@ def known_threshold(
     known : array_like of shape (n,)
         Probability of being one of the classes at all.
     is_outlier : array_like of shape (n,), dtype bool
-    kept_share : float
 
     Returns
     -------

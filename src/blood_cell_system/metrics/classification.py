@@ -49,7 +49,6 @@ def sensitivity_at_specificity(
     ----------
     is_positive, score, weight
         As of :func:`auroc`.
-    specificity : float
 
     Returns
     -------
@@ -74,7 +73,6 @@ def confusion_counts(
     ----------
     y_true, y_pred : array_like of shape (n,), dtype int
         Cells whose true class is ``NOT_LABELLED`` are left out.
-    num_classes : int
     weight : array_like of shape (n,), optional
 
     Returns

@@ -24,7 +24,7 @@ IOU_THRESHOLDS: Final = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9)
 """IoU from which a true and a found cell match."""
 
 _MOSTLY: Final = 0.5
-"""Part of a cell's pixels that are not scored from which it cannot be judged."""
+"""Part of a cell's pixels that are not scored from which the cell is left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +142,7 @@ class MatchCounts:
     iou_sum : float
         Sum of the matched pairs' IoU.
     left_out : int
-        Found cells that match nothing where nothing is scored; they count neither way.
+        Found cells that match nothing where nothing is scored: neither right nor wrong.
     """
 
     matched: int = 0
@@ -489,7 +489,7 @@ class CellScores:
         Of the found cells that are not left out. Which those are is known from the truth, which
         flatters the model where boxes are incomplete.
     all_counts : mapping of str to CountError
-        Of all found cells, which blames the model for the cells that nobody has boxed.
+        Of all found cells, which blames the model for cells without a box.
     """
 
     matching: CellMatching
@@ -547,7 +547,7 @@ def compare_cells(
 def _without_unclaimed(
     class_mask: NDArray[np.uint8], true_cells: Sequence[Annotation], taxonomy: Taxonomy
 ) -> NDArray[np.uint8]:
-    """Set foreground that lies in no box as not scored: nobody said which cells are there."""
+    """Set foreground that lies in no box as not scored: its cells are unknown."""
     result = class_mask.copy()
     classes = taxonomy.mask_classes
     for value in taxonomy.main_types:

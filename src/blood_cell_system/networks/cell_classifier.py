@@ -1,50 +1,38 @@
-r"""Losses and accuracies for people who train with Keras's own ``fit``.
+r"""The package's classifier of cells, from pixels to condition, subtype and in distribution.
 
-Learnable stain normalisation: how strongly a cell is stained, made alike as far as it helps.
+A network of a few residual levels between four operators, each of Keras's own layers:
 
-Pixels become optical density, which is proportional to the amount of dye, and stay so:
+1. *Optical density*, proportional to the amount of dye: :math:`d = \ln 256 - \ln(v + 1)` for pixel
+   values v of 0..255. White is 0, which is also what convolutions pad with, so that a cell's image
+   has no border.
+2. *Stain normalisation* evens out how strongly a cell is stained, as far as training finds it
+   useful:
 
-.. math::
+   .. math::
 
-    d = \ln 256 - \ln(v + 1), \qquad
-    m_c = \frac{\sum_p d_{pc}^2}{\sum_p d_{pc}}, \qquad
-    y_{pc} = d_{pc} \exp \tanh (W \ln m + b)_c
+       m_c = \frac{\sum_p d_{pc}^2}{\sum_p d_{pc}}, \qquad
+       y_{pc} = d_{pc} \exp \tanh (W \ln m + b)_c
 
-for pixel values v of 0..255, which makes white 0 and black ln 256, never infinite. The strength m
-is the mean density weighted by density: the white around a cell has no part in it. W and b start
-at zero, where the layer is the identity; ``W = -1`` in its diagonal would take strength away
-altogether. The gain stays between 1/e and e. A mixing of the channels would be for nothing: the
-convolution behind does it.
+   The strength m is the mean density weighted by density, so that the white around a cell has no
+   part in it. W and b start at zero, the identity; the gain stays between 1/e and e.
+3. *Feature attention* weighs the channels of the feature map by all of its places [1]_:
+   :math:`y_p = x_p \odot \sigma(W_2 \operatorname{ReLU}(W_1 \bar x + b_1) + b_2)`. The gate is the
+   same at all places, so that it commutes with whatever moves them.
+4. *Set aggregation* takes the map as a set of places [2]_:
+   :math:`[\sum_p w_p x_p, \max_p x_p, \tfrac1n \sum_p x_p]` with
+   :math:`w = \operatorname{softmax}_p(u \cdot x_p)`. A parasite is small: the mean drowns it, the
+   maximum finds it, and the weights choose. Reynolds pooling adds pairs of places.
 
-Density 0 of the background is also what convolutions pad with, so that a cell's image has no
-border.
-
-Feature attention: which channels matter for this cell, from all of its places.
-
-.. math::
-
-    y_p = x_p \odot \sigma\big(W_2 \operatorname{ReLU}(W_1 \bar x + b_1) + b_2\big),
-    \qquad \bar x = \text{mean of } x_p \text{ over places } p
-
-The gate is the same at all places, so that attention commutes with whatever moves the places [1]_.
+The input of a registered classifier is float32 (batch, height, width, 3), RGB of 0..255, one cell
+on white. Its outputs by name: ``condition`` (batch, conditions), probabilities that sum to 1;
+``type`` (batch, subtypes), likewise, where there are subtypes; ``known`` (batch, 1), the
+probability that the cell is in distribution. Training reads the layers ``condition_logits``,
+``type_logits``, ``known_logit`` and ``features``.
 
 References
 ----------
 .. [1] J. Hu, L. Shen, G. Sun, "Squeeze-and-Excitation Networks", CVPR 2018.
-
-Adaptive set aggregation: a feature map as a set of places, in one vector.
-
-.. math::
-
-    \Big[\ \sum_p w_p x_p,\quad \max_p x_p,\quad \tfrac{1}{n} \sum_p x_p\ \Big], \qquad
-    w = \operatorname{softmax}_p (u \cdot x_p)
-
-A parasite is small: the mean drowns it, the maximum finds it, and the learned weights, which are
-convex, choose between both. The result does not depend on the order of the places [1]_.
-
-References
-----------
-.. [1] M. Ilse, J. Tomczak, M. Welling, "Attention-based Deep Multiple Instance Learning",
+.. [2] M. Ilse, J. Tomczak, M. Welling, "Attention-based Deep Multiple Instance Learning",
    ICML 2018; M. Zaheer et al., "Deep Sets", NeurIPS 2017.
 """
 
@@ -67,125 +55,23 @@ from blood_cell_system.networks.domain_adversary import DOMAIN_LOGITS, STRENGTH_
 from blood_cell_system.networks.registry import register_classifier
 from blood_cell_system.networks.reynolds import Offset, reynolds_pooling
 
-SMALLEST_DENSITY: Final = 0.01
-"""Added to sums and strengths: an empty image has no strength, and must not make one up."""
-
-
-def optical_density(pixels: Any) -> Any:
-    """Optical density of RGB values.
-
-    Parameters
-    ----------
-    pixels : tensor of any shape
-        0..255; what lies outside is cut off.
-
-    Returns
-    -------
-    tensor of the same shape
-        From 0 (white) to ln 256 (black).
-    """
-    # Not clip: at full resolution it costs several times what this does in ONNX Runtime.
-    return ops.relu(math.log(256.0) - ops.log(ops.relu(pixels) + 1.0))
-
-
-def stain_normalisation(density: Any, *, name: str = "stain") -> Any:
-    """Multiply each channel of an image's density by a gain that depends on its strength.
-
-    Parameters
-    ----------
-    density : KerasTensor of shape (batch, height, width, 3)
-        Of a fixed size.
-    name : str
-        Prefix of the layers' names.
-
-    Returns
-    -------
-    KerasTensor of shape (batch, height, width, 3)
-        Densities; 0 stays 0.
-    """
-    height, width, channels = density.shape[1:]
-    # Whole rows, not pixels of three values: sums and products run over long stretches of memory,
-    # which is several times as fast in ONNX Runtime.
-    rows = layers.Reshape((height, width * channels), name=f"{name}_rows")(density)
-    total = _sum_of_channels(rows, channels)
-    strength = _sum_of_channels(ops.square(rows), channels) / (total + SMALLEST_DENSITY)
-    log_gain = layers.Dense(
-        channels, activation="tanh", kernel_initializer="zeros", name=f"{name}_log_gain"
-    )(ops.log(strength + SMALLEST_DENSITY))
-    gain = layers.RepeatVector(width, name=f"{name}_gain")(ops.exp(log_gain))
-    gain = layers.Reshape((1, width * channels), name=f"{name}_gain_row")(gain)
-    evened = layers.Multiply(name=f"{name}_apply")([rows, gain])
-    return layers.Reshape((height, width, channels), name=f"{name}_density")(evened)
-
-
-def _sum_of_channels(rows: Any, channels: int) -> Any:
-    row = ops.sum(rows, axis=1)
-    return ops.sum(ops.reshape(row, (-1, row.shape[-1] // channels, channels)), axis=1)
-
-
-def feature_attention(features: Any, *, reduction: int = 4, name: str = "attention") -> Any:
-    """Weigh the channels of a feature map.
-
-    Parameters
-    ----------
-    features : KerasTensor of shape (batch, height, width, channels)
-    reduction : int
-        The gate looks at the channels through this many times fewer.
-    name : str
-        Prefix of the layers' names.
-
-    Returns
-    -------
-    KerasTensor of shape (batch, height, width, channels)
-        Each channel times a number between 0 and 1.
-    """
-    channels = features.shape[-1]
-    mean = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(features)
-    hidden = layers.Conv2D(
-        max(channels // reduction, 1), 1, activation="relu", name=f"{name}_hidden"
-    )(mean)
-    gate = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_gate")(hidden)
-    return layers.Multiply(name=f"{name}_weigh")([features, gate])
-
-
-def set_aggregation(features: Any, *, name: str = "set") -> Any:
-    """Sum up a feature map without regard to the order of its places.
-
-    Parameters
-    ----------
-    features : KerasTensor of shape (batch, height, width, channels)
-        Of a fixed size.
-    name : str
-        Prefix of the layers' names; ``{name}_weights`` gives the weights of shape
-        (batch, places, 1), which sum to 1.
-
-    Returns
-    -------
-    KerasTensor of shape (batch, 3 * channels)
-        Weighted sum, maximum and mean.
-    """
-    height, width, channels = features.shape[1:]
-    places = layers.Reshape((height * width, channels), name=f"{name}_places")(features)
-    # Zeros: training starts from the plain mean.
-    scores = layers.Dense(1, use_bias=False, kernel_initializer="zeros", name=f"{name}_scores")(
-        places
-    )
-    weights = layers.Softmax(axis=1, name=f"{name}_weights")(scores)
-    weighted = layers.Dot(axes=(1, 1), name=f"{name}_weighted")([weights, places])
-    weighted = layers.Reshape((channels,), name=f"{name}_flat")(weighted)
-    largest = layers.GlobalMaxPooling1D(name=f"{name}_max")(places)
-    mean = layers.GlobalAveragePooling1D(name=f"{name}_mean")(places)
-    return layers.Concatenate(name=f"{name}_join")([weighted, largest, mean])
-
-
 CONDITION_LOGITS: Final = "condition_logits"
 TYPE_LOGITS: Final = "type_logits"
 KNOWN_LOGIT: Final = "known_logit"
 FEATURES: Final = "features"
 CELLS_INPUT: Final = "cells"
 
+SMALLEST_DENSITY: Final = 0.01
+"""Added to sums and strengths of density: an empty image has none, and must not gain any."""
+
 PAIR_OFFSETS: Final[tuple[Offset, ...]] = ((0, 1), (2, 2), (0, 4))
 """At a stride of 16 the pairs are 16, 45 and 64 pixels apart; a cell is 100 pixels long."""
+
+_NORM_MOMENTUM: Final = 0.95
+"""A short memory: runs are thousands of steps."""
+
+_FIT_WEIGHT_DECAY: Final = 1e-4
+"""Of AdamW, as in the package's own trainings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -259,20 +145,7 @@ class CellClassifierConfig:
 
 @register_classifier("cell_resnet", config=CellClassifierConfig)
 def build_cell_classifier(config: CellClassifierConfig) -> keras.Model:
-    """Build an untrained classifier.
-
-    Parameters
-    ----------
-    config : CellClassifierConfig
-
-    Returns
-    -------
-    keras.Model
-        Input ``cells``: float32 (batch, height, width, 3), RGB of 0..255, one cell on white.
-        Outputs by name: ``condition`` (batch, conditions), probabilities that sum to 1; ``type``
-        (batch, types), likewise, where there are types; ``known`` (batch, 1), the probability that
-        it is one of the classes at all.
-    """
+    """Build an untrained classifier."""
     # --- Layers ---
     cells = keras.Input(config.input_shape, name=CELLS_INPUT)
     features = optical_density(cells)
@@ -305,6 +178,123 @@ def build_cell_classifier(config: CellClassifierConfig) -> keras.Model:
     return keras.Model(cells, outputs, name="blood_cell_classifier")
 
 
+def optical_density(pixels: Any) -> Any:
+    """Optical density of RGB values: from 0 (white) to ln 256 (black)."""
+    # Not clip: at full resolution it costs several times what this does in ONNX Runtime.
+    return ops.relu(math.log(256.0) - ops.log(ops.relu(pixels) + 1.0))
+
+
+def stain_normalisation(density: Any, *, name: str = "stain") -> Any:
+    """Multiply each channel of an image's density by a gain that depends on its strength.
+
+    Parameters
+    ----------
+    density : KerasTensor of shape (batch, height, width, 3)
+        Of a fixed size.
+    name : str
+        Prefix of the layers' names.
+    """
+    height, width, channels = density.shape[1:]
+    # Whole rows, not pixels of three values: sums and products run over long stretches of memory,
+    # which is several times as fast in ONNX Runtime.
+    rows = layers.Reshape((height, width * channels), name=f"{name}_rows")(density)
+    total = _sum_of_channels(rows, channels)
+    strength = _sum_of_channels(ops.square(rows), channels) / (total + SMALLEST_DENSITY)
+    log_gain = layers.Dense(
+        channels, activation="tanh", kernel_initializer="zeros", name=f"{name}_log_gain"
+    )(ops.log(strength + SMALLEST_DENSITY))
+    gain = layers.RepeatVector(width, name=f"{name}_gain")(ops.exp(log_gain))
+    gain = layers.Reshape((1, width * channels), name=f"{name}_gain_row")(gain)
+    evened = layers.Multiply(name=f"{name}_apply")([rows, gain])
+    return layers.Reshape((height, width, channels), name=f"{name}_density")(evened)
+
+
+def _sum_of_channels(rows: Any, channels: int) -> Any:
+    row = ops.sum(rows, axis=1)
+    return ops.sum(ops.reshape(row, (-1, row.shape[-1] // channels, channels)), axis=1)
+
+
+def feature_attention(features: Any, *, reduction: int = 4, name: str = "attention") -> Any:
+    """Multiply each channel of a feature map by a number between 0 and 1.
+
+    The gate sees the channels through ``reduction`` times fewer.
+    """
+    channels = features.shape[-1]
+    mean = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_mean")(features)
+    narrow = max(channels // reduction, 1)
+    hidden = layers.Conv2D(narrow, 1, activation="relu", name=f"{name}_hidden")(mean)
+    gate = layers.Conv2D(channels, 1, activation="sigmoid", name=f"{name}_gate")(hidden)
+    return layers.Multiply(name=f"{name}_weigh")([features, gate])
+
+
+def set_aggregation(features: Any, *, name: str = "set") -> Any:
+    """Aggregate a feature map without regard to the order of its places.
+
+    Parameters
+    ----------
+    features : KerasTensor of shape (batch, height, width, channels)
+        Of a fixed size.
+    name : str
+        Prefix of the layers' names; ``{name}_weights`` gives the weights (batch, places, 1).
+
+    Returns
+    -------
+    KerasTensor of shape (batch, 3 * channels)
+        Weighted sum, maximum and mean.
+    """
+    height, width, channels = features.shape[1:]
+    places = layers.Reshape((height * width, channels), name=f"{name}_places")(features)
+    # Zeros: training starts from the plain mean.
+    scores = layers.Dense(1, use_bias=False, kernel_initializer="zeros", name=f"{name}_scores")(
+        places
+    )
+    weights = layers.Softmax(axis=1, name=f"{name}_weights")(scores)
+    weighted = layers.Dot(axes=(1, 1), name=f"{name}_weighted")([weights, places])
+    weighted = layers.Reshape((channels,), name=f"{name}_flat")(weighted)
+    largest = layers.GlobalMaxPooling1D(name=f"{name}_max")(places)
+    mean = layers.GlobalAveragePooling1D(name=f"{name}_mean")(places)
+    return layers.Concatenate(name=f"{name}_join")([weighted, largest, mean])
+
+
+def _half(features: Any, width: int, *, name: str) -> Any:
+    """Convolve at a stride of 2, with neither left nor right.
+
+    An even number of places takes a kernel of 4, an odd one of 3: then the kernels lie
+    symmetrically, and a turned image's map is sampled at the turned places.
+    """
+    kernel = tuple(4 - side % 2 for side in features.shape[1:3])
+    padded = layers.ZeroPadding2D(1, name=f"{name}_pad")(features)
+    return layers.Conv2D(width, kernel, strides=2, name=f"{name}_conv")(padded)
+
+
+def _even(features: Any, *, by_batch: bool, name: str) -> Any:
+    """Normalise by the batch's statistics, or by a cell's own root mean square.
+
+    The second depends on this cell alone, and takes one pass where group normalisation takes three;
+    but networks learned more slowly with it, and were no better under stains that they had not seen
+    (docs/architecture.md).
+    """
+    if by_batch:
+        return layers.BatchNormalization(momentum=_NORM_MOMENTUM, name=f"{name}_norm")(features)
+    power = ops.mean(ops.square(features), axis=(1, 2, 3), keepdims=True)
+    return features * ops.rsqrt(power + 1e-3)
+
+
+def _residual(features: Any, *, name: str) -> Any:
+    """Add a bottleneck of half the channels, which is zero at the start of training."""
+    width = features.shape[-1]
+    inner = layers.Conv2D(width // 2, 1, activation="relu", name=f"{name}_reduce")(features)
+    inner = layers.Conv2D(width // 2, 3, padding="same", activation="relu", name=f"{name}_conv")(
+        inner
+    )
+    inner = layers.Conv2D(width, 1, kernel_initializer="zeros", name=f"{name}_restore")(inner)
+    joined = layers.Add(name=f"{name}_add")([features, inner])
+    return layers.Activation("relu", name=f"{name}_relu")(joined)
+
+
+# --- For training ---
+
+
 def logits_model(classifier: keras.Model) -> keras.Model:
     """Give a classifier's outputs before softmax and sigmoid, sharing its weights: for losses.
 
@@ -320,28 +310,21 @@ def logits_model(classifier: keras.Model) -> keras.Model:
 def with_domain_head(classifier: keras.Model, *, domains: int, width: int = 64) -> keras.Model:
     """Build the graph for training with domain adaptation around a classifier.
 
-    It shares the classifier's weights; the classifier itself stays as it is and knows nothing of
-    the domain head.
+    It shares the classifier's weights; the classifier itself stays as it is.
 
     Parameters
     ----------
     classifier : keras.Model
-        Of :func:`build_cell_classifier`.
     domains : int
-        Number of sources.
+        Number of sources, two or more.
     width : int
         Of the domain head's hidden layer.
 
     Returns
     -------
     keras.Model
-        Inputs ``cells`` and ``reversal_strength`` (batch, 1), λ of the gradient reversal, a number
-        for each cell. Outputs as :func:`logits_model`, and ``domain_logits`` (batch, domains).
-
-    Raises
-    ------
-    SettingsError
-        There are fewer than two domains.
+        Inputs ``cells`` and ``reversal_strength`` (batch, 1), λ of the gradient reversal. Outputs
+        as :func:`logits_model`, and ``domain_logits`` (batch, domains).
     """
     outputs = _logits_and_features(classifier)
     strength, logits = domain_head(
@@ -357,48 +340,10 @@ def _logits_and_features(classifier: keras.Model) -> dict[str, Any]:
     return {name: classifier.get_layer(name).output for name in names if name in present}
 
 
-def _half(features: Any, width: int, *, name: str) -> Any:
-    """Convolve at a stride of 2, in a way that has no left and no right.
-
-    An even number of places takes a kernel of 4, an odd one of 3: then the kernels lie
-    symmetrically, and a turned image's map is sampled at the turned places.
-    """
-    kernel = tuple(4 - side % 2 for side in features.shape[1:3])
-    padded = layers.ZeroPadding2D(1, name=f"{name}_pad")(features)
-    return layers.Conv2D(width, kernel, strides=2, name=f"{name}_conv")(padded)
-
-
-def _even(features: Any, *, by_batch: bool, name: str) -> Any:
-    """Bring feature maps to one size of numbers.
-
-    By the batch's statistics, or by a cell's own root mean square over places and channels. The
-    second depends on this cell alone, and takes one pass where group normalisation takes three; but
-    networks learned more slowly with it, and were no better under stains that they had not seen
-    (docs/networks.md).
-    """
-    if by_batch:
-        return layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(features)
-    power = ops.mean(ops.square(features), axis=(1, 2, 3), keepdims=True)
-    return features * ops.rsqrt(power + 1e-3)
-
-
-def _residual(features: Any, *, name: str) -> Any:
-    """Add what a bottleneck of half the channels sees; nothing at the start of training."""
-    width = features.shape[-1]
-    inner = layers.Conv2D(width // 2, 1, activation="relu", name=f"{name}_reduce")(features)
-    inner = layers.Conv2D(width // 2, 3, padding="same", activation="relu", name=f"{name}_conv")(
-        inner
-    )
-    inner = layers.Conv2D(width, 1, kernel_initializer="zeros", name=f"{name}_restore")(inner)
-    joined = layers.Add(name=f"{name}_add")([features, inner])
-    return layers.Activation("relu", name=f"{name}_relu")(joined)
-
-
 def bake_temperature(model: Any, layer_name: str, temperature: float) -> None:
     """Divide the logits of a head by a temperature, by dividing the weights that make them.
 
-    The network needs nothing new: whoever runs it gets calibrated probabilities. Called twice it
-    divides twice.
+    The network then gives calibrated probabilities anywhere. Called twice it divides twice.
 
     Parameters
     ----------
@@ -446,17 +391,12 @@ _MEASURED: Final = frozenset({CONDITION_OUTPUT, TYPE_OUTPUT, KNOWN_OUTPUT, "clas
 
 
 def compile_for_fit(model: keras.Model, *, learning_rate: float) -> None:
-    """Compile a model in place: AdamW, a loss for each output, accuracies of the classes.
+    """Compile a model in place for Keras's own ``fit``: AdamW, losses, accuracies of the classes.
 
     Targets are one-hot, of each output's shape; a foreign model with one output takes the loss of
     classes.
-
-    Parameters
-    ----------
-    model : keras.Model
-    learning_rate : float
     """
-    optimizer = keras.optimizers.AdamW(learning_rate=learning_rate, weight_decay=1e-4)
+    optimizer = keras.optimizers.AdamW(learning_rate=learning_rate, weight_decay=_FIT_WEIGHT_DECAY)
     outputs: Any = model.output
     if not isinstance(outputs, dict):
         model.compile(optimizer=optimizer, loss=_LOSSES["classes"], metrics=["accuracy"])

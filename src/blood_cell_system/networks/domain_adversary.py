@@ -1,6 +1,4 @@
-r"""The loss of a domain head, which looks only at what domains have in common.
-
-Gradient reversal: what a domain head learns from features, the features unlearn.
+r"""Domain adaptation by gradient reversal: features unlearn what a domain head learns from them.
 
 Forward the identity, backward the gradient times :math:`-\lambda` [1]_. Without a gradient of its
 own, which no saved model could hold, it is written with operations that every back end has:
@@ -20,6 +18,13 @@ import keras
 from keras import layers, ops
 
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.networks.losses import SMALLEST
+
+DOMAIN_LOGITS: Final = "domain_logits"
+STRENGTH_INPUT: Final = "reversal_strength"
+
+_IMPOSSIBLE: Final = -1e9
+"""Added to the logits of domains that an example cannot come from."""
 
 
 def reverse_gradient(features: Any, strength: Any) -> Any:
@@ -36,10 +41,6 @@ def reverse_gradient(features: Any, strength: Any) -> Any:
     tensor of shape (batch, channels)
     """
     return ops.stop_gradient((1.0 + strength) * features) - strength * features
-
-
-DOMAIN_LOGITS: Final = "domain_logits"
-STRENGTH_INPUT: Final = "reversal_strength"
 
 
 def domain_head(features: Any, *, domains: int, width: int, examples: str) -> tuple[Any, Any]:
@@ -77,10 +78,6 @@ def domain_head(features: Any, *, domains: int, width: int, examples: str) -> tu
     return strength, layers.Dense(domains, name=DOMAIN_LOGITS)(hidden)
 
 
-_IMPOSSIBLE: Final = -1e9
-_SMALLEST: Final = 1e-6
-
-
 def conditional_domain_loss(domain: Any, weight: Any, is_possible: Any, domain_logits: Any) -> Any:
     """Weighted mean cross-entropy of the domain, among the domains that have the example's class.
 
@@ -106,4 +103,4 @@ def conditional_domain_loss(domain: Any, weight: Any, is_possible: Any, domain_l
     target = ops.one_hot(ops.cast(domain, "int32"), domain_logits.shape[-1], dtype="float32")
     # Where the domain itself is impossible, the weight is 0; its huge loss must not become NaN.
     per_example = -ops.sum(target * possible * ops.log_softmax(logits, axis=-1), axis=-1)
-    return ops.sum(weight * per_example) / ops.maximum(ops.sum(weight), _SMALLEST)
+    return ops.sum(weight * per_example) / ops.maximum(ops.sum(weight), SMALLEST)

@@ -1,4 +1,4 @@
-"""Losses of the classifiers. What nobody has labelled has no part in any of them."""
+"""Losses of segmenters and classifiers. What nobody has labelled has no part in any of them."""
 
 from collections.abc import Sequence
 from typing import Any, Final
@@ -8,6 +8,7 @@ from keras import ops
 from blood_cell_system.taxonomy import NOT_LABELLED, NOT_SCORED, NUM_CLASSES
 
 SMALLEST: Final = 1e-6
+"""Divisor of a mean over nothing, which is 0 then."""
 
 
 def scored_cross_entropy(class_mask: Any, class_logits: Any) -> Any:
@@ -98,9 +99,6 @@ def _one_hot_and_scored(class_mask: Any) -> tuple[Any, Any]:
     return target * scored[..., None], scored
 
 
-_SMALLEST: Final = 1e-6
-
-
 def labelled_cross_entropy(
     labels: Any,
     logits: Any,
@@ -135,7 +133,7 @@ def labelled_cross_entropy(
         weight = weight * ops.sum(target * weights, axis=-1)
     target = (1.0 - label_smoothing) * target + label_smoothing / classes
     per_cell = -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
-    return ops.sum(weight * per_cell) / ops.maximum(ops.sum(weight), _SMALLEST)
+    return ops.sum(weight * per_cell) / ops.maximum(ops.sum(weight), SMALLEST)
 
 
 def labelled_binary_cross_entropy(labels: Any, logits: Any, *, label_smoothing: float = 0.0) -> Any:

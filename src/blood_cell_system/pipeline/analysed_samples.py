@@ -29,7 +29,7 @@ def is_results_folder(folder: Path) -> bool:
 def analysed_samples(results: Path, *, images: Sequence[Path] = ()) -> Iterator[Sample]:
     """Give analysed images one at a time, with the cells that were found.
 
-    Reports do not hold the images. They are looked for where they were when they were analysed,
+    Reports do not hold the images. They are searched where they were when they were analysed,
     and in folders that are named; only a file with the very same bytes is taken.
 
     Parameters

@@ -10,11 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
 from blood_cell_system.atomic_files import make_folder, write_json
-from blood_cell_system.cells.outlines import Polygon, label_polygons, outline_polygons
 from blood_cell_system.errors import BloodCellError, MissingDataError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image
 from blood_cell_system.pipeline.image import InferencePipeline
@@ -210,12 +206,7 @@ def former_report(
 
     A report of a former version of the format is brought to the present one, on the disk as well.
 
-    Parameters
-    ----------
-    output_dir : Path
-    image : InputImage
-    settings, provenance
-        Of this run, the image left aside.
+    ``settings`` and ``provenance`` are those of this run, the image left aside.
 
     Raises
     ------
@@ -239,17 +230,9 @@ def former_report(
 
 
 def former_digests(output_dir: Path) -> Mapping[str, str]:
-    """Read which images the last run in a folder was about.
+    """SHA-256 of each image of the last run by the name of its results.
 
-    Parameters
-    ----------
-    output_dir : Path
-
-    Returns
-    -------
-    mapping of str to str
-        SHA-256 of each analysed image by the name of its results; empty where no summary can be
-        read.
+    Empty where no summary can be read.
     """
     try:
         summary = json.loads((output_dir / SUMMARY_NAME).read_text("utf-8"))
@@ -261,14 +244,9 @@ def former_digests(output_dir: Path) -> Mapping[str, str]:
 
 
 def replaced_names(former: Mapping[str, str], outcomes: Iterable[ImageOutcome]) -> tuple[str, ...]:
-    """Name the results that took the place of those of another image.
+    """Name the results of a run that took the place of those of another image.
 
-    Parameters
-    ----------
-    former : mapping of str to str
-        As of :func:`former_digests`, read before the run.
-    outcomes : iterable of ImageOutcome
-        Of the run.
+    ``former`` is what :func:`former_digests` gave before the run.
     """
     digests = {outcome.name: outcome.data_sha256 for outcome in outcomes}
     return tuple(
@@ -321,16 +299,7 @@ def batch_process_images(
 ) -> BatchSummary:
     """Analyse all images of a folder and write all files, as ``bloodcells analyze`` does.
 
-    Parameters
-    ----------
-    image_dir : Path or str
-    pipeline : InferencePipeline
-    output_dir : Path or str
-
-    Returns
-    -------
-    BatchSummary
-        An image that fails does not stop the others: look at each outcome's ``status``.
+    An image that fails does not stop the others: each outcome has its ``status``.
 
     Raises
     ------
@@ -353,7 +322,7 @@ def batch_process_images(
 
 
 def start_batch(output_dir: Path) -> None:
-    """Make the folder of the results, and see that nobody else's page is overwritten.
+    """Make the folder of the results, and refuse one with a page of another program.
 
     Raises
     ------
@@ -376,17 +345,7 @@ def analyze_inputs(
 ) -> Iterator[ImageOutcome]:
     """Analyse images and write the files of each; one that fails does not stop the others.
 
-    Parameters
-    ----------
-    inputs : Inputs
-    pipeline : InferencePipeline
-    output_dir : Path
-    settings : BatchSettings, optional
-
-    Yields
-    ------
-    ImageOutcome
-        In the order of the inputs, those that failed before they were read at the end.
+    Outcomes come in the order of the inputs, those that failed before they were read at the end.
 
     Raises
     ------
@@ -480,13 +439,14 @@ def _one(work: _Work, image: InputImage) -> ImageOutcome:
     return ImageOutcome(name=image.name, path=str(image.path), reason=reason)
 
 
-def _analyzed(work: _Work, image: InputImage) -> ImageOutcome:
-    result = work.pipeline.analyze(image.path)
-    write_image_files(work.output_dir, image.name, result.analysis, result.report)
-    polygons = outline_polygons(result.analysis.cells)
+def _analyzed(work: _Work, item: InputImage) -> ImageOutcome:
+    result = work.pipeline.analyze(item.path)
+    write_image_files(work.output_dir, item.name, result.analysis, result.report)
     # As it is read back: the same numbers as those of a kept one, and no pixels are held.
     report = DiagnosticReport.from_json(result.report.to_json())
-    return _outcome(work, image, report, result.analysis.image, polygons, was_kept=False)
+    labels = result.analysis.cells.label_image
+    panel = make_panel(result.analysis.image, labels, report, work.limits)
+    return ImageOutcome(name=item.name, path=str(item.path), report=report, panel=panel)
 
 
 def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
@@ -501,21 +461,7 @@ def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
     image = read_image(item.path)
     if labels.shape != image.shape[:2]:
         return None
-    polygons = label_polygons(labels, enumerate(report.cells["whole_box"].tolist(), start=1))
-    return _outcome(work, item, report, image, polygons, was_kept=True)
-
-
-def _outcome(
-    work: _Work,
-    item: InputImage,
-    report: DiagnosticReport,
-    image: NDArray[np.uint8],
-    polygons: Sequence[Polygon],
-    *,
-    was_kept: bool,
-) -> ImageOutcome:
-    limits = work.limits
-    panel = make_panel(image, polygons, report, max_side_px=limits.side_px, max_crops=limits.crops)
+    panel = make_panel(image, labels, report, work.limits)
     return ImageOutcome(
-        name=item.name, path=str(item.path), report=report, panel=panel, was_kept=was_kept
+        name=item.name, path=str(item.path), report=report, panel=panel, was_kept=True
     )

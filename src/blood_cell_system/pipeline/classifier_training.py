@@ -55,7 +55,7 @@ def train_classifier_files(
     resume: TrainingState | None = None,
     listener: TrainingListener | None = None,
     is_deterministic: bool = False,
-    tell: Callable[[str], None] = lambda words: None,
+    report: Callable[[str], None] = lambda words: None,
 ) -> TrainedClassifier:
     """Train a classifier, measure it, and write it as ``.keras`` with ``.json`` and as ``.onnx``.
 
@@ -67,7 +67,7 @@ def train_classifier_files(
     ----------
     folder, settings, output_dir, log_dir, resume, listener, is_deterministic
         As of ``train_classifier``.
-    tell : callable
+    report : callable
         Gets a sentence before what takes a while.
 
     Raises
@@ -88,16 +88,16 @@ def train_classifier_files(
         return trained
     metadata = trained.metadata
     if folder.select(Split.TEST):
-        tell("Measuring the classifier on the cells held out for testing.")
+        report("Measuring the classifier on the cells held out for testing.")
         network = KerasNetwork(trained.model, metadata=metadata)
         evaluation = _measured(NetworkClassifier(network, folder.kind), folder, output_dir)
         metadata = metadata.replace(
             measured={**metadata.measured, "test": short_figures(evaluation)}
         )
         for line in _headlines(evaluation):
-            tell(line)
+            report(line)
     files = ClassifierFiles.within(output_dir, folder.kind)
-    tell("Writing the classifier as .keras and .onnx.")
+    report("Writing the classifier as .keras and .onnx.")
     save_classifier(trained.model, files.keras, metadata=metadata)
     export_onnx(trained.model, files.onnx, metadata=metadata)
     return replace(trained, metadata=metadata)

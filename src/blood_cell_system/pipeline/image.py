@@ -40,12 +40,12 @@ from blood_cell_system.reports.report import (
 )
 
 CONFIDENCE_THRESHOLD: Final = 0.3
-"""Cells of a lower confidence are uncertain, 0 to 1: as low as peaks of pale cells are."""
+"""Cells of a lower confidence are uncertain, 0 to 1: the default of --confidence-threshold."""
 UNCERTAIN_MARGIN: Final = 0.1
 """So are cells whose two most likely conditions are less than this apart, 0 to 1."""
 
 _NO_HEADS: Final = (
-    "This model knows no platelets, so none are counted. Its cells were told apart by shape alone."
+    "This model knows no platelets, so none are counted. It separates cells by shape alone."
 )
 
 
@@ -77,7 +77,7 @@ class InferencePipeline:
         So are cells whose two most likely conditions are less than this apart, where a classifier
         gives conditions.
     settings : AnalysisSettings, optional
-        Magnification, border rule, and how cells are told apart.
+        Magnification, border rule, and how cells are separated.
     classification : ClassificationSettings, optional
         On how many views of a cell its classification rests.
     is_classifying : bool

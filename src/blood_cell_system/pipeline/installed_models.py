@@ -1,11 +1,10 @@
-"""The models that come with this package, or lie in a folder, and what they say of themselves."""
+"""The models that come with this package, or lie in a folder, and what their metadata say."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
 
 from blood_cell_system.analysis.runtimes import read_metadata
 from blood_cell_system.errors import CheckpointError, MissingDataError
@@ -14,64 +13,44 @@ from blood_cell_system.pipeline.model_slots import SEGMENTER_STEM, sha256_of
 from blood_cell_system.reports.report import DISCLAIMER
 
 _SUFFIXES: Final = (".onnx", ".keras")
+_SHOWN: Final = ("preset", "data", "licence", "measured")
 _WHAT: Final = {
     SEGMENTER_STEM: "outlines red and white cells, finds platelets",
-    ClassifierKind.RBC.file_stem: "tells healthy red cells, malaria and sickle cells apart",
-    ClassifierKind.WBC.file_stem: "tells leukaemia from healthy white cells, and their types",
+    ClassifierKind.RBC.file_stem: "distinguishes healthy red cells, malaria and sickle cells",
+    ClassifierKind.WBC.file_stem: "distinguishes leukaemia, healthy white cells and subtypes",
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InstalledModel:
-    """A model's file and what it says of itself; empty where it does not say.
+class InstalledModel(BaseModel):
+    """A model's file and what its metadata say; empty where they say nothing."""
 
-    Parameters
-    ----------
-    name : str
-    what : str
-        What it does.
-    file : str
-        Path.
-    size_bytes : int
-    sha256 : str
-    version : str
-        Of the software that wrote it.
-    preset, data, licence : str
-        How and of what it was trained.
-    measured : mapping
-        Figures by name.
-    problem : str
-        Why it cannot be used; empty for one that can.
-    use : str
-        What it may be used for.
-    """
+    model_config = ConfigDict(frozen=True)
 
     name: str
     what: str
+    """What it does."""
     file: str
     size_bytes: int
     sha256: str
     version: str = ""
+    """Of the software that wrote it."""
     preset: str = ""
     data: str = ""
     licence: str = ""
-    measured: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    measured: dict[str, Any] = {}
+    """Figures by name."""
     problem: str = ""
+    """Why it cannot be used; empty for one that can."""
     use: str = DISCLAIMER
+    """What it may be used for."""
 
     def to_json(self) -> dict[str, Any]:
-        """Tell everything."""
-        told = {entry.name: getattr(self, entry.name) for entry in fields(self)}
-        return told | {"measured": dict(self.measured)}
+        """Give everything, for programs."""
+        return self.model_dump(mode="json")
 
 
 def installed_models(folder: Path) -> tuple[InstalledModel, ...]:
-    """List the models of a folder; a damaged one is listed with what is wrong with it.
-
-    Parameters
-    ----------
-    folder : Path
-        With ``segmentation_model.onnx``, ``rbc_classifier.keras``, and so on.
+    """List the models of a folder; a damaged one with its problem.
 
     Raises
     ------
@@ -94,29 +73,22 @@ def installed_models(folder: Path) -> tuple[InstalledModel, ...]:
 
 
 def _described(stem: str, path: Path) -> InstalledModel:
-    told: dict[str, Any] = card_of(path)
+    kind = next((kind for kind in ClassifierKind if kind.file_stem == stem), None)
+    known = card_of(path)
     try:
-        told |= {key: value for key, value in _of_metadata(stem, path).items() if value}
+        if metadata := read_metadata(path, kind=kind):
+            known |= {name: value for name in _SHOWN if (value := getattr(metadata, name))}
+            known["version"] = metadata.software_version
     except CheckpointError as error:
-        told["problem"] = str(error)
+        known["problem"] = str(error)
     return InstalledModel(
         name=stem,
         what=_WHAT[stem],
         file=str(path),
         size_bytes=path.stat().st_size,
         sha256=sha256_of(path),
-        **told,
+        **known,
     )
-
-
-def _of_metadata(stem: str, path: Path) -> dict[str, Any]:
-    kind = next((kind for kind in ClassifierKind if kind.file_stem == stem), None)
-    metadata = read_metadata(path, kind=kind)
-    if metadata is None:
-        return {}
-    names = ("preset", "data", "licence", "measured")
-    known = {name: getattr(metadata, name) for name in names}
-    return known | {"version": metadata.software_version}
 
 
 def card_of(path: Path) -> dict[str, Any]:
@@ -127,10 +99,10 @@ def card_of(path: Path) -> dict[str, Any]:
             if path.name in section.partition("\n")[0]:
                 rows = dict(re.findall(r"^\| (\w+) \| (.+?) \|$", section, re.M))
                 wanted = {"Data": "data", "Licence": "licence", "Preset": "preset"}
-                told: dict[str, Any] = {
+                found: dict[str, Any] = {
                     key: rows[name] for name, key in wanted.items() if name in rows
                 }
                 if "Measured" in rows:
-                    told["measured"] = {"in short": rows["Measured"]}
-                return told
+                    found["measured"] = {"in short": rows["Measured"]}
+                return found
     return {}

@@ -17,7 +17,6 @@ from blood_cell_system.errors import (
     CheckpointError,
     ImageReadError,
     MissingDataError,
-    SettingsError,
 )
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 
@@ -26,19 +25,12 @@ SUMMARY_NAME: Final = "batch_summary.json"
 
 
 def sha256_of(path: Path) -> str:
-    """Hash a file of any size.
-
-    Returns
-    -------
-    str
-        64 hexadecimal digits.
+    """SHA-256 of a file, as hexadecimal digits.
 
     Raises
     ------
-    MissingDataError
-        There is no such file.
-    ImageReadError
-        It cannot be read.
+    MissingDataError, ImageReadError
+        There is no such file, or it cannot be read.
     """
     try:
         with path.open("rb") as file:
@@ -63,13 +55,7 @@ def segmenter_in(folder: Path) -> Path | None:
 
 
 def bundled_segmenter() -> Path:
-    """Find the segmenter that comes with this package.
-
-    Raises
-    ------
-    MissingDataError
-        None came with it.
-    """
+    """Find the segmenter of this package; raises ``MissingDataError`` where it has none."""
     folder = weights_folder()
     path = segmenter_in(folder)
     if path is None:
@@ -82,13 +68,7 @@ def bundled_segmenter() -> Path:
 
 
 def bundled_trainable_segmenter() -> Path:
-    """Find the segmenter that comes with this package, in the form that can be trained on.
-
-    Raises
-    ------
-    MissingDataError
-        Only the form for analysing came with it, or none.
-    """
+    """Find the segmenter of this package as ``.keras``; raises as ``bundled_segmenter``."""
     path = weights_folder() / "segmentation_model.keras"
     if not path.is_file():
         raise MissingDataError(
@@ -106,7 +86,7 @@ def classifier_in(folder: Path, kind: ClassifierKind) -> Path | None:
 
 
 def bundled_classifier(kind: ClassifierKind) -> Path | None:
-    """Find the classifier that comes with this package, if there is one."""
+    """Find the classifier of this package, if there is one."""
     return classifier_in(weights_folder(), kind)
 
 
@@ -135,15 +115,7 @@ def hash_of_weights(model: Any) -> str:
 
 
 def describe(model: Any, shape: tuple[int, ...] | None = None) -> str:
-    """Tell in a line what a model takes and gives, and how large it is.
-
-    Parameters
-    ----------
-    model : object
-        None for one that is not there.
-    shape : tuple of int, optional
-        Where the model takes images of any size: an example.
-    """
+    """Describe a model in a line: size, input (``shape`` is an example of it) and outputs."""
     if model is None:
         return "none set; the one of this package is used, if it has any"
     model = unwrap(model)
@@ -155,30 +127,6 @@ def describe(model: Any, shape: tuple[int, ...] | None = None) -> str:
         taken += f" (such as {' × '.join(map(str, shape))})"
     outputs = ", ".join(getattr(model, "output_names", ()))
     return f"{model.count_params():,} parameters, takes {taken}, gives {outputs}"
-
-
-def check_input_shape(name: str, shape: tuple[int, int, int], *, multiple_of: int) -> None:
-    """Refuse what is no shape of RGB images.
-
-    Parameters
-    ----------
-    name : str
-        What to call it in messages.
-    shape : tuple of int
-        ``(height, width, 3)``.
-    multiple_of : int
-        What height and width have to be multiples of.
-
-    Raises
-    ------
-    SettingsError
-        It is something else.
-    """
-    sides = tuple(shape)[:2]
-    is_fine = len(shape) == 3 and shape[2] == 3 and min(sides) > 0
-    if not is_fine or any(side % multiple_of for side in sides):
-        words = f", height and width multiples of {multiple_of}" if multiple_of > 1 else ""
-        raise SettingsError(f"{name}: received {shape}; expected (height, width, 3){words}.")
 
 
 SEGMENTER_STEM: Final = "segmentation_model"

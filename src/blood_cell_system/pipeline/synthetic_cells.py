@@ -1,4 +1,4 @@
-"""Folders of drawn single cells, whose truth is known: to try the classifiers out."""
+"""Folders of drawn single cells, whose truth is known: to try out classifiers."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -66,7 +66,7 @@ def write_synthetic_cells(
     fields : int
         Smears to draw, 4 to 10,000; of each some 20 red, or 9 white cells are whole.
     settings : SmearSettings, optional
-        How they look; what cells there are follows from the kind.
+        Their appearance; which cells there are follows from the kind.
     seed : int
         The same seed gives the same files, whatever ``jobs`` is.
     jobs : int
@@ -92,8 +92,8 @@ def write_synthetic_cells(
         raise SettingsError(f"Seed: {seed}; expected 0 or more.")
     output = Path(output)
     _start(output)
-    look = _look(settings or SmearSettings(cell_diameter_px=70), kind)
-    write = partial(_write_field, output=output, kind=kind, settings=look, seed=seed)
+    chosen = _with_cells_of(settings or SmearSettings(cell_diameter_px=70), kind)
+    write = partial(_write_field, output=output, kind=kind, settings=chosen, seed=seed)
     drawn = map_in_processes(write, range(fields), jobs=jobs)
     records: list[CellRecord] = []
     for found in with_progress(drawn, total=fields, description="Drawing cells"):
@@ -108,7 +108,7 @@ def write_synthetic_cells(
 
 
 def _start(output: Path) -> None:
-    """See whether this place may be written to."""
+    """Check that this folder may be written to."""
     make_folder(output)
     others = [
         path
@@ -125,7 +125,7 @@ def _start(output: Path) -> None:
     (output / CELLS_CSV).unlink(missing_ok=True)
 
 
-def _look(settings: SmearSettings, kind: ClassifierKind) -> SmearSettings:
+def _with_cells_of(settings: SmearSettings, kind: ClassifierKind) -> SmearSettings:
     if kind is ClassifierKind.RBC:
         return replace(
             settings,

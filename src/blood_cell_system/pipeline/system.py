@@ -15,7 +15,6 @@ from blood_cell_system.pipeline.model_slots import (
     SEGMENTER_STEM,
     ModelSlot,
     ReadyModel,
-    check_input_shape,
     classifier_in,
     describe,
     is_keras,
@@ -59,6 +58,19 @@ _D_REDUCED: Final = 64
 _logger = logging.getLogger(__name__)
 
 Shape = tuple[int, int, int]
+
+
+class _Model:
+    """Model of a slot as an attribute: what was set, built or loaded; None before."""
+
+    def __init__(self, kind: ClassifierKind | None) -> None:
+        self._kind = kind
+
+    def __get__(self, system: "BloodCellAnalysisSystem", owner: type) -> Any:
+        return system._slots[self._kind].model
+
+    def __set__(self, system: "BloodCellAnalysisSystem", model: Any) -> None:
+        system._slots[self._kind].set(model)
 
 
 class BloodCellAnalysisSystem:
@@ -108,84 +120,47 @@ class BloodCellAnalysisSystem:
         *,
         use_domain_adapt: bool = False,
     ) -> None:
-        check_input_shape("seg_input_shape", seg_input_shape, multiple_of=STRIDE)
-        check_input_shape("clf_input_shape", clf_input_shape, multiple_of=1)
+        _check_input_shape("seg_input_shape", seg_input_shape, multiple_of=STRIDE)
+        _check_input_shape("clf_input_shape", clf_input_shape, multiple_of=1)
         if d_reduced is not None and d_reduced < 0:
             raise SettingsError(f"d_reduced: received {d_reduced}; expected 0 or more.")
         self.seg_input_shape = tuple(seg_input_shape)
         self.clf_input_shape = tuple(clf_input_shape)
         self.d_reduced = d_reduced
         self.use_domain_adapt = use_domain_adapt
-        self._segmenter = ModelSlot()
-        self._slots = {kind: ModelSlot(kind) for kind in ClassifierKind}
+        self._slots = {kind: ModelSlot(kind) for kind in (None, *ClassifierKind)}
 
-    @property
-    def segmentation_model(self) -> Any:
-        """What was set, built or loaded; None before."""
-        return self._segmenter.model
-
-    @segmentation_model.setter
-    def segmentation_model(self, model: Any) -> None:
-        self._segmenter.set(model)
-
-    @property
-    def rbc_classifier(self) -> Any:
-        """What was set, built or loaded; None before."""
-        return self._slots[ClassifierKind.RBC].model
-
-    @rbc_classifier.setter
-    def rbc_classifier(self, model: Any) -> None:
-        self._slots[ClassifierKind.RBC].set(model)
-
-    @property
-    def wbc_classifier(self) -> Any:
-        """What was set, built or loaded; None before."""
-        return self._slots[ClassifierKind.WBC].model
-
-    @wbc_classifier.setter
-    def wbc_classifier(self, model: Any) -> None:
-        self._slots[ClassifierKind.WBC].set(model)
+    segmentation_model = _Model(None)
+    rbc_classifier = _Model(ClassifierKind.RBC)
+    wbc_classifier = _Model(ClassifierKind.WBC)
 
     def build_all_models(self) -> None:
-        """Build all three, untrained; needs the ``[train]`` extra.
-
-        Raises
-        ------
-        SettingsError
-            The shapes make no network.
-        """
+        """Build all three, untrained; needs the ``[train]`` extra."""
         # Here, not above: analysing must not wait for TensorFlow.
-        from blood_cell_system.networks.cell_classifier import (
-            CellClassifierConfig,
-            build_cell_classifier,
-        )
+        from blood_cell_system.networks.cell_classifier import CellClassifierConfig
         from blood_cell_system.networks.registry import of_config
-        from blood_cell_system.networks.reynolds_unet import (
-            ReynoldsUNetConfig,
-            build_reynolds_unet,
-        )
+        from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig
 
         d_reduced = _D_REDUCED if self.d_reduced is None else self.d_reduced
-        segmenter = ReynoldsUNetConfig(d_reduced=d_reduced)
-        record = of_config(segmenter).record(segmenter)
-        metadata = ModelMetadata(kind="segmenter", architecture=record)
-        self._segmenter.set(build_reynolds_unet(segmenter), metadata=metadata)
         for kind, slot in self._slots.items():
-            config = CellClassifierConfig.for_kind(
-                kind, input_shape=self.clf_input_shape, d_reduced=d_reduced
+            config: Any = ReynoldsUNetConfig(d_reduced=d_reduced)
+            if kind is not None:
+                config = CellClassifierConfig.for_kind(
+                    kind, input_shape=self.clf_input_shape, d_reduced=d_reduced
+                )
+            architecture = of_config(config)
+            record = architecture.record(config)
+            metadata = (
+                ModelMetadata(kind="segmenter", architecture=record)
+                if kind is None
+                else ModelMetadata.of_classifier(kind, architecture=record)
             )
-            record = of_config(config).record(config)
-            metadata = ModelMetadata.of_classifier(kind, architecture=record)
-            slot.set(build_cell_classifier(config), metadata=metadata)
+            slot.set(architecture.build(config), metadata=metadata)
 
     def compile_models(self, *, learning_rate: float = 1e-3) -> None:
         """Compile the Keras models for ``fit``, with optimizer, losses and accuracies.
 
         ``TrainingPipeline`` needs no compiled models: its own loop masks what is not labelled.
-
-        Parameters
-        ----------
-        learning_rate : float
 
         Raises
         ------
@@ -196,44 +171,30 @@ class BloodCellAnalysisSystem:
             raise SettingsError(f"learning_rate: received {learning_rate}; expected more than 0.")
         from blood_cell_system.networks.cell_classifier import compile_for_fit
 
-        for model in self._keras_models("compile").values():
+        models = [unwrap(slot.model) for slot in self._slots.values()]
+        models = [model for model in models if is_keras(model)]
+        if not models:
+            raise SettingsError(
+                "There is no Keras model to compile; expected one. Call build_all_models first, or "
+                "load .keras files."
+            )
+        for model in models:
             compile_for_fit(model, learning_rate=learning_rate)
 
     def summary(self, print_fn: Callable[[str], None] = print) -> str:
-        """Tell of each model what it takes and gives, and how large it is.
-
-        Parameters
-        ----------
-        print_fn : callable
-            What to do with the text, as in Keras.
-
-        Returns
-        -------
-        str
-            The same text.
-        """
+        """Describe each model: size, input and outputs. Gives the text, and hands it on too."""
         width = "of the preset" if self.d_reduced is None else self.d_reduced
         adaptation = "on" if self.use_domain_adapt else "off"
         lines = [f"Reynolds width {width}, domain adaptation {adaptation}"]
         shapes = {SEGMENTER_STEM: self.seg_input_shape}
-        for name, model in self._models().items():
-            lines.append(f"{name}: {describe(model, shapes.get(name))}")
+        for slot in self._slots.values():
+            lines.append(f"{slot.stem}: {describe(slot.model, shapes.get(slot.stem))}")
         text = "\n".join(lines)
         print_fn(text)
         return text
 
     def save_models(self, folder: Path | str) -> tuple[Path, ...]:
-        """Save what models there are: ``.keras`` with metadata beside it, or the loaded ``.onnx``.
-
-        Parameters
-        ----------
-        folder : Path or str
-            Made when it is not there.
-
-        Returns
-        -------
-        tuple of Path
-            The models' files.
+        """Save what models there are, as ``.keras`` or as the loaded ``.onnx``; give their files.
 
         Raises
         ------
@@ -242,7 +203,7 @@ class BloodCellAnalysisSystem:
         OutputError
             A file cannot be written, or one of another format would be loaded in its place.
         """
-        slots = [slot for slot in self._all_slots() if slot.model is not None]
+        slots = [slot for slot in self._slots.values() if slot.model is not None]
         if not slots:
             raise SettingsError(
                 "save_models: there is no model to save; expected one that was set, built or "
@@ -252,7 +213,7 @@ class BloodCellAnalysisSystem:
 
     def load_segmenter(self, path: Path | str) -> None:
         """Load a segmenter from a ``.keras`` or ``.onnx`` file; raises as ``load_models``."""
-        self._segmenter.load(Path(path))
+        self._slots[None].load(Path(path))
 
     def load_classifier(self, path: Path | str, kind: ClassifierKind) -> None:
         """Load a classifier from a ``.keras`` or ``.onnx`` file; raises as ``load_models``."""
@@ -261,7 +222,7 @@ class BloodCellAnalysisSystem:
     def load_models(self, folder: Path | str) -> None:
         """Load what models a folder holds; classifiers may be missing.
 
-        A segmenter that was set before is kept: what was said last and by name counts.
+        A segmenter that was set or loaded by name before is kept.
 
         Parameters
         ----------
@@ -285,14 +246,14 @@ class BloodCellAnalysisSystem:
             stems = (kind.file_stem for kind in ClassifierKind)
             names = (*SEGMENTER_NAMES, *(f"{s}{e}" for s in stems for e in (".onnx", ".keras")))
             message = f"{folder}: no models there; expected one of {', '.join(names)}."
-            if not self._segmenter.is_by_name:
+            if not self._slots[None].is_by_name:
                 raise MissingDataError(
                     f"{message} Name the folder that your models were saved in, or set "
                     "segmentation_model."
                 )
             _logger.warning("%s The classifiers of this package are used, if it has any.", message)
-        if segmenter is not None and not self._segmenter.is_by_name:
-            self._segmenter.load(segmenter, is_by_name=False)
+        if segmenter is not None and not self._slots[None].is_by_name:
+            self._slots[None].load(segmenter, is_by_name=False)
         for kind, path in classifiers.items():
             self.load_classifier(path, kind)
 
@@ -312,17 +273,12 @@ class BloodCellAnalysisSystem:
     def ready_classifiers(self) -> dict[ClassifierKind, ReadyModel]:
         """Give the classifiers, ready to run: those that were set, else those of this package.
 
-        Returns
-        -------
-        dict of ClassifierKind to ReadyModel
-            Without those that there are not.
-
         Raises
         ------
         CheckpointError
             A model is no classifier of its kind.
         """
-        ready = {kind: slot.ready() for kind, slot in self._slots.items()}
+        ready = {kind: self._slots[kind].ready() for kind in ClassifierKind}
         return {kind: classifier for kind, classifier in ready.items() if classifier is not None}
 
     def model_identity(self) -> tuple[str, str]:
@@ -337,23 +293,16 @@ class BloodCellAnalysisSystem:
         return ready.name, ready.sha256
 
     def _ready_segmenter(self) -> ReadyModel:
-        ready = self._segmenter.ready()
+        ready = self._slots[None].ready()
         if ready is None:  # For the types alone: a segmenter that is not there is an error.
             raise MissingDataError("There is no segmenter.")
         return ready
 
-    def _all_slots(self) -> tuple[ModelSlot, ...]:
-        return (self._segmenter, *self._slots.values())
 
-    def _models(self) -> dict[str, Any]:
-        return {slot.stem: slot.model for slot in self._all_slots()}
-
-    def _keras_models(self, purpose: str) -> dict[str, Any]:
-        unwrapped = {name: unwrap(model) for name, model in self._models().items()}
-        found = {name: model for name, model in unwrapped.items() if is_keras(model)}
-        if not found:
-            raise SettingsError(
-                f"There is no Keras model to {purpose}; expected one. Call build_all_models first, "
-                "or load .keras files."
-            )
-        return found
+def _check_input_shape(name: str, shape: Shape, *, multiple_of: int) -> None:
+    """Refuse what is no (height, width, 3) of RGB images."""
+    sides = tuple(shape)[:2]
+    is_fine = len(shape) == 3 and shape[2] == 3 and min(sides) > 0
+    if not is_fine or any(side % multiple_of for side in sides):
+        words = f", height and width multiples of {multiple_of}" if multiple_of > 1 else ""
+        raise SettingsError(f"{name}: received {shape}; expected (height, width, 3){words}.")

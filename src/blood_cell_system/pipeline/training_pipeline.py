@@ -38,7 +38,6 @@ class TrainingConfig:
         Those of the presets by default.
     samples_per_epoch : int, optional
         Crops of smears, or cells, that make an epoch; those of the presets by default.
-    seed : int
     is_deterministic : bool
         Whether the same seed, data and machine must give the same weights, bit by bit; slower.
     """
@@ -80,11 +79,6 @@ class TrainingPipeline:
 
     Each trained model takes its place in the system. ``d_reduced`` and ``use_domain_adapt`` are the
     system's; what it leaves open is the preset's.
-
-    Parameters
-    ----------
-    system : BloodCellAnalysisSystem
-    config : TrainingConfig or mapping, optional
 
     Raises
     ------
@@ -190,7 +184,7 @@ class TrainingPipeline:
 
     def _changes(self, *, samples: str) -> dict[str, Any]:
         """Give what differs from the preset."""
-        asked = {
+        given = {
             "epochs": self.config.epochs,
             "batch_size": self.config.batch_size,
             samples: self.config.samples_per_epoch,
@@ -198,4 +192,4 @@ class TrainingPipeline:
             "has_domain_adaptation": self.system.use_domain_adapt,
             "seed": self.config.seed,
         }
-        return {name: value for name, value in asked.items() if value is not None}
+        return {name: value for name, value in given.items() if value is not None}

@@ -60,7 +60,7 @@ class BatchFile(Record):
     provenance: Provenance
     settings: ReportSettings
     images_by_status: dict[str, Count]
-    left_out_of_sums: Annotated[Count, Field(description="analysed, but no smear by its look")]
+    left_out_of_sums: Annotated[Count, Field(description="analysed, but unlike a blood smear")]
     counts: dict[str, Count]
     rates: tuple[Rate, ...]
     findings: dict[str, Findings]
@@ -164,12 +164,12 @@ class BatchSummary:
 
     @property
     def reports(self) -> tuple[DiagnosticReport, ...]:
-        """Reports of the images that were analysed and look like a smear: sums are of these."""
+        """Reports of the images that were analysed and resemble a smear: sums are of these."""
         return tuple(report for _, report in self.smears)
 
     @property
     def smears(self) -> tuple[tuple[ImageOutcome, DiagnosticReport], ...]:
-        """Images that were analysed and look like a smear, with their reports."""
+        """Images that were analysed and resemble a smear, with their reports."""
         return tuple(
             (outcome, outcome.report)
             for outcome in self.outcomes
@@ -178,7 +178,7 @@ class BatchSummary:
 
     @property
     def left_out(self) -> int:
-        """How many images were analysed, but do not look like a smear."""
+        """How many images were analysed, but do not resemble a smear."""
         return len(self.outcomes) - self.count(Status.FAILED) - len(self.smears)
 
     @property

@@ -81,7 +81,6 @@ def classifier_evaluation_to_json(
 
     Parameters
     ----------
-    evaluation : ClassifierEvaluation
     subject : mapping of str
         What was measured: model, data folder, split.
     """
@@ -160,13 +159,7 @@ def _head(scores: HeadScores) -> HeadRecord:
 
 
 def classifier_evaluation_tables(evaluation: ClassifierEvaluation, *, title: str) -> RenderableType:
-    """Lay an evaluation out.
-
-    Parameters
-    ----------
-    evaluation : ClassifierEvaluation
-    title : str
-    """
+    """Lay an evaluation out."""
     parts: list[RenderableType] = [Text(f"{title}, {evaluation.cells} cells", style="bold")]
     if evaluation.diseases:
         parts += _disease_part(evaluation)
@@ -263,7 +256,7 @@ def _control_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
         table,
         Text(
             "Balanced accuracy when the cell is taken away (blanked: must be chance) and when only "
-            "its outline is left (silhouette: tells what the shape alone gives away).",
+            "its outline is left (silhouette: what the shape alone gives away).",
             style="dim",
         ),
     ]
@@ -303,7 +296,6 @@ def write_reliability_plot(path: Path, heads: Sequence[tuple[str, HeadScores]]) 
 
     Parameters
     ----------
-    path : Path
     heads : sequence of (str, HeadScores)
         With the name of each.
     """
@@ -349,7 +341,6 @@ def occlusion_sheet(
 
     Parameters
     ----------
-    evaluation : ClassifierEvaluation
     cell_set : CellSet
         That was measured.
     classifier : ClassifierRuntime
@@ -420,12 +411,10 @@ def write_evaluation_files(
 
     Parameters
     ----------
-    evaluation : ClassifierEvaluation
     cells : CellSet
         That was measured.
     classifier : ClassifierRuntime
         That was measured; it runs once more on the cells shown.
-    folder : Path
     subject : mapping of str
         What was measured: model, data folder, split.
 

@@ -91,7 +91,7 @@ def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
 def is_uncertain(
     confidence: float, probabilities: Sequence[float], settings: ReportSettings
 ) -> bool:
-    """Whether a person should look at a cell.
+    """Whether a person should review a cell.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ class Ratio:
     cell_type : str or None
         Type under whose findings it is listed; None where it stands by itself.
     needs : tuple of str
-        Columns without which it cannot be told, such as ``malaria_RBC_prob``.
+        Columns that it needs, such as ``malaria_RBC_prob``.
     """
 
     name: str
@@ -350,11 +350,11 @@ class FindingCounts(Record):
     types: Annotated[dict[str, Count], Field(description="by subtype; blasts have none")] = {}
     none_of_these: Annotated[Count, Field(description="of none of the classes")] = 0
     cut_off: Annotated[Count, Field(description="cut off, covered or too small to classify")] = 0
-    uncertain: Annotated[Count, Field(description="assessed; a person should look at them")] = 0
+    uncertain: Annotated[Count, Field(description="assessed; a person should review them")] = 0
 
     @property
     def is_assessed(self) -> bool:
-        """Whether a classifier looked at the cells."""
+        """Whether there was a classifier."""
         return self.state == "assessed"
 
     @property

@@ -25,7 +25,7 @@ from blood_cell_system.taxonomy import Taxonomy
 Colour = tuple[int, int, int]
 
 ABNORMAL_COLOUR: Final[Colour] = (255, 0, 170)
-"""RGB of boxes around cells that are not healthy: pink, which no stain has."""
+"""RGB of boxes around cells that are not healthy."""
 UNSURE_COLOUR: Final[Colour] = (235, 165, 0)
 """RGB of boxes around cells whose condition is open."""
 NONE_COLOUR: Final[Colour] = (70, 70, 70)

@@ -40,7 +40,7 @@ FORMAT_VERSION: Final = 3
 """Of reports and of the summary of a batch."""
 
 NOT_ASSESSED: Final = "not assessed"
-"""Condition of a cell that no classifier looked at."""
+"""Condition of a cell that was not classified."""
 
 NONE_OF_THESE: Final = "none of these"
 """Condition of a cell that is none of the classes, such as a smudge."""
@@ -155,7 +155,7 @@ def rows_of(cells: Cells) -> tuple[CellRow, ...]:
 
 
 def classes_in(cells: Cells) -> tuple[list[str], list[str]]:
-    """Conditions and subtypes that classifiers looked for."""
+    """Conditions and subtypes that the classifiers distinguish."""
     conditions, subtypes = (
         [one.name for one in classes if f"{one.name}_prob" in cells]
         for classes in (cells.taxonomy.conditions, cells.taxonomy.subtypes)
@@ -395,7 +395,7 @@ class DiagnosticReport(Record):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def uncertain_cells(self) -> tuple[int, ...]:
-        """``cell_id`` of the cells that a person should look at, the least certain first."""
+        """``cell_id`` of the cells for a person to review, the least certain first."""
         rows = np.array(
             [row for row, flags in enumerate(self.cells["flags"]) if CellFlag.UNCERTAIN in flags],
             dtype=np.intp,

@@ -304,7 +304,7 @@ def _match_part(scores: CellScores) -> list[RenderableType]:
         Text(f"Cells against {_TRUTH_NAMES[scores.matching.truth]} ({origins or 'no cells'})"),
         table,
         Text(
-            "out: found where nobody has said what is there, and matching nothing; * counts these "
+            "out: found where no annotation says what is there, without a match; * counts these "
             "as false. Where boxes are incomplete, neither is the whole truth. AP is TP / (TP + FP "
             "+ FN), as StarDist has it, and PQ is F1 × mean IoU of the pairs; both at "
             f"IoU {_SHOWN_THRESHOLDS[0]}.",
@@ -338,8 +338,8 @@ def _count_part(scores: CellScores) -> list[RenderableType]:
         table,
         Text(
             "What does not beat the constants has not learned to count. Where boxes are "
-            "incomplete, leaving out flatters the model (the truth tells which to leave out), and "
-            "counting all blames it for cells that nobody has boxed.",
+            "incomplete, leaving out flatters the model (the truth decides which), and "
+            "counting all blames it for cells without a box.",
             style="dim",
         ),
     ]

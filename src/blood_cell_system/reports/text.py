@@ -104,7 +104,7 @@ def name_of(cells: Cells, row: int) -> str:
 
 
 def is_unclassified(cells: Cells, row: int) -> bool:
-    """Whether no classifier looked at a cell."""
+    """Whether a cell was not classified."""
     return cells["condition"][row] is None
 
 
@@ -204,8 +204,8 @@ def _uncertain(report: DiagnosticReport) -> str:
 def _quality_lines(report: DiagnosticReport) -> list[str]:
     lines = _wrapped(f"judged: {report.quality.judged_share:.0%} of the image")
     for finding in report.quality.findings:
-        mark = "!" if finding.severity == Severity.WARNING else "-"
-        lines += _wrapped(f"{mark} {finding.name}: {finding.message}")
+        sign = "!" if finding.severity == Severity.WARNING else "-"
+        lines += _wrapped(f"{sign} {finding.name}: {finding.message}")
     return lines
 
 

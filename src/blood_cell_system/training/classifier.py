@@ -105,7 +105,7 @@ VIEW: Final = HistoryView(
     },
     low_score_advice=(
         "The validation score reached {best}, below {good}: train longer (--epochs), add cells of "
-        "more slides, or look whether the class folders hold what their names say."
+        "more slides, or check that the class folders hold what their names say."
     ),
     flat_loss_advice=(
         "The training loss does not fall: the learning rate is too high or too low "
@@ -186,7 +186,7 @@ class ClassifierLearner(Learner):
         """Give the averaged classifier the statistics that its normalisations really see.
 
         Running ones begin with mean 0 and variance 1 and come after the weights, which a short
-        training moves fast: the classifier that gets used then gives one answer to all cells,
+        training moves fast: the averaged classifier then gives one answer to all cells,
         however well the one that learns does.
 
         Parameters
@@ -239,7 +239,6 @@ def validation_row(outputs: Outputs, labels: CellLabels) -> dict[str, float]:
     ----------
     outputs : dict of str to ndarray
         As of ``ClassifierLearner.predict``.
-    labels : CellLabels
 
     Returns
     -------
@@ -302,7 +301,6 @@ class Calibration:
         Conformal, by class.
     known_threshold : float or None
         None when there were no outliers to choose it by.
-    coverage : float
     """
 
     temperatures: dict[str, float]
@@ -330,9 +328,8 @@ def calibrate(
         Of the classifier for the validation cells.
     labels, learned : CellLabels
         Of the validation cells, and of those that were learned from.
-    classes : CellClasses
     coverage : float
-        Share of conformal sets that shall hold the true class.
+        Share of conformal sets that should hold the true class.
     """
     temperatures: dict[str, float] = {}
     before: dict[str, float] = {}
@@ -390,11 +387,6 @@ def _two_sided(known: NDArray[np.floating]) -> NDArray[np.float64]:
 
 class ClassifierTask(Task):
     """Augmented cells of a folder, and figures on its validation cells.
-
-    Parameters
-    ----------
-    folder : CellFolder
-    settings : ClassifierSettings
 
     Raises
     ------
@@ -489,7 +481,7 @@ class ClassifierTask(Task):
         )
 
     def _probe(self) -> ProbeResult | None:
-        """How well a linear probe tells the domains apart; None where no class is of two domains.
+        """How well a linear probe distinguishes the domains; None where no class is of two domains.
 
         It learns on features of training cells and is measured on validation cells.
         """
@@ -527,13 +519,13 @@ def _augmentation(settings: ClassifierSettings) -> CellAugmentation:
     augmentation = CellAugmentation()
     if settings.has_stain_augmentation:
         return augmentation
-    look = replace(
+    unchanged = replace(
         augmentation.look,
         stain_share=0.0,
         brightness_range=(1.0, 1.0),
         contrast_range=(1.0, 1.0),
     )
-    return replace(augmentation, look=look)
+    return replace(augmentation, look=unchanged)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -544,10 +536,8 @@ class TrainedClassifier(TrainingResult):
     ----------
     model : keras.Model or None
         The best one by validation, calibrated.
-    metadata : ModelMetadata or None
-    calibration : Calibration or None
     probe : ProbeResult or None
-        How well the features tell sources apart; None where no class comes from two.
+        How well a linear probe distinguishes sources; None where no class comes from two.
     """
 
     model: Any = None
@@ -575,12 +565,8 @@ def train_classifier(
 
     Parameters
     ----------
-    folder : CellFolder
-    settings : ClassifierSettings
-    output_dir, log_dir : Path
     resume : TrainingState, optional
         Where to go on.
-    listener : TrainingListener, optional
     is_deterministic : bool
         Whether the same seed, data, software and machine must give the same weights, bit by bit,
         which costs speed. It holds for the rest of the process.

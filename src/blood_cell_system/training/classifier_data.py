@@ -28,7 +28,7 @@ _logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellClasses:
-    """What a classifier tells apart: what it has cells of.
+    """Classes that a classifier distinguishes: those that it has cells of.
 
     Parameters
     ----------
@@ -89,9 +89,6 @@ def read_cells(
 
     Parameters
     ----------
-    folder : CellFolder
-    split : Split
-    classes : CellClasses
     records : sequence of CellRecord, optional
         All of the split by default.
 

@@ -1,6 +1,6 @@
-"""Laboratories that examples come from, what each counts, and how much features tell of them.
+"""Laboratories that examples come from, what each counts, and how well features reveal them.
 
-Where nobody has written down where images come from, they are grouped by their stain: by the
+Where the laboratory is not known, images are grouped by their stain: by the
 optical density of what is stained, above the empty slide. Light and white balance are out of it,
 dye and thickness are in it.
 """
@@ -82,7 +82,6 @@ def stain_groups(
     statistics : ndarray of shape (n, features)
     groups : int
         At most; fewer when there are fewer different images.
-    seed : int
 
     Returns
     -------
@@ -182,7 +181,6 @@ def domains_of_images(
         Of n images.
     pixels : iterable of ndarray of shape (height, width, 3), dtype uint8
         The images; looked at only where all are of one source.
-    seed : int
     frequencies : ndarray of shape (n,), dtype float64, optional
         How often crops show each image, against the others; all alike by default.
 
@@ -263,7 +261,7 @@ class DomainPlan:
         is_cell = labels.known > 0
         places = (labels.condition, labels.cell_type, labels.source)
         np.add.at(counts, tuple(values[is_cell] for values in places), 1)
-        # Of a cell without any label nobody can say that others are of its class.
+        # A cell without any label cannot be said to be of the class of others.
         counts[-1, -1] = 0
         is_shared = (counts > 0).sum(axis=2, keepdims=True) >= 2
         is_possible = (counts > 0) & is_shared
@@ -336,7 +334,7 @@ def probe_domains(
 ) -> ProbeResult:
     """Fit a probe of the domain within each group, and measure it on other examples.
 
-    Groups are classes: between classes, the class itself would tell the domain.
+    Groups are classes: between classes, the class itself would reveal the domain.
 
     Parameters
     ----------
@@ -380,7 +378,6 @@ def fit_logistic(
     features : ndarray of shape (n, channels)
         Of similar spread.
     labels : ndarray of shape (n,)
-    num_classes : int
 
     Returns
     -------

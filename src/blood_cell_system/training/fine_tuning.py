@@ -49,14 +49,10 @@ class StartingPoint:
 
     Parameters
     ----------
-    path : Path
     sha256 : str
         Of the file.
-    model : keras.Model
-    architecture : Architecture
     cell_diameter_px : float
         Diameter of red cells in the images that it learned from.
-    taxonomy : Taxonomy
     """
 
     path: Path
@@ -178,11 +174,10 @@ def first_feature_shift(model: keras.Model, images: Sequence[NDArray[np.uint8]])
     """How unlike images are to those that a segmenter learned from, by its first features.
 
     A normalisation remembers mean and variance of its inputs over the training. Their distance to
-    the means over these images tells of another stain or light before anything is trained.
+    the means over these images shows another stain or light before anything is trained.
 
     Parameters
     ----------
-    model : keras.Model
     images : sequence of ndarray of shape (height, width, 3), dtype uint8
 
     Returns
@@ -216,10 +211,9 @@ def unlikeness_warnings(
 
     Parameters
     ----------
-    start : StartingPoint
     magnifications : mapping of str to float or None
         By how much the images of a source are resampled; None where their labels show too few red
-        cells to tell.
+        cells to measure them.
     images : sequence of ndarray of shape (height, width, 3), dtype uint8
         Some of them, at the size of cells that the model knows.
     cells : sequence of tuple of Annotation, or None
@@ -234,7 +228,7 @@ def unlikeness_warnings(
     for source, magnification in magnifications.items():
         if magnification is None:
             warnings.append(
-                f"{source}: the labels show too few whole red cells to tell their size, and the "
+                f"{source}: the labels show too few whole red cells to measure their size, and the "
                 f"model knows cells of {start.cell_diameter_px:.0f} px. Label red cells in a "
                 "image or two, or resample the images (bloodcells combine "
                 f"--source-diameter {source}=PX)."

@@ -146,7 +146,7 @@ def rates_at(step: int, settings: TrainingSettings) -> StepRates:
 
 
 class Learner(ABC):
-    """A network that learns, its running average, which is what gets used, and the optimizer.
+    """A network that learns, its running average, which is what is saved, and the optimizer.
 
     Parameters
     ----------
@@ -205,7 +205,7 @@ class Learner(ABC):
     def training_graph(self, domains: int) -> keras.Model:
         """Make a model of logits that shares the network's weights, with a head of domains.
 
-        Weights that shall stay as they are must not be trainable afterwards.
+        Weights that are to stay as they are must not be trainable afterwards.
         """
 
     @abstractmethod
@@ -226,7 +226,6 @@ class Learner(ABC):
         batch : mapping of str to tensor
             Images under ``input_name`` and their labels; for domain adaptation also what
             ``Domains.batch`` gives.
-        rates : StepRates
 
         Returns
         -------
@@ -287,13 +286,10 @@ class Task(ABC):
 
     Parameters
     ----------
-    files : RunFiles
     view : HistoryView
-        How the history is drawn and judged; its score is what the best model is chosen by.
-    learner : Learner
+        How the history is drawn and assessed; its score is what the best model is chosen by.
     metadata : ModelMetadata
         Goes with the best model into its file.
-    batch_size : int
     domains : Domains or None
         Of the examples, by position; None without domain adaptation.
     data_hash, validation_hash : str
@@ -345,7 +341,7 @@ class Task(ABC):
         """
 
     def advice(self, history: Sequence[Row]) -> list[str]:
-        """Warnings that a person would give who looks at the curves."""
+        """Warnings about what the curves show."""
         return advice_on(history, self.view)
 
 
@@ -365,7 +361,6 @@ class TrainingResult:
         Of all sessions together.
     is_complete : bool
         False after Ctrl-C.
-    warnings : tuple of str
     history : tuple of dict
         A row an epoch.
     """
@@ -430,12 +425,8 @@ class Training:
 
     Parameters
     ----------
-    task : Task
-    settings : TrainingSettings
     folder, log_dir : Path
         For the model and its record, and for TensorBoard; both exist.
-    resume : TrainingState or None
-    listener : TrainingListener or None
 
     Raises
     ------

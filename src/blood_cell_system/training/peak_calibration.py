@@ -1,11 +1,10 @@
-"""How high a peak of a heat map is when it is a cell, found out on validation images.
+"""Heights of the heat maps' peaks, calibrated on validation images.
 
-The height that separates cells from chance is a matter of how long a network has learned: of BCCD's
+The height that separates cells from chance depends on how long a network has learned: of BCCD's
 red cells half have peaks below 0.43 after the 300 steps of the preset ``fast``, and below 0.77 with
-the network that comes with the package. Whoever separates cells knows one threshold a type. So the
-heights are moved until the best threshold on the validation images is that one, by the bias of
-the layer that makes them: as with a temperature, whoever runs the network needs to know nothing of
-it.
+the network that comes with the package. Separation uses one threshold a type. So the bias of the
+layer that makes the peaks is moved until the best threshold on the validation images is that one.
+As with a temperature, nothing else changes for users of the network.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -27,12 +26,16 @@ PeakFinder = Callable[[NDArray[np.uint8], Taxonomy], CellPeaks]
 """Gives the peaks of an image of shape (height, width, 3)."""
 
 THRESHOLDS: Final = (0.08, 0.1, 0.12, 0.15, 0.18, 0.22, 0.26, 0.3, 0.35, 0.4, 0.45, 0.5, 0.56, 0.62)
+"""Heights that are tried: from below the weakest useful peak, in steps of a sixth."""
 
-# Fewer cells say too little about a threshold.
 _LEAST_CELLS: Final = 40
-# Thresholds whose F1 is so close to the best are as good, for all that these images can tell.
+"""Cells of a type from which its threshold is chosen; fewer say too little."""
+
 _AS_GOOD: Final = 0.01
+"""Thresholds whose F1 is this close to the best are as good, within what these images can show."""
+
 _MIN_IOU: Final = 0.5
+"""Overlap of boxes from which a peak has found a cell: that of the usual F1."""
 
 
 def best_thresholds(
@@ -42,12 +45,6 @@ def best_thresholds(
 
     A peak that matches no box is neither right nor wrong where nothing is scored, and on pixels of
     its class that no box holds: boxes are seldom complete.
-
-    Parameters
-    ----------
-    images : iterable of DecodedImage
-    peaks_in : callable
-    taxonomy : Taxonomy
 
     Returns
     -------
@@ -102,7 +99,7 @@ def _is_unknown(
     cells: list[Annotation],
     cell_type: CellType,
 ) -> NDArray[np.bool_]:
-    """Tell of each peak whether nobody has said if there is a cell."""
+    """Whether the annotation leaves open if there is a cell at each peak."""
     height, width = class_mask.shape
     columns, rows = peaks.centre.astype(np.intp).T
     under = class_mask[np.clip(rows, 0, height - 1), np.clip(columns, 0, width - 1)]

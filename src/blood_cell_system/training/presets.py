@@ -28,7 +28,7 @@ class TrainingSettings:
     d_reduced : int
         Channels of the Reynolds operator; 0 leaves it out.
     has_domain_adaptation : bool
-        Whether features that tell laboratories apart are unlearned.
+        Whether features that distinguish laboratories are unlearned.
     dropout : float
         Share of the bottleneck's channels.
     learning_rate : float
@@ -114,7 +114,7 @@ class SegmentationSettings(TrainingSettings):
         Whether the heights of the heat maps' peaks are set by the validation images in the end,
         so that the usual thresholds are the best ones for this network as well.
     kept_share : float
-        Share of the initial weights in the weights that get used (weight interpolation); 0 for a
+        Share of the initial weights in the weights that are saved (weight interpolation); 0 for a
         new training.
     """
 
@@ -262,7 +262,7 @@ FINE_TUNING_ALWAYS: Final = (
     "calibrates_peaks",
     "kept_share",
 )
-"""Settings of ``FINE_TUNING`` that stay when a preset is asked for as well."""
+"""Settings of ``FINE_TUNING`` that stay when a preset is given as well."""
 
 
 def preset_named(name: str) -> SegmentationSettings:

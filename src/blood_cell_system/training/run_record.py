@@ -33,7 +33,7 @@ _STAYS_ABOVE: Final = 0.97
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HistoryView:
-    """How the history of a kind of training is drawn and judged.
+    """How the history of a kind of training is drawn and assessed.
 
     Parameters
     ----------
@@ -46,7 +46,6 @@ class HistoryView:
     overfitting_rise : float
         Factor by which the validation loss rises over a third of the run when it is more than the
         noise between epochs.
-    loss_title, score_title : str
     loss_labels, score_labels : mapping of str to str
         Labels of the lines by figure; those that a history lacks, or has no number of, are left
         out. The first score is drawn thicker.
@@ -72,7 +71,7 @@ class HistoryView:
 
 
 def advice_on(history: History, view: HistoryView) -> list[str]:
-    """Warnings that a person would give who looks at the curves; empty when all is well."""
+    """Warnings about what the curves show; empty when all is well."""
     if not history:
         return []
     warnings = []

@@ -102,12 +102,7 @@ def available_bytes() -> int | None:
 
 
 def estimated_bytes(settings: SegmentationSettings) -> int:
-    """Memory that a training takes, by the sizes of all activations of the segmenter.
-
-    Parameters
-    ----------
-    settings : SegmentationSettings
-    """
+    """Memory that a training takes, by the sizes of all activations of the segmenter."""
     per_pixel = segmenter_config(settings).values_per_pixel
     values = per_pixel * settings.crop_size_px**2 * settings.batch_size
     return int(4 * _ACTIVATION_COPIES * values) + _FIXED_BYTES
@@ -263,17 +258,12 @@ class SegmenterLearner(Learner):
 
     @tf.function(reduce_retracing=True)  # type: ignore[untyped-decorator]
     def predict_step(self, pixels: Any, class_mask: Any) -> tuple[Any, Any]:
-        """Class mask and class loss of the averaged model.
+        """Class mask, of the same shape, and class loss of the averaged model.
 
         Parameters
         ----------
         pixels : tensor of shape (batch, height, width, 3), dtype uint8
         class_mask : tensor of shape (batch, height, width), dtype uint8
-
-        Returns
-        -------
-        predicted : tensor of shape (batch, height, width), dtype uint8
-        class_loss : scalar tensor
         """
         outputs = self._averaged_logits(tf.cast(pixels, tf.float32), training=False)
         logits = outputs["class_logits"]
@@ -295,8 +285,6 @@ class SegmenterTask(Task):
     ----------
     dataset : PreparedDataset
         With splits.
-    settings : SegmentationSettings
-    start : StartingPoint or None
     is_new : bool
         False when a training is resumed, which needs no comparison with its beginning.
 
@@ -552,11 +540,8 @@ def train_segmenter(
     ----------
     dataset : PreparedDataset
         Images without a split get one drawn by the seed.
-    settings : SegmentationSettings
-    checkpoint_dir, log_dir : Path
     resume : TrainingState, optional
         Where to go on.
-    listener : TrainingListener, optional
     is_deterministic : bool
         Whether the same seed, data, software and machine must give the same weights, bit by bit.
         TensorFlow then keeps to one order of work, which costs speed. It holds

@@ -4,7 +4,8 @@ import pytest
 from support.analysed_images import analysis_of
 from support.drawn_cells import ellipse_box
 
-from blood_cell_system.cells.outlines import label_polygons, outline_polygons
+from blood_cell_system.cells.outlines import outline_polygons
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.taxonomy import RBC
 
 
@@ -24,10 +25,11 @@ def test_of_a_cell_in_pieces_the_largest_is_outlined():
     labels = np.zeros((40, 40), np.int32)
     labels[2:5, 2:5] = 1
     labels[10:30, 10:30] = 1
-    (polygon,) = label_polygons(labels, [(1, (2, 2, 30, 30))])
+    (polygon,) = outline_polygons(Cells(label_image=labels).with_columns(cell_type=[RBC]))
     assert min(polygon) == (10.5, 10.5)
     assert max(polygon) == (29.5, 29.5)
 
 
 def test_a_cell_without_pixels_has_no_corners():
-    assert label_polygons(np.zeros((9, 9), np.int32), [(1, (0, 0, 9, 9))]) == [[]]
+    labels = np.zeros((9, 9), np.int32)
+    assert outline_polygons(Cells(label_image=labels).with_columns(cell_type=[RBC])) == [[]]

@@ -80,7 +80,7 @@ def test_models_are_listed_with_what_they_say_of_themselves(models, capsys):
     )
     assert main(["models", "--details", "--models", str(models)]) == 0
     out = capsys.readouterr().out
-    assert "rbc_classifier: tells healthy red cells, malaria and sickle cells apart" in out
+    assert "rbc_classifier: distinguishes healthy red cells, malaria and sickle cells" in out
     assert "preset    tiny" in out
     assert "measured  auroc 0.5" in out
     assert "data      BCCD" in out

@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from support.analysed_images import CELLS, DEFOCUSED, analysis_of, report_of
 from support.classified_cells import classified_report
 
-from blood_cell_system.cells.outlines import outline_polygons
 from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
-from blood_cell_system.reports.page.panel import make_panel, page_limits
+from blood_cell_system.reports.page.panel import PageLimits, make_panel, page_limits
 from blood_cell_system.reports.page.render import histogram, render_page, render_report
 from blood_cell_system.reports.report import DiagnosticReport, shown_name
 from blood_cell_system.reports.text import rate_words
@@ -37,8 +36,8 @@ def outcome_of(
     analysis = analysis_of() if analysis is None else analysis
     drawn_up = draw_up(analysis, name=f"{name}.png", threshold=threshold)
     report = DiagnosticReport.from_json(drawn_up.to_json())
-    polygons = outline_polygons(analysis.cells)
-    panel = make_panel(analysis.image, polygons, report, max_side_px=side_px, max_crops=20)
+    limits = PageLimits(images=1, side_px=side_px, crops=20)
+    panel = make_panel(analysis.image, analysis.cells.label_image, report, limits)
     return ImageOutcome(name=name, path=path or f"{name}.png", report=report, panel=panel)
 
 

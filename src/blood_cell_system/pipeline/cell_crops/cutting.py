@@ -168,7 +168,7 @@ def _by_boxes(
 ) -> list[_Cell]:
     """Outline the cells in boxes that the border does not cut."""
     boxes = [labelled_box(one, plan.cell_type) for one in annotations]
-    look = smear.look(boxes)
+    red_cells = smear.red_cells(boxes)
     found: list[_Cell] = []
     for label in sorted({one.cell_type for one in annotations} & set(plan.classes)):
         whole = [
@@ -180,7 +180,7 @@ def _by_boxes(
         for index in generator.permutation(whole).tolist()[:most]:
             is_white = boxes[index].cell_type == WBC
             piece = (
-                smear.white_outline(boxes[index], look)
+                smear.white_outline(boxes[index], red_cells)
                 if is_white
                 else smear.blob_outline(boxes[index], [*boxes, *others])
             )
@@ -200,7 +200,7 @@ def segmented_window(
 ) -> tuple[Smear, list[Annotation]]:
     """Choose a window of an image, and find its cells; they have the image's label.
 
-    A network may take a red cell of an odd stain for a white one, or the other way round: whether
+    A network may take a red cell of an odd stain for a white one, or vice versa: whether
     there is a nucleus decides.
     """
     plan = task.plan

@@ -24,7 +24,7 @@ class CutMethod(StrEnum):
 
 
 class Extra(StrEnum):
-    """What an image shows besides its cells, for a classifier to know what is none."""
+    """What an image shows besides its cells, for a classifier to learn what is no cell."""
 
     SLIDE = "slide"
     """Empty slide."""
@@ -64,15 +64,15 @@ class CutPlan:
     cell_type : str
         What is cut where the method finds cells by itself.
     classes : mapping of str to CropClass
-        Class by label: that of the mark where cells are marked, else that of the image. Labels
-        that are not in it are left out.
+        Class by label: the annotation's where cells are annotated, else the image's. Labels that
+        are not in it are left out.
     most_an_image : mapping of str to int
         At most so many cells of a label are taken from one image, at random; all by default.
     extras : mapping of Extra to int
         Outliers that are cut besides, and how many of each at most.
     window_px : int or None
-        The segmenter looks at a square of this side, at random within the field of view; at all of
-        the image where it is None. With boxes that mark only some of the cells, it looks for the
+        The segmenter runs on a square of this side, at random within the field of view; at all of
+        the image where it is None. With boxes around only some of the cells, it finds the
         others in a square of this side around each.
     """
 
@@ -115,4 +115,4 @@ class CutTask:
 
 
 CropWork = tuple[list[CutTask], list[FailedImage], list[DroppedCell]]
-"""What is to be cut, and what of the input cannot be used."""
+"""What is to be cut, images that cannot be used, and annotations that are dropped."""

@@ -37,7 +37,7 @@ _HEALTHY_WBC: Final = CropClass("healthy_WBC")
 
 
 def tasks_of_recipe(kind: ClassifierKind, data: Path, *, seed: int = 0) -> CropWork:
-    """Say what is to be cut for a classifier's training, from the folder of all collections.
+    """List what is to be cut for a classifier's training, from the folder of all collections.
 
     Parameters
     ----------
@@ -136,8 +136,8 @@ def _red_cells_of(
 ) -> list[CutTask]:
     """Red cells of half of the images of people who have neither malaria nor sickle cells.
 
-    A disease that one laboratory alone has is easily taken for that laboratory's look; healthy
-    cells of many looks are what teaches the difference.
+    A disease that one laboratory alone has is easily confused with that laboratory's stain; healthy
+    cells of many laboratories teach the difference.
     """
     plan = CutPlan(
         method=CutMethod.SEGMENTER,
@@ -252,7 +252,7 @@ def _tasks(
 
 def _with_faults(tasks: list[CutTask], *readings: FieldReading) -> CropWork:
     failed = [failure for reading in readings for failure in reading.failed]
-    return tasks, failed, [mark for reading in readings for mark in reading.dropped]
+    return tasks, failed, [dropped for reading in readings for dropped in reading.dropped]
 
 
 _RECIPES: Final[Mapping[ClassifierKind, Recipe]] = MappingProxyType(

@@ -14,7 +14,11 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.cells.cut_out import Piece
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
-from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.masks.red_cells import (
+    RedCellAppearance,
+    appearance_of_red_cells,
+    red_share_of,
+)
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.stain.optical_density import (
     GREEN,
@@ -72,8 +76,8 @@ class Smear:
     def of(cls, image: NDArray[np.uint8]) -> Self:
         """Clean an image, find its field of view and its light, and measure its stain."""
         field = find_field(image)
-        marks = find_scale_bar(image, field)
-        clean = image if marks is None else paint_over(image, marks)
+        bar = find_scale_bar(image, field)
+        clean = image if bar is None else paint_over(image, bar)
         light = fit_slide_light(clean, field=field)
         if not field.all():
             clean = np.where(field[:, :, None], clean, light.image())
@@ -110,14 +114,14 @@ class Smear:
             return False
         return bool(self.field[top:bottom, left:right].all())
 
-    def look(self, boxes: list[Annotation]) -> RedCellLook:
+    def red_cells(self, boxes: list[Annotation]) -> RedCellAppearance:
         """How red cells look, given where some cells are."""
         foreground = self.density[:, :, GREEN] > self.threshold
-        return look_of_red_cells(self.density, foreground, red_share_of(self.density), boxes)
+        return appearance_of_red_cells(self.density, foreground, red_share_of(self.density), boxes)
 
-    def white_outline(self, box: Annotation, look: RedCellLook) -> Piece | None:
+    def white_outline(self, box: Annotation, red_cells: RedCellAppearance) -> Piece | None:
         """Pixels of the white cell in a box; None where none is seen."""
-        found = outline_white_cell(self.density, box, look)
+        found = outline_white_cell(self.density, box, red_cells)
         if found is None:
             return None
         rows, columns, inside = found

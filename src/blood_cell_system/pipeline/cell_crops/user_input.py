@@ -1,4 +1,4 @@
-"""Tasks from a person's images: prepared folders, Pascal VOC, box tables, or images alone."""
+"""Tasks from a user's images: prepared folders, Pascal VOC, box tables, or images alone."""
 
 import difflib
 from collections import Counter
@@ -17,7 +17,7 @@ from blood_cell_system.datasets.cell_fields import (
     images_in,
     read_json_file,
     readable,
-    sound_cells,
+    usable_cells,
 )
 from blood_cell_system.datasets.cell_folder import NOT_A_CELL
 from blood_cell_system.datasets.prepared import PreparedDataset
@@ -41,7 +41,7 @@ _LEFT_OUT: Final = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CropOptions:
-    """What a person wants from their images.
+    """What a user wants from their images.
 
     Parameters
     ----------
@@ -52,7 +52,7 @@ class CropOptions:
     boxes : Path or None
         JSON table of boxes: ``{"a.png": [{"label": "ring", "box": [10, 12, 60, 64]}]}``.
     class_of_all : str
-        Class of cells about which nothing else is said; unlabelled when it is empty.
+        Class of all other cells; unlabelled when it is empty.
     class_of_label : mapping of str to str
         Class by label; an empty one leaves cells with that label out.
     source : str
@@ -80,7 +80,7 @@ class CropOptions:
 
 
 def tasks_of_folder(root: Path, options: CropOptions) -> CropWork:
-    """Say what is to be cut out of a folder of images.
+    """List what is to be cut out of a folder of images.
 
     Parameters
     ----------
@@ -184,15 +184,15 @@ def _fields(
 def _field(
     name: str, path: Path, cells: Sequence[Annotation] | None, split: Split | None
 ) -> CellField:
-    marks = None
+    annotations = None
     if cells is not None:
-        marks = tuple(
+        annotations = tuple(
             Annotation(
                 cell_type=cell.cell_type, box=Box(cell.x_min, cell.y_min, cell.x_max, cell.y_max)
             )
             for cell in cells
         )
-    return CellField(name=name, image_path=path, cells=marks, block="", split=split)
+    return CellField(name=name, image_path=path, cells=annotations, block="", split=split)
 
 
 def _fields_of_images(root: Path, failed: list[FailedImage]) -> list[CellField]:
@@ -217,14 +217,16 @@ def _fields_of_table(
     table = read_json_file(file, expected=dict, what="boxes by the name of the image")
     images = images_in(root / "images" if (root / "images").is_dir() else root)
     fields = []
-    for image, marks in sorted(table.items()):
+    for image, rows in sorted(table.items()):
         name = Path(image).stem
         path = images.get(name)
         reason = f"{root / image}: there is no such image, but {file.name} has boxes of it."
         shape = readable(path, name=name, failed=failed, missing=reason)
         if shape is None or path is None:
             continue
-        cells = sound_cells(marks, _mark, shape=shape, file=file, image=image, dropped=dropped)
+        cells = usable_cells(
+            rows, _annotation, shape=shape, file=file, image=image, dropped=dropped
+        )
         fields.append(CellField(name=name, image_path=path, cells=cells, block=""))
     if not fields:
         raise DatasetError(
@@ -234,9 +236,9 @@ def _fields_of_table(
     return fields
 
 
-def _mark(mark: Any) -> Annotation:
-    x_min, y_min, x_max, y_max = (float(side) for side in mark["box"])
-    return Annotation(cell_type=str(mark["label"]), box=Box(x_min, y_min, x_max, y_max))
+def _annotation(row: Any) -> Annotation:
+    x_min, y_min, x_max, y_max = (float(side) for side in row["box"])
+    return Annotation(cell_type=str(row["label"]), box=Box(x_min, y_min, x_max, y_max))
 
 
 def _class_of(label: str, options: CropOptions) -> CropClass | None:
@@ -270,7 +272,7 @@ def _class_named(name: str, kind: ClassifierKind) -> CropClass:
 def _check_labels(
     labels: Mapping[str, int], classes: Mapping[str, CropClass | None], options: CropOptions
 ) -> None:
-    """Refuse labels about which nothing was said: their cells would be missing without a word."""
+    """Refuse labels without a class: their cells would silently be missing."""
     unknown = sorted(
         label
         for label in labels

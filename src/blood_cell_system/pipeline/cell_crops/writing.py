@@ -68,7 +68,7 @@ class CropSummary:
     notes: tuple[str, ...] = ()
 
     def to_text(self) -> str:
-        """Count cells by class and source, and say what failed."""
+        """Count cells by class and source, and list what failed."""
         counts = Counter((record.label, record.source) for record in self.records)
         lines = [f"{self.root}: {len(self.records)} cells"]
         for (label, source), count in sorted(counts.items()):
@@ -100,7 +100,7 @@ def write_cell_folder(
         split.
     kind : ClassifierKind
     failed : sequence of FailedImage
-        Images that could not be read, to be told with those that fail here.
+        Images that could not be read, to be listed with those that fail here.
     seed : int
         Of the split.
     jobs : int
@@ -134,7 +134,7 @@ def write_cell_folder(
 
 
 def _settings_of(tasks: Sequence[CutTask], kind: ClassifierKind) -> dict[str, Any]:
-    """Name what decides about the cells: another plan must not continue this one."""
+    """Identify what decides about the cells: another plan must not continue this one."""
     digest = hashlib.sha256()
     for task in tasks:
         digest.update(repr((task.name, task.seed, task.plan, task.field.cells)).encode())

@@ -1,15 +1,15 @@
-"""What the page shows of one image: the image itself, outlines, and cells to look at."""
+"""What the page shows of one image: the image itself, outlines, and cells to review."""
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.cells.outlines import Polygon
+from blood_cell_system.cells.outlines import outline_polygons
 from blood_cell_system.reports.report import DiagnosticReport, certainty
 from blood_cell_system.reports.text import name_of
 
@@ -57,7 +57,7 @@ _CROP_CONTEXT: Final = 1.7
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellCrop:
-    """A cell to look at.
+    """A cell to review.
 
     Parameters
     ----------
@@ -102,34 +102,30 @@ class Panel:
 
 def make_panel(
     image: NDArray[np.uint8],
-    polygons: Sequence[Polygon],
+    label_image: NDArray[np.integer],
     report: DiagnosticReport,
-    *,
-    max_side_px: int,
-    max_crops: int,
+    limits: PageLimits,
 ) -> Panel:
     """Prepare an image for the page.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
-    polygons : sequence of list of tuple
-        Outline of every cell of the report.
+    label_image : ndarray of int, shape (height, width)
+        Of the report's cells.
     report : DiagnosticReport
-    max_side_px : int
-        The longer side of the image on the page; 0 leaves the image itself out.
-    max_crops : int
+    limits : PageLimits
     """
     height, width = image.shape[:2]
-    cells, certainties = report.cells, certainty(report.cells)
+    cells = replace(report.cells, label_image=label_image.astype(np.int32, copy=False))
+    certainties = certainty(cells)
     boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
+    polygons = outline_polygons(cells) if limits.side_px else ()
     return Panel(
         width_px=width,
         height_px=height,
-        jpeg=_jpeg(_shrunk(image, max_side_px)) if max_side_px else b"",
-        outlines=()
-        if not max_side_px
-        else tuple(" ".join(f"{x:g},{y:g}" for x, y in polygon) for polygon in polygons),
+        jpeg=_jpeg(_shrunk(image, limits.side_px)) if limits.side_px else b"",
+        outlines=tuple(" ".join(f"{x:g},{y:g}" for x, y in polygon) for polygon in polygons),
         crops=tuple(
             CellCrop(
                 cell_id=cell_id,
@@ -137,7 +133,7 @@ def make_panel(
                 certainty=float(certainties[cell_id - 1]),
                 jpeg=_jpeg(_crop(image, boxes[cell_id - 1])),
             )
-            for cell_id in report.uncertain_cells[:max_crops]
+            for cell_id in report.uncertain_cells[: limits.crops]
         ),
     )
 

@@ -253,7 +253,7 @@ def _sizes(summary: BatchSummary) -> tuple[bool, list[tuple[str, str, int, Histo
 
 
 def _gallery(summary: BatchSummary) -> list[tuple[int, str, CellCrop]]:
-    """Cells that a person should look at, the least certain first, with their images."""
+    """Cells for a person to review, the least certain first, with their images."""
     crops = [
         (index, outcome.name, crop)
         for index, outcome in enumerate(summary.outcomes)

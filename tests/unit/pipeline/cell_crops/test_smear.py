@@ -78,7 +78,7 @@ def test_a_white_cell_is_outlined_with_its_cytoplasm():
     image = draw_white_cell(piece_of_smear(160), 80, 80, 34)
     smear = Smear.of(image)
     white = box(80, 80, 37, WBC)
-    piece = smear.white_outline(white, smear.look([white]))
+    piece = smear.white_outline(white, smear.red_cells([white]))
     assert overlap(piece, truth(80, 80, 34)) > 0.88
 
 
