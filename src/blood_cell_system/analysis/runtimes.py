@@ -402,8 +402,8 @@ def load_keras_model(path: Path) -> Any:
         ) from error
 
 
-# Layers that run Python, or load another file, of whoever saved the model. Keras's safe mode
-# refuses the first ones by itself; this refuses them all, and says what to do.
+# Layers that run Python code of the file, or load another file. Keras's safe mode refuses the first
+# ones; this refuses them all, and names the remedy.
 _LAYERS_WITH_CODE: Final = frozenset(
     {"Lambda", "__lambda__", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer"}
 )
@@ -422,7 +422,9 @@ def check_keras_archive(path: Path) -> ModelMetadata | None:
             if is_model and damaged is None:
                 config = json.loads(archive.read("config.json"))
                 found = sorted(set(_names_of_code(config)))
-                metadata = None if found else metadata_in_archive(archive)
+                metadata = None if found else _metadata_of(archive, name=str(path))
+    except CheckpointError:
+        raise
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
         raise CheckpointError(
             f"{path}: not a .keras file, or cut off ({error}). Copy it again, or use a model "
@@ -444,6 +446,13 @@ def check_keras_archive(path: Path) -> ModelMetadata | None:
             "instance with keras.ops in place of Lambda, and save it again."
         )
     return metadata
+
+
+def _metadata_of(archive: zipfile.ZipFile, *, name: str) -> ModelMetadata | None:
+    try:
+        return metadata_in_archive(archive)
+    except ValueError as error:
+        raise _invalid_metadata(name, error) from error
 
 
 def _names_of_code(value: Any) -> Iterator[str]:

@@ -232,7 +232,7 @@ def _solidity(hole: NDArray[np.bool_]) -> float:
 _MIN_SIDE_PX = 2.0  # Narrower boxes hold no cell.
 # Half-axes up to which a box claims what it surrounds.
 _CLAIMED = 1.1
-_PLATELET_CLAIMED = 1.15  # As _CLAIMED, for platelets.
+_CLAIMED_WITHOUT_CHANNEL = 1.15  # As _CLAIMED, for cells without a channel.
 # Of a typical red cell's area: less is dirt, or the granules of a burst white cell.
 _SMALLEST_CELL_SHARE = 0.12
 # Of its diameter: bridges and fringes are thinner, rings are not.
@@ -346,7 +346,7 @@ def _stain_class_mask(
     is_platelet = (
         foreground
         & ~is_white
-        & (platelet_distance < _PLATELET_CLAIMED**2)
+        & (platelet_distance < _CLAIMED_WITHOUT_CHANNEL**2)
         & ((platelet_distance < red_distance) | ~in_red_box)
         & ~(looks_red & in_red_box)
     )
