@@ -46,7 +46,7 @@ def example_2_train_rbc(output: Path, *, is_quick: bool) -> None:
     trained = TrainingPipeline(system, _training(output, is_quick=is_quick)).train_rbc_classifier()
     print(f"best validation score {trained.best_score:.3f} in epoch {trained.best_epoch}")
     ready = system.ready_classifiers()[ClassifierKind.RBC]
-    print(f"{ready.name} tells apart: {', '.join(ready.runtime.metadata.conditions)}")
+    print(f"{ready.name} distinguishes: {', '.join(ready.runtime.metadata.conditions)}")
 
 
 def example_3_train_all(output: Path, *, is_quick: bool) -> None:
@@ -99,7 +99,7 @@ def example_6_custom_configuration(output: Path, *, is_quick: bool) -> None:
     print(f"{red.count} red cells are counted, {red.not_counted} at the border are not")
     if red.median_diameter_um is not None:
         print(f"their median diameter is {red.median_diameter_um:.1f} µm")
-    print(f"{len(report.uncertain_cells)} cells want a look")
+    print(f"{len(report.uncertain_cells)} cells to review")
 
 
 EXAMPLES = (

@@ -43,7 +43,7 @@ def seconds_of(work: Callable[[], object], *, runs: int = 7) -> float:
     return statistics.median(times)
 
 
-def tell(name: str, seconds: float, reference: float, of_what: str) -> None:
+def show(name: str, seconds: float, reference: float, of_what: str) -> None:
     """Print one comparison."""
     print(f"{name:34s} {1000 * seconds:9.1f} ms = {seconds / reference:7.2f} × {of_what}")
 
@@ -52,7 +52,7 @@ def main() -> None:
     """Measure and print."""
     python = seconds_of(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
     program = [sys.executable, "-m", "blood_cell_system.cli.main", "--help"]
-    tell(
+    show(
         "bloodcells --help",
         seconds_of(lambda: subprocess.run(program, check=True, stdout=subprocess.DEVNULL)),
         python,
@@ -63,15 +63,15 @@ def main() -> None:
     blur = seconds_of(lambda: cv2.GaussianBlur(smear.image, (0, 0), 3.0))
     of_blur = f"a Gaussian blur of the same {width}×{height} image"
     cells = smear.cells
-    tell(
+    show(
         "ellipse mask",
         seconds_of(lambda: rasterize_ellipses(cells, (height, width))),
         blur,
         of_blur,
     )
-    tell("stain mask", seconds_of(lambda: stain_class_mask(smear.image, cells)), blur, of_blur)
+    show("stain mask", seconds_of(lambda: stain_class_mask(smear.image, cells)), blur, of_blur)
     drawing = seconds_of(lambda: draw_smear(SmearSettings(), np.random.default_rng(0)))
-    tell("drawing a smear", drawing, blur, of_blur)
+    show("drawing a smear", drawing, blur, of_blur)
     measure_training(smear.image, blur, of_blur)
 
 
@@ -90,7 +90,7 @@ def measure_training(image: np.ndarray, blur: float, of_blur: str) -> None:
         (batch,) = make()
         rates = StepRates(*(tf.constant(rate) for rate in (1e-3, 0.9, 0.0)))
         step = seconds_of(lambda: learner.train_step(batch, rates))
-        tell(
+        show(
             f"making a batch of {size} crops",
             seconds_of(lambda: list(make())),
             step,
@@ -98,9 +98,9 @@ def measure_training(image: np.ndarray, blur: float, of_blur: str) -> None:
         )
     pixels = image[None].astype(np.float32)
     network = seconds_of(lambda: learner.averaged(pixels, training=False))
-    tell("network", network, blur, of_blur)
+    show("network", network, blur, of_blur)
     outputs = {name: np.asarray(value)[0] for name, value in learner.averaged(pixels).items()}
-    tell(
+    show(
         "separating cells",
         seconds_of(
             lambda: separate_cells(outputs["classes"], outputs["centres"], outputs["log_size"])

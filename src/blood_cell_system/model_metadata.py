@@ -125,7 +125,7 @@ NO_HASH: Final = "0" * 64
 class ModelMetadata(BaseModel):
     """Everything that a model file says about itself.
 
-    A field that nobody knows is empty or None: of a model from elsewhere only ``kind`` is needed.
+    A field of unknown value is empty or None: of a model from elsewhere only ``kind`` is needed.
     Thresholds, coverage and figures are those of a classifier.
     """
 

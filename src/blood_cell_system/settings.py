@@ -1,5 +1,6 @@
 """Ranges of settings, declared with the setting's default: one check and one wording for all."""
 
+import math
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
@@ -29,9 +30,9 @@ class AllowedRange:
     hint: str = ""
 
     def __contains__(self, value: object) -> bool:
-        # Asked in the affirmative, so that NaN is outside of every range.
         return isinstance(value, int | float) and (
-            (self.at_least is None or value >= self.at_least)
+            math.isfinite(value)
+            and (self.at_least is None or value >= self.at_least)
             and (self.above is None or value > self.above)
             and (self.at_most is None or value <= self.at_most)
             and (self.below is None or value < self.below)
@@ -63,14 +64,21 @@ def ranged(default: Any = MISSING, *, hint: str = "", **bounds: float) -> Any:
     return field(default=default, metadata={"range": AllowedRange(hint=hint, **bounds)})
 
 
-def first_out_of_range(settings: Any) -> tuple[str, AllowedRange] | None:
-    """Name of the first setting outside its range, with the range; None when all are within."""
+def first_out_of_range(settings: Any) -> tuple[str, str] | None:
+    """Name of the first setting outside its range, and what is expected; None when all are within.
+
+    A pair of numbers is a range itself: the smaller one comes first.
+    """
     for entry in fields(settings):
         allowed = entry.metadata.get("range")
+        if allowed is None:
+            continue
         value = getattr(settings, entry.name)
         values = value if isinstance(value, tuple) else (value,)
-        if allowed is not None and not all(one in allowed for one in values):
-            return entry.name, allowed
+        if not all(one in allowed for one in values):
+            return entry.name, str(allowed)
+        if list(values) != sorted(values):
+            return entry.name, "the smaller number first"
     return None
 
 
@@ -84,8 +92,24 @@ def check_options(settings: Any) -> None:
     """
     found = first_out_of_range(settings)
     if found is not None:
-        name, allowed = found
-        raise SettingsError(f"{option_of(name)} {getattr(settings, name)}: expected {allowed}.")
+        name, expected = found
+        raise SettingsError(f"{option_of(name)} {getattr(settings, name)}: expected {expected}.")
+
+
+def check_ranges(settings: Any) -> None:
+    """Refuse a setting outside its range; for ``__post_init__``.
+
+    Raises
+    ------
+    SettingsError
+        Naming the class, the setting, what was given and what is possible.
+    """
+    found = first_out_of_range(settings)
+    if found is not None:
+        name, expected = found
+        raise SettingsError(
+            f"{type(settings).__name__}: {name} is {getattr(settings, name)}; expected {expected}."
+        )
 
 
 def option_of(name: str) -> str:

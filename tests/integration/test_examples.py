@@ -55,11 +55,11 @@ def test_an_example_runs_by_itself(number, tmp_path_factory):
     assert out.strip().startswith(f"Example {number}: ")
     expected = {
         1: "rbc_classifier.keras",
-        2: "rbc_classifier.keras tells apart: healthy_RBC, malaria_RBC, sickle_RBC",
+        2: "rbc_classifier.keras distinguishes: healthy_RBC, malaria_RBC, sickle_RBC",
         3: "mean IoU",
         4: "Research use only; not a medical device.",
         5: "index.html",
-        6: "cells want a look",
+        6: "cells to review",
     }
     assert expected[number] in out
 
@@ -78,7 +78,7 @@ def commands_of(document):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder with what the documents take for granted: smears, cells and a trained classifier."""
+    """A folder with what the documents take for granted: smears, labels, cells, a classifier."""
     root = tmp_path_factory.mktemp("desk")
     settings = SmearSettings(shape=(160, 220), cell_diameter_px=34, malaria_share=0.2)
     for number, name in enumerate(
@@ -87,6 +87,9 @@ def desk(tmp_path_factory):
         smear = draw_smear(settings, generator_for(0, "desk", number))
         write_image(root / f"{name}.png", smear.image)
     shutil.copy(root / "smears" / "a.png", root / "image.png")
+    for layout, name, seed in (("bccd", "labelled", "1"), ("prepared", "data/bccd", "2")):
+        words = ["synthesize", "--layout", layout, "--seed", seed, "--count", "6", "--output"]
+        assert main([*words, str(root / name), *SHORTER["synthesize"]]) == 0
     words = ["synthesize", "--layout", "cells-rbc", "--count", "6", "--output"]
     assert main([*words, str(root / "cells_rbc"), *SHORTER["synthesize"]]) == 0
     train = ["train-classifier", "rbc", "--data-dir", str(root / "cells_rbc"), "--preset", "fast"]

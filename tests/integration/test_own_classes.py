@@ -134,3 +134,13 @@ def test_found_cells_have_the_types_of_the_model(lab, model):
     cells = find_cells(load_runtime(model), image).cells
     assert cells.taxonomy == Taxonomy.read(lab / "classes.yaml")
     assert cells.count("Parasite") > 0
+
+
+def test_the_report_has_the_types_of_the_model(lab, model, tmp_path):
+    image = next((lab / "labels" / "images").rglob("*.png"))
+    arguments = ["analyze", str(image), "-o", str(tmp_path), "--model", str(model), "--no-classify"]
+    assert main([*arguments, "--cell-diameter", "28"]) == 0
+    report = json.loads(next(tmp_path.glob("*_report.json")).read_text())
+    types = {cell["cell_type"] for cell in report["cells"]}
+    assert "Parasite" in types
+    assert "free parasites" in next(tmp_path.glob("*_summary.txt")).read_text()

@@ -62,3 +62,4 @@ def test_the_first_lines_of_python_run(desk):
     out = run("-c", first, cwd=desk)
     assert "RBC" in out
     assert "Research use only; not a medical device." in out
+    assert re.search(r"^cell_id", out, re.M)

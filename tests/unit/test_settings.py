@@ -21,6 +21,7 @@ class Example:
         ({"share": 1.0}, "--share 1.0: expected from 0 to below 1."),
         ({"share": math.nan}, "--share nan: expected from 0 to below 1."),
         ({"side_px": (1.0, 0.0)}, "--side (1.0, 0.0): expected more than 0."),
+        ({"side_px": (2.0, 1.0)}, "--side (2.0, 1.0): expected the smaller number first."),
     ],
 )
 def test_a_setting_out_of_its_range_is_an_error_with_its_option(change, message):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.colour_runtime import ColourRuntime
 
 import blood_cell_system as bcs
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
@@ -81,8 +82,16 @@ def test_models_are_loaded_once(smear, monkeypatch):
 
 def test_models_of_ones_own_are_used(smear):
     system = bcs.BloodCellAnalysisSystem()
-    assert bcs.analyze(smear, system=system, is_classifying=False).counts
-    assert system.segmentation_model is not None
+    system.segmentation_model = ColourRuntime()
+    report = bcs.analyze(smear, system=system, is_classifying=False)
+    assert report.provenance.model == "ColourRuntime"
+
+
+def test_the_cells_are_a_table(smear):
+    report = bcs.analyze(smear)
+    table = report.cells.to_dataframe()
+    assert len(table) == len(report.cells) > 0
+    assert {"cell_type", "area", "confidence"} <= set(table.columns)
 
 
 @pytest.mark.parametrize(

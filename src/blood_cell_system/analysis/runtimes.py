@@ -402,8 +402,8 @@ def load_keras_model(path: Path) -> Any:
         ) from error
 
 
-# Layers that run Python, or load another file, of whoever saved the model. Keras's safe mode
-# refuses the first ones by itself; this refuses them all, and says what to do.
+# Layers that run Python code of the file, or load another file. Keras's safe mode refuses the first
+# ones; this refuses them all, and names the remedy.
 _LAYERS_WITH_CODE: Final = frozenset(
     {"Lambda", "__lambda__", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "TFSMLayer"}
 )

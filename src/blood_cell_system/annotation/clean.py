@@ -40,7 +40,7 @@ class CleanAnnotations:
 
 
 def clean_annotations(
-    marks: Iterable[Annotation],
+    annotations: Iterable[Annotation],
     *,
     file: str,
     where: str,
@@ -56,7 +56,7 @@ def clean_annotations(
 
     Parameters
     ----------
-    marks : iterable of Annotation
+    annotations : iterable of Annotation
         In the order of the file.
     file : str
         Label file relative to the data set's folder, for the list of what was dropped.
@@ -69,15 +69,15 @@ def clean_annotations(
     """
     found = CleanAnnotations()
     kept: dict[int, Annotation] = {}
-    for index, mark in enumerate(marks, start=1):
-        cell_type = labels.type_of(mark.cell_type, where=f"{where}: object {index}")
-        mark, reason = _usable(mark, shape)
-        if reason is None and (cell_type is None or not mark.is_definite):
-            found.unscored += _region(mark)
+    for index, annotation in enumerate(annotations, start=1):
+        cell_type = labels.type_of(annotation.cell_type, where=f"{where}: object {index}")
+        annotation, reason = _usable(annotation, shape)
+        if reason is None and (cell_type is None or not annotation.is_definite):
+            found.unscored += _region(annotation)
             continue
         if cell_type is None:
             continue
-        cell = replace(mark, cell_type=cell_type, written=None)
+        cell = replace(annotation, cell_type=cell_type, written=None)
         twin = None if reason else _twin(cell, kept)
         if twin and _precision(cell) > _precision(kept[twin[0]]):
             earlier, _ = twin
@@ -135,39 +135,41 @@ def _side(
     return np.asarray(np.sign(along[..., 0] * towards[..., 1] - along[..., 1] * towards[..., 0]))
 
 
-def _usable(mark: Annotation, shape: tuple[int, int]) -> tuple[Annotation, str | None]:
+def _usable(annotation: Annotation, shape: tuple[int, int]) -> tuple[Annotation, str | None]:
     """Cut a mark down to the image, and tell what is wrong with it."""
-    if mark.outline is not None:
-        return _usable_outline(mark, mark.outline, shape)
-    if mark.box is not None:
-        clipped = clip_box(mark.box, shape)
-        return replace(mark, box=clipped), _flaw(mark.written or mark.box, mark.box, clipped)
-    if mark.point is None:
-        return mark, "neither box nor outline nor point"
-    x, y = mark.point
+    if annotation.outline is not None:
+        return _usable_outline(annotation, annotation.outline, shape)
+    if annotation.box is not None:
+        clipped = clip_box(annotation.box, shape)
+        return replace(annotation, box=clipped), _flaw(
+            annotation.written or annotation.box, annotation.box, clipped
+        )
+    if annotation.point is None:
+        return annotation, "neither box nor outline nor point"
+    x, y = annotation.point
     if not (0 <= x < shape[1] and 0 <= y < shape[0]):
-        return mark, f"outside the image: point ({x:g}, {y:g})"
-    return mark, None
+        return annotation, f"outside the image: point ({x:g}, {y:g})"
+    return annotation, None
 
 
 def _usable_outline(
-    mark: Annotation, outline: Outline, shape: tuple[int, int]
+    annotation: Annotation, outline: Outline, shape: tuple[int, int]
 ) -> tuple[Annotation, str | None]:
     if isinstance(outline, PolygonOutline):
         rings = tuple(ring for ring in outline.rings if len(np.unique(ring, axis=0)) >= 3)
         if not rings:
             corners = max((len(np.unique(ring, axis=0)) for ring in outline.rings), default=0)
-            return mark, f"no outline: {corners} different corners, expected 3 or more"
+            return annotation, f"no outline: {corners} different corners, expected 3 or more"
         if not all(np.isfinite(ring).all() for ring in rings):
-            return mark, "no outline: a corner is not a number"
+            return annotation, "no outline: a corner is not a number"
         outline = replace(outline, rings=rings)
     elif 0 in outline.size:
-        return mark, "no outline: the mask is empty"
+        return annotation, "no outline: the mask is empty"
     box = clip_box(outline.box, shape)
     reason = _flaw(outline.box, outline.box, box)
     if reason is None and not outline.window(shape)[2].any():
         reason = "no outline: it holds no pixel of the image"
-    return replace(mark, outline=outline, box=box, point=None), reason
+    return replace(annotation, outline=outline, box=box, point=None), reason
 
 
 def _flaw(written: tuple[float, ...], box: Box, clipped: Box) -> str | None:
@@ -185,12 +187,12 @@ def _flaw(written: tuple[float, ...], box: Box, clipped: Box) -> str | None:
     return None
 
 
-def _region(mark: Annotation) -> list[Outline]:
-    if mark.outline is not None:
-        return [mark.outline]
-    if mark.box is None:
+def _region(annotation: Annotation) -> list[Outline]:
+    if annotation.outline is not None:
+        return [annotation.outline]
+    if annotation.box is None:
         return []
-    x_min, y_min, x_max, y_max = mark.box
+    x_min, y_min, x_max, y_max = annotation.box
     corners = [(x_min, y_min), (x_max, y_min), (x_max, y_max), (x_min, y_max)]
     return [PolygonOutline.from_points(corners)]
 
@@ -286,21 +288,23 @@ def _turned(corners: NDArray[np.float64], degrees: float) -> NDArray[np.float64]
     return np.asarray(corners @ np.array([[cosine, sine], [-sine, cosine]]))
 
 
-def shifted(mark: Annotation, by: float) -> Annotation:
+def shifted(annotation: Annotation, by: float) -> Annotation:
     """Move a mark's numbers along both axes: some files call the first pixel 1.
 
     Pixels of a mask are counted from the image's corner whatever the first is called, and stay.
     """
     if by == 0:
-        return mark
-    outline = mark.outline
+        return annotation
+    outline = annotation.outline
     if isinstance(outline, PolygonOutline):
         outline = PolygonOutline(rings=tuple(ring + by for ring in outline.rings))
     return replace(
-        mark,
-        box=None if mark.box is None else Box(*(value + by for value in mark.box)),
+        annotation,
+        box=None if annotation.box is None else Box(*(value + by for value in annotation.box)),
         outline=outline,
-        point=None if mark.point is None else (mark.point[0] + by, mark.point[1] + by),
+        point=None
+        if annotation.point is None
+        else (annotation.point[0] + by, annotation.point[1] + by),
     )
 
 
@@ -343,7 +347,7 @@ def _are_apart(boxes: Sequence[Box]) -> bool:
 
 
 def join_groups(
-    marks: Iterable[tuple[Annotation, int | None]], shape: tuple[int, int]
+    annotations: Iterable[tuple[Annotation, int | None]], shape: tuple[int, int]
 ) -> tuple[list[Annotation], int]:
     """Make one cell of outlines that have the same label and the same group.
 
@@ -351,28 +355,28 @@ def join_groups(
 
     Parameters
     ----------
-    marks : iterable of tuple
+    annotations : iterable of tuple
         Each with the number of its group; None where it is in none.
     shape : tuple of int
         ``(height, width)`` of the image in pixels.
 
     Returns
     -------
-    marks : list of Annotation
+    annotations : list of Annotation
         In their order; a group stands where its first part does.
     joined : int
         Number of outlines that became part of an earlier one.
     """
     joined: list[Annotation] = []
     parts: dict[tuple[str, int], tuple[int, list[Outline]]] = {}
-    for mark, group in marks:
-        if group is None or mark.outline is None:
-            joined.append(mark)
+    for annotation, group in annotations:
+        if group is None or annotation.outline is None:
+            joined.append(annotation)
             continue
-        place, outlines = parts.setdefault((mark.cell_type, group), (len(joined), []))
-        outlines.append(mark.outline)
+        place, outlines = parts.setdefault((annotation.cell_type, group), (len(joined), []))
+        outlines.append(annotation.outline)
         if len(outlines) == 1:
-            joined.append(mark)
+            joined.append(annotation)
     for place, outlines in parts.values():
         if len(outlines) > 1:
             joined[place] = replace(joined[place], outline=united(outlines, shape))

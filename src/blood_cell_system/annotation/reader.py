@@ -207,7 +207,7 @@ class ReadingBuilder:
     def add(
         self,
         reference: str | Path,
-        marks: Iterable[Annotation] | None,
+        annotations: Iterable[Annotation] | None,
         *,
         label_file: Path,
         declared_shape: tuple[int, int] | None = None,
@@ -221,7 +221,7 @@ class ReadingBuilder:
         ----------
         reference : str or Path
             An image of the folder (a ``Path``), or how a label file names it (a ``str``).
-        marks : iterable of Annotation or None
+        annotations : iterable of Annotation or None
             None where nobody has said where the cells are.
         label_file : Path
             Where the marks stand.
@@ -248,7 +248,7 @@ class ReadingBuilder:
             self.fail_named(str(reference), error, label_file=label_file)
             return
         clean = clean_annotations(
-            marks or (),
+            annotations or (),
             file=label_file.relative_to(self.listing.root).as_posix(),
             where=str(label_file),
             shape=shape,
@@ -260,7 +260,7 @@ class ReadingBuilder:
             stem=self.listing.stem_of(image),
             image_path=image,
             shape=shape,
-            cells=None if marks is None else tuple(clean.cells),
+            cells=None if annotations is None else tuple(clean.cells),
             unscored=tuple(clean.unscored),
             class_mask=class_mask,
             split=split,

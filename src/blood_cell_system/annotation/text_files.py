@@ -142,7 +142,7 @@ def read_label_json(path: Path) -> Any:
 
 
 @contextmanager
-def telling_where(where: str, *, expected: str) -> Iterator[None]:
+def errors_located_at(where: str, *, expected: str) -> Iterator[None]:
     """Say of whatever is missing or of another kind in the block where it stands.
 
     Parameters

@@ -102,7 +102,7 @@ class LabelledImage:
 
     sample: Sample
     path: Path
-    marks: tuple[Annotation, ...]
+    annotations: tuple[Annotation, ...]
 
 
 class LabelWriter(ABC):
@@ -130,12 +130,12 @@ class LabelWriter(ABC):
         """Write what belongs to all images."""
 
 
-def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Annotation, ...]:
+def annotations_to_write(sample: Sample, style: WriteStyle) -> tuple[Annotation, ...]:
     """Cells and regions of a sample as marks, in the way that the style asks for."""
-    marks = []
+    annotations = []
     for cell in sample.cells or ():
         has_outline = cell.outline is not None and style.outlines is not OutlineForm.BOXES
-        marks.append(
+        annotations.append(
             Annotation(
                 cell_type=str(cell.cell_type),
                 box=cell.box,
@@ -144,11 +144,11 @@ def marks_to_write(sample: Sample, style: WriteStyle) -> tuple[Annotation, ...]:
                 origin=cell.origin,
             )
         )
-    marks += [
+    annotations += [
         Annotation(cell_type=NOT_SCORED_LABEL, outline=region, is_definite=False)
         for region in sample.unscored
     ]
-    return tuple(marks)
+    return tuple(annotations)
 
 
 def rings_to_write(outline: Outline, shape: tuple[int, int], style: WriteStyle) -> tuple[Ring, ...]:
@@ -217,7 +217,7 @@ class WriteSummary:
     ----------
     format_name : str
         One of :func:`writable_formats`.
-    mark_counts : mapping of str to int
+    label_counts : mapping of str to int
         Marks by label.
     not_held : int
         Marks that the format cannot hold.
@@ -227,14 +227,14 @@ class WriteSummary:
 
     output: Path
     format_name: str
-    mark_counts: Mapping[str, int]
+    label_counts: Mapping[str, int]
     image_count: int
     not_held: int
     unknown: tuple[str, ...]
 
     def to_text(self) -> str:
         """Say it in a few lines."""
-        counts = ", ".join(f"{label} {count}" for label, count in sorted(self.mark_counts.items()))
+        counts = ", ".join(f"{label} {count}" for label, count in sorted(self.label_counts.items()))
         lines = [
             f"{self.output}: {self.image_count} images as "
             f"{writable_format(self.format_name).title} "
@@ -295,10 +295,10 @@ def write_labels(
             if sample.cells is None:
                 unknown.append(sample.stem)
                 continue
-            marks = marks_to_write(sample, style)
+            annotations = annotations_to_write(sample, style)
             path = _place_image(sample, writer.image_folder(sample))
-            not_held += writer.add(LabelledImage(sample=sample, path=path, marks=marks))
-            counts.update(mark.cell_type for mark in marks)
+            not_held += writer.add(LabelledImage(sample=sample, path=path, annotations=annotations))
+            counts.update(annotation.cell_type for annotation in annotations)
             images += 1
         if not images:
             raise DatasetError(
@@ -312,7 +312,7 @@ def write_labels(
     return WriteSummary(
         output=output,
         format_name=format_name,
-        mark_counts=counts,
+        label_counts=counts,
         image_count=images,
         not_held=not_held,
         unknown=tuple(unknown),

@@ -31,6 +31,7 @@ from blood_cell_system.errors import BloodCellError, DatasetError, SettingsError
 from blood_cell_system.imaging.image_file import read_rgba
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierKind, on_white
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.settings import check_ranges, ranged
 
 ToCellImage = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Makes a cell image of an image of one cell, RGB or RGBA; raises ``CellImageError``."""
@@ -191,25 +192,14 @@ class CellAugmentation:
     """
 
     look: AugmentationSettings = field(default_factory=_default_look)
-    shift_px: float = 6.0
-    resolution_share: float = 0.6
-    smallest_extent_px: float = 24.0
-    outline_px: int = 3
+    # Beyond these bounds the cell or its surroundings would come and go.
+    shift_px: float = ranged(6.0, at_least=0, at_most=15)
+    resolution_share: float = ranged(0.6, at_least=0, at_most=1)
+    smallest_extent_px: float = ranged(24.0, at_least=8, at_most=100)
+    outline_px: int = ranged(3, at_least=0, at_most=6)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.resolution_share <= 1:
-            raise SettingsError(
-                f"resolution_share: received {self.resolution_share}; expected a share from 0 to 1."
-            )
-        if not 8 <= self.smallest_extent_px <= 100:
-            raise SettingsError(
-                f"smallest_extent_px: received {self.smallest_extent_px}; expected 8 to 100."
-            )
-        if not (0 <= self.shift_px <= 15 and 0 <= self.outline_px <= 6):
-            raise SettingsError(
-                f"shift_px, outline_px: received {self.shift_px}, {self.outline_px}; expected 0 to "
-                "15 and 0 to 6: beyond, the cell or its surroundings would come and go."
-            )
+        check_ranges(self)
 
 
 def augment_cell(
@@ -309,15 +299,11 @@ class CellBalance:
         A share is not from 0 to below 1.
     """
 
-    outlier_share: float = 0.15
-    type_share: float = 0.45
+    outlier_share: float = ranged(0.15, at_least=0, below=1)
+    type_share: float = ranged(0.45, at_least=0, below=1)
 
     def __post_init__(self) -> None:
-        for name in ("outlier_share", "type_share"):
-            if not 0 <= getattr(self, name) < 1:
-                raise SettingsError(
-                    f"{name}: received {getattr(self, name)}; expected a share from 0 to below 1."
-                )
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

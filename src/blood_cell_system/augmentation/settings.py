@@ -1,9 +1,8 @@
 """How far an image may be changed and still be a smear: the guide's list, stain and scale."""
 
-import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
-from blood_cell_system.errors import SettingsError
+from blood_cell_system.settings import check_ranges, ranged
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,50 +43,26 @@ class AugmentationSettings:
         A range is upside down, a factor not positive, or a share outside 0 to 1.
     """
 
-    any_angle_share: float = 0.7
-    flip_share: float = 0.5
-    scale_range: tuple[float, float] = (0.4, 1.6)
-    elastic_share: float = 0.3
-    elastic_px: float = 5.0
-    elastic_spacing_px: float = 64.0
-    brightness_range: tuple[float, float] = (0.7, 1.3)
-    contrast_range: tuple[float, float] = (0.7, 1.3)
-    stain_share: float = 0.8
-    stain_mixing: float = 0.05
-    stain_strength_range: tuple[float, float] = (0.8, 1.25)
-    stain_offset: float = 0.03
-    recolour_share: float = 0.0
-    paste_share: float = 0.0
-    noise_share: float = 0.5
-    largest_noise: float = 8.0
-    blur_share: float = 0.2
-    largest_blur_px: float = 1.5
-    jpeg_share: float = 0.15
-    jpeg_quality_range: tuple[int, int] = (40, 90)
+    any_angle_share: float = ranged(0.7, at_least=0, at_most=1)
+    flip_share: float = ranged(0.5, at_least=0, at_most=1)
+    scale_range: tuple[float, float] = ranged((0.4, 1.6), above=0)
+    elastic_share: float = ranged(0.3, at_least=0, at_most=1)
+    elastic_px: float = ranged(5.0, at_least=0)
+    elastic_spacing_px: float = ranged(64.0, at_least=8)
+    brightness_range: tuple[float, float] = ranged((0.7, 1.3), above=0)
+    contrast_range: tuple[float, float] = ranged((0.7, 1.3), above=0)
+    stain_share: float = ranged(0.8, at_least=0, at_most=1)
+    stain_mixing: float = ranged(0.05, at_least=0)
+    stain_strength_range: tuple[float, float] = ranged((0.8, 1.25), above=0)
+    stain_offset: float = ranged(0.03, at_least=0)
+    recolour_share: float = ranged(0.0, at_least=0, at_most=1)
+    paste_share: float = ranged(0.0, at_least=0, at_most=1)
+    noise_share: float = ranged(0.5, at_least=0, at_most=1)
+    largest_noise: float = ranged(8.0, at_least=0)
+    blur_share: float = ranged(0.2, at_least=0, at_most=1)
+    largest_blur_px: float = ranged(1.5, at_least=0)
+    jpeg_share: float = ranged(0.15, at_least=0, at_most=1)
+    jpeg_quality_range: tuple[int, int] = ranged((40, 90), at_least=1, at_most=100)
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            value = getattr(self, setting.name)
-            expected = _expected_instead(setting.name, value)
-            if expected:
-                raise SettingsError(
-                    f"AugmentationSettings: {setting.name} is {value}; expected {expected}."
-                )
-
-
-def _expected_instead(name: str, value: float | tuple[float, float]) -> str | None:
-    """Say what is expected instead of the value; None when it is fine."""
-    low, high = value if isinstance(value, tuple) else (value, value)
-    if not (math.isfinite(low) and math.isfinite(high)):
-        return "finite numbers"
-    if low > high:
-        return "the smaller number first"
-    if name.endswith("_share"):
-        return None if 0 <= low <= 1 else "a share from 0 to 1"
-    if name in {"scale_range", "brightness_range", "contrast_range", "stain_strength_range"}:
-        return None if low > 0 else "factors larger than 0"
-    if name == "elastic_spacing_px":
-        return None if low >= 8 else "8 pixels or more"
-    if name == "jpeg_quality_range":
-        return None if low >= 1 and high <= 100 else "qualities from 1 to 100"
-    return None if low >= 0 else "0 or more"
+        check_ranges(self)

@@ -17,7 +17,11 @@ from numpy.typing import NDArray
 
 from blood_cell_system.cells.cut_out import Piece, box_around
 from blood_cell_system.cells.watershed import disc, separate_by_shape
-from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.masks.red_cells import (
+    RedCellAppearance,
+    appearance_of_red_cells,
+    red_share_of,
+)
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.stain.optical_density import (
     BLUE,
@@ -135,12 +139,12 @@ def _stained(density: NDArray[np.float32]) -> NDArray[np.bool_]:
 
 def _red_cells(
     density: NDArray[np.float32], stained: NDArray[np.bool_], labels: NDArray[np.int32]
-) -> RedCellLook:
+) -> RedCellAppearance:
     """How red cells look outside of the surroundings of nuclei."""
     boxes = [
         box_around(labels == label, margin=_MAX_MARGIN) for label in range(1, int(labels.max()) + 1)
     ]
-    return look_of_red_cells(density, stained, red_share_of(density), boxes)
+    return appearance_of_red_cells(density, stained, red_share_of(density), boxes)
 
 
 def _nearest_label(labels: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -157,7 +161,7 @@ def _outline(
     density: NDArray[np.float32],
     nucleus: NDArray[np.bool_],
     own: NDArray[np.bool_],
-    red_cells: RedCellLook,
+    red_cells: RedCellAppearance,
 ) -> tuple[slice, slice, NDArray[np.bool_]] | None:
     """Outline of the cell around a nucleus, within the pixels that are nearest to it."""
     _, _, width, height = cv2.boundingRect(nucleus.view(np.uint8))

@@ -20,7 +20,11 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, box_around, cell_image
 from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_by_shape
 from blood_cell_system.errors import CellImageError
-from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.masks.red_cells import (
+    RedCellAppearance,
+    appearance_of_red_cells,
+    red_share_of,
+)
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.model_metadata import CELL_EXTENT_PX, CELL_SIDE_PX
 from blood_cell_system.stain.optical_density import (
@@ -302,9 +306,9 @@ def _without_appendages(cell: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return _largest_part(solid > 0)
 
 
-def _red_cells_around(density: NDArray[np.float32], box: Annotation) -> RedCellLook:
+def _red_cells_around(density: NDArray[np.float32], box: Annotation) -> RedCellAppearance:
     """How red cells look outside of a box."""
     threshold = foreground_threshold(density, settings=StainSettings())
-    return look_of_red_cells(
+    return appearance_of_red_cells(
         density, density[:, :, GREEN] > threshold, red_share_of(density), [box]
     )

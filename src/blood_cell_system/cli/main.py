@@ -64,8 +64,9 @@ COMMANDS: Final = tuple(
     CommandLine(section, *row) for section, rows in _SECTIONS.items() for row in rows
 )
 
-# Exit codes: the work failed or found something wrong; stopped by Ctrl-C, as shells number it.
+# Exit code where the work failed or found something wrong.
 FAILURE: Final = 1
+# Exit code after Ctrl-C, as shells number it.
 INTERRUPTED: Final = 130
 
 # What only the [train] extra brings.
@@ -117,6 +118,9 @@ def main(
         for parameter in program_command.params:
             vars(parameter)["hidden"] = False
     words = list(sys.argv[1:] if arguments is None else arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # What the terminal cannot show, such as a file name, must not end the work.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         program_command.main(words, prog_name=program)
     except SystemExit as ended:
@@ -134,9 +138,6 @@ def run_command(work: Callable[[], int]) -> int:
     """Do the work, and turn errors into one clear message and an exit code."""
     # Native libraries' chatter would bury our own messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # A file name that the terminal cannot show must not end the work.
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         code = work()
         # Now, where an error can still be reported.

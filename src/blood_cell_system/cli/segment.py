@@ -61,6 +61,7 @@ def segment(
         found.class_mask,
         label_image=found.cells.label_image,
         cell_types=found.cells["cell_type"].tolist(),
+        taxonomy=found.cells.taxonomy,
     )
     height, width = found.class_mask.shape
     print(f"{image}: {width}×{height} pixels, {seconds:.2f} s")

@@ -171,7 +171,7 @@ def readable(
         return None
 
 
-def sound_cells(
+def usable_cells(
     marks: Sequence[Any],
     read_mark: Callable[[Any], Annotation],
     *,

@@ -136,7 +136,8 @@ def _rows_of_cells(
             f"cell_types: expected one type for each of the cells 1..{largest}. "
             f"Received: {len(cell_types)}."
         )
-    rows = [_NOTHING, *(taxonomy.index(cell_type) + 1 for cell_type in cell_types)]
+    row_of = {name: row for row, name in enumerate(taxonomy.names, start=1)}
+    rows = [_NOTHING, *(row_of[cell_type] for cell_type in cell_types)]
     row_of_label = np.array(rows, dtype=np.uint8)
     return np.take(row_of_label, label_image)
 

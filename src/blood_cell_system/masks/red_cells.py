@@ -21,7 +21,7 @@ _CROWDED_SHARE = 0.15  # Of a cell's outline; where more touches others, it may 
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RedCellLook:
+class RedCellAppearance:
     """How red cells look in one image.
 
     Parameters
@@ -70,12 +70,12 @@ def red_share_of(density: NDArray[np.float32], *, window_px: int = 7) -> NDArray
     return share
 
 
-def look_of_red_cells(
+def appearance_of_red_cells(
     density: NDArray[np.float32],
     foreground: NDArray[np.bool_],
     red_share: NDArray[np.float32],
     cells: Sequence[Annotation],
-) -> RedCellLook:
+) -> RedCellAppearance:
     """Learn from the boxed red cells; without any, from all foreground in no other box.
 
     Parameters
@@ -100,7 +100,7 @@ def look_of_red_cells(
     samples = density.reshape(-1, 3)[chosen]
     diameter = _diameter_px(red_cells, foreground)
     if len(samples) < _MIN_SAMPLES:
-        return RedCellLook(
+        return RedCellAppearance(
             samples=samples[:0],
             red_share=0.2,
             red_share_spread=0.05,
@@ -109,7 +109,7 @@ def look_of_red_cells(
         )
     shares = red_share.ravel()[chosen]
     middle = float(np.median(shares))
-    return RedCellLook(
+    return RedCellAppearance(
         samples=samples,
         red_share=middle,
         red_share_spread=1.4826 * float(np.median(np.abs(shares - middle))),
@@ -141,7 +141,7 @@ def _diameter_px(red_cells: Sequence[Annotation], foreground: NDArray[np.bool_])
 
 
 def unboxed_red_cells(
-    red: NDArray[np.bool_], claimed: NDArray[np.bool_], look: RedCellLook
+    red: NDArray[np.bool_], claimed: NDArray[np.bool_], appearance: RedCellAppearance
 ) -> list[tuple[Annotation, tuple[slice, slice], NDArray[np.bool_]]]:
     """Single red cells that nobody has boxed: blobs of a red cell's size that are round.
 
@@ -166,9 +166,9 @@ def unboxed_red_cells(
         x, y, columns, rows, area = (int(value) for value in stats[label])
         is_cut = x == 0 or y == 0 or x + columns == width or y + rows == height
         smallest = 0.15 if is_cut else 0.4
-        if not smallest * look.area_px < area < 1.7 * look.area_px:
+        if not smallest * appearance.area_px < area < 1.7 * appearance.area_px:
             continue
-        if max(columns, rows) > 1.6 * look.diameter_px:
+        if max(columns, rows) > 1.6 * appearance.diameter_px:
             continue
         if not is_cut and max(columns, rows) > 1.8 * min(columns, rows):
             continue

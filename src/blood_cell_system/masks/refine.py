@@ -26,8 +26,8 @@ from blood_cell_system.masks.ellipses import (
     whole_cell_box,
 )
 from blood_cell_system.masks.red_cells import (
-    RedCellLook,
-    look_of_red_cells,
+    RedCellAppearance,
+    appearance_of_red_cells,
     red_share_of,
     unboxed_red_cells,
 )
@@ -232,7 +232,7 @@ def _solidity(hole: NDArray[np.bool_]) -> float:
 _MIN_SIDE_PX = 2.0  # Narrower boxes hold no cell.
 # Half-axes up to which a box claims what it surrounds.
 _CLAIMED = 1.1
-_PLATELET_CLAIMED = 1.15  # As _CLAIMED, for platelets.
+_CLAIMED_WITHOUT_CHANNEL = 1.15  # As _CLAIMED, for cells without a channel.
 # Of a typical red cell's area: less is dirt, or the granules of a burst white cell.
 _SMALLEST_CELL_SHARE = 0.12
 # Of its diameter: bridges and fringes are thinner, rings are not.
@@ -314,16 +314,16 @@ def _stain_class_mask(
     threshold = foreground_threshold(density, settings=settings, left_out=in_white_box)
     visible = density[:, :, GREEN] > threshold
     red_share = red_share_of(density)
-    look = look_of_red_cells(density, visible, red_share, cells)
+    appearance = appearance_of_red_cells(density, visible, red_share, cells)
     usable = [
         (index, whole_cell_box(cell, shape))
         for index, cell in enumerate(cells)
         if min(cell.width, cell.height) >= _MIN_SIDE_PX
     ]
 
-    white_owner = _white_cells(density, usable, look, shape)
+    white_owner = _white_cells(density, usable, appearance, shape)
     is_white = white_owner >= 0
-    foreground = _clean(visible, look) | is_white
+    foreground = _clean(visible, appearance) | is_white
     foreground |= pale_cells(
         density[:, :, GREEN],
         foreground,
@@ -333,7 +333,7 @@ def _stain_class_mask(
     foreground = fill_pallor(
         foreground,
         cells,
-        cell_area_px=look.area_px,
+        cell_area_px=appearance.area_px,
         max_share=settings.max_pallor_share,
     )
     class_mask = np.where(foreground, np.uint8(MaskClass.RBC), np.uint8(MaskClass.BACKGROUND))
@@ -342,11 +342,11 @@ def _stain_class_mask(
     red_owner, red_distance = _owners(usable, RBC, shape)
     platelet_owner, platelet_distance = _owners(usable, _WITHOUT_CHANNEL, shape)
     in_red_box = (red_distance < _CLAIMED**2) & ~is_white
-    looks_red = _looks_red(density, red_share, look)
+    looks_red = _looks_red(density, red_share, appearance)
     is_platelet = (
         foreground
         & ~is_white
-        & (platelet_distance < _PLATELET_CLAIMED**2)
+        & (platelet_distance < _CLAIMED_WITHOUT_CHANNEL**2)
         & ((platelet_distance < red_distance) | ~in_red_box)
         & ~(looks_red & in_red_box)
     )
@@ -355,20 +355,22 @@ def _stain_class_mask(
     doubtful = foreground & ~looks_red & ~in_red_box & ~is_white & ~is_platelet
     class_mask[doubtful] = NOT_SCORED
     class_mask[
-        doubtful_holes(foreground, cell_area_px=look.area_px, max_share=settings.max_pallor_share)
+        doubtful_holes(
+            foreground, cell_area_px=appearance.area_px, max_share=settings.max_pallor_share
+        )
     ] = NOT_SCORED
     class_mask[
         around_unboxed_nuclei(
             density,
             red_share,
-            look,
+            appearance,
             foreground=foreground,
             in_red_box=in_red_box,
             is_white=is_white,
         )
     ] = NOT_SCORED
-    _leave_out_threads(class_mask, in_red_box, look)
-    _leave_out_bits(class_mask, in_red_box, look)
+    _leave_out_threads(class_mask, in_red_box, appearance)
+    _leave_out_bits(class_mask, in_red_box, appearance)
 
     is_red = (class_mask == MaskClass.RBC) & ~is_platelet
     label_image = np.zeros(shape, dtype=np.uint16)
@@ -377,7 +379,7 @@ def _stain_class_mask(
     label_image[is_white] = white_owner[is_white] + 1
     label_image[is_platelet] = platelet_owner[is_platelet] + 1
 
-    found = unboxed_red_cells(is_red, red_distance < _CLAIMED**2, look)
+    found = unboxed_red_cells(is_red, red_distance < _CLAIMED**2, appearance)
     for offset, (_, window, pixels) in enumerate(found):
         label_image[window][pixels] = len(cells) + offset + 1
     _leave_out_rims(class_mask, is_platelet, settings)
@@ -385,14 +387,14 @@ def _stain_class_mask(
         class_mask=class_mask,
         label_image=label_image,
         cells=(*cells, *(cell for cell, _, _ in found)),
-        red_cell_diameter_px=look.diameter_px,
+        red_cell_diameter_px=appearance.diameter_px,
     )
 
 
 def _white_cells(
     density: NDArray[np.float32],
     usable: Sequence[tuple[int, Annotation]],
-    look: RedCellLook,
+    appearance: RedCellAppearance,
     shape: tuple[int, int],
 ) -> NDArray[np.int32]:
     """Index of the white cell that a pixel belongs to, -1 elsewhere."""
@@ -401,7 +403,7 @@ def _white_cells(
     for index, cell in usable:
         if cell.cell_type != WBC:
             continue
-        outline = outline_white_cell(density, cell, look)
+        outline = outline_white_cell(density, cell, appearance)
         if outline is None:
             continue
         rows, columns, inside = outline
@@ -419,34 +421,34 @@ def _owners(
     return indices[nearest], distance
 
 
-def _clean(visible: NDArray[np.bool_], look: RedCellLook) -> NDArray[np.bool_]:
+def _clean(visible: NDArray[np.bool_], appearance: RedCellAppearance) -> NDArray[np.bool_]:
     """Without specks and hairs, and without pinholes."""
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     cleaned = cv2.morphologyEx(visible.view(np.uint8), cv2.MORPH_OPEN, kernel)
     cleaned = cv2.morphologyEx(cleaned, cv2.MORPH_CLOSE, kernel)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(cleaned, connectivity=8)
-    is_kept = stats[:, cv2.CC_STAT_AREA] >= 0.01 * look.area_px
+    is_kept = stats[:, cv2.CC_STAT_AREA] >= 0.01 * appearance.area_px
     is_kept[0] = False
     return np.asarray(is_kept[labels])
 
 
 def _looks_red(
-    density: NDArray[np.float32], red_share: NDArray[np.float32], look: RedCellLook
+    density: NDArray[np.float32], red_share: NDArray[np.float32], appearance: RedCellAppearance
 ) -> NDArray[np.bool_]:
     """Whether a pixel has the colour of this image's red cells."""
-    limit = look.red_share + np.clip(
-        4 * look.red_share_spread, _LEAST_SHARE_RANGE, _MOST_SHARE_RANGE
+    limit = appearance.red_share + np.clip(
+        4 * appearance.red_share_spread, _LEAST_SHARE_RANGE, _MOST_SHARE_RANGE
     )
-    is_dark = density[:, :, RED] > look.nucleus_density
+    is_dark = density[:, :, RED] > appearance.nucleus_density
     near_nucleus = cv2.dilate(is_dark.view(np.uint8), np.ones((5, 5), np.uint8)).astype(bool)
     return np.asarray((red_share < limit) & ~near_nucleus)
 
 
 def _leave_out_threads(
-    class_mask: NDArray[np.uint8], in_red_box: NDArray[np.bool_], look: RedCellLook
+    class_mask: NDArray[np.uint8], in_red_box: NDArray[np.bool_], appearance: RedCellAppearance
 ) -> None:
     """Mark what is too thin for a cell and in no box as not scored, in place."""
-    width = 2 * round(_THREAD_SHARE * look.diameter_px / 2) + 1
+    width = 2 * round(_THREAD_SHARE * appearance.diameter_px / 2) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, width))
     covered = (class_mask != MaskClass.BACKGROUND).view(np.uint8)
     is_solid = cv2.morphologyEx(covered, cv2.MORPH_OPEN, kernel) > 0
@@ -454,12 +456,12 @@ def _leave_out_threads(
 
 
 def _leave_out_bits(
-    class_mask: NDArray[np.uint8], in_red_box: NDArray[np.bool_], look: RedCellLook
+    class_mask: NDArray[np.uint8], in_red_box: NDArray[np.bool_], appearance: RedCellAppearance
 ) -> None:
     """Mark bits of red that are too small for a cell and in no box as not scored, in place."""
     is_red = class_mask == MaskClass.RBC
     _, labels, stats, _ = cv2.connectedComponentsWithStats(is_red.view(np.uint8), connectivity=4)
-    is_bit = stats[:, cv2.CC_STAT_AREA] < _SMALLEST_CELL_SHARE * look.area_px
+    is_bit = stats[:, cv2.CC_STAT_AREA] < _SMALLEST_CELL_SHARE * appearance.area_px
     # The border shows small parts of whole cells.
     height, width = class_mask.shape
     left, top = stats[:, cv2.CC_STAT_LEFT], stats[:, cv2.CC_STAT_TOP]

@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance, whole_cell_box
-from blood_cell_system.masks.red_cells import RedCellLook
+from blood_cell_system.masks.red_cells import RedCellAppearance
 from blood_cell_system.stain.optical_density import GREEN, RED
 from blood_cell_system.taxonomy import WBC
 
@@ -169,7 +169,7 @@ _UNLIKELY: Final = np.float32(-50.0)
 
 
 def outline_white_cell(
-    density: NDArray[np.float32], cell: Annotation, look: RedCellLook
+    density: NDArray[np.float32], cell: Annotation, appearance: RedCellAppearance
 ) -> tuple[slice, slice, NDArray[np.bool_]] | None:
     """Find the pixels of a white cell.
 
@@ -179,7 +179,7 @@ def outline_white_cell(
         Optical density of the image.
     cell : Annotation
         Box around the cell.
-    look : RedCellLook
+    appearance : RedCellAppearance
         How red cells look in this image, to tell them from cytoplasm.
 
     Returns
@@ -200,7 +200,7 @@ def outline_white_cell(
         return None
     nucleus_threshold = _nucleus_threshold(window[:, :, RED][in_ellipse])
     rays = _Rays(window, cell, whole, rows.start, columns.start)
-    radius_index = _outline(rays, look, nucleus_threshold)
+    radius_index = _outline(rays, appearance, nucleus_threshold)
     inside = np.zeros(window.shape[:2], dtype=np.uint8)
     corners = rays.points(radius_index)
     cv2.fillPoly(inside, [np.rint(corners * 16).astype(np.int32)], 1, shift=4)
@@ -260,12 +260,14 @@ def _nucleus_threshold(red_density: NDArray[np.float32]) -> float:
     return max(float(otsu) / 255 * largest, 0.12)
 
 
-def _outline(rays: _Rays, look: RedCellLook, nucleus_threshold: float) -> NDArray[np.intp]:
+def _outline(
+    rays: _Rays, appearance: RedCellAppearance, nucleus_threshold: float
+) -> NDArray[np.intp]:
     pixels = rays.density
     is_nucleus = (pixels[:, :, RED] > nucleus_threshold) & rays.is_visible
     outside = ColourModel.around(np.zeros(3, np.float32), spread=_SLIDE_SPREAD).log_density(pixels)
-    if len(look.samples):
-        red_cell = ColourModel.of_samples(look.samples, spread=_RED_CELL_SPREAD)
+    if len(appearance.samples):
+        red_cell = ColourModel.of_samples(appearance.samples, spread=_RED_CELL_SPREAD)
         outside = np.logaddexp(outside, red_cell.log_density(pixels))
     nucleus = _log_density_of(pixels, is_nucleus & (rays.radii < 1.0), _NUCLEUS_SPREAD)
     hints = _edge_score(rays) + _ellipse_score(rays)
@@ -323,7 +325,7 @@ _LEAST_MAGENTA_DENSITY: Final = 1.2  # Green density of a magenta nucleus at lea
 # Of a typical red cell's diameter: what surrounds a nucleus in any case, the air of the guessed
 # box, and the doubt about the outline found in it.
 _CYTOPLASM_SHARE: Final = 0.35
-_AIR_SHARE: Final = 0.35  # Of a red cell's diameter: margin of a guessed box around the nucleus.
+_MARGIN_SHARE: Final = 0.35  # Of a red cell's diameter: margin of a guessed box around the nucleus.
 _DOUBT_SHARE: Final = 0.06  # Of a red cell's diameter: width of the rim in doubt.
 # Red share above the red cells' from which on stain near a nucleus is purple.
 _PURPLE_LEAD: Final = 0.07
@@ -332,7 +334,7 @@ _PURPLE_LEAD: Final = 0.07
 def around_unboxed_nuclei(
     density: NDArray[np.float32],
     red_share: NDArray[np.float32],
-    look: RedCellLook,
+    appearance: RedCellAppearance,
     *,
     foreground: NDArray[np.bool_],
     in_red_box: NDArray[np.bool_],
@@ -346,7 +348,7 @@ def around_unboxed_nuclei(
         Optical density of the image.
     red_share : ndarray of shape (height, width), dtype float32
         As of ``red_share_of``.
-    look : RedCellLook
+    appearance : RedCellAppearance
         How red cells look in this image.
     foreground : ndarray of shape (height, width), dtype bool
         Pixels of any cell.
@@ -360,34 +362,36 @@ def around_unboxed_nuclei(
     ndarray of shape (height, width), dtype bool
         Nucleus, cytoplasm and purple smear; pale cytoplasm also where it is no foreground.
     """
-    nuclei = _nuclei(density, look, in_red_box=in_red_box, is_white=is_white)
+    nuclei = _nuclei(density, appearance, in_red_box=in_red_box, is_white=is_white)
     if not nuclei.any():
         return nuclei
     distance = cv2.distanceTransform((~nuclei).view(np.uint8), cv2.DIST_L2, 3)
-    unscored = foreground & (distance < _CYTOPLASM_SHARE * look.diameter_px)
+    unscored = foreground & (distance < _CYTOPLASM_SHARE * appearance.diameter_px)
     cytoplasm = np.zeros(nuclei.shape, dtype=np.uint8)
-    for box in _guessed_boxes(nuclei, look):
-        outline = outline_white_cell(density, box, look)
+    for box in _guessed_boxes(nuclei, appearance):
+        outline = outline_white_cell(density, box, appearance)
         if outline is not None:
             rows, columns, inside = outline
             cytoplasm[rows, columns] |= inside
-    doubt = 2 * round(_DOUBT_SHARE * look.diameter_px) + 1
+    doubt = 2 * round(_DOUBT_SHARE * appearance.diameter_px) + 1
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (doubt, doubt))
     unscored |= cytoplasm.astype(bool) | (foreground & (cv2.dilate(cytoplasm, kernel) > 0))
-    unscored |= _purple_smear(red_share, look, foreground=foreground & ~in_red_box, seeds=nuclei)
+    unscored |= _purple_smear(
+        red_share, appearance, foreground=foreground & ~in_red_box, seeds=nuclei
+    )
     return np.asarray(unscored & ~is_white)
 
 
 def _nuclei(
     density: NDArray[np.float32],
-    look: RedCellLook,
+    appearance: RedCellAppearance,
     *,
     in_red_box: NDArray[np.bool_],
     is_white: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    dark = density[:, :, RED] > look.nucleus_density
-    if len(look.samples):
-        darkest = float(np.quantile(look.samples[:, GREEN], 0.9))
+    dark = density[:, :, RED] > appearance.nucleus_density
+    if len(appearance.samples):
+        darkest = float(np.quantile(appearance.samples[:, GREEN], 0.9))
         magenta = density[:, :, GREEN] > max(_LEAST_MAGENTA_DENSITY, _MAGENTA_LEAD * darkest)
         # A parasite makes a red cell as dark.
         dark |= magenta & ~in_red_box
@@ -395,24 +399,24 @@ def _nuclei(
     # A white cell's own outline may leave a fringe of its nucleus.
     opened = cv2.morphologyEx(dark.view(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     _, labels, stats, _ = cv2.connectedComponentsWithStats(opened, connectivity=8)
-    is_nucleus = stats[:, cv2.CC_STAT_AREA] >= _MIN_NUCLEUS_SHARE * look.area_px
+    is_nucleus = stats[:, cv2.CC_STAT_AREA] >= _MIN_NUCLEUS_SHARE * appearance.area_px
     is_nucleus[0] = False
     return np.asarray(is_nucleus[labels])
 
 
-def _guessed_boxes(nuclei: NDArray[np.bool_], look: RedCellLook) -> list[Annotation]:
+def _guessed_boxes(nuclei: NDArray[np.bool_], appearance: RedCellAppearance) -> list[Annotation]:
     """Put a box around every nucleus, or lobe of one, with air for the cytoplasm."""
-    air = _AIR_SHARE * look.diameter_px
+    margin = _MARGIN_SHARE * appearance.diameter_px
     height, width = nuclei.shape
     _, _, stats, _ = cv2.connectedComponentsWithStats(nuclei.view(np.uint8), connectivity=8)
     return [
         Annotation(
             cell_type=WBC,
             box=Box(
-                max(0.0, x - air),
-                max(0.0, y - air),
-                min(float(width), x + columns + air),
-                min(float(height), y + rows + air),
+                max(0.0, x - margin),
+                max(0.0, y - margin),
+                min(float(width), x + columns + margin),
+                min(float(height), y + rows + margin),
             ),
         )
         for x, y, columns, rows, _ in stats[1:].tolist()
@@ -421,13 +425,13 @@ def _guessed_boxes(nuclei: NDArray[np.bool_], look: RedCellLook) -> list[Annotat
 
 def _purple_smear(
     red_share: NDArray[np.float32],
-    look: RedCellLook,
+    appearance: RedCellAppearance,
     *,
     foreground: NDArray[np.bool_],
     seeds: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
     """Foreground that hangs together with a nucleus and is purple all the way."""
-    purple = foreground & (red_share > look.red_share + _PURPLE_LEAD)
+    purple = foreground & (red_share > appearance.red_share + _PURPLE_LEAD)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
     # The rims of red cells are purple too, but thin.
     solid = cv2.morphologyEx((purple | seeds).view(np.uint8), cv2.MORPH_OPEN, kernel)

@@ -81,7 +81,7 @@ def domain_head(features: Any, *, domains: int, width: int, examples: str) -> tu
 def conditional_domain_loss(domain: Any, weight: Any, is_possible: Any, domain_logits: Any) -> Any:
     """Weighted mean cross-entropy of the domain, among the domains that have the example's class.
 
-    Were all domains compared at once, the class alone would tell the domain wherever a disease
+    Were all domains compared at once, the class alone would reveal the domain wherever a disease
     comes from one laboratory only, and gradient reversal would unlearn the disease.
 
     Parameters

@@ -20,24 +20,13 @@ from blood_cell_system.networks.cell_classifier import CELLS_INPUT
 from blood_cell_system.networks.segmenter import PIXELS_INPUT
 
 _DIMENSIONS: Final = ("batch", "height", "width", "channels")
-# What ONNX Runtime of the last years reads, and what the converter knows best.
+
 _OPSET: Final = 17
+"""ONNX Runtime of the last years reads it, and the converter supports it best."""
 
 
 def onnx_form(model: Any, *, input_name: str, graph_name: str) -> Any:
-    """Convert a Keras model of one input.
-
-    Dimensions that are open in the model stay open, and get names.
-
-    Parameters
-    ----------
-    model : keras.Model
-    input_name, graph_name : str
-        What to call the input and the whole.
-
-    Returns
-    -------
-    onnx.ModelProto
+    """Convert a Keras model of one input to an ``onnx.ModelProto``; open dimensions stay open.
 
     Raises
     ------

@@ -1,6 +1,5 @@
-"""Losses of segmenters and classifiers. What nobody has labelled has no part in any of them."""
+"""Losses of segmenters and classifiers. They leave out what is not labelled."""
 
-from collections.abc import Sequence
 from typing import Any, Final
 
 from keras import ops
@@ -8,7 +7,7 @@ from keras import ops
 from blood_cell_system.taxonomy import NOT_LABELLED, NOT_SCORED, NUM_CLASSES
 
 SMALLEST: Final = 1e-6
-"""Divisor of a mean over nothing, which is 0 then."""
+"""Smallest divisor: the mean over no example is 0."""
 
 
 def scored_cross_entropy(class_mask: Any, class_logits: Any) -> Any:
@@ -19,11 +18,6 @@ def scored_cross_entropy(class_mask: Any, class_logits: Any) -> Any:
     class_mask : tensor of shape (batch, height, width), dtype uint8 or int32
         Values of ``MaskClass``; 255 is left out.
     class_logits : tensor of shape (batch, height, width, 3)
-
-    Returns
-    -------
-    scalar tensor
-        0 when no pixel is scored.
     """
     target, scored = _one_hot_and_scored(class_mask)
     per_pixel = -ops.sum(target * ops.log_softmax(class_logits, axis=-1), axis=-1)
@@ -62,7 +56,7 @@ def centre_focal_loss(heat_map: Any, weight: Any, centre_logits: Any) -> Any:
     heat_map : tensor of shape (batch, height, width, types)
         1 at a centre, falling off around it as a Gaussian.
     weight : tensor of the same shape
-        0 where nobody knows whether there is a centre.
+        0 where it is unknown whether there is a centre.
     centre_logits : tensor of the same shape
 
     References
@@ -99,38 +93,22 @@ def _one_hot_and_scored(class_mask: Any) -> tuple[Any, Any]:
     return target * scored[..., None], scored
 
 
-def labelled_cross_entropy(
-    labels: Any,
-    logits: Any,
-    *,
-    class_weights: Sequence[float] | None = None,
-    label_smoothing: float = 0.0,
-) -> Any:
-    """Weighted mean cross-entropy over the labelled cells of a batch.
+def labelled_cross_entropy(labels: Any, logits: Any, *, label_smoothing: float = 0.0) -> Any:
+    """Mean cross-entropy over the labelled cells of a batch.
 
     Parameters
     ----------
     labels : tensor of shape (batch,), integer
         Index of the class; ``NOT_LABELLED`` (-1) is left out.
     logits : tensor of shape (batch, classes)
-    class_weights : sequence of float, optional
-        A cell counts as much as its class weighs; all 1 by default.
     label_smoothing : float
         This share of the target is spread evenly over all classes.
-
-    Returns
-    -------
-    scalar tensor
-        0 when no cell is labelled.
     """
     classes = logits.shape[-1]
     labels = ops.cast(labels, "int32")
     is_labelled = ops.not_equal(labels, NOT_LABELLED)
     target = ops.one_hot(ops.where(is_labelled, labels, 0), classes, dtype="float32")
     weight = ops.cast(is_labelled, "float32")
-    if class_weights is not None:
-        weights = ops.convert_to_tensor(list(class_weights), dtype="float32")
-        weight = weight * ops.sum(target * weights, axis=-1)
     target = (1.0 - label_smoothing) * target + label_smoothing / classes
     per_cell = -ops.sum(target * ops.log_softmax(logits, axis=-1), axis=-1)
     return ops.sum(weight * per_cell) / ops.maximum(ops.sum(weight), SMALLEST)
@@ -146,11 +124,6 @@ def labelled_binary_cross_entropy(labels: Any, logits: Any, *, label_smoothing: 
     logits : tensor of shape (batch,) or (batch, 1)
     label_smoothing : float
         A yes counts as ``1 - label_smoothing / 2``, a no as ``label_smoothing / 2``.
-
-    Returns
-    -------
-    scalar tensor
-        0 when no cell is labelled.
     """
     logits = ops.reshape(logits, (-1,))
     labels = ops.cast(ops.reshape(labels, (-1,)), "float32")

@@ -1,4 +1,4 @@
-r"""The Reynolds bottleneck: a symmetric look at the neighbours of every place of a feature map.
+r"""The Reynolds operator: symmetric averages over the neighbours of each place of a feature map.
 
 A smear has no up and no left, so the group is that of shifts, quarter turns and flips. The
 Reynolds operator averages a map over a group; a Reynolds design is a subset with the same average,
@@ -46,17 +46,7 @@ DEFAULT_OFFSETS: Final[tuple[Offset, ...]] = ((0, 1), (1, 1), (0, 2), (0, 4), (4
 
 
 def dihedral_orbit(offset: Offset) -> tuple[Offset, ...]:
-    """All places that quarter turns and flips take an offset to.
-
-    Parameters
-    ----------
-    offset : tuple of int
-        ``(rows, columns)``.
-
-    Returns
-    -------
-    tuple of tuple of int
-        4 offsets on an axis or a diagonal, 8 elsewhere, 1 for (0, 0); sorted.
+    """All places that quarter turns and flips take an offset of (rows, columns) to, sorted.
 
     Examples
     --------
@@ -65,17 +55,9 @@ def dihedral_orbit(offset: Offset) -> tuple[Offset, ...]:
     >>> len(dihedral_orbit((1, 2)))
     8
     """
-    row, column = offset
-    return tuple(
-        sorted(
-            {
-                (a * r, b * c)
-                for r, c in ((row, column), (column, row))
-                for a in (-1, 1)
-                for b in (-1, 1)
-            }
-        )
-    )
+    turned = (offset, offset[::-1])
+    places = {(a * r, b * c) for r, c in turned for a in (-1, 1) for b in (-1, 1)}
+    return tuple(sorted(places))
 
 
 def reynolds_bottleneck(

@@ -11,7 +11,7 @@ A registered segmenter is a Keras model that :func:`segmenter_model` finishes. I
 
 The names of the layers of its level n, counted from the input, begin with ``down_n_``: fine-tuning
 freezes the first levels. Its first ``UpSampling2D`` reads the deepest features: domain adaptation
-looks at them.
+reads them.
 """
 
 from typing import Any, Final

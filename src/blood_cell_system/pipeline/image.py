@@ -44,7 +44,7 @@ CONFIDENCE_THRESHOLD: Final = 0.3
 UNCERTAIN_MARGIN: Final = 0.1
 """So are cells whose two most likely conditions are less than this apart, 0 to 1."""
 
-_NO_PLATELETS: Final = (
+_NO_HEADS: Final = (
     "This model knows no platelets, so none are counted. It separates cells by shape alone."
 )
 
@@ -219,7 +219,7 @@ class InferencePipeline:
             provenance=ready.provenance.model_copy(update={"data_sha256": sha256}),
             further_warnings=(
                 *warnings,
-                *(() if has_instance_head(ready.segmenter) else (_NO_PLATELETS,)),
+                *(() if has_instance_head(ready.segmenter) else (_NO_HEADS,)),
             ),
         )
         return ImageResult(analysis=analysis, report=report)

@@ -89,8 +89,7 @@ class BloodCellAnalysisSystem:
         Width of the Reynolds operators of built models, 0 leaves them out; by default 64, and of
         trained models what their preset has.
     use_domain_adapt : bool
-        Whether ``TrainingPipeline`` trains the models not to tell laboratories apart. The models
-        themselves are the same.
+        Whether ``TrainingPipeline`` trains with domain adaptation. The models are the same.
 
     Attributes
     ----------

@@ -62,6 +62,7 @@ def annotated_image(analysis: ImageAnalysis, cells: Cells) -> NDArray[np.uint8]:
         analysis.class_mask,
         label_image=analysis.cells.label_image,
         cell_types=analysis.cells["cell_type"].tolist(),
+        taxonomy=analysis.cells.taxonomy,
     )
     boxes = np.rint(cells["whole_box"]).astype(np.int64)
     named = _names_to_draw(cells)

@@ -409,6 +409,7 @@ def _pair(
         found.class_mask,
         label_image=found.cells.label_image,
         cell_types=found.cells["cell_type"].tolist(),
+        taxonomy=found.cells.taxonomy,
     )
     truth = draw_boxes(draw_overlay(pixels, class_mask), corners_of(image.cells or ()))
     true_words = predicted_words = ""

@@ -66,14 +66,14 @@ def test_the_outline_moves_out_and_in():
 
 
 @pytest.mark.parametrize(
-    "changes",
+    ("name", "value", "expected"),
     [
-        {"resolution_share": 1.2},
-        {"smallest_extent_px": 4},
-        {"shift_px": -1},
-        {"outline_px": 9},
+        ("resolution_share", 1.2, "from 0 to 1"),
+        ("smallest_extent_px", 4, "from 8 to 100"),
+        ("shift_px", -1, "from 0 to 15"),
+        ("outline_px", 9, "from 0 to 6"),
     ],
 )
-def test_settings_out_of_range_are_refused(changes):
-    with pytest.raises(SettingsError, match="received"):
-        CellAugmentation(**changes)
+def test_settings_out_of_range_are_refused(name, value, expected):
+    with pytest.raises(SettingsError, match=f"{name} is {value}; expected {expected}"):
+        CellAugmentation(**{name: value})

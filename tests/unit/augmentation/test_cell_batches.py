@@ -151,5 +151,5 @@ def test_cells_without_any_label_are_refused():
 
 @pytest.mark.parametrize("shares", [{"outlier_share": 1.0}, {"type_share": -0.1}])
 def test_shares_out_of_range_are_refused(shares):
-    with pytest.raises(SettingsError, match="share from 0 to below 1"):
+    with pytest.raises(SettingsError, match=r"share is .*; expected from 0 to below 1"):
         CellBalance(**shares)

@@ -345,12 +345,21 @@ def test_ctrl_c_shows_no_traceback():
 def test_a_file_name_that_cannot_be_shown_does_not_end_the_work():
     script = (
         "import os, sys\n"
-        "from blood_cell_system.cli.main import run_command\n"
-        "def run():\n    print(os.fsdecode(b'M\\xfcller'))\n    return 0\n"
-        "sys.exit(run_command(run))\n"
+        "from blood_cell_system.cli import main as cli\n"
+        "def show(*, value):\n    print(os.fsdecode(b'M\\xfcller'))\n    sys.exit(0)\n"
+        "cli.run_command = lambda work: show(value=True)\n"
+        "sys.exit(cli.main(['models']))\n"
     )
     found = python("-c", script)
     assert (found.returncode, found.stdout) == (0, "M\\udcfcller\n")
+
+
+def test_the_help_can_be_shown_on_a_terminal_that_knows_ascii_alone():
+    found = python(
+        "-c", COMMAND, "analyze", "--help", env=os.environ | {"PYTHONIOENCODING": "ascii"}
+    )
+    assert found.returncode == 0
+    assert "--pixel-size-um" in found.stdout
 
 
 # The launchers at the root of the project

@@ -1,10 +1,12 @@
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.labelled_smears import write_sound_folder
 
+from blood_cell_system.cli.main import main as bloodcells
 from blood_cell_system.cli.prepare import main
 from blood_cell_system.imaging.image_file import read_image, write_image
 
@@ -89,3 +91,19 @@ def test_names_with_brackets_are_not_taken_for_markup(root, capsys):
     (root / "images" / "[bold]x.png").write_bytes((root / "images" / "a.png").read_bytes())
     assert verify(root) == 1
     assert "[bold]x" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("no_color", "has_colours"), [("", True), ("1", False)])
+def test_no_color_switches_colours_off(root, capsys, monkeypatch, no_color, has_colours):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("NO_COLOR", no_color)
+    assert verify(root) == 0
+    assert bool(re.search(r"\x1b\[[0-9;]*3[0-7]m", capsys.readouterr().out)) is has_colours
+
+
+def test_the_command_is_the_mode_of_the_launcher(root, capsys):
+    assert verify(root) == 0
+    expected = capsys.readouterr().out
+    assert bloodcells(["verify", str(root)]) == 0
+    assert capsys.readouterr().out == expected

@@ -4,7 +4,7 @@ from support.stained_images import NUCLEUS, RED_CELL, box, disc, draw_field
 
 from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.masks.red_cells import (
-    look_of_red_cells,
+    appearance_of_red_cells,
     red_share_of,
     unboxed_red_cells,
 )
@@ -15,7 +15,9 @@ SHAPE = (200, 300)
 
 def look(parts, cells):
     density = optical_density(draw_field(SHAPE, parts))
-    return look_of_red_cells(density, density[:, :, GREEN] > 0.08, red_share_of(density), cells)
+    return appearance_of_red_cells(
+        density, density[:, :, GREEN] > 0.08, red_share_of(density), cells
+    )
 
 
 def look_of_drawn_cells():

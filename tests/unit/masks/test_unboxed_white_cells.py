@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from support.stained_images import CYTOPLASM, NUCLEUS, RED_CELL, box, disc, draw_field
 
-from blood_cell_system.masks.red_cells import look_of_red_cells, red_share_of
+from blood_cell_system.masks.red_cells import appearance_of_red_cells, red_share_of
 from blood_cell_system.masks.white_cells import around_unboxed_nuclei
 from blood_cell_system.stain.optical_density import GREEN, optical_density
 
@@ -22,7 +22,7 @@ def unscored(parts, *, in_red_box=NOWHERE, is_white=NOWHERE, threshold=0.08):
     red_share = red_share_of(density)
     foreground = density[:, :, GREEN] > threshold
     boxes = [box("RBC", 50, 50, 25)]
-    look = look_of_red_cells(density, foreground, red_share, boxes)
+    look = appearance_of_red_cells(density, foreground, red_share, boxes)
     return around_unboxed_nuclei(
         density,
         red_share,

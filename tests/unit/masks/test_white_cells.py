@@ -13,7 +13,7 @@ from support.stained_images import (
 )
 
 from blood_cell_system.annotation.clean import clip_box
-from blood_cell_system.masks.red_cells import look_of_red_cells, red_share_of
+from blood_cell_system.masks.red_cells import appearance_of_red_cells, red_share_of
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.stain.optical_density import GREEN, optical_density
 
@@ -22,7 +22,7 @@ SHAPE = (200, 260)
 
 def outline(parts, white, red_cells=()):
     density = optical_density(draw_field(SHAPE, parts, noise=2))
-    look = look_of_red_cells(
+    look = appearance_of_red_cells(
         density, density[:, :, GREEN] > 0.08, red_share_of(density), [white, *red_cells]
     )
     found = outline_white_cell(density, white, look)
@@ -70,6 +70,6 @@ def test_a_cell_that_is_all_nucleus_is_found_without_cytoplasm():
 def test_a_box_of_a_few_pixels_tells_nothing():
     density = np.zeros((50, 50, 3), np.float32)
     empty = np.zeros((50, 50), dtype=bool)
-    look = look_of_red_cells(density, empty, red_share_of(density), [])
+    look = appearance_of_red_cells(density, empty, red_share_of(density), [])
     assert outline_white_cell(density, box("WBC", 20, 20, 3), look) is None
     assert outline_white_cell(density, box("WBC", 400, 400, 30), look) is None

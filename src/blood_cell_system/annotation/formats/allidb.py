@@ -77,15 +77,15 @@ class AllIdbReader(Reader):
                 )
         for image in files:
             try:
-                marks, label_file = _marks(image, centres.get(image.stem.casefold()))
+                annotations, label_file = _annotations(image, centres.get(image.stem.casefold()))
             except BloodCellError as error:
                 builder.used(image)
                 builder.fail(listing.stem_of(image), error)
                 continue
-            builder.add(image, marks, label_file=label_file)
+            builder.add(image, annotations, label_file=label_file)
 
 
-def _marks(image: Path, centres: Path | None) -> tuple[list[Annotation], Path]:
+def _annotations(image: Path, centres: Path | None) -> tuple[list[Annotation], Path]:
     """Find the marks of an image, and the file that they come from."""
     found = _IMAGE.fullmatch(image.stem)
     is_leukaemic = found is not None and found[1] == "1"
@@ -104,7 +104,7 @@ def _marks(image: Path, centres: Path | None) -> tuple[list[Annotation], Path]:
 
 
 def _centres(path: Path) -> list[Annotation]:
-    marks = []
+    annotations = []
     for number, line in enumerate(read_label_text(path).splitlines(), start=1):
         words = line.replace(",", " ").replace(";", " ").split()
         if not words:
@@ -117,5 +117,5 @@ def _centres(path: Path) -> list[Annotation]:
                 "the line, or remove it."
             ) from error
         # The middle of the pixel that they name.
-        marks.append(Annotation(cell_type=_BLAST, point=(x + 0.5, y + 0.5)))
-    return marks
+        annotations.append(Annotation(cell_type=_BLAST, point=(x + 0.5, y + 0.5)))
+    return annotations

@@ -23,8 +23,8 @@ from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import (
     declared_shape,
+    errors_located_at,
     read_label_json,
-    telling_where,
 )
 from blood_cell_system.annotation.writer import (
     NOT_SCORED_LABEL,
@@ -95,22 +95,24 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
             f"{path}: expected an object with the lists {', '.join(_KEYS)}. Export it again as "
             "COCO instances."
         )
-    with telling_where(f"{path}: categories", expected="an id and a name for each"):
+    with errors_located_at(f"{path}: categories", expected="an id and a name for each"):
         labels = {category["id"]: str(category["name"]) for category in content["categories"]}
     annotations: dict[Any, list[dict[str, Any]]] = defaultdict(list)
     for index, annotation in enumerate(content["annotations"], start=1):
-        with telling_where(f"{path}: annotation {index}", expected="an object with image_id"):
+        with errors_located_at(f"{path}: annotation {index}", expected="an object with image_id"):
             annotations[annotation["image_id"]].append(annotation)
     known = set()
     for index, image in enumerate(content["images"], start=1):
-        with telling_where(f"{path}: image {index}", expected="an object with id and file_name"):
+        with errors_located_at(
+            f"{path}: image {index}", expected="an object with id and file_name"
+        ):
             identity, name = image["id"], str(image["file_name"])
             known.add(identity)
         try:
-            with telling_where(f"{path}: image {name}", expected="a height and a width"):
+            with errors_located_at(f"{path}: image {name}", expected="a height and a width"):
                 shape = declared_shape(image["height"], image["width"])
-            marks = [
-                _mark(annotation, labels, shape, where=f"{path}: {name}: object {number}")
+            cells = [
+                _cell(annotation, labels, shape, where=f"{path}: {name}: object {number}")
                 for number, annotation in enumerate(annotations[identity], start=1)
             ]
         except AnnotationError as error:
@@ -118,7 +120,7 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
             continue
         builder.add(
             name,
-            [shifted(mark, -shift) for mark in marks],
+            [shifted(cell, -shift) for cell in cells],
             label_file=path,
             declared_shape=shape,
             split=split_of_words(path.stem),
@@ -131,10 +133,12 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
         )
 
 
-def _mark(
+def _cell(
     annotation: Mapping[str, Any], labels: Mapping[Any, str], shape: tuple[int, int], *, where: str
 ) -> Annotation:
-    with telling_where(where, expected="a category_id of the list, and a segmentation or a bbox"):
+    with errors_located_at(
+        where, expected="a category_id of the list, and a segmentation or a bbox"
+    ):
         category = annotation["category_id"]
         if category not in labels:
             raise AnnotationError(
@@ -230,14 +234,14 @@ class CocoWriter(LabelWriter):
                 "license": 0,
             }
         )
-        for mark in image.marks:
+        for cell in image.annotations:
             annotations.append(
                 {
                     "id": len(annotations) + 1,
                     "image_id": len(images),
-                    "category_id": self._style.labels.index(mark.cell_type) + 1,
-                    "iscrowd": int(not mark.is_definite),
-                    **_place(mark, image.sample.shape, self._style),
+                    "category_id": self._style.labels.index(cell.cell_type) + 1,
+                    "iscrowd": int(not cell.is_definite),
+                    **_place(cell, image.sample.shape, self._style),
                 }
             )
         return 0
@@ -267,11 +271,11 @@ class CocoWriter(LabelWriter):
             write_compact_json(self._root / "annotations" / f"instances_{split}.json", content)
 
 
-def _place(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
+def _place(cell: Annotation, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
     """Box, outline, area and key point of a mark, as COCO has them."""
-    if mark.outline is None and mark.box is None:
-        assert mark.point is not None
-        x, y = mark.point
+    if cell.outline is None and cell.box is None:
+        assert cell.point is not None
+        x, y = cell.point
         return {
             "bbox": [],
             "segmentation": [],
@@ -279,13 +283,13 @@ def _place(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> dict[
             "keypoints": [short(x), short(y), 2],
             "num_keypoints": 1,
         }
-    if mark.outline is None:
-        assert mark.box is not None
-        _, _, width, height = bbox = _bbox(mark.box)
+    if cell.outline is None:
+        assert cell.box is not None
+        _, _, width, height = bbox = _bbox(cell.box)
         return {"bbox": bbox, "segmentation": [], "area": short(width * height)}
-    pixels = pixels_to_write(mark.outline, shape)
-    rings = rings_to_write(mark.outline, shape, style)
-    is_polygons = style.outlines is OutlineForm.POLYGONS and mark.is_definite
+    pixels = pixels_to_write(cell.outline, shape)
+    rings = rings_to_write(cell.outline, shape, style)
+    is_polygons = style.outlines is OutlineForm.POLYGONS and cell.is_definite
     return {
         "bbox": _bbox(pixels.box),
         "area": int(pixels.pixels.sum()),

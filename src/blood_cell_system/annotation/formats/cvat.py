@@ -15,7 +15,11 @@ from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.run_lengths import counts_of_mask, mask_of_counts
 from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.annotation.splits import split_of_words
-from blood_cell_system.annotation.text_files import declared_shape, read_label_xml, telling_where
+from blood_cell_system.annotation.text_files import (
+    declared_shape,
+    errors_located_at,
+    read_label_xml,
+)
 from blood_cell_system.annotation.writer import (
     LabelledImage,
     LabelWriter,
@@ -89,16 +93,20 @@ def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
     for index, image in enumerate(tree.iterfind("image"), start=1):
         name = image.get("name") or ""
         try:
-            with telling_where(f"{path}: image {index} ({name})", expected="a width and a height"):
+            with errors_located_at(
+                f"{path}: image {index} ({name})", expected="a width and a height"
+            ):
                 shape = declared_shape(image.attrib["height"], image.attrib["width"])
-            marks, joined = join_groups(_marks(image, shape, where=f"{path}: {name}"), shape)
+            annotations, joined = join_groups(
+                _annotations(image, shape, where=f"{path}: {name}"), shape
+            )
         except BloodCellError as error:
             builder.fail_named(name, error, label_file=path)
             continue
         joined_in_all += joined
         builder.add(
             name,
-            [shifted(mark, -first_pixel) for mark in marks],
+            [shifted(annotation, -first_pixel) for annotation in annotations],
             label_file=path,
             declared_shape=shape,
             split=split_of_words(image.get("subset", "")),
@@ -106,13 +114,13 @@ def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
     return joined_in_all
 
 
-def _marks(
+def _annotations(
     image: Element, shape: tuple[int, int], *, where: str
 ) -> Iterator[tuple[Annotation, int | None]]:
     elements = [element for element in image if element.tag in (*_SHAPES, *_OTHER_SHAPES)]
     for index, element in enumerate(elements, start=1):
         place = f"{where}: object {index} (<{element.tag}>)"
-        with telling_where(place, expected="a label and the shape's numbers"):
+        with errors_located_at(place, expected="a label and the shape's numbers"):
             label = element.attrib["label"]
             group = int(element.get("group_id") or 0) or None
             is_definite = not any(
@@ -190,8 +198,8 @@ class CvatWriter(LabelWriter):
             image.set("subset", str(labelled.sample.split))
         image.set("width", str(width))
         image.set("height", str(height))
-        for mark in labelled.marks:
-            image.append(_shape(mark, labelled.sample.shape, self._style))
+        for annotation in labelled.annotations:
+            image.append(_shape(annotation, labelled.sample.shape, self._style))
         self._images.append(image)
         return 0
 
@@ -220,28 +228,28 @@ class CvatWriter(LabelWriter):
         )
 
 
-def _shape(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> Element:
+def _shape(annotation: Annotation, shape: tuple[int, int], style: WriteStyle) -> Element:
     numbers: dict[str, str]
-    if mark.outline is not None:
-        rings = rings_to_write(mark.outline, shape, style)
+    if annotation.outline is not None:
+        rings = rings_to_write(annotation.outline, shape, style)
         if style.outlines is OutlineForm.POLYGONS and len(rings) == 1:
             kind, numbers = "polygon", {"points": _points_text(rings[0])}
         else:
-            kind, numbers = "mask", _mask(pixels_to_write(mark.outline, shape))
-    elif mark.box is not None:
+            kind, numbers = "mask", _mask(pixels_to_write(annotation.outline, shape))
+    elif annotation.box is not None:
         kind = "box"
         numbers = {
             name: str(short(value))
-            for name, value in zip(("xtl", "ytl", "xbr", "ybr"), mark.box, strict=True)
+            for name, value in zip(("xtl", "ytl", "xbr", "ybr"), annotation.box, strict=True)
         }
     else:
-        assert mark.point is not None
-        kind, numbers = "points", {"points": _points_text([mark.point])}
-    is_by_program = mark.origin in (Origin.PREDICTED, Origin.STAIN)
+        assert annotation.point is not None
+        kind, numbers = "points", {"points": _points_text([annotation.point])}
+    is_by_program = annotation.origin in (Origin.PREDICTED, Origin.STAIN)
     return Element(
         kind,
         {
-            "label": mark.cell_type,
+            "label": annotation.cell_type,
             "source": "auto" if is_by_program else "manual",
             "occluded": "0",
             **numbers,

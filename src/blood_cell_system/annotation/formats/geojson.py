@@ -13,7 +13,7 @@ from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOpti
 from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import split_of_folders
-from blood_cell_system.annotation.text_files import read_label_json, telling_where
+from blood_cell_system.annotation.text_files import errors_located_at, read_label_json
 from blood_cell_system.annotation.writer import (
     LabelledImage,
     LabelWriter,
@@ -77,16 +77,16 @@ class GeoJsonReader(Reader):
 def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
     try:
         content = read_label_json(path)
-        marks = [
-            shifted(mark, shift)
+        annotations = [
+            shifted(annotation, shift)
             for index, feature in enumerate(_features(content, path), start=1)
-            for mark in _marks(feature, where=f"{path}: object {index}")
+            for annotation in _annotations(feature, where=f"{path}: object {index}")
         ]
     except BloodCellError as error:
         builder.fail_named(path.stem, error, label_file=path)
         return
     inner = path.relative_to(builder.listing.root)
-    builder.add(path.stem, marks, label_file=path, split=split_of_folders(inner))
+    builder.add(path.stem, annotations, label_file=path, split=split_of_folders(inner))
 
 
 def _features(content: Any, path: Path) -> list[Any]:
@@ -103,8 +103,8 @@ def _features(content: Any, path: Path) -> list[Any]:
     return content
 
 
-def _marks(feature: Mapping[str, Any], *, where: str) -> Iterator[Annotation]:
-    with telling_where(where, expected="a Feature with a geometry of coordinates"):
+def _annotations(feature: Mapping[str, Any], *, where: str) -> Iterator[Annotation]:
+    with errors_located_at(where, expected="a Feature with a geometry of coordinates"):
         properties = feature.get("properties") or {}
         if properties.get("objectType") == "tile":
             return
@@ -116,18 +116,20 @@ def _marks(feature: Mapping[str, Any], *, where: str) -> Iterator[Annotation]:
             rings = [_corners(ring) for polygon in polygons for ring in polygon]
             outline = PolygonOutline.from_points(*rings)
             is_box = _says_box(properties) and _is_upright_rectangle(outline)
-            marks = [
+            annotations = [
                 Annotation(
                     cell_type=label, **({"box": outline.box} if is_box else {"outline": outline})
                 )
             ]
         elif kind in _POINTS:
             points = [coordinates] if kind == "Point" else coordinates
-            marks = [Annotation(cell_type=label, point=(float(x), float(y))) for x, y, *_ in points]
+            annotations = [
+                Annotation(cell_type=label, point=(float(x), float(y))) for x, y, *_ in points
+            ]
         else:
             # Without a place: it is listed among what was dropped.
-            marks = [Annotation(cell_type=label)]
-    yield from marks
+            annotations = [Annotation(cell_type=label)]
+    yield from annotations
 
 
 def _says_box(properties: Mapping[str, Any]) -> bool:
@@ -182,17 +184,17 @@ class GeoJsonWriter(LabelWriter):
             {
                 "type": "Feature",
                 "id": str(uuid.uuid5(_NAMESPACE, f"{image.sample.stem}/{index}")),
-                "geometry": _geometry(mark, image.sample.shape, self._style),
+                "geometry": _geometry(annotation, image.sample.shape, self._style),
                 "properties": {
                     "objectType": "annotation",
                     "classification": {
-                        "name": mark.cell_type,
-                        "color": list(self._style.colour(mark.cell_type)),
+                        "name": annotation.cell_type,
+                        "color": list(self._style.colour(annotation.cell_type)),
                     },
                 }
-                | ({"metadata": {"shape": "box"}} if _is_box(mark) else {}),
+                | ({"metadata": {"shape": "box"}} if _is_box(annotation) else {}),
             }
-            for index, mark in enumerate(image.marks)
+            for index, annotation in enumerate(image.annotations)
         ]
         write_compact_json(
             image.path.with_suffix(".geojson"),
@@ -201,18 +203,18 @@ class GeoJsonWriter(LabelWriter):
         return 0
 
 
-def _is_box(mark: Annotation) -> bool:
-    return mark.outline is None and mark.box is not None
+def _is_box(annotation: Annotation) -> bool:
+    return annotation.outline is None and annotation.box is not None
 
 
-def _geometry(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
-    if mark.outline is None and mark.box is None:
-        assert mark.point is not None
-        return {"type": "Point", "coordinates": [short(value) for value in mark.point]}
-    if mark.outline is None:
-        assert mark.box is not None
-        return {"type": "Polygon", "coordinates": [_closed(box_corners(mark.box))]}
-    polygons = _polygons(rings_to_write(mark.outline, shape, style))
+def _geometry(annotation: Annotation, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:
+    if annotation.outline is None and annotation.box is None:
+        assert annotation.point is not None
+        return {"type": "Point", "coordinates": [short(value) for value in annotation.point]}
+    if annotation.outline is None:
+        assert annotation.box is not None
+        return {"type": "Polygon", "coordinates": [_closed(box_corners(annotation.box))]}
+    polygons = _polygons(rings_to_write(annotation.outline, shape, style))
     if len(polygons) == 1:
         return {"type": "Polygon", "coordinates": polygons[0]}
     return {"type": "MultiPolygon", "coordinates": polygons}

@@ -107,11 +107,11 @@ def _read_table(table: Path, columns: Mapping[str, int], builder: ReadingBuilder
         except BloodCellError as error:
             builder.fail_named(name, error, label_file=table)
             continue
-        marks = [
+        annotations = [
             Annotation(cell_type=label, box=_scaled(box, scale), written=box)
             for label, box in boxes_of[name]
         ]
-        builder.add(image, marks, label_file=table)
+        builder.add(image, annotations, label_file=table)
 
 
 def _rows(

@@ -20,8 +20,8 @@ from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.annotation.text_files import (
     declared_shape,
+    errors_located_at,
     read_label_json,
-    telling_where,
 )
 from blood_cell_system.annotation.writer import (
     LabelledImage,
@@ -98,23 +98,23 @@ def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
     reference = path.stem
     try:
         content = read_label_json(path)
-        with telling_where(str(path), expected="an imagePath and a list of shapes"):
+        with errors_located_at(str(path), expected="an imagePath and a list of shapes"):
             reference = str(content["imagePath"] or path.stem)
             shapes = list(content["shapes"])
         shape = _declared_shape(path, content)
-        marks = [
-            _mark(value, where=f"{path}: object {index}")
+        annotations = [
+            _annotation(value, where=f"{path}: object {index}")
             for index, value in enumerate(shapes, start=1)
         ]
         # Parts that overlap are painted, for which the image's size must be known.
-        extent = shape or _extent([mark for mark, _ in marks])
-        whole, joined = join_groups(marks, extent)
+        extent = shape or _extent([annotation for annotation, _ in annotations])
+        whole, joined = join_groups(annotations, extent)
     except BloodCellError as error:
         builder.fail_named(reference, error, label_file=path)
         return 0
     builder.add(
         reference,
-        [shifted(mark, -first_pixel) for mark in whole],
+        [shifted(annotation, -first_pixel) for annotation in whole],
         label_file=path,
         declared_shape=shape,
         split=split_of_folders(path.relative_to(builder.listing.root)),
@@ -126,20 +126,20 @@ def _declared_shape(path: Path, content: Mapping[str, Any]) -> tuple[int, int] |
     height, width = content.get("imageHeight"), content.get("imageWidth")
     if not height or not width:
         return None
-    with telling_where(str(path), expected="imageHeight and imageWidth in pixels"):
+    with errors_located_at(str(path), expected="imageHeight and imageWidth in pixels"):
         return declared_shape(height, width)
 
 
-def _extent(marks: Sequence[Annotation]) -> tuple[int, int]:
-    boxes = [mark.outline.box for mark in marks if mark.outline is not None]
+def _extent(annotations: Sequence[Annotation]) -> tuple[int, int]:
+    boxes = [annotation.outline.box for annotation in annotations if annotation.outline is not None]
     return (
         max((math.ceil(box.y_max) for box in boxes), default=0),
         max((math.ceil(box.x_max) for box in boxes), default=0),
     )
 
 
-def _mark(value: Mapping[str, Any], *, where: str) -> tuple[Annotation, int | None]:
-    with telling_where(where, expected=_SHAPE_FIELDS):
+def _annotation(value: Mapping[str, Any], *, where: str) -> tuple[Annotation, int | None]:
+    with errors_located_at(where, expected=_SHAPE_FIELDS):
         label = str(value["label"])
         group = value.get("group_id")
         flags = value.get("flags") or {}
@@ -148,8 +148,10 @@ def _mark(value: Mapping[str, Any], *, where: str) -> tuple[Annotation, int | No
         )
         points = [(float(x), float(y)) for x, y in value["points"]]
         kind = value.get("shape_type") or "polygon"
-        mark = Annotation(cell_type=label, is_definite=is_definite, **_place(kind, points, value))
-        return mark, None if group is None else int(group)
+        annotation = Annotation(
+            cell_type=label, is_definite=is_definite, **_place(kind, points, value)
+        )
+        return annotation, None if group is None else int(group)
 
 
 def _place(
@@ -226,8 +228,8 @@ class LabelMeWriter(LabelWriter):
             "flags": {},
             "shapes": [
                 shape
-                for group, mark in enumerate(image.marks, start=1)
-                for shape in _shapes(mark, group, image.sample.shape, self._style)
+                for group, annotation in enumerate(image.annotations, start=1)
+                for shape in _shapes(annotation, group, image.sample.shape, self._style)
             ],
             "imagePath": image.path.name,
             "imageData": None,
@@ -239,26 +241,28 @@ class LabelMeWriter(LabelWriter):
 
 
 def _shapes(
-    mark: Annotation, group: int, shape: tuple[int, int], style: WriteStyle
+    annotation: Annotation, group: int, shape: tuple[int, int], style: WriteStyle
 ) -> Iterator[dict[str, Any]]:
-    if mark.outline is None:
-        if mark.box is not None:
-            x_min, y_min, x_max, y_max = mark.box
-            yield _shape(mark, "rectangle", [(x_min, y_min), (x_max, y_max)])
-        elif mark.point is not None:
-            yield _shape(mark, "point", [mark.point])
+    if annotation.outline is None:
+        if annotation.box is not None:
+            x_min, y_min, x_max, y_max = annotation.box
+            yield _shape(annotation, "rectangle", [(x_min, y_min), (x_max, y_max)])
+        elif annotation.point is not None:
+            yield _shape(annotation, "point", [annotation.point])
         return
-    rings = rings_to_write(mark.outline, shape, style)
+    rings = rings_to_write(annotation.outline, shape, style)
     if style.outlines is OutlineForm.MASKS or has_holes(rings):
-        yield _mask(mark, pixels_to_write(mark.outline, shape))
+        yield _mask(annotation, pixels_to_write(annotation.outline, shape))
         return
     for ring in rings:
-        yield _shape(mark, "polygon", ring, group=group if len(rings) > 1 else None)
+        yield _shape(annotation, "polygon", ring, group=group if len(rings) > 1 else None)
 
 
-def _shape(mark: Annotation, kind: str, points: Any, *, group: int | None = None) -> dict[str, Any]:
+def _shape(
+    annotation: Annotation, kind: str, points: Any, *, group: int | None = None
+) -> dict[str, Any]:
     return {
-        "label": mark.cell_type,
+        "label": annotation.cell_type,
         "points": short_corners(points),
         "group_id": group,
         "description": "",
@@ -268,9 +272,9 @@ def _shape(mark: Annotation, kind: str, points: Any, *, group: int | None = None
     }
 
 
-def _mask(mark: Annotation, outline: PixelOutline) -> dict[str, Any]:
+def _mask(annotation: Annotation, outline: PixelOutline) -> dict[str, Any]:
     """Mask between its first and its last pixel, as a PNG in base64."""
     (x, y), (height, width) = outline.offset, outline.size
     _, data = cv2.imencode(".png", outline.pixels.astype(np.uint8) * 255)
-    shape = _shape(mark, "mask", [(x, y), (x + width - 1, y + height - 1)])
+    shape = _shape(annotation, "mask", [(x, y), (x + width - 1, y + height - 1)])
     return shape | {"mask": base64.b64encode(data.tobytes()).decode("ascii")}

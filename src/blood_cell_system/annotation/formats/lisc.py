@@ -96,12 +96,12 @@ class LiscReader(Reader):
                 continue
             image = images[key]
             try:
-                marks = _marks(mask, folder, read_image_shape(image))
+                annotations = _annotations(mask, folder, read_image_shape(image))
             except BloodCellError as error:
                 builder.used(image)
                 builder.fail(builder.listing.stem_of(image), error)
                 continue
-            builder.add(image, marks, label_file=mask)
+            builder.add(image, annotations, label_file=mask)
 
 
 def _images(listing: FolderListing) -> dict[tuple[str, str], Path]:
@@ -114,7 +114,7 @@ def _images(listing: FolderListing) -> dict[tuple[str, str], Path]:
     }
 
 
-def _marks(mask: Path, label: str, shape: tuple[int, int]) -> list[Annotation]:
+def _annotations(mask: Path, label: str, shape: tuple[int, int]) -> list[Annotation]:
     values = read_values(mask)
     if values.shape != shape:
         raise MaskFormatError(

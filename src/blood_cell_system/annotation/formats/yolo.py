@@ -203,8 +203,8 @@ def _read_file(
     try:
         image = builder.listing.image_named(reference, beside=path.parent, where=str(path))
         height, width = read_image_shape(image)
-        marks = [
-            _mark(line, names, (height, width), where=f"{path}: line {number}")
+        annotations = [
+            _annotation(line, names, (height, width), where=f"{path}: line {number}")
             for number, line in enumerate(read_label_text(path).splitlines(), start=1)
             if line.strip()
         ]
@@ -212,10 +212,12 @@ def _read_file(
         builder.fail_named(reference, error, label_file=path)
         return
     split = splits.get(image.name) or split_of_folders(inner)
-    builder.add(image, marks, label_file=path, split=split)
+    builder.add(image, annotations, label_file=path, split=split)
 
 
-def _mark(line: str, names: Mapping[int, str], shape: tuple[int, int], *, where: str) -> Annotation:
+def _annotation(
+    line: str, names: Mapping[int, str], shape: tuple[int, int], *, where: str
+) -> Annotation:
     words = line.split()
     try:
         number = int(float(words[0]))
@@ -268,13 +270,17 @@ class YoloWriter(LabelWriter):
 
     def add(self, image: LabelledImage) -> int:
         """Write an image's labels."""
-        marks = [mark for mark in image.marks if mark.outline is not None or mark.box is not None]
-        lines = [_line(mark, image.sample.shape, self._style) for mark in marks]
+        annotations = [
+            annotation
+            for annotation in image.annotations
+            if annotation.outline is not None or annotation.box is not None
+        ]
+        lines = [_line(annotation, image.sample.shape, self._style) for annotation in annotations]
         inner = image.path.relative_to(self._root / "images").with_suffix(".txt")
         write_text(self._root / "labels" / inner, "".join(f"{line}\n" for line in lines))
         self._splits.add(image.sample.split)
-        self._has_regions |= any(not mark.is_definite for mark in marks)
-        return len(image.marks) - len(marks)
+        self._has_regions |= any(not annotation.is_definite for annotation in annotations)
+        return len(image.annotations) - len(annotations)
 
     def finish(self) -> None:
         """Write the list of classes and folders."""
@@ -290,21 +296,21 @@ class YoloWriter(LabelWriter):
         write_text(self._root / "data.yaml", f"path: .\n{lines}names:\n{names}")
 
 
-def _line(mark: Annotation, shape: tuple[int, int], style: WriteStyle) -> str:
+def _line(annotation: Annotation, shape: tuple[int, int], style: WriteStyle) -> str:
     height, width = shape
-    if mark.outline is not None:
-        corners = joined_ring(rings_to_write(mark.outline, shape, style)) / (width, height)
+    if annotation.outline is not None:
+        corners = joined_ring(rings_to_write(annotation.outline, shape, style)) / (width, height)
         numbers = corners.ravel().tolist()
     else:
-        assert mark.box is not None
-        x_min, y_min, x_max, y_max = mark.box
+        assert annotation.box is not None
+        x_min, y_min, x_max, y_max = annotation.box
         numbers = [
             (x_min + x_max) / 2 / width,
             (y_min + y_max) / 2 / height,
             (x_max - x_min) / width,
             (y_max - y_min) / height,
         ]
-    return f"{style.labels.index(mark.cell_type)} {' '.join(_fractions(numbers))}"
+    return f"{style.labels.index(annotation.cell_type)} {' '.join(_fractions(numbers))}"
 
 
 def _fractions(numbers: Iterable[float]) -> Iterable[str]:

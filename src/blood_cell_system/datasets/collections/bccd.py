@@ -26,7 +26,7 @@ from blood_cell_system.datasets.cell_fields import (
     CellField,
     FieldReading,
     read_json_file,
-    sound_cells,
+    usable_cells,
 )
 from blood_cell_system.errors import AnnotationError
 from blood_cell_system.taxonomy import BUILT_IN, WBC
@@ -73,7 +73,7 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
     fields = []
     for sample in dataset.samples:
         if sample.stem in complete:
-            cells = sound_cells(
+            cells = usable_cells(
                 complete[sample.stem],
                 _cell,
                 shape=sample.shape,

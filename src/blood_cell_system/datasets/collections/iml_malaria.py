@@ -29,7 +29,7 @@ from blood_cell_system.datasets.cell_fields import (
     images_in,
     read_json_file,
     readable,
-    sound_cells,
+    usable_cells,
 )
 from blood_cell_system.errors import AnnotationError
 
@@ -75,7 +75,9 @@ def read_iml_malaria(root: Path) -> FieldReading:
         shape = readable(path, name=name, failed=failed, missing=reason)
         if shape is None or path is None:
             continue
-        cells = sound_cells(marks[name], _cell, shape=shape, file=file, image=name, dropped=dropped)
+        cells = usable_cells(
+            marks[name], _cell, shape=shape, file=file, image=name, dropped=dropped
+        )
         fields.append(CellField(name=name, image_path=path, cells=cells, block=blocks[name]))
     return FieldReading(
         root=root,

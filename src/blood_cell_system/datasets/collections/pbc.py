@@ -23,7 +23,7 @@ from typing import Final
 from blood_cell_system.datasets.cell_fields import FieldReading
 from blood_cell_system.datasets.collections.class_folders import read_labelled_folders
 
-PLATELET_FOLDER: Final = "platelet"
+OUTLIER_FOLDER: Final = "platelet"
 TYPE_OF_FOLDER: Final = MappingProxyType(
     {
         "neutrophil": "neutrophil",
@@ -46,6 +46,6 @@ def read_pbc(root: Path) -> FieldReading:
         root,
         source="pbc",
         licence="CC BY 4.0 (Acevedo et al. 2020)",
-        labels=(*TYPE_OF_FOLDER, PLATELET_FOLDER),
+        labels=(*TYPE_OF_FOLDER, OUTLIER_FOLDER),
         block_size=BLOCK_SIZE,
     )

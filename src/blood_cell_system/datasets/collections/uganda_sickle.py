@@ -28,7 +28,7 @@ from blood_cell_system.datasets.cell_fields import (
     images_in,
     read_json_file,
     readable,
-    sound_cells,
+    usable_cells,
 )
 from blood_cell_system.errors import AnnotationError
 
@@ -78,7 +78,9 @@ def read_uganda_sickle(root: Path) -> FieldReading:
         shape = readable(path, name=f"{POSITIVE}_{name}", failed=failed, missing=reason)
         if shape is None or path is None:
             continue
-        cells = sound_cells(marks[name], _cell, shape=shape, file=file, image=name, dropped=dropped)
+        cells = usable_cells(
+            marks[name], _cell, shape=shape, file=file, image=name, dropped=dropped
+        )
         fields.append(_field(POSITIVE, name, path, block_of, cells))
     for name, path in negative.items():
         if readable(path, name=f"{NEGATIVE}_{name}", failed=failed, missing="") is not None:

@@ -15,7 +15,7 @@ from blood_cell_system.datasets.cell_fields import FieldReading, joined_by_view
 from blood_cell_system.datasets.collections import taleqani, uganda_sickle
 from blood_cell_system.datasets.collections.bccd import read_bccd_cells
 from blood_cell_system.datasets.collections.iml_malaria import HEALTHY, STAGES, read_iml_malaria
-from blood_cell_system.datasets.collections.pbc import PLATELET_FOLDER, TYPE_OF_FOLDER, read_pbc
+from blood_cell_system.datasets.collections.pbc import OUTLIER_FOLDER, TYPE_OF_FOLDER, read_pbc
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
@@ -41,7 +41,6 @@ def tasks_of_recipe(kind: ClassifierKind, data: Path, *, seed: int = 0) -> CropW
 
     Parameters
     ----------
-    kind : ClassifierKind
     data : Path
         Folder with ``iml_malaria``, ``uganda_sickle``, ``BCCD_Dataset``, ``bccd_trainval_extra``,
         ``pbc_wbc_types`` and ``taleqani_all``.
@@ -127,7 +126,7 @@ def _rbc(data: Path, seed: int) -> CropWork:
         cell_type=WBC,
         classes=dict.fromkeys(TYPE_OF_FOLDER, OUTLIER),
     )
-    tasks += [task for task in _tasks(pbc, white, seed)[::5] if task.field.label != PLATELET_FOLDER]
+    tasks += [task for task in _tasks(pbc, white, seed)[::5] if task.field.label != OUTLIER_FOLDER]
     return _with_faults(tasks + _platelets(pbc, seed), iml, uganda, bccd, pbc, leukaemia)
 
 
@@ -154,7 +153,7 @@ def _wbc(data: Path, seed: int) -> CropWork:
     fields = with_splits(joined_by_view(taleqani.read_taleqani(data / "taleqani_all")))
     typed = {folder: CropClass("healthy_WBC", name) for folder, name in TYPE_OF_FOLDER.items()}
     lone = CutPlan(method=CutMethod.LONE, cell_type=WBC, classes=typed)
-    tasks = [task for task in _tasks(pbc, lone, seed) if task.field.label != PLATELET_FOLDER]
+    tasks = [task for task in _tasks(pbc, lone, seed) if task.field.label != OUTLIER_FOLDER]
     tasks += _platelets(pbc, seed)
     neighbours = CutPlan(
         method=CutMethod.NUCLEI,
@@ -196,8 +195,8 @@ def _with_some_outliers(tasks: list[CutTask], extras: Mapping[Extra, int]) -> li
 
 
 def _platelets(reading: FieldReading, seed: int) -> list[CutTask]:
-    plan = CutPlan(method=CutMethod.LONE, cell_type=PLATELET, classes={PLATELET_FOLDER: OUTLIER})
-    return _tasks(reading, plan, seed, label=PLATELET_FOLDER)
+    plan = CutPlan(method=CutMethod.LONE, cell_type=PLATELET, classes={OUTLIER_FOLDER: OUTLIER})
+    return _tasks(reading, plan, seed, label=OUTLIER_FOLDER)
 
 
 def _with_types(reading: FieldReading) -> FieldReading:
@@ -222,11 +221,6 @@ def with_splits(reading: FieldReading, *, seed: int = 0) -> FieldReading:
 
     The split depends on labels, names and images, and not on which cells are found: it is the
     same whatever segmenter cuts them.
-
-    Parameters
-    ----------
-    reading : FieldReading
-    seed : int
     """
     if any(field.split is not None for field in reading.fields):
         return reading

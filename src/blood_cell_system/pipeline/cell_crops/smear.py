@@ -14,7 +14,11 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.cells.cut_out import Piece
 from blood_cell_system.cells.watershed import fill_round_holes, separate_by_shape
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
-from blood_cell_system.masks.red_cells import RedCellLook, look_of_red_cells, red_share_of
+from blood_cell_system.masks.red_cells import (
+    RedCellAppearance,
+    appearance_of_red_cells,
+    red_share_of,
+)
 from blood_cell_system.masks.white_cells import outline_white_cell
 from blood_cell_system.stain.optical_density import (
     GREEN,
@@ -55,7 +59,6 @@ class Smear:
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB without scale bar; outside the field of view like the empty slide.
     field : ndarray of shape (height, width), dtype bool
-    light : SlideLight
     density : ndarray of shape (height, width, 3), dtype float32
         Optical density.
     threshold : float
@@ -110,12 +113,12 @@ class Smear:
             return False
         return bool(self.field[top:bottom, left:right].all())
 
-    def red_cells(self, boxes: list[Annotation]) -> RedCellLook:
+    def red_cells(self, boxes: list[Annotation]) -> RedCellAppearance:
         """How red cells look, given where some cells are."""
         foreground = self.density[:, :, GREEN] > self.threshold
-        return look_of_red_cells(self.density, foreground, red_share_of(self.density), boxes)
+        return appearance_of_red_cells(self.density, foreground, red_share_of(self.density), boxes)
 
-    def white_outline(self, box: Annotation, red_cells: RedCellLook) -> Piece | None:
+    def white_outline(self, box: Annotation, red_cells: RedCellAppearance) -> Piece | None:
         """Pixels of the white cell in a box; None where none is seen."""
         found = outline_white_cell(self.density, box, red_cells)
         if found is None:
@@ -132,7 +135,6 @@ class Smear:
 
         Parameters
         ----------
-        box : Annotation
         others : sequence of Annotation
             Other cells, among them this one.
         """

@@ -17,7 +17,7 @@ from blood_cell_system.datasets.cell_fields import (
     images_in,
     read_json_file,
     readable,
-    sound_cells,
+    usable_cells,
 )
 from blood_cell_system.datasets.cell_folder import NOT_A_CELL
 from blood_cell_system.datasets.prepared import PreparedDataset
@@ -63,7 +63,6 @@ class CropOptions:
         At most so many cells of a label from one image.
     with_outliers : bool
         Whether slide, debris, clumps and cells of other types are cut as well.
-    seed : int
     """
 
     kind: ClassifierKind
@@ -86,7 +85,6 @@ def tasks_of_folder(root: Path, options: CropOptions) -> CropWork:
     ----------
     root : Path
         A prepared folder, a Pascal VOC folder, images, or a folder of images for each label.
-    options : CropOptions
 
     Returns
     -------
@@ -224,7 +222,9 @@ def _fields_of_table(
         shape = readable(path, name=name, failed=failed, missing=reason)
         if shape is None or path is None:
             continue
-        cells = sound_cells(rows, _annotation, shape=shape, file=file, image=image, dropped=dropped)
+        cells = usable_cells(
+            rows, _annotation, shape=shape, file=file, image=image, dropped=dropped
+        )
         fields.append(CellField(name=name, image_path=path, cells=cells, block=""))
     if not fields:
         raise DatasetError(
