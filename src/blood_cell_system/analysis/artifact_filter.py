@@ -33,7 +33,6 @@ def without_artifacts(cells: Cells, image: NDArray[np.uint8]) -> Cells:
 
     Parameters
     ----------
-    cells : Cells
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB, the image that the cells were found in.
 

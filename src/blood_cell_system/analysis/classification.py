@@ -81,10 +81,8 @@ def predict_images(
 
     Parameters
     ----------
-    classifier : ClassifierRuntime
     images : iterable of ndarray of shape (130, 130, 4), dtype uint8
         RGBA; see ``cell_image_format``.
-    settings : ClassificationSettings, optional
 
     Returns
     -------
@@ -121,7 +119,6 @@ def classifier_columns(
     ----------
     outputs : ClassifierOutputs
         A row a cell.
-    metadata : ModelMetadata
 
     Returns
     -------
@@ -163,10 +160,8 @@ def classify_analysis(
 
     Parameters
     ----------
-    analysis : ImageAnalysis
     classifiers : sequence of ClassifierRuntime
         One of red cells, one of white cells, or either; none costs nothing.
-    settings : ClassificationSettings, optional
 
     Returns
     -------

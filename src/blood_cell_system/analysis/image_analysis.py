@@ -49,9 +49,6 @@ class AnalysisSettings:
         Diameter of a red cell in the image, in pixels; estimated by default.
     pixel_size_um : float, optional
         Side of a pixel in micrometres.
-    separation : SeparationSettings
-    tiles : TileSettings
-    border_rule : BorderRule
 
     Raises
     ------
@@ -89,8 +86,6 @@ class ImageAnalysis:
         Every cell that was found, also those that the border rule leaves out; see ``is_counted``.
     field_mask : ndarray of shape (height, width), dtype bool
         What was analysed: False in the dark corners of a round field of view.
-    scale : ScaleEstimate
-    quality : ImageQuality
     seconds : float
         How long it took.
     """
@@ -111,14 +106,8 @@ def analyze_image(
 
     Parameters
     ----------
-    runtime : Runtime
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
-    settings : AnalysisSettings, optional
-
-    Returns
-    -------
-    ImageAnalysis
 
     Raises
     ------

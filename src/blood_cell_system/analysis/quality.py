@@ -37,7 +37,6 @@ class QualityFinding:
     ----------
     name : str
         ``focus``, ``exposure``, ``crowding``, ``stain``, ``scale``, ``field`` or ``smear``.
-    severity : Severity
     value : float or None
         What was measured, in the unit that the message names; None where it cannot be.
     message : str
@@ -137,16 +136,10 @@ def assess(
 
     Parameters
     ----------
-    view : Survey
-    scale : ScaleEstimate
     vote : DiameterEstimate or None
         Size by the outlines, also where the size was given.
     judged_share : float
         Part of the image within the field of view.
-
-    Returns
-    -------
-    ImageQuality
     """
     is_stained = view.foreground > 0
     is_slide = ~is_stained & view.field

@@ -233,7 +233,6 @@ class ScaleEstimate:
         In the image as it was given; None where nothing shows it.
     magnification_applied : float
         By how much the image was resampled before the network saw it.
-    source : ScaleSource
     pixel_size_um : float or None
         Side of a pixel in micrometres, where it was given.
     """
@@ -257,15 +256,8 @@ def estimate_scale(
 
     Parameters
     ----------
-    vote : DiameterEstimate or None
-    cell_diameter_px : float, optional
-    pixel_size_um : float, optional
     training_diameter_px : float
         Diameter of a red cell in the images that the network learned from.
-
-    Returns
-    -------
-    ScaleEstimate
     """
     diameter, source = cell_diameter_px, ScaleSource.GIVEN
     if diameter is None and pixel_size_um is not None:

@@ -167,10 +167,8 @@ def segment_image(
 
     Parameters
     ----------
-    runtime : Runtime
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
-    tiles : TileSettings, optional
 
     Raises
     ------
@@ -257,7 +255,6 @@ class FoundCells:
     ----------
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``.
-    cells : Cells
     has_heads : bool
         Whether the network has an instance head; without one cells are separated by shape, and
         there are no platelets.
@@ -280,13 +277,10 @@ def find_cells(
 
     Parameters
     ----------
-    runtime : Runtime
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     magnification : float
         Pixels that the network sees for each pixel of the image.
-    separation : SeparationSettings, optional
-    tiles : TileSettings, optional
     """
     tiles = tiles or TileSettings()
     height, width = image.shape[:2]

@@ -40,8 +40,6 @@ class ImageRecord:
 
     Parameters
     ----------
-    stem : str
-    confusion : ConfusionMatrix
     cells : CellMatching or None
         None where the cells are not annotated.
     """
@@ -65,8 +63,6 @@ class Evaluation:
 
     Parameters
     ----------
-    images : tuple of ImageRecord
-    failures : tuple of Failure
     confusion : ConfusionMatrix
         Of all pixels of all images.
     mean_iou_interval : tuple of float or None
@@ -98,8 +94,6 @@ class EvaluationSettings:
     cell_diameters : mapping of str to float
         Diameter of a red cell in the images of a source, in pixels. They are resampled to the
         size that the network knows; images of another source are taken as they are.
-    separation : SeparationSettings
-    tiles : TileSettings
     """
 
     cell_diameters: Mapping[str, float] = field(default_factory=dict)
@@ -119,11 +113,8 @@ def evaluate(
 
     Parameters
     ----------
-    runtime : Runtime
-    images : iterable of PreparedImage
     training_images : sequence of PreparedImage
         Images that the model learned from, for the constant answers of counting.
-    settings : EvaluationSettings, optional
     seed : int
         Of the resampling for the interval.
 

@@ -64,8 +64,6 @@ class SelfLabels:
         Values of ``MaskClass``; 255 wherever there is doubt.
     label_image : ndarray of shape (height, width), dtype uint16
         ``i + 1`` in the pixels of ``cells[i]``.
-    cells : tuple of Annotation
-    red_cell_diameter_px : float
     """
 
     class_mask: NDArray[np.uint8]
@@ -81,7 +79,6 @@ def self_label(
 
     Parameters
     ----------
-    runtime : Runtime
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
     trusts_nuclei : bool

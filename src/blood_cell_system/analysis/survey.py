@@ -71,10 +71,6 @@ def survey(
         As of ``find_field``, found by default.
     max_px : int
         Pixels of the copy, at most.
-
-    Returns
-    -------
-    Survey
     """
     if field is None:
         field = find_field(image)

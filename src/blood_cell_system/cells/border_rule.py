@@ -27,7 +27,6 @@ def cells_within(cells: Cells, field_mask: NDArray[np.bool_]) -> Cells:
 
     Parameters
     ----------
-    cells : Cells
     field_mask : ndarray of shape (height, width), dtype bool
         True where the slide is seen.
 
@@ -60,8 +59,6 @@ def count_by_rule(cells: Cells, rule: BorderRule, field_mask: NDArray[np.bool_])
 
     Parameters
     ----------
-    cells : Cells
-    rule : BorderRule
     field_mask : ndarray of shape (height, width), dtype bool
     """
     if rule == BorderRule.COUNTED:

@@ -125,7 +125,6 @@ def cell_images(
     label_image : ndarray of int, shape (height, width)
     places : iterable of tuple
         Label of each cell, and ``(x_min, y_min, x_max, y_max)`` of a box around its pixels.
-    light : SlideLight
 
     Returns
     -------

@@ -87,7 +87,6 @@ def measure_cells(cells: Cells, *names: str) -> Cells:
 
     Parameters
     ----------
-    cells : Cells
     *names : str
         Keys of :data:`MEASURES`.
 

@@ -14,7 +14,6 @@ def outline_polygons(cells: Cells, *, tolerance_px: float = 0.7) -> list[Polygon
 
     Parameters
     ----------
-    cells : Cells
     tolerance_px : float
         How far the polygon may be from the outline, so that it has few corners.
 

@@ -211,7 +211,6 @@ def label_by_nearest_ellipse(
     ----------
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``.
-    peaks : CellPeaks
     taxonomy : Taxonomy
         ``reach`` of a type is the largest distance of a pixel from its cell.
 

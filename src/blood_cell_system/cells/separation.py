@@ -16,54 +16,129 @@ from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_b
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.taxonomy import BUILT_IN, MaskClass, Taxonomy
 
+SHAPE_ONLY: Final = 0.5
+"""Factor on the confidence of a cell that no heat map knows of."""
 _MIN_THICKNESS: Final = 0.4
 """Radius of the largest disc in a piece, in radii of a typical cell, from which it is a cell."""
 _BORDER_ALLOWANCE: Final = 0.4
 """At the image's border a piece needs only this part of the least area and thickness: the rest of
 the cell may lie outside."""
+_CLOSING_SHARE: Final = 0.2
+"""Radius of the closing, in diameters of the cell: bays less than twice as wide are closed."""
+_RIM_SHARE: Final = 0.03
+"""In diameters of the cell: what is thinner is the roughness of a rim, not a bay."""
+_LARGEST_HOLE_SHARE: Final = 1.0
+"""Largest hole that is closed, of the area of the rest: a ring around more is no cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Leftovers:
-    """When a piece is large enough to be a cell.
+class SeparationSettings:
+    """How foreground becomes cells.
 
     Parameters
     ----------
     min_area_px : int
+        Anything smaller is a speck, not a cell, where red cells are ``TRAINING_DIAMETER_PX`` wide.
     min_area_share : float
-        Share of the median area of the cells of its type.
+        Nor is a piece without a peak that has less than this share of the median cell's area.
     """
 
-    min_area_px: int
-    min_area_share: float
+    min_area_px: int = 30
+    min_area_share: float = 0.25
+
+    def for_diameter(self, diameter_px: float) -> Self:
+        """Give the same settings for images whose red cells are ``diameter_px`` wide.
+
+        Examples
+        --------
+        >>> SeparationSettings(min_area_px=40).for_diameter(50).min_area_px
+        10
+        """
+        ratio = diameter_px / TRAINING_DIAMETER_PX
+        return replace(self, min_area_px=max(1, round(self.min_area_px * ratio**2)))
 
 
-def place_leftovers(
-    class_mask: NDArray[np.uint8],
-    labels: NDArray[np.int32],
-    types: list[str],
-    *,
-    limits: Leftovers,
-    taxonomy: Taxonomy = BUILT_IN,
-) -> list[str]:
-    """Make cells of what is left over where it is one; give the rest to neighbours.
+def most_likely_class(class_probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Class mask of the largest probability; of equals the first in ``MaskClass`` order.
 
     Parameters
     ----------
-    class_mask : ndarray of shape (height, width), dtype uint8
-        Values of ``MaskClass``.
-    labels : ndarray of shape (height, width), dtype int32
-        Cells so far; changed in place.
-    types : list of str
-        Type of cell ``i + 1``.
-    limits : Leftovers
-    taxonomy : Taxonomy
-        A piece is of the main type of its channel.
+    class_probabilities : ndarray of shape (height, width, 3), dtype float32
 
     Returns
     -------
-    list of str
-        Types of all cells, the new ones last.
+    ndarray of shape (height, width), dtype uint8
+        Values of ``MaskClass``.
+    """
+    # Three comparisons are ten times as fast as argmax over so short an axis.
+    background, rbc, wbc = (class_probabilities[:, :, value] for value in MaskClass)
+    class_mask = (rbc > background).astype(np.uint8)
+    class_mask[wbc > np.maximum(background, rbc)] = MaskClass.WBC
+    return class_mask
+
+
+def separate_cells(
+    class_probabilities: NDArray[np.float32],
+    centres: NDArray[np.float32] | None,
+    log_size: NDArray[np.float32] | None,
+    settings: SeparationSettings | None = None,
+    taxonomy: Taxonomy = BUILT_IN,
+) -> Cells:
+    """Find the single cells in what a segmenter gives for an image.
+
+    With heat maps: (1) their peaks, one a cell; (2) every pixel of class RBC or WBC goes to the
+    nearest ellipse of its class within reach, cells without a channel, such as platelets, take
+    their ellipse's background; (3) what is left over, or cut off from its cell, becomes a cell of
+    its own where it is as large and as thick as one, else goes to the neighbour that it touches
+    most, and belongs to no cell where it touches none; (4) bays and holes of white cells are
+    closed. Without heat maps touching cells are cut apart by their shape (steps 3 and 4 alone), and
+    all are of the main types of the channels.
+
+    Parameters
+    ----------
+    class_probabilities : ndarray of shape (height, width, 3), dtype float32
+        In ``MaskClass`` order.
+    centres : ndarray of shape (ceil(height / 4), ceil(width / 4), types), dtype float32, or None
+        Centre heat maps in the order of the taxonomy.
+    log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32, or None
+        ln(width_px / 64) and ln(height_px / 64).
+    taxonomy : Taxonomy
+        Of the model.
+    """
+    settings = settings or SeparationSettings()
+    class_mask = most_likely_class(class_probabilities)
+    for value in (MaskClass.RBC, MaskClass.WBC):
+        is_class = (class_mask == value).astype(np.uint8)
+        filled = fill_round_holes(is_class, always_below_px=settings.min_area_px)
+        class_mask[(filled > 0) & (class_mask == MaskClass.BACKGROUND)] = value
+    if centres is None or log_size is None:
+        labels = np.zeros(class_mask.shape, dtype=np.int32)
+        types: list[str] = []
+        heights: list[float] = []
+        predicted = np.zeros((0, 4))
+    else:
+        peaks = find_peaks(centres, log_size, class_mask, taxonomy)
+        labels = label_by_nearest_ellipse(class_mask, peaks, taxonomy)
+        types = [taxonomy.names[index] for index in peaks.type_index]
+        heights = peaks.score.tolist()
+        predicted = peaks.corners
+    found = _place_leftovers(class_mask, labels, types, settings, taxonomy)
+    close_white_cell_concavities(labels, found, class_mask, taxonomy)
+    heights += [SHAPE_ONLY] * (len(found) - len(heights))
+    return _cells_of(labels, found, heights, predicted, class_probabilities, settings, taxonomy)
+
+
+def _place_leftovers(
+    class_mask: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    types: list[str],
+    settings: SeparationSettings,
+    taxonomy: Taxonomy,
+) -> list[str]:
+    """Make cells of what is left over where it is one; give the rest to neighbours.
+
+    ``labels`` holds the cells so far, of the given types, and is changed in place. Returns the
+    types of all cells, the new ones last: a piece is of the main type of its channel.
     """
     types, peak_count = list(types), len(types)
     _release_islands(labels, len(types))
@@ -78,13 +153,13 @@ def place_leftovers(
     }
     scraps: list[tuple[tuple[slice, slice], NDArray[np.bool_]]] = []
     for cell_type, labelled in pieces.items():
-        typical_area = _typical_area(cell_type, known_areas, piece_areas, limits.min_area_px)
+        typical_area = _typical_area(cell_type, known_areas, piece_areas, settings.min_area_px)
         min_radius = _MIN_THICKNESS * np.sqrt(typical_area / np.pi)
         for index, crop in enumerate(ndimage.find_objects(labelled)):
             is_piece = labelled[crop] == index + 1
             # Of a cell at the image's border only a slice may be seen.
             share = _BORDER_ALLOWANCE if _touches_border(crop, labels.shape) else 1.0
-            min_area = max(limits.min_area_px, share * limits.min_area_share * typical_area)
+            min_area = max(settings.min_area_px, share * settings.min_area_share * typical_area)
             # A crescent beside a cell is that cell's rim; alone it may be a sickle cell.
             if piece_areas[cell_type][index] >= min_area and (
                 _inner_radius(is_piece) >= share * min_radius
@@ -171,14 +246,6 @@ def _touched(
     return touched
 
 
-_CLOSING_SHARE: Final = 0.2
-"""Radius of the closing, in diameters of the cell: bays less than twice as wide are closed."""
-_RIM_SHARE: Final = 0.03
-"""In diameters of the cell: what is thinner is the roughness of a rim, not a bay."""
-_LARGEST_HOLE_SHARE: Final = 1.0
-"""Largest hole that is closed, of the area of the rest: a ring around more is no cell."""
-
-
 def close_white_cell_concavities(
     labels: NDArray[np.int32],
     types: Sequence[str],
@@ -201,7 +268,6 @@ def close_white_cell_concavities(
         Type of cell ``i + 1``.
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``.
-    taxonomy : Taxonomy
     """
     crops = ndimage.find_objects(labels, max_label=len(types))
     for label, (cell_type, crop) in enumerate(zip(types, crops, strict=True), start=1):
@@ -235,118 +301,6 @@ def _small_holes(mask: NDArray[np.bool_], *, largest: float) -> NDArray[np.bool_
     is_small = stats[:, cv2.CC_STAT_AREA] <= largest
     is_small[0] = False
     return np.asarray(is_small[parts]) if count > 1 else holes
-
-
-SHAPE_ONLY: Final = 0.5
-"""Factor on the confidence of a cell that no heat map knows of."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeparationSettings:
-    """How foreground becomes cells.
-
-    Parameters
-    ----------
-    min_area_px : int
-        Anything smaller is a speck, not a cell, where red cells are ``TRAINING_DIAMETER_PX`` wide.
-    min_area_share : float
-        Nor is a piece without a peak that has less than this share of the median cell's area.
-    """
-
-    min_area_px: int = 30
-    min_area_share: float = 0.25
-
-    def for_diameter(self, diameter_px: float) -> Self:
-        """Give the same settings for images whose red cells are ``diameter_px`` wide.
-
-        Examples
-        --------
-        >>> SeparationSettings(min_area_px=40).for_diameter(50).min_area_px
-        10
-        """
-        ratio = diameter_px / TRAINING_DIAMETER_PX
-        return replace(self, min_area_px=max(1, round(self.min_area_px * ratio**2)))
-
-
-def most_likely_class(class_probabilities: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Class mask of the largest probability; of equals the first in ``MaskClass`` order.
-
-    Parameters
-    ----------
-    class_probabilities : ndarray of shape (height, width, 3), dtype float32
-
-    Returns
-    -------
-    ndarray of shape (height, width), dtype uint8
-        Values of ``MaskClass``.
-    """
-    # Three comparisons are ten times as fast as argmax over so short an axis.
-    background, rbc, wbc = (class_probabilities[:, :, value] for value in MaskClass)
-    class_mask = (rbc > background).astype(np.uint8)
-    class_mask[wbc > np.maximum(background, rbc)] = MaskClass.WBC
-    return class_mask
-
-
-def separate_cells(
-    class_probabilities: NDArray[np.float32],
-    centres: NDArray[np.float32] | None,
-    log_size: NDArray[np.float32] | None,
-    settings: SeparationSettings | None = None,
-    taxonomy: Taxonomy = BUILT_IN,
-) -> Cells:
-    """Find the single cells in what a segmenter gives for an image.
-
-    With heat maps: (1) their peaks, one a cell; (2) every pixel of class RBC or WBC goes to the
-    nearest ellipse of its class within reach, cells without a channel, such as platelets, take
-    their ellipse's background; (3) what is left over, or cut off from its cell, becomes a cell of
-    its own where it is as large and as thick as one, else goes to the neighbour that it touches
-    most, and belongs to no cell where it touches none; (4) bays and holes of white cells are
-    closed. Without heat maps touching cells are cut apart by their shape (steps 3 and 4 alone), and
-    all are of the main types of the channels.
-
-    Parameters
-    ----------
-    class_probabilities : ndarray of shape (height, width, 3), dtype float32
-        In ``MaskClass`` order.
-    centres : ndarray of shape (ceil(height / 4), ceil(width / 4), types), dtype float32, or None
-        Centre heat maps in the order of the taxonomy.
-    log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32, or None
-        ln(width_px / 64) and ln(height_px / 64).
-    settings : SeparationSettings, optional
-    taxonomy : Taxonomy
-        Of the model.
-
-    Returns
-    -------
-    Cells
-    """
-    settings = settings or SeparationSettings()
-    class_mask = most_likely_class(class_probabilities)
-    for value in (MaskClass.RBC, MaskClass.WBC):
-        is_class = (class_mask == value).astype(np.uint8)
-        filled = fill_round_holes(is_class, always_below_px=settings.min_area_px)
-        class_mask[(filled > 0) & (class_mask == MaskClass.BACKGROUND)] = value
-    if centres is None or log_size is None:
-        labels = np.zeros(class_mask.shape, dtype=np.int32)
-        types: list[str] = []
-        heights: list[float] = []
-        predicted = np.zeros((0, 4))
-    else:
-        peaks = find_peaks(centres, log_size, class_mask, taxonomy)
-        labels = label_by_nearest_ellipse(class_mask, peaks, taxonomy)
-        types = [taxonomy.names[index] for index in peaks.type_index]
-        heights = peaks.score.tolist()
-        predicted = peaks.corners
-    found = place_leftovers(
-        class_mask,
-        labels,
-        types,
-        limits=Leftovers(min_area_px=settings.min_area_px, min_area_share=settings.min_area_share),
-        taxonomy=taxonomy,
-    )
-    close_white_cell_concavities(labels, found, class_mask, taxonomy)
-    heights += [SHAPE_ONLY] * (len(found) - len(heights))
-    return _cells_of(labels, found, heights, predicted, class_probabilities, settings, taxonomy)
 
 
 def _cells_of(
@@ -432,7 +386,6 @@ def hull(
     ----------
     boxes, others : ndarray of shape (n, 4), dtype float64
         x_min, y_min, x_max, y_max. NaN in ``others`` stands for no second box.
-    shape : tuple of int
     """
     low = np.maximum(np.fmin(boxes[:, :2], others[:, :2]), 0.0)
     high = np.minimum(np.fmax(boxes[:, 2:], others[:, 2:]), (float(shape[1]), float(shape[0])))

@@ -25,7 +25,6 @@ class Column:
 
     Parameters
     ----------
-    name : str
     dtype : str
         NumPy's name; ``object`` for text, where None stands for a missing value.
     unit : str
@@ -160,7 +159,6 @@ class Cells:
         0 in no cell; ``i + 1`` in the cell of row ``i``.
     data : mapping of str to ndarray
         Columns of one row a cell; see :data:`COLUMNS`.
-    taxonomy : Taxonomy
 
     Raises
     ------

@@ -64,8 +64,9 @@ COMMANDS: Final = tuple(
     CommandLine(section, *row) for section, rows in _SECTIONS.items() for row in rows
 )
 
-# Exit codes: the work failed or found something wrong; stopped by Ctrl-C, as shells number it.
+# Exit code where the work failed or found something wrong.
 FAILURE: Final = 1
+# Exit code after Ctrl-C, as shells number it.
 INTERRUPTED: Final = 130
 
 # What only the [train] extra brings.

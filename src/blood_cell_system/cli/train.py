@@ -112,11 +112,10 @@ def train(
     ] = None,
     architecture: Annotated[
         str | None,
-        typer.Option(
-            "--architecture",
-            metavar="NAME",
-            show_default="reynolds_unet",
-            help="Network to train; an unknown name lists all that there are.",
+        option(
+            "--architecture NAME",
+            "Network to train; an unknown name lists all that there are.",
+            default="reynolds_unet",
         ),
     ] = None,
     d_reduced: Width = None,

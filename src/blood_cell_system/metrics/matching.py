@@ -33,7 +33,6 @@ class Overlaps:
 
     Parameters
     ----------
-    true_count, found_count : int
     true_index, found_index : ndarray of shape (n,), dtype intp
         Which true and which found cell, from 0.
     iou : ndarray of shape (n,), dtype float64
@@ -210,7 +209,6 @@ def match(
 
     Parameters
     ----------
-    overlaps : Overlaps
     threshold : float
         Least IoU of a matched pair, above 0.
     is_excused : ndarray of shape (found_count,), dtype bool, optional
@@ -282,7 +280,6 @@ def is_mostly_not_scored(
     found_labels : ndarray of shape (height, width), integer
     class_mask : ndarray of shape (height, width), dtype uint8
         True classes; 255 where not scored.
-    found_count : int
     """
     area = np.bincount(found_labels.ravel(), minlength=found_count + 1)
     hidden = np.bincount(found_labels[class_mask == NOT_SCORED], minlength=found_count + 1)
@@ -300,8 +297,6 @@ class CountError:
 
     Parameters
     ----------
-    image_count : int
-    true_total, predicted_total : int
     mean_absolute_error : float
         Cells an image.
     bias : float
@@ -334,11 +329,9 @@ class CountReport:
         Of the counts themselves.
     training_constant : int or None
         Median count of the training images; None where there are none.
-    training_constant_error : CountError or None
     best_constant : int
         Median count of the images measured on: the constant with the least possible absolute
         error, chosen knowing the answers.
-    best_constant_error : CountError
     """
 
     error: CountError
@@ -435,7 +428,6 @@ class CellMatching:
 
     Parameters
     ----------
-    truth : TruthKind
     matches : mapping of str to mapping of float to MatchCounts
         By type and IoU threshold.
     origins : mapping of Origin to int
@@ -484,7 +476,6 @@ class CellScores:
     ----------
     matching : CellMatching
         Added up over the images.
-    image_count : int
     counts : mapping of str to CountReport
         Of the found cells that are not left out. Which those are is known from the truth, which
         flatters the model where boxes are incomplete.
@@ -508,8 +499,6 @@ def compare_cells(
 
     Parameters
     ----------
-    found : Cells
-    true_cells : sequence of Annotation
     class_mask : ndarray of shape (height, width), dtype uint8
         True classes; 255 where not scored.
     true_labels : ndarray of shape (height, width), integer, optional

@@ -86,8 +86,6 @@ def classify_files(
     ----------
     files : sequence of tuple of Path and str
         As of :func:`find_cell_files`.
-    classifier : ClassifierRuntime
-    settings : ClassificationSettings, optional
     progress : callable
         Passes an item a file through, and shows how many are done.
 

@@ -62,7 +62,6 @@ def write_synthetic_cells(
     ----------
     output : Path
         New or empty, or written by this function before.
-    kind : ClassifierKind
     fields : int
         Smears to draw, 4 to 10,000; of each some 20 red, or 9 white cells are whole.
     settings : SmearSettings, optional

@@ -44,6 +44,7 @@ def test_choices_are_those_of_the_settings(command, name, choices):
         ("train", "--kept-share", FINE_TUNING.kept_share),
         ("train", "--source-evenness", PRESETS["balanced"].source_evenness),
         ("train", "--seed", PRESETS["balanced"].seed),
+        ("train", "--architecture", PRESETS["balanced"].architecture),
         (
             "export",
             "--training-diameter",

@@ -72,7 +72,7 @@ def platelet_outline(
 def platelet_dyes(
     patch: Patch, generator: np.random.Generator, *, radius_px: float
 ) -> dict[Dye, FloatMap]:
-    """Amounts of dye in a platelet: purple granules in the middle, a pale blue-grey rim."""
+    """Amounts of dye in a platelet: purple granules in the middle, a pale blue-gray rim."""
     u = patch.relative_radius
     grain = smooth_noise(generator, u.shape, scale_px=max(1.5, 0.28 * radius_px))
     middle = 1 - smooth_step(u, generator.uniform(0.2, 0.5), 1.0)
@@ -146,7 +146,7 @@ class Body:
 
     @property
     def name(self) -> str:
-        """What it is, as the truth of a smear tells it."""
+        """What it is, as the truth of a smear lists it."""
         if self.kind is None:
             return "platelet"
         return str(self.kind) if isinstance(self.kind, WhiteCellKind) else self.condition

@@ -332,10 +332,8 @@ def find_extras(
 
     Parameters
     ----------
-    smear : Smear
     wanted : mapping of Extra to int
         How many of each kind at most.
-    generator : numpy.random.Generator
     cell_area_px : float, optional
         Area of a typical cell; estimated from the stain by default.
     white : ndarray of shape (height, width), dtype bool, optional

@@ -37,14 +37,7 @@ class Extra(StrEnum):
 
 
 class CropClass(NamedTuple):
-    """Class of a cut cell, as ``cells.csv`` has it.
-
-    Parameters
-    ----------
-    condition : str or None
-    cell_type : str or None
-    is_outlier : bool
-    """
+    """Class of a cut cell, as ``cells.csv`` has it."""
 
     condition: str | None = None
     cell_type: str | None = None
@@ -60,7 +53,6 @@ class CutPlan:
 
     Parameters
     ----------
-    method : CutMethod
     cell_type : str
         What is cut where the method finds cells by itself.
     classes : mapping of str to CropClass
@@ -95,11 +87,8 @@ class CutTask:
 
     Parameters
     ----------
-    field : CellField
     source : str
         Name of the data set.
-    plan : CutPlan
-    seed : int
     """
 
     field: CellField

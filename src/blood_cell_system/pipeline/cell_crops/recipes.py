@@ -41,7 +41,6 @@ def tasks_of_recipe(kind: ClassifierKind, data: Path, *, seed: int = 0) -> CropW
 
     Parameters
     ----------
-    kind : ClassifierKind
     data : Path
         Folder with ``iml_malaria``, ``uganda_sickle``, ``BCCD_Dataset``, ``bccd_trainval_extra``,
         ``pbc_wbc_types`` and ``taleqani_all``.
@@ -222,11 +221,6 @@ def with_splits(reading: FieldReading, *, seed: int = 0) -> FieldReading:
 
     The split depends on labels, names and images, and not on which cells are found: it is the
     same whatever segmenter cuts them.
-
-    Parameters
-    ----------
-    reading : FieldReading
-    seed : int
     """
     if any(field.split is not None for field in reading.fields):
         return reading

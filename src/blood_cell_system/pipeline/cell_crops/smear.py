@@ -59,7 +59,6 @@ class Smear:
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB without scale bar; outside the field of view like the empty slide.
     field : ndarray of shape (height, width), dtype bool
-    light : SlideLight
     density : ndarray of shape (height, width, 3), dtype float32
         Optical density.
     threshold : float
@@ -136,7 +135,6 @@ class Smear:
 
         Parameters
         ----------
-        box : Annotation
         others : sequence of Annotation
             Other cells, among them this one.
         """

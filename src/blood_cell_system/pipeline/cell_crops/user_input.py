@@ -63,7 +63,6 @@ class CropOptions:
         At most so many cells of a label from one image.
     with_outliers : bool
         Whether slide, debris, clumps and cells of other types are cut as well.
-    seed : int
     """
 
     kind: ClassifierKind
@@ -86,7 +85,6 @@ def tasks_of_folder(root: Path, options: CropOptions) -> CropWork:
     ----------
     root : Path
         A prepared folder, a Pascal VOC folder, images, or a folder of images for each label.
-    options : CropOptions
 
     Returns
     -------

@@ -55,11 +55,8 @@ class CropSummary:
 
     Parameters
     ----------
-    root : Path
-    records : tuple of CellRecord
     failed : tuple of FailedImage
         Images from which nothing could be cut.
-    notes : tuple of str
     """
 
     root: Path
@@ -98,7 +95,6 @@ def write_cell_folder(
     tasks : sequence of CutTask
         Cells of an image keep the split of its field; where no field has one, whole blocks are
         split.
-    kind : ClassifierKind
     failed : sequence of FailedImage
         Images that could not be read, to be listed with those that fail here.
     seed : int
@@ -107,10 +103,6 @@ def write_cell_folder(
         Processes.
     progress : callable, optional
         Passes the images through and shows how many are done.
-
-    Returns
-    -------
-    CropSummary
 
     Raises
     ------
