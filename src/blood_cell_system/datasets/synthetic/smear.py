@@ -52,7 +52,7 @@ from blood_cell_system.datasets.synthetic.white_cells import (
     white_cell_dyes,
     white_cell_outline,
 )
-from blood_cell_system.taxonomy import MASK_CLASS, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 
 
 def platelet_outline(
@@ -373,7 +373,8 @@ def draw_smear(settings: SmearSettings, generator: np.random.Generator) -> Drawn
         count=int(generator.poisson(settings.dirt_rate)),
         radius_px=settings.cell_diameter_px / 2,
     )
-    mask_values = np.array([0] + [MASK_CLASS[body.cell_type] for body in bodies], dtype=np.uint8)
+    classes = BUILT_IN.mask_classes
+    mask_values = np.array([0, *(classes[body.cell_type] for body in bodies)], dtype=np.uint8)
     return DrawnSmear(
         image=photograph(density, glass, generator, settings),
         class_mask=mask_values[labels],
