@@ -17,7 +17,7 @@ from typing import Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from blood_cell_system.taxonomy import (
     BUILT_IN,
@@ -111,6 +111,13 @@ class Architecture(BaseModel):
 
     name: str
     arguments: dict[str, Any] = {}
+
+    @field_validator("arguments")
+    @classmethod
+    def _as_in_a_file(cls, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Lists for tuples, so that a record equals itself when it is read back."""
+        plain: dict[str, Any] = json.loads(json.dumps(arguments))
+        return plain
 
 
 NO_HASH: Final = "0" * 64

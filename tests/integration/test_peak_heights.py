@@ -31,7 +31,7 @@ def centre_bias(folder):
 def test_peaks_of_the_best_model_are_brought_to_the_usual_heights(data_dir, tmp_path, monkeypatch):
     train_tiny(data_dir, tmp_path / "as it is", settings=QUICK)
     found = {WBC: 0.2}
-    monkeypatch.setattr(segmenter, "best_thresholds", lambda images, peaks_in: found)
+    monkeypatch.setattr(segmenter, "best_thresholds", lambda images, peaks_in, *, taxonomy: found)
     train_tiny(data_dir, tmp_path / "set", settings=replace(QUICK, calibrates_peaks=True))
     shift = centre_bias(tmp_path / "set") - centre_bias(tmp_path / "as it is")
     usual = BUILT_IN[WBC].detection.peak_threshold
