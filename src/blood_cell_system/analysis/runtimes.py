@@ -422,7 +422,9 @@ def check_keras_archive(path: Path) -> ModelMetadata | None:
             if is_model and damaged is None:
                 config = json.loads(archive.read("config.json"))
                 found = sorted(set(_names_of_code(config)))
-                metadata = None if found else metadata_in_archive(archive)
+                metadata = None if found else _metadata_of(archive, name=str(path))
+    except CheckpointError:
+        raise
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
         raise CheckpointError(
             f"{path}: not a .keras file, or cut off ({error}). Copy it again, or use a model "
@@ -444,6 +446,13 @@ def check_keras_archive(path: Path) -> ModelMetadata | None:
             "instance with keras.ops in place of Lambda, and save it again."
         )
     return metadata
+
+
+def _metadata_of(archive: zipfile.ZipFile, *, name: str) -> ModelMetadata | None:
+    try:
+        return metadata_in_archive(archive)
+    except ValueError as error:
+        raise _invalid_metadata(name, error) from error
 
 
 def _names_of_code(value: Any) -> Iterator[str]:

@@ -83,7 +83,7 @@ class CellClassifierConfig:
     conditions : tuple of str
         Names of the conditions, in the order of their probabilities; two or more.
     types : tuple of str
-        Names of the types; empty leaves that output out.
+        Names of the subtypes; empty leaves that output out.
     input_shape : tuple of int
         ``(height, width, 3)`` in pixels.
     widths : tuple of int

@@ -175,6 +175,14 @@ def test_layers_with_code_are_refused_before_keras_sees_them(tmp_path, name):
         check_keras_archive(archive(tmp_path / "m.keras", config))
 
 
+def test_a_record_of_a_newer_version_is_refused_as_such(tmp_path):
+    path = archive(tmp_path / "m.keras", "{}")
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("blood_cell_system.json", '{"format_version": 3}')
+    with pytest.raises(CheckpointError, match=r"m\.keras: its metadata are not valid \(format_ver"):
+        check_keras_archive(path)
+
+
 @pytest.mark.parametrize("config", ["{", "[" * 100_000])
 def test_a_damaged_configuration_is_told(tmp_path, config):
     with pytest.raises(CheckpointError, match="damaged"):
