@@ -21,11 +21,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from blood_cell_system.taxonomy import (
     BUILT_IN,
-    RBC,
-    RBC_CONDITIONS,
-    WBC,
-    WBC_CONDITIONS,
-    WBC_TYPES,
     Taxonomy,
 )
 
@@ -91,17 +86,17 @@ class ClassifierKind(StrEnum):
     @property
     def cell_type(self) -> str:
         """Name of the cell type in the taxonomy."""
-        return RBC if self is ClassifierKind.RBC else WBC
+        return next(name for name in BUILT_IN.names if name.lower() == self)
 
     @property
     def conditions(self) -> tuple[str, ...]:
         """Conditions that the package's own classifier of this kind distinguishes."""
-        return RBC_CONDITIONS if self is ClassifierKind.RBC else WBC_CONDITIONS
+        return tuple(condition.name for condition in BUILT_IN[self.cell_type].conditions)
 
     @property
     def types(self) -> tuple[str, ...]:
         """Subtypes beside the condition; none for red cells."""
-        return () if self is ClassifierKind.RBC else WBC_TYPES
+        return tuple(subtype.name for subtype in BUILT_IN[self.cell_type].subtypes)
 
     @property
     def file_stem(self) -> str:

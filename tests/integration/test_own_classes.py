@@ -144,3 +144,16 @@ def test_the_report_has_the_types_of_the_model(lab, model, tmp_path):
     types = {cell["cell_type"] for cell in report["cells"]}
     assert "Parasite" in types
     assert "free parasites" in next(tmp_path.glob("*_summary.txt")).read_text()
+
+
+@pytest.mark.parametrize("kind", ["folder", "results"])
+def test_own_types_are_written_for_other_tools(lab, prepared, model, tmp_path, kind):
+    source = prepared
+    if kind == "results":
+        source = tmp_path / "results"
+        image = next((lab / "labels" / "images").rglob("*.png"))
+        arguments = ["analyze", str(image), "-o", str(source), "--model", str(model)]
+        assert main([*arguments, "--no-classify", "--cell-diameter", "28"]) == 0
+    assert main(["convert", str(source), "--to", "coco", "-o", str(tmp_path / "coco")]) == 0
+    written = json.loads(next((tmp_path / "coco").rglob("instances_*.json")).read_text())
+    assert "Parasite" in {category["name"] for category in written["categories"]}

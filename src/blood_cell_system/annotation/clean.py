@@ -1,4 +1,4 @@
-"""Shapes that tools draw, as outlines."""
+"""Which annotations can be used, and shapes that tools draw as outlines."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -23,12 +23,12 @@ DUPLICATE_IOU: Final = 0.8
 
 @dataclass(slots=True, kw_only=True)
 class CleanAnnotations:
-    """The marks of one image, parted into those that can be used and the others.
+    """The annotations of one image: those that can be used, and the others.
 
     Parameters
     ----------
     unscored : list of Outline
-        Regions of marks that are not definite, or whose label is left out.
+        Regions that are not definite, or whose label is left out.
     crossing : int
         Number of polygons that cross themselves; they are filled by the even-odd rule.
     """
@@ -47,10 +47,10 @@ def clean_annotations(
     shape: tuple[int, int],
     labels: LabelReader,
 ) -> CleanAnnotations:
-    """Part the marks that can be used from those that cannot.
+    """Separate the annotations that can be used from those that cannot.
 
     Dropped are boxes that are inside out, outlines of less than three corners, whatever lies
-    outside of the image or is tiny, and the second mark of a cell. Of two marks of one cell an
+    outside of the image or is tiny, and the second annotation of a cell. Of two of one cell an
     outline is kept rather than a box, and a box rather than a point. What leaves the image is
     cut off.
 
@@ -136,7 +136,7 @@ def _side(
 
 
 def _usable(annotation: Annotation, shape: tuple[int, int]) -> tuple[Annotation, str | None]:
-    """Cut a mark down to the image, and tell what is wrong with it."""
+    """Cut an annotation down to the image, and say what is wrong with it."""
     if annotation.outline is not None:
         return _usable_outline(annotation, annotation.outline, shape)
     if annotation.box is not None:
@@ -202,7 +202,7 @@ def _precision(cell: Annotation) -> int:
 
 
 def _twin(cell: Annotation, kept: dict[int, Annotation]) -> tuple[int, str] | None:
-    """Index of an earlier mark of the same cell, and how that is known."""
+    """Index of an earlier annotation of the same cell, and how that is known."""
     alike = {
         index: other.box
         for index, other in kept.items()
@@ -289,7 +289,7 @@ def _turned(corners: NDArray[np.float64], degrees: float) -> NDArray[np.float64]
 
 
 def shifted(annotation: Annotation, by: float) -> Annotation:
-    """Move a mark's numbers along both axes: some files call the first pixel 1.
+    """Move an annotation's numbers along both axes: some files call the first pixel 1.
 
     Pixels of a mask are counted from the image's corner whatever the first is called, and stay.
     """

@@ -181,7 +181,7 @@ def _long_stem(root: Path, path: Path, paths: list[Path]) -> str:
     folders = path.relative_to(root).parent.parts
     others = [other.relative_to(root).parent.parts for other in paths]
     while folders and all(parts[:1] == folders[:1] for parts in others):
-        # What all have in common tells nothing.
+        # What all have in common does not distinguish them.
         folders, others = folders[1:], [parts[1:] for parts in others]
     stem = "_".join((*folders, path.stem))
     is_alone = sum(other.parent == path.parent for other in paths) == 1

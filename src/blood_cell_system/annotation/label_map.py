@@ -53,7 +53,7 @@ COMMON_LABELS: Final[Labels] = MappingProxyType(common_labels(BUILT_IN))
 class LabelReader:
     """Looks labels up, and remembers those that are not in the table.
 
-    A label that nobody knows is missing everywhere: a reader asks :meth:`type_of` of every mark,
+    A label that nobody knows is missing everywhere: a reader calls :meth:`type_of` for every cell,
     and calls :meth:`check` when it has read all files.
 
     Parameters

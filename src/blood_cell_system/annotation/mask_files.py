@@ -1,6 +1,4 @@
-"""What the values of a mask mean, as a person tells it on the command line.
-
-Class masks as other programs write them, read into ours.
+"""Class masks as other programs write them, read into ours.
 
 Three kinds: the guide's RGB format, one image of class numbers or colours with a table, and one
 black and white image a class. They are read when an image is prepared, never all at once.
@@ -172,7 +170,7 @@ def read_binary_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def read_values(path: Path) -> NDArray[np.int64]:
-    """Read the values of a mask: class numbers, or colours as ``0x1rrggbb``; grey is a number.
+    """Read the values of a mask: class numbers, or colours as ``0x1rrggbb``; gray is a number.
 
     Raises
     ------
@@ -195,7 +193,7 @@ def _code(value: Value) -> int:
     if isinstance(value, int):
         return value
     red, green, blue = value
-    # As read_values has it: grey is a number.
+    # As read_values has it: gray is a number.
     return red if red == green == blue else _COLOUR | red << 16 | green << 8 | blue
 
 

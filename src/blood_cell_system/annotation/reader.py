@@ -28,7 +28,7 @@ from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReadOptions:
-    """What a person may have to tell a reader.
+    """What a person may have to say about the files.
 
     Parameters
     ----------
@@ -158,7 +158,7 @@ class ReadingBuilder:
         self._crossing: Counter[str] = Counter()
 
     def note(self, sentence: str) -> None:
-        """Tell something that a person should know."""
+        """Add something that a person should know."""
         self._notes.append(sentence)
 
     def note_joined(self, count: int) -> None:
@@ -215,7 +215,7 @@ class ReadingBuilder:
         split: Split | None = None,
         group: str | None = None,
     ) -> None:
-        """Add an image with its marks, or list why that cannot be.
+        """Add an image with its annotations, or list why that cannot be.
 
         Parameters
         ----------
@@ -224,9 +224,9 @@ class ReadingBuilder:
         annotations : iterable of Annotation or None
             None where nobody has said where the cells are.
         label_file : Path
-            Where the marks stand.
+            Where they stand.
         declared_shape : tuple of int, optional
-            ``(height, width)`` in pixels, where the label file tells it.
+            ``(height, width)`` in pixels, where the label file has it.
         """
         self._label_files.add(label_file)
         try:

@@ -3,9 +3,9 @@
 ::
 
     Reading
-    ├── samples   Sample: an image, and what people say about it
+    ├── samples   Sample: an image, and its annotations
     │             └── cells   Annotation: a type, and a box, an outline or a point
-    ├── dropped   DroppedCell: marks that make no sense
+    ├── dropped   DroppedCell: annotations that make no sense
     ├── failed    FailedImage: images that cannot be used
     └── notes     what a person should know before believing the rest
 
@@ -149,12 +149,12 @@ class Sample:
         None where nobody has said where the cells are; empty where somebody said that there are
         none.
     unscored : tuple of Outline
-        Regions about which the marks say nothing definite: crowds, cells "too difficult to say",
+        Regions that are not definite: crowds, cells "too difficult to say",
         labels that the label table leaves out.
     class_mask : MaskFiles or None
         Where the classes of all pixels are given.
     group : str or None
-        Slide or patient, where the files tell: images of one group belong into one split.
+        Slide or patient, where known: images of one group belong into one split.
     """
 
     stem: str
@@ -169,14 +169,14 @@ class Sample:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DroppedCell:
-    """A mark that was left out.
+    """An annotation that was left out.
 
     Parameters
     ----------
     file : str
         Label file, relative to the data set's folder.
     object_index : int
-        Position of the mark in that file (of its image's marks, where a file has many images);
+        Position in that file (among those of its image, where a file has many images);
         the first is 1.
     """
 

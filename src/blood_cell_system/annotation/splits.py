@@ -32,7 +32,7 @@ _WORDS: Final = re.compile(r"[a-z]+")
 
 
 def split_of_words(text: str) -> Split | None:
-    """Split that a name tells; None where it tells none, or several.
+    """Split that a name says; None where it says none, or several.
 
     Examples
     --------

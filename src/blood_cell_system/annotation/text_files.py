@@ -1,4 +1,4 @@
-"""JSON of annotation tools, read without trust."""
+"""Text, JSON and XML of annotation tools, read without trust."""
 
 import codecs
 import json
@@ -169,7 +169,7 @@ def errors_located_at(where: str, *, expected: str) -> Iterator[None]:
 
 
 def declared_shape(height: object, width: object) -> tuple[int, int]:
-    """Size of an image as a label file tells it.
+    """Size of an image as a label file declares it.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def declared_shape(height: object, width: object) -> tuple[int, int]:
         shape = 0, 0
     if min(shape) < 1 or shape[0] * shape[1] > MAX_PIXELS:
         raise AnnotationError(
-            f"the image's (height, width) is told as ({height}, {width}); expected numbers of "
+            f"the image's (height, width) is given as ({height}, {width}); expected numbers of "
             f"pixels, {MAX_PIXELS:,} in all at most. Correct the file."
         )
     return shape

@@ -79,7 +79,7 @@ class WriteStyle:
         return (*self.taxonomy.names, NOT_SCORED_LABEL)
 
     def colour(self, label: str) -> tuple[int, int, int]:
-        """RGB of a label; grey for regions that are not scored."""
+        """RGB of a label; gray for regions that are not scored."""
         known = label in self.taxonomy
         return self.taxonomy[label].colour if known else NOT_SCORED_COLOUR
 
@@ -131,7 +131,7 @@ class LabelWriter(ABC):
 
 
 def annotations_to_write(sample: Sample, style: WriteStyle) -> tuple[Annotation, ...]:
-    """Cells and regions of a sample as marks, in the way that the style asks for."""
+    """Cells and regions of a sample, in the form that the style wants."""
     annotations = []
     for cell in sample.cells or ():
         has_outline = cell.outline is not None and style.outlines is not OutlineForm.BOXES
@@ -152,7 +152,7 @@ def annotations_to_write(sample: Sample, style: WriteStyle) -> tuple[Annotation,
 
 
 def rings_to_write(outline: Outline, shape: tuple[int, int], style: WriteStyle) -> tuple[Ring, ...]:
-    """Polygons of an outline within the image, with as many corners as the style asks for."""
+    """Polygons of an outline within the image, with as many corners as the style wants."""
     if isinstance(outline, PolygonOutline) and _is_within(outline.box, shape):
         return tuple(
             simplified_ring(ring, tolerance_px=style.tolerance_px) for ring in outline.rings
@@ -218,9 +218,9 @@ class WriteSummary:
     format_name : str
         One of :func:`writable_formats`.
     label_counts : mapping of str to int
-        Marks by label.
+        Annotations by label.
     not_held : int
-        Marks that the format cannot hold.
+        Annotations that the format cannot hold.
     unknown : tuple of str
         Images left out because nobody has said where their cells are.
     """

@@ -9,7 +9,7 @@ the others:
 1. ``outlier_share`` of the examples are no cells at all: a source that has some, then one of them.
 2. ``type_share`` are for the types of white cells: a type, a source that has it, then a cell.
 3. All others are for the condition: a source, one of its conditions, then a cell. Within a source
-   its conditions are equally frequent, so that the source tells nothing about the condition. A
+   its conditions are equally frequent, so that the source says nothing about the condition. A
    source of one condition alone comes a quarter as often as one of two.
 """
 
@@ -53,7 +53,7 @@ class FailedCell:
 class HeldCells:
     """Cell images with their records, by position.
 
-    Beyond the budget they are held as PNG, and decoded whenever they are asked for.
+    Beyond the budget they are held as PNG, and decoded whenever they are needed.
 
     Parameters
     ----------
@@ -153,7 +153,7 @@ _MIDDLE: Final = (CELL_SIDE_PX - 1) / 2
 
 def _default_look() -> AugmentationSettings:
     # The slide is white already, so light varies less than in smears. All sources go through the
-    # same JPEG: its traces must not tell them apart.
+    # same JPEG: its traces must not distinguish them.
     return AugmentationSettings(
         scale_range=(0.85, 1.15),
         brightness_range=(0.88, 1.1),

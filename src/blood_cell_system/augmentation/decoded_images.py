@@ -103,7 +103,7 @@ class DecodedImages:
 
 
 def decode(image: PreparedImage, *, magnification: float = 1.0) -> DecodedImage:
-    """Read everything that is known of one image, and resample it where that is asked for."""
+    """Read everything that is known of one image, and resample it where needed."""
     pixels, class_mask = image.read()
     path = image.instance_path
     label_image = read_label_image(path) if path is not None else None

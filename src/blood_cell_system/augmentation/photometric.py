@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.augmentation.settings import AugmentationSettings
 
-# Optical density of every grey level; black would be infinitely dense.
+# Optical density of every gray level; black would be infinitely dense.
 _DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
 # Normal numbers that are drawn once and then cut from: at random.
 _NOISE_COUNT: Final = 1 << 21

@@ -35,7 +35,7 @@ class AugmentationSettings:
     paste_share : float
         Share of images into which cells of others are pasted (``pasted_cells``).
     noise_share, largest_noise : float
-        Share of noisy images, and the noise's largest standard deviation in grey levels.
+        Share of noisy images, and the noise's largest standard deviation in gray levels.
 
     Raises
     ------

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from blood_cell_system.annotation.sample import Sample
+    from blood_cell_system.taxonomy import Taxonomy
 
 # As in the registry of annotation/, which imports OpenCV; a test compares them.
 Format = Literal["coco", "labelme", "geojson", "cvat", "yolo", "qupath"]
@@ -69,15 +70,15 @@ def convert(
     from blood_cell_system.annotation.writer import OutlineForm, WriteStyle, write_labels
 
     format_name = "geojson" if to == "qupath" else to
-    style = WriteStyle(outlines=OutlineForm(outlines), tolerance_px=simplify)
     with opened_folder(source) as folder:
-        samples, is_whole = _samples(
+        samples, is_whole, taxonomy = _samples(
             folder,
             images=images or [],
             with_not_scored=with_not_scored,
             input_format=input_format,
             label_map=label_map,
         )
+        style = WriteStyle(outlines=OutlineForm(outlines), tolerance_px=simplify, taxonomy=taxonomy)
         summary = write_labels(samples, output, format_name=format_name, style=style)
     print(summary.to_text())
     next_step = writable_format(format_name).next_step
@@ -96,17 +97,22 @@ def _samples(
     with_not_scored: bool,
     input_format: str,
     label_map: str | None,
-) -> "tuple[Iterable[Sample], bool]":
-    """Images of whatever the folder is, and whether none of them is left out."""
-    from blood_cell_system.pipeline.analysed_samples import analysed_samples, is_results_folder
+) -> "tuple[Iterable[Sample], bool, Taxonomy]":
+    """Images of whatever the folder is, whether none of them is left out, and their cell types."""
+    from blood_cell_system.pipeline.analysed_samples import (
+        analysed_samples,
+        is_results_folder,
+        taxonomy_of_results,
+    )
 
     if is_results_folder(folder):
-        return analysed_samples(folder, images=images), True
+        return analysed_samples(folder, images=images), True, taxonomy_of_results(folder)
     if (folder / "images").is_dir() and (folder / "masks").is_dir():
         from blood_cell_system.datasets.prepared import PreparedDataset, prepared_samples
 
         dataset = PreparedDataset.open(folder)
-        return prepared_samples(dataset, with_unscored=with_not_scored), True
+        samples = prepared_samples(dataset, with_unscored=with_not_scored)
+        return samples, True, dataset.taxonomy
     from blood_cell_system.annotation.label_map import read_label_map
     from blood_cell_system.annotation.reader import ReadOptions
     from blood_cell_system.annotation.registry import read_folder
@@ -119,4 +125,4 @@ def _samples(
         print(f"dropped: {cell.file}: object {cell.object_index}: {cell.reason}")
     for failed in reading.failed:
         print(f"left out: {failed.reason}")
-    return reading.samples, not reading.failed
+    return reading.samples, not reading.failed, reading.taxonomy

@@ -91,7 +91,7 @@ def _download_file(address: str, output: Path | None, *, sha256: str | None, tim
         target / name if target.is_dir() else target,
         sha256=sha256,
         timeout_seconds=timeout,
-        tell=_Progress() if sys.stderr.isatty() else None,
+        report=_Progress() if sys.stderr.isatty() else None,
     )
     print(f"{path}: {path.stat().st_size:,} bytes")
     return 0

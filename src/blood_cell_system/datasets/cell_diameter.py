@@ -39,7 +39,7 @@ def red_cell_diameters(
     """Diameters of the whole red cells of one image.
 
     Every person leaves another margin around a cell: of three laboratories' boxes, one is 4 % wider
-    than the cells' masks, one 8 %, one 1 % narrower. So the masks tell where there are any. Cells
+    than the cells' masks, one 8 %, one 1 % narrower. Masks are therefore preferred. Cells
     that a person marked go before cells that a program found, and where no cell is marked, the
     class mask's components do that are as convex as a single cell.
 

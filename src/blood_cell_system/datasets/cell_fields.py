@@ -1,13 +1,12 @@
-"""Images of a collection that show the same place of a slide.
-
-Names alone do not tell: a field that was photographed twice may lie thirty names apart. Two
-images of one place agree in their details once one is shifted onto the other; two places hardly
-do. Blocks of names that share a place are joined, so that no cell is learned from and tested on.
-
-Images whose single cells have labels in the words of their data set.
+"""Images whose single cells have labels in the words of their data set.
 
 Readers of data sets with diagnoses give these: whereas a ``Sample`` says where red and white cells
 are, a ``CellField`` says which of them hold a parasite, are sickled, or come from a leukaemia.
+
+Blocks of names that show the same place of a slide are joined, so that no cell is learned from and
+tested on. Names alone do not show it: a field that was photographed twice may lie thirty names
+apart. Two images of one place agree in their details once one is shifted onto the other; two places
+hardly do.
 """
 
 import json
@@ -68,7 +67,7 @@ class FieldReading:
     fields : tuple of CellField
         Ordered by name.
     dropped : tuple of DroppedCell
-        Marks that make no sense.
+        Annotations that make no sense.
     failed : tuple of FailedImage
         Images that are missing or damaged.
     """
@@ -180,7 +179,7 @@ def usable_cells(
     image: str,
     dropped: list[DroppedCell],
 ) -> tuple[Annotation, ...]:
-    """Read the marks of one image, clip their boxes, and drop those that make no sense.
+    """Read the annotations of one image, clip their boxes, and drop those that make no sense.
 
     Parameters
     ----------

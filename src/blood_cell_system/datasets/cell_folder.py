@@ -492,7 +492,7 @@ def _check_classes(root: Path, kind: ClassifierKind, records: Sequence[CellRecor
         found = ", ".join(sorted(filter(None, conditions))) or "none"
         raise DatasetError(
             f"{root}: cells of one class only ({found}); expected two or more of "
-            f"{', '.join((*kind.conditions, *kind.types))}. There is nothing to tell apart."
+            f"{', '.join((*kind.conditions, *kind.types))}. There is nothing to distinguish."
         )
 
 
@@ -528,7 +528,7 @@ def _notes(kind: ClassifierKind, records: Sequence[CellRecord]) -> tuple[str, ..
         if sources and not sources & others:
             notes.append(
                 f"{condition} comes from {', '.join(sorted(sources))} alone, which has no other "
-                "condition: figures may tell laboratories apart in place of cells."
+                "condition: figures may distinguish laboratories in place of cells."
             )
     if not any(record.is_outlier for record in records):
         notes.append(

@@ -89,13 +89,13 @@ def open_sources(folders: Sequence[Path], *, seed: int) -> OpenedSources:
     """Open prepared folders and give every image a source, a split and a name of its own.
 
     A source that has no name is called like its folder. Two folders that say the same name are two
-    sources, told apart by their folders' names. Images of one name in several folders get their
+    sources, with their folders' names added. Images of one name in several folders get their
     source's name in front; all others keep theirs.
 
     Parameters
     ----------
     seed : int
-        Deals out splits where a folder has none.
+        Chooses splits where a folder has none.
 
     Raises
     ------
@@ -252,7 +252,7 @@ class CombinedSource:
     Parameters
     ----------
     red_cell_diameter_px : float or None
-        Median before resampling, by the labels or as given; None where nothing tells.
+        Median before resampling, by the labels or as given; None where unknown.
     measured_cells : int
         Whole red cells that the labels show.
     magnification : float
@@ -374,9 +374,9 @@ def combine_folders(
     cell_diameter_px : float, optional
         Median diameter of the red cells of each source afterwards; None leaves all sizes.
     source_diameters : mapping of str to float, optional
-        Diameters of red cells by source, for sources whose labels do not tell.
+        Diameters of red cells by source, for sources whose labels do not show them.
     seed : int
-        Deals out splits where a folder has none.
+        Chooses splits where a folder has none.
     jobs : int, optional
         Processes; all cores by default.
 

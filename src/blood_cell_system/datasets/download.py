@@ -139,8 +139,8 @@ _PASSING = (408, 425, 429)
 _NOT_SATISFIABLE = 416  # HTTP status: the range begins behind the end.
 _PARTIAL = 206  # HTTP status: the answer is the range that was requested.
 
-Tell = Callable[[int, int | None], None]
-"""Is told the bytes that are there, and of how many, where the server says so."""
+Report = Callable[[int, int | None], None]
+"""Receives the bytes that are there, and of how many, where the server says so."""
 
 
 def fetch_file(
@@ -150,7 +150,7 @@ def fetch_file(
     sha256: str | None = None,
     timeout_seconds: float = TIMEOUT_SECONDS,
     attempts: int = ATTEMPTS,
-    tell: Tell | None = None,
+    report: Report | None = None,
 ) -> Path:
     """Download a file.
 
@@ -169,7 +169,7 @@ def fetch_file(
         Longest silence of the server.
     attempts : int
         Tries in a row that bring nothing.
-    tell : callable, optional
+    report : callable, optional
 
     Returns
     -------
@@ -193,7 +193,7 @@ def fetch_file(
     while failures < attempts:
         before = _size(part)
         try:
-            if _fetch_rest(address, part, timeout_seconds, tell):
+            if _fetch_rest(address, part, timeout_seconds, report):
                 _check(part, sha256, address)
                 _put_in_place(part, target)
                 return target
@@ -214,7 +214,7 @@ def fetch_file(
     )
 
 
-def _fetch_rest(address: str, part: Path, timeout_seconds: float, tell: Tell | None) -> bool:
+def _fetch_rest(address: str, part: Path, timeout_seconds: float, report: Report | None) -> bool:
     """Fetch what is missing; False when the connection ended before the file did."""
     start = _size(part)
     mark = _read_mark(part)
@@ -235,7 +235,7 @@ def _fetch_rest(address: str, part: Path, timeout_seconds: float, tell: Tell | N
     with response:
         goes_on = response.status == _PARTIAL and _starts_at(response.headers, start)
         if response.status == _PARTIAL and not goes_on:
-            raise HTTPException("the server sent another part than asked for")
+            raise HTTPException("the server sent another part than requested")
         here = start if goes_on else 0
         length = response.headers.get("Content-Length")
         total = here + int(length) if length and length.isdigit() else None
@@ -244,8 +244,8 @@ def _fetch_rest(address: str, part: Path, timeout_seconds: float, tell: Tell | N
             while piece := response.read1(_PIECE):
                 file.write(piece)
                 here += len(piece)
-                if tell:
-                    tell(here, total)
+                if report:
+                    report(here, total)
     return total is None or here == total
 
 
@@ -292,7 +292,7 @@ def _mark_path(part: Path) -> Path:
 
 
 def _write_mark(part: Path, headers: Mapping[str, str]) -> None:
-    """Keep what tells whether the server still has the same file; weak marks do not."""
+    """Keep what shows whether the server still has the same file; weak tags do not."""
     by_name = {name.lower(): value for name, value in headers.items()}
     tag = by_name.get("etag", "")
     mark = tag if tag and not tag.startswith("W/") else by_name.get("last-modified", "")

@@ -1,6 +1,4 @@
-"""Images of a prepared folder as samples, for writing them in other formats.
-
-The prepared folder: what every later step reads.
+"""The prepared folder: what every later step reads.
 
 ::
 
@@ -426,7 +424,7 @@ class PreparedDataset:
         originals = sorted({image.original for image in self.of_split(Split.TRAIN)})
         if not 0 < count <= len(originals):
             raise DatasetError(
-                f"{self.root}: {count} images asked for; the training split has "
+                f"{self.root}: {count} images wanted; the training split has "
                 f"{len(originals)} originals. Ask for 1 to {len(originals)}."
             )
         order = generator_for(seed, "limit").permutation(len(originals))
@@ -488,7 +486,7 @@ def _manifest_rows(
 
 
 def original_by_name(stem: str, stems: Collection[str]) -> str:
-    """Stem of what an image is a copy of, as its name tells where no manifest does.
+    """Stem of what an image is a copy of, by its name, where no manifest says it.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Dealing images out to train, val and test, so that nothing that belongs together is parted."""
+"""Split images into train, val and test; what belongs together stays together."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ _IMAGE_COLUMNS = ("image", "file", "picture", "stem", "name")
 
 
 class GroupBy(StrEnum):
-    """What is never parted."""
+    """What stays together."""
 
     IMAGE = "image"
     SLIDE = "slide"
@@ -194,7 +194,7 @@ def split_folder(
 ) -> SplitSummary:
     """Deal out the images of a prepared folder anew, and write that into its manifest.
 
-    Groups are dealt out whole. Images that show the same field, and augmented copies, stay
+    Groups stay whole. Images that show the same field, and augmented copies, stay
     together as well, whatever their groups are.
 
     Parameters
@@ -230,7 +230,7 @@ def split_folder(
     images = dataset.images
     if not is_check:
         joined = _joined(names, same)
-        splits = _dealt(images, joined, {Split.VAL: val_share, Split.TEST: test_share}, seed)
+        splits = _chosen(images, joined, {Split.VAL: val_share, Split.TEST: test_share}, seed)
         images = tuple(
             replace(image, split=splits[group], group=_known_group(image, name, by))
             for image, group, name in zip(images, joined, names, strict=True)
@@ -304,7 +304,7 @@ def _joined(names: Sequence[str], same: NDArray[np.intp]) -> list[int]:
     return [root_of(index) for index in range(len(names))]
 
 
-def _dealt(
+def _chosen(
     images: Sequence[PreparedImage],
     groups: Sequence[int],
     shares: Mapping[Split, float],
@@ -316,7 +316,7 @@ def _dealt(
     wanted = [split for split, share in shares.items() if share > 0]
     if len(sizes) < 1 + len(wanted):
         raise SettingsError(
-            f"{len(sizes)} groups cannot be dealt out to {1 + len(wanted)} splits without parting "
+            f"{len(sizes)} groups cannot be split into {1 + len(wanted)} splits without dividing "
             "one. Group by something smaller (--by image), or say --val 0 or --test 0."
         )
     total = sum(sizes.values())
@@ -325,13 +325,13 @@ def _dealt(
     names = sorted(sizes)
     order = generator_for(seed, "split").permutation(len(names))
     queue = sorted((names[i] for i in order), key=lambda group: -sizes[group])
-    dealt: dict[int, Split] = {}
+    chosen: dict[int, Split] = {}
     for left, group in zip(range(len(queue), 0, -1), queue, strict=True):
-        empty = [split for split in lacks if split not in dealt.values()]
+        empty = [split for split in lacks if split not in chosen.values()]
         choice = empty if len(empty) == left else list(lacks)
-        dealt[group] = max(choice, key=lambda split: lacks[split])
-        lacks[dealt[group]] -= sizes[group]
-    return dealt
+        chosen[group] = max(choice, key=lambda split: lacks[split])
+        lacks[chosen[group]] -= sizes[group]
+    return chosen
 
 
 def _known_group(image: PreparedImage, name: str, by: GroupBy) -> str | None:

@@ -1,4 +1,4 @@
-"""Class masks from the stain, told apart by the boxes.
+"""Class masks from the stain, separated by the boxes.
 
 1. ``stain``: optical density, and a threshold on it: where any cell is.
 2. ``red_cells``: size and colour of this image's red cells.
@@ -47,7 +47,7 @@ _MIN_ROUNDNESS = 0.65  # 4π area / perimeter² of a hole that is pallor by its 
 _MIN_SOLIDITY = 0.88  # Area to hull; the gaps between round cells have hollow sides.
 _BROKEN_RING = 0.9  # Share of a box above which a cell has no gap to close.
 _GAP_SHARE = 0.12  # Of the box's shorter side: wider gaps stay open.
-# Holes from this area on have a shape that tells pallor from gaps, as part of a cell's area.
+# Holes of at least this share of a cell have a shape that distinguishes pallor from gaps.
 _SHAPELESS_SHARE = 0.12
 # The pallor of ghost cells: its area in those of the largest usual pallor, and its solidity.
 _GHOST_SHARE = 1.5

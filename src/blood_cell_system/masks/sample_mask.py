@@ -1,7 +1,7 @@
-"""The class mask of an image, from whatever people said about it.
+"""The class mask of an image, from whatever annotations there are.
 
 What is known best wins: the classes of all pixels, where they are given; then the outlines that
-people drew; then the stain, told apart by their boxes. A point is a centre and nothing more. What
+people drew; then the stain, separated by their boxes. A point is a centre and nothing more. What
 nobody has said, and the stain does not show clearly, is not scored.
 """
 

@@ -180,7 +180,7 @@ def outline_white_cell(
     cell : Annotation
         Box around the cell.
     appearance : RedCellAppearance
-        How red cells look in this image, to tell them from cytoplasm.
+        How red cells look in this image, to distinguish them from cytoplasm.
 
     Returns
     -------
@@ -430,7 +430,7 @@ def _purple_smear(
     foreground: NDArray[np.bool_],
     seeds: NDArray[np.bool_],
 ) -> NDArray[np.bool_]:
-    """Foreground that hangs together with a nucleus and is purple all the way."""
+    """Foreground that is connected to a nucleus and is purple all the way."""
     purple = foreground & (red_share > appearance.red_share + _PURPLE_LEAD)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (7, 7))
     # The rims of red cells are purple too, but thin.

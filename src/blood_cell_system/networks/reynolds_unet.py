@@ -8,7 +8,7 @@ from keras import layers
 from blood_cell_system.networks.registry import register_segmenter
 from blood_cell_system.networks.reynolds import DEFAULT_OFFSETS, dihedral_orbit, reynolds_bottleneck
 from blood_cell_system.networks.segmenter import convolutions, segmenter_model
-from blood_cell_system.taxonomy import CELL_TYPES
+from blood_cell_system.taxonomy import BUILT_IN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class ReynoldsUNetConfig:
     d_reduced: int = 64
     dropout: float = 0.0
     has_instance_head: bool = True
-    num_cell_types: int = len(CELL_TYPES)
+    num_cell_types: int = len(BUILT_IN)
 
     @property
     def values_per_pixel(self) -> float:

@@ -12,7 +12,7 @@ from keras import layers
 
 from blood_cell_system.networks.registry import register_segmenter
 from blood_cell_system.networks.segmenter import convolutions, segmenter_model
-from blood_cell_system.taxonomy import CELL_TYPES
+from blood_cell_system.taxonomy import BUILT_IN
 
 LEVELS = 3
 """Strides 2, 4 and 8: the instance head needs stride 4, and one more level sees around it."""
@@ -34,7 +34,7 @@ class SmallUNetConfig:
 
     base_width: int = 12
     has_instance_head: bool = True
-    num_cell_types: int = len(CELL_TYPES)
+    num_cell_types: int = len(BUILT_IN)
 
     @property
     def values_per_pixel(self) -> float:

@@ -4,6 +4,7 @@ import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
 from blood_cell_system.reports.image_files import read_labels
 from blood_cell_system.reports.report import DiagnosticReport
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 _REPORT_ENDING: Final = "_report.json"
 
@@ -61,6 +63,14 @@ def analysed_samples(results: Path, *, images: Sequence[Path] = ()) -> Iterator[
     finder = _ImageFinder(_paths_in_summary(results / SUMMARY_NAME), images)
     for path in reports:
         yield _sample(path, results, finder)
+
+
+def taxonomy_of_results(results: Path) -> Taxonomy:
+    """Cell types of a folder of results; those of its first report, as one model gave all."""
+    for path in sorted(results.rglob(f"*{_REPORT_ENDING}"))[:1]:
+        with suppress(ValueError, KeyError, TypeError):
+            return Taxonomy.from_dict(json.loads(path.read_text(encoding="utf-8"))["taxonomy"])
+    return BUILT_IN
 
 
 def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:

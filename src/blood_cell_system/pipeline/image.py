@@ -131,10 +131,6 @@ class InferencePipeline:
         output_dir : Path or str, optional
             Nothing is written by default.
 
-        Returns
-        -------
-        DiagnosticReport
-
         Raises
         ------
         MissingDataError
@@ -327,10 +323,6 @@ def analyze(
         Whether cells are classified.
     system : BloodCellAnalysisSystem, optional
         Models of your own; by default those of this package.
-
-    Returns
-    -------
-    DiagnosticReport
 
     Raises
     ------

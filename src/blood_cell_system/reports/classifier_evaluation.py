@@ -3,11 +3,12 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BeforeValidator, ConfigDict, Field
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -36,22 +37,28 @@ from blood_cell_system.reports.segmenter_evaluation import (
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellSet
 
+Listed = Annotated[list[Any], BeforeValidator(lambda values: np.asarray(values).tolist())]
+
 
 class ReliabilityTable(Record):
     """How often answers of a confidence are right, by bins of the confidence."""
 
-    edges: list[float]
-    cells: list[float]
-    confidence: list[float]
-    accuracy: list[float]
+    model_config = ConfigDict(from_attributes=True)
+
+    edges: Listed
+    cells: Listed = Field(validation_alias="weight")
+    confidence: Listed
+    accuracy: Listed
 
 
 class HeadRecord(Record):
     """How good the answers of one output are."""
 
+    model_config = ConfigDict(from_attributes=True)
+
     where: str
     names: tuple[str, ...]
-    confusion_matrix: list[list[float]]
+    confusion_matrix: Listed = Field(validation_alias="confusion")
     by_class: dict[str, dict[str, float]]
     accuracy: Figure
     balanced_accuracy: Figure
@@ -90,8 +97,8 @@ def classifier_evaluation_to_json(
         kind=evaluation.metadata.cell_type.lower(),
         cells=evaluation.cells,
         diseases=tuple(evaluation.diseases),
-        conditions=tuple(_head(scores) for scores in evaluation.conditions),
-        types=tuple(_head(scores) for scores in evaluation.types),
+        conditions=tuple(HeadRecord.model_validate(scores) for scores in evaluation.conditions),
+        types=tuple(HeadRecord.model_validate(scores) for scores in evaluation.types),
         known=evaluation.known,
         controls=tuple(evaluation.controls),
     ).to_json()
@@ -130,32 +137,6 @@ def _rounded(figure: Figure) -> dict[str, Any]:
         if figure.interval is None
         else [round(bound, 4) for bound in figure.interval],
     }
-
-
-def _head(scores: HeadScores) -> HeadRecord:
-    table = scores.reliability
-    return HeadRecord(
-        where=scores.where,
-        names=scores.names,
-        confusion_matrix=scores.confusion.tolist(),
-        by_class=scores.by_class,
-        accuracy=scores.accuracy,
-        balanced_accuracy=scores.balanced_accuracy,
-        macro_f1=scores.macro_f1,
-        calibration_error=scores.calibration_error,
-        constant_answer={
-            "class": scores.constant,
-            "accuracy": scores.constant_accuracy,
-            "balanced_accuracy": scores.constant_balanced_accuracy,
-        },
-        conformal={"coverage": scores.coverage, "single_share": scores.single_share},
-        reliability=ReliabilityTable(
-            edges=table.edges.tolist(),
-            cells=table.weight.tolist(),
-            confidence=table.confidence.tolist(),
-            accuracy=table.accuracy.tolist(),
-        ),
-    )
 
 
 def classifier_evaluation_tables(evaluation: ClassifierEvaluation, *, title: str) -> RenderableType:

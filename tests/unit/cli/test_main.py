@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import types
 from pathlib import Path
 from typing import Annotated, Literal
@@ -243,13 +242,20 @@ def test_the_help_lists_all_commands_and_loads_nothing_heavy():
         assert entry.line in " ".join(found.stdout.split())
 
 
+@pytest.mark.skipif(os.name != "posix", reason="processor time of POSIX")
 def test_the_help_is_there_at_once():
     def seconds():
-        begun = time.perf_counter()
+        # Of the processor, not of the clock: the machine may be busy with other tests.
+        before = os.times()
         assert python("-m", "blood_cell_system", "--help").returncode == 0
-        return time.perf_counter() - begun
+        after = os.times()
+        return (
+            after.children_user
+            + after.children_system
+            - (before.children_user + before.children_system)
+        )
 
-    assert min(seconds() for _ in range(5)) <= 0.3
+    assert min(seconds() for _ in range(3)) <= 0.3
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

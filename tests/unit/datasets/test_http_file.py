@@ -126,6 +126,6 @@ def test_a_part_that_cannot_be_written_is_told(server, tmp_path):
 
 def test_progress_is_told_in_bytes(server, tmp_path):
     told = []
-    fetch_file(server.address, tmp_path / "a.zip", tell=lambda *parts: told.append(parts))
+    fetch_file(server.address, tmp_path / "a.zip", report=lambda *parts: told.append(parts))
     assert told[-1] == (len(CONTENT), len(CONTENT))
     assert [here for here, _ in told] == sorted(here for here, _ in told)

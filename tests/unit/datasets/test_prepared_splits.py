@@ -89,5 +89,5 @@ def test_more_images_contain_the_fewer():
 
 @pytest.mark.parametrize("count", [-1, 0, 15])
 def test_a_number_of_images_that_there_is_not_is_an_error(count):
-    with pytest.raises(DatasetError, match=rf"{count} images asked for.*has 14 originals"):
+    with pytest.raises(DatasetError, match=rf"{count} images wanted.*has 14 originals"):
         drawn(20).with_splits(0).limited(count, seed=0)

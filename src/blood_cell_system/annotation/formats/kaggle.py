@@ -125,7 +125,7 @@ def _rows(
             continue
         name = row[columns["image"]].strip() if columns["image"] < len(row) else ""
         try:
-            # Where columns are parted by semicolons, numbers may have a decimal comma.
+            # Where semicolons separate the columns, numbers may have a decimal comma.
             numbers = [float(row[columns[corner]].replace(",", ".")) for corner in _CORNERS]
             yield name, (row[columns["label"]].strip(), Box(*numbers))
         except (IndexError, ValueError):

@@ -40,7 +40,7 @@ from blood_cell_system.errors import AnnotationError, BloodCellError
 _FIELDS: Final = re.compile(r'"(?:shapes|imagePath)"\s*:')
 _SHAPE_FIELDS: Final = "a label, points, and a shape_type"
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
-# What people tick, as a flag of a shape, where they cannot tell.
+# What people tick, as a flag of a shape, where they are not sure.
 _DOUBTFUL_FLAGS: Final = frozenset({"difficult", "ignore", "crowd", "unsure", "uncertain"})
 
 

@@ -32,7 +32,7 @@ _MASK_FOLDER: Final = re.compile(
 )
 _IMAGE_FOLDER: Final = re.compile(r"images?|imgs?|images?|originals?|jpegimages", re.IGNORECASE)
 _MASK_NAME: Final = re.compile(r"(.+?)[ _-](?:masks?|labels?|gt|seg|segmentation)", re.IGNORECASE)
-# Masks that are looked at to tell of what kind all of them are.
+# Masks that are read to find the kind of all of them.
 _LOOKED_AT: Final = 12
 # Bit that marks a colour among the values of a mask, as ``read_values`` sets it.
 _COLOUR: Final = 1 << 24

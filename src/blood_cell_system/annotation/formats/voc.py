@@ -343,7 +343,7 @@ class VocReader(Reader):
         └── ImageSets/Main/{train,val,test}.txt    optional; a folder train/, val/ or test/ does too
 
     Corners are 1-based and both included. Some tools count from 0: where a corner is 0 all are
-    taken so, and that is told. Usual names of cells are known, in any spelling.
+    taken so, and a note says it. Usual names of cells are known, in any spelling.
 
     BCCD: https://github.com/Shenggan/BCCD_Dataset, MIT licence; labels RBC, WBC, Platelets.
     """

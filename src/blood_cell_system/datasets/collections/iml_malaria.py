@@ -8,7 +8,7 @@
                                        {"type": "ring",
                                         "bbox": {"x": "424", "y": "849", "h": "59", "w": "66"}}]}]
 
-Labels: red blood cell, ring, trophozoite, schizont, gametocyte, difficult (nobody could tell).
+Labels: red blood cell, ring, trophozoite, schizont, gametocyte, difficult (not decided).
 *Plasmodium vivax*; cells that the border cuts are not labelled. Files are numbered as they were
 taken, so that neighbouring names share a slide: a block is a run of ten numbers.
 

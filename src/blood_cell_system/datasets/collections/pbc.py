@@ -9,7 +9,7 @@
     ├── ig/IG_102433.jpg               immature granulocyte
     └── platelet/PLATELET_104945.jpg
 
-All are of people without infection, blood or cancer disease. Which image is whose is not told;
+All are of people without infection, blood or cancer disease. Which image is whose is not known;
 numbers run on over people, so that a block is a run of ten names of a type.
 
 Source: Acevedo, Merino, Alférez et al., *A dataset of microscopic peripheral blood cell images for

@@ -27,12 +27,12 @@ from blood_cell_system.datasets.duplicates.field_features import (
     best_positions,
     in_band,
     largest_squared_distance,
-    lit_field,
     position_free,
     position_parts,
     small_square,
     squared_distances,
     surroundings,
+    visible_field,
 )
 
 Window = tuple[float, float, float, float]
@@ -158,9 +158,9 @@ def field_view(image: NDArray[np.uint8]) -> NDArray[np.int8] | None:
         None when the image shows nothing.
     """
     small = small_square(image)
-    is_lit = lit_field(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32))
-    density = -np.log((small.astype(np.float32) + 8) / 264) * is_lit[:, :, None]
-    relative = (density - surroundings(density, is_lit)) * is_lit[:, :, None]
+    is_visible = visible_field(cv2.cvtColor(small, cv2.COLOR_RGB2GRAY).astype(np.float32))
+    density = -np.log((small.astype(np.float32) + 8) / 264) * is_visible[:, :, None]
+    relative = (density - surroundings(density, is_visible)) * is_visible[:, :, None]
     # The direction of most of the stain, which turns with the colours.
     colours = relative.reshape(-1, 3)
     direction = np.linalg.eigh(colours.T @ colours)[1][:, -1]

@@ -1,6 +1,6 @@
 """Nearly equal images, also turned, mirrored, scaled, recompressed or of another brightness.
 
-A fingerprint is the middle band of the cosine transform of a small, evenly lit version of the
+A fingerprint is the middle band of the cosine transform of a small, evenly bright version of the
 image.
 
 Measured: different fields of BCCD (364) stay below 0.5, of a malaria set (230) and a leukaemia set
@@ -150,7 +150,7 @@ def small_square(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(small, dtype=np.uint8)
 
 
-def lit_field(gray: NDArray[np.float32]) -> NDArray[np.float32]:
+def visible_field(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     """1 inside the field of view: the dark surround of an eyepiece is the same in every image.
 
     Parameters
@@ -164,21 +164,23 @@ def lit_field(gray: NDArray[np.float32]) -> NDArray[np.float32]:
     touches = (stats[:, :2] == 0).any(axis=1) | (right == WORK_SIDE) | (bottom == WORK_SIDE)
     is_surround = touches & (stats[:, cv2.CC_STAT_AREA] > 0.005 * gray.size)
     is_surround[0] = False
-    is_lit = (~is_surround[labels]).astype(np.uint8)
-    shrunk = cv2.erode(is_lit, np.ones((7, 7), dtype=np.uint8))
+    is_visible = (~is_surround[labels]).astype(np.uint8)
+    shrunk = cv2.erode(is_visible, np.ones((7, 7), dtype=np.uint8))
     return np.asarray(shrunk, dtype=np.float32)
 
 
-def surroundings(values: NDArray[np.float32], is_lit: NDArray[np.float32]) -> NDArray[np.float32]:
+def surroundings(
+    values: NDArray[np.float32], is_visible: NDArray[np.float32]
+) -> NDArray[np.float32]:
     """Mean of the lit places around each: what the light alone would give there.
 
     Parameters
     ----------
     values : ndarray of shape (128, 128) or (128, 128, channels), dtype float32
         0 where it is not lit.
-    is_lit : ndarray of shape (128, 128), dtype float32
+    is_visible : ndarray of shape (128, 128), dtype float32
     """
-    weight = cv2.GaussianBlur(is_lit, (0, 0), _SURROUNDINGS_PX) + 1e-3
+    weight = cv2.GaussianBlur(is_visible, (0, 0), _SURROUNDINGS_PX) + 1e-3
     blurred = cv2.GaussianBlur(values, (0, 0), _SURROUNDINGS_PX)
     return np.asarray(blurred / weight.reshape(weight.shape + (1,) * (values.ndim - 2)))
 
@@ -206,9 +208,9 @@ def fingerprint(image: NDArray[np.uint8]) -> NDArray[np.float32] | None:
         Of length 1; None when the image shows nothing.
     """
     gray = cv2.cvtColor(small_square(image), cv2.COLOR_RGB2GRAY).astype(np.float32)
-    is_lit = lit_field(gray)
-    around = surroundings(gray * is_lit, is_lit)
-    relative = is_lit * np.clip((gray - around) / (around + 8), -0.5, 0.5)
+    is_visible = visible_field(gray)
+    around = surroundings(gray * is_visible, is_visible)
+    relative = is_visible * np.clip((gray - around) / (around + 8), -0.5, 0.5)
     if relative.std() < BLANK_CONTRAST:
         return None
     coarse = cv2.resize(relative, (_SIDE, _SIDE), interpolation=cv2.INTER_AREA)

@@ -34,7 +34,7 @@ class FieldPrint:
 
 
 def field_print(image: NDArray[np.uint8]) -> FieldPrint:
-    """Describe an image, so that others of the same field can be told.
+    """Describe an image, so that others of the same field can be found.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ Pairs = tuple[NDArray[np.intp], NDArray[np.float64]]
 
 
 def groups_of_same(prints: Sequence[FieldPrint], belongs_with: Sequence[int]) -> NDArray[np.intp]:
-    """Give each image the number of its group: images that must not be parted.
+    """Give each image the number of its group: images that must stay together.
 
     Parameters
     ----------

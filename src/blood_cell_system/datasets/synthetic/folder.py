@@ -222,7 +222,7 @@ def write_synthetic_folder(
     prefix = "BloodImage" if is_clone else "smear"
     stems = tuple(f"{prefix}_{number:05d}" for number in range(count))
     write = partial(_write_smear, output=output, settings=settings, seed=seed, is_clone=is_clone)
-    # Nothing is drawn before the first is asked for, but a bad number of jobs is told at once.
+    # Nothing is drawn before the first is needed, but a bad number of jobs is refused at once.
     drawn = map_in_processes(write, stems, jobs=jobs)
     progress = with_progress(drawn, total=count, description="Drawing smears")
     make_folder(output)

@@ -168,7 +168,7 @@ class SmearSettings:
     defocus : tuple of float
         Range of the blur's standard deviation, as a share of the cells' diameter.
     noise : tuple of float
-        Range of the sensor noise's standard deviation, in grey levels.
+        Range of the sensor noise's standard deviation, in gray levels.
     jpeg_quality : tuple of int
         Range of the quality of the JPEG that the camera keeps, 1..100.
     malaria_share, sickle_share : float

@@ -52,7 +52,7 @@ from blood_cell_system.datasets.synthetic.white_cells import (
     white_cell_dyes,
     white_cell_outline,
 )
-from blood_cell_system.taxonomy import MASK_CLASS, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 
 
 def platelet_outline(
@@ -72,7 +72,7 @@ def platelet_outline(
 def platelet_dyes(
     patch: Patch, generator: np.random.Generator, *, radius_px: float
 ) -> dict[Dye, FloatMap]:
-    """Amounts of dye in a platelet: purple granules in the middle, a pale blue-grey rim."""
+    """Amounts of dye in a platelet: purple granules in the middle, a pale blue-gray rim."""
     u = patch.relative_radius
     grain = smooth_noise(generator, u.shape, scale_px=max(1.5, 0.28 * radius_px))
     middle = 1 - smooth_step(u, generator.uniform(0.2, 0.5), 1.0)
@@ -146,7 +146,7 @@ class Body:
 
     @property
     def name(self) -> str:
-        """What it is, as the truth of a smear tells it."""
+        """What it is, as the truth of a smear lists it."""
         if self.kind is None:
             return "platelet"
         return str(self.kind) if isinstance(self.kind, WhiteCellKind) else self.condition
@@ -373,7 +373,8 @@ def draw_smear(settings: SmearSettings, generator: np.random.Generator) -> Drawn
         count=int(generator.poisson(settings.dirt_rate)),
         radius_px=settings.cell_diameter_px / 2,
     )
-    mask_values = np.array([0] + [MASK_CLASS[body.cell_type] for body in bodies], dtype=np.uint8)
+    classes = BUILT_IN.mask_classes
+    mask_values = np.array([0, *(classes[body.cell_type] for body in bodies)], dtype=np.uint8)
     return DrawnSmear(
         image=photograph(density, glass, generator, settings),
         class_mask=mask_values[labels],

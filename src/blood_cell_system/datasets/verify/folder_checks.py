@@ -1,4 +1,4 @@
-"""Step 3b: copies and classes, seen over the splits."""
+"""Step 3: sizes, duplicates, copies and classes over all images."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -147,7 +147,7 @@ def _near_groups(
 ) -> list[DuplicateGroup]:
     stems = {image.stem for image in images}
     repeated = {image.stem for group in exact for image in group.images[1:]}
-    # A copy tells nothing that its original does not; a repetition is reported already.
+    # A copy shows nothing that its original does not; a repetition is reported already.
     compared = [
         image
         for image in images

@@ -1,4 +1,4 @@
-"""Step 4: the images that deserve a look, on one sheet."""
+"""Step 4: the report, and the images that deserve a look on one sheet."""
 
 import os
 from collections import Counter, defaultdict

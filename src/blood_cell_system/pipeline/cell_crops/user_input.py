@@ -32,7 +32,7 @@ from blood_cell_system.pipeline.cell_crops.plan import (
     CutTask,
     Extra,
 )
-from blood_cell_system.taxonomy import CELL_TYPES
+from blood_cell_system.taxonomy import BUILT_IN
 
 _EXTRAS: Final = {Extra.SLIDE: 1, Extra.DEBRIS: 1, Extra.CLUMP: 1}
 """How many outliers of each kind are cut from an image."""
@@ -246,7 +246,7 @@ def _class_of(label: str, options: CropOptions) -> CropClass | None:
         return None if named == _LEFT_OUT else _class_named(named, options.kind)
     if label in (*options.kind.conditions, *options.kind.types, NOT_A_CELL):
         return _class_named(label, options.kind)
-    if label in CELL_TYPES and label != options.kind.cell_type:
+    if label in BUILT_IN and label != options.kind.cell_type:
         return OUTLIER if options.with_outliers else None
     if label in ("", options.kind.cell_type):
         name = options.class_of_all
@@ -274,9 +274,7 @@ def _check_labels(
     unknown = sorted(
         label
         for label in labels
-        if classes[label] is None
-        and label not in options.class_of_label
-        and label not in CELL_TYPES
+        if classes[label] is None and label not in options.class_of_label and label not in BUILT_IN
     )
     if unknown:
         counted = ", ".join(f"{label!r} ({labels[label]})" for label in unknown)

@@ -37,78 +37,33 @@ _SHOWN_CROPS: Final = 60
 """Uncertain cells in the gallery: some six rows of a desktop."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bar:
-    """One bar of a histogram, in the units of its drawing."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    words: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Histogram:
-    """How often values occur, to be drawn; sizes are those of the drawing's coordinates.
-
-    Parameters
-    ----------
-    bars : tuple of Bar
-    low, high : float
-        Limits of the axis.
-    unit : str
-    largest : str
-        What the highest bar stands for.
-    """
-
-    bars: tuple[Bar, ...]
-    low: float
-    high: float
-    unit: str
-    largest: str
-    width: float = 320
-    height: float = 150
-    base: float = 124
-    top: float = 14
-
-
 _BINS: Final = 24
 """Bars of a histogram: narrow enough to see two populations in some hundred cells."""
 
 
-def histogram(values: Sequence[float], *, unit: str) -> Histogram:
-    """Count how often values occur, in bars of one width.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Histogram:
+    """How often values occur; ``edges`` are one more than ``counts``."""
 
-    Parameters
-    ----------
-    values : sequence of float
-        One at least.
-    unit : str
-        Of the values, for the axis.
-    """
+    counts: tuple[int, ...]
+    edges: tuple[float, ...]
+    unit: str
+
+    @property
+    def labels(self) -> list[str]:
+        """What each bar stands for."""
+        return [
+            f"{left:.3g}–{right:.3g} {self.unit}: {_cells(count)}"
+            for count, (left, right) in zip(self.counts, pairwise(self.edges), strict=True)
+        ]
+
+
+def histogram(values: Sequence[float], *, unit: str) -> Histogram:
+    """Count how often values occur, one at least, in bars of one width."""
     low, high = _round_range(min(values), max(values))
     # Rounding may have put a limit a hair inside of a value.
     counts, edges = np.histogram(np.clip(values, low, high), bins=_BINS, range=(low, high))
-    drawn = Histogram(
-        bars=(), low=low, high=high, unit=unit, largest=_cells(largest := int(counts.max()))
-    )
-    step = drawn.width / _BINS
-    bars = []
-    for place, (count, (left, right)) in enumerate(
-        zip(counts.tolist(), pairwise(edges.tolist()), strict=True)
-    ):
-        height = (drawn.base - drawn.top) * count / largest
-        bars.append(
-            Bar(
-                x=place * step + 0.5,
-                y=drawn.base - height,
-                width=step - 1,
-                height=height,
-                words=f"{left:.3g}–{right:.3g} {unit}: {_cells(count)}",
-            )
-        )
-    return Histogram(bars=tuple(bars), low=low, high=high, unit=unit, largest=drawn.largest)
+    return Histogram(counts=tuple(counts.tolist()), edges=tuple(edges.tolist()), unit=unit)
 
 
 def _cells(count: int) -> str:
