@@ -22,9 +22,8 @@ MAX_BYTES: Final = 100_000_000_000
 MAX_FILES: Final = 1_000_000  # Entries; more would fill a disk with names.
 
 _SUSPICIOUS_BYTES: Final = 1_000_000_000  # Unpacked bytes from which the ratio is checked.
-_SUSPICIOUS_RATIO: Final = (
-    500  # Unpacked to packed bytes, above which an archive is taken for a bomb.
-)
+# Unpacked to packed bytes, above which an archive is taken for a bomb.
+_SUSPICIOUS_RATIO: Final = 500
 _DISK_SHARE: Final = 0.9  # Of the free space, the part that may be filled.
 _PIECE: Final = 1 << 20  # Bytes that are unpacked at a time.
 # What macOS adds.
