@@ -54,8 +54,12 @@ class Registered:
         return self.config(**{k: _untyped(v) for k, v in (chosen | arguments).items()})
 
     def record(self, config: Any) -> Architecture:
-        """Describe a config as model metadata hold it."""
-        return Architecture(name=self.name, arguments=asdict(config))
+        """Describe a config as model metadata hold it, with the lists of JSON for tuples."""
+        arguments = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in asdict(config).items()
+        }
+        return Architecture(name=self.name, arguments=arguments)
 
 
 def _untyped(value: Any) -> Any:

@@ -444,6 +444,9 @@ def upgraded(value: Any) -> Any:
 def report_schema() -> dict[str, Any]:
     """Give the JSON schema of a report, as ``docs/report_schema.json`` holds it."""
     schema = DiagnosticReport.model_json_schema(mode="serialization")
+    for part in schema["$defs"].values():
+        # The summary alone: the fields have descriptions of their own.
+        part["description"] = part.get("description", "").partition("\n\n")[0]
     dialect = "https://json-schema.org/draft/2020-12/schema"
     title = f"Report of one blood smear image, format version {FORMAT_VERSION}"
     return {"$schema": dialect, **schema, "title": title}
