@@ -115,7 +115,7 @@ class Architecture(BaseModel):
     @field_validator("arguments")
     @classmethod
     def _as_in_a_file(cls, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Lists for tuples, so that a record equals itself when it is read back."""
+        """Make lists of tuples, so that a record equals itself when it is read back."""
         plain: dict[str, Any] = json.loads(json.dumps(arguments))
         return plain
 
