@@ -11,10 +11,12 @@
     ├── CellImageError     (ValueError)         an image that does not show one cell
     ├── DownloadError        (ConnectionError)    a data set that cannot be downloaded
     ├── OutputError          (OSError)            a place that cannot be written to
+    ├── FolderInUseError     (BlockingIOError)    a folder that another run writes into
     ├── SettingsError        (ValueError)         an option that makes no sense
     ├── CheckpointError      (ValueError)         a model file of another kind, or damaged
     ├── ResumeError          (ValueError)         a training that cannot be continued as asked
     ├── TrainingMemoryError  (MemoryError)        a batch that does not fit into memory
+    ├── DivergedError        (ArithmeticError)    a training whose loss is no number any more
     └── WorkerError          (RuntimeError)       a helper process that ended too early
 
 A message says where, what was found, what was expected and what to do. The command line prints it
@@ -62,6 +64,10 @@ class OutputError(BloodCellError, OSError):
     """A place cannot be written to."""
 
 
+class FolderInUseError(BloodCellError, BlockingIOError):
+    """Another run writes into a folder."""
+
+
 class SettingsError(BloodCellError, ValueError):
     """An option makes no sense."""
 
@@ -76,6 +82,10 @@ class ResumeError(BloodCellError, ValueError):
 
 class TrainingMemoryError(BloodCellError, MemoryError):
     """A batch does not fit into memory."""
+
+
+class DivergedError(BloodCellError, ArithmeticError):
+    """The loss of a training is no number any more."""
 
 
 class WorkerError(BloodCellError, RuntimeError):
