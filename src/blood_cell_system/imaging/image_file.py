@@ -37,6 +37,11 @@ def opened(path: Path) -> Iterator[Image.Image]:
     try:
         if not path.is_file():
             raise MissingDataError(f"{path}: there is no such image. Check the path.")
+        if path.stat().st_size == 0:
+            raise ImageReadError(
+                f"{path}: the file is empty (0 bytes). Copy it again from its source, or, where a "
+                "cloud holds it, have it downloaded first."
+            )
         with _without_pillow_warnings, Image.open(path, formats=_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
