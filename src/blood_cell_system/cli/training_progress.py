@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from blood_cell_system.cli.options import counted
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles
+from blood_cell_system.terminal import safe_console
 from blood_cell_system.training.classifier import TrainedClassifier
 from blood_cell_system.training.loop import TrainingListener, TrainingResult
 from blood_cell_system.training.presets import ClassifierSettings, SegmentationSettings
@@ -35,7 +35,7 @@ class EpochProgress(TrainingListener, ABC):
 
     def __init__(self, opening: str) -> None:
         self._opening = opening
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = safe_console(highlight=False, soft_wrap=True)
         self._is_quiet = logging.getLogger("blood_cell_system").level >= logging.WARNING
         self._progress = Progress(
             TextColumn("{task.description}"),
