@@ -51,8 +51,6 @@ def evaluate(
     bloodcells evaluate --model models/segmentation_model.onnx --data-dir data/segmentation
     bloodcells evaluate --split val --json val.json --contact-sheet worst.png
     """
-    from rich.console import Console
-
     from blood_cell_system.analysis.runtimes import load_runtime
     from blood_cell_system.analysis.segmenter_evaluation import EvaluationSettings
     from blood_cell_system.analysis.segmenter_evaluation import evaluate as evaluate_segmenter
@@ -67,6 +65,7 @@ def evaluate(
         evaluation_to_json,
         worst_images_sheet,
     )
+    from blood_cell_system.terminal import safe_console
 
     dataset = PreparedDataset.open(data_dir).with_splits(seed)
     images = dataset.of_split(split)
@@ -86,7 +85,7 @@ def evaluate(
         settings=settings,
         seed=seed,
     )
-    console = Console(highlight=False)
+    console = safe_console(highlight=False)
     console.print(evaluation_tables(evaluation, title=f"{model} on {data_dir}, split {split}"))
     if json is not None:
         subject = {"model": str(model), "data_dir": str(data_dir), "split": str(split)}
@@ -129,8 +128,6 @@ def evaluate_classifier(
     --------
     bloodcells evaluate-classifier --kind rbc -o evaluation
     """
-    from rich.console import Console
-
     from blood_cell_system.analysis import classifier_evaluation
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.runtimes import load_classifier
@@ -140,6 +137,7 @@ def evaluate_classifier(
         classifier_evaluation_tables,
         write_evaluation_files,
     )
+    from blood_cell_system.terminal import safe_console
     from blood_cell_system.training.classifier_data import CellClasses, read_cells
 
     model = model or Path(f"./models/{kind.file_stem}.onnx")
@@ -154,7 +152,7 @@ def evaluate_classifier(
     evaluation = classifier_evaluation.evaluate_classifier(
         classifier, cells, settings=ClassificationSettings(views=views), seed=seed
     )
-    console = Console(highlight=False)
+    console = safe_console(highlight=False)
     title = f"{model} on {data_dir}, split {split}"
     console.print(classifier_evaluation_tables(evaluation, title=title))
     if output_dir is not None:

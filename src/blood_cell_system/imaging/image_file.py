@@ -44,6 +44,11 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
     try:
         if data is None and not path.is_file():
             raise MissingDataError(f"{path}: there is no such image. Check the path.")
+        if (path.stat().st_size if data is None else len(data)) == 0:
+            raise ImageReadError(
+                f"{path}: the file is empty (0 bytes). Copy it again from its source, or, where a "
+                "cloud holds it, have it downloaded first."
+            )
         file = path if data is None else io.BytesIO(data)
         with _without_pillow_warnings, Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
