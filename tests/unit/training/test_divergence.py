@@ -48,6 +48,7 @@ class OneWeightTask:
     view = VIEW
     metadata = ModelMetadata(kind="segmenter")
     data_hash = validation_hash = "same"
+    remarks = data_warnings = ()
 
     def __init__(self, losses):
         self.learner = OneWeight(losses)
