@@ -50,10 +50,18 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
     """
     try:
         if data is None and (kind := kind_of_special(path)):
-            refusal = MissingDataError if path.is_dir() else ImageReadError
-            raise refusal(f"{path}: {kind}, not an image. Replace it by an image, or remove it.")
+            if path.is_dir():
+                raise MissingDataError(f"{path}: there is no such image; it is a folder.")
+            raise ImageReadError(
+                f"{path}: {kind}, not an image. Replace it by an image, or remove it."
+            )
         if data is None and not path.exists():
             raise MissingDataError(f"{path}: there is no such image. Check the path.")
+        if (path.stat().st_size if data is None else len(data)) == 0:
+            raise ImageReadError(
+                f"{path}: the file is empty (0 bytes). Copy it again from its source, or, where a "
+                "cloud holds it, have it downloaded first."
+            )
         file = path if data is None else io.BytesIO(data)
         with _without_pillow_warnings, Image.open(file, formats=_FORMATS) as image:
             width, height = image.size

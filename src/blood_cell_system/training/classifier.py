@@ -21,6 +21,7 @@ from blood_cell_system.augmentation.cell_batches import (
 )
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.metrics.calibration import (
     DEFAULT_COVERAGE,
     class_thresholds,
@@ -404,6 +405,10 @@ class ClassifierTask(Task):
         self.train = read_cells(folder, Split.TRAIN, self.classes)
         self.val = read_cells(folder, Split.VAL, self.classes)
         self._domain_sets = self.train, self.val
+        self.remarks = (
+            f"Learns from {len(self.train)} cells, and chooses the best epoch by {len(self.val)} "
+            "cells for validation.",
+        )
         if settings.has_domain_adaptation and len(folder.sources) < 2:
             self._domain_sets = with_stain_domains(self.train, self.val, seed=settings.seed)
         self._sampler = CellSampler(
@@ -559,9 +564,10 @@ def train_classifier(
     """Train a classifier, or continue a training.
 
     Writes into ``output_dir``: ``rbc_classifier_best.keras`` (the running average of the best
-    epoch, not calibrated), ``rbc_classifier_training_state.npz``, ``history.csv``,
-    ``history.json``, ``training_curves.png``, ``run.json``; and TensorBoard events into a folder of
-    its own in ``log_dir``. For white cells the names begin with ``wbc``.
+    epoch, not calibrated), ``rbc_classifier_training_state.npz``, ``rbc_classifier_history.csv``
+    and ``.json``, ``rbc_classifier_training_curves.png``, ``rbc_classifier_run.json``; and
+    TensorBoard events into a folder of its own in ``log_dir``. For white cells the names begin with
+    ``wbc``.
 
     Parameters
     ----------
@@ -582,10 +588,17 @@ def train_classifier(
     TrainingMemoryError
         The memory is exhausted.
     OutputError
-        A folder cannot be written to.
+        A folder cannot be written to, or the model was removed from it meanwhile.
+    FolderInUseError
+        Another training writes into ``output_dir``.
+    DivergedError
+        A loss is no number any more; the best model before stays.
     """
     prepare_run(output_dir, log_dir, is_deterministic=is_deterministic)
-    with memory_advice(settings.batch_size, ADVICE):
+    with (
+        locked_folder(output_dir, command="train-classifier"),
+        memory_advice(settings.batch_size, ADVICE),
+    ):
         task = ClassifierTask(folder, settings)
         training = Training(
             task,

@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -31,10 +30,13 @@ class RunFiles:
         First word of the names of its runs.
     stem : str
         First word of the models' file names.
+    prefix : str
+        Before the names of the record, so that trainings of several kinds can share a folder.
     """
 
     kind: str
     stem: str
+    prefix: str = ""
 
     @property
     def model(self) -> str:
@@ -51,13 +53,28 @@ class RunFiles:
         """All that is needed to resume."""
         return f"{self.kind}_training_state.npz"
 
+    @property
+    def history(self) -> str:
+        """A row an epoch, without the ending."""
+        return f"{self.prefix}history"
+
+    @property
+    def curves(self) -> str:
+        """The history, drawn."""
+        return f"{self.prefix}training_curves.png"
+
+    @property
+    def run(self) -> str:
+        """Settings, data and outcome."""
+        return f"{self.prefix}run.json"
+
 
 SEGMENTER_FILES: Final = RunFiles("segmentation", "segmentation_model")
 
 
 def classifier_files(kind: ClassifierKind) -> RunFiles:
     """Names for a kind of classifier."""
-    return RunFiles(kind.file_stem, kind.file_stem)
+    return RunFiles(kind.file_stem, kind.file_stem, prefix=f"{kind.file_stem}_")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -136,13 +153,34 @@ class TrainingState:
             if "best_iou" in words:
                 # As it was called when there was nothing to train but segmenters.
                 words["best_score"] = words.pop("best_iou")
+            if wrong := sorted(name for name in words if not _is_like(name, words[name])):
+                raise ValueError(f"{wrong[0]} is {words[wrong[0]]!r:.60}")
             return cls(arrays=arrays, **words)
-        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, ResumeError):
-                raise
+        except (ResumeError, MemoryError):
+            raise
+        except PermissionError as error:
+            raise ResumeError(
+                f"{path}: cannot be read ({error.strerror}). Check its permissions."
+            ) from error
+        except Exception as error:  # Damaged bytes lead NumPy to errors of almost any kind.
             raise ResumeError(
                 f"{path}: not the state of a training, or damaged ({error}). Start anew."
             ) from error
+
+
+_COUNTS: Final = ("epoch", "step_in_epoch", "best_epoch", "patience_from")
+_NUMBERS: Final = ("best_score", "seconds")
+
+
+def _is_like(name: str, value: Any) -> bool:
+    """Whether a value of a state's JSON has the type of its field."""
+    if name in _COUNTS:
+        return type(value) is int and value >= 0
+    if name in _NUMBERS:
+        return type(value) in (int, float)
+    if name == "history":
+        return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+    return isinstance(value, dict if name in ("settings", "loss_sums") else str)
 
 
 def state_beside(model_path: Path, files: RunFiles = SEGMENTER_FILES) -> TrainingState:

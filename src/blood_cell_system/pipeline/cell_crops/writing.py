@@ -24,6 +24,7 @@ from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_bytes, write_json
 from blood_cell_system.datasets.cell_blocks import split_by_blocks
 from blood_cell_system.datasets.cell_folder import (
+    SHEETS,
     UNFINISHED,
     CellRecord,
     write_cells_csv,
@@ -37,8 +38,6 @@ from blood_cell_system.parallel import map_in_processes
 from blood_cell_system.pipeline.cell_crops.cutting import cut_image
 from blood_cell_system.pipeline.cell_crops.plan import CutTask
 from blood_cell_system.seeding import generator_for
-
-SHEETS: Final = "sheets"
 
 _SETTINGS: Final = "settings.json"
 _TILES_A_SHEET: Final = 96

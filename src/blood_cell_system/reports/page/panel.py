@@ -8,8 +8,8 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from blood_cell_system.cells.neighbours import crops_of
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.reports.report import DiagnosticReport, certainty
 from blood_cell_system.reports.text import name_of
@@ -32,16 +32,12 @@ def outline_polygons(cells: Cells, *, tolerance_px: float = 0.7) -> list[Polygon
         (0.5, 0.5); of its largest part where a cell is in pieces; empty for one without pixels.
     """
     polygons: list[Polygon] = []
-    places = ndimage.find_objects(cells.label_image, max_label=len(cells))
-    for label, place in enumerate(places, start=1):
-        if place is None:
+    for label, place in enumerate(crops_of(cells.label_image, len(cells)), start=1):
+        mask = (cells.label_image[place] == label).astype(np.uint8)
+        if not mask.size:
             polygons.append([])
             continue
-        contours, _ = cv2.findContours(
-            (cells.label_image[place] == label).astype(np.uint8),
-            cv2.RETR_EXTERNAL,
-            cv2.CHAIN_APPROX_NONE,
-        )
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         largest = max(contours, key=len)
         corners = cv2.approxPolyDP(largest, epsilon=tolerance_px, closed=True).reshape(-1, 2)
         x, y = place[1].start + 0.5, place[0].start + 0.5
