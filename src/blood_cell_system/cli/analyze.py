@@ -148,7 +148,6 @@ def analyze(
 
 def system_of(model: Path | None, models: Path | None) -> "BloodCellAnalysisSystem":
     """Load the models that the options name, and the built-in ones for the others."""
-    from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.pipeline.model_slots import (
         bundled_segmenter,
@@ -156,6 +155,7 @@ def system_of(model: Path | None, models: Path | None) -> "BloodCellAnalysisSyst
         segmenter_in,
     )
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+    from blood_cell_system.quiet_import import import_tensorflow
 
     system = BloodCellAnalysisSystem()
     named = [model]

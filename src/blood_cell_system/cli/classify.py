@@ -67,9 +67,9 @@ def classifier_of(model: Path | None, kind: "ClassifierKind") -> "ClassifierRunt
         The file is damaged, carries code, or is no classifier of this kind.
     """
     from blood_cell_system.analysis.runtimes import load_classifier
-    from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.pipeline.model_slots import bundled_classifier, weights_folder
+    from blood_cell_system.quiet_import import import_tensorflow
 
     path = model or bundled_classifier(kind)
     if path is None:

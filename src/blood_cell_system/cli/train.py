@@ -15,9 +15,9 @@ from blood_cell_system.cli.options import (
     argument,
     option,
 )
-from blood_cell_system.cli.quiet_import import import_tensorflow
 from blood_cell_system.errors import ResumeError, SettingsError
 from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.quiet_import import import_tensorflow
 
 if TYPE_CHECKING:
     from blood_cell_system.training.fine_tuning import StartingPoint
