@@ -23,6 +23,14 @@ _UNSAFE: Final = re.compile(
 )
 
 
+_NAMES: Final[dict[str, str]] = {}
+
+
+def call_by(temporary: str, name: str) -> None:
+    """Show a temporary path by the name that the user knows, here and as long as this runs."""
+    _NAMES[temporary] = name
+
+
 def visible(text: str) -> str:
     r"""Escape what a terminal obeys in place of showing it.
 
@@ -31,6 +39,8 @@ def visible(text: str) -> str:
     >>> print(visible("\x1b[2Jcells\n"), end="")
     \x1b[2Jcells
     """
+    for temporary, name in _NAMES.items():
+        text = text.replace(temporary, name)
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 

@@ -25,7 +25,7 @@ from blood_cell_system.annotation.outline import (
 )
 from blood_cell_system.annotation.registry import writable_format
 from blood_cell_system.annotation.sample import Annotation, Sample
-from blood_cell_system.atomic_files import make_folder, write_text
+from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import copy_file, is_turned, read_image, write_image
@@ -284,8 +284,14 @@ def write_labels(
     style = style or WriteStyle()
     make_writer = writable_format(format_name).writer
     _refuse_used(output)
-    building = output.with_name(f".{output.name}.{secrets.token_hex(8)}.partial")
-    make_folder(building)
+    building = output.with_name(f".{output.name[:40]}.{secrets.token_hex(8)}.partial")
+    try:
+        building.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(
+            f"{output}: cannot make this folder ({error.strerror or error}). Choose a folder that "
+            "you may write to."
+        ) from error
     try:
         writer = make_writer(building, style)
         counts: Counter[str] = Counter()
