@@ -25,6 +25,7 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.duplicates.groups import linked_groups
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, read_image_shape
+from blood_cell_system.imaging.image_folders import is_image_name
 
 TINY_SIDE_PX = 3
 """Boxes with a side of this or less are slips of the mouse."""
@@ -131,7 +132,7 @@ def images_in(folder: Path) -> dict[str, Path]:
         )
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+        if not is_image_name(path):
             continue
         if path.stem in found:
             raise DatasetError(

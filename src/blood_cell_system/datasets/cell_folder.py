@@ -39,6 +39,7 @@ from blood_cell_system.atomic_files import write_text
 from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blocks
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_file_bytes, read_image_shape
+from blood_cell_system.imaging.image_folders import is_image_name, is_left_behind
 from blood_cell_system.model_metadata import ClassifierKind
 
 NOT_A_CELL: Final = "not_a_cell"
@@ -254,7 +255,7 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     folders = sorted(
         path
         for path in root.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and path.name != SHEETS
+        if path.is_dir() and not is_left_behind(path.name) and path.name != SHEETS
     )
     if not folders:
         raise DatasetError(
@@ -264,11 +265,7 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     records = []
     for folder in folders:
         condition, cell_type = _class_of_folder(folder, kind)
-        images = sorted(
-            path.name
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        )
+        images = sorted(path.name for path in folder.iterdir() if is_image_name(path))
         if not images:
             raise DatasetError(
                 f"{folder}: no images in this class folder; expected "
