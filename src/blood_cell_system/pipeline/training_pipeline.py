@@ -129,7 +129,7 @@ class TrainingPipeline:
         BloodCellError
             As of ``training.classification.train_classifier``.
         """
-        return self._train_classifier(ClassifierKind.RBC, self.config.rbc_data_dir)
+        return self._train_classifier(ClassifierKind("RBC"), self.config.rbc_data_dir)
 
     def train_wbc_classifier(self) -> "TrainedClassifier":
         """Train the classifier of white cells on a folder of cells.
@@ -139,7 +139,7 @@ class TrainingPipeline:
         BloodCellError
             As of ``training.classification.train_classifier``.
         """
-        return self._train_classifier(ClassifierKind.WBC, self.config.wbc_data_dir)
+        return self._train_classifier(ClassifierKind("WBC"), self.config.wbc_data_dir)
 
     def train_all_sequential(
         self,
