@@ -260,6 +260,11 @@ class InferencePipeline:
                 rbc_classifier_sha256=red.sha256 if red else None,
                 wbc_classifier=white.name if white else None,
                 wbc_classifier_sha256=white.sha256 if white else None,
+                other_classifiers={
+                    one.name: one.sha256
+                    for kind, one in classifiers.items()
+                    if kind not in ("rbc", "wbc")
+                },
             ),
         )
 

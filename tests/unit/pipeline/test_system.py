@@ -19,7 +19,7 @@ from blood_cell_system.errors import (
     OutputError,
     SettingsError,
 )
-from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 from blood_cell_system.pipeline import model_slots
 from blood_cell_system.pipeline.model_slots import (
     bundled_classifier,
@@ -28,6 +28,7 @@ from blood_cell_system.pipeline.model_slots import (
     sha256_of,
 )
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+from blood_cell_system.taxonomy import BUILT_IN, CellType, Condition
 
 
 class _AnyClassifier(ChosenClassifier):
@@ -327,3 +328,31 @@ def test_built_models_are_told_compiled_fitted_saved_and_loaded(tmp_path):
     assert kept.metadata.subtypes == ClassifierKind("WBC").types
     made = system.wbc_classifier.predict_on_batch(cells)
     assert kept.predict(cells).condition == pytest.approx(made["condition"], abs=1e-6)
+
+
+def test_a_folder_of_models_may_have_a_classifier_of_a_type_of_ones_own(tmp_path):
+    parasite = CellType(
+        name="Parasite",
+        display_name="free parasites",
+        colour=(1, 2, 3),
+        conditions=(
+            Condition(name="young", display_name="young parasites", is_healthy=True),
+            Condition(name="old", display_name="old parasites"),
+        ),
+    )
+    kind = ClassifierKind("parasite", BUILT_IN.extended([parasite]))
+    metadata = ModelMetadata.of_classifier(kind)
+    (tmp_path / "parasite_classifier.onnx").write_bytes(
+        colour_classifier(metadata, outputs=("condition",))
+    )
+    (tmp_path / "my_classifier.onnx").write_bytes(colour_classifier())
+    system = BloodCellAnalysisSystem()
+    system.segmentation_model = ColourRuntime()
+    system.load_models(tmp_path)
+    ready = system.ready_classifiers()
+    assert ready["parasite"].name == "parasite_classifier.onnx"
+    assert ready["parasite"].runtime.metadata.conditions == ("young", "old")
+    assert "my" not in ready
+    system.load_classifier(tmp_path / "parasite_classifier.onnx", "Parasite")
+    with pytest.raises(SettingsError, match=r"kind nobody: .* expected rbc or wbc or parasite"):
+        system.load_classifier(tmp_path / "parasite_classifier.onnx", "nobody")
