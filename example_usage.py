@@ -19,6 +19,7 @@ from blood_cell_system.datasets.synthetic import SmearSettings, write_synthetic_
 from blood_cell_system.errors import BloodCellError
 from blood_cell_system.model_metadata import ClassifierKind, classifier_kinds
 from blood_cell_system.pipeline.synthetic_cells import write_synthetic_cells
+from blood_cell_system.taxonomy import RBC
 from inference_pipeline import InferencePipeline, batch_process_images
 
 
@@ -65,8 +66,9 @@ def example_4_one_image(output: Path, *, is_quick: bool) -> None:
     pipeline = InferencePipeline(_system_of(output))
     report = pipeline.process_image(image, save_visualization=True, output_dir=output / "one_image")
     print(report.to_summary_text())
-    for cell in report.uncertain_cells[:3]:
-        print(f"look at cell {cell.cell_id}: {cell.cell_type}, certainty {cell.certainty:.2f}")
+    cells = report.cells.to_dataframe()
+    for cell in cells.loc[list(report.uncertain_cells[:3])].itertuples():
+        print(f"look at cell {cell.Index}: {cell.cell_type}, confidence {cell.confidence:.2f}")
 
 
 def example_5_batch(output: Path, *, is_quick: bool) -> None:
@@ -95,7 +97,7 @@ def example_6_custom_configuration(output: Path, *, is_quick: bool) -> None:
         classification=ClassificationSettings(views=8),
     )
     report = pipeline.process_image(image)
-    red = report.types[0]
+    red = report.types[RBC]
     print(f"{red.count} red cells are counted, {red.not_counted} at the border are not")
     if red.median_diameter_um is not None:
         print(f"their median diameter is {red.median_diameter_um:.1f} µm")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from blood_cell_system.reports.report import DiagnosticReport
     from blood_cell_system.taxonomy import Taxonomy
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"
 __all__ = [
     "AnalysisSettings",
     "BloodCellAnalysisSystem",

@@ -27,6 +27,22 @@ class Box(NamedTuple):
         """Height in pixels; negative when the box is inside out."""
         return self.y_max - self.y_min
 
+    def sorted_corners(self) -> "Box":
+        """Box whose corners are in order, whichever two opposite ones were given.
+
+        Examples
+        --------
+        >>> Box(30, 5, 10, 25).sorted_corners()
+        Box(x_min=10, y_min=5, x_max=30, y_max=25)
+        """
+        x_min, y_min, x_max, y_max = self
+        # Not min and max, which lose a NaN.
+        if x_max < x_min:
+            x_min, x_max = x_max, x_min
+        if y_max < y_min:
+            y_min, y_max = y_max, y_min
+        return Box(x_min, y_min, x_max, y_max)
+
     @property
     def centre(self) -> tuple[float, float]:
         """Middle of the box as ``(x, y)``."""

@@ -11,15 +11,21 @@
     ├── CellImageError     (ValueError)         an image that does not show one cell
     ├── DownloadError        (ConnectionError)    a data set that cannot be downloaded
     ├── OutputError          (OSError)            a place that cannot be written to
+    ├── FolderInUseError     (BlockingIOError)    a folder that another run writes into
     ├── SettingsError        (ValueError)         an option that makes no sense
     ├── CheckpointError      (ValueError)         a model file of another kind, or damaged
     ├── ResumeError          (ValueError)         a training that cannot be continued as asked
     ├── TrainingMemoryError  (MemoryError)        a batch that does not fit into memory
+    ├── DivergedError        (ArithmeticError)    a training whose loss is no number any more
     └── WorkerError          (RuntimeError)       a helper process that ended too early
 
 A message says where, what was found, what was expected and what to do. The command line prints it
 alone, without a traceback, and exits with 1.
 """
+
+import errno
+import re
+from typing import Final
 
 
 class BloodCellError(Exception):
@@ -58,6 +64,10 @@ class OutputError(BloodCellError, OSError):
     """A place cannot be written to."""
 
 
+class FolderInUseError(BloodCellError, BlockingIOError):
+    """Another run writes into a folder."""
+
+
 class SettingsError(BloodCellError, ValueError):
     """An option makes no sense."""
 
@@ -74,5 +84,54 @@ class TrainingMemoryError(BloodCellError, MemoryError):
     """A batch does not fit into memory."""
 
 
+class DivergedError(BloodCellError, ArithmeticError):
+    """The loss of a training is no number any more."""
+
+
 class WorkerError(BloodCellError, RuntimeError):
     """A helper process ended too early."""
+
+
+_REMEDIES: Final = {
+    errno.EACCES: "Check its permissions.",
+    errno.EPERM: "Check its permissions.",
+    errno.ENOSPC: "Make room on the disk.",
+    errno.EDQUOT: "Make room on the disk, or ask for a larger share of it.",
+    errno.ENAMETOOLONG: "Shorten the names of the file and of its folders.",
+    errno.ELOOP: "It is a link to itself; replace it by the file.",
+    errno.EIO: "The disk or the network failed; copy the file to another place.",
+}
+"""What to do about an error of the operating system."""
+
+
+def system_words(error: OSError, *, remedy: str = "Check the path and its permissions.") -> str:
+    """Say what the operating system found, and what to do.
+
+    Examples
+    --------
+    >>> system_words(PermissionError(errno.EACCES, "Permission denied"))
+    'Permission denied. Check its permissions.'
+    """
+    return f"{error.strerror or error}. {_REMEDIES.get(error.errno or 0, remedy)}"
+
+
+_NO_MEMORY: Final = re.compile(
+    r"bad.?alloc|insufficient memory|out ?of ?memory|can.?t start new thread|resource exhausted"
+    r"|(failed|unable|cannot|can.t|could not) (to )?allocate|failed to map segment",
+    re.IGNORECASE,
+)
+
+
+def is_memory_full(error: BaseException) -> bool:
+    """Whether an error means that memory is full: every library says it in its own way.
+
+    Examples
+    --------
+    >>> is_memory_full(RuntimeError("std::bad_alloc")), is_memory_full(ValueError("of a box"))
+    (True, False)
+    """
+    if isinstance(error, MemoryError):
+        return True
+    if isinstance(error, BloodCellError):
+        return error.__cause__ is not None and is_memory_full(error.__cause__)
+    return getattr(error, "errno", None) == errno.ENOMEM or bool(_NO_MEMORY.search(str(error)))

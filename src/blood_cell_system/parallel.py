@@ -4,7 +4,6 @@ import logging
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -15,6 +14,7 @@ from typing import TypeVar
 import cv2
 
 from blood_cell_system.errors import SettingsError, WorkerError
+from blood_cell_system.terminal import safe_console
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -109,7 +109,6 @@ def with_progress(items: Iterable[T], *, total: int, description: str) -> Iterat
     if logging.getLogger("blood_cell_system").level >= logging.WARNING:
         yield from items
         return
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -119,7 +118,7 @@ def with_progress(items: Iterable[T], *, total: int, description: str) -> Iterat
         TimeRemainingColumn,
     )
 
-    console = Console(file=sys.stderr)
+    console = safe_console(is_error=True)
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

@@ -79,9 +79,11 @@ def test_a_run_that_is_stopped_has_no_metadata_yet(cells, tmp_path):
 
 def test_the_record_of_a_training_is_complete(finished):
     folder, trained = finished
-    assert (folder / "training_curves.png").stat().st_size > 10_000
-    assert [row["epoch"] for row in json.loads((folder / "history.json").read_text())] == [1, 2, 3]
-    run = json.loads((folder / "run.json").read_text())
+    assert (folder / "rbc_classifier_training_curves.png").stat().st_size > 10_000
+    assert [
+        row["epoch"] for row in json.loads((folder / "rbc_classifier_history.json").read_text())
+    ] == [1, 2, 3]
+    run = json.loads((folder / "rbc_classifier_run.json").read_text())
     assert run["settings"]["seed"] == 7
     assert run["best_val_score"] == trained.best_score
     assert run["cells"] == {"train": 24, "val": 12}
@@ -142,7 +144,7 @@ def test_domain_adaptation_trains_a_head_that_the_classifier_does_not_keep(
     assert set(trained.model.output) == {"condition", "known"}
     _, plain = finished
     assert trained.model.count_params() == plain.model.count_params()
-    run = json.loads((tmp_path / "run.json").read_text())
+    run = json.loads((tmp_path / "rbc_classifier_run.json").read_text())
     assert run["domains"] == ["one", "two"]
 
 
@@ -150,7 +152,7 @@ def test_without_sources_domains_are_groups_of_stain(cells, tmp_path):
     alone = without_source(cells, tmp_path / "cells", "two")
     settings = replace(TINY, epochs=1, has_domain_adaptation=True)
     train_tiny(alone, tmp_path / "out", settings=settings)
-    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    run = json.loads((tmp_path / "out" / "rbc_classifier_run.json").read_text())
     assert run["domains"][0] == "stain 1"
     assert len(run["domains"]) > 1
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from blood_cell_system.analysis.runtimes import NetworkOutputs, Runtime, taxonomy_of
+from blood_cell_system.cells.neighbours import crops_of
 from blood_cell_system.cells.rescaling import enlarged_class_mask, rescale_cells, resize_labels
 from blood_cell_system.cells.separation import (
     SeparationSettings,
@@ -363,7 +363,7 @@ def _adopt(
     x, y = found["centroid"].T
     is_own = (columns.start - slack <= x) & (x < columns.stop + slack)
     is_own &= (rows.start - slack <= y) & (y < rows.stop + slack)
-    crops = ndimage.find_objects(found.label_image, max_label=len(found))
+    crops = crops_of(found.label_image, len(found))
     for row in np.flatnonzero(is_own):
         crop = crops[row]
         is_free = (found.label_image[crop] == row + 1) & (labels[crop] == 0)

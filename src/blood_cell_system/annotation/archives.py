@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from blood_cell_system.errors import DatasetError, MissingDataError, OutputError
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 
 MAX_BYTES: Final = 100_000_000_000
 """Unpacked; a larger file is unpacked by hand."""
@@ -26,6 +27,10 @@ _SUSPICIOUS_BYTES: Final = 1_000_000_000  # Unpacked bytes from which the ratio 
 _SUSPICIOUS_RATIO: Final = 500
 _DISK_SHARE: Final = 0.9  # Of the free space, the part that may be filled.
 _PIECE: Final = 1 << 20  # Bytes that are unpacked at a time.
+_LABEL_SUFFIXES: Final = frozenset(
+    {".json", ".geojson", ".xml", ".csv", ".tsv", ".txt", ".yaml", ".yml"}
+)
+_OTHER_ARCHIVES: Final = frozenset({".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
 # What macOS adds.
 _LEFT_BEHIND: Final = "__MACOSX"
 _ENCRYPTED: Final = 1  # Bit of an entry's flags, by the zip specification.
@@ -56,14 +61,33 @@ def opened_folder(path: Path) -> Iterator[Path]:
     if not path.exists():
         raise MissingDataError(f"{path}: there is no such folder or zip file. Check the path.")
     if not zipfile.is_zipfile(path):
-        raise DatasetError(
-            f"{path}: neither a folder nor a zip file. Unpack it, and give the folder."
-        )
+        raise _no_folder(path)
     with tempfile.TemporaryDirectory(prefix="bloodcells_") as temporary:
         # The data set is called as the file is.
         folder = Path(temporary) / path.stem
         unpack(path, folder)
         yield folder
+
+
+def _no_folder(path: Path) -> DatasetError:
+    """Say what to give in place of a file that is no folder and no zip file."""
+    suffix = path.suffix.lower()
+    if path.stat().st_size == 0:
+        found = "the file is empty (0 bytes). Copy it again from its source."
+    elif suffix in _LABEL_SUFFIXES:
+        found = (
+            f"a single label file; expected the folder that holds it and its images. Give "
+            f"{path.parent}."
+        )
+    elif suffix in IMAGE_SUFFIXES:
+        found = f"a single image; expected the folder of images and labels. Give {path.parent}."
+    elif suffix == ".zip":
+        found = "the zip file is cut off or damaged. Copy it again from its source."
+    elif suffix in _OTHER_ARCHIVES:
+        found = "an archive of another kind than zip. Unpack it, and give the folder."
+    else:
+        found = "neither a folder nor a zip file. Give the folder of images and labels."
+    return DatasetError(f"{path}: {found}")
 
 
 def unpack(path: Path, folder: Path) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.label_map import LabelReader
+from blood_cell_system.annotation.label_map import DROP, LabelReader
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline, Ring
 from blood_cell_system.annotation.sample import Annotation, DroppedCell
 from blood_cell_system.boxes import Box, pairwise_box_iou
@@ -49,10 +49,10 @@ def clean_annotations(
 ) -> CleanAnnotations:
     """Separate the annotations that can be used from those that cannot.
 
-    Dropped are boxes that are inside out, outlines of less than three corners, whatever lies
-    outside of the image or is tiny, and the second annotation of a cell. Of two of one cell an
-    outline is kept rather than a box, and a box rather than a point. What leaves the image is
-    cut off.
+    Dropped are outlines of less than three corners, whatever lies outside of the image or is
+    tiny, and the second annotation of a cell. Boxes with swapped corners are sorted. Of two of
+    one cell an outline is kept rather than a box, and a box rather than a point. What leaves the
+    image is cut off.
 
     Parameters
     ----------
@@ -71,6 +71,8 @@ def clean_annotations(
     kept: dict[int, Annotation] = {}
     for index, annotation in enumerate(annotations, start=1):
         cell_type = labels.type_of(annotation.cell_type, where=f"{where}: object {index}")
+        if cell_type == DROP:
+            continue
         annotation, reason = _usable(annotation, shape)
         if reason is None and (cell_type is None or not annotation.is_definite):
             found.unscored += _region(annotation)
@@ -140,10 +142,9 @@ def _usable(annotation: Annotation, shape: tuple[int, int]) -> tuple[Annotation,
     if annotation.outline is not None:
         return _usable_outline(annotation, annotation.outline, shape)
     if annotation.box is not None:
-        clipped = clip_box(annotation.box, shape)
-        return replace(annotation, box=clipped), _flaw(
-            annotation.written or annotation.box, annotation.box, clipped
-        )
+        box = annotation.box.sorted_corners()
+        clipped = clip_box(box, shape)
+        return replace(annotation, box=clipped), _flaw(annotation.written or box, box, clipped)
     if annotation.point is None:
         return annotation, "neither box nor outline nor point"
     x, y = annotation.point
@@ -177,8 +178,6 @@ def _flaw(written: tuple[float, ...], box: Box, clipped: Box) -> str | None:
     place = f"({x_min:g}, {y_min:g}) to ({x_max:g}, {y_max:g})"
     if not np.isfinite(box).all():
         return f"no numbers: {place}"
-    if x_max < x_min or y_max < y_min:
-        return f"inside out: {place}"
     width, height = clipped.x_max - clipped.x_min, clipped.y_max - clipped.y_min
     if width <= 0 or height <= 0:
         return f"outside the image: {place}"

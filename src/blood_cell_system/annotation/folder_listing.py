@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -38,8 +39,8 @@ class FolderListing:
         by_name: dict[str, list[Path]] = defaultdict(list)
         by_stem: dict[str, list[Path]] = defaultdict(list)
         for path in self.images():
-            by_name[path.name.casefold()].append(path)
-            by_stem[path.stem.casefold()].append(path)
+            by_name[_key(path.name)].append(path)
+            by_stem[_key(path.stem)].append(path)
         object.__setattr__(self, "_by_name", dict(by_name))
         object.__setattr__(self, "_by_stem", dict(by_stem))
         object.__setattr__(self, "_stems", _unique_stems(self.root, by_stem))
@@ -107,7 +108,7 @@ class FolderListing:
         AnnotationError
             Several fit equally well.
         """
-        parts = [part.casefold() for part in _SEPARATORS.split(reference.strip()) if part]
+        parts = [_key(part) for part in _SEPARATORS.split(reference.strip()) if part]
         name = parts[-1] if parts else ""
         found = self._by_name.get(name) or self._by_stem.get(name) or []
         if not found and "." in name:
@@ -127,6 +128,10 @@ class FolderListing:
                 "fit. Give images different names, or name the folder as well."
             )
         return near[0]
+
+    def is_named_as_image(self, path: Path) -> bool:
+        """Whether an image of the folder has a file's name, but for its ending."""
+        return _key(path.stem) in self._by_stem
 
     def stem_of(self, image: Path) -> str:
         """Name of an image without its ending, unlike that of all others in the folder.
@@ -152,11 +157,16 @@ def _is_looked_at(name: str) -> bool:
     return not name.startswith(".") and name not in _LEFT_BEHIND
 
 
+def _key(name: str) -> str:
+    """Take away what file systems differ in: capitals, and the form of letters with marks."""
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def _common_end(path: Path, folders: list[str]) -> int:
     """Count the folders above an image that a reference names as well."""
     count = 0
     for own, named in zip(reversed(path.parent.parts), reversed(folders), strict=False):
-        if own.casefold() != named:
+        if _key(own) != named:
             break
         count += 1
     return count
@@ -167,7 +177,8 @@ def _unique_stems(root: Path, by_stem: dict[str, list[Path]]) -> dict[Path, str]
     for paths in by_stem.values():
         for path in paths:
             # File systems differ in whether A and a are one name.
-            stems[path] = path.stem if len(paths) == 1 else _long_stem(root, path, paths)
+            stem = path.stem if len(paths) == 1 else _long_stem(root, path, paths)
+            stems[path] = unicodedata.normalize("NFC", stem)
     taken: dict[str, int] = defaultdict(int)
     for path in sorted(stems):
         stem = stems[path]

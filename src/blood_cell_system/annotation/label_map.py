@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.errors import AnnotationError, SettingsError
@@ -17,8 +17,19 @@ from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 Labels = Mapping[str, str | None]
 """Type of a cell by its label; None leaves cells with that label out, and does not score them."""
 
+DROP: Final = "drop"
+"""In a label map, in the place of a type: the mark is left out as if it were not there."""
+
+_DROP_WORDS: Final = frozenset({"drop", "remove", "delete"})
 _LEFT_OUT: Final = frozenset({"", "-", "none", "null", "ignore", "skip"})
 _UNSURE: Final = ("difficult", "unknown", "uncertain", "ignore", "unsure")
+
+_DOUBTFUL: Final = frozenset(
+    {"difficult", "ignore", "ignored", "crowd", "iscrowd", "isgroupof", "unsure", "uncertain"}
+)
+"""What people tick, or programs write, where an annotation does not decide what a cell is."""
+
+_NO: Final = frozenset({"", "0", "0.0", "false", "no", "none", "null", "off"})
 _SEPARATORS: Final = re.compile(r"[\s_\-./]+")
 
 
@@ -31,6 +42,29 @@ def plain_name(label: str) -> str:
     'red blood cell'
     """
     return _SEPARATORS.sub(" ", label).strip().casefold()
+
+
+def is_doubtful(flags: Mapping[Any, Any] | Iterable[Any] | None) -> bool:
+    """Whether flags or attributes of an annotation say that its pixels should not be scored.
+
+    Parameters
+    ----------
+    flags : mapping, iterable of str, or None
+        Values by name, or the names of those that are ticked.
+
+    Examples
+    --------
+    >>> is_doubtful({"Difficult": "true"}), is_doubtful({"ignore": 0}), is_doubtful(None)
+    (True, False, False)
+    """
+    if not flags or isinstance(flags, str):
+        return False
+    ticked = (
+        (name for name, value in flags.items() if str(value).strip().casefold() not in _NO)
+        if isinstance(flags, Mapping)
+        else flags
+    )
+    return any(re.sub(r"[\s_-]", "", str(name)).casefold() in _DOUBTFUL for name in ticked)
 
 
 def common_labels(taxonomy: Taxonomy) -> Labels:
@@ -105,13 +139,13 @@ class LabelReader:
             f"{label}={likely_type(label, self.labels) or 'none'}"
             for label, _ in self._unknown.most_common(20)
         )
-        types = dict.fromkeys(name for name in self.labels.values() if name is not None)
+        types = dict.fromkeys(name for name in self.labels.values() if name not in (None, DROP))
         known = self.labels if self.is_exact else types
         raise AnnotationError(
             f"{self._first_place}; expected {', '.join(known)}. Labels that are not known, with "
             f"their numbers: {listed}{more}. Say what they are, perhaps with "
-            f"--label-map '{suggestion}' (none leaves cells out and does not score them), or add "
-            "them to the label table, as None to leave them out."
+            f"--label-map '{suggestion}' (none leaves cells out and does not score them; drop "
+            "leaves a mark out as if it were not there, for instance a region around cells)."
         )
 
 
@@ -126,7 +160,7 @@ def likely_type(label: str, labels: Labels = COMMON_LABELS) -> str | None:
     known = {
         plain_name(name): cell_type
         for name, cell_type in {**COMMON_LABELS, **labels}.items()
-        if cell_type is not None
+        if cell_type not in (None, DROP)
     }
     name = plain_name(label)
     # A longer name often holds a known one: "RBC infected", "mature neutrophil".
@@ -146,7 +180,8 @@ def read_label_map(text: str, taxonomy: Taxonomy = BUILT_IN) -> dict[str, str | 
     Parameters
     ----------
     text : str
-        Types are those of the taxonomy, and none to leave cells out.
+        Types are those of the taxonomy; none leaves cells out and does not score their place, drop
+        leaves the mark out alone.
 
     Raises
     ------
@@ -199,10 +234,12 @@ def _type_named(value: str, where: str, taxonomy: Taxonomy) -> str | None:
     name = plain_name(value)
     if name in _LEFT_OUT:
         return None
+    if name in _DROP_WORDS:
+        return DROP
     found = common_labels(taxonomy).get(name)
     if found is None:
         raise SettingsError(
             f"{where}: {value.strip()!r} is no type of cell; expected "
-            f"{', '.join(taxonomy.names)} or none."
+            f"{', '.join(taxonomy.names)}, none or drop."
         )
     return found

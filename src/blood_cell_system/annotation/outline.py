@@ -54,6 +54,14 @@ class PolygonOutline:
         corners = np.concatenate(self.rings)
         return Box(*map(float, (*corners.min(axis=0), *corners.max(axis=0))))
 
+    @property
+    def is_upright_rectangle(self) -> bool:
+        """Whether it is a box, corner by corner."""
+        if len(self.rings) != 1 or len(self.rings[0]) != 4:
+            return False
+        x, y = self.rings[0].T
+        return len(set(x)) == 2 and len(set(y)) == 2
+
     def window(self, shape: tuple[int, int]) -> Window:
         """Pixels within the region.
 

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import ClassVar
 
@@ -20,7 +20,8 @@ from blood_cell_system.annotation.sample import (
     Reading,
     Sample,
 )
-from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.split_lists import listed_splits
+from blood_cell_system.annotation.splits import Split, split_of_folders
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import read_image_shape
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
@@ -156,6 +157,7 @@ class ReadingBuilder:
         self._label_files: set[Path] = set()
         self._named: set[Path] = set()
         self._crossing: Counter[str] = Counter()
+        self._listed_splits: dict[Path, Split] | None = None
 
     def note(self, sentence: str) -> None:
         """Add something that a person should know."""
@@ -198,6 +200,18 @@ class ReadingBuilder:
             return
         self._named.add(image)
         self.fail(self.listing.stem_of(image), error)
+
+    def shape_named(self, reference: str, *, label_file: Path) -> tuple[int, int]:
+        """``(height, width)`` in pixels of the image that a label file names.
+
+        Raises
+        ------
+        MissingDataError, AnnotationError, ImageReadError
+            There is none, there are several, or it cannot be read.
+        """
+        return read_image_shape(
+            self.listing.image_named(reference, beside=label_file.parent, where=str(label_file))
+        )
 
     def used(self, *label_files: Path) -> None:
         """Remember files for the hash of the data set, and images as named by labels."""
@@ -263,9 +277,26 @@ class ReadingBuilder:
             cells=None if annotations is None else tuple(clean.cells),
             unscored=tuple(clean.unscored),
             class_mask=class_mask,
-            split=split,
+            split=split or self._split_of(image, reference, label_file),
             group=group,
         )
+
+    def _split_of(self, image: Path, reference: str | Path, label_file: Path) -> Split | None:
+        """Split by lists of images, or the folders of the label file, the image or its name."""
+        if self._listed_splits is None:
+            self._listed_splits, files, notes = listed_splits(self.listing)
+            self._notes += notes
+            self.used(*files)
+        if image in self._listed_splits:
+            return self._listed_splits[image]
+        named = PurePosixPath(str(reference).replace("\\", "/"))
+        root = self.listing.root
+        folders = (
+            label_file.relative_to(root),
+            image.relative_to(root),
+            *(() if isinstance(reference, Path) else (named,)),
+        )
+        return next(filter(None, map(split_of_folders, folders)), None)
 
     def finish(self) -> Reading:
         """Close the reading; images that no label file names are listed as failed.
@@ -289,6 +320,17 @@ class ReadingBuilder:
             raise DatasetError(
                 f"{self.listing.root}: none of {len(self._failed)} images can be used as "
                 f"{self._reader.title}{because}"
+            )
+        if self._dropped and not any(
+            sample.cells or sample.unscored or sample.class_mask
+            for sample in self._samples.values()
+        ):
+            first_dropped = self._dropped[0]
+            raise DatasetError(
+                f"{self.listing.root}: none of {len(self._dropped)} annotations can be used as "
+                f"{self._reader.title}; the first is {first_dropped.file}: object "
+                f"{first_dropped.object_index}: {first_dropped.reason}. Are they those of other "
+                "images, or of images of another size? Export them again."
             )
         crossing = sum(self._crossing.values())
         if crossing:

@@ -168,13 +168,14 @@ def errors_located_at(where: str, *, expected: str) -> Iterator[None]:
         ) from error
 
 
-def declared_shape(height: object, width: object) -> tuple[int, int]:
+def declared_shape(height: object, width: object) -> tuple[int, int] | None:
     """Size of an image as a label file declares it.
 
     Returns
     -------
-    tuple of int
-        ``(height, width)`` in pixels.
+    tuple of int or None
+        ``(height, width)`` in pixels; None where the file does not say: the size is missing, empty
+        or 0, as programs write it that do not know.
 
     Raises
     ------
@@ -182,10 +183,14 @@ def declared_shape(height: object, width: object) -> tuple[int, int]:
         They are no numbers of pixels that an image can have.
     """
     try:
-        shape = int(str(height)), int(str(width))
-    except ValueError:
-        shape = 0, 0
-    if min(shape) < 1 or shape[0] * shape[1] > MAX_PIXELS:
+        sides = [0.0 if side is None else float(str(side).strip() or 0) for side in (height, width)]
+        shape = int(sides[0]), int(sides[1])
+        is_whole = shape == tuple(sides)
+    except (OverflowError, ValueError):
+        shape, is_whole = (-1, -1), False
+    if is_whole and min(shape) == 0:
+        return None
+    if not is_whole or min(shape) < 1 or shape[0] * shape[1] > MAX_PIXELS:
         raise AnnotationError(
             f"the image's (height, width) is given as ({height}, {width}); expected numbers of "
             f"pixels, {MAX_PIXELS:,} in all at most. Correct the file."

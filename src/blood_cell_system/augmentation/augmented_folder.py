@@ -24,6 +24,7 @@ from blood_cell_system.datasets.prepared import (
     PreparedImage,
 )
 from blood_cell_system.errors import DatasetError, MaskFormatError, SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_label_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import map_in_processes, with_progress
@@ -231,26 +232,29 @@ def write_augmented_folder(
     _check_names(source, tasks)
     work = partial(_write_image, output=output, seed=seed, settings=settings)
     results = map_in_processes(work, tasks, jobs=jobs)
-    start_build(output, command=COMMAND, stems=[_stem(*task) for task in tasks])
-    for folder in ("images", "masks"):
-        make_folder(output / folder)
-    written = list(with_progress(results, total=len(tasks), description="augmenting"))
-    finish_build(
-        output,
-        command=COMMAND,
-        taxonomy=dataset.taxonomy,
-        files={file for source in written for file in source.files},
-        images=[source.row for source in written],
-        cells={
-            str(source.row["stem"]): source.cells for source in written if source.cells is not None
-        },
-        details={
-            "settings": {"copies": copies, **asdict(settings)},
-            "seed": seed,
-            "source_hash": dataset.content_hash(),
-            "source_details": dict(dataset.details),
-        },
-    )
+    with locked_folder(output, command=COMMAND):
+        start_build(output, command=COMMAND, stems=[_stem(*task) for task in tasks])
+        for folder in ("images", "masks"):
+            make_folder(output / folder)
+        written = list(with_progress(results, total=len(tasks), description="augmenting"))
+        finish_build(
+            output,
+            command=COMMAND,
+            taxonomy=dataset.taxonomy,
+            files={file for source in written for file in source.files},
+            images=[source.row for source in written],
+            cells={
+                str(source.row["stem"]): source.cells
+                for source in written
+                if source.cells is not None
+            },
+            details={
+                "settings": {"copies": copies, **asdict(settings)},
+                "seed": seed,
+                "source_hash": dataset.content_hash(),
+                "source_details": dict(dataset.details),
+            },
+        )
     splits = [image.split for image in originals]
     return AugmentSummary(
         output=output,

@@ -5,8 +5,8 @@ from enum import StrEnum
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from blood_cell_system.cells.neighbours import crops_of
 from blood_cell_system.cells.separation import in_reading_order
 from blood_cell_system.cells.table import Cells
 
@@ -44,7 +44,7 @@ def cells_within(cells: Cells, field_mask: NDArray[np.bool_]) -> Cells:
     touches_rim = np.array(
         [
             bool(((labels[crop] == label) & (inner[crop] == 0)).any())
-            for label, crop in enumerate(ndimage.find_objects(labels, max_label=len(cells)), 1)
+            for label, crop in enumerate(crops_of(labels, len(cells)), 1)
         ],
         dtype=np.bool_,
     )

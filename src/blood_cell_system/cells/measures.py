@@ -12,8 +12,8 @@ from typing import Any, Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
+from blood_cell_system.cells.neighbours import crops_of
 from blood_cell_system.cells.table import COLUMNS, Cells, Column
 
 
@@ -35,9 +35,7 @@ class Regions:
     @cached_property
     def crops(self) -> list[tuple[slice, slice]]:
         """Rows and columns around each cell; empty for one without pixels."""
-        nothing = (slice(0, 0), slice(0, 0))
-        found = ndimage.find_objects(self.label_image, max_label=self.count)
-        return [nothing if crop is None else crop for crop in found]
+        return crops_of(self.label_image, self.count)
 
     def masks(self) -> Iterator[NDArray[np.bool_]]:
         """Pixels of each cell within its crop."""

@@ -6,8 +6,8 @@ from typing import Final, Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial import cKDTree
 
+from blood_cell_system.cells.neighbours import close_pairs
 from blood_cell_system.model_metadata import HEAD_STRIDE, SIZE_UNIT_PX
 from blood_cell_system.taxonomy import Taxonomy
 
@@ -164,11 +164,10 @@ def _is_strongest(peaks: CellPeaks, taxonomy: Taxonomy) -> NDArray[np.bool_]:
     is_kept = np.ones(len(peaks), dtype=bool)
     if len(peaks) < 2:
         return is_kept
-    # Two peaks further apart than the largest cell's radius cannot meet either rule. Pairs from a
-    # tree, not a matrix: a large image has tens of thousands of cells.
+    # Two peaks further apart than the largest cell's radius cannot meet either rule.
     widest = max(1.0, *(cell_type.detection.same_cell_within for cell_type in taxonomy))
     reach = widest * float(peaks.size.max()) / 2
-    pairs = cKDTree(peaks.centre).query_pairs(reach, output_type="ndarray")
+    pairs = close_pairs(peaks.centre, reach)
     strong, weak = np.sort(pairs[_is_same_cell(peaks, pairs, taxonomy)], axis=1).T
     order = np.argsort(strong, kind="stable")
     strong, weak = strong[order], weak[order]

@@ -6,7 +6,6 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import find_objects
 
 from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.separation import hull, most_likely_class
@@ -110,11 +109,11 @@ def rescale_cells(
         labels = np.asarray(resize_labels(cells.label_image, shape), dtype=np.int32)
     else:
         labels = _labels_within(cells, class_mask)
-    is_left = [crop is not None for crop in find_objects(labels, max_label=len(cells))]
+    is_left = np.bincount(labels.ravel(), minlength=len(cells) + 1)[1:] > 0
     is_whole = (cells["whole_box"] == cells["box"]).all(axis=1)
     step = (shape[1] / small[1], shape[0] / small[0]) * 2
     whole = np.where(is_whole[:, None], np.nan, cells["whole_box"] * step)
-    large = replace(cells, label_image=labels).select(np.array(is_left, dtype=np.bool_))
+    large = replace(cells, label_image=labels).select(is_left)
     large = measure_cells(large, "box", "centroid", "area", "equivalent_diameter_area")
     return large.with_columns(whole_box=hull(large["box"], whole[is_left], shape))
 

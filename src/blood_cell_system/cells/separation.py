@@ -7,9 +7,9 @@ from typing import Final, Self
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from blood_cell_system.cells.measures import measure_cells
+from blood_cell_system.cells.neighbours import Crop, crops_of
 from blood_cell_system.cells.peaks import find_peaks, label_by_nearest_ellipse
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_by_shape
@@ -151,11 +151,11 @@ def _place_leftovers(
     piece_areas = {
         cell_type: np.bincount(labelled.ravel())[1:] for cell_type, labelled in pieces.items()
     }
-    scraps: list[tuple[tuple[slice, slice], NDArray[np.bool_]]] = []
+    scraps: list[tuple[Crop, NDArray[np.bool_]]] = []
     for cell_type, labelled in pieces.items():
         typical_area = _typical_area(cell_type, known_areas, piece_areas, settings.min_area_px)
         min_radius = _MIN_THICKNESS * np.sqrt(typical_area / np.pi)
-        for index, crop in enumerate(ndimage.find_objects(labelled)):
+        for index, crop in enumerate(crops_of(labelled, len(piece_areas[cell_type]))):
             is_piece = labelled[crop] == index + 1
             # Of a cell at the image's border only a slice may be seen.
             share = _BORDER_ALLOWANCE if _touches_border(crop, labels.shape) else 1.0
@@ -196,17 +196,17 @@ def _typical_area(
 
 def _release_islands(labels: NDArray[np.int32], count: int) -> None:
     """Of every cell keep the largest connected part; the others are left over."""
-    for index, crop in enumerate(ndimage.find_objects(labels, max_label=count)):
-        if crop is None:
-            continue
+    for index, crop in enumerate(crops_of(labels, count)):
         is_cell = (labels[crop] == index + 1).astype(np.uint8)
+        if not is_cell.size:
+            continue
         part_count, parts, stats, _ = cv2.connectedComponentsWithStats(is_cell)
         if part_count > 2:
             largest = 1 + int(stats[1:, cv2.CC_STAT_AREA].argmax())
             labels[crop][(parts > 0) & (parts != largest)] = 0
 
 
-def _touches_border(crop: tuple[slice, slice], shape: tuple[int, ...]) -> bool:
+def _touches_border(crop: Crop, shape: tuple[int, ...]) -> bool:
     return any(
         part.start == 0 or part.stop == length for part, length in zip(crop, shape, strict=True)
     )
@@ -218,9 +218,7 @@ def _inner_radius(is_piece: NDArray[np.bool_]) -> float:
     return float(cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5).max())
 
 
-def _give_to_neighbour(
-    labels: NDArray[np.int32], crop: tuple[slice, slice], is_piece: NDArray[np.bool_]
-) -> None:
+def _give_to_neighbour(labels: NDArray[np.int32], crop: Crop, is_piece: NDArray[np.bool_]) -> None:
     """Give a piece to the cell that it touches most, if it touches one."""
     touched = _touched(labels, crop, is_piece)
     if touched.size:
@@ -229,7 +227,7 @@ def _give_to_neighbour(
 
 
 def _touched(
-    labels: NDArray[np.int32], crop: tuple[slice, slice], is_piece: NDArray[np.bool_]
+    labels: NDArray[np.int32], crop: Crop, is_piece: NDArray[np.bool_]
 ) -> NDArray[np.int32]:
     """Labels of the cells' pixels around a piece."""
     rows, columns = crop
@@ -269,11 +267,13 @@ def close_white_cell_concavities(
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``.
     """
-    crops = ndimage.find_objects(labels, max_label=len(types))
+    crops = crops_of(labels, len(types))
     for label, (cell_type, crop) in enumerate(zip(types, crops, strict=True), start=1):
-        if crop is None or taxonomy[cell_type].mask_class != MaskClass.WBC:
+        if taxonomy[cell_type].mask_class != MaskClass.WBC:
             continue
         area = int(np.count_nonzero(labels[crop] == label))
+        if not area:
+            continue
         diameter = np.sqrt(4 * area / np.pi)
         radius = max(1, round(_CLOSING_SHARE * diameter))
         around = labels[crop]
@@ -296,7 +296,10 @@ def _closed(mask: NDArray[np.uint8], radius: int) -> NDArray[np.bool_]:
 
 def _small_holes(mask: NDArray[np.bool_], *, largest: float) -> NDArray[np.bool_]:
     """Holes of up to ``largest`` pixels."""
-    holes = ndimage.binary_fill_holes(mask) & ~mask
+    # Background that no path over sides of pixels connects with the outside.
+    background = np.pad(~mask, 1, constant_values=True).view(np.uint8)
+    _, regions = cv2.connectedComponents(background, connectivity=4)
+    holes = ((regions != regions[0, 0]) & (background > 0))[1:-1, 1:-1]
     count, parts, stats, _ = cv2.connectedComponentsWithStats(holes.astype(np.uint8))
     is_small = stats[:, cv2.CC_STAT_AREA] <= largest
     is_small[0] = False
@@ -319,9 +322,7 @@ def _cells_of(
     border_areas = _least_areas_at_border(labels, types, settings, taxonomy)
     classes = taxonomy.mask_classes
     kept, touching, whole_boxes, confidences = [], [], [], []
-    for row, crop in enumerate(ndimage.find_objects(labels, max_label=len(types))):
-        if crop is None:
-            continue
+    for row, crop in enumerate(crops_of(labels, len(types))):
         is_cell = labels[crop] == row + 1
         touches = _touches_border(crop, labels.shape)
         least = border_areas[types[row]] if touches else settings.min_area_px
@@ -365,7 +366,7 @@ def _least_areas_at_border(
     return least
 
 
-def _touches_another(labels: NDArray[np.int32], crop: tuple[slice, slice], label: int) -> bool:
+def _touches_another(labels: NDArray[np.int32], crop: Crop, label: int) -> bool:
     rows, columns = crop
     around = labels[
         max(rows.start - 1, 0) : rows.stop + 1, max(columns.start - 1, 0) : columns.stop + 1

@@ -6,9 +6,8 @@ from typing import Final
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
+
+from blood_cell_system.cells.neighbours import close_pairs, connected_groups
 
 _SMOOTHING_PX: Final = 1.5
 """Blur of the distance to the rim, so that a rough rim does not give many tops."""
@@ -85,13 +84,13 @@ def _climb(distance: NDArray[np.float32], pixels: NDArray[np.intp]) -> NDArray[n
 
 def _group_tops(
     tops: NDArray[np.intp], distance: NDArray[np.float32], *, min_neck: float
-) -> NDArray[np.int32]:
+) -> NDArray[np.intp]:
     """Give the tops of one cell one number."""
     if not len(tops):
-        return np.zeros(0, dtype=np.int32)
+        return np.zeros(0, dtype=np.intp)
     places = np.stack(np.unravel_index(tops, distance.shape), axis=1)
     radius = distance.ravel()[tops]
-    pairs = cKDTree(places).query_pairs(2 * float(radius.max()) + 2, output_type="ndarray")
+    pairs = close_pairs(places, 2 * float(radius.max()) + 2)
     first, second = pairs.T
     apart = np.linalg.norm((places[first] - places[second]).astype(np.float64), axis=1)
     # The two of a plateau are neighbours however small their radius is.
@@ -102,12 +101,8 @@ def _group_tops(
         between = np.rint(places[first] * (1 - share) + places[second] * share).astype(np.intp)
         np.minimum(lowest, distance[tuple(between.T)], out=lowest)
     is_joined = lowest >= (1 - min_neck) * np.minimum(radius[first], radius[second])
-    links = coo_array(
-        (np.ones(int(is_joined.sum()), dtype=bool), (first[is_joined], second[is_joined])),
-        shape=(len(tops), len(tops)),
-    )
-    groups: NDArray[np.int32] = connected_components(links, directed=False)[1]
-    return groups
+    joined = np.stack([first[is_joined], second[is_joined]], axis=1)
+    return connected_groups(len(tops), joined)
 
 
 def fill_round_holes(mask: NDArray[np.uint8], *, always_below_px: int) -> NDArray[np.uint8]:

@@ -93,6 +93,7 @@ def analyze(
     from blood_cell_system.analysis.image_analysis import AnalysisSettings
     from blood_cell_system.cells.border_rule import BorderRule
     from blood_cell_system.errors import MissingDataError
+    from blood_cell_system.folder_lock import locked_folder
     from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.batch import (
         BatchSettings,
@@ -108,37 +109,40 @@ def analyze(
     inputs = find_inputs(paths, output_dir=output_dir, recursive=recursive)
     if not inputs.images:
         raise MissingDataError(" ".join(failed.reason for failed in inputs.failed))
-    # The quick check comes first: loading a network may take seconds.
-    start_batch(output_dir)
-    former = former_digests(output_dir)
-    pipeline = InferencePipeline(
-        system_of(model, models),
-        **given(confidence_threshold=confidence_threshold, uncertain_margin=uncertain_margin),
-        settings=AnalysisSettings(
-            cell_diameter_px=cell_diameter,
-            pixel_size_um=pixel_size_um,
-            border_rule=BorderRule(border_rule),
-        ),
-        classification=ClassificationSettings(views=views),
-        is_classifying=not no_classify,
-    )
-    outcomes: list[ImageOutcome] = []
-    try:
-        for outcome in with_progress(
-            analyze_inputs(inputs, pipeline, output_dir, BatchSettings(jobs=jobs, resume=resume)),
-            total=len(inputs.images) + len(inputs.failed),
-            description="Analysing",
-        ):
-            outcomes.append(outcome)
-            if json_lines:
-                print_json_line(outcome)
-    except KeyboardInterrupt:
-        print(f"{len(outcomes)} done; with --resume the same command goes on", file=sys.stderr)
-        raise
-    summary = write_batch(inputs, outcomes, pipeline, output_dir)
-    if not json_lines:
-        print_summary(summary, output_dir)
-    print_former_results(former, summary, output_dir)
+    with locked_folder(output_dir, command="analyze"):
+        # The quick check comes first: loading a network may take seconds.
+        start_batch(output_dir)
+        former = former_digests(output_dir)
+        pipeline = InferencePipeline(
+            system_of(model, models),
+            **given(confidence_threshold=confidence_threshold, uncertain_margin=uncertain_margin),
+            settings=AnalysisSettings(
+                cell_diameter_px=cell_diameter,
+                pixel_size_um=pixel_size_um,
+                border_rule=BorderRule(border_rule),
+            ),
+            classification=ClassificationSettings(views=views),
+            is_classifying=not no_classify,
+        )
+        outcomes: list[ImageOutcome] = []
+        try:
+            for outcome in with_progress(
+                analyze_inputs(
+                    inputs, pipeline, output_dir, BatchSettings(jobs=jobs, resume=resume)
+                ),
+                total=len(inputs.images) + len(inputs.failed),
+                description="Analysing",
+            ):
+                outcomes.append(outcome)
+                if json_lines:
+                    print_json_line(outcome)
+        except KeyboardInterrupt:
+            print(f"{len(outcomes)} done; with --resume the same command goes on", file=sys.stderr)
+            raise
+        summary = write_batch(inputs, outcomes, pipeline, output_dir)
+        if not json_lines:
+            print_summary(summary, output_dir)
+        print_former_results(former, summary, output_dir)
     return 1 if summary.count(Status.FAILED) else 0
 
 

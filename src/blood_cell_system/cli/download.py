@@ -108,4 +108,7 @@ class _Progress:
         if step != self._shown:
             self._shown = step
             share = f"{step} %" if total else f"{step} MB"
-            print(f"\r{share}", end="" if here != total else "\n", file=sys.stderr, flush=True)
+            # Made to be drawn over, unlike what is printed.
+            raw = getattr(sys.stderr, "write_raw", sys.stderr.write)
+            raw(f"\r{share}" + ("\n" if here == total else ""))
+            sys.stderr.flush()

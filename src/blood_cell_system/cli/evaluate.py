@@ -52,8 +52,6 @@ def evaluate(
     bloodcells evaluate --model models/segmentation_model.onnx --data-dir data/segmentation
     bloodcells evaluate --split val --json val.json --contact-sheet worst.png
     """
-    from rich.console import Console
-
     from blood_cell_system.analysis.runtimes import load_runtime
     from blood_cell_system.analysis.segmenter_evaluation import EvaluationSettings
     from blood_cell_system.analysis.segmenter_evaluation import evaluate as evaluate_segmenter
@@ -68,6 +66,7 @@ def evaluate(
         evaluation_to_json,
         worst_images_sheet,
     )
+    from blood_cell_system.terminal import safe_console
 
     dataset = PreparedDataset.open(data_dir).with_splits(seed)
     images = dataset.of_split(split)
@@ -87,7 +86,7 @@ def evaluate(
         settings=settings,
         seed=seed,
     )
-    console = Console(highlight=False)
+    console = safe_console(highlight=False)
     console.print(evaluation_tables(evaluation, title=f"{model} on {data_dir}, split {split}"))
     if json is not None:
         subject = {"model": str(model), "data_dir": str(data_dir), "split": str(split)}
@@ -131,8 +130,6 @@ def evaluate_classifier(
     --------
     bloodcells evaluate-classifier --kind rbc -o evaluation
     """
-    from rich.console import Console
-
     from blood_cell_system.analysis import classifier_evaluation
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.runtimes import load_classifier
@@ -143,6 +140,7 @@ def evaluate_classifier(
         write_evaluation_files,
     )
     from blood_cell_system.taxonomy import Taxonomy
+    from blood_cell_system.terminal import safe_console
     from blood_cell_system.training.classifier_data import CellClasses, read_cells
 
     data_dir = data_dir or Path(f"./data/cells_{kind.lower()}")
@@ -158,7 +156,7 @@ def evaluate_classifier(
     evaluation = classifier_evaluation.evaluate_classifier(
         classifier, cells, settings=ClassificationSettings(views=views), seed=seed
     )
-    console = Console(highlight=False)
+    console = safe_console(highlight=False)
     title = f"{model} on {data_dir}, split {split}"
     console.print(classifier_evaluation_tables(evaluation, title=title))
     if output_dir is not None:

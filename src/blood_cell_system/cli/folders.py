@@ -129,14 +129,13 @@ def verify(
     bloodcells verify data/segmentation
     bloodcells verify data/segmentation --fix data/repaired
     """
-    from rich.console import Console
-
     from blood_cell_system.atomic_files import write_json
     from blood_cell_system.datasets.verify.repair import write_repaired_copy
     from blood_cell_system.datasets.verify.report import overlay_sheet, verify_folder
     from blood_cell_system.imaging.image_file import write_image
+    from blood_cell_system.terminal import safe_console
 
-    console = Console(highlight=False)
+    console = safe_console(highlight=False)
     if not console.is_terminal:
         console.width = _LOG_WIDTH
     report = verify_folder(folder)

@@ -6,7 +6,6 @@ The module of a command is imported when the command runs or its own help is sho
 
 import importlib
 import inspect
-import io
 import logging
 import os
 import re
@@ -19,7 +18,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import blood_cell_system
-from blood_cell_system.errors import BloodCellError
+from blood_cell_system.errors import BloodCellError, is_memory_full, system_words
+from blood_cell_system.terminal import SafeStream, safe_streams
 
 
 class CommandLine(NamedTuple):
@@ -118,13 +118,11 @@ def main(
         for parameter in program_command.params:
             vars(parameter)["hidden"] = False
     words = list(sys.argv[1:] if arguments is None else arguments)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        # What the terminal cannot show, such as a file name, must not end the work.
-        sys.stdout.reconfigure(errors="backslashreplace")
-    try:
-        program_command.main(words, prog_name=program)
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else FAILURE
+    with safe_streams():
+        try:
+            program_command.main(words, prog_name=program)
+        except SystemExit as ended:
+            return ended.code if isinstance(ended.code, int) else FAILURE
     return 0
 
 
@@ -138,32 +136,42 @@ def run_command(work: Callable[[], int]) -> int:
     """Do the work, and turn errors into one clear message and an exit code."""
     # Native libraries' chatter would bury our own messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        code = work()
-        # Now, where an error can still be reported.
-        sys.stdout.flush()
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        # Whoever read the output, such as ``head``, has enough; the interpreter would complain
-        # when it flushes what is left.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILURE
-    except Exception as error:
-        message = _in_words(error)
-        if message is None:
-            raise
-        logging.getLogger(__name__).debug("", exc_info=error)
-        print(f"error: {message}", file=sys.stderr)
-        return FAILURE
-    return code
+    with safe_streams():
+        try:
+            code = work()
+            # Now, where an error can still be reported.
+            sys.stdout.flush()
+        except KeyboardInterrupt:
+            print("stopped", file=sys.stderr)
+            return INTERRUPTED
+        except BrokenPipeError:
+            # Whoever read the output, such as ``head``, has enough.
+            return FAILURE
+        except Exception as error:
+            message = _in_words(error)
+            if message is None:
+                raise
+            logging.getLogger(__name__).debug("", exc_info=error)
+            print(f"error: {message}", file=sys.stderr)
+            return FAILURE
+        failure = sys.stdout.failure if isinstance(sys.stdout, SafeStream) else None
+        if failure is not None:
+            remedy = "Send it to a file or a terminal that can be written to."
+            print(
+                "error: standard output cannot be written to, though the work is done: "
+                f"{system_words(failure, remedy=remedy)}",
+                file=sys.stderr,
+            )
+            return FAILURE
+        return code
 
 
 def _in_words(error: Exception) -> str | None:
     """Say what the user can do about an error; None for one that is a fault of this program."""
     if isinstance(error, BloodCellError):
         return str(error)
+    if is_memory_full(error):
+        return "the memory is full. Use smaller images, or --jobs 1 where the command has it."
     if isinstance(error, ModuleNotFoundError) and error.name is not None:
         package = error.name.partition(".")[0]
         if package in TRAINING_PACKAGES:
@@ -172,9 +180,9 @@ def _in_words(error: Exception) -> str | None:
                 "training. In the folder of this project: pip install '.[train]'"
             )
     if isinstance(error, OSError) and error.filename is not None:
-        return f"{error.filename}: {error.strerror}. Check the path and its permissions."
-    if isinstance(error, MemoryError):
-        return "the memory is full. Use smaller images, or --jobs 1 where the command has it."
+        return f"{error.filename}: {system_words(error)}"
+    if isinstance(error, OSError) and error.errno is not None:
+        return f"the system refused a file: {system_words(error)}"
     return None
 
 

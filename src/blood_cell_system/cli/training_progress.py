@@ -4,22 +4,21 @@ import logging
 import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from blood_cell_system.cli.options import counted
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles
+from blood_cell_system.terminal import safe_console
 from blood_cell_system.training.classifier import TrainedClassifier
 from blood_cell_system.training.loop import TrainingListener, TrainingResult
 from blood_cell_system.training.presets import ClassifierSettings, SegmentationSettings
-from blood_cell_system.training.run_record import CURVES_NAME
-from blood_cell_system.training.state import classifier_files
+from blood_cell_system.training.state import SEGMENTER_FILES, classifier_files
 
 
 class EpochProgress(TrainingListener, ABC):
@@ -35,7 +34,7 @@ class EpochProgress(TrainingListener, ABC):
 
     def __init__(self, opening: str) -> None:
         self._opening = opening
-        self.console = Console(highlight=False, soft_wrap=True)
+        self.console = safe_console(highlight=False, soft_wrap=True)
         self._is_quiet = logging.getLogger("blood_cell_system").level >= logging.WARNING
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -72,6 +71,12 @@ class EpochProgress(TrainingListener, ABC):
     ) -> None:
         self._progress.stop()
 
+    def begin(self, *, remarks: Sequence[str], warnings: Sequence[str]) -> None:
+        """Print what is known about the data."""
+        for remark in remarks:
+            self.say(remark)
+        self.report_warnings(warnings)
+
     def begin_epoch(self, *, epoch: int, epochs: int, steps: int) -> None:
         """Start the bar of an epoch."""
         self._epochs = epochs
@@ -96,7 +101,7 @@ class EpochProgress(TrainingListener, ABC):
             f"Stopped and saved. Go on with the same command and --resume-from {model_path}"
         )
 
-    def report_warnings(self, warnings: tuple[str, ...]) -> None:
+    def report_warnings(self, warnings: Sequence[str]) -> None:
         """Print what a person should check."""
         for warning in warnings:
             self.console.print(f"warning: {warning}", style="yellow")
@@ -132,7 +137,7 @@ class TrainingProgress(EpochProgress):
         self.report_warnings(result.warnings)
         self.console.print(
             f"Model:  {result.model_path}\n"
-            f"Curves: {checkpoint_dir / CURVES_NAME}, or tensorboard --logdir {log_dir}"
+            f"Curves: {checkpoint_dir / SEGMENTER_FILES.curves}, or tensorboard --logdir {log_dir}"
         )
 
 
@@ -202,7 +207,8 @@ class ClassifierProgress(EpochProgress):
         if trained.is_complete:
             files = ClassifierFiles.within(output_dir, kind)
             self.console.print(f"Model:  {files.onnx} and {files.keras} with {files.metadata.name}")
-        self.console.print(f"Curves: {output_dir / CURVES_NAME}, or tensorboard --logdir {log_dir}")
+        curves = output_dir / classifier_files(kind).curves
+        self.console.print(f"Curves: {curves}, or tensorboard --logdir {log_dir}")
 
 
 def _is_finite(value: float | None) -> bool:

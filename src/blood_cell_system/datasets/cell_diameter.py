@@ -1,6 +1,6 @@
 """How large red cells are in prepared images, by a sample of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -18,6 +18,14 @@ from blood_cell_system.taxonomy import RBC, MaskClass
 
 MIN_RED_CELLS: Final = 5
 """Fewer say nothing about a source: one may be a clump, or cut off."""
+
+OTHER_MAGNIFICATION: Final = 1.5
+"""Factor between an image's median diameter and that of all images from which its magnification
+must be another: within one magnification, image medians of a smear differ by a fifth at most."""
+_FEWEST_OF_AN_IMAGE: Final = 3
+"""Red cells of an image from which its median is compared."""
+_FEWEST_SHARE: Final = 0.05
+"""Share of the images that must differ: single ones may show unusual cells."""
 
 _GIVEN = (Origin.ANNOTATED, Origin.DRAWN)
 _FOUND = (Origin.STAIN, Origin.PREDICTED)
@@ -147,9 +155,15 @@ def typical_diameter(images: Sequence[PreparedImage]) -> float | None:
     float or None
         Pixels; None where there are too few red cells.
     """
+    found = [diameter for of_image in _measured(images).values() for diameter in of_image]
+    return float(np.median(found)) if len(found) >= MIN_RED_CELLS else None
+
+
+def _measured(images: Sequence[PreparedImage]) -> dict[str, list[float]]:
+    """Diameters of the red cells of a sample of the originals, by their stems."""
     originals = [image for image in images if not image.is_augmented]
     step = max(1, len(originals) // _SAMPLE)
-    found: list[float] = []
+    found: dict[str, list[float]] = {}
     for image in originals[::step][:_SAMPLE]:
         try:
             _, class_mask = image.read()
@@ -158,5 +172,58 @@ def typical_diameter(images: Sequence[PreparedImage]) -> float | None:
             continue
         if labels is not None and labels.shape != class_mask.shape:
             continue
-        found += red_cell_diameters(image.cells, class_mask, labels).tolist()
-    return float(np.median(found)) if len(found) >= MIN_RED_CELLS else None
+        found[image.stem] = red_cell_diameters(image.cells, class_mask, labels).tolist()
+    return found
+
+
+def mixed_magnifications(diameters: Mapping[str, Sequence[float]]) -> str:
+    """Say that images have several magnifications, in a sentence; nothing where they have one.
+
+    A network learns the size of cells. Images of another magnification have to be resampled.
+
+    Parameters
+    ----------
+    diameters : mapping of str to sequence of float
+        Pixels, of the red cells of each image.
+
+    Examples
+    --------
+    >>> mixed_magnifications({"a": [30] * 9, "b": [31] * 9, "c": [75] * 9, "d": [76] * 9})
+    'red cells are about 30 px wide in some images (such as a) and 76 px in others (such as d)'
+    >>> mixed_magnifications({"a": [30] * 9, "b": [34] * 9})
+    ''
+    """
+    medians = {
+        name: float(np.median(values))
+        for name, values in diameters.items()
+        if len(values) >= _FEWEST_OF_AN_IMAGE
+    }
+    if len(medians) < 2:
+        return ""
+    typical = float(np.median([value for values in diameters.values() for value in values]))
+    factors = [max(value / typical, typical / value) for value in medians.values()]
+    others = sum(factor >= OTHER_MAGNIFICATION for factor in factors)
+    small, large = (choose(medians, key=medians.__getitem__) for choose in (min, max))
+    if others < max(1, _FEWEST_SHARE * len(medians)):
+        return ""
+    return (
+        f"red cells are about {medians[small]:.0f} px wide in some images (such as {small}) and "
+        f"{medians[large]:.0f} px in others (such as {large})"
+    )
+
+
+def magnifications_of_images(images: Sequence[PreparedImage], *, is_by_source: bool) -> str:
+    """Say, as :func:`mixed_magnifications`, what a sample of each source shows.
+
+    Parameters
+    ----------
+    is_by_source : bool
+        Whether sources are scaled to one size, so that only images of one source are compared.
+    """
+    by_source: dict[str, list[PreparedImage]] = {}
+    for image in images:
+        by_source.setdefault(image.source, []).append(image)
+    measured = [_measured(group) for group in by_source.values()]
+    if not is_by_source:
+        measured = [{stem: found for group in measured for stem, found in group.items()}]
+    return next(filter(None, map(mixed_magnifications, measured)), "")

@@ -48,6 +48,10 @@ NOT_A_CELL: Final = "not_a_cell"
 
 CELLS_CSV: Final = "cells.csv"
 TAXONOMY_JSON: Final = "taxonomy.json"
+
+SHEETS: Final = "sheets"
+"""Folder, within a cell folder, of contact sheets for people."""
+
 UNFINISHED: Final = ".cutting"
 """Folder within a cell folder while a command writes it, or after it was killed."""
 
@@ -253,6 +257,12 @@ def suggestion(name: str, known: Sequence[str]) -> str:
     return f" Did you mean {by_lower[close[0]]!r}?" if close else ""
 
 
+def is_contact_sheet(path: Path) -> bool:
+    """Whether an image is a contact sheet of a cell folder, or of another command."""
+    is_of_cells = path.parent.name == SHEETS and (path.parent.parent / CELLS_CSV).is_file()
+    return is_of_cells or path.stem.endswith("_contact_sheet")
+
+
 def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     """Read a folder of class folders: a cell an image, of the class that its folder names.
 
@@ -267,7 +277,9 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
         There are no folders, one is empty, or one has the name of no class.
     """
     folders = sorted(
-        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+        path
+        for path in root.iterdir()
+        if path.is_dir() and not path.name.startswith(".") and path.name != SHEETS
     )
     if not folders:
         raise DatasetError(
@@ -395,7 +407,15 @@ def with_splits(table: Path, records: Sequence[CellRecord], *, seed: int) -> lis
     return [replace(record, split=chosen[record.block]) for record in records]
 
 
-__all__ = ["CELLS_CSV", "NOT_A_CELL", "CellFolder", "CellRecord", "write_cells_csv"]
+__all__ = [
+    "CELLS_CSV",
+    "NOT_A_CELL",
+    "SHEETS",
+    "CellFolder",
+    "CellRecord",
+    "is_contact_sheet",
+    "write_cells_csv",
+]
 
 _LARGEST_CELL_IMAGE_PX: Final = 450  # Longer side; larger images are fields, not single cells.
 _LOOKED_AT: Final = 12  # Images whose size is read to recognise a folder of fields.

@@ -28,6 +28,7 @@ from blood_cell_system.datasets.prepared import (
     PreparedImage,
 )
 from blood_cell_system.errors import DatasetError, SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_label_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.imaging.resampling import Resampler
@@ -407,42 +408,45 @@ def combine_folders(
     described = _describe(sources, looks, cell_diameter_px, source_diameters or {}, taxonomy)
     groups = _groups(sources, looks)
     tasks = _tasks(sources, described, groups)
-    start_build(output, command=COMMAND, stems=[task.image.new_stem for task in tasks])
-    written = list(
-        with_progress(
-            map_in_processes(partial(write_combined_image, output=output), tasks, jobs=job_count),
-            total=len(tasks),
-            description="combining",
+    with locked_folder(output, command=COMMAND):
+        start_build(output, command=COMMAND, stems=[task.image.new_stem for task in tasks])
+        written = list(
+            with_progress(
+                map_in_processes(
+                    partial(write_combined_image, output=output), tasks, jobs=job_count
+                ),
+                total=len(tasks),
+                description="combining",
+            )
         )
-    )
-    same = _same_fields(sources, groups)
-    moves = _moves(tasks)
-    finish_build(
-        output,
-        command=COMMAND,
-        taxonomy=taxonomy,
-        files={file for files, _ in written for file in files},
-        images=[manifest_row(task) for task in tasks],
-        cells={
-            task.image.new_stem: cells
-            for task, (_, cells) in zip(tasks, written, strict=True)
-            if cells is not None
-        },
-        details={
-            "settings": {
-                "cell_diameter_px": cell_diameter_px,
-                "source_diameters": dict(source_diameters or {}),
+        same = _same_fields(sources, groups)
+        moves = _moves(tasks)
+        finish_build(
+            output,
+            command=COMMAND,
+            taxonomy=taxonomy,
+            files={file for files, _ in written for file in files},
+            images=[manifest_row(task) for task in tasks],
+            cells={
+                task.image.new_stem: cells
+                for task, (_, cells) in zip(tasks, written, strict=True)
+                if cells is not None
             },
-            "seed": seed,
-            "sources": {
-                source.name: {k: v for k, v in asdict(source).items() if k != "name"}
-                for source in described.values()
+            details={
+                "settings": {
+                    "cell_diameter_px": cell_diameter_px,
+                    "source_diameters": dict(source_diameters or {}),
+                },
+                "seed": seed,
+                "sources": {
+                    source.name: {k: v for k, v in asdict(source).items() if k != "name"}
+                    for source in described.values()
+                },
+                "source_hash": [dataset.content_hash() for dataset in sources.datasets],
+                "same_fields": same,
+                "moved": [asdict(move) for move in moves],
             },
-            "source_hash": [dataset.content_hash() for dataset in sources.datasets],
-            "same_fields": same,
-            "moved": [asdict(move) for move in moves],
-        },
-    )
+        )
     splits = [task.split for task in tasks]
     return CombineSummary(
         output=output,

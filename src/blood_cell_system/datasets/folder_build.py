@@ -6,7 +6,8 @@
 3. ``finish_build`` removes what a former run wrote and this one did not, writes annotations and
    manifest, and takes the mark away.
 
-A command that is killed in between leaves the mark; running it again completes the folder.
+A command that is killed in between leaves the mark; running it again completes the folder. All of
+it happens within ``folder_lock.locked_folder``: a second run in the folder is refused.
 """
 
 import platform
@@ -106,8 +107,13 @@ def finish_build(
     Raises
     ------
     OutputError
-        The folder cannot be written to.
+        The folder cannot be written to, or a file that was written is no longer there.
     """
+    if missing := sorted(name for name in files if not (root / name).is_file()):
+        raise OutputError(
+            f"{root}: {len(missing)} of {len(files)} files were removed while the folder was being "
+            f"written, for instance {missing[0]}. Run the same command again."
+        )
     for path in _images(root):
         if path.relative_to(root).as_posix() not in files:
             _remove(path)

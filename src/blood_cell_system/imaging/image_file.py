@@ -1,5 +1,6 @@
 """Images of any kind in, RGB arrays out."""
 
+import io
 import threading
 import warnings
 from collections.abc import Iterator
@@ -24,8 +25,14 @@ _FORMATS: Final = ("PNG", "JPEG", "TIFF", "BMP", "DIB", "WEBP", "GIF", "PPM")
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
     """Open an image's header; whatever goes wrong in the block is told as a fault of the file.
+
+    Parameters
+    ----------
+    path : Path
+    data : bytes, optional
+        What the file holds, where it has been read: the file itself is then left alone.
 
     Raises
     ------
@@ -35,9 +42,15 @@ def opened(path: Path) -> Iterator[Image.Image]:
         It is no image, is cut off or damaged, or has more than ``MAX_PIXELS`` pixels.
     """
     try:
-        if not path.is_file():
+        if data is None and not path.is_file():
             raise MissingDataError(f"{path}: there is no such image. Check the path.")
-        with _without_pillow_warnings, Image.open(path, formats=_FORMATS) as image:
+        if (path.stat().st_size if data is None else len(data)) == 0:
+            raise ImageReadError(
+                f"{path}: the file is empty (0 bytes). Copy it again from its source, or, where a "
+                "cloud holds it, have it downloaded first."
+            )
+        file = path if data is None else io.BytesIO(data)
+        with _without_pillow_warnings, Image.open(file, formats=_FORMATS) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageReadError(
@@ -98,7 +111,7 @@ _BIT_DEPTHS: Final = (8, 10, 12, 14, 16)
 """Bits a channel of microscope cameras: an image has the least of them that holds its values."""
 
 
-def as_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+def as_rgb(image: Image.Image, path: Path, data: bytes | None = None) -> NDArray[np.uint8]:
     """Turn an opened image upright and into 8-bit RGB, transparency laid on white.
 
     Parameters
@@ -106,6 +119,8 @@ def as_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
     image : PIL.Image.Image
     path : Path
         Of its file, which is read again where Pillow would cut off bits.
+    data : bytes, optional
+        What the file holds, where it has been read.
 
     Returns
     -------
@@ -119,7 +134,7 @@ def as_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
         Of any kind that Pillow's readers raise for damaged bytes.
     """
     if image.mode in {"RGB", "RGBA"} and has_16_bits_a_channel(image):
-        return _deep_colours_as_rgb(image, path)
+        return _deep_colours_as_rgb(image, path.read_bytes() if data is None else data)
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(("I", "F")):
         return np.repeat(_to_8_bit(np.asarray(upright))[:, :, None], 3, axis=2)
@@ -135,14 +150,14 @@ def has_16_bits_a_channel(image: Image.Image) -> bool:
     return any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
 
 
-def _deep_colours_as_rgb(image: Image.Image, path: Path) -> NDArray[np.uint8]:
+def _deep_colours_as_rgb(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
     # Pillow keeps the upper 8 of 16 bits a colour: a 12-bit camera's images would be almost
     # black. OpenCV keeps all, but fills up what is cut off without a word; Pillow tells.
     image.load()
     has_alpha = image.mode == "RGBA"
     # Both ways turn the image upright, except a PNG with an alpha channel.
     how = cv2.IMREAD_UNCHANGED if has_alpha else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-    values = cv2.imdecode(np.frombuffer(path.read_bytes(), np.uint8), how)
+    values = cv2.imdecode(np.frombuffer(data, np.uint8), how)
     if values is None:
         raise ValueError("OpenCV cannot decode it")
     rgb = _to_8_bit(values[:, :, 2::-1])
@@ -186,7 +201,7 @@ _QUICK_PNG: Final = (
 )
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, *, data: bytes | None = None) -> NDArray[np.uint8]:
     """Read an image as 8-bit RGB, upright.
 
     EXIF rotation is applied. Transparent pixels are laid on white. Grayscale, palette and CMYK
@@ -197,6 +212,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     Parameters
     ----------
     path : Path
+    data : bytes, optional
+        What the file holds, where it has been read: whoever needs its hash as well reads it once.
 
     Returns
     -------
@@ -210,8 +227,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         It is no image, is cut off or damaged, or has more than ``MAX_PIXELS`` pixels.
     """
     path = Path(path)
-    with opened(path) as image:
-        return as_rgb(image, path)
+    with opened(path, data) as image:
+        return as_rgb(image, path, data)
 
 
 def read_rgba(path: Path) -> NDArray[np.uint8]:
@@ -271,7 +288,7 @@ def read_image_shape(path: Path) -> tuple[int, int]:
     return (width, height) if orientation in (5, 6, 7, 8) else (height, width)
 
 
-def count_pages(path: Path) -> int:
+def count_pages(path: Path, *, data: bytes | None = None) -> int:
     """Count the images in a file: pages of a TIFF, frames of an animation.
 
     Smaller copies of a page, which scanners put into a TIFF beside it, do not count.
@@ -279,6 +296,8 @@ def count_pages(path: Path) -> int:
     Parameters
     ----------
     path : Path
+    data : bytes, optional
+        What the file holds, where it has been read.
 
     Returns
     -------
@@ -292,7 +311,7 @@ def count_pages(path: Path) -> int:
     ImageReadError
         It is no image, or has more than ``MAX_PIXELS`` pixels.
     """
-    with opened(Path(path)) as image:
+    with opened(Path(path), data) as image:
         if image.format not in _FORMATS_WITH_PAGES:
             return 1
         if image.format != "TIFF":
@@ -300,7 +319,7 @@ def count_pages(path: Path) -> int:
         # Here, not above: only TIFF files need it.
         from tifffile import TiffFile
 
-        with TiffFile(path) as file:
+        with TiffFile(path if data is None else io.BytesIO(data)) as file:
             return 1 + sum(not page.is_reduced for page in list(file.pages)[1:])
 
 

@@ -30,6 +30,7 @@ from blood_cell_system.errors import (
     MissingDataError,
     SettingsError,
 )
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
@@ -194,32 +195,35 @@ def prepare_reading(
     work = partial(_prepare_image, output=output, method=method, unlabelled=rest, taxonomy=taxonomy)
     job_count = (os.cpu_count() or 1) if jobs is None else jobs
     results = map_in_processes(work, reading.samples, jobs=job_count)
-    start_build(output, command=command, stems=[sample.stem for sample in reading.samples])
-    results = with_progress(results, total=len(reading.samples), description="preparing")
-    prepared: dict[str, _PreparedImage] = {}
-    failed = list(reading.failed)
-    for sample, result in zip(reading.samples, results, strict=True):
-        if isinstance(result, FailedImage):
-            failed.append(result)
-        else:
-            prepared[sample.stem] = result
-    if not prepared:
-        raise DatasetError(f"{reading.root}: no image could be prepared; {failed[0].reason}")
-    failed.sort(key=lambda image: image.stem)
-    samples = [sample for sample in reading.samples if sample.stem in prepared]
-    cells = {stem: image.cells for stem, image in prepared.items() if image.cells is not None}
-    unmarked = _unmarked_types(samples, taxonomy)
-    finish_build(
-        output,
-        command=command,
-        files={
-            f"{folder}/{stem}.png" for stem, image in prepared.items() for folder in image.folders
-        },
-        images=[_manifest_row(sample, reading, unmarked) for sample in samples],
-        cells=cells,
-        details=_details(reading, method, rest, failed),
-        taxonomy=taxonomy,
-    )
+    with locked_folder(output, command=command):
+        start_build(output, command=command, stems=[sample.stem for sample in reading.samples])
+        results = with_progress(results, total=len(reading.samples), description="preparing")
+        prepared: dict[str, _PreparedImage] = {}
+        failed = list(reading.failed)
+        for sample, result in zip(reading.samples, results, strict=True):
+            if isinstance(result, FailedImage):
+                failed.append(result)
+            else:
+                prepared[sample.stem] = result
+        if not prepared:
+            raise DatasetError(f"{reading.root}: no image could be prepared; {failed[0].reason}")
+        failed.sort(key=lambda image: image.stem)
+        samples = [sample for sample in reading.samples if sample.stem in prepared]
+        cells = {stem: image.cells for stem, image in prepared.items() if image.cells is not None}
+        unmarked = _unmarked_types(samples, taxonomy)
+        finish_build(
+            output,
+            command=command,
+            files={
+                f"{folder}/{stem}.png"
+                for stem, image in prepared.items()
+                for folder in image.folders
+            },
+            images=[_manifest_row(sample, reading, unmarked) for sample in samples],
+            cells=cells,
+            details=_details(reading, method, rest, failed),
+            taxonomy=taxonomy,
+        )
     return PrepareSummary(
         output=output,
         mask_method=method,

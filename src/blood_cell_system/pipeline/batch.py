@@ -1,23 +1,32 @@
 """Many images, one after the other, whatever becomes of each."""
 
+import hashlib
 import json
 import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.errors import BloodCellError, MissingDataError, OutputError, SettingsError
-from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image
+from blood_cell_system.folder_lock import locked_folder, remove_partial_files
+from blood_cell_system.imaging.image_file import (
+    IMAGE_SUFFIXES,
+    read_file_bytes,
+    read_image,
+    read_image_shape,
+)
 from blood_cell_system.pipeline.image import InferencePipeline
-from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
+from blood_cell_system.pipeline.model_slots import SUMMARY_NAME
 from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
 from blood_cell_system.reports.image_files import (
     IMAGE_ENDINGS,
+    as_written,
+    cells_to_csv,
     file_of,
     read_labels,
     write_image_files,
@@ -108,13 +117,12 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
     for path in paths:
         if not path.is_dir():
             # A file that is not there fails when it is read, like every other that cannot be.
+            if Path(os.path.realpath(path.parent)) == results:
+                raise _among_the_images(output_dir)
             found.append((path, path.stem))
             continue
         if Path(os.path.realpath(path)) == results:
-            raise OutputError(
-                f"{output_dir}: this is the folder of the images; their results would be taken "
-                "for images the next time. Choose another --output-dir."
-            )
+            raise _among_the_images(output_dir)
         before, others = len(found), len(passed_over)
         try:
             for file in _files_of(path, results, recursive=recursive):
@@ -130,6 +138,13 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
             reason = _why_nothing(path, passed_over[others:], recursive=recursive)
             failed.append(FailedInput(path=path, reason=reason))
     return Inputs(images=_named(found), failed=tuple(failed), passed_over=tuple(passed_over))
+
+
+def _among_the_images(output_dir: Path) -> OutputError:
+    return OutputError(
+        f"{output_dir}: this is the folder of the images; their results would be taken "
+        "for images the next time. Choose another --output-dir."
+    )
 
 
 def _why_nothing(folder: Path, others: list[Path], *, recursive: bool) -> str:
@@ -200,13 +215,21 @@ _REPORT_ENDING: Final = "_report.json"
 
 
 def former_report(
-    output_dir: Path, image: InputImage, settings: ReportSettings, provenance: Provenance
+    output_dir: Path,
+    image: InputImage,
+    settings: ReportSettings,
+    provenance: Provenance,
+    *,
+    data: bytes | None = None,
 ) -> DiagnosticReport | None:
     """Read the report of a former run, if all files are there and this run would make the same.
 
+    A report that is damaged, or whose table or text are not its own, is none.
+
     A report of a former version of the format is brought to the present one, on the disk as well.
 
-    ``settings`` and ``provenance`` are those of this run, the image left aside.
+    ``settings`` and ``provenance`` are those of this run, the image left aside; ``data`` is what
+    the image's file holds, where it has been read.
 
     Raises
     ------
@@ -219,14 +242,27 @@ def former_report(
     try:
         value = json.loads(file_of(output_dir, image.name, "report.json").read_bytes())
         report = DiagnosticReport.from_json(value)
-    except (OSError, ValueError):
+    except Exception as error:  # Damaged values lead to errors of almost any kind.
+        _logger.debug("%s: the former report cannot be read", image.name, exc_info=error)
         return None
-    expected = provenance.model_copy(update={"data_sha256": sha256_of(image.path)})
+    data = read_file_bytes(image.path) if data is None else data
+    expected = provenance.model_copy(update={"data_sha256": hashlib.sha256(data).hexdigest()})
     if (report.settings, report.provenance) != (settings, expected):
         return None
     if value["format_version"] != FORMAT_VERSION:
         write_report(output_dir, image.name, report)
+    elif not _has_its_words(output_dir, image.name, report):
+        return None
     return report
+
+
+def _has_its_words(output_dir: Path, name: str, report: DiagnosticReport) -> bool:
+    """Whether table and text beside a report are those that it gives."""
+    words = {"cells.csv": cells_to_csv(report.cells), "summary.txt": report.text}
+    return all(
+        file_of(output_dir, name, ending).read_bytes() == as_written(text)
+        for ending, text in words.items()
+    )
 
 
 def former_digests(output_dir: Path) -> Mapping[str, str]:
@@ -317,8 +353,9 @@ def batch_process_images(
             f"{image_dir}: there is no folder with images; expected PNG, JPEG, TIFF, BMP or WebP "
             "files in it. Check the path."
         )
-    outcomes = tuple(analyze_inputs(inputs, pipeline, output_dir))
-    return write_batch(inputs, outcomes, pipeline, output_dir)
+    with locked_folder(output_dir, command="analyze"):
+        outcomes = tuple(analyze_inputs(inputs, pipeline, output_dir))
+        return write_batch(inputs, outcomes, pipeline, output_dir)
 
 
 def start_batch(output_dir: Path) -> None:
@@ -358,6 +395,7 @@ def analyze_inputs(
     """
     settings = settings or BatchSettings()
     start_batch(output_dir)
+    remove_partial_files({(output_dir / image.name).parent for image in inputs.images})
     # Before the first image: without a model all would fail for the same reason.
     work = _Work(
         pipeline=pipeline,
@@ -379,13 +417,15 @@ def write_batch(
 ) -> BatchSummary:
     """Write ``batch_summary.json``, ``batch_summary.csv`` and ``index.html``.
 
+    An image whose files are no longer all there has failed: the summary would vouch for them.
+
     Raises
     ------
     OutputError
         A file cannot be written.
     """
     summary = BatchSummary(
-        outcomes=tuple(outcomes),
+        outcomes=tuple(_with_its_files(outcome, output_dir) for outcome in outcomes),
         settings=pipeline.report_settings,
         provenance=pipeline.provenance,
         passed_over=tuple(str(path) for path in inputs.passed_over),
@@ -394,6 +434,20 @@ def write_batch(
     write_words(output_dir / TABLE_NAME, summary.to_csv())
     write_words(output_dir / PAGE_NAME, render_page(summary))
     return summary
+
+
+def _with_its_files(outcome: ImageOutcome, output_dir: Path) -> ImageOutcome:
+    if outcome.report is None:
+        return outcome
+    files = [file_of(output_dir, outcome.name, ending) for ending in IMAGE_ENDINGS]
+    labels = [file_of(output_dir, outcome.name, f"instances.{kind}") for kind in ("png", "tif")]
+    missing = [path for path in files if not path.is_file()]
+    if not any(path.is_file() for path in labels):
+        missing.append(labels[0])
+    if not missing:
+        return outcome
+    reason = f"{missing[0]}: was removed during the run. Run it again with --resume."
+    return replace(outcome, report=None, panel=None, was_kept=False, reason=reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -451,15 +505,24 @@ def _analyzed(work: _Work, item: InputImage) -> ImageOutcome:
 
 def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
     """Take the results of a former run, if this one would give the same."""
-    report = former_report(work.output_dir, item, work.pipeline.report_settings, work.provenance)
+    # Read once: the hash that decides and the pixels that the page shows are of the same bytes.
+    data = read_file_bytes(item.path)
+    report = former_report(
+        work.output_dir, item, work.pipeline.report_settings, work.provenance, data=data
+    )
     if report is None:
         return None
     try:
         labels = read_labels(work.output_dir, item.name)
+        drawn = [
+            read_image_shape(file_of(work.output_dir, item.name, ending))
+            for ending in IMAGE_ENDINGS
+            if ending.endswith(".png")
+        ]
     except BloodCellError:
         return None
-    image = read_image(item.path)
-    if labels.shape != image.shape[:2]:
+    image = read_image(item.path, data=data)
+    if {labels.shape, *drawn} != {image.shape[:2]} or labels.max(initial=0) != len(report.cells):
         return None
     panel = make_panel(image, labels, report, work.limits)
     return ImageOutcome(

@@ -26,8 +26,7 @@ from blood_cell_system.analysis.runtimes import (
 )
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_image
-from blood_cell_system.pipeline.model_slots import sha256_of
+from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_file_bytes, read_image
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
 from blood_cell_system.reports.image_files import write_image_files
@@ -172,11 +171,13 @@ class InferencePipeline:
         CheckpointError
             The model is no segmenter.
         """
+        # Read once: another file may take its place meanwhile, and the hash vouches for the pixels.
+        data = read_file_bytes(path)
         return self._analyze(
-            read_image(path),
+            read_image(path, data=data),
             file_name=path.name,
-            sha256=sha256_of(path),
-            warnings=_warnings_of_pages(path),
+            sha256=hashlib.sha256(data).hexdigest(),
+            warnings=_warnings_of_pages(path, data),
         )
 
     def analyze_array(self, image: NDArray[np.uint8], *, name: str = "array") -> ImageResult:
@@ -279,8 +280,8 @@ class _Ready:
     provenance: Provenance
 
 
-def _warnings_of_pages(path: Path) -> tuple[str, ...]:
-    pages = count_pages(path)
+def _warnings_of_pages(path: Path, data: bytes) -> tuple[str, ...]:
+    pages = count_pages(path, data=data)
     if pages == 1:
         return ()
     return (

@@ -19,6 +19,7 @@ from blood_cell_system.analysis.classification import (
 from blood_cell_system.analysis.runtimes import ClassifierRuntime
 from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.datasets.cell_folder import is_contact_sheet
 from blood_cell_system.errors import BloodCellError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_rgba
 from blood_cell_system.model_metadata import ModelMetadata
@@ -47,7 +48,8 @@ def find_cell_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     Returns
     -------
     list of tuple of Path and str
-        In the order of the paths; of a folder by name. Hidden files are left out.
+        In the order of the paths; of a folder by name. Hidden files are left out, and so are the
+        contact sheets of a folder of cells.
 
     Raises
     ------
@@ -63,7 +65,8 @@ def find_cell_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
         for file in sorted(path.rglob("*")):
             inner = file.relative_to(path)
             is_hidden = any(part.startswith(".") for part in inner.parts)
-            if file.suffix.lower() in IMAGE_SUFFIXES and not is_hidden and file.is_file():
+            is_image = file.suffix.lower() in IMAGE_SUFFIXES and not is_hidden and file.is_file()
+            if is_image and not is_contact_sheet(file):
                 found.append((file, inner.as_posix()))
     if not found:
         raise MissingDataError(

@@ -295,4 +295,9 @@ def _remove(path: Path) -> None:
 
 def write_words(path: Path, text: str) -> None:
     """Write text in UTF-8; what a file name has that is no text is escaped."""
-    write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+    write_bytes(path, as_written(text))
+
+
+def as_written(text: str) -> bytes:
+    """Give the bytes that :func:`write_words` writes."""
+    return text.encode("utf-8", errors="backslashreplace")

@@ -404,6 +404,10 @@ class ClassifierTask(Task):
         self.train = read_cells(folder, Split.TRAIN, self.classes)
         self.val = read_cells(folder, Split.VAL, self.classes)
         self._domain_sets = self.train, self.val
+        self.remarks = (
+            f"Learns from {len(self.train)} cells, and chooses the best epoch by {len(self.val)} "
+            "cells for validation.",
+        )
         if settings.has_domain_adaptation and len(folder.sources) < 2:
             self._domain_sets = with_stain_domains(self.train, self.val, seed=settings.seed)
         self._sampler = CellSampler(
@@ -559,9 +563,10 @@ def train_classifier(
     """Train a classifier, or continue a training.
 
     Writes into ``output_dir``: ``rbc_classifier_best.keras`` (the running average of the best
-    epoch, not calibrated), ``rbc_classifier_training_state.npz``, ``history.csv``,
-    ``history.json``, ``training_curves.png``, ``run.json``; and TensorBoard events into a folder of
-    its own in ``log_dir``. For white cells the names begin with ``wbc``.
+    epoch, not calibrated), ``rbc_classifier_training_state.npz``, ``rbc_classifier_history.csv``
+    and ``.json``, ``rbc_classifier_training_curves.png``, ``rbc_classifier_run.json``; and
+    TensorBoard events into a folder of its own in ``log_dir``. For white cells the names begin with
+    ``wbc``.
 
     Parameters
     ----------

@@ -36,8 +36,6 @@ from blood_cell_system.networks.registry import of_config
 from blood_cell_system.training.domains import Domains
 from blood_cell_system.training.presets import TrainingSettings
 from blood_cell_system.training.run_record import (
-    CURVES_NAME,
-    RUN_NAME,
     HistoryView,
     Row,
     TensorBoardLog,
@@ -62,6 +60,9 @@ _logger = logging.getLogger(__name__)
 
 class TrainingListener:
     """Gets the progress of a training; the base class does nothing with it."""
+
+    def begin(self, *, remarks: Sequence[str], warnings: Sequence[str]) -> None:
+        """Call once, before the first epoch, with what is known about the data."""
 
     def begin_epoch(self, *, epoch: int, epochs: int, steps: int) -> None:
         """Call before an epoch's first step."""
@@ -296,6 +297,8 @@ class Task(ABC):
         Of all data, and of those that the best model is chosen by.
     details : dict of str
         For ``run.json``.
+    remarks, data_warnings : tuple of str
+        What a person should know, and should check, about the data.
     """
 
     files: RunFiles
@@ -307,6 +310,8 @@ class Task(ABC):
     data_hash: str
     validation_hash: str
     details: dict[str, Any]
+    remarks: tuple[str, ...] = ()
+    data_warnings: tuple[str, ...] = ()
 
     @abstractmethod
     def example(self, index: int) -> Batch:
@@ -473,6 +478,7 @@ class Training:
         """Train until all epochs are done, nothing gets better, or the user stops it."""
         state = self.state
         is_complete = True
+        self._listener.begin(remarks=self._task.remarks, warnings=self._task.data_warnings)
         try:
             with deferred_interrupt() as interrupted:
                 while is_complete and state.epoch < self._settings.epochs and not self._is_stalled:
@@ -480,7 +486,7 @@ class Training:
                     if is_complete:
                         self._finish_epoch()
             if state.history:
-                write_curves(self._folder / CURVES_NAME, state.history, self._task.view)
+                write_curves(self._folder / self._task.files.curves, state.history, self._task.view)
         finally:
             self._board.close()
         return TrainingResult(
@@ -505,7 +511,7 @@ class Training:
             "seconds": round(state.seconds, 1),
             "warnings": self._task.advice(state.history),
         }
-        write_run(self._folder / RUN_NAME, {**self._details, **outcome})
+        write_run(self._folder / self._task.files.run, {**self._details, **outcome})
 
     @property
     def _is_stalled(self) -> bool:
@@ -555,7 +561,7 @@ class Training:
         state.history.append(row)
         state.step_in_epoch, state.loss_sums = 0, {}
         self._save_state()
-        write_history(self._folder, state.history)
+        write_history(self._folder / task.files.history, state.history)
         self.write_record()
         self._board.write_epoch(row)
         if (
@@ -563,7 +569,7 @@ class Training:
             or state.epoch == settings.epochs
         ):
             self._board.write_images(images, epoch=state.epoch)
-            write_curves(self._folder / CURVES_NAME, state.history, task.view)
+            write_curves(self._folder / task.files.curves, state.history, task.view)
         seconds_left = (settings.epochs - state.epoch) * state.seconds / state.epoch
         self._listener.end_epoch(row, is_best=is_best, seconds_left=seconds_left)
 

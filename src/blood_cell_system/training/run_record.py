@@ -20,10 +20,6 @@ from blood_cell_system.imaging.plot import plot_file
 Row = Mapping[str, float]
 History = Sequence[Row]
 
-HISTORY_NAME: Final = "history"
-CURVES_NAME: Final = "training_curves.png"
-RUN_NAME: Final = "run.json"
-
 FEWEST_EPOCHS: Final = 6
 """Epochs from which losses of the middle and the last third are compared."""
 
@@ -102,14 +98,14 @@ def _mean(rows: History, name: str) -> float:
     return sum(row[name] for row in rows) / len(rows)
 
 
-def write_history(folder: Path, history: History) -> None:
-    """Write ``history.csv`` and ``history.json``: a row an epoch."""
-    write_json(folder / f"{HISTORY_NAME}.json", list(history))
+def write_history(path: Path, history: History) -> None:
+    """Write a row an epoch, with the endings ``.csv`` and ``.json``."""
+    write_json(path.with_suffix(".json"), list(history))
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(history[0]), lineterminator="\n")
     writer.writeheader()
     writer.writerows(history)
-    write_text(folder / f"{HISTORY_NAME}.csv", text.getvalue())
+    write_text(path.with_suffix(".csv"), text.getvalue())
 
 
 def write_curves(path: Path, history: History, view: HistoryView) -> None:

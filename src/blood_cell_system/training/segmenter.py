@@ -19,7 +19,11 @@ from blood_cell_system.augmentation.batches import Batch
 from blood_cell_system.augmentation.crops import CropSampler, ImageOrder
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.settings import AugmentationSettings
-from blood_cell_system.datasets.cell_diameter import typical_diameter, typical_diameters
+from blood_cell_system.datasets.cell_diameter import (
+    magnifications_of_images,
+    typical_diameter,
+    typical_diameters,
+)
 from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
 from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
 from blood_cell_system.imaging.overlay import draw_overlay
@@ -75,6 +79,9 @@ _FIXED_BYTES: Final = 700_000_000
 """Memory of TensorFlow, the weights and the images held, beside the activations."""
 
 _CGROUP_FILES: Final = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+FEWEST_IMAGES: Final = 10
+"""Of one's own to train a network from random weights; with fewer, fine-tuning is better."""
 
 ADVICE: Final = (
     "Use a smaller --batch-size (4, 2 or 1, or auto), a smaller model (--preset fast), or smaller "
@@ -333,6 +340,8 @@ class SegmenterTask(Task):
             domains=len(domain_names),
             start=None if start is None else start.model.get_weights(),
         )
+        self.remarks = (_numbers_of(train_images, val_images),)
+        self.data_warnings = tuple(_warnings_about(train_images, settings, start))
         diameter = typical_diameter(train_images)
         training_diameter = settings.cell_diameter_px or diameter
         self.learner.averaged.name = model_name(training_diameter)
@@ -488,6 +497,39 @@ def _magnifications(
         source: settings.cell_diameter_px / diameters[source] if source in diameters else None
         for source in sorted({image.source for image in images})
     }
+
+
+def _numbers_of(train_images: Sequence[PreparedImage], val_images: Sequence[PreparedImage]) -> str:
+    copies = sum(image.is_augmented for image in train_images)
+    among = f" ({copies} of them augmented copies)" if copies else ""
+    return (
+        f"Learns from {_counted(len(train_images))}{among}, and chooses the best epoch by "
+        f"{_counted(len(val_images))} for validation."
+    )
+
+
+def _counted(number: int) -> str:
+    return f"{number} image" if number == 1 else f"{number} images"
+
+
+def _warnings_about(
+    train_images: Sequence[PreparedImage],
+    settings: SegmentationSettings,
+    start: StartingPoint | None,
+) -> Iterator[str]:
+    originals = sum(not image.is_augmented for image in train_images)
+    if start is None and originals < FEWEST_IMAGES:
+        yield (
+            f"{_counted(originals)} to learn from will not make a usable model. Label "
+            f"{FEWEST_IMAGES} or more, or fine-tune the built-in model with --init-from bundled."
+        )
+    is_scaled = settings.cell_diameter_px is not None
+    mixed = magnifications_of_images(train_images, is_by_source=is_scaled)
+    if mixed:
+        yield (
+            f"{mixed}. A model learns one size. Prepare each magnification into a folder of its "
+            "own, and merge them with bloodcells combine, which scales them to one size."
+        )
 
 
 def _with_types_of(start: StartingPoint, dataset: PreparedDataset) -> PreparedDataset:

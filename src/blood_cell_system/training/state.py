@@ -30,10 +30,13 @@ class RunFiles:
         First word of the names of its runs.
     stem : str
         First word of the models' file names.
+    prefix : str
+        Before the names of the record, so that trainings of several kinds can share a folder.
     """
 
     kind: str
     stem: str
+    prefix: str = ""
 
     @property
     def model(self) -> str:
@@ -50,13 +53,28 @@ class RunFiles:
         """All that is needed to resume."""
         return f"{self.kind}_training_state.npz"
 
+    @property
+    def history(self) -> str:
+        """A row an epoch, without the ending."""
+        return f"{self.prefix}history"
+
+    @property
+    def curves(self) -> str:
+        """The history, drawn."""
+        return f"{self.prefix}training_curves.png"
+
+    @property
+    def run(self) -> str:
+        """Settings, data and outcome."""
+        return f"{self.prefix}run.json"
+
 
 SEGMENTER_FILES: Final = RunFiles("segmentation", "segmentation_model")
 
 
 def classifier_files(kind: ClassifierKind) -> RunFiles:
     """Names for a kind of classifier."""
-    return RunFiles(kind.file_stem, kind.file_stem)
+    return RunFiles(kind.file_stem, kind.file_stem, prefix=f"{kind.file_stem}_")
 
 
 @dataclass(slots=True, kw_only=True)

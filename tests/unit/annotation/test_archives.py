@@ -142,12 +142,25 @@ def test_a_place_that_cannot_be_written_to_is_told(tmp_path: Path):
         unpack(zipped(tmp_path / "a.zip", {"a": b"1"}), tmp_path / "file" / "out")
 
 
-def test_another_kind_of_file_is_refused(tmp_path: Path):
-    (tmp_path / "a.rar").write_bytes(b"Rar!")
-    with (
-        pytest.raises(DatasetError, match="neither a folder nor a zip file"),
-        opened_folder(tmp_path / "a.rar"),
-    ):
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("a.rar", "archive of another kind than zip. Unpack it"),
+        ("instances.json", "a single label file; expected the folder that holds it"),
+        ("smear.PNG", "a single image; expected the folder"),
+        ("a.zip", "cut off or damaged. Copy it again"),
+        ("notes", "neither a folder nor a zip file"),
+    ],
+)
+def test_another_kind_of_file_is_refused_with_what_to_give(tmp_path: Path, name, remedy):
+    (tmp_path / name).write_bytes(b"Rar!")
+    with pytest.raises(DatasetError, match=remedy), opened_folder(tmp_path / name):
+        pass
+
+
+def test_an_empty_file_in_place_of_a_folder_is_called_empty(tmp_path: Path):
+    (tmp_path / "a.json").write_bytes(b"")
+    with pytest.raises(DatasetError, match="empty"), opened_folder(tmp_path / "a.json"):
         pass
 
 

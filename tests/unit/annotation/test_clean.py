@@ -11,13 +11,13 @@ from blood_cell_system.taxonomy import BUILT_IN
 SHAPE = (60, 96)
 
 
-def cleaned(*marks: Annotation) -> CleanAnnotations:
+def cleaned(*marks: Annotation, **labels: str) -> CleanAnnotations:
     return clean_annotations(
         marks,
         file="labels/a.json",
         where="folder/labels/a.json",
         shape=SHAPE,
-        labels=LabelReader(labels=COMMON_LABELS),
+        labels=LabelReader(labels={**COMMON_LABELS, **labels}),
     )
 
 
@@ -58,7 +58,6 @@ def test_a_box_that_leaves_the_image_is_cut():
 @pytest.mark.parametrize(
     ("mark", "reason"),
     [
-        (box(30, 5, 10, 25), "inside out: (30, 5) to (10, 25)"),
         (box(200, 5, 230, 25), "outside the image: (200, 5) to (230, 25)"),
         (box(5, 5, 8, 25), "too small for a cell: 3×20 px in the image"),
         (box(5, float("nan"), 25, 25), "no numbers: (5, nan) to (25, 25)"),
@@ -93,8 +92,19 @@ def test_what_is_dropped_names_its_file():
 
 
 def test_corners_are_told_as_they_stand_in_the_file():
-    mark = Annotation(cell_type="RBC", box=Box(29, 4, 10, 25), written=(30, 5, 10, 25))
-    assert reasons(mark) == [(1, "inside out: (30, 5) to (10, 25)")]
+    mark = Annotation(cell_type="RBC", box=Box(200, 4, 230, 25), written=(201, 5, 230, 25))
+    assert reasons(mark) == [(1, "outside the image: (201, 5) to (230, 25)")]
+
+
+@pytest.mark.parametrize("corners", [(30, 5, 10, 25), (10, 25, 30, 5), (30, 25, 10, 5)])
+def test_swapped_corners_are_sorted(corners):
+    (cell,) = cleaned(box(*corners)).cells
+    assert cell.box == Box(10, 5, 30, 25)
+
+
+def test_a_label_to_drop_leaves_neither_a_cell_nor_an_unscored_region():
+    clean = cleaned(Annotation(cell_type="region", box=Box(0, 0, 60, 60)), region="drop")
+    assert (clean.cells, clean.unscored, clean.dropped) == ([], [], [])
 
 
 def test_the_second_mark_of_a_cell_is_dropped():

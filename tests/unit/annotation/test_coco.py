@@ -169,14 +169,14 @@ class TestCoco(ReaderContract):
     def test_an_annotation_of_no_image_is_listed(self, root: Path):
         write_coco(root, {"image_id": 99, "bbox": bbox(RED)})
         (failed,) = self.read(root).failed
-        assert "image id 99" in failed.reason
+        assert "image id '99'" in failed.reason
 
     def test_a_category_that_is_not_listed_fails_its_image_alone(self, root: Path):
         write_coco(root, {"category_id": 5, "bbox": bbox(RED)})
         (failed,) = self.read(root).failed
-        assert "category id 5 is not among the categories" in failed.reason
+        assert "category id '5' is not among the categories" in failed.reason
 
-    @pytest.mark.parametrize("size", [0, -3, "tall", None, 10**9])
+    @pytest.mark.parametrize("size", [-3, "tall", 1.5, 10**9])
     def test_a_size_that_no_image_has_fails_its_image_alone(self, root: Path, size):
         images = [
             {"id": 7, "file_name": "a.png", "height": size, "width": WIDTH},
@@ -185,6 +185,50 @@ class TestCoco(ReaderContract):
         write_coco(root, {"bbox": bbox(RED)}, images=images)
         (failed,) = self.read(root).failed
         assert "expected numbers of pixels" in failed.reason
+
+    @pytest.mark.parametrize("size", [0, None, "", float(HEIGHT), f"{HEIGHT}.0"])
+    def test_the_size_of_the_image_itself_counts_where_none_is_declared(self, root: Path, size):
+        images = [{"id": 7, "file_name": "a.png", "height": size, "width": WIDTH}]
+        write_coco(root, {"bbox": bbox(RED)}, images=images)
+        assert len(self.read(root).samples[0].cells) == 1
+
+    @pytest.mark.parametrize("what", ["images", "categories"])
+    def test_an_id_that_is_used_twice_is_refused_by_its_name(self, root: Path, what: str):
+        write_coco(root, {"bbox": bbox(RED)})
+        content = json.loads((root / "annotations.json").read_text())
+        content[what][1]["id"] = str(content[what][0]["id"])
+        (root / "annotations.json").write_text(json.dumps(content))
+        with pytest.raises(AnnotationError, match=f"id {content[what][0]['id']} is used 2 times"):
+            self.read(root)
+
+    def test_ids_match_by_their_value(self, root: Path):
+        write_coco(root, {"bbox": bbox(RED), "image_id": "7", "category_id": 1.0})
+        assert [cell.cell_type for cell in self.read(root).samples[0].cells] == ["RBC"]
+
+    @pytest.mark.parametrize("outline", [[[]], [], [10, 5, 30, 25], [[10, 5, 30, 25]], [[1, 2]]])
+    def test_a_box_counts_where_the_outline_says_nothing(self, root: Path, outline):
+        write_coco(root, {"bbox": bbox(RED), "segmentation": outline})
+        (cell,) = self.read(root).samples[0].cells
+        assert (cell.box, cell.outline) == (RED, None)
+
+    def test_a_polygon_without_the_list_around_it_is_read(self, root: Path):
+        write_coco(root, {"bbox": bbox(RED), "segmentation": SQUARE})
+        (cell,) = self.read(root).samples[0].cells
+        assert cell.outline.box == Box(10, 10, 30, 30)
+
+    @pytest.mark.parametrize(
+        "flags",
+        [{"ignore": 1}, {"difficult": True}, {"attributes": {"difficult": True}}, {"iscrowd": 1}],
+    )
+    def test_what_is_not_decided_is_not_scored(self, root: Path, flags):
+        write_coco(root, {"bbox": bbox(RED), **flags}, {"bbox": bbox(WHITE), "ignore": 0})
+        sample = self.read(root).samples[0]
+        assert (len(sample.cells), len(sample.unscored)) == (1, 1)
+
+    def test_annotations_that_are_all_dropped_are_refused(self, root: Path):
+        write_coco(root, {"bbox": [5000, 5000, 20, 20]})
+        with pytest.raises(DatasetError, match=r"none of 1 annotations can be used.*outside"):
+            self.read(root)
 
     @pytest.mark.parametrize(
         ("key", "value"),

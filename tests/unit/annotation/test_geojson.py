@@ -101,6 +101,23 @@ class TestGeoJson(ReaderContract):
         sample = self.read(root, label_map={"unclassified": None}).samples[0]
         assert sample.unscored == (PolygonOutline.from_points(SQUARE),)
 
+    def test_a_region_around_cells_is_left_out_and_told(self, root: Path):
+        around = [[0, 0], [90, 0], [90, 50], [0, 50], [0, 0]]
+        other = [[x + 40, y] for x, y in RING]
+        self.write_content(
+            root, collection(feature([around], classified=None), feature([RING]), feature([other]))
+        )
+        reading = self.read(root)
+        assert (len(reading.samples[0].cells), reading.samples[0].unscored) == (2, ())
+        assert "1 objects without a class lie around cells" in reading.notes[0]
+
+    def test_an_object_without_a_place_is_listed_and_takes_nothing_with_it(self, root: Path):
+        nowhere = feature(None) | {"geometry": None}
+        self.write_content(root, collection(nowhere, feature([RING])))
+        reading = self.read(root)
+        assert [drop.object_index for drop in reading.dropped] == [1]
+        assert len(reading.samples[0].cells) == 1
+
     def test_tiles_are_passed_over(self, root: Path):
         self.write_content(root, collection(feature([RING], classified=None, objectType="tile")))
         assert self.cells(root) == ()
@@ -138,7 +155,6 @@ class TestGeoJson(ReaderContract):
         [
             (collection(feature([[["x", 1], [2, 3]]])), "could not convert"),
             (collection(feature([[[1], [2, 3]]])), "not enough values"),
-            (collection({"type": "Feature", "properties": {}}), "KeyError: 'geometry'"),
             (collection(feature(7)), "object 1: cannot be read"),
             (collection("cell"), "object 1: cannot be read"),
             ({"type": "FeatureCollection"}, "expected a FeatureCollection"),

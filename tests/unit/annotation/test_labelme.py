@@ -148,6 +148,26 @@ class TestLabelMe(ReaderContract):
         (dropped,) = reading.dropped
         assert (dropped.file, dropped.object_index) == ("a.json", 1)
 
+    @pytest.mark.parametrize("kind", ["line", "linestrip", "cuboid", "circle"])
+    def test_a_shape_without_a_place_is_listed_and_takes_nothing_with_it(self, root: Path, kind):
+        write_labels(root, shape_of(SQUARE[:3], kind), shape_of(SQUARE))
+        reading = self.read(root)
+        assert [drop.object_index for drop in reading.dropped] == [1]
+        assert len(reading.samples[0].cells) == 1
+
+    @pytest.mark.parametrize("kind", ["rectangle", "rotation"])
+    def test_a_rectangle_of_four_corners_is_a_box_or_turned(self, root: Path, kind: str):
+        turned = [[40, 10], [50, 20], [40, 30], [30, 20]]
+        write_labels(root, shape_of(SQUARE, kind), shape_of(turned, kind))
+        upright, other = self.read(root).samples[0].cells
+        assert (upright.box, upright.outline) == (Box(10, 10, 30, 30), None)
+        assert other.outline == PolygonOutline.from_points(turned)
+
+    def test_difficult_of_another_program_is_not_scored(self, root: Path):
+        write_labels(root, {**shape_of(SQUARE), "difficult": True})
+        sample = self.read(root).samples[0]
+        assert (sample.cells, len(sample.unscored)) == ((), 1)
+
     def test_a_polygon_that_crosses_itself_is_read_and_told(self, root: Path):
         write_labels(root, shape_of([[10, 10], [30, 30], [30, 10], [10, 30]]))
         assert "cross themselves" in self.read(root).notes[0]
@@ -155,8 +175,6 @@ class TestLabelMe(ReaderContract):
     @pytest.mark.parametrize(
         ("shape", "words"),
         [
-            (shape_of(SQUARE, "linestrip"), "type 'linestrip'"),
-            (shape_of([[1, 2], [3, 4], [5, 6]], "rectangle"), "too many values"),
             (shape_of([[1, 2], ["x", 4]], "rectangle"), "could not convert"),
             (shape_of([[1, 2], [3, 1e9]], "circle"), "an ellipse at"),
             ({"points": SQUARE}, "KeyError: 'label'"),

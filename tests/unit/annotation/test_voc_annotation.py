@@ -85,5 +85,5 @@ def test_a_missing_corner_is_refused(tmp_path: Path):
 
 
 def test_a_size_that_is_no_number_is_refused(tmp_path: Path):
-    with pytest.raises(AnnotationError, match="<size> has 'wide' as <width>"):
+    with pytest.raises(AnnotationError, match=r"<size>: the image's .* given as \(None, wide\)"):
         read(tmp_path, "<annotation><size><width>wide</width></size></annotation>")

@@ -124,6 +124,52 @@ class TestYolo(ReaderContract):
         self.write(root, {f"{folder}/c.png": Drawn(reference="c.png")})
         assert self.read(root).samples[-1].split == split
 
+    def test_the_nearest_names_count(self, root: Path):
+        for folder, names in (("x", "RBC\nWBC\n"), ("y", "WBC\nRBC\n")):
+            self.write(root / folder, {"c.png": Drawn(reference="c.png", marks=(("RBC", RED),))})
+            (root / folder / "labels" / "classes.txt").write_text(names)
+        reading = self.read(root)
+        found = {sample.stem: sample.cells[0].cell_type for sample in reading.samples[-2:]}
+        assert found == {"x_images_c": RBC, "y_images_c": WBC}
+        assert any("of each label file the nearest counts" in note for note in reading.notes)
+
+    def test_names_that_are_equally_near_must_agree(self, root: Path):
+        (root / "classes.txt").write_text("WBC\nRBC\n")
+        with pytest.raises(DatasetError, match="name the classes differently"):
+            self.read(root)
+
+    @pytest.mark.parametrize("own", ["split_a", "test"])
+    def test_the_paths_of_a_data_yaml_are_the_splits(self, root: Path, own: str):
+        self.write(root / own, {"c.png": Drawn(reference="c.png")})
+        self.write(root / "split_b", {"d.png": Drawn(reference="d.png")})
+        for path in root.rglob("data.yaml"):
+            path.unlink()
+        text = f"train: ../split_b/images\nval: ../{own}/images\nnames: [RBC, WBC]\n"
+        (root / "data.yaml").write_text(text)
+        splits = {sample.stem: sample.split for sample in self.read(root).samples}
+        assert splits == {"a": None, "b": None, "c": Split.VAL, "d": Split.TRAIN}
+
+    def test_lists_know_spaces_and_folders(self, root: Path):
+        for folder in ("x", "y"):
+            self.write(root / folder, {"my c.png": Drawn(reference="my c.png")})
+        (root / "train.txt").write_text("data/x/images/my c.png\n")
+        (root / "val.txt").write_text("./y/images/my c.png\na.png\nnowhere.png\n")
+        reading = self.read(root)
+        splits = {sample.stem: sample.split for sample in reading.samples}
+        assert splits == {
+            "a": Split.VAL,
+            "b": None,
+            "x_images_my c": Split.TRAIN,
+            "y_images_my c": Split.VAL,
+        }
+        assert any("val.txt: 1 lines name no image" in note for note in reading.notes)
+
+    def test_an_image_in_two_lists_is_refused(self, root: Path):
+        for name in ("train", "val"):
+            (root / f"{name}.txt").write_text("a.png\n")
+        with pytest.raises(DatasetError, match=r"a is in train\.txt as well"):
+            self.read(root)
+
     def test_the_folder_of_a_split_may_be_above(self, root: Path):
         self.write(root / "test", {"c.png": Drawn(reference="c.png")})
         assert self.read(root).samples[-1].split == Split.TEST

@@ -8,13 +8,16 @@ import types
 from pathlib import Path
 from typing import Annotated, Literal
 
+import cv2
 import pytest
 import typer
 
 import blood_cell_system
 from blood_cell_system.cli import main as cli
 from blood_cell_system.cli import prepare
+from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
 from blood_cell_system.errors import BloodCellError, DatasetError, OutputError
+from blood_cell_system.seeding import generator_for
 
 PROJECT = Path(__file__).parents[3]
 HEAVY = (
@@ -304,6 +307,20 @@ def test_the_help_of_a_command_loads_neither_keras_nor_opencv(name):
 def test_importing_the_package_loads_nothing_heavy():
     script = f"import sys, blood_cell_system; print(*[m for m in {HEAVY!r} if m in sys.modules])"
     assert python("-c", script).stdout == "\n"
+
+
+def test_analyzing_loads_no_package_that_only_other_work_needs(tmp_path):
+    smear = draw_smear(SmearSettings(shape=(160, 220), cell_diameter_px=40), generator_for(0, "a"))
+    cv2.imwrite(str(tmp_path / "smear.png"), smear.image[:, :, ::-1])
+    others = ("keras", "matplotlib", "pandas", "scipy", "skimage", "tensorflow", "tifffile", "yaml")
+    script = (
+        "import sys\n"
+        "from blood_cell_system.cli.main import main\n"
+        "assert main(['analyze', 'smear.png', '-o', 'out']) == 0\n"
+        f"print('loaded', *[m for m in {others!r} if m in sys.modules])\n"
+    )
+    found = python("-c", script, cwd=tmp_path)
+    assert found.stdout.rstrip().endswith("\nloaded"), found.stderr
 
 
 def test_an_error_shows_no_traceback(tmp_path):

@@ -125,3 +125,14 @@ def test_equal_runs_write_equal_manifests(tmp_path: Path):
     first, second = (tmp_path / name / "manifest.json" for name in ("one", "two"))
     assert first.read_bytes() == second.read_bytes()
     assert json.loads(first.read_text())["versions"].keys() >= {"numpy", "opencv", "python"}
+
+
+def test_files_that_were_removed_meanwhile_are_reported_and_the_mark_stays(tmp_path: Path):
+    start_build(tmp_path, command="test", stems=["a"])
+    files = write_pair(tmp_path, "a")
+    (tmp_path / "masks" / "a.png").unlink()
+    with pytest.raises(OutputError, match=r"1 of 2 files were removed .* masks/a\.png"):
+        finish_build(tmp_path, command="test", files=files, images=[], cells={}, details={})
+    assert not (tmp_path / "manifest.json").exists()
+    build(tmp_path, "a")
+    assert stems(tmp_path) == ["a"]

@@ -27,7 +27,7 @@ def test_a_folder_is_no_image(tmp_path, read):
 
 
 @pytest.mark.parametrize("read", [read_image, read_image_shape, read_label_image])
-@pytest.mark.parametrize("data", [b"", b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
+@pytest.mark.parametrize("data", [b"hello", b"%!PS-Adobe-3.0 EPSF-3.0\n"])
 def test_what_is_no_image_is_refused(tmp_path, read, data):
     with pytest.raises(ImageReadError, match=r"a\.png: not an image in a known format"):
         read(written(tmp_path / "a.png", data))
@@ -108,3 +108,9 @@ def test_readers_in_several_threads_leave_the_warning_filters_alone(tmp_path):
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(read, range(4)))
     assert warnings.filters == before
+
+
+@pytest.mark.parametrize("read", [read_image, read_image_shape, read_label_image])
+def test_an_empty_file_is_called_empty(tmp_path, read):
+    with pytest.raises(ImageReadError, match=r"empty \(0 bytes\)"):
+        read(written(tmp_path / "a.png", b""))

@@ -1,4 +1,5 @@
 import csv
+import hashlib
 import json
 import threading
 
@@ -11,7 +12,13 @@ from support.analysed_images import (
     write_smear_image,
 )
 
-from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
+from blood_cell_system.errors import (
+    FolderInUseError,
+    MissingDataError,
+    OutputError,
+    SettingsError,
+)
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.pipeline import batch as batch_module
 from blood_cell_system.pipeline import image as image_module
 from blood_cell_system.pipeline import model_slots
@@ -223,6 +230,33 @@ def lose_image(folder, out, pipeline):
     (out / "a_annotated.png").unlink()
 
 
+def lose_a_part_of_the_report(folder, out, pipeline):
+    value = json.loads((out / "a_report.json").read_text("utf-8"))
+    del value["cells"]
+    (out / "a_report.json").write_text(json.dumps(value), "utf-8")
+
+
+def give_a_part_another_type(folder, out, pipeline):
+    value = json.loads((out / "a_report.json").read_text("utf-8"))
+    value["provenance"] = value["types"] = [3]
+    (out / "a_report.json").write_text(json.dumps(value), "utf-8")
+
+
+def lose_cells_of_the_report(folder, out, pipeline):
+    value = json.loads((out / "a_report.json").read_text("utf-8"))
+    value["cells"] = value["cells"][1:]
+    (out / "a_report.json").write_text(json.dumps(value), "utf-8")
+
+
+def cut_off_the_table(folder, out, pipeline):
+    text = (out / "a_cells.csv").read_bytes()
+    (out / "a_cells.csv").write_bytes(text[:100])
+
+
+def empty_a_drawing(folder, out, pipeline):
+    (out / "a_annotated.png").write_bytes(b"")
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -233,6 +267,11 @@ def lose_image(folder, out, pipeline):
         lose_labels,
         swap_labels,
         lose_image,
+        lose_a_part_of_the_report,
+        give_a_part_another_type,
+        lose_cells_of_the_report,
+        cut_off_the_table,
+        empty_a_drawing,
     ],
 )
 def test_what_would_come_out_differently_is_done_anew(folder, pipeline, tmp_path, change):
@@ -242,6 +281,61 @@ def test_what_would_come_out_differently_is_done_anew(folder, pipeline, tmp_path
     summary = run(folder, pipeline, out, resume=True)
     assert not summary.outcomes[0].was_kept
     assert summary.outcomes[1].was_kept == (change is not change_model)
+
+
+def test_an_image_that_is_replaced_during_its_analysis_is_reported_as_it_was_read(
+    folder, pipeline, tmp_path, monkeypatch
+):
+    was = hashlib.sha256((folder / "a.png").read_bytes()).hexdigest()
+
+    def analyze_and_replace(runtime, image, settings):
+        write_smear_image(folder / "a.png", CELLS[2:])
+        return analyze_by_colour(runtime, image, settings)
+
+    monkeypatch.setattr(image_module, "analyze_image", analyze_and_replace)
+    assert pipeline.analyze(folder / "a.png").report.provenance.data_sha256 == was
+    write_smear_image(folder / "a.png")
+    out = tmp_path / "out"
+    run(folder, pipeline, out)
+    monkeypatch.setattr(image_module, "analyze_image", analyze_by_colour)
+    assert not run(folder, pipeline, out, resume=True).outcomes[0].was_kept
+
+
+@pytest.mark.parametrize("ending", ["report.json", "mask.png", "instances.png", "cells.csv"])
+def test_results_that_are_removed_during_the_run_are_failures(folder, pipeline, tmp_path, ending):
+    out = tmp_path / "out"
+    inputs = find_inputs([folder], output_dir=out)
+    outcomes = list(analyze_inputs(inputs, pipeline, out))
+    (out / f"a_{ending}").unlink()
+    summary = write_batch(inputs, outcomes, pipeline, out)
+    assert statuses(summary) == {"a": "failed", "b": "ok", "c": "failed", "d": "warned"}
+    assert summary.outcomes[0].reason.startswith(f"{out / f'a_{ending}'}: was removed during")
+    written = json.loads((out / "batch_summary.json").read_text("utf-8"))
+    assert written["images_by_status"]["failed"] == 2
+
+
+def test_partial_files_of_a_killed_run_are_removed(folder, pipeline, tmp_path):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / ".a_annotated.0123456789abcdef.partial.png").touch()
+    run(folder, pipeline, out)
+    assert not list(out.glob(".*"))
+
+
+def test_a_second_batch_in_the_same_folder_is_refused(folder, pipeline, tmp_path):
+    refused = []
+
+    def second():
+        try:
+            batch_process_images(folder, pipeline, tmp_path / "out")
+        except FolderInUseError as error:
+            refused.append(str(error))
+
+    with locked_folder(tmp_path / "out", command="analyze"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert "another run is writing into this folder (analyze, process" in refused[0]
 
 
 def test_other_settings_are_done_anew(folder, pipeline, tmp_path):

@@ -143,3 +143,10 @@ def test_names_are_unique_even_where_capitals_do_not_count(stems):
     images = _named((Path(f"/{number}/{stem}"), stem) for number, stem in enumerate(stems))
     assert len(images) == len(stems)
     assert len({image.name.casefold() for image in images}) == len(stems)
+
+
+def test_results_beside_an_image_that_is_named_are_refused(tmp_path):
+    make(tmp_path, "a.png", "b.png")
+    with pytest.raises(OutputError, match="this is the folder of the images"):
+        find_inputs([tmp_path / "a.png"], output_dir=tmp_path / "x" / "..")
+    assert find_inputs([tmp_path / "a.png"], output_dir=tmp_path / "out").images

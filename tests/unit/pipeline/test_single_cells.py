@@ -89,3 +89,10 @@ def test_a_row_of_a_failure_has_its_reason(folder):
     _, row = table_of_one(folder, RBC_METADATA, (0.1, 0.5, 0.4))
     assert row.pop("reason").endswith(".")
     assert row == {"file": "a.png", "flags": "failed"}
+
+
+def test_contact_sheets_of_cut_cells_are_no_cells(folder):
+    (folder / "cells.csv").write_text("file\n")
+    for name in ("sheets/healthy_RBC.png", "b_contact_sheet.png"):
+        write_image(folder / name, cell_on_clear())
+    assert [name for _, name in find_cell_files([folder])] == ["a.png", "b/1.png", "b/2.png"]

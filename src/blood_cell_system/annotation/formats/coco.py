@@ -1,7 +1,7 @@
 """COCO JSON: a file for each split."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -10,6 +10,7 @@ import numpy as np
 
 from blood_cell_system.annotation.clean import shifted, united
 from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.registry import reads, writes
@@ -20,7 +21,7 @@ from blood_cell_system.annotation.run_lengths import (
     mask_of_counts,
 )
 from blood_cell_system.annotation.sample import Annotation, Sample
-from blood_cell_system.annotation.splits import split_of_words
+from blood_cell_system.annotation.splits import split_of_folders, split_of_words
 from blood_cell_system.annotation.text_files import (
     declared_shape,
     errors_located_at,
@@ -39,12 +40,13 @@ from blood_cell_system.annotation.writer import (
     write_compact_json,
 )
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, DatasetError
+from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 
 # Any of the three may come first, and be longer than what is looked at.
 _LISTS: Final = re.compile(r'"(?:images|annotations|categories)"\s*:\s*\[\s*[{\]]')
 _FIELDS: Final = re.compile(r'"(?:file_name|category_id|supercategory|iscrowd)"\s*:')
 _KEYS: Final = ("images", "annotations", "categories")
+_FEWEST_CORNERS: Final = 3  # Different ones, of an outline.
 
 
 @reads("coco", title="COCO JSON", order=10)
@@ -96,26 +98,36 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
             "COCO instances."
         )
     with errors_located_at(f"{path}: categories", expected="an id and a name for each"):
-        labels = {category["id"]: str(category["name"]) for category in content["categories"]}
-    annotations: dict[Any, list[dict[str, Any]]] = defaultdict(list)
+        categories = [
+            (_id(category["id"]), str(category["name"])) for category in content["categories"]
+        ]
+    with errors_located_at(f"{path}: images", expected="an id and a file_name for each"):
+        identities = [_id(image["id"]) for image in content["images"]]
+    _refuse_twice(path, "category", [identity for identity, _ in categories])
+    _refuse_twice(path, "image", identities)
+    labels = dict(categories)
+    annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for index, annotation in enumerate(content["annotations"], start=1):
         with errors_located_at(f"{path}: annotation {index}", expected="an object with image_id"):
-            annotations[annotation["image_id"]].append(annotation)
-    known = set()
-    for index, image in enumerate(content["images"], start=1):
+            annotations[_id(annotation["image_id"])].append(annotation)
+    inner = path.relative_to(builder.listing.root)
+    split = split_of_words(path.stem) or split_of_folders(inner)
+    for index, (image, identity) in enumerate(
+        zip(content["images"], identities, strict=True), start=1
+    ):
         with errors_located_at(
             f"{path}: image {index}", expected="an object with id and file_name"
         ):
-            identity, name = image["id"], str(image["file_name"])
-            known.add(identity)
+            name = str(image["file_name"])
         try:
             with errors_located_at(f"{path}: image {name}", expected="a height and a width"):
-                shape = declared_shape(image["height"], image["width"])
+                shape = declared_shape(image.get("height"), image.get("width"))
+                size = shape or builder.shape_named(name, label_file=path)
             cells = [
-                _cell(annotation, labels, shape, where=f"{path}: {name}: object {number}")
+                _cell(annotation, labels, size, where=f"{path}: {name}: object {number}")
                 for number, annotation in enumerate(annotations[identity], start=1)
             ]
-        except AnnotationError as error:
+        except BloodCellError as error:
             builder.fail_named(name, error, label_file=path)
             continue
         builder.add(
@@ -123,9 +135,9 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
             [shifted(cell, -shift) for cell in cells],
             label_file=path,
             declared_shape=shape,
-            split=split_of_words(path.stem),
+            split=split,
         )
-    for identity in sorted(annotations.keys() - known, key=str):
+    for identity in sorted(annotations.keys() - set(identities)):
         builder.fail(
             str(identity),
             f"{path}: {len(annotations[identity])} annotations belong to the image id "
@@ -133,13 +145,31 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
         )
 
 
+def _id(value: Any) -> str:
+    """Identity by its value: some programs write 7, others "7" or 7.0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
+
+
+def _refuse_twice(path: Path, what: str, identities: Sequence[str]) -> None:
+    twice = [identity for identity, count in Counter(identities).items() if count > 1]
+    if twice:
+        raise AnnotationError(
+            f"{path}: the {what} id {twice[0]} is used {identities.count(twice[0])} times "
+            f"({len(twice)} ids more than once); expected a different id for each, or else nothing "
+            "says whose an annotation is. Were files merged? Merge them again with new ids, or "
+            "keep them apart in the same folder."
+        )
+
+
 def _cell(
-    annotation: Mapping[str, Any], labels: Mapping[Any, str], shape: tuple[int, int], *, where: str
+    annotation: Mapping[str, Any], labels: Mapping[str, str], shape: tuple[int, int], *, where: str
 ) -> Annotation:
     with errors_located_at(
         where, expected="a category_id of the list, and a segmentation or a bbox"
     ):
-        category = annotation["category_id"]
+        category = _id(annotation["category_id"])
         if category not in labels:
             raise AnnotationError(
                 f"the category id {category!r} is not among the categories; expected one of "
@@ -149,13 +179,13 @@ def _cell(
         if annotation.get("bbox"):
             x, y, width, height = map(float, annotation["bbox"])
             box = Box(x, y, x + width, y + height)
-        outline = _outline(annotation.get("segmentation"), shape)
+        outline = _outline(annotation.get("segmentation"), shape, has_box=box is not None)
         return Annotation(
             cell_type=labels[category],
             box=box,
             outline=outline,
             point=_point(annotation.get("keypoints")) if outline is None and box is None else None,
-            is_definite=not annotation.get("iscrowd"),
+            is_definite=not (is_doubtful(annotation) or is_doubtful(annotation.get("attributes"))),
         )
 
 
@@ -167,13 +197,22 @@ def _point(keypoints: Any) -> tuple[float, float] | None:
     return float(x), float(y)
 
 
-def _outline(segmentation: Any, shape: tuple[int, int]) -> Outline | None:
+def _outline(segmentation: Any, shape: tuple[int, int], *, has_box: bool) -> Outline | None:
+    """Outline of a mark; None where there is none, or a box says more than what is there."""
     if not segmentation:
         return None
     if isinstance(segmentation, dict):
         return _run_length_outline(segmentation["counts"], segmentation["size"], shape)
-    parts = [PolygonOutline.from_points(_corners(numbers)) for numbers in segmentation]
-    return united(parts, shape)
+    if all(isinstance(number, int | float) for number in segmentation):
+        # One polygon without the list around it.
+        segmentation = [segmentation]
+    rings = [_corners(numbers) for numbers in segmentation]
+    if has_box:
+        # Programs that know boxes only write [[]], or the box once more as two corners.
+        rings = [ring for ring in rings if len(set(ring)) >= _FEWEST_CORNERS]
+    if not rings:
+        return None
+    return united([PolygonOutline.from_points(ring) for ring in rings], shape)
 
 
 def _corners(numbers: Sequence[float]) -> list[tuple[float, float]]:

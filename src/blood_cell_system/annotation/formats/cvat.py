@@ -9,6 +9,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.registry import reads, writes
@@ -38,8 +39,6 @@ _ROOT: Final = re.compile(r"<annotations[\s>]")
 _SHAPES: Final = ("box", "polygon", "ellipse", "mask", "points")
 # Shapes of the tool that say nothing about a cell's place, or too little.
 _OTHER_SHAPES: Final = ("polyline", "cuboid", "skeleton")
-_DOUBTFUL_ATTRIBUTES: Final = frozenset({"difficult", "ignore", "crowd", "unsure", "uncertain"})
-_YES: Final = frozenset({"true", "1", "yes"})
 
 
 @reads("cvat", title="CVAT XML for images 1.1", order=40)
@@ -96,9 +95,10 @@ def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
             with errors_located_at(
                 f"{path}: image {index} ({name})", expected="a width and a height"
             ):
-                shape = declared_shape(image.attrib["height"], image.attrib["width"])
+                shape = declared_shape(image.get("height"), image.get("width"))
+                size = shape or builder.shape_named(name, label_file=path)
             annotations, joined = join_groups(
-                _annotations(image, shape, where=f"{path}: {name}"), shape
+                _annotations(image, size, where=f"{path}: {name}"), size
             )
         except BloodCellError as error:
             builder.fail_named(name, error, label_file=path)
@@ -123,11 +123,11 @@ def _annotations(
         with errors_located_at(place, expected="a label and the shape's numbers"):
             label = element.attrib["label"]
             group = int(element.get("group_id") or 0) or None
-            is_definite = not any(
-                attribute.get("name", "").casefold() in _DOUBTFUL_ATTRIBUTES
-                and (attribute.text or "").strip().casefold() in _YES
+            attributes = {
+                attribute.get("name", ""): attribute.text or ""
                 for attribute in element.iterfind("attribute")
-            )
+            }
+            is_definite = not is_doubtful(attributes)
             places = list(_places(element, shape))
         for fields in places:
             yield Annotation(cell_type=label, is_definite=is_definite, **fields), group

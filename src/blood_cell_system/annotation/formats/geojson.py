@@ -6,13 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from blood_cell_system.annotation.clean import shifted
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.outline import PolygonOutline, Ring, is_inside, nesting_depths
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.sample import Annotation, Sample
-from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.annotation.text_files import errors_located_at, read_label_json
 from blood_cell_system.annotation.writer import (
     LabelledImage,
@@ -30,6 +32,7 @@ _KIND: Final = re.compile(r'"type"\s*:\s*"Feature(?:Collection)?"')
 _POLYGONS: Final = frozenset({"Polygon", "MultiPolygon"})
 _POINTS: Final = frozenset({"Point", "MultiPoint"})
 _NO_CLASS: Final = "unclassified"
+_FEWEST_CELLS: Final = 2  # Within an object without a class, from which on it is a region.
 
 
 @reads("geojson", title="GeoJSON of QuPath", order=30)
@@ -44,8 +47,8 @@ class GeoJsonReader(Reader):
 
     Coordinates are pixels of the full image, 0-based. The class is ``classification`` (QuPath),
     or ``class``, ``label`` or ``name`` of the properties; objects without one are called
-    ``unclassified``. Rings within a ring are holes; the parts of a MultiPolygon are one cell. Tiles
-    are passed over.
+    ``unclassified``; those around cells are regions, and left out. Rings within a ring are holes;
+    the parts of a MultiPolygon are one cell. Tiles are passed over.
 
     Format: https://datatracker.ietf.org/doc/html/rfc7946 and
     https://qupath.readthedocs.io/en/stable/docs/advanced/exporting_annotations.html. The licence is
@@ -70,11 +73,17 @@ class GeoJsonReader(Reader):
         self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
     ) -> None:
         """Read one file an image."""
-        for path in files:
-            _read_file(path, builder, shift=-float(options.first_pixel or 0))
+        shift = -float(options.first_pixel or 0)
+        regions = sum(_read_file(path, builder, shift=shift) for path in files)
+        if regions:
+            builder.note(
+                f"{regions} objects without a class lie around cells: they were taken for the "
+                "regions that were annotated, and left out."
+            )
 
 
-def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
+def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> int:
+    """Read one file; return the number of regions around cells, which are left out."""
     try:
         content = read_label_json(path)
         annotations = [
@@ -84,9 +93,39 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
         ]
     except BloodCellError as error:
         builder.fail_named(path.stem, error, label_file=path)
-        return
-    inner = path.relative_to(builder.listing.root)
-    builder.add(path.stem, annotations, label_file=path, split=split_of_folders(inner))
+        return 0
+    cells = _without_regions(annotations)
+    builder.add(path.stem, cells, label_file=path)
+    return len(annotations) - len(cells)
+
+
+def _without_regions(annotations: Sequence[Annotation]) -> list[Annotation]:
+    """Leave out objects without a class that lie around cells: annotators draw in such regions."""
+    middles = np.array(
+        [
+            annotation.point or annotation.bounds.centre
+            for annotation in annotations
+            if annotation.cell_type != _NO_CLASS
+            and (annotation.point or annotation.box or annotation.outline)
+        ]
+    ).reshape(-1, 2)
+    return [
+        annotation
+        for annotation in annotations
+        if annotation.cell_type != _NO_CLASS or not _is_around(annotation, middles)
+    ]
+
+
+def _is_around(annotation: Annotation, middles: NDArray[np.float64]) -> bool:
+    if annotation.outline is None and annotation.box is None:
+        return False
+    x_min, y_min, x_max, y_max = annotation.bounds
+    near = middles[((middles >= (x_min, y_min)) & (middles < (x_max, y_max))).all(axis=1)]
+    if isinstance(annotation.outline, PolygonOutline):
+        rings = annotation.outline.rings
+        is_in = [sum(is_inside(middle, ring) for ring in rings) % 2 == 1 for middle in near]
+        near = near[np.array(is_in, bool)]
+    return len(near) >= _FEWEST_CELLS
 
 
 def _features(content: Any, path: Path) -> list[Any]:
@@ -109,13 +148,13 @@ def _annotations(feature: Mapping[str, Any], *, where: str) -> Iterator[Annotati
         if properties.get("objectType") == "tile":
             return
         label = _label(properties)
-        geometry = feature["geometry"]
-        kind, coordinates = geometry["type"], geometry["coordinates"]
+        geometry: Any = feature.get("geometry") or {}
+        kind, coordinates = geometry.get("type"), geometry.get("coordinates")
         if kind in _POLYGONS:
             polygons = [coordinates] if kind == "Polygon" else coordinates
             rings = [_corners(ring) for polygon in polygons for ring in polygon]
             outline = PolygonOutline.from_points(*rings)
-            is_box = _says_box(properties) and _is_upright_rectangle(outline)
+            is_box = _says_box(properties) and outline.is_upright_rectangle
             annotations = [
                 Annotation(
                     cell_type=label, **({"box": outline.box} if is_box else {"outline": outline})
@@ -135,14 +174,6 @@ def _annotations(feature: Mapping[str, Any], *, where: str) -> Iterator[Annotati
 def _says_box(properties: Mapping[str, Any]) -> bool:
     metadata = properties.get("metadata")
     return isinstance(metadata, dict) and metadata.get("shape") == "box"
-
-
-def _is_upright_rectangle(outline: PolygonOutline) -> bool:
-    """Whether nobody has made an outline of what was a box."""
-    if len(outline.rings) != 1 or len(outline.rings[0]) != 4:
-        return False
-    x, y = outline.rings[0].T
-    return len(set(x)) == 2 and len(set(y)) == 2
 
 
 def _label(properties: Mapping[str, Any]) -> str:

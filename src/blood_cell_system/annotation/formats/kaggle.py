@@ -11,6 +11,7 @@ from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.registry import reads
 from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, BloodCellError
@@ -111,7 +112,7 @@ def _read_table(table: Path, columns: Mapping[str, int], builder: ReadingBuilder
             Annotation(cell_type=label, box=_scaled(box, scale), written=box)
             for label, box in boxes_of[name]
         ]
-        builder.add(image, annotations, label_file=table)
+        builder.add(image, annotations, label_file=table, split=split_of_words(table.stem))
 
 
 def _rows(

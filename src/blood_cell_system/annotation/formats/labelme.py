@@ -13,11 +13,11 @@ import numpy as np
 
 from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted
 from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.sample import Annotation, Sample
-from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.annotation.text_files import (
     declared_shape,
     errors_located_at,
@@ -39,9 +39,11 @@ from blood_cell_system.errors import AnnotationError, BloodCellError
 
 _FIELDS: Final = re.compile(r'"(?:shapes|imagePath)"\s*:')
 _SHAPE_FIELDS: Final = "a label, points, and a shape_type"
+# X-AnyLabeling writes rectangles with four corners, and turned ones as "rotation".
+_POLYGON_KINDS: Final = frozenset(
+    {"polygon", "rectangle", "oriented_rectangle", "rotation", "quadrilateral"}
+)
 _PNG_START: Final = b"\x89PNG\r\n\x1a\n"
-# What people tick, as a flag of a shape, where they are not sure.
-_DOUBTFUL_FLAGS: Final = frozenset({"difficult", "ignore", "crowd", "unsure", "uncertain"})
 
 
 @reads("labelme", title="LabelMe JSON", order=20)
@@ -56,7 +58,8 @@ class LabelMeReader(Reader):
 
     Coordinates are 0-based. Polygons with the same label and the same ``group_id`` are one cell
     that something lies across. A shape with a ticked flag ``difficult``, ``ignore``, ``crowd``,
-    ``unsure`` or ``uncertain`` is a region that is not scored. Images within the JSON
+    ``unsure`` or ``uncertain`` is a region that is not scored, also where X-AnyLabeling says
+    ``difficult``. Images within the JSON
     (``imageData``) are not read: keep the files beside it.
 
     Format: https://github.com/wkentaro/labelme (version 4 and 5). The licence is that of the
@@ -117,17 +120,13 @@ def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
         [shifted(annotation, -first_pixel) for annotation in whole],
         label_file=path,
         declared_shape=shape,
-        split=split_of_folders(path.relative_to(builder.listing.root)),
     )
     return joined
 
 
 def _declared_shape(path: Path, content: Mapping[str, Any]) -> tuple[int, int] | None:
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    if not height or not width:
-        return None
     with errors_located_at(str(path), expected="imageHeight and imageWidth in pixels"):
-        return declared_shape(height, width)
+        return declared_shape(content.get("imageHeight"), content.get("imageWidth"))
 
 
 def _extent(annotations: Sequence[Annotation]) -> tuple[int, int]:
@@ -142,9 +141,9 @@ def _annotation(value: Mapping[str, Any], *, where: str) -> tuple[Annotation, in
     with errors_located_at(where, expected=_SHAPE_FIELDS):
         label = str(value["label"])
         group = value.get("group_id")
-        flags = value.get("flags") or {}
+        # X-AnyLabeling has "difficult" beside the flags, and attributes of its own.
         is_definite = not any(
-            is_set and str(name).casefold() in _DOUBTFUL_FLAGS for name, is_set in flags.items()
+            map(is_doubtful, (value, value.get("flags"), value.get("attributes")))
         )
         points = [(float(x), float(y)) for x, y in value["points"]]
         kind = value.get("shape_type") or "polygon"
@@ -157,26 +156,26 @@ def _annotation(value: Mapping[str, Any], *, where: str) -> tuple[Annotation, in
 def _place(
     kind: str, points: Sequence[tuple[float, float]], value: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Box, outline or point of a shape, as fields of a mark."""
-    if kind in ("polygon", "oriented_rectangle"):
-        return {"outline": PolygonOutline.from_points(points)}
-    if kind == "rectangle":
+    """Box, outline or point of a shape, as fields of a mark.
+
+    Lines and shapes that are not known have no place: they are listed among what was dropped.
+    """
+    if kind == "rectangle" and len(points) == 2:
         # Drawn from any corner to the opposite one.
-        (x0, y0), (x1, y1) = points
-        return {"box": Box(min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1))}
-    if kind == "circle":
+        return {"box": Box(*points[0], *points[1]).sorted_corners()}
+    if kind in _POLYGON_KINDS and points:
+        outline = PolygonOutline.from_points(points)
+        is_box = kind != "polygon" and outline.is_upright_rectangle
+        return {"box": outline.box} if is_box else {"outline": outline}
+    if kind == "circle" and len(points) == 2:
         centre, rim = points
         radius = math.dist(centre, rim)
         return {"outline": ellipse_outline(centre, (radius, radius))}
-    if kind == "point":
-        (point,) = points
-        return {"point": point}
+    if kind == "point" and len(points) == 1:
+        return {"point": points[0]}
     if kind == "mask":
         return {"outline": _mask_outline(points, str(value["mask"]))}
-    raise AnnotationError(
-        f"a shape of the type {kind!r}; expected polygon, rectangle, circle, point or mask. "
-        "Draw it again as one of these, or remove it."
-    )
+    return {}
 
 
 def _mask_outline(points: Sequence[tuple[float, float]], text: str) -> PixelOutline:

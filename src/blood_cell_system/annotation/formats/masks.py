@@ -1,6 +1,7 @@
 """Images and masks in folders of their own, as many programs write them."""
 
 import re
+import unicodedata
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,7 +11,13 @@ from typing import Final
 import numpy as np
 
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.label_map import COMMON_LABELS, Labels, common_labels, plain_name
+from blood_cell_system.annotation.label_map import (
+    COMMON_LABELS,
+    DROP,
+    Labels,
+    common_labels,
+    plain_name,
+)
 from blood_cell_system.annotation.mask_files import (
     BinaryMaskFiles,
     IndexMaskFile,
@@ -21,7 +28,6 @@ from blood_cell_system.annotation.mask_files import (
 )
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.registry import reads
-from blood_cell_system.annotation.splits import split_of_folders
 from blood_cell_system.errors import BloodCellError, DatasetError
 from blood_cell_system.taxonomy import NOT_SCORED, MaskClass, Taxonomy
 
@@ -77,7 +83,8 @@ class MaskFolderReader(Reader):
     def recognise(self, listing: FolderListing) -> str | None:
         """Look for masks that are named as images are."""
         masks = _masks_in(listing, COMMON_LABELS)
-        stems = {path.stem for path in _images_beside(listing, [mask.path for mask in masks])}
+        images = _images_beside(listing, [mask.path for mask in masks])
+        stems = {unicodedata.normalize("NFC", path.stem) for path in images}
         fitting = [mask for mask in masks if mask.stem in stems]
         if not fitting:
             return None
@@ -90,7 +97,10 @@ class MaskFolderReader(Reader):
         """Leave out the masks, whose names are those of the images."""
         _refuse_prepared(listing)
         images = _images_beside(listing, files)
-        return ReadingBuilder(replace(listing, files=tuple(images)), self, options=options)
+        # Lists of splits stay.
+        lists = listing.with_suffix(".txt", ".yaml", ".yml")
+        kept = tuple(sorted({*images, *lists}))
+        return ReadingBuilder(replace(listing, files=kept), self, options=options)
 
     def read_files(
         self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
@@ -107,7 +117,6 @@ class MaskFolderReader(Reader):
                 None,
                 label_file=found[0].path,
                 class_mask=_mask_files(found, labels, table, options.taxonomy),
-                split=split_of_folders(image.relative_to(listing.root)),
             )
 
 
@@ -130,7 +139,7 @@ def _masks_in(listing: FolderListing, labels: Labels) -> list[_FoundMask]:
         is_named = _MASK_NAME.fullmatch(path.stem)
         if not positions and not is_named:
             continue
-        stem = is_named[1] if is_named else path.stem
+        stem = unicodedata.normalize("NFC", is_named[1] if is_named else path.stem)
         label = None
         if positions:
             own = _MASK_FOLDER.fullmatch(folders[positions[-1]])
@@ -161,7 +170,7 @@ def _paired(
     """Masks of each image; of images of one name, that in the nearest folder."""
     by_stem: dict[str, list[Path]] = defaultdict(list)
     for image in images:
-        by_stem[image.stem].append(image)
+        by_stem[unicodedata.normalize("NFC", image.stem)].append(image)
     paired: dict[Path, list[_FoundMask]] = defaultdict(list)
     alone = {mask.stem: mask.path for mask in masks if mask.stem not in by_stem}
     for stem, path in alone.items():
@@ -189,7 +198,7 @@ def _mask_files(
     files = []
     for mask in found:
         cell_type = plain.get(plain_name(mask.label or ""))
-        if mask.label is not None and cell_type is not None:
+        if mask.label is not None and cell_type not in (None, DROP):
             files.append((taxonomy[cell_type].mask_class, mask.path))
     if files:
         return BinaryMaskFiles(files=tuple(sorted(files)))

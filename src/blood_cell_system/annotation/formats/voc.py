@@ -15,7 +15,7 @@ from xml.etree.ElementTree import Element
 
 from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing, files_by_stem
-from blood_cell_system.annotation.label_map import LabelReader
+from blood_cell_system.annotation.label_map import LabelReader, is_doubtful
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.registry import reads
 from blood_cell_system.annotation.sample import (
@@ -25,8 +25,12 @@ from blood_cell_system.annotation.sample import (
     Reading,
     Sample,
 )
-from blood_cell_system.annotation.splits import Split, split_of_folders
-from blood_cell_system.annotation.text_files import read_label_xml
+from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.text_files import (
+    declared_shape,
+    errors_located_at,
+    read_label_xml,
+)
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import (
     AnnotationError,
@@ -69,7 +73,7 @@ class VocAnnotation:
             replace(item, box=Box(x_min - first_pixel, y_min - first_pixel, x_max, y_max))
             for item in self.objects
             if item.written is not None
-            for x_min, y_min, x_max, y_max in (item.written,)
+            for x_min, y_min, x_max, y_max in (Box(*item.written).sorted_corners(),)
         ]
 
 
@@ -115,7 +119,12 @@ def _read_object(path: Path, index: int, element: Element) -> Annotation:
         _number(path, f"object {index} ({label})", name, box.findtext(name))
         for name in ("xmin", "ymin", "xmax", "ymax")
     )
-    return Annotation(cell_type=label, written=(x_min, y_min, x_max, y_max))
+    flags = {child.tag: child.text or "" for child in element}
+    return Annotation(
+        cell_type=label,
+        written=(x_min, y_min, x_max, y_max),
+        is_definite=not is_doubtful(flags),
+    )
 
 
 def _number(path: Path, where: str, name: str, text: str | None) -> float:
@@ -135,10 +144,8 @@ def _declared_shape(path: Path, tree: Element) -> tuple[int, int] | None:
     size = tree.find("size")
     if size is None:
         return None
-    width = int(_number(path, "<size>", "width", size.findtext("width")))
-    height = int(_number(path, "<size>", "height", size.findtext("height")))
-    # Some tools write 0 × 0 where they do not know.
-    return (height, width) if height > 0 and width > 0 else None
+    with errors_located_at(f"{path}: <size>", expected="a height and a width"):
+        return declared_shape(size.findtext("height"), size.findtext("width"))
 
 
 BCCD_LABELS: Final[Mapping[str, str]] = MappingProxyType(
@@ -390,10 +397,6 @@ class VocReader(Reader):
             except BloodCellError as error:
                 builder.fail_named(path.stem, error, label_file=path)
         first_pixel = _first_pixel(annotations, options, builder)
-        lists = {path.parent for path in listing.with_suffix(".txt") if path.parent.name == "Main"}
-        splits = {
-            stem: split for main in sorted(lists) for stem, split in read_voc_splits(main).items()
-        }
         for path, annotation in annotations.items():
             try:
                 image = _image_of(path, annotation, listing)
@@ -405,9 +408,7 @@ class VocReader(Reader):
                 annotation.cells(first_pixel=first_pixel),
                 label_file=path,
                 declared_shape=annotation.shape,
-                split=splits.get(path.stem) or split_of_folders(path.relative_to(listing.root)),
             )
-        builder.used(*(path for path in listing.with_suffix(".txt") if path.parent in lists))
 
 
 def _image_of(path: Path, annotation: VocAnnotation, listing: FolderListing) -> Path:

@@ -6,6 +6,7 @@ Names of YOLO's classes, from whichever file holds them.
 list or a table, and no more of YAML than that.
 """
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ from blood_cell_system.annotation.outline import PolygonOutline, joined_ring
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.sample import Annotation, Sample
-from blood_cell_system.annotation.splits import Split, split_of_folders, split_of_words
+from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.annotation.writer import (
     LabelledImage,
@@ -29,7 +30,7 @@ from blood_cell_system.annotation.writer import (
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, BloodCellError
-from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image_shape
+from blood_cell_system.imaging.image_file import read_image_shape
 
 _NAME_LISTS: Final = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt")
 _KEY: Final = re.compile(r"^names\s*:(.*)$", re.MULTILINE)
@@ -38,12 +39,46 @@ _TABLE_ROW: Final = re.compile(r"""^['"]?(\d+)['"]?\s*:\s*(.*)$""")
 _COMMA: Final = re.compile(r""",(?=(?:[^'"]*(?:"[^"]*"|'[^']*'))*[^'"]*$)""")
 
 
-def find_names_file(listing: FolderListing) -> Path | None:
-    """File that names the classes: a data.yaml before a plain list."""
-    for path in listing.with_suffix(".yaml", ".yml"):
-        if _KEY.search(listing.head(path)):
-            return path
-    return next((path for path in listing.files if path.name.casefold() in _NAME_LISTS), None)
+def find_names_files(listing: FolderListing) -> tuple[Path, ...]:
+    """Files that name the classes: each data.yaml, then the plain lists."""
+    tables = [
+        path for path in listing.with_suffix(".yaml", ".yml") if _KEY.search(listing.head(path))
+    ]
+    lists = [path for path in listing.files if path.name.casefold() in _NAME_LISTS]
+    return (*tables, *lists)
+
+
+def nearest_names(
+    label_file: Path, names: Mapping[Path, Mapping[int, str]]
+) -> tuple[Path | None, Mapping[int, str]]:
+    """Names for a label file: of the names file in its folder, or in the nearest one around it.
+
+    Files that lie nowhere around it count by the folders that they have in common with it.
+
+    Raises
+    ------
+    AnnotationError
+        Two files are equally near, and say different things.
+    """
+    if not names:
+        return None, {}
+
+    def nearness(path: Path) -> tuple[bool, int]:
+        common = len(Path(os.path.commonpath([path.parent, label_file.parent])).parts)
+        return label_file.is_relative_to(path.parent), common
+
+    best = max(map(nearness, names))
+    near = [path for path in names if nearness(path) == best]
+    for other in near[1:]:
+        shared = names[near[0]].keys() & names[other].keys()
+        if any(names[near[0]][number] != names[other][number] for number in shared):
+            raise AnnotationError(
+                f"{label_file}: {near[0]} and {other} name the classes differently; expected one "
+                "order of names. Remove the file that these labels were not made with, or put a "
+                "classes.txt into the folder of the labels."
+            )
+    longest = max(near, key=lambda path: len(names[path]))
+    return longest, names[longest]
 
 
 def read_names(path: Path) -> dict[int, str]:
@@ -145,13 +180,13 @@ class YoloReader(Reader):
 
     def files(self, listing: FolderListing) -> list[Path]:
         """Text files in folders named labels, or named as an image is."""
-        stems = {image.stem for image in listing.images()}
-        names_file = find_names_file(listing)
+        names_files = set(find_names_files(listing))
         found = []
         for path in listing.with_suffix(".txt"):
             folders = {folder.casefold() for folder in path.relative_to(listing.root).parent.parts}
-            is_label = path.stem in stems or not folders.isdisjoint(_LABEL_FOLDERS)
-            if is_label and path != names_file:
+            is_named = listing.is_named_as_image(path)
+            is_label = is_named or not folders.isdisjoint(_LABEL_FOLDERS)
+            if is_label and (is_named or path not in names_files):
                 found.append(path)
         return found
 
@@ -159,7 +194,7 @@ class YoloReader(Reader):
         """Look for text files of class numbers and fractions that are named as images are."""
         files = self.files(listing)
         numbers = sum(_has_numbers(listing, path) for path in files[:20])
-        if not numbers and not (files and find_names_file(listing)):
+        if not numbers and not (files and find_names_files(listing)):
             return None
         return f"{len(files)} text files named as images are, with class numbers and fractions"
 
@@ -167,13 +202,14 @@ class YoloReader(Reader):
         self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
     ) -> None:
         """Read one file an image, and the names of the classes."""
-        names_file = find_names_file(builder.listing)
-        names = {} if names_file is None else read_names(names_file)
-        if names_file is not None:
-            builder.used(names_file)
-        splits = _listed_splits(builder.listing)
+        names = {path: read_names(path) for path in find_names_files(builder.listing)}
+        if len({tuple(sorted(table.items())) for table in names.values()}) > 1:
+            builder.note(
+                f"{len(names)} files name the classes, and not alike, for instance "
+                f"{min(names)}: of each label file the nearest counts."
+            )
         for path in files:
-            _read_file(path, builder, names, splits)
+            _read_file(path, builder, names)
 
 
 def _has_numbers(listing: FolderListing, path: Path) -> bool:
@@ -181,38 +217,27 @@ def _has_numbers(listing: FolderListing, path: Path) -> bool:
     return bool(lines) and bool(_LINE.match(lines[0]))
 
 
-def _listed_splits(listing: FolderListing) -> dict[str, Split]:
-    """Read the splits of images, by name, from lists such as train.txt of Darknet."""
-    splits: dict[str, Split] = {}
-    for path in listing.with_suffix(".txt"):
-        split = split_of_words(path.stem)
-        lines = listing.head(path).split() if split is not None else []
-        if split is None or not lines or Path(lines[0]).suffix.lower() not in IMAGE_SUFFIXES:
-            continue
-        for line in read_label_text(path).splitlines():
-            splits[re.split(r"[\\/]", line.strip())[-1]] = split
-    return splits
-
-
 def _read_file(
-    path: Path, builder: ReadingBuilder, names: Mapping[int, str], splits: Mapping[str, Split]
+    path: Path, builder: ReadingBuilder, names: Mapping[Path, Mapping[int, str]]
 ) -> None:
     inner = path.relative_to(builder.listing.root)
     folders = ["images" if part.casefold() in _LABEL_FOLDERS else part for part in inner.parts[:-1]]
     reference = "/".join((*folders, path.stem))
     try:
         image = builder.listing.image_named(reference, beside=path.parent, where=str(path))
+        names_file, table = nearest_names(path, names)
+        if names_file is not None:
+            builder.used(names_file)
         height, width = read_image_shape(image)
         annotations = [
-            _annotation(line, names, (height, width), where=f"{path}: line {number}")
+            _annotation(line, table, (height, width), where=f"{path}: line {number}")
             for number, line in enumerate(read_label_text(path).splitlines(), start=1)
             if line.strip()
         ]
     except BloodCellError as error:
         builder.fail_named(reference, error, label_file=path)
         return
-    split = splits.get(image.name) or split_of_folders(inner)
-    builder.add(image, annotations, label_file=path, split=split)
+    builder.add(image, annotations, label_file=path)
 
 
 def _annotation(

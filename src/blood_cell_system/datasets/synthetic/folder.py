@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 from blood_cell_system.annotation.formats.voc import BCCD_LABELS
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.atomic_files import make_folder, write_text
+from blood_cell_system.atomic_files import write_text
 from blood_cell_system.datasets.folder_build import IMAGE_FOLDERS, finish_build, start_build
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
@@ -21,6 +21,7 @@ from blood_cell_system.datasets.prepared import (
 from blood_cell_system.datasets.synthetic.settings import SmearSettings
 from blood_cell_system.datasets.synthetic.smear import DrawnSmear, draw_smear
 from blood_cell_system.errors import OutputError, SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import map_in_processes, with_progress
@@ -225,27 +226,27 @@ def write_synthetic_folder(
     # Nothing is drawn before the first is needed, but a bad number of jobs is refused at once.
     drawn = map_in_processes(write, stems, jobs=jobs)
     progress = with_progress(drawn, total=count, description="Drawing smears")
-    make_folder(output)
     splits = _draw_splits(stems, seed)
-    if is_clone:
-        stale = start_clone(output, stems)
-        for _ in progress:
-            pass
-        finish_clone(output, splits=splits, stale=stale)
-        return stems
-    start_build(output, command=_COMMAND, stems=stems)
-    cells = dict(zip(stems, progress, strict=True))
-    finish_build(
-        output,
-        command=_COMMAND,
-        files={f"{folder}/{stem}.png" for folder in IMAGE_FOLDERS for stem in stems},
-        images=[
-            {"stem": stem, "split": splits[stem], "source": SOURCE, "original": stem}
-            for stem in stems
-        ],
-        cells=cells,
-        details={"settings": json.loads(json.dumps(asdict(settings))), "seed": seed},
-    )
+    with locked_folder(output, command=_COMMAND):
+        if is_clone:
+            stale = start_clone(output, stems)
+            for _ in progress:
+                pass
+            finish_clone(output, splits=splits, stale=stale)
+            return stems
+        start_build(output, command=_COMMAND, stems=stems)
+        cells = dict(zip(stems, progress, strict=True))
+        finish_build(
+            output,
+            command=_COMMAND,
+            files={f"{folder}/{stem}.png" for folder in IMAGE_FOLDERS for stem in stems},
+            images=[
+                {"stem": stem, "split": splits[stem], "source": SOURCE, "original": stem}
+                for stem in stems
+            ],
+            cells=cells,
+            details={"settings": json.loads(json.dumps(asdict(settings))), "seed": seed},
+        )
     return stems
 
 

@@ -270,6 +270,13 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
                 "Look at the overlay: several cells in one box, a fragment, or the wrong type.",
             ),
             Check(
+                "mixed-magnifications",
+                _WARNING,
+                "red cells of some images 1.5 times wider or narrower than those of all",
+                "Prepare each magnification into a folder of its own, and merge them with "
+                "bloodcells combine, which scales them to one size.",
+            ),
+            Check(
                 "leak-exact-duplicate",
                 _ERROR,
                 "the same image in different splits",

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
+from blood_cell_system.datasets.cell_diameter import mixed_magnifications
 from blood_cell_system.datasets.duplicates.groups import linked_groups, pairs_of_same
 from blood_cell_system.datasets.verify.findings import Finding, Severity, finding, listed
 from blood_cell_system.datasets.verify.image_checks import (
@@ -18,7 +19,7 @@ from blood_cell_system.datasets.verify.image_checks import (
     is_whole,
     region_of,
 )
-from blood_cell_system.taxonomy import MaskClass
+from blood_cell_system.taxonomy import RBC, MaskClass
 
 SIZE_FACTOR = 2.2
 """A cell is an outlier when it is this many times wider or narrower than the median."""
@@ -55,6 +56,18 @@ def check_sizes(images: Sequence[ImageFacts]) -> list[Finding]:
             image, box = cells[index]
             outliers[image.stem].append((box, float(np.exp(sizes[index] - median))))
     return [_finding(stem, found) for stem, found in sorted(outliers.items())]
+
+
+def check_magnifications(images: Sequence[ImageFacts]) -> list[Finding]:
+    """Report images of several magnifications, by the boxes of their red cells."""
+    found = mixed_magnifications(
+        {
+            image.stem: [side_of(box) for box in whole_cells(image) if box.cell_type == RBC]
+            for image in images
+            if not image.is_augmented
+        }
+    )
+    return [finding("mixed-magnifications", found)] if found else []
 
 
 def whole_cells(image: ImageFacts) -> list[Annotation]:

@@ -33,6 +33,7 @@ from blood_cell_system.datasets.verify.mask_diagnosis import (
 )
 from blood_cell_system.datasets.verify.report import VerificationReport
 from blood_cell_system.errors import DatasetError, SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import copy_file, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import with_progress
@@ -164,40 +165,45 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
             f"{root}: no image is left after leaving out the {len(left_out)} that cannot be "
             "repaired; expected at least one. See the findings for what each of them lacks."
         )
-    start_build(output, command=COMMAND, stems=[image.stem for image in kept])
-    changes = [Change(stem=stem, what=f"left out: {why}") for stem, why in left_out.items()]
-    files: set[str] = set()
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        done: Iterable[tuple[list[str], list[Change]]] = pool.map(
-            lambda image: _write_image(report, image, output), kept
+    with locked_folder(output, command=COMMAND):
+        start_build(output, command=COMMAND, stems=[image.stem for image in kept])
+        changes = [Change(stem=stem, what=f"left out: {why}") for stem, why in left_out.items()]
+        files: set[str] = set()
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            done: Iterable[tuple[list[str], list[Change]]] = pool.map(
+                lambda image: _write_image(report, image, output), kept
+            )
+            for written, changed in with_progress(done, total=len(kept), description="Repairing"):
+                files.update(written)
+                changes += changed
+        splits = _repaired_splits(report.images)
+        rows = []
+        cells = {}
+        for image in kept:
+            split = splits[image.stem]
+            if split != image.split:
+                what = (
+                    f"moved from {image.split or 'no split'} to {split or 'no split'}, where its "
+                )
+                changes.append(Change(stem=image.stem, what=what + "original is"))
+            rows.append(
+                {
+                    "stem": image.stem,
+                    "split": str(split) if split else None,
+                    "source": image.source,
+                    "original": image.original,
+                    **(known.further if (known := report.survey.rows.get(image.stem)) else {}),
+                }
+            )
+            if image.cells is not None:
+                cells[image.stem], changed = _repaired_boxes(image)
+                changes += changed
+        changes.sort(key=lambda change: (change.stem, change.what))
+        details = {k: v for k, v in report.survey.details.items() if k not in _OWN_DETAILS}
+        details["repairs"] = [{"stem": change.stem, "what": change.what} for change in changes]
+        finish_build(
+            output, command=COMMAND, files=files, images=rows, cells=cells, details=details
         )
-        for written, changed in with_progress(done, total=len(kept), description="Repairing"):
-            files.update(written)
-            changes += changed
-    splits = _repaired_splits(report.images)
-    rows = []
-    cells = {}
-    for image in kept:
-        split = splits[image.stem]
-        if split != image.split:
-            what = f"moved from {image.split or 'no split'} to {split or 'no split'}, where its "
-            changes.append(Change(stem=image.stem, what=what + "original is"))
-        rows.append(
-            {
-                "stem": image.stem,
-                "split": str(split) if split else None,
-                "source": image.source,
-                "original": image.original,
-                **(known.further if (known := report.survey.rows.get(image.stem)) else {}),
-            }
-        )
-        if image.cells is not None:
-            cells[image.stem], changed = _repaired_boxes(image)
-            changes += changed
-    changes.sort(key=lambda change: (change.stem, change.what))
-    details = {k: v for k, v in report.survey.details.items() if k not in _OWN_DETAILS}
-    details["repairs"] = [{"stem": change.stem, "what": change.what} for change in changes]
-    finish_build(output, command=COMMAND, files=files, images=rows, cells=cells, details=details)
     return RepairSummary(output=output, image_count=len(kept), changes=tuple(changes))
 
 

@@ -18,6 +18,7 @@ from blood_cell_system.datasets.verify.folder_checks import (
     check_classes,
     check_copies,
     check_duplicates,
+    check_magnifications,
     check_sizes,
     check_stain,
     class_pixels_by_split,
@@ -191,6 +192,7 @@ def verify_folder(root: Path, *, jobs: int | None = None) -> VerificationReport:
         *check_classes(images),
         *check_stain(images),
         *check_sizes(images),
+        *check_magnifications(images),
     ]
     return VerificationReport(
         root=survey.root,

@@ -24,12 +24,14 @@ from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_bytes, write_json
 from blood_cell_system.datasets.cell_blocks import split_by_blocks
 from blood_cell_system.datasets.cell_folder import (
+    SHEETS,
     TAXONOMY_JSON,
     UNFINISHED,
     CellRecord,
     write_cells_csv,
 )
 from blood_cell_system.errors import BloodCellError, DatasetError, OutputError
+from blood_cell_system.folder_lock import LOCK_NAME, locked_folder, remove_partial_files
 from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import read_rgba, write_image
 from blood_cell_system.model_metadata import ClassifierKind, on_white
@@ -38,8 +40,6 @@ from blood_cell_system.pipeline.cell_crops.cutting import cut_image
 from blood_cell_system.pipeline.cell_crops.plan import CutTask
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import BUILT_IN
-
-SHEETS: Final = "sheets"
 
 _SETTINGS: Final = "settings.json"
 _TILES_A_SHEET: Final = 96
@@ -115,18 +115,17 @@ def write_cell_folder(
     """
     if not tasks:
         raise DatasetError(f"{root}: no images to cut cells from. Check the input folder.")
-    settings = _settings_of(tasks, kind)
-    done = _begin(root, settings)
-    open_tasks = [task for task in tasks if task.name not in done]
-    # In mixed order, so that the time left is estimated from images of all kinds.
-    order = generator_for(seed, "order").permutation(len(open_tasks)).tolist()
-    open_tasks = [open_tasks[index] for index in order]
-    results = map_in_processes(
-        partial(_cut_and_write, root=root, subtypes=kind.types), open_tasks, jobs=jobs
-    )
-    for _ in progress(results, len(open_tasks)) if progress else results:
-        pass
-    return _finish(root, tasks, kind=kind, failed=failed, seed=seed)
+    with locked_folder(root, command="crops"):
+        _begin(root, _settings_of(tasks, kind))
+        open_tasks = [task for task in tasks if _done(root, task) is None]
+        # In mixed order, so that the time left is estimated from images of all kinds.
+        order = generator_for(seed, "order").permutation(len(open_tasks)).tolist()
+        open_tasks = [open_tasks[index] for index in order]
+        cut = partial(_cut_and_write, root=root, subtypes=kind.types)
+        results = map_in_processes(cut, open_tasks, jobs=jobs)
+        for _ in progress(results, len(open_tasks)) if progress else results:
+            pass
+        return _finish(root, tasks, kind=kind, failed=failed, seed=seed)
 
 
 def _settings_of(tasks: Sequence[CutTask], kind: ClassifierKind) -> dict[str, Any]:
@@ -139,26 +138,45 @@ def _settings_of(tasks: Sequence[CutTask], kind: ClassifierKind) -> dict[str, An
     return {"kind": str(kind), "images": len(tasks), "plan_sha256": digest.hexdigest()}
 
 
-def _begin(root: Path, settings: dict[str, Any]) -> set[str]:
-    """Mark the folder as unfinished; names of the images that a former run has done."""
+def _begin(root: Path, settings: dict[str, Any]) -> None:
+    """Mark the folder as unfinished, or go on with one that is."""
     folder = root / UNFINISHED
     marked = folder / _SETTINGS
     if marked.is_file():
-        former = json.loads(marked.read_text(encoding="utf-8"))
+        try:
+            former = json.loads(marked.read_bytes())
+        except (ValueError, RecursionError) as error:
+            raise OutputError(
+                f"{marked}: damaged, so that the unfinished run that wrote it cannot go on; "
+                "expected JSON. Choose another --output, or delete this one."
+            ) from error
         if former != settings:
             raise OutputError(
                 f"{root}: holds an unfinished run of another command or of other images; "
                 "expected the same, or a new folder. Choose another --output, or delete this one."
             )
-        return {path.stem for path in folder.glob("*.json")} - {marked.stem}
-    if root.is_dir() and any(root.iterdir()):
+        remove_partial_files(path for path in root.iterdir() if path.is_dir())
+        return
+    if any(path.name != LOCK_NAME for path in root.iterdir()):
         raise OutputError(
             f"{root}: is not empty; expected a new folder, or one that this command began to "
             "write. Choose another --output, or delete it."
         )
     make_folder(folder)
     write_json(marked, settings)
-    return set()
+
+
+def _done(root: Path, task: CutTask) -> tuple[list[CellRecord], str] | None:
+    """Cells of an image that is done, or why it has none; None where it is to be cut (again)."""
+    try:
+        result = json.loads((root / UNFINISHED / f"{task.name}.json").read_bytes())
+        # The field's split counts, also for cells that a former run has cut.
+        records = [CellRecord(**{**row, "split": task.field.split}) for row in result["cells"]]
+        reason = str(result["failed"])
+        is_whole = all((root / record.file).is_file() for record in records)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+    return (records, reason) if is_whole else None
 
 
 def _cut_and_write(task: CutTask, *, root: Path, subtypes: tuple[str, ...]) -> None:
@@ -192,12 +210,16 @@ def _finish(
     records: list[CellRecord] = []
     failures = list(failed)
     for task in tasks:
-        result = json.loads((root / UNFINISHED / f"{task.name}.json").read_text(encoding="utf-8"))
-        for row in result["cells"]:
-            # The field's split counts, also for cells that a former run has cut.
-            records.append(CellRecord(**{**row, "split": task.field.split}))
-        if result["failed"]:
-            failures.append(FailedImage(stem=task.field.name, reason=result["failed"]))
+        done = _done(root, task)
+        if done is None:
+            raise OutputError(
+                f"{root}: cells of {task.field.name} were removed while the folder was being "
+                "written. Run the same command again."
+            )
+        cells, reason = done
+        records += cells
+        if reason:
+            failures.append(FailedImage(stem=task.field.name, reason=reason))
     if not records:
         example = f" For instance {failures[0].stem}: {failures[0].reason}" if failures else ""
         raise DatasetError(

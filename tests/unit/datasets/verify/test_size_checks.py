@@ -20,3 +20,11 @@ def test_a_small_cell_that_the_edge_cuts_is_no_outlier(root):
     cells["c"].append(box(RBC, 0, 10, 5, 30))
     write_annotations(root, cells)
     assert "size-outlier" not in checks(verify_folder(root))
+
+
+def test_images_of_several_magnifications_are_a_warning(root):
+    cells = {stem: draw_smear(number)[2] for number, stem in enumerate(SOUND)}
+    cells["c"] = [box(RBC, x, y, x + 40, y + 40) for x, y in ((8, 8), (50, 8), (8, 50), (50, 50))]
+    write_annotations(root, cells)
+    (finding,) = found(verify_folder(root), "mixed-magnifications")
+    assert "40 px in others (such as c)" in finding.message

@@ -142,3 +142,51 @@ def test_what_is_done_is_recorded_image_by_image(tmp_path, tasks):
     writing._cut_and_write(tasks[0], root=tmp_path / "cells", subtypes=())
     (record,) = (tmp_path / "cells" / ".cutting").iterdir()
     assert len(json.loads(record.read_text())["cells"]) == 4
+
+
+@pytest.fixture
+def unfinished(tmp_path, tasks, monkeypatch):
+    """A folder of which the run was stopped when all images were cut, and the cells of a whole."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    write(tmp_path / "whole", tasks)
+    monkeypatch.setattr(writing, "write_cells_csv", stop)
+    with pytest.raises(KeyboardInterrupt):
+        write(tmp_path / "cells", tasks)
+    monkeypatch.undo()
+    return tmp_path / "cells"
+
+
+def test_damaged_settings_of_a_killed_run_are_reported(unfinished, tasks):
+    (unfinished / ".cutting" / "settings.json").write_text("{gar")
+    with pytest.raises(OutputError, match=r"settings\.json: damaged, .* or delete this one"):
+        write(unfinished, tasks)
+
+
+@pytest.mark.parametrize("text", ["{gar", "[]", '{"cells": [{}], "failed": ""}', '{"cells": [3]}'])
+def test_an_image_whose_record_is_damaged_is_cut_again(tmp_path, unfinished, tasks, text):
+    (unfinished / ".cutting" / f"{tasks[0].name}.json").write_text(text)
+    write(unfinished, tasks)
+    assert (unfinished / "cells.csv").read_bytes() == (tmp_path / "whole/cells.csv").read_bytes()
+
+
+def test_cells_that_were_taken_away_are_cut_again(tmp_path, unfinished, tasks):
+    lost = next(path for path in unfinished.rglob("*.png") if path.parent != unfinished / "sheets")
+    lost.unlink()
+    write(unfinished, tasks)
+    assert lost.is_file()
+
+
+def test_cells_that_are_removed_during_the_run_are_reported(tmp_path, tasks, monkeypatch):
+    cut_and_write = writing._cut_and_write
+
+    def cut_and_lose(task, *, root):
+        cut_and_write(task, root=root)
+        next(path for path in root.rglob("*.png")).unlink()
+
+    monkeypatch.setattr(writing, "_cut_and_write", cut_and_lose)
+    with pytest.raises(OutputError, match="were removed while the folder was being written"):
+        write(tmp_path / "cells", tasks)
+    assert not (tmp_path / "cells" / "cells.csv").exists()

@@ -4,8 +4,8 @@ import pytest
 from support.analysed_images import analysis_of
 from support.drawn_cells import ellipse_box
 
-from blood_cell_system.cells.outlines import outline_polygons
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.reports.page.panel import outline_polygons
 from blood_cell_system.taxonomy import RBC
 
 
