@@ -182,8 +182,8 @@ def test_cells_that_were_taken_away_are_cut_again(tmp_path, unfinished, tasks):
 def test_cells_that_are_removed_during_the_run_are_reported(tmp_path, tasks, monkeypatch):
     cut_and_write = writing._cut_and_write
 
-    def cut_and_lose(task, *, root):
-        cut_and_write(task, root=root)
+    def cut_and_lose(task, *, root, **options):
+        cut_and_write(task, root=root, **options)
         next(path for path in root.rglob("*.png")).unlink()
 
     monkeypatch.setattr(writing, "_cut_and_write", cut_and_lose)
