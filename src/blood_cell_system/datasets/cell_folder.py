@@ -38,6 +38,7 @@ from typing import Final, Self
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blocks
+from blood_cell_system.datasets.prepared import enum_text, tuple_text
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_file_bytes, read_image_shape
 from blood_cell_system.model_metadata import ClassifierKind
@@ -512,7 +513,11 @@ class CellFolder:
         """
         digest = hashlib.sha256()
         for record in self.records:
-            digest.update(repr(row_of(record)).encode(errors="surrogateescape"))
+            words = [
+                enum_text("Split", value) if value and name == "split" else repr(str(value))
+                for name, value in zip(COLUMNS, row_of(record), strict=True)
+            ]
+            digest.update(tuple_text(words).encode(errors="surrogateescape"))
             digest.update(hashlib.sha256(read_file_bytes(self.path_of(record))).digest())
         return digest.hexdigest()
 
