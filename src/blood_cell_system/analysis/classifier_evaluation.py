@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from blood_cell_system.analysis.classification import ClassificationSettings, predict_images
 from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
-from blood_cell_system.metrics.bootstrap import Figure, with_interval
 from blood_cell_system.metrics.calibration import Reliability, conformal_sets, reliability
 from blood_cell_system.metrics.classification import (
     accuracy,
@@ -24,6 +23,7 @@ from blood_cell_system.metrics.classification import (
     recalls,
     sensitivity_at_specificity,
 )
+from blood_cell_system.metrics.intervals import Figure, with_interval
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellSet

@@ -30,6 +30,7 @@ from blood_cell_system.model_metadata import (
     metadata_in_archive,
     metadata_in_properties,
 )
+from blood_cell_system.quiet_import import import_tensorflow
 from blood_cell_system.taxonomy import BUILT_IN, NUM_CLASSES, Taxonomy
 
 Arrays = dict[str, NDArray[np.float32]]
@@ -391,6 +392,7 @@ def load_keras_model(path: Path) -> Any:
     path = Path(path)
     check_keras_archive(path)
     # Here, not above: analysing with another runtime must not wait for TensorFlow.
+    import_tensorflow()
     import keras
 
     try:

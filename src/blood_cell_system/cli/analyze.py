@@ -148,13 +148,13 @@ def analyze(
 
 def system_of(model: Path | None, models: Path | None) -> "BloodCellAnalysisSystem":
     """Load the models that the options name, and the built-in ones for the others."""
-    from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.pipeline.model_slots import (
         bundled_segmenter,
         classifiers_in,
         segmenter_in,
     )
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+    from blood_cell_system.quiet_import import import_tensorflow
 
     system = BloodCellAnalysisSystem()
     named = [model]

@@ -66,7 +66,6 @@ def classifier_of(model: Path | None, name: str) -> "ClassifierRuntime":
         The file is damaged, carries code, or is no classifier of this kind.
     """
     from blood_cell_system.analysis.runtimes import load_classifier
-    from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.pipeline.model_slots import (
@@ -74,6 +73,7 @@ def classifier_of(model: Path | None, name: str) -> "ClassifierRuntime":
         kind_of_model,
         weights_folder,
     )
+    from blood_cell_system.quiet_import import import_tensorflow
 
     kind = kind_of_model(model, name) if model else ClassifierKind(name)
     path = model or bundled_classifier(kind)

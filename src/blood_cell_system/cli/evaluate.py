@@ -56,11 +56,11 @@ def evaluate(
     from blood_cell_system.analysis.segmenter_evaluation import EvaluationSettings
     from blood_cell_system.analysis.segmenter_evaluation import evaluate as evaluate_segmenter
     from blood_cell_system.atomic_files import write_json
-    from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.datasets.cell_diameter import typical_diameters
     from blood_cell_system.datasets.prepared import PreparedDataset
     from blood_cell_system.imaging.image_file import write_image
     from blood_cell_system.parallel import with_progress
+    from blood_cell_system.quiet_import import import_tensorflow
     from blood_cell_system.reports.segmenter_evaluation import (
         evaluation_tables,
         evaluation_to_json,
@@ -133,8 +133,8 @@ def evaluate_classifier(
     from blood_cell_system.analysis import classifier_evaluation
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.runtimes import load_classifier
-    from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
+    from blood_cell_system.quiet_import import import_tensorflow
     from blood_cell_system.reports.classifier_evaluation import (
         classifier_evaluation_tables,
         write_evaluation_files,

@@ -1,6 +1,6 @@
 """``bloodcells train``, ``train_segmentation.py train`` and ``bloodcells train-classifier``."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -17,8 +17,8 @@ from blood_cell_system.cli.options import (
     argument,
     option,
 )
-from blood_cell_system.cli.quiet_import import import_tensorflow
 from blood_cell_system.errors import ResumeError, SettingsError
+from blood_cell_system.quiet_import import import_tensorflow
 from blood_cell_system.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
@@ -285,7 +285,7 @@ def resolve_settings(
     if resume is None:
         base = preset_named(options["preset"] or DEFAULT_PRESET)
     else:
-        base = SegmentationSettings(**_with_tuples(resume.settings))
+        base = _settings_of(resume, SegmentationSettings, options["resume_from"])
         if options["preset"] is not None:
             preset_named(options["preset"])
     if start is not None:
@@ -328,7 +328,7 @@ def resolve_classifier_settings(
 
     base = classifier_preset_named(options["preset"] or DEFAULT_PRESET)
     if resume is not None:
-        base = ClassifierSettings(**_with_tuples(resume.settings))
+        base = _settings_of(resume, ClassifierSettings, options["resume_from"])
     settings = _changed(
         base, _changes(options, base), resume_from=options["resume_from"] if resume else None
     )
@@ -352,6 +352,18 @@ def _changed(base: Settings, changes: Mapping[str, Any], *, resume_from: Path | 
                     "Leave the option out, or start a new training without --resume-from."
                 )
     return replace(base, **changes)  # type: ignore[type-var]
+
+
+def _settings_of(
+    resume: "TrainingState", kind: Callable[..., Settings], resume_from: Path
+) -> Settings:
+    try:
+        return kind(**_with_tuples(resume.settings))
+    except (TypeError, ValueError) as error:
+        raise ResumeError(
+            f"--resume-from {resume_from}: the settings in its state are not those of such a "
+            f"training, or damaged ({error}). Start anew."
+        ) from error
 
 
 def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+from blood_cell_system.quiet_import import import_tensorflow
 
 if TYPE_CHECKING:
     from blood_cell_system.training.classifier import TrainedClassifier
@@ -105,6 +106,7 @@ class TrainingPipeline:
             As of ``training.segmentation.train_segmenter``.
         """
         # Here, not above: importing this module must not wait for TensorFlow.
+        import_tensorflow()
         from blood_cell_system.training.presets import preset_named
         from blood_cell_system.training.segmenter import train_segmenter
 
@@ -158,6 +160,7 @@ class TrainingPipeline:
         )
 
     def _train_classifier(self, kind: ClassifierKind, data: Path | str) -> "TrainedClassifier":
+        import_tensorflow()
         from blood_cell_system.pipeline.classifier_training import (
             ClassifierFiles,
             train_classifier_files,
