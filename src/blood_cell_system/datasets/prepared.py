@@ -16,7 +16,6 @@ stem of the file name; without a manifest ``a_aug1`` is taken for a copy of ``a`
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,6 +42,7 @@ from blood_cell_system.imaging.image_file import (
     read_label_image,
 )
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
+from blood_cell_system.input_files import read_json
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, Taxonomy
 
@@ -97,12 +97,11 @@ def read_versioned_json(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"{path}: not a JSON file ({error}). Prepare the folder again, or remove the file."
-        ) from error
+    value = read_json(
+        path,
+        remedy="Prepare the folder again, or remove the file.",
+        parse_constant=_refuse_constant,
+    )
     if not isinstance(value, dict) or value.get("format_version") != FORMAT_VERSION:
         raise DatasetError(
             f"{path}: expected an object with format_version {FORMAT_VERSION}. "
