@@ -16,6 +16,7 @@ stem of the file name; without a manifest ``a_aug1`` is taken for a copy of ``a`
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blood_cell_system.datasets.cell_folder import CellFolder
+from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import ClassifierKind
@@ -174,8 +174,9 @@ class TrainingPipeline:
         )
         settings.check()
         output_dir = Path(config.output_dir)
+        own = kind_of_folder(Path(data), str(kind))
         trained = train_classifier_files(
-            CellFolder.open(Path(data), kind=kind, seed=config.seed),
+            CellFolder.open(Path(data), kind=own, seed=config.seed),
             settings,
             output_dir=output_dir,
             log_dir=Path(config.log_dir),
