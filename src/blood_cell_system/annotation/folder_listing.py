@@ -1,5 +1,6 @@
 """What lies in a folder, and which image a label file means."""
 
+import logging
 import re
 import unicodedata
 from collections import defaultdict
@@ -11,6 +12,9 @@ from typing import Final, Self
 from blood_cell_system.annotation.text_files import decode_label_text
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_folders import is_image_name, walk_folders
+from blood_cell_system.input_files import kind_of_special
+
+_logger = logging.getLogger(__name__)
 
 _HEAD_BYTES: Final = 65_536  # Bytes read to recognise a file: enough for the keys of every format.
 _SEPARATORS: Final = re.compile(r"[\\/]+")
@@ -153,7 +157,19 @@ def _walk(root: Path) -> Iterator[Path]:
             # Drawings of an analysis are no images that somebody labelled.
             folders.clear()
             continue
-        yield from (folder / name for name in names)
+        yield from (folder / name for name in names if not _is_special(folder / name))
+
+
+def _is_special(path: Path) -> bool:
+    """Whether this is a named pipe, a socket or a device, which is reported and skipped."""
+    try:
+        kind = kind_of_special(path)
+    except OSError:
+        # The file is reported where it is read.
+        return False
+    if kind is not None:
+        _logger.warning("%s: %s, not a file; skipped", path, kind)
+    return kind is not None
 
 
 def _key(name: str) -> str:
