@@ -7,7 +7,7 @@ mkdir -p "$demo"
 step() { printf '\n== %s\n' "$*"; }
 
 step "1. Draw smears, laid out like a clone of BCCD"
-bloodcells synthesize --output "$demo/BCCD_Dataset" --layout bccd --count 48 \
+bloodcells synthesize --output "$demo/BCCD_Dataset" --layout bccd --count 48 --cell-diameter 60 \
     --stain wright-giemsa --seed 1
 
 step "2. Masks from stain and boxes"
@@ -24,9 +24,10 @@ python train_segmentation.py train --data-dir "$demo/data/segmentation_augmented
     --epochs 6 --checkpoint-dir "$demo/checkpoints" --log-dir "$demo/logs"
 
 step "5. Segment a smear that the model has never seen"
-bloodcells synthesize --output "$demo/unseen" --count 1 --stain wright-giemsa --seed 2
+bloodcells synthesize --output "$demo/unseen" --count 3 --cell-diameter 60 \
+    --stain wright-giemsa --seed 2
 python train_segmentation.py test --model "$demo/checkpoints/segmentation_model_best.keras" \
-    --image "$demo"/unseen/images/*.png --output-dir "$demo/test_results"
+    --image "$demo/unseen/images/smear_00000.png" --output-dir "$demo/test_results"
 
 step "6. Measure it on the test split"
 bloodcells evaluate --model "$demo/checkpoints/segmentation_model_best.keras" \

@@ -32,10 +32,10 @@ def segment(
     from blood_cell_system.analysis.segmentation import find_cells
     from blood_cell_system.atomic_files import make_folder
     from blood_cell_system.cells.separation import SeparationSettings
-    from blood_cell_system.cli.quiet_import import import_tensorflow
     from blood_cell_system.imaging.image_file import read_image, write_image
     from blood_cell_system.imaging.mask_encoding import encode_class_mask
     from blood_cell_system.imaging.overlay import draw_overlay
+    from blood_cell_system.quiet_import import import_tensorflow
 
     # The quick check comes first: loading a network takes seconds.
     pixels = read_image(image)

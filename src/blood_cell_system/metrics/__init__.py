@@ -1,1 +1,1 @@
-"""Figures of merit: confusion, matching, calibration, bootstrap."""
+"""Figures of merit: confusion, matching, calibration, intervals."""

@@ -11,6 +11,7 @@ from blood_cell_system.analysis.classifier_evaluation import (
 from blood_cell_system.analysis.runtimes import KerasNetwork, NetworkClassifier
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.networks.export import export_onnx, save_classifier
 from blood_cell_system.reports.classifier_evaluation import short_figures, write_evaluation_files
@@ -75,32 +76,33 @@ def train_classifier_files(
     BloodCellError
         As of ``train_classifier``.
     """
-    trained = train_classifier(
-        folder,
-        settings,
-        output_dir=output_dir,
-        log_dir=log_dir,
-        resume=resume,
-        listener=listener,
-        is_deterministic=is_deterministic,
-    )
-    if trained.metadata is None:
-        return trained
-    metadata = trained.metadata
-    if folder.select(Split.TEST):
-        report("Measuring the classifier on the cells held out for testing.")
-        network = KerasNetwork(trained.model, metadata=metadata)
-        evaluation = _measured(NetworkClassifier(network, folder.kind), folder, output_dir)
-        metadata = metadata.replace(
-            measured={**metadata.measured, "test": short_figures(evaluation)}
+    with locked_folder(output_dir, command="train-classifier"):
+        trained = train_classifier(
+            folder,
+            settings,
+            output_dir=output_dir,
+            log_dir=log_dir,
+            resume=resume,
+            listener=listener,
+            is_deterministic=is_deterministic,
         )
-        for line in _headlines(evaluation):
-            report(line)
-    files = ClassifierFiles.within(output_dir, folder.kind)
-    report("Writing the classifier as .keras and .onnx.")
-    save_classifier(trained.model, files.keras, metadata=metadata)
-    export_onnx(trained.model, files.onnx, metadata=metadata)
-    return replace(trained, metadata=metadata)
+        if trained.metadata is None:
+            return trained
+        metadata = trained.metadata
+        if folder.select(Split.TEST):
+            report("Measuring the classifier on the cells held out for testing.")
+            network = KerasNetwork(trained.model, metadata=metadata)
+            evaluation = _measured(NetworkClassifier(network, folder.kind), folder, output_dir)
+            metadata = metadata.replace(
+                measured={**metadata.measured, "test": short_figures(evaluation)}
+            )
+            for line in _headlines(evaluation):
+                report(line)
+        files = ClassifierFiles.within(output_dir, folder.kind)
+        report("Writing the classifier as .keras and .onnx.")
+        save_classifier(trained.model, files.keras, metadata=metadata)
+        export_onnx(trained.model, files.onnx, metadata=metadata)
+        return replace(trained, metadata=metadata)
 
 
 def _measured(

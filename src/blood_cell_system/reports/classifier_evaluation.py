@@ -25,7 +25,7 @@ from blood_cell_system.atomic_files import make_folder, write_json, write_text
 from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.plot import plot_file
-from blood_cell_system.metrics.bootstrap import Figure
+from blood_cell_system.metrics.intervals import Figure
 from blood_cell_system.model_metadata import on_white
 from blood_cell_system.reports.findings import Record
 from blood_cell_system.reports.segmenter_evaluation import (

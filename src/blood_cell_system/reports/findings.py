@@ -6,7 +6,6 @@ rows of conditions, subtypes and neighbours come from the taxonomy; :data:`RATIO
 follow a rule of their own. Cells that the border rule leaves out count nowhere.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -24,6 +23,7 @@ from pydantic import (
 )
 
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.metrics.intervals import wilson_interval
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC, CellType, Taxonomy
 
 MIN_CELLS: Final = 100
@@ -37,9 +37,6 @@ BLAST: Final = "cancer_WBC"
 
 ERYTHROBLAST: Final = "erythroblast"
 """Subtype of nucleated red cells, which a differential reports beside the white cells."""
-
-_Z_95: Final = 1.959963984540054
-"""Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
 
 Rows = Callable[[Cells], NDArray[np.bool_]]
 """Which cells of a table are meant; shape (n,)."""
@@ -303,42 +300,6 @@ class Rate(Record):
         """Give the same finding of the cells of both."""
         both = {"count": self.count + other.count, "total": self.total + other.total}
         return self.model_copy(update=both)
-
-
-def wilson_interval(count: int, total: int) -> tuple[float, float]:
-    """95 % interval of a share, as of cells that were drawn independently.
-
-    The same as ``scipy.stats.binomtest(count, total).proportion_ci(method="wilson")``, whose
-    import alone takes a fifth of the time of an analysis.
-
-    Raises
-    ------
-    ValueError
-        ``total`` is less than 1, or ``count`` is not within 0..``total``.
-
-    Notes
-    -----
-    E. B. Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 22
-    (1927). Unlike "share ± 1.96 standard errors" it stays within 0 to 1, and is right for few cells
-    and for rare ones.
-
-    Examples
-    --------
-    >>> [round(end, 4) for end in wilson_interval(1, 10)]
-    [0.0179, 0.4042]
-    """
-    if total < 1 or not 0 <= count <= total:
-        raise ValueError(
-            f"Wilson interval: expected 0 <= count <= total, and a total of 1 or more. "
-            f"Received: {count}, {total}."
-        )
-    squared = _Z_95**2
-    middle = (count + squared / 2) / (total + squared)
-    half = _Z_95 / (total + squared) * math.sqrt(count * (total - count) / total + squared / 4)
-    # At the ends the two terms are equal but for rounding.
-    low = 0.0 if count == 0 else max(0.0, middle - half)
-    high = 1.0 if count == total else min(1.0, middle + half)
-    return low, high
 
 
 class FindingCounts(Record):

@@ -337,9 +337,10 @@ def _count_part(scores: CellScores) -> list[RenderableType]:
         Text(f"Counts an image, over {scores.image_count} images"),
         table,
         Text(
-            "What does not beat the constants has not learned to count. Where boxes are "
-            "incomplete, leaving out flatters the model (the truth decides which), and "
-            "counting all blames it for cells without a box.",
+            "always N: the same answer for every image. A model should come nearer than the median "
+            "of training, unless all images have about as many cells. Where boxes are incomplete, "
+            "leaving out flatters the model (the truth decides which), and counting all blames it "
+            "for cells without a box.",
             style="dim",
         ),
     ]

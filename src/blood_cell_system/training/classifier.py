@@ -21,6 +21,7 @@ from blood_cell_system.augmentation.cell_batches import (
 )
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.metrics.calibration import (
     DEFAULT_COVERAGE,
     class_thresholds,
@@ -587,10 +588,17 @@ def train_classifier(
     TrainingMemoryError
         The memory is exhausted.
     OutputError
-        A folder cannot be written to.
+        A folder cannot be written to, or the model was removed from it meanwhile.
+    FolderInUseError
+        Another training writes into ``output_dir``.
+    DivergedError
+        A loss is no number any more; the best model before stays.
     """
     prepare_run(output_dir, log_dir, is_deterministic=is_deterministic)
-    with memory_advice(settings.batch_size, ADVICE):
+    with (
+        locked_folder(output_dir, command="train-classifier"),
+        memory_advice(settings.batch_size, ADVICE),
+    ):
         task = ClassifierTask(folder, settings)
         training = Training(
             task,

@@ -24,7 +24,12 @@ from numpy.typing import NDArray
 
 from blood_cell_system.atomic_files import make_folder
 from blood_cell_system.augmentation.batches import Batch, batches
-from blood_cell_system.errors import ResumeError, TrainingMemoryError
+from blood_cell_system.errors import (
+    DivergedError,
+    OutputError,
+    ResumeError,
+    TrainingMemoryError,
+)
 from blood_cell_system.model_metadata import Architecture, ModelMetadata
 from blood_cell_system.networks.domain_adversary import (
     DOMAIN_LOGITS,
@@ -54,6 +59,9 @@ LARGEST_REVERSAL: Final = 0.3
 
 RECORDS_OF_A_RUN: Final = 10
 """How often curves and example images are drawn: enough for the eye, little time and disk."""
+
+_STOP_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+"""Signals that save a training: Ctrl-C, the end of a job or of the system, a lost terminal."""
 
 _logger = logging.getLogger(__name__)
 
@@ -404,25 +412,37 @@ def memory_advice(batch_size: int, advice: str) -> Iterator[None]:
 
 @contextmanager
 def deferred_interrupt() -> Iterator[threading.Event]:
-    """Turn the first Ctrl-C into an event that the loop looks up; the second one stops at once.
+    """Turn the first Ctrl-C or SIGTERM into an event that the loop looks up; the second one stops.
 
-    Outside the main thread, where Python allows no signal handlers, nothing changes.
+    Signals that the process ignores stay ignored, as with ``nohup``. Outside the main thread, where
+    Python allows no signal handlers, nothing changes.
     """
     interrupted = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield interrupted
         return
-    previous = signal.getsignal(signal.SIGINT)
+    known = (getattr(signal, name, None) for name in _STOP_SIGNALS)
+    handlers = {number: signal.getsignal(number) for number in known if number is not None}
+    previous = {
+        number: handler
+        for number, handler in handlers.items()
+        if handler not in (signal.SIG_IGN, None)
+    }
+
+    def restore() -> None:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
 
     def remember(signal_number: int, frame: FrameType | None) -> None:
         interrupted.set()
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
-    signal.signal(signal.SIGINT, remember)
+    for number in previous:
+        signal.signal(number, remember)
     try:
         yield interrupted
     finally:
-        signal.signal(signal.SIGINT, previous)
+        restore()
 
 
 class Training:
@@ -437,6 +457,10 @@ class Training:
     ------
     ResumeError
         The state is of another model.
+    DivergedError
+        A loss is no number any more. The best model and the state of the epoch before stay.
+    OutputError
+        The best model was removed during the training.
     """
 
     def __init__(
@@ -485,6 +509,11 @@ class Training:
                     is_complete = self._train_epoch(interrupted)
                     if is_complete:
                         self._finish_epoch()
+            if state.best_epoch and not self.model_path.is_file():
+                raise OutputError(
+                    f"{self.model_path}: was removed during the training, which had written its "
+                    f"best model there in epoch {state.best_epoch}. Train again."
+                )
             if state.history:
                 write_curves(self._folder / self._task.files.curves, state.history, self._task.view)
         finally:
@@ -532,7 +561,10 @@ class Training:
             tensors = {name: tf.constant(values) for name, values in batch.items()}
             losses = self._task.learner.train_step(tensors, rates_at(step, settings))
             for name, value in losses.items():
-                state.loss_sums[name] = state.loss_sums.get(name, 0.0) + float(value)
+                number = float(value)
+                if not math.isfinite(number):
+                    raise self._diverged(f"{name.replace('_', ' ')} {number}")
+                state.loss_sums[name] = state.loss_sums.get(name, 0.0) + number
             state.step_in_epoch += 1
             state.seconds = time.monotonic() - started
             self._listener.end_step()
@@ -545,6 +577,9 @@ class Training:
         """Measure, keep the best, save the state and write the record of an epoch."""
         state, settings, task = self.state, self._settings, self._task
         started = time.monotonic() - state.seconds
+        if not all(np.isfinite(weight).all() for weight in task.learner.averaged.get_weights()):
+            # The last step's loss is of the weights before it.
+            raise self._diverged("weights nan or infinite")
         figures, images = task.measure()
         state.epoch += 1
         row: dict[str, float] = {"epoch": state.epoch}
@@ -573,6 +608,22 @@ class Training:
         seconds_left = (settings.epochs - state.epoch) * state.seconds / state.epoch
         self._listener.end_epoch(row, is_best=is_best, seconds_left=seconds_left)
 
+    def _diverged(self, finding: str) -> DivergedError:
+        state, settings = self.state, self._settings
+        if self.model_path.is_file():
+            kept = f"{self.model_path} is the best model before, of epoch {state.best_epoch}"
+        else:
+            kept = "no model was written"
+            previous = self._folder / self._task.files.previous_model
+            if previous.is_file():
+                kept += f"; {previous} is that of a training before"
+        return DivergedError(
+            f"{self._folder}: the training diverged in epoch {state.epoch + 1}, step "
+            f"{state.step_in_epoch + 1} ({finding}); {kept}. Train anew with a smaller "
+            f"--learning-rate than {settings.learning_rate:g}, and check the data (bloodcells "
+            "verify)."
+        )
+
     def _save_state(self) -> None:
         self.state.arrays = self._task.learner.arrays()
         self.state.save(self._folder / self._task.files.state)
@@ -581,14 +632,21 @@ class Training:
         task = self._task
         try:
             task.learner.restore(resume.arrays)
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, tf.errors.OpError) as error:
             raise ResumeError(
-                f"{task.files.state}: holds the state of another model ({error}). Start anew."
+                f"{self._folder / task.files.state}: holds the state of another model ({error}). "
+                "Start anew."
             ) from error
         resume.settings = asdict(self._settings)
         if self._is_stalled:
             # It had run out of patience; resuming it asks for another try.
             resume.patience_from = resume.epoch
+        if resume.best_epoch and not self.model_path.is_file():
+            _logger.warning(
+                "%s: the best model of before is not there: it is chosen anew from here on.",
+                self.model_path,
+            )
+            resume.best_score, resume.best_epoch = -1.0, 0
         if resume.data_hash != task.data_hash:
             _logger.warning(
                 "The data are not those that this training began with; it goes on with new ones."

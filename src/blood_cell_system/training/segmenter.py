@@ -26,6 +26,7 @@ from blood_cell_system.datasets.cell_diameter import (
 )
 from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
 from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.overlay import draw_overlay
 from blood_cell_system.metrics.confusion import ConfusionMatrix
 from blood_cell_system.model_metadata import STRIDE, ModelMetadata, model_name
@@ -601,11 +602,18 @@ def train_segmenter(
     TrainingMemoryError
         The batch does not fit into memory.
     OutputError
-        A folder cannot be written to.
+        A folder cannot be written to, or the model was removed from it meanwhile.
+    FolderInUseError
+        Another training writes into ``checkpoint_dir``.
+    DivergedError
+        A loss is no number any more; the best model before stays.
     """
     check_batch_fits(settings)
     prepare_run(checkpoint_dir, log_dir, is_deterministic=is_deterministic)
-    with memory_advice(settings.batch_size, ADVICE):
+    with (
+        locked_folder(checkpoint_dir, command="train"),
+        memory_advice(settings.batch_size, ADVICE),
+    ):
         dataset = dataset.with_splits(settings.seed)
         task = SegmenterTask(dataset, settings, start=start, is_new=resume is None)
         training = Training(

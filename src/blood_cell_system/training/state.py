@@ -2,7 +2,6 @@
 
 import io
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.atomic_files import write_bytes
 from blood_cell_system.errors import ResumeError
+from blood_cell_system.input_files import read_bytes
 from blood_cell_system.model_metadata import ClassifierKind
 
 FORMAT_VERSION: Final = 1
@@ -141,8 +141,8 @@ class TrainingState:
             The file is damaged or of another version.
         """
         try:
-            # Opened here: NumPy leaves the file of a damaged archive open.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            data = io.BytesIO(read_bytes(path, error=ResumeError))
+            with np.load(data, allow_pickle=False) as archive:
                 words = json.loads(str(archive[_WORDS]))
                 arrays = {name: archive[name] for name in archive.files if name != _WORDS}
             if words.pop("format_version") != FORMAT_VERSION:
@@ -153,13 +153,34 @@ class TrainingState:
             if "best_iou" in words:
                 # As it was called when there was nothing to train but segmenters.
                 words["best_score"] = words.pop("best_iou")
+            if wrong := sorted(name for name in words if not _is_like(name, words[name])):
+                raise ValueError(f"{wrong[0]} is {words[wrong[0]]!r:.60}")
             return cls(arrays=arrays, **words)
-        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-            if isinstance(error, ResumeError):
-                raise
+        except (ResumeError, MemoryError):
+            raise
+        except PermissionError as error:
+            raise ResumeError(
+                f"{path}: cannot be read ({error.strerror}). Check its permissions."
+            ) from error
+        except Exception as error:  # Damaged bytes lead NumPy to errors of almost any kind.
             raise ResumeError(
                 f"{path}: not the state of a training, or damaged ({error}). Start anew."
             ) from error
+
+
+_COUNTS: Final = ("epoch", "step_in_epoch", "best_epoch", "patience_from")
+_NUMBERS: Final = ("best_score", "seconds")
+
+
+def _is_like(name: str, value: Any) -> bool:
+    """Whether a value of a state's JSON has the type of its field."""
+    if name in _COUNTS:
+        return type(value) is int and value >= 0
+    if name in _NUMBERS:
+        return type(value) in (int, float)
+    if name == "history":
+        return isinstance(value, list) and all(isinstance(row, dict) for row in value)
+    return isinstance(value, dict if name in ("settings", "loss_sums") else str)
 
 
 def state_beside(model_path: Path, files: RunFiles = SEGMENTER_FILES) -> TrainingState:

@@ -6,7 +6,7 @@ import pytest
 from support.analysed_images import CELLS, SeeingRuntime, analyze_by_colour, write_smear_image
 from support.colour_classifiers import colour_classifier
 
-from blood_cell_system.cli import quiet_import
+from blood_cell_system import quiet_import
 from blood_cell_system.cli.main import main
 from blood_cell_system.pipeline import batch, model_slots
 from blood_cell_system.pipeline import image as image_module

@@ -1,12 +1,10 @@
 import csv
 import io
-import math
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 from support.analysed_images import CELLS, analysis_of, report_of
 from support.classified_cells import classified_report
 from support.colour_classifiers import RBC_METADATA, WBC_METADATA
@@ -14,6 +12,7 @@ from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.metrics.intervals import wilson_interval
 from blood_cell_system.reports import findings as findings_module
 from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
 from blood_cell_system.reports.findings import (
@@ -25,7 +24,6 @@ from blood_cell_system.reports.findings import (
     rates_in,
     ratios_of,
     sum_findings,
-    wilson_interval,
 )
 from blood_cell_system.reports.image_files import (
     ABNORMAL_COLOUR,
@@ -41,7 +39,6 @@ from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, CellType, Condition, 
 
 CONDITIONS = st.sampled_from((*RBC_METADATA.conditions, NONE_OF_THESE, NOT_ASSESSED))
 RED_CELLS = st.lists(st.tuples(CONDITIONS, st.booleans()), max_size=40)
-COUNTS = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
 def table(cell_type, rows, metadata, taxonomy=BUILT_IN):
@@ -263,35 +260,6 @@ def test_a_name_hardly_reaches_beyond_its_cell(diameter, reach):
 
 
 # Shares and intervals
-
-
-@given(COUNTS)
-def test_the_interval_is_that_of_scipy(counts):
-    count, total = counts
-    expected = stats.binomtest(count, total).proportion_ci(method="wilson")
-    assert wilson_interval(count, total) == pytest.approx(expected, abs=1e-12)
-
-
-@given(COUNTS)
-def test_the_ends_solve_the_score_equation(counts):
-    count, total = counts
-    share = count / total
-    for end in wilson_interval(count, total):
-        if 0 < end < 1:
-            deviation = abs(share - end) / math.sqrt(end * (1 - end) / total)
-            assert deviation == pytest.approx(1.959964, rel=1e-4)
-
-
-@given(COUNTS)
-def test_the_interval_holds_the_share_and_lies_within_0_and_1(counts):
-    low, high = wilson_interval(*counts)
-    assert 0 <= low <= counts[0] / counts[1] <= high <= 1
-
-
-@pytest.mark.parametrize(("count", "total"), [(0, 0), (2, 1), (-1, 5)])
-def test_impossible_counts_are_refused(count, total):
-    with pytest.raises(ValueError, match="expected 0 <= count <= total"):
-        wilson_interval(count, total)
 
 
 @pytest.mark.parametrize(("total", "share"), [(99, None), (100, 0.5)])

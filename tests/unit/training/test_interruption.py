@@ -16,6 +16,27 @@ def test_the_first_interrupt_is_a_wish_and_the_second_one_stops():
             os.kill(os.getpid(), signal.SIGINT)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_an_end_from_outside_is_a_wish_as_well(name):
+    number = getattr(signal, name)
+    with deferred_interrupt() as interruption:
+        os.kill(os.getpid(), number)
+        assert interruption.is_set()
+    assert signal.getsignal(number) is signal.SIG_DFL
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such signals")
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with deferred_interrupt() as interruption:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not interruption.is_set()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
 def test_afterwards_interrupts_work_as_before():
     before = signal.getsignal(signal.SIGINT)
     with deferred_interrupt():

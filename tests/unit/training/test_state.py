@@ -1,3 +1,4 @@
+import contextlib
 import json
 
 import numpy as np
@@ -84,3 +85,41 @@ def test_a_state_of_another_version_is_an_error(tmp_path, monkeypatch):
     monkeypatch.undo()
     with pytest.raises(ResumeError, match="another version"):
         TrainingState.load(path)
+
+
+def write_words(path, **changes):
+    some_state().save(path)
+    with np.load(path) as archive:
+        words = json.loads(str(archive["__state__"]))
+    np.savez(path, __state__=np.array(json.dumps(words | changes)))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("epoch", "3"),
+        ("epoch", -1),
+        ("settings", [1]),
+        ("history", [1]),
+        ("loss_sums", None),
+        ("run_name", 5),
+        ("best_score", "good"),
+        ("unknown", 1),
+    ],
+)
+def test_values_of_another_type_are_damage(tmp_path, name, value):
+    path = tmp_path / SEGMENTER_FILES.state
+    write_words(path, **{name: value})
+    with pytest.raises(ResumeError, match=rf"{SEGMENTER_FILES.state}: not the state .*{name}"):
+        TrainingState.load(path)
+
+
+def test_every_damaged_byte_is_an_error_in_words_or_no_damage(tmp_path):
+    path = tmp_path / SEGMENTER_FILES.state
+    some_state().save(path)
+    whole = path.read_bytes()
+    for place in range(0, len(whole), 3):
+        for value in (0x00, 0xFF, whole[place] ^ 0x08):
+            path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
+            with contextlib.suppress(ResumeError):
+                TrainingState.load(path)

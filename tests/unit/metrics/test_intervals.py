@@ -1,7 +1,14 @@
+import math
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
 
-from blood_cell_system.metrics.bootstrap import Figure, with_interval
+from blood_cell_system.metrics.intervals import Figure, wilson_interval, with_interval
+
+COUNTS = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
 def share_of(values):
@@ -47,3 +54,32 @@ def test_draws_without_the_rare_class_are_passed_over():
 def test_a_figure_in_words():
     assert str(Figure(value=0.5, interval=(0.25, 0.75))) == "0.500 (0.250 to 0.750)"
     assert str(Figure(value=0.5)) == "0.500"
+
+
+@given(COUNTS)
+def test_the_interval_is_that_of_scipy(counts):
+    count, total = counts
+    expected = stats.binomtest(count, total).proportion_ci(method="wilson")
+    assert wilson_interval(count, total) == pytest.approx(expected, abs=1e-12)
+
+
+@given(COUNTS)
+def test_the_ends_solve_the_score_equation(counts):
+    count, total = counts
+    share = count / total
+    for end in wilson_interval(count, total):
+        if 0 < end < 1:
+            deviation = abs(share - end) / math.sqrt(end * (1 - end) / total)
+            assert deviation == pytest.approx(1.959964, rel=1e-4)
+
+
+@given(COUNTS)
+def test_the_interval_holds_the_share_and_lies_within_0_and_1(counts):
+    low, high = wilson_interval(*counts)
+    assert 0 <= low <= counts[0] / counts[1] <= high <= 1
+
+
+@pytest.mark.parametrize(("count", "total"), [(0, 0), (2, 1), (-1, 5)])
+def test_impossible_counts_are_refused(count, total):
+    with pytest.raises(ValueError, match="expected 0 <= count <= total"):
+        wilson_interval(count, total)

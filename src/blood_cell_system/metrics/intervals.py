@@ -1,5 +1,6 @@
-"""Intervals of figures, drawn by field: cells of one field are no independent evidence."""
+"""95 % intervals: of a share by Wilson's formula, of any figure by a bootstrap of fields."""
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -11,6 +12,9 @@ from blood_cell_system.seeding import generator_for
 
 Statistic = Callable[[NDArray[np.float64]], float]
 """A figure of all cells, as a function of how often each counts."""
+
+_Z_95: Final = 1.959963984540054
+"""Standard deviations on either side of the mean that hold 95 % of a normal distribution."""
 
 RESAMPLES: Final = 400
 """Draws of fields: bounds of an interval then vary by a few thousandths from seed to seed."""
@@ -47,6 +51,8 @@ def with_interval(
 ) -> Figure:
     """Give a figure of cells and its percentile bootstrap interval.
 
+    Whole fields are drawn, as cells of one field are no independent evidence.
+
     Parameters
     ----------
     statistic : callable
@@ -70,3 +76,39 @@ def with_interval(
         return Figure(value=value)
     low, high = np.percentile(finite, (2.5, 97.5))
     return Figure(value=value, interval=(float(low), float(high)))
+
+
+def wilson_interval(count: int, total: int) -> tuple[float, float]:
+    """95 % interval of a share, as of cells that were drawn independently.
+
+    The same as ``scipy.stats.binomtest(count, total).proportion_ci(method="wilson")``, whose
+    import alone takes a fifth of the time of an analysis.
+
+    Raises
+    ------
+    ValueError
+        ``total`` is less than 1, or ``count`` is not within 0..``total``.
+
+    Notes
+    -----
+    E. B. Wilson, *Probable inference, the law of succession, and statistical inference*, JASA 22
+    (1927). Unlike "share ± 1.96 standard errors" it stays within 0 to 1, and is right for few cells
+    and for rare ones.
+
+    Examples
+    --------
+    >>> [round(end, 4) for end in wilson_interval(1, 10)]
+    [0.0179, 0.4042]
+    """
+    if total < 1 or not 0 <= count <= total:
+        raise ValueError(
+            f"Wilson interval: expected 0 <= count <= total, and a total of 1 or more. "
+            f"Received: {count}, {total}."
+        )
+    squared = _Z_95**2
+    middle = (count + squared / 2) / (total + squared)
+    half = _Z_95 / (total + squared) * math.sqrt(count * (total - count) / total + squared / 4)
+    # At the ends the two terms are equal but for rounding.
+    low = 0.0 if count == 0 else max(0.0, middle - half)
+    high = 1.0 if count == total else min(1.0, middle + half)
+    return low, high

@@ -1,9 +1,11 @@
 import importlib
 import os
+import subprocess
+import sys
 
 import pytest
 
-from blood_cell_system.cli.quiet_import import import_tensorflow
+from blood_cell_system.quiet_import import import_tensorflow
 
 
 def chatting(*, fails):
@@ -28,3 +30,19 @@ def test_it_is_shown_when_loading_fails(monkeypatch, capfd):
     with pytest.raises(ImportError, match="no such library"):
         import_tensorflow()
     assert capfd.readouterr().err == "built with care\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import blood_cell_system.networks.registry",
+        "from blood_cell_system import BloodCellAnalysisSystem as S; S().build_all_models()",
+    ],
+)
+def test_scripts_are_free_of_notes_too(statement):
+    pytest.importorskip("tensorflow", reason="needs the [train] extra")
+    done = subprocess.run(
+        [sys.executable, "-c", statement], capture_output=True, text=True, timeout=120, check=True
+    )
+    assert (done.stdout, done.stderr) == ("", "")
