@@ -22,6 +22,7 @@ from blood_cell_system.datasets.cell_fields import (
 from blood_cell_system.datasets.cell_folder import NOT_A_CELL
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError
+from blood_cell_system.imaging.image_folders import is_left_behind
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
@@ -32,7 +33,6 @@ from blood_cell_system.pipeline.cell_crops.plan import (
     CutTask,
     Extra,
 )
-from blood_cell_system.taxonomy import BUILT_IN
 
 _EXTRAS: Final = {Extra.SLIDE: 1, Extra.DEBRIS: 1, Extra.CLUMP: 1}
 """How many outliers of each kind are cut from an image."""
@@ -195,7 +195,7 @@ def _field(
 
 def _fields_of_images(root: Path, failed: list[FailedImage]) -> list[CellField]:
     folders = sorted(
-        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+        path for path in root.iterdir() if path.is_dir() and not is_left_behind(path.name)
     )
     labelled = [(folder.name, folder) for folder in folders] or [("", root)]
     fields = []
@@ -246,7 +246,7 @@ def _class_of(label: str, options: CropOptions) -> CropClass | None:
         return None if named == _LEFT_OUT else _class_named(named, options.kind)
     if label in (*options.kind.conditions, *options.kind.types, NOT_A_CELL):
         return _class_named(label, options.kind)
-    if label in BUILT_IN and label != options.kind.cell_type:
+    if label in options.kind.taxonomy and label != options.kind.cell_type:
         return OUTLIER if options.with_outliers else None
     if label in ("", options.kind.cell_type):
         name = options.class_of_all
@@ -260,7 +260,7 @@ def _class_named(name: str, kind: ClassifierKind) -> CropClass:
     if name in kind.conditions:
         return CropClass(name)
     if name in kind.types:
-        return CropClass(kind.conditions[0], name)
+        return CropClass(kind.healthy, name)
     known = (*kind.conditions, *kind.types, NOT_A_CELL)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
@@ -274,7 +274,9 @@ def _check_labels(
     unknown = sorted(
         label
         for label in labels
-        if classes[label] is None and label not in options.class_of_label and label not in BUILT_IN
+        if classes[label] is None
+        and label not in options.class_of_label
+        and label not in options.kind.taxonomy
     )
     if unknown:
         counted = ", ".join(f"{label!r} ({labels[label]})" for label in unknown)
