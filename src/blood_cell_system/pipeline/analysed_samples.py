@@ -77,7 +77,7 @@ def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:
     name = path.relative_to(results).as_posix().removesuffix(_REPORT_ENDING)
     try:
         report = DiagnosticReport.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise DatasetError(
             f"{path}: not a report that this version reads ({reason}). Analyse the image again."
@@ -87,6 +87,11 @@ def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:
     if labels.shape != shape:
         raise DatasetError(
             f"{path}: the image has (height, width) {shape}, its label image has {labels.shape}; "
+            "expected the same. Analyse the image again."
+        )
+    if labels.max(initial=0) != len(report.cells):
+        raise DatasetError(
+            f"{path}: holds {len(report.cells)} cells, its label image {labels.max(initial=0)}; "
             "expected the same. Analyse the image again."
         )
     annotations = []
