@@ -26,7 +26,7 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.metrics.matching import MatchCounts, Overlaps, count_error, match
 from blood_cell_system.pipeline.model_slots import bundled_segmenter
-from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 
 TYPES = {
     "RBC": RBC,
@@ -57,7 +57,7 @@ def main() -> None:
     print("| images | cell | cells | F1@0.5 | precision | recall | count MAE | bias |")
     print("|---|---|---|---|---|---|---|---|")
     for name, images, types in (
-        ("BCCD val, complete boxes", complete_bccd(Path(options.data)), CELL_TYPES),
+        ("BCCD val, complete boxes", complete_bccd(Path(options.data)), BUILT_IN.names),
         ("bcdd_kaggle", kaggle(Path(options.data)), (RBC, WBC)),
         ("iml_malaria, every fifth", malaria(Path(options.data)), (RBC,)),
     ):

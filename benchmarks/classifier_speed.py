@@ -54,7 +54,7 @@ def main() -> None:
     print(" eight views | learning, one core |")
     print("|---|---|---|---|---|---|---|")
     for d_reduced in (0, 32, 64, 128):
-        kind = ClassifierKind.WBC
+        kind = ClassifierKind("WBC")
         model = build_cell_classifier(CellClassifierConfig.for_kind(kind, d_reduced=d_reduced))
         size, rate = exported_size_and_rate(model, kind)
         learning = f"{learning_rate(model):.0f}" if options.training else "–"

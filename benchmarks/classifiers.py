@@ -22,7 +22,7 @@ from blood_cell_system.analysis.runtimes import load_classifier
 from blood_cell_system.atomic_files import write_json, write_text
 from blood_cell_system.cli.training_progress import ClassifierProgress
 from blood_cell_system.datasets.cell_folder import CellFolder
-from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind, classifier_kinds
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles, train_classifier_files
 from blood_cell_system.training.presets import classifier_preset_named
 from blood_cell_system.training.state import TrainingState, classifier_files
@@ -30,7 +30,7 @@ from blood_cell_system.training.state import TrainingState, classifier_files
 SHIPPED_PRESET = "accurate"
 # Differences between rows show long before the last hundredth is learned.
 ABLATION = {"epochs": 12, "patience": 0}
-RBC, WBC = ClassifierKind.RBC, ClassifierKind.WBC
+RBC, WBC = ClassifierKind("RBC"), ClassifierKind("WBC")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -243,7 +243,7 @@ def goal_table(
 
 def ablation_table(results: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
     """Lines of the tables of ablations, in Markdown: a table a kind, a column a figure."""
-    for kind in ClassifierKind:
+    for kind in classifier_kinds():
         rows = [row for row in ROWS if row.kind is kind and row.name in results]
         names = sorted(
             {

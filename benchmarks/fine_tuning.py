@@ -30,7 +30,7 @@ from blood_cell_system.imaging.image_file import read_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.pipeline.model_slots import bundled_trainable_segmenter
-from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def main() -> None:
     after = work / "checkpoints" / "segmentation_model_best.keras"
     for name, path in (("before", before), ("after", after)):
         measure(f"iml_malaria, other slides, {name}", path, elsewhere, (RBC,))
-        measure(f"BCCD val, {name}", path, at_home, CELL_TYPES)
+        measure(f"BCCD val, {name}", path, at_home, BUILT_IN.names)
 
 
 def write_prepared(root: Path, images: Sequence[LabelledImage]) -> None:

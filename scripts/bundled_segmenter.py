@@ -54,7 +54,7 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.taxonomy import MASK_CLASS, NOT_SCORED, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, PLATELET, RBC, WBC
 from blood_cell_system.training.fine_tuning import StartingPoint, load_starting_point
 from blood_cell_system.training.presets import SegmentationSettings, preset_named
 from blood_cell_system.training.segmenter import train_segmenter
@@ -272,7 +272,7 @@ def with_known_middle(
     height, width = class_mask.shape
     label = int(label_image[height // 2, width // 2])
     if label and cells[label - 1].cell_type != RBC:
-        class_mask[label_image == label] = MASK_CLASS[known]
+        class_mask[label_image == label] = BUILT_IN.mask_classes[known]
         relabelled = replace(cells[label - 1], cell_type=known)
         return (*cells[: label - 1], relabelled, *cells[label:])
     radius = round(0.3 * min(height, width))

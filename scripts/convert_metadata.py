@@ -16,9 +16,9 @@ from blood_cell_system.atomic_files import replacing, write_bytes, write_json
 from blood_cell_system.model_metadata import (
     TRAINING_DIAMETER_PX,
     Architecture,
-    ClassifierKind,
     ModelMetadata,
     add_to_archive,
+    classifier_kinds,
 )
 from blood_cell_system.networks.export import onnx_bytes
 from blood_cell_system.networks.registry import classifier_named, of_config
@@ -30,7 +30,7 @@ from blood_cell_system.training.presets import classifier_preset_named
 
 def convert(path: Path) -> None:
     """Write a ``.keras`` file and the ``.onnx`` file beside it anew, each with its record."""
-    kind = next((kind for kind in ClassifierKind if kind.file_stem == path.stem), None)
+    kind = next((kind for kind in classifier_kinds() if kind.file_stem == path.stem), None)
     metadata = read_metadata(path, kind=kind)
     if metadata is None:
         raise SystemExit(f"{path}: says nothing about itself; nothing to convert.")

@@ -11,7 +11,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
-from enum import StrEnum
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Self
 
@@ -19,10 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from blood_cell_system.taxonomy import (
-    BUILT_IN,
-    Taxonomy,
-)
+from blood_cell_system.errors import SettingsError
+from blood_cell_system.taxonomy import BUILT_IN, CellType, Taxonomy
 
 STRIDE: Final = 32
 """Heights and widths of the segmenter's input are multiples of it, in pixels."""
@@ -77,31 +75,74 @@ def on_white(cell_image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(mixed // np.uint16(255), dtype=np.uint8)
 
 
-class ClassifierKind(StrEnum):
-    """Cells that one of the package's classifiers is for."""
+@dataclass(frozen=True, slots=True)
+class ClassifierKind:
+    """What a classifier is for: the cells of one type, with their conditions and subtypes.
 
-    RBC = "rbc"
-    WBC = "wbc"
+    Parameters
+    ----------
+    cell_type : str
+        A type of the taxonomy, in capital or small letters.
+    taxonomy : Taxonomy
+        Names the conditions and subtypes.
 
-    @property
-    def cell_type(self) -> str:
-        """Name of the cell type in the taxonomy."""
-        return next(name for name in BUILT_IN.names if name.lower() == self)
+    Raises
+    ------
+    SettingsError
+        There is no such type, or it has fewer than two conditions.
+
+    Examples
+    --------
+    >>> kind = ClassifierKind("rbc")
+    >>> str(kind), kind.cell_type, kind.conditions
+    ('rbc', 'RBC', ('healthy_RBC', 'malaria_RBC', 'sickle_RBC'))
+    """
+
+    cell_type: str
+    taxonomy: Taxonomy = BUILT_IN
+
+    def __post_init__(self) -> None:
+        known = {entry.name.lower(): entry.name for entry in self.taxonomy if _is_classified(entry)}
+        if self.cell_type.lower() not in known:
+            raise SettingsError(
+                f"kind {self.cell_type}: no cell type with two conditions or more has this name; "
+                f"expected {' or '.join(known) or 'one in the class file'}. For a type of your "
+                "own name its file: --classes FILE"
+            )
+        object.__setattr__(self, "cell_type", known[self.cell_type.lower()])
+
+    def __str__(self) -> str:
+        return self.cell_type.lower()
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """Conditions that the package's own classifier of this kind distinguishes."""
-        return tuple(condition.name for condition in BUILT_IN[self.cell_type].conditions)
+        """Conditions of the type, in the order of a classifier's probabilities."""
+        return tuple(condition.name for condition in self.taxonomy[self.cell_type].conditions)
+
+    @property
+    def healthy(self) -> str:
+        """Condition of a cell of which only the subtype is known."""
+        conditions = self.taxonomy[self.cell_type].conditions
+        return next((one.name for one in conditions if one.is_healthy), conditions[0].name)
 
     @property
     def types(self) -> tuple[str, ...]:
-        """Subtypes beside the condition; none for red cells."""
-        return tuple(subtype.name for subtype in BUILT_IN[self.cell_type].subtypes)
+        """Subtypes beside the condition; none for red cells as they are built in."""
+        return tuple(subtype.name for subtype in self.taxonomy[self.cell_type].subtypes)
 
     @property
     def file_stem(self) -> str:
         """Name of its files in a folder of models, without the suffix."""
         return f"{self}_classifier"
+
+
+def classifier_kinds(taxonomy: Taxonomy = BUILT_IN) -> tuple[ClassifierKind, ...]:
+    """Give the kinds that a taxonomy has: of each type with two conditions or more."""
+    return tuple(ClassifierKind(t.name, taxonomy) for t in taxonomy if _is_classified(t))
+
+
+def _is_classified(cell_type: CellType) -> bool:
+    return len(cell_type.conditions) > 1
 
 
 class Architecture(BaseModel):
@@ -179,7 +220,8 @@ class ModelMetadata(BaseModel):
     @classmethod
     def of_classifier(cls, kind: ClassifierKind, **fields: Any) -> Self:
         """Metadata of a classifier; conditions and subtypes are those of the kind by default."""
-        usual = {"conditions": kind.conditions, "subtypes": kind.types}
+        taxonomy = None if kind.taxonomy == BUILT_IN else kind.taxonomy
+        usual = {"conditions": kind.conditions, "subtypes": kind.types, "taxonomy": taxonomy}
         return cls(kind="classifier", cell_type=kind.cell_type, **(usual | fields))
 
     @model_validator(mode="after")
@@ -212,6 +254,11 @@ class ModelMetadata(BaseModel):
         if not all(0 <= value <= 1 for value in shares):
             raise ValueError(f"thresholds and coverage of {shares}; expected numbers from 0 to 1")
         return self
+
+    @property
+    def classifier_kind(self) -> ClassifierKind:
+        """Kind of cells that a classifier is for."""
+        return ClassifierKind(self.cell_type, self.taxonomy or BUILT_IN)
 
     def replace(self, **changes: Any) -> Self:
         """Give a copy with other values, checked like a new one."""
@@ -273,7 +320,9 @@ def upgraded(value: Mapping[str, Any]) -> dict[str, Any]:
     kind = new.pop("kind", None)
     new |= {"format_version": 2, "kind": "segmenter" if kind == "segmenter" else "classifier"}
     if kind != "segmenter":
-        new["cell_type"] = next((k.cell_type for k in ClassifierKind if k == kind), str(kind))
+        new["cell_type"] = next(
+            (k.cell_type for k in classifier_kinds() if str(k) == kind), str(kind)
+        )
     return new
 
 

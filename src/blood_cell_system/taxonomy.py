@@ -314,6 +314,15 @@ class Taxonomy:
         rows = {cell_type.name: cell_type for cell_type in (*self.cell_types, *cell_types)}
         return type(self)(tuple(rows.values()))
 
+    def with_classes_of(self, cell_type: CellType) -> Self:
+        """Give the same types, one of them with the conditions and subtypes of its namesake."""
+        if cell_type.name not in self:
+            return self
+        own = self[cell_type.name]
+        return self.extended(
+            [replace(own, conditions=cell_type.conditions, subtypes=cell_type.subtypes)]
+        )
+
     def with_detection(self, **numbers: float) -> Self:
         """Give the same types with other numbers in their ``detection``."""
         return type(self)(
@@ -561,26 +570,6 @@ BUILT_IN: Final = Taxonomy(
 """Types, conditions and subtypes of the models in the package. Colours are vermilion, blue and
 green after Okabe & Ito's palette, which people with any common colour blindness tell apart; the
 blue is stronger, to stand out on purple nuclei."""
-
-CELL_TYPES: Final = BUILT_IN.names
-"""Names of the built-in types, in the order of the heat maps."""
-
-MASK_CLASS: Final = MappingProxyType({kind.name: kind.mask_class for kind in BUILT_IN.cell_types})
-"""What a cell of a built-in type is in the three-channel mask."""
-
-RBC_CONDITIONS: Final = tuple(condition.name for condition in BUILT_IN[RBC].conditions)
-"""What the classifier of red cells tells apart, in the order of its probabilities."""
-
-WBC_CONDITIONS: Final = tuple(condition.name for condition in BUILT_IN[WBC].conditions)
-"""What the classifier of white cells tells apart; cancer is leukaemia."""
-
-WBC_TYPES: Final = tuple(subtype.name for subtype in BUILT_IN[WBC].subtypes)
-"""Types of nucleated cells of blood, in the order of the classifier's probabilities."""
-
-
-def known_type(name: str) -> str:
-    """Give a name back if it is a built-in type's; raises ValueError."""
-    return BUILT_IN.checked(name)
 
 
 def taxonomy_of_option(path: Path | None) -> Taxonomy:

@@ -21,7 +21,7 @@ from blood_cell_system.training.state import TrainingState, classifier_files
 
 pytestmark = pytest.mark.slow
 
-FILES = classifier_files(ClassifierKind.RBC)
+FILES = classifier_files(ClassifierKind("RBC"))
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +44,7 @@ def final_state(folder):
 
 def without_source(cells, root, source):
     """Cells of the other source only, which stay where they are."""
-    folder = CellFolder.open(cells, kind=ClassifierKind.RBC)
+    folder = CellFolder.open(cells, kind=ClassifierKind("RBC"))
     kept = [record for record in folder.records if record.source != source]
     root.mkdir()
     for record in kept:
@@ -111,7 +111,7 @@ def test_the_temperature_is_part_of_the_weights(finished):
 
 
 def test_the_files_of_a_classifier_agree_and_know_their_figures(cells, tmp_path):
-    folder = CellFolder.open(cells, kind=ClassifierKind.RBC)
+    folder = CellFolder.open(cells, kind=ClassifierKind("RBC"))
     said = []
     trained = train_classifier_files(
         folder,
@@ -120,8 +120,8 @@ def test_the_files_of_a_classifier_agree_and_know_their_figures(cells, tmp_path)
         log_dir=tmp_path / "logs",
         report=said.append,
     )
-    files = ClassifierFiles.within(tmp_path, ClassifierKind.RBC)
-    runtimes = [load_classifier(path, ClassifierKind.RBC) for path in (files.onnx, files.keras)]
+    files = ClassifierFiles.within(tmp_path, ClassifierKind("RBC"))
+    runtimes = [load_classifier(path, ClassifierKind("RBC")) for path in (files.onnx, files.keras)]
     generator = np.random.default_rng(0)
     image = tiny_cells.drawn_cell("malaria_RBC", "one", generator)
     batch = on_white(image)[None].astype(np.float32)
@@ -158,7 +158,7 @@ def test_without_sources_domains_are_groups_of_stain(cells, tmp_path):
 
 
 def test_domains_that_share_no_class_cannot_be_adapted(cells, tmp_path):
-    folder = CellFolder.open(cells, kind=ClassifierKind.RBC)
+    folder = CellFolder.open(cells, kind=ClassifierKind("RBC"))
     own = {"one": "healthy_RBC", "two": "malaria_RBC"}
     apart = replace(
         folder, records=tuple(r for r in folder.records if r.condition == own[r.source])
@@ -176,7 +176,7 @@ def test_domains_that_share_no_class_cannot_be_adapted(cells, tmp_path):
     ("split", "words"), [(Split.TRAIN, "to choose"), (Split.VAL, "to learn from")]
 )
 def test_a_folder_with_one_split_only_is_refused(cells, tmp_path, split, words):
-    folder = CellFolder.open(cells, kind=ClassifierKind.RBC)
+    folder = CellFolder.open(cells, kind=ClassifierKind("RBC"))
     with pytest.raises(DatasetError, match=words):
         tiny_cells.train_classifier(
             replace(folder, records=folder.select(split)),

@@ -6,7 +6,7 @@ import pytest
 from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.masks.prepare import prepare_voc
-from blood_cell_system.taxonomy import CELL_TYPES
+from blood_cell_system.taxonomy import BUILT_IN
 
 
 @pytest.fixture(scope="module")
@@ -33,4 +33,4 @@ def test_the_clone_is_prepared_as_it_is(clone: Path, tmp_path: Path):
     dataset = PreparedDataset.open(tmp_path / "out")
     assert len(dataset.images) == 364
     types = [cell.cell_type for image in dataset.images for cell in image.cells]
-    assert [types.count(kind) for kind in CELL_TYPES] == [4155 - 10, 372, 361]
+    assert [types.count(kind) for kind in BUILT_IN.names] == [4155 - 10, 372, 361]

@@ -12,9 +12,9 @@ from blood_cell_system.model_metadata import (
 )
 
 RBC_METADATA = ModelMetadata.of_classifier(
-    ClassifierKind.RBC,
+    ClassifierKind("RBC"),
     in_distribution_threshold=0.5,
-    condition_thresholds=dict.fromkeys(ClassifierKind.RBC.conditions, 0.3),
+    condition_thresholds=dict.fromkeys(ClassifierKind("RBC").conditions, 0.3),
     coverage=0.95,
     preset="tiny",
     seed=3,
@@ -22,7 +22,7 @@ RBC_METADATA = ModelMetadata.of_classifier(
     licence="MIT",
     measured={"test": {"auroc": 0.5}},
 )
-WBC_METADATA = ModelMetadata.of_classifier(ClassifierKind.WBC, in_distribution_threshold=0.5)
+WBC_METADATA = ModelMetadata.of_classifier(ClassifierKind("WBC"), in_distribution_threshold=0.5)
 
 
 class ChosenClassifier:

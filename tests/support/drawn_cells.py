@@ -4,7 +4,7 @@ import numpy as np
 
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 
 
 def ellipse_box(cell_type, x, y, width, height=None):
@@ -35,7 +35,7 @@ def perfect_outputs(boxes, shape, *, ring=0.0, with_heads_of=None):
         if box.cell_type == PLATELET:
             inside &= class_mask == 0
         labels[inside] = index + 1
-        class_mask[inside] = MASK_CLASS[box.cell_type]
+        class_mask[inside] = BUILT_IN.mask_classes[box.cell_type]
         if ring and box.cell_type == RBC:
             class_mask[is_in_ellipse(box, shape, ring)] = 0
     probabilities = np.full((*shape, 3), 0.05, dtype=np.float32)
@@ -50,7 +50,7 @@ def perfect_outputs(boxes, shape, *, ring=0.0, with_heads_of=None):
         squared = (((columns + 0.5) * 4 - x) / box.width) ** 2 + (
             ((rows + 0.5) * 4 - y) / box.height
         ) ** 2
-        channel = heat[:, :, CELL_TYPES.index(box.cell_type)]
+        channel = heat[:, :, BUILT_IN.names.index(box.cell_type)]
         np.maximum(channel, np.exp(-squared / (2 * 0.12**2)), out=channel)
         closer = squared < nearest
         nearest[closer] = squared[closer]

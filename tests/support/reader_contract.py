@@ -30,7 +30,7 @@ from blood_cell_system.annotation.sample import Annotation, Reading
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import write_image
-from blood_cell_system.taxonomy import PLATELET, RBC, WBC, known_type
+from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 
 SHAPE = (60, 96)
 RED, WHITE = Box(5, 5, 25, 25), Box(55, 20, 85, 50)
@@ -149,7 +149,9 @@ class ReaderContract:
 
     def check_cells(self, cells: tuple[Annotation, ...] | None, drawn: Drawn) -> None:
         assert cells is not None
-        assert [cell.cell_type for cell in cells] == [known_type(label) for label, _ in drawn.marks]
+        assert [cell.cell_type for cell in cells] == [
+            BUILT_IN.checked(label) for label, _ in drawn.marks
+        ]
         for cell, (_, box) in zip(cells, drawn.marks, strict=True):
             assert cell.box is not None
             np.testing.assert_allclose(cell.box, box, atol=0.51)

@@ -4,7 +4,7 @@ import numpy as np
 
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
-from blood_cell_system.taxonomy import known_type
+from blood_cell_system.taxonomy import BUILT_IN
 
 RED_CELL = (0.06, 0.25, 0.20)
 CYTOPLASM = (0.15, 0.20, 0.02)
@@ -30,7 +30,7 @@ def draw_field(shape, parts, *, light=230.0, noise=0.0, seed=0):
 def box(cell_type, x, y, radius, air=0.0):
     reach = radius + air
     return Annotation(
-        cell_type=known_type(cell_type), box=Box(x - reach, y - reach, x + reach, y + reach)
+        cell_type=BUILT_IN.checked(cell_type), box=Box(x - reach, y - reach, x + reach, y + reach)
     )
 
 

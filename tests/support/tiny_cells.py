@@ -65,7 +65,7 @@ def small_cell_folder(
     """Write and open a folder; a quarter of each class is for validation, a quarter for testing."""
     generator = np.random.default_rng(seed)
     splits = (Split.TRAIN, Split.VAL, Split.TRAIN, Split.TEST)
-    kind = ClassifierKind.WBC if "healthy_WBC" in labels else ClassifierKind.RBC
+    kind = ClassifierKind("WBC") if "healthy_WBC" in labels else ClassifierKind("RBC")
     records = []
     for label in labels:
         for source in sources:
@@ -96,7 +96,7 @@ def small_cell_folder(
 
 def train_tiny(cells: Path, target: Path, *, resume=False, listener=None, settings=TINY):
     """Train in ``target``, or go on there."""
-    kind = ClassifierKind.RBC
+    kind = ClassifierKind("RBC")
     state = target / classifier_files(kind).state
     return train_classifier(
         CellFolder.open(cells, kind=kind),

@@ -6,8 +6,10 @@ import numpy as np
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 from blood_cell_system.networks.cell_classifier import CellClassifierConfig, build_cell_classifier
 
+WBC_KIND = ClassifierKind("WBC")
 
-def tiny_config(kind=ClassifierKind.WBC, **changes):
+
+def tiny_config(kind=WBC_KIND, **changes):
     options = {
         "input_shape": (32, 32, 3),
         "widths": (4, 6, 8),
@@ -18,7 +20,7 @@ def tiny_config(kind=ClassifierKind.WBC, **changes):
     return CellClassifierConfig.for_kind(kind, **(options | changes))
 
 
-def tiny_classifier(kind=ClassifierKind.WBC, *, seed=0, **changes):
+def tiny_classifier(kind=WBC_KIND, *, seed=0, **changes):
     """With no weight at zero, so that every part of it changes the answer."""
     keras.utils.set_random_seed(seed)
     model = build_cell_classifier(tiny_config(kind, **changes))
@@ -27,7 +29,7 @@ def tiny_classifier(kind=ClassifierKind.WBC, *, seed=0, **changes):
     return model
 
 
-def metadata_of(kind=ClassifierKind.WBC):
+def metadata_of(kind=WBC_KIND):
     return ModelMetadata.of_classifier(kind)
 
 

@@ -14,7 +14,7 @@ from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonO
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
-from blood_cell_system.taxonomy import CELL_TYPES
+from blood_cell_system.taxonomy import BUILT_IN
 
 TILE = 18
 # Cells lie apart, as two marks of one cell would be taken for such.
@@ -47,7 +47,7 @@ def boxes(draw: st.DrawFn, place: tuple[int, int]) -> Box:
 
 @st.composite
 def cells(draw: st.DrawFn, place: tuple[int, int], kinds: Sequence[str]) -> Annotation:
-    cell_type = draw(st.sampled_from(CELL_TYPES))
+    cell_type = draw(st.sampled_from(BUILT_IN.names))
     kind = draw(st.sampled_from(kinds))
     if kind == "point":
         x, y = (origin + draw(HUNDREDTHS) for origin in place)

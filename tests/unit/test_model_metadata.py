@@ -31,7 +31,7 @@ SEGMENTER = ModelMetadata(
     source_sha256="ab" * 32,
 )
 CLASSIFIER = ModelMetadata.of_classifier(
-    ClassifierKind.WBC,
+    ClassifierKind("WBC"),
     conditions=("cancer_WBC", "healthy_WBC"),
     subtypes=("lymphocyte", "monocyte"),
     in_distribution_threshold=0.25,
@@ -103,8 +103,8 @@ def test_files_of_another_program_have_none(tmp_path):
 
 
 def test_a_kind_knows_its_cells_and_its_files():
-    assert ClassifierKind.RBC.cell_type == RBC
-    assert ClassifierKind.WBC.cell_type == WBC
+    assert ClassifierKind("RBC").cell_type == RBC
+    assert ClassifierKind("WBC").cell_type == WBC
     assert ClassifierKind("wbc").file_stem == "wbc_classifier"
 
 

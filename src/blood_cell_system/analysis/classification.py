@@ -6,7 +6,8 @@
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import islice
 from types import MappingProxyType
 from typing import Any, Final
@@ -23,7 +24,7 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, on_white
 from blood_cell_system.stain.slide_light import fit_slide_light
-from blood_cell_system.taxonomy import RBC, WBC
+from blood_cell_system.taxonomy import RBC, WBC, Taxonomy
 
 VIEWS: Final = (1, 4, 8)
 """Numbers of views to average over: none, quarter turns, and quarter turns of mirror images."""
@@ -166,8 +167,8 @@ def classify_analysis(
     Returns
     -------
     Cells
-        Those of the analysis with the columns of :func:`classifier_columns`; without a classifier
-        unchanged.
+        Those of the analysis with the columns of :func:`classifier_columns`, and the conditions and
+        subtypes of the classifiers in their taxonomy; without a classifier unchanged.
 
     Raises
     ------
@@ -196,7 +197,10 @@ def classify_analysis(
         found = classifier_columns(predict_images(classifier, shown, settings), metadata)
         for name, values in found.items():
             columns[name][rows] = values
-    return cells.with_columns(**columns)
+    kinds = [classifier.metadata.classifier_kind for classifier in classifiers]
+    types = (kind.taxonomy[kind.cell_type] for kind in kinds)
+    taxonomy = reduce(Taxonomy.with_classes_of, types, cells.taxonomy)
+    return replace(cells, taxonomy=taxonomy).with_columns(**columns)
 
 
 def unclassified(count: int, metadata: Iterable[ModelMetadata]) -> dict[str, NDArray[Any]]:

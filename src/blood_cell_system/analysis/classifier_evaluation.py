@@ -146,6 +146,7 @@ def disease_scores(
     sources: Sequence[str],
     fields: Sequence[Hashable],
     *,
+    healthy: str | None = None,
     seed: int = 0,
 ) -> tuple[DiseaseScores, ...]:
     """Compare each disease with the healthy cells of its own sources, and of all.
@@ -153,18 +154,23 @@ def disease_scores(
     Parameters
     ----------
     names : sequence of str
-        Conditions; the first one is healthy.
+        Conditions.
     probabilities : ndarray of shape (n, conditions)
     y_true : ndarray of shape (n,)
     sources, fields : sequence
         Of each cell.
+    healthy : str, optional
+        The condition that the others are compared with; the first by default.
     seed : int
         Of the intervals.
     """
     found = []
-    for index, name in enumerate(names[1:], start=1):
+    first = names.index(healthy or names[0])
+    for index, name in enumerate(names):
+        if index == first:
+            continue
         for where, is_there in _places(sources):
-            chosen = np.flatnonzero(is_there & ((y_true == 0) | (y_true == index)))
+            chosen = np.flatnonzero(is_there & ((y_true == first) | (y_true == index)))
             is_diseased = y_true[chosen] == index
             if not is_diseased.any() or is_diseased.all():
                 continue
@@ -460,10 +466,15 @@ def evaluate_classifier(
             predictions.known, labels.known > 0, fields, threshold=threshold, seed=seed
         )
     conditions = metadata.conditions, predictions.condition, labels.condition, sources, fields
+    healthy = metadata.classifier_kind.healthy
     return ClassifierEvaluation(
         metadata=metadata,
         cells=len(cell_set),
-        diseases=disease_scores(*conditions, seed=seed),
+        diseases=disease_scores(
+            *conditions,
+            healthy=healthy if healthy in metadata.conditions else None,
+            seed=seed,
+        ),
         conditions=head_scores(*conditions, thresholds=metadata.condition_thresholds, seed=seed),
         types=types,
         known=known,

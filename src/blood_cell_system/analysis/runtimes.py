@@ -15,7 +15,14 @@ from typing import Any, Final, Protocol, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.errors import CheckpointError, MissingDataError, SettingsError
+from blood_cell_system.errors import (
+    CheckpointError,
+    MissingDataError,
+    SettingsError,
+    is_memory_full,
+    system_words,
+)
+from blood_cell_system.input_files import read_bytes
 from blood_cell_system.model_metadata import (
     CELL_SIDE_PX,
     CONDITION_OUTPUT,
@@ -47,8 +54,8 @@ _USUAL_IN_DISTRIBUTION_THRESHOLD: Final = 0.5
 _KEPT_SHAPES: Final = 8
 """Compiled functions that a Keras network keeps, one for each size of image."""
 
-_ONLY_ERRORS: Final = 3
-"""Severity from which ONNX Runtime writes to the log."""
+_ONLY_FATAL: Final = 4
+"""Severity from which ONNX Runtime writes to the log; its errors arrive as exceptions."""
 
 
 # --- What runs ---
@@ -221,7 +228,7 @@ class OnnxNetwork:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = _ONLY_ERRORS
+        options.log_severity_level = _ONLY_FATAL
         options.intra_op_num_threads = threads or 0
         # Waiting threads that spin take the cores from the images beside this one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -230,6 +237,8 @@ class OnnxNetwork:
                 data, options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime's errors have no common base.
+            if is_memory_full(error):
+                raise MemoryError from error
             raise CheckpointError(
                 f"{name}: ONNX Runtime {onnxruntime.__version__} cannot load this model "
                 f"({type(error).__name__}: {_first_line(error)}). It is damaged, no ONNX file, or "
@@ -261,6 +270,8 @@ class OnnxNetwork:
         try:
             values = self._session.run(self._outputs, {self._input: batch})
         except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:
+            if is_memory_full(error):
+                raise MemoryError from error
             raise CheckpointError(
                 f"{self.name}: fails on an image of {batch.shape[1]}×{batch.shape[2]} in a batch "
                 f"of {len(batch)} ({_first_line(error)}). Export the model again."
@@ -398,6 +409,8 @@ def load_keras_model(path: Path) -> Any:
     try:
         return keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # A broken configuration can fail in any of Keras's parts.
+        if is_memory_full(error):
+            raise MemoryError from error
         raise CheckpointError(
             f"{path}: Keras cannot load this model ({type(error).__name__}: {_first_line(error)}). "
             "It is damaged, of a newer Keras, or carries code of its own, which is not run."
@@ -427,12 +440,16 @@ def check_keras_archive(path: Path) -> ModelMetadata | None:
                 metadata = None if found else _metadata_of(archive, name=str(path))
     except CheckpointError:
         raise
+    except PermissionError as error:
+        raise CheckpointError(f"{path}: cannot be read: {system_words(error)}") from error
     except (zipfile.BadZipFile, OSError, EOFError, NotImplementedError) as error:
         raise CheckpointError(
             f"{path}: not a .keras file, or cut off ({error}). Copy it again, or use a model "
             "that was saved with model.save('name.keras')."
         ) from error
     except Exception as error:  # A damaged stream leads its decompressor to errors of its own.
+        if is_memory_full(error):
+            raise MemoryError from error
         raise _damaged(path, f"{type(error).__name__}: {error}") from error
     if damaged is not None:
         raise _damaged(path, damaged)
@@ -479,12 +496,7 @@ def _check_is_there(path: Path) -> None:
 
 def _read(path: Path) -> bytes:
     _check_is_there(path)
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror or error}). Check its permissions."
-        ) from error
+    return read_bytes(path, error=CheckpointError)
 
 
 def _damaged(path: Path, found: str) -> CheckpointError:

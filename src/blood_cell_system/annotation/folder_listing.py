@@ -1,5 +1,6 @@
 """What lies in a folder, and which image a label file means."""
 
+import logging
 import os
 import re
 import unicodedata
@@ -12,6 +13,9 @@ from typing import Final, Self
 from blood_cell_system.annotation.text_files import decode_label_text
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.input_files import kind_of_special
+
+_logger = logging.getLogger(__name__)
 
 _HEAD_BYTES: Final = 65_536  # Bytes read to recognise a file: enough for the keys of every format.
 _SEPARATORS: Final = re.compile(r"[\\/]+")
@@ -150,7 +154,22 @@ def _walk(root: Path) -> Iterator[Path]:
 
     for folder, folders, names in os.walk(root, onerror=refuse):
         folders[:] = [name for name in folders if _is_looked_at(name)]
-        yield from (Path(folder) / name for name in names if _is_looked_at(name))
+        for name in names:
+            path = Path(folder) / name
+            if _is_looked_at(name) and not _is_special(path):
+                yield path
+
+
+def _is_special(path: Path) -> bool:
+    """Whether this is a named pipe, a socket or a device, which is reported and skipped."""
+    try:
+        kind = kind_of_special(path)
+    except OSError:
+        # The file is reported where it is read.
+        return False
+    if kind is not None:
+        _logger.warning("%s: %s, not a file; skipped", path, kind)
+    return kind is not None
 
 
 def _is_looked_at(name: str) -> bool:

@@ -1,7 +1,6 @@
 """From the names that people give to cells to the types that this package knows."""
 
 import difflib
-import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -12,6 +11,7 @@ from typing import Any, Final
 
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.errors import AnnotationError, SettingsError
+from blood_cell_system.input_files import parsed_json
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 Labels = Mapping[str, str | None]
@@ -201,16 +201,16 @@ def read_label_map(text: str, taxonomy: Taxonomy = BUILT_IN) -> dict[str, str | 
     content = read_label_text(path)
     if not content.lstrip().startswith("{"):
         return _pairs(content.splitlines(), str(path), taxonomy)
-    try:
-        table = json.loads(content)
-        return {
-            str(name): _type_named(str(value or ""), str(path), taxonomy)
-            for name, value in table.items()
-        }
-    except json.JSONDecodeError as error:
-        raise SettingsError(
-            f"{path}: not JSON ({error}); expected an object of labels and types."
-        ) from error
+    table = parsed_json(
+        content,
+        path,
+        error=SettingsError,
+        remedy='Write an object of labels and types, such as {"erythrocyte": "RBC"}.',
+    )
+    return {
+        str(name): _type_named(str(value or ""), str(path), taxonomy)
+        for name, value in table.items()
+    }
 
 
 def _pairs(parts: Iterable[str], where: str, taxonomy: Taxonomy) -> dict[str, str | None]:

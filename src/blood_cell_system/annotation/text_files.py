@@ -1,7 +1,6 @@
 """Text, JSON and XML of annotation tools, read without trust."""
 
 import codecs
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,11 +10,9 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from blood_cell_system.errors import AnnotationError, MissingDataError
+from blood_cell_system.errors import AnnotationError
 from blood_cell_system.imaging.image_file import MAX_PIXELS
-
-MAX_BYTES: Final = 2_000_000_000
-"""Larger label files are refused before they fill the memory."""
+from blood_cell_system.input_files import parsed_json, read_bytes
 
 _MARKS: Final = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -35,21 +32,9 @@ def read_label_bytes(path: Path) -> bytes:
     MissingDataError
         There is no such file.
     AnnotationError
-        It cannot be read, or is larger than ``MAX_BYTES``.
+        It is not a file, cannot be read, or is larger than ``input_files.MAX_BYTES``.
     """
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise AnnotationError(
-                f"{path}: {size:,} bytes; at most {MAX_BYTES:,} are read. Part the file."
-            )
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingDataError(f"{path}: there is no such file. Check the path.") from error
-    except OSError as error:
-        raise AnnotationError(
-            f"{path}: cannot be read ({error.strerror or error}). Check the file's permissions."
-        ) from error
+    return read_bytes(path, error=AnnotationError)
 
 
 def read_label_text(path: Path) -> str:
@@ -133,12 +118,7 @@ def read_label_json(path: Path) -> Any:
     AnnotationError
         It cannot be read, or is not JSON.
     """
-    try:
-        return json.loads(read_label_text(path))
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise AnnotationError(
-            f"{path}: not JSON, or cut off ({error}). Copy it again from its source."
-        ) from error
+    return parsed_json(read_label_text(path), path, error=AnnotationError)
 
 
 @contextmanager

@@ -153,10 +153,9 @@ def analyze(
 
 def system_of(model: Path | None, models: Path | None) -> "BloodCellAnalysisSystem":
     """Load the models that the options name, and the built-in ones for the others."""
-    from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.pipeline.model_slots import (
         bundled_segmenter,
-        classifier_in,
+        classifiers_in,
         segmenter_in,
     )
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
@@ -166,7 +165,7 @@ def system_of(model: Path | None, models: Path | None) -> "BloodCellAnalysisSyst
     named = [model]
     if models is not None:
         named += [segmenter_in(models) if model is None else None]
-        named += [classifier_in(models, kind) for kind in ClassifierKind]
+        named += classifiers_in(models).values()
     if any(path and path.suffix.lower() != ".onnx" and path.is_file() for path in named):
         import_tensorflow()
     if model is not None:

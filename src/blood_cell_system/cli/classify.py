@@ -7,7 +7,6 @@ from blood_cell_system.cli.options import Kind, Views, argument, option
 
 if TYPE_CHECKING:
     from blood_cell_system.analysis.runtimes import ClassifierRuntime
-    from blood_cell_system.model_metadata import ClassifierKind
 
 
 def classify(
@@ -56,7 +55,7 @@ def classify(
     return 1 if failed else 0
 
 
-def classifier_of(model: Path | None, kind: "ClassifierKind") -> "ClassifierRuntime":
+def classifier_of(model: Path | None, name: str) -> "ClassifierRuntime":
     """Load the classifier that was named, or the built-in one.
 
     Raises
@@ -68,9 +67,15 @@ def classifier_of(model: Path | None, kind: "ClassifierKind") -> "ClassifierRunt
     """
     from blood_cell_system.analysis.runtimes import load_classifier
     from blood_cell_system.errors import MissingDataError
-    from blood_cell_system.pipeline.model_slots import bundled_classifier, weights_folder
+    from blood_cell_system.model_metadata import ClassifierKind
+    from blood_cell_system.pipeline.model_slots import (
+        bundled_classifier,
+        kind_of_model,
+        weights_folder,
+    )
     from blood_cell_system.quiet_import import import_tensorflow
 
+    kind = kind_of_model(model, name) if model else ClassifierKind(name)
     path = model or bundled_classifier(kind)
     if path is None:
         raise MissingDataError(

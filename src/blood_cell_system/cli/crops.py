@@ -3,9 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed, argument, option
+from blood_cell_system.cli.options import (
+    ALL_CORES,
+    KIND_HELP,
+    Classes,
+    Jobs,
+    Seed,
+    argument,
+    option,
+)
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.model_metadata import ClassifierKind
 
 
 def crops(
@@ -14,9 +21,10 @@ def crops(
         Path, argument("INPUT", "Folder of images, prepared folder or Pascal VOC folder.")
     ],
     output: Annotated[Path, option("-o --output DIR", "Cell folder, new or unfinished.")],
-    kind: Annotated[ClassifierKind | None, option("--kind", "Which cells to cut.")] = None,
+    kind: Annotated[str | None, option("--kind TYPE", KIND_HELP)] = None,
+    classes: Classes = None,
     recipe: Annotated[
-        ClassifierKind | None,
+        Literal["rbc", "wbc"] | None,
         option(
             "--recipe",
             "The cell folder of this package's own classifier, from the folder of all collections.",
@@ -91,17 +99,19 @@ def crops(
     bloodcells crops fields/ --kind wbc --map Benign=healthy_WBC --map ALL=cancer_WBC -o cells/
     bloodcells crops DATA --recipe rbc --output cells_rbc/
     """
+    from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.cell_crops.plan import CutMethod
     from blood_cell_system.pipeline.cell_crops.recipes import tasks_of_recipe
     from blood_cell_system.pipeline.cell_crops.user_input import CropOptions, tasks_of_folder
     from blood_cell_system.pipeline.cell_crops.writing import write_cell_folder
+    from blood_cell_system.taxonomy import taxonomy_of_option
 
     if recipe is not None and kind is None:
-        tasks, failed, dropped = tasks_of_recipe(recipe, source, seed=seed)
+        tasks, failed, dropped = tasks_of_recipe(cells := ClassifierKind(recipe), source, seed=seed)
     elif kind is not None and recipe is None:
         options = CropOptions(
-            kind=kind,
+            kind=(cells := ClassifierKind(kind, taxonomy_of_option(classes))),
             method=CutMethod(method) if method else None,
             boxes=boxes,
             class_of_all=class_of_all,
@@ -119,7 +129,7 @@ def crops(
     summary = write_cell_folder(
         output,
         tasks,
-        kind=kind or recipe or ClassifierKind.RBC,
+        kind=cells,
         failed=failed,
         seed=seed,
         jobs=jobs,

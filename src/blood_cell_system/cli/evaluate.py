@@ -10,6 +10,7 @@ from blood_cell_system.cli.options import (
     BlockPattern,
     CellDiameter,
     CellDir,
+    Classes,
     Kind,
     SegmentationDir,
     Segmenter,
@@ -109,6 +110,7 @@ def evaluate_classifier(
         ),
     ] = None,
     data_dir: CellDir = None,
+    classes: Classes = None,
     split: SplitName = Split.TEST,
     output_dir: Annotated[
         Path | None,
@@ -131,24 +133,26 @@ def evaluate_classifier(
     from blood_cell_system.analysis import classifier_evaluation
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.runtimes import load_classifier
-    from blood_cell_system.datasets.cell_folder import CellFolder
+    from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
     from blood_cell_system.quiet_import import import_tensorflow
     from blood_cell_system.reports.classifier_evaluation import (
         classifier_evaluation_tables,
         write_evaluation_files,
     )
+    from blood_cell_system.taxonomy import Taxonomy
     from blood_cell_system.terminal import safe_console
     from blood_cell_system.training.classifier_data import CellClasses, read_cells
 
-    model = model or Path(f"./models/{kind.file_stem}.onnx")
-    data_dir = data_dir or Path(f"./data/cells_{kind}")
-    folder = CellFolder.open(data_dir, kind=kind, block_pattern=block_pattern, seed=seed)
+    data_dir = data_dir or Path(f"./data/cells_{kind.lower()}")
+    cells_of = kind_of_folder(data_dir, kind, Taxonomy.read(classes) if classes else None)
+    model = model or Path(f"./models/{cells_of.file_stem}.onnx")
+    folder = CellFolder.open(data_dir, kind=cells_of, block_pattern=block_pattern, seed=seed)
     if model.suffix.lower() == ".keras":
         import_tensorflow()
-    classifier = load_classifier(model, kind)
+    classifier = load_classifier(model, cells_of)
     metadata = classifier.metadata
-    classes = CellClasses(conditions=metadata.conditions, types=metadata.subtypes)
-    cells = read_cells(folder, split, classes)
+    distinguished = CellClasses(conditions=metadata.conditions, types=metadata.subtypes)
+    cells = read_cells(folder, split, distinguished)
     evaluation = classifier_evaluation.evaluate_classifier(
         classifier, cells, settings=ClassificationSettings(views=views), seed=seed
     )

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.model_metadata import ClassifierKind
 
 SEGMENTER_FILE: Final = Path("checkpoints/segmentation_model_best.keras")
 SEGMENTATION_DIR: Final = Path("./data/segmentation")
@@ -93,7 +92,8 @@ Views = Annotated[
         default="1 for red cells, 4 for white cells",
     ),
 ]
-Kind = Annotated[ClassifierKind, option("--kind", "Red cells (rbc) or white cells (wbc).")]
+KIND_HELP: Final = "Red cells (rbc), white cells (wbc), or a type of your own classes."
+Kind = Annotated[str, option("--kind TYPE", KIND_HELP)]
 Segmenter = Annotated[Path, option("--model FILE", "Segmenter, .keras or .onnx.")]
 SegmentationDir = Annotated[Path, option("--data-dir DIR", "Prepared folder.")]
 CellDir = Annotated[

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from blood_cell_system.cli.options import (
+    KIND_HELP,
     SEGMENTATION_DIR,
     BlockPattern,
     CellDir,
+    Classes,
     SegmentationDir,
     argument,
     option,
 )
 from blood_cell_system.errors import ResumeError, SettingsError
-from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.quiet_import import import_tensorflow
+from blood_cell_system.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
     from blood_cell_system.training.fine_tuning import StartingPoint
@@ -193,8 +195,9 @@ def train(
 def train_classifier(
     *,
     ctx: typer.Context,
-    kind: Annotated[ClassifierKind, argument("KIND", "Red cells (rbc) or white cells (wbc).")],
+    name: Annotated[str, argument("KIND", KIND_HELP)],
     data_dir: CellDir = None,
+    classes: Classes = None,
     preset: Preset = None,
     epochs: Epochs = None,
     batch_size: Annotated[int | None, option("--batch-size N")] = None,
@@ -218,7 +221,7 @@ def train_classifier(
     seed: Seed = None,
     deterministic: Deterministic = False,
 ) -> int:
-    """Train a classifier of red or white cells.
+    """Train a classifier of red or white cells, or of a type of your own.
 
     What is not given is the preset's. Ctrl-C saves; --resume-from goes on.
 
@@ -226,13 +229,16 @@ def train_classifier(
     --------
     bloodcells train-classifier rbc --data-dir data/cells_rbc --preset balanced
     """
-    from blood_cell_system.datasets.cell_folder import CellFolder
+    from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
     from blood_cell_system.training.state import classifier_files, state_beside
+
+    data_dir = data_dir or Path(f"./data/cells_{name.lower()}")
+    kind = kind_of_folder(data_dir, name, Taxonomy.read(classes) if classes else None)
 
     resume = state_beside(resume_from, classifier_files(kind)) if resume_from else None
     settings = resolve_classifier_settings(ctx.params, resume)
     folder = CellFolder.open(
-        data_dir or Path(f"./data/cells_{kind}"),
+        data_dir,
         kind=kind,
         block_pattern=block_pattern,
         seed=settings.seed,

@@ -9,7 +9,6 @@ apart. Two images of one place agree in their details once one is shifted onto t
 hardly do.
 """
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -25,6 +24,7 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.duplicates.groups import linked_groups
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, read_image_shape
+from blood_cell_system.input_files import read_json
 
 TINY_SIDE_PX = 3
 """Boxes with a side of this or less are slips of the mouse."""
@@ -98,14 +98,10 @@ def read_json_file(path: Path, *, expected: type, what: str) -> Any:
         It is damaged, or holds something else.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
+        value = read_json(path, error=AnnotationError, remedy=f"Expected {what}; copy it again.")
+    except MissingDataError as error:
         raise MissingDataError(
             f"{path}: there is no such file; expected {what}. Copy the data set again, whole."
-        ) from error
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
-        raise AnnotationError(
-            f"{path}: no JSON, or cut off ({error}); expected {what}. Copy it again."
         ) from error
     if not isinstance(value, expected):
         raise AnnotationError(

@@ -7,7 +7,8 @@
     ├── malaria_RBC/*.png
     ├── sickle_RBC/*.png
     ├── not_a_cell/*.png           optional: platelets, smudges, clumps, empty slide
-    └── cells.csv                  optional: where each cell comes from, and its split
+    ├── cells.csv                  optional: where each cell comes from, and its split
+    └── taxonomy.json              optional: classes that are not the built-in ones
 
 For white cells folders are named by condition (``healthy_WBC``, ``cancer_WBC``) or by the type of a
 normal cell (``neutrophil`` and so on; their condition is ``healthy_WBC``). The images are cell
@@ -37,14 +38,17 @@ from typing import Final, Self
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blocks
+from blood_cell_system.datasets.prepared import enum_text, tuple_text
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_file_bytes, read_image_shape
 from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 NOT_A_CELL: Final = "not_a_cell"
 """Folder and ``condition`` of images that are none of the classes."""
 
 CELLS_CSV: Final = "cells.csv"
+TAXONOMY_JSON: Final = "taxonomy.json"
 
 SHEETS: Final = "sheets"
 """Folder, within a cell folder, of contact sheets for people."""
@@ -73,10 +77,10 @@ class CellRecord:
     file : str
         Relative to the folder, with ``/``.
     condition : str or None
-        Of ``RBC_CONDITIONS`` or ``WBC_CONDITIONS``; None where unknown, and for what is no cell.
+        Of its cell type in the taxonomy; None where unknown, and for what is no cell.
     cell_type : str or None
-        For white cells of ``WBC_TYPES``; for red cells free text, such as a parasite's stage. None
-        where unknown.
+        A subtype where the taxonomy has any of the type; else free text, such as a parasite's
+        stage. None where unknown.
     is_outlier : bool
         Whether it is none of the classes.
     source, field, block : str
@@ -103,6 +107,28 @@ class CellRecord:
         if self.is_outlier:
             return NOT_A_CELL
         return " ".join(filter(None, (self.condition, self.cell_type))) or "unlabelled"
+
+
+def kind_of_folder(root: Path, name: str, taxonomy: Taxonomy | None = None) -> ClassifierKind:
+    """Give the kind of cells that a folder is read for.
+
+    Parameters
+    ----------
+    root : Path
+        Cell folder; its ``taxonomy.json`` counts where none is given, then the built-in one.
+    name : str
+        Of a cell type, in capital or small letters.
+    taxonomy : Taxonomy, optional
+
+    Raises
+    ------
+    SettingsError
+        There is no such type with conditions, or ``taxonomy.json`` is damaged.
+    """
+    own = root / TAXONOMY_JSON
+    if taxonomy is None:
+        taxonomy = Taxonomy.read(own) if own.is_file() else BUILT_IN
+    return ClassifierKind(name, taxonomy)
 
 
 def write_cells_csv(root: Path, records: Iterable[CellRecord]) -> None:
@@ -294,7 +320,7 @@ def _class_of_folder(folder: Path, kind: ClassifierKind) -> tuple[str | None, st
     if name in kind.conditions:
         return name, None
     if name in kind.types:
-        return kind.conditions[0], name
+        return kind.healthy, name
     expected = (*kind.conditions, *kind.types, NOT_A_CELL)
     raise DatasetError(
         f"{folder}: no class is called {name!r}; expected {', '.join(expected)}."
@@ -487,7 +513,11 @@ class CellFolder:
         """
         digest = hashlib.sha256()
         for record in self.records:
-            digest.update(repr(row_of(record)).encode(errors="surrogateescape"))
+            words = [
+                enum_text("Split", value) if value and name == "split" else repr(str(value))
+                for name, value in zip(COLUMNS, row_of(record), strict=True)
+            ]
+            digest.update(tuple_text(words).encode(errors="surrogateescape"))
             digest.update(hashlib.sha256(read_file_bytes(self.path_of(record))).digest())
         return digest.hexdigest()
 

@@ -43,6 +43,7 @@ from blood_cell_system.imaging.image_file import (
     read_label_image,
 )
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
+from blood_cell_system.input_files import read_json
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, Taxonomy
 
@@ -97,12 +98,11 @@ def read_versioned_json(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         return {}
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_refuse_constant)
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"{path}: not a JSON file ({error}). Prepare the folder again, or remove the file."
-        ) from error
+    value = read_json(
+        path,
+        remedy="Prepare the folder again, or remove the file.",
+        parse_constant=_refuse_constant,
+    )
     if not isinstance(value, dict) or value.get("format_version") != FORMAT_VERSION:
         raise DatasetError(
             f"{path}: expected an object with format_version {FORMAT_VERSION}. "
@@ -438,23 +438,56 @@ class PreparedDataset:
         """SHA-256 over all that can be learned from: files, boxes, splits and names, by stem."""
         digest = hashlib.sha256()
         if self.taxonomy != BUILT_IN:
-            digest.update(repr(self.taxonomy).encode())
+            digest.update(json.dumps(self.taxonomy.to_dict(), sort_keys=True).encode())
         for image in self.images:
             paths = (image.image_path, image.mask_path, image.instance_path)
             # Every part has one length, so that no byte can move from one to the next unseen.
             parts = [hashlib.sha256(read_file_bytes(path)).digest() for path in paths if path]
-            words: tuple[Any, ...] = (
-                image.stem,
-                image.split,
-                image.source,
-                image.original,
-                image.cells,
-            )
-            if image.unmarked_types:
-                words += (image.unmarked_types,)
-            parts.append(hashlib.sha256(repr(words).encode()).digest())
+            parts.append(hashlib.sha256(_hashed_words(image).encode()).digest())
             digest.update(hashlib.sha256(b"".join(parts)).digest())
         return digest.hexdigest()
+
+
+def _hashed_words(image: PreparedImage) -> str:
+    """Write the labels of an image out for its hash, field by field.
+
+    This is the text that version 0.2.0 hashed, so that its trainings still resume.
+    """
+    words = [
+        repr(image.stem),
+        "None" if image.split is None else enum_text("Split", image.split),
+        repr(image.source),
+        repr(image.original),
+        "None" if image.cells is None else tuple_text(map(_cell_text, image.cells)),
+    ]
+    if image.unmarked_types:
+        words.append(tuple_text(enum_text("CellType", name) for name in image.unmarked_types))
+    return tuple_text(words)
+
+
+def _cell_text(cell: Annotation) -> str:
+    return (
+        f"LabelledBox(cell_type={enum_text('CellType', cell.cell_type)}, x_min={cell.x_min!r}, "
+        f"y_min={cell.y_min!r}, x_max={cell.x_max!r}, y_max={cell.y_max!r}, "
+        f"origin={enum_text('BoxOrigin', cell.origin)})"
+    )
+
+
+def enum_text(class_name: str, value: str) -> str:
+    """Write a name out as a member of an enum, as version 0.2.0 hashed it.
+
+    Examples
+    --------
+    >>> enum_text("Split", "train")
+    "<Split.TRAIN: 'train'>"
+    """
+    return f"<{class_name}.{value.upper()}: {str(value)!r}>"
+
+
+def tuple_text(words: Iterable[str]) -> str:
+    """Write a tuple out whose members are written already."""
+    several = list(words)
+    return f"({', '.join(several)}{',' if len(several) == 1 else ''})"
 
 
 def _manifest_rows(

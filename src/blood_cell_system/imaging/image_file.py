@@ -15,7 +15,14 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
 
 from blood_cell_system.atomic_files import write_bytes
-from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
+from blood_cell_system.errors import (
+    ImageReadError,
+    MissingDataError,
+    OutputError,
+    is_memory_full,
+    system_words,
+)
+from blood_cell_system.input_files import kind_of_special, read_bytes
 
 MAX_PIXELS: Final = 100_000_000
 """Larger images are refused before they are decoded."""
@@ -42,7 +49,13 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
         It is no image, is cut off or damaged, or has more than ``MAX_PIXELS`` pixels.
     """
     try:
-        if data is None and not path.is_file():
+        if data is None and (kind := kind_of_special(path)):
+            if path.is_dir():
+                raise MissingDataError(f"{path}: there is no such image; it is a folder.")
+            raise ImageReadError(
+                f"{path}: {kind}, not an image. Replace it by an image, or remove it."
+            )
+        if data is None and not path.exists():
             raise MissingDataError(f"{path}: there is no such image. Check the path.")
         if (path.stat().st_size if data is None else len(data)) == 0:
             raise ImageReadError(
@@ -71,6 +84,10 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
             "or 16 bits a channel. Save it as one of these."
         ) from error
     except Exception as error:
+        if is_memory_full(error):
+            raise MemoryError from error
+        if isinstance(error, OSError) and error.errno is not None:
+            raise ImageReadError(f"{path}: cannot be read: {system_words(error)}") from error
         # Damaged bytes lead Pillow's readers to errors of almost any kind.
         raise ImageReadError(
             f"{path}: the image is cut off or damaged ({error}). Copy it again from its source."
@@ -407,14 +424,7 @@ def read_file_bytes(path: Path) -> bytes:
     ImageReadError
         It cannot be read.
     """
-    try:
-        return path.read_bytes()
-    except FileNotFoundError as error:
-        raise MissingDataError(f"{path}: there is no such file. Check the path.") from error
-    except OSError as error:
-        raise ImageReadError(
-            f"{path}: cannot be read ({error.strerror or error}). Check its permissions."
-        ) from error
+    return read_bytes(path, error=ImageReadError)
 
 
 def read_label_image(path: Path) -> NDArray[np.uint16]:

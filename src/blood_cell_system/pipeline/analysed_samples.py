@@ -1,6 +1,5 @@
 """What was found in analysed images, as samples: a start for people who correct it."""
 
-import json
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -15,6 +14,7 @@ from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
 from blood_cell_system.reports.image_files import read_labels
 from blood_cell_system.reports.report import DiagnosticReport
@@ -69,15 +69,17 @@ def taxonomy_of_results(results: Path) -> Taxonomy:
     """Cell types of a folder of results; those of its first report, as one model gave all."""
     for path in sorted(results.rglob(f"*{_REPORT_ENDING}"))[:1]:
         with suppress(ValueError, KeyError, TypeError):
-            return Taxonomy.from_dict(json.loads(path.read_text(encoding="utf-8"))["taxonomy"])
+            return Taxonomy.from_dict(read_json(path)["taxonomy"])
     return BUILT_IN
 
 
 def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:
     name = path.relative_to(results).as_posix().removesuffix(_REPORT_ENDING)
     try:
-        report = DiagnosticReport.from_json(json.loads(path.read_text(encoding="utf-8")))
-    except (ValueError, RecursionError) as error:
+        report = DiagnosticReport.from_json(read_json(path, remedy="Analyse the image again."))
+    except DatasetError:
+        raise
+    except ValueError as error:
         reason = " ".join(str(error).split())
         raise DatasetError(
             f"{path}: not a report that this version reads ({reason}). Analyse the image again."
@@ -119,9 +121,9 @@ def _paths_in_summary(summary: Path) -> list[Path]:
     if not summary.is_file():
         return []
     try:
-        rows: list[dict[str, Any]] = json.loads(summary.read_text(encoding="utf-8"))["images"]
+        rows: list[dict[str, Any]] = read_json(summary)["images"]
         return [Path(row["path"]) for row in rows]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError) as error:
         raise DatasetError(
             f"{summary}: cannot be read ({error!r}). Analyse the images again."
         ) from error

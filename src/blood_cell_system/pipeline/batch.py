@@ -1,7 +1,6 @@
 """Many images, one after the other, whatever becomes of each."""
 
 import hashlib
-import json
 import logging
 import os
 from collections import deque
@@ -12,7 +11,14 @@ from pathlib import Path
 from typing import Final
 
 from blood_cell_system.atomic_files import make_folder, write_json
-from blood_cell_system.errors import BloodCellError, MissingDataError, OutputError, SettingsError
+from blood_cell_system.errors import (
+    BloodCellError,
+    MissingDataError,
+    OutputError,
+    SettingsError,
+    is_memory_full,
+    system_words,
+)
 from blood_cell_system.folder_lock import locked_folder, remove_partial_files
 from blood_cell_system.imaging.image_file import (
     IMAGE_SUFFIXES,
@@ -20,6 +26,7 @@ from blood_cell_system.imaging.image_file import (
     read_image,
     read_image_shape,
 )
+from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME
 from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
@@ -240,7 +247,7 @@ def former_report(
     if not all(path.is_file() for path in files):
         return None
     try:
-        value = json.loads(file_of(output_dir, image.name, "report.json").read_bytes())
+        value = read_json(file_of(output_dir, image.name, "report.json"))
         report = DiagnosticReport.from_json(value)
     except (OSError, ValueError, RecursionError):
         return None
@@ -270,7 +277,7 @@ def former_digests(output_dir: Path) -> Mapping[str, str]:
     Empty where no summary can be read.
     """
     try:
-        summary = json.loads((output_dir / SUMMARY_NAME).read_text("utf-8"))
+        summary = read_json(output_dir / SUMMARY_NAME)
         images = [(one["name"], one["data_sha256"]) for one in summary["images"]]
     except (OSError, ValueError, KeyError, TypeError):
         # Nothing rests on it: the run replaces the summary in any case.
@@ -484,11 +491,15 @@ def _one(work: _Work, image: InputImage) -> ImageOutcome:
         return _analyzed(work, image)
     except BloodCellError as error:
         reason = str(error)
-    except MemoryError:
-        reason = f"{image.path}: the memory is full. Run again with --jobs 1, or cut the image up."
     except Exception as error:  # A fault of this program in one image must not cost the others.
-        _logger.exception("%s: a fault of this program", image.path)
-        reason = f"{image.path}: a fault of this program ({type(error).__name__}: {error})."
+        if is_memory_full(error):
+            reason = "the memory is full. Run again with --jobs 1, or cut the image up."
+        elif isinstance(error, OSError):
+            reason = f"{error.filename or 'a file'}: {system_words(error)}"
+        else:
+            _logger.exception("%s: a fault of this program", image.path)
+            reason = f"a fault of this program ({type(error).__name__}: {error})."
+        reason = f"{image.path}: {reason}"
     return ImageOutcome(name=image.name, path=str(image.path), reason=reason)
 
 

@@ -27,7 +27,6 @@ from blood_cell_system.analysis.runtimes import (
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_file_bytes, read_image
-from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
 from blood_cell_system.reports.image_files import write_image_files
@@ -240,22 +239,18 @@ class InferencePipeline:
 
     def _get_ready(self) -> "_Ready":
         with self._getting_ready:
-            models = self._models()
+            models = self.system.models
             if self._ready is None or not _are_same(self._ready.models, models):
                 self._ready = self._made_ready()
             return self._ready
-
-    def _models(self) -> tuple[object, ...]:
-        system = self.system
-        return system.segmentation_model, system.rbc_classifier, system.wbc_classifier
 
     def _made_ready(self) -> "_Ready":
         runtime = self.system.segmentation_runtime()
         name, digest = self.system.model_identity()
         classifiers = self.system.ready_classifiers() if self.is_classifying else {}
-        red, white = (classifiers.get(kind) for kind in ClassifierKind)
+        red, white = classifiers.get("rbc"), classifiers.get("wbc")
         return _Ready(
-            models=self._models(),
+            models=self.system.models,
             segmenter=one_at_a_time(runtime),
             classifiers={kind: one_at_a_time(ready.runtime) for kind, ready in classifiers.items()},
             provenance=Provenance(
@@ -266,6 +261,11 @@ class InferencePipeline:
                 rbc_classifier_sha256=red.sha256 if red else None,
                 wbc_classifier=white.name if white else None,
                 wbc_classifier_sha256=white.sha256 if white else None,
+                other_classifiers={
+                    one.name: one.sha256
+                    for kind, one in classifiers.items()
+                    if kind not in ("rbc", "wbc")
+                },
             ),
         )
 
@@ -276,7 +276,7 @@ class _Ready:
 
     models: tuple[object, ...]
     segmenter: Runtime
-    classifiers: Mapping[ClassifierKind, ClassifierRuntime]
+    classifiers: Mapping[str, ClassifierRuntime]
     provenance: Provenance
 
 
@@ -291,7 +291,9 @@ def _warnings_of_pages(path: Path, data: bytes) -> tuple[str, ...]:
 
 
 def _are_same(first: tuple[object, ...], second: tuple[object, ...]) -> bool:
-    return all(one is other for one, other in zip(first, second, strict=True))
+    return len(first) == len(second) and all(
+        one is other for one, other in zip(first, second, strict=True)
+    )
 
 
 def analyze(

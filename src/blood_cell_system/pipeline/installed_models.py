@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 
 from blood_cell_system.analysis.runtimes import read_metadata
 from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind, classifier_kinds
 from blood_cell_system.pipeline.model_slots import SEGMENTER_STEM, sha256_of
 from blood_cell_system.reports.report import DISCLAIMER
 
@@ -16,8 +16,8 @@ _SUFFIXES: Final = (".onnx", ".keras")
 _SHOWN: Final = ("preset", "data", "licence", "measured")
 _WHAT: Final = {
     SEGMENTER_STEM: "outlines red and white cells, finds platelets",
-    ClassifierKind.RBC.file_stem: "distinguishes healthy red cells, malaria and sickle cells",
-    ClassifierKind.WBC.file_stem: "distinguishes leukaemia, healthy white cells and subtypes",
+    ClassifierKind("RBC").file_stem: "distinguishes healthy red cells, malaria and sickle cells",
+    ClassifierKind("WBC").file_stem: "distinguishes leukaemia, healthy white cells and subtypes",
 }
 
 
@@ -73,7 +73,7 @@ def installed_models(folder: Path) -> tuple[InstalledModel, ...]:
 
 
 def _described(stem: str, path: Path) -> InstalledModel:
-    kind = next((kind for kind in ClassifierKind if kind.file_stem == stem), None)
+    kind = next((kind for kind in classifier_kinds() if kind.file_stem == stem), None)
     known = card_of(path)
     try:
         if metadata := read_metadata(path, kind=kind):

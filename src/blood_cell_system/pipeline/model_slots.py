@@ -12,13 +12,15 @@ from blood_cell_system.analysis.runtimes import (
     NetworkSegmenter,
     load_classifier,
     load_runtime,
+    read_metadata,
 )
 from blood_cell_system.errors import (
     CheckpointError,
     ImageReadError,
     MissingDataError,
 )
-from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, classifier_kinds
+from blood_cell_system.taxonomy import BUILT_IN
 
 SUMMARY_NAME: Final = "batch_summary.json"
 """Lies in every folder of results."""
@@ -83,6 +85,48 @@ def classifier_in(folder: Path, kind: ClassifierKind) -> Path | None:
     """Find the classifier of a folder, if there is one: ONNX first, as it needs no TensorFlow."""
     names = (f"{kind.file_stem}.onnx", f"{kind.file_stem}.keras")
     return next((path for name in names if (path := folder / name).is_file()), None)
+
+
+def classifiers_in(folder: Path) -> dict[ClassifierKind, Path]:
+    """Find the classifiers of a folder: of the built-in kinds, and of types of one's own.
+
+    Raises
+    ------
+    CheckpointError
+        A file is damaged.
+    """
+    found = {kind: path for kind in classifier_kinds() if (path := classifier_in(folder, kind))}
+    names = {str(kind) for kind in found}
+    others = (path for end in (".onnx", ".keras") for path in folder.glob(f"*_classifier{end}"))
+    for path in sorted(others, key=lambda path: (path.suffix == ".keras", path.name)):
+        name = path.stem.removesuffix("_classifier")
+        if name in names:
+            continue
+        metadata = read_metadata(path)
+        # What calls itself otherwise is somebody's own file, and no model of a folder.
+        if metadata is not None and metadata.cell_type.lower() == name:
+            names.add(name)
+            found[metadata.classifier_kind] = path
+    return found
+
+
+def kind_of_model(path: Path, name: str) -> ClassifierKind:
+    """Give the kind of cells that a classifier is for, with the classes that its file names.
+
+    Parameters
+    ----------
+    name : str
+        Of the cell type, in capital or small letters.
+
+    Raises
+    ------
+    SettingsError
+        There is no such type with conditions.
+    MissingDataError, CheckpointError
+        There is no such file, or it is damaged.
+    """
+    metadata = read_metadata(path)
+    return ClassifierKind(name, (metadata and metadata.taxonomy) or BUILT_IN)
 
 
 def bundled_classifier(kind: ClassifierKind) -> Path | None:

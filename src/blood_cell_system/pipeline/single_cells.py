@@ -20,7 +20,7 @@ from blood_cell_system.analysis.runtimes import ClassifierRuntime
 from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.datasets.cell_folder import is_contact_sheet
-from blood_cell_system.errors import BloodCellError, MissingDataError
+from blood_cell_system.errors import BloodCellError, MissingDataError, is_memory_full
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_rgba
 from blood_cell_system.model_metadata import ModelMetadata
 
@@ -186,8 +186,8 @@ def _image_of(file: tuple[Path, str], cell_type: str) -> CellImage:
     except BloodCellError as error:
         message = str(error)
         return message if str(path) in message or name in message else f"{name}: {message}"
-    except MemoryError:
-        return f"{name}: the memory is full. Use smaller images."
     except Exception as error:  # A fault of this program in one image must not cost the others.
+        if is_memory_full(error):
+            return f"{name}: the memory is full. Use smaller images."
         _logger.exception("%s: a fault of this program", path)
         return f"{name}: a fault of this program ({type(error).__name__}: {error})."

@@ -125,7 +125,7 @@ def _start(output: Path) -> None:
 
 
 def _with_cells_of(settings: SmearSettings, kind: ClassifierKind) -> SmearSettings:
-    if kind is ClassifierKind.RBC:
+    if kind == ClassifierKind("RBC"):
         return replace(
             settings,
             malaria_share=1 / 3,
@@ -199,7 +199,7 @@ def _label(name: str, kind: ClassifierKind) -> tuple[str, str | None, str | None
     """Folder, condition and type of a drawn cell."""
     if name == "platelet":
         return NOT_A_CELL, None, None
-    if kind is ClassifierKind.RBC:
+    if kind == ClassifierKind("RBC"):
         return name, name, None
     healthy, cancer = kind.conditions
     return (cancer, cancer, None) if name == _BLAST else (name, healthy, name)

@@ -9,15 +9,22 @@ from typing import Any, Final
 from blood_cell_system.analysis.runtimes import Runtime
 from blood_cell_system.atomic_files import make_folder, replacing
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
-from blood_cell_system.model_metadata import CELL_SIDE_PX, STRIDE, ClassifierKind, ModelMetadata
+from blood_cell_system.model_metadata import (
+    CELL_SIDE_PX,
+    STRIDE,
+    ClassifierKind,
+    ModelMetadata,
+    classifier_kinds,
+)
 from blood_cell_system.pipeline.model_slots import (
     SEGMENTER_NAMES,
     SEGMENTER_STEM,
     ModelSlot,
     ReadyModel,
-    classifier_in,
+    classifiers_in,
     describe,
     is_keras,
+    kind_of_model,
     segmenter_in,
     unwrap,
 )
@@ -63,14 +70,14 @@ Shape = tuple[int, int, int]
 class _Model:
     """Model of a slot as an attribute: what was set, built or loaded; None before."""
 
-    def __init__(self, kind: ClassifierKind | None) -> None:
-        self._kind = kind
+    def __init__(self, slot: str | None) -> None:
+        self._slot = slot
 
     def __get__(self, system: "BloodCellAnalysisSystem", owner: type) -> Any:
-        return system._slots[self._kind].model
+        return system._slots[self._slot].model
 
     def __set__(self, system: "BloodCellAnalysisSystem", model: Any) -> None:
-        system._slots[self._kind].set(model)
+        system._slots[self._slot].set(model)
 
 
 class BloodCellAnalysisSystem:
@@ -127,11 +134,12 @@ class BloodCellAnalysisSystem:
         self.clf_input_shape = tuple(clf_input_shape)
         self.d_reduced = d_reduced
         self.use_domain_adapt = use_domain_adapt
-        self._slots = {kind: ModelSlot(kind) for kind in (None, *ClassifierKind)}
+        self._slots: dict[str | None, ModelSlot] = {None: ModelSlot()}
+        self._slots |= {str(kind): ModelSlot(kind) for kind in classifier_kinds()}
 
     segmentation_model = _Model(None)
-    rbc_classifier = _Model(ClassifierKind.RBC)
-    wbc_classifier = _Model(ClassifierKind.WBC)
+    rbc_classifier = _Model("rbc")
+    wbc_classifier = _Model("wbc")
 
     def build_all_models(self) -> None:
         """Build all three, untrained; needs the ``[train]`` extra."""
@@ -141,7 +149,8 @@ class BloodCellAnalysisSystem:
         from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig
 
         d_reduced = _D_REDUCED if self.d_reduced is None else self.d_reduced
-        for kind, slot in self._slots.items():
+        for slot in self._slots.values():
+            kind = slot.kind
             config: Any = ReynoldsUNetConfig(d_reduced=d_reduced)
             if kind is not None:
                 config = CellClassifierConfig.for_kind(
@@ -214,9 +223,18 @@ class BloodCellAnalysisSystem:
         """Load a segmenter from a ``.keras`` or ``.onnx`` file; raises as ``load_models``."""
         self._slots[None].load(Path(path))
 
-    def load_classifier(self, path: Path | str, kind: ClassifierKind) -> None:
-        """Load a classifier from a ``.keras`` or ``.onnx`` file; raises as ``load_models``."""
-        self._slots[ClassifierKind(kind)].load(Path(path))
+    def load_classifier(self, path: Path | str, kind: ClassifierKind | str) -> None:
+        """Load a classifier from a ``.keras`` or ``.onnx`` file; raises as ``load_models``.
+
+        Parameters
+        ----------
+        kind : ClassifierKind or str
+            Such as ``rbc``; of a type of your own, which the model's metadata describe, its name.
+        """
+        path = Path(path)
+        if not isinstance(kind, ClassifierKind):
+            kind = kind_of_model(path, kind)
+        self._slots.setdefault(str(kind), ModelSlot(kind)).load(path)
 
     def load_models(self, folder: Path | str) -> None:
         """Load what models a folder holds; classifiers may be missing.
@@ -227,7 +245,8 @@ class BloodCellAnalysisSystem:
         ----------
         folder : Path or str
             With ``segmentation_model.onnx`` or ``.keras`` (or ``segmentation_model_best.keras``),
-            ``rbc_classifier.onnx`` or ``.keras``, ``wbc_classifier.onnx`` or ``.keras``.
+            ``rbc_classifier.onnx`` or ``.keras``, ``wbc_classifier.onnx`` or ``.keras``; of a type
+            of your own likewise.
 
         Raises
         ------
@@ -238,11 +257,9 @@ class BloodCellAnalysisSystem:
         """
         folder = Path(folder)
         segmenter = segmenter_in(folder)
-        classifiers = {
-            kind: path for kind in ClassifierKind if (path := classifier_in(folder, kind))
-        }
+        classifiers = classifiers_in(folder)
         if segmenter is None and not classifiers:
-            stems = (kind.file_stem for kind in ClassifierKind)
+            stems = (kind.file_stem for kind in classifier_kinds())
             names = (*SEGMENTER_NAMES, *(f"{s}{e}" for s in stems for e in (".onnx", ".keras")))
             message = f"{folder}: no models there; expected one of {', '.join(names)}."
             if not self._slots[None].is_by_name:
@@ -269,16 +286,26 @@ class BloodCellAnalysisSystem:
         runtime: Runtime = self._ready_segmenter().runtime
         return runtime
 
-    def ready_classifiers(self) -> dict[ClassifierKind, ReadyModel]:
+    def ready_classifiers(self) -> dict[str, ReadyModel]:
         """Give the classifiers, ready to run: those that were set, else those of this package.
+
+        Returns
+        -------
+        dict of str to ReadyModel
+            By kind, such as ``rbc``.
 
         Raises
         ------
         CheckpointError
             A model is no classifier of its kind.
         """
-        ready = {kind: self._slots[kind].ready() for kind in ClassifierKind}
-        return {kind: classifier for kind, classifier in ready.items() if classifier is not None}
+        ready = {name: slot.ready() for name, slot in self._slots.items() if name is not None}
+        return {name: model for name, model in ready.items() if model is not None}
+
+    @property
+    def models(self) -> tuple[Any, ...]:
+        """What was set, built or loaded, the segmenter first; None for what was not."""
+        return tuple(slot.model for slot in self._slots.values())
 
     def model_identity(self) -> tuple[str, str]:
         """Name of the segmenter, and the SHA-256 of its file, or of its weights without one.

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from blood_cell_system.datasets.cell_folder import CellFolder
+from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import ClassifierKind
@@ -131,7 +131,7 @@ class TrainingPipeline:
         BloodCellError
             As of ``training.classification.train_classifier``.
         """
-        return self._train_classifier(ClassifierKind.RBC, self.config.rbc_data_dir)
+        return self._train_classifier(ClassifierKind("RBC"), self.config.rbc_data_dir)
 
     def train_wbc_classifier(self) -> "TrainedClassifier":
         """Train the classifier of white cells on a folder of cells.
@@ -141,7 +141,7 @@ class TrainingPipeline:
         BloodCellError
             As of ``training.classification.train_classifier``.
         """
-        return self._train_classifier(ClassifierKind.WBC, self.config.wbc_data_dir)
+        return self._train_classifier(ClassifierKind("WBC"), self.config.wbc_data_dir)
 
     def train_all_sequential(
         self,
@@ -174,8 +174,9 @@ class TrainingPipeline:
         )
         settings.check()
         output_dir = Path(config.output_dir)
+        own = kind_of_folder(Path(data), str(kind))
         trained = train_classifier_files(
-            CellFolder.open(Path(data), kind=kind, seed=config.seed),
+            CellFolder.open(Path(data), kind=own, seed=config.seed),
             settings,
             output_dir=output_dir,
             log_dir=Path(config.log_dir),

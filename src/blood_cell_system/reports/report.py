@@ -313,6 +313,12 @@ class Provenance(Record):
     rbc_classifier_sha256: Sha256 | None = None
     wbc_classifier: Annotated[Text | None, Field(description="null without one")] = None
     wbc_classifier_sha256: Sha256 | None = None
+    other_classifiers: Annotated[
+        dict[Text, Sha256],
+        Field(
+            default_factory=dict, description="of types of one's own: SHA-256 by name of the file"
+        ),
+    ]
     data_sha256: Annotated[Sha256 | None, Field(description="of the image's file")] = None
 
     @property
@@ -322,6 +328,7 @@ class Provenance(Record):
             (self.model, self.model_sha256),
             (self.rbc_classifier, self.rbc_classifier_sha256),
             (self.wbc_classifier, self.wbc_classifier_sha256),
+            *self.other_classifiers.items(),
         )
         return tuple((name, digest) for name, digest in rows if name and digest)
 

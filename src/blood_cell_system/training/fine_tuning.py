@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.errors import CheckpointError, MissingDataError
+from blood_cell_system.errors import CheckpointError, MissingDataError, is_memory_full, system_words
 from blood_cell_system.model_metadata import (
     TRAINING_DIAMETER_PX,
     Architecture,
@@ -100,6 +100,10 @@ def load_starting_point(path: Path) -> StartingPoint:
         with zipfile.ZipFile(path) as archive:
             metadata = metadata_in_archive(archive)
     except Exception as error:
+        if is_memory_full(error):
+            raise MemoryError from error
+        if isinstance(error, PermissionError):
+            raise CheckpointError(f"{path}: cannot be read: {system_words(error)}") from error
         # Keras raises nearly everything here, by what is wrong with the file.
         raise CheckpointError(
             f"{path}: Keras cannot open this model ({type(error).__name__}: {error}). Expected a "

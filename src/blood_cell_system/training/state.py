@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.atomic_files import write_bytes
 from blood_cell_system.errors import ResumeError
+from blood_cell_system.input_files import read_bytes
 from blood_cell_system.model_metadata import ClassifierKind
 
 FORMAT_VERSION: Final = 1
@@ -140,8 +141,8 @@ class TrainingState:
             The file is damaged or of another version.
         """
         try:
-            # Opened here: NumPy leaves the file of a damaged archive open.
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            data = io.BytesIO(read_bytes(path, error=ResumeError))
+            with np.load(data, allow_pickle=False) as archive:
                 words = json.loads(str(archive[_WORDS]))
                 arrays = {name: archive[name] for name in archive.files if name != _WORDS}
             if words.pop("format_version") != FORMAT_VERSION:

@@ -21,7 +21,7 @@ from blood_cell_system.reports.classifier_evaluation import (
 from blood_cell_system.training.classifier_data import CellClasses, read_cells
 
 METADATA = ModelMetadata.of_classifier(
-    ClassifierKind.RBC,
+    ClassifierKind("RBC"),
     conditions=("healthy_RBC", "malaria_RBC"),
     in_distribution_threshold=0.5,
     condition_thresholds={"healthy_RBC": 0.5, "malaria_RBC": 0.5},

@@ -18,7 +18,7 @@ from blood_cell_system.errors import CheckpointError, MissingDataError, Settings
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 
 RED_GREEN_BLUE = np.float32(255 * np.eye(3))[:, None, None] * np.ones((3, 130, 130, 1), np.float32)
-RBC, WBC = ClassifierKind.RBC, ClassifierKind.WBC
+RBC, WBC = ClassifierKind("RBC"), ClassifierKind("WBC")
 FOREIGN = ModelMetadata.of_classifier(RBC)
 
 

@@ -6,7 +6,7 @@ from blood_cell_system.annotation.label_map import COMMON_LABELS, LabelReader
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
-from blood_cell_system.taxonomy import CELL_TYPES
+from blood_cell_system.taxonomy import BUILT_IN
 
 SHAPE = (60, 96)
 
@@ -41,7 +41,7 @@ def test_sound_marks_are_kept_in_their_order():
     found = cleaned(
         box(5, 5, 25, 25), polygon(*SQUARE, label="WBC"), Annotation(cell_type="PLT", point=(50, 9))
     )
-    assert [cell.cell_type for cell in found.cells] == list(CELL_TYPES)
+    assert [cell.cell_type for cell in found.cells] == list(BUILT_IN.names)
     assert found.dropped == []
 
 

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from blood_cell_system.annotation import text_files
+from blood_cell_system import input_files
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.errors import AnnotationError, MissingDataError
 
@@ -40,7 +40,7 @@ def test_a_folder_is_told(tmp_path: Path):
 
 
 def test_a_huge_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(text_files, "MAX_BYTES", 3)
+    monkeypatch.setattr(input_files, "MAX_BYTES", 3)
     (tmp_path / "a.txt").write_text("long")
     with pytest.raises(AnnotationError, match="4 bytes; at most 3 are read"):
         read_label_text(tmp_path / "a.txt")

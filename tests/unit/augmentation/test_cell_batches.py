@@ -18,7 +18,7 @@ from blood_cell_system.datasets.cell_folder import CellRecord
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import ClassifierKind, on_white
 
-RBC, WBC = ClassifierKind.RBC, ClassifierKind.WBC
+RBC, WBC = ClassifierKind("RBC"), ClassifierKind("WBC")
 
 
 def record(number, condition, source="a", cell_type=None):

@@ -18,7 +18,7 @@ TO_CELL = partial(single_cell_image, cell_type=RBC)
 @pytest.fixture
 def folder(tmp_path):
     root = write_red_cell_folder(tmp_path / "cells", count=2)
-    return CellFolder.open(root, kind=ClassifierKind.RBC)
+    return CellFolder.open(root, kind=ClassifierKind("RBC"))
 
 
 def read(folder, **options):

@@ -58,7 +58,7 @@ def test_an_epoch_is_a_line_with_figures_and_time_left(progress, capsys):
 
 
 def test_the_result_says_what_came_of_it_and_where_it_lies(progress, capsys):
-    progress.report_result(TRAINED, Path("out"), Path("logs"), kind=ClassifierKind.RBC)
+    progress.report_result(TRAINED, Path("out"), Path("logs"), kind=ClassifierKind("RBC"))
     out = capsys.readouterr().out
     assert "0.100 before, 0.020 after dividing by the temperature 1.50" in out
     assert "in 75% of cases; chance is 50%" in out
@@ -68,7 +68,7 @@ def test_the_result_says_what_came_of_it_and_where_it_lies(progress, capsys):
 
 def test_a_stopped_training_says_how_to_go_on(progress, capsys):
     stopped = replace(TRAINED, is_complete=False, model=None, calibration=None, probe=None)
-    progress.report_result(stopped, Path("out"), Path("logs"), kind=ClassifierKind.WBC)
+    progress.report_result(stopped, Path("out"), Path("logs"), kind=ClassifierKind("WBC"))
     out = capsys.readouterr().out
     assert "--resume-from out/wbc_classifier_best.keras" in out
     assert "wbc_classifier.onnx" not in out
@@ -86,5 +86,5 @@ def test_quiet_leaves_the_result_and_the_warnings(capsys, caplog):
             progress.begin_epoch(epoch=1, epochs=8, steps=30)
             progress.end_epoch(ROW, is_best=True, seconds_left=83.0)
         assert capsys.readouterr().out == ""
-        progress.report_result(TRAINED, Path("out"), Path("logs"), kind=ClassifierKind.RBC)
+        progress.report_result(TRAINED, Path("out"), Path("logs"), kind=ClassifierKind("RBC"))
     assert "warning: look at this" in capsys.readouterr().out

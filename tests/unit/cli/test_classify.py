@@ -9,7 +9,9 @@ from support.tiny_onnx import colour_model
 
 from blood_cell_system.cli.main import main
 from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 from blood_cell_system.pipeline import model_slots
+from blood_cell_system.taxonomy import Taxonomy
 
 
 @pytest.fixture
@@ -117,3 +119,22 @@ def test_a_folder_without_models_is_told(tmp_path, capsys):
 def test_the_package_s_own_models_can_be_listed(capsys):
     assert main(["models"]) == 0
     assert "segmentation_model: outlines" in capsys.readouterr().out
+
+
+def test_a_type_of_ones_own_has_the_classes_that_its_model_names(cells, tmp_path, capsys):
+    (tmp_path / "classes.yaml").write_text(
+        "extends: built-in\n"
+        "cell_types:\n"
+        "  - {name: Parasite, display_name: parasites, colour: '#aa00ff', conditions: "
+        "[{name: old, display_name: old ones}, {name: young, display_name: young ones}]}\n"
+    )
+    kind = ClassifierKind("parasite", Taxonomy.read(tmp_path / "classes.yaml"))
+    model = tmp_path / "parasite_classifier.onnx"
+    metadata = ModelMetadata.of_classifier(kind)
+    model.write_bytes(colour_classifier(metadata, outputs=("condition",)))
+    words = ["--kind", "parasite", "--model", str(model)]
+    assert classify(cells, tmp_path / "out.csv", *words) == 0
+    rows = rows_of(tmp_path / "out.csv")
+    assert rows["red.png"]["condition"] == "old"
+    assert classify(cells, tmp_path / "out.csv", "--kind", "parasite") == 1
+    assert "kind parasite: no cell type with two conditions" in capsys.readouterr().err

@@ -7,7 +7,7 @@ from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.errors import DatasetError, MissingDataError
 from blood_cell_system.model_metadata import ClassifierKind
 
-RBC, WBC = ClassifierKind.RBC, ClassifierKind.WBC
+RBC, WBC = ClassifierKind("RBC"), ClassifierKind("WBC")
 
 
 @pytest.fixture

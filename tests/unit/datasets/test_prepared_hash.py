@@ -1,9 +1,12 @@
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.prepared_pairs import BOX, row, three_pairs
 
+from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
     write_annotations,
@@ -11,6 +14,8 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.taxonomy import BUILT_IN
 
 
 @pytest.fixture
@@ -74,3 +79,48 @@ def test_what_is_not_marked_is_part_of_what_can_be_learned_from(root):
     before = PreparedDataset.open(root).content_hash()
     write_manifest(root, [row("a", unmarked_types=["Platelet"]), row("b"), row("c")], {})
     assert PreparedDataset.open(root).content_hash() != before
+
+
+# Computed by version 0.2.0, for the folders that the tests below write.
+HASH_OF_0_2_0 = "eb270753fcdb1e27cddc48efedad5b3ef479c2ee096ea07b80ecd84d8a6ccb5d"
+HASH_OF_CELLS_OF_0_2_0 = "c2bdde6b555f81c81993d3b2a4ecc2bd2dbe1e389c8732705d8761e9c06ce5e2"
+
+
+def test_the_hash_is_that_of_version_0_2_0(tmp_path):
+    for stem in ("a", "b", "c"):
+        for folder in ("images", "masks"):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / f"{stem}.png").write_bytes(f"{folder} of {stem}".encode())
+    cells = [
+        {"cell_type": "RBC", "bbox": [0, 1.5, 2, 3], "origin": "annotated"},
+        {"cell_type": "Platelet", "bbox": [1e-7, 0, 2, 1.25], "origin": "point"},
+    ]
+    rows = [
+        {"stem": "a", "split": "train", "source": "l'hôpital", "original": "a"},
+        {"stem": "b", "source": "x", "original": "a", "unmarked_types": ["Platelet"]},
+        {"stem": "c", "split": "test", "unmarked_types": ["WBC", "Platelet"]},
+    ]
+    images = {"a": cells, "b": cells[:1], "c": []}
+    boxes, listed = ({"format_version": 1, "images": what} for what in (images, rows))
+    (tmp_path / "annotations.json").write_text(json.dumps(boxes))
+    (tmp_path / "manifest.json").write_text(json.dumps(listed))
+    assert PreparedDataset.open(tmp_path).content_hash() == HASH_OF_0_2_0
+
+
+def test_the_hash_of_a_cell_folder_is_that_of_version_0_2_0(tmp_path):
+    lines = ["file,condition,cell_type,source,field,block,split,origin"]
+    for split in ("train", "val", "test"):
+        for label in ("healthy_RBC", "malaria_RBC", "not_a_cell"):
+            path = tmp_path / label / f"{split}.png"
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(f"{label} {split}".encode())
+            lines.append(f"{label}/{split}.png,{label},ring,o'Neil,f,{split},{split},stain")
+    (tmp_path / "cells.csv").write_text("\n".join(lines))
+    folder = CellFolder.open(tmp_path, kind=ClassifierKind("RBC"))
+    assert folder.content_hash() == HASH_OF_CELLS_OF_0_2_0
+
+
+def test_the_hash_depends_on_the_classes_of_ones_own(root):
+    dataset = PreparedDataset.open(root)
+    own = BUILT_IN.extended([replace(BUILT_IN["WBC"], min_cells=7)])
+    assert replace(dataset, taxonomy=own).content_hash() != dataset.content_hash()

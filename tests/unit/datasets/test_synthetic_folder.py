@@ -14,7 +14,7 @@ from blood_cell_system.datasets.synthetic import FolderLayout, write_synthetic_f
 from blood_cell_system.datasets.synthetic.folder import to_voc_xml
 from blood_cell_system.errors import OutputError, SettingsError
 from blood_cell_system.imaging.image_file import read_image
-from blood_cell_system.taxonomy import MASK_CLASS, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 
 
 def files_of(root: Path) -> dict[str, bytes]:
@@ -36,7 +36,7 @@ def test_a_prepared_folder_opens_with_splits_boxes_and_labels(tmp_path):
         assert image.shape == (128, 160, 3)
         assert entry.instance_path is not None
         assert entry.cells is not None
-        types = [0] + [MASK_CLASS[cell.cell_type] for cell in entry.cells]
+        types = [0] + [BUILT_IN.mask_classes[cell.cell_type] for cell in entry.cells]
         labels = read_labels(entry.instance_path)
         np.testing.assert_array_equal(class_mask, np.array(types)[labels])
 

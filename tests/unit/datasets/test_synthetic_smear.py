@@ -12,7 +12,7 @@ from blood_cell_system.datasets.synthetic.settings import Dye
 from blood_cell_system.datasets.synthetic.shapes import make_outline, make_patch
 from blood_cell_system.datasets.synthetic.smear import add_dirt, photograph, vary_stain
 from blood_cell_system.datasets.synthetic.white_cells import WhiteCellKind, white_cell_dyes
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, RBC
+from blood_cell_system.taxonomy import BUILT_IN, RBC
 
 SMALL = SmearSettings(
     shape=(128, 160), cell_diameter_px=28, white_cell_counts=(0.0, 1.0), platelet_rate=4
@@ -47,7 +47,7 @@ def test_equal_seeds_draw_equal_smears_and_others_do_not():
 def test_class_mask_and_label_image_say_the_same(seed):
     smear = draw(seed)
     assert set(np.unique(smear.label_image)) == set(range(len(smear.cells) + 1)) | {0}
-    types = [0] + [MASK_CLASS[cell.cell_type] for cell in smear.cells]
+    types = [0] + [BUILT_IN.mask_classes[cell.cell_type] for cell in smear.cells]
     np.testing.assert_array_equal(smear.class_mask, np.array(types)[smear.label_image])
 
 
@@ -79,7 +79,7 @@ def test_the_box_of_a_cell_that_nothing_covers_is_tight(seed):
 
 def test_all_types_of_cells_are_drawn():
     types = {cell.cell_type for seed in range(3) for cell in draw(seed).cells}
-    assert types == set(CELL_TYPES)
+    assert types == set(BUILT_IN.names)
 
 
 @pytest.mark.parametrize("stain", STAINS)

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
 from blood_cell_system.masks.ellipses import rasterize_ellipses
-from blood_cell_system.taxonomy import CELL_TYPES, MASK_CLASS, PLATELET, RBC, WBC, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC, MaskClass
 
 
 def cell(cell_type, x_min, y_min, x_max, y_max):
@@ -40,7 +40,7 @@ def test_a_hairline_box_is_no_trouble():
 
 corner = st.integers(-120, 240).map(lambda quarter: quarter / 4)
 boxes = st.lists(
-    st.builds(cell, st.sampled_from(CELL_TYPES), corner, corner, corner, corner), max_size=4
+    st.builds(cell, st.sampled_from(BUILT_IN.names), corner, corner, corner, corner), max_size=4
 )
 
 
@@ -57,7 +57,7 @@ def test_it_equals_the_definition_pixel_by_pixel(cells):
             distance = distance + ((y - box.centre[1]) / (box.height / 2)) ** 2
             # Single precision may fall on either side of the very boundary.
             sure = np.abs(distance - 1) > 1e-5
-            expected[distance <= 1] = MASK_CLASS[cell_type]
+            expected[distance <= 1] = BUILT_IN.mask_classes[cell_type]
             expected[~sure] = 99
     mask = rasterize_ellipses(cells, shape)
     known = expected != 99

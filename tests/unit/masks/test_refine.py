@@ -22,7 +22,7 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.stain.optical_density import StainSettings
-from blood_cell_system.taxonomy import CELL_TYPES, NOT_SCORED, RBC, WBC, MaskClass
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, RBC, WBC, MaskClass
 
 SHAPE = (240, 320)
 WITHOUT_RIM = StainSettings(rim_px=0)
@@ -180,7 +180,7 @@ awkward_corners = [
 ]
 awkward_boxes = [
     Annotation(cell_type=cell_type, box=Box(a, b, c, d))
-    for cell_type in CELL_TYPES
+    for cell_type in BUILT_IN.names
     for a, b, c, d in awkward_corners
 ]
 

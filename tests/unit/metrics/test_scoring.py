@@ -4,7 +4,7 @@ from support.drawn_cells import ellipse_box, perfect_outputs
 from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.cells.separation import most_likely_class, separate_cells
 from blood_cell_system.metrics.matching import TruthKind, add_up, compare_cells
-from blood_cell_system.taxonomy import CELL_TYPES, PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 
 RBC, WBC, PLATELET = RBC, WBC, PLATELET
 CELLS = [
@@ -13,7 +13,7 @@ CELLS = [
     ellipse_box(WBC, 250, 60, 80),
 ]
 SHAPE = (120, 300)
-NOBODY = dict.fromkeys(CELL_TYPES, ())
+NOBODY = dict.fromkeys(BUILT_IN.names, ())
 
 
 def found_and_truth():
@@ -81,7 +81,7 @@ def test_boxes_that_reach_out_of_the_image_do_no_harm():
 def test_no_truth_and_nothing_found_is_a_record_of_zeros():
     empty = separate_cells(*perfect_outputs([], SHAPE)[:3])
     record = compare_cells(empty, [], np.zeros(SHAPE, np.uint8))
-    assert record.true_counts == record.found_counts == dict.fromkeys(CELL_TYPES, 0)
+    assert record.true_counts == record.found_counts == dict.fromkeys(BUILT_IN.names, 0)
 
 
 def test_images_add_up_to_scores_with_counts_beside_constants():

@@ -79,7 +79,7 @@ def test_a_foreign_model_of_one_softmax_is_exported_too(tmp_path):
     flat = keras.layers.Flatten()(cells)
     model = keras.Model(cells, keras.layers.Dense(3, activation="softmax")(flat))
     path = tmp_path / "rbc_classifier.onnx"
-    export_onnx(model, path, metadata=metadata_of(ClassifierKind.RBC))
+    export_onnx(model, path, metadata=metadata_of(ClassifierKind("RBC")))
     (values,) = session_of(path).run(None, {"cells": random_cells(2, 8)})
     np.testing.assert_allclose(values, np.asarray(model(random_cells(2, 8))), atol=1e-5)
 
@@ -87,7 +87,7 @@ def test_a_foreign_model_of_one_softmax_is_exported_too(tmp_path):
 def test_metadata_of_another_model_are_refused(classifier, tmp_path):
     for write, name in ((export_onnx, "a.onnx"), (save_classifier, "a.keras")):
         with pytest.raises(SettingsError, match="metadata name"):
-            write(classifier, tmp_path / name, metadata=metadata_of(ClassifierKind.RBC))
+            write(classifier, tmp_path / name, metadata=metadata_of(ClassifierKind("RBC")))
     assert not list(tmp_path.iterdir())
 
 

@@ -14,7 +14,7 @@ from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.synthetic_cells import write_synthetic_cells
 
 SMALL = SmearSettings(shape=(160, 200), cell_diameter_px=32)
-RBC, WBC = ClassifierKind.RBC, ClassifierKind.WBC
+RBC, WBC = ClassifierKind("RBC"), ClassifierKind("WBC")
 
 
 def hashes(folder):

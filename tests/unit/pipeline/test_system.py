@@ -19,7 +19,7 @@ from blood_cell_system.errors import (
     OutputError,
     SettingsError,
 )
-from blood_cell_system.model_metadata import ClassifierKind
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 from blood_cell_system.pipeline import model_slots
 from blood_cell_system.pipeline.model_slots import (
     bundled_classifier,
@@ -28,13 +28,14 @@ from blood_cell_system.pipeline.model_slots import (
     sha256_of,
 )
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+from blood_cell_system.taxonomy import BUILT_IN, CellType, Condition
 
 
 class _AnyClassifier(ChosenClassifier):
     """Stands in for what a file holds."""
 
     def __init__(self, path, kind):
-        super().__init__(RBC_METADATA if kind is ClassifierKind.RBC else WBC_METADATA, (1, 0, 0))
+        super().__init__(RBC_METADATA if kind == ClassifierKind("RBC") else WBC_METADATA, (1, 0, 0))
         self.name = f"of {path.name}"
 
 
@@ -171,9 +172,9 @@ def test_the_lack_of_built_in_weights_names_the_remedy(tmp_path, monkeypatch):
     touch(tmp_path / "weights", "segmentation_model.onnx")
     assert bundled_segmenter() == tmp_path / "weights" / "segmentation_model.onnx"
     assert segmenter_in(tmp_path) is None
-    assert bundled_classifier(ClassifierKind.RBC) is None
+    assert bundled_classifier(ClassifierKind("RBC")) is None
     touch(tmp_path / "weights", "rbc_classifier.keras", "rbc_classifier.onnx")
-    assert bundled_classifier(ClassifierKind.RBC).name == "rbc_classifier.onnx"
+    assert bundled_classifier(ClassifierKind("RBC")).name == "rbc_classifier.onnx"
 
 
 def test_a_keras_model_is_known_by_its_weights():
@@ -215,10 +216,10 @@ def test_the_classifier_of_the_package_is_used_where_none_is_set(tmp_path, monke
     monkeypatch.setattr(
         model_slots,
         "bundled_classifier",
-        lambda kind: path if kind is ClassifierKind.RBC else None,
+        lambda kind: path if kind == ClassifierKind("RBC") else None,
     )
     ready = BloodCellAnalysisSystem().ready_classifiers()
-    assert list(ready) == [ClassifierKind.RBC]
+    assert list(ready) == ["rbc"]
     assert (ready["rbc"].name, ready["rbc"].sha256) == (path.name, sha256_of(path))
 
 
@@ -324,6 +325,34 @@ def test_built_models_are_told_compiled_fitted_saved_and_loaded(tmp_path):
     again = BloodCellAnalysisSystem()
     again.load_models(tmp_path)
     kept = again.ready_classifiers()["wbc"].runtime
-    assert kept.metadata.subtypes == ClassifierKind.WBC.types
+    assert kept.metadata.subtypes == ClassifierKind("WBC").types
     made = system.wbc_classifier.predict_on_batch(cells)
     assert kept.predict(cells).condition == pytest.approx(made["condition"], abs=1e-6)
+
+
+def test_a_folder_of_models_may_have_a_classifier_of_a_type_of_ones_own(tmp_path):
+    parasite = CellType(
+        name="Parasite",
+        display_name="free parasites",
+        colour=(1, 2, 3),
+        conditions=(
+            Condition(name="young", display_name="young parasites", is_healthy=True),
+            Condition(name="old", display_name="old parasites"),
+        ),
+    )
+    kind = ClassifierKind("parasite", BUILT_IN.extended([parasite]))
+    metadata = ModelMetadata.of_classifier(kind)
+    (tmp_path / "parasite_classifier.onnx").write_bytes(
+        colour_classifier(metadata, outputs=("condition",))
+    )
+    (tmp_path / "my_classifier.onnx").write_bytes(colour_classifier())
+    system = BloodCellAnalysisSystem()
+    system.segmentation_model = ColourRuntime()
+    system.load_models(tmp_path)
+    ready = system.ready_classifiers()
+    assert ready["parasite"].name == "parasite_classifier.onnx"
+    assert ready["parasite"].runtime.metadata.conditions == ("young", "old")
+    assert "my" not in ready
+    system.load_classifier(tmp_path / "parasite_classifier.onnx", "Parasite")
+    with pytest.raises(SettingsError, match=r"kind nobody: .* expected rbc or wbc or parasite"):
+        system.load_classifier(tmp_path / "parasite_classifier.onnx", "nobody")

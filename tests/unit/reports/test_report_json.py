@@ -95,6 +95,7 @@ def test_it_says_with_what_it_was_made():
         "rbc_classifier_sha256": None,
         "wbc_classifier": None,
         "wbc_classifier_sha256": None,
+        "other_classifiers": {},
         "data_sha256": "ab" * 32,
     }
 

@@ -15,7 +15,7 @@ from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import diameter_in_name, model_name
 from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
-from blood_cell_system.taxonomy import CELL_TYPES, RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC
 from blood_cell_system.training.fine_tuning import (
     fine_tuning_settings,
     first_feature_shift,
@@ -230,7 +230,7 @@ def cells(*types):
     return tuple(Annotation(cell_type=cell_type, box=Box(0, 0, 9, 9)) for cell_type in types)
 
 
-def warnings_of(start, model, *, magnification=1.0, image=None, types=CELL_TYPES):
+def warnings_of(start, model, *, magnification=1.0, image=None, types=BUILT_IN.names):
     return unlikeness_warnings(
         replace(start, model=model),
         magnifications={"mine": magnification},

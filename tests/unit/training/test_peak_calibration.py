@@ -11,15 +11,7 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.cells.peaks import CellPeaks
 from blood_cell_system.errors import CheckpointError
 from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
-from blood_cell_system.taxonomy import (
-    BUILT_IN,
-    CELL_TYPES,
-    NOT_SCORED,
-    PLATELET,
-    RBC,
-    WBC,
-    MaskClass,
-)
+from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, PLATELET, RBC, WBC, MaskClass
 from blood_cell_system.training.peak_calibration import (
     THRESHOLDS,
     bake_thresholds,
@@ -57,7 +49,7 @@ def finder(centres, scores, cell_type=RBC):
     def peaks_in(pixels, settings):
         count = len(scores)
         return CellPeaks(
-            type_index=np.full(count, CELL_TYPES.index(cell_type)),
+            type_index=np.full(count, BUILT_IN.names.index(cell_type)),
             centre=np.array(centres, float).reshape(-1, 2)[order],
             size=np.full((count, 2), 16.0),
             score=np.array(scores, float)[order],
@@ -147,8 +139,8 @@ def test_other_types_and_the_classes_stay_as_they_are(model):
     before = model.predict_on_batch(pixels)
     bake_thresholds(model, {WBC: 0.1})
     after = model.predict_on_batch(pixels)
-    wbc = CELL_TYPES.index(WBC)
-    others = [index for index in range(len(CELL_TYPES)) if index != wbc]
+    wbc = BUILT_IN.names.index(WBC)
+    others = [index for index in range(len(BUILT_IN.names)) if index != wbc]
     np.testing.assert_array_equal(before["centres"][..., others], after["centres"][..., others])
     assert (after["centres"][..., wbc] > before["centres"][..., wbc]).all()
     np.testing.assert_array_equal(before["classes"], after["classes"])

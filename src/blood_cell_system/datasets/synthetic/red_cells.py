@@ -16,7 +16,7 @@ from blood_cell_system.datasets.synthetic.shapes import (
     smooth_noise,
     smooth_step,
 )
-from blood_cell_system.taxonomy import RBC_CONDITIONS
+from blood_cell_system.taxonomy import BUILT_IN, RBC
 
 
 class RedCellKind(StrEnum):
@@ -138,7 +138,7 @@ def haemoglobin(
     return np.asarray(amount * thickness, dtype=np.float32)
 
 
-HEALTHY, MALARIA, SICKLE = RBC_CONDITIONS
+HEALTHY, MALARIA, SICKLE = (condition.name for condition in BUILT_IN[RBC].conditions)
 
 _POINTS: Final = 400  # Corners of a drawn outline.
 _RING_SHARE: Final = 0.6  # Of the drawn parasites, those that are rings.

@@ -1,6 +1,5 @@
 """Step 1: what a folder holds, whatever state it is in."""
 
-import json
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +11,9 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import FORMAT_VERSION, UNFINISHED_NAME, taxonomy_in
 from blood_cell_system.datasets.verify.findings import Finding, Severity, finding, listed
-from blood_cell_system.errors import DatasetError, MissingDataError
+from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.input_files import read_json
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 Cells = dict[str, tuple[Annotation, ...]]
@@ -105,9 +105,9 @@ def _read_json(path: Path) -> tuple[dict[str, Any], list[Finding]]:
     if not path.is_file():
         return {}, []
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        return {}, [_broken(path, f"not JSON ({error})")]
+        value = read_json(path)
+    except BloodCellError as error:
+        return {}, [_broken(path, str(error).removeprefix(f"{path}: "))]
     if not isinstance(value, dict):
         return {}, [_broken(path, "expected an object")]
     if value.get("format_version") != FORMAT_VERSION:

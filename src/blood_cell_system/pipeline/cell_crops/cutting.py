@@ -1,6 +1,6 @@
 """Cells of one image, cut out by the method of the plan."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache
 from typing import Final, NamedTuple
@@ -35,7 +35,7 @@ from blood_cell_system.pipeline.cell_crops.smear import Smear
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.optical_density import RED
-from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, WBC_TYPES
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC
 
 UNLABELLED: Final = "unlabelled"
 """Folder of cells without a class."""
@@ -87,7 +87,11 @@ CutCell = tuple[CellRecord, NDArray[np.uint8]]
 """Row of ``cells.csv``, and the cell image of shape (130, 130, 4)."""
 
 
-def cut_image(task: CutTask) -> list[CutCell]:
+_SUBTYPES: Final = tuple(subtype.name for subtype in BUILT_IN.subtypes)
+"""Subtypes that have a class folder each; any other word beside a condition has none."""
+
+
+def cut_image(task: CutTask, *, subtypes: Collection[str] = _SUBTYPES) -> list[CutCell]:
     """Cut what the plan wants out of an image.
 
     Which cells are taken where there are more than wanted depends on the seed and the task's name
@@ -106,7 +110,7 @@ def cut_image(task: CutTask) -> list[CutCell]:
         if label not in plan.classes:
             return []
         image = single_cell_image(image, cell_type=plan.cell_type)
-        return [(_record(task, plan.classes[label], "cell", Origin.STAIN), image)]
+        return [(_record(task, plan.classes[label], "cell", Origin.STAIN, subtypes), image)]
     generator = generator_for(task.seed, "cut", task.name)
     smear = Smear.of(image)
     annotations: list[Annotation] = []
@@ -132,15 +136,17 @@ def cut_image(task: CutTask) -> list[CutCell]:
         with suppress(CellImageError):
             corner, outline = cell.piece
             image = cell_image(smear.image, outline, corner=corner, light=smear.light)
-            found.append((_record(task, cell.cell_class, cell.name, cell.origin), image))
+            found.append((_record(task, cell.cell_class, cell.name, cell.origin, subtypes), image))
     return found
 
 
-def _record(task: CutTask, cell_class: CropClass, name: str, origin: Origin) -> CellRecord:
+def _record(
+    task: CutTask, cell_class: CropClass, name: str, origin: Origin, subtypes: Collection[str]
+) -> CellRecord:
     condition, cell_type, is_outlier = cell_class
     if is_outlier:
         folder = NOT_A_CELL
-    elif cell_type in WBC_TYPES:
+    elif cell_type in subtypes:
         folder = str(cell_type)
     else:
         folder = condition or UNLABELLED

@@ -26,7 +26,7 @@ from blood_cell_system.pipeline.cell_crops.plan import (
     CutTask,
     Extra,
 )
-from blood_cell_system.taxonomy import PLATELET, RBC, WBC, WBC_TYPES
+from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 Recipe = Callable[[Path, int], CropWork]
 
@@ -167,7 +167,7 @@ def _wbc(data: Path, seed: int) -> CropWork:
         CutPlan(
             method=CutMethod.BOXES,
             cell_type=WBC,
-            classes={name: CropClass("healthy_WBC", name) for name in WBC_TYPES}
+            classes={name: CropClass("healthy_WBC", name) for name in ClassifierKind(WBC).types}
             | {WBC: _HEALTHY_WBC, RBC: OUTLIER, PLATELET: OUTLIER},
             most_an_image={RBC: 1, PLATELET: 1},
             extras={Extra.CLUMP: 1},
@@ -250,5 +250,5 @@ def _with_faults(tasks: list[CutTask], *readings: FieldReading) -> CropWork:
 
 
 _RECIPES: Final[Mapping[ClassifierKind, Recipe]] = MappingProxyType(
-    {ClassifierKind.RBC: _rbc, ClassifierKind.WBC: _wbc}
+    {ClassifierKind("RBC"): _rbc, ClassifierKind("WBC"): _wbc}
 )

@@ -32,7 +32,6 @@ from blood_cell_system.pipeline.cell_crops.plan import (
     CutTask,
     Extra,
 )
-from blood_cell_system.taxonomy import BUILT_IN
 
 _EXTRAS: Final = {Extra.SLIDE: 1, Extra.DEBRIS: 1, Extra.CLUMP: 1}
 """How many outliers of each kind are cut from an image."""
@@ -246,7 +245,7 @@ def _class_of(label: str, options: CropOptions) -> CropClass | None:
         return None if named == _LEFT_OUT else _class_named(named, options.kind)
     if label in (*options.kind.conditions, *options.kind.types, NOT_A_CELL):
         return _class_named(label, options.kind)
-    if label in BUILT_IN and label != options.kind.cell_type:
+    if label in options.kind.taxonomy and label != options.kind.cell_type:
         return OUTLIER if options.with_outliers else None
     if label in ("", options.kind.cell_type):
         name = options.class_of_all
@@ -260,7 +259,7 @@ def _class_named(name: str, kind: ClassifierKind) -> CropClass:
     if name in kind.conditions:
         return CropClass(name)
     if name in kind.types:
-        return CropClass(kind.conditions[0], name)
+        return CropClass(kind.healthy, name)
     known = (*kind.conditions, *kind.types, NOT_A_CELL)
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""
@@ -274,7 +273,9 @@ def _check_labels(
     unknown = sorted(
         label
         for label in labels
-        if classes[label] is None and label not in options.class_of_label and label not in BUILT_IN
+        if classes[label] is None
+        and label not in options.class_of_label
+        and label not in options.kind.taxonomy
     )
     if unknown:
         counted = ", ".join(f"{label!r} ({labels[label]})" for label in unknown)

@@ -25,6 +25,7 @@ from blood_cell_system.atomic_files import make_folder, write_bytes, write_json
 from blood_cell_system.datasets.cell_blocks import split_by_blocks
 from blood_cell_system.datasets.cell_folder import (
     SHEETS,
+    TAXONOMY_JSON,
     UNFINISHED,
     CellRecord,
     write_cells_csv,
@@ -38,6 +39,7 @@ from blood_cell_system.parallel import map_in_processes
 from blood_cell_system.pipeline.cell_crops.cutting import cut_image
 from blood_cell_system.pipeline.cell_crops.plan import CutTask
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.taxonomy import BUILT_IN
 
 _SETTINGS: Final = "settings.json"
 _TILES_A_SHEET: Final = 96
@@ -119,10 +121,11 @@ def write_cell_folder(
         # In mixed order, so that the time left is estimated from images of all kinds.
         order = generator_for(seed, "order").permutation(len(open_tasks)).tolist()
         open_tasks = [open_tasks[index] for index in order]
-        results = map_in_processes(partial(_cut_and_write, root=root), open_tasks, jobs=jobs)
+        cut = partial(_cut_and_write, root=root, subtypes=kind.types)
+        results = map_in_processes(cut, open_tasks, jobs=jobs)
         for _ in progress(results, len(open_tasks)) if progress else results:
             pass
-        return _finish(root, tasks, failed=failed, seed=seed)
+        return _finish(root, tasks, kind=kind, failed=failed, seed=seed)
 
 
 def _settings_of(tasks: Sequence[CutTask], kind: ClassifierKind) -> dict[str, Any]:
@@ -130,6 +133,8 @@ def _settings_of(tasks: Sequence[CutTask], kind: ClassifierKind) -> dict[str, An
     digest = hashlib.sha256()
     for task in tasks:
         digest.update(repr((task.name, task.seed, task.plan, task.field.cells)).encode())
+    if kind.taxonomy != BUILT_IN:
+        digest.update(json.dumps(kind.taxonomy.to_dict()).encode())
     return {"kind": str(kind), "images": len(tasks), "plan_sha256": digest.hexdigest()}
 
 
@@ -174,10 +179,10 @@ def _done(root: Path, task: CutTask) -> tuple[list[CellRecord], str] | None:
     return (records, reason) if is_whole else None
 
 
-def _cut_and_write(task: CutTask, *, root: Path) -> None:
+def _cut_and_write(task: CutTask, *, root: Path, subtypes: tuple[str, ...]) -> None:
     """Cut an image, and write its cells; its own record is the last file."""
     try:
-        cells = cut_image(task)
+        cells = cut_image(task, subtypes=subtypes)
         reason = ""
     except BloodCellError as error:
         cells, reason = [], str(error)
@@ -198,6 +203,7 @@ def _finish(
     root: Path,
     tasks: Sequence[CutTask],
     *,
+    kind: ClassifierKind,
     failed: Sequence[FailedImage],
     seed: int,
 ) -> CropSummary:
@@ -221,6 +227,8 @@ def _finish(
             f"cells that the border does not cut.{example}"
         )
     records = _with_splits(records, seed)
+    if kind.taxonomy != BUILT_IN:
+        write_json(root / TAXONOMY_JSON, kind.taxonomy.to_dict())
     write_cells_csv(root, records)
     for label, image in _sheets(root, records):
         write_image(root / SHEETS / f"{label}.png", image)

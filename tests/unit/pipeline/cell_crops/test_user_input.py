@@ -11,7 +11,7 @@ from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import OUTLIER, CropClass, CutMethod
 from blood_cell_system.pipeline.cell_crops.user_input import CropOptions, tasks_of_folder
 
-RBC = ClassifierKind.RBC
+RBC = ClassifierKind("RBC")
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_label_can_be_left_out(smears):
 
 def test_types_of_white_cells_are_classes(smears):
     table = write_table(smears, {"s1_a": [{"label": "monocyte", "box": [10, 10, 50, 50]}]})
-    found = tasks(smears, kind=ClassifierKind.WBC, boxes=table)
+    found = tasks(smears, kind=ClassifierKind("WBC"), boxes=table)
     assert found[0].plan.classes == {"monocyte": CropClass("healthy_WBC", "monocyte")}
 
 

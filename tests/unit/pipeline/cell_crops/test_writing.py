@@ -22,7 +22,7 @@ PLAN = CutPlan(
     classes={HEALTHY: CropClass("healthy_RBC")}
     | {stage: CropClass("malaria_RBC", stage) for stage in STAGES},
 )
-write = partial(write_cell_folder, kind=ClassifierKind.RBC)
+write = partial(write_cell_folder, kind=ClassifierKind("RBC"))
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def tasks(tmp_path):
 def test_the_folder_opens_as_a_cell_folder(tmp_path, tasks):
     summary = write(tmp_path / "cells", tasks)
     assert len(summary.records) == 16
-    folder = CellFolder.open(tmp_path / "cells", kind=ClassifierKind.RBC)
+    folder = CellFolder.open(tmp_path / "cells", kind=ClassifierKind("RBC"))
     assert folder.records == tuple(sorted(summary.records, key=lambda record: record.file))
     assert {record.condition for record in folder.records} == {"healthy_RBC", "malaria_RBC"}
     assert read_rgba(folder.path_of(folder.records[0])).shape == (130, 130, 4)
@@ -61,11 +61,11 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, tasks, monkeypatch):
     cut = writing.cut_image
     seen = []
 
-    def interrupted(task):
+    def interrupted(task, **options):
         seen.append(task.name)
         if len(seen) == 3:
             raise KeyboardInterrupt
-        return cut(task)
+        return cut(task, **options)
 
     monkeypatch.setattr(writing, "cut_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
@@ -78,7 +78,7 @@ def test_an_interrupted_run_goes_on_where_it_was(tmp_path, tasks, monkeypatch):
 
 
 def test_another_plan_does_not_continue_an_unfinished_run(tmp_path, tasks, monkeypatch):
-    def interrupted(_):
+    def interrupted(_, **options):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(writing, "cut_image", interrupted)
@@ -139,7 +139,7 @@ def test_the_split_of_a_field_is_that_of_its_cells(tmp_path, tasks):
 
 def test_what_is_done_is_recorded_image_by_image(tmp_path, tasks):
     (tmp_path / "cells" / ".cutting").mkdir(parents=True)
-    writing._cut_and_write(tasks[0], root=tmp_path / "cells")
+    writing._cut_and_write(tasks[0], root=tmp_path / "cells", subtypes=())
     (record,) = (tmp_path / "cells" / ".cutting").iterdir()
     assert len(json.loads(record.read_text())["cells"]) == 4
 
@@ -182,8 +182,8 @@ def test_cells_that_were_taken_away_are_cut_again(tmp_path, unfinished, tasks):
 def test_cells_that_are_removed_during_the_run_are_reported(tmp_path, tasks, monkeypatch):
     cut_and_write = writing._cut_and_write
 
-    def cut_and_lose(task, *, root):
-        cut_and_write(task, root=root)
+    def cut_and_lose(task, *, root, **options):
+        cut_and_write(task, root=root, **options)
         next(path for path in root.rglob("*.png")).unlink()
 
     monkeypatch.setattr(writing, "_cut_and_write", cut_and_lose)
