@@ -5,6 +5,7 @@
 A ratio holds on a slow machine as on a fast one; the seconds beside it are of this machine.
 """
 
+import argparse
 import statistics
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def show(name: str, seconds: float, reference: float, of_what: str) -> None:
 
 def main() -> None:
     """Measure and print."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     python = seconds_of(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
     program = [sys.executable, "-m", "blood_cell_system.cli.main", "--help"]
     show(

@@ -5,6 +5,7 @@
 ``DATA`` is the folder of all collections. The lists follow from names, labels and images.
 """
 
+import argparse
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -44,10 +45,11 @@ labels and images, not on the segmenter that cuts the cells;
 
 def main(arguments: Sequence[str]) -> int:
     """Write the page."""
-    if len(arguments) != 2:
-        print(__doc__, file=sys.stderr)
-        return 2
-    data, target = Path(arguments[0]), Path(arguments[1])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("data", type=Path, help="folder of all collections")
+    parser.add_argument("target", type=Path, help="page to write")
+    given = parser.parse_args(arguments)
+    data, target = given.data, given.target
     readings = (
         ("IML malaria", joined_by_view(read_iml_malaria(data / "iml_malaria"))),
         ("Uganda sickle cells", joined_by_view(read_uganda_sickle(data / "uganda_sickle"))),

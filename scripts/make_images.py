@@ -4,6 +4,7 @@ Run as ``python scripts/make_images.py``; it writes into docs/images. The same v
 and OpenCV draw the same images.
 """
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +48,7 @@ SCENES = {
 
 def main() -> None:
     """Draw all images."""
+    argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     for number, (name, scene) in enumerate(SCENES.items()):
         drawn = draw_smear(scene, generator_for(number, "gallery"))
         panels = side_by_side([drawn.image, outlines(drawn)])

@@ -66,14 +66,14 @@ def close_pairs(points: NDArray[np.number], reach: float) -> NDArray[np.intp]:
     [[0, 2]]
     """
     order = np.argsort(points[:, 0], kind="stable")
-    points = points[order]
+    x, y = np.ascontiguousarray(points[order].T)
     pairs = [np.zeros((0, 2), dtype=np.intp)]
     # Each point with the next one, with the one after it, until all of those are too far.
     for step in range(1, len(points)):
-        offset = points[step:] - points[:-step]
-        if offset[:, 0].min() > reach:
+        across, down = x[step:] - x[:-step], y[step:] - y[:-step]
+        if across.min() > reach:
             break
-        near = np.flatnonzero((offset**2).sum(axis=1) <= reach**2)
+        near = np.flatnonzero(across**2 + down**2 <= reach**2)
         pairs.append(np.stack([order[near], order[near + step]], axis=1))
     return np.sort(np.concatenate(pairs), axis=1)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.cells.measures import measure_cells
+from blood_cell_system.cells.neighbours import crops_of
 from blood_cell_system.cells.separation import hull, most_likely_class
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.taxonomy import MaskClass
@@ -109,7 +110,7 @@ def rescale_cells(
         labels = np.asarray(resize_labels(cells.label_image, shape), dtype=np.int32)
     else:
         labels = _labels_within(cells, class_mask)
-    is_left = np.bincount(labels.ravel(), minlength=len(cells) + 1)[1:] > 0
+    is_left = np.array([rows.stop > 0 for rows, _ in crops_of(labels, len(cells))], dtype=np.bool_)
     is_whole = (cells["whole_box"] == cells["box"]).all(axis=1)
     step = (shape[1] / small[1], shape[0] / small[0]) * 2
     whole = np.where(is_whole[:, None], np.nan, cells["whole_box"] * step)

@@ -84,7 +84,10 @@ def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
     return cells.with_columns(
         equivalent_diameter_um=diameters * (np.nan if pixel_size_um is None else pixel_size_um),
         subtype=subtypes,
-        flags=[_flags(cells, row, conditions, settings) for row in range(len(cells))],
+        flags=[
+            _flags(cells, row, list(likely.values()), settings)
+            for row, likely in enumerate(probabilities_of(cells, conditions))
+        ],
     )
 
 
@@ -111,11 +114,11 @@ def is_uncertain(
 
 
 def _flags(
-    cells: Cells, row: int, conditions: Sequence[str], settings: ReportSettings
+    cells: Cells, row: int, probabilities: Sequence[float], settings: ReportSettings
 ) -> tuple[CellFlag, ...]:
     is_known = bool(cells["is_known"][row])
     is_classified = cells["condition"][row] is not None and is_known
-    likely = list(probabilities_of(cells, row, conditions).values()) if is_classified else []
+    likely = probabilities if is_classified else ()
     is_odd = is_uncertain(float(cells["confidence"][row]), likely, settings)
     flags = {
         CellFlag.UNCERTAIN: is_odd or (is_classified and _is_open(cells, row)),

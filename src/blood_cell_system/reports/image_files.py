@@ -18,7 +18,7 @@ from blood_cell_system.imaging.contact_sheet import text_strip
 from blood_cell_system.imaging.image_file import read_label_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
-from blood_cell_system.reports.report import CellFlag, CellRow, DiagnosticReport, rows_of
+from blood_cell_system.reports.report import CellFlag, CellRow, DiagnosticReport
 from blood_cell_system.reports.text import is_abnormal
 from blood_cell_system.taxonomy import Taxonomy
 
@@ -136,21 +136,21 @@ def cell_columns(taxonomy: Taxonomy) -> list[str]:
     return columns
 
 
-def cells_to_csv(cells: Cells) -> str:
-    """Lay reported cells out as comma-separated values.
+def cells_to_csv(cells: Sequence[dict[str, Any]], taxonomy: Taxonomy) -> str:
+    """Lay the cells in the JSON of a report out as comma-separated values.
 
     A row a cell; flags are separated by blanks, truth is 0 or 1, and what has no value is empty.
     """
     rows = []
-    for one in rows_of(cells):
-        row = one.to_json()
+    for cell in cells:
+        row = dict(cell)
         for name, parts in _SPLIT.items():
             row |= zip(parts, row.pop(name), strict=True)
         classes = row["probabilities"] | row["type_probabilities"]
         row |= {f"p_{name}": value for name, value in classes.items()}
-        row |= {"touching_border": int(one.touching_border), "flags": " ".join(one.flags)}
+        row |= {"touching_border": int(row["touching_border"]), "flags": " ".join(row["flags"])}
         rows.append(row)
-    return table_to_csv(cell_columns(cells.taxonomy), rows)
+    return table_to_csv(cell_columns(taxonomy), rows)
 
 
 def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
@@ -214,9 +214,11 @@ def write_report(output_dir: Path, name: str, report: DiagnosticReport) -> None:
     OutputError
         A file cannot be written.
     """
-    write_words(file_of(output_dir, name, "cells.csv"), cells_to_csv(report.cells))
+    value = report.to_json()
+    table = cells_to_csv(value["cells"], report.cells.taxonomy)
+    write_words(file_of(output_dir, name, "cells.csv"), table)
     write_words(file_of(output_dir, name, "summary.txt"), report.text)
-    write_json(file_of(output_dir, name, "report.json"), report.to_json())
+    write_json(file_of(output_dir, name, "report.json"), value)
 
 
 def file_of(output_dir: Path, name: str, ending: str) -> Path:

@@ -5,6 +5,7 @@ Numbers are rounded where they are written. Reports of former versions are read 
 """
 
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -128,7 +129,7 @@ class CellRow(Record):
 
 def rows_of(cells: Cells) -> tuple[CellRow, ...]:
     """Turn a table of reported cells into the rows of its file."""
-    conditions, subtypes = classes_in(cells)
+    conditions, subtypes = (probabilities_of(cells, names) for names in classes_in(cells))
     boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
     return tuple(
         CellRow(
@@ -143,10 +144,10 @@ def rows_of(cells: Cells) -> tuple[CellRow, ...]:
             touching_border=cells["touches_border"][row],
             condition=condition_of(cells, row),
             confidence=cells["confidence"][row],
-            probabilities=probabilities_of(cells, row, conditions),
+            probabilities=conditions[row],
             possible_conditions=cells["possible_conditions"][row],
             wbc_type=cells["subtype"][row],
-            type_probabilities=probabilities_of(cells, row, subtypes),
+            type_probabilities=subtypes[row],
             known=_or_none(cells["in_distribution"][row]),
             flags=cells["flags"][row],
         )
@@ -170,10 +171,14 @@ def condition_of(cells: Cells, row: int) -> str:
     return str(cells["condition"][row] or NOT_ASSESSED)
 
 
-def probabilities_of(cells: Cells, row: int, names: Sequence[str]) -> dict[str, float]:
-    """Probabilities of a cell by class; none where it was not classified."""
-    values = {name: float(cells[f"{name}_prob"][row]) for name in names}
-    return {name: value for name, value in values.items() if not np.isnan(value)}
+def probabilities_of(cells: Cells, names: Sequence[str]) -> list[dict[str, float]]:
+    """Probabilities of each cell by class; none where it was not classified."""
+    columns = [cells[f"{name}_prob"] for name in names]
+    table = np.array(columns, dtype=np.float64).reshape(len(names), len(cells)).T.tolist()
+    return [
+        {name: value for name, value in zip(names, row, strict=True) if not math.isnan(value)}
+        for row in table
+    ]
 
 
 def certainty(cells: Cells) -> NDArray[np.float64]:
@@ -182,11 +187,9 @@ def certainty(cells: Cells) -> NDArray[np.float64]:
     Rounded as in the file, so that a report that was read again has the same order of cells.
     """
     conditions, _ = classes_in(cells)
-    rows = []
-    for row, confidence in enumerate(cells["confidence"].tolist()):
-        likely = max(probabilities_of(cells, row, conditions).values(), default=1.0)
-        rows.append(round(min(confidence, likely), 4))
-    return np.array(rows, dtype=np.float64)
+    likely = [max(one.values(), default=1.0) for one in probabilities_of(cells, conditions)]
+    least = np.minimum(cells["confidence"], likely).tolist()
+    return np.array([round(value, 4) for value in least], dtype=np.float64)
 
 
 def _or_none(value: float) -> float | None:

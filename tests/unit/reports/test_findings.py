@@ -212,7 +212,8 @@ def test_the_lines_of_findings_fit_into_88_places():
 
 
 def test_the_table_has_a_column_a_class():
-    text = cells_to_csv(classified_report(red={"condition": "malaria_RBC"}).cells)
+    report = classified_report(red={"condition": "malaria_RBC"})
+    text = cells_to_csv(report.to_json()["cells"], report.cells.taxonomy)
     rows = list(csv.DictReader(io.StringIO(text)))
     red_row = next(row for row in rows if row["p_malaria_RBC"])
     assert (red_row["condition"], red_row["p_malaria_RBC"]) == ("malaria_RBC", "0.9")
