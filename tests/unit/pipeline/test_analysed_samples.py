@@ -111,7 +111,7 @@ def test_a_report_of_version_2_is_read(results: Path, tmp_path: Path):
 
 def test_a_report_that_is_no_json_is_refused(results: Path):
     (results / "field_report.json").write_text("{")
-    with pytest.raises(DatasetError, match="not a report that this version reads"):
+    with pytest.raises(DatasetError, match=r"field_report\.json: not JSON, .*Analyse the image"):
         list(analysed_samples(results))
 
 
