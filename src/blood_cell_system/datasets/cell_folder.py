@@ -41,6 +41,7 @@ from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blo
 from blood_cell_system.datasets.prepared import enum_text, tuple_text
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_file_bytes, read_image_shape
+from blood_cell_system.imaging.image_folders import is_image_name, is_left_behind
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
@@ -280,7 +281,7 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     folders = sorted(
         path
         for path in root.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and path.name != SHEETS
+        if path.is_dir() and not is_left_behind(path.name) and path.name != SHEETS
     )
     if not folders:
         raise DatasetError(
@@ -290,11 +291,7 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     records = []
     for folder in folders:
         condition, cell_type = _class_of_folder(folder, kind)
-        images = sorted(
-            path.name
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        )
+        images = sorted(path.name for path in folder.iterdir() if is_image_name(path))
         if not images:
             raise DatasetError(
                 f"{folder}: no images in this class folder; expected "

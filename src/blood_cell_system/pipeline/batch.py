@@ -26,6 +26,7 @@ from blood_cell_system.imaging.image_file import (
     read_image,
     read_image_shape,
 )
+from blood_cell_system.imaging.image_folders import is_image_name, walk_folders
 from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME
@@ -133,7 +134,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         before, others = len(found), len(passed_over)
         try:
             for file in _files_of(path, results, recursive=recursive):
-                if file.suffix.lower() in IMAGE_SUFFIXES:
+                if is_image_name(file):
                     found.append((file, str(file.relative_to(path).with_suffix(""))))
                 else:
                     passed_over.append(file)
@@ -164,7 +165,7 @@ def _why_nothing(folder: Path, others: list[Path], *, recursive: bool) -> str:
 
 
 def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]:
-    """Go through a folder by name; hidden files, results and links to folders are left out.
+    """Go through a folder by name; hidden files and results are left out.
 
     Of the results of another analysis only the summary is given. Of a prepared folder, which has
     ``images`` and ``masks``, ``images`` is searched, and the others are given as they are.
@@ -173,7 +174,7 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
     def stop(error: OSError) -> None:
         raise error
 
-    for root, folders, files in os.walk(folder, onerror=stop):
+    for root, folders, files in walk_folders(folder, onerror=stop):
         wanted = folders if recursive else []
         if SUMMARY_NAME in files:
             files, wanted = [SUMMARY_NAME], []
@@ -181,13 +182,9 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
             files = [*files, *_LABELS.intersection(folders)]
             wanted = [name for name in wanted or _PREPARED if name not in _LABELS]
         folders[:] = sorted(
-            name
-            for name in wanted
-            if not name.startswith(".") and Path(os.path.realpath(Path(root) / name)) != results
+            name for name in wanted if Path(os.path.realpath(root / name)) != results
         )
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(root) / name
+        yield from (root / name for name in sorted(files))
 
 
 def _named(found: Iterable[tuple[Path, str]]) -> tuple[InputImage, ...]:
