@@ -464,7 +464,12 @@ class DiagnosticReport(Record):
         ValueError
             It is no report, or of a later version.
         """
-        return cls.model_validate(upgraded(value))
+        try:
+            return cls.model_validate(upgraded(value))
+        except ValueError:
+            raise
+        except Exception as error:  # Damaged values lead validators to errors of almost any kind.
+            raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
 
 
 def upgraded(value: Any) -> Any:
