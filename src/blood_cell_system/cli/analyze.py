@@ -143,6 +143,11 @@ def analyze(
         summary = write_batch(inputs, outcomes, pipeline, output_dir)
         if not json_lines:
             print_summary(summary, output_dir)
+        else:
+            for before, outcome in zip(outcomes, summary.outcomes, strict=True):
+                if outcome.status != before.status:
+                    # Its files have gone since it was printed: what counts is the last line.
+                    print_json_line(outcome)
         print_former_results(former, summary, output_dir)
     return 1 if summary.count(Status.FAILED) else 0
 

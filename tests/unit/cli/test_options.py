@@ -14,7 +14,7 @@ from blood_cell_system.datasets.synthetic import FolderLayout
 from blood_cell_system.masks.sample_mask import MaskMethod
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.pipeline.cell_crops.plan import CutMethod
-from blood_cell_system.pipeline.image import CONFIDENCE_THRESHOLD, UNCERTAIN_MARGIN
+from blood_cell_system.reports.report import CONFIDENCE_THRESHOLD, UNCERTAIN_MARGIN
 from blood_cell_system.training.presets import FINE_TUNING, PRESETS
 
 
