@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from blood_cell_system.errors import SettingsError
+from blood_cell_system.errors import CheckpointError, SettingsError
 from blood_cell_system.taxonomy import BUILT_IN, CellType, Taxonomy
 
 STRIDE: Final = 32
@@ -427,6 +427,32 @@ def metadata_in_properties(properties: Mapping[str, str]) -> ModelMetadata | Non
 def as_properties(metadata: ModelMetadata) -> dict[str, str]:
     """Give the metadata properties of an ``.onnx`` file, before its hash is taken."""
     return {MODEL_KEY: _text(metadata.replace(content_sha256=NO_HASH))}
+
+
+_MAX_WORDS: Final = 100_000_000  # Bytes of a JSON file in an archive, unpacked.
+_SUSPICIOUS_BYTES: Final = 500_000_000  # Unpacked bytes from which the ratio is checked.
+# Unpacked to packed bytes; weights hardly shrink at all.
+_SUSPICIOUS_RATIO: Final = 50
+
+
+def check_archive_size(archive: zipfile.ZipFile, path: Path) -> None:
+    """Refuse a ``.keras`` file that would fill the memory, before it is unpacked.
+
+    Raises
+    ------
+    CheckpointError
+        Naming how large it would become.
+    """
+    members = archive.infolist()
+    unpacked = sum(member.file_size for member in members)
+    packed = max(1, sum(member.compress_size for member in members))
+    is_bomb = unpacked > _SUSPICIOUS_BYTES and unpacked > _SUSPICIOUS_RATIO * packed
+    words = max((one.file_size for one in members if one.filename.endswith(".json")), default=0)
+    if is_bomb or words > _MAX_WORDS:
+        raise CheckpointError(
+            f"{path}: {packed:,} bytes would become {unpacked:,}, as of files made to fill the "
+            "memory; expected a model. Use a file whose source you know."
+        )
 
 
 def metadata_in_archive(archive: zipfile.ZipFile) -> ModelMetadata | None:

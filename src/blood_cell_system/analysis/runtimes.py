@@ -5,6 +5,7 @@ classifier is a network whose inputs and outputs were checked on an artificial i
 """
 
 import json
+import math
 import threading
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,7 @@ from blood_cell_system.model_metadata import (
     TYPE_OUTPUT,
     ClassifierKind,
     ModelMetadata,
+    check_archive_size,
     content_hash,
     diameter_in_name,
     metadata_in_archive,
@@ -245,6 +247,7 @@ class OnnxNetwork:
                 "of a newer ONNX. Copy it again, or export it again with bloodcells export."
             ) from error
         self.name = name
+        self._is_endless = False
         self._session = session
         try:
             self.metadata = metadata_in_properties(session.get_modelmeta().custom_metadata_map)
@@ -267,17 +270,42 @@ class OnnxNetwork:
         import onnxruntime
 
         state = onnxruntime.capi.onnxruntime_pybind11_state
+        limit = _SECONDS_A_RUN + _SECONDS_A_PIXEL * math.prod(batch.shape[:3])
+        if self._is_endless:
+            raise _endless(self.name, limit)
+        options = onnxruntime.RunOptions()
+        timer = threading.Timer(limit, setattr, (options, "terminate", True))
+        timer.daemon = True
+        timer.start()
         try:
-            values = self._session.run(self._outputs, {self._input: batch})
+            values = self._session.run(self._outputs, {self._input: batch}, options)
         except (state.Fail, state.InvalidArgument, state.RuntimeException) as error:
+            if options.terminate:
+                self._is_endless = True
+                raise _endless(self.name, limit) from error
             if is_memory_full(error):
                 raise MemoryError from error
             raise CheckpointError(
                 f"{self.name}: fails on an image of {batch.shape[1]}×{batch.shape[2]} in a batch "
                 f"of {len(batch)} ({_first_line(error)}). Export the model again."
             ) from error
+        finally:
+            timer.cancel()
         arrays = (np.asarray(value, dtype=np.float32) for value in values)
         return dict(zip(self._outputs, arrays, strict=True))
+
+
+_SECONDS_A_RUN: Final = 20.0
+"""Time for a run of a network, and for each pixel of its batch: some twenty times what the bundled
+networks need on two cores. A file may hold a loop without an end."""
+_SECONDS_A_PIXEL: Final = 25e-6
+
+
+def _endless(name: str, seconds: float) -> CheckpointError:
+    return CheckpointError(
+        f"{name}: has not ended after {seconds:.0f} seconds; expected a network without endless "
+        "loops. Use a smaller model, or one that bloodcells export has written."
+    )
 
 
 class KerasNetwork:
@@ -432,6 +460,7 @@ def check_keras_archive(path: Path) -> ModelMetadata | None:
     _check_is_there(path)
     try:
         with zipfile.ZipFile(path) as archive:
+            check_archive_size(archive, path)
             is_model = "config.json" in archive.namelist()
             damaged = archive.testzip()
             if is_model and damaged is None:

@@ -188,13 +188,13 @@ def _flaw(written: tuple[float, ...], box: Box, clipped: Box, shape: tuple[int, 
     width, height = clipped.x_max - clipped.x_min, clipped.y_max - clipped.y_min
     if width <= 0 or height <= 0:
         return f"outside the image: {place}"
+    if min(width, height) <= TINY_SIDE_PX:
+        return f"too small for a cell: {width:g}×{height:g} px in the image"
     far_x, far_y = FAR_OUTSIDE * shape[1], FAR_OUTSIDE * shape[0]
     beyond_x = max(clipped.x_min - box.x_min, box.x_max - clipped.x_max)
     beyond_y = max(clipped.y_min - box.y_min, box.y_max - clipped.y_max)
     if beyond_x > far_x or beyond_y > far_y:
         return f"far outside the image: {place}"
-    if min(width, height) <= TINY_SIDE_PX:
-        return f"too small for a cell: {width:g}×{height:g} px in the image"
     return None
 
 

@@ -6,11 +6,12 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
 from blood_cell_system.annotation.text_files import decode_label_text
-from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
+from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError, system_words
 from blood_cell_system.imaging.image_folders import is_image_name, walk_folders
 from blood_cell_system.input_files import kind_of_special
 
@@ -78,7 +79,8 @@ class FolderListing:
         try:
             with path.open("rb") as stream:
                 data = stream.read(_HEAD_BYTES)
-        except OSError:
+        except OSError as error:
+            _warn_unreadable(path, system_words(error))
             return ""
         # The end may lie within a character, of four bytes at most.
         for left_out in range(4 if len(data) == _HEAD_BYTES else 1):
@@ -158,6 +160,12 @@ def _walk(root: Path) -> Iterator[Path]:
             folders.clear()
             continue
         yield from (folder / name for name in names if not _is_special(folder / name))
+
+
+@cache
+def _warn_unreadable(path: Path, words: str) -> None:
+    """Name a file once, however many formats look at it."""
+    _logger.warning("%s: cannot be read: %s", path, words)
 
 
 def _is_special(path: Path) -> bool:

@@ -112,7 +112,11 @@ class Reader(ABC):
         listing = FolderListing.of(root)
         files = self.files(listing)
         if not files:
-            raise DatasetError(f"{root}: {self.missing}")
+            others = [
+                path.name for path in listing.files if path.suffix.lower() not in IMAGE_SUFFIXES
+            ]
+            found = f" Found: {', '.join(others[:5])}." if others else ""
+            raise DatasetError(f"{root}: {self.missing}{found}")
         builder = self.builder(listing, files, options)
         self.read_files(files, builder, options)
         return builder.finish()

@@ -191,9 +191,9 @@ def matches_for(root: Path, name: str) -> tuple[FormatMatch, ...]:
         return first, *(other for other in others if other.reader.name != "masks")
     reader = reader_named(name)
     seen = reader.recognise(_listing(root))
-    if seen is None and name == "kaggle":
-        # Copies of that set go around in the formats of other tools.
-        return matches_for(root, "auto")
+    # Copies of that set go around in the formats of other tools.
+    if seen is None and name == "kaggle" and (elsewhere := recognise(root)):
+        return elsewhere
     return (FormatMatch(reader=reader, seen=seen or "as was said, though it does not look so"),)
 
 

@@ -25,6 +25,7 @@ from blood_cell_system.errors import CheckpointError, MissingDataError, is_memor
 from blood_cell_system.model_metadata import (
     TRAINING_DIAMETER_PX,
     Architecture,
+    check_archive_size,
     metadata_in_archive,
 )
 from blood_cell_system.networks.registry import of_config, segmenter_named
@@ -96,10 +97,14 @@ def load_starting_point(path: Path) -> StartingPoint:
             "the .keras file that the training wrote beside it."
         )
     try:
+        with zipfile.ZipFile(path) as archive:
+            check_archive_size(archive, path)
         model = keras.models.load_model(path, compile=False)
         with zipfile.ZipFile(path) as archive:
             metadata = metadata_in_archive(archive)
     except Exception as error:
+        if isinstance(error, CheckpointError):
+            raise
         if is_memory_full(error):
             raise MemoryError from error
         if isinstance(error, PermissionError):

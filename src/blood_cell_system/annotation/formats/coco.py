@@ -70,7 +70,7 @@ class CocoReader(Reader):
     seen = "{count} JSON with COCO's lists of images, annotations and categories"
     missing = (
         f"no JSON file with the lists {', '.join(_KEYS)}; expected COCO JSON. Export the labels as "
-        "COCO, or name the format with --format."
+        "COCO."
     )
 
     def files(self, listing: FolderListing) -> list[Path]:

@@ -61,7 +61,7 @@ class CvatReader(Reader):
 
     missing = (
         "no XML file with <annotations>; expected annotations.xml of CVAT. Export the task as "
-        '"CVAT for images 1.1", or name the format with --format.'
+        '"CVAT for images 1.1".'
     )
 
     def files(self, listing: FolderListing) -> list[Path]:

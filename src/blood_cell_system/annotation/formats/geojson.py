@@ -58,7 +58,7 @@ class GeoJsonReader(Reader):
     seen = "{count} files with features of GeoJSON"
     missing = (
         "no file with features; expected GeoJSON, one file an image, with the image's name. Export "
-        "the objects from QuPath again, or name the format with --format."
+        "the objects from QuPath again."
     )
 
     def files(self, listing: FolderListing) -> list[Path]:

@@ -45,7 +45,7 @@ class KaggleReader(Reader):
 
     missing = (
         f"no table with the columns image, {', '.join(_CORNERS)} and label; expected "
-        "annotations.csv. Unpack the data set again, or name its format with --format."
+        "annotations.csv. Unpack the data set again."
     )
 
     def files(self, listing: FolderListing) -> list[Path]:

@@ -69,7 +69,7 @@ class LabelMeReader(Reader):
     seen = "{count} JSON files of LabelMe"
     missing = (
         "no JSON file with shapes and an imagePath; expected LabelMe's, one an image. Save the "
-        "labels beside the images, or name the format with --format."
+        "labels beside the images."
     )
 
     def files(self, listing: FolderListing) -> list[Path]:

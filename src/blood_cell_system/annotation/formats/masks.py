@@ -73,7 +73,7 @@ class MaskFolderReader(Reader):
 
     missing = (
         "no folder of masks; expected images/ and masks/ with files of the same names. Rename the "
-        "folders, or name the format with --format."
+        "folders."
     )
 
     def files(self, listing: FolderListing) -> list[Path]:

@@ -355,10 +355,7 @@ class VocReader(Reader):
     BCCD: https://github.com/Shenggan/BCCD_Dataset, MIT licence; labels RBC, WBC, Platelets.
     """
 
-    missing = (
-        "no XML files; expected one for every image. Unpack the data set again, or name its format "
-        "with --format."
-    )
+    missing = "no XML files; expected one for every image. Unpack the data set again."
 
     def files(self, listing: FolderListing) -> tuple[Path, ...]:
         """All XML files: damaged ones are listed."""

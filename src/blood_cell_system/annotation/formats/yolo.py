@@ -175,7 +175,7 @@ class YoloReader(Reader):
 
     missing = (
         "no text files named as images are; expected YOLO's labels/a.txt for images/a.png. Export "
-        "the labels again, or name the format with --format."
+        "the labels again."
     )
 
     def files(self, listing: FolderListing) -> list[Path]:
