@@ -1,7 +1,6 @@
 """What lies in a folder, and which image a label file means."""
 
 import logging
-import os
 import re
 import unicodedata
 from collections import defaultdict
@@ -12,20 +11,21 @@ from typing import Final, Self
 
 from blood_cell_system.annotation.text_files import decode_label_text
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
-from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.imaging.image_folders import is_image_name, walk_folders
 from blood_cell_system.input_files import kind_of_special
 
 _logger = logging.getLogger(__name__)
 
 _HEAD_BYTES: Final = 65_536  # Bytes read to recognise a file: enough for the keys of every format.
 _SEPARATORS: Final = re.compile(r"[\\/]+")
-# What macOS and Windows leave in folders and archives.
-_LEFT_BEHIND: Final = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+_RESULTS_NAME: Final = "batch_summary.json"  # In the folder of an analysis.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FolderListing:
-    """Files of a folder and all folders below it; hidden ones are passed over.
+    """Files of a folder and all folders below it, also linked ones.
+
+    Hidden files, what systems leave behind, and results of an analysis are passed over.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ class FolderListing:
 
     def images(self) -> tuple[Path, ...]:
         """Files that are images by their names."""
-        return self.with_suffix(*IMAGE_SUFFIXES)
+        return tuple(path for path in self.files if is_image_name(path))
 
     def head(self, path: Path) -> str:
         """Beginning of a text file, as far as it can be read; for a look at what it is."""
@@ -152,12 +152,12 @@ def _walk(root: Path) -> Iterator[Path]:
             "permissions."
         ) from error
 
-    for folder, folders, names in os.walk(root, onerror=refuse):
-        folders[:] = [name for name in folders if _is_looked_at(name)]
-        for name in names:
-            path = Path(folder) / name
-            if _is_looked_at(name) and not _is_special(path):
-                yield path
+    for folder, folders, names in walk_folders(root, onerror=refuse):
+        if folder != root and _RESULTS_NAME in names:
+            # Drawings of an analysis are no images that somebody labelled.
+            folders.clear()
+            continue
+        yield from (folder / name for name in names if not _is_special(folder / name))
 
 
 def _is_special(path: Path) -> bool:
@@ -170,10 +170,6 @@ def _is_special(path: Path) -> bool:
     if kind is not None:
         _logger.warning("%s: %s, not a file; skipped", path, kind)
     return kind is not None
-
-
-def _is_looked_at(name: str) -> bool:
-    return not name.startswith(".") and name not in _LEFT_BEHIND
 
 
 def _key(name: str) -> str:
@@ -228,7 +224,7 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+        if not is_image_name(path):
             continue
         if path.is_dir():
             continue

@@ -26,6 +26,7 @@ from blood_cell_system.datasets.prepared import (
 from blood_cell_system.errors import DatasetError, MaskFormatError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_label_image, write_image
+from blood_cell_system.imaging.image_folders import refuse_output_within
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
@@ -272,11 +273,7 @@ def _check(source: Path, output: Path, copies: int) -> None:
             f"copies: received {copies}; expected 1 or more augmented versions of each image "
             "(--aug-factor)."
         )
-    if output.resolve().is_relative_to(source.resolve()):
-        raise SettingsError(
-            f"{output}: the output is the input folder or lies in it ({source}); expected another "
-            "place. Choose another --output."
-        )
+    refuse_output_within(output, source)
 
 
 def _tasks(originals: Sequence[PreparedImage], copies: int) -> list[tuple[PreparedImage, int]]:

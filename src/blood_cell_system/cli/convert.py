@@ -68,8 +68,10 @@ def convert(
     from blood_cell_system.annotation.archives import opened_folder
     from blood_cell_system.annotation.registry import writable_format
     from blood_cell_system.annotation.writer import OutlineForm, WriteStyle, write_labels
+    from blood_cell_system.imaging.image_folders import refuse_output_within
 
     format_name = "geojson" if to == "qupath" else to
+    refuse_output_within(output, source)
     with opened_folder(source) as folder:
         samples, is_whole, taxonomy = _samples(
             folder,

@@ -24,6 +24,7 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.duplicates.groups import linked_groups
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, read_image_shape
+from blood_cell_system.imaging.image_folders import is_image_name
 from blood_cell_system.input_files import read_json
 
 TINY_SIDE_PX = 3
@@ -127,7 +128,7 @@ def images_in(folder: Path) -> dict[str, Path]:
         )
     found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in IMAGE_SUFFIXES or path.name.startswith("."):
+        if not is_image_name(path):
             continue
         if path.stem in found:
             raise DatasetError(

@@ -28,7 +28,6 @@ from), ``block`` (slide), ``split`` and ``origin`` (who says where the cell is).
 import csv
 import difflib
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,11 +35,12 @@ from pathlib import Path
 from typing import Final, Self
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.atomic_files import write_text
+from blood_cell_system.atomic_files import csv_text, with_formulas, write_text
 from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blocks
 from blood_cell_system.datasets.prepared import enum_text, tuple_text
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_file_bytes, read_image_shape
+from blood_cell_system.imaging.image_folders import is_image_name, is_left_behind
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
@@ -139,11 +139,8 @@ def write_cells_csv(root: Path, records: Iterable[CellRecord]) -> None:
     OutputError
         The folder cannot be written to.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(row_of(record) for record in sorted(records, key=lambda record: record.file))
-    write_text(root / CELLS_CSV, text.getvalue())
+    rows = (row_of(record) for record in sorted(records, key=lambda record: record.file))
+    write_text(root / CELLS_CSV, csv_text([COLUMNS, *rows]))
 
 
 def row_of(record: CellRecord) -> tuple[str, ...]:
@@ -176,7 +173,13 @@ def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            rows = [
+                {
+                    name: with_formulas(value) if isinstance(value, str) else value
+                    for name, value in row.items()
+                }
+                for row in reader
+            ]
             header = reader.fieldnames or []
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(
@@ -280,7 +283,7 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     folders = sorted(
         path
         for path in root.iterdir()
-        if path.is_dir() and not path.name.startswith(".") and path.name != SHEETS
+        if path.is_dir() and not is_left_behind(path.name) and path.name != SHEETS
     )
     if not folders:
         raise DatasetError(
@@ -290,11 +293,7 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     records = []
     for folder in folders:
         condition, cell_type = _class_of_folder(folder, kind)
-        images = sorted(
-            path.name
-            for path in folder.iterdir()
-            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
-        )
+        images = sorted(path.name for path in folder.iterdir() if is_image_name(path))
         if not images:
             raise DatasetError(
                 f"{folder}: no images in this class folder; expected "

@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -62,8 +62,12 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
                 f"{path}: the file is empty (0 bytes). Copy it again from its source, or, where a "
                 "cloud holds it, have it downloaded first."
             )
-        file = path if data is None else io.BytesIO(data)
-        with _without_pillow_warnings, Image.open(file, formats=_FORMATS) as image:
+        if (path.stat().st_size if data is None else len(data)) == 0:
+            raise ImageReadError(
+                f"{path}: the file is empty (0 bytes), as placeholders of cloud folders and broken "
+                "downloads are; expected an image. Copy it again from its source."
+            )
+        with _without_pillow_warnings, _open(path, data) as image:
             width, height = image.size
             if width * height > MAX_PIXELS:
                 raise ImageReadError(
@@ -92,6 +96,73 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
         raise ImageReadError(
             f"{path}: the image is cut off or damaged ({error}). Copy it again from its source."
         ) from error
+
+
+def _open(path: Path, data: bytes | None) -> Image.Image:
+    file = path if data is None else io.BytesIO(data)
+    if data is None:
+        with path.open("rb") as stream:
+            start = stream.read(len(_BIG_ENDIAN_BIGTIFF))
+    else:
+        start = data[: len(_BIG_ENDIAN_BIGTIFF)]
+    if start == _BIG_ENDIAN_BIGTIFF:
+        # Pillow takes the second byte of the version for the whole.
+        return _read_tiff(path, file)
+    image = Image.open(file, formats=_FORMATS)
+    if isinstance(image, TiffImageFile):
+        tags = image.tag_v2
+        is_planar = tags.get(_PLANAR_CONFIGURATION) == _PLANAR and len(image.getbands()) > 1
+        if is_planar and max(tags.get(_BITS, (8,))) > _BITS_OF_PILLOW:
+            # Pillow takes the bytes of a plane for pixels, OpenCV the pixels for colours.
+            image.close()
+            return _read_tiff(path, path if data is None else io.BytesIO(data))
+    return image
+
+
+def _read_tiff(path: Path, file: Path | io.BytesIO) -> Image.Image:
+    """Read the first page of a TIFF that Pillow cannot read, or reads wrongly."""
+    from tifffile import TiffFile
+
+    with TiffFile(file) as tiff:
+        page: Any = tiff.pages.first
+        if page.imagewidth * page.imagelength > MAX_PIXELS:
+            raise ImageReadError(
+                f"{path}: {page.imagewidth}×{page.imagelength} pixels; at most {MAX_PIXELS:,} are "
+                "read. Cut the image into fields first."
+            )
+        values = page.asarray()
+        if page.planarconfig == _PLANAR and values.ndim == _COLOUR_NDIM:
+            values = np.moveaxis(values, 0, 2)
+        if page.photometric == _WHITE_IS_ZERO and values.dtype.kind == "u":
+            values = np.iinfo(values.dtype).max - values
+        elif page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
+            raise ImageReadError(
+                f"{path}: a TIFF of a rare kind with the colours {page.photometric.name}; expected "
+                "gray or RGB. Save it as PNG or another kind of TIFF."
+            )
+        if ExifTags.Base.Orientation in page.tags and (
+            page.tags[ExifTags.Base.Orientation].value not in (0, 1)
+        ):
+            raise ImageReadError(
+                f"{path}: a TIFF of a rare kind that is to be turned; expected an upright one. "
+                "Save it as PNG."
+            )
+    if values.ndim == _COLOUR_NDIM:
+        values = values[:, :, :3]
+    if values.dtype != np.uint8 and (values.ndim == _COLOUR_NDIM or values.dtype != np.uint16):
+        values = _to_8_bit(values)
+    image = Image.fromarray(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="))))
+    image.format = "TIFF"
+    return image
+
+
+_BIG_ENDIAN_BIGTIFF: Final = b"MM\x00\x2b"
+# Tags and values of TIFF 6.0.
+_BITS, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 258, 262, 284
+_BITS_OF_PILLOW: Final = 8  # A channel of colours.
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_PLANAR: Final = 2
+_COLOUR_NDIM: Final = 3  # Rows, columns and channels.
 
 
 class _WithoutPillowWarnings:
@@ -154,9 +225,19 @@ def as_rgb(image: Image.Image, path: Path, data: bytes | None = None) -> NDArray
         return _deep_colours_as_rgb(image, path.read_bytes() if data is None else data)
     upright = ImageOps.exif_transpose(image)
     if upright.mode.startswith(("I", "F")):
-        return np.repeat(_to_8_bit(np.asarray(upright))[:, :, None], 3, axis=2)
+        values = np.asarray(upright)
+        if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
+            # Pillow turns 8 bits into black on white, but not more.
+            if not upright.mode.startswith("I;16"):
+                raise ValueError("white is 0 in more than 16 bits")
+            values = np.iinfo(np.uint16).max - values
+        return np.repeat(_to_8_bit(values)[:, :, None], 3, axis=2)
     if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
         rgba = upright.convert("RGBA")
+        values = np.array(rgba)
+        if not values[:, :, 3].any():
+            # Programs that do not know of transparency leave zeros in it.
+            return values[:, :, :3].copy()
         white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
         return np.array(Image.alpha_composite(white, rgba).convert("RGB"))
     return np.array(upright.convert("RGB"))
@@ -178,7 +259,7 @@ def _deep_colours_as_rgb(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
     if values is None:
         raise ValueError("OpenCV cannot decode it")
     rgb = _to_8_bit(values[:, :, 2::-1])
-    if not has_alpha:
+    if not has_alpha or not values[:, :, 3].any():
         return rgb
     opacity = values[:, :, 3:] / 65535.0
     on_white: NDArray[np.float64] = rgb * opacity + 255 * (1 - opacity)
@@ -196,7 +277,9 @@ def _to_8_bit(intensities: NDArray[np.generic]) -> NDArray[np.uint8]:
     return np.clip(np.rint(values * (255.0 / full_scale)), 0, 255).astype(np.uint8)
 
 
-IMAGE_SUFFIXES: Final = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"})
+IMAGE_SUFFIXES: Final = frozenset(
+    {".png", ".jpg", ".jpeg", ".jfif", ".jpe", ".bmp", ".tif", ".tiff", ".webp"}
+)
 
 # A telephone's JPEG may hold a preview as well, which is no other image.
 _FORMATS_WITH_PAGES: Final = frozenset({"TIFF", "GIF", "WEBP", "PNG"})
@@ -221,10 +304,11 @@ _QUICK_PNG: Final = (
 def read_image(path: Path, *, data: bytes | None = None) -> NDArray[np.uint8]:
     """Read an image as 8-bit RGB, upright.
 
-    EXIF rotation is applied. Transparent pixels are laid on white. Grayscale, palette and CMYK
-    become RGB. Values of more than 8 bits are scaled by the smallest usual depth (8, 10, 12, 14 or
-    16 bits) that holds the largest of them, as cameras of 12 bits save in 16; float values by 1
-    when none is larger. Of an animation the first frame is taken, of several pages the first.
+    EXIF rotation is applied. Transparent pixels are laid on white, unless all are transparent.
+    Grayscale, palette and CMYK become RGB. Values of more than 8 bits are scaled by the smallest
+    usual depth (8, 10, 12, 14 or 16 bits) that holds the largest of them, as cameras of 12 bits
+    save in 16; float values by 1 when none is larger. Of an animation the first frame is taken, of
+    several pages the first.
 
     Parameters
     ----------
@@ -271,7 +355,10 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
     with opened(path) as image:
         is_deep = has_16_bits_a_channel(image)
         if not is_deep and (image.mode in {"RGBA", "LA", "PA"} or "transparency" in image.info):
-            return np.array(ImageOps.exif_transpose(image).convert("RGBA"))
+            rgba = np.array(ImageOps.exif_transpose(image).convert("RGBA"))
+            if not rgba[:, :, 3].any():
+                rgba[:, :, 3] = 255
+            return rgba
         rgb = as_rgb(image, path)
     return np.dstack([rgb, np.full(rgb.shape[:2], 255, dtype=np.uint8)])
 

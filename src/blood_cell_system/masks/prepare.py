@@ -3,7 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -31,7 +31,13 @@ from blood_cell_system.errors import (
     SettingsError,
 )
 from blood_cell_system.folder_lock import locked_folder
-from blood_cell_system.imaging.image_file import read_image, write_image
+from blood_cell_system.imaging.image_file import (
+    count_pages,
+    is_turned,
+    read_image,
+    write_image,
+)
+from blood_cell_system.imaging.image_folders import refuse_output_within
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
 from blood_cell_system.parallel import map_in_processes, with_progress
@@ -191,6 +197,7 @@ def prepare_reading(
     rest = _choice(Unlabelled, "unlabelled", unlabelled)
     command = f"prepare --mode {mode or reading.format_name}"
     output = Path(output)
+    refuse_output_within(output, reading.root)
     taxonomy = reading.taxonomy
     work = partial(_prepare_image, output=output, method=method, unlabelled=rest, taxonomy=taxonomy)
     job_count = (os.cpu_count() or 1) if jobs is None else jobs
@@ -211,6 +218,7 @@ def prepare_reading(
         samples = [sample for sample in reading.samples if sample.stem in prepared]
         cells = {stem: image.cells for stem, image in prepared.items() if image.cells is not None}
         unmarked = _unmarked_types(samples, taxonomy)
+        reading = replace(reading, notes=(*reading.notes, *_notes_of_images(samples, prepared)))
         finish_build(
             output,
             command=command,
@@ -243,6 +251,8 @@ def prepare_reading(
 class _PreparedImage:
     cells: tuple[Annotation, ...] | None
     folders: tuple[str, ...]
+    pages: int
+    is_turned: bool
 
 
 def _prepare_image(
@@ -267,7 +277,33 @@ def _prepare_image(
         folders += ("instances",)
     write_image(output / "images" / name, image)
     write_image(output / "masks" / name, encode_class_mask(mask.class_mask))
-    return _PreparedImage(cells=mask.cells, folders=folders)
+    return _PreparedImage(
+        cells=mask.cells,
+        folders=folders,
+        pages=count_pages(sample.image_path),
+        is_turned=is_turned(sample.image_path),
+    )
+
+
+def _notes_of_images(
+    samples: Sequence[Sample], prepared: Mapping[str, _PreparedImage]
+) -> list[str]:
+    """Say what of the image files may not be as their labels take it to be."""
+    notes = []
+    pages = [sample.image_path for sample in samples if prepared[sample.stem].pages > 1]
+    if pages:
+        notes.append(
+            f"{len(pages)} files hold several images (pages, or channels of one), for instance "
+            f"{pages[0]}: the first page alone was read. Save each as a file of its own, channels "
+            "together as RGB."
+        )
+    turned = [sample.image_path for sample in samples if prepared[sample.stem].is_turned]
+    if turned:
+        notes.append(
+            f"{len(turned)} images are turned by their EXIF data, for instance {turned[0]}: labels "
+            "are taken to be those of the upright image. Look at them with bloodcells verify."
+        )
+    return notes
 
 
 def _choice(kind: type[Choice], name: str, value: str) -> Choice:

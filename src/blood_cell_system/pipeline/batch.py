@@ -26,6 +26,7 @@ from blood_cell_system.imaging.image_file import (
     read_image,
     read_image_shape,
 )
+from blood_cell_system.imaging.image_folders import is_image_name, walk_folders
 from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME
@@ -133,7 +134,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         before, others = len(found), len(passed_over)
         try:
             for file in _files_of(path, results, recursive=recursive):
-                if file.suffix.lower() in IMAGE_SUFFIXES:
+                if is_image_name(file):
                     found.append((file, str(file.relative_to(path).with_suffix(""))))
                 else:
                     passed_over.append(file)
@@ -164,7 +165,7 @@ def _why_nothing(folder: Path, others: list[Path], *, recursive: bool) -> str:
 
 
 def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]:
-    """Go through a folder by name; hidden files, results and links to folders are left out.
+    """Go through a folder by name; hidden files and results are left out.
 
     Of the results of another analysis only the summary is given. Of a prepared folder, which has
     ``images`` and ``masks``, ``images`` is searched, and the others are given as they are.
@@ -173,7 +174,7 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
     def stop(error: OSError) -> None:
         raise error
 
-    for root, folders, files in os.walk(folder, onerror=stop):
+    for root, folders, files in walk_folders(folder, onerror=stop):
         wanted = folders if recursive else []
         if SUMMARY_NAME in files:
             files, wanted = [SUMMARY_NAME], []
@@ -181,13 +182,9 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
             files = [*files, *_LABELS.intersection(folders)]
             wanted = [name for name in wanted or _PREPARED if name not in _LABELS]
         folders[:] = sorted(
-            name
-            for name in wanted
-            if not name.startswith(".") and Path(os.path.realpath(Path(root) / name)) != results
+            name for name in wanted if Path(os.path.realpath(root / name)) != results
         )
-        for name in sorted(files):
-            if not name.startswith("."):
-                yield Path(root) / name
+        yield from (root / name for name in sorted(files))
 
 
 def _named(found: Iterable[tuple[Path, str]]) -> tuple[InputImage, ...]:
@@ -249,8 +246,7 @@ def former_report(
     try:
         value = read_json(file_of(output_dir, image.name, "report.json"))
         report = DiagnosticReport.from_json(value)
-    except Exception as error:  # Damaged values lead to errors of almost any kind.
-        _logger.debug("%s: the former report cannot be read", image.name, exc_info=error)
+    except (OSError, ValueError, RecursionError):
         return None
     data = read_file_bytes(image.path) if data is None else data
     expected = provenance.model_copy(update={"data_sha256": hashlib.sha256(data).hexdigest()})
@@ -487,7 +483,7 @@ def _in_threads(work: _Work, images: Sequence[InputImage], jobs: int) -> Iterato
 def _one(work: _Work, image: InputImage) -> ImageOutcome:
     try:
         if work.resume:
-            kept = _kept(work, image)
+            kept = _kept_or_damaged(work, image)
             if kept is not None:
                 return kept
         return _analyzed(work, image)
@@ -513,6 +509,17 @@ def _analyzed(work: _Work, item: InputImage) -> ImageOutcome:
     labels = result.analysis.cells.label_image
     panel = make_panel(result.analysis.image, labels, report, work.limits)
     return ImageOutcome(name=item.name, path=str(item.path), report=report, panel=panel)
+
+
+def _kept_or_damaged(work: _Work, item: InputImage) -> ImageOutcome | None:
+    """Give what :func:`_kept` gives; results that it fails on are damaged, and are made anew."""
+    try:
+        return _kept(work, item)
+    except (BloodCellError, MemoryError):
+        raise
+    except Exception as error:
+        _logger.info("%s: its former results are damaged (%s)", item.path, error)
+        return None
 
 
 def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:

@@ -21,7 +21,8 @@ from blood_cell_system.cells.single_cell import single_cell_image
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.datasets.cell_folder import is_contact_sheet
 from blood_cell_system.errors import BloodCellError, MissingDataError, is_memory_full
-from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_rgba
+from blood_cell_system.imaging.image_file import read_rgba
+from blood_cell_system.imaging.image_folders import is_image_name, is_left_behind
 from blood_cell_system.model_metadata import ModelMetadata
 
 _logger = logging.getLogger(__name__)
@@ -64,8 +65,8 @@ def find_cell_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
             continue
         for file in sorted(path.rglob("*")):
             inner = file.relative_to(path)
-            is_hidden = any(part.startswith(".") for part in inner.parts)
-            is_image = file.suffix.lower() in IMAGE_SUFFIXES and not is_hidden and file.is_file()
+            is_hidden = any(map(is_left_behind, inner.parts))
+            is_image = is_image_name(file) and not is_hidden and file.is_file()
             if is_image and not is_contact_sheet(file):
                 found.append((file, inner.as_posix()))
     if not found:

@@ -173,9 +173,9 @@ def test_a_negative_number_of_processes_is_an_error(source: Path, tmp_path: Path
 
 
 def test_the_sources_own_folder_is_no_output(source: Path):
-    (source / "images").symlink_to(source / "JPEGImages")
-    with pytest.raises(OutputError, match="has not written"):
-        prepare(source, source)
+    for output in (source, source / "prepared"):
+        with pytest.raises(SettingsError, match="is the input folder or lies in it"):
+            prepare(source, output)
 
 
 def test_a_full_disk_is_told_in_words(source: Path, tmp_path: Path, monkeypatch):
@@ -251,7 +251,7 @@ def with_mask(root: Path, stem: str, *, shape: tuple[int, int] = SHAPE) -> Sampl
 
 def test_given_masks_are_taken_and_nothing_is_said_about_cells(tmp_path: Path):
     summary = prepare_reading(
-        reading_of(tmp_path, with_mask(tmp_path, "a")), tmp_path / "out", jobs=1
+        reading_of(tmp_path / "in", with_mask(tmp_path / "in", "a")), tmp_path / "out", jobs=1
     )
     (image,) = PreparedDataset.open(tmp_path / "out").images
     assert (image.read()[1] == 1).all()
@@ -262,8 +262,8 @@ def test_given_masks_are_taken_and_nothing_is_said_about_cells(tmp_path: Path):
 
 def test_given_masks_and_marks_live_in_one_folder(tmp_path: Path):
     cell = Annotation(cell_type=RBC, box=Box(5, 5, 25, 25))
-    samples = with_mask(tmp_path, "a"), image(tmp_path, "b", cells=(cell,))
-    summary = prepare_reading(reading_of(tmp_path, *samples), tmp_path / "out", jobs=1)
+    samples = with_mask(tmp_path / "in", "a"), image(tmp_path / "in", "b", cells=(cell,))
+    summary = prepare_reading(reading_of(tmp_path / "in", *samples), tmp_path / "out", jobs=1)
     first, second = PreparedDataset.open(tmp_path / "out").images
     assert first.instance_path is None
     assert second.instance_path is not None
@@ -274,16 +274,16 @@ def test_given_masks_and_marks_live_in_one_folder(tmp_path: Path):
 
 
 def test_a_given_mask_of_another_size_fails_its_image_alone(tmp_path: Path):
-    samples = with_mask(tmp_path, "a", shape=(9, 9)), with_mask(tmp_path, "b")
-    summary = prepare_reading(reading_of(tmp_path, *samples), tmp_path / "out", jobs=1)
+    samples = with_mask(tmp_path / "in", "a", shape=(9, 9)), with_mask(tmp_path / "in", "b")
+    summary = prepare_reading(reading_of(tmp_path / "in", *samples), tmp_path / "out", jobs=1)
     assert [failed.stem for failed in summary.failed] == ["a"]
     assert "(9, 9), the image (60, 96)" in summary.failed[0].reason
     assert [image.stem for image in PreparedDataset.open(tmp_path / "out").images] == ["b"]
 
 
 def test_the_manifest_has_what_the_reader_knew(tmp_path: Path):
-    sample = image(tmp_path, "a", cells=(), split=Split.VAL, group="slide 7")
-    reading = reading_of(tmp_path, sample, licence="CC BY 4.0", notes=("Mind the gap.",))
+    sample = image(tmp_path / "in", "a", cells=(), split=Split.VAL, group="slide 7")
+    reading = reading_of(tmp_path / "in", sample, licence="CC BY 4.0", notes=("Mind the gap.",))
     summary = prepare_reading(reading, tmp_path / "out", jobs=1)
     details = PreparedDataset.open(tmp_path / "out").details
     assert (details["licence"], details["notes"]) == ("CC BY 4.0", ["Mind the gap."])
@@ -296,7 +296,9 @@ def test_the_manifest_has_what_the_reader_knew(tmp_path: Path):
 def test_a_folder_that_another_format_wrote_is_not_overwritten(source: Path, tmp_path: Path):
     prepare(source, tmp_path / "out")
     with pytest.raises(OutputError, match="was written by 'prepare --mode bccd'"):
-        prepare_reading(reading_of(tmp_path, with_mask(tmp_path, "a")), tmp_path / "out", jobs=1)
+        prepare_reading(
+            reading_of(tmp_path / "in", with_mask(tmp_path / "in", "a")), tmp_path / "out", jobs=1
+        )
 
 
 def test_an_unknown_treatment_of_the_unlabelled_is_an_error(tmp_path: Path):

@@ -115,7 +115,7 @@ def test_a_folder_without_images_is_a_failed_input(tmp_path):
 def test_a_folder_that_cannot_be_listed_is_a_failed_input(tmp_path, monkeypatch):
     make(tmp_path / "in", "a.png")
 
-    def refuse(folder, onerror):
+    def refuse(folder, onerror, followlinks):
         onerror(PermissionError(13, "Permission denied", str(folder)))
         return iter(())
 

@@ -7,6 +7,7 @@ from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import CellField, FieldReading, images_in, readable
 from blood_cell_system.errors import DatasetError, MissingDataError
+from blood_cell_system.imaging.image_folders import is_left_behind
 
 
 def read_labelled_folders(
@@ -40,7 +41,7 @@ def read_labelled_folders(
             f"{root}: there is no such folder; expected {', '.join(labels)} in it. Check the path."
         )
     present = sorted(
-        path.name for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+        path.name for path in root.iterdir() if path.is_dir() and not is_left_behind(path.name)
     )
     unknown = [name for name in present if name not in labels]
     if unknown or not present:

@@ -22,6 +22,7 @@ from blood_cell_system.datasets.cell_fields import (
 from blood_cell_system.datasets.cell_folder import NOT_A_CELL
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError
+from blood_cell_system.imaging.image_folders import is_left_behind
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
@@ -194,7 +195,7 @@ def _field(
 
 def _fields_of_images(root: Path, failed: list[FailedImage]) -> list[CellField]:
     folders = sorted(
-        path for path in root.iterdir() if path.is_dir() and not path.name.startswith(".")
+        path for path in root.iterdir() if path.is_dir() and not is_left_behind(path.name)
     )
     labelled = [(folder.name, folder) for folder in folders] or [("", root)]
     fields = []
