@@ -290,6 +290,13 @@ def write_labels(
     _remove_left_over(output)
     building = output.with_name(f".{output.name}.{secrets.token_hex(8)}.partial")
     try:
+        building.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(
+            f"{output}: cannot make this folder ({error.strerror or error}). Choose a folder that "
+            "you may write to."
+        ) from error
+    try:
         with locked_folder(building, command="convert"):
             writer = make_writer(building, style)
             counts: Counter[str] = Counter()

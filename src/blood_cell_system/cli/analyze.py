@@ -14,8 +14,8 @@ from blood_cell_system.cli.options import (
     counted,
     given,
     option,
-    positive_number,
     share,
+    within,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def analyze(
     ] = False,
     cell_diameter: CellDiameter = None,
     pixel_size_um: Annotated[
-        float | None, option("--pixel-size-um UM", "Side of a pixel in µm.", parser=positive_number)
+        float | None,
+        option("--pixel-size-um UM", "Side of a pixel in µm.", parser=within(float, 0.001, 10)),
     ] = None,
     border_rule: Annotated[
         Literal["counted", "two-sides"],
