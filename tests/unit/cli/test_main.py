@@ -442,5 +442,7 @@ def test_the_launcher_s_entry_runs_in_process(tmp_path, capsys):
 
 def test_a_quiet_command_leaves_the_next_one_as_it_was(tmp_path):
     before = logging.getLogger("blood_cell_system").level
-    main(["synthesize", "-q", "--output", str(tmp_path / "s"), "--count", "1", "--size", "96x64"])
+    cli.main(
+        ["synthesize", "-q", "--output", str(tmp_path / "s"), "--count", "1", "--size", "96x64"]
+    )
     assert logging.getLogger("blood_cell_system").level == before
