@@ -1,13 +1,16 @@
 """Files that appear whole or not at all: written beside their place, then renamed into it."""
 
+import csv
+import io
 import json
 import math
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from blood_cell_system.errors import BloodCellError, OutputError
 
@@ -92,6 +95,36 @@ def write_json(path: Path, value: Any) -> None:
     """
     text = json.dumps(_without_nan(value), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
+
+
+def defused(value: Any) -> Any:
+    """Put an apostrophe before text that a spreadsheet would run as a formula.
+
+    Examples
+    --------
+    >>> defused("=2+5.png"), defused("a.png"), defused(-1.5)
+    ("'=2+5.png", 'a.png', -1.5)
+    """
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value
+
+
+def with_formulas(value: str) -> str:
+    """Take the apostrophe of :func:`defused` away again."""
+    return value[1:] if value.startswith("'") and _FORMULA.match(value) else value
+
+
+_FORMULA: Final = re.compile(r"'*[=+\-@\t\r]")
+
+
+def csv_text(rows: Iterable[Iterable[Any]]) -> str:
+    """Lay rows out as comma-separated values that spreadsheets and other programs read safely."""
+    lines = []
+    for row in rows:
+        line = io.StringIO(newline="")
+        # By this end a carriage return within a value is quoted as well.
+        csv.writer(line, lineterminator="\r\n").writerow([defused(value) for value in row])
+        lines.append(line.getvalue().removesuffix("\r\n"))
+    return "\n".join([*lines, ""])
 
 
 def _without_nan(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import MISSING, dataclass, field, fields
+from numbers import Real
 from typing import Any
 
 from blood_cell_system.errors import SettingsError
@@ -14,6 +15,11 @@ class AllowedRange:
     Parameters
     ----------
     at_least, above, at_most, below : float or None
+    multiple_of : int or None
+    choices : tuple of int
+        The only values; without bounds.
+    is_optional : bool
+        Whether None is allowed as well.
     hint : str
         What else is possible, for messages.
 
@@ -27,19 +33,32 @@ class AllowedRange:
     above: float | None = None
     at_most: float | None = None
     below: float | None = None
+    multiple_of: int | None = None
+    choices: tuple[int, ...] = ()
+    is_optional: bool = False
     hint: str = ""
 
     def __contains__(self, value: object) -> bool:
-        return isinstance(value, int | float) and (
-            math.isfinite(value)
-            and (self.at_least is None or value >= self.at_least)
-            and (self.above is None or value > self.above)
-            and (self.at_most is None or value <= self.at_most)
-            and (self.below is None or value < self.below)
+        if value is None:
+            return self.is_optional
+        if not isinstance(value, Real):
+            return False
+        number = float(value)
+        return (
+            math.isfinite(number)
+            and (not self.choices or number in self.choices)
+            and (self.multiple_of is None or number % self.multiple_of == 0)
+            and (self.at_least is None or number >= self.at_least)
+            and (self.above is None or number > self.above)
+            and (self.at_most is None or number <= self.at_most)
+            and (self.below is None or number < self.below)
         )
 
     def __str__(self) -> str:
-        if self.above is not None:
+        if self.choices:
+            *first, last = map(str, self.choices)
+            words = f"{', '.join(first)} or {last}"
+        elif self.above is not None:
             words = f"more than {self.above}"
         elif self.at_most is not None:
             words = f"from {self.at_least} to {self.at_most}"
@@ -47,21 +66,20 @@ class AllowedRange:
             words = f"from {self.at_least} to below {self.below}"
         else:
             words = f"{self.at_least} or more"
-        return words + self.hint
+        multiple = f", a multiple of {self.multiple_of}" if self.multiple_of else ""
+        return words + multiple + self.hint
 
 
-def ranged(default: Any = MISSING, *, hint: str = "", **bounds: float) -> Any:
+def ranged(default: Any = MISSING, **allowed: Any) -> Any:
     """Declare a dataclass field with its allowed values.
 
     Parameters
     ----------
     default : optional
-    hint : str
-        As of ``AllowedRange``.
-    **bounds : float
-        Of ``AllowedRange``; a tuple's values must all be within them.
+    **allowed
+        Of ``AllowedRange``; a tuple's values must all be within the bounds.
     """
-    return field(default=default, metadata={"range": AllowedRange(hint=hint, **bounds)})
+    return field(default=default, metadata={"range": AllowedRange(**allowed)})
 
 
 def first_out_of_range(settings: Any) -> tuple[str, str] | None:
@@ -77,7 +95,7 @@ def first_out_of_range(settings: Any) -> tuple[str, str] | None:
         values = value if isinstance(value, tuple) else (value,)
         if not all(one in allowed for one in values):
             return entry.name, str(allowed)
-        if list(values) != sorted(values):
+        if len(values) > 1 and list(values) != sorted(values):
             return entry.name, "the smaller number first"
     return None
 

@@ -23,6 +23,14 @@ _UNSAFE: Final = re.compile(
 )
 
 
+_NAMES: Final[dict[str, str]] = {}
+
+
+def call_by(temporary: str, name: str) -> None:
+    """Show a temporary path by the name that the user knows, here and as long as this runs."""
+    _NAMES[temporary] = name
+
+
 def visible(text: str) -> str:
     r"""Escape what a terminal obeys in place of showing it.
 
@@ -31,6 +39,8 @@ def visible(text: str) -> str:
     >>> print(visible("\x1b[2Jcells\n"), end="")
     \x1b[2Jcells
     """
+    for temporary, name in _NAMES.items():
+        text = text.replace(temporary, name)
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
@@ -128,12 +138,15 @@ def _open_closed_descriptors() -> None:
 class _RawFile:
     """What a console writes colours and movements to; its texts are escaped before."""
 
-    def __init__(self, stream: SafeStream) -> None:
-        self._stream = stream
-        self.write = stream.write_raw
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def write(self, text: str) -> int:
+        stream = getattr(sys, self._name)
+        return int(getattr(stream, "write_raw", stream.write)(text))
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
+        return getattr(getattr(sys, self._name), name)
 
 
 def safe_console(*, is_error: bool = False, **options: Any) -> "Console":
@@ -147,6 +160,5 @@ def safe_console(*, is_error: bool = False, **options: Any) -> "Console":
                 is_text = segment.control is None
                 yield segment._replace(text=visible(segment.text)) if is_text else segment
 
-    stream = sys.stderr if is_error else sys.stdout
-    file: Any = _RawFile(stream) if isinstance(stream, SafeStream) else stream
+    file: Any = _RawFile("stderr" if is_error else "stdout")
     return SafeConsole(file=file, **options)

@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blood_cell_system.atomic_files import (
+    csv_text,
+    defused,
     make_folder,
     replacing,
+    with_formulas,
     write_bytes,
     write_json,
     write_text,
@@ -206,3 +209,15 @@ def test_a_file_name_that_is_not_utf_8_survives_json(tmp_path):
     name = os.fsdecode(b"M\xfcller.jpg")
     write_json(tmp_path / "a.json", {name: name})
     assert json.loads((tmp_path / "a.json").read_text(encoding="utf-8")) == {name: name}
+
+
+@pytest.mark.parametrize("name", ["=2+5", "+1", "-1", "@SUM(1)", "\tx", "\rx", "'=1", "''=1"])
+def test_a_cell_that_begins_a_formula_is_defused_and_comes_back(name):
+    assert defused(name) == f"'{name}"
+    assert with_formulas(defused(name)) == name
+
+
+def test_numbers_and_plain_text_stay_as_they_are():
+    rows = [["name", "value"], ["it's 'a'.png", -1.5], ["two\rlines", None]]
+    assert csv_text(rows) == "name,value\nit's 'a'.png,-1.5\n\"two\rlines\",\n"
+    assert [with_formulas(text) for text in ("it's", "'a'", "a")] == ["it's", "'a'", "a"]

@@ -23,6 +23,7 @@ from blood_cell_system.cells.measures import visible_share
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, on_white
+from blood_cell_system.settings import check_ranges, ranged
 from blood_cell_system.stain.slide_light import fit_slide_light
 from blood_cell_system.taxonomy import RBC, WBC, Taxonomy
 
@@ -56,14 +57,11 @@ class ClassificationSettings:
         ``views`` is none of 1, 4 and 8, or ``batch_size`` is not positive.
     """
 
-    views: int | None = None
-    batch_size: int = 64
+    views: int | None = ranged(None, choices=VIEWS, is_optional=True)
+    batch_size: int = ranged(64, at_least=1)
 
     def __post_init__(self) -> None:
-        if self.views is not None and self.views not in VIEWS:
-            raise SettingsError(f"views: received {self.views}; expected 1, 4 or 8.")
-        if self.batch_size < 1:
-            raise SettingsError(f"batch_size: received {self.batch_size}; expected 1 or more.")
+        check_ranges(self)
 
     def views_for(self, classifier: ClassifierRuntime) -> int:
         """Say on how many views a classifier's answer rests."""

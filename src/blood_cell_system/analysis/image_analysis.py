@@ -25,9 +25,9 @@ from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
 from blood_cell_system.cells.separation import SeparationSettings
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.image_file import check_rgb
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
+from blood_cell_system.settings import check_ranges, ranged
 from blood_cell_system.taxonomy import NOT_SCORED
 
 __all__ = ["AnalysisSettings", "BorderRule", "ImageAnalysis", "analyze_image"]
@@ -37,6 +37,9 @@ _SURROUND_SIDE_PX: Final = 160
 _LEAST_STAINED: Final = 2e-5
 """Part of the field that is stained where there is a cell; one small cell in a large image has
 more."""
+
+
+_ESTIMATED: Final = ", or none to have it estimated"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,20 +59,14 @@ class AnalysisSettings:
         A size is not positive.
     """
 
-    cell_diameter_px: float | None = None
-    pixel_size_um: float | None = None
+    cell_diameter_px: float | None = ranged(None, above=0, is_optional=True, hint=_ESTIMATED)
+    pixel_size_um: float | None = ranged(None, above=0, is_optional=True, hint=_ESTIMATED)
     separation: SeparationSettings = field(default_factory=SeparationSettings)
     tiles: TileSettings = field(default_factory=TileSettings)
     border_rule: BorderRule = BorderRule.COUNTED
 
     def __post_init__(self) -> None:
-        for name in ("cell_diameter_px", "pixel_size_um"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < float("inf"):
-                raise SettingsError(
-                    f"{name}: received {value}; expected a number above 0, or none to have it "
-                    "estimated."
-                )
+        check_ranges(self)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

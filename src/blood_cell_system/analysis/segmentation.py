@@ -24,9 +24,9 @@ from blood_cell_system.cells.separation import (
     separate_cells,
 )
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.image_file import check_rgb
 from blood_cell_system.model_metadata import HEAD_STRIDE, STRIDE
+from blood_cell_system.settings import check_ranges, ranged
 from blood_cell_system.taxonomy import NUM_CLASSES
 
 _SAME_CELL: Final = 0.5
@@ -65,28 +65,15 @@ class TileSettings:
         A size is not positive, or one of the network's is no multiple of the stride.
     """
 
-    network_whole_px: int = 2_000_000
-    network_tile_px: int = 1024
-    network_margin_px: int = 128
-    whole_px: int = 8_000_000
-    tile_px: int = 2048
-    margin_px: int = 320
+    network_whole_px: int = ranged(2_000_000, at_least=0)
+    network_tile_px: int = ranged(1024, above=0, multiple_of=STRIDE)
+    network_margin_px: int = ranged(128, at_least=0, multiple_of=STRIDE)
+    whole_px: int = ranged(8_000_000, above=0)
+    tile_px: int = ranged(2048, above=0)
+    margin_px: int = ranged(320, above=0)
 
     def __post_init__(self) -> None:
-        for name in ("network_tile_px", "network_margin_px"):
-            if getattr(self, name) % STRIDE:
-                raise SettingsError(
-                    f"{name}: received {getattr(self, name)}; expected a multiple of {STRIDE}."
-                )
-        for name in ("network_tile_px", "whole_px", "tile_px", "margin_px"):
-            if getattr(self, name) < 1:
-                raise SettingsError(
-                    f"{name}: received {getattr(self, name)}; expected a number above 0."
-                )
-        if self.network_margin_px < 0:
-            raise SettingsError(
-                f"network_margin_px: received {self.network_margin_px}; expected 0 or more."
-            )
+        check_ranges(self)
 
 
 Window = tuple[slice, slice]

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from blood_cell_system.errors import DatasetError, MissingDataError, OutputError
+from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError, OutputError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.terminal import call_by
 
 MAX_BYTES: Final = 100_000_000_000
 """Unpacked; a larger file is unpacked by hand."""
@@ -65,8 +66,13 @@ def opened_folder(path: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="bloodcells_") as temporary:
         # The data set is called as the file is.
         folder = Path(temporary) / path.stem
-        unpack(path, folder)
-        yield folder
+        call_by(str(folder), str(path))
+        try:
+            unpack(path, folder)
+            yield folder
+        except BloodCellError as error:
+            # The folder is gone when somebody reads this.
+            raise type(error)(str(error).replace(str(folder), str(path))) from error
 
 
 def _no_folder(path: Path) -> DatasetError:

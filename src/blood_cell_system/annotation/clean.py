@@ -144,7 +144,9 @@ def _usable(annotation: Annotation, shape: tuple[int, int]) -> tuple[Annotation,
     if annotation.box is not None:
         box = annotation.box.sorted_corners()
         clipped = clip_box(box, shape)
-        return replace(annotation, box=clipped), _flaw(annotation.written or box, box, clipped)
+        return replace(annotation, box=clipped), _flaw(
+            annotation.written or box, box, clipped, shape
+        )
     if annotation.point is None:
         return annotation, "neither box nor outline nor point"
     x, y = annotation.point
@@ -167,13 +169,18 @@ def _usable_outline(
     elif 0 in outline.size:
         return annotation, "no outline: the mask is empty"
     box = clip_box(outline.box, shape)
-    reason = _flaw(outline.box, outline.box, box)
+    reason = _flaw(outline.box, outline.box, box, shape)
     if reason is None and not outline.window(shape)[2].any():
         reason = "no outline: it holds no pixel of the image"
     return replace(annotation, outline=outline, box=box, point=None), reason
 
 
-def _flaw(written: tuple[float, ...], box: Box, clipped: Box) -> str | None:
+FAR_OUTSIDE: Final = 0.5
+"""How far beyond the image a cell may reach, as a share of the image's side: cells at the border
+reach out a little, boxes in other units by far."""
+
+
+def _flaw(written: tuple[float, ...], box: Box, clipped: Box, shape: tuple[int, int]) -> str | None:
     x_min, y_min, x_max, y_max = written
     place = f"({x_min:g}, {y_min:g}) to ({x_max:g}, {y_max:g})"
     if not np.isfinite(box).all():
@@ -181,6 +188,11 @@ def _flaw(written: tuple[float, ...], box: Box, clipped: Box) -> str | None:
     width, height = clipped.x_max - clipped.x_min, clipped.y_max - clipped.y_min
     if width <= 0 or height <= 0:
         return f"outside the image: {place}"
+    far_x, far_y = FAR_OUTSIDE * shape[1], FAR_OUTSIDE * shape[0]
+    beyond_x = max(clipped.x_min - box.x_min, box.x_max - clipped.x_max)
+    beyond_y = max(clipped.y_min - box.y_min, box.y_max - clipped.y_max)
+    if beyond_x > far_x or beyond_y > far_y:
+        return f"far outside the image: {place}"
     if min(width, height) <= TINY_SIDE_PX:
         return f"too small for a cell: {width:g}×{height:g} px in the image"
     return None

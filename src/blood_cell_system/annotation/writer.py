@@ -1,11 +1,13 @@
 """A folder of images and labels, in the format of somebody's tool."""
 
 import json
+import re
 import secrets
 import shutil
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -25,9 +27,10 @@ from blood_cell_system.annotation.outline import (
 )
 from blood_cell_system.annotation.registry import writable_format
 from blood_cell_system.annotation.sample import Annotation, Sample
-from blood_cell_system.atomic_files import make_folder, write_text
+from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import DatasetError, OutputError, SettingsError
+from blood_cell_system.errors import BloodCellError, DatasetError, OutputError, SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import copy_file, is_turned, read_image, write_image
 from blood_cell_system.imaging.overlay import NOT_SCORED_COLOUR
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
@@ -284,28 +287,38 @@ def write_labels(
     style = style or WriteStyle()
     make_writer = writable_format(format_name).writer
     _refuse_used(output)
+    _remove_left_over(output)
     building = output.with_name(f".{output.name}.{secrets.token_hex(8)}.partial")
-    make_folder(building)
     try:
-        writer = make_writer(building, style)
-        counts: Counter[str] = Counter()
-        images = not_held = 0
-        unknown: list[str] = []
-        for sample in samples:
-            if sample.cells is None:
-                unknown.append(sample.stem)
-                continue
-            annotations = annotations_to_write(sample, style)
-            path = _place_image(sample, writer.image_folder(sample))
-            not_held += writer.add(LabelledImage(sample=sample, path=path, annotations=annotations))
-            counts.update(annotation.cell_type for annotation in annotations)
-            images += 1
-        if not images:
-            raise DatasetError(
-                f"{output}: nothing to write: of none of {len(unknown)} images anybody has said "
-                "where the cells are. Analyse them, and convert the results."
-            )
-        writer.finish()
+        building.mkdir(parents=True)
+    except OSError as error:
+        raise OutputError(
+            f"{output}: cannot make this folder ({error.strerror or error}). Choose a folder that "
+            "you may write to."
+        ) from error
+    try:
+        with locked_folder(building, command="convert"):
+            writer = make_writer(building, style)
+            counts: Counter[str] = Counter()
+            images = not_held = 0
+            unknown: list[str] = []
+            for sample in samples:
+                if sample.cells is None:
+                    unknown.append(sample.stem)
+                    continue
+                annotations = annotations_to_write(sample, style)
+                path = _place_image(sample, writer.image_folder(sample))
+                not_held += writer.add(
+                    LabelledImage(sample=sample, path=path, annotations=annotations)
+                )
+                counts.update(annotation.cell_type for annotation in annotations)
+                images += 1
+            if not images:
+                raise DatasetError(
+                    f"{output}: nothing to write: of none of {len(unknown)} images anybody "
+                    "has said where the cells are. Analyse them, and convert the results."
+                )
+            writer.finish()
         _move(building, output)
     finally:
         shutil.rmtree(building, ignore_errors=True)
@@ -317,6 +330,17 @@ def write_labels(
         not_held=not_held,
         unknown=tuple(unknown),
     )
+
+
+def _remove_left_over(output: Path) -> None:
+    """Remove what killed runs left of the same output; what another run is writing is locked."""
+    pattern = re.compile(rf"\.{re.escape(output.name)}\.[0-9a-f]{{16}}\.partial")
+    folder = output.parent
+    names = [path for path in folder.iterdir() if path.is_dir()] if folder.is_dir() else []
+    for path in names:
+        if pattern.fullmatch(path.name):
+            with suppress(BloodCellError), locked_folder(path, command="convert"):
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def _refuse_used(output: Path) -> None:

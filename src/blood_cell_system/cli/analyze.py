@@ -14,8 +14,8 @@ from blood_cell_system.cli.options import (
     counted,
     given,
     option,
-    positive_number,
     share,
+    within,
 )
 
 if TYPE_CHECKING:
@@ -53,7 +53,8 @@ def analyze(
     ] = False,
     cell_diameter: CellDiameter = None,
     pixel_size_um: Annotated[
-        float | None, option("--pixel-size-um UM", "Side of a pixel in µm.", parser=positive_number)
+        float | None,
+        option("--pixel-size-um UM", "Side of a pixel in µm.", parser=within(float, 0.001, 10)),
     ] = None,
     border_rule: Annotated[
         Literal["counted", "two-sides"],
@@ -142,6 +143,11 @@ def analyze(
         summary = write_batch(inputs, outcomes, pipeline, output_dir)
         if not json_lines:
             print_summary(summary, output_dir)
+        else:
+            for before, outcome in zip(outcomes, summary.outcomes, strict=True):
+                if outcome.status != before.status:
+                    # Its files have gone since it was printed: what counts is the last line.
+                    print_json_line(outcome)
         print_former_results(former, summary, output_dir)
     return 1 if summary.count(Status.FAILED) else 0
 

@@ -13,8 +13,9 @@ from blood_cell_system.cli.options import (
     SegmentationDir,
     argument,
     counted,
+    diameter_px,
     option,
-    positive_number,
+    within,
 )
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ _EXAMPLES: Final = 3
 # Columns of the table in a log, which has no width of its own: narrow ones would break every line.
 _LOG_WIDTH: Final = 120
 
-COPIES: Final = option("--aug-factor N", "Copies of each image.")
+COPIES: Final = option("--aug-factor N", "Copies of each image.", parser=within(int, 1, 1000))
 FINDINGS: Final = option("--json FILE", "Write the findings of verify there.")
 CONTACT_SHEET: Final = option(
     "--contact-sheet FILE",
@@ -42,7 +43,7 @@ RED_CELL_DIAMETER: Final = option(
     "--cell-diameter PX",
     "Resample each source to combine, so that its red cells are that wide.",
     default="as the networks expect them",
-    parser=positive_number,
+    parser=diameter_px,
 )
 KEEP_SCALE: Final = option("--keep-scale", "Combine, but leave the size of all cells.")
 SOURCE_DIAMETER: Final = option(

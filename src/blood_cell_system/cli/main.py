@@ -221,6 +221,8 @@ class Command(TyperCommand):
             return super().parse_args(ctx, _spread(args, several))
         except typer.BadParameter as error:
             error.message = error.message.removeprefix("Value error, ")
+            if error.message.endswith("is not readable."):
+                error.message += " Check its permissions."
             value, *choices = re.findall(r"'([^']*)'", error.message) or [""]
             if "is not one of" in error.message and (close := get_close_matches(value, choices)):
                 error.message += f" Did you mean {close[0]!r}?"

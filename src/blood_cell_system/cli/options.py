@@ -56,9 +56,19 @@ def _number(
     return read
 
 
+def within(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str], Any]:
+    """Make what reads a number between two others."""
+    noun = "whole number" if kind is int else "number"
+    return _number(kind, lambda x: low <= x <= high, f"a {noun} from {low:,} to {high:,}")
+
+
 positive_int: Final = _number(int, lambda number: number >= 1, "a whole number of 1 or more")
 positive_number: Final = _number(float, lambda x: 0 < x < float("inf"), "a number above 0")
 share: Final = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
+
+
+jobs_in_range: Final = within(int, 1, 1024)
+diameter_px: Final = within(float, 2, 10_000)
 
 
 def counted(number: int, noun: str) -> str:
@@ -80,7 +90,7 @@ def given(**values: Any) -> dict[str, Any]:
 Jobs = Annotated[
     int,
     option(
-        "-j --jobs N", "How many work at once.", default="as many as cores", parser=positive_int
+        "-j --jobs N", "How many work at once.", default="as many as cores", parser=jobs_in_range
     ),
 ]
 Seed = Annotated[int, option("--seed N", "Decides what is drawn by chance.")]
@@ -110,7 +120,7 @@ CellDiameter = Annotated[
         "--cell-diameter PX",
         "Diameter of a red cell in the images.",
         default="estimated",
-        parser=positive_number,
+        parser=diameter_px,
     ),
 ]
 SplitName = Annotated[Split, option("--split", "Split to measure on.")]

@@ -5,7 +5,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed, option
+from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed, option, share
 from blood_cell_system.errors import SettingsError
 
 
@@ -34,9 +34,11 @@ def synthesize(
         ),
     ] = "prepared",
     malaria_share: Annotated[
-        float, option("--malaria-share P", "Red cells with a parasite.")
+        float, option("--malaria-share P", "Red cells with a parasite.", parser=share)
     ] = 0.0,
-    sickle_share: Annotated[float, option("--sickle-share P", "Red cells that are sickles.")] = 0.0,
+    sickle_share: Annotated[
+        float, option("--sickle-share P", "Red cells that are sickles.", parser=share)
+    ] = 0.0,
     jobs: Jobs = ALL_CORES,
 ) -> int:
     """Draw smears with exact ground truth, to try things out.

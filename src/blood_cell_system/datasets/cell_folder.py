@@ -28,7 +28,6 @@ from), ``block`` (slide), ``split`` and ``origin`` (who says where the cell is).
 import csv
 import difflib
 import hashlib
-import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +35,7 @@ from pathlib import Path
 from typing import Final, Self
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.atomic_files import write_text
+from blood_cell_system.atomic_files import csv_text, with_formulas, write_text
 from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blocks
 from blood_cell_system.datasets.prepared import enum_text, tuple_text
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
@@ -140,11 +139,8 @@ def write_cells_csv(root: Path, records: Iterable[CellRecord]) -> None:
     OutputError
         The folder cannot be written to.
     """
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(row_of(record) for record in sorted(records, key=lambda record: record.file))
-    write_text(root / CELLS_CSV, text.getvalue())
+    rows = (row_of(record) for record in sorted(records, key=lambda record: record.file))
+    write_text(root / CELLS_CSV, csv_text([COLUMNS, *rows]))
 
 
 def row_of(record: CellRecord) -> tuple[str, ...]:
@@ -177,7 +173,13 @@ def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
-            rows = list(reader)
+            rows = [
+                {
+                    name: with_formulas(value) if isinstance(value, str) else value
+                    for name, value in row.items()
+                }
+                for row in reader
+            ]
             header = reader.fieldnames or []
     except (UnicodeDecodeError, csv.Error) as error:
         raise DatasetError(

@@ -23,6 +23,7 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError
 from blood_cell_system.imaging.image_file import read_image
+from blood_cell_system.input_files import read_bytes
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
 
@@ -105,7 +106,7 @@ def _by_table(images: Sequence[PreparedImage], table: Path, by: GroupBy) -> list
     if not table.is_file():
         raise MissingDataError(f"{table}: there is no such table. Check the path of --table.")
     try:
-        text = table.read_text(encoding="utf-8-sig")
+        text = read_bytes(table).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DatasetError(f"{table}: not UTF-8 ({error}). Save it as CSV UTF-8.") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
@@ -118,7 +119,19 @@ def _by_table(images: Sequence[PreparedImage], table: Path, by: GroupBy) -> list
             "between. Add a first line with these names."
         )
     # Names with or without their ending, and with or without folders.
-    by_stem = {Path(row[column].replace("\\", "/")).stem: row[group] for row in reader}
+    by_stem = {}
+    try:
+        for row in reader:
+            if row[column] is None or row[group] is None:
+                raise DatasetError(
+                    f"{table}: line {reader.line_num} has fewer columns than the first line; "
+                    f"expected {column!r} and {group!r}. Complete the line, or remove it."
+                )
+            by_stem[Path(row[column].replace("\\", "/")).stem] = row[group]
+    except csv.Error as error:
+        raise DatasetError(
+            f"{table}: line {reader.line_num + 1} is no row of a table ({error}). Correct the line."
+        ) from error
     return [by_stem.get(image.original) or by_stem.get(image.stem) for image in images]
 
 

@@ -91,6 +91,11 @@ def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:
             f"{path}: the image has (height, width) {shape}, its label image has {labels.shape}; "
             "expected the same. Analyse the image again."
         )
+    if labels.max(initial=0) != len(report.cells):
+        raise DatasetError(
+            f"{path}: holds {len(report.cells)} cells, its label image {labels.max(initial=0)}; "
+            "expected the same. Analyse the image again."
+        )
     annotations = []
     places = ndimage.find_objects(labels, max_label=len(report.cells))
     found = zip(report.cells["cell_type"], report.cells["whole_box"].tolist(), places, strict=True)

@@ -246,8 +246,7 @@ def former_report(
     try:
         value = read_json(file_of(output_dir, image.name, "report.json"))
         report = DiagnosticReport.from_json(value)
-    except Exception as error:  # Damaged values lead to errors of almost any kind.
-        _logger.debug("%s: the former report cannot be read", image.name, exc_info=error)
+    except (OSError, ValueError, RecursionError):
         return None
     data = read_file_bytes(image.path) if data is None else data
     expected = provenance.model_copy(update={"data_sha256": hashlib.sha256(data).hexdigest()})
@@ -484,7 +483,7 @@ def _in_threads(work: _Work, images: Sequence[InputImage], jobs: int) -> Iterato
 def _one(work: _Work, image: InputImage) -> ImageOutcome:
     try:
         if work.resume:
-            kept = _kept(work, image)
+            kept = _kept_or_damaged(work, image)
             if kept is not None:
                 return kept
         return _analyzed(work, image)
@@ -510,6 +509,17 @@ def _analyzed(work: _Work, item: InputImage) -> ImageOutcome:
     labels = result.analysis.cells.label_image
     panel = make_panel(result.analysis.image, labels, report, work.limits)
     return ImageOutcome(name=item.name, path=str(item.path), report=report, panel=panel)
+
+
+def _kept_or_damaged(work: _Work, item: InputImage) -> ImageOutcome | None:
+    """Give what :func:`_kept` gives; results that it fails on are damaged, and are made anew."""
+    try:
+        return _kept(work, item)
+    except (BloodCellError, MemoryError):
+        raise
+    except Exception as error:
+        _logger.info("%s: its former results are damaged (%s)", item.path, error)
+        return None
 
 
 def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:

@@ -31,16 +31,13 @@ from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
 from blood_cell_system.reports.image_files import write_image_files
 from blood_cell_system.reports.report import (
+    CONFIDENCE_THRESHOLD,
+    UNCERTAIN_MARGIN,
     DiagnosticReport,
     Image,
     Provenance,
     ReportSettings,
 )
-
-CONFIDENCE_THRESHOLD: Final = 0.3
-"""Cells of a lower confidence are uncertain, 0 to 1: the default of --confidence-threshold."""
-UNCERTAIN_MARGIN: Final = 0.1
-"""So are cells whose two most likely conditions are less than this apart, 0 to 1."""
 
 _NO_HEADS: Final = (
     "This model knows no platelets, so none are counted. It separates cells by shape alone."

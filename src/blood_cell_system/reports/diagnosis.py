@@ -91,35 +91,13 @@ def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
     )
 
 
-def is_uncertain(
-    confidence: float, probabilities: Sequence[float], settings: ReportSettings
-) -> bool:
-    """Whether a person should review a cell.
-
-    Parameters
-    ----------
-    confidence : float
-        That there is such a cell, 0 to 1.
-    probabilities : sequence of float
-        Of its conditions; empty without a classifier.
-    settings : ReportSettings
-    """
-    if confidence < settings.confidence_threshold:
-        return True
-    likely = sorted(probabilities, reverse=True)
-    if len(likely) < 2:
-        return False
-    is_weak = likely[0] < settings.confidence_threshold
-    return is_weak or likely[0] - likely[1] < settings.uncertain_margin
-
-
 def _flags(
     cells: Cells, row: int, probabilities: Sequence[float], settings: ReportSettings
 ) -> tuple[CellFlag, ...]:
     is_known = bool(cells["is_known"][row])
     is_classified = cells["condition"][row] is not None and is_known
     likely = probabilities if is_classified else ()
-    is_odd = is_uncertain(float(cells["confidence"][row]), likely, settings)
+    is_odd = settings.is_uncertain(float(cells["confidence"][row]), likely)
     flags = {
         CellFlag.UNCERTAIN: is_odd or (is_classified and _is_open(cells, row)),
         CellFlag.TOUCHING_BORDER: cells["touches_border"][row],

@@ -1,6 +1,5 @@
 """All files that are written of one image."""
 
-import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
-from blood_cell_system.atomic_files import write_bytes, write_json
+from blood_cell_system.atomic_files import csv_text, write_bytes, write_json
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import ImageReadError, OutputError
 from blood_cell_system.imaging.contact_sheet import text_strip
@@ -155,11 +154,7 @@ def cells_to_csv(cells: Sequence[dict[str, Any]], taxonomy: Taxonomy) -> str:
 
 def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
     """Write rows with a heading; other keys are left out, None is empty."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, columns, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text([columns, *([row.get(name) for name in columns] for row in rows)])
 
 
 MAX_16_BIT_LABEL: Final = 65535

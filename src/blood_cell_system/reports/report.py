@@ -30,9 +30,8 @@ from blood_cell_system.analysis.quality import ImageQuality
 from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.errors import SettingsError
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, Share, rounded
-from blood_cell_system.settings import first_out_of_range, ranged
+from blood_cell_system.settings import check_ranges, ranged
 from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, Taxonomy
 
 DISCLAIMER: Final = "Research use only; not a medical device."
@@ -269,6 +268,13 @@ class Image(Record):
     height_px: Annotated[int, Field(ge=1)]
 
 
+CONFIDENCE_THRESHOLD: Final = 0.3
+"""Cells of a lower confidence are uncertain, 0 to 1: the default of --confidence-threshold."""
+
+UNCERTAIN_MARGIN: Final = 0.1
+"""So are cells whose two most likely conditions are less than this apart, 0 to 1."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportSettings:
     """What was asked for.
@@ -300,9 +306,29 @@ class ReportSettings:
     classifier_views: int | None = None
 
     def __post_init__(self) -> None:
-        if found := first_out_of_range(self):
-            name, allowed = found
-            raise SettingsError(f"{name}: received {getattr(self, name)}; expected {allowed}.")
+        check_ranges(self)
+
+    def is_uncertain(self, confidence: float, probabilities: Sequence[float]) -> bool:
+        """Whether a person should review a cell.
+
+        Parameters
+        ----------
+        confidence : float
+            That there is such a cell, 0 to 1.
+        probabilities : sequence of float
+            Of its conditions; empty without a classifier.
+        """
+        likely = sorted(probabilities, reverse=True)
+        if confidence < self.confidence_threshold or len(likely) < 2:
+            return confidence < self.confidence_threshold
+        is_weak = likely[0] < self.confidence_threshold
+        return is_weak or likely[0] - likely[1] < self.uncertain_margin
+
+    @property
+    def uncertain_words(self) -> str:
+        """Which cells are uncertain, in words."""
+        below = f"{self.confidence_threshold:g}"
+        return f"Cells of a confidence below {below}, or whose condition is open"
 
 
 class Provenance(Record):
@@ -438,7 +464,12 @@ class DiagnosticReport(Record):
         ValueError
             It is no report, or of a later version.
         """
-        return cls.model_validate(upgraded(value))
+        try:
+            return cls.model_validate(upgraded(value))
+        except ValueError:
+            raise
+        except Exception as error:  # Damaged values lead validators to errors of almost any kind.
+            raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
 
 
 def upgraded(value: Any) -> Any:

@@ -405,6 +405,11 @@ def memory_advice(batch_size: int, advice: str) -> Iterator[None]:
     try:
         yield
     except (tf.errors.ResourceExhaustedError, MemoryError) as error:
+        if "No space left on device" in str(error):
+            # TensorFlow calls both by one name.
+            raise OutputError(
+                "the disk of --log-dir is full. Make room on it, or choose another --log-dir."
+            ) from error
         raise TrainingMemoryError(
             f"--batch-size {batch_size}: the memory is exhausted. {advice}"
         ) from error

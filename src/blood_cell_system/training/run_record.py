@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 import blood_cell_system
-from blood_cell_system.atomic_files import write_json, write_text
+from blood_cell_system.atomic_files import make_folder, write_json, write_text
+from blood_cell_system.errors import OutputError
 from blood_cell_system.imaging.plot import plot_file
 
 Row = Mapping[str, float]
@@ -183,9 +184,25 @@ class TensorBoardLog:
 
 
 def new_run_name(log_dir: Path, preset: str, *, kind: str) -> str:
-    """Name of a run that no folder in ``log_dir`` has: ``segmentation-balanced-001`` and so on."""
-    taken = {path.name for path in log_dir.iterdir()} if log_dir.is_dir() else set()
+    """Make a folder in ``log_dir`` that no other run has; ``segmentation-balanced-001`` and so on.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be made.
+    """
     number = 1
-    while f"{kind}-{preset}-{number:03d}" in taken:
-        number += 1
-    return f"{kind}-{preset}-{number:03d}"
+    while True:
+        name = f"{kind}-{preset}-{number:03d}"
+        try:
+            # Trainings that begin at the same time, into different folders, may share their logs'.
+            make_folder(log_dir).joinpath(name).mkdir()
+        except FileExistsError:
+            number += 1
+        except OSError as error:
+            raise OutputError(
+                f"{log_dir / name}: cannot make this folder ({error.strerror or error}). "
+                "Choose another --log-dir."
+            ) from error
+        else:
+            return name

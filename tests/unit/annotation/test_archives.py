@@ -9,6 +9,7 @@ import pytest
 from blood_cell_system.annotation import archives
 from blood_cell_system.annotation.archives import opened_folder, unpack
 from blood_cell_system.errors import DatasetError, MissingDataError, OutputError
+from blood_cell_system.terminal import visible
 
 
 def zipped(path: Path, files: dict[str, bytes]) -> Path:
@@ -176,3 +177,11 @@ def test_nothing_is_left_when_the_work_fails(tmp_path: Path, monkeypatch: pytest
     with pytest.raises(KeyError), opened_folder(path):
         raise KeyError
     assert not list((tmp_path / "temporary").iterdir())
+
+
+def test_errors_name_the_zip_file_and_not_where_it_was_unpacked(tmp_path: Path):
+    path = zipped(tmp_path / "mine.zip", {"readme.txt": b"x"})
+    with pytest.raises(DatasetError) as caught, opened_folder(path) as folder:
+        raise DatasetError(f"{folder / 'a.json'}: is not JSON.")
+    assert str(caught.value) == f"{path / 'a.json'}: is not JSON."
+    assert visible(f"left out: {folder / 'a.json'}") == f"left out: {path / 'a.json'}"

@@ -159,3 +159,10 @@ def test_a_label_that_is_left_out_is_a_region_that_is_not_scored():
     )
     assert found.cells == []
     assert len(found.unscored) == 1
+
+
+@pytest.mark.parametrize("corners", [(5, 5, 1e300, 9), (-5000, 5, 9, 9), (5, -5000, 9, 9)])
+def test_a_box_that_goes_far_beyond_the_image_is_dropped_and_listed(corners):
+    found = cleaned(box(*corners))
+    assert found.cells == []
+    assert found.dropped[0].reason.startswith("far outside the image: (")

@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.writer import WriteStyle, write_labels
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, OutputError, SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.taxonomy import RBC, WBC
 
@@ -127,3 +129,32 @@ def test_the_same_data_give_the_same_bytes(sample: Sample, tmp_path: Path):
             for root in roots
         )
         assert first == second
+
+
+def test_what_a_killed_run_left_goes_and_what_another_one_writes_stays(
+    sample: Sample, tmp_path: Path
+):
+    dead, alive, foreign = (
+        tmp_path / name
+        for name in (
+            ".out.0123456789abcdef.partial",
+            ".out.fedcba9876543210.partial",
+            ".other.0123456789abcdef.partial",
+        )
+    )
+    (dead / "images").mkdir(parents=True)
+    foreign.mkdir()
+    refused = []
+
+    def second() -> None:
+        write_labels([sample], tmp_path / "out", format_name="labelme")
+        refused.append(alive.is_dir())
+
+    with locked_folder(alive, command="convert"):
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join()
+    assert refused == [True]
+    assert not dead.exists()
+    assert foreign.is_dir()
+    assert not list((tmp_path / "out").glob(".*"))

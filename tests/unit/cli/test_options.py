@@ -1,6 +1,7 @@
 """What the options repeat, so that help needs no OpenCV, is what the settings say."""
 
 import inspect
+import re
 
 import pytest
 
@@ -13,7 +14,7 @@ from blood_cell_system.datasets.synthetic import FolderLayout
 from blood_cell_system.masks.sample_mask import MaskMethod
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.pipeline.cell_crops.plan import CutMethod
-from blood_cell_system.pipeline.image import CONFIDENCE_THRESHOLD, UNCERTAIN_MARGIN
+from blood_cell_system.reports.report import CONFIDENCE_THRESHOLD, UNCERTAIN_MARGIN
 from blood_cell_system.training.presets import FINE_TUNING, PRESETS
 
 
@@ -72,10 +73,10 @@ def test_defaults_are_those_of_the_functions(command, name, function, argument):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--jobs", "0"], "received 0; expected a whole number of 1 or more"),
-        (["--jobs", "many"], "received many; expected a whole number of 1 or more"),
-        (["--cell-diameter", "0"], "received 0; expected a number above 0"),
-        (["--cell-diameter", "inf"], "expected a number above 0"),
+        (["--jobs", "0"], "received 0; expected a whole number from 1 to 1,024"),
+        (["--jobs", "many"], "received many; expected a whole number from 1 to 1,024"),
+        (["--cell-diameter", "0"], "received 0; expected a number from 2 to 10,000"),
+        (["--cell-diameter", "inf"], "expected a number from 2 to 10,000"),
         (["--confidence-threshold", "1.5"], "expected a number from 0 to 1"),
         (["--uncertain-margin", "nan"], "expected a number from 0 to 1"),
     ],
@@ -85,3 +86,22 @@ def test_a_value_out_of_range_names_the_option_and_what_is_expected(words, messa
     shown = capsys.readouterr().err
     assert words[0] in shown.partition("Error:")[2]
     assert message in shown
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["analyze", "a.png", "--cell-diameter", "1e9"],
+        ["analyze", "a.png", "--pixel-size-um", "1e-9"],
+        ["analyze", "a.png", "--jobs", "1000000000"],
+        ["augment", ".", "--output", "o", "--aug-factor", "1000000000"],
+        ["synthesize", "-o", "o", "--malaria-share", "nan"],
+        ["synthesize", "-o", "o", "--sickle-share", "2"],
+    ],
+)
+def test_absurd_values_are_refused_with_the_range(tmp_path, monkeypatch, capsys, words):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.png").touch()
+    assert main(words) == 2
+    assert re.search(r"expected a (whole )?number\s+from \S+\s+to \d", capsys.readouterr().err)
+    assert not (tmp_path / "o").exists()

@@ -173,3 +173,14 @@ def test_shares_that_leave_nothing_are_an_error(folder):
 def test_fewer_groups_than_splits_are_an_error(folder):
     with pytest.raises(SettingsError, match="1 groups cannot be split into 3 splits"):
         split_folder(folder, by=GroupBy.SOURCE, jobs=1)
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [("b", "line 3 has fewer columns"), (f"b,{'1' * 200_000}", "line 3 is no row of a table")],
+)
+def test_a_row_of_a_table_that_cannot_be_read_is_an_error(tmp_path, line, words):
+    table = tmp_path / "t.csv"
+    table.write_text(f"image,slide\na,1\n{line}\n")
+    with pytest.raises(DatasetError, match=words):
+        groups_by([image("a")], GroupBy.SLIDE, table=table)

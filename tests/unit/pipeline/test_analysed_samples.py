@@ -1,3 +1,4 @@
+import contextlib
 import json
 from pathlib import Path
 
@@ -110,7 +111,27 @@ def test_a_report_of_version_2_is_read(results: Path, tmp_path: Path):
 
 def test_a_report_that_is_no_json_is_refused(results: Path):
     (results / "field_report.json").write_text("{")
-    with pytest.raises(DatasetError, match="not a report that this version reads"):
+    with pytest.raises(DatasetError, match=r"field_report\.json: not JSON, .*Analyse the image"):
+        list(analysed_samples(results))
+
+
+@pytest.mark.parametrize("part", ["cells", "image", "types", "provenance", "taxonomy"])
+@pytest.mark.parametrize("value", [None, [], [3], {"a": 1}, "x"])
+def test_a_report_with_a_damaged_part_is_refused_or_harmless(results: Path, part: str, value):
+    def damage(report):
+        report[part] = value
+
+    change_report(results, damage)
+    with contextlib.suppress(DatasetError, MissingDataError):
+        list(analysed_samples(results))
+
+
+def test_a_report_of_fewer_cells_than_its_label_image_is_refused(results: Path):
+    def lose_one(report):
+        report["cells"] = report["cells"][1:]
+
+    change_report(results, lose_one)
+    with pytest.raises(DatasetError, match="cells, its label image"):
         list(analysed_samples(results))
 
 

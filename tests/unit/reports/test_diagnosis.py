@@ -7,7 +7,6 @@ from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.reports.diagnosis import is_uncertain
 from blood_cell_system.reports.report import CellFlag, ReportSettings, Status
 from blood_cell_system.taxonomy import RBC, WBC
 
@@ -69,11 +68,11 @@ def test_cells_below_the_threshold_are_uncertain_the_worst_first():
 )
 def test_close_conditions_make_a_cell_uncertain(probabilities, expected):
     settings = dataclasses.replace(SETTINGS, uncertain_margin=0.15)
-    assert is_uncertain(0.9, probabilities, settings) == expected
+    assert settings.is_uncertain(0.9, probabilities) == expected
 
 
 def test_a_single_condition_is_not_close_to_another():
-    assert not is_uncertain(0.9, (0.1,), SETTINGS)
+    assert not SETTINGS.is_uncertain(0.9, (0.1,))
 
 
 @pytest.mark.parametrize("name", ["confidence_threshold", "uncertain_margin"])

@@ -12,6 +12,7 @@ from blood_cell_system.errors import DivergedError, OutputError, ResumeError
 from blood_cell_system.model_metadata import ModelMetadata
 from blood_cell_system.training.loop import Training, TrainingListener
 from blood_cell_system.training.presets import PRESETS
+from blood_cell_system.training.run_record import new_run_name
 from blood_cell_system.training.segmenter import VIEW
 from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
@@ -144,3 +145,11 @@ def test_a_state_with_other_arrays_names_the_file(tmp_path):
     state.arrays = {"model/0": np.zeros((5, 5))}
     with pytest.raises(ResumeError, match=f"{SEGMENTER_FILES.state}: holds the state of another"):
         training_of(tmp_path, [], resume=state)
+
+
+def test_every_run_has_a_folder_of_its_own_for_its_events(tmp_path):
+    names = [new_run_name(tmp_path / "logs", "fast", kind="segmentation") for _ in range(2)]
+    assert names == ["segmentation-fast-001", "segmentation-fast-002"]
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file"):
+        new_run_name(tmp_path / "file", "fast", kind="segmentation")
