@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import cv2
@@ -26,6 +27,7 @@ from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear, write_synthetic_folder
+from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.masks.ellipses import rasterize_ellipses
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.training.loop import StepRates
@@ -44,6 +46,12 @@ def seconds_of(work: Callable[[], object], *, runs: int = 7) -> float:
     return statistics.median(times)
 
 
+def seconds_of_command(*words: str) -> float:
+    """Median seconds of a command, the start of Python included."""
+    program = [sys.executable, "-m", "blood_cell_system", *words]
+    return seconds_of(lambda: subprocess.run(program, check=True, stdout=subprocess.DEVNULL))
+
+
 def show(name: str, seconds: float, reference: float, of_what: str) -> None:
     """Print one comparison."""
     print(f"{name:34s} {1000 * seconds:9.1f} ms = {seconds / reference:7.2f} × {of_what}")
@@ -53,14 +61,14 @@ def main() -> None:
     """Measure and print."""
     argparse.ArgumentParser(description=__doc__.partition("\n")[0]).parse_args()
     python = seconds_of(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
-    program = [sys.executable, "-m", "blood_cell_system.cli.main", "--help"]
-    show(
-        "bloodcells --help",
-        seconds_of(lambda: subprocess.run(program, check=True, stdout=subprocess.DEVNULL)),
-        python,
-        "python -c pass",
-    )
+    show("bloodcells --help", seconds_of_command("--help"), python, "python -c pass")
     smear = draw_smear(SmearSettings(), np.random.default_rng(0))
+    with TemporaryDirectory() as folder:
+        write_image(Path(folder) / "smear.png", smear.image)
+        analysis = seconds_of_command(
+            "analyze", "--quiet", f"{folder}/smear.png", "-o", f"{folder}/out"
+        )
+    show("bloodcells analyze, one image", analysis, python, "python -c pass")
     height, width = smear.class_mask.shape
     blur = seconds_of(lambda: cv2.GaussianBlur(smear.image, (0, 0), 3.0))
     of_blur = f"a Gaussian blur of the same {width}×{height} image"

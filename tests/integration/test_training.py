@@ -24,9 +24,19 @@ from blood_cell_system.datasets.prepared import (
 from blood_cell_system.errors import DatasetError, OutputError, ResumeError, TrainingMemoryError
 from blood_cell_system.model_metadata import diameter_in_name
 from blood_cell_system.taxonomy import RBC
+from blood_cell_system.training.loop import TrainingListener
 from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 pytestmark = pytest.mark.slow
+
+
+class DataOnly(TrainingListener):
+    """Keeps what a training says of its data, and ends it there."""
+
+    def begin(self, *, remarks, warnings):
+        self.remarks, self.warnings = remarks, warnings
+        raise StopIteration
+
 
 # Building and tracing are most of a tiny training, and the Reynolds bottleneck is half of them.
 QUICK = replace(TINY, d_reduced=0, widths=(4, 4, 8), epochs=1)
@@ -227,3 +237,15 @@ def test_a_training_that_gets_no_better_stops_and_gets_another_try_when_resumed(
     assert stopped.epochs <= stopped.best_epoch + 1 < 20
     resumed = train_tiny(data_dir, tmp_path, resume=True, settings=hopeless)
     assert resumed.epochs > stopped.epochs
+
+
+def test_a_training_says_what_it_learns_from(data_dir, tmp_path):
+    listener = DataOnly()
+    with pytest.raises(StopIteration):
+        train_tiny(data_dir, tmp_path, listener=listener, settings=QUICK)
+    dataset = PreparedDataset.open(data_dir).with_splits(QUICK.seed)
+    learned, chosen = (len(dataset.of_split(split)) for split in (Split.TRAIN, Split.VAL))
+    assert len(listener.remarks) == 1
+    assert f"Learns from {learned} image" in listener.remarks[0]
+    assert f"by {chosen} image" in listener.remarks[0]
+    assert "will not make a usable model" in listener.warnings[0]

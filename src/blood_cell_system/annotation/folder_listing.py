@@ -88,7 +88,8 @@ class FolderListing:
                 return decode_label_text(path, data[: len(data) - left_out])
             except AnnotationError:
                 continue
-        return ""
+        # Enough to recognise what it is; its reader names the encoding.
+        return data.decode("latin-1")
 
     def image_named(self, reference: str, *, beside: Path, where: str) -> Path:
         r"""Image that a label file means.

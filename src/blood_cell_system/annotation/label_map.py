@@ -162,13 +162,31 @@ def likely_type(label: str, labels: Labels = COMMON_LABELS) -> str | None:
         for name, cell_type in {**COMMON_LABELS, **labels}.items()
         if cell_type not in (None, DROP)
     }
-    name = plain_name(label)
-    # A longer name often holds a known one: "RBC infected", "mature neutrophil".
-    for word in (name, *name.split()):
-        if word in known:
-            return known[word]
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.7)
+    name = " ".join(re.findall(r"\w+", plain_name(label)))
+    words = name.split()
+    if not _NEGATIONS.isdisjoint(words):
+        return None
+    # A longer name often holds a known one: "RBC infected", "mature neutrophil", "RBC: Positive".
+    for word in (name, *words):
+        for form in (word, word.removesuffix("s"), *_transpositions(word)):
+            if form in known:
+                return known[form]
+    if len(name) < _SHORTEST_ALIKE:
+        return None
+    close = difflib.get_close_matches(name, known, n=1, cutoff=_LIKENESS)
     return known[close[0]] if close else None
+
+
+_NEGATIONS: Final = frozenset({"no", "non", "not", "without"})
+_SHORTEST_ALIKE: Final = 7  # Letters: shorter words are alike by chance.
+_LIKENESS: Final = 0.8  # Of difflib; "Leukozyt" has 0.82 with leukocyte.
+
+
+def _transpositions(word: str) -> Iterable[str]:
+    return (
+        word[:place] + word[place + 1] + word[place] + word[place + 2 :]
+        for place in range(len(word) - 1)
+    )
 
 
 def read_label_map(text: str, taxonomy: Taxonomy = BUILT_IN) -> dict[str, str | None]:

@@ -6,11 +6,12 @@ has one, by :func:`writes`; names for the command line, messages and documents c
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from blood_cell_system.errors import DatasetError, SettingsError
 
@@ -94,6 +95,25 @@ def _load_formats() -> None:
     package = importlib.import_module("blood_cell_system.annotation.formats")
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
+
+
+_NAMED: Final = re.compile(r'^@reads\(\s*"(\w+)".*?order=(\d+)', re.MULTILINE | re.DOTALL)
+_WRITTEN: Final = re.compile(r'^@writes\(\s*"(\w+)"', re.MULTILINE)
+
+
+@cache
+def format_names() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Names of the formats that are read, and that are written, without importing them.
+
+    The help of a command shows them and must not wait for OpenCV; a test compares them with the
+    registered ones.
+    """
+    folder = Path(__file__).parent / "formats"
+    texts = [path.read_text("utf-8") for path in sorted(folder.glob("*.py"))]
+    orders = {name: int(order) for text in texts for name, order in _NAMED.findall(text)}
+    written = {name for text in texts for name in _WRITTEN.findall(text)}
+    names = tuple(sorted(orders, key=orders.__getitem__))
+    return names, tuple(name for name in names if name in written)
 
 
 def readable_formats() -> tuple[str, ...]:

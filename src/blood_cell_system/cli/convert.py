@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+from blood_cell_system.annotation.registry import format_names
 from blood_cell_system.cli.options import LabelMap, argument, option
 
 if TYPE_CHECKING:
@@ -11,8 +12,11 @@ if TYPE_CHECKING:
     from blood_cell_system.annotation.sample import Sample
     from blood_cell_system.taxonomy import Taxonomy
 
-# As in the registry of annotation/, which imports OpenCV; a test compares them.
-Format = Literal["coco", "labelme", "geojson", "cvat", "yolo", "qupath"]
+if TYPE_CHECKING:
+    Format = str
+else:
+    Format = Literal[(*format_names()[1], "qupath")]
+# As in annotation/writer.py, which imports OpenCV; a test compares them.
 Outlines = Literal["polygons", "masks", "boxes"]
 
 

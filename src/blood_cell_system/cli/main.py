@@ -10,7 +10,8 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, NamedTuple
 
@@ -234,8 +235,8 @@ class Command(TyperCommand):
         quiet, verbose = (
             ctx.params.pop(name, False) or root.get(name, False) for name in ("quiet", "verbose")
         )
-        _set_up_logging(quiet=quiet, verbose=verbose)
-        raise typer.Exit(run_command(lambda: super(Command, self).invoke(ctx) or 0))
+        with _logging(quiet=quiet, verbose=verbose):
+            raise typer.Exit(run_command(lambda: super(Command, self).invoke(ctx) or 0))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """List arguments and options."""
@@ -357,10 +358,17 @@ def _shared_options(*, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Declare what every command has."""
 
 
-def _set_up_logging(*, quiet: bool, verbose: bool) -> None:
+@contextmanager
+def _logging(*, quiet: bool, verbose: bool) -> Iterator[None]:
+    """Log as much as the user wants, for the time of one command."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    level = logging.WARNING if quiet else logging.DEBUG if verbose else logging.NOTSET
-    logging.getLogger("blood_cell_system").setLevel(level)
+    logger = logging.getLogger("blood_cell_system")
+    before = logger.level
+    logger.setLevel(logging.WARNING if quiet else logging.DEBUG if verbose else logging.NOTSET)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
 
 
 def _spread(words: Sequence[str], several: Collection[str]) -> list[str]:

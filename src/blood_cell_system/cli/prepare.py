@@ -7,10 +7,11 @@ are passed on.
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 import typer
 
+from blood_cell_system.annotation.registry import format_names
 from blood_cell_system.cli.folders import (
     CONTACT_SHEET,
     COPIES,
@@ -38,14 +39,15 @@ from blood_cell_system.cli.options import (
 )
 from blood_cell_system.errors import SettingsError
 
-# As in annotation/registry.py and masks/sample_mask.py, which import OpenCV; a test compares them.
-FileFormat = Literal[
-    "coco", "labelme", "geojson", "cvat", "voc", "yolo", "kaggle", "lisc", "allidb", "masks"
-]
-InputFormat = Literal["auto", FileFormat, "qupath"]
-Mode = Literal["bccd", FileFormat, "qupath", "combine", "verify", "augment"]
+FORMATS: Final = format_names()[0]
+if TYPE_CHECKING:
+    InputFormat = str
+    Mode = str
+else:
+    InputFormat = Literal[("auto", *FORMATS, "qupath")]
+    Mode = Literal[("bccd", *FORMATS, "qupath", "combine", "verify", "augment")]
+# As in masks/sample_mask.py, which imports OpenCV; a test compares them.
 Unlabelled = Literal["stain", "unscored", "background"]
-FORMATS: Final = get_args(FileFormat)
 UNLABELLED: Final = get_args(Unlabelled)
 
 # The guide leaves folders out in places; these are the ones it uses everywhere else.

@@ -451,7 +451,7 @@ class PreparedDataset:
 def _hashed_words(image: PreparedImage) -> str:
     """Write the labels of an image out for its hash, field by field.
 
-    This is the text that version 0.2.0 hashed, so that its trainings still resume.
+    This is the text that version 0.2.0 hashed, so that the hashes in its records still hold.
     """
     words = [
         repr(image.stem),

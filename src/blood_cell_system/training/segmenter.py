@@ -342,7 +342,9 @@ class SegmenterTask(Task):
             start=None if start is None else start.model.get_weights(),
         )
         self.remarks = (_numbers_of(train_images, val_images),)
-        self.data_warnings = tuple(_warnings_about(train_images, settings, start))
+        self.data_warnings = tuple(
+            _warnings_about(train_images, settings, is_from_scratch=is_new and start is None)
+        )
         diameter = typical_diameter(train_images)
         training_diameter = settings.cell_diameter_px or diameter
         self.learner.averaged.name = model_name(training_diameter)
@@ -516,10 +518,11 @@ def _counted(number: int) -> str:
 def _warnings_about(
     train_images: Sequence[PreparedImage],
     settings: SegmentationSettings,
-    start: StartingPoint | None,
+    *,
+    is_from_scratch: bool,
 ) -> Iterator[str]:
     originals = sum(not image.is_augmented for image in train_images)
-    if start is None and originals < FEWEST_IMAGES:
+    if is_from_scratch and originals < FEWEST_IMAGES:
         yield (
             f"{_counted(originals)} to learn from will not make a usable model. Label "
             f"{FEWEST_IMAGES} or more, or fine-tune the built-in model with --init-from bundled."

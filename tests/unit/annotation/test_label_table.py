@@ -108,3 +108,18 @@ def test_a_map_of_damaged_json_is_an_error(tmp_path: Path):
     (tmp_path / "map.json").write_text('{"a": ')
     with pytest.raises(SettingsError, match="not JSON"):
         read_label_map(str(tmp_path / "map.json"))
+
+
+@pytest.mark.parametrize(
+    ("label", "cell_type"),
+    [
+        ("scale", None),
+        ("string", None),
+        ("not WBC", None),
+        ("RCB", RBC),
+        ("RBCs", RBC),
+        ("RBC: Positive", RBC),
+    ],
+)
+def test_only_a_strong_likeness_is_suggested(label: str, cell_type: str | None):
+    assert likely_type(label) == cell_type

@@ -6,6 +6,7 @@ import pytest
 from support.reader_contract import SHAPE, Drawn, ReaderContract, draw_images
 
 from blood_cell_system.annotation.mask_files import read_mask_values
+from blood_cell_system.annotation.registry import read_folder
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import DatasetError, MaskFormatError
 from blood_cell_system.imaging.image_file import write_image
@@ -186,3 +187,12 @@ class TestNumbers(MaskFolderContract):
             write_image(root / "masks" / f"{name}.png", soft)
         found = self.class_mask(root, mask_values=read_mask_values("0=background,255=WBC"))
         assert np.array_equal(found, np.where(CLASSES == 2, 2, 0))
+
+
+def test_label_images_are_called_so(tmp_path: Path):
+    write_image(tmp_path / "images" / "a.png", np.full((9, 40, 3), 200, np.uint8))
+    labels = np.repeat(np.arange(20, dtype=np.uint16)[None], 9, axis=0).repeat(2, axis=1)
+    write_image(tmp_path / "masks" / "a.png", labels)
+    with pytest.raises(DatasetError, match="20 values up to 19, as label images") as caught:
+        read_folder(tmp_path, format_name="masks")
+    assert "unscored" not in str(caught.value)

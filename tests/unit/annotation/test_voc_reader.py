@@ -3,7 +3,9 @@ from pathlib import Path
 
 import pytest
 from support.reader_contract import IMAGES, RED, SHAPE, Drawn, ReaderContract, draw_images
+from support.voc_folder import write_voc_folder
 
+from blood_cell_system.annotation.registry import read_folder
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 
@@ -104,3 +106,13 @@ class TestClone(ReaderContract):
     def test_boxes_count_from_1(self, root: Path):
         assert self.read(root).samples[0].cells[0].box == RED
         assert self.read(root).samples[0].shape == SHAPE
+
+
+def test_xml_of_another_kind_is_passed_over_and_told(tmp_path: Path):
+    folder = write_voc_folder(tmp_path / "lab")
+    (folder / "Annotations" / "pic_0_metadata.xml").write_text(
+        "<ImageMetadata><Scaling/></ImageMetadata>"
+    )
+    reading = read_folder(folder, format_name="voc")
+    assert reading.failed == ()
+    assert any("1 XML files of another kind" in note for note in reading.notes)

@@ -438,3 +438,11 @@ def test_the_launcher_s_entry_runs_in_process(tmp_path, capsys):
     code = prepare.main(["--mode", "verify", "--input", str(tmp_path / "nothing")])
     assert code == 1
     assert "nothing" in capsys.readouterr().err
+
+
+def test_a_quiet_command_leaves_the_next_one_as_it_was(tmp_path):
+    before = logging.getLogger("blood_cell_system").level
+    cli.main(
+        ["synthesize", "-q", "--output", str(tmp_path / "s"), "--count", "1", "--size", "96x64"]
+    )
+    assert logging.getLogger("blood_cell_system").level == before

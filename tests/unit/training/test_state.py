@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from blood_cell_system.errors import ResumeError
-from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState, state_beside
+from blood_cell_system.model_metadata import classifier_kinds
+from blood_cell_system.training.state import (
+    SEGMENTER_FILES,
+    TrainingState,
+    classifier_files,
+    state_beside,
+)
 
 
 def some_state():
@@ -123,3 +129,12 @@ def test_every_damaged_byte_is_an_error_in_words_or_no_damage(tmp_path):
             path.write_bytes(whole[:place] + bytes([value]) + whole[place + 1 :])
             with contextlib.suppress(ResumeError):
                 TrainingState.load(path)
+
+
+def test_trainings_of_all_kinds_can_share_a_folder():
+    def names(files):
+        return {files.model, files.state, files.history, files.curves, files.run}
+
+    kinds = [SEGMENTER_FILES, *map(classifier_files, classifier_kinds())]
+    assert len(set().union(*map(names, kinds))) == 5 * len(kinds)
+    assert SEGMENTER_FILES.curves == "training_curves.png"

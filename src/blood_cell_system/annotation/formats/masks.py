@@ -40,6 +40,7 @@ _IMAGE_FOLDER: Final = re.compile(r"images?|imgs?|images?|originals?|jpegimages"
 _MASK_NAME: Final = re.compile(r"(.+?)[ _-](?:masks?|labels?|gt|seg|segmentation)", re.IGNORECASE)
 # Masks that are read to find the kind of all of them.
 _LOOKED_AT: Final = 12
+_MOST_CLASSES: Final = 8  # Values of masks; more are numbers of cells.
 # Bit that marks a colour among the values of a mask, as ``read_values`` sets it.
 _COLOUR: Final = 1 << 24
 _GUIDE_VALUES: Final = frozenset({0, 0xFF0000, 0x00FF00, 0x0000FF, 0x010000, 0x000100, 0x000001})
@@ -228,6 +229,14 @@ def _table(masks: Sequence[_FoundMask], options: ReadOptions) -> Mapping[Value, 
     has_colours = any(value & _COLOUR for value in values)
     if has_colours or not values:
         return None
+    if len(values) > _MOST_CLASSES:
+        raise DatasetError(
+            f"{plain[0].parent}: the masks have {len(values)} values up to {max(values)}, as label "
+            "images of Cellpose or StarDist have, in which every cell has a number of its own; "
+            "expected classes, and nothing says of which type the cells are. Save what is not 0 as "
+            "255, in a folder for each type, for instance masks/RBC and masks/WBC. If the values "
+            "are classes, say so with --mask-values 0=background,1=RBC,…"
+        )
     shown = ", ".join(str(value) for value in sorted(values)[:8])
     raise DatasetError(
         f"{plain[0].parent}: the masks have the values {shown}, and nothing says which class each "

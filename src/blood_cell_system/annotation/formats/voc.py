@@ -338,6 +338,16 @@ _ROOT: Final = re.compile(r"<annotation[\s>]")
 _LOOKED_AT: Final = 20  # Files whose beginning is read to recognise the format.
 
 
+_FIRST_ELEMENT: Final = re.compile(r"<([A-Za-z_][\w:.-]*)")
+
+
+def _is_foreign(listing: FolderListing, path: Path) -> bool:
+    """Whether XML is of something else, such as a microscope's metadata."""
+    first = _FIRST_ELEMENT.search(listing.head(path))
+    is_foreign = first is not None and first[1] != "annotation"
+    return is_foreign and not listing.is_named_as_image(path)
+
+
 @reads("voc", title="Pascal VOC", order=50)
 class VocReader(Reader):
     """Boxes in the XML of Pascal VOC, of BCCD, LabelImg, Roboflow, and copies of Kaggle sets.
@@ -358,12 +368,12 @@ class VocReader(Reader):
     missing = "no XML files; expected one for every image. Unpack the data set again."
 
     def files(self, listing: FolderListing) -> tuple[Path, ...]:
-        """All XML files: damaged ones are listed."""
-        return listing.with_suffix(".xml")
+        """XML files but those of another root: damaged ones are listed."""
+        return tuple(path for path in listing.with_suffix(".xml") if not _is_foreign(listing, path))
 
     def recognise(self, listing: FolderListing) -> str | None:
         """Look for XML files of one image each."""
-        files = listing.with_suffix(".xml")
+        files = self.files(listing)
         seen = [path for path in files[:_LOOKED_AT] if _ROOT.search(listing.head(path))]
         if not seen:
             return None
@@ -387,6 +397,12 @@ class VocReader(Reader):
     ) -> None:
         """Read one file an image, and the lists of splits."""
         listing = builder.listing
+        foreign = sorted(set(listing.with_suffix(".xml")) - set(files))
+        if foreign:
+            builder.note(
+                f"{len(foreign)} XML files of another kind were passed over, for instance "
+                f"{foreign[0]}."
+            )
         annotations: dict[Path, VocAnnotation] = {}
         for path in files:
             try:
