@@ -23,7 +23,7 @@ from blood_cell_system.annotation.sample import (
 from blood_cell_system.annotation.split_lists import listed_splits
 from blood_cell_system.annotation.splits import Split, split_of_folders
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
-from blood_cell_system.imaging.image_file import read_image_shape
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image_shape
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 
