@@ -74,7 +74,7 @@ def test_a_box_that_leaves_the_image_is_clipped(folder: Path):
         (("RBC", 5, 5, 5, 5), "too small for a cell: 1×1 px in the image"),
         (("RBC", 5, 5, 7, 40), "too small for a cell: 3×36 px in the image"),
         (("RBC", 94, 5, 110, 40), "too small for a cell: 3×36 px in the image"),
-        (("RBC", 94, 5, 300, 40), "far outside the image: (94, 5) to (300, 40)"),
+        (("RBC", 94, 5, 300, 40), "too small for a cell: 3×36 px in the image"),
         (("RBC", 200, 5, 230, 25), "outside the image: (200, 5) to (230, 25)"),
     ],
 )
