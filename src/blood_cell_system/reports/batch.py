@@ -52,6 +52,17 @@ class ImageRow(Record):
     data_sha256: str | None = None
 
 
+class FormerImageRow(Record):
+    """The part of a row that scripts for version 0.2 read."""
+
+    name: Text
+    path: Text
+    status: Status
+    reason: Text
+    warnings: tuple[Text, ...]
+    counts: dict[str, Count] | None
+
+
 class BatchFile(Record):
     """What ``batch_summary.json`` holds."""
 
@@ -65,6 +76,10 @@ class BatchFile(Record):
     rates: tuple[Rate, ...]
     findings: dict[str, Findings]
     images: tuple[ImageRow, ...]
+    pictures: Annotated[
+        tuple[FormerImageRow, ...],
+        Field(description="images under their name of version 0.2, in short; goes with 0.4"),
+    ]
     passed_over: tuple[Text, ...]
 
 
@@ -221,6 +236,7 @@ class BatchSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Give the summary as ``batch_summary.json`` holds it."""
+        rows = tuple(outcome.row for outcome in self.outcomes)
         return BatchFile(
             provenance=self.provenance,
             settings=self.settings,
@@ -229,7 +245,11 @@ class BatchSummary:
             counts=self.counts,
             rates=self.rates,
             findings=self.findings,
-            images=tuple(outcome.row for outcome in self.outcomes),
+            images=rows,
+            pictures=tuple(
+                FormerImageRow(**{name: getattr(row, name) for name in FormerImageRow.model_fields})
+                for row in rows
+            ),
             passed_over=self.passed_over,
         ).to_json()
 
