@@ -28,11 +28,11 @@ from blood_cell_system.networks.cell_classifier import (
     build_cell_classifier,
     logits_model,
 )
-from blood_cell_system.networks.export import export_onnx
 from blood_cell_system.networks.losses import (
     labelled_binary_cross_entropy,
     labelled_cross_entropy,
 )
+from blood_cell_system.networks.onnx_export import export_onnx
 
 BATCH = 16
 TRAINING_BATCH = 64

@@ -22,10 +22,10 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
 from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.masks.prepare import prepare_voc
-from blood_cell_system.reports.segmenter_evaluation import evaluation_to_json
+from blood_cell_system.masks.prepare_folder import prepare_voc
+from blood_cell_system.reports.segmenter_sheets import evaluation_to_json
 from blood_cell_system.training.presets import PRESETS
-from blood_cell_system.training.segmenter import train_segmenter
+from blood_cell_system.training.segmenter_training import train_segmenter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,10 +20,10 @@ import numpy as np
 import tensorflow as tf
 
 from blood_cell_system.annotation.splits import Split
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.batches import batches
-from blood_cell_system.augmentation.crops import CropSampler
 from blood_cell_system.augmentation.decoded_images import DecodedImages
-from blood_cell_system.augmentation.settings import AugmentationSettings
+from blood_cell_system.augmentation.training_crops import CropSampler
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear, write_synthetic_folder
@@ -32,7 +32,7 @@ from blood_cell_system.masks.ellipses import rasterize_ellipses
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.training.loop import StepRates
 from blood_cell_system.training.presets import PRESETS
-from blood_cell_system.training.segmenter import SegmenterLearner
+from blood_cell_system.training.segmenter_training import SegmenterLearner
 
 
 def seconds_of(work: Callable[[], object], *, runs: int = 7) -> float:

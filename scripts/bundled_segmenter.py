@@ -47,8 +47,8 @@ from blood_cell_system.cli.main import main as bloodcells
 from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.datasets.synthetic.settings import SmearSettings
 from blood_cell_system.datasets.synthetic.smear import draw_smear
+from blood_cell_system.datasets.synthetic.smear_settings import SmearSettings
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
@@ -57,7 +57,7 @@ from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, PLATELET, RBC, WBC
 from blood_cell_system.training.fine_tuning import StartingPoint, load_starting_point
 from blood_cell_system.training.presets import SegmentationSettings, preset_named
-from blood_cell_system.training.segmenter import train_segmenter
+from blood_cell_system.training.segmenter_training import train_segmenter
 from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 DIAMETER_PX = 64.0

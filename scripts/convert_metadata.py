@@ -20,8 +20,8 @@ from blood_cell_system.model_metadata import (
     add_to_archive,
     classifier_kinds,
 )
-from blood_cell_system.networks.export import onnx_bytes
-from blood_cell_system.networks.registry import classifier_named, of_config
+from blood_cell_system.networks.architectures import classifier_named, of_config
+from blood_cell_system.networks.onnx_export import onnx_bytes
 from blood_cell_system.pipeline.installed_models import card_of
 from blood_cell_system.training.classifier import classifier_config
 from blood_cell_system.training.classifier_data import CellClasses

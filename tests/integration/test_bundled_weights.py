@@ -57,7 +57,7 @@ def test_unseen_bccd_images_are_outlined(runtime):
 @pytest.mark.parametrize("stem", ["segmentation_model", "rbc_classifier", "wbc_classifier"])
 def test_both_files_of_a_model_carry_the_record_of_its_network(stem):
     keras = pytest.importorskip("keras", reason="needs the [train] extra")
-    from blood_cell_system.networks.registry import classifier_named, segmenter_named
+    from blood_cell_system.networks.architectures import classifier_named, segmenter_named
 
     path = weights_folder() / f"{stem}.keras"
     record, exported = read_metadata(path), read_metadata(path.with_suffix(".onnx"))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from blood_cell_system.annotation.registry import writable_formats
+from blood_cell_system.annotation.format_registry import writable_formats
 from blood_cell_system.cli.main import main
 from blood_cell_system.imaging.image_file import read_label_image
 

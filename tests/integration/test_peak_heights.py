@@ -10,7 +10,7 @@ from support.smears import small_prepared_folder
 from support.tiny_training import TINY, train_tiny
 
 from blood_cell_system.taxonomy import BUILT_IN, WBC
-from blood_cell_system.training import segmenter
+from blood_cell_system.training import segmenter_training
 from blood_cell_system.training.state import SEGMENTER_FILES
 
 pytestmark = pytest.mark.slow
@@ -31,7 +31,9 @@ def centre_bias(folder):
 def test_peaks_of_the_best_model_are_brought_to_the_usual_heights(data_dir, tmp_path, monkeypatch):
     train_tiny(data_dir, tmp_path / "as it is", settings=QUICK)
     found = {WBC: 0.2}
-    monkeypatch.setattr(segmenter, "best_thresholds", lambda images, peaks_in, *, taxonomy: found)
+    monkeypatch.setattr(
+        segmenter_training, "best_thresholds", lambda images, peaks_in, *, taxonomy: found
+    )
     train_tiny(data_dir, tmp_path / "set", settings=replace(QUICK, calibrates_peaks=True))
     shift = centre_bias(tmp_path / "set") - centre_bias(tmp_path / "as it is")
     usual = BUILT_IN[WBC].detection.peak_threshold

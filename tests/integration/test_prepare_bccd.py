@@ -5,7 +5,7 @@ import pytest
 
 from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.masks.prepare import prepare_voc
+from blood_cell_system.masks.prepare_folder import prepare_voc
 from blood_cell_system.taxonomy import BUILT_IN
 
 

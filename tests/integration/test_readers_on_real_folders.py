@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from blood_cell_system.annotation.format_registry import read_folder, recognised
 from blood_cell_system.annotation.formats.voc import read_voc_folder
-from blood_cell_system.annotation.registry import read_folder, recognised
 from blood_cell_system.taxonomy import RBC, WBC
 
 pytestmark = [

@@ -17,12 +17,12 @@ from blood_cell_system.analysis.runtimes import (
 from blood_cell_system.cli.main import main
 from blood_cell_system.errors import CheckpointError, SettingsError
 from blood_cell_system.model_metadata import ModelMetadata
-from blood_cell_system.networks.registry import of_config, segmenter_named
+from blood_cell_system.networks.architectures import of_config, segmenter_named
 from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig
 from blood_cell_system.networks.small_unet import SmallUNetConfig, build_small_unet
 from blood_cell_system.taxonomy import BUILT_IN, CellType, Taxonomy
 from blood_cell_system.training.fine_tuning import fine_tuning_settings, load_starting_point
-from blood_cell_system.training.segmenter import segmenter_config
+from blood_cell_system.training.segmenter_training import segmenter_config
 
 
 @pytest.fixture(scope="module")

@@ -23,9 +23,9 @@ import numpy as np
 import pytest
 from support.voc_folder import smear_image
 
+from blood_cell_system.annotation.format_registry import read_folder, reader_named, recognise
 from blood_cell_system.annotation.outline import PolygonOutline
 from blood_cell_system.annotation.reader import ReadOptions
-from blood_cell_system.annotation.registry import read_folder, reader_named, recognise
 from blood_cell_system.annotation.sample import Annotation, Reading
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError

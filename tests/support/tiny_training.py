@@ -8,7 +8,7 @@ from support.stopped_training import train_as_told
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.training.loop import TrainingListener, TrainingResult
 from blood_cell_system.training.presets import PRESETS, SegmentationSettings
-from blood_cell_system.training.segmenter import train_segmenter
+from blood_cell_system.training.segmenter_training import train_segmenter
 from blood_cell_system.training.state import state_beside
 
 TINY: SegmentationSettings = replace(

@@ -9,8 +9,8 @@ from support.labelled_smears import SOUND
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import write_manifest
-from blood_cell_system.datasets.verify.findings import Finding
-from blood_cell_system.datasets.verify.report import VerificationReport
+from blood_cell_system.datasets.verify.checks import Finding
+from blood_cell_system.datasets.verify.verification import VerificationReport
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 

@@ -19,7 +19,7 @@ from blood_cell_system.augmentation.augmented_folder import (
     write_augmented_folder,
 )
 from blood_cell_system.cli import main as command_line
-from blood_cell_system.masks.prepare import prepare_voc
+from blood_cell_system.masks.prepare_folder import prepare_voc
 from blood_cell_system.training.presets import PRESETS, preset_named
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -36,7 +36,7 @@ def test_it_is_shown_when_loading_fails(monkeypatch, capfd):
 @pytest.mark.parametrize(
     "statement",
     [
-        "import blood_cell_system.networks.registry",
+        "import blood_cell_system.networks.architectures",
         "from blood_cell_system import BloodCellAnalysisSystem as S; S().build_all_models()",
     ],
 )

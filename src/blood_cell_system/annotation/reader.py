@@ -51,7 +51,7 @@ class ReadOptions:
 
 
 class Reader(ABC):
-    """A reader of one format, registered by :func:`~blood_cell_system.annotation.registry.reads`.
+    """A reader of one format; ``reads`` of the format registry registers it.
 
     A subclass has :meth:`files` and :meth:`read_files`; where its folder is more than label files
     beside images, it replaces :meth:`recognise`, :meth:`builder` or :meth:`read`.

@@ -15,6 +15,7 @@ from typing import Final
 
 import numpy as np
 
+from blood_cell_system.annotation.format_registry import writable_format
 from blood_cell_system.annotation.outline import (
     Outline,
     PixelOutline,
@@ -25,7 +26,6 @@ from blood_cell_system.annotation.outline import (
     simplified_ring,
     traced_rings,
 )
-from blood_cell_system.annotation.registry import writable_format
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
@@ -109,7 +109,7 @@ class LabelledImage:
 
 
 class LabelWriter(ABC):
-    """A writer of one format, registered by :func:`~blood_cell_system.annotation.registry.writes`.
+    """A writer of one format; ``writes`` of the format registry registers it.
 
     Parameters
     ----------

@@ -14,9 +14,9 @@ from scipy import ndimage
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import make_folder
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.geometric import sample_geometry, transform_cells, warp
 from blood_cell_system.augmentation.photometric import augment_photometric
-from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import (

@@ -23,9 +23,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.batches import Batch, stacked
 from blood_cell_system.augmentation.photometric import augment_photometric
-from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord
 from blood_cell_system.errors import BloodCellError, DatasetError, SettingsError
 from blood_cell_system.imaging.image_file import read_rgba

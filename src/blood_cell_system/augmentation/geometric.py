@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation, corners_of
-from blood_cell_system.augmentation.settings import AugmentationSettings
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import NOT_SCORED
 

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.augmentation.settings import AugmentationSettings
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 
 # Optical density of every gray level; black would be infinitely dense.
 _DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)

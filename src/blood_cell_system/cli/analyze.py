@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
-    from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
+    from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 
 
 # How many names of replaced results are listed before "and N more".

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from blood_cell_system.annotation.registry import format_names
+from blood_cell_system.annotation.format_registry import format_names
 from blood_cell_system.cli.options import LabelMap, argument, option
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def convert(
     bloodcells convert data/segmentation --to qupath -o for_qupath
     """
     from blood_cell_system.annotation.archives import opened_folder
-    from blood_cell_system.annotation.registry import writable_format
+    from blood_cell_system.annotation.format_registry import writable_format
     from blood_cell_system.annotation.writer import OutlineForm, WriteStyle, write_labels
     from blood_cell_system.imaging.image_folders import refuse_output_within
 
@@ -119,9 +119,9 @@ def _samples(
         dataset = PreparedDataset.open(folder)
         samples = prepared_samples(dataset, with_unscored=with_not_scored)
         return samples, True, dataset.taxonomy
+    from blood_cell_system.annotation.format_registry import read_folder
     from blood_cell_system.annotation.label_map import read_label_map
     from blood_cell_system.annotation.reader import ReadOptions
-    from blood_cell_system.annotation.registry import read_folder
 
     options = ReadOptions(label_map=read_label_map(label_map) if label_map else {})
     reading = read_folder(folder, format_name=input_format, options=options)

@@ -9,7 +9,7 @@ from blood_cell_system.cli.options import argument, option
 from blood_cell_system.errors import SettingsError
 
 if TYPE_CHECKING:
-    from blood_cell_system.datasets.download import PublicDataSet
+    from blood_cell_system.datasets.public_datasets import PublicDataSet
 
 
 def download(
@@ -45,7 +45,7 @@ def download(
     bloodcells download
     bloodcells download bccd --accept-licence
     """
-    from blood_cell_system.datasets.download import (
+    from blood_cell_system.datasets.public_datasets import (
         DATA_SETS,
         Way,
         data_set_named,
@@ -82,7 +82,7 @@ def _check_accepted(data_set: "PublicDataSet", *, is_accepted: bool) -> None:
 
 
 def _download_file(address: str, output: Path | None, *, sha256: str | None, timeout: float) -> int:
-    from blood_cell_system.datasets.download import fetch_file
+    from blood_cell_system.datasets.public_datasets import fetch_file
 
     name = PurePosixPath(unquote(urlsplit(address).path)).name or "download"
     target = output or Path(name)

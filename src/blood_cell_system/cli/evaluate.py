@@ -61,7 +61,7 @@ def evaluate(
     from blood_cell_system.imaging.image_file import write_image
     from blood_cell_system.parallel import with_progress
     from blood_cell_system.quiet_import import import_tensorflow
-    from blood_cell_system.reports.segmenter_evaluation import (
+    from blood_cell_system.reports.segmenter_sheets import (
         evaluation_tables,
         evaluation_to_json,
         worst_images_sheet,
@@ -135,7 +135,7 @@ def evaluate_classifier(
     from blood_cell_system.analysis.runtimes import load_classifier
     from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
     from blood_cell_system.quiet_import import import_tensorflow
-    from blood_cell_system.reports.classifier_evaluation import (
+    from blood_cell_system.reports.classifier_sheets import (
         classifier_evaluation_tables,
         write_evaluation_files,
     )

@@ -46,7 +46,7 @@ def export(
     )
     from blood_cell_system.errors import CheckpointError
     from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX, ModelMetadata
-    from blood_cell_system.networks.export import export_onnx
+    from blood_cell_system.networks.onnx_export import export_onnx
     from blood_cell_system.pipeline.model_slots import sha256_of
     from blood_cell_system.quiet_import import import_tensorflow
     from blood_cell_system.seeding import generator_for

@@ -21,7 +21,7 @@ from blood_cell_system.cli.options import (
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from blood_cell_system.datasets.verify.report import VerificationReport
+    from blood_cell_system.datasets.verify.verification import VerificationReport
 
 _STYLES: Final = {"error": "bold red", "warning": "yellow", "info": "dim"}
 # Findings of one check that are spelled out in the table; the JSON has them all.
@@ -132,7 +132,7 @@ def verify(
     """
     from blood_cell_system.atomic_files import write_json
     from blood_cell_system.datasets.verify.repair import write_repaired_copy
-    from blood_cell_system.datasets.verify.report import overlay_sheet, verify_folder
+    from blood_cell_system.datasets.verify.verification import overlay_sheet, verify_folder
     from blood_cell_system.imaging.image_file import write_image
     from blood_cell_system.terminal import safe_console
 
@@ -222,7 +222,7 @@ def _print_report(console: "Console", report: "VerificationReport") -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from blood_cell_system.datasets.verify.findings import Severity
+    from blood_cell_system.datasets.verify.checks import Severity
 
     _print_statistics(console, report.statistics)
     if report.findings:

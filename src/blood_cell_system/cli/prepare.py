@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Literal, get_args
 
 import typer
 
-from blood_cell_system.annotation.registry import format_names
+from blood_cell_system.annotation.format_registry import format_names
 from blood_cell_system.cli.folders import (
     CONTACT_SHEET,
     COPIES,
@@ -158,11 +158,11 @@ def prepare(
         return _prepare_bccd(folder, output, mask_method=mask_method, jobs=jobs)
     name = mode or input_format or "auto"
     from blood_cell_system.annotation.archives import opened_folder
+    from blood_cell_system.annotation.format_registry import matches_for
     from blood_cell_system.annotation.label_map import read_label_map
     from blood_cell_system.annotation.mask_files import read_mask_values
     from blood_cell_system.annotation.reader import ReadOptions
-    from blood_cell_system.annotation.registry import matches_for
-    from blood_cell_system.masks.prepare import prepare_reading
+    from blood_cell_system.masks.prepare_folder import prepare_reading
     from blood_cell_system.taxonomy import taxonomy_of_option
 
     types = taxonomy_of_option(classes)
@@ -194,7 +194,7 @@ def prepare(
 
 def _prepare_bccd(source: Path, output: Path, *, mask_method: str, jobs: int) -> int:
     from blood_cell_system.annotation.archives import opened_folder
-    from blood_cell_system.masks.prepare import prepare_voc
+    from blood_cell_system.masks.prepare_folder import prepare_voc
 
     with opened_folder(source) as folder:
         summary = prepare_voc(folder, output, mask_method=mask_method, jobs=jobs)

@@ -175,7 +175,7 @@ def train(
         return 0
     import_tensorflow()
     from blood_cell_system.cli.training_progress import TrainingProgress
-    from blood_cell_system.training.segmenter import train_segmenter
+    from blood_cell_system.training.segmenter_training import train_segmenter
 
     with TrainingProgress(settings) as progress:
         result = train_segmenter(
@@ -304,7 +304,7 @@ def resolve_settings(
         del changes["batch_size"]
         if resume is None:
             import_tensorflow()
-            from blood_cell_system.training.segmenter import largest_batch_that_fits
+            from blood_cell_system.training.segmenter_training import largest_batch_that_fits
 
             changes["batch_size"] = largest_batch_that_fits(replace(base, **changes))
     settings = _changed(base, changes, resume_from=options["resume_from"] if resume else None)

@@ -51,8 +51,8 @@ from blood_cell_system.model_metadata import (
     TYPE_OUTPUT,
     ClassifierKind,
 )
+from blood_cell_system.networks.architectures import register_classifier
 from blood_cell_system.networks.domain_adversary import DOMAIN_LOGITS, STRENGTH_INPUT, domain_head
-from blood_cell_system.networks.registry import register_classifier
 from blood_cell_system.networks.reynolds import Offset, reynolds_pooling
 
 CONDITION_LOGITS: Final = "condition_logits"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import keras
 from keras import layers
 
-from blood_cell_system.networks.registry import register_segmenter
+from blood_cell_system.networks.architectures import register_segmenter
 from blood_cell_system.networks.segmenter import convolutions, segmenter_model
 from blood_cell_system.taxonomy import BUILT_IN
 

@@ -30,7 +30,7 @@ from blood_cell_system.imaging.image_folders import is_image_name, walk_folders
 from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.model_slots import SUMMARY_NAME
-from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
+from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 from blood_cell_system.reports.image_files import (
     IMAGE_ENDINGS,
     as_written,

@@ -13,8 +13,8 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.model_metadata import ClassifierKind
-from blood_cell_system.networks.export import export_onnx, save_classifier
-from blood_cell_system.reports.classifier_evaluation import short_figures, write_evaluation_files
+from blood_cell_system.networks.onnx_export import export_onnx, save_classifier
+from blood_cell_system.reports.classifier_sheets import short_figures, write_evaluation_files
 from blood_cell_system.training.classifier import TrainedClassifier, train_classifier
 from blood_cell_system.training.classifier_data import CellClasses, read_cells
 from blood_cell_system.training.loop import TrainingListener

@@ -43,7 +43,7 @@ def _save(slot: ModelSlot, folder: Path) -> Path:
         )
     if is_keras(model):
         # Here, not above: this imports Keras.
-        from blood_cell_system.networks.export import save_classifier, save_model
+        from blood_cell_system.networks.onnx_export import save_classifier, save_model
 
         slot.ready()
         metadata = slot.metadata or ModelMetadata(kind="segmenter")
@@ -144,8 +144,8 @@ class BloodCellAnalysisSystem:
     def build_all_models(self) -> None:
         """Build all three, untrained; needs the ``[train]`` extra."""
         # Here, not above: analysing must not wait for TensorFlow.
+        from blood_cell_system.networks.architectures import of_config
         from blood_cell_system.networks.cell_classifier import CellClassifierConfig
-        from blood_cell_system.networks.registry import of_config
         from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig
 
         d_reduced = _D_REDUCED if self.d_reduced is None else self.d_reduced

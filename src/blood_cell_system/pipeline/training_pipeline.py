@@ -108,7 +108,7 @@ class TrainingPipeline:
         # Here, not above: importing this module must not wait for TensorFlow.
         import_tensorflow()
         from blood_cell_system.training.presets import preset_named
-        from blood_cell_system.training.segmenter import train_segmenter
+        from blood_cell_system.training.segmenter_training import train_segmenter
 
         config = self.config
         settings = replace(preset_named(config.preset), **self._changes(samples="crops_per_epoch"))

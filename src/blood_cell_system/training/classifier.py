@@ -31,7 +31,7 @@ from blood_cell_system.metrics.calibration import (
     negative_log_likelihood,
     with_temperature,
 )
-from blood_cell_system.metrics.classification import (
+from blood_cell_system.metrics.classification_scores import (
     auroc,
     balanced_accuracy,
     confusion_counts,
@@ -44,6 +44,7 @@ from blood_cell_system.model_metadata import (
     ModelMetadata,
     on_white,
 )
+from blood_cell_system.networks.architectures import classifier_named
 from blood_cell_system.networks.cell_classifier import (
     CELLS_INPUT,
     CONDITION_LOGITS,
@@ -58,7 +59,6 @@ from blood_cell_system.networks.losses import (
     labelled_binary_cross_entropy,
     labelled_cross_entropy,
 )
-from blood_cell_system.networks.registry import classifier_named
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import (
     CellClasses,

@@ -15,7 +15,7 @@ from scipy.optimize import minimize
 
 from blood_cell_system.augmentation.cell_batches import CellLabels
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.metrics.classification import balanced_accuracy, confusion_counts
+from blood_cell_system.metrics.classification_scores import balanced_accuracy, confusion_counts
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.optical_density import GREEN, optical_density
 

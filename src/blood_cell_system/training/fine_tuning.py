@@ -28,7 +28,7 @@ from blood_cell_system.model_metadata import (
     check_archive_size,
     metadata_in_archive,
 )
-from blood_cell_system.networks.registry import of_config, segmenter_named
+from blood_cell_system.networks.architectures import of_config, segmenter_named
 from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, Taxonomy
 from blood_cell_system.training.presets import (
     FINE_TUNING,

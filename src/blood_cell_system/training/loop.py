@@ -31,13 +31,13 @@ from blood_cell_system.errors import (
     TrainingMemoryError,
 )
 from blood_cell_system.model_metadata import Architecture, ModelMetadata
+from blood_cell_system.networks.architectures import of_config
 from blood_cell_system.networks.domain_adversary import (
     DOMAIN_LOGITS,
     STRENGTH_INPUT,
     conditional_domain_loss,
 )
-from blood_cell_system.networks.export import save_model
-from blood_cell_system.networks.registry import of_config
+from blood_cell_system.networks.onnx_export import save_model
 from blood_cell_system.training.domains import Domains
 from blood_cell_system.training.presets import TrainingSettings
 from blood_cell_system.training.run_record import (

@@ -12,7 +12,7 @@ from blood_cell_system.analysis.runtimes import ClassifierOutputs
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, on_white
-from blood_cell_system.reports.classifier_evaluation import (
+from blood_cell_system.reports.classifier_sheets import (
     chosen_cells,
     classifier_evaluation_text,
     short_figures,

@@ -8,7 +8,7 @@ from PIL import Image
 from support.reader_contract import SHAPE, draw_images
 
 from blood_cell_system.annotation import writer
-from blood_cell_system.annotation.registry import writable_formats
+from blood_cell_system.annotation.format_registry import writable_formats
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.writer import WriteStyle, write_labels

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from support.reader_contract import SHAPE, Drawn, ReaderContract, draw_images
 
+from blood_cell_system.annotation.format_registry import read_folder
 from blood_cell_system.annotation.mask_files import read_mask_values
-from blood_cell_system.annotation.registry import read_folder
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import DatasetError, MaskFormatError
 from blood_cell_system.imaging.image_file import write_image

@@ -5,7 +5,7 @@ import pytest
 from support.reader_contract import IMAGES, RED, SHAPE, Drawn, ReaderContract, draw_images
 from support.voc_folder import write_voc_folder
 
-from blood_cell_system.annotation.registry import read_folder
+from blood_cell_system.annotation.format_registry import read_folder
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from blood_cell_system.augmentation.settings import AugmentationSettings
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.errors import SettingsError
 
 

@@ -6,8 +6,8 @@ import pytest
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.augmented_folder import write_augmented_folder
-from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.boxes import Box
 from blood_cell_system.cli.prepare import main
 from blood_cell_system.datasets.prepared import (

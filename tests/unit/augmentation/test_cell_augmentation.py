@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from support.single_cells import NUCLEUS, drawn_cell_image
 
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.cell_batches import CellAugmentation, augment_cell
-from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import on_white
 from blood_cell_system.seeding import generator_for

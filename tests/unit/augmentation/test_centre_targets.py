@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from blood_cell_system.annotation.sample import Annotation, Origin
-from blood_cell_system.augmentation.crops import centre_targets
+from blood_cell_system.augmentation.training_crops import centre_targets
 from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 

@@ -3,10 +3,10 @@ import pytest
 from support.smears import small_prepared_folder
 
 from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.batches import batches
-from blood_cell_system.augmentation.crops import CropSampler
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
-from blood_cell_system.augmentation.settings import AugmentationSettings
+from blood_cell_system.augmentation.training_crops import CropSampler
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.taxonomy import WBC

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.geometric import (
     Geometry,
     sample_geometry,
@@ -14,7 +15,6 @@ from blood_cell_system.augmentation.geometric import (
     transform_cells,
     warp,
 )
-from blood_cell_system.augmentation.settings import AugmentationSettings
 from blood_cell_system.boxes import Box
 from blood_cell_system.taxonomy import RBC
 

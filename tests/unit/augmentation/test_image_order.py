@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.augmentation.crops import ImageOrder
+from blood_cell_system.augmentation.training_crops import ImageOrder
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.seeding import generator_for
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.photometric import augment_photometric
-from blood_cell_system.augmentation.settings import AugmentationSettings
 
 NOTHING = AugmentationSettings(
     brightness_range=(1, 1),

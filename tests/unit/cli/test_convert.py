@@ -6,12 +6,12 @@ from typing import get_args
 import pytest
 from support.reader_contract import SHAPE, draw_images
 
-from blood_cell_system.annotation.registry import read_folder, writable_formats
+from blood_cell_system.annotation.format_registry import read_folder, writable_formats
 from blood_cell_system.annotation.writer import OutlineForm
 from blood_cell_system.cli import convert
 from blood_cell_system.cli.main import main
 from blood_cell_system.datasets.synthetic.folder import write_synthetic_folder
-from blood_cell_system.datasets.synthetic.settings import SmearSettings
+from blood_cell_system.datasets.synthetic.smear_settings import SmearSettings
 
 
 @pytest.fixture

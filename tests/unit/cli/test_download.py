@@ -7,7 +7,7 @@ import pytest
 from support.file_server import serving
 
 from blood_cell_system.cli.main import main
-from blood_cell_system.datasets import download
+from blood_cell_system.datasets import public_datasets
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def local_set(tmp_path, monkeypatch):
     who = ["-c", "user.name=T", "-c", "user.email=t@example.org"]
     for words in (["add", "."], [*who, "commit", "-qm", "a"]):
         subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True)
-    bccd = replace(download.DATA_SETS["bccd"], address=folder.as_uri())
-    monkeypatch.setattr(download, "DATA_SETS", MappingProxyType({"bccd": bccd}))
+    bccd = replace(public_datasets.DATA_SETS["bccd"], address=folder.as_uri())
+    monkeypatch.setattr(public_datasets, "DATA_SETS", MappingProxyType({"bccd": bccd}))
     return tmp_path / "out"
 
 

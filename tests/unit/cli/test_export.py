@@ -9,7 +9,7 @@ pytest.importorskip("tf2onnx", reason="needs the [train] extra")
 from support.tiny_models import head_model, plain_model
 
 from blood_cell_system.model_metadata import model_name
-from blood_cell_system.networks import export
+from blood_cell_system.networks import onnx_export
 
 
 def test_a_model_is_written_beside_itself_and_runs(tmp_path, capsys):
@@ -43,9 +43,9 @@ def test_a_diameter_below_zero_is_refused(tmp_path, capsys):
 
 def test_a_conversion_gone_wrong_is_not_kept(tmp_path, capsys, monkeypatch):
     plain_model().save(tmp_path / "model.keras")
-    convert = export.onnx_form
+    convert = onnx_export.onnx_form
     monkeypatch.setattr(
-        export,
+        onnx_export,
         "onnx_form",
         lambda model, **names: convert(plain_model_of_other_weights(), **names),
     )

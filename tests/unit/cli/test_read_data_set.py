@@ -7,8 +7,8 @@ import pytest
 from support.reader_contract import draw_images
 from support.voc_folder import BOXES, write_voc_folder
 
-from blood_cell_system.annotation import registry
-from blood_cell_system.annotation.registry import readable_formats
+from blood_cell_system.annotation import format_registry
+from blood_cell_system.annotation.format_registry import readable_formats
 from blood_cell_system.cli.prepare import FORMATS, UNLABELLED, main
 from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.masks.sample_mask import Unlabelled
@@ -144,7 +144,7 @@ def test_the_format_of_the_documents_is_one_file(tmp_path: Path, output: Path, m
     (folder / "a.dots").write_text("RBC 15.5 15.5 9.5\nwhite 60 60\n")
     (folder / "b.dots").write_text("RBC 15.5 15.5 9.5\nWBC 70.5 35.5 14.5\n")
     readable_formats()
-    monkeypatch.setattr(registry, "_readers", dict(registry._readers))
+    monkeypatch.setattr(format_registry, "_readers", dict(format_registry._readers))
     runpy.run_path(str(tmp_path / "dots.py"))
     assert prepare(folder, output) == 1
     out = capsys.readouterr().out

@@ -7,7 +7,7 @@ import pytest
 from blood_cell_system.cli.main import command_named, main
 from blood_cell_system.cli.train import resolve_settings
 from blood_cell_system.errors import ResumeError, SettingsError
-from blood_cell_system.training import segmenter
+from blood_cell_system.training import segmenter_training
 from blood_cell_system.training.presets import PRESETS
 from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
@@ -49,7 +49,7 @@ def test_every_value_can_be_overridden(words, change):
 
 
 def test_an_automatic_batch_size_is_one_that_fits(monkeypatch):
-    monkeypatch.setattr(segmenter, "available_bytes", lambda: 1)
+    monkeypatch.setattr(segmenter_training, "available_bytes", lambda: 1)
     options = options_of("--preset", "accurate", "--batch-size", "auto")
     assert resolve_settings(options, None).batch_size == 1
 

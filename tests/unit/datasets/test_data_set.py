@@ -6,7 +6,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from blood_cell_system.datasets.download import DATA_SETS, Way, data_set_named, download_data_set
+from blood_cell_system.datasets.public_datasets import (
+    DATA_SETS,
+    Way,
+    data_set_named,
+    download_data_set,
+)
 from blood_cell_system.errors import DownloadError, OutputError, SettingsError
 
 needs_git = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from support.file_server import serving
 
-from blood_cell_system.datasets.download import fetch_file
+from blood_cell_system.datasets.public_datasets import fetch_file
 from blood_cell_system.errors import DownloadError, OutputError, SettingsError
 
 CONTENT = np.random.default_rng(0).bytes(300_000)

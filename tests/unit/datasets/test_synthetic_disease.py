@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
-from blood_cell_system.datasets.synthetic.red_cells import parasite_dyes, sickle_outline
+from blood_cell_system.datasets.synthetic.drawn_red_cells import parasite_dyes, sickle_outline
+from blood_cell_system.datasets.synthetic.drawn_white_cells import WhiteCellKind
 from blood_cell_system.datasets.synthetic.shapes import make_outline, make_patch
-from blood_cell_system.datasets.synthetic.white_cells import WhiteCellKind
 from blood_cell_system.errors import SettingsError
 
 

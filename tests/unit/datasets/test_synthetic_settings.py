@@ -1,7 +1,7 @@
 import pytest
 
 from blood_cell_system.datasets.synthetic import MIXED, STAINS, SmearSettings
-from blood_cell_system.datasets.synthetic.settings import Dye
+from blood_cell_system.datasets.synthetic.smear_settings import Dye
 from blood_cell_system.errors import SettingsError
 
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.datasets.synthetic import STAINS, SmearSettings, draw_smear
-from blood_cell_system.datasets.synthetic.settings import Dye
+from blood_cell_system.datasets.synthetic.drawn_white_cells import WhiteCellKind, white_cell_dyes
 from blood_cell_system.datasets.synthetic.shapes import make_outline, make_patch
 from blood_cell_system.datasets.synthetic.smear import add_dirt, photograph, vary_stain
-from blood_cell_system.datasets.synthetic.white_cells import WhiteCellKind, white_cell_dyes
+from blood_cell_system.datasets.synthetic.smear_settings import Dye
 from blood_cell_system.taxonomy import BUILT_IN, RBC
 
 SMALL = SmearSettings(

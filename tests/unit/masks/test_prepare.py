@@ -17,7 +17,7 @@ from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.errors import AnnotationError, DatasetError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import read_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.masks.prepare import PrepareSummary, prepare_reading, prepare_voc
+from blood_cell_system.masks.prepare_folder import PrepareSummary, prepare_reading, prepare_voc
 from blood_cell_system.taxonomy import PLATELET, RBC
 
 
@@ -110,7 +110,7 @@ def test_a_run_that_was_stopped_is_completed_by_the_next(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("blood_cell_system.masks.prepare.encode_class_mask", stop)
+        patch.setattr("blood_cell_system.masks.prepare_folder.encode_class_mask", stop)
         with pytest.raises(KeyboardInterrupt):
             prepare(source, tmp_path / "out")
     prepare(source, tmp_path / "out")

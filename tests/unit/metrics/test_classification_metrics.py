@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.metrics.classification import (
+from blood_cell_system.metrics.classification_scores import (
     accuracy,
     auroc,
     balanced_accuracy,

@@ -17,7 +17,7 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 from support.tiny_classifiers import metadata_of, random_cells, tiny_classifier  # noqa: E402
 
-from blood_cell_system.networks.export import (  # noqa: E402
+from blood_cell_system.networks.onnx_export import (  # noqa: E402
     export_onnx,
     save_classifier,
 )

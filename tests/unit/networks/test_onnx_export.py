@@ -17,7 +17,7 @@ pytest.importorskip("tf2onnx", reason="needs the [train] extra")
 
 from support.tiny_models import plain_model  # noqa: E402
 
-from blood_cell_system.networks.export import _sort_by_use, export_onnx  # noqa: E402
+from blood_cell_system.networks.onnx_export import _sort_by_use, export_onnx  # noqa: E402
 from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet  # noqa: E402
 
 SEGMENTER = ModelMetadata(kind="segmenter")

@@ -8,7 +8,7 @@ from blood_cell_system.pipeline.batch import (
     former_digests,
     replaced_names,
 )
-from blood_cell_system.reports.batch import ImageOutcome
+from blood_cell_system.reports.batch_summary import ImageOutcome
 
 
 def outcome(name, digest=None):

@@ -6,7 +6,7 @@ from support.prepared_cells import ColourRuntime, write_cells_folder
 
 from blood_cell_system.analysis.segmenter_evaluation import evaluate
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.reports.segmenter_evaluation import (
+from blood_cell_system.reports.segmenter_sheets import (
     evaluation_text,
     evaluation_to_json,
     worst_images_sheet,

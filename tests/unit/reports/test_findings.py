@@ -14,7 +14,7 @@ from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.metrics.intervals import wilson_interval
 from blood_cell_system.reports import findings as findings_module
-from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
+from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 from blood_cell_system.reports.findings import (
     NO_CLASSIFIER,
     Rate,

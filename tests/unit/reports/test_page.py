@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from support.analysed_images import CELLS, DEFOCUSED, analysis_of, report_of
 from support.classified_cells import classified_report
 
-from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
+from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 from blood_cell_system.reports.page.panel import PageLimits, make_panel, page_limits
 from blood_cell_system.reports.page.render import histogram, render_page, render_report
 from blood_cell_system.reports.report import DiagnosticReport, shown_name

@@ -1,7 +1,7 @@
 import pytest
 
 from blood_cell_system.training.run_record import advice_on as advice_by_view
-from blood_cell_system.training.segmenter import VIEW
+from blood_cell_system.training.segmenter_training import VIEW
 
 
 def advice_on(rows):

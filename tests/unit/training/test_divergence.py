@@ -13,7 +13,7 @@ from blood_cell_system.model_metadata import ModelMetadata
 from blood_cell_system.training.loop import Training, TrainingListener
 from blood_cell_system.training.presets import PRESETS
 from blood_cell_system.training.run_record import new_run_name
-from blood_cell_system.training.segmenter import VIEW
+from blood_cell_system.training.segmenter_training import VIEW
 from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
 SETTINGS = replace(PRESETS["fast"], epochs=3, crops_per_epoch=4, batch_size=2, learning_rate=0.5)

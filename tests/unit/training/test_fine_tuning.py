@@ -24,7 +24,7 @@ from blood_cell_system.training.fine_tuning import (
 )
 from blood_cell_system.training.loop import StepRates
 from blood_cell_system.training.presets import FINE_TUNING, PRESETS
-from blood_cell_system.training.segmenter import SegmenterLearner, train_segmenter
+from blood_cell_system.training.segmenter_training import SegmenterLearner, train_segmenter
 from blood_cell_system.training.state import TrainingState
 
 CONFIG = ReynoldsUNetConfig(widths=(4, 4, 8, 8), d_reduced=4, dropout=0.2)

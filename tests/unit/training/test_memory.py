@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from blood_cell_system.errors import TrainingMemoryError
-from blood_cell_system.training import segmenter
+from blood_cell_system.training import segmenter_training
 from blood_cell_system.training.presets import PRESETS
-from blood_cell_system.training.segmenter import (
+from blood_cell_system.training.segmenter_training import (
     available_bytes,
     check_batch_fits,
     estimated_bytes,
@@ -28,13 +28,13 @@ def test_presets_stay_within_the_memory_that_is_promised(name, gigabytes):
 
 
 def test_a_batch_beyond_the_memory_is_refused_with_the_guides_advice(monkeypatch):
-    monkeypatch.setattr(segmenter, "available_bytes", lambda: 1_000_000_000)
+    monkeypatch.setattr(segmenter_training, "available_bytes", lambda: 1_000_000_000)
     with pytest.raises(TrainingMemoryError, match=r"--batch-size 64.*--preset fast"):
         check_batch_fits(replace(ACCURATE, batch_size=64))
 
 
 def test_where_the_system_does_not_say_nothing_is_refused(monkeypatch):
-    monkeypatch.setattr(segmenter, "available_bytes", lambda: None)
+    monkeypatch.setattr(segmenter_training, "available_bytes", lambda: None)
     check_batch_fits(replace(ACCURATE, batch_size=10_000))
 
 
@@ -42,7 +42,7 @@ def test_where_the_system_does_not_say_nothing_is_refused(monkeypatch):
 def test_auto_takes_the_largest_batch_that_leaves_half_of_the_memory(
     monkeypatch, gigabytes, expected
 ):
-    monkeypatch.setattr(segmenter, "available_bytes", lambda: int(gigabytes * 1e9))
+    monkeypatch.setattr(segmenter_training, "available_bytes", lambda: int(gigabytes * 1e9))
     assert largest_batch_that_fits(ACCURATE) == expected
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.registry import reads
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.errors import AnnotationError, BloodCellError

@@ -10,10 +10,10 @@ import numpy as np
 
 from blood_cell_system.annotation.clean import shifted, united
 from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.run_lengths import (
     compress_counts,
     counts_of_mask,

@@ -9,10 +9,10 @@ from xml.etree.ElementTree import Element, SubElement
 
 from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.run_lengths import counts_of_mask, mask_of_counts
 from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.annotation.splits import split_of_words

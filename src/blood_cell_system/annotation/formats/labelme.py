@@ -13,10 +13,10 @@ import numpy as np
 
 from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted
 from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.text_files import (
     declared_shape,

@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 
 from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.mask_files import read_values
 from blood_cell_system.annotation.outline import PixelOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.registry import reads
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.errors import BloodCellError, MaskFormatError
 from blood_cell_system.imaging.image_file import read_image_shape

@@ -11,6 +11,7 @@ from typing import Final
 import numpy as np
 
 from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.label_map import (
     COMMON_LABELS,
     DROP,
@@ -27,7 +28,6 @@ from blood_cell_system.annotation.mask_files import (
     read_values,
 )
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.registry import reads
 from blood_cell_system.errors import BloodCellError, DatasetError
 from blood_cell_system.taxonomy import NOT_SCORED, MaskClass, Taxonomy
 

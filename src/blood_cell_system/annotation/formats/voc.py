@@ -15,9 +15,9 @@ from xml.etree.ElementTree import Element
 
 from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing, files_by_stem
+from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.label_map import LabelReader, is_doubtful
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.registry import reads
 from blood_cell_system.annotation.sample import (
     Annotation,
     DroppedCell,

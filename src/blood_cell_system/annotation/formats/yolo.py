@@ -15,9 +15,9 @@ from typing import Final
 import numpy as np
 
 from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.outline import PolygonOutline, joined_ring
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.registry import reads, writes
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.text_files import read_label_text

@@ -6,8 +6,8 @@ light through. ``smear`` joins these, ``folder`` writes many of them.
 """
 
 from blood_cell_system.datasets.synthetic.folder import FolderLayout, write_synthetic_folder
-from blood_cell_system.datasets.synthetic.settings import MIXED, STAINS, SmearSettings
 from blood_cell_system.datasets.synthetic.smear import DrawnSmear, draw_smear
+from blood_cell_system.datasets.synthetic.smear_settings import MIXED, STAINS, SmearSettings
 
 __all__ = [
     "MIXED",

@@ -18,8 +18,8 @@ from blood_cell_system.datasets.prepared import (
     PreparedDataset,
     PreparedImage,
 )
-from blood_cell_system.datasets.synthetic.settings import SmearSettings
 from blood_cell_system.datasets.synthetic.smear import DrawnSmear, draw_smear
+from blood_cell_system.datasets.synthetic.smear_settings import SmearSettings
 from blood_cell_system.errors import OutputError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import write_image

@@ -15,14 +15,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.boxes import Box
-from blood_cell_system.datasets.synthetic.layout import (
-    MAX_TRIES,
-    Field,
-    place_red_cells,
-    place_white_cells,
-    walls_between,
-)
-from blood_cell_system.datasets.synthetic.red_cells import (
+from blood_cell_system.datasets.synthetic.drawn_red_cells import (
     MALARIA,
     SICKLE,
     RedCellKind,
@@ -34,7 +27,19 @@ from blood_cell_system.datasets.synthetic.red_cells import (
     red_cell_outline,
     sickle_outline,
 )
-from blood_cell_system.datasets.synthetic.settings import MIXED, STAINS, Dye, SmearSettings, Stain
+from blood_cell_system.datasets.synthetic.drawn_white_cells import (
+    WhiteCellKind,
+    draw_white_cell,
+    white_cell_dyes,
+    white_cell_outline,
+)
+from blood_cell_system.datasets.synthetic.layout import (
+    MAX_TRIES,
+    Field,
+    place_red_cells,
+    place_white_cells,
+    walls_between,
+)
 from blood_cell_system.datasets.synthetic.shapes import (
     FloatMap,
     Outline,
@@ -46,11 +51,12 @@ from blood_cell_system.datasets.synthetic.shapes import (
     smooth_noise,
     smooth_step,
 )
-from blood_cell_system.datasets.synthetic.white_cells import (
-    WhiteCellKind,
-    draw_white_cell,
-    white_cell_dyes,
-    white_cell_outline,
+from blood_cell_system.datasets.synthetic.smear_settings import (
+    MIXED,
+    STAINS,
+    Dye,
+    SmearSettings,
+    Stain,
 )
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 

@@ -11,7 +11,7 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_diameter import mixed_magnifications
 from blood_cell_system.datasets.duplicates.groups import linked_groups, pairs_of_same
-from blood_cell_system.datasets.verify.findings import Finding, Severity, finding, listed
+from blood_cell_system.datasets.verify.checks import Finding, Severity, finding, listed
 from blood_cell_system.datasets.verify.image_checks import (
     TINY_SIDE_PX,
     ImageFacts,

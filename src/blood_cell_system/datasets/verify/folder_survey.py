@@ -10,7 +10,7 @@ from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import FORMAT_VERSION, UNFINISHED_NAME, taxonomy_in
-from blood_cell_system.datasets.verify.findings import Finding, Severity, finding, listed
+from blood_cell_system.datasets.verify.checks import Finding, Severity, finding, listed
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 from blood_cell_system.input_files import read_json

@@ -14,7 +14,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import pairwise_box_iou
 from blood_cell_system.datasets.duplicates.groups import FieldPrint, field_print, hash_of_pixels
 from blood_cell_system.datasets.prepared import original_by_name
-from blood_cell_system.datasets.verify.findings import Finding, Region, finding
+from blood_cell_system.datasets.verify.checks import Finding, Region, finding
 from blood_cell_system.datasets.verify.folder_survey import FolderSurvey
 from blood_cell_system.datasets.verify.mask_diagnosis import (
     LOSSY_SUFFIXES,

@@ -31,7 +31,7 @@ from blood_cell_system.datasets.verify.mask_diagnosis import (
     diagnose_mask,
     fit_to_shape,
 )
-from blood_cell_system.datasets.verify.report import VerificationReport
+from blood_cell_system.datasets.verify.verification import VerificationReport
 from blood_cell_system.errors import DatasetError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import copy_file, write_image

@@ -23,6 +23,7 @@ from blood_cell_system.errors import CellImageError
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.ellipses import clip_to_pixels
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
+from blood_cell_system.pipeline.cell_crops.measured_smear import Smear
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
     CropClass,
@@ -31,7 +32,6 @@ from blood_cell_system.pipeline.cell_crops.plan import (
     CutTask,
     Extra,
 )
-from blood_cell_system.pipeline.cell_crops.smear import Smear
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.optical_density import RED

@@ -22,7 +22,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from blood_cell_system.reports import text
-from blood_cell_system.reports.batch import BatchSummary, ImageOutcome
+from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 from blood_cell_system.reports.page.panel import CellCrop
 from blood_cell_system.reports.report import (
     DISCLAIMER,

@@ -7,8 +7,8 @@ from support.verified_folders import box, checks, found
 
 from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.datasets.prepared import write_annotations
-from blood_cell_system.datasets.verify.findings import Severity
-from blood_cell_system.datasets.verify.report import verify_folder
+from blood_cell_system.datasets.verify.checks import Severity
+from blood_cell_system.datasets.verify.verification import verify_folder
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.taxonomy import NOT_SCORED, PLATELET

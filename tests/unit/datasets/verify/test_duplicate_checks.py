@@ -5,8 +5,8 @@ from support.labelled_smears import write_by_hand
 from support.verified_folders import checks, copy_pair, found, rows, write_images
 
 from blood_cell_system.datasets.prepared import write_manifest
-from blood_cell_system.datasets.verify.findings import Severity
-from blood_cell_system.datasets.verify.report import verify_folder
+from blood_cell_system.datasets.verify.checks import Severity
+from blood_cell_system.datasets.verify.verification import verify_folder
 from blood_cell_system.imaging.image_file import write_image
 
 

@@ -8,8 +8,8 @@ from support.labelled_smears import write_by_hand
 from support.verified_folders import found
 
 from blood_cell_system.datasets.prepared import UNFINISHED_NAME
-from blood_cell_system.datasets.verify.findings import Severity
-from blood_cell_system.datasets.verify.report import verify_folder
+from blood_cell_system.datasets.verify.checks import Severity
+from blood_cell_system.datasets.verify.verification import verify_folder
 from blood_cell_system.errors import MissingDataError
 
 

@@ -9,8 +9,8 @@ from PIL import Image
 from support.labelled_smears import HEIGHT, WIDTH, draw_smear, write_smear, write_sound_folder
 from support.verified_folders import checks, found
 
-from blood_cell_system.datasets.verify.findings import Severity
-from blood_cell_system.datasets.verify.report import overlay_sheet, verify_folder
+from blood_cell_system.datasets.verify.checks import Severity
+from blood_cell_system.datasets.verify.verification import overlay_sheet, verify_folder
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.taxonomy import NOT_SCORED

@@ -1,6 +1,6 @@
 from PIL import Image
 
-from blood_cell_system.datasets.verify.report import overlay_sheet, verify_folder
+from blood_cell_system.datasets.verify.verification import overlay_sheet, verify_folder
 
 
 def test_the_sheet_shows_faulty_images_first_and_bears_anything(root):

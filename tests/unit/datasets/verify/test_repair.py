@@ -22,7 +22,7 @@ from blood_cell_system.datasets.prepared import (
     write_manifest,
 )
 from blood_cell_system.datasets.verify.repair import RepairSummary, write_repaired_copy
-from blood_cell_system.datasets.verify.report import verify_folder
+from blood_cell_system.datasets.verify.verification import verify_folder
 from blood_cell_system.errors import DatasetError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask

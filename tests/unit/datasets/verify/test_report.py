@@ -6,8 +6,8 @@ from support.labelled_smears import HEIGHT, WIDTH
 from support.verified_folders import copy_pair
 
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.datasets.verify.findings import CHECKS, Severity, listed
-from blood_cell_system.datasets.verify.report import verify_folder
+from blood_cell_system.datasets.verify.checks import CHECKS, Severity, listed
+from blood_cell_system.datasets.verify.verification import verify_folder
 
 
 def test_statistics_count_images_cells_and_shares(root):

@@ -2,7 +2,7 @@ from support.labelled_smears import SOUND, draw_smear
 from support.verified_folders import box, checks, found
 
 from blood_cell_system.datasets.prepared import write_annotations
-from blood_cell_system.datasets.verify.report import verify_folder
+from blood_cell_system.datasets.verify.verification import verify_folder
 from blood_cell_system.taxonomy import RBC
 
 

@@ -4,8 +4,8 @@ from support.labelled_smears import SOUND, write_by_hand, write_prepared, write_
 from support.verified_folders import found, rows
 
 from blood_cell_system.datasets.prepared import write_manifest
-from blood_cell_system.datasets.verify.findings import Severity
-from blood_cell_system.datasets.verify.report import verify_folder
+from blood_cell_system.datasets.verify.checks import Severity
+from blood_cell_system.datasets.verify.verification import verify_folder
 from blood_cell_system.imaging.image_file import write_image
 
 

@@ -4,8 +4,8 @@ import pytest
 from support.single_cells import NUCLEUS, RED_CELL, draw_red_cell, draw_white_cell, piece_of_smear
 
 from blood_cell_system.pipeline.cell_crops.cutting import find_extras
+from blood_cell_system.pipeline.cell_crops.measured_smear import Smear
 from blood_cell_system.pipeline.cell_crops.plan import Extra
-from blood_cell_system.pipeline.cell_crops.smear import Smear
 from blood_cell_system.seeding import generator_for
 
 

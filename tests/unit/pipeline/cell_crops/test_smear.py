@@ -5,7 +5,7 @@ from support.single_cells import draw_red_cell, draw_white_cell, piece_of_smear
 
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.boxes import Box
-from blood_cell_system.pipeline.cell_crops.smear import Smear
+from blood_cell_system.pipeline.cell_crops.measured_smear import Smear
 from blood_cell_system.taxonomy import RBC, WBC
 
 

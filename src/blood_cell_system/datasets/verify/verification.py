@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.datasets.verify.findings import Finding, Severity, finding
+from blood_cell_system.datasets.verify.checks import Finding, Severity, finding
 from blood_cell_system.datasets.verify.folder_checks import (
     DuplicateGroup,
     check_classes,

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 import blood_cell_system
 from blood_cell_system.annotation.splits import Split
+from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.batches import Batch
-from blood_cell_system.augmentation.crops import CropSampler, ImageOrder
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
-from blood_cell_system.augmentation.settings import AugmentationSettings
+from blood_cell_system.augmentation.training_crops import CropSampler, ImageOrder
 from blood_cell_system.datasets.cell_diameter import (
     magnifications_of_images,
     typical_diameter,
@@ -30,14 +30,14 @@ from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.overlay import draw_overlay
 from blood_cell_system.metrics.confusion import ConfusionMatrix
 from blood_cell_system.model_metadata import STRIDE, ModelMetadata, model_name
-from blood_cell_system.networks.export import save_model
+from blood_cell_system.networks.architectures import segmenter_named
 from blood_cell_system.networks.losses import (
     centre_focal_loss,
     scored_cross_entropy,
     scored_dice,
     size_loss,
 )
-from blood_cell_system.networks.registry import segmenter_named
+from blood_cell_system.networks.onnx_export import save_model
 from blood_cell_system.networks.segmenter import (
     PIXELS_INPUT,
     logits_model,

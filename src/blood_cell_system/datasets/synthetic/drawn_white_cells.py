@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 
-from blood_cell_system.datasets.synthetic.settings import Dye
 from blood_cell_system.datasets.synthetic.shapes import (
     FloatMap,
     Outline,
@@ -24,6 +23,7 @@ from blood_cell_system.datasets.synthetic.shapes import (
     smooth_noise,
     smooth_step,
 )
+from blood_cell_system.datasets.synthetic.smear_settings import Dye
 
 Discs = list[tuple[float, float, float]]
 

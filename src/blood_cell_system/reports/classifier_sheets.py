@@ -28,7 +28,7 @@ from blood_cell_system.imaging.plot import plot_file
 from blood_cell_system.metrics.intervals import Figure
 from blood_cell_system.model_metadata import on_white
 from blood_cell_system.reports.findings import Record
-from blood_cell_system.reports.segmenter_evaluation import (
+from blood_cell_system.reports.segmenter_sheets import (
     EvaluationRecord,
     figures_table,
     share_words,

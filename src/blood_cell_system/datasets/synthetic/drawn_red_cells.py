@@ -5,7 +5,6 @@ from typing import Final
 
 import numpy as np
 
-from blood_cell_system.datasets.synthetic.settings import Dye, SmearSettings
 from blood_cell_system.datasets.synthetic.shapes import (
     ANGLES,
     FloatMap,
@@ -16,6 +15,7 @@ from blood_cell_system.datasets.synthetic.shapes import (
     smooth_noise,
     smooth_step,
 )
+from blood_cell_system.datasets.synthetic.smear_settings import Dye, SmearSettings
 from blood_cell_system.taxonomy import BUILT_IN, RBC
 
 
