@@ -104,5 +104,5 @@ def test_what_is_no_image_is_refused(image, error):
 
 
 def test_a_size_that_is_not_positive_is_refused(smear):
-    with pytest.raises(bcs.BloodCellError, match="pixel_size_um: received 0"):
+    with pytest.raises(bcs.BloodCellError, match="pixel_size_um is 0; expected more than 0"):
         bcs.analyze(smear, pixel_size_um=0)

@@ -169,7 +169,7 @@ def _cell(row: Mapping[str, Any], taxonomy: Taxonomy) -> Annotation:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name}, which is not JSON")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -98,7 +98,7 @@ def test_a_folder_of_another_command_is_refused(tmp_path: Path):
 
 def test_a_damaged_manifest_is_refused(tmp_path: Path):
     (tmp_path / "manifest.json").write_text("{")
-    with pytest.raises(DatasetError, match="not a JSON file"):
+    with pytest.raises(DatasetError, match="not JSON, or cut off"):
         start_build(tmp_path, command="test", stems=["a"])
 
 

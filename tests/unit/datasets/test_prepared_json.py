@@ -26,10 +26,18 @@ def test_equal_input_gives_equal_files(root):
 
 
 @pytest.mark.parametrize("name", ["manifest.json", "annotations.json"])
-@pytest.mark.parametrize("text", ["{", "", "\udcff", '{"format_version": 1, "iou": NaN}'])
-def test_a_file_that_is_not_json_is_an_error(root, name, text):
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("{", "not JSON, or cut off"),
+        ("", "not JSON, or cut off"),
+        ("\udcff", "not JSON in UTF-8"),
+        ('{"format_version": 1, "iou": NaN}', "contains NaN, which is not JSON"),
+    ],
+)
+def test_a_file_that_is_not_json_is_an_error(root, name, text, fault):
     (root / name).write_text(text, encoding="utf-8", errors="surrogateescape")
-    with pytest.raises(DatasetError, match=rf"{name}: not a JSON file"):
+    with pytest.raises(DatasetError, match=rf"{name}: {fault}.*Prepare the folder again"):
         PreparedDataset.open(root)
 
 
@@ -39,8 +47,8 @@ def test_a_json_file_that_cannot_be_read_is_an_error(root, monkeypatch):
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(Path, "read_text", refuse)
-    with pytest.raises(DatasetError, match="Permission denied"):
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(DatasetError, match=r"manifest\.json: cannot be read: [Pp]ermission denied"):
         PreparedDataset.open(root)
 
 
