@@ -17,7 +17,7 @@ from blood_cell_system.analysis.classification import ClassificationSettings
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, BorderRule
 from blood_cell_system.datasets.synthetic import SmearSettings, write_synthetic_folder
 from blood_cell_system.errors import BloodCellError
-from blood_cell_system.model_metadata import ClassifierKind, classifier_kinds
+from blood_cell_system.model_metadata import classifier_kinds
 from blood_cell_system.pipeline.synthetic_cells import write_synthetic_cells
 from blood_cell_system.taxonomy import RBC
 from inference_pipeline import InferencePipeline, batch_process_images
@@ -46,7 +46,7 @@ def example_2_train_rbc(output: Path, *, is_quick: bool) -> None:
     system = BloodCellAnalysisSystem()
     trained = TrainingPipeline(system, _training(output, is_quick=is_quick)).train_rbc_classifier()
     print(f"best validation score {trained.best_score:.3f} in epoch {trained.best_epoch}")
-    ready = system.ready_classifiers()[ClassifierKind("RBC")]
+    ready = system.ready_classifiers()["rbc"]
     print(f"{ready.name} distinguishes: {', '.join(ready.runtime.metadata.conditions)}")
 
 
