@@ -13,6 +13,7 @@ from blood_cell_system.model_metadata import (
 
 RBC_METADATA = ModelMetadata.of_classifier(
     ClassifierKind("RBC"),
+    subtypes=(),
     in_distribution_threshold=0.5,
     condition_thresholds=dict.fromkeys(ClassifierKind("RBC").conditions, 0.3),
     coverage=0.95,

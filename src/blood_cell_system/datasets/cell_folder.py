@@ -15,19 +15,15 @@ normal cell (``neutrophil`` and so on; their condition is ``healthy_WBC``). The 
 images as ``bloodcells crops`` makes them (130×130 RGBA, transparent around the cell), or any
 image of one cell: the cell in the middle is found.
 
-``cells.csv`` is described in ``cell_table``. Without it, blocks are found in the names, and the
-split is made by whole blocks.
-
-One cell of a cell folder, and the table that says what all of them are.
-
-``cells.csv`` has the columns ``file``, ``condition`` (or ``not_a_cell``; empty where unknown),
-``cell_type`` (empty where unknown), ``source`` (data set), ``field`` (image that the cell was cut
-from), ``block`` (slide), ``split`` and ``origin`` (who says where the cell is).
+``cells.csv`` has a row for each cell, with the fields of :class:`CellRecord`; its condition is
+``not_a_cell`` for what is none of the classes. Without the table, blocks are found in the names,
+and the split is made by whole blocks.
 """
 
 import csv
 import difflib
 import hashlib
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,7 +61,27 @@ COLUMNS: Final = (
     "block",
     "split",
     "origin",
+    "source_label",
+    "red_cell_diameter_px",
+    "red_cell_density_red",
+    "red_cell_density_green",
+    "red_cell_density_blue",
+    "surround_filled",
+    "image_width_px",
+    "image_height_px",
+    "border_red",
+    "border_green",
+    "border_blue",
 )
+MEASURES: Final = COLUMNS[9:13]
+"""Columns that relate a cell to the red cells of its image."""
+FRAME: Final = COLUMNS[14:19]
+"""Columns of what its image shows without any cell: its size, and the mean colour of its border."""
+_NUMBERS: Final = (*MEASURES, *FRAME)
+_SINCE_THE_FIRST: Final = COLUMNS[:8]
+"""Columns that every folder has; the others were added later."""
+_STAGES: Final = ("ring", "trophozoite", "schizont", "gametocyte")
+"""Words that tables of earlier versions have as the type of a red cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +95,7 @@ class CellRecord:
     condition : str or None
         Of its cell type in the taxonomy; None where unknown, and for what is no cell.
     cell_type : str or None
-        A subtype where the taxonomy has any of the type; else free text, such as a parasite's
-        stage. None where unknown.
+        A subtype where the taxonomy has any of the type; else free text. None where unknown.
     is_outlier : bool
         Whether it is none of the classes.
     source, field, block : str
@@ -89,6 +104,18 @@ class CellRecord:
         None where nobody has said; a folder that was opened has it for every cell.
     origin : str
         Who says where the cell is: ``annotated``, ``stain``, ``predicted``; empty where unknown.
+    source_label : str
+        What the data set calls it, such as a parasite's stage; empty where it says nothing.
+    red_cell_diameter_px : float or None
+        Of the red cells in its image; None where nothing shows it.
+    red_cell_density_red, red_cell_density_green, red_cell_density_blue : float or None
+        Median optical density of the red cells in its image; None where it shows none.
+    surround_filled : bool
+        Whether it was cut out before, on black, grey, white or transparency: the light of its slide
+        is a guess.
+    image_width_px, image_height_px, border_red, border_green, border_blue : float or None
+        Size of the image that it was cut from, and mean colour of that image's border: what tells
+        classes apart without any cell. None where unknown.
     """
 
     file: str
@@ -100,6 +127,17 @@ class CellRecord:
     block: str = ""
     split: Split | None = None
     origin: str = ""
+    source_label: str = ""
+    red_cell_diameter_px: float | None = None
+    red_cell_density_red: float | None = None
+    red_cell_density_green: float | None = None
+    red_cell_density_blue: float | None = None
+    surround_filled: bool = False
+    image_width_px: float | None = None
+    image_height_px: float | None = None
+    border_red: float | None = None
+    border_green: float | None = None
+    border_blue: float | None = None
 
     @property
     def label(self) -> str:
@@ -147,7 +185,21 @@ def row_of(record: CellRecord) -> tuple[str, ...]:
     """Values of a cell in the order of ``COLUMNS``."""
     condition = NOT_A_CELL if record.is_outlier else record.condition or ""
     places = record.source, record.field, record.block, record.split or "", record.origin
-    return (record.file, condition, record.cell_type or "", *places)
+    measures, frame = ([_written(getattr(record, n)) for n in names] for names in (MEASURES, FRAME))
+    return (
+        record.file,
+        condition,
+        record.cell_type or "",
+        *places,
+        record.source_label,
+        *measures,
+        "yes" if record.surround_filled else "",
+        *frame,
+    )
+
+
+def _written(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
 
 
 def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
@@ -222,6 +274,9 @@ def _record_of(row: Mapping[str, str | None], kind: ClassifierKind, *, where: st
             f"{kind.conditions[0]}/a.png."
         )
     condition, cell_type = values["condition"], values["cell_type"]
+    source_label = values["source_label"]
+    if cell_type in _STAGES and cell_type not in kind.types:
+        cell_type, source_label = "", cell_type
     if condition not in (*kind.conditions, NOT_A_CELL, ""):
         raise DatasetError(
             f"{where}: the condition is {condition!r}; expected "
@@ -249,7 +304,23 @@ def _record_of(row: Mapping[str, str | None], kind: ClassifierKind, *, where: st
         block=values["block"],
         split=Split(split) if split else None,
         origin=values["origin"],
+        source_label=source_label,
+        surround_filled=values["surround_filled"] == "yes",
+        **{name: _measure_of(values[name], f"{where}: {name}") for name in _NUMBERS},
     )
+
+
+def _measure_of(text: str, where: str) -> float | None:
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        value = math.nan
+    if value is not None and not math.isfinite(value):
+        raise DatasetError(
+            f"{where} is {text!r}; expected a number, or nothing where it is unknown. Correct "
+            "it, or make the folder again with: bloodcells crops"
+        )
+    return value
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
@@ -512,9 +583,11 @@ class CellFolder:
         """
         digest = hashlib.sha256()
         for record in self.records:
+            # A folder without the later columns has the hash that earlier versions gave it.
             words = [
                 enum_text("Split", value) if value and name == "split" else repr(str(value))
                 for name, value in zip(COLUMNS, row_of(record), strict=True)
+                if value or name in _SINCE_THE_FIRST
             ]
             digest.update(tuple_text(words).encode(errors="surrogateescape"))
             digest.update(hashlib.sha256(read_file_bytes(self.path_of(record))).digest())
