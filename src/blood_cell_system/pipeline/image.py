@@ -18,6 +18,7 @@ from blood_cell_system.analysis.image_analysis import (
     ImageAnalysis,
     analyze_image,
 )
+from blood_cell_system.analysis.quality import warning
 from blood_cell_system.analysis.runtimes import (
     ClassifierRuntime,
     Runtime,
@@ -26,6 +27,7 @@ from blood_cell_system.analysis.runtimes import (
 )
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.imaging.damage import damage_of, damage_words
 from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_file_bytes, read_image
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
@@ -175,6 +177,7 @@ class InferencePipeline:
             file_name=path.name,
             sha256=hashlib.sha256(data).hexdigest(),
             warnings=_warnings_of_pages(path, data),
+            damage=damage_of(path, data),
         )
 
     def analyze_array(self, image: NDArray[np.uint8], *, name: str = "array") -> ImageResult:
@@ -201,10 +204,20 @@ class InferencePipeline:
         return self._analyze(image, file_name=name, sha256=digest, warnings=())
 
     def _analyze(
-        self, image: NDArray[np.uint8], *, file_name: str, sha256: str, warnings: tuple[str, ...]
+        self,
+        image: NDArray[np.uint8],
+        *,
+        file_name: str,
+        sha256: str,
+        warnings: tuple[str, ...],
+        damage: str | None = None,
     ) -> ImageResult:
         ready = self._get_ready()
         found = analyze_image(ready.segmenter, image, self.settings)
+        if damage is not None:
+            fault = warning("file", None, damage_words(damage))
+            quality = replace(found.quality, findings=(*found.quality.findings, fault))
+            found = replace(found, quality=quality)
         classifiers = tuple(ready.classifiers.values())
         cells = classify_analysis(found, classifiers, self.classification)
         analysis = replace(found, cells=cells)

@@ -235,7 +235,6 @@ def test_findings_of_all_smears_are_summed_up():
     words = " ".join(" ".join(page.words).split())
     assert "Parasitaemia: red cells with malaria parasites 1 of 2" in words
     assert "9 = 2 assessed + 3 without a classifier + 4 cut off; 2 of the assessed" in words
-    )
     assert "Lymphocytes among white cells 2 of 2" in words
     assert summary.to_json()["findings"]["RBC"]["counts"]["malaria_RBC"] == 1
     rows = list(csv.DictReader(io.StringIO(summary.to_csv())))
