@@ -39,7 +39,8 @@ class QualityFinding:
     Parameters
     ----------
     name : str
-        ``focus``, ``exposure``, ``crowding``, ``stain``, ``scale``, ``field`` or ``smear``.
+        ``focus``, ``exposure``, ``crowding``, ``stain``, ``scale``, ``field`` or ``smear``; of a
+        damaged file also ``file``.
     value : float or None
         What was measured, in the unit that the message names; None where it cannot be.
     message : str
@@ -59,7 +60,7 @@ class ImageQuality:
     Parameters
     ----------
     findings : tuple of QualityFinding
-        Always the same names in the same order.
+        Always the same names in the same order; that of a damaged file comes last.
     judged_share : float
         Part of the image that was analysed, 0 to 1: a round field of view has dark corners.
     is_smear : bool

@@ -51,6 +51,13 @@ def analyze(
     resume: Annotated[
         bool, option("--resume", "Keep the results that a former run has finished.")
     ] = False,
+    group_by: Annotated[
+        str | None,
+        option(
+            "--group-by folder|REGEX|TABLE.csv",
+            "What the slide of an image is: sums are of slides and patients, never across.",
+        ),
+    ] = None,
     cell_diameter: CellDiameter = None,
     pixel_size_um: Annotated[
         float | None,
@@ -115,6 +122,7 @@ def analyze(
     --------
     bloodcells analyze smear.jpg -o results
     bloodcells analyze slides/ --recursive --jobs 4 --resume -o results
+    bloodcells analyze slides/ --recursive --group-by folder -o results
     bloodcells analyze smear.tif --pixel-size-um 0.1 --border-rule two-sides -o results
     bloodcells analyze smear.tif --objective 100 --camera-pixel-um 3.45 -o results
     """
@@ -133,12 +141,14 @@ def analyze(
         write_batch,
     )
     from blood_cell_system.pipeline.image import InferencePipeline
+    from blood_cell_system.pipeline.slide_groups import group_images
     from blood_cell_system.reports.report import Status
 
     pixel_size = pixel_size_of(pixel_size_um, objective, camera_pixel_um, adapter)
     inputs = find_inputs(paths, output_dir=output_dir, recursive=recursive)
     if not inputs.images:
         raise MissingDataError(" ".join(failed.reason for failed in inputs.failed))
+    slides = {} if group_by is None else group_images(inputs.images, group_by)
     with locked_folder(output_dir, command="analyze"):
         # The quick check comes first: loading a network may take seconds.
         start_batch(output_dir)
@@ -158,7 +168,10 @@ def analyze(
         try:
             for outcome in with_progress(
                 analyze_inputs(
-                    inputs, pipeline, output_dir, BatchSettings(jobs=jobs, resume=resume)
+                    inputs,
+                    pipeline,
+                    output_dir,
+                    BatchSettings(jobs=jobs, resume=resume, slides=slides),
                 ),
                 total=len(inputs.images) + len(inputs.failed),
                 description="Analysing",
@@ -257,7 +270,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     from blood_cell_system.reports.report import DISCLAIMER, Status, shown_name
 
     outcomes = summary.outcomes
-    if len(outcomes) == 1 and outcomes[0].status != Status.FAILED:
+    if len(outcomes) == 1 and outcomes[0].status != Status.FAILED and not summary.is_grouped:
         text = file_of(output_dir, outcomes[0].name, "summary.txt").read_text("utf-8")
         print(text)
         _print_passed_over(summary)
@@ -268,19 +281,28 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
             print(f"failed  {shown_name(outcome.reason)}")
         for warning in outcome.warnings:
             print(f"warned  {shown_name(outcome.path)}: {warning}")
-    counts = ", ".join(f"{count} {kind}" for kind, count in summary.counts.items())
     states = ", ".join(f"{summary.count(status)} {status}" for status in Status)
     kept = sum(outcome.was_kept for outcome in outcomes)
     print(f"Images: {states}" + (f" ({kept} kept from before)" if kept else ""))
     _print_passed_over(summary)
-    if summary.left_out:
+    if summary.left_out and not summary.is_grouped:
         print(f"Left out of the sums: {summary.left_out} not taken for a smear")
-    for names in summary.repeated:
+    for names in () if summary.is_grouped else summary.repeated:
         listed = ", ".join(shown_name(name) for name in names)
         print(f"The same file, summed up {len(names)} times: {listed}")
-    print(f"Cells: {counts}")
+    for report in summary.slides:
+        fields = counted(len(report.images), "field")
+        print(f"{shown_name(report.name)}: {fields}, {_counts_words(report.counts)}")
+        for warning in report.warnings:
+            print(f"warned  {shown_name(report.name)}: {shown_name(warning)}")
+    if not summary.is_grouped:
+        print(f"Cells: {_counts_words(summary.counts)}")
     print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
     print(DISCLAIMER)
+
+
+def _counts_words(counts: "Mapping[str, int]") -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
 def print_former_results(

@@ -18,6 +18,7 @@ from blood_cell_system.analysis.image_analysis import (
     ImageAnalysis,
     analyze_image,
 )
+from blood_cell_system.analysis.quality import warning
 from blood_cell_system.analysis.runtimes import (
     ClassifierRuntime,
     Runtime,
@@ -26,6 +27,7 @@ from blood_cell_system.analysis.runtimes import (
 )
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.imaging.damage import damage_of, damage_words
 from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_file_bytes, read_image
 from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
@@ -177,6 +179,7 @@ class InferencePipeline:
             sha256=hashlib.sha256(data).hexdigest(),
             warnings=_warnings_of_pages(path, data),
             stated=read_pixel_size(path, data=data),
+            damage=damage_of(path, data),
         )
 
     def analyze_array(self, image: NDArray[np.uint8], *, name: str = "array") -> ImageResult:
@@ -210,9 +213,14 @@ class InferencePipeline:
         sha256: str,
         warnings: tuple[str, ...],
         stated: PixelSize | None = None,
+        damage: str | None = None,
     ) -> ImageResult:
         ready = self._get_ready()
         found = analyze_image(ready.segmenter, image, self.settings, stated=stated)
+        if damage is not None:
+            fault = warning("file", None, damage_words(damage))
+            quality = replace(found.quality, findings=(*found.quality.findings, fault))
+            found = replace(found, quality=quality)
         classifiers = tuple(ready.classifiers.values())
         cells = classify_analysis(found, classifiers, self.classification)
         analysis = replace(found, cells=cells)

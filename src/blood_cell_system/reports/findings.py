@@ -23,7 +23,7 @@ from pydantic import (
 )
 
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.metrics.intervals import wilson_interval
+from blood_cell_system.metrics.intervals import independent_total, wilson_interval
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC, CellType, Taxonomy
 
 MIN_CELLS: Final = 100
@@ -74,15 +74,25 @@ class Ratio:
     needs: tuple[str, ...] = ()
 
     def rate(self, cells: Cells) -> "Rate":
-        """Count both in the cells of an image."""
+        """Count both in the cells of an image, or of several, which the column ``image`` names."""
         total = self.among(cells) & cells["is_counted"]
+        count = self.of(cells) & total
         return Rate(
             name=self.name,
             label=self.label,
-            count=int(np.count_nonzero(self.of(cells) & total)),
+            count=int(np.count_nonzero(count)),
             total=int(np.count_nonzero(total)),
             min_total=self.min_cells,
+            independent_total=independent_total(by_image(cells, count), by_image(cells, total))
+            if "image" in cells
+            else None,
         )
+
+
+def by_image(cells: Cells, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Count the chosen cells of each image."""
+    _, places = np.unique(cells["image"].astype(str), return_inverse=True)
+    return np.bincount(places[rows], minlength=places.max(initial=-1) + 1)
 
 
 def given(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -272,6 +282,15 @@ class Rate(Record):
     count: Count
     total: Count
     min_total: Annotated[int, Field(ge=0, description="the share of fewer is null")] = MIN_CELLS
+    independent_total: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            description="cells that would be as good evidence if they were not of the same fields; "
+            "null for one image",
+        ),
+        rounded(1),
+    ] = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -294,12 +313,15 @@ class Rate(Record):
         PlainSerializer(lambda ends: None if ends is None else [round(end, 6) for end in ends]),
     ]:
         """Wilson interval of the share, 0 to 1; null without a cell."""
-        return wilson_interval(self.count, self.total) if self.total else None
+        if not self.total:
+            return None
+        total = self.total if self.independent_total is None else self.independent_total
+        return wilson_interval(min(total, self.count * (total / self.total)), total)
 
     def __add__(self, other: Self) -> Self:
         """Give the same finding of the cells of both."""
         both = {"count": self.count + other.count, "total": self.total + other.total}
-        return self.model_copy(update=both)
+        return self.model_copy(update=both | {"independent_total": None})
 
 
 class FindingCounts(Record):

@@ -1,7 +1,7 @@
 """The words of a report, which its text and its page share, and the report as plain text."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,12 +13,14 @@ from blood_cell_system.reports.report import (
     DISCLAIMER,
     NONE_OF_THESE,
     DiagnosticReport,
+    Provenance,
     TypeSummary,
     certainty,
     condition_of,
     shown_name,
 )
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.reports.slides import SlideReport
+from blood_cell_system.taxonomy import CellType, Taxonomy
 
 _WIDTH: Final = 88
 """Letters of the longest line, but for file names."""
@@ -142,10 +144,32 @@ def report_text(report: DiagnosticReport) -> str:
             *_wrapped(border_words(report)),
         ],
         _section("Rates", [str(rate_words(rate)) for rate in report.rates]),
-        ["Findings", *_findings_lines(report)],
+        ["Findings", *_findings_lines(report.findings, taxonomy)],
         ["Not sure", *_wrapped(_uncertain(report))],
         ["Image quality", *_quality_lines(report)],
         _provenance_lines(report),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def slide_text(report: SlideReport, taxonomy: Taxonomy, provenance: Provenance) -> str:
+    """Lay a slide's report out as lines of at most 88 characters, but for file names."""
+    name = shown_name(report.name)
+    title = f"Blood smear report: {name[:1].lower()}{name[1:]}"
+    images = {
+        "field" if len(report.images) == 1 else "fields": report.images,
+        "left out": report.left_out,
+        "failed": report.failed,
+    }
+    fields = ", ".join(f"{len(names)} {words}" for words, names in images.items() if names)
+    parts: list[list[str]] = [
+        [title, "=" * min(len(title), _WIDTH), DISCLAIMER],
+        [f"Patient  {shown_name(report.patient or 'not named')}", f"Images   {fields}"],
+        _section("Warnings", [f"! {shown_name(warning)}" for warning in report.warnings]),
+        ["Cells", *(_type_line(taxonomy[name], one) for name, one in report.types.items())],
+        _section("Rates", [str(rate_words(rate)) for rate in report.rates]),
+        ["Findings", *_findings_lines(report.findings, taxonomy)],
+        _model_lines(provenance),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
@@ -156,10 +180,10 @@ def _type_line(kind: CellType, summary: TypeSummary) -> str:
     return f"{line}   median diameter {diameter}" if diameter else line
 
 
-def _findings_lines(report: DiagnosticReport) -> list[str]:
+def _findings_lines(of_types: Mapping[str, Findings], taxonomy: Taxonomy) -> list[str]:
     lines = []
-    for name, findings in report.findings.items():
-        kind = report.cells.taxonomy[name]
+    for name, findings in of_types.items():
+        kind = taxonomy[name]
         lines += _wrapped(findings_headline(kind, findings))
         if not findings.is_assessed or findings.seen == 0:
             continue
@@ -213,7 +237,11 @@ def _quality_lines(report: DiagnosticReport) -> list[str]:
 
 
 def _provenance_lines(report: DiagnosticReport) -> list[str]:
-    made_with = report.provenance
+    digest = report.provenance.data_sha256 or ""
+    return [*_model_lines(report.provenance), f"Data     SHA-256 {digest[:_SHOWN_DIGITS]}…"]
+
+
+def _model_lines(made_with: Provenance) -> list[str]:
     seed = "none, nothing is drawn" if made_with.seed is None else str(made_with.seed)
     models = [
         f"{shown_name(name)}, SHA-256 {digest[:_SHOWN_DIGITS]}…"
@@ -222,7 +250,6 @@ def _provenance_lines(report: DiagnosticReport) -> list[str]:
     return [
         f"Software {made_with.software_version}, seed: {seed}",
         *(f"{word:<8} {model}" for word, model in zip(["Model", "", ""], models, strict=False)),
-        f"Data     SHA-256 {(made_with.data_sha256 or '')[:_SHOWN_DIGITS]}…",
     ]
 
 
