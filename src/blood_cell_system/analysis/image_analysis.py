@@ -111,7 +111,6 @@ def analyze_image(
     runtime: Runtime,
     image: NDArray[np.uint8],
     settings: AnalysisSettings | None = None,
-    *,
     stated: PixelSize | None = None,
 ) -> ImageAnalysis:
     """Find and measure the cells of one image.

@@ -216,7 +216,7 @@ class InferencePipeline:
         damage: str | None = None,
     ) -> ImageResult:
         ready = self._get_ready()
-        found = analyze_image(ready.segmenter, image, self.settings, stated=stated)
+        found = analyze_image(ready.segmenter, image, self.settings, stated)
         if damage is not None:
             fault = warning("file", None, damage_words(damage))
             quality = replace(found.quality, findings=(*found.quality.findings, fault))
