@@ -86,7 +86,7 @@ def report_of(
     )
 
 
-def analyze_by_colour(runtime, image, settings):
+def analyze_by_colour(runtime, image, settings, stated=None):
     """Stand in for ``analyze_image``: a white image has no cells, each colour is a class."""
     found = segment_image(runtime, image)
     cells = separate_cells(found.class_probabilities, found.centres, found.log_size)

@@ -94,7 +94,10 @@ def scale_words(report: DiagnosticReport) -> str:
         words = "not known: taken as in the images of the training"
     else:
         words = f"a red cell is {scale.red_cell_diameter_px:.0f} px wide ({scale.source})"
-    return words + (f", a pixel {scale.pixel_size_um:.4g} µm" if scale.pixel_size_um else "")
+    if scale.pixel_size_um is None:
+        return words
+    origin = f" ({scale.pixel_size_origin})" if scale.pixel_size_origin else ""
+    return f"{words}, a pixel {scale.pixel_size_um:.4g} µm{origin}"
 
 
 def border_words(report: DiagnosticReport) -> str:
