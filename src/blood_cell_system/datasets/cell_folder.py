@@ -28,6 +28,7 @@ from), ``block`` (slide), ``split`` and ``origin`` (who says where the cell is).
 import csv
 import difflib
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -45,8 +46,10 @@ from blood_cell_system.imaging.image_folders import (
     images_directly_in,
     is_left_behind,
 )
+from blood_cell_system.input_files import read_bytes
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.text_encoding import decoded
 
 NOT_A_CELL: Final = "not_a_cell"
 """Folder and ``condition`` of images that are none of the classes."""
@@ -175,17 +178,16 @@ def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
         A file that it names is not there.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [
-                {
-                    name: with_formulas(value) if isinstance(value, str) else value
-                    for name, value in row.items()
-                }
-                for row in reader
-            ]
-            header = reader.fieldnames or []
-    except (UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(decoded(read_bytes(path), path), newline=""))
+        rows = [
+            {
+                name: with_formulas(value) if isinstance(value, str) else value
+                for name, value in row.items()
+            }
+            for row in reader
+        ]
+        header = reader.fieldnames or []
+    except (ValueError, csv.Error) as error:
         raise DatasetError(
             f"{path}: no table of comma-separated values ({error}); expected UTF-8 text. "
             "Make the folder again with: bloodcells crops"

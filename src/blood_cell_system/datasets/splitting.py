@@ -27,6 +27,7 @@ from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.input_files import read_bytes
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.text_encoding import decoded
 
 _IMAGE_COLUMNS = ("image", "file", "picture", "stem", "name")
 
@@ -107,9 +108,9 @@ def _by_table(images: Sequence[PreparedImage], table: Path, by: GroupBy) -> list
     if not table.is_file():
         raise MissingDataError(f"{table}: there is no such table. Check the path of --table.")
     try:
-        text = read_bytes(table).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{table}: not UTF-8 ({error}). Save it as CSV UTF-8.") from error
+        text = decoded(read_bytes(table), table)
+    except ValueError as error:
+        raise DatasetError(f"{table}: {error}. Save it as CSV UTF-8.") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
     columns = list(reader.fieldnames or ())
     column = next((name for name in _IMAGE_COLUMNS if name in columns), None)

@@ -7,7 +7,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -43,6 +43,7 @@ from blood_cell_system.reports.image_files import (
     cells_to_csv,
     file_of,
     read_labels,
+    remove_file,
     write_image_files,
     write_report,
     write_words,
@@ -55,6 +56,14 @@ from blood_cell_system.reports.report import (
     Provenance,
     ReportSettings,
 )
+from blood_cell_system.reports.slides import (
+    SLIDE_ENDING,
+    SLIDES_FOLDER,
+    Slide,
+    SlideFile,
+    with_file_names,
+)
+from blood_cell_system.reports.text import slide_text
 
 _MAX_NAME_BYTES: Final = 180
 """Of 255 that a file's name may have: "_annotated.png" and a temporary name must fit as well."""
@@ -333,6 +342,8 @@ class BatchSettings:
         Images in work at the same time; they share the network.
     resume : bool
         Whether to keep the results of a former run that would come out the same.
+    slides : mapping of str to Slide
+        Slide of each image, by the name of its results; empty where slides were not named.
 
     Raises
     ------
@@ -342,6 +353,7 @@ class BatchSettings:
 
     jobs: int = 1
     resume: bool = False
+    slides: Mapping[str, Slide] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -422,7 +434,8 @@ def analyze_inputs(
         provenance=pipeline.provenance,
         limits=page_limits(len(inputs.images)),
     )
-    yield from _in_threads(work, inputs.images, settings.jobs)
+    for outcome in _in_threads(work, inputs.images, settings.jobs):
+        yield replace(outcome, slide=settings.slides.get(outcome.name))
     for failed in inputs.failed:
         yield ImageOutcome(name="", path=str(failed.path), reason=failed.reason)
 
@@ -433,7 +446,7 @@ def write_batch(
     pipeline: InferencePipeline,
     output_dir: Path,
 ) -> BatchSummary:
-    """Write ``batch_summary.json``, ``batch_summary.csv`` and ``index.html``.
+    """Write ``batch_summary.json``, ``batch_summary.csv``, ``index.html`` and a report each slide.
 
     An image whose files are no longer all there has failed: the summary would vouch for them.
 
@@ -451,7 +464,28 @@ def write_batch(
     write_json(output_dir / SUMMARY_NAME, summary.to_json())
     write_words(output_dir / TABLE_NAME, summary.to_csv())
     write_words(output_dir / PAGE_NAME, render_page(summary))
+    _write_slides(summary, output_dir)
     return summary
+
+
+def _write_slides(summary: BatchSummary, output_dir: Path) -> None:
+    """Write page, text and JSON of each slide; those of slides of a former grouping go."""
+    folder = output_dir / SLIDES_FOLDER
+    written = set()
+    for report, stem in with_file_names(summary.slides):
+        files = {
+            f"{stem}.html": render_page(summary.of_slide(report), slide=report),
+            f"{stem}.txt": slide_text(report, summary.taxonomy, summary.provenance),
+        }
+        for name, words in files.items():
+            write_words(folder / name, words)
+        file = SlideFile(report=report, provenance=summary.provenance, settings=summary.settings)
+        write_json(folder / f"{stem}.json", file.to_json())
+        written.add(stem)
+    for ending in ("html", "txt", "json"):
+        for path in folder.glob(f"*{SLIDE_ENDING}.{ending}"):
+            if path.stem not in written:
+                remove_file(path)
 
 
 def _with_its_files(outcome: ImageOutcome, output_dir: Path) -> ImageOutcome:

@@ -29,6 +29,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.text_files import (
     declared_shape,
     errors_located_at,
+    read_label_text,
     read_label_xml,
 )
 from blood_cell_system.boxes import Box
@@ -298,7 +299,7 @@ def read_voc_splits(folder: Path) -> dict[str, Split]:
         path = folder / f"{split}.txt"
         if not path.is_file():
             continue
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in read_label_text(path).splitlines():
             # VOC's lists of one class have a second column.
             stem = next(iter(line.split()), None)
             if stem is None:
