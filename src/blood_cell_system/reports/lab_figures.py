@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.metrics.intervals import (
     independent_total,
     rate_interval,
@@ -379,8 +380,10 @@ def _parasitaemia(evidence: Evidence, settings: FiguresSettings) -> Iterator[Lab
 
 
 def whole_red_cells(cells: Cells) -> NDArray[np.bool_]:
-    """Choose the counted red cells that the border does not cut off: their size is known."""
-    return np.asarray(cells.is_type(RBC) & cells["is_counted"] & ~cells["touches_border"])
+    """Choose the counted red cells that neither border nor other cells hide: their size is known."""
+    is_covered = np.array([why == Reason.COVERED for why in cells["reason"]], dtype=np.bool_)
+    is_whole = ~cells["touches_border"] & ~is_covered
+    return np.asarray(cells.is_type(RBC) & cells["is_counted"] & is_whole)
 
 
 def diameters(cells: Cells) -> tuple[NDArray[np.float64], str]:

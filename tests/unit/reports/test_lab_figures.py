@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.figure_settings import EnteredCounts, FiguresSettings
 from blood_cell_system.reports.lab_figures import Evidence, lab_figures
 from blood_cell_system.reports.text import figure_words, number_words
@@ -39,6 +40,7 @@ def table(*rows, image="a", taxonomy=BUILT_IN, **columns):
         "is_known": np.ones(total, bool),
         "is_counted": np.ones(total, bool),
         "touches_border": np.zeros(total, bool),
+        "reason": [None] * total,
         "flags": [()] * total,
         "whole_box": np.stack([x, np.zeros(total), x + 70, np.full(total, 70.0)], axis=1),
         "equivalent_diameter_area": np.full(total, 70.0),
@@ -279,6 +281,11 @@ def test_a_normal_range_in_um_needs_the_pixel_size():
 def test_cells_that_the_border_cuts_off_have_no_size():
     cells = sized([70.0] * 150)
     cells = cells.with_columns(touches_border=[True] * 51 + [False] * 99)
+    assert figures(cells)["red_cell_diameter"].note == "not enough cells: 99 of 100"
+
+
+def test_covered_cells_have_no_size():
+    cells = sized([70.0] * 150).with_columns(reason=[Reason.COVERED] * 51 + [None] * 99)
     assert figures(cells)["red_cell_diameter"].note == "not enough cells: 99 of 100"
 
 
