@@ -380,7 +380,7 @@ def _parasitaemia(evidence: Evidence, settings: FiguresSettings) -> Iterator[Lab
 
 
 def whole_red_cells(cells: Cells) -> NDArray[np.bool_]:
-    """Choose the counted red cells that neither border nor other cells hide: their size is known."""
+    """Choose counted red cells that neither border nor other cells hide: their size is known."""
     is_covered = np.array([why == Reason.COVERED for why in cells["reason"]], dtype=np.bool_)
     is_whole = ~cells["touches_border"] & ~is_covered
     return np.asarray(cells.is_type(RBC) & cells["is_counted"] & is_whole)
