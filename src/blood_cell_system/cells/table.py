@@ -143,6 +143,11 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
                 "is none.",
             ),
             Column(
+                name="reason",
+                dtype="object",
+                definition="Why it was not assessed; None for a cell that was.",
+            ),
+            Column(
                 name="flags",
                 dtype="object",
                 definition="Names of what a person should know about it.",

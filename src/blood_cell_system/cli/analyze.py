@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from blood_cell_system.cli.options import (
     ALL_CORES,
@@ -61,8 +61,35 @@ def analyze(
     cell_diameter: CellDiameter = None,
     pixel_size_um: Annotated[
         float | None,
-        option("--pixel-size-um UM", "Side of a pixel in µm.", parser=within(float, 0.001, 10)),
+        option(
+            "--pixel-size-um UM",
+            "Side of a pixel in µm.",
+            default="as the file states",
+            parser=within(float, 0.001, 10),
+        ),
     ] = None,
+    objective: Annotated[
+        float | None,
+        option(
+            "--objective X",
+            "Magnification of the objective, with --camera-pixel-um.",
+            parser=within(float, 1, 200),
+        ),
+    ] = None,
+    camera_pixel_um: Annotated[
+        float | None,
+        option(
+            "--camera-pixel-um UM", "Side of the camera's pixel.", parser=within(float, 0.5, 30)
+        ),
+    ] = None,
+    adapter: Annotated[
+        float,
+        option(
+            "--adapter X",
+            "Magnification between objective and camera.",
+            parser=within(float, 0.1, 10),
+        ),
+    ] = 1.0,
     border_rule: Annotated[
         Literal["counted", "two-sides"],
         option(
@@ -97,6 +124,7 @@ def analyze(
     bloodcells analyze slides/ --recursive --jobs 4 --resume -o results
     bloodcells analyze slides/ --recursive --group-by folder -o results
     bloodcells analyze smear.tif --pixel-size-um 0.1 --border-rule two-sides -o results
+    bloodcells analyze smear.tif --objective 100 --camera-pixel-um 3.45 -o results
     """
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.image_analysis import AnalysisSettings
@@ -116,6 +144,7 @@ def analyze(
     from blood_cell_system.pipeline.slide_groups import group_images
     from blood_cell_system.reports.report import Status
 
+    pixel_size = pixel_size_of(pixel_size_um, objective, camera_pixel_um, adapter)
     inputs = find_inputs(paths, output_dir=output_dir, recursive=recursive)
     if not inputs.images:
         raise MissingDataError(" ".join(failed.reason for failed in inputs.failed))
@@ -129,7 +158,7 @@ def analyze(
             **given(confidence_threshold=confidence_threshold, uncertain_margin=uncertain_margin),
             settings=AnalysisSettings(
                 cell_diameter_px=cell_diameter,
-                pixel_size_um=pixel_size_um,
+                **pixel_size,
                 border_rule=BorderRule(border_rule),
             ),
             classification=ClassificationSettings(views=views),
@@ -163,6 +192,41 @@ def analyze(
                     print_json_line(outcome)
         print_former_results(former, summary, output_dir)
     return 1 if summary.count(Status.FAILED) else 0
+
+
+def pixel_size_of(
+    pixel_size_um: float | None,
+    objective: float | None,
+    camera_pixel_um: float | None,
+    adapter: float,
+) -> "Mapping[str, Any]":
+    """Side of a pixel on the slide with its origin, for ``AnalysisSettings``.
+
+    Raises
+    ------
+    SettingsError
+        Half of the microscope is given, or the size in two ways.
+    """
+    from blood_cell_system.errors import SettingsError
+
+    if objective is None and camera_pixel_um is None:
+        return {"pixel_size_um": pixel_size_um}
+    if objective is None or camera_pixel_um is None:
+        missing = "--objective" if objective is None else "--camera-pixel-um"
+        raise SettingsError(
+            f"{missing}: missing; --objective and --camera-pixel-um give the side of a pixel "
+            "together. Add it, or give --pixel-size-um alone."
+        )
+    if pixel_size_um is not None:
+        raise SettingsError(
+            "--pixel-size-um: received beside --objective and --camera-pixel-um, which give the "
+            "same. Leave one of them out."
+        )
+    origin = f"camera pixels of {camera_pixel_um:g} µm, objective {objective:g}×"
+    return {
+        "pixel_size_um": camera_pixel_um / (objective * adapter),
+        "pixel_size_origin": origin + (f", adapter {adapter:g}×" if adapter != 1 else ""),
+    }
 
 
 def system_of(model: Path | None, models: Path | None) -> "BloodCellAnalysisSystem":

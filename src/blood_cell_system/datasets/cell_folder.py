@@ -41,7 +41,11 @@ from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blo
 from blood_cell_system.datasets.prepared import enum_text, tuple_text
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_file_bytes, read_image_shape
-from blood_cell_system.imaging.image_folders import is_image_name, is_left_behind
+from blood_cell_system.imaging.image_folders import (
+    holds_results,
+    images_directly_in,
+    is_left_behind,
+)
 from blood_cell_system.input_files import read_bytes
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
@@ -264,9 +268,8 @@ def suggestion(name: str, known: Sequence[str]) -> str:
 
 
 def is_contact_sheet(path: Path) -> bool:
-    """Whether an image is a contact sheet of a cell folder, or of another command."""
-    is_of_cells = path.parent.name == SHEETS and (path.parent.parent / CELLS_CSV).is_file()
-    return is_of_cells or path.stem.endswith("_contact_sheet")
+    """Whether an image is a contact sheet of a cell folder."""
+    return path.parent.name == SHEETS and (path.parent.parent / CELLS_CSV).is_file()
 
 
 def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
@@ -285,7 +288,10 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     folders = sorted(
         path
         for path in root.iterdir()
-        if path.is_dir() and not is_left_behind(path.name) and path.name != SHEETS
+        if path.is_dir()
+        and not is_left_behind(path.name)
+        and path.name != SHEETS
+        and not holds_results(path)
     )
     if not folders:
         raise DatasetError(
@@ -295,7 +301,7 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     records = []
     for folder in folders:
         condition, cell_type = _class_of_folder(folder, kind)
-        images = sorted(path.name for path in folder.iterdir() if is_image_name(path))
+        images = [path.name for path in images_directly_in(folder)]
         if not images:
             raise DatasetError(
                 f"{folder}: no images in this class folder; expected "

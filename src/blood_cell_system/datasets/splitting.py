@@ -22,6 +22,7 @@ from blood_cell_system.datasets.prepared import (
     write_manifest,
 )
 from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.input_files import read_bytes
 from blood_cell_system.parallel import map_in_processes, with_progress
@@ -249,7 +250,8 @@ def split_folder(
             replace(image, split=splits[group], group=_known_group(image, name, by))
             for image, group, name in zip(images, joined, names, strict=True)
         )
-        _write(dataset, images, {"by": str(by), "pattern": pattern, "seed": seed})
+        with locked_folder(dataset.root, command="split"):
+            _write(dataset, images, {"by": str(by), "pattern": pattern, "seed": seed})
     return SplitSummary(
         root=dataset.root,
         by=by,

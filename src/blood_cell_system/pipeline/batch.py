@@ -1,5 +1,6 @@
 """Many images, one after the other, whatever becomes of each."""
 
+import errno
 import hashlib
 import logging
 import os
@@ -26,13 +27,18 @@ from blood_cell_system.imaging.image_file import (
     read_image,
     read_image_shape,
 )
-from blood_cell_system.imaging.image_folders import is_image_name, walk_folders
+from blood_cell_system.imaging.image_folders import (
+    RESULT_ENDINGS,
+    SUMMARY_NAME,
+    holds_results,
+    is_folder,
+    is_image_name,
+    walk_folders,
+)
 from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import InferencePipeline
-from blood_cell_system.pipeline.model_slots import SUMMARY_NAME
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 from blood_cell_system.reports.image_files import (
-    IMAGE_ENDINGS,
     as_written,
     cells_to_csv,
     file_of,
@@ -62,6 +68,7 @@ from blood_cell_system.reports.text import slide_text
 _MAX_NAME_BYTES: Final = 180
 """Of 255 that a file's name may have: "_annotated.png" and a temporary name must fit as well."""
 
+_SHOWN_LETTERS: Final = 120  # Of a path that is too long.
 _PREPARED: Final = frozenset({"images", "masks"})
 _LABELS: Final = frozenset({"masks", "instances"})
 
@@ -132,7 +139,14 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
     passed_over: list[Path] = []
     results = Path(os.path.realpath(output_dir))
     for path in paths:
-        if not path.is_dir():
+        try:
+            path.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                reason = f"{str(path)[:_SHOWN_LETTERS]}…: {system_words(error)}"
+                failed.append(FailedInput(path=path, reason=reason))
+                continue
+        if not is_folder(path):
             # A file that is not there fails when it is read, like every other that cannot be.
             if Path(os.path.realpath(path.parent)) == results:
                 raise _among_the_images(output_dir)
@@ -165,7 +179,7 @@ def _among_the_images(output_dir: Path) -> OutputError:
 
 
 def _why_nothing(folder: Path, others: list[Path], *, recursive: bool) -> str:
-    if folder / SUMMARY_NAME in others:
+    if holds_results(folder):
         return f"{folder}: it holds the results of an analysis. Name the folder of the images."
     found = f" Found: {len(others)} other files." if others else ""
     expected = ", ".join(sorted(IMAGE_SUFFIXES))
@@ -185,7 +199,7 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
 
     for root, folders, files in walk_folders(folder, onerror=stop):
         wanted = folders if recursive else []
-        if SUMMARY_NAME in files:
+        if SUMMARY_NAME in files and not any(is_image_name(Path(name)) for name in files):
             files, wanted = [SUMMARY_NAME], []
         elif set(folders) >= _PREPARED:
             files = [*files, *_LABELS.intersection(folders)]
@@ -249,7 +263,7 @@ def former_report(
     MissingDataError, ImageReadError
         The image has gone, or cannot be read.
     """
-    files = (file_of(output_dir, image.name, ending) for ending in IMAGE_ENDINGS)
+    files = (file_of(output_dir, image.name, ending) for ending in RESULT_ENDINGS)
     if not all(path.is_file() for path in files):
         return None
     try:
@@ -477,7 +491,7 @@ def _write_slides(summary: BatchSummary, output_dir: Path) -> None:
 def _with_its_files(outcome: ImageOutcome, output_dir: Path) -> ImageOutcome:
     if outcome.report is None:
         return outcome
-    files = [file_of(output_dir, outcome.name, ending) for ending in IMAGE_ENDINGS]
+    files = [file_of(output_dir, outcome.name, ending) for ending in RESULT_ENDINGS]
     labels = [file_of(output_dir, outcome.name, f"instances.{kind}") for kind in ("png", "tif")]
     missing = [path for path in files if not path.is_file()]
     if not any(path.is_file() for path in labels):
@@ -569,7 +583,7 @@ def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
         labels = read_labels(work.output_dir, item.name)
         drawn = [
             read_image_shape(file_of(work.output_dir, item.name, ending))
-            for ending in IMAGE_ENDINGS
+            for ending in RESULT_ENDINGS
             if ending.endswith(".png")
         ]
     except BloodCellError:

@@ -29,6 +29,7 @@ from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.damage import damage_of, damage_words
 from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_file_bytes, read_image
+from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
 from blood_cell_system.reports.image_files import write_image_files
@@ -177,6 +178,7 @@ class InferencePipeline:
             file_name=path.name,
             sha256=hashlib.sha256(data).hexdigest(),
             warnings=_warnings_of_pages(path, data),
+            stated=read_pixel_size(path, data=data),
             damage=damage_of(path, data),
         )
 
@@ -210,10 +212,11 @@ class InferencePipeline:
         file_name: str,
         sha256: str,
         warnings: tuple[str, ...],
+        stated: PixelSize | None = None,
         damage: str | None = None,
     ) -> ImageResult:
         ready = self._get_ready()
-        found = analyze_image(ready.segmenter, image, self.settings)
+        found = analyze_image(ready.segmenter, image, self.settings, stated)
         if damage is not None:
             fault = warning("file", None, damage_words(damage))
             quality = replace(found.quality, findings=(*found.quality.findings, fault))
@@ -327,7 +330,7 @@ def analyze(
     cell_diameter_px : float, optional
         Diameter of a red cell in the image, in pixels; estimated by default.
     pixel_size_um : float, optional
-        Side of a pixel in micrometres.
+        Side of a pixel in micrometres; by default what the file states, if it does.
     border_rule : BorderRule
         Which of the cells at the border count.
     confidence_threshold : float

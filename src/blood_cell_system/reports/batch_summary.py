@@ -76,7 +76,7 @@ class FormerImageRow(Record):
 class BatchFile(Record):
     """What ``batch_summary.json`` holds."""
 
-    format_version: Literal[3] = FORMAT_VERSION
+    format_version: Literal[4] = FORMAT_VERSION
     disclaimer: str = DISCLAIMER
     provenance: Provenance
     settings: ReportSettings

@@ -6,10 +6,11 @@ rows of conditions, subtypes and neighbours come from the taxonomy; :data:`RATIO
 follow a rule of their own. Cells that the border rule leaves out count nowhere.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from pydantic import (
 )
 
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.metrics.intervals import independent_total, wilson_interval
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC, CellType, Taxonomy
 
@@ -331,8 +333,9 @@ class FindingCounts(Record):
     reason: str = "no classifier is loaded"
     counts: Annotated[dict[str, Count], Field(description="assessed cells by condition")] = {}
     types: Annotated[dict[str, Count], Field(description="by subtype; blasts have none")] = {}
-    none_of_these: Annotated[Count, Field(description="of none of the classes")] = 0
-    cut_off: Annotated[Count, Field(description="cut off, covered or too small to classify")] = 0
+    not_assessed: Annotated[
+        dict[Reason, Count], Field(description="counted cells without a condition, by reason")
+    ] = {}
     uncertain: Annotated[Count, Field(description="assessed; a person should review them")] = 0
 
     @property
@@ -348,7 +351,20 @@ class FindingCounts(Record):
     @property
     def seen(self) -> int:
         """Counted cells of this type, assessed or not."""
-        return self.assessed + self.none_of_these + self.cut_off
+        return self.assessed + sum(self.not_assessed.values())
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def none_of_these(self) -> Annotated[Count, Field(description="of none of the classes")]:
+        """Counted cells of none of the classes."""
+        return self.not_assessed.get(Reason.NOT_IN_DISTRIBUTION, 0)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def cut_off(self) -> Annotated[Count, Field(description="cut off, covered or too small")]:
+        """Counted cells that could not be classified, for whatever reason of their own."""
+        others = (Reason.NOT_IN_DISTRIBUTION, Reason.NO_CLASSIFIER)
+        return sum(count for why, count in self.not_assessed.items() if why not in others)
 
 
 class Findings(FindingCounts):
@@ -359,19 +375,18 @@ class Findings(FindingCounts):
     ] = ()
 
     def __add__(self, other: Self) -> Self:
-        """Sum up the findings of two images; those that were not assessed add nothing."""
-        if not (self.is_assessed and other.is_assessed):
-            return self if self.is_assessed else other
+        """Sum up the findings of two images."""
         total = type(self)(
-            state="assessed",
             counts=_sum(self.counts, other.counts),
             types=_sum(self.types, other.types),
-            none_of_these=self.none_of_these + other.none_of_these,
-            cut_off=self.cut_off + other.cut_off,
+            not_assessed=_in_order(_sum(self.not_assessed, other.not_assessed)),
             uncertain=self.uncertain + other.uncertain,
             rates=sum_rates((self.rates, other.rates)),
         )
-        return total.model_copy(update={"reason": f"{total.assessed} of {total.seen} cells"})
+        if not (self.is_assessed or other.is_assessed):
+            return total
+        reason = f"{total.assessed} of {total.seen} cells"
+        return total.model_copy(update={"state": "assessed", "reason": reason})
 
 
 NO_CLASSIFIER: Final = Findings()
@@ -380,10 +395,13 @@ NO_CLASSIFIER: Final = Findings()
 def findings_in(cells: Cells, kind: CellType) -> Findings:
     """Sum up what a classifier found among the cells of a type."""
     conditions = [one.name for one in kind.conditions if f"{one.name}_prob" in cells]
-    if not conditions:
-        return NO_CLASSIFIER
-    subtypes = [one.name for one in kind.subtypes if f"{one.name}_prob" in cells]
     of_type = cells.is_type(kind.name) & cells["is_counted"]
+    not_assessed = _in_order(
+        {why: count for why, count in Counter(cells["reason"][of_type]).items() if why is not None}
+    )
+    if not conditions:
+        return Findings(not_assessed=not_assessed)
+    subtypes = [one.name for one in kind.subtypes if f"{one.name}_prob" in cells]
     has_condition = of_type & assessed(kind.name)(cells)
     is_uncertain = np.array(["uncertain" in flags for flags in cells["flags"]], dtype=np.bool_)
     return Findings(
@@ -391,8 +409,7 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
         reason=f"{np.count_nonzero(has_condition)} of {np.count_nonzero(of_type)} cells",
         counts=_counted(cells["condition"][has_condition], conditions),
         types=_counted(cells["subtype"][has_condition], subtypes),
-        none_of_these=int(np.count_nonzero(of_type & ~cells["is_known"])),
-        cut_off=int(np.count_nonzero(of_type & ~given(cells["condition"]))),
+        not_assessed=not_assessed,
         uncertain=int(np.count_nonzero(has_condition & is_uncertain)),
         rates=rates_in(cells, kind.name),
     )
@@ -415,5 +432,12 @@ def _counted(values: NDArray[Any], names: Iterable[str]) -> dict[str, int]:
     return {name: int(np.count_nonzero(values == name)) for name in names}
 
 
-def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+def _in_order(counts: Mapping[Reason, int]) -> dict[Reason, int]:
+    return {why: counts[why] for why in Reason if counts.get(why)}
+
+
+_Name = TypeVar("_Name", bound=str)
+
+
+def _sum(first: Mapping[_Name, int], second: Mapping[_Name, int]) -> dict[_Name, int]:
     return {name: first.get(name, 0) + second.get(name, 0) for name in {**first, **second}}

@@ -160,9 +160,6 @@ def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 MAX_16_BIT_LABEL: Final = 65535
 """Cells that a PNG of 16 bits can number."""
 
-IMAGE_ENDINGS: Final = ("annotated.png", "mask.png", "cells.csv", "summary.txt", "report.json")
-"""What every image has, besides its label image."""
-
 
 def write_image_files(
     output_dir: Path,

@@ -84,7 +84,7 @@ class SlideReport(Sums):
 class SlideFile(Record):
     """What the file of a slide's report holds."""
 
-    format_version: Literal[3] = FORMAT_VERSION
+    format_version: Literal[4] = FORMAT_VERSION
     disclaimer: str = DISCLAIMER
     provenance: Provenance
     settings: ReportSettings

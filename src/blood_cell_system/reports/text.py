@@ -8,10 +8,10 @@ from typing import Final
 from blood_cell_system.analysis.quality import Severity
 from blood_cell_system.analysis.scale import ScaleSource
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.findings import Findings, Rate
 from blood_cell_system.reports.report import (
     DISCLAIMER,
-    NONE_OF_THESE,
     DiagnosticReport,
     Provenance,
     TypeSummary,
@@ -58,17 +58,26 @@ def findings_headline(kind: CellType, findings: Findings) -> str:
     """Say whether the cells of a type were assessed, and how many."""
     if findings.is_assessed and findings.seen == 0:
         return f"{kind.display_name}: there are none to assess"
-    return f"{kind.display_name}: {findings.state} ({findings.reason})"
+    if not findings.is_assessed:
+        return f"{kind.display_name}: {findings.state} ({findings.reason})"
+    return f"{kind.display_name}: {account(findings)}"
 
 
-def cells_aside(findings: Findings) -> list[str]:
-    """Name the cells that have no condition, or an uncertain one."""
-    counts = {
-        NONE_OF_THESE: findings.none_of_these,
-        "cut off, covered or too small": findings.cut_off,
-        "not sure": findings.uncertain,
-    }
-    return [f"{count:,} {words}" for words, count in counts.items() if count]
+def account(findings: Findings) -> str:
+    """Account for every counted cell: assessed, or why not; the sum adds up.
+
+    Examples
+    --------
+    >>> account(Findings(counts={"healthy_RBC": 3}, not_assessed={Reason.CUT_OFF: 1}))
+    '4 = 3 assessed + 1 cut off'
+    """
+    parts = [f"{count:,} {why.words}" for why, count in findings.not_assessed.items()]
+    return f"{findings.seen:,} = " + " + ".join([f"{findings.assessed:,} assessed", *parts])
+
+
+def unsure_words(findings: Findings) -> str:
+    """Say how many assessed cells a person should review; empty without one."""
+    return f"{findings.uncertain:,} of the assessed not sure" if findings.uncertain else ""
 
 
 def diameter_words(summary: TypeSummary) -> str:
@@ -85,7 +94,10 @@ def scale_words(report: DiagnosticReport) -> str:
         words = "not known: taken as in the images of the training"
     else:
         words = f"a red cell is {scale.red_cell_diameter_px:.0f} px wide ({scale.source})"
-    return words + (f", a pixel {scale.pixel_size_um:.4g} µm" if scale.pixel_size_um else "")
+    if scale.pixel_size_um is None:
+        return words
+    origin = f" ({scale.pixel_size_origin})" if scale.pixel_size_origin else ""
+    return f"{words}, a pixel {scale.pixel_size_um:.4g} µm{origin}"
 
 
 def border_words(report: DiagnosticReport) -> str:
@@ -111,9 +123,10 @@ def is_unclassified(cells: Cells, row: int) -> bool:
 
 
 def condition_words(cells: Cells, row: int) -> str:
-    """Condition and subtype with their probabilities; empty where they were not assessed."""
-    if is_unclassified(cells, row) or not cells["is_known"][row]:
-        return "" if is_unclassified(cells, row) else NONE_OF_THESE
+    """Condition and subtype with their probabilities, or why not; empty without a classifier."""
+    why = cells["reason"][row]
+    if why is not None:
+        return "" if why == Reason.NO_CLASSIFIER else why.words
     names = [one for one in (cells["condition"][row], cells["subtype"][row]) if one is not None]
     return ", ".join(f"{name} {cells[f'{name}_prob'][row]:.2f}" for name in names)
 
@@ -191,7 +204,7 @@ def _findings_lines(of_types: Mapping[str, Findings], taxonomy: Taxonomy) -> lis
                 (kind.subtypes, findings.types),
             )
         ]
-        words += [", ".join(cells_aside(findings)), *_rate_lines(findings.rates)]
+        words += [unsure_words(findings), *_rate_lines(findings.rates)]
         lines += [line for part in words for line in _wrapped(part, indent=4)]
     return lines
 

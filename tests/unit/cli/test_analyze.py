@@ -130,6 +130,30 @@ def test_options_that_make_no_sense_are_exit_code_2(here, words):
     assert not (here / "out").exists()
 
 
+@pytest.mark.parametrize(("adapter", "expected"), [([], 0.0345), (["--adapter", "0.5"], 0.069)])
+def test_the_pixel_size_follows_from_the_microscope(here, adapter, expected):
+    words = ["--objective", 100, "--camera-pixel-um", 3.45, *adapter]
+    assert analyze("in/a.png", *words, "--jobs", 1) == 0
+    report = json.loads((here / "out" / "a_report.json").read_text("utf-8"))
+    assert report["settings"]["pixel_size_um"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--objective", 100], "--camera-pixel-um: missing"),
+        (["--camera-pixel-um", 3.45], "--objective: missing"),
+        (
+            ["--objective", 100, "--camera-pixel-um", 3.45, "--pixel-size-um", 0.1],
+            "--pixel-size-um: received beside",
+        ),
+    ],
+)
+def test_half_a_microscope_or_two_sizes_are_refused(here, capsys, words, message):
+    assert analyze("in", *words) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_without_a_path_the_exit_code_is_2(here):
     assert analyze() == 2
 

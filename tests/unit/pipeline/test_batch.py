@@ -292,7 +292,7 @@ def test_an_image_that_is_replaced_during_its_analysis_is_reported_as_it_was_rea
 ):
     was = hashlib.sha256((folder / "a.png").read_bytes()).hexdigest()
 
-    def analyze_and_replace(runtime, image, settings):
+    def analyze_and_replace(runtime, image, settings, stated=None):
         write_smear_image(folder / "a.png", CELLS[2:])
         return analyze_by_colour(runtime, image, settings)
 

@@ -175,7 +175,7 @@ def test_what_else_a_runtime_knows_of_itself_stays_to_be_had(system, smear, monk
     system.segmentation_model.training_diameter_px = 77.0
     seen = []
 
-    def watch(runtime, image, settings):
+    def watch(runtime, image, settings, stated=None):
         seen.append(runtime.training_diameter_px)
         return analyze_by_colour(runtime, image, settings)
 

@@ -174,7 +174,7 @@ def test_the_text_names_slide_patient_fields_and_warnings():
     assert words.startswith("Blood smear report: slide S1\n====")
     assert "Patient  P1\nImages   1 field\n" in words
     assert "! One field alone" in words
-    assert "red cells: assessed (1 of 3 cells)" in " ".join(words.split())
+    assert "red cells: 3 = 1 assessed + 2 cut off" in " ".join(words.split())
     assert max(map(len, words.splitlines())) <= 88
 
 

@@ -41,6 +41,7 @@ from blood_cell_system.errors import (
     MissingDataError,
 )
 from blood_cell_system.imaging.image_file import read_image_shape
+from blood_cell_system.imaging.image_folders import is_left_behind
 from blood_cell_system.taxonomy import BUILT_IN
 
 
@@ -191,7 +192,11 @@ def read_voc_folder(root: Path, *, labels: Mapping[str, str | None] = BCCD_LABEL
         A label is not in the table.
     """
     folder = _find_voc_folder(Path(root))
-    annotations = {path.stem: path for path in sorted(folder.glob("Annotations/*.xml"))}
+    annotations = {
+        path.stem: path
+        for path in sorted(folder.glob("Annotations/*.xml"))
+        if not is_left_behind(path.name)
+    }
     if not annotations:
         raise DatasetError(
             f"{folder / 'Annotations'}: no XML files in this folder; expected one for every "
@@ -259,7 +264,8 @@ def _find_voc_folder(root: Path) -> Path:
             f"{root}: there is no such folder. Expected a Pascal VOC folder, for instance a clone "
             "of https://github.com/Shenggan/BCCD_Dataset; check --input."
         )
-    candidates = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    folders = (path for path in root.iterdir() if path.is_dir())
+    candidates = [root, *sorted(path for path in folders if not is_left_behind(path.name))]
     found = [
         path
         for path in candidates

@@ -280,6 +280,7 @@ def _data(outcomes: Iterable[ImageOutcome]) -> Markup:
                     "confidence": cells["confidence"].tolist(),
                     "uncertain": [CellFlag.UNCERTAIN in flags for flags in cells["flags"]],
                     "counted": cells["is_counted"].tolist(),
+                    "reason": ["" if why is None else why.words for why in cells["reason"]],
                     "condition": [text.condition_words(cells, row) for row in rows],
                     "abnormal": text.is_abnormal(cells),
                 },
