@@ -13,13 +13,13 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from blood_cell_system.errors import CheckpointError, SettingsError
+from blood_cell_system.errors import CheckpointError, UnknownNameError
 from blood_cell_system.taxonomy import BUILT_IN, CellType, Taxonomy
 
 STRIDE: Final = 32
@@ -104,11 +104,11 @@ class ClassifierKind:
     def __post_init__(self) -> None:
         known = {entry.name.lower(): entry.name for entry in self.taxonomy if _is_classified(entry)}
         if self.cell_type.lower() not in known:
-            raise SettingsError(
-                f"kind {self.cell_type}: no cell type with two conditions or more has this name; "
-                f"expected {' or '.join(known) or 'one in the class file'}. For a type of your "
-                "own name its file: --classes FILE"
+            remedy = (
+                "A kind is a cell type with two conditions or more; types of your own are known "
+                "to the model's file (--model), or to a file of classes (--classes)."
             )
+            raise UnknownNameError.of("kind", self.cell_type, known, remedy=remedy)
         object.__setattr__(self, "cell_type", known[self.cell_type.lower()])
 
     def __str__(self) -> str:
@@ -165,6 +165,78 @@ NO_HASH: Final = "0" * 64
 """Stands in an ONNX file while the hash of the file is taken."""
 
 
+Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Interval = tuple[Share, Share]
+"""A 95 % interval, bootstrapped by group."""
+
+
+class UnseenSource(BaseModel):
+    """How well one class is recognised in a laboratory that the network never saw.
+
+    Figures that cannot be measured are None, such as the AUROC of a source of one class alone.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str
+    positives: int | None = Field(default=None, ge=0)
+    """Cells of the class; None where nobody recorded it, as below."""
+    negatives: int | None = Field(default=None, ge=0)
+    """Cells of other classes: healthy ones of a condition, other subtypes of a subtype."""
+    groups: int | None = Field(default=None, ge=0)
+    """Patients, slides or fields that the cells are of."""
+    auroc: Share | None = None
+    auroc_interval: Interval | None = None
+    sensitivity: Share | None = None
+    """Share of the positives that a report calls so, with the thresholds of the model file."""
+    sensitivity_interval: Interval | None = None
+    false_alarm_rate: Share | None = None
+    """Share of the negatives that a report calls so."""
+    false_alarm_interval: Interval | None = None
+
+
+PROVEN_AUROC: Final = 0.85
+"""Worst AUROC over unseen laboratories from which a class is reported as a finding. Below it one
+pair of a sick and a healthy cell in seven is ordered wrongly."""
+
+
+class Validation(BaseModel):
+    """What is known of one class outside of the laboratories that a model learned from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    sources: tuple[UnseenSource, ...] = ()
+    method: str = ""
+    """How the sources were unseen: left out one by one, or in no training at all."""
+
+    @model_validator(mode="after")
+    def _check_sources(self) -> Self:
+        names = [one.source for one in self.sources]
+        if len(set(names)) < len(names):
+            raise ValueError(f"sources {', '.join(names)}; expected each once")
+        return self
+
+    @property
+    def aurocs(self) -> tuple[float, ...]:
+        """AUROC of each source that has cells of the class and others."""
+        return tuple(one.auroc for one in self.sources if one.auroc is not None)
+
+    @property
+    def mean_auroc(self) -> float | None:
+        """Mean over the sources; None without one."""
+        return sum(self.aurocs) / len(self.aurocs) if self.aurocs else None
+
+    @property
+    def worst_auroc(self) -> float | None:
+        """Smallest over the sources; None without one."""
+        return min(self.aurocs, default=None)
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether the class may be reported as a finding in a laboratory never seen."""
+        return self.worst_auroc is not None and self.worst_auroc >= PROVEN_AUROC
+
+
 class ModelMetadata(BaseModel):
     """Everything that a model file says about itself.
 
@@ -206,6 +278,9 @@ class ModelMetadata(BaseModel):
     seed: int | None = None
     measured: dict[str, Any] = {}
     """Figures by name, such as ``{"test": {"auroc": 0.99}}``."""
+    validation: dict[str, Validation] = {}
+    """By condition or subtype: figures in laboratories never seen. A class that is not here was
+    never validated outside of its own."""
     data: str = ""
     """Sources of the data that it learned from."""
     data_sha256: str = ""
@@ -249,6 +324,11 @@ class ModelMetadata(BaseModel):
                 )
         if len(self.conditions) < 2:
             raise ValueError(f"{len(self.conditions)} conditions; expected two or more")
+        if strangers := set(self.validation) - {*self.conditions, *self.subtypes}:
+            raise ValueError(
+                f"validation of {', '.join(sorted(strangers))}; expected classes of the model, of "
+                f"{', '.join((*self.conditions, *self.subtypes))}"
+            )
         shares = [*self.condition_thresholds.values(), *self.subtype_thresholds.values()]
         shares += [v for v in (self.in_distribution_threshold, self.coverage) if v is not None]
         if not all(0 <= value <= 1 for value in shares):

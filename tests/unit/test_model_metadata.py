@@ -11,6 +11,8 @@ from blood_cell_system.model_metadata import (
     Architecture,
     ClassifierKind,
     ModelMetadata,
+    UnseenSource,
+    Validation,
     add_to_archive,
     as_properties,
     content_hash,
@@ -46,11 +48,23 @@ CLASSIFIER = ModelMetadata.of_classifier(
     licence="MIT",
     software_version="1.2.3",
 )
+VALIDATED = CLASSIFIER.replace(
+    validation={
+        "cancer_WBC": Validation(
+            sources=(
+                UnseenSource(source="a", auroc=0.97, positives=40, negatives=300, groups=9),
+                UnseenSource(source="b", auroc=0.87, auroc_interval=(0.8, 0.9)),
+                UnseenSource(source="healthy alone", false_alarm_rate=0.02),
+            ),
+            method="left out one by one",
+        )
+    }
+)
 OLD_HASH_PLACE = b"blood_cell_system.content_sha256\x12\x40"
 HASH_PLACE = b'"content_sha256": "'
 
 
-@pytest.mark.parametrize("metadata", [SEGMENTER, CLASSIFIER])
+@pytest.mark.parametrize("metadata", [SEGMENTER, CLASSIFIER, VALIDATED])
 def test_metadata_come_back_from_their_json(metadata):
     assert ModelMetadata.from_text(json.dumps(metadata.to_json())) == metadata
 
@@ -70,6 +84,25 @@ def keras_archive(path, config=None, weights=b"weights"):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("config.json", json.dumps(config or {}))
         archive.writestr("model.weights.h5", weights)
+
+
+def test_the_worst_laboratory_decides_whether_a_class_is_proven():
+    found = VALIDATED.validation["cancer_WBC"]
+    assert (found.mean_auroc, found.worst_auroc) == (pytest.approx(0.92), 0.87)
+    assert found.is_proven
+    worse = UnseenSource(source="c", auroc=0.84)
+    assert not Validation(sources=(*found.sources, worse)).is_proven
+
+
+def test_a_class_without_a_laboratory_of_both_classes_is_not_proven():
+    assert not Validation(sources=VALIDATED.validation["cancer_WBC"].sources[2:]).is_proven
+    assert Validation().mean_auroc is None
+
+
+def test_a_laboratory_counts_once():
+    one = UnseenSource(source="a", auroc=0.97)
+    with pytest.raises(ValueError, match="sources a, a; expected each once"):
+        Validation(sources=(one, one))
 
 
 def test_a_second_record_takes_the_place_of_the_first(tmp_path):
@@ -116,6 +149,7 @@ def test_a_kind_knows_its_cells_and_its_files():
         ({"conditions": ("healthy_WBC",), "condition_thresholds": {}}, "1 conditions; expected"),
         ({"subtypes": ("neutrophile",), "subtype_thresholds": {}}, "neutrophile; expected"),
         ({"condition_thresholds": {"healthy_WBC": 0.5}}, "condition_thresholds of healthy_WBC"),
+        ({"validation": {"malaria_RBC": Validation()}}, "validation of malaria_RBC; expected"),
         ({"in_distribution_threshold": 1.5}, "from 0 to 1"),
         ({"coverage": float("nan")}, "from 0 to 1"),
         ({"cell_type": "Parasite"}, "cell_type Parasite; expected one of RBC, WBC, Platelet"),

@@ -1,14 +1,15 @@
 """An image of any smear in, its cells out, in the image's own pixels.
 
-1. Find the field of view, and how large a red cell is.
-2. Resample the image so that red cells are as large as in training.
-3. Segment it, and part the cells.
-4. Bring everything back to the image's own pixels, and measure the cells there.
-5. Assess how fit the image is for counting.
+1. Turn the image to its standard pose, so that nothing depends on how it lies.
+2. Find the field of view, and how large a red cell is.
+3. Resample the image so that red cells are as large as in training.
+4. Segment it, and part the cells.
+5. Bring everything back to the image's own pixels, and measure the cells there.
+6. Assess how fit the image is for counting.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import cv2
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.artifact_filter import without_artifacts
+from blood_cell_system.analysis.pose import Pose, standard_pose
 from blood_cell_system.analysis.quality import ImageQuality, assess
 from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
 from blood_cell_system.analysis.scale import ScaleEstimate, estimate_diameter, estimate_scale
@@ -26,6 +28,7 @@ from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_
 from blood_cell_system.cells.separation import SeparationSettings
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.imaging.image_file import check_rgb
+from blood_cell_system.imaging.pixel_size import PixelSize
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.settings import check_ranges, ranged
 from blood_cell_system.taxonomy import NOT_SCORED
@@ -51,7 +54,11 @@ class AnalysisSettings:
     cell_diameter_px : float, optional
         Diameter of a red cell in the image, in pixels; estimated by default.
     pixel_size_um : float, optional
-        Side of a pixel in micrometres.
+        Side of a pixel in micrometres; by default what the file states, if it does.
+    pixel_size_origin : str
+        Where that size comes from, in words.
+    keeps_pose : bool
+        Analyse the image as it lies: for comparing what several views of one image show.
 
     Raises
     ------
@@ -61,12 +68,21 @@ class AnalysisSettings:
 
     cell_diameter_px: float | None = ranged(None, above=0, is_optional=True, hint=_ESTIMATED)
     pixel_size_um: float | None = ranged(None, above=0, is_optional=True, hint=_ESTIMATED)
+    pixel_size_origin: str = "as given"
     separation: SeparationSettings = field(default_factory=SeparationSettings)
     tiles: TileSettings = field(default_factory=TileSettings)
     border_rule: BorderRule = BorderRule.COUNTED
+    keeps_pose: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """Size that was given, with its origin."""
+        if self.pixel_size_um is None:
+            return None
+        return PixelSize(um=self.pixel_size_um, origin=self.pixel_size_origin, is_given=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +113,10 @@ class ImageAnalysis:
 
 
 def analyze_image(
-    runtime: Runtime, image: NDArray[np.uint8], settings: AnalysisSettings | None = None
+    runtime: Runtime,
+    image: NDArray[np.uint8],
+    settings: AnalysisSettings | None = None,
+    stated: PixelSize | None = None,
 ) -> ImageAnalysis:
     """Find and measure the cells of one image.
 
@@ -105,6 +124,8 @@ def analyze_image(
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
+    stated : PixelSize, optional
+        What the image's file says; the settings go first.
 
     Raises
     ------
@@ -114,6 +135,28 @@ def analyze_image(
     check_rgb(image)
     settings = settings or AnalysisSettings()
     started = time.perf_counter()
+    pose = Pose() if settings.keeps_pose else standard_pose(image)
+    posed = _analyze_posed(runtime, pose.apply(image), settings, settings.pixel_size or stated)
+    field_mask = pose.undo(posed.field_mask)
+    # The border rule knows an upper and a left side: those of the image as it was given.
+    cells = count_by_rule(pose.undo_cells(posed.cells), settings.border_rule, field_mask)
+    return replace(
+        posed,
+        image=image,
+        class_mask=pose.undo(posed.class_mask),
+        cells=cells,
+        field_mask=field_mask,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _analyze_posed(
+    runtime: Runtime,
+    image: NDArray[np.uint8],
+    settings: AnalysisSettings,
+    pixel_size: PixelSize | None,
+) -> ImageAnalysis:
+    """Analyse an image as it lies; which cells are counted is still open."""
     field_mask = find_field(image)
     bar = find_scale_bar(image, field_mask)
     clean = image if bar is None else paint_over(image, bar)
@@ -123,7 +166,7 @@ def analyze_image(
     scale = estimate_scale(
         vote,
         cell_diameter_px=settings.cell_diameter_px,
-        pixel_size_um=settings.pixel_size_um,
+        pixel_size=pixel_size,
         training_diameter_px=training_diameter,
     )
     if float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
@@ -137,6 +180,7 @@ def analyze_image(
             magnification=scale.magnification_applied,
             separation=settings.separation.for_diameter(training_diameter),
             tiles=settings.tiles,
+            keeps_pose=True,
         )
         cells, class_mask = found.cells, found.class_mask
     class_mask[~field_mask] = NOT_SCORED
@@ -144,11 +188,17 @@ def analyze_image(
     return ImageAnalysis(
         image=image,
         class_mask=class_mask,
-        cells=count_by_rule(cells, settings.border_rule, field_mask),
+        cells=cells,
         field_mask=field_mask,
         scale=scale,
-        quality=assess(view, scale=scale, vote=vote, judged_share=float(field_mask.mean())),
-        seconds=time.perf_counter() - started,
+        quality=assess(
+            view,
+            scale=scale,
+            vote=vote,
+            pixel_size=pixel_size,
+            judged_share=float(field_mask.mean()),
+        ),
+        seconds=0.0,
     )
 
 

@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from blood_cell_system.errors import DatasetError, SettingsError
+from blood_cell_system.errors import DatasetError, UnknownNameError
 
 if TYPE_CHECKING:
     from blood_cell_system.annotation.folder_listing import FolderListing
@@ -137,9 +137,7 @@ def reader_named(name: str) -> "Reader":
         There is no such format.
     """
     if name not in readable_formats():
-        raise SettingsError(
-            f"format: received {name!r}; expected auto or one of {', '.join(readable_formats())}."
-        )
+        raise UnknownNameError.of("format", name, ("auto", *readable_formats()))
     return _readers[name].reader
 
 
@@ -153,7 +151,7 @@ def writable_format(name: str) -> WritableFormat:
     """
     known = writable_formats()
     if name not in known:
-        raise SettingsError(f"format: received {name!r}; expected one of {', '.join(known)}.")
+        raise UnknownNameError.of("format", name, known)
     return known[name]
 
 
@@ -258,6 +256,15 @@ def _matches(root: Path) -> tuple[FormatMatch, ...]:
     matches = recognise(root)
     if not matches:
         listing = _listing(root)
+        for path in listing.with_suffix(".json", ".ndjson", ".jsonl", ".csv"):
+            head = listing.head(path)
+            for tool, sign in _FOREIGN:
+                if sign.search(head):
+                    raise DatasetError(
+                        f"{path}: labels of {tool}, which are not read; expected one of "
+                        f"{', '.join(readable_formats())}. Export them from there as COCO JSON, "
+                        "Pascal VOC or YOLO."
+                    )
         suffixes = sorted({path.suffix.lower() or path.name for path in listing.files})
         raise DatasetError(
             f"{root}: {len(listing.images())} images and files "
@@ -266,6 +273,19 @@ def _matches(root: Path) -> tuple[FormatMatch, ...]:
             "docs/bring_your_own_images.md for what each looks like."
         )
     return matches
+
+
+# Files of other tools, by what they alone have.
+_FOREIGN: Final = (
+    ("VIA 3", re.compile(r'"(?:pid|vid_list|file_loc_prefix|loc_prefix)"\s*:')),
+    ("Supervisely", re.compile(r'"(?:classTitle|classId)"\s*:')),
+    ("Labelbox", re.compile(r'"(?:data_row|schemaId|featureId|Labeled Data)"\s*:')),
+    ("VoTT", re.compile(r'"(?:visitedAssetIds|securityToken)"\s*:|"asset"\s*:\s*\{')),
+    ("Create ML", re.compile(r'"coordinates"\s*:\s*\{\s*"(?:x|y|width|height)"\s*:')),
+    ("SuperAnnotate", re.compile(r'"className"\s*:')),
+    ("Amazon SageMaker", re.compile(r'"source-ref"\s*:')),
+    ("Makesense", re.compile(r"^(?:label_name,bbox_x|[^,\n]+(?:,\d+){4},[^,\n]+,\d+,\d+\s*$)")),
+)
 
 
 def _listing(root: Path) -> "FolderListing":

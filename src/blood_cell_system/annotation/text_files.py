@@ -1,6 +1,8 @@
 """Text, JSON and XML of annotation tools, read without trust."""
 
-import codecs
+import csv
+import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,15 +15,7 @@ from defusedxml.common import DefusedXmlException
 from blood_cell_system.errors import AnnotationError
 from blood_cell_system.imaging.image_file import MAX_PIXELS
 from blood_cell_system.input_files import parsed_json, read_bytes
-
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    # Before UTF-16, whose mark is the beginning of this one.
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+from blood_cell_system.text_encoding import decoded
 
 
 def read_label_bytes(path: Path) -> bytes:
@@ -38,14 +32,14 @@ def read_label_bytes(path: Path) -> bytes:
 
 
 def read_label_text(path: Path) -> str:
-    """Read a label file of UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+    """Read a label file, whatever its encoding (:mod:`text_encoding`).
 
     Raises
     ------
     MissingDataError
         There is no such file.
     AnnotationError
-        It cannot be read, or is of another encoding.
+        It cannot be read, or nothing tells its encoding.
     """
     return decode_label_text(path, read_label_bytes(path))
 
@@ -61,20 +55,12 @@ def decode_label_text(path: Path, data: bytes) -> str:
     Raises
     ------
     AnnotationError
-        The bytes are of another encoding.
+        Nothing tells the encoding of the bytes.
     """
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
-    if encoding is None:
-        # JSON, XML and tables begin with a plain character: a zero beside it is half of UTF-16.
-        first, second = data[:1] != b"\0", data[1:2] != b"\0"
-        encoding = "utf-8" if first == second else "utf-16-le" if first else "utf-16-be"
     try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise AnnotationError(
-            f"{path}: not text in UTF-8 or UTF-16 ({error.reason} at byte {error.start}). "
-            "Save the file as UTF-8."
-        ) from error
+        return decoded(data, path)
+    except ValueError as error:
+        raise AnnotationError(f"{path}: {error}. Save the file as UTF-8.") from error
 
 
 def read_label_xml(path: Path) -> Element:
@@ -89,9 +75,7 @@ def read_label_xml(path: Path) -> Element:
     AnnotationError
         It cannot be read, is not XML, or declares entities.
     """
-    data = read_label_bytes(path)
-    # XML declares its other encodings itself; UTF-16 not in the files of all programs.
-    text = decode_label_text(path, data) if b"\0" in data else data
+    text = read_label_text(path)
     try:
         tree: Element = ElementTree.fromstring(text, forbid_dtd=True)
     except DefusedXmlException as error:
@@ -100,8 +84,8 @@ def read_label_xml(path: Path) -> Element:
             "annotations never need and which can be an attack; expected plain XML. "
             "Do not use this file unless you know where it comes from."
         ) from error
-    # Expat raises the last two for encodings that it does not know.
-    except (ParseError, LookupError, ValueError) as error:
+    # Expat raises the second for characters that no text has.
+    except (ParseError, ValueError) as error:
         raise AnnotationError(
             f"{path}: not XML, or cut off ({error}). Copy it again from its source."
         ) from error
@@ -119,6 +103,37 @@ def read_label_json(path: Path) -> Any:
         It cannot be read, or is not JSON.
     """
     return parsed_json(read_label_text(path), path, error=AnnotationError)
+
+
+def read_label_table(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Read a table of labels: its lines with their numbers, the header first.
+
+    What parts the columns is told by the header: spreadsheets of many countries write semicolons.
+    Empty lines are passed over.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    AnnotationError
+        It cannot be read, or is no table.
+    """
+    text = read_label_text(path)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
+    try:
+        for row in lines:
+            if any(field.strip() for field in row):
+                yield lines.line_num, row
+    except csv.Error as error:
+        raise AnnotationError(
+            f"{path}: line {lines.line_num + 1} is no row of a table ({error}). Correct the line, "
+            "or remove it."
+        ) from error
+
+
+def delimiter_of(text: str) -> str:
+    """Tell what parts the columns of a table, by its first line."""
+    return max(",;\t", key=text.partition("\n")[0].count)
 
 
 @contextmanager
@@ -143,9 +158,41 @@ def errors_located_at(where: str, *, expected: str) -> Iterator[None]:
         raise AnnotationError(f"{where}: {error}") from error
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(
-            f"{where}: cannot be read ({type(error).__name__}: {error}); expected {expected}. "
-            "Correct the file, or export it again."
+            f"{where}: {_finding(error)}; expected {expected}. Correct the file, or export it "
+            "again."
         ) from error
+
+
+def _finding(error: Exception) -> str:
+    """Say in the words of the file what Python says in its own."""
+    match error:
+        case KeyError():
+            return f"{shortened(error.args[0])} is missing"
+        case IndexError():
+            return "a value is missing"
+        case OverflowError():
+            return "a number is too large"
+        case ValueError() if (no_number := _NO_NUMBER.search(str(error))) is not None:
+            return f"{no_number[1][:_SHOWN]} is no number"
+        case ValueError() if "unpack" in str(error) or "zip()" in str(error):
+            return "there are more or fewer values than there should be"
+    return "a value is of another kind than it should be"
+
+
+_NO_NUMBER: Final = re.compile(r"(?:could not convert string to float|base 10): (.*)", re.DOTALL)
+_SHOWN: Final = 60  # Characters of a value that messages show.
+
+
+def shortened(value: object) -> str:
+    """Write a value for a message: files hold labels and names of a megabyte.
+
+    Examples
+    --------
+    >>> shortened("RBC"), len(shortened("R" * 1_000_000))
+    ("'RBC'", 64)
+    """
+    text = str(value)
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r} …"
 
 
 def declared_shape(height: object, width: object) -> tuple[int, int] | None:

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ConfigDict
 
 from blood_cell_system.analysis.runtimes import read_metadata
 from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.model_metadata import ClassifierKind, classifier_kinds
+from blood_cell_system.model_metadata import ClassifierKind, Validation, classifier_kinds
 from blood_cell_system.pipeline.model_slots import SEGMENTER_STEM, sha256_of
 from blood_cell_system.reports.report import DISCLAIMER
 
 _SUFFIXES: Final = (".onnx", ".keras")
-_SHOWN: Final = ("preset", "data", "licence", "measured")
+_SHOWN: Final = ("preset", "data", "licence", "measured", "validation")
 _WHAT: Final = {
     SEGMENTER_STEM: "outlines red and white cells, finds platelets",
     ClassifierKind("RBC").file_stem: "distinguishes healthy red cells, malaria and sickle cells",
@@ -39,6 +39,8 @@ class InstalledModel(BaseModel):
     licence: str = ""
     measured: dict[str, Any] = {}
     """Figures by name."""
+    validation: dict[str, Validation] = {}
+    """Figures by class in laboratories never seen."""
     problem: str = ""
     """Why it cannot be used; empty for one that can."""
     use: str = DISCLAIMER

@@ -57,7 +57,7 @@ def diagnose(
         image=image,
         settings=settings,
         provenance=provenance,
-        types={kind.name: _summary(cells, kind.name) for kind in taxonomy},
+        types={kind.name: type_summary(cells, kind.name) for kind in taxonomy},
         rates=rates_in(cells),
         findings={kind.name: findings_in(cells, kind) for kind in taxonomy if kind.conditions},
         cells=cells,
@@ -127,7 +127,8 @@ def _warnings_of_cells(cells: Cells) -> list[str]:
     return []
 
 
-def _summary(cells: Cells, cell_type: str) -> TypeSummary:
+def type_summary(cells: Cells, cell_type: str) -> TypeSummary:
+    """Count the cells of a type, and measure the whole ones."""
     of_type = cells.is_type(cell_type)
     is_whole = of_type & ~cells["touches_border"]
     is_uncertain = np.array([CellFlag.UNCERTAIN in flags for flags in cells["flags"]], dtype=bool)

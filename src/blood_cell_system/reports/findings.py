@@ -6,10 +6,11 @@ rows of conditions, subtypes and neighbours come from the taxonomy; :data:`RATIO
 follow a rule of their own. Cells that the border rule leaves out count nowhere.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,8 @@ from pydantic import (
 )
 
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.metrics.intervals import wilson_interval
+from blood_cell_system.cells.unassessed import Reason
+from blood_cell_system.metrics.intervals import independent_total, wilson_interval
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC, CellType, Taxonomy
 
 MIN_CELLS: Final = 100
@@ -62,6 +64,10 @@ class Ratio:
         Type under whose findings it is listed; None where it stands by itself.
     needs : tuple of str
         Columns that it needs, such as ``malaria_RBC_prob``.
+    advised_cells : int or None
+        Better than ``min_cells``, where a source says so.
+    per : float
+        100 for "platelets per 100 red cells": the denominator then does not hold the numerator.
     """
 
     name: str
@@ -72,17 +78,29 @@ class Ratio:
     source: str
     cell_type: str | None = None
     needs: tuple[str, ...] = ()
+    advised_cells: int | None = None
+    per: float | None = None
 
     def rate(self, cells: Cells) -> "Rate":
-        """Count both in the cells of an image."""
+        """Count both in the cells of an image, or of several, which the column ``image`` names."""
         total = self.among(cells) & cells["is_counted"]
+        count = self.of(cells) & total
         return Rate(
             name=self.name,
             label=self.label,
-            count=int(np.count_nonzero(self.of(cells) & total)),
+            count=int(np.count_nonzero(count)),
             total=int(np.count_nonzero(total)),
             min_total=self.min_cells,
+            independent_total=independent_total(by_image(cells, count), by_image(cells, total))
+            if "image" in cells
+            else None,
         )
+
+
+def by_image(cells: Cells, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Count the chosen cells of each image."""
+    _, places = np.unique(cells["image"].astype(str), return_inverse=True)
+    return np.bincount(places[rows], minlength=places.max(initial=-1) + 1)
 
 
 def given(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -112,13 +130,15 @@ def with_subtype(*subtypes: str) -> Rows:
     return lambda cells: np.isin(cells["subtype"].astype(str), subtypes)
 
 
-def _nucleated(cells: Cells) -> NDArray[np.bool_]:
+def nucleated(cells: Cells) -> NDArray[np.bool_]:
+    """Cells of a differential, and nucleated red cells."""
     has_subtype = given(cells["subtype"])
     return (has_subtype & cells.is_type(WBC)) | with_condition(WBC, BLAST)(cells)
 
 
-def _leukocytes(cells: Cells) -> NDArray[np.bool_]:
-    return _nucleated(cells) & ~with_subtype(ERYTHROBLAST)(cells)
+def leukocytes(cells: Cells) -> NDArray[np.bool_]:
+    """Cells of a differential: white cells with a subtype, and blasts."""
+    return nucleated(cells) & ~with_subtype(ERYTHROBLAST)(cells)
 
 
 _DIFFERENTIAL: Final = "Blasts belong to the differential; erythroblasts are reported beside it."
@@ -148,7 +168,7 @@ RATIOS: Final[tuple[Ratio, ...]] = (
             name=subtype.name,
             label=f"{subtype.display_name} among white cells",
             of=with_subtype(subtype.name),
-            among=_leukocytes,
+            among=leukocytes,
             source=f"CLSI H20. {_DIFFERENTIAL}",
             cell_type=WBC,
             needs=(f"{subtype.name}_prob",),
@@ -160,7 +180,7 @@ RATIOS: Final[tuple[Ratio, ...]] = (
         name=ERYTHROBLAST,
         label="erythroblasts among nucleated cells",
         of=with_subtype(ERYTHROBLAST),
-        among=_nucleated,
+        among=nucleated,
         source=f"CLSI H20. {_DIFFERENTIAL}",
         cell_type=WBC,
         needs=(f"{ERYTHROBLAST}_prob",),
@@ -272,6 +292,15 @@ class Rate(Record):
     count: Count
     total: Count
     min_total: Annotated[int, Field(ge=0, description="the share of fewer is null")] = MIN_CELLS
+    independent_total: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            description="cells that would be as good evidence if they were not of the same fields; "
+            "null for one image",
+        ),
+        rounded(1),
+    ] = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -294,12 +323,15 @@ class Rate(Record):
         PlainSerializer(lambda ends: None if ends is None else [round(end, 6) for end in ends]),
     ]:
         """Wilson interval of the share, 0 to 1; null without a cell."""
-        return wilson_interval(self.count, self.total) if self.total else None
+        if not self.total:
+            return None
+        total = self.total if self.independent_total is None else self.independent_total
+        return wilson_interval(min(total, self.count * (total / self.total)), total)
 
     def __add__(self, other: Self) -> Self:
         """Give the same finding of the cells of both."""
         both = {"count": self.count + other.count, "total": self.total + other.total}
-        return self.model_copy(update=both)
+        return self.model_copy(update=both | {"independent_total": None})
 
 
 class FindingCounts(Record):
@@ -309,8 +341,9 @@ class FindingCounts(Record):
     reason: str = "no classifier is loaded"
     counts: Annotated[dict[str, Count], Field(description="assessed cells by condition")] = {}
     types: Annotated[dict[str, Count], Field(description="by subtype; blasts have none")] = {}
-    none_of_these: Annotated[Count, Field(description="of none of the classes")] = 0
-    cut_off: Annotated[Count, Field(description="cut off, covered or too small to classify")] = 0
+    not_assessed: Annotated[
+        dict[Reason, Count], Field(description="counted cells without a condition, by reason")
+    ] = {}
     uncertain: Annotated[Count, Field(description="assessed; a person should review them")] = 0
 
     @property
@@ -326,7 +359,20 @@ class FindingCounts(Record):
     @property
     def seen(self) -> int:
         """Counted cells of this type, assessed or not."""
-        return self.assessed + self.none_of_these + self.cut_off
+        return self.assessed + sum(self.not_assessed.values())
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def none_of_these(self) -> Annotated[Count, Field(description="of none of the classes")]:
+        """Counted cells of none of the classes."""
+        return self.not_assessed.get(Reason.NOT_IN_DISTRIBUTION, 0)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def cut_off(self) -> Annotated[Count, Field(description="cut off, covered or too small")]:
+        """Counted cells that could not be classified, for whatever reason of their own."""
+        others = (Reason.NOT_IN_DISTRIBUTION, Reason.NO_CLASSIFIER)
+        return sum(count for why, count in self.not_assessed.items() if why not in others)
 
 
 class Findings(FindingCounts):
@@ -337,19 +383,18 @@ class Findings(FindingCounts):
     ] = ()
 
     def __add__(self, other: Self) -> Self:
-        """Sum up the findings of two images; those that were not assessed add nothing."""
-        if not (self.is_assessed and other.is_assessed):
-            return self if self.is_assessed else other
+        """Sum up the findings of two images."""
         total = type(self)(
-            state="assessed",
             counts=_sum(self.counts, other.counts),
             types=_sum(self.types, other.types),
-            none_of_these=self.none_of_these + other.none_of_these,
-            cut_off=self.cut_off + other.cut_off,
+            not_assessed=_in_order(_sum(self.not_assessed, other.not_assessed)),
             uncertain=self.uncertain + other.uncertain,
             rates=sum_rates((self.rates, other.rates)),
         )
-        return total.model_copy(update={"reason": f"{total.assessed} of {total.seen} cells"})
+        if not (self.is_assessed or other.is_assessed):
+            return total
+        reason = f"{total.assessed} of {total.seen} cells"
+        return total.model_copy(update={"state": "assessed", "reason": reason})
 
 
 NO_CLASSIFIER: Final = Findings()
@@ -358,10 +403,13 @@ NO_CLASSIFIER: Final = Findings()
 def findings_in(cells: Cells, kind: CellType) -> Findings:
     """Sum up what a classifier found among the cells of a type."""
     conditions = [one.name for one in kind.conditions if f"{one.name}_prob" in cells]
-    if not conditions:
-        return NO_CLASSIFIER
-    subtypes = [one.name for one in kind.subtypes if f"{one.name}_prob" in cells]
     of_type = cells.is_type(kind.name) & cells["is_counted"]
+    not_assessed = _in_order(
+        {why: count for why, count in Counter(cells["reason"][of_type]).items() if why is not None}
+    )
+    if not conditions:
+        return Findings(not_assessed=not_assessed)
+    subtypes = [one.name for one in kind.subtypes if f"{one.name}_prob" in cells]
     has_condition = of_type & assessed(kind.name)(cells)
     is_uncertain = np.array(["uncertain" in flags for flags in cells["flags"]], dtype=np.bool_)
     return Findings(
@@ -369,8 +417,7 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
         reason=f"{np.count_nonzero(has_condition)} of {np.count_nonzero(of_type)} cells",
         counts=_counted(cells["condition"][has_condition], conditions),
         types=_counted(cells["subtype"][has_condition], subtypes),
-        none_of_these=int(np.count_nonzero(of_type & ~cells["is_known"])),
-        cut_off=int(np.count_nonzero(of_type & ~given(cells["condition"]))),
+        not_assessed=not_assessed,
         uncertain=int(np.count_nonzero(has_condition & is_uncertain)),
         rates=rates_in(cells, kind.name),
     )
@@ -393,5 +440,12 @@ def _counted(values: NDArray[Any], names: Iterable[str]) -> dict[str, int]:
     return {name: int(np.count_nonzero(values == name)) for name in names}
 
 
-def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+def _in_order(counts: Mapping[Reason, int]) -> dict[Reason, int]:
+    return {why: counts[why] for why in Reason if counts.get(why)}
+
+
+_Name = TypeVar("_Name", bound=str)
+
+
+def _sum(first: Mapping[_Name, int], second: Mapping[_Name, int]) -> dict[_Name, int]:
     return {name: first.get(name, 0) + second.get(name, 0) for name in {**first, **second}}

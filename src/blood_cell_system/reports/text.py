@@ -1,24 +1,28 @@
 """The words of a report, which its text and its page share, and the report as plain text."""
 
+import math
 import textwrap
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from blood_cell_system.analysis.quality import Severity
 from blood_cell_system.analysis.scale import ScaleSource
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.findings import Findings, Rate
+from blood_cell_system.reports.lab_figures import LabFigure
 from blood_cell_system.reports.report import (
     DISCLAIMER,
-    NONE_OF_THESE,
     DiagnosticReport,
+    Provenance,
     TypeSummary,
     certainty,
     condition_of,
     shown_name,
 )
-from blood_cell_system.taxonomy import CellType
+from blood_cell_system.reports.slides import SlideReport
+from blood_cell_system.taxonomy import CellType, Taxonomy
 
 _WIDTH: Final = 88
 """Letters of the longest line, but for file names."""
@@ -52,21 +56,110 @@ def rate_words(rate: Rate) -> RateWords:
     return RateWords(label=rate.label, found=found, share=share, detail=detail)
 
 
+_GROUPS: Final = {
+    "differential": "Differential",
+    "nucleated_red_cells": "Nucleated red cells",
+    "white_cells": "White count",
+    "platelets": "Platelets",
+    "parasitaemia": "Malaria parasites",
+    "red_cell_size": "Size of red cells",
+    "hypochromia": "Colour of red cells",
+    "red_cell_shapes": "Shapes of red cells",
+    "rouleaux": "Rouleaux",
+}
+"""Headings of the laboratory's figures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureWords:
+    """A laboratory's figure in words; ``value`` says why where there is none."""
+
+    label: str
+    value: str
+    detail: str
+    figure: LabFigure
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.value}" + (f" ({self.detail})" if self.detail else "")
+
+
+def figure_words(figure: LabFigure) -> FigureWords:
+    """Say how large a figure is, how sure that is, and what it rests on."""
+    if figure.value is None:
+        return FigureWords(label=figure.label, value="not given", detail=figure.note, figure=figure)
+    parts = []
+    if figure.interval_95 is not None:
+        low, high = (number_words(end, figure.unit) for end in figure.interval_95)
+        parts.append(f"95 %: {low} to {high}")
+    if figure.count is not None and figure.total is not None:
+        parts.append(f"{figure.count:,} of {figure.total:,}")
+    elif figure.total is not None:
+        parts.append(f"{figure.total:,} cells")
+    if figure.unit.startswith("per") and figure.count is not None and figure.total is not None:
+        parts[-1] = f"{figure.count:,} beside {figure.total:,}"
+    value = f"{number_words(figure.value, figure.unit)} {figure.unit}".rstrip()
+    if figure.grade is not None:
+        value += f", {figure.grade}"
+    detail = "; ".join([*parts, *filter(None, [figure.note])])
+    return FigureWords(label=figure.label, value=value, detail=detail, figure=figure)
+
+
+def number_words(value: float, unit: str) -> str:
+    """Give a number with as many digits as a count of cells allows: two, or one decimal of µm.
+
+    Examples
+    --------
+    >>> [number_words(x, "%") for x in (61.38, 9.96, 4.17, 0.382, 0, 100)]
+    ['61', '10', '4.2', '0.38', '0', '100']
+    >>> number_words(254_713, "/µL"), number_words(7.318, "µm"), number_words(4.3, "px")
+    ('250,000', '7.3', '4')
+    """
+    if unit in ("µm", "px"):
+        return f"{value:.{1 if unit == 'µm' else 0}f}"
+    if value == 0:
+        return "0"
+    if abs(value) >= 100 and unit != "/µL":
+        return f"{value:,.0f}"
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.{max(0, 1 - math.floor(math.log10(abs(rounded))))}f}"
+
+
+def figure_groups(figures: Iterable[LabFigure]) -> list[tuple[str, list[FigureWords]]]:
+    """Put figures in words under their headings; those that lack the same are one line."""
+    groups: dict[str, dict[str, FigureWords]] = {}
+    for figure in figures:
+        group, said = groups.setdefault(figure.group, {}), figure_words(figure)
+        key = said.detail if figure.value is None else figure.name
+        if key in group:
+            said = replace(said, label=f"{group[key].label}, {said.label}")
+        group[key] = said
+    return [(_GROUPS[name], list(members.values())) for name, members in groups.items()]
+
+
 def findings_headline(kind: CellType, findings: Findings) -> str:
     """Say whether the cells of a type were assessed, and how many."""
     if findings.is_assessed and findings.seen == 0:
         return f"{kind.display_name}: there are none to assess"
-    return f"{kind.display_name}: {findings.state} ({findings.reason})"
+    if not findings.is_assessed:
+        return f"{kind.display_name}: {findings.state} ({findings.reason})"
+    return f"{kind.display_name}: {account(findings)}"
 
 
-def cells_aside(findings: Findings) -> list[str]:
-    """Name the cells that have no condition, or an uncertain one."""
-    counts = {
-        NONE_OF_THESE: findings.none_of_these,
-        "cut off, covered or too small": findings.cut_off,
-        "not sure": findings.uncertain,
-    }
-    return [f"{count:,} {words}" for words, count in counts.items() if count]
+def account(findings: Findings) -> str:
+    """Account for every counted cell: assessed, or why not; the sum adds up.
+
+    Examples
+    --------
+    >>> account(Findings(counts={"healthy_RBC": 3}, not_assessed={Reason.CUT_OFF: 1}))
+    '4 = 3 assessed + 1 cut off'
+    """
+    parts = [f"{count:,} {why.words}" for why, count in findings.not_assessed.items()]
+    return f"{findings.seen:,} = " + " + ".join([f"{findings.assessed:,} assessed", *parts])
+
+
+def unsure_words(findings: Findings) -> str:
+    """Say how many assessed cells a person should review; empty without one."""
+    return f"{findings.uncertain:,} of the assessed not sure" if findings.uncertain else ""
 
 
 def diameter_words(summary: TypeSummary) -> str:
@@ -83,7 +176,10 @@ def scale_words(report: DiagnosticReport) -> str:
         words = "not known: taken as in the images of the training"
     else:
         words = f"a red cell is {scale.red_cell_diameter_px:.0f} px wide ({scale.source})"
-    return words + (f", a pixel {scale.pixel_size_um:.4g} µm" if scale.pixel_size_um else "")
+    if scale.pixel_size_um is None:
+        return words
+    origin = f" ({scale.pixel_size_origin})" if scale.pixel_size_origin else ""
+    return f"{words}, a pixel {scale.pixel_size_um:.4g} µm{origin}"
 
 
 def border_words(report: DiagnosticReport) -> str:
@@ -109,9 +205,10 @@ def is_unclassified(cells: Cells, row: int) -> bool:
 
 
 def condition_words(cells: Cells, row: int) -> str:
-    """Condition and subtype with their probabilities; empty where they were not assessed."""
-    if is_unclassified(cells, row) or not cells["is_known"][row]:
-        return "" if is_unclassified(cells, row) else NONE_OF_THESE
+    """Condition and subtype with their probabilities, or why not; empty without a classifier."""
+    why = cells["reason"][row]
+    if why is not None:
+        return "" if why == Reason.NO_CLASSIFIER else why.words
     names = [one for one in (cells["condition"][row], cells["subtype"][row]) if one is not None]
     return ", ".join(f"{name} {cells[f'{name}_prob'][row]:.2f}" for name in names)
 
@@ -139,10 +236,36 @@ def report_text(report: DiagnosticReport) -> str:
             *_wrapped(border_words(report)),
         ],
         _section("Rates", [str(rate_words(rate)) for rate in report.rates]),
-        ["Findings", *_findings_lines(report)],
+        ["Findings", *_findings_lines(report.findings, taxonomy)],
         ["Not sure", *_wrapped(_uncertain(report))],
         ["Image quality", *_quality_lines(report)],
         _provenance_lines(report),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def slide_text(report: SlideReport, taxonomy: Taxonomy, provenance: Provenance) -> str:
+    """Lay a slide's report out as lines of at most 88 characters, but for file names."""
+    name = shown_name(report.name)
+    title = f"Blood smear report: {name[:1].lower()}{name[1:]}"
+    images = {
+        "field" if len(report.images) == 1 else "fields": report.images,
+        "left out": report.left_out,
+        "failed": report.failed,
+    }
+    fields = ", ".join(f"{len(names)} {words}" for words, names in images.items() if names)
+    parts: list[list[str]] = [
+        [title, "=" * min(len(title), _WIDTH), DISCLAIMER],
+        [f"Patient  {shown_name(report.patient or 'not named')}", f"Images   {fields}"],
+        _section("Warnings", [f"! {shown_name(warning)}" for warning in report.warnings]),
+        ["Cells", *(_type_line(taxonomy[name], one) for name, one in report.types.items())],
+        *(
+            _section(heading, [str(words) for words in figures])
+            for heading, figures in figure_groups(report.figures)
+        ),
+        _section("Rates", [str(rate_words(rate)) for rate in report.rates]),
+        ["Findings", *_findings_lines(report.other_findings, taxonomy)],
+        _model_lines(provenance),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
@@ -153,10 +276,10 @@ def _type_line(kind: CellType, summary: TypeSummary) -> str:
     return f"{line}   median diameter {diameter}" if diameter else line
 
 
-def _findings_lines(report: DiagnosticReport) -> list[str]:
+def _findings_lines(of_types: Mapping[str, Findings], taxonomy: Taxonomy) -> list[str]:
     lines = []
-    for name, findings in report.findings.items():
-        kind = report.cells.taxonomy[name]
+    for name, findings in of_types.items():
+        kind = taxonomy[name]
         lines += _wrapped(findings_headline(kind, findings))
         if not findings.is_assessed or findings.seen == 0:
             continue
@@ -167,7 +290,7 @@ def _findings_lines(report: DiagnosticReport) -> list[str]:
                 (kind.subtypes, findings.types),
             )
         ]
-        words += [", ".join(cells_aside(findings)), *_rate_lines(findings.rates)]
+        words += [unsure_words(findings), *_rate_lines(findings.rates)]
         lines += [line for part in words for line in _wrapped(part, indent=4)]
     return lines
 
@@ -210,7 +333,11 @@ def _quality_lines(report: DiagnosticReport) -> list[str]:
 
 
 def _provenance_lines(report: DiagnosticReport) -> list[str]:
-    made_with = report.provenance
+    digest = report.provenance.data_sha256 or ""
+    return [*_model_lines(report.provenance), f"Data     SHA-256 {digest[:_SHOWN_DIGITS]}…"]
+
+
+def _model_lines(made_with: Provenance) -> list[str]:
     seed = "none, nothing is drawn" if made_with.seed is None else str(made_with.seed)
     models = [
         f"{shown_name(name)}, SHA-256 {digest[:_SHOWN_DIGITS]}…"
@@ -219,7 +346,6 @@ def _provenance_lines(report: DiagnosticReport) -> list[str]:
     return [
         f"Software {made_with.software_version}, seed: {seed}",
         *(f"{word:<8} {model}" for word, model in zip(["Model", "", ""], models, strict=False)),
-        f"Data     SHA-256 {(made_with.data_sha256 or '')[:_SHOWN_DIGITS]}…",
     ]
 
 
