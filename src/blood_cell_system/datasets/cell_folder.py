@@ -23,11 +23,8 @@ and the split is made by whole blocks.
 import csv
 import difflib
 import hashlib
-<<<<<<< HEAD
-import math
-=======
 import io
->>>>>>> main
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace

@@ -128,12 +128,9 @@ def classify_files(
         columns[name][rows] = values
     names = [name for _, name in files]
     no_image = Cells(label_image=np.zeros((0, 0), dtype=np.int32))
-<<<<<<< HEAD
-    return no_image.with_columns(file=names, reason=reasons, surround_filled=is_filled, **columns)
-=======
     # Here the reason is why a file could not be read.
-    return no_image.with_columns(**columns | {"file": names, "reason": reasons})
->>>>>>> main
+    own = {"file": names, "reason": reasons, "surround_filled": is_filled}
+    return no_image.with_columns(**columns | own)
 
 
 def table_of(cells: Cells, metadata: ModelMetadata) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
