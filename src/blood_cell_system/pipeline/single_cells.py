@@ -129,8 +129,8 @@ def classify_files(
     names = [name for _, name in files]
     no_image = Cells(label_image=np.zeros((0, 0), dtype=np.int32))
     # Here the reason is why a file could not be read.
-    own = {"file": names, "reason": reasons, "surround_filled": is_filled}
-    return no_image.with_columns(**columns | own)
+    named = columns | {"file": names, "reason": reasons}
+    return no_image.with_columns(**named, surround_filled=is_filled)
 
 
 def table_of(cells: Cells, metadata: ModelMetadata) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
