@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from blood_cell_system.model_metadata import Validation
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 if TYPE_CHECKING:
@@ -159,6 +160,9 @@ class Cells:
         0 in no cell; ``i + 1`` in the cell of row ``i``.
     data : mapping of str to ndarray
         Columns of one row a cell; see :data:`COLUMNS`.
+    taxonomy : Taxonomy
+    validation : mapping of str to Validation
+        By condition or subtype: how well its classifier tells it in laboratories never seen.
 
     Raises
     ------
@@ -169,6 +173,7 @@ class Cells:
     label_image: NDArray[np.int32]
     data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     taxonomy: Taxonomy = BUILT_IN
+    validation: Mapping[str, Validation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {name: len(values) for name, values in self.data.items()}

@@ -6,6 +6,7 @@ rows of conditions, subtypes and neighbours come from the taxonomy; :data:`RATIO
 follow a rule of their own. Cells that the border rule leaves out count nowhere.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
@@ -24,6 +25,16 @@ from pydantic import (
 
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.metrics.intervals import wilson_interval
+from blood_cell_system.metrics.method_error import ErrorRate, true_share_interval
+from blood_cell_system.reports.claims import (
+    Proof,
+    Verdict,
+    cells_for,
+    classes_claimed,
+    half_width_for,
+    verdict_of,
+    why_not_validated,
+)
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC, CellType, Taxonomy
 
 MIN_CELLS: Final = 100
@@ -76,18 +87,32 @@ class Ratio:
     def rate(self, cells: Cells) -> "Rate":
         """Count both in the cells of an image."""
         total = self.among(cells) & cells["is_counted"]
+        found = self.of(cells) & total
+        is_unsure = are_uncertain(cells) if self.classes else np.zeros_like(found)
         return Rate(
             name=self.name,
             label=self.label,
-            count=int(np.count_nonzero(self.of(cells) & total)),
+            count=int(np.count_nonzero(found)),
             total=int(np.count_nonzero(total)),
             min_total=self.min_cells,
+            uncertain=int(np.count_nonzero(found & is_unsure)),
+            proof=Proof.of(cells.validation.get(self.name)),
         )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Conditions and subtypes that it needs."""
+        return tuple(one.removesuffix("_prob") for one in self.needs if one.endswith("_prob"))
 
 
 def given(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Where a column of objects is not None."""
     return np.array([value is not None for value in values], dtype=np.bool_)
+
+
+def are_uncertain(cells: Cells) -> NDArray[np.bool_]:
+    """Cells that a person should review."""
+    return np.array(["uncertain" in flags for flags in cells["flags"]], dtype=np.bool_)
 
 
 def of_types(*names: str) -> Rows:
@@ -136,7 +161,7 @@ RATIOS: Final[tuple[Ratio, ...]] = (
     ),
     Ratio(
         name=BLAST,
-        label="blasts: white cells with leukaemia",
+        label="leukaemia-suspect (blast-like) cells among white cells",
         of=with_condition(WBC, BLAST),
         among=assessed(WBC),
         source="ICSH, 2015: blasts are counted among 100 or more nucleated cells.",
@@ -158,7 +183,7 @@ RATIOS: Final[tuple[Ratio, ...]] = (
     ),
     Ratio(
         name=ERYTHROBLAST,
-        label="erythroblasts among nucleated cells",
+        label="nucleated red cells (erythroblasts) among nucleated cells",
         of=with_subtype(ERYTHROBLAST),
         among=_nucleated,
         source=f"CLSI H20. {_DIFFERENTIAL}",
@@ -171,22 +196,27 @@ RATIOS: Final[tuple[Ratio, ...]] = (
 
 def ratios_of(taxonomy: Taxonomy) -> tuple[Ratio, ...]:
     """All findings of a taxonomy, in the order of the report."""
-    names = [one.name for one in taxonomy.conditions] + [one.name for one in taxonomy.subtypes]
-    classes = {f"{name}_prob" for name in names}
+    classes = {one.name for one in taxonomy.classes}
     rows = {ratio.name: ratio for ratio in _of_taxonomy(taxonomy)}
     for ratio in RATIOS:
-        needed = {name for name in ratio.needs if name.endswith("_prob")}
-        if needed <= classes and (ratio.cell_type is None or ratio.cell_type in taxonomy):
+        has_type = ratio.cell_type is None or ratio.cell_type in taxonomy
+        if has_type and classes.issuperset(ratio.classes):
             rows[ratio.name] = ratio
     return tuple(rows.values())
 
 
 def rates_in(cells: Cells, cell_type: str | None = None) -> "tuple[Rate, ...]":
-    """Every finding that the columns allow: of one type, or those that stand by themselves."""
+    """Every finding that the columns allow: of one type, or those that stand by themselves.
+
+    What needs a class that was not proven in laboratories never seen is left out.
+    """
+    claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
     return tuple(
         ratio.rate(cells)
         for ratio in ratios_of(cells.taxonomy)
-        if ratio.cell_type == cell_type and all(name in cells for name in ratio.needs)
+        if ratio.cell_type == cell_type
+        and all(name in cells for name in ratio.needs)
+        and claimed.issuperset(ratio.classes)
     )
 
 
@@ -260,6 +290,9 @@ def rounded(digits: int) -> PlainSerializer:
     return PlainSerializer(lambda value: None if value is None else round(value, digits))
 
 
+_ALL_CELLS: Final = 1e7
+"""So many that the chance of counting them is nothing beside the method's error."""
+
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -272,6 +305,11 @@ class Rate(Record):
     count: Count
     total: Count
     min_total: Annotated[int, Field(ge=0, description="the share of fewer is null")] = MIN_CELLS
+    uncertain: Annotated[Count, Field(description="of the count: a person should review them")] = 0
+    images: Annotated[int, Field(ge=1, description="that the cells are of")] = 1
+    proof: Annotated[
+        Proof | None, Field(description="of the class; null where it rests on no classifier")
+    ] = None
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -293,12 +331,63 @@ class Rate(Record):
         tuple[Share, Share] | None,
         PlainSerializer(lambda ends: None if ends is None else [round(end, 6) for end in ends]),
     ]:
-        """Wilson interval of the share, 0 to 1; null without a cell."""
-        return wilson_interval(self.count, self.total) if self.total else None
+        """Of the true share, 0 to 1; null without a cell.
+
+        It holds the method's own error where the proof has one; else it is Wilson's.
+        """
+        if not self.total:
+            return None
+        if self.errors:
+            return true_share_interval(self.count, self.total, *self.errors)
+        return wilson_interval(self.count, self.total)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def verdict(self) -> Verdict:
+        """What the share amounts to."""
+        return verdict_of(
+            self.count,
+            self.total,
+            is_enough=self.is_enough,
+            uncertain=self.uncertain,
+            proof=self.proof,
+        )
+
+    @property
+    def errors(self) -> tuple[ErrorRate, ErrorRate] | None:
+        """Sensitivity and false alarms of the class, where both are known."""
+        if self.proof is None or self.proof.sensitivity is None or self.proof.false_alarms is None:
+            return None
+        return self.proof.sensitivity, self.proof.false_alarms
+
+    @property
+    def half_width(self) -> float:
+        """Half width of the interval at which one may stop counting, 0 to 1."""
+        return half_width_for(self.count / max(self.total, 1))
+
+    @property
+    def more_images(self) -> int | None:
+        """Images like these to add until one may stop counting; None where no number is enough.
+
+        First until there are cells enough for a share, then until the interval is narrow.
+        """
+        if not self.total:
+            return None
+        share = self.count / self.total
+        wanted = cells_for(share, self.half_width) if self.is_enough else self.min_total
+        if self.errors and self.is_enough:
+            # As if so many cells had been counted that nothing but the method's error is left.
+            low, high = true_share_interval(share * _ALL_CELLS, _ALL_CELLS, *self.errors)
+            if high - low > 2 * self.half_width:
+                return None
+        return max(0, math.ceil((wanted - self.total) * self.images / self.total))
 
     def __add__(self, other: Self) -> Self:
         """Give the same finding of the cells of both."""
-        both = {"count": self.count + other.count, "total": self.total + other.total}
+        both = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in ("count", "total", "uncertain", "images")
+        }
         return self.model_copy(update=both)
 
 
@@ -307,8 +396,13 @@ class FindingCounts(Record):
 
     state: Literal["assessed", "not assessed"] = "not assessed"
     reason: str = "no classifier is loaded"
+    assessed: Annotated[Count, Field(description="cells that have a condition")] = 0
     counts: Annotated[dict[str, Count], Field(description="assessed cells by condition")] = {}
     types: Annotated[dict[str, Count], Field(description="by subtype; blasts have none")] = {}
+    not_validated: Annotated[
+        dict[str, str],
+        Field(description="classes that are not counted, as they were not proven, and why"),
+    ] = {}
     none_of_these: Annotated[Count, Field(description="of none of the classes")] = 0
     cut_off: Annotated[Count, Field(description="cut off, covered or too small to classify")] = 0
     uncertain: Annotated[Count, Field(description="assessed; a person should review them")] = 0
@@ -318,10 +412,14 @@ class FindingCounts(Record):
         """Whether there was a classifier."""
         return self.state == "assessed"
 
-    @property
-    def assessed(self) -> int:
-        """Cells that have a condition."""
-        return sum(self.counts.values())
+    @model_validator(mode="before")
+    @classmethod
+    def _with_assessed(cls, value: Any) -> Any:
+        """Add up what files of version 0.3 leave to the reader."""
+        if not isinstance(value, Mapping) or "assessed" in value or "counts" not in value:
+            return value
+        counts = value["counts"]
+        return {**value, "assessed": sum(counts.values()) if isinstance(counts, Mapping) else 0}
 
     @property
     def seen(self) -> int:
@@ -342,8 +440,10 @@ class Findings(FindingCounts):
             return self if self.is_assessed else other
         total = type(self)(
             state="assessed",
+            assessed=self.assessed + other.assessed,
             counts=_sum(self.counts, other.counts),
             types=_sum(self.types, other.types),
+            not_validated={**self.not_validated, **other.not_validated},
             none_of_these=self.none_of_these + other.none_of_these,
             cut_off=self.cut_off + other.cut_off,
             uncertain=self.uncertain + other.uncertain,
@@ -357,21 +457,23 @@ NO_CLASSIFIER: Final = Findings()
 
 def findings_in(cells: Cells, kind: CellType) -> Findings:
     """Sum up what a classifier found among the cells of a type."""
-    conditions = [one.name for one in kind.conditions if f"{one.name}_prob" in cells]
-    if not conditions:
+    if all(f"{one.name}_prob" not in cells for one in kind.conditions):
         return NO_CLASSIFIER
-    subtypes = [one.name for one in kind.subtypes if f"{one.name}_prob" in cells]
+    claimed = classes_claimed(cells, kind)
+    conditions = [one.name for one in kind.conditions if one.name in claimed]
+    subtypes = [one.name for one in kind.subtypes if one.name in claimed]
     of_type = cells.is_type(kind.name) & cells["is_counted"]
     has_condition = of_type & assessed(kind.name)(cells)
-    is_uncertain = np.array(["uncertain" in flags for flags in cells["flags"]], dtype=np.bool_)
     return Findings(
         state="assessed",
+        assessed=int(np.count_nonzero(has_condition)),
         reason=f"{np.count_nonzero(has_condition)} of {np.count_nonzero(of_type)} cells",
         counts=_counted(cells["condition"][has_condition], conditions),
         types=_counted(cells["subtype"][has_condition], subtypes),
         none_of_these=int(np.count_nonzero(of_type & ~cells["is_known"])),
         cut_off=int(np.count_nonzero(of_type & ~given(cells["condition"]))),
-        uncertain=int(np.count_nonzero(has_condition & is_uncertain)),
+        uncertain=int(np.count_nonzero(has_condition & are_uncertain(cells))),
+        not_validated=why_not_validated(cells, kind),
         rates=rates_in(cells, kind.name),
     )
 

@@ -106,8 +106,10 @@ def test_nothing_is_assessed_without_classifiers():
         assert value["findings"][kind] == {
             "state": "not assessed",
             "reason": "no classifier is loaded",
+            "assessed": 0,
             "counts": {},
             "types": {},
+            "not_validated": {},
             "none_of_these": 0,
             "cut_off": 0,
             "uncertain": 0,
@@ -144,6 +146,10 @@ def test_a_report_of_version_2_is_read(report):
     assert again.to_json() == DiagnosticReport.from_json(report.to_json()).to_json()
 
 
+def without(record, name):
+    return {key: value for key, value in record.items() if key != name}
+
+
 def test_a_report_that_version_0_2_0_wrote_is_read():
     value = json.loads((Path(__file__).parent / "report_0.2.0.json").read_text("utf-8"))
     report = DiagnosticReport.from_json(value)
@@ -154,7 +160,7 @@ def test_a_report_that_version_0_2_0_wrote_is_read():
     assert report.findings["RBC"].counts == value["rbc_findings"]["counts"]
     assert [rate.count for rate in report.rates] == [rate["count"] for rate in value["rates"]]
     again = json.loads(json.dumps(report.to_json()))
-    assert again["cells"] == value["cells"]
+    assert [without(cell, "certainty") for cell in again["cells"]] == value["cells"]
     assert again["types"] == value["types"]
 
 
