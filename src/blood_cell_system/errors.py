@@ -13,6 +13,7 @@
     ├── OutputError          (OSError)            a place that cannot be written to
     ├── FolderInUseError     (BlockingIOError)    a folder that another run writes into
     ├── SettingsError        (ValueError)         an option that makes no sense
+    │   └── UnknownNameError                      a name that is none of those to choose from
     ├── CheckpointError      (ValueError)         a model file of another kind, or damaged
     ├── ResumeError          (ValueError)         a training that cannot be continued as asked
     ├── TrainingMemoryError  (MemoryError)        a batch that does not fit into memory
@@ -20,12 +21,15 @@
     └── WorkerError          (RuntimeError)       a helper process that ended too early
 
 A message says where, what was found, what was expected and what to do. The command line prints it
-alone, without a traceback, and exits with 1.
+alone, without a traceback, and exits with 1; with 2 for an ``UnknownNameError``, as for every
+option that is not understood.
 """
 
 import errno
 import re
-from typing import Final
+from collections import abc
+from difflib import get_close_matches
+from typing import Final, Self
 
 
 class BloodCellError(Exception):
@@ -70,6 +74,27 @@ class FolderInUseError(BloodCellError, BlockingIOError):
 
 class SettingsError(BloodCellError, ValueError):
     """An option makes no sense."""
+
+
+class UnknownNameError(SettingsError, ValueError):
+    """A name is none of those to choose from."""
+
+    @classmethod
+    def of(cls, what: str, name: str, known: abc.Iterable[str], *, remedy: str = "") -> Self:
+        """Say what was named, what could have been named, and which name may have been meant.
+
+        Examples
+        --------
+        >>> print(UnknownNameError.of("preset", "fats", ["fast", "slow"]))
+        preset 'fats': there is none of that name; expected one of fast, slow. Did you mean 'fast'?
+        """
+        by_lower = {choice.lower(): choice for choice in known}
+        close = get_close_matches(name.lower(), by_lower, n=1)
+        choices = ", ".join(by_lower.values())
+        expected = f"expected one of {choices}." if choices else "there is none at all."
+        words = f"{what} {name!r}: there is none of that name; {expected}"
+        meant = f"Did you mean {by_lower[close[0]]!r}?" if close else ""
+        return cls(" ".join(filter(None, (words, meant, remedy))))
 
 
 class CheckpointError(BloodCellError, ValueError):

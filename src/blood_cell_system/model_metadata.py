@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from blood_cell_system.errors import CheckpointError, SettingsError
+from blood_cell_system.errors import CheckpointError, UnknownNameError
 from blood_cell_system.taxonomy import BUILT_IN, CellType, Taxonomy
 
 STRIDE: Final = 32
@@ -104,11 +104,11 @@ class ClassifierKind:
     def __post_init__(self) -> None:
         known = {entry.name.lower(): entry.name for entry in self.taxonomy if _is_classified(entry)}
         if self.cell_type.lower() not in known:
-            raise SettingsError(
-                f"kind {self.cell_type}: no cell type with two conditions or more has this name; "
-                f"expected {' or '.join(known) or 'one in the class file'}. For a type of your "
-                "own name its file: --classes FILE"
+            remedy = (
+                "A kind is a cell type with two conditions or more; types of your own are known "
+                "to the model's file (--model), or to a file of classes (--classes)."
             )
+            raise UnknownNameError.of("kind", self.cell_type, known, remedy=remedy)
         object.__setattr__(self, "cell_type", known[self.cell_type.lower()])
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final, Literal, Self
 
 from blood_cell_system.errors import MissingDataError, SettingsError
+from blood_cell_system.text_encoding import decoded
 
 FORMAT_VERSION: Final = 1
 """Of a taxonomy in a file."""
@@ -423,7 +424,7 @@ class Taxonomy:
             data = path.read_bytes()
             if len(data) > _MAX_FILE_BYTES:
                 raise ValueError(f"{len(data)} bytes; expected at most {_MAX_FILE_BYTES}")
-            return cls.from_dict(yaml.safe_load(data.decode("utf-8-sig")))
+            return cls.from_dict(yaml.safe_load(decoded(data, path)))
         except (OSError, ValueError, yaml.YAMLError) as error:
             finding = " ".join(str(error).split())
             raise SettingsError(

@@ -86,7 +86,7 @@ def report_of(
     )
 
 
-def analyze_by_colour(runtime, image, settings):
+def analyze_by_colour(runtime, image, settings, stated=None):
     """Stand in for ``analyze_image``: a white image has no cells, each colour is a class."""
     found = segment_image(runtime, image)
     cells = separate_cells(found.class_probabilities, found.centres, found.log_size)
@@ -130,8 +130,18 @@ def write_smear_image(path, cells=CELLS, *, shape=SHAPE):
     return path
 
 
+def to_version_3(value):
+    """Change the JSON of a report into what version 0.3.0 wrote of the same image."""
+    value["format_version"] = 3
+    for part in (*value["cells"], *value["findings"].values()):
+        part.pop("not_assessed", None)
+    for cell in value["cells"]:
+        del cell["reason"]
+
+
 def to_version_2(value):
     """Change the JSON of a report into what version 0.2.0 wrote of the same image."""
+    to_version_3(value)
     findings = value.pop("findings")
     del value["taxonomy"]
     value |= {

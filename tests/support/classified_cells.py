@@ -7,6 +7,7 @@ from support.analysed_images import analysis_of, report_of
 from support.colour_classifiers import RBC_METADATA, WBC_METADATA
 
 from blood_cell_system.analysis.classification import unclassified
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.report import Provenance
 from blood_cell_system.taxonomy import RBC, WBC
 
@@ -36,6 +37,7 @@ def red_cell(condition="healthy_RBC", *, probability=0.9, is_known=True, possibl
         "condition": condition,
         "in_distribution": 0.9 if is_known else 0.1,
         "is_known": is_known,
+        "reason": None if is_known else Reason.NOT_IN_DISTRIBUTION,
         "possible_conditions": (condition,) if possible is None else possible,
         **_probs(spread(RBC_METADATA.conditions, condition, probability)),
     }
@@ -46,6 +48,7 @@ def white_cell(condition="healthy_WBC", cell_type="lymphocyte", *, possible_type
     return {
         "condition": condition,
         "subtype": cell_type,
+        "reason": None,
         "possible_conditions": (condition,),
         "possible_subtypes": (cell_type,) if possible_types is None else possible_types,
         **_probs(spread(WBC_METADATA.conditions, condition)),
@@ -63,6 +66,7 @@ def classified_report(analysis=None, *, red=None, white=None, validation=None, *
     analysis = analysis_of() if analysis is None else analysis
     cells = analysis.cells
     columns = unclassified(len(cells), [RBC_METADATA, WBC_METADATA])
+    columns["reason"][cells["touches_border"]] = Reason.CUT_OFF
     for cell_type, answers in (
         (RBC, red_cell(**(red or {}))),
         (WBC, white_cell(**(white or {}))),

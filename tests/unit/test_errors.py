@@ -21,3 +21,7 @@ def test_the_tree_names_every_error(kind):
 @pytest.mark.parametrize("kind", ALL)
 def test_the_message_is_shown_as_it_is(kind):
     assert str(kind("a.png: what, and what to do")) == "a.png: what, and what to do"
+
+
+def test_a_name_to_choose_from_nothing_is_refused_in_words():
+    assert "there is none at all" in str(errors.UnknownNameError.of("kind", "rbc", ()))

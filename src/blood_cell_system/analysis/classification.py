@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.cells.cut_out import cell_images
-from blood_cell_system.cells.measures import visible_share
+from blood_cell_system.cells.measures import covered_share
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, on_white
 from blood_cell_system.settings import check_ranges, ranged
@@ -30,8 +31,8 @@ from blood_cell_system.taxonomy import RBC, WBC, Taxonomy
 VIEWS: Final = (1, 4, 8)
 """Numbers of views to average over: none, quarter turns, and quarter turns of mirror images."""
 
-_LEAST_VISIBLE: Final = 0.75
-"""Part of a cell's ellipse that must be visible for the cell to be classified."""
+_MOST_COVERED: Final = 1 / 3
+"""Part of a cell's ellipse that others may hide for the cell to be classified."""
 
 _USUAL_VIEWS: Final[Mapping[str, int]] = MappingProxyType({RBC: 1, WBC: 4})
 """Red cells are many and gain little from turning; white cells are few and gain more."""
@@ -122,8 +123,8 @@ def classifier_columns(
     Returns
     -------
     dict of str to ndarray
-        ``condition``, ``subtype``, their conformal sets, ``in_distribution``, ``is_known``, and a
-        column ``…_prob`` for each condition and subtype; see ``COLUMNS``.
+        ``condition``, ``subtype``, their conformal sets, ``in_distribution``, ``is_known``,
+        ``reason``, and a column ``…_prob`` for each condition and subtype; see ``COLUMNS``.
     """
     columns = unclassified(len(outputs.condition), [metadata])
     heads = (
@@ -144,6 +145,8 @@ def classifier_columns(
         columns["in_distribution"] = outputs.known.astype(np.float64)
         if metadata.in_distribution_threshold is not None:
             columns["is_known"] = columns["in_distribution"] >= metadata.in_distribution_threshold
+    columns["reason"] = np.full(len(columns["is_known"]), None)
+    columns["reason"][~columns["is_known"]] = Reason.NOT_IN_DISTRIBUTION
     return columns
 
 
@@ -154,8 +157,7 @@ def classify_analysis(
 ) -> Cells:
     """Classify the cells of an analysed image.
 
-    Cells that the border cuts off or that others cover by more than a quarter are left out: the
-    missing part may hold the evidence, and the visible crescent of a covered cell is no sickle.
+    A cell that is not assessed has a ``reason``; see :class:`Reason`.
 
     Parameters
     ----------
@@ -179,10 +181,14 @@ def classify_analysis(
         return cells
     columns = unclassified(len(cells), [classifier.metadata for classifier in classifiers])
     light = None
-    is_whole = ~cells["touches_border"] & (visible_share(cells) >= _LEAST_VISIBLE)
+    is_cut_off, is_covered = cells["touches_border"], covered_share(cells) > _MOST_COVERED
     for classifier in classifiers:
         metadata = classifier.metadata
-        rows = np.flatnonzero(cells.is_type(metadata.cell_type) & is_whole)
+        of_type = cells.is_type(metadata.cell_type)
+        columns["reason"][of_type] = None
+        columns["reason"][of_type & is_covered] = Reason.COVERED
+        columns["reason"][of_type & is_cut_off] = Reason.CUT_OFF
+        rows = np.flatnonzero(of_type & ~is_covered & ~is_cut_off)
         if not len(rows):
             continue
         if light is None:
@@ -190,9 +196,10 @@ def classify_analysis(
             light = fit_slide_light(analysis.image, field=analysis.field_mask if has_rim else None)
         places = zip((rows + 1).tolist(), cells["box"][rows].tolist(), strict=True)
         images = cell_images(analysis.image, cells.label_image, places, light=light)
-        # A cell of a few pixels has no image.
+        is_shown = np.array([image is not None for image in images], dtype=np.bool_)
+        columns["reason"][rows[~is_shown]] = Reason.TOO_SMALL
         shown = [image for image in images if image is not None]
-        rows = rows[[image is not None for image in images]]
+        rows = rows[is_shown]
         found = classifier_columns(predict_images(classifier, shown, settings), metadata)
         for name, values in found.items():
             columns[name][rows] = values
@@ -208,7 +215,7 @@ def classify_analysis(
 
 
 def unclassified(count: int, metadata: Iterable[ModelMetadata]) -> dict[str, NDArray[Any]]:
-    """Give the columns of classifiers for cells that were not classified."""
+    """Give the columns of classifiers for cells that were not classified, for want of one."""
     sets = np.empty(count, dtype=np.object_)
     sets[:] = [()] * count
     columns: dict[str, NDArray[Any]] = {
@@ -218,6 +225,7 @@ def unclassified(count: int, metadata: Iterable[ModelMetadata]) -> dict[str, NDA
         "possible_subtypes": sets.copy(),
         "in_distribution": np.full(count, np.nan),
         "is_known": np.ones(count, dtype=np.bool_),
+        "reason": np.full(count, Reason.NO_CLASSIFIER, dtype=np.object_),
     }
     for one in metadata:
         for name in (*one.conditions, *one.subtypes):

@@ -26,6 +26,7 @@ from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_
 from blood_cell_system.cells.separation import SeparationSettings
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.imaging.image_file import check_rgb
+from blood_cell_system.imaging.pixel_size import PixelSize
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.settings import check_ranges, ranged
 from blood_cell_system.taxonomy import NOT_SCORED
@@ -51,7 +52,9 @@ class AnalysisSettings:
     cell_diameter_px : float, optional
         Diameter of a red cell in the image, in pixels; estimated by default.
     pixel_size_um : float, optional
-        Side of a pixel in micrometres.
+        Side of a pixel in micrometres; by default what the file states, if it does.
+    pixel_size_origin : str
+        Where that size comes from, in words.
 
     Raises
     ------
@@ -61,12 +64,20 @@ class AnalysisSettings:
 
     cell_diameter_px: float | None = ranged(None, above=0, is_optional=True, hint=_ESTIMATED)
     pixel_size_um: float | None = ranged(None, above=0, is_optional=True, hint=_ESTIMATED)
+    pixel_size_origin: str = "as given"
     separation: SeparationSettings = field(default_factory=SeparationSettings)
     tiles: TileSettings = field(default_factory=TileSettings)
     border_rule: BorderRule = BorderRule.COUNTED
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+    @property
+    def pixel_size(self) -> PixelSize | None:
+        """Size that was given, with its origin."""
+        if self.pixel_size_um is None:
+            return None
+        return PixelSize(um=self.pixel_size_um, origin=self.pixel_size_origin, is_given=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,7 +108,10 @@ class ImageAnalysis:
 
 
 def analyze_image(
-    runtime: Runtime, image: NDArray[np.uint8], settings: AnalysisSettings | None = None
+    runtime: Runtime,
+    image: NDArray[np.uint8],
+    settings: AnalysisSettings | None = None,
+    stated: PixelSize | None = None,
 ) -> ImageAnalysis:
     """Find and measure the cells of one image.
 
@@ -105,6 +119,8 @@ def analyze_image(
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
+    stated : PixelSize, optional
+        What the image's file says; the settings go first.
 
     Raises
     ------
@@ -120,10 +136,11 @@ def analyze_image(
     view = survey(clean, field_mask)
     vote = estimate_diameter(clean, field_mask, first=view)
     training_diameter = training_diameter_of(runtime) or TRAINING_DIAMETER_PX
+    pixel_size = settings.pixel_size or stated
     scale = estimate_scale(
         vote,
         cell_diameter_px=settings.cell_diameter_px,
-        pixel_size_um=settings.pixel_size_um,
+        pixel_size=pixel_size,
         training_diameter_px=training_diameter,
     )
     if float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
@@ -147,7 +164,13 @@ def analyze_image(
         cells=count_by_rule(cells, settings.border_rule, field_mask),
         field_mask=field_mask,
         scale=scale,
-        quality=assess(view, scale=scale, vote=vote, judged_share=float(field_mask.mean())),
+        quality=assess(
+            view,
+            scale=scale,
+            vote=vote,
+            pixel_size=pixel_size,
+            judged_share=float(field_mask.mean()),
+        ),
         seconds=time.perf_counter() - started,
     )
 

@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from blood_cell_system.analysis.scale import (
     MIN_AGREEMENT,
+    RED_CELL_DIAMETER_UM,
     DiameterEstimate,
     ScaleEstimate,
     ScaleSource,
+    is_contradicted,
 )
 from blood_cell_system.analysis.survey import Survey
+from blood_cell_system.imaging.pixel_size import PLAUSIBLE_UM, PixelSize
 from blood_cell_system.stain.optical_density import GREEN
 
 
@@ -36,7 +39,8 @@ class QualityFinding:
     Parameters
     ----------
     name : str
-        ``focus``, ``exposure``, ``crowding``, ``stain``, ``scale``, ``field`` or ``smear``.
+        ``focus``, ``exposure``, ``crowding``, ``stain``, ``scale``, ``field`` or ``smear``; of a
+        damaged file also ``file``.
     value : float or None
         What was measured, in the unit that the message names; None where it cannot be.
     message : str
@@ -56,7 +60,7 @@ class ImageQuality:
     Parameters
     ----------
     findings : tuple of QualityFinding
-        Always the same names in the same order.
+        Always the same names in the same order; that of a damaged file comes last.
     judged_share : float
         Part of the image that was analysed, 0 to 1: a round field of view has dark corners.
     is_smear : bool
@@ -130,7 +134,12 @@ MIN_JUDGED: Final = 0.3
 
 
 def assess(
-    view: Survey, *, scale: ScaleEstimate, vote: DiameterEstimate | None, judged_share: float
+    view: Survey,
+    *,
+    scale: ScaleEstimate,
+    vote: DiameterEstimate | None,
+    judged_share: float,
+    pixel_size: PixelSize | None = None,
 ) -> ImageQuality:
     """Assess how fit an image is, without regard to what the network found in it.
 
@@ -140,6 +149,8 @@ def assess(
         Size by the outlines, also where the size was given.
     judged_share : float
         Part of the image within the field of view.
+    pixel_size : PixelSize, optional
+        As given or as the file states it, whether it was used or not.
     """
     is_stained = view.foreground > 0
     is_slide = ~is_stained & view.field
@@ -155,7 +166,7 @@ def assess(
         _exposure(view, is_slide),
         _crowding(stained_share),
         _stain(density, stained_share),
-        _scale(scale, vote),
+        _scale(scale, vote, pixel_size),
         _field(judged_share),
     )
     smear = _smear(view, is_slide, vote, stained_share, findings[3])
@@ -271,8 +282,12 @@ def _stain(density: NDArray[np.float64], stained_share: float) -> QualityFinding
     return finding("stain", green, f"The stain's density in green light is {green:.2f}.")
 
 
-def _scale(scale: ScaleEstimate, vote: DiameterEstimate | None) -> QualityFinding:
+def _scale(
+    scale: ScaleEstimate, vote: DiameterEstimate | None, pixel_size: PixelSize | None
+) -> QualityFinding:
     diameter = scale.red_cell_diameter_px
+    if pixel_size is not None and (doubt := _doubt_of_pixel_size(pixel_size, scale, vote)):
+        return warning("scale", diameter, doubt)
     if diameter is None:
         return warning(
             "scale",
@@ -288,19 +303,44 @@ def _scale(scale: ScaleEstimate, vote: DiameterEstimate | None) -> QualityFindin
             f"{MIN_DIAMETER_PX:.0f} at least. Take a higher magnification.",
         )
     if scale.source == ScaleSource.GIVEN:
-        if vote and vote.agreement >= MIN_AGREEMENT:
-            ratio = vote.diameter_px / diameter
-            if not 1 / 1.6 <= ratio <= 1.6:
-                return warning(
-                    "scale",
-                    diameter,
-                    f"Red cells were said to have a diameter of {diameter:.0f} pixels, but look "
-                    f"like {vote.diameter_px:.0f}. Check --cell-diameter and --pixel-size-um.",
-                )
+        if vote and is_contradicted(diameter, vote):
+            return warning(
+                "scale",
+                diameter,
+                f"Red cells were said to have a diameter of {diameter:.0f} pixels, but look "
+                f"like {vote.diameter_px:.0f}. Check --cell-diameter and --pixel-size-um.",
+            )
         return finding(
             "scale", diameter, f"Red cells were said to have a diameter of {diameter:.0f} pixels."
         )
     return finding("scale", diameter, f"Red cells have a diameter of {diameter:.0f} pixels.")
+
+
+def _doubt_of_pixel_size(
+    size: PixelSize, scale: ScaleEstimate, vote: DiameterEstimate | None
+) -> str:
+    """Say what is odd about a pixel size; empty where nothing is."""
+    words = f"a pixel of {size.um:.4g} µm ({size.origin})"
+    diameter = RED_CELL_DIAMETER_UM / size.um
+    use = "is used as given; check it" if size.is_given else "is not used; give --pixel-size-um"
+    if not size.is_plausible:
+        return (
+            f"Odd size: {words} would make red cells {diameter:.3g} pixels wide; expected "
+            f"{PLAUSIBLE_UM[0]:g} to {PLAUSIBLE_UM[1]:g} µm. It {use}."
+        )
+    if vote and is_contradicted(diameter, vote):
+        return (
+            f"Odd size: with {words} red cells would be {diameter:.0f} pixels wide, but they look "
+            f"like {vote.diameter_px:.0f}. It {use}, and whether the image was made smaller since."
+        )
+    own = scale.red_cell_diameter_px
+    if scale.source == ScaleSource.GIVEN and own and not 0.5 <= own / diameter <= 2:
+        return (
+            f"Odd size: with {words} a red cell of {own:.0f} pixels would be "
+            f"{own * size.um:.1f} µm wide, expected about {RED_CELL_DIAMETER_UM:g}. Check "
+            "--cell-diameter and --pixel-size-um."
+        )
+    return ""
 
 
 def _field(judged_share: float) -> QualityFinding:

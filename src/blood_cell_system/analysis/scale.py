@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.cells.watershed import fill_round_holes
+from blood_cell_system.imaging.pixel_size import PixelSize
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.stain.optical_density import RED
 
@@ -219,6 +220,7 @@ class ScaleSource(StrEnum):
     """Where a red-cell diameter comes from."""
 
     GIVEN = "given"
+    FILE = "file"
     ESTIMATED = "estimated"
     UNKNOWN = "unknown"
 
@@ -234,25 +236,43 @@ class ScaleEstimate:
     magnification_applied : float
         By how much the image was resampled before the network saw it.
     pixel_size_um : float or None
-        Side of a pixel in micrometres, where it was given.
+        Side of a pixel in micrometres, where it was given or the file states it.
+    pixel_size_origin : str or None
+        Who says so, in words.
     """
 
     red_cell_diameter_px: float | None
     magnification_applied: float
     source: ScaleSource
     pixel_size_um: float | None = None
+    pixel_size_origin: str | None = None
+
+
+MAX_RATIO: Final = 1.6
+"""Ratio of two diameters of red cells from which on one of them is wrong: those of two people
+differ by less than a quarter."""
+
+
+def is_contradicted(diameter_px: float, vote: DiameterEstimate | None) -> bool:
+    """Whether the outlines of an image clearly show cells of another size."""
+    return (
+        vote is not None
+        and vote.agreement >= MIN_AGREEMENT
+        and not 1 / MAX_RATIO <= vote.diameter_px / diameter_px <= MAX_RATIO
+    )
 
 
 def estimate_scale(
     vote: DiameterEstimate | None,
     *,
     cell_diameter_px: float | None = None,
-    pixel_size_um: float | None = None,
+    pixel_size: PixelSize | None = None,
     training_diameter_px: float = TRAINING_DIAMETER_PX,
 ) -> ScaleEstimate:
     """Decide how large red cells are, and how far to resample.
 
-    A diameter that was given goes first, then the pixel size, then the vote.
+    A diameter that was given goes first, then the pixel size, then the vote. A pixel size of the
+    file is not used where it is not plausible, or where the outlines contradict it.
 
     Parameters
     ----------
@@ -260,25 +280,30 @@ def estimate_scale(
         Diameter of a red cell in the images that the network learned from.
     """
     diameter, source = cell_diameter_px, ScaleSource.GIVEN
-    if diameter is None and pixel_size_um is not None:
-        diameter = RED_CELL_DIAMETER_UM / pixel_size_um
+    if pixel_size is not None:
+        by_size = RED_CELL_DIAMETER_UM / pixel_size.um
+        if not pixel_size.is_given and (
+            not pixel_size.is_plausible or is_contradicted(by_size, vote)
+        ):
+            pixel_size = None
+        elif diameter is None:
+            diameter = by_size
+            source = ScaleSource.GIVEN if pixel_size.is_given else ScaleSource.FILE
     if diameter is None and vote is not None and vote.agreement >= MIN_AGREEMENT:
         diameter, source = vote.diameter_px, ScaleSource.ESTIMATED
+    magnification = 1.0
     if diameter is None:
-        return ScaleEstimate(
-            red_cell_diameter_px=None,
-            magnification_applied=1.0,
-            source=ScaleSource.UNKNOWN,
-            pixel_size_um=pixel_size_um,
+        source = ScaleSource.UNKNOWN
+    else:
+        magnification = float(
+            np.clip(training_diameter_px / diameter, MIN_MAGNIFICATION, MAX_MAGNIFICATION)
         )
-    magnification = float(
-        np.clip(training_diameter_px / diameter, MIN_MAGNIFICATION, MAX_MAGNIFICATION)
-    )
     return ScaleEstimate(
         red_cell_diameter_px=diameter,
         magnification_applied=1.0 if AS_IT_IS[0] <= magnification <= AS_IT_IS[1] else magnification,
         source=source,
-        pixel_size_um=pixel_size_um,
+        pixel_size_um=None if pixel_size is None else pixel_size.um,
+        pixel_size_origin=None if pixel_size is None else pixel_size.origin,
     )
 
 

@@ -4,7 +4,6 @@ import logging
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -12,14 +11,17 @@ from typing import Final, Self
 
 from blood_cell_system.annotation.text_files import decode_label_text
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError, system_words
-from blood_cell_system.imaging.image_folders import is_image_name, walk_folders
-from blood_cell_system.input_files import kind_of_special
+from blood_cell_system.imaging.image_folders import (
+    SUMMARY_NAME,
+    files_below,
+    images_directly_in,
+    is_image_name,
+)
 
 _logger = logging.getLogger(__name__)
 
 _HEAD_BYTES: Final = 65_536  # Bytes read to recognise a file: enough for the keys of every format.
 _SEPARATORS: Final = re.compile(r"[\\/]+")
-_RESULTS_NAME: Final = "batch_summary.json"  # In the folder of an analysis.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +66,8 @@ class FolderListing:
         root = Path(root)
         if not root.is_dir():
             raise MissingDataError(f"{root}: there is no such folder. Check the path.")
-        return cls(root=root, files=tuple(sorted(_walk(root))))
+        files = (path for path in files_below(root) if path.name != SUMMARY_NAME)
+        return cls(root=root, files=tuple(sorted(files)))
 
     def with_suffix(self, *suffixes: str) -> tuple[Path, ...]:
         """Files with one of these endings, such as ``.json``; capitals do not count."""
@@ -148,37 +151,10 @@ class FolderListing:
         return self._stems[image]
 
 
-def _walk(root: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise DatasetError(
-            f"{error.filename}: cannot be listed ({error.strerror or error}). Check its "
-            "permissions."
-        ) from error
-
-    for folder, folders, names in walk_folders(root, onerror=refuse):
-        if folder != root and _RESULTS_NAME in names:
-            # Drawings of an analysis are no images that somebody labelled.
-            folders.clear()
-            continue
-        yield from (folder / name for name in names if not _is_special(folder / name))
-
-
 @cache
 def _warn_unreadable(path: Path, words: str) -> None:
     """Name a file once, however many formats look at it."""
     _logger.warning("%s: cannot be read: %s", path, words)
-
-
-def _is_special(path: Path) -> bool:
-    """Whether this is a named pipe, a socket or a device, which is reported and skipped."""
-    try:
-        kind = kind_of_special(path)
-    except OSError:
-        # The file is reported where it is read.
-        return False
-    if kind is not None:
-        _logger.warning("%s: %s, not a file; skipped", path, kind)
-    return kind is not None
 
 
 def _key(name: str) -> str:
@@ -224,7 +200,7 @@ def _long_stem(root: Path, path: Path, paths: list[Path]) -> str:
 
 
 def files_by_stem(folder: Path) -> dict[str, Path]:
-    """Images of a folder by the stem of their names; hidden files are passed over.
+    """Images of a folder by the stem of their names, as ``images_directly_in`` lists them.
 
     Raises
     ------
@@ -232,11 +208,7 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
         Two images have the same stem.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if not is_image_name(path):
-            continue
-        if path.is_dir():
-            continue
+    for path in images_directly_in(folder):
         if path.stem in found:
             raise DatasetError(
                 f"{folder}: {found[path.stem].name} and {path.name} differ in nothing but their "

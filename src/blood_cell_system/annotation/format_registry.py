@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from blood_cell_system.errors import DatasetError, SettingsError
+from blood_cell_system.errors import DatasetError, UnknownNameError
 
 if TYPE_CHECKING:
     from blood_cell_system.annotation.folder_listing import FolderListing
@@ -137,9 +137,7 @@ def reader_named(name: str) -> "Reader":
         There is no such format.
     """
     if name not in readable_formats():
-        raise SettingsError(
-            f"format: received {name!r}; expected auto or one of {', '.join(readable_formats())}."
-        )
+        raise UnknownNameError.of("format", name, ("auto", *readable_formats()))
     return _readers[name].reader
 
 
@@ -153,7 +151,7 @@ def writable_format(name: str) -> WritableFormat:
     """
     known = writable_formats()
     if name not in known:
-        raise SettingsError(f"format: received {name!r}; expected one of {', '.join(known)}.")
+        raise UnknownNameError.of("format", name, known)
     return known[name]
 
 

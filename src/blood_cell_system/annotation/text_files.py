@@ -1,10 +1,9 @@
 """Text, JSON and XML of annotation tools, read without trust."""
 
-import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import ElementTree
@@ -13,15 +12,7 @@ from defusedxml.common import DefusedXmlException
 from blood_cell_system.errors import AnnotationError
 from blood_cell_system.imaging.image_file import MAX_PIXELS
 from blood_cell_system.input_files import parsed_json, read_bytes
-
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "utf-8-sig"),
-    # Before UTF-16, whose mark is the beginning of this one.
-    (codecs.BOM_UTF32_LE, "utf-32"),
-    (codecs.BOM_UTF32_BE, "utf-32"),
-    (codecs.BOM_UTF16_LE, "utf-16"),
-    (codecs.BOM_UTF16_BE, "utf-16"),
-)
+from blood_cell_system.text_encoding import decoded
 
 
 def read_label_bytes(path: Path) -> bytes:
@@ -38,14 +29,14 @@ def read_label_bytes(path: Path) -> bytes:
 
 
 def read_label_text(path: Path) -> str:
-    """Read a label file of UTF-8, UTF-16 or UTF-32, with or without a byte order mark.
+    """Read a label file, whatever its encoding (:mod:`text_encoding`).
 
     Raises
     ------
     MissingDataError
         There is no such file.
     AnnotationError
-        It cannot be read, or is of another encoding.
+        It cannot be read, or nothing tells its encoding.
     """
     return decode_label_text(path, read_label_bytes(path))
 
@@ -61,20 +52,12 @@ def decode_label_text(path: Path, data: bytes) -> str:
     Raises
     ------
     AnnotationError
-        The bytes are of another encoding.
+        Nothing tells the encoding of the bytes.
     """
-    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), None)
-    if encoding is None:
-        # JSON, XML and tables begin with a plain character: a zero beside it is half of UTF-16.
-        first, second = data[:1] != b"\0", data[1:2] != b"\0"
-        encoding = "utf-8" if first == second else "utf-16-le" if first else "utf-16-be"
     try:
-        return data.decode(encoding)
-    except UnicodeDecodeError as error:
-        raise AnnotationError(
-            f"{path}: not text in UTF-8 or UTF-16 ({error.reason} at byte {error.start}). "
-            "Save the file as UTF-8."
-        ) from error
+        return decoded(data, path)
+    except ValueError as error:
+        raise AnnotationError(f"{path}: {error}. Save the file as UTF-8.") from error
 
 
 def read_label_xml(path: Path) -> Element:
@@ -89,9 +72,7 @@ def read_label_xml(path: Path) -> Element:
     AnnotationError
         It cannot be read, is not XML, or declares entities.
     """
-    data = read_label_bytes(path)
-    # XML declares its other encodings itself; UTF-16 not in the files of all programs.
-    text = decode_label_text(path, data) if b"\0" in data else data
+    text = read_label_text(path)
     try:
         tree: Element = ElementTree.fromstring(text, forbid_dtd=True)
     except DefusedXmlException as error:
@@ -100,8 +81,8 @@ def read_label_xml(path: Path) -> Element:
             "annotations never need and which can be an attack; expected plain XML. "
             "Do not use this file unless you know where it comes from."
         ) from error
-    # Expat raises the last two for encodings that it does not know.
-    except (ParseError, LookupError, ValueError) as error:
+    # Expat raises the second for characters that no text has.
+    except (ParseError, ValueError) as error:
         raise AnnotationError(
             f"{path}: not XML, or cut off ({error}). Copy it again from its source."
         ) from error

@@ -220,12 +220,22 @@ def solidity(regions: Regions) -> NDArray[np.float64]:
     return regions.regionprops("solidity")
 
 
-def visible_share(cells: Cells) -> NDArray[np.float64]:
-    """Part of each cell that no other covers: its area against the ellipse in ``whole_box``.
+def covered_share(cells: Cells) -> NDArray[np.float64]:
+    """Part of each cell that others hide: what they take of the ellipse in its ``whole_box``.
 
-    1 for a cell that touches none.
+    0 for a cell that touches none. Slide within the ellipse hides nothing: predicted boxes are
+    often too wide.
     """
-    whole = cells["whole_box"]
-    ellipse = math.pi / 4 * (whole[:, 2] - whole[:, 0]) * (whole[:, 3] - whole[:, 1])
-    is_alone = (whole == cells["box"]).all(axis=1)
-    return np.where(is_alone, 1.0, np.minimum(1.0, cells["area"] / ellipse))
+    labels, whole = cells.label_image, cells["whole_box"]
+    shares = np.zeros(len(cells))
+    for row in np.flatnonzero((whole != cells["box"]).any(axis=1)):
+        x_min, y_min, x_max, y_max = whole[row].tolist()
+        left, top = math.floor(x_min), math.floor(y_min)
+        window = labels[top : math.ceil(y_max), left : math.ceil(x_max)]
+        across, down = (np.arange(length, dtype=np.float32) + 0.5 for length in window.shape[::-1])
+        across = (across + left - (x_min + x_max) / 2) / ((x_max - x_min) / 2)
+        down = (down + top - (y_min + y_max) / 2) / ((y_max - y_min) / 2)
+        is_within = across**2 + (down**2)[:, None] <= 1
+        is_hidden = is_within & (window > 0) & (window != row + 1)
+        shares[row] = int(np.count_nonzero(is_hidden)) / max(int(np.count_nonzero(is_within)), 1)
+    return shares

@@ -48,6 +48,21 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
         column.name: column
         for column in (
             Column(
+                name="image",
+                dtype="object",
+                definition="Name of the results of its image; in tables of several images.",
+            ),
+            Column(
+                name="slide",
+                dtype="object",
+                definition="Slide of its image; None where slides were not named.",
+            ),
+            Column(
+                name="patient",
+                dtype="object",
+                definition="Patient of its slide; None where patients were not named.",
+            ),
+            Column(
                 name="cell_type",
                 dtype="object",
                 definition="Name of its type in the taxonomy.",
@@ -129,6 +144,11 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
                 "is none.",
             ),
             Column(
+                name="reason",
+                dtype="object",
+                definition="Why it was not assessed; None for a cell that was.",
+            ),
+            Column(
                 name="flags",
                 dtype="object",
                 definition="Names of what a person should know about it.",
@@ -189,6 +209,26 @@ class Cells:
         """
         no_cells = cls(label_image=np.zeros(shape, dtype=np.int32))
         return no_cells.with_columns(**dict.fromkeys(_SEPARATED, ()))
+
+    @classmethod
+    def joined(cls, tables: Mapping[str, Self]) -> Self:
+        """Put the cells of several images into one table, without pixels.
+
+        Parameters
+        ----------
+        tables : mapping of str to Cells
+            By the name of the image, which becomes the column ``image``. A column that some tables
+            lack has NaN or None there.
+        """
+        names = dict.fromkeys(name for cells in tables.values() for name in cells)
+        columns = {
+            name: np.concatenate([_filled(cells, name) for cells in tables.values()])
+            for name in names
+        }
+        images = [image for image, cells in tables.items() for _ in range(len(cells))]
+        first = next(iter(tables.values()), cls(label_image=np.zeros((0, 0), dtype=np.int32)))
+        empty = replace(first, label_image=np.zeros((0, 0), dtype=np.int32))
+        return replace(empty, data={**columns, "image": _typed("image", images)})
 
     def __len__(self) -> int:
         return len(next(iter(self.data.values()), ()))
@@ -265,6 +305,15 @@ class Cells:
             parts = ("x_min", "y_min", "x_max", "y_max") if values.shape[1] == 4 else ("x", "y")
             flat |= {f"{name}_{part}": values[:, i] for i, part in enumerate(parts)}
         return pd.DataFrame(flat, index=pd.Index(self.ids, name="cell_id"))
+
+
+def _filled(cells: Cells, name: str) -> NDArray[Any]:
+    """Give a column, or one without values where the table lacks it."""
+    if name in cells:
+        return cells[name]
+    column = COLUMNS.get(name)
+    is_object = column is not None and column.dtype == "object"
+    return np.full(len(cells), None if is_object else np.nan, dtype="object" if is_object else None)
 
 
 def _typed(name: str, values: Any) -> NDArray[Any]:

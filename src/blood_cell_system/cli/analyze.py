@@ -3,7 +3,7 @@
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from blood_cell_system.cli.options import (
     ALL_CORES,
@@ -51,11 +51,45 @@ def analyze(
     resume: Annotated[
         bool, option("--resume", "Keep the results that a former run has finished.")
     ] = False,
+    group_by: Annotated[
+        str | None,
+        option(
+            "--group-by folder|REGEX|TABLE.csv",
+            "What the slide of an image is: sums are of slides and patients, never across.",
+        ),
+    ] = None,
     cell_diameter: CellDiameter = None,
     pixel_size_um: Annotated[
         float | None,
-        option("--pixel-size-um UM", "Side of a pixel in µm.", parser=within(float, 0.001, 10)),
+        option(
+            "--pixel-size-um UM",
+            "Side of a pixel in µm.",
+            default="as the file states",
+            parser=within(float, 0.001, 10),
+        ),
     ] = None,
+    objective: Annotated[
+        float | None,
+        option(
+            "--objective X",
+            "Magnification of the objective, with --camera-pixel-um.",
+            parser=within(float, 1, 200),
+        ),
+    ] = None,
+    camera_pixel_um: Annotated[
+        float | None,
+        option(
+            "--camera-pixel-um UM", "Side of the camera's pixel.", parser=within(float, 0.5, 30)
+        ),
+    ] = None,
+    adapter: Annotated[
+        float,
+        option(
+            "--adapter X",
+            "Magnification between objective and camera.",
+            parser=within(float, 0.1, 10),
+        ),
+    ] = 1.0,
     border_rule: Annotated[
         Literal["counted", "two-sides"],
         option(
@@ -88,7 +122,9 @@ def analyze(
     --------
     bloodcells analyze smear.jpg -o results
     bloodcells analyze slides/ --recursive --jobs 4 --resume -o results
+    bloodcells analyze slides/ --recursive --group-by folder -o results
     bloodcells analyze smear.tif --pixel-size-um 0.1 --border-rule two-sides -o results
+    bloodcells analyze smear.tif --objective 100 --camera-pixel-um 3.45 -o results
     """
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.image_analysis import AnalysisSettings
@@ -105,11 +141,14 @@ def analyze(
         write_batch,
     )
     from blood_cell_system.pipeline.image import InferencePipeline
+    from blood_cell_system.pipeline.slide_groups import group_images
     from blood_cell_system.reports.report import Status
 
+    pixel_size = pixel_size_of(pixel_size_um, objective, camera_pixel_um, adapter)
     inputs = find_inputs(paths, output_dir=output_dir, recursive=recursive)
     if not inputs.images:
         raise MissingDataError(" ".join(failed.reason for failed in inputs.failed))
+    slides = {} if group_by is None else group_images(inputs.images, group_by)
     with locked_folder(output_dir, command="analyze"):
         # The quick check comes first: loading a network may take seconds.
         start_batch(output_dir)
@@ -119,7 +158,7 @@ def analyze(
             **given(confidence_threshold=confidence_threshold, uncertain_margin=uncertain_margin),
             settings=AnalysisSettings(
                 cell_diameter_px=cell_diameter,
-                pixel_size_um=pixel_size_um,
+                **pixel_size,
                 border_rule=BorderRule(border_rule),
             ),
             classification=ClassificationSettings(views=views),
@@ -129,7 +168,10 @@ def analyze(
         try:
             for outcome in with_progress(
                 analyze_inputs(
-                    inputs, pipeline, output_dir, BatchSettings(jobs=jobs, resume=resume)
+                    inputs,
+                    pipeline,
+                    output_dir,
+                    BatchSettings(jobs=jobs, resume=resume, slides=slides),
                 ),
                 total=len(inputs.images) + len(inputs.failed),
                 description="Analysing",
@@ -150,6 +192,41 @@ def analyze(
                     print_json_line(outcome)
         print_former_results(former, summary, output_dir)
     return 1 if summary.count(Status.FAILED) else 0
+
+
+def pixel_size_of(
+    pixel_size_um: float | None,
+    objective: float | None,
+    camera_pixel_um: float | None,
+    adapter: float,
+) -> "Mapping[str, Any]":
+    """Side of a pixel on the slide with its origin, for ``AnalysisSettings``.
+
+    Raises
+    ------
+    SettingsError
+        Half of the microscope is given, or the size in two ways.
+    """
+    from blood_cell_system.errors import SettingsError
+
+    if objective is None and camera_pixel_um is None:
+        return {"pixel_size_um": pixel_size_um}
+    if objective is None or camera_pixel_um is None:
+        missing = "--objective" if objective is None else "--camera-pixel-um"
+        raise SettingsError(
+            f"{missing}: missing; --objective and --camera-pixel-um give the side of a pixel "
+            "together. Add it, or give --pixel-size-um alone."
+        )
+    if pixel_size_um is not None:
+        raise SettingsError(
+            "--pixel-size-um: received beside --objective and --camera-pixel-um, which give the "
+            "same. Leave one of them out."
+        )
+    origin = f"camera pixels of {camera_pixel_um:g} µm, objective {objective:g}×"
+    return {
+        "pixel_size_um": camera_pixel_um / (objective * adapter),
+        "pixel_size_origin": origin + (f", adapter {adapter:g}×" if adapter != 1 else ""),
+    }
 
 
 def system_of(model: Path | None, models: Path | None) -> "BloodCellAnalysisSystem":
@@ -193,7 +270,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     from blood_cell_system.reports.report import DISCLAIMER, Status, shown_name
 
     outcomes = summary.outcomes
-    if len(outcomes) == 1 and outcomes[0].status != Status.FAILED:
+    if len(outcomes) == 1 and outcomes[0].status != Status.FAILED and not summary.is_grouped:
         text = file_of(output_dir, outcomes[0].name, "summary.txt").read_text("utf-8")
         print(text)
         _print_passed_over(summary)
@@ -204,19 +281,28 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
             print(f"failed  {shown_name(outcome.reason)}")
         for warning in outcome.warnings:
             print(f"warned  {shown_name(outcome.path)}: {warning}")
-    counts = ", ".join(f"{count} {kind}" for kind, count in summary.counts.items())
     states = ", ".join(f"{summary.count(status)} {status}" for status in Status)
     kept = sum(outcome.was_kept for outcome in outcomes)
     print(f"Images: {states}" + (f" ({kept} kept from before)" if kept else ""))
     _print_passed_over(summary)
-    if summary.left_out:
+    if summary.left_out and not summary.is_grouped:
         print(f"Left out of the sums: {summary.left_out} not taken for a smear")
-    for names in summary.repeated:
+    for names in () if summary.is_grouped else summary.repeated:
         listed = ", ".join(shown_name(name) for name in names)
         print(f"The same file, summed up {len(names)} times: {listed}")
-    print(f"Cells: {counts}")
+    for report in summary.slides:
+        fields = counted(len(report.images), "field")
+        print(f"{shown_name(report.name)}: {fields}, {_counts_words(report.counts)}")
+        for warning in report.warnings:
+            print(f"warned  {shown_name(report.name)}: {shown_name(warning)}")
+    if not summary.is_grouped:
+        print(f"Cells: {_counts_words(summary.counts)}")
     print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
     print(DISCLAIMER)
+
+
+def _counts_words(counts: "Mapping[str, int]") -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
 def print_former_results(

@@ -99,6 +99,7 @@ def crops(
     bloodcells crops fields/ --kind wbc --map Benign=healthy_WBC --map ALL=cancer_WBC -o cells/
     bloodcells crops DATA --recipe rbc --output cells_rbc/
     """
+    from blood_cell_system.imaging.image_folders import refuse_output_within
     from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.cell_crops.plan import CutMethod
@@ -107,6 +108,7 @@ def crops(
     from blood_cell_system.pipeline.cell_crops.writing import write_cell_folder
     from blood_cell_system.taxonomy import taxonomy_of_option
 
+    refuse_output_within(output, source)
     if recipe is not None and kind is None:
         tasks, failed, dropped = tasks_of_recipe(cells := ClassifierKind(recipe), source, seed=seed)
     elif kind is not None and recipe is None:

@@ -134,11 +134,21 @@ def verify(
     from blood_cell_system.datasets.verify.repair import write_repaired_copy
     from blood_cell_system.datasets.verify.verification import overlay_sheet, verify_folder
     from blood_cell_system.imaging.image_file import write_image
+    from blood_cell_system.imaging.image_folders import (
+        refuse_output_around,
+        refuse_output_within,
+    )
     from blood_cell_system.terminal import safe_console
 
     console = safe_console(highlight=False)
     if not console.is_terminal:
         console.width = _LOG_WIDTH
+    read = [folder / name for name in ("images", "masks", "instances")]
+    for path, name in ((json, "--json"), (contact_sheet, "--contact-sheet")):
+        if path is not None:
+            refuse_output_within(path, *read, option=name)
+    if fix is not None:
+        refuse_output_around(fix, folder, option="--fix")
     report = verify_folder(folder)
     _print_report(console, report)
     if json is not None:

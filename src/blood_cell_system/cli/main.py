@@ -9,7 +9,9 @@ import inspect
 import logging
 import os
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -19,7 +21,12 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 import blood_cell_system
-from blood_cell_system.errors import BloodCellError, is_memory_full, system_words
+from blood_cell_system.errors import (
+    BloodCellError,
+    UnknownNameError,
+    is_memory_full,
+    system_words,
+)
 from blood_cell_system.terminal import SafeStream, safe_streams
 
 
@@ -67,7 +74,7 @@ COMMANDS: Final = tuple(
 
 # Exit code where the work failed or found something wrong.
 FAILURE: Final = 1
-# Exit code after Ctrl-C, as shells number it.
+# Exit code after Ctrl-C, as shells number it, and after SIGTERM.
 INTERRUPTED: Final = 130
 
 # What only the [train] extra brings.
@@ -137,7 +144,7 @@ def run_command(work: Callable[[], int]) -> int:
     """Do the work, and turn errors into one clear message and an exit code."""
     # Native libraries' chatter would bury our own messages.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with safe_streams():
+    with safe_streams(), _stopped_as_by_keyboard():
         try:
             code = work()
             # Now, where an error can still be reported.
@@ -148,6 +155,8 @@ def run_command(work: Callable[[], int]) -> int:
         except BrokenPipeError:
             # Whoever read the output, such as ``head``, has enough.
             return FAILURE
+        except UnknownNameError as error:
+            raise typer.BadParameter(str(error)) from error
         except Exception as error:
             message = _in_words(error)
             if message is None:
@@ -165,6 +174,25 @@ def run_command(work: Callable[[], int]) -> int:
             )
             return FAILURE
         return code
+
+
+@contextmanager
+def _stopped_as_by_keyboard() -> Iterator[None]:
+    """Let SIGTERM, which ``kill`` and batch systems send, end the work as Ctrl-C does.
+
+    Where it is ignored, or somebody else handles it, nothing changes.
+    """
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    )
+    if is_ours:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        if is_ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _in_words(error: Exception) -> str | None:
@@ -236,7 +264,12 @@ class Command(TyperCommand):
             ctx.params.pop(name, False) or root.get(name, False) for name in ("quiet", "verbose")
         )
         with _logging(quiet=quiet, verbose=verbose):
-            raise typer.Exit(run_command(lambda: super(Command, self).invoke(ctx) or 0))
+            try:
+                code = run_command(lambda: super(Command, self).invoke(ctx) or 0)
+            except typer.BadParameter as error:
+                error.ctx = error.ctx or ctx
+                raise
+        raise typer.Exit(code)
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """List arguments and options."""

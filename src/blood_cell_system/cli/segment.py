@@ -32,6 +32,8 @@ def segment(
     from blood_cell_system.analysis.segmentation import find_cells
     from blood_cell_system.atomic_files import make_folder
     from blood_cell_system.cells.separation import SeparationSettings
+    from blood_cell_system.errors import SettingsError
+    from blood_cell_system.folder_lock import locked_folder
     from blood_cell_system.imaging.image_file import read_image, write_image
     from blood_cell_system.imaging.mask_encoding import encode_class_mask
     from blood_cell_system.imaging.overlay import draw_overlay
@@ -39,10 +41,15 @@ def segment(
 
     # The quick check comes first: loading a network takes seconds.
     pixels = read_image(image)
+    if output_dir.resolve() == image.resolve().parent:
+        raise SettingsError(
+            f"{output_dir}: this is the folder of the image; its results would be taken for "
+            "images the next time. Choose another --output-dir."
+        )
+    make_folder(output_dir)
     if model.suffix.lower() != ".onnx":
         import_tensorflow()
     runtime = load_runtime(model)
-    make_folder(output_dir)
     started = time.perf_counter()
     diameter = training_diameter_of(runtime)
     magnification = magnification_for(
@@ -68,14 +75,15 @@ def segment(
     if magnification != 1:
         print(f"  shown to the network at {magnification:.2f} of its size, as it was trained")
     print(description(found))
-    for name, written in (
-        ("original", pixels),
-        ("segmented", overlay),
-        ("mask", encode_class_mask(found.class_mask)),
-    ):
-        path = output_dir / f"{image.stem}_{name}.png"
-        write_image(path, written)
-        print(f"  {path}")
+    with locked_folder(output_dir, command="test"):
+        for name, written in (
+            ("original", pixels),
+            ("segmented", overlay),
+            ("mask", encode_class_mask(found.class_mask)),
+        ):
+            path = output_dir / f"{image.stem}_{name}.png"
+            write_image(path, written)
+            print(f"  {path}")
     print(DISCLAIMER)
     return 0
 

@@ -24,7 +24,7 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.duplicates.groups import linked_groups
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, read_image_shape
-from blood_cell_system.imaging.image_folders import is_image_name
+from blood_cell_system.imaging.image_folders import images_directly_in
 from blood_cell_system.input_files import read_json
 
 TINY_SIDE_PX = 3
@@ -127,9 +127,7 @@ def images_in(folder: Path) -> dict[str, Path]:
             "whole, or name the folder above it."
         )
     found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if not is_image_name(path):
-            continue
+    for path in images_directly_in(folder):
         if path.stem in found:
             raise DatasetError(
                 f"{path}: has the same name as {found[path.stem].name}; expected different ones. "

@@ -28,6 +28,7 @@ from), ``block`` (slide), ``split`` and ``origin`` (who says where the cell is).
 import csv
 import difflib
 import hashlib
+import io
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,9 +41,15 @@ from blood_cell_system.datasets.cell_blocks import blocks_of_names, split_by_blo
 from blood_cell_system.datasets.prepared import enum_text, tuple_text
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_file_bytes, read_image_shape
-from blood_cell_system.imaging.image_folders import is_image_name, is_left_behind
+from blood_cell_system.imaging.image_folders import (
+    holds_results,
+    images_directly_in,
+    is_left_behind,
+)
+from blood_cell_system.input_files import read_bytes
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.text_encoding import decoded
 
 NOT_A_CELL: Final = "not_a_cell"
 """Folder and ``condition`` of images that are none of the classes."""
@@ -171,17 +178,16 @@ def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
         A file that it names is not there.
     """
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            rows = [
-                {
-                    name: with_formulas(value) if isinstance(value, str) else value
-                    for name, value in row.items()
-                }
-                for row in reader
-            ]
-            header = reader.fieldnames or []
-    except (UnicodeDecodeError, csv.Error) as error:
+        reader = csv.DictReader(io.StringIO(decoded(read_bytes(path), path), newline=""))
+        rows = [
+            {
+                name: with_formulas(value) if isinstance(value, str) else value
+                for name, value in row.items()
+            }
+            for row in reader
+        ]
+        header = reader.fieldnames or []
+    except (ValueError, csv.Error) as error:
         raise DatasetError(
             f"{path}: no table of comma-separated values ({error}); expected UTF-8 text. "
             "Make the folder again with: bloodcells crops"
@@ -262,9 +268,8 @@ def suggestion(name: str, known: Sequence[str]) -> str:
 
 
 def is_contact_sheet(path: Path) -> bool:
-    """Whether an image is a contact sheet of a cell folder, or of another command."""
-    is_of_cells = path.parent.name == SHEETS and (path.parent.parent / CELLS_CSV).is_file()
-    return is_of_cells or path.stem.endswith("_contact_sheet")
+    """Whether an image is a contact sheet of a cell folder."""
+    return path.parent.name == SHEETS and (path.parent.parent / CELLS_CSV).is_file()
 
 
 def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
@@ -283,7 +288,10 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     folders = sorted(
         path
         for path in root.iterdir()
-        if path.is_dir() and not is_left_behind(path.name) and path.name != SHEETS
+        if path.is_dir()
+        and not is_left_behind(path.name)
+        and path.name != SHEETS
+        and not holds_results(path)
     )
     if not folders:
         raise DatasetError(
@@ -293,7 +301,7 @@ def read_class_folders(root: Path, kind: ClassifierKind) -> list[CellRecord]:
     records = []
     for folder in folders:
         condition, cell_type = _class_of_folder(folder, kind)
-        images = sorted(path.name for path in folder.iterdir() if is_image_name(path))
+        images = [path.name for path in images_directly_in(folder)]
         if not images:
             raise DatasetError(
                 f"{folder}: no images in this class folder; expected "

@@ -30,6 +30,7 @@ from blood_cell_system.datasets.prepared import (
 from blood_cell_system.errors import DatasetError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_label_image, write_image
+from blood_cell_system.imaging.image_folders import refuse_output_around
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.imaging.resampling import Resampler
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
@@ -169,24 +170,6 @@ def _free(name: str, taken: set[str]) -> str:
     while free in taken or free.casefold() in taken:
         free, number = f"{name}-{number}", number + 1
     return free
-
-
-def check_output(output: Path, folders: Sequence[Path]) -> None:
-    """Refuse to write into a folder that is read, or into the folder around one.
-
-    Raises
-    ------
-    DatasetError
-        The output is one of the folders, lies in one, or holds one.
-    """
-    place = output.resolve()
-    for folder in folders:
-        read = folder.resolve()
-        if place.is_relative_to(read) or read.is_relative_to(place):
-            raise DatasetError(
-                f"{output}: the output is, or lies in, or holds the input folder {folder}; "
-                "expected another place. Choose another --output."
-            )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -392,7 +375,7 @@ def combine_folders(
     """
     folders, output = [Path(folder) for folder in folders], Path(output)
     _check_diameters(cell_diameter_px, source_diameters or {})
-    check_output(output, folders)
+    refuse_output_around(output, *folders)
     sources = open_sources(folders, seed=seed)
     _check_names(source_diameters or {}, sources)
     taxonomy = _joined_taxonomy(sources.datasets)

@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 
 from blood_cell_system.atomic_files import make_folder, write_json
-from blood_cell_system.errors import DownloadError, OutputError, SettingsError
+from blood_cell_system.errors import DownloadError, OutputError, SettingsError, UnknownNameError
 
 
 class Way(StrEnum):
@@ -120,13 +120,10 @@ def data_set_named(name: str) -> PublicDataSet:
     SettingsError
         There is none of that name.
     """
-    try:
-        return DATA_SETS[name.lower()]
-    except KeyError:
-        raise SettingsError(
-            f"{name}: no data set of that name; expected one of {', '.join(DATA_SETS)}, or the "
-            "address of a file that begins with https://."
-        ) from None
+    if name.lower() not in DATA_SETS:
+        remedy = "Or the address of a file that begins with https://."
+        raise UnknownNameError.of("data set", name, DATA_SETS, remedy=remedy)
+    return DATA_SETS[name.lower()]
 
 
 TIMEOUT_SECONDS: Final = 30.0  # Without a byte from the server.

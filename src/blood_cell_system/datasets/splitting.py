@@ -22,10 +22,12 @@ from blood_cell_system.datasets.prepared import (
     write_manifest,
 )
 from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.input_files import read_bytes
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.text_encoding import decoded
 
 _IMAGE_COLUMNS = ("image", "file", "picture", "stem", "name")
 
@@ -106,9 +108,9 @@ def _by_table(images: Sequence[PreparedImage], table: Path, by: GroupBy) -> list
     if not table.is_file():
         raise MissingDataError(f"{table}: there is no such table. Check the path of --table.")
     try:
-        text = read_bytes(table).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DatasetError(f"{table}: not UTF-8 ({error}). Save it as CSV UTF-8.") from error
+        text = decoded(read_bytes(table), table)
+    except ValueError as error:
+        raise DatasetError(f"{table}: {error}. Save it as CSV UTF-8.") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
     columns = list(reader.fieldnames or ())
     column = next((name for name in _IMAGE_COLUMNS if name in columns), None)
@@ -248,7 +250,8 @@ def split_folder(
             replace(image, split=splits[group], group=_known_group(image, name, by))
             for image, group, name in zip(images, joined, names, strict=True)
         )
-        _write(dataset, images, {"by": str(by), "pattern": pattern, "seed": seed})
+        with locked_folder(dataset.root, command="split"):
+            _write(dataset, images, {"by": str(by), "pattern": pattern, "seed": seed})
     return SplitSummary(
         root=dataset.root,
         by=by,

@@ -22,6 +22,7 @@ from blood_cell_system.errors import (
     is_memory_full,
     system_words,
 )
+from blood_cell_system.imaging.damage import log_damage
 from blood_cell_system.input_files import kind_of_special, read_bytes
 
 MAX_PIXELS: Final = 100_000_000
@@ -61,11 +62,6 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
             raise ImageReadError(
                 f"{path}: the file is empty (0 bytes). Copy it again from its source, or, where a "
                 "cloud holds it, have it downloaded first."
-            )
-        if (path.stat().st_size if data is None else len(data)) == 0:
-            raise ImageReadError(
-                f"{path}: the file is empty (0 bytes), as placeholders of cloud folders and broken "
-                "downloads are; expected an image. Copy it again from its source."
             )
         with _without_pillow_warnings, _open(path, data) as image:
             width, height = image.size
@@ -308,13 +304,14 @@ def read_image(path: Path, *, data: bytes | None = None) -> NDArray[np.uint8]:
     Grayscale, palette and CMYK become RGB. Values of more than 8 bits are scaled by the smallest
     usual depth (8, 10, 12, 14 or 16 bits) that holds the largest of them, as cameras of 12 bits
     save in 16; float values by 1 when none is larger. Of an animation the first frame is taken, of
-    several pages the first.
+    several pages the first. Damage that decoders repair is logged as a warning, once a file.
 
     Parameters
     ----------
     path : Path
     data : bytes, optional
-        What the file holds, where it has been read: whoever needs its hash as well reads it once.
+        What the file holds, where it has been read: whoever needs its hash as well reads it once,
+        and asks :func:`imaging.damage.damage_of` as well.
 
     Returns
     -------
@@ -329,7 +326,10 @@ def read_image(path: Path, *, data: bytes | None = None) -> NDArray[np.uint8]:
     """
     path = Path(path)
     with opened(path, data) as image:
-        return as_rgb(image, path, data)
+        rgb = as_rgb(image, path, data)
+        if data is None:
+            log_damage(path)
+        return rgb
 
 
 def read_rgba(path: Path) -> NDArray[np.uint8]:

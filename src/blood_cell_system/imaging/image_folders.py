@@ -1,12 +1,24 @@
 """Which files of a folder are images that somebody took, and which folders are gone through."""
 
+import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
-from blood_cell_system.errors import SettingsError
+from blood_cell_system.errors import DatasetError, SettingsError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.input_files import kind_of_special
+
+_logger = logging.getLogger(__name__)
+
+RESULT_ENDINGS: Final = ("annotated.png", "mask.png", "cells.csv", "summary.txt", "report.json")
+"""Of the names of the files that an analysis writes of an image, besides its label image."""
+SUMMARY_NAME: Final = "batch_summary.json"
+"""Lies in every folder of results."""
+
+_LABEL_IMAGES: Final = ("instances.png", "instances.tif")
+_OF_RESULTS: Final = ("batch_summary.csv", "index.html")  # Besides the summary itself.
 
 # What systems leave in folders and archives: previews, bins, copies.
 _LEFT_BEHIND: Final = frozenset(
@@ -45,13 +57,74 @@ def is_image_name(path: Path) -> bool:
     )
 
 
+def own_results(names: Iterable[str]) -> frozenset[str]:
+    """Find the files that an analysis has written, among the names of a folder's files.
+
+    Examples
+    --------
+    >>> sorted(own_results(["a.png", "a_annotated.png", "a_report.json", "b_mask.png"]))
+    ['a_annotated.png', 'a_report.json']
+    """
+    known = frozenset(names)
+    endings = (*RESULT_ENDINGS, *_LABEL_IMAGES)
+    found = set()
+    if SUMMARY_NAME in known:
+        ours = tuple(f"_{ending}" for ending in endings)
+        found = {name for name in known if name.endswith(ours)} | {SUMMARY_NAME, *_OF_RESULTS}
+    drawings = (name for name in known if name.endswith(f"_{RESULT_ENDINGS[0]}"))
+    for stem in (name.removesuffix(RESULT_ENDINGS[0]) for name in drawings):
+        of_image = {stem + ending for ending in endings} & known
+        # A drawing alone may be anybody's; with a table or a report, or both masks, it is ours.
+        is_table = any(not name.endswith((".png", ".tif")) for name in of_image)
+        if is_table or len(of_image) > 2:
+            found |= of_image
+    return frozenset(found & known)
+
+
+def images_directly_in(folder: Path) -> list[Path]:
+    """List the images of a folder, not of those within it, by name.
+
+    What systems leave behind, results of an analysis, and contact sheets are passed over; so are
+    named pipes, sockets and devices, with a warning.
+    """
+    paths = [path for path in folder.iterdir() if not path.is_dir()]
+    results = own_results(path.name for path in paths)
+    return sorted(
+        path
+        for path in paths
+        if is_image_name(path) and path.name not in results and not is_special(path)
+    )
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether a folder, or one within it, is what an analysis has written, without other images."""
+    walk = list(walk_folders(folder, onerror=lambda error: None))
+    names = [[path.name for path in place.iterdir()] for place, _, _ in walk]
+    return any(map(own_results, names)) and not any(
+        is_image_name(Path(name)) for _, _, files in walk for name in files
+    )
+
+
+def is_special(path: Path) -> bool:
+    """Whether this is a named pipe, a socket or a device, which is reported and skipped."""
+    try:
+        kind = kind_of_special(path)
+    except OSError:
+        # The file is reported where it is read.
+        return False
+    if kind is not None:
+        _logger.warning("%s: %s, not a file; skipped", path, kind)
+    return kind is not None
+
+
 def walk_folders(
     root: Path, *, onerror: Callable[[OSError], None]
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
     """Go through a folder as ``os.walk`` does, also into folders that are symbolic links.
 
     Links to a folder that is gone through anyway, or around it, are not followed: every file comes
-    once, and loops end. What systems leave behind is passed over.
+    once, and loops end. What systems leave behind is passed over, and so are the files that an
+    analysis has written, but for its summary.
     """
     real_root = Path(os.path.realpath(root))
     linked: list[Path] = []
@@ -67,19 +140,79 @@ def walk_folders(
                 linked.append(target)
             kept.append(name)
         folders[:] = kept
-        yield Path(folder), folders, [name for name in files if not is_left_behind(name)]
+        results = own_results(files) - {SUMMARY_NAME}
+        yield (
+            Path(folder),
+            folders,
+            [name for name in files if not is_left_behind(name) and name not in results],
+        )
 
 
-def refuse_output_within(output: Path, source: Path) -> None:
-    """Refuse an output that lies in the folder that is read, or is it.
+def files_below(root: Path) -> Iterator[Path]:
+    """List the files of a folder and of all within it, as :func:`walk_folders` goes.
+
+    Named pipes, sockets and devices are passed over, with a warning.
+
+    Raises
+    ------
+    DatasetError
+        A folder cannot be read.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise DatasetError(
+            f"{error.filename}: cannot be listed ({error.strerror or error}). Check its "
+            "permissions."
+        ) from error
+
+    for folder, _, names in walk_folders(root, onerror=refuse):
+        yield from (path for name in names if not is_special(path := folder / name))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a path is a folder; one that is too long to be anything is none."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def refuse_output_within(output: Path, *sources: Path, option: str = "--output") -> None:
+    """Refuse an output that lies in a folder that is read, or is what is read.
+
+    Parameters
+    ----------
+    option : str
+        What named the output.
 
     Raises
     ------
     SettingsError
-        The next run would take what was written for data.
+        The next run would take what was written for data, or this one would write over it.
     """
-    if source.is_dir() and output.resolve().is_relative_to(source.resolve()):
-        raise SettingsError(
-            f"{output}: the output is the input folder or lies in it ({source}): the next run "
-            "would take it for data; expected another place. Choose another --output."
-        )
+    place = Path(os.path.realpath(output))
+    for source in sources:
+        read = Path(os.path.realpath(source))
+        if place == read or (place.is_relative_to(read) and os.path.isdir(read)):  # noqa: PTH112
+            raise SettingsError(
+                f"{output}: the output is the input, or lies in it ({source}): it would be taken "
+                f"for data; expected another place. Choose another {option}."
+            )
+
+
+def refuse_output_around(output: Path, *sources: Path, option: str = "--output") -> None:
+    """Refuse an output that lies in a folder that is read, or around one.
+
+    Raises
+    ------
+    SettingsError
+        As :func:`refuse_output_within`; or the output holds a folder that is read.
+    """
+    refuse_output_within(output, *sources, option=option)
+    place = Path(os.path.realpath(output))
+    for source in sources:
+        if Path(os.path.realpath(source)).is_relative_to(place):
+            raise SettingsError(
+                f"{output}: the output holds the input folder {source}; expected another place. "
+                f"Choose another {option}."
+            )

@@ -23,6 +23,7 @@ from blood_cell_system.annotation.sample import (
 )
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.folder_build import finish_build, start_build
+from blood_cell_system.datasets.verify.checks import listed
 from blood_cell_system.errors import (
     DatasetError,
     ImageReadError,
@@ -31,9 +32,11 @@ from blood_cell_system.errors import (
     SettingsError,
 )
 from blood_cell_system.folder_lock import locked_folder
+from blood_cell_system.imaging.damage import damage_of
 from blood_cell_system.imaging.image_file import (
     count_pages,
     is_turned,
+    read_file_bytes,
     read_image,
     write_image,
 )
@@ -253,6 +256,7 @@ class _PreparedImage:
     folders: tuple[str, ...]
     pages: int
     is_turned: bool
+    damage: str | None
 
 
 def _prepare_image(
@@ -264,7 +268,8 @@ def _prepare_image(
     taxonomy: Taxonomy,
 ) -> _PreparedImage | FailedImage:
     try:
-        image = read_image(sample.image_path)
+        data = read_file_bytes(sample.image_path)
+        image = read_image(sample.image_path, data=data)
         mask = mask_of_sample(
             image, sample, method=method, unlabelled=unlabelled, taxonomy=taxonomy
         )
@@ -282,6 +287,7 @@ def _prepare_image(
         folders=folders,
         pages=count_pages(sample.image_path),
         is_turned=is_turned(sample.image_path),
+        damage=damage_of(sample.image_path, data),
     )
 
 
@@ -290,6 +296,16 @@ def _notes_of_images(
 ) -> list[str]:
     """Say what of the image files may not be as their labels take it to be."""
     notes = []
+    damaged = [
+        f"{sample.image_path} ({damage})"
+        for sample in samples
+        if (damage := prepared[sample.stem].damage)
+    ]
+    if damaged:
+        notes.append(
+            f"{len(damaged)} files are damaged, and a part of each image is not as it was taken: "
+            f"{listed(damaged, _MOST_LINES)}. Copy them again from their source, or remove them."
+        )
     pages = [sample.image_path for sample in samples if prepared[sample.stem].pages > 1]
     if pages:
         notes.append(

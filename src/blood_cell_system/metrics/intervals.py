@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from blood_cell_system.seeding import generator_for
 
@@ -78,8 +78,52 @@ def with_interval(
     return Figure(value=value, interval=(float(low), float(high)))
 
 
-def wilson_interval(count: int, total: int) -> tuple[float, float]:
+def independent_total(counts: ArrayLike, totals: ArrayLike) -> float:
+    """How many independent cells would be as good evidence for a share as the cells of fields.
+
+    Cells of one field are alike: the stain, the thickness of the smear and the clumping of what is
+    rare are those of the field. The number is that of the cells, or less.
+
+    Parameters
+    ----------
+    counts, totals : array of shape (fields,)
+        Numerator and denominator of the share in each field.
+
+    Notes
+    -----
+    The design effect of a ratio estimator (L. Kish, *Survey Sampling*, 1965): its variance between
+    fields over that of independent cells. As a few fields tell the variance badly, it is widened by
+    Student's t as E. L. Korn and B. I. Graubard do (*Survey Methodology* 24, 1998), but not where
+    the cells vary less than independent ones. ``tests/unit/metrics/test_intervals.py`` simulates
+    the coverage: 92 to 98 % for shares of 2 % and more in 5 fields and more whose cells correlate
+    by 0.02, where Wilson's interval of all cells has 66 to 82 %. No formula knows of rare cells in
+    a few clumps: at 0.5 % and a correlation of 0.1 ten fields give 62 %.
+
+    Examples
+    --------
+    >>> round(independent_total([5, 5, 5, 5], [100] * 4))
+    400
+    >>> round(independent_total([20, 0, 0, 0], [100] * 4))
+    7
+    """
+    k, n = np.asarray(counts, dtype=np.float64), np.asarray(totals, dtype=np.float64)
+    k, n = k[n > 0], n[n > 0]
+    total, fields = float(n.sum()), len(n)
+    if fields < 2 or not 0 < k.sum() < total:
+        return total
+    from scipy.special import stdtrit
+
+    share = k.sum() / total
+    between = fields / (fields - 1) * float(((k - share * n) ** 2).sum()) / total**2
+    effect = between / (share * (1 - share) / total)
+    widened = effect * (float(stdtrit(fields - 1, 0.975)) / _Z_95) ** 2
+    return float(total / max(1.0, widened))
+
+
+def wilson_interval(count: float, total: float) -> tuple[float, float]:
     """95 % interval of a share, as of cells that were drawn independently.
+
+    Counts need not be whole: see :func:`independent_total`.
 
     The same as ``scipy.stats.binomtest(count, total).proportion_ci(method="wilson")``, whose
     import alone takes a fifth of the time of an analysis.
@@ -87,7 +131,7 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
     Raises
     ------
     ValueError
-        ``total`` is less than 1, or ``count`` is not within 0..``total``.
+        ``total`` is not above 0, or ``count`` is not within 0..``total``.
 
     Notes
     -----
@@ -100,9 +144,9 @@ def wilson_interval(count: int, total: int) -> tuple[float, float]:
     >>> [round(end, 4) for end in wilson_interval(1, 10)]
     [0.0179, 0.4042]
     """
-    if total < 1 or not 0 <= count <= total:
+    if total <= 0 or not 0 <= count <= total:
         raise ValueError(
-            f"Wilson interval: expected 0 <= count <= total, and a total of 1 or more. "
+            f"Wilson interval: expected 0 <= count <= total, and a total above 0. "
             f"Received: {count}, {total}."
         )
     squared = _Z_95**2

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import blood_cell_system.networks
-from blood_cell_system.errors import SettingsError
+from blood_cell_system.errors import SettingsError, UnknownNameError
 from blood_cell_system.model_metadata import Architecture
 
 Build = Callable[[Any], Any]
@@ -117,10 +117,7 @@ def _register(
 def _named(table: Mapping[str, Registered], name: str) -> Registered:
     _import_all()
     if name not in table:
-        raise SettingsError(
-            f"architecture {name!r}: there is none of that name; expected one of "
-            f"{', '.join(sorted(table))}."
-        )
+        raise UnknownNameError.of("architecture", name, sorted(table))
     return table[name]
 
 

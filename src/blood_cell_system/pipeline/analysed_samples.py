@@ -1,6 +1,5 @@
 """What was found in analysed images, as samples: a start for people who correct it."""
 
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -14,8 +13,9 @@ from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.imaging.image_folders import SUMMARY_NAME, files_below
 from blood_cell_system.input_files import read_json
-from blood_cell_system.pipeline.model_slots import SUMMARY_NAME, sha256_of
+from blood_cell_system.pipeline.model_slots import sha256_of
 from blood_cell_system.reports.image_files import read_labels
 from blood_cell_system.reports.report import DiagnosticReport
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
@@ -138,10 +138,9 @@ class _ImageFinder:
         for path in paths:
             self._by_name[path.name].append(path)
         for folder in folders:
-            for parent, _, names in os.walk(folder):
-                for name in sorted(names):
-                    if Path(name).suffix.lower() in IMAGE_SUFFIXES:
-                        self._by_name[name].append(Path(parent, name))
+            for path in sorted(files_below(folder)):
+                if path.suffix.lower() in IMAGE_SUFFIXES:
+                    self._by_name[path.name].append(path)
 
     def find(self, name: str, digest: str, *, where: Path) -> Path:
         """Image of a name whose bytes have a SHA-256."""

@@ -1,12 +1,13 @@
 """Many images, one after the other, whatever becomes of each."""
 
+import errno
 import hashlib
 import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -26,17 +27,23 @@ from blood_cell_system.imaging.image_file import (
     read_image,
     read_image_shape,
 )
-from blood_cell_system.imaging.image_folders import is_image_name, walk_folders
+from blood_cell_system.imaging.image_folders import (
+    RESULT_ENDINGS,
+    SUMMARY_NAME,
+    holds_results,
+    is_folder,
+    is_image_name,
+    walk_folders,
+)
 from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import InferencePipeline
-from blood_cell_system.pipeline.model_slots import SUMMARY_NAME
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 from blood_cell_system.reports.image_files import (
-    IMAGE_ENDINGS,
     as_written,
     cells_to_csv,
     file_of,
     read_labels,
+    remove_file,
     write_image_files,
     write_report,
     write_words,
@@ -49,10 +56,19 @@ from blood_cell_system.reports.report import (
     Provenance,
     ReportSettings,
 )
+from blood_cell_system.reports.slides import (
+    SLIDE_ENDING,
+    SLIDES_FOLDER,
+    Slide,
+    SlideFile,
+    with_file_names,
+)
+from blood_cell_system.reports.text import slide_text
 
 _MAX_NAME_BYTES: Final = 180
 """Of 255 that a file's name may have: "_annotated.png" and a temporary name must fit as well."""
 
+_SHOWN_LETTERS: Final = 120  # Of a path that is too long.
 _PREPARED: Final = frozenset({"images", "masks"})
 _LABELS: Final = frozenset({"masks", "instances"})
 
@@ -123,7 +139,14 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
     passed_over: list[Path] = []
     results = Path(os.path.realpath(output_dir))
     for path in paths:
-        if not path.is_dir():
+        try:
+            path.lstat()
+        except OSError as error:
+            if error.errno == errno.ENAMETOOLONG:
+                reason = f"{str(path)[:_SHOWN_LETTERS]}…: {system_words(error)}"
+                failed.append(FailedInput(path=path, reason=reason))
+                continue
+        if not is_folder(path):
             # A file that is not there fails when it is read, like every other that cannot be.
             if Path(os.path.realpath(path.parent)) == results:
                 raise _among_the_images(output_dir)
@@ -156,7 +179,7 @@ def _among_the_images(output_dir: Path) -> OutputError:
 
 
 def _why_nothing(folder: Path, others: list[Path], *, recursive: bool) -> str:
-    if folder / SUMMARY_NAME in others:
+    if holds_results(folder):
         return f"{folder}: it holds the results of an analysis. Name the folder of the images."
     found = f" Found: {len(others)} other files." if others else ""
     expected = ", ".join(sorted(IMAGE_SUFFIXES))
@@ -176,7 +199,7 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
 
     for root, folders, files in walk_folders(folder, onerror=stop):
         wanted = folders if recursive else []
-        if SUMMARY_NAME in files:
+        if SUMMARY_NAME in files and not any(is_image_name(Path(name)) for name in files):
             files, wanted = [SUMMARY_NAME], []
         elif set(folders) >= _PREPARED:
             files = [*files, *_LABELS.intersection(folders)]
@@ -240,7 +263,7 @@ def former_report(
     MissingDataError, ImageReadError
         The image has gone, or cannot be read.
     """
-    files = (file_of(output_dir, image.name, ending) for ending in IMAGE_ENDINGS)
+    files = (file_of(output_dir, image.name, ending) for ending in RESULT_ENDINGS)
     if not all(path.is_file() for path in files):
         return None
     try:
@@ -319,6 +342,8 @@ class BatchSettings:
         Images in work at the same time; they share the network.
     resume : bool
         Whether to keep the results of a former run that would come out the same.
+    slides : mapping of str to Slide
+        Slide of each image, by the name of its results; empty where slides were not named.
 
     Raises
     ------
@@ -328,6 +353,7 @@ class BatchSettings:
 
     jobs: int = 1
     resume: bool = False
+    slides: Mapping[str, Slide] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -408,7 +434,8 @@ def analyze_inputs(
         provenance=pipeline.provenance,
         limits=page_limits(len(inputs.images)),
     )
-    yield from _in_threads(work, inputs.images, settings.jobs)
+    for outcome in _in_threads(work, inputs.images, settings.jobs):
+        yield replace(outcome, slide=settings.slides.get(outcome.name))
     for failed in inputs.failed:
         yield ImageOutcome(name="", path=str(failed.path), reason=failed.reason)
 
@@ -419,7 +446,7 @@ def write_batch(
     pipeline: InferencePipeline,
     output_dir: Path,
 ) -> BatchSummary:
-    """Write ``batch_summary.json``, ``batch_summary.csv`` and ``index.html``.
+    """Write ``batch_summary.json``, ``batch_summary.csv``, ``index.html`` and a report each slide.
 
     An image whose files are no longer all there has failed: the summary would vouch for them.
 
@@ -437,13 +464,34 @@ def write_batch(
     write_json(output_dir / SUMMARY_NAME, summary.to_json())
     write_words(output_dir / TABLE_NAME, summary.to_csv())
     write_words(output_dir / PAGE_NAME, render_page(summary))
+    _write_slides(summary, output_dir)
     return summary
+
+
+def _write_slides(summary: BatchSummary, output_dir: Path) -> None:
+    """Write page, text and JSON of each slide; those of slides of a former grouping go."""
+    folder = output_dir / SLIDES_FOLDER
+    written = set()
+    for report, stem in with_file_names(summary.slides):
+        files = {
+            f"{stem}.html": render_page(summary.of_slide(report), slide=report),
+            f"{stem}.txt": slide_text(report, summary.taxonomy, summary.provenance),
+        }
+        for name, words in files.items():
+            write_words(folder / name, words)
+        file = SlideFile(report=report, provenance=summary.provenance, settings=summary.settings)
+        write_json(folder / f"{stem}.json", file.to_json())
+        written.add(stem)
+    for ending in ("html", "txt", "json"):
+        for path in folder.glob(f"*{SLIDE_ENDING}.{ending}"):
+            if path.stem not in written:
+                remove_file(path)
 
 
 def _with_its_files(outcome: ImageOutcome, output_dir: Path) -> ImageOutcome:
     if outcome.report is None:
         return outcome
-    files = [file_of(output_dir, outcome.name, ending) for ending in IMAGE_ENDINGS]
+    files = [file_of(output_dir, outcome.name, ending) for ending in RESULT_ENDINGS]
     labels = [file_of(output_dir, outcome.name, f"instances.{kind}") for kind in ("png", "tif")]
     missing = [path for path in files if not path.is_file()]
     if not any(path.is_file() for path in labels):
@@ -535,7 +583,7 @@ def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
         labels = read_labels(work.output_dir, item.name)
         drawn = [
             read_image_shape(file_of(work.output_dir, item.name, ending))
-            for ending in IMAGE_ENDINGS
+            for ending in RESULT_ENDINGS
             if ending.endswith(".png")
         ]
     except BloodCellError:

@@ -18,6 +18,7 @@ from blood_cell_system.analysis.image_analysis import (
     ImageAnalysis,
     analyze_image,
 )
+from blood_cell_system.analysis.quality import warning
 from blood_cell_system.analysis.runtimes import (
     ClassifierRuntime,
     Runtime,
@@ -26,7 +27,9 @@ from blood_cell_system.analysis.runtimes import (
 )
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.imaging.damage import damage_of, damage_words
 from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_file_bytes, read_image
+from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
 from blood_cell_system.reports.image_files import write_image_files
@@ -175,6 +178,8 @@ class InferencePipeline:
             file_name=path.name,
             sha256=hashlib.sha256(data).hexdigest(),
             warnings=_warnings_of_pages(path, data),
+            stated=read_pixel_size(path, data=data),
+            damage=damage_of(path, data),
         )
 
     def analyze_array(self, image: NDArray[np.uint8], *, name: str = "array") -> ImageResult:
@@ -201,10 +206,21 @@ class InferencePipeline:
         return self._analyze(image, file_name=name, sha256=digest, warnings=())
 
     def _analyze(
-        self, image: NDArray[np.uint8], *, file_name: str, sha256: str, warnings: tuple[str, ...]
+        self,
+        image: NDArray[np.uint8],
+        *,
+        file_name: str,
+        sha256: str,
+        warnings: tuple[str, ...],
+        stated: PixelSize | None = None,
+        damage: str | None = None,
     ) -> ImageResult:
         ready = self._get_ready()
-        found = analyze_image(ready.segmenter, image, self.settings)
+        found = analyze_image(ready.segmenter, image, self.settings, stated)
+        if damage is not None:
+            fault = warning("file", None, damage_words(damage))
+            quality = replace(found.quality, findings=(*found.quality.findings, fault))
+            found = replace(found, quality=quality)
         classifiers = tuple(ready.classifiers.values())
         cells = classify_analysis(found, classifiers, self.classification)
         analysis = replace(found, cells=cells)
@@ -314,7 +330,7 @@ def analyze(
     cell_diameter_px : float, optional
         Diameter of a red cell in the image, in pixels; estimated by default.
     pixel_size_um : float, optional
-        Side of a pixel in micrometres.
+        Side of a pixel in micrometres; by default what the file states, if it does.
     border_rule : BorderRule
         Which of the cells at the border count.
     confidence_threshold : float

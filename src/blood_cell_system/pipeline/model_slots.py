@@ -22,9 +22,6 @@ from blood_cell_system.errors import (
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, classifier_kinds
 from blood_cell_system.taxonomy import BUILT_IN
 
-SUMMARY_NAME: Final = "batch_summary.json"
-"""Lies in every folder of results."""
-
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file, as hexadecimal digits.

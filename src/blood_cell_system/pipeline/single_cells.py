@@ -22,7 +22,7 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.datasets.cell_folder import is_contact_sheet
 from blood_cell_system.errors import BloodCellError, MissingDataError, is_memory_full
 from blood_cell_system.imaging.image_file import read_rgba
-from blood_cell_system.imaging.image_folders import is_image_name, is_left_behind
+from blood_cell_system.imaging.image_folders import files_below, is_folder, is_image_name
 from blood_cell_system.model_metadata import ModelMetadata
 
 _logger = logging.getLogger(__name__)
@@ -59,16 +59,15 @@ def find_cell_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
     """
     found: list[tuple[Path, str]] = []
     for path in paths:
-        if not path.is_dir():
+        if not is_folder(path):
             # A file that is not there fails when it is read, like every other that cannot be.
             found.append((path, str(path)))
             continue
-        for file in sorted(path.rglob("*")):
-            inner = file.relative_to(path)
-            is_hidden = any(map(is_left_behind, inner.parts))
-            is_image = is_image_name(file) and not is_hidden and file.is_file()
-            if is_image and not is_contact_sheet(file):
-                found.append((file, inner.as_posix()))
+        found += [
+            (file, file.relative_to(path).as_posix())
+            for file in sorted(files_below(path))
+            if is_image_name(file) and not is_contact_sheet(file)
+        ]
     if not found:
         raise MissingDataError(
             f"{', '.join(map(str, paths))}: there is no image; expected PNG, JPEG, TIFF, BMP or "
@@ -121,7 +120,8 @@ def classify_files(
         columns[name][rows] = values
     names = [name for _, name in files]
     no_image = Cells(label_image=np.zeros((0, 0), dtype=np.int32))
-    return no_image.with_columns(file=names, reason=reasons, **columns)
+    # Here the reason is why a file could not be read.
+    return no_image.with_columns(**columns | {"file": names, "reason": reasons})
 
 
 def table_of(cells: Cells, metadata: ModelMetadata) -> tuple[tuple[str, ...], list[dict[str, Any]]]:

@@ -20,6 +20,7 @@ from blood_cell_system.datasets.cell_folder import (
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
 from blood_cell_system.datasets.synthetic.smear import DrawnSmear
 from blood_cell_system.errors import OutputError, SettingsError
+from blood_cell_system.folder_lock import LOCK_NAME, locked_folder
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.parallel import map_in_processes, with_progress
@@ -90,6 +91,18 @@ def write_synthetic_cells(
     if seed < 0:
         raise SettingsError(f"Seed: {seed}; expected 0 or more.")
     output = Path(output)
+    with locked_folder(output, command="synthesize"):
+        return _write_cells(output, kind, fields, settings, seed, jobs)
+
+
+def _write_cells(
+    output: Path,
+    kind: ClassifierKind,
+    fields: int,
+    settings: SmearSettings | None,
+    seed: int,
+    jobs: int,
+) -> tuple[CellRecord, ...]:
     _start(output)
     chosen = _with_cells_of(settings or SmearSettings(cell_diameter_px=70), kind)
     write = partial(_write_field, output=output, kind=kind, settings=chosen, seed=seed)
@@ -112,7 +125,9 @@ def _start(output: Path) -> None:
     others = [
         path
         for path in sorted(output.rglob("*"))
-        if path.is_file() and path.name != CELLS_CSV and not path.name.startswith(f"{SOURCE}_")
+        if path.is_file()
+        and path.name not in (CELLS_CSV, LOCK_NAME)
+        and not path.name.startswith(f"{SOURCE}_")
     ]
     if others:
         raise OutputError(

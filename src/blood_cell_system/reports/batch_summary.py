@@ -1,7 +1,8 @@
 """What came of a batch of images, as a typed summary and as a table."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -28,6 +29,13 @@ from blood_cell_system.reports.report import (
     Text,
     TypeSummary,
 )
+from blood_cell_system.reports.slides import (
+    Slide,
+    SlideField,
+    SlideReport,
+    report_patients,
+    report_slides,
+)
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 _SUMMED: Final = ("uncertain", "touching_border", "not_counted")
@@ -39,6 +47,8 @@ class ImageRow(Record):
 
     name: Annotated[Text, Field(description="of its files; empty where there is no image")]
     path: Text
+    slide: Annotated[Text | None, Field(description="null without --group-by")] = None
+    patient: Annotated[Text | None, Field(description="null where nobody has named one")] = None
     status: Status
     reason: Annotated[Text, Field(description="why it failed; empty otherwise")]
     warnings: tuple[Text, ...] = ()
@@ -66,15 +76,17 @@ class FormerImageRow(Record):
 class BatchFile(Record):
     """What ``batch_summary.json`` holds."""
 
-    format_version: Literal[3] = FORMAT_VERSION
+    format_version: Literal[4] = FORMAT_VERSION
     disclaimer: str = DISCLAIMER
     provenance: Provenance
     settings: ReportSettings
     images_by_status: dict[str, Count]
     left_out_of_sums: Annotated[Count, Field(description="analysed, but unlike a blood smear")]
-    counts: dict[str, Count]
+    counts: Annotated[dict[str, Count], Field(description="empty where there are slides")]
     rates: tuple[Rate, ...]
     findings: dict[str, Findings]
+    slides: Annotated[tuple[SlideReport, ...], Field(description="with --group-by")] = ()
+    patients: Annotated[tuple[SlideReport, ...], Field(description="that were named")] = ()
     images: tuple[ImageRow, ...]
     pictures: Annotated[
         tuple[FormerImageRow, ...],
@@ -101,6 +113,8 @@ class ImageOutcome:
         What the page shows; None for a failed one.
     was_kept : bool
         Whether a former run had done it.
+    slide : Slide or None
+        Which slide it is a field of; None where slides were not named.
     """
 
     name: str
@@ -109,6 +123,7 @@ class ImageOutcome:
     report: DiagnosticReport | None = None
     panel: Panel | None = None
     was_kept: bool = False
+    slide: Slide | None = None
 
     @property
     def status(self) -> Status:
@@ -133,7 +148,14 @@ class ImageOutcome:
     @property
     def row(self) -> ImageRow:
         """The outcome as it is written; the same whether the image was kept or not."""
-        row = ImageRow(name=self.name, path=self.path, status=self.status, reason=self.reason)
+        row = ImageRow(
+            name=self.name,
+            path=self.path,
+            slide=self.slide.name if self.slide else None,
+            patient=self.slide.patient if self.slide else None,
+            status=self.status,
+            reason=self.reason,
+        )
         if self.report is None:
             return row
         summaries = self.report.types.values()
@@ -154,7 +176,7 @@ class ImageOutcome:
         return self.row.to_json()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class BatchSummary:
     """What came of a batch.
 
@@ -211,19 +233,53 @@ class BatchSummary:
         return next(done, BUILT_IN)
 
     @property
+    def is_grouped(self) -> bool:
+        """Whether slides were named: then cells are summed up by slide and patient alone."""
+        return any(outcome.slide for outcome in self.outcomes)
+
+    @cached_property
+    def slides(self) -> tuple[SlideReport, ...]:
+        """Report of each slide that was named."""
+        return report_slides(self._fields)
+
+    @cached_property
+    def patients(self) -> tuple[SlideReport, ...]:
+        """Report of each patient that was named."""
+        return report_patients(self._fields)
+
+    @property
+    def _fields(self) -> tuple[SlideField, ...]:
+        return tuple(
+            SlideField(name=outcome.name, slide=outcome.slide, report=outcome.report)
+            for outcome in self.outcomes
+            if outcome.slide is not None
+        )
+
+    def of_slide(self, report: SlideReport) -> "BatchSummary":
+        """Give the images of one slide, as a batch of their own."""
+        images = tuple(
+            replace(outcome, slide=None)
+            for outcome in self.outcomes
+            if outcome.slide is not None and outcome.slide.name == report.slide
+        )
+        return replace(self, outcomes=images, passed_over=())
+
+    @property
     def counts(self) -> dict[str, int]:
-        """Cells by type in all smears together."""
-        names = self.taxonomy.names
+        """Cells by type in all smears together; empty where there are slides."""
+        names = () if self.is_grouped else self.taxonomy.names
         return {name: sum(report.counts[name] for report in self.reports) for name in names}
 
     @property
     def rates(self) -> tuple[Rate, ...]:
-        """Findings that need no classifier, of the cells of all smears together."""
-        return sum_rates(report.rates for report in self.reports)
+        """Findings that need no classifier, of the cells of all smears; none of several slides."""
+        return () if self.is_grouped else sum_rates(report.rates for report in self.reports)
 
     @property
     def findings(self) -> dict[str, Findings]:
-        """What the classifiers found in all smears together, by cell type."""
+        """What the classifiers found in all smears together, by cell type; nothing of slides."""
+        if self.is_grouped:
+            return {}
         return {
             kind.name: sum_findings(
                 report.findings[kind.name]
@@ -245,6 +301,8 @@ class BatchSummary:
             counts=self.counts,
             rates=self.rates,
             findings=self.findings,
+            slides=self.slides,
+            patients=self.patients,
             images=rows,
             pictures=tuple(
                 FormerImageRow(**{name: getattr(row, name) for name in FormerImageRow.model_fields})
@@ -260,7 +318,7 @@ class BatchSummary:
         """
         types, ratios = self.taxonomy.names, [r.name for r in ratios_of(self.taxonomy)]
         columns = [
-            *("name", "path", "status"),
+            *("name", "path", "slide", "patient", "status"),
             *types,
             *_SUMMED,
             *(f"{name.lower()}_median_diameter_{unit}" for name in types for unit in ("px", "um")),

@@ -60,7 +60,7 @@ def diagnose(
         image=image,
         settings=settings,
         provenance=provenance,
-        types={kind.name: _summary(cells, kind.name) for kind in taxonomy},
+        types={kind.name: type_summary(cells, kind.name) for kind in taxonomy},
         rates=rates,
         findings=findings,
         validation=dict(cells.validation),
@@ -70,7 +70,7 @@ def diagnose(
         warnings=(
             *(finding.message for finding in analysis.quality.warnings),
             *_warnings_of_cells(cells),
-            *_doubts(rate for part in findings.values() for rate in part.rates),
+            *doubts(rate for part in findings.values() for rate in part.rates),
             *further_warnings,
         ),
     )
@@ -130,7 +130,8 @@ def _is_open(cells: Cells, row: int, claimed: Set[str], has_claim: bool) -> bool
     return cells["subtype"][row] in claimed and len(cells["possible_subtypes"][row]) != 1
 
 
-def _doubts(rates: Iterable[Rate]) -> list[str]:
+def doubts(rates: Iterable[Rate]) -> list[str]:
+    """Warn of shares that uncertain cells carry."""
     return [
         f"{rate.label}: {rate.uncertain} of the {rate.count} cells called so are not sure. Look at "
         "them; no share is reported."
@@ -151,7 +152,8 @@ def _warnings_of_cells(cells: Cells) -> list[str]:
     return []
 
 
-def _summary(cells: Cells, cell_type: str) -> TypeSummary:
+def type_summary(cells: Cells, cell_type: str) -> TypeSummary:
+    """Count the cells of a type, and measure the whole ones."""
     of_type = cells.is_type(cell_type)
     is_whole = of_type & ~cells["touches_border"]
     is_uncertain = np.array([CellFlag.UNCERTAIN in flags for flags in cells["flags"]], dtype=bool)

@@ -7,10 +7,11 @@ follow a rule of their own. Cells that the border rule leaves out count nowhere.
 """
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +25,8 @@ from pydantic import (
 )
 
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.metrics.intervals import wilson_interval
+from blood_cell_system.cells.unassessed import Reason
+from blood_cell_system.metrics.intervals import independent_total, wilson_interval
 from blood_cell_system.metrics.method_error import ErrorRate, true_share_interval
 from blood_cell_system.reports.claims import (
     Proof,
@@ -85,10 +87,12 @@ class Ratio:
     needs: tuple[str, ...] = ()
 
     def rate(self, cells: Cells) -> "Rate":
-        """Count both in the cells of an image."""
+        """Count both in the cells of an image, or of several, which the column ``image`` names."""
         total = self.among(cells) & cells["is_counted"]
         found = self.of(cells) & total
         is_unsure = are_uncertain(cells) if self.classes else np.zeros_like(found)
+        has_images = "image" in cells and len(cells) > 0
+        by_field = (by_image(cells, found), by_image(cells, total)) if has_images else None
         return Rate(
             name=self.name,
             label=self.label,
@@ -96,6 +100,8 @@ class Ratio:
             total=int(np.count_nonzero(total)),
             min_total=self.min_cells,
             uncertain=int(np.count_nonzero(found & is_unsure)),
+            images=len(by_field[0]) if by_field else 1,
+            independent_total=independent_total(*by_field) if by_field else None,
             proof=Proof.of(cells.validation.get(self.name)),
         )
 
@@ -103,6 +109,12 @@ class Ratio:
     def classes(self) -> tuple[str, ...]:
         """Conditions and subtypes that it needs."""
         return tuple(one.removesuffix("_prob") for one in self.needs if one.endswith("_prob"))
+
+
+def by_image(cells: Cells, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Count the chosen cells of each image."""
+    _, places = np.unique(cells["image"].astype(str), return_inverse=True)
+    return np.bincount(places[rows], minlength=places.max(initial=-1) + 1)
 
 
 def given(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -307,6 +319,15 @@ class Rate(Record):
     min_total: Annotated[int, Field(ge=0, description="the share of fewer is null")] = MIN_CELLS
     uncertain: Annotated[Count, Field(description="of the count: a person should review them")] = 0
     images: Annotated[int, Field(ge=1, description="that the cells are of")] = 1
+    independent_total: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            description="cells that would be as good evidence if they were not of the same fields; "
+            "null for one image",
+        ),
+        rounded(1),
+    ] = None
     proof: Annotated[
         Proof | None, Field(description="of the class; null where it rests on no classifier")
     ] = None
@@ -337,9 +358,11 @@ class Rate(Record):
         """
         if not self.total:
             return None
+        total = self.total if self.independent_total is None else self.independent_total
+        count = min(total, self.count * (total / self.total))
         if self.errors:
-            return true_share_interval(self.count, self.total, *self.errors)
-        return wilson_interval(self.count, self.total)
+            return true_share_interval(count, total, *self.errors)
+        return wilson_interval(count, total)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -374,7 +397,11 @@ class Rate(Record):
         if not self.total:
             return None
         share = self.count / self.total
-        wanted = cells_for(share, self.half_width) if self.is_enough else self.min_total
+        wanted = float(self.min_total)
+        if self.is_enough:
+            # Cells of the same fields are worth fewer independent ones.
+            worth = (self.independent_total or self.total) / self.total
+            wanted = cells_for(share, self.half_width) / worth
         if self.errors and self.is_enough:
             # As if so many cells had been counted that nothing but the method's error is left.
             low, high = true_share_interval(share * _ALL_CELLS, _ALL_CELLS, *self.errors)
@@ -388,7 +415,7 @@ class Rate(Record):
             name: getattr(self, name) + getattr(other, name)
             for name in ("count", "total", "uncertain", "images")
         }
-        return self.model_copy(update=both)
+        return self.model_copy(update=both | {"independent_total": None})
 
 
 class FindingCounts(Record):
@@ -403,8 +430,9 @@ class FindingCounts(Record):
         dict[str, str],
         Field(description="classes that are not counted, as they were not proven, and why"),
     ] = {}
-    none_of_these: Annotated[Count, Field(description="of none of the classes")] = 0
-    cut_off: Annotated[Count, Field(description="cut off, covered or too small to classify")] = 0
+    not_assessed: Annotated[
+        dict[Reason, Count], Field(description="counted cells without a condition, by reason")
+    ] = {}
     uncertain: Annotated[Count, Field(description="assessed; a person should review them")] = 0
 
     @property
@@ -424,7 +452,20 @@ class FindingCounts(Record):
     @property
     def seen(self) -> int:
         """Counted cells of this type, assessed or not."""
-        return self.assessed + self.none_of_these + self.cut_off
+        return self.assessed + sum(self.not_assessed.values())
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def none_of_these(self) -> Annotated[Count, Field(description="of none of the classes")]:
+        """Counted cells of none of the classes."""
+        return self.not_assessed.get(Reason.NOT_IN_DISTRIBUTION, 0)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def cut_off(self) -> Annotated[Count, Field(description="cut off, covered or too small")]:
+        """Counted cells that could not be classified, for whatever reason of their own."""
+        others = (Reason.NOT_IN_DISTRIBUTION, Reason.NO_CLASSIFIER)
+        return sum(count for why, count in self.not_assessed.items() if why not in others)
 
 
 class Findings(FindingCounts):
@@ -435,21 +476,20 @@ class Findings(FindingCounts):
     ] = ()
 
     def __add__(self, other: Self) -> Self:
-        """Sum up the findings of two images; those that were not assessed add nothing."""
-        if not (self.is_assessed and other.is_assessed):
-            return self if self.is_assessed else other
+        """Sum up the findings of two images."""
         total = type(self)(
-            state="assessed",
             assessed=self.assessed + other.assessed,
             counts=_sum(self.counts, other.counts),
             types=_sum(self.types, other.types),
             not_validated={**self.not_validated, **other.not_validated},
-            none_of_these=self.none_of_these + other.none_of_these,
-            cut_off=self.cut_off + other.cut_off,
+            not_assessed=_in_order(_sum(self.not_assessed, other.not_assessed)),
             uncertain=self.uncertain + other.uncertain,
             rates=sum_rates((self.rates, other.rates)),
         )
-        return total.model_copy(update={"reason": f"{total.assessed} of {total.seen} cells"})
+        if not (self.is_assessed or other.is_assessed):
+            return total
+        reason = f"{total.assessed} of {total.seen} cells"
+        return total.model_copy(update={"state": "assessed", "reason": reason})
 
 
 NO_CLASSIFIER: Final = Findings()
@@ -457,12 +497,15 @@ NO_CLASSIFIER: Final = Findings()
 
 def findings_in(cells: Cells, kind: CellType) -> Findings:
     """Sum up what a classifier found among the cells of a type."""
+    of_type = cells.is_type(kind.name) & cells["is_counted"]
+    not_assessed = _in_order(
+        {why: count for why, count in Counter(cells["reason"][of_type]).items() if why is not None}
+    )
     if all(f"{one.name}_prob" not in cells for one in kind.conditions):
-        return NO_CLASSIFIER
+        return Findings(not_assessed=not_assessed)
     claimed = classes_claimed(cells, kind)
     conditions = [one.name for one in kind.conditions if one.name in claimed]
     subtypes = [one.name for one in kind.subtypes if one.name in claimed]
-    of_type = cells.is_type(kind.name) & cells["is_counted"]
     has_condition = of_type & assessed(kind.name)(cells)
     return Findings(
         state="assessed",
@@ -470,8 +513,7 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
         reason=f"{np.count_nonzero(has_condition)} of {np.count_nonzero(of_type)} cells",
         counts=_counted(cells["condition"][has_condition], conditions),
         types=_counted(cells["subtype"][has_condition], subtypes),
-        none_of_these=int(np.count_nonzero(of_type & ~cells["is_known"])),
-        cut_off=int(np.count_nonzero(of_type & ~given(cells["condition"]))),
+        not_assessed=not_assessed,
         uncertain=int(np.count_nonzero(has_condition & are_uncertain(cells))),
         not_validated=why_not_validated(cells, kind),
         rates=rates_in(cells, kind.name),
@@ -495,5 +537,12 @@ def _counted(values: NDArray[Any], names: Iterable[str]) -> dict[str, int]:
     return {name: int(np.count_nonzero(values == name)) for name in names}
 
 
-def _sum(first: Mapping[str, int], second: Mapping[str, int]) -> dict[str, int]:
+def _in_order(counts: Mapping[Reason, int]) -> dict[Reason, int]:
+    return {why: counts[why] for why in Reason if counts.get(why)}
+
+
+_Name = TypeVar("_Name", bound=str)
+
+
+def _sum(first: Mapping[_Name, int], second: Mapping[_Name, int]) -> dict[_Name, int]:
     return {name: first.get(name, 0) + second.get(name, 0) for name in {**first, **second}}

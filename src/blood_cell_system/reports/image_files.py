@@ -159,9 +159,6 @@ def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
 MAX_16_BIT_LABEL: Final = 65535
 """Cells that a PNG of 16 bits can number."""
 
-IMAGE_ENDINGS: Final = ("annotated.png", "mask.png", "cells.csv", "summary.txt", "report.json")
-"""What every image has, besides its label image."""
-
 
 def write_image_files(
     output_dir: Path,
@@ -191,7 +188,7 @@ def write_image_files(
         A file cannot be written.
     """
     # A report beside files of another run would vouch for them.
-    _remove(file_of(output_dir, name, "report.json"))
+    remove_file(file_of(output_dir, name, "report.json"))
     if with_image:
         drawn = annotated_image(analysis, report.cells)
         write_image(file_of(output_dir, name, "annotated.png"), drawn)
@@ -231,10 +228,10 @@ def write_label_image(output_dir: Path, name: str, label_image: NDArray[np.int32
     as_png, as_tiff = (file_of(output_dir, name, f"instances.{kind}") for kind in ("png", "tif"))
     if label_image.max(initial=0) <= MAX_16_BIT_LABEL:
         write_image(as_png, label_image.astype(np.uint16))
-        _remove(as_tiff)
+        remove_file(as_tiff)
         return as_png
     write_tiff(as_tiff, label_image)
-    _remove(as_png)
+    remove_file(as_png)
     return as_tiff
 
 
@@ -279,7 +276,14 @@ def write_tiff(path: Path, label_image: NDArray[np.int32]) -> None:
     write_bytes(path, data.getvalue())
 
 
-def _remove(path: Path) -> None:
+def remove_file(path: Path) -> None:
+    """Remove a file, if it is there.
+
+    Raises
+    ------
+    OutputError
+        It cannot be removed.
+    """
     try:
         path.unlink(missing_ok=True)
     except OSError as error:

@@ -30,6 +30,7 @@ from blood_cell_system.analysis.quality import ImageQuality
 from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.model_metadata import Validation
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, Share, rounded
 from blood_cell_system.settings import check_ranges, ranged
@@ -37,7 +38,7 @@ from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, Taxonomy
 
 DISCLAIMER: Final = "Research use only; not a medical device."
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """Of reports and of the summary of a batch."""
 
 NOT_ASSESSED: Final = "not assessed"
@@ -129,6 +130,9 @@ class CellRow(Record):
         Probability | None,
         Field(description="the smallest of the probabilities that its answer rests on"),
     ] = None
+    reason: Annotated[
+        Reason | None, Field(description="why it was not assessed; null for a cell that was")
+    ]
     flags: Annotated[
         tuple[CellFlag, ...],
         Field(description="not_validated: the condition is not proven elsewhere, and no finding"),
@@ -159,6 +163,7 @@ def rows_of(cells: Cells) -> tuple[CellRow, ...]:
             type_probabilities=subtypes[row],
             known=_or_none(cells["in_distribution"][row]),
             certainty=certainties[row],
+            reason=cells["reason"][row],
             flags=cells["flags"][row],
         )
         for row, cell_type in enumerate(cells["cell_type"])
@@ -260,6 +265,7 @@ def _cells_of_rows(value: Any, info: ValidationInfo) -> Any:
         subtype=[row.wbc_type for row in rows],
         in_distribution=_or_nan(row.known for row in rows),
         is_known=np.logical_not(np.array(is_none, dtype=np.bool_)),
+        reason=[row.reason for row in rows],
         flags=[row.flags for row in rows],
         **probabilities,
     )
@@ -416,7 +422,7 @@ class DiagnosticReport(Record):
     Coordinates are pixels of the image, 0-based and half-open, x to the right and y down.
     """
 
-    format_version: Literal[3] = FORMAT_VERSION
+    format_version: Literal[4] = FORMAT_VERSION
     disclaimer: str = DISCLAIMER
     taxonomy: Annotated[
         dict[str, Any] | None, Field(description="the user's own cell types; null: the built-in")
@@ -509,13 +515,39 @@ class DiagnosticReport(Record):
 
 
 def upgraded(value: Any) -> Any:
-    """Give the JSON of a report of version 2 as that of this version."""
-    if not isinstance(value, dict) or value.get("format_version") != 2:
+    """Give the JSON of a report of a former version as that of this version."""
+    if not isinstance(value, dict):
         return value
-    renamed = {"picture": "image"}
-    new = {renamed.get(key, key): part for key, part in value.items()}
-    findings = {RBC: new.pop("rbc_findings", None), WBC: new.pop("wbc_findings", None)}
-    return new | {"format_version": FORMAT_VERSION, "findings": findings}
+    if value.get("format_version") == 2:
+        renamed = {"picture": "image"}
+        value = {renamed.get(key, key): part for key, part in value.items()}
+        findings = {RBC: value.pop("rbc_findings", None), WBC: value.pop("wbc_findings", None)}
+        value |= {"format_version": 3, "findings": findings}
+    if value.get("format_version") == 3:
+        value = _with_reasons(value) | {"format_version": FORMAT_VERSION}
+    return value
+
+
+def _with_reasons(value: dict[str, Any]) -> dict[str, Any]:
+    """Say why cells were not assessed, as far as a report of version 3 tells."""
+    findings = {name: dict(part) for name, part in value["findings"].items()}
+    cells = [dict(cell) for cell in value["cells"]]
+    for part in findings.values():
+        part["not_assessed"] = {}
+    for cell in cells:
+        part = findings.get(cell["cell_type"], {})
+        cell["reason"] = None
+        if CellFlag.NONE_OF_THESE in cell["flags"]:
+            cell["reason"] = Reason.NOT_IN_DISTRIBUTION
+        elif not cell["probabilities"]:
+            was_used = part.get("state") == "assessed"
+            is_cut_off = cell["touching_border"]
+            seen = Reason.CUT_OFF if is_cut_off else Reason.COVERED
+            cell["reason"] = seen if was_used else Reason.NO_CLASSIFIER
+        if cell["reason"] and part and CellFlag.NOT_COUNTED not in cell["flags"]:
+            counts = part["not_assessed"]
+            counts[cell["reason"]] = counts.get(cell["reason"], 0) + 1
+    return value | {"findings": findings, "cells": cells}
 
 
 def report_schema() -> dict[str, Any]:

@@ -1,25 +1,27 @@
 """The words of a report, which its text and its page share, and the report as plain text."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from blood_cell_system.analysis.quality import Severity
 from blood_cell_system.analysis.scale import ScaleSource
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.claims import NOT_VALIDATED, Proof, Verdict, laboratories
 from blood_cell_system.reports.findings import Findings, Rate
 from blood_cell_system.reports.report import (
     DISCLAIMER,
-    NONE_OF_THESE,
     CellFlag,
     DiagnosticReport,
+    Provenance,
     TypeSummary,
     certainty,
     condition_of,
     shown_name,
 )
+from blood_cell_system.reports.slides import SlideReport
 from blood_cell_system.taxonomy import CellType, Taxonomy
 
 _WIDTH: Final = 88
@@ -129,17 +131,26 @@ def findings_headline(kind: CellType, findings: Findings) -> str:
     """Say whether the cells of a type were assessed, and how many."""
     if findings.is_assessed and findings.seen == 0:
         return f"{kind.display_name}: there are none to assess"
-    return f"{kind.display_name}: {findings.state} ({findings.reason})"
+    if not findings.is_assessed:
+        return f"{kind.display_name}: {findings.state} ({findings.reason})"
+    return f"{kind.display_name}: {account(findings)}"
 
 
-def cells_aside(findings: Findings) -> list[str]:
-    """Name the cells that have no condition, or an uncertain one."""
-    counts = {
-        NONE_OF_THESE: findings.none_of_these,
-        "cut off, covered or too small": findings.cut_off,
-        "not sure": findings.uncertain,
-    }
-    return [f"{count:,} {words}" for words, count in counts.items() if count]
+def account(findings: Findings) -> str:
+    """Account for every counted cell: assessed, or why not; the sum adds up.
+
+    Examples
+    --------
+    >>> account(Findings(counts={"healthy_RBC": 3}, not_assessed={Reason.CUT_OFF: 1}))
+    '4 = 3 assessed + 1 cut off'
+    """
+    parts = [f"{count:,} {why.words}" for why, count in findings.not_assessed.items()]
+    return f"{findings.seen:,} = " + " + ".join([f"{findings.assessed:,} assessed", *parts])
+
+
+def unsure_words(findings: Findings) -> str:
+    """Say how many assessed cells a person should review; empty without one."""
+    return f"{findings.uncertain:,} of the assessed not sure" if findings.uncertain else ""
 
 
 def diameter_words(summary: TypeSummary) -> str:
@@ -156,7 +167,10 @@ def scale_words(report: DiagnosticReport) -> str:
         words = "not known: taken as in the images of the training"
     else:
         words = f"a red cell is {scale.red_cell_diameter_px:.0f} px wide ({scale.source})"
-    return words + (f", a pixel {scale.pixel_size_um:.4g} µm" if scale.pixel_size_um else "")
+    if scale.pixel_size_um is None:
+        return words
+    origin = f" ({scale.pixel_size_origin})" if scale.pixel_size_origin else ""
+    return f"{words}, a pixel {scale.pixel_size_um:.4g} µm{origin}"
 
 
 def border_words(report: DiagnosticReport) -> str:
@@ -188,9 +202,10 @@ def is_unclassified(cells: Cells, row: int) -> bool:
 
 
 def condition_words(cells: Cells, row: int) -> str:
-    """Condition and subtype with their probabilities; empty where they were not assessed."""
-    if is_unclassified(cells, row) or not cells["is_known"][row]:
-        return "" if is_unclassified(cells, row) else NONE_OF_THESE
+    """Condition and subtype with their probabilities, or why not; empty without a classifier."""
+    why = cells["reason"][row]
+    if why is not None:
+        return "" if why == Reason.NO_CLASSIFIER else why.words
     word = cells.taxonomy.word
     names = [one for one in (cells["condition"][row], cells["subtype"][row]) if one is not None]
     said = [f"{word(name)} {cells[f'{name}_prob'][row]:.2f}" for name in names]
@@ -227,10 +242,32 @@ def report_text(report: DiagnosticReport) -> str:
             *_wrapped(border_words(report)),
         ],
         _section("Rates", [str(rate_words(rate)) for rate in report.rates]),
-        ["Findings", *_findings_lines(report)],
+        ["Findings", *_findings_lines(report.findings, taxonomy)],
         ["Not sure", *_wrapped(_uncertain(report))],
         ["Image quality", *_quality_lines(report)],
         _provenance_lines(report),
+    ]
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def slide_text(report: SlideReport, taxonomy: Taxonomy, provenance: Provenance) -> str:
+    """Lay a slide's report out as lines of at most 88 characters, but for file names."""
+    name = shown_name(report.name)
+    title = f"Blood smear report: {name[:1].lower()}{name[1:]}"
+    images = {
+        "field" if len(report.images) == 1 else "fields": report.images,
+        "left out": report.left_out,
+        "failed": report.failed,
+    }
+    fields = ", ".join(f"{len(names)} {words}" for words, names in images.items() if names)
+    parts: list[list[str]] = [
+        [title, "=" * min(len(title), _WIDTH), DISCLAIMER],
+        [f"Patient  {shown_name(report.patient or 'not named')}", f"Images   {fields}"],
+        _section("Warnings", [f"! {shown_name(warning)}" for warning in report.warnings]),
+        ["Cells", *(_type_line(taxonomy[name], one) for name, one in report.types.items())],
+        _section("Rates", [str(rate_words(rate)) for rate in report.rates]),
+        ["Findings", *_findings_lines(report.findings, taxonomy)],
+        _model_lines(provenance),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
@@ -241,10 +278,10 @@ def _type_line(kind: CellType, summary: TypeSummary) -> str:
     return f"{line}   median diameter {diameter}" if diameter else line
 
 
-def _findings_lines(report: DiagnosticReport) -> list[str]:
+def _findings_lines(of_types: Mapping[str, Findings], taxonomy: Taxonomy) -> list[str]:
     lines = []
-    for name, findings in report.findings.items():
-        kind = report.cells.taxonomy[name]
+    for name, findings in of_types.items():
+        kind = taxonomy[name]
         lines += _wrapped(findings_headline(kind, findings))
         if not findings.is_assessed or findings.seen == 0:
             continue
@@ -257,8 +294,8 @@ def _findings_lines(report: DiagnosticReport) -> list[str]:
                 (kind.subtypes, findings.types),
             )
         ]
-        words += [", ".join(cells_aside(findings)), *_rate_lines(findings.rates)]
-        words += unproven_words(report.cells.taxonomy, findings)
+        words += [unsure_words(findings), *_rate_lines(findings.rates)]
+        words += unproven_words(taxonomy, findings)
         lines += [line for part in words for line in _wrapped(part, indent=4)]
     return lines
 
@@ -301,7 +338,11 @@ def _quality_lines(report: DiagnosticReport) -> list[str]:
 
 
 def _provenance_lines(report: DiagnosticReport) -> list[str]:
-    made_with = report.provenance
+    digest = report.provenance.data_sha256 or ""
+    return [*_model_lines(report.provenance), f"Data     SHA-256 {digest[:_SHOWN_DIGITS]}…"]
+
+
+def _model_lines(made_with: Provenance) -> list[str]:
     seed = "none, nothing is drawn" if made_with.seed is None else str(made_with.seed)
     models = [
         f"{shown_name(name)}, SHA-256 {digest[:_SHOWN_DIGITS]}…"
@@ -310,7 +351,6 @@ def _provenance_lines(report: DiagnosticReport) -> list[str]:
     return [
         f"Software {made_with.software_version}, seed: {seed}",
         *(f"{word:<8} {model}" for word, model in zip(["Model", "", ""], models, strict=False)),
-        f"Data     SHA-256 {(made_with.data_sha256 or '')[:_SHOWN_DIGITS]}…",
     ]
 
 

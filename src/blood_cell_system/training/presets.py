@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from blood_cell_system.errors import SettingsError
+from blood_cell_system.errors import SettingsError, UnknownNameError
 from blood_cell_system.model_metadata import STRIDE
 from blood_cell_system.settings import check_options, option_of, ranged
 
@@ -277,7 +277,5 @@ def classifier_preset_named(name: str) -> ClassifierSettings:
 
 def _named(presets: Mapping[str, Settings], name: str) -> Settings:
     if name not in presets:
-        raise SettingsError(
-            f"--preset {name}: no such preset; expected one of {', '.join(presets)}."
-        )
+        raise UnknownNameError.of("preset", name, presets)
     return presets[name]

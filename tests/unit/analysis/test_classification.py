@@ -13,6 +13,9 @@ from blood_cell_system.analysis.classification import (
     predict_images,
     turned_views,
 )
+from blood_cell_system.cells.measures import covered_share
+from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.taxonomy import RBC, WBC
 
@@ -66,7 +69,9 @@ def test_without_calibration_the_most_likely_class_is_the_set():
 
 @pytest.mark.parametrize(("known", "is_known"), [(0.49, False), (0.5, True), (None, True)])
 def test_what_is_none_of_the_classes_is_told(known, is_known):
-    assert one(known=known)["is_known"] == is_known
+    found = one(known=known)
+    assert found["is_known"] == is_known
+    assert found["reason"] == (None if is_known else Reason.NOT_IN_DISTRIBUTION)
 
 
 def test_images_are_shown_on_white_in_batches_and_in_order():
@@ -162,13 +167,53 @@ def test_whole_cells_of_an_image_are_classified_by_their_type():
 
 
 def test_a_cell_that_another_covers_by_half_is_not_classified():
-    above, below = ellipse_box(RBC, 60, 64, 40), ellipse_box(RBC, 76, 64, 40)
-    analysis = analysis_of([above, below])
-    whole_box = [analysis.cells["box"][0], analysis.cells["whole_box"][1]]
-    covered = analysis.cells.with_columns(whole_box=whole_box, area=[1256, 600])
+    analysis = analysis_of([ellipse_box(RBC, 64, 64, 40)])
+    upper = analysis.cells.label_image.copy()
+    upper[66:][upper[66:] == 1] = 2
+    box = [[44, 44, 84, 66], [44, 66, 84, 84]]
+    covered = Cells(label_image=upper).with_columns(
+        cell_type=[RBC, RBC],
+        box=box,
+        whole_box=[[44, 44, 84, 84], [44, 44, 84, 84]],
+        touches_border=[False, False],
+    )
+    shares = covered_share(covered)
+    assert shares.sum() == pytest.approx(1, abs=0.02)
     red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     found = classify_analysis(dataclasses.replace(analysis, cells=covered), [red])
-    assert found["condition"].tolist() == ["healthy_RBC", None]
+    assert found["condition"].tolist() == [None, None]
+    assert found["reason"].tolist() == [Reason.COVERED] * 2
+
+
+def test_cells_that_touch_are_classified():
+    """The slide that is seen within a predicted box that is too wide covers nothing."""
+    analysis = analysis_of([ellipse_box(RBC, 44, 64, 40), ellipse_box(RBC, 82, 64, 40)])
+    wide = analysis.cells["whole_box"] + (-3, -5, 3, 5)
+    analysis = dataclasses.replace(analysis, cells=analysis.cells.with_columns(whole_box=wide))
+    red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
+    assert classify_analysis(analysis, [red])["reason"].tolist() == [None, None]
+
+
+def test_a_cell_that_is_not_assessed_says_why():
+    red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
+    analysis = analysis_of()
+    found = classify_analysis(analysis, [red])
+    is_red, touches = found.is_type(RBC), found["touches_border"]
+    expected = np.where(is_red, np.where(touches, Reason.CUT_OFF, None), Reason.NO_CLASSIFIER)
+    assert found["reason"].tolist() == expected.tolist()
+    assert [c is None for c in found["condition"]] == [why is not None for why in expected]
+
+
+def test_a_cell_of_a_few_pixels_is_too_small():
+    analysis = analysis_of([CELLS[1]])
+    labels = np.zeros_like(analysis.cells.label_image)
+    labels[88:92, 38:42] = 1
+    box = [[38, 88, 42, 92]]
+    dot = analysis.cells.with_columns(box=box, whole_box=box)
+    dot = dataclasses.replace(dot, label_image=labels)
+    red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
+    found = classify_analysis(dataclasses.replace(analysis, cells=dot), [red])
+    assert found["reason"].tolist() == [Reason.TOO_SMALL]
 
 
 def test_the_image_that_the_network_sees_shows_the_cell_on_white():

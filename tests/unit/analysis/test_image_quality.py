@@ -12,18 +12,20 @@ from support.odd_scenes import (
 from blood_cell_system.analysis.quality import assess
 from blood_cell_system.analysis.scale import estimate_diameter, estimate_scale
 from blood_cell_system.analysis.survey import find_field, survey
+from blood_cell_system.imaging.pixel_size import PixelSize
 
 NAMES = ["focus", "exposure", "crowding", "stain", "scale", "field", "smear"]
 
 
-def quality_of(image, **given):
+def quality_of(image, *, pixel_size=None, **given):
     field = find_field(image)
     view = survey(image, field)
     vote = estimate_diameter(image, field, first=view)
     return assess(
         view,
-        scale=estimate_scale(vote, **given),
+        scale=estimate_scale(vote, pixel_size=pixel_size, **given),
         vote=vote,
+        pixel_size=pixel_size,
         judged_share=float(field.mean()),
     )
 
@@ -140,3 +142,32 @@ def test_a_small_field_of_view_is_warned_of():
     quality = quality_of(image)
     assert quality.judged_share < 0.3
     assert "field" in {finding.name for finding in quality.warnings}
+
+
+def scale_words(**options):
+    findings = quality_of(field_of_cells(60), **options).findings
+    return next(finding for finding in findings if finding.name == "scale")
+
+
+@pytest.mark.parametrize("is_given", [True, False])
+@pytest.mark.parametrize(
+    ("um", "words"), [(0.3, "look like"), (20.0, "expected 0.02 to 1.2 µm"), (0.005, "expected")]
+)
+def test_an_absurd_pixel_size_is_questioned_with_its_origin(um, words, is_given):
+    size = PixelSize(um=um, origin="a test", is_given=is_given)
+    found = scale_words(pixel_size=size)
+    assert found.severity == "warning"
+    assert words in found.message
+    assert "a test" in found.message
+
+
+def test_a_pixel_size_that_fits_is_not_questioned():
+    size = PixelSize(um=0.125, origin="a test", is_given=False)
+    assert scale_words(pixel_size=size).severity == "ok"
+
+
+def test_a_diameter_and_a_pixel_size_that_do_not_go_together_are_questioned():
+    size = PixelSize(um=0.5, origin="a test", is_given=True)
+    blank = np.full((200, 200, 3), 230, np.uint8)
+    found = quality_of(blank, pixel_size=size, cell_diameter_px=60.0).findings[4]
+    assert "30.0 µm wide" in found.message

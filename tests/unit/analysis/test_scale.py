@@ -8,17 +8,26 @@ from blood_cell_system.analysis.scale import (
     estimate_scale,
     magnification_for,
 )
+from blood_cell_system.imaging.pixel_size import PixelSize
+
+
+def given(um):
+    return PixelSize(um=um, origin="as given", is_given=True)
+
+
+def stated(um):
+    return PixelSize(um=um, origin="OME-XML of the file")
 
 
 def test_a_given_diameter_goes_before_all():
     vote = DiameterEstimate(diameter_px=50.0, agreement=0.3)
-    scale = estimate_scale(vote, cell_diameter_px=25.0, pixel_size_um=0.1)
+    scale = estimate_scale(vote, cell_diameter_px=25.0, pixel_size=given(0.1))
     assert (scale.red_cell_diameter_px, scale.source) == (25.0, ScaleSource.GIVEN)
     assert scale.magnification_applied == pytest.approx(4.0)
 
 
 def test_a_pixel_size_gives_the_diameter_of_a_red_cell():
-    scale = estimate_scale(None, pixel_size_um=0.15)
+    scale = estimate_scale(None, pixel_size=given(0.15))
     assert scale.red_cell_diameter_px == pytest.approx(50.0)
     assert scale.pixel_size_um == 0.15
 
@@ -51,3 +60,24 @@ def test_a_network_of_unknown_diameter_gets_the_image_as_it_is():
 def test_a_given_diameter_goes_before_the_estimate():
     image = np.zeros((64, 64, 3), np.uint8)
     assert magnification_for(image, training_diameter_px=64, cell_diameter_px=32) == 2.0
+
+
+def test_the_pixel_size_of_the_file_gives_the_diameter():
+    vote = DiameterEstimate(diameter_px=70, agreement=0.3)
+    scale = estimate_scale(vote, pixel_size=stated(0.1))
+    assert scale.red_cell_diameter_px == pytest.approx(75)
+    assert (scale.source, scale.pixel_size_origin) == (ScaleSource.FILE, "OME-XML of the file")
+
+
+@pytest.mark.parametrize("um", [0.1, 30, 0.001])
+def test_a_pixel_size_of_the_file_that_cannot_be_is_not_used(um):
+    vote = DiameterEstimate(diameter_px=30, agreement=0.3)
+    scale = estimate_scale(vote, pixel_size=stated(um))
+    assert (scale.red_cell_diameter_px, scale.source) == (30, ScaleSource.ESTIMATED)
+    assert scale.pixel_size_um is None
+
+
+def test_a_pixel_size_that_was_given_is_used_against_the_outlines():
+    vote = DiameterEstimate(diameter_px=30, agreement=0.3)
+    scale = estimate_scale(vote, pixel_size=given(0.1))
+    assert scale.red_cell_diameter_px == pytest.approx(75)

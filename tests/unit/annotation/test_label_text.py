@@ -6,26 +6,20 @@ from blood_cell_system import input_files
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.errors import AnnotationError, MissingDataError
 
-TEXT = '{"Name": "Größe µ"}'
-
-
-@pytest.mark.parametrize(
-    "encoding",
-    ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"],
-)
-def test_text_of_any_unicode_encoding_is_read(tmp_path: Path, encoding: str):
-    (tmp_path / "a.json").write_bytes(TEXT.encode(encoding))
-    assert read_label_text(tmp_path / "a.json") == TEXT
-
 
 def test_an_empty_file_is_empty_text(tmp_path: Path):
     (tmp_path / "a.txt").write_bytes(b"")
     assert read_label_text(tmp_path / "a.txt") == ""
 
 
-def test_other_encodings_are_told(tmp_path: Path):
-    (tmp_path / "a.txt").write_bytes("Größe".encode("latin-1"))
-    with pytest.raises(AnnotationError, match=r"not text in UTF-8 or UTF-16 .*at byte 2"):
+def test_the_encoding_of_older_programs_is_found(tmp_path: Path):
+    (tmp_path / "a.txt").write_bytes("红细胞".encode("gbk"))
+    assert read_label_text(tmp_path / "a.txt") == "红细胞"
+
+
+def test_an_encoding_that_nothing_tells_is_an_error_with_a_remedy(tmp_path: Path):
+    (tmp_path / "a.txt").write_bytes(bytes(range(128, 256)))
+    with pytest.raises(AnnotationError, match=r"a.txt: not text in .*at byte 0.*Save .* as UTF-8"):
         read_label_text(tmp_path / "a.txt")
 
 

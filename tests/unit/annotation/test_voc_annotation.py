@@ -41,14 +41,18 @@ def test_entities_are_refused(tmp_path: Path, text: str):
         "",
         "just words",
         voc_xml()[:200],
-        b"\xff\xd8\xff\xe0 an image",
-        '<?xml version="1.0" encoding="klingon"?><annotation/>',
+        '<?xml version="1.0"?><annotation>\x01</annotation>',
     ],
-    ids=["empty", "words", "cut off", "image", "unknown encoding"],
+    ids=["empty", "words", "cut off", "control character"],
 )
 def test_what_is_not_xml_is_refused(tmp_path: Path, text: str | bytes):
     with pytest.raises(AnnotationError, match=r"a\.xml: not XML, or cut off"):
         read(tmp_path, text)
+
+
+def test_an_image_in_the_place_of_xml_is_refused(tmp_path: Path):
+    with pytest.raises(AnnotationError, match=r"a\.xml: not text"):
+        read(tmp_path, b"\xff\xd8\xff\xe0 an image")
 
 
 def test_xml_of_another_kind_is_refused(tmp_path: Path):

@@ -130,6 +130,30 @@ def test_options_that_make_no_sense_are_exit_code_2(here, words):
     assert not (here / "out").exists()
 
 
+@pytest.mark.parametrize(("adapter", "expected"), [([], 0.0345), (["--adapter", "0.5"], 0.069)])
+def test_the_pixel_size_follows_from_the_microscope(here, adapter, expected):
+    words = ["--objective", 100, "--camera-pixel-um", 3.45, *adapter]
+    assert analyze("in/a.png", *words, "--jobs", 1) == 0
+    report = json.loads((here / "out" / "a_report.json").read_text("utf-8"))
+    assert report["settings"]["pixel_size_um"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--objective", 100], "--camera-pixel-um: missing"),
+        (["--camera-pixel-um", 3.45], "--objective: missing"),
+        (
+            ["--objective", 100, "--camera-pixel-um", 3.45, "--pixel-size-um", 0.1],
+            "--pixel-size-um: received beside",
+        ),
+    ],
+)
+def test_half_a_microscope_or_two_sizes_are_refused(here, capsys, words, message):
+    assert analyze("in", *words) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_without_a_path_the_exit_code_is_2(here):
     assert analyze() == 2
 
@@ -246,3 +270,21 @@ def test_how_to_go_on_after_ctrl_c_is_told(here, capsys, monkeypatch):
     monkeypatch.setattr(batch, "analyze_inputs", stopped)
     assert analyze("in") == 130
     assert "0 done; with --resume the same command goes on" in capsys.readouterr().err
+
+
+def test_slides_are_printed_one_by_one_and_not_added_up(here, capsys):
+    for place in ("s1/a", "s1/b", "s2/a"):
+        write_smear_image(here / "fields" / f"{place}.png")
+    assert analyze("fields", "--recursive", "--group-by", "folder") == 0
+    printed = capsys.readouterr().out
+    assert "Slide s1: 2 fields, 6 RBC, 2 WBC, 0 Platelet" in printed
+    assert "Slide s2: 1 field, 3 RBC" in printed
+    assert "warned  Slide s2: One field alone" in printed
+    assert "\nCells:" not in printed
+
+
+def test_a_bad_grouping_ends_before_anything_is_written(here, capsys):
+    (here / "groups.csv").write_text("image,slide\nx.png,S1\n", "utf-8")
+    assert analyze("in", "--group-by", "groups.csv", output="new") == 1
+    assert "error: groups.csv: names x.png, which are none of the images" in capsys.readouterr().err
+    assert not (here / "new").exists()

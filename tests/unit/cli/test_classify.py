@@ -136,5 +136,5 @@ def test_a_type_of_ones_own_has_the_classes_that_its_model_names(cells, tmp_path
     assert classify(cells, tmp_path / "out.csv", *words) == 0
     rows = rows_of(tmp_path / "out.csv")
     assert rows["red.png"]["condition"] == "old"
-    assert classify(cells, tmp_path / "out.csv", "--kind", "parasite") == 1
-    assert "kind parasite: no cell type with two conditions" in capsys.readouterr().err
+    assert classify(cells, tmp_path / "out.csv", "--kind", "parasite") == 2
+    assert "kind 'parasite': there is none of that name; " in capsys.readouterr().err

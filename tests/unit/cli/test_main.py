@@ -16,7 +16,7 @@ import blood_cell_system
 from blood_cell_system.cli import main as cli
 from blood_cell_system.cli import prepare
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
-from blood_cell_system.errors import BloodCellError, DatasetError, OutputError
+from blood_cell_system.errors import BloodCellError, DatasetError, OutputError, UnknownNameError
 from blood_cell_system.seeding import generator_for
 
 PROJECT = Path(__file__).parents[3]
@@ -97,6 +97,24 @@ def test_an_error_on_purpose_is_one_message_and_exit_code_1(capsys, kind):
     shown = capsys.readouterr()
     assert shown.err == "error: a.png: what was found; what to do.\n"
     assert shown.out == ""
+
+
+def test_a_name_that_is_none_of_the_choices_is_a_usage_error(command, capsys, monkeypatch):
+    error = UnknownNameError.of("tone", "rude", ["friendly", "formal"])
+    monkeypatch.setattr(command, "greet", lambda: failing(error)())
+    assert cli.main(["greet"]) == 2
+    said = capsys.readouterr().err
+    assert "Usage: bloodcells greet" in said
+    assert "tone 'rude'" in said
+
+
+def test_a_signal_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert run_with(lambda: int(signal.getsignal(signal.SIGTERM) is not signal.SIG_IGN)) == 0
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_ctrl_c_is_exit_code_130(capsys):
@@ -348,7 +366,8 @@ def test_a_reader_that_has_enough_causes_no_complaint():
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes and signals of POSIX")
-def test_ctrl_c_shows_no_traceback():
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_request_to_end_show_no_traceback(how):
     script = (
         "import sys, time\n"
         "from blood_cell_system.cli.main import run_command\n"
@@ -359,7 +378,7 @@ def test_ctrl_c_shows_no_traceback():
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     ) as process:
         assert process.stdout.readline() == b"ready\n"
-        process.send_signal(signal.SIGINT)
+        process.send_signal(how)
         assert process.stderr.read() == b"stopped\n"
         assert process.wait(60) == 130
 

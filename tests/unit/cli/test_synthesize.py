@@ -25,13 +25,19 @@ def test_a_bccd_clone_is_written(tmp_path):
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--size", "big"), ("--size", "8x8"), ("--count", "0"), ("--stain", "ketchup")],
+    [("--size", "big"), ("--size", "8x8"), ("--count", "0")],
 )
 def test_a_bad_option_fails_with_one_line(tmp_path, capsys, option, value):
     assert main(["synthesize", "--output", str(tmp_path / "out"), *SMALL, option, value]) == 1
     lines = capsys.readouterr().err.strip().splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("error: ")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_stain_that_is_none_is_a_usage_error(tmp_path, capsys):
+    assert main(["synthesize", "--output", str(tmp_path / "out"), "--stain", "leishmann"]) == 2
+    assert "Did you mean 'leishman'?" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

@@ -91,8 +91,11 @@ def test_values_without_sense_are_refused():
 
 
 def test_an_unknown_preset_ends_with_one_clear_line(tmp_path, capsys):
-    assert main(["train", "--data-dir", str(tmp_path), "--preset", "fastest"]) == 1
-    assert capsys.readouterr().err.startswith("error: --preset fastest: no such preset")
+    assert main(["train", "--data-dir", str(tmp_path), "--preset", "fastest"]) == 2
+    assert (
+        "preset 'fastest': there is none of that name; expected one of fast,"
+        in capsys.readouterr().err
+    )
 
 
 def test_a_missing_data_folder_ends_with_one_clear_line(tmp_path, capsys):

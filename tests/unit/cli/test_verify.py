@@ -73,7 +73,7 @@ def test_with_fix_the_copy_decides_about_the_exit_code(root, tmp_path, capsys):
 
 def test_a_fix_into_the_folder_itself_is_refused(root, capsys):
     assert verify(root, "--fix", root / "fixed") == 1
-    assert "folder apart" in capsys.readouterr().err
+    assert "another place. Choose another --fix" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path, capsys):

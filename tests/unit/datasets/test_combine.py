@@ -238,7 +238,7 @@ def test_a_folder_that_is_not_prepared_is_refused(tmp_path):
 
 @pytest.mark.parametrize("place", ["lab_a", "lab_a/deeper", "."])
 def test_an_output_that_overlaps_an_input_is_refused(folders, tmp_path, place):
-    with pytest.raises(DatasetError, match="expected another place"):
+    with pytest.raises(SettingsError, match="expected another place"):
         combine_folders(folders, tmp_path / place)
 
 

@@ -120,7 +120,9 @@ def test_sets_that_must_be_asked_for_say_where(tmp_path, name):
 
 
 def test_a_name_that_is_not_known_lists_those_that_are():
-    with pytest.raises(SettingsError, match=r"bcdc: .*expected one of bccd, kaggle, lisc, allidb"):
+    with pytest.raises(
+        SettingsError, match=r"'bcdc': .*expected one of bccd, kaggle, lisc, allidb"
+    ):
         data_set_named("bcdc")
 
 

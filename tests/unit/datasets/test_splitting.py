@@ -158,10 +158,16 @@ def test_a_table_of_other_columns_is_an_error(tmp_path):
         groups_by([image("a")], GroupBy.SLIDE, table=table)
 
 
-def test_a_table_in_another_encoding_is_an_error(tmp_path):
+def test_a_table_of_older_spreadsheets_is_read(tmp_path):
     table = tmp_path / "t.csv"
-    table.write_bytes("image,slide\nä,ö\n".encode("latin-1"))
-    with pytest.raises(DatasetError, match="not UTF-8"):
+    table.write_bytes("image,slide\na,Träger 1\n".encode("latin-1"))
+    assert groups_by([image("a")], GroupBy.SLIDE, table=table) == ["Träger 1"]
+
+
+def test_a_table_in_an_unknown_encoding_is_an_error(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_bytes(b"image,slide\na,\x80\x81\x82\x83\n")
+    with pytest.raises(DatasetError, match="not text in UTF-8"):
         groups_by([image("a")], GroupBy.SLIDE, table=table)
 
 

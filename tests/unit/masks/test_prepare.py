@@ -6,6 +6,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from support.damaged_jpeg import damaged_jpeg
 from support.voc_folder import SHAPE, add_image, smear_image, write_voc_folder
 
 from blood_cell_system.annotation.mask_files import RgbMaskFile
@@ -53,6 +54,14 @@ def test_images_are_kept_pixel_by_pixel(source: Path, tmp_path: Path):
     prepare(source, tmp_path / "out")
     before = read_image(source / "JPEGImages" / "pic_0.jpg")
     assert np.array_equal(read_image(tmp_path / "out" / "images" / "pic_0.png"), before)
+
+
+def test_damaged_images_are_named(source: Path, tmp_path: Path):
+    path = source / "JPEGImages" / "pic_0.jpg"
+    path.write_bytes(damaged_jpeg(read_image(path)))
+    (note,) = prepare(source, tmp_path / "out").notes
+    assert note.startswith("1 files are damaged")
+    assert f"{path} (Corrupt" in note
 
 
 def test_ellipse_masks_show_the_annotated_cells(source: Path, tmp_path: Path):

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from blood_cell_system.metrics.intervals import Figure, wilson_interval, with_interval
+from blood_cell_system.metrics.intervals import (
+    Figure,
+    independent_total,
+    wilson_interval,
+    with_interval,
+)
 
 COUNTS = st.integers(1, 10**6).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
@@ -83,3 +88,52 @@ def test_the_interval_holds_the_share_and_lies_within_0_and_1(counts):
 def test_impossible_counts_are_refused(count, total):
     with pytest.raises(ValueError, match="expected 0 <= count <= total"):
         wilson_interval(count, total)
+
+
+# Cells of several fields
+
+
+def simulated_coverage(share, correlation, fields, *, seed=0, repeats=600):
+    """How often each interval holds the true share of beta-binomial fields."""
+    draw = np.random.default_rng(seed)
+    held = np.zeros(2)
+    for _ in range(repeats):
+        totals = draw.integers(75, 226, fields)
+        spread = 1 / correlation - 1
+        shares = draw.beta(share * spread, (1 - share) * spread, fields)
+        counts = draw.binomial(totals, shares)
+        total, independent = totals.sum(), independent_total(counts, totals)
+        for place, cells in enumerate((independent, total)):
+            low, high = wilson_interval(counts.sum() / total * cells, cells)
+            held[place] += low <= share <= high
+    return held / repeats
+
+
+@pytest.mark.parametrize("fields", [5, 10, 20])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.4])
+def test_the_interval_covers_clustered_cells_where_wilson_does_not(share, fields):
+    clustered, plain = simulated_coverage(share, 0.02, fields)
+    assert 0.91 <= clustered <= 0.99
+    assert plain < 0.75
+
+
+def test_two_fields_give_a_wide_interval_rather_than_a_wrong_one():
+    clustered, plain = simulated_coverage(0.1, 0.02, 2)
+    assert clustered >= 0.93
+    assert plain < 0.75
+
+
+def test_cells_that_fields_do_not_cluster_keep_their_number():
+    draw = np.random.default_rng(0)
+    totals = np.full(40, 100)
+    kept = [independent_total(draw.binomial(totals, 0.2), totals) / 4000 for _ in range(200)]
+    assert 0.75 < np.mean(kept) <= 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "totals"),
+    [([3], [10]), ([0, 0], [5, 9]), ([5, 9], [5, 9]), ([2, 0], [9, 0]), ([], [])],
+    ids=["one field", "none", "all", "one field with cells", "no field"],
+)
+def test_where_fields_cannot_differ_all_cells_count(counts, totals):
+    assert independent_total(counts, totals) == sum(totals)

@@ -31,8 +31,10 @@ from blood_cell_system.pipeline.batch import (
     write_batch,
 )
 from blood_cell_system.pipeline.image import InferencePipeline
+from blood_cell_system.pipeline.slide_groups import group_images
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.report import Status
+from blood_cell_system.reports.slides import SlideFile
 
 
 @pytest.fixture(autouse=True)
@@ -290,7 +292,7 @@ def test_an_image_that_is_replaced_during_its_analysis_is_reported_as_it_was_rea
 ):
     was = hashlib.sha256((folder / "a.png").read_bytes()).hexdigest()
 
-    def analyze_and_replace(runtime, image, settings):
+    def analyze_and_replace(runtime, image, settings, stated=None):
         write_smear_image(folder / "a.png", CELLS[2:])
         return analyze_by_colour(runtime, image, settings)
 
@@ -423,3 +425,64 @@ def test_without_a_model_nothing_is_begun(folder, tmp_path, monkeypatch):
     pipeline = InferencePipeline(BloodCellAnalysisSystem())
     with pytest.raises(MissingDataError, match="no model"):
         batch_process_images(folder, pipeline, tmp_path / "out")
+
+
+# Slides
+
+
+def run_by(folder, pipeline, out, by, **options):
+    inputs = find_inputs([folder], output_dir=out, recursive=True)
+    slides = group_images(inputs.images, by)
+    settings = BatchSettings(slides=slides, **options)
+    return write_batch(inputs, list(analyze_inputs(inputs, pipeline, out, settings)), pipeline, out)
+
+
+@pytest.fixture
+def patients(tmp_path):
+    """Two slides of one patient and one of another, two fields each."""
+    root = tmp_path / "in"
+    for place in ("p1/s1/a", "p1/s1/b", "p1/s2/a", "p1/s2/b", "p2/s1/a", "p2/s1/b"):
+        cells = CELLS if place.endswith("a") else CELLS[1:]
+        write_smear_image(root / f"{place}.png", cells)
+    return root
+
+
+def test_every_slide_has_its_files(patients, pipeline, tmp_path):
+    run_by(patients, pipeline, tmp_path / "out", "folder")
+    names = sorted(path.name for path in (tmp_path / "out" / "slides").iterdir())
+    stems = ("p1_s1_slide", "p1_s2_slide", "p2_s1_slide")
+    assert names == sorted(f"{stem}.{end}" for stem in stems for end in ("html", "json", "txt"))
+    value = json.loads((tmp_path / "out" / "slides" / "p1_s2_slide.json").read_text("utf-8"))
+    report = SlideFile.model_validate(value).report
+    assert (report.slide, report.patient) == ("p1/s2", "p1")
+    assert report.counts == {"RBC": 6, "WBC": 1, "Platelet": 0}
+    summary = json.loads((tmp_path / "out" / "batch_summary.json").read_text("utf-8"))
+    assert summary["slides"][1] == value["report"]
+    assert [one["counts"]["RBC"] for one in summary["patients"]] == [12, 6]
+
+
+def test_another_grouping_analyses_nothing_anew(patients, pipeline, tmp_path):
+    run_by(patients, pipeline, tmp_path / "out", "folder")
+    asked = pipeline.system.segmentation_model.asked
+    again = run_by(patients, pipeline, tmp_path / "out", r"(p\d)/", resume=True)
+    assert pipeline.system.segmentation_model.asked == asked
+    assert all(outcome.was_kept for outcome in again.outcomes)
+    assert [report.slide for report in again.slides] == ["p1", "p2"]
+    left = sorted(path.name for path in (tmp_path / "out" / "slides").iterdir())
+    assert left == sorted(f"p{n}_slide.{end}" for n in (1, 2) for end in ("html", "json", "txt"))
+
+
+def test_without_a_grouping_the_slides_of_a_former_one_go(patients, pipeline, tmp_path):
+    run_by(patients, pipeline, tmp_path / "out", "folder")
+    inputs = find_inputs([patients], output_dir=tmp_path / "out", recursive=True)
+    settings = BatchSettings(resume=True)
+    outcomes = list(analyze_inputs(inputs, pipeline, tmp_path / "out", settings))
+    write_batch(inputs, outcomes, pipeline, tmp_path / "out")
+    assert list((tmp_path / "out" / "slides").iterdir()) == []
+
+
+def test_an_input_folder_called_slides_keeps_its_results(pipeline, tmp_path):
+    write_smear_image(tmp_path / "in" / "slides" / "my_slide.png")
+    run_by(tmp_path / "in", pipeline, tmp_path / "out", "folder")
+    assert (tmp_path / "out" / "slides" / "my_slide_report.json").is_file()
+    assert (tmp_path / "out" / "slides" / "slides_slide.json").is_file()

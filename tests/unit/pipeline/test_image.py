@@ -2,12 +2,14 @@ import pytest
 from PIL import Image
 from support.analysed_images import SeeingRuntime, analyze_by_colour, write_smear_image
 from support.colour_classifiers import RBC_METADATA, WBC_METADATA, ChosenClassifier
+from support.damaged_jpeg import damaged_jpeg
 from support.prepared_cells import ColourRuntime
 
 from blood_cell_system.analysis.classification import ClassificationSettings
 from blood_cell_system.analysis.image_analysis import AnalysisSettings
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.errors import ImageReadError, MissingDataError, SettingsError
+from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.pipeline import image as image_module
 from blood_cell_system.pipeline import model_slots
 from blood_cell_system.pipeline.image import InferencePipeline
@@ -101,6 +103,17 @@ def test_pages_that_are_not_analysed_are_told(system, smear, tmp_path):
     assert "holds 3 images, of which the first alone" in warning
 
 
+def test_a_damaged_file_is_a_finding_and_a_warning(system, smear, tmp_path):
+    path = tmp_path / "damaged.jpg"
+    path.write_bytes(damaged_jpeg(read_image(smear)))
+    report = InferencePipeline(system).process_image(path)
+    finding = report.quality.findings[-1]
+    assert (finding.name, finding.severity) == ("file", "warning")
+    assert report.warnings[-1] == finding.message
+    assert "premature end" in finding.message
+    assert report.status == "warned"
+
+
 def test_without_classifiers_nothing_is_assessed(system, smear):
     report = InferencePipeline(system).process_image(smear)
     assert report.findings["WBC"].state == report.findings["RBC"].state == "not assessed"
@@ -162,7 +175,7 @@ def test_what_else_a_runtime_knows_of_itself_stays_to_be_had(system, smear, monk
     system.segmentation_model.training_diameter_px = 77.0
     seen = []
 
-    def watch(runtime, image, settings):
+    def watch(runtime, image, settings, stated=None):
         seen.append(runtime.training_diameter_px)
         return analyze_by_colour(runtime, image, settings)
 

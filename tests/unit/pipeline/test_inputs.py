@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blood_cell_system.errors import OutputError
+from blood_cell_system.imaging.image_folders import RESULT_ENDINGS
 from blood_cell_system.pipeline.batch import _named, find_inputs
 
 
@@ -150,3 +151,27 @@ def test_results_beside_an_image_that_is_named_are_refused(tmp_path):
     with pytest.raises(OutputError, match="this is the folder of the images"):
         find_inputs([tmp_path / "a.png"], output_dir=tmp_path / "x" / "..")
     assert find_inputs([tmp_path / "a.png"], output_dir=tmp_path / "out").images
+
+
+@pytest.mark.parametrize("summary", [(), ("in/old/batch_summary.json",)])
+def test_results_without_a_summary_do_not_block_the_images_beside_them(tmp_path, summary):
+    files = [f"in/{place}_{ending}" for place in ("a", "old/b") for ending in RESULT_ENDINGS]
+    make(tmp_path, "in/a.png", *files, *summary)
+    inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "out", recursive=True)
+    assert names_in(inputs) == ["a"]
+    assert inputs.failed == ()
+
+
+def test_a_folder_of_results_without_a_summary_is_called_so(tmp_path):
+    make(tmp_path / "old", *(f"a_{ending}" for ending in RESULT_ENDINGS))
+    (failed,) = find_inputs([tmp_path / "old"], output_dir=tmp_path / "out").failed
+    assert "holds the results of an analysis" in failed.reason
+
+
+def test_a_path_that_is_too_long_fails_alone(tmp_path):
+    make(tmp_path, "a.png")
+    paths = [tmp_path / ("x" * 300), tmp_path / "a.png", tmp_path / "/".join(["y" * 200] * 30)]
+    inputs = find_inputs(paths, output_dir=tmp_path / "out")
+    assert names_in(inputs) == ["a"]
+    assert all("too long" in failed.reason for failed in inputs.failed)
+    assert len(inputs.failed) == 2

@@ -5,6 +5,7 @@ from support.colour_classifiers import RBC_METADATA, WBC_METADATA, ChosenClassif
 
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.image_folders import RESULT_ENDINGS
 from blood_cell_system.pipeline import single_cells
 from blood_cell_system.pipeline.single_cells import classify_files, find_cell_files, table_of
 
@@ -96,3 +97,18 @@ def test_contact_sheets_of_cut_cells_are_no_cells(folder):
     for name in ("sheets/healthy_RBC.png", "b_contact_sheet.png"):
         write_image(folder / name, cell_on_clear())
     assert [name for _, name in find_cell_files([folder])] == ["a.png", "b/1.png", "b/2.png"]
+
+
+def test_what_is_no_image_of_somebody_is_passed_over(folder):
+    for name in ("@eaDir/a.png", ".ipynb_checkpoints/a.png", "b/#recycle/2.png"):
+        write_image(folder / name, cell_on_clear())
+    for ending in RESULT_ENDINGS:
+        (folder / f"a_{ending}").write_bytes(b"")
+    (folder / "b" / "loop").symlink_to(folder)
+    assert [name for _, name in find_cell_files([folder])] == ["a.png", "b/1.png", "b/2.png"]
+
+
+def test_a_path_that_is_too_long_fails_alone(folder):
+    files = find_cell_files([folder / "a.png", folder / ("x" * 300 + ".png")])
+    cells = classify_files(files, ChosenClassifier(RBC_METADATA, (0, 1, 0)))
+    assert [bool(reason) for reason in cells["reason"]] == [False, True]

@@ -354,5 +354,7 @@ def test_a_folder_of_models_may_have_a_classifier_of_a_type_of_ones_own(tmp_path
     assert ready["parasite"].runtime.metadata.conditions == ("young", "old")
     assert "my" not in ready
     system.load_classifier(tmp_path / "parasite_classifier.onnx", "Parasite")
-    with pytest.raises(SettingsError, match=r"kind nobody: .* expected rbc or wbc or parasite"):
+    with pytest.raises(
+        SettingsError, match=r"kind 'nobody': .* expected one of rbc, wbc, parasite"
+    ):
         system.load_classifier(tmp_path / "parasite_classifier.onnx", "nobody")

@@ -1,17 +1,23 @@
 import csv
+import dataclasses
 import io
+import json
+import re
+from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.analysed_images import CELLS, analysis_of, report_of
 from support.classified_cells import classified_report
 from support.colour_classifiers import PROVEN, RBC_METADATA, WBC_METADATA
 from support.drawn_cells import ellipse_box
 
+from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.metrics.intervals import wilson_interval
 from blood_cell_system.reports import findings as findings_module
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
@@ -37,6 +43,7 @@ from blood_cell_system.reports.report import NONE_OF_THESE, NOT_ASSESSED, CellFl
 from blood_cell_system.reports.text import is_abnormal
 from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, CellType, Condition, Subtype
 
+REASONS = {NONE_OF_THESE: Reason.NOT_IN_DISTRIBUTION, NOT_ASSESSED: Reason.COVERED}
 CONDITIONS = st.sampled_from((*RBC_METADATA.conditions, NONE_OF_THESE, NOT_ASSESSED))
 RED_CELLS = st.lists(st.tuples(CONDITIONS, st.booleans()), max_size=40)
 
@@ -55,6 +62,7 @@ def table(cell_type, rows, metadata, taxonomy=BUILT_IN, further=()):
         condition=[None if c == NOT_ASSESSED else c for c, _, _ in rows],
         is_known=np.array([c != NONE_OF_THESE for c, _, _ in rows], dtype=bool),
         subtype=[subtype for _, subtype, _ in rows],
+        reason=[REASONS.get(c) for c, _, _ in rows],
         flags=[("uncertain",) if uncertain else () for _, _, uncertain in rows],
     )
     return cells.with_columns(**{f"{name}_prob": np.zeros(len(rows)) for name in names})
@@ -114,15 +122,16 @@ def test_a_classifier_without_types_gives_no_differential():
 
 
 def test_without_a_classifier_nothing_is_assessed():
-    unclassified = table(RBC, [(NOT_ASSESSED, None, False)], None)
-    assert findings_in(unclassified, BUILT_IN[RBC]) == NO_CLASSIFIER
-    assert NO_CLASSIFIER.rates == ()
+    found = report_of().findings[RBC]
+    assert (found.state, found.counts, found.rates) == ("not assessed", {}, ())
+    assert found.not_assessed == {Reason.NO_CLASSIFIER: 3}
 
 
 @given(RED_CELLS)
 def test_every_cell_is_counted_once(cells):
     found = red_of(cells)
-    assert found.assessed + found.none_of_these + found.cut_off == len(cells)
+    assert found.assessed + sum(found.not_assessed.values()) == len(cells)
+    assert found.none_of_these + found.cut_off == sum(found.not_assessed.values())
     assert found.uncertain <= found.assessed
 
 
@@ -134,10 +143,51 @@ def test_the_findings_of_two_images_are_those_of_all_their_cells(first, second):
     assert total == alone.model_copy(update={"rates": rates})
 
 
-def test_images_that_were_not_assessed_add_nothing():
+def test_images_without_cells_add_nothing():
     found = red("healthy_RBC")
     assert sum_findings([NO_CLASSIFIER, found, NO_CLASSIFIER]) == found
     assert sum_findings([]) == NO_CLASSIFIER
+
+
+def test_cells_without_a_classifier_are_summed_up_as_not_assessed():
+    total = report_of().findings[RBC] + red("healthy_RBC")
+    assert (total.state, total.reason) == ("assessed", "1 of 4 cells")
+    assert total.not_assessed == {Reason.NO_CLASSIFIER: 3}
+
+
+MANY = analysis_of([ellipse_box(RBC, 20 + 40 * i, 24, 30) for i in range(6)], shape=(64, 264))
+FATES = st.lists(st.tuples(st.sampled_from([None, *Reason]), st.booleans()), min_size=6, max_size=6)
+
+
+@given(FATES, st.booleans())
+@settings(max_examples=25, deadline=None)
+def test_the_sums_of_every_report_add_up(fates, has_classifier):
+    """Assessed cells and those of each reason are all cells, in the table, in JSON and in words."""
+    whys = np.array([why if has_classifier else Reason.NO_CLASSIFIER for why, _ in fates])
+    columns = unclassified(6, [RBC_METADATA] if has_classifier else [])
+    columns |= {
+        "reason": whys,
+        "condition": np.where(whys == None, "healthy_RBC", None),  # noqa: E711
+        "is_known": whys != Reason.NOT_IN_DISTRIBUTION,
+        "is_counted": [is_counted for _, is_counted in fates],
+    }
+    proven = dataclasses.replace(MANY.cells, validation=RBC_METADATA.validation)
+    cells = proven.with_columns(**columns)
+    report = report_of(dataclasses.replace(MANY, cells=cells))
+    value = json.loads(json.dumps(report.to_json()))
+    counted = [why for why, is_counted in zip(whys, cells["is_counted"], strict=True) if is_counted]
+    findings = value["findings"][RBC]
+    assert findings["assessed"] == sum(findings["counts"].values()) == counted.count(None)
+    assert findings["not_assessed"] == Counter(str(why) for why in counted if why)
+    assert value["counts"][RBC] == counted.count(None) + sum(findings["not_assessed"].values())
+    assert [cell["reason"] for cell in value["cells"]] == whys.tolist()
+    sums = re.search(
+        r"red cells: (\d+) = ([^:]*?) healthy red cells \d", " ".join(report.text.split())
+    )
+    assert (sums is not None) == (has_classifier and len(counted) > 0)
+    if sums:
+        parts = [int(number) for number in re.findall(r"\d+", sums[2])]
+        assert int(sums[1]) == sum(parts) == len(counted)
 
 
 def test_cells_that_the_border_cuts_off_are_not_assessed():
@@ -207,9 +257,8 @@ def test_an_open_type_makes_a_white_cell_uncertain_but_not_a_blast():
 
 def test_the_text_tells_counts_and_what_is_lacking():
     words = " ".join(classified_report(red={"condition": "sickle_RBC"}).to_summary_text().split())
-    assert "red cells: assessed (1 of 3 cells)" in words
+    assert "red cells: 3 = 1 assessed + 2 cut off" in words
     assert "healthy red cells 0, red cells with malaria parasites 0, sickle cells 1" in words
-    assert "2 cut off, covered or too small" in words
     named = "healthy red cells, parasitaemia: red cells with malaria parasites, sickle cells"
     assert f"shares of {named}: too few cells to say (1; at least 500" in words
     assert "rbc_classifier.onnx, SHA-256 efef" in words

@@ -8,9 +8,9 @@ from support.analysed_images import analysis_of, report_of
 
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
 from blood_cell_system.imaging.image_file import read_image, read_label_image
+from blood_cell_system.imaging.image_folders import RESULT_ENDINGS
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
 from blood_cell_system.reports.image_files import (
-    IMAGE_ENDINGS,
     read_labels,
     write_image_files,
     write_label_image,
@@ -27,7 +27,7 @@ def written(tmp_path):
 
 def test_every_file_is_written(written):
     root, _, _ = written
-    expected = {f"field_{ending}" for ending in (*IMAGE_ENDINGS, "instances.png")}
+    expected = {f"field_{ending}" for ending in (*RESULT_ENDINGS, "instances.png")}
     assert {path.name for path in root.iterdir()} == expected
 
 

@@ -234,7 +234,7 @@ def test_findings_of_all_smears_are_summed_up():
     page = Page(render_page(summary))
     words = " ".join(" ".join(page.words).split())
     assert "Parasitaemia: red cells with malaria parasites 1 of 2" in words
-    assert "2 cells assessed, 4 cut off, covered or too small, 2 not sure" in words
+    assert "9 = 2 assessed + 3 without a classifier + 4 cut off; 2 of the assessed" in words
     assert "Lymphocytes among white cells 2 of 2" in words
     assert summary.to_json()["findings"]["RBC"]["counts"]["malaria_RBC"] == 1
     rows = list(csv.DictReader(io.StringIO(summary.to_csv())))
@@ -285,7 +285,9 @@ def test_a_classified_cell_has_its_condition_in_the_page():
     assert {row for row in rows if row[1]} == {
         ("WBC", "leukaemia-suspect 0.90", True),
         ("RBC", "healthy 0.90", False),
+        ("RBC", "cut off", False),
     }
+    assert set(cells["reason"]) == {"", "cut off", "without a classifier"}
 
 
 def test_a_report_shows_itself_in_a_notebook():

@@ -3,7 +3,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.analysed_images import DEFOCUSED, analysis_of, report_of, to_version_2
+from support.analysed_images import DEFOCUSED, analysis_of, report_of, to_version_2, to_version_3
 from support.classified_cells import classified_report
 
 from blood_cell_system.cells.border_rule import BorderRule
@@ -42,7 +42,7 @@ def test_the_published_schema_is_that_of_the_models():
     "damage",
     [
         lambda value: value.update(format_version=1),
-        lambda value: value.update(format_version=4),
+        lambda value: value.update(format_version=5),
         lambda value: value.pop("rates"),
         lambda value: value.update(extra=1),
         lambda value: value["cells"][0].update(cell_type="rbc"),
@@ -110,6 +110,7 @@ def test_nothing_is_assessed_without_classifiers():
             "counts": {},
             "types": {},
             "not_validated": {},
+            "not_assessed": {"no_classifier": 3 if kind == "RBC" else 1},
             "none_of_these": 0,
             "cut_off": 0,
             "uncertain": 0,
@@ -138,16 +139,22 @@ def test_a_classified_cell_has_its_probabilities_and_findings_their_rates():
     assert value["provenance"]["rbc_classifier"] == "rbc_classifier.onnx"
 
 
-@pytest.mark.parametrize("report", [report_of(threshold=1.0), classified_report()])
-def test_a_report_of_version_2_is_read(report):
+@pytest.mark.parametrize("downgrade", [to_version_2, to_version_3])
+@pytest.mark.parametrize(
+    "report",
+    [
+        report_of(threshold=1.0),
+        classified_report(),
+        classified_report(red={"is_known": False}),
+        classified_report(analysis_of(rule=BorderRule.TWO_SIDES), rule=BorderRule.TWO_SIDES),
+    ],
+    ids=["no classifier", "classified", "none of these", "two sides"],
+)
+def test_a_report_of_a_former_version_is_read(report, downgrade):
     value = json.loads(json.dumps(report.to_json()))
-    to_version_2(value)
+    downgrade(value)
     again = DiagnosticReport.from_json(value)
     assert again.to_json() == DiagnosticReport.from_json(report.to_json()).to_json()
-
-
-def without(record, name):
-    return {key: value for key, value in record.items() if key != name}
 
 
 def test_a_report_that_version_0_2_0_wrote_is_read():
@@ -160,7 +167,11 @@ def test_a_report_that_version_0_2_0_wrote_is_read():
     assert report.findings["RBC"].counts == value["rbc_findings"]["counts"]
     assert [rate.count for rate in report.rates] == [rate["count"] for rate in value["rates"]]
     again = json.loads(json.dumps(report.to_json()))
-    assert [without(cell, "certainty") for cell in again["cells"]] == value["cells"]
+    added = {"reason": None, "certainty": None}
+    assert [cell | added for cell in again["cells"]] == [cell | added for cell in value["cells"]]
+    assert [cell["reason"] for cell in again["cells"]] == [
+        *("cut_off", "cut_off", None, None, "no_classifier")
+    ]
     assert again["types"] == value["types"]
 
 

@@ -29,6 +29,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.text_files import (
     declared_shape,
     errors_located_at,
+    read_label_text,
     read_label_xml,
 )
 from blood_cell_system.boxes import Box
@@ -39,6 +40,7 @@ from blood_cell_system.errors import (
     MissingDataError,
 )
 from blood_cell_system.imaging.image_file import read_image_shape
+from blood_cell_system.imaging.image_folders import is_left_behind
 from blood_cell_system.taxonomy import BUILT_IN
 
 
@@ -189,7 +191,11 @@ def read_voc_folder(root: Path, *, labels: Mapping[str, str | None] = BCCD_LABEL
         A label is not in the table.
     """
     folder = _find_voc_folder(Path(root))
-    annotations = {path.stem: path for path in sorted(folder.glob("Annotations/*.xml"))}
+    annotations = {
+        path.stem: path
+        for path in sorted(folder.glob("Annotations/*.xml"))
+        if not is_left_behind(path.name)
+    }
     if not annotations:
         raise DatasetError(
             f"{folder / 'Annotations'}: no XML files in this folder; expected one for every "
@@ -257,7 +263,8 @@ def _find_voc_folder(root: Path) -> Path:
             f"{root}: there is no such folder. Expected a Pascal VOC folder, for instance a clone "
             "of https://github.com/Shenggan/BCCD_Dataset; check --input."
         )
-    candidates = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    folders = (path for path in root.iterdir() if path.is_dir())
+    candidates = [root, *sorted(path for path in folders if not is_left_behind(path.name))]
     found = [
         path
         for path in candidates
@@ -292,7 +299,7 @@ def read_voc_splits(folder: Path) -> dict[str, Split]:
         path = folder / f"{split}.txt"
         if not path.is_file():
             continue
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in read_label_text(path).splitlines():
             # VOC's lists of one class have a second column.
             stem = next(iter(line.split()), None)
             if stem is None:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.errors import SettingsError
+from blood_cell_system.errors import SettingsError, UnknownNameError
 
 MIXED: Final = "mixed"
 """Stain name that draws a stain for every smear."""
@@ -206,10 +206,7 @@ class SmearSettings:
                 f"{MAX_SIDE_PX} pixels, for instance 640x480."
             )
         if self.stain != MIXED and self.stain not in STAINS:
-            raise SettingsError(
-                f"Stain: {self.stain!r} is not known; expected {MIXED!r} or one of "
-                f"{', '.join(STAINS)}."
-            )
+            raise UnknownNameError.of("stain", self.stain, (MIXED, *STAINS))
         if not 8 <= self.cell_diameter_px <= 400:
             raise SettingsError(
                 f"Cell diameter: {self.cell_diameter_px} pixels; expected 8 to 400. "

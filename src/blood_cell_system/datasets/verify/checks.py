@@ -162,6 +162,12 @@ CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
                 "Copy the file again from its source; --fix leaves the pair out.",
             ),
             Check(
+                "damaged-image",
+                _WARNING,
+                "a JPEG or TIFF of which a part is repaired when it is read",
+                "Look at it; copy it again from its source, or remove the pair.",
+            ),
+            Check(
                 "small-image",
                 _WARNING,
                 "a side below 64 px",

@@ -12,7 +12,7 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import FORMAT_VERSION, UNFINISHED_NAME, taxonomy_in
 from blood_cell_system.datasets.verify.checks import Finding, Severity, finding, listed
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
-from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.imaging.image_folders import images_directly_in, is_left_behind
 from blood_cell_system.input_files import read_json
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
@@ -217,21 +217,20 @@ def _list_images(survey: FolderSurvey, name: str, *, is_required: bool) -> dict[
             survey.note("missing-folder", f"there is no folder {name}/")
         return {}
     try:
-        paths_found = sorted(folder.iterdir())
+        images = set(images_directly_in(folder))
+        paths_found = sorted(path for path in folder.iterdir() if not is_left_behind(path.name))
     except OSError as error:
         survey.note("unreadable-folder", f"{name}/ cannot be listed ({error.strerror or error})")
         return {}
     by_stem: defaultdict[str, list[Path]] = defaultdict(list)
     passed_over = []
     for path in paths_found:
-        if path.name.startswith("."):
-            continue
         if not path.name.isprintable():
             # Bytes that are no text cannot be written into a report or a manifest.
             survey.note(
                 "odd-name", f"{name}/ holds a file whose name is not plain text: {path.name!a}"
             )
-        elif path.is_file() and path.suffix.lower() in IMAGE_SUFFIXES:
+        elif path in images:
             by_stem[path.stem].append(path)
         else:
             passed_over.append(path.name)

@@ -24,7 +24,8 @@ from blood_cell_system.datasets.verify.mask_diagnosis import (
     fit_to_shape,
 )
 from blood_cell_system.errors import BloodCellError
-from blood_cell_system.imaging.image_file import read_image, read_label_image
+from blood_cell_system.imaging.damage import damage_of
+from blood_cell_system.imaging.image_file import read_file_bytes, read_image, read_label_image
 from blood_cell_system.taxonomy import (
     BUILT_IN,
     NOT_SCORED,
@@ -346,7 +347,11 @@ def count_classes(class_mask: NDArray[np.uint8]) -> NDArray[np.int64]:
 
 def _read_image(path: Path, stem: str, findings: list[Finding]) -> NDArray[np.uint8] | None:
     try:
-        return read_image(path)
+        data = read_file_bytes(path)
+        image = read_image(path, data=data)
+        if damage := damage_of(path, data):
+            findings.append(finding("damaged-image", f"{path}: is damaged: {damage}", stem))
+        return image
     except (BloodCellError, OSError) as error:
         findings.append(_unreadable(error, path, stem))
         return None

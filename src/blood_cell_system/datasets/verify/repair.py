@@ -32,9 +32,10 @@ from blood_cell_system.datasets.verify.mask_diagnosis import (
     fit_to_shape,
 )
 from blood_cell_system.datasets.verify.verification import VerificationReport
-from blood_cell_system.errors import DatasetError, SettingsError
+from blood_cell_system.errors import DatasetError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import copy_file, write_image
+from blood_cell_system.imaging.image_folders import refuse_output_around
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import with_progress
 from blood_cell_system.taxonomy import MaskClass
@@ -157,7 +158,7 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
     DatasetError
         Nothing is left that could be copied.
     """
-    _check_apart(root, output)
+    refuse_output_around(output, root, option="--fix")
     left_out = images_to_leave_out(report)
     kept = [image for image in report.images if image.stem not in left_out]
     if not kept:
@@ -205,15 +206,6 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
             output, command=COMMAND, files=files, images=rows, cells=cells, details=details
         )
     return RepairSummary(output=output, image_count=len(kept), changes=tuple(changes))
-
-
-def _check_apart(root: Path, output: Path) -> None:
-    source, target = root.resolve(), output.resolve()
-    if source == target or source in target.parents or target in source.parents:
-        raise SettingsError(
-            f"--fix {output}: lies in {root} or around it; expected a folder apart, as the "
-            "original is never written to. Choose another folder."
-        )
 
 
 def _repaired_splits(images: Sequence[ImageFacts]) -> dict[str, Split | None]:

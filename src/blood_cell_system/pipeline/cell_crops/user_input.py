@@ -1,6 +1,5 @@
 """Tasks from a user's images: prepared folders, Pascal VOC, box tables, or images alone."""
 
-import difflib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,8 +20,13 @@ from blood_cell_system.datasets.cell_fields import (
 )
 from blood_cell_system.datasets.cell_folder import NOT_A_CELL
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError
-from blood_cell_system.imaging.image_folders import is_left_behind
+from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError, UnknownNameError
+from blood_cell_system.imaging.image_folders import (
+    files_below,
+    images_directly_in,
+    is_image_name,
+    is_left_behind,
+)
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import (
     OUTLIER,
@@ -194,10 +198,14 @@ def _field(
 
 
 def _fields_of_images(root: Path, failed: list[FailedImage]) -> list[CellField]:
-    folders = sorted(
-        path for path in root.iterdir() if path.is_dir() and not is_left_behind(path.name)
-    )
-    labelled = [(folder.name, folder) for folder in folders] or [("", root)]
+    folders = (path for path in root.iterdir() if path.is_dir() and not is_left_behind(path.name))
+    labelled = [
+        (folder.name, folder)
+        for folder in sorted(folders)
+        if any(is_image_name(path) for path in files_below(folder))
+    ]
+    if not labelled or images_directly_in(root):
+        labelled.append(("", root))
     fields = []
     for label, folder in labelled:
         for name, path in images_in(folder).items():
@@ -262,9 +270,7 @@ def _class_named(name: str, kind: ClassifierKind) -> CropClass:
     if name in kind.types:
         return CropClass(kind.healthy, name)
     known = (*kind.conditions, *kind.types, NOT_A_CELL)
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    raise SettingsError(f"class {name!r}: expected one of {', '.join(known)}.{hint}")
+    raise UnknownNameError.of("class", name, known)
 
 
 def _check_labels(

@@ -7,6 +7,8 @@ const SVG = "http://www.w3.org/2000/svg";
 let shown = -1;
 let view = null;
 let withOutlines = true;
+const filter = document.getElementById("filter");
+const listed = document.getElementById("listed");
 
 // The table: a click on a heading sorts by it, a second one the other way round.
 for (const button of document.querySelectorAll("th button")) {
@@ -47,6 +49,46 @@ function wordsOf({ id, type, confidence, uncertain, counted, condition }) {
     + (uncertain ? ", not sure" : "") + (counted ? "" : ", not counted");
 }
 
+// What the viewer may be limited to; reasons why cells were not assessed come from the image.
+const groups = {
+  "All cells": () => true,
+  "Not sure": (cell) => cell.uncertain,
+  "Not healthy": (cell) => cell.abnormal,
+};
+
+function groupOf(name) {
+  return groups[name] ?? ((cell) => `Not assessed: ${cell.reason}` === name);
+}
+
+function offerGroups(image) {
+  const before = filter.value;
+  const reasons = [...new Set(image.cells.reason)].filter(Boolean).sort();
+  const names = [...Object.keys(groups), ...reasons.map((reason) => `Not assessed: ${reason}`)];
+  filter.replaceChildren(...names.map((name) => {
+    const count = image.cells.id.filter((_, place) => groupOf(name)(cellOf(image, place))).length;
+    return new Option(`${name} (${count})`, name, false, name === before);
+  }));
+}
+
+function limit() {
+  const image = images[shown];
+  const isShown = groupOf(filter.value);
+  const outlines = stage.querySelectorAll("#outlines polygon");
+  const buttons = [];
+  outlines.forEach((polygon, place) => {
+    const cell = cellOf(image, place);
+    polygon.toggleAttribute("hidden", !isShown(cell));
+    if (!isShown(cell) || filter.selectedIndex === 0) return;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.textContent = cell.id;
+    button.title = wordsOf(cell);
+    button.addEventListener("click", () => show(shown, cell.id));
+    buttons.push(button);
+  });
+  listed.replaceChildren(...buttons);
+}
+
 function show(index, cellId) {
   const image = images[index];
   const source = document.getElementById(`p${index}`);
@@ -58,7 +100,7 @@ function show(index, cellId) {
   const outlines = make("g", { id: "outlines" });
   image.cells.id.forEach((id, place) => {
     const cell = cellOf(image, place);
-    const classes = [cell.type, cell.uncertain ? "uncertain" : "", cell.counted ? "" : "left-out", cell.abnormal ? "abnormal" : "", id === cellId ? "chosen" : ""];
+    const classes = [cell.type, cell.uncertain ? "uncertain" : "", cell.counted ? "" : "left-out", cell.abnormal ? "abnormal" : "", cell.reason ? "unassessed" : "", id === cellId ? "chosen" : ""];
     const polygon = make("polygon", { points: image.outlines[place], class: classes.join(" ").trim() });
     polygon.addEventListener("pointerenter", () => { details.textContent = wordsOf(cell); });
     polygon.append(make("title", {}));
@@ -67,7 +109,9 @@ function show(index, cellId) {
   });
   svg.append(outlines);
   stage.replaceChildren(svg);
-  details.textContent = `${image.cells.id.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure; pink: not healthy.`;
+  offerGroups(image);
+  limit();
+  details.textContent = `${image.cells.id.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure; dotted: not assessed; pink: not healthy.`;
   view = { x: 0, y: 0, width: image.width, height: image.height };
   const chosen = image.cells.id.indexOf(cellId);
   if (chosen >= 0 && outlines.children[chosen].points.length) {
@@ -129,6 +173,7 @@ const actions = {
   previous: () => step(-1), next: () => step(1), larger: () => zoom(1 / 1.4), smaller: () => zoom(1.4),
   fit, outlined: toggle, close: () => viewer.close(),
 };
+filter.addEventListener("change", limit);
 for (const [id, act] of Object.entries(actions)) document.getElementById(id).addEventListener("click", act);
 const keys = { ArrowLeft: actions.previous, ArrowRight: actions.next, "+": actions.larger, "-": actions.smaller, 0: fit, o: toggle };
 viewer.addEventListener("keydown", (event) => {

@@ -31,6 +31,7 @@ from blood_cell_system.reports.report import (
     Status,
     shown_name,
 )
+from blood_cell_system.reports.slides import SLIDES_FOLDER, SlideReport, with_file_names
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 _SHOWN_CROPS: Final = 60
@@ -79,14 +80,23 @@ def _round_range(low: float, high: float) -> tuple[float, float]:
     return first, last if last > first else first + step
 
 
-def render_page(summary: BatchSummary) -> str:
+def render_page(summary: BatchSummary, *, slide: SlideReport | None = None) -> str:
     """Lay a batch out as one HTML page that refers to nothing outside but its images' files.
+
+    Parameters
+    ----------
+    summary : BatchSummary
+        Where its slides were named the page is their index.
+    slide : SlideReport, optional
+        That the images are the fields of; the page then lies in the folder of slides.
 
     Returns
     -------
     str
         File names that are no text have lone surrogates in them, to be escaped on writing.
     """
+    if summary.is_grouped:
+        return _render_index(summary)
     taxonomy = summary.taxonomy
     style, script = _asset("page.css") + _own_colours(taxonomy), _asset("page.js")
     policy = (
@@ -99,6 +109,8 @@ def render_page(summary: BatchSummary) -> str:
         .get_template("page.html")
         .render(
             summary=summary,
+            sums=slide or summary,
+            slide=slide,
             taxonomy=taxonomy,
             policy=policy,
             style=Markup(style),
@@ -110,10 +122,38 @@ def render_page(summary: BatchSummary) -> str:
             ],
             analysed=len(summary.outcomes) - summary.count(Status.FAILED),
             uncertain=sum(len(report.uncertain_cells) for report in summary.reports),
-            rows=[_row(outcome) for outcome in summary.outcomes],
+            rows=[
+                _row(outcome, folder="./" if slide is None else "../")
+                for outcome in summary.outcomes
+            ],
             sizes=sizes,
             in_um=in_um,
             crops=_gallery(summary),
+        )
+    )
+
+
+def _render_index(summary: BatchSummary) -> str:
+    """Lay the slides of a batch out as a page that links to that of each."""
+    style, script = _asset("page.css") + _own_colours(summary.taxonomy), _asset("page.js")
+    policy = (
+        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    return (
+        _environment()
+        .get_template("slides.html")
+        .render(
+            summary=summary,
+            taxonomy=summary.taxonomy,
+            policy=policy,
+            style=Markup(style),
+            script=Markup(script),
+            viewer=Markup(_asset("viewer.html")),
+            slides=[
+                (report, f"./{SLIDES_FOLDER}/{quote(os.fsencode(stem))}.html")
+                for report, stem in with_file_names(summary.slides)
+            ],
         )
     )
 
@@ -166,15 +206,15 @@ def _own_colours(taxonomy: Taxonomy) -> str:
     return rules
 
 
-def _row(outcome: ImageOutcome) -> dict[str, Any]:
+def _row(outcome: ImageOutcome, *, folder: str) -> dict[str, Any]:
     """Give the numbers of an input's row; None where there is none."""
     remarks = [outcome.reason] if outcome.reason else list(outcome.warnings)
     row: dict[str, Any] = {
         "outcome": outcome,
         "shown": shown_name(outcome.name or outcome.path),
         "remarks": [shown_name(remark) for remark in remarks],
-        # "./" so that no name can be taken for a scheme, such as javascript:.
-        "address": "./" + quote(os.fsencode(f"{outcome.name}_annotated.png")),
+        # A folder first, so that no name can be taken for a scheme, such as javascript:.
+        "address": folder + quote(os.fsencode(f"{outcome.name}_annotated.png")),
         "summary": outcome.row,
         "red": None,
         "abnormal": None,
@@ -240,6 +280,7 @@ def _data(outcomes: Iterable[ImageOutcome]) -> Markup:
                     "confidence": cells["confidence"].tolist(),
                     "uncertain": [CellFlag.UNCERTAIN in flags for flags in cells["flags"]],
                     "counted": cells["is_counted"].tolist(),
+                    "reason": ["" if why is None else why.words for why in cells["reason"]],
                     "condition": [text.condition_words(cells, row) for row in rows],
                     "abnormal": text.is_abnormal(cells),
                 },

@@ -6,12 +6,13 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from support.damaged_jpeg import damaged_jpeg
 from support.labelled_smears import HEIGHT, WIDTH, draw_smear, write_smear, write_sound_folder
 from support.verified_folders import checks, found
 
 from blood_cell_system.datasets.verify.checks import Severity
 from blood_cell_system.datasets.verify.verification import overlay_sheet, verify_folder
-from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.imaging.image_file import read_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.taxonomy import NOT_SCORED
 
@@ -31,6 +32,15 @@ def test_bytes_damaged_anywhere_are_never_raised(data):
         report = verify_folder(root)
         json.dumps(report.to_json(), allow_nan=False)
         overlay_sheet(report)
+
+
+def test_an_image_that_is_repaired_as_it_is_read_is_a_warning(root):
+    path = root / "images" / "b.png"
+    (root / "images" / "b.jpg").write_bytes(damaged_jpeg(read_image(path)))
+    path.unlink()
+    (finding,) = found(verify_folder(root), "damaged-image")
+    assert finding.stems == ("b",)
+    assert "premature end" in finding.message
 
 
 def test_an_image_cut_in_half_is_an_error(root):

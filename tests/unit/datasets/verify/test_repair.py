@@ -291,7 +291,7 @@ def test_repairing_again_gives_the_same_copy(root):
 
 @pytest.mark.parametrize("place", [".", "inside", "..", "../data/x/.."])
 def test_an_output_in_or_around_the_original_is_refused(root, place):
-    with pytest.raises(SettingsError, match="folder apart"):
+    with pytest.raises(SettingsError, match="another place"):
         write_repaired_copy(root, root / place, verify_folder(root))
 
 

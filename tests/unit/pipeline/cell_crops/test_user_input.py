@@ -123,7 +123,7 @@ def test_boxes_of_a_missing_image_and_boxes_outside_are_listed(smears):
     ("options", "message"),
     [
         ({"method": CutMethod.BOXES}, "has no boxes to cut by"),
-        ({"class_of_all": "helthy_RBC"}, "Did you mean healthy_RBC"),
+        ({"class_of_all": "helthy_RBC"}, "Did you mean 'healthy_RBC'"),
         ({"class_of_all": "neutrophil"}, "expected one of healthy_RBC"),
         ({"class_of_label": {"": ""}}, "there is nothing to cut"),
     ],

@@ -1,0 +1,44 @@
+"""Why a cell has no condition: each reason once, with its words and its definition."""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Reason(StrEnum):
+    """Why a cell was not assessed; of several the first of this list."""
+
+    words: str
+    definition: str
+
+    def __new__(cls, value: str, words: str, definition: str) -> Self:
+        """Make a member of its value, a word or two for people, and a sentence."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.words, member.definition = words, definition
+        return member
+
+    NO_CLASSIFIER = (
+        "no_classifier",
+        "without a classifier",
+        "No classifier of its type was used.",
+    )
+    CUT_OFF = (
+        "cut_off",
+        "cut off",
+        "The border of what was seen cuts it off: the missing part may hold the evidence.",
+    )
+    COVERED = (
+        "covered",
+        "covered",
+        "Other cells hide more than a third of it: the crescent that is left is no sickle.",
+    )
+    TOO_SMALL = (
+        "too_small",
+        "too small",
+        "Its outline is less than 6 pixels long.",
+    )
+    NOT_IN_DISTRIBUTION = (
+        "not_in_distribution",
+        "none of these",
+        "It resembles none of the classes that the classifier knows, as a smudge does.",
+    )

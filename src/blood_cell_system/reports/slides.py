@@ -1,0 +1,231 @@
+"""Reports of slides and of patients: the fields of a slide summed up, never those of two patients.
+
+Everything in such a report is a function of the table of its cells, :func:`sums_of`, and of the
+list of its fields. A patient's report has the cells of all slides of the patient.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from blood_cell_system.cells.table import Cells
+from blood_cell_system.reports.diagnosis import doubts, type_summary
+from blood_cell_system.reports.findings import Count, Findings, Rate, Record, findings_in, rates_in
+from blood_cell_system.reports.report import (
+    DISCLAIMER,
+    FORMAT_VERSION,
+    DiagnosticReport,
+    Provenance,
+    ReportSettings,
+    Text,
+    TypeSummary,
+    shown_name,
+)
+from blood_cell_system.taxonomy import RBC
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slide:
+    """A slide by name, and its patient where that is known."""
+
+    name: str
+    patient: str | None = None
+
+    def __str__(self) -> str:
+        return f"slide {self.name}" + (f" of patient {self.patient}" if self.patient else "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlideField:
+    """An image of a slide, and how it ended.
+
+    Parameters
+    ----------
+    name : str
+        Of its results.
+    report : DiagnosticReport or None
+        None for an image that failed.
+    """
+
+    name: str
+    slide: Slide
+    report: DiagnosticReport | None = None
+
+
+class Sums(Record):
+    """What follows from a table of cells of one slide or one patient."""
+
+    counts: Annotated[dict[str, Count], Field(description="as the border rule counts")]
+    types: Annotated[dict[str, TypeSummary], Field(description="by cell type")]
+    rates: Annotated[tuple[Rate, ...], Field(description="findings that need no classifier")]
+    findings: Annotated[dict[str, Findings], Field(description="by cell type")]
+
+
+class SlideReport(Sums):
+    """What was found on one slide, or on all slides of one patient."""
+
+    slide: Annotated[Text | None, Field(description="null in the report of a patient")]
+    patient: Annotated[Text | None, Field(description="null where nobody has named one")]
+    slides: tuple[Text, ...]
+    images: Annotated[tuple[Text, ...], Field(description="fields that the sums are of")]
+    left_out: Annotated[tuple[Text, ...], Field(description="analysed, but unlike a blood smear")]
+    failed: tuple[Text, ...]
+    warnings: Annotated[tuple[Text, ...], Field(description="before believing the sums")]
+
+    @property
+    def name(self) -> str:
+        """Slide or patient in words."""
+        return f"Patient {self.patient}" if self.slide is None else f"Slide {self.slide}"
+
+
+class SlideFile(Record):
+    """What the file of a slide's report holds."""
+
+    format_version: Literal[4] = FORMAT_VERSION
+    disclaimer: str = DISCLAIMER
+    provenance: Provenance
+    settings: ReportSettings
+    report: SlideReport
+
+
+SLIDES_FOLDER: Final = "slides"
+"""Folder of the slides' reports, within that of the results."""
+SLIDE_ENDING: Final = "_slide"
+"""What the names of their files end with."""
+_MAX_STEM: Final = 80
+"""Letters of a slide's name that its files' names have."""
+
+
+def with_file_names(reports: Iterable[SlideReport]) -> Iterator[tuple[SlideReport, str]]:
+    """Give each slide's report with the name of its files, without ending."""
+    taken: set[str] = set()
+    for report in reports:
+        wanted = re.sub(r"[^\w.-]+", "_", report.slide or "")[:_MAX_STEM].strip(".") or "_"
+        stem, number = wanted, 1
+        while stem.casefold() in taken:
+            number += 1
+            stem = f"{wanted}_{number}"
+        taken.add(stem.casefold())
+        yield report, stem + SLIDE_ENDING
+
+
+def sums_of(cells: Cells) -> Sums:
+    """Sum up a table of cells, whose column ``image`` names their fields."""
+    types = {kind.name: type_summary(cells, kind.name) for kind in cells.taxonomy}
+    return Sums(
+        counts={name: summary.count for name, summary in types.items()},
+        types=types,
+        rates=rates_in(cells),
+        findings={
+            kind.name: findings_in(cells, kind) for kind in cells.taxonomy if kind.conditions
+        },
+    )
+
+
+def report_slides(fields: Sequence[SlideField]) -> tuple[SlideReport, ...]:
+    """Draw up the report of each slide, in the order of their first fields."""
+    by_slide: dict[str, list[SlideField]] = {}
+    for field in fields:
+        by_slide.setdefault(field.slide.name, []).append(field)
+    return tuple(_report(of_slide, slide=name) for name, of_slide in by_slide.items())
+
+
+def report_patients(fields: Sequence[SlideField]) -> tuple[SlideReport, ...]:
+    """Draw up the report of each patient that was named."""
+    by_patient: dict[str, list[SlideField]] = {}
+    for field in fields:
+        if field.slide.patient is not None:
+            by_patient.setdefault(field.slide.patient, []).append(field)
+    return tuple(_report(of_patient, slide=None) for of_patient in by_patient.values())
+
+
+_NOTHING: Final = Sums(counts={}, types={}, rates=(), findings={})
+
+
+def _report(fields: Sequence[SlideField], *, slide: str | None) -> SlideReport:
+    reports = dict(_analysed(fields))
+    smears = {name: report for name, report in reports.items() if report.quality.is_smear}
+    tables = {name: report.cells for name, report in smears.items()}
+    sums = sums_of(Cells.joined(tables)) if tables else _NOTHING
+    left_out = tuple(name for name in reports if name not in smears)
+    failed = tuple(field.name for field in fields if field.report is None)
+    return SlideReport(
+        slide=slide,
+        patient=fields[0].slide.patient,
+        slides=tuple(dict.fromkeys(field.slide.name for field in fields)),
+        images=tuple(smears),
+        left_out=left_out,
+        failed=failed,
+        warnings=tuple(_warnings(smears, sums, left_out=left_out, failed=failed)),
+        **dict(sums),
+    )
+
+
+def _analysed(fields: Iterable[SlideField]) -> Iterator[tuple[str, DiagnosticReport]]:
+    for field in fields:
+        if field.report is not None:
+            yield field.name, field.report
+
+
+def _warnings(
+    smears: Mapping[str, DiagnosticReport],
+    sums: Sums,
+    *,
+    left_out: Sequence[str],
+    failed: Sequence[str],
+) -> Iterator[str]:
+    if not smears:
+        yield "No field could be summed up. Look at the reasons of the images."
+        return
+    if failed:
+        yield f"{_images(failed)} could not be analysed and {_is(failed)} missing from the sums."
+    if left_out:
+        yield (
+            f"{_images(left_out)} {_is(left_out)} unlike a blood smear and left out of the sums. "
+            "Look at the image, and take another field."
+        )
+    if len(smears) == 1:
+        yield (
+            "One field alone: intervals cannot know how fields of this slide differ, and are too "
+            "narrow. Take more fields."
+        )
+    if not sums.counts.get(RBC):
+        yield (
+            "No red cell was found, so that nothing can be counted among red cells. Look at the "
+            "outlines, and take fields of the thin part of the smear."
+        )
+    yield from _warnings_of_scale(smears)
+    yield from doubts(rate for part in sums.findings.values() for rate in part.rates)
+    digests: dict[Any, list[str]] = {}
+    for name, report in smears.items():
+        digests.setdefault(report.provenance.data_sha256, []).append(name)
+    for names in digests.values():
+        if len(names) > 1:
+            yield f"{_images(names)} are the same file, and are counted {len(names)} times."
+
+
+def _warnings_of_scale(smears: Mapping[str, DiagnosticReport]) -> Iterator[str]:
+    sizes: dict[float | None, list[str]] = {}
+    for name, report in smears.items():
+        size = report.scale.pixel_size_um
+        sizes.setdefault(None if size is None else float(f"{size:.3g}"), []).append(name)
+    if len(sizes) > 1:
+        listed = ", ".join(
+            f"{'none' if size is None else f'{size:g} µm'} in {len(names)} ({shown_name(names[0])})"
+            for size, names in sizes.items()
+        )
+        yield (
+            f"The fields have different pixel sizes: {listed}. If one objective took them all, "
+            "give its pixel size with --pixel-size-um; if not, make a slide of each."
+        )
+
+
+def _images(names: Sequence[str]) -> str:
+    return ("Image " if len(names) == 1 else "Images ") + ", ".join(map(shown_name, names))
+
+
+def _is(names: Sequence[str]) -> str:
+    return "is" if len(names) == 1 else "are"
