@@ -9,7 +9,7 @@
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Final, Self
 
@@ -75,6 +75,17 @@ class Proof(BaseModel):
             ),
         )
 
+    @property
+    def words(self) -> str:
+        """In how many laboratories the class was proven, with which figures."""
+        words = f"proven in {laboratories(self.laboratories)} never seen: "
+        words += f"AUROC {self.auroc_mean:.2f}"
+        if self.auroc_worst < self.auroc_mean:
+            words += f", worst {self.auroc_worst:.2f}"
+        if self.false_alarms is None:
+            return f"{words}, false alarms not measured"
+        return f"{words}, false alarms {100 * self.false_alarms.rate:.2g} %"
+
 
 def _is_of_both(source: UnseenSource) -> bool:
     return source.auroc is not None or source.positives is None or source.positives > 0
@@ -137,14 +148,15 @@ def why_not_validated(cells: Cells, kind: CellType) -> dict[str, str]:
     ill = [one.name for one in kind.conditions if not one.is_healthy]
     names = [*ill, *(one.name for one in kind.subtypes)]
     return {
-        name: _why(cells.validation, name)
+        name: why_unproven(cells, name)
         for name in names
         if f"{name}_prob" in cells and not is_proven(cells, name)
     }
 
 
-def _why(validation: Mapping[str, Validation], name: str) -> str:
-    found = sorted(validation[name].aurocs) if name in validation else []
+def why_unproven(cells: Cells, name: str) -> str:
+    """Say what is known of a class elsewhere, where that is no proof."""
+    found = sorted(cells.validation[name].aurocs) if name in cells.validation else []
     if not found:
         return "never measured in another"
     words = " to ".join(dict.fromkeys(f"{value:.2f}" for value in (found[0], found[-1])))

@@ -75,6 +75,10 @@ class Ratio:
         Type under whose findings it is listed; None where it stands by itself.
     needs : tuple of str
         Columns that it needs, such as ``malaria_RBC_prob``.
+    advised_cells : int or None
+        Better than ``min_cells``, where a source says so.
+    per : float
+        100 for "platelets per 100 red cells": the denominator then does not hold the numerator.
     """
 
     name: str
@@ -85,12 +89,15 @@ class Ratio:
     source: str
     cell_type: str | None = None
     needs: tuple[str, ...] = ()
+    advised_cells: int | None = None
+    per: float | None = None
 
     def rate(self, cells: Cells) -> "Rate":
         """Count both in the cells of an image, or of several, which the column ``image`` names."""
         total = self.among(cells) & cells["is_counted"]
         found = self.of(cells) & total
-        is_unsure = are_uncertain(cells) if self.classes else np.zeros_like(found)
+        proof = Proof.of(cells.validation.get(self.name))
+        is_unsure = np.zeros_like(found) if proof is None else are_uncertain(cells)
         has_images = "image" in cells and len(cells) > 0
         by_field = (by_image(cells, found), by_image(cells, total)) if has_images else None
         return Rate(
@@ -102,7 +109,7 @@ class Ratio:
             uncertain=int(np.count_nonzero(found & is_unsure)),
             images=len(by_field[0]) if by_field else 1,
             independent_total=independent_total(*by_field) if by_field else None,
-            proof=Proof.of(cells.validation.get(self.name)),
+            proof=proof,
         )
 
     @property
@@ -149,13 +156,15 @@ def with_subtype(*subtypes: str) -> Rows:
     return lambda cells: np.isin(cells["subtype"].astype(str), subtypes)
 
 
-def _nucleated(cells: Cells) -> NDArray[np.bool_]:
+def nucleated(cells: Cells) -> NDArray[np.bool_]:
+    """Cells of a differential, and nucleated red cells."""
     has_subtype = given(cells["subtype"])
     return (has_subtype & cells.is_type(WBC)) | with_condition(WBC, BLAST)(cells)
 
 
-def _leukocytes(cells: Cells) -> NDArray[np.bool_]:
-    return _nucleated(cells) & ~with_subtype(ERYTHROBLAST)(cells)
+def leukocytes(cells: Cells) -> NDArray[np.bool_]:
+    """Cells of a differential: white cells with a subtype, and blasts."""
+    return nucleated(cells) & ~with_subtype(ERYTHROBLAST)(cells)
 
 
 _DIFFERENTIAL: Final = "Blasts belong to the differential; erythroblasts are reported beside it."
@@ -185,7 +194,7 @@ RATIOS: Final[tuple[Ratio, ...]] = (
             name=subtype.name,
             label=f"{subtype.display_name} among white cells",
             of=with_subtype(subtype.name),
-            among=_leukocytes,
+            among=leukocytes,
             source=f"CLSI H20. {_DIFFERENTIAL}",
             cell_type=WBC,
             needs=(f"{subtype.name}_prob",),
@@ -197,7 +206,7 @@ RATIOS: Final[tuple[Ratio, ...]] = (
         name=ERYTHROBLAST,
         label="nucleated red cells (erythroblasts) among nucleated cells",
         of=with_subtype(ERYTHROBLAST),
-        among=_nucleated,
+        among=nucleated,
         source=f"CLSI H20. {_DIFFERENTIAL}",
         cell_type=WBC,
         needs=(f"{ERYTHROBLAST}_prob",),

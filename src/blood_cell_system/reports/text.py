@@ -1,16 +1,18 @@
 """The words of a report, which its text and its page share, and the report as plain text."""
 
+import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from blood_cell_system.analysis.quality import Severity
 from blood_cell_system.analysis.scale import ScaleSource
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
-from blood_cell_system.reports.claims import NOT_VALIDATED, Proof, Verdict, laboratories
+from blood_cell_system.reports.claims import NOT_VALIDATED, Verdict
 from blood_cell_system.reports.findings import Findings, Rate
+from blood_cell_system.reports.lab_figures import LabFigure
 from blood_cell_system.reports.report import (
     DISCLAIMER,
     CellFlag,
@@ -86,19 +88,9 @@ def rate_words(rate: Rate) -> RateWords:
         found=f"{rate.count:,} of {total:,}",
         share=share,
         detail=detail,
-        proof="" if proof is None else proof_words(proof),
+        proof="" if proof is None else proof.words,
         more=more_words(rate),
     )
-
-
-def proof_words(proof: Proof) -> str:
-    """Say in how many laboratories a class was proven, with which figures."""
-    words = f"proven in {laboratories(proof.laboratories)} never seen: AUROC {proof.auroc_mean:.2f}"
-    if proof.auroc_worst < proof.auroc_mean:
-        words += f", worst {proof.auroc_worst:.2f}"
-    if proof.false_alarms is None:
-        return f"{words}, false alarms not measured"
-    return f"{words}, false alarms {100 * proof.false_alarms.rate:.2g} %"
 
 
 def more_words(rate: Rate) -> str:
@@ -125,6 +117,86 @@ def unproven_words(taxonomy: Taxonomy, findings: Findings) -> list[str]:
         f"{NOT_VALIDATED} ({why}), so not counted: {', '.join(names)}"
         for why, names in reasons.items()
     ]
+
+
+_GROUPS: Final = {
+    "differential": "Differential",
+    "nucleated_red_cells": "Nucleated red cells",
+    "white_cells": "White count",
+    "platelets": "Platelets",
+    "parasitaemia": "Malaria parasites",
+    "red_cell_size": "Size of red cells",
+    "hypochromia": "Colour of red cells",
+    "red_cell_shapes": "Shapes of red cells",
+    "rouleaux": "Rouleaux",
+}
+"""Headings of the laboratory's figures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureWords:
+    """A laboratory's figure in words; ``value`` says why where there is none."""
+
+    label: str
+    value: str
+    detail: str
+    figure: LabFigure
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.value}" + (f" ({self.detail})" if self.detail else "")
+
+
+def figure_words(figure: LabFigure) -> FigureWords:
+    """Say how large a figure is, how sure that is, and what it rests on."""
+    if figure.value is None:
+        return FigureWords(label=figure.label, value="not given", detail=figure.note, figure=figure)
+    parts = []
+    if figure.interval_95 is not None:
+        low, high = (number_words(end, figure.unit) for end in figure.interval_95)
+        parts.append(f"95 %: {low} to {high}")
+    if figure.count is not None and figure.total is not None:
+        parts.append(f"{figure.count:,} of {figure.total:,}")
+    elif figure.total is not None:
+        parts.append(f"{figure.total:,} cells")
+    if figure.unit.startswith("per") and figure.count is not None and figure.total is not None:
+        parts[-1] = f"{figure.count:,} beside {figure.total:,}"
+    value = f"{number_words(figure.value, figure.unit)} {figure.unit}".rstrip()
+    if figure.grade is not None:
+        value += f", {figure.grade}"
+    detail = "; ".join([*parts, *filter(None, [figure.note, figure.proof])])
+    return FigureWords(label=figure.label, value=value, detail=detail, figure=figure)
+
+
+def number_words(value: float, unit: str) -> str:
+    """Give a number with as many digits as a count of cells allows: two, or one decimal of µm.
+
+    Examples
+    --------
+    >>> [number_words(x, "%") for x in (61.38, 9.96, 4.17, 0.382, 0, 100)]
+    ['61', '10', '4.2', '0.38', '0', '100']
+    >>> number_words(254_713, "/µL"), number_words(7.318, "µm"), number_words(4.3, "px")
+    ('250,000', '7.3', '4')
+    """
+    if unit in ("µm", "px"):
+        return f"{value:.{1 if unit == 'µm' else 0}f}"
+    if value == 0:
+        return "0"
+    if abs(value) >= 100 and unit != "/µL":
+        return f"{value:,.0f}"
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.{max(0, 1 - math.floor(math.log10(abs(rounded))))}f}"
+
+
+def figure_groups(figures: Iterable[LabFigure]) -> list[tuple[str, list[FigureWords]]]:
+    """Put figures in words under their headings; those that lack the same are one line."""
+    groups: dict[str, dict[str, FigureWords]] = {}
+    for figure in figures:
+        group, said = groups.setdefault(figure.group, {}), figure_words(figure)
+        key = said.detail if figure.value is None else figure.name
+        if key in group:
+            said = replace(said, label=f"{group[key].label}, {said.label}")
+        group[key] = said
+    return [(_GROUPS[name], list(members.values())) for name, members in groups.items()]
 
 
 def findings_headline(kind: CellType, findings: Findings) -> str:
@@ -265,8 +337,12 @@ def slide_text(report: SlideReport, taxonomy: Taxonomy, provenance: Provenance) 
         [f"Patient  {shown_name(report.patient or 'not named')}", f"Images   {fields}"],
         _section("Warnings", [f"! {shown_name(warning)}" for warning in report.warnings]),
         ["Cells", *(_type_line(taxonomy[name], one) for name, one in report.types.items())],
+        *(
+            _section(heading, [str(words) for words in figures])
+            for heading, figures in figure_groups(report.figures)
+        ),
         _section("Rates", [str(rate_words(rate)) for rate in report.rates]),
-        ["Findings", *_findings_lines(report.findings, taxonomy)],
+        ["Findings", *_findings_lines(report.other_findings, taxonomy)],
         _model_lines(provenance),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
