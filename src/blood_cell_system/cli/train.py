@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from blood_cell_system.cli.options import (
+    DEFAULT_PRESET,
     KIND_HELP,
     SEGMENTATION_DIR,
     BlockPattern,
     CellDir,
     Classes,
+    Epochs,
+    Preset,
     SegmentationDir,
     argument,
     option,
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
     from blood_cell_system.training.fine_tuning import StartingPoint
     from blood_cell_system.training.presets import ClassifierSettings, SegmentationSettings
     from blood_cell_system.training.state import TrainingState
-
-DEFAULT_PRESET: Final = "balanced"
 
 # Options that may differ from those of the run that is continued.
 CHANGEABLE: Final = frozenset({"epochs", "patience"})
@@ -44,15 +45,6 @@ def batch_size_or_auto(value: str) -> int | str:
         raise typer.BadParameter(f"expected a number or 'auto', received {value!r}") from None
 
 
-Preset = Annotated[
-    str | None,
-    option(
-        "--preset NAME",
-        "fast, balanced, accurate or research; the options below change its values.",
-        default=DEFAULT_PRESET,
-    ),
-]
-Epochs = Annotated[int | None, option("--epochs N")]
 ResumeFrom = Annotated[
     Path | None, option("--resume-from FILE", "Continue the training that wrote this model.")
 ]

@@ -510,12 +510,16 @@ class CellFolder:
         Ordered by file name.
     notes : tuple of str
         What a person should know before a training, a sentence each.
+    has_known_blocks : bool
+        Whether somebody says which cells are of one slide or patient; else runs of neighbouring
+        names are taken for it, and figures may be too good.
     """
 
     root: Path
     kind: ClassifierKind
     records: tuple[CellRecord, ...]
     notes: tuple[str, ...] = ()
+    has_known_blocks: bool = True
 
     @classmethod
     def open(
@@ -564,9 +568,19 @@ class CellFolder:
         records = read_cells_csv(table, kind) if table.is_file() else read_class_folders(root, kind)
         _check_classes(root, kind, records)
         _check_sizes(root, records)
+        is_known = block_pattern is not None or all(record.block for record in records)
         records = with_blocks(records, pattern=block_pattern, block_size=block_size)
         records = with_splits(root / CELLS_CSV, records, seed=seed)
-        return cls(root=root, kind=kind, records=tuple(records), notes=_notes(kind, records))
+        notes = _notes(kind, records)
+        if not is_known:
+            notes += (
+                "No slide or patient is known: neighbouring names are taken for one, so that the "
+                "same slide may be learned from and measured on. Give --block-pattern, or a column "
+                "'block' in cells.csv.",
+            )
+        return cls(
+            root=root, kind=kind, records=tuple(records), notes=notes, has_known_blocks=is_known
+        )
 
     def path_of(self, record: CellRecord) -> Path:
         """Where the image of a cell lies."""

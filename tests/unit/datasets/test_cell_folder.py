@@ -272,3 +272,13 @@ def test_a_folder_without_the_later_columns_has_the_same_hash(folder):
         lambda text: "\n".join(",".join(line.split(",")[:8]) for line in text.splitlines()),
     )
     assert CellFolder.open(folder, kind=RBC).content_hash() == with_columns
+
+
+def test_a_folder_in_which_nobody_names_slides_says_so(tmp_path):
+    root = write_red_cell_folder(tmp_path / "cells", with_table=False)
+    opened = CellFolder.open(root, kind=RBC)
+    assert not opened.has_known_blocks
+    assert "No slide or patient is known" in opened.to_text()
+    named = CellFolder.open(root, kind=RBC, block_pattern="^([ab])_")
+    assert named.has_known_blocks
+    assert "No slide or patient" not in named.to_text()
