@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.reports.diagnosis import type_summary
+from blood_cell_system.reports.diagnosis import doubts, type_summary
 from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, findings_in, rates_in
 from blood_cell_system.reports.lab_figures import Evidence, LabFigure, lab_figures
@@ -241,6 +241,7 @@ def _warnings(
             "outlines, and take fields of the thin part of the smear."
         )
     yield from _warnings_of_scale(smears)
+    yield from doubts(rate for part in sums.findings.values() for rate in part.rates)
     digests: dict[Any, list[str]] = {}
     for name, report in smears.items():
         digests.setdefault(report.provenance.data_sha256, []).append(name)
