@@ -192,7 +192,7 @@ def test_a_negative_number_of_processes_is_an_error(source: Path, tmp_path: Path
 
 def test_the_sources_own_folder_is_no_output(source: Path):
     for output in (source, source / "prepared"):
-        with pytest.raises(SettingsError, match="is the input folder or lies in it"):
+        with pytest.raises(SettingsError, match="is the input, or lies in it"):
             prepare(source, output)
 
 
