@@ -140,6 +140,44 @@ def system_words(error: OSError, *, remedy: str = "Check the path and its permis
     return f"{error.strerror or error}. {_REMEDIES.get(error.errno or 0, remedy)}"
 
 
+_VALUE_WORDS: Final = (
+    (r"could not convert string to float: (.*)", r"\1 is no number"),
+    (r"invalid literal for int\(\) with base \d+: (.*)", r"\1 is no whole number"),
+    (r"cannot convert float (NaN|infinity) to integer", r"a number is \1"),
+    (r"too many values to unpack \(expected (\d+)(?:, got (\d+))?\)", r"more than \1 values"),
+    (r"not enough values to unpack \(expected .*, got (\d+)\)", r"only \1 values"),
+    (r"Exceeds the limit .* for integer string conversion.*", "a number of thousands of digits"),
+)
+"""What Python says of a value, and the same for people."""
+
+
+def value_words(error: Exception) -> str:
+    """Say for people what Python found wrong with a value in a file.
+
+    Examples
+    --------
+    >>> value_words(KeyError("bbox"))
+    "'bbox' is missing"
+    >>> value_words(ValueError("could not convert string to float: 'x'"))
+    "'x' is no number"
+    """
+    if isinstance(error, BloodCellError):
+        return str(error)
+    if isinstance(error, KeyError):
+        return f"{error.args[0]!r} is missing" if error.args else "something is missing"
+    if isinstance(error, IndexError):
+        return "too few values"
+    if isinstance(error, TypeError | AttributeError):
+        return "a value of another kind"
+    if isinstance(error, OverflowError):
+        return "a number that is too large"
+    text = " ".join(str(error).split())
+    for pattern, words in _VALUE_WORDS:
+        if found := re.fullmatch(pattern, text):
+            return found.expand(words)
+    return text
+
+
 _NO_MEMORY: Final = re.compile(
     r"bad.?alloc|insufficient memory|out ?of ?memory|can.?t start new thread|resource exhausted"
     r"|(failed|unable|cannot|can.t|could not) (to )?allocate|failed to map segment",

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from blood_cell_system.errors import AnnotationError
+from blood_cell_system.errors import AnnotationError, value_words
 from blood_cell_system.imaging.image_file import MAX_PIXELS
 from blood_cell_system.input_files import parsed_json, read_bytes
 from blood_cell_system.text_encoding import decoded
@@ -124,7 +124,7 @@ def errors_located_at(where: str, *, expected: str) -> Iterator[None]:
         raise AnnotationError(f"{where}: {error}") from error
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(
-            f"{where}: cannot be read ({type(error).__name__}: {error}); expected {expected}. "
+            f"{where}: cannot be read ({value_words(error)}); expected {expected}. "
             "Correct the file, or export it again."
         ) from error
 

@@ -162,8 +162,8 @@ class TestCvat(ReaderContract):
         ("shape", "words"),
         [
             (BOX.replace('xtl="5"', 'xtl="left"'), "could not convert"),
-            (BOX.replace(' xbr="25"', ""), "KeyError: 'xbr'"),
-            (BOX.replace('label="RBC"', ""), "KeyError: 'label'"),
+            (BOX.replace(' xbr="25"', ""), "'xbr' is missing"),
+            (BOX.replace('label="RBC"', ""), "'label' is missing"),
             (polygon("10;20"), "not enough values"),
             ('<ellipse label="RBC" cx="40" cy="30" rx="inf" ry="10"/>', "an ellipse at"),
             (mask(np.ones((4, 5), bool), left=0, top=0, rle="0, 19"), "add up to 19"),
