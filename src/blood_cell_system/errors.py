@@ -140,15 +140,8 @@ def system_words(error: OSError, *, remedy: str = "Check the path and its permis
     return f"{error.strerror or error}. {_REMEDIES.get(error.errno or 0, remedy)}"
 
 
-_VALUE_WORDS: Final = (
-    (r"could not convert string to float: (.*)", r"\1 is no number"),
-    (r"invalid literal for int\(\) with base \d+: (.*)", r"\1 is no whole number"),
-    (r"cannot convert float (NaN|infinity) to integer", r"a number is \1"),
-    (r"too many values to unpack \(expected (\d+)(?:, got (\d+))?\)", r"more than \1 values"),
-    (r"not enough values to unpack \(expected .*, got (\d+)\)", r"only \1 values"),
-    (r"Exceeds the limit .* for integer string conversion.*", "a number of thousands of digits"),
-)
-"""What Python says of a value, and the same for people."""
+_NO_NUMBER: Final = re.compile(r"(?:could not convert|invalid literal).*?: (.*)")
+_SHOWN_LETTERS: Final = 60  # Of a value that is no number.
 
 
 def value_words(error: Exception) -> str:
@@ -163,19 +156,27 @@ def value_words(error: Exception) -> str:
     """
     if isinstance(error, BloodCellError):
         return str(error)
-    if isinstance(error, KeyError):
-        return f"{error.args[0]!r} is missing" if error.args else "something is missing"
-    if isinstance(error, IndexError):
-        return "too few values"
-    if isinstance(error, TypeError | AttributeError):
-        return "a value of another kind"
-    if isinstance(error, OverflowError):
-        return "a number that is too large"
     text = " ".join(str(error).split())
-    for pattern, words in _VALUE_WORDS:
-        if found := re.fullmatch(pattern, text):
-            return found.expand(words)
-    return text
+    match error:
+        case KeyError():
+            return f"{error.args[0]!r} is missing" if error.args else "a value is missing"
+        case IndexError():
+            return "a value is missing"
+        case OverflowError():
+            return "a number is too large"
+        case ValueError() if found := re.fullmatch(
+            r"(?:could not convert|invalid literal).*?: (.*)", text
+        ):
+            return f"{found[1][:_SHOWN_LETTERS]} is no number"
+        case ValueError() if "unpack" in text or "zip()" in text:
+            return "there are more or fewer values than there should be"
+        case ValueError() if "NaN" in text and "integer" in text:
+            return "a number is NaN"
+        case ValueError() if "integer string conversion" in text:
+            return "there is a number of thousands of digits"
+        case ValueError():
+            return text
+    return "a value is of another kind than it should be"
 
 
 _NO_MEMORY: Final = re.compile(

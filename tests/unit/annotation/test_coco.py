@@ -154,8 +154,8 @@ class TestCoco(ReaderContract):
             ({"size": list(SHAPE), "counts": "~"}, "letters"),
             ({"size": list(SHAPE)}, "'counts' is missing"),
             ([[1, 2, 3]], "3 numbers; expected pairs"),
-            ([["x", 2, 3, 4, 5, 6]], "could not convert"),
-            (7, "cannot be read"),
+            ([["x", 2, 3, 4, 5, 6]], "is no number"),
+            (7, "a value is of another kind"),
         ],
     )
     def test_a_damaged_outline_fails_its_image_alone(self, root: Path, segmentation, words: str):
