@@ -1,10 +1,10 @@
 """An image of any smear in, its cells out, in the image's own pixels.
 
 1. Find the field of view, and how large a red cell is.
-2. Resample the image so that red cells are as large as in training.
-3. Segment it, and part the cells.
-4. Bring everything back to the image's own pixels, and measure the cells there.
-5. Assess how fit the image is for counting.
+2. Assess how fit the image is for counting; what is no thin smear is refused here.
+3. Resample the image so that red cells are as large as in training.
+4. Segment it, and part the cells.
+5. Bring everything back to the image's own pixels, and measure the cells there.
 """
 
 import time
@@ -143,8 +143,16 @@ def analyze_image(
         pixel_size=pixel_size,
         training_diameter_px=training_diameter,
     )
-    if float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
-        # A network that has always seen cells finds some on a blank slide as well.
+    quality = assess(
+        view,
+        scale=scale,
+        vote=vote,
+        pixel_size=pixel_size,
+        judged_share=float(field_mask.mean()),
+        is_vouched_for=settings.cell_diameter_px is not None,
+    )
+    if not quality.is_smear or float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
+        # A network that has always seen cells finds some on anything, a blank slide included.
         cells = Cells.empty(field_mask.shape)
         class_mask = np.zeros(field_mask.shape, dtype=np.uint8)
     else:
@@ -164,13 +172,7 @@ def analyze_image(
         cells=count_by_rule(cells, settings.border_rule, field_mask),
         field_mask=field_mask,
         scale=scale,
-        quality=assess(
-            view,
-            scale=scale,
-            vote=vote,
-            pixel_size=pixel_size,
-            judged_share=float(field_mask.mean()),
-        ),
+        quality=quality,
         seconds=time.perf_counter() - started,
     )
 
