@@ -59,6 +59,8 @@ def decoded(data: bytes, path: Path) -> str:
         # JSON, XML and tables begin with a plain character: a zero beside it is half of UTF-16.
         first, second = data[:1] != b"\0", data[1:2] != b"\0"
         encoding = "utf-8" if first == second else "utf-16-le" if first else "utf-16-be"
+    if data.isascii() and encoding == "utf-8":
+        return data.decode("ascii")
     declared = _DECLARED.match(data)
     if declared and encoding == "utf-8":
         name = declared[1].decode("ascii").casefold()

@@ -60,6 +60,12 @@ def test_what_xml_declares_is_taken(declared: str, codec: str):
     assert decoded(xml.encode(codec), PATH) == xml
 
 
+def test_an_encoding_that_nobody_knows_does_not_matter_to_ascii(caplog: pytest.LogCaptureFixture):
+    xml = '<?xml version="1.0" encoding="klingon"?><a/>'
+    assert decoded(xml.encode(), PATH) == xml
+    assert caplog.records == []
+
+
 @pytest.mark.parametrize("declared", ["utf-16", "UTF-32", "ucs-2"])
 def test_utf_16_is_not_taken_of_a_file_without_zeros(declared: str):
     xml = f'<?xml version="1.0" encoding="{declared}"?><a>Größe</a>'

@@ -1,14 +1,15 @@
 """An image of any smear in, its cells out, in the image's own pixels.
 
-1. Find the field of view, and how large a red cell is.
-2. Assess how fit the image is for counting; what is no thin smear is refused here.
-3. Resample the image so that red cells are as large as in training.
-4. Segment it, and part the cells.
-5. Bring everything back to the image's own pixels, and measure the cells there.
+1. Turn the image to its standard pose, so that nothing depends on how it lies.
+2. Find the field of view, and how large a red cell is.
+3. Assess how fit the image is for counting; what is no thin smear is refused here.
+4. Resample the image so that red cells are as large as in training.
+5. Segment it, and part the cells.
+6. Bring everything back to the image's own pixels, and measure the cells there.
 """
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import cv2
@@ -16,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.artifact_filter import without_artifacts
+from blood_cell_system.analysis.pose import Pose, standard_pose
 from blood_cell_system.analysis.quality import ImageQuality, assess
 from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
 from blood_cell_system.analysis.scale import ScaleEstimate, estimate_diameter, estimate_scale
@@ -55,6 +57,8 @@ class AnalysisSettings:
         Side of a pixel in micrometres; by default what the file states, if it does.
     pixel_size_origin : str
         Where that size comes from, in words.
+    keeps_pose : bool
+        Analyse the image as it lies: for comparing what several views of one image show.
 
     Raises
     ------
@@ -68,6 +72,7 @@ class AnalysisSettings:
     separation: SeparationSettings = field(default_factory=SeparationSettings)
     tiles: TileSettings = field(default_factory=TileSettings)
     border_rule: BorderRule = BorderRule.COUNTED
+    keeps_pose: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -130,13 +135,34 @@ def analyze_image(
     check_rgb(image)
     settings = settings or AnalysisSettings()
     started = time.perf_counter()
+    pose = Pose() if settings.keeps_pose else standard_pose(image)
+    posed = _analyze_posed(runtime, pose.apply(image), settings, settings.pixel_size or stated)
+    field_mask = pose.undo(posed.field_mask)
+    # The border rule knows an upper and a left side: those of the image as it was given.
+    cells = count_by_rule(pose.undo_cells(posed.cells), settings.border_rule, field_mask)
+    return replace(
+        posed,
+        image=image,
+        class_mask=pose.undo(posed.class_mask),
+        cells=cells,
+        field_mask=field_mask,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _analyze_posed(
+    runtime: Runtime,
+    image: NDArray[np.uint8],
+    settings: AnalysisSettings,
+    pixel_size: PixelSize | None,
+) -> ImageAnalysis:
+    """Analyse an image as it lies; which cells are counted is still open."""
     field_mask = find_field(image)
     bar = find_scale_bar(image, field_mask)
     clean = image if bar is None else paint_over(image, bar)
     view = survey(clean, field_mask)
     vote = estimate_diameter(clean, field_mask, first=view)
     training_diameter = training_diameter_of(runtime) or TRAINING_DIAMETER_PX
-    pixel_size = settings.pixel_size or stated
     scale = estimate_scale(
         vote,
         cell_diameter_px=settings.cell_diameter_px,
@@ -162,6 +188,7 @@ def analyze_image(
             magnification=scale.magnification_applied,
             separation=settings.separation.for_diameter(training_diameter),
             tiles=settings.tiles,
+            keeps_pose=True,
         )
         cells, class_mask = found.cells, found.class_mask
     class_mask[~field_mask] = NOT_SCORED
@@ -169,11 +196,11 @@ def analyze_image(
     return ImageAnalysis(
         image=image,
         class_mask=class_mask,
-        cells=count_by_rule(cells, settings.border_rule, field_mask),
+        cells=cells,
         field_mask=field_mask,
         scale=scale,
         quality=quality,
-        seconds=time.perf_counter() - started,
+        seconds=0.0,
     )
 
 

@@ -22,6 +22,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.analysis.pose import standard_pose
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.cells.watershed import fill_round_holes
 from blood_cell_system.imaging.pixel_size import PixelSize
@@ -375,6 +376,7 @@ def magnification_for(
     if training_diameter_px is None:
         return 1.0
     is_given = cell_diameter_px is not None
+    image = image if is_given else standard_pose(image).apply(image)
     scale = estimate_scale(
         None if is_given else estimate_diameter(image, find_field(image)),
         cell_diameter_px=cell_diameter_px,

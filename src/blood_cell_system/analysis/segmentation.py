@@ -7,13 +7,14 @@ are as large as the image.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.analysis.pose import standard_pose
 from blood_cell_system.analysis.runtimes import NetworkOutputs, Runtime, taxonomy_of
 from blood_cell_system.cells.neighbours import crops_of
 from blood_cell_system.cells.rescaling import enlarged_class_mask, rescale_cells, resize_labels
@@ -259,6 +260,7 @@ def find_cells(
     magnification: float = 1.0,
     separation: SeparationSettings | None = None,
     tiles: TileSettings | None = None,
+    keeps_pose: bool = False,
 ) -> FoundCells:
     """Find the cells of an image that a network sees resampled.
 
@@ -268,7 +270,22 @@ def find_cells(
         RGB.
     magnification : float
         Pixels that the network sees for each pixel of the image.
+    keeps_pose : bool
+        Show the image to the network as it lies, not in its standard pose.
     """
+    if not keeps_pose:
+        pose = standard_pose(image)
+        found = find_cells(
+            runtime,
+            pose.apply(image),
+            magnification=magnification,
+            separation=separation,
+            tiles=tiles,
+            keeps_pose=True,
+        )
+        return replace(
+            found, class_mask=pose.undo(found.class_mask), cells=pose.undo_cells(found.cells)
+        )
     tiles = tiles or TileSettings()
     height, width = image.shape[:2]
     at_least = max(magnification, _LEAST_MAGNIFICATION)

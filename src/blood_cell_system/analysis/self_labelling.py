@@ -90,7 +90,7 @@ def self_label(
     SelfLabels or None
         None where nothing shows how large red cells are.
     """
-    first = analyze_image(runtime, image)
+    first = analyze_image(runtime, image, AnalysisSettings(keeps_pose=True))
     diameter = first.scale.red_cell_diameter_px
     if diameter is None:
         return None
@@ -196,7 +196,7 @@ def _seen_as(
     runtime: Runtime, image: NDArray[np.uint8], flip: int | None, *, cell_diameter_px: float
 ) -> tuple[NDArray[np.uint8], Cells]:
     """Class mask and cells of an image turned over, brought back to how it lies."""
-    settings = AnalysisSettings(cell_diameter_px=cell_diameter_px)
+    settings = AnalysisSettings(cell_diameter_px=cell_diameter_px, keeps_pose=True)
     if flip is None:
         found = analyze_image(runtime, image, settings)
         return found.class_mask, found.cells

@@ -41,6 +41,9 @@ WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
 REFUSED_BELOW: Final = -0.5
 """Score below which an image is refused."""
 
+LEAST_WITH_NUCLEI: Final = -4.0
+"""The same for an image with the nuclei of a thin smear: fields of blasts have few red cells."""
+
 DARKEST: Final = 40.0
 """Brightness of the slide in its brightest channel, of 255, below which nothing is to be seen; the
 darkest smears have 115."""
@@ -49,6 +52,15 @@ _BARE: Final = 0.002
 """Part of the field that is stained below which there is nothing to judge by."""
 _LEAST_COMPLETENESS: Final = 0.1
 """Completeness of circles below which there are none; smears have 0.13 and more, tissue 0.08."""
+_NUCLEUS_DENSITY: Final = 0.4
+"""Optical density in red from which a pixel may be a nucleus."""
+_NUCLEUS_RED: Final = 0.58
+"""Density of nuclei in red light as part of that in green, at most: in thin smears they are purple,
+0.54 to 0.57 in fields of blasts; in thick films blue-black, 0.61 to 1.2."""
+_NUCLEUS_BLUE: Final = 0.42
+"""The same in blue light; nuclei in tissue have 0.3 to 1.4."""
+_NUCLEI_SHARE: Final = 0.025
+"""Least part of the field that is nuclei for them to speak for a smear."""
 _DUST_PX: Final = 20.0
 """Diameter in pixels of the survey up to which a lone round body is dust."""
 
@@ -136,6 +148,20 @@ def reason_to_refuse(view: Survey, vote: DiameterEstimate | None, edge_share: fl
             "" if vote is not None and vote.diameter_px * view.shrink > _DUST_PX else "it is bare"
         )
     has_circles = vote is None or vote.completeness >= _LEAST_COMPLETENESS
-    if has_circles and smear_score(measures) >= REFUSED_BELOW:
+    score = smear_score(measures)
+    if has_circles and score >= (LEAST_WITH_NUCLEI if _has_nuclei(view) else REFUSED_BELOW):
         return ""
     return "there are no round cells of one size on an even bright slide"
+
+
+def _has_nuclei(view: Survey) -> bool:
+    """Whether a fair part of the field is nuclei of the purple that they have in thin smears."""
+    red, green, blue = (view.density[:, :, channel] for channel in (RED, GREEN, BLUE))
+    nuclei = ((red > _NUCLEUS_DENSITY) & view.field).astype(np.uint8)
+    is_nucleus = cv2.morphologyEx(nuclei, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
+    if is_nucleus.sum() < _NUCLEI_SHARE * max(view.field.sum(), 1):
+        return False
+    of_red, of_green, of_blue = (
+        float(np.median(channel[is_nucleus])) for channel in (red, green, blue)
+    )
+    return of_red <= _NUCLEUS_RED * of_green and of_blue <= _NUCLEUS_BLUE * of_green

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Self
 
-from blood_cell_system.annotation.text_files import decode_label_text
+from blood_cell_system.annotation.text_files import decode_label_text, shortened
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError, system_words
 from blood_cell_system.imaging.image_folders import (
     SUMMARY_NAME,
@@ -126,16 +126,16 @@ class FolderListing:
             found = self._by_stem.get(name.rpartition(".")[0], [])
         if not found:
             raise MissingDataError(
-                f"{where}: names the image {reference!r}, which is not in {self.root}. Copy it "
-                "again from its source, or remove its labels."
+                f"{where}: names the image {shortened(reference)}, which is not in {self.root}. "
+                "Copy it again from its source, or remove its labels."
             )
         fitting = {path: _common_end(path, parts[:-1]) for path in found}
         best = [path for path in found if fitting[path] == max(fitting.values())]
         near = [path for path in best if path.parent == beside] or best
         if len(near) > 1:
             raise AnnotationError(
-                f"{where}: names the image {reference!r}, which {near[0]} and {near[1]} both "
-                "fit. Give images different names, or name the folder as well."
+                f"{where}: names the image {shortened(reference)}, which {near[0]} and {near[1]} "
+                "both fit. Give images different names, or name the folder as well."
             )
         return near[0]
 

@@ -256,6 +256,15 @@ def _matches(root: Path) -> tuple[FormatMatch, ...]:
     matches = recognise(root)
     if not matches:
         listing = _listing(root)
+        for path in listing.with_suffix(".json", ".ndjson", ".jsonl", ".csv"):
+            head = listing.head(path)
+            for tool, sign in _FOREIGN:
+                if sign.search(head):
+                    raise DatasetError(
+                        f"{path}: labels of {tool}, which are not read; expected one of "
+                        f"{', '.join(readable_formats())}. Export them from there as COCO JSON, "
+                        "Pascal VOC or YOLO."
+                    )
         suffixes = sorted({path.suffix.lower() or path.name for path in listing.files})
         raise DatasetError(
             f"{root}: {len(listing.images())} images and files "
@@ -264,6 +273,19 @@ def _matches(root: Path) -> tuple[FormatMatch, ...]:
             "docs/bring_your_own_images.md for what each looks like."
         )
     return matches
+
+
+# Files of other tools, by what they alone have.
+_FOREIGN: Final = (
+    ("VIA 3", re.compile(r'"(?:pid|vid_list|file_loc_prefix|loc_prefix)"\s*:')),
+    ("Supervisely", re.compile(r'"(?:classTitle|classId)"\s*:')),
+    ("Labelbox", re.compile(r'"(?:data_row|schemaId|featureId|Labeled Data)"\s*:')),
+    ("VoTT", re.compile(r'"(?:visitedAssetIds|securityToken)"\s*:|"asset"\s*:\s*\{')),
+    ("Create ML", re.compile(r'"coordinates"\s*:\s*\{\s*"(?:x|y|width|height)"\s*:')),
+    ("SuperAnnotate", re.compile(r'"className"\s*:')),
+    ("Amazon SageMaker", re.compile(r'"source-ref"\s*:')),
+    ("Makesense", re.compile(r"^(?:label_name,bbox_x|[^,\n]+(?:,\d+){4},[^,\n]+,\d+,\d+\s*$)")),
+)
 
 
 def _listing(root: Path) -> "FolderListing":

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from blood_cell_system.annotation.text_files import read_label_text
+from blood_cell_system.annotation.text_files import read_label_text, shortened
 from blood_cell_system.errors import AnnotationError, SettingsError
 from blood_cell_system.input_files import parsed_json
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
@@ -119,7 +119,7 @@ class LabelReader:
         if not self.is_exact and plain_name(label) in self._plain:
             return self._plain[plain_name(label)]
         if not self._unknown:
-            self._first_place = f"{where} is labelled {label!r}"
+            self._first_place = f"{where} is labelled {shortened(label)}"
         self._unknown[label] += 1
         return None
 
@@ -133,11 +133,14 @@ class LabelReader:
         """
         if not self._unknown:
             return
-        listed = ", ".join(f"{label!r} ({count})" for label, count in self._unknown.most_common(20))
+        listed = ", ".join(
+            f"{shortened(label)} ({count})" for label, count in self._unknown.most_common(20)
+        )
         more = f" and {len(self._unknown) - 20} more" if len(self._unknown) > 20 else ""
         suggestion = ",".join(
             f"{label}={likely_type(label, self.labels) or 'none'}"
             for label, _ in self._unknown.most_common(20)
+            if len(label) <= _LONGEST_SUGGESTED
         )
         types = dict.fromkeys(name for name in self.labels.values() if name not in (None, DROP))
         known = self.labels if self.is_exact else types
@@ -177,6 +180,7 @@ def likely_type(label: str, labels: Labels = COMMON_LABELS) -> str | None:
     return known[close[0]] if close else None
 
 
+_LONGEST_SUGGESTED: Final = 60  # Letters of a label that a person would write in a map.
 _NEGATIONS: Final = frozenset({"no", "non", "not", "without"})
 _SHORTEST_ALIKE: Final = 7  # Letters: shorter words are alike by chance.
 _LIKENESS: Final = 0.8  # Of difflib; "Leukozyt" has 0.82 with leukocyte.

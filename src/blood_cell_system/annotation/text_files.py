@@ -1,9 +1,12 @@
 """Text, JSON and XML of annotation tools, read without trust."""
 
+import csv
+import io
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml import ElementTree
@@ -102,6 +105,37 @@ def read_label_json(path: Path) -> Any:
     return parsed_json(read_label_text(path), path, error=AnnotationError)
 
 
+def read_label_table(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Read a table of labels: its lines with their numbers, the header first.
+
+    What parts the columns is told by the header: spreadsheets of many countries write semicolons.
+    Empty lines are passed over.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    AnnotationError
+        It cannot be read, or is no table.
+    """
+    text = read_label_text(path)
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
+    try:
+        for row in lines:
+            if any(field.strip() for field in row):
+                yield lines.line_num, row
+    except csv.Error as error:
+        raise AnnotationError(
+            f"{path}: line {lines.line_num + 1} is no row of a table ({error}). Correct the line, "
+            "or remove it."
+        ) from error
+
+
+def delimiter_of(text: str) -> str:
+    """Tell what parts the columns of a table, by its first line."""
+    return max(",;\t", key=text.partition("\n")[0].count)
+
+
 @contextmanager
 def errors_located_at(where: str, *, expected: str) -> Iterator[None]:
     """Say of whatever is missing or of another kind in the block where it stands.
@@ -124,9 +158,41 @@ def errors_located_at(where: str, *, expected: str) -> Iterator[None]:
         raise AnnotationError(f"{where}: {error}") from error
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(
-            f"{where}: cannot be read ({type(error).__name__}: {error}); expected {expected}. "
-            "Correct the file, or export it again."
+            f"{where}: {_finding(error)}; expected {expected}. Correct the file, or export it "
+            "again."
         ) from error
+
+
+def _finding(error: Exception) -> str:
+    """Say in the words of the file what Python says in its own."""
+    match error:
+        case KeyError():
+            return f"{shortened(error.args[0])} is missing"
+        case IndexError():
+            return "a value is missing"
+        case OverflowError():
+            return "a number is too large"
+        case ValueError() if (no_number := _NO_NUMBER.search(str(error))) is not None:
+            return f"{no_number[1][:_SHOWN]} is no number"
+        case ValueError() if "unpack" in str(error) or "zip()" in str(error):
+            return "there are more or fewer values than there should be"
+    return "a value is of another kind than it should be"
+
+
+_NO_NUMBER: Final = re.compile(r"(?:could not convert string to float|base 10): (.*)", re.DOTALL)
+_SHOWN: Final = 60  # Characters of a value that messages show.
+
+
+def shortened(value: object) -> str:
+    """Write a value for a message: files hold labels and names of a megabyte.
+
+    Examples
+    --------
+    >>> shortened("RBC"), len(shortened("R" * 1_000_000))
+    ("'RBC'", 64)
+    """
+    text = str(value)
+    return repr(text) if len(text) <= _SHOWN else f"{text[:_SHOWN]!r} …"
 
 
 def declared_shape(height: object, width: object) -> tuple[int, int] | None:

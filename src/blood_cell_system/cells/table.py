@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from blood_cell_system.model_metadata import Validation
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 if TYPE_CHECKING:
@@ -179,6 +180,9 @@ class Cells:
         0 in no cell; ``i + 1`` in the cell of row ``i``.
     data : mapping of str to ndarray
         Columns of one row a cell; see :data:`COLUMNS`.
+    taxonomy : Taxonomy
+    validation : mapping of str to Validation
+        By condition or subtype: how well its classifier tells it in laboratories never seen.
 
     Raises
     ------
@@ -189,6 +193,7 @@ class Cells:
     label_image: NDArray[np.int32]
     data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     taxonomy: Taxonomy = BUILT_IN
+    validation: Mapping[str, Validation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {name: len(values) for name, values in self.data.items()}
@@ -221,8 +226,8 @@ class Cells:
             for name in names
         }
         images = [image for image, cells in tables.items() for _ in range(len(cells))]
-        taxonomy = next((cells.taxonomy for cells in tables.values()), BUILT_IN)
-        empty = cls(label_image=np.zeros((0, 0), dtype=np.int32), taxonomy=taxonomy)
+        first = next(iter(tables.values()), cls(label_image=np.zeros((0, 0), dtype=np.int32)))
+        empty = replace(first, label_image=np.zeros((0, 0), dtype=np.int32))
         return replace(empty, data={**columns, "image": _typed("image", images)})
 
     def __len__(self) -> int:

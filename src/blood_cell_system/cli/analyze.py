@@ -58,6 +58,10 @@ def analyze(
             "What the slide of an image is: sums are of slides and patients, never across.",
         ),
     ] = None,
+    figures: Annotated[
+        Path | None,
+        option("--figures FILE", "What is reported of slides, and by which limits (YAML)."),
+    ] = None,
     cell_diameter: CellDiameter = None,
     pixel_size_um: Annotated[
         float | None,
@@ -129,7 +133,7 @@ def analyze(
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.image_analysis import AnalysisSettings
     from blood_cell_system.cells.border_rule import BorderRule
-    from blood_cell_system.errors import MissingDataError
+    from blood_cell_system.errors import MissingDataError, SettingsError
     from blood_cell_system.folder_lock import locked_folder
     from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.batch import (
@@ -142,6 +146,7 @@ def analyze(
     )
     from blood_cell_system.pipeline.image import InferencePipeline
     from blood_cell_system.pipeline.slide_groups import group_images
+    from blood_cell_system.reports.figure_settings import FiguresSettings
     from blood_cell_system.reports.report import Status
 
     pixel_size = pixel_size_of(pixel_size_um, objective, camera_pixel_um, adapter)
@@ -149,6 +154,15 @@ def analyze(
     if not inputs.images:
         raise MissingDataError(" ".join(failed.reason for failed in inputs.failed))
     slides = {} if group_by is None else group_images(inputs.images, group_by)
+    limits = None
+    if figures is not None:
+        limits = FiguresSettings.read(figures)
+        if group_by is None:
+            raise SettingsError(
+                "--figures: received without --group-by; its figures are of slides. Say what a "
+                "slide is, for instance with --group-by folder."
+            )
+        limits.check_names(name for s in slides.values() for name in (s.name, s.patient))
     with locked_folder(output_dir, command="analyze"):
         # The quick check comes first: loading a network may take seconds.
         start_batch(output_dir)
@@ -182,7 +196,7 @@ def analyze(
         except KeyboardInterrupt:
             print(f"{len(outcomes)} done; with --resume the same command goes on", file=sys.stderr)
             raise
-        summary = write_batch(inputs, outcomes, pipeline, output_dir)
+        summary = write_batch(inputs, outcomes, pipeline, output_dir, figures=limits)
         if not json_lines:
             print_summary(summary, output_dir)
         else:

@@ -120,6 +120,38 @@ def independent_total(counts: ArrayLike, totals: ArrayLike) -> float:
     return float(total / max(1.0, widened))
 
 
+def rate_interval(counts: ArrayLike, exposures: ArrayLike) -> tuple[float, float]:
+    """95 % interval of a number per exposure, such as cells per area, of several fields.
+
+    Parameters
+    ----------
+    counts, exposures : array of shape (fields,)
+
+    Notes
+    -----
+    The score interval of a Poisson rate, as wide as the fields differ; see
+    :func:`independent_total`.
+
+    Examples
+    --------
+    >>> [round(end, 2) for end in rate_interval([10, 10, 10, 10], [1.0] * 4)]
+    [7.35, 13.61]
+    """
+    k, n = np.asarray(counts, dtype=np.float64), np.asarray(exposures, dtype=np.float64)
+    count, exposure, fields = float(k.sum()), float(n.sum()), len(k)
+    effect = 1.0
+    if fields > 1 and count > 0:
+        from scipy.special import stdtrit
+
+        between = fields / (fields - 1) * float(((k - count / exposure * n) ** 2).sum())
+        effect = max(1.0, between / count * (float(stdtrit(fields - 1, 0.975)) / _Z_95) ** 2)
+    # As of fewer cells in less exposure.
+    count, exposure = count / effect, exposure / effect
+    half = _Z_95 * math.sqrt(count + _Z_95**2 / 4)
+    middle = count + _Z_95**2 / 2
+    return max(0.0, middle - half) / exposure, (middle + half) / exposure
+
+
 def wilson_interval(count: float, total: float) -> tuple[float, float]:
     """95 % interval of a share, as of cells that were drawn independently.
 

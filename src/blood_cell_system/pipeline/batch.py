@@ -38,6 +38,7 @@ from blood_cell_system.imaging.image_folders import (
 from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
+from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.image_files import (
     as_written,
     cells_to_csv,
@@ -445,6 +446,8 @@ def write_batch(
     outcomes: Sequence[ImageOutcome],
     pipeline: InferencePipeline,
     output_dir: Path,
+    *,
+    figures: FiguresSettings | None = None,
 ) -> BatchSummary:
     """Write ``batch_summary.json``, ``batch_summary.csv``, ``index.html`` and a report each slide.
 
@@ -460,6 +463,7 @@ def write_batch(
         settings=pipeline.report_settings,
         provenance=pipeline.provenance,
         passed_over=tuple(str(path) for path in inputs.passed_over),
+        figures=figures or FiguresSettings(),
     )
     write_json(output_dir / SUMMARY_NAME, summary.to_json())
     write_words(output_dir / TABLE_NAME, summary.to_csv())
@@ -479,7 +483,12 @@ def _write_slides(summary: BatchSummary, output_dir: Path) -> None:
         }
         for name, words in files.items():
             write_words(folder / name, words)
-        file = SlideFile(report=report, provenance=summary.provenance, settings=summary.settings)
+        file = SlideFile(
+            report=report,
+            provenance=summary.provenance,
+            settings=summary.settings,
+            figures_settings=summary.figures,
+        )
         write_json(folder / f"{stem}.json", file.to_json())
         written.add(stem)
     for ending in ("html", "txt", "json"):

@@ -17,6 +17,7 @@ from blood_cell_system.errors import SettingsError
 from blood_cell_system.input_files import read_bytes
 from blood_cell_system.pipeline.batch import InputImage
 from blood_cell_system.reports.slides import Slide
+from blood_cell_system.text_encoding import decoded
 
 BY_FOLDER: Final = "folder"
 """Value of ``--group-by`` for slides that are folders."""
@@ -140,9 +141,9 @@ def _by_table(images: Sequence[InputImage], path: Path) -> dict[str, Slide]:
 def _rows_of(path: Path) -> Iterable[tuple[str, dict[str, str]]]:
     """Read the rows of a table, each with its place; blanks around values do not count."""
     try:
-        text = read_bytes(path, error=SettingsError).decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{path}: not UTF-8 ({error}). Save the table as CSV UTF-8.") from error
+        text = decoded(read_bytes(path, error=SettingsError), path)
+    except ValueError as error:
+        raise SettingsError(f"{path}: no text ({error}). Save the table as CSV UTF-8.") from error
     head = text.partition("\n")[0]
     # Spreadsheets of half of Europe separate by semicolons.
     delimiter = max("\t;,", key=head.count)

@@ -1,12 +1,13 @@
 """What came of a batch of images, as a typed summary and as a table."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.findings import (
     Count,
     FindingCounts,
@@ -188,12 +189,15 @@ class BatchSummary:
     provenance : Provenance
     passed_over : tuple of str
         Files that are no images by their names.
+    figures : FiguresSettings
+        What is reported of slides.
     """
 
     outcomes: tuple[ImageOutcome, ...]
     settings: ReportSettings
     provenance: Provenance
     passed_over: tuple[str, ...] = ()
+    figures: FiguresSettings = field(default_factory=FiguresSettings)
 
     def count(self, status: Status) -> int:
         """How many inputs ended so."""
@@ -240,12 +244,12 @@ class BatchSummary:
     @cached_property
     def slides(self) -> tuple[SlideReport, ...]:
         """Report of each slide that was named."""
-        return report_slides(self._fields)
+        return report_slides(self._fields, self.figures)
 
     @cached_property
     def patients(self) -> tuple[SlideReport, ...]:
         """Report of each patient that was named."""
-        return report_patients(self._fields)
+        return report_patients(self._fields, self.figures)
 
     @property
     def _fields(self) -> tuple[SlideField, ...]:

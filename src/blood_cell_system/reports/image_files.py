@@ -85,8 +85,7 @@ def _names_to_draw(cells: Cells) -> dict[int, tuple[Colour, str]]:
         if CellFlag.NONE_OF_THESE in flags:
             found[row] = NONE_COLOUR, "?"
         elif abnormal:
-            # "malaria_RBC" is long, and the outline's colour stands for the cell's type.
-            name = condition.partition("_")[0]
+            name = cells.taxonomy.word(condition)
             found[row] = ABNORMAL_COLOUR, f"{name}?" if is_uncertain else name
         elif is_uncertain:
             found[row] = UNSURE_COLOUR, "?"

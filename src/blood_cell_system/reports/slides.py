@@ -12,8 +12,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.reports.diagnosis import type_summary
+from blood_cell_system.reports.diagnosis import doubts, type_summary
+from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, findings_in, rates_in
+from blood_cell_system.reports.lab_figures import Evidence, LabFigure, lab_figures
 from blood_cell_system.reports.report import (
     DISCLAIMER,
     FORMAT_VERSION,
@@ -71,6 +73,13 @@ class SlideReport(Sums):
     patient: Annotated[Text | None, Field(description="null where nobody has named one")]
     slides: tuple[Text, ...]
     images: Annotated[tuple[Text, ...], Field(description="fields that the sums are of")]
+    areas_um2: Annotated[
+        dict[Text, float | None],
+        Field(description="that was analysed of each field; null without a pixel size"),
+    ]
+    figures: Annotated[
+        tuple[LabFigure, ...], Field(description="that a laboratory reports; docs/lab_figures.md")
+    ]
     left_out: Annotated[tuple[Text, ...], Field(description="analysed, but unlike a blood smear")]
     failed: tuple[Text, ...]
     warnings: Annotated[tuple[Text, ...], Field(description="before believing the sums")]
@@ -80,6 +89,17 @@ class SlideReport(Sums):
         """Slide or patient in words."""
         return f"Patient {self.patient}" if self.slide is None else f"Slide {self.slide}"
 
+    @property
+    def other_findings(self) -> dict[str, Findings]:
+        """Findings without the shares that are among the figures."""
+        known = {figure.name for figure in self.figures}
+        return {
+            name: part.model_copy(
+                update={"rates": tuple(rate for rate in part.rates if rate.name not in known)}
+            )
+            for name, part in self.findings.items()
+        }
+
 
 class SlideFile(Record):
     """What the file of a slide's report holds."""
@@ -88,6 +108,7 @@ class SlideFile(Record):
     disclaimer: str = DISCLAIMER
     provenance: Provenance
     settings: ReportSettings
+    figures_settings: FiguresSettings
     report: SlideReport
 
 
@@ -125,31 +146,43 @@ def sums_of(cells: Cells) -> Sums:
     )
 
 
-def report_slides(fields: Sequence[SlideField]) -> tuple[SlideReport, ...]:
+def report_slides(
+    fields: Sequence[SlideField], settings: FiguresSettings
+) -> tuple[SlideReport, ...]:
     """Draw up the report of each slide, in the order of their first fields."""
     by_slide: dict[str, list[SlideField]] = {}
     for field in fields:
         by_slide.setdefault(field.slide.name, []).append(field)
-    return tuple(_report(of_slide, slide=name) for name, of_slide in by_slide.items())
+    return tuple(_report(of_slide, settings, slide=name) for name, of_slide in by_slide.items())
 
 
-def report_patients(fields: Sequence[SlideField]) -> tuple[SlideReport, ...]:
+def report_patients(
+    fields: Sequence[SlideField], settings: FiguresSettings
+) -> tuple[SlideReport, ...]:
     """Draw up the report of each patient that was named."""
     by_patient: dict[str, list[SlideField]] = {}
     for field in fields:
         if field.slide.patient is not None:
             by_patient.setdefault(field.slide.patient, []).append(field)
-    return tuple(_report(of_patient, slide=None) for of_patient in by_patient.values())
+    return tuple(_report(of_patient, settings, slide=None) for of_patient in by_patient.values())
 
 
 _NOTHING: Final = Sums(counts={}, types={}, rates=(), findings={})
 
 
-def _report(fields: Sequence[SlideField], *, slide: str | None) -> SlideReport:
+def _report(
+    fields: Sequence[SlideField], settings: FiguresSettings, *, slide: str | None
+) -> SlideReport:
     reports = dict(_analysed(fields))
     smears = {name: report for name, report in reports.items() if report.quality.is_smear}
     tables = {name: report.cells for name, report in smears.items()}
-    sums = sums_of(Cells.joined(tables)) if tables else _NOTHING
+    areas = {name: _area_um2(report) for name, report in smears.items()}
+    sums, figures = _NOTHING, tuple[LabFigure, ...]()
+    if tables:
+        cells = Cells.joined(tables)
+        entered = settings.entered(slide, fields[0].slide.patient)
+        evidence = Evidence(cells=cells, areas_um2=areas, entered=entered)
+        sums, figures = sums_of(cells), lab_figures(evidence, settings)
     left_out = tuple(name for name in reports if name not in smears)
     failed = tuple(field.name for field in fields if field.report is None)
     return SlideReport(
@@ -157,11 +190,21 @@ def _report(fields: Sequence[SlideField], *, slide: str | None) -> SlideReport:
         patient=fields[0].slide.patient,
         slides=tuple(dict.fromkeys(field.slide.name for field in fields)),
         images=tuple(smears),
+        areas_um2=areas,
+        figures=figures,
         left_out=left_out,
         failed=failed,
         warnings=tuple(_warnings(smears, sums, left_out=left_out, failed=failed)),
         **dict(sums),
     )
+
+
+def _area_um2(report: DiagnosticReport) -> float | None:
+    size = report.scale.pixel_size_um
+    if size is None:
+        return None
+    pixels = report.image.width_px * report.image.height_px * report.quality.judged_share
+    return round(pixels * size**2, 1)
 
 
 def _analysed(fields: Iterable[SlideField]) -> Iterator[tuple[str, DiagnosticReport]]:
@@ -198,6 +241,7 @@ def _warnings(
             "outlines, and take fields of the thin part of the smear."
         )
     yield from _warnings_of_scale(smears)
+    yield from doubts(rate for part in sums.findings.values() for rate in part.rates)
     digests: dict[Any, list[str]] = {}
     for name, report in smears.items():
         digests.setdefault(report.provenance.data_sha256, []).append(name)

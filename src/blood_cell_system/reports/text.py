@@ -1,17 +1,21 @@
 """The words of a report, which its text and its page share, and the report as plain text."""
 
+import math
 import textwrap
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from blood_cell_system.analysis.quality import Severity
 from blood_cell_system.analysis.scale import ScaleSource
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
+from blood_cell_system.reports.claims import NOT_VALIDATED, Verdict
 from blood_cell_system.reports.findings import Findings, Rate
+from blood_cell_system.reports.lab_figures import LabFigure
 from blood_cell_system.reports.report import (
     DISCLAIMER,
+    CellFlag,
     DiagnosticReport,
     Provenance,
     TypeSummary,
@@ -38,20 +42,161 @@ class RateWords:
     found: str
     share: str
     detail: str
+    proof: str = ""
+    """On how many laboratories the class was proven, and with which figures."""
+    more: str = ""
+    """How many more images to count."""
+
+    @property
+    def rest(self) -> str:
+        """Everything but the share."""
+        return "; ".join(filter(None, (self.found, self.detail, self.proof, self.more)))
 
     def __str__(self) -> str:
-        return f"{self.label}: {self.share} ({self.found}; {self.detail})"
+        return f"{self.label}: {self.share} ({self.rest})"
+
+
+def percent(share: float, total: int) -> str:
+    """Write a share with the decimals that so many cells can carry: two cells or more a step.
+
+    Examples
+    --------
+    >>> percent(3 / 18, 18), percent(0.0343, 700), percent(0.00123, 60_000)
+    ('17 %', '3.4 %', '0.123 %')
+    """
+    decimals = next((places for places in range(3) if 10.0**-places <= 200 / max(total, 1)), 3)
+    return f"{100 * share:.{decimals}f} %"
 
 
 def rate_words(rate: Rate) -> RateWords:
-    """Say how large a share is, and how sure that is."""
-    if rate.share is None or rate.interval_95 is None:
+    """Say how large a share is, how sure that is, and what it rests on."""
+    total, proof = rate.total, rate.proof
+    low, high = (percent(end, total) for end in rate.interval_95 or (0.0, 1.0))
+    detail = f"95 %: {low} to {high}" + ", method's error included" * bool(rate.errors)
+    share = percent(rate.count / max(total, 1), total)
+    if rate.verdict == Verdict.TOO_FEW:
         share, detail = "too few cells to say", f"at least {rate.min_total:,} are needed"
-    else:
-        low, high = rate.interval_95
-        share, detail = f"{rate.share:.2%}", f"95 %: {low:.2%} to {high:.2%}"
-    found = f"{rate.count:,} of {rate.total:,}"
-    return RateWords(label=rate.label, found=found, share=share, detail=detail)
+        detail += ", about " * bool(rate.more_images) + _more_fields(rate)
+    elif rate.verdict == Verdict.NONE:
+        share = "none found"
+    elif rate.verdict == Verdict.UNCERTAIN:
+        share, detail = "not sure", f"{rate.uncertain} of the {rate.count} are: look at them"
+    elif rate.verdict == Verdict.FALSE_ALARMS:
+        share = "within false alarms, not distinguishable from none"
+    return RateWords(
+        label=rate.label,
+        found=f"{rate.count:,} of {total:,}",
+        share=share,
+        detail=detail,
+        proof="" if proof is None else proof.words,
+        more=more_words(rate),
+    )
+
+
+def more_words(rate: Rate) -> str:
+    """Say how many more images make a share exact enough; empty where it is, or has no cells."""
+    width = f"± {100 * rate.half_width:g} %"
+    if rate.verdict == Verdict.TOO_FEW:
+        return ""
+    if rate.more_images is None:
+        return f"more fields do not bring it to {width}"
+    return f"count about {_more_fields(rate)} for {width}" if rate.more_images else ""
+
+
+def _more_fields(rate: Rate) -> str:
+    count = rate.more_images
+    return "" if not count else "1 more field" if count == 1 else f"{count:,} more fields"
+
+
+def unproven_words(taxonomy: Taxonomy, findings: Findings) -> list[str]:
+    """Name the classes of a type about which nothing is claimed, those of one reason together."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in findings.not_validated.items():
+        reasons.setdefault(why, []).append(taxonomy.display_name(name))
+    return [
+        f"{NOT_VALIDATED} ({why}), so not counted: {', '.join(names)}"
+        for why, names in reasons.items()
+    ]
+
+
+_GROUPS: Final = {
+    "differential": "Differential",
+    "nucleated_red_cells": "Nucleated red cells",
+    "white_cells": "White count",
+    "platelets": "Platelets",
+    "parasitaemia": "Malaria parasites",
+    "red_cell_size": "Size of red cells",
+    "hypochromia": "Colour of red cells",
+    "red_cell_shapes": "Shapes of red cells",
+    "rouleaux": "Rouleaux",
+}
+"""Headings of the laboratory's figures."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureWords:
+    """A laboratory's figure in words; ``value`` says why where there is none."""
+
+    label: str
+    value: str
+    detail: str
+    figure: LabFigure
+
+    def __str__(self) -> str:
+        return f"{self.label}: {self.value}" + (f" ({self.detail})" if self.detail else "")
+
+
+def figure_words(figure: LabFigure) -> FigureWords:
+    """Say how large a figure is, how sure that is, and what it rests on."""
+    if figure.value is None:
+        return FigureWords(label=figure.label, value="not given", detail=figure.note, figure=figure)
+    parts = []
+    if figure.interval_95 is not None:
+        low, high = (number_words(end, figure.unit) for end in figure.interval_95)
+        parts.append(f"95 %: {low} to {high}")
+    if figure.count is not None and figure.total is not None:
+        parts.append(f"{figure.count:,} of {figure.total:,}")
+    elif figure.total is not None:
+        parts.append(f"{figure.total:,} cells")
+    if figure.unit.startswith("per") and figure.count is not None and figure.total is not None:
+        parts[-1] = f"{figure.count:,} beside {figure.total:,}"
+    value = f"{number_words(figure.value, figure.unit)} {figure.unit}".rstrip()
+    if figure.grade is not None:
+        value += f", {figure.grade}"
+    detail = "; ".join([*parts, *filter(None, [figure.note, figure.proof])])
+    return FigureWords(label=figure.label, value=value, detail=detail, figure=figure)
+
+
+def number_words(value: float, unit: str) -> str:
+    """Give a number with as many digits as a count of cells allows: two, or one decimal of µm.
+
+    Examples
+    --------
+    >>> [number_words(x, "%") for x in (61.38, 9.96, 4.17, 0.382, 0, 100)]
+    ['61', '10', '4.2', '0.38', '0', '100']
+    >>> number_words(254_713, "/µL"), number_words(7.318, "µm"), number_words(4.3, "px")
+    ('250,000', '7.3', '4')
+    """
+    if unit in ("µm", "px"):
+        return f"{value:.{1 if unit == 'µm' else 0}f}"
+    if value == 0:
+        return "0"
+    if abs(value) >= 100 and unit != "/µL":
+        return f"{value:,.0f}"
+    rounded = float(f"{value:.2g}")
+    return f"{rounded:,.{max(0, 1 - math.floor(math.log10(abs(rounded))))}f}"
+
+
+def figure_groups(figures: Iterable[LabFigure]) -> list[tuple[str, list[FigureWords]]]:
+    """Put figures in words under their headings; those that lack the same are one line."""
+    groups: dict[str, dict[str, FigureWords]] = {}
+    for figure in figures:
+        group, said = groups.setdefault(figure.group, {}), figure_words(figure)
+        key = said.detail if figure.value is None else figure.name
+        if key in group:
+            said = replace(said, label=f"{group[key].label}, {said.label}")
+        group[key] = said
+    return [(_GROUPS[name], list(members.values())) for name, members in groups.items()]
 
 
 def findings_headline(kind: CellType, findings: Findings) -> str:
@@ -113,8 +258,14 @@ def border_words(report: DiagnosticReport) -> str:
 
 
 def name_of(cells: Cells, row: int) -> str:
-    """Condition of a cell that was classified, type of another."""
-    return str(cells["cell_type"][row]) if is_unclassified(cells, row) else condition_of(cells, row)
+    """Condition of a cell in a word or two; type of one that was not classified.
+
+    Where nothing may be claimed about the condition, the subtype, or the type.
+    """
+    name = condition_of(cells, row)
+    if is_unclassified(cells, row) or CellFlag.NOT_VALIDATED in cells["flags"][row]:
+        name = str(cells["subtype"][row] or cells["cell_type"][row])
+    return cells.taxonomy.word(name)
 
 
 def is_unclassified(cells: Cells, row: int) -> bool:
@@ -127,16 +278,25 @@ def condition_words(cells: Cells, row: int) -> str:
     why = cells["reason"][row]
     if why is not None:
         return "" if why == Reason.NO_CLASSIFIER else why.words
+    word = cells.taxonomy.word
     names = [one for one in (cells["condition"][row], cells["subtype"][row]) if one is not None]
-    return ", ".join(f"{name} {cells[f'{name}_prob'][row]:.2f}" for name in names)
+    said = [f"{word(name)} {cells[f'{name}_prob'][row]:.2f}" for name in names]
+    if CellFlag.NOT_VALIDATED in cells["flags"][row]:
+        said[0] += " (not validated)"
+    return ", ".join(said)
 
 
 def is_abnormal(cells: Cells) -> list[bool]:
-    """Whether each cell has a condition other than health."""
+    """Whether each cell has a condition other than health that may be claimed."""
     healthy = {condition.name for condition in cells.taxonomy.conditions if condition.is_healthy}
     return [
-        condition is not None and bool(known) and condition not in healthy
-        for condition, known in zip(cells["condition"], cells["is_known"], strict=True)
+        condition is not None
+        and bool(known)
+        and condition not in healthy
+        and CellFlag.NOT_VALIDATED not in flags
+        for condition, known, flags in zip(
+            cells["condition"], cells["is_known"], cells["flags"], strict=True
+        )
     ]
 
 
@@ -177,8 +337,12 @@ def slide_text(report: SlideReport, taxonomy: Taxonomy, provenance: Provenance) 
         [f"Patient  {shown_name(report.patient or 'not named')}", f"Images   {fields}"],
         _section("Warnings", [f"! {shown_name(warning)}" for warning in report.warnings]),
         ["Cells", *(_type_line(taxonomy[name], one) for name, one in report.types.items())],
+        *(
+            _section(heading, [str(words) for words in figures])
+            for heading, figures in figure_groups(report.figures)
+        ),
         _section("Rates", [str(rate_words(rate)) for rate in report.rates]),
-        ["Findings", *_findings_lines(report.findings, taxonomy)],
+        ["Findings", *_findings_lines(report.other_findings, taxonomy)],
         _model_lines(provenance),
     ]
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
@@ -198,29 +362,32 @@ def _findings_lines(of_types: Mapping[str, Findings], taxonomy: Taxonomy) -> lis
         if not findings.is_assessed or findings.seen == 0:
             continue
         words = [
-            ", ".join(f"{one.name} {counts[one.name]}" for one in classes if one.name in counts)
+            ", ".join(
+                f"{one.display_name} {counts[one.name]:,}" for one in classes if one.name in counts
+            )
             for classes, counts in (
                 (kind.conditions, findings.counts),
                 (kind.subtypes, findings.types),
             )
         ]
         words += [unsure_words(findings), *_rate_lines(findings.rates)]
+        words += unproven_words(taxonomy, findings)
         lines += [line for part in words for line in _wrapped(part, indent=4)]
     return lines
 
 
 def _rate_lines(rates: Sequence[Rate]) -> list[str]:
     """Give each share; those that lack the same cells in one line."""
-    lines = [str(rate_words(rate)) for rate in rates if rate.share is not None]
-    lacking: dict[tuple[int, int], list[str]] = {}
+    lines = [str(rate_words(rate)) for rate in rates if rate.verdict != Verdict.TOO_FEW]
+    lacking: dict[tuple[int, int], list[Rate]] = {}
     for rate in rates:
-        if rate.share is None:
-            lacking.setdefault((rate.total, rate.min_total), []).append(rate.name)
-    return lines + [
-        f"shares of {', '.join(names)}: too few cells to say ({total:,}; at least {needed:,} are "
-        "needed)"
-        for (total, needed), names in lacking.items()
-    ]
+        if rate.verdict == Verdict.TOO_FEW:
+            lacking.setdefault((rate.total, rate.min_total), []).append(rate)
+    for (total, _), some in lacking.items():
+        names = ", ".join(rate.label.partition(" among ")[0] for rate in some)
+        said = rate_words(some[0])
+        lines.append(f"shares of {names}: {said.share} ({total:,}; {said.detail})")
+    return lines
 
 
 def _uncertain(report: DiagnosticReport) -> str:

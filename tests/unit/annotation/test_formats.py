@@ -11,11 +11,13 @@ from pycocotools.coco import COCO
 from support.reader_contract import SHAPE, draw_images
 from support.written_labels import pixels_in
 
+from blood_cell_system.annotation.format_registry import recognised
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.writer import OutlineForm, WriteStyle, write_labels
 from blood_cell_system.boxes import Box
+from blood_cell_system.errors import DatasetError
 from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 
@@ -309,3 +311,22 @@ def test_simplified_outlines_have_fewer_corners(tmp_path: Path, format_name: str
         (path,) = (path for path in root.rglob("a.*") if path.suffix != ".png")
         sizes.append(path.stat().st_size)
     assert sizes[1] < sizes[0]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "tool"),
+    [
+        ("a.json", '{"project": {"pid": "__VIA_PROJECT_ID__"}}', "VIA 3"),
+        ("a.png.json", '{"objects": [{"classTitle": "RBC"}]}', "Supervisely"),
+        ("a.ndjson", '{"data_row": {"id": "1"}}', "Labelbox"),
+        ("a.json", '{"asset": {"name": "a.png"}, "regions": []}', "VoTT"),
+        ("a.json", '[{"annotations": [{"coordinates": {"x": 1}}]}]', "Create ML"),
+        ("a.json", '{"instances": [{"className": "RBC"}]}', "SuperAnnotate"),
+        ("a.jsonl", '{"source-ref": "s3://a.png"}', "Amazon SageMaker"),
+        ("a.csv", "RBC,5,5,20,20,a.png,96,60\n", "Makesense"),
+    ],
+)
+def test_labels_of_other_tools_are_named_with_what_to_export(tmp_path, name, text, tool):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(DatasetError, match=f"labels of {tool}, which are not read.*COCO JSON"):
+        recognised(tmp_path)

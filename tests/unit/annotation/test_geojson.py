@@ -153,10 +153,10 @@ class TestGeoJson(ReaderContract):
     @pytest.mark.parametrize(
         ("content", "words"),
         [
-            (collection(feature([[["x", 1], [2, 3]]])), "could not convert"),
-            (collection(feature([[[1], [2, 3]]])), "not enough values"),
-            (collection(feature(7)), "object 1: cannot be read"),
-            (collection("cell"), "object 1: cannot be read"),
+            (collection(feature([[["x", 1], [2, 3]]])), "is no number"),
+            (collection(feature([[[1], [2, 3]]])), "more or fewer values"),
+            (collection(feature(7)), "object 1: a value is of another kind"),
+            (collection("cell"), "object 1: a value is of another kind"),
             ({"type": "FeatureCollection"}, "expected a FeatureCollection"),
             ({"type": "Polygon", "coordinates": [RING]}, "expected a FeatureCollection"),
         ],

@@ -84,7 +84,7 @@ def test_a_corner_that_is_no_number_is_refused(tmp_path: Path, value: str):
 
 def test_a_missing_corner_is_refused(tmp_path: Path):
     text = "<annotation><object><name>RBC</name><bndbox><xmin>1</xmin></bndbox></object>"
-    with pytest.raises(AnnotationError, match=r"object 1 \(RBC\) has None as <ymin>"):
+    with pytest.raises(AnnotationError, match=r"object 1 \(RBC\) has '' as <ymin>"):
         read(tmp_path, text + "</annotation>")
 
 

@@ -288,3 +288,31 @@ def test_a_bad_grouping_ends_before_anything_is_written(here, capsys):
     assert analyze("in", "--group-by", "groups.csv", output="new") == 1
     assert "error: groups.csv: names x.png, which are none of the images" in capsys.readouterr().err
     assert not (here / "new").exists()
+
+
+def test_figures_are_of_slides_alone(here, capsys):
+    (here / "f.yaml").write_text("{}", "utf-8")
+    assert analyze("in", "--figures", "f.yaml", output="new") == 1
+    assert "error: --figures: received without --group-by" in capsys.readouterr().err
+    assert not (here / "new").exists()
+
+
+def test_a_slides_files_have_the_figures_of_the_settings(here):
+    (here / "f.yaml").write_text(
+        "platelets: {is_reported: false}\ncounts: {in: {red_cells_per_ul: 5000000}}\n", "utf-8"
+    )
+    assert analyze("in", "--group-by", "folder", "--figures", "f.yaml") == 0
+    value = json.loads((here / "out" / "slides" / "in_slide.json").read_text("utf-8"))
+    assert value["figures_settings"]["counts"]["in"]["red_cells_per_ul"] == 5_000_000
+    groups = {figure["group"] for figure in value["report"]["figures"]}
+    assert "platelets" not in groups
+    assert "white_cells" in groups
+    text = (here / "out" / "slides" / "in_slide.txt").read_text("utf-8")
+    assert "White count\n" in text
+    assert "<h3>White count</h3>" in (here / "out" / "slides" / "in_slide.html").read_text("utf-8")
+
+
+def test_counts_of_no_slide_are_refused(here, capsys):
+    (here / "f.yaml").write_text("counts: {S9: {red_cells_per_ul: 5000000}}\n", "utf-8")
+    assert analyze("in", "--group-by", "folder", "--figures", "f.yaml", output="new") == 1
+    assert "counts of S9, which is no slide and no patient" in capsys.readouterr().err

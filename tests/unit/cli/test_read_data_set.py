@@ -149,7 +149,7 @@ def test_the_format_of_the_documents_is_one_file(tmp_path: Path, output: Path, m
     assert prepare(folder, output) == 1
     out = capsys.readouterr().out
     assert "read as dots of Our Lab (dots): 2 files of dots, for instance a.dots" in out
-    assert "a.dots: line 2: cannot be read" in out
+    assert "a.dots: line 2: there are more or fewer values" in out
     (folder / "a.dots").write_text("erythro_x 15.5 15.5 9.5\n")
     assert prepare(folder, output, "--format", "auto", "--label-map", "erythro_x=RBC") == 0
     cells = {image.stem: image.cells for image in PreparedDataset.open(output).images}

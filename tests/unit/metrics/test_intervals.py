@@ -9,6 +9,7 @@ from scipy import stats
 from blood_cell_system.metrics.intervals import (
     Figure,
     independent_total,
+    rate_interval,
     wilson_interval,
     with_interval,
 )
@@ -137,3 +138,32 @@ def test_cells_that_fields_do_not_cluster_keep_their_number():
 )
 def test_where_fields_cannot_differ_all_cells_count(counts, totals):
     assert independent_total(counts, totals) == sum(totals)
+
+
+def test_a_rate_has_the_score_interval_of_a_count():
+    # Solved for the rates whose count is 1.96 standard deviations from 40.
+    low, high = rate_interval([10, 10, 10, 10], [1.0, 1.0, 1.0, 1.0])
+    for rate in (low, high):
+        assert abs(40 - 4 * rate) / math.sqrt(4 * rate) == pytest.approx(1.959964, rel=1e-4)
+
+
+def test_a_rate_of_fields_that_differ_is_less_sure():
+    alike, unlike = (
+        rate_interval(counts, [1.0] * 4) for counts in ([10, 10, 10, 10], [37, 1, 1, 1])
+    )
+    assert unlike[0] < alike[0] < 10 < alike[1] < unlike[1]
+
+
+def test_no_cell_at_all_has_an_upper_bound():
+    low, high = rate_interval([0, 0], [2.0, 2.0])
+    assert low == 0
+    assert high == pytest.approx(3.84 / 4, abs=0.01)
+
+
+def test_the_interval_of_a_rate_covers_fields_that_differ():
+    draw, held = np.random.default_rng(1), 0
+    for _ in range(500):
+        rates = draw.gamma(4, 5 / 4, 10)
+        low, high = rate_interval(draw.poisson(rates), np.ones(10))
+        held += low <= 5 <= high
+    assert 0.9 <= held / 500 <= 0.99

@@ -136,8 +136,8 @@ def test_an_empty_table_is_refused(tmp_path):
 
 def test_a_table_that_is_no_text_is_refused(tmp_path):
     path = tmp_path / "groups.csv"
-    path.write_bytes(b"image,slide\n\xff\xfe,1\n")
-    assert "not UTF-8" in refusal("a.png", by=str(path))
+    path.write_bytes(b"image,slide\n\x81\x8d\x90\xff,1\n")
+    assert "no text (not text in UTF-8" in refusal("a.png", by=str(path))
 
 
 def test_a_table_that_is_not_csv_is_refused(tmp_path):

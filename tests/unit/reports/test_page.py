@@ -265,7 +265,7 @@ def test_a_share_of_cells_enough_is_drawn_with_its_interval():
             )
         )
     )
-    assert "<b>100.00%</b>" in html
+    assert "<b>100.0 %</b>" in html
     assert '<rect width="100.00"' in html
     assert '<tr class="ill"><td>Sickle cells among red cells</td><td>600 of 600</td>' in html
 
@@ -283,8 +283,8 @@ def test_a_classified_cell_has_its_condition_in_the_page():
     cells = image["cells"]
     rows = zip(cells["type"], cells["condition"], cells["abnormal"], strict=True)
     assert {row for row in rows if row[1]} == {
-        ("WBC", "cancer_WBC 0.90", True),
-        ("RBC", "healthy_RBC 0.90", False),
+        ("WBC", "leukaemia-suspect 0.90", True),
+        ("RBC", "healthy 0.90", False),
         ("RBC", "cut off", False),
     }
     assert set(cells["reason"]) == {"", "cut off", "without a classifier"}

@@ -10,6 +10,7 @@ from support.classified_cells import classified_report
 
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
+from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.page.render import render_page
 from blood_cell_system.reports.report import DiagnosticReport
 from blood_cell_system.reports.slides import (
@@ -43,7 +44,7 @@ def field(name, slide=PATIENT_1, report=None, digest=None):
 
 
 def only(*fields):
-    (report,) = report_slides(fields)
+    (report,) = report_slides(fields, FiguresSettings())
     return report
 
 
@@ -55,7 +56,7 @@ def test_fields_are_summed_within_a_slide_and_slides_within_a_patient():
         field("d", PATIENT_2),
         field("e", Slide(name="S4")),
     ]
-    slides = report_slides(fields)
+    slides = report_slides(fields, FiguresSettings())
     assert [(one.slide, one.patient, one.images) for one in slides] == [
         ("S1", "P1", ("a", "b")),
         ("S2", "P1", ("c",)),
@@ -63,7 +64,7 @@ def test_fields_are_summed_within_a_slide_and_slides_within_a_patient():
         ("S4", None, ("e",)),
     ]
     assert [one.counts[RBC] for one in slides] == [6, 3, 3, 3]
-    patients = report_patients(fields)
+    patients = report_patients(fields, FiguresSettings())
     assert [(one.patient, one.slides, one.counts[RBC]) for one in patients] == [
         ("P1", ("S1", "S2"), 9),
         ("P2", ("S3",), 3),
@@ -162,7 +163,7 @@ def test_a_report_can_be_read_back():
 def test_names_of_files_are_safe_and_differ():
     names = ["P1/S1", "P1:S1", "p1_s1", "..", "Ä ö" * 60]
     fields = [field(name, Slide(name=name)) for name in names]
-    stems = [stem for _, stem in with_file_names(report_slides(fields))]
+    stems = [stem for _, stem in with_file_names(report_slides(fields, FiguresSettings()))]
     assert stems[:4] == ["P1_S1_slide", "P1_S1_2_slide", "p1_s1_3_slide", "__slide"]
     assert len({stem.casefold() for stem in stems}) == 5
     assert max(map(len, stems)) < 100

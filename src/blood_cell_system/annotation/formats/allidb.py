@@ -9,7 +9,7 @@ from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.annotation.text_files import read_label_text
+from blood_cell_system.annotation.text_files import read_label_text, shortened
 from blood_cell_system.errors import AnnotationError, BloodCellError
 from blood_cell_system.imaging.image_file import read_image_shape
 
@@ -113,8 +113,8 @@ def _centres(path: Path) -> list[Annotation]:
             x, y = (float(word) for word in words[:2])
         except ValueError as error:
             raise AnnotationError(
-                f"{path}: line {number} is {line.strip()!r}; expected x and y of a blast. Correct "
-                "the line, or remove it."
+                f"{path}: line {number} is {shortened(line.strip())}; expected x and y of a blast. "
+                "Correct the line, or remove it."
             ) from error
         # The middle of the pixel that they name.
         annotations.append(Annotation(cell_type=_BLAST, point=(x + 0.5, y + 0.5)))

@@ -26,6 +26,7 @@ from blood_cell_system.annotation.text_files import (
     declared_shape,
     errors_located_at,
     read_label_json,
+    shortened,
 )
 from blood_cell_system.annotation.writer import (
     NOT_SCORED_LABEL,
@@ -141,7 +142,7 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
         builder.fail(
             str(identity),
             f"{path}: {len(annotations[identity])} annotations belong to the image id "
-            f"{identity!r}, which is not among the images. Add the image, or remove them.",
+            f"{shortened(identity)}, which is not among the images. Add the image, or remove them.",
         )
 
 
@@ -172,8 +173,8 @@ def _cell(
         category = _id(annotation["category_id"])
         if category not in labels:
             raise AnnotationError(
-                f"the category id {category!r} is not among the categories; expected one of "
-                f"{', '.join(map(str, labels))}. Add the category, or correct the id."
+                f"the category id {shortened(category)} is not among the categories; expected one "
+                f"of {', '.join(map(str, labels))}. Add the category, or correct the id."
             )
         box = None
         if annotation.get("bbox"):
@@ -202,7 +203,7 @@ def _outline(segmentation: Any, shape: tuple[int, int], *, has_box: bool) -> Out
     if not segmentation:
         return None
     if isinstance(segmentation, dict):
-        return _run_length_outline(segmentation["counts"], segmentation["size"], shape)
+        return run_length_outline(segmentation["counts"], segmentation["size"], shape)
     if all(isinstance(number, int | float) for number in segmentation):
         # One polygon without the list around it.
         segmentation = [segmentation]
@@ -224,7 +225,14 @@ def _corners(numbers: Sequence[float]) -> list[tuple[float, float]]:
     return list(zip(values[0::2], values[1::2], strict=True))
 
 
-def _run_length_outline(counts: Any, size: Sequence[int], shape: tuple[int, int]) -> PixelOutline:
+def run_length_outline(counts: Any, size: Sequence[int], shape: tuple[int, int]) -> PixelOutline:
+    """Outline of COCO's run lengths, as numbers or compressed, in an image of that shape.
+
+    Raises
+    ------
+    AnnotationError
+        They are of an image of another size, or damaged.
+    """
     height, width = map(int, size)
     if (height, width) != shape:
         raise AnnotationError(

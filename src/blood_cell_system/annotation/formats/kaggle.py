@@ -1,7 +1,6 @@
 """The Kaggle set of the guide: boxes as fractions of the image, in one table."""
 
 import csv
-import io
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,11 @@ from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import split_of_words
-from blood_cell_system.annotation.text_files import read_label_text
+from blood_cell_system.annotation.text_files import (
+    delimiter_of,
+    read_label_table,
+    shortened,
+)
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, BloodCellError
 from blood_cell_system.imaging.image_file import read_image_shape
@@ -73,20 +76,16 @@ class KaggleReader(Reader):
 def _table_columns(listing: FolderListing, table: Path) -> dict[str, int] | None:
     """Positions of the columns that are needed; None where one is missing."""
     head = listing.head(table).partition("\n")[0]
-    names = {
-        name.strip().casefold(): index
-        for index, name in enumerate(next(csv.reader([head], delimiter=_delimiter(head)), []))
-    }
+    try:
+        header = next(csv.reader([head], delimiter=delimiter_of(head)), [])
+    except csv.Error:
+        return None
+    names = {name.strip().casefold(): index for index, name in enumerate(header)}
     image = next((names[name] for name in _IMAGE_COLUMNS if name in names), None)
     label = next((names[name] for name in _LABEL_COLUMNS if name in names), None)
     if image is None or label is None or not all(name in names for name in _CORNERS):
         return None
     return {"image": image, "label": label} | {name: names[name] for name in _CORNERS}
-
-
-def _delimiter(header: str) -> str:
-    """Tell what parts the columns: spreadsheets of many countries write semicolons."""
-    return max(",;\t", key=header.count)
 
 
 def _read_table(table: Path, columns: Mapping[str, int], builder: ReadingBuilder) -> None:
@@ -118,12 +117,9 @@ def _read_table(table: Path, columns: Mapping[str, int], builder: ReadingBuilder
 def _rows(
     table: Path, columns: Mapping[str, int]
 ) -> Iterator[tuple[str, tuple[str, Box] | AnnotationError]]:
-    text = read_label_text(table)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(text.partition("\n")[0]))
-    next(lines)
-    for row in lines:
-        if not any(field.strip() for field in row):
-            continue
+    rows = read_label_table(table)
+    next(rows)
+    for line, row in rows:
         name = row[columns["image"]].strip() if columns["image"] < len(row) else ""
         try:
             # Where semicolons separate the columns, numbers may have a decimal comma.
@@ -133,7 +129,7 @@ def _rows(
             yield (
                 name,
                 AnnotationError(
-                    f"{table}: line {lines.line_num} is {','.join(row)!r}; expected an image, "
+                    f"{table}: line {line} is {shortened(','.join(row))}; expected an image, "
                     "four numbers and a label. Correct the line, or remove it."
                 ),
             )

@@ -31,6 +31,7 @@ from blood_cell_system.annotation.text_files import (
     errors_located_at,
     read_label_text,
     read_label_xml,
+    shortened,
 )
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import (
@@ -136,8 +137,8 @@ def _number(path: Path, where: str, name: str, text: str | None) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise AnnotationError(
-            f"{path}: {where} has {text!r} as <{name}>; expected a number of pixels. "
-            "Correct the file."
+            f"{path}: {where} has {shortened(text or '')} as <{name}>; expected a number of "
+            "pixels. Correct the file."
         )
     return value
 

@@ -1,0 +1,123 @@
+"""Datumaro JSON, which CVAT exports too: a file for each split."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from blood_cell_system.annotation.clean import ellipse_outline
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.format_registry import reads
+from blood_cell_system.annotation.formats.coco import run_length_outline
+from blood_cell_system.annotation.label_map import is_doubtful
+from blood_cell_system.annotation.outline import PolygonOutline
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.annotation.splits import split_of_folders, split_of_words
+from blood_cell_system.annotation.text_files import (
+    declared_shape,
+    errors_located_at,
+    read_label_json,
+)
+from blood_cell_system.boxes import Box
+from blood_cell_system.errors import BloodCellError
+
+_FIELDS: Final = re.compile(r'"(?:items|categories|infos|dm_format_version)"\s*:\s*[\[{"]')
+_MARKS: Final = re.compile(r'"(?:label_id|dm_format_version)"|"label"\s*:\s*\{\s*"labels"')
+
+
+@reads("datumaro", title="Datumaro JSON", order=28)
+class DatumaroReader(Reader):
+    """Datumaro JSON with boxes, polygons, masks, ellipses and points.
+
+    ::
+
+        folder/
+        ├── annotations/train.json       a split is read from the file's name
+        └── images/train/a.png           anywhere; found by the path or the id of the item
+
+    Coordinates are pixels, 0-based. A shape with an attribute ``difficult``, ``ignore``, ``crowd``,
+    ``unsure`` or ``uncertain`` that is true is a region that is not scored.
+
+    Format: https://openvinotoolkit.github.io/datumaro/. The licence is that of the images.
+    """
+
+    seen = "{count} JSON files with items of Datumaro"
+    missing = (
+        "no JSON file with items and categories; expected Datumaro's. Export the labels as "
+        "Datumaro or COCO."
+    )
+
+    def files(self, listing: FolderListing) -> list[Path]:
+        """JSON files with items and categories of labels."""
+        heads = {path: listing.head(path) for path in listing.with_suffix(".json")}
+        return [
+            path for path, head in heads.items() if _FIELDS.search(head) and _MARKS.search(head)
+        ]
+
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read one file a split."""
+        for path in files:
+            _read_file(path, builder)
+
+
+def _read_file(path: Path, builder: ReadingBuilder) -> None:
+    content = read_label_json(path)
+    with errors_located_at(str(path), expected="a list of items, and the labels' names"):
+        items = list(content["items"])
+        labels = [str(label["name"]) for label in content["categories"]["label"]["labels"]]
+    split = split_of_words(path.stem) or split_of_folders(path.relative_to(builder.listing.root))
+    for index, item in enumerate(items, start=1):
+        with errors_located_at(f"{path}: item {index}", expected="an id"):
+            image = item.get("image") or item.get("media") or {}
+            name = str(image.get("path") or item["id"])
+        try:
+            with errors_located_at(f"{path}: {name}", expected="the image's size, and annotations"):
+                shape = declared_shape(*(image.get("size") or (None, None)))
+                size = shape or builder.shape_named(name, label_file=path)
+                marks = list(item.get("annotations") or ())
+            annotations = [
+                _annotation(mark, labels, size, where=f"{path}: {name}: object {number}")
+                for number, mark in enumerate(marks, start=1)
+            ]
+        except BloodCellError as error:
+            builder.fail_named(name, error, label_file=path)
+            continue
+        builder.add(name, annotations, label_file=path, declared_shape=shape, split=split)
+
+
+def _annotation(
+    mark: Mapping[str, Any], labels: Sequence[str], size: tuple[int, int], *, where: str
+) -> Annotation:
+    with errors_located_at(where, expected="a label_id of the list, and the shape's numbers"):
+        number = int(mark["label_id"])
+        return Annotation(
+            cell_type=labels[number] if number >= 0 else str(number),
+            is_definite=not is_doubtful(mark.get("attributes")),
+            **_place(mark, size),
+        )
+
+
+def _place(mark: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """Box, outline or point of a shape, as fields of an annotation."""
+    kind = mark["type"]
+    if kind == "bbox":
+        x, y, width, height = map(float, mark["bbox"])
+        return {"box": Box(x, y, x + width, y + height)}
+    if kind == "mask":
+        return {"outline": run_length_outline(mark["rle"]["counts"], mark["rle"]["size"], size)}
+    numbers = [float(number) for number in mark.get("points") or ()]
+    if kind == "polygon":
+        return {"outline": PolygonOutline.from_points(np.array(numbers))}
+    if kind == "ellipse":
+        x_min, y_min, x_max, y_max = numbers
+        centre, radii = ((x_min + x_max) / 2, (y_min + y_max) / 2), (x_max - x_min, y_max - y_min)
+        return {"outline": ellipse_outline(centre, [radius / 2 for radius in radii])}
+    if kind == "points" and numbers:
+        return {"point": (numbers[0], numbers[1])}
+    # Without a place: it is listed among what was dropped.
+    return {}

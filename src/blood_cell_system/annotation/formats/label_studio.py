@@ -1,0 +1,287 @@
+"""Label Studio's JSON and JSON-MIN: one file for all images."""
+
+import math
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+
+from blood_cell_system.annotation.clean import ellipse_outline, turned_box
+from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.format_registry import reads
+from blood_cell_system.annotation.label_map import is_doubtful
+from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.annotation.text_files import (
+    declared_shape,
+    errors_located_at,
+    read_label_json,
+)
+from blood_cell_system.boxes import Box
+from blood_cell_system.errors import AnnotationError, BloodCellError, MissingDataError
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+
+_KINDS: Final = ("rectangle", "polygon", "ellipse", "brush", "keypoint")
+_LABEL_KEYS: Final = (*(f"{kind}labels" for kind in _KINDS), "labels")
+_SEEN: Final = re.compile(
+    rf'"(?:{"|".join(_LABEL_KEYS[:-1])}|original_width|was_cancelled)"\s*:'
+    r'|"(?:annotations|completions|predictions)"\s*:\s*\[\s*\{[^[]{0,2000}"result"\s*:'
+)
+# Label Studio puts eight digits before the name of a file that is uploaded.
+_UPLOADED: Final = re.compile(r"^[0-9a-f]{8}-")
+_CHANNELS: Final = 4  # Of a brush's image: red, green, blue, opacity.
+
+
+@reads("labelstudio", title="Label Studio JSON", order=25)
+class LabelStudioReader(Reader):
+    """Label Studio's JSON and JSON-MIN with rectangles, polygons, ellipses, points and brushes.
+
+    ::
+
+        folder/
+        ├── project-1-at-2026-01-01.json     exported as JSON or JSON-MIN
+        └── images/a.png                     anywhere; also as 1a2b3c4d-a.png, as it was uploaded
+
+    Numbers are hundredths of the image's sides; a rectangle is turned about its first corner. Of
+    several annotations of an image the one that is called ground truth counts, else the last.
+    Predictions are no labels. A region with the choice or label ``difficult``, ``ignore``,
+    ``crowd``, ``unsure`` or ``uncertain`` is not scored.
+
+    Format: https://labelstud.io/guide/export. The licence is that of the images.
+    """
+
+    seen = "{first} has the regions of Label Studio"
+    missing = (
+        "no JSON file with tasks and regions; expected Label Studio's. Export the project as JSON."
+    )
+
+    def files(self, listing: FolderListing) -> list[Path]:
+        """JSON files with regions of Label Studio."""
+        return [p for p in listing.with_suffix(".json") if _SEEN.search(listing.head(p))]
+
+    def read_files(
+        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
+    ) -> None:
+        """Read files of many images each."""
+        for path in files:
+            _read_file(path, builder)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """An image with one person's regions; None where nobody has annotated it."""
+
+    reference: str
+    regions: Sequence[Mapping[str, Any]] | None
+    is_truth: bool = False
+
+
+def _read_file(path: Path, builder: ReadingBuilder) -> None:
+    content = read_label_json(path)
+    tasks: dict[str, _Task] = {}
+    several: set[str] = set()
+    for index, entry in enumerate(content if isinstance(content, list) else [content], start=1):
+        try:
+            with errors_located_at(f"{path}: task {index}", expected="a task with data"):
+                found = list(_tasks(entry))
+        except AnnotationError as error:
+            builder.fail(f"task {index}", error)
+            continue
+        for task in found:
+            former = tasks.get(task.reference)
+            if former is not None and former.regions is not None and task.regions is not None:
+                several.add(task.reference)
+            if former is None or (task.regions is not None and not former.is_truth):
+                tasks[task.reference] = task
+    if several:
+        builder.note(
+            f"{path}: {len(several)} images were annotated several times, for instance "
+            f"{min(several)}: what is called ground truth was taken, else the last."
+        )
+    for task in tasks.values():
+        _add(task, path, builder)
+
+
+def _tasks(entry: Mapping[str, Any]) -> Iterator[_Task]:
+    """Annotations of one entry: a task, a row of JSON-MIN, or an annotation of cloud storage."""
+    if "result" in entry and "task" in entry:
+        task = entry["task"]
+        data = task.get("data", task) if isinstance(task, Mapping) else entry
+        yield _Task(reference=_reference(data), regions=_regions(entry["result"]))
+        return
+    if "data" not in entry:
+        lists = [value for value in entry.values() if isinstance(value, list)]
+        rows = [row for rows in lists for row in rows if isinstance(row, Mapping)]
+        # A row that was skipped has no list at all.
+        yield _Task(reference=_reference(entry), regions=_regions(rows) if lists else None)
+        return
+    reference = _reference(entry["data"], str(entry.get("file_upload") or ""))
+    annotations = [
+        annotation
+        for annotation in entry.get("annotations") or entry.get("completions") or ()
+        if not annotation.get("was_cancelled")
+    ]
+    if not annotations:
+        yield _Task(reference=reference, regions=None)
+    for annotation in annotations:
+        yield _Task(
+            reference=reference,
+            regions=_regions(annotation["result"]),
+            is_truth=bool(annotation.get("ground_truth")),
+        )
+
+
+def _reference(data: Mapping[str, Any], upload: str = "") -> str:
+    """Name of the image, as far as its address tells."""
+    texts = [data[key] for key in ("image", *data) if isinstance(data.get(key), str)]
+    for text in (*texts, upload):
+        parts = urlsplit(text.replace("#", "%23"))
+        # Files of the server's own disk stand behind the question mark.
+        is_local = parts.query.startswith("d=")
+        place = unquote(parts.query[2:].partition("&")[0] if is_local else parts.path)
+        if PurePosixPath(place.replace("\\", "/")).suffix.lower() in IMAGE_SUFFIXES:
+            return place
+    raise AnnotationError(
+        "names no image; expected its address below data. Export the project as JSON."
+    )
+
+
+def _regions(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Regions with what belongs to each: some projects have shape, label and choices apart."""
+    regions: dict[Any, dict[str, Any]] = {}
+    for index, result in enumerate(results):
+        # JSON-MIN has the values without what is around them.
+        value = {**result.get("value", result)}
+        around = {key: result[key] for key in result if key not in ("value", "type")}
+        region = regions.setdefault(result.get("id", index), {})
+        region |= around | value
+    return [region for region in regions.values() if not region.keys().isdisjoint(_SHAPE_KEYS)]
+
+
+_SHAPE_KEYS: Final = ("x", "points", "rle", "vertices")
+
+
+def _add(task: _Task, path: Path, builder: ReadingBuilder) -> None:
+    reference = _found(task.reference, path, builder.listing)
+    try:
+        if task.regions is None:
+            raise AnnotationError(
+                f"{path}: {reference} is not annotated yet, or was skipped. Label it, or remove it."
+            )
+        with errors_located_at(f"{path}: {reference}", expected="the image's size in pixels"):
+            first = task.regions[0] if task.regions else {}
+            shape = declared_shape(first.get("original_height"), first.get("original_width"))
+            size = shape or builder.shape_named(reference, label_file=path)
+        annotations = [
+            _annotation(region, size, where=f"{path}: {reference}: object {index}")
+            for index, region in enumerate(task.regions, start=1)
+        ]
+    except BloodCellError as error:
+        builder.fail_named(reference, error, label_file=path)
+        return
+    builder.add(reference, annotations, label_file=path, declared_shape=shape)
+
+
+def _found(reference: str, path: Path, listing: FolderListing) -> str:
+    """Name under which an image is in the folder: as it was uploaded, or before."""
+    name = PurePosixPath(reference.replace("\\", "/")).name
+    for candidate in (reference, _UPLOADED.sub("", name)):
+        try:
+            listing.image_named(candidate, beside=path.parent, where=str(path))
+        except MissingDataError:
+            continue
+        except AnnotationError:
+            # Several fit: that is told when it is added.
+            pass
+        return candidate
+    return reference
+
+
+def _annotation(region: Mapping[str, Any], size: tuple[int, int], *, where: str) -> Annotation:
+    with errors_located_at(where, expected="a shape in hundredths of the image, and its label"):
+        if float(region.get("image_rotation") or 0) % 360:
+            raise AnnotationError(
+                "the image was turned in Label Studio; expected it upright. Turn it back there, "
+                "and export again."
+            )
+        labels = [str(name) for key in _LABEL_KEYS for name in region.get(key) or ()]
+        choices = [*labels, *(region.get("choices") or ())]
+        definite = [label for label in labels if not is_doubtful([label])]
+        return Annotation(
+            # A region without a label is a label of its own, which must be named to be left out.
+            cell_type=", ".join(definite) or (labels[0] if labels else "unlabelled"),
+            is_definite=len(definite) == len(labels) and not is_doubtful(choices),
+            **_place(region, size),
+        )
+
+
+def _place(region: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
+    """Box, outline or point of a region, as fields of an annotation."""
+    scale = np.array((size[1], size[0])) / 100
+    if "rle" in region:
+        return {"outline": _brush_outline(region["rle"], size)}
+    if "points" in region:
+        return {"outline": PolygonOutline.from_points(np.array(region["points"]) * scale)}
+    if "x" not in region:
+        # Without a place: it is listed among what was dropped.
+        return {}
+    x, y = (float(number) for number in (region["x"], region["y"]) * scale)
+    degrees = float(region.get("rotation") or 0)
+    if "radiusX" in region:
+        radii = (float(region["radiusX"]) * scale[0], float(region["radiusY"]) * scale[1])
+        return {"outline": ellipse_outline((x, y), radii, degrees=degrees)}
+    if "keypointlabels" in region or "height" not in region:
+        return {"point": (x, y)}
+    width, height = (float(number) for number in (region["width"], region["height"]) * scale)
+    if not degrees:
+        return {"box": Box(x, y, x + width, y + height)}
+    # About the first corner, while ours is about the middle.
+    turn = math.radians(degrees)
+    middle_x = x + (width * math.cos(turn) - height * math.sin(turn)) / 2
+    middle_y = y + (width * math.sin(turn) + height * math.cos(turn)) / 2
+    box = Box(
+        middle_x - width / 2, middle_y - height / 2, middle_x + width / 2, middle_y + height / 2
+    )
+    return {"outline": turned_box(box, degrees)}
+
+
+def _brush_outline(numbers: Sequence[int], size: tuple[int, int]) -> PixelOutline:
+    """Pixels of a brush, whose opacity is packed bit by bit.
+
+    Source: https://github.com/HumanSignal/label-studio-converter, ``brush.py``.
+    """
+    bits = np.unpackbits(np.array(numbers, dtype=np.uint8))
+    place = 0
+
+    def read(count: int) -> int:
+        nonlocal place
+        word = bits[place : place + count]
+        if len(word) < count:
+            raise AnnotationError("the brush's run lengths are cut off. Export the project again.")
+        place += count
+        return int(word @ (1 << np.arange(count - 1, -1, -1, dtype=np.int64)))
+
+    total = read(32)
+    if total != size[0] * size[1] * _CHANNELS:
+        raise AnnotationError(
+            f"the brush has {total} values; expected {_CHANNELS} for each pixel of an image of "
+            f"(height, width) {size}. Export the project again."
+        )
+    width = read(5) + 1
+    sizes = [read(4) + 1 for _ in range(4)]
+    values = np.zeros(total, dtype=np.uint16)
+    done = 0
+    while done < total:
+        is_run = read(1)
+        end = min(done + 1 + read(sizes[read(2)]), total)
+        if is_run:
+            values[done:end] = read(width)
+        else:
+            values[done:end] = [read(width) for _ in range(end - done)]
+        done = end
+    return PixelOutline.from_pixels(values[_CHANNELS - 1 :: _CHANNELS].reshape(size) > 0)
