@@ -2,7 +2,6 @@
 
 import csv
 import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +11,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from blood_cell_system.errors import AnnotationError
+from blood_cell_system.errors import AnnotationError, value_words
 from blood_cell_system.imaging.image_file import MAX_PIXELS
 from blood_cell_system.input_files import parsed_json, read_bytes
 from blood_cell_system.text_encoding import decoded
@@ -158,28 +157,11 @@ def errors_located_at(where: str, *, expected: str) -> Iterator[None]:
         raise AnnotationError(f"{where}: {error}") from error
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(
-            f"{where}: {_finding(error)}; expected {expected}. Correct the file, or export it "
+            f"{where}: {value_words(error)}; expected {expected}. Correct the file, or export it "
             "again."
         ) from error
 
 
-def _finding(error: Exception) -> str:
-    """Say in the words of the file what Python says in its own."""
-    match error:
-        case KeyError():
-            return f"{shortened(error.args[0])} is missing"
-        case IndexError():
-            return "a value is missing"
-        case OverflowError():
-            return "a number is too large"
-        case ValueError() if (no_number := _NO_NUMBER.search(str(error))) is not None:
-            return f"{no_number[1][:_SHOWN]} is no number"
-        case ValueError() if "unpack" in str(error) or "zip()" in str(error):
-            return "there are more or fewer values than there should be"
-    return "a value is of another kind than it should be"
-
-
-_NO_NUMBER: Final = re.compile(r"(?:could not convert string to float|base 10): (.*)", re.DOTALL)
 _SHOWN: Final = 60  # Characters of a value that messages show.
 
 

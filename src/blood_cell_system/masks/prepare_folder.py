@@ -217,7 +217,7 @@ def prepare_reading(
                 prepared[sample.stem] = result
         if not prepared:
             raise DatasetError(f"{reading.root}: no image could be prepared; {failed[0].reason}")
-        failed.sort(key=lambda image: image.stem)
+        failed.sort(key=lambda image: image.name)
         samples = [sample for sample in reading.samples if sample.stem in prepared]
         cells = {stem: image.cells for stem, image in prepared.items() if image.cells is not None}
         unmarked = _unmarked_types(samples, taxonomy)
@@ -274,7 +274,7 @@ def _prepare_image(
             image, sample, method=method, unlabelled=unlabelled, taxonomy=taxonomy
         )
     except (ImageReadError, MaskFormatError, MissingDataError) as error:
-        return FailedImage(stem=sample.stem, reason=str(error))
+        return FailedImage(name=sample.stem, reason=str(error))
     name = f"{sample.stem}.png"
     folders: tuple[str, ...] = ("images", "masks")
     if mask.label_image is not None:
@@ -367,7 +367,7 @@ def _details(
         "notes": list(reading.notes),
         "source_hash": reading.source_hash(),
         "dropped": [asdict(cell) for cell in reading.dropped],
-        "failed": [asdict(image) for image in failed],
+        "failed": [{"stem": image.name, "reason": image.reason} for image in failed],
     }
 
 

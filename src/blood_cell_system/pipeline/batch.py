@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.errors import (
     BloodCellError,
@@ -90,28 +91,20 @@ class InputImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailedInput:
-    """Something that was named but holds no image, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """Everything that was named.
 
     Parameters
     ----------
     images : tuple of InputImage
-    failed : tuple of FailedInput
+    failed : tuple of FailedImage
     passed_over : tuple of Path
         Files in folders that have not the ending of an image, folders of masks, and the summaries
         of folders that hold the results of another analysis.
     """
 
     images: tuple[InputImage, ...]
-    failed: tuple[FailedInput, ...]
+    failed: tuple[FailedImage, ...]
     passed_over: tuple[Path, ...]
 
 
@@ -136,7 +129,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         Results would come to lie among the images of a folder that is named.
     """
     found: list[tuple[Path, str]] = []
-    failed: list[FailedInput] = []
+    failed: list[FailedImage] = []
     passed_over: list[Path] = []
     results = Path(os.path.realpath(output_dir))
     for path in paths:
@@ -145,7 +138,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 reason = f"{str(path)[:_SHOWN_LETTERS]}…: {system_words(error)}"
-                failed.append(FailedInput(path=path, reason=reason))
+                failed.append(FailedImage(name=str(path), reason=reason))
                 continue
         if not is_folder(path):
             # A file that is not there fails when it is read, like every other that cannot be.
@@ -164,11 +157,11 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
                     passed_over.append(file)
         except OSError as error:
             reason = f"{error.filename}: cannot be listed ({error.strerror})."
-            failed.append(FailedInput(path=path, reason=f"{reason} Check its permissions."))
+            failed.append(FailedImage(name=str(path), reason=f"{reason} Check its permissions."))
             continue
         if len(found) == before:
             reason = _why_nothing(path, passed_over[others:], recursive=recursive)
-            failed.append(FailedInput(path=path, reason=reason))
+            failed.append(FailedImage(name=str(path), reason=reason))
     return Inputs(images=_named(found), failed=tuple(failed), passed_over=tuple(passed_over))
 
 
@@ -438,7 +431,7 @@ def analyze_inputs(
     for outcome in _in_threads(work, inputs.images, settings.jobs):
         yield replace(outcome, slide=settings.slides.get(outcome.name))
     for failed in inputs.failed:
-        yield ImageOutcome(name="", path=str(failed.path), reason=failed.reason)
+        yield ImageOutcome(name="", path=failed.name, reason=failed.reason)
 
 
 def write_batch(

@@ -31,6 +31,7 @@ from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
+from blood_cell_system.errors import value_words
 from blood_cell_system.model_metadata import Validation
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, Share, rounded
 from blood_cell_system.settings import check_ranges, ranged
@@ -518,7 +519,7 @@ class DiagnosticReport(Record):
         except ValueError:
             raise
         except Exception as error:  # Damaged values lead validators to errors of almost any kind.
-            raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
+            raise ValueError(f"damaged: {value_words(error)}") from error
 
 
 def upgraded(value: Any) -> Any:
