@@ -1,7 +1,9 @@
 import csv
 import hashlib
 import json
+import re
 import threading
+from pathlib import Path
 
 import pytest
 from support.analysed_images import (
@@ -459,6 +461,18 @@ def test_every_slide_has_its_files(patients, pipeline, tmp_path):
     summary = json.loads((tmp_path / "out" / "batch_summary.json").read_text("utf-8"))
     assert summary["slides"][1] == value["report"]
     assert [one["counts"]["RBC"] for one in summary["patients"]] == [12, 6]
+
+
+def test_the_documented_lines_compute_the_figures_of_a_slide_again(
+    patients, pipeline, tmp_path, monkeypatch
+):
+    run_by(patients, pipeline, tmp_path / "results", "folder")
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).resolve().parents[3] / "docs" / "lab_figures.md").read_text("utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names = {}
+    exec(lines.replace("P1_S1", "p1_s1").replace("read_text()", "read_text('utf-8')"), names)
+    assert len(names["report"].figures) > 10
 
 
 def test_another_grouping_analyses_nothing_anew(patients, pipeline, tmp_path):
