@@ -1,5 +1,6 @@
 """From a data set, whatever its format, to a prepared folder."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from blood_cell_system.annotation.sample import (
     Sample,
 )
 from blood_cell_system.annotation.splits import Split
+from blood_cell_system.datasets.cell_diameter import is_whole, mixed_magnifications
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.verify.checks import listed
 from blood_cell_system.errors import (
@@ -45,7 +47,7 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.stain.optical_density import StainSettings
-from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.taxonomy import BUILT_IN, RBC, Taxonomy
 
 _MOST_LINES: Final = 20
 """Of a list in the summary; the manifest has them all."""
@@ -312,6 +314,21 @@ def _notes_of_images(
             f"{len(pages)} files hold several images (pages, or channels of one), for instance "
             f"{pages[0]}: the first page alone was read. Save each as a file of its own, channels "
             "together as RGB."
+        )
+    mixed = mixed_magnifications(
+        {
+            sample.stem: [
+                math.sqrt(cell.width * cell.height)
+                for cell in prepared[sample.stem].cells or ()
+                if cell.cell_type == RBC and is_whole(cell, sample.shape)
+            ]
+            for sample in samples
+        }
+    )
+    if mixed:
+        notes.append(
+            f"Mixed magnifications: {mixed}. Prepare each magnification into a folder of its own, "
+            "and merge them with bloodcells combine, which scales them to one size."
         )
     turned = [sample.image_path for sample in samples if prepared[sample.stem].is_turned]
     if turned:

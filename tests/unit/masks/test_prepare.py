@@ -64,6 +64,15 @@ def test_damaged_images_are_named(source: Path, tmp_path: Path):
     assert f"{path} (Corrupt" in note
 
 
+def test_mixed_magnifications_are_named(source: Path, tmp_path: Path):
+    for stem, size in (("pic_0", 8), ("pic_1", 27)):
+        places = [(4 + 29 * number, 4) for number in range(3)]
+        add_image(source, stem, [("RBC", x, y, x + size, y + size) for x, y in places])
+    (note,) = prepare(source, tmp_path / "out").notes
+    assert "in some images (such as pic_0)" in note
+    assert "in others (such as pic_1)" in note
+
+
 def test_ellipse_masks_show_the_annotated_cells(source: Path, tmp_path: Path):
     prepare(source, tmp_path / "out")
     image = PreparedDataset.open(tmp_path / "out").images[0]

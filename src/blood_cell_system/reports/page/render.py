@@ -33,6 +33,7 @@ from blood_cell_system.reports.report import (
     CellFlag,
     DiagnosticReport,
     Status,
+    certainty,
     shown_name,
 )
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
@@ -116,6 +117,7 @@ def render_page(summary: BatchSummary, *, slide: "SlideReport | None" = None) ->
         .render(
             summary=summary,
             sums=slide or summary,
+            dates=_dates(summary),
             slide=slide,
             taxonomy=taxonomy,
             policy=policy,
@@ -240,6 +242,13 @@ def _row(outcome: ImageOutcome, *, folder: str) -> dict[str, Any]:
     return row
 
 
+def _dates(summary: BatchSummary) -> list[str]:
+    """First and last day on which the images were analysed, once where they are one."""
+    found = (one.report.analysed_on for one in summary.outcomes if one.report is not None)
+    days = sorted({day for day in found if day is not None})
+    return list(dict.fromkeys((*days[:1], *days[-1:])))
+
+
 def _sizes(summary: BatchSummary) -> tuple[bool, list[tuple[str, str, int, Histogram]]]:
     """How large the whole cells of each type are, in micrometres where all images have them."""
     reports = summary.reports
@@ -288,7 +297,8 @@ def _data(outcomes: Iterable[ImageOutcome]) -> Markup:
                 "cells": {
                     "id": cells.ids.tolist(),
                     "type": cells["cell_type"].tolist(),
-                    "confidence": cells["confidence"].tolist(),
+                    "name": [text.name_of(cells, row) for row in rows],
+                    "certainty": certainty(cells).tolist(),
                     "uncertain": [CellFlag.UNCERTAIN in flags for flags in cells["flags"]],
                     "counted": cells["is_counted"].tolist(),
                     "reason": ["" if why is None else why.words for why in cells["reason"]],
