@@ -131,6 +131,12 @@ def taxonomy_in(manifest: Mapping[str, Any], path: Path) -> Taxonomy:
         ) from error
 
 
+def taxonomy_of_folder(root: Path) -> Taxonomy:
+    """Cell types of a prepared folder; the built-in ones of any other. Raises as ``open``."""
+    path = root / "manifest.json"
+    return taxonomy_in(read_versioned_json(path), path) if (root / "masks").is_dir() else BUILT_IN
+
+
 def read_annotations(
     root: Path, taxonomy: Taxonomy = BUILT_IN
 ) -> dict[str, tuple[Annotation, ...]]:
