@@ -140,6 +140,45 @@ def system_words(error: OSError, *, remedy: str = "Check the path and its permis
     return f"{error.strerror or error}. {_REMEDIES.get(error.errno or 0, remedy)}"
 
 
+_NO_NUMBER: Final = re.compile(r"(?:could not convert|invalid literal).*?: (.*)")
+_SHOWN_LETTERS: Final = 60  # Of a value that is no number.
+
+
+def value_words(error: Exception) -> str:
+    """Say for people what Python found wrong with a value in a file.
+
+    Examples
+    --------
+    >>> value_words(KeyError("bbox"))
+    "'bbox' is missing"
+    >>> value_words(ValueError("could not convert string to float: 'x'"))
+    "'x' is no number"
+    """
+    if isinstance(error, BloodCellError):
+        return str(error)
+    text = " ".join(str(error).split())
+    match error:
+        case KeyError():
+            return f"{error.args[0]!r} is missing" if error.args else "a value is missing"
+        case IndexError():
+            return "a value is missing"
+        case OverflowError():
+            return "a number is too large"
+        case ValueError() if found := re.fullmatch(
+            r"(?:could not convert|invalid literal).*?: (.*)", text
+        ):
+            return f"{found[1][:_SHOWN_LETTERS]} is no number"
+        case ValueError() if "unpack" in text or "zip()" in text:
+            return "there are more or fewer values than there should be"
+        case ValueError() if "NaN" in text and "integer" in text:
+            return "a number is NaN"
+        case ValueError() if "integer string conversion" in text:
+            return "there is a number of thousands of digits"
+        case ValueError():
+            return text
+    return "a value is of another kind than it should be"
+
+
 _NO_MEMORY: Final = re.compile(
     r"bad.?alloc|insufficient memory|out ?of ?memory|can.?t start new thread|resource exhausted"
     r"|(failed|unable|cannot|can.t|could not) (to )?allocate|failed to map segment",

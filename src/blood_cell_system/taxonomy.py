@@ -65,6 +65,8 @@ class Condition:
     display_name : str
         As people read it, in the plural: ``red cells with malaria parasites``.
     is_healthy : bool
+    one : str
+        Of one cell, in a word or two: ``malaria``; by default the name.
     """
 
     __pydantic_config__: ClassVar = _STRICT
@@ -72,6 +74,7 @@ class Condition:
     name: str
     display_name: str
     is_healthy: bool = False
+    one: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,12 +86,15 @@ class Subtype:
     name : str
     display_name : str
         In the plural.
+    one : str
+        Of one cell; by default the name.
     """
 
     __pydantic_config__: ClassVar = _STRICT
 
     name: str
     display_name: str
+    one: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,6 +353,19 @@ class Taxonomy:
                 )
         return cls(tuple(types.values()))
 
+    @property
+    def classes(self) -> tuple[Condition | Subtype, ...]:
+        """Conditions and subtypes of all types."""
+        return self.conditions + self.subtypes
+
+    def word(self, name: str) -> str:
+        """Give what people call one cell of a condition or subtype; another name as it is."""
+        return next((c.one for c in self.classes if c.name == name and c.one), name)
+
+    def display_name(self, name: str) -> str:
+        """Give what people call the cells of a condition or subtype; another name as it is."""
+        return next((c.display_name for c in self.classes if c.name == name), name)
+
     def to_dict(self) -> dict[str, Any]:
         """Give everything as plain values, as :meth:`from_dict` reads them."""
         return {"format_version": FORMAT_VERSION, **asdict(self)}
@@ -506,12 +525,18 @@ BUILT_IN: Final = Taxonomy(
                 "schizont", "gametocyte",
             ),
             conditions=(
-                Condition(name="healthy_RBC", display_name="healthy red cells", is_healthy=True),
+                Condition(
+                    name="healthy_RBC",
+                    display_name="healthy red cells",
+                    is_healthy=True,
+                    one="healthy",
+                ),
                 Condition(
                     name="malaria_RBC",
                     display_name="red cells with malaria parasites",
+                    one="malaria",
                 ),
-                Condition(name="sickle_RBC", display_name="sickle cells"),
+                Condition(name="sickle_RBC", display_name="sickle cells", one="sickle"),
             ),
         ),
         CellType(
@@ -540,10 +565,15 @@ BUILT_IN: Final = Taxonomy(
             conditions=(
                 Condition(
                     name="healthy_WBC",
-                    display_name="white cells without leukaemia",
+                    display_name="white cells that are not suspect of leukaemia",
                     is_healthy=True,
+                    one="not suspect",
                 ),
-                Condition(name="cancer_WBC", display_name="leukaemia-suspect white cells"),
+                Condition(
+                    name="cancer_WBC",
+                    display_name="leukaemia-suspect (blast-like) cells",
+                    one="leukaemia-suspect",
+                ),
             ),
             subtypes=(
                 Subtype(name="neutrophil", display_name="neutrophils"),
@@ -551,8 +581,16 @@ BUILT_IN: Final = Taxonomy(
                 Subtype(name="basophil", display_name="basophils"),
                 Subtype(name="lymphocyte", display_name="lymphocytes"),
                 Subtype(name="monocyte", display_name="monocytes"),
-                Subtype(name="immature_granulocyte", display_name="immature granulocytes"),
-                Subtype(name="erythroblast", display_name="erythroblasts"),
+                Subtype(
+                    name="immature_granulocyte",
+                    display_name="immature granulocytes",
+                    one="immature granulocyte",
+                ),
+                Subtype(
+                    name="erythroblast",
+                    display_name="nucleated red cells (erythroblasts)",
+                    one="nucleated red cell",
+                ),
             ),
         ),
         CellType(

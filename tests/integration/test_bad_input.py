@@ -171,7 +171,7 @@ def test_what_is_no_smear_is_flagged_and_left_out_of_the_sums(here, image):
     value = json.loads((here / "out" / "batch_summary.json").read_text("utf-8"))
     (end,) = value["images"]
     assert (code, end["status"]) == (0, "warned")
-    assert any("does not look like a stained blood smear" in word for word in end["warnings"])
+    assert any("does not look like a thin stained blood smear" in word for word in end["warnings"])
 
 
 def save(image, path, **options):

@@ -22,6 +22,9 @@ PROVENANCE = Provenance(
 )
 
 
+ALL_PROVEN = {**RBC_METADATA.validation, **WBC_METADATA.validation}
+
+
 def spread(names, likely, probability=0.9):
     """Probabilities by name, of which one is likely and the others share what is left."""
     rest = (1 - probability) / (len(names) - 1)
@@ -57,8 +60,9 @@ def _probs(probabilities):
     return {f"{name}_prob": value for name, value in probabilities.items()}
 
 
-def classified_report(analysis=None, *, red=None, white=None, **options):
-    """The report of an image whose whole cells were all classified alike."""
+def classified_report(analysis=None, *, red=None, white=None, validation=None, **options):
+    """The report of an image whose whole cells were all classified alike; all classes are proven
+    by default."""
     analysis = analysis_of() if analysis is None else analysis
     cells = analysis.cells
     columns = unclassified(len(cells), [RBC_METADATA, WBC_METADATA])
@@ -70,7 +74,10 @@ def classified_report(analysis=None, *, red=None, white=None, **options):
         for row in np.flatnonzero(cells.is_type(cell_type) & ~cells["touches_border"]):
             for name, value in answers.items():
                 columns[name][row] = value
+    if validation is None:
+        validation = ALL_PROVEN
+    cells = dataclasses.replace(cells, validation=validation).with_columns(**columns)
     return report_of(
-        dataclasses.replace(analysis, cells=cells.with_columns(**columns)),
+        dataclasses.replace(analysis, cells=cells),
         **{"provenance": PROVENANCE} | options,
     )

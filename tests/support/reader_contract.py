@@ -115,7 +115,7 @@ class ReaderContract:
         self.write(root, {**IMAGES, "a.png": replace(IMAGES["a.png"], **changes)})
 
     def reason(self, reading: Reading, stem: str) -> str:
-        return next(image.reason for image in reading.failed if image.stem == stem)
+        return next(image.reason for image in reading.failed if image.name == stem)
 
     # What is there is read.
 
@@ -185,13 +185,13 @@ class ReaderContract:
         self.image_path(root, "b.png").unlink()
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == [self.stems["a"]]
-        assert [image.stem for image in reading.failed] == [self.stems["b"]]
+        assert [image.name for image in reading.failed] == [self.stems["b"]]
 
     def test_an_image_without_labels_is_listed(self, root: Path):
         draw_images(self.image_path(root, "b.png").parent, [f"{self.stems['c']}.png"])
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == [self.stems["a"], self.stems["b"]]
-        assert [image.stem for image in reading.failed] == [self.stems["c"]]
+        assert [image.name for image in reading.failed] == [self.stems["c"]]
 
     def test_a_file_that_is_no_image_is_listed(self, root: Path):
         self.image_path(root, "b.png").write_text("no image")
@@ -256,7 +256,7 @@ class ReaderContract:
             pytest.skip("the format does not name its images")
         draw_images(root.parent, ["secret.png"])
         self.rewrite(root, reference=str(root.parent / "secret.png"))
-        assert "secret" in [image.stem for image in self.read(root).failed]
+        assert "secret" in [image.name for image in self.read(root).failed]
 
     def test_images_of_one_name_in_two_folders_are_told_apart(self, root: Path):
         if not self.has_folders:

@@ -167,8 +167,9 @@ def classify_analysis(
     Returns
     -------
     Cells
-        Those of the analysis with the columns of :func:`classifier_columns`, and the conditions and
-        subtypes of the classifiers in their taxonomy; without a classifier unchanged.
+        Those of the analysis with the columns of :func:`classifier_columns`, the conditions and
+        subtypes of the classifiers in their taxonomy, and how far these are proven; without a
+        classifier unchanged.
 
     Raises
     ------
@@ -205,7 +206,12 @@ def classify_analysis(
     kinds = [classifier.metadata.classifier_kind for classifier in classifiers]
     types = (kind.taxonomy[kind.cell_type] for kind in kinds)
     taxonomy = reduce(Taxonomy.with_classes_of, types, cells.taxonomy)
-    return replace(cells, taxonomy=taxonomy).with_columns(**columns)
+    validation = {
+        name: found
+        for classifier in classifiers
+        for name, found in classifier.metadata.validation.items()
+    }
+    return replace(cells, taxonomy=taxonomy, validation=validation).with_columns(**columns)
 
 
 def unclassified(count: int, metadata: Iterable[ModelMetadata]) -> dict[str, NDArray[Any]]:

@@ -2,10 +2,10 @@
 
 1. Turn the image to its standard pose, so that nothing depends on how it lies.
 2. Find the field of view, and how large a red cell is.
-3. Resample the image so that red cells are as large as in training.
-4. Segment it, and part the cells.
-5. Bring everything back to the image's own pixels, and measure the cells there.
-6. Assess how fit the image is for counting.
+3. Assess how fit the image is for counting; what is no thin smear is refused here.
+4. Resample the image so that red cells are as large as in training.
+5. Segment it, and part the cells.
+6. Bring everything back to the image's own pixels, and measure the cells there.
 """
 
 import time
@@ -169,8 +169,16 @@ def _analyze_posed(
         pixel_size=pixel_size,
         training_diameter_px=training_diameter,
     )
-    if float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
-        # A network that has always seen cells finds some on a blank slide as well.
+    quality = assess(
+        view,
+        scale=scale,
+        vote=vote,
+        pixel_size=pixel_size,
+        judged_share=float(field_mask.mean()),
+        is_vouched_for=settings.cell_diameter_px is not None,
+    )
+    if not quality.is_smear or float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
+        # A network that has always seen cells finds some on anything, a blank slide included.
         cells = Cells.empty(field_mask.shape)
         class_mask = np.zeros(field_mask.shape, dtype=np.uint8)
     else:
@@ -191,13 +199,7 @@ def _analyze_posed(
         cells=cells,
         field_mask=field_mask,
         scale=scale,
-        quality=assess(
-            view,
-            scale=scale,
-            vote=vote,
-            pixel_size=pixel_size,
-            judged_share=float(field_mask.mean()),
-        ),
+        quality=quality,
         seconds=0.0,
     )
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.scale import (
-    MIN_AGREEMENT,
     RED_CELL_DIAMETER_UM,
     DiameterEstimate,
     ScaleEstimate,
@@ -21,6 +20,7 @@ from blood_cell_system.analysis.scale import (
     is_contradicted,
 )
 from blood_cell_system.analysis.survey import Survey
+from blood_cell_system.analysis.thin_smear import reason_to_refuse
 from blood_cell_system.imaging.pixel_size import PLAUSIBLE_UM, PixelSize
 from blood_cell_system.stain.optical_density import GREEN
 
@@ -64,7 +64,7 @@ class ImageQuality:
     judged_share : float
         Part of the image that was analysed, 0 to 1: a round field of view has dark corners.
     is_smear : bool
-        False where it is unlike a stained blood smear.
+        False where it is no thin stained blood smear; nothing is counted in it then.
     """
 
     findings: tuple[QualityFinding, ...]
@@ -133,6 +133,9 @@ MIN_JUDGED: Final = 0.3
 """Part of the image within the field of view; a round one in a square image has 0.65."""
 
 
+_UNLIKE_BLOOD: Final = "Unlike a blood stain"
+
+
 def assess(
     view: Survey,
     *,
@@ -140,6 +143,7 @@ def assess(
     vote: DiameterEstimate | None,
     judged_share: float,
     pixel_size: PixelSize | None = None,
+    is_vouched_for: bool = False,
 ) -> ImageQuality:
     """Assess how fit an image is, without regard to what the network found in it.
 
@@ -151,6 +155,8 @@ def assess(
         Part of the image within the field of view.
     pixel_size : PixelSize, optional
         As given or as the file states it, whether it was used or not.
+    is_vouched_for : bool
+        Whether a person who knows the image gave its cells' diameter: it is not refused then.
     """
     is_stained = view.foreground > 0
     is_slide = ~is_stained & view.field
@@ -161,34 +167,52 @@ def assess(
         if is_stained.any()
         else [0.0, 0.0, 0.0]
     )
+    diameter = scale.red_cell_diameter_px or (vote.diameter_px if vote else None)
+    edge_share = edge_width(view, diameter)
     findings = (
-        _focus(view, scale),
+        _focus(edge_share, scale),
         _exposure(view, is_slide),
         _crowding(stained_share),
         _stain(density, stained_share),
         _scale(scale, vote, pixel_size),
         _field(judged_share),
     )
-    smear = _smear(view, is_slide, vote, stained_share, findings[3])
+    refusal = reason_to_refuse(view, vote, edge_share)
+    if findings[3].message.startswith(_UNLIKE_BLOOD):
+        refusal = "its colours are not those of a blood stain"
+    if is_vouched_for and refusal:
+        smear = warning("smear", None, f"This may be no thin stained blood smear: {refusal}.")
+    else:
+        smear = _smear(view, is_slide, vote, refusal)
     return ImageQuality(
         findings=(*findings, smear),
         judged_share=judged_share,
-        is_smear=smear.severity == Severity.OK,
+        is_smear=is_vouched_for or not refusal,
     )
 
 
-def _focus(view: Survey, scale: ScaleEstimate) -> QualityFinding:
-    """How wide the edge of a cell is: the rise of the stain around it by its steepness there.
+def edge_width(view: Survey, diameter_px: float | None) -> float | None:
+    """Measure how wide the edge of a cell is: the rise of the stain by its steepness there.
 
     Both are taken at the same place. By the stain of the whole image a few dark white cells would
     make the pale edges of many blurred red ones look steep.
+
+    Parameters
+    ----------
+    diameter_px : float or None
+        Of a red cell, in pixels of the image.
+
+    Returns
+    -------
+    float or None
+        In diameters of a cell; None without a cell.
     """
     green = view.density[:, :, GREEN]
     inner = cv2.erode(view.foreground, np.ones((3, 3), np.uint8))
     is_edge = (view.foreground > 0) & (inner == 0)
-    if scale.red_cell_diameter_px is None or not is_edge.any():
-        return finding("focus", None, "The focus cannot be measured without cells.")
-    diameter = scale.red_cell_diameter_px * view.shrink
+    if diameter_px is None or not is_edge.any():
+        return None
+    diameter = diameter_px * view.shrink
     # Everywhere: dense cells are steepest well within the outline.
     slope = cv2.magnitude(
         *(cv2.Sobel(green, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
@@ -199,7 +223,12 @@ def _focus(view: Survey, scale: ScaleEstimate) -> QualityFinding:
     )
     rise = (cv2.dilate(green, around) - cv2.erode(green, around))[is_edge]
     steepness = float(np.percentile(cv2.dilate(slope, near)[is_edge] / np.maximum(rise, 1e-3), 75))
-    share = 1 / max(steepness, 1e-6) / diameter
+    return 1 / max(steepness, 1e-6) / diameter
+
+
+def _focus(share: float | None, scale: ScaleEstimate) -> QualityFinding:
+    if share is None or scale.red_cell_diameter_px is None:
+        return finding("focus", None, "The focus cannot be measured without cells.")
     if share > MAX_EDGE_SHARE:
         return warning(
             "focus",
@@ -275,7 +304,7 @@ def _stain(density: NDArray[np.float64], stained_share: float) -> QualityFinding
         return warning(
             "stain",
             green,
-            f"Unlike a blood stain: densities in red, green and blue light are {red:.2f}, "
+            f"{_UNLIKE_BLOOD}: densities in red, green and blue light are {red:.2f}, "
             f"{green:.2f}, {blue:.2f}; Romanowsky stains are dense in green. Is the image in "
             "true colours, of transmitted light?",
         )
@@ -355,31 +384,26 @@ def _field(judged_share: float) -> QualityFinding:
 
 
 def _smear(
-    view: Survey,
-    is_slide: NDArray[np.bool_],
-    vote: DiameterEstimate | None,
-    stained_share: float,
-    stain: QualityFinding,
+    view: Survey, is_slide: NDArray[np.bool_], vote: DiameterEstimate | None, refusal: str
 ) -> QualityFinding:
     """Stained round bodies of one size on an even bright slide."""
-    unevenness = (
-        float(view.density[:, :, GREEN][is_slide].std()) if is_slide.any() else float("inf")
-    )
     agreement = vote.agreement if vote else 0.0
-    reasons = []
-    if stained_share < MIN_STAINED:
-        reasons.append("there is hardly anything in it")
-    if unevenness > MAX_UNEVENNESS:
-        reasons.append("there is no even empty slide")
-    if stain.severity == Severity.WARNING and stain.message.startswith("Unlike"):
-        reasons.append("its colours are not those of a blood stain")
-    if stained_share >= MIN_STAINED and agreement < MIN_AGREEMENT:
-        reasons.append("there are no round outlines of one size")
-    if reasons:
+    if refusal:
         return warning(
             "smear",
             agreement,
-            f"This does not look like a stained blood smear: {', '.join(reasons)}. Counts mean "
-            "nothing if it is none.",
+            f"This does not look like a thin stained blood smear: {refusal}. Nothing was counted. "
+            "Take a field of a thin smear where red cells lie singly, or give --cell-diameter: "
+            "then it is analysed all the same.",
+        )
+    unevenness = (
+        float(view.density[:, :, GREEN][is_slide].std()) if is_slide.any() else float("inf")
+    )
+    if unevenness > MAX_UNEVENNESS:
+        return warning(
+            "smear",
+            agreement,
+            "This may be no thin stained blood smear: there is no even empty slide. Look at the "
+            "outlines before you use the counts.",
         )
     return finding("smear", agreement, "It looks like a stained blood smear.")

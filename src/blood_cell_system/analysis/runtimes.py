@@ -22,6 +22,7 @@ from blood_cell_system.errors import (
     SettingsError,
     is_memory_full,
     system_words,
+    value_words,
 )
 from blood_cell_system.input_files import read_bytes
 from blood_cell_system.model_metadata import (
@@ -243,7 +244,7 @@ class OnnxNetwork:
                 raise MemoryError from error
             raise CheckpointError(
                 f"{name}: ONNX Runtime {onnxruntime.__version__} cannot load this model "
-                f"({type(error).__name__}: {_first_line(error)}). It is damaged, no ONNX file, or "
+                f"({_first_line(error)}). It is damaged, no ONNX file, or "
                 "of a newer ONNX. Copy it again, or export it again with bloodcells export."
             ) from error
         self.name = name
@@ -440,7 +441,7 @@ def load_keras_model(path: Path) -> Any:
         if is_memory_full(error):
             raise MemoryError from error
         raise CheckpointError(
-            f"{path}: Keras cannot load this model ({type(error).__name__}: {_first_line(error)}). "
+            f"{path}: Keras cannot load this model ({_first_line(error)}). "
             "It is damaged, of a newer Keras, or carries code of its own, which is not run."
         ) from error
 
@@ -479,7 +480,7 @@ def check_keras_archive(path: Path) -> ModelMetadata | None:
     except Exception as error:  # A damaged stream leads its decompressor to errors of its own.
         if is_memory_full(error):
             raise MemoryError from error
-        raise _damaged(path, f"{type(error).__name__}: {error}") from error
+        raise _damaged(path, value_words(error)) from error
     if damaged is not None:
         raise _damaged(path, damaged)
     if not is_model:
@@ -542,8 +543,8 @@ def _invalid_metadata(name: str, error: Exception) -> CheckpointError:
     )
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).strip().partition("\n")[0]
+def _first_line(error: Exception) -> str:
+    return value_words(error).partition("\n")[0]
 
 
 # --- Segmenters ---

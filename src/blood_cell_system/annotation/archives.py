@@ -4,19 +4,23 @@ Zip files from the net can write outside of their folder (``../../x``, absolute 
 links), and a few kilobytes can become petabytes. All of that is refused before a byte is written.
 """
 
+import errno
+import os
+import re
 import shutil
 import stat
 import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError, OutputError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 from blood_cell_system.terminal import call_by
+from blood_cell_system.text_encoding import decoded
 
 MAX_BYTES: Final = 100_000_000_000
 """Unpacked; a larger file is unpacked by hand."""
@@ -34,7 +38,10 @@ _LABEL_SUFFIXES: Final = frozenset(
 _OTHER_ARCHIVES: Final = frozenset({".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst"})
 # What macOS adds.
 _LEFT_BEHIND: Final = "__MACOSX"
-_ENCRYPTED: Final = 1  # Bit of an entry's flags, by the zip specification.
+# Bits of an entry's flags, by the zip specification.
+_ENCRYPTED: Final = 1
+_IS_UTF_8: Final = 0x800
+_DRIVE: Final = re.compile(r"[A-Za-z]:[\\/]")
 
 
 @contextmanager
@@ -125,6 +132,8 @@ def unpack(path: Path, folder: Path) -> None:
             "again from its source, or unpack it and give the folder."
         ) from error
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise _refused(path, "holds names that are too long for this disk") from error
         raise OutputError(
             f"{path}: cannot be unpacked to {folder} ({error.strerror or error}). Make room on the "
             "disk, let TMPDIR name a folder with more, or unpack it and give the folder."
@@ -171,12 +180,24 @@ def _checked(
 
 def _place(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
     """Where a file goes below the folder; programs of Windows write backslashes."""
-    inner = PurePosixPath(entry.filename.replace("\\", "/"))
-    is_outside = inner.is_absolute() or ".." in inner.parts
-    # C:, and streams of NTFS.
-    if is_outside or not inner.parts or any(":" in part for part in inner.parts):
-        raise _refused(path, f"{entry.filename!r} would be written outside of the folder")
+    name = _name_of(entry)
+    inner = PurePosixPath(name.replace("\\", "/"))
+    is_outside = inner.is_absolute() or ".." in inner.parts or _DRIVE.match(name)
+    if is_outside or not inner.parts:
+        raise _refused(path, f"{name!r} would be written outside of the folder")
+    if os.name == "nt":
+        # Windows takes what follows a colon for a stream of the file.
+        return PurePosixPath(*(part.replace(":", "_") for part in inner.parts))
     return inner
+
+
+def _name_of(entry: zipfile.ZipInfo) -> str:
+    """Name as its program meant it: many write their own encoding and do not say so."""
+    if entry.flag_bits & _IS_UTF_8 or entry.filename.isascii():
+        return entry.filename
+    with suppress(ValueError):
+        return decoded(entry.filename.encode("cp437"), Path(entry.filename))
+    return entry.filename
 
 
 def _write(archive: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, path: Path) -> None:

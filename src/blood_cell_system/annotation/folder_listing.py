@@ -1,5 +1,6 @@
 """What lies in a folder, and which image a label file means."""
 
+import itertools
 import logging
 import re
 import unicodedata
@@ -99,8 +100,8 @@ class FolderListing:
 
         Label files hold paths of the machine that they were made on, such as
         ``C:\\smears\\a.png``. Only the end of such a path can be believed: of the images of the
-        same name the one is taken that most of the path fits. Nothing outside of the folder is
-        ever looked at.
+        same name the one is taken that most of the path fits, and of those the one that is nearest
+        to the label file. Nothing outside of the folder is ever looked at.
 
         Parameters
         ----------
@@ -131,7 +132,11 @@ class FolderListing:
             )
         fitting = {path: _common_end(path, parts[:-1]) for path in found}
         best = [path for path in found if fitting[path] == max(fitting.values())]
-        near = [path for path in best if path.parent == beside] or best
+        # Two exports in one folder: the images of each lie with its labels.
+        common = {path: _common_beginning(path.parent, beside) for path in best}
+        near = [path for path in best if path.parent == beside] or [
+            path for path in best if common[path] == max(common.values())
+        ]
         if len(near) > 1:
             raise AnnotationError(
                 f"{where}: names the image {shortened(reference)}, which {near[0]} and {near[1]} "
@@ -170,6 +175,12 @@ def _common_end(path: Path, folders: list[str]) -> int:
             break
         count += 1
     return count
+
+
+def _common_beginning(first: Path, second: Path) -> int:
+    """Count the folders that lie around both."""
+    pairs = zip(first.parts, second.parts, strict=False)
+    return sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
 
 
 def _unique_stems(root: Path, by_stem: dict[str, list[Path]]) -> dict[Path, str]:

@@ -50,8 +50,10 @@ class PolygonOutline:
 
     @property
     def box(self) -> Box:
-        """Smallest box around all corners."""
-        corners = np.concatenate(self.rings)
+        """Smallest box around all corners; of NaN where there are none."""
+        corners = np.concatenate([*self.rings, np.empty((0, 2))])
+        if not len(corners):
+            return Box(*[float("nan")] * 4)
         return Box(*map(float, (*corners.min(axis=0), *corners.max(axis=0))))
 
     @property

@@ -183,7 +183,7 @@ class ReadingBuilder:
         error : BloodCellError or str
             Where, what was found, what was expected, what to do.
         """
-        self._failed.append(FailedImage(stem=stem, reason=str(error)))
+        self._failed.append(FailedImage(name=stem, reason=str(error)))
 
     def fail_named(self, reference: str, error: BloodCellError, *, label_file: Path) -> None:
         """List the image that a label file names: its labels, or itself, cannot be used.
@@ -349,7 +349,7 @@ class ReadingBuilder:
             source=self._source,
             samples=tuple(sorted(self._samples.values(), key=lambda sample: sample.stem)),
             dropped=tuple(self._dropped),
-            failed=tuple(sorted(self._failed, key=lambda image: image.stem)),
+            failed=tuple(sorted(self._failed, key=lambda image: image.name)),
             notes=tuple(self._notes),
             files=tuple(sorted(self._label_files | self._mask_files() | self._samples.keys())),
             licence=self._licence,

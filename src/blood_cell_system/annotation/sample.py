@@ -191,11 +191,13 @@ class FailedImage:
 
     Parameters
     ----------
+    name : str
+        What the user knows it by: stem, file in its folder, or path.
     reason : str
         Where, what was found, what was expected, what to do.
     """
 
-    stem: str
+    name: str
     reason: str
 
 

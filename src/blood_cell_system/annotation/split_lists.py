@@ -14,6 +14,7 @@ from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.splits import Split, split_of_folders, split_of_words
 from blood_cell_system.annotation.text_files import read_label_text
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 
 # Pascal VOC's lists of one class have a second column: whether the image has it.
 _SECOND_COLUMN: Final = re.compile(r"\s+-?[01]$")
@@ -65,7 +66,7 @@ def listed_splits(
             folders += named
     for path, split in sorted(lists.items()):
         images, missed = _images_of(path, listing)
-        if not images:
+        if not images and not missed:
             continue
         files.append(path)
         if missed:
@@ -90,7 +91,10 @@ def listed_splits(
 
 
 def _images_of(path: Path, listing: FolderListing) -> tuple[list[Path], int]:
-    """Images that a list names, and the number of lines that name none; nothing for other files."""
+    """Images that a list names, and the number of lines that name none; nothing for other files.
+
+    Of a list in which no line names an image of the folder all lines are missed.
+    """
     try:
         lines = [line.strip() for line in read_label_text(path).splitlines() if line.strip()]
     except BloodCellError:
@@ -102,11 +106,15 @@ def _images_of(path: Path, listing: FolderListing) -> tuple[list[Path], int]:
         if image is None:
             missed += 1
             if missed > len(images) and missed == 3:
-                # Not a list of images at all.
-                return [], 0
+                # Not a list of images at all, or of others.
+                return [], len(lines) if _are_image_names(lines) else 0
         else:
             images.append(image)
-    return images, missed
+    return images, missed if images or _are_image_names(lines) else 0
+
+
+def _are_image_names(lines: list[str]) -> bool:
+    return all(PurePath(line).suffix.lower() in IMAGE_SUFFIXES for line in lines)
 
 
 def _named(line: str, path: Path, listing: FolderListing) -> Path | None:

@@ -12,7 +12,7 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import ElementTree
 from defusedxml.common import DefusedXmlException
 
-from blood_cell_system.errors import AnnotationError
+from blood_cell_system.errors import AnnotationError, value_words
 from blood_cell_system.imaging.image_file import MAX_PIXELS
 from blood_cell_system.input_files import parsed_json, read_bytes
 from blood_cell_system.text_encoding import decoded
@@ -119,21 +119,31 @@ def read_label_table(path: Path) -> Iterator[tuple[int, list[str]]]:
         It cannot be read, or is no table.
     """
     text = read_label_text(path)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text))
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(table_header(text)))
     try:
+        if _SEPARATOR_LINE.match(text):
+            next(lines)
         for row in lines:
             if any(field.strip() for field in row):
                 yield lines.line_num, row
     except csv.Error as error:
         raise AnnotationError(
-            f"{path}: line {lines.line_num + 1} is no row of a table ({error}). Correct the line, "
+            f"{path}: line {lines.line_num} is no row of a table ({error}). Correct the line, "
             "or remove it."
         ) from error
 
 
-def delimiter_of(text: str) -> str:
-    """Tell what parts the columns of a table, by its first line."""
-    return max(",;\t", key=text.partition("\n")[0].count)
+def table_header(text: str) -> str:
+    """Line of a table that names the columns: the first, but for what spreadsheets put before."""
+    return next(iter(_SEPARATOR_LINE.sub("", text, count=1).splitlines()), "")
+
+
+def delimiter_of(header: str) -> str:
+    """Tell what parts the columns of a table."""
+    return max(",;\t", key=header.count)
+
+
+_SEPARATOR_LINE: Final = re.compile(r"\A\"?sep=.\"?\s*?[\r\n]+", re.IGNORECASE)
 
 
 @contextmanager
@@ -158,28 +168,11 @@ def errors_located_at(where: str, *, expected: str) -> Iterator[None]:
         raise AnnotationError(f"{where}: {error}") from error
     except (AttributeError, IndexError, KeyError, OverflowError, TypeError, ValueError) as error:
         raise AnnotationError(
-            f"{where}: {_finding(error)}; expected {expected}. Correct the file, or export it "
+            f"{where}: {value_words(error)}; expected {expected}. Correct the file, or export it "
             "again."
         ) from error
 
 
-def _finding(error: Exception) -> str:
-    """Say in the words of the file what Python says in its own."""
-    match error:
-        case KeyError():
-            return f"{shortened(error.args[0])} is missing"
-        case IndexError():
-            return "a value is missing"
-        case OverflowError():
-            return "a number is too large"
-        case ValueError() if (no_number := _NO_NUMBER.search(str(error))) is not None:
-            return f"{no_number[1][:_SHOWN]} is no number"
-        case ValueError() if "unpack" in str(error) or "zip()" in str(error):
-            return "there are more or fewer values than there should be"
-    return "a value is of another kind than it should be"
-
-
-_NO_NUMBER: Final = re.compile(r"(?:could not convert string to float|base 10): (.*)", re.DOTALL)
 _SHOWN: Final = 60  # Characters of a value that messages show.
 
 

@@ -23,6 +23,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.batches import Batch, stacked
 from blood_cell_system.augmentation.photometric import augment_photometric
@@ -42,14 +43,6 @@ _READING_THREADS: Final = 2  # Threads that decode images.
 _MOST_FAILED_SHARE: Final = 0.5  # Of the cells; where more cannot be read, the folder is at fault.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FailedCell:
-    """An image that cannot be learned from."""
-
-    file: str
-    reason: str
-
-
 class HeldCells:
     """Cell images with their records, by position.
 
@@ -66,7 +59,7 @@ class HeldCells:
         records: Sequence[CellRecord],
         images: Sequence[NDArray[np.uint8]],
         *,
-        failed: Sequence[FailedCell] = (),
+        failed: Sequence[FailedImage] = (),
         budget_bytes: int = DEFAULT_BUDGET_BYTES,
     ) -> None:
         self.records = tuple(records)
@@ -100,17 +93,17 @@ class HeldCells:
             More than half of the images fail, or there are none.
         """
 
-        def read(record: CellRecord) -> NDArray[np.uint8] | FailedCell:
+        def read(record: CellRecord) -> NDArray[np.uint8] | FailedImage:
             try:
                 return to_cell_image(read_rgba(folder.path_of(record)))
             except BloodCellError as error:
-                return FailedCell(file=record.file, reason=str(error))
+                return FailedImage(name=record.file, reason=str(error))
 
         with ThreadPoolExecutor(_READING_THREADS) as pool:
             results = list(pool.map(read, records))
-        failed = [result for result in results if isinstance(result, FailedCell)]
+        failed = [result for result in results if isinstance(result, FailedImage)]
         if len(failed) > _MOST_FAILED_SHARE * len(results) or not results:
-            example = f" For instance {failed[0].file}: {failed[0].reason}" if failed else ""
+            example = f" For instance {failed[0].name}: {failed[0].reason}" if failed else ""
             raise DatasetError(
                 f"{folder.root}: {len(failed)} of {len(results)} images cannot be used; expected "
                 "images of one cell each. Whole fields have to be cut first: bloodcells crops."
@@ -119,7 +112,7 @@ class HeldCells:
         pairs = [
             (record, result)
             for record, result in zip(records, results, strict=True)
-            if not isinstance(result, FailedCell)
+            if not isinstance(result, FailedImage)
         ]
         return cls(
             [record for record, _ in pairs],

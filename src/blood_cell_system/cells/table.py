@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from blood_cell_system.model_metadata import Validation
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 if TYPE_CHECKING:
@@ -179,6 +180,9 @@ class Cells:
         0 in no cell; ``i + 1`` in the cell of row ``i``.
     data : mapping of str to ndarray
         Columns of one row a cell; see :data:`COLUMNS`.
+    taxonomy : Taxonomy
+    validation : mapping of str to Validation
+        By condition or subtype: how well its classifier tells it in laboratories never seen.
 
     Raises
     ------
@@ -189,6 +193,7 @@ class Cells:
     label_image: NDArray[np.int32]
     data: Mapping[str, NDArray[Any]] = field(default_factory=dict)
     taxonomy: Taxonomy = BUILT_IN
+    validation: Mapping[str, Validation] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         lengths = {name: len(values) for name, values in self.data.items()}
@@ -221,8 +226,8 @@ class Cells:
             for name in names
         }
         images = [image for image, cells in tables.items() for _ in range(len(cells))]
-        taxonomy = next((cells.taxonomy for cells in tables.values()), BUILT_IN)
-        empty = cls(label_image=np.zeros((0, 0), dtype=np.int32), taxonomy=taxonomy)
+        first = next(iter(tables.values()), cls(label_image=np.zeros((0, 0), dtype=np.int32)))
+        empty = replace(first, label_image=np.zeros((0, 0), dtype=np.int32))
         return replace(empty, data={**columns, "image": _typed("image", images)})
 
     def __len__(self) -> int:
@@ -263,6 +268,44 @@ class Cells:
         """How many cells of a type there are."""
         return int(np.count_nonzero(self.is_type(name)))
 
+    @classmethod
+    def from_dataframe(
+        cls,
+        frame: "pandas.DataFrame",
+        *,
+        taxonomy: Taxonomy = BUILT_IN,
+        validation: Mapping[str, Validation] | None = None,
+    ) -> Self:
+        """Read what :meth:`to_dataframe` gave, or a table of cells in a file; without pixels.
+
+        Parameters
+        ----------
+        frame : DataFrame
+            Columns of several numbers are parts, such as ``box_x_min``; several names in one value
+            are a tuple, or separated by blanks.
+        validation : mapping of str to Validation, optional
+            Of the models that the cells were classified with.
+        """
+        columns: dict[str, Any] = {}
+        for name in frame.columns:
+            whole = next((n for n, c in COLUMNS.items() if c.width > 1 and _is_part(name, n)), name)
+            if whole in columns:
+                continue
+            values = frame[[one for one in frame.columns if _is_part(one, whole)]].to_numpy()
+            column = COLUMNS.get(whole)
+            if column is None or column.dtype != "object":
+                columns[whole] = values if column and column.width > 1 else values[:, 0]
+            else:
+                columns[whole] = [
+                    _as_object(value, several=whole in _TUPLES) for value in frame[name]
+                ]
+        cells = cls(
+            label_image=np.zeros((0, 0), dtype=np.int32),
+            taxonomy=taxonomy,
+            validation=validation or {},
+        )
+        return cells.with_columns(**columns)
+
     def with_columns(self, **columns: ArrayLike | Sequence[object]) -> Self:
         """Give the same cells with further or replaced columns; types as in :data:`COLUMNS`."""
         typed = {name: _typed(name, values) for name, values in columns.items()}
@@ -300,6 +343,27 @@ class Cells:
             parts = ("x_min", "y_min", "x_max", "y_max") if values.shape[1] == 4 else ("x", "y")
             flat |= {f"{name}_{part}": values[:, i] for i, part in enumerate(parts)}
         return pd.DataFrame(flat, index=pd.Index(self.ids, name="cell_id"))
+
+
+_TUPLES: Final = ("possible_conditions", "possible_subtypes", "flags")
+"""Columns of several names a cell."""
+
+
+def _is_part(name: str, whole: str) -> bool:
+    """Whether a column of a data frame is a column of the table, or one of its numbers."""
+    if name == whole:
+        return True
+    column = COLUMNS.get(whole)
+    is_wide = column is not None and column.width > 1
+    return is_wide and name.startswith(f"{whole}_") and name not in COLUMNS
+
+
+def _as_object(value: Any, *, several: bool) -> Any:
+    """Give the names of a cell, or the one that it has; None where there is none."""
+    is_missing = value is None or value != value
+    if several:
+        return () if is_missing else tuple(value.split()) if isinstance(value, str) else value
+    return None if is_missing else value
 
 
 def _filled(cells: Cells, name: str) -> NDArray[Any]:

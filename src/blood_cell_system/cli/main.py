@@ -43,6 +43,7 @@ _SECTIONS: Final = {
     "Analyse images": (
         ("analyze", "analyze:analyze", "count cells and write a report"),
         ("classify", "classify:classify", "classify single-cell images"),
+        ("control", "control:control", "measure the control slide of the day"),
         ("convert", "convert:convert", "write labels or results for other tools"),
         ("models", "models:models", "list the installed models"),
     ),

@@ -22,7 +22,13 @@ from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedI
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.duplicates.groups import linked_groups
-from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError, MissingDataError
+from blood_cell_system.errors import (
+    AnnotationError,
+    BloodCellError,
+    DatasetError,
+    MissingDataError,
+    value_words,
+)
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, read_image_shape
 from blood_cell_system.imaging.image_folders import images_directly_in
 from blood_cell_system.input_files import read_json
@@ -156,12 +162,12 @@ def readable(
         Reason where there is no file.
     """
     if path is None:
-        failed.append(FailedImage(stem=name, reason=missing))
+        failed.append(FailedImage(name=name, reason=missing))
         return None
     try:
         return read_image_shape(path)
     except BloodCellError as error:
-        failed.append(FailedImage(stem=name, reason=str(error)))
+        failed.append(FailedImage(name=name, reason=str(error)))
         return None
 
 
@@ -203,7 +209,7 @@ def usable_cells(
         except (KeyError, TypeError, ValueError, IndexError) as error:
             raise AnnotationError(
                 f"{file}: object {index} of {image} is {str(mark)[:80]!r} "
-                f"({type(error).__name__}: {error}); expected a label and a box of numbers. "
+                f"({value_words(error)}); expected a label and a box of numbers. "
                 "Mend it or delete it."
             ) from error
         box = Box(

@@ -17,6 +17,7 @@ stem of the file name; without a manifest ``a_aug1`` is taken for a copy of ``a`
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,7 +35,7 @@ from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import DatasetError, MaskFormatError, MissingDataError
+from blood_cell_system.errors import DatasetError, MaskFormatError, MissingDataError, value_words
 from blood_cell_system.imaging.image_file import (
     copy_file,
     read_file_bytes,
@@ -96,7 +97,8 @@ def read_versioned_json(path: Path) -> dict[str, Any]:
     DatasetError
         The file is not JSON, or of another version of the format.
     """
-    if not path.is_file():
+    # What is there but no file is refused: its cells and splits would be missing without a word.
+    if not os.path.lexists(path):
         return {}
     value = read_json(
         path,
@@ -129,6 +131,12 @@ def taxonomy_in(manifest: Mapping[str, Any], path: Path) -> Taxonomy:
         ) from error
 
 
+def taxonomy_of_folder(root: Path) -> Taxonomy:
+    """Cell types of a prepared folder; the built-in ones of any other. Raises as ``open``."""
+    path = root / "manifest.json"
+    return taxonomy_in(read_versioned_json(path), path) if (root / "masks").is_dir() else BUILT_IN
+
+
 def read_annotations(
     root: Path, taxonomy: Taxonomy = BUILT_IN
 ) -> dict[str, tuple[Annotation, ...]]:
@@ -154,7 +162,7 @@ def read_annotations(
         if isinstance(error, DatasetError):
             raise
         raise DatasetError(
-            f"{path}: a cell cannot be read ({error!r}); expected 'cell_type' of "
+            f"{path}: a cell cannot be read ({value_words(error)}); expected 'cell_type' of "
             f"{list(taxonomy.names)} and 'bbox' [x_min, y_min, x_max, y_max]."
         ) from error
 
@@ -501,8 +509,9 @@ def _manifest_rows(
             _ = [taxonomy.checked(name) for name in row.get("unmarked_types", ())]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"{root / 'manifest.json'}: an entry of 'images' cannot be read ({error!r}); expected "
-            f"'stem' and a 'split' of {[str(s) for s in Split]}. Prepare the folder again."
+            f"{root / 'manifest.json'}: an entry of 'images' cannot be read "
+            f"({value_words(error)}); expected 'stem' and a 'split' of "
+            f"{[str(s) for s in Split]}. Prepare the folder again."
         ) from error
     if len(rows) < len(listed):
         raise DatasetError(

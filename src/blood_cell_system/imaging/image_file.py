@@ -104,20 +104,49 @@ def _open(path: Path, data: bytes | None) -> Image.Image:
     if start == _BIG_ENDIAN_BIGTIFF:
         # Pillow takes the second byte of the version for the whole.
         return _read_tiff(path, file)
-    image = Image.open(file, formats=_FORMATS)
-    if isinstance(image, TiffImageFile):
-        tags = image.tag_v2
-        is_planar = tags.get(_PLANAR_CONFIGURATION) == _PLANAR and len(image.getbands()) > 1
-        if is_planar and max(tags.get(_BITS, (8,))) > _BITS_OF_PILLOW:
-            # Pillow takes the bytes of a plane for pixels, OpenCV the pixels for colours.
-            image.close()
-            return _read_tiff(path, path if data is None else io.BytesIO(data))
-    return image
+    try:
+        image = Image.open(file, formats=_FORMATS)
+    except UnidentifiedImageError:
+        if start not in _TIFF_STARTS:
+            raise
+    else:
+        if not isinstance(image, TiffImageFile) or not _is_misread(image, start):
+            return image
+        image.close()
+    return _read_tiff(path, path if data is None else io.BytesIO(data))
+
+
+def _is_misread(image: TiffImageFile, start: bytes) -> bool:
+    """Whether Pillow, or OpenCV in its place, would read other values than stand in a TIFF."""
+    tags = image.tag_v2
+    bits, kind = max(tags.get(_BITS, (1,))), max(tags.get(_SAMPLE_FORMAT, (_UNSIGNED,)))
+    samples = int(tags.get(_SAMPLES, 1))
+    has_alpha = bool(set(tags.get(_EXTRA_SAMPLES, ())) & set(_ALPHA))
+    return (
+        # The bytes of a plane are taken for pixels, and the pixels for colours.
+        (tags.get(_PLANAR_CONFIGURATION) == _PLANAR and samples > 1 and bits > _BITS_OF_PILLOW)
+        or (kind == _SIGNED and bits < _BITS_OF_MODE_I)
+        or (kind == _UNSIGNED and bits == _BITS_OF_MODE_I)
+        # The bytes of what is compressed are not put in order.
+        or (start.startswith(b"MM") and bits == _BITS_OF_MODE_I)
+        # All but the first channels are passed over.
+        or samples > _MOST_SAMPLES
+        or (samples == _TWO and not has_alpha)
+    )
 
 
 def _read_tiff(path: Path, file: Path | io.BytesIO) -> Image.Image:
-    """Read the first page of a TIFF that Pillow cannot read, or reads wrongly."""
+    """Read the first page of a TIFF that Pillow cannot read, or reads wrongly.
+
+    Whole numbers of one channel are kept as they are; other values become 8 bits.
+    """
     from tifffile import TiffFile
+
+    def refused(found: str, expected: str) -> ImageReadError:
+        return ImageReadError(
+            f"{path}: a TIFF of a rare kind: {found}; expected {expected}. Save it as PNG, or as a "
+            "TIFF of 8 or 16 bits without compression."
+        )
 
     with TiffFile(file) as tiff:
         page: Any = tiff.pages.first
@@ -126,39 +155,76 @@ def _read_tiff(path: Path, file: Path | io.BytesIO) -> Image.Image:
                 f"{path}: {page.imagewidth}×{page.imagelength} pixels; at most {MAX_PIXELS:,} are "
                 "read. Cut the image into fields first."
             )
-        values = page.asarray()
+        try:
+            values = page.asarray()
+        except (KeyError, ValueError) as error:
+            if "imagecodecs" not in str(error):
+                raise
+            packing = str(page.compression.name).lower()
+            raise refused(f"{page.dtype} values packed with {packing}", "unpacked ones") from error
         if page.planarconfig == _PLANAR and values.ndim == _COLOUR_NDIM:
             values = np.moveaxis(values, 0, 2)
-        if page.photometric == _WHITE_IS_ZERO and values.dtype.kind == "u":
-            values = np.iinfo(values.dtype).max - values
-        elif page.photometric not in (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB):
-            raise ImageReadError(
-                f"{path}: a TIFF of a rare kind with the colours {page.photometric.name}; expected "
-                "gray or RGB. Save it as PNG or another kind of TIFF."
-            )
-        if ExifTags.Base.Orientation in page.tags and (
-            page.tags[ExifTags.Base.Orientation].value not in (0, 1)
-        ):
-            raise ImageReadError(
-                f"{path}: a TIFF of a rare kind that is to be turned; expected an upright one. "
-                "Save it as PNG."
-            )
+        orientation = page.tags.get(ExifTags.Base.Orientation)
+        if orientation is not None and orientation.value not in (0, 1):
+            raise refused("to be turned", "an upright one")
+        photometric, extra = page.photometric, tuple(page.extrasamples)
+        colours = page.colormap
+    if values.dtype.kind not in "buif":
+        raise refused(f"values of the type {values.dtype}", "brightness")
+    if values.dtype.kind == "i" and values.min(initial=0) < 0:
+        raise refused("values below 0", "brightness from 0 on")
+    if photometric == _PALETTE and colours is not None:
+        values = np.moveaxis(colours, 0, 1)[values]
+    elif photometric == _WHITE_IS_ZERO and values.dtype.kind == "u":
+        values = np.iinfo(values.dtype).max - values
+    elif photometric not in (_BLACK_IS_ZERO, _RGB):
+        found = "white is 0" if photometric == _WHITE_IS_ZERO else str(photometric.name).lower()
+        raise refused(f"{values.dtype} values in the colours {found!r}", "gray or RGB")
+    samples = values.shape[2] if values.ndim == _COLOUR_NDIM else 1
+    if samples not in (1, 3, 4) or values.ndim > _COLOUR_NDIM:
+        raise refused(f"{samples} channels", "gray, or red, green and blue")
+    return _as_pillow_image(values, has_alpha=bool(set(extra) & set(_ALPHA)))
+
+
+def _as_pillow_image(values: NDArray[Any], *, has_alpha: bool) -> Image.Image:
+    values = np.ascontiguousarray(values.astype(values.dtype.newbyteorder("=")))
     if values.ndim == _COLOUR_NDIM:
-        values = values[:, :, :3]
-    if values.dtype != np.uint8 and (values.ndim == _COLOUR_NDIM or values.dtype != np.uint16):
-        values = _to_8_bit(values)
-    image = Image.fromarray(np.ascontiguousarray(values.astype(values.dtype.newbyteorder("="))))
+        values = values if has_alpha else values[:, :, :3]
+        rgb = values
+        if values.dtype != np.uint8:
+            rgb = _to_8_bit(values, full_scale=_full_scale(values.dtype))
+        image = Image.fromarray(np.ascontiguousarray(rgb))
+    elif values.dtype in (np.uint8, np.uint16):
+        image = Image.fromarray(values)
+    elif values.dtype.kind in "iu" and values.max(initial=0) <= np.iinfo(np.int32).max:
+        image = Image.fromarray(values.astype(np.int32))
+        image.info[_FULL_SCALE] = _full_scale(values.dtype)
+    else:
+        image = Image.fromarray(_to_8_bit(values))
     image.format = "TIFF"
     return image
 
 
+def _full_scale(dtype: np.dtype[Any]) -> float | None:
+    """Largest value of a signed type of few bits; None where the values themselves tell."""
+    return float(np.iinfo(dtype).max) if dtype in (np.int8, np.int16) else None
+
+
 _BIG_ENDIAN_BIGTIFF: Final = b"MM\x00\x2b"
+_TIFF_STARTS: Final = (b"II*\0", b"MM\0*", b"II+\0")
 # Tags and values of TIFF 6.0.
-_BITS, _PHOTOMETRIC, _PLANAR_CONFIGURATION = 258, 262, 284
-_BITS_OF_PILLOW: Final = 8  # A channel of colours.
-_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR_CONFIGURATION = 258, 262, 277, 284
+_EXTRA_SAMPLES, _SAMPLE_FORMAT = 338, 339
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE = 0, 1, 2, 3
 _PLANAR: Final = 2
+_ALPHA: Final = (1, 2)
+_UNSIGNED, _SIGNED = 1, 2
+_BITS_OF_PILLOW: Final = 8  # A channel of colours.
+_BITS_OF_MODE_I: Final = 32
+_MOST_SAMPLES: Final = 4  # Red, green, blue and opacity, or four inks.
+_TWO: Final = 2
 _COLOUR_NDIM: Final = 3  # Rows, columns and channels.
+_FULL_SCALE: Final = "full_scale"  # In an image's info: the largest value that its type holds.
 
 
 class _WithoutPillowWarnings:
@@ -225,9 +291,13 @@ def as_rgb(image: Image.Image, path: Path, data: bytes | None = None) -> NDArray
         if isinstance(image, TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == _WHITE_IS_ZERO:
             # Pillow turns 8 bits into black on white, but not more.
             if not upright.mode.startswith("I;16"):
-                raise ValueError("white is 0 in more than 16 bits")
+                raise ImageReadError(
+                    f"{path}: a TIFF of a rare kind: white is 0, in more than 16 bits; expected "
+                    "black as 0. Save it as PNG."
+                )
             values = np.iinfo(np.uint16).max - values
-        return np.repeat(_to_8_bit(values)[:, :, None], 3, axis=2)
+        gray = _to_8_bit(values, full_scale=image.info.get(_FULL_SCALE))
+        return np.repeat(gray[:, :, None], 3, axis=2)
     if upright.mode in {"RGBA", "LA", "PA"} or "transparency" in upright.info:
         rgba = upright.convert("RGBA")
         values = np.array(rgba)
@@ -262,14 +332,17 @@ def _deep_colours_as_rgb(image: Image.Image, data: bytes) -> NDArray[np.uint8]:
     return np.rint(on_white).astype(np.uint8)
 
 
-def _to_8_bit(intensities: NDArray[np.generic]) -> NDArray[np.uint8]:
+def _to_8_bit(
+    intensities: NDArray[np.generic], *, full_scale: float | None = None
+) -> NDArray[np.uint8]:
     values = np.nan_to_num(intensities.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
     largest = values.max(initial=0.0)
     if largest <= 1.0 and intensities.dtype.kind == "f":
         full_scale = 1.0
     else:
         depths = (2.0**bits - 1 for bits in _BIT_DEPTHS)
-        full_scale = next((depth for depth in depths if largest <= depth), largest)
+        found = next((depth for depth in depths if largest <= depth), largest)
+        full_scale = min(found, full_scale or found)
     return np.clip(np.rint(values * (255.0 / full_scale)), 0, 255).astype(np.uint8)
 
 

@@ -1,5 +1,6 @@
 """From a data set, whatever its format, to a prepared folder."""
 
+import math
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from blood_cell_system.annotation.sample import (
     Sample,
 )
 from blood_cell_system.annotation.splits import Split
+from blood_cell_system.datasets.cell_diameter import is_whole, mixed_magnifications
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.verify.checks import listed
 from blood_cell_system.errors import (
@@ -45,7 +47,7 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
 from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.stain.optical_density import StainSettings
-from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.taxonomy import BUILT_IN, RBC, Taxonomy
 
 _MOST_LINES: Final = 20
 """Of a list in the summary; the manifest has them all."""
@@ -217,7 +219,7 @@ def prepare_reading(
                 prepared[sample.stem] = result
         if not prepared:
             raise DatasetError(f"{reading.root}: no image could be prepared; {failed[0].reason}")
-        failed.sort(key=lambda image: image.stem)
+        failed.sort(key=lambda image: image.name)
         samples = [sample for sample in reading.samples if sample.stem in prepared]
         cells = {stem: image.cells for stem, image in prepared.items() if image.cells is not None}
         unmarked = _unmarked_types(samples, taxonomy)
@@ -274,7 +276,7 @@ def _prepare_image(
             image, sample, method=method, unlabelled=unlabelled, taxonomy=taxonomy
         )
     except (ImageReadError, MaskFormatError, MissingDataError) as error:
-        return FailedImage(stem=sample.stem, reason=str(error))
+        return FailedImage(name=sample.stem, reason=str(error))
     name = f"{sample.stem}.png"
     folders: tuple[str, ...] = ("images", "masks")
     if mask.label_image is not None:
@@ -312,6 +314,21 @@ def _notes_of_images(
             f"{len(pages)} files hold several images (pages, or channels of one), for instance "
             f"{pages[0]}: the first page alone was read. Save each as a file of its own, channels "
             "together as RGB."
+        )
+    mixed = mixed_magnifications(
+        {
+            sample.stem: [
+                math.sqrt(cell.width * cell.height)
+                for cell in prepared[sample.stem].cells or ()
+                if cell.cell_type == RBC and is_whole(cell, sample.shape)
+            ]
+            for sample in samples
+        }
+    )
+    if mixed:
+        notes.append(
+            f"Mixed magnifications: {mixed}. Prepare each magnification into a folder of its own, "
+            "and merge them with bloodcells combine, which scales them to one size."
         )
     turned = [sample.image_path for sample in samples if prepared[sample.stem].is_turned]
     if turned:
@@ -367,7 +384,7 @@ def _details(
         "notes": list(reading.notes),
         "source_hash": reading.source_hash(),
         "dropped": [asdict(cell) for cell in reading.dropped],
-        "failed": [asdict(image) for image in failed],
+        "failed": [{"stem": image.name, "reason": image.reason} for image in failed],
     }
 
 

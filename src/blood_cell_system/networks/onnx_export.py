@@ -197,6 +197,32 @@ def onnx_bytes(converted: Any, metadata: ModelMetadata) -> bytes:
     return with_content_hash(converted.SerializeToString(deterministic=True))
 
 
+def replace_metadata(path: Path, metadata: ModelMetadata) -> None:
+    """Write another record into a ``.keras`` or ``.onnx`` file; the network stays, bit by bit.
+
+    The ``.json`` file beside a classifier's ``.keras`` is written anew as well.
+
+    Raises
+    ------
+    SettingsError
+        The file has another ending.
+    OutputError
+        The file cannot be written.
+    """
+    import onnx
+
+    if path.suffix == ".onnx":
+        write_bytes(path, onnx_bytes(onnx.load(str(path)), metadata))
+        return
+    if path.suffix != ".keras":
+        raise SettingsError(f"{path}: expected a file name that ends in .keras or .onnx.")
+    with replacing(path) as temporary:
+        temporary.write_bytes(path.read_bytes())
+        add_to_archive(temporary, metadata)
+    if metadata.kind == "classifier":
+        write_json(path.with_suffix(".json"), metadata.to_json())
+
+
 def save_model(model: Any, path: Path, *, metadata: ModelMetadata) -> None:
     """Write a Keras model as a ``.keras`` file with its metadata.
 

@@ -11,7 +11,7 @@ from scipy import ndimage
 from blood_cell_system.annotation.outline import PixelOutline
 from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import DatasetError, MissingDataError
+from blood_cell_system.errors import DatasetError, MissingDataError, value_words
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 from blood_cell_system.imaging.image_folders import SUMMARY_NAME, files_below
 from blood_cell_system.input_files import read_json
@@ -125,7 +125,7 @@ def _paths_in_summary(summary: Path) -> list[Path]:
         return [Path(row["path"]) for row in rows]
     except (KeyError, TypeError) as error:
         raise DatasetError(
-            f"{summary}: cannot be read ({error!r}). Analyse the images again."
+            f"{summary}: cannot be read ({value_words(error)}). Analyse the images again."
         ) from error
 
 

@@ -9,8 +9,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.errors import (
     BloodCellError,
@@ -37,8 +38,13 @@ from blood_cell_system.imaging.image_folders import (
 )
 from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import InferencePipeline
-from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
-from blood_cell_system.reports.figure_settings import FiguresSettings
+from blood_cell_system.reports.batch_summary import (
+    SLIDE_ENDING,
+    SLIDES_FOLDER,
+    BatchSummary,
+    ImageOutcome,
+    Slide,
+)
 from blood_cell_system.reports.image_files import (
     as_written,
     cells_to_csv,
@@ -57,14 +63,10 @@ from blood_cell_system.reports.report import (
     Provenance,
     ReportSettings,
 )
-from blood_cell_system.reports.slides import (
-    SLIDE_ENDING,
-    SLIDES_FOLDER,
-    Slide,
-    SlideFile,
-    with_file_names,
-)
 from blood_cell_system.reports.text import slide_text
+
+if TYPE_CHECKING:
+    from blood_cell_system.reports.figure_settings import FiguresSettings
 
 _MAX_NAME_BYTES: Final = 180
 """Of 255 that a file's name may have: "_annotated.png" and a temporary name must fit as well."""
@@ -90,28 +92,20 @@ class InputImage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FailedInput:
-    """Something that was named but holds no image, and why."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs:
     """Everything that was named.
 
     Parameters
     ----------
     images : tuple of InputImage
-    failed : tuple of FailedInput
+    failed : tuple of FailedImage
     passed_over : tuple of Path
         Files in folders that have not the ending of an image, folders of masks, and the summaries
         of folders that hold the results of another analysis.
     """
 
     images: tuple[InputImage, ...]
-    failed: tuple[FailedInput, ...]
+    failed: tuple[FailedImage, ...]
     passed_over: tuple[Path, ...]
 
 
@@ -136,7 +130,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         Results would come to lie among the images of a folder that is named.
     """
     found: list[tuple[Path, str]] = []
-    failed: list[FailedInput] = []
+    failed: list[FailedImage] = []
     passed_over: list[Path] = []
     results = Path(os.path.realpath(output_dir))
     for path in paths:
@@ -145,7 +139,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 reason = f"{str(path)[:_SHOWN_LETTERS]}…: {system_words(error)}"
-                failed.append(FailedInput(path=path, reason=reason))
+                failed.append(FailedImage(name=str(path), reason=reason))
                 continue
         if not is_folder(path):
             # A file that is not there fails when it is read, like every other that cannot be.
@@ -164,11 +158,11 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
                     passed_over.append(file)
         except OSError as error:
             reason = f"{error.filename}: cannot be listed ({error.strerror})."
-            failed.append(FailedInput(path=path, reason=f"{reason} Check its permissions."))
+            failed.append(FailedImage(name=str(path), reason=f"{reason} Check its permissions."))
             continue
         if len(found) == before:
             reason = _why_nothing(path, passed_over[others:], recursive=recursive)
-            failed.append(FailedInput(path=path, reason=reason))
+            failed.append(FailedImage(name=str(path), reason=reason))
     return Inputs(images=_named(found), failed=tuple(failed), passed_over=tuple(passed_over))
 
 
@@ -438,7 +432,7 @@ def analyze_inputs(
     for outcome in _in_threads(work, inputs.images, settings.jobs):
         yield replace(outcome, slide=settings.slides.get(outcome.name))
     for failed in inputs.failed:
-        yield ImageOutcome(name="", path=str(failed.path), reason=failed.reason)
+        yield ImageOutcome(name="", path=failed.name, reason=failed.reason)
 
 
 def write_batch(
@@ -447,7 +441,7 @@ def write_batch(
     pipeline: InferencePipeline,
     output_dir: Path,
     *,
-    figures: FiguresSettings | None = None,
+    figures: "FiguresSettings | None" = None,
 ) -> BatchSummary:
     """Write ``batch_summary.json``, ``batch_summary.csv``, ``index.html`` and a report each slide.
 
@@ -463,7 +457,7 @@ def write_batch(
         settings=pipeline.report_settings,
         provenance=pipeline.provenance,
         passed_over=tuple(str(path) for path in inputs.passed_over),
-        figures=figures or FiguresSettings(),
+        figures=figures,
     )
     write_json(output_dir / SUMMARY_NAME, summary.to_json())
     write_words(output_dir / TABLE_NAME, summary.to_csv())
@@ -475,26 +469,33 @@ def write_batch(
 def _write_slides(summary: BatchSummary, output_dir: Path) -> None:
     """Write page, text and JSON of each slide; those of slides of a former grouping go."""
     folder = output_dir / SLIDES_FOLDER
-    written = set()
-    for report, stem in with_file_names(summary.slides):
-        files = {
-            f"{stem}.html": render_page(summary.of_slide(report), slide=report),
-            f"{stem}.txt": slide_text(report, summary.taxonomy, summary.provenance),
-        }
-        for name, words in files.items():
-            write_words(folder / name, words)
-        file = SlideFile(
-            report=report,
-            provenance=summary.provenance,
-            settings=summary.settings,
-            figures_settings=summary.figures,
-        )
-        write_json(folder / f"{stem}.json", file.to_json())
-        written.add(stem)
+    written = _slide_files(summary, folder) if summary.is_grouped else set()
     for ending in ("html", "txt", "json"):
         for path in folder.glob(f"*{SLIDE_ENDING}.{ending}"):
             if path.stem not in written:
                 remove_file(path)
+
+
+def _slide_files(summary: BatchSummary, folder: Path) -> set[str]:
+    """Write the files of each slide, and give their names without endings."""
+    from blood_cell_system.reports.figure_settings import FiguresSettings
+    from blood_cell_system.reports.slides import SlideFile, with_file_names
+
+    written = set()
+    for report, stem in with_file_names(summary.slides):
+        file = SlideFile(
+            report=report,
+            provenance=summary.provenance,
+            settings=summary.settings,
+            figures_settings=summary.figures or FiguresSettings(),
+        )
+        page = render_page(summary.of_slide(report), slide=report)
+        write_words(folder / f"{stem}.html", page)
+        text = slide_text(report, summary.taxonomy, summary.provenance)
+        write_words(folder / f"{stem}.txt", text)
+        write_json(folder / f"{stem}.json", file.to_json())
+        written.add(stem)
+    return written
 
 
 def _with_its_files(outcome: ImageOutcome, output_dir: Path) -> ImageOutcome:

@@ -7,8 +7,14 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict
 
 from blood_cell_system.analysis.runtimes import read_metadata
-from blood_cell_system.errors import CheckpointError, MissingDataError
-from blood_cell_system.model_metadata import ClassifierKind, Validation, classifier_kinds
+from blood_cell_system.errors import CheckpointError, ImageReadError, MissingDataError
+from blood_cell_system.imaging.image_folders import is_folder
+from blood_cell_system.model_metadata import (
+    ClassifierKind,
+    ModelMetadata,
+    Validation,
+    classifier_kinds,
+)
 from blood_cell_system.pipeline.model_slots import SEGMENTER_STEM, sha256_of
 from blood_cell_system.reports.report import DISCLAIMER
 
@@ -31,7 +37,7 @@ class InstalledModel(BaseModel):
     """What it does."""
     file: str
     size_bytes: int
-    sha256: str
+    sha256: str = ""
     version: str = ""
     """Of the software that wrote it."""
     preset: str = ""
@@ -52,45 +58,50 @@ class InstalledModel(BaseModel):
 
 
 def installed_models(folder: Path) -> tuple[InstalledModel, ...]:
-    """List the models of a folder; a damaged one with its problem.
+    """List the models of a folder, also those of other names; a damaged one with its problem.
 
     Raises
     ------
     MissingDataError
         There is no model.
     """
-    files = [
-        (stem, path)
-        for stem in _WHAT
-        for suffix in _SUFFIXES
-        if (path := folder / f"{stem}{suffix}").is_file()
-    ]
-    if not files:
+    known = [folder / f"{stem}{suffix}" for stem in _WHAT for suffix in _SUFFIXES]
+    others = sorted(folder.iterdir()) if is_folder(folder) else []
+    others = [path for path in others if path.suffix in _SUFFIXES and path not in known]
+    files = [*known, *others]
+    found = tuple(_described(path) for path in files if path.is_file() and path.name[0] != ".")
+    if not found:
         raise MissingDataError(
             f"{folder}: no models there; expected one of "
             f"{', '.join(f'{stem}.onnx' for stem in _WHAT)}, or .keras. Train them, or name "
             "another folder."
         )
-    return tuple(_described(stem, path) for stem, path in files)
+    return found
 
 
-def _described(stem: str, path: Path) -> InstalledModel:
+def _described(path: Path) -> InstalledModel:
+    stem, facts = path.stem, card_of(path)
     kind = next((kind for kind in classifier_kinds() if kind.file_stem == stem), None)
-    known = card_of(path)
+    what = _WHAT.get(stem, "a model that does not say what it is for")
     try:
+        facts["sha256"] = sha256_of(path)
         if metadata := read_metadata(path, kind=kind):
-            known |= {name: value for name in _SHOWN if (value := getattr(metadata, name))}
-            known["version"] = metadata.software_version
-    except CheckpointError as error:
-        known["problem"] = str(error)
+            facts |= {name: value for name in _SHOWN if (value := getattr(metadata, name))}
+            facts["version"] = metadata.software_version
+            if stem not in _WHAT:
+                what = _purpose(metadata)
+    except (CheckpointError, ImageReadError) as error:
+        facts["problem"] = str(error)
     return InstalledModel(
-        name=stem,
-        what=_WHAT[stem],
-        file=str(path),
-        size_bytes=path.stat().st_size,
-        sha256=sha256_of(path),
-        **known,
+        name=stem, what=what, file=str(path), size_bytes=path.stat().st_size, **facts
     )
+
+
+def _purpose(metadata: ModelMetadata) -> str:
+    if metadata.kind == "segmenter":
+        return _WHAT[SEGMENTER_STEM]
+    classes = ", ".join(metadata.conditions)
+    return f"distinguishes {classes} of {metadata.cell_type} cells"
 
 
 def card_of(path: Path) -> dict[str, Any]:

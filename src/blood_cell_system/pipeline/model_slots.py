@@ -18,6 +18,7 @@ from blood_cell_system.errors import (
     CheckpointError,
     ImageReadError,
     MissingDataError,
+    system_words,
 )
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, classifier_kinds
 from blood_cell_system.taxonomy import BUILT_IN
@@ -36,8 +37,8 @@ def sha256_of(path: Path) -> str:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:
         raise MissingDataError(f"{path}: there is no such file. Check the path.") from error
-    except (OSError, ValueError) as error:
-        raise ImageReadError(f"{path}: cannot be read ({error}). Check its permissions.") from error
+    except OSError as error:
+        raise ImageReadError(f"{path}: cannot be read: {system_words(error)}") from error
 
 
 SEGMENTER_NAMES: Final = (

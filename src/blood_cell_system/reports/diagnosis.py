@@ -1,6 +1,8 @@
 """From the analysis of an image to its report."""
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -9,7 +11,8 @@ from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.reports.findings import BLAST, findings_in, rates_in
+from blood_cell_system.reports.claims import Verdict, classes_claimed
+from blood_cell_system.reports.findings import BLAST, Rate, findings_in, rates_in
 from blood_cell_system.reports.report import (
     CellFlag,
     DiagnosticReport,
@@ -52,23 +55,35 @@ def diagnose(
     """
     cells = reported_cells(analysis, settings)
     taxonomy = cells.taxonomy
+    rates = rates_in(cells)
+    findings = {kind.name: findings_in(cells, kind) for kind in taxonomy if kind.conditions}
     return DiagnosticReport(
         taxonomy=None if taxonomy == BUILT_IN else taxonomy.to_dict(),
         image=image,
+        analysed_on=_today(),
         settings=settings,
         provenance=provenance,
         types={kind.name: type_summary(cells, kind.name) for kind in taxonomy},
-        rates=rates_in(cells),
-        findings={kind.name: findings_in(cells, kind) for kind in taxonomy if kind.conditions},
+        rates=rates,
+        findings=findings,
+        validation=dict(cells.validation),
         cells=cells,
         scale=analysis.scale,
         quality=analysis.quality,
         warnings=(
             *(finding.message for finding in analysis.quality.warnings),
             *_warnings_of_cells(cells),
+            *doubts(rate for part in findings.values() for rate in part.rates),
             *further_warnings,
         ),
     )
+
+
+def _today() -> str:
+    """Day of the analysis; that of ``SOURCE_DATE_EPOCH`` where it is set, so that bytes repeat."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
+    return now.date().isoformat()
 
 
 def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
@@ -79,40 +94,60 @@ def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
     pixel_size_um = analysis.scale.pixel_size_um
     conditions, _ = classes_in(cells)
     diameters = cells["equivalent_diameter_area"]
+    claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
     subtypes = cells["subtype"].copy()
-    subtypes[~cells["is_known"] | (cells["condition"] == BLAST)] = None
-    return cells.with_columns(
+    # A blast has no normal type; one that is none of the model's to tell has the likeliest.
+    subtypes[~cells["is_known"] | ((cells["condition"] == BLAST) & (BLAST in claimed))] = None
+    cells = cells.with_columns(
         equivalent_diameter_um=diameters * (np.nan if pixel_size_um is None else pixel_size_um),
         subtype=subtypes,
+    )
+    return cells.with_columns(
         flags=[
-            _flags(cells, row, list(likely.values()), settings)
+            _flags(cells, row, likely, settings, claimed)
             for row, likely in enumerate(probabilities_of(cells, conditions))
         ],
     )
 
 
 def _flags(
-    cells: Cells, row: int, probabilities: Sequence[float], settings: ReportSettings
+    cells: Cells,
+    row: int,
+    probabilities: Mapping[str, float],
+    settings: ReportSettings,
+    claimed: Set[str],
 ) -> tuple[CellFlag, ...]:
-    is_known = bool(cells["is_known"][row])
-    is_classified = cells["condition"][row] is not None and is_known
-    likely = probabilities if is_classified else ()
+    is_known, condition = bool(cells["is_known"][row]), cells["condition"][row]
+    is_classified = condition is not None and is_known
+    # Where nothing is claimed about its condition, that may be open.
+    has_claim = is_classified and not claimed.isdisjoint(probabilities)
+    likely = list(probabilities.values()) if has_claim else ()
     is_odd = settings.is_uncertain(float(cells["confidence"][row]), likely)
     flags = {
-        CellFlag.UNCERTAIN: is_odd or (is_classified and _is_open(cells, row)),
+        CellFlag.UNCERTAIN: is_odd or (is_classified and _is_open(cells, row, claimed, has_claim)),
         CellFlag.TOUCHING_BORDER: cells["touches_border"][row],
         CellFlag.NOT_COUNTED: not cells["is_counted"][row],
         CellFlag.NONE_OF_THESE: not is_known,
+        CellFlag.NOT_VALIDATED: is_classified and condition not in claimed,
     }
     return tuple(flag for flag, is_set in flags.items() if is_set)
 
 
-def _is_open(cells: Cells, row: int) -> bool:
-    """Whether the calibration leaves several classes, or none."""
-    if len(cells["possible_conditions"][row]) != 1:
+def _is_open(cells: Cells, row: int, claimed: Set[str], has_claim: bool) -> bool:  # noqa: FBT001
+    """Whether the calibration leaves several classes, or none, where one is claimed."""
+    if has_claim and len(cells["possible_conditions"][row]) != 1:
         return True
-    has_subtype = cells["subtype"][row] is not None and cells["condition"][row] != BLAST
-    return has_subtype and len(cells["possible_subtypes"][row]) != 1
+    return cells["subtype"][row] in claimed and len(cells["possible_subtypes"][row]) != 1
+
+
+def doubts(rates: Iterable[Rate]) -> list[str]:
+    """Warn of shares that uncertain cells carry."""
+    return [
+        f"{rate.label}: {rate.uncertain} of the {rate.count} cells called so are not sure. Look at "
+        "them; no share is reported."
+        for rate in rates
+        if rate.verdict == Verdict.UNCERTAIN
+    ]
 
 
 def _warnings_of_cells(cells: Cells) -> list[str]:

@@ -6,6 +6,7 @@ rows of conditions, subtypes and neighbours come from the taxonomy; :data:`RATIO
 follow a rule of their own. Cells that the border rule leaves out count nowhere.
 """
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,17 @@ from pydantic import (
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.metrics.intervals import independent_total, wilson_interval
+from blood_cell_system.metrics.method_error import ErrorRate, true_share_interval
+from blood_cell_system.reports.claims import (
+    Proof,
+    Verdict,
+    cells_for,
+    classes_claimed,
+    explained_by_false_alarms,
+    half_width_for,
+    verdict_of,
+    why_not_validated,
+)
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC, CellType, Taxonomy
 
 MIN_CELLS: Final = 100
@@ -84,17 +96,27 @@ class Ratio:
     def rate(self, cells: Cells) -> "Rate":
         """Count both in the cells of an image, or of several, which the column ``image`` names."""
         total = self.among(cells) & cells["is_counted"]
-        count = self.of(cells) & total
+        found = self.of(cells) & total
+        proof = Proof.of(cells.validation.get(self.name))
+        is_unsure = np.zeros_like(found) if proof is None else are_uncertain(cells)
+        has_images = "image" in cells and len(cells) > 0
+        by_field = (by_image(cells, found), by_image(cells, total)) if has_images else None
         return Rate(
             name=self.name,
             label=self.label,
-            count=int(np.count_nonzero(count)),
+            count=int(np.count_nonzero(found)),
             total=int(np.count_nonzero(total)),
             min_total=self.min_cells,
-            independent_total=independent_total(by_image(cells, count), by_image(cells, total))
-            if "image" in cells
-            else None,
+            uncertain=int(np.count_nonzero(found & is_unsure)),
+            images=len(by_field[0]) if by_field else 1,
+            independent_total=independent_total(*by_field) if by_field else None,
+            proof=proof,
         )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Conditions and subtypes that it needs."""
+        return tuple(one.removesuffix("_prob") for one in self.needs if one.endswith("_prob"))
 
 
 def by_image(cells: Cells, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
@@ -106,6 +128,11 @@ def by_image(cells: Cells, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
 def given(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Where a column of objects is not None."""
     return np.array([value is not None for value in values], dtype=np.bool_)
+
+
+def are_uncertain(cells: Cells) -> NDArray[np.bool_]:
+    """Cells that a person should review."""
+    return np.array(["uncertain" in flags for flags in cells["flags"]], dtype=np.bool_)
 
 
 def of_types(*names: str) -> Rows:
@@ -156,7 +183,7 @@ RATIOS: Final[tuple[Ratio, ...]] = (
     ),
     Ratio(
         name=BLAST,
-        label="blasts: white cells with leukaemia",
+        label="leukaemia-suspect (blast-like) cells among white cells",
         of=with_condition(WBC, BLAST),
         among=assessed(WBC),
         source="ICSH, 2015: blasts are counted among 100 or more nucleated cells.",
@@ -178,7 +205,7 @@ RATIOS: Final[tuple[Ratio, ...]] = (
     ),
     Ratio(
         name=ERYTHROBLAST,
-        label="erythroblasts among nucleated cells",
+        label="nucleated red cells (erythroblasts) among nucleated cells",
         of=with_subtype(ERYTHROBLAST),
         among=nucleated,
         source=f"CLSI H20. {_DIFFERENTIAL}",
@@ -191,22 +218,27 @@ RATIOS: Final[tuple[Ratio, ...]] = (
 
 def ratios_of(taxonomy: Taxonomy) -> tuple[Ratio, ...]:
     """All findings of a taxonomy, in the order of the report."""
-    names = [one.name for one in taxonomy.conditions] + [one.name for one in taxonomy.subtypes]
-    classes = {f"{name}_prob" for name in names}
+    classes = {one.name for one in taxonomy.classes}
     rows = {ratio.name: ratio for ratio in _of_taxonomy(taxonomy)}
     for ratio in RATIOS:
-        needed = {name for name in ratio.needs if name.endswith("_prob")}
-        if needed <= classes and (ratio.cell_type is None or ratio.cell_type in taxonomy):
+        has_type = ratio.cell_type is None or ratio.cell_type in taxonomy
+        if has_type and classes.issuperset(ratio.classes):
             rows[ratio.name] = ratio
     return tuple(rows.values())
 
 
 def rates_in(cells: Cells, cell_type: str | None = None) -> "tuple[Rate, ...]":
-    """Every finding that the columns allow: of one type, or those that stand by themselves."""
+    """Every finding that the columns allow: of one type, or those that stand by themselves.
+
+    What needs a class that was not proven in laboratories never seen is left out.
+    """
+    claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
     return tuple(
         ratio.rate(cells)
         for ratio in ratios_of(cells.taxonomy)
-        if ratio.cell_type == cell_type and all(name in cells for name in ratio.needs)
+        if ratio.cell_type == cell_type
+        and all(name in cells for name in ratio.needs)
+        and claimed.issuperset(ratio.classes)
     )
 
 
@@ -280,6 +312,9 @@ def rounded(digits: int) -> PlainSerializer:
     return PlainSerializer(lambda value: None if value is None else round(value, digits))
 
 
+_ALL_CELLS: Final = 1e7
+"""So many that the chance of counting them is nothing beside the method's error."""
+
 Count = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -292,6 +327,8 @@ class Rate(Record):
     count: Count
     total: Count
     min_total: Annotated[int, Field(ge=0, description="the share of fewer is null")] = MIN_CELLS
+    uncertain: Annotated[Count, Field(description="of the count: a person should review them")] = 0
+    images: Annotated[int, Field(ge=1, description="that the cells are of")] = 1
     independent_total: Annotated[
         float | None,
         Field(
@@ -300,6 +337,9 @@ class Rate(Record):
             "null for one image",
         ),
         rounded(1),
+    ] = None
+    proof: Annotated[
+        Proof | None, Field(description="of the class; null where it rests on no classifier")
     ] = None
 
     @computed_field  # type: ignore[prop-decorator]
@@ -322,15 +362,74 @@ class Rate(Record):
         tuple[Share, Share] | None,
         PlainSerializer(lambda ends: None if ends is None else [round(end, 6) for end in ends]),
     ]:
-        """Wilson interval of the share, 0 to 1; null without a cell."""
+        """Of the true share, 0 to 1; null without a cell.
+
+        It holds the method's own error where the proof has one; else it is Wilson's.
+        """
         if not self.total:
             return None
         total = self.total if self.independent_total is None else self.independent_total
-        return wilson_interval(min(total, self.count * (total / self.total)), total)
+        count = min(total, self.count * (total / self.total))
+        if self.errors:
+            return true_share_interval(count, total, *self.errors)
+        return wilson_interval(count, total)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def verdict(self) -> Verdict:
+        """What the share amounts to."""
+        return verdict_of(
+            self.count,
+            self.total,
+            is_enough=self.is_enough,
+            uncertain=self.uncertain,
+            proof=self.proof,
+        )
+
+    @property
+    def is_within_false_alarms(self) -> bool:
+        """Whether false alarms alone explain what was found, of however many cells."""
+        return self.count > 0 and explained_by_false_alarms(self.count, self.total, self.proof)
+
+    @property
+    def errors(self) -> tuple[ErrorRate, ErrorRate] | None:
+        """Sensitivity and false alarms of the class, where both are known."""
+        if self.proof is None or self.proof.sensitivity is None or self.proof.false_alarms is None:
+            return None
+        return self.proof.sensitivity, self.proof.false_alarms
+
+    @property
+    def half_width(self) -> float:
+        """Half width of the interval at which one may stop counting, 0 to 1."""
+        return half_width_for(self.count / max(self.total, 1))
+
+    @property
+    def more_images(self) -> int | None:
+        """Images like these to add until one may stop counting; None where no number is enough.
+
+        First until there are cells enough for a share, then until the interval is narrow.
+        """
+        if not self.total:
+            return None
+        share = self.count / self.total
+        wanted = float(self.min_total)
+        if self.is_enough:
+            # Cells of the same fields are worth fewer independent ones.
+            worth = (self.independent_total or self.total) / self.total
+            wanted = cells_for(share, self.half_width) / worth
+        if self.errors and self.is_enough:
+            # As if so many cells had been counted that nothing but the method's error is left.
+            low, high = true_share_interval(share * _ALL_CELLS, _ALL_CELLS, *self.errors)
+            if high - low > 2 * self.half_width:
+                return None
+        return max(0, math.ceil((wanted - self.total) * self.images / self.total))
 
     def __add__(self, other: Self) -> Self:
         """Give the same finding of the cells of both."""
-        both = {"count": self.count + other.count, "total": self.total + other.total}
+        both = {
+            name: getattr(self, name) + getattr(other, name)
+            for name in ("count", "total", "uncertain", "images")
+        }
         return self.model_copy(update=both | {"independent_total": None})
 
 
@@ -339,8 +438,13 @@ class FindingCounts(Record):
 
     state: Literal["assessed", "not assessed"] = "not assessed"
     reason: str = "no classifier is loaded"
+    assessed: Annotated[Count, Field(description="cells that have a condition")] = 0
     counts: Annotated[dict[str, Count], Field(description="assessed cells by condition")] = {}
     types: Annotated[dict[str, Count], Field(description="by subtype; blasts have none")] = {}
+    not_validated: Annotated[
+        dict[str, str],
+        Field(description="classes that are not counted, as they were not proven, and why"),
+    ] = {}
     not_assessed: Annotated[
         dict[Reason, Count], Field(description="counted cells without a condition, by reason")
     ] = {}
@@ -351,10 +455,14 @@ class FindingCounts(Record):
         """Whether there was a classifier."""
         return self.state == "assessed"
 
-    @property
-    def assessed(self) -> int:
-        """Cells that have a condition."""
-        return sum(self.counts.values())
+    @model_validator(mode="before")
+    @classmethod
+    def _with_assessed(cls, value: Any) -> Any:
+        """Add up what files of version 0.3 leave to the reader."""
+        if not isinstance(value, Mapping) or "assessed" in value or "counts" not in value:
+            return value
+        counts = value["counts"]
+        return {**value, "assessed": sum(counts.values()) if isinstance(counts, Mapping) else 0}
 
     @property
     def seen(self) -> int:
@@ -385,8 +493,10 @@ class Findings(FindingCounts):
     def __add__(self, other: Self) -> Self:
         """Sum up the findings of two images."""
         total = type(self)(
+            assessed=self.assessed + other.assessed,
             counts=_sum(self.counts, other.counts),
             types=_sum(self.types, other.types),
+            not_validated={**self.not_validated, **other.not_validated},
             not_assessed=_in_order(_sum(self.not_assessed, other.not_assessed)),
             uncertain=self.uncertain + other.uncertain,
             rates=sum_rates((self.rates, other.rates)),
@@ -402,23 +512,25 @@ NO_CLASSIFIER: Final = Findings()
 
 def findings_in(cells: Cells, kind: CellType) -> Findings:
     """Sum up what a classifier found among the cells of a type."""
-    conditions = [one.name for one in kind.conditions if f"{one.name}_prob" in cells]
     of_type = cells.is_type(kind.name) & cells["is_counted"]
     not_assessed = _in_order(
         {why: count for why, count in Counter(cells["reason"][of_type]).items() if why is not None}
     )
-    if not conditions:
+    if all(f"{one.name}_prob" not in cells for one in kind.conditions):
         return Findings(not_assessed=not_assessed)
-    subtypes = [one.name for one in kind.subtypes if f"{one.name}_prob" in cells]
+    claimed = classes_claimed(cells, kind)
+    conditions = [one.name for one in kind.conditions if one.name in claimed]
+    subtypes = [one.name for one in kind.subtypes if one.name in claimed]
     has_condition = of_type & assessed(kind.name)(cells)
-    is_uncertain = np.array(["uncertain" in flags for flags in cells["flags"]], dtype=np.bool_)
     return Findings(
         state="assessed",
+        assessed=int(np.count_nonzero(has_condition)),
         reason=f"{np.count_nonzero(has_condition)} of {np.count_nonzero(of_type)} cells",
         counts=_counted(cells["condition"][has_condition], conditions),
         types=_counted(cells["subtype"][has_condition], subtypes),
         not_assessed=not_assessed,
-        uncertain=int(np.count_nonzero(has_condition & is_uncertain)),
+        uncertain=int(np.count_nonzero(has_condition & are_uncertain(cells))),
+        not_validated=why_not_validated(cells, kind),
         rates=rates_in(cells, kind.name),
     )
 

@@ -23,6 +23,12 @@ from blood_cell_system.metrics.intervals import (
     wilson_interval,
     with_interval,
 )
+from blood_cell_system.reports.claims import (
+    NOT_VALIDATED,
+    Verdict,
+    is_proven,
+    why_unproven,
+)
 from blood_cell_system.reports.figure_settings import (
     CountPerField,
     EnteredCounts,
@@ -91,6 +97,7 @@ class LabFigure(Record):
     advised_total: Annotated[Count | None, Field(description="better than the least")] = None
     grade: str | None = None
     note: str = ""
+    proof: Annotated[str, Field(description="in how many laboratories, with which figures")] = ""
     source: str = ""
 
 
@@ -161,14 +168,26 @@ def ratio_figure(ratio: Ratio, cells: Cells, *, group: str) -> LabFigure:
         advised_total=ratio.advised_cells,
         source=ratio.source,
     )
+    if f"{ratio.name}_prob" in cells and not is_proven(cells, ratio.name):
+        note = f"{NOT_VALIDATED} ({why_unproven(cells, ratio.name)})"
+        return figure.model_copy(update={"count": None, "note": note})
     if n < ratio.min_cells or n == 0:
         return figure.model_copy(update={"note": f"not enough cells: {n:,} of {ratio.min_cells:,}"})
+    rate = ratio.rate(cells)
+    if rate.verdict == Verdict.UNCERTAIN:
+        note = f"{rate.uncertain:,} of the {k:,} cells called so are not sure: look at them"
+        return figure.model_copy(update={"note": note})
+    if rate.verdict == Verdict.FALSE_ALARMS:
+        note = f"{k:,} of {n:,}: within false alarms, not distinguishable from none"
+        return figure.model_copy(update={"note": note})
     by_field = [by_image(cells, rows) for rows in (count, total)]
     # Of numbers beside each other the share of the one among both has the binomial interval.
     whole = k + n if ratio.per else n
     independent = independent_total(by_field[0], by_field[1] + (by_field[0] if ratio.per else 0))
     low, high = wilson_interval(min(independent, k * (independent / whole)), independent)
     scale = ratio.per or 100.0
+    if rate.errors and not ratio.per:
+        low, high = rate.interval_95 or (low, high)
     if ratio.per:
         low, high = low / (1 - low), high / (1 - high)
     note = ""
@@ -179,6 +198,7 @@ def ratio_figure(ratio: Ratio, cells: Cells, *, group: str) -> LabFigure:
             "value": scale * k / n,
             "interval_95": (scale * low, scale * high),
             "note": note,
+            "proof": "" if rate.proof is None else rate.proof.words,
         }
     )
 

@@ -31,6 +31,8 @@ from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
+from blood_cell_system.errors import value_words
+from blood_cell_system.model_metadata import Validation
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, Share, rounded
 from blood_cell_system.settings import check_ranges, ranged
 from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, Taxonomy
@@ -68,6 +70,7 @@ class CellFlag(StrEnum):
     TOUCHING_BORDER = "touching_border"
     NOT_COUNTED = "not_counted"
     NONE_OF_THESE = "none_of_these"
+    NOT_VALIDATED = "not_validated"
 
 
 class Status(StrEnum):
@@ -124,16 +127,24 @@ class CellRow(Record):
         Share | None, rounded(4), Field(description="probability that it is any of the classes")
     ]
     type_probabilities: Annotated[dict[str, Probability], Field(description="by subtype")]
+    certainty: Annotated[
+        Probability | None,
+        Field(description="the smallest of the probabilities that its answer rests on"),
+    ] = None
     reason: Annotated[
         Reason | None, Field(description="why it was not assessed; null for a cell that was")
     ]
-    flags: tuple[CellFlag, ...]
+    flags: Annotated[
+        tuple[CellFlag, ...],
+        Field(description="not_validated: the condition is not proven elsewhere, and no finding"),
+    ]
 
 
 def rows_of(cells: Cells) -> tuple[CellRow, ...]:
     """Turn a table of reported cells into the rows of its file."""
     conditions, subtypes = (probabilities_of(cells, names) for names in classes_in(cells))
     boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
+    certainties = certainty(cells).tolist()
     return tuple(
         CellRow(
             cell_id=row + 1,
@@ -152,6 +163,7 @@ def rows_of(cells: Cells) -> tuple[CellRow, ...]:
             wbc_type=cells["subtype"][row],
             type_probabilities=subtypes[row],
             known=_or_none(cells["in_distribution"][row]),
+            certainty=certainties[row],
             reason=cells["reason"][row],
             flags=cells["flags"][row],
         )
@@ -186,14 +198,22 @@ def probabilities_of(cells: Cells, names: Sequence[str]) -> list[dict[str, float
 
 
 def certainty(cells: Cells) -> NDArray[np.float64]:
-    """Give the smaller of confidence and the probability of the condition; shape (n,).
+    """Give the smallest of the probabilities that the answer of each cell rests on; shape (n,).
 
-    Rounded as in the file, so that a report that was read again has the same order of cells.
+    Of its confidence, its condition unless that is not validated, and its subtype. Rounded as in
+    the file, so that a report that was read again has the same order of cells.
     """
-    conditions, _ = classes_in(cells)
-    likely = [max(one.values(), default=1.0) for one in probabilities_of(cells, conditions)]
-    least = np.minimum(cells["confidence"], likely).tolist()
-    return np.array([round(value, 4) for value in least], dtype=np.float64)
+    least = []
+    for row, (confidence, condition, subtype, is_known, flags) in enumerate(
+        zip(
+            *(cells[name] for name in ("confidence", "condition", "subtype", "is_known", "flags")),
+            strict=True,
+        )
+    ):
+        named = [subtype] if CellFlag.NOT_VALIDATED in flags else [condition, subtype]
+        rests_on = [f"{name}_prob" for name in named if name is not None and is_known]
+        least.append(min([confidence, *(cells[name][row] for name in rests_on)]))
+    return np.array([round(float(value), 4) for value in least], dtype=np.float64)
 
 
 def _or_none(value: float) -> float | None:
@@ -208,17 +228,27 @@ def _cells_of_rows(value: Any, info: ValidationInfo) -> Any:
     if isinstance(value, Cells):
         return value
     rows = _ROWS.validate_python(value)
-    if len(info.data) < 8:  # A part before is damaged, and is what the error will be about.
+    if len(info.data) < len(DiagnosticReport.model_fields) - 1:
+        # A part before is damaged, and is what the error will be about.
         raise ValueError("cells: another part is damaged")
     taxonomy = taxonomy_in(info.data["taxonomy"])
     found = [{**row.probabilities, **row.type_probabilities} for row in rows]
+    summed_up = [
+        name
+        for part in info.data["findings"].values()
+        for name in (*part.counts, *part.types, *part.not_validated)
+    ]
     probabilities = {
         f"{name}_prob": [one.get(name, np.nan) for one in found]
-        for part in info.data["findings"].values()
-        for name in (*part.counts, *part.types)
+        for name in dict.fromkeys((*summed_up, *(name for one in found for name in one)))
     }
     is_none = [CellFlag.NONE_OF_THESE in row.flags for row in rows]
-    return Cells(label_image=np.zeros((0, 0), dtype=np.int32), taxonomy=taxonomy).with_columns(
+    no_cells = Cells(
+        label_image=np.zeros((0, 0), dtype=np.int32),
+        taxonomy=taxonomy,
+        validation=info.data["validation"],
+    )
+    return no_cells.with_columns(
         cell_type=[taxonomy.checked(row.cell_type) for row in rows],
         whole_box=[row.bbox for row in rows],
         centroid=[row.centroid for row in rows],
@@ -399,6 +429,13 @@ class DiagnosticReport(Record):
         dict[str, Any] | None, Field(description="the user's own cell types; null: the built-in")
     ] = None
     image: Image
+    analysed_on: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\d{4}-\d\d-\d\d$",
+            description="day of the analysis in UTC; null in reports of version 3",
+        ),
+    ] = None
     settings: ReportSettings
     provenance: Provenance
     types: Annotated[
@@ -409,6 +446,13 @@ class DiagnosticReport(Record):
         dict[str, Findings],
         AfterValidator(_in_order),
         Field(description="of the classifiers, by cell type"),
+    ]
+    validation: Annotated[
+        dict[str, Validation],
+        Field(
+            default_factory=dict,
+            description="by condition or subtype: figures in laboratories never seen",
+        ),
     ]
     scale: Annotated[
         ScaleEstimate,
@@ -475,7 +519,7 @@ class DiagnosticReport(Record):
         except ValueError:
             raise
         except Exception as error:  # Damaged values lead validators to errors of almost any kind.
-            raise ValueError(f"damaged: {type(error).__name__}: {error}") from error
+            raise ValueError(f"damaged: {value_words(error)}") from error
 
 
 def upgraded(value: Any) -> Any:

@@ -4,25 +4,30 @@ import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from blood_cell_system.analysis.quality import Severity
 from blood_cell_system.analysis.scale import ScaleSource
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
+from blood_cell_system.reports.claims import NOT_VALIDATED, Verdict
 from blood_cell_system.reports.findings import Findings, Rate
-from blood_cell_system.reports.lab_figures import LabFigure
 from blood_cell_system.reports.report import (
     DISCLAIMER,
+    CellFlag,
     DiagnosticReport,
     Provenance,
+    ReportSettings,
     TypeSummary,
     certainty,
     condition_of,
     shown_name,
 )
-from blood_cell_system.reports.slides import SlideReport
 from blood_cell_system.taxonomy import CellType, Taxonomy
+
+if TYPE_CHECKING:
+    from blood_cell_system.reports.lab_figures import LabFigure
+    from blood_cell_system.reports.slides import SlideReport
 
 _WIDTH: Final = 88
 """Letters of the longest line, but for file names."""
@@ -40,20 +45,81 @@ class RateWords:
     found: str
     share: str
     detail: str
+    proof: str = ""
+    """On how many laboratories the class was proven, and with which figures."""
+    more: str = ""
+    """How many more images to count."""
+
+    @property
+    def rest(self) -> str:
+        """Everything but the share."""
+        return "; ".join(filter(None, (self.found, self.detail, self.proof, self.more)))
 
     def __str__(self) -> str:
-        return f"{self.label}: {self.share} ({self.found}; {self.detail})"
+        return f"{self.label}: {self.share} ({self.rest})"
+
+
+def percent(share: float, total: int) -> str:
+    """Write a share with the decimals that so many cells can carry: two cells or more a step.
+
+    Examples
+    --------
+    >>> percent(3 / 18, 18), percent(0.0343, 700), percent(0.00123, 60_000)
+    ('17 %', '3.4 %', '0.123 %')
+    """
+    decimals = next((places for places in range(3) if 10.0**-places <= 200 / max(total, 1)), 3)
+    return f"{100 * share:.{decimals}f} %"
 
 
 def rate_words(rate: Rate) -> RateWords:
-    """Say how large a share is, and how sure that is."""
-    if rate.share is None or rate.interval_95 is None:
+    """Say how large a share is, how sure that is, and what it rests on."""
+    total, proof = rate.total, rate.proof
+    low, high = (percent(end, total) for end in rate.interval_95 or (0.0, 1.0))
+    detail = f"95 %: {low} to {high}" + ", method's error included" * bool(rate.errors)
+    share = percent(rate.count / max(total, 1), total)
+    if rate.verdict == Verdict.TOO_FEW:
         share, detail = "too few cells to say", f"at least {rate.min_total:,} are needed"
-    else:
-        low, high = rate.interval_95
-        share, detail = f"{rate.share:.2%}", f"95 %: {low:.2%} to {high:.2%}"
-    found = f"{rate.count:,} of {rate.total:,}"
-    return RateWords(label=rate.label, found=found, share=share, detail=detail)
+        detail += ", about " * bool(rate.more_images) + _more_fields(rate)
+        if rate.is_within_false_alarms:
+            detail += "; what was found is within false alarms"
+    elif rate.verdict == Verdict.NONE:
+        share = "none found"
+    elif rate.verdict == Verdict.UNCERTAIN:
+        share, detail = "not sure", f"{rate.uncertain} of the {rate.count} are: look at them"
+    elif rate.verdict == Verdict.FALSE_ALARMS:
+        share = "within false alarms, not distinguishable from none"
+    return RateWords(
+        label=rate.label,
+        found=f"{rate.count:,} of {total:,}",
+        share=share,
+        detail=detail,
+        proof="" if proof is None else proof.words,
+        more=more_words(rate),
+    )
+
+
+def more_words(rate: Rate) -> str:
+    """Say how many more images make a share exact enough; empty where it is, or has no cells."""
+    width = f"± {100 * rate.half_width:g} %"
+    if rate.verdict == Verdict.TOO_FEW:
+        return ""
+    if rate.more_images is None:
+        return f"more fields do not bring it to {width}"
+    return f"count about {_more_fields(rate)} for {width}" if rate.more_images else ""
+
+
+def _more_fields(rate: Rate) -> str:
+    count = rate.more_images
+    return "" if not count else "1 more field" if count == 1 else f"{count:,} more fields"
+
+
+def unproven_words(taxonomy: Taxonomy, findings: Findings) -> str:
+    """Name the classes about which nothing is claimed, and why; empty without any."""
+    reasons: dict[str, list[str]] = {}
+    for name, why in findings.not_validated.items():
+        reasons.setdefault(why, []).append(taxonomy.display_name(name))
+    named = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+    return f"{NOT_VALIDATED}, so not counted: {named}" if named else ""
 
 
 _GROUPS: Final = {
@@ -77,13 +143,13 @@ class FigureWords:
     label: str
     value: str
     detail: str
-    figure: LabFigure
+    figure: "LabFigure"
 
     def __str__(self) -> str:
         return f"{self.label}: {self.value}" + (f" ({self.detail})" if self.detail else "")
 
 
-def figure_words(figure: LabFigure) -> FigureWords:
+def figure_words(figure: "LabFigure") -> FigureWords:
     """Say how large a figure is, how sure that is, and what it rests on."""
     if figure.value is None:
         return FigureWords(label=figure.label, value="not given", detail=figure.note, figure=figure)
@@ -100,7 +166,7 @@ def figure_words(figure: LabFigure) -> FigureWords:
     value = f"{number_words(figure.value, figure.unit)} {figure.unit}".rstrip()
     if figure.grade is not None:
         value += f", {figure.grade}"
-    detail = "; ".join([*parts, *filter(None, [figure.note])])
+    detail = "; ".join([*parts, *filter(None, [figure.note, figure.proof])])
     return FigureWords(label=figure.label, value=value, detail=detail, figure=figure)
 
 
@@ -124,7 +190,7 @@ def number_words(value: float, unit: str) -> str:
     return f"{rounded:,.{max(0, 1 - math.floor(math.log10(abs(rounded))))}f}"
 
 
-def figure_groups(figures: Iterable[LabFigure]) -> list[tuple[str, list[FigureWords]]]:
+def figure_groups(figures: "Iterable[LabFigure]") -> list[tuple[str, list[FigureWords]]]:
     """Put figures in words under their headings; those that lack the same are one line."""
     groups: dict[str, dict[str, FigureWords]] = {}
     for figure in figures:
@@ -134,6 +200,25 @@ def figure_groups(figures: Iterable[LabFigure]) -> list[tuple[str, list[FigureWo
             said = replace(said, label=f"{group[key].label}, {said.label}")
         group[key] = said
     return [(_GROUPS[name], list(members.values())) for name, members in groups.items()]
+
+
+CERTAINTY: Final = (
+    "The certainty of a cell is the smallest of the probabilities that its answer rests on: that "
+    "there is such a cell, its condition and its type."
+)
+
+
+def settings_words(settings: ReportSettings) -> str:
+    """Say with which settings cells were found and counted."""
+    if settings.cell_diameter_px:
+        scale = f"red cells {settings.cell_diameter_px:g} px wide"
+    else:
+        size = settings.pixel_size_um
+        scale = f"{size:g} µm a pixel" if size else "estimated or of the file"
+    return (
+        f"cells at the border: {settings.border_rule}; scale: {scale}; "
+        f"cells below a confidence of {settings.confidence_threshold:g} are not sure"
+    )
 
 
 def findings_headline(kind: CellType, findings: Findings) -> str:
@@ -175,7 +260,8 @@ def scale_words(report: DiagnosticReport) -> str:
     if scale.source == ScaleSource.UNKNOWN or scale.red_cell_diameter_px is None:
         words = "not known: taken as in the images of the training"
     else:
-        words = f"a red cell is {scale.red_cell_diameter_px:.0f} px wide ({scale.source})"
+        diameter = f"{scale.red_cell_diameter_px:.0f} px"
+        words = f"red cells taken as {diameter} wide before they were found ({scale.source})"
     if scale.pixel_size_um is None:
         return words
     origin = f" ({scale.pixel_size_origin})" if scale.pixel_size_origin else ""
@@ -195,8 +281,14 @@ def border_words(report: DiagnosticReport) -> str:
 
 
 def name_of(cells: Cells, row: int) -> str:
-    """Condition of a cell that was classified, type of another."""
-    return str(cells["cell_type"][row]) if is_unclassified(cells, row) else condition_of(cells, row)
+    """Condition of a cell in a word or two; type of one that was not classified.
+
+    Where nothing may be claimed about the condition, the subtype, or the type.
+    """
+    name = condition_of(cells, row)
+    if is_unclassified(cells, row) or CellFlag.NOT_VALIDATED in cells["flags"][row]:
+        name = str(cells["subtype"][row] or cells["cell_type"][row])
+    return cells.taxonomy.word(name)
 
 
 def is_unclassified(cells: Cells, row: int) -> bool:
@@ -209,16 +301,25 @@ def condition_words(cells: Cells, row: int) -> str:
     why = cells["reason"][row]
     if why is not None:
         return "" if why == Reason.NO_CLASSIFIER else why.words
+    word = cells.taxonomy.word
     names = [one for one in (cells["condition"][row], cells["subtype"][row]) if one is not None]
-    return ", ".join(f"{name} {cells[f'{name}_prob'][row]:.2f}" for name in names)
+    said = [f"{word(name)} {cells[f'{name}_prob'][row]:.2f}" for name in names]
+    if CellFlag.NOT_VALIDATED in cells["flags"][row]:
+        said[0] += " (not validated)"
+    return ", ".join(said)
 
 
 def is_abnormal(cells: Cells) -> list[bool]:
-    """Whether each cell has a condition other than health."""
+    """Whether each cell has a condition other than health that may be claimed."""
     healthy = {condition.name for condition in cells.taxonomy.conditions if condition.is_healthy}
     return [
-        condition is not None and bool(known) and condition not in healthy
-        for condition, known in zip(cells["condition"], cells["is_known"], strict=True)
+        condition is not None
+        and bool(known)
+        and condition not in healthy
+        and CellFlag.NOT_VALIDATED not in flags
+        for condition, known, flags in zip(
+            cells["condition"], cells["is_known"], cells["flags"], strict=True
+        )
     ]
 
 
@@ -228,7 +329,11 @@ def report_text(report: DiagnosticReport) -> str:
     title = f"Blood smear report: {shown_name(image.file_name)}"
     parts: list[list[str]] = [
         [title, "=" * min(len(title), _WIDTH), DISCLAIMER],
-        [f"Image    {image.width_px}×{image.height_px} pixels", f"Scale    {scale_words(report)}"],
+        [
+            f"Date     {report.analysed_on or 'not recorded'}",
+            f"Image    {image.width_px}×{image.height_px} pixels",
+            f"Scale    {scale_words(report)}",
+        ],
         _section("Warnings", [f"! {warning}" for warning in report.warnings]),
         [
             "Cells",
@@ -244,7 +349,7 @@ def report_text(report: DiagnosticReport) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
-def slide_text(report: SlideReport, taxonomy: Taxonomy, provenance: Provenance) -> str:
+def slide_text(report: "SlideReport", taxonomy: Taxonomy, provenance: Provenance) -> str:
     """Lay a slide's report out as lines of at most 88 characters, but for file names."""
     name = shown_name(report.name)
     title = f"Blood smear report: {name[:1].lower()}{name[1:]}"
@@ -283,30 +388,37 @@ def _findings_lines(of_types: Mapping[str, Findings], taxonomy: Taxonomy) -> lis
         lines += _wrapped(findings_headline(kind, findings))
         if not findings.is_assessed or findings.seen == 0:
             continue
+        doubtful = {rate.name for rate in findings.rates if rate.is_within_false_alarms}
         words = [
-            ", ".join(f"{one.name} {counts[one.name]}" for one in classes if one.name in counts)
+            ", ".join(
+                f"{one.display_name} {counts[one.name]:,}"
+                + " (within false alarms)" * (one.name in doubtful)
+                for one in classes
+                if one.name in counts
+            )
             for classes, counts in (
                 (kind.conditions, findings.counts),
                 (kind.subtypes, findings.types),
             )
         ]
         words += [unsure_words(findings), *_rate_lines(findings.rates)]
+        words.append(unproven_words(taxonomy, findings))
         lines += [line for part in words for line in _wrapped(part, indent=4)]
     return lines
 
 
 def _rate_lines(rates: Sequence[Rate]) -> list[str]:
     """Give each share; those that lack the same cells in one line."""
-    lines = [str(rate_words(rate)) for rate in rates if rate.share is not None]
-    lacking: dict[tuple[int, int], list[str]] = {}
+    lines = [str(rate_words(rate)) for rate in rates if rate.verdict != Verdict.TOO_FEW]
+    lacking: dict[tuple[int, int], list[Rate]] = {}
     for rate in rates:
-        if rate.share is None:
-            lacking.setdefault((rate.total, rate.min_total), []).append(rate.name)
-    return lines + [
-        f"shares of {', '.join(names)}: too few cells to say ({total:,}; at least {needed:,} are "
-        "needed)"
-        for (total, needed), names in lacking.items()
-    ]
+        if rate.verdict == Verdict.TOO_FEW:
+            lacking.setdefault((rate.total, rate.min_total), []).append(rate)
+    for (total, _), some in lacking.items():
+        names = ", ".join(rate.label.partition(" among ")[0] for rate in some)
+        said = rate_words(some[0])
+        lines.append(f"shares of {names}: {said.share} ({total:,}; {said.detail})")
+    return lines
 
 
 def _uncertain(report: DiagnosticReport) -> str:
@@ -321,7 +433,7 @@ def _uncertain(report: DiagnosticReport) -> str:
     more = len(uncertain) - _SHOWN_UNCERTAIN
     rest = f" and {more} more" if more > 0 else ""
     words = "cell (type or condition, certainty)"
-    return f"{len(uncertain)} of {len(cells)}, {words}: {shown}{rest}"
+    return f"{len(uncertain)} of {len(cells)}, {words}: {shown}{rest}. {CERTAINTY}"
 
 
 def _quality_lines(report: DiagnosticReport) -> list[str]:

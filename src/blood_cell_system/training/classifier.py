@@ -443,7 +443,7 @@ class ClassifierTask(Task):
             "conditions": list(self.classes.conditions),
             "types": list(self.classes.types),
             "cells": {"train": len(self.train), "val": len(self.val)},
-            "left_out": [f.file for s in (self.train, self.val) for f in s.cells.failed],
+            "left_out": [f.name for s in (self.train, self.val) for f in s.cells.failed],
             "domains": domain_names,
             "notes": list(folder.notes),
         }

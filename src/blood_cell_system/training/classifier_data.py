@@ -112,7 +112,7 @@ def read_cells(
             folder.root,
             len(cells.failed),
             len(chosen),
-            cells.failed[0].file,
+            cells.failed[0].name,
             cells.failed[0].reason,
         )
     labels = classes.labels_of(folder, cells.records, folder.sources)

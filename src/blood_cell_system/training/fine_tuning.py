@@ -21,7 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.errors import CheckpointError, MissingDataError, is_memory_full, system_words
+from blood_cell_system.errors import (
+    CheckpointError,
+    MissingDataError,
+    is_memory_full,
+    system_words,
+    value_words,
+)
 from blood_cell_system.model_metadata import (
     TRAINING_DIAMETER_PX,
     Architecture,
@@ -111,7 +117,7 @@ def load_starting_point(path: Path) -> StartingPoint:
             raise CheckpointError(f"{path}: cannot be read: {system_words(error)}") from error
         # Keras raises nearly everything here, by what is wrong with the file.
         raise CheckpointError(
-            f"{path}: Keras cannot open this model ({type(error).__name__}: {error}). Expected a "
+            f"{path}: Keras cannot open this model ({value_words(error)}). Expected a "
             "whole .keras file; copy it again."
         ) from error
     if metadata is None or metadata.architecture is None or metadata.kind != "segmenter":

@@ -4,6 +4,7 @@ Crops and cells, not images, make an epoch: its time is known beforehand, howeve
 is, and images are shown in turn.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -18,7 +19,7 @@ SMALLEST_CROP_PX: Final = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingSettings:
+class TrainingSettings(ABC):
     """What decides the result of any training.
 
     Parameters
@@ -58,9 +59,9 @@ class TrainingSettings:
     seed: int = ranged(0, at_least=0, at_most=2**32 - 1)
 
     @property
+    @abstractmethod
     def examples_per_epoch(self) -> int:
         """Crops or cells that make an epoch."""
-        raise NotImplementedError
 
     @property
     def steps_per_epoch(self) -> int:

@@ -94,7 +94,7 @@ class TestAllIdb2(AllIdbContract):
 
     def test_an_image_of_another_name_is_listed(self, root: Path):
         draw_images(root / "img", ["other.png"])
-        assert [image.stem for image in self.read(root).failed] == ["other"]
+        assert [image.name for image in self.read(root).failed] == ["other"]
 
     def test_a_folder_without_such_names_is_an_error(self, tmp_path: Path):
         draw_images(tmp_path, ["smear.png"])

@@ -163,7 +163,7 @@ class TestCoco(ReaderContract):
         reading = self.read(root)
         assert [sample.stem for sample in reading.samples] == ["b"]
         (failed,) = reading.failed
-        assert failed.stem == "a"
+        assert failed.name == "a"
         assert re.search(words, failed.reason)
 
     def test_an_annotation_of_no_image_is_listed(self, root: Path):

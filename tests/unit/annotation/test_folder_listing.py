@@ -33,6 +33,12 @@ def test_an_image_is_found_by_the_end_of_any_path(tmp_path: Path, reference: str
     assert named(listed(tmp_path, "images/a.png", "images/b.png"), reference) == "images/a.png"
 
 
+def test_the_images_nearest_to_the_labels_belong_to_them(tmp_path: Path):
+    listing = listed(tmp_path, "x/images/a.png", "y/images/a.png")
+    assert named(listing, "a.png", beside="y/labels") == "y/images/a.png"
+    assert named(listing, "a.png", beside="x") == "x/images/a.png"
+
+
 def test_folders_of_the_reference_tell_images_of_one_name_apart(tmp_path: Path):
     listing = listed(tmp_path, "x/a.png", "y/a.png")
     assert named(listing, "D:\\smears\\y\\a.png") == "y/a.png"

@@ -5,6 +5,7 @@ import pytest
 from support.reader_contract import RED, SHAPE, Drawn, ReaderContract, draw_images
 
 from blood_cell_system.boxes import Box
+from blood_cell_system.errors import AnnotationError
 
 HEADER = "image_id,image,xmin,ymin,xmax,ymax,label"
 
@@ -40,6 +41,18 @@ class TestKaggle(ReaderContract):
     def test_columns_may_be_parted_by_semicolons_with_decimal_commas(self, root: Path):
         write_table(root, "7;a.png;5,5;5;25;25;rbc", header=HEADER.replace(",", ";"))
         assert self.read(root).samples[0].cells[0].box == Box(5.5, 5, 25, 25)
+
+    @pytest.mark.parametrize("line_end", ["\r", "\r\n"])
+    @pytest.mark.parametrize("before", ["", "sep=,\n", '"sep=,"\n'])
+    def test_tables_of_spreadsheets_are_read(self, root: Path, line_end: str, before: str):
+        text = f"{before}{HEADER}\n7,a.png,5,5,25,25,rbc\n8,b.png,5,5,25,25,rbc\n"
+        (root / "annotations.csv").write_bytes(text.replace("\n", line_end).encode())
+        assert self.read(root).samples[0].cells[0].box == RED
+
+    def test_a_field_of_a_megabyte_is_located(self, root: Path):
+        write_table(root, "7,a.png,5,5,25,25,rbc", f"8,b.png,5,5,25,25,{'x' * 1_000_000}")
+        with pytest.raises(AnnotationError, match="line 3 is no row of a table"):
+            self.read(root)
 
     @pytest.mark.parametrize("row", ["7,a.png,5,5,25", "7,a.png,5,5,wide,25,rbc"])
     def test_a_line_that_is_cut_off_fails_its_image_alone(self, root: Path, row: str):

@@ -233,6 +233,12 @@ class TestLabelStudio(ReaderContract):
         with pytest.raises(DatasetError, match="task 1: names no image"):
             self.read(root)
 
+    def test_a_region_without_its_place_is_dropped_and_listed(self, root: Path):
+        results = [region("rectangle", {}), region("rectangle", percent(RED), identity="s")]
+        write_tasks(root, task("a.png", *results), task("b.png"))
+        (dropped,) = self.read(root).dropped
+        assert dropped.reason == "neither box nor outline nor point"
+
     def test_nonsense_in_a_value_is_located(self, root: Path):
         bad = region("rectangle", percent(RED) | {"x": "left"})
         write_tasks(root, task("a.png", bad), task("b.png"))

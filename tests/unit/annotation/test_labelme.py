@@ -69,7 +69,7 @@ class TestLabelMe(ReaderContract):
         write_labels(root, shape_of(SQUARE))
         (root / "b.json").write_text(text, encoding="utf-8")
         (failed,) = self.read(root).failed
-        assert failed.stem == "b"
+        assert failed.name == "b"
         assert "b.json" in failed.reason
 
     def test_a_polygon_comes_with_its_corners(self, root: Path):

@@ -106,3 +106,8 @@ def test_an_empty_mask_has_no_pixel():
     outline = PixelOutline.from_pixels(np.zeros((4, 4), bool))
     assert 0 in outline.size
     assert not painted(outline, (10, 10)).any()
+
+
+@pytest.mark.parametrize("rings", [(), ([],), ([], [])])
+def test_an_outline_without_corners_has_no_box(rings):
+    assert np.isnan(PolygonOutline.from_points(*rings).box).all()

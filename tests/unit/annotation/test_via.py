@@ -172,6 +172,13 @@ class TestViaCsv(TestViaJson):
             self.read(root)
 
 
+def test_an_image_without_a_list_of_regions_is_an_error(tmp_path: Path):
+    draw_images(tmp_path, ["a.png"])
+    (tmp_path / "via.json").write_text('{"a": {"filename": "a.png"}, "shape_attributes": 1}')
+    with pytest.raises(AnnotationError, match="'regions' is missing"):
+        read_folder(tmp_path, format_name="via")
+
+
 def test_version_1_numbers_its_regions(tmp_path: Path):
     draw_images(tmp_path, ["a.png"])
     write_json(tmp_path, {**entry("a.png"), "regions": {"0": region(rect(RED))}})

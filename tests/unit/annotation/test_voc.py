@@ -121,7 +121,7 @@ def test_a_damaged_annotation_does_not_take_the_others_with_it(folder: Path, dam
     (folder / "Annotations" / "pic_1.xml").write_text(damage)
     dataset = read_voc_folder(folder)
     assert [sample.stem for sample in dataset.samples] == ["pic_0", "pic_2"]
-    assert [image.stem for image in dataset.failed] == ["pic_1"]
+    assert [image.name for image in dataset.failed] == ["pic_1"]
 
 
 def failure(folder: Path) -> str:

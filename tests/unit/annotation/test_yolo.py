@@ -164,6 +164,12 @@ class TestYolo(ReaderContract):
         }
         assert any("val.txt: 1 lines name no image" in note for note in reading.notes)
 
+    def test_a_list_of_other_images_is_noted(self, root: Path):
+        (root / "train.txt").write_text("".join(f"images/far_{n}.png\n" for n in range(5)))
+        (root / "val.txt").write_text("neither an image\nnor another\nnor a third\n")
+        (note,) = self.read(root).notes
+        assert "train.txt: 5 lines name no image" in note
+
     def test_an_image_in_two_lists_is_refused(self, root: Path):
         for name in ("train", "val"):
             (root / f"{name}.txt").write_text("a.png\n")

@@ -235,7 +235,7 @@ def test_no_copies_are_an_error(full: Path, tmp_path: Path, copies: int):
 
 @pytest.mark.parametrize("place", [".", "augmented", "../full/images"])
 def test_an_output_in_the_input_is_an_error(full: Path, place: str):
-    with pytest.raises(SettingsError, match=r"is the input folder or lies in it"):
+    with pytest.raises(SettingsError, match=r"is the input, or lies in it"):
         augment(full, full / place)
 
 

@@ -44,7 +44,7 @@ def test_unreadable_and_tiny_images_are_listed_and_left_out(folder):
     cv2.imwrite(str(folder.path_of(folder.records[1])), tiny)
     cells = read(folder)
     assert len(cells) == 8
-    assert [failure.file for failure in cells.failed] == [r.file for r in folder.records[:2]]
+    assert [failure.name for failure in cells.failed] == [r.file for r in folder.records[:2]]
     assert "16×16" in cells.failed[1].reason
 
 

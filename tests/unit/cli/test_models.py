@@ -4,6 +4,8 @@ import shutil
 import pytest
 
 from blood_cell_system.cli.main import main
+from blood_cell_system.errors import ImageReadError
+from blood_cell_system.pipeline import installed_models
 from blood_cell_system.pipeline.model_slots import weights_folder
 
 
@@ -51,3 +53,22 @@ def test_a_damaged_model_is_told_and_the_others_are_still_listed(tmp_path, capsy
 def test_a_folder_without_models_is_an_error_with_advice(folder, tmp_path, capsys):
     assert main(["models", "--models", str(tmp_path / folder)]) == 1
     assert "no models there; expected one of" in capsys.readouterr().err
+
+
+def test_models_of_other_names_are_listed_by_what_they_say(tmp_path, capsys):
+    shutil.copy(weights_folder() / "rbc_classifier.onnx", tmp_path / "mine.onnx")
+    shutil.copy(weights_folder() / "segmentation_model.onnx", tmp_path / "lab 2.onnx")
+    assert main(["models", "--models", str(tmp_path)]) == 0
+    words = capsys.readouterr().out
+    assert "mine: distinguishes healthy_RBC, malaria_RBC, sickle_RBC of RBC cells" in words
+    assert "lab 2: outlines red and white cells" in words
+
+
+def test_a_model_that_may_not_be_read_is_a_problem_of_its_own(tmp_path, capsys, monkeypatch):
+    def refuse(path):
+        raise ImageReadError(f"{path}: cannot be read: Permission denied.")
+
+    shutil.copy(weights_folder() / "rbc_classifier.onnx", tmp_path / "rbc_classifier.onnx")
+    monkeypatch.setattr(installed_models, "sha256_of", refuse)
+    assert main(["models", "--models", str(tmp_path)]) == 1
+    assert "PROBLEM: " in capsys.readouterr().out

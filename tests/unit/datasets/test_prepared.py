@@ -219,3 +219,11 @@ def test_a_type_that_nobody_knows_is_no_unmarked_type(root):
     write_manifest(root, [row("a", unmarked_types=["Parasite"])], {})
     with pytest.raises(DatasetError, match="an entry of 'images' cannot be read"):
         PreparedDataset.open(root)
+
+
+@pytest.mark.parametrize("name", ["annotations.json", "manifest.json"])
+def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path, name):
+    add_pair(tmp_path, "a")
+    (tmp_path / name).mkdir()
+    with pytest.raises(DatasetError, match=f"{name}: cannot be read: a folder, not a file"):
+        PreparedDataset.open(tmp_path)

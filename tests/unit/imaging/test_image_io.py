@@ -173,10 +173,10 @@ def test_float_gray_is_scaled_by_its_range(tmp_path, full_scale):
     assert found[0, :, 0].tolist() == [0, 128, 255, 0, 0]
 
 
-def test_float_colours_are_refused_in_words(tmp_path):
-    path = written(tmp_path / "a.tif", tiff_bytes(np.zeros((2, 2, 3), np.float32)))
-    with pytest.raises(ImageReadError, match="expected PNG, JPEG, TIFF, BMP or WebP of 8 or 16"):
-        read_image(path)
+def test_float_colours_are_scaled_by_their_range(tmp_path):
+    values = np.array([[[0.0, 0.5, 1.0]]], np.float32)
+    path = written(tmp_path / "a.tif", tiff_bytes(values))
+    assert read_image(path).tolist() == [[[0, 128, 255]]]
 
 
 # Orientation

@@ -64,6 +64,15 @@ def test_damaged_images_are_named(source: Path, tmp_path: Path):
     assert f"{path} (Corrupt" in note
 
 
+def test_mixed_magnifications_are_named(source: Path, tmp_path: Path):
+    for stem, size in (("pic_0", 8), ("pic_1", 27)):
+        places = [(4 + 29 * number, 4) for number in range(3)]
+        add_image(source, stem, [("RBC", x, y, x + size, y + size) for x, y in places])
+    (note,) = prepare(source, tmp_path / "out").notes
+    assert "in some images (such as pic_0)" in note
+    assert "in others (such as pic_1)" in note
+
+
 def test_ellipse_masks_show_the_annotated_cells(source: Path, tmp_path: Path):
     prepare(source, tmp_path / "out")
     image = PreparedDataset.open(tmp_path / "out").images[0]
@@ -134,7 +143,7 @@ def cut_in_half(path: Path) -> None:
 def test_an_image_cut_in_half_is_listed_and_the_others_prepared(source: Path, tmp_path: Path):
     cut_in_half(source / "JPEGImages" / "pic_1.jpg")
     summary = prepare(source, tmp_path / "out")
-    assert [source.stem for source in summary.failed] == ["pic_1"]
+    assert [source.name for source in summary.failed] == ["pic_1"]
     dataset = PreparedDataset.open(tmp_path / "out")
     assert [image.stem for image in dataset.images] == ["pic_0", "pic_2"]
     assert dataset.details["failed"][0]["stem"] == "pic_1"
@@ -144,7 +153,7 @@ def test_failures_are_told_in_the_order_of_the_images(source: Path, tmp_path: Pa
     cut_in_half(source / "JPEGImages" / "pic_0.jpg")
     (source / "Annotations" / "pic_1.xml").write_text("")
     summary = prepare(source, tmp_path / "out")
-    assert [image.stem for image in summary.failed] == ["pic_0", "pic_1"]
+    assert [image.name for image in summary.failed] == ["pic_0", "pic_1"]
 
 
 def test_the_command_ends_with_1_when_an_image_failed(source: Path, tmp_path: Path, capsys):
@@ -183,7 +192,7 @@ def test_a_negative_number_of_processes_is_an_error(source: Path, tmp_path: Path
 
 def test_the_sources_own_folder_is_no_output(source: Path):
     for output in (source, source / "prepared"):
-        with pytest.raises(SettingsError, match="is the input folder or lies in it"):
+        with pytest.raises(SettingsError, match="is the input, or lies in it"):
             prepare(source, output)
 
 
@@ -285,7 +294,7 @@ def test_given_masks_and_marks_live_in_one_folder(tmp_path: Path):
 def test_a_given_mask_of_another_size_fails_its_image_alone(tmp_path: Path):
     samples = with_mask(tmp_path / "in", "a", shape=(9, 9)), with_mask(tmp_path / "in", "b")
     summary = prepare_reading(reading_of(tmp_path / "in", *samples), tmp_path / "out", jobs=1)
-    assert [failed.stem for failed in summary.failed] == ["a"]
+    assert [failed.name for failed in summary.failed] == ["a"]
     assert "(9, 9), the image (60, 96)" in summary.failed[0].reason
     assert [image.stem for image in PreparedDataset.open(tmp_path / "out").images] == ["b"]
 
@@ -316,7 +325,7 @@ def test_an_unknown_treatment_of_the_unlabelled_is_an_error(tmp_path: Path):
 
 
 def test_long_lists_are_cut_in_the_summary():
-    failed = tuple(FailedImage(stem=f"p{i}", reason=f"p{i}: damaged") for i in range(25))
+    failed = tuple(FailedImage(name=f"p{i}", reason=f"p{i}: damaged") for i in range(25))
     summary = PrepareSummary(
         output=Path("out"),
         mask_method="stain",

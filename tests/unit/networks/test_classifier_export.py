@@ -3,10 +3,13 @@ import json
 import numpy as np
 import pytest
 
+from blood_cell_system.analysis.runtimes import read_metadata
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import (
     ClassifierKind,
     ModelMetadata,
+    UnseenSource,
+    Validation,
     content_hash,
     metadata_in_properties,
 )
@@ -19,6 +22,7 @@ from support.tiny_classifiers import metadata_of, random_cells, tiny_classifier 
 
 from blood_cell_system.networks.onnx_export import (  # noqa: E402
     export_onnx,
+    replace_metadata,
     save_classifier,
 )
 
@@ -110,3 +114,27 @@ def test_a_saved_classifier_has_its_metadata_beside_it(classifier, tmp_path):
         np.asarray(classifier(cells)["condition"]),
         atol=1e-6,
     )
+
+
+def test_another_record_leaves_the_network_as_it_is(classifier, exported, tmp_path):
+    record = {"cancer_WBC": Validation(sources=(UnseenSource(source="a", auroc=0.9),))}
+    saved, onnx_file = tmp_path / "wbc_classifier.keras", tmp_path / "wbc_classifier.onnx"
+    save_classifier(classifier, saved, metadata=metadata_of())
+    onnx_file.write_bytes(exported.read_bytes())
+    before = read_metadata(saved).content_sha256
+    for path in (saved, onnx_file):
+        replace_metadata(path, read_metadata(path).replace(validation=record))
+        assert read_metadata(path).validation == record
+    assert read_metadata(saved).content_sha256 == before
+    beside = ModelMetadata.from_json(json.loads(saved.with_suffix(".json").read_text()))
+    assert beside.validation == record
+    cells = {"cells": random_cells(2)}
+    for one, other in zip(
+        session_of(exported).run(None, cells), session_of(onnx_file).run(None, cells), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_record_goes_into_a_model_alone(tmp_path):
+    with pytest.raises(SettingsError, match=r"ends in \.keras or \.onnx"):
+        replace_metadata(tmp_path / "a.json", metadata_of())

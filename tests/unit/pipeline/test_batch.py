@@ -1,7 +1,11 @@
 import csv
 import hashlib
 import json
+import re
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from support.analysed_images import (
@@ -461,6 +465,18 @@ def test_every_slide_has_its_files(patients, pipeline, tmp_path):
     assert [one["counts"]["RBC"] for one in summary["patients"]] == [12, 6]
 
 
+def test_the_documented_lines_compute_the_figures_of_a_slide_again(
+    patients, pipeline, tmp_path, monkeypatch
+):
+    run_by(patients, pipeline, tmp_path / "results", "folder")
+    monkeypatch.chdir(tmp_path)
+    page = (Path(__file__).resolve().parents[3] / "docs" / "lab_figures.md").read_text("utf-8")
+    (lines,) = re.findall(r"```python\n(.*?)```", page, flags=re.DOTALL)
+    names = {}
+    exec(lines.replace("P1_S1", "p1_s1").replace("read_text()", "read_text('utf-8')"), names)
+    assert len(names["report"].figures) > 10
+
+
 def test_another_grouping_analyses_nothing_anew(patients, pipeline, tmp_path):
     run_by(patients, pipeline, tmp_path / "out", "folder")
     asked = pipeline.system.segmentation_model.asked
@@ -479,6 +495,15 @@ def test_without_a_grouping_the_slides_of_a_former_one_go(patients, pipeline, tm
     outcomes = list(analyze_inputs(inputs, pipeline, tmp_path / "out", settings))
     write_batch(inputs, outcomes, pipeline, tmp_path / "out")
     assert list((tmp_path / "out" / "slides").iterdir()) == []
+
+
+def test_without_slides_nothing_of_them_is_loaded():
+    code = (
+        "import sys, blood_cell_system.pipeline.batch;"
+        "print([m for m in sys.modules if m.endswith(('.slides', '_figures', '.control_chart'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_an_input_folder_called_slides_keeps_its_results(pipeline, tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.analysed_images import CELLS, analysis_of, report_of
 from support.classified_cells import classified_report
-from support.colour_classifiers import RBC_METADATA, WBC_METADATA
+from support.colour_classifiers import PROVEN, RBC_METADATA, WBC_METADATA
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.analysis.classification import unclassified
@@ -48,9 +48,15 @@ CONDITIONS = st.sampled_from((*RBC_METADATA.conditions, NONE_OF_THESE, NOT_ASSES
 RED_CELLS = st.lists(st.tuples(CONDITIONS, st.booleans()), max_size=40)
 
 
-def table(cell_type, rows, metadata, taxonomy=BUILT_IN):
+def table(cell_type, rows, metadata, taxonomy=BUILT_IN, further=()):
     """Counted cells of a type: the condition, the subtype and whether it is uncertain of each."""
-    cells = Cells(label_image=np.zeros((0, 0), np.int32), taxonomy=taxonomy).with_columns(
+    names = () if metadata is None else (*metadata.conditions, *metadata.subtypes)
+    no_cells = Cells(
+        label_image=np.zeros((0, 0), np.int32),
+        taxonomy=taxonomy,
+        validation=dict.fromkeys([*names, *further], PROVEN),
+    )
+    cells = no_cells.with_columns(
         cell_type=[cell_type for _ in rows],
         is_counted=[True for _ in rows],
         condition=[None if c == NOT_ASSESSED else c for c, _, _ in rows],
@@ -59,7 +65,6 @@ def table(cell_type, rows, metadata, taxonomy=BUILT_IN):
         reason=[REASONS.get(c) for c, _, _ in rows],
         flags=[("uncertain",) if uncertain else () for _, _, uncertain in rows],
     )
-    names = () if metadata is None else (*metadata.conditions, *metadata.subtypes)
     return cells.with_columns(**{f"{name}_prob": np.zeros(len(rows)) for name in names})
 
 
@@ -111,7 +116,7 @@ def test_blasts_belong_to_the_differential_and_erythroblasts_are_beside_it():
 
 
 def test_a_classifier_without_types_gives_no_differential():
-    metadata = WBC_METADATA.replace(subtypes=())
+    metadata = WBC_METADATA.replace(subtypes=(), validation={"cancer_WBC": PROVEN})
     found = findings_in(table(WBC, [("healthy_WBC", None, False)], metadata), BUILT_IN[WBC])
     assert list(rates_of(found)) == ["healthy_WBC", "cancer_WBC"]
 
@@ -133,7 +138,9 @@ def test_every_cell_is_counted_once(cells):
 @given(RED_CELLS, RED_CELLS)
 def test_the_findings_of_two_images_are_those_of_all_their_cells(first, second):
     total = sum_findings([red_of(first), red_of(second)])
-    assert total == red_of([*first, *second])
+    alone = red_of([*first, *second])
+    rates = tuple(rate.model_copy(update={"images": 2}) for rate in alone.rates)
+    assert total == alone.model_copy(update={"rates": rates})
 
 
 def test_images_without_cells_add_nothing():
@@ -164,16 +171,19 @@ def test_the_sums_of_every_report_add_up(fates, has_classifier):
         "is_known": whys != Reason.NOT_IN_DISTRIBUTION,
         "is_counted": [is_counted for _, is_counted in fates],
     }
-    cells = MANY.cells.with_columns(**columns)
+    proven = dataclasses.replace(MANY.cells, validation=RBC_METADATA.validation)
+    cells = proven.with_columns(**columns)
     report = report_of(dataclasses.replace(MANY, cells=cells))
     value = json.loads(json.dumps(report.to_json()))
     counted = [why for why, is_counted in zip(whys, cells["is_counted"], strict=True) if is_counted]
     findings = value["findings"][RBC]
-    assert sum(findings["counts"].values()) == counted.count(None)
+    assert findings["assessed"] == sum(findings["counts"].values()) == counted.count(None)
     assert findings["not_assessed"] == Counter(str(why) for why in counted if why)
     assert value["counts"][RBC] == counted.count(None) + sum(findings["not_assessed"].values())
     assert [cell["reason"] for cell in value["cells"]] == whys.tolist()
-    sums = re.search(r"red cells: (\d+) = ([^:]*?) [a-z]+_RBC \d", " ".join(report.text.split()))
+    sums = re.search(
+        r"red cells: (\d+) = ([^:]*?) healthy red cells \d", " ".join(report.text.split())
+    )
     assert (sums is not None) == (has_classifier and len(counted) > 0)
     if sums:
         parts = [int(number) for number in re.findall(r"\d+", sums[2])]
@@ -248,8 +258,9 @@ def test_an_open_type_makes_a_white_cell_uncertain_but_not_a_blast():
 def test_the_text_tells_counts_and_what_is_lacking():
     words = " ".join(classified_report(red={"condition": "sickle_RBC"}).to_summary_text().split())
     assert "red cells: 3 = 1 assessed + 2 cut off" in words
-    assert "healthy_RBC 0, malaria_RBC 0, sickle_RBC 1" in words
-    assert "shares of healthy_RBC, malaria_RBC, sickle_RBC: too few cells to say (1; at" in words
+    assert "healthy red cells 0, red cells with malaria parasites 0, sickle cells 1" in words
+    named = "healthy red cells, parasitaemia: red cells with malaria parasites, sickle cells"
+    assert f"shares of {named}: too few cells to say (1; at least 500" in words
     assert "rbc_classifier.onnx, SHA-256 efef" in words
 
 
@@ -336,14 +347,14 @@ def test_a_finding_is_one_row_and_appears_everywhere(monkeypatch):
     report = report_of(analysis_of([CELLS[1], ellipse_box(RBC, 150, 60, 30)]))
     rate = next(rate for rate in report.to_json()["rates"] if rate["name"] == "small_RBC")
     assert (rate["count"], rate["total"], rate["share"]) == (1, 2, 0.5)
-    words = "red cells narrower than 35 px: 50.00% (1 of 2; 95 %: 9.45% to 90.55%)"
+    words = "red cells narrower than 35 px: 50 % (1 of 2; 95 %: 9 % to 91 %; count about"
     assert words in " ".join(report.text.split())
     outcomes = tuple(ImageOutcome(name=n, path=n, report=report) for n in ("a", "b"))
     summary = BatchSummary(
         outcomes=outcomes, settings=report.settings, provenance=report.provenance
     )
     assert [(r.count, r.total) for r in summary.rates if r.name == "small_RBC"] == [(2, 4)]
-    assert "Red cells narrower than 35 px: <b>50.00%</b> (2 of 4;" in render_page(summary)
+    assert "Red cells narrower than 35 px: <b>50 %</b> (2 of 4;" in render_page(summary)
     rows = list(csv.DictReader(io.StringIO(summary.to_csv())))
     assert [(row["small_RBC"], row["small_RBC_total"]) for row in rows] == [("1", "2")] * 2
 
@@ -373,7 +384,7 @@ def test_the_classes_of_a_laboratory_have_findings_without_code():
     )
     own = BUILT_IN.extended([crystal])
     rows = [("young", "type_1", False), ("old", None, False)]
-    cells = table("Retic", rows, None, own).with_columns(
+    cells = table("Retic", rows, None, own, further=("young", "type_1")).with_columns(
         young_prob=[0.9, 0.2], old_prob=[0.1, 0.8], type_1_prob=[1.0, 1.0]
     )
     found = {rate.name: rate for rate in findings_in(cells, crystal).rates}

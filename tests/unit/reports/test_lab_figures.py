@@ -1,11 +1,15 @@
 """The laboratory's figures, of made tables whose numbers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
+from support.colour_classifiers import PROVEN
 
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
+from blood_cell_system.model_metadata import UnseenSource, Validation
 from blood_cell_system.reports.figure_settings import EnteredCounts, FiguresSettings
 from blood_cell_system.reports.lab_figures import Evidence, lab_figures
 from blood_cell_system.reports.text import figure_words, number_words
@@ -27,8 +31,11 @@ def with_shapes():
     )
 
 
-def table(*rows, image="a", taxonomy=BUILT_IN, **columns):
-    """Whole counted cells: ``(count, type, condition, subtype)``, far from each other."""
+def table(*rows, image="a", taxonomy=BUILT_IN, validation=None, **columns):
+    """Whole counted cells: ``(count, type, condition, subtype)``, far from each other.
+
+    All classes are proven by default.
+    """
     cells = [row for count, *row in rows for _ in range(count)]
     total = len(cells)
     types, conditions, subtypes = ([row[i] for row in cells] for i in range(3))
@@ -48,7 +55,11 @@ def table(*rows, image="a", taxonomy=BUILT_IN, **columns):
     }
     names = [one.name for one in (*taxonomy.conditions, *taxonomy.subtypes)]
     data |= {f"{name}_prob": np.zeros(total) for name in names}
-    empty = Cells(label_image=np.zeros((0, 0), np.int32), taxonomy=taxonomy)
+    empty = Cells(
+        label_image=np.zeros((0, 0), np.int32),
+        taxonomy=taxonomy,
+        validation=dict.fromkeys(names, PROVEN) if validation is None else validation,
+    )
     return Cells.joined({image: empty.with_columns(**data | columns)})
 
 
@@ -77,7 +88,7 @@ def figures(cells, areas=None, entered=None, **settings):
 
 def without(cells, *names):
     kept = {name: cells[name] for name in cells if name not in names}
-    return Cells(label_image=cells.label_image, taxonomy=cells.taxonomy).with_columns(**kept)
+    return replace(cells, data=kept)
 
 
 # Differential
@@ -106,6 +117,32 @@ def test_the_differential_is_one_list_of_100_per_cent():
     assert {one.total for one in found} == {100}
     assert found[0].note == "200 cells are better: 100 were counted"
     assert found[-1].label == "blast-like cells"
+
+
+def test_a_class_that_was_not_proven_is_not_given():
+    proven = dict.fromkeys(("neutrophil", "malaria_RBC"), PROVEN)
+    found = figures(table(white(60), white(60, "lymphocyte"), validation=proven))
+    assert found["neutrophil"].value == 50
+    assert found["neutrophil"].proof.startswith("proven in 2 laboratories never seen")
+    words = "not validated outside its laboratory (never measured in another)"
+    assert (found["lymphocyte"].value, found["lymphocyte"].note) == (None, words)
+    assert found["erythroblast"].note == words
+
+
+def test_doubt_and_false_alarms_are_no_figure():
+    doubtful = table((980, *HEALTHY), (20, *SICK), flags=[("uncertain",)] * 1000)
+    found = figures(doubtful)["malaria_RBC"]
+    assert found.value is None
+    assert found.note == "20 of the 20 cells called so are not sure: look at them"
+    measured = {"sensitivity": 0.8, "false_alarm_rate": 0.01, "positives": 300, "negatives": 900}
+    known = Validation(sources=(UnseenSource(source="a", auroc=0.97, **measured),))
+    few = table((980, *HEALTHY), (20, *SICK), validation={"malaria_RBC": known})
+    found = figures(few)["malaria_RBC"]
+    assert found.value is None
+    assert found.note == "20 of 1,000: within false alarms, not distinguishable from none"
+    many = table((500, *HEALTHY), (500, *SICK), validation={"malaria_RBC": known})
+    low, high = figures(many)["malaria_RBC"].interval_95
+    assert low < 62 < high
 
 
 def test_99_white_cells_are_not_enough_for_a_differential():

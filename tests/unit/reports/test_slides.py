@@ -4,13 +4,15 @@ import dataclasses
 import hashlib
 import json
 
+import pandas as pd
 import pytest
 from support.analysed_images import CELLS, analysis_of, report_of
 from support.classified_cells import classified_report
 
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
-from blood_cell_system.reports.figure_settings import FiguresSettings
+from blood_cell_system.reports.figure_settings import EnteredCounts, FiguresSettings
+from blood_cell_system.reports.lab_figures import Evidence, lab_figures
 from blood_cell_system.reports.page.render import render_page
 from blood_cell_system.reports.report import DiagnosticReport
 from blood_cell_system.reports.slides import (
@@ -230,3 +232,44 @@ def test_the_page_of_a_slide_shows_its_sums_and_its_fields_alone():
     assert 'href="../d_annotated.png"' in page
     assert "a_annotated.png" not in page
     assert "One field alone" in page
+
+
+def test_every_figure_can_be_computed_again_from_a_file_of_the_cells(tmp_path):
+    tables = {
+        "a": classified_report(analysis_of(pixel_size_um=0.1)).cells,
+        "b": classified_report(red={"condition": "malaria_RBC"}).cells,
+    }
+    cells = Cells.joined(tables)
+    frame = cells.to_dataframe()
+    for name in ("possible_conditions", "possible_subtypes", "flags"):
+        frame[name] = [" ".join(names) for names in frame[name]]
+    frame.to_csv(tmp_path / "cells.csv")
+    read = pd.read_csv(tmp_path / "cells.csv", index_col="cell_id")
+    again = Cells.from_dataframe(read, validation=cells.validation)
+    limits = {
+        name: {"min_cells": 2, "advised_cells": 2} for name in ("differential", "parasitaemia")
+    }
+    settings = FiguresSettings.model_validate(limits | {"red_cell_size": {"min_cells": 2}})
+    areas = {"a": 245.8, "b": 245.8}
+    figures, figures_again = (
+        lab_figures(Evidence(cells=one, areas_um2=areas, entered=EnteredCounts()), settings)
+        for one in (cells, again)
+    )
+    assert figures_again == figures
+    assert sums_of(again) == sums_of(cells)
+    assert any(figure.value for figure in figures)
+
+
+def test_the_same_table_comes_back_from_a_data_frame():
+    cells = Cells.joined({"a": classified_report().cells})
+    again = Cells.from_dataframe(cells.to_dataframe(), validation=cells.validation)
+    pd.testing.assert_frame_equal(again.to_dataframe(), cells.to_dataframe(), check_like=True)
+    assert {name: again[name].shape for name in again} == {n: cells[n].shape for n in cells}
+
+
+def test_the_index_does_not_repeat_a_patients_only_slide():
+    two = [outcome("a", PATIENT_1), outcome("b", Slide(name="S2", patient="P1"))]
+    assert "<h3>White count</h3>" in render_page(summary_of(*two))
+    page = render_page(summary_of(two[0], outcome("d", PATIENT_2)))
+    assert "<h2>Patient P1</h2>" in page
+    assert "<h3>White count</h3>" not in page

@@ -15,6 +15,7 @@ from blood_cell_system.annotation.text_files import (
     delimiter_of,
     read_label_table,
     shortened,
+    table_header,
 )
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, BloodCellError
@@ -59,8 +60,7 @@ class KaggleReader(Reader):
     def recognise(self, listing: FolderListing) -> str | None:
         """Show the first table's columns."""
         for path in self.files(listing):
-            header = listing.head(path).partition("\n")[0].strip()
-            return f"{path.name} is a table of {header}"
+            return f"{path.name} is a table of {table_header(listing.head(path)).strip()}"
         return None
 
     def read_files(
@@ -75,7 +75,7 @@ class KaggleReader(Reader):
 
 def _table_columns(listing: FolderListing, table: Path) -> dict[str, int] | None:
     """Positions of the columns that are needed; None where one is missing."""
-    head = listing.head(table).partition("\n")[0]
+    head = table_header(listing.head(table))
     try:
         header = next(csv.reader([head], delimiter=delimiter_of(head)), [])
     except csv.Error:

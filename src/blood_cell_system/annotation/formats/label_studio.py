@@ -160,10 +160,14 @@ def _regions(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         around = {key: result[key] for key in result if key not in ("value", "type")}
         region = regions.setdefault(result.get("id", index), {})
         region |= around | value
+        if str(result.get("type", "")).removesuffix("labels") in _KINDS:
+            # Also a shape whose place is missing: it is listed among what was dropped.
+            region[_IS_SHAPE] = True
     return [region for region in regions.values() if not region.keys().isdisjoint(_SHAPE_KEYS)]
 
 
-_SHAPE_KEYS: Final = ("x", "points", "rle", "vertices")
+_IS_SHAPE: Final = "is_shape"
+_SHAPE_KEYS: Final = ("x", "points", "rle", "vertices", _IS_SHAPE)
 
 
 def _add(task: _Task, path: Path, builder: ReadingBuilder) -> None:

@@ -103,7 +103,9 @@ def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
         content = read_label_json(path)
         with errors_located_at(str(path), expected="an imagePath and a list of shapes"):
             reference = str(content["imagePath"] or path.stem)
-            shapes = list(content["shapes"])
+            shapes = content["shapes"]
+            if not isinstance(shapes, list):
+                raise TypeError
         shape = _declared_shape(path, content)
         annotations = [
             _annotation(value, where=f"{path}: object {index}")

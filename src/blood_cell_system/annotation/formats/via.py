@@ -97,14 +97,16 @@ def _of_json(path: Path) -> list[tuple[str, list[Region]]]:
     content = read_label_json(path)
     with errors_located_at(str(path), expected="VIA's objects with a filename and regions"):
         return [
-            (str(entry["filename"]), _listed(entry.get("regions") or ()))
+            (str(entry["filename"]), _listed(entry["regions"]))
             for entry in content.get("_via_img_metadata", content).values()
         ]
 
 
 def _listed(regions: Any) -> list[Region]:
     # Version 1 numbers the regions, version 2 lists them.
-    return list(regions.values() if isinstance(regions, Mapping) else regions)
+    return list(
+        () if not regions else regions.values() if isinstance(regions, Mapping) else regions
+    )
 
 
 def _of_csv(path: Path) -> list[tuple[str, list[Region]]]:

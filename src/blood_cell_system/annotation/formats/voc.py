@@ -214,7 +214,7 @@ def read_voc_folder(root: Path, *, labels: Mapping[str, str | None] = BCCD_LABEL
             annotation = read_voc_annotation(annotation_path)
             shape = _agreed_shape(annotation, annotation_path, image_path)
         except BloodCellError as error:
-            failed.append(FailedImage(stem=stem, reason=str(error)))
+            failed.append(FailedImage(name=stem, reason=str(error)))
             continue
         clean = clean_annotations(
             annotation.cells(),

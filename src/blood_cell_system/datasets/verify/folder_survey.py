@@ -1,5 +1,6 @@
 """Step 1: what a folder holds, whatever state it is in."""
 
+import os
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -102,7 +103,7 @@ def read_cells(path: Path, taxonomy: Taxonomy = BUILT_IN) -> tuple[Cells, list[F
 
 
 def _read_json(path: Path) -> tuple[dict[str, Any], list[Finding]]:
-    if not path.is_file():
+    if not os.path.lexists(path):
         return {}, []
     try:
         value = read_json(path)

@@ -175,7 +175,7 @@ def _fields(
         ]
     if (root / "Annotations").is_dir() or (root / "BCCD" / "Annotations").is_dir():
         dataset = read_voc_folder(root)
-        failed += [FailedImage(stem=item.stem, reason=item.reason) for item in dataset.failed]
+        failed += dataset.failed
         return [
             _field(sample.stem, sample.image_path, sample.cells, sample.split)
             for sample in dataset.samples

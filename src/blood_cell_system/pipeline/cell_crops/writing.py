@@ -72,7 +72,7 @@ class CropSummary:
         lines = [f"{self.root}: {len(self.records)} cells"]
         for (label, source), count in sorted(counts.items()):
             lines.append(f"  {count:6} {label} of {source}")
-        lines += [f"  failed: {failure.stem}: {failure.reason}" for failure in self.failed[:20]]
+        lines += [f"  failed: {failure.name}: {failure.reason}" for failure in self.failed[:20]]
         if len(self.failed) > 20:
             lines.append(f"  … and {len(self.failed) - 20} more that failed")
         return "\n".join([*lines, *self.notes])
@@ -219,9 +219,9 @@ def _finish(
         cells, reason = done
         records += cells
         if reason:
-            failures.append(FailedImage(stem=task.field.name, reason=reason))
+            failures.append(FailedImage(name=task.field.name, reason=reason))
     if not records:
-        example = f" For instance {failures[0].stem}: {failures[0].reason}" if failures else ""
+        example = f" For instance {failures[0].name}: {failures[0].reason}" if failures else ""
         raise DatasetError(
             f"{root}: no cells were found in {len(tasks)} images; expected stained smears with "
             f"cells that the border does not cut.{example}"

@@ -43,7 +43,7 @@ def test_a_missing_image_is_listed_and_the_others_are_read(root):
 
 def test_a_damaged_image_is_listed(root):
     (root / "images" / "PA103.jpg").write_bytes(b"\xff\xd8 cut off")
-    assert [failure.stem for failure in read_iml_malaria(root).failed] == ["PA103"]
+    assert [failure.name for failure in read_iml_malaria(root).failed] == ["PA103"]
 
 
 def test_a_box_outside_or_without_size_is_dropped(root):

@@ -26,7 +26,7 @@ def test_a_damaged_image_is_listed(tmp_path):
     (root / "Pre" / "WBC-Pre-001.jpg").write_bytes(b"nothing")
     reading = read_taleqani(root)
     assert len(reading.fields) == 7
-    assert reading.failed[0].stem == "Pre/WBC-Pre-001"
+    assert reading.failed[0].name == "Pre/WBC-Pre-001"
 
 
 def test_an_unknown_folder_is_refused(tmp_path):

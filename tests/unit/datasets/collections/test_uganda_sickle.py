@@ -36,7 +36,7 @@ def test_an_image_without_a_file_is_listed(root):
     (root / "positive" / "2.jpg").unlink()
     (root / "negative" / "3.jpg").write_bytes(b"nothing")
     reading = read_uganda_sickle(root)
-    assert {failure.stem for failure in reading.failed} == {"positive_2", "negative_3"}
+    assert {failure.name for failure in reading.failed} == {"positive_2", "negative_3"}
     assert len(reading.fields) == 4
 
 

@@ -108,14 +108,14 @@ def test_a_damaged_image_is_listed(smears):
     (smears / "s1_b.png").write_bytes(b"nothing")
     found, failed, _ = tasks_of_folder(smears, CropOptions(kind=RBC))
     assert len(found) == 2
-    assert failed[0].stem == "s1_b"
+    assert failed[0].name == "s1_b"
 
 
 def test_boxes_of_a_missing_image_and_boxes_outside_are_listed(smears):
     boxes = [{"label": "RBC", "box": [500, 500, 600, 600]}]
     table = write_table(smears, {"s1_a.png": boxes, "s9.png": boxes})
     _, failed, dropped = tasks_of_folder(smears, CropOptions(kind=RBC, boxes=table))
-    assert failed[0].stem == "s9"
+    assert failed[0].name == "s9"
     assert dropped[0].object_index == 1
 
 

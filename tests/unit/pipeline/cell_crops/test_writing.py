@@ -98,9 +98,9 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path, tasks):
 
 def test_an_image_that_fails_is_told_and_the_others_are_cut(tmp_path, tasks):
     tasks[1].field.image_path.write_bytes(b"damaged since")
-    earlier = FailedImage(stem="before", reason="was damaged before")
+    earlier = FailedImage(name="before", reason="was damaged before")
     summary = write(tmp_path / "cells", tasks, failed=[earlier])
-    assert [failure.stem for failure in summary.failed] == ["before", tasks[1].field.name]
+    assert [failure.name for failure in summary.failed] == ["before", tasks[1].field.name]
     assert len({record.field for record in summary.records}) == 3
     assert "was damaged before" in summary.to_text()
 

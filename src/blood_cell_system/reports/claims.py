@@ -1,0 +1,192 @@
+"""What a report may claim, in one place: only what was proven outside of a model's laboratories.
+
+1. A class whose worst AUROC over laboratories never seen is below
+   :data:`~blood_cell_system.model_metadata.PROVEN_AUROC`, or unknown, is *not validated outside its
+   laboratory*: its probability stays in the table of cells, nothing is counted.
+2. A share carried mostly by cells that are not sure is a warning, not a finding.
+3. A share that false alarms alone explain is *within false alarms*.
+4. Every interval holds the method's own error, where it was measured.
+"""
+
+import math
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from blood_cell_system.cells.table import Cells
+from blood_cell_system.metrics.method_error import ErrorRate, chance_of_false_alarms
+from blood_cell_system.model_metadata import UnseenSource, Validation
+from blood_cell_system.taxonomy import CellType
+
+NOT_VALIDATED: Final = "not validated outside its laboratory"
+
+_MOSTLY: Final = 0.5
+"""Share of uncertain cells from which they carry a finding."""
+
+_CHANCE: Final = 0.05
+"""Probability of as many false alarms from which they explain what was found, one-sided."""
+
+_HALF_WIDTHS: Final = (0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+"""Half widths of an interval that one counts on for; the first that is half a share at most."""
+
+_Z_95: Final = 1.96
+
+
+class Verdict(StrEnum):
+    """What a share amounts to."""
+
+    FOUND = "found"
+    NONE = "none found"
+    TOO_FEW = "too few cells"
+    UNCERTAIN = "mostly not sure"
+    FALSE_ALARMS = "within false alarms"
+
+
+class Proof(BaseModel):
+    """How well a class is told in laboratories that its model never saw."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    laboratories: int = Field(ge=1, description="with cells of the class and others")
+    auroc_mean: float
+    auroc_worst: float
+    sensitivity: ErrorRate | None = Field(default=None, description="null where not measured")
+    false_alarms: ErrorRate | None = Field(
+        default=None, description="share of other cells that are called so"
+    )
+
+    @classmethod
+    def of(cls, validation: Validation | None) -> Self | None:
+        """Sum up what a model file says of a class; None where that is no proof."""
+        if validation is None or not validation.is_proven:
+            return None
+        mean, worst = validation.mean_auroc, validation.worst_auroc
+        return cls(
+            laboratories=len(validation.aurocs),
+            auroc_mean=round(mean or 0.0, 4),
+            auroc_worst=round(worst or 0.0, 4),
+            sensitivity=_pooled(
+                (one.sensitivity, one.positives) for one in validation.sources if _is_of_both(one)
+            ),
+            false_alarms=_pooled(
+                (one.false_alarm_rate, one.negatives) for one in validation.sources
+            ),
+        )
+
+    @property
+    def words(self) -> str:
+        """In how many laboratories the class was proven, with which figures."""
+        words = f"proven in {laboratories(self.laboratories)} never seen: "
+        words += f"AUROC {self.auroc_mean:.2f}"
+        if self.auroc_worst < self.auroc_mean:
+            words += f", worst {self.auroc_worst:.2f}"
+        if self.false_alarms is None:
+            return f"{words}, false alarms not measured"
+        return f"{words}, false alarms {100 * self.false_alarms.rate:.2g} %"
+
+
+def _is_of_both(source: UnseenSource) -> bool:
+    return source.auroc is not None or source.positives is None or source.positives > 0
+
+
+def _pooled(rates: Iterable[tuple[float | None, int | None]]) -> ErrorRate | None:
+    return ErrorRate.of_laboratories([(rate, n) for rate, n in rates if rate is not None])
+
+
+def verdict_of(
+    count: int, total: int, *, is_enough: bool, uncertain: int, proof: Proof | None
+) -> Verdict:
+    """Say what a share of cells amounts to.
+
+    Parameters
+    ----------
+    count, total : int
+        Cells called so, and all.
+    is_enough : bool
+        Whether there are cells enough for a share.
+    uncertain : int
+        Cells called so that are not sure.
+    proof : Proof or None
+        Of the class that the share rests on; None where it rests on no classifier.
+    """
+    if not is_enough or not total:
+        return Verdict.TOO_FEW
+    if not count:
+        return Verdict.NONE
+    if uncertain > _MOSTLY * count:
+        return Verdict.UNCERTAIN
+    if explained_by_false_alarms(count, total, proof):
+        return Verdict.FALSE_ALARMS
+    return Verdict.FOUND
+
+
+def explained_by_false_alarms(count: int, total: int, proof: Proof | None) -> bool:
+    """Whether so many cells or more would be called so among cells without any."""
+    alarms = proof and proof.false_alarms
+    return bool(alarms and chance_of_false_alarms(count, total, alarms) >= _CHANCE)
+
+
+def classes_claimed(cells: Cells, kind: CellType) -> list[str]:
+    """Name the conditions and subtypes of a type about which a report may say something.
+
+    Healthy is what none of the conditions is: it is claimed where all of them are.
+    """
+    ill = [
+        one.name for one in kind.conditions if not one.is_healthy and f"{one.name}_prob" in cells
+    ]
+    proven = [name for name in ill if is_proven(cells, name)]
+    healthy = [one.name for one in kind.conditions if one.is_healthy and proven == ill and ill]
+    claimed = {*proven, *healthy, *(s.name for s in kind.subtypes if is_proven(cells, s.name))}
+    names = (*(one.name for one in kind.conditions), *(one.name for one in kind.subtypes))
+    return [name for name in names if name in claimed and f"{name}_prob" in cells]
+
+
+def is_proven(cells: Cells, name: str) -> bool:
+    """Whether a class was proven in laboratories never seen."""
+    return name in cells.validation and cells.validation[name].is_proven
+
+
+def why_not_validated(cells: Cells, kind: CellType) -> dict[str, str]:
+    """Name the classes of a type about which nothing is claimed, and why."""
+    ill = [one.name for one in kind.conditions if not one.is_healthy]
+    names = [*ill, *(one.name for one in kind.subtypes)]
+    return {
+        name: why_unproven(cells, name)
+        for name in names
+        if f"{name}_prob" in cells and not is_proven(cells, name)
+    }
+
+
+def why_unproven(cells: Cells, name: str) -> str:
+    """Say what is known of a class elsewhere, where that is no proof."""
+    found = sorted(cells.validation[name].aurocs) if name in cells.validation else []
+    if not found:
+        return "never measured in another"
+    words = " to ".join(dict.fromkeys(f"{value:.2f}" for value in (found[0], found[-1])))
+    return f"AUROC {words} in {laboratories(len(found))} never seen"
+
+
+def laboratories(count: int) -> str:
+    """Write a number of laboratories."""
+    return f"{count} laboratory" if count == 1 else f"{count} laboratories"
+
+
+def half_width_for(share: float) -> float:
+    """Half width of the interval at which one may stop counting cells of a share, 0 to 1."""
+    return next((width for width in _HALF_WIDTHS if width <= share / 2), _HALF_WIDTHS[-1])
+
+
+def cells_for(share: float, half_width: float) -> int:
+    """Cells on which the interval of a share is of a half width, the method's error left aside.
+
+    Examples
+    --------
+    >>> cells_for(0.02, 0.01), cells_for(0.0, 0.001)
+    (753, 3000)
+    """
+    if not share:
+        # The rule of three: none among 3/p cells excludes a share above p.
+        return math.ceil(3 / half_width)
+    return math.ceil(share * (1 - share) * (_Z_95 / half_width) ** 2)
