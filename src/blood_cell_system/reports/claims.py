@@ -117,10 +117,15 @@ def verdict_of(
         return Verdict.NONE
     if uncertain > _MOSTLY * count:
         return Verdict.UNCERTAIN
-    alarms = proof and proof.false_alarms
-    if alarms and chance_of_false_alarms(count, total, alarms) >= _CHANCE:
+    if explained_by_false_alarms(count, total, proof):
         return Verdict.FALSE_ALARMS
     return Verdict.FOUND
+
+
+def explained_by_false_alarms(count: int, total: int, proof: Proof | None) -> bool:
+    """Whether so many cells or more would be called so among cells without any."""
+    alarms = proof and proof.false_alarms
+    return bool(alarms and chance_of_false_alarms(count, total, alarms) >= _CHANCE)
 
 
 def classes_claimed(cells: Cells, kind: CellType) -> list[str]:

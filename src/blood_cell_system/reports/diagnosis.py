@@ -1,6 +1,8 @@
 """From the analysis of an image to its report."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -58,6 +60,7 @@ def diagnose(
     return DiagnosticReport(
         taxonomy=None if taxonomy == BUILT_IN else taxonomy.to_dict(),
         image=image,
+        analysed_on=_today(),
         settings=settings,
         provenance=provenance,
         types={kind.name: type_summary(cells, kind.name) for kind in taxonomy},
@@ -74,6 +77,13 @@ def diagnose(
             *further_warnings,
         ),
     )
+
+
+def _today() -> str:
+    """Day of the analysis; that of ``SOURCE_DATE_EPOCH`` where it is set, so that bytes repeat."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
+    return now.date().isoformat()
 
 
 def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:

@@ -429,6 +429,13 @@ class DiagnosticReport(Record):
         dict[str, Any] | None, Field(description="the user's own cell types; null: the built-in")
     ] = None
     image: Image
+    analysed_on: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\d{4}-\d\d-\d\d$",
+            description="day of the analysis in UTC; null in reports of version 3",
+        ),
+    ] = None
     settings: ReportSettings
     provenance: Provenance
     types: Annotated[

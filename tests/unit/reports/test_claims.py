@@ -76,8 +76,8 @@ def test_an_unproven_condition_has_no_count_and_no_share():
 def test_an_unproven_condition_is_told_in_one_line_with_its_figures():
     words = " ".join(of_blasts().text.split())
     assert (
-        "not validated outside its laboratory (AUROC 0.36 to 0.60 in 2 laboratories never seen), "
-        "so not counted: leukaemia-suspect (blast-like) cells" in words
+        "not validated outside its laboratory, so not counted: leukaemia-suspect (blast-like) "
+        "cells (AUROC 0.36 to 0.60 in 2 laboratories never seen)" in words
     )
 
 
@@ -181,6 +181,13 @@ def test_a_share_within_false_alarms_is_told_as_such():
     assert (
         "within false alarms, not distinguishable from none (12 of 1,000; 95 %: 0.0 % to" in words
     )
+
+
+def test_few_cells_that_false_alarms_explain_are_told_as_such():
+    few = rate(1, total=20)
+    assert "; what was found is within false alarms" in str(rate_words(few))
+    assert "within false alarms" not in str(rate_words(rate(15, total=20)))
+    assert "within false alarms" not in str(rate_words(rate(0, total=20)))
 
 
 def test_a_share_of_uncertain_cells_is_a_warning():
