@@ -11,7 +11,7 @@ from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.reports.claims import Verdict, classes_claimed
+from blood_cell_system.reports.claims import Verdict, asked_for, classes_claimed
 from blood_cell_system.reports.findings import BLAST, Rate, findings_in, rates_in
 from blood_cell_system.reports.report import (
     CellFlag,
@@ -94,6 +94,8 @@ def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
     pixel_size_um = analysis.scale.pixel_size_um
     conditions, _ = classes_in(cells)
     diameters = cells["equivalent_diameter_area"]
+    if settings.counts_unproven:
+        cells = asked_for(cells)
     claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
     subtypes = cells["subtype"].copy()
     # A blast has no normal type; one that is none of the model's to tell has the likeliest.
