@@ -4,7 +4,7 @@ import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from blood_cell_system.analysis.quality import Severity
 from blood_cell_system.analysis.scale import ScaleSource
@@ -12,7 +12,6 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.claims import NOT_VALIDATED, Verdict
 from blood_cell_system.reports.findings import Findings, Rate
-from blood_cell_system.reports.lab_figures import LabFigure
 from blood_cell_system.reports.report import (
     DISCLAIMER,
     CellFlag,
@@ -24,8 +23,11 @@ from blood_cell_system.reports.report import (
     condition_of,
     shown_name,
 )
-from blood_cell_system.reports.slides import SlideReport
 from blood_cell_system.taxonomy import CellType, Taxonomy
+
+if TYPE_CHECKING:
+    from blood_cell_system.reports.lab_figures import LabFigure
+    from blood_cell_system.reports.slides import SlideReport
 
 _WIDTH: Final = 88
 """Letters of the longest line, but for file names."""
@@ -141,13 +143,15 @@ class FigureWords:
     label: str
     value: str
     detail: str
-    figure: LabFigure
+    figure: "LabFigure"
 
     def __str__(self) -> str:
+        if self.figure.value is None:
+            return f"{self.label}: {self.value}: {self.detail}"
         return f"{self.label}: {self.value}" + (f" ({self.detail})" if self.detail else "")
 
 
-def figure_words(figure: LabFigure) -> FigureWords:
+def figure_words(figure: "LabFigure") -> FigureWords:
     """Say how large a figure is, how sure that is, and what it rests on."""
     if figure.value is None:
         return FigureWords(label=figure.label, value="not given", detail=figure.note, figure=figure)
@@ -188,7 +192,7 @@ def number_words(value: float, unit: str) -> str:
     return f"{rounded:,.{max(0, 1 - math.floor(math.log10(abs(rounded))))}f}"
 
 
-def figure_groups(figures: Iterable[LabFigure]) -> list[tuple[str, list[FigureWords]]]:
+def figure_groups(figures: "Iterable[LabFigure]") -> list[tuple[str, list[FigureWords]]]:
     """Put figures in words under their headings; those that lack the same are one line."""
     groups: dict[str, dict[str, FigureWords]] = {}
     for figure in figures:
@@ -347,7 +351,7 @@ def report_text(report: DiagnosticReport) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
-def slide_text(report: SlideReport, taxonomy: Taxonomy, provenance: Provenance) -> str:
+def slide_text(report: "SlideReport", taxonomy: Taxonomy, provenance: Provenance) -> str:
     """Lay a slide's report out as lines of at most 88 characters, but for file names."""
     name = shown_name(report.name)
     title = f"Blood smear report: {name[:1].lower()}{name[1:]}"
