@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, box_around, cell_image
 from blood_cell_system.cells.nucleated_cells import nuclear_pixels
+from blood_cell_system.cells.nucleus import dark_nucleus
 from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_by_shape
 from blood_cell_system.errors import CellImageError
 from blood_cell_system.masks.red_cells import (
@@ -92,10 +93,9 @@ _NEXT_MARGIN: Final = 0.14
 """Margin of the box around an outline, in which the next is searched."""
 _ROUNDS: Final = 3
 """How often the outline is searched anew, each time in a box around the last one."""
-_LEAST_NUCLEUS_DENSITY: Final = 0.3
-"""Optical density in red from which a pixel may belong to a nucleus."""
-_NUCLEUS_SHARES_OF_DARKEST: Final = (0.45, 0.6, 0.75)
-"""The same as part of the darkest pixels' density; a higher one where a lower one joins cells."""
+_SHARES_OF_DARKEST: Final = (0.45, 0.6, 0.75)
+"""Part of the darkest pixels' density from which a pixel may be of a nucleus; a higher one where a
+lower one joins cells."""
 _MAX_NUCLEUS_SIDE: Final = 0.7
 """In longer sides of the image: what reaches farther is a nucleus and red cells."""
 
@@ -304,11 +304,10 @@ def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     # Where a stain makes red cells as dark as nuclei, these are still more purple.
     purple = nuclear_pixels(density)
     nucleus = np.zeros(red.shape, dtype=bool)
-    for share in _NUCLEUS_SHARES_OF_DARKEST:
-        dark = (red > max(_LEAST_NUCLEUS_DENSITY, share * darkest)).astype(np.uint8)
+    for share in _SHARES_OF_DARKEST:
+        dark = dark_nucleus(red, darkest=darkest, share=share)
         if np.any(dark & purple):
             dark &= purple
-        dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
         bridged = cv2.dilate(dark, disc(max(1, round(_BRIDGE_SHARE * max(red.shape)))))
         _, labels = cv2.connectedComponents(bridged)
         labels[dark == 0] = 0

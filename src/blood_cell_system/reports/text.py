@@ -146,6 +146,8 @@ class FigureWords:
     figure: "LabFigure"
 
     def __str__(self) -> str:
+        if self.figure.value is None:
+            return f"{self.label}: {self.value}: {self.detail}"
         return f"{self.label}: {self.value}" + (f" ({self.detail})" if self.detail else "")
 
 
