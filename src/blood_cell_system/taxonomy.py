@@ -475,7 +475,15 @@ def _check(cell_types: tuple[CellType, ...]) -> None:
                 "digit first"
             )
         if everything.count(name) > 1:
-            raise ValueError(f"the name {name!r} is used twice; expected a name for each")
+            owners = [
+                t.name
+                for t in cell_types
+                if name in (t.name, *(c.name for c in t.conditions), *(s.name for s in t.subtypes))
+            ]
+            raise ValueError(
+                f"the name {name!r} is used twice, by {' and '.join(owners)}; expected a name for "
+                "each. Rename your own: built-in names have a meaning of their own"
+            )
     owner: dict[str, str] = {}
     for t in cell_types:
         for what, other in (("parent", t.parent), ("rate_among", t.rate_among)):

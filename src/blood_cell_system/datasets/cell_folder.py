@@ -402,7 +402,8 @@ def _class_of_folder(folder: Path, kind: ClassifierKind) -> tuple[str | None, st
     expected = (*kind.conditions, *kind.types, NOT_A_CELL)
     raise DatasetError(
         f"{folder}: no class is called {name!r}; expected {', '.join(expected)}."
-        f"{suggestion(name, expected)}"
+        f"{suggestion(name, expected)} Rename the folder, or define a class of your own: --classes "
+        "FILE"
     )
 
 

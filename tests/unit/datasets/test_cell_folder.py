@@ -282,3 +282,10 @@ def test_a_folder_in_which_nobody_names_slides_says_so(tmp_path):
     named = CellFolder.open(root, kind=RBC, block_pattern="^([ab])_")
     assert named.has_known_blocks
     assert "No slide or patient" not in named.to_text()
+
+
+def test_a_class_folder_of_another_species_is_refused_with_the_remedy(tmp_path):
+    for name in ("neutrophil", "avian_heterophil"):
+        write_rgba(tmp_path / "c" / name / "a.png", drawn_cell_image())
+    with pytest.raises(DatasetError, match=r"avian_heterophil.*: no class is called.*--classes"):
+        CellFolder.open(tmp_path / "c", kind=WBC)

@@ -118,6 +118,16 @@ def cut_image(task: CutTask, *, subtypes: Collection[str] = _SUBTYPES) -> list[C
     return [(replace(record, **frame), shown) for record, shown in _cut(image, task, subtypes)]
 
 
+def _check_shows_a_cell(image: NDArray[np.uint8], diameter_px: float | None) -> None:
+    """Refuse an image of one cell that is smaller than half a red cell of its data set."""
+    height, width = image.shape[:2]
+    if diameter_px is not None and max(height, width) < diameter_px / 2:
+        raise CellImageError(
+            f"the image has {width}×{height} px, less than half a red cell ({diameter_px:.0f} px "
+            "here); expected a whole cell. Cut it again from its smear, or leave it out."
+        )
+
+
 def frame_of(image: NDArray[np.uint8]) -> dict[str, Any]:
     """Measure what an image shows without any cell, by the columns of ``cells.csv``."""
     border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])[:, :3]
@@ -130,6 +140,7 @@ def _cut(image: NDArray[np.uint8], task: CutTask, subtypes: Collection[str]) -> 
     if plan.method is CutMethod.LONE:
         if label not in plan.classes:
             return []
+        _check_shows_a_cell(image, task.field.red_cell_diameter_px)
         shown = single_cell_image(image, cell_type=plan.cell_type)
         is_filled = has_no_slide(image)
         record = replace(

@@ -252,3 +252,12 @@ def test_every_cell_has_the_size_and_the_border_colour_of_its_image(tmp_path, ha
     assert (record.image_width_px, record.image_height_px) == (240, 240)
     border = (record.border_red, record.border_green, record.border_blue)
     assert border == pytest.approx((240, 228, 222), abs=1)
+
+
+def test_a_crop_of_less_than_half_a_red_cell_is_refused(tmp_path):
+    write_image(tmp_path / "a.png", draw_red_cell(piece_of_smear(40), 20, 20, 12))
+    field = CellField(
+        name="a", image_path=tmp_path / "a.png", label="x", block="b", red_cell_diameter_px=122.0
+    )
+    with pytest.raises(CellImageError, match=r"40×40 px, less than half a red cell \(122 px"):
+        cut_image(task(field, CutMethod.LONE, {"x": HEALTHY}))
