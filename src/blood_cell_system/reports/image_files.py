@@ -143,7 +143,10 @@ _SPLIT: Final = {
     "centroid": ("centroid_x", "centroid_y"),
 }
 """Fields of a row whose values have a column each."""
-_NO_COLUMN: Final = ("probabilities", "type_probabilities", "possible_conditions")
+_NO_COLUMN: Final = (
+    *("probabilities", "type_probabilities", "possible_conditions"),
+    *("box", "possible_subtypes", "measures"),
+)
 
 
 def cell_columns(taxonomy: Taxonomy) -> list[str]:
