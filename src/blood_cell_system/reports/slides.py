@@ -85,7 +85,12 @@ class SlideReport(Sums):
         known = {figure.name for figure in self.figures}
         return {
             name: part.model_copy(
-                update={"rates": tuple(rate for rate in part.rates if rate.name not in known)}
+                update={
+                    "rates": tuple(rate for rate in part.rates if rate.name not in known),
+                    "not_validated": {
+                        one: why for one, why in part.not_validated.items() if one not in known
+                    },
+                }
             )
             for name, part in self.findings.items()
         }
