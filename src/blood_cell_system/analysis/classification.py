@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
+from blood_cell_system.analysis.marks import MARK_COVERS
 from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.cells.cut_out import cell_images
 from blood_cell_system.cells.measures import covered_share
@@ -182,6 +183,8 @@ def classify_analysis(
     columns = unclassified(len(cells), [classifier.metadata for classifier in classifiers])
     light = None
     is_cut_off, is_covered = cells["touches_border"], covered_share(cells) > _MOST_COVERED
+    if "mark_share" in cells:
+        is_covered |= cells["mark_share"] >= MARK_COVERS
     for classifier in classifiers:
         metadata = classifier.metadata
         of_type = cells.is_type(metadata.cell_type)

@@ -16,12 +16,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.artifact_filter import without_artifacts
+from blood_cell_system.analysis.marks import (
+    MARK_HIDES,
+    find_marks,
+    paint_over,
+    with_mark_share,
+    without_dust,
+)
 from blood_cell_system.analysis.pose import Pose, standard_pose
 from blood_cell_system.analysis.quality import ImageQuality, assess
 from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
 from blood_cell_system.analysis.scale import ScaleEstimate, estimate_diameter, estimate_scale
-from blood_cell_system.analysis.scale_bars import find_scale_bar, paint_over
 from blood_cell_system.analysis.segmentation import TileSettings, find_cells
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
@@ -140,6 +145,8 @@ def analyze_image(
     field_mask = pose.undo(posed.field_mask)
     # The border rule knows an upper and a left side: those of the image as it was given.
     cells = count_by_rule(pose.undo_cells(posed.cells), settings.border_rule, field_mask)
+    if (is_hidden := cells["mark_share"] >= MARK_HIDES).any():
+        cells = cells.with_columns(is_counted=cells["is_counted"] & ~is_hidden)
     return replace(
         posed,
         image=image,
@@ -158,8 +165,8 @@ def _analyze_posed(
 ) -> ImageAnalysis:
     """Analyse an image as it lies; which cells are counted is still open."""
     field_mask = find_field(image)
-    bar = find_scale_bar(image, field_mask)
-    clean = image if bar is None else paint_over(image, bar)
+    marks = find_marks(image, field_mask)
+    clean = image if marks is None else paint_over(image, marks)
     view = survey(clean, field_mask)
     vote = estimate_diameter(clean, field_mask, first=view)
     training_diameter = training_diameter_of(runtime) or TRAINING_DIAMETER_PX
@@ -192,7 +199,7 @@ def _analyze_posed(
         )
         cells, class_mask = found.cells, found.class_mask
     class_mask[~field_mask] = NOT_SCORED
-    cells = without_artifacts(cells_within(cells, field_mask), clean)
+    cells = with_mark_share(without_dust(cells_within(cells, field_mask), clean), marks)
     return ImageAnalysis(
         image=image,
         class_mask=class_mask,
