@@ -48,6 +48,10 @@ _SELF: Final = 1 / (4 * np.pi * _GRID_BLUR**2)
 """Sum of the squared weights of the grid's blur: what a vote gives by meeting itself."""
 _FULL: Final = 2 * np.pi * _SELF
 """Agreement of perfect circles, to which others are compared."""
+_PEAK_SHARE: Final = 0.9
+"""Share of the largest agreement from which a radius has a say. On 60 images of BCCD that lose a
+row or are saved as JPEG the diameter differs by 1.1 %, at most 5 %; by the maximum alone 2.3 % and
+33 % (``benchmarks/invariance.py``)."""
 _OVAL: Final = 1.07
 """Oval cells vote for their narrow side; a red cell's diameter is this much larger."""
 _SECTORS: Final = 12
@@ -155,7 +159,7 @@ def _vote(view: Survey) -> DiameterEstimate | None:
     if best in (0, index - 1):
         # No maximum: it lies beyond the radii that were tried.
         return None
-    radius = _between(_RADII, agreement, best)
+    radius = _middle_of_peak(agreement[:index], best)
     directions = np.degrees(np.arctan2(inwards[:, 1], inwards[:, 0])) % 90
     return DiameterEstimate(
         diameter_px=float(2 * _OVAL * radius / view.shrink),
@@ -232,14 +236,17 @@ def _is_near_nucleus(view: Survey) -> NDArray[np.bool_]:
     return np.asarray(cv2.dilate(is_nucleus, reach) > 0)
 
 
-def _between(x: NDArray[np.float64], y: NDArray[np.float64], best: int) -> float:
-    """Top of the parabola through a maximum and its neighbours; ``x`` in equal ratios."""
-    if not 0 < best < len(x) - 1:
-        return float(x[best])
-    before, middle, after = y[best - 1 : best + 2]
-    curvature = 2 * middle - before - after
-    offset = 0.5 * (after - before) / curvature if curvature > 0 else 0.0
-    return float(x[best] * (x[1] / x[0]) ** offset)
+def _middle_of_peak(agreement: NDArray[np.float64], best: int) -> float:
+    """Radius in the middle of the peak's upper part, of the logarithms.
+
+    Where cells are of several sizes the peak is a plateau, on which chance sets the maximum.
+    """
+    level = _PEAK_SHARE * agreement[best]
+    is_below = np.flatnonzero(agreement <= level)
+    first = int(is_below[is_below < best].max(initial=-1)) + 1
+    last = int(is_below[is_below > best].min(initial=len(agreement)))
+    weights = agreement[first:last] - level
+    return float(np.exp(np.average(np.log(_RADII[first:last]), weights=weights)))
 
 
 RED_CELL_DIAMETER_UM: Final = 7.5

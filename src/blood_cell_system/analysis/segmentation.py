@@ -322,19 +322,22 @@ def _find_whole(
     tiles: TileSettings,
 ) -> FoundCells:
     shape = image.shape[0], image.shape[1]
-    result = segment_image(runtime, _resampled(image, magnification), tiles)
+    seen = _resampled(image, magnification)
+    result = segment_image(runtime, seen, tiles)
     found = separate_cells(
         result.class_probabilities,
         result.centres,
         result.log_size,
         separation,
         taxonomy=taxonomy_of(runtime),
+        image=seen,
     )
     if magnification < 1:
         class_mask = enlarged_class_mask(result.class_probabilities, shape)
         cells = rescale_cells(found, shape, class_mask=class_mask)
     else:
-        class_mask = np.asarray(resize_labels(result.class_mask, shape), dtype=np.uint8)
+        class_mask = most_likely_class(result.class_probabilities)
+        class_mask = np.asarray(resize_labels(class_mask, shape), dtype=np.uint8)
         cells = rescale_cells(found, shape)
     return FoundCells(class_mask=class_mask, cells=cells, has_heads=result.centres is not None)
 

@@ -19,6 +19,7 @@ from typing import Final
 
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError, OutputError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.input_files import kind_of_special
 from blood_cell_system.terminal import call_by
 from blood_cell_system.text_encoding import decoded
 
@@ -66,6 +67,8 @@ def opened_folder(path: Path) -> Iterator[Path]:
     if path.is_dir():
         yield path
         return
+    if kind := kind_of_special(path):
+        raise DatasetError(f"{path}: {kind}; expected a folder or a zip file. Check the path.")
     if not path.exists():
         raise MissingDataError(f"{path}: there is no such folder or zip file. Check the path.")
     if not zipfile.is_zipfile(path):

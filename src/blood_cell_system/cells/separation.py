@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.cells.halves import pairs_of_halves
 from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.neighbours import Crop, crops_of
+from blood_cell_system.cells.nucleus_evidence import cells_without_nucleus
 from blood_cell_system.cells.peaks import find_peaks, label_by_nearest_ellipse
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_by_shape
@@ -27,6 +29,8 @@ _CLOSING_SHARE: Final = 0.2
 """Radius of the closing, in diameters of the cell: bays less than twice as wide are closed."""
 _RIM_SHARE: Final = 0.03
 """In diameters of the cell: what is thinner is the roughness of a rim, not a bay."""
+_RED_FOR_WHITE: Final = (MaskClass.BACKGROUND, MaskClass.WBC, MaskClass.RBC)
+"""Channels of the probabilities with red and white cells exchanged."""
 _LARGEST_HOLE_SHARE: Final = 1.0
 """Largest hole that is closed, of the area of the rest: a ring around more is no cell."""
 
@@ -83,6 +87,8 @@ def separate_cells(
     log_size: NDArray[np.float32] | None,
     settings: SeparationSettings | None = None,
     taxonomy: Taxonomy = BUILT_IN,
+    *,
+    image: NDArray[np.uint8] | None = None,
 ) -> Cells:
     """Find the single cells in what a segmenter gives for an image.
 
@@ -90,20 +96,23 @@ def separate_cells(
     nearest ellipse of its class within reach, cells without a channel, such as platelets, take
     their ellipse's background; (3) what is left over, or cut off from its cell, becomes a cell of
     its own where it is as large and as thick as one, else goes to the neighbour that it touches
-    most, and belongs to no cell where it touches none; (4) bays and holes of white cells are
-    closed. Without heat maps touching cells are cut apart by their shape (steps 3 and 4 alone), and
-    all are of the main types of the channels.
+    most, and belongs to no cell where it touches none; (4) white cells without a nucleus become red
+    ones, where the image is there to show it; (5) red cells that together have the outline of one
+    are joined; (6) bays and holes of white cells are closed. Without heat maps touching cells are
+    cut apart by their shape (from step 3 on), and all are of the main types of the channels.
 
     Parameters
     ----------
     class_probabilities : ndarray of shape (height, width, 3), dtype float32
-        In ``MaskClass`` order.
+        In ``MaskClass`` order. Where a white cell becomes a red one, changed in place.
     centres : ndarray of shape (ceil(height / 4), ceil(width / 4), types), dtype float32, or None
         Centre heat maps in the order of the taxonomy.
     log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32, or None
         ln(width_px / 64) and ln(height_px / 64).
     taxonomy : Taxonomy
         Of the model.
+    image : ndarray of shape (height, width, 3), dtype uint8, optional
+        What the network saw, RGB.
     """
     settings = settings or SeparationSettings()
     class_mask = most_likely_class(class_probabilities)
@@ -123,9 +132,36 @@ def separate_cells(
         heights = peaks.score.tolist()
         predicted = peaks.corners
     found = _place_leftovers(class_mask, labels, types, settings, taxonomy)
-    close_white_cell_concavities(labels, found, class_mask, taxonomy)
     heights += [SHAPE_ONLY] * (len(found) - len(heights))
+    if image is not None:
+        for row in cells_without_nucleus(image, labels, found, heights, taxonomy):
+            inside = labels == row + 1
+            class_mask[inside] = MaskClass.RBC
+            class_probabilities[inside] = class_probabilities[inside][:, _RED_FOR_WHITE]
+            found[row] = taxonomy.main_types[MaskClass.RBC].name
+    predicted = _join_halves(labels, found, heights, predicted, taxonomy)
+    close_white_cell_concavities(labels, found, class_mask, taxonomy)
     return _cells_of(labels, found, heights, predicted, class_probabilities, settings, taxonomy)
+
+
+def _join_halves(
+    labels: NDArray[np.int32],
+    types: Sequence[str],
+    heights: list[float],
+    predicted: NDArray[np.float64],
+    taxonomy: Taxonomy,
+) -> NDArray[np.float64]:
+    """Give the second of two halves to the first, in place; returns the predicted boxes."""
+    red = taxonomy.main_types[MaskClass.RBC].name
+    is_red = np.array([name == red for name in types], dtype=bool)
+    predicted = predicted.copy()
+    for first, second in pairs_of_halves(labels, is_red):
+        labels[labels == second + 1] = first + 1
+        heights[first] = max(heights[first], heights[second])
+        if second < len(predicted):
+            predicted[first, :2] = np.minimum(predicted[first, :2], predicted[second, :2])
+            predicted[first, 2:] = np.maximum(predicted[first, 2:], predicted[second, 2:])
+    return predicted
 
 
 def _place_leftovers(

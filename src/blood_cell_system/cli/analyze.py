@@ -119,6 +119,13 @@ def analyze(
             parser=share,
         ),
     ] = None,
+    count_unproven: Annotated[
+        bool,
+        option(
+            "--count-unproven",
+            "Count also what was not validated outside the classifier's own laboratory.",
+        ),
+    ] = False,
 ) -> int:
     """Count the cells of images, classify them, and write a report.
 
@@ -177,6 +184,7 @@ def analyze(
             ),
             classification=ClassificationSettings(views=views),
             is_classifying=not no_classify,
+            counts_unproven=count_unproven,
         )
         outcomes: list[ImageOutcome] = []
         try:

@@ -99,6 +99,7 @@ def crops(
     bloodcells crops fields/ --kind wbc --map Benign=healthy_WBC --map ALL=cancer_WBC -o cells/
     bloodcells crops DATA --recipe rbc --output cells_rbc/
     """
+    from blood_cell_system.datasets.prepared import taxonomy_of_folder
     from blood_cell_system.imaging.image_folders import refuse_output_within
     from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.parallel import with_progress
@@ -109,11 +110,13 @@ def crops(
     from blood_cell_system.taxonomy import taxonomy_of_option
 
     refuse_output_within(output, source)
+    # A prepared folder knows the types that its labels name.
+    types = taxonomy_of_option(classes) if classes else taxonomy_of_folder(source)
     if recipe is not None and kind is None:
         tasks, failed, dropped = tasks_of_recipe(cells := ClassifierKind(recipe), source, seed=seed)
     elif kind is not None and recipe is None:
         options = CropOptions(
-            kind=(cells := ClassifierKind(kind, taxonomy_of_option(classes))),
+            kind=(cells := ClassifierKind(kind, types)),
             method=CutMethod(method) if method else None,
             boxes=boxes,
             class_of_all=class_of_all,

@@ -76,6 +76,12 @@ Deterministic = Annotated[
 Width = Annotated[int | None, option("--d-reduced N", "Width of the Reynolds bottleneck; 0: none.")]
 
 
+def _architecture(default: str) -> Any:
+    """Declare the option that names the network."""
+    help_text = "Network to train; an unknown name lists all that there are."
+    return option("--architecture NAME", help_text, default=default)
+
+
 def train(
     *,
     ctx: typer.Context,
@@ -112,14 +118,7 @@ def train(
     crop_size_px: Annotated[
         int | None, option("--crop-size PX", "Side of a training crop.")
     ] = None,
-    architecture: Annotated[
-        str | None,
-        option(
-            "--architecture NAME",
-            "Network to train; an unknown name lists all that there are.",
-            default="reynolds_unet",
-        ),
-    ] = None,
+    architecture: Annotated[str | None, _architecture("reynolds_unet")] = None,
     d_reduced: Width = None,
     learning_rate: LearningRate = None,
     weight_decay: WeightDecay = None,
@@ -206,6 +205,7 @@ def train_classifier(
         "./models"
     ),
     log_dir: LogDir = Path("./logs"),
+    architecture: Annotated[str | None, _architecture("cell_resnet")] = None,
     cells_per_epoch: Annotated[int | None, option("--cells-per-epoch N")] = None,
     d_reduced: Width = None,
     learning_rate: LearningRate = None,

@@ -131,6 +131,12 @@ def taxonomy_in(manifest: Mapping[str, Any], path: Path) -> Taxonomy:
         ) from error
 
 
+def taxonomy_of_folder(root: Path) -> Taxonomy:
+    """Cell types of a prepared folder; the built-in ones of any other. Raises as ``open``."""
+    path = root / "manifest.json"
+    return taxonomy_in(read_versioned_json(path), path) if (root / "masks").is_dir() else BUILT_IN
+
+
 def read_annotations(
     root: Path, taxonomy: Taxonomy = BUILT_IN
 ) -> dict[str, tuple[Annotation, ...]]:
@@ -492,6 +498,9 @@ def tuple_text(words: Iterable[str]) -> str:
     return f"({', '.join(several)}{',' if len(several) == 1 else ''})"
 
 
+_TEXTS_OF_ROW: Final = ("stem", "source", "original")
+
+
 def _manifest_rows(
     manifest: Mapping[str, Any], root: Path, stems: set[str], taxonomy: Taxonomy
 ) -> dict[str, dict[str, Any]]:
@@ -500,6 +509,8 @@ def _manifest_rows(
         rows = {row["stem"]: row for row in listed}
         for row in listed:
             Split(row.get("split") or Split.TRAIN)
+            if not all(isinstance(row.get(name) or "", str) for name in _TEXTS_OF_ROW):
+                raise ValueError(f"{', '.join(_TEXTS_OF_ROW)} are texts")
             _ = [taxonomy.checked(name) for name in row.get("unmarked_types", ())]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(

@@ -112,17 +112,17 @@ def _by_table(images: Sequence[PreparedImage], table: Path, by: GroupBy) -> list
     except ValueError as error:
         raise DatasetError(f"{table}: {error}. Save it as CSV UTF-8.") from error
     reader = csv.DictReader(io.StringIO(text, newline=""))
-    columns = list(reader.fieldnames or ())
-    column = next((name for name in _IMAGE_COLUMNS if name in columns), None)
-    group = next((name for name in (str(by), "group") if name in columns), None)
-    if column is None or group is None:
-        raise DatasetError(
-            f"{table}: has the columns {columns}; expected 'image' and {str(by)!r}, with commas "
-            "between. Add a first line with these names."
-        )
     # Names with or without their ending, and with or without folders.
     by_stem = {}
     try:
+        columns = list(reader.fieldnames or ())
+        column = next((name for name in _IMAGE_COLUMNS if name in columns), None)
+        group = next((name for name in (str(by), "group") if name in columns), None)
+        if column is None or group is None:
+            raise DatasetError(
+                f"{table}: has the columns {columns}; expected 'image' and {str(by)!r}, with "
+                "commas between. Add a first line with these names."
+            )
         for row in reader:
             if row[column] is None or row[group] is None:
                 raise DatasetError(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_json
@@ -38,8 +38,13 @@ from blood_cell_system.imaging.image_folders import (
 )
 from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import InferencePipeline
-from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
-from blood_cell_system.reports.figure_settings import FiguresSettings
+from blood_cell_system.reports.batch_summary import (
+    SLIDE_ENDING,
+    SLIDES_FOLDER,
+    BatchSummary,
+    ImageOutcome,
+    Slide,
+)
 from blood_cell_system.reports.image_files import (
     as_written,
     cells_to_csv,
@@ -58,14 +63,10 @@ from blood_cell_system.reports.report import (
     Provenance,
     ReportSettings,
 )
-from blood_cell_system.reports.slides import (
-    SLIDE_ENDING,
-    SLIDES_FOLDER,
-    Slide,
-    SlideFile,
-    with_file_names,
-)
 from blood_cell_system.reports.text import slide_text
+
+if TYPE_CHECKING:
+    from blood_cell_system.reports.figure_settings import FiguresSettings
 
 _MAX_NAME_BYTES: Final = 180
 """Of 255 that a file's name may have: "_annotated.png" and a temporary name must fit as well."""
@@ -440,7 +441,7 @@ def write_batch(
     pipeline: InferencePipeline,
     output_dir: Path,
     *,
-    figures: FiguresSettings | None = None,
+    figures: "FiguresSettings | None" = None,
 ) -> BatchSummary:
     """Write ``batch_summary.json``, ``batch_summary.csv``, ``index.html`` and a report each slide.
 
@@ -456,7 +457,7 @@ def write_batch(
         settings=pipeline.report_settings,
         provenance=pipeline.provenance,
         passed_over=tuple(str(path) for path in inputs.passed_over),
-        figures=figures or FiguresSettings(),
+        figures=figures,
     )
     write_json(output_dir / SUMMARY_NAME, summary.to_json())
     write_words(output_dir / TABLE_NAME, summary.to_csv())
@@ -468,26 +469,33 @@ def write_batch(
 def _write_slides(summary: BatchSummary, output_dir: Path) -> None:
     """Write page, text and JSON of each slide; those of slides of a former grouping go."""
     folder = output_dir / SLIDES_FOLDER
-    written = set()
-    for report, stem in with_file_names(summary.slides):
-        files = {
-            f"{stem}.html": render_page(summary.of_slide(report), slide=report),
-            f"{stem}.txt": slide_text(report, summary.taxonomy, summary.provenance),
-        }
-        for name, words in files.items():
-            write_words(folder / name, words)
-        file = SlideFile(
-            report=report,
-            provenance=summary.provenance,
-            settings=summary.settings,
-            figures_settings=summary.figures,
-        )
-        write_json(folder / f"{stem}.json", file.to_json())
-        written.add(stem)
+    written = _slide_files(summary, folder) if summary.is_grouped else set()
     for ending in ("html", "txt", "json"):
         for path in folder.glob(f"*{SLIDE_ENDING}.{ending}"):
             if path.stem not in written:
                 remove_file(path)
+
+
+def _slide_files(summary: BatchSummary, folder: Path) -> set[str]:
+    """Write the files of each slide, and give their names without endings."""
+    from blood_cell_system.reports.figure_settings import FiguresSettings
+    from blood_cell_system.reports.slides import SlideFile, with_file_names
+
+    written = set()
+    for report, stem in with_file_names(summary.slides):
+        file = SlideFile(
+            report=report,
+            provenance=summary.provenance,
+            settings=summary.settings,
+            figures_settings=summary.figures or FiguresSettings(),
+        )
+        page = render_page(summary.of_slide(report), slide=report)
+        write_words(folder / f"{stem}.html", page)
+        text = slide_text(report, summary.taxonomy, summary.provenance)
+        write_words(folder / f"{stem}.txt", text)
+        write_json(folder / f"{stem}.json", file.to_json())
+        written.add(stem)
+    return written
 
 
 def _with_its_files(outcome: ImageOutcome, output_dir: Path) -> ImageOutcome:

@@ -1,13 +1,12 @@
 """What came of a batch of images, as a typed summary and as a table."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import Field
 
-from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.findings import (
     Count,
     FindingCounts,
@@ -30,17 +29,30 @@ from blood_cell_system.reports.report import (
     Text,
     TypeSummary,
 )
-from blood_cell_system.reports.slides import (
-    Slide,
-    SlideField,
-    SlideReport,
-    report_patients,
-    report_slides,
-)
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+
+if TYPE_CHECKING:
+    from blood_cell_system.reports.figure_settings import FiguresSettings
+    from blood_cell_system.reports.slides import SlideReport
+
+SLIDES_FOLDER: Final = "slides"
+"""Folder of the slides' reports, within that of the results."""
+SLIDE_ENDING: Final = "_slide"
+"""What the names of their files end with."""
 
 _SUMMED: Final = ("uncertain", "touching_border", "not_counted")
 """Numbers of each type's summary that a row of the summary gives for all types together."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slide:
+    """A slide by name, and its patient where that is known."""
+
+    name: str
+    patient: str | None = None
+
+    def __str__(self) -> str:
+        return f"slide {self.name}" + (f" of patient {self.patient}" if self.patient else "")
 
 
 class ImageRow(Record):
@@ -86,8 +98,8 @@ class BatchFile(Record):
     counts: Annotated[dict[str, Count], Field(description="empty where there are slides")]
     rates: tuple[Rate, ...]
     findings: dict[str, Findings]
-    slides: Annotated[tuple[SlideReport, ...], Field(description="with --group-by")] = ()
-    patients: Annotated[tuple[SlideReport, ...], Field(description="that were named")] = ()
+    slides: Annotated[tuple[Any, ...], Field(description="with --group-by")] = ()
+    patients: Annotated[tuple[Any, ...], Field(description="that were named")] = ()
     images: tuple[ImageRow, ...]
     pictures: Annotated[
         tuple[FormerImageRow, ...],
@@ -189,15 +201,15 @@ class BatchSummary:
     provenance : Provenance
     passed_over : tuple of str
         Files that are no images by their names.
-    figures : FiguresSettings
-        What is reported of slides.
+    figures : FiguresSettings or None
+        What is reported of slides; None for the defaults.
     """
 
     outcomes: tuple[ImageOutcome, ...]
     settings: ReportSettings
     provenance: Provenance
     passed_over: tuple[str, ...] = ()
-    figures: FiguresSettings = field(default_factory=FiguresSettings)
+    figures: "FiguresSettings | None" = None
 
     def count(self, status: Status) -> int:
         """How many inputs ended so."""
@@ -241,25 +253,33 @@ class BatchSummary:
         """Whether slides were named: then cells are summed up by slide and patient alone."""
         return any(outcome.slide for outcome in self.outcomes)
 
-    @cached_property
-    def slides(self) -> tuple[SlideReport, ...]:
+    @property
+    def slides(self) -> "tuple[SlideReport, ...]":
         """Report of each slide that was named."""
-        return report_slides(self._fields, self.figures)
-
-    @cached_property
-    def patients(self) -> tuple[SlideReport, ...]:
-        """Report of each patient that was named."""
-        return report_patients(self._fields, self.figures)
+        return self._grouped[0]
 
     @property
-    def _fields(self) -> tuple[SlideField, ...]:
-        return tuple(
+    def patients(self) -> "tuple[SlideReport, ...]":
+        """Report of each patient that was named."""
+        return self._grouped[1]
+
+    @cached_property
+    def _grouped(self) -> "tuple[tuple[SlideReport, ...], tuple[SlideReport, ...]]":
+        if not self.is_grouped:
+            return (), ()
+        # Here, not above: without slides nothing of it is needed, and it takes time to load.
+        from blood_cell_system.reports.figure_settings import FiguresSettings
+        from blood_cell_system.reports.slides import SlideField, report_patients, report_slides
+
+        fields = tuple(
             SlideField(name=outcome.name, slide=outcome.slide, report=outcome.report)
             for outcome in self.outcomes
             if outcome.slide is not None
         )
+        settings = self.figures or FiguresSettings()
+        return report_slides(fields, settings), report_patients(fields, settings)
 
-    def of_slide(self, report: SlideReport) -> "BatchSummary":
+    def of_slide(self, report: "SlideReport") -> "BatchSummary":
         """Give the images of one slide, as a batch of their own."""
         images = tuple(
             replace(outcome, slide=None)
@@ -297,7 +317,12 @@ class BatchSummary:
     def to_json(self) -> dict[str, Any]:
         """Give the summary as ``batch_summary.json`` holds it."""
         rows = tuple(outcome.row for outcome in self.outcomes)
-        return BatchFile(
+        kind: type[BatchFile] = BatchFile
+        if self.is_grouped:
+            from blood_cell_system.reports.slides import GroupedBatchFile
+
+            kind = GroupedBatchFile
+        return kind(
             provenance=self.provenance,
             settings=self.settings,
             images_by_status={str(status): self.count(status) for status in Status},

@@ -10,6 +10,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final, Self
 
@@ -49,9 +50,10 @@ class Proof(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    laboratories: int = Field(ge=1, description="with cells of the class and others")
-    auroc_mean: float
-    auroc_worst: float
+    laboratories: int = Field(ge=0, description="with cells of the class and others")
+    auroc_mean: float | None = Field(description="null without a laboratory")
+    auroc_worst: float | None = None
+    is_proven: bool = Field(default=True, description="false where the user asked for the count")
     sensitivity: ErrorRate | None = Field(default=None, description="null where not measured")
     false_alarms: ErrorRate | None = Field(
         default=None, description="share of other cells that are called so"
@@ -60,13 +62,14 @@ class Proof(BaseModel):
     @classmethod
     def of(cls, validation: Validation | None) -> Self | None:
         """Sum up what a model file says of a class; None where that is no proof."""
-        if validation is None or not validation.is_proven:
+        if validation is None or not (validation.is_proven or validation.is_asked_for):
             return None
         mean, worst = validation.mean_auroc, validation.worst_auroc
         return cls(
             laboratories=len(validation.aurocs),
-            auroc_mean=round(mean or 0.0, 4),
-            auroc_worst=round(worst or 0.0, 4),
+            auroc_mean=None if mean is None else round(mean, 4),
+            auroc_worst=None if worst is None else round(worst, 4),
+            is_proven=validation.is_proven,
             sensitivity=_pooled(
                 (one.sensitivity, one.positives) for one in validation.sources if _is_of_both(one)
             ),
@@ -78,8 +81,10 @@ class Proof(BaseModel):
     @property
     def words(self) -> str:
         """In how many laboratories the class was proven, with which figures."""
-        words = f"proven in {laboratories(self.laboratories)} never seen: "
-        words += f"AUROC {self.auroc_mean:.2f}"
+        if self.auroc_mean is None or self.auroc_worst is None:
+            return f"{NOT_VALIDATED}, counted as asked"
+        words = "proven in" if self.is_proven else f"{NOT_VALIDATED}, counted as asked; in"
+        words += f" {laboratories(self.laboratories)} never seen: AUROC {self.auroc_mean:.2f}"
         if self.auroc_worst < self.auroc_mean:
             words += f", worst {self.auroc_worst:.2f}"
         if self.false_alarms is None:
@@ -117,10 +122,15 @@ def verdict_of(
         return Verdict.NONE
     if uncertain > _MOSTLY * count:
         return Verdict.UNCERTAIN
-    alarms = proof and proof.false_alarms
-    if alarms and chance_of_false_alarms(count, total, alarms) >= _CHANCE:
+    if explained_by_false_alarms(count, total, proof):
         return Verdict.FALSE_ALARMS
     return Verdict.FOUND
+
+
+def explained_by_false_alarms(count: int, total: int, proof: Proof | None) -> bool:
+    """Whether so many cells or more would be called so among cells without any."""
+    alarms = proof and proof.false_alarms
+    return bool(alarms and chance_of_false_alarms(count, total, alarms) >= _CHANCE)
 
 
 def classes_claimed(cells: Cells, kind: CellType) -> list[str]:
@@ -139,8 +149,19 @@ def classes_claimed(cells: Cells, kind: CellType) -> list[str]:
 
 
 def is_proven(cells: Cells, name: str) -> bool:
-    """Whether a class was proven in laboratories never seen."""
-    return name in cells.validation and cells.validation[name].is_proven
+    """Whether a class was proven in laboratories never seen, or is asked for without."""
+    found = cells.validation.get(name)
+    return found is not None and (found.is_proven or found.is_asked_for)
+
+
+def asked_for(cells: Cells) -> Cells:
+    """Let all classes of the classifiers be counted, whether they were proven or not."""
+    names = [one.name for one in cells.taxonomy.classes if f"{one.name}_prob" in cells]
+    known = {name: cells.validation.get(name, Validation()) for name in names}
+    return replace(
+        cells,
+        validation={n: one.model_copy(update={"is_asked_for": True}) for n, one in known.items()},
+    )
 
 
 def why_not_validated(cells: Cells, kind: CellType) -> dict[str, str]:

@@ -1,6 +1,8 @@
 """From the analysis of an image to its report."""
 
+import os
 from collections.abc import Iterable, Mapping, Sequence, Set
+from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
@@ -9,7 +11,7 @@ from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.reports.claims import Verdict, classes_claimed
+from blood_cell_system.reports.claims import Verdict, asked_for, classes_claimed
 from blood_cell_system.reports.findings import BLAST, Rate, findings_in, rates_in
 from blood_cell_system.reports.report import (
     CellFlag,
@@ -58,6 +60,7 @@ def diagnose(
     return DiagnosticReport(
         taxonomy=None if taxonomy == BUILT_IN else taxonomy.to_dict(),
         image=image,
+        analysed_on=_today(),
         settings=settings,
         provenance=provenance,
         types={kind.name: type_summary(cells, kind.name) for kind in taxonomy},
@@ -76,6 +79,13 @@ def diagnose(
     )
 
 
+def _today() -> str:
+    """Day of the analysis; that of ``SOURCE_DATE_EPOCH`` where it is set, so that bytes repeat."""
+    epoch = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = datetime.fromtimestamp(int(epoch), UTC) if epoch.isdecimal() else datetime.now(UTC)
+    return now.date().isoformat()
+
+
 def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
     """Measure and flag every cell that was found."""
     cells = measure_cells(analysis.cells, "form_factor")
@@ -84,6 +94,8 @@ def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
     pixel_size_um = analysis.scale.pixel_size_um
     conditions, _ = classes_in(cells)
     diameters = cells["equivalent_diameter_area"]
+    if settings.counts_unproven:
+        cells = asked_for(cells)
     claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
     subtypes = cells["subtype"].copy()
     # A blast has no normal type; one that is none of the model's to tell has the likeliest.

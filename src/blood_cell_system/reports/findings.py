@@ -33,6 +33,7 @@ from blood_cell_system.reports.claims import (
     Verdict,
     cells_for,
     classes_claimed,
+    explained_by_false_alarms,
     half_width_for,
     verdict_of,
     why_not_validated,
@@ -384,6 +385,11 @@ class Rate(Record):
             uncertain=self.uncertain,
             proof=self.proof,
         )
+
+    @property
+    def is_within_false_alarms(self) -> bool:
+        """Whether false alarms alone explain what was found, of however many cells."""
+        return self.count > 0 and explained_by_false_alarms(self.count, self.total, self.proof)
 
     @property
     def errors(self) -> tuple[ErrorRate, ErrorRate] | None:

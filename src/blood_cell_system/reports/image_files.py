@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -34,6 +35,10 @@ _ORDER: Final = (NONE_COLOUR, UNSURE_COLOUR, ABNORMAL_COLOUR)
 """What matters most is drawn last, over the others."""
 _WHITE: Final[Colour] = (255, 255, 255)
 """RGB of names."""
+_INK: Final[Colour] = (40, 40, 40)
+"""RGB of the numbers of other cells."""
+_BOX_OF_FULL_LETTERS: Final = 160
+"""Pixels a side of a box whose number has OpenCV's full size."""
 _SMALLEST_FONT_PX: Final = 9
 """Smaller letters cannot be read."""
 _LETTER_SHARE: Final = 0.62
@@ -43,7 +48,7 @@ _OVERHANG: Final = 1.3
 
 
 def annotated_image(analysis: ImageAnalysis, cells: Cells) -> NDArray[np.uint8]:
-    """Draw outlines; box and name cells that are not healthy, not sure, or none of the classes.
+    """Draw outlines and numbers; box and name cells that are not healthy, not sure, or unlike any.
 
     Parameters
     ----------
@@ -54,7 +59,7 @@ def annotated_image(analysis: ImageAnalysis, cells: Cells) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray of shape (height, width, 3), dtype uint8
-        RGB; the same as of :func:`draw_overlay` where no cell was classified.
+        RGB; where no cell was classified, that of :func:`draw_overlay` with numbers.
     """
     drawn = draw_overlay(
         analysis.image,
@@ -69,9 +74,24 @@ def annotated_image(analysis: ImageAnalysis, cells: Cells) -> NDArray[np.uint8]:
         rows = [row for row, (of_row, _) in named.items() if of_row == colour]
         if rows:
             drawn = draw_boxes(drawn, boxes[rows].astype(np.float64), colour=colour)
+    for row in range(len(cells)):
+        if row not in named:
+            _write_number(drawn, boxes[row].tolist(), row + 1)
     for row, (colour, name) in sorted(named.items(), key=lambda item: _ORDER.index(item[1][0])):
-        _write_name(drawn, boxes[row].tolist(), name, colour)
+        _write_name(drawn, boxes[row].tolist(), name, colour, number=row + 1)
     return drawn
+
+
+def _write_number(image: NDArray[np.uint8], box: list[int], number: int) -> None:
+    """Write the id of a cell into the corner of its box, beside what is seen within the cell."""
+    x_min, y_min, x_max, y_max = box
+    font = cv2.FONT_HERSHEY_SIMPLEX
+    size = float(np.clip(min(x_max - x_min, y_max - y_min) / _BOX_OF_FULL_LETTERS, 0.25, 0.6))
+    words = str(number)
+    _, height = cv2.getTextSize(words, font, size, 1)[0]
+    place = (max(x_min, 0), max(y_min, 0) + height)
+    cv2.putText(image, words, place, font, size, _WHITE, 2, cv2.LINE_AA)
+    cv2.putText(image, words, place, font, size, _INK, 1, cv2.LINE_AA)
 
 
 def _names_to_draw(cells: Cells) -> dict[int, tuple[Colour, str]]:
@@ -92,17 +112,21 @@ def _names_to_draw(cells: Cells) -> dict[int, tuple[Colour, str]]:
     return found
 
 
-def _write_name(image: NDArray[np.uint8], box: list[int], name: str, colour: Colour) -> None:
-    """Write a name at a box's upper left corner, in place, as far as the image reaches.
+def _write_name(
+    image: NDArray[np.uint8], box: list[int], name: str, colour: Colour, *, number: int
+) -> None:
+    """Write a name and the number of its cell at a box's upper left corner, in place.
 
-    Of a name that is wider than its cell only the first letter is written: it would hide others.
+    What is wider than its cell would hide others: then only the first letter is written, and the
+    number where there is room for it.
     """
     x_min, y_min, x_max, y_max = box
     font_size = max(_SMALLEST_FONT_PX, min(x_max - x_min, y_max - y_min) // 6)
+    letter = name[0] + ("?" if name.endswith("?") and len(name) > 1 else "")
+    widest = _OVERHANG * (x_max - x_min)
+    shorter = (f"{name} {number}", f"{letter} {number}", letter)
+    name = next((one for one in shorter if _width_px(one, font_size) <= widest), letter)
     width = _width_px(name, font_size)
-    if width > _OVERHANG * (x_max - x_min):
-        name = name[0] + ("?" if name.endswith("?") and len(name) > 1 else "")
-        width = _width_px(name, font_size)
     strip = text_strip(name, width, font_size=font_size, colour=_WHITE, background=colour)
     top, left = max(y_min, 0), max(x_min, 0)
     room = image[top : top + strip.shape[0], left : left + strip.shape[1]]

@@ -327,6 +327,8 @@ class ReportSettings:
     classifier_views : int or None
         Views of a cell that a classifier's answer is the mean of; None for 1 of a red cell and 4 of
         a white one.
+    counts_unproven : bool
+        Whether classes are counted that were not proven in laboratories never seen.
 
     Raises
     ------
@@ -340,6 +342,7 @@ class ReportSettings:
     cell_diameter_px: float | None = None
     pixel_size_um: float | None = None
     classifier_views: int | None = None
+    counts_unproven: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -429,6 +432,13 @@ class DiagnosticReport(Record):
         dict[str, Any] | None, Field(description="the user's own cell types; null: the built-in")
     ] = None
     image: Image
+    analysed_on: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\d{4}-\d\d-\d\d$",
+            description="day of the analysis in UTC; null in reports of version 3",
+        ),
+    ] = None
     settings: ReportSettings
     provenance: Provenance
     types: Annotated[

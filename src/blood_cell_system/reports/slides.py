@@ -12,6 +12,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.reports.batch_summary import SLIDE_ENDING, BatchFile, Slide
 from blood_cell_system.reports.diagnosis import doubts, type_summary
 from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, findings_in, rates_in
@@ -27,17 +28,6 @@ from blood_cell_system.reports.report import (
     shown_name,
 )
 from blood_cell_system.taxonomy import RBC
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Slide:
-    """A slide by name, and its patient where that is known."""
-
-    name: str
-    patient: str | None = None
-
-    def __str__(self) -> str:
-        return f"slide {self.name}" + (f" of patient {self.patient}" if self.patient else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +85,12 @@ class SlideReport(Sums):
         known = {figure.name for figure in self.figures}
         return {
             name: part.model_copy(
-                update={"rates": tuple(rate for rate in part.rates if rate.name not in known)}
+                update={
+                    "rates": tuple(rate for rate in part.rates if rate.name not in known),
+                    "not_validated": {
+                        one: why for one, why in part.not_validated.items() if one not in known
+                    },
+                }
             )
             for name, part in self.findings.items()
         }
@@ -112,10 +107,13 @@ class SlideFile(Record):
     report: SlideReport
 
 
-SLIDES_FOLDER: Final = "slides"
-"""Folder of the slides' reports, within that of the results."""
-SLIDE_ENDING: Final = "_slide"
-"""What the names of their files end with."""
+class GroupedBatchFile(BatchFile):
+    """What ``batch_summary.json`` holds where slides were named."""
+
+    slides: tuple[SlideReport, ...]
+    patients: Annotated[tuple[SlideReport, ...], Field(description="that were named")]
+
+
 _MAX_STEM: Final = 80
 """Letters of a slide's name that its files' names have."""
 

@@ -4,7 +4,7 @@ import math
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from blood_cell_system.analysis.quality import Severity
 from blood_cell_system.analysis.scale import ScaleSource
@@ -12,19 +12,22 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.claims import NOT_VALIDATED, Verdict
 from blood_cell_system.reports.findings import Findings, Rate
-from blood_cell_system.reports.lab_figures import LabFigure
 from blood_cell_system.reports.report import (
     DISCLAIMER,
     CellFlag,
     DiagnosticReport,
     Provenance,
+    ReportSettings,
     TypeSummary,
     certainty,
     condition_of,
     shown_name,
 )
-from blood_cell_system.reports.slides import SlideReport
 from blood_cell_system.taxonomy import CellType, Taxonomy
+
+if TYPE_CHECKING:
+    from blood_cell_system.reports.lab_figures import LabFigure
+    from blood_cell_system.reports.slides import SlideReport
 
 _WIDTH: Final = 88
 """Letters of the longest line, but for file names."""
@@ -77,6 +80,8 @@ def rate_words(rate: Rate) -> RateWords:
     if rate.verdict == Verdict.TOO_FEW:
         share, detail = "too few cells to say", f"at least {rate.min_total:,} are needed"
         detail += ", about " * bool(rate.more_images) + _more_fields(rate)
+        if rate.is_within_false_alarms:
+            detail += "; what was found is within false alarms"
     elif rate.verdict == Verdict.NONE:
         share = "none found"
     elif rate.verdict == Verdict.UNCERTAIN:
@@ -108,15 +113,13 @@ def _more_fields(rate: Rate) -> str:
     return "" if not count else "1 more field" if count == 1 else f"{count:,} more fields"
 
 
-def unproven_words(taxonomy: Taxonomy, findings: Findings) -> list[str]:
-    """Name the classes of a type about which nothing is claimed, those of one reason together."""
+def unproven_words(taxonomy: Taxonomy, findings: Findings) -> str:
+    """Name the classes about which nothing is claimed, and why; empty without any."""
     reasons: dict[str, list[str]] = {}
     for name, why in findings.not_validated.items():
         reasons.setdefault(why, []).append(taxonomy.display_name(name))
-    return [
-        f"{NOT_VALIDATED} ({why}), so not counted: {', '.join(names)}"
-        for why, names in reasons.items()
-    ]
+    named = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
+    return f"{NOT_VALIDATED}, so not counted: {named}" if named else ""
 
 
 _GROUPS: Final = {
@@ -140,13 +143,15 @@ class FigureWords:
     label: str
     value: str
     detail: str
-    figure: LabFigure
+    figure: "LabFigure"
 
     def __str__(self) -> str:
+        if self.figure.value is None:
+            return f"{self.label}: {self.value}: {self.detail}"
         return f"{self.label}: {self.value}" + (f" ({self.detail})" if self.detail else "")
 
 
-def figure_words(figure: LabFigure) -> FigureWords:
+def figure_words(figure: "LabFigure") -> FigureWords:
     """Say how large a figure is, how sure that is, and what it rests on."""
     if figure.value is None:
         return FigureWords(label=figure.label, value="not given", detail=figure.note, figure=figure)
@@ -187,7 +192,7 @@ def number_words(value: float, unit: str) -> str:
     return f"{rounded:,.{max(0, 1 - math.floor(math.log10(abs(rounded))))}f}"
 
 
-def figure_groups(figures: Iterable[LabFigure]) -> list[tuple[str, list[FigureWords]]]:
+def figure_groups(figures: "Iterable[LabFigure]") -> list[tuple[str, list[FigureWords]]]:
     """Put figures in words under their headings; those that lack the same are one line."""
     groups: dict[str, dict[str, FigureWords]] = {}
     for figure in figures:
@@ -197,6 +202,25 @@ def figure_groups(figures: Iterable[LabFigure]) -> list[tuple[str, list[FigureWo
             said = replace(said, label=f"{group[key].label}, {said.label}")
         group[key] = said
     return [(_GROUPS[name], list(members.values())) for name, members in groups.items()]
+
+
+CERTAINTY: Final = (
+    "The certainty of a cell is the smallest of the probabilities that its answer rests on: that "
+    "there is such a cell, its condition and its type."
+)
+
+
+def settings_words(settings: ReportSettings) -> str:
+    """Say with which settings cells were found and counted."""
+    if settings.cell_diameter_px:
+        scale = f"red cells {settings.cell_diameter_px:g} px wide"
+    else:
+        size = settings.pixel_size_um
+        scale = f"{size:g} µm a pixel" if size else "estimated or of the file"
+    return (
+        f"cells at the border: {settings.border_rule}; scale: {scale}; "
+        f"cells below a confidence of {settings.confidence_threshold:g} are not sure"
+    )
 
 
 def findings_headline(kind: CellType, findings: Findings) -> str:
@@ -238,7 +262,8 @@ def scale_words(report: DiagnosticReport) -> str:
     if scale.source == ScaleSource.UNKNOWN or scale.red_cell_diameter_px is None:
         words = "not known: taken as in the images of the training"
     else:
-        words = f"a red cell is {scale.red_cell_diameter_px:.0f} px wide ({scale.source})"
+        diameter = f"{scale.red_cell_diameter_px:.0f} px"
+        words = f"red cells taken as {diameter} wide before they were found ({scale.source})"
     if scale.pixel_size_um is None:
         return words
     origin = f" ({scale.pixel_size_origin})" if scale.pixel_size_origin else ""
@@ -306,7 +331,11 @@ def report_text(report: DiagnosticReport) -> str:
     title = f"Blood smear report: {shown_name(image.file_name)}"
     parts: list[list[str]] = [
         [title, "=" * min(len(title), _WIDTH), DISCLAIMER],
-        [f"Image    {image.width_px}×{image.height_px} pixels", f"Scale    {scale_words(report)}"],
+        [
+            f"Date     {report.analysed_on or 'not recorded'}",
+            f"Image    {image.width_px}×{image.height_px} pixels",
+            f"Scale    {scale_words(report)}",
+        ],
         _section("Warnings", [f"! {warning}" for warning in report.warnings]),
         [
             "Cells",
@@ -322,7 +351,7 @@ def report_text(report: DiagnosticReport) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
-def slide_text(report: SlideReport, taxonomy: Taxonomy, provenance: Provenance) -> str:
+def slide_text(report: "SlideReport", taxonomy: Taxonomy, provenance: Provenance) -> str:
     """Lay a slide's report out as lines of at most 88 characters, but for file names."""
     name = shown_name(report.name)
     title = f"Blood smear report: {name[:1].lower()}{name[1:]}"
@@ -361,9 +390,13 @@ def _findings_lines(of_types: Mapping[str, Findings], taxonomy: Taxonomy) -> lis
         lines += _wrapped(findings_headline(kind, findings))
         if not findings.is_assessed or findings.seen == 0:
             continue
+        doubtful = {rate.name for rate in findings.rates if rate.is_within_false_alarms}
         words = [
             ", ".join(
-                f"{one.display_name} {counts[one.name]:,}" for one in classes if one.name in counts
+                f"{one.display_name} {counts[one.name]:,}"
+                + " (within false alarms)" * (one.name in doubtful)
+                for one in classes
+                if one.name in counts
             )
             for classes, counts in (
                 (kind.conditions, findings.counts),
@@ -371,7 +404,7 @@ def _findings_lines(of_types: Mapping[str, Findings], taxonomy: Taxonomy) -> lis
             )
         ]
         words += [unsure_words(findings), *_rate_lines(findings.rates)]
-        words += unproven_words(taxonomy, findings)
+        words.append(unproven_words(taxonomy, findings))
         lines += [line for part in words for line in _wrapped(part, indent=4)]
     return lines
 
@@ -402,7 +435,7 @@ def _uncertain(report: DiagnosticReport) -> str:
     more = len(uncertain) - _SHOWN_UNCERTAIN
     rest = f" and {more} more" if more > 0 else ""
     words = "cell (type or condition, certainty)"
-    return f"{len(uncertain)} of {len(cells)}, {words}: {shown}{rest}"
+    return f"{len(uncertain)} of {len(cells)}, {words}: {shown}{rest}. {CERTAINTY}"
 
 
 def _quality_lines(report: DiagnosticReport) -> list[str]:

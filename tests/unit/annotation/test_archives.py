@@ -206,3 +206,13 @@ def test_errors_name_the_zip_file_and_not_where_it_was_unpacked(tmp_path: Path):
         raise DatasetError(f"{folder / 'a.json'}: is not JSON.")
     assert str(caught.value) == f"{path / 'a.json'}: is not JSON."
     assert visible(f"left out: {folder / 'a.json'}") == f"left out: {path / 'a.json'}"
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no devices here")
+def test_a_link_to_a_device_is_refused_unread(tmp_path: Path):
+    (tmp_path / "data.zip").symlink_to("/dev/zero")
+    with (
+        pytest.raises(DatasetError, match="a device; expected a folder or a zip file"),
+        opened_folder(tmp_path / "data.zip"),
+    ):
+        pass

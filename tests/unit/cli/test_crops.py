@@ -2,9 +2,11 @@ import json
 
 import pytest
 from support.collections_of_cells import field_of_red_cells
+from support.smears import small_prepared_folder
 
 from blood_cell_system.cli.main import main
 from blood_cell_system.imaging.image_file import write_image
+from blood_cell_system.taxonomy import RBC, Taxonomy
 
 
 @pytest.fixture
@@ -58,3 +60,31 @@ def test_what_makes_no_sense_is_told_and_nothing_is_written(smears, capsys, more
     assert crops(smears, *more) == 1
     assert message in capsys.readouterr().err
     assert not (smears.parent / "cells").exists()
+
+
+OWN_TYPES = """\
+extends: built-in
+cell_types:
+  - name: Parasite
+    display_name: free parasites
+    colour: "#aa00ff"
+    conditions:
+      - {name: young, display_name: young ones}
+      - {name: old, display_name: old ones}
+"""
+
+
+def test_a_prepared_folder_knows_its_own_types(tmp_path, capsys):
+    root = small_prepared_folder(tmp_path / "data", count=2)
+    (tmp_path / "classes.yaml").write_text(OWN_TYPES)
+    manifest = json.loads((root / "manifest.json").read_text())
+    manifest["taxonomy"] = Taxonomy.read(tmp_path / "classes.yaml").to_dict()
+    (root / "manifest.json").write_text(json.dumps(manifest))
+    annotations = json.loads((root / "annotations.json").read_text())
+    for cells in annotations["images"].values():
+        cells[:] = [cell | {"cell_type": "Parasite"} for cell in cells if cell["cell_type"] == RBC]
+    (root / "annotations.json").write_text(json.dumps(annotations))
+    words = ["--kind", "parasite", "--class", "old", "--jobs", "1"]
+    assert main(["crops", str(root), "-o", str(tmp_path / "cells"), *words]) == 0
+    assert " old of own" in capsys.readouterr().out
+    assert Taxonomy.read(tmp_path / "cells" / "taxonomy.json").names[-1] == "Parasite"

@@ -65,6 +65,10 @@ def test_a_value_that_makes_no_sense_is_an_error():
         resolve_settings(options_of("--epochs", "0"), None)
 
 
+def test_a_network_is_chosen_by_name():
+    assert resolve_settings(options_of("--architecture", "mine"), None).architecture == "mine"
+
+
 def test_a_folder_that_is_not_there_is_told_in_one_line(tmp_path, capsys):
     assert main(["train-classifier", "rbc", "--data-dir", str(tmp_path / "no")]) == 1
     assert "there is no such folder" in capsys.readouterr().err

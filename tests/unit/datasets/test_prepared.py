@@ -227,3 +227,12 @@ def test_a_folder_in_the_place_of_a_file_is_refused(tmp_path: Path, name):
     (tmp_path / name).mkdir()
     with pytest.raises(DatasetError, match=f"{name}: cannot be read: a folder, not a file"):
         PreparedDataset.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["source", "original"])
+def test_a_row_whose_text_is_none_is_refused(tmp_path: Path, name):
+    add_pair(tmp_path, "a")
+    rows = [{"stem": "a", name: ["x"]}]
+    (tmp_path / "manifest.json").write_text(json.dumps({"format_version": 1, "images": rows}))
+    with pytest.raises(DatasetError, match=r"an entry of 'images' cannot be read .*are texts"):
+        PreparedDataset.open(tmp_path)

@@ -190,3 +190,10 @@ def test_a_row_of_a_table_that_cannot_be_read_is_an_error(tmp_path, line, words)
     table.write_text(f"image,slide\na,1\n{line}\n")
     with pytest.raises(DatasetError, match=words):
         groups_by([image("a")], GroupBy.SLIDE, table=table)
+
+
+def test_a_first_line_that_is_no_row_is_an_error(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text(f"image,{'s' * 200_000}\na,1\n")
+    with pytest.raises(DatasetError, match="line 1 is no row of a table"):
+        groups_by([image("a")], GroupBy.SLIDE, table=table)

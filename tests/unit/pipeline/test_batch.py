@@ -2,6 +2,8 @@ import csv
 import hashlib
 import json
 import re
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -493,6 +495,15 @@ def test_without_a_grouping_the_slides_of_a_former_one_go(patients, pipeline, tm
     outcomes = list(analyze_inputs(inputs, pipeline, tmp_path / "out", settings))
     write_batch(inputs, outcomes, pipeline, tmp_path / "out")
     assert list((tmp_path / "out" / "slides").iterdir()) == []
+
+
+def test_without_slides_nothing_of_them_is_loaded():
+    code = (
+        "import sys, blood_cell_system.pipeline.batch;"
+        "print([m for m in sys.modules if m.endswith(('.slides', '_figures', '.control_chart'))])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
 
 
 def test_an_input_folder_called_slides_keeps_its_results(pipeline, tmp_path):

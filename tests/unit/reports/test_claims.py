@@ -6,17 +6,19 @@ import json
 import numpy as np
 import pytest
 from support.analysed_images import CELLS, analysis_of
-from support.classified_cells import ALL_PROVEN, classified_report
+from support.classified_cells import ALL_PROVEN, classified_analysis, classified_report
 from support.colour_classifiers import PROVEN, WBC_METADATA
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.analysis.classification import ClassificationSettings, classify_analysis
+from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.model_metadata import UnseenSource, Validation
 from blood_cell_system.reports.claims import Proof, Verdict, cells_for, half_width_for
-from blood_cell_system.reports.findings import Rate
+from blood_cell_system.reports.diagnosis import reported_cells
+from blood_cell_system.reports.findings import Rate, findings_in
 from blood_cell_system.reports.image_files import annotated_image, cells_to_csv
 from blood_cell_system.reports.page.render import render_report
-from blood_cell_system.reports.report import CellFlag, DiagnosticReport
+from blood_cell_system.reports.report import CellFlag, DiagnosticReport, ReportSettings
 from blood_cell_system.reports.text import is_abnormal, name_of, percent, rate_words
 from blood_cell_system.taxonomy import WBC
 
@@ -76,8 +78,8 @@ def test_an_unproven_condition_has_no_count_and_no_share():
 def test_an_unproven_condition_is_told_in_one_line_with_its_figures():
     words = " ".join(of_blasts().text.split())
     assert (
-        "not validated outside its laboratory (AUROC 0.36 to 0.60 in 2 laboratories never seen), "
-        "so not counted: leukaemia-suspect (blast-like) cells" in words
+        "not validated outside its laboratory, so not counted: leukaemia-suspect (blast-like) "
+        "cells (AUROC 0.36 to 0.60 in 2 laboratories never seen)" in words
     )
 
 
@@ -116,6 +118,25 @@ def test_one_proven_condition_is_counted_beside_one_that_is_not():
     assert found.counts == {"malaria_RBC": 1}
     assert [one.name for one in found.rates] == ["malaria_RBC"]
     assert list(found.not_validated) == ["sickle_RBC"]
+
+
+def test_what_is_not_proven_is_counted_where_that_was_asked_for():
+    settings = ReportSettings(
+        confidence_threshold=0.0,
+        uncertain_margin=0.1,
+        border_rule=BorderRule.COUNTED,
+        counts_unproven=True,
+    )
+    analysis = classified_analysis(ONE_WHITE, white={"condition": "cancer_WBC"}, validation={})
+    cells = reported_cells(analysis, settings)
+    found = findings_in(cells, cells.taxonomy[WBC])
+    assert found.counts == {"healthy_WBC": 0, "cancer_WBC": 1}
+    assert cells["flags"].tolist() == [()]
+    (blasts,) = (one for one in found.rates if one.name == "cancer_WBC")
+    words = "not validated outside its laboratory, counted as asked"
+    assert blasts.proof.words == words
+    known = Proof.of(BLASTS_AT_CHANCE["cancer_WBC"].model_copy(update={"is_asked_for": True}))
+    assert known.words.startswith(f"{words}; in 2 laboratories never seen: AUROC 0.48, worst 0.36")
 
 
 def test_subtypes_are_claimed_one_by_one():
@@ -181,6 +202,13 @@ def test_a_share_within_false_alarms_is_told_as_such():
     assert (
         "within false alarms, not distinguishable from none (12 of 1,000; 95 %: 0.0 % to" in words
     )
+
+
+def test_few_cells_that_false_alarms_explain_are_told_as_such():
+    few = rate(1, total=20)
+    assert "; what was found is within false alarms" in str(rate_words(few))
+    assert "within false alarms" not in str(rate_words(rate(15, total=20)))
+    assert "within false alarms" not in str(rate_words(rate(0, total=20)))
 
 
 def test_a_share_of_uncertain_cells_is_a_warning():

@@ -7,7 +7,7 @@ from blood_cell_system.reports.control_chart import (
     charts_of,
     verdict_of,
 )
-from blood_cell_system.reports.page.render import render_control
+from blood_cell_system.reports.page.control_page import render_control
 
 STEADY = (7.0, 7.1, 6.9, 7.05, 6.95)
 

@@ -148,7 +148,7 @@ def test_doubt_and_false_alarms_are_no_figure():
 def test_99_white_cells_are_not_enough_for_a_differential():
     neutrophil = figures(table(white(99)))["neutrophil"]
     assert (neutrophil.value, neutrophil.note) == (None, "not enough cells: 99 of 100")
-    assert str(figure_words(neutrophil)) == "neutrophils: not given (not enough cells: 99 of 100)"
+    assert str(figure_words(neutrophil)) == "neutrophils: not given: not enough cells: 99 of 100"
 
 
 def test_from_200_cells_on_nothing_is_remarked():

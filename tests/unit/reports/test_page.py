@@ -141,7 +141,7 @@ def test_names_cannot_become_anything_but_names(name):
     page = Page(html)
     assert [tag for tag, _ in page.elements] == [tag for tag, _ in plain.elements]
     for link in page.of("a"):
-        assert re.fullmatch(r"\./[\w./%~-]+_annotated\.png", link["href"])
+        assert re.fullmatch(r"#[a-z-]+|\./[\w./%~-]+_annotated\.png", link["href"])
     assert images_in(html)[0]["name"] == shown_name(name)
 
 
@@ -152,8 +152,13 @@ def test_reasons_and_warnings_cannot_become_elements():
     assert len(page.of("script")) == 2
 
 
+def links_in(html):
+    """Links of a page that lead away from it."""
+    return [link for link in Page(html).of("a") if not link["href"].startswith("#")]
+
+
 def test_a_link_leads_to_the_image_in_its_folder():
-    (link,) = Page(render_page(summary_of(outcome_of("slide 1/ä")))).of("a")
+    (link,) = links_in(render_page(summary_of(outcome_of("slide 1/ä"))))
     assert link["href"] == "./slide%201/%C3%A4_annotated.png"
 
 
@@ -189,7 +194,7 @@ def test_images_are_scaled_down_to_the_page():
 def test_a_page_of_very_many_images_links_to_them():
     html = render_page(summary_of(outcome_of(side_px=0)))
     assert images_in(html) == [None]
-    assert Page(html).of("a")[0]["href"] == "./field_annotated.png"
+    assert [link["href"] for link in links_in(html)] == ["./field_annotated.png"]
     assert page_limits(10**6).side_px == 0
 
 
@@ -394,8 +399,29 @@ const width = () => Number(stage.firstChild.getAttribute("viewBox").split(" ")[2
 seen.whole = width(); click("larger"); seen.larger = width(); click("fit"); seen.fit = width();
 click("outlined"); seen.outlines = stage.querySelector("#outlines").getAttribute("visibility");
 click("next"); seen.next = document.getElementById("title").textContent;
+seen.address = location.hash;
 click("close"); seen.open = viewer.open;
 document.querySelector("button.cell").click(); seen.crop = details.textContent;
+seen.cell = location.hash;
+click("unsure"); seen.unsure = location.hash; click("close"); seen.closed = location.hash;
+search.value = "C 10"; search.dispatchEvent(new Event("input"));
+seen.found = rows().filter((row) => !row.hidden).map((row) => row.cells[0].dataset.value);
+seen.counted = document.getElementById("found").textContent;
+search.value = ""; search.dispatchEvent(new Event("input"));
+document.querySelectorAll("button.open")[1].click();
+seen.groups = [...document.getElementById("filter").options].map((one) => one.value);
+filter.value = "Class: Platelet"; filter.dispatchEvent(new Event("change"));
+seen.listed = document.getElementById("listed").children.length;
+const isHidden = () => document.getElementById("legend").hidden;
+seen.legend = [isHidden()]; click("help"); seen.legend.push(isHidden());
+document.documentElement.dataset.seen = JSON.stringify(seen);
+</script></body>"""
+
+
+FITS = """<script>
+const shownAs = (name) => getComputedStyle(document.querySelector(name)).display;
+const seen = { nav: shownAs("nav"), search: shownAs(".search") };
+seen.wide = document.documentElement.scrollWidth;
 document.documentElement.dataset.seen = JSON.stringify(seen);
 </script></body>"""
 
@@ -419,8 +445,43 @@ def test_the_page_sorts_enlarges_and_toggles(tmp_path):
         "larger": pytest.approx(192 / 1.4),
         "fit": 192,
         "outlines": "hidden",
-        "next": "c 10",
+        "next": "b",
+        "address": "#1",
         "open": False,
         "crop": seen["crop"],
+        "cell": seen["cell"],
+        "unsure": seen["unsure"],
+        "closed": "",
+        "found": ["c 10"],
+        "counted": "1 of 4",
+        "groups": seen["groups"],
+        "listed": 1,
+        "legend": [True, False],
     }
     assert "not sure" in seen["crop"]
+    assert re.fullmatch(r"#\d\.\d", seen["cell"])
+    assert re.fullmatch(r"#\d\.\d", seen["unsure"])
+    assert seen["unsure"] != seen["cell"]
+    assert {"All cells", "Type: RBC", "Class: Platelet"} <= set(seen["groups"])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+@pytest.mark.parametrize(
+    ("size", "media"), [((1400, 900), "screen"), ((500, 900), "screen"), ((794, 1123), "print")]
+)
+def test_the_page_fits_a_desktop_a_phone_and_paper(tmp_path, size, media):
+    html = render_page(summary_of(outcome_of("b"), outcome_of("a", draw_up=classified_report)))
+    html = re.sub(r"<meta http-equiv.*?>", "", html).replace("</body>", FITS)
+    if media == "print":
+        # As on paper: what is printed alone is shown on the screen.
+        html = html.replace("@media print", "@media all")
+    page = tmp_path / "index.html"
+    page.write_text(html, "utf-8")
+    window = f"--window-size={size[0]},{size[1]}"
+    dumped = Page(in_chromium(tmp_path, window, "--dump-dom", page.as_uri()))
+    seen = json.loads(dumped.of("html")[0]["data-seen"])
+    assert seen["wide"] <= size[0]
+    assert seen["nav"] == ("none" if media == "print" else "flex")
+    assert seen["search"] == ("none" if media == "print" else "flex")
+    assert screenshot(page, tmp_path / "page.png", size).mean() > 200

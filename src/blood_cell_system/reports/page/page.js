@@ -7,6 +7,20 @@ const SVG = "http://www.w3.org/2000/svg";
 let shown = -1;
 let view = null;
 let withOutlines = true;
+let chosenCell = null;
+
+// The search leaves the rows of the images whose words hold all of its own.
+const search = document.getElementById("search");
+search?.addEventListener("input", () => {
+  const wanted = search.value.toLowerCase().split(/\s+/);
+  const rows = [...document.querySelectorAll("#images-table tbody tr")];
+  for (const row of rows) {
+    const words = [...row.cells].map((cell) => cell.dataset.value ?? "").join(" ").toLowerCase();
+    row.toggleAttribute("hidden", !wanted.every((word) => words.includes(word)));
+  }
+  const left = rows.filter((row) => !row.hidden).length;
+  document.getElementById("found").textContent = search.value ? `${left} of ${rows.length}` : "";
+});
 const filter = document.getElementById("filter");
 const listed = document.getElementById("listed");
 
@@ -43,27 +57,32 @@ function cellOf(image, place) {
   return Object.fromEntries(Object.entries(image.cells).map(([name, values]) => [name, values[place]]));
 }
 
-function wordsOf({ id, type, confidence, uncertain, counted, condition }) {
-  return `${type} ${id}, confidence ${confidence.toFixed(2)}`
+function wordsOf({ id, type, certainty, uncertain, counted, condition }) {
+  return `${type} ${id}, certainty ${certainty.toFixed(2)}`
     + (condition ? `, ${condition}` : "")
     + (uncertain ? ", not sure" : "") + (counted ? "" : ", not counted");
 }
 
-// What the viewer may be limited to; reasons why cells were not assessed come from the image.
+// What the viewer may be limited to: classes, conditions and reasons come from the image.
 const groups = {
   "All cells": () => true,
   "Not sure": (cell) => cell.uncertain,
   "Not healthy": (cell) => cell.abnormal,
 };
+const kinds = { "Type": "type", "Class": "name", "Not assessed": "reason" };
 
 function groupOf(name) {
-  return groups[name] ?? ((cell) => `Not assessed: ${cell.reason}` === name);
+  const [kind, value] = name.split(/: (.*)/s);
+  return groups[name] ?? ((cell) => cell[kinds[kind]] === value);
 }
 
 function offerGroups(image) {
   const before = filter.value;
-  const reasons = [...new Set(image.cells.reason)].filter(Boolean).sort();
-  const names = [...Object.keys(groups), ...reasons.map((reason) => `Not assessed: ${reason}`)];
+  const names = Object.keys(groups);
+  for (const [kind, column] of Object.entries(kinds)) {
+    const values = [...new Set(image.cells[column])].filter(Boolean).sort();
+    names.push(...values.map((value) => `${kind}: ${value}`));
+  }
   filter.replaceChildren(...names.map((name) => {
     const count = image.cells.id.filter((_, place) => groupOf(name)(cellOf(image, place))).length;
     return new Option(`${name} (${count})`, name, false, name === before);
@@ -111,7 +130,8 @@ function show(index, cellId) {
   stage.replaceChildren(svg);
   offerGroups(image);
   limit();
-  details.textContent = `${image.cells.id.length} cells. Drag to move, wheel or two fingers to zoom; dashed: not sure; dotted: not assessed; pink: not healthy.`;
+  details.textContent = `${image.cells.id.length} cells. Drag to move, wheel or two fingers to zoom; ? shows colours and keys.`;
+  chosenCell = Number.isInteger(cellId) ? cellId : null;
   view = { x: 0, y: 0, width: image.width, height: image.height };
   const chosen = image.cells.id.indexOf(cellId);
   if (chosen >= 0 && outlines.children[chosen].points.length) {
@@ -122,7 +142,14 @@ function show(index, cellId) {
     details.textContent = wordsOf(cellOf(image, chosen));
   }
   if (!viewer.open) viewer.showModal();
+  remember();
   draw();
+}
+
+// The address names the view, so that it can be sent and reloaded: #3.12 is cell 12 of image 3.
+function remember() {
+  const place = viewer.open ? `#${shown + 1}${chosenCell === null ? "" : `.${chosenCell}`}` : " ";
+  history.replaceState(null, "", place === " " ? location.pathname + location.search : place);
 }
 
 function draw() {
@@ -149,10 +176,29 @@ function zoom(factor, clientX, clientY) {
   draw();
 }
 
+// Images in the order of the table, as it is sorted and searched.
+function inOrder() {
+  const shownRows = [...document.querySelectorAll("tbody tr:not([hidden]) button.open")];
+  return shownRows.map((button) => Number(button.dataset.image));
+}
+
 function step(by) {
-  for (let next = shown + by; next >= 0 && next < images.length; next += by) {
-    if (document.getElementById(`p${next}`)) return show(next);
+  const order = inOrder();
+  const next = order[order.indexOf(shown) + by];
+  if (next !== undefined) show(next);
+}
+
+// The next cell that is not sure: of this image, then of those that follow.
+function nextUnsure() {
+  const order = inOrder();
+  const here = Math.max(order.indexOf(shown), 0);
+  for (const index of [...order.slice(here), ...order.slice(0, here)]) {
+    const { id, uncertain } = images[index].cells;
+    const after = index === shown && chosenCell !== null ? id.indexOf(chosenCell) : -1;
+    const place = uncertain.findIndex((is, at) => is && at > after);
+    if (place >= 0) return show(index, id[place]);
   }
+  details.textContent = "No further cell is unsure.";
 }
 
 function fit() {
@@ -171,13 +217,15 @@ for (const button of document.querySelectorAll("[data-image]")) {
 }
 const actions = {
   previous: () => step(-1), next: () => step(1), larger: () => zoom(1 / 1.4), smaller: () => zoom(1.4),
-  fit, outlined: toggle, close: () => viewer.close(),
+  fit, outlined: toggle, close: () => { viewer.close(); remember(); }, unsure: nextUnsure,
+  help: () => document.getElementById("legend").toggleAttribute("hidden"),
 };
 filter.addEventListener("change", limit);
+viewer.addEventListener("close", remember);
 for (const [id, act] of Object.entries(actions)) document.getElementById(id).addEventListener("click", act);
-const keys = { ArrowLeft: actions.previous, ArrowRight: actions.next, "+": actions.larger, "-": actions.smaller, 0: fit, o: toggle };
+const keys = { ArrowLeft: actions.previous, ArrowRight: actions.next, "+": actions.larger, "-": actions.smaller, 0: fit, o: toggle, u: nextUnsure, "?": actions.help };
 viewer.addEventListener("keydown", (event) => {
-  const act = keys[event.key];
+  const act = event.target === filter ? undefined : keys[event.key];
   if (act && !event.ctrlKey && !event.metaKey) act();
 });
 stage.addEventListener("wheel", (event) => {
@@ -209,5 +257,9 @@ for (const end of ["pointerup", "pointercancel"]) {
   stage.addEventListener(end, (event) => fingers.delete(event.pointerId));
 }
 // A link to one image: index.html#3 opens the third, index.html#3.12 at its cell 12.
-const wanted = /^#(\d+)(?:\.(\d+))?$/.exec(location.hash);
-if (wanted) show(Number(wanted[1]) - 1, wanted[2] === undefined ? NaN : Number(wanted[2]));
+function follow() {
+  const wanted = /^#(\d+)(?:\.(\d+))?$/.exec(location.hash);
+  if (wanted) show(Number(wanted[1]) - 1, wanted[2] === undefined ? NaN : Number(wanted[2]));
+}
+addEventListener("hashchange", follow);
+follow();

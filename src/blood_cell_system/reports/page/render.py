@@ -14,27 +14,32 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import numpy as np
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
-from blood_cell_system.metrics.westgard import Rule
 from blood_cell_system.reports import text
-from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
-from blood_cell_system.reports.control_chart import Chart, ControlFile, Point, Verdict
+from blood_cell_system.reports.batch_summary import (
+    SLIDES_FOLDER,
+    BatchSummary,
+    ImageOutcome,
+)
 from blood_cell_system.reports.page.panel import CellCrop
 from blood_cell_system.reports.report import (
     DISCLAIMER,
     CellFlag,
     DiagnosticReport,
     Status,
+    certainty,
     shown_name,
 )
-from blood_cell_system.reports.slides import SLIDES_FOLDER, SlideReport, with_file_names
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+
+if TYPE_CHECKING:
+    from blood_cell_system.reports.slides import SlideReport
 
 _SHOWN_CROPS: Final = 60
 """Uncertain cells in the gallery: some six rows of a desktop."""
@@ -82,7 +87,7 @@ def _round_range(low: float, high: float) -> tuple[float, float]:
     return first, last if last > first else first + step
 
 
-def render_page(summary: BatchSummary, *, slide: SlideReport | None = None) -> str:
+def render_page(summary: BatchSummary, *, slide: "SlideReport | None" = None) -> str:
     """Lay a batch out as one HTML page that refers to nothing outside but its images' files.
 
     Parameters
@@ -100,24 +105,25 @@ def render_page(summary: BatchSummary, *, slide: SlideReport | None = None) -> s
     if summary.is_grouped:
         return _render_index(summary)
     taxonomy = summary.taxonomy
-    style, script = _asset("page.css") + _own_colours(taxonomy), _asset("page.js")
+    style, script = asset("page.css") + _own_colours(taxonomy), asset("page.js")
     policy = (
-        f"default-src 'none'; img-src data:; style-src '{_digest(style)}'; "
-        f"script-src '{_digest(script)}'; base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; img-src data:; style-src '{digest_of(style)}'; "
+        f"script-src '{digest_of(script)}'; base-uri 'none'; form-action 'none'"
     )
     in_um, sizes = _sizes(summary)
     return (
-        _environment()
+        page_templates()
         .get_template("page.html")
         .render(
             summary=summary,
             sums=slide or summary,
+            dates=_dates(summary),
             slide=slide,
             taxonomy=taxonomy,
             policy=policy,
             style=Markup(style),
             script=Markup(script),
-            viewer=Markup(_asset("viewer.html")),
+            viewer=Markup(asset("viewer.html")),
             data=_data(summary.outcomes),
             statuses=[
                 (status, summary.count(status)) for status in Status if summary.count(status)
@@ -137,13 +143,15 @@ def render_page(summary: BatchSummary, *, slide: SlideReport | None = None) -> s
 
 def _render_index(summary: BatchSummary) -> str:
     """Lay the slides of a batch out as a page that links to that of each."""
-    style, script = _asset("page.css") + _own_colours(summary.taxonomy), _asset("page.js")
+    from blood_cell_system.reports.slides import with_file_names
+
+    style, script = asset("page.css") + _own_colours(summary.taxonomy), asset("page.js")
     policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; script-src '{_digest(script)}'; "
+        f"default-src 'none'; style-src '{digest_of(style)}'; script-src '{digest_of(script)}'; "
         "base-uri 'none'; form-action 'none'"
     )
     return (
-        _environment()
+        page_templates()
         .get_template("slides.html")
         .render(
             summary=summary,
@@ -151,7 +159,7 @@ def _render_index(summary: BatchSummary) -> str:
             policy=policy,
             style=Markup(style),
             script=Markup(script),
-            viewer=Markup(_asset("viewer.html")),
+            viewer=Markup(asset("viewer.html")),
             slides=[
                 (report, f"./{SLIDES_FOLDER}/{quote(os.fsencode(stem))}.html")
                 for report, stem in with_file_names(summary.slides)
@@ -160,65 +168,21 @@ def _render_index(summary: BatchSummary) -> str:
     )
 
 
-def render_control(control: ControlFile, charts: Sequence[Chart], verdict: Verdict) -> str:
-    """Lay the runs of a control slide out as a page of Levey-Jennings charts."""
-    style = _asset("page.css")
-    policy = (
-        f"default-src 'none'; style-src '{_digest(style)}'; base-uri 'none'; form-action 'none'"
-    )
-    return (
-        _environment()
-        .get_template("control.html")
-        .render(
-            control=control,
-            charts=[(chart, _plotted(chart)) for chart in charts],
-            verdict=verdict,
-            rules=list(Rule),
-            policy=policy,
-            style=Markup(style),
-        )
-    )
-
-
-_PLOT: Final = (320.0, 110.0)
-"""Width and height of a chart's inner part, in units of its drawing."""
-_REACH: Final = 4.0
-"""Standard deviations on either side that a chart shows; what lies beyond stands at its rim."""
-
-
-def _plotted(chart: Chart) -> list[tuple[float, float, Point]]:
-    """Give the place of each measured run: x from left to right, y downwards."""
-    width, height = _PLOT
-    known = [point.value for point in chart.points if point.value is not None]
-    if not known:
-        return []
-    middle, spread = chart.mean, chart.spread
-    if middle is None or spread is None:
-        middle = (min(known) + max(known)) / 2
-        spread = max((max(known) - min(known)) / 2, 1e-9)
-    step = width / max(len(chart.points), 2)
-    places = []
-    for number, point in enumerate(chart.points):
-        if point.value is not None:
-            aside = max(-_REACH, min(_REACH, (point.value - middle) / spread))
-            places.append(((number + 0.5) * step, height / 2 * (1 - aside / _REACH), point))
-    return places
-
-
 def render_report(report: DiagnosticReport) -> str:
     """Lay the report of one image out as a piece of HTML that needs nothing else."""
     return (
-        _environment()
+        page_templates()
         .get_template("report.html")
         .render(report=report, taxonomy=report.cells.taxonomy)
     )
 
 
 @cache
-def _environment() -> Environment:
+def page_templates() -> Environment:
+    """Give the environment of all pages' templates."""
     environment = Environment(
         autoescape=True,
-        loader=FunctionLoader(_asset),
+        loader=FunctionLoader(asset),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -232,11 +196,13 @@ def _environment() -> Environment:
     return environment
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Read a template, a style sheet or a script of the pages."""
     return resources.files("blood_cell_system.reports.page").joinpath(name).read_text("utf-8")
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
+    """Give the hash by which a page allows its own style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
 
 
@@ -274,6 +240,13 @@ def _row(outcome: ImageOutcome, *, folder: str) -> dict[str, Any]:
             is_abnormal = np.array(text.is_abnormal(report.cells), dtype=np.bool_)
             row["abnormal"] = int(np.count_nonzero(is_abnormal & report.cells["is_counted"]))
     return row
+
+
+def _dates(summary: BatchSummary) -> list[str]:
+    """First and last day on which the images were analysed, once where they are one."""
+    found = (one.report.analysed_on for one in summary.outcomes if one.report is not None)
+    days = sorted({day for day in found if day is not None})
+    return list(dict.fromkeys((*days[:1], *days[-1:])))
 
 
 def _sizes(summary: BatchSummary) -> tuple[bool, list[tuple[str, str, int, Histogram]]]:
@@ -324,7 +297,8 @@ def _data(outcomes: Iterable[ImageOutcome]) -> Markup:
                 "cells": {
                     "id": cells.ids.tolist(),
                     "type": cells["cell_type"].tolist(),
-                    "confidence": cells["confidence"].tolist(),
+                    "name": [text.name_of(cells, row) for row in rows],
+                    "certainty": certainty(cells).tolist(),
                     "uncertain": [CellFlag.UNCERTAIN in flags for flags in cells["flags"]],
                     "counted": cells["is_counted"].tolist(),
                     "reason": ["" if why is None else why.words for why in cells["reason"]],

@@ -1,0 +1,113 @@
+"""White cells without a nucleus are none: late malaria parasites and dark, crenated red cells.
+
+A network tells classes by texture, and a red cell full of a parasite has a white cell's. But the
+nucleus of a small white cell fills most of it, and is far denser than red cells. A schizont is many
+small dots in a cell that is no denser, or paler, than its neighbours; trophozoites and gametocytes
+are hardly denser.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.cells.neighbours import Crop, crops_of
+from blood_cell_system.stain.optical_density import GREEN, RED, optical_density
+from blood_cell_system.taxonomy import BUILT_IN, MaskClass, Taxonomy
+
+_RED_RATIO: Final = 1.7
+"""Density in red light that a fifth of a small white cell has at least, in medians of the image's
+red cells. This and the next decide together: 1.9 to 16 and 2.0 to 13 in small white cells of Chula,
+PBC and Raabin; 0.7 to 1.6 and 0.6 to 2.6 in 43 of 45 parasites of IML that the network takes for
+white cells (``benchmarks/late_parasites.py``)."""
+_GREEN_RATIO: Final = 2.7
+"""The same in green light; either is enough."""
+_QUANTILE: Final = 0.8
+"""Of the densities of a cell's pixels: the nucleus fills the rest or more."""
+_LEAST_USUAL: Final = 0.05
+"""Density of red cells, at least, that ratios are taken of."""
+_MAX_AREA: Final = 2.0
+"""Area in medians of the red cells' up to which a cell may be a red one. Larger white cells may
+have a pale nucleus: promyelocytes of acrs are 1.2 times as dense, and 2.3 times as large."""
+_SURE: Final = 0.7
+"""Confidence from which a cell is white whatever its stain; of the parasites none has 0.68."""
+_RIM_PX: Final = 2
+"""Rim of red cells that is not measured, in pixels."""
+_MIN_RED_PX: Final = 1500
+"""Red cells' pixels from which they are a measure; half a cell of the training diameter."""
+
+
+def cells_without_nucleus(
+    image: NDArray[np.uint8],
+    labels: NDArray[np.int32],
+    types: Sequence[str],
+    confidence: Sequence[float],
+    taxonomy: Taxonomy = BUILT_IN,
+) -> list[int]:
+    """Find the white cells that show no nucleus.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB, at the size that the network saw.
+    labels : ndarray of shape (height, width), dtype int32
+    types : sequence of str
+        Type of cell ``i + 1``.
+    confidence : sequence of float
+        Of the same cells, 0 to 1.
+
+    Returns
+    -------
+    list of int
+        Their rows; none where too few red cells are seen to compare with.
+    """
+    classes = [taxonomy[cell_type].mask_class for cell_type in types]
+    areas = np.bincount(labels.ravel(), minlength=len(types) + 1)[1:]
+    doubtful = [
+        row
+        for row, value in enumerate(classes)
+        if value == MaskClass.WBC and areas[row] and confidence[row] < _SURE
+    ]
+    if not doubtful:
+        return []
+    of_label = np.array([MaskClass.BACKGROUND, *classes], dtype=np.uint8)
+    is_red = (of_label[labels] == MaskClass.RBC).astype(np.uint8)
+    inner = cv2.erode(is_red, np.ones((2 * _RIM_PX + 1,) * 2, np.uint8)) > 0
+    if np.count_nonzero(inner) < _MIN_RED_PX:
+        return []
+    is_cut = np.zeros(len(types) + 1, dtype=bool)
+    for edge in (labels[0], labels[-1], labels[:, 0], labels[:, -1]):
+        is_cut[edge] = True
+    red_cells = (of_label[1:] == MaskClass.RBC) & (areas > 0)
+    whole = red_cells & ~is_cut[1:]
+    largest = _MAX_AREA * float(np.median(areas[whole if whole.any() else red_cells]))
+    density = optical_density(image)[:, :, (RED, GREEN)]
+    usual = np.maximum(np.median(density[inner], axis=0), _LEAST_USUAL)
+    limits = usual * (_RED_RATIO, _GREEN_RATIO)
+    crops = crops_of(labels, len(types))
+    found = [
+        row
+        for row in doubtful
+        if areas[row] <= largest
+        and (
+            np.quantile(density[crops[row]][labels[crops[row]] == row + 1], _QUANTILE, axis=0)
+            < limits
+        ).all()
+    ]
+    is_white = of_label == MaskClass.WBC
+    is_white[np.array(found, dtype=np.intp) + 1] = False
+    return [row for row in found if not _touches(labels, crops[row], row + 1, is_white)]
+
+
+def _touches(
+    labels: NDArray[np.int32], crop: Crop, label: int, is_other: NDArray[np.bool_]
+) -> bool:
+    """Whether a cell touches one of the others: beside a white cell lie pieces of white cells."""
+    rows, columns = crop
+    around = labels[
+        max(rows.start - 1, 0) : rows.stop + 1, max(columns.start - 1, 0) : columns.stop + 1
+    ]
+    near = cv2.dilate((around == label).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return bool(is_other[around[near > 0]].any())
