@@ -26,7 +26,6 @@ from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, on_white
 from blood_cell_system.settings import check_ranges, ranged
-from blood_cell_system.stain.slide_light import fit_slide_light
 from blood_cell_system.taxonomy import RBC, WBC, Taxonomy
 
 VIEWS: Final = (1, 4, 8)
@@ -181,7 +180,6 @@ def classify_analysis(
     if not classifiers:
         return cells
     columns = unclassified(len(cells), [classifier.metadata for classifier in classifiers])
-    light = None
     is_cut_off, is_covered = cells["touches_border"], covered_share(cells) > _MOST_COVERED
     if "mark_share" in cells:
         is_covered |= cells["mark_share"] >= MARK_COVERS
@@ -194,11 +192,8 @@ def classify_analysis(
         rows = np.flatnonzero(of_type & ~is_covered & ~is_cut_off)
         if not len(rows):
             continue
-        if light is None:
-            has_rim = not analysis.field_mask.all()
-            light = fit_slide_light(analysis.image, field=analysis.field_mask if has_rim else None)
         places = zip((rows + 1).tolist(), cells["box"][rows].tolist(), strict=True)
-        images = cell_images(analysis.image, cells.label_image, places, light=light)
+        images = cell_images(analysis.image, cells.label_image, places, light=analysis.light)
         is_shown = np.array([image is not None for image in images], dtype=np.bool_)
         columns["reason"][rows[~is_shown]] = Reason.TOO_SMALL
         shown = [image for image in images if image is not None]

@@ -36,6 +36,7 @@ from blood_cell_system.imaging.image_file import check_rgb
 from blood_cell_system.imaging.pixel_size import PixelSize
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.settings import check_ranges, ranged
+from blood_cell_system.stain.slide_light import SlideLight, fit_slide_light
 from blood_cell_system.taxonomy import NOT_SCORED
 
 __all__ = ["AnalysisSettings", "BorderRule", "ImageAnalysis", "analyze_image"]
@@ -115,6 +116,16 @@ class ImageAnalysis:
     scale: ScaleEstimate
     quality: ImageQuality
     seconds: float
+    _light: list[SlideLight] = field(default_factory=list, repr=False, compare=False)
+
+    @property
+    def light(self) -> SlideLight:
+        """Light of the empty slide; computed once, also for copies with other cells."""
+        if not self._light:
+            has_rim = not self.field_mask.all()
+            field = self.field_mask if has_rim else None
+            self._light.append(fit_slide_light(self.image, field=field))
+        return self._light[0]
 
 
 def analyze_image(

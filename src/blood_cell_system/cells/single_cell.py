@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, box_around, cell_image
+from blood_cell_system.cells.nucleus import dark_nucleus
 from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_by_shape
 from blood_cell_system.errors import CellImageError
 from blood_cell_system.masks.red_cells import (
@@ -75,10 +76,6 @@ _NEXT_MARGIN: Final = 0.14
 """Margin of the box around an outline, in which the next is searched."""
 _ROUNDS: Final = 3
 """How often the outline is searched anew, each time in a box around the last one."""
-_LEAST_NUCLEUS_DENSITY: Final = 0.3
-"""Optical density in red from which a pixel may belong to a nucleus."""
-_NUCLEUS_SHARE_OF_DARKEST: Final = 0.45
-"""The same as part of the darkest pixels' density."""
 
 
 def single_cell_image(pixels: NDArray[np.uint8], *, cell_type: str) -> NDArray[np.uint8]:
@@ -242,10 +239,7 @@ def _is_one_of_many(labels: NDArray[np.int32], cell: NDArray[np.bool_]) -> bool:
 def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Pixels of the nucleus in the middle, with all its lobes; none where nothing is as dark."""
     red = density[:, :, RED]
-    darkest = float(np.percentile(red, 99.5))
-    threshold = max(_LEAST_NUCLEUS_DENSITY, _NUCLEUS_SHARE_OF_DARKEST * darkest)
-    dark = (red > threshold).astype(np.uint8)
-    dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
+    dark = dark_nucleus(red, darkest=float(np.percentile(red, 99.5)))
     bridged = cv2.dilate(dark, disc(max(1, round(_BRIDGE_SHARE * max(red.shape)))))
     _, labels = cv2.connectedComponents(bridged)
     labels[dark == 0] = 0

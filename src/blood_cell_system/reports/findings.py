@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -364,7 +365,8 @@ class Rate(Record):
     ]:
         """Of the true share, 0 to 1; null without a cell.
 
-        It holds the method's own error where the proof has one; else it is Wilson's.
+        It holds the method's own error where the proof has one; else it is Wilson's, from 0 on
+        where false alarms alone explain what was found.
         """
         if not self.total:
             return None
@@ -372,7 +374,8 @@ class Rate(Record):
         count = min(total, self.count * (total / self.total))
         if self.errors:
             return true_share_interval(count, total, *self.errors)
-        return wilson_interval(count, total)
+        low, high = wilson_interval(count, total)
+        return (0.0, high) if self.is_within_false_alarms else (low, high)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -433,6 +436,11 @@ class Rate(Record):
         return self.model_copy(update=both | {"independent_total": None})
 
 
+def _in_order(counts: Mapping[Reason, int]) -> dict[Reason, int]:
+    """Bring counts into the order of the reasons: a file has them by the alphabet."""
+    return {why: counts[why] for why in Reason if counts.get(why)}
+
+
 class FindingCounts(Record):
     """How many counted cells of a type have which condition and subtype."""
 
@@ -446,7 +454,9 @@ class FindingCounts(Record):
         Field(description="classes that are not counted, as they were not proven, and why"),
     ] = {}
     not_assessed: Annotated[
-        dict[Reason, Count], Field(description="counted cells without a condition, by reason")
+        dict[Reason, Count],
+        AfterValidator(_in_order),
+        Field(description="counted cells without a condition, by reason"),
     ] = {}
     uncertain: Annotated[Count, Field(description="assessed; a person should review them")] = 0
 
@@ -497,7 +507,7 @@ class Findings(FindingCounts):
             counts=_sum(self.counts, other.counts),
             types=_sum(self.types, other.types),
             not_validated={**self.not_validated, **other.not_validated},
-            not_assessed=_in_order(_sum(self.not_assessed, other.not_assessed)),
+            not_assessed=_sum(self.not_assessed, other.not_assessed),
             uncertain=self.uncertain + other.uncertain,
             rates=sum_rates((self.rates, other.rates)),
         )
@@ -513,9 +523,7 @@ NO_CLASSIFIER: Final = Findings()
 def findings_in(cells: Cells, kind: CellType) -> Findings:
     """Sum up what a classifier found among the cells of a type."""
     of_type = cells.is_type(kind.name) & cells["is_counted"]
-    not_assessed = _in_order(
-        {why: count for why, count in Counter(cells["reason"][of_type]).items() if why is not None}
-    )
+    not_assessed = Counter(why for why in cells["reason"][of_type] if why is not None)
     if all(f"{one.name}_prob" not in cells for one in kind.conditions):
         return Findings(not_assessed=not_assessed)
     claimed = classes_claimed(cells, kind)
@@ -550,10 +558,6 @@ def sum_rates(rates: Iterable[Iterable[Rate]]) -> tuple[Rate, ...]:
 
 def _counted(values: NDArray[Any], names: Iterable[str]) -> dict[str, int]:
     return {name: int(np.count_nonzero(values == name)) for name in names}
-
-
-def _in_order(counts: Mapping[Reason, int]) -> dict[Reason, int]:
-    return {why: counts[why] for why in Reason if counts.get(why)}
 
 
 _Name = TypeVar("_Name", bound=str)
