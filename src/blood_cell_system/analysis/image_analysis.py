@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from blood_cell_system.analysis.marks import (
     MARK_HIDES,
     find_marks,
+    mark_share,
     paint_over,
-    with_mark_share,
     without_dust,
 )
 from blood_cell_system.analysis.pose import Pose, standard_pose
@@ -107,6 +107,8 @@ class ImageAnalysis:
         What was analysed: False in the dark corners of a round field of view.
     seconds : float
         How long it took.
+    marks : ndarray of shape (height, width), dtype uint8, or None
+        As of ``find_marks``.
     """
 
     image: NDArray[np.uint8]
@@ -116,6 +118,7 @@ class ImageAnalysis:
     scale: ScaleEstimate
     quality: ImageQuality
     seconds: float
+    marks: NDArray[np.uint8] | None = None
     _light: list[SlideLight] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -156,7 +159,8 @@ def analyze_image(
     field_mask = pose.undo(posed.field_mask)
     # The border rule knows an upper and a left side: those of the image as it was given.
     cells = count_by_rule(pose.undo_cells(posed.cells), settings.border_rule, field_mask)
-    if (is_hidden := cells["mark_share"] >= MARK_HIDES).any():
+    marks = None if posed.marks is None else pose.undo(posed.marks)
+    if (is_hidden := mark_share(cells, marks) >= MARK_HIDES).any():
         cells = cells.with_columns(is_counted=cells["is_counted"] & ~is_hidden)
     return replace(
         posed,
@@ -164,6 +168,7 @@ def analyze_image(
         class_mask=pose.undo(posed.class_mask),
         cells=cells,
         field_mask=field_mask,
+        marks=marks,
         seconds=time.perf_counter() - started,
     )
 
@@ -210,7 +215,7 @@ def _analyze_posed(
         )
         cells, class_mask = found.cells, found.class_mask
     class_mask[~field_mask] = NOT_SCORED
-    cells = with_mark_share(without_dust(cells_within(cells, field_mask), clean), marks)
+    cells = without_dust(cells_within(cells, field_mask), clean)
     return ImageAnalysis(
         image=image,
         class_mask=class_mask,
@@ -218,6 +223,7 @@ def _analyze_posed(
         field_mask=field_mask,
         scale=scale,
         quality=quality,
+        marks=marks,
         seconds=0.0,
     )
 

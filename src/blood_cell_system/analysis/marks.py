@@ -460,15 +460,14 @@ MARK_HIDES: Final = 0.5
 """The same from which on it is not counted: what is seen of it may be the mark's."""
 
 
-def with_mark_share(cells: Cells, marks: NDArray[np.uint8] | None) -> Cells:
-    """Add the column ``mark_share``: the part of each cell that lies under a mark."""
-    share = np.zeros(len(cells))
-    if marks is not None and len(cells):
-        labels = cells.label_image
-        pixels = np.bincount(labels.ravel(), minlength=len(cells) + 1)[1:]
-        hidden = np.bincount(labels[marks > 0], minlength=len(cells) + 1)[1:]
-        share = hidden / np.maximum(pixels, 1)
-    return cells.with_columns(mark_share=share)
+def mark_share(cells: Cells, marks: NDArray[np.uint8] | None) -> NDArray[np.float64]:
+    """Part of each cell that lies under a mark, 0 to 1; ``marks`` are those of ``find_marks``."""
+    if marks is None or not len(cells):
+        return np.zeros(len(cells))
+    labels = cells.label_image
+    pixels = np.bincount(labels.ravel(), minlength=len(cells) + 1)[1:]
+    hidden = np.bincount(labels[marks > 0], minlength=len(cells) + 1)[1:]
+    return np.asarray(hidden / np.maximum(pixels, 1))
 
 
 LEAST_COLOUR: Final = 0.3

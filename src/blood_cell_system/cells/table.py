@@ -137,12 +137,6 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
                 "lower bound.",
             ),
             Column(
-                name="mark_share",
-                dtype="float64",
-                definition="Part of it that lies under a mark that was drawn over the image, such "
-                "as a scale bar; 0 to 1.",
-            ),
-            Column(
                 name="is_counted",
                 dtype="bool",
                 definition="Whether the border rule counts it.",

@@ -6,7 +6,7 @@ from support.drawn_marks import KINDS, draw_mark
 from support.odd_scenes import field_of_cells, through_eyepiece, with_scale_bar
 
 from blood_cell_system.analysis.image_analysis import analyze_image
-from blood_cell_system.analysis.marks import find_marks, paint_over
+from blood_cell_system.analysis.marks import find_marks, mark_share, paint_over
 
 
 def everywhere(image):
@@ -100,7 +100,7 @@ def test_cells_under_a_mark_are_not_counted_and_say_how_much_of_them_it_hides():
     image = field_of_cells(60)
     cv2.rectangle(image, (0, 0), (639, 90), (255, 0, 0), -1)
     found = analyze_image(ColourRuntime(), image)
-    share, counted = found.cells["mark_share"], found.cells["is_counted"]
+    share, counted = mark_share(found.cells, found.marks), found.cells["is_counted"]
     assert share.min() == 0
     assert not counted[share >= 0.5].any()
     assert counted[share < 0.5].all()
