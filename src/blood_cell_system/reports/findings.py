@@ -365,7 +365,8 @@ class Rate(Record):
     ]:
         """Of the true share, 0 to 1; null without a cell.
 
-        It holds the method's own error where the proof has one; else it is Wilson's.
+        It holds the method's own error where the proof has one; else it is Wilson's, from 0 on
+        where false alarms alone explain what was found.
         """
         if not self.total:
             return None
@@ -373,7 +374,8 @@ class Rate(Record):
         count = min(total, self.count * (total / self.total))
         if self.errors:
             return true_share_interval(count, total, *self.errors)
-        return wilson_interval(count, total)
+        low, high = wilson_interval(count, total)
+        return (0.0, high) if self.is_within_false_alarms else (low, high)
 
     @computed_field  # type: ignore[prop-decorator]
     @property

@@ -204,6 +204,13 @@ def test_a_share_within_false_alarms_is_told_as_such():
     )
 
 
+def test_what_false_alarms_explain_may_be_nothing():
+    alone = UnseenSource(source="a", auroc=0.97, negatives=500, false_alarm_rate=0.02)
+    found = rate(12, validation=Validation(sources=(alone,)))
+    assert found.verdict == Verdict.FALSE_ALARMS
+    assert found.interval_95 == (0.0, pytest.approx(0.0209, abs=1e-3))
+
+
 def test_few_cells_that_false_alarms_explain_are_told_as_such():
     few = rate(1, total=20)
     assert "; what was found is within false alarms" in str(rate_words(few))
