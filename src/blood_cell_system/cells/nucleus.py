@@ -18,7 +18,9 @@ _MIN_LOBE_SHARE: Final = 0.08
 """Of the nucleus's area: smaller parts are no lobes."""
 
 
-def dark_nucleus(red_density: NDArray[np.float32], *, darkest: float) -> NDArray[np.uint8]:
+def dark_nucleus(
+    red_density: NDArray[np.float32], *, darkest: float, share: float = _SHARE_OF_DARKEST
+) -> NDArray[np.uint8]:
     """Find the pixels of nuclei in an image.
 
     Parameters
@@ -27,13 +29,15 @@ def dark_nucleus(red_density: NDArray[np.float32], *, darkest: float) -> NDArray
         Optical density in red.
     darkest : float
         Density of the darkest pixels.
+    share : float
+        Part of it from which a pixel may belong to a nucleus.
 
     Returns
     -------
     ndarray of shape (height, width), dtype uint8
         1 in nuclei, 0 elsewhere.
     """
-    threshold = max(_LEAST_DENSITY, _SHARE_OF_DARKEST * darkest)
+    threshold = max(_LEAST_DENSITY, share * darkest)
     dark = (red_density > threshold).astype(np.uint8)
     return np.asarray(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
 
