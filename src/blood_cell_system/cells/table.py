@@ -5,7 +5,7 @@ classifiers their probabilities, measures what they measure. A column is declare
 :data:`COLUMNS`, with its unit and its definition.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -318,17 +318,13 @@ class Cells:
         """
         columns: dict[str, Any] = {}
         for name in frame.columns:
-            whole = next((n for n, c in COLUMNS.items() if c.width > 1 and _is_part(name, n)), name)
-            if whole in columns:
-                continue
-            values = frame[[one for one in frame.columns if _is_part(one, whole)]].to_numpy()
+            whole, parts = _whole_of(name, frame.columns)
             column = COLUMNS.get(whole)
-            if column is None or column.dtype != "object":
-                columns[whole] = values if column and column.width > 1 else values[:, 0]
+            if column is not None and column.dtype == "object":
+                several = whole in _TUPLES
+                columns[whole] = [_as_object(value, several=several) for value in frame[name]]
             else:
-                columns[whole] = [
-                    _as_object(value, several=whole in _TUPLES) for value in frame[name]
-                ]
+                columns[whole] = frame[parts if len(parts) > 1 else name].to_numpy()
         cells = cls(
             label_image=np.zeros((0, 0), dtype=np.int32),
             taxonomy=taxonomy,
@@ -386,13 +382,15 @@ _TUPLES: Final = ("possible_conditions", "possible_subtypes", "flags")
 """Columns of several names a cell."""
 
 
-def _is_part(name: str, whole: str) -> bool:
-    """Whether a column of a data frame is a column of the table, or one of its numbers."""
-    if name == whole:
-        return True
-    column = COLUMNS.get(whole)
-    is_wide = column is not None and column.width > 1
-    return is_wide and name.startswith(f"{whole}_") and name not in COLUMNS
+def _whole_of(name: str, names: Collection[str]) -> tuple[str, list[str]]:
+    """Name the column of the table that a column of a data frame is a part of, and all its parts."""
+    for width, endings in _PARTS.items():
+        for ending in endings if width > 1 else ():
+            whole = name.removesuffix(ending)
+            parts = [f"{whole}{one}" for one in endings]
+            if whole != name and set(names).issuperset(parts):
+                return whole, parts
+    return name, [name]
 
 
 def _as_object(value: Any, *, several: bool) -> Any:
