@@ -5,7 +5,7 @@ classifiers their probabilities, measures what they measure. A column is declare
 :data:`COLUMNS`, with its unit and its definition.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -316,15 +316,16 @@ class Cells:
         validation : mapping of str to Validation, optional
             Of the models that the cells were classified with.
         """
-        columns: dict[str, Any] = {}
-        for name in frame.columns:
-            whole, parts = _whole_of(name, frame.columns)
-            column = COLUMNS.get(whole)
-            if column is not None and column.dtype == "object":
-                several = whole in _TUPLES
-                columns[whole] = [_as_object(value, several=several) for value in frame[name]]
-            else:
-                columns[whole] = frame[parts if len(parts) > 1 else name].to_numpy()
+        columns: dict[str, Any] = {name: frame[name].to_numpy() for name in frame.columns}
+        for parts in (parts for width, parts in _PARTS.items() if width > 1):
+            for first in [name for name in columns if name.endswith(parts[0])]:
+                whole = first.removesuffix(parts[0])
+                names = [whole + part for part in parts]
+                if all(name in columns for name in names):
+                    columns[whole] = np.stack([columns.pop(name) for name in names], axis=1)
+        for name, values in columns.items():
+            if name in COLUMNS and COLUMNS[name].dtype == "object":
+                columns[name] = [_as_object(one, several=name in _TUPLES) for one in values]
         cells = cls(
             label_image=np.zeros((0, 0), dtype=np.int32),
             taxonomy=taxonomy,
@@ -380,17 +381,6 @@ class Cells:
 
 _TUPLES: Final = ("possible_conditions", "possible_subtypes", "flags")
 """Columns of several names a cell."""
-
-
-def _whole_of(name: str, names: Collection[str]) -> tuple[str, list[str]]:
-    """Name the column of the table that a column of a data frame is a part of, and all its parts."""
-    for width, endings in _PARTS.items():
-        for ending in endings if width > 1 else ():
-            whole = name.removesuffix(ending)
-            parts = [f"{whole}{one}" for one in endings]
-            if whole != name and set(names).issuperset(parts):
-                return whole, parts
-    return name, [name]
 
 
 def _as_object(value: Any, *, several: bool) -> Any:

@@ -327,6 +327,15 @@ def test_covered_cells_have_no_size():
     assert figures(cells)["red_cell_diameter"].note == "not enough cells: 99 of 100"
 
 
+def test_cells_that_touch_others_have_no_size():
+    cells = sized([90.0] * 200 + [70.0] * 100).with_columns(touching_cells=[1] * 200 + [0] * 100)
+    found = figures(cells)
+    assert (found["red_cell_diameter"].value, found["red_cell_diameter"].total) == (70, 100)
+    assert (found["large_red_cells"].count, found["large_red_cells"].total) == (0, 100)
+    few = cells.with_columns(touching_cells=[1] * 201 + [0] * 99)
+    assert figures(few)["red_cell_diameter"].note == "not enough cells: 99 of 100"
+
+
 def test_the_size_of_several_fields_has_an_interval():
     fields = [sized([60.0 + 4 * i] * 50) for i in range(5)]
     cells = Cells.joined({str(i): cells for i, cells in enumerate(fields)})
@@ -364,7 +373,8 @@ def test_no_grade_is_given_by_default():
 
 
 def test_without_a_classifier_of_shapes_there_are_none():
-    note = figures(table((900, *HEALTHY)))["red_cell_shapes"].note
+    cells = without(table((900, *HEALTHY)), *(f"{one.name}_prob" for one in BUILT_IN[RBC].subtypes))
+    note = figures(cells)["red_cell_shapes"].note
     assert note == "not assessed: no classifier of red-cell shapes"
 
 
