@@ -56,7 +56,7 @@ class Proof(BaseModel):
     auroc_mean: float | None = Field(description="null without a laboratory")
     auroc_worst: float | None = None
     is_proven: bool = Field(
-        default=True, description="false: not validated outside its laboratory, counted all the same"
+        default=True, description="false: not validated outside its laboratory, and counted"
     )
     sensitivity: ErrorRate | None = Field(default=None, description="null where not measured")
     false_alarms: ErrorRate | None = Field(
