@@ -316,8 +316,8 @@ def _end_after(limit: float, options: Any, has_ended: threading.Event) -> None:
 
 def _endless(name: str, seconds: float) -> CheckpointError:
     return CheckpointError(
-        f"{name}: has not ended after {seconds:.0f} seconds of CPU time; expected a network without endless "
-        "loops. Use a smaller model, or one that bloodcells export has written."
+        f"{name}: has not ended after {seconds:.0f} seconds of CPU time; expected a network "
+        "without endless loops. Use a smaller model, or one that bloodcells export has written."
     )
 
 
