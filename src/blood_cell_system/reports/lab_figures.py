@@ -26,7 +26,7 @@ from blood_cell_system.metrics.intervals import (
 from blood_cell_system.reports.claims import (
     NOT_VALIDATED,
     Verdict,
-    is_proven,
+    classes_claimed,
     why_unproven,
 )
 from blood_cell_system.reports.figure_settings import (
@@ -171,7 +171,8 @@ def ratio_figure(ratio: Ratio, cells: Cells, *, group: str) -> LabFigure:
         advised_total=ratio.advised_cells,
         source=ratio.source,
     )
-    if f"{ratio.name}_prob" in cells and not is_proven(cells, ratio.name):
+    claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
+    if f"{ratio.name}_prob" in cells and ratio.name not in claimed:
         note = f"{NOT_VALIDATED} ({why_unproven(cells, ratio.name)})"
         return figure.model_copy(update={"count": None, "note": note})
     if n < ratio.min_cells or n == 0:

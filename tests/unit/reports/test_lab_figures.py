@@ -119,14 +119,15 @@ def test_the_differential_is_one_list_of_100_per_cent():
     assert found[-1].label == "blast-like cells"
 
 
-def test_a_class_that_was_not_proven_is_not_given():
-    proven = dict.fromkeys(("neutrophil", "malaria_RBC"), PROVEN)
+def test_a_condition_that_failed_elsewhere_is_not_given():
+    failed = Validation(sources=(UnseenSource(source="a", auroc=0.5),))
+    proven = {"neutrophil": PROVEN, "cancer_WBC": failed}
     found = figures(table(white(60), white(60, "lymphocyte"), validation=proven))
+    words = "not validated outside its laboratory (AUROC 0.50 in 1 laboratory never seen)"
+    assert (found["cancer_WBC"].value, found["cancer_WBC"].note) == (None, words)
     assert found["neutrophil"].value == 50
     assert found["neutrophil"].proof.startswith("proven in 2 laboratories never seen")
-    words = "not validated outside its laboratory (never measured in another)"
-    assert (found["lymphocyte"].value, found["lymphocyte"].note) == (None, words)
-    assert found["erythroblast"].note == words
+    assert found["lymphocyte"].proof == "not validated outside its laboratory"
 
 
 def test_doubt_and_false_alarms_are_no_figure():
