@@ -208,6 +208,9 @@ class Validation(BaseModel):
     sources: tuple[UnseenSource, ...] = ()
     method: str = ""
     """How the sources were unseen: left out one by one, or in no training at all."""
+    is_asked_for: bool = False
+    """Whether a user counts the class without proof, as for images of the laboratory that the
+    model learned from."""
 
     @model_validator(mode="after")
     def _check_sources(self) -> Self:

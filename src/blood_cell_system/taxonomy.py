@@ -475,7 +475,15 @@ def _check(cell_types: tuple[CellType, ...]) -> None:
                 "digit first"
             )
         if everything.count(name) > 1:
-            raise ValueError(f"the name {name!r} is used twice; expected a name for each")
+            owners = [
+                t.name
+                for t in cell_types
+                if name in (t.name, *(c.name for c in t.conditions), *(s.name for s in t.subtypes))
+            ]
+            raise ValueError(
+                f"the name {name!r} is used twice, by {' and '.join(owners)}; expected a name for "
+                "each. Rename your own: built-in names have a meaning of their own"
+            )
     owner: dict[str, str] = {}
     for t in cell_types:
         for what, other in (("parent", t.parent), ("rate_among", t.rate_among)):
@@ -537,6 +545,20 @@ BUILT_IN: Final = Taxonomy(
                     one="malaria",
                 ),
                 Condition(name="sickle_RBC", display_name="sickle cells", one="sickle"),
+            ),
+            subtypes=(
+                Subtype(name="normal", display_name="red cells of normal shape"),
+                Subtype(name="macrocyte", display_name="macrocytes"),
+                Subtype(name="microcyte", display_name="microcytes"),
+                Subtype(name="spherocyte", display_name="spherocytes"),
+                Subtype(name="target", display_name="target cells"),
+                Subtype(name="stomatocyte", display_name="stomatocytes"),
+                Subtype(name="ovalocyte", display_name="ovalocytes"),
+                Subtype(name="teardrop", display_name="teardrop cells"),
+                Subtype(name="burr", display_name="burr cells"),
+                Subtype(name="schistocyte", display_name="schistocytes"),
+                Subtype(name="hypochromic", display_name="hypochromic cells"),
+                Subtype(name="elliptocyte", display_name="elliptocytes"),
             ),
         ),
         CellType(

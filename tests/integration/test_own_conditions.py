@@ -101,7 +101,7 @@ def test_the_report_of_a_smear_has_them(lab, model):
     assert list(findings["counts"]) == CONDITIONS
     assert {"babesia_RBC", "echinocyte"} <= {rate["name"] for rate in findings["rates"]}
     text = next((lab / "results").glob("*_summary.txt")).read_text()
-    assert "babesia_RBC" in text
+    assert "red cells with babesia" in text
 
 
 def test_crops_write_the_classes_into_the_cell_folder(lab):

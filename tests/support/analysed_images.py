@@ -136,7 +136,8 @@ def to_version_3(value):
     for part in (*value["cells"], *value["findings"].values()):
         part.pop("not_assessed", None)
     for cell in value["cells"]:
-        del cell["reason"]
+        for name in ("reason", "box", "possible_subtypes", "measures"):
+            del cell[name]
 
 
 def to_version_2(value):

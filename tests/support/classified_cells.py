@@ -63,6 +63,12 @@ def _probs(probabilities):
 def classified_report(analysis=None, *, red=None, white=None, validation=None, **options):
     """The report of an image whose whole cells were all classified alike; all classes are proven
     by default."""
+    analysis = classified_analysis(analysis, red=red, white=white, validation=validation)
+    return report_of(analysis, **{"provenance": PROVENANCE} | options)
+
+
+def classified_analysis(analysis=None, *, red=None, white=None, validation=None):
+    """An image whose whole cells were all classified alike."""
     analysis = analysis_of() if analysis is None else analysis
     cells = analysis.cells
     columns = unclassified(len(cells), [RBC_METADATA, WBC_METADATA])
@@ -77,7 +83,4 @@ def classified_report(analysis=None, *, red=None, white=None, validation=None, *
     if validation is None:
         validation = ALL_PROVEN
     cells = dataclasses.replace(cells, validation=validation).with_columns(**columns)
-    return report_of(
-        dataclasses.replace(analysis, cells=cells),
-        **{"provenance": PROVENANCE} | options,
-    )
+    return dataclasses.replace(analysis, cells=cells)

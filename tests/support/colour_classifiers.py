@@ -21,12 +21,15 @@ PROVEN = Validation(
 
 
 def proven(kind):
-    """Such a record of every class of a kind of classifier."""
-    return dict.fromkeys((*kind.conditions, *kind.types), PROVEN)
+    """Such a record of every class that the classifiers of a kind here distinguish."""
+    return dict.fromkeys(
+        (*kind.conditions, *(kind.types if kind.cell_type == "WBC" else ())), PROVEN
+    )
 
 
 RBC_METADATA = ModelMetadata.of_classifier(
     ClassifierKind("RBC"),
+    subtypes=(),
     in_distribution_threshold=0.5,
     condition_thresholds=dict.fromkeys(ClassifierKind("RBC").conditions, 0.3),
     coverage=0.95,

@@ -132,6 +132,11 @@ OTHERS = (
             "name 'a b'",
         ),
         (f"cell_types: [{OTHERS}, {{{ROW}}}, {{{ROW}}}]", "'A' is used twice"),
+        (
+            f"extends: built-in\ncell_types: [{{{ROW}, "
+            "subtypes: [{name: neutrophil, display_name: x}]}]",
+            "the name 'neutrophil' is used twice, by WBC and A",
+        ),
         (f"cell_types: [{OTHERS}, {{{ROW}, parent: B}}]", "parent 'B'"),
         (f"cell_types: [{OTHERS}, {{{ROW}, rate_among: A}}]", "rate_among 'A'"),
         (f"cell_types: [{OTHERS}, {{{ROW}, min_cells: -1}}]", "min_cells -1"),

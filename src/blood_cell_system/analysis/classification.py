@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
+from blood_cell_system.analysis.marks import MARK_COVERS, mark_share
 from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.cells.cut_out import cell_images
 from blood_cell_system.cells.measures import covered_share
@@ -25,7 +26,6 @@ from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, on_white
 from blood_cell_system.settings import check_ranges, ranged
-from blood_cell_system.stain.slide_light import fit_slide_light
 from blood_cell_system.taxonomy import RBC, WBC, Taxonomy
 
 VIEWS: Final = (1, 4, 8)
@@ -180,8 +180,8 @@ def classify_analysis(
     if not classifiers:
         return cells
     columns = unclassified(len(cells), [classifier.metadata for classifier in classifiers])
-    light = None
     is_cut_off, is_covered = cells["touches_border"], covered_share(cells) > _MOST_COVERED
+    is_covered |= mark_share(cells, analysis.marks) >= MARK_COVERS
     for classifier in classifiers:
         metadata = classifier.metadata
         of_type = cells.is_type(metadata.cell_type)
@@ -191,11 +191,8 @@ def classify_analysis(
         rows = np.flatnonzero(of_type & ~is_covered & ~is_cut_off)
         if not len(rows):
             continue
-        if light is None:
-            has_rim = not analysis.field_mask.all()
-            light = fit_slide_light(analysis.image, field=analysis.field_mask if has_rim else None)
         places = zip((rows + 1).tolist(), cells["box"][rows].tolist(), strict=True)
-        images = cell_images(analysis.image, cells.label_image, places, light=light)
+        images = cell_images(analysis.image, cells.label_image, places, light=analysis.light)
         is_shown = np.array([image is not None for image in images], dtype=np.bool_)
         columns["reason"][rows[~is_shown]] = Reason.TOO_SMALL
         shown = [image for image in images if image is not None]

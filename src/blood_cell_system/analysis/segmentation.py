@@ -35,6 +35,10 @@ _SAME_CELL: Final = 0.5
 _SLACK_PX: Final = 12
 """Two tiles see the centroid of a cell on their seam at slightly different places; in pixels that
 the network sees."""
+_SNAP: Final = 0.05
+"""Change of the magnification, as a part of it, that keeps the network's grid where it is: less
+than the estimate of the diameter is uncertain by. Of 60 images of BCCD saved as JPEG of quality 75
+the red cells differ by 0.1 % on average, without it by 1.0 % (``benchmarks/invariance.py``)."""
 _LEAST_MAGNIFICATION: Final = 0.5
 """An image that is made far smaller for the network still has its own pixels to be labelled."""
 
@@ -343,7 +347,16 @@ def _find_whole(
 
 
 def _resampled(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uint8]:
+    """Resample an image for the network, the longer side to a multiple of the stride if it is near.
+
+    An estimate that is another by a hundredth then gives the same pixels, and the same cells.
+    """
     height, width = image.shape[:2]
+    if magnification != 1:
+        longer = max(height, width)
+        whole = STRIDE * round(longer * magnification / STRIDE) / longer
+        if abs(whole / magnification - 1) <= _SNAP:
+            magnification = whole
     size = max(round(width * magnification), 1), max(round(height * magnification), 1)
     if size == (width, height):
         return image

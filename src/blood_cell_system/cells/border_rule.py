@@ -1,6 +1,7 @@
 """Cells that the border of what was seen cuts off: which they are, and which are counted."""
 
 from enum import StrEnum
+from typing import Final
 
 import cv2
 import numpy as np
@@ -9,6 +10,9 @@ from numpy.typing import NDArray
 from blood_cell_system.cells.neighbours import crops_of
 from blood_cell_system.cells.separation import in_reading_order
 from blood_cell_system.cells.table import Cells
+
+_LEAST_THICKNESS: Final = 0.35
+"""Thickness of a cell that the rim of a round field cuts, at least, in diameters of whole cells."""
 
 
 class BorderRule(StrEnum):
@@ -25,6 +29,9 @@ class BorderRule(StrEnum):
 def cells_within(cells: Cells, field_mask: NDArray[np.bool_]) -> Cells:
     """Leave out what lies outside the field of view; cells that its rim cuts touch the border.
 
+    Slivers along the rim are left out too: the light falls off there, and the dark of the surround
+    is taken for stain.
+
     Parameters
     ----------
     field_mask : ndarray of shape (height, width), dtype bool
@@ -33,7 +40,7 @@ def cells_within(cells: Cells, field_mask: NDArray[np.bool_]) -> Cells:
     Returns
     -------
     Cells
-        Those whose centroid is in the field.
+        Those whose centroid is in the field, and which are no slivers.
     """
     if field_mask.all():
         return cells
@@ -49,7 +56,26 @@ def cells_within(cells: Cells, field_mask: NDArray[np.bool_]) -> Cells:
         dtype=np.bool_,
     )
     marked = cells.with_columns(touches_border=cells["touches_border"] | touches_rim)
-    return in_reading_order(marked.select(field_mask[rows, columns]))
+    is_kept = field_mask[rows, columns] & ~_slivers(marked, touches_rim)
+    return in_reading_order(marked.select(is_kept))
+
+
+def _slivers(cells: Cells, touches_rim: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which of the cells at the rim are far thinner than the others of their type."""
+    is_sliver = np.zeros(len(cells), dtype=np.bool_)
+    crops = crops_of(cells.label_image, len(cells))
+    for cell_type in set(cells["cell_type"].tolist()):
+        of_type = cells.is_type(cell_type)
+        whole = of_type & ~cells["touches_border"]
+        if not whole.any():
+            continue
+        diameter = float(np.median(cells["equivalent_diameter_area"][whole]))
+        for row in np.flatnonzero(of_type & touches_rim):
+            inside = (cells.label_image[crops[row]] == row + 1).astype(np.uint8)
+            padded = cv2.copyMakeBorder(inside, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+            thickness = 2 * cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_5).max()
+            is_sliver[row] = thickness < _LEAST_THICKNESS * diameter
+    return is_sliver
 
 
 def count_by_rule(cells: Cells, rule: BorderRule, field_mask: NDArray[np.bool_]) -> Cells:

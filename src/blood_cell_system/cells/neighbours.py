@@ -4,6 +4,8 @@ SciPy has all of it, but importing its trees, graphs and filters takes longer th
 whole image, and every ``bloodcells analyze`` would pay for it.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,13 +13,15 @@ Crop = tuple[slice, slice]
 """Rows and columns."""
 
 
-def crops_of(labels: NDArray[np.integer], count: int) -> list[Crop]:
+def crops_of(labels: NDArray[np.integer], count: int, *, runs: "Runs | None" = None) -> list[Crop]:
     """Rows and columns around each label, like ``scipy.ndimage.find_objects``.
 
     Parameters
     ----------
     labels : ndarray of shape (height, width), integer
         0 in no cell, 1..``count`` in the cells.
+    runs : Runs, optional
+        Of the labels, where they are known.
 
     Returns
     -------
@@ -30,22 +34,44 @@ def crops_of(labels: NDArray[np.integer], count: int) -> list[Crop]:
     [(slice(0, 2, None), slice(1, 3, None))]
     """
     height, width = labels.shape
-    # Where a run of one label begins or ends in its row: far fewer places than pixels.
-    is_edge = np.ones((height, width + 1), dtype=np.bool_)
-    np.not_equal(labels[:, 1:], labels[:, :-1], out=is_edge[:, 1:-1])
-    rows, columns = np.divmod(np.flatnonzero(is_edge), width + 1)
-    begins, ends = columns < width, columns > 0
-    begun = labels[rows[begins], columns[begins]]
-    ended = labels[rows[ends], columns[ends] - 1]
+    runs = runs or runs_of(labels)
     top, left = np.full(count + 1, height), np.full(count + 1, width)
     bottom, right = np.zeros((2, count + 1), dtype=np.intp)
-    np.minimum.at(top, begun, rows[begins])
-    np.maximum.at(bottom, begun, rows[begins] + 1)
-    np.minimum.at(left, begun, columns[begins])
-    np.maximum.at(right, ended, columns[ends])
+    np.minimum.at(top, runs.labels, runs.rows)
+    np.maximum.at(bottom, runs.labels, runs.rows + 1)
+    np.minimum.at(left, runs.labels, runs.starts)
+    np.maximum.at(right, runs.labels, runs.stops)
     sides = np.stack([top, bottom, left, right], axis=1)[1:]
     sides[bottom[1:] == 0] = 0
     return [(slice(*side[:2]), slice(*side[2:])) for side in sides.tolist()]
+
+
+class Runs(NamedTuple):
+    """Stretches of one label within a row, from left to right and from top to bottom."""
+
+    labels: NDArray[np.integer]
+    rows: NDArray[np.intp]
+    starts: NDArray[np.intp]
+    stops: NDArray[np.intp]
+
+
+def runs_of(labels: NDArray[np.integer]) -> Runs:
+    """Cut the rows of a label image into runs: far fewer than pixels. Background is left out.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in runs_of(np.array([[0, 1, 1], [0, 0, 2]]))]
+    [[1, 2], [0, 1], [1, 2], [3, 3]]
+    """
+    height, width = labels.shape
+    is_edge = np.ones((height, width + 1), dtype=np.bool_)
+    np.not_equal(labels[:, 1:], labels[:, :-1], out=is_edge[:, 1:-1])
+    rows, columns = np.divmod(np.flatnonzero(is_edge), width + 1)
+    # An edge begins a run, but for the last one of each row; the run ends at the next edge.
+    begins = np.flatnonzero(columns < width)
+    of_run = labels[rows[begins], columns[begins]]
+    begins = begins[of_run > 0]
+    return Runs(of_run[of_run > 0], rows[begins], columns[begins], columns[begins + 1])
 
 
 def close_pairs(points: NDArray[np.number], reach: float) -> NDArray[np.intp]:

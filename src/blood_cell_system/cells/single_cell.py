@@ -3,14 +3,15 @@
 There are three kinds of such images:
 
 1. with transparency: what is opaque is the cell; so are cell images of this package;
-2. cut out on black, as the NIH's malaria cells and C-NMC's leukaemia cells: what is not black;
+2. cut out on black, grey or white, as the NIH's malaria cells and C-NMC's leukaemia cells: what is
+   not of that colour. Their surround is filled with the colour that their slide may have had;
 3. cut from a smear with what lies right around, as PBC's and ALL-IDB2's: the cell in the middle. A
    red cell is the stained blob there, parted from those that touch it. A white cell is found by
    its nucleus, and its outline as in ``masks/white_cells.py``, in a box that is guessed and mended;
    so is a platelet, which is as dark.
 """
 
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -18,6 +19,8 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, box_around, cell_image
+from blood_cell_system.cells.nucleated_cells import nuclear_pixels
+from blood_cell_system.cells.nucleus import dark_nucleus
 from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_by_shape
 from blood_cell_system.errors import CellImageError
 from blood_cell_system.masks.red_cells import (
@@ -45,6 +48,21 @@ _BLACK: Final = 12
 """Brightness of 255 up to which a pixel is black; JPEG does not keep it at 0."""
 _BLACK_BORDER_SHARE: Final = 0.6
 """Part of the border that is black where a cell was cut out on black; the cell may touch it."""
+_EVEN_BORDER_SHARE: Final = 0.9
+"""The same of another grey, or white: a camera's slide is never so even."""
+_EVEN: Final = 1
+"""Distance from the surround's colour up to which a pixel belongs to it, of 255."""
+_GREY: Final = 6
+"""Largest difference between the channels of a grey."""
+_RIM_SHARE: Final = 0.012
+"""Width of what is cut off a cell that was cut out before, in its extents: there the surround
+shines through."""
+_DENSITY_OF_BRIGHTEST: Final = (0.02, 0.06, 0.03)
+"""Optical density of the brightest fiftieth of a red cell: medians of the NIH's and BCCD's."""
+_LEAST_OF_BRIGHTEST: Final = 0.55
+"""A slide's darkest channel in parts of its brightest; the most tinted of the NIH's has 0.69."""
+_LEAST_DENSITY: Final = (0.08, 0.19, 0.11)
+"""Median optical density that a red cell has at least: of the same cells."""
 _CENTRAL_SPREAD: Final = 0.17
 """Standard deviation of the weight of pixels around the centre, in sides of the image."""
 _MIN_CELL_SHARE: Final = 0.015
@@ -75,10 +93,11 @@ _NEXT_MARGIN: Final = 0.14
 """Margin of the box around an outline, in which the next is searched."""
 _ROUNDS: Final = 3
 """How often the outline is searched anew, each time in a box around the last one."""
-_LEAST_NUCLEUS_DENSITY: Final = 0.3
-"""Optical density in red from which a pixel may belong to a nucleus."""
-_NUCLEUS_SHARE_OF_DARKEST: Final = 0.45
-"""The same as part of the darkest pixels' density."""
+_SHARES_OF_DARKEST: Final = (0.45, 0.6, 0.75)
+"""Part of the darkest pixels' density from which a pixel may be of a nucleus; a higher one where a
+lower one joins cells."""
+_MAX_NUCLEUS_SIDE: Final = 0.7
+"""In longer sides of the image: what reaches farther is a nucleus and red cells."""
 
 
 def single_cell_image(pixels: NDArray[np.uint8], *, cell_type: str) -> NDArray[np.uint8]:
@@ -112,12 +131,11 @@ def single_cell_image(pixels: NDArray[np.uint8], *, cell_type: str) -> NDArray[n
     if pixels.shape[2] == 4 and pixels[:, :, 3].min() < 255:
         if is_cell_image(pixels):
             return pixels
-        outline = _largest_part(pixels[:, :, 3] > 127)
         # A transparent background has a colour of its own, or none.
-        return _image(image, outline, SlideLight.even(_light_within(image, outline), (1, 1)))
-    cut_out = _cut_out_on_black(image)
+        return _filled(image, _largest_part(pixels[:, :, 3] > 127), cell_type)
+    cut_out = _cut_out(image)
     if cut_out is not None:
-        return _image(image, cut_out, SlideLight.even(_light_within(image, cut_out), (1, 1)))
+        return _filled(image, cut_out, cell_type)
     return _image(image, _central_outline(image, cell_type), fit_slide_light(image))
 
 
@@ -136,6 +154,18 @@ def is_cell_image(pixels: NDArray[np.uint8]) -> bool:
     return bool(abs(max(width, height) - CELL_EXTENT_PX) <= 8)
 
 
+def has_no_slide(pixels: NDArray[np.uint8]) -> bool:
+    """Whether an image shows nothing of the slide: the cell was cut out before.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, 3 or 4), dtype uint8
+    """
+    if pixels.shape[2] == 4 and pixels[:, :, 3].min() < 255:
+        return not is_cell_image(pixels)
+    return _cut_out(np.ascontiguousarray(pixels[:, :, :3])) is not None
+
+
 def _image(
     image: NDArray[np.uint8], outline: NDArray[np.bool_], light: SlideLight
 ) -> NDArray[np.uint8]:
@@ -147,27 +177,55 @@ def _image(
     return cell_image(image, outline, light=light)
 
 
-def _light_within(
-    image: NDArray[np.uint8], outline: NDArray[np.bool_]
-) -> tuple[float, float, float]:
-    """Light of a slide that is not to be seen: grey, and as bright as the cell's brightest channel.
+def _filled(
+    image: NDArray[np.uint8], outline: NDArray[np.bool_], cell_type: str
+) -> NDArray[np.uint8]:
+    """Make the image of a cell that was cut out before, on the colour of a guessed slide."""
+    extent = max(cv2.boundingRect(outline.view(np.uint8))[2:])
+    rim = cv2.copyMakeBorder(outline.view(np.uint8), 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+    rim = cv2.erode(rim, disc(max(1, round(_RIM_SHARE * extent))))[1:-1, 1:-1]
+    inside = _largest_part(rim > 0)
+    light = _light_within(image[inside], cell_type)
+    filled = np.where(inside[:, :, None], image, np.rint(light).astype(np.uint8))
+    return _image(filled, inside, SlideLight.even(light, (1, 1)))
 
-    Stains leave a channel nearly as it was: red in red cells, blue in nuclei.
+
+def _light_within(inside: NDArray[np.uint8], cell_type: str) -> tuple[float, float, float]:
+    """Light of a slide that is not to be seen, by the pixels of a cell.
+
+    A red cell is pale at its rim and in its middle, where the slide nearly shows. A white cell may
+    be all nucleus, which leaves blue light nearly as it was: its light is taken for grey.
     """
-    inside = image[outline]
     if not len(inside):
         return 255.0, 255.0, 255.0
-    level = float(np.percentile(inside, 98, axis=0).max())
-    return level, level, level
+    brightest = np.percentile(inside, 98, axis=0)
+    if cell_type == RBC:
+        brightest = np.maximum(
+            brightest * np.exp(_DENSITY_OF_BRIGHTEST),
+            np.median(inside, axis=0) * np.exp(_LEAST_DENSITY),
+        )
+        brightest = np.maximum(brightest, _LEAST_OF_BRIGHTEST * brightest.max())
+    else:
+        brightest[:] = brightest.max()
+    red, green, blue = np.minimum(brightest, 255.0).tolist()
+    return red, green, blue
 
 
-def _cut_out_on_black(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
-    """Outline of a cell that was cut out on black; None where the border is not black."""
+def _cut_out(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
+    """Outline of a cell that was cut out on black, grey or white; None where it was not."""
     is_black = image.max(axis=2) <= _BLACK
-    border = np.concatenate([is_black[0], is_black[-1], is_black[:, 0], is_black[:, -1]])
-    if border.mean() < _BLACK_BORDER_SHARE:
+    if _border(is_black).mean() >= _BLACK_BORDER_SHARE:
+        return _largest_part(~is_black)
+    colour = np.median(_border(image), axis=0)
+    if np.ptp(colour) > _GREY:
         return None
-    return _largest_part(~is_black)
+    is_even = (np.abs(image - colour) <= _EVEN).all(axis=2)
+    return _largest_part(~is_even) if _border(is_even).mean() >= _EVEN_BORDER_SHARE else None
+
+
+def _border(image: NDArray[Any]) -> NDArray[Any]:
+    """Pixels along the border."""
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
 
 
 def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -243,13 +301,20 @@ def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Pixels of the nucleus in the middle, with all its lobes; none where nothing is as dark."""
     red = density[:, :, RED]
     darkest = float(np.percentile(red, 99.5))
-    threshold = max(_LEAST_NUCLEUS_DENSITY, _NUCLEUS_SHARE_OF_DARKEST * darkest)
-    dark = (red > threshold).astype(np.uint8)
-    dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))
-    bridged = cv2.dilate(dark, disc(max(1, round(_BRIDGE_SHARE * max(red.shape)))))
-    _, labels = cv2.connectedComponents(bridged)
-    labels[dark == 0] = 0
-    return _most_central(labels)
+    # Where a stain makes red cells as dark as nuclei, these are still more purple.
+    purple = nuclear_pixels(density)
+    nucleus = np.zeros(red.shape, dtype=bool)
+    for share in _SHARES_OF_DARKEST:
+        dark = dark_nucleus(red, darkest=darkest, share=share)
+        if np.any(dark & purple):
+            dark &= purple
+        bridged = cv2.dilate(dark, disc(max(1, round(_BRIDGE_SHARE * max(red.shape)))))
+        _, labels = cv2.connectedComponents(bridged)
+        labels[dark == 0] = 0
+        nucleus = _most_central(labels)
+        if max(cv2.boundingRect(nucleus.view(np.uint8))[2:]) <= _MAX_NUCLEUS_SIDE * max(red.shape):
+            break
+    return nucleus
 
 
 def _white_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> NDArray[np.bool_]:

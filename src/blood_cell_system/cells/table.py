@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from blood_cell_system.model_metadata import Validation
-from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.taxonomy import BUILT_IN, Condition, Subtype, Taxonomy
 
 if TYPE_CHECKING:
     import pandas
@@ -33,7 +33,7 @@ class Column:
     definition : str
         A sentence for the data dictionary.
     width : int
-        Numbers a cell; 4 for a box.
+        Numbers a cell: 2 for a point, 3 for colours, 4 for a box.
     """
 
     name: str
@@ -41,6 +41,25 @@ class Column:
     unit: str = ""
     definition: str
     width: int = 1
+
+    @property
+    def flat_names(self) -> tuple[str, ...]:
+        """Names of the columns of one number each that stand for it in files.
+
+        Examples
+        --------
+        >>> COLUMNS["centroid"].flat_names
+        ('centroid_x', 'centroid_y')
+        """
+        return tuple(f"{self.name}{part}" for part in _PARTS[self.width])
+
+
+_PARTS: Final = {
+    1: ("",),
+    2: ("_x", "_y"),
+    3: ("_red", "_green", "_blue"),
+    4: ("_x_min", "_y_min", "_x_max", "_y_max"),
+}
 
 
 COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
@@ -61,6 +80,11 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
                 name="patient",
                 dtype="object",
                 definition="Patient of its slide; None where patients were not named.",
+            ),
+            Column(
+                name="is_smear",
+                dtype="bool",
+                definition="Whether its image resembles a blood smear; sums leave the others out.",
             ),
             Column(
                 name="cell_type",
@@ -88,12 +112,18 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
                 definition="Mean x, y of its pixels' centres.",
                 width=2,
             ),
-            Column(name="area", dtype="int64", unit="px", definition="Number of its pixels."),
+            Column(name="area", dtype="int64", unit="px²", definition="Number of its pixels."),
             Column(
                 name="equivalent_diameter_area",
                 dtype="float64",
                 unit="px",
                 definition="Diameter of the disc of the same area.",
+            ),
+            Column(
+                name="equivalent_diameter_um",
+                dtype="float64",
+                unit="µm",
+                definition="The same in micrometres; NaN where the size of a pixel is not known.",
             ),
             Column(
                 name="confidence",
@@ -220,10 +250,10 @@ class Cells:
             By the name of the image, which becomes the column ``image``. A column that some tables
             lack has NaN or None there.
         """
-        names = dict.fromkeys(name for cells in tables.values() for name in cells)
+        known = {name: values for cells in tables.values() for name, values in cells.data.items()}
         columns = {
-            name: np.concatenate([_filled(cells, name) for cells in tables.values()])
-            for name in names
+            name: np.concatenate([_filled(cells, name, like) for cells in tables.values()])
+            for name, like in known.items()
         }
         images = [image for image, cells in tables.items() for _ in range(len(cells))]
         first = next(iter(tables.values()), cls(label_image=np.zeros((0, 0), dtype=np.int32)))
@@ -286,19 +316,16 @@ class Cells:
         validation : mapping of str to Validation, optional
             Of the models that the cells were classified with.
         """
-        columns: dict[str, Any] = {}
-        for name in frame.columns:
-            whole = next((n for n, c in COLUMNS.items() if c.width > 1 and _is_part(name, n)), name)
-            if whole in columns:
-                continue
-            values = frame[[one for one in frame.columns if _is_part(one, whole)]].to_numpy()
-            column = COLUMNS.get(whole)
-            if column is None or column.dtype != "object":
-                columns[whole] = values if column and column.width > 1 else values[:, 0]
-            else:
-                columns[whole] = [
-                    _as_object(value, several=whole in _TUPLES) for value in frame[name]
-                ]
+        columns: dict[str, Any] = {name: frame[name].to_numpy() for name in frame.columns}
+        for parts in (parts for width, parts in _PARTS.items() if width > 1):
+            for first in [name for name in columns if name.endswith(parts[0])]:
+                whole = first.removesuffix(parts[0])
+                names = [whole + part for part in parts]
+                if all(name in columns for name in names):
+                    columns[whole] = np.stack([columns.pop(name) for name in names], axis=1)
+        for name, values in columns.items():
+            if name in COLUMNS and COLUMNS[name].dtype == "object":
+                columns[name] = [_as_object(one, several=name in _TUPLES) for one in values]
         cells = cls(
             label_image=np.zeros((0, 0), dtype=np.int32),
             taxonomy=taxonomy,
@@ -329,33 +356,31 @@ class Cells:
         )
 
     def to_dataframe(self) -> "pandas.DataFrame":
-        """Turn the table into a pandas data frame, a row a cell; index ``cell_id``.
-
-        Columns of several numbers become several columns: ``box`` becomes ``box_x_min`` ….
-        """
+        """Turn the table into a pandas data frame, a row a cell; index ``cell_id``."""
         import pandas as pd
 
+        return pd.DataFrame(self.flat(), index=pd.Index(self.ids, name="cell_id"))
+
+    def flat(self) -> dict[str, NDArray[Any]]:
+        """Give columns of one value a cell: those of :data:`COLUMNS`, then probabilities, the rest.
+
+        Columns of several numbers become several: ``box`` becomes ``box_x_min`` ….
+        """
         flat: dict[str, NDArray[Any]] = {}
-        for name, values in self.data.items():
-            if values.ndim == 1:
-                flat[name] = values
-                continue
-            parts = ("x_min", "y_min", "x_max", "y_max") if values.shape[1] == 4 else ("x", "y")
-            flat |= {f"{name}_{part}": values[:, i] for i, part in enumerate(parts)}
-        return pd.DataFrame(flat, index=pd.Index(self.ids, name="cell_id"))
+        classes: tuple[Condition | Subtype, ...]
+        classes = (*self.taxonomy.conditions, *self.taxonomy.subtypes)
+        shares = (f"{one.name}_prob" for one in classes)
+        order = dict.fromkeys([*COLUMNS, *shares, *self])
+        for name in (name for name in order if name in self):
+            values = self.data[name]
+            width = 1 if values.ndim == 1 else values.shape[1]
+            columns = values.reshape(len(self), width).T
+            flat |= {f"{name}{part}": columns[i] for i, part in enumerate(_PARTS[width])}
+        return flat
 
 
 _TUPLES: Final = ("possible_conditions", "possible_subtypes", "flags")
 """Columns of several names a cell."""
-
-
-def _is_part(name: str, whole: str) -> bool:
-    """Whether a column of a data frame is a column of the table, or one of its numbers."""
-    if name == whole:
-        return True
-    column = COLUMNS.get(whole)
-    is_wide = column is not None and column.width > 1
-    return is_wide and name.startswith(f"{whole}_") and name not in COLUMNS
 
 
 def _as_object(value: Any, *, several: bool) -> Any:
@@ -366,13 +391,13 @@ def _as_object(value: Any, *, several: bool) -> Any:
     return None if is_missing else value
 
 
-def _filled(cells: Cells, name: str) -> NDArray[Any]:
+def _filled(cells: Cells, name: str, like: NDArray[Any]) -> NDArray[Any]:
     """Give a column, or one without values where the table lacks it."""
     if name in cells:
         return cells[name]
-    column = COLUMNS.get(name)
-    is_object = column is not None and column.dtype == "object"
-    return np.full(len(cells), None if is_object else np.nan, dtype="object" if is_object else None)
+    is_object = like.dtype == np.object_
+    shape = (len(cells), *like.shape[1:])
+    return np.full(shape, None if is_object else np.nan, dtype="object" if is_object else None)
 
 
 def _typed(name: str, values: Any) -> NDArray[Any]:

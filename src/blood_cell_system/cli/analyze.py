@@ -119,6 +119,13 @@ def analyze(
             parser=share,
         ),
     ] = None,
+    count_unproven: Annotated[
+        bool,
+        option(
+            "--count-unproven",
+            "Count also conditions that failed outside the classifier's own laboratory.",
+        ),
+    ] = False,
 ) -> int:
     """Count the cells of images, classify them, and write a report.
 
@@ -177,6 +184,7 @@ def analyze(
             ),
             classification=ClassificationSettings(views=views),
             is_classifying=not no_classify,
+            counts_unproven=count_unproven,
         )
         outcomes: list[ImageOutcome] = []
         try:
@@ -277,9 +285,19 @@ def print_json_line(outcome: "ImageOutcome") -> None:
     print(json.dumps(outcome.to_json(), sort_keys=True), flush=True)
 
 
+def _print_places(output_dir: Path) -> None:
+    """Print where the page is, and what is missing beside it."""
+    from blood_cell_system.pipeline.batch import PAGE_NAME
+    from blood_cell_system.reports.cell_table import NO_PARQUET, has_parquet
+    from blood_cell_system.reports.report import shown_name
+
+    print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
+    if not has_parquet():
+        print(NO_PARQUET)
+
+
 def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     """Print failures and warnings, the counts, and where the report is."""
-    from blood_cell_system.pipeline.batch import PAGE_NAME
     from blood_cell_system.reports.image_files import file_of
     from blood_cell_system.reports.report import DISCLAIMER, Status, shown_name
 
@@ -288,7 +306,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
         text = file_of(output_dir, outcomes[0].name, "summary.txt").read_text("utf-8")
         print(text)
         _print_passed_over(summary)
-        print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
+        _print_places(output_dir)
         return
     for outcome in outcomes:
         if outcome.status == Status.FAILED:
@@ -311,7 +329,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
             print(f"warned  {shown_name(report.name)}: {shown_name(warning)}")
     if not summary.is_grouped:
         print(f"Cells: {_counts_words(summary.counts)}")
-    print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
+    _print_places(output_dir)
     print(DISCLAIMER)
 
 

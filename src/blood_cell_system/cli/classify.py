@@ -52,6 +52,11 @@ def classify(
         for name in classifier.metadata.conditions
     )
     print(f"{counts}, {int((~cells['is_known']).sum())} none of these, {len(failed)} failed")
+    if filled := int(cells["surround_filled"].sum()):
+        print(
+            f"{filled} cells were cut out before: their surround was filled with the colour of a "
+            "guessed slide"
+        )
     print(f"Table: {shown_name(str(output))}")
     print(DISCLAIMER)
     return 1 if failed else 0

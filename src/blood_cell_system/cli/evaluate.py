@@ -1,17 +1,20 @@
 """``bloodcells evaluate`` and ``evaluate-classifier``: how good a model is on a split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.cli.options import (
+    DEFAULT_PRESET,
     SEGMENTATION_DIR,
     SEGMENTER_FILE,
     BlockPattern,
     CellDiameter,
     CellDir,
     Classes,
+    Epochs,
     Kind,
+    Preset,
     SegmentationDir,
     Segmenter,
     SplitName,
@@ -129,14 +132,42 @@ def evaluate_classifier(
     ] = None,
     views: Views = None,
     block_pattern: BlockPattern = None,
+    leave_one_source_out: Annotated[
+        bool,
+        option(
+            "--leave-one-source-out",
+            "Train a classifier for each source (laboratory) on all others, and measure it there; "
+            "needs -o. The same command goes on with a run that was stopped.",
+        ),
+    ] = False,
+    left_out: Annotated[
+        list[str] | None,
+        option("--left-out SOURCE", "Leave out this source alone; may be repeated."),
+    ] = None,
+    preset: Preset = None,
+    epochs: Epochs = None,
+    cells_per_epoch: Annotated[int | None, option("--cells-per-epoch N")] = None,
     seed: _Seed = 0,
 ) -> int:
-    """Measure a classifier on the cells of a split.
+    """Measure a classifier on the cells of a split, or its kind on sources that it has not seen.
 
     Examples
     --------
     bloodcells evaluate-classifier --kind rbc -o evaluation
+    bloodcells evaluate-classifier --kind wbc --leave-one-source-out --preset fast -o left_out
     """
+    if leave_one_source_out:
+        return _leave_one_source_out(
+            kind=kind,
+            data_dir=data_dir or Path(f"./data/cells_{kind.lower()}"),
+            classes=classes,
+            output_dir=output_dir,
+            block_pattern=block_pattern,
+            sources=tuple(left_out or ()),
+            preset=preset,
+            changes={"epochs": epochs, "cells_per_epoch": cells_per_epoch},
+            seed=seed,
+        )
     from blood_cell_system.analysis import classifier_evaluation
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.runtimes import load_classifier
@@ -178,6 +209,62 @@ def evaluate_classifier(
             )
         for path in written:
             console.print(f"Written: {path}", markup=False, soft_wrap=True)
+    return 0
+
+
+def _leave_one_source_out(
+    *,
+    kind: str,
+    data_dir: Path,
+    classes: Path | None,
+    output_dir: Path | None,
+    block_pattern: str | None,
+    sources: tuple[str, ...],
+    preset: str | None,
+    changes: dict[str, int | None],
+    seed: int,
+) -> int:
+    from dataclasses import replace
+
+    from blood_cell_system.analysis.left_out_scores import score_left_out
+    from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
+    from blood_cell_system.errors import SettingsError
+    from blood_cell_system.quiet_import import import_tensorflow
+    from blood_cell_system.reports.left_out_sheets import left_out_markdown, write_left_out_files
+    from blood_cell_system.taxonomy import Taxonomy
+    from blood_cell_system.training.presets import classifier_preset_named
+
+    if output_dir is None:
+        raise SettingsError(
+            "--leave-one-source-out: trainings and figures need a folder; expected -o DIR."
+        )
+    cells_of = kind_of_folder(data_dir, kind, Taxonomy.read(classes) if classes else None)
+    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
+    settings = replace(classifier_preset_named(preset or DEFAULT_PRESET), seed=seed, **given)
+    settings.check()
+    folder = CellFolder.open(data_dir, kind=cells_of, block_pattern=block_pattern, seed=seed)
+    print(folder.to_text())
+    import_tensorflow()
+    from blood_cell_system.cli.training_progress import ClassifierProgress
+    from blood_cell_system.pipeline.leave_one_out import left_out_sources
+
+    found = left_out_sources(
+        folder,
+        settings,
+        output_dir=output_dir,
+        sources=sources,
+        listener=lambda: ClassifierProgress(settings),
+        report=print,
+    )
+    if found is None:
+        print(f"Stopped. The same command goes on: -o {output_dir}")
+        return 130
+    scores = score_left_out(found, seed=seed)
+    subject = {"data_dir": str(data_dir), "preset": settings.preset, "epochs": settings.epochs}
+    paths = write_left_out_files(scores, output_dir, kind=str(cells_of), subject=subject)
+    print(left_out_markdown(scores, title=f"{data_dir}, each source left out"))
+    for path in paths:
+        print(f"Written: {path}")
     return 0
 
 

@@ -78,11 +78,20 @@ def in_words(model: "InstalledModel") -> str:
         "data": model.data,
         "licence": model.licence,
         "measured": "\n            ".join(_figures(model.measured)),
+        "elsewhere": "\n            ".join(_elsewhere(model)),
         "use": model.use,
         "PROBLEM": model.problem,
     }
     lines += [f"  {name:<9} {value}" for name, value in facts.items() if value]
     return "\n".join(lines)
+
+
+def _elsewhere(model: "InstalledModel") -> Iterator[str]:
+    """Say of each class how well it is told in laboratories never seen."""
+    for name, known in model.validation.items():
+        aurocs = ", ".join(f"{value:.2f}" for value in known.aurocs) or "not measured"
+        state = "proven" if known.is_proven else "not validated"
+        yield f"{name}: {state}, AUROC {aurocs}"
 
 
 def _figures(measured: Mapping[str, Any]) -> Iterator[str]:

@@ -13,6 +13,7 @@ from blood_cell_system.annotation.splits import Split
 SEGMENTER_FILE: Final = Path("checkpoints/segmentation_model_best.keras")
 SEGMENTATION_DIR: Final = Path("./data/segmentation")
 ALL_CORES: Final = os.cpu_count() or 1
+DEFAULT_PRESET: Final = "balanced"
 
 
 def option(words: str, help_text: str = "", *, default: str | bool = True, **more: Any) -> Any:
@@ -154,3 +155,14 @@ def hidden(option: Any) -> Any:
     copied = copy(option)
     copied.hidden = True
     return copied
+
+
+Preset = Annotated[
+    str | None,
+    option(
+        "--preset NAME",
+        "fast, balanced, accurate or research; the options below change its values.",
+        default=DEFAULT_PRESET,
+    ),
+]
+Epochs = Annotated[int | None, option("--epochs N")]

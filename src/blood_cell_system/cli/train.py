@@ -1,18 +1,21 @@
 """``bloodcells train``, ``train_segmentation.py train`` and ``bloodcells train-classifier``."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
 from blood_cell_system.cli.options import (
+    DEFAULT_PRESET,
     KIND_HELP,
     SEGMENTATION_DIR,
     BlockPattern,
     CellDir,
     Classes,
+    Epochs,
+    Preset,
     SegmentationDir,
     argument,
     option,
@@ -22,11 +25,10 @@ from blood_cell_system.quiet_import import import_tensorflow
 from blood_cell_system.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
+    from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.training.fine_tuning import StartingPoint
     from blood_cell_system.training.presets import ClassifierSettings, SegmentationSettings
     from blood_cell_system.training.state import TrainingState
-
-DEFAULT_PRESET: Final = "balanced"
 
 # Options that may differ from those of the run that is continued.
 CHANGEABLE: Final = frozenset({"epochs", "patience"})
@@ -44,15 +46,6 @@ def batch_size_or_auto(value: str) -> int | str:
         raise typer.BadParameter(f"expected a number or 'auto', received {value!r}") from None
 
 
-Preset = Annotated[
-    str | None,
-    option(
-        "--preset NAME",
-        "fast, balanced, accurate or research; the options below change its values.",
-        default=DEFAULT_PRESET,
-    ),
-]
-Epochs = Annotated[int | None, option("--epochs N")]
 ResumeFrom = Annotated[
     Path | None, option("--resume-from FILE", "Continue the training that wrote this model.")
 ]
@@ -205,6 +198,15 @@ def train_classifier(
     epochs: Epochs = None,
     batch_size: Annotated[int | None, option("--batch-size N")] = None,
     resume_from: ResumeFrom = None,
+    init_from: Annotated[
+        str | None,
+        option(
+            "--init-from FILE",
+            "Fine-tune this .keras classifier, or the built-in one (bundled), on 20 cells or more: "
+            "it keeps what it knows, and classes are added. Takes a minute; only --seed and "
+            "--block-pattern apply.",
+        ),
+    ] = None,
     output_dir: Annotated[Path, option("-o --output-dir DIR", "Where the model goes.")] = Path(
         "./models"
     ),
@@ -232,6 +234,7 @@ def train_classifier(
     Examples
     --------
     bloodcells train-classifier rbc --data-dir data/cells_rbc --preset balanced
+    bloodcells train-classifier wbc --init-from bundled --data-dir my_cells
     """
     from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
     from blood_cell_system.imaging.image_folders import refuse_output_within
@@ -242,6 +245,10 @@ def train_classifier(
     refuse_output_within(log_dir, data_dir, option="--log-dir")
     kind = kind_of_folder(data_dir, name, Taxonomy.read(classes) if classes else None)
 
+    if init_from is not None:
+        return _fine_tune_classifier(
+            ctx.params, init_from, kind, data_dir, block_pattern=block_pattern, target=output_dir
+        )
     resume = state_beside(resume_from, classifier_files(kind)) if resume_from else None
     settings = resolve_classifier_settings(ctx.params, resume)
     folder = CellFolder.open(
@@ -268,6 +275,51 @@ def train_classifier(
         )
     progress.report_result(trained, output_dir, log_dir, kind=kind)
     return 0 if trained.is_complete else 130
+
+
+def _fine_tune_classifier(
+    options: Mapping[str, Any],
+    init_from: str,
+    kind: "ClassifierKind",
+    data_dir: Path,
+    *,
+    block_pattern: str | None,
+    target: Path,
+) -> int:
+    from blood_cell_system.datasets.cell_folder import CellFolder
+    from blood_cell_system.pipeline.model_slots import bundled_trainable_classifier
+    from blood_cell_system.training.presets import ClassifierSettings
+
+    names = {entry.name for entry in fields(ClassifierSettings)} - {"seed"} | {"resume_from"}
+    if given := sorted(name for name in names if options.get(name) is not None):
+        words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
+        raise SettingsError(
+            f"--init-from: only the heads of the classifier are fitted; expected no {words}. Leave "
+            "it out, or train anew without --init-from."
+        )
+    seed = options["seed"] or 0
+    folder = CellFolder.open(data_dir, kind=kind, block_pattern=block_pattern, seed=seed)
+    print(folder.to_text())
+    path = bundled_trainable_classifier(kind) if init_from == "bundled" else Path(init_from)
+    import_tensorflow()
+    from blood_cell_system.pipeline.classifier_training import (
+        ClassifierFiles,
+        fine_tune_classifier_files,
+    )
+    from blood_cell_system.training.classifier_fine_tuning import load_classifier_start
+
+    start = load_classifier_start(path, kind)
+    tuned = fine_tune_classifier_files(start, folder, output_dir=target, seed=seed)
+    for one in tuned.figures:
+        print(
+            f"{one.output} of {one.cells} cells on {one.slides} held-out slides: macro F1 "
+            f"{one.before} before, {one.after} after; gain {one.gain}"
+        )
+    for note in tuned.notes:
+        print(note)
+    files = ClassifierFiles.within(target, kind)
+    print(f"Model:  {files.onnx} and {files.keras} with {files.metadata.name}")
+    return 0
 
 
 def resolve_settings(

@@ -53,6 +53,8 @@ class CellField:
         Slide, or what is taken for one.
     split : Split or None
         Where the data set has an official one.
+    red_cell_diameter_px : float or None
+        Where the data set's magnification is known.
     """
 
     name: str
@@ -61,6 +63,7 @@ class CellField:
     cells: tuple[Annotation, ...] | None = None
     block: str
     split: Split | None = None
+    red_cell_diameter_px: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,20 +15,16 @@ normal cell (``neutrophil`` and so on; their condition is ``healthy_WBC``). The 
 images as ``bloodcells crops`` makes them (130×130 RGBA, transparent around the cell), or any
 image of one cell: the cell in the middle is found.
 
-``cells.csv`` is described in ``cell_table``. Without it, blocks are found in the names, and the
-split is made by whole blocks.
-
-One cell of a cell folder, and the table that says what all of them are.
-
-``cells.csv`` has the columns ``file``, ``condition`` (or ``not_a_cell``; empty where unknown),
-``cell_type`` (empty where unknown), ``source`` (data set), ``field`` (image that the cell was cut
-from), ``block`` (slide), ``split`` and ``origin`` (who says where the cell is).
+``cells.csv`` has a row for each cell, with the fields of :class:`CellRecord`; its condition is
+``not_a_cell`` for what is none of the classes. Without the table, blocks are found in the names,
+and the split is made by whole blocks.
 """
 
 import csv
 import difflib
 import hashlib
 import io
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -72,7 +68,27 @@ COLUMNS: Final = (
     "block",
     "split",
     "origin",
+    "source_label",
+    "red_cell_diameter_px",
+    "red_cell_density_red",
+    "red_cell_density_green",
+    "red_cell_density_blue",
+    "surround_filled",
+    "image_width_px",
+    "image_height_px",
+    "border_red",
+    "border_green",
+    "border_blue",
 )
+MEASURES: Final = COLUMNS[9:13]
+"""Columns that relate a cell to the red cells of its image."""
+FRAME: Final = COLUMNS[14:19]
+"""Columns of what its image shows without any cell: its size, and the mean colour of its border."""
+_NUMBERS: Final = (*MEASURES, *FRAME)
+_SINCE_THE_FIRST: Final = COLUMNS[:8]
+"""Columns that every folder has; the others were added later."""
+_STAGES: Final = ("ring", "trophozoite", "schizont", "gametocyte")
+"""Words that tables of earlier versions have as the type of a red cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,8 +102,7 @@ class CellRecord:
     condition : str or None
         Of its cell type in the taxonomy; None where unknown, and for what is no cell.
     cell_type : str or None
-        A subtype where the taxonomy has any of the type; else free text, such as a parasite's
-        stage. None where unknown.
+        A subtype where the taxonomy has any of the type; else free text. None where unknown.
     is_outlier : bool
         Whether it is none of the classes.
     source, field, block : str
@@ -96,6 +111,18 @@ class CellRecord:
         None where nobody has said; a folder that was opened has it for every cell.
     origin : str
         Who says where the cell is: ``annotated``, ``stain``, ``predicted``; empty where unknown.
+    source_label : str
+        What the data set calls it, such as a parasite's stage; empty where it says nothing.
+    red_cell_diameter_px : float or None
+        Of the red cells in its image; None where nothing shows it.
+    red_cell_density_red, red_cell_density_green, red_cell_density_blue : float or None
+        Median optical density of the red cells in its image; None where it shows none.
+    surround_filled : bool
+        Whether it was cut out before, on black, grey, white or transparency: the light of its slide
+        is a guess.
+    image_width_px, image_height_px, border_red, border_green, border_blue : float or None
+        Size of the image that it was cut from, and mean colour of that image's border: what tells
+        classes apart without any cell. None where unknown.
     """
 
     file: str
@@ -107,6 +134,17 @@ class CellRecord:
     block: str = ""
     split: Split | None = None
     origin: str = ""
+    source_label: str = ""
+    red_cell_diameter_px: float | None = None
+    red_cell_density_red: float | None = None
+    red_cell_density_green: float | None = None
+    red_cell_density_blue: float | None = None
+    surround_filled: bool = False
+    image_width_px: float | None = None
+    image_height_px: float | None = None
+    border_red: float | None = None
+    border_green: float | None = None
+    border_blue: float | None = None
 
     @property
     def label(self) -> str:
@@ -154,7 +192,21 @@ def row_of(record: CellRecord) -> tuple[str, ...]:
     """Values of a cell in the order of ``COLUMNS``."""
     condition = NOT_A_CELL if record.is_outlier else record.condition or ""
     places = record.source, record.field, record.block, record.split or "", record.origin
-    return (record.file, condition, record.cell_type or "", *places)
+    measures, frame = ([_written(getattr(record, n)) for n in names] for names in (MEASURES, FRAME))
+    return (
+        record.file,
+        condition,
+        record.cell_type or "",
+        *places,
+        record.source_label,
+        *measures,
+        "yes" if record.surround_filled else "",
+        *frame,
+    )
+
+
+def _written(value: float | None) -> str:
+    return "" if value is None else f"{value:.10g}"
 
 
 def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
@@ -228,6 +280,9 @@ def _record_of(row: Mapping[str, str | None], kind: ClassifierKind, *, where: st
             f"{kind.conditions[0]}/a.png."
         )
     condition, cell_type = values["condition"], values["cell_type"]
+    source_label = values["source_label"]
+    if cell_type in _STAGES and cell_type not in kind.types:
+        cell_type, source_label = "", cell_type
     if condition not in (*kind.conditions, NOT_A_CELL, ""):
         raise DatasetError(
             f"{where}: the condition is {condition!r}; expected "
@@ -255,7 +310,23 @@ def _record_of(row: Mapping[str, str | None], kind: ClassifierKind, *, where: st
         block=values["block"],
         split=Split(split) if split else None,
         origin=values["origin"],
+        source_label=source_label,
+        surround_filled=values["surround_filled"] == "yes",
+        **{name: _measure_of(values[name], f"{where}: {name}") for name in _NUMBERS},
     )
+
+
+def _measure_of(text: str, where: str) -> float | None:
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        value = math.nan
+    if value is not None and not math.isfinite(value):
+        raise DatasetError(
+            f"{where} is {text!r}; expected a number, or nothing where it is unknown. Correct "
+            "it, or make the folder again with: bloodcells crops"
+        )
+    return value
 
 
 def suggestion(name: str, known: Sequence[str]) -> str:
@@ -331,7 +402,8 @@ def _class_of_folder(folder: Path, kind: ClassifierKind) -> tuple[str | None, st
     expected = (*kind.conditions, *kind.types, NOT_A_CELL)
     raise DatasetError(
         f"{folder}: no class is called {name!r}; expected {', '.join(expected)}."
-        f"{suggestion(name, expected)}"
+        f"{suggestion(name, expected)} Rename the folder, or define a class of your own: --classes "
+        "FILE"
     )
 
 
@@ -439,12 +511,16 @@ class CellFolder:
         Ordered by file name.
     notes : tuple of str
         What a person should know before a training, a sentence each.
+    has_known_blocks : bool
+        Whether somebody says which cells are of one slide or patient; else runs of neighbouring
+        names are taken for it, and figures may be too good.
     """
 
     root: Path
     kind: ClassifierKind
     records: tuple[CellRecord, ...]
     notes: tuple[str, ...] = ()
+    has_known_blocks: bool = True
 
     @classmethod
     def open(
@@ -493,9 +569,19 @@ class CellFolder:
         records = read_cells_csv(table, kind) if table.is_file() else read_class_folders(root, kind)
         _check_classes(root, kind, records)
         _check_sizes(root, records)
+        is_known = block_pattern is not None or all(record.block for record in records)
         records = with_blocks(records, pattern=block_pattern, block_size=block_size)
         records = with_splits(root / CELLS_CSV, records, seed=seed)
-        return cls(root=root, kind=kind, records=tuple(records), notes=_notes(kind, records))
+        notes = _notes(kind, records)
+        if not is_known:
+            notes += (
+                "No slide or patient is known: neighbouring names are taken for one, so that the "
+                "same slide may be learned from and measured on. Give --block-pattern, or a column "
+                "'block' in cells.csv.",
+            )
+        return cls(
+            root=root, kind=kind, records=tuple(records), notes=notes, has_known_blocks=is_known
+        )
 
     def path_of(self, record: CellRecord) -> Path:
         """Where the image of a cell lies."""
@@ -520,9 +606,11 @@ class CellFolder:
         """
         digest = hashlib.sha256()
         for record in self.records:
+            # A folder without the later columns has the hash that earlier versions gave it.
             words = [
                 enum_text("Split", value) if value and name == "split" else repr(str(value))
                 for name, value in zip(COLUMNS, row_of(record), strict=True)
+                if value or name in _SINCE_THE_FIRST
             ]
             digest.update(tuple_text(words).encode(errors="surrogateescape"))
             digest.update(hashlib.sha256(read_file_bytes(self.path_of(record))).digest())

@@ -35,6 +35,7 @@ def draw_overlay(
     label_image: NDArray[np.integer] | None = None,
     cell_types: Sequence[str] | None = None,
     taxonomy: Taxonomy = BUILT_IN,
+    is_filled: bool = True,
 ) -> NDArray[np.uint8]:
     """Draw classes, or single cells, over an image.
 
@@ -52,6 +53,8 @@ def draw_overlay(
         and types without a channel, such as platelets, have no outline.
     taxonomy : Taxonomy
         Gives the colours.
+    is_filled : bool
+        Whether areas have a light colour within their outlines, which hides what is faint there.
 
     Returns
     -------
@@ -91,6 +94,8 @@ def draw_overlay(
     width = _line_width(image.shape)
     is_line = _inner_outline(objects, width) & (outlined != _NOTHING) & (outlined != _UNSCORED)
 
+    if not is_filled:
+        areas = np.where(areas == _UNSCORED, areas, np.uint8(_NOTHING))
     drawn = _fill(image, areas, colours, hatch_step=4 * width)
     lines = _coloured(outlined, colours)
     return np.asarray(cv2.copyTo(lines, is_line.view(np.uint8), drawn), dtype=np.uint8)

@@ -17,6 +17,11 @@ _CORE = 0.7  # Half-axes of the ellipse whose pixels surely belong to the cell.
 _MIN_SAMPLES = 50  # Pixels; of fewer no colour is learned.
 _SAMPLE_STEP = 7  # Every so many pixels is a sample: neighbours say the same.
 _LEAST_NUCLEUS_DENSITY = 0.3  # Red density of a nucleus at least.
+_NUCLEUS_DENSITY = 0.4  # Red density from which a pixel may be a nucleus,
+_NUCLEUS_RATIO = 2.0  # and the same in the density of red cells.
+_SPECK_SHARE = 0.25  # Of a red cell's diameter: smaller dark spots are parasites or platelets.
+_CYTOPLASM_SHARE = 0.5  # How far cytoplasm reaches beyond a nucleus, in red-cell diameters.
+_LEAST_SHOWN = 0.4  # Of a red cell's area that a piece shows at least.
 _CROWDED_SHARE = 0.15  # Of a cell's outline; where more touches others, it may be two cells.
 
 
@@ -116,6 +121,47 @@ def appearance_of_red_cells(
         nucleus_density=max(_LEAST_NUCLEUS_DENSITY, 2.0 * float(np.quantile(samples[:, RED], 0.9))),
         diameter_px=diameter,
     )
+
+
+def median_red_cell_density(
+    density: NDArray[np.float32], stained: NDArray[np.bool_], *, diameter_px: float | None
+) -> NDArray[np.float64] | None:
+    """Median optical density of the red cells of an image: its own standard of stain.
+
+    Taken from stained pixels that are no nucleus, nor as near to one as its cytoplasm, in pieces of
+    a red cell's size at least.
+
+    Parameters
+    ----------
+    density : ndarray of shape (height, width, 3), dtype float32
+    stained : ndarray of shape (height, width), dtype bool
+    diameter_px : float or None
+        Of a red cell; estimated from the stain where it is unknown.
+
+    Returns
+    -------
+    ndarray of shape (3,) or None
+        Red, green and blue; None where the image shows less than half of a red cell.
+    """
+    if not stained.any():
+        return None
+    diameter = _diameter_px((), stained) if diameter_px is None else diameter_px
+    red = density[:, :, RED]
+    # White cells may cover half of what is stained, so that the lower quarter speaks for red cells.
+    limit = max(_NUCLEUS_DENSITY, _NUCLEUS_RATIO * float(np.quantile(red[stained], 0.25)))
+    speck = max(1, round(_SPECK_SHARE * diameter))
+    nucleus = cv2.morphologyEx(
+        (red > limit).astype(np.uint8), cv2.MORPH_OPEN, np.ones((speck, speck), np.uint8)
+    )
+    side = 2 * round(_CYTOPLASM_SHARE * diameter) + 1
+    near = cv2.dilate(nucleus, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side)))
+    free = (stained & (near == 0)).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(free, connectivity=4)
+    least = _LEAST_SHOWN * np.pi / 4 * diameter**2
+    is_large = stats[:, cv2.CC_STAT_AREA] >= least
+    is_large[0] = False
+    shown = density[is_large[labels]]
+    return None if not len(shown) else np.median(shown, axis=0).astype(np.float64)
 
 
 def _diameter_px(red_cells: Sequence[Annotation], foreground: NDArray[np.bool_]) -> float:

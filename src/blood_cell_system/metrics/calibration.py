@@ -12,7 +12,9 @@ References
 """
 
 import math
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Final
 
 import numpy as np
@@ -157,14 +159,23 @@ def fit_temperature(probabilities: ArrayLike, y_true: ArrayLike) -> float:
     if not len(true):
         return 1.0
 
-    def loss(log_temperature: float) -> float:
-        warmed = with_temperature(values, float(np.exp(log_temperature)))
-        fit = len(true) * negative_log_likelihood(warmed, true)
+    return _likeliest_temperature(
+        lambda temperature: (
+            len(true) * negative_log_likelihood(with_temperature(values, temperature), true)
+        )
+    )
+
+
+def _likeliest_temperature(loss: Callable[[float], float]) -> float:
+    """Temperature of the least sum of losses, held near 1."""
+
+    def penalised(log_temperature: float) -> float:
+        fit = loss(float(np.exp(log_temperature)))
         return float(fit + 0.5 * (log_temperature / _PRIOR_SPREAD) ** 2)
 
     low, high = np.log(_TEMPERATURES)
-    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
-    return float(np.exp(found.x))
+    bounds = {"bounds": (low, high), "method": "bounded", "options": {"xatol": 1e-4}}
+    return float(np.exp(minimize_scalar(penalised, **bounds).x))
 
 
 def _labelled(probabilities: ArrayLike, y_true: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
@@ -207,6 +218,141 @@ def class_thresholds(
         if allowed >= 1:
             thresholds[index] = own[allowed - 1]
     return thresholds
+
+
+class Guarantee(StrEnum):
+    """In which new laboratory a calibration should hold."""
+
+    WORST = "worst"
+    """In one like the worst of those that it was made with."""
+    AVERAGE = "average"
+    """On average over laboratories."""
+
+
+def thresholds_across_sources(
+    probabilities: ArrayLike,
+    y_true: ArrayLike,
+    sources: Sequence[Hashable],
+    *,
+    coverage: float = DEFAULT_COVERAGE,
+    guarantee: Guarantee = Guarantee.AVERAGE,
+) -> NDArray[np.float64]:
+    """Choose the threshold of each class for a laboratory that nobody has seen.
+
+    Cells of one laboratory err together: thresholds of home cells promise nothing elsewhere.
+    Each laboratory counts the same, however many cells it has, and its cells must come from a
+    classifier that has not seen it.
+
+    Parameters
+    ----------
+    probabilities, y_true
+        As of :func:`class_thresholds`, of the left-out cells of all sources.
+    sources : sequence
+        Of each cell.
+    guarantee : Guarantee
+        Whether the coverage is to hold in the worst source, or in the mean over them.
+
+    Returns
+    -------
+    ndarray of shape (classes,)
+        0 for a class of too few cells.
+
+    Raises
+    ------
+    ValueError
+        ``coverage`` is not between 0 and 1.
+    """
+    values, true = np.asarray(probabilities, dtype=np.float64), np.asarray(y_true)
+    names = list(dict.fromkeys(sources))
+    place = np.array([names.index(name) for name in sources], dtype=np.intp)
+    by_source = [
+        class_thresholds(values[place == index], true[place == index], coverage=coverage)
+        for index in range(len(names))
+    ]
+    thresholds = np.zeros(values.shape[1])
+    for index in range(values.shape[1]):
+        # A source with too few cells of a class says nothing of it.
+        own = [found[index] for found in by_source if found[index] > 0]
+        if not own:
+            continue
+        if guarantee is Guarantee.WORST:
+            thresholds[index] = min(own)
+            continue
+        parts = [np.sort(values[(place == s) & (true == index), index]) for s in range(len(names))]
+        parts = [part for part in parts if len(part)]
+        candidates = np.unique(np.concatenate(parts))
+        # Below the first of n cells, 1 of n + 1 may be expected: the correction of conformal sets.
+        missed = [
+            (np.searchsorted(part, candidates, side="left") + 1) / (len(part) + 1) for part in parts
+        ]
+        is_enough = np.mean(missed, axis=0) <= 1 - coverage + 1e-9
+        thresholds[index] = candidates[is_enough].max() if is_enough.any() else 0.0
+    return thresholds
+
+
+def temperature_across_sources(
+    probabilities: ArrayLike, y_true: ArrayLike, sources: Sequence[Hashable]
+) -> float:
+    """Temperature at which left-out cells are most likely, each source counting the same.
+
+    Parameters
+    ----------
+    probabilities, y_true, sources
+        As of :func:`thresholds_across_sources`.
+
+    Returns
+    -------
+    float
+        As of :func:`fit_temperature`.
+    """
+    values, true = np.asarray(probabilities, dtype=np.float64), np.asarray(y_true)
+    names = list(dict.fromkeys(sources))
+    place = np.array([names.index(name) for name in sources], dtype=np.intp)
+    parts = [(values[place == s], true[place == s]) for s in range(len(names))]
+    parts = [(part, labels) for part, labels in parts if np.any(labels != NOT_LABELLED)]
+    cells = sum(int(np.count_nonzero(labels != NOT_LABELLED)) for _, labels in parts)
+
+    def loss(temperature: float) -> float:
+        return cells * float(
+            np.mean(
+                [
+                    negative_log_likelihood(with_temperature(part, temperature), labels)
+                    for part, labels in parts
+                ]
+            )
+        )
+
+    return _likeliest_temperature(loss) if parts else 1.0
+
+
+def known_threshold_across_sources(
+    known: ArrayLike,
+    sources: Sequence[Hashable],
+    *,
+    kept_share: float = DEFAULT_KEPT_SHARE,
+    guarantee: Guarantee = Guarantee.AVERAGE,
+) -> float:
+    """Choose below which ``known`` a cell is none of the classes, for an unseen laboratory.
+
+    Parameters
+    ----------
+    known : array_like of shape (n,)
+        Of left-out cells that are of the classes.
+    sources : sequence
+        Of each cell.
+    kept_share : float
+        Share of the cells to be kept, in the worst source or on average.
+    """
+    values = np.asarray(known, dtype=np.float64).reshape(-1, 1)
+    return float(
+        thresholds_across_sources(
+            values,
+            np.zeros(len(values), dtype=np.int64),
+            sources,
+            coverage=kept_share,
+            guarantee=guarantee,
+        )[0]
+    )
 
 
 def conformal_sets(probabilities: ArrayLike, thresholds: ArrayLike) -> NDArray[np.bool_]:

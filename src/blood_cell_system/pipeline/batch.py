@@ -45,6 +45,7 @@ from blood_cell_system.reports.batch_summary import (
     ImageOutcome,
     Slide,
 )
+from blood_cell_system.reports.cell_table import write_cell_tables
 from blood_cell_system.reports.image_files import (
     as_written,
     cells_to_csv,
@@ -52,7 +53,6 @@ from blood_cell_system.reports.image_files import (
     read_labels,
     remove_file,
     write_image_files,
-    write_report,
     write_words,
 )
 from blood_cell_system.reports.page.panel import PageLimits, make_panel, page_limits
@@ -246,9 +246,7 @@ def former_report(
 ) -> DiagnosticReport | None:
     """Read the report of a former run, if all files are there and this run would make the same.
 
-    A report that is damaged, or whose table or text are not its own, is none.
-
-    A report of a former version of the format is brought to the present one, on the disk as well.
+    A report that is damaged, of a former version, or whose table or text are not its own, is none.
 
     ``settings`` and ``provenance`` are those of this run, the image left aside; ``data`` is what
     the image's file holds, where it has been read.
@@ -270,11 +268,8 @@ def former_report(
     expected = provenance.model_copy(update={"data_sha256": hashlib.sha256(data).hexdigest()})
     if (report.settings, report.provenance) != (settings, expected):
         return None
-    if value["format_version"] != FORMAT_VERSION:
-        write_report(output_dir, image.name, report)
-    elif not _has_its_words(output_dir, image.name, report):
-        return None
-    return report
+    is_present = value["format_version"] == FORMAT_VERSION
+    return report if is_present and _has_its_words(output_dir, image.name, report) else None
 
 
 def _has_its_words(output_dir: Path, name: str, report: DiagnosticReport) -> bool:
@@ -443,7 +438,7 @@ def write_batch(
     *,
     figures: "FiguresSettings | None" = None,
 ) -> BatchSummary:
-    """Write ``batch_summary.json``, ``batch_summary.csv``, ``index.html`` and a report each slide.
+    """Write the summary, its table, the table of all cells, the page and a report each slide.
 
     An image whose files are no longer all there has failed: the summary would vouch for them.
 
@@ -461,6 +456,7 @@ def write_batch(
     )
     write_json(output_dir / SUMMARY_NAME, summary.to_json())
     write_words(output_dir / TABLE_NAME, summary.to_csv())
+    write_cell_tables(summary.outcomes, output_dir)
     write_words(output_dir / PAGE_NAME, render_page(summary))
     _write_slides(summary, output_dir)
     return summary

@@ -17,6 +17,11 @@ from blood_cell_system.networks.onnx_export import export_onnx, save_classifier
 from blood_cell_system.reports.classifier_sheets import short_figures, write_evaluation_files
 from blood_cell_system.training.classifier import TrainedClassifier, train_classifier
 from blood_cell_system.training.classifier_data import CellClasses, read_cells
+from blood_cell_system.training.classifier_fine_tuning import (
+    ClassifierStart,
+    FineTuned,
+    fine_tune_classifier,
+)
 from blood_cell_system.training.loop import TrainingListener
 from blood_cell_system.training.presets import ClassifierSettings
 from blood_cell_system.training.state import TrainingState
@@ -103,6 +108,24 @@ def train_classifier_files(
         save_classifier(trained.model, files.keras, metadata=metadata)
         export_onnx(trained.model, files.onnx, metadata=metadata)
         return replace(trained, metadata=metadata)
+
+
+def fine_tune_classifier_files(
+    start: ClassifierStart, folder: CellFolder, *, output_dir: Path, seed: int = 0
+) -> FineTuned:
+    """Fine-tune a classifier and write it as ``.keras`` with ``.json`` and as ``.onnx``.
+
+    Raises
+    ------
+    BloodCellError
+        As of ``fine_tune_classifier``, or a file cannot be written.
+    """
+    with locked_folder(output_dir, command="train-classifier"):
+        tuned = fine_tune_classifier(start, folder, seed=seed)
+        files = ClassifierFiles.within(output_dir, folder.kind)
+        save_classifier(tuned.model, files.keras, metadata=tuned.metadata)
+        export_onnx(tuned.model, files.onnx, metadata=tuned.metadata)
+        return tuned
 
 
 def _measured(

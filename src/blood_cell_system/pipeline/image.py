@@ -80,6 +80,9 @@ class InferencePipeline:
         On how many views of a cell its classification rests.
     is_classifying : bool
         Whether cells are classified, where the system or this package has classifiers.
+    counts_unproven : bool
+        Whether reports count classes that were not proven in laboratories never seen, as for images
+        of the laboratory that a classifier learned from.
 
     Raises
     ------
@@ -96,6 +99,7 @@ class InferencePipeline:
         settings: AnalysisSettings | None = None,
         classification: ClassificationSettings | None = None,
         is_classifying: bool = True,
+        counts_unproven: bool = False,
     ) -> None:
         self.system = system
         self.classification = classification or ClassificationSettings()
@@ -108,6 +112,7 @@ class InferencePipeline:
             cell_diameter_px=self.settings.cell_diameter_px,
             pixel_size_um=self.settings.pixel_size_um,
             classifier_views=self.classification.views,
+            counts_unproven=counts_unproven,
         )
         self._ready: _Ready | None = None
         self._getting_ready = threading.Lock()

@@ -79,6 +79,17 @@ def bundled_trainable_segmenter() -> Path:
     return path
 
 
+def bundled_trainable_classifier(kind: ClassifierKind) -> Path:
+    """Find the classifier of this package as ``.keras``; without one, ``MissingDataError``."""
+    path = weights_folder() / f"{kind.file_stem}.keras"
+    if not path.is_file():
+        raise MissingDataError(
+            f"{path}: no classifier of {kind.cell_type} cells that can be trained on comes with "
+            f"this version. Name one of your own: --init-from models/{kind.file_stem}.keras"
+        )
+    return path
+
+
 def classifier_in(folder: Path, kind: ClassifierKind) -> Path | None:
     """Find the classifier of a folder, if there is one: ONNX first, as it needs no TensorFlow."""
     names = (f"{kind.file_stem}.onnx", f"{kind.file_stem}.keras")

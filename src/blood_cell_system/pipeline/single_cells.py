@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from blood_cell_system.analysis.classification import (
     unclassified,
 )
 from blood_cell_system.analysis.runtimes import ClassifierRuntime
-from blood_cell_system.cells.single_cell import single_cell_image
+from blood_cell_system.cells.single_cell import has_no_slide, single_cell_image
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.datasets.cell_folder import is_contact_sheet
 from blood_cell_system.errors import BloodCellError, MissingDataError, is_memory_full
@@ -34,8 +34,13 @@ _AT_ONCE: Final = 256
 _DIGITS: Final = 6
 """Decimal places of probabilities in the table."""
 
-CellImage = NDArray[np.uint8] | str
-"""Cell image of a file, or why there is none."""
+
+class CellImage(NamedTuple):
+    """Cell image of a file, or why there is none; and whether its surround had to be filled."""
+
+    image: NDArray[np.uint8] | None
+    reason: str = ""
+    surround_filled: bool = False
 
 
 def find_cell_files(paths: Sequence[Path]) -> list[tuple[Path, str]]:
@@ -96,8 +101,9 @@ def classify_files(
     -------
     Cells
         A row a file, in their order, with the columns ``file``, ``reason`` (why it failed, empty
-        otherwise) and those of :func:`~blood_cell_system.analysis.classification.unclassified`.
-        Its label image has no pixels, as each cell has an image of its own.
+        otherwise), ``surround_filled`` (whether the cell was cut out before) and those of
+        :func:`~blood_cell_system.analysis.classification.unclassified`. Its label image has no
+        pixels, as each cell has an image of its own.
 
     Raises
     ------
@@ -106,12 +112,14 @@ def classify_files(
     """
     metadata = classifier.metadata
     reasons: list[str] = []
+    is_filled: list[bool] = []
 
     def good_images() -> Iterator[NDArray[np.uint8]]:
-        for image in progress(_load(files, metadata.cell_type)):
-            reasons.append(image if isinstance(image, str) else "")
-            if not isinstance(image, str):
-                yield image
+        for loaded in progress(_load(files, metadata.cell_type)):
+            reasons.append(loaded.reason)
+            is_filled.append(loaded.surround_filled)
+            if loaded.image is not None:
+                yield loaded.image
 
     found = classifier_columns(predict_images(classifier, good_images(), settings), metadata)
     columns = unclassified(len(files), [metadata])
@@ -121,15 +129,16 @@ def classify_files(
     names = [name for _, name in files]
     no_image = Cells(label_image=np.zeros((0, 0), dtype=np.int32))
     # Here the reason is why a file could not be read.
-    return no_image.with_columns(**columns | {"file": names, "reason": reasons})
+    named = columns | {"file": names, "reason": reasons}
+    return no_image.with_columns(**named, surround_filled=is_filled)
 
 
 def table_of(cells: Cells, metadata: ModelMetadata) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     """Lay classified single cells out as a table.
 
     Flags, separated by blanks: ``none_of_these`` where the cell is none of the classes,
-    ``uncertain`` where the calibration leaves several conditions or none, ``failed`` where there is
-    a reason.
+    ``uncertain`` where the calibration leaves several conditions or none, ``surround_filled`` where
+    the cell was cut out before, ``failed`` where there is a reason.
 
     Returns
     -------
@@ -148,6 +157,7 @@ def table_of(cells: Cells, metadata: ModelMetadata) -> tuple[tuple[str, ...], li
         flags = {
             "none_of_these": not cells["is_known"][row],
             "uncertain": len(cells["possible_conditions"][row]) != 1,
+            "surround_filled": cells["surround_filled"][row],
         }
         values: dict[str, Any] = {
             "file": file,
@@ -183,12 +193,16 @@ def _image_of(file: tuple[Path, str], cell_type: str) -> CellImage:
     """Cell image of a file, or why there is none."""
     path, name = file
     try:
-        return single_cell_image(read_rgba(path), cell_type=cell_type)
+        pixels = read_rgba(path)
+        image = single_cell_image(pixels, cell_type=cell_type)
+        return CellImage(image, surround_filled=has_no_slide(pixels))
     except BloodCellError as error:
         message = str(error)
-        return message if str(path) in message or name in message else f"{name}: {message}"
+        is_named = str(path) in message or name in message
+        return CellImage(None, message if is_named else f"{name}: {message}")
     except Exception as error:  # A fault of this program in one image must not cost the others.
         if is_memory_full(error):
-            return f"{name}: the memory is full. Use smaller images."
+            return CellImage(None, f"{name}: the memory is full. Use smaller images.")
         _logger.exception("%s: a fault of this program", path)
-        return f"{name}: a fault of this program ({type(error).__name__}: {error})."
+        words = f"{name}: a fault of this program ({type(error).__name__}: {error})."
+        return CellImage(None, words)

@@ -9,9 +9,9 @@ import numpy as np
 
 from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
-from blood_cell_system.cells.measures import measure_cells
+from blood_cell_system.cells.measures import in_micrometres, measure_cells, measured_columns
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.reports.claims import Verdict, classes_claimed
+from blood_cell_system.reports.claims import Verdict, asked_for, classes_claimed
 from blood_cell_system.reports.findings import BLAST, Rate, findings_in, rates_in
 from blood_cell_system.reports.report import (
     CellFlag,
@@ -88,17 +88,22 @@ def _today() -> str:
 
 def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
     """Measure and flag every cell that was found."""
-    cells = measure_cells(analysis.cells, "form_factor")
+    names = [column.name for column in measured_columns()]
+    cells = measure_cells(analysis.cells, *names, image=analysis.image, light=analysis.light)
+    cells = in_micrometres(cells, analysis.scale.pixel_size_um)
     if "condition" not in cells:
         cells = cells.with_columns(**unclassified(len(cells), ()))
     pixel_size_um = analysis.scale.pixel_size_um
     conditions, _ = classes_in(cells)
     diameters = cells["equivalent_diameter_area"]
+    if settings.counts_unproven:
+        cells = asked_for(cells)
     claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
     subtypes = cells["subtype"].copy()
     # A blast has no normal type; one that is none of the model's to tell has the likeliest.
     subtypes[~cells["is_known"] | ((cells["condition"] == BLAST) & (BLAST in claimed))] = None
     cells = cells.with_columns(
+        is_smear=np.full(len(cells), analysis.quality.is_smear),
         equivalent_diameter_um=diameters * (np.nan if pixel_size_um is None else pixel_size_um),
         subtype=subtypes,
     )

@@ -108,7 +108,7 @@ class Hypochromia(_Group):
     """Red cells with a large central pallor."""
 
     min_cells: Annotated[int, Field(ge=1, le=100_000)] = 100
-    pallor_above: Annotated[float, Field(gt=0, lt=1, description="part of the cell's area")] = 0.25
+    pallor_above: Annotated[float, Field(gt=0, lt=1, description="part of the cell's area")] = 0.35
 
 
 class RedCellShapes(_Group):

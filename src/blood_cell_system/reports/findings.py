@@ -16,6 +16,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -28,6 +29,7 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.metrics.intervals import independent_total, wilson_interval
 from blood_cell_system.metrics.method_error import ErrorRate, true_share_interval
+from blood_cell_system.model_metadata import Validation
 from blood_cell_system.reports.claims import (
     Proof,
     Verdict,
@@ -36,7 +38,7 @@ from blood_cell_system.reports.claims import (
     explained_by_false_alarms,
     half_width_for,
     verdict_of,
-    why_not_validated,
+    why_not_claimed,
 )
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC, CellType, Taxonomy
 
@@ -97,7 +99,8 @@ class Ratio:
         """Count both in the cells of an image, or of several, which the column ``image`` names."""
         total = self.among(cells) & cells["is_counted"]
         found = self.of(cells) & total
-        proof = Proof.of(cells.validation.get(self.name))
+        is_classes = f"{self.name}_prob" in cells
+        proof = Proof.of(cells.validation.get(self.name, Validation())) if is_classes else None
         is_unsure = np.zeros_like(found) if proof is None else are_uncertain(cells)
         has_images = "image" in cells and len(cells) > 0
         by_field = (by_image(cells, found), by_image(cells, total)) if has_images else None
@@ -230,7 +233,7 @@ def ratios_of(taxonomy: Taxonomy) -> tuple[Ratio, ...]:
 def rates_in(cells: Cells, cell_type: str | None = None) -> "tuple[Rate, ...]":
     """Every finding that the columns allow: of one type, or those that stand by themselves.
 
-    What needs a class that was not proven in laboratories never seen is left out.
+    What needs a condition that failed in laboratories never seen is left out.
     """
     claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
     return tuple(
@@ -364,7 +367,8 @@ class Rate(Record):
     ]:
         """Of the true share, 0 to 1; null without a cell.
 
-        It holds the method's own error where the proof has one; else it is Wilson's.
+        It holds the method's own error where the proof has one; else it is Wilson's, from 0 on
+        where false alarms alone explain what was found.
         """
         if not self.total:
             return None
@@ -372,7 +376,8 @@ class Rate(Record):
         count = min(total, self.count * (total / self.total))
         if self.errors:
             return true_share_interval(count, total, *self.errors)
-        return wilson_interval(count, total)
+        low, high = wilson_interval(count, total)
+        return (0.0, high) if self.is_within_false_alarms else (low, high)
 
     @computed_field  # type: ignore[prop-decorator]
     @property
@@ -433,6 +438,11 @@ class Rate(Record):
         return self.model_copy(update=both | {"independent_total": None})
 
 
+def _in_order(counts: Mapping[Reason, int]) -> dict[Reason, int]:
+    """Bring counts into the order of the reasons: a file has them by the alphabet."""
+    return {why: counts[why] for why in Reason if counts.get(why)}
+
+
 class FindingCounts(Record):
     """How many counted cells of a type have which condition and subtype."""
 
@@ -446,7 +456,9 @@ class FindingCounts(Record):
         Field(description="classes that are not counted, as they were not proven, and why"),
     ] = {}
     not_assessed: Annotated[
-        dict[Reason, Count], Field(description="counted cells without a condition, by reason")
+        dict[Reason, Count],
+        AfterValidator(_in_order),
+        Field(description="counted cells without a condition, by reason"),
     ] = {}
     uncertain: Annotated[Count, Field(description="assessed; a person should review them")] = 0
 
@@ -497,7 +509,7 @@ class Findings(FindingCounts):
             counts=_sum(self.counts, other.counts),
             types=_sum(self.types, other.types),
             not_validated={**self.not_validated, **other.not_validated},
-            not_assessed=_in_order(_sum(self.not_assessed, other.not_assessed)),
+            not_assessed=_sum(self.not_assessed, other.not_assessed),
             uncertain=self.uncertain + other.uncertain,
             rates=sum_rates((self.rates, other.rates)),
         )
@@ -513,9 +525,7 @@ NO_CLASSIFIER: Final = Findings()
 def findings_in(cells: Cells, kind: CellType) -> Findings:
     """Sum up what a classifier found among the cells of a type."""
     of_type = cells.is_type(kind.name) & cells["is_counted"]
-    not_assessed = _in_order(
-        {why: count for why, count in Counter(cells["reason"][of_type]).items() if why is not None}
-    )
+    not_assessed = Counter(why for why in cells["reason"][of_type] if why is not None)
     if all(f"{one.name}_prob" not in cells for one in kind.conditions):
         return Findings(not_assessed=not_assessed)
     claimed = classes_claimed(cells, kind)
@@ -530,7 +540,7 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
         types=_counted(cells["subtype"][has_condition], subtypes),
         not_assessed=not_assessed,
         uncertain=int(np.count_nonzero(has_condition & are_uncertain(cells))),
-        not_validated=why_not_validated(cells, kind),
+        not_validated=why_not_claimed(cells, kind),
         rates=rates_in(cells, kind.name),
     )
 
@@ -550,10 +560,6 @@ def sum_rates(rates: Iterable[Iterable[Rate]]) -> tuple[Rate, ...]:
 
 def _counted(values: NDArray[Any], names: Iterable[str]) -> dict[str, int]:
     return {name: int(np.count_nonzero(values == name)) for name in names}
-
-
-def _in_order(counts: Mapping[Reason, int]) -> dict[Reason, int]:
-    return {why: counts[why] for why in Reason if counts.get(why)}
 
 
 _Name = TypeVar("_Name", bound=str)

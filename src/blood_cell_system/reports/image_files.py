@@ -59,7 +59,7 @@ def annotated_image(analysis: ImageAnalysis, cells: Cells) -> NDArray[np.uint8]:
     Returns
     -------
     ndarray of shape (height, width, 3), dtype uint8
-        RGB; where no cell was classified, that of :func:`draw_overlay` with numbers.
+        RGB; where no cell was classified, that of :func:`draw_overlay` without fill, with numbers.
     """
     drawn = draw_overlay(
         analysis.image,
@@ -67,6 +67,7 @@ def annotated_image(analysis: ImageAnalysis, cells: Cells) -> NDArray[np.uint8]:
         label_image=analysis.cells.label_image,
         cell_types=analysis.cells["cell_type"].tolist(),
         taxonomy=analysis.cells.taxonomy,
+        is_filled=False,
     )
     boxes = np.rint(cells["whole_box"]).astype(np.int64)
     named = _names_to_draw(cells)
@@ -142,7 +143,10 @@ _SPLIT: Final = {
     "centroid": ("centroid_x", "centroid_y"),
 }
 """Fields of a row whose values have a column each."""
-_NO_COLUMN: Final = ("probabilities", "type_probabilities", "possible_conditions")
+_NO_COLUMN: Final = (
+    *("probabilities", "type_probabilities", "possible_conditions"),
+    *("box", "possible_subtypes", "measures"),
+)
 
 
 def cell_columns(taxonomy: Taxonomy) -> list[str]:

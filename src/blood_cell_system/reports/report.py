@@ -29,6 +29,7 @@ from pydantic import (
 from blood_cell_system.analysis.quality import ImageQuality
 from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.border_rule import BorderRule
+from blood_cell_system.cells.measures import in_micrometres, measured_columns
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.errors import value_words
@@ -127,6 +128,20 @@ class CellRow(Record):
         Share | None, rounded(4), Field(description="probability that it is any of the classes")
     ]
     type_probabilities: Annotated[dict[str, Probability], Field(description="by subtype")]
+    box: Annotated[
+        tuple[int, int, int, int] | None,
+        Field(description="as bbox, around its pixels alone; null in a report of a former version"),
+    ] = None
+    possible_subtypes: Annotated[
+        tuple[str, ...], Field(description="that the calibration cannot rule out")
+    ] = ()
+    measures: Annotated[
+        dict[str, float | tuple[float | None, float | None, float | None] | None],
+        Field(
+            default_factory=dict,
+            description="by the names of docs/cells_table.md; of colours red, green and blue",
+        ),
+    ]
     certainty: Annotated[
         Probability | None,
         Field(description="the smallest of the probabilities that its answer rests on"),
@@ -144,6 +159,8 @@ def rows_of(cells: Cells) -> tuple[CellRow, ...]:
     """Turn a table of reported cells into the rows of its file."""
     conditions, subtypes = (probabilities_of(cells, names) for names in classes_in(cells))
     boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
+    own_boxes = _as_written(cells["box"], decimals=0)
+    measured = {name: _as_written(cells[name]) for name in _measures_in(cells)}
     certainties = certainty(cells).tolist()
     return tuple(
         CellRow(
@@ -163,12 +180,34 @@ def rows_of(cells: Cells) -> tuple[CellRow, ...]:
             wbc_type=cells["subtype"][row],
             type_probabilities=subtypes[row],
             known=_or_none(cells["in_distribution"][row]),
+            box=None if None in own_boxes[row] else own_boxes[row],
+            possible_subtypes=cells["possible_subtypes"][row],
+            measures={name: values[row] for name, values in measured.items()},
             certainty=certainties[row],
             reason=cells["reason"][row],
             flags=cells["flags"][row],
         )
         for row, cell_type in enumerate(cells["cell_type"])
     )
+
+
+def _measures_in(cells: Cells) -> list[str]:
+    """Measures that a row has no field of its own for."""
+    names = (column.name for column in measured_columns())
+    return [name for name in names if name in cells and name != "form_factor"]
+
+
+_DECIMALS: Final = 4
+"""Of measures in files: a tenth of a thousandth of a pixel, of a density, of a share."""
+
+
+def _as_written(values: NDArray[Any], *, decimals: int = _DECIMALS) -> list[Any]:
+    """Round a column, and turn what is no number into None."""
+    numbers = np.round(values.astype(np.float64), decimals)
+    written = numbers.astype(np.object_)
+    written[np.isnan(numbers)] = None
+    found: list[Any] = written.tolist()
+    return found
 
 
 def classes_in(cells: Cells) -> tuple[list[str], list[str]]:
@@ -242,20 +281,22 @@ def _cells_of_rows(value: Any, info: ValidationInfo) -> Any:
         f"{name}_prob": [one.get(name, np.nan) for one in found]
         for name in dict.fromkeys((*summed_up, *(name for one in found for name in one)))
     }
+    measured = _measures_of(rows)
     is_none = [CellFlag.NONE_OF_THESE in row.flags for row in rows]
     no_cells = Cells(
         label_image=np.zeros((0, 0), dtype=np.int32),
         taxonomy=taxonomy,
         validation=info.data["validation"],
     )
-    return no_cells.with_columns(
+    cells = no_cells.with_columns(
+        is_smear=np.full(len(rows), info.data["quality"].is_smear),
+        box=[row.box or (np.nan,) * 4 for row in rows],
         cell_type=[taxonomy.checked(row.cell_type) for row in rows],
         whole_box=[row.bbox for row in rows],
         centroid=[row.centroid for row in rows],
         area=[row.area_px for row in rows],
         equivalent_diameter_area=[row.equivalent_diameter_px for row in rows],
         equivalent_diameter_um=_or_nan(row.equivalent_diameter_um for row in rows),
-        form_factor=_or_nan(row.circularity for row in rows),
         confidence=[row.confidence for row in rows],
         touches_border=[row.touching_border for row in rows],
         is_counted=[CellFlag.NOT_COUNTED not in row.flags for row in rows],
@@ -264,12 +305,29 @@ def _cells_of_rows(value: Any, info: ValidationInfo) -> Any:
         ],
         possible_conditions=[row.possible_conditions for row in rows],
         subtype=[row.wbc_type for row in rows],
+        possible_subtypes=[row.possible_subtypes for row in rows],
         in_distribution=_or_nan(row.known for row in rows),
         is_known=np.logical_not(np.array(is_none, dtype=np.bool_)),
         reason=[row.reason for row in rows],
         flags=[row.flags for row in rows],
         **probabilities,
+        **measured,
     )
+    return in_micrometres(cells, info.data["scale"].pixel_size_um)
+
+
+def _measures_of(rows: Sequence[CellRow]) -> dict[str, NDArray[Any]]:
+    """Columns of the measures that a file has, in their order."""
+    found = {}
+    for column in measured_columns():
+        if column.name == "form_factor":
+            found[column.name] = _or_nan(row.circularity for row in rows)
+        elif any(column.name in row.measures for row in rows):
+            values = [row.measures.get(column.name) for row in rows]
+            numbers = np.array(values, dtype=np.float64)
+            is_whole = column.dtype == "int64" and not np.isnan(numbers).any()
+            found[column.name] = numbers.astype(np.int64) if is_whole else numbers
+    return found
 
 
 def _or_nan(values: Iterable[float | None]) -> NDArray[np.float64]:
@@ -327,6 +385,8 @@ class ReportSettings:
     classifier_views : int or None
         Views of a cell that a classifier's answer is the mean of; None for 1 of a red cell and 4 of
         a white one.
+    counts_unproven : bool
+        Whether classes are counted that were not proven in laboratories never seen.
 
     Raises
     ------
@@ -340,6 +400,7 @@ class ReportSettings:
     cell_diameter_px: float | None = None
     pixel_size_um: float | None = None
     classifier_views: int | None = None
+    counts_unproven: bool = False
 
     def __post_init__(self) -> None:
         check_ranges(self)

@@ -101,7 +101,7 @@ def rate_words(rate: Rate) -> RateWords:
 def more_words(rate: Rate) -> str:
     """Say how many more images make a share exact enough; empty where it is, or has no cells."""
     width = f"± {100 * rate.half_width:g} %"
-    if rate.verdict == Verdict.TOO_FEW:
+    if rate.verdict in (Verdict.TOO_FEW, Verdict.UNCERTAIN):
         return ""
     if rate.more_images is None:
         return f"more fields do not bring it to {width}"
@@ -335,6 +335,7 @@ def report_text(report: DiagnosticReport) -> str:
             f"Date     {report.analysed_on or 'not recorded'}",
             f"Image    {image.width_px}×{image.height_px} pixels",
             f"Scale    {scale_words(report)}",
+            *_wrapped(f"Settings {settings_words(report.settings)}", indent=0),
         ],
         _section("Warnings", [f"! {warning}" for warning in report.warnings]),
         [

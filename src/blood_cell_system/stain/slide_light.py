@@ -5,7 +5,7 @@ from typing import Final
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from blood_cell_system.stain.optical_density import (
     StainSettings,
@@ -33,22 +33,24 @@ class SlideLight:
     coefficients: NDArray[np.float64]
     shape: tuple[int, int]
 
-    def at(self, x: float, y: float) -> NDArray[np.float32]:
-        """Light at a point.
+    def at(self, x: ArrayLike, y: ArrayLike) -> NDArray[np.float32]:
+        """Light at points.
 
         Parameters
         ----------
-        x, y : float
+        x, y : float or ndarray of one shape
             In pixels.
 
         Returns
         -------
-        ndarray of shape (3,), dtype float32
+        ndarray of shape (..., 3), dtype float32
             Grey levels of red, green and blue, 1 or more.
         """
-        across, down = 2 * x / self.shape[1] - 1, 2 * y / self.shape[0] - 1
-        terms = (1.0, across, down, across * across, across * down, down * down)
-        log_light = log_light_at(self.coefficients, np.array(terms, dtype=np.float32))
+        across = 2 * np.asarray(x, dtype=np.float64) / self.shape[1] - 1
+        down = 2 * np.asarray(y, dtype=np.float64) / self.shape[0] - 1
+        one = np.ones_like(across)
+        terms = (one, across, down, across * across, across * down, down * down)
+        log_light = log_light_at(self.coefficients, np.stack(terms, axis=-1).astype(np.float32))
         return np.asarray(np.maximum(np.exp(log_light), 1.0))
 
     def image(self) -> NDArray[np.uint8]:

@@ -31,6 +31,7 @@ from blood_cell_system.errors import (
 from blood_cell_system.model_metadata import (
     TRAINING_DIAMETER_PX,
     Architecture,
+    ModelMetadata,
     check_archive_size,
     metadata_in_archive,
 )
@@ -76,20 +77,15 @@ class StartingPoint:
         return registered.configured(None, **self.architecture.arguments)
 
 
-def load_starting_point(path: Path) -> StartingPoint:
-    """Open a trained segmenter.
-
-    Parameters
-    ----------
-    path : Path
-        A ``.keras`` file that a training of this program wrote.
+def open_trained(path: Path) -> tuple[keras.Model, ModelMetadata | None]:
+    """Open a ``.keras`` file that is to be trained on, with its metadata.
 
     Raises
     ------
     MissingDataError
         There is no such file.
     CheckpointError
-        The file is damaged, an ``.onnx`` file, or a model of another architecture.
+        The file is damaged, or an ``.onnx`` file.
     """
     path = Path(path)
     if not path.is_file():
@@ -107,7 +103,7 @@ def load_starting_point(path: Path) -> StartingPoint:
             check_archive_size(archive, path)
         model = keras.models.load_model(path, compile=False)
         with zipfile.ZipFile(path) as archive:
-            metadata = metadata_in_archive(archive)
+            return model, metadata_in_archive(archive)
     except Exception as error:
         if isinstance(error, CheckpointError):
             raise
@@ -120,6 +116,25 @@ def load_starting_point(path: Path) -> StartingPoint:
             f"{path}: Keras cannot open this model ({value_words(error)}). Expected a "
             "whole .keras file; copy it again."
         ) from error
+
+
+def load_starting_point(path: Path) -> StartingPoint:
+    """Open a trained segmenter.
+
+    Parameters
+    ----------
+    path : Path
+        A ``.keras`` file that a training of this program wrote.
+
+    Raises
+    ------
+    MissingDataError
+        There is no such file.
+    CheckpointError
+        The file is damaged, an ``.onnx`` file, or a model of another architecture.
+    """
+    path = Path(path)
+    model, metadata = open_trained(path)
     if metadata is None or metadata.architecture is None or metadata.kind != "segmenter":
         raise CheckpointError(
             f"{path}: a Keras model, but no segmenter of this program (its metadata name no "

@@ -228,7 +228,7 @@ def test_no_classifier_and_no_cells_cost_nothing(monkeypatch):
     def fail(*_, **__):
         raise AssertionError("the light was looked for")
 
-    monkeypatch.setattr("blood_cell_system.analysis.classification.fit_slide_light", fail)
+    monkeypatch.setattr("blood_cell_system.analysis.image_analysis.fit_slide_light", fail)
     analysis = analysis_of()
     assert classify_analysis(analysis, []) is analysis.cells
     classifier = ChosenClassifier(RBC_METADATA, (1, 0, 0))

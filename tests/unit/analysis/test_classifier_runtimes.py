@@ -19,7 +19,7 @@ from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 
 RED_GREEN_BLUE = np.float32(255 * np.eye(3))[:, None, None] * np.ones((3, 130, 130, 1), np.float32)
 RBC, WBC = ClassifierKind("RBC"), ClassifierKind("WBC")
-FOREIGN = ModelMetadata.of_classifier(RBC)
+FOREIGN = ModelMetadata.of_classifier(RBC, subtypes=())
 
 
 def onnx_classifier(data, kind, **options):

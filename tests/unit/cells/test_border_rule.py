@@ -3,7 +3,9 @@ import pytest
 from support.drawn_cells import ellipse_box, is_in_ellipse
 
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
+from blood_cell_system.cells.measures import measure_cells
 from blood_cell_system.cells.separation import separate_cells
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.taxonomy import RBC
 
 SHAPE = (200, 200)
@@ -79,3 +81,20 @@ def test_fields_side_by_side_count_every_cell_once():
     right = cells_at((0, 100))
     counted = [count_by_rule(part, BorderRule.TWO_SIDES, WHOLE) for part in (left, right)]
     assert sum(part["is_counted"].sum() for part in counted) == 1
+
+
+def test_a_sliver_at_the_rim_is_no_cell():
+    cells = cells_at((100, 100), (60, 60), (160, 70))
+    labels = cells.label_image.copy()
+    y, x = np.mgrid[: SHAPE[0], : SHAPE[1]] + 0.5
+    distance = np.hypot(x - 100, y - 100)
+    labels[(distance > 73) & (distance < 81) & (y > 150)] = len(cells) + 1
+    sliver = measure_cells(
+        Cells(label_image=labels).with_columns(
+            cell_type=[*cells["cell_type"], RBC], touches_border=[False] * 4
+        ),
+        *("box", "centroid", "area", "equivalent_diameter_area"),
+    )
+    assert len(cells_within(sliver, disc())) == 3
+    # Half a cell at the rim is one.
+    assert len(cells_within(cells_at((100, 100), (60, 60), (100, 174)), disc())) == 3

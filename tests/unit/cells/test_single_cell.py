@@ -8,7 +8,11 @@ from support.single_cells import (
     piece_of_smear,
 )
 
-from blood_cell_system.cells.single_cell import is_cell_image, single_cell_image
+from blood_cell_system.cells.single_cell import (
+    has_no_slide,
+    is_cell_image,
+    single_cell_image,
+)
 from blood_cell_system.errors import CellImageError
 from blood_cell_system.taxonomy import RBC, WBC
 
@@ -60,13 +64,66 @@ def test_an_image_of_any_size_gives_about_the_same():
     assert (first[:, :, 3] != second[:, :, 3]).mean() < 0.06
 
 
+def cut_out_on(surround, colour=(190, 120, 150)):
+    image = np.full((90, 80, 3), surround, np.uint8)
+    cv2.ellipse(image, (40, 45), (30, 38), 0, 0, 360, colour, -1)
+    return image
+
+
 @pytest.mark.parametrize("cell_type", [RBC, WBC])
-def test_a_cell_that_was_cut_out_on_black_is_what_is_not_black(cell_type):
-    image = np.zeros((90, 80, 3), np.uint8)
-    cv2.ellipse(image, (40, 45), (30, 38), 0, 0, 360, (190, 120, 150), -1)
-    image = single_cell_image(image, cell_type=cell_type)
+@pytest.mark.parametrize("surround", [0, 128, 255])
+def test_a_cell_that_was_cut_out_is_what_is_not_black_grey_or_white(surround, cell_type):
+    cut_out = cut_out_on(surround)
+    assert has_no_slide(cut_out)
+    image = single_cell_image(cut_out, cell_type=cell_type)
     assert opaque_share(image) == pytest.approx(np.pi / 4 * 104 * 83 / 130**2, rel=0.06)
-    assert image[65, 65, 0] >= 250
+
+
+@pytest.mark.parametrize("cell_type", [RBC, WBC])
+def test_nothing_of_the_black_is_left_around_a_cell(cell_type):
+    image = single_cell_image(cut_out_on(0), cell_type=cell_type)
+    assert image[image[:, :, 3] > 0][:, :3].min() > 120
+
+
+def test_a_red_cell_without_slide_gets_the_colour_that_it_has_with_one():
+    with_slide = draw_red_cell(piece_of_smear(160, slide=(232, 185, 160)), 80, 80, 50)
+    draw_red_cell(with_slide, 80, 80, 18, colour=(228, 178, 154))
+    on_black = np.where(
+        draw_red_cell(np.zeros((160, 160, 3), np.uint8), 80, 80, 48) > 0, with_slide, 0
+    ).astype(np.uint8)
+    expected = single_cell_image(with_slide, cell_type=RBC)
+    found = single_cell_image(on_black, cell_type=RBC)
+    for row, column in ((65, 65), (65, 95)):
+        assert found[row, column, :3].tolist() == pytest.approx(
+            expected[row, column, :3].tolist(), abs=24
+        )
+
+
+def test_the_light_of_a_white_cell_without_slide_is_taken_for_grey():
+    image = single_cell_image(cut_out_on(0, colour=(93, 45, 110)), cell_type=WBC)
+    assert image[65, 65, :3].tolist() == pytest.approx([93 / 110 * 255, 45 / 110 * 255, 255], abs=3)
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        draw_red_cell(piece_of_smear(160), 80, 80, 28),
+        draw_red_cell(piece_of_smear(160, slide=(250, 250, 250)), 80, 80, 28),
+        drawn_cell_image(),
+    ],
+    ids=["a slide", "a white slide", "a cell image of this package"],
+)
+def test_an_image_that_shows_its_slide_is_not_cut_out(image):
+    assert not has_no_slide(image)
+
+
+def test_a_white_cell_is_found_among_red_cells_that_are_as_dark():
+    image = draw_white_cell(piece_of_smear(300), 150, 150, 45)
+    for x, y in ((85, 150), (215, 150), (150, 85), (150, 215), (60, 60), (240, 240)):
+        draw_red_cell(image, x, y, 26, colour=(95, 85, 130))
+    image = single_cell_image(image, cell_type=WBC)
+    assert opaque_share(image) == pytest.approx(0.5, abs=0.08)
+    assert image[65, 65, 0] < 120
 
 
 def test_a_cell_image_is_handed_on_as_it_is():

@@ -107,6 +107,7 @@ def test_options_reach_the_report(here):
         "cell_diameter_px": 40.0,
         "classifier_views": 8,
         "confidence_threshold": 0.9,
+        "counts_unproven": False,
         "pixel_size_um": 0.2,
         "uncertain_margin": 0.2,
     }

@@ -36,7 +36,12 @@ def test_a_table_of_boxes_becomes_a_cell_folder(smears, capsys):
     assert crops(smears, "--kind", "rbc", *MAPS) == 0
     assert "2 malaria_RBC of own" in capsys.readouterr().out
     table = (smears.parent / "cells" / "cells.csv").read_text().splitlines()
-    assert table[0] == "file,condition,cell_type,source,field,block,split,origin"
+    assert table[0] == (
+        "file,condition,cell_type,source,field,block,split,origin,source_label,"
+        "red_cell_diameter_px,red_cell_density_red,red_cell_density_green,"
+        "red_cell_density_blue,surround_filled,image_width_px,image_height_px,border_red,"
+        "border_green,border_blue"
+    )
     assert len(table) == 5
 
 
@@ -53,7 +58,7 @@ def test_a_damaged_image_makes_the_exit_code_one(smears, capsys):
         (("--kind", "rbc", "--recipe", "rbc"), "expected either --kind"),
         (("--kind", "rbc", "--map", "ring"), "expected LABEL=CLASS"),
         (("--kind", "rbc"), "labels without a class"),
-        (("--recipe", "wbc"), "pbc_wbc_types"),
+        (("--recipe", "wbc"), "none of the collections"),
     ],
 )
 def test_what_makes_no_sense_is_told_and_nothing_is_written(smears, capsys, more, message):

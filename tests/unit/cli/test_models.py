@@ -16,6 +16,7 @@ def test_the_models_in_the_box_are_listed_with_their_licence_and_figures(capsys)
         assert f"{name}: " in words
     assert words.count("\n  licence ") == words.count("\n  use       Research use only") == 6
     assert "auroc malaria_RBC within iml 0." in words
+    assert "  elsewhere malaria_RBC: " in words
 
 
 def test_the_list_fits_on_a_screen(capsys):

@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.single_cells import drawn_cell_image, write_red_cell_folder, write_rgba
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.datasets.cell_folder import CellFolder
+from blood_cell_system.datasets.cell_folder import CellFolder, write_cells_csv
 from blood_cell_system.errors import DatasetError, MissingDataError
 from blood_cell_system.model_metadata import ClassifierKind
 
@@ -18,6 +20,14 @@ def folder(tmp_path):
 def change_table(root, change):
     path = root / "cells.csv"
     path.write_text(change(path.read_text()))
+
+
+def fill_column(root, name, value):
+    lines = [line.split(",") for line in (root / "cells.csv").read_text().splitlines()]
+    place = lines[0].index(name)
+    for line in lines[1:]:
+        line[place] = value
+    (root / "cells.csv").write_text("\n".join(map(",".join, lines)))
 
 
 def test_a_table_says_what_the_cells_are(folder):
@@ -74,7 +84,7 @@ def test_a_pattern_joins_the_cells_of_a_slide_over_classes(tmp_path):
 
 
 def test_splits_of_a_table_are_kept(folder):
-    change_table(folder, lambda text: text.replace(",,\n", ",test,\n"))
+    fill_column(folder, "split", "test")
     records = CellFolder.open(folder, kind=RBC).records
     assert {record.split for record in records} == {Split.TEST}
 
@@ -214,3 +224,68 @@ def test_a_file_of_the_table_that_is_not_there_is_told(folder):
     (folder / "healthy_RBC" / "a_000.png").unlink()
     with pytest.raises(MissingDataError, match=r"a_000\.png is not there"):
         CellFolder.open(folder, kind=RBC)
+
+
+def test_stages_of_parasites_that_earlier_versions_had_as_types_are_still_read(folder):
+    change_table(folder, lambda text: text.replace("malaria_RBC,,", "malaria_RBC,ring,"))
+    records = CellFolder.open(folder, kind=RBC).records
+    infected = [record for record in records if record.condition == "malaria_RBC"]
+    assert {(record.cell_type, record.source_label) for record in infected} == {(None, "ring")}
+
+
+def test_a_shape_is_a_class_folder_of_healthy_red_cells(tmp_path):
+    for name in ("teardrop", "sickle_RBC"):
+        write_rgba(tmp_path / "c" / name / "a.png", drawn_cell_image())
+    records = CellFolder.open(tmp_path / "c", kind=RBC).records
+    assert [(r.condition, r.cell_type) for r in records] == [
+        ("sickle_RBC", None),
+        ("healthy_RBC", "teardrop"),
+    ]
+
+
+def test_what_relates_a_cell_to_its_smear_is_kept_in_the_table(folder):
+    opened = CellFolder.open(folder, kind=RBC)
+    first = replace(
+        opened.records[0],
+        source_label="ring",
+        red_cell_diameter_px=31.5,
+        red_cell_density_red=0.1,
+        red_cell_density_green=0.25,
+        red_cell_density_blue=0.0,
+        surround_filled=True,
+    )
+    write_cells_csv(folder, [first, *opened.records[1:]])
+    assert CellFolder.open(folder, kind=RBC).records[0] == first
+
+
+@pytest.mark.parametrize("value", ["wide", "nan", "inf"])
+def test_a_measure_that_is_no_number_is_refused(folder, value):
+    fill_column(folder, "red_cell_diameter_px", value)
+    with pytest.raises(DatasetError, match=f"line 2: red_cell_diameter_px is '{value}'; expected"):
+        CellFolder.open(folder, kind=RBC)
+
+
+def test_a_folder_without_the_later_columns_has_the_same_hash(folder):
+    with_columns = CellFolder.open(folder, kind=RBC).content_hash()
+    change_table(
+        folder,
+        lambda text: "\n".join(",".join(line.split(",")[:8]) for line in text.splitlines()),
+    )
+    assert CellFolder.open(folder, kind=RBC).content_hash() == with_columns
+
+
+def test_a_folder_in_which_nobody_names_slides_says_so(tmp_path):
+    root = write_red_cell_folder(tmp_path / "cells", with_table=False)
+    opened = CellFolder.open(root, kind=RBC)
+    assert not opened.has_known_blocks
+    assert "No slide or patient is known" in opened.to_text()
+    named = CellFolder.open(root, kind=RBC, block_pattern="^([ab])_")
+    assert named.has_known_blocks
+    assert "No slide or patient" not in named.to_text()
+
+
+def test_a_class_folder_of_another_species_is_refused_with_the_remedy(tmp_path):
+    for name in ("neutrophil", "avian_heterophil"):
+        write_rgba(tmp_path / "c" / name / "a.png", drawn_cell_image())
+    with pytest.raises(DatasetError, match=r"avian_heterophil.*: no class is called.*--classes"):
+        CellFolder.open(tmp_path / "c", kind=WBC)

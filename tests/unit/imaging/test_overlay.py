@@ -45,6 +45,15 @@ def test_cells_are_filled_lightly_with_their_colour():
     assert 150 < blue < green < red < 225
 
 
+def test_without_fill_only_outlines_are_drawn():
+    class_mask = mask_with_two_touching_cells()
+    class_mask[:5] = NOT_SCORED
+    drawn = draw_overlay(gray_image(), class_mask, is_filled=False)
+    assert (drawn[20:40, 20:60] == 200).all()
+    assert is_colour(drawn, RBC)[10, 10:70].all()
+    assert (drawn[:5] != 200).any()
+
+
 def test_touching_cells_are_parted_by_the_label_image():
     class_mask = mask_with_two_touching_cells()
     labels = np.zeros((60, 80), dtype=np.int32)

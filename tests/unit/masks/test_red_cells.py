@@ -5,6 +5,7 @@ from support.stained_images import NUCLEUS, RED_CELL, box, disc, draw_field
 from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.masks.red_cells import (
     appearance_of_red_cells,
+    median_red_cell_density,
     red_share_of,
     unboxed_red_cells,
 )
@@ -73,3 +74,23 @@ def test_blobs_that_are_no_single_cell_are_passed_over(blob):
 def test_a_blob_that_leans_on_a_boxed_cell_is_passed_over():
     boxed, blob = disc(SHAPE, 110, 100, 25), disc(SHAPE, 150, 100, 24)
     assert unboxed_red_cells(boxed | blob, boxed, look_of_drawn_cells()) == []
+
+
+def standard_of(parts, diameter_px=50.0):
+    density = optical_density(draw_field(SHAPE, parts))
+    return median_red_cell_density(density, density[:, :, GREEN] > 0.08, diameter_px=diameter_px)
+
+
+@pytest.mark.parametrize("diameter_px", [50.0, None])
+def test_the_standard_of_a_smear_is_the_density_of_its_red_cells_alone(diameter_px):
+    parts = [
+        (disc(SHAPE, 60, 60, 25), RED_CELL),
+        (disc(SHAPE, 60, 150, 25), RED_CELL),
+        (disc(SHAPE, 200, 100, 40), NUCLEUS),
+    ]
+    assert standard_of(parts, diameter_px) == pytest.approx(RED_CELL, abs=0.03)
+
+
+def test_a_smear_without_red_cells_has_no_standard():
+    assert standard_of([]) is None
+    assert standard_of([(disc(SHAPE, 200, 100, 6), RED_CELL)]) is None

@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 from support.colour_classifiers import RBC_METADATA, WBC_METADATA, ChosenClassifier
+from support.single_cells import draw_red_cell, piece_of_smear
 
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.imaging.image_file import write_image
@@ -75,7 +76,13 @@ def test_a_row_has_class_probabilities_and_flags(folder):
     assert row["condition"] == "malaria_RBC"
     assert row["confidence"] == row["malaria_RBC_prob"] == pytest.approx(0.5)
     assert row["in_distribution"] == pytest.approx(0.2)
-    assert row["flags"] == "none_of_these uncertain"
+    assert row["flags"] == "none_of_these uncertain surround_filled"
+
+
+def test_a_cell_in_its_surround_is_not_flagged_as_filled(tmp_path):
+    write_image(tmp_path / "a.png", draw_red_cell(piece_of_smear(160), 80, 80, 28))
+    _, row = table_of_one(tmp_path, RBC_METADATA, (0.9, 0.1, 0.0))
+    assert row["flags"] == ""
 
 
 def test_a_row_of_a_white_cell_has_its_subtype(folder):

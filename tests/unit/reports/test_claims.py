@@ -6,17 +6,19 @@ import json
 import numpy as np
 import pytest
 from support.analysed_images import CELLS, analysis_of
-from support.classified_cells import ALL_PROVEN, classified_report
+from support.classified_cells import ALL_PROVEN, classified_analysis, classified_report
 from support.colour_classifiers import PROVEN, WBC_METADATA
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.analysis.classification import ClassificationSettings, classify_analysis
+from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.model_metadata import UnseenSource, Validation
 from blood_cell_system.reports.claims import Proof, Verdict, cells_for, half_width_for
-from blood_cell_system.reports.findings import Rate
+from blood_cell_system.reports.diagnosis import reported_cells
+from blood_cell_system.reports.findings import Rate, findings_in
 from blood_cell_system.reports.image_files import annotated_image, cells_to_csv
 from blood_cell_system.reports.page.render import render_report
-from blood_cell_system.reports.report import CellFlag, DiagnosticReport
+from blood_cell_system.reports.report import CellFlag, DiagnosticReport, ReportSettings
 from blood_cell_system.reports.text import is_abnormal, name_of, percent, rate_words
 from blood_cell_system.taxonomy import WBC
 
@@ -81,9 +83,13 @@ def test_an_unproven_condition_is_told_in_one_line_with_its_figures():
     )
 
 
-def test_a_condition_without_a_record_was_never_validated():
+def test_a_condition_that_nobody_measured_elsewhere_is_counted_and_says_so():
     report = of_blasts({name: found for name, found in ALL_PROVEN.items() if name != "cancer_WBC"})
-    assert report.findings["WBC"].not_validated == {"cancer_WBC": "never measured in another"}
+    found = report.findings["WBC"]
+    assert found.not_validated == {}
+    assert found.counts["cancer_WBC"] == 1
+    (blasts,) = (one for one in found.rates if one.name == "cancer_WBC")
+    assert blasts.proof.words == "not validated outside its laboratory"
 
 
 def test_an_unproven_condition_alarms_nobody():
@@ -104,25 +110,49 @@ def test_an_unproven_condition_that_is_open_makes_no_cell_uncertain():
     open_condition = {"possible": (), "probability": 0.4}
     doubtful = classified_report(analysis_of([CELLS[1]]), red=open_condition, threshold=0.0)
     unproven = classified_report(
-        analysis_of([CELLS[1]]), red=open_condition, threshold=0.0, validation={}
+        analysis_of([CELLS[1]]),
+        red=open_condition,
+        threshold=0.0,
+        validation=dict.fromkeys(("malaria_RBC", "sickle_RBC"), BLASTS_AT_CHANCE["cancer_WBC"]),
     )
     assert len(doubtful.uncertain_cells) == 1
     assert unproven.uncertain_cells == ()
 
 
 def test_one_proven_condition_is_counted_beside_one_that_is_not():
-    proven = {name: found for name, found in ALL_PROVEN.items() if name != "sickle_RBC"}
+    proven = {**ALL_PROVEN, "sickle_RBC": BLASTS_AT_CHANCE["cancer_WBC"]}
     found = classified_report(red={"condition": "malaria_RBC"}, validation=proven).findings["RBC"]
     assert found.counts == {"malaria_RBC": 1}
     assert [one.name for one in found.rates] == ["malaria_RBC"]
     assert list(found.not_validated) == ["sickle_RBC"]
 
 
-def test_subtypes_are_claimed_one_by_one():
-    proven = {name: found for name, found in ALL_PROVEN.items() if name != "basophil"}
-    found = classified_report(validation=proven).findings["WBC"]
-    assert "basophil" not in found.types
-    assert found.types["lymphocyte"] == 1
+def test_what_is_not_proven_is_counted_where_that_was_asked_for():
+    settings = ReportSettings(
+        confidence_threshold=0.0,
+        uncertain_margin=0.1,
+        border_rule=BorderRule.COUNTED,
+        counts_unproven=True,
+    )
+    analysis = classified_analysis(
+        ONE_WHITE, white={"condition": "cancer_WBC"}, validation=BLASTS_AT_CHANCE
+    )
+    cells = reported_cells(analysis, settings)
+    found = findings_in(cells, cells.taxonomy[WBC])
+    assert found.counts == {"healthy_WBC": 0, "cancer_WBC": 1}
+    assert cells["flags"].tolist() == [()]
+    (blasts,) = (one for one in found.rates if one.name == "cancer_WBC")
+    words = "not validated outside its laboratory; in 2 laboratories never seen: AUROC 0.48, worst"
+    assert blasts.proof.words.startswith(words)
+
+
+def test_a_differential_is_whole_and_each_type_says_how_far_it_was_proven():
+    unproven = {**ALL_PROVEN, "basophil": BLASTS_AT_CHANCE["cancer_WBC"]}
+    found = classified_report(validation=unproven).findings["WBC"]
+    assert (found.types["basophil"], found.types["lymphocyte"]) == (0, 1)
+    words = {one.name: one.proof.words for one in found.rates}
+    assert words["basophil"].startswith("not validated outside its laboratory; in 2 laboratories")
+    assert words["lymphocyte"].startswith("proven in")
 
 
 def test_claims_come_back_with_the_report():
@@ -181,6 +211,13 @@ def test_a_share_within_false_alarms_is_told_as_such():
     assert (
         "within false alarms, not distinguishable from none (12 of 1,000; 95 %: 0.0 % to" in words
     )
+
+
+def test_what_false_alarms_explain_may_be_nothing():
+    alone = UnseenSource(source="a", auroc=0.97, negatives=500, false_alarm_rate=0.02)
+    found = rate(12, validation=Validation(sources=(alone,)))
+    assert found.verdict == Verdict.FALSE_ALARMS
+    assert found.interval_95 == (0.0, pytest.approx(0.0209, abs=1e-3))
 
 
 def test_few_cells_that_false_alarms_explain_are_told_as_such():

@@ -1,27 +1,30 @@
 """Cells of one image, cut out by the method of the plan."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.runtimes import Runtime
-from blood_cell_system.analysis.scale import estimate_diameter, estimate_scale
+from blood_cell_system.analysis.scale import MIN_AGREEMENT, estimate_diameter, estimate_scale
 from blood_cell_system.analysis.segmentation import find_cells
 from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
 from blood_cell_system.boxes import Box, pairwise_box_iou
 from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, Piece, cell_image, touches_border
-from blood_cell_system.cells.nucleated_cells import find_nucleated_cells
-from blood_cell_system.cells.single_cell import single_cell_image
+from blood_cell_system.cells.nucleated_cells import find_nucleated_cells, nuclear_pixels
+from blood_cell_system.cells.single_cell import has_no_slide, single_cell_image
 from blood_cell_system.cells.watershed import separate_by_shape
-from blood_cell_system.datasets.cell_folder import NOT_A_CELL, CellRecord
+from blood_cell_system.datasets.cell_folder import FRAME, MEASURES, NOT_A_CELL, CellRecord
 from blood_cell_system.errors import CellImageError
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.ellipses import clip_to_pixels
+from blood_cell_system.masks.red_cells import median_red_cell_density
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.pipeline.cell_crops.measured_smear import Smear
 from blood_cell_system.pipeline.cell_crops.plan import (
@@ -34,7 +37,7 @@ from blood_cell_system.pipeline.cell_crops.plan import (
 )
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.stain.optical_density import RED
+from blood_cell_system.stain.optical_density import GREEN, RED
 from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC
 
 UNLABELLED: Final = "unlabelled"
@@ -72,15 +75,21 @@ _CONTAINED: Final = 0.6
 """Part of a found box that lies in an annotated one where it is a part of that cell."""
 _SAME_OVERLAP: Final = 0.4
 """IoU from which a found box is that of an annotated cell."""
+_OFF_CENTRE: Final = 0.25
+"""How far a point may be from the middle of its cell, in square roots of the cell's area: a point
+on a half of a cell, or on a clump, is farther off."""
+_FEWEST_BOXES: Final = 5
+"""Boxes of red cells from which their diameter is taken."""
 
 
 class _Cell(NamedTuple):
-    """A cell to be cut: where it is, its class, its name in the image, and who says so."""
+    """A cell to be cut: its pixels, class, name in the image, who says so, and its label."""
 
     piece: Piece
     cell_class: CropClass
     name: str
     origin: Origin
+    label: str = ""
 
 
 CutCell = tuple[CellRecord, NDArray[np.uint8]]
@@ -104,13 +113,42 @@ def cut_image(task: CutTask, *, subtypes: Collection[str] = _SUBTYPES) -> list[C
     CellImageError
         It should show one cell and shows none.
     """
-    plan, label = task.plan, task.field.label
     image = read_image(task.field.image_path)
+    frame = frame_of(image)
+    return [(replace(record, **frame), shown) for record, shown in _cut(image, task, subtypes)]
+
+
+def _check_shows_a_cell(image: NDArray[np.uint8], diameter_px: float | None) -> None:
+    """Refuse an image of one cell that is smaller than half a red cell of its data set."""
+    height, width = image.shape[:2]
+    if diameter_px is not None and max(height, width) < diameter_px / 2:
+        raise CellImageError(
+            f"the image has {width}×{height} px, less than half a red cell ({diameter_px:.0f} px "
+            "here); expected a whole cell. Cut it again from its smear, or leave it out."
+        )
+
+
+def frame_of(image: NDArray[np.uint8]) -> dict[str, Any]:
+    """Measure what an image shows without any cell, by the columns of ``cells.csv``."""
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])[:, :3]
+    values = image.shape[1], image.shape[0], *np.round(border.mean(axis=0), 2).tolist()
+    return dict(zip(FRAME, map(float, values), strict=True))
+
+
+def _cut(image: NDArray[np.uint8], task: CutTask, subtypes: Collection[str]) -> list[CutCell]:
+    plan, label = task.plan, task.field.label
     if plan.method is CutMethod.LONE:
         if label not in plan.classes:
             return []
-        image = single_cell_image(image, cell_type=plan.cell_type)
-        return [(_record(task, plan.classes[label], "cell", Origin.STAIN, subtypes), image)]
+        _check_shows_a_cell(image, task.field.red_cell_diameter_px)
+        shown = single_cell_image(image, cell_type=plan.cell_type)
+        is_filled = has_no_slide(image)
+        record = replace(
+            _record(task, plan.classes[label], "cell", Origin.STAIN, subtypes, label=label),
+            surround_filled=is_filled,
+            **({} if is_filled else _standard(Smear.of(image), task)),
+        )
+        return [(record, shown)]
     generator = generator_for(task.seed, "cut", task.name)
     smear = Smear.of(image)
     annotations: list[Annotation] = []
@@ -123,11 +161,14 @@ def cut_image(task: CutTask, *, subtypes: Collection[str] = _SUBTYPES) -> list[C
         annotations = list(task.field.cells or ())
         others = neighbours_of(smear, annotations, plan.window_px) if plan.window_px else []
         cells = _by_boxes(smear, annotations, plan, generator, Origin.ANNOTATED, others)
+    elif plan.method is CutMethod.POINTS:
+        cells = _by_points(smear, task, generator)
     else:
         smear, annotations = segmented_window(smear, task, generator)
         cells = _by_boxes(smear, annotations, plan, generator, Origin.PREDICTED)
     areas = [one.width * one.height for one in annotations]
     typical = float(np.median(areas)) * np.pi / 4 if areas else None
+    standard = _standard(smear, task)
     extras = find_extras(smear, plan.extras, generator, cell_area_px=typical, white=white)
     cells += [_Cell(piece, OUTLIER, name, Origin.STAIN) for name, piece in extras]
     found = []
@@ -136,12 +177,19 @@ def cut_image(task: CutTask, *, subtypes: Collection[str] = _SUBTYPES) -> list[C
         with suppress(CellImageError):
             corner, outline = cell.piece
             image = cell_image(smear.image, outline, corner=corner, light=smear.light)
-            found.append((_record(task, cell.cell_class, cell.name, cell.origin, subtypes), image))
+            record = _record(task, *cell[1:4], subtypes, label=cell.label)
+            found.append((replace(record, **standard), image))
     return found
 
 
 def _record(
-    task: CutTask, cell_class: CropClass, name: str, origin: Origin, subtypes: Collection[str]
+    task: CutTask,
+    cell_class: CropClass,
+    name: str,
+    origin: Origin,
+    subtypes: Collection[str],
+    *,
+    label: str,
 ) -> CellRecord:
     condition, cell_type, is_outlier = cell_class
     if is_outlier:
@@ -161,7 +209,36 @@ def _record(
         block=f"{task.source}/{task.field.block}",
         split=task.field.split,
         origin=origin,
+        source_label=label,
     )
+
+
+def _standard(smear: Smear, task: CutTask) -> dict[str, Any]:
+    """Measure what relates a cell to its smear: width and density of red cells in the image."""
+    diameter = task.field.red_cell_diameter_px
+    labels = (RBC, *(label for label, one in task.plan.classes.items() if _is_red(one, task.plan)))
+    widths = [
+        float(np.sqrt(one.width * one.height))
+        for one in task.field.cells or ()
+        if one.box is not None and one.cell_type in labels and smear.is_whole(one)
+    ]
+    if diameter is None and len(widths) >= _FEWEST_BOXES:
+        diameter = float(np.median(widths))
+    if diameter is None:
+        vote = estimate_diameter(smear.image, smear.field)
+        if vote is not None and vote.agreement >= MIN_AGREEMENT:
+            diameter = vote.diameter_px
+    stained = (smear.density[:, :, GREEN] > smear.threshold) & smear.field
+    density = median_red_cell_density(smear.density, stained, diameter_px=diameter)
+    measured = (diameter, *((None,) * 3 if density is None else density))
+    return {
+        name: None if value is None else round(float(value), 4)
+        for name, value in zip(MEASURES, measured, strict=True)
+    }
+
+
+def _is_red(one: CropClass, plan: CutPlan) -> bool:
+    return plan.cell_type == RBC and not one.is_outlier
 
 
 def _by_boxes(
@@ -191,8 +268,60 @@ def _by_boxes(
                 else smear.blob_outline(boxes[index], [*boxes, *others])
             )
             if piece is not None:
-                found.append(_Cell(piece, plan.classes[label], f"{index + 1:03d}", origin))
+                found.append(_Cell(piece, plan.classes[label], f"{index + 1:03d}", origin, label))
     return found
+
+
+def _by_points(smear: Smear, task: CutTask, generator: np.random.Generator) -> list[_Cell]:
+    """Outline the cells around points, but those that the border cuts or that have two points."""
+    plan, points = task.plan, [one for one in task.field.cells or () if one.point is not None]
+    magnification = _magnification(smear, task.field.red_cell_diameter_px)
+    labels = find_cells(_runtime(), smear.image, magnification=magnification).cells.label_image
+    parts = separate_by_shape(smear.foreground(), min_neck=_MIN_NECK)
+    pieces: list[Piece | None] = []
+    taken: Counter[int] = Counter()
+    numbers = []
+    for one in points:
+        x, y = (int(place) for place in one.point or ())
+        is_inside = 0 <= y < labels.shape[0] and 0 <= x < labels.shape[1]
+        number = int(labels[y, x]) if is_inside else 0
+        piece = _piece_around(labels, (x, y)) if number else None
+        if piece is None and is_inside:
+            piece = _piece_around(parts, (x, y))
+            # Parts are counted apart from the segmenter's cells.
+            number = -int(parts[y, x])
+        numbers.append(number)
+        taken[number] += 1
+        pieces.append(piece)
+    found: list[_Cell] = []
+    for label in sorted({one.cell_type for one in points} & set(plan.classes)):
+        whole = [
+            index
+            for index, one in enumerate(points)
+            if one.cell_type == label
+            and pieces[index] is not None
+            and taken[numbers[index]] == 1
+            and not touches_border(cast(Piece, pieces[index]), labels.shape)
+        ]
+        most = plan.most_an_image.get(label, len(whole))
+        for index in generator.permutation(whole).tolist()[:most]:
+            cell_class, name = plan.classes[label], f"{index + 1:03d}"
+            piece = cast(Piece, pieces[index])
+            found.append(_Cell(piece, cell_class, name, Origin.POINT, label))
+    return found
+
+
+def _piece_around(labels: NDArray[np.int32], point: tuple[int, int]) -> Piece | None:
+    """Cell at a point; None where there is none, or where its middle is elsewhere."""
+    number = labels[point[1], point[0]]
+    if number == 0:
+        return None
+    is_cell = labels == number
+    x, y, width, height = cv2.boundingRect(is_cell.view(np.uint8))
+    inside = is_cell[y : y + height, x : x + width]
+    rows, columns = np.nonzero(inside)
+    off = np.hypot(x + columns.mean() - point[0], y + rows.mean() - point[1])
+    return ((x, y), inside) if off <= _OFF_CENTRE * np.sqrt(len(rows)) else None
 
 
 def labelled_box(annotation: Annotation, cell_type: str) -> Annotation:
@@ -210,17 +339,26 @@ def segmented_window(
     there is a nucleus decides.
     """
     plan = task.plan
-    magnification = _magnification(whole)
+    magnification = _magnification(whole, task.field.red_cell_diameter_px)
     smear = whole.window(*_window(whole.field, plan.window_px, generator))
     cells = find_cells(_runtime(), smear.image, magnification=magnification).cells
     annotations = []
+    is_nucleus = (nuclear_pixels(smear.density) > 0) & (
+        smear.density[:, :, RED] > _nucleus_density(smear, task.field.red_cell_diameter_px)
+    )
     for row in np.flatnonzero(~cells["touches_border"] & cells.has_channel):
-        red_density = smear.density[:, :, RED][cells.label_image == row + 1]
-        is_white = bool((red_density > _NUCLEUS_DENSITY).mean() > _NUCLEUS_SHARE)
+        is_white = bool(is_nucleus[cells.label_image == row + 1].mean() > _NUCLEUS_SHARE)
         if is_white == (plan.cell_type == WBC):
             box = Box(*cells["box"][row].tolist())
             annotations.append(Annotation(cell_type=task.field.label, box=box))
     return smear, annotations
+
+
+def _nucleus_density(smear: Smear, diameter_px: float | None) -> float:
+    """Density in red of a nucleus at least, above that of the image's own red cells."""
+    stained = (smear.density[:, :, GREEN] > smear.threshold) & smear.field
+    found = median_red_cell_density(smear.density, stained, diameter_px=diameter_px)
+    return _NUCLEUS_DENSITY if found is None else max(_NUCLEUS_DENSITY, 1.5 * float(found[RED]))
 
 
 def neighbours_of(
@@ -258,10 +396,12 @@ def _is_same(box: Annotation, other: Annotation) -> bool:
     return overlap > _SAME_OVERLAP or common > _CONTAINED * max(areas[1], 1.0)
 
 
-def _magnification(smear: Smear) -> float:
+def _magnification(smear: Smear, cell_diameter_px: float | None = None) -> float:
     """How far the network wants an image resampled."""
+    is_known = cell_diameter_px is not None
     scale = estimate_scale(
-        estimate_diameter(smear.image, smear.field),
+        None if is_known else estimate_diameter(smear.image, smear.field),
+        cell_diameter_px=cell_diameter_px,
         training_diameter_px=getattr(_runtime(), "training_diameter_px", TRAINING_DIAMETER_PX),
     )
     return scale.magnification_applied
@@ -319,7 +459,8 @@ def _by_nuclei(
         for position in generator.permutation(len(single)).tolist()[:most]:
             index = single[position]
             cell_class = plan.classes[label]
-            found.append(_Cell(pieces[index], cell_class, f"{index + 1:03d}", Origin.STAIN))
+            name = f"{index + 1:03d}"
+            found.append(_Cell(pieces[index], cell_class, name, Origin.STAIN, label))
     if smudges and plan.extras.get(Extra.CLUMP):
         index = smudges[int(generator.integers(len(smudges)))]
         found.append(_Cell(pieces[index], OUTLIER, f"{index + 1:03d}", Origin.STAIN))

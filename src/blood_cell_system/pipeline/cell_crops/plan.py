@@ -21,6 +21,9 @@ class CutMethod(StrEnum):
     """White cells by their nuclei."""
     LONE = "lone"
     """The image shows one cell."""
+    POINTS = "points"
+    """By the points that people have set; outlines by the segmenter, or from the stain where it
+    has no cell around the point."""
 
 
 class Extra(StrEnum):

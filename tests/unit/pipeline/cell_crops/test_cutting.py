@@ -41,10 +41,10 @@ def iml_field(tmp_path):
 
 
 def test_boxes_give_a_cell_of_the_class_of_their_label(iml_field):
-    classes = {"red blood cell": HEALTHY, "ring": CropClass("malaria_RBC", "ring")}
+    classes = {"red blood cell": HEALTHY, "ring": CropClass("malaria_RBC")}
     cells = cut_image(task(iml_field, CutMethod.BOXES, classes))
-    classes = sorted((record.condition, record.cell_type or "") for record, _ in cells)
-    assert classes == [("healthy_RBC", "")] * 3 + [("malaria_RBC", "ring")]
+    classes = sorted((record.condition, record.source_label) for record, _ in cells)
+    assert classes == [("healthy_RBC", "red blood cell")] * 3 + [("malaria_RBC", "ring")]
     assert {record.origin for record, _ in cells} == {Origin.ANNOTATED}
     assert all(image.shape == (130, 130, 4) for _, image in cells)
 
@@ -157,3 +157,107 @@ def test_a_negative_number_an_image_is_refused():
             classes={},
             most_an_image={"a": -1},
         )
+
+
+def smear_with_points(tmp_path, points, *, label="normal", **more):
+    image = draw_red_cell(piece_of_smear(240), 60, 60, 24)
+    draw_red_cell(image, 170, 60, 24)
+    draw_red_cell(image, 120, 170, 44, ratio=0.4, angle=20)
+    write_image(tmp_path / "a.png", image)
+    cells = tuple(Annotation(cell_type=label, point=point) for point in points)
+    return CellField(
+        name="a", image_path=tmp_path / "a.png", label="field", cells=cells, block="b", **more
+    )
+
+
+@pytest.fixture
+def halves(monkeypatch):
+    """A segmenter that finds the round cells, and the long one in two halves."""
+    labels = np.zeros((240, 240), np.int32)
+    cv2.circle(labels, (60, 60), 24, 1, -1)
+    cv2.circle(labels, (170, 60), 24, 2, -1)
+    cv2.ellipse(labels, (120, 170), (44, 18), 20, 0, 360, 3, -1)
+    labels[:, 120:][labels[:, 120:] == 3] = 4
+    found = SimpleNamespace(cells=Cells(label_image=labels))
+    monkeypatch.setattr(cutting, "_runtime", lambda: SimpleNamespace(training_diameter_px=48.0))
+    monkeypatch.setattr(cutting, "find_cells", lambda *args, **options: found)
+
+
+SHAPES = {"normal": CropClass("healthy_RBC", "normal")}
+
+
+def test_a_point_gets_the_cell_that_the_segmenter_finds_around_it(tmp_path, halves):
+    field = smear_with_points(tmp_path, [(62, 58)])
+    ((record, image),) = cut_image(task(field, CutMethod.POINTS, SHAPES))
+    assert (record.cell_type, record.origin) == ("normal", Origin.POINT)
+    assert record.file.startswith("normal/")
+    assert (image[:, :, 3] > 127).mean() == pytest.approx(np.pi / 4 * 104**2 / 130**2, rel=0.06)
+
+
+def test_a_long_cell_that_the_segmenter_has_cut_in_two_stays_whole(tmp_path, halves):
+    field = smear_with_points(tmp_path, [(121, 170)])
+    ((_, image),) = cut_image(task(field, CutMethod.POINTS, SHAPES))
+    # An ellipse of 100 by 41 px with its rim.
+    assert (image[:, :, 3] > 127).mean() == pytest.approx(0.21, abs=0.03)
+
+
+@pytest.mark.parametrize(
+    "points",
+    [[(60, 60), (64, 64)], [(80, 60)], [(120, 120)], [(900, 60)]],
+    ids=["two on a cell", "at its rim", "on the slide", "outside of the image"],
+)
+def test_a_point_without_a_cell_of_its_own_gives_none(tmp_path, halves, points):
+    field = smear_with_points(tmp_path, points)
+    assert cut_image(task(field, CutMethod.POINTS, SHAPES)) == []
+
+
+def test_every_cell_has_the_standard_of_its_smear(tmp_path, halves):
+    field = smear_with_points(tmp_path, [(60, 60)], red_cell_diameter_px=48.0)
+    ((record, _),) = cut_image(task(field, CutMethod.POINTS, SHAPES))
+    assert record.red_cell_diameter_px == 48
+    # Colours of the drawn slide and its red cells.
+    expected = np.log(np.divide((240, 228, 222), (200, 140, 150)))
+    found = [getattr(record, f"red_cell_density_{name}") for name in ("red", "green", "blue")]
+    assert found == pytest.approx(expected, abs=0.03)
+    assert not record.surround_filled
+
+
+def test_boxes_of_red_cells_give_their_diameter(tmp_path):
+    marks = [
+        Annotation(cell_type="RBC", box=Box(x - 20, 40, x + 20, 80)) for x in range(40, 400, 50)
+    ]
+    image = piece_of_smear(440)
+    for mark in marks:
+        draw_red_cell(image, mark.x_min + 20, 60, 19)
+    write_image(tmp_path / "a.png", image)
+    field = CellField(name="a", image_path=tmp_path / "a.png", cells=tuple(marks), block="b")
+    records = [record for record, _ in cut_image(task(field, CutMethod.BOXES, {"RBC": HEALTHY}))]
+    assert {record.red_cell_diameter_px for record in records} == {40.0}
+
+
+def test_a_cell_that_was_cut_out_before_has_no_standard_and_says_so(tmp_path):
+    image = draw_red_cell(np.zeros((90, 90, 3), np.uint8), 45, 45, 40)
+    write_image(tmp_path / "a.png", image)
+    field = CellField(
+        name="a", image_path=tmp_path / "a.png", label="x", block="b", red_cell_diameter_px=80.0
+    )
+    ((record, _),) = cut_image(task(field, CutMethod.LONE, {"x": HEALTHY}))
+    assert record.surround_filled
+    assert record.red_cell_density_green is None
+
+
+def test_every_cell_has_the_size_and_the_border_colour_of_its_image(tmp_path, halves):
+    field = smear_with_points(tmp_path, [(60, 60)])
+    ((record, _),) = cut_image(task(field, CutMethod.POINTS, SHAPES))
+    assert (record.image_width_px, record.image_height_px) == (240, 240)
+    border = (record.border_red, record.border_green, record.border_blue)
+    assert border == pytest.approx((240, 228, 222), abs=1)
+
+
+def test_a_crop_of_less_than_half_a_red_cell_is_refused(tmp_path):
+    write_image(tmp_path / "a.png", draw_red_cell(piece_of_smear(40), 20, 20, 12))
+    field = CellField(
+        name="a", image_path=tmp_path / "a.png", label="x", block="b", red_cell_diameter_px=122.0
+    )
+    with pytest.raises(CellImageError, match=r"40×40 px, less than half a red cell \(122 px"):
+        cut_image(task(field, CutMethod.LONE, {"x": HEALTHY}))

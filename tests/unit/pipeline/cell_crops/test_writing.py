@@ -20,7 +20,7 @@ PLAN = CutPlan(
     method=CutMethod.BOXES,
     cell_type=RBC,
     classes={HEALTHY: CropClass("healthy_RBC")}
-    | {stage: CropClass("malaria_RBC", stage) for stage in STAGES},
+    | {stage: CropClass("malaria_RBC") for stage in STAGES},
 )
 write = partial(write_cell_folder, kind=ClassifierKind("RBC"))
 

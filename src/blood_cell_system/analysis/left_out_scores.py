@@ -1,0 +1,466 @@
+"""How right a kind of classifier is in laboratories that it has not seen.
+
+For each source a classifier is trained on all others, and answers about the cells of that source.
+Each figure stands beside that of the trivial answer: always the most frequent class, and a
+regression on the border's colour and the image's size. Intervals are drawn by block (slide,
+patient): cells of one are no independent evidence.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from blood_cell_system.analysis.runtimes import ClassifierOutputs
+from blood_cell_system.datasets.cell_folder import FRAME, CellRecord
+from blood_cell_system.metrics.calibration import (
+    DEFAULT_COVERAGE,
+    Guarantee,
+    conformal_sets,
+    known_threshold_across_sources,
+    temperature_across_sources,
+    thresholds_across_sources,
+    with_temperature,
+)
+from blood_cell_system.metrics.classification_scores import (
+    auroc,
+    confusion_counts,
+    macro_f1,
+    sensitivity_at_specificity,
+)
+from blood_cell_system.metrics.intervals import Figure, with_interval
+from blood_cell_system.metrics.trivial_answer import grouped_logistic
+from blood_cell_system.model_metadata import ModelMetadata
+from blood_cell_system.taxonomy import NOT_LABELLED
+
+NONE: Final = Figure(value=math.nan)
+"""Where there is nothing to measure."""
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LeftOutSource:
+    """Answers about the cells of a source by a classifier that has not seen it.
+
+    Parameters
+    ----------
+    metadata : ModelMetadata
+        Of that classifier.
+    records : tuple of CellRecord
+        Cells of the source, outliers among them.
+    outputs : ClassifierOutputs
+        A row a record.
+    learned : frozenset of str
+        Conditions and types that it has learned from cells.
+    """
+
+    source: str
+    metadata: ModelMetadata
+    records: tuple[CellRecord, ...]
+    outputs: ClassifierOutputs
+    learned: frozenset[str]
+
+    @property
+    def blocks(self) -> list[str]:
+        """Slide or patient of each cell."""
+        return [record.block for record in self.records]
+
+    @property
+    def is_cell(self) -> NDArray[np.bool_]:
+        """Whether each is a cell of the classes."""
+        return np.array([not record.is_outlier for record in self.records])
+
+    def probabilities(self, names: Sequence[str], *, of_types: bool = False) -> Floats:
+        """Probabilities of classes by name; 0 for one that the classifier has not learned."""
+        own = self.metadata.subtypes if of_types else self.metadata.conditions
+        values = self.outputs.cell_type if of_types else self.outputs.condition
+        found = np.zeros((len(self.records), len(names)))
+        for index, name in enumerate(names):
+            if values is not None and name in own and name in self.learned:
+                found[:, index] = values[:, own.index(name)]
+        return found
+
+    def labels(self, names: Sequence[str], *, of_types: bool = False) -> NDArray[np.int64]:
+        """Index of each cell's class among names; ``NOT_LABELLED`` where it has none of them."""
+        values = (one.cell_type if of_types else one.condition for one in self.records)
+        return np.array([names.index(v) if v in names else NOT_LABELLED for v in values], np.int64)
+
+    @property
+    def rejected(self) -> NDArray[np.bool_]:
+        """Whether the classifier takes each for none of its classes."""
+        threshold = self.metadata.in_distribution_threshold
+        if self.outputs.known is None or threshold is None:
+            return np.zeros(len(self.records), dtype=bool)
+        return np.asarray(self.outputs.known.ravel() < threshold)
+
+    @property
+    def frame(self) -> Floats:
+        """Border's colour and image's size of each cell; NaN where they are unknown."""
+        rows = [[getattr(record, name) for name in FRAME] for record in self.records]
+        return np.array(rows, dtype=np.float64).reshape(-1, len(FRAME))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConditionScores:
+    """How well a condition is recognised in an unseen source.
+
+    Parameters
+    ----------
+    sick, healthy, blocks : int
+        Cells, and blocks that they are from.
+    auroc, sensitivity_99, sensitivity_95 : Figure
+        Against healthy cells of the source; at specificities of 99 and 95 %.
+    called : Figure
+        Share of healthy cells that are called so; the constant answer has 0.
+    found : Figure
+        Share of sick cells that are called so.
+    trivial_auroc : float
+        By the border's colour and the image's size alone; the constant answer has 0.5.
+    note : str
+        Why there is no figure; empty where there is one.
+    """
+
+    source: str
+    condition: str
+    sick: int
+    healthy: int
+    blocks: int
+    auroc: Figure = NONE
+    sensitivity_99: Figure = NONE
+    sensitivity_95: Figure = NONE
+    called: Figure = NONE
+    found: Figure = NONE
+    trivial_auroc: float = math.nan
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeScores:
+    """How well subtypes are recognised in an unseen source.
+
+    Parameters
+    ----------
+    types : tuple of str
+        Those that occur in it and were learned.
+    constant_macro_f1, trivial_macro_f1 : float
+        Of always the most frequent, and of the border's colour and the image's size.
+    """
+
+    source: str
+    cells: int
+    blocks: int
+    types: tuple[str, ...]
+    macro_f1: Figure = NONE
+    constant_macro_f1: float = math.nan
+    trivial_macro_f1: float = math.nan
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrustScores:
+    """How far the calibration of the other sources holds in an unseen one.
+
+    Parameters
+    ----------
+    condition_coverage, type_coverage : Figure
+        Share of conformal sets that hold the true class.
+    recalibrated_coverage : float
+        That of the conditions with thresholds from the other left-out sources; NaN without any.
+    rejected : Figure
+        Share of cells of the classes that are taken for none of them.
+    outliers, outliers_rejected : int
+    """
+
+    source: str
+    cells: int
+    condition_coverage: Figure
+    type_coverage: Figure
+    recalibrated_coverage: float
+    rejected: Figure
+    outliers: int
+    outliers_rejected: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceCalibration:
+    """Thresholds for a laboratory that nobody has seen, from all left-out sources.
+
+    Parameters
+    ----------
+    temperatures : dict of str to float
+        By output: ``condition``, ``type``.
+    condition_thresholds, type_thresholds : dict of str to float
+    known_threshold : float or None
+    """
+
+    guarantee: Guarantee
+    coverage: float
+    temperatures: dict[str, float]
+    condition_thresholds: dict[str, float]
+    type_thresholds: dict[str, float]
+    known_threshold: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOutScores:
+    """Everything that was measured with each source left out."""
+
+    conditions: tuple[ConditionScores, ...]
+    types: tuple[TypeScores, ...]
+    trust: tuple[TrustScores, ...]
+    calibrations: tuple[SourceCalibration, ...]
+
+    def mean_and_worst(self, condition: str) -> tuple[float, float, int] | None:
+        """AUROC over the sources that have both classes, and how many these are."""
+        return _mean_and_worst(
+            [one.auroc.value for one in self.conditions if one.condition == condition]
+        )
+
+    @property
+    def type_mean_and_worst(self) -> tuple[float, float, int] | None:
+        """Macro F1 over the sources with two types or more, and how many these are."""
+        return _mean_and_worst([one.macro_f1.value for one in self.types])
+
+
+def _mean_and_worst(values: Sequence[float]) -> tuple[float, float, int] | None:
+    finite = [value for value in values if math.isfinite(value)]
+    if not finite:
+        return None
+    return float(np.mean(finite)), min(finite), len(finite)
+
+
+def score_left_out(sources: Sequence[LeftOutSource], *, seed: int = 0) -> LeftOutScores:
+    """Measure the answers about all left-out sources.
+
+    Parameters
+    ----------
+    sources : sequence of LeftOutSource
+        Of one kind of cells.
+    seed : int
+        Of the intervals, and of the folds of the trivial answer.
+    """
+    return LeftOutScores(
+        conditions=tuple(score for one in sources for score in _condition_scores(one, seed)),
+        types=tuple(_type_scores(one, seed) for one in sources if _kind_has_types(one)),
+        trust=tuple(_trust_scores(one, sources, seed) for one in sources),
+        calibrations=tuple(calibration_of(sources, guarantee=one) for one in Guarantee),
+    )
+
+
+def _kind_has_types(one: LeftOutSource) -> bool:
+    return bool(one.metadata.classifier_kind.types)
+
+
+def _condition_scores(one: LeftOutSource, seed: int) -> list[ConditionScores]:
+    kind = one.metadata.classifier_kind
+    names = kind.conditions
+    labels, probabilities = one.labels(names), one.probabilities(names)
+    answers = np.where(one.rejected, NOT_LABELLED, probabilities.argmax(axis=1))
+    first = names.index(kind.healthy)
+    scores = []
+    for index, name in enumerate(names):
+        if index == first:
+            continue
+        chosen = np.flatnonzero((labels == first) | (labels == index))
+        is_sick = labels[chosen] == index
+        sick, healthy = int(is_sick.sum()), int((~is_sick).sum())
+        blocks = [one.blocks[row] for row in chosen]
+        score = ConditionScores(
+            source=one.source,
+            condition=name,
+            sick=sick,
+            healthy=healthy,
+            blocks=len(set(blocks)),
+        )
+        if name not in one.learned:
+            scores.append(replace(score, note=f"no other source has {name}"))
+            continue
+        score = replace(
+            score,
+            called=_share((answers[chosen] == index)[~is_sick], _of(blocks, ~is_sick), seed),
+            found=_share((answers[chosen] == index)[is_sick], _of(blocks, is_sick), seed),
+        )
+        if not sick or not healthy:
+            lacking = f"no {name}" if healthy else "no healthy cells" if sick else "neither class"
+            scores.append(replace(score, note=f"{lacking}: not averaged in"))
+            continue
+        of_cell = probabilities[chosen, index]
+        trivial = grouped_logistic(one.frame[chosen], is_sick.astype(int), blocks, seed=seed)
+        auroc_, at_99, at_95 = (
+            with_interval(partial(measure, is_sick, of_cell), blocks, seed=seed)
+            for measure in (
+                auroc,
+                partial(sensitivity_at_specificity, specificity=0.99),
+                partial(sensitivity_at_specificity, specificity=0.95),
+            )
+        )
+        scores.append(
+            replace(
+                score,
+                auroc=auroc_,
+                sensitivity_99=at_99,
+                sensitivity_95=at_95,
+                trivial_auroc=math.nan if trivial is None else auroc(is_sick, trivial[:, 1]),
+            )
+        )
+    return scores
+
+
+def _of(values: Sequence[str], is_chosen: NDArray[np.bool_]) -> list[str]:
+    return [value for value, chosen in zip(values, is_chosen.tolist(), strict=True) if chosen]
+
+
+def _share(is_so: NDArray[np.bool_], blocks: Sequence[str], seed: int) -> Figure:
+    """Share of cells, with an interval by block; none without cells."""
+    if not len(is_so):
+        return NONE
+    values = is_so.astype(np.float64)
+
+    def share(weight: Floats) -> float:
+        return float((values * weight).sum() / weight.sum()) if weight.any() else math.nan
+
+    return with_interval(share, blocks, seed=seed)
+
+
+def _type_scores(one: LeftOutSource, seed: int) -> TypeScores:
+    names = one.metadata.classifier_kind.types
+    labels = one.labels(names, of_types=True)
+    chosen = np.flatnonzero(np.isin(labels, _learned(one, names)))
+    blocks = [one.blocks[row] for row in chosen]
+    true = labels[chosen]
+    found = tuple(names[index] for index in np.unique(true).tolist())
+    score = TypeScores(source=one.source, cells=len(chosen), blocks=len(set(blocks)), types=found)
+    if len(found) < 2:
+        lacking = "no types" if not found else f"{found[0]} only"
+        return replace(score, note=f"{lacking}: not averaged in")
+    answers = one.probabilities(names, of_types=True)[chosen].argmax(axis=1)
+
+    def f1(given: NDArray[np.integer], weight: Floats | None = None) -> float:
+        return macro_f1(confusion_counts(true, given, num_classes=len(names), weight=weight))
+
+    # The regression knows the types of this source alone.
+    own = np.searchsorted(np.unique(true), true)
+    trivial = grouped_logistic(one.frame[chosen], own, blocks, seed=seed)
+    constant = np.full(len(true), np.bincount(true).argmax())
+    return replace(
+        score,
+        macro_f1=with_interval(partial(f1, answers), blocks, seed=seed),
+        constant_macro_f1=f1(constant),
+        trivial_macro_f1=math.nan
+        if trivial is None
+        else f1(np.unique(true)[trivial.argmax(axis=1)]),
+    )
+
+
+def _trust_scores(one: LeftOutSource, sources: Sequence[LeftOutSource], seed: int) -> TrustScores:
+    others = [other for other in sources if other is not one]
+    names = one.metadata.classifier_kind.conditions
+    recalibrated = math.nan
+    if others:
+        calibration = calibration_of(others, guarantee=Guarantee.AVERAGE)
+        warmed = with_temperature(one.probabilities(names), calibration.temperatures["condition"])
+        covered = _covered(warmed, one.labels(names), calibration.condition_thresholds, names)
+        recalibrated = float(covered.mean()) if len(covered) else math.nan
+    is_cell = one.is_cell
+    return TrustScores(
+        source=one.source,
+        cells=int(is_cell.sum()),
+        condition_coverage=_coverage(one, seed, of_types=False),
+        type_coverage=_coverage(one, seed, of_types=True),
+        recalibrated_coverage=recalibrated,
+        rejected=_share(one.rejected[is_cell], _of(one.blocks, is_cell), seed),
+        outliers=int((~is_cell).sum()),
+        outliers_rejected=int(one.rejected[~is_cell].sum()),
+    )
+
+
+def _coverage(one: LeftOutSource, seed: int, *, of_types: bool) -> Figure:
+    metadata = one.metadata
+    names = metadata.subtypes if of_types else metadata.conditions
+    thresholds = metadata.subtype_thresholds if of_types else metadata.condition_thresholds
+    if not names or not thresholds:
+        return NONE
+    labels = one.labels(names, of_types=of_types)
+    probabilities = one.probabilities(names, of_types=of_types)
+    covered = _covered(probabilities, labels, thresholds, names)
+    return _share(covered, _of(one.blocks, labels != NOT_LABELLED), seed)
+
+
+def _covered(
+    probabilities: Floats,
+    labels: NDArray[np.int64],
+    thresholds: dict[str, float],
+    names: Sequence[str],
+) -> NDArray[np.bool_]:
+    """Whether the set of each labelled cell holds its class."""
+    is_labelled = labels != NOT_LABELLED
+    sets = conformal_sets(probabilities[is_labelled], [thresholds[name] for name in names])
+    return np.asarray(sets[np.arange(len(sets)), labels[is_labelled]])
+
+
+def calibration_of(
+    sources: Sequence[LeftOutSource],
+    *,
+    guarantee: Guarantee,
+    coverage: float = DEFAULT_COVERAGE,
+) -> SourceCalibration:
+    """Choose thresholds such that the coverage holds in a laboratory that nobody has seen.
+
+    Parameters
+    ----------
+    sources : sequence of LeftOutSource
+        At least one.
+    guarantee : Guarantee
+    coverage : float
+        Share of conformal sets that should hold the true class.
+    """
+    kind = sources[0].metadata.classifier_kind
+    temperatures: dict[str, float] = {}
+    thresholds: dict[str, dict[str, float]] = {}
+    for output, names, of_types in (
+        ("condition", kind.conditions, False),
+        ("type", kind.types, True),
+    ):
+        probabilities = np.concatenate(
+            [one.probabilities(names, of_types=of_types) for one in sources]
+        )
+        labels = np.concatenate([one.labels(names, of_types=of_types) for one in sources])
+        of_cell = [one.source for one in sources for _ in one.records]
+        # A class that a source alone has was not learned without it: its cells say nothing.
+        learned = np.concatenate(
+            [np.isin(one.labels(names, of_types=of_types), _learned(one, names)) for one in sources]
+        )
+        labels[~learned] = NOT_LABELLED
+        if not names:
+            continue
+        temperatures[output] = temperature_across_sources(probabilities, labels, of_cell)
+        warmed = with_temperature(probabilities, temperatures[output])
+        chosen = thresholds_across_sources(
+            warmed, labels, of_cell, coverage=coverage, guarantee=guarantee
+        )
+        thresholds[output] = dict(zip(names, chosen.tolist(), strict=True))
+    known = [(one, one.outputs.known) for one in sources if one.outputs.known is not None]
+    threshold = None
+    if known:
+        threshold = known_threshold_across_sources(
+            np.concatenate([values.ravel()[one.is_cell] for one, values in known]),
+            [one.source for one, _ in known for _ in range(int(one.is_cell.sum()))],
+            guarantee=guarantee,
+        )
+    return SourceCalibration(
+        guarantee=guarantee,
+        coverage=coverage,
+        temperatures=temperatures,
+        condition_thresholds=thresholds["condition"],
+        type_thresholds=thresholds.get("type", {}),
+        known_threshold=threshold,
+    )
+
+
+def _learned(one: LeftOutSource, names: Sequence[str]) -> list[int]:
+    return [index for index, name in enumerate(names) if name in one.learned]
