@@ -109,7 +109,8 @@ def _cases() -> tuple[Case, ...]:
         ),
         Case(
             words=("convert", "prepared", "--to", "yolo", "-o", "out"),
-            reads=("prepared/images/*.png", "prepared/masks/*.png", "prepared/*.json"),
+            reads=("prepared/images/*.png", "prepared/*.json"),
+            damages=("prepared/masks/*.png",),
             options=("--simplify", "--outlines"),
         ),
         Case(

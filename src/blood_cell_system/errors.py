@@ -13,7 +13,8 @@
     ├── OutputError          (OSError)            a place that cannot be written to
     ├── FolderInUseError     (BlockingIOError)    a folder that another run writes into
     ├── SettingsError        (ValueError)         an option that makes no sense
-    │   └── UnknownNameError                      a name that is none of those to choose from
+    │   ├── UnknownNameError                      a name that is none of those to choose from
+    │   └── OutOfRangeError                       a number outside its range
     ├── CheckpointError      (ValueError)         a model file of another kind, or damaged
     ├── ResumeError          (ValueError)         a training that cannot be continued as asked
     ├── TrainingMemoryError  (MemoryError)        a batch that does not fit into memory
@@ -21,8 +22,8 @@
     └── WorkerError          (RuntimeError)       a helper process that ended too early
 
 A message says where, what was found, what was expected and what to do. The command line prints it
-alone, without a traceback, and exits with 1; with 2 for an ``UnknownNameError``, as for every
-option that is not understood.
+alone, without a traceback, and exits with 1; with 2 for an ``UnknownNameError`` and an
+``OutOfRangeError``, as for every option that is not understood.
 """
 
 import errno
@@ -97,6 +98,10 @@ class UnknownNameError(SettingsError, ValueError):
         return cls(" ".join(filter(None, (words, meant, remedy))))
 
 
+class OutOfRangeError(SettingsError, ValueError):
+    """A number is outside its range."""
+
+
 class CheckpointError(BloodCellError, ValueError):
     """A model file is of another kind, or damaged."""
 
@@ -156,6 +161,10 @@ def value_words(error: Exception) -> str:
     """
     if isinstance(error, BloodCellError):
         return str(error)
+    if findings := getattr(error, "errors", None):  # Of pydantic, which takes long to import.
+        first = findings()[0]
+        words = first["msg"].removeprefix("Value error, ")
+        return ": ".join(filter(None, (".".join(map(str, first["loc"])), words)))
     text = " ".join(str(error).split())
     match error:
         case KeyError():

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from blood_cell_system.errors import CheckpointError, UnknownNameError
+from blood_cell_system.errors import CheckpointError, UnknownNameError, value_words
 from blood_cell_system.taxonomy import BUILT_IN, CellType, Taxonomy
 
 STRIDE: Final = 32
@@ -367,10 +367,7 @@ class ModelMetadata(BaseModel):
         try:
             return cls.model_validate(upgraded(value))
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, first["loc"]))
-            words = first["msg"].removeprefix("Value error, ")
-            raise ValueError(f"{where}: {words}" if where else words) from error
+            raise ValueError(value_words(error)) from error
 
     @classmethod
     def from_text(cls, text: str | bytes) -> Self:

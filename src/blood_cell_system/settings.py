@@ -5,7 +5,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from numbers import Real
 from typing import Any
 
-from blood_cell_system.errors import SettingsError
+from blood_cell_system.errors import OutOfRangeError, SettingsError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +105,13 @@ def check_options(settings: Any) -> None:
 
     Raises
     ------
-    SettingsError
+    OutOfRangeError
         Naming the option, what was given and what is possible.
     """
     found = first_out_of_range(settings)
     if found is not None:
         name, expected = found
-        raise SettingsError(f"{option_of(name)} {getattr(settings, name)}: expected {expected}.")
+        raise OutOfRangeError(f"{option_of(name)} {getattr(settings, name)}: expected {expected}.")
 
 
 def check_ranges(settings: Any) -> None:

@@ -93,7 +93,6 @@ def test_the_report_of_a_smear_has_them(lab, model):
     folder = PreparedDataset.open(small_prepared_folder(lab / "drawn", count=1))
     image = folder.images[0].image_path
     words = ["analyze", image, "--models", lab / "models", "-o", lab / "results"]
-    words.append("--count-unproven")
     assert main(list(map(str, words))) == 0
     report = json.loads(next((lab / "results").glob("*_report.json")).read_text())
     assert [one["name"] for one in report["taxonomy"]["cell_types"][0]["conditions"]] == CONDITIONS

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
+from blood_cell_system.analysis.marks import MARK_COVERS, mark_share
 from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.cells.cut_out import cell_images
 from blood_cell_system.cells.measures import covered_share
@@ -180,6 +181,7 @@ def classify_analysis(
         return cells
     columns = unclassified(len(cells), [classifier.metadata for classifier in classifiers])
     is_cut_off, is_covered = cells["touches_border"], covered_share(cells) > _MOST_COVERED
+    is_covered |= mark_share(cells, analysis.marks) >= MARK_COVERS
     for classifier in classifiers:
         metadata = classifier.metadata
         of_type = cells.is_type(metadata.cell_type)

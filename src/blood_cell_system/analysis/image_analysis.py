@@ -16,12 +16,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.artifact_filter import without_artifacts
+from blood_cell_system.analysis.marks import (
+    MARK_HIDES,
+    find_marks,
+    mark_share,
+    paint_over,
+    without_dust,
+)
 from blood_cell_system.analysis.pose import Pose, standard_pose
 from blood_cell_system.analysis.quality import ImageQuality, assess
 from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
 from blood_cell_system.analysis.scale import ScaleEstimate, estimate_diameter, estimate_scale
-from blood_cell_system.analysis.scale_bars import find_scale_bar, paint_over
 from blood_cell_system.analysis.segmentation import TileSettings, find_cells
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
@@ -102,6 +107,8 @@ class ImageAnalysis:
         What was analysed: False in the dark corners of a round field of view.
     seconds : float
         How long it took.
+    marks : ndarray of shape (height, width), dtype uint8, or None
+        As of ``find_marks``.
     """
 
     image: NDArray[np.uint8]
@@ -111,6 +118,7 @@ class ImageAnalysis:
     scale: ScaleEstimate
     quality: ImageQuality
     seconds: float
+    marks: NDArray[np.uint8] | None = None
     _light: list[SlideLight] = field(default_factory=list, repr=False, compare=False)
 
     @property
@@ -151,12 +159,16 @@ def analyze_image(
     field_mask = pose.undo(posed.field_mask)
     # The border rule knows an upper and a left side: those of the image as it was given.
     cells = count_by_rule(pose.undo_cells(posed.cells), settings.border_rule, field_mask)
+    marks = None if posed.marks is None else pose.undo(posed.marks)
+    if (is_hidden := mark_share(cells, marks) >= MARK_HIDES).any():
+        cells = cells.with_columns(is_counted=cells["is_counted"] & ~is_hidden)
     return replace(
         posed,
         image=image,
         class_mask=pose.undo(posed.class_mask),
         cells=cells,
         field_mask=field_mask,
+        marks=marks,
         seconds=time.perf_counter() - started,
     )
 
@@ -169,8 +181,8 @@ def _analyze_posed(
 ) -> ImageAnalysis:
     """Analyse an image as it lies; which cells are counted is still open."""
     field_mask = find_field(image)
-    bar = find_scale_bar(image, field_mask)
-    clean = image if bar is None else paint_over(image, bar)
+    marks = find_marks(image, field_mask)
+    clean = image if marks is None else paint_over(image, marks)
     view = survey(clean, field_mask)
     vote = estimate_diameter(clean, field_mask, first=view)
     training_diameter = training_diameter_of(runtime) or TRAINING_DIAMETER_PX
@@ -203,7 +215,7 @@ def _analyze_posed(
         )
         cells, class_mask = found.cells, found.class_mask
     class_mask[~field_mask] = NOT_SCORED
-    cells = without_artifacts(cells_within(cells, field_mask), clean)
+    cells = without_dust(cells_within(cells, field_mask), clean)
     return ImageAnalysis(
         image=image,
         class_mask=class_mask,
@@ -211,6 +223,7 @@ def _analyze_posed(
         field_mask=field_mask,
         scale=scale,
         quality=quality,
+        marks=marks,
         seconds=0.0,
     )
 

@@ -29,7 +29,7 @@ from blood_cell_system.annotation.outline import (
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import BloodCellError, DatasetError, OutputError, SettingsError
+from blood_cell_system.errors import BloodCellError, DatasetError, OutOfRangeError, OutputError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import copy_file, is_turned, read_image, write_image
 from blood_cell_system.imaging.overlay import NOT_SCORED_COLOUR
@@ -88,7 +88,7 @@ class WriteStyle:
 
     def __post_init__(self) -> None:
         if not 0 <= self.tolerance_px < float("inf"):
-            raise SettingsError(
+            raise OutOfRangeError(
                 f"tolerance_px: received {self.tolerance_px}; expected a number of 0 or more."
             )
 

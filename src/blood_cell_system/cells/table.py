@@ -316,19 +316,16 @@ class Cells:
         validation : mapping of str to Validation, optional
             Of the models that the cells were classified with.
         """
-        columns: dict[str, Any] = {}
-        for name in frame.columns:
-            whole = next((n for n, c in COLUMNS.items() if c.width > 1 and _is_part(name, n)), name)
-            if whole in columns:
-                continue
-            values = frame[[one for one in frame.columns if _is_part(one, whole)]].to_numpy()
-            column = COLUMNS.get(whole)
-            if column is None or column.dtype != "object":
-                columns[whole] = values if column and column.width > 1 else values[:, 0]
-            else:
-                columns[whole] = [
-                    _as_object(value, several=whole in _TUPLES) for value in frame[name]
-                ]
+        columns: dict[str, Any] = {name: frame[name].to_numpy() for name in frame.columns}
+        for parts in (parts for width, parts in _PARTS.items() if width > 1):
+            for first in [name for name in columns if name.endswith(parts[0])]:
+                whole = first.removesuffix(parts[0])
+                names = [whole + part for part in parts]
+                if all(name in columns for name in names):
+                    columns[whole] = np.stack([columns.pop(name) for name in names], axis=1)
+        for name, values in columns.items():
+            if name in COLUMNS and COLUMNS[name].dtype == "object":
+                columns[name] = [_as_object(one, several=name in _TUPLES) for one in values]
         cells = cls(
             label_image=np.zeros((0, 0), dtype=np.int32),
             taxonomy=taxonomy,
@@ -384,15 +381,6 @@ class Cells:
 
 _TUPLES: Final = ("possible_conditions", "possible_subtypes", "flags")
 """Columns of several names a cell."""
-
-
-def _is_part(name: str, whole: str) -> bool:
-    """Whether a column of a data frame is a column of the table, or one of its numbers."""
-    if name == whole:
-        return True
-    column = COLUMNS.get(whole)
-    is_wide = column is not None and column.width > 1
-    return is_wide and name.startswith(f"{whole}_") and name not in COLUMNS
 
 
 def _as_object(value: Any, *, several: bool) -> Any:

@@ -30,7 +30,7 @@ class Reason(StrEnum):
     COVERED = (
         "covered",
         "covered",
-        "Other cells hide more than a third of it: the crescent that is left is no sickle.",
+        "Other cells hide more than a third of it, or a mark on the image a tenth.",
     )
     TOO_SMALL = (
         "too_small",

@@ -123,7 +123,7 @@ def analyze(
         bool,
         option(
             "--count-unproven",
-            "Count also what was not validated outside the classifier's own laboratory.",
+            "Count also conditions that failed outside the classifier's own laboratory.",
         ),
     ] = False,
 ) -> int:

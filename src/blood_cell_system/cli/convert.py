@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
+import typer
+
 from blood_cell_system.annotation.format_registry import format_names
 from blood_cell_system.cli.options import LabelMap, argument, option
 
@@ -58,7 +60,11 @@ def convert(
         ),
     ] = False,
     input_format: Annotated[
-        str, option("--format NAME", "For a data set: its format; auto recognises it.")
+        str,
+        option(
+            "--format NAME",
+            "Format to read; auto recognises all that there are.",
+        ),
     ] = "auto",
     label_map: LabelMap = None,
 ) -> int:
@@ -105,15 +111,26 @@ def _samples(
     label_map: str | None,
 ) -> "tuple[Iterable[Sample], bool, Taxonomy]":
     """Images of whatever the folder is, whether none of them is left out, and their cell types."""
+    from blood_cell_system.datasets.prepared import is_prepared_folder
     from blood_cell_system.pipeline.analysed_samples import (
         analysed_samples,
         is_results_folder,
         taxonomy_of_results,
     )
 
-    if is_results_folder(folder):
+    is_own = input_format == "auto"
+    is_results = is_own and is_results_folder(folder)
+    is_prepared = is_own and not is_results and is_prepared_folder(folder)
+    for name, is_unused, use in (
+        ("--images", images and not is_results, "results of an analysis"),
+        ("--with-not-scored", with_not_scored and not is_prepared, "a prepared folder"),
+        ("--label-map", label_map and (is_results or is_prepared), "labels that are not ours"),
+    ):
+        if is_unused:
+            raise typer.BadParameter(f"{name}: is for {use}, which SOURCE is not. Leave it out.")
+    if is_results:
         return analysed_samples(folder, images=images), True, taxonomy_of_results(folder)
-    if (folder / "images").is_dir() and (folder / "masks").is_dir():
+    if is_prepared:
         from blood_cell_system.datasets.prepared import PreparedDataset, prepared_samples
 
         dataset = PreparedDataset.open(folder)

@@ -20,6 +20,7 @@ from blood_cell_system.cli.options import (
     SplitName,
     Views,
     option,
+    seed_in_range,
 )
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _Seed = Annotated[
     option(
         "--seed N",
         "For the split of a folder that has none (the training's seed), and the intervals.",
+        parser=seed_in_range,
     ),
 ]
 
@@ -62,6 +64,7 @@ def evaluate(
     from blood_cell_system.datasets.cell_diameter import typical_diameters
     from blood_cell_system.datasets.prepared import PreparedDataset
     from blood_cell_system.imaging.image_file import write_image
+    from blood_cell_system.imaging.image_folders import refuse_output_within
     from blood_cell_system.parallel import with_progress
     from blood_cell_system.quiet_import import import_tensorflow
     from blood_cell_system.reports.segmenter_sheets import (
@@ -71,6 +74,10 @@ def evaluate(
     )
     from blood_cell_system.terminal import safe_console
 
+    read = [data_dir / name for name in ("images", "masks", "instances")]
+    for path, name in ((json, "--json"), (contact_sheet, "--contact-sheet")):
+        if path is not None:
+            refuse_output_within(path, *read, option=name)
     dataset = PreparedDataset.open(data_dir).with_splits(seed)
     images = dataset.of_split(split)
     _check_any(images, data_dir, split)
@@ -165,6 +172,8 @@ def evaluate_classifier(
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.runtimes import load_classifier
     from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
+    from blood_cell_system.folder_lock import locked_folder
+    from blood_cell_system.imaging.image_folders import refuse_output_within
     from blood_cell_system.quiet_import import import_tensorflow
     from blood_cell_system.reports.classifier_sheets import (
         classifier_evaluation_tables,
@@ -175,6 +184,8 @@ def evaluate_classifier(
     from blood_cell_system.training.classifier_data import CellClasses, read_cells
 
     data_dir = data_dir or Path(f"./data/cells_{kind.lower()}")
+    if output_dir is not None:
+        refuse_output_within(output_dir, data_dir, option="--output-dir")
     cells_of = kind_of_folder(data_dir, kind, Taxonomy.read(classes) if classes else None)
     model = model or Path(f"./models/{cells_of.file_stem}.onnx")
     folder = CellFolder.open(data_dir, kind=cells_of, block_pattern=block_pattern, seed=seed)
@@ -192,9 +203,11 @@ def evaluate_classifier(
     console.print(classifier_evaluation_tables(evaluation, title=title))
     if output_dir is not None:
         subject = {"model": str(model), "data_dir": str(data_dir), "split": str(split)}
-        for path in write_evaluation_files(
-            evaluation, cells, classifier, output_dir, subject=subject
-        ):
+        with locked_folder(output_dir, command="evaluate-classifier"):
+            written = write_evaluation_files(
+                evaluation, cells, classifier, output_dir, subject=subject
+            )
+        for path in written:
             console.print(f"Written: {path}", markup=False, soft_wrap=True)
     return 0
 

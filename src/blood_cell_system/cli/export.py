@@ -63,17 +63,21 @@ def export(
         software_version=blood_cell_system.__version__,
         source_sha256=sha256_of(model),
     )
-    export_onnx(keras_model, output, metadata=metadata)
-    onnx_runtime = load_runtime(output)
-    height, width = onnx_runtime.input_shape or (256, 320)
-    pixels = generator_for(0, "export").uniform(0, 255, size=(1, height, width, 3))
-    difference = largest_difference(keras_runtime, onnx_runtime, pixels.astype(np.float32))
-    if not difference <= MAX_DIFFERENCE:
-        output.unlink()
-        raise CheckpointError(
-            f"{model}: exported it gives values that differ by {difference:.2g}; expected "
-            f"{MAX_DIFFERENCE:g} at most. The file was not kept; use the model as .keras."
-        )
+    difference = 0.0
+
+    def check(exported: Path) -> None:
+        nonlocal difference
+        onnx_runtime = load_runtime(exported)
+        height, width = onnx_runtime.input_shape or (256, 320)
+        pixels = generator_for(0, "export").uniform(0, 255, size=(1, height, width, 3))
+        difference = largest_difference(keras_runtime, onnx_runtime, pixels.astype(np.float32))
+        if not difference <= MAX_DIFFERENCE:
+            raise CheckpointError(
+                f"{model}: exported it gives values that differ by {difference:.2g}; expected "
+                f"{MAX_DIFFERENCE:g} at most. {output} was not written; use the model as .keras."
+            )
+
+    export_onnx(keras_model, output, metadata=metadata, check=check)
     print(f"{output}: {output.stat().st_size / 1e6:.1f} MB")
     print(f"  differs from {model.name} by {difference:.1e} at most")
     return 0

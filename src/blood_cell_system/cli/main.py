@@ -23,6 +23,7 @@ from typer.core import TyperCommand, TyperGroup
 import blood_cell_system
 from blood_cell_system.errors import (
     BloodCellError,
+    OutOfRangeError,
     UnknownNameError,
     is_memory_full,
     system_words,
@@ -156,7 +157,7 @@ def run_command(work: Callable[[], int]) -> int:
         except BrokenPipeError:
             # Whoever read the output, such as ``head``, has enough.
             return FAILURE
-        except UnknownNameError as error:
+        except (OutOfRangeError, UnknownNameError) as error:
             raise typer.BadParameter(str(error)) from error
         except Exception as error:
             message = _in_words(error)

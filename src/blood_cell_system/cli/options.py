@@ -68,6 +68,7 @@ positive_number: Final = _number(float, lambda x: 0 < x < float("inf"), "a numbe
 share: Final = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
 
 
+seed_in_range: Final = within(int, 0, 2**32 - 1)
 jobs_in_range: Final = within(int, 1, 1024)
 diameter_px: Final = within(float, 2, 10_000)
 
@@ -94,7 +95,7 @@ Jobs = Annotated[
         "-j --jobs N", "How many work at once.", default="as many as cores", parser=jobs_in_range
     ),
 ]
-Seed = Annotated[int, option("--seed N", "Decides what is drawn by chance.")]
+Seed = Annotated[int, option("--seed N", "Decides what is drawn by chance.", parser=seed_in_range)]
 Views = Annotated[
     Literal[1, 4, 8] | None,
     option(

@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed, option, share
-from blood_cell_system.errors import SettingsError
+from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed, diameter_px, option, share
+from blood_cell_system.errors import OutOfRangeError
 
 
 def synthesize(
@@ -22,6 +22,7 @@ def synthesize(
             "--cell-diameter PX",
             "Mean diameter of a red cell.",
             default="95, as in BCCD; for single cells 50",
+            parser=diameter_px,
         ),
     ] = None,
     layout: Annotated[
@@ -97,7 +98,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
     Raises
     ------
-    SettingsError
+    OutOfRangeError
         The text is something else.
 
     Examples
@@ -107,7 +108,7 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     found = re.fullmatch(r"\s*(\d{1,6})\s*[x×X]\s*(\d{1,6})\s*", text)
     if not found:
-        raise SettingsError(
+        raise OutOfRangeError(
             f"Size: {text!r}; expected width x height in pixels, for instance 640x480."
         )
     return int(found[2]), int(found[1])

@@ -151,11 +151,15 @@ def train(
     bloodcells train --resume-from checkpoints/segmentation_model_best.keras --epochs 100
     """
     from blood_cell_system.datasets.prepared import PreparedDataset
+    from blood_cell_system.imaging.image_folders import refuse_output_within
     from blood_cell_system.training.state import state_beside
 
     resume = state_beside(resume_from) if resume_from else None
     start = _starting_point(init_from, resume_from)
     settings = resolve_settings(ctx.params, resume, start)
+    read = [data_dir / name for name in ("images", "masks", "instances")]
+    refuse_output_within(checkpoint_dir, *read, option="--checkpoint-dir")
+    refuse_output_within(log_dir, *read, option="--log-dir")
     dataset = PreparedDataset.open(data_dir)
     if max_images is not None:
         dataset = dataset.with_splits(settings.seed).limited(max_images, seed=settings.seed)
@@ -233,9 +237,12 @@ def train_classifier(
     bloodcells train-classifier wbc --init-from bundled --data-dir my_cells
     """
     from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
+    from blood_cell_system.imaging.image_folders import refuse_output_within
     from blood_cell_system.training.state import classifier_files, state_beside
 
     data_dir = data_dir or Path(f"./data/cells_{name.lower()}")
+    refuse_output_within(output_dir, data_dir, option="--output-dir")
+    refuse_output_within(log_dir, data_dir, option="--log-dir")
     kind = kind_of_folder(data_dir, name, Taxonomy.read(classes) if classes else None)
 
     if init_from is not None:

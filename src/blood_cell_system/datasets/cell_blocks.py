@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.errors import SettingsError
+from blood_cell_system.errors import OutOfRangeError, SettingsError
 from blood_cell_system.seeding import generator_for
 
 HELD_OUT_SHARES: Final[Mapping[Split, float]] = {Split.TEST: 0.2, Split.VAL: 0.15}
@@ -74,7 +74,7 @@ def blocks_of_names(
     ordered = in_natural_order(names)
     if pattern is None:
         if block_size < 1:
-            raise SettingsError(f"block_size: received {block_size}; expected 1 or more.")
+            raise OutOfRangeError(f"block_size: received {block_size}; expected 1 or more.")
         runs = [ordered[start : start + block_size] for start in range(0, len(ordered), block_size)]
         return {name: f"{run[0]}..{run[-1]}" for run in runs for name in run}
     try:

@@ -27,7 +27,7 @@ from blood_cell_system.datasets.prepared import (
     PreparedDataset,
     PreparedImage,
 )
-from blood_cell_system.errors import DatasetError, SettingsError
+from blood_cell_system.errors import DatasetError, OutOfRangeError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_label_image, write_image
 from blood_cell_system.imaging.image_folders import refuse_output_around
@@ -446,7 +446,7 @@ def _check_diameters(target: float | None, given: Mapping[str, float]) -> None:
     named = {"--cell-diameter": target} | {f"--source-diameter {k}": v for k, v in given.items()}
     for name, value in named.items():
         if value is not None and not 4 <= value <= 2000:
-            raise SettingsError(f"{name}: received {value}; expected 4 to 2000 pixels.")
+            raise OutOfRangeError(f"{name}: received {value}; expected 4 to 2000 pixels.")
 
 
 def _joined_taxonomy(datasets: Sequence[PreparedDataset]) -> Taxonomy:

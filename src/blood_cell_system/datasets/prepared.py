@@ -131,6 +131,11 @@ def taxonomy_in(manifest: Mapping[str, Any], path: Path) -> Taxonomy:
         ) from error
 
 
+def is_prepared_folder(root: Path) -> bool:
+    """Whether a folder has what every prepared one has: images and masks."""
+    return (root / "images").is_dir() and (root / "masks").is_dir()
+
+
 def taxonomy_of_folder(root: Path) -> Taxonomy:
     """Cell types of a prepared folder; the built-in ones of any other. Raises as ``open``."""
     path = root / "manifest.json"
@@ -236,6 +241,8 @@ class PreparedImage:
     def copy_files(self, folder: Path, *, stem: str) -> tuple[str, ...]:
         """Copy image, mask and label image into another prepared folder, byte for byte.
 
+        Image and mask are read before: a damaged one is not passed on.
+
         Parameters
         ----------
         stem : str
@@ -250,6 +257,8 @@ class PreparedImage:
         ------
         MissingDataError, ImageReadError
             A file has gone, or cannot be read.
+        MaskFormatError
+            As :meth:`read`.
         OutputError
             A copy cannot be written.
         """
@@ -261,6 +270,7 @@ class PreparedImage:
         files = {
             f"{kind}/{stem}{path.suffix}": path for kind, path in paths.items() if path is not None
         }
+        self.read()
         for name, path in files.items():
             copy_file(path, folder / name)
         return tuple(files)

@@ -21,7 +21,7 @@ from blood_cell_system.datasets.prepared import (
     read_versioned_json,
     write_manifest,
 )
-from blood_cell_system.errors import DatasetError, MissingDataError, SettingsError
+from blood_cell_system.errors import DatasetError, MissingDataError, OutOfRangeError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.input_files import read_bytes
@@ -235,7 +235,7 @@ def split_folder(
         The manifest cannot be written.
     """
     if not (0 <= val_share < 1 and 0 <= test_share < 1 and val_share + test_share < 1):
-        raise SettingsError(
+        raise OutOfRangeError(
             f"--val {val_share} --test {test_share}: expected shares of 0 or more that leave "
             "something to learn from, for instance 0.15 and 0.15."
         )

@@ -3,6 +3,7 @@
 import logging
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -157,7 +158,13 @@ def _number_names(graph: Any, name: str) -> None:
         node.output[:] = [number.get(old, old) for old in node.output]
 
 
-def export_onnx(model: Any, path: Path, *, metadata: ModelMetadata) -> None:
+def export_onnx(
+    model: Any,
+    path: Path,
+    *,
+    metadata: ModelMetadata,
+    check: Callable[[Path], None] | None = None,
+) -> None:
     """Write a Keras model as an ONNX file with its metadata and a hash of the whole file.
 
     Batch, height and width stay open where they are in the model.
@@ -169,6 +176,9 @@ def export_onnx(model: Any, path: Path, *, metadata: ModelMetadata) -> None:
     path : Path
         Ends in ``.onnx``.
     metadata : ModelMetadata
+    check : callable, optional
+        Takes the written file under a temporary name; where it raises, what stood at ``path``
+        stays.
 
     Raises
     ------
@@ -186,7 +196,10 @@ def export_onnx(model: Any, path: Path, *, metadata: ModelMetadata) -> None:
         cells = metadata.cell_type.lower()
         names = {"input_name": CELLS_INPUT, "graph_name": f"{cells}_classifier"}
     converted = onnx_form(model, **names)
-    write_bytes(Path(path), onnx_bytes(converted, metadata))
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(onnx_bytes(converted, metadata))
+        if check is not None:
+            check(temporary)
 
 
 def onnx_bytes(converted: Any, metadata: ModelMetadata) -> bytes:

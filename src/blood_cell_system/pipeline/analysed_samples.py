@@ -80,9 +80,9 @@ def _sample(path: Path, results: Path, finder: "_ImageFinder") -> Sample:
     except DatasetError:
         raise
     except ValueError as error:
-        reason = " ".join(str(error).split())
         raise DatasetError(
-            f"{path}: not a report that this version reads ({reason}). Analyse the image again."
+            f"{path}: not a report that this version reads ({value_words(error)}). "
+            "Analyse the image again."
         ) from error
     shape = report.image.height_px, report.image.width_px
     labels = read_labels(results, name)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 import blood_cell_system
 from blood_cell_system.atomic_files import write_json
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.errors import DatasetError, SettingsError
+from blood_cell_system.errors import DatasetError, SettingsError, value_words
 from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import ImageResult
 from blood_cell_system.reports.control_chart import (
@@ -136,10 +136,8 @@ def read_control(folder: Path) -> ControlFile | None:
     try:
         return ControlFile.model_validate(value)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
         raise DatasetError(
-            f"{path}: not a file of this command ({place}: {first['msg']}). Copy it back from a "
+            f"{path}: not a file of this command ({value_words(error)}). Copy it back from a "
             "backup, or name another folder with --reference."
         ) from error
 

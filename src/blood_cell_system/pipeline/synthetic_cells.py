@@ -19,7 +19,7 @@ from blood_cell_system.datasets.cell_folder import (
 )
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
 from blood_cell_system.datasets.synthetic.smear import DrawnSmear
-from blood_cell_system.errors import OutputError, SettingsError
+from blood_cell_system.errors import OutOfRangeError, OutputError
 from blood_cell_system.folder_lock import LOCK_NAME, locked_folder
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.model_metadata import ClassifierKind
@@ -87,9 +87,9 @@ def write_synthetic_cells(
         A process was ended from outside.
     """
     if not 4 <= fields <= _MAX_FIELDS:
-        raise SettingsError(f"Count of fields: {fields}; expected 4 to {_MAX_FIELDS:,}.")
+        raise OutOfRangeError(f"Count of fields: {fields}; expected 4 to {_MAX_FIELDS:,}.")
     if seed < 0:
-        raise SettingsError(f"Seed: {seed}; expected 0 or more.")
+        raise OutOfRangeError(f"Seed: {seed}; expected 0 or more.")
     output = Path(output)
     with locked_folder(output, command="synthesize"):
         return _write_cells(output, kind, fields, settings, seed, jobs)

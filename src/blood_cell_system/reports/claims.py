@@ -2,7 +2,9 @@
 
 1. A class whose worst AUROC over laboratories never seen is below
    :data:`~blood_cell_system.model_metadata.PROVEN_AUROC`, or unknown, is *not validated outside its
-   laboratory*: its probability stays in the table of cells, nothing is counted.
+   laboratory*. A condition that was measured there and failed is not counted: its probability
+   stays in the table of cells. What nobody measured, as a classifier of one's own, and subtypes,
+   which add up to a whole, are counted, and each share says so.
 2. A share carried mostly by cells that are not sure is a warning, not a finding.
 3. A share that false alarms alone explain is *within false alarms*.
 4. Every interval holds the method's own error, where it was measured.
@@ -53,17 +55,17 @@ class Proof(BaseModel):
     laboratories: int = Field(ge=0, description="with cells of the class and others")
     auroc_mean: float | None = Field(description="null without a laboratory")
     auroc_worst: float | None = None
-    is_proven: bool = Field(default=True, description="false where the user asked for the count")
+    is_proven: bool = Field(
+        default=True, description="false: not validated outside its laboratory, and counted"
+    )
     sensitivity: ErrorRate | None = Field(default=None, description="null where not measured")
     false_alarms: ErrorRate | None = Field(
         default=None, description="share of other cells that are called so"
     )
 
     @classmethod
-    def of(cls, validation: Validation | None) -> Self | None:
-        """Sum up what a model file says of a class; None where that is no proof."""
-        if validation is None or not (validation.is_proven or validation.is_asked_for):
-            return None
+    def of(cls, validation: Validation) -> Self:
+        """Sum up what a model file says of a class."""
         mean, worst = validation.mean_auroc, validation.worst_auroc
         return cls(
             laboratories=len(validation.aurocs),
@@ -82,8 +84,8 @@ class Proof(BaseModel):
     def words(self) -> str:
         """In how many laboratories the class was proven, with which figures."""
         if self.auroc_mean is None or self.auroc_worst is None:
-            return f"{NOT_VALIDATED}, counted as asked"
-        words = "proven in" if self.is_proven else f"{NOT_VALIDATED}, counted as asked; in"
+            return NOT_VALIDATED
+        words = "proven in" if self.is_proven else f"{NOT_VALIDATED}; in"
         words += f" {laboratories(self.laboratories)} never seen: AUROC {self.auroc_mean:.2f}"
         if self.auroc_worst < self.auroc_mean:
             words += f", worst {self.auroc_worst:.2f}"
@@ -134,52 +136,48 @@ def explained_by_false_alarms(count: int, total: int, proof: Proof | None) -> bo
 
 
 def classes_claimed(cells: Cells, kind: CellType) -> list[str]:
-    """Name the conditions and subtypes of a type about which a report may say something.
+    """Name the conditions and subtypes of a type that a report may count.
 
     Healthy is what none of the conditions is: it is claimed where all of them are.
     """
     ill = [
         one.name for one in kind.conditions if not one.is_healthy and f"{one.name}_prob" in cells
     ]
-    proven = [name for name in ill if is_proven(cells, name)]
-    healthy = [one.name for one in kind.conditions if one.is_healthy and proven == ill and ill]
-    claimed = {*proven, *healthy, *(s.name for s in kind.subtypes if is_proven(cells, s.name))}
-    names = (*(one.name for one in kind.conditions), *(one.name for one in kind.subtypes))
-    return [name for name in names if name in claimed and f"{name}_prob" in cells]
+    claimed = [name for name in ill if is_claimed(cells, name)]
+    healthy = [one.name for one in kind.conditions if one.is_healthy and claimed == ill and ill]
+    conditions = [one.name for one in kind.conditions if one.name in (*claimed, *healthy)]
+    names = (*conditions, *(one.name for one in kind.subtypes))
+    return [name for name in names if f"{name}_prob" in cells]
 
 
-def is_proven(cells: Cells, name: str) -> bool:
-    """Whether a class was proven in laboratories never seen, or is asked for without."""
-    found = cells.validation.get(name)
-    return found is not None and (found.is_proven or found.is_asked_for)
+def is_claimed(cells: Cells, condition: str) -> bool:
+    """Whether a condition may be counted: no figure of a laboratory never seen forbids it."""
+    found = cells.validation.get(condition, Validation())
+    return found.is_proven or found.is_asked_for or not found.aurocs
 
 
 def asked_for(cells: Cells) -> Cells:
-    """Let all classes of the classifiers be counted, whether they were proven or not."""
-    names = [one.name for one in cells.taxonomy.classes if f"{one.name}_prob" in cells]
-    known = {name: cells.validation.get(name, Validation()) for name in names}
+    """Let all conditions be counted, also those that failed in laboratories never seen."""
+    known = cells.validation.items()
     return replace(
         cells,
-        validation={n: one.model_copy(update={"is_asked_for": True}) for n, one in known.items()},
+        validation={n: one.model_copy(update={"is_asked_for": True}) for n, one in known},
     )
 
 
-def why_not_validated(cells: Cells, kind: CellType) -> dict[str, str]:
-    """Name the classes of a type about which nothing is claimed, and why."""
-    ill = [one.name for one in kind.conditions if not one.is_healthy]
-    names = [*ill, *(one.name for one in kind.subtypes)]
+def why_not_claimed(cells: Cells, kind: CellType) -> dict[str, str]:
+    """Name the conditions of a type that are not counted, and why."""
+    claimed = classes_claimed(cells, kind)
     return {
-        name: why_unproven(cells, name)
-        for name in names
-        if f"{name}_prob" in cells and not is_proven(cells, name)
+        one.name: why_unproven(cells, one.name)
+        for one in kind.conditions
+        if not one.is_healthy and f"{one.name}_prob" in cells and one.name not in claimed
     }
 
 
-def why_unproven(cells: Cells, name: str) -> str:
-    """Say what is known of a class elsewhere, where that is no proof."""
-    found = sorted(cells.validation[name].aurocs) if name in cells.validation else []
-    if not found:
-        return "never measured in another"
+def why_unproven(cells: Cells, condition: str) -> str:
+    """Say what was measured of a condition elsewhere, where that is no proof."""
+    found = sorted(cells.validation[condition].aurocs)
     words = " to ".join(dict.fromkeys(f"{value:.2f}" for value in (found[0], found[-1])))
     return f"AUROC {words} in {laboratories(len(found))} never seen"
 

@@ -29,6 +29,7 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.metrics.intervals import independent_total, wilson_interval
 from blood_cell_system.metrics.method_error import ErrorRate, true_share_interval
+from blood_cell_system.model_metadata import Validation
 from blood_cell_system.reports.claims import (
     Proof,
     Verdict,
@@ -37,7 +38,7 @@ from blood_cell_system.reports.claims import (
     explained_by_false_alarms,
     half_width_for,
     verdict_of,
-    why_not_validated,
+    why_not_claimed,
 )
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC, CellType, Taxonomy
 
@@ -98,7 +99,8 @@ class Ratio:
         """Count both in the cells of an image, or of several, which the column ``image`` names."""
         total = self.among(cells) & cells["is_counted"]
         found = self.of(cells) & total
-        proof = Proof.of(cells.validation.get(self.name))
+        is_classes = f"{self.name}_prob" in cells
+        proof = Proof.of(cells.validation.get(self.name, Validation())) if is_classes else None
         is_unsure = np.zeros_like(found) if proof is None else are_uncertain(cells)
         has_images = "image" in cells and len(cells) > 0
         by_field = (by_image(cells, found), by_image(cells, total)) if has_images else None
@@ -231,7 +233,7 @@ def ratios_of(taxonomy: Taxonomy) -> tuple[Ratio, ...]:
 def rates_in(cells: Cells, cell_type: str | None = None) -> "tuple[Rate, ...]":
     """Every finding that the columns allow: of one type, or those that stand by themselves.
 
-    What needs a class that was not proven in laboratories never seen is left out.
+    What needs a condition that failed in laboratories never seen is left out.
     """
     claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
     return tuple(
@@ -538,7 +540,7 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
         types=_counted(cells["subtype"][has_condition], subtypes),
         not_assessed=not_assessed,
         uncertain=int(np.count_nonzero(has_condition & are_uncertain(cells))),
-        not_validated=why_not_validated(cells, kind),
+        not_validated=why_not_claimed(cells, kind),
         rates=rates_in(cells, kind.name),
     )
 

@@ -26,7 +26,7 @@ from blood_cell_system.metrics.intervals import (
 from blood_cell_system.reports.claims import (
     NOT_VALIDATED,
     Verdict,
-    is_proven,
+    classes_claimed,
     why_unproven,
 )
 from blood_cell_system.reports.figure_settings import (
@@ -56,6 +56,9 @@ from blood_cell_system.taxonomy import PLATELET, RBC, WBC
 
 PALLOR: Final = "pallor_area_share"
 """Column of the part of a red cell's area that its central pallor takes."""
+
+TOUCHING: Final = "touching_cells"
+"""Column of how many others a cell touches."""
 
 PARASITAEMIA: Final = "malaria_RBC"
 """Finding that parasites per microlitre follow from."""
@@ -168,7 +171,8 @@ def ratio_figure(ratio: Ratio, cells: Cells, *, group: str) -> LabFigure:
         advised_total=ratio.advised_cells,
         source=ratio.source,
     )
-    if f"{ratio.name}_prob" in cells and not is_proven(cells, ratio.name):
+    claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
+    if f"{ratio.name}_prob" in cells and ratio.name not in claimed:
         note = f"{NOT_VALIDATED} ({why_unproven(cells, ratio.name)})"
         return figure.model_copy(update={"count": None, "note": note})
     if n < ratio.min_cells or n == 0:
@@ -406,6 +410,15 @@ def whole_red_cells(cells: Cells) -> NDArray[np.bool_]:
     return np.asarray(cells.is_type(RBC) & cells["is_counted"] & is_whole)
 
 
+def single_red_cells(cells: Cells) -> NDArray[np.bool_]:
+    """Choose whole red cells that touch no other, where that was measured.
+
+    Of cells that touch, the outline between them is a guess: it doubles the spread of sizes.
+    """
+    rows = whole_red_cells(cells)
+    return rows & (cells[TOUCHING] == 0) if TOUCHING in cells else rows
+
+
 def diameters(cells: Cells) -> tuple[NDArray[np.float64], str]:
     """Diameters in µm where all cells have them, else in px."""
     in_um = cells["equivalent_diameter_um"].astype(np.float64)
@@ -416,7 +429,7 @@ def diameters(cells: Cells) -> tuple[NDArray[np.float64], str]:
 
 def _red_cell_size(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFigure]:
     group, cells = settings.red_cell_size, evidence.cells
-    rows = whole_red_cells(cells)
+    rows = single_red_cells(cells)
     values, unit = diameters(cells)
     chosen, fields = values[rows], cells["image"][rows].tolist()
     base: dict[str, Any] = {
@@ -472,7 +485,7 @@ def _red_cell_size(evidence: Evidence, settings: FiguresSettings) -> Iterator[La
             name=name,
             label=full,
             of=lambda _, of=of: of,  # type: ignore[misc]
-            among=whole_red_cells,
+            among=single_red_cells,
             min_cells=group.min_cells,
             source=_OWN,
         )

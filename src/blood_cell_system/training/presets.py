@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
-from blood_cell_system.errors import SettingsError, UnknownNameError
+from blood_cell_system.errors import OutOfRangeError, UnknownNameError
 from blood_cell_system.model_metadata import STRIDE
 from blood_cell_system.settings import check_options, option_of, ranged
 
@@ -146,7 +146,7 @@ class SegmentationSettings(TrainingSettings):
         check_options(self)
         _check_epoch(self, "crops_per_epoch")
         if self.crop_size_px < SMALLEST_CROP_PX or self.crop_size_px % STRIDE:
-            raise SettingsError(
+            raise OutOfRangeError(
                 f"--crop-size {self.crop_size_px}: expected a multiple of {STRIDE} from "
                 f"{SMALLEST_CROP_PX} on."
             )
@@ -201,7 +201,7 @@ class ClassifierSettings(TrainingSettings):
 
 def _check_epoch(settings: TrainingSettings, name: str) -> None:
     if settings.examples_per_epoch < settings.batch_size:
-        raise SettingsError(
+        raise OutOfRangeError(
             f"{option_of(name)} {settings.examples_per_epoch}: expected at least a batch."
         )
 

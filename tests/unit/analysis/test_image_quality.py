@@ -14,7 +14,7 @@ from blood_cell_system.analysis.scale import estimate_diameter, estimate_scale
 from blood_cell_system.analysis.survey import find_field, survey
 from blood_cell_system.imaging.pixel_size import PixelSize
 
-NAMES = ["focus", "exposure", "crowding", "stain", "scale", "field", "smear"]
+NAMES = ["focus", "exposure", "crowding", "stain", "scale", "field", "colour", "smear"]
 
 
 def quality_of(image, *, pixel_size=None, **given):
@@ -96,8 +96,36 @@ def test_a_dark_image_is_warned_of():
 
 
 def test_a_bleached_image_is_warned_of():
-    image = np.clip(field_of_cells(60).astype(int) + 45, 0, 255).astype(np.uint8)
+    image = np.clip(field_of_cells(60).astype(int) + 75, 0, 255).astype(np.uint8)
     assert "exposure" in warned(image)
+
+
+def test_a_white_slide_is_not_too_bright_while_its_cells_are_not():
+    image = np.clip(field_of_cells(60).astype(int) + 45, 0, 255).astype(np.uint8)
+    assert (image.reshape(-1, 3) == 255).all(axis=1).mean() > 0.3
+    assert "exposure" not in warned(image)
+
+
+@pytest.mark.parametrize("diameter", [30, 60, 110])
+def test_a_blur_of_a_good_tenth_of_a_cell_is_seen(diameter):
+    image = field_of_cells(diameter, overlap=1.2)
+    assert "focus" not in warned(image)
+    assert "focus" in warned(cv2.GaussianBlur(image, (0, 0), 0.11 * diameter))
+
+
+def test_an_image_without_colour_is_warned_of():
+    grey = np.repeat(field_of_cells(60).mean(axis=2, keepdims=True), 3, axis=2)
+    assert "colour" in warned(grey.astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("light", "shade"),
+    [((1.0, 0.85, 0.5), "yellow"), ((0.5, 0.85, 1.0), "blue"), ((0.6, 1.0, 0.6), "green")],
+)
+def test_a_colour_cast_is_warned_of_with_its_shade(light, shade):
+    image = (field_of_cells(60) * np.array(light)).astype(np.uint8)
+    (found,) = (one for one in quality_of(image).warnings if one.name == "colour")
+    assert f"the empty slide is {shade}" in found.message
 
 
 def test_an_image_full_of_stain_is_warned_of():

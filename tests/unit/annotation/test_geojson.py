@@ -111,6 +111,16 @@ class TestGeoJson(ReaderContract):
         assert (len(reading.samples[0].cells), reading.samples[0].unscored) == (2, ())
         assert "1 objects without a class lie around cells" in reading.notes[0]
 
+    def test_a_region_around_a_single_cell_is_left_out(self, root: Path):
+        around = [[0, 0], [90, 0], [90, 50], [0, 50], [0, 0]]
+        self.write_content(root, collection(feature([around], classified=None), feature([RING])))
+        assert [cell.cell_type for cell in self.cells(root)] == ["RBC"]
+
+    def test_a_cell_marked_twice_is_no_region(self, root: Path):
+        self.write_content(root, collection(feature([RING], classified=None), feature([RING])))
+        with pytest.raises(Exception, match=r"'unclassified' \(1\)"):
+            self.read(root)
+
     def test_an_object_without_a_place_is_listed_and_takes_nothing_with_it(self, root: Path):
         nowhere = feature(None) | {"geometry": None}
         self.write_content(root, collection(nowhere, feature([RING])))

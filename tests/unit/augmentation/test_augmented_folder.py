@@ -17,6 +17,7 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.errors import (
     DatasetError,
+    ImageReadError,
     MaskFormatError,
     MissingDataError,
     OutputError,
@@ -248,6 +249,12 @@ def test_a_mask_of_another_size_is_an_error(full: Path, tmp_path: Path):
     write_image(full / "masks" / "a.png", np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(MaskFormatError, match=r"masks/a\.png: the mask has"):
         augment(full, tmp_path / "out")
+
+
+def test_a_damaged_mask_of_an_image_without_copies_is_an_error(full: Path, tmp_path: Path):
+    (full / "masks" / "d.png").write_bytes(b"no mask")
+    with pytest.raises(ImageReadError, match=r"d\.png"):
+        write_augmented_folder(full, tmp_path / "out", copies=1, jobs=1)
 
 
 def test_a_label_image_of_another_size_is_an_error(full: Path, tmp_path: Path):

@@ -42,6 +42,31 @@ def test_a_data_set_of_one_tool_becomes_one_of_another(labelme: Path, tmp_path: 
     assert "bloodcells prepare --format coco" in told
 
 
+def test_a_named_format_is_read_where_the_folders_look_like_a_prepared_one(
+    labelme: Path, tmp_path: Path
+):
+    for name in ("images", "masks"):
+        (labelme / name).mkdir()
+    assert run(labelme, tmp_path / "out", "--format", "labelme") == 0
+    (sample,) = read_folder(tmp_path / "out").samples
+    assert len(sample.cells) == 1
+
+
+@pytest.mark.parametrize("words", [["--images", "."], ["--with-not-scored"]])
+def test_an_option_of_another_kind_of_source_is_refused(
+    labelme: Path, tmp_path: Path, capsys, words: list[str]
+):
+    assert run(labelme, tmp_path / "out", *words) == 2
+    assert "which SOURCE is not" in " ".join(capsys.readouterr().err.split())
+
+
+def test_labels_of_a_prepared_folder_need_no_map(tmp_path: Path, capsys):
+    settings = SmearSettings(shape=(96, 96), cell_diameter_px=30.0)
+    write_synthetic_folder(tmp_path / "prepared", count=1, seed=0, settings=settings, jobs=1)
+    assert run(tmp_path / "prepared", tmp_path / "out", "--label-map", "RBC=WBC") == 2
+    assert "--label-map" in capsys.readouterr().err
+
+
 def test_a_zip_file_is_opened(labelme: Path, tmp_path: Path):
     archive = shutil.make_archive(str(tmp_path / "labels"), "zip", labelme)
     assert run(Path(archive), tmp_path / "out", to="cvat") == 0

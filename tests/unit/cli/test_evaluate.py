@@ -50,6 +50,14 @@ def test_an_empty_split_is_an_error(tmp_path, model_path, capsys):
     assert "the split 'val' has no images" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--json", "--contact-sheet"])
+def test_an_output_among_the_images_is_refused(tmp_path, model_path, capsys, option):
+    root = write_cells_folder(tmp_path / "data", splits=["test"] * 3)
+    words = ["evaluate", "--model", str(model_path), "--data-dir", str(root)]
+    assert main([*words, option, str(root / "images" / "out.png")]) == 1
+    assert f"Choose another {option}." in capsys.readouterr().err
+
+
 def test_an_image_that_cannot_be_read_is_listed_and_the_exit_code_is_1(
     tmp_path, model_path, capsys
 ):

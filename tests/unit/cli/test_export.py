@@ -41,8 +41,9 @@ def test_a_diameter_below_zero_is_refused(tmp_path, capsys):
     assert "received -1" in capsys.readouterr().err
 
 
-def test_a_conversion_gone_wrong_is_not_kept(tmp_path, capsys, monkeypatch):
+def test_a_conversion_gone_wrong_leaves_the_file_that_was_there(tmp_path, capsys, monkeypatch):
     plain_model().save(tmp_path / "model.keras")
+    (tmp_path / "model.onnx").write_bytes(b"of an earlier export")
     convert = onnx_export.onnx_form
     monkeypatch.setattr(
         onnx_export,
@@ -51,7 +52,8 @@ def test_a_conversion_gone_wrong_is_not_kept(tmp_path, capsys, monkeypatch):
     )
     assert main(["export", "--model", str(tmp_path / "model.keras")]) == 1
     assert "differ" in capsys.readouterr().err
-    assert not (tmp_path / "model.onnx").exists()
+    assert (tmp_path / "model.onnx").read_bytes() == b"of an earlier export"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model.keras", "model.onnx"]
 
 
 def plain_model_of_other_weights():

@@ -21,6 +21,11 @@ def test_images_are_dealt_out_and_counted(folder, capsys):
     assert "split by image: train 2 images" in capsys.readouterr().out
 
 
+def test_shares_that_leave_nothing_to_learn_from_are_a_usage_error(folder, capsys):
+    assert main(["split", "--data-dir", str(folder), "--val", "2"]) == 2
+    assert "expected shares" in " ".join(capsys.readouterr().err.split())
+
+
 def test_a_leak_makes_the_exit_code_1(folder, capsys):
     dataset = PreparedDataset.open(folder)
     rows = [

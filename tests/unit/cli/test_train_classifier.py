@@ -65,6 +65,31 @@ def test_a_value_that_makes_no_sense_is_an_error():
         resolve_settings(options_of("--epochs", "0"), None)
 
 
+def test_a_number_that_makes_no_sense_is_a_usage_error(tmp_path, capsys):
+    small_cell_folder(tmp_path / "cells", per_class=4)
+    words = ["train-classifier", "rbc", "--data-dir", str(tmp_path / "cells"), "--epochs", "0"]
+    assert main(words) == 2
+    assert "--epochs 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--output-dir", "--log-dir"])
+def test_outputs_within_the_cells_are_refused(tmp_path, capsys, option):
+    cells = tmp_path / "cells"
+    small_cell_folder(cells, per_class=4)
+    words = ["train-classifier", "rbc", "--data-dir", str(cells), option, str(cells / "out")]
+    assert main(words) == 1
+    assert f"Choose another {option}." in capsys.readouterr().err
+    assert not (cells / "out").exists()
+
+
+def test_an_evaluation_within_the_cells_is_refused(tmp_path, capsys):
+    cells = tmp_path / "cells"
+    small_cell_folder(cells, per_class=4)
+    words = ["evaluate-classifier", "--kind", "rbc", "--data-dir", str(cells)]
+    assert main([*words, "-o", str(cells / "out")]) == 1
+    assert "Choose another --output-dir." in capsys.readouterr().err
+
+
 def test_a_network_is_chosen_by_name():
     assert resolve_settings(options_of("--architecture", "mine"), None).architecture == "mine"
 

@@ -100,6 +100,14 @@ def test_a_report_of_another_kind_is_refused(results: Path, change):
         list(analysed_samples(results))
 
 
+def test_a_number_out_of_range_in_a_report_is_told_in_our_words(results: Path):
+    change_report(results, lambda report: report["cells"][0].update(equivalent_diameter_px=-1))
+    with pytest.raises(DatasetError) as caught:
+        list(analysed_samples(results))
+    assert "cells.0.equivalent_diameter_px: " in str(caught.value)
+    assert "pydantic" not in str(caught.value)
+
+
 def test_a_report_of_version_2_is_read(results: Path, tmp_path: Path):
     (now,) = analysed_samples(results, images=[tmp_path / "smears"])
     change_report(results, to_version_2)

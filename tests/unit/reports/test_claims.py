@@ -83,9 +83,13 @@ def test_an_unproven_condition_is_told_in_one_line_with_its_figures():
     )
 
 
-def test_a_condition_without_a_record_was_never_validated():
+def test_a_condition_that_nobody_measured_elsewhere_is_counted_and_says_so():
     report = of_blasts({name: found for name, found in ALL_PROVEN.items() if name != "cancer_WBC"})
-    assert report.findings["WBC"].not_validated == {"cancer_WBC": "never measured in another"}
+    found = report.findings["WBC"]
+    assert found.not_validated == {}
+    assert found.counts["cancer_WBC"] == 1
+    (blasts,) = (one for one in found.rates if one.name == "cancer_WBC")
+    assert blasts.proof.words == "not validated outside its laboratory"
 
 
 def test_an_unproven_condition_alarms_nobody():
@@ -106,14 +110,17 @@ def test_an_unproven_condition_that_is_open_makes_no_cell_uncertain():
     open_condition = {"possible": (), "probability": 0.4}
     doubtful = classified_report(analysis_of([CELLS[1]]), red=open_condition, threshold=0.0)
     unproven = classified_report(
-        analysis_of([CELLS[1]]), red=open_condition, threshold=0.0, validation={}
+        analysis_of([CELLS[1]]),
+        red=open_condition,
+        threshold=0.0,
+        validation=dict.fromkeys(("malaria_RBC", "sickle_RBC"), BLASTS_AT_CHANCE["cancer_WBC"]),
     )
     assert len(doubtful.uncertain_cells) == 1
     assert unproven.uncertain_cells == ()
 
 
 def test_one_proven_condition_is_counted_beside_one_that_is_not():
-    proven = {name: found for name, found in ALL_PROVEN.items() if name != "sickle_RBC"}
+    proven = {**ALL_PROVEN, "sickle_RBC": BLASTS_AT_CHANCE["cancer_WBC"]}
     found = classified_report(red={"condition": "malaria_RBC"}, validation=proven).findings["RBC"]
     assert found.counts == {"malaria_RBC": 1}
     assert [one.name for one in found.rates] == ["malaria_RBC"]
@@ -127,23 +134,25 @@ def test_what_is_not_proven_is_counted_where_that_was_asked_for():
         border_rule=BorderRule.COUNTED,
         counts_unproven=True,
     )
-    analysis = classified_analysis(ONE_WHITE, white={"condition": "cancer_WBC"}, validation={})
+    analysis = classified_analysis(
+        ONE_WHITE, white={"condition": "cancer_WBC"}, validation=BLASTS_AT_CHANCE
+    )
     cells = reported_cells(analysis, settings)
     found = findings_in(cells, cells.taxonomy[WBC])
     assert found.counts == {"healthy_WBC": 0, "cancer_WBC": 1}
     assert cells["flags"].tolist() == [()]
     (blasts,) = (one for one in found.rates if one.name == "cancer_WBC")
-    words = "not validated outside its laboratory, counted as asked"
-    assert blasts.proof.words == words
-    known = Proof.of(BLASTS_AT_CHANCE["cancer_WBC"].model_copy(update={"is_asked_for": True}))
-    assert known.words.startswith(f"{words}; in 2 laboratories never seen: AUROC 0.48, worst 0.36")
+    words = "not validated outside its laboratory; in 2 laboratories never seen: AUROC 0.48, worst"
+    assert blasts.proof.words.startswith(words)
 
 
-def test_subtypes_are_claimed_one_by_one():
-    proven = {name: found for name, found in ALL_PROVEN.items() if name != "basophil"}
-    found = classified_report(validation=proven).findings["WBC"]
-    assert "basophil" not in found.types
-    assert found.types["lymphocyte"] == 1
+def test_a_differential_is_whole_and_each_type_says_how_far_it_was_proven():
+    unproven = {**ALL_PROVEN, "basophil": BLASTS_AT_CHANCE["cancer_WBC"]}
+    found = classified_report(validation=unproven).findings["WBC"]
+    assert (found.types["basophil"], found.types["lymphocyte"]) == (0, 1)
+    words = {one.name: one.proof.words for one in found.rates}
+    assert words["basophil"].startswith("not validated outside its laboratory; in 2 laboratories")
+    assert words["lymphocyte"].startswith("proven in")
 
 
 def test_claims_come_back_with_the_report():

@@ -119,14 +119,15 @@ def test_the_differential_is_one_list_of_100_per_cent():
     assert found[-1].label == "blast-like cells"
 
 
-def test_a_class_that_was_not_proven_is_not_given():
-    proven = dict.fromkeys(("neutrophil", "malaria_RBC"), PROVEN)
+def test_a_condition_that_failed_elsewhere_is_not_given():
+    failed = Validation(sources=(UnseenSource(source="a", auroc=0.5),))
+    proven = {"neutrophil": PROVEN, "cancer_WBC": failed}
     found = figures(table(white(60), white(60, "lymphocyte"), validation=proven))
+    words = "not validated outside its laboratory (AUROC 0.50 in 1 laboratory never seen)"
+    assert (found["cancer_WBC"].value, found["cancer_WBC"].note) == (None, words)
     assert found["neutrophil"].value == 50
     assert found["neutrophil"].proof.startswith("proven in 2 laboratories never seen")
-    words = "not validated outside its laboratory (never measured in another)"
-    assert (found["lymphocyte"].value, found["lymphocyte"].note) == (None, words)
-    assert found["erythroblast"].note == words
+    assert found["lymphocyte"].proof == "not validated outside its laboratory"
 
 
 def test_doubt_and_false_alarms_are_no_figure():
@@ -326,6 +327,15 @@ def test_covered_cells_have_no_size():
     assert figures(cells)["red_cell_diameter"].note == "not enough cells: 99 of 100"
 
 
+def test_cells_that_touch_others_have_no_size():
+    cells = sized([90.0] * 200 + [70.0] * 100).with_columns(touching_cells=[1] * 200 + [0] * 100)
+    found = figures(cells)
+    assert (found["red_cell_diameter"].value, found["red_cell_diameter"].total) == (70, 100)
+    assert (found["large_red_cells"].count, found["large_red_cells"].total) == (0, 100)
+    few = cells.with_columns(touching_cells=[1] * 201 + [0] * 99)
+    assert figures(few)["red_cell_diameter"].note == "not enough cells: 99 of 100"
+
+
 def test_the_size_of_several_fields_has_an_interval():
     fields = [sized([60.0 + 4 * i] * 50) for i in range(5)]
     cells = Cells.joined({str(i): cells for i, cells in enumerate(fields)})
@@ -363,7 +373,8 @@ def test_no_grade_is_given_by_default():
 
 
 def test_without_a_classifier_of_shapes_there_are_none():
-    note = figures(table((900, *HEALTHY)))["red_cell_shapes"].note
+    cells = without(table((900, *HEALTHY)), *(f"{one.name}_prob" for one in BUILT_IN[RBC].subtypes))
+    note = figures(cells)["red_cell_shapes"].note
     assert note == "not assessed: no classifier of red-cell shapes"
 
 

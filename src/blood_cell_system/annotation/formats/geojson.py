@@ -32,7 +32,11 @@ _KIND: Final = re.compile(r'"type"\s*:\s*"Feature(?:Collection)?"')
 _POLYGONS: Final = frozenset({"Polygon", "MultiPolygon"})
 _POINTS: Final = frozenset({"Point", "MultiPoint"})
 _NO_CLASS: Final = "unclassified"
-_FEWEST_CELLS: Final = 2  # Within an object without a class, from which on it is a region.
+_FEWEST_CELLS: Final = 2
+"""Cells within an object without a class, from which on it is a region, whatever its size."""
+_REGION_TO_CELL: Final = 4.0
+"""Area of a region around a single cell over the cell's, at least: else both may be one cell, which
+is marked twice. Of their boxes."""
 
 
 @reads("geojson", title="GeoJSON of QuPath", order=30)
@@ -101,31 +105,43 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> int:
 
 def _without_regions(annotations: Sequence[Annotation]) -> list[Annotation]:
     """Leave out objects without a class that lie around cells: annotators draw in such regions."""
-    middles = np.array(
+    cells = np.array(
         [
-            annotation.point or annotation.bounds.centre
+            (*(annotation.point or annotation.bounds.centre), _area(annotation))
             for annotation in annotations
             if annotation.cell_type != _NO_CLASS
             and (annotation.point or annotation.box or annotation.outline)
         ]
-    ).reshape(-1, 2)
+    ).reshape(-1, 3)
     return [
         annotation
         for annotation in annotations
-        if annotation.cell_type != _NO_CLASS or not _is_around(annotation, middles)
+        if annotation.cell_type != _NO_CLASS or not _is_around(annotation, cells)
     ]
 
 
-def _is_around(annotation: Annotation, middles: NDArray[np.float64]) -> bool:
+def _area(annotation: Annotation) -> float:
+    """Area of the box in square pixels; NaN for a point."""
+    if annotation.outline is None and annotation.box is None:
+        return float("nan")
+    x_min, y_min, x_max, y_max = annotation.bounds
+    return (x_max - x_min) * (y_max - y_min)
+
+
+def _is_around(annotation: Annotation, cells: NDArray[np.float64]) -> bool:
+    """Whether an object lies around cells: rows of x and y of the middle, and the area."""
     if annotation.outline is None and annotation.box is None:
         return False
     x_min, y_min, x_max, y_max = annotation.bounds
-    near = middles[((middles >= (x_min, y_min)) & (middles < (x_max, y_max))).all(axis=1)]
+    middles = cells[:, :2]
+    near = cells[((middles >= (x_min, y_min)) & (middles < (x_max, y_max))).all(axis=1)]
     if isinstance(annotation.outline, PolygonOutline):
         rings = annotation.outline.rings
-        is_in = [sum(is_inside(middle, ring) for ring in rings) % 2 == 1 for middle in near]
+        is_in = [sum(is_inside(middle, ring) for ring in rings) % 2 == 1 for middle in near[:, :2]]
         near = near[np.array(is_in, bool)]
-    return len(near) >= _FEWEST_CELLS
+    if len(near) >= _FEWEST_CELLS:
+        return True
+    return bool((_area(annotation) >= _REGION_TO_CELL * near[:, 2]).any())
 
 
 def _features(content: Any, path: Path) -> list[Any]:

@@ -20,7 +20,7 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.datasets.synthetic.smear import DrawnSmear, draw_smear
 from blood_cell_system.datasets.synthetic.smear_settings import SmearSettings
-from blood_cell_system.errors import OutputError, SettingsError
+from blood_cell_system.errors import OutOfRangeError, OutputError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
@@ -215,9 +215,9 @@ def write_synthetic_folder(
     """
     settings = settings or SmearSettings()
     if not 1 <= count <= MAX_COUNT:
-        raise SettingsError(f"Count of smears: {count}; expected 1 to {MAX_COUNT:,}.")
+        raise OutOfRangeError(f"Count of smears: {count}; expected 1 to {MAX_COUNT:,}.")
     if seed < 0:
-        raise SettingsError(f"Seed: {seed}; expected 0 or more.")
+        raise OutOfRangeError(f"Seed: {seed}; expected 0 or more.")
     output = Path(output)
     is_clone = FolderLayout(layout) is FolderLayout.BCCD
     prefix = "BloodImage" if is_clone else "smear"

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.errors import SettingsError, UnknownNameError
+from blood_cell_system.errors import OutOfRangeError, UnknownNameError
 
 MIXED: Final = "mixed"
 """Stain name that draws a stain for every smear."""
@@ -201,20 +201,20 @@ class SmearSettings:
     def __post_init__(self) -> None:
         if not all(MIN_SIDE_PX <= side <= MAX_SIDE_PX for side in self.shape):
             height, width = self.shape
-            raise SettingsError(
+            raise OutOfRangeError(
                 f"Smear size: {width}×{height} pixels; expected sides of {MIN_SIDE_PX} to "
                 f"{MAX_SIDE_PX} pixels, for instance 640x480."
             )
         if self.stain != MIXED and self.stain not in STAINS:
             raise UnknownNameError.of("stain", self.stain, (MIXED, *STAINS))
         if not 8 <= self.cell_diameter_px <= 400:
-            raise SettingsError(
+            raise OutOfRangeError(
                 f"Cell diameter: {self.cell_diameter_px} pixels; expected 8 to 400. "
                 "Images from a microscope have 35 to 130."
             )
         height, width = self.shape
         if height * width / self.cell_diameter_px**2 > MAX_CELLS:
-            raise SettingsError(
+            raise OutOfRangeError(
                 f"Smear: {width}×{height} pixels hold more than {MAX_CELLS:,} cells of "
                 f"{self.cell_diameter_px} pixels; expected fewer. Take larger cells, or several "
                 "smaller images."
@@ -226,25 +226,25 @@ class SmearSettings:
         _check_range("JPEG quality", self.jpeg_quality, lowest=1, highest=100)
         chances = self.white_cell_counts
         if min(chances, default=-1.0) < 0 or abs(sum(chances) - 1) > 1e-6:
-            raise SettingsError(
+            raise OutOfRangeError(
                 f"Chances of 0, 1, 2, … white cells: {chances}; expected numbers of 0 or more "
                 "that add up to 1."
             )
         ill = self.malaria_share, self.sickle_share
         if min(ill) < 0 or sum(ill) > 1:
-            raise SettingsError(
+            raise OutOfRangeError(
                 f"Shares of cells with malaria and of sickle cells: {ill}; expected 0 or more of "
                 "each, and 1 or less together."
             )
         for name, rate in (("Platelet", self.platelet_rate), ("Dirt", self.dirt_rate)):
             if not 0 <= rate <= 100:
-                raise SettingsError(f"{name} rate: {rate}; expected 0 to 100.")
+                raise OutOfRangeError(f"{name} rate: {rate}; expected 0 to 100.")
 
 
 def _check_range(name: str, found: Range, *, lowest: float, highest: float) -> None:
     first, last = found
     if not lowest <= first <= last <= highest:
-        raise SettingsError(
+        raise OutOfRangeError(
             f"{name}: the range {first} to {last}; expected two values from {lowest} to "
             f"{highest}, the smaller one first."
         )

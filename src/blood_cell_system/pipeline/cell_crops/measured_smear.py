@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.scale_bars import find_scale_bar, paint_over
+from blood_cell_system.analysis.marks import find_marks, paint_over
 from blood_cell_system.analysis.survey import find_field
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.cells.cut_out import Piece
@@ -57,7 +57,7 @@ class Smear:
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
-        RGB without scale bar; outside the field of view like the empty slide.
+        RGB without marks; outside the field of view like the empty slide.
     field : ndarray of shape (height, width), dtype bool
     density : ndarray of shape (height, width, 3), dtype float32
         Optical density.
@@ -75,8 +75,8 @@ class Smear:
     def of(cls, image: NDArray[np.uint8]) -> Self:
         """Clean an image, find its field of view and its light, and measure its stain."""
         field = find_field(image)
-        bar = find_scale_bar(image, field)
-        clean = image if bar is None else paint_over(image, bar)
+        marks = find_marks(image, field)
+        clean = image if marks is None else paint_over(image, marks)
         light = fit_slide_light(clean, field=field)
         if not field.all():
             clean = np.where(field[:, :, None], clean, light.image())

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from blood_cell_system.annotation.sample import DroppedCell, FailedImage
 from blood_cell_system.datasets.cell_fields import CellField
-from blood_cell_system.errors import SettingsError
+from blood_cell_system.errors import OutOfRangeError
 
 
 class CutMethod(StrEnum):
@@ -81,7 +81,7 @@ class CutPlan:
     def __post_init__(self) -> None:
         for name, most in (*self.most_an_image.items(), *self.extras.items()):
             if most < 0:
-                raise SettingsError(f"{name}: received {most} an image; expected 0 or more.")
+                raise OutOfRangeError(f"{name}: received {most} an image; expected 0 or more.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from blood_cell_system.analysis.artifact_filter import without_artifacts
+from blood_cell_system.analysis.marks import without_dust
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.taxonomy import PLATELET, RBC
 
@@ -27,33 +27,33 @@ def draw_field(*spots, cell_type=PLATELET, slide=SLIDE):
 
 def test_dust_goes_and_platelets_stay():
     image, found = draw_field(GREY, PURPLE)
-    kept = without_artifacts(found, image)
+    kept = without_dust(found, image)
     assert kept["box"].tolist() == [[52, 22, 69, 39]]
 
 
 def test_labels_stay_without_gaps():
     image, found = draw_field(GREY, PURPLE)
-    assert np.unique(without_artifacts(found, image).label_image).tolist() == [0, 1]
+    assert np.unique(without_dust(found, image).label_image).tolist() == [0, 1]
 
 
 def test_red_cells_may_be_grey():
     image, found = draw_field(GREY, cell_type=RBC)
-    assert without_artifacts(found, image) is found
+    assert without_dust(found, image) is found
 
 
 def test_the_colour_of_the_light_makes_no_dust_a_platelet():
     yellow = (230, 215, 160)
     dimmed = tuple(round(0.85 * value) for value in yellow)
     image, found = draw_field(dimmed, slide=yellow)
-    assert len(without_artifacts(found, image)) == 0
+    assert len(without_dust(found, image)) == 0
 
 
 def test_an_image_without_colours_keeps_everything():
     image, found = draw_field((150, 150, 150), slide=(210, 210, 210))
-    assert without_artifacts(found, image) is found
+    assert without_dust(found, image) is found
 
 
 def test_what_fills_its_surroundings_is_left_alone():
     image, found = draw_field(GREY)
     everywhere = replace(found, label_image=np.ones((60, 40), np.int32))
-    assert without_artifacts(everywhere, image) is everywhere
+    assert without_dust(everywhere, image) is everywhere
