@@ -26,7 +26,7 @@ def data():
     return Path(os.environ["BLOOD_CELL_DATA"])
 
 
-@pytest.mark.parametrize(("kind", "sources"), [("rbc", 5), ("wbc", 3)])
+@pytest.mark.parametrize(("kind", "sources"), [("rbc", 12), ("wbc", 9)])
 def test_every_image_of_a_recipe_can_be_read_and_has_a_split(data, kind, sources):
     tasks, failed, _ = tasks_of_recipe(ClassifierKind(kind), data)
     assert failed == []

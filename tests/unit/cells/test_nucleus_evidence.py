@@ -9,6 +9,7 @@ from blood_cell_system.taxonomy import RBC, WBC
 SLIDE = (232, 226, 228)
 RED_CELL = (205, 150, 165)
 NUCLEUS = (95, 55, 140)
+PALE_NUCLEUS = (185, 140, 205)
 PARASITE = (180, 110, 160)
 
 
@@ -35,6 +36,12 @@ def test_a_red_cell_full_of_dots_has_no_nucleus():
 
 def test_a_small_white_cell_has_one():
     assert cells_without_nucleus(*field(nucleus=0.85), [0.9, 0.9, 0.9, 0.5]) == []
+
+
+def test_a_pale_cell_without_haemoglobin_stays_white():
+    image, labels, types = field()
+    image[labels == 4] = PALE_NUCLEUS
+    assert cells_without_nucleus(image, labels, types, [0.9, 0.9, 0.9, 0.5]) == []
 
 
 def test_a_cell_far_larger_than_red_ones_stays_white():
