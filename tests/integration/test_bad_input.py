@@ -50,11 +50,20 @@ def files_in(folder):
     return sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*.*"))
 
 
+_OF_THE_BATCH = {
+    "batch_summary.json",
+    "batch_summary.csv",
+    "cells.csv",
+    "cells.parquet",
+    "index.html",
+}
+
+
 def assert_nothing_is_half_written(folder="out"):
     assert not [name for name in files_in(folder) if "partial" in name]
     stems = {name.removesuffix("_report.json") for name in files_in(folder) if "_report" in name}
     for name in files_in(folder):
-        if name not in ("batch_summary.json", "batch_summary.csv", "index.html"):
+        if name not in _OF_THE_BATCH:
             assert name.rpartition("_")[0] in stems
 
 

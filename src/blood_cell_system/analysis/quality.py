@@ -20,7 +20,7 @@ from blood_cell_system.analysis.scale import (
     is_contradicted,
 )
 from blood_cell_system.analysis.survey import Survey
-from blood_cell_system.analysis.thin_smear import reason_to_refuse
+from blood_cell_system.analysis.thin_smear import ALMOST_BLACK, BARE, reason_to_refuse
 from blood_cell_system.imaging.pixel_size import PLAUSIBLE_UM, PixelSize
 from blood_cell_system.stain.optical_density import GREEN
 
@@ -194,6 +194,8 @@ def assess(
     refusal = reason_to_refuse(view, vote, edge_share)
     if findings[3].message.startswith(_UNLIKE_BLOOD):
         refusal = "its colours are not those of a blood stain"
+    # Nobody can vouch for what nobody can see.
+    is_vouched_for &= refusal not in {ALMOST_BLACK, BARE}
     if is_vouched_for and refusal:
         smear = warning("smear", None, f"This may be no thin stained blood smear: {refusal}.")
     else:

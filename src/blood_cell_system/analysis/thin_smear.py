@@ -38,6 +38,9 @@ WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
 )
 """Logarithm of the odds of a smear for each unit of a measure; see ``smear_measures``."""
 
+ALMOST_BLACK: Final = "it is almost black"
+BARE: Final = "it is bare"
+
 REFUSED_BELOW: Final = -0.5
 """Score below which an image is refused."""
 
@@ -141,12 +144,10 @@ def reason_to_refuse(view: Survey, vote: DiameterEstimate | None, edge_share: fl
     is_slide = (view.foreground == 0) & view.field
     slide = view.image[is_slide if is_slide.any() else view.field]
     if not len(slide) or float(np.median(slide.max(axis=1))) < DARKEST:
-        return "it is almost black"
+        return ALMOST_BLACK
     measures = smear_measures(view, vote, edge_share)
     if measures["stained_share"] < _BARE:
-        return (
-            "" if vote is not None and vote.diameter_px * view.shrink > _DUST_PX else "it is bare"
-        )
+        return "" if vote is not None and vote.diameter_px * view.shrink > _DUST_PX else BARE
     has_circles = vote is None or vote.completeness >= _LEAST_COMPLETENESS
     score = smear_score(measures)
     if has_circles and score >= (LEAST_WITH_NUCLEI if _has_nuclei(view) else REFUSED_BELOW):

@@ -61,6 +61,8 @@ PULL: Final = 0.03
 """Weight of the squared change of the answers, against the mean loss of a cell."""
 _NEW_BIAS: Final = -2.0
 """Logit of a class that is new, below the mean of the others."""
+_ROUNDS: Final = 300
+"""Steps of the fit at most; some dozens are enough."""
 _BATCH: Final = 128
 _KEPT_SHARE: Final = 0.95
 """Share of the new cells that the threshold of ``known`` keeps."""
@@ -309,16 +311,24 @@ def _fitted(
     # What a weight changes in the answers goes with the size of its feature.
     power = np.mean(design**2, axis=0)[:, None] + 1e-6
 
+    # In units of the answers all weights are of one size, which takes few rounds.
+    scaled = design / np.sqrt(power.T)
+
     def loss(flat: Floats) -> tuple[float, Floats]:
         change = flat.reshape(start.shape)
-        logits = design @ (start + change)
-        fit = -float((wanted * log_softmax(logits, axis=1)).sum() / len(design))
-        slope = design.T @ (softmax(logits, axis=1) - wanted) / len(design)
-        held = 0.5 * pull * float((power * change**2).sum())
-        return fit + held, np.asarray(slope + pull * power * change).ravel()
+        logits = before + scaled @ change
+        log_likelihood = log_softmax(logits, axis=1)
+        fit = -float((wanted * log_likelihood).sum() / len(design))
+        slope = scaled.T @ (np.exp(log_likelihood) - wanted) / len(design)
+        return fit + 0.5 * pull * float((change**2).sum()), np.asarray(
+            slope + pull * change
+        ).ravel()
 
-    found = minimize(loss, np.zeros(start.size), jac=True, method="L-BFGS-B")
-    fitted = start + found.x.reshape(start.shape)
+    before = design @ start
+    found = minimize(
+        loss, np.zeros(start.size), jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS}
+    )
+    fitted = start + found.x.reshape(start.shape) / np.sqrt(power)
     return fitted[:-1], fitted[-1]
 
 

@@ -34,7 +34,7 @@ def test_drawn_smears_are_not_refused(seed):
 
 def test_a_given_diameter_has_any_image_analysed_with_a_warning():
     settings = AnalysisSettings(cell_diameter_px=40)
-    quality = analyze_image(ColourRuntime(), draw_no_smear("text", 0), settings).quality
+    quality = analyze_image(ColourRuntime(), draw_no_smear("noise", 0), settings).quality
     assert quality.is_smear
     assert "may be no thin stained blood smear" in quality.findings[-1].message
 

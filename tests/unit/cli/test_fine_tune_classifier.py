@@ -38,7 +38,7 @@ def test_a_classifier_is_fine_tuned_measured_and_written(tmp_path, start, monkey
     ],
 )
 def test_what_only_a_training_takes_is_refused(tmp_path, start, more, message, capsys):
-    assert train(tmp_path, start, tmp_path / "models", *more) == 1
+    assert train(tmp_path / "cells", start, tmp_path / "models", *more) == 1
     assert message in capsys.readouterr().err
     assert not (tmp_path / "models").exists()
 
