@@ -193,5 +193,5 @@ def test_a_full_memory_is_an_error_with_advice(cells, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "blood_cell_system.training.classifier.ClassifierLearner.train_step", no_memory
     )
-    with pytest.raises(TrainingMemoryError, match="--batch-size 8: the memory is exhausted"):
+    with pytest.raises(TrainingMemoryError, match="Batches of 8: the memory is exhausted"):
         train_tiny(cells, tmp_path)

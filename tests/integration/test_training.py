@@ -181,7 +181,7 @@ def test_a_full_memory_is_an_error_with_advice(data_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(
         "blood_cell_system.training.segmenter_training.SegmenterLearner.train_step", no_memory
     )
-    with pytest.raises(TrainingMemoryError, match="--batch-size 4: the memory is exhausted"):
+    with pytest.raises(TrainingMemoryError, match="Batches of 4: the memory is exhausted"):
         train_tiny(data_dir, tmp_path)
 
 

@@ -204,10 +204,10 @@ def _prepare_bccd(source: Path, output: Path, *, mask_method: str, jobs: int) ->
 
 def _one_source(sources: Sequence[Path], mode: str | None) -> Path:
     if not sources and mode not in DEFAULT_INPUT:
-        raise SettingsError("--input: missing; expected a folder or a zip file to read.")
+        raise SettingsError("no input was named; expected a folder or a zip file to read.")
     if len(sources) > 1:
         raise SettingsError(
-            f"--input: {len(sources)} folders; expected one here. Prepare each, then put them "
+            f"{len(sources)} folders to read; expected one here. Prepare each, then put them "
             "together with bloodcells combine."
         )
     return sources[0] if sources else DEFAULT_INPUT[mode or ""]

@@ -107,12 +107,10 @@ def open_sources(folders: Sequence[Path], *, seed: int) -> OpenedSources:
         A folder is not a prepared one.
     """
     if not folders:
-        raise SettingsError("--input: no folder was named; expected one or more prepared folders.")
+        raise SettingsError("no folder was named; expected one or more prepared folders.")
     twice = [path for path, count in Counter(p.resolve() for p in folders).items() if count > 1]
     if twice:
-        raise SettingsError(
-            f"--input: {twice[0]} is named twice; expected different folders. Name it once."
-        )
+        raise SettingsError(f"{twice[0]}: named twice; expected different folders. Name it once.")
     datasets = tuple(PreparedDataset.open(folder).with_splits(seed) for folder in folders)
     labelled = [
         (index, replace(image, source=name))

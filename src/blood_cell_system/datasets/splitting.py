@@ -236,7 +236,7 @@ def split_folder(
     """
     if not (0 <= val_share < 1 and 0 <= test_share < 1 and val_share + test_share < 1):
         raise OutOfRangeError(
-            f"--val {val_share} --test {test_share}: expected shares of 0 or more that leave "
+            f"Shares: val {val_share}, test {test_share}; expected shares of 0 or more that leave "
             "something to learn from, for instance 0.15 and 0.15."
         )
     dataset = PreparedDataset.open(Path(root))

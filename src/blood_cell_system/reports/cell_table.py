@@ -162,13 +162,23 @@ def _write_parquet(
     schema = pa.schema([(name, types[column.dtype]) for name, column in columns.items()])
 
     def array(values: NDArray[Any] | None, count: int, kind: Any) -> Any:
+        # From buffers: of values, pyarrow asks pandas, whose import takes as long as an analysis.
         if values is None:
             return pa.nulls(count, kind)
+        valid = np.ones(count, bool)
         if values.dtype.kind == "O":
             # A file name may hold bytes that are no text.
-            texts = (None if v is None else as_written(str(_joined(v))) for v in values.tolist())
-            return pa.array([None if text is None else text.decode() for text in texts], kind)
-        return pa.array(values, kind, from_pandas=True)
+            texts = [None if v is None else as_written(str(_joined(v))) for v in values.tolist()]
+            valid = np.array([text is not None for text in texts], bool)
+            ends = np.cumsum([0, *(len(text or b"") for text in texts)], dtype=np.int32)
+            parts = [ends, b"".join(text or b"" for text in texts)]
+        elif values.dtype.kind == "b":
+            parts = [np.packbits(values, bitorder="little")]
+        else:
+            valid = ~np.isnan(values)
+            parts = [np.ascontiguousarray(values, kind.to_pandas_dtype())]
+        buffers = [np.packbits(valid, bitorder="little"), *parts]
+        return pa.Array.from_buffers(kind, count, [pa.py_buffer(part) for part in buffers])
 
     with ParquetWriter(path, schema) as writer:
         waiting: list[Any] = []

@@ -29,6 +29,7 @@ from blood_cell_system.metrics.confusion import ConfusionMatrix
 from blood_cell_system.metrics.matching import (
     CellScores,
     CountError,
+    CountReport,
     TruthKind,
 )
 from blood_cell_system.reports.findings import Record
@@ -336,14 +337,24 @@ def _count_part(scores: CellScores) -> list[RenderableType]:
     return [
         Text(f"Counts an image, over {scores.image_count} images"),
         table,
+        Text("\n".join(beside_constant(*item) for item in scores.counts.items())),
         Text(
-            "always N: the same answer for every image. A model should come nearer than the median "
-            "of training, unless all images have about as many cells. Where boxes are incomplete, "
-            "leaving out flatters the model (the truth decides which), and counting all blames it "
-            "for cells without a box.",
+            "always N: the same answer for every image, hard to beat where all have about as many "
+            "cells. Where boxes are incomplete, leaving out flatters the model (the truth decides "
+            "which), and counting all blames it for cells without a box.",
             style="dim",
         ),
     ]
+
+
+def beside_constant(cell_type: str, report: CountReport) -> str:
+    """Say whether the counts of a type come nearer than the best constant answer."""
+    found = report.error.mean_absolute_error
+    constant = report.best_constant_error.mean_absolute_error
+    words = (
+        "better than" if found < constant else "as good as" if found == constant else "worse than"
+    )
+    return f"{cell_type}: {words} the best constant answer (MAE {found:.2f} against {constant:.2f})"
 
 
 def _count_row(error: CountError) -> tuple[str, str, str, str]:

@@ -460,7 +460,7 @@ def _model_lines(made_with: Provenance) -> list[str]:
     ]
     return [
         f"Software {made_with.software_version}, seed: {seed}",
-        *(f"{word:<8} {model}" for word, model in zip(["Model", "", ""], models, strict=False)),
+        *(f"{'' if index else 'Model':<8} {model}" for index, model in enumerate(models)),
     ]
 
 

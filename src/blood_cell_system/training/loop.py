@@ -411,7 +411,7 @@ def memory_advice(batch_size: int, advice: str) -> Iterator[None]:
                 "the disk of --log-dir is full. Make room on it, or choose another --log-dir."
             ) from error
         raise TrainingMemoryError(
-            f"--batch-size {batch_size}: the memory is exhausted. {advice}"
+            f"Batches of {batch_size}: the memory is exhausted. {advice}"
         ) from error
 
 

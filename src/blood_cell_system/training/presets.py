@@ -202,7 +202,8 @@ class ClassifierSettings(TrainingSettings):
 def _check_epoch(settings: TrainingSettings, name: str) -> None:
     if settings.examples_per_epoch < settings.batch_size:
         raise OutOfRangeError(
-            f"{option_of(name)} {settings.examples_per_epoch}: expected at least a batch."
+            f"{settings.examples_per_epoch} examples an epoch in batches of {settings.batch_size}: "
+            f"expected at least one batch. Change {option_of(name)} or --batch-size."
         )
 
 

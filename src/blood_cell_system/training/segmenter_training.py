@@ -138,7 +138,7 @@ def check_batch_fits(settings: SegmentationSettings) -> None:
     needed = estimated_bytes(settings)
     if available is not None and needed > available:
         raise TrainingMemoryError(
-            f"--batch-size {settings.batch_size}: needs about {needed / 1e9:.1f} GB of memory; "
+            f"Batches of {settings.batch_size}: need about {needed / 1e9:.1f} GB of memory; "
             f"{available / 1e9:.1f} GB are available. {ADVICE}"
         )
 

@@ -115,8 +115,8 @@ def test_an_image_that_failed_makes_the_exit_code_1(source: Path, output: Path, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--format", "auto"], "--input: missing; expected a folder or a zip file"),
-        (["--mode", "voc", "--input", "a", "b"], "--input: 2 folders; expected one"),
+        (["--format", "auto"], "no input was named; expected a folder or a zip file"),
+        (["--mode", "voc", "--input", "a", "b"], "2 folders to read; expected one"),
         (["--mode", "voc", "--input", "nowhere"], "nowhere: there is no such folder or zip file"),
     ],
 )

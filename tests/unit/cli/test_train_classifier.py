@@ -1,6 +1,8 @@
 """Which settings a classifier's training gets, and what the commands say."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from importlib.resources import files
 
 import pytest
 from support.tiny_cells import small_cell_folder
@@ -8,6 +10,7 @@ from support.tiny_cells import small_cell_folder
 from blood_cell_system.cli.main import command_named, main
 from blood_cell_system.cli.train import resolve_classifier_settings as resolve_settings
 from blood_cell_system.errors import ResumeError, SettingsError
+from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.training.presets import CLASSIFIER_PRESETS
 from blood_cell_system.training.state import TrainingState
 
@@ -88,6 +91,21 @@ def test_an_evaluation_within_the_cells_is_refused(tmp_path, capsys):
     words = ["evaluate-classifier", "--kind", "rbc", "--data-dir", str(cells)]
     assert main([*words, "-o", str(cells / "out")]) == 1
     assert "Choose another --output-dir." in capsys.readouterr().err
+
+
+def test_an_evaluation_into_a_folder_of_another_run_is_refused(tmp_path, capsys):
+    small_cell_folder(tmp_path / "cells", per_class=8)
+    words = [
+        "--data-dir",
+        str(tmp_path / "cells"),
+        "--model",
+        str(files("blood_cell_system") / "weights" / "rbc_classifier.onnx"),
+    ]
+    words = ["evaluate-classifier", "--kind", "rbc", *words, "-o", str(tmp_path / "out")]
+    with locked_folder(tmp_path / "out", command="other"), ThreadPoolExecutor(1) as other:
+        assert other.submit(main, words).result() == 1
+    assert "another run is writing into this folder (other, process" in capsys.readouterr().err
+    assert not list((tmp_path / "out").iterdir())
 
 
 def test_a_network_is_chosen_by_name():

@@ -6,7 +6,9 @@ from support.prepared_cells import ColourRuntime, write_cells_folder
 
 from blood_cell_system.analysis.segmenter_evaluation import evaluate
 from blood_cell_system.datasets.prepared import PreparedDataset
+from blood_cell_system.metrics.matching import count_report
 from blood_cell_system.reports.segmenter_sheets import (
+    beside_constant,
     evaluation_text,
     evaluation_to_json,
     worst_images_sheet,
@@ -23,6 +25,19 @@ def test_the_text_names_what_was_compared_and_every_score(images):
     for words in ("here", "mean IoU", "exact outlines", "F1@0.9", "StarDist", "best constant"):
         assert words in text
     assert "always 2 (median of training)" in text
+
+
+@pytest.mark.parametrize(
+    ("missed", "words"),
+    [
+        (0, "RBC: better than the best constant answer (MAE 0.00 against 0.67)"),
+        (1, "RBC: worse than the best constant answer (MAE 1.00 against 0.67)"),
+    ],
+)
+def test_the_counts_are_said_to_be_better_or_worse_than_a_constant(missed, words):
+    true_counts = [2, 3, 4]
+    report = count_report(true_counts, [count - missed for count in true_counts])
+    assert beside_constant("RBC", report) == words
 
 
 def test_no_column_is_cut_on_a_terminal_of_80_places(images):

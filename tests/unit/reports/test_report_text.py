@@ -50,6 +50,14 @@ def test_warnings_stand_before_the_counts():
     assert text.index("! Out of focus. Focus anew.") < text.index("Cells\n")
 
 
+def test_every_model_is_named_however_many_there_are():
+    report = report_of()
+    names = {f"{name}_classifier.onnx": "0" * 64 for name in ("blast", "yeast", "parasite")}
+    made_with = report.provenance.model_copy(update={"other_classifiers": names})
+    text = report.model_copy(update={"provenance": made_with}).to_summary_text()
+    assert all(name in text for name in names)
+
+
 def test_the_border_rule_is_told():
     text = report_of(rule=BorderRule.TWO_SIDES).to_summary_text()
     assert "2 cut off by the border, of which 1 are counted (border rule: two-sides)" in text

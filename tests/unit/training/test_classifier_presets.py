@@ -33,7 +33,7 @@ def test_a_preset_that_does_not_exist_is_an_error():
     [
         ({"epochs": 0}, "--epochs 0"),
         ({"batch_size": 1}, "--batch-size 1"),
-        ({"cells_per_epoch": 3}, "--cells-per-epoch 3"),
+        ({"cells_per_epoch": 3}, "3 examples an epoch in batches of 64"),
         ({"d_reduced": -1}, "--d-reduced -1"),
         ({"dropout": 1.0}, "--dropout 1.0"),
         ({"label_smoothing": 0.5}, "--label-smoothing 0.5"),

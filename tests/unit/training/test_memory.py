@@ -29,7 +29,7 @@ def test_presets_stay_within_the_memory_that_is_promised(name, gigabytes):
 
 def test_a_batch_beyond_the_memory_is_refused_with_the_guides_advice(monkeypatch):
     monkeypatch.setattr(segmenter_training, "available_bytes", lambda: 1_000_000_000)
-    with pytest.raises(TrainingMemoryError, match=r"--batch-size 64.*--preset fast"):
+    with pytest.raises(TrainingMemoryError, match=r"Batches of 64.*--preset fast"):
         check_batch_fits(replace(ACCURATE, batch_size=64))
 
 

@@ -48,7 +48,7 @@ def test_the_table_cannot_be_changed():
     [
         ("--epochs 0", {"epochs": 0}),
         ("--batch-size -1", {"batch_size": -1}),
-        ("--crops-per-epoch 3", {"crops_per_epoch": 3}),
+        ("3 examples an epoch", {"crops_per_epoch": 3}),
         ("--crop-size 100", {"crop_size_px": 100}),
         ("--d-reduced -1", {"d_reduced": -1}),
         ("--dropout 1.0", {"dropout": 1.0}),
