@@ -606,7 +606,10 @@ class CellFolder:
         """
         digest = hashlib.sha256()
         for record in self.records:
-            # A folder without the later columns has the hash that earlier versions gave it.
+            # A folder without the later columns has the hash that earlier versions gave it, which
+            # had the stage of a parasite in the column of the type.
+            if record.source_label in _STAGES and record.cell_type is None:
+                record = replace(record, cell_type=record.source_label, source_label="")
             words = [
                 enum_text("Split", value) if value and name == "split" else repr(str(value))
                 for name, value in zip(COLUMNS, row_of(record), strict=True)

@@ -122,7 +122,7 @@ class CellClassifierConfig:
     @classmethod
     def for_kind(cls, kind: ClassifierKind, **options: Any) -> Self:
         """Architecture for the classes of a kind; ``options`` are the other parameters."""
-        return cls(conditions=kind.conditions, types=kind.types, **options)
+        return cls(**({"conditions": kind.conditions, "types": kind.types} | options))
 
     def __post_init__(self) -> None:
         if len(self.conditions) < 2 or len(self.types) == 1:

@@ -28,6 +28,7 @@ from blood_cell_system.pipeline.model_slots import (
     segmenter_in,
     unwrap,
 )
+from blood_cell_system.taxonomy import WBC
 
 
 def _save(slot: ModelSlot, folder: Path) -> Path:
@@ -152,16 +153,18 @@ class BloodCellAnalysisSystem:
         for slot in self._slots.values():
             kind = slot.kind
             config: Any = ReynoldsUNetConfig(d_reduced=d_reduced)
+            # Shapes of red cells need a folder that names them: a training adds that output.
+            types = kind.types if kind is not None and kind.cell_type == WBC else ()
             if kind is not None:
                 config = CellClassifierConfig.for_kind(
-                    kind, input_shape=self.clf_input_shape, d_reduced=d_reduced
+                    kind, types=types, input_shape=self.clf_input_shape, d_reduced=d_reduced
                 )
             architecture = of_config(config)
             record = architecture.record(config)
             metadata = (
                 ModelMetadata(kind="segmenter", architecture=record)
                 if kind is None
-                else ModelMetadata.of_classifier(kind, architecture=record)
+                else ModelMetadata.of_classifier(kind, subtypes=types, architecture=record)
             )
             slot.set(architecture.build(config), metadata=metadata)
 

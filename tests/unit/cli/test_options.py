@@ -27,7 +27,8 @@ def option(command, name):
     [
         ("analyze", "--border-rule", BorderRule),
         ("analyze", "--views", VIEWS),
-        ("crops", "--method", CutMethod),
+        # Points come from recipes alone: a table of boxes has none.
+        ("crops", "--method", set(CutMethod) - {CutMethod.POINTS}),
         ("prepare", "--mask-method", MaskMethod),
         ("split", "--by", GroupBy),
         ("synthesize", "--layout", (*FolderLayout, "cells-rbc", "cells-wbc")),
