@@ -41,13 +41,13 @@ def run(*words, cwd):
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory):
-    """A folder in which the commands of the first section ran, with smaller smears."""
+    """A folder in which the commands of the first section ran, with fewer and smaller smears."""
     folder = tmp_path_factory.mktemp("readme")
     lines = "\n".join(blocks(section("A result in two minutes"), "bash")).splitlines()
     commands = [words[1:] for line in lines if (words := shlex.split(line))[0] == "bloodcells"]
     assert [words[0] for words in commands] == ["synthesize", "analyze"]
     for words in commands:
-        shorter = ["--count", "2", "--size", "320x240"] if words[0] == "synthesize" else []
+        shorter = ["--count", "2", "--size", "640x480"] if words[0] == "synthesize" else []
         run("-c", MAIN, *words, *shorter, cwd=folder)
     return folder
 

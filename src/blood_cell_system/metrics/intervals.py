@@ -134,8 +134,8 @@ def rate_interval(counts: ArrayLike, exposures: ArrayLike) -> tuple[float, float
 
     Examples
     --------
-    >>> [round(end, 2) for end in rate_interval([10, 10, 10, 10], [1.0] * 4)]
-    [7.35, 13.61]
+    >>> [round(end, 1) for end in rate_interval([10, 10, 10, 10], [1.0] * 4)]
+    [7.3, 13.6]
     """
     k, n = np.asarray(counts, dtype=np.float64), np.asarray(exposures, dtype=np.float64)
     count, exposure, fields = float(k.sum()), float(n.sum()), len(k)
