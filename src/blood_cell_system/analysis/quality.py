@@ -90,9 +90,9 @@ def warning(name: str, value: float | None, message: str) -> QualityFinding:
 __all__ = ["ImageQuality", "QualityFinding", "Severity", "assess"]
 
 MAX_EDGE_SHARE: Final = 0.195
-"""Width of a cell's edge as part of its diameter: 0.06 to 0.19 in 68 of 70 images of five
-laboratories, and 0.195 to 0.29 in 68 of them blurred by a tenth of the diameter
-(``benchmarks/image_quality.py``)."""
+"""Width of a cell's edge as part of its diameter. Chosen once on 70 images of five laboratories:
+0.06 to 0.19 in 68 of them, and 0.195 to 0.29 in 68 when blurred by a tenth of the diameter.
+``benchmarks/image_quality.py`` measures how often it warns."""
 
 _RISE_REACH: Final = 0.25
 """How far from an edge the rise of its stain is searched, in diameters of a red cell."""
