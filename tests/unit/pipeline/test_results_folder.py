@@ -52,5 +52,5 @@ def test_slides_are_those_of_the_summary(results):
 
 def test_a_report_without_cells_has_no_header(results):
     (results.path / "a_report.json").write_text("{}")
-    with pytest.raises(DatasetError, match="a_report.json: not a report.*'cells' is missing"):
+    with pytest.raises(DatasetError, match=r"a_report.json: not a report.*'cells' is missing"):
         _ = results.header
