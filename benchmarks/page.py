@@ -2,9 +2,9 @@
 
     python benchmarks/page.py [--images 500] [--runs 3]
 
-Ten drawn smears are analysed and stand for all images, under names of their own. Seconds are medians,
-from the request to the first image that is drawn after the page is complete, and from a click on an
-image to its outlines. Needs playwright and Chromium.
+Ten drawn smears are analysed and stand for all images, under names of their own. Seconds are
+medians, from the request to the first image that is drawn after the page is complete, and from a
+click on an image to its outlines. Needs playwright and Chromium.
 """
 
 import argparse
@@ -25,7 +25,9 @@ from blood_cell_system.reports.page.render import render_page
 from blood_cell_system.reports.report import DiagnosticReport
 
 DRAWN = 10
-OPENED = """() => new Promise((done) => requestAnimationFrame(() => setTimeout(() => done(performance.now()))))"""
+OPENED = """() => new Promise((done) => {
+  requestAnimationFrame(() => setTimeout(() => done(performance.now())));
+})"""
 ENLARGED = """() => new Promise((done) => {
   const started = performance.now();
   document.querySelectorAll("button.open")[7].click();
@@ -63,11 +65,11 @@ def page_of(images: int) -> tuple[str, int]:
     pipeline = InferencePipeline(BloodCellAnalysisSystem())
     limits, outcomes = page_limits(images), []
     for seed in range(DRAWN):
-        result = pipeline.analyze_array(draw_smear(SmearSettings(shape=(960, 1280)), np.random.default_rng(seed)).image)
-        report = DiagnosticReport.from_json(result.report.to_json())
-        panel = make_panel(
-            result.analysis.image, result.analysis.cells.label_image, report, limits
+        result = pipeline.analyze_array(
+            draw_smear(SmearSettings(shape=(960, 1280)), np.random.default_rng(seed)).image
         )
+        report = DiagnosticReport.from_json(result.report.to_json())
+        panel = make_panel(result.analysis.image, result.analysis.cells.label_image, report, limits)
         outcomes.append(ImageOutcome(name="", path="", report=report, panel=panel))
     names = [f"field_{number:05d}" for number in range(images)]
     repeated = [

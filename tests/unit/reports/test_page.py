@@ -245,7 +245,7 @@ def test_findings_of_all_smears_are_summed_up():
     summary = summary_of(*outcomes, outcome_of("c"))
     page = Page(render_page(summary))
     words = " ".join(" ".join(page.words).split())
-    assert "Parasitaemia: red cells with malaria parasites 1 of 2" in words
+    assert "Parasitaemia (red cells with malaria parasites) 1 of 2" in words
     assert "9 = 2 assessed + 3 without a classifier + 4 cut off; 2 of the assessed" in words
     assert "Lymphocytes among white cells 2 of 2" in words
     assert summary.to_json()["findings"]["RBC"]["counts"]["malaria_RBC"] == 1
@@ -309,7 +309,7 @@ def test_a_report_shows_itself_in_a_notebook():
     assert not {"script", "style", "img", "link", "a"} & {tag for tag, _ in page.elements}
     assert EVIL in words
     assert "Research use only; not a medical device." in words
-    assert "Parasitaemia: red cells with malaria parasites 1 of 1" in words
+    assert "Parasitaemia (red cells with malaria parasites) 1 of 1" in words
 
 
 def test_text_and_page_say_the_same_of_a_share():

@@ -23,15 +23,17 @@ CUT_OFF = """() => [...document.querySelectorAll("main *")].filter((one) => {
   return box.width && box.right > innerWidth + 1 && !one.closest(".scroll, nav");
 }).map((one) => one.outerHTML.slice(0, 120))"""
 OVERLAPPING = """() => {
-  const boxes = [...document.querySelectorAll("main > *, td, th, figure, .tile, .cell, .marks span")]
+  const names = "main > *, td, th, figure, .tile, .cell, .marks span";
+  const isFlowing = (one) => !["absolute", "sticky"].includes(getComputedStyle(one).position);
+  const boxes = [...document.querySelectorAll(names)]
     .map((one) => [one, one.getBoundingClientRect()])
-    .filter(([one, box]) => box.width && box.height && !["absolute", "sticky"].includes(getComputedStyle(one).position));
+    .filter(([one, box]) => box.width && box.height && isFlowing(one));
   const found = [];
   boxes.forEach(([one, a], at) => boxes.slice(at + 1).forEach(([other, b]) => {
     if (one.contains(other) || other.contains(one)) return;
     const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
     const down = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top);
-    if (across > 1.5 && down > 1.5) found.push(one.outerHTML.slice(0, 60) + " / " + other.outerHTML.slice(0, 60));
+    if (across > 1.5 && down > 1.5) found.push([one, other].map((it) => it.outerHTML.slice(0, 60)));
   }));
   return found;
 }"""

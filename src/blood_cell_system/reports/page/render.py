@@ -183,6 +183,7 @@ def _render_index(summary: BatchSummary) -> str:
         .get_template("slides.html")
         .render(
             summary=summary,
+            dates=_dates(summary),
             taxonomy=summary.taxonomy,
             policy=policy,
             style=Markup(style),
