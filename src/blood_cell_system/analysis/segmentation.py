@@ -307,9 +307,7 @@ def find_cells(
     side = max(round(tiles.tile_px / at_least / block), 1) * block
     margin = -(-tiles.margin_px // _BLOCK_PX) * block
     for own, seen in tiles_of(image.shape, (side, side), (margin, margin)):
-        found = _find_whole(
-            runtime, image[seen], magnification, separation, tiles, is_on_grid=True
-        )
+        found = _find_whole(runtime, image[seen], magnification, separation, tiles, is_on_grid=True)
         has_heads = found.has_heads
         inner = _within(own, seen)
         class_mask[own] = found.class_mask[inner]
@@ -359,7 +357,7 @@ def _find_whole(
 ) -> FoundCells:
     shape = image.shape[0], image.shape[1]
     if is_on_grid:
-        seen = _by_factor(image, magnification)
+        seen = resampled_on_grid(image, magnification)
     else:
         seen = _resampled(image, magnification)
     result = segment_image(runtime, seen, tiles)
@@ -398,14 +396,17 @@ def _resampled(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uin
     return np.asarray(cv2.resize(image, size, interpolation=_kind(magnification)), dtype=np.uint8)
 
 
-def _by_factor(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uint8]:
+def resampled_on_grid(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uint8]:
     """Resample by the factor itself, whatever the size: as a part of a larger image is."""
     if magnification == 1:
         return image
-    scale = {"fx": magnification, "fy": magnification}
     if min(image.shape[:2]) * magnification < 1:
         return image[:1, :1]
-    return np.asarray(cv2.resize(image, None, interpolation=_kind(magnification), **scale))
+    return np.asarray(
+        cv2.resize(
+            image, None, fx=magnification, fy=magnification, interpolation=_kind(magnification)
+        )
+    )
 
 
 def _kind(magnification: float) -> int:
