@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -82,6 +83,7 @@ class Proof(BaseModel):
     )
 
     @classmethod
+    @lru_cache(maxsize=256)
     def of(cls, validation: Validation) -> Self:
         """Sum up what a model file says of a class."""
         mean, worst = validation.mean_auroc, validation.worst_auroc

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 import numpy as np
@@ -315,13 +315,19 @@ class Record(BaseModel):
     @classmethod
     def _without_computed(cls, value: Any) -> Any:
         """Leave out what follows from the rest, so that a file can be read back."""
-        if not isinstance(value, Mapping):
+        computed = _computed_fields(cls)
+        if not isinstance(value, Mapping) or computed.isdisjoint(value):
             return value
-        return {k: v for k, v in value.items() if k not in cls.model_computed_fields}
+        return {k: v for k, v in value.items() if k not in computed}
 
     def to_json(self) -> dict[str, Any]:
         """Give the record as it is written to a file."""
         return self.model_dump()
+
+
+@cache
+def _computed_fields(record: type[BaseModel]) -> frozenset[str]:
+    return frozenset(record.model_computed_fields)
 
 
 def rounded(digits: int) -> PlainSerializer:
