@@ -334,6 +334,8 @@ class BatchSettings:
         Whether to keep the results of a former run that would come out the same.
     slides : mapping of str to Slide
         Slide of each image, by the name of its results; empty where slides were not named.
+    page_images : int, optional
+        Images that the page is going to show; those of this run by default.
 
     Raises
     ------
@@ -344,6 +346,7 @@ class BatchSettings:
     jobs: int = 1
     resume: bool = False
     slides: Mapping[str, Slide] = field(default_factory=dict)
+    page_images: int | None = None
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -422,7 +425,7 @@ def analyze_inputs(
         output_dir=output_dir,
         resume=settings.resume,
         provenance=pipeline.provenance,
-        limits=page_limits(len(inputs.images)),
+        limits=page_limits(settings.page_images or len(inputs.images)),
     )
     for outcome in _in_threads(work, inputs.images, settings.jobs):
         yield replace(outcome, slide=settings.slides.get(outcome.name))
