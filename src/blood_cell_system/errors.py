@@ -8,6 +8,7 @@
     ├── DatasetError         (ValueError)         a data folder that is not what it should be
     ├── MissingDataError     (FileNotFoundError)  a file or folder that is not there
     ├── MaskFormatError      (ValueError)         a mask outside the mask format
+    ├── CorrectionsError     (ValueError)         corrections that do not fit to the results
     ├── CellImageError     (ValueError)         an image that does not show one cell
     ├── DownloadError        (ConnectionError)    a data set that cannot be downloaded
     ├── OutputError          (OSError)            a place that cannot be written to
@@ -55,6 +56,10 @@ class MissingDataError(BloodCellError, FileNotFoundError):
 
 class MaskFormatError(BloodCellError, ValueError):
     """A mask is outside the mask format."""
+
+
+class CorrectionsError(BloodCellError, ValueError):
+    """Corrections are damaged, or do not fit to the results."""
 
 
 class CellImageError(BloodCellError, ValueError):

@@ -1,7 +1,10 @@
 """Why a cell has no condition: each reason once, with its words and its definition."""
 
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
+
+NONE_OF_THESE: Final = "none of these"
+"""Condition of a cell that is none of the classes, such as a smudge."""
 
 
 class Reason(StrEnum):

@@ -31,7 +31,7 @@ from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.measures import in_micrometres, measured_columns
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.cells.unassessed import Reason
+from blood_cell_system.cells.unassessed import NONE_OF_THESE, Reason
 from blood_cell_system.errors import value_words
 from blood_cell_system.model_metadata import Validation
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, Share, rounded
@@ -45,9 +45,6 @@ FORMAT_VERSION: Final = 4
 
 NOT_ASSESSED: Final = "not assessed"
 """Condition of a cell that was not classified."""
-
-NONE_OF_THESE: Final = "none of these"
-"""Condition of a cell that is none of the classes, such as a smudge."""
 
 
 def shown_name(name: str) -> str:

@@ -1,0 +1,1 @@
+"""What people correct in results: the record, its log, and the cells that come of it."""
