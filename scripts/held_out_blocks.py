@@ -16,8 +16,7 @@ from blood_cell_system.atomic_files import write_text
 from blood_cell_system.datasets.cell_blocks import in_natural_order
 from blood_cell_system.datasets.cell_fields import FieldReading, joined_by_view
 from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
-from blood_cell_system.datasets.collections.pbc import read_pbc
-from blood_cell_system.datasets.collections.taleqani import read_taleqani
+from blood_cell_system.datasets.collections.labelled_images import collection
 from blood_cell_system.datasets.collections.uganda_sickle import read_uganda_sickle
 from blood_cell_system.pipeline.cell_crops.recipes import with_splits
 
@@ -53,8 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     readings = (
         ("IML malaria", joined_by_view(read_iml_malaria(data / "iml_malaria"))),
         ("Uganda sickle cells", joined_by_view(read_uganda_sickle(data / "uganda_sickle"))),
-        ("PBC", read_pbc(data / "pbc_wbc_types")),
-        ("Taleqani", joined_by_view(read_taleqani(data / "taleqani_all"))),
+        ("PBC", collection("pbc_wbc_types").read(data / "pbc_wbc_types")),
+        ("Taleqani", joined_by_view(collection("taleqani_all").read(data / "taleqani_all"))),
     )
     parts = [HEAD, *(_section(title, with_splits(reading)) for title, reading in readings)]
     write_text(target, "\n".join(parts))

@@ -46,14 +46,14 @@ def download(
     bloodcells download bccd --accept-licence
     """
     from blood_cell_system.datasets.public_datasets import (
-        DATA_SETS,
         Way,
         data_set_named,
+        data_sets,
         download_data_set,
     )
 
     if name is None:
-        for data_set in DATA_SETS.values():
+        for data_set in data_sets().values():
             how = " (must be asked for)" if data_set.way is Way.ASK else ""
             print(f"{data_set.name}: {data_set.title}{how}\n  licence: {data_set.licence}")
         return 0

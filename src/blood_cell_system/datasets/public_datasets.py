@@ -10,15 +10,17 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from enum import StrEnum
+from functools import cache
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Final, cast
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
+
+import yaml
+from pydantic.dataclasses import dataclass
 
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.errors import DownloadError, OutputError, SettingsError, UnknownNameError
@@ -60,56 +62,11 @@ class PublicDataSet:
     next_step: str
 
 
-DATA_SETS: Final[Mapping[str, PublicDataSet]] = MappingProxyType(
-    {
-        data_set.name: data_set
-        for data_set in (
-            PublicDataSet(
-                name="bccd",
-                title="364 fields of 640 x 480, boxes of red cells, white cells and platelets",
-                way=Way.GIT,
-                address="https://github.com/Shenggan/BCCD_Dataset.git",
-                licence="MIT",
-                citation="Shenggan, BCCD Dataset, github.com/Shenggan/BCCD_Dataset",
-                folder="BCCD_Dataset",
-                next_step="bloodcells prepare --mode bccd --input {folder}",
-            ),
-            PublicDataSet(
-                name="kaggle",
-                title="fields with boxes of red and white cells",
-                way=Way.KAGGLE,
-                address="draaslan/blood-cell-detection-dataset",
-                licence="MIT",
-                citation="draaslan, Blood Cell Detection Dataset, kaggle.com/datasets/draaslan/"
-                "blood-cell-detection-dataset",
-                folder="blood-cell-detection-dataset",
-                next_step="bloodcells prepare --mode kaggle --input {folder}",
-            ),
-            PublicDataSet(
-                name="lisc",
-                title="white cells of five types with outlines by an expert",
-                way=Way.ASK,
-                address="https://users.cecs.anu.edu.au/~hrezatofighi/Data/Leukocyte%20Data.htm",
-                licence="for research; said on its page",
-                citation="Rezatofighi and Soltanian-Zadeh, Automatic recognition of five types of "
-                "white blood cells in peripheral blood, CMIG 35(4), 2011",
-                folder="LISC",
-                next_step="bloodcells prepare --mode lisc --input {folder}",
-            ),
-            PublicDataSet(
-                name="allidb",
-                title="fields and single cells of acute lymphoblastic leukaemia",
-                way=Way.ASK,
-                address="https://homes.di.unimi.it/scotti/all/",
-                licence="for research, after signing a form",
-                citation="Donida Labati, Piuri, Scotti, ALL-IDB: the acute lymphoblastic leukemia "
-                "image database for image processing, ICIP 2011",
-                folder="ALL_IDB",
-                next_step="bloodcells prepare --mode allidb --input {folder}",
-            ),
-        )
-    }
-)
+@cache
+def data_sets() -> Mapping[str, PublicDataSet]:
+    """Read ``public_datasets.yaml``: all data sets by name."""
+    rows = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return {name: PublicDataSet(name=name, **row) for name, row in rows.items()}
 
 
 def data_set_named(name: str) -> PublicDataSet:
@@ -120,10 +77,10 @@ def data_set_named(name: str) -> PublicDataSet:
     SettingsError
         There is none of that name.
     """
-    if name.lower() not in DATA_SETS:
+    if name.lower() not in data_sets():
         remedy = "Or the address of a file that begins with https://."
-        raise UnknownNameError.of("data set", name, DATA_SETS, remedy=remedy)
-    return DATA_SETS[name.lower()]
+        raise UnknownNameError.of("data set", name, data_sets(), remedy=remedy)
+    return data_sets()[name.lower()]
 
 
 TIMEOUT_SECONDS: Final = 30.0  # Without a byte from the server.

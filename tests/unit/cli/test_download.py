@@ -1,7 +1,6 @@
 import shutil
 import subprocess
 from dataclasses import replace
-from types import MappingProxyType
 
 import pytest
 from support.file_server import serving
@@ -20,8 +19,8 @@ def local_set(tmp_path, monkeypatch):
     who = ["-c", "user.name=T", "-c", "user.email=t@example.org"]
     for words in (["add", "."], [*who, "commit", "-qm", "a"]):
         subprocess.run(["git", "-C", str(folder), *words], check=True, capture_output=True)
-    bccd = replace(public_datasets.DATA_SETS["bccd"], address=folder.as_uri())
-    monkeypatch.setattr(public_datasets, "DATA_SETS", MappingProxyType({"bccd": bccd}))
+    bccd = replace(public_datasets.data_sets()["bccd"], address=folder.as_uri())
+    monkeypatch.setattr(public_datasets, "data_sets", lambda: {"bccd": bccd})
     return tmp_path / "out"
 
 

@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import pytest
 
 from blood_cell_system.datasets.public_datasets import (
-    DATA_SETS,
     Way,
     data_set_named,
+    data_sets,
     download_data_set,
 )
 from blood_cell_system.errors import DownloadError, OutputError, SettingsError
@@ -29,7 +29,7 @@ def repository(tmp_path):
 
 
 def of_git(address):
-    return replace(DATA_SETS["bccd"], address=address, folder="SET")
+    return replace(data_sets()["bccd"], address=address, folder="SET")
 
 
 @needs_git
@@ -127,7 +127,7 @@ def test_a_name_that_is_not_known_lists_those_that_are():
 
 
 def test_every_set_has_a_licence_a_citation_and_a_next_step():
-    for name, data_set in DATA_SETS.items():
+    for name, data_set in data_sets().items():
         assert data_set.name == name
         assert data_set.licence
         assert data_set.citation

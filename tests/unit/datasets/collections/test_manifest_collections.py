@@ -6,25 +6,19 @@ from support.manifest_collections import (
     write_table,
 )
 
-from blood_cell_system.datasets.collections.chula_rbc12 import CHULA_RBC12
-from blood_cell_system.datasets.collections.manifest import ManifestCollection
+from blood_cell_system.datasets.collections.labelled_images import Collection, collection
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 
-SMALL = ManifestCollection(
-    folder="small",
+SMALL = Collection(
     source="lab",
     licence="free",
+    has_manifest=True,
     labels=("a", "b"),
     other_labels=("mask",),
     red_cell_diameter_px={"a": 30.0},
 )
-BOXED = ManifestCollection(
-    folder="boxed",
-    source="lab",
-    licence="free",
-    labels=("a",),
-    cell_labels=("a",),
-    red_cell_diameter_px={},
+BOXED = Collection(
+    source="lab", licence="free", has_manifest=True, labels=("a",), cell_labels=("a",)
 )
 HEADER = "file,class,group,source"
 
@@ -54,7 +48,7 @@ def test_runs_of_names_within_a_group_are_blocks_where_a_group_is_large(tmp_path
     root = write_collection(tmp_path, ("field",), red_cell_image, count=7, cells=[])
     rows = [(f"field/field_{number}.png", "field", "slide", "") for number in range(7)]
     write_table(root / "manifest.csv", HEADER, rows)
-    blocks = {field.block for field in CHULA_RBC12.read(root).fields}
+    blocks = {field.block for field in collection("chula_rbc12").read(root).fields}
     assert blocks == {"slide/field_field_0..field_field_4", "slide/field_field_5..field_field_6"}
 
 

@@ -12,8 +12,7 @@ from blood_cell_system.boxes import Box
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.datasets.cell_fields import CellField
 from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
-from blood_cell_system.datasets.collections.pbc import read_pbc
-from blood_cell_system.datasets.collections.taleqani import read_taleqani
+from blood_cell_system.datasets.collections.labelled_images import collection
 from blood_cell_system.errors import CellImageError, SettingsError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.pipeline.cell_crops import cutting
@@ -78,7 +77,9 @@ def test_extras_are_outliers(iml_field):
 
 
 def test_an_image_of_one_cell_has_the_class_of_its_folder(tmp_path):
-    field = read_pbc(write_pbc(tmp_path, count=1, folders=("ig",))).fields[0]
+    field = (
+        collection("pbc_wbc_types").read(write_pbc(tmp_path, count=1, folders=("ig",))).fields[0]
+    )
     classes = {"ig": CropClass("healthy_WBC", "immature_granulocyte")}
     cells = cut_image(task(field, CutMethod.LONE, classes, WBC))
     assert [record.cell_type for record, _ in cells] == ["immature_granulocyte"]
@@ -93,7 +94,11 @@ def test_an_image_without_its_one_cell_is_an_error(tmp_path):
 
 
 def test_nuclei_give_the_white_cells_of_a_field(tmp_path):
-    field = read_taleqani(write_taleqani(tmp_path, count=1, folders=("Pre",))).fields[0]
+    field = (
+        collection("taleqani_all")
+        .read(write_taleqani(tmp_path, count=1, folders=("Pre",)))
+        .fields[0]
+    )
     cells = cut_image(
         task(
             field,
