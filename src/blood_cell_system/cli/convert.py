@@ -112,11 +112,8 @@ def _samples(
 ) -> "tuple[Iterable[Sample], bool, Taxonomy]":
     """Images of whatever the folder is, whether none of them is left out, and their cell types."""
     from blood_cell_system.datasets.prepared import is_prepared_folder
-    from blood_cell_system.pipeline.analysed_samples import (
-        analysed_samples,
-        is_results_folder,
-        taxonomy_of_results,
-    )
+    from blood_cell_system.pipeline.analysed_samples import analysed_samples
+    from blood_cell_system.pipeline.results_folder import ResultsFolder, is_results_folder
 
     is_own = input_format == "auto"
     is_results = is_own and is_results_folder(folder)
@@ -129,7 +126,8 @@ def _samples(
         if is_unused:
             raise typer.BadParameter(f"{name}: is for {use}, which SOURCE is not. Leave it out.")
     if is_results:
-        return analysed_samples(folder, images=images), True, taxonomy_of_results(folder)
+        results = ResultsFolder(folder, images)
+        return analysed_samples(results), True, results.taxonomy
     if is_prepared:
         from blood_cell_system.datasets.prepared import PreparedDataset, prepared_samples
 

@@ -283,7 +283,13 @@ class Corrections(_Shape):
 def cells_digest(cells: Cells) -> str:
     """Hash what the ids of cells refer to: type, box and area of each, in their order."""
     boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
-    rows = zip(cells["cell_type"].tolist(), boxes, cells["area"].tolist(), strict=True)
+    return digest_of_rows(
+        zip(cells["cell_type"].tolist(), boxes, cells["area"].tolist(), strict=True)
+    )
+
+
+def digest_of_rows(rows: Iterable[tuple[str, Sequence[int], int]]) -> str:
+    """Hash type, box and area of cells; see :func:`cells_digest`."""
     lines = (f"{cell_type} {' '.join(map(str, box))} {area}\n" for cell_type, box, area in rows)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
