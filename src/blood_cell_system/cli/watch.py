@@ -8,6 +8,11 @@ from blood_cell_system.cli.options import (
     ALL_CORES,
     CellDiameter,
     Jobs,
+    NoClassify,
+    NoReviewPage,
+    OwnModels,
+    OwnSegmenter,
+    PixelSize,
     Views,
     argument,
     option,
@@ -19,15 +24,10 @@ def watch(
     *,
     folder: Annotated[Path, argument("DIR", "Folder that images are copied into.")],
     output_dir: Annotated[Path, option("-o --output-dir DIR", "Folder to write.")],
-    model: Annotated[
-        Path | None, option("--model FILE", "Segmenter, .keras or .onnx.", default="built-in")
-    ] = None,
-    models: Annotated[
-        Path | None, option("--models DIR", "Folder with a segmenter or classifiers of your own.")
-    ] = None,
-    no_classify: Annotated[
-        bool, option("--no-classify", "Count cells, but do not classify them.")
-    ] = False,
+    model: OwnSegmenter = None,
+    models: OwnModels = None,
+    no_classify: NoClassify = False,
+    no_review_page: NoReviewPage = False,
     views: Views = None,
     recursive: Annotated[bool, option("-r --recursive", "Watch folders within it as well.")] = (
         False
@@ -38,15 +38,7 @@ def watch(
         option("--group-by folder|REGEX", "What the slide of an image is, as for analyze."),
     ] = None,
     cell_diameter: CellDiameter = None,
-    pixel_size_um: Annotated[
-        float | None,
-        option(
-            "--pixel-size-um UM",
-            "Side of a pixel in µm.",
-            default="as the file states",
-            parser=within(float, 0.001, 10),
-        ),
-    ] = None,
+    pixel_size_um: PixelSize = None,
     every: Annotated[
         float,
         option(
@@ -76,7 +68,13 @@ def watch(
     from blood_cell_system.pipeline.watched_folder import WatchedFolder, WatchSettings
     from blood_cell_system.reports.report import DISCLAIMER, shown_name
 
-    settings = WatchSettings(recursive=recursive, jobs=jobs, group_by=group_by, settle_s=every)
+    settings = WatchSettings(
+        recursive=recursive,
+        jobs=jobs,
+        is_reviewable=not no_review_page,
+        group_by=group_by,
+        settle_s=every,
+    )
     # The quick check comes first: loading a network may take seconds.
     find_inputs([folder], output_dir=output_dir)
     with locked_folder(output_dir, command="watch"):

@@ -26,6 +26,7 @@ from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.slide_groups import TABLE_ENDINGS, group_images
 from blood_cell_system.reports.batch_summary import ImageOutcome, Slide
 from blood_cell_system.reports.image_files import file_of
+from blood_cell_system.reports.page.field_spool import FieldSpool
 from blood_cell_system.reports.page.panel import page_limits
 from blood_cell_system.reports.report import Status
 from blood_cell_system.settings import check_ranges, ranged
@@ -44,6 +45,8 @@ class WatchSettings:
         Whether folders within the folder are watched as well.
     jobs : int
         Images in work at the same time.
+    is_reviewable : bool
+        Whether pages are written on which a person corrects cells.
     group_by : str, optional
         What the slide of an image is: ``folder``, or a regular expression, as of ``group_images``.
     settle_s : float
@@ -60,6 +63,7 @@ class WatchSettings:
 
     recursive: bool = False
     jobs: int = ranged(1, at_least=1)
+    is_reviewable: bool = True
     group_by: str | None = None
     settle_s: float = ranged(2.0, at_least=0)
     patience_s: float = ranged(30.0, at_least=0)
@@ -148,6 +152,8 @@ class WatchedFolder:
         self._slides: dict[str, Slide] = {}
         self._refused: dict[InputImage, str] = {}
         self._limits = page_limits(0)
+        # One for all looks: each is an open file.
+        self._spool = FieldSpool(output_dir)
         self._is_written = False
         self._is_catching_up = (output_dir / SUMMARY_NAME).exists()
         self._next_writing = 0.0
@@ -181,10 +187,15 @@ class WatchedFolder:
         ready.sort(key=lambda image: not self._has_report(image))
         paths = {str(image.path): image for image in ready}
         settings = BatchSettings(
-            jobs=self._settings.jobs, resume=True, page_images=len(self._inputs.images)
+            jobs=self._settings.jobs,
+            resume=True,
+            page_images=len(self._inputs.images),
+            is_reviewable=self._settings.is_reviewable,
         )
         inputs = Inputs(images=tuple(ready), failed=(), passed_over=())
-        for outcome in analyze_inputs(inputs, self._pipeline, self.output_dir, settings):
+        for outcome in analyze_inputs(
+            inputs, self._pipeline, self.output_dir, settings, spool=self._spool
+        ):
             seen = self._seen[paths[outcome.path]]
             patient_until = seen.since + self._settings.patience_s
             if outcome.status is Status.FAILED and now < patient_until:

@@ -1,6 +1,8 @@
+import gc
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from support.analysed_images import CELLS, SeeingRuntime, analyze_by_colour, write_smear_image
@@ -281,9 +283,9 @@ def test_a_page_of_more_images_shows_less_of_each(folder, pipeline, tmp_path, mo
     sizes = []
     make_outcomes = analyze_inputs
 
-    def seeing(inputs, pipeline, output_dir, settings):
+    def seeing(inputs, pipeline, output_dir, settings, *, spool):
         sizes.extend((image.name, settings.page_images) for image in inputs.images)
-        return make_outcomes(inputs, pipeline, output_dir, settings)
+        return make_outcomes(inputs, pipeline, output_dir, settings, spool=spool)
 
     monkeypatch.setattr(watched_folder, "analyze_inputs", seeing)
     watch = Watch(folder, pipeline, tmp_path / "out")
@@ -295,6 +297,21 @@ def test_a_page_of_more_images_shows_less_of_each(folder, pipeline, tmp_path, mo
     assert watch.look() == [f"done    {folder / 'b.png'}: 3 RBC, 1 WBC, 0 Platelet"]
     assert sizes == [("a", 1), ("a", 2), ("b", 2)]
     assert pipeline.system.segmentation_model.asked == 2
+
+
+OPEN_FILES = Path("/proc/self/fd")
+
+
+@pytest.mark.skipif(not OPEN_FILES.is_dir(), reason="this system does not list open files")
+def test_looks_leave_no_file_open(watch, folder):
+    open_files = []
+    for number in range(3):
+        write_smear_image(folder / f"{number}.png")
+        watch.look()
+        watch.look()
+        gc.collect()
+        open_files.append(len(list(OPEN_FILES.iterdir())))
+    assert len(set(open_files)) == 1
 
 
 def test_a_disk_that_is_full_is_reported_once_and_tried_again(watch, folder, monkeypatch):
