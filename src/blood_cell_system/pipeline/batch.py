@@ -576,9 +576,9 @@ def _one(work: _Work, image: InputImage) -> ImageOutcome:
 
 def _analyzed(work: _Work, item: InputImage) -> ImageOutcome:
     result = work.pipeline.analyze(item.path)
-    write_image_files(work.output_dir, item.name, result.analysis, result.report)
+    value = write_image_files(work.output_dir, item.name, result.analysis, result.report)
     # As it is read back: the same numbers as those of a kept one, and no pixels are held.
-    report = DiagnosticReport.from_json(result.report.to_json())
+    report = DiagnosticReport.from_json(value)
     labels = result.analysis.cells.label_image
     panel = make_panel(result.analysis.image, labels, report, work.limits, spool=work.spool)
     return ImageOutcome(name=item.name, path=str(item.path), report=report, panel=panel)
