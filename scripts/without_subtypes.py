@@ -25,7 +25,7 @@ def without_subtypes(path: Path, folder: Path) -> Path:
     registered = classifier_named(metadata.architecture.name)
     config = registered.configured(None, **metadata.architecture.arguments | {"types": ()})
     model = registered.build(config)
-    for layer in model.layers:
+    for layer in (one for one in model.layers if one.weights):
         layer.set_weights(trained.get_layer(layer.name).get_weights())
     target = folder / path.name
     changed = metadata.replace(
