@@ -8,7 +8,7 @@ only a part is seen.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -35,31 +35,14 @@ _SHINES_THROUGH: Final = (0.1, 1.0)
 _TRIES: Final = 6  # Places tried before a cell is given up.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledCrop:
-    """A crop with all that is known of it.
-
-    Parameters
-    ----------
-    pixels : ndarray of shape (height, width, 3), dtype uint8
-    class_mask : ndarray of shape (height, width), dtype uint8
-    label_image : ndarray of shape (height, width), dtype uint16
-    """
-
-    pixels: NDArray[np.uint8]
-    class_mask: NDArray[np.uint8]
-    label_image: NDArray[np.uint16]
-    cells: tuple[Annotation, ...]
-
-
 def paste_cells(
-    crop: LabelledCrop,
+    crop: DecodedImage,
     donor: DecodedImage,
     generator: np.random.Generator,
     *,
     scale: float,
     taxonomy: Taxonomy = BUILT_IN,
-) -> LabelledCrop:
+) -> DecodedImage:
     """Paste up to four cells of an image into a crop.
 
     Parameters
@@ -72,13 +55,15 @@ def paste_cells(
 
     Returns
     -------
-    LabelledCrop
+    DecodedImage
         The given one where nothing can be pasted.
     """
     candidates = _single_cells(donor)
     slide = crop.class_mask == MaskClass.BACKGROUND
     donor_slide = donor.class_mask == MaskClass.BACKGROUND
     if not candidates or slide.sum() < 100 or donor_slide.sum() < 100:
+        return crop
+    if crop.label_image is None or crop.cells is None:
         return crop
     # Every 8th pixel gives the same median for a fraction of the work.
     donor_light = DENSITY_OF_LEVEL[np.median(donor.pixels[donor_slide][::8], axis=0).astype(int)]
@@ -120,8 +105,8 @@ def paste_cells(
         )
         next_label += 1
     pixels = np.clip(255 * cv2.exp(-density) + 0.5, 0, 255).astype(np.uint8)
-    return LabelledCrop(
-        pixels=pixels, class_mask=class_mask, label_image=label_image, cells=tuple(cells)
+    return replace(
+        crop, pixels=pixels, class_mask=class_mask, label_image=label_image, cells=tuple(cells)
     )
 
 

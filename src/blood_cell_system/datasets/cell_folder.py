@@ -462,16 +462,6 @@ def with_splits(table: Path, records: Sequence[CellRecord], *, seed: int) -> lis
     return [replace(record, split=chosen[record.block]) for record in records]
 
 
-__all__ = [
-    "CELLS_CSV",
-    "NOT_A_CELL",
-    "SHEETS",
-    "CellFolder",
-    "CellRecord",
-    "is_contact_sheet",
-    "write_cells_csv",
-]
-
 _LARGEST_CELL_IMAGE_PX: Final = 450  # Longer side; larger images are fields, not single cells.
 _LOOKED_AT: Final = 12  # Images whose size is read to recognise a folder of fields.
 

@@ -1,9 +1,7 @@
 """White cells: five kinds of normal blood, and three that come with disease.
 
-Nuclei of white cells, as discs that flow into each other.
-
-Every function draws one nucleus for a cell of radius ``radius_px`` around the origin and returns
-the discs ``(x, y, radius)`` in pixels.
+Nuclei are discs that flow into each other. Each function of one draws it for a cell of radius
+``radius_px`` around the origin and returns the discs ``(x, y, radius)`` in pixels.
 """
 
 from collections.abc import Callable, Sequence
