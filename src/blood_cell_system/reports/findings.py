@@ -176,7 +176,7 @@ _DIFFERENTIAL: Final = "Blasts belong to the differential; erythroblasts are rep
 RATIOS: Final[tuple[Ratio, ...]] = (
     Ratio(
         name="malaria_RBC",
-        label="parasitaemia: red cells with malaria parasites",
+        label="parasitaemia (red cells with malaria parasites)",
         of=with_condition(RBC, "malaria_RBC"),
         among=assessed(RBC),
         min_cells=MIN_RED_CELLS,
@@ -252,7 +252,7 @@ def _of_taxonomy(taxonomy: Taxonomy) -> Iterator[Ratio]:
             word = "platelets" if kind.name == PLATELET else kind.name.lower()
             yield Ratio(
                 name=f"{word}_of_{among.name.lower()}_and_{word}",
-                label=f"{kind.display_name} among {among.display_name} and {kind.display_name}",
+                label=f"{kind.display_name} among all {_both(among, kind)}",
                 of=of_types(kind.name),
                 among=of_types(kind.name, among.name),
                 min_cells=kind.min_cells,
@@ -281,6 +281,20 @@ def _of_taxonomy(taxonomy: Taxonomy) -> Iterator[Ratio]:
                 cell_type=kind.name,
                 needs=(f"{subtype.name}_prob",),
             )
+
+
+def _both(first: CellType, second: CellType) -> str:
+    """Name two types in short: red and white cells.
+
+    Examples
+    --------
+    >>> _both(BUILT_IN["RBC"], BUILT_IN["WBC"]), _both(BUILT_IN["RBC"], BUILT_IN["Platelet"])
+    ('red and white cells', 'red cells and platelets')
+    """
+    one, other = first.display_name, second.display_name
+    if one.endswith(" cells") and other.endswith(" cells"):
+        one = one.removesuffix(" cells")
+    return f"{one} and {other}"
 
 
 def _among(name: str, kind: CellType) -> str:
