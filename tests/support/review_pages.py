@@ -1,7 +1,6 @@
 """Review pages of drawn fields, quickly made, and a browser that drives them."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from support.analysed_images import analysis_of
+from support.browser import launched
 from support.classified_cells import classified_report
 
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
@@ -19,9 +19,6 @@ from blood_cell_system.reports.page.panel import make_panel, page_limits
 from blood_cell_system.reports.page.review_page import write_review_pages
 from blood_cell_system.reports.report import DiagnosticReport
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 SHAPE = (480, 640)
 COLUMNS, ROWS, RADIUS = 10, 10, 20
 PATIENCE_MS = 200_000
@@ -83,17 +80,9 @@ def written_page(folder, *names, **options):
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium, or a skip that says what is missing."""
-    if CHROMIUM is None:
-        pytest.skip("neither Chromium nor Chrome is on the PATH")
-    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-    with playwright.sync_playwright() as driver:
-        chromium = driver.chromium.launch(
-            executable_path=CHROMIUM, args=["--disable-gpu", *sandbox]
-        )
-        yield chromium
-        chromium.close()
+    """One browser for all tests of a module."""
+    with launched() as running:
+        yield running
 
 
 class Review:
