@@ -47,6 +47,7 @@ _SECTIONS: Final = {
         ("control", "control:control", "measure the control slide of the day"),
         ("convert", "convert:convert", "write labels or results for other tools"),
         ("models", "models:models", "list the installed models"),
+        ("review", "review:review", "look at results in a browser and correct them"),
     ),
     "Get data": (
         ("download", "download:download", "get a public data set"),
@@ -83,6 +84,8 @@ INTERRUPTED: Final = 130
 TRAINING_PACKAGES = frozenset(
     {"keras", "matplotlib", "onnx", "tensorboard", "tensorflow", "tf2onnx"}
 )
+# What only the [review] extra brings.
+_REVIEW_PACKAGES: Final = frozenset({"fastapi", "starlette", "uvicorn"})
 
 _CONTEXT: Final = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
 
@@ -209,6 +212,11 @@ def _in_words(error: Exception) -> str | None:
             return (
                 f"this command needs {package}, which is not installed; expected the packages for "
                 "training. In the folder of this project: pip install '.[train]'"
+            )
+        if package in _REVIEW_PACKAGES:
+            return (
+                f"this command needs {package}, which is not installed; expected the packages for "
+                "the review. In the folder of this project: pip install '.[review]'"
             )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {system_words(error)}"
