@@ -23,7 +23,7 @@ KILLS = int(os.environ.get("REVIEW_KILLS", "3"))
 @pytest.mark.timeout(60 + 20 * KILLS)
 def test_nothing_saved_is_lost_when_the_server_is_killed_at_random_moments(tmp_path):
     write_image_files(tmp_path, "a", analysis_of(), report_of())
-    (tmp_path / "index.html").write_text("<b>report</b>")
+    (tmp_path / "review.html").write_text("<b>report</b>")
     chance = random.Random(7)
     saved: list[str] = []
     for _ in range(KILLS):

@@ -39,6 +39,9 @@ _SNAP: Final = 0.05
 """Change of the magnification, as a part of it, that keeps the network's grid where it is: less
 than the estimate of the diameter is uncertain by. Of 60 images of BCCD saved as JPEG of quality 75
 the red cells differ by 0.1 % on average, without it by 1.0 % (``benchmarks/invariance.py``)."""
+_BLOCK_PX: Final = 2 * STRIDE
+"""Tiles begin at multiples of so many pixels that the network sees, and of whole pixels of the
+image: each is then resampled as its part of the whole would be."""
 _LEAST_MAGNIFICATION: Final = 0.5
 """An image that is made far smaller for the network still has its own pixels to be labelled."""
 
@@ -300,10 +303,11 @@ def find_cells(
     parts: list[dict[str, NDArray[Any]]] = []
     count = 0
     has_heads = True
-    side = max(round(tiles.tile_px / at_least), 1)
-    margin = max(round(tiles.margin_px / magnification), 1)
+    block, magnification = block_grid(magnification)
+    side = max(round(tiles.tile_px / at_least / block), 1) * block
+    margin = -(-tiles.margin_px // _BLOCK_PX) * block
     for own, seen in tiles_of(image.shape, (side, side), (margin, margin)):
-        found = _find_whole(runtime, image[seen], magnification, separation, tiles)
+        found = _find_whole(runtime, image[seen], magnification, separation, tiles, is_on_grid=True)
         has_heads = found.has_heads
         inner = _within(own, seen)
         class_mask[own] = found.class_mask[inner]
@@ -318,15 +322,44 @@ def find_cells(
     return FoundCells(class_mask=class_mask, cells=cells, has_heads=has_heads)
 
 
+def block_grid(magnification: float) -> tuple[int, float]:
+    """Give the grid on which an image is cut up: the side of its blocks, and the magnification.
+
+    Parameters
+    ----------
+    magnification : float
+        Pixels that the network sees for each pixel of the image; 1 stays 1, and others change by
+        less than the estimate of the diameter is uncertain by.
+
+    Returns
+    -------
+    block : int
+        Pixels of the image that become ``_BLOCK_PX`` for the network.
+    magnification : float
+
+    Examples
+    --------
+    >>> block_grid(1.0), block_grid(0.62)
+    ((64, 1.0), (103, 0.6213592233009708))
+    """
+    block = max(round(_BLOCK_PX / magnification), 1)
+    return block, _BLOCK_PX / block
+
+
 def _find_whole(
     runtime: Runtime,
     image: NDArray[np.uint8],
     magnification: float,
     separation: SeparationSettings | None,
     tiles: TileSettings,
+    *,
+    is_on_grid: bool = False,
 ) -> FoundCells:
     shape = image.shape[0], image.shape[1]
-    seen = _resampled(image, magnification)
+    if is_on_grid:
+        seen = resampled_on_grid(image, magnification)
+    else:
+        seen = _resampled(image, magnification)
     result = segment_image(runtime, seen, tiles)
     found = separate_cells(
         result.class_probabilities,
@@ -360,9 +393,25 @@ def _resampled(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uin
     size = max(round(width * magnification), 1), max(round(height * magnification), 1)
     if size == (width, height):
         return image
-    # When an image gets smaller, every pixel must have its share.
-    kind = cv2.INTER_AREA if magnification < 1 else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(image, size, interpolation=kind), dtype=np.uint8)
+    return np.asarray(cv2.resize(image, size, interpolation=_kind(magnification)), dtype=np.uint8)
+
+
+def resampled_on_grid(image: NDArray[np.uint8], magnification: float) -> NDArray[np.uint8]:
+    """Resample by the factor itself, whatever the size: as a part of a larger image is."""
+    if magnification == 1:
+        return image
+    if min(image.shape[:2]) * magnification < 1:
+        return image[:1, :1]
+    return np.asarray(
+        cv2.resize(
+            image, None, fx=magnification, fy=magnification, interpolation=_kind(magnification)
+        )
+    )
+
+
+def _kind(magnification: float) -> int:
+    """Say how to resample: when an image gets smaller, every pixel must have its share."""
+    return cv2.INTER_AREA if magnification < 1 else cv2.INTER_LINEAR
 
 
 def _adopt(

@@ -69,16 +69,16 @@ def review(
     from blood_cell_system.corrections.correction_log import log_of
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.folder_lock import locked_folder
-    from blood_cell_system.pipeline.batch import PAGE_NAME
     from blood_cell_system.pipeline.results_folder import ResultsFolder
+    from blood_cell_system.reports.page.review_page import REVIEW_NAME
     from blood_cell_system.review.guard import LOCAL_NAMES, TOKEN_PARAMETER, Guard
     from blood_cell_system.review.review_session import ReviewSession
     from blood_cell_system.review.server import AnalysisLimits, create_app
 
     folder = ResultsFolder(results, images or [])
-    if not (results / PAGE_NAME).is_file():
+    if not (results / REVIEW_NAME).is_file():
         raise MissingDataError(
-            f"{results}: has no {PAGE_NAME}; expected the page that bloodcells analyze writes. "
+            f"{results}: has no {REVIEW_NAME}; expected the page that bloodcells analyze writes. "
             "Analyse the images again, with --resume."
         )
     if token is not None and len(token) < _LEAST_TOKEN:

@@ -158,7 +158,7 @@ def _read_tiff(path: Path, file: Path | io.BytesIO) -> Image.Image:
         try:
             values = page.asarray()
         except (KeyError, ValueError) as error:
-            if "imagecodecs" not in str(error):
+            if not any(word in str(error) for word in ("imagecodecs", "not supported")):
                 raise
             packing = str(page.compression.name).lower()
             raise refused(f"{page.dtype} values packed with {packing}", "unpacked ones") from error

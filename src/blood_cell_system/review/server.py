@@ -28,7 +28,7 @@ from blood_cell_system.errors import (
     OutputError,
     value_words,
 )
-from blood_cell_system.pipeline.batch import PAGE_NAME
+from blood_cell_system.reports.page.review_page import REVIEW_NAME
 from blood_cell_system.reports.report import DISCLAIMER, DiagnosticReport, report_schema
 from blood_cell_system.review.guard import NO_CONTENT, policy_of_page
 from blood_cell_system.review.review_session import ReviewSession
@@ -206,7 +206,7 @@ def _add_pages(app: FastAPI, results: Path) -> None:
 
     @app.get("/", include_in_schema=False)
     def page() -> Response:
-        return _file(results, PAGE_NAME)
+        return _file(results, REVIEW_NAME)
 
     @app.get("/{path:path}", include_in_schema=False)
     def file(path: str) -> Response:

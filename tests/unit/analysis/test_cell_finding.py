@@ -5,7 +5,12 @@ from support.colours import colour_image
 from support.drawn_cells import ellipse_box, is_in_ellipse
 from support.found_cells import assert_same_cells
 
-from blood_cell_system.analysis.segmentation import TileSettings, find_cells
+from blood_cell_system.analysis.segmentation import (
+    TileSettings,
+    block_grid,
+    find_cells,
+    resampled_on_grid,
+)
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.taxonomy import RBC, WBC
 
@@ -69,3 +74,16 @@ def test_cells_come_back_in_the_images_own_pixels(magnification):
 def test_tiles_without_a_size_are_refused(name):
     with pytest.raises(SettingsError, match=name):
         TileSettings(**{name: 0})
+
+
+@pytest.mark.parametrize("magnification", [0.31, 0.62, 1.0, 1.7])
+def test_a_tile_is_resampled_as_its_part_of_the_whole_is(magnification):
+    block, on_grid = block_grid(magnification)
+    image = np.random.default_rng(0).integers(0, 255, (5 * block, 6 * block, 3)).astype(np.uint8)
+    whole = resampled_on_grid(image, on_grid)
+    tile = resampled_on_grid(image[block : 4 * block, 2 * block : 5 * block], on_grid)
+    side = round(block * on_grid)
+    part = whole[side : 4 * side, 2 * side : 5 * side]
+    # What an interpolation takes from beyond the tile is missing at its rim alone.
+    np.testing.assert_array_equal(tile[2:-2, 2:-2], part[2:-2, 2:-2])
+    assert on_grid == pytest.approx(magnification, rel=0.02)

@@ -17,7 +17,7 @@ from blood_cell_system.reports.image_files import write_image_files
 @pytest.fixture
 def results(tmp_path):
     write_image_files(tmp_path, "a", analysis_of(), report_of())
-    (tmp_path / "index.html").write_text("<b>report</b>")
+    (tmp_path / "review.html").write_text("<b>report</b>")
     return tmp_path
 
 
@@ -60,9 +60,9 @@ def test_a_folder_without_results_is_reported(tmp_path, capsys):
 
 
 def test_results_without_a_page_are_reported(results, capsys):
-    (results / "index.html").unlink()
+    (results / "review.html").unlink()
     assert main(["review", str(results)]) == 1
-    assert "has no index.html" in capsys.readouterr().err
+    assert "has no review.html" in capsys.readouterr().err
 
 
 def test_results_that_another_server_shows_are_refused(results, capsys):

@@ -31,7 +31,7 @@ def write_results(folder, *names):
     for name in names:
         report = report_of(name="field.png").model_copy(update={"provenance": provenance})
         write_image_files(folder / "results", name, analysis_of(), report)
-    (folder / "results" / "index.html").write_text(PAGE)
+    (folder / "results" / "review.html").write_text(PAGE)
     return ResultsFolder(folder / "results", [folder / "smears"])
 
 
