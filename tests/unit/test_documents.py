@@ -33,6 +33,7 @@ MANUALS = [
         "QUICK_REFERENCE.md",
         "bring_your_own_images.md",
         "correcting_predictions.md",
+        "watched_folder.md",
     )
 ]
 PROGRAMS = ("bloodcells", "prepare_segmentation_data.py", "train_segmentation.py")
