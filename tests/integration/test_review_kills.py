@@ -28,7 +28,7 @@ def test_nothing_saved_is_lost_when_the_server_is_killed_at_random_moments(tmp_p
     saved: list[str] = []
     for _ in range(KILLS):
         with review_server(tmp_path) as server:
-            threading.Timer(chance.uniform(0.005, 0.4), server.kill).start()
+            killing = threading.Timer(chance.uniform(0, 0.3), server.kill)
             try:
                 while True:
                     event = an_event(Action.REVIEW_CELLS, [1])
@@ -36,8 +36,10 @@ def test_nothing_saved_is_lost_when_the_server_is_killed_at_random_moments(tmp_p
                     status, _ = server.ask("POST", "/api/events", body)
                     assert status == 200
                     saved.append(event.id)
+                    if not killing.is_alive():
+                        killing.start()
             except (OSError, HTTPException):
                 pass
     kept = {event.id for event in read_corrections(log_of(tmp_path)).events}
-    assert len(saved) > KILLS
+    assert len(saved) >= KILLS
     assert set(saved) <= kept
