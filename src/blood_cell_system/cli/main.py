@@ -48,6 +48,11 @@ _SECTIONS: Final = {
         ("control", "control:control", "measure the control slide of the day"),
         ("convert", "convert:convert", "write labels or results for other tools"),
         ("models", "models:models", "list the installed models"),
+        (
+            "apply-corrections",
+            "apply_corrections:apply",
+            "write corrected results, and what models learn from them",
+        ),
         ("review", "review:review", "look at results in a browser and correct them"),
     ),
     "Get data": (
