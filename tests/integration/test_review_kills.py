@@ -36,7 +36,7 @@ def test_nothing_saved_is_lost_when_the_server_is_killed_at_random_moments(tmp_p
                     status, _ = server.ask("POST", "/api/events", body)
                     assert status == 200
                     saved.append(event.id)
-                    if not killing.is_alive():
+                    if killing.ident is None:
                         killing.start()
             except (OSError, HTTPException):
                 pass

@@ -120,7 +120,8 @@ def corrected_cells(
         column = former[name]
         values = np.empty((count, *column.shape[1:]), dtype=column.dtype)
         values[rows >= 0] = column[rows[rows >= 0]]
-        values[rows < 0] = _missing(name, column)
+        for row in np.flatnonzero(rows < 0):
+            values[row] = _missing(name, column)
         columns[name] = values
     for name in _probabilities_needed(field, former):
         columns.setdefault(name, np.full(count, np.nan))
@@ -155,14 +156,11 @@ def _probabilities_needed(field: CorrectedField, former: Cells) -> list[str]:
     """Columns of the classes that people name and the program did not know."""
     named = {cell.cell_type for cell in field.cells if cell.is_stated and cell.condition}
     shaped = {cell.cell_type for cell in field.cells if cell.is_stated and cell.subtype}
-    return [
-        f"{one.name}_prob"
-        for kind in former.taxonomy
-        for one in (
-            *(kind.conditions if kind.name in named else ()),
-            *(kind.subtypes if kind.name in shaped else ()),
-        )
-    ]
+    names = []
+    for kind in former.taxonomy:
+        names += [one.name for one in kind.conditions if kind.name in named]
+        names += [one.name for one in kind.subtypes if kind.name in shaped]
+    return [f"{name}_prob" for name in names]
 
 
 def _with_classes(cells: Cells, corrected: Sequence[CorrectedCell]) -> Cells:
