@@ -61,13 +61,13 @@ def apply(
     print(applied.to_text())
     if not trains:
         return 0
-    code = 0
+    trained = []
     from blood_cell_system.cli.train import fine_tune_classifier_of
 
     for kind, cells in applied.cell_folders.items():
         try:
             fine_tune_classifier_of(kind, cells, target=output_dir / "models", seed=seed)
+            trained.append(kind)
         except DatasetError as error:
             print(f"{kind}: no classifier was trained. {error}")
-            code = 1
-    return code
+    return 0 if trained else 1

@@ -204,9 +204,7 @@ def _add(task: _Task, path: Path, builder: ReadingBuilder) -> None:
             _annotation(region, size, where=f"{path}: {reference}: object {index}")
             for index, region in enumerate(task.regions, start=1)
         ]
-        builder.add(
-            reference, annotations, label_file=path, declared_shape=shape, split=task.split
-        )
+        builder.add(reference, annotations, label_file=path, declared_shape=shape, split=task.split)
 
 
 def _found(reference: str, path: Path, listing: FolderListing) -> str:
