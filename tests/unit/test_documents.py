@@ -35,6 +35,7 @@ MANUALS = [
         "correcting_predictions.md",
         "watched_folder.md",
         "what_to_review.md",
+        "agreement.md",
     )
 ]
 PROGRAMS = ("bloodcells", "prepare_segmentation_data.py", "train_segmentation.py")
