@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.datasets.collections.iml_malaria import (
+from blood_cell_system.datasets.collections.marked_images import (
     DIFFICULT,
     HEALTHY,
     STAGES,
