@@ -43,6 +43,12 @@ class Box(NamedTuple):
             y_min, y_max = y_max, y_min
         return Box(x_min, y_min, x_max, y_max)
 
+    @classmethod
+    def around(cls, place: tuple[slice, slice]) -> "Box":
+        """Box of the rows and columns of an array, as ``scipy.ndimage.find_objects`` gives them."""
+        rows, columns = place
+        return cls(float(columns.start), float(rows.start), float(columns.stop), float(rows.stop))
+
     @property
     def centre(self) -> tuple[float, float]:
         """Middle of the box as ``(x, y)``."""

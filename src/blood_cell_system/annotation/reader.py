@@ -1,15 +1,16 @@
 """What a reader of a data set is, and the work that is the same for all of them."""
 
 import re
-from abc import ABC, abstractmethod
+from abc import ABC
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import ClassVar
 
-from blood_cell_system.annotation.clean import clean_annotations
+from blood_cell_system.annotation.clean import clean_annotations, shifted
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.label_map import LabelReader, Labels, common_labels
 from blood_cell_system.annotation.mask_files import MaskFiles, Value
@@ -53,12 +54,22 @@ class ReadOptions:
 class Reader(ABC):
     """A reader of one format; ``reads`` of the format registry registers it.
 
-    A subclass has :meth:`files` and :meth:`read_files`; where its folder is more than label files
-    beside images, it replaces :meth:`recognise`, :meth:`builder` or :meth:`read`.
+    A subclass says by ``suffixes`` and ``signs`` which files are its own, and has
+    :meth:`read_file`; where its folder is more than label files beside images, it replaces
+    :meth:`files`, :meth:`recognise`, :meth:`builder` or :meth:`read_files`.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    """Endings of its label files."""
+
+    signs: ClassVar[tuple[re.Pattern[str], ...]] = ()
+    """What the beginning of a label file has, all of it."""
+
+    may_count_from_one: ClassVar[bool] = False
+    """Whether files may call the first pixel 1, which ``--first-pixel`` then says."""
+
     seen: ClassVar[str] = "{count} files"
     """What :meth:`recognise` says; ``{count}`` files, of which ``{first}`` is the first."""
 
@@ -70,15 +81,26 @@ class Reader(ABC):
     missing: ClassVar[str]
     """What :meth:`read` says of a folder without label files: found, expected, what to do."""
 
-    @abstractmethod
     def files(self, listing: FolderListing) -> Sequence[Path]:
         """Label files of this format, by names and the beginning of the files."""
+        return [
+            path
+            for path in listing.with_suffix(*self.suffixes)
+            if not self.signs or self.is_signed(listing.head(path))
+        ]
 
-    @abstractmethod
-    def read_files(
-        self, files: Sequence[Path], builder: "ReadingBuilder", options: ReadOptions
-    ) -> None:
-        """Add the images of label files to the builder, or list why that cannot be."""
+    def is_signed(self, head: str) -> bool:
+        """Whether a file that begins so has all that files of this format have."""
+        return all(sign.search(head) for sign in self.signs)
+
+    def read_files(self, files: Sequence[Path], builder: "ReadingBuilder") -> None:
+        """Add the images of all label files to the builder, or list why that cannot be."""
+        for path in files:
+            self.read_file(path, builder)
+
+    def read_file(self, path: Path, builder: "ReadingBuilder") -> None:
+        """Add the images of one label file to the builder, or list why that cannot be."""
+        raise NotImplementedError
 
     def recognise(self, listing: FolderListing) -> str | None:
         """Say in words what of this format is in a folder; None where it is another.
@@ -118,7 +140,7 @@ class Reader(ABC):
             found = f" Found: {', '.join(others[:5])}." if others else ""
             raise DatasetError(f"{root}: {self.missing}{found}")
         builder = self.builder(listing, files, options)
-        self.read_files(files, builder, options)
+        self.read_files(files, builder)
         return builder.finish()
 
 
@@ -134,6 +156,11 @@ class ReadingBuilder:
         Name of the data set; that of the folder by default.
     labels : mapping of str to str or None
         Further labels that the format has.
+
+    Attributes
+    ----------
+    joined : int
+        Outlines that became part of an earlier one of their group.
     """
 
     def __init__(
@@ -147,7 +174,8 @@ class ReadingBuilder:
         labels: Labels = MappingProxyType({}),
     ) -> None:
         self.listing = listing
-        self._taxonomy = options.taxonomy
+        self.options = options
+        self.joined = 0
         self.labels = LabelReader(
             labels={**common_labels(options.taxonomy), **labels, **options.label_map}
         )
@@ -166,14 +194,6 @@ class ReadingBuilder:
     def note(self, sentence: str) -> None:
         """Add something that a person should know."""
         self._notes.append(sentence)
-
-    def note_joined(self, count: int) -> None:
-        """Say how many outlines became part of an earlier one of their group, if any did."""
-        if count:
-            self.note(
-                f"{count} outlines have the group and the label of an earlier one, and were taken "
-                "for parts of the same cell."
-            )
 
     def fail(self, stem: str, error: BloodCellError | str) -> None:
         """List an image, or a label file, that cannot be used.
@@ -204,6 +224,14 @@ class ReadingBuilder:
             return
         self._named.add(image)
         self.fail(self.listing.stem_of(image), error)
+
+    @contextmanager
+    def listing_failures(self, reference: str, *, label_file: Path) -> Iterator[None]:
+        """List the image that a label file names when anything about it fails in the block."""
+        try:
+            yield
+        except BloodCellError as error:
+            self.fail_named(reference, error, label_file=label_file)
 
     def shape_named(self, reference: str, *, label_file: Path) -> tuple[int, int]:
         """``(height, width)`` in pixels of the image that a label file names.
@@ -256,7 +284,7 @@ class ReadingBuilder:
                 )
             )
             self._named.add(image)
-            shape = _agreed_shape(declared_shape, label_file, image)
+            shape = agreed_shape(declared_shape, label_file, image)
             if image in self._samples:
                 raise AnnotationError(
                     f"{label_file}: labels {image}, which another label file or entry does as "
@@ -265,8 +293,9 @@ class ReadingBuilder:
         except BloodCellError as error:
             self.fail_named(str(reference), error, label_file=label_file)
             return
+        shift = -float(self.options.first_pixel or 0) if self._reader.may_count_from_one else 0.0
         clean = clean_annotations(
-            annotations or (),
+            [shifted(annotation, shift) for annotation in annotations or ()],
             file=label_file.relative_to(self.listing.root).as_posix(),
             where=str(label_file),
             shape=shape,
@@ -336,6 +365,11 @@ class ReadingBuilder:
                 f"{first_dropped.object_index}: {first_dropped.reason}. Are they those of other "
                 "images, or of images of another size? Export them again."
             )
+        if self.joined:
+            self.note(
+                f"{self.joined} outlines have the group and the label of an earlier one, and were "
+                "taken for parts of the same cell."
+            )
         crossing = sum(self._crossing.values())
         if crossing:
             first = next(name for name, count in self._crossing.items() if count)
@@ -353,7 +387,7 @@ class ReadingBuilder:
             notes=tuple(self._notes),
             files=tuple(sorted(self._label_files | self._mask_files() | self._samples.keys())),
             licence=self._licence,
-            taxonomy=self._taxonomy,
+            taxonomy=self.options.taxonomy,
         )
 
     def _mask_files(self) -> set[Path]:
@@ -361,9 +395,10 @@ class ReadingBuilder:
         return {path for mask in masks if mask is not None for path in mask.paths}
 
 
-def _agreed_shape(
+def agreed_shape(
     declared: tuple[int, int] | None, label_file: Path, image: Path
 ) -> tuple[int, int]:
+    """``(height, width)`` of an image; AnnotationError where its label file says another."""
     found = read_image_shape(image)
     if declared not in (None, found):
         raise AnnotationError(

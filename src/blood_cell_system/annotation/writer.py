@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -117,13 +117,16 @@ class LabelWriter(ABC):
         Folder to write.
     """
 
+    images: ClassVar[str] = "images"
+    """Folder of all images; empty where each split has its own."""
+
     def __init__(self, root: Path, style: WriteStyle) -> None:
         self._root = root
         self._style = style
 
-    @abstractmethod
     def image_folder(self, sample: Sample) -> Path:
-        """Folder that an image's copy goes to."""
+        """Folder that an image's copy goes to: by default one for all, or one a split."""
+        return self._root / (self.images or str(sample.split or ""))
 
     @abstractmethod
     def add(self, image: LabelledImage) -> int:

@@ -123,15 +123,7 @@ def _exact_boxes(
     return tuple(
         cell
         if place is None or cell.origin != Origin.STAIN
-        else replace(
-            cell,
-            box=Box(
-                float(place[1].start),
-                float(place[0].start),
-                float(place[1].stop),
-                float(place[0].stop),
-            ),
-        )
+        else replace(cell, box=Box.around(place))
         for cell, place in zip(cells, places, strict=True)
     )
 

@@ -62,6 +62,10 @@ def analyze(
         Path | None,
         option("--figures FILE", "What is reported of slides, and by which limits (YAML)."),
     ] = None,
+    no_review_page: Annotated[
+        bool,
+        option("--no-review-page", "Write no page on which a person corrects the cells."),
+    ] = False,
     cell_diameter: CellDiameter = None,
     pixel_size_um: Annotated[
         float | None,
@@ -193,7 +197,12 @@ def analyze(
                     inputs,
                     pipeline,
                     output_dir,
-                    BatchSettings(jobs=jobs, resume=resume, slides=slides),
+                    BatchSettings(
+                        jobs=jobs,
+                        resume=resume,
+                        slides=slides,
+                        is_reviewable=not no_review_page,
+                    ),
                 ),
                 total=len(inputs.images) + len(inputs.failed),
                 description="Analysing",

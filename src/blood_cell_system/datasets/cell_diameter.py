@@ -81,15 +81,7 @@ def _boxes_of_masks(
         return []
     places = ndimage.find_objects(label_image, max_label=len(cells))
     return [
-        replace(
-            cell,
-            box=Box(
-                float(place[1].start),
-                float(place[0].start),
-                float(place[1].stop),
-                float(place[0].stop),
-            ),
-        )
+        replace(cell, box=Box.around(place))
         for cell, place in zip(cells, places, strict=True)
         if place is not None
     ]

@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.clean import TINY_SIDE_PX, clip_box
 from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.duplicates.groups import linked_groups
 from blood_cell_system.errors import (
     AnnotationError,
@@ -32,9 +32,6 @@ from blood_cell_system.errors import (
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, read_image_shape
 from blood_cell_system.imaging.image_folders import images_directly_in
 from blood_cell_system.input_files import read_json
-
-TINY_SIDE_PX = 3
-"""Boxes with a side of this or less are slips of the mouse."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,7 +201,6 @@ def usable_cells(
     AnnotationError
         A mark cannot be understood.
     """
-    height, width = shape
     cells = []
     for index, mark in enumerate(marks, start=1):
         try:
@@ -215,13 +211,8 @@ def usable_cells(
                 f"({value_words(error)}); expected a label and a box of numbers. "
                 "Mend it or delete it."
             ) from error
-        box = Box(
-            max(cell.bounds.x_min, 0.0),
-            max(cell.bounds.y_min, 0.0),
-            min(cell.bounds.x_max, float(width)),
-            min(cell.bounds.y_max, float(height)),
-        )
-        if min(box.x_max - box.x_min, box.y_max - box.y_min) <= TINY_SIDE_PX:
+        box = clip_box(cell.bounds, shape)
+        if min(box.width, box.height) <= TINY_SIDE_PX:
             reason = f"no size, or outside of {image}: {tuple(cell.bounds)}"
             dropped.append(DroppedCell(file=file.name, object_index=index, reason=reason))
             continue

@@ -18,7 +18,8 @@ SUMMARY_NAME: Final = "batch_summary.json"
 """Lies in every folder of results."""
 
 _LABEL_IMAGES: Final = ("instances.png", "instances.tif")
-_OF_RESULTS: Final = ("batch_summary.csv", "index.html")  # Besides the summary itself.
+# Besides the summary itself.
+_OF_RESULTS: Final = ("batch_summary.csv", "index.html", "review.html")
 
 # What systems leave in folders and archives: previews, bins, copies.
 _LEFT_BEHIND: Final = frozenset(

@@ -55,8 +55,10 @@ from blood_cell_system.reports.image_files import (
     write_image_files,
     write_words,
 )
+from blood_cell_system.reports.page.field_spool import FieldSpool
 from blood_cell_system.reports.page.panel import PageLimits, make_panel, page_limits
 from blood_cell_system.reports.page.render import render_page
+from blood_cell_system.reports.page.review_page import REVIEW_NAME, write_review_pages
 from blood_cell_system.reports.report import (
     FORMAT_VERSION,
     DiagnosticReport,
@@ -334,6 +336,8 @@ class BatchSettings:
         Whether to keep the results of a former run that would come out the same.
     slides : mapping of str to Slide
         Slide of each image, by the name of its results; empty where slides were not named.
+    is_reviewable : bool
+        Whether pages are written on which a person corrects cells.
 
     Raises
     ------
@@ -344,6 +348,7 @@ class BatchSettings:
     jobs: int = 1
     resume: bool = False
     slides: Mapping[str, Slide] = field(default_factory=dict)
+    is_reviewable: bool = True
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
@@ -423,6 +428,7 @@ def analyze_inputs(
         resume=settings.resume,
         provenance=pipeline.provenance,
         limits=page_limits(len(inputs.images)),
+        spool=FieldSpool(output_dir) if settings.is_reviewable else None,
     )
     for outcome in _in_threads(work, inputs.images, settings.jobs):
         yield replace(outcome, slide=settings.slides.get(outcome.name))
@@ -457,22 +463,23 @@ def write_batch(
     write_json(output_dir / SUMMARY_NAME, summary.to_json())
     write_words(output_dir / TABLE_NAME, summary.to_csv())
     write_cell_tables(summary.outcomes, output_dir)
-    write_words(output_dir / PAGE_NAME, render_page(summary))
-    _write_slides(summary, output_dir)
+    review = REVIEW_NAME if write_review_pages(summary, output_dir) else ""
+    write_words(output_dir / PAGE_NAME, render_page(summary, review=review))
+    _write_slides(summary, output_dir, review=review)
     return summary
 
 
-def _write_slides(summary: BatchSummary, output_dir: Path) -> None:
+def _write_slides(summary: BatchSummary, output_dir: Path, *, review: str) -> None:
     """Write page, text and JSON of each slide; those of slides of a former grouping go."""
     folder = output_dir / SLIDES_FOLDER
-    written = _slide_files(summary, folder) if summary.is_grouped else set()
+    written = _slide_files(summary, folder, review=review) if summary.is_grouped else set()
     for ending in ("html", "txt", "json"):
         for path in folder.glob(f"*{SLIDE_ENDING}.{ending}"):
             if path.stem not in written:
                 remove_file(path)
 
 
-def _slide_files(summary: BatchSummary, folder: Path) -> set[str]:
+def _slide_files(summary: BatchSummary, folder: Path, *, review: str) -> set[str]:
     """Write the files of each slide, and give their names without endings."""
     from blood_cell_system.reports.figure_settings import FiguresSettings
     from blood_cell_system.reports.slides import SlideFile, with_file_names
@@ -485,7 +492,8 @@ def _slide_files(summary: BatchSummary, folder: Path) -> set[str]:
             settings=summary.settings,
             figures_settings=summary.figures or FiguresSettings(),
         )
-        page = render_page(summary.of_slide(report), slide=report)
+        address = f"../{review}" if review else ""
+        page = render_page(summary.of_slide(report), slide=report, review=address)
         write_words(folder / f"{stem}.html", page)
         text = slide_text(report, summary.taxonomy, summary.provenance)
         write_words(folder / f"{stem}.txt", text)
@@ -515,6 +523,7 @@ class _Work:
     resume: bool
     provenance: Provenance
     limits: PageLimits
+    spool: FieldSpool | None
 
 
 def _in_threads(work: _Work, images: Sequence[InputImage], jobs: int) -> Iterator[ImageOutcome]:
@@ -561,7 +570,7 @@ def _analyzed(work: _Work, item: InputImage) -> ImageOutcome:
     # As it is read back: the same numbers as those of a kept one, and no pixels are held.
     report = DiagnosticReport.from_json(result.report.to_json())
     labels = result.analysis.cells.label_image
-    panel = make_panel(result.analysis.image, labels, report, work.limits)
+    panel = make_panel(result.analysis.image, labels, report, work.limits, spool=work.spool)
     return ImageOutcome(name=item.name, path=str(item.path), report=report, panel=panel)
 
 
@@ -597,7 +606,7 @@ def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
     image = read_image(item.path, data=data)
     if {labels.shape, *drawn} != {image.shape[:2]} or labels.max(initial=0) != len(report.cells):
         return None
-    panel = make_panel(image, labels, report, work.limits)
+    panel = make_panel(image, labels, report, work.limits, spool=work.spool)
     return ImageOutcome(
         name=item.name, path=str(item.path), report=report, panel=panel, was_kept=True
     )

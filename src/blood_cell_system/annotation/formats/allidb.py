@@ -7,7 +7,7 @@ from typing import Final
 
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.text_files import read_label_text, shortened
 from blood_cell_system.errors import AnnotationError, BloodCellError
@@ -58,9 +58,7 @@ class AllIdbReader(Reader):
             return None
         return f"{len(images)} images named Im…_0 and Im…_1, and {len(centres)} files of centres"
 
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
+    def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read images, and the files of centres beside them."""
         listing = builder.listing
         centres = {path.stem.casefold(): path for path in listing.with_suffix(".xyc")}

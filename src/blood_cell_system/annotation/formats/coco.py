@@ -8,19 +8,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from blood_cell_system.annotation.clean import shifted, united
-from blood_cell_system.annotation.folder_listing import FolderListing
+from blood_cell_system.annotation.clean import united
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.run_lengths import (
     compress_counts,
     counts_of_mask,
     decompress_counts,
     mask_of_counts,
 )
-from blood_cell_system.annotation.sample import Annotation, Sample
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import split_of_folders, split_of_words
 from blood_cell_system.annotation.text_files import (
     declared_shape,
@@ -41,11 +40,8 @@ from blood_cell_system.annotation.writer import (
     write_compact_json,
 )
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
+from blood_cell_system.errors import AnnotationError, DatasetError
 
-# Any of the three may come first, and be longer than what is looked at.
-_LISTS: Final = re.compile(r'"(?:images|annotations|categories)"\s*:\s*\[\s*[{\]]')
-_FIELDS: Final = re.compile(r'"(?:file_name|category_id|supercategory|iscrowd)"\s*:')
 _KEYS: Final = ("images", "annotations", "categories")
 _FEWEST_CORNERS: Final = 3  # Different ones, of an outline.
 
@@ -68,30 +64,29 @@ class CocoReader(Reader):
     Format: https://cocodataset.org/#format-data. The licence is that of the images.
     """
 
+    suffixes = (".json",)
+    # Any of the three may come first, and be longer than what is looked at.
+    signs = (
+        re.compile(r'"(?:images|annotations|categories)"\s*:\s*\[\s*[{\]]'),
+        re.compile(r'"(?:file_name|category_id|supercategory|iscrowd)"\s*:'),
+    )
+    may_count_from_one = True
     seen = "{count} JSON with COCO's lists of images, annotations and categories"
     missing = (
         f"no JSON file with the lists {', '.join(_KEYS)}; expected COCO JSON. Export the labels as "
         "COCO."
     )
 
-    def files(self, listing: FolderListing) -> list[Path]:
-        """JSON files with lists of images, annotations and categories."""
-        heads = {path: listing.head(path) for path in listing.with_suffix(".json")}
-        return [
-            path
-            for path, head in heads.items()
-            if '"format_version"' not in head and _LISTS.search(head) and _FIELDS.search(head)
-        ]
+    def is_signed(self, head: str) -> bool:
+        """Whether a file has the lists, and is none of a prepared folder."""
+        return '"format_version"' not in head and super().is_signed(head)
 
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
-        """Read one file a split."""
-        for path in files:
-            _read_file(path, builder, shift=float(options.first_pixel or 0))
+    def read_file(self, path: Path, builder: ReadingBuilder) -> None:
+        """Read the file of a split."""
+        _read_file(path, builder)
 
 
-def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
+def _read_file(path: Path, builder: ReadingBuilder) -> None:
     content = read_label_json(path)
     if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _KEYS):
         raise DatasetError(
@@ -120,7 +115,7 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
             f"{path}: image {index}", expected="an object with id and file_name"
         ):
             name = str(image["file_name"])
-        try:
+        with builder.listing_failures(name, label_file=path):
             with errors_located_at(f"{path}: image {name}", expected="a height and a width"):
                 shape = declared_shape(image.get("height"), image.get("width"))
                 size = shape or builder.shape_named(name, label_file=path)
@@ -128,16 +123,7 @@ def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> None:
                 _cell(annotation, labels, size, where=f"{path}: {name}: object {number}")
                 for number, annotation in enumerate(annotations[identity], start=1)
             ]
-        except BloodCellError as error:
-            builder.fail_named(name, error, label_file=path)
-            continue
-        builder.add(
-            name,
-            [shifted(cell, -shift) for cell in cells],
-            label_file=path,
-            declared_shape=shape,
-            split=split,
-        )
+            builder.add(name, cells, label_file=path, declared_shape=shape, split=split)
     for identity in sorted(annotations.keys() - set(identities)):
         builder.fail(
             str(identity),
@@ -261,11 +247,6 @@ class CocoWriter(LabelWriter):
         super().__init__(root, style)
         self._images: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
-
-    def image_folder(self, sample: Sample) -> Path:
-        """Folder of all images."""
-        del sample
-        return self._root / "images"
 
     def add(self, image: LabelledImage) -> int:
         """Remember an image's labels; COCO holds all of them."""

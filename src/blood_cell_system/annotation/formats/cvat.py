@@ -7,14 +7,14 @@ from typing import Any, Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted, turned_box
+from blood_cell_system.annotation.clean import ellipse_outline, join_groups, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.run_lengths import counts_of_mask, mask_of_counts
-from blood_cell_system.annotation.sample import Annotation, Origin, Sample
+from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import (
     declared_shape,
@@ -33,9 +33,8 @@ from blood_cell_system.annotation.writer import (
 )
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError
+from blood_cell_system.errors import AnnotationError
 
-_ROOT: Final = re.compile(r"<annotations[\s>]")
 _SHAPES: Final = ("box", "polygon", "ellipse", "mask", "points")
 # Shapes of the tool that say nothing about a cell's place, or too little.
 _OTHER_SHAPES: Final = ("polyline", "cuboid", "skeleton")
@@ -59,59 +58,45 @@ class CvatReader(Reader):
     that of the images.
     """
 
+    suffixes = (".xml",)
+    signs = (re.compile(r"<annotations[\s>]"),)
+    may_count_from_one = True
     missing = (
         "no XML file with <annotations>; expected annotations.xml of CVAT. Export the task as "
         '"CVAT for images 1.1".'
     )
-
-    def files(self, listing: FolderListing) -> list[Path]:
-        """XML files of annotations."""
-        return [path for path in listing.with_suffix(".xml") if _ROOT.search(listing.head(path))]
 
     def recognise(self, listing: FolderListing) -> str | None:
         """Name the files."""
         files = self.files(listing)
         return f"{', '.join(path.name for path in files[:3])} is XML of CVAT" if files else None
 
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
-        """Read files of many images each."""
-        first_pixel = float(options.first_pixel or 0)
-        builder.note_joined(sum(_read_file(path, builder, first_pixel) for path in files))
-
-
-def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
-    tree = read_label_xml(path)
-    if tree.find("track") is not None:
-        raise AnnotationError(
-            f"{path}: has tracks, as videos have; expected <image> elements. Export the task as "
-            '"CVAT for images 1.1".'
-        )
-    joined_in_all = 0
-    for index, image in enumerate(tree.iterfind("image"), start=1):
-        name = image.get("name") or ""
-        try:
-            with errors_located_at(
-                f"{path}: image {index} ({name})", expected="a width and a height"
-            ):
-                shape = declared_shape(image.get("height"), image.get("width"))
-                size = shape or builder.shape_named(name, label_file=path)
-            annotations, joined = join_groups(
-                _annotations(image, size, where=f"{path}: {name}"), size
+    def read_file(self, path: Path, builder: ReadingBuilder) -> None:
+        """Read a file of many images."""
+        tree = read_label_xml(path)
+        if tree.find("track") is not None:
+            raise AnnotationError(
+                f"{path}: has tracks, as videos have; expected <image> elements. Export the task "
+                'as "CVAT for images 1.1".'
             )
-        except BloodCellError as error:
-            builder.fail_named(name, error, label_file=path)
-            continue
-        joined_in_all += joined
-        builder.add(
-            name,
-            [shifted(annotation, -first_pixel) for annotation in annotations],
-            label_file=path,
-            declared_shape=shape,
-            split=split_of_words(image.get("subset", "")),
-        )
-    return joined_in_all
+        for index, image in enumerate(tree.iterfind("image"), start=1):
+            name = image.get("name") or ""
+            with builder.listing_failures(name, label_file=path):
+                place = f"{path}: image {index} ({name})"
+                with errors_located_at(place, expected="a width and a height"):
+                    shape = declared_shape(image.get("height"), image.get("width"))
+                    size = shape or builder.shape_named(name, label_file=path)
+                annotations, joined = join_groups(
+                    _annotations(image, size, where=f"{path}: {name}"), size
+                )
+                builder.joined += joined
+                builder.add(
+                    name,
+                    annotations,
+                    label_file=path,
+                    declared_shape=shape,
+                    split=split_of_words(image.get("subset", "")),
+                )
 
 
 def _annotations(
@@ -184,11 +169,6 @@ class CvatWriter(LabelWriter):
     def __init__(self, root: Path, style: WriteStyle) -> None:
         super().__init__(root, style)
         self._images: list[Element] = []
-
-    def image_folder(self, sample: Sample) -> Path:
-        """Folder of all images."""
-        del sample
-        return self._root / "images"
 
     def add(self, labelled: LabelledImage) -> int:
         """Remember a labelled's labels; CVAT holds all of them."""

@@ -3,17 +3,16 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from blood_cell_system.annotation.clean import ellipse_outline
-from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.formats.coco import run_length_outline
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PolygonOutline
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import split_of_folders, split_of_words
 from blood_cell_system.annotation.text_files import (
@@ -22,10 +21,6 @@ from blood_cell_system.annotation.text_files import (
     read_label_json,
 )
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import BloodCellError
-
-_FIELDS: Final = re.compile(r'"(?:items|categories|infos|dm_format_version)"\s*:\s*[\[{"]')
-_MARKS: Final = re.compile(r'"(?:label_id|dm_format_version)"|"label"\s*:\s*\{\s*"labels"')
 
 
 @reads("datumaro", title="Datumaro JSON", order=28)
@@ -44,50 +39,40 @@ class DatumaroReader(Reader):
     Format: https://openvinotoolkit.github.io/datumaro/. The licence is that of the images.
     """
 
+    suffixes = (".json",)
+    signs = (
+        re.compile(r'"(?:items|categories|infos|dm_format_version)"\s*:\s*[\[{"]'),
+        re.compile(r'"(?:label_id|dm_format_version)"|"label"\s*:\s*\{\s*"labels"'),
+    )
     seen = "{count} JSON files with items of Datumaro"
     missing = (
         "no JSON file with items and categories; expected Datumaro's. Export the labels as "
         "Datumaro or COCO."
     )
 
-    def files(self, listing: FolderListing) -> list[Path]:
-        """JSON files with items and categories of labels."""
-        heads = {path: listing.head(path) for path in listing.with_suffix(".json")}
-        return [
-            path for path, head in heads.items() if _FIELDS.search(head) and _MARKS.search(head)
-        ]
-
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
-        """Read one file a split."""
-        for path in files:
-            _read_file(path, builder)
-
-
-def _read_file(path: Path, builder: ReadingBuilder) -> None:
-    content = read_label_json(path)
-    with errors_located_at(str(path), expected="a list of items, and the labels' names"):
-        items = list(content["items"])
-        labels = [str(label["name"]) for label in content["categories"]["label"]["labels"]]
-    split = split_of_words(path.stem) or split_of_folders(path.relative_to(builder.listing.root))
-    for index, item in enumerate(items, start=1):
-        with errors_located_at(f"{path}: item {index}", expected="an id"):
-            image = item.get("image") or item.get("media") or {}
-            name = str(image.get("path") or item["id"])
-        try:
-            with errors_located_at(f"{path}: {name}", expected="the image's size, and annotations"):
-                shape = declared_shape(*(image.get("size") or (None, None)))
-                size = shape or builder.shape_named(name, label_file=path)
-                marks = list(item.get("annotations") or ())
-            annotations = [
-                _annotation(mark, labels, size, where=f"{path}: {name}: object {number}")
-                for number, mark in enumerate(marks, start=1)
-            ]
-        except BloodCellError as error:
-            builder.fail_named(name, error, label_file=path)
-            continue
-        builder.add(name, annotations, label_file=path, declared_shape=shape, split=split)
+    def read_file(self, path: Path, builder: ReadingBuilder) -> None:
+        """Read the file of a split."""
+        content = read_label_json(path)
+        with errors_located_at(str(path), expected="a list of items, and the labels' names"):
+            items = list(content["items"])
+            labels = [str(label["name"]) for label in content["categories"]["label"]["labels"]]
+        inner = path.relative_to(builder.listing.root)
+        split = split_of_words(path.stem) or split_of_folders(inner)
+        for index, item in enumerate(items, start=1):
+            with errors_located_at(f"{path}: item {index}", expected="an id"):
+                image = item.get("image") or item.get("media") or {}
+                name = str(image.get("path") or item["id"])
+            place = f"{path}: {name}"
+            with builder.listing_failures(name, label_file=path):
+                with errors_located_at(place, expected="the image's size, and annotations"):
+                    shape = declared_shape(*(image.get("size") or (None, None)))
+                    size = shape or builder.shape_named(name, label_file=path)
+                    marks = list(item.get("annotations") or ())
+                annotations = [
+                    _annotation(mark, labels, size, where=f"{place}: object {number}")
+                    for number, mark in enumerate(marks, start=1)
+                ]
+                builder.add(name, annotations, label_file=path, declared_shape=shape, split=split)
 
 
 def _annotation(

@@ -9,12 +9,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.clean import shifted
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.outline import PolygonOutline, Ring, is_inside, nesting_depths
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Annotation, Sample
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.text_files import errors_located_at, read_label_json
 from blood_cell_system.annotation.writer import (
     LabelledImage,
@@ -26,7 +25,7 @@ from blood_cell_system.annotation.writer import (
     short_corners,
     write_compact_json,
 )
-from blood_cell_system.errors import AnnotationError, BloodCellError
+from blood_cell_system.errors import AnnotationError
 
 _KIND: Final = re.compile(r'"type"\s*:\s*"Feature(?:Collection)?"')
 _POLYGONS: Final = frozenset({"Polygon", "MultiPolygon"})
@@ -59,6 +58,7 @@ class GeoJsonReader(Reader):
     that of the images.
     """
 
+    may_count_from_one = True
     seen = "{count} files with features of GeoJSON"
     missing = (
         "no file with features; expected GeoJSON, one file an image, with the image's name. Export "
@@ -73,12 +73,9 @@ class GeoJsonReader(Reader):
             if path.suffix.lower() == ".geojson" or _KIND.search(listing.head(path))
         ]
 
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
+    def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read one file an image."""
-        shift = -float(options.first_pixel or 0)
-        regions = sum(_read_file(path, builder, shift=shift) for path in files)
+        regions = sum(_read_file(path, builder) for path in files)
         if regions:
             builder.note(
                 f"{regions} objects without a class lie around cells: they were taken for the "
@@ -86,21 +83,19 @@ class GeoJsonReader(Reader):
             )
 
 
-def _read_file(path: Path, builder: ReadingBuilder, *, shift: float) -> int:
+def _read_file(path: Path, builder: ReadingBuilder) -> int:
     """Read one file; return the number of regions around cells, which are left out."""
-    try:
+    with builder.listing_failures(path.stem, label_file=path):
         content = read_label_json(path)
         annotations = [
-            shifted(annotation, shift)
+            annotation
             for index, feature in enumerate(_features(content, path), start=1)
             for annotation in _annotations(feature, where=f"{path}: object {index}")
         ]
-    except BloodCellError as error:
-        builder.fail_named(path.stem, error, label_file=path)
-        return 0
-    cells = _without_regions(annotations)
-    builder.add(path.stem, cells, label_file=path)
-    return len(annotations) - len(cells)
+        cells = _without_regions(annotations)
+        builder.add(path.stem, cells, label_file=path)
+        return len(annotations) - len(cells)
+    return 0
 
 
 def _without_regions(annotations: Sequence[Annotation]) -> list[Annotation]:
@@ -221,9 +216,7 @@ class GeoJsonWriter(LabelWriter):
     that are not scored have the class ``ignore``.
     """
 
-    def image_folder(self, sample: Sample) -> Path:
-        """Folder of the split."""
-        return self._root / str(sample.split or "")
+    images = ""
 
     def add(self, image: LabelledImage) -> int:
         """Write an image's labels; GeoJSON holds all of them."""

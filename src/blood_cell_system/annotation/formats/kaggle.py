@@ -2,13 +2,13 @@
 
 import csv
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import (
@@ -18,7 +18,7 @@ from blood_cell_system.annotation.text_files import (
     table_header,
 )
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError
+from blood_cell_system.errors import AnnotationError
 from blood_cell_system.imaging.image_file import read_image_shape
 
 _CORNERS: Final = ("xmin", "ymin", "xmax", "ymax")
@@ -63,14 +63,11 @@ class KaggleReader(Reader):
             return f"{path.name} is a table of {table_header(listing.head(path)).strip()}"
         return None
 
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
-        """Read tables of many images each."""
-        for table in files:
-            columns = _table_columns(builder.listing, table)
-            if columns is not None:
-                _read_table(table, columns, builder)
+    def read_file(self, path: Path, builder: ReadingBuilder) -> None:
+        """Read a table of many images."""
+        columns = _table_columns(builder.listing, path)
+        if columns is not None:
+            _read_table(path, columns, builder)
 
 
 def _table_columns(listing: FolderListing, table: Path) -> dict[str, int] | None:
@@ -99,19 +96,16 @@ def _read_table(table: Path, columns: Mapping[str, int], builder: ReadingBuilder
     largest = max((max(box) for boxes in boxes_of.values() for _, box in boxes), default=0.0)
     is_fraction = largest <= _LARGEST_FRACTION
     for name in sorted(boxes_of.keys() | faults.keys()):
-        try:
+        with builder.listing_failures(name, label_file=table):
             if name in faults:
                 raise faults[name]
             image = builder.listing.image_named(name, beside=table.parent, where=str(table))
             scale = read_image_shape(image) if is_fraction else (1, 1)
-        except BloodCellError as error:
-            builder.fail_named(name, error, label_file=table)
-            continue
-        annotations = [
-            Annotation(cell_type=label, box=_scaled(box, scale), written=box)
-            for label, box in boxes_of[name]
-        ]
-        builder.add(image, annotations, label_file=table, split=split_of_words(table.stem))
+            annotations = [
+                Annotation(cell_type=label, box=_scaled(box, scale), written=box)
+                for label, box in boxes_of[name]
+            ]
+            builder.add(image, annotations, label_file=table, split=split_of_words(table.stem))
 
 
 def _rows(

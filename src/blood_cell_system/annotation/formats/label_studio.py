@@ -15,7 +15,7 @@ from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.text_files import (
     declared_shape,
@@ -23,15 +23,11 @@ from blood_cell_system.annotation.text_files import (
     read_label_json,
 )
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError, MissingDataError
+from blood_cell_system.errors import AnnotationError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 
 _KINDS: Final = ("rectangle", "polygon", "ellipse", "brush", "keypoint")
 _LABEL_KEYS: Final = (*(f"{kind}labels" for kind in _KINDS), "labels")
-_SEEN: Final = re.compile(
-    rf'"(?:{"|".join(_LABEL_KEYS[:-1])}|original_width|was_cancelled)"\s*:'
-    r'|"(?:annotations|completions|predictions)"\s*:\s*\[\s*\{[^[]{0,2000}"result"\s*:'
-)
 # Label Studio puts eight digits before the name of a file that is uploaded.
 _UPLOADED: Final = re.compile(r"^[0-9a-f]{8}-")
 _CHANNELS: Final = 4  # Of a brush's image: red, green, blue, opacity.
@@ -55,21 +51,21 @@ class LabelStudioReader(Reader):
     Format: https://labelstud.io/guide/export. The licence is that of the images.
     """
 
+    suffixes = (".json",)
+    signs = (
+        re.compile(
+            rf'"(?:{"|".join(_LABEL_KEYS[:-1])}|original_width|was_cancelled)"\s*:'
+            r'|"(?:annotations|completions|predictions)"\s*:\s*\[\s*\{[^[]{0,2000}"result"\s*:'
+        ),
+    )
     seen = "{first} has the regions of Label Studio"
     missing = (
         "no JSON file with tasks and regions; expected Label Studio's. Export the project as JSON."
     )
 
-    def files(self, listing: FolderListing) -> list[Path]:
-        """JSON files with regions of Label Studio."""
-        return [p for p in listing.with_suffix(".json") if _SEEN.search(listing.head(p))]
-
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
-        """Read files of many images each."""
-        for path in files:
-            _read_file(path, builder)
+    def read_file(self, path: Path, builder: ReadingBuilder) -> None:
+        """Read a file of many images."""
+        _read_file(path, builder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +168,7 @@ _SHAPE_KEYS: Final = ("x", "points", "rle", "vertices", _IS_SHAPE)
 
 def _add(task: _Task, path: Path, builder: ReadingBuilder) -> None:
     reference = _found(task.reference, path, builder.listing)
-    try:
+    with builder.listing_failures(reference, label_file=path):
         if task.regions is None:
             raise AnnotationError(
                 f"{path}: {reference} is not annotated yet, or was skipped. Label it, or remove it."
@@ -185,10 +181,7 @@ def _add(task: _Task, path: Path, builder: ReadingBuilder) -> None:
             _annotation(region, size, where=f"{path}: {reference}: object {index}")
             for index, region in enumerate(task.regions, start=1)
         ]
-    except BloodCellError as error:
-        builder.fail_named(reference, error, label_file=path)
-        return
-    builder.add(reference, annotations, label_file=path, declared_shape=shape)
+        builder.add(reference, annotations, label_file=path, declared_shape=shape)
 
 
 def _found(reference: str, path: Path, listing: FolderListing) -> str:

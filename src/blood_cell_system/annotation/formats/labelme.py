@@ -11,13 +11,13 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from blood_cell_system.annotation.clean import ellipse_outline, join_groups, shifted
+from blood_cell_system.annotation.clean import ellipse_outline, join_groups
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
-from blood_cell_system.annotation.sample import Annotation, Sample
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.text_files import (
     declared_shape,
     errors_located_at,
@@ -37,7 +37,6 @@ from blood_cell_system.atomic_files import write_json
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, BloodCellError
 
-_FIELDS: Final = re.compile(r'"(?:shapes|imagePath)"\s*:')
 _SHAPE_FIELDS: Final = "a label, points, and a shape_type"
 # X-AnyLabeling writes rectangles with four corners, and turned ones as "rotation".
 _POLYGON_KINDS: Final = frozenset(
@@ -66,28 +65,20 @@ class LabelMeReader(Reader):
     images.
     """
 
+    suffixes = (".json",)
+    # Both, as a list of shapes can be long and images within the file even longer.
+    signs = (re.compile(r'"shapes"\s*:'), re.compile(r'"imagePath"\s*:'))
+    may_count_from_one = True
     seen = "{count} JSON files of LabelMe"
     missing = (
         "no JSON file with shapes and an imagePath; expected LabelMe's, one an image. Save the "
         "labels beside the images."
     )
 
-    def files(self, listing: FolderListing) -> list[Path]:
-        """JSON files with shapes and an imagePath."""
-        return [
-            path
-            for path in listing.with_suffix(".json")
-            # Both, as a list of shapes can be long and images within the file even longer.
-            if len(set(_FIELDS.findall(listing.head(path)))) == 2
-        ]
-
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
+    def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read one file an image, also those that are damaged."""
-        first_pixel = float(options.first_pixel or 0)
-        files = sorted({*files, *_beside_images(builder.listing)})
-        builder.note_joined(sum(_read_file(path, builder, first_pixel) for path in files))
+        for path in sorted({*files, *_beside_images(builder.listing)}):
+            _read_file(path, builder)
 
 
 def _beside_images(listing: FolderListing) -> list[Path]:
@@ -96,8 +87,7 @@ def _beside_images(listing: FolderListing) -> list[Path]:
     return [path for path in listing.with_suffix(".json") if path.with_suffix("") in images]
 
 
-def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
-    """Read one file; return the number of outlines that became part of another."""
+def _read_file(path: Path, builder: ReadingBuilder) -> None:
     reference = path.stem
     try:
         content = read_label_json(path)
@@ -116,14 +106,9 @@ def _read_file(path: Path, builder: ReadingBuilder, first_pixel: float) -> int:
         whole, joined = join_groups(annotations, extent)
     except BloodCellError as error:
         builder.fail_named(reference, error, label_file=path)
-        return 0
-    builder.add(
-        reference,
-        [shifted(annotation, -first_pixel) for annotation in whole],
-        label_file=path,
-        declared_shape=shape,
-    )
-    return joined
+        return
+    builder.joined += joined
+    builder.add(reference, whole, label_file=path, declared_shape=shape)
 
 
 def _declared_shape(path: Path, content: Mapping[str, Any]) -> tuple[int, int] | None:
@@ -217,9 +202,7 @@ class LabelMeWriter(LabelWriter):
     mask. Regions that are not scored are labelled ``ignore``.
     """
 
-    def image_folder(self, sample: Sample) -> Path:
-        """Folder of the split."""
-        return self._root / str(sample.split or "")
+    images = ""
 
     def add(self, image: LabelledImage) -> int:
         """Write an image's labels; LabelMe holds all of them."""

@@ -78,9 +78,7 @@ class LiscReader(Reader):
             labels={"mixt": WBC},
         )
 
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
+    def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read one mask an image."""
         images = _images(builder.listing)
         for mask in files:

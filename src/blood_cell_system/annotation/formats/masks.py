@@ -103,11 +103,9 @@ class MaskFolderReader(Reader):
         kept = tuple(sorted({*images, *lists}))
         return ReadingBuilder(replace(listing, files=kept), self, options=options)
 
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
+    def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Pair masks with images."""
-        listing = builder.listing
+        listing, options = builder.listing, builder.options
         labels = {**common_labels(options.taxonomy), **options.label_map}
         masks = _masks_in(replace(listing, files=tuple(files)), labels)
         by_image = _paired(masks, listing.images(), builder)

@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from blood_cell_system.annotation.clean import ellipse_outline, shifted
+from blood_cell_system.annotation.clean import ellipse_outline
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PolygonOutline
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.text_files import (
     errors_located_at,
@@ -20,7 +20,7 @@ from blood_cell_system.annotation.text_files import (
     read_label_table,
 )
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError
+from blood_cell_system.errors import AnnotationError
 from blood_cell_system.input_files import parsed_json
 
 _JSON: Final = re.compile(r'"(?:_via_img_metadata|shape_attributes|region_attributes|regions)"\s*:')
@@ -48,6 +48,7 @@ class ViaReader(Reader):
     Format: https://www.robots.ox.ac.uk/~vgg/software/via/. The licence is that of the images.
     """
 
+    may_count_from_one = True
     seen = "{first} has the regions of VIA"
     missing = (
         "no JSON or CSV file with regions of VIA 2; expected its export. Export the annotations "
@@ -64,11 +65,8 @@ class ViaReader(Reader):
             or (path.suffix.lower() == ".json" and _JSON.search(head) and _IN_JSON.search(head))
         ]
 
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
+    def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read files of many images each; a project and its exports say the same once."""
-        shift = -float(options.first_pixel or 0)
         earlier: list[list[tuple[str, list[Region]]]] = []
         for path in files:
             images = _of_csv(path) if path.suffix.lower() == ".csv" else _of_json(path)
@@ -78,16 +76,12 @@ class ViaReader(Reader):
             earlier.append(images)
             label_name = _label_name(images)
             for name, regions in images:
-                try:
+                with builder.listing_failures(name, label_file=path):
                     annotations = [
                         _annotation(region, label_name, where=f"{path}: {name}: object {index}")
                         for index, region in enumerate(regions, start=1)
                     ]
-                except BloodCellError as error:
-                    builder.fail_named(name, error, label_file=path)
-                    continue
-                moved = [shifted(annotation, shift) for annotation in annotations]
-                builder.add(name, moved, label_file=path)
+                    builder.add(name, annotations, label_file=path)
 
 
 Region = Mapping[str, Any]

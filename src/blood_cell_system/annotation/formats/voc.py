@@ -17,7 +17,12 @@ from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing, files_by_stem
 from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.label_map import LabelReader, is_doubtful
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import (
+    Reader,
+    ReadingBuilder,
+    ReadOptions,
+    agreed_shape,
+)
 from blood_cell_system.annotation.sample import (
     Annotation,
     DroppedCell,
@@ -40,7 +45,6 @@ from blood_cell_system.errors import (
     DatasetError,
     MissingDataError,
 )
-from blood_cell_system.imaging.image_file import read_image_shape
 from blood_cell_system.imaging.image_folders import is_left_behind
 from blood_cell_system.taxonomy import BUILT_IN
 
@@ -212,7 +216,7 @@ def read_voc_folder(root: Path, *, labels: Mapping[str, str | None] = BCCD_LABEL
         try:
             annotation_path, image_path = _pair(folder, stem, annotations, images)
             annotation = read_voc_annotation(annotation_path)
-            shape = _agreed_shape(annotation, annotation_path, image_path)
+            shape = agreed_shape(annotation.shape, annotation_path, image_path)
         except BloodCellError as error:
             failed.append(FailedImage(name=stem, reason=str(error)))
             continue
@@ -329,19 +333,6 @@ def _pair(
     return annotations[stem], images[stem]
 
 
-def _agreed_shape(
-    annotation: VocAnnotation, annotation_path: Path, image_path: Path
-) -> tuple[int, int]:
-    found = read_image_shape(image_path)
-    if annotation.shape not in (None, found):
-        raise AnnotationError(
-            f"{annotation_path}: says (height, width) {annotation.shape}, but {image_path} has "
-            f"{found}; expected the same. Was the image resized or turned after it was "
-            "annotated? Use the original, or annotate it again."
-        )
-    return found
-
-
 _ROOT: Final = re.compile(r"<annotation[\s>]")
 _LOOKED_AT: Final = 20  # Files whose beginning is read to recognise the format.
 
@@ -400,9 +391,7 @@ class VocReader(Reader):
             licence="MIT" if is_bccd else None,
         )
 
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
+    def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read one file an image, and the lists of splits."""
         listing = builder.listing
         foreign = sorted(set(listing.with_suffix(".xml")) - set(files))
@@ -413,23 +402,17 @@ class VocReader(Reader):
             )
         annotations: dict[Path, VocAnnotation] = {}
         for path in files:
-            try:
+            with builder.listing_failures(path.stem, label_file=path):
                 annotations[path] = read_voc_annotation(path)
-            except BloodCellError as error:
-                builder.fail_named(path.stem, error, label_file=path)
-        first_pixel = _first_pixel(annotations, options, builder)
+        first_pixel = _first_pixel(annotations, builder)
         for path, annotation in annotations.items():
-            try:
-                image = _image_of(path, annotation, listing)
-            except BloodCellError as error:
-                builder.fail_named(annotation.filename or path.stem, error, label_file=path)
-                continue
-            builder.add(
-                image,
-                annotation.cells(first_pixel=first_pixel),
-                label_file=path,
-                declared_shape=annotation.shape,
-            )
+            with builder.listing_failures(annotation.filename or path.stem, label_file=path):
+                builder.add(
+                    _image_of(path, annotation, listing),
+                    annotation.cells(first_pixel=first_pixel),
+                    label_file=path,
+                    declared_shape=annotation.shape,
+                )
 
 
 def _image_of(path: Path, annotation: VocAnnotation, listing: FolderListing) -> Path:
@@ -445,11 +428,9 @@ def _image_of(path: Path, annotation: VocAnnotation, listing: FolderListing) -> 
     return listing.image_named(annotation.filename, beside=path.parent, where=str(path))
 
 
-def _first_pixel(
-    annotations: dict[Path, VocAnnotation], options: ReadOptions, builder: ReadingBuilder
-) -> int:
-    if options.first_pixel is not None:
-        return options.first_pixel
+def _first_pixel(annotations: dict[Path, VocAnnotation], builder: ReadingBuilder) -> int:
+    if builder.options.first_pixel is not None:
+        return builder.options.first_pixel
     at_zero = [
         path
         for path, annotation in annotations.items()

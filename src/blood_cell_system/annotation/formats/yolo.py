@@ -2,8 +2,8 @@
 
 Names of YOLO's classes, from whichever file holds them.
 
-``data.yaml`` of Ultralytics and Roboflow is read as far as it needs to be: the key ``names`` with a
-list or a table, and no more of YAML than that.
+Of ``data.yaml`` of Ultralytics and Roboflow the key ``names`` is read, a list or a table, and
+nothing else.
 """
 
 import os
@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
+import yaml
 
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.outline import PolygonOutline, joined_ring
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.annotation.text_files import read_label_text
@@ -29,14 +30,13 @@ from blood_cell_system.annotation.writer import (
 )
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError
+from blood_cell_system.errors import AnnotationError
 from blood_cell_system.imaging.image_file import read_image_shape
 
 _NAME_LISTS: Final = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt")
-_KEY: Final = re.compile(r"^names\s*:(.*)$", re.MULTILINE)
-_TABLE_ROW: Final = re.compile(r"""^['"]?(\d+)['"]?\s*:\s*(.*)$""")
-# A comma between quotes belongs to a name.
-_COMMA: Final = re.compile(r""",(?=(?:[^'"]*(?:"[^"]*"|'[^']*'))*[^'"]*$)""")
+_KEY: Final = re.compile(r"^names\s*:", re.MULTILINE)
+# The key with its value: lines up to the next key of the file.
+_NAMES: Final = re.compile(r"^names\s*:.*(?:\n(?!\w+\s*:).*)*", re.MULTILINE)
 
 
 def find_names_files(listing: FolderListing) -> tuple[Path, ...]:
@@ -93,8 +93,7 @@ def read_names(path: Path) -> dict[int, str]:
     if path.suffix.lower() not in (".yaml", ".yml"):
         lines = [line.strip() for line in text.splitlines()]
         return dict(enumerate(line for line in lines if line))
-    key = _KEY.search(text)
-    names = _yaml_names(key[1], text[key.end() :]) if key else {}
+    names = _yaml_names(text)
     if not names:
         raise AnnotationError(
             f"{path}: the names of the classes cannot be read; expected 'names: [RBC, WBC]', or a "
@@ -104,47 +103,18 @@ def read_names(path: Path) -> dict[int, str]:
     return names
 
 
-def _yaml_names(same_line: str, below: str) -> dict[int, str]:
-    inline = _without_comment(same_line)
-    if inline.startswith(("[", "{")):
-        # The list may go on over several lines.
-        closing = "]" if inline.startswith("[") else "}"
-        body, found, _ = (inline[1:] + _lines_without_comments(below)).partition(closing)
-        if not found:
-            return {}
-        items = [item.strip() for item in _COMMA.split(body)]
-        return _numbered([item for item in items if item])
-    items = []
-    for line in below.splitlines():
-        row = _without_comment(line)
-        if not row:
-            continue
-        if not row.startswith("-") and not line[:1].isspace():
-            break
-        items.append(row.removeprefix("-").strip())
-    return _numbered(items)
-
-
-def _numbered(items: list[str]) -> dict[int, str]:
-    rows = [_TABLE_ROW.match(item) for item in items]
-    if all(rows):
-        return {int(row[1]): _unquoted(row[2]) for row in rows if row}
-    return {number: _unquoted(item) for number, item in enumerate(items)}
-
-
-def _without_comment(line: str) -> str:
-    return re.sub(r"(^|\s)#.*", "", line).strip()
-
-
-def _lines_without_comments(text: str) -> str:
-    return " ".join(_without_comment(line) for line in text.splitlines())
-
-
-def _unquoted(text: str) -> str:
-    text = text.strip()
-    if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"":
-        return text[1:-1]
-    return text
+def _yaml_names(text: str) -> dict[int, str]:
+    found = _NAMES.search(text)
+    if found is None:
+        return {}
+    try:
+        # Without types: a class may be called No.
+        names = yaml.load(found[0], Loader=yaml.BaseLoader)["names"]
+        if isinstance(names, dict):
+            return {int(number): str(name) for number, name in names.items()}
+        return dict(enumerate(map(str, names)))
+    except (yaml.YAMLError, TypeError, ValueError):
+        return {}
 
 
 _LINE: Final = re.compile(r"^\s*\d+(?:\.0*)?(?:\s+[-+.\deE]+){4,}\s*$")
@@ -198,9 +168,7 @@ class YoloReader(Reader):
             return None
         return f"{len(files)} text files named as images are, with class numbers and fractions"
 
-    def read_files(
-        self, files: Sequence[Path], builder: ReadingBuilder, options: ReadOptions
-    ) -> None:
+    def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read one file an image, and the names of the classes."""
         names = {path: read_names(path) for path in find_names_files(builder.listing)}
         if len({tuple(sorted(table.items())) for table in names.values()}) > 1:
@@ -223,7 +191,7 @@ def _read_file(
     inner = path.relative_to(builder.listing.root)
     folders = ["images" if part.casefold() in _LABEL_FOLDERS else part for part in inner.parts[:-1]]
     reference = "/".join((*folders, path.stem))
-    try:
+    with builder.listing_failures(reference, label_file=path):
         image = builder.listing.image_named(reference, beside=path.parent, where=str(path))
         names_file, table = nearest_names(path, names)
         if names_file is not None:
@@ -234,10 +202,7 @@ def _read_file(
             for number, line in enumerate(read_label_text(path).splitlines(), start=1)
             if line.strip()
         ]
-    except BloodCellError as error:
-        builder.fail_named(reference, error, label_file=path)
-        return
-    builder.add(image, annotations, label_file=path)
+        builder.add(image, annotations, label_file=path)
 
 
 def _annotation(

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.clean import TINY_SIDE_PX
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_diameter import mixed_magnifications
 from blood_cell_system.datasets.duplicates.groups import linked_groups, pairs_of_same
 from blood_cell_system.datasets.verify.checks import Finding, Severity, finding, listed
 from blood_cell_system.datasets.verify.image_checks import (
-    TINY_SIDE_PX,
     ImageFacts,
     is_outside,
     is_whole,

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.clean import DUPLICATE_IOU, TINY_SIDE_PX
 from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import pairwise_box_iou
@@ -34,8 +35,6 @@ from blood_cell_system.taxonomy import (
     Taxonomy,
 )
 
-TINY_SIDE_PX = 3  # Boxes with a side of this or less are slips of the mouse: BCCD's have one pixel.
-DUPLICATE_IOU = 0.8  # Boxes of one type that overlap by more mark the same cell twice.
 # A box may reach over the edge by this much: annotation programs round differently.
 _EDGE_TOLERANCE_PX = 1.5
 # A box says something about the mask only where the mask says something.

@@ -12,15 +12,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
+from blood_cell_system.annotation.clean import TINY_SIDE_PX, clip_box
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.verify.folder_checks import DuplicateGroup
 from blood_cell_system.datasets.verify.image_checks import (
-    TINY_SIDE_PX,
     ImageFacts,
     is_outside,
     is_whole,
@@ -183,10 +181,9 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
         for image in kept:
             split = splits[image.stem]
             if split != image.split:
-                what = (
-                    f"moved from {image.split or 'no split'} to {split or 'no split'}, where its "
-                )
-                changes.append(Change(stem=image.stem, what=what + "original is"))
+                former, new = image.split or "no split", split or "no split"
+                what = f"moved from {former} to {new}, where its original is"
+                changes.append(Change(stem=image.stem, what=what))
             rows.append(
                 {
                     "stem": image.stem,
@@ -217,16 +214,16 @@ def _write_image(
     report: VerificationReport, image: ImageFacts, output: Path
 ) -> tuple[list[str], list[Change]]:
     files = [f"images/{image.image_path.name}"]
-    changes = []
+    changes: list[Change] = []
     copy_file(image.image_path, output / files[0])
-    mask_file, what = _write_mask(image, output)
+    mask_file, done = _write_mask(image, output)
     files.append(mask_file)
-    changes += [Change(stem=image.stem, what=text) for text in what]
+    changes += [Change(stem=image.stem, what=what) for what in done]
     instance_path = report.survey.instances.get(image.stem)
     if instance_path is not None:
         if any(finding.check == "broken-instances" for finding in image.findings):
-            what = [f"instances/{instance_path.name} left out"]
-            changes += [Change(stem=image.stem, what=text) for text in what]
+            what = f"instances/{instance_path.name} left out"
+            changes.append(Change(stem=image.stem, what=what))
         else:
             files.append(f"instances/{instance_path.name}")
             copy_file(instance_path, output / files[-1])
@@ -251,7 +248,7 @@ def _write_mask(image: ImageFacts, output: Path) -> tuple[str, list[str]]:
         )
     what = []
     if diagnosis.fault is not None:
-        what.append(f"mask {diagnosis.detail}: {_done_about(diagnosis.fault)}")
+        what.append(f"mask {diagnosis.detail}: {_DONE[diagnosis.fault]}")
     if diagnosis.is_black_gray and image.mask_fault == MaskFault.INDEX:
         class_mask = np.full_like(class_mask, MaskClass.BACKGROUND)
         what.append("mask holds only the class number 0: written as background")
@@ -260,23 +257,17 @@ def _write_mask(image: ImageFacts, output: Path) -> tuple[str, list[str]]:
         what.append(f"mask scaled from {class_mask.shape} to {image_shape}")
         class_mask = fitted
     name = f"masks/{image.stem}.png"
-    _write_class_mask(output / name, class_mask)
+    write_image(output / name, encode_class_mask(class_mask))
     return name, what or [f"mask written as PNG in place of {image.mask_path.suffix}"]
 
 
-def _write_class_mask(path: Path, class_mask: NDArray[np.uint8]) -> None:
-    write_image(path, encode_class_mask(class_mask))
-
-
-def _done_about(fault: MaskFault) -> str:
-    done = {
-        MaskFault.ZERO_ONE: "multiplied by 255",
-        MaskFault.INDEX: "written as red, green and blue",
-        MaskFault.BLURRED: "strongest channel taken, pixels in doubt not scored",
-        MaskFault.SEVERAL_CLASSES: "those pixels are not scored",
-        MaskFault.TRANSPARENT: "written without transparency",
-    }
-    return done[fault]
+_DONE = {
+    MaskFault.ZERO_ONE: "multiplied by 255",
+    MaskFault.INDEX: "written as red, green and blue",
+    MaskFault.BLURRED: "strongest channel taken, pixels in doubt not scored",
+    MaskFault.SEVERAL_CLASSES: "those pixels are not scored",
+    MaskFault.TRANSPARENT: "written without transparency",
+}
 
 
 def _repaired_boxes(image: ImageFacts) -> tuple[list[Annotation], list[Change]]:
@@ -285,15 +276,7 @@ def _repaired_boxes(image: ImageFacts) -> tuple[list[Annotation], list[Change]]:
     dropped = cut = 0
     for box in image.cells or ():
         is_useful = is_whole(box) and not is_outside(box, (height, width))
-        inside = replace(
-            box,
-            box=Box(
-                max(0.0, box.x_min),
-                max(0.0, box.y_min),
-                min(float(width), box.x_max),
-                min(float(height), box.y_max),
-            ),
-        )
+        inside = replace(box, box=clip_box(box.bounds, (height, width)))
         if not is_useful or min(inside.width, inside.height) <= TINY_SIDE_PX or inside in kept:
             dropped += 1
             continue

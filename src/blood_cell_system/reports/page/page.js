@@ -1,11 +1,14 @@
-"use strict";
+// The page of a report: a table that sorts, and a viewer of its images.
+
+import { PanZoom } from "./pan_zoom.js";
+
 const images = JSON.parse(document.getElementById("images").textContent);
 const viewer = document.getElementById("viewer");
 const stage = document.getElementById("stage");
 const details = document.getElementById("details");
 const SVG = "http://www.w3.org/2000/svg";
 let shown = -1;
-let view = null;
+const panZoom = new PanZoom(stage);
 let withOutlines = true;
 let chosenCell = null;
 
@@ -132,18 +135,16 @@ function show(index, cellId) {
   limit();
   details.textContent = `${image.cells.id.length} cells. Drag to move, wheel or two fingers to zoom; ? shows colours and keys.`;
   chosenCell = Number.isInteger(cellId) ? cellId : null;
-  view = { x: 0, y: 0, width: image.width, height: image.height };
+  panZoom.size = { width: image.width, height: image.height };
+  if (!viewer.open) viewer.showModal();
+  panZoom.fit();
   const chosen = image.cells.id.indexOf(cellId);
   if (chosen >= 0 && outlines.children[chosen].points.length) {
-    if (!viewer.open) viewer.showModal();
-    const box = outlines.children[chosen].getBBox();
-    const side = Math.max(box.width, box.height) * 3;
-    view = { x: box.x + (box.width - side) / 2, y: box.y + (box.height - side) / 2, width: side, height: side };
+    panZoom.focus(outlines.children[chosen].getBBox());
     details.textContent = wordsOf(cellOf(image, chosen));
   }
-  if (!viewer.open) viewer.showModal();
   remember();
-  draw();
+  showOutlines();
 }
 
 // The address names the view, so that it can be sent and reloaded: #3.12 is cell 12 of image 3.
@@ -152,28 +153,9 @@ function remember() {
   history.replaceState(null, "", place === " " ? location.pathname + location.search : place);
 }
 
-function draw() {
-  const svg = stage.firstChild;
-  svg.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
-  svg.querySelector("#outlines").setAttribute("visibility", withOutlines ? "visible" : "hidden");
+function showOutlines() {
+  stage.querySelector("#outlines").setAttribute("visibility", withOutlines ? "visible" : "hidden");
   document.getElementById("outlined").setAttribute("aria-pressed", withOutlines);
-}
-
-function placeOf(clientX, clientY) {
-  const matrix = stage.firstChild.getScreenCTM().inverse();
-  return new DOMPoint(clientX, clientY).matrixTransform(matrix);
-}
-
-function zoom(factor, clientX, clientY) {
-  const image = images[shown];
-  const box = stage.getBoundingClientRect();
-  const at = placeOf(clientX ?? box.x + box.width / 2, clientY ?? box.y + box.height / 2);
-  const bounded = Math.min(Math.max(view.width * factor, image.width / 60), image.width * 1.5) / view.width;
-  view = {
-    x: at.x - (at.x - view.x) * bounded, y: at.y - (at.y - view.y) * bounded,
-    width: view.width * bounded, height: view.height * bounded,
-  };
-  draw();
 }
 
 // Images in the order of the table, as it is sorted and searched.
@@ -201,61 +183,27 @@ function nextUnsure() {
   details.textContent = "No further cell is unsure.";
 }
 
-function fit() {
-  const image = images[shown];
-  view = { x: 0, y: 0, width: image.width, height: image.height };
-  draw();
-}
-
 function toggle() {
   withOutlines = !withOutlines;
-  draw();
+  showOutlines();
 }
 
 for (const button of document.querySelectorAll("[data-image]")) {
   button.addEventListener("click", () => show(Number(button.dataset.image), Number(button.dataset.cell)));
 }
 const actions = {
-  previous: () => step(-1), next: () => step(1), larger: () => zoom(1 / 1.4), smaller: () => zoom(1.4),
-  fit, outlined: toggle, close: () => { viewer.close(); remember(); }, unsure: nextUnsure,
+  previous: () => step(-1), next: () => step(1), larger: () => panZoom.zoom(1 / 1.4), smaller: () => panZoom.zoom(1.4),
+  fit: () => panZoom.fit(), outlined: toggle, close: () => { viewer.close(); remember(); }, unsure: nextUnsure,
   help: () => document.getElementById("legend").toggleAttribute("hidden"),
 };
 filter.addEventListener("change", limit);
 viewer.addEventListener("close", remember);
 for (const [id, act] of Object.entries(actions)) document.getElementById(id).addEventListener("click", act);
-const keys = { ArrowLeft: actions.previous, ArrowRight: actions.next, "+": actions.larger, "-": actions.smaller, 0: fit, o: toggle, u: nextUnsure, "?": actions.help };
+const keys = { ArrowLeft: actions.previous, ArrowRight: actions.next, "+": actions.larger, "-": actions.smaller, 0: actions.fit, o: toggle, u: nextUnsure, "?": actions.help };
 viewer.addEventListener("keydown", (event) => {
   const act = event.target === filter ? undefined : keys[event.key];
   if (act && !event.ctrlKey && !event.metaKey) act();
 });
-stage.addEventListener("wheel", (event) => {
-  event.preventDefault();
-  zoom(Math.exp(Math.max(-0.5, Math.min(0.5, event.deltaY / 300))), event.clientX, event.clientY);
-}, { passive: false });
-
-// One finger or the mouse moves, two fingers zoom.
-const fingers = new Map();
-stage.addEventListener("pointerdown", (event) => {
-  fingers.set(event.pointerId, event);
-  stage.setPointerCapture(event.pointerId);
-});
-stage.addEventListener("pointermove", (event) => {
-  const before = fingers.get(event.pointerId);
-  if (!before) return;
-  const [from, to] = [placeOf(before.clientX, before.clientY), placeOf(event.clientX, event.clientY)];
-  if (fingers.size === 1) {
-    view = { ...view, x: view.x + from.x - to.x, y: view.y + from.y - to.y };
-    draw();
-  } else {
-    const other = [...fingers.values()].find((finger) => finger.pointerId !== event.pointerId);
-    const distance = (finger) => Math.hypot(finger.clientX - other.clientX, finger.clientY - other.clientY);
-    zoom(Math.max(distance(before), 1) / Math.max(distance(event), 1), other.clientX, other.clientY);
-  }
-  fingers.set(event.pointerId, event);
-});
-for (const end of ["pointerup", "pointercancel"]) {
-  stage.addEventListener(end, (event) => fingers.delete(event.pointerId));
-}
 // A link to one image: index.html#3 opens the third, index.html#3.12 at its cell 12.
 function follow() {
   const wanted = /^#(\d+)(?:\.(\d+))?$/.exec(location.hash);

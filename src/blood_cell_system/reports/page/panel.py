@@ -11,10 +11,14 @@ from numpy.typing import NDArray
 
 from blood_cell_system.cells.neighbours import crops_of
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.reports.page.field_spool import (
+    FieldSpool,
+    Polygon,
+    SpooledField,
+    encoded_jpeg,
+)
 from blood_cell_system.reports.report import DiagnosticReport, certainty
 from blood_cell_system.reports.text import name_of
-
-Polygon = list[tuple[float, float]]
 
 
 def outline_polygons(cells: Cells, *, tolerance_px: float = 0.7) -> list[Polygon]:
@@ -78,8 +82,6 @@ def page_limits(images: int) -> PageLimits:
     return next((limits for limits in _LIMITS if images <= limits.images), _NO_IMAGES)
 
 
-_QUALITY: Final = 82
-"""JPEG's quality of 100: a smear takes about an eighth of a byte a pixel."""
 _CROP_SIDE: Final = 112
 """Pixels a side of a cell in the gallery: ten in a row on a desktop, three on a phone."""
 _CROP_CONTEXT: Final = 1.7
@@ -122,6 +124,8 @@ class Panel:
         without the image.
     crops : tuple of CellCrop
         The least certain cells, the worst first.
+    review : SpooledField or None
+        What the review page shows; None without such a page.
     """
 
     width_px: int
@@ -129,6 +133,7 @@ class Panel:
     jpeg: bytes
     outlines: tuple[str, ...]
     crops: tuple[CellCrop, ...]
+    review: SpooledField | None = None
 
 
 def make_panel(
@@ -136,8 +141,10 @@ def make_panel(
     label_image: NDArray[np.integer],
     report: DiagnosticReport,
     limits: PageLimits,
+    *,
+    spool: FieldSpool | None = None,
 ) -> Panel:
-    """Prepare an image for the page.
+    """Prepare an image for the page, and for the review page where there is a spool for it.
 
     Parameters
     ----------
@@ -151,18 +158,20 @@ def make_panel(
     cells = replace(report.cells, label_image=label_image.astype(np.int32, copy=False))
     certainties = certainty(cells)
     boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
-    polygons = outline_polygons(cells) if limits.side_px else ()
+    polygons = outline_polygons(cells) if limits.side_px or spool else []
+    shown = polygons if limits.side_px else []
     return Panel(
         width_px=width,
         height_px=height,
-        jpeg=_jpeg(_shrunk(image, limits.side_px)) if limits.side_px else b"",
-        outlines=tuple(" ".join(f"{x:g},{y:g}" for x, y in polygon) for polygon in polygons),
+        jpeg=encoded_jpeg(_shrunk(image, limits.side_px)) if limits.side_px else b"",
+        outlines=tuple(" ".join(f"{x:g},{y:g}" for x, y in polygon) for polygon in shown),
+        review=spool.add(image, polygons, report.scale.red_cell_diameter_px) if spool else None,
         crops=tuple(
             CellCrop(
                 cell_id=cell_id,
                 name=name_of(cells, cell_id - 1),
                 certainty=float(certainties[cell_id - 1]),
-                jpeg=_jpeg(_crop(image, boxes[cell_id - 1])),
+                jpeg=encoded_jpeg(_crop(image, boxes[cell_id - 1])),
             )
             for cell_id in report.uncertain_cells[: limits.crops]
         ),
@@ -193,9 +202,3 @@ def _crop(image: NDArray[np.uint8], bbox: Sequence[int]) -> NDArray[np.uint8]:
     return np.asarray(
         cv2.resize(framed, (_CROP_SIDE, _CROP_SIDE), interpolation=method), dtype=np.uint8
     )
-
-
-def _jpeg(image: NDArray[np.uint8]) -> bytes:
-    ordered = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-    _, data = cv2.imencode(".jpg", ordered, [cv2.IMWRITE_JPEG_QUALITY, _QUALITY])
-    return bytes(data)

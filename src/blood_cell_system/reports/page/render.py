@@ -9,6 +9,8 @@ import hashlib
 import json
 import math
 import os
+import posixpath
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -87,7 +89,9 @@ def _round_range(low: float, high: float) -> tuple[float, float]:
     return first, last if last > first else first + step
 
 
-def render_page(summary: BatchSummary, *, slide: "SlideReport | None" = None) -> str:
+def render_page(
+    summary: BatchSummary, *, slide: "SlideReport | None" = None, review: str = ""
+) -> str:
     """Lay a batch out as one HTML page that refers to nothing outside but its images' files.
 
     Parameters
@@ -96,6 +100,8 @@ def render_page(summary: BatchSummary, *, slide: "SlideReport | None" = None) ->
         Where its slides were named the page is their index.
     slide : SlideReport, optional
         That the images are the fields of; the page then lies in the folder of slides.
+    review : str
+        Address of the page to review the cells; empty without one.
 
     Returns
     -------
@@ -103,9 +109,9 @@ def render_page(summary: BatchSummary, *, slide: "SlideReport | None" = None) ->
         File names that are no text have lone surrogates in them, to be escaped on writing.
     """
     if summary.is_grouped:
-        return _render_index(summary)
+        return _render_index(summary, review=review)
     taxonomy = summary.taxonomy
-    style, script = asset("page.css") + _own_colours(taxonomy), asset("page.js")
+    style, script = asset("page.css") + own_colours(taxonomy), joined_script("page.js")
     policy = (
         f"default-src 'none'; img-src data:; style-src '{digest_of(style)}'; "
         f"script-src '{digest_of(script)}'; base-uri 'none'; form-action 'none'"
@@ -116,6 +122,7 @@ def render_page(summary: BatchSummary, *, slide: "SlideReport | None" = None) ->
         .get_template("page.html")
         .render(
             summary=summary,
+            review=review,
             sums=slide or summary,
             dates=_dates(summary),
             slide=slide,
@@ -141,11 +148,11 @@ def render_page(summary: BatchSummary, *, slide: "SlideReport | None" = None) ->
     )
 
 
-def _render_index(summary: BatchSummary) -> str:
+def _render_index(summary: BatchSummary, *, review: str) -> str:
     """Lay the slides of a batch out as a page that links to that of each."""
     from blood_cell_system.reports.slides import with_file_names
 
-    style, script = asset("page.css") + _own_colours(summary.taxonomy), asset("page.js")
+    style, script = asset("page.css") + own_colours(summary.taxonomy), joined_script("page.js")
     policy = (
         f"default-src 'none'; style-src '{digest_of(style)}'; script-src '{digest_of(script)}'; "
         "base-uri 'none'; form-action 'none'"
@@ -155,6 +162,7 @@ def _render_index(summary: BatchSummary) -> str:
         .get_template("slides.html")
         .render(
             summary=summary,
+            review=review,
             taxonomy=summary.taxonomy,
             policy=policy,
             style=Markup(style),
@@ -201,12 +209,38 @@ def asset(name: str) -> str:
     return resources.files("blood_cell_system.reports.page").joinpath(name).read_text("utf-8")
 
 
+_IMPORT: Final = re.compile(r'^import \{[^}]*\} from "(\.[^"]*)";\n', re.MULTILINE)
+
+
+@cache
+def joined_script(name: str) -> str:
+    """Join a module of the pages' script and those that it imports, to a script of one block.
+
+    Browsers do not load modules from the disk. No two modules may have a name in common.
+    """
+    joined: dict[str, str] = {}
+
+    def add(name: str) -> None:
+        if name in joined:
+            return
+        joined[name] = ""  # Its place is after those that it imports; circles end here.
+        source = asset(name)
+        for other in _IMPORT.findall(source):
+            add(posixpath.normpath(posixpath.join(posixpath.dirname(name), other)))
+        words = _IMPORT.sub("", source)
+        joined[name] = re.sub(r"^export ", "", words, flags=re.MULTILINE)
+        joined[name] = joined.pop(name)
+
+    add(name)
+    return '"use strict";\n{\n' + "\n".join(joined.values()) + "}\n"
+
+
 def digest_of(text: str) -> str:
     """Give the hash by which a page allows its own style or script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode()
 
 
-def _own_colours(taxonomy: Taxonomy) -> str:
+def own_colours(taxonomy: Taxonomy) -> str:
     """Style of the types that the style sheet does not know."""
     rules = ""
     for kind in taxonomy:
