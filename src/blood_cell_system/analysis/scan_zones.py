@@ -85,8 +85,8 @@ class ZoneLimits:
         Coverage from which on there is hardly a gap.
     dense : float
         Share denser than one layer from which cells lie on each other.
-    apart : float
-        Share of lone cells below which a part that is half covered is a clump.
+    apart, clumped : float
+        Share of lone cells below which a part is a clump, and the coverage from which on.
     pallor : float
         Least pallor, as part of the median of all parts: cells of the edge are flat.
     """
@@ -96,6 +96,7 @@ class ZoneLimits:
     full: float = 0.72
     dense: float = 0.25
     apart: float = 0.12
+    clumped: float = 0.6
     pallor: float = 0.35
 
 
@@ -130,9 +131,7 @@ def stain_of_slide(parts: Sequence[NDArray[np.uint8]]) -> StainOfSlide:
     for part in parts:
         green = _density(part, glass)[:, :, 1]
         scaled = np.clip(green * 200, 0, 255).astype(np.uint8)
-        limit, is_stain = cv2.threshold(scaled, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
-        del limit
-        stained = is_stain > 0
+        stained = cv2.threshold(scaled, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1] > 0
         if not stained.any() or stained.all():
             continue
         above, below = float(np.median(green[stained])), float(np.median(green[~stained]))
@@ -223,9 +222,7 @@ def zones_of(
     usual = float(np.percentile(pallors, 75)) if pallors else 0.0
     return tuple(
         Zone.EDGE
-        if zone is Zone.MONOLAYER
-        and one.pallor is not None
-        and one.pallor < limits.pallor * usual
+        if zone is Zone.MONOLAYER and one.pallor is not None and one.pallor < limits.pallor * usual
         else zone
         for one, zone in zip(measures, first, strict=True)
     )
@@ -234,7 +231,7 @@ def zones_of(
 def _by_coverage(measures: ZoneMeasures, limits: ZoneLimits) -> Zone:
     if measures.coverage < limits.glass:
         return Zone.GLASS
-    is_clumped = measures.apart < limits.apart and measures.coverage > 0.5
+    is_clumped = measures.apart < limits.apart and measures.coverage > limits.clumped
     if measures.coverage > limits.full or measures.dense > limits.dense or is_clumped:
         return Zone.THICK
     return Zone.EDGE if measures.coverage < limits.sparse else Zone.MONOLAYER

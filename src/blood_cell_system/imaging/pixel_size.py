@@ -12,8 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from PIL import Image
-
 from blood_cell_system.imaging.image_file import opened
 
 PLAUSIBLE_UM: Final = (0.02, 1.2)

@@ -10,6 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -115,13 +116,17 @@ class Scan(ABC):
         return pixels
 
     @abstractmethod
-    def _read_into(
-        self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int
-    ) -> None:
+    def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
         """Fill pixels of a level whose upper left corner is at (x, y)."""
 
+    @abstractmethod
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; a scan that nobody holds any more does so itself."""
+
+    def __del__(self) -> None:
+        # Of a scan that could not be opened there is nothing to close.
+        with suppress(AttributeError):
+            self.close()
 
     def holes_in(self, window: Window, level: int = 0) -> tuple[Window, ...]:
         """Parts of the level that could not be decoded so far and reach into a window."""
@@ -173,11 +178,12 @@ class ArrayScan(Scan):
         super().__init__(path, [Level(shape=shape, downsample=1.0)], pixel_size)
         self._image = image
 
-    def _read_into(
-        self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int
-    ) -> None:
+    def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
         x, y = corner
         pixels[:] = self._image[y : y + pixels.shape[0], x : x + pixels.shape[1]]
+
+    def close(self) -> None:
+        """Do nothing: there is no file."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +225,7 @@ class TiffScan(Scan):
                       / (plane.shape[0] * plane.shape[1]) ** 0.5)
                 for plane in self._levels
             ]  # fmt: skip
-            tags = {tag.code: tag.value for tag in self._levels[0].pages[0].tags}
+            tags = {tag.code: tag.value for tag in self._levels[0].page.tags}
             first = {tag.code: tag.value for tag in self._file.pages.first.tags}
             super().__init__(path, levels, pixel_size_in_tags(first | tags))
             self._cache: OrderedDict[tuple[int, int, int], NDArray[np.uint8]] = OrderedDict()
@@ -244,9 +250,7 @@ class TiffScan(Scan):
         largest = max((float(one.max(initial=0)) for one in sampled if one is not None), default=0)
         return usual_full_scale(largest)
 
-    def _read_into(
-        self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int
-    ) -> None:
+    def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
         plane = self._levels[level]
         x, y = corner
         height, width = pixels.shape[:2]
@@ -273,10 +277,11 @@ class TiffScan(Scan):
                 self._cache.move_to_end(key)
                 return self._cache[key]
         plane = self._levels[level]
-        channels = [self._values(level, k, (row, column)) for k in range(_channels(plane))]
-        if any(one is None for one in channels):
+        parts = [self._values(level, k, (row, column)) for k in range(_channels(plane))]
+        channels = [one for one in parts if one is not None]
+        if len(channels) < len(parts):
             return None
-        values = channels[0] if len(channels) == 1 else np.dstack(channels)  # type: ignore[arg-type]
+        values = channels[0] if len(channels) == 1 else np.dstack(channels)
         rgb = _as_rgb(values, plane.page, self._full_scale)
         with self._lock:
             self._cache[key] = rgb
@@ -285,9 +290,7 @@ class TiffScan(Scan):
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return rgb
 
-    def _values(
-        self, level: int, channel: int, place: tuple[int, int]
-    ) -> NDArray[Any] | None:
+    def _values(self, level: int, channel: int, place: tuple[int, int]) -> NDArray[Any] | None:
         """Decode a tile or strip of one channel, or of all that lie side by side."""
         plane = self._levels[level]
         side_y, side_x = _segment_sides(plane)
@@ -342,7 +345,9 @@ def _planes_of(file: Any) -> Iterator[list[list[Any]]]:
                 channels = range(counts[names.index("C")]) if has_channels else range(1)
                 chosen = []
                 for channel in channels:
-                    place = [channel if axis == "C" else k for axis, k in zip(names, at, strict=True)]
+                    place = [
+                        channel if axis == "C" else k for axis, k in zip(names, at, strict=True)
+                    ]
                     chosen.append(pages[int(np.ravel_multi_index(place, counts))])
                 planes.append(chosen)
             yield planes
@@ -438,14 +443,11 @@ def _segment_sides(plane: _Plane) -> tuple[int, int]:
 
 
 def _segments(plane: _Plane) -> Iterator[tuple[int, int]]:
-    sides = _segment_sides(plane)
-    counts = [range(-(-length // side)) for length, side in zip(plane.shape, sides, strict=True)]
-    return product(*counts)
+    side_y, side_x = _segment_sides(plane)
+    return product(range(-(-plane.shape[0] // side_y)), range(-(-plane.shape[1] // side_x)))
 
 
-def _decoded(
-    file: Any, plane: _Plane, channel: int, place: tuple[int, int]
-) -> NDArray[Any] | None:
+def _decoded(file: Any, plane: _Plane, channel: int, place: tuple[int, int]) -> NDArray[Any] | None:
     """Read and decode a tile; None for one that the file leaves out, which is empty."""
     several = len(plane.pages) > 1
     page = plane.pages[channel] if several else plane.pages[0]
@@ -513,9 +515,7 @@ def _as_rgb(values: NDArray[Any], page: Any, full_scale: float | None) -> NDArra
 class _PartedScan(Scan):
     """A scan of another library, read in parts so that a fault costs one of them."""
 
-    def _read_into(
-        self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int
-    ) -> None:
+    def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
         height, width = pixels.shape[:2]
         for top, left in product(range(0, height, _READ_PX), range(0, width, _READ_PX)):
             part = pixels[top : top + _READ_PX, left : left + _READ_PX]

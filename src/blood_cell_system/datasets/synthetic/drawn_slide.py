@@ -1,4 +1,4 @@
-"""A drawn slide: a whole smear with thick end, monolayer and feathered edge, and the truth about it.
+"""A drawn slide with thick end, monolayer and feathered edge, and the truth about it.
 
 Cells are stamps, drawn once with the means of :mod:`.smear` and put at many places, so that a slide
 of 20,000 pixels a side takes a minute or two. It is drawn and written band by band as a tiled
@@ -119,7 +119,9 @@ class _Stamp:
     diameter_px: float
 
 
-def zone_at(x: NDArray[np.float64], y: NDArray[np.float64], settings: SlideSettings) -> NDArray[Any]:
+def zone_at(
+    x: NDArray[np.float64], y: NDArray[np.float64], settings: SlideSettings
+) -> NDArray[Any]:
     """Name the zone of each place: its truth.
 
     Parameters
@@ -184,7 +186,7 @@ def place_cells(
         red, red_stamp, red_zone = red[is_free], red_stamp[is_free], red_zone[is_free]
     count = round(len(red) / settings.red_per_platelet)
     small = generator.random((3 * count, 2)) * (settings.width, settings.height)
-    is_on = np.isin(zone_at(*small.T, settings), (MONOLAYER, EDGE))
+    is_on = np.isin(zone_at(small[:, 0], small[:, 1], settings), (MONOLAYER, EDGE))
     small = small[is_on]
     everything = np.concatenate([red, white]) if len(white) else red
     if len(small) and len(everything):
@@ -197,7 +199,11 @@ def place_cells(
         centre=np.floor(centre) + 0.5,
         stamp=np.concatenate([red_stamp, white_stamp, small_stamp]).astype(np.int64),
         zone=np.concatenate(
-            [red_zone, zone_at(*white.T, settings), zone_at(*small.T, settings)]
+            [
+                red_zone,
+                zone_at(white[:, 0], white[:, 1], settings),
+                zone_at(small[:, 0], small[:, 1], settings),
+            ]
         ),
     )
 
@@ -243,9 +249,7 @@ def draw_stamps(
             planes[dye][patch.window] += amount
         density = np.moveaxis(planes, 0, 2) @ absorption
         area = float(patch.inside.sum())
-        rows, columns = (
-            np.flatnonzero((density > 1e-4).any(axis=(axis, 2))) for axis in (1, 0)
-        )
+        rows, columns = (np.flatnonzero((density > 1e-4).any(axis=(axis, 2))) for axis in (1, 0))
         # Symmetric around the middle, so that a place is the place of the middle.
         reach = int(max(abs(side // 2 - np.array([rows[0], rows[-1], columns[0], columns[-1]]))))
         window = slice(side // 2 - reach, side // 2 + reach + 1)
@@ -262,14 +266,16 @@ def draw_stamps(
     for number in range(_RED_STAMPS + _FLAT_STAMPS):
         is_flat = number >= _RED_STAMPS
         kind = RedCellKind.SPHERE if is_flat else draw_kind(generator, shares)
-        size = radius * (1.06 if is_flat else 1) * float(np.clip(generator.normal(1, 0.05), 0.85, 1.15))
+        size = (
+            radius
+            * (1.06 if is_flat else 1)
+            * float(np.clip(generator.normal(1, 0.05), 0.85, 1.15))
+        )
         outline = red_cell_outline(generator, kind=kind, centre=middle, radius_px=size)
         patch = make_patch(outline, (side, side))
         if patch is None:
             continue
-        amount = haemoglobin(
-            patch, generator, kind=kind, radius_px=size, pallor=0.55, rim=0.12
-        )
+        amount = haemoglobin(patch, generator, kind=kind, radius_px=size, pallor=0.55, rim=0.12)
         add(RBC, "flat" if is_flat else str(kind), patch, {Dye.HAEMOGLOBIN: amount})
     for _ in range(_WHITE_STAMPS):
         white_kind, size = draw_white_cell(generator, red_radius_px=radius)
@@ -334,7 +340,7 @@ class SlideDrawing:
             light.shape, dtype=np.float32
         )
         light += cv2.GaussianBlur(noise, (0, 0), 0.6) * np.float32(3.0)
-        return np.clip(np.rint(light), 0, 255).astype(np.uint8)
+        return np.asarray(np.clip(np.rint(light), 0, 255), dtype=np.uint8)
 
 
 def write_slide(output: Path, settings: SlideSettings, *, seed: int = 0) -> SlideDrawing:
