@@ -93,7 +93,7 @@ def write_json(path: Path, value: Any) -> None:
     Numbers that are not finite become null, as JSON has none. Names of files that are not UTF-8
     are escaped, and come back as they were.
     """
-    text = json.dumps(_without_nan(value), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    text = _laid_out(value, "\n") + "\n"
     write_bytes(path, text.encode("utf-8", errors="backslashreplace"))
 
 
@@ -127,9 +127,39 @@ def csv_text(rows: Iterable[Iterable[Any]]) -> str:
     return "\n".join([*lines, ""])
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
+def _laid_out(value: Any, line_end: str) -> str:
+    """Lay a value out as ``json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)`` does.
+
+    With an indent that works in Python generators, which took a sixth of the analysis of an image.
+
+    Parameters
+    ----------
+    value : object
+    line_end : str
+        A line end, and the blanks that the next line begins with.
+    """
+    if isinstance(value, str):
+        return json.encoder.encode_basestring(value)
+    if isinstance(value, float):
+        return float.__repr__(value) if math.isfinite(value) else "null"
     if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        if not value:
+            return "[]"
+        inner = line_end + " "
+        items = f",{inner}".join([_laid_out(item, inner) for item in value])
+        return f"[{inner}{items}{line_end}]"
+    if isinstance(value, dict):
+        if not value:
+            return "{}"
+        inner = line_end + " "
+        items = f",{inner}".join(
+            [f"{_key(key)}: {_laid_out(value[key], inner)}" for key in sorted(value)]
+        )
+        return f"{{{inner}{items}{line_end}}}"
+    # Numbers, truth and None; what JSON has no form for is refused here.
+    return json.dumps(value)
+
+
+def _key(key: Any) -> str:
+    text = key if isinstance(key, str) else json.dumps(key)
+    return json.encoder.encode_basestring(text)

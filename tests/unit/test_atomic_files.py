@@ -188,6 +188,24 @@ def test_json_comes_back_as_it_was(tmp_path_factory, value):
     assert json.loads(path.read_text(encoding="utf-8")) == value
 
 
+@given(JSON_VALUES)
+def test_json_is_laid_out_as_the_standard_library_does(tmp_path_factory, value):
+    path = tmp_path_factory.mktemp("json") / "a.json"
+    write_json(path, value)
+    expected = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+    assert path.read_text(encoding="utf-8") == expected
+
+
+def test_keys_that_are_numbers_become_text_as_in_the_standard_library(tmp_path):
+    write_json(tmp_path / "a.json", {2: "b", 1: True, 10: None})
+    assert json.loads((tmp_path / "a.json").read_text()) == {"1": True, "2": "b", "10": None}
+
+
+def test_what_json_has_no_form_for_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        write_json(tmp_path / "a.json", {"a": object()})
+
+
 def test_equal_values_give_equal_bytes(tmp_path):
     write_json(tmp_path / "a.json", {"x": 1, "y": 2})
     write_json(tmp_path / "b.json", {"y": 2, "x": 1})

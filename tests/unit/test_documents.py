@@ -33,6 +33,8 @@ MANUALS = [
         "QUICK_REFERENCE.md",
         "bring_your_own_images.md",
         "correcting_predictions.md",
+        "watched_folder.md",
+        "what_to_review.md",
     )
 ]
 PROGRAMS = ("bloodcells", "prepare_segmentation_data.py", "train_segmentation.py")

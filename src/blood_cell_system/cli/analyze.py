@@ -10,6 +10,11 @@ from blood_cell_system.cli.options import (
     ALL_CORES,
     CellDiameter,
     Jobs,
+    NoClassify,
+    NoReviewPage,
+    OwnModels,
+    OwnSegmenter,
+    PixelSize,
     Views,
     argument,
     counted,
@@ -36,15 +41,9 @@ def analyze(
     *,
     paths: Annotated[list[Path], argument("PATH", "Images, or folders.")],
     output_dir: Annotated[Path, option("-o --output-dir DIR", "Folder to write.")],
-    model: Annotated[
-        Path | None, option("--model FILE", "Segmenter, .keras or .onnx.", default="built-in")
-    ] = None,
-    models: Annotated[
-        Path | None, option("--models DIR", "Folder with a segmenter or classifiers of your own.")
-    ] = None,
-    no_classify: Annotated[
-        bool, option("--no-classify", "Count cells, but do not classify them.")
-    ] = False,
+    model: OwnSegmenter = None,
+    models: OwnModels = None,
+    no_classify: NoClassify = False,
     views: Views = None,
     recursive: Annotated[bool, option("-r --recursive", "Search folders within folders.")] = False,
     jobs: Jobs = ALL_CORES,
@@ -65,10 +64,7 @@ def analyze(
         Path | None,
         option("--figures FILE", "What is reported of slides, and by which limits (YAML)."),
     ] = None,
-    no_review_page: Annotated[
-        bool,
-        option("--no-review-page", "Write no page on which a person corrects the cells."),
-    ] = False,
+    no_review_page: NoReviewPage = False,
     region: Annotated[
         str | None,
         option("--region X,Y,WxH", "Part of a scan to analyse, in pixels of its level 0."),
@@ -101,15 +97,7 @@ def analyze(
         ),
     ] = None,
     cell_diameter: CellDiameter = None,
-    pixel_size_um: Annotated[
-        float | None,
-        option(
-            "--pixel-size-um UM",
-            "Side of a pixel in µm.",
-            default="as the file states",
-            parser=within(float, 0.001, 10),
-        ),
-    ] = None,
+    pixel_size_um: PixelSize = None,
     objective: Annotated[
         float | None,
         option(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from blood_cell_system.cli.analyze import system_of
-from blood_cell_system.cli.options import argument, option, within
+from blood_cell_system.cli.options import OwnModels, OwnSegmenter, argument, option, within
 
 
 def _date(value: str) -> str:
@@ -38,12 +38,8 @@ def control(
             parser=within(int, 5, 1000),
         ),
     ] = None,
-    model: Annotated[
-        Path | None, option("--model FILE", "Segmenter, .keras or .onnx.", default="built-in")
-    ] = None,
-    models: Annotated[
-        Path | None, option("--models DIR", "Folder with a segmenter or classifiers of your own.")
-    ] = None,
+    model: OwnSegmenter = None,
+    models: OwnModels = None,
 ) -> int:
     """Measure the same control slide each day, and say whether stain and focus are in control.
 

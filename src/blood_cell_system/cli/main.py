@@ -43,8 +43,10 @@ class CommandLine(NamedTuple):
 _SECTIONS: Final = {
     "Analyse images": (
         ("analyze", "analyze:analyze", "count cells and write a report"),
+        ("watch", "watch:watch", "analyse images of a folder as they come"),
         ("classify", "classify:classify", "classify single-cell images"),
         ("control", "control:control", "measure the control slide of the day"),
+        ("suggest", "suggest:suggest", "list the cells to review next"),
         ("convert", "convert:convert", "write labels or results for other tools"),
         ("models", "models:models", "list the installed models"),
     ),

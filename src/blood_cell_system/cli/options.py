@@ -106,6 +106,25 @@ Views = Annotated[
 ]
 KIND_HELP: Final = "Red cells (rbc), white cells (wbc), or a type of your own classes."
 Kind = Annotated[str, option("--kind TYPE", KIND_HELP)]
+OwnSegmenter = Annotated[
+    Path | None, option("--model FILE", "Segmenter, .keras or .onnx.", default="built-in")
+]
+OwnModels = Annotated[
+    Path | None, option("--models DIR", "Folder with a segmenter or classifiers of your own.")
+]
+NoClassify = Annotated[bool, option("--no-classify", "Count cells, but do not classify them.")]
+NoReviewPage = Annotated[
+    bool, option("--no-review-page", "Write no page on which a person corrects the cells.")
+]
+PixelSize = Annotated[
+    float | None,
+    option(
+        "--pixel-size-um UM",
+        "Side of a pixel in µm.",
+        default="as the file states",
+        parser=within(float, 0.001, 10),
+    ),
+]
 Segmenter = Annotated[Path, option("--model FILE", "Segmenter, .keras or .onnx.")]
 SegmentationDir = Annotated[Path, option("--data-dir DIR", "Prepared folder.")]
 CellDir = Annotated[

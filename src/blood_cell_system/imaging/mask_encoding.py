@@ -56,7 +56,7 @@ def encode_class_mask(class_mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
             f"Class mask: the values {found} are no classes; "
             f"expected 0 (background), 1 (RBC), 2 (WBC) or {NOT_SCORED} (not scored)."
         )
-    return _COLOURS[class_mask]
+    return np.take(_COLOURS, class_mask, axis=0)
 
 
 def decode_class_mask(rgb_mask: NDArray[np.uint8]) -> NDArray[np.uint8]:

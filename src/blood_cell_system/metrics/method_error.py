@@ -8,7 +8,7 @@ rate there, :class:`ErrorRate`, and with it an interval of the true share of cel
 
 import math
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, Self
 
 import numpy as np
@@ -27,6 +27,10 @@ tell a spread within a factor of six."""
 
 DRAWS: Final = 4000
 """Draws of each rate: bounds of an interval vary by some hundredths of its width with the seed."""
+
+
+_KEPT: Final = 4096
+"""Answers that are kept: report, text and page of an image ask for the same ones."""
 
 
 class ErrorRate(BaseModel):
@@ -92,6 +96,7 @@ class ErrorRate(BaseModel):
         return _logistic(self.location + self.scale * _standard_t(self.degrees, name))
 
 
+@lru_cache(maxsize=_KEPT)
 def true_share_interval(
     count: float, total: float, sensitivity: ErrorRate, false_alarms: ErrorRate
 ) -> tuple[float, float]:
@@ -115,6 +120,7 @@ def true_share_interval(
     return float(low), float(high)
 
 
+@lru_cache(maxsize=_KEPT)
 def chance_of_false_alarms(count: int, total: int, false_alarms: ErrorRate) -> float:
     """Give the probability of ``count`` false alarms or more among ``total`` cells without any.
 

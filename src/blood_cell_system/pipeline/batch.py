@@ -415,6 +415,8 @@ class BatchSettings:
         Whether to keep the results of a former run that would come out the same.
     slides : mapping of str to Slide
         Slide of each image, by the name of its results; empty where slides were not named.
+    page_images : int, optional
+        Images that the page is going to show; those of this run by default.
     is_reviewable : bool
         Whether pages are written on which a person corrects cells.
 
@@ -427,6 +429,7 @@ class BatchSettings:
     jobs: int = 1
     resume: bool = False
     slides: Mapping[str, Slide] = field(default_factory=dict)
+    page_images: int | None = None
     is_reviewable: bool = True
 
     def __post_init__(self) -> None:
@@ -483,10 +486,17 @@ def analyze_inputs(
     pipeline: InferencePipeline,
     output_dir: Path,
     settings: BatchSettings | None = None,
+    *,
+    spool: FieldSpool | None = None,
 ) -> Iterator[ImageOutcome]:
     """Analyse images and write the files of each; one that fails does not stop the others.
 
     Outcomes come in the order of the inputs, those that failed before they were read at the end.
+
+    Parameters
+    ----------
+    spool : FieldSpool, optional
+        Keeps the pixels of pages to review; one of this call by default.
 
     Raises
     ------
@@ -506,8 +516,8 @@ def analyze_inputs(
         output_dir=output_dir,
         resume=settings.resume,
         provenance=pipeline.provenance,
-        limits=page_limits(len(inputs.images)),
-        spool=FieldSpool(output_dir) if settings.is_reviewable else None,
+        limits=page_limits(settings.page_images or len(inputs.images)),
+        spool=(spool or FieldSpool(output_dir)) if settings.is_reviewable else None,
     )
     for outcome in _in_threads(work, inputs, settings.jobs):
         yield replace(outcome, slide=settings.slides.get(outcome.name))
@@ -704,9 +714,9 @@ def _analyzed(work: _Work, item: InputImage) -> ImageOutcome:
         result = work.pipeline.analyze(item.path)
     else:
         result = work.pipeline.analyze_field(item.field)
-    write_image_files(work.output_dir, item.name, result.analysis, result.report)
+    value = write_image_files(work.output_dir, item.name, result.analysis, result.report)
     # As it is read back: the same numbers as those of a kept one, and no pixels are held.
-    report = DiagnosticReport.from_json(result.report.to_json())
+    report = DiagnosticReport.from_json(value)
     labels = result.analysis.cells.label_image
     panel = make_panel(result.analysis.image, labels, report, work.limits, spool=work.spool)
     return ImageOutcome(name=item.name, path=str(item.path), report=report, panel=panel)

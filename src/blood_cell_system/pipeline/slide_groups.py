@@ -22,7 +22,7 @@ from blood_cell_system.text_encoding import decoded
 BY_FOLDER: Final = "folder"
 """Value of ``--group-by`` for slides that are folders."""
 
-_TABLE_ENDINGS: Final = (".csv", ".tsv")
+TABLE_ENDINGS: Final = (".csv", ".tsv")
 _REQUIRED: Final = ("image", "slide")
 _SHOWN: Final = 5
 """Names that a message lists before "and N more"."""
@@ -50,7 +50,7 @@ def group_images(images: Sequence[InputImage], by: str) -> dict[str, Slide]:
     """
     if by == BY_FOLDER:
         slides = _by_folder(images)
-    elif Path(by).suffix.lower() in _TABLE_ENDINGS:
+    elif Path(by).suffix.lower() in TABLE_ENDINGS:
         slides = _by_table(images, Path(by))
     else:
         slides = _by_pattern(images, by)
@@ -177,7 +177,7 @@ def _by_word(images: Sequence[InputImage]) -> Mapping[str, list[str]]:
 
 
 def _check_patients(by: str, slides: Iterable[Slide]) -> None:
-    place = by if Path(by).suffix.lower() in _TABLE_ENDINGS else f"--group-by {by}"
+    place = by if Path(by).suffix.lower() in TABLE_ENDINGS else f"--group-by {by}"
     patients: dict[str, str | None] = {}
     for slide in slides:
         if patients.setdefault(slide.name, slide.patient) != slide.patient:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.atomic_files import csv_text, replacing
 from blood_cell_system.cells.measures import data_dictionary
-from blood_cell_system.cells.table import Column
+from blood_cell_system.cells.table import COLUMNS, Column
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.batch_summary import ImageOutcome
 from blood_cell_system.reports.image_files import as_written, remove_file
@@ -110,6 +110,9 @@ def _values(
     }
     found = {name: np.full(len(cells), value, dtype=object) for name, value in of_image.items()}
     found |= {"cell_id": cells.ids} | cells.flat()
+    if (place := report.image.place) is not None:
+        on_scan = cells["centroid"] * place.downsample + (place.x_px, place.y_px)
+        found |= zip(COLUMNS["scan_centroid"].flat_names, on_scan.T, strict=True)
     return {name: _as_numbers(found.get(name)) for name in columns}
 
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -47,6 +48,24 @@ class Verdict(StrEnum):
     FALSE_ALARMS = "within false alarms"
 
 
+def unsure_words(uncertain: int, count: int) -> str:
+    """Say how many of the cells of a class are not sure.
+
+    Examples
+    --------
+    >>> unsure_words(1, 1)
+    'the one cell called so is not sure: look at it'
+    >>> unsure_words(9, 9)
+    'all 9 cells called so are not sure: look at them'
+    >>> unsure_words(29, 48)
+    '29 of the 48 cells called so are not sure: look at them'
+    """
+    if count == 1:
+        return "the one cell called so is not sure: look at it"
+    part = f"all {count:,}" if uncertain == count else f"{uncertain:,} of the {count:,}"
+    return f"{part} cells called so are not sure: look at them"
+
+
 class Proof(BaseModel):
     """How well a class is told in laboratories that its model never saw."""
 
@@ -64,6 +83,7 @@ class Proof(BaseModel):
     )
 
     @classmethod
+    @lru_cache(maxsize=256)
     def of(cls, validation: Validation) -> Self:
         """Sum up what a model file says of a class."""
         mean, worst = validation.mean_auroc, validation.worst_auroc

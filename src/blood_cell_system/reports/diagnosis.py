@@ -11,7 +11,7 @@ from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.cells.measures import in_micrometres, measure_cells, measured_columns
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.reports.claims import Verdict, asked_for, classes_claimed
+from blood_cell_system.reports.claims import Verdict, asked_for, classes_claimed, unsure_words
 from blood_cell_system.reports.findings import BLAST, Rate, findings_in, rates_in
 from blood_cell_system.reports.report import (
     CellFlag,
@@ -148,8 +148,8 @@ def _is_open(cells: Cells, row: int, claimed: Set[str], has_claim: bool) -> bool
 def doubts(rates: Iterable[Rate]) -> list[str]:
     """Warn of shares that uncertain cells carry."""
     return [
-        f"{rate.label}: {rate.uncertain} of the {rate.count} cells called so are not sure. Look at "
-        "them; no share is reported."
+        f"{rate.label[:1].upper()}{rate.label[1:]}: {unsure_words(rate.uncertain, rate.count)}. "
+        "No share is reported."
         for rate in rates
         if rate.verdict == Verdict.UNCERTAIN
     ]

@@ -10,7 +10,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
 
 import numpy as np
@@ -176,7 +176,7 @@ _DIFFERENTIAL: Final = "Blasts belong to the differential; erythroblasts are rep
 RATIOS: Final[tuple[Ratio, ...]] = (
     Ratio(
         name="malaria_RBC",
-        label="parasitaemia: red cells with malaria parasites",
+        label="parasitaemia (red cells with malaria parasites)",
         of=with_condition(RBC, "malaria_RBC"),
         among=assessed(RBC),
         min_cells=MIN_RED_CELLS,
@@ -252,7 +252,7 @@ def _of_taxonomy(taxonomy: Taxonomy) -> Iterator[Ratio]:
             word = "platelets" if kind.name == PLATELET else kind.name.lower()
             yield Ratio(
                 name=f"{word}_of_{among.name.lower()}_and_{word}",
-                label=f"{kind.display_name} among {among.display_name} and {kind.display_name}",
+                label=f"{kind.display_name} among all {_both(among, kind)}",
                 of=of_types(kind.name),
                 among=of_types(kind.name, among.name),
                 min_cells=kind.min_cells,
@@ -283,6 +283,20 @@ def _of_taxonomy(taxonomy: Taxonomy) -> Iterator[Ratio]:
             )
 
 
+def _both(first: CellType, second: CellType) -> str:
+    """Name two types in short: red and white cells.
+
+    Examples
+    --------
+    >>> _both(BUILT_IN["RBC"], BUILT_IN["WBC"]), _both(BUILT_IN["RBC"], BUILT_IN["Platelet"])
+    ('red and white cells', 'red cells and platelets')
+    """
+    one, other = first.display_name, second.display_name
+    if one.endswith(" cells") and other.endswith(" cells"):
+        one = one.removesuffix(" cells")
+    return f"{one} and {other}"
+
+
 def _among(name: str, kind: CellType) -> str:
     return name if kind.display_name in name else f"{name} among {kind.display_name}"
 
@@ -301,13 +315,19 @@ class Record(BaseModel):
     @classmethod
     def _without_computed(cls, value: Any) -> Any:
         """Leave out what follows from the rest, so that a file can be read back."""
-        if not isinstance(value, Mapping):
+        computed = _computed_fields(cls)
+        if not isinstance(value, Mapping) or computed.isdisjoint(value):
             return value
-        return {k: v for k, v in value.items() if k not in cls.model_computed_fields}
+        return {k: v for k, v in value.items() if k not in computed}
 
     def to_json(self) -> dict[str, Any]:
         """Give the record as it is written to a file."""
         return self.model_dump()
+
+
+@cache
+def _computed_fields(record: type[BaseModel]) -> frozenset[str]:
+    return frozenset(record.model_computed_fields)
 
 
 def rounded(digits: int) -> PlainSerializer:

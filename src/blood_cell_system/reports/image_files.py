@@ -195,7 +195,7 @@ def write_image_files(
     report: DiagnosticReport,
     *,
     with_image: bool = True,
-) -> None:
+) -> dict[str, Any]:
     """Write what was found in an image; the report's JSON comes last, when all else is there.
 
     Parameters
@@ -210,6 +210,11 @@ def write_image_files(
     with_image : bool
         Whether to write ``NAME_annotated.png``.
 
+    Returns
+    -------
+    dict
+        The report's JSON.
+
     Raises
     ------
     OutputError
@@ -222,11 +227,11 @@ def write_image_files(
         write_image(file_of(output_dir, name, "annotated.png"), drawn)
     write_image(file_of(output_dir, name, "mask.png"), encode_class_mask(analysis.class_mask))
     write_label_image(output_dir, name, analysis.cells.label_image)
-    write_report(output_dir, name, report)
+    return write_report(output_dir, name, report)
 
 
-def write_report(output_dir: Path, name: str, report: DiagnosticReport) -> None:
-    """Write a report as table, text and JSON.
+def write_report(output_dir: Path, name: str, report: DiagnosticReport) -> dict[str, Any]:
+    """Write a report as table, text and JSON; gives the JSON.
 
     Raises
     ------
@@ -238,6 +243,7 @@ def write_report(output_dir: Path, name: str, report: DiagnosticReport) -> None:
     write_words(file_of(output_dir, name, "cells.csv"), table)
     write_words(file_of(output_dir, name, "summary.txt"), report.text)
     write_json(file_of(output_dir, name, "report.json"), value)
+    return value
 
 
 def file_of(output_dir: Path, name: str, ending: str) -> Path:

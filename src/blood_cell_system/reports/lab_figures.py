@@ -27,6 +27,7 @@ from blood_cell_system.reports.claims import (
     NOT_VALIDATED,
     Verdict,
     classes_claimed,
+    unsure_words,
     why_unproven,
 )
 from blood_cell_system.reports.figure_settings import (
@@ -179,8 +180,7 @@ def ratio_figure(ratio: Ratio, cells: Cells, *, group: str) -> LabFigure:
         return figure.model_copy(update={"note": f"not enough cells: {n:,} of {ratio.min_cells:,}"})
     rate = ratio.rate(cells)
     if rate.verdict == Verdict.UNCERTAIN:
-        note = f"{rate.uncertain:,} of the {k:,} cells called so are not sure: look at them"
-        return figure.model_copy(update={"note": note})
+        return figure.model_copy(update={"note": unsure_words(rate.uncertain, k)})
     if rate.verdict == Verdict.FALSE_ALARMS:
         note = f"{k:,} of {n:,}: within false alarms, not distinguishable from none"
         return figure.model_copy(update={"note": note})
@@ -505,7 +505,7 @@ def _spread(values: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
 
 def _hypochromia(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFigure]:
     group, cells = settings.hypochromia, evidence.cells
-    label = f"hypochromic red cells: pallor above {group.pallor_above:.0%} of the area"
+    label = f"hypochromic red cells: pallor above {100 * group.pallor_above:g} % of the area"
     if PALLOR not in cells:
         yield _missing("hypochromia", label, "%", "the central pallor was not measured")
         return

@@ -33,6 +33,8 @@ _WIDTH: Final = 88
 """Letters of the longest line, but for file names."""
 _SHOWN_UNCERTAIN: Final = 10
 """Uncertain cells that the text lists."""
+_MANY_FIELDS: Final = 100
+"""Nobody counts more, so that no number is named."""
 _SHOWN_DIGITS: Final = 16
 """Digits of a hash that the text shows."""
 
@@ -101,10 +103,12 @@ def rate_words(rate: Rate) -> RateWords:
 def more_words(rate: Rate) -> str:
     """Say how many more images make a share exact enough; empty where it is, or has no cells."""
     width = f"± {100 * rate.half_width:g} %"
-    if rate.verdict in (Verdict.TOO_FEW, Verdict.UNCERTAIN):
+    if rate.verdict in (Verdict.TOO_FEW, Verdict.UNCERTAIN, Verdict.FALSE_ALARMS):
         return ""
     if rate.more_images is None:
         return f"more fields do not bring it to {width}"
+    if rate.more_images > _MANY_FIELDS:
+        return f"{width} would take more than {_MANY_FIELDS} more fields"
     return f"count about {_more_fields(rate)} for {width}" if rate.more_images else ""
 
 
@@ -199,7 +203,7 @@ def figure_groups(figures: "Iterable[LabFigure]") -> list[tuple[str, list[Figure
         group, said = groups.setdefault(figure.group, {}), figure_words(figure)
         key = said.detail if figure.value is None else figure.name
         if key in group:
-            said = replace(said, label=f"{group[key].label}, {said.label}")
+            said = replace(said, label=f"{group[key].label}; {said.label}")
         group[key] = said
     return [(_GROUPS[name], list(members.values())) for name, members in groups.items()]
 
@@ -453,7 +457,7 @@ def _provenance_lines(report: DiagnosticReport) -> list[str]:
 
 
 def _model_lines(made_with: Provenance) -> list[str]:
-    seed = "none, nothing is drawn" if made_with.seed is None else str(made_with.seed)
+    seed = "none, nothing depends on chance" if made_with.seed is None else str(made_with.seed)
     models = [
         f"{shown_name(name)}, SHA-256 {digest[:_SHOWN_DIGITS]}…"
         for name, digest in made_with.models

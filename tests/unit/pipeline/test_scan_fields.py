@@ -130,7 +130,7 @@ def test_the_slide_has_a_record_an_overview_and_its_area(small_fields, slide, pi
     places = [one.report.image.place.own for one in summary.outcomes]
     area = sum((x1 - x0) * (y1 - y0) for x0, y0, x1, y1 in places)
     assert area >= 2 * 256 * 3 * 256
-    assert np.dot(shares, pixels) == pytest.approx(area)
+    assert np.dot(shares, pixels) == pytest.approx(area, rel=1e-3)
     page = (tmp_path / "out" / "slides" / "slide_slide.html").read_text()
     assert f"{scan['fields_planned']} of {scan['fields_planned']} fields analysed" in page
 

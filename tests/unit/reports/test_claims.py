@@ -234,7 +234,7 @@ def test_a_share_of_uncertain_cells_is_a_warning():
     (found,) = (one for one in report.findings["WBC"].rates if one.name == "lymphocyte")
     assert found.count == found.uncertain >= 100
     assert f"not sure ({found.count} of" in str(rate_words(found))
-    assert "cells called so are not sure. Look at them" in " ".join(report.warnings)
+    assert "cells called so are not sure: look at them" in " ".join(report.warnings)
     sure = classified_report(many, threshold=0.0)
     assert "called so are not sure" not in " ".join(sure.warnings)
 
@@ -286,6 +286,11 @@ def test_it_says_how_many_more_fields_make_a_share():
     few = Rate(name="r", label="r", count=0, total=20, images=2)
     assert "at least 100 are needed, about 8 more fields" in str(rate_words(few))
     assert Rate(name="r", label="r", count=0, total=0).more_images is None
+
+
+def test_a_number_of_fields_that_nobody_counts_is_not_named():
+    rare = Rate(name="r", label="r", count=12, total=600, images=600)
+    assert "± 1 % would take more than 100 more fields" in str(rate_words(rare))
 
 
 def test_no_number_of_fields_takes_away_the_error_of_the_method():

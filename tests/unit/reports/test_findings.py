@@ -270,7 +270,7 @@ def test_the_text_tells_counts_and_what_is_lacking():
     words = " ".join(classified_report(red={"condition": "sickle_RBC"}).to_summary_text().split())
     assert "red cells: 3 = 1 assessed + 2 cut off" in words
     assert "healthy red cells 0, red cells with malaria parasites 0, sickle cells 1" in words
-    named = "healthy red cells, parasitaemia: red cells with malaria parasites, sickle cells"
+    named = "healthy red cells, parasitaemia (red cells with malaria parasites), sickle cells"
     assert f"shares of {named}: too few cells to say (1; at least 500" in words
     assert "rbc_classifier.onnx, SHA-256 efef" in words
 
@@ -358,7 +358,7 @@ def test_a_finding_is_one_row_and_appears_everywhere(monkeypatch):
     report = report_of(analysis_of([CELLS[1], ellipse_box(RBC, 150, 60, 30)]))
     rate = next(rate for rate in report.to_json()["rates"] if rate["name"] == "small_RBC")
     assert (rate["count"], rate["total"], rate["share"]) == (1, 2, 0.5)
-    words = "red cells narrower than 35 px: 50 % (1 of 2; 95 %: 9 % to 91 %; count about"
+    words = "red cells narrower than 35 px: 50 % (1 of 2; 95 %: 9 % to 91 %;"
     assert words in " ".join(report.text.split())
     outcomes = tuple(ImageOutcome(name=n, path=n, report=report) for n in ("a", "b"))
     summary = BatchSummary(

@@ -134,7 +134,7 @@ def test_doubt_and_false_alarms_are_no_figure():
     doubtful = table((980, *HEALTHY), (20, *SICK), flags=[("uncertain",)] * 1000)
     found = figures(doubtful)["malaria_RBC"]
     assert found.value is None
-    assert found.note == "20 of the 20 cells called so are not sure: look at them"
+    assert found.note == "all 20 cells called so are not sure: look at them"
     measured = {"sensitivity": 0.8, "false_alarm_rate": 0.01, "positives": 300, "negatives": 900}
     known = Validation(sources=(UnseenSource(source="a", auroc=0.97, **measured),))
     few = table((980, *HEALTHY), (20, *SICK), validation={"malaria_RBC": known})

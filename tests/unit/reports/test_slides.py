@@ -234,6 +234,25 @@ def test_the_page_of_a_slide_shows_its_sums_and_its_fields_alone():
     assert "One field alone" in page
 
 
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        ({}, ("microcytes below 6.8 µm", "macrocytes above 9.2 µm")),
+        ({"normal_um": (7.5, 8.5)}, ("microcytes below 7.5 µm", "macrocytes above 8.5 µm")),
+    ],
+)
+def test_the_sizes_of_a_slides_red_cells_show_the_limits_that_are_counted_by(size, words):
+    report = classified_report(analysis_of(pixel_size_um=0.2))
+    summary = dataclasses.replace(
+        summary_of(outcome("a", PATIENT_1, report)),
+        figures=FiguresSettings.model_validate({"red_cell_size": size}),
+    )
+    (slide,) = summary.slides
+    page = render_page(summary.of_slide(slide), slide=slide)
+    for one in words:
+        assert one in page
+
+
 def test_every_figure_can_be_computed_again_from_a_file_of_the_cells(tmp_path):
     tables = {
         "a": classified_report(analysis_of(pixel_size_um=0.1)).cells,

@@ -38,7 +38,8 @@ from blood_cell_system.reports.report import (
     certainty,
     shown_name,
 )
-from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.reports.text import number_words
+from blood_cell_system.taxonomy import BUILT_IN, RBC, Taxonomy
 
 if TYPE_CHECKING:
     from blood_cell_system.reports.slides import SlideReport
@@ -52,12 +53,22 @@ _BINS: Final = 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A line of a histogram: the median, or a limit."""
+
+    value: float
+    words: str
+    is_limit: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Histogram:
     """How often values occur; ``edges`` are one more than ``counts``."""
 
     counts: tuple[int, ...]
     edges: tuple[float, ...]
     unit: str
+    marks: tuple[Mark, ...] = ()
 
     @property
     def labels(self) -> list[str]:
@@ -68,12 +79,29 @@ class Histogram:
         ]
 
 
-def histogram(values: Sequence[float], *, unit: str) -> Histogram:
-    """Count how often values occur, one at least, in bars of one width."""
-    low, high = _round_range(min(values), max(values))
+def histogram(
+    values: Sequence[float], *, unit: str, limits: Sequence[tuple[float, str]] = ()
+) -> Histogram:
+    """Count how often values occur, one at least, in bars of one width.
+
+    Parameters
+    ----------
+    limits : sequence of tuple
+        Values to mark beside the median, each with its words.
+    """
+    shown = [*values, *(value for value, _ in limits)]
+    low, high = _round_range(min(shown), max(shown))
     # Rounding may have put a limit a hair inside of a value.
     counts, edges = np.histogram(np.clip(values, low, high), bins=_BINS, range=(low, high))
-    return Histogram(counts=tuple(counts.tolist()), edges=tuple(edges.tolist()), unit=unit)
+    median = float(np.median(values))
+    marks = [Mark(value=median, words=f"median {number_words(median, unit)} {unit}")]
+    marks += [
+        Mark(value=value, words=f"{words} {number_words(value, unit)} {unit}", is_limit=True)
+        for value, words in limits
+    ]
+    return Histogram(
+        counts=tuple(counts.tolist()), edges=tuple(edges.tolist()), unit=unit, marks=tuple(marks)
+    )
 
 
 def _cells(count: int) -> str:
@@ -122,7 +150,7 @@ def render_page(
         f"default-src 'none'; img-src data:; style-src '{digest_of(style)}'; "
         f"script-src '{digest_of(script)}'; base-uri 'none'; form-action 'none'"
     )
-    in_um, sizes = _sizes(summary)
+    in_um, sizes = _sizes(summary, with_limits=slide is not None)
     return (
         page_templates()
         .get_template("page.html")
@@ -169,6 +197,7 @@ def _render_index(summary: BatchSummary, *, review: str) -> str:
         .get_template("slides.html")
         .render(
             summary=summary,
+            dates=_dates(summary),
             review=review,
             taxonomy=summary.taxonomy,
             policy=policy,
@@ -290,7 +319,9 @@ def _dates(summary: BatchSummary) -> list[str]:
     return list(dict.fromkeys((*days[:1], *days[-1:])))
 
 
-def _sizes(summary: BatchSummary) -> tuple[bool, list[tuple[str, str, int, Histogram]]]:
+def _sizes(
+    summary: BatchSummary, *, with_limits: bool
+) -> tuple[bool, list[tuple[str, str, int, Histogram]]]:
     """How large the whole cells of each type are, in micrometres where all images have them."""
     reports = summary.reports
     in_um = bool(reports) and all(report.scale.pixel_size_um is not None for report in reports)
@@ -303,9 +334,26 @@ def _sizes(summary: BatchSummary) -> tuple[bool, list[tuple[str, str, int, Histo
             diameters = cells["equivalent_diameter_area"][is_whole]
             values += (diameters * ((report.scale.pixel_size_um or 1.0) if in_um else 1.0)).tolist()
         if values:
-            bars = histogram(values, unit="µm" if in_um else "px")
+            is_limited = with_limits and kind.name == RBC
+            limits = _size_limits(summary, values, in_um=in_um) if is_limited else ()
+            bars = histogram(values, unit="µm" if in_um else "px", limits=limits)
             drawn.append((kind.name, kind.display_name, len(values), bars))
     return in_um, drawn
+
+
+def _size_limits(
+    summary: BatchSummary, values: Sequence[float], *, in_um: bool
+) -> Sequence[tuple[float, str]]:
+    """Diameters from which red cells are microcytes and macrocytes."""
+    # Here, not above: pages without slides need none of it, and it takes time to load.
+    from blood_cell_system.reports.figure_settings import FiguresSettings
+
+    size = (summary.figures or FiguresSettings()).red_cell_size
+    median = float(np.median(values))
+    low, high = size.small_below * median, size.large_above * median
+    if in_um and size.normal_um is not None:
+        low, high = size.normal_um
+    return (low, "microcytes below"), (high, "macrocytes above")
 
 
 def _gallery(summary: BatchSummary) -> list[tuple[int, str, CellCrop]]:

@@ -1,5 +1,6 @@
 // The review page: what people do to cells becomes events, and events what everybody sees.
 
+import { cellsOfLink } from "./cell_list.js";
 import { ClassMenu } from "./class_menu.js";
 import { Classes } from "./classes.js";
 import { Corrections, newEvent } from "./corrections.js";
@@ -103,10 +104,21 @@ function showFigures() {
 const filters = ["search", "slide", "group", "reason", "flag", "state", "order"];
 const value = (id) => byId(id)?.value ?? "";
 
+let listed = new Set();
+function followLink() {
+  const link = cellsOfLink(location.hash, results.key);
+  byId("state").querySelector("[value=listed]")?.remove();
+  if (link?.isOfOthers) say("The link names cells of other results, or of results that were made anew.");
+  if (!link || link.isOfOthers) return;
+  listed = link.keys;
+  byId("state").prepend(new Option(`${link.words} (${listed.size})`, "listed"));
+  byId("state").value = "listed";
+}
+
 function showCells() {
   const entries = selected(corrections.cells(), fields, classes, {
     words: value("search"), slide: value("slide"), group: value("group"), reason: value("reason"),
-    flag: value("flag"), state: value("state"), order: value("order"),
+    flag: value("flag"), state: value("state"), order: value("order"), listed,
   });
   gallery.show(entries);
   byId("count").textContent = `${counted(entries.length, "cell")}${entries.length === corrections.total ? "" : " shown"}`;
@@ -439,6 +451,11 @@ try {
 }
 
 corrections.total = [...corrections.cells()].length;
+followLink();
+addEventListener("hashchange", () => {
+  followLink();
+  showCells();
+});
 regroup();
 showFigures();
 addEventListener("beforeunload", (event) => {

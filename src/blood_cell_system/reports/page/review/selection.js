@@ -25,11 +25,13 @@ const ORDERS = {
   field: () => 0,
 };
 
-// wanted: { words, slide, group, reason, flag, state, order }; empty parts leave nothing out.
+// wanted: { words, slide, group, reason, flag, state, order, listed }; empty parts leave nothing out.
 export function selected(cells, fields, classes, wanted) {
   const words = wanted.words.toLowerCase().split(/\s+/).filter(Boolean);
   const nameOfField = fields.map((field) => [field.shown, field.slide, field.patient].join(" ").toLowerCase());
-  const isInState = STATES[wanted.state] ?? STATES.all;
+  const isInState = wanted.state === "listed"
+    ? (cell) => wanted.listed.has(`${cell.field}:${cell.id}`)
+    : STATES[wanted.state] ?? STATES.all;
   const flag = FLAGS[wanted.flag]?.[1] ?? 0;
   const order = ORDERS[wanted.order] ?? ORDERS.certainty;
   const ranks = new Map(classes.order.map((group, rank) => [group, rank]));
