@@ -346,7 +346,10 @@ def former_report(
     else:
         data = read_file_bytes(image.path) if data is None else data
         digest = hashlib.sha256(data).hexdigest()
-    expected = provenance.model_copy(update={"data_sha256": digest})
+    # The same file has the same pixels.
+    pixels = report.provenance.pixels_sha256
+    digests = {"data_sha256": digest, "pixels_sha256": pixels}
+    expected = provenance.model_copy(update=digests)
     if (report.settings, report.provenance) != (settings, expected):
         return None
     is_present = value["format_version"] == FORMAT_VERSION

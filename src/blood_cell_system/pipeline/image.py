@@ -274,7 +274,12 @@ class InferencePipeline:
                 place=None if field is None else field.place,
             ),
             settings=self.report_settings,
-            provenance=ready.provenance.model_copy(update={"data_sha256": sha256}),
+            provenance=ready.provenance.model_copy(
+                update={
+                    "data_sha256": sha256,
+                    "pixels_sha256": hashlib.sha256(image.tobytes()).hexdigest(),
+                }
+            ),
             further_warnings=(
                 *warnings,
                 *(() if has_instance_head(ready.segmenter) else (_NO_HEADS,)),
