@@ -116,7 +116,7 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
                 name="scan_centroid",
                 dtype="float64",
                 unit="px",
-                definition="The same on level 0 of the scan that its image is a field of; NaN for "
+                definition="Its centroid on level 0 of the scan that its image is a field of; NaN for "
                 "other images.",
                 width=2,
             ),

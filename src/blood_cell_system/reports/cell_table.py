@@ -48,13 +48,14 @@ def _described(probabilities: Iterable[str]) -> list[Column]:
     """Columns of the table in their order, with those of the probabilities that there are."""
     known = {column.name: column for column in data_dictionary()}
     first = [known.pop(name) for name in ("image", "slide", "patient")]
+    on_scan = known.pop("scan_centroid")
     shares = [
         Column(name=name, dtype="float64", definition=f"Probability of {name[:-5]}.")
         for name in probabilities
     ]
     rest = list(known.values())
     place = next(i for i, column in enumerate(rest) if column.name == "flags") + 1
-    return [*first, _CELL_ID, *rest[:place], *shares, *rest[place:]]
+    return [*first, _CELL_ID, on_scan, *rest[:place], *shares, *rest[place:]]
 
 
 def columns_of(reports: Iterable[DiagnosticReport]) -> dict[str, Column]:
@@ -200,8 +201,8 @@ _HEAD: Final = """# The table of cells
 `bloodcells analyze` writes the cells of all images of a run as one table into the folder of the
 results: `cells.csv`, and `cells.parquet` where pyarrow is installed
 (`pip install "blood-cell-system[parquet]"`). A row is a cell.
-`report.cells.to_dataframe()` gives the same columns of one image, but for `image`, `slide` and
-`patient`. What has no value is empty; several names in one value are separated by blanks.
+`report.cells.to_dataframe()` gives the same columns of one image, but for `image`, `slide`,
+`patient` and `scan_centroid`. What has no value is empty; several names in one value are separated by blanks.
 `python -m blood_cell_system.reports.cell_table` writes this page.
 
 Measures have the names and definitions of scikit-image's
