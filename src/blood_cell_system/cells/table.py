@@ -116,8 +116,8 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
                 name="scan_centroid",
                 dtype="float64",
                 unit="px",
-                definition="Its centroid on level 0 of the scan that its image is a field of; NaN for "
-                "other images.",
+                definition="Its centroid on level 0 of the scan that its image is a field of; NaN "
+                "for other images.",
                 width=2,
             ),
             Column(name="area", dtype="int64", unit="px²", definition="Number of its pixels."),

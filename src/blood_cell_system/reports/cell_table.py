@@ -61,10 +61,17 @@ def _described(probabilities: Iterable[str]) -> list[Column]:
 def columns_of(reports: Iterable[DiagnosticReport]) -> dict[str, Column]:
     """Describe the columns of the table of some reports, each of one value a cell, by name."""
     found: dict[str, None] = {}
+    has_scans = False
     for report in reports:
         conditions, subtypes = classes_in(report.cells)
         found |= dict.fromkeys(f"{name}_prob" for name in (*conditions, *subtypes))
-    return {name: column for column in _described(found) for name in column.flat_names}
+        has_scans |= report.image.place is not None
+    return {
+        name: column
+        for column in _described(found)
+        if has_scans or column.name != "scan_centroid"
+        for name in column.flat_names
+    }
 
 
 def write_cell_tables(outcomes: Iterable[ImageOutcome], output_dir: Path) -> tuple[Path, ...]:
@@ -202,7 +209,8 @@ _HEAD: Final = """# The table of cells
 results: `cells.csv`, and `cells.parquet` where pyarrow is installed
 (`pip install "blood-cell-system[parquet]"`). A row is a cell.
 `report.cells.to_dataframe()` gives the same columns of one image, but for `image`, `slide`,
-`patient` and `scan_centroid`. What has no value is empty; several names in one value are separated by blanks.
+`patient` and `scan_centroid`, which only tables with fields of scans have. What has no value is
+empty; several names in one value are separated by blanks.
 `python -m blood_cell_system.reports.cell_table` writes this page.
 
 Measures have the names and definitions of scikit-image's

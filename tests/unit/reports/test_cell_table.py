@@ -107,9 +107,8 @@ def test_a_report_s_data_frame_has_the_same_columns(tmp_path):
     report = classified_report()
     names = list(columns_of([report]))
     assert names[:4] == ["image", "slide", "patient", "cell_id"]
-    assert names[4:6] == ["scan_centroid_x", "scan_centroid_y"]
     frame = report.cells.to_dataframe()
-    assert list(frame) == names[6:]
+    assert list(frame) == names[4:]
     assert frame.index.name == "cell_id"
 
 
