@@ -286,8 +286,6 @@ def _fine_tune_classifier(
     block_pattern: str | None,
     target: Path,
 ) -> int:
-    from blood_cell_system.datasets.cell_folder import CellFolder
-    from blood_cell_system.pipeline.model_slots import bundled_trainable_classifier
     from blood_cell_system.training.presets import ClassifierSettings
 
     names = {entry.name for entry in fields(ClassifierSettings)} - {"seed"} | {"resume_from"}
@@ -297,7 +295,33 @@ def _fine_tune_classifier(
             f"--init-from: only the heads of the classifier are fitted; expected no {words}. Leave "
             "it out, or train anew without --init-from."
         )
-    seed = options["seed"] or 0
+    fine_tune_classifier_of(
+        str(kind),
+        data_dir,
+        kind=kind,
+        init_from=init_from,
+        block_pattern=block_pattern,
+        target=target,
+        seed=options["seed"] or 0,
+    )
+    return 0
+
+
+def fine_tune_classifier_of(
+    name: str,
+    data_dir: Path,
+    *,
+    target: Path,
+    seed: int,
+    kind: "ClassifierKind | None" = None,
+    init_from: str = "bundled",
+    block_pattern: str | None = None,
+) -> None:
+    """Fine-tune a classifier on a cell folder, and print its figures before and after."""
+    from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
+    from blood_cell_system.pipeline.model_slots import bundled_trainable_classifier
+
+    kind = kind or kind_of_folder(data_dir, name)
     folder = CellFolder.open(data_dir, kind=kind, block_pattern=block_pattern, seed=seed)
     print(folder.to_text())
     path = bundled_trainable_classifier(kind) if init_from == "bundled" else Path(init_from)
@@ -319,7 +343,6 @@ def _fine_tune_classifier(
         print(note)
     files = ClassifierFiles.within(target, kind)
     print(f"Model:  {files.onnx} and {files.keras} with {files.metadata.name}")
-    return 0
 
 
 def resolve_settings(
