@@ -15,8 +15,10 @@ from blood_cell_system.cli.options import (
     CellDir,
     Classes,
     Epochs,
+    LearningRate,
     Preset,
     SegmentationDir,
+    architecture_option,
     argument,
     option,
 )
@@ -57,7 +59,6 @@ DomainAdaptation = Annotated[
         "Unlearn what distinguishes laboratories: the sources of the folder, or groups of stain.",
     ),
 ]
-LearningRate = Annotated[float | None, option("--learning-rate X", "Peak rate of AdamW.")]
 WeightDecay = Annotated[float | None, option("--weight-decay X")]
 Patience = Annotated[
     int | None, option("--patience N", "Epochs without a better validation score; 0: never stop.")
@@ -67,12 +68,6 @@ Deterministic = Annotated[
     bool, option("--deterministic", "The same weights to the last bit; slower.")
 ]
 Width = Annotated[int | None, option("--d-reduced N", "Width of the Reynolds bottleneck; 0: none.")]
-
-
-def _architecture(default: str) -> Any:
-    """Declare the option that names the network."""
-    help_text = "Network to train; an unknown name lists all that there are."
-    return option("--architecture NAME", help_text, default=default)
 
 
 def train(
@@ -111,7 +106,7 @@ def train(
     crop_size_px: Annotated[
         int | None, option("--crop-size PX", "Side of a training crop.")
     ] = None,
-    architecture: Annotated[str | None, _architecture("reynolds_unet")] = None,
+    architecture: Annotated[str | None, architecture_option("reynolds_unet")] = None,
     d_reduced: Width = None,
     learning_rate: LearningRate = None,
     weight_decay: WeightDecay = None,
@@ -211,7 +206,7 @@ def train_classifier(
         "./models"
     ),
     log_dir: LogDir = Path("./logs"),
-    architecture: Annotated[str | None, _architecture("cell_resnet")] = None,
+    architecture: Annotated[str | None, architecture_option("cell_resnet")] = None,
     cells_per_epoch: Annotated[int | None, option("--cells-per-epoch N")] = None,
     d_reduced: Width = None,
     learning_rate: LearningRate = None,

@@ -30,13 +30,13 @@ from scipy.special import log_softmax, softmax
 
 import blood_cell_system
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.augmentation.cell_batches import CellAugmentation, CellSampler
+from blood_cell_system.augmentation.cell_batches import CellAugmentation, CellSampler, for_surround
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.errors import CheckpointError, DatasetError
 from blood_cell_system.metrics.calibration import DEFAULT_COVERAGE, class_thresholds
 from blood_cell_system.metrics.classification_scores import confusion_counts, macro_f1
 from blood_cell_system.metrics.intervals import Figure, with_interval
-from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, on_white
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, network_input
 from blood_cell_system.networks.architectures import classifier_named
 from blood_cell_system.networks.cell_classifier import (
     CONDITION_LOGITS,
@@ -166,11 +166,19 @@ def fine_tune_classifier(
     _check_counts(folder, known={*start.metadata.conditions, *start.metadata.subtypes})
     cells = read_cells(folder, Split.TRAIN, classes, records=folder.records)
     body = keras.Model(start.model.input, start.model.get_layer(FEATURES).output)
-    sampler = CellSampler(cells.cells, cells.labels, seed=seed, augmentation=CellAugmentation())
+    sees_surround = start.metadata.sees_surround
+    augmentation = for_surround() if sees_surround else CellAugmentation()
+    sampler = CellSampler(cells.cells, cells.labels, seed=seed, augmentation=augmentation)
     examples = [sampler[index] for index in range(EXAMPLES)]
     place = np.array([sampler.position_of(index) for index in range(EXAMPLES)])
     seen = _features(body, [example["cells"] for example in examples])
-    plain = _features(body, [on_white(cells.cells[index]) for index in range(len(cells))])
+    plain = _features(
+        body,
+        [
+            network_input(cells.cells[index], sees_surround=sees_surround)
+            for index in range(len(cells))
+        ],
+    )
     slides = [record.block for record in cells.cells.records]
     folds = _folds(slides, seed) if folder.has_known_blocks else None
     heads: dict[str, tuple[Floats, Floats]] = {}
