@@ -351,12 +351,30 @@ class TypeSummary(Record):
     median_diameter_um: Annotated[Length | None, rounded(3)]
 
 
+class Place(Record):
+    """Where a field lies in the scan that it is of."""
+
+    page: Annotated[int, Field(ge=1)] = 1
+    level: Annotated[int, Field(ge=0, description="of the pyramid; 0 is the largest")] = 0
+    downsample: Annotated[
+        float, Field(gt=0, description="pixels of level 0 for each of the level")
+    ] = 1.0
+    x_px: Annotated[float, Field(description="of its corner on level 0")]
+    y_px: Annotated[float, Field(description="of its corner on level 0")]
+    own: Annotated[
+        tuple[int, int, int, int],
+        Field(description="x_min, y_min, x_max, y_max of the part whose cells are counted here"),
+    ]
+    zone: Text
+
+
 class Image(Record):
     """Which image a report is of."""
 
     file_name: Text
     width_px: Annotated[int, Field(ge=1)]
     height_px: Annotated[int, Field(ge=1)]
+    place: Annotated[Place | None, Field(description="null for a whole image")] = None
 
 
 CONFIDENCE_THRESHOLD: Final = 0.3
@@ -464,6 +482,28 @@ class Provenance(Record):
         return tuple((name, digest) for name, digest in rows if name and digest)
 
 
+class ReviewRecord(Record):
+    """What people did to an image."""
+
+    people: Annotated[tuple[Text, ...], Field(description="in the order of their first action")]
+    last_on: Annotated[str, Field(description="time of the last action")]
+    is_complete: Annotated[bool, Field(description="reviewed to its end: nothing is missing")]
+    changed: Annotated[Count, Field(description="cells with another class or outline")]
+    confirmed: Annotated[Count, Field(description="cells that are right as they were found")]
+    added: Annotated[Count, Field(description="cells that people drew, split or merged")]
+    removed: Annotated[Count, Field(description="cells that are gone")]
+
+    @property
+    def words(self) -> str:
+        """All of it in a line."""
+        done = "to its end" if self.is_complete else "in part"
+        return (
+            f"Reviewed {done} by {', '.join(map(shown_name, self.people))}, last on "
+            f"{self.last_on[:10]}: {self.changed} cells changed, {self.confirmed} confirmed, "
+            f"{self.added} added, {self.removed} removed"
+        )
+
+
 def _rounded(record: Any, **digits: int) -> dict[str, Any]:
     value = asdict(record)
     return value | {
@@ -530,6 +570,9 @@ class DiagnosticReport(Record):
     warnings: Annotated[
         tuple[Text, ...], Field(description="what to know before believing the counts")
     ]
+    review: Annotated[ReviewRecord | None, Field(description="null: nobody has corrected it")] = (
+        None
+    )
     cells: Annotated[Cells, BeforeValidator(_cells_of_rows), PlainSerializer(rows_of)]
 
     @computed_field  # type: ignore[prop-decorator]

@@ -118,7 +118,11 @@ def _round_range(low: float, high: float) -> tuple[float, float]:
 
 
 def render_page(
-    summary: BatchSummary, *, slide: "SlideReport | None" = None, review: str = ""
+    summary: BatchSummary,
+    *,
+    slide: "SlideReport | None" = None,
+    review: str = "",
+    overviews: Sequence[tuple[str, bytes]] = (),
 ) -> str:
     """Lay a batch out as one HTML page that refers to nothing outside but its images' files.
 
@@ -130,6 +134,8 @@ def render_page(
         That the images are the fields of; the page then lies in the folder of slides.
     review : str
         Address of the page to review the cells; empty without one.
+    overviews : sequence of (str, bytes)
+        Of the scans that the images are fields of: words, and a JPEG.
 
     Returns
     -------
@@ -151,6 +157,7 @@ def render_page(
         .render(
             summary=summary,
             review=review,
+            overviews=overviews,
             sums=slide or summary,
             dates=_dates(summary),
             slide=slide,
@@ -285,6 +292,8 @@ def own_colours(taxonomy: Taxonomy) -> str:
 def _row(outcome: ImageOutcome, *, folder: str) -> dict[str, Any]:
     """Give the numbers of an input's row; None where there is none."""
     remarks = [outcome.reason] if outcome.reason else list(outcome.warnings)
+    if outcome.report is not None and outcome.report.review is not None:
+        remarks.insert(0, outcome.report.review.words)
     row: dict[str, Any] = {
         "outcome": outcome,
         "shown": shown_name(outcome.name or outcome.path),
