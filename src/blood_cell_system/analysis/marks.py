@@ -369,17 +369,22 @@ def _thin_marks_in(
     return _with_parts(is_mark, is_part, bodies, unit, lines)
 
 
+def _straight_kernel(length: int, *, is_row: bool) -> NDArray[np.uint8]:
+    return np.ones((1, length) if is_row else (length, 1), np.uint8)
+
+
 def _axis_lines(
     plane: NDArray[np.bool_], image: NDArray[np.uint8], unit: float
 ) -> NDArray[np.uint8]:
     """Pixels of thin sharp lines along the rows or columns of an image."""
     found = np.zeros(plane.shape, np.uint8)
     length, gap = round(_AXIS_PX * unit), round(_AXIS_GAP_PX * unit) + 1
-    for turn in (lambda shape: shape, lambda shape: shape[::-1]):
+    for is_row in (True, False):
         closed = cv2.morphologyEx(
-            plane.view(np.uint8), cv2.MORPH_CLOSE, np.ones(turn((1, gap)), np.uint8)
+            plane.view(np.uint8), cv2.MORPH_CLOSE, _straight_kernel(gap, is_row=is_row)
         )
-        runs = cv2.morphologyEx(closed, cv2.MORPH_OPEN, np.ones(turn((1, length)), np.uint8))
+        kernel = _straight_kernel(length, is_row=is_row)
+        runs = np.asarray(cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel))
         if not runs.any():
             continue
         bodies = _bodies(runs > 0, image)
@@ -388,8 +393,8 @@ def _axis_lines(
         is_line[0] = False
         for row in np.flatnonzero(is_line):
             line = (bodies.labels == row).view(np.uint8)
-            around = cv2.dilate(line, np.ones((3, 3), np.uint8))
-            beside = cv2.dilate(line, np.ones(turn((5, 1)), np.uint8)) > around
+            around = np.asarray(cv2.dilate(line, np.ones((3, 3), np.uint8)))
+            beside = np.asarray(cv2.dilate(line, _straight_kernel(5, is_row=not is_row))) > around
             is_line[row] = (
                 plane[line > 0].mean() >= _AXIS_FILLED
                 and beside.any()
@@ -413,8 +418,9 @@ def _are_sparse(
         return is_line, is_line
     length = round(_STROKE_PX * unit)
     runs = np.zeros(plane.shape, dtype=np.bool_)
-    for kernel in ((1, length), (length, 1)):
-        opened = cv2.morphologyEx(plane.view(np.uint8), cv2.MORPH_OPEN, np.ones(kernel, np.uint8))
+    for is_row in (True, False):
+        kernel = _straight_kernel(length, is_row=is_row)
+        opened = cv2.morphologyEx(plane.view(np.uint8), cv2.MORPH_OPEN, kernel)
         runs |= np.asarray(opened) > 0
     in_runs = np.bincount(bodies.labels[runs], minlength=len(extent))
     is_along = in_runs >= _STRAIGHT * bodies.area
