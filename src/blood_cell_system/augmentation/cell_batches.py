@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.batches import Batch, stacked
+from blood_cell_system.augmentation.geometric import linear_map, sample_angle
 from blood_cell_system.augmentation.photometric import augment_photometric
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord
 from blood_cell_system.errors import BloodCellError, DatasetError, SettingsError
@@ -229,15 +230,10 @@ def _sample_matrix(
     generator: np.random.Generator, settings: CellAugmentation
 ) -> NDArray[np.float64]:
     look = settings.look
-    if generator.random() < look.any_angle_share:
-        angle = generator.uniform(0, 2 * math.pi)
-    else:
-        angle = int(generator.integers(4)) * math.pi / 2
+    angle = sample_angle(generator, look)
     scale = math.exp(generator.uniform(*np.log(look.scale_range)))
-    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    if generator.random() < look.flip_share:
-        linear[:, 0] *= -1
+    is_flipped = generator.random() < look.flip_share
+    linear = linear_map(angle, scale=scale, is_flipped=is_flipped)
     shift = generator.uniform(-settings.shift_px, settings.shift_px, 2)
     offset = _MIDDLE + shift - linear @ (_MIDDLE, _MIDDLE)
     return np.column_stack([linear, offset])

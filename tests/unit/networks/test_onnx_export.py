@@ -1,4 +1,7 @@
+from pathlib import Path
+
 import numpy as np
+import onnxruntime
 import pytest
 
 from blood_cell_system.analysis.runtimes import (
@@ -17,7 +20,7 @@ pytest.importorskip("tf2onnx", reason="needs the [train] extra")
 
 from support.tiny_models import plain_model  # noqa: E402
 
-from blood_cell_system.networks.onnx_export import _sort_by_use, export_onnx  # noqa: E402
+from blood_cell_system.networks.onnx_export import _sort_by_use, export_onnx, simplify  # noqa: E402
 from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet  # noqa: E402
 
 SEGMENTER = ModelMetadata(kind="segmenter")
@@ -116,3 +119,74 @@ def test_the_order_of_nodes_does_not_depend_on_that_of_the_converter():
         _sort_by_use(graph)
     assert [node.op_type for node in graphs[0].node] == ["Relu", "Neg", "Add"]
     assert graphs[0] == graphs[1]
+
+
+def network_behind_upsampling(channels, *, factor=2, has_second_reader=False):
+    """Upsampling of a map of 5 channels, and a 3×3 convolution behind it."""
+    generator = np.random.default_rng(0)
+    helper, arrays = onnx.helper, onnx.numpy_helper
+    weights = generator.normal(size=(channels, 5, 3, 3)).astype(np.float32)
+    constants = {
+        "scales": np.array([1, 1, factor, factor], dtype=np.float32),
+        "weights": weights,
+        "bias": generator.normal(size=channels).astype(np.float32),
+    }
+    nodes = [
+        helper.make_node(
+            "Resize",
+            ["map", "", "scales"],
+            ["large"],
+            mode="nearest",
+            nearest_mode="floor",
+            coordinate_transformation_mode="asymmetric",
+        ),
+        helper.make_node(
+            "Conv", ["large", "weights", "bias"], ["result"], auto_pad="SAME_UPPER", strides=[1, 1]
+        ),
+    ]
+    names = ["result"]
+    if has_second_reader:
+        nodes.append(helper.make_node("Relu", ["large"], ["other"]))
+        names.append("other")
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        nodes,
+        "network",
+        [value("map", 1, [1, 5, None, None])],
+        [value(name, 1, None) for name in names],
+        [arrays.from_array(array, name) for name, array in constants.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+
+
+def run(model, values):
+    session = onnxruntime.InferenceSession(model.SerializeToString())
+    return session.run(None, {"map": values})
+
+
+@pytest.mark.parametrize("shape", [(4, 6), (1, 1), (3, 7)])
+def test_a_convolution_to_few_channels_gives_the_same_before_upsampling(shape):
+    model = network_behind_upsampling(3)
+    values = np.random.default_rng(1).normal(size=(1, 5, *shape)).astype(np.float32)
+    (expected,) = run(model, values)
+    simplify(model.graph)
+    assert [node.op_type for node in model.graph.node] == ["Conv", "DepthToSpace"]
+    np.testing.assert_allclose(run(model, values)[0], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("channels", "options"),
+    [(8, {}), (3, {"factor": 3}), (3, {"has_second_reader": True})],
+    ids=["many channels", "another factor", "the large map is read elsewhere"],
+)
+def test_other_convolutions_behind_upsampling_stay(channels, options):
+    network = network_behind_upsampling(channels, **options)
+    simplify(network.graph)
+    assert [node.op_type for node in network.graph.node][:2] == ["Resize", "Conv"]
+
+
+def test_an_exported_segmenter_upsamples_in_one_operation(exported):
+    path = Path(exported[1].network.name)
+    found = [node.op_type for node in onnx.load(path).graph.node]
+    assert found.count("Resize") == 3
+    assert "Tile" not in found
