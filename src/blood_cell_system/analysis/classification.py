@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.analysis.focus import MAX_CELL_EDGE, edge_widths
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.analysis.marks import MARK_COVERS, mark_share
 from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
@@ -182,6 +183,8 @@ def classify_analysis(
     columns = unclassified(len(cells), [classifier.metadata for classifier in classifiers])
     is_cut_off, is_covered = cells["touches_border"], covered_share(cells) > _MOST_COVERED
     is_covered |= mark_share(cells, analysis.marks) >= MARK_COVERS
+    widths = edge_widths(cells, analysis.image, analysis.scale.red_cell_diameter_px)
+    is_blurred = widths > MAX_CELL_EDGE
     for classifier in classifiers:
         metadata = classifier.metadata
         of_type = cells.is_type(metadata.cell_type)
@@ -195,7 +198,9 @@ def classify_analysis(
         images = cell_images(analysis.image, cells.label_image, places, light=analysis.light)
         is_shown = np.array([image is not None for image in images], dtype=np.bool_)
         columns["reason"][rows[~is_shown]] = Reason.TOO_SMALL
-        shown = [image for image in images if image is not None]
+        columns["reason"][rows[is_shown & is_blurred[rows]]] = Reason.OUT_OF_FOCUS
+        is_shown &= ~is_blurred[rows]
+        shown = [image for row, image in enumerate(images) if image is not None and is_shown[row]]
         rows = rows[is_shown]
         found = classifier_columns(predict_images(classifier, shown, settings), metadata)
         for name, values in found.items():

@@ -267,7 +267,10 @@ def former_report(
     except (OSError, ValueError, RecursionError):
         return None
     data = read_file_bytes(image.path) if data is None else data
-    expected = provenance.model_copy(update={"data_sha256": hashlib.sha256(data).hexdigest()})
+    # The same file has the same pixels.
+    pixels = report.provenance.pixels_sha256
+    digests = {"data_sha256": hashlib.sha256(data).hexdigest(), "pixels_sha256": pixels}
+    expected = provenance.model_copy(update=digests)
     if (report.settings, report.provenance) != (settings, expected):
         return None
     is_present = value["format_version"] == FORMAT_VERSION

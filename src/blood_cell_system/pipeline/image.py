@@ -234,7 +234,12 @@ class InferencePipeline:
             analysis,
             image=Image(file_name=file_name, width_px=width, height_px=height),
             settings=self.report_settings,
-            provenance=ready.provenance.model_copy(update={"data_sha256": sha256}),
+            provenance=ready.provenance.model_copy(
+                update={
+                    "data_sha256": sha256,
+                    "pixels_sha256": hashlib.sha256(image.tobytes()).hexdigest(),
+                }
+            ),
             further_warnings=(
                 *warnings,
                 *(() if has_instance_head(ready.segmenter) else (_NO_HEADS,)),

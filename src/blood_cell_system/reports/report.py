@@ -443,6 +443,14 @@ class Provenance(Record):
         ),
     ]
     data_sha256: Annotated[Sha256 | None, Field(description="of the image's file")] = None
+    pixels_sha256: Annotated[
+        Sha256 | None, Field(description="of its pixels, as copies in other formats have them")
+    ] = None
+
+    @property
+    def image_sha256(self) -> str | None:
+        """Digest by which an image is known again; of its file in reports of former versions."""
+        return self.pixels_sha256 or self.data_sha256
 
     @property
     def models(self) -> tuple[tuple[str, str], ...]:
