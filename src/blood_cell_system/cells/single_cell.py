@@ -99,6 +99,8 @@ lower one joins cells."""
 _LEAST_OF_DARKEST: Final = 0.7
 """Part of the darkest pixels' density from which a pixel is of the nucleus of a known white cell,
 however pale: where the cell fills the image its own stain is taken for light of the slide."""
+_LEAST_NUCLEUS: Final = 0.2
+"""But for this density in red: red cells have less."""
 _MOST_AT_BORDER: Final = 0.12
 """Part of the image's border that lies in an outline from which on it is searched in a narrower
 box: it has run out over the neighbours."""
@@ -150,7 +152,7 @@ def single_cell_image(pixels: NDArray[np.uint8], *, cell_type: str) -> NDArray[n
     cut_out = _cut_out(image)
     if cut_out is not None:
         return _filled(image, cut_out, cell_type)
-    return _image(image, _central_outline(image, cell_type), fit_slide_light(image))
+    return _image(image, central_outline(image, cell_type), fit_slide_light(image))
 
 
 def is_cell_image(pixels: NDArray[np.uint8]) -> bool:
@@ -252,13 +254,25 @@ def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return filled.astype(bool)
 
 
-def _central_outline(image: NDArray[np.uint8], cell_type: str) -> NDArray[np.bool_]:
-    """Pixels of the cell in the middle of a piece of smear."""
+def central_outline(image: NDArray[np.uint8], cell_type: str) -> NDArray[np.bool_]:
+    """Find the pixels of the cell in the middle of a piece of smear; none where there is none.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    cell_type : str
+        Type of that cell.
+
+    Returns
+    -------
+    ndarray of shape (height, width), dtype bool
+    """
     seen = _without_bars(image)
     if image[seen].size < image.size:
         # Black would be the darkest nucleus of all.
         whole = np.zeros(image.shape[:2], dtype=bool)
-        whole[seen] = _central_outline(np.ascontiguousarray(image[seen]), cell_type)
+        whole[seen] = central_outline(np.ascontiguousarray(image[seen]), cell_type)
         return whole
     height, width = image.shape[:2]
     shrink = min(1.0, _WORKING_SIDE_PX / max(height, width))
@@ -331,7 +345,7 @@ def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Pixels of the nucleus in the middle, with all its lobes; none where nothing is as dark."""
     red = density[:, :, RED]
     darkest = float(np.percentile(red, 99.5))
-    least = min(LEAST_DENSITY, _LEAST_OF_DARKEST * darkest)
+    least = float(np.clip(_LEAST_OF_DARKEST * darkest, _LEAST_NUCLEUS, LEAST_DENSITY))
     # Where a stain makes red cells as dark as nuclei, these are still more purple.
     purple = nuclear_pixels(density)
     nucleus = np.zeros(red.shape, dtype=bool)
@@ -348,9 +362,7 @@ def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     return nucleus
 
 
-def _whole_outline(
-    density: NDArray[np.float32], nucleus: NDArray[np.bool_]
-) -> NDArray[np.bool_]:
+def _whole_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Outline of a white cell, in a narrower box where the first runs out over its neighbours."""
     first = _white_outline(density, nucleus)
     at_border = _border(first).mean()
