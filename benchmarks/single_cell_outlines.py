@@ -1,6 +1,6 @@
 """How well the outline of the white cell in an image of one cell agrees with a drawn one.
 
-    python benchmarks/single_cells.py --data DIR [--images 60]
+    python benchmarks/single_cell_outlines.py --data DIR [--images 60]
 
 SigTuple's images of single cells have drawn masks (blocky ones). From BCCD's training and
 validation images, whose white cells are drawn in ``bccd_trainval_extra``, crops of 120 px are cut,
