@@ -32,7 +32,7 @@ from blood_cell_system.analysis.scale import (
     estimate_scale,
     scale_of_cells,
 )
-from blood_cell_system.analysis.segmentation import FoundCells, TileSettings, find_cells
+from blood_cell_system.analysis.segmentation import FoundCells, TileSettings, Window, find_cells
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
 from blood_cell_system.cells.separation import SeparationSettings
@@ -136,6 +136,65 @@ class ImageAnalysis:
         return self._light[0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """An image as a field of a larger one, of which it shows a little more than its own part.
+
+    Parameters
+    ----------
+    own : Window
+        Its own part: cells whose centroid lies there are its cells, and no other field's.
+    scale : ScaleEstimate
+        Of the whole; its magnification is that of ``block_grid``.
+    holes : tuple of Window
+        What could not be read.
+    """
+
+    own: Window
+    scale: ScaleEstimate
+    holes: tuple[Window, ...] = ()
+
+    def owns(self, cells: Cells) -> NDArray[np.bool_]:
+        """Which cells have their centroid in the field's own part."""
+        x, y = cells["centroid"].T
+        rows, columns = self.own
+        return np.asarray(
+            (x >= columns.start) & (x < columns.stop) & (y >= rows.start) & (y < rows.stop)
+        )
+
+
+def analyze_field(
+    runtime: Runtime,
+    image: NDArray[np.uint8],
+    frame: Frame,
+    settings: AnalysisSettings,
+) -> ImageAnalysis:
+    """Find and measure the cells of one field of a larger image.
+
+    It is analysed as it lies, at the scale of the whole. Of its cells those are given that are its
+    own; with a margin that is wider than a cell none of them is cut off by its border.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    """
+    check_rgb(image)
+    started = time.perf_counter()
+    found = _analyze_posed(runtime, image, settings, None, frame)
+    own = found.cells.select(frame.owns(found.cells))
+    cells = count_by_rule(own, settings.border_rule, found.field_mask)
+    if (is_hidden := mark_share(cells, found.marks) >= MARK_HIDES).any():
+        cells = cells.with_columns(is_counted=cells["is_counted"] & ~is_hidden)
+    share = float(found.field_mask[frame.own].sum() / found.field_mask.size)
+    return replace(
+        found,
+        cells=cells,
+        quality=replace(found.quality, judged_share=share),
+        seconds=time.perf_counter() - started,
+    )
+
+
 def analyze_image(
     runtime: Runtime,
     image: NDArray[np.uint8],
@@ -183,20 +242,24 @@ def _analyze_posed(
     image: NDArray[np.uint8],
     settings: AnalysisSettings,
     pixel_size: PixelSize | None,
+    frame: Frame | None = None,
 ) -> ImageAnalysis:
     """Analyse an image as it lies; which cells are counted is still open."""
-    field_mask = find_field(image)
+    field_mask = find_field(image) if frame is None else _without_holes(image, frame)
     marks = find_marks(image, field_mask)
     clean = image if marks is None else paint_over(image, marks)
     view = survey(clean, field_mask)
     vote = estimate_diameter(clean, field_mask, first=view)
     training_diameter = training_diameter_of(runtime) or TRAINING_DIAMETER_PX
-    scale = estimate_scale(
-        vote,
-        cell_diameter_px=settings.cell_diameter_px,
-        pixel_size=pixel_size,
-        training_diameter_px=training_diameter,
-    )
+    if frame is not None:
+        scale = frame.scale
+    else:
+        scale = estimate_scale(
+            vote,
+            cell_diameter_px=settings.cell_diameter_px,
+            pixel_size=pixel_size,
+            training_diameter_px=training_diameter,
+        )
     judged_share = float(field_mask.mean())
     quality = assess(
         view,
@@ -212,10 +275,15 @@ def _analyze_posed(
         class_mask = np.zeros(field_mask.shape, dtype=np.uint8)
     else:
         seen = _without_surround(clean, field_mask, view)
-        found = _found(runtime, seen, scale, settings, training_diameter)
-        second = scale_of_cells(found.cells, scale, training_diameter_px=training_diameter)
+        is_on_grid = frame is not None
+        found = _found(runtime, seen, scale, settings, training_diameter, is_on_grid=is_on_grid)
+        # A part of an image keeps the scale of the whole.
+        second = None
+        if frame is None:
+            second = scale_of_cells(found.cells, scale, training_diameter_px=training_diameter)
         if second is not None:
-            found, scale = _found(runtime, seen, second, settings, training_diameter), second
+            scale = second
+            found = _found(runtime, seen, scale, settings, training_diameter, is_on_grid=False)
             again = assess(
                 view, scale=scale, vote=vote, pixel_size=pixel_size, judged_share=judged_share
             )
@@ -241,6 +309,8 @@ def _found(
     scale: ScaleEstimate,
     settings: AnalysisSettings,
     training_diameter: float,
+    *,
+    is_on_grid: bool,
 ) -> FoundCells:
     return find_cells(
         runtime,
@@ -249,7 +319,15 @@ def _found(
         separation=settings.separation.for_diameter(training_diameter),
         tiles=settings.tiles,
         keeps_pose=True,
+        is_on_grid=is_on_grid,
     )
+
+
+def _without_holes(image: NDArray[np.uint8], frame: Frame) -> NDArray[np.bool_]:
+    field_mask = np.ones(image.shape[:2], dtype=bool)
+    for hole in frame.holes:
+        field_mask[hole] = False
+    return field_mask
 
 
 def _without_surround(

@@ -4,6 +4,7 @@ import pytest
 
 from blood_cell_system.analysis.scale import (
     MAX_MAGNIFICATION,
+    OUTLINE_SHARE,
     DiameterEstimate,
     ScaleSource,
     estimate_diameter,
@@ -102,9 +103,9 @@ def estimated(diameter_px):
 
 def test_oval_cells_that_are_found_correct_the_estimate():
     second = scale_of_cells(red_cells([73] * 12), estimated(54), training_diameter_px=100)
-    assert second.red_cell_diameter_px == 73
+    assert second.red_cell_diameter_px == pytest.approx(73 / OUTLINE_SHARE)
     assert second.source == ScaleSource.ESTIMATED
-    assert second.magnification_applied == pytest.approx(100 / 73)
+    assert second.magnification_applied == pytest.approx(100 * OUTLINE_SHARE / 73)
 
 
 @pytest.mark.parametrize(
