@@ -34,8 +34,10 @@ MANUALS = [
         "bring_your_own_images.md",
         "correcting_predictions.md",
         "watched_folder.md",
+        "scans.md",
         "review.md",
         "what_to_review.md",
+        "agreement.md",
     )
 ]
 PROGRAMS = ("bloodcells", "prepare_segmentation_data.py", "train_segmentation.py")
