@@ -250,7 +250,7 @@ def score_left_out(sources: Sequence[LeftOutSource], *, seed: int = 0) -> LeftOu
         types=tuple(_type_scores(one, seed) for one in sources if _kind_has_types(one)),
         trust=tuple(_trust_scores(one, sources, seed) for one in sources),
         calibrations=tuple(calibration_of(sources, guarantee=one) for one in Guarantee),
-        validation=validation_of(sources, seed=seed) if len(sources) > 1 else {},
+        validation=validation_of(sources, seed=seed),
     )
 
 
@@ -470,13 +470,12 @@ def _learned(one: LeftOutSource, names: Sequence[str]) -> list[int]:
 def validation_of(sources: Sequence[LeftOutSource], *, seed: int = 0) -> dict[str, Validation]:
     """Give the record of a model of this kind: how each class is recognised where it is unseen.
 
-    Cells are called as a report calls them: one possible class, in distribution. The thresholds for
-    a source are those of the other left-out sources.
+    Cells are called as a report calls them, with the thresholds of the training that left them out:
+    one possible class, in distribution.
 
     Parameters
     ----------
     sources : sequence of LeftOutSource
-        Two or more.
     seed : int
         Of the intervals.
 
@@ -489,21 +488,18 @@ def validation_of(sources: Sequence[LeftOutSource], *, seed: int = 0) -> dict[st
     kind = sources[0].metadata.classifier_kind
     found: dict[str, list[UnseenSource]] = {}
     for one in sources:
-        others = [other for other in sources if other is not one]
-        calibration = calibration_of(others, guarantee=Guarantee.AVERAGE)
-        is_known = np.ones(len(one.records), dtype=bool)
-        if one.outputs.known is not None and calibration.known_threshold is not None:
-            is_known = one.outputs.known.ravel() >= calibration.known_threshold
+        metadata = one.metadata
         for names, thresholds, of_types in (
-            (kind.conditions, calibration.condition_thresholds, False),
-            (kind.types, calibration.type_thresholds, True),
+            (kind.conditions, metadata.condition_thresholds, False),
+            (kind.types, metadata.subtype_thresholds, True),
         ):
             if not names:
                 continue
             labels = one.labels(names, of_types=of_types)
             probabilities = one.probabilities(names, of_types=of_types)
-            sets = conformal_sets(probabilities, [thresholds[name] for name in names])
-            is_sure = is_known & (sets.sum(axis=1) == 1)
+            # A class that the training did not learn has no probability and no threshold.
+            sets = conformal_sets(probabilities, [thresholds.get(name, 1.0) for name in names])
+            is_sure = ~one.rejected & (sets.sum(axis=1) == 1)
             for index, name in enumerate(names):
                 if name == kind.healthy or name not in one.learned:
                     continue
