@@ -18,14 +18,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from blood_cell_system.datasets.collections.iml_malaria import (
+
+from blood_cell_system.cells.table import Cells
+from blood_cell_system.datasets.collections.marked_images import (
     DIFFICULT,
     HEALTHY,
     STAGES,
     read_iml_malaria,
 )
-
-from blood_cell_system.cells.table import Cells
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.taxonomy import RBC, WBC

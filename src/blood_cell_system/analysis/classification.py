@@ -25,7 +25,7 @@ from blood_cell_system.cells.measures import covered_share
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, on_white
+from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, network_input
 from blood_cell_system.settings import check_ranges, ranged
 from blood_cell_system.taxonomy import RBC, WBC, Taxonomy
 
@@ -48,8 +48,8 @@ class ClassificationSettings:
     views : int, optional
         1: each cell as it lies. 4: the mean over its quarter turns. 8: over those of its mirror
         image as well. The answer then does not depend on how the cell lies, for as many times the
-        work. By default 1 for red cells, of which there are many, and 4 for white cells, which
-        gain more.
+        work. By default 1 for red cells, of which there are many, and for networks that see the
+        surround; else 4 for white cells, which gain more.
     batch_size : int
         Images that the network sees at once.
 
@@ -69,6 +69,8 @@ class ClassificationSettings:
         """Say on how many views a classifier's answer rests."""
         if self.views is not None:
             return self.views
+        if classifier.metadata.sees_surround:
+            return 1
         height, width = classifier.input_side
         return _USUAL_VIEWS.get(classifier.metadata.cell_type, 1) if height == width else 1
 
@@ -272,7 +274,8 @@ def _predict_batch(
     classifier: ClassifierRuntime, images: list[NDArray[np.uint8]], views: int
 ) -> ClassifierOutputs:
     height, width = classifier.input_side
-    composed = [on_white(image) for image in images]
+    sees_surround = classifier.metadata.sees_surround
+    composed = [network_input(image, sees_surround=sees_surround) for image in images]
     if (height, width) != (CELL_SIDE_PX, CELL_SIDE_PX):
         kind = cv2.INTER_AREA if max(height, width) < CELL_SIDE_PX else cv2.INTER_LINEAR
         composed = [cv2.resize(one, (width, height), interpolation=kind) for one in composed]

@@ -57,7 +57,8 @@ from blood_cell_system.taxonomy import BUILT_IN, WBC
 
 HEALTHY: Final = "red blood cell"
 STAGES: Final = ("ring", "trophozoite", "schizont", "gametocyte")
-_LABELS: Final = (HEALTHY, *STAGES, "difficult")
+DIFFICULT: Final = "difficult"
+_LABELS: Final = (HEALTHY, *STAGES, DIFFICULT)
 SICKLE: Final = "sickle"
 POSITIVE: Final = "positive"
 NEGATIVE: Final = "negative"
