@@ -22,7 +22,7 @@ import numpy as np
 import skimage
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.quality import edge_width
+from blood_cell_system.analysis.focus import edge_width
 from blood_cell_system.analysis.scale import MIN_AGREEMENT, estimate_diameter
 from blood_cell_system.analysis.survey import find_field, survey
 from blood_cell_system.analysis.thin_smear import (

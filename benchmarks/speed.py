@@ -96,7 +96,7 @@ def measure_training(image: np.ndarray, blur: float, of_blur: str) -> None:
             images, size_px=settings.crop_size_px, settings=AugmentationSettings(), seed=0
         )
         size = settings.batch_size
-        make = partial(batches, sampler.arrays, batch_size=size, first_index=0, count=1)
+        make = partial(batches, sampler.__getitem__, batch_size=size, first_index=0, count=1)
         (batch,) = make()
         rates = StepRates(*(tf.constant(rate) for rate in (1e-3, 0.9, 0.0)))
         step = seconds_of(lambda: learner.train_step(batch, rates))

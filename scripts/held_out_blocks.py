@@ -15,9 +15,11 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.datasets.cell_blocks import in_natural_order
 from blood_cell_system.datasets.cell_fields import FieldReading, joined_by_view
-from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
 from blood_cell_system.datasets.collections.labelled_images import collection
-from blood_cell_system.datasets.collections.uganda_sickle import read_uganda_sickle
+from blood_cell_system.datasets.collections.marked_images import (
+    read_iml_malaria,
+    read_uganda_sickle,
+)
 from blood_cell_system.pipeline.cell_crops.recipes import with_splits
 
 HEAD = """# What is held out

@@ -38,7 +38,8 @@ the median of BCCD's."""
 
 CELL_SIDE_PX: Final = 130
 """Side of a cell image: one cell in the middle of a square, opaque within its outline alone, its
-colours divided by the light of the empty slide."""
+colours divided by the light of the empty slide. What is around keeps its colours below
+transparency, for networks that see the surround."""
 
 CELL_EXTENT_PX: Final = 100
 """Longer side of the box around a cell's outline in its image. It is the same for every cell, so
@@ -52,7 +53,7 @@ in distribution."""
 
 
 def on_white(cell_image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Lay an image on the white of an empty slide, as a network sees it.
+    """Lay an image on the white of an empty slide.
 
     Parameters
     ----------
@@ -73,6 +74,22 @@ def on_white(cell_image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     # Rounded division by 255 without leaving the whole numbers.
     mixed = cell_image[..., :3] * alpha + np.uint16(255) * (255 - alpha) + np.uint16(127)
     return np.asarray(mixed // np.uint16(255), dtype=np.uint8)
+
+
+def network_input(cell_image: NDArray[np.uint8], *, sees_surround: bool) -> NDArray[np.uint8]:
+    """Give a cell image as a network sees it: with what lies around the cell, or on white.
+
+    Parameters
+    ----------
+    cell_image : ndarray of shape (..., height, width, 4), dtype uint8
+        RGBA.
+
+    Returns
+    -------
+    ndarray of shape (..., height, width, 3), dtype uint8
+        RGB.
+    """
+    return cell_image[..., :3] if sees_surround else on_white(cell_image)
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +279,8 @@ class ModelMetadata(BaseModel):
 
     cell_type: str = ""
     """Name of the cells that a classifier is for; empty for a segmenter."""
+    sees_surround: bool = False
+    """Whether the classifier sees what lies around a cell; else each lies on white."""
     conditions: tuple[str, ...] = ()
     """In the order of the output ``condition``."""
     subtypes: tuple[str, ...] = ()

@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 def map_in_processes(
-    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int
+    function: Callable[[Item], Result], items: Sequence[Item], *, jobs: int | None
 ) -> Iterator[Result]:
     """Apply a function to items in several processes; results come in the order of the items.
 
@@ -33,8 +33,8 @@ def map_in_processes(
     function : callable
         Of a module, or a ``functools.partial`` of one.
     items : sequence
-    jobs : int
-        Number of processes, 1 or more.
+    jobs : int or None
+        Number of processes, 1 or more; None for as many as there are cores.
 
     Raises
     ------
@@ -43,6 +43,7 @@ def map_in_processes(
     WorkerError
         A process was ended from outside.
     """
+    jobs = (os.cpu_count() or 1) if jobs is None else jobs
     if jobs < 1:
         raise SettingsError(f"jobs: received {jobs}; expected 1 or more.")
     if jobs == 1 or len(items) < 2:
@@ -95,6 +96,18 @@ def _end_with_parent() -> None:
         # A killed parent cannot stop its helpers: they would wait for work for ever.
         parent.join()
         os._exit(1)
+
+
+def map_with_progress(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    jobs: int | None,
+    description: str,
+) -> Iterator[Result]:
+    """Apply a function as :func:`map_in_processes` does, while a bar shows how far it is."""
+    results = map_in_processes(function, items, jobs=jobs)
+    return with_progress(results, total=len(items), description=description)
 
 
 T = TypeVar("T")

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.analysis.focus import MAX_CELL_EDGE, edge_widths
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.analysis.marks import MARK_COVERS, mark_share
 from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
@@ -24,7 +25,7 @@ from blood_cell_system.cells.measures import covered_share
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.errors import SettingsError
-from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, on_white
+from blood_cell_system.model_metadata import CELL_SIDE_PX, ModelMetadata, network_input
 from blood_cell_system.settings import check_ranges, ranged
 from blood_cell_system.taxonomy import RBC, WBC, Taxonomy
 
@@ -47,8 +48,8 @@ class ClassificationSettings:
     views : int, optional
         1: each cell as it lies. 4: the mean over its quarter turns. 8: over those of its mirror
         image as well. The answer then does not depend on how the cell lies, for as many times the
-        work. By default 1 for red cells, of which there are many, and 4 for white cells, which
-        gain more.
+        work. By default 1 for red cells, of which there are many, and for networks that see the
+        surround; else 4 for white cells, which gain more.
     batch_size : int
         Images that the network sees at once.
 
@@ -68,6 +69,8 @@ class ClassificationSettings:
         """Say on how many views a classifier's answer rests."""
         if self.views is not None:
             return self.views
+        if classifier.metadata.sees_surround:
+            return 1
         height, width = classifier.input_side
         return _USUAL_VIEWS.get(classifier.metadata.cell_type, 1) if height == width else 1
 
@@ -182,6 +185,8 @@ def classify_analysis(
     columns = unclassified(len(cells), [classifier.metadata for classifier in classifiers])
     is_cut_off, is_covered = cells["touches_border"], covered_share(cells) > _MOST_COVERED
     is_covered |= mark_share(cells, analysis.marks) >= MARK_COVERS
+    widths = edge_widths(cells, analysis.image, analysis.scale.red_cell_diameter_px)
+    is_blurred = widths > MAX_CELL_EDGE
     for classifier in classifiers:
         metadata = classifier.metadata
         of_type = cells.is_type(metadata.cell_type)
@@ -195,7 +200,9 @@ def classify_analysis(
         images = cell_images(analysis.image, cells.label_image, places, light=analysis.light)
         is_shown = np.array([image is not None for image in images], dtype=np.bool_)
         columns["reason"][rows[~is_shown]] = Reason.TOO_SMALL
-        shown = [image for image in images if image is not None]
+        columns["reason"][rows[is_shown & is_blurred[rows]]] = Reason.OUT_OF_FOCUS
+        is_shown &= ~is_blurred[rows]
+        shown = [image for row, image in enumerate(images) if image is not None and is_shown[row]]
         rows = rows[is_shown]
         found = classifier_columns(predict_images(classifier, shown, settings), metadata)
         for name, values in found.items():
@@ -267,7 +274,8 @@ def _predict_batch(
     classifier: ClassifierRuntime, images: list[NDArray[np.uint8]], views: int
 ) -> ClassifierOutputs:
     height, width = classifier.input_side
-    composed = [on_white(image) for image in images]
+    sees_surround = classifier.metadata.sees_surround
+    composed = [network_input(image, sees_surround=sees_surround) for image in images]
     if (height, width) != (CELL_SIDE_PX, CELL_SIDE_PX):
         kind = cv2.INTER_AREA if max(height, width) < CELL_SIDE_PX else cv2.INTER_LINEAR
         composed = [cv2.resize(one, (width, height), interpolation=kind) for one in composed]

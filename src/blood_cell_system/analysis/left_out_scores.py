@@ -7,10 +7,10 @@ patient): cells of one are no independent evidence.
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,6 @@ from blood_cell_system.metrics.calibration import (
     known_threshold_across_sources,
     temperature_across_sources,
     thresholds_across_sources,
-    with_temperature,
 )
 from blood_cell_system.metrics.classification_scores import (
     auroc,
@@ -34,7 +33,7 @@ from blood_cell_system.metrics.classification_scores import (
 )
 from blood_cell_system.metrics.intervals import Figure, with_interval
 from blood_cell_system.metrics.trivial_answer import grouped_logistic
-from blood_cell_system.model_metadata import ModelMetadata
+from blood_cell_system.model_metadata import ModelMetadata, UnseenSource, Validation
 from blood_cell_system.taxonomy import NOT_LABELLED
 
 NONE: Final = Figure(value=math.nan)
@@ -193,7 +192,7 @@ class SourceCalibration:
     Parameters
     ----------
     temperatures : dict of str to float
-        By output: ``condition``, ``type``.
+        By output: ``condition``, ``type``; the thresholds are for probabilities without them.
     condition_thresholds, type_thresholds : dict of str to float
     known_threshold : float or None
     """
@@ -214,6 +213,8 @@ class LeftOutScores:
     types: tuple[TypeScores, ...]
     trust: tuple[TrustScores, ...]
     calibrations: tuple[SourceCalibration, ...]
+    validation: Mapping[str, Validation] = field(default_factory=dict)
+    """What a model of this kind says of its classes: its metadata's record."""
 
     def mean_and_worst(self, condition: str) -> tuple[float, float, int] | None:
         """AUROC over the sources that have both classes, and how many these are."""
@@ -249,6 +250,7 @@ def score_left_out(sources: Sequence[LeftOutSource], *, seed: int = 0) -> LeftOu
         types=tuple(_type_scores(one, seed) for one in sources if _kind_has_types(one)),
         trust=tuple(_trust_scores(one, sources, seed) for one in sources),
         calibrations=tuple(calibration_of(sources, guarantee=one) for one in Guarantee),
+        validation=validation_of(sources, seed=seed) if len(sources) > 1 else {},
     )
 
 
@@ -363,8 +365,8 @@ def _trust_scores(one: LeftOutSource, sources: Sequence[LeftOutSource], seed: in
     recalibrated = math.nan
     if others:
         calibration = calibration_of(others, guarantee=Guarantee.AVERAGE)
-        warmed = with_temperature(one.probabilities(names), calibration.temperatures["condition"])
-        covered = _covered(warmed, one.labels(names), calibration.condition_thresholds, names)
+        thresholds = calibration.condition_thresholds
+        covered = _covered(one.probabilities(names), one.labels(names), thresholds, names)
         recalibrated = float(covered.mean()) if len(covered) else math.nan
     is_cell = one.is_cell
     return TrustScores(
@@ -439,9 +441,8 @@ def calibration_of(
         if not names:
             continue
         temperatures[output] = temperature_across_sources(probabilities, labels, of_cell)
-        warmed = with_temperature(probabilities, temperatures[output])
         chosen = thresholds_across_sources(
-            warmed, labels, of_cell, coverage=coverage, guarantee=guarantee
+            probabilities, labels, of_cell, coverage=coverage, guarantee=guarantee
         )
         thresholds[output] = dict(zip(names, chosen.tolist(), strict=True))
     known = [(one, one.outputs.known) for one in sources if one.outputs.known is not None]
@@ -464,3 +465,90 @@ def calibration_of(
 
 def _learned(one: LeftOutSource, names: Sequence[str]) -> list[int]:
     return [index for index, name in enumerate(names) if name in one.learned]
+
+
+def validation_of(sources: Sequence[LeftOutSource], *, seed: int = 0) -> dict[str, Validation]:
+    """Give the record of a model of this kind: how each class is recognised where it is unseen.
+
+    Cells are called as a report calls them: one possible class, in distribution. The thresholds for
+    a source are those of the other left-out sources.
+
+    Parameters
+    ----------
+    sources : sequence of LeftOutSource
+        Two or more.
+    seed : int
+        Of the intervals.
+
+    Returns
+    -------
+    dict of str to Validation
+        By condition that is not the healthy one, and by subtype; none for a class that nobody could
+        be asked about.
+    """
+    kind = sources[0].metadata.classifier_kind
+    found: dict[str, list[UnseenSource]] = {}
+    for one in sources:
+        others = [other for other in sources if other is not one]
+        calibration = calibration_of(others, guarantee=Guarantee.AVERAGE)
+        is_known = np.ones(len(one.records), dtype=bool)
+        if one.outputs.known is not None and calibration.known_threshold is not None:
+            is_known = one.outputs.known.ravel() >= calibration.known_threshold
+        for names, thresholds, of_types in (
+            (kind.conditions, calibration.condition_thresholds, False),
+            (kind.types, calibration.type_thresholds, True),
+        ):
+            if not names:
+                continue
+            labels = one.labels(names, of_types=of_types)
+            probabilities = one.probabilities(names, of_types=of_types)
+            sets = conformal_sets(probabilities, [thresholds[name] for name in names])
+            is_sure = is_known & (sets.sum(axis=1) == 1)
+            for index, name in enumerate(names):
+                if name == kind.healthy or name not in one.learned:
+                    continue
+                is_other = labels != NOT_LABELLED if of_types else labels == 0
+                rows = np.flatnonzero(is_other | (labels == index))
+                if not len(rows):
+                    continue
+                is_so, blocks = labels[rows] == index, [one.blocks[row] for row in rows]
+                called = is_sure[rows] & sets[rows, index]
+                found.setdefault(name, []).append(
+                    _unseen(one.source, is_so, called, probabilities[rows, index], blocks, seed)
+                )
+    method = "each source left out of a training of its own, answered about cell by cell"
+    return {name: Validation(sources=tuple(of), method=method) for name, of in found.items()}
+
+
+def _unseen(
+    source: str,
+    is_so: NDArray[np.bool_],
+    called: NDArray[np.bool_],
+    probabilities: Floats,
+    blocks: Sequence[str],
+    seed: int,
+) -> UnseenSource:
+    has_both = bool(is_so.any() and not is_so.all())
+    figures = {
+        "auroc": with_interval(partial(auroc, is_so, probabilities), blocks, seed=seed)
+        if has_both
+        else NONE,
+        "sensitivity": _share(called[is_so], _of(blocks, is_so), seed),
+        "false_alarm_rate": _share(called[~is_so], _of(blocks, ~is_so), seed),
+    }
+    intervals = {"auroc": "auroc_interval", "sensitivity": "sensitivity_interval"}
+    values: dict[str, Any] = {}
+    for name, figure in figures.items():
+        if not math.isfinite(figure.value):
+            continue
+        values[name] = round(figure.value, 4)
+        if figure.interval is not None and all(map(math.isfinite, figure.interval)):
+            ends = tuple(round(min(max(end, 0.0), 1.0), 4) for end in figure.interval)
+            values[intervals.get(name, "false_alarm_interval")] = ends
+    return UnseenSource(
+        source=source,
+        positives=int(is_so.sum()),
+        negatives=int((~is_so).sum()),
+        groups=len(set(blocks)),
+        **values,
+    )

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.analysis.focus import edge_width
 from blood_cell_system.analysis.scale import (
     RED_CELL_DIAMETER_UM,
     DiameterEstimate,
@@ -93,11 +93,6 @@ MAX_EDGE_SHARE: Final = 0.195
 """Width of a cell's edge as part of its diameter. Chosen once on 70 images of five laboratories:
 0.06 to 0.19 in 68 of them, and 0.195 to 0.29 in 68 when blurred by a tenth of the diameter.
 ``benchmarks/image_quality.py`` measures how often it warns."""
-
-_RISE_REACH: Final = 0.25
-"""How far from an edge the rise of its stain is searched, in diameters of a red cell."""
-_STEEP_REACH: Final = 0.1
-"""How far from an edge its steepest place is searched, in diameters of a red cell."""
 
 MIN_LIGHT: Final = 100.0
 """Brightness of the empty slide, of 255; 160 to 255 were measured."""
@@ -205,41 +200,6 @@ def assess(
         judged_share=judged_share,
         is_smear=is_vouched_for or not refusal,
     )
-
-
-def edge_width(view: Survey, diameter_px: float | None) -> float | None:
-    """Measure how wide the edge of a cell is: the rise of the stain by its steepness there.
-
-    Both are taken at the same place. By the stain of the whole image a few dark white cells would
-    make the pale edges of many blurred red ones look steep.
-
-    Parameters
-    ----------
-    diameter_px : float or None
-        Of a red cell, in pixels of the image.
-
-    Returns
-    -------
-    float or None
-        In diameters of a cell; None without a cell.
-    """
-    green = view.density[:, :, GREEN]
-    inner = cv2.erode(view.foreground, np.ones((3, 3), np.uint8))
-    is_edge = (view.foreground > 0) & (inner == 0)
-    if diameter_px is None or not is_edge.any():
-        return None
-    diameter = diameter_px * view.shrink
-    # Everywhere: dense cells are steepest well within the outline.
-    slope = cv2.magnitude(
-        *(cv2.Sobel(green, cv2.CV_32F, *axis, scale=1 / 8) for axis in ((1, 0), (0, 1)))
-    )
-    near, around = (
-        np.ones((2 * max(1, round(reach * diameter)) + 1,) * 2, np.uint8)
-        for reach in (_STEEP_REACH, _RISE_REACH)
-    )
-    rise = (cv2.dilate(green, around) - cv2.erode(green, around))[is_edge]
-    steepness = float(np.percentile(cv2.dilate(slope, near)[is_edge] / np.maximum(rise, 1e-3), 75))
-    return 1 / max(steepness, 1e-6) / diameter
 
 
 def _focus(share: float | None) -> QualityFinding:

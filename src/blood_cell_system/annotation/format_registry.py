@@ -26,12 +26,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Readable:
-    order: int
-    reader: "Reader"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class WritableFormat:
     """A format that can be written.
 
@@ -53,7 +47,7 @@ class WritableFormat:
         return reader_named(self.name).title
 
 
-_readers: dict[str, _Readable] = {}
+_readers: dict[str, "Reader"] = {}
 _writers: dict[str, WritableFormat] = {}
 
 
@@ -72,8 +66,8 @@ def reads(name: str, *, title: str, order: int) -> "Callable[[ReaderClass], Read
     """
 
     def register(reader: "ReaderClass") -> "ReaderClass":
-        reader.name, reader.title = name, title
-        _readers[name] = _Readable(order=order, reader=reader())
+        reader.name, reader.title, reader.order = name, title, order
+        _readers[name] = reader()
         return reader
 
     return register
@@ -138,7 +132,7 @@ def reader_named(name: str) -> "Reader":
     """
     if name not in readable_formats():
         raise UnknownNameError.of("format", name, ("auto", *readable_formats()))
-    return _readers[name].reader
+    return _readers[name]
 
 
 def writable_format(name: str) -> WritableFormat:
@@ -253,26 +247,23 @@ def read_folder(
 
 def _matches(root: Path) -> tuple[FormatMatch, ...]:
     """One match at least."""
-    matches = recognise(root)
-    if not matches:
-        listing = _listing(root)
-        for path in listing.with_suffix(".json", ".ndjson", ".jsonl", ".csv"):
-            head = listing.head(path)
-            for tool, sign in _FOREIGN:
-                if sign.search(head):
-                    raise DatasetError(
-                        f"{path}: labels of {tool}, which are not read; expected one of "
-                        f"{', '.join(readable_formats())}. Export them from there as COCO JSON, "
-                        "Pascal VOC or YOLO."
-                    )
-        suffixes = sorted({path.suffix.lower() or path.name for path in listing.files})
-        raise DatasetError(
-            f"{root}: {len(listing.images())} images and files "
-            f"{', '.join(suffixes[:8]) or '(none)'}, but no labels in a known format; expected one "
-            f"of {', '.join(readable_formats())}. Name the format with --format, or see "
-            "docs/bring_your_own_images.md for what each looks like."
-        )
-    return matches
+    if matches := recognise(root):
+        return matches
+    listing, known = _listing(root), ", ".join(readable_formats())
+    for path in listing.with_suffix(".json", ".ndjson", ".jsonl", ".csv"):
+        head = listing.head(path)
+        for tool, sign in _FOREIGN:
+            if sign.search(head):
+                raise DatasetError(
+                    f"{path}: labels of {tool}, which are not read; expected one of {known}. "
+                    "Export them from there as COCO JSON, Pascal VOC or YOLO."
+                )
+    suffixes = sorted({path.suffix.lower() or path.name for path in listing.files})
+    raise DatasetError(
+        f"{root}: {len(listing.images())} images and files {', '.join(suffixes[:8]) or '(none)'}, "
+        f"but no labels in a known format; expected one of {known}. Name the format with --format, "
+        "or see docs/bring_your_own_images.md for what each looks like."
+    )
 
 
 # Files of other tools, by what they alone have.

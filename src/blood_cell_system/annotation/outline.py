@@ -1,4 +1,4 @@
-"""From pixels to polygons with few corners that hold the very same pixels.
+"""Outlines as polygons or pixels, and from pixels to polygons that hold the very same pixels.
 
 A boundary runs through the gates between neighbouring pixels, one inside and one outside. A line
 that passes these gates in their order leaves the centre of every pixel on its side: from one gate

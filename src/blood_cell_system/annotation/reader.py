@@ -61,6 +61,7 @@ class Reader(ABC):
 
     name: ClassVar[str]
     title: ClassVar[str]
+    order: ClassVar[int]
     suffixes: ClassVar[tuple[str, ...]] = ()
     """Endings of its label files."""
 

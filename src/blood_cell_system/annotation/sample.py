@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.mask_files import MaskFiles
 from blood_cell_system.annotation.outline import Outline
 from blood_cell_system.annotation.splits import Split
@@ -66,6 +67,8 @@ class Annotation:
         pixels are not scored.
     written : tuple of float or None
         Corners of the box as they stand in the file, for messages.
+    facts : CellFacts or None
+        Classes, confidence and measures, where they are known.
     """
 
     cell_type: str
@@ -75,6 +78,7 @@ class Annotation:
     origin: Origin = Origin.ANNOTATED
     is_definite: bool = True
     written: tuple[float, float, float, float] | None = None
+    facts: CellFacts | None = None
 
     @property
     def bounds(self) -> Box:

@@ -18,19 +18,6 @@ from blood_cell_system.input_files import parsed_json, read_bytes
 from blood_cell_system.text_encoding import decoded
 
 
-def read_label_bytes(path: Path) -> bytes:
-    """Read a label file as it is.
-
-    Raises
-    ------
-    MissingDataError
-        There is no such file.
-    AnnotationError
-        It is not a file, cannot be read, or is larger than ``input_files.MAX_BYTES``.
-    """
-    return read_bytes(path, error=AnnotationError)
-
-
 def read_label_text(path: Path) -> str:
     """Read a label file, whatever its encoding (:mod:`text_encoding`).
 
@@ -41,7 +28,7 @@ def read_label_text(path: Path) -> str:
     AnnotationError
         It cannot be read, or nothing tells its encoding.
     """
-    return decode_label_text(path, read_label_bytes(path))
+    return decode_label_text(path, read_bytes(path, error=AnnotationError))
 
 
 def decode_label_text(path: Path, data: bytes) -> str:

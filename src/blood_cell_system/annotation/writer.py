@@ -148,6 +148,7 @@ def annotations_to_write(sample: Sample, style: WriteStyle) -> tuple[Annotation,
                 outline=cell.outline if has_outline else None,
                 point=None if cell.box is not None else cell.point,
                 origin=cell.origin,
+                facts=cell.facts,
             )
         )
     annotations += [

@@ -28,7 +28,7 @@ from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_label_image, write_image
 from blood_cell_system.imaging.image_folders import refuse_output_within
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.parallel import map_in_processes, with_progress
+from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.seeding import generator_for
 
 
@@ -224,12 +224,12 @@ def write_augmented_folder(
     tasks = _tasks(originals, copies)
     _check_names(source, tasks)
     work = partial(_write_image, output=output, seed=seed, settings=settings)
-    results = map_in_processes(work, tasks, jobs=jobs)
+    results = map_with_progress(work, tasks, jobs=jobs, description="augmenting")
     with locked_folder(output, command=COMMAND):
         start_build(output, command=COMMAND, stems=[_stem(*task) for task in tasks])
         for folder in ("images", "masks"):
             make_folder(output / folder)
-        written = list(with_progress(results, total=len(tasks), description="augmenting"))
+        written = list(results)
         finish_build(
             output,
             command=COMMAND,

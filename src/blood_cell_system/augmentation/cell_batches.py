@@ -16,7 +16,7 @@ the others:
 import math
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import cv2
@@ -26,11 +26,12 @@ from numpy.typing import NDArray
 from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.batches import Batch, stacked
+from blood_cell_system.augmentation.geometric import linear_map, sample_angle
 from blood_cell_system.augmentation.photometric import augment_photometric
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord
 from blood_cell_system.errors import BloodCellError, DatasetError, SettingsError
 from blood_cell_system.imaging.image_file import read_rgba
-from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierKind, on_white
+from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierKind, network_input, on_white
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.settings import check_ranges, ranged
 
@@ -177,6 +178,10 @@ class CellAugmentation:
         Length of a cell in the coarsest of them, drawn evenly in the logarithm up to the full one.
     outline_px : int
         By how many pixels the outline is moved out or in, at most.
+    surround_share : float
+        Share of images that keep what lies around the cell; the others lie on white.
+    coloured_share : float
+        Share of these others that lie on black or on a slide of some colour.
 
     Raises
     ------
@@ -190,9 +195,23 @@ class CellAugmentation:
     resolution_share: float = ranged(0.6, at_least=0, at_most=1)
     smallest_extent_px: float = ranged(24.0, at_least=8, at_most=100)
     outline_px: int = ranged(3, at_least=0, at_most=6)
+    surround_share: float = ranged(0.0, at_least=0, at_most=1)
+    coloured_share: float = ranged(0.0, at_least=0, at_most=1)
 
     def __post_init__(self) -> None:
         check_ranges(self)
+
+
+def for_surround() -> CellAugmentation:
+    """Give the changes for networks that see the surround, for the stain of any laboratory.
+
+    The shares and ranges are those of the best of 28 trainings that each left laboratories out
+    (docs/classifier_training.md, "Laboratories left out").
+    """
+    look = replace(
+        _default_look(), stain_share=1.0, stain_mixing=0.12, stain_strength_range=(0.5, 1.9)
+    )
+    return CellAugmentation(look=look, surround_share=0.5, coloured_share=0.4)
 
 
 def augment_cell(
@@ -208,7 +227,7 @@ def augment_cell(
     Returns
     -------
     ndarray of shape (130, 130, 3), dtype uint8
-        RGB; white wherever the changed cell is not.
+        RGB; as ``settings`` say, white wherever the changed cell is not.
     """
     moved = cv2.warpAffine(
         cell_image,
@@ -222,6 +241,22 @@ def augment_cell(
         moved = _coarsened(moved, generator, settings)
     alpha = _moved_outline(moved[:, :, 3], generator, settings)
     look = augment_photometric(np.ascontiguousarray(moved[:, :, :3]), generator, settings.look)
+    return _on_some_ground(look, alpha, generator, settings)
+
+
+def _on_some_ground(
+    look: NDArray[np.uint8],
+    alpha: NDArray[np.uint8],
+    generator: np.random.Generator,
+    settings: CellAugmentation,
+) -> NDArray[np.uint8]:
+    if settings.surround_share and generator.random() < settings.surround_share:
+        return look
+    if settings.coloured_share and generator.random() < settings.coloured_share:
+        is_black = generator.random() < _BLACK_SHARE
+        colour = 0.0 if is_black else np.clip(generator.normal(*_SLIDE_LIGHT, 3), 60, 255)
+        ground = np.full_like(look, np.rint(colour).astype(np.uint8))
+        return np.asarray(np.where(alpha[:, :, None] > 0, look, ground))
     return on_white(np.dstack([look, alpha]))
 
 
@@ -229,15 +264,10 @@ def _sample_matrix(
     generator: np.random.Generator, settings: CellAugmentation
 ) -> NDArray[np.float64]:
     look = settings.look
-    if generator.random() < look.any_angle_share:
-        angle = generator.uniform(0, 2 * math.pi)
-    else:
-        angle = int(generator.integers(4)) * math.pi / 2
+    angle = sample_angle(generator, look)
     scale = math.exp(generator.uniform(*np.log(look.scale_range)))
-    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    if generator.random() < look.flip_share:
-        linear[:, 0] *= -1
+    is_flipped = generator.random() < look.flip_share
+    linear = linear_map(angle, scale=scale, is_flipped=is_flipped)
     shift = generator.uniform(-settings.shift_px, settings.shift_px, 2)
     offset = _MIDDLE + shift - linear @ (_MIDDLE, _MIDDLE)
     return np.column_stack([linear, offset])
@@ -267,6 +297,11 @@ def _moved_outline(
     change = cv2.dilate if steps > 0 else cv2.erode
     return np.asarray(change(inside, kernel))
 
+
+_BLACK_SHARE: Final = 0.2
+"""Of coloured grounds: what is cut out on black."""
+_SLIDE_LIGHT: Final = (200.0, 40.0)
+"""Mean and standard deviation of a slide's light, of 255, where it was not divided out."""
 
 UNKNOWN: Final = -1
 """Index of a condition or type that nobody knows, and of what is no cell."""
@@ -411,7 +446,9 @@ class CellSampler:
         return {"cells": pixels, **_labels_at(self._labels, position)}
 
 
-def plain_batches(cells: HeldCells, labels: CellLabels, *, batch_size: int) -> Iterator[Batch]:
+def plain_batches(
+    cells: HeldCells, labels: CellLabels, *, batch_size: int, sees_surround: bool = False
+) -> Iterator[Batch]:
     """Give every cell once, in order and as it is, for measuring; the last batch may be short.
 
     Yields
@@ -422,7 +459,15 @@ def plain_batches(cells: HeldCells, labels: CellLabels, *, batch_size: int) -> I
     """
     for start in range(0, len(cells), batch_size):
         positions = range(start, min(start + batch_size, len(cells)))
-        yield stacked([{"cells": on_white(cells[p]), **_labels_at(labels, p)} for p in positions])
+        yield stacked(
+            [
+                {
+                    "cells": network_input(cells[p], sees_surround=sees_surround),
+                    **_labels_at(labels, p),
+                }
+                for p in positions
+            ]
+        )
 
 
 _Groups = dict[int, list[NDArray[np.intp]]]

@@ -64,22 +64,32 @@ def sample_geometry(
     output_shape : tuple of int
         ``(height, width)`` in pixels.
     """
-    if generator.random() < settings.any_angle_share:
-        angle = generator.uniform(0, 2 * math.pi)
-    else:
-        angle = int(generator.integers(4)) * math.pi / 2
+    angle = sample_angle(generator, settings)
     is_flipped = generator.random() < settings.flip_share
     scale = math.exp(generator.uniform(*np.log(settings.scale_range)))
-    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
-    linear = np.array([[cosine, -sine], [sine, cosine]])
-    if is_flipped:
-        linear[:, 0] *= -1
+    linear = linear_map(angle, scale=scale, is_flipped=is_flipped)
     height, width = output_shape
     shift = np.array([width / 2, height / 2]) - linear @ centre
     displacement = None
     if generator.random() < settings.elastic_share:
         displacement = _sample_displacement(generator, settings, output_shape)
     return Geometry(matrix=np.column_stack([linear, shift]), displacement=displacement)
+
+
+def sample_angle(generator: np.random.Generator, settings: AugmentationSettings) -> float:
+    """Draw an angle in radians: any, or a multiple of a quarter turn."""
+    if generator.random() < settings.any_angle_share:
+        return generator.uniform(0, 2 * math.pi)
+    return int(generator.integers(4)) * math.pi / 2
+
+
+def linear_map(angle: float, *, scale: float, is_flipped: bool) -> NDArray[np.float64]:
+    """Matrix (2, 2) that mirrors left and right, then turns and magnifies."""
+    cosine, sine = scale * math.cos(angle), scale * math.sin(angle)
+    linear = np.array([[cosine, -sine], [sine, cosine]])
+    if is_flipped:
+        linear[:, 0] *= -1
+    return linear
 
 
 def _sample_displacement(

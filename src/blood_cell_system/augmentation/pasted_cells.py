@@ -8,7 +8,7 @@ only a part is seen.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import cv2
@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.boxes import Box
+from blood_cell_system.stain.optical_density import DENSITY_OF_LEVEL
 from blood_cell_system.taxonomy import BUILT_IN, CellType, MaskClass, Taxonomy
 
-_DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
 _MOST_CELLS: Final = 4  # Cells pasted into one crop.
 # Part of its box that an outline covers when the cell lies alone; an ellipse has 0.785.
 _FILL: Final = (0.62, 0.9)
@@ -35,31 +35,14 @@ _SHINES_THROUGH: Final = (0.1, 1.0)
 _TRIES: Final = 6  # Places tried before a cell is given up.
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LabelledCrop:
-    """A crop with all that is known of it.
-
-    Parameters
-    ----------
-    pixels : ndarray of shape (height, width, 3), dtype uint8
-    class_mask : ndarray of shape (height, width), dtype uint8
-    label_image : ndarray of shape (height, width), dtype uint16
-    """
-
-    pixels: NDArray[np.uint8]
-    class_mask: NDArray[np.uint8]
-    label_image: NDArray[np.uint16]
-    cells: tuple[Annotation, ...]
-
-
 def paste_cells(
-    crop: LabelledCrop,
+    crop: DecodedImage,
     donor: DecodedImage,
     generator: np.random.Generator,
     *,
     scale: float,
     taxonomy: Taxonomy = BUILT_IN,
-) -> LabelledCrop:
+) -> DecodedImage:
     """Paste up to four cells of an image into a crop.
 
     Parameters
@@ -72,7 +55,7 @@ def paste_cells(
 
     Returns
     -------
-    LabelledCrop
+    DecodedImage
         The given one where nothing can be pasted.
     """
     candidates = _single_cells(donor)
@@ -80,20 +63,20 @@ def paste_cells(
     donor_slide = donor.class_mask == MaskClass.BACKGROUND
     if not candidates or slide.sum() < 100 or donor_slide.sum() < 100:
         return crop
+    if crop.label_image is None or crop.cells is None:
+        return crop
     # Every 8th pixel gives the same median for a fraction of the work.
-    donor_light = _DENSITY_OF_LEVEL[np.median(donor.pixels[donor_slide][::8], axis=0).astype(int)]
-    density = cv2.LUT(crop.pixels, _DENSITY_OF_LEVEL)
-    light = _DENSITY_OF_LEVEL[np.median(crop.pixels[slide][::8], axis=0).astype(int)]
+    donor_light = DENSITY_OF_LEVEL[np.median(donor.pixels[donor_slide][::8], axis=0).astype(int)]
+    density = cv2.LUT(crop.pixels, DENSITY_OF_LEVEL)
+    light = DENSITY_OF_LEVEL[np.median(crop.pixels[slide][::8], axis=0).astype(int)]
     class_mask, label_image = crop.class_mask.copy(), crop.label_image.copy()
     cells = list(crop.cells)
     next_label = int(label_image.max()) + 1
     for _ in range(int(generator.integers(1, _MOST_CELLS + 1))):
         position = _draw(candidates, generator, taxonomy)
-        if position is None or next_label >= np.iinfo(np.uint16).max:
+        if position is None or donor.cells is None or next_label >= np.iinfo(np.uint16).max:
             continue
-        cell = donor.cells[position] if donor.cells else None
-        if cell is None:
-            continue
+        cell = donor.cells[position]
         cell_type = taxonomy[cell.cell_type]
         patch, alpha = _cut_out(donor, position, cell, donor_light, generator, scale)
         place = _find_place(alpha, cells, label_image, generator)
@@ -122,8 +105,8 @@ def paste_cells(
         )
         next_label += 1
     pixels = np.clip(255 * cv2.exp(-density) + 0.5, 0, 255).astype(np.uint8)
-    return LabelledCrop(
-        pixels=pixels, class_mask=class_mask, label_image=label_image, cells=tuple(cells)
+    return replace(
+        crop, pixels=pixels, class_mask=class_mask, label_image=label_image, cells=tuple(cells)
     )
 
 
@@ -183,7 +166,7 @@ def _cut_out(
         slice(max(0, y_min - margin), y_max + margin),
         slice(max(0, x_min - margin), x_max + margin),
     )
-    patch = cv2.LUT(donor.pixels[window], _DENSITY_OF_LEVEL) - light
+    patch = cv2.LUT(donor.pixels[window], DENSITY_OF_LEVEL) - light
     alpha = (donor.label_image[window] == position + 1).astype(np.float32)
     factor = scale * np.exp(generator.uniform(*np.log(_SCALE)))
     angle = generator.uniform(0, 360)

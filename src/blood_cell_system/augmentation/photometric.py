@@ -9,9 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
+from blood_cell_system.stain.optical_density import DENSITY_OF_LEVEL
 
-# Optical density of every gray level; black would be infinitely dense.
-_DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
 # Normal numbers that are drawn once and then cut from: at random.
 _NOISE_COUNT: Final = 1 << 21
 _SHARPEST_BLUR_PX: Final = 0.3  # Standard deviation; less changes no pixel by a gray value.
@@ -71,7 +70,7 @@ def _vary_stain(
     shift = generator.uniform(-settings.stain_offset, settings.stain_offset, 3)
     # The gain as a summand of the exponent saves a pass over the image.
     exponent = np.column_stack([-mixing, math.log(255 * gain) - shift]).astype(np.float32)
-    return np.asarray(cv2.exp(cv2.transform(cv2.LUT(image, _DENSITY_OF_LEVEL), exponent)))
+    return np.asarray(cv2.exp(cv2.transform(cv2.LUT(image, DENSITY_OF_LEVEL), exponent)))
 
 
 def _noise(shape: tuple[int, ...], generator: np.random.Generator) -> NDArray[np.float32]:

@@ -22,7 +22,7 @@ from blood_cell_system.augmentation.augmentation_settings import AugmentationSet
 from blood_cell_system.augmentation.batches import Batch
 from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
 from blood_cell_system.augmentation.geometric import sample_geometry, transform_boxes, warp
-from blood_cell_system.augmentation.pasted_cells import LabelledCrop, paste_cells
+from blood_cell_system.augmentation.pasted_cells import paste_cells
 from blood_cell_system.augmentation.photometric import augment_photometric
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import HEAD_STRIDE, SIZE_UNIT_PX
@@ -239,21 +239,6 @@ def _draw_cell(
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Crop:
-    """One training example.
-
-    Parameters
-    ----------
-    pixels : ndarray of shape (size, size, 3), dtype uint8
-    class_mask : ndarray of shape (size, size), dtype uint8
-    """
-
-    pixels: NDArray[np.uint8]
-    class_mask: NDArray[np.uint8]
-    targets: CentreTargets
-
-
 class CropSampler:
     """Crops by index.
 
@@ -284,7 +269,15 @@ class CropSampler:
         self._seed = seed
         self._taxonomy = taxonomy
 
-    def __getitem__(self, index: int) -> Crop:
+    def __getitem__(self, index: int) -> Batch:
+        """Give a crop as arrays.
+
+        Returns
+        -------
+        dict of str to ndarray
+            ``pixels`` (size, size, 3) uint8, ``class_mask`` (size, size) uint8, and the maps of
+            ``CentreTargets`` under their names.
+        """
         generator = generator_for(self._seed, "crop", index)
         position = self.position_of(index)
         image = self._images[position]
@@ -295,49 +288,36 @@ class CropSampler:
         pixels, class_mask, label_image = warp(
             image.pixels, image.class_mask, image.label_image, geometry, shape
         )
-        cells = None if image.cells is None else transform_boxes(image.cells, geometry, shape)
+        crop = DecodedImage(
+            pixels=pixels,
+            class_mask=class_mask,
+            label_image=label_image,
+            cells=None if image.cells is None else transform_boxes(image.cells, geometry, shape),
+        )
         # Nothing is drawn for what is switched off, so that its crops stay as they were.
         share = self._settings.paste_share
-        if share and cells is not None and label_image is not None and generator.random() < share:
-            pasted = paste_cells(
-                LabelledCrop(
-                    pixels=pixels, class_mask=class_mask, label_image=label_image, cells=cells
-                ),
+        is_known = crop.cells is not None and crop.label_image is not None
+        if share and is_known and generator.random() < share:
+            crop = paste_cells(
+                crop,
                 self._donor(position, generator),
                 generator,
                 scale=math.sqrt(abs(float(np.linalg.det(geometry.matrix[:, :2])))),
                 taxonomy=self._taxonomy,
             )
-            pixels, class_mask = pasted.pixels, pasted.class_mask
-            label_image, cells = pasted.label_image, pasted.cells
+        pixels = crop.pixels
         share = self._settings.recolour_share
         if share and generator.random() < share:
-            pixels = recolour(pixels, class_mask, generator)
-        return Crop(
-            pixels=augment_photometric(pixels, generator, self._settings),
-            class_mask=class_mask,
-            targets=centre_targets(
-                cells,
-                class_mask,
-                label_image,
-                unmarked_types=image.unmarked_types,
-                taxonomy=self._taxonomy,
-            ),
+            pixels = recolour(pixels, crop.class_mask, generator)
+        targets = centre_targets(
+            crop.cells,
+            crop.class_mask,
+            crop.label_image,
+            unmarked_types=image.unmarked_types,
+            taxonomy=self._taxonomy,
         )
-
-    def arrays(self, index: int) -> Batch:
-        """Give a crop as arrays.
-
-        Returns
-        -------
-        dict of str to ndarray
-            ``pixels`` (size, size, 3) uint8, ``class_mask`` (size, size) uint8, and the maps of
-            ``CentreTargets`` under their names.
-        """
-        crop = self[index]
-        targets = crop.targets
         return {
-            "pixels": crop.pixels,
+            "pixels": augment_photometric(pixels, generator, self._settings),
             "class_mask": crop.class_mask,
             "heat_map": targets.heat_map,
             "heat_weight": targets.heat_weight,

@@ -25,9 +25,6 @@ MIN_EXTENT_PX: Final = 6
 _RIM_PX: Final = 2
 """Width of the rim in a cell image. The stain's outline runs where the cell has half faded; the
 rim belongs to the cell."""
-_KEPT_PX: Final = 6
-"""Width of what is kept around the rim, so that a training can move the outline a little."""
-
 
 Piece = tuple[tuple[int, int], NDArray[np.bool_]]
 """``(x, y)`` of a window's first pixel, and the pixels of a cell in the window."""
@@ -83,8 +80,8 @@ def cell_image(
     Returns
     -------
     ndarray of shape (130, 130, 4), dtype uint8
-        RGBA. Opaque in the cell and in a thin rim around it; some pixels beyond keep their colours
-        below transparency, all others are white.
+        RGBA. Opaque in the cell and in a thin rim around it. What is beyond keeps its colours below
+        transparency, for networks that see the surround; outside the smear it is white.
 
     Raises
     ------
@@ -102,10 +99,10 @@ def cell_image(
     middle = x + width / 2, y + height / 2
     colours = _sample(image, (middle[0] + corner[0], middle[1] + corner[1]), scale)
     alpha = _sample(outline.view(np.uint8) * np.uint8(255), middle, scale)
-    opaque, kept = _widened(alpha)
+    _, inside = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)
+    opaque = cv2.dilate(inside, disc(_RIM_PX))
     slide = light.at(middle[0] + corner[0], middle[1] + corner[1])
     divided = cv2.multiply(colours, (*(255.0 / slide).tolist(), 1.0), dtype=cv2.CV_8U)
-    divided[kept == 0] = 255
     return np.asarray(cv2.merge([*cv2.split(divided), opaque]))
 
 
@@ -179,9 +176,3 @@ def _sample(
             borderValue=white,
         )
     )
-
-
-def _widened(alpha: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Alpha with the rim, and where colours are kept."""
-    _, inside = cv2.threshold(alpha, 127, 255, cv2.THRESH_BINARY)
-    return cv2.dilate(inside, disc(_RIM_PX)), cv2.dilate(inside, disc(_RIM_PX + _KEPT_PX))

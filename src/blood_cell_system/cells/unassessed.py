@@ -40,6 +40,11 @@ class Reason(StrEnum):
         "too small",
         "Its outline is less than 6 pixels long.",
     )
+    OUT_OF_FOCUS = (
+        "out_of_focus",
+        "out of focus",
+        "Its edge is wider than 21 % of a red cell's diameter.",
+    )
     NOT_IN_DISTRIBUTION = (
         "not_in_distribution",
         "none of these",

@@ -68,7 +68,7 @@ def convert(
     ] = "auto",
     label_map: LabelMap = None,
 ) -> int:
-    """Write labels or results for LabelMe, CVAT, QuPath, COCO or YOLO.
+    """Write labels or results for LabelMe, CVAT, QuPath, Label Studio, COCO or YOLO.
 
     Examples
     --------

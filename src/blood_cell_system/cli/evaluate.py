@@ -1,5 +1,6 @@
 """``bloodcells evaluate`` and ``evaluate-classifier``: how good a model is on a split."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,11 +15,13 @@ from blood_cell_system.cli.options import (
     Classes,
     Epochs,
     Kind,
+    LearningRate,
     Preset,
     SegmentationDir,
     Segmenter,
     SplitName,
     Views,
+    architecture_option,
     option,
     seed_in_range,
 )
@@ -146,7 +149,9 @@ def evaluate_classifier(
     ] = None,
     preset: Preset = None,
     epochs: Epochs = None,
+    architecture: Annotated[str | None, architecture_option("cell_resnet")] = None,
     cells_per_epoch: Annotated[int | None, option("--cells-per-epoch N")] = None,
+    learning_rate: LearningRate = None,
     seed: _Seed = 0,
 ) -> int:
     """Measure a classifier on the cells of a split, or its kind on sources that it has not seen.
@@ -165,7 +170,12 @@ def evaluate_classifier(
             block_pattern=block_pattern,
             sources=tuple(left_out or ()),
             preset=preset,
-            changes={"epochs": epochs, "cells_per_epoch": cells_per_epoch},
+            changes={
+                "epochs": epochs,
+                "architecture": architecture,
+                "cells_per_epoch": cells_per_epoch,
+                "learning_rate": learning_rate,
+            },
             seed=seed,
         )
     from blood_cell_system.analysis import classifier_evaluation
@@ -221,7 +231,7 @@ def _leave_one_source_out(
     block_pattern: str | None,
     sources: tuple[str, ...],
     preset: str | None,
-    changes: dict[str, int | None],
+    changes: Mapping[str, Any],
     seed: int,
 ) -> int:
     from dataclasses import replace
@@ -260,7 +270,12 @@ def _leave_one_source_out(
         print(f"Stopped. The same command goes on: -o {output_dir}")
         return 130
     scores = score_left_out(found, seed=seed)
-    subject = {"data_dir": str(data_dir), "preset": settings.preset, "epochs": settings.epochs}
+    subject = {
+        "data_dir": str(data_dir),
+        "preset": settings.preset,
+        "architecture": settings.architecture,
+        "epochs": settings.epochs,
+    }
     paths = write_left_out_files(scores, output_dir, kind=str(cells_of), subject=subject)
     print(left_out_markdown(scores, title=f"{data_dir}, each source left out"))
     for path in paths:

@@ -49,6 +49,12 @@ _SECTIONS: Final = {
         ("suggest", "suggest:suggest", "list the cells to review next"),
         ("convert", "convert:convert", "write labels or results for other tools"),
         ("models", "models:models", "list the installed models"),
+        (
+            "apply-corrections",
+            "apply_corrections:apply",
+            "write corrected results, and what models learn from them",
+        ),
+        ("review", "review:review", "look at results in a browser and correct them"),
     ),
     "Get data": (
         ("download", "download:download", "get a public data set"),
@@ -85,6 +91,8 @@ INTERRUPTED: Final = 130
 TRAINING_PACKAGES = frozenset(
     {"keras", "matplotlib", "onnx", "tensorboard", "tensorflow", "tf2onnx"}
 )
+# What only the [review] extra brings.
+_REVIEW_PACKAGES: Final = frozenset({"fastapi", "starlette", "uvicorn"})
 
 _CONTEXT: Final = {"help_option_names": ["--help", "-h"], "max_content_width": 100}
 
@@ -211,6 +219,11 @@ def _in_words(error: Exception) -> str | None:
             return (
                 f"this command needs {package}, which is not installed; expected the packages for "
                 "training. In the folder of this project: pip install '.[train]'"
+            )
+        if package in _REVIEW_PACKAGES:
+            return (
+                f"this command needs {package}, which is not installed; expected the packages for "
+                "the review. In the folder of this project: pip install '.[review]'"
             )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {system_words(error)}"

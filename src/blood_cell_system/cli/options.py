@@ -185,3 +185,10 @@ Preset = Annotated[
     ),
 ]
 Epochs = Annotated[int | None, option("--epochs N")]
+LearningRate = Annotated[float | None, option("--learning-rate X", "Peak rate of AdamW.")]
+
+
+def architecture_option(default: str) -> Any:
+    """Declare the option that names the network."""
+    help_text = "Network to train; an unknown name lists all that there are."
+    return option("--architecture NAME", help_text, default=default)

@@ -15,8 +15,10 @@ from blood_cell_system.cli.options import (
     CellDir,
     Classes,
     Epochs,
+    LearningRate,
     Preset,
     SegmentationDir,
+    architecture_option,
     argument,
     option,
 )
@@ -57,7 +59,6 @@ DomainAdaptation = Annotated[
         "Unlearn what distinguishes laboratories: the sources of the folder, or groups of stain.",
     ),
 ]
-LearningRate = Annotated[float | None, option("--learning-rate X", "Peak rate of AdamW.")]
 WeightDecay = Annotated[float | None, option("--weight-decay X")]
 Patience = Annotated[
     int | None, option("--patience N", "Epochs without a better validation score; 0: never stop.")
@@ -67,12 +68,6 @@ Deterministic = Annotated[
     bool, option("--deterministic", "The same weights to the last bit; slower.")
 ]
 Width = Annotated[int | None, option("--d-reduced N", "Width of the Reynolds bottleneck; 0: none.")]
-
-
-def _architecture(default: str) -> Any:
-    """Declare the option that names the network."""
-    help_text = "Network to train; an unknown name lists all that there are."
-    return option("--architecture NAME", help_text, default=default)
 
 
 def train(
@@ -111,7 +106,7 @@ def train(
     crop_size_px: Annotated[
         int | None, option("--crop-size PX", "Side of a training crop.")
     ] = None,
-    architecture: Annotated[str | None, _architecture("reynolds_unet")] = None,
+    architecture: Annotated[str | None, architecture_option("reynolds_unet")] = None,
     d_reduced: Width = None,
     learning_rate: LearningRate = None,
     weight_decay: WeightDecay = None,
@@ -211,7 +206,7 @@ def train_classifier(
         "./models"
     ),
     log_dir: LogDir = Path("./logs"),
-    architecture: Annotated[str | None, _architecture("cell_resnet")] = None,
+    architecture: Annotated[str | None, architecture_option("cell_resnet")] = None,
     cells_per_epoch: Annotated[int | None, option("--cells-per-epoch N")] = None,
     d_reduced: Width = None,
     learning_rate: LearningRate = None,
@@ -286,8 +281,6 @@ def _fine_tune_classifier(
     block_pattern: str | None,
     target: Path,
 ) -> int:
-    from blood_cell_system.datasets.cell_folder import CellFolder
-    from blood_cell_system.pipeline.model_slots import bundled_trainable_classifier
     from blood_cell_system.training.presets import ClassifierSettings
 
     names = {entry.name for entry in fields(ClassifierSettings)} - {"seed"} | {"resume_from"}
@@ -297,7 +290,33 @@ def _fine_tune_classifier(
             f"--init-from: only the heads of the classifier are fitted; expected no {words}. Leave "
             "it out, or train anew without --init-from."
         )
-    seed = options["seed"] or 0
+    fine_tune_classifier_of(
+        str(kind),
+        data_dir,
+        kind=kind,
+        init_from=init_from,
+        block_pattern=block_pattern,
+        target=target,
+        seed=options["seed"] or 0,
+    )
+    return 0
+
+
+def fine_tune_classifier_of(
+    name: str,
+    data_dir: Path,
+    *,
+    target: Path,
+    seed: int,
+    kind: "ClassifierKind | None" = None,
+    init_from: str = "bundled",
+    block_pattern: str | None = None,
+) -> None:
+    """Fine-tune a classifier on a cell folder, and print its figures before and after."""
+    from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
+    from blood_cell_system.pipeline.model_slots import bundled_trainable_classifier
+
+    kind = kind or kind_of_folder(data_dir, name)
     folder = CellFolder.open(data_dir, kind=kind, block_pattern=block_pattern, seed=seed)
     print(folder.to_text())
     path = bundled_trainable_classifier(kind) if init_from == "bundled" else Path(init_from)
@@ -319,7 +338,6 @@ def _fine_tune_classifier(
         print(note)
     files = ClassifierFiles.within(target, kind)
     print(f"Model:  {files.onnx} and {files.keras} with {files.metadata.name}")
-    return 0
 
 
 def resolve_settings(

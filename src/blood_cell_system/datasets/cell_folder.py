@@ -27,7 +27,7 @@ import io
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -59,34 +59,6 @@ SHEETS: Final = "sheets"
 UNFINISHED: Final = ".cutting"
 """Folder within a cell folder while a command writes it, or after it was killed."""
 
-COLUMNS: Final = (
-    "file",
-    "condition",
-    "cell_type",
-    "source",
-    "field",
-    "block",
-    "split",
-    "origin",
-    "source_label",
-    "red_cell_diameter_px",
-    "red_cell_density_red",
-    "red_cell_density_green",
-    "red_cell_density_blue",
-    "surround_filled",
-    "image_width_px",
-    "image_height_px",
-    "border_red",
-    "border_green",
-    "border_blue",
-)
-MEASURES: Final = COLUMNS[9:13]
-"""Columns that relate a cell to the red cells of its image."""
-FRAME: Final = COLUMNS[14:19]
-"""Columns of what its image shows without any cell: its size, and the mean colour of its border."""
-_NUMBERS: Final = (*MEASURES, *FRAME)
-_SINCE_THE_FIRST: Final = COLUMNS[:8]
-"""Columns that every folder has; the others were added later."""
 _STAGES: Final = ("ring", "trophozoite", "schizont", "gametocyte")
 """Words that tables of earlier versions have as the type of a red cell."""
 
@@ -154,6 +126,16 @@ class CellRecord:
         return " ".join(filter(None, (self.condition, self.cell_type))) or "unlabelled"
 
 
+COLUMNS: Final = tuple(field.name for field in fields(CellRecord) if field.name != "is_outlier")
+MEASURES: Final = COLUMNS[9:13]
+"""Columns that relate a cell to the red cells of its image."""
+FRAME: Final = COLUMNS[14:19]
+"""Columns of what its image shows without any cell: its size, and the mean colour of its border."""
+_NUMBERS: Final = (*MEASURES, *FRAME)
+_SINCE_THE_FIRST: Final = COLUMNS[:8]
+"""Columns that every folder has; the others were added later."""
+
+
 def kind_of_folder(root: Path, name: str, taxonomy: Taxonomy | None = None) -> ClassifierKind:
     """Give the kind of cells that a folder is read for.
 
@@ -190,23 +172,16 @@ def write_cells_csv(root: Path, records: Iterable[CellRecord]) -> None:
 
 def row_of(record: CellRecord) -> tuple[str, ...]:
     """Values of a cell in the order of ``COLUMNS``."""
-    condition = NOT_A_CELL if record.is_outlier else record.condition or ""
-    places = record.source, record.field, record.block, record.split or "", record.origin
-    measures, frame = ([_written(getattr(record, n)) for n in names] for names in (MEASURES, FRAME))
-    return (
-        record.file,
-        condition,
-        record.cell_type or "",
-        *places,
-        record.source_label,
-        *measures,
-        "yes" if record.surround_filled else "",
-        *frame,
-    )
+    values = {name: _written(getattr(record, name)) for name in COLUMNS}
+    if record.is_outlier:
+        values["condition"] = NOT_A_CELL
+    return tuple(values.values())
 
 
-def _written(value: float | None) -> str:
-    return "" if value is None else f"{value:.10g}"
+def _written(value: str | float | None) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else ""
+    return f"{value:.10g}" if isinstance(value, int | float) else str(value or "")
 
 
 def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
@@ -486,16 +461,6 @@ def with_splits(table: Path, records: Sequence[CellRecord], *, seed: int) -> lis
     )
     return [replace(record, split=chosen[record.block]) for record in records]
 
-
-__all__ = [
-    "CELLS_CSV",
-    "NOT_A_CELL",
-    "SHEETS",
-    "CellFolder",
-    "CellRecord",
-    "is_contact_sheet",
-    "write_cells_csv",
-]
 
 _LARGEST_CELL_IMAGE_PX: Final = 450  # Longer side; larger images are fields, not single cells.
 _LOOKED_AT: Final = 12  # Images whose size is read to recognise a folder of fields.

@@ -7,7 +7,6 @@
 4. Images and labels are written, resampled or byte for byte.
 """
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -34,7 +33,7 @@ from blood_cell_system.imaging.image_folders import refuse_output_around
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.imaging.resampling import Resampler
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
-from blood_cell_system.parallel import map_in_processes, with_progress
+from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.taxonomy import Taxonomy
 
 UNKNOWN_LICENCE: Final = "not stated"
@@ -377,29 +376,15 @@ def combine_folders(
     sources = open_sources(folders, seed=seed)
     _check_names(source_diameters or {}, sources)
     taxonomy = _joined_taxonomy(sources.datasets)
-    job_count = (os.cpu_count() or 1) if jobs is None else jobs
     images = [image.image for image in sources.images]
-    looks = list(
-        with_progress(
-            map_in_processes(_look_at, images, jobs=job_count),
-            total=len(images),
-            description="measuring",
-        )
-    )
+    looks = list(map_with_progress(_look_at, images, jobs=jobs, description="measuring"))
     described = _describe(sources, looks, cell_diameter_px, source_diameters or {}, taxonomy)
     groups = _groups(sources, looks)
     tasks = _tasks(sources, described, groups)
     with locked_folder(output, command=COMMAND):
         start_build(output, command=COMMAND, stems=[task.image.new_stem for task in tasks])
-        written = list(
-            with_progress(
-                map_in_processes(
-                    partial(write_combined_image, output=output), tasks, jobs=job_count
-                ),
-                total=len(tasks),
-                description="combining",
-            )
-        )
+        write = partial(write_combined_image, output=output)
+        written = list(map_with_progress(write, tasks, jobs=jobs, description="combining"))
         same = _same_fields(sources, groups)
         moves = _moves(tasks)
         finish_build(

@@ -160,7 +160,7 @@ def read_annotations(
     path = root / "annotations.json"
     try:
         return {
-            stem: tuple(_cell(row, taxonomy) for row in rows)
+            stem: tuple(cell_of_row(row, taxonomy) for row in rows)
             for stem, rows in read_versioned_json(path).get("images", {}).items()
         }
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -172,7 +172,8 @@ def read_annotations(
         ) from error
 
 
-def _cell(row: Mapping[str, Any], taxonomy: Taxonomy) -> Annotation:
+def cell_of_row(row: Mapping[str, Any], taxonomy: Taxonomy) -> Annotation:
+    """Read a cell of ``annotations.json``; raises what values of other kinds lead to."""
     x_min, y_min, x_max, y_max = map(float, row["bbox"])
     return Annotation(
         cell_type=taxonomy.checked(row["cell_type"]),

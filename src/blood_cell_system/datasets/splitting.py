@@ -2,7 +2,6 @@
 
 import csv
 import io
-import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -25,7 +24,7 @@ from blood_cell_system.errors import DatasetError, MissingDataError, OutOfRangeE
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.input_files import read_bytes
-from blood_cell_system.parallel import map_in_processes, with_progress
+from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.text_encoding import decoded
 
@@ -241,7 +240,7 @@ def split_folder(
         )
     dataset = PreparedDataset.open(Path(root))
     names = groups_by(dataset.images, by, pattern=pattern, table=table)
-    same = _same_fields(dataset.images, (os.cpu_count() or 1) if jobs is None else jobs)
+    same = _same_fields(dataset.images, jobs)
     images = dataset.images
     if not is_check:
         joined = _joined(names, same)
@@ -294,9 +293,8 @@ def _print_of(image: PreparedImage) -> FieldPrint:
     return field_print(read_image(image.image_path))
 
 
-def _same_fields(images: Sequence[PreparedImage], jobs: int) -> NDArray[np.intp]:
-    results = map_in_processes(_print_of, images, jobs=jobs)
-    prints = list(with_progress(results, total=len(images), description="comparing"))
+def _same_fields(images: Sequence[PreparedImage], jobs: int | None) -> NDArray[np.intp]:
+    prints = list(map_with_progress(_print_of, images, jobs=jobs, description="comparing"))
     index_of = {image.stem: index for index, image in enumerate(images)}
     belongs_with = [index_of.get(image.original, index) for index, image in enumerate(images)]
     return groups_of_same(prints, belongs_with)

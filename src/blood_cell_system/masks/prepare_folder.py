@@ -1,7 +1,6 @@
 """From a data set, whatever its format, to a prepared folder."""
 
 import math
-import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -45,7 +44,7 @@ from blood_cell_system.imaging.image_file import (
 from blood_cell_system.imaging.image_folders import refuse_output_within
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_sample
-from blood_cell_system.parallel import map_in_processes, with_progress
+from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.stain.optical_density import StainSettings
 from blood_cell_system.taxonomy import BUILT_IN, RBC, Taxonomy
 
@@ -205,11 +204,9 @@ def prepare_reading(
     refuse_output_within(output, reading.root)
     taxonomy = reading.taxonomy
     work = partial(_prepare_image, output=output, method=method, unlabelled=rest, taxonomy=taxonomy)
-    job_count = (os.cpu_count() or 1) if jobs is None else jobs
-    results = map_in_processes(work, reading.samples, jobs=job_count)
+    results = map_with_progress(work, reading.samples, jobs=jobs, description="preparing")
     with locked_folder(output, command=command):
         start_build(output, command=command, stems=[sample.stem for sample in reading.samples])
-        results = with_progress(results, total=len(reading.samples), description="preparing")
         prepared: dict[str, _PreparedImage] = {}
         failed = list(reading.failed)
         for sample, result in zip(reading.samples, results, strict=True):

@@ -1,12 +1,12 @@
 """Class masks from the stain, separated by the boxes.
 
-1. ``stain``: optical density, and a threshold on it: where any cell is.
-2. ``red_cells``: size and colour of this image's red cells.
-3. ``white_cells``: an outline in every white cell's box; it wins over everything.
-4. ``pallor``: the pale middles of red cells are filled, the gaps between cells are not.
+1. Optical density, and a threshold on it: where any cell is.
+2. Size and colour of this image's red cells (``red_cells``).
+3. An outline in every white cell's box; it wins over everything (``white_cells``).
+4. The pale middles of red cells are filled, the gaps between cells are not (``fill_pallor``).
 5. Foreground in a red cell's box, or of a red cell's colour, is red cell; foreground in a
    platelet's box is background. Whatever is in doubt is not scored: holes that may be pallor,
-   threads and bits too small for a cell, and (``unboxed_white_cells``) white cells without a box.
+   threads and bits too small for a cell, and white cells without a box (``white_cells``).
 6. The class mask is split into cells by the nearest ellipse.
 """
 

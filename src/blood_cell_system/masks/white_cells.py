@@ -1,9 +1,4 @@
-"""White cells that nobody has boxed: what may belong to one is not scored.
-
-A nucleus gives them away. How far the cytoplasm reaches is found as in boxed white cells, with a
-box guessed around the nucleus; the smear of a burst cell is followed as far as it is purple.
-
-The outline of a white cell, given its box.
+"""The outline of a white cell, given its box, and where white cells are that nobody has boxed.
 
 Rays run from the middle of the box. Along each, every radius is scored: how much more the pixels
 below it look like this cell than like what surrounds it, whether it gets paler just there, and how
@@ -13,6 +8,10 @@ and the outline is found once more. The nucleus belongs to the cell in any case.
 
 Boxes are drawn with some air around the cell, a tenth of the width or more: the ellipse is a weak
 hint only.
+
+What may belong to a white cell that nobody has boxed is not scored. Its nucleus gives it away; how
+far the cytoplasm reaches is found with a box guessed around the nucleus, and the smear of a burst
+cell is followed as far as it is purple.
 """
 
 from dataclasses import dataclass

@@ -96,18 +96,18 @@ def accuracy(confusion: Floats) -> float:
 
 def recalls(confusion: Floats) -> Floats:
     """Share of each true class that is recognised; NaN for a class without cells."""
-    return _ratio(np.diag(confusion), confusion.sum(axis=1))
+    return ratio(np.diag(confusion), confusion.sum(axis=1))
 
 
 def precisions(confusion: Floats) -> Floats:
     """Share of each predicted class that is right; NaN for a class that is never predicted."""
-    return _ratio(np.diag(confusion), confusion.sum(axis=0))
+    return ratio(np.diag(confusion), confusion.sum(axis=0))
 
 
 def f1_scores(confusion: Floats) -> Floats:
     """Harmonic mean of precision and recall a class; NaN for a class without cells."""
     total = confusion.sum(axis=0) + confusion.sum(axis=1)
-    scores = _ratio(2 * np.diag(confusion), total)
+    scores = ratio(2 * np.diag(confusion), total)
     scores[confusion.sum(axis=1) == 0] = np.nan
     return scores
 
@@ -136,9 +136,10 @@ def _by_score(
     return np.asarray(positive, dtype=np.float64), np.asarray(negative, dtype=np.float64)
 
 
-def _ratio(part: Floats, whole: Floats) -> Floats:
-    shares = np.full(len(part), np.nan)
-    np.divide(part, whole, out=shares, where=whole > 0)
+def ratio(part: ArrayLike, whole: ArrayLike) -> Floats:
+    """Share of each whole; NaN where that is 0."""
+    shares = np.full(np.shape(whole), np.nan)
+    np.divide(part, whole, out=shares, where=np.asarray(whole) > 0)
     return shares
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.errors import MaskFormatError
+from blood_cell_system.metrics.classification_scores import ratio
 from blood_cell_system.taxonomy import NOT_SCORED, NUM_CLASSES
 
 
@@ -88,13 +89,13 @@ class ConfusionMatrix:
     def iou(self) -> NDArray[np.float64]:
         """Intersection over union, TP / (TP + FP + FN), of each class; shape (3,)."""
         hits, true_total, predicted_total = self._totals()
-        return _ratio(hits, true_total + predicted_total - hits)
+        return ratio(hits, true_total + predicted_total - hits)
 
     @property
     def dice(self) -> NDArray[np.float64]:
         """Dice coefficient, 2 TP / (2 TP + FP + FN), of each class; shape (3,)."""
         hits, true_total, predicted_total = self._totals()
-        return _ratio(2 * hits, true_total + predicted_total)
+        return ratio(2 * hits, true_total + predicted_total)
 
     @property
     def mean_iou(self) -> float:
@@ -105,13 +106,7 @@ class ConfusionMatrix:
     @property
     def accuracy(self) -> float:
         """Share of the scored pixels that have their true class; NaN when there are none."""
-        return float(_ratio(self.counts.trace(), self.counts.sum()))
+        return float(ratio(self.counts.trace(), self.counts.sum()))
 
     def _totals(self) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         return self.counts.diagonal(), self.counts.sum(axis=1), self.counts.sum(axis=0)
-
-
-def _ratio(part: NDArray[np.int64], whole: NDArray[np.int64]) -> NDArray[np.float64]:
-    result = np.full(np.shape(whole), np.nan)
-    np.divide(part, whole, out=result, where=np.asarray(whole) > 0)
-    return result

@@ -42,13 +42,7 @@ class Figure:
         return words
 
 
-def with_interval(
-    statistic: Statistic,
-    fields: Sequence[Hashable],
-    *,
-    seed: int = 0,
-    resamples: int = RESAMPLES,
-) -> Figure:
+def with_interval(statistic: Statistic, fields: Sequence[Hashable], *, seed: int = 0) -> Figure:
     """Give a figure of cells and its percentile bootstrap interval.
 
     Whole fields are drawn, as cells of one field are no independent evidence.
@@ -67,7 +61,7 @@ def with_interval(
         return Figure(value=value)
     place = np.array([number[name] for name in fields])
     draws = generator_for(seed, "field bootstrap").multinomial(
-        count, np.full(count, 1 / count), size=resamples
+        count, np.full(count, 1 / count), size=RESAMPLES
     )
     drawn = np.array([statistic(draw[place].astype(np.float64)) for draw in draws])
     # A draw without any cell of a class has no figure.

@@ -5,7 +5,7 @@ regression on a few such numbers tells how much of a figure they explain. It is 
 classifier is: on groups (slides, patients) that it has not learned from.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import Final
 
 import numpy as np
@@ -55,43 +55,65 @@ def grouped_logistic(
     probabilities = np.empty((len(true), classes))
     for fold in np.unique(folds):
         is_left_out = folds == fold
-        fitted = _Logistic(values[~is_left_out], true[~is_left_out], classes)
+        fitted = _fitted(values[~is_left_out], true[~is_left_out], classes)
         probabilities[is_left_out] = fitted(values[is_left_out])
     return probabilities
 
 
-class _Logistic:
-    """A multinomial logistic regression in which every class weighs the same."""
+def _fitted(values: Floats, true: NDArray[np.integer], classes: int) -> Callable[[Floats], Floats]:
+    """Give probabilities of other cells by a regression in which every class weighs the same."""
+    is_known = np.isfinite(values)
+    count = np.maximum(is_known.sum(axis=0), 1)
+    mean = np.where(is_known, values, 0).sum(axis=0) / count
+    spread = np.where(is_known, values - mean, 0)
+    scale = np.maximum(np.sqrt((spread**2).sum(axis=0) / count), 1e-9)
 
-    def __init__(self, values: Floats, true: NDArray[np.integer], classes: int) -> None:
-        is_known = np.isfinite(values)
-        count = np.maximum(is_known.sum(axis=0), 1)
-        self._mean = np.where(is_known, values, 0).sum(axis=0) / count
-        spread = np.where(is_known, values - self._mean, 0)
-        self._scale = np.maximum(np.sqrt((spread**2).sum(axis=0) / count), 1e-9)
-        design = self._design(values)
-        size = np.bincount(true, minlength=classes)
-        present = size > 0
-        weight = len(true) / (present.sum() * size[true])
-        wanted = np.eye(classes)[true]
+    def design(cells: Floats) -> Floats:
+        filled = np.where(np.isfinite(cells), cells, mean)
+        return np.column_stack([np.ones(len(cells)), (filled - mean) / scale])
 
-        def loss(flat: Floats) -> tuple[float, Floats]:
-            coefficients = flat.reshape(design.shape[1], classes)
-            logits = design @ coefficients
-            log_likelihood = (wanted * log_softmax(logits, axis=1)).sum(axis=1)
-            # The first row is the intercept, which is free.
-            held_back = np.vstack([np.zeros(classes), coefficients[1:]])
-            value = -float(weight @ log_likelihood) + 0.5 * _RIDGE * float((held_back**2).sum())
-            slope = design.T @ (weight[:, None] * (softmax(logits, axis=1) - wanted))
-            return value, np.asarray(slope + _RIDGE * held_back).ravel()
+    size = np.bincount(true, minlength=classes)
+    weight = len(true) / ((size > 0).sum() * size[true])
+    coefficients = fit_logistic(
+        design(values), true, num_classes=classes, weight=weight, ridge=_RIDGE
+    )
+    return lambda cells: np.asarray(softmax(design(cells) @ coefficients, axis=1))
 
-        start = np.zeros(design.shape[1] * classes)
-        found = minimize(loss, start, jac=True, method="L-BFGS-B")
-        self._coefficients = found.x.reshape(design.shape[1], classes)
 
-    def _design(self, values: Floats) -> Floats:
-        filled = np.where(np.isfinite(values), values, self._mean)
-        return np.column_stack([np.ones(len(values)), (filled - self._mean) / self._scale])
+def fit_logistic(
+    design: Floats,
+    y_true: NDArray[np.integer],
+    *,
+    num_classes: int,
+    weight: Floats,
+    ridge: float,
+) -> Floats:
+    """Fit a multinomial logistic regression.
 
-    def __call__(self, values: Floats) -> Floats:
-        return np.asarray(softmax(self._design(values) @ self._coefficients, axis=1))
+    Parameters
+    ----------
+    design : ndarray of shape (n, features)
+        Of similar spread; the first column is 1, and its coefficients, the intercepts, are free.
+    y_true : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+    ridge : float
+        Weight of the squared coefficients.
+
+    Returns
+    -------
+    ndarray of shape (features, num_classes)
+    """
+    shape = (design.shape[1], num_classes)
+    wanted = np.eye(num_classes)[y_true]
+
+    def loss(flat: Floats) -> tuple[float, Floats]:
+        coefficients = flat.reshape(shape)
+        logits = design @ coefficients
+        log_likelihood = (wanted * log_softmax(logits, axis=1)).sum(axis=1)
+        held_back = np.vstack([np.zeros(num_classes), coefficients[1:]])
+        value = -float(weight @ log_likelihood) + 0.5 * ridge * float((held_back**2).sum())
+        slope = design.T @ (weight[:, None] * (softmax(logits, axis=1) - wanted))
+        return value, np.asarray(slope + ridge * held_back).ravel()
+
+    found = minimize(loss, np.zeros(shape).ravel(), jac=True, method="L-BFGS-B")
+    return np.asarray(found.x, dtype=np.float64).reshape(shape)

@@ -24,6 +24,8 @@ class Registered:
     Parameters
     ----------
     name : str
+    sees_surround : bool
+        Whether a classifier sees what lies around a cell; else each lies on white.
     config : type
         Frozen dataclass of its arguments. A field that has the name of a training's setting takes
         its value from there. For a segmenter ``values_per_pixel`` gives how many numbers the
@@ -35,6 +37,7 @@ class Registered:
     name: str
     config: type[Any]
     build: Build
+    sees_surround: bool = False
 
     def configured(self, settings: object, /, **arguments: Any) -> Any:
         """Config by a training's settings and further arguments, which go first.
@@ -76,9 +79,11 @@ def register_segmenter(name: str, *, config: type[Any]) -> Callable[[Build], Bui
     return _register(_SEGMENTERS, name, config)
 
 
-def register_classifier(name: str, *, config: type[Any]) -> Callable[[Build], Build]:
+def register_classifier(
+    name: str, *, config: type[Any], sees_surround: bool = False
+) -> Callable[[Build], Build]:
     """Register the decorated builder; what it has to build says ``networks/cell_classifier.py``."""
-    return _register(_CLASSIFIERS, name, config)
+    return _register(_CLASSIFIERS, name, config, sees_surround=sees_surround)
 
 
 def segmenter_named(name: str) -> Registered:
@@ -105,10 +110,10 @@ def of_config(config: Any) -> Registered:
 
 
 def _register(
-    table: dict[str, Registered], name: str, config: type[Any]
+    table: dict[str, Registered], name: str, config: type[Any], *, sees_surround: bool = False
 ) -> Callable[[Build], Build]:
     def register(build: Build) -> Build:
-        table[name] = Registered(name=name, config=config, build=build)
+        table[name] = Registered(name=name, config=config, build=build, sees_surround=sees_surround)
         return build
 
     return register

@@ -267,7 +267,10 @@ def former_report(
     except (OSError, ValueError, RecursionError):
         return None
     data = read_file_bytes(image.path) if data is None else data
-    expected = provenance.model_copy(update={"data_sha256": hashlib.sha256(data).hexdigest()})
+    # The same file has the same pixels.
+    pixels = report.provenance.pixels_sha256
+    digests = {"data_sha256": hashlib.sha256(data).hexdigest(), "pixels_sha256": pixels}
+    expected = provenance.model_copy(update=digests)
     if (report.settings, report.provenance) != (settings, expected):
         return None
     is_present = value["format_version"] == FORMAT_VERSION
@@ -470,13 +473,24 @@ def write_batch(
         passed_over=tuple(str(path) for path in inputs.passed_over),
         figures=figures,
     )
+    write_batch_files(summary, output_dir)
+    return summary
+
+
+def write_batch_files(summary: BatchSummary, output_dir: Path) -> None:
+    """Write what belongs to all images of a batch.
+
+    Raises
+    ------
+    OutputError
+        A file cannot be written.
+    """
     write_json(output_dir / SUMMARY_NAME, summary.to_json())
     write_words(output_dir / TABLE_NAME, summary.to_csv())
     write_cell_tables(summary.outcomes, output_dir)
     review = REVIEW_NAME if write_review_pages(summary, output_dir) else ""
     write_words(output_dir / PAGE_NAME, render_page(summary, review=review))
     _write_slides(summary, output_dir, review=review)
-    return summary
 
 
 def _write_slides(summary: BatchSummary, output_dir: Path, *, review: str) -> None:

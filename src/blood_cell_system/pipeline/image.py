@@ -164,8 +164,13 @@ class InferencePipeline:
             )
         return result.report
 
-    def analyze(self, path: Path) -> ImageResult:
+    def analyze(self, path: Path, *, data: bytes | None = None) -> ImageResult:
         """Analyse an image; nothing is written. Several threads may call this at once.
+
+        Parameters
+        ----------
+        data : bytes, optional
+            What the file holds, where it has been read.
 
         Raises
         ------
@@ -177,7 +182,7 @@ class InferencePipeline:
             The model is no segmenter.
         """
         # Read once: another file may take its place meanwhile, and the hash vouches for the pixels.
-        data = read_file_bytes(path)
+        data = read_file_bytes(path) if data is None else data
         return self._analyze(
             read_image(path, data=data),
             file_name=path.name,
@@ -234,7 +239,12 @@ class InferencePipeline:
             analysis,
             image=Image(file_name=file_name, width_px=width, height_px=height),
             settings=self.report_settings,
-            provenance=ready.provenance.model_copy(update={"data_sha256": sha256}),
+            provenance=ready.provenance.model_copy(
+                update={
+                    "data_sha256": sha256,
+                    "pixels_sha256": hashlib.sha256(image.tobytes()).hexdigest(),
+                }
+            ),
             further_warnings=(
                 *warnings,
                 *(() if has_instance_head(ready.segmenter) else (_NO_HEADS,)),

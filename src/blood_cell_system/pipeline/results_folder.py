@@ -19,9 +19,9 @@ from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image
 from blood_cell_system.imaging.image_folders import SUMMARY_NAME, files_below
 from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.model_slots import sha256_of
-from blood_cell_system.reports.batch_summary import Slide
+from blood_cell_system.reports.batch_summary import ImageOutcome, Slide
 from blood_cell_system.reports.image_files import file_of, read_labels
-from blood_cell_system.reports.report import DiagnosticReport, Provenance
+from blood_cell_system.reports.report import DiagnosticReport, Provenance, Status
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 _REPORT_ENDING: Final = "_report.json"
@@ -151,6 +151,15 @@ class ResultsFolder:
             for row in self._summary_rows
             if row.get("slide")
         }
+
+    @property
+    def failed(self) -> tuple[ImageOutcome, ...]:
+        """Inputs that could not be analysed, as the summary has them."""
+        return tuple(
+            ImageOutcome(name=row["name"], path=row["path"], reason=row["reason"])
+            for row in self._summary_rows
+            if row.get("status") == Status.FAILED
+        )
 
     @property
     def header(self) -> Header:

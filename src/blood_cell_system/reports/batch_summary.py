@@ -236,10 +236,10 @@ class BatchSummary:
 
     @property
     def repeated(self) -> tuple[tuple[str, ...], ...]:
-        """Names of smears that are the same file several times, and are summed up as often."""
+        """Names of smears that are the same image several times, and are summed up as often."""
         names: dict[str | None, list[str]] = {}
-        for outcome, _ in self.smears:
-            names.setdefault(outcome.data_sha256, []).append(outcome.name)
+        for outcome, report in self.smears:
+            names.setdefault(report.provenance.image_sha256, []).append(outcome.name)
         return tuple(tuple(group) for group in names.values() if len(group) > 1)
 
     @property

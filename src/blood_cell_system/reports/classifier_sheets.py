@@ -26,7 +26,7 @@ from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.plot import plot_file
 from blood_cell_system.metrics.intervals import Figure
-from blood_cell_system.model_metadata import on_white
+from blood_cell_system.model_metadata import network_input
 from blood_cell_system.reports.findings import Record
 from blood_cell_system.reports.segmenter_sheets import (
     EvaluationRecord,
@@ -345,6 +345,7 @@ def occlusion_sheet(
         answers, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
         for position in chosen_cells(answers, y_true, confidence):
             image = cell_set.cells[position]
+            seen = network_input(image, sees_surround=metadata.sees_surround)
             heat = occlusion_map(classifier, image, output=output, index=int(answers[position]))
             is_wrong = bool(answers[position] != y_true[position])
             record = cell_set.cells.records[position]
@@ -353,8 +354,8 @@ def occlusion_sheet(
                 f"true {names[y_true[position]]}\n{record.source} {record.field}"
             )
             tiles += [
-                Tile(image=on_white(image), caption=words, is_bad=is_wrong),
-                Tile(image=_overlaid(on_white(image), heat), caption=f"{output}\n\n"),
+                Tile(image=seen, caption=words, is_bad=is_wrong),
+                Tile(image=_overlaid(seen, heat), caption=f"{output}\n\n"),
             ]
     title = "Answers, the worst first; red speaks for the answer, blue against it"
     return contact_sheet(tiles, columns=8, tile_width=150, title=title)

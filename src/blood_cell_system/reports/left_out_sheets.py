@@ -15,6 +15,7 @@ from blood_cell_system.analysis.left_out_scores import (
 from blood_cell_system.atomic_files import make_folder, write_json, write_text
 from blood_cell_system.imaging.plot import plot_file
 from blood_cell_system.metrics.intervals import Figure
+from blood_cell_system.model_metadata import Validation
 from blood_cell_system.reports.segmenter_sheets import EvaluationRecord
 
 _ROW_INCHES: Final = 0.32
@@ -29,6 +30,7 @@ class LeftOutRecord(EvaluationRecord):
     types: tuple[TypeScores, ...]
     trust: tuple[TrustScores, ...]
     calibrations: tuple[SourceCalibration, ...]
+    validation: dict[str, Validation]
 
 
 def left_out_to_json(scores: LeftOutScores, *, kind: str, subject: Mapping[str, Any]) -> Any:
@@ -46,6 +48,7 @@ def left_out_to_json(scores: LeftOutScores, *, kind: str, subject: Mapping[str, 
         types=scores.types,
         trust=scores.trust,
         calibrations=scores.calibrations,
+        validation=dict(scores.validation),
     ).to_json()
 
 

@@ -443,6 +443,14 @@ class Provenance(Record):
         ),
     ]
     data_sha256: Annotated[Sha256 | None, Field(description="of the image's file")] = None
+    pixels_sha256: Annotated[
+        Sha256 | None, Field(description="of its pixels, as copies in other formats have them")
+    ] = None
+
+    @property
+    def image_sha256(self) -> str | None:
+        """Digest by which an image is known again; of its file in reports of former versions."""
+        return self.pixels_sha256 or self.data_sha256
 
     @property
     def models(self) -> tuple[tuple[str, str], ...]:
@@ -454,6 +462,28 @@ class Provenance(Record):
             *self.other_classifiers.items(),
         )
         return tuple((name, digest) for name, digest in rows if name and digest)
+
+
+class ReviewRecord(Record):
+    """What people did to an image."""
+
+    people: Annotated[tuple[Text, ...], Field(description="in the order of their first action")]
+    last_on: Annotated[str, Field(description="time of the last action")]
+    is_complete: Annotated[bool, Field(description="reviewed to its end: nothing is missing")]
+    changed: Annotated[Count, Field(description="cells with another class or outline")]
+    confirmed: Annotated[Count, Field(description="cells that are right as they were found")]
+    added: Annotated[Count, Field(description="cells that people drew, split or merged")]
+    removed: Annotated[Count, Field(description="cells that are gone")]
+
+    @property
+    def words(self) -> str:
+        """All of it in a line."""
+        done = "to its end" if self.is_complete else "in part"
+        return (
+            f"Reviewed {done} by {', '.join(map(shown_name, self.people))}, last on "
+            f"{self.last_on[:10]}: {self.changed} cells changed, {self.confirmed} confirmed, "
+            f"{self.added} added, {self.removed} removed"
+        )
 
 
 def _rounded(record: Any, **digits: int) -> dict[str, Any]:
@@ -522,6 +552,9 @@ class DiagnosticReport(Record):
     warnings: Annotated[
         tuple[Text, ...], Field(description="what to know before believing the counts")
     ]
+    review: Annotated[ReviewRecord | None, Field(description="null: nobody has corrected it")] = (
+        None
+    )
     cells: Annotated[Cells, BeforeValidator(_cells_of_rows), PlainSerializer(rows_of)]
 
     @computed_field  # type: ignore[prop-decorator]

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.reports.batch_summary import SLIDE_ENDING, BatchFile, Slide
-from blood_cell_system.reports.diagnosis import doubts, type_summary
+from blood_cell_system.reports.diagnosis import doubts, type_summary, unfamiliar
 from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, findings_in, rates_in
 from blood_cell_system.reports.lab_figures import Evidence, LabFigure, lab_figures
@@ -239,13 +239,14 @@ def _warnings(
             "outlines, and take fields of the thin part of the smear."
         )
     yield from _warnings_of_scale(smears)
+    yield from unfamiliar(sums.findings, next(iter(smears.values())).cells.taxonomy)
     yield from doubts(rate for part in sums.findings.values() for rate in part.rates)
     digests: dict[Any, list[str]] = {}
     for name, report in smears.items():
-        digests.setdefault(report.provenance.data_sha256, []).append(name)
+        digests.setdefault(report.provenance.image_sha256, []).append(name)
     for names in digests.values():
         if len(names) > 1:
-            yield f"{_images(names)} are the same file, and are counted {len(names)} times."
+            yield f"{_images(names)} are the same image, and are counted {len(names)} times."
 
 
 def _warnings_of_scale(smears: Mapping[str, DiagnosticReport]) -> Iterator[str]:

@@ -340,6 +340,7 @@ def report_text(report: DiagnosticReport) -> str:
             f"Image    {image.width_px}×{image.height_px} pixels",
             f"Scale    {scale_words(report)}",
             *_wrapped(f"Settings {settings_words(report.settings)}", indent=0),
+            *(_wrapped(report.review.words, indent=0) if report.review else ()),
         ],
         _section("Warnings", [f"! {warning}" for warning in report.warnings]),
         [

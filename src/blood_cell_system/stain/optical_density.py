@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 RED, GREEN, BLUE = range(3)
 """Channels of an image and of its optical density."""
 
+DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
+"""Optical density of every gray level, as of white light; black would be infinitely dense."""
+
 _FIT_PIXELS: Final = 6_000
 """Pixels that the light is fitted to, about: a thousand for each of the surface's coefficients."""
 

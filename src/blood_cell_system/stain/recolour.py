@@ -19,10 +19,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.stain.optical_density import GREEN, RED
+from blood_cell_system.stain.optical_density import DENSITY_OF_LEVEL, GREEN, RED
 from blood_cell_system.taxonomy import MaskClass
-
-_DENSITY_OF_LEVEL: Final = -np.log(np.maximum(np.arange(256), 1) / 255).astype(np.float32)
 
 _MIN_PIXELS: Final = 60
 """Pixels of slide or of cells from which their median colour is known."""
@@ -81,7 +79,7 @@ def recolour(
     is_white = class_mask == MaskClass.WBC
     if is_slide.sum() < _MIN_PIXELS or is_red.sum() + is_white.sum() < _MIN_PIXELS:
         return image
-    density = cv2.LUT(image, _DENSITY_OF_LEVEL)
+    density = cv2.LUT(image, DENSITY_OF_LEVEL)
     slide = np.median(density[is_slide], axis=0)
     red_cell = _colour_of_red_cells(density, is_red, slide)
     nucleus = _colour_of_nuclei(density, is_white, slide)

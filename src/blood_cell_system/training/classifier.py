@@ -17,6 +17,7 @@ from blood_cell_system.augmentation.cell_batches import (
     CellAugmentation,
     CellLabels,
     CellSampler,
+    for_surround,
     plain_batches,
 )
 from blood_cell_system.datasets.cell_folder import CellFolder
@@ -42,7 +43,7 @@ from blood_cell_system.model_metadata import (
     KNOWN_OUTPUT,
     TYPE_OUTPUT,
     ModelMetadata,
-    on_white,
+    network_input,
 )
 from blood_cell_system.networks.architectures import classifier_named
 from blood_cell_system.networks.cell_classifier import (
@@ -151,6 +152,7 @@ class ClassifierLearner(Learner):
     ) -> None:
         self._settings = settings
         self.config = classifier_config(settings, classes)
+        self.sees_surround = classifier_named(settings.architecture).sees_surround
         super().__init__(settings, domains=domains)
         self._averaged_features = keras.Model(
             self.averaged.input,
@@ -429,6 +431,7 @@ class ClassifierTask(Task):
         self.metadata = ModelMetadata.of_classifier(
             folder.kind,
             architecture=self.learner.architecture,
+            sees_surround=self.learner.sees_surround,
             conditions=self.classes.conditions,
             subtypes=self.classes.types,
             preset=settings.preset,
@@ -482,7 +485,12 @@ class ClassifierTask(Task):
 
     def _outputs(self) -> Outputs:
         return self.learner.predict(
-            plain_batches(self.val.cells, self.val.labels, batch_size=MEASURING_BATCH)
+            plain_batches(
+                self.val.cells,
+                self.val.labels,
+                batch_size=MEASURING_BATCH,
+                sees_surround=self.learner.sees_surround,
+            )
         )
 
     def _probe(self) -> ProbeResult | None:
@@ -501,7 +509,9 @@ class ClassifierTask(Task):
             group = (labels.condition + 1) * (len(self.classes.types) + 1) + labels.cell_type + 1
             group[plan.domains_of(labels).weight == 0] = -1
             chosen = range(0, len(cell_set), stride)
-            features = self.learner.predict(_pixels_of(cell_set, chosen))["features"]
+            features = self.learner.predict(
+                _pixels_of(cell_set, chosen, sees_surround=self.learner.sees_surround)
+            )["features"]
             sides.append((features, labels.source[chosen], group[chosen]))
         return probe_domains(*sides)
 
@@ -514,14 +524,20 @@ class ClassifierTask(Task):
         )
 
 
-def _pixels_of(cell_set: CellSet, positions: Sequence[int]) -> Iterator[Batch]:
+def _pixels_of(
+    cell_set: CellSet, positions: Sequence[int], *, sees_surround: bool
+) -> Iterator[Batch]:
     for start in range(0, len(positions), MEASURING_BATCH):
         part = positions[start : start + MEASURING_BATCH]
-        yield {"cells": np.stack([on_white(cell_set.cells[position]) for position in part])}
+        images = [
+            network_input(cell_set.cells[place], sees_surround=sees_surround) for place in part
+        ]
+        yield {"cells": np.stack(images)}
 
 
 def _augmentation(settings: ClassifierSettings) -> CellAugmentation:
-    augmentation = CellAugmentation()
+    registered = classifier_named(settings.architecture)
+    augmentation = for_surround() if registered.sees_surround else CellAugmentation()
     if settings.has_stain_augmentation:
         return augmentation
     unchanged = replace(

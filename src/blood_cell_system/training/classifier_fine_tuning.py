@@ -17,7 +17,7 @@ References
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -30,13 +30,13 @@ from scipy.special import log_softmax, softmax
 
 import blood_cell_system
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.augmentation.cell_batches import CellAugmentation, CellSampler
+from blood_cell_system.augmentation.cell_batches import CellAugmentation, CellSampler, for_surround
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.errors import CheckpointError, DatasetError
 from blood_cell_system.metrics.calibration import DEFAULT_COVERAGE, class_thresholds
 from blood_cell_system.metrics.classification_scores import confusion_counts, macro_f1
 from blood_cell_system.metrics.intervals import Figure, with_interval
-from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, on_white
+from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, network_input
 from blood_cell_system.networks.architectures import classifier_named
 from blood_cell_system.networks.cell_classifier import (
     CONDITION_LOGITS,
@@ -52,7 +52,7 @@ from blood_cell_system.training.fine_tuning import open_trained
 FEWEST_CELLS: Final = 20
 """Cells from which a classifier is fine-tuned; fewer say nothing of a laboratory."""
 FEWEST_OF_CLASS: Final = 5
-"""Cells of each class that a folder has."""
+"""Cells of each class that the classifier does not know yet."""
 EXAMPLES: Final = 2400
 """Augmented cells that the heads are fitted to."""
 FOLDS: Final = 5
@@ -163,14 +163,22 @@ def fine_tune_classifier(
         There are too few cells, of all or of a class.
     """
     classes = _classes(start.metadata, folder)
-    _check_counts(folder)
+    _check_counts(folder, known={*start.metadata.conditions, *start.metadata.subtypes})
     cells = read_cells(folder, Split.TRAIN, classes, records=folder.records)
     body = keras.Model(start.model.input, start.model.get_layer(FEATURES).output)
-    sampler = CellSampler(cells.cells, cells.labels, seed=seed, augmentation=CellAugmentation())
+    sees_surround = start.metadata.sees_surround
+    augmentation = for_surround() if sees_surround else CellAugmentation()
+    sampler = CellSampler(cells.cells, cells.labels, seed=seed, augmentation=augmentation)
     examples = [sampler[index] for index in range(EXAMPLES)]
     place = np.array([sampler.position_of(index) for index in range(EXAMPLES)])
     seen = _features(body, [example["cells"] for example in examples])
-    plain = _features(body, [on_white(cells.cells[index]) for index in range(len(cells))])
+    plain = _features(
+        body,
+        [
+            network_input(cells.cells[index], sees_surround=sees_surround)
+            for index in range(len(cells))
+        ],
+    )
     slides = [record.block for record in cells.cells.records]
     folds = _folds(slides, seed) if folder.has_known_blocks else None
     heads: dict[str, tuple[Floats, Floats]] = {}
@@ -249,14 +257,20 @@ def _classes(metadata: ModelMetadata, folder: CellFolder) -> CellClasses:
     )
 
 
-def _check_counts(folder: CellFolder) -> None:
-    counts = Counter(record.label for record in folder.records)
-    total = sum(counts.values())
+def _check_counts(folder: CellFolder, known: Set[str]) -> None:
+    """Refuse what is too little; of a class that is known already a single cell is welcome."""
+    total = len(folder.records)
+    counts = Counter(
+        name
+        for record in folder.records
+        for name in {record.condition, record.cell_type}
+        if name is not None and name not in known
+    )
     few = [f"{name} ({count})" for name, count in counts.items() if count < FEWEST_OF_CLASS]
     if total < FEWEST_CELLS or few:
         raise DatasetError(
             f"{folder.root}: {total} cells{f', few of {chr(44).join(few)}' if few else ''}; "
-            f"expected {FEWEST_CELLS} or more, and {FEWEST_OF_CLASS} or more of each class, to "
+            f"expected {FEWEST_CELLS} or more, and {FEWEST_OF_CLASS} or more of each new class, to "
             "fine-tune a classifier. Add cells, or leave a class out."
         )
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from blood_cell_system.augmentation.cell_batches import CellLabels
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.metrics.classification_scores import balanced_accuracy, confusion_counts
+from blood_cell_system.metrics.trivial_answer import fit_logistic
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.optical_density import GREEN, optical_density
 
@@ -352,10 +352,13 @@ def probe_domains(
         if len(names) < 2 or len(np.unique(test[1][tested])) < 2:
             continue
         centre, spread = features[chosen].mean(axis=0), features[chosen].std(axis=0) + 1e-6
+        own = np.searchsorted(names, domains[chosen])
         weights = fit_logistic(
-            (features[chosen] - centre) / spread,
-            np.searchsorted(names, domains[chosen]),
+            _with_ones((features[chosen] - centre) / spread),
+            own,
             num_classes=len(names),
+            weight=1 / (np.bincount(own) * len(names))[own],
+            ridge=_PENALTY,
         )
         scores = _with_ones((test[0][tested] - centre) / spread) @ weights
         confusion = confusion_counts(
@@ -368,48 +371,5 @@ def probe_domains(
     return ProbeResult(accuracy=float(np.mean(accuracies)), chance=float(np.mean(chances)))
 
 
-def fit_logistic(
-    features: NDArray[np.floating], labels: NDArray[np.integer], *, num_classes: int
-) -> Floats:
-    """Fit a multinomial logistic regression in which all classes count alike.
-
-    Parameters
-    ----------
-    features : ndarray of shape (n, channels)
-        Of similar spread.
-    labels : ndarray of shape (n,)
-
-    Returns
-    -------
-    ndarray of shape (channels + 1, num_classes)
-        The last row is the offset.
-    """
-    design = _with_ones(features)
-    target = np.eye(num_classes)[labels]
-    weight = (1.0 / np.bincount(labels, minlength=num_classes).clip(1))[labels] / num_classes
-    shape = (design.shape[1], num_classes)
-
-    def loss_and_gradient(flat: Floats) -> tuple[float, Floats]:
-        weights = flat.reshape(shape)
-        logits = design @ weights
-        logits -= logits.max(axis=1, keepdims=True)
-        log_probabilities = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
-        penalised = weights.copy()
-        penalised[-1] = 0.0
-        loss = -(weight[:, None] * target * log_probabilities).sum()
-        loss += 0.5 * _PENALTY * (penalised**2).sum()
-        residual = weight[:, None] * (np.exp(log_probabilities) - target)
-        return float(loss), (design.T @ residual + _PENALTY * penalised).ravel()
-
-    found = minimize(
-        loss_and_gradient,
-        np.zeros(shape).ravel(),
-        jac=True,
-        method="L-BFGS-B",
-        options={"maxiter": 300},
-    )
-    return np.asarray(found.x, dtype=np.float64).reshape(shape)
-
-
 def _with_ones(features: NDArray[np.floating]) -> Floats:
-    return np.column_stack([features, np.ones(len(features))]).astype(np.float64)
+    return np.column_stack([np.ones(len(features)), features]).astype(np.float64)

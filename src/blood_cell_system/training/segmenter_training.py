@@ -389,7 +389,7 @@ class SegmenterTask(Task):
 
     def example(self, index: int) -> Batch:
         """Give a crop and its targets."""
-        return self._sampler.arrays(index)
+        return self._sampler[index]
 
     def position_of(self, index: int) -> int:
         """Position of a crop's image."""

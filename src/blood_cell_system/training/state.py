@@ -4,7 +4,7 @@ import io
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ FORMAT_VERSION: Final = 1
 _WORDS: Final = "__state__"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunFiles:
     """Names of what a kind of training writes into its folder.
 
@@ -28,53 +28,46 @@ class RunFiles:
     ----------
     kind : str
         First word of the names of its runs.
-    stem : str
-        First word of the models' file names.
-    prefix : str
-        Before the names of the record, so that trainings of several kinds can share a folder.
+    model, previous_model : str
+        Best models of this training and of the one before.
+    state : str
+        All that is needed to resume.
+    history : str
+        A row an epoch; without the ending.
+    curves : str
+        The history, drawn.
+    run : str
+        Settings, data and outcome.
     """
 
     kind: str
-    stem: str
-    prefix: str = ""
+    model: str
+    previous_model: str
+    state: str
+    history: str
+    curves: str
+    run: str
 
-    @property
-    def model(self) -> str:
-        """The best model."""
-        return f"{self.stem}_best.keras"
-
-    @property
-    def previous_model(self) -> str:
-        """The best model of a training before."""
-        return f"{self.stem}_previous.keras"
-
-    @property
-    def state(self) -> str:
-        """All that is needed to resume."""
-        return f"{self.kind}_training_state.npz"
-
-    @property
-    def history(self) -> str:
-        """A row an epoch, without the ending."""
-        return f"{self.prefix}history"
-
-    @property
-    def curves(self) -> str:
-        """The history, drawn."""
-        return f"{self.prefix}training_curves.png"
-
-    @property
-    def run(self) -> str:
-        """Settings, data and outcome."""
-        return f"{self.prefix}run.json"
+    @classmethod
+    def named(cls, kind: str, *, model: str, prefix: str = "") -> Self:
+        """Name the files; the prefix lets trainings of several kinds share a folder."""
+        return cls(
+            kind=kind,
+            model=f"{model}_best.keras",
+            previous_model=f"{model}_previous.keras",
+            state=f"{kind}_training_state.npz",
+            history=f"{prefix}history",
+            curves=f"{prefix}training_curves.png",
+            run=f"{prefix}run.json",
+        )
 
 
-SEGMENTER_FILES: Final = RunFiles("segmentation", "segmentation_model")
+SEGMENTER_FILES: Final = RunFiles.named("segmentation", model="segmentation_model")
 
 
 def classifier_files(kind: ClassifierKind) -> RunFiles:
     """Names for a kind of classifier."""
-    return RunFiles(kind.file_stem, kind.file_stem, prefix=f"{kind.file_stem}_")
+    return RunFiles.named(kind.file_stem, model=kind.file_stem, prefix=f"{kind.file_stem}_")
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 import dataclasses
 
+import cv2
 import numpy as np
 import pytest
 from support.analysed_images import CELLS, analysis_of
@@ -214,6 +215,28 @@ def test_a_cell_of_a_few_pixels_is_too_small():
     red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
     found = classify_analysis(dataclasses.replace(analysis, cells=dot), [red])
     assert found["reason"].tolist() == [Reason.TOO_SMALL]
+
+
+def test_a_cell_with_a_wide_edge_is_out_of_focus_and_the_others_are_assessed():
+    analysis = analysis_of([ellipse_box(RBC, 44, 64, 40), ellipse_box(RBC, 144, 64, 40)])
+    image = analysis.image.copy()
+    image[:, 96:] = cv2.GaussianBlur(image, (0, 0), 6)[:, 96:]
+    blurred = dataclasses.replace(analysis, image=image)
+    red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
+    found = classify_analysis(blurred, [red])
+    is_right = found["box"][:, 0] > 96
+    assert (found["reason"] == Reason.OUT_OF_FOCUS).tolist() == is_right.tolist()
+    assert sum(map(len, red.seen)) == 1
+
+
+def test_without_a_scale_no_cell_is_out_of_focus():
+    analysis = analysis_of()
+    scale = dataclasses.replace(analysis.scale, red_cell_diameter_px=None)
+    unknown = dataclasses.replace(
+        analysis, scale=scale, image=cv2.GaussianBlur(analysis.image, (0, 0), 6)
+    )
+    red = ChosenClassifier(RBC_METADATA, (1, 0, 0))
+    assert Reason.OUT_OF_FOCUS not in classify_analysis(unknown, [red])["reason"].tolist()
 
 
 def test_the_image_that_the_network_sees_shows_the_cell_on_white():

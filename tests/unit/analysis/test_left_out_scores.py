@@ -2,7 +2,7 @@ import math
 
 import numpy as np
 import pytest
-from support.left_out import LEARNED, left_out
+from support.left_out import LEARNED, METADATA, left_out
 
 from blood_cell_system.analysis.left_out_scores import calibration_of, score_left_out
 from blood_cell_system.metrics.calibration import Guarantee
@@ -115,3 +115,28 @@ def test_a_class_that_was_not_learned_does_not_loosen_the_thresholds():
     assert found.condition_thresholds["cancer_WBC"] > 0.5
     assert set(found.type_thresholds) == set(good.metadata.subtypes)
     assert 0 < found.known_threshold <= 0.9
+
+
+def test_the_record_of_a_model_says_how_each_class_was_recognised_where_it_was_unseen():
+    types = ["neutrophil", "monocyte"] * 400
+    sources = [left_out(name, BOTH * 20, types=types, per_block=20) for name in "abc"]
+    record = score_left_out(sources).validation
+    assert set(record) == {"cancer_WBC", "neutrophil", "monocyte", *METADATA.subtypes}
+    cancer = record["cancer_WBC"].sources[0]
+    assert (cancer.positives, cancer.negatives, cancer.groups) == (400, 400, 40)
+    assert (cancer.auroc, cancer.sensitivity, cancer.false_alarm_rate) == (1, 1, 0)
+    assert record["neutrophil"].aurocs == (1, 1, 1)
+    assert record["basophil"].sources[0].auroc is None
+    assert record["cancer_WBC"].is_proven
+
+
+def test_cells_that_may_be_of_two_classes_are_not_called_in_the_record():
+    cancer = np.where(np.arange(800) % 4 < 2, 0.5, np.tile([0.1, 0.9], 400))
+    sources = [left_out(name, BOTH * 20, cancer=cancer, per_block=20) for name in "abc"]
+    unseen = score_left_out(sources).validation["cancer_WBC"].sources[0]
+    assert unseen.sensitivity == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_class_that_nobody_learned_has_no_record():
+    sources = [left_out(name, BOTH * 20, learned=LEARNED - {"cancer_WBC"}) for name in "ab"]
+    assert "cancer_WBC" not in score_left_out(sources).validation

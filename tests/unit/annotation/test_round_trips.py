@@ -1,5 +1,6 @@
 """What is written in a format comes back from it, whatever it is."""
 
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -9,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.written_labels import assert_same_sample, samples, with_images
 
+from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.format_registry import read_folder, recognise, writable_formats
 from blood_cell_system.annotation.writer import (
     OutlineForm,
@@ -63,3 +65,22 @@ def test_corners_of_polygons_come_back_from_fractions(drawn):
     for sample, expected in zip(written_and_read(drawn, "yolo"), drawn, strict=True):
         for cell, other in zip(sample.cells, expected.cells, strict=True):
             np.testing.assert_allclose(cell.outline.rings, other.outline.rings, atol=1e-6)
+
+
+FACTS = CellFacts(
+    condition="malaria_RBC",
+    subtype="target",
+    confidence=0.75,
+    measures={"area": 812.0, "optical_density_mean_red": 0.125},
+)
+
+
+@pytest.mark.parametrize("format_name", ["labelme", "cvat", "coco", "geojson", "labelstudio"])
+@FEWER
+@given(drawn=samples(("pixels", "polygon", "box")))
+def test_classes_confidence_and_measures_come_back(format_name, drawn):
+    known = [
+        replace(one, cells=tuple(replace(cell, facts=FACTS) for cell in one.cells)) for one in drawn
+    ]
+    for sample, expected in zip(written_and_read(known, format_name), drawn, strict=True):
+        assert [cell.facts for cell in sample.cells] == [FACTS] * len(expected.cells)

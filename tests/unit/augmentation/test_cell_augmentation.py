@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from support.single_cells import NUCLEUS, drawn_cell_image
 
 from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
-from blood_cell_system.augmentation.cell_batches import CellAugmentation, augment_cell
+from blood_cell_system.augmentation.cell_batches import CellAugmentation, augment_cell, for_surround
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import on_white
 from blood_cell_system.seeding import generator_for
@@ -77,3 +79,37 @@ def test_the_outline_moves_out_and_in():
 def test_settings_out_of_range_are_refused(name, value, expected):
     with pytest.raises(SettingsError, match=f"{name} is {value}; expected {expected}"):
         CellAugmentation(**{name: value})
+
+
+def beside_the_cell(settings, *, seeds=range(40)):
+    """Colour of a corner, which no cell reaches, for each seed; the slide there is blue."""
+    image = drawn_cell_image((200, 100, 50))
+    image[image[:, :, 3] == 0, :3] = (40, 80, 220)
+    return np.array(
+        [augment_cell(image, np.random.default_rng(seed), settings)[2, 64] for seed in seeds]
+    )
+
+
+def test_without_a_share_for_it_the_surround_is_never_seen():
+    np.testing.assert_array_equal(beside_the_cell(CellAugmentation()), 255)
+
+
+def test_a_share_of_the_cells_keeps_the_surround():
+    corners = beside_the_cell(replace(CellAugmentation(), surround_share=0.5))
+    is_white = (corners == 255).all(axis=1)
+    assert 10 < is_white.sum() < 30
+    seen = corners[~is_white].astype(int)
+    assert (seen[:, 2] - seen[:, 0]).mean() > 60
+
+
+def test_a_share_of_the_others_lies_on_black_or_on_a_slide_of_some_colour():
+    corners = beside_the_cell(replace(CellAugmentation(), coloured_share=1.0), seeds=range(60))
+    is_black = (corners == 0).all(axis=1)
+    assert 3 < is_black.sum() < 25
+    assert len(np.unique(corners[~is_black], axis=0)) > 20
+
+
+def test_networks_that_see_the_surround_learn_with_it_and_without():
+    corners = beside_the_cell(for_surround())
+    is_white = (corners == 255).all(axis=1)
+    assert 2 < is_white.sum() < 38

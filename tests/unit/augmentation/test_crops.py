@@ -27,9 +27,8 @@ def sampler(images, *, seed=0, size_px=64):
 
 
 def assert_same_crop(one, other):
-    np.testing.assert_array_equal(one.pixels, other.pixels)
-    np.testing.assert_array_equal(one.class_mask, other.class_mask)
-    np.testing.assert_array_equal(one.targets.heat_map, other.targets.heat_map)
+    for name in ("pixels", "class_mask", "heat_map"):
+        np.testing.assert_array_equal(one[name], other[name])
 
 
 def test_a_crop_depends_on_seed_and_index_alone(images):
@@ -41,7 +40,7 @@ def test_a_crop_depends_on_seed_and_index_alone(images):
 
 
 def test_another_seed_gives_other_crops(images):
-    assert not np.array_equal(sampler(images)[0].pixels, sampler(images, seed=1)[0].pixels)
+    assert not np.array_equal(sampler(images)[0]["pixels"], sampler(images, seed=1)[0]["pixels"])
 
 
 def test_every_image_comes_once_before_any_comes_again():
@@ -75,32 +74,32 @@ def one_image(height, width, cells=()):
 
 def test_without_turning_and_scaling_crops_stay_inside_a_large_image():
     crops = CropSampler(one_image(300, 400), size_px=64, settings=PLAIN, seed=0)
-    assert all((crops[index].class_mask == 0).all() for index in range(30))
+    assert all((crops[index]["class_mask"] == 0).all() for index in range(30))
 
 
 def test_an_image_smaller_than_a_crop_is_surrounded_by_what_is_not_scored():
     crop = CropSampler(one_image(32, 32), size_px=64, settings=PLAIN, seed=0)[0]
-    assert (crop.class_mask == 0).sum() == 32 * 32
-    assert (crop.class_mask == 255).sum() == 64 * 64 - 32 * 32
+    assert (crop["class_mask"] == 0).sum() == 32 * 32
+    assert (crop["class_mask"] == 255).sum() == 64 * 64 - 32 * 32
 
 
 def test_rare_white_cells_are_in_view_far_more_often_than_by_chance():
     cell = Annotation(cell_type=WBC, box=Box(480, 480, 520, 520))
     crops = CropSampler(one_image(1000, 1000, (cell,)), size_px=64, settings=PLAIN, seed=0)
-    in_view = sum(crops[index].targets.heat_map[:, :, 1].max() == 1 for index in range(60))
+    in_view = sum(crops[index]["heat_map"][:, :, 1].max() == 1 for index in range(60))
     assert in_view > 10
 
 
 def test_batches_are_the_crops_in_order(images):
     crops = sampler(images)
-    made = list(batches(crops.arrays, batch_size=2, first_index=4, count=3))
+    made = list(batches(crops.__getitem__, batch_size=2, first_index=4, count=3))
     assert len(made) == 3
     for number, batch in enumerate(made):
         assert {name: len(values) for name, values in batch.items()} == dict.fromkeys(batch, 2)
         for place in range(2):
             expected = crops[4 + 2 * number + place]
-            np.testing.assert_array_equal(batch["pixels"][place], expected.pixels)
-            np.testing.assert_array_equal(batch["heat_map"][place], expected.targets.heat_map)
+            np.testing.assert_array_equal(batch["pixels"][place], expected["pixels"])
+            np.testing.assert_array_equal(batch["heat_map"][place], expected["heat_map"])
 
 
 def test_an_error_in_a_crop_reaches_the_reader_of_the_batches(images):
@@ -121,5 +120,5 @@ def test_crops_are_of_the_images_that_the_order_names(images):
     usual = CropSampler(images, size_px=64, settings=PLAIN, seed=0)
     differs = [crops.position_of(index) != usual.position_of(index) for index in range(5)]
     for index, is_other in enumerate(differs):
-        same = np.array_equal(crops[index].pixels, usual[index].pixels)
+        same = np.array_equal(crops[index]["pixels"], usual[index]["pixels"])
         assert same != is_other

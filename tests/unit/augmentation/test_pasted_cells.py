@@ -4,7 +4,7 @@ import pytest
 
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.augmentation.decoded_images import DecodedImage
-from blood_cell_system.augmentation.pasted_cells import LabelledCrop, paste_cells
+from blood_cell_system.augmentation.pasted_cells import paste_cells
 from blood_cell_system.boxes import Box
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import RBC, MaskClass
@@ -31,7 +31,7 @@ def image(*centres, radius=14, size=128):
 
 def crop_of(*centres):
     pixels, class_mask, labels, cells = image(*centres)
-    return LabelledCrop(pixels=pixels, class_mask=class_mask, label_image=labels, cells=cells)
+    return DecodedImage(pixels=pixels, class_mask=class_mask, label_image=labels, cells=cells)
 
 
 def donor_of(*centres):

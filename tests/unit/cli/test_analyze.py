@@ -8,6 +8,7 @@ from support.colour_classifiers import colour_classifier
 
 from blood_cell_system import quiet_import
 from blood_cell_system.cli.main import main
+from blood_cell_system.imaging.image_file import read_image, write_image
 from blood_cell_system.pipeline import batch, model_slots
 from blood_cell_system.pipeline import image as image_module
 
@@ -258,9 +259,15 @@ def test_the_same_images_again_are_nothing_to_tell_of(here, capsys):
 def test_a_file_that_is_there_twice_is_told(here, capsys):
     shutil.copy(here / "in" / "a.png", here / "in" / "copy.png")
     analyze("in")
-    assert "The same file, summed up 2 times: a, copy\n" in capsys.readouterr().out
+    assert "The same image, summed up 2 times: a, copy\n" in capsys.readouterr().out
     page = (here / "out" / "index.html").read_text("utf-8")
-    assert "The same file, summed up 2 times: a, copy." in page
+    assert "The same image, summed up 2 times: a, copy." in page
+
+
+def test_the_same_pixels_in_another_format_are_told(here, capsys):
+    write_image(here / "in" / "copy.bmp", read_image(here / "in" / "a.png"))
+    analyze("in")
+    assert "The same image, summed up 2 times: a, copy\n" in capsys.readouterr().out
 
 
 def test_how_to_go_on_after_ctrl_c_is_told(here, capsys, monkeypatch):

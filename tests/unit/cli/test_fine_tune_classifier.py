@@ -46,5 +46,5 @@ def test_what_only_a_training_takes_is_refused(tmp_path, start, more, message, c
 def test_three_cells_are_refused_and_nothing_is_written(tmp_path, start, capsys):
     small_cell_folder(tmp_path / "c", per_class=1, labels=("healthy_RBC", "malaria_RBC"))
     assert train(tmp_path / "c", start, tmp_path / "models") == 1
-    assert "expected 20 or more, and 5 or more of each class" in capsys.readouterr().err
+    assert "expected 20 or more, and 5 or more of each new class" in capsys.readouterr().err
     assert not list((tmp_path / "models").glob("*.keras"))

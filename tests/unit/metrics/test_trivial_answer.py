@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from scipy.optimize import check_grad
 
+from blood_cell_system.metrics import trivial_answer
 from blood_cell_system.metrics.classification_scores import auroc
-from blood_cell_system.metrics.trivial_answer import grouped_logistic
+from blood_cell_system.metrics.trivial_answer import fit_logistic, grouped_logistic
 
 
 def drawn(groups=12, cells=10, *, by_class=1.0, seed=0):
@@ -53,3 +55,23 @@ def test_a_single_group_cannot_be_left_out(names):
 
 def test_a_single_class_has_no_regression():
     assert grouped_logistic(np.zeros((4, 3)), np.zeros(4, int), ["a", "a", "b", "b"]) is None
+
+
+def test_the_fit_is_at_the_minimum_of_the_penalised_loss(monkeypatch):
+    seen = []
+    minimize = trivial_answer.minimize
+
+    def watched(function, start, **options):
+        seen.append(function)
+        return minimize(function, start, **options)
+
+    monkeypatch.setattr(trivial_answer, "minimize", watched)
+    generator = np.random.default_rng(0)
+    true = generator.integers(0, 2, 60)
+    design = np.column_stack([np.ones(60), generator.standard_normal((60, 4)) + true[:, None]])
+    weights = fit_logistic(design, true, num_classes=2, weight=np.full(60, 1 / 60), ridge=1e-3)
+    (function,) = seen
+    assert np.abs(function(weights.ravel())[1]).max() < 1e-3
+    point = generator.standard_normal(10)
+    error = check_grad(lambda x: function(x)[0], lambda x: function(x)[1], point)
+    assert error < 1e-4

@@ -404,6 +404,15 @@ def test_more_images_than_the_page_shows_have_no_panel(folder, pipeline, tmp_pat
     assert summary.outcomes[0].panel.outlines == ()
 
 
+@pytest.mark.parametrize("is_reviewable", [True, False])
+def test_cells_can_be_reviewed_unless_nobody_wants_to(folder, pipeline, tmp_path, is_reviewable):
+    out, inputs = tmp_path / "out", find_inputs([folder], output_dir=tmp_path / "out")
+    settings = BatchSettings(is_reviewable=is_reviewable)
+    write_batch(inputs, tuple(analyze_inputs(inputs, pipeline, out, settings)), pipeline, out)
+    assert (out / "review.html").is_file() == is_reviewable
+    assert ("review.html" in (out / "index.html").read_text("utf-8")) == is_reviewable
+
+
 def test_fewer_than_one_job_is_refused():
     with pytest.raises(SettingsError, match="expected 1 or more"):
         BatchSettings(jobs=0)

@@ -6,9 +6,12 @@ from support.analysed_images import DEFOCUSED, FINE_LIGHT, analysis_of, report_o
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.border_rule import BorderRule
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.errors import SettingsError
+from blood_cell_system.reports.diagnosis import unfamiliar
+from blood_cell_system.reports.findings import Findings
 from blood_cell_system.reports.report import CellFlag, ReportSettings, Status
-from blood_cell_system.taxonomy import RBC, WBC
+from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC
 
 SETTINGS = ReportSettings(
     confidence_threshold=0.5, uncertain_margin=0.2, border_rule=BorderRule.COUNTED
@@ -110,6 +113,41 @@ def test_an_image_that_is_full_of_white_cells_is_doubted():
     (warning,) = report_of(analysis_of(white(12), shape=wide)).warnings
     assert warning.startswith("12 white cells beside 0 red ones")
     assert report_of(analysis_of(white(4), shape=wide)).warnings == ()
+
+
+def red_cells(count):
+    return [ellipse_box(RBC, 40 + 60 * n, 60, 40) for n in range(count)]
+
+
+@pytest.mark.parametrize(("taken_as", "is_warned"), [(40, False), (29, True), (60, True)])
+def test_red_cells_of_another_size_than_they_were_taken_to_have_are_warned_of(taken_as, is_warned):
+    analysis = analysis_of(red_cells(8), shape=(128, 520))
+    scale = dataclasses.replace(analysis.scale, red_cell_diameter_px=float(taken_as))
+    warnings = report_of(dataclasses.replace(analysis, scale=scale)).warnings
+    assert any("give --cell-diameter 40" in one for one in warnings) == is_warned
+
+
+def test_the_size_of_a_few_red_cells_or_of_none_that_was_expected_is_not_compared():
+    for count, taken_as in ((7, 20.0), (8, None)):
+        analysis = analysis_of(red_cells(count), shape=(128, 520))
+        scale = dataclasses.replace(analysis.scale, red_cell_diameter_px=taken_as)
+        report = report_of(dataclasses.replace(analysis, scale=scale))
+        assert not any("--cell-diameter" in one for one in report.warnings)
+
+
+@pytest.mark.parametrize(("strange", "is_warned"), [(3, False), (4, True)])
+def test_cells_most_of_which_are_none_of_these_are_warned_of(strange, is_warned):
+    found = {
+        "RBC": Findings(assessed=6 - strange, not_assessed={Reason.NOT_IN_DISTRIBUTION: strange})
+    }
+    warnings = unfamiliar(found, BUILT_IN)
+    assert bool(warnings) == is_warned
+    assert all(f"{strange} of 6 red cells are none" in one for one in warnings)
+
+
+def test_a_few_cells_that_are_none_of_these_are_not_warned_of():
+    found = {"WBC": Findings(not_assessed={Reason.NOT_IN_DISTRIBUTION: 4, Reason.CUT_OFF: 9})}
+    assert unfamiliar(found, BUILT_IN) == []
 
 
 def test_rates_are_of_counted_cells():

@@ -99,6 +99,7 @@ def test_it_says_with_what_it_was_made():
         "wbc_classifier_sha256": None,
         "other_classifiers": {},
         "data_sha256": "ab" * 32,
+        "pixels_sha256": None,
     }
 
 

@@ -1,9 +1,7 @@
 import numpy as np
 import pytest
-from scipy.optimize import check_grad
 
-from blood_cell_system.training import domains as domains_module
-from blood_cell_system.training.domains import fit_logistic, probe_domains
+from blood_cell_system.training.domains import probe_domains
 
 
 def drawn(seed, *, distance, count=400):
@@ -39,21 +37,3 @@ def test_examples_without_a_class_have_no_part():
     assert np.isnan(
         probe_domains((features, domains, nothing), (features, domains, nothing)).accuracy
     )
-
-
-def test_the_fit_is_at_the_minimum_of_the_penalised_loss(monkeypatch):
-    seen = []
-    minimize = domains_module.minimize
-
-    def watched(function, start, **options):
-        seen.append(function)
-        return minimize(function, start, **options)
-
-    monkeypatch.setattr(domains_module, "minimize", watched)
-    features, domains, _ = drawn(0, distance=1, count=60)
-    weights = fit_logistic(features, domains, num_classes=2)
-    (function,) = seen
-    assert np.abs(function(weights.ravel())[1]).max() < 1e-3
-    point = np.random.default_rng(0).standard_normal(10)
-    error = check_grad(lambda x: function(x)[0], lambda x: function(x)[1], point)
-    assert error < 1e-4

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.clean import united
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
@@ -173,6 +174,7 @@ def _cell(
             outline=outline,
             point=_point(annotation.get("keypoints")) if outline is None and box is None else None,
             is_definite=not (is_doubtful(annotation) or is_doubtful(annotation.get("attributes"))),
+            facts=CellFacts.from_attributes(annotation.get("attributes")),
         )
 
 
@@ -240,7 +242,8 @@ class CocoWriter(LabelWriter):
 
     Outlines are polygons where COCO's lists of polygons can say the same, else compressed run
     lengths. Cells of which only the centre is known have it as a key point. Regions that are not
-    scored are crowds of the category ``ignore``.
+    scored are crowds of the category ``ignore``. ``attributes`` have condition, subtype, confidence
+    and measures of a cell.
     """
 
     def __init__(self, root: Path, style: WriteStyle) -> None:
@@ -270,6 +273,7 @@ class CocoWriter(LabelWriter):
                     "category_id": self._style.labels.index(cell.cell_type) + 1,
                     "iscrowd": int(not cell.is_definite),
                     **_place(cell, image.sample.shape, self._style),
+                    **({"attributes": cell.facts.to_attributes()} if cell.facts else {}),
                 }
             )
         return 0

@@ -7,6 +7,7 @@ from typing import Any, Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
+from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.clean import ellipse_outline, join_groups, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
@@ -113,9 +114,11 @@ def _annotations(
                 for attribute in element.iterfind("attribute")
             }
             is_definite = not is_doubtful(attributes)
+            facts = CellFacts.from_attributes(attributes)
             places = list(_places(element, shape))
         for fields in places:
-            yield Annotation(cell_type=label, is_definite=is_definite, **fields), group
+            cell = Annotation(cell_type=label, is_definite=is_definite, facts=facts, **fields)
+            yield cell, group
 
 
 def _places(element: Element, shape: tuple[int, int]) -> Iterator[dict[str, Any]]:
@@ -163,12 +166,13 @@ class CvatWriter(LabelWriter):
     """Writes ``images/`` and ``annotations.xml``; splits are the subsets of a project.
 
     Outlines in one part are polygons, all others masks. Regions that are not scored are labelled
-    ``ignore``.
+    ``ignore``. Attributes of a shape have its condition, subtype, confidence and measures.
     """
 
     def __init__(self, root: Path, style: WriteStyle) -> None:
         super().__init__(root, style)
         self._images: list[Element] = []
+        self._attributes: dict[str, None] = {}
 
     def add(self, labelled: LabelledImage) -> int:
         """Remember a labelled's labels; CVAT holds all of them."""
@@ -179,7 +183,12 @@ class CvatWriter(LabelWriter):
         image.set("width", str(width))
         image.set("height", str(height))
         for annotation in labelled.annotations:
-            image.append(_shape(annotation, labelled.sample.shape, self._style))
+            shape = _shape(annotation, labelled.sample.shape, self._style)
+            known = annotation.facts.to_attributes() if annotation.facts else {}
+            for name, value in known.items():
+                SubElement(shape, "attribute", name=name).text = str(value)
+            self._attributes |= dict.fromkeys(known)
+            image.append(shape)
         self._images.append(image)
         return 0
 
@@ -199,7 +208,15 @@ class CvatWriter(LabelWriter):
                 *self._style.colour(name)
             )
             SubElement(label, "type").text = "any"
-            SubElement(label, "attributes")
+            attributes = SubElement(label, "attributes")
+            # CVAT takes only attributes that its labels declare.
+            for attribute in self._attributes:
+                declared = SubElement(attributes, "attribute")
+                SubElement(declared, "name").text = attribute
+                SubElement(declared, "mutable").text = "False"
+                SubElement(declared, "input_type").text = "text"
+                SubElement(declared, "default_value")
+                SubElement(declared, "values")
         root.extend(self._images)
         ElementTree.indent(root)
         text = ElementTree.tostring(root, encoding="unicode")

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.annotation.cell_facts import CONDITION, SUBTYPE, CellFacts
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.outline import PolygonOutline, Ring, is_inside, nesting_depths
@@ -159,6 +160,7 @@ def _annotations(feature: Mapping[str, Any], *, where: str) -> Iterator[Annotati
         if properties.get("objectType") == "tile":
             return
         label = _label(properties)
+        facts = _facts(properties)
         geometry: Any = feature.get("geometry") or {}
         kind, coordinates = geometry.get("type"), geometry.get("coordinates")
         if kind in _POLYGONS:
@@ -168,18 +170,32 @@ def _annotations(feature: Mapping[str, Any], *, where: str) -> Iterator[Annotati
             is_box = _says_box(properties) and outline.is_upright_rectangle
             annotations = [
                 Annotation(
-                    cell_type=label, **({"box": outline.box} if is_box else {"outline": outline})
+                    cell_type=label,
+                    facts=facts,
+                    **({"box": outline.box} if is_box else {"outline": outline}),
                 )
             ]
         elif kind in _POINTS:
             points = [coordinates] if kind == "Point" else coordinates
             annotations = [
-                Annotation(cell_type=label, point=(float(x), float(y))) for x, y, *_ in points
+                Annotation(cell_type=label, facts=facts, point=(float(x), float(y)))
+                for x, y, *_ in points
             ]
         else:
             # Without a place: it is listed among what was dropped.
             annotations = [Annotation(cell_type=label)]
     yield from annotations
+
+
+def _facts(properties: Mapping[str, Any]) -> CellFacts | None:
+    """Give numbers of the measurements, and names of the metadata."""
+    numbers: Any = properties.get("measurements") or {}
+    if isinstance(numbers, list):
+        # As QuPath wrote them before version 0.4.
+        numbers = {one["name"]: one["value"] for one in numbers}
+    metadata = properties.get("metadata")
+    names = {k: v for k, v in (metadata or {}).items() if k in (CONDITION, SUBTYPE)}
+    return CellFacts.from_attributes({**numbers, **names})
 
 
 def _says_box(properties: Mapping[str, Any]) -> bool:
@@ -213,7 +229,8 @@ class GeoJsonWriter(LabelWriter):
     """Writes ``NAME.geojson`` beside each image; splits become folders.
 
     A cell of which only the box is known is a rectangle with the metadata ``shape: box``. Regions
-    that are not scored have the class ``ignore``.
+    that are not scored have the class ``ignore``. Cells with a confidence or measures are
+    detections with measurements; condition and subtype are in their metadata.
     """
 
     images = ""
@@ -226,13 +243,14 @@ class GeoJsonWriter(LabelWriter):
                 "id": str(uuid.uuid5(_NAMESPACE, f"{image.sample.stem}/{index}")),
                 "geometry": _geometry(annotation, image.sample.shape, self._style),
                 "properties": {
-                    "objectType": "annotation",
+                    # Only detections have measurements that QuPath draws and tabulates.
+                    "objectType": "detection" if annotation.facts else "annotation",
                     "classification": {
                         "name": annotation.cell_type,
                         "color": list(self._style.colour(annotation.cell_type)),
                     },
-                }
-                | ({"metadata": {"shape": "box"}} if _is_box(annotation) else {}),
+                    **_facts_of(annotation),
+                },
             }
             for index, annotation in enumerate(image.annotations)
         ]
@@ -241,6 +259,15 @@ class GeoJsonWriter(LabelWriter):
             {"type": "FeatureCollection", "features": features},
         )
         return 0
+
+
+def _facts_of(annotation: Annotation) -> dict[str, Any]:
+    found = annotation.facts.to_attributes() if annotation.facts else {}
+    numbers = {name: value for name, value in found.items() if not isinstance(value, str)}
+    names = {name: value for name, value in found.items() if isinstance(value, str)}
+    metadata = ({"shape": "box"} if _is_box(annotation) else {}) | names
+    parts = {"measurements": numbers, "metadata": metadata}
+    return {name: part for name, part in parts.items() if part}
 
 
 def _is_box(annotation: Annotation) -> bool:

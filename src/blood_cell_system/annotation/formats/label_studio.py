@@ -6,22 +6,37 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
+from xml.etree import ElementTree
+from xml.etree.ElementTree import Element, SubElement
 
 import numpy as np
+from numpy.typing import NDArray
 
+from blood_cell_system.annotation.cell_facts import CONDITION, CONFIDENCE, SUBTYPE, CellFacts
 from blood_cell_system.annotation.clean import ellipse_outline, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
-from blood_cell_system.annotation.format_registry import reads
+from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.annotation.splits import Split, split_of_words
 from blood_cell_system.annotation.text_files import (
     declared_shape,
     errors_located_at,
     read_label_json,
 )
+from blood_cell_system.annotation.writer import (
+    LabelledImage,
+    LabelWriter,
+    OutlineForm,
+    WriteStyle,
+    pixels_to_write,
+    rings_to_write,
+    write_compact_json,
+)
+from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
@@ -31,6 +46,7 @@ _LABEL_KEYS: Final = (*(f"{kind}labels" for kind in _KINDS), "labels")
 # Label Studio puts eight digits before the name of a file that is uploaded.
 _UPLOADED: Final = re.compile(r"^[0-9a-f]{8}-")
 _CHANNELS: Final = 4  # Of a brush's image: red, green, blue, opacity.
+_MEASURES: Final = "measures"
 
 
 @reads("labelstudio", title="Label Studio JSON", order=25)
@@ -75,6 +91,7 @@ class _Task:
     reference: str
     regions: Sequence[Mapping[str, Any]] | None
     is_truth: bool = False
+    split: Split | None = None
 
 
 def _read_file(path: Path, builder: ReadingBuilder) -> None:
@@ -122,6 +139,7 @@ def _tasks(entry: Mapping[str, Any]) -> Iterator[_Task]:
         for annotation in entry.get("annotations") or entry.get("completions") or ()
         if not annotation.get("was_cancelled")
     ]
+    split = split_of_words(str(entry["data"].get("split") or ""))
     if not annotations:
         yield _Task(reference=reference, regions=None)
     for annotation in annotations:
@@ -129,6 +147,7 @@ def _tasks(entry: Mapping[str, Any]) -> Iterator[_Task]:
             reference=reference,
             regions=_regions(annotation["result"]),
             is_truth=bool(annotation.get("ground_truth")),
+            split=split,
         )
 
 
@@ -151,6 +170,10 @@ def _regions(results: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Regions with what belongs to each: some projects have shape, label and choices apart."""
     regions: dict[Any, dict[str, Any]] = {}
     for index, result in enumerate(results):
+        if result.get("from_name") in (CONDITION, SUBTYPE):
+            named = result.get("value", {}).get("choices") or [None]
+            regions.setdefault(result.get("id", index), {})[str(result["from_name"])] = named[0]
+            continue
         # JSON-MIN has the values without what is around them.
         value = {**result.get("value", result)}
         around = {key: result[key] for key in result if key not in ("value", "type")}
@@ -181,7 +204,7 @@ def _add(task: _Task, path: Path, builder: ReadingBuilder) -> None:
             _annotation(region, size, where=f"{path}: {reference}: object {index}")
             for index, region in enumerate(task.regions, start=1)
         ]
-        builder.add(reference, annotations, label_file=path, declared_shape=shape)
+        builder.add(reference, annotations, label_file=path, declared_shape=shape, split=task.split)
 
 
 def _found(reference: str, path: Path, listing: FolderListing) -> str:
@@ -213,8 +236,17 @@ def _annotation(region: Mapping[str, Any], size: tuple[int, int], *, where: str)
             # A region without a label is a label of its own, which must be named to be left out.
             cell_type=", ".join(definite) or (labels[0] if labels else "unlabelled"),
             is_definite=len(definite) == len(labels) and not is_doubtful(choices),
+            facts=_facts(region),
             **_place(region, size),
         )
+
+
+def _facts(region: Mapping[str, Any]) -> CellFacts | None:
+    meta = region.get("meta")
+    measures = meta.get(_MEASURES) if isinstance(meta, Mapping) else None
+    named = {name: region.get(name) for name in (CONDITION, SUBTYPE)}
+    numbers = measures if isinstance(measures, Mapping) else {}
+    return CellFacts.from_attributes({**numbers, **named, CONFIDENCE: region.get("score")})
 
 
 def _place(region: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:
@@ -282,3 +314,133 @@ def _brush_outline(numbers: Sequence[int], size: tuple[int, int]) -> PixelOutlin
             values[done:end] = [read(width) for _ in range(end - done)]
         done = end
     return PixelOutline.from_pixels(values[_CHANNELS - 1 :: _CHANNELS].reshape(size) > 0)
+
+
+def _brush_numbers(pixels: NDArray[np.bool_]) -> list[int]:
+    """Pack pixels as :func:`_brush_outline` reads them: runs alone, of up to 65,536 values."""
+    values = np.repeat(pixels.ravel().astype(np.uint8) * 255, _CHANNELS)
+    ends = [*np.flatnonzero(np.diff(values)) + 1, len(values)]
+    words = [(len(values), 32), (7, 5), (2, 4), (3, 4), (7, 4), (_RUN_BITS - 1, 4)]
+    start = 0
+    for end in ends:
+        for first in range(start, end, 1 << _RUN_BITS):
+            length = min(end - first, 1 << _RUN_BITS)
+            words += [(1, 1), (3, 2), (length - 1, _RUN_BITS), (int(values[start]), 8)]
+        start = end
+    bits = "".join(f"{word:0{size}b}" for word, size in words)
+    packed = np.packbits(np.frombuffer(bits.encode("ascii"), np.uint8) - ord("0"))
+    return [int(byte) for byte in packed]
+
+
+_RUN_BITS: Final = 16
+
+
+@writes(
+    "labelstudio",
+    next_step=(
+        "make a project with labels.xml, serve {output} as local files, then import tasks.json"
+    ),
+)
+class LabelStudioWriter(LabelWriter):
+    """Writes ``images/``, ``tasks.json`` and ``labels.xml``, the labelling of the project.
+
+    Outlines in one part are polygons, all others brushes. Condition and subtype are choices of a
+    region, its confidence the score; measures are in its ``meta``. Regions that are not scored are
+    labelled ``ignore``. Splits are in the data of the tasks.
+
+    Source: https://labelstud.io/guide/predictions and, of local files,
+    https://labelstud.io/guide/storage#Local-storage.
+    """
+
+    def __init__(self, root: Path, style: WriteStyle) -> None:
+        super().__init__(root, style)
+        self._tasks: list[dict[str, Any]] = []
+        self._choices: dict[str, dict[str, None]] = {CONDITION: {}, SUBTYPE: {}}
+
+    def add(self, image: LabelledImage) -> int:
+        """Remember an image's labels; Label Studio holds all of them."""
+        results = []
+        for index, annotation in enumerate(image.annotations, start=1):
+            results += list(self._results(annotation, str(index), image.sample.shape))
+        data = {"image": f"/data/local-files/?d=images/{quote(image.path.name)}"}
+        if image.sample.split is not None:
+            data["split"] = str(image.sample.split)
+        number = len(self._tasks) + 1
+        self._tasks.append(
+            {"id": number, "data": data, "annotations": [{"id": number, "result": results}]}
+        )
+        return 0
+
+    def _results(
+        self, annotation: Annotation, name: str, shape: tuple[int, int]
+    ) -> Iterator[dict[str, Any]]:
+        kind, value = _region(annotation, shape, self._style)
+        height, width = shape
+        around = {
+            "id": name,
+            "to_name": "image",
+            "original_width": width,
+            "original_height": height,
+            "image_rotation": 0,
+        }
+        labels = f"{kind}labels"
+        region = {
+            **around,
+            "type": labels,
+            "from_name": kind,
+            "value": {**value, labels: [annotation.cell_type]},
+        }
+        facts = annotation.facts
+        if facts is not None and facts.confidence is not None:
+            region["score"] = round(facts.confidence, 4)
+        if facts is not None and facts.measures:
+            region["meta"] = {_MEASURES: CellFacts(measures=facts.measures).to_attributes()}
+        yield region
+        named = facts.to_attributes() if facts is not None else {}
+        for choice, known in self._choices.items():
+            if choice in named:
+                known[str(named[choice])] = None
+                value = {"choices": [named[choice]]}
+                yield {**around, "type": "choices", "from_name": choice, "value": value}
+
+    def finish(self) -> None:
+        """Write the tasks, and the labelling that they need."""
+        write_compact_json(self._root / "tasks.json", self._tasks)
+        view = Element("View")
+        SubElement(view, "Image", name="image", value="$image")
+        for tag in ("RectangleLabels", "PolygonLabels", "BrushLabels", "KeyPointLabels"):
+            kind = tag.removesuffix("Labels").lower()
+            labels = SubElement(view, tag, name=kind, toName="image")
+            for label in self._style.labels:
+                colour = "#{:02x}{:02x}{:02x}".format(*self._style.colour(label))
+                SubElement(labels, "Label", value=label, background=colour)
+        for choice, known in self._choices.items():
+            if known:
+                choices = SubElement(view, "Choices", name=choice, toName="image", perRegion="true")
+                for value in known:
+                    SubElement(choices, "Choice", value=value)
+        ElementTree.indent(view)
+        write_text(self._root / "labels.xml", ElementTree.tostring(view, encoding="unicode") + "\n")
+
+
+def _region(
+    annotation: Annotation, shape: tuple[int, int], style: WriteStyle
+) -> tuple[str, dict[str, Any]]:
+    """Kind of a region and its place, in hundredths of the image's sides."""
+    scale = 100 / np.array((shape[1], shape[0]), dtype=np.float64)
+    if annotation.outline is not None:
+        rings = rings_to_write(annotation.outline, shape, style)
+        if style.outlines is OutlineForm.POLYGONS and len(rings) == 1:
+            return "polygon", {"points": (rings[0] * scale).tolist(), "closed": True}
+        outline = pixels_to_write(annotation.outline, shape)
+        rows, columns, inside = outline.window(shape)
+        pixels = np.zeros(shape, dtype=np.bool_)
+        pixels[rows, columns] = inside
+        return "brush", {"format": "rle", "rle": _brush_numbers(pixels)}
+    if annotation.box is not None:
+        x_min, y_min, x_max, y_max = np.array(annotation.box) * np.tile(scale, 2)
+        place = {"x": x_min, "y": y_min, "width": x_max - x_min, "height": y_max - y_min}
+        return "rectangle", {**{k: float(v) for k, v in place.items()}, "rotation": 0}
+    assert annotation.point is not None
+    x, y = (np.array(annotation.point) * scale).tolist()
+    return "keypoint", {"x": x, "y": y, "width": 0.5}

@@ -11,6 +11,7 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
+from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.clean import ellipse_outline, join_groups
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
@@ -135,7 +136,10 @@ def _annotation(value: Mapping[str, Any], *, where: str) -> tuple[Annotation, in
         points = [(float(x), float(y)) for x, y in value["points"]]
         kind = value.get("shape_type") or "polygon"
         annotation = Annotation(
-            cell_type=label, is_definite=is_definite, **_place(kind, points, value)
+            cell_type=label,
+            is_definite=is_definite,
+            facts=CellFacts.from_attributes(value.get("attributes")),
+            **_place(kind, points, value),
         )
         return annotation, None if group is None else int(group)
 
@@ -199,7 +203,8 @@ class LabelMeWriter(LabelWriter):
     """Writes ``NAME.json`` beside each image; splits become folders.
 
     An outline in several parts is several polygons with one ``group_id``; one with a hole is a
-    mask. Regions that are not scored are labelled ``ignore``.
+    mask. Regions that are not scored are labelled ``ignore``. ``attributes`` of a shape have its
+    condition, subtype, confidence and measures.
     """
 
     images = ""
@@ -253,6 +258,8 @@ def _shape(
         "shape_type": kind,
         "flags": {},
         "mask": None,
+        # LabelMe keeps what it does not know; X-AnyLabeling shows it.
+        **({"attributes": annotation.facts.to_attributes()} if annotation.facts else {}),
     }
 
 

@@ -1,6 +1,4 @@
-"""YOLO text files: one for each image.
-
-Names of YOLO's classes, from whichever file holds them.
+"""YOLO text files, one for each image, and the names of the classes from whichever file has them.
 
 Of ``data.yaml`` of Ultralytics and Roboflow the key ``names`` is read, a list or a table, and
 nothing else.

@@ -2,8 +2,8 @@
 
 Two descriptions of an image, a few kilobytes each, are compared with those of all the others:
 
-- ``fingerprints`` know nearly equal images, also turned, scaled, or in other light;
-- ``field_views`` know the same field also when it was cut or recoloured, or when the stage was
+- ``field_features`` knows nearly equal images, also turned, scaled, or in other light;
+- ``field_alignment`` knows the same field also when it was cut or recoloured, or when the stage was
   moved a little; ``alignment`` then lays one of the two on top of the other to make sure.
 
 ``field_print`` takes both from an image and ``groups`` puts images together. Nothing here knows

@@ -23,9 +23,9 @@ class FieldPrint:
     pixel_hash : str
         Equal for equal pixels.
     fingerprint : ndarray of shape (16, 16), dtype float32, or None
-        As of ``fingerprints``; None where an image shows nothing.
+        As of ``fingerprint``; None where an image shows nothing.
     view : ndarray of shape (64, 64), dtype int8, or None
-        As of ``field_views``.
+        As of ``field_view``.
     """
 
     pixel_hash: str

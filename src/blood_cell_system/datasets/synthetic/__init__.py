@@ -1,8 +1,8 @@
 """Drawn smears whose truth is known to the pixel.
 
-A smear is drawn as a microscope would see it: ``layout`` puts cells into the field, ``red_cells``,
-``white_cells`` and ``small_bodies`` say how much of which dye each of them holds, ``optics`` sends
-light through. ``smear`` joins these, ``folder`` writes many of them.
+A smear is drawn as a microscope would see it: ``layout`` puts cells into the field,
+``drawn_red_cells`` and ``drawn_white_cells`` say how much of which dye each of them holds,
+``smear`` sends light through, and ``folder`` writes many of them.
 """
 
 from blood_cell_system.datasets.synthetic.folder import FolderLayout, write_synthetic_folder

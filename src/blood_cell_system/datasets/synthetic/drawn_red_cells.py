@@ -1,4 +1,4 @@
-"""What disease does to red cells: sickles, and malaria parasites inside."""
+"""Red cells, and what disease does to them: sickles, and malaria parasites inside."""
 
 from enum import StrEnum
 from typing import Final
@@ -219,8 +219,7 @@ def parasite_dyes(
     angle = generator.uniform(0, 2 * np.pi)
     x = patch.x - np.float32(away * np.cos(angle))
     y = patch.y - np.float32(away * np.sin(angle))
-    size = np.float32(radius_px * (generator.uniform(0.2, 0.3) if is_ring else
-                                   generator.uniform(0.34, 0.5)))  # fmt: skip
+    size = np.float32(radius_px * generator.uniform(*((0.2, 0.3) if is_ring else (0.34, 0.5))))
     distance = np.hypot(x, y * np.float32(generator.uniform(0.85, 1.2)))
     soft = max(1.4, 0.05 * radius_px)
     inside = ramp(patch.depth_px - np.float32(0.06 * radius_px))

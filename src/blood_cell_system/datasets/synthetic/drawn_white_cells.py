@@ -1,15 +1,13 @@
 """White cells: five kinds of normal blood, and three that come with disease.
 
-Nuclei of white cells, as discs that flow into each other.
-
-Every function draws one nucleus for a cell of radius ``radius_px`` around the origin and returns
-the discs ``(x, y, radius)`` in pixels.
+Nuclei are discs that flow into each other. Each function of one draws it for a cell of radius
+``radius_px`` around the origin and returns the discs ``(x, y, radius)`` in pixels.
 """
 
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -45,13 +43,8 @@ def neutrophil_nucleus(generator: np.random.Generator, radius_px: float) -> Disc
         along = angles[i] + np.pi / 2 + generator.normal(0, 0.5)
         shift = 0.45 * size
         for sign in (-1, 1):
-            discs.append(
-                (
-                    x[i] + sign * shift * np.cos(along),
-                    y[i] + sign * shift * np.sin(along),
-                    0.85 * size,
-                )
-            )
+            side_x, side_y = sign * shift * np.cos(along), sign * shift * np.sin(along)
+            discs.append((x[i] + side_x, y[i] + side_y, 0.85 * size))
         if i + 1 < count:
             bridge = 0.7 * lobe if is_band else generator.uniform(0.05, 0.12)
             for t in np.linspace(0.2, 0.8, 5):
@@ -71,13 +64,8 @@ def eosinophil_nucleus(generator: np.random.Generator, radius_px: float) -> Disc
         size = generator.uniform(0.34, 0.41) * (1 if count == 2 else 0.82)
         x, y = reach * np.cos(angle), reach * np.sin(angle)
         for sign in (-0.28, 0.28):
-            discs.append(
-                (
-                    x - sign * size * np.sin(angle),
-                    y + sign * size * np.cos(angle),
-                    0.9 * size,
-                )
-            )
+            side_x, side_y = sign * size * np.sin(angle), sign * size * np.cos(angle)
+            discs.append((x - side_x, y + side_y, 0.9 * size))
     for t in np.linspace(angles[0], angles[-1], 12):
         discs.append((reach * 0.9 * np.cos(t), reach * 0.9 * np.sin(t), 0.07))
     return _scaled(discs, radius_px)
@@ -109,17 +97,8 @@ def monocyte_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
     angles = turn + np.linspace(-sweep / 2, sweep / 2, 9)
     thickness = generator.uniform(0.32, 0.4) * np.linspace(0.9, 1.1, 9)
     shift = 0.42 * bend
-    return _scaled(
-        [
-            (
-                bend * np.cos(a) - shift * np.cos(turn),
-                bend * np.sin(a) - shift * np.sin(turn),
-                t,
-            )
-            for a, t in zip(angles, thickness, strict=True)
-        ],
-        radius_px,
-    )
+    x, y = (bend * f(angles) - shift * f(turn) for f in (np.cos, np.sin))
+    return _scaled(list(zip(x, y, thickness, strict=True)), radius_px)
 
 
 def oval_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
@@ -167,19 +146,6 @@ class WhiteCellKind(StrEnum):
 _KINDS: Final = tuple(WhiteCellKind)[:5]
 # Rarer kinds are drawn more often than blood has them, so that a small data set shows them all.
 _CHANCES: Final = (0.48, 0.24, 0.11, 0.12, 0.05)
-# Range of the diameter, in diameters of a red cell.
-_SIZES: Final = MappingProxyType(
-    {
-        WhiteCellKind.NEUTROPHIL: (1.45, 1.95),
-        WhiteCellKind.LYMPHOCYTE: (1.1, 1.6),
-        WhiteCellKind.MONOCYTE: (1.75, 2.35),
-        WhiteCellKind.EOSINOPHIL: (1.5, 1.9),
-        WhiteCellKind.BASOPHIL: (1.3, 1.7),
-        WhiteCellKind.IMMATURE_GRANULOCYTE: (1.7, 2.2),
-        WhiteCellKind.ERYTHROBLAST: (1.0, 1.4),
-        WhiteCellKind.BLAST: (1.5, 2.2),
-    }
-)
 
 
 def draw_white_cell(
@@ -196,7 +162,7 @@ def draw_white_cell(
         kind = WhiteCellKind(kinds[int(generator.integers(len(kinds)))])
     else:
         kind = _KINDS[int(generator.choice(len(_KINDS), p=_CHANCES))]
-    return kind, float(generator.uniform(*_SIZES[kind])) * red_radius_px
+    return kind, float(generator.uniform(*_LOOKS[kind].diameters)) * red_radius_px
 
 
 def white_cell_outline(
@@ -232,7 +198,7 @@ def white_cell_dyes(
     dict of Dye to ndarray of shape (height, width), dtype float32
     """
     nucleus_depth = depth_in_discs(
-        patch, _NUCLEI[kind](generator, radius_px), softness_px=0.022 * radius_px
+        patch, _LOOKS[kind].nucleus(generator, radius_px), softness_px=0.022 * radius_px
     )
     shape = patch.x.shape
     nucleus_depth += np.float32(0.018 * radius_px) * smooth_noise(
@@ -245,7 +211,7 @@ def white_cell_dyes(
     # Cytoplasm is thin: it ends less sharply than a red cell.
     edge_px = (0.04 if kind is WhiteCellKind.LYMPHOCYTE else 0.1) * radius_px
     cytoplasm = ramp(patch.depth_px, max(1.4, edge_px)) * (1 - nucleus)
-    dyes = _CYTOPLASM[kind](patch, generator, cytoplasm, radius_px)
+    dyes = _LOOKS[kind].cytoplasm(patch, generator, cytoplasm, radius_px)
     chromatin = nucleus * _chromatin(generator, nucleus_depth, kind, radius_px)
     if kind is WhiteCellKind.BASOPHIL:
         grain = smooth_noise(generator, shape, scale_px=0.085 * radius_px)
@@ -309,7 +275,7 @@ def _purple_granules(
     }
 
 
-def _still_blue_haemoglobin(
+def _blue_haemoglobin(
     patch: Patch, generator: np.random.Generator, cytoplasm: FloatMap, radius_px: float
 ) -> dict[Dye, FloatMap]:
     broad = smooth_noise(generator, patch.x.shape, scale_px=0.3 * radius_px)
@@ -353,35 +319,22 @@ def _orange_granules(
     }
 
 
-_NUCLEI: Final[MappingProxyType[WhiteCellKind, Callable[[np.random.Generator, float], Discs]]] = (
-    MappingProxyType(
-        {
-            WhiteCellKind.NEUTROPHIL: neutrophil_nucleus,
-            WhiteCellKind.LYMPHOCYTE: lymphocyte_nucleus,
-            WhiteCellKind.MONOCYTE: monocyte_nucleus,
-            WhiteCellKind.EOSINOPHIL: eosinophil_nucleus,
-            WhiteCellKind.BASOPHIL: eosinophil_nucleus,
-            WhiteCellKind.IMMATURE_GRANULOCYTE: oval_nucleus,
-            WhiteCellKind.ERYTHROBLAST: erythroblast_nucleus,
-            WhiteCellKind.BLAST: lymphocyte_nucleus,
-        }
-    )
-)
+class _Look(NamedTuple):
+    diameters: tuple[float, float]
+    """Range, in diameters of a red cell."""
+    nucleus: Callable[[np.random.Generator, float], Discs]
+    cytoplasm: Callable[[Patch, np.random.Generator, FloatMap, float], dict[Dye, FloatMap]]
 
-_CYTOPLASM: Final[
-    MappingProxyType[
-        WhiteCellKind,
-        Callable[[Patch, np.random.Generator, FloatMap, float], dict[Dye, FloatMap]],
-    ]
-] = MappingProxyType(
+
+_LOOKS: Final = MappingProxyType(
     {
-        WhiteCellKind.NEUTROPHIL: _pale_granules,
-        WhiteCellKind.LYMPHOCYTE: _blue_rim,
-        WhiteCellKind.MONOCYTE: _grey_blue,
-        WhiteCellKind.EOSINOPHIL: _orange_granules,
-        WhiteCellKind.BASOPHIL: _pale_granules,
-        WhiteCellKind.IMMATURE_GRANULOCYTE: _purple_granules,
-        WhiteCellKind.ERYTHROBLAST: _still_blue_haemoglobin,
-        WhiteCellKind.BLAST: _deep_blue,
+        WhiteCellKind.NEUTROPHIL: _Look((1.45, 1.95), neutrophil_nucleus, _pale_granules),
+        WhiteCellKind.LYMPHOCYTE: _Look((1.1, 1.6), lymphocyte_nucleus, _blue_rim),
+        WhiteCellKind.MONOCYTE: _Look((1.75, 2.35), monocyte_nucleus, _grey_blue),
+        WhiteCellKind.EOSINOPHIL: _Look((1.5, 1.9), eosinophil_nucleus, _orange_granules),
+        WhiteCellKind.BASOPHIL: _Look((1.3, 1.7), eosinophil_nucleus, _pale_granules),
+        WhiteCellKind.IMMATURE_GRANULOCYTE: _Look((1.7, 2.2), oval_nucleus, _purple_granules),
+        WhiteCellKind.ERYTHROBLAST: _Look((1.0, 1.4), erythroblast_nucleus, _blue_haemoglobin),
+        WhiteCellKind.BLAST: _Look((1.5, 2.2), lymphocyte_nucleus, _deep_blue),
     }
 )

@@ -24,7 +24,7 @@ from blood_cell_system.errors import OutOfRangeError, OutputError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.parallel import map_in_processes, with_progress
+from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.seeding import generator_for
 
 _LABELS: Final = {cell_type: label for label, cell_type in BCCD_LABELS.items() if cell_type}
@@ -224,8 +224,7 @@ def write_synthetic_folder(
     stems = tuple(f"{prefix}_{number:05d}" for number in range(count))
     write = partial(_write_smear, output=output, settings=settings, seed=seed, is_clone=is_clone)
     # Nothing is drawn before the first is needed, but a bad number of jobs is refused at once.
-    drawn = map_in_processes(write, stems, jobs=jobs)
-    progress = with_progress(drawn, total=count, description="Drawing smears")
+    progress = map_with_progress(write, stems, jobs=jobs, description="Drawing smears")
     splits = _draw_splits(stems, seed)
     with locked_folder(output, command=_COMMAND):
         if is_clone:

@@ -1,9 +1,8 @@
 """One drawn smear: an image and the whole truth about it.
 
-From dye to image: light, lens, sensor, file.
-
-Light is absorbed by the law of Beer and Lambert, channel by channel: the optical densities of all
-that lies in its way add, so that cells that overlap look darker.
+From dye to image by light, lens, sensor and file. Light is absorbed by the law of Beer and Lambert,
+channel by channel: the optical densities of all that lies in its way add, so that cells that
+overlap look darker.
 """
 
 from dataclasses import dataclass

@@ -60,82 +60,37 @@ class Stain:
         return np.array(rows, dtype=np.float32)
 
 
-STAINS: Final[Mapping[str, Stain]] = MappingProxyType(
-    {
-        "wright-giemsa": Stain(
-            glass=(201, 204, 197),
-            haemoglobin=(0.12, 0.28, 0.25),
-            chromatin=(0.52, 0.92, 0.00),
-            neutral=(0.09, 0.28, 0.03),
-            rna=(0.27, 0.22, 0.02),
-            eosin=(0.10, 0.52, 0.33),
-        ),
-        "wright-rose": Stain(
-            glass=(198, 200, 195),
-            haemoglobin=(0.12, 0.26, 0.15),
-            chromatin=(0.48, 0.90, 0.00),
-            neutral=(0.10, 0.30, 0.02),
-            rna=(0.32, 0.24, 0.00),
-            eosin=(0.09, 0.50, 0.26),
-        ),
-        "may-grunwald": Stain(
-            glass=(250, 228, 203),
-            haemoglobin=(0.22, 0.34, 0.23),
-            chromatin=(1.15, 1.75, 0.60),
-            neutral=(0.13, 0.26, 0.06),
-            rna=(0.52, 0.50, 0.10),
-            eosin=(0.20, 0.72, 0.62),
-        ),
-        "leishman": Stain(
-            glass=(185, 215, 190),
-            haemoglobin=(0.03, 0.66, 0.33),
-            chromatin=(1.15, 1.35, 0.50),
-            neutral=(0.13, 0.24, 0.09),
-            rna=(0.50, 0.46, 0.16),
-            eosin=(0.05, 0.72, 0.48),
-        ),
-        "giemsa-magenta": Stain(
-            glass=(195, 224, 200),
-            haemoglobin=(0.25, 1.22, 0.45),
-            chromatin=(0.95, 1.80, 0.62),
-            neutral=(0.22, 0.48, 0.16),
-            rna=(0.55, 0.62, 0.14),
-            eosin=(0.16, 1.05, 0.60),
-        ),
-        "giemsa-pink": Stain(
-            glass=(186, 201, 184),
-            haemoglobin=(0.17, 0.50, 0.26),
-            chromatin=(0.62, 1.25, 0.34),
-            neutral=(0.12, 0.30, 0.09),
-            rna=(0.36, 0.38, 0.08),
-            eosin=(0.10, 0.62, 0.42),
-        ),
-        "giemsa-grey": Stain(
-            glass=(198, 222, 204),
-            haemoglobin=(0.25, 0.37, 0.27),
-            chromatin=(0.62, 1.05, 0.36),
-            neutral=(0.14, 0.26, 0.09),
-            rna=(0.34, 0.34, 0.12),
-            eosin=(0.17, 0.52, 0.38),
-        ),
-        "bluish": Stain(
-            glass=(214, 211, 226),
-            haemoglobin=(0.30, 0.36, 0.17),
-            chromatin=(1.00, 1.50, 0.40),
-            neutral=(0.20, 0.34, 0.06),
-            rna=(0.46, 0.42, 0.08),
-            eosin=(0.18, 0.62, 0.42),
-        ),
-        "azure": Stain(
-            glass=(208, 201, 206),
-            haemoglobin=(0.46, 0.74, 0.10),
-            chromatin=(1.25, 1.65, 0.55),
-            neutral=(0.30, 0.46, 0.06),
-            rna=(0.55, 0.52, 0.08),
-            eosin=(0.24, 0.80, 0.38),
-        ),
-    }
-)
+# fmt: off
+STAINS: Final[Mapping[str, Stain]] = MappingProxyType({
+    "wright-giemsa": Stain(
+        glass=(201, 204, 197), haemoglobin=(0.12, 0.28, 0.25), chromatin=(0.52, 0.92, 0.00),
+        neutral=(0.09, 0.28, 0.03), rna=(0.27, 0.22, 0.02), eosin=(0.10, 0.52, 0.33)),
+    "wright-rose": Stain(
+        glass=(198, 200, 195), haemoglobin=(0.12, 0.26, 0.15), chromatin=(0.48, 0.90, 0.00),
+        neutral=(0.10, 0.30, 0.02), rna=(0.32, 0.24, 0.00), eosin=(0.09, 0.50, 0.26)),
+    "may-grunwald": Stain(
+        glass=(250, 228, 203), haemoglobin=(0.22, 0.34, 0.23), chromatin=(1.15, 1.75, 0.60),
+        neutral=(0.13, 0.26, 0.06), rna=(0.52, 0.50, 0.10), eosin=(0.20, 0.72, 0.62)),
+    "leishman": Stain(
+        glass=(185, 215, 190), haemoglobin=(0.03, 0.66, 0.33), chromatin=(1.15, 1.35, 0.50),
+        neutral=(0.13, 0.24, 0.09), rna=(0.50, 0.46, 0.16), eosin=(0.05, 0.72, 0.48)),
+    "giemsa-magenta": Stain(
+        glass=(195, 224, 200), haemoglobin=(0.25, 1.22, 0.45), chromatin=(0.95, 1.80, 0.62),
+        neutral=(0.22, 0.48, 0.16), rna=(0.55, 0.62, 0.14), eosin=(0.16, 1.05, 0.60)),
+    "giemsa-pink": Stain(
+        glass=(186, 201, 184), haemoglobin=(0.17, 0.50, 0.26), chromatin=(0.62, 1.25, 0.34),
+        neutral=(0.12, 0.30, 0.09), rna=(0.36, 0.38, 0.08), eosin=(0.10, 0.62, 0.42)),
+    "giemsa-grey": Stain(
+        glass=(198, 222, 204), haemoglobin=(0.25, 0.37, 0.27), chromatin=(0.62, 1.05, 0.36),
+        neutral=(0.14, 0.26, 0.09), rna=(0.34, 0.34, 0.12), eosin=(0.17, 0.52, 0.38)),
+    "bluish": Stain(
+        glass=(214, 211, 226), haemoglobin=(0.30, 0.36, 0.17), chromatin=(1.00, 1.50, 0.40),
+        neutral=(0.20, 0.34, 0.06), rna=(0.46, 0.42, 0.08), eosin=(0.18, 0.62, 0.42)),
+    "azure": Stain(
+        glass=(208, 201, 206), haemoglobin=(0.46, 0.74, 0.10), chromatin=(1.25, 1.65, 0.55),
+        neutral=(0.30, 0.46, 0.06), rna=(0.55, 0.52, 0.08), eosin=(0.24, 0.80, 0.38)),
+})
+# fmt: on
 """Stains by name: those of public smear collections, read off as background and densities."""
 
 MIN_SIDE_PX: Final = 32  # Of a side, at least.

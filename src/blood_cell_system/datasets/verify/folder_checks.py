@@ -190,38 +190,22 @@ def _near_groups(
 
 def check_duplicates(groups: Sequence[DuplicateGroup]) -> list[Finding]:
     """Turn groups into findings."""
-    return [_exact_finding(group) if group.is_exact else _near_finding(group) for group in groups]
+    return [_duplicate_finding(group) for group in groups]
 
 
-def _exact_finding(group: DuplicateGroup) -> Finding:
+def _duplicate_finding(group: DuplicateGroup) -> Finding:
     stems = tuple(image.stem for image in group.images)
-    masks = {image.mask_hash for image in group.images if image.mask_hash}
-    contradiction = ", with different masks" if len(masks) > 1 else ""
+    if group.is_exact:
+        kind, words = "exact-duplicate", "are the same image"
+        if len({image.mask_hash for image in group.images if image.mask_hash}) > 1:
+            words += ", with different masks"
+    else:
+        kind = "near-duplicate"
+        words = f"show nearly the same (correlation {group.correlation:.2f})"
     if group.is_leak:
-        return finding(
-            "leak-exact-duplicate",
-            f"{_with_splits(group)} are the same image{contradiction}, in different splits",
-            *stems,
-        )
-    return finding(
-        "exact-duplicate", f"{listed(stems, at_most=5)} are the same image{contradiction}", *stems
-    )
-
-
-def _near_finding(group: DuplicateGroup) -> Finding:
-    stems = tuple(image.stem for image in group.images)
-    if group.is_leak:
-        return finding(
-            "leak-near-duplicate",
-            f"{_with_splits(group)} show nearly the same (correlation "
-            f"{group.correlation:.2f}), in different splits",
-            *stems,
-        )
-    return finding(
-        "near-duplicate",
-        f"{listed(stems, at_most=5)} show nearly the same (correlation {group.correlation:.2f})",
-        *stems,
-    )
+        message = f"{_with_splits(group)} {words}, in different splits"
+        return finding(f"leak-{kind}", message, *stems)
+    return finding(kind, f"{listed(stems, at_most=5)} {words}", *stems)
 
 
 def _with_splits(group: DuplicateGroup) -> str:

@@ -5,12 +5,16 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.boxes import Box
-from blood_cell_system.datasets.prepared import FORMAT_VERSION, UNFINISHED_NAME, taxonomy_in
+from blood_cell_system.datasets.prepared import (
+    FORMAT_VERSION,
+    UNFINISHED_NAME,
+    cell_of_row,
+    taxonomy_in,
+)
 from blood_cell_system.datasets.verify.checks import Finding, Severity, finding, listed
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_folders import images_directly_in, is_left_behind
@@ -118,13 +122,7 @@ def _read_json(path: Path) -> tuple[dict[str, Any], list[Finding]]:
 
 def _box(entry: object, taxonomy: Taxonomy) -> Annotation | None:
     try:
-        row: Any = entry
-        x_min, y_min, x_max, y_max = (float(value) for value in row["bbox"])
-        return Annotation(
-            cell_type=taxonomy.checked(row["cell_type"]),
-            box=Box(x_min, y_min, x_max, y_max),
-            origin=Origin(row.get("origin", Origin.ANNOTATED)),
-        )
+        return cell_of_row(cast(Mapping[str, Any], entry), taxonomy)
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return None
 

@@ -293,11 +293,6 @@ class ImageFacts:
         """Whether this is an augmented copy."""
         return self.original != self.stem
 
-    @property
-    def is_readable(self) -> bool:
-        """Whether image and mask could both be read and understood."""
-        return self.image_shape is not None and self.mask_shape is not None
-
 
 def measure_image(survey: FolderSurvey, stem: str) -> ImageFacts:
     """Read a pair and check it; whatever is wrong becomes a finding."""

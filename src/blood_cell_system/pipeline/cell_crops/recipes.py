@@ -19,10 +19,12 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from blood_cell_system.annotation.sample import DroppedCell, FailedImage
 from blood_cell_system.datasets.cell_blocks import split_by_blocks
 from blood_cell_system.datasets.cell_fields import FieldReading, joined_by_view
-from blood_cell_system.datasets.collections.bccd import read_bccd_cells
-from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
 from blood_cell_system.datasets.collections.labelled_images import collection
-from blood_cell_system.datasets.collections.uganda_sickle import read_uganda_sickle
+from blood_cell_system.datasets.collections.marked_images import (
+    read_bccd_cells,
+    read_iml_malaria,
+    read_uganda_sickle,
+)
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.cell_crops.plan import (

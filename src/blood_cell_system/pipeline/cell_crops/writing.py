@@ -188,12 +188,13 @@ def _cut_and_write(task: CutTask, *, root: Path, subtypes: tuple[str, ...]) -> N
         cells, reason = [], str(error)
     rows = []
     for record, image in cells:
-        write_bytes(root / record.file, _png(image))
+        write_bytes(root / record.file, png_of(image))
         rows.append(asdict(record))
     write_json(root / UNFINISHED / f"{task.name}.json", {"cells": rows, "failed": reason})
 
 
-def _png(image: NDArray[np.uint8]) -> bytes:
+def png_of(image: NDArray[np.uint8]) -> bytes:
+    """Encode the image of a cell."""
     bgra = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)
     _, data = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 4])
     return data.tobytes()
@@ -226,7 +227,7 @@ def _finish(
             f"{root}: no cells were found in {len(tasks)} images; expected stained smears with "
             f"cells that the border does not cut.{example}"
         )
-    records = _with_splits(records, seed)
+    records = with_splits(records, seed)
     if kind.taxonomy != BUILT_IN:
         write_json(root / TAXONOMY_JSON, kind.taxonomy.to_dict())
     write_cells_csv(root, records)
@@ -237,7 +238,7 @@ def _finish(
     return CropSummary(root=root, records=tuple(records), failed=tuple(failures))
 
 
-def _with_splits(records: Sequence[CellRecord], seed: int) -> list[CellRecord]:
+def with_splits(records: Sequence[CellRecord], seed: int) -> list[CellRecord]:
     """Split what has no split, by whole blocks, source by source."""
     free = [record for record in records if record.split is None]
     chosen = split_by_blocks(

@@ -285,6 +285,8 @@ def own_colours(taxonomy: Taxonomy) -> str:
 def _row(outcome: ImageOutcome, *, folder: str) -> dict[str, Any]:
     """Give the numbers of an input's row; None where there is none."""
     remarks = [outcome.reason] if outcome.reason else list(outcome.warnings)
+    if outcome.report is not None and outcome.report.review is not None:
+        remarks.insert(0, outcome.report.review.words)
     row: dict[str, Any] = {
         "outcome": outcome,
         "shown": shown_name(outcome.name or outcome.path),

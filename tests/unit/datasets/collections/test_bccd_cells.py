@@ -4,7 +4,7 @@ import pytest
 from support.collections_of_cells import write_bccd
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.datasets.collections.bccd import read_bccd_cells
+from blood_cell_system.datasets.collections.marked_images import read_bccd_cells
 from blood_cell_system.errors import AnnotationError, MissingDataError
 
 

@@ -3,7 +3,7 @@ import json
 import pytest
 from support.collections_of_cells import write_iml
 
-from blood_cell_system.datasets.collections.iml_malaria import HEALTHY, read_iml_malaria
+from blood_cell_system.datasets.collections.marked_images import HEALTHY, read_iml_malaria
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 
 

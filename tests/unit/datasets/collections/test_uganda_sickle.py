@@ -3,7 +3,7 @@ import json
 import pytest
 from support.collections_of_cells import write_uganda
 
-from blood_cell_system.datasets.collections.uganda_sickle import (
+from blood_cell_system.datasets.collections.marked_images import (
     NEGATIVE,
     POSITIVE,
     SICKLE,

@@ -11,8 +11,8 @@ from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.boxes import Box
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.datasets.cell_fields import CellField
-from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
 from blood_cell_system.datasets.collections.labelled_images import collection
+from blood_cell_system.datasets.collections.marked_images import read_iml_malaria
 from blood_cell_system.errors import CellImageError, SettingsError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.pipeline.cell_crops import cutting

@@ -10,7 +10,7 @@ from support.manifest_collections import (
 )
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.datasets.collections.iml_malaria import read_iml_malaria
+from blood_cell_system.datasets.collections.marked_images import read_iml_malaria
 from blood_cell_system.errors import MissingDataError
 from blood_cell_system.model_metadata import ClassifierKind, classifier_kinds
 from blood_cell_system.pipeline.cell_crops.cutting import cut_image

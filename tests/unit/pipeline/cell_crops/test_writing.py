@@ -7,7 +7,7 @@ from support.collections_of_cells import field_of_red_cells, write_iml
 from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder
-from blood_cell_system.datasets.collections.iml_malaria import HEALTHY, STAGES, read_iml_malaria
+from blood_cell_system.datasets.collections.marked_images import HEALTHY, STAGES, read_iml_malaria
 from blood_cell_system.errors import DatasetError, OutputError
 from blood_cell_system.imaging.image_file import read_rgba, write_image
 from blood_cell_system.model_metadata import ClassifierKind

@@ -19,7 +19,7 @@ export class ClassMenu extends EventTarget {
     this.menu = byId("menu");
     this.search = byId("menu-search");
     this.list = byId("menu-list");
-    this.search.addEventListener("input", () => this.list_all());
+    this.search.addEventListener("input", () => this.listAll());
     this.menu.addEventListener("keydown", (event) => this.menuKey(event));
     this.show();
   }
@@ -63,12 +63,12 @@ export class ClassMenu extends EventTarget {
 
   open() {
     this.search.value = "";
-    this.list_all();
+    this.listAll();
     this.menu.showModal();
     this.search.focus();
   }
 
-  list_all() {
+  listAll() {
     const words = this.search.value.toLowerCase();
     this.list.replaceChildren(...this.palettes.flatMap((palette) => palette.choices
       .filter((choice) => `${palette.name} ${choice.words}`.toLowerCase().includes(words))

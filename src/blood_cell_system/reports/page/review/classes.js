@@ -31,7 +31,7 @@ export class Classes {
 
   // Groups of the gallery: an order of all names, those of a type together.
   get order() {
-    return this.types.flatMap((type) => [
+    return this.groups ??= this.types.flatMap((type) => [
       ...type.conditions.filter((one) => !one.healthy).map((one) => one.name),
       ...type.subtypes.map((one) => one.name),
       ...type.conditions.filter((one) => one.healthy).map((one) => one.name),
@@ -40,8 +40,9 @@ export class Classes {
     ].map((name) => `${type.name}/${name}`));
   }
 
+  // Kept with the cell, which is another one after a correction.
   groupOf(cell) {
-    return `${cell.type}/${this.nameOf(cell)}`;
+    return cell.group ??= `${cell.type}/${this.nameOf(cell)}`;
   }
 
   groupWords(group) {

@@ -41,10 +41,10 @@ const withOutline = (cell, polygons) => {
 // The cells of a field after its events, by id, with those that are gone.
 export function replay(cells, events, { outlinesOf, newCell }) {
   const state = { cells: new Map(cells.map((cell) => [cell.id, cell])), isReviewed: false };
-  const change = (id, changes) => state.cells.set(id, { ...state.cells.get(id), ...changes });
+  const change = (id, changes) => state.cells.set(id, { ...state.cells.get(id), group: undefined, ...changes });
   const outlineOf = (cell) => cell.polygons ?? outlinesOf(cell);
   const add = (id, like, polygons) => {
-    const made = { ...like, id, isMade: true, isChanged: true, certainty: 1, flags: 0, reason: null };
+    const made = { ...like, id, group: undefined, isMade: true, isChanged: true, certainty: 1, flags: 0, reason: null };
     state.cells.set(id, polygons.length ? withOutline(made, polygons) : made);
   };
   const setClass = (id, value) => {
@@ -66,13 +66,13 @@ export function replay(cells, events, { outlinesOf, newCell }) {
     }
     if (event.action === "set_class") for (const id of alive) setClass(id, event.value);
     if (event.action === "review_cells") for (const id of alive) change(id, { isReviewed: true });
-    if (event.action === "delete") for (const id of alive) change(id, { isGone: true, isReviewed: true });
+    if (event.action === "delete") for (const id of alive) change(id, { isGone: true, isDeleted: true, isReviewed: true });
     if (event.action === "set_outline" && alive.length) {
       state.cells.set(alive[0], withOutline({ ...state.cells.get(alive[0]), isChanged: true }, [event.value.polygon]));
     }
     if (event.action === "split" && alive.length) {
       const whole = state.cells.get(alive[0]);
-      change(alive[0], { isGone: true });
+      change(alive[0], { isGone: true, isReviewed: true });
       splitAmong(outlineOf(whole), event.value.points).forEach((polygons, i) =>
         add(`${event.id}/${i + 1}`, whole, polygons));
     }
@@ -80,11 +80,15 @@ export function replay(cells, events, { outlinesOf, newCell }) {
       const parts = alive.map((id) => state.cells.get(id));
       add(event.id, parts[0], parts.flatMap(outlineOf));
       if (event.value.cell_type) setClass(event.id, event.value);
-      for (const id of alive) change(id, { isGone: true });
+      for (const id of alive) change(id, { isGone: true, isReviewed: true });
     }
   }
   return state;
 }
+
+// A value as text that does not depend on the order of its keys.
+const sorted = (value) => JSON.stringify(value ?? null, (_, part) =>
+  (part && typeof part === "object" && !Array.isArray(part) ? Object.fromEntries(Object.entries(part).sort()) : part));
 
 // The corrections of some results: events in their order, and the state of each field.
 export class Corrections {
@@ -113,8 +117,8 @@ export class Corrections {
       if (this.placeOf.has(event.image)) changed.add(this.placeOf.get(event.image));
     }
     for (const place of changed) {
-      const of_image = this.byImage.get(this.fields[place].name);
-      this.states[place] = replay(this.base[place], of_image, this.tools);
+      const ofImage = this.byImage.get(this.fields[place].name);
+      this.states[place] = replay(this.base[place], ofImage, this.tools);
     }
     return changed;
   }
@@ -155,23 +159,23 @@ export class Corrections {
     } catch {
       throw new Error("this is not JSON. Choose a corrections.json that this page has saved.");
     }
-    const header = file?.header ?? file;
-    if (header?.format !== FORMAT || !Array.isArray(file.events)) {
+    const { events, ...header } = file ?? {};
+    if (header.format !== FORMAT || !Array.isArray(events)) {
       throw new Error("this is no file of corrections. Choose a corrections.json that this page has saved.");
     }
     if (header.version !== VERSION) {
       throw new Error(`its version is ${header.version}; this page reads ${VERSION}. Open it with the program that wrote it.`);
     }
-    if (JSON.stringify(header.taxonomy) !== JSON.stringify(this.header.taxonomy)) {
+    if (sorted(header.taxonomy) !== sorted(this.header.taxonomy)) {
       throw new Error("it was made with other cell types. Open the page of the results that were corrected.");
     }
-    for (const event of file.events) {
+    for (const event of events) {
       const isEvent = ACTIONS.has(event?.action) && typeof event.id === "string" && typeof event.image === "string";
       if (!isEvent) throw new Error("an event in it is damaged. Export the corrections again.");
       if (!(event.image in this.header.images) || header.images?.[event.image] !== this.header.images[event.image]) {
         throw new Error(`it corrects other results: the cells of ${event.image} differ. Open the page of those results.`);
       }
     }
-    return file.events.map((event) => ({ cells: [], value: {}, ...event }));
+    return events.map((event) => ({ cells: [], value: {}, ...event }));
   }
 }

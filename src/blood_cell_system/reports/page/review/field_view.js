@@ -8,7 +8,11 @@ const HINTS = {
   look: "Click a cell to choose it. Drag moves, the wheel zooms.",
   draw: "Click into the missed cell, or drag a box around it. Keys: arrows move the box, + and − change it, Enter draws, Esc stops.",
   split: "Drag a line across the chosen cell. Keys: ← and → turn the line, ↑ and ↓ move it, Enter splits, Esc stops.",
+  edit: "Drag a corner of the outline. Keys: [ and ] choose a corner, arrows move it, Enter keeps the outline, Esc does not.",
 };
+const NEEDS_ONE = new Set(["split", "edit"]);
+const TOOLS = ["draw", "split", "edit"];
+const tenths = (polygon) => polygon.map(([x, y]) => [Math.round(10 * x) / 10, Math.round(10 * y) / 10]);
 
 export class FieldView extends EventTarget {
   // cellsOf: cells of a field as they are now; polygonsOf: outlines of a cell.
@@ -22,7 +26,8 @@ export class FieldView extends EventTarget {
     this.tool = "look";
     this.addresses = [];
     this.panZoom = new PanZoom(this.stage);
-    this.panZoom.isDragged = (event) => this.tool === "look" || event.button !== 0;
+    this.panZoom.isDragged = (event) => event.button !== 0 || this.tool === "look"
+      || (this.tool === "edit" && event.target.dataset?.corner === undefined);
     this.stage.addEventListener("pointerdown", (event) => this.pressed(event));
     this.stage.addEventListener("pointermove", (event) => this.moved(event));
     this.stage.addEventListener("pointerup", (event) => this.released(event));
@@ -119,12 +124,18 @@ export class FieldView extends EventTarget {
   }
 
   use(tool) {
-    if (tool === "split" && this.chosenCells.length !== 1) return say("Choose one cell to split.");
+    const [cell, ...others] = this.chosenCells;
+    if (NEEDS_ONE.has(tool) && (!cell || others.length)) return say("Choose one cell first.");
+    if (tool === "edit" && this.polygonsOf(cell).length !== 1) return say("This cell is in pieces: draw it anew.");
     this.tool = tool;
     this.shape = null;
     this.draft.replaceChildren();
-    for (const name of ["draw", "split"]) byId(`tool-${name}`).setAttribute("aria-pressed", tool === name);
-    this.stage.classList.toggle("drawing", tool !== "look");
+    for (const name of TOOLS) byId(`tool-${name}`).setAttribute("aria-pressed", tool === name);
+    this.stage.classList.toggle("drawing", tool === "draw" || tool === "split");
+    if (tool === "edit") {
+      this.edited = { id: cell.id, polygon: this.polygonsOf(cell)[0].map((corner) => [...corner]), corner: 0 };
+      this.drawEdited();
+    }
     byId("field-details").textContent = HINTS[tool];
     return say(HINTS[tool]);
   }
@@ -142,10 +153,24 @@ export class FieldView extends EventTarget {
     this.draft.replaceChildren(drawn);
   }
 
+  // The outline with its corners, as dots of one size whatever the zoom.
+  drawEdited() {
+    const { polygon, corner } = this.edited;
+    this.draft.replaceChildren(
+      svg("polygon", { points: pointsOf(polygon) }),
+      ...polygon.map(([x, y], i) => svg("path", { d: `M${x},${y}h0`, class: i === corner ? "corner chosen" : "corner", "data-corner": i })));
+  }
+
+  moveCorner(x, y) {
+    this.edited.polygon[this.edited.corner] = [x, y];
+    this.drawEdited();
+  }
+
   pressed(event) {
     const { x, y } = this.panZoom.placeOf(event.clientX, event.clientY);
     this.press = { at: [x, y], client: [event.clientX, event.clientY], target: event.target };
-    if (this.tool === "look" || event.button !== 0) return;
+    if (this.tool === "look" || this.panZoom.isDragged(event)) return;
+    if (this.tool === "edit") this.edited.corner = Number(event.target.dataset.corner);
     this.stage.setPointerCapture(event.pointerId);
     this.shape = { from: [x, y], to: [x, y] };
     this.isDrawing = true;
@@ -154,8 +179,9 @@ export class FieldView extends EventTarget {
   moved(event) {
     if (!this.isDrawing) return;
     const { x, y } = this.panZoom.placeOf(event.clientX, event.clientY);
+    if (this.tool === "edit") return this.moveCorner(x, y);
     this.shape.to = [x, y];
-    this.drawShape();
+    return this.drawShape();
   }
 
   released(event) {
@@ -165,6 +191,7 @@ export class FieldView extends EventTarget {
     const isClick = Math.hypot(event.clientX - client[0], event.clientY - client[1]) < 5;
     if (this.isDrawing) {
       this.isDrawing = false;
+      if (this.tool === "edit") return;
       if (isClick && this.tool === "split") return;
       this.finish(isClick ? at : null);
     } else if (isClick && event.button === 0 && target.dataset?.id) {
@@ -173,15 +200,17 @@ export class FieldView extends EventTarget {
     }
   }
 
-  // A cell is drawn around a click or in a box; the chosen cell is split by a line.
+  // A cell is drawn around a click or in a box, split by a line, or has another outline.
   finish(click = null) {
-    const { from, to } = this.shape;
-    if (this.tool === "draw") {
+    const { from, to } = this.shape ?? {};
+    if (this.tool === "edit") {
+      const { id, polygon } = this.edited;
+      this.dispatchEvent(new CustomEvent("reshaped", { detail: { id, polygon: tenths(polygon) } }));
+    } else if (this.tool === "draw") {
       const detail = click ? { at: click, box: null } : { at: [(from[0] + to[0]) / 2, (from[1] + to[1]) / 2], box: boxOf([from, to]) };
       this.dispatchEvent(new CustomEvent("drawn", { detail }));
     } else {
-      const points = sidesOf(from, to).map(([x, y]) => [Math.round(10 * x) / 10, Math.round(10 * y) / 10]);
-      this.dispatchEvent(new CustomEvent("split", { detail: { id: this.chosen[0], points } }));
+      this.dispatchEvent(new CustomEvent("split", { detail: { id: this.chosen[0], points: tenths(sidesOf(from, to)) } }));
     }
     this.use("look");
   }
@@ -190,11 +219,23 @@ export class FieldView extends EventTarget {
   shapeKey(key) {
     if (this.tool === "look") return false;
     if (key === "Escape") this.use("look");
-    else if (key === "Enter" && this.shape) this.finish();
+    else if (key === "Enter" && (this.shape || this.tool === "edit")) this.finish();
     else if (key === "Enter") this.shapeKey("ArrowUp");
+    else if (this.tool === "edit") return this.cornerKey(key);
     else if (this.tool === "draw") return this.boxKey(key);
     else return this.lineKey(key);
     return true;
+  }
+
+  cornerKey(key) {
+    const { polygon, corner } = this.edited;
+    const turn = { "[": -1, "]": 1 }[key];
+    const unit = this.panZoom.view.width / 200;
+    const move = { ArrowLeft: [-unit, 0], ArrowRight: [unit, 0], ArrowUp: [0, -unit], ArrowDown: [0, unit] }[key];
+    if (turn) this.edited.corner = (corner + turn + polygon.length) % polygon.length;
+    if (move) this.moveCorner(polygon[corner][0] + move[0], polygon[corner][1] + move[1]);
+    else if (turn) this.drawEdited();
+    return Boolean(turn || move);
   }
 
   boxKey(key) {

@@ -20,11 +20,17 @@ export class Gallery extends EventTarget {
     this.entries = []; // { field, id, group } in the order of the grid.
     this.rows = []; // { top, heading } or { top, from, to }.
     this.shown = new Map(); // Elements of rows in sight, by number.
-    this.selected = new Set(); // Keys of cells.
+    this.selected = new Map(); // Entries by the key of their cell.
     this.active = 0;
     this.anchor = 0;
     this.tilePx = 104;
-    scroller.addEventListener("scroll", () => this.render(), { passive: true });
+    // Kept, as asking for them makes the browser lay the page out.
+    this.scrolled = 0;
+    this.inSight = 0;
+    scroller.addEventListener("scroll", () => {
+      this.scrolled = scroller.scrollTop;
+      this.render();
+    }, { passive: true });
     new ResizeObserver(() => this.layOut()).observe(scroller);
     grid.addEventListener("click", (event) => this.clicked(event));
     grid.addEventListener("focus", () => this.markActive());
@@ -39,10 +45,9 @@ export class Gallery extends EventTarget {
     const kept = before ? entries.findIndex((one) => one.field === before.field && one.id === before.id) : -1;
     this.active = Math.max(0, kept);
     this.anchor = this.active;
-    const there = new Set(entries.map(Gallery.key));
-    this.selected = new Set([...this.selected].filter((key) => there.has(key)));
+    if (this.selected.size) this.select(entries.filter((entry) => this.selected.has(Gallery.key(entry))));
     this.layOut();
-    if (kept < 0) this.scroller.scrollTop = 0;
+    if (kept < 0) this.scrollTo(0);
     else this.reveal();
   }
 
@@ -52,6 +57,8 @@ export class Gallery extends EventTarget {
 
   layOut() {
     const width = this.scroller.clientWidth - 2 * GAP_PX;
+    this.inSight = this.scroller.clientHeight;
+    this.scrolled = this.scroller.scrollTop;
     this.columns = Math.max(1, Math.floor((width + GAP_PX) / this.cellPx));
     this.rows = [];
     this.rowOf = new Int32Array(this.entries.length);
@@ -90,9 +97,8 @@ export class Gallery extends EventTarget {
   }
 
   render() {
-    const { scrollTop, clientHeight } = this.scroller;
-    const first = Math.max(0, this.rowAt(scrollTop) - MORE_ROWS);
-    const last = Math.min(this.rows.length - 1, this.rowAt(scrollTop + clientHeight) + MORE_ROWS);
+    const first = Math.max(0, this.rowAt(this.scrolled) - MORE_ROWS);
+    const last = Math.min(this.rows.length - 1, this.rowAt(this.scrolled + this.inSight) + MORE_ROWS);
     for (const [number, element] of this.shown) {
       if (number < first || number > last) {
         element.remove();
@@ -191,15 +197,20 @@ export class Gallery extends EventTarget {
     return this.grid.setAttribute("aria-activedescendant", tile.id);
   }
 
+  scrollTo(top) {
+    this.scrolled = Math.max(0, Math.min(top, this.height - this.inSight));
+    this.scroller.scrollTop = this.scrolled;
+    this.render();
+  }
+
   reveal() {
     const row = this.rows[this.rowOf[this.active]];
     if (!row) return;
-    const bottom = row.top + this.tilePx + LABEL_PX;
-    const { scrollTop, clientHeight } = this.scroller;
+    const bottom = row.top + this.tilePx + LABEL_PX + GAP_PX;
     // The heading above the first row of a group is worth seeing too.
-    if (row.top - HEADING_PX < scrollTop) this.scroller.scrollTop = row.top - HEADING_PX;
-    else if (bottom > scrollTop + clientHeight) this.scroller.scrollTop = bottom - clientHeight + GAP_PX;
-    this.render();
+    if (row.top - HEADING_PX < this.scrolled) this.scrollTo(row.top - HEADING_PX);
+    else if (bottom > this.scrolled + this.inSight) this.scrollTo(bottom - this.inSight);
+    else this.markActive();
   }
 
   // Goes to a cell; with extend everything from the anchor to it is selected.
@@ -208,7 +219,7 @@ export class Gallery extends EventTarget {
     this.active = Math.max(0, Math.min(this.entries.length - 1, place));
     if (extend) {
       const [from, to] = [Math.min(this.anchor, this.active), Math.max(this.anchor, this.active)];
-      this.selected = new Set(this.entries.slice(from, to + 1).map(Gallery.key));
+      this.select(this.entries.slice(from, to + 1));
     } else {
       this.anchor = this.active;
     }
@@ -232,12 +243,17 @@ export class Gallery extends EventTarget {
   }
 
   get rowsInSight() {
-    return Math.max(1, Math.floor(this.scroller.clientHeight / (this.tilePx + LABEL_PX + GAP_PX)));
+    return Math.max(1, Math.floor(this.inSight / (this.tilePx + LABEL_PX + GAP_PX)));
+  }
+
+  select(entries) {
+    this.selected = new Map(entries.map((entry) => [Gallery.key(entry), entry]));
   }
 
   toggle(place = this.active) {
-    const key = Gallery.key(this.entries[place]);
-    if (!this.selected.delete(key)) this.selected.add(key);
+    const entry = this.entries[place];
+    const key = Gallery.key(entry);
+    if (!this.selected.delete(key)) this.selected.set(key, entry);
     this.refresh();
     this.dispatchEvent(new Event("moved"));
   }
@@ -248,7 +264,7 @@ export class Gallery extends EventTarget {
     const { group } = this.entries[this.active];
     const ofGroup = this.entries.filter((entry) => entry.group === group);
     const isDone = ofGroup.every((entry) => this.selected.has(Gallery.key(entry)));
-    this.selected = new Set((isDone ? this.entries : ofGroup).map(Gallery.key));
+    this.select(isDone ? this.entries : ofGroup);
     this.refresh();
     this.dispatchEvent(new Event("moved"));
   }
@@ -262,8 +278,7 @@ export class Gallery extends EventTarget {
 
   // What an action is about: the selected cells, or the active one.
   get chosen() {
-    const selected = this.entries.filter((entry) => this.selected.has(Gallery.key(entry)));
-    if (selected.length) return selected;
+    if (this.selected.size) return [...this.selected.values()];
     return this.entries.length ? [this.entries[this.active]] : [];
   }
 

@@ -5,8 +5,9 @@ const STORE = "events";
 
 // Events at the server; other windows' events come with the next look.
 class AtServer {
-  constructor(events) {
-    this.first = events;
+  constructor(known) {
+    this.first = known.events;
+    this.total = known.total;
     this.words = "Saved beside the results";
     this.isSafe = true;
   }
@@ -14,9 +15,8 @@ class AtServer {
   static async open() {
     if (!location.protocol.startsWith("http")) return null;
     try {
-      const answer = await fetch("api/events", { headers: { accept: "application/json" } });
-      if (!answer.ok) return null;
-      return new AtServer((await answer.json()).events);
+      const answer = await fetch("api/events");
+      return answer.ok ? new AtServer(await answer.json()) : null;
     } catch {
       return null;
     }
@@ -28,9 +28,11 @@ class AtServer {
       this.first = null;
       return events;
     }
-    const answer = await fetch("api/events");
+    const answer = await fetch(`api/events?after=${this.total}`);
     if (!answer.ok) throw new Error(`the server answers ${answer.status}`);
-    return (await answer.json()).events;
+    const { events, total } = await answer.json();
+    this.total = total;
+    return events;
   }
 
   async append(events) {
@@ -48,8 +50,7 @@ class AtServer {
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ image, point: at, box }),
     });
-    if (!answer.ok) return null;
-    return (await answer.json()).polygon ?? null;
+    return answer.ok ? answer.json() : null;
   }
 }
 

@@ -182,9 +182,13 @@ async function save() {
   return undefined;
 }
 
+const MAKES_CELLS = new Set(["draw", "split", "merge"]);
+let hasNewCells = false;
 let exported = 0;
+
 function take(events, { isNew = true } = {}) {
   const changed = corrections.add(events);
+  hasNewCells ||= events.some((event) => MAKES_CELLS.has(event.action));
   for (const place of changed) tallies[place] = tallyOf(corrections.states[place].cells.values());
   gallery.refresh();
   showFigures();
@@ -269,7 +273,8 @@ async function drawMissed({ at, box }) {
   const diameter = field.cell_diameter;
   const around = box ?? [at[0] - 0.9 * diameter, at[1] - 0.9 * diameter, at[0] + 0.9 * diameter, at[1] + 0.9 * diameter];
   const inside = [Math.max(0, around[0]), Math.max(0, around[1]), Math.min(field.width, around[2]), Math.min(field.height, around[3])];
-  let polygon = keeping?.propose ? await keeping.propose(field.name, at, box).catch(() => null) : null;
+  const proposed = keeping?.propose ? await keeping.propose(field.name, at, box).catch(() => null) : null;
+  let polygon = proposed?.polygon ?? null;
   if (!polygon && inside[0] < inside[2] && inside[1] < inside[3]) {
     const others = view.cells.flatMap((cell) => images.polygonsOf(cell)).map((corners) => {
       const path = new Path2D();
@@ -282,7 +287,7 @@ async function drawMissed({ at, box }) {
   }
   const whole = box ? ellipseIn(box) : discAround(at, diameter);
   if (!polygon || areaOf(polygon) < LEAST_SHARE * areaOf(whole)) polygon = whole;
-  const type = menu.palette.type ?? menu.type ?? classes.types[0].name;
+  const type = proposed?.cell_type ?? menu.palette.type ?? menu.type ?? classes.types[0].name;
   const event = newEvent(person(), field.name, "draw", { value: { cell_type: type, polygon } });
   view.chosen = [event.id];
   take([event]);
@@ -349,6 +354,7 @@ async function importFile(file) {
 // Buttons and keys.
 
 function regroup() {
+  hasNewCells = false;
   offerFilters();
   showCells();
 }
@@ -359,10 +365,11 @@ const buttons = {
   import: () => byId("import-file").click(), "open-help": help, "close-help": () => byId("help").close(),
   "all-classes": () => menu.open(), "confirm-cells": confirm, "delete-cells": remove,
   "close-field": () => view.dialog.close(), "tool-draw": () => view.toolOrLook("draw"), "tool-split": () => view.toolOrLook("split"),
+  "tool-edit": () => view.toolOrLook("edit"),
   "tool-merge": merge, "review-field": reviewField, "previous-field": () => otherField(-1), "next-field": () => otherField(1),
   "fit-field": () => view.fit({ whole: true }),
 };
-for (const [id, act_on] of Object.entries(buttons)) byId(id).addEventListener("click", act_on);
+for (const [id, press] of Object.entries(buttons)) byId(id).addEventListener("click", press);
 byId("selecting").addEventListener("click", (event) => {
   gallery.isSelecting = !gallery.isSelecting;
   event.currentTarget.setAttribute("aria-pressed", gallery.isSelecting);
@@ -380,7 +387,8 @@ byId("tile-size").addEventListener("input", (event) => {
 gallery.addEventListener("moved", showSelection);
 gallery.addEventListener("opened", () => openField(gallery.entries[gallery.active]));
 view.addEventListener("drawn", (event) => drawMissed(event.detail));
-view.addEventListener("split", (event) => take(act("split", view.cells.filter((cell) => cell.id === event.detail.id), () => ({ points: event.detail.points }))));
+view.addEventListener("split", ({ detail: { id, points } }) => take(act("split", [corrections.cell(view.place, id)], () => ({ points }))));
+view.addEventListener("reshaped", ({ detail: { id, polygon } }) => take(act("set_outline", [corrections.cell(view.place, id)], () => ({ polygon }))));
 view.addEventListener("changed", () => {
   const cell = view.chosenCells[0];
   if (cell) menu.follow(cell.type);
@@ -388,6 +396,8 @@ view.addEventListener("changed", () => {
 });
 view.dialog.addEventListener("close", () => {
   byId("tools-home").append(byId("tools"));
+  // Cells that were made in the field have no tile yet.
+  if (hasNewCells) regroup();
   byId("grid").focus();
 });
 menu.addEventListener("picked", (event) => setClass(event.detail));
@@ -401,7 +411,7 @@ const inGallery = {
   Escape: () => gallery.selectNone(), "/": () => byId("search").focus(),
 };
 const inField = {
-  ArrowRight: () => view.step(1), ArrowLeft: () => view.step(-1), d: () => view.toolOrLook("draw"), s: () => view.toolOrLook("split"),
+  ArrowRight: () => view.step(1), ArrowLeft: () => view.step(-1), d: () => view.toolOrLook("draw"), s: () => view.toolOrLook("split"), e: () => view.toolOrLook("edit"),
   j: merge, f: reviewField, PageDown: () => otherField(1), PageUp: () => otherField(-1), 0: () => view.fit({ whole: true }),
   "+": () => view.panZoom.zoom(1 / 1.4), "-": () => view.panZoom.zoom(1.4),
 };

@@ -25,6 +25,8 @@ const ORDERS = {
   field: () => 0,
 };
 
+const MOST = 1e6; // Above all values that cells are ordered by, twice.
+
 // wanted: { words, slide, group, reason, flag, state, order, listed }; empty parts leave nothing out.
 export function selected(cells, fields, classes, wanted) {
   const words = wanted.words.toLowerCase().split(/\s+/).filter(Boolean);
@@ -38,7 +40,7 @@ export function selected(cells, fields, classes, wanted) {
   const found = [];
   for (const cell of cells) {
     // Cells that somebody deleted stay where they were; those that became others are gone.
-    if (cell.isGone && !cell.isReviewed) continue;
+    if (cell.isGone && !cell.isDeleted) continue;
     const group = classes.groupOf(cell);
     if (wanted.slide && fields[cell.field].slide !== wanted.slide) continue;
     if (wanted.group && group !== wanted.group) continue;
@@ -49,7 +51,9 @@ export function selected(cells, fields, classes, wanted) {
       const text = `${nameOfField[cell.field]} ${cell.id} ${classes.wordOf(cell)} ${cell.type} ${cell.reason ?? ""}`.toLowerCase();
       if (!words.every((word) => text.includes(word))) continue;
     }
-    found.push({ field: cell.field, id: cell.id, group, rank: ranks.get(group) ?? ranks.size, value: order(cell) });
+    // One number to sort by; those that are equal stay in the order of the fields.
+    const place = (ranks.get(group) ?? ranks.size) * MOST + order(cell);
+    found.push({ field: cell.field, id: cell.id, group, place });
   }
-  return found.sort((a, b) => a.rank - b.rank || a.value - b.value || a.field - b.field || (a.id > b.id) - (a.id < b.id));
+  return found.sort((a, b) => a.place - b.place);
 }

@@ -1,6 +1,6 @@
 """How many drawn marks are found, and how many images without any are said to have one.
 
-    python benchmarks/marks.py --data DIR [--images 30] [--rounds 2]
+    python benchmarks/mark_finding.py --data DIR [--images 30] [--rounds 2]
 
 Marks of every kind and colour are drawn by ``tests/support/drawn_marks.py`` over smears of the
 collections in DIR (default: the folder that the environment variable BLOOD_CELL_DATA names) and

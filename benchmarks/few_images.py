@@ -1,6 +1,6 @@
 """What fine-tuning on ten images of another laboratory brings there, and costs at home.
 
-    python benchmarks/fine_tuning.py --data DIR [--init-from bundled|FILE] [--work WORK]
+    python benchmarks/few_images.py --data DIR [--init-from bundled|FILE] [--work WORK]
 
 DIR (default: $BLOOD_CELL_DATA) holds ``iml_malaria``, and ``BCCD_Dataset`` with
 ``bccd_trainval_extra``. Neighbouring names of ``iml_malaria`` are fields of one slide: the ten

@@ -1,0 +1,1 @@
+"""The review of results in a browser: a server on this computer."""
