@@ -34,6 +34,7 @@ MANUALS = [
         "bring_your_own_images.md",
         "correcting_predictions.md",
         "watched_folder.md",
+        "scans.md",
         "review.md",
         "what_to_review.md",
     )

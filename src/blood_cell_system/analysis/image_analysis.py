@@ -27,7 +27,7 @@ from blood_cell_system.analysis.pose import Pose, standard_pose
 from blood_cell_system.analysis.quality import ImageQuality, assess
 from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
 from blood_cell_system.analysis.scale import ScaleEstimate, estimate_diameter, estimate_scale
-from blood_cell_system.analysis.segmentation import TileSettings, find_cells
+from blood_cell_system.analysis.segmentation import TileSettings, Window, find_cells
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
 from blood_cell_system.cells.separation import SeparationSettings
@@ -131,6 +131,65 @@ class ImageAnalysis:
         return self._light[0]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Frame:
+    """An image as a field of a larger one, of which it shows a little more than its own part.
+
+    Parameters
+    ----------
+    own : Window
+        Its own part: cells whose centroid lies there are its cells, and no other field's.
+    scale : ScaleEstimate
+        Of the whole; its magnification is that of ``block_grid``.
+    holes : tuple of Window
+        What could not be read.
+    """
+
+    own: Window
+    scale: ScaleEstimate
+    holes: tuple[Window, ...] = ()
+
+    def owns(self, cells: Cells) -> NDArray[np.bool_]:
+        """Which cells have their centroid in the field's own part."""
+        x, y = cells["centroid"].T
+        rows, columns = self.own
+        return np.asarray(
+            (x >= columns.start) & (x < columns.stop) & (y >= rows.start) & (y < rows.stop)
+        )
+
+
+def analyze_field(
+    runtime: Runtime,
+    image: NDArray[np.uint8],
+    frame: Frame,
+    settings: AnalysisSettings,
+) -> ImageAnalysis:
+    """Find and measure the cells of one field of a larger image.
+
+    It is analysed as it lies, at the scale of the whole. Of its cells those are given that are its
+    own; with a margin that is wider than a cell none of them is cut off by its border.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    """
+    check_rgb(image)
+    started = time.perf_counter()
+    found = _analyze_posed(runtime, image, settings, None, frame)
+    own = found.cells.select(frame.owns(found.cells))
+    cells = count_by_rule(own, settings.border_rule, found.field_mask)
+    if (is_hidden := mark_share(cells, found.marks) >= MARK_HIDES).any():
+        cells = cells.with_columns(is_counted=cells["is_counted"] & ~is_hidden)
+    share = float(found.field_mask[frame.own].sum() / found.field_mask.size)
+    return replace(
+        found,
+        cells=cells,
+        quality=replace(found.quality, judged_share=share),
+        seconds=time.perf_counter() - started,
+    )
+
+
 def analyze_image(
     runtime: Runtime,
     image: NDArray[np.uint8],
@@ -178,20 +237,24 @@ def _analyze_posed(
     image: NDArray[np.uint8],
     settings: AnalysisSettings,
     pixel_size: PixelSize | None,
+    frame: Frame | None = None,
 ) -> ImageAnalysis:
     """Analyse an image as it lies; which cells are counted is still open."""
-    field_mask = find_field(image)
+    field_mask = find_field(image) if frame is None else _without_holes(image, frame)
     marks = find_marks(image, field_mask)
     clean = image if marks is None else paint_over(image, marks)
     view = survey(clean, field_mask)
     vote = estimate_diameter(clean, field_mask, first=view)
     training_diameter = training_diameter_of(runtime) or TRAINING_DIAMETER_PX
-    scale = estimate_scale(
-        vote,
-        cell_diameter_px=settings.cell_diameter_px,
-        pixel_size=pixel_size,
-        training_diameter_px=training_diameter,
-    )
+    if frame is not None:
+        scale = frame.scale
+    else:
+        scale = estimate_scale(
+            vote,
+            cell_diameter_px=settings.cell_diameter_px,
+            pixel_size=pixel_size,
+            training_diameter_px=training_diameter,
+        )
     quality = assess(
         view,
         scale=scale,
@@ -212,6 +275,7 @@ def _analyze_posed(
             separation=settings.separation.for_diameter(training_diameter),
             tiles=settings.tiles,
             keeps_pose=True,
+            is_on_grid=frame is not None,
         )
         cells, class_mask = found.cells, found.class_mask
     class_mask[~field_mask] = NOT_SCORED
@@ -226,6 +290,13 @@ def _analyze_posed(
         marks=marks,
         seconds=0.0,
     )
+
+
+def _without_holes(image: NDArray[np.uint8], frame: Frame) -> NDArray[np.bool_]:
+    field_mask = np.ones(image.shape[:2], dtype=bool)
+    for hole in frame.holes:
+        field_mask[hole] = False
+    return field_mask
 
 
 def _without_surround(

@@ -39,7 +39,7 @@ _SNAP: Final = 0.05
 """Change of the magnification, as a part of it, that keeps the network's grid where it is: less
 than the estimate of the diameter is uncertain by. Of 60 images of BCCD saved as JPEG of quality 75
 the red cells differ by 0.1 % on average, without it by 1.0 % (``benchmarks/invariance.py``)."""
-_BLOCK_PX: Final = 2 * STRIDE
+GRID_PX: Final = 2 * STRIDE
 """Tiles begin at multiples of so many pixels that the network sees, and of whole pixels of the
 image: each is then resampled as its part of the whole would be."""
 _LEAST_MAGNIFICATION: Final = 0.5
@@ -268,6 +268,7 @@ def find_cells(
     separation: SeparationSettings | None = None,
     tiles: TileSettings | None = None,
     keeps_pose: bool = False,
+    is_on_grid: bool = False,
 ) -> FoundCells:
     """Find the cells of an image that a network sees resampled.
 
@@ -279,7 +280,13 @@ def find_cells(
         Pixels that the network sees for each pixel of the image.
     keeps_pose : bool
         Show the image to the network as it lies, not in its standard pose.
+    is_on_grid : bool
+        Whether it is a tile itself, and the magnification one of :func:`block_grid`: then it is not
+        cut up.
     """
+    if is_on_grid:
+        tiles = tiles or TileSettings()
+        return _find_whole(runtime, image, magnification, separation, tiles, is_on_grid=True)
     if not keeps_pose:
         pose = standard_pose(image)
         found = find_cells(
@@ -305,7 +312,7 @@ def find_cells(
     has_heads = True
     block, magnification = block_grid(magnification)
     side = max(round(tiles.tile_px / at_least / block), 1) * block
-    margin = -(-tiles.margin_px // _BLOCK_PX) * block
+    margin = -(-tiles.margin_px // GRID_PX) * block
     for own, seen in tiles_of(image.shape, (side, side), (margin, margin)):
         found = _find_whole(runtime, image[seen], magnification, separation, tiles, is_on_grid=True)
         has_heads = found.has_heads
@@ -334,7 +341,7 @@ def block_grid(magnification: float) -> tuple[int, float]:
     Returns
     -------
     block : int
-        Pixels of the image that become ``_BLOCK_PX`` for the network.
+        Pixels of the image that become ``GRID_PX`` for the network.
     magnification : float
 
     Examples
@@ -342,8 +349,8 @@ def block_grid(magnification: float) -> tuple[int, float]:
     >>> block_grid(1.0), block_grid(0.62)
     ((64, 1.0), (103, 0.6213592233009708))
     """
-    block = max(round(_BLOCK_PX / magnification), 1)
-    return block, _BLOCK_PX / block
+    block = max(round(GRID_PX / magnification), 1)
+    return block, GRID_PX / block
 
 
 def _find_whole(

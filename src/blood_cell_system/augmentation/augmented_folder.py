@@ -175,13 +175,8 @@ class AugmentSummary:
         return "\n".join(lines)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Written:
-    """An image of the output: its row in the manifest, its files and its cells."""
-
-    row: dict[str, Any]
-    files: tuple[str, ...]
-    cells: tuple[Annotation, ...] | None
+_Written = tuple[dict[str, Any], tuple[str, ...], tuple[Annotation, ...] | None]
+"""Of an image of the output: its row in the manifest, its files and its cells."""
 
 
 def write_augmented_folder(
@@ -218,7 +213,12 @@ def write_augmented_folder(
         The output holds something else, or cannot be written to.
     """
     source, output = Path(source), Path(output)
-    _check(source, output, copies)
+    if copies < 1:
+        raise SettingsError(
+            f"copies: received {copies}; expected 1 or more augmented versions of each image "
+            "(--aug-factor)."
+        )
+    refuse_output_within(output, source)
     dataset = PreparedDataset.open(source)
     originals = [image for image in dataset.with_splits(seed).images if not image.is_augmented]
     tasks = _tasks(originals, copies)
@@ -234,13 +234,9 @@ def write_augmented_folder(
             output,
             command=COMMAND,
             taxonomy=dataset.taxonomy,
-            files={file for source in written for file in source.files},
-            images=[source.row for source in written],
-            cells={
-                str(source.row["stem"]): source.cells
-                for source in written
-                if source.cells is not None
-            },
+            files={file for _, files, _ in written for file in files},
+            images=[row for row, _, _ in written],
+            cells={row["stem"]: cells for row, _, cells in written if cells is not None},
             details={
                 "settings": {"copies": copies, **asdict(settings)},
                 "seed": seed,
@@ -257,15 +253,6 @@ def write_augmented_folder(
         left_out_count=len(dataset.images) - len(originals),
         were_splits_drawn=any(image.split is None for image in dataset.images),
     )
-
-
-def _check(source: Path, output: Path, copies: int) -> None:
-    if copies < 1:
-        raise SettingsError(
-            f"copies: received {copies}; expected 1 or more augmented versions of each image "
-            "(--aug-factor)."
-        )
-    refuse_output_within(output, source)
 
 
 def _tasks(originals: Sequence[PreparedImage], copies: int) -> list[tuple[PreparedImage, int]]:
@@ -304,7 +291,6 @@ def _write_image(
     stem = _stem(image, number)
     row = replace(image, stem=stem, original=image.stem).manifest_row()
     if number == 0:
-        return _Written(row=row, files=image.copy_files(output, stem=stem), cells=image.cells)
+        return row, image.copy_files(output, stem=stem), image.cells
     generator = generator_for(seed, "augment", image.stem, number)
-    files, cells = write_copy(image, stem, generator, output=output, settings=settings)
-    return _Written(row=row, files=files, cells=cells)
+    return row, *write_copy(image, stem, generator, output=output, settings=settings)

@@ -112,6 +112,14 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
                 definition="Mean x, y of its pixels' centres.",
                 width=2,
             ),
+            Column(
+                name="scan_centroid",
+                dtype="float64",
+                unit="px",
+                definition="Its centroid on level 0 of the scan that its image is a field of; NaN "
+                "for other images.",
+                width=2,
+            ),
             Column(name="area", dtype="int64", unit="px²", definition="Number of its pixels."),
             Column(
                 name="equivalent_diameter_area",

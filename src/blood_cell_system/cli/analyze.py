@@ -1,5 +1,6 @@
 """``bloodcells analyze``: images in, counted cells and a report out."""
 
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -24,9 +25,11 @@ from blood_cell_system.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from blood_cell_system.analysis.execution import Execution
+    from blood_cell_system.pipeline.batch import InputImage
+    from blood_cell_system.pipeline.scan_fields import ScanSettings
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 
@@ -78,6 +81,37 @@ def analyze(
         option("--figures FILE", "What is reported of slides, and by which limits (YAML)."),
     ] = None,
     no_review_page: NoReviewPage = False,
+    region: Annotated[
+        str | None,
+        option("--region X,Y,WxH", "Part of a scan to analyse, in pixels of its level 0."),
+    ] = None,
+    level: Annotated[
+        int, option("--level N", "Level of a pyramid; 0 is the largest.", parser=within(int, 0, 99))
+    ] = 0,
+    pages: Annotated[
+        Literal["first", "each"],
+        option("--pages", "Of a file of several images analyse the first, or each."),
+    ] = "first",
+    zones: Annotated[
+        Literal["monolayer", "all"],
+        option("--zones", "Of a scan analyse the monolayer alone, or wherever cells are."),
+    ] = "monolayer",
+    until: Annotated[
+        str | None,
+        option("--until TYPE=N,…", "Stop a scan at so many cells, for instance rbc=2000,wbc=200."),
+    ] = None,
+    precision_of: Annotated[
+        str | None,
+        option("--precision-of SHARE=P%", "Stop a scan when a share is known to ± P %."),
+    ] = None,
+    max_memory: Annotated[
+        str | None,
+        option(
+            "--max-memory SIZE",
+            "What an image may take, for instance 2GB; larger ones are analysed field by field.",
+            default="1.5GB for scans",
+        ),
+    ] = None,
     cell_diameter: CellDiameter = None,
     pixel_size_um: PixelSize = None,
     objective: Annotated[
@@ -144,6 +178,7 @@ def analyze(
     bloodcells analyze slides/ --recursive --group-by folder -o results
     bloodcells analyze smear.tif --pixel-size-um 0.1 --border-rule two-sides -o results
     bloodcells analyze smear.tif --objective 100 --camera-pixel-um 3.45 -o results
+    bloodcells analyze slide.svs --until rbc=2000,wbc=200 -o results
     """
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.execution import Execution
@@ -158,6 +193,7 @@ def analyze(
         find_inputs,
         former_digests,
         start_batch,
+        with_fields_of_scans,
         write_batch,
     )
     from blood_cell_system.pipeline.image import InferencePipeline
@@ -166,6 +202,15 @@ def analyze(
     from blood_cell_system.reports.report import Status
 
     execution = Execution(runtime=runtime, device=device.lower(), precision=precision)
+    scan_options: dict[str, Any] = {
+        "region": region,
+        "level": level,
+        "pages": pages,
+        "zones": zones,
+        "until": until,
+        "precision_of": precision_of,
+        "max_memory": max_memory,
+    }
     pixel_size = pixel_size_of(pixel_size_um, objective, camera_pixel_um, adapter)
     inputs = find_inputs(paths, output_dir=output_dir, recursive=recursive)
     if not inputs.images:
@@ -196,6 +241,10 @@ def analyze(
             is_classifying=not no_classify,
             counts_unproven=count_unproven,
         )
+        if may_hold_scans(inputs.images, scan_options):
+            inputs, slides = with_fields_of_scans(
+                inputs, pipeline, scan_settings_of(**scan_options), jobs=jobs, slides=slides
+            )
         outcomes: list[ImageOutcome] = []
         try:
             for outcome in with_progress(
@@ -229,6 +278,67 @@ def analyze(
                     print_json_line(outcome)
         print_former_results(former, summary, output_dir)
     return 1 if summary.count(Status.FAILED) else 0
+
+
+_MAY_BE_SCANS: Final = (".tif", ".tiff", ".btf")
+_UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def may_hold_scans(images: "Sequence[InputImage]", options: "Mapping[str, Any]") -> bool:
+    """Whether any image may be a scan, by its name, or because the options ask for parts."""
+    from blood_cell_system.imaging.scan import SCAN_SUFFIXES
+
+    suffixes = {image.path.suffix.lower() for image in images}
+    is_asked = any(options[name] is not None for name in ("region", "max_memory"))
+    return is_asked or bool(options["level"] or suffixes & {*_MAY_BE_SCANS, *SCAN_SUFFIXES})
+
+
+def scan_settings_of(
+    *,
+    region: str | None,
+    level: int,
+    pages: str,
+    zones: str,
+    until: str | None,
+    precision_of: str | None,
+    max_memory: str | None,
+) -> "ScanSettings":
+    """Read the options of scans.
+
+    Raises
+    ------
+    SettingsError
+        One of them cannot be read.
+    """
+    from blood_cell_system.errors import SettingsError
+    from blood_cell_system.pipeline.scan_fields import Goal, ScanSettings
+
+    place = None
+    if region is not None:
+        found = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*[,xX×]\s*(\d+)\s*", region)
+        if found is None or not int(found[3]) or not int(found[4]):
+            raise SettingsError(
+                f"--region: received {region!r}; expected left, top and width x height in pixels, "
+                "for instance 4000,2000,3000x3000."
+            )
+        place = int(found[1]), int(found[2]), int(found[3]), int(found[4])
+    budget = None
+    if max_memory is not None:
+        size = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMG]?)i?B?\s*", max_memory, re.IGNORECASE)
+        budget = round(float(size[1]) * _UNITS[size[2].upper()]) if size else 0
+        if not budget:
+            raise SettingsError(
+                f"--max-memory: received {max_memory!r}; expected a size, for instance 1500MB or "
+                "2GB."
+            )
+    return ScanSettings(
+        region=place,
+        level=level,
+        max_memory=budget,
+        is_everywhere=zones == "all",
+        each_page=pages == "each",
+        goal=Goal.read(until, precision_of),
+    )
 
 
 def pixel_size_of(

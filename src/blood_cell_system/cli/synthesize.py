@@ -5,7 +5,15 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated, Literal
 
-from blood_cell_system.cli.options import ALL_CORES, Jobs, Seed, diameter_px, option, share
+from blood_cell_system.cli.options import (
+    ALL_CORES,
+    Jobs,
+    Seed,
+    diameter_px,
+    given,
+    option,
+    share,
+)
 from blood_cell_system.errors import OutOfRangeError
 
 
@@ -26,12 +34,12 @@ def synthesize(
         ),
     ] = None,
     layout: Annotated[
-        Literal["prepared", "bccd", "cells-rbc", "cells-wbc"],
+        Literal["prepared", "bccd", "cells-rbc", "cells-wbc", "slide"],
         option(
             "--layout",
             "prepared: with masks, ready to train on; bccd: as a clone of BCCD, "
             "with boxes only; cells-rbc, cells-wbc: single cells of N smears, for a"
-            " classifier.",
+            " classifier; slide: one whole slide as a tiled pyramid.",
         ),
     ] = "prepared",
     malaria_share: Annotated[
@@ -48,6 +56,7 @@ def synthesize(
     --------
     bloodcells synthesize -o drawn --count 6 --malaria-share 0.05
     bloodcells synthesize -o data/cells_rbc --layout cells-rbc --count 20
+    bloodcells synthesize -o drawn_slide --layout slide --size 20000x20000
     """
     from blood_cell_system.datasets.synthetic import (
         FolderLayout,
@@ -56,6 +65,16 @@ def synthesize(
     )
     from blood_cell_system.model_metadata import ClassifierKind
 
+    if layout == "slide":
+        from blood_cell_system.datasets.synthetic.drawn_slide import SlideSettings, write_slide
+
+        height, width = parse_size(size)
+        of_slide = SlideSettings(
+            height=height, width=width, **given(cell_diameter_px=cell_diameter)
+        )
+        drawing = write_slide(output, of_slide, seed=seed)
+        print(f"{output / 'slide.tif'}: {width}×{height} pixels, {len(drawing.cells.zone):,} cells")
+        return 0
     is_of_cells = layout.startswith("cells-")
     settings = SmearSettings(
         shape=parse_size(size),

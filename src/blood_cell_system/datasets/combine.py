@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,39 +171,26 @@ def _free(name: str, taken: set[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageTask:
-    """An image to write, under its new name, in its final split.
+    """An image to write.
 
     Parameters
     ----------
-    original : str
-        New name of its original.
+    combined : PreparedImage
+        As the combined folder's manifest has it; its files are those of ``image``.
     magnification : float
         1 copies it byte for byte.
     """
 
-    image: SourceImage
-    split: Split | None
-    original: str
+    image: PreparedImage
+    combined: PreparedImage
     magnification: float
-    unmarked_types: tuple[str, ...]
-
-
-def manifest_row(task: ImageTask) -> dict[str, Any]:
-    """Give what the combined manifest says of an image."""
-    return replace(
-        task.image.image,
-        stem=task.image.new_stem,
-        original=task.original,
-        split=task.split,
-        unmarked_types=task.unmarked_types,
-    ).manifest_row()
 
 
 def write_combined_image(
     task: ImageTask, *, output: Path
 ) -> tuple[tuple[str, ...], tuple[Annotation, ...] | None]:
     """Write an image and its labels; give the files' names and the cells' boxes."""
-    image, stem = task.image.image, task.image.new_stem
+    image, stem = task.image, task.combined.stem
     if task.magnification == 1:
         return image.copy_files(output, stem=stem), image.cells
     pixels, class_mask = image.read()
@@ -382,7 +369,7 @@ def combine_folders(
     groups = _groups(sources, looks)
     tasks = _tasks(sources, described, groups)
     with locked_folder(output, command=COMMAND):
-        start_build(output, command=COMMAND, stems=[task.image.new_stem for task in tasks])
+        start_build(output, command=COMMAND, stems=[task.combined.stem for task in tasks])
         write = partial(write_combined_image, output=output)
         written = list(map_with_progress(write, tasks, jobs=jobs, description="combining"))
         same = _same_fields(sources, groups)
@@ -392,9 +379,9 @@ def combine_folders(
             command=COMMAND,
             taxonomy=taxonomy,
             files={file for files, _ in written for file in files},
-            images=[manifest_row(task) for task in tasks],
+            images=[task.combined.manifest_row() for task in tasks],
             cells={
-                task.image.new_stem: cells
+                task.combined.stem: cells
                 for task, (_, cells) in zip(tasks, written, strict=True)
                 if cells is not None
             },
@@ -413,12 +400,12 @@ def combine_folders(
                 "moved": [asdict(move) for move in moves],
             },
         )
-    splits = [task.split for task in tasks]
+    splits = [task.combined.split for task in tasks]
     return CombineSummary(
         output=output,
         sources=tuple(described.values()),
         split_counts={s: splits.count(s) for s in Split if splits.count(s)},
-        renamed_count=sum(task.image.new_stem != task.image.image.stem for task in tasks),
+        renamed_count=sum(task.combined.stem != task.image.stem for task in tasks),
         same_fields=tuple(tuple(group) for group in same),
         moves=moves,
         cell_diameter_px=cell_diameter_px,
@@ -528,19 +515,20 @@ def _tasks(
     for image, group in zip(sources.images, groups, strict=True):
         splits[int(group)].add(image.image.split)
     new_stems = {(p.folder_index, p.image.stem): p.new_stem for p in sources.images}
-    return [
-        ImageTask(
-            image=image,
+    tasks = []
+    for image, group in zip(sources.images, groups, strict=True):
+        former, source = image.image, described[image.image.source]
+        # An original that was left behind keeps its old name: it is not in the folder.
+        original = new_stems.get((image.folder_index, former.original), former.original)
+        combined = replace(
+            former,
+            stem=image.new_stem,
+            original=original,
             split=next((s for s in _STRICTEST_FIRST if s in splits[int(group)]), None),
-            # An original that was left behind keeps its old name: it is not in the folder.
-            original=new_stems.get(
-                (image.folder_index, image.image.original), image.image.original
-            ),
-            magnification=described[image.image.source].magnification,
-            unmarked_types=described[image.image.source].unmarked_types,
+            unmarked_types=source.unmarked_types,
         )
-        for image, group in zip(sources.images, groups, strict=True)
-    ]
+        tasks.append(ImageTask(image=former, combined=combined, magnification=source.magnification))
+    return tasks
 
 
 def _same_fields(sources: OpenedSources, groups: NDArray[np.intp]) -> list[list[str]]:
@@ -554,7 +542,9 @@ def _same_fields(sources: OpenedSources, groups: NDArray[np.intp]) -> list[list[
 
 def _moves(tasks: Sequence[ImageTask]) -> tuple[SplitMove, ...]:
     return tuple(
-        SplitMove(stem=task.image.new_stem, from_split=task.image.image.split, to_split=task.split)
+        SplitMove(
+            stem=task.combined.stem, from_split=task.image.split, to_split=task.combined.split
+        )
         for task in tasks
-        if task.split != task.image.image.split and not task.image.image.is_augmented
+        if task.combined.split != task.image.split and not task.image.is_augmented
     )

@@ -89,6 +89,21 @@ def write_manifest(
     write_json(root / "manifest.json", manifest)
 
 
+def manifest_row(
+    stem: str,
+    *,
+    source: str,
+    split: Split | None,
+    original: str | None = None,
+    unmarked_types: Sequence[str] = (),
+    group: str | None = None,
+) -> dict[str, Any]:
+    """Give what the manifest says of an image; the parameters are those of ``PreparedImage``."""
+    row = {"stem": stem, "split": split, "source": source, "original": original or stem}
+    types = {"unmarked_types": list(unmarked_types)} if unmarked_types else {}
+    return row | types | ({} if group is None else {"group": group})
+
+
 def read_versioned_json(path: Path) -> dict[str, Any]:
     """Read a JSON file of a prepared folder; an empty object where there is none.
 
@@ -227,17 +242,14 @@ class PreparedImage:
 
     def manifest_row(self) -> dict[str, Any]:
         """Give what the manifest says of this image."""
-        row: dict[str, Any] = {
-            "stem": self.stem,
-            "split": self.split,
-            "source": self.source,
-            "original": self.original,
-        }
-        if self.unmarked_types:
-            row["unmarked_types"] = list(self.unmarked_types)
-        if self.group is not None:
-            row["group"] = self.group
-        return row
+        return manifest_row(
+            self.stem,
+            source=self.source,
+            split=self.split,
+            original=self.original,
+            unmarked_types=self.unmarked_types,
+            group=self.group,
+        )
 
     def copy_files(self, folder: Path, *, stem: str) -> tuple[str, ...]:
         """Copy image, mask and label image into another prepared folder, byte for byte.

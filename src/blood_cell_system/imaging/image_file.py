@@ -336,14 +336,29 @@ def _to_8_bit(
     intensities: NDArray[np.generic], *, full_scale: float | None = None
 ) -> NDArray[np.uint8]:
     values = np.nan_to_num(intensities.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0)
-    largest = values.max(initial=0.0)
+    largest = float(values.max(initial=0.0))
     if largest <= 1.0 and intensities.dtype.kind == "f":
-        full_scale = 1.0
-    else:
-        depths = (2.0**bits - 1 for bits in _BIT_DEPTHS)
-        found = next((depth for depth in depths if largest <= depth), largest)
-        full_scale = min(found, full_scale or found)
-    return np.clip(np.rint(values * (255.0 / full_scale)), 0, 255).astype(np.uint8)
+        return as_8_bit(values, full_scale=1.0)
+    found = usual_full_scale(largest)
+    return as_8_bit(values, full_scale=min(found, full_scale or found))
+
+
+def usual_full_scale(largest: float) -> float:
+    """Largest value of the least usual depth that holds a value; itself beyond all of them.
+
+    Examples
+    --------
+    >>> usual_full_scale(3000.0)
+    4095.0
+    """
+    depths = (2.0**bits - 1 for bits in _BIT_DEPTHS)
+    return next((depth for depth in depths if largest <= depth), largest)
+
+
+def as_8_bit(intensities: NDArray[Any], *, full_scale: float) -> NDArray[np.uint8]:
+    """Scale brightness to 0..255; what is more than the full scale is 255."""
+    values = intensities * (255.0 / full_scale)
+    return np.clip(np.rint(values), 0, 255).astype(np.uint8)
 
 
 IMAGE_SUFFIXES: Final = frozenset(

@@ -12,8 +12,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from PIL import Image
-
 from blood_cell_system.imaging.image_file import opened
 
 PLAUSIBLE_UM: Final = (0.02, 1.2)
@@ -89,11 +87,29 @@ def read_pixel_size(path: Path, *, data: bytes | None = None) -> PixelSize | Non
     """
     with opened(Path(path), data) as image:
         tags: Mapping[int, Any] = getattr(image, "tag_v2", {})
-        description = _text(tags.get(_DESCRIPTION, ""))
-        for found in (_of_ome(description), _of_imagej(description, tags), _of_aperio(description)):
-            if found is not None:
-                return found
-        return _of_resolution(image, tags)
+        if _X_RESOLUTION in tags or _DESCRIPTION in tags:
+            return pixel_size_in_tags(tags)
+        # Of PNG, JPEG and BMP, which Pillow gives in dots an inch.
+        across, down = (_number(value) for value in image.info.get("dpi", (0, 0))[:2])
+        return _of_resolution(across, down, _INCH_UM, str(image.format))
+
+
+def pixel_size_in_tags(tags: Mapping[int, Any]) -> PixelSize | None:
+    """Read the side of a pixel from the tags of a TIFF; see :func:`read_pixel_size`."""
+    description = _text(tags.get(_DESCRIPTION, ""))
+    for found in (_of_ome(description), _of_imagej(description, tags), _of_aperio(description)):
+        if found is not None:
+            return found
+    unit_um = _UM_OF_TIFF_UNIT.get(int(tags.get(_RESOLUTION_UNIT, 2)))
+    across, down = (_number(_ratio(tags.get(tag))) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    return _of_resolution(across, down, unit_um, "TIFF")
+
+
+def _ratio(value: Any) -> Any:
+    """Divide what tifffile gives as numerator and denominator."""
+    if isinstance(value, tuple) and len(value) == 2:
+        return value[0] / value[1] if value[1] else None
+    return value
 
 
 def _text(value: object) -> str:
@@ -134,7 +150,7 @@ def _of_imagej(description: str, tags: Mapping[int, Any]) -> PixelSize | None:
     if not description.startswith("ImageJ=") or unit is None:
         return None
     in_um = _um_of_unit(unit[1])
-    across, down = (_number(tags.get(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
+    across, down = (_number(_ratio(tags.get(tag))) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
     if in_um is None or not across or not down:
         return None
     return _square(in_um / across, in_um / down, "ImageJ's calibration in the file")
@@ -146,19 +162,12 @@ def _of_aperio(description: str) -> PixelSize | None:
     return _square(number, number, "Aperio's description in the file") if number else None
 
 
-def _of_resolution(image: Image.Image, tags: Mapping[int, Any]) -> PixelSize | None:
-    unit_um: float | None
-    if _X_RESOLUTION in tags:
-        unit_um = _UM_OF_TIFF_UNIT.get(tags.get(_RESOLUTION_UNIT, 2))
-        across, down = (_number(tags.get(tag)) for tag in (_X_RESOLUTION, _Y_RESOLUTION))
-    else:
-        # Of PNG, JPEG and BMP, which Pillow gives in dots an inch.
-        unit_um = _INCH_UM
-        dots = image.info.get("dpi", (0, 0))
-        across, down = (_number(value) for value in dots[:2])
+def _of_resolution(
+    across: float | None, down: float | None, unit_um: float | None, kind: str
+) -> PixelSize | None:
     if unit_um is None or not across or not down:
         return None
-    found = _square(unit_um / across, unit_um / down, f"resolution of the {image.format} file")
+    found = _square(unit_um / across, unit_um / down, f"resolution of the {kind} file")
     return found if found is not None and found.um < _PRINTED_UM and found.is_plausible else None
 
 

@@ -24,6 +24,7 @@ from blood_cell_system.annotation.sample import (
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_diameter import is_whole, mixed_magnifications
 from blood_cell_system.datasets.folder_build import finish_build, start_build
+from blood_cell_system.datasets.prepared import manifest_row
 from blood_cell_system.datasets.verify.checks import listed
 from blood_cell_system.errors import (
     DatasetError,
@@ -229,7 +230,16 @@ def prepare_reading(
                 for stem, image in prepared.items()
                 for folder in image.folders
             },
-            images=[_manifest_row(sample, reading, unmarked) for sample in samples],
+            images=[
+                manifest_row(
+                    sample.stem,
+                    source=reading.source,
+                    split=sample.split,
+                    unmarked_types=() if sample.cells is None else unmarked,
+                    group=sample.group,
+                )
+                for sample in samples
+            ],
             cells=cells,
             details=_details(reading, method, rest, failed),
             taxonomy=taxonomy,
@@ -343,20 +353,6 @@ def _choice(kind: type[Choice], name: str, value: str) -> Choice:
         raise SettingsError(
             f"{name}: received {value!r}; expected one of {', '.join(kind)}."
         ) from error
-
-
-def _manifest_row(sample: Sample, reading: Reading, unmarked: Sequence[str]) -> dict[str, Any]:
-    row: dict[str, Any] = {
-        "stem": sample.stem,
-        "split": sample.split,
-        "source": reading.source,
-        "original": sample.stem,
-    }
-    if unmarked and sample.cells is not None:
-        row["unmarked_types"] = list(unmarked)
-    if sample.group is not None:
-        row["group"] = sample.group
-    return row
 
 
 def _unmarked_types(samples: Sequence[Sample], taxonomy: Taxonomy) -> list[str]:

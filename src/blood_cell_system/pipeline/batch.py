@@ -11,10 +11,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from blood_cell_system.analysis.runtimes import training_diameter_of
 from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.errors import (
     BloodCellError,
+    ImageReadError,
     MissingDataError,
     OutputError,
     SettingsError,
@@ -36,7 +38,9 @@ from blood_cell_system.imaging.image_folders import (
     is_image_name,
     walk_folders,
 )
+from blood_cell_system.imaging.scan import SCAN_SUFFIXES
 from blood_cell_system.input_files import read_json
+from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.reports.batch_summary import (
     SLIDE_ENDING,
@@ -55,7 +59,7 @@ from blood_cell_system.reports.image_files import (
     write_image_files,
     write_words,
 )
-from blood_cell_system.reports.page.field_spool import FieldSpool
+from blood_cell_system.reports.page.field_spool import FieldSpool, encoded_jpeg
 from blood_cell_system.reports.page.panel import PageLimits, make_panel, page_limits
 from blood_cell_system.reports.page.render import render_page
 from blood_cell_system.reports.page.review_page import REVIEW_NAME, write_review_pages
@@ -68,6 +72,12 @@ from blood_cell_system.reports.report import (
 from blood_cell_system.reports.text import slide_text
 
 if TYPE_CHECKING:
+    from blood_cell_system.pipeline.scan_fields import (
+        PlannedScan,
+        ScanField,
+        ScanSettings,
+        Tally,
+    )
     from blood_cell_system.reports.figure_settings import FiguresSettings
 
 _MAX_NAME_BYTES: Final = 180
@@ -87,10 +97,13 @@ class InputImage:
     path : Path
     name : str
         What the names of its results begin with; unique, also where capitals do not count.
+    field : ScanField or None
+        What of the file is analysed; None for an image that is read whole.
     """
 
     path: Path
     name: str
+    field: "ScanField | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +117,14 @@ class Inputs:
     passed_over : tuple of Path
         Files in folders that have not the ending of an image, folders of masks, and the summaries
         of folders that hold the results of another analysis.
+    scans : tuple of PlannedScan
+        That some of the images are fields of.
     """
 
     images: tuple[InputImage, ...]
     failed: tuple[FailedImage, ...]
     passed_over: tuple[Path, ...]
+    scans: "tuple[PlannedScan, ...]" = ()
 
 
 def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = False) -> Inputs:
@@ -143,7 +159,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
                 reason = f"{str(path)[:_SHOWN_LETTERS]}…: {system_words(error)}"
                 failed.append(FailedImage(name=str(path), reason=reason))
                 continue
-        if not is_folder(path):
+        if not is_folder(path) or path.suffix.lower() in SCAN_SUFFIXES:
             # A file that is not there fails when it is read, like every other that cannot be.
             if Path(os.path.realpath(path.parent)) == results:
                 raise _among_the_images(output_dir)
@@ -154,7 +170,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         before, others = len(found), len(passed_over)
         try:
             for file in _files_of(path, results, recursive=recursive):
-                if is_image_name(file):
+                if is_image_name(file) or file.suffix.lower() in SCAN_SUFFIXES:
                     found.append((file, str(file.relative_to(path).with_suffix(""))))
                 else:
                     passed_over.append(file)
@@ -166,6 +182,65 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
             reason = _why_nothing(path, passed_over[others:], recursive=recursive)
             failed.append(FailedImage(name=str(path), reason=reason))
     return Inputs(images=_named(found), failed=tuple(failed), passed_over=tuple(passed_over))
+
+
+def with_fields_of_scans(
+    inputs: Inputs,
+    pipeline: InferencePipeline,
+    settings: "ScanSettings",
+    *,
+    jobs: int,
+    slides: Mapping[str, Slide],
+) -> tuple[Inputs, dict[str, Slide]]:
+    """Put the fields of scans into the place of their files, each scan a slide of its own.
+
+    Parameters
+    ----------
+    slides : mapping of str to Slide
+        Slide of each file, by the name of its results; empty where slides were not named: then
+        images beside a scan are slides of one field.
+
+    Returns
+    -------
+    tuple of (Inputs, dict of str to Slide)
+        With the slide of each field.
+    """
+    # Here, not above: most images are no scans, and planning takes time to load.
+    from blood_cell_system.pipeline.scan_fields import plan_scans
+
+    images: list[InputImage] = []
+    failed = list(inputs.failed)
+    scans: list[PlannedScan] = []
+    found = dict(slides)
+    runtime = pipeline.system.segmentation_runtime()
+    for image in inputs.images:
+        if not settings.is_scan(image.path):
+            images.append(image)
+            continue
+        try:
+            plans = list(
+                plan_scans(
+                    image.path,
+                    image.name,
+                    settings,
+                    pipeline.settings,
+                    training_diameter_px=training_diameter_of(runtime) or TRAINING_DIAMETER_PX,
+                    jobs=jobs,
+                )
+            )
+        except (ImageReadError, MissingDataError) as error:
+            failed.append(FailedImage(name=str(image.path), reason=str(error)))
+            continue
+        for plan in plans:
+            scans.append(plan)
+            slide = slides.get(image.name) or Slide(name=plan.name)
+            for name, field_of_scan in plan.fields.items():
+                images.append(InputImage(path=image.path, name=name, field=field_of_scan))
+                found[name] = slide
+    if scans and not slides:
+        found = {one.name: found.get(one.name) or Slide(name=one.name) for one in images}
+    planned = replace(inputs, images=tuple(images), failed=tuple(failed), scans=tuple(scans))
+    return planned, found
 
 
 def _among_the_images(output_dir: Path) -> OutputError:
@@ -266,10 +341,14 @@ def former_report(
         report = DiagnosticReport.from_json(value)
     except (OSError, ValueError, RecursionError):
         return None
-    data = read_file_bytes(image.path) if data is None else data
+    if image.field is not None:
+        digest = image.field.digest
+    else:
+        data = read_file_bytes(image.path) if data is None else data
+        digest = hashlib.sha256(data).hexdigest()
     # The same file has the same pixels.
     pixels = report.provenance.pixels_sha256
-    digests = {"data_sha256": hashlib.sha256(data).hexdigest(), "pixels_sha256": pixels}
+    digests = {"data_sha256": digest, "pixels_sha256": pixels}
     expected = provenance.model_copy(update=digests)
     if (report.settings, report.provenance) != (settings, expected):
         return None
@@ -443,7 +522,7 @@ def analyze_inputs(
         limits=page_limits(settings.page_images or len(inputs.images)),
         spool=(spool or FieldSpool(output_dir)) if settings.is_reviewable else None,
     )
-    for outcome in _in_threads(work, inputs.images, settings.jobs):
+    for outcome in _in_threads(work, inputs, settings.jobs):
         yield replace(outcome, slide=settings.slides.get(outcome.name))
     for failed in inputs.failed:
         yield ImageOutcome(name="", path=failed.name, reason=failed.reason)
@@ -473,12 +552,16 @@ def write_batch(
         passed_over=tuple(str(path) for path in inputs.passed_over),
         figures=figures,
     )
-    write_batch_files(summary, output_dir)
+    write_batch_files(summary, output_dir, scans=inputs.scans)
     return summary
 
 
-def write_batch_files(summary: BatchSummary, output_dir: Path) -> None:
+def write_batch_files(
+    summary: BatchSummary, output_dir: Path, *, scans: "Sequence[PlannedScan]" = ()
+) -> None:
     """Write what belongs to all images of a batch.
+
+    ``scans`` are those that some of the images are fields of.
 
     Raises
     ------
@@ -490,34 +573,48 @@ def write_batch_files(summary: BatchSummary, output_dir: Path) -> None:
     write_cell_tables(summary.outcomes, output_dir)
     review = REVIEW_NAME if write_review_pages(summary, output_dir) else ""
     write_words(output_dir / PAGE_NAME, render_page(summary, review=review))
-    _write_slides(summary, output_dir, review=review)
+    _write_slides(summary, output_dir, review=review, scans=scans)
 
 
-def _write_slides(summary: BatchSummary, output_dir: Path, *, review: str) -> None:
+def _write_slides(
+    summary: BatchSummary, output_dir: Path, *, review: str, scans: "Sequence[PlannedScan]"
+) -> None:
     """Write page, text and JSON of each slide; those of slides of a former grouping go."""
     folder = output_dir / SLIDES_FOLDER
-    written = _slide_files(summary, folder, review=review) if summary.is_grouped else set()
+    written = set()
+    if summary.is_grouped:
+        written = _slide_files(summary, folder, review=review, scans=scans)
     for ending in ("html", "txt", "json"):
         for path in folder.glob(f"*{SLIDE_ENDING}.{ending}"):
             if path.stem not in written:
                 remove_file(path)
 
 
-def _slide_files(summary: BatchSummary, folder: Path, *, review: str) -> set[str]:
+def _slide_files(
+    summary: BatchSummary, folder: Path, *, review: str, scans: "Sequence[PlannedScan]"
+) -> set[str]:
     """Write the files of each slide, and give their names without endings."""
     from blood_cell_system.reports.figure_settings import FiguresSettings
     from blood_cell_system.reports.slides import SlideFile, with_file_names
 
     written = set()
     for report, stem in with_file_names(summary.slides):
+        of_slide = summary.of_slide(report)
+        names = {outcome.name for outcome in of_slide.outcomes}
+        own = [scan for scan in scans if not names.isdisjoint(scan.fields)]
         file = SlideFile(
             report=report,
+            scans=tuple(scan.record(of_slide.outcomes) for scan in own),
             provenance=summary.provenance,
             settings=summary.settings,
             figures_settings=summary.figures or FiguresSettings(),
         )
         address = f"../{review}" if review else ""
-        page = render_page(summary.of_slide(report), slide=report, review=address)
+        overviews = [
+            (scan.words(of_slide.outcomes), encoded_jpeg(scan.drawn_overview(of_slide.outcomes)))
+            for scan in own
+        ]
+        page = render_page(of_slide, slide=report, review=address, overviews=overviews)
         write_words(folder / f"{stem}.html", page)
         text = slide_text(report, summary.taxonomy, summary.provenance)
         write_words(folder / f"{stem}.txt", text)
@@ -550,21 +647,63 @@ class _Work:
     spool: FieldSpool | None
 
 
-def _in_threads(work: _Work, images: Sequence[InputImage], jobs: int) -> Iterator[ImageOutcome]:
-    """Work on a few images at once; outcomes come in the order of the images."""
+def _in_threads(work: _Work, inputs: Inputs, jobs: int) -> Iterator[ImageOutcome]:
+    """Work on a few images at once; outcomes come in the order of the images.
+
+    Of a scan of which enough cells are counted the other fields are left out, those in work too:
+    what is counted does not depend on how many are in work.
+    """
+    enough = _Enough(inputs)
     with ThreadPoolExecutor(jobs) as executor:
-        waiting: deque[Future[ImageOutcome]] = deque()
+        waiting: deque[tuple[InputImage, Future[ImageOutcome]]] = deque()
         try:
-            for image in images:
+            for image in inputs.images:
                 # A bounded queue: an image that waits for its turn holds no memory.
                 if len(waiting) > jobs:
-                    yield waiting.popleft().result()
-                waiting.append(executor.submit(_one, work, image))
+                    yield from _counted(work, enough, *waiting.popleft())
+                if not enough.is_of(image.name):
+                    waiting.append((image, executor.submit(_one, work, image)))
             while waiting:
-                yield waiting.popleft().result()
+                yield from _counted(work, enough, *waiting.popleft())
         finally:
-            for future in waiting:
+            for _, future in waiting:
                 future.cancel()
+
+
+def _counted(
+    work: _Work, enough: "_Enough", image: InputImage, future: Future[ImageOutcome]
+) -> Iterator[ImageOutcome]:
+    """Give an outcome, unless enough cells are counted without it: then its files go."""
+    if enough.is_of(image.name):
+        if future.cancel():
+            return
+        future.result()
+        for ending in (*RESULT_ENDINGS, "instances.png", "instances.tif"):
+            remove_file(file_of(work.output_dir, image.name, ending))
+        return
+    outcome = future.result()
+    enough.add(outcome)
+    yield outcome
+
+
+class _Enough:
+    """Of which scans enough cells are counted."""
+
+    def __init__(self, inputs: Inputs) -> None:
+        self._tallies: dict[str, Tally | None] = {}
+        for scan in inputs.scans:
+            self._tallies |= dict.fromkeys(scan.fields, scan.new_tally())
+
+    def is_of(self, name: str) -> bool:
+        """Whether the image is a field of such a scan."""
+        tally = self._tallies.get(name)
+        return tally is not None and tally.is_enough
+
+    def add(self, outcome: ImageOutcome) -> None:
+        """Count what was found in a field."""
+        tally = self._tallies.get(outcome.name)
+        if tally is not None and outcome.report is not None:
+            tally.add(outcome.report)
 
 
 def _one(work: _Work, image: InputImage) -> ImageOutcome:
@@ -589,7 +728,10 @@ def _one(work: _Work, image: InputImage) -> ImageOutcome:
 
 
 def _analyzed(work: _Work, item: InputImage) -> ImageOutcome:
-    result = work.pipeline.analyze(item.path)
+    if item.field is None:
+        result = work.pipeline.analyze(item.path)
+    else:
+        result = work.pipeline.analyze_field(item.field)
     value = write_image_files(work.output_dir, item.name, result.analysis, result.report)
     # As it is read back: the same numbers as those of a kept one, and no pixels are held.
     report = DiagnosticReport.from_json(value)
@@ -612,7 +754,7 @@ def _kept_or_damaged(work: _Work, item: InputImage) -> ImageOutcome | None:
 def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
     """Take the results of a former run, if this one would give the same."""
     # Read once: the hash that decides and the pixels that the page shows are of the same bytes.
-    data = read_file_bytes(item.path)
+    data = read_file_bytes(item.path) if item.field is None else None
     report = former_report(
         work.output_dir, item, work.pipeline.report_settings, work.provenance, data=data
     )
@@ -627,7 +769,7 @@ def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
         ]
     except BloodCellError:
         return None
-    image = read_image(item.path, data=data)
+    image = read_image(item.path, data=data) if item.field is None else item.field.read()
     if {labels.shape, *drawn} != {image.shape[:2]} or labels.max(initial=0) != len(report.cells):
         return None
     panel = make_panel(image, labels, report, work.limits, spool=work.spool)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from blood_cell_system.analysis.classification import ClassificationSettings, cl
 from blood_cell_system.analysis.image_analysis import (
     AnalysisSettings,
     ImageAnalysis,
+    analyze_field,
     analyze_image,
 )
 from blood_cell_system.analysis.quality import warning
@@ -42,6 +43,14 @@ from blood_cell_system.reports.report import (
     ReportSettings,
 )
 
+if TYPE_CHECKING:
+    from blood_cell_system.pipeline.scan_fields import ScanField
+
+_NO_LIMIT: Final = 10**9
+_HOLE: Final = (
+    "{count} tiles of the file in this field cannot be decoded: what they show is missing, and the "
+    "cells at them are cut off. Copy the file again from its source."
+)
 _NO_HEADS: Final = (
     "This model knows no platelets, so none are counted. It separates cells by shape alone."
 )
@@ -215,6 +224,25 @@ class InferencePipeline:
         digest = hashlib.sha256(image.tobytes()).hexdigest()
         return self._analyze(image, file_name=name, sha256=digest, warnings=())
 
+    def analyze_field(self, field: "ScanField") -> ImageResult:
+        """Analyse a field of a scan; nothing is written. Several threads may call this at once.
+
+        Raises
+        ------
+        ImageReadError
+            The scan cannot be read any more.
+        """
+        pixels = field.read()
+        frame = field.frame
+        warnings = (_HOLE.format(count=len(frame.holes)),) if frame.holes else ()
+        return self._analyze(
+            pixels,
+            file_name=field.scan.path.name,
+            sha256=field.digest,
+            warnings=warnings,
+            field=field,
+        )
+
     def _analyze(
         self,
         image: NDArray[np.uint8],
@@ -224,9 +252,16 @@ class InferencePipeline:
         warnings: tuple[str, ...],
         stated: PixelSize | None = None,
         damage: str | None = None,
+        field: "ScanField | None" = None,
     ) -> ImageResult:
         ready = self._get_ready()
-        found = analyze_image(ready.segmenter, image, self.settings, stated)
+        if field is not None:
+            # In one piece: its size was chosen to fit into the memory.
+            tiles = replace(self.settings.tiles, network_whole_px=image.shape[0] * _NO_LIMIT)
+            settings = replace(self.settings, tiles=tiles)
+            found = analyze_field(ready.segmenter, image, field.frame, settings)
+        else:
+            found = analyze_image(ready.segmenter, image, self.settings, stated)
         if damage is not None:
             fault = warning("file", None, damage_words(damage))
             quality = replace(found.quality, findings=(*found.quality.findings, fault))
@@ -237,7 +272,12 @@ class InferencePipeline:
         height, width = image.shape[:2]
         report = diagnose(
             analysis,
-            image=Image(file_name=file_name, width_px=width, height_px=height),
+            image=Image(
+                file_name=file_name,
+                width_px=width,
+                height_px=height,
+                place=None if field is None else field.place,
+            ),
             settings=self.report_settings,
             provenance=ready.provenance.model_copy(
                 update={

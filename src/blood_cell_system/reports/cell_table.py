@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.atomic_files import csv_text, replacing
 from blood_cell_system.cells.measures import data_dictionary
-from blood_cell_system.cells.table import Column
+from blood_cell_system.cells.table import COLUMNS, Column
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.batch_summary import ImageOutcome
 from blood_cell_system.reports.image_files import as_written, remove_file
@@ -48,22 +48,30 @@ def _described(probabilities: Iterable[str]) -> list[Column]:
     """Columns of the table in their order, with those of the probabilities that there are."""
     known = {column.name: column for column in data_dictionary()}
     first = [known.pop(name) for name in ("image", "slide", "patient")]
+    on_scan = known.pop("scan_centroid")
     shares = [
         Column(name=name, dtype="float64", definition=f"Probability of {name[:-5]}.")
         for name in probabilities
     ]
     rest = list(known.values())
     place = next(i for i, column in enumerate(rest) if column.name == "flags") + 1
-    return [*first, _CELL_ID, *rest[:place], *shares, *rest[place:]]
+    return [*first, _CELL_ID, on_scan, *rest[:place], *shares, *rest[place:]]
 
 
 def columns_of(reports: Iterable[DiagnosticReport]) -> dict[str, Column]:
     """Describe the columns of the table of some reports, each of one value a cell, by name."""
     found: dict[str, None] = {}
+    has_scans = False
     for report in reports:
         conditions, subtypes = classes_in(report.cells)
         found |= dict.fromkeys(f"{name}_prob" for name in (*conditions, *subtypes))
-    return {name: column for column in _described(found) for name in column.flat_names}
+        has_scans |= report.image.place is not None
+    return {
+        name: column
+        for column in _described(found)
+        if has_scans or column.name != "scan_centroid"
+        for name in column.flat_names
+    }
 
 
 def write_cell_tables(outcomes: Iterable[ImageOutcome], output_dir: Path) -> tuple[Path, ...]:
@@ -110,6 +118,9 @@ def _values(
     }
     found = {name: np.full(len(cells), value, dtype=object) for name, value in of_image.items()}
     found |= {"cell_id": cells.ids} | cells.flat()
+    if (place := report.image.place) is not None:
+        on_scan = cells["centroid"] * place.downsample + (place.x_px, place.y_px)
+        found |= zip(COLUMNS["scan_centroid"].flat_names, on_scan.T, strict=True)
     return {name: _as_numbers(found.get(name)) for name in columns}
 
 
@@ -197,8 +208,9 @@ _HEAD: Final = """# The table of cells
 `bloodcells analyze` writes the cells of all images of a run as one table into the folder of the
 results: `cells.csv`, and `cells.parquet` where pyarrow is installed
 (`pip install "blood-cell-system[parquet]"`). A row is a cell.
-`report.cells.to_dataframe()` gives the same columns of one image, but for `image`, `slide` and
-`patient`. What has no value is empty; several names in one value are separated by blanks.
+`report.cells.to_dataframe()` gives the same columns of one image, but for `image`, `slide`,
+`patient` and `scan_centroid`, which only tables with fields of scans have. What has no value is
+empty; several names in one value are separated by blanks.
 `python -m blood_cell_system.reports.cell_table` writes this page.
 
 Measures have the names and definitions of scikit-image's

@@ -351,12 +351,30 @@ class TypeSummary(Record):
     median_diameter_um: Annotated[Length | None, rounded(3)]
 
 
+class Place(Record):
+    """Where a field lies in the scan that it is of."""
+
+    page: Annotated[int, Field(ge=1)] = 1
+    level: Annotated[int, Field(ge=0, description="of the pyramid; 0 is the largest")] = 0
+    downsample: Annotated[
+        float, Field(gt=0, description="pixels of level 0 for each of the level")
+    ] = 1.0
+    x_px: Annotated[float, Field(description="of its corner on level 0")]
+    y_px: Annotated[float, Field(description="of its corner on level 0")]
+    own: Annotated[
+        tuple[int, int, int, int],
+        Field(description="x_min, y_min, x_max, y_max of the part whose cells are counted here"),
+    ]
+    zone: Text
+
+
 class Image(Record):
     """Which image a report is of."""
 
     file_name: Text
     width_px: Annotated[int, Field(ge=1)]
     height_px: Annotated[int, Field(ge=1)]
+    place: Annotated[Place | None, Field(description="null for a whole image")] = None
 
 
 CONFIDENCE_THRESHOLD: Final = 0.3

@@ -96,6 +96,34 @@ class SlideReport(Sums):
         }
 
 
+class ScanRecord(Record):
+    """Which parts of a scan a slide's fields are."""
+
+    file_name: Text
+    file_sha256: Text
+    page: int
+    width_px: int
+    height_px: int
+    levels: Annotated[
+        tuple[tuple[int, int, float], ...],
+        Field(description="width, height, and pixels of level 0 for each of its own"),
+    ]
+    level: Annotated[int, Field(description="that was analysed")]
+    region: Annotated[
+        tuple[int, int, int, int], Field(description="left, top, width, height on level 0")
+    ]
+    red_cell_diameter_px: Annotated[float | None, Field(description="on the level")]
+    pixel_size_um: Annotated[float | None, Field(description="on the level")]
+    fields_by_zone: dict[Text, int]
+    fields_planned: int
+    fields_analysed: int
+    is_stopped: Annotated[bool, Field(description="because enough cells were counted")]
+    holes: Annotated[
+        tuple[tuple[int, int, int, int], ...],
+        Field(description="left, top, width, height on the level of what cannot be decoded"),
+    ]
+
+
 class SlideFile(Record):
     """What the file of a slide's report holds."""
 
@@ -104,6 +132,9 @@ class SlideFile(Record):
     provenance: Provenance
     settings: ReportSettings
     figures_settings: FiguresSettings
+    scans: Annotated[
+        tuple[ScanRecord, ...], Field(description="that its fields are of; empty for images")
+    ] = ()
     report: SlideReport
 
 

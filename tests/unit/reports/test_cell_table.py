@@ -14,7 +14,7 @@ from support.classified_cells import classified_report
 from blood_cell_system.reports import cell_table
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 from blood_cell_system.reports.cell_table import columns_of, dictionary_page, write_cell_tables
-from blood_cell_system.reports.report import DiagnosticReport
+from blood_cell_system.reports.report import DiagnosticReport, Place
 from blood_cell_system.reports.slides import Slide
 
 ROOT = Path(__file__).parents[3]
@@ -206,3 +206,14 @@ def no_smear():
     return dataclasses.replace(
         analysis, quality=dataclasses.replace(analysis.quality, is_smear=False)
     )
+
+
+def test_cells_of_a_scan_have_their_place_on_it(tmp_path):
+    report = report_of()
+    place = Place(level=1, downsample=2.0, x_px=1000.0, y_px=500.0, own=(0, 0, 9, 9), zone="x")
+    on_scan = report.model_copy(update={"image": report.image.model_copy(update={"place": place})})
+    write_cell_tables([ImageOutcome(name="a", path="a.tif", report=on_scan)], tmp_path)
+    frame = read_csv(tmp_path)
+    expected = report.cells["centroid"] * 2 + (1000, 500)
+    found = frame[["scan_centroid_x", "scan_centroid_y"]].astype(float)
+    np.testing.assert_allclose(found, expected, atol=1e-3)

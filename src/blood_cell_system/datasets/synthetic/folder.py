@@ -17,6 +17,7 @@ from blood_cell_system.datasets.folder_build import IMAGE_FOLDERS, finish_build,
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
     PreparedImage,
+    manifest_row,
 )
 from blood_cell_system.datasets.synthetic.smear import DrawnSmear, draw_smear
 from blood_cell_system.datasets.synthetic.smear_settings import SmearSettings
@@ -239,10 +240,7 @@ def write_synthetic_folder(
             output,
             command=_COMMAND,
             files={f"{folder}/{stem}.png" for folder in IMAGE_FOLDERS for stem in stems},
-            images=[
-                {"stem": stem, "split": splits[stem], "source": SOURCE, "original": stem}
-                for stem in stems
-            ],
+            images=[manifest_row(stem, source=SOURCE, split=splits[stem]) for stem in stems],
             cells=cells,
             details={"settings": json.loads(json.dumps(asdict(settings))), "seed": seed},
         )

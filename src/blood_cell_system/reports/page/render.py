@@ -118,7 +118,11 @@ def _round_range(low: float, high: float) -> tuple[float, float]:
 
 
 def render_page(
-    summary: BatchSummary, *, slide: "SlideReport | None" = None, review: str = ""
+    summary: BatchSummary,
+    *,
+    slide: "SlideReport | None" = None,
+    review: str = "",
+    overviews: Sequence[tuple[str, bytes]] = (),
 ) -> str:
     """Lay a batch out as one HTML page that refers to nothing outside but its images' files.
 
@@ -130,6 +134,8 @@ def render_page(
         That the images are the fields of; the page then lies in the folder of slides.
     review : str
         Address of the page to review the cells; empty without one.
+    overviews : sequence of (str, bytes)
+        Of the scans that the images are fields of: words, and a JPEG.
 
     Returns
     -------
@@ -151,6 +157,7 @@ def render_page(
         .render(
             summary=summary,
             review=review,
+            overviews=overviews,
             sums=slide or summary,
             dates=_dates(summary),
             slide=slide,
