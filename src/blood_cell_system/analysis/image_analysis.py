@@ -4,7 +4,7 @@
 2. Find the field of view, and how large a red cell is.
 3. Assess how fit the image is for counting; what is no thin smear is refused here.
 4. Resample the image so that red cells are as large as in training.
-5. Segment it, and part the cells.
+5. Segment it, and part the cells; once more where these are of another size than was estimated.
 6. Bring everything back to the image's own pixels, and measure the cells there.
 """
 
@@ -26,8 +26,13 @@ from blood_cell_system.analysis.marks import (
 from blood_cell_system.analysis.pose import Pose, standard_pose
 from blood_cell_system.analysis.quality import ImageQuality, assess
 from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
-from blood_cell_system.analysis.scale import ScaleEstimate, estimate_diameter, estimate_scale
-from blood_cell_system.analysis.segmentation import TileSettings, Window, find_cells
+from blood_cell_system.analysis.scale import (
+    ScaleEstimate,
+    estimate_diameter,
+    estimate_scale,
+    scale_of_cells,
+)
+from blood_cell_system.analysis.segmentation import FoundCells, TileSettings, Window, find_cells
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
 from blood_cell_system.cells.separation import SeparationSettings
@@ -255,12 +260,13 @@ def _analyze_posed(
             pixel_size=pixel_size,
             training_diameter_px=training_diameter,
         )
+    judged_share = float(field_mask.mean())
     quality = assess(
         view,
         scale=scale,
         vote=vote,
         pixel_size=pixel_size,
-        judged_share=float(field_mask.mean()),
+        judged_share=judged_share,
         is_vouched_for=settings.cell_diameter_px is not None,
     )
     if not quality.is_smear or float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
@@ -268,15 +274,20 @@ def _analyze_posed(
         cells = Cells.empty(field_mask.shape)
         class_mask = np.zeros(field_mask.shape, dtype=np.uint8)
     else:
-        found = find_cells(
-            runtime,
-            _without_surround(clean, field_mask, view),
-            magnification=scale.magnification_applied,
-            separation=settings.separation.for_diameter(training_diameter),
-            tiles=settings.tiles,
-            keeps_pose=True,
-            is_on_grid=frame is not None,
-        )
+        seen = _without_surround(clean, field_mask, view)
+        is_on_grid = frame is not None
+        found = _found(runtime, seen, scale, settings, training_diameter, is_on_grid=is_on_grid)
+        # A part of an image keeps the scale of the whole.
+        second = None
+        if frame is None:
+            second = scale_of_cells(found.cells, scale, training_diameter_px=training_diameter)
+        if second is not None:
+            scale = second
+            found = _found(runtime, seen, scale, settings, training_diameter, is_on_grid=False)
+            again = assess(
+                view, scale=scale, vote=vote, pixel_size=pixel_size, judged_share=judged_share
+            )
+            quality = quality.with_findings_of(again, "focus", "scale")
         cells, class_mask = found.cells, found.class_mask
     class_mask[~field_mask] = NOT_SCORED
     cells = without_dust(cells_within(cells, field_mask), clean)
@@ -289,6 +300,26 @@ def _analyze_posed(
         quality=quality,
         marks=marks,
         seconds=0.0,
+    )
+
+
+def _found(
+    runtime: Runtime,
+    image: NDArray[np.uint8],
+    scale: ScaleEstimate,
+    settings: AnalysisSettings,
+    training_diameter: float,
+    *,
+    is_on_grid: bool,
+) -> FoundCells:
+    return find_cells(
+        runtime,
+        image,
+        magnification=scale.magnification_applied,
+        separation=settings.separation.for_diameter(training_diameter),
+        tiles=settings.tiles,
+        keeps_pose=True,
+        is_on_grid=is_on_grid,
     )
 
 

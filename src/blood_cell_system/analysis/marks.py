@@ -44,7 +44,7 @@ _DARK_SLIDE: Final = 235.0
 _MIN_EXTENT_PX: Final = 10.0
 """Least length of what makes a mark, in pixels of an image 640 wide."""
 _MIN_RIM_PX: Final = 14
-"""Least length of its outline, in pixels."""
+"""Least length of its outline, in pixels, also of an image 640 wide."""
 _SHARP_STEP: Final = 0.66
 """Part of the change of light within 9 pixels that happens within 3 of them, at a sharp edge; real
 ones have 0.2 to 0.5."""
@@ -56,14 +56,47 @@ _STEP: Final = 32
 """Least change of light at a sharp edge, of 255."""
 _SHARP_SHARE: Final = 0.55
 """Part of the outline that is sharp."""
+_VERY_SHARP_SHARE: Final = 0.75
+"""The same of an oblique line in the colour of nuclei or of the light."""
 _PART_SHARE: Final = 0.25
 """The same of what lies beside a mark, or has a colour that is alien to smears."""
 _LINE_PX: Final = 36.0
 """Least length of a line or an arrow, in pixels of an image 640 wide."""
 _LINE_ASPECT: Final = 3.5
-"""Least length of a line or an arrow over its width."""
+"""Least length of an oblique line or an arrow over its width."""
+_BAR_ASPECT: Final = 5.0
+"""The same of one along the rows or columns: rims of nuclei have up to 4."""
 _STROKE_PX: Final = 24.0
 """Least length of a bar that is sharp all around, in pixels of an image 640 wide."""
+_THIN_PX: Final = 8.0
+"""Width up to which a line is thin, in pixels of an image 640 wide."""
+_THIN_STEP: Final = 40
+"""How much darker or brighter than its sides a thin line is in a channel, of 255."""
+_THIN_ASPECT: Final = 8.0
+"""Least length of a thin line in any direction over its width."""
+_LONG_PX: Final = 50.0
+"""Length of a line from which on it may be soft, in pixels of an image 640 wide."""
+_LONG_ASPECT: Final = 14.0
+"""Least length of such a line over its width."""
+_AXIS_PX: Final = 40.0
+"""Least length of a thin line along rows or columns, in pixels of an image 640 wide."""
+_AXIS_GAP_PX: Final = 4.0
+"""Largest gap in such a line, in pixels of an image 640 wide."""
+_AXIS_WIDTH_PX: Final = 6.0
+"""Largest width of such a line, in pixels of an image 640 wide."""
+_AXIS_SHARP: Final = 0.75
+"""Part of its outline that is very sharp."""
+_AXIS_FILLED: Final = 0.85
+"""Part of such a line that is no gap; in nuclei 0.6 to 0.9."""
+_AXIS_BESIDE: Final = 0.3
+"""Part of what lies two pixels beside it that is narrow as well; in nuclei 0.35 to 0.7, at the
+ticks of a ruler up to 0.3."""
+_BASELINE_PX: Final = 1.5
+"""How far from the line on which it stands a letter may begin, in pixels of an image 640 wide."""
+_ON_BASELINE: Final = 0.7
+"""Part of the letters of thin writing that stand on one line."""
+_STRAIGHT: Final = 0.4
+"""Part of a cross or a ruler that lies in straight runs along rows or columns."""
 _CROSS_PX: Final = 40.0
 """Least length of a cross or a ruler, in pixels of an image 640 wide."""
 _SPARSE: Final = 0.25
@@ -74,12 +107,18 @@ _ROUND: Final = 0.6
 """Area in squares of its length from which on a body may be a cell; a triangle has 0.5."""
 _LETTERS: Final = 4
 """Least letters of a line of writing."""
+_THIN_LETTERS: Final = 5
+"""The same of letters of any colour."""
+_LETTER_PX: Final = 50.0
+"""Largest extent of a letter, in pixels of an image 640 wide."""
 _LETTER_GAP_PX: Final = 8.0
 """Half of the largest gap between letters, in pixels of an image 640 wide."""
 _ROW_ASPECT: Final = 2.5
 """Least length of a line of writing over its height."""
 _UNEVEN_LETTERS: Final = 0.35
 """Spread of the heights of letters over their mean, at most."""
+_UNEVEN_THIN_LETTERS: Final = 0.27
+"""The same of letters of any colour."""
 _MOST_STROKE_PX: Final = 5.0
 """Area of a mark over the length of its outline, in pixels of an image 640 wide: half of the width
 of its strokes; nuclei have more."""
@@ -93,6 +132,9 @@ _NEEDLE_SHARE: Final = 0.12
 """Least length of a needle, in longer sides of the image."""
 _NEEDLE_ASPECT: Final = 5.0
 """Least length of a needle over its width."""
+_LEAST_NEEDLE_PX: Final = 1.8
+"""Area of a needle over the length of its outline, at least, in pixels of an image 640 wide: half
+of its width. The coloured rims that a lens draws have less."""
 _BORDER_PX: Final = 30.0
 """How near to the border of the field a needle begins, in pixels of an image 640 wide."""
 _RECTANGULAR: Final = 0.88
@@ -139,6 +181,9 @@ def find_marks(image: NDArray[np.uint8], field: NDArray[np.bool_]) -> NDArray[np
     found: NDArray[np.uint8] | None = None
     for kind, plane in _alien_planes(image, field):
         if (mark := _marks_in(plane, kind, image, field, unit)) is not None:
+            found = mark if found is None else np.asarray(cv2.bitwise_or(found, mark))
+    for plane in _thin_planes(image, field, unit):
+        if (mark := _thin_marks_in(plane, image, unit)) is not None:
             found = mark if found is None else np.asarray(cv2.bitwise_or(found, mark))
     if found is None:
         return None
@@ -237,48 +282,164 @@ def _marks_in(
         return None
     bodies = _bodies(plane, image)
     is_long = bodies.extent >= _MIN_EXTENT_PX * unit
-    is_shaped = _are_sparse(bodies, unit) | _are_strips(bodies, unit)
+    along, oblique = _are_sparse(bodies, plane, unit)
+    along = along | _are_strips(bodies, unit)
     if kind == _Kind.ALIEN:
-        is_mark = is_shaped & (bodies.sharp_share >= _PART_SHARE)
+        is_mark = (along | oblique) & (bodies.sharp_share >= _PART_SHARE)
         is_round = bodies.area > _ROUND * bodies.extent.astype(np.float64) ** 2
         is_mark |= (bodies.very_sharp_share >= _SHARP_SHARE) & ~is_round
+        is_mark |= _are_straight(bodies, bodies.extent >= _LONG_PX * unit, _LONG_ASPECT)
     else:
-        is_mark = is_shaped & (bodies.very_sharp_share >= _SHARP_SHARE)
+        is_mark = along & (bodies.very_sharp_share >= _SHARP_SHARE)
+        is_mark |= oblique & (bodies.very_sharp_share >= _VERY_SHARP_SHARE)
         is_mark |= _are_strokes(bodies, unit)
-    is_mark &= is_long & (bodies.rim_px >= _MIN_RIM_PX)
+    is_mark &= is_long & (bodies.rim_px >= _MIN_RIM_PX * max(1.0, 1.25 * unit))
     is_mark |= _are_writing(bodies, unit)
     for row in np.flatnonzero(is_long & (bodies.extent >= _NEEDLE_SHARE * max(field.shape))):
         is_mark[row] |= row > 0 and _is_needle(bodies, int(row), field, unit)
     is_mark[0] = False
     if not is_mark.any():
         return None
-    reach = 2 * round(_REACH_PX * unit) + 1
     is_part = bodies.sharp_share >= _PART_SHARE
     is_part |= bodies.extent <= _MIN_EXTENT_PX * unit
     if kind == _Kind.COMMON:
         is_part &= bodies.area <= _MOST_STROKE_PX * unit * np.maximum(bodies.rim_px, 1)
-    is_part[0] = False
-    for _ in range(_ROUNDS):
-        before = int(is_mark.sum())
-        near = cv2.dilate(is_mark[bodies.labels].view(np.uint8), np.ones((reach, reach), np.uint8))
-        is_mark |= is_part & (np.bincount(bodies.labels[near > 0], minlength=len(is_mark)) > 0)
-        if int(is_mark.sum()) == before:
-            break
-    mark = is_mark[bodies.labels].view(np.uint8)
+    mark = _with_parts(is_mark, is_part, bodies, unit)
     for row in np.flatnonzero(is_mark & (bodies.area > 0.5 * bodies.width * bodies.height)):
         _fill_strip(mark, bodies, int(row))
     return np.asarray(mark)
 
 
-def _are_sparse(bodies: _Bodies, unit: float) -> NDArray[np.bool_]:
-    """Whether bodies are lines, arrows, crosses or rulers, which leave most of their box empty."""
+def _with_parts(
+    is_mark: NDArray[np.bool_],
+    is_part: NDArray[np.bool_],
+    bodies: _Bodies,
+    unit: float,
+    more: NDArray[np.uint8] | None = None,
+) -> NDArray[np.uint8]:
+    """Pixels of marks, and of more if given, with the parts beside them, and those beside these."""
+    reach = 2 * round(_REACH_PX * unit) + 1
+    is_part[0] = False
+    mark = is_mark[bodies.labels].view(np.uint8)
+    for _ in range(_ROUNDS):
+        before = int(is_mark.sum())
+        if more is not None:
+            mark |= more
+        near = cv2.dilate(mark, np.ones((reach, reach), np.uint8))
+        is_mark |= is_part & (np.bincount(bodies.labels[near > 0], minlength=len(is_mark)) > 0)
+        mark = is_mark[bodies.labels].view(np.uint8)
+        if int(is_mark.sum()) == before:
+            break
+    return mark if more is None else mark | more
+
+
+def _thin_planes(
+    image: NDArray[np.uint8], field: NDArray[np.bool_], unit: float
+) -> Iterator[NDArray[np.bool_]]:
+    """Pixels of what is narrow, and darker or brighter than both its sides, of whatever colour.
+
+    Fine lines and letters lose their colour to compression, and lie on cells of about the same. The
+    rims of cells and the gaps between them are narrow as well, but neither straight nor writing.
+    """
+    kernel = np.ones((2 * round(_THIN_PX / 2 * unit) + 1,) * 2, np.uint8)
+    for operation in (cv2.MORPH_BLACKHAT, cv2.MORPH_TOPHAT):
+        apart = cv2.split(cv2.morphologyEx(image, operation, kernel))
+        yield (np.asarray(cv2.max(cv2.max(*apart[:2]), apart[2])) >= _THIN_STEP) & field
+
+
+def _thin_marks_in(
+    plane: NDArray[np.bool_], image: NDArray[np.uint8], unit: float
+) -> NDArray[np.uint8] | None:
+    if np.count_nonzero(plane) < _MIN_RIM_PX:
+        return None
+    lines = _axis_lines(plane, image, unit)
+    rest = plane & (cv2.dilate(lines, np.ones((3, 3), np.uint8)) == 0)
+    bodies = _bodies(rest, image)
+    is_mark = _are_writing(bodies, unit, has_baseline=True)
+    is_mark |= (
+        _are_straight(bodies, bodies.extent >= _LINE_PX * unit, _THIN_ASPECT)
+        & (bodies.very_sharp_share >= _AXIS_SHARP)
+        & (bodies.rim_px >= _MIN_RIM_PX)
+    )
+    is_mark |= _are_straight(bodies, bodies.extent >= _LONG_PX * unit, _LONG_ASPECT)
+    is_mark[0] = False
+    if not is_mark.any() and not lines.any():
+        return None
+    is_part = (bodies.sharp_share >= _PART_SHARE) & (bodies.extent <= _LETTER_PX * unit)
+    return _with_parts(is_mark, is_part, bodies, unit, lines)
+
+
+def _straight_kernel(length: int, *, is_row: bool) -> NDArray[np.uint8]:
+    return np.ones((1, length) if is_row else (length, 1), np.uint8)
+
+
+def _axis_lines(
+    plane: NDArray[np.bool_], image: NDArray[np.uint8], unit: float
+) -> NDArray[np.uint8]:
+    """Pixels of thin sharp lines along the rows or columns of an image."""
+    found = np.zeros(plane.shape, np.uint8)
+    length, gap = round(_AXIS_PX * unit), round(_AXIS_GAP_PX * unit) + 1
+    for is_row in (True, False):
+        closed = cv2.morphologyEx(
+            plane.view(np.uint8), cv2.MORPH_CLOSE, _straight_kernel(gap, is_row=is_row)
+        )
+        kernel = _straight_kernel(length, is_row=is_row)
+        runs = np.asarray(cv2.morphologyEx(closed, cv2.MORPH_OPEN, kernel))
+        if not runs.any():
+            continue
+        bodies = _bodies(runs > 0, image)
+        is_line = np.minimum(bodies.width, bodies.height) <= _AXIS_WIDTH_PX * unit
+        is_line &= (bodies.very_sharp_share >= _AXIS_SHARP) & (bodies.extent >= length)
+        is_line[0] = False
+        for row in np.flatnonzero(is_line):
+            line = (bodies.labels == row).view(np.uint8)
+            around = np.asarray(cv2.dilate(line, np.ones((3, 3), np.uint8)))
+            beside = np.asarray(cv2.dilate(line, _straight_kernel(5, is_row=not is_row))) > around
+            is_line[row] = (
+                plane[line > 0].mean() >= _AXIS_FILLED
+                and beside.any()
+                and plane[beside].mean() <= _AXIS_BESIDE
+            )
+        found |= is_line[bodies.labels].view(np.uint8)
+    return found
+
+
+def _are_sparse(
+    bodies: _Bodies, plane: NDArray[np.bool_], unit: float
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Whether bodies are lines, arrows, crosses or rulers, which leave most of their box empty.
+
+    First those of which a good part lies along rows or columns, then the others.
+    """
     extent = bodies.extent.astype(np.float64)
-    is_cross = (extent >= _CROSS_PX * unit) & (bodies.area <= _SPARSE / 2 * extent**2)
     is_line = (extent >= _LINE_PX * unit) & (bodies.area <= _SPARSE * extent**2)
-    for row in np.flatnonzero(is_line & ~is_cross):
+    is_line[0] = False
+    if not is_line.any():
+        return is_line, is_line
+    length = round(_STROKE_PX * unit)
+    runs = np.zeros(plane.shape, dtype=np.bool_)
+    for is_row in (True, False):
+        kernel = _straight_kernel(length, is_row=is_row)
+        opened = cv2.morphologyEx(plane.view(np.uint8), cv2.MORPH_OPEN, kernel)
+        runs |= np.asarray(opened) > 0
+    in_runs = np.bincount(bodies.labels[runs], minlength=len(extent))
+    is_along = in_runs >= _STRAIGHT * bodies.area
+    is_cross = (extent >= _CROSS_PX * unit) & (bodies.area <= _SPARSE / 2 * extent**2) & is_along
+    is_line &= ~is_cross
+    is_bar = _are_straight(bodies, is_line & is_along, _BAR_ASPECT)
+    is_oblique = _are_straight(bodies, is_line & ~is_along, _LINE_ASPECT)
+    return np.asarray(is_cross | is_bar), is_oblique
+
+
+def _are_straight(
+    bodies: _Bodies, is_candidate: NDArray[np.bool_], aspect: float
+) -> NDArray[np.bool_]:
+    """Whether bodies are at least ``aspect`` times as long as wide along one line."""
+    is_straight = np.zeros(len(is_candidate), dtype=np.bool_)
+    for row in np.flatnonzero(is_candidate):
         spread = _spread(bodies, int(row))
-        is_line[row] = spread[1] >= _LINE_ASPECT**2 * max(spread[0], 0.1)
-    return np.asarray(is_cross | is_line)
+        is_straight[row] = row > 0 and spread[1] >= aspect**2 * max(spread[0], 0.1)
+    return is_straight
 
 
 def _are_strokes(bodies: _Bodies, unit: float) -> NDArray[np.bool_]:
@@ -294,14 +455,19 @@ def _spread(bodies: _Bodies, row: int) -> NDArray[np.float64]:
     left, top = int(bodies.left[row]), int(bodies.top[row])
     height, width = int(bodies.height[row]), int(bodies.width[row])
     points = np.argwhere(bodies.labels[top : top + height, left : left + width] == row)
+    if len(points) < 2:
+        return np.zeros(2)
     return np.asarray(np.linalg.eigvalsh(np.cov(points.T.astype(np.float64))))
 
 
-def _are_writing(bodies: _Bodies, unit: float) -> NDArray[np.bool_]:
-    """Whether bodies are letters: sharp, of thin strokes, several in a row or a column."""
+def _are_writing(bodies: _Bodies, unit: float, *, has_baseline: bool = False) -> NDArray[np.bool_]:
+    """Whether bodies are letters: sharp, of thin strokes, several in a row or a column.
+
+    ``has_baseline`` asks that most of them stand on one line.
+    """
     is_thin = bodies.area <= _MOST_STROKE_PX * unit * np.maximum(bodies.rim_px, 1)
     is_letter = is_thin & (bodies.very_sharp_share >= _SHARP_LETTER)
-    is_letter &= (bodies.extent >= 7 * unit) & (bodies.extent <= 50 * unit)
+    is_letter &= (bodies.extent >= 7 * unit) & (bodies.extent <= _LETTER_PX * unit)
     is_letter[0] = False
     found = np.zeros(len(is_letter), dtype=np.bool_)
     if is_letter.sum() < _LETTERS:
@@ -315,15 +481,34 @@ def _are_writing(bodies: _Bodies, unit: float) -> NDArray[np.bool_]:
         long, high = stats[:, cv2.CC_STAT_WIDTH] - reach + 1, stats[:, cv2.CC_STAT_HEIGHT]
         if kernel[1] == 1:
             long, high = stats[:, cv2.CC_STAT_HEIGHT] - reach + 1, stats[:, cv2.CC_STAT_WIDTH]
-        is_line = (long >= _ROW_ASPECT * high) & (high <= 50 * unit)
+        is_line = (long >= _ROW_ASPECT * high) & (high <= _LETTER_PX * unit)
         letters_in = np.bincount(pairs[0], minlength=count)
         sides = (bodies.height if kernel[0] == 1 else bodies.width)[pairs[1]].astype(np.float64)
         mean = np.bincount(pairs[0], weights=sides, minlength=count) / np.maximum(letters_in, 1)
         square = np.bincount(pairs[0], weights=sides**2, minlength=count)
         spread = np.sqrt(np.maximum(square / np.maximum(letters_in, 1) - mean**2, 0))
         is_line &= (letters_in >= _LETTERS) & (spread <= _UNEVEN_LETTERS * mean)
+        for line in np.flatnonzero(is_line) if has_baseline else ():
+            members = pairs[1][pairs[0] == line]
+            is_even = spread[line] <= _UNEVEN_THIN_LETTERS * mean[line]
+            is_line[line] = (
+                is_even
+                and len(members) >= _THIN_LETTERS
+                and any(
+                    np.mean(np.abs(feet - np.median(feet)) <= _BASELINE_PX * unit) >= _ON_BASELINE
+                    for feet in _feet(bodies, members, is_row=kernel[0] == 1)
+                )
+            )
         found[pairs[1][is_line[pairs[0]]]] = True
     return found
+
+
+def _feet(
+    bodies: _Bodies, rows: NDArray[np.intp], *, is_row: bool
+) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Where letters of a line begin and end across it."""
+    start = (bodies.top if is_row else bodies.left)[rows]
+    return start, start + (bodies.height if is_row else bodies.width)[rows]
 
 
 def _are_strips(bodies: _Bodies, unit: float) -> NDArray[np.bool_]:
@@ -407,7 +592,8 @@ def _is_needle(bodies: _Bodies, row: int, field: NDArray[np.bool_], unit: float)
     )[1:-1, 1:-1]
     at_border = (bodies.labels[window] == row) & (inner[window] == 0)
     # What runs along the border is its shadow.
-    return bool(0 < at_border.sum() < 0.75 * bodies.area[row])
+    is_wide = bodies.area[row] >= _LEAST_NEEDLE_PX * unit * bodies.rim_px[row]
+    return bool(is_wide and 0 < at_border.sum() < 0.75 * bodies.area[row])
 
 
 def _fill_strip(mark: NDArray[np.uint8], bodies: _Bodies, row: int) -> None:

@@ -4,9 +4,9 @@ The limits lie outside of what the smears of six laboratories show, phones on ey
 so that an ordinary smear is not warned of. Beside each limit stands the range that was measured.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -76,6 +76,11 @@ class ImageQuality:
         """Only what a person should know before trusting the counts."""
         return tuple(item for item in self.findings if item.severity == Severity.WARNING)
 
+    def with_findings_of(self, other: Self, *names: str) -> Self:
+        """Give the same with some findings of another assessment."""
+        pairs = zip(self.findings, other.findings, strict=True)
+        return replace(self, findings=tuple(b if a.name in names else a for a, b in pairs))
+
 
 def finding(name: str, value: float | None, message: str) -> QualityFinding:
     """Give a finding that is no cause for concern."""
@@ -136,6 +141,9 @@ MAX_UNEVENNESS: Final = 0.07
 
 MIN_DIAMETER_PX: Final = 24.0
 """Cells of fewer pixels have no details: counts hold, classes do not."""
+
+ONE_CELL_PX: Final = 600
+"""Longer side up to which an image that is refused may be one of a single cell."""
 
 MIN_JUDGED: Final = 0.3
 """Part of the image within the field of view; a round one in a square image has 0.65."""
@@ -404,12 +412,14 @@ def _smear(
     """Stained round bodies of one size on an even bright slide."""
     agreement = vote.agreement if vote else 0.0
     if refusal:
+        is_small = max(view.field.shape) <= ONE_CELL_PX * view.shrink
         return warning(
             "smear",
             agreement,
             f"This does not look like a thin stained blood smear: {refusal}. Nothing was counted. "
             "Take a field of a thin smear where red cells lie singly, or give --cell-diameter: "
-            "then it is analysed all the same.",
+            "then it is analysed all the same."
+            + (" An image of one cell is for bloodcells classify." if is_small else ""),
         )
     unevenness = (
         float(view.density[:, :, GREEN][is_slide].std()) if is_slide.any() else float("inf")

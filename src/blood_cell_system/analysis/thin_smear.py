@@ -41,7 +41,7 @@ WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
 ALMOST_BLACK: Final = "it is almost black"
 BARE: Final = "it is bare"
 
-REFUSED_BELOW: Final = -0.5
+REFUSED_BELOW: Final = -1.3
 """Score below which an image is refused."""
 
 LEAST_WITH_NUCLEI: Final = -4.0
@@ -55,6 +55,16 @@ _BARE: Final = 0.002
 """Part of the field that is stained below which there is nothing to judge by."""
 _LEAST_COMPLETENESS: Final = 0.1
 """Completeness of circles below which there are none; smears have 0.13 and more, tissue 0.08."""
+_WIDEST_EDGE: Final = 0.33
+"""Width of edges in diameters of a cell from which bodies have none; blurred smears have up to
+0.29, the clouds of drawn thick films 0.35 and more."""
+_MOST_ALONG: Final = 0.2
+"""Part of the boundary along rows and columns from which it was drawn; smears have 0.06 to 0.12,
+screens 0.2 to 0.5."""
+_FAINT: Final = 0.15
+"""Median density of the stain in green light up to which it must be of one hue."""
+_MANY_HUES: Final = 0.49
+"""Spread of the hue of what is as faint: gradients and noise, not stain."""
 _NUCLEUS_DENSITY: Final = 0.4
 """Optical density in red from which a pixel may be a nucleus."""
 _NUCLEUS_RED: Final = 0.58
@@ -149,8 +159,15 @@ def reason_to_refuse(view: Survey, vote: DiameterEstimate | None, edge_share: fl
     if measures["stained_share"] < _BARE:
         return "" if vote is not None and vote.diameter_px * view.shrink > _DUST_PX else BARE
     has_circles = vote is None or vote.completeness >= _LEAST_COMPLETENESS
+    if vote is not None:
+        has_circles &= vote.along_axes < _MOST_ALONG
+        has_circles &= edge_share is None or edge_share < _WIDEST_EDGE
+    is_many_hued = measures["hue_spread"] >= _MANY_HUES
+    if is_many_hued and measures["log_density"] <= np.log(_FAINT):
+        has_circles = False
     score = smear_score(measures)
-    if has_circles and score >= (LEAST_WITH_NUCLEI if _has_nuclei(view) else REFUSED_BELOW):
+    has_nuclei = not is_many_hued and _has_nuclei(view)
+    if has_circles and score >= (LEAST_WITH_NUCLEI if has_nuclei else REFUSED_BELOW):
         return ""
     return "there are no round cells of one size on an even bright slide"
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.cells.watershed import separate_by_shape
 
-_LEAST_DENSITY: Final = 0.3
+LEAST_DENSITY: Final = 0.3
 """Optical density in red from which a pixel may belong to a nucleus."""
 _SHARE_OF_DARKEST: Final = 0.45
 """The same as part of the darkest pixels' density."""
@@ -19,7 +19,11 @@ _MIN_LOBE_SHARE: Final = 0.08
 
 
 def dark_nucleus(
-    red_density: NDArray[np.float32], *, darkest: float, share: float = _SHARE_OF_DARKEST
+    red_density: NDArray[np.float32],
+    *,
+    darkest: float,
+    share: float = _SHARE_OF_DARKEST,
+    least: float = LEAST_DENSITY,
 ) -> NDArray[np.uint8]:
     """Find the pixels of nuclei in an image.
 
@@ -31,13 +35,15 @@ def dark_nucleus(
         Density of the darkest pixels.
     share : float
         Part of it from which a pixel may belong to a nucleus.
+    least : float
+        Density from which one may, whatever the darkest.
 
     Returns
     -------
     ndarray of shape (height, width), dtype uint8
         1 in nuclei, 0 elsewhere.
     """
-    threshold = max(_LEAST_DENSITY, share * darkest)
+    threshold = max(least, share * darkest)
     dark = (red_density > threshold).astype(np.uint8)
     return np.asarray(cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, box_around, cell_image
 from blood_cell_system.cells.nucleated_cells import nuclear_pixels
-from blood_cell_system.cells.nucleus import dark_nucleus
+from blood_cell_system.cells.nucleus import LEAST_DENSITY, dark_nucleus
 from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_by_shape
 from blood_cell_system.errors import CellImageError
 from blood_cell_system.masks.red_cells import (
@@ -96,6 +96,22 @@ _ROUNDS: Final = 3
 _SHARES_OF_DARKEST: Final = (0.45, 0.6, 0.75)
 """Part of the darkest pixels' density from which a pixel may be of a nucleus; a higher one where a
 lower one joins cells."""
+_LEAST_OF_DARKEST: Final = 0.7
+"""Part of the darkest pixels' density from which a pixel is of the nucleus of a known white cell,
+however pale: where the cell fills the image its own stain is taken for light of the slide."""
+_LEAST_NUCLEUS: Final = 0.2
+"""But for this density in red: red cells have less."""
+_MOST_AT_BORDER: Final = 0.12
+"""Part of the image's border that lies in an outline from which on it is searched in a narrower
+box: it has run out over the neighbours."""
+_NARROW_MARGINS: Final = (0.25, 0.08)
+"""Margins of the first and the next boxes then."""
+_NARROW_ROUNDS: Final = 2
+"""How often that outline is searched anew: each round may run out again."""
+_LESS_AT_BORDER: Final = 0.5
+"""Part of the border that the narrower outline covers, of the first one's, to be the better."""
+_BAR_SHARE: Final = 0.95
+"""Part of a row or a column along the border that is black where the image was filled up."""
 _MAX_NUCLEUS_SIDE: Final = 0.7
 """In longer sides of the image: what reaches farther is a nucleus and red cells."""
 
@@ -136,7 +152,7 @@ def single_cell_image(pixels: NDArray[np.uint8], *, cell_type: str) -> NDArray[n
     cut_out = _cut_out(image)
     if cut_out is not None:
         return _filled(image, cut_out, cell_type)
-    return _image(image, _central_outline(image, cell_type), fit_slide_light(image))
+    return _image(image, central_outline(image, cell_type), fit_slide_light(image))
 
 
 def is_cell_image(pixels: NDArray[np.uint8]) -> bool:
@@ -238,8 +254,26 @@ def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return filled.astype(bool)
 
 
-def _central_outline(image: NDArray[np.uint8], cell_type: str) -> NDArray[np.bool_]:
-    """Pixels of the cell in the middle of a piece of smear."""
+def central_outline(image: NDArray[np.uint8], cell_type: str) -> NDArray[np.bool_]:
+    """Find the pixels of the cell in the middle of a piece of smear; none where there is none.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    cell_type : str
+        Type of that cell.
+
+    Returns
+    -------
+    ndarray of shape (height, width), dtype bool
+    """
+    seen = _without_bars(image)
+    if image[seen].size < image.size:
+        # Black would be the darkest nucleus of all.
+        whole = np.zeros(image.shape[:2], dtype=bool)
+        whole[seen] = central_outline(np.ascontiguousarray(image[seen]), cell_type)
+        return whole
     height, width = image.shape[:2]
     shrink = min(1.0, _WORKING_SIDE_PX / max(height, width))
     size = max(round(width * shrink), 1), max(round(height * shrink), 1)
@@ -248,7 +282,7 @@ def _central_outline(image: NDArray[np.uint8], cell_type: str) -> NDArray[np.boo
     if cell_type == RBC:
         found = _red_outline(density)
     else:
-        found = _white_outline(density, _central_nucleus(density))
+        found = _whole_outline(density, _central_nucleus(density))
     # A red or white cell that is small is one of many of a field; platelets are small.
     if cell_type in (RBC, WBC) and found.mean() < _MIN_CELL_SHARE:
         found[:] = False
@@ -256,6 +290,16 @@ def _central_outline(image: NDArray[np.uint8], cell_type: str) -> NDArray[np.boo
         found.view(np.uint8) * np.uint8(255), (width, height), interpolation=cv2.INTER_LINEAR
     )
     return np.asarray(whole > 127)
+
+
+def _without_bars(image: NDArray[np.uint8]) -> tuple[slice, slice]:
+    """Rows and columns within black bars, with which a cell at the border of a field is centred."""
+    is_black = image.max(axis=2) <= _BLACK
+    bars = [is_black.mean(axis=axis) >= _BAR_SHARE for axis in (1, 0)]
+    if any(bar[len(bar) // 4 : -len(bar) // 4].any() for bar in bars):
+        return slice(None), slice(None)
+    rows, columns = (np.flatnonzero(~bar) for bar in bars)
+    return slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)
 
 
 def _weights(shape: tuple[int, int]) -> NDArray[np.float32]:
@@ -301,11 +345,12 @@ def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Pixels of the nucleus in the middle, with all its lobes; none where nothing is as dark."""
     red = density[:, :, RED]
     darkest = float(np.percentile(red, 99.5))
+    least = float(np.clip(_LEAST_OF_DARKEST * darkest, _LEAST_NUCLEUS, LEAST_DENSITY))
     # Where a stain makes red cells as dark as nuclei, these are still more purple.
     purple = nuclear_pixels(density)
     nucleus = np.zeros(red.shape, dtype=bool)
     for share in _SHARES_OF_DARKEST:
-        dark = dark_nucleus(red, darkest=darkest, share=share)
+        dark = dark_nucleus(red, darkest=darkest, share=share, least=least)
         if np.any(dark & purple):
             dark &= purple
         bridged = cv2.dilate(dark, disc(max(1, round(_BRIDGE_SHARE * max(red.shape)))))
@@ -317,17 +362,39 @@ def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
     return nucleus
 
 
-def _white_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def _whole_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Outline of a white cell, in a narrower box where the first runs out over its neighbours."""
+    first = _white_outline(density, nucleus)
+    at_border = _border(first).mean()
+    if at_border <= _MOST_AT_BORDER:
+        return first
+    margin, next_margin = _NARROW_MARGINS
+    second = _white_outline(
+        density, nucleus, margin=margin, next_margin=next_margin, rounds=_NARROW_ROUNDS
+    )
+    is_better = second.any() and _border(second).mean() < _LESS_AT_BORDER * at_border
+    return second if is_better else first
+
+
+def _white_outline(
+    density: NDArray[np.float32],
+    nucleus: NDArray[np.bool_],
+    *,
+    margin: float | None = None,
+    next_margin: float = _NEXT_MARGIN,
+    rounds: int = _ROUNDS,
+) -> NDArray[np.bool_]:
+    """Outline of a white cell; the margin of its first box depends on the red cells by default."""
     nothing = np.zeros(nucleus.shape, dtype=bool)
     if nucleus.mean() < _MIN_NUCLEUS_SHARE:
         return nothing
     red_cells = _red_cells_around(density, box_around(nucleus, margin=_MAX_FIRST_MARGIN))
     _, _, width, height = cv2.boundingRect(nucleus.view(np.uint8))
-    margin = np.clip(
-        red_cells.diameter_px / max(width, height), _MIN_FIRST_MARGIN, _MAX_FIRST_MARGIN
-    )
-    box = box_around(nucleus, margin=float(margin))
-    for _ in range(_ROUNDS):
+    if margin is None:
+        relative = red_cells.diameter_px / max(width, height)
+        margin = float(np.clip(relative, _MIN_FIRST_MARGIN, _MAX_FIRST_MARGIN))
+    box = box_around(nucleus, margin=margin)
+    for _ in range(rounds):
         found = outline_white_cell(density, box, red_cells)
         if found is None:
             return nothing
@@ -335,7 +402,7 @@ def _white_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> 
         cell = nothing.copy()
         cell[rows, columns] = inside
         cell = _without_neighbours(_without_appendages(cell), nucleus, density)
-        box = box_around(cell, margin=_NEXT_MARGIN)
+        box = box_around(cell, margin=next_margin)
     return cell if cell.mean() <= _MAX_CELL_SHARE else nothing
 
 

@@ -47,6 +47,7 @@ _SECTIONS: Final = {
         ("classify", "classify:classify", "classify single-cell images"),
         ("control", "control:control", "measure the control slide of the day"),
         ("suggest", "suggest:suggest", "list the cells to review next"),
+        ("agreement", "agreement:agreement", "compare the corrections of two people"),
         ("convert", "convert:convert", "write labels or results for other tools"),
         ("models", "models:models", "list the installed models"),
         (

@@ -23,8 +23,8 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.seeding import generator_for
 
 LEAST_WEIGHT: Final = 0.3
-"""Weight of a cell that the program is sure of, where one that it is not sure of has 1.3; chosen by
-``benchmarks/suggestions.py``: with none, outliers fill the list, and rare classes are missed."""
+"""Weight of a cell that the program is sure of, where one that it is not sure of has 1.3. With 1,
+or with equal weights, ``benchmarks/suggestions.py`` differs by less than its seeds do."""
 
 MOST_OF_A_FIELD: Final = 19
 """A field is one stain and one focus: its cells repeat each other."""

@@ -105,3 +105,20 @@ def test_cells_under_a_mark_are_not_counted_and_say_how_much_of_them_it_hides():
     assert not counted[share >= 0.5].any()
     assert counted[share < 0.5].all()
     assert (found.cells["centroid"][counted][:, 1] > 80).all()
+
+
+def test_a_line_over_a_nucleus_of_its_own_colour_is_found():
+    image = field_of_cells(60)
+    cv2.circle(image, (320, 240), 60, (90, 60, 150), -1, cv2.LINE_AA)
+    marked = image.copy()
+    cv2.line(marked, (240, 240), (400, 240), (40, 20, 140), 2)
+    marks = find_marks(marked, everywhere(image))
+    is_drawn = (marked != image).any(axis=2)
+    assert marks[is_drawn].mean() > 0.9
+
+
+def test_thin_rims_of_cells_in_a_row_are_no_writing():
+    image = np.full((240, 320, 3), 225, np.uint8)
+    for x, y in ((60, 100), (82, 106), (105, 97), (128, 104), (150, 99), (172, 107)):
+        cv2.circle(image, (x, y), 9, (140, 100, 140), 2, cv2.LINE_AA)
+    assert find_marks(image, everywhere(image)) is None

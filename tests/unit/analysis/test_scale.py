@@ -1,14 +1,20 @@
+import cv2
 import numpy as np
 import pytest
 
 from blood_cell_system.analysis.scale import (
     MAX_MAGNIFICATION,
+    OUTLINE_SHARE,
     DiameterEstimate,
     ScaleSource,
+    estimate_diameter,
     estimate_scale,
     magnification_for,
+    scale_of_cells,
 )
+from blood_cell_system.cells.table import Cells
 from blood_cell_system.imaging.pixel_size import PixelSize
+from blood_cell_system.taxonomy import RBC
 
 
 def given(um):
@@ -81,3 +87,44 @@ def test_a_pixel_size_that_was_given_is_used_against_the_outlines():
     vote = DiameterEstimate(diameter_px=30, agreement=0.3)
     scale = estimate_scale(vote, pixel_size=given(0.1))
     assert scale.red_cell_diameter_px == pytest.approx(75)
+
+
+def red_cells(diameters, *, touches_border=False):
+    return Cells(label_image=np.zeros((1, 1), np.int32)).with_columns(
+        cell_type=[RBC] * len(diameters),
+        equivalent_diameter_area=np.array(diameters, dtype=float),
+        touches_border=[touches_border] * len(diameters),
+    )
+
+
+def estimated(diameter_px):
+    return estimate_scale(DiameterEstimate(diameter_px=diameter_px, agreement=0.3))
+
+
+def test_oval_cells_that_are_found_correct_the_estimate():
+    second = scale_of_cells(red_cells([73] * 12), estimated(54), training_diameter_px=100)
+    assert second.red_cell_diameter_px == pytest.approx(73 / OUTLINE_SHARE)
+    assert second.source == ScaleSource.ESTIMATED
+    assert second.magnification_applied == pytest.approx(100 * OUTLINE_SHARE / 73)
+
+
+@pytest.mark.parametrize(
+    ("cells", "first"),
+    [
+        (red_cells([73] * 12), estimated(70)),
+        (red_cells([73] * 5), estimated(54)),
+        (red_cells([73] * 12, touches_border=True), estimated(54)),
+        (red_cells([40, 73, 120] * 6), estimated(54)),
+        (red_cells([73] * 12), estimate_scale(None, cell_diameter_px=54)),
+    ],
+    ids=["agrees", "few", "cut off", "of any size", "given"],
+)
+def test_the_first_scale_holds_without_clear_evidence(cells, first):
+    assert scale_of_cells(cells, first, training_diameter_px=100) is None
+
+
+def test_a_small_image_of_one_large_cell_has_a_diameter():
+    image = np.full((200, 200, 3), 225, np.uint8)
+    cv2.circle(image, (100, 100), 55, (190, 130, 150), -1, cv2.LINE_AA)
+    found = estimate_diameter(image, np.ones((200, 200), dtype=bool))
+    assert found.diameter_px == pytest.approx(115, rel=0.1)

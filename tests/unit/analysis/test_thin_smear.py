@@ -26,6 +26,20 @@ def test_other_things_are_refused_before_a_network_sees_them(kind):
     assert "Nothing was counted" in found.quality.findings[-1].message
 
 
+@pytest.mark.parametrize(
+    ("kind", "seed"), [("thick_film", 5), ("thick_film", 42), ("screen", 17), ("gradient", 32)]
+)
+def test_what_is_blurred_straight_or_of_many_hues_is_refused(kind, seed):
+    assert not analyze_image(NeverAsked(), draw_no_smear(kind, seed)).quality.is_smear
+
+
+def test_a_small_image_that_is_refused_may_be_one_of_a_single_cell():
+    image = np.full((200, 200, 3), 225, np.uint8)
+    image[60:140, 60:140] = (120, 80, 150)
+    message = analyze_image(NeverAsked(), image).quality.findings[-1].message
+    assert message.endswith("An image of one cell is for bloodcells classify.")
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_drawn_smears_are_not_refused(seed):
     image = draw_smear(SmearSettings(), np.random.default_rng(seed)).image

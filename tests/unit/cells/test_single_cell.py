@@ -189,3 +189,18 @@ def test_a_red_cell_alone_is_no_white_cell():
     image = draw_red_cell(piece_of_smear(160), 80, 80, 40)
     with pytest.raises(CellImageError, match="no cell is seen"):
         single_cell_image(image, cell_type=WBC)
+
+
+def test_black_bars_around_a_field_are_no_nucleus():
+    image = draw_white_cell(piece_of_smear(200), 100, 100, 45)
+    whole = single_cell_image(image, cell_type=WBC)
+    image[:24] = 0
+    image[:, :10] = 0
+    barred = single_cell_image(image, cell_type=WBC)
+    assert (whole[:, :, 3] != barred[:, :, 3]).mean() < 0.06
+
+
+def test_a_pale_white_cell_that_fills_its_image_is_whole():
+    image = draw_white_cell(piece_of_smear(120), 60, 60, 46)
+    pale = (image.astype(float) * 0.45 + 0.55 * np.array([225, 215, 220])).astype(np.uint8)
+    assert opaque_share(single_cell_image(pale, cell_type=WBC)) == pytest.approx(0.5, abs=0.08)

@@ -171,7 +171,7 @@ def make_panel(
                 cell_id=cell_id,
                 name=name_of(cells, cell_id - 1),
                 certainty=float(certainties[cell_id - 1]),
-                jpeg=encoded_jpeg(_crop(image, boxes[cell_id - 1])),
+                jpeg=cell_tile(image, boxes[cell_id - 1]),
             )
             for cell_id in report.uncertain_cells[: limits.crops]
         ),
@@ -187,8 +187,8 @@ def _shrunk(image: NDArray[np.uint8], max_side_px: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), dtype=np.uint8)
 
 
-def _crop(image: NDArray[np.uint8], bbox: Sequence[int]) -> NDArray[np.uint8]:
-    """Cut a square around a cell; what lies outside of the image is grey."""
+def cell_tile(image: NDArray[np.uint8], bbox: Sequence[int]) -> bytes:
+    """Cut a square around a cell, as JPEG; what lies outside of the image is grey."""
     x_min, y_min, x_max, y_max = bbox
     side = max(4, round(max(x_max - x_min, y_max - y_min) * _CROP_CONTEXT))
     left, top = (x_min + x_max - side) // 2, (y_min + y_max - side) // 2
@@ -199,6 +199,5 @@ def _crop(image: NDArray[np.uint8], bbox: Sequence[int]) -> NDArray[np.uint8]:
         inner, max(0, -top), below, max(0, -left), right, cv2.BORDER_CONSTANT, value=(128,) * 3
     )
     method = cv2.INTER_AREA if side > _CROP_SIDE else cv2.INTER_CUBIC
-    return np.asarray(
-        cv2.resize(framed, (_CROP_SIDE, _CROP_SIDE), interpolation=method), dtype=np.uint8
-    )
+    tile = cv2.resize(framed, (_CROP_SIDE, _CROP_SIDE), interpolation=method)
+    return encoded_jpeg(np.asarray(tile, dtype=np.uint8))

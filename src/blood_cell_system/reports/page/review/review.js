@@ -485,11 +485,12 @@ openKeeping(results.key).then(async (opened) => {
   keeping = opened;
   showKeeping();
   try {
-    take(await keeping.load(), { isNew: false });
+    const events = await keeping.load();
+    take(events, { isNew: false });
+    if (events.length) regroup();
   } catch (error) {
     showKeeping(error.message);
   }
-  regroup();
   document.body.dataset.ready = "yes";
   if (unsaved.length) save();
 });
