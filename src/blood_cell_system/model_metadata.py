@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from blood_cell_system.errors import CheckpointError, UnknownNameError, value_words
-from blood_cell_system.taxonomy import BUILT_IN, CellType, Taxonomy
+from blood_cell_system.taxonomy import BUILT_IN, MALARIA, PARASITE_STAGES, CellType, Taxonomy
 
 STRIDE: Final = 32
 """Heights and widths of the segmenter's input are multiples of it, in pixels."""
@@ -138,13 +138,24 @@ class ClassifierKind:
 
     @property
     def healthy(self) -> str:
-        """Condition of a cell of which only the subtype is known."""
+        """Condition that diseases are compared with."""
         conditions = self.taxonomy[self.cell_type].conditions
         return next((one.name for one in conditions if one.is_healthy), conditions[0].name)
 
+    def condition_of(self, subtype: str) -> str:
+        """Condition of a cell of which only the subtype is known; a parasite's stage is malaria.
+
+        Examples
+        --------
+        >>> [ClassifierKind("rbc").condition_of(name) for name in ("teardrop", "ring")]
+        ['healthy_RBC', 'malaria_RBC']
+        """
+        is_infected = subtype in PARASITE_STAGES and MALARIA in self.conditions
+        return MALARIA if is_infected else self.healthy
+
     @property
     def types(self) -> tuple[str, ...]:
-        """Subtypes beside the condition; none for red cells as they are built in."""
+        """Subtypes beside the condition."""
         return tuple(subtype.name for subtype in self.taxonomy[self.cell_type].subtypes)
 
     @property

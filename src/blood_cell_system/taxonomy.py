@@ -512,6 +512,11 @@ _LARGEST_SETTING: Final = 10.0
 """Shares and ratios of a taxonomy lie far below; a larger number is a slip."""
 
 
+MALARIA: Final = "malaria_RBC"
+GAMETOCYTE: Final = "gametocyte"
+PARASITE_STAGES: Final = ("ring", "trophozoite", "schizont", GAMETOCYTE)
+"""Subtypes of red cells that are no shapes: what a malaria parasite in them has grown to."""
+
 BUILT_IN: Final = Taxonomy(
     (
         CellType(
@@ -540,7 +545,7 @@ BUILT_IN: Final = Taxonomy(
                     one="healthy",
                 ),
                 Condition(
-                    name="malaria_RBC",
+                    name=MALARIA,
                     display_name="red cells with malaria parasites",
                     one="malaria",
                 ),
@@ -559,6 +564,10 @@ BUILT_IN: Final = Taxonomy(
                 Subtype(name="schistocyte", display_name="schistocytes"),
                 Subtype(name="hypochromic", display_name="hypochromic cells"),
                 Subtype(name="elliptocyte", display_name="elliptocytes"),
+                Subtype(name="ring", display_name="red cells with rings"),
+                Subtype(name="trophozoite", display_name="red cells with trophozoites"),
+                Subtype(name="schizont", display_name="red cells with schizonts"),
+                Subtype(name=GAMETOCYTE, display_name="red cells with gametocytes"),
             ),
         ),
         CellType(

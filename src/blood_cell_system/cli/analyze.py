@@ -225,6 +225,9 @@ def analyze(
                 "slide is, for instance with --group-by folder."
             )
         limits.check_names(name for s in slides.values() for name in (s.name, s.patient))
+    scan_settings = None
+    if may_hold_scans(inputs.images, scan_options):
+        scan_settings = scan_settings_of(**scan_options)
     with locked_folder(output_dir, command="analyze"):
         # The quick check comes first: loading a network may take seconds.
         start_batch(output_dir)
@@ -241,9 +244,9 @@ def analyze(
             is_classifying=not no_classify,
             counts_unproven=count_unproven,
         )
-        if may_hold_scans(inputs.images, scan_options):
+        if scan_settings is not None:
             inputs, slides = with_fields_of_scans(
-                inputs, pipeline, scan_settings_of(**scan_options), jobs=jobs, slides=slides
+                inputs, pipeline, scan_settings, jobs=jobs, slides=slides
             )
         outcomes: list[ImageOutcome] = []
         try:
@@ -289,7 +292,8 @@ def may_hold_scans(images: "Sequence[InputImage]", options: "Mapping[str, Any]")
     from blood_cell_system.imaging.scan import SCAN_SUFFIXES
 
     suffixes = {image.path.suffix.lower() for image in images}
-    is_asked = any(options[name] is not None for name in ("region", "max_memory"))
+    names = ("region", "max_memory", "until", "precision_of")
+    is_asked = any(options[name] is not None for name in names)
     return is_asked or bool(options["level"] or suffixes & {*_MAY_BE_SCANS, *SCAN_SUFFIXES})
 
 

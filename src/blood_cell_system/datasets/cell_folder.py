@@ -44,7 +44,7 @@ from blood_cell_system.imaging.image_folders import (
 )
 from blood_cell_system.input_files import read_bytes
 from blood_cell_system.model_metadata import ClassifierKind
-from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.taxonomy import BUILT_IN, PARASITE_STAGES, Taxonomy
 from blood_cell_system.text_encoding import decoded
 
 NOT_A_CELL: Final = "not_a_cell"
@@ -58,9 +58,6 @@ SHEETS: Final = "sheets"
 
 UNFINISHED: Final = ".cutting"
 """Folder within a cell folder while a command writes it, or after it was killed."""
-
-_STAGES: Final = ("ring", "trophozoite", "schizont", "gametocyte")
-"""Words that tables of earlier versions have as the type of a red cell."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +253,7 @@ def _record_of(row: Mapping[str, str | None], kind: ClassifierKind, *, where: st
         )
     condition, cell_type = values["condition"], values["cell_type"]
     source_label = values["source_label"]
-    if cell_type in _STAGES and cell_type not in kind.types:
+    if cell_type in PARASITE_STAGES and cell_type not in kind.types:
         cell_type, source_label = "", cell_type
     if condition not in (*kind.conditions, NOT_A_CELL, ""):
         raise DatasetError(
@@ -373,7 +370,7 @@ def _class_of_folder(folder: Path, kind: ClassifierKind) -> tuple[str | None, st
     if name in kind.conditions:
         return name, None
     if name in kind.types:
-        return kind.healthy, name
+        return kind.condition_of(name), name
     expected = (*kind.conditions, *kind.types, NOT_A_CELL)
     raise DatasetError(
         f"{folder}: no class is called {name!r}; expected {', '.join(expected)}."
@@ -573,7 +570,7 @@ class CellFolder:
         for record in self.records:
             # A folder without the later columns has the hash that earlier versions gave it, which
             # had the stage of a parasite in the column of the type.
-            if record.source_label in _STAGES and record.cell_type is None:
+            if record.source_label in PARASITE_STAGES and record.cell_type is None:
                 record = replace(record, cell_type=record.source_label, source_label="")
             words = [
                 enum_text("Split", value) if value and name == "split" else repr(str(value))

@@ -249,8 +249,8 @@ def dictionary_page() -> str:
         f"Built-in conditions are {conditions}; subtypes {subtypes}. Flags are {flags}.\n\n"
         "## Reasons\n\nA cell is assessed, or has the first of these reasons that holds:\n\n"
         f"| `reason` | In reports | What |\n|---|---|---|\n{reasons}\n\n"
-        "## Numbers of the report\n\n[Ten lines of pandas](../README.md#one-table-of-all-cells) "
-        "compute them from this table.\n"
+        "## Numbers of the report\n\n[Ten lines of pandas](../README.md#one-table-of-all-cells), "
+        "also as [a notebook](recompute_a_report.ipynb), compute them from this table.\n"
     )
 
 

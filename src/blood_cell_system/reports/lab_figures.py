@@ -46,14 +46,13 @@ from blood_cell_system.reports.findings import (
     Ratio,
     Record,
     by_image,
-    given,
     leukocytes,
     of_types,
     ratios_of,
     with_condition,
     with_subtype,
 )
-from blood_cell_system.taxonomy import PLATELET, RBC, WBC
+from blood_cell_system.taxonomy import GAMETOCYTE, PARASITE_STAGES, PLATELET, RBC, WBC
 
 PALLOR: Final = "pallor_area_share"
 """Column of the part of a red cell's area that its central pallor takes."""
@@ -373,10 +372,20 @@ def _parasitaemia(evidence: Evidence, settings: FiguresSettings) -> Iterator[Lab
         note = "not assessed: no classifier of red cells"
         yield _missing("parasitaemia", "parasitaemia", "%", note)
         return
+    infected = rows[0].of
     row = replace(
-        rows[0], min_cells=group.min_cells, advised_cells=group.advised_cells, source=_DPDX
+        rows[0],
+        # Gametocytes do not multiply in the blood, and outlive a cure by weeks.
+        of=lambda some: infected(some) & ~with_subtype(GAMETOCYTE)(some),
+        min_cells=group.min_cells,
+        advised_cells=group.advised_cells,
+        source=_DPDX,
     )
     share = ratio_figure(row, cells, group="parasitaemia")
+    gametocytes = int(np.count_nonzero(with_subtype(GAMETOCYTE)(cells) & cells["is_counted"]))
+    if gametocytes and share.value is not None:
+        note = f"{gametocytes:,} with gametocytes are left out"
+        share = share.model_copy(update={"note": "; ".join(filter(None, (share.note, note)))})
     yield share
     red = evidence.entered.red_cells_per_ul
     per_ul = share.model_copy(
@@ -524,7 +533,9 @@ def _hypochromia(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabF
 def _red_cell_shapes(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFigure]:
     group, cells = settings.red_cell_shapes, evidence.cells
     known = cells.taxonomy[RBC].subtypes if RBC in cells.taxonomy else ()
-    shapes = [one for one in known if f"{one.name}_prob" in cells]
+    shapes = [
+        one for one in known if f"{one.name}_prob" in cells and one.name not in PARASITE_STAGES
+    ]
     if not shapes:
         note = "not assessed: no classifier of red-cell shapes"
         yield _missing("red_cell_shapes", "shapes of red cells", "%", note)
@@ -534,7 +545,7 @@ def _red_cell_shapes(evidence: Evidence, settings: FiguresSettings) -> Iterator[
             name=shape.name,
             label=shape.display_name,
             of=with_subtype(shape.name),
-            among=lambda some: some.is_type(RBC) & given(some["subtype"]),
+            among=with_subtype(*(one.name for one in shapes)),
             min_cells=group.min_cells,
             advised_cells=group.advised_cells,
             source=_ICSH,

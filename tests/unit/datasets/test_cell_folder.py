@@ -230,7 +230,7 @@ def test_stages_of_parasites_that_earlier_versions_had_as_types_are_still_read(f
     change_table(folder, lambda text: text.replace("malaria_RBC,,", "malaria_RBC,ring,"))
     records = CellFolder.open(folder, kind=RBC).records
     infected = [record for record in records if record.condition == "malaria_RBC"]
-    assert {(record.cell_type, record.source_label) for record in infected} == {(None, "ring")}
+    assert {(record.cell_type, record.source_label) for record in infected} == {("ring", "")}
 
 
 def test_a_shape_is_a_class_folder_of_healthy_red_cells(tmp_path):
@@ -241,6 +241,16 @@ def test_a_shape_is_a_class_folder_of_healthy_red_cells(tmp_path):
         ("sickle_RBC", None),
         ("healthy_RBC", "teardrop"),
     ]
+
+
+def test_a_stage_of_a_parasite_is_a_class_folder_of_infected_red_cells(tmp_path):
+    for name in ("ring", "healthy_RBC"):
+        write_rgba(tmp_path / "c" / name / "a.png", drawn_cell_image())
+    records = CellFolder.open(tmp_path / "c", kind=RBC).records
+    assert {(r.condition, r.cell_type) for r in records} == {
+        ("healthy_RBC", None),
+        ("malaria_RBC", "ring"),
+    }
 
 
 def test_what_relates_a_cell_to_its_smear_is_kept_in_the_table(folder):

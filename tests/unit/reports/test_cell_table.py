@@ -19,6 +19,7 @@ from blood_cell_system.reports.slides import Slide
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT, README = ROOT / "docs" / "cells_table.md", ROOT / "README.md"
+NOTEBOOK = ROOT / "docs" / "recompute_a_report.ipynb"
 
 
 def outcome_of(name, report, slide=None):
@@ -197,8 +198,15 @@ def snippet():
     (block,) = re.findall(
         r"```python\n((?:(?!```).)*cells\.csv.*?)```", README.read_text("utf-8"), re.DOTALL
     )
-    assert len([line for line in block.splitlines() if line]) <= 12
+    lines = [line for line in block.splitlines() if line and not line.startswith("#")]
+    assert len(lines) <= 12
     return block
+
+
+def test_the_notebook_has_the_lines_of_the_readme():
+    notebook = json.loads(NOTEBOOK.read_text("utf-8"))
+    codes = ["".join(one["source"]) for one in notebook["cells"] if one["cell_type"] == "code"]
+    assert codes == [snippet().rstrip("\n")]
 
 
 def no_smear():

@@ -272,6 +272,25 @@ def test_parasitaemia_and_parasites_per_microlitre():
     assert figures(cells)["parasites_per_ul"].note == "no red count: enter that of an analyser"
 
 
+def test_gametocytes_are_no_part_of_parasitaemia():
+    cells = table(
+        (950, *HEALTHY),
+        (20, *SICK),
+        (10, RBC, "malaria_RBC", "ring"),
+        (20, RBC, "malaria_RBC", "gametocyte"),
+    )
+    share = figures(cells)["malaria_RBC"]
+    assert (share.count, share.total, share.value) == (30, 1000, pytest.approx(3.0))
+    assert "20 with gametocytes are left out" in share.note
+
+
+def test_stages_of_parasites_are_no_shapes():
+    cells = table((500, RBC, "healthy_RBC", "normal"), (20, RBC, "malaria_RBC", "ring"))
+    found = figures(cells)
+    assert "ring" not in found
+    assert found["normal"].total == 500
+
+
 def test_499_red_cells_are_not_enough_and_500_are_few():
     assert figures(table((499, *SICK)))["parasites_per_ul"].note == "not enough cells: 499 of 500"
     found = figures(table((500, *SICK)))["malaria_RBC"]

@@ -268,7 +268,7 @@ def _class_named(name: str, kind: ClassifierKind) -> CropClass:
     if name in kind.conditions:
         return CropClass(name)
     if name in kind.types:
-        return CropClass(kind.healthy, name)
+        return CropClass(kind.condition_of(name), name)
     known = (*kind.conditions, *kind.types, NOT_A_CELL)
     raise UnknownNameError.of("class", name, known)
 

@@ -43,7 +43,7 @@ def test_difficult_cells_of_iml_are_left_out(data):
     tasks, _, _ = tasks_of_recipe(ClassifierKind("RBC"), data)
     iml = next(task for task in tasks if task.source == "iml")
     assert "difficult" not in iml.plan.classes
-    assert iml.plan.classes["schizont"] == ("malaria_RBC", None, False)
+    assert iml.plan.classes["schizont"] == ("malaria_RBC", "schizont", False)
 
 
 def test_white_cells_get_types_and_conditions_by_their_source(data):

@@ -134,8 +134,8 @@ def test_options_that_make_no_sense_are_refused(smears, options, message):
 
 
 def test_labels_without_a_class_are_refused_with_what_to_do(smears):
-    table = write_table(smears, {"s1_a.png": [{"label": "ring", "box": [10, 10, 50, 50]}]})
-    with pytest.raises(SettingsError, match=r"'ring' \(1\).*--map ring=healthy_RBC"):
+    table = write_table(smears, {"s1_a.png": [{"label": "odd", "box": [10, 10, 50, 50]}]})
+    with pytest.raises(SettingsError, match=r"'odd' \(1\).*--map odd=healthy_RBC"):
         tasks(smears, boxes=table)
 
 
