@@ -145,9 +145,11 @@ def _vote(view: Survey) -> DiameterEstimate | None:
     height, width = view.foreground.shape
     agreement = np.zeros(len(_RADII))
     # A cell as wide as half the image leaves no slide to be seen, but for images of a cell or two.
+    tried = len(_RADII)
     most = _RADII_OF_FEW if view.shrink > 1 else _RADII_OF_FIELD
     for index, radius in enumerate(_RADII):
         if most * radius > min(height, width):
+            tried = index
             break
         # The grid grows with the radius, so that its agreement is comparable with the others'.
         step = _GRID_SHARE * radius
@@ -163,10 +165,10 @@ def _vote(view: Survey) -> DiameterEstimate | None:
         meetings = cv2.norm(meeting, cv2.NORM_L2SQR) - _SELF * len(at) - chance
         agreement[index] = each * meetings / (_FULL * radius * len(places))
     best = int(agreement.argmax())
-    if best in (0, index - 1):
+    if best in (0, tried - 1):
         # No maximum: it lies beyond the radii that were tried.
         return None
-    radius = _middle_of_peak(agreement[:index], best)
+    radius = _middle_of_peak(agreement[:tried], best)
     directions = np.degrees(np.arctan2(inwards[:, 1], inwards[:, 0])) % 90
     return DiameterEstimate(
         diameter_px=float(2 * _OVAL * radius / view.shrink),

@@ -10,7 +10,7 @@ def agreement(
     *,
     first: Annotated[Path, argument("A", "Corrections, or a folder of results with their log.")],
     second: Annotated[
-        Path | None, argument("[B]", "Those of another person.", default="the program")
+        Path | None, argument("B", "Those of another person.", default="the program")
     ] = None,
     results: Annotated[
         Path | None,

@@ -128,3 +128,9 @@ def test_a_small_image_of_one_large_cell_has_a_diameter():
     cv2.circle(image, (100, 100), 55, (190, 130, 150), -1, cv2.LINE_AA)
     found = estimate_diameter(image, np.ones((200, 200), dtype=bool))
     assert found.diameter_px == pytest.approx(115, rel=0.1)
+
+
+def test_a_cell_as_wide_as_the_largest_radius_that_is_tried_has_no_estimate():
+    image = np.full((250, 250, 3), 225, np.uint8)
+    cv2.circle(image, (125, 125), 86, (190, 130, 150), -1, cv2.LINE_AA)
+    assert estimate_diameter(image, np.ones((250, 250), dtype=bool)) is None
