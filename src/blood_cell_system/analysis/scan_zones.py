@@ -231,7 +231,8 @@ def zones_of(
 def _by_coverage(measures: ZoneMeasures, limits: ZoneLimits) -> Zone:
     if measures.coverage < limits.glass:
         return Zone.GLASS
+    if measures.coverage < limits.sparse:
+        return Zone.EDGE
     is_clumped = measures.apart < limits.apart and measures.coverage > limits.clumped
-    if measures.coverage > limits.full or measures.dense > limits.dense or is_clumped:
-        return Zone.THICK
-    return Zone.EDGE if measures.coverage < limits.sparse else Zone.MONOLAYER
+    is_thick = measures.coverage > limits.full or measures.dense > limits.dense or is_clumped
+    return Zone.THICK if is_thick else Zone.MONOLAYER

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from blood_cell_system.analysis.runtimes import training_diameter_of
+from blood_cell_system.analysis.runtimes import taxonomy_of, training_diameter_of
 from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.errors import (
@@ -204,6 +204,11 @@ def with_fields_of_scans(
     -------
     tuple of (Inputs, dict of str to Slide)
         With the slide of each field.
+
+    Raises
+    ------
+    SettingsError
+        The settings do not fit a scan, or are of scans where no image is one.
     """
     # Here, not above: most images are no scans, and planning takes time to load.
     from blood_cell_system.pipeline.scan_fields import plan_scans
@@ -213,6 +218,8 @@ def with_fields_of_scans(
     scans: list[PlannedScan] = []
     found = dict(slides)
     runtime = pipeline.system.segmentation_runtime()
+    if settings.goal is not None:
+        settings.goal.check(taxonomy_of(runtime))
     for image in inputs.images:
         if not settings.is_scan(image.path):
             images.append(image)
@@ -237,6 +244,11 @@ def with_fields_of_scans(
             for name, field_of_scan in plan.fields.items():
                 images.append(InputImage(path=image.path, name=name, field=field_of_scan))
                 found[name] = slide
+    if settings.goal is not None and not scans and not failed:
+        raise SettingsError(
+            "--until, --precision-of: received, but none of the images is a scan that is analysed "
+            "field by field. Leave them out, or name a part with --region."
+        )
     if scans and not slides:
         found = {one.name: found.get(one.name) or Slide(name=one.name) for one in images}
     planned = replace(inputs, images=tuple(images), failed=tuple(failed), scans=tuple(scans))

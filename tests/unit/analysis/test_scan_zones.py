@@ -57,3 +57,8 @@ def test_flat_cells_apart_are_the_edge_only_beside_cells_with_pallor():
     pale = ZoneMeasures(coverage=0.4, apart=0.6, dense=0.0, pallor=0.3)
     assert zones_of([flat, pale, pale]) == (Zone.EDGE, Zone.MONOLAYER, Zone.MONOLAYER)
     assert zones_of([flat, flat]) == (Zone.MONOLAYER, Zone.MONOLAYER)
+
+
+def test_a_clump_among_few_cells_is_no_thick_end():
+    clump = ZoneMeasures(coverage=0.03, apart=0.2, dense=0.5, pallor=None)
+    assert zones_of([clump]) == (Zone.EDGE,)

@@ -267,6 +267,16 @@ def test_an_image_beside_a_scan_is_a_slide_of_its_own(
     assert {slides[name].name for name in found.scans[0].fields} == {"slide"}
 
 
+@pytest.mark.parametrize(
+    ("until", "words"), [("blast=5", "blast is no cell type"), ("rbc=5", "none of the images is")]
+)
+def test_a_goal_needs_a_known_type_and_a_scan(slide, pipeline, tmp_path, until, words):
+    inputs = find_inputs([slide], output_dir=tmp_path / "out")
+    settings = ScanSettings(goal=Goal.read(until, None))
+    with pytest.raises(SettingsError, match=words):
+        with_fields_of_scans(inputs, pipeline, settings, jobs=1, slides={})
+
+
 def test_a_scan_that_cannot_be_read_fails_alone(slide, pipeline, tmp_path):
     bad = slide.parent / "bad.svs"
     bad.write_bytes(b"II*\0" + b"\xff" * 30)
