@@ -4,6 +4,7 @@ A file is opened as a network, which gives named arrays for a batch of images. A
 classifier is a network whose inputs and outputs were checked on an artificial image.
 """
 
+import io
 import json
 import math
 import threading
@@ -17,10 +18,15 @@ from typing import Any, Final, Protocol, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.analysis.execution import (
+    Execution,
+    no_device,
+    onnx_provider,
+    openvino_core,
+)
 from blood_cell_system.errors import (
     CheckpointError,
     MissingDataError,
-    SettingsError,
     is_memory_full,
     system_words,
     value_words,
@@ -214,32 +220,32 @@ class OnnxNetwork:
         The file.
     name : str
         Its name in messages.
-    threads : int, optional
-        How many threads one run may use; all cores by default.
+    execution : Execution, optional
+        Device and threads.
 
     Raises
     ------
     SettingsError
-        ``threads`` is not positive.
+        There is no such device.
     CheckpointError
         The file is damaged, or of a newer ONNX.
     """
 
-    def __init__(self, data: bytes, *, name: str = "model", threads: int | None = None) -> None:
-        if threads is not None and threads < 1:
-            raise SettingsError(f"threads: received {threads}; expected 1 or more.")
+    def __init__(
+        self, data: bytes, *, name: str = "model", execution: Execution | None = None
+    ) -> None:
+        execution = execution or Execution()
         # Here, not above: importing a module must be quick.
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ONLY_FATAL
-        options.intra_op_num_threads = threads or 0
+        options.intra_op_num_threads = execution.threads or 0
         # Waiting threads that spin take the cores from the images beside this one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        provider = onnx_provider(execution.device)
         try:
-            session = onnxruntime.InferenceSession(
-                data, options, providers=["CPUExecutionProvider"]
-            )
+            session = onnxruntime.InferenceSession(data, options, providers=[provider])
         except Exception as error:  # ONNX Runtime's errors have no common base.
             if is_memory_full(error):
                 raise MemoryError from error
@@ -248,6 +254,9 @@ class OnnxNetwork:
                 f"({_first_line(error)}). It is damaged, no ONNX file, or "
                 "of a newer ONNX. Copy it again, or export it again with bloodcells export."
             ) from error
+        if session.get_providers()[0] != provider:
+            # Without its driver ONNX Runtime goes on with the processor, and says nothing.
+            raise no_device(execution.device, "onnxruntime", ["cpu"])
         self.name = name
         self._is_endless = False
         self._session = session
@@ -379,8 +388,61 @@ class KerasNetwork:
         return compiled
 
 
+class OpenVinoNetwork:
+    """A network in an ``.onnx`` file that OpenVINO runs; it needs the ``[openvino]`` extra.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    name : str
+        Its name in messages.
+    execution : Execution
+        Device, precision and threads.
+
+    Raises
+    ------
+    SettingsError
+        OpenVINO is not installed, or has no such device or precision here.
+    CheckpointError
+        The file is damaged, or OpenVINO does not know one of its operations.
+    """
+
+    def __init__(self, data: bytes, *, name: str, execution: Execution) -> None:
+        core = openvino_core(execution)
+        # What a file says of itself, and whether it is whole, is checked in one place.
+        checked = OnnxNetwork(data, name=name)
+        self.name, self.metadata = name, checked.metadata
+        self.input_shapes, self.input_dtypes = checked.input_shapes, checked.input_dtypes
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": execution.precision}
+        if execution.device == "cpu":
+            settings["INFERENCE_NUM_THREADS"] = execution.threads or 0
+        try:
+            model = core.read_model(io.BytesIO(data))
+            self._compiled = core.compile_model(model, execution.device.upper(), settings)
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{name}: OpenVINO cannot load this model ({_first_line(error)}). Leave --runtime "
+                "out, or export the model again with bloodcells export."
+            ) from error
+
+    def run(self, batch: NDArray[np.float32]) -> Arrays:
+        """Give the outputs by name."""
+        try:
+            values = self._compiled.create_infer_request().infer([batch])
+        except RuntimeError as error:
+            raise CheckpointError(
+                f"{self.name}: fails on an image of {batch.shape[1]}×{batch.shape[2]} in a batch "
+                f"of {len(batch)} ({_first_line(error)}). Leave --runtime out."
+            ) from error
+        return {
+            output.get_any_name(): np.asarray(value, dtype=np.float32)
+            for output, value in values.items()
+        }
+
+
 def open_network(
-    path: Path, *, kind: ClassifierKind | None = None, threads: int | None = None
+    path: Path, *, kind: ClassifierKind | None = None, execution: Execution | None = None
 ) -> Network:
     """Open a model file; the suffix decides how. Code in the file is never run.
 
@@ -390,24 +452,46 @@ def open_network(
         Ends in ``.onnx`` or ``.keras``; the second needs the ``[train]`` extra.
     kind : ClassifierKind, optional
         Of a classifier: see :func:`read_metadata`.
-    threads : int, optional
-        How many threads one run of an ``.onnx`` file may use; all cores by default. TensorFlow's
-        threads are a matter of the whole process.
+    execution : Execution, optional
+        What runs it, and how.
 
     Raises
     ------
     MissingDataError
         There is no such file.
     SettingsError
-        ``threads`` is not positive.
+        The runtime does not read such a file, is not installed, or has no such device or
+        precision.
     CheckpointError
         The suffix is another one, or the file is damaged, no model, or holds code.
     """
     path = Path(path)
-    if path.suffix.lower() == ".onnx":
-        return OnnxNetwork(_read(path), name=str(path), threads=threads)
+    execution = execution or Execution()
+    if path.suffix.lower() in (".onnx", ".keras"):
+        runtime = execution.runtime_for(path)
+        if runtime == "openvino":
+            return OpenVinoNetwork(_read(path), name=str(path), execution=execution)
+        if runtime == "onnx":
+            return OnnxNetwork(_read(path), name=str(path), execution=execution)
     metadata = read_metadata(path, kind=kind)
-    return KerasNetwork(load_keras_model(path), name=str(path), metadata=metadata)
+    model = load_keras_model(path)
+    check_keras_device(execution.device)
+    return KerasNetwork(model, name=str(path), metadata=metadata)
+
+
+def check_keras_device(device: str) -> None:
+    """Refuse a device that TensorFlow does not find; where it finds a GPU, it uses that.
+
+    Raises
+    ------
+    SettingsError
+        There is no such device.
+    """
+    import tensorflow as tf
+
+    found = ["cpu", *(("gpu", "cuda") if tf.config.list_physical_devices("GPU") else ())]
+    if device not in found:
+        raise no_device(device, "keras", found)
 
 
 def read_metadata(path: Path, *, kind: ClassifierKind | None = None) -> ModelMetadata | None:
@@ -648,9 +732,9 @@ class NetworkSegmenter:
         )
 
 
-def load_runtime(path: Path, *, threads: int | None = None) -> NetworkSegmenter:
+def load_runtime(path: Path, *, execution: Execution | None = None) -> NetworkSegmenter:
     """Load a trained segmenter; parameters and errors as of :func:`open_network`."""
-    return NetworkSegmenter(open_network(path, threads=threads))
+    return NetworkSegmenter(open_network(path, execution=execution))
 
 
 # --- Classifiers of cells ---
@@ -723,10 +807,10 @@ class NetworkClassifier:
 
 
 def load_classifier(
-    path: Path, kind: ClassifierKind, *, threads: int | None = None
+    path: Path, kind: ClassifierKind, *, execution: Execution | None = None
 ) -> NetworkClassifier:
     """Load a classifier; parameters and errors as of :func:`open_network`."""
-    return NetworkClassifier(open_network(path, kind=kind, threads=threads), kind)
+    return NetworkClassifier(open_network(path, kind=kind, execution=execution), kind)
 
 
 def _usual_metadata(kind: ClassifierKind, named: Arrays) -> ModelMetadata:

@@ -27,6 +27,7 @@ from blood_cell_system.cli.options import (
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from blood_cell_system.analysis.execution import Execution
     from blood_cell_system.pipeline.batch import InputImage
     from blood_cell_system.pipeline.scan_fields import ScanSettings
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
@@ -44,6 +45,21 @@ def analyze(
     model: OwnSegmenter = None,
     models: OwnModels = None,
     no_classify: NoClassify = False,
+    runtime: Annotated[
+        Literal["auto", "onnx", "openvino", "keras"],
+        option("--runtime", "What runs the networks; auto goes by the file."),
+    ] = "auto",
+    device: Annotated[
+        str,
+        option(
+            "--device NAME",
+            "Where: cpu; cuda, rocm, directml or coreml of ONNX Runtime; gpu of OpenVINO.",
+        ),
+    ] = "cpu",
+    precision: Annotated[
+        Literal["f32", "bf16"],
+        option("--precision", "bf16 is faster on processors that have it, with OpenVINO."),
+    ] = "f32",
     views: Views = None,
     recursive: Annotated[bool, option("-r --recursive", "Search folders within folders.")] = False,
     jobs: Jobs = ALL_CORES,
@@ -165,6 +181,7 @@ def analyze(
     bloodcells analyze slide.svs --until rbc=2000,wbc=200 -o results
     """
     from blood_cell_system.analysis.classification import ClassificationSettings
+    from blood_cell_system.analysis.execution import Execution
     from blood_cell_system.analysis.image_analysis import AnalysisSettings
     from blood_cell_system.cells.border_rule import BorderRule
     from blood_cell_system.errors import MissingDataError, SettingsError
@@ -184,6 +201,7 @@ def analyze(
     from blood_cell_system.reports.figure_settings import FiguresSettings
     from blood_cell_system.reports.report import Status
 
+    execution = Execution(runtime=runtime, device=device.lower(), precision=precision)
     scan_options: dict[str, Any] = {
         "region": region,
         "level": level,
@@ -215,7 +233,7 @@ def analyze(
         start_batch(output_dir)
         former = former_digests(output_dir)
         pipeline = InferencePipeline(
-            system_of(model, models),
+            system_of(model, models, execution),
             **given(confidence_threshold=confidence_threshold, uncertain_margin=uncertain_margin),
             settings=AnalysisSettings(
                 cell_diameter_px=cell_diameter,
@@ -362,7 +380,9 @@ def pixel_size_of(
     }
 
 
-def system_of(model: Path | None, models: Path | None) -> "BloodCellAnalysisSystem":
+def system_of(
+    model: Path | None, models: Path | None, execution: "Execution | None" = None
+) -> "BloodCellAnalysisSystem":
     """Load the models that the options name, and the built-in ones for the others."""
     from blood_cell_system.pipeline.model_slots import (
         bundled_segmenter,
@@ -372,7 +392,7 @@ def system_of(model: Path | None, models: Path | None) -> "BloodCellAnalysisSyst
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.quiet_import import import_tensorflow
 
-    system = BloodCellAnalysisSystem()
+    system = BloodCellAnalysisSystem(execution=execution)
     named = [model]
     if models is not None:
         named += [segmenter_in(models) if model is None else None]

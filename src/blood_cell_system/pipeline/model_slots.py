@@ -6,6 +6,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 
+from blood_cell_system.analysis.execution import Execution
 from blood_cell_system.analysis.runtimes import (
     KerasNetwork,
     NetworkClassifier,
@@ -194,7 +195,7 @@ class ReadyModel:
     ----------
     runtime : Runtime or ClassifierRuntime
     name : str
-        Of its file, or of the model in memory.
+        Of its file, with what runs it where that is not the default, or of the model in memory.
     sha256 : str
         Of the file, or of the weights of a model in memory.
     """
@@ -211,6 +212,8 @@ class ModelSlot:
     ----------
     kind : ClassifierKind or None
         None for the segmenter.
+    execution : Execution, optional
+        How files are run.
 
     Attributes
     ----------
@@ -223,8 +226,10 @@ class ModelSlot:
         Whether the user chose this very model: then a folder of models does not replace it.
     """
 
-    def __init__(self, kind: ClassifierKind | None = None) -> None:
-        self.kind = kind
+    def __init__(
+        self, kind: ClassifierKind | None = None, *, execution: Execution | None = None
+    ) -> None:
+        self.kind, self.execution = kind, execution
         self.stem = SEGMENTER_STEM if kind is None else kind.file_stem
         self.set(None)
 
@@ -267,8 +272,14 @@ class ModelSlot:
         return self._ready
 
     def _loaded(self, path: Path) -> ReadyModel:
-        runtime = load_runtime(path) if self.kind is None else load_classifier(path, self.kind)
-        return ReadyModel(runtime=runtime, name=path.name, sha256=sha256_of(path))
+        runtime: NetworkSegmenter | NetworkClassifier
+        if self.kind is None:
+            runtime = load_runtime(path, execution=self.execution)
+        else:
+            runtime = load_classifier(path, self.kind, execution=self.execution)
+        words = self.execution.words_for(path) if self.execution else ""
+        name = f"{path.name} ({words})" if words else path.name
+        return ReadyModel(runtime=runtime, name=name, sha256=sha256_of(path))
 
     def _as_runtime(self) -> Any:
         model = self.model

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from blood_cell_system.analysis.execution import Execution
 from blood_cell_system.analysis.runtimes import Runtime
 from blood_cell_system.atomic_files import make_folder, replacing
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
@@ -98,6 +99,8 @@ class BloodCellAnalysisSystem:
         trained models what their preset has.
     use_domain_adapt : bool
         Whether ``TrainingPipeline`` trains with domain adaptation. The models are the same.
+    execution : Execution, optional
+        On what the models of files run.
 
     Attributes
     ----------
@@ -126,6 +129,7 @@ class BloodCellAnalysisSystem:
         d_reduced: int | None = None,
         *,
         use_domain_adapt: bool = False,
+        execution: Execution | None = None,
     ) -> None:
         _check_input_shape("seg_input_shape", seg_input_shape, multiple_of=STRIDE)
         _check_input_shape("clf_input_shape", clf_input_shape, multiple_of=1)
@@ -135,8 +139,11 @@ class BloodCellAnalysisSystem:
         self.clf_input_shape = tuple(clf_input_shape)
         self.d_reduced = d_reduced
         self.use_domain_adapt = use_domain_adapt
-        self._slots: dict[str | None, ModelSlot] = {None: ModelSlot()}
-        self._slots |= {str(kind): ModelSlot(kind) for kind in classifier_kinds()}
+        self.execution = execution
+        self._slots: dict[str | None, ModelSlot] = {None: ModelSlot(execution=execution)}
+        self._slots |= {
+            str(kind): ModelSlot(kind, execution=execution) for kind in classifier_kinds()
+        }
 
     segmentation_model = _Model(None)
     rbc_classifier = _Model("rbc")
@@ -237,7 +244,8 @@ class BloodCellAnalysisSystem:
         path = Path(path)
         if not isinstance(kind, ClassifierKind):
             kind = kind_of_model(path, kind)
-        self._slots.setdefault(str(kind), ModelSlot(kind)).load(path)
+        slot = ModelSlot(kind, execution=self.execution)
+        self._slots.setdefault(str(kind), slot).load(path)
 
     def load_models(self, folder: Path | str) -> None:
         """Load what models a folder holds; classifiers may be missing.

@@ -14,7 +14,7 @@ from blood_cell_system.analysis.runtimes import (
     check_keras_archive,
     load_classifier,
 )
-from blood_cell_system.errors import CheckpointError, MissingDataError, SettingsError
+from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 
 RED_GREEN_BLUE = np.float32(255 * np.eye(3))[:, None, None] * np.ones((3, 130, 130, 1), np.float32)
@@ -119,12 +119,6 @@ def test_a_classifier_of_the_other_cells_is_refused():
         CheckpointError, match="classifier of RBC cells; expected a classifier of WBC cells"
     ):
         onnx_classifier(colour_classifier(), WBC)
-
-
-def test_a_number_of_threads_below_one_is_refused(tmp_path):
-    (tmp_path / "m.onnx").write_bytes(colour_classifier())
-    with pytest.raises(SettingsError, match="threads"):
-        load_classifier(tmp_path / "m.onnx", RBC, threads=0)
 
 
 @pytest.mark.parametrize("name", ["m.onnx", "m.keras"])

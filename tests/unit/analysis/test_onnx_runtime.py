@@ -4,9 +4,10 @@ import sys
 import numpy as np
 import pytest
 
+from blood_cell_system.analysis.execution import Execution
 from blood_cell_system.analysis.runtimes import NetworkSegmenter, OnnxNetwork, load_runtime
 from blood_cell_system.analysis.segmentation import segment_image
-from blood_cell_system.errors import CheckpointError, MissingDataError, SettingsError
+from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import ModelMetadata, as_properties, with_content_hash
 
 onnx = pytest.importorskip("onnx", reason="needs the [train] extra")
@@ -76,13 +77,11 @@ def test_of_a_foreign_network_no_diameter_is_known():
 
 def test_the_number_of_threads_changes_no_value():
     batch = np.random.default_rng(0).uniform(0, 255, (2, 64, 96, 3)).astype(np.float32)
-    one, two = (onnx_runtime(colour_model(), threads=threads).predict(batch) for threads in (1, 2))
+    one, two = (
+        onnx_runtime(colour_model(), execution=Execution(threads=threads)).predict(batch)
+        for threads in (1, 2)
+    )
     np.testing.assert_array_equal(one.class_probabilities, two.class_probabilities)
-
-
-def test_no_threads_are_refused():
-    with pytest.raises(SettingsError, match="received 0"):
-        onnx_runtime(colour_model(), threads=0)
 
 
 def test_a_missing_file_is_named(tmp_path):

@@ -2,6 +2,7 @@ import dataclasses
 import json
 import shutil
 
+import numpy as np
 import pytest
 from support.analysed_images import CELLS, SeeingRuntime, analyze_by_colour, write_smear_image
 from support.colour_classifiers import colour_classifier
@@ -19,7 +20,7 @@ def runtime(monkeypatch):
     runtime = SeeingRuntime()
     runtime.loaded = []
     monkeypatch.setattr(
-        model_slots, "load_runtime", lambda path: runtime.loaded.append(path) or runtime
+        model_slots, "load_runtime", lambda path, **_: runtime.loaded.append(path) or runtime
     )
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
     monkeypatch.setattr(image_module, "analyze_image", analyze_by_colour)
@@ -324,3 +325,12 @@ def test_counts_of_no_slide_are_refused(here, capsys):
     (here / "f.yaml").write_text("counts: {S9: {red_cells_per_ul: 5000000}}\n", "utf-8")
     assert analyze("in", "--group-by", "folder", "--figures", "f.yaml", output="new") == 1
     assert "counts of S9, which is no slide and no patient" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_there_ends_before_the_first_image(tmp_path, capsys, monkeypatch):
+    monkeypatch.undo()
+    write_image(tmp_path / "a.png", np.full((64, 64, 3), 200, dtype=np.uint8))
+    words = ["analyze", str(tmp_path / "a.png"), "-o", str(tmp_path / "out"), "--device", "abacus"]
+    assert main(words) == 1
+    assert "received abacus; onnxruntime" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("a_*"))

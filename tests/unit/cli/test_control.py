@@ -13,7 +13,7 @@ from blood_cell_system.taxonomy import RBC
 
 @pytest.fixture(autouse=True)
 def _by_colour(tmp_path, monkeypatch):
-    monkeypatch.setattr(model_slots, "load_runtime", lambda path: SeeingRuntime())
+    monkeypatch.setattr(model_slots, "load_runtime", lambda path, **_: SeeingRuntime())
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
     monkeypatch.setattr(image_module, "analyze_image", analyze_by_colour)
     monkeypatch.setattr(quiet_import, "import_tensorflow", lambda: None)

@@ -11,7 +11,7 @@ from blood_cell_system.pipeline import model_slots
 @pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(model_slots, "load_runtime", lambda path: SeeingRuntime())
+    monkeypatch.setattr(model_slots, "load_runtime", lambda path, **_: SeeingRuntime())
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
     monkeypatch.setattr(image_module, "analyze_image", analyze_by_colour)
     (tmp_path / "m.onnx").write_bytes(b"a model")

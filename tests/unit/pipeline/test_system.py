@@ -34,7 +34,7 @@ from blood_cell_system.taxonomy import BUILT_IN, CellType, Condition
 class _AnyClassifier(ChosenClassifier):
     """Stands in for what a file holds."""
 
-    def __init__(self, path, kind):
+    def __init__(self, path, kind, execution=None):
         super().__init__(RBC_METADATA if kind == ClassifierKind("RBC") else WBC_METADATA, (1, 0, 0))
         self.name = f"of {path.name}"
 
@@ -44,7 +44,7 @@ def loaded(monkeypatch):
     """Give every file a runtime or a classifier of its own without opening it."""
     files = []
 
-    def load(path):
+    def load(path, execution=None):
         files.append(path.name)
         return ColourRuntime()
 

@@ -1,0 +1,155 @@
+"""On what networks run: which runtime, which device, which precision.
+
+By default an ``.onnx`` file runs in ONNX Runtime and a ``.keras`` file in Keras, in float32 on the
+processor. OpenVINO computes in bfloat16 where the processor can: its figures are in
+``docs/speed.md``.
+"""
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, Literal, get_args
+
+from blood_cell_system.errors import SettingsError, UnknownNameError
+from blood_cell_system.settings import check_ranges, ranged
+
+RuntimeName = Literal["auto", "onnx", "openvino", "keras"]
+Precision = Literal["f32", "bf16"]
+
+_PROVIDERS: Final = {
+    "cpu": "CPUExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+    "rocm": "ROCMExecutionProvider",
+    "directml": "DmlExecutionProvider",
+    "coreml": "CoreMLExecutionProvider",
+}
+"""ONNX Runtime's name of what runs a network on a device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Execution:
+    """How networks are run.
+
+    Parameters
+    ----------
+    runtime : str
+        ``onnx`` or ``openvino`` for ``.onnx`` files, ``keras`` for ``.keras`` files; ``auto``
+        goes by the file and the precision.
+    device : str
+        ``cpu``; ``cuda``, ``rocm``, ``directml`` or ``coreml`` of ONNX Runtime; ``gpu`` of
+        OpenVINO and Keras.
+    precision : str
+        ``f32``, or ``bf16``, which OpenVINO alone computes with.
+    threads : int, optional
+        How many threads one run of an ``.onnx`` file may use; all cores by default. TensorFlow's
+        threads are a matter of the whole process.
+
+    Raises
+    ------
+    SettingsError
+        A value is none of these, or the values do not go together.
+    """
+
+    runtime: RuntimeName = "auto"
+    device: str = "cpu"
+    precision: Precision = "f32"
+    threads: int | None = ranged(None, at_least=1, is_optional=True)
+
+    def __post_init__(self) -> None:
+        check_ranges(self)
+        for name, known in (("runtime", RuntimeName), ("precision", Precision)):
+            if getattr(self, name) not in get_args(known):
+                raise UnknownNameError.of(name, getattr(self, name), get_args(known))
+        if self.precision != "f32" and self.runtime in ("onnx", "keras"):
+            raise SettingsError(
+                f"precision: received {self.precision} with the runtime {self.runtime}, which "
+                "computes in f32; expected f32, or the runtime openvino."
+            )
+
+    def runtime_for(self, path: Path) -> Literal["onnx", "openvino", "keras"]:
+        """Say what runs a file.
+
+        Raises
+        ------
+        SettingsError
+            The runtime that was asked for does not read such files.
+        """
+        is_keras = path.suffix.lower() == ".keras"
+        if self.runtime == "auto" and self.precision == "f32":
+            return "keras" if is_keras else "onnx"
+        wanted = "openvino" if self.runtime == "auto" else self.runtime
+        if is_keras != (wanted == "keras"):
+            remedy = (
+                "Write it as .onnx first: bloodcells export --model"
+                if is_keras
+                else "Name the .keras file that it was made of, or leave --runtime out:"
+            )
+            raise SettingsError(
+                f"{path}: the runtime {wanted} does not read such a file; expected "
+                f"{'a .keras' if wanted == 'keras' else 'an .onnx'} file. {remedy} {path}"
+            )
+        return wanted
+
+    def words_for(self, path: Path) -> str:
+        """Say what runs a file, where that is not what runs it by default; for reports."""
+        if self == Execution(threads=self.threads):
+            return ""
+        package = {"onnx": "onnxruntime"}.get(name := self.runtime_for(path), name)
+        return f"{package} {version(package)}, {self.device}, {self.precision}"
+
+
+def onnx_provider(device: str) -> str:
+    """Name what runs networks on a device in ONNX Runtime.
+
+    Raises
+    ------
+    SettingsError
+        It knows no such device, or this build of it has none.
+    """
+    import onnxruntime
+
+    there = onnxruntime.get_available_providers()
+    provider = _PROVIDERS.get(device)
+    if provider is None or provider not in there:
+        found = [name for name, one in _PROVIDERS.items() if one in there]
+        raise no_device(device, "onnxruntime", found)
+    return provider
+
+
+def no_device(device: str, package: str, found: list[str]) -> SettingsError:
+    """Say that a runtime has no such device, and which ones it has."""
+    return SettingsError(
+        f"device: received {device}; {package} {version(package)} finds {', '.join(found)} on "
+        "this machine. Install its driver and the build of the runtime for it (for CUDA: "
+        "onnxruntime-gpu in the place of onnxruntime), or leave --device out."
+    )
+
+
+def openvino_core(execution: Execution) -> Any:
+    """Start OpenVINO, and check that it has the device and the precision.
+
+    Raises
+    ------
+    SettingsError
+        It is not installed, or has no such device or precision here.
+    """
+    try:
+        version("openvino")
+    except PackageNotFoundError as error:
+        raise SettingsError(
+            "runtime: received openvino, which is not installed. Install the extra: "
+            "pip install 'blood-cell-system[openvino]', or leave --runtime and --precision out."
+        ) from error
+    import openvino
+
+    core = openvino.Core()
+    devices = [name.lower() for name in core.available_devices]
+    if execution.device not in devices:
+        raise no_device(execution.device, "openvino", devices)
+    abilities = core.get_property(execution.device.upper(), "OPTIMIZATION_CAPABILITIES")
+    if execution.precision == "bf16" and "BF16" not in abilities:
+        raise SettingsError(
+            "precision: received bf16, which this processor does not compute with; expected f32. "
+            "Leave --precision out."
+        )
+    return core
