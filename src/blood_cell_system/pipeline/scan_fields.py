@@ -67,9 +67,11 @@ DEFAULT_MEMORY: Final = 1_500_000_000
 """Bytes that the analysis of a scan takes at most, where nothing else is said."""
 _BASE_BYTES: Final = 420_000_000
 """Of the process with its models, before the first field."""
-_NETWORK_BYTES: Final = 170
-"""A pixel that the network sees: it holds its feature maps at once."""
-_FIELD_BYTES: Final = 42
+_NETWORK_BYTES: Final = 70
+"""A pixel that the network sees: it holds its feature maps at once. This and the next follow from
+the peaks of runs on a drawn slide: 0.57 GB (fields of 1,024 pixels with their margins, one job),
+1.31 GB (2,304 pixels, one job) and 1.57 GB (2,048 pixels, two jobs)."""
+_FIELD_BYTES: Final = 110
 """A pixel of a field that is in work: image, class mask, labels, what is drawn and packed."""
 _WHOLE_BYTES: Final = 40
 """A pixel of an image that is analysed in one piece."""
