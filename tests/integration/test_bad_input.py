@@ -56,6 +56,7 @@ _OF_THE_BATCH = {
     "cells.csv",
     "cells.parquet",
     "index.html",
+    "review.html",
 }
 
 
