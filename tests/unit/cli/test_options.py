@@ -31,7 +31,7 @@ def option(command, name):
         ("crops", "--method", set(CutMethod) - {CutMethod.POINTS}),
         ("prepare", "--mask-method", MaskMethod),
         ("split", "--by", GroupBy),
-        ("synthesize", "--layout", (*FolderLayout, "cells-rbc", "cells-wbc")),
+        ("synthesize", "--layout", (*FolderLayout, "slide", "cells-rbc", "cells-wbc")),
     ],
 )
 def test_choices_are_those_of_the_settings(command, name, choices):
