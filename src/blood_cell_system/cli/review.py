@@ -111,7 +111,10 @@ def review(
                 import webbrowser
 
                 webbrowser.open(address)
-            config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+            # Its own configuration of logging closes the handlers of others, absl's stream too.
+            config = uvicorn.Config(
+                app, log_config=None, log_level="warning", access_log=False, server_header=False
+            )
             uvicorn.Server(config).run(sockets=[listener])
         finally:
             session.close()

@@ -1,3 +1,5 @@
+import io
+import logging
 import socket
 import sys
 import webbrowser
@@ -108,3 +110,12 @@ def test_without_its_packages_the_command_names_them(results, capsys, monkeypatc
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert main(["review", str(results)]) == 1
     assert "pip install '.[review]'" in capsys.readouterr().err
+
+
+def test_handlers_of_other_libraries_stay_open(results, served):
+    """Absl closes the stream of its handler, which may be the standard error of a test run."""
+    handler = logging.StreamHandler(io.StringIO())
+    handler.close = handler.stream.close
+    assert main(["review", str(results), "--port", "0"]) == 0
+    assert len(served) == 1
+    assert not handler.stream.closed
