@@ -297,7 +297,10 @@ def test_a_cell_that_was_drawn_has_a_tile_afterwards(review):
     review.press("d", "ArrowDown", "Enter")
     review.page.wait_for_selector("#outlines polygon.changed")
     review.press("Escape")
-    assert review.page.inner_text("#count") == "201 cells shown"
+    # The tiles are laid out anew a frame later.
+    review.page.wait_for_function(
+        "document.querySelector('#count').innerText === '201 cells shown'"
+    )
 
 
 def test_an_outline_is_changed_by_keys(review):
