@@ -266,10 +266,10 @@ def _check_counts(folder: CellFolder, known: Set[str]) -> None:
         for name in {record.condition, record.cell_type}
         if name is not None and name not in known
     )
-    few = [f"{name} ({count})" for name, count in counts.items() if count < FEWEST_OF_CLASS]
+    few = ", ".join(f"{name} ({n})" for name, n in counts.items() if n < FEWEST_OF_CLASS)
     if total < FEWEST_CELLS or few:
         raise DatasetError(
-            f"{folder.root}: {total} cells{f', few of {chr(44).join(few)}' if few else ''}; "
+            f"{folder.root}: {total} cells{f', few of {few}' if few else ''}; "
             f"expected {FEWEST_CELLS} or more, and {FEWEST_OF_CLASS} or more of each new class, to "
             "fine-tune a classifier. Add cells, or leave a class out."
         )

@@ -20,6 +20,15 @@ def test_the_first_interrupt_is_a_wish_and_the_second_one_stops():
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_an_end_from_outside_is_a_wish_as_well(name):
     number = getattr(signal, name)
+    before = signal.signal(number, signal.SIG_DFL)
+    try:
+        check_a_wish(number)
+    finally:
+        # Under nohup it was ignored.
+        signal.signal(number, before)
+
+
+def check_a_wish(number):
     with deferred_interrupt() as interruption:
         os.kill(os.getpid(), number)
         assert interruption.is_set()
