@@ -205,8 +205,8 @@ class CellAugmentation:
 def for_surround() -> CellAugmentation:
     """Give the changes for networks that see the surround, for the stain of any laboratory.
 
-    The shares and ranges are those of the best of 28 trainings that each left laboratories out
-    (docs/classifier_training.md, "Laboratories left out").
+    Trainings that each left laboratories out were better with such strong changes of the stain and
+    with the surround in half of the cells (docs/classifier_training.md, "Which network").
     """
     look = replace(
         _default_look(), stain_share=1.0, stain_mixing=0.12, stain_strength_range=(0.5, 1.9)

@@ -1,7 +1,7 @@
 """Images too large to decode whole: windows of the levels of a scan, read tile by tile.
 
 TIFF of any layout (tiles or strips, pyramids in every usual place, OME-TIFF, BigTIFF of both byte
-orders) is read with tifffile, the formats of slide scanners with OpenSlide, OME-Zarr with zarr.
+orders) is read with tifffile, the formats of slide scanners with OpenSlide.
 What cannot be decoded is a hole: white, and reported.
 """
 
@@ -29,7 +29,7 @@ TIFF_SUFFIXES: Final = frozenset({".tif", ".tiff", ".btf", ".tf8", ".tf2"})
 TIFF_SCAN_SUFFIXES: Final = frozenset({".svs", ".ndpi", ".scn", ".bif", ".qptiff"})
 """Endings of TIFF files of slide scanners."""
 OPENSLIDE_SUFFIXES: Final = frozenset({".mrxs", ".vms", ".vmu", ".czi", ".svslide"})
-SCAN_SUFFIXES: Final = TIFF_SCAN_SUFFIXES | OPENSLIDE_SUFFIXES | {".zarr"}
+SCAN_SUFFIXES: Final = TIFF_SCAN_SUFFIXES | OPENSLIDE_SUFFIXES
 """Endings of what is always read window by window."""
 
 _CACHE_BYTES: Final = 96 * 2**20
@@ -37,7 +37,7 @@ _CACHE_BYTES: Final = 96 * 2**20
 _STRIP_ROWS: Final = 64
 """Rows of unpacked strips that are read at once."""
 _READ_PX: Final = 512
-"""Side of the parts in which OpenSlide and zarr read, so that a fault costs one part."""
+"""Side of the parts in which OpenSlide reads, so that a fault costs one part."""
 _SAMPLED: Final = 64
 """Tiles of a level whose values say how deep a camera's bits are."""
 _MOST_SEGMENT_BYTES: Final = 400_000_000
@@ -597,7 +597,7 @@ def open_scan(path: Path, *, page: int = 0) -> Scan:
     suffix = path.suffix.lower()
     if not path.exists():
         raise MissingDataError(f"{path}: there is no such image. Check the path.")
-    if suffix != ".zarr" and (kind := kind_of_special(path)):
+    if kind := kind_of_special(path):
         raise ImageReadError(f"{path}: {kind}, not an image. Replace it by an image, or remove it.")
     try:
         if suffix in OPENSLIDE_SUFFIXES:

@@ -2,13 +2,13 @@ r"""A classifier that begins with what a network learned from photographs.
 
 Three branches look at a cell and what is around it: as it is stained; with all stain scaled to one
 strength; and with each colour scaled to its own usual strength, which leaves little of the
-laboratory's colours. Each is the first 16 convolutions of EfficientNet-Lite0 [1]_ and a dense layer
-on the mean and the maximum of its map. In training whole branches are dropped at random, so that
-each learns to stand alone; in use they add up. With d the optical density, the strength of a
-channel c in the middle of the image is :math:`m_c = \sum_p d_{pc}^2 / \sum_p d_{pc}`.
+laboratory's colours. Each is the stem and the first eight blocks of EfficientNet-Lite0 [1]_ and a
+dense layer on the mean and the maximum of its map. In training whole branches are dropped at
+random, so that each learns to stand alone; in use they add up. With d the optical density, the
+strength of a channel c in the middle of the image is :math:`m_c = \sum_p d_{pc}^2 / \sum_p d_{pc}`.
 
-On cells of laboratories that were left out, the branches together were better than each alone, and
-the start from photographs far better than none (docs/classifier_training.md). Outputs and layers
+On cells of laboratories that were left out, such branches together were better than each alone
+(docs/classifier_training.md). Outputs and layers
 for training are those of ``networks/cell_classifier.py``.
 
 References
@@ -55,8 +55,8 @@ _MIDDLE_SHARE: Final = 0.6
 """Side of the part whose strength counts, in sides of the image; a cell is 0.77 long."""
 
 _USUAL_STRENGTH: Final = (0.6, 0.8, 0.45)
-"""Strength that red, green and blue are scaled to: about the median of eight laboratories' white
-cells; the mean of the three is that of the branch that keeps the colours' proportions."""
+"""Strength that red, green and blue are scaled to, chosen by eye to look like a usual stain; the
+mean of the three is that of the branch that keeps the colours' proportions."""
 
 BRANCHES: Final = ("plain", "strength", "colour")
 
