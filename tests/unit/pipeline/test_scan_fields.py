@@ -55,6 +55,7 @@ def small_fields(monkeypatch):
     """Fields of 256 pixels, with a margin of 64."""
     monkeypatch.setattr(scan_fields, "_SIDES", (4,))
     monkeypatch.setattr(scan_fields, "_MARGIN_PX", 64)
+    monkeypatch.setattr(scan_fields, "_AROUND_PX", 128)
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
 
 
@@ -116,6 +117,43 @@ def test_cells_at_seams_are_neither_cut_nor_counted_twice(
     areas = np.concatenate([one.report.cells["area"] for one in summary.outcomes])
     assert len(set(areas.tolist())) == 1
     assert not any(one.report.cells["touches_border"].any() for one in summary.outcomes)
+
+
+def test_the_network_sees_more_around_a_field_than_its_results_show(
+    small_fields, slide, pipeline, tmp_path
+):
+    [plan] = planned(slide, ScanSettings(region=WHOLE))
+    field = plan.fields["slide/r2_c2"]
+    assert field.own == (256, 256, 256, 256)
+    assert field.seen == (192, 192, 384, 338)
+    assert field.around == (128, 128, 512, 402)
+    network = pipeline.system.segmentation_model
+    network.seen.clear()
+    result = pipeline.analyze_field(field)
+    assert network.seen[0] == (416, 512)
+    np.testing.assert_array_equal(result.analysis.image, field.read())
+    assert result.analysis.cells.label_image.shape == (338, 384)
+    x, y = result.report.cells["centroid"].T
+    assert ((x >= 64) & (x < 320) & (y >= 64) & (y < 320)).all()
+
+
+def test_marks_are_found_once_in_a_saved_image_and_not_in_a_pyramid(
+    small_fields, slide, pipeline, tmp_path
+):
+    image = cv2.GaussianBlur(cells_image(grid_places()), (0, 0), 3)
+    cv2.rectangle(image, (600, 480), (720, 486), (0, 0, 0), -1)
+    write_image(tmp_path / "in" / "saved.png", image)
+    [plan] = planned(tmp_path / "in" / "saved.png", ScanSettings(region=WHOLE))
+    is_marked = {name for name, field in plan.fields.items() if field.frame.marks is not None}
+    assert "saved/r2_c3" in is_marked
+    assert is_marked <= {"saved/r2_c3", "saved/r2_c4", "saved/r3_c3", "saved/r3_c4"}
+    assert len(plan.fields) > 6
+    field = plan.fields["saved/r2_c3"]
+    rows, columns = np.nonzero(field.frame.marks)
+    assert abs(columns.min() + field.seen[0] - 600) <= 6
+    assert abs(rows.min() + field.seen[1] - 480) <= 6
+    [plan] = planned(slide, ScanSettings(region=WHOLE))
+    assert not any(field.marks is not None for field in plan.fields.values())
 
 
 def test_the_slide_has_a_record_an_overview_and_its_area(small_fields, slide, pipeline, tmp_path):
