@@ -20,7 +20,7 @@ from blood_cell_system.analysis.image_analysis import (
     analyze_image,
 )
 from blood_cell_system.analysis.quality import warning
-from blood_cell_system.analysis.runtimes import (
+from blood_cell_system.analysis.trained_models import (
     ClassifierRuntime,
     Runtime,
     has_instance_head,

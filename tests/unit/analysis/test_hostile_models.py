@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from blood_cell_system.analysis import runtimes
-from blood_cell_system.analysis.runtimes import OnnxNetwork, check_keras_archive
+from blood_cell_system.analysis.model_files import check_keras_archive
+from blood_cell_system.analysis.opened_networks import OnnxNetwork
 from blood_cell_system.errors import CheckpointError
 
 

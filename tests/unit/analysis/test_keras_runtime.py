@@ -5,8 +5,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from blood_cell_system.analysis.runtimes import KerasNetwork, NetworkSegmenter, load_runtime
+from blood_cell_system.analysis.opened_networks import KerasNetwork
 from blood_cell_system.analysis.segmentation import segment_image
+from blood_cell_system.analysis.trained_models import NetworkSegmenter, load_runtime
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import model_name
