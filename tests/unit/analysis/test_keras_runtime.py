@@ -35,7 +35,7 @@ def image_and_mask():
 
 def test_importing_it_imports_no_keras():
     code = (
-        "import sys; from blood_cell_system.analysis import runtimes, segmentation;"
+        "import sys; from blood_cell_system.analysis import opened_networks, segmentation;"
         "sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
