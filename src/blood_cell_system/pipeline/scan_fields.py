@@ -658,16 +658,13 @@ class _Plan:
         self, region: Window, block: int, magnification: float, by: float
     ) -> Iterator[tuple[tuple[int, int], Window]]:
         """Cut the region into own parts of the level, with their rows and columns."""
-        side = self._side(block, magnification) * block
+        most = self._side(block, magnification)
         left, top, width, height = (round(one / by) for one in region)
         rows, columns = self.scan.levels[self.settings.level].shape
         width, height = min(width, columns - left), min(height, rows - top)
-        for row, y in enumerate(range(top, top + max(height, 1), side)):
-            for column, x in enumerate(range(left, left + max(width, 1), side)):
-                yield (
-                    (row, column),
-                    (x, y, min(side, left + width - x), min(side, top + height - y)),
-                )
+        for row, (y, down) in enumerate(_cut(top, height, block, most)):
+            for column, (x, across) in enumerate(_cut(left, width, block, most)):
+                yield (row, column), (x, y, across, down)
 
     def _side(self, block: int, magnification: float) -> int:
         """Side of a field in blocks, as large as the memory allows."""
@@ -711,6 +708,14 @@ class _Plan:
                 "--region, or analyse all with --zones all."
             )
         return spread(wanted) if self.settings.goal is not None else wanted
+
+
+def _cut(start: int, length: int, block: int, most: int) -> Iterator[tuple[int, int]]:
+    """Cut a length into starts and lengths of whole blocks, about alike, of ``most`` blocks."""
+    count = -(-max(length, 1) // (most * block))
+    side = -(-length // (count * block)) * block
+    for place in range(start, start + max(length, 1), max(side, block)):
+        yield place, min(max(side, 1), start + length - place)
 
 
 def _part_of(
