@@ -25,7 +25,6 @@ from blood_cell_system.analysis.marks import (
 )
 from blood_cell_system.analysis.pose import Pose, standard_pose
 from blood_cell_system.analysis.quality import ImageQuality, assess
-from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
 from blood_cell_system.analysis.scale import (
     ScaleEstimate,
     estimate_diameter,
@@ -34,6 +33,7 @@ from blood_cell_system.analysis.scale import (
 )
 from blood_cell_system.analysis.segmentation import FoundCells, TileSettings, Window, find_cells
 from blood_cell_system.analysis.survey import Survey, find_field, survey
+from blood_cell_system.analysis.trained_models import Runtime, training_diameter_of
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
 from blood_cell_system.cells.separation import SeparationSettings
 from blood_cell_system.cells.table import Cells

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.pose import standard_pose
-from blood_cell_system.analysis.runtimes import NetworkOutputs, Runtime, taxonomy_of
+from blood_cell_system.analysis.trained_models import NetworkOutputs, Runtime, taxonomy_of
 from blood_cell_system.cells.neighbours import crops_of
 from blood_cell_system.cells.rescaling import enlarged_class_mask, rescale_cells, resize_labels
 from blood_cell_system.cells.separation import (

@@ -147,10 +147,7 @@ class _Kinds:
         key = np.zeros(table.num_rows, dtype=np.int64)
         values: list[list[Any]] = []
         for name in (*_TEXTS, *_TRUTHS):
-            if name in _TRUTHS:
-                codes, words = _truths(table[name]), [False, True]
-            else:
-                codes, words = _texts(table[name])
+            codes, words = _codes(table[name])
             key = key * len(words) + codes
             values.append(words)
         size = int(np.prod([len(words) for words in values]))
@@ -158,8 +155,8 @@ class _Kinds:
         known = [
             self._kinds.setdefault(_decoded(int(one), values), len(self._kinds)) for one in found
         ]
-        images, names = _texts(table["image"])
-        numbers = [self._images.setdefault(name, len(self._images)) for name in names[:-1]]
+        images, names = _codes(table["image"])
+        numbers = [self._images.setdefault(str(name), len(self._images)) for name in names[:-1]]
         pairs = images.astype(np.int64) * len(known) + local
         counts = np.bincount(pairs, minlength=len(names) * len(known))
         chosen = np.flatnonzero(counts)
@@ -219,8 +216,10 @@ def _decoded(key: int, values: list[list[Any]]) -> tuple[Any, ...]:
     return tuple(reversed(found))
 
 
-def _texts(column: Any) -> tuple[NDArray[np.int64], list[str | None]]:
-    """Codes of a column of text, and its words; None is the last."""
+def _codes(column: Any) -> tuple[NDArray[np.int64], list[Any]]:
+    """Codes of a column of truths or text, and their values; of text the last is None."""
+    if str(column.type) == "bool":
+        return _truths(column).astype(np.int64), [False, True]
     array = column.combine_chunks()
     words = array.dictionary.to_pylist()
     codes = array.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)

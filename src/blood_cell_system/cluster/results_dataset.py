@@ -8,10 +8,10 @@
     images/failed-KEY.parquet               a row an image that failed, and why
     slides/part-0.parquet, patients/…       sums, written at the end
 
-Where no slides were named, ``cells`` has no folders. ``KEY`` names a batch of images by its content:
-doing it again replaces the same files. The file in ``images`` comes last and is what makes a batch
-count; :meth:`ResultsDataset.settle` removes the cells of batches that never came so far. One run at
-a time writes.
+Where no slides were named, ``cells`` has no folders. ``KEY`` names a batch of images by its
+content: doing it again replaces the same files. The file in ``images`` comes last and is what makes
+a batch count; :meth:`ResultsDataset.settle` removes the cells of batches that never came so far.
+One run at a time writes.
 """
 
 import hashlib
@@ -19,6 +19,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 from urllib.parse import quote
 
@@ -203,7 +204,7 @@ class ResultsDataset:
                 f"{storage.shown}: holds no dataset of results: there is no {DATASET_NAME}. Name "
                 "the folder that analyze --scheduler has written."
             ) from error
-        value = parsed_json(text, where, remedy="Copy the dataset again.")
+        value = parsed_json(text, Path(where), remedy="Copy the dataset again.")
         try:
             return cls(storage, DatasetRecord.model_validate(value))
         except ValidationError as error:

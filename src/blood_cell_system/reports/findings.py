@@ -99,8 +99,12 @@ class Ratio:
         total = self.among(cells) & cells["is_counted"]
         found = self.of(cells) & total
         is_classes = f"{self.name}_prob" in cells
-        proof = Proof.of(cells.validation.get(self.name, Validation())) if is_classes else None
-        is_unsure = np.zeros_like(found) if proof is None else are_uncertain(cells)
+        # Healthy is what none of the conditions is: the claims are theirs.
+        healthy = {one.name for one in cells.taxonomy.conditions if one.is_healthy}
+        unknown = None if self.name in healthy else Validation()
+        validation = cells.validation.get(self.name, unknown)
+        proof = Proof.of(validation) if is_classes and validation is not None else None
+        is_unsure = are_uncertain(cells) if is_classes else np.zeros_like(found)
         has_images = "image" in cells and len(cells) > 0
         by_field = (cells.by_image(found), cells.by_image(total)) if has_images else None
         return Rate(
