@@ -334,6 +334,15 @@ def test_large_images_are_scans_by_the_memory_they_may_take(slide, tmp_path):
     assert not ScanSettings(level=1).is_scan(tmp_path / "a.txt")
 
 
+def test_a_pyramid_is_a_scan_from_the_size_on_that_photographs_have(slide, monkeypatch):
+    assert not ScanSettings().is_scan(slide)
+    monkeypatch.setattr(scan_fields, "_PYRAMID_PX", 400_000)
+    assert ScanSettings().is_scan(slide)
+    flat = slide.with_name("flat.tif")
+    tifffile.imwrite(flat, cells_image(grid_places()), photometric="rgb")
+    assert not ScanSettings().is_scan(flat)
+
+
 def test_an_image_that_only_decodes_whole_must_fit(tmp_path):
     write_image(tmp_path / "a.png", cells_image(grid_places()))
     with pytest.raises(ImageReadError, match=r"can only be decoded whole .* tiled TIFF"):
