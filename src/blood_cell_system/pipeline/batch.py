@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from blood_cell_system.analysis.runtimes import taxonomy_of, training_diameter_of
+from blood_cell_system.analysis.trained_models import taxonomy_of, training_diameter_of
 from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.errors import (
@@ -359,8 +359,12 @@ def former_report(
         data = read_file_bytes(image.path) if data is None else data
         digest = hashlib.sha256(data).hexdigest()
     # The same file has the same pixels.
-    pixels = report.provenance.pixels_sha256
-    digests = {"data_sha256": digest, "pixels_sha256": pixels}
+    former = report.provenance
+    digests = {
+        "data_sha256": digest,
+        "pixels_sha256": former.pixels_sha256,
+        "field_hash": former.field_hash,
+    }
     expected = provenance.model_copy(update=digests)
     if (report.settings, report.provenance) != (settings, expected):
         return None
