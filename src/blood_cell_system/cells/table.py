@@ -316,7 +316,21 @@ class Cells:
 
     def count(self, name: str) -> int:
         """How many cells of a type there are."""
-        return int(np.count_nonzero(self.is_type(name)))
+        return self.number(self.is_type(name))
+
+    def number(self, rows: NDArray[np.bool_]) -> int:
+        """How many cells the chosen rows are."""
+        return int(np.count_nonzero(rows))
+
+    def by_image(self, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Count the chosen cells of each image that has cells, in the order of their names."""
+        _, places = np.unique(self["image"].astype(str), return_inverse=True)
+        return np.bincount(places[rows], minlength=places.max(initial=-1) + 1)
+
+    def median(self, name: str, rows: NDArray[np.bool_]) -> float | None:
+        """Median of a column of the chosen cells; None without a cell or where one has no value."""
+        values = self[name][rows]
+        return None if not len(values) or np.isnan(values).any() else float(np.median(values))
 
     @classmethod
     def from_dataframe(

@@ -452,7 +452,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
         print(f"Left out of the sums: {summary.left_out} not taken for a smear")
     for names in () if summary.is_grouped else summary.repeated:
         listed = ", ".join(shown_name(name) for name in names)
-        print(f"The same image, summed up {len(names)} times: {listed}")
+        print(f"The same field, summed up {len(names)} times: {listed}")
     for report in summary.slides:
         fields = counted(len(report.images), "field")
         print(f"{shown_name(report.name)}: {fields}, {_counts_words(report.counts)}")

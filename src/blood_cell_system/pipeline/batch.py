@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from blood_cell_system.analysis.runtimes import taxonomy_of, training_diameter_of
+from blood_cell_system.analysis.trained_models import taxonomy_of, training_diameter_of
 from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.errors import (

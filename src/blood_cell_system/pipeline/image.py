@@ -21,13 +21,14 @@ from blood_cell_system.analysis.image_analysis import (
     analyze_image,
 )
 from blood_cell_system.analysis.quality import warning
-from blood_cell_system.analysis.runtimes import (
+from blood_cell_system.analysis.trained_models import (
     ClassifierRuntime,
     Runtime,
     has_instance_head,
     one_at_a_time,
 )
 from blood_cell_system.cells.border_rule import BorderRule
+from blood_cell_system.datasets.duplicates.field_features import field_hash
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.damage import damage_of, damage_words
 from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_file_bytes, read_image
@@ -233,7 +234,7 @@ class InferencePipeline:
         ImageReadError
             The scan cannot be read any more.
         """
-        pixels = field.read()
+        pixels = field.read_around()
         frame = field.frame
         warnings = (_HOLE.format(count=len(frame.holes)),) if frame.holes else ()
         return self._analyze(
@@ -261,6 +262,7 @@ class InferencePipeline:
             tiles = replace(self.settings.tiles, network_whole_px=image.shape[0] * _NO_LIMIT)
             settings = replace(self.settings, tiles=tiles)
             found = analyze_field(ready.segmenter, image, field.frame, settings)
+            image = found.image
         else:
             found = analyze_image(ready.segmenter, image, self.settings, stated)
         if damage is not None:
@@ -284,6 +286,7 @@ class InferencePipeline:
                 update={
                     "data_sha256": sha256,
                     "pixels_sha256": hashlib.sha256(image.tobytes()).hexdigest(),
+                    "field_hash": field_hash(image),
                 }
             ),
             further_warnings=(

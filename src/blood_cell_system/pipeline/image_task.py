@@ -245,8 +245,12 @@ def former_report(
         data = read_file_bytes(image.path) if data is None else data
         digest = hashlib.sha256(data).hexdigest()
     # The same file has the same pixels.
-    pixels = report.provenance.pixels_sha256
-    digests = {"data_sha256": digest, "pixels_sha256": pixels}
+    former = report.provenance
+    digests = {
+        "data_sha256": digest,
+        "pixels_sha256": former.pixels_sha256,
+        "field_hash": former.field_hash,
+    }
     expected = provenance.model_copy(update=digests)
     if (report.settings, report.provenance) != (settings, expected):
         return None

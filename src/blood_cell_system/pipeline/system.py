@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from blood_cell_system.analysis.execution import Execution
-from blood_cell_system.analysis.runtimes import Runtime
+from blood_cell_system.analysis.trained_models import Runtime
 from blood_cell_system.atomic_files import make_folder, replacing
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
 from blood_cell_system.model_metadata import (
@@ -105,10 +105,10 @@ class BloodCellAnalysisSystem:
     Attributes
     ----------
     segmentation_model : keras.Model or Runtime or None
-        Any that :class:`~blood_cell_system.analysis.runtimes.NetworkSegmenter` takes, or anything
-        that runs like one.
+        Any that :class:`~blood_cell_system.analysis.trained_models.NetworkSegmenter` takes, or
+        anything that runs like one.
     rbc_classifier, wbc_classifier : keras.Model or ClassifierRuntime or None
-        Likewise; see :class:`~blood_cell_system.analysis.runtimes.NetworkClassifier`.
+        Likewise; see :class:`~blood_cell_system.analysis.trained_models.NetworkClassifier`.
 
     Raises
     ------

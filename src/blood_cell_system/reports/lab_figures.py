@@ -45,7 +45,6 @@ from blood_cell_system.reports.findings import (
     Count,
     Ratio,
     Record,
-    by_image,
     leukocytes,
     of_types,
     ratios_of,
@@ -159,7 +158,7 @@ def ratio_figure(ratio: Ratio, cells: Cells, *, group: str) -> LabFigure:
     count = ratio.of(cells) & cells["is_counted"]
     if ratio.per is None:
         count &= total
-    k, n = int(np.count_nonzero(count)), int(np.count_nonzero(total))
+    k, n = cells.number(count), cells.number(total)
     figure = LabFigure(
         name=ratio.name,
         group=group,
@@ -183,7 +182,7 @@ def ratio_figure(ratio: Ratio, cells: Cells, *, group: str) -> LabFigure:
     if rate.verdict == Verdict.FALSE_ALARMS:
         note = f"{k:,} of {n:,}: within false alarms, not distinguishable from none"
         return figure.model_copy(update={"note": note})
-    by_field = [by_image(cells, rows) for rows in (count, total)]
+    by_field = [cells.by_image(rows) for rows in (count, total)]
     # Of numbers beside each other the share of the one among both has the binomial interval.
     whole = k + n if ratio.per else n
     independent = independent_total(by_field[0], by_field[1] + (by_field[0] if ratio.per else 0))

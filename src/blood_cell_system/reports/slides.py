@@ -7,12 +7,17 @@ list of its fields. A patient's report has the cells of all slides of the patien
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.reports.batch_summary import SLIDE_ENDING, BatchFile, Slide
+from blood_cell_system.reports.batch_summary import (
+    SLIDE_ENDING,
+    BatchFile,
+    Slide,
+    repeated_fields,
+)
 from blood_cell_system.reports.diagnosis import doubts, type_summary, unfamiliar
 from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, findings_in, rates_in
@@ -272,12 +277,8 @@ def _warnings(
     yield from _warnings_of_scale(smears)
     yield from unfamiliar(sums.findings, next(iter(smears.values())).cells.taxonomy)
     yield from doubts(rate for part in sums.findings.values() for rate in part.rates)
-    digests: dict[Any, list[str]] = {}
-    for name, report in smears.items():
-        digests.setdefault(report.provenance.image_sha256, []).append(name)
-    for names in digests.values():
-        if len(names) > 1:
-            yield f"{_images(names)} are the same image, and are counted {len(names)} times."
+    for names in repeated_fields((name, one.provenance) for name, one in smears.items()):
+        yield f"{_images(names)} show the same field, which is counted {len(names)} times."
 
 
 def _warnings_of_scale(smears: Mapping[str, DiagnosticReport]) -> Iterator[str]:

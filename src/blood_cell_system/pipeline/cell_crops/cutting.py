@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.runtimes import Runtime
 from blood_cell_system.analysis.scale import MIN_AGREEMENT, estimate_diameter, estimate_scale
 from blood_cell_system.analysis.segmentation import find_cells
+from blood_cell_system.analysis.trained_models import Runtime
 from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
 from blood_cell_system.boxes import Box, pairwise_box_iou
 from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, Piece, cell_image, touches_border
