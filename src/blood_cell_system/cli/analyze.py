@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from blood_cell_system.analysis.execution import Execution
-    from blood_cell_system.pipeline.batch import InputImage
+    from blood_cell_system.pipeline.image_task import InputImage
     from blood_cell_system.pipeline.scan_fields import ScanSettings
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome

@@ -10,9 +10,10 @@ import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -22,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.errors import ImageReadError, MissingDataError, system_words
-from blood_cell_system.imaging.image_file import as_8_bit, usual_full_scale
-from blood_cell_system.imaging.pixel_size import PixelSize, pixel_size_in_tags
+from blood_cell_system.imaging.image_file import as_8_bit, read_image, usual_full_scale
+from blood_cell_system.imaging.pixel_size import PixelSize, pixel_size_in_tags, read_pixel_size
 from blood_cell_system.input_files import kind_of_special
 
 TIFF_SUFFIXES: Final = frozenset({".tif", ".tiff", ".btf", ".tf8", ".tf2"})
@@ -80,12 +81,22 @@ class Scan(ABC):
         The first is the image itself, the others are smaller and smaller.
     pixel_size : PixelSize or None
         Of level 0, as the file states it.
+    page : int or None
+        Which of the file's images it is; None for one in memory.
+    pages : int
+        How many images the file has.
     """
 
     def __init__(
-        self, path: Path, levels: Sequence[Level], pixel_size: PixelSize | None = None
+        self,
+        path: Path,
+        levels: Sequence[Level],
+        pixel_size: PixelSize | None = None,
+        *,
+        page: int | None = 0,
+        pages: int = 1,
     ) -> None:
-        self.path = path
+        self.path, self.page, self.pages = path, page, pages
         self.levels = tuple(levels)
         self.pixel_size = pixel_size
         self._holes: set[tuple[int, Window]] = set()
@@ -118,6 +129,11 @@ class Scan(ABC):
             self._read_into(pixels[y0 - top : y1 - top, x0 - left : x1 - left], (x0, y0), level)
         return pixels
 
+    def note_holes(self, level: int, holes: Iterable[Window]) -> None:
+        """Add parts of a level that another process could not decode."""
+        with self._lock:
+            self._holes |= {(level, hole) for hole in holes}
+
     @abstractmethod
     def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
         """Fill pixels of a level whose upper left corner is at (x, y)."""
@@ -125,6 +141,10 @@ class Scan(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the file; a scan that nobody holds any more does so itself."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens the file itself, once: pixels are many.
+        return _open_again, (self.path, self.page, self.path.stat().st_mtime_ns)
 
     def __del__(self) -> None:
         # Of a scan that could not be opened there is nothing to close.
@@ -145,10 +165,6 @@ class Scan(ABC):
                 and top < hole[1] + hole[3]
             )
         )
-
-    def _note_hole(self, level: int, window: Window) -> None:
-        with self._lock:
-            self._holes.add((level, window))
 
     def level_for(self, downsample: float) -> int:
         """Give the smallest level that is made no smaller than that."""
@@ -178,7 +194,7 @@ class ArrayScan(Scan):
         self, path: Path, image: NDArray[np.uint8], pixel_size: PixelSize | None = None
     ) -> None:
         shape = (image.shape[0], image.shape[1])
-        super().__init__(path, [Level(shape=shape, downsample=1.0)], pixel_size)
+        super().__init__(path, [Level(shape=shape, downsample=1.0)], pixel_size, page=None)
         self._image = image
 
     def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
@@ -218,9 +234,12 @@ class TiledScan(Scan):
         path: Path,
         levels: Sequence[Level],
         pixel_size: PixelSize | None,
+        *,
         tiles: Sequence[tuple[int, int]],
+        page: int,
+        pages: int,
     ) -> None:
-        super().__init__(path, levels, pixel_size)
+        super().__init__(path, levels, pixel_size, page=page, pages=pages)
         self._tiles = tuple(tiles)
         self._cache: OrderedDict[tuple[int, int, int], NDArray[np.uint8]] = OrderedDict()
         self._cached_bytes = 0
@@ -283,13 +302,8 @@ class TiffScan(TiledScan):
         self._file: Any = TiffFile(path)
         try:
             planes = list(_planes_of(self._file))
-            if not 0 <= page < len(planes):
-                raise ImageReadError(
-                    f"{path}: has {_pages(len(planes))}; received page {page + 1}. Choose one of "
-                    "these."
-                )
+            check_page(path, page, len(planes))
             self._levels = [_Plane(pages=tuple(pages)) for pages in planes[page]]
-            self.pages = len(planes)
             for plane in self._levels:
                 _check_plane(path, plane)
             height, width = self._levels[0].shape
@@ -301,7 +315,8 @@ class TiffScan(TiledScan):
             tags = {tag.code: tag.value for tag in self._levels[0].page.tags}
             first = {tag.code: tag.value for tag in self._file.pages.first.tags}
             tiles = [_segment_sides(plane) for plane in self._levels]
-            super().__init__(path, levels, pixel_size_in_tags(first | tags), tiles)
+            size = pixel_size_in_tags(first | tags)
+            super().__init__(path, levels, size, tiles=tiles, page=page, pages=len(planes))
             self._full_scale = self._depth()
         except BaseException:
             self._file.close()
@@ -339,15 +354,24 @@ class TiffScan(TiledScan):
         except MemoryError:
             raise
         except Exception:  # Damaged bytes lead decoders to errors of almost any kind.
-            self._note_hole(level, window)
+            self.note_holes(level, [window])
             return None
         if values is None:
             return None
         return np.ascontiguousarray(values[: window[3], : window[2]])
 
 
-def _pages(count: int) -> str:
-    return "1 page" if count == 1 else f"{count} pages"
+def check_page(path: Path, page: int, pages: int) -> None:
+    """Refuse a page that a file has not.
+
+    Raises
+    ------
+    ImageReadError
+        It has fewer.
+    """
+    if not 0 <= page < pages:
+        count = "1 page" if pages == 1 else f"{pages} pages"
+        raise ImageReadError(f"{path}: has {count}; received page {page + 1}. Choose one of these.")
 
 
 def _planes_of(file: Any) -> Iterator[list[list[Any]]]:
@@ -584,7 +608,7 @@ class OpenSlideScan(Scan):
             except MemoryError:
                 raise
             except Exception:  # Of any kind that the libraries' readers raise for damaged bytes.
-                self._note_hole(level, place)
+                self.note_holes(level, [place])
 
     def _part(self, level: int, window: Window) -> NDArray[np.uint8]:
         left, top, width, height = window
@@ -647,6 +671,23 @@ def open_scan(path: Path, *, page: int = 0) -> Scan:
         raise ImageReadError(
             f"{path}: the image is cut off or damaged ({error}). Copy it again from its source."
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _open_again(path: Path, page: int | None, changed_ns: int) -> Scan:
+    """Open a scan in another process, once for all of its fields; None for one in memory."""
+    return open_in_memory(path) if page is None else open_scan(path, page=page)
+
+
+def open_in_memory(path: Path) -> ArrayScan:
+    """Decode an image whole, as a scan of which windows are read.
+
+    Raises
+    ------
+    MissingDataError, ImageReadError
+        It cannot be read.
+    """
+    return ArrayScan(path, read_image(path), read_pixel_size(path))
 
 
 def digest_of_file(path: Path) -> str:

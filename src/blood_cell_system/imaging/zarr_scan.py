@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from blood_cell_system.errors import ImageReadError
 from blood_cell_system.imaging.image_file import as_8_bit, usual_full_scale
 from blood_cell_system.imaging.pixel_size import PixelSize
-from blood_cell_system.imaging.scan import EXTRA, MOST_TILE_BYTES, Level, TiledScan
+from blood_cell_system.imaging.scan import EXTRA, MOST_TILE_BYTES, Level, TiledScan, check_page
 
 _UM_OF_UNIT: Final[Mapping[str, float]] = {
     "nanometer": 1e-3,
@@ -44,12 +44,7 @@ class ZarrScan(TiledScan):
                 f"Install it: {EXTRA}."
             ) from error
         images = _images_of(path, zarr.open_group(path, mode="r"))
-        if not 0 <= page < len(images):
-            count = "1 page" if len(images) == 1 else f"{len(images)} pages"
-            raise ImageReadError(
-                f"{path}: has {count}; received page {page + 1}. Choose one of these."
-            )
-        self.pages = len(images)
+        check_page(path, page, len(images))
         group, multiscales = images[page]
         self._axes = _axes_of(path, multiscales)
         self._arrays = [group[one["path"]] for one in multiscales["datasets"]]
@@ -63,7 +58,12 @@ class ZarrScan(TiledScan):
         ]
         tiles = [tuple(array.chunks[k] for k in places) for array in self._arrays]
         super().__init__(
-            path, levels, _pixel_size(multiscales, places[1]), [(h, w) for h, w in tiles]
+            path,
+            levels,
+            _pixel_size(multiscales, places[1]),
+            tiles=[(h, w) for h, w in tiles],
+            page=page,
+            pages=len(images),
         )
         self._full_scale = self._depth()
 
@@ -117,13 +117,13 @@ class ZarrScan(TiledScan):
         try:
             if self._is_missing(array, row, column):
                 if array.fill_value != np.iinfo(array.dtype).max:
-                    self._note_hole(level, window)
+                    self.note_holes(level, [window])
                 return None
             values = np.asarray(array[tuple(at.get(axis, 0) for axis in self._axes)])
         except MemoryError:
             raise
         except Exception:  # Damaged bytes lead decoders to errors of almost any kind.
-            self._note_hole(level, window)
+            self.note_holes(level, [window])
             return None
         return np.moveaxis(values, 0, 2) if "c" in self._axes else values[:, :, None]
 
@@ -182,9 +182,7 @@ def _pixel_size(multiscales: Mapping[str, Any], x_place: int) -> PixelSize | Non
     """Side of a pixel of level 0, where a length is stated for it."""
     axes = multiscales.get("axes", ())
     unit = axes[x_place].get("unit") if axes and isinstance(axes[x_place], Mapping) else None
-    if unit not in _UM_OF_UNIT:
-        return None
-    um = _UM_OF_UNIT[unit]
+    um = _UM_OF_UNIT.get(str(unit), 0.0)
     for part in (multiscales["datasets"][0], multiscales):
         for change in part.get("coordinateTransformations", ()):
             if change.get("type") == "scale":

@@ -45,17 +45,16 @@ from blood_cell_system.errors import ImageReadError, SettingsError
 from blood_cell_system.imaging.image_file import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
-    read_image,
     read_image_shape,
 )
-from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
+from blood_cell_system.imaging.pixel_size import PixelSize
 from blood_cell_system.imaging.scan import (
     SCAN_SUFFIXES,
     TIFF_SUFFIXES,
-    ArrayScan,
     Scan,
     Window,
     digest_of_file,
+    open_in_memory,
     open_scan,
 )
 from blood_cell_system.reports.batch_summary import ImageOutcome
@@ -273,7 +272,7 @@ class ScanSettings:
             pixels = scan.shape[0] * scan.shape[1]
             scan.close()
             is_slide = len(scan.levels) > 1 and pixels > _PYRAMID_PX
-            has_pages = self.each_page and getattr(scan, "pages", 1) > 1
+            has_pages = self.each_page and scan.pages > 1
             return is_slide or has_pages or self._is_large(pixels)
         if self.max_memory is None:
             return False
@@ -495,7 +494,7 @@ def plan_scans(
     """
     digest = digest_of_file(path)
     first = _opened(path, 0, settings)
-    count = getattr(first, "pages", 1) if settings.each_page else 1
+    count = first.pages if settings.each_page else 1
     for page in range(count):
         scan = first if page == 0 else _opened(path, page, settings)
         of_page = name if count == 1 else f"{name}_page{page + 1}"
@@ -521,7 +520,7 @@ def _opened(path: Path, page: int, settings: ScanSettings) -> Scan:
             f"{(_BASE_BYTES + 4 * height * width) / 1e9:.1f} GB, more than --max-memory allows. "
             "Save it as a tiled TIFF."
         )
-    return ArrayScan(path, read_image(path), read_pixel_size(path))
+    return open_in_memory(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
