@@ -216,7 +216,7 @@ def test_memory_below_what_one_field_needs_is_refused(slide):
 def test_less_memory_gives_smaller_fields(slide):
     region = (0, 0, 1300, 900)
     large = planned(slide, ScanSettings(region=region))
-    small = planned(slide, ScanSettings(region=region, max_memory=700_000_000))
+    small = planned(slide, ScanSettings(region=region, max_memory=550_000_000))
     assert len(large[0].fields) < len(small[0].fields)
 
 
