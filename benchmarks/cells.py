@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
-from blood_cell_system.analysis.runtimes import load_runtime
+from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.annotation.sample import Annotation, corners_of
 from blood_cell_system.boxes import Box
 from blood_cell_system.cells.table import Cells

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from blood_cell_system.analysis.runtimes import load_classifier
+from blood_cell_system.analysis.trained_models import load_classifier
 from blood_cell_system.atomic_files import write_json, write_text
 from blood_cell_system.cli.training_progress import ClassifierProgress
 from blood_cell_system.datasets.cell_folder import CellFolder

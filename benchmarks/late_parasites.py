@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.runtimes import Runtime, load_runtime, training_diameter_of
 from blood_cell_system.analysis.segmentation import segment_image
+from blood_cell_system.analysis.trained_models import Runtime, load_runtime, training_diameter_of
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.imaging.image_file import read_image

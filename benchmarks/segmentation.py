@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.analysis.segmenter_evaluation import evaluate
+from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_json
 from blood_cell_system.cli.training_progress import TrainingProgress

@@ -37,8 +37,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.analysis.self_labelling import self_label
+from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split

@@ -16,7 +16,7 @@ from typing import Any
 import yaml
 
 import blood_cell_system
-from blood_cell_system.analysis.runtimes import read_metadata
+from blood_cell_system.analysis.opened_networks import read_metadata
 from blood_cell_system.pipeline.installed_models import InstalledModel, installed_models
 from blood_cell_system.pipeline.model_slots import weights_folder
 from blood_cell_system.reports.report import DISCLAIMER

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from blood_cell_system.analysis.execution import Execution
-    from blood_cell_system.pipeline.batch import InputImage
+    from blood_cell_system.pipeline.image_task import InputImage
     from blood_cell_system.pipeline.scan_fields import ScanSettings
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
@@ -465,7 +465,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
         print(f"Left out of the sums: {summary.left_out} not taken for a smear")
     for names in () if summary.is_grouped else summary.repeated:
         listed = ", ".join(shown_name(name) for name in names)
-        print(f"The same image, summed up {len(names)} times: {listed}")
+        print(f"The same field, summed up {len(names)} times: {listed}")
     for report in summary.slides:
         fields = counted(len(report.images), "field")
         print(f"{shown_name(report.name)}: {fields}, {_counts_words(report.counts)}")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from blood_cell_system.analysis.runtimes import read_metadata
+from blood_cell_system.analysis.opened_networks import read_metadata
 from blood_cell_system.datasets.source_licences import sources_against
 from blood_cell_system.errors import CheckpointError, ImageReadError, MissingDataError
 from blood_cell_system.imaging.image_folders import is_folder

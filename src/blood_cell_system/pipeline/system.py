@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from blood_cell_system.analysis.execution import Execution
-from blood_cell_system.analysis.runtimes import Runtime
+from blood_cell_system.analysis.trained_models import Runtime
 from blood_cell_system.atomic_files import make_folder, replacing
 from blood_cell_system.datasets.source_licences import sources_against
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
@@ -106,10 +106,10 @@ class BloodCellAnalysisSystem:
     Attributes
     ----------
     segmentation_model : keras.Model or Runtime or None
-        Any that :class:`~blood_cell_system.analysis.runtimes.NetworkSegmenter` takes, or anything
-        that runs like one.
+        Any that :class:`~blood_cell_system.analysis.trained_models.NetworkSegmenter` takes, or
+        anything that runs like one.
     rbc_classifier, wbc_classifier : keras.Model or ClassifierRuntime or None
-        Likewise; see :class:`~blood_cell_system.analysis.runtimes.NetworkClassifier`.
+        Likewise; see :class:`~blood_cell_system.analysis.trained_models.NetworkClassifier`.
 
     Raises
     ------
@@ -354,6 +354,20 @@ class BloodCellAnalysisSystem:
     def models(self) -> tuple[Any, ...]:
         """What was set, built or loaded, the segmenter first; None for what was not."""
         return tuple(slot.model for slot in self._slots.values())
+
+    def model_files(self) -> dict[str | None, Path] | None:
+        """Give the ``.onnx`` files that models were loaded from, by kind, None for the segmenter.
+
+        Without those that come with this package; None where a model is of no such file.
+        """
+        files: dict[str | None, Path] = {}
+        for name, slot in self._slots.items():
+            if slot.model is None:
+                continue
+            if slot.path is None or slot.path.suffix.lower() != ".onnx":
+                return None
+            files[name] = slot.path.absolute()
+        return files
 
     def model_identity(self) -> tuple[str, str]:
         """Name of the segmenter, and the SHA-256 of its file, or of its weights without one.

@@ -5,8 +5,11 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import numpy as np
 from pydantic import Field
 
+from blood_cell_system.cells.neighbours import connected_groups
+from blood_cell_system.datasets.duplicates.field_features import pairs_of_like_hashes
 from blood_cell_system.reports.findings import (
     Count,
     FindingCounts,
@@ -189,6 +192,19 @@ class ImageOutcome:
         return self.row.to_json()
 
 
+def repeated_fields(images: Iterable[tuple[str, Provenance]]) -> tuple[tuple[str, ...], ...]:
+    """Group the names of images that show the same field: copies of a file, also changed ones."""
+    rows = list(images)
+    first: dict[str | None, int] = {}
+    equal = [(first.setdefault(one.image_sha256, row), row) for row, (_, one) in enumerate(rows)]
+    like = pairs_of_like_hashes([one.field_hash for _, one in rows])
+    pairs = np.array([*equal, *like], dtype=np.intp).reshape(-1, 2)
+    groups: dict[int, list[str]] = {}
+    for (name, _), number in zip(rows, connected_groups(len(rows), pairs).tolist(), strict=True):
+        groups.setdefault(number, []).append(name)
+    return tuple(tuple(group) for group in groups.values() if len(group) > 1)
+
+
 @dataclass(frozen=True, kw_only=True)
 class BatchSummary:
     """What came of a batch.
@@ -236,11 +252,8 @@ class BatchSummary:
 
     @property
     def repeated(self) -> tuple[tuple[str, ...], ...]:
-        """Names of smears that are the same image several times, and are summed up as often."""
-        names: dict[str | None, list[str]] = {}
-        for outcome, report in self.smears:
-            names.setdefault(report.provenance.image_sha256, []).append(outcome.name)
-        return tuple(tuple(group) for group in names.values() if len(group) > 1)
+        """Names of smears that show the same field several times, and are summed up as often."""
+        return repeated_fields((one.name, report.provenance) for one, report in self.smears)
 
     @property
     def taxonomy(self) -> Taxonomy:
@@ -334,8 +347,7 @@ class BatchSummary:
             patients=self.patients,
             images=rows,
             pictures=tuple(
-                FormerImageRow(**{name: getattr(row, name) for name in FormerImageRow.model_fields})
-                for row in rows
+                FormerImageRow.model_validate(row, from_attributes=True) for row in rows
             ),
             passed_over=self.passed_over,
         ).to_json()

@@ -464,6 +464,13 @@ class Provenance(Record):
     pixels_sha256: Annotated[
         Sha256 | None, Field(description="of its pixels, as copies in other formats have them")
     ] = None
+    field_hash: Annotated[
+        str | None,
+        Field(
+            pattern="^[0-9a-f]{64}$",
+            description="of what it shows: copies differ in a few bits; null without cells",
+        ),
+    ] = None
 
     @property
     def image_sha256(self) -> str | None:

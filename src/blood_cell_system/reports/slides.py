@@ -7,12 +7,17 @@ list of its fields. A patient's report has the cells of all slides of the patien
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.reports.batch_summary import SLIDE_ENDING, BatchFile, Slide
+from blood_cell_system.reports.batch_summary import (
+    SLIDE_ENDING,
+    BatchFile,
+    Slide,
+    repeated_fields,
+)
 from blood_cell_system.reports.diagnosis import doubts, type_summary, unfamiliar
 from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, findings_in, rates_in
@@ -179,21 +184,23 @@ def report_slides(
     fields: Sequence[SlideField], settings: FiguresSettings
 ) -> tuple[SlideReport, ...]:
     """Draw up the report of each slide, in the order of their first fields."""
-    by_slide: dict[str, list[SlideField]] = {}
-    for field in fields:
-        by_slide.setdefault(field.slide.name, []).append(field)
-    return tuple(_report(of_slide, settings, slide=name) for name, of_slide in by_slide.items())
+    names = dict.fromkeys(field.slide.name for field in fields)
+    return tuple(
+        _report([field for field in fields if field.slide.name == name], settings, slide=name)
+        for name in names
+    )
 
 
 def report_patients(
     fields: Sequence[SlideField], settings: FiguresSettings
 ) -> tuple[SlideReport, ...]:
     """Draw up the report of each patient that was named."""
-    by_patient: dict[str, list[SlideField]] = {}
-    for field in fields:
-        if field.slide.patient is not None:
-            by_patient.setdefault(field.slide.patient, []).append(field)
-    return tuple(_report(of_patient, settings, slide=None) for of_patient in by_patient.values())
+    patients = dict.fromkeys(field.slide.patient for field in fields)
+    return tuple(
+        _report([field for field in fields if field.slide.patient == name], settings, slide=None)
+        for name in patients
+        if name is not None
+    )
 
 
 _NOTHING: Final = Sums(counts={}, types={}, rates=(), findings={})
@@ -202,7 +209,7 @@ _NOTHING: Final = Sums(counts={}, types={}, rates=(), findings={})
 def _report(
     fields: Sequence[SlideField], settings: FiguresSettings, *, slide: str | None
 ) -> SlideReport:
-    reports = dict(_analysed(fields))
+    reports = {field.name: field.report for field in fields if field.report is not None}
     smears = {name: report for name, report in reports.items() if report.quality.is_smear}
     tables = {name: report.cells for name, report in smears.items()}
     areas = {name: _area_um2(report) for name, report in smears.items()}
@@ -236,12 +243,6 @@ def _area_um2(report: DiagnosticReport) -> float | None:
     return round(pixels * size**2, 1)
 
 
-def _analysed(fields: Iterable[SlideField]) -> Iterator[tuple[str, DiagnosticReport]]:
-    for field in fields:
-        if field.report is not None:
-            yield field.name, field.report
-
-
 def _warnings(
     smears: Mapping[str, DiagnosticReport],
     sums: Sums,
@@ -272,12 +273,8 @@ def _warnings(
     yield from _warnings_of_scale(smears)
     yield from unfamiliar(sums.findings, next(iter(smears.values())).cells.taxonomy)
     yield from doubts(rate for part in sums.findings.values() for rate in part.rates)
-    digests: dict[Any, list[str]] = {}
-    for name, report in smears.items():
-        digests.setdefault(report.provenance.image_sha256, []).append(name)
-    for names in digests.values():
-        if len(names) > 1:
-            yield f"{_images(names)} are the same image, and are counted {len(names)} times."
+    for names in repeated_fields((name, one.provenance) for name, one in smears.items()):
+        yield f"{_images(names)} show the same field, which is counted {len(names)} times."
 
 
 def _warnings_of_scale(smears: Mapping[str, DiagnosticReport]) -> Iterator[str]:

@@ -260,15 +260,24 @@ def test_the_same_images_again_are_nothing_to_tell_of(here, capsys):
 def test_a_file_that_is_there_twice_is_told(here, capsys):
     shutil.copy(here / "in" / "a.png", here / "in" / "copy.png")
     analyze("in")
-    assert "The same image, summed up 2 times: a, copy\n" in capsys.readouterr().out
+    assert "The same field, summed up 2 times: a, copy\n" in capsys.readouterr().out
     page = (here / "out" / "index.html").read_text("utf-8")
-    assert "The same image, summed up 2 times: a, copy." in page
+    assert "The same field, summed up 2 times: a, copy." in page
 
 
 def test_the_same_pixels_in_another_format_are_told(here, capsys):
     write_image(here / "in" / "copy.bmp", read_image(here / "in" / "a.png"))
     analyze("in")
-    assert "The same image, summed up 2 times: a, copy\n" in capsys.readouterr().out
+    assert "The same field, summed up 2 times: a, copy\n" in capsys.readouterr().out
+
+
+def test_a_copy_that_was_saved_again_with_losses_is_told(here, capsys):
+    write_image(here / "in" / "copy.jpg", read_image(here / "in" / "a.png"))
+    analyze("in")
+    assert "The same field, summed up 2 times: a, copy\n" in capsys.readouterr().out
+    paths = [here / "out" / f"{name}_report.json" for name in ("a", "copy")]
+    first, second = (json.loads(path.read_text("utf-8"))["provenance"] for path in paths)
+    assert first["pixels_sha256"] != second["pixels_sha256"]
 
 
 def test_how_to_go_on_after_ctrl_c_is_told(here, capsys, monkeypatch):

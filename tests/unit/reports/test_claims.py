@@ -92,6 +92,13 @@ def test_a_condition_that_nobody_measured_elsewhere_is_counted_and_says_so():
     assert blasts.proof.words == "not validated outside its laboratory"
 
 
+def test_health_claims_nothing_of_its_own():
+    report = classified_report(validation={})
+    rates = {one.name: one for one in report.findings["RBC"].rates}
+    assert rates["healthy_RBC"].proof is None
+    assert rates["malaria_RBC"].proof.words == "not validated outside its laboratory"
+
+
 def test_an_unproven_condition_alarms_nobody():
     report = of_blasts()
     assert is_abnormal(report.cells) == [False]

@@ -100,6 +100,7 @@ def test_it_says_with_what_it_was_made():
         "other_classifiers": {},
         "data_sha256": "ab" * 32,
         "pixels_sha256": None,
+        "field_hash": None,
     }
 
 

@@ -153,7 +153,7 @@ def test_a_slide_of_failed_images_alone_has_a_report():
 
 def test_the_same_file_twice_is_warned_of():
     report = only(field("a", digest="one"), field("b", digest="one"))
-    assert report.warnings == ("Images a, b are the same image, and are counted 2 times.",)
+    assert report.warnings == ("Images a, b show the same field, which is counted 2 times.",)
 
 
 def test_a_report_can_be_read_back():

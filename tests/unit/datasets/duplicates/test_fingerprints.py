@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 from support.labelled_smears import draw_smear
 
-from blood_cell_system.datasets.duplicates.field_features import fingerprint, similar_pairs
+from blood_cell_system.datasets.duplicates.field_features import (
+    field_hash,
+    fingerprint,
+    pairs_of_like_hashes,
+    similar_pairs,
+)
 
 
 def prints(*images: np.ndarray) -> np.ndarray:
@@ -95,3 +100,26 @@ def test_ten_thousand_images_are_compared_in_seconds():
     pairs, _ = similar_pairs(many)
     assert pairs.tolist() == [[12, 7_000]]
     assert time.process_time() - started < 20
+
+
+@pytest.mark.parametrize("name", ["half as large", "darker", "recompressed", "unevenly lit"])
+def test_a_changed_copy_has_a_like_hash(name):
+    image = draw_smear(3)[0]
+    hashes = [field_hash(np.ascontiguousarray(one)) for one in (image, SAME[name](image))]
+    assert pairs_of_like_hashes(hashes).tolist() == [[0, 1]]
+
+
+def test_different_fields_have_unlike_hashes():
+    hashes = [field_hash(draw_smear(seed)[0]) for seed in range(8)]
+    assert pairs_of_like_hashes(hashes).tolist() == []
+
+
+def test_hashes_are_alike_up_to_24_of_256_bits():
+    none, limit, beyond = (f"{(1 << bits) - 1:064x}" for bits in (0, 24, 25))
+    pairs = pairs_of_like_hashes([none, None, limit, beyond, None])
+    assert pairs.tolist() == [[0, 2], [2, 3]]
+
+
+def test_an_image_of_nothing_has_no_hash():
+    assert field_hash(np.full((60, 80, 3), 200, np.uint8)) is None
+    assert pairs_of_like_hashes([None, None]).tolist() == []
