@@ -146,7 +146,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         try:
             for file in _files_of(path, results, recursive=recursive):
                 if is_image_name(file) or file.suffix.lower() in SCAN_SUFFIXES:
-                    found.append((file, str(file.relative_to(path).with_suffix(""))))
+                    found.append((file, file.relative_to(path).with_suffix("").as_posix()))
                 else:
                     passed_over.append(file)
         except OSError as error:
@@ -299,7 +299,7 @@ def _short(name: str) -> str:
     if cut != stem:
         # A letter of several bytes may have been cut in two.
         cut = os.fsencode(stem)[:_MAX_NAME_BYTES].decode("utf-8", errors="ignore")
-    return str(Path(folder, cut))
+    return Path(folder, cut).as_posix()
 
 
 _MANY_PIXELS: Final = 4_000_000
@@ -339,7 +339,9 @@ def replaced_names(former: Mapping[str, str], outcomes: Iterable[ImageOutcome]) 
 def count_left_over(output_dir: Path, outcomes: Iterable[ImageOutcome]) -> int:
     """Count the reports in a folder that are of none of a run's images."""
     names = {outcome.name for outcome in outcomes}
-    reports = (str(path.relative_to(output_dir)) for path in output_dir.rglob(f"*{_REPORT_ENDING}"))
+    reports = (
+        path.relative_to(output_dir).as_posix() for path in output_dir.rglob(f"*{_REPORT_ENDING}")
+    )
     return sum(report.removesuffix(_REPORT_ENDING) not in names for report in reports)
 
 
