@@ -20,7 +20,7 @@ import numpy as np
 from cells import LabelledImage, at_border, complete_bccd, malaria, row_of
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
-from blood_cell_system.analysis.runtimes import load_runtime
+from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.cli.main import main as bloodcells
 from blood_cell_system.datasets.prepared import (
     write_annotations,

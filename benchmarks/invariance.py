@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
-from blood_cell_system.analysis.runtimes import load_runtime
+from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.pipeline.model_slots import bundled_segmenter
 from blood_cell_system.taxonomy import RBC

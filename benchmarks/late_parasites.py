@@ -21,8 +21,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.runtimes import Runtime, load_runtime, training_diameter_of
 from blood_cell_system.analysis.segmentation import segment_image
+from blood_cell_system.analysis.trained_models import Runtime, load_runtime, training_diameter_of
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.imaging.image_file import read_image
@@ -81,10 +81,10 @@ def parasites(
     data: Path, split: str, diameter: float | None
 ) -> Iterator[tuple[NDArray[np.uint8], tuple[int, int, int, int]]]:
     """Windows around late parasites, and the parasite's box x, y, width, height in each."""
-    page = (Path(__file__).parent.parent / "docs" / "held_out_blocks.md").read_text()
+    page = (Path(__file__).parent.parent / "docs" / "held_out_blocks.md").read_text("utf-8")
     section = page.split("## IML malaria")[1].split("\n## ")[0]
     names = set(re.findall(r"PA\d+", section.split(f"`{split}`")[1].split("\n`")[0]))
-    for entry in json.loads((data / "iml_malaria" / "annotations.json").read_text()):
+    for entry in json.loads((data / "iml_malaria" / "annotations.json").read_text("utf-8")):
         if Path(entry["image_name"]).stem not in names:
             continue
         boxes = [[float(item["bbox"][key]) for key in "xywh"] for item in entry["objects"]]

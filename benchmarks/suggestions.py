@@ -32,7 +32,7 @@ from blood_cell_system.analysis.classification import (
     classifier_columns,
     turned_views,
 )
-from blood_cell_system.analysis.runtimes import ClassifierOutputs, load_classifier
+from blood_cell_system.analysis.trained_models import ClassifierOutputs, load_classifier
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.corrections import next_cells
 from blood_cell_system.corrections.next_cells import suggest_cells

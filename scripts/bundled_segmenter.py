@@ -37,8 +37,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.analysis.self_labelling import self_label
+from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.annotation.sample import Annotation, Sample
 from blood_cell_system.annotation.splits import Split
@@ -229,7 +229,7 @@ def make_data(data: Path, work: Path) -> None:
         for sample in voc.samples
         if sample.split in (Split.TRAIN, Split.VAL) and sample.stem not in SEEN_IN_TEST
     ]
-    complete = json.loads((data / "bccd_trainval_extra" / "complete_boxes.json").read_text())
+    complete = json.loads((data / "bccd_trainval_extra" / "complete_boxes.json").read_text("utf-8"))
     examples = chain(
         map_in_processes(partial(bccd_example, complete=complete), samples, jobs=2),
         map_in_processes(drawn_example, range(DRAWN), jobs=2),

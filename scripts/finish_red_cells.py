@@ -17,7 +17,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from blood_cell_system.analysis.runtimes import read_metadata
+from blood_cell_system.analysis.opened_networks import read_metadata
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.augmentation.cell_batches import plain_batches
 from blood_cell_system.datasets.cell_folder import CellFolder

@@ -13,7 +13,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from blood_cell_system.analysis.runtimes import read_metadata
+from blood_cell_system.analysis.opened_networks import read_metadata
 from blood_cell_system.networks.onnx_export import replace_metadata
 
 

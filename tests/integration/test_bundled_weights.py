@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
-from blood_cell_system.analysis.runtimes import load_runtime, read_metadata
+from blood_cell_system.analysis.opened_networks import read_metadata
+from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.annotation.formats.voc import BCCD_LABELS, read_voc_folder
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear

@@ -11,7 +11,7 @@ from support import tiny_cells
 from support.stopped_training import StopAfter, assert_ended_alike, in_a_process
 from support.tiny_cells import TINY, small_cell_folder, train_tiny
 
-from blood_cell_system.analysis.runtimes import load_classifier
+from blood_cell_system.analysis.trained_models import load_classifier
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder, write_cells_csv
 from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError

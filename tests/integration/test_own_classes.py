@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from support.smears import small_prepared_folder
 
-from blood_cell_system.analysis.runtimes import load_runtime
 from blood_cell_system.analysis.segmentation import find_cells
+from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.annotation.writer import WriteStyle, write_labels
 from blood_cell_system.cli.main import main
 from blood_cell_system.datasets.prepared import PreparedDataset, prepared_samples

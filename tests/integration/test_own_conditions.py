@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from support.smears import small_prepared_folder
 
-from blood_cell_system.analysis.runtimes import load_classifier, read_metadata
+from blood_cell_system.analysis.opened_networks import read_metadata
+from blood_cell_system.analysis.trained_models import load_classifier
 from blood_cell_system.cli.main import main
 from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
 from blood_cell_system.datasets.prepared import PreparedDataset

@@ -7,12 +7,11 @@ import pytest
 from support.smears import small_prepared_folder
 
 import blood_cell_system
-from blood_cell_system.analysis.runtimes import (
-    KerasNetwork,
+from blood_cell_system.analysis.opened_networks import KerasNetwork, read_metadata
+from blood_cell_system.analysis.trained_models import (
     NetworkSegmenter,
     largest_difference,
     load_runtime,
-    read_metadata,
 )
 from blood_cell_system.cli.main import main
 from blood_cell_system.errors import CheckpointError, SettingsError

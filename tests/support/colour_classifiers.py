@@ -3,7 +3,7 @@
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
 
-from blood_cell_system.analysis.runtimes import ClassifierOutputs
+from blood_cell_system.analysis.trained_models import ClassifierOutputs
 from blood_cell_system.model_metadata import (
     ClassifierKind,
     ModelMetadata,

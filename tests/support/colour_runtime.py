@@ -3,7 +3,7 @@
 import numpy as np
 from support.colours import COLOURS
 
-from blood_cell_system.analysis.runtimes import NetworkOutputs
+from blood_cell_system.analysis.trained_models import NetworkOutputs
 
 
 class ColourRuntime:

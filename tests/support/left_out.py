@@ -3,7 +3,7 @@
 import numpy as np
 
 from blood_cell_system.analysis.left_out_scores import LeftOutSource
-from blood_cell_system.analysis.runtimes import ClassifierOutputs
+from blood_cell_system.analysis.trained_models import ClassifierOutputs
 from blood_cell_system.datasets.cell_folder import CellRecord
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 

@@ -6,7 +6,7 @@ import numpy as np
 from support.colours import COLOURS, colour_image
 from support.drawn_cells import ellipse_box, perfect_outputs
 
-from blood_cell_system.analysis.runtimes import NetworkOutputs
+from blood_cell_system.analysis.trained_models import NetworkOutputs
 from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.datasets.prepared import (
     write_annotations,

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from blood_cell_system.analysis.focus import MAX_CELL_EDGE, edge_widths
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.analysis.marks import MARK_COVERS, mark_share
-from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
+from blood_cell_system.analysis.trained_models import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.cells.cut_out import cell_images
 from blood_cell_system.cells.measures import covered_share
 from blood_cell_system.cells.table import Cells

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.classification import ClassificationSettings, predict_images
-from blood_cell_system.analysis.runtimes import ClassifierOutputs, ClassifierRuntime
+from blood_cell_system.analysis.trained_models import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.metrics.calibration import Reliability, conformal_sets, reliability
 from blood_cell_system.metrics.classification_scores import (
     accuracy,

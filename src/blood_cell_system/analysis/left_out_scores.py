@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.runtimes import ClassifierOutputs
+from blood_cell_system.analysis.trained_models import ClassifierOutputs
 from blood_cell_system.datasets.cell_folder import FRAME, CellRecord
 from blood_cell_system.metrics.calibration import (
     DEFAULT_COVERAGE,

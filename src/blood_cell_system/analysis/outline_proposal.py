@@ -7,8 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
 from blood_cell_system.analysis.segmentation import find_cells
+from blood_cell_system.analysis.trained_models import Runtime, training_diameter_of
 from blood_cell_system.annotation.outline import PixelOutline, polygon_of
 from blood_cell_system.boxes import Box
 from blood_cell_system.cells.separation import SeparationSettings

@@ -7,13 +7,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.runtimes import Runtime, training_diameter_of
 from blood_cell_system.analysis.scale import estimate_scale
 from blood_cell_system.analysis.segmentation import (
     FoundCells,
     TileSettings,
     find_cells,
 )
+from blood_cell_system.analysis.trained_models import Runtime, training_diameter_of
 from blood_cell_system.annotation.sample import Origin
 from blood_cell_system.cells.separation import SeparationSettings
 from blood_cell_system.datasets.prepared import PreparedImage

@@ -21,7 +21,7 @@ from blood_cell_system.analysis.image_analysis import (
     ImageAnalysis,
     analyze_image,
 )
-from blood_cell_system.analysis.runtimes import Runtime
+from blood_cell_system.analysis.trained_models import Runtime
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.boxes import Box
 from blood_cell_system.cells.cut_out import Piece

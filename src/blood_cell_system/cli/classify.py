@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 from blood_cell_system.cli.options import Kind, Views, argument, option
 
 if TYPE_CHECKING:
-    from blood_cell_system.analysis.runtimes import ClassifierRuntime
+    from blood_cell_system.analysis.trained_models import ClassifierRuntime
 
 
 def classify(
@@ -72,7 +72,7 @@ def classifier_of(model: Path | None, name: str) -> "ClassifierRuntime":
     CheckpointError
         The file is damaged, carries code, or is no classifier of this kind.
     """
-    from blood_cell_system.analysis.runtimes import load_classifier
+    from blood_cell_system.analysis.trained_models import load_classifier
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.model_metadata import ClassifierKind
     from blood_cell_system.pipeline.model_slots import (

@@ -60,9 +60,9 @@ def evaluate(
     bloodcells evaluate --model models/segmentation_model.onnx --data-dir data/segmentation
     bloodcells evaluate --split val --json val.json --contact-sheet worst.png
     """
-    from blood_cell_system.analysis.runtimes import load_runtime
     from blood_cell_system.analysis.segmenter_evaluation import EvaluationSettings
     from blood_cell_system.analysis.segmenter_evaluation import evaluate as evaluate_segmenter
+    from blood_cell_system.analysis.trained_models import load_runtime
     from blood_cell_system.atomic_files import write_json
     from blood_cell_system.datasets.cell_diameter import typical_diameters
     from blood_cell_system.datasets.prepared import PreparedDataset
@@ -180,7 +180,7 @@ def evaluate_classifier(
         )
     from blood_cell_system.analysis import classifier_evaluation
     from blood_cell_system.analysis.classification import ClassificationSettings
-    from blood_cell_system.analysis.runtimes import load_classifier
+    from blood_cell_system.analysis.trained_models import load_classifier
     from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
     from blood_cell_system.folder_lock import locked_folder
     from blood_cell_system.imaging.image_folders import refuse_output_within

@@ -36,13 +36,12 @@ def export(
     import numpy as np
 
     import blood_cell_system
-    from blood_cell_system.analysis.runtimes import (
-        KerasNetwork,
+    from blood_cell_system.analysis.model_files import load_keras_model
+    from blood_cell_system.analysis.opened_networks import KerasNetwork, read_metadata
+    from blood_cell_system.analysis.trained_models import (
         NetworkSegmenter,
         largest_difference,
-        load_keras_model,
         load_runtime,
-        read_metadata,
     )
     from blood_cell_system.errors import CheckpointError
     from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX, ModelMetadata

@@ -27,9 +27,9 @@ def segment(
     --------
     bloodcells test --model models/segmentation_model.onnx --image smear.png -o test_results
     """
-    from blood_cell_system.analysis.runtimes import load_runtime, training_diameter_of
     from blood_cell_system.analysis.scale import magnification_for
     from blood_cell_system.analysis.segmentation import find_cells
+    from blood_cell_system.analysis.trained_models import load_runtime, training_diameter_of
     from blood_cell_system.atomic_files import make_folder
     from blood_cell_system.cells.separation import SeparationSettings
     from blood_cell_system.errors import SettingsError

@@ -8,7 +8,8 @@ from blood_cell_system.analysis.classifier_evaluation import (
     ClassifierEvaluation,
     evaluate_classifier,
 )
-from blood_cell_system.analysis.runtimes import KerasNetwork, NetworkClassifier
+from blood_cell_system.analysis.opened_networks import KerasNetwork
+from blood_cell_system.analysis.trained_models import NetworkClassifier
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.folder_lock import locked_folder

@@ -23,7 +23,8 @@ import numpy as np
 
 from blood_cell_system.analysis.classification import predict_images
 from blood_cell_system.analysis.left_out_scores import LeftOutSource
-from blood_cell_system.analysis.runtimes import ClassifierOutputs, KerasNetwork, NetworkClassifier
+from blood_cell_system.analysis.opened_networks import KerasNetwork
+from blood_cell_system.analysis.trained_models import ClassifierOutputs, NetworkClassifier
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_bytes
 from blood_cell_system.datasets.cell_folder import CellFolder, CellRecord

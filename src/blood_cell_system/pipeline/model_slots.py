@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from blood_cell_system.analysis.execution import Execution
-from blood_cell_system.analysis.runtimes import (
-    KerasNetwork,
+from blood_cell_system.analysis.opened_networks import KerasNetwork, read_metadata
+from blood_cell_system.analysis.trained_models import (
     NetworkClassifier,
     NetworkSegmenter,
     load_classifier,
     load_runtime,
-    read_metadata,
 )
 from blood_cell_system.errors import (
     CheckpointError,

@@ -16,7 +16,7 @@ from blood_cell_system.analysis.classification import (
     predict_images,
     unclassified,
 )
-from blood_cell_system.analysis.runtimes import ClassifierRuntime
+from blood_cell_system.analysis.trained_models import ClassifierRuntime
 from blood_cell_system.cells.single_cell import has_no_slide, single_cell_image
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.datasets.cell_folder import is_contact_sheet

@@ -20,7 +20,7 @@ from blood_cell_system.analysis.classifier_evaluation import (
     KnownScores,
     occlusion_map,
 )
-from blood_cell_system.analysis.runtimes import ClassifierRuntime
+from blood_cell_system.analysis.trained_models import ClassifierRuntime
 from blood_cell_system.atomic_files import make_folder, write_json, write_text
 from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import write_image

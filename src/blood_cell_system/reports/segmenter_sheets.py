@@ -13,7 +13,6 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from blood_cell_system.analysis.runtimes import Runtime
 from blood_cell_system.analysis.segmenter_evaluation import (
     Evaluation,
     EvaluationSettings,
@@ -21,6 +20,7 @@ from blood_cell_system.analysis.segmenter_evaluation import (
     ImageRecord,
     cells_in,
 )
+from blood_cell_system.analysis.trained_models import Runtime
 from blood_cell_system.annotation.sample import corners_of
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from blood_cell_system.analysis.outline_proposal import ProposedOutline, propose_outline
-from blood_cell_system.analysis.runtimes import Runtime, one_at_a_time, training_diameter_of
+from blood_cell_system.analysis.trained_models import Runtime, one_at_a_time, training_diameter_of
 from blood_cell_system.boxes import Box
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.corrections.correction_log import CorrectionsLog

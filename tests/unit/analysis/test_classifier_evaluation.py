@@ -8,7 +8,7 @@ from blood_cell_system.analysis.classifier_evaluation import (
     occlusion_map,
     silhouette,
 )
-from blood_cell_system.analysis.runtimes import ClassifierOutputs
+from blood_cell_system.analysis.trained_models import ClassifierOutputs
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, on_white

@@ -7,13 +7,9 @@ import pytest
 from onnx import TensorProto
 from support.colour_classifiers import RBC_METADATA, WBC_METADATA, colour_classifier
 
-from blood_cell_system.analysis.runtimes import (
-    KerasNetwork,
-    NetworkClassifier,
-    OnnxNetwork,
-    check_keras_archive,
-    load_classifier,
-)
+from blood_cell_system.analysis.model_files import check_keras_archive
+from blood_cell_system.analysis.opened_networks import KerasNetwork, OnnxNetwork
+from blood_cell_system.analysis.trained_models import NetworkClassifier, load_classifier
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata
 

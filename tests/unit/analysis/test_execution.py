@@ -9,7 +9,8 @@ import pytest
 
 from blood_cell_system.analysis import execution as execution_module
 from blood_cell_system.analysis.execution import Execution, openvino_core
-from blood_cell_system.analysis.runtimes import OnnxNetwork, check_keras_device, load_runtime
+from blood_cell_system.analysis.opened_networks import OnnxNetwork, check_keras_device
+from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.errors import CheckpointError, SettingsError, UnknownNameError
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 
@@ -186,5 +187,6 @@ def test_an_image_that_openvino_fails_on_is_named(model):
 
 
 def test_analysing_with_openvino_is_not_what_starts_it_elsewhere():
-    code = "import sys, blood_cell_system.analysis.runtimes; sys.exit('openvino' in sys.modules)"
+    opened = "blood_cell_system.analysis.opened_networks"
+    code = f"import sys, {opened}; sys.exit('openvino' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -4,8 +4,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from blood_cell_system.analysis import runtimes
-from blood_cell_system.analysis.runtimes import OnnxNetwork, check_keras_archive
+from blood_cell_system.analysis import opened_networks
+from blood_cell_system.analysis.model_files import check_keras_archive
+from blood_cell_system.analysis.opened_networks import OnnxNetwork
 from blood_cell_system.errors import CheckpointError
 
 
@@ -41,7 +42,7 @@ def endless_onnx() -> bytes:
 
 
 def test_a_network_that_loops_for_ever_ends_by_a_time_limit(monkeypatch):
-    monkeypatch.setattr(runtimes, "_SECONDS_A_RUN", 0.3)
+    monkeypatch.setattr(opened_networks, "_SECONDS_A_RUN", 0.3)
     network = OnnxNetwork(endless_onnx(), name="endless.onnx")
     for _ in range(2):
         with pytest.raises(CheckpointError, match=r"endless\.onnx: has not ended after 0 seconds"):

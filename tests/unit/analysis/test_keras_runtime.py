@@ -5,8 +5,9 @@ import zipfile
 import numpy as np
 import pytest
 
-from blood_cell_system.analysis.runtimes import KerasNetwork, NetworkSegmenter, load_runtime
+from blood_cell_system.analysis.opened_networks import KerasNetwork
 from blood_cell_system.analysis.segmentation import segment_image
+from blood_cell_system.analysis.trained_models import NetworkSegmenter, load_runtime
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import model_name
@@ -34,7 +35,7 @@ def image_and_mask():
 
 def test_importing_it_imports_no_keras():
     code = (
-        "import sys; from blood_cell_system.analysis import runtimes, segmentation;"
+        "import sys; from blood_cell_system.analysis import opened_networks, segmentation;"
         "sys.exit(bool({'keras', 'tensorflow'} & set(sys.modules)))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

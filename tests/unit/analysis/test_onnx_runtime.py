@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from blood_cell_system.analysis.execution import Execution
-from blood_cell_system.analysis.runtimes import NetworkSegmenter, OnnxNetwork, load_runtime
+from blood_cell_system.analysis.opened_networks import OnnxNetwork
 from blood_cell_system.analysis.segmentation import segment_image
+from blood_cell_system.analysis.trained_models import NetworkSegmenter, load_runtime
 from blood_cell_system.errors import CheckpointError, MissingDataError
 from blood_cell_system.model_metadata import ModelMetadata, as_properties, with_content_hash
 
@@ -43,7 +44,7 @@ def test_running_a_network_imports_no_keras(tmp_path):
     path.write_bytes(colour_model())
     code = (
         "import sys; from pathlib import Path;"
-        "from blood_cell_system.analysis.runtimes import load_runtime;"
+        "from blood_cell_system.analysis.trained_models import load_runtime;"
         f"load_runtime(Path({str(path)!r}));"
         "sys.exit(bool({'keras', 'tensorflow', 'onnx'} & set(sys.modules)))"
     )

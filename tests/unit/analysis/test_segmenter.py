@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from blood_cell_system.analysis.runtimes import NetworkOutputs
 from blood_cell_system.analysis.segmentation import TileSettings, segment_image
+from blood_cell_system.analysis.trained_models import NetworkOutputs
 from blood_cell_system.errors import ImageReadError, SettingsError
 
 

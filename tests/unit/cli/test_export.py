@@ -1,6 +1,6 @@
 import pytest
 
-from blood_cell_system.analysis.runtimes import load_runtime
+from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.cli.main import main
 
 pytest.importorskip("keras", reason="needs the [train] extra")

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from blood_cell_system.analysis.runtimes import read_metadata
+from blood_cell_system.analysis.opened_networks import read_metadata
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import (
     ClassifierKind,

@@ -4,8 +4,8 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from blood_cell_system.analysis.runtimes import (
-    KerasNetwork,
+from blood_cell_system.analysis.opened_networks import KerasNetwork
+from blood_cell_system.analysis.trained_models import (
     NetworkOutputs,
     NetworkSegmenter,
     largest_difference,
