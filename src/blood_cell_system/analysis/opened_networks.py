@@ -1,6 +1,7 @@
 """Networks from files: named arrays for a batch of images, with the runtime that was asked for."""
 
 import io
+import logging
 import math
 import threading
 import time
@@ -11,7 +12,13 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.execution import Execution, no_device, onnx_provider, openvino_core
+from blood_cell_system.analysis.execution import (
+    Execution,
+    is_fast_at_int8,
+    no_device,
+    onnx_provider,
+    openvino_core,
+)
 from blood_cell_system.analysis.model_files import (
     check_keras_archive,
     first_line,
@@ -19,7 +26,7 @@ from blood_cell_system.analysis.model_files import (
     load_keras_model,
     read_model,
 )
-from blood_cell_system.errors import CheckpointError, is_memory_full
+from blood_cell_system.errors import CheckpointError, SettingsError, is_memory_full
 from blood_cell_system.model_metadata import (
     ClassifierKind,
     ModelMetadata,
@@ -29,6 +36,8 @@ from blood_cell_system.model_metadata import (
 )
 
 Arrays = dict[str, NDArray[np.float32]]
+
+_logger = logging.getLogger(__name__)
 
 _KEPT_SHAPES: Final = 8
 """Compiled functions that a Keras network keeps, one for each size of image."""
@@ -255,7 +264,9 @@ class OpenVinoNetwork:
         checked = OnnxNetwork(data, name=name)
         self.name, self.metadata = name, checked.metadata
         self.input_shapes, self.input_dtypes = checked.input_shapes, checked.input_dtypes
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": execution.precision}
+        # Sums of 8-bit products, and what stays in float32, are float32.
+        hint = "bf16" if execution.precision == "bf16" else "f32"
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
         if execution.device == "cpu":
             settings["INFERENCE_NUM_THREADS"] = execution.threads or 0
         try:
@@ -307,17 +318,74 @@ def open_network(
         The suffix is another one, or the file is damaged, no model, or holds code.
     """
     path = Path(path)
-    execution = execution or Execution()
+    execution = execution or Execution(precision="f32")
     if path.suffix.lower() in (".onnx", ".keras"):
         runtime = execution.runtime_for(path)
-        if runtime == "openvino":
-            return OpenVinoNetwork(read_model(path), name=str(path), execution=execution)
-        if runtime == "onnx":
-            return OnnxNetwork(read_model(path), name=str(path), execution=execution)
+        if runtime != "keras":
+            data = read_model(path)
+            opener = OpenVinoNetwork if runtime == "openvino" else OnnxNetwork
+            return _int8_beside(path, data, opener, execution) or opener(
+                data, name=str(path), execution=execution
+            )
     metadata = read_metadata(path, kind=kind)
     model = load_keras_model(path)
     check_keras_device(execution.device)
     return KerasNetwork(model, name=str(path), metadata=metadata)
+
+
+def int8_file(path: Path) -> Path:
+    """Where the network of 8 bits lies that was made of a file.
+
+    Examples
+    --------
+    >>> int8_file(Path("models/mine.onnx")).name
+    'mine.int8.onnx'
+    """
+    return path.with_suffix(".int8.onnx")
+
+
+def _int8_beside(
+    path: Path, data: bytes, opener: Callable[..., Network], execution: Execution
+) -> Network | None:
+    """Open the network of 8 bits beside a file, where that is asked for, or is the fastest.
+
+    Raises
+    ------
+    SettingsError
+        It was asked for by name and cannot be used.
+    CheckpointError
+        It was asked for by name and is damaged.
+    """
+    is_asked_for = execution.precision == "int8"
+    is_default = execution.precision == "auto" and execution.device == "cpu"
+    if not is_asked_for and not (is_default and opener is OnnxNetwork):
+        return None
+    beside = int8_file(path)
+    if not beside.is_file():
+        found = f"{beside} is not there"
+    elif not is_fast_at_int8():
+        found = "this processor has no 8-bit dot products"
+    else:
+        try:
+            network = opener(read_model(beside), name=str(beside), execution=execution)
+        except CheckpointError as error:
+            if is_asked_for:
+                raise
+            _logger.info("%s It is left out.", error)
+            return None
+        record = network.metadata.quantisation if network.metadata else None
+        is_of_it = record is not None and record.of_sha256 == content_hash(data)
+        if record is not None and is_of_it and record.passes:
+            return network
+        found = f"{beside} {'failed its gate' if is_of_it else 'was made of another model'}"
+        if not is_asked_for:
+            _logger.info("%s; the model runs in float32.", found)
+    if is_asked_for:
+        raise SettingsError(
+            f"precision: received int8 for {path}, but {found}. Make it with bloodcells quantize "
+            f"--model {path} or leave --precision out."
+        )
+    return None
 
 
 def check_keras_device(device: str) -> None:

@@ -72,6 +72,7 @@ def classifier_of(model: Path | None, name: str) -> "ClassifierRuntime":
     CheckpointError
         The file is damaged, carries code, or is no classifier of this kind.
     """
+    from blood_cell_system.analysis.execution import Execution
     from blood_cell_system.analysis.trained_models import load_classifier
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.model_metadata import ClassifierKind
@@ -92,4 +93,4 @@ def classifier_of(model: Path | None, name: str) -> "ClassifierRuntime":
         )
     if path.suffix.lower() == ".keras" and path.is_file():
         import_tensorflow()
-    return load_classifier(path, kind)
+    return load_classifier(path, kind, execution=Execution())
