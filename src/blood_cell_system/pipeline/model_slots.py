@@ -276,7 +276,8 @@ class ModelSlot:
             runtime = load_runtime(path, execution=self.execution)
         else:
             runtime = load_classifier(path, self.kind, execution=self.execution)
-        ran = Path(runtime.network.name)
+        # The network of 8 bits beside it may run in its place.
+        ran = Path(getattr(getattr(runtime, "network", None), "name", path))
         words = self.execution.words_for(path)
         name = f"{ran.name} ({words})" if words else ran.name
         return ReadyModel(runtime=runtime, name=name, sha256=sha256_of(ran))
