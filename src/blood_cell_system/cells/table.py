@@ -7,6 +7,7 @@ classifiers their probabilities, measures what they measure. A column is declare
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -239,6 +240,17 @@ class Cells:
             raise ValueError(f"columns: expected one length for all. Received: {lengths}.")
         object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What keeps columns from being replaced cannot be pickled.
+        again = partial(
+            type(self),
+            label_image=self.label_image,
+            data=dict(self.data),
+            taxonomy=self.taxonomy,
+            validation=dict(self.validation),
+        )
+        return again, ()
+
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> Self:
         """Give the table of an image of that ``(height, width)`` that shows no cell.
@@ -304,7 +316,21 @@ class Cells:
 
     def count(self, name: str) -> int:
         """How many cells of a type there are."""
-        return int(np.count_nonzero(self.is_type(name)))
+        return self.number(self.is_type(name))
+
+    def number(self, rows: NDArray[np.bool_]) -> int:
+        """How many cells the chosen rows are."""
+        return int(np.count_nonzero(rows))
+
+    def by_image(self, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
+        """Count the chosen cells of each image that has cells, in the order of their names."""
+        _, places = np.unique(self["image"].astype(str), return_inverse=True)
+        return np.bincount(places[rows], minlength=places.max(initial=-1) + 1)
+
+    def median(self, name: str, rows: NDArray[np.bool_]) -> float | None:
+        """Median of a column of the chosen cells; None without a cell or where one has no value."""
+        values = self[name][rows]
+        return None if not len(values) or np.isnan(values).any() else float(np.median(values))
 
     @classmethod
     def from_dataframe(

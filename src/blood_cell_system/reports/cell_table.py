@@ -64,11 +64,16 @@ def columns_of(reports: Iterable[DiagnosticReport]) -> dict[str, Column]:
     has_scans = False
     for report in reports:
         conditions, subtypes = classes_in(report.cells)
-        found |= dict.fromkeys(f"{name}_prob" for name in (*conditions, *subtypes))
+        found |= dict.fromkeys((*conditions, *subtypes))
         has_scans |= report.image.place is not None
+    return columns_with(found, has_scans=has_scans)
+
+
+def columns_with(classes: Iterable[str], *, has_scans: bool = False) -> dict[str, Column]:
+    """Describe the columns of a table of cells by name, with the probability of each class."""
     return {
         name: column
-        for column in _described(found)
+        for column in _described(f"{name}_prob" for name in classes)
         if has_scans or column.name != "scan_centroid"
         for name in column.flat_names
     }
@@ -90,13 +95,13 @@ def write_cell_tables(outcomes: Iterable[ImageOutcome], output_dir: Path) -> tup
     with replacing(csv_path) as temporary, temporary.open("wb") as file:
         file.write(as_written(csv_text([columns])))
         for outcome, report in analysed:
-            for lines in _csv_lines(_values(outcome, report, columns)):
+            for lines in _csv_lines(values_of(outcome, report, columns)):
                 file.write(lines)
     if not has_parquet():
         remove_file(parquet_path)
         return (csv_path,)
     with replacing(parquet_path) as temporary:
-        _write_parquet(temporary, columns, (_values(*one, columns) for one in analysed))
+        _write_parquet(temporary, columns, (values_of(*one, columns) for one in analysed))
     return csv_path, parquet_path
 
 
@@ -105,7 +110,7 @@ def has_parquet() -> bool:
     return find_spec("pyarrow") is not None
 
 
-def _values(
+def values_of(
     outcome: ImageOutcome, report: DiagnosticReport, columns: Mapping[str, Column]
 ) -> dict[str, NDArray[Any] | None]:
     """Columns of an image's cells by name; None for one without a value."""
@@ -164,15 +169,35 @@ def _write_parquet(
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
+    schema = arrow_schema(columns)
+    with ParquetWriter(path, schema) as writer:
+        waiting: list[Any] = []
+        for image in images:
+            waiting.append(arrow_batch(image, schema))
+            if sum(batch.num_rows for batch in waiting) >= _ROWS_OF_A_GROUP:
+                writer.write_table(pa.Table.from_batches(waiting, schema))
+                waiting = []
+        writer.write_table(pa.Table.from_batches(waiting, schema))
+
+
+def arrow_schema(columns: Mapping[str, Column]) -> Any:
+    """Give the schema of a table of cells in a Parquet file."""
+    import pyarrow as pa
+
     types = {
         "float64": pa.float64(),
         "int64": pa.int64(),
         "bool": pa.bool_(),
         "object": pa.string(),
     }
-    schema = pa.schema([(name, types[column.dtype]) for name, column in columns.items()])
+    return pa.schema([(name, types[column.dtype]) for name, column in columns.items()])
 
-    def array(values: NDArray[Any] | None, count: int, kind: Any) -> Any:
+
+def arrow_batch(columns: Mapping[str, NDArray[Any] | None], schema: Any) -> Any:
+    """Turn the columns of an image's cells into a record batch."""
+    import pyarrow as pa
+
+    def array(values: NDArray[Any] | None, kind: Any) -> Any:
         # From buffers: of values, pyarrow asks pandas, whose import takes as long as an analysis.
         if values is None:
             return pa.nulls(count, kind)
@@ -191,16 +216,9 @@ def _write_parquet(
         buffers = [np.packbits(valid, bitorder="little"), *parts]
         return pa.Array.from_buffers(kind, count, [pa.py_buffer(part) for part in buffers])
 
-    with ParquetWriter(path, schema) as writer:
-        waiting: list[Any] = []
-        for image in images:
-            count = next(len(values) for values in image.values() if values is not None)
-            arrays = [array(image[one.name], count, one.type) for one in schema]
-            waiting.append(pa.record_batch(arrays, schema=schema))
-            if sum(batch.num_rows for batch in waiting) >= _ROWS_OF_A_GROUP:
-                writer.write_table(pa.Table.from_batches(waiting, schema))
-                waiting = []
-        writer.write_table(pa.Table.from_batches(waiting, schema))
+    count = next(len(values) for values in columns.values() if values is not None)
+    arrays = [array(columns[one.name], one.type) for one in schema]
+    return pa.record_batch(arrays, schema=schema)
 
 
 _HEAD: Final = """# The table of cells

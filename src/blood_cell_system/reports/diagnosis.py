@@ -13,7 +13,14 @@ from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.measures import in_micrometres, measure_cells, measured_columns
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.reports.claims import Verdict, asked_for, classes_claimed, unsure_words
-from blood_cell_system.reports.findings import BLAST, Findings, Rate, findings_in, rates_in
+from blood_cell_system.reports.findings import (
+    BLAST,
+    Findings,
+    Rate,
+    are_uncertain,
+    findings_in,
+    rates_in,
+)
 from blood_cell_system.reports.report import (
     CellFlag,
     DiagnosticReport,
@@ -62,9 +69,6 @@ def diagnose(
     ----------
     analysis : ImageAnalysis
         Its cells with the columns of the classifiers, if there were any.
-    image : Image
-    settings : ReportSettings
-    provenance : Provenance
     further_warnings : sequence of str
         Of the caller, after those of the image itself.
     """
@@ -219,19 +223,14 @@ def type_summary(cells: Cells, cell_type: str) -> TypeSummary:
     """Count the cells of a type, and measure the whole ones."""
     of_type = cells.is_type(cell_type)
     is_whole = of_type & ~cells["touches_border"]
-    is_uncertain = np.array([CellFlag.UNCERTAIN in flags for flags in cells["flags"]], dtype=bool)
-    medians = {
-        name: float(np.median(cells[column][is_whole])) if is_whole.any() else None
-        for name, column in (("px", "equivalent_diameter_area"), ("um", "equivalent_diameter_um"))
-    }
     sums = {
         "count": of_type & cells["is_counted"],
         "touching_border": of_type & cells["touches_border"],
         "not_counted": of_type & ~cells["is_counted"],
-        "uncertain": of_type & is_uncertain,
+        "uncertain": of_type & are_uncertain(cells),
     }
     return TypeSummary(
-        **{name: int(np.count_nonzero(rows)) for name, rows in sums.items()},
-        median_diameter_px=medians["px"],
-        median_diameter_um=None if np.isnan(medians["um"] or np.nan) else medians["um"],
+        **{name: cells.number(rows) for name, rows in sums.items()},
+        median_diameter_px=cells.median("equivalent_diameter_area", is_whole),
+        median_diameter_um=cells.median("equivalent_diameter_um", is_whole),
     )

@@ -7,7 +7,6 @@ follow a rule of their own. Cells that the border rule leaves out count nowhere.
 """
 
 import math
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
@@ -107,14 +106,14 @@ class Ratio:
         proof = Proof.of(validation) if is_classes and validation is not None else None
         is_unsure = are_uncertain(cells) if is_classes else np.zeros_like(found)
         has_images = "image" in cells and len(cells) > 0
-        by_field = (by_image(cells, found), by_image(cells, total)) if has_images else None
+        by_field = (cells.by_image(found), cells.by_image(total)) if has_images else None
         return Rate(
             name=self.name,
             label=self.label,
-            count=int(np.count_nonzero(found)),
-            total=int(np.count_nonzero(total)),
+            count=cells.number(found),
+            total=cells.number(total),
             min_total=self.min_cells,
-            uncertain=int(np.count_nonzero(found & is_unsure)),
+            uncertain=cells.number(found & is_unsure),
             images=len(by_field[0]) if by_field else 1,
             independent_total=independent_total(*by_field) if by_field else None,
             proof=proof,
@@ -124,12 +123,6 @@ class Ratio:
     def classes(self) -> tuple[str, ...]:
         """Conditions and subtypes that it needs."""
         return tuple(one.removesuffix("_prob") for one in self.needs if one.endswith("_prob"))
-
-
-def by_image(cells: Cells, rows: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Count the chosen cells of each image."""
-    _, places = np.unique(cells["image"].astype(str), return_inverse=True)
-    return np.bincount(places[rows], minlength=places.max(initial=-1) + 1)
 
 
 def given(values: NDArray[Any]) -> NDArray[np.bool_]:
@@ -549,7 +542,9 @@ NO_CLASSIFIER: Final = Findings()
 def findings_in(cells: Cells, kind: CellType) -> Findings:
     """Sum up what a classifier found among the cells of a type."""
     of_type = cells.is_type(kind.name) & cells["is_counted"]
-    not_assessed = Counter(why for why in cells["reason"][of_type] if why is not None)
+    reasons = cells["reason"]
+    seen = {why: cells.number(of_type & (reasons == why)) for why in Reason}
+    not_assessed = {why: count for why, count in seen.items() if count}
     if all(f"{one.name}_prob" not in cells for one in kind.conditions):
         return Findings(not_assessed=not_assessed)
     claimed = classes_claimed(cells, kind)
@@ -558,12 +553,14 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
     has_condition = of_type & assessed(kind.name)(cells)
     return Findings(
         state="assessed",
-        assessed=int(np.count_nonzero(has_condition)),
-        reason=f"{np.count_nonzero(has_condition)} of {np.count_nonzero(of_type)} cells",
-        counts=_counted(cells["condition"][has_condition], conditions),
-        types=_counted(cells["subtype"][has_condition], subtypes),
+        assessed=cells.number(has_condition),
+        reason=f"{cells.number(has_condition)} of {cells.number(of_type)} cells",
+        counts={
+            name: cells.number(has_condition & (cells["condition"] == name)) for name in conditions
+        },
+        types={name: cells.number(has_condition & (cells["subtype"] == name)) for name in subtypes},
         not_assessed=not_assessed,
-        uncertain=int(np.count_nonzero(has_condition & are_uncertain(cells))),
+        uncertain=cells.number(has_condition & are_uncertain(cells)),
         not_validated=why_not_claimed(cells, kind),
         rates=rates_in(cells, kind.name),
     )
@@ -580,10 +577,6 @@ def sum_rates(rates: Iterable[Iterable[Rate]]) -> tuple[Rate, ...]:
     for rate in (one for of_image in rates for one in of_image):
         total[rate.name] = total[rate.name] + rate if rate.name in total else rate
     return tuple(total.values())
-
-
-def _counted(values: NDArray[Any], names: Iterable[str]) -> dict[str, int]:
-    return {name: int(np.count_nonzero(values == name)) for name in names}
 
 
 _Name = TypeVar("_Name", bound=str)

@@ -55,6 +55,7 @@ def small_fields(monkeypatch):
     """Fields of 256 pixels, with a margin of 64."""
     monkeypatch.setattr(scan_fields, "_SIDES", (4,))
     monkeypatch.setattr(scan_fields, "_MARGIN_PX", 64)
+    monkeypatch.setattr(scan_fields, "_AROUND_PX", 128)
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
 
 
@@ -118,6 +119,42 @@ def test_cells_at_seams_are_neither_cut_nor_counted_twice(
     assert not any(one.report.cells["touches_border"].any() for one in summary.outcomes)
 
 
+def test_the_network_sees_more_around_a_field_than_its_results_show(
+    small_fields, slide, pipeline, tmp_path
+):
+    [plan] = planned(slide, ScanSettings(region=WHOLE))
+    field = plan.fields["slide/r2_c2"]
+    assert field.own == (256, 192, 256, 192)
+    assert field.seen == (192, 128, 384, 320)
+    assert field.around == (128, 64, 512, 448)
+    network = pipeline.system.segmentation_model
+    network.seen.clear()
+    result = pipeline.analyze_field(field)
+    assert network.seen[0] == (448, 512)
+    np.testing.assert_array_equal(result.analysis.image, field.read())
+    assert result.analysis.cells.label_image.shape == (320, 384)
+    x, y = result.report.cells["centroid"].T
+    assert ((x >= 64) & (x < 320) & (y >= 64) & (y < 256)).all()
+
+
+def test_marks_are_found_once_in_a_saved_image_and_not_in_a_pyramid(
+    small_fields, slide, pipeline, tmp_path
+):
+    image = cv2.GaussianBlur(cells_image(grid_places()), (0, 0), 3)
+    cv2.rectangle(image, (600, 480), (720, 486), (0, 0, 0), -1)
+    write_image(tmp_path / "in" / "saved.png", image)
+    [plan] = planned(tmp_path / "in" / "saved.png", ScanSettings(region=WHOLE))
+    is_marked = {name for name, field in plan.fields.items() if field.frame.marks is not None}
+    assert {"saved/r3_c3"} <= is_marked <= {"saved/r3_c3", "saved/r3_c4"}
+    assert len(plan.fields) > 6
+    field = plan.fields["saved/r3_c3"]
+    rows, columns = np.nonzero(field.frame.marks)
+    assert abs(columns.min() + field.seen[0] - 600) <= 6
+    assert abs(rows.min() + field.seen[1] - 480) <= 6
+    [plan] = planned(slide, ScanSettings(region=WHOLE))
+    assert not any(field.marks is not None for field in plan.fields.values())
+
+
 def test_the_slide_has_a_record_an_overview_and_its_area(small_fields, slide, pipeline, tmp_path):
     summary = run(slide, pipeline, tmp_path / "out")
     file = json.loads((tmp_path / "out" / "slides" / "slide_slide.json").read_text())
@@ -154,7 +191,7 @@ def test_fields_of_another_level_are_half_as_large_and_know_their_place(small_fi
     [plan] = planned(slide, ScanSettings(region=WHOLE, level=1))
     assert plan.scale.red_cell_diameter_px == DIAMETER / 2
     field = list(plan.fields.values())[1]
-    assert field.own == (128, 0, 128, 128)
+    assert field.own == (128, 0, 128, 96)
     assert (field.place.x_px, field.place.downsample) == (field.seen[0] * 2, 2)
     left, top, width, height = field.seen
     level = cells_image(grid_places())[::2, ::2]
@@ -179,7 +216,7 @@ def test_memory_below_what_one_field_needs_is_refused(slide):
 def test_less_memory_gives_smaller_fields(slide):
     region = (0, 0, 1300, 900)
     large = planned(slide, ScanSettings(region=region))
-    small = planned(slide, ScanSettings(region=region, max_memory=700_000_000))
+    small = planned(slide, ScanSettings(region=region, max_memory=550_000_000))
     assert len(large[0].fields) < len(small[0].fields)
 
 
@@ -255,6 +292,33 @@ def test_each_page_is_a_result_of_its_own(small_fields, pipeline, tmp_path):
     }
 
 
+def written_zarr(path):
+    zarr = pytest.importorskip("zarr")
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    image = np.moveaxis(cells_image(grid_places()), 2, 0)
+    array = root.create_array("0", shape=image.shape, dtype="uint8", chunks=(3, 128, 128))
+    array[:] = image
+    datasets = [{"path": "0"}]
+    root.attrs["multiscales"] = [{"axes": ["c", "y", "x"], "datasets": datasets}]
+    return path
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_an_ome_zarr_in_a_folder_is_one_scan(small_fields, pipeline, tmp_path, recursive):
+    written_zarr(tmp_path / "in" / "a.zarr")
+    out = tmp_path / "out"
+    inputs = find_inputs([tmp_path / "in"], output_dir=out, recursive=recursive)
+    assert [(one.path.name, one.name) for one in inputs.images] == [("a.zarr", "a")]
+    (tmp_path / "in" / "a.zarr" / "0" / "0.0.0").unlink()
+    summary = run(tmp_path / "in" / "a.zarr", pipeline, out)
+    places = grid_places()
+    is_lost = (places < 128 - DIAMETER // 2 - 2).all(axis=1)
+    is_clear = (places > 128 + DIAMETER // 2 + 2).any(axis=1)
+    assert is_clear.sum() <= summary.slides[0].counts["RBC"] <= len(places) - is_lost.sum()
+    file = json.loads((out / "slides" / "a_slide.json").read_text())
+    assert file["scans"][0]["holes"] == [[0, 0, 128, 128]]
+
+
 def test_an_image_beside_a_scan_is_a_slide_of_its_own(
     small_fields, slide, pipeline, tmp_path, monkeypatch
 ):
@@ -295,6 +359,15 @@ def test_large_images_are_scans_by_the_memory_they_may_take(slide, tmp_path):
     assert not ScanSettings(max_memory=900_000_000).is_scan(tmp_path / "a.png")
     assert ScanSettings().is_scan(Path("a.svs"))
     assert not ScanSettings(level=1).is_scan(tmp_path / "a.txt")
+
+
+def test_a_pyramid_is_a_scan_from_the_size_on_that_photographs_have(slide, monkeypatch):
+    assert not ScanSettings().is_scan(slide)
+    monkeypatch.setattr(scan_fields, "_PYRAMID_PX", 400_000)
+    assert ScanSettings().is_scan(slide)
+    flat = slide.with_name("flat.tif")
+    tifffile.imwrite(flat, cells_image(grid_places()), photometric="rgb")
+    assert not ScanSettings().is_scan(flat)
 
 
 def test_an_image_that_only_decodes_whole_must_fit(tmp_path):

@@ -1,0 +1,1 @@
+"""Many images on many machines: listing them, sharing the work out, and one dataset of results."""
