@@ -58,8 +58,7 @@ def main() -> int:
     options = parser.parse_args()
     execution = Execution(runtime=options.runtime, precision=options.precision)
     plain, other = (
-        InferencePipeline(BloodCellAnalysisSystem(execution=one))
-        for one in (Execution(precision="f32"), execution)
+        InferencePipeline(BloodCellAnalysisSystem(execution=one)) for one in (None, execution)
     )
     paths = sorted(p for p in options.images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
     totals: Counter[str] = Counter()

@@ -1,9 +1,8 @@
 """On what networks run: which runtime, which device, which precision.
 
-By default an ``.onnx`` file runs in ONNX Runtime and a ``.keras`` file in Keras, on the processor.
-Where the processor has 8-bit dot products, the network of 8 bits beside an ``.onnx`` file runs in
-its place: ``bloodcells quantize`` makes it, and only if it is as accurate. Figures are in
-``docs/speed.md``.
+By default an ``.onnx`` file runs in ONNX Runtime and a ``.keras`` file in Keras, in float32 on the
+processor. Others are had by name: 8 bits where ``bloodcells quantize`` has made them, bfloat16 in
+OpenVINO. Figures are in ``docs/speed.md``.
 """
 
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from blood_cell_system.errors import SettingsError, UnknownNameError
 from blood_cell_system.settings import check_ranges, ranged
 
 RuntimeName = Literal["auto", "onnx", "openvino", "keras"]
-Precision = Literal["auto", "f32", "bf16", "int8"]
+Precision = Literal["f32", "bf16", "int8"]
 
 _PROVIDERS: Final = {
     "cpu": "CPUExecutionProvider",
@@ -41,8 +40,7 @@ class Execution:
         OpenVINO and Keras.
     precision : str
         ``f32``; ``int8``, for which a file of 8 bits lies beside the model; ``bf16``, which
-        OpenVINO alone computes with; ``auto`` is ``int8`` in ONNX Runtime where there is such a
-        file and the processor is fast at it, else ``f32``.
+        OpenVINO alone computes with.
     threads : int, optional
         How many threads one run of an ``.onnx`` file may use; all cores by default. TensorFlow's
         threads are a matter of the whole process.
@@ -55,7 +53,7 @@ class Execution:
 
     runtime: RuntimeName = "auto"
     device: str = "cpu"
-    precision: Precision = "auto"
+    precision: Precision = "f32"
     threads: int | None = ranged(None, at_least=1, is_optional=True)
 
     def __post_init__(self) -> None:
@@ -63,7 +61,7 @@ class Execution:
         for name, known in (("runtime", RuntimeName), ("precision", Precision)):
             if getattr(self, name) not in get_args(known):
                 raise UnknownNameError.of(name, getattr(self, name), get_args(known))
-        precisions = {"onnx": ("auto", "f32", "int8"), "keras": ("auto", "f32")}.get(self.runtime)
+        precisions = {"onnx": ("f32", "int8"), "keras": ("f32",)}.get(self.runtime)
         if precisions and self.precision not in precisions:
             raise SettingsError(
                 f"precision: received {self.precision} with the runtime {self.runtime}; expected "
@@ -79,7 +77,7 @@ class Execution:
             The runtime that was asked for does not read such files.
         """
         is_keras = path.suffix.lower() == ".keras"
-        if self.runtime == "auto" and self.precision in ("auto", "f32"):
+        if self.runtime == "auto" and self.precision == "f32":
             return "keras" if is_keras else "onnx"
         by_precision: Literal["openvino", "onnx"]
         by_precision = "openvino" if self.precision == "bf16" else "onnx"
@@ -101,8 +99,7 @@ class Execution:
         if self == Execution(threads=self.threads):
             return ""
         package = {"onnx": "onnxruntime"}.get(name := self.runtime_for(path), name)
-        precision = "f32" if self.precision == "auto" else self.precision
-        return f"{package} {version(package)}, {self.device}, {precision}"
+        return f"{package} {version(package)}, {self.device}, {self.precision}"
 
 
 _DOT_PRODUCTS: Final = (23, 101)

@@ -1,7 +1,6 @@
 """Networks from files: named arrays for a batch of images, with the runtime that was asked for."""
 
 import io
-import logging
 import math
 import threading
 import time
@@ -36,8 +35,6 @@ from blood_cell_system.model_metadata import (
 )
 
 Arrays = dict[str, NDArray[np.float32]]
-
-_logger = logging.getLogger(__name__)
 
 _KEPT_SHAPES: Final = 8
 """Compiled functions that a Keras network keeps, one for each size of image."""
@@ -318,15 +315,15 @@ def open_network(
         The suffix is another one, or the file is damaged, no model, or holds code.
     """
     path = Path(path)
-    execution = execution or Execution(precision="f32")
+    execution = execution or Execution()
     if path.suffix.lower() in (".onnx", ".keras"):
         runtime = execution.runtime_for(path)
-        if runtime != "keras":
-            data = read_model(path)
-            opener = OpenVinoNetwork if runtime == "openvino" else OnnxNetwork
-            return _int8_beside(path, data, opener, execution) or opener(
-                data, name=str(path), execution=execution
-            )
+        if execution.precision == "int8":
+            path = _int8_beside(path)
+        if runtime == "openvino":
+            return OpenVinoNetwork(read_model(path), name=str(path), execution=execution)
+        if runtime == "onnx":
+            return OnnxNetwork(read_model(path), name=str(path), execution=execution)
     metadata = read_metadata(path, kind=kind)
     model = load_keras_model(path)
     check_keras_device(execution.device)
@@ -344,48 +341,35 @@ def int8_file(path: Path) -> Path:
     return path.with_suffix(".int8.onnx")
 
 
-def _int8_beside(
-    path: Path, data: bytes, opener: Callable[..., Network], execution: Execution
-) -> Network | None:
-    """Open the network of 8 bits beside a file, where that is asked for, or is the fastest.
+def _int8_beside(path: Path) -> Path:
+    """Find the network of 8 bits that was made of a file.
 
     Raises
     ------
     SettingsError
-        It was asked for by name and cannot be used.
+        There is none that is of this very file and has passed its gate, or the processor is no
+        faster at it.
     CheckpointError
-        It was asked for by name and is damaged.
+        It is damaged.
     """
-    is_asked_for = execution.precision == "int8"
-    is_default = execution.precision == "auto" and execution.device == "cpu"
-    if not is_asked_for and not (is_default and opener is OnnxNetwork):
-        return None
     beside = int8_file(path)
-    if not beside.is_file():
-        found = f"{beside} is not there"
-    elif not is_fast_at_int8():
+    if not is_fast_at_int8():
         found = "this processor has no 8-bit dot products"
+    elif not beside.is_file():
+        found = f"{beside} is not there"
     else:
-        try:
-            network = opener(read_model(beside), name=str(beside), execution=execution)
-        except CheckpointError as error:
-            if is_asked_for:
-                raise
-            _logger.info("%s It is left out.", error)
-            return None
-        record = network.metadata.quantisation if network.metadata else None
-        is_of_it = record is not None and record.of_sha256 == content_hash(data)
-        if record is not None and is_of_it and record.passes:
-            return network
-        found = f"{beside} {'failed its gate' if is_of_it else 'was made of another model'}"
-        if not is_asked_for:
-            _logger.info("%s; the model runs in float32.", found)
-    if is_asked_for:
-        raise SettingsError(
-            f"precision: received int8 for {path}, but {found}. Make it with bloodcells quantize "
-            f"--model {path} or leave --precision out."
-        )
-    return None
+        metadata = read_metadata(beside)
+        record = metadata.quantisation if metadata else None
+        if record is None or record.of_sha256 != content_hash(read_model(path)):
+            found = f"{beside} was made of another model"
+        elif not record.passes:
+            found = f"{beside} failed its gate"
+        else:
+            return beside
+    raise SettingsError(
+        f"precision: received int8 for {path}, but {found}. Make it with bloodcells quantize "
+        f"--model {path}, or leave --precision out."
+    )
 
 
 def check_keras_device(device: str) -> None:

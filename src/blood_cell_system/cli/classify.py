@@ -72,7 +72,6 @@ def classifier_of(model: Path | None, name: str) -> "ClassifierRuntime":
     CheckpointError
         The file is damaged, carries code, or is no classifier of this kind.
     """
-    from blood_cell_system.analysis.execution import Execution
     from blood_cell_system.analysis.trained_models import load_classifier
     from blood_cell_system.errors import MissingDataError
     from blood_cell_system.model_metadata import ClassifierKind
@@ -93,4 +92,4 @@ def classifier_of(model: Path | None, name: str) -> "ClassifierRuntime":
         )
     if path.suffix.lower() == ".keras" and path.is_file():
         import_tensorflow()
-    return load_classifier(path, kind, execution=Execution())
+    return load_classifier(path, kind)

@@ -35,7 +35,7 @@ def quantize(
         int, option("--seed N", "Decides which ones are taken.", parser=seed_in_range)
     ] = 0,
 ) -> int:
-    """Write a model of 8 bits beside a model, which analyze then prefers.
+    """Write a model of 8 bits beside a model, which analyze --precision int8 runs.
 
     The figures of both are compared on a split. Where one falls by more than its bound, more
     layers stay in float32; where that does not help, nothing is written, and the exit code is 1.

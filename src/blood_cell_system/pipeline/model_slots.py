@@ -276,7 +276,7 @@ class ModelSlot:
             runtime = load_runtime(path, execution=self.execution)
         else:
             runtime = load_classifier(path, self.kind, execution=self.execution)
-        # The network of 8 bits beside it may run in its place.
+        # With --precision int8 the file of 8 bits beside it runs.
         ran = Path(getattr(getattr(runtime, "network", None), "name", path))
         words = self.execution.words_for(path)
         name = f"{ran.name} ({words})" if words else ran.name

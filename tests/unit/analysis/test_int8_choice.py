@@ -1,7 +1,5 @@
 """Which of two files runs: the network in float32, or the one of 8 bits beside it."""
 
-import logging
-
 import pytest
 
 from blood_cell_system.analysis import opened_networks
@@ -54,25 +52,21 @@ def name_of_what_runs(model, execution=None):
     return system.model_identity()[0]
 
 
-def test_by_default_the_file_of_8_bits_runs_and_the_report_names_it(model):
+def test_by_default_and_where_a_model_is_measured_the_named_file_runs(model):
     write_beside(model)
-    assert name_of_what_runs(model) == "model.int8.onnx"
-
-
-def test_float32_is_had_by_name(model):
-    write_beside(model)
-    assert name_of_what_runs(model, Execution(precision="f32")).startswith("model.onnx (")
-
-
-def test_what_measures_a_model_runs_the_file_that_was_named(model):
-    write_beside(model)
+    assert name_of_what_runs(model) == "model.onnx"
     assert load_runtime(model).network.name == str(model)
 
 
-def test_a_processor_without_dot_products_runs_float32(model, monkeypatch):
+def test_with_int8_the_file_beside_runs_and_the_report_names_it(model):
+    write_beside(model)
+    assert name_of_what_runs(model, INT8).startswith("model.int8.onnx (onnxruntime ")
+    assert name_of_what_runs(model, INT8).endswith(", cpu, int8)")
+
+
+def test_a_processor_without_dot_products_is_told(model, monkeypatch):
     write_beside(model)
     monkeypatch.setattr(opened_networks, "is_fast_at_int8", lambda: False)
-    assert name_of_what_runs(model) == "model.onnx"
     with pytest.raises(SettingsError, match="this processor has no 8-bit dot products"):
         load_runtime(model, execution=INT8)
 
@@ -81,11 +75,8 @@ def test_a_processor_without_dot_products_runs_float32(model, monkeypatch):
     ("change", "found"),
     [({"of": "0" * 64}, "was made of another model"), ({"fall": 0.1}, "failed its gate")],
 )
-def test_a_file_that_does_not_fit_is_left_out_and_refused_by_name(model, caplog, change, found):
+def test_a_file_that_does_not_fit_is_refused(model, change, found):
     write_beside(model, **change)
-    with caplog.at_level(logging.INFO):
-        assert name_of_what_runs(model) == "model.onnx"
-    assert found in caplog.text
     with pytest.raises(SettingsError, match=found):
         load_runtime(model, execution=INT8)
 
@@ -95,12 +86,9 @@ def test_int8_without_its_file_names_the_command_that_makes_it(model):
         load_runtime(model, execution=INT8)
 
 
-def test_a_damaged_file_is_left_out_and_refused_by_name(model, caplog):
+def test_a_damaged_file_is_refused(model):
     beside = write_beside(model)
     beside.write_bytes(beside.read_bytes()[:-40])
-    caplog.set_level(logging.INFO)
-    assert name_of_what_runs(model) == "model.onnx"
-    assert "It is left out" in caplog.text
     with pytest.raises(CheckpointError, match=r"model\.int8\.onnx"):
         load_runtime(model, execution=INT8)
 
