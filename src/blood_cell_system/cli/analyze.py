@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from blood_cell_system.analysis.execution import Execution
-    from blood_cell_system.pipeline.batch import InputImage
+    from blood_cell_system.pipeline.image_task import InputImage
     from blood_cell_system.pipeline.scan_fields import ScanSettings
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
@@ -40,8 +40,8 @@ _SHOWN_NAMES: Final = 5
 
 def analyze(
     *,
-    paths: Annotated[list[Path], argument("PATH", "Images, or folders.")],
-    output_dir: Annotated[Path, option("-o --output-dir DIR", "Folder to write.")],
+    paths: Annotated[list[str], argument("PATH", "Images, or folders.")],
+    output_dir: Annotated[str, option("-o --output-dir DIR", "Folder to write.")],
     model: OwnSegmenter = None,
     models: OwnModels = None,
     no_classify: NoClassify = False,
@@ -81,6 +81,17 @@ def analyze(
         option("--figures FILE", "What is reported of slides, and by which limits (YAML)."),
     ] = None,
     no_review_page: NoReviewPage = False,
+    scheduler: Annotated[
+        str | None,
+        option(
+            "--scheduler ADDRESS|local",
+            "Dask cluster to analyse on, into a dataset: docs/cluster.md.",
+        ),
+    ] = None,
+    with_files: Annotated[
+        bool,
+        option("--with-files", "With --scheduler write masks, outlines and reports as well."),
+    ] = False,
     region: Annotated[
         str | None,
         option("--region X,Y,WxH", "Part of a scan to analyse, in pixels of its level 0."),
@@ -179,6 +190,7 @@ def analyze(
     bloodcells analyze smear.tif --pixel-size-um 0.1 --border-rule two-sides -o results
     bloodcells analyze smear.tif --objective 100 --camera-pixel-um 3.45 -o results
     bloodcells analyze slide.svs --until rbc=2000,wbc=200 -o results
+    bloodcells analyze s3://bucket/slides/ --recursive --scheduler tcp://10.0.0.1:8786 -o s3://b/out
     """
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.execution import Execution

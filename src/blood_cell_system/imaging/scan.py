@@ -9,9 +9,10 @@ import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.errors import ImageReadError, MissingDataError, system_words
-from blood_cell_system.imaging.image_file import as_8_bit, usual_full_scale
-from blood_cell_system.imaging.pixel_size import PixelSize, pixel_size_in_tags
+from blood_cell_system.imaging.image_file import as_8_bit, read_image, usual_full_scale
+from blood_cell_system.imaging.pixel_size import PixelSize, pixel_size_in_tags, read_pixel_size
 from blood_cell_system.input_files import kind_of_special
 
 TIFF_SUFFIXES: Final = frozenset({".tif", ".tiff", ".btf", ".tf8", ".tf2"})
@@ -115,6 +116,11 @@ class Scan(ABC):
             self._read_into(pixels[y0 - top : y1 - top, x0 - left : x1 - left], (x0, y0), level)
         return pixels
 
+    def note_holes(self, level: int, holes: Iterable[Window]) -> None:
+        """Add parts of a level that another process could not decode."""
+        with self._lock:
+            self._holes |= {(level, hole) for hole in holes}
+
     @abstractmethod
     def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
         """Fill pixels of a level whose upper left corner is at (x, y)."""
@@ -142,10 +148,6 @@ class Scan(ABC):
                 and top < hole[1] + hole[3]
             )
         )
-
-    def _note_hole(self, level: int, window: Window) -> None:
-        with self._lock:
-            self._holes.add((level, window))
 
     def level_for(self, downsample: float) -> int:
         """Give the smallest level that is made no smaller than that."""
@@ -182,6 +184,10 @@ class ArrayScan(Scan):
         x, y = corner
         pixels[:] = self._image[y : y + pixels.shape[0], x : x + pixels.shape[1]]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process decodes the file itself, once: pixels are many.
+        return _open_again, (self.path, None, _changed_ns(self.path))
+
     def close(self) -> None:
         """Do nothing: there is no file."""
 
@@ -207,6 +213,7 @@ class TiffScan(Scan):
     def __init__(self, path: Path, page: int = 0) -> None:
         from tifffile import TiffFile
 
+        self._page = page
         self._file: Any = TiffFile(path)
         try:
             planes = list(_planes_of(self._file))
@@ -234,6 +241,9 @@ class TiffScan(Scan):
         except BaseException:
             self._file.close()
             raise
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_again, (self.path, self._page, _changed_ns(self.path))
 
     def close(self) -> None:
         """Close the file."""
@@ -302,7 +312,7 @@ class TiffScan(Scan):
         except MemoryError:
             raise
         except Exception:  # Damaged bytes lead decoders to errors of almost any kind.
-            self._note_hole(level, (column * side_x, row * side_y, width, height))
+            self.note_holes(level, [(column * side_x, row * side_y, width, height)])
             return None
         if values is None:
             return None
@@ -525,7 +535,7 @@ class _PartedScan(Scan):
             except MemoryError:
                 raise
             except Exception:  # Of any kind that the libraries' readers raise for damaged bytes.
-                self._note_hole(level, place)
+                self.note_holes(level, [place])
 
     def _part(self, level: int, window: Window) -> NDArray[np.uint8]:
         raise NotImplementedError
@@ -551,6 +561,9 @@ class OpenSlideScan(_PartedScan):
         if size is not None and float(size) > 0:
             stated = PixelSize(um=float(size), origin="the scanner's description in the file")
         super().__init__(path, levels, stated)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _open_again, (self.path, 0, _changed_ns(self.path))
 
     def close(self) -> None:
         """Close the file."""
@@ -611,6 +624,27 @@ def open_scan(path: Path, *, page: int = 0) -> Scan:
         raise ImageReadError(
             f"{path}: the image is cut off or damaged ({error}). Copy it again from its source."
         ) from error
+
+
+def _changed_ns(path: Path) -> int:
+    return path.stat().st_mtime_ns
+
+
+@lru_cache(maxsize=1)
+def _open_again(path: Path, page: int | None, changed_ns: int) -> Scan:
+    """Open a scan in another process, once for all of its fields; None for one in memory."""
+    return open_in_memory(path) if page is None else open_scan(path, page=page)
+
+
+def open_in_memory(path: Path) -> ArrayScan:
+    """Decode an image whole, as a scan of which windows are read.
+
+    Raises
+    ------
+    MissingDataError, ImageReadError
+        It cannot be read.
+    """
+    return ArrayScan(path, read_image(path), read_pixel_size(path))
 
 
 def digest_of_file(path: Path) -> str:

@@ -44,17 +44,16 @@ from blood_cell_system.errors import ImageReadError, SettingsError
 from blood_cell_system.imaging.image_file import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
-    read_image,
     read_image_shape,
 )
-from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
+from blood_cell_system.imaging.pixel_size import PixelSize
 from blood_cell_system.imaging.scan import (
     SCAN_SUFFIXES,
     TIFF_SUFFIXES,
-    ArrayScan,
     Scan,
     Window,
     digest_of_file,
+    open_in_memory,
     open_scan,
 )
 from blood_cell_system.reports.batch_summary import ImageOutcome
@@ -492,7 +491,7 @@ def _opened(path: Path, page: int, settings: ScanSettings) -> Scan:
             f"{(_BASE_BYTES + 4 * height * width) / 1e9:.1f} GB, more than --max-memory allows. "
             "Save it as a tiled TIFF."
         )
-    return ArrayScan(path, read_image(path), read_pixel_size(path))
+    return open_in_memory(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -318,6 +318,20 @@ class BloodCellAnalysisSystem:
         """What was set, built or loaded, the segmenter first; None for what was not."""
         return tuple(slot.model for slot in self._slots.values())
 
+    def model_files(self) -> dict[str | None, Path] | None:
+        """Give the ``.onnx`` files that models were loaded from, by kind, None for the segmenter.
+
+        Without those that come with this package; None where a model is of no such file.
+        """
+        files: dict[str | None, Path] = {}
+        for name, slot in self._slots.items():
+            if slot.model is None:
+                continue
+            if slot.path is None or slot.path.suffix.lower() != ".onnx":
+                return None
+            files[name] = slot.path.absolute()
+        return files
+
     def model_identity(self) -> tuple[str, str]:
         """Name of the segmenter, and the SHA-256 of its file, or of its weights without one.
 

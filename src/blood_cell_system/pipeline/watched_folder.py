@@ -15,7 +15,6 @@ from blood_cell_system.errors import MissingDataError, OutputError, SettingsErro
 from blood_cell_system.imaging.image_folders import SUMMARY_NAME, is_folder, walk_folders
 from blood_cell_system.pipeline.batch import (
     BatchSettings,
-    InputImage,
     Inputs,
     analyze_inputs,
     find_inputs,
@@ -23,6 +22,7 @@ from blood_cell_system.pipeline.batch import (
     write_batch,
 )
 from blood_cell_system.pipeline.image import InferencePipeline
+from blood_cell_system.pipeline.image_task import InputImage
 from blood_cell_system.pipeline.slide_groups import TABLE_ENDINGS, group_images
 from blood_cell_system.reports.batch_summary import ImageOutcome, Slide
 from blood_cell_system.reports.image_files import file_of

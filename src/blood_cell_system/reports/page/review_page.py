@@ -21,7 +21,7 @@ from blood_cell_system.cells.unassessed import NONE_OF_THESE, Reason
 from blood_cell_system.corrections.record import Header
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 from blood_cell_system.reports.image_files import as_written, remove_file
-from blood_cell_system.reports.page.field_spool import SpooledField
+from blood_cell_system.reports.page.field_spool import PackedField, SpooledField
 from blood_cell_system.reports.page.render import (
     asset,
     digest_of,
@@ -37,7 +37,8 @@ REVIEW_NAME: Final = "review.html"
 _MAX_PAGE: Final = 60_000_000
 """Letters of the fields of one page: some 700 fields of 640x480, which open in three seconds."""
 
-_Shown = tuple[ImageOutcome, DiagnosticReport, SpooledField]
+_Field = PackedField | SpooledField
+_Shown = tuple[ImageOutcome, DiagnosticReport, _Field]
 
 
 def write_review_pages(summary: BatchSummary, output_dir: Path) -> tuple[Path, ...]:
@@ -174,7 +175,7 @@ def _results(summary: BatchSummary, header: Header, fields: Sequence[_Shown]) ->
     }
 
 
-def _field(outcome: ImageOutcome, report: DiagnosticReport, field: SpooledField) -> dict[str, Any]:
+def _field(outcome: ImageOutcome, report: DiagnosticReport, field: _Field) -> dict[str, Any]:
     slide, cells = outcome.slide, report.cells
     diameter = report.scale.red_cell_diameter_px
     if diameter is None:
