@@ -24,7 +24,7 @@ def refuse_options(options: Mapping[str, bool]) -> None:
     SettingsError
         One is set.
     """
-    if received := [name for name, is_set in options.items() if is_set]:
+    if received := [f"--{name.replace('_', '-')}" for name, is_set in options.items() if is_set]:
         raise SettingsError(
             f"{', '.join(received)}: not with --scheduler, which analyses whole images into a "
             "dataset. Leave the option out, or analyse a folder without --scheduler."

@@ -64,7 +64,7 @@ def locked_dataset(storage: Storage, *, beat_s: float = _BEAT_S) -> Iterator[Dat
         with locked_folder(storage.folder, command="analyze --scheduler"):
             yield lock
         return
-    holder = {
+    holder: dict[str, Any] = {
         "run": secrets.token_hex(8),
         "process": os.getpid(),
         "computer": socket.gethostname(),
@@ -72,10 +72,10 @@ def locked_dataset(storage: Storage, *, beat_s: float = _BEAT_S) -> Iterator[Dat
     }
     ended = threading.Event()
     former = _held(storage)
-    for _ in range(_BEATS) if former is not None else ():
+    for _ in range(_BEATS if former is not None else 0):
         ended.wait(beat_s)
         if _held(storage) not in (former, None):
-            raise _in_use(storage, former)
+            raise _in_use(storage, former or {})
     _hold(storage, holder)
     # Of two that begin at once, the one that wrote first finds the other's file.
     ended.wait(beat_s / 10)
@@ -108,7 +108,7 @@ def locked_dataset(storage: Storage, *, beat_s: float = _BEAT_S) -> Iterator[Dat
 
 
 def _held(storage: Storage) -> dict[str, Any] | None:
-    """What the file of the lock says; None where there is none."""
+    """Give what the file of the lock says; None where there is none."""
     try:
         value = json.loads(storage.read(LOCK_FILE))
     except MissingDataError:

@@ -95,13 +95,14 @@ def write_sums(dataset: ResultsDataset, *, jobs: int | None = None) -> None:
 
 def _row(group: GroupSums) -> dict[str, Any]:
     """Give sums as a row: counts by type, count and total of each share, and all as JSON."""
-    value = group.to_json()
-    sums = value.pop("sums")
-    rates = [*sums["rates"], *(rate for part in sums["findings"].values() for rate in part["rates"])]
-    row = value | {"slides": list(value["slides"])} | sums["counts"]
+    row: dict[str, Any] = group.to_json()
+    sums = row.pop("sums")
+    row |= {"slides": list(row["slides"]), **sums["counts"]}
+    rates = [*sums["rates"], *(one for part in sums["findings"].values() for one in part["rates"])]
     for rate in rates:
         row |= {rate["name"]: rate["count"], f"{rate['name']}_total": rate["total"]}
-    return row | {"sums": json.dumps(sums, sort_keys=True)}
+    row["sums"] = json.dumps(sums, sort_keys=True)
+    return row
 
 
 class _Group:

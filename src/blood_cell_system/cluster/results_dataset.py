@@ -297,11 +297,16 @@ class ResultsDataset:
 
     # All of it
 
+    def forget_failed(self) -> None:
+        """List the images that failed no more: they are tried again."""
+        for name in self.storage.files(IMAGES):
+            if name.startswith(f"{IMAGES}/failed-"):
+                self.storage.remove(name)
+
     def settle(self) -> Iterator[CommittedBatch]:
         """Remove what batches that do not count have left behind, and give those that count.
 
-        A batch of which a file of cells has gone does not count. Images that failed are listed no
-        more: they are tried again.
+        A batch of which a file of cells has gone does not count.
 
         Raises
         ------
@@ -315,7 +320,6 @@ class ResultsDataset:
         for name in self.storage.files(IMAGES):
             key = _key_of(name)
             if name.startswith(f"{IMAGES}/failed-"):
-                self.storage.remove(name)
                 continue
             table = self._table(name, ["image", "slide", "patient"])
             expected = set() if table is None else set(_metadata_of(table).get("cells", ()))

@@ -84,6 +84,9 @@ def connected(scheduler: str, *, jobs: int) -> Iterator[Any]:
             "--scheduler: Dask is not installed. Add it with pip install "
             "'blood-cell-system[cluster]', or leave the option out."
         ) from error
+    # What it says of workers is in the rows of images, or in an error.
+    log = logging.getLogger("distributed")
+    log.handlers, log.propagate = [logging.NullHandler()], False
     if scheduler == "local":
         with (
             # A batch that has killed two workers is cut in two, to find the image that does it.
@@ -98,7 +101,6 @@ def connected(scheduler: str, *, jobs: int) -> Iterator[Any]:
         ):
             yield client
         return
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=10)
     except (OSError, ValueError, TimeoutError) as error:
@@ -193,6 +195,7 @@ class ClusterRun:
 
     def _settled(self) -> tuple[KeySet, KeySet]:
         """Settle the dataset; gives the names that are finished, and those with their slides."""
+        self._dataset.forget_failed()
         keys = [batch.key for batch in self._dataset.settle()]
         dataset = self._dataset
         packages = (packed((dataset.storage, dataset.record, key, self._sources)) for key in keys)
@@ -369,9 +372,7 @@ class ClusterRun:
             self._commit(hashlib.blake2b(words.encode(), digest_size=8).hexdigest(), self._failed)
         self._failed = []
 
-    def _commit(
-        self, key: str, rows: Sequence[dict[str, Any]], cells: Sequence[str] = ()
-    ) -> None:
+    def _commit(self, key: str, rows: Sequence[dict[str, Any]], cells: Sequence[str] = ()) -> None:
         self._lock.check()
         self._dataset.commit(key, rows, cells)
 

@@ -150,7 +150,7 @@ class Storage:
     def remove_partial_files(self) -> None:
         """Remove what a killed run left half-written; a bucket shows nothing of it."""
         if self._folder is not None:
-            remove_partial_files([self._folder, *(Path(root) for root, _, _ in os.walk(self._folder))])
+            remove_partial_files(Path(root) for root, _, _ in os.walk(self._folder))
 
     def read(self, name: str) -> bytes:
         """Read a file.
