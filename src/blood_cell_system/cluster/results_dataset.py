@@ -230,10 +230,12 @@ class ResultsDataset:
         OutputError
             The place cannot be written to.
         """
+        text = json.dumps(record.to_json(), indent=1, sort_keys=True, default=str)
+        # As it is read back, where 60 has become 60.0.
+        record = DatasetRecord.model_validate(json.loads(text))
         try:
             dataset = cls.open(storage)
         except MissingDataError:
-            text = json.dumps(record.to_json(), indent=1, sort_keys=True, default=str)
             storage.write(DATASET_NAME, as_written(f"{text}\n"))
             return cls(storage, record)
         if dataset.record.digest != record.digest:

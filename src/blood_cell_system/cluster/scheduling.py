@@ -52,6 +52,8 @@ _IN_WORK: Final = 2
 """Batches for each thread of the workers: one in work and one that waits."""
 _ATTEMPTS: Final = 3
 """Of an image that stands alone, and of writing a batch's cells."""
+_ANSWER_S: Final = 10.0
+"""That a scheduler has to answer."""
 _NO_WORKER_S: Final = 60.0
 """Until a scheduler without workers is given up."""
 
@@ -102,7 +104,7 @@ def connected(scheduler: str, *, jobs: int) -> Iterator[Any]:
             yield client
         return
     try:
-        client = Client(scheduler, timeout=10)
+        client = Client(scheduler, timeout=_ANSWER_S)
     except (OSError, ValueError, TimeoutError) as error:
         raise SettingsError(
             f"--scheduler {scheduler}: no scheduler answers ({error}). Expected local, or the "

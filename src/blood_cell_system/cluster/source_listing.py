@@ -48,6 +48,10 @@ class SourceImage:
     fault: str = ""
 
 
+_RECENT: Final = 100_000
+"""Names that are kept unsorted at first, at some 90 bytes each."""
+
+
 class KeySet:
     """Names that were seen, in 8 bytes each: of 10⁷ two are alike with a probability of 10⁻⁵."""
 
@@ -69,7 +73,7 @@ class KeySet:
         if name in self:
             return False
         self._recent.add(_key(name))
-        if len(self._recent) > max(100_000, len(self._sorted) // 8):
+        if len(self._recent) > max(_RECENT, len(self._sorted) // 8):
             recent = np.fromiter(self._recent, dtype=np.uint64)
             self._sorted = np.sort(np.concatenate([self._sorted, recent]))
             self._recent = set()
@@ -155,15 +159,16 @@ class Sources:
             if _is_manifest(place):
                 yield from _of_manifest(place)
                 continue
-            wild = _WILD.search(place)
-            if wild is None and is_image_name(Path(place)):
-                name = PurePosixPath(Path(place).as_posix()).name
+            path, *options = place.split("?", 1) if is_address(place) else [place]
+            wild = _WILD.search(path)
+            if wild is None and is_image_name(Path(path)):
+                name = PurePosixPath(Path(path).as_posix()).name
                 yield self._group(SourceImage(place=_absolute(place), name=name), name)
                 continue
             # A pattern's folder is what stands before the first part with a wildcard.
-            folder = place if wild is None else place[: wild.start()].rpartition("/")[0] or "."
-            pattern = None if wild is None else _expression(place[len(folder) :].lstrip("/"))
-            yield from self._of_folder(folder, pattern)
+            folder = path if wild is None else path[: wild.start()].rpartition("/")[0] or "."
+            pattern = None if wild is None else _expression(path[len(folder) :].lstrip("/"))
+            yield from self._of_folder("?".join([folder, *options]), pattern)
 
     def _of_folder(self, folder: str, pattern: re.Pattern[str] | None) -> Iterator[SourceImage]:
         storage = Storage(folder)
@@ -244,10 +249,8 @@ def _grouping(group_by: str | None) -> Any:
 
 
 def _by_folder(image: SourceImage, place: str) -> SourceImage:
-    folder = PurePosixPath(place).parent
-    patient = folder.parent.as_posix() if len(folder.parts) > 2 else None
-    slide = folder.as_posix() if len(folder.parts) == 1 else folder.relative_to(folder.parts[0])
-    return replace(image, slide=str(slide), patient=patient)
+    named, *folders = PurePosixPath(place).parent.parts
+    return replace(image, slide="/".join(folders) or named, patient="/".join(folders[:-1]) or None)
 
 
 # Manifests

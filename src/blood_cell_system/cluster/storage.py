@@ -132,7 +132,11 @@ class Storage:
         scheme = self._place.partition("://")[0].lower()
         try:
             if scheme in _OF_ARROW:
-                opened: tuple[Any, str] = fs.FileSystem.from_uri(self._place)
+                place = self._place
+                if scheme == "s3":
+                    # One request for a small file, where there would be three.
+                    place += f"{'&' if '?' in place else '?'}allow_delayed_open=true"
+                opened: tuple[Any, str] = fs.FileSystem.from_uri(place)
                 return opened
             from fsspec.core import url_to_fs
 

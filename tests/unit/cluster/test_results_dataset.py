@@ -136,6 +136,10 @@ def test_a_dataset_of_another_model_or_other_settings_is_not_continued(tmp_path)
 def test_a_dataset_is_read_as_it_was_started(tmp_path):
     written(tmp_path, {})
     assert ResultsDataset.open(str(tmp_path)).record == record_of()
+    settings = dataclasses.replace(record_of().settings, cell_diameter_px=60)
+    place = Storage(str(tmp_path / "another"))
+    for _ in range(2):
+        ResultsDataset.started(place, record_of(settings=settings))
 
 
 @pytest.mark.parametrize(
