@@ -138,21 +138,27 @@ class ImageAnalysis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
-    """An image as a field of a larger one, of which it shows a little more than its own part.
+    """A field of a larger image, with a margin in which its cells are whole.
 
     Parameters
     ----------
+    inner : Window
+        The field with its margin, in the pixels that are there for the network; see ``find_cells``.
     own : Window
-        Its own part: cells whose centroid lies there are its cells, and no other field's.
+        Its own part of these: cells whose centroid lies there are its cells, and no other field's.
     scale : ScaleEstimate
         Of the whole; its magnification is that of ``block_grid``.
     holes : tuple of Window
-        What could not be read.
+        What of the field could not be read.
+    marks : ndarray of shape (height, width), dtype uint8, or None
+        As of ``find_marks``, of the field.
     """
 
+    inner: Window
     own: Window
     scale: ScaleEstimate
     holes: tuple[Window, ...] = ()
+    marks: NDArray[np.uint8] | None = None
 
     def owns(self, cells: Cells) -> NDArray[np.bool_]:
         """Which cells have their centroid in the field's own part."""
@@ -177,11 +183,12 @@ def analyze_field(
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
-        RGB.
+        RGB; more than the field, of which the analysis is.
     """
     check_rgb(image)
     started = time.perf_counter()
-    found = _analyze_posed(runtime, image, settings, None, frame)
+    field = np.ascontiguousarray(image[frame.inner])
+    found = _analyze_posed(runtime, field, settings, None, frame, around=image)
     own = found.cells.select(frame.owns(found.cells))
     cells = count_by_rule(own, settings.border_rule, found.field_mask)
     if (is_hidden := mark_share(cells, found.marks) >= MARK_HIDES).any():
@@ -243,10 +250,11 @@ def _analyze_posed(
     settings: AnalysisSettings,
     pixel_size: PixelSize | None,
     frame: Frame | None = None,
+    around: NDArray[np.uint8] | None = None,
 ) -> ImageAnalysis:
     """Analyse an image as it lies; which cells are counted is still open."""
     field_mask = find_field(image) if frame is None else _without_holes(image, frame)
-    marks = find_marks(image, field_mask)
+    marks = find_marks(image, field_mask) if frame is None else frame.marks
     clean = image if marks is None else paint_over(image, marks)
     view = survey(clean, field_mask)
     vote = estimate_diameter(clean, field_mask, first=view)
@@ -275,15 +283,21 @@ def _analyze_posed(
         class_mask = np.zeros(field_mask.shape, dtype=np.uint8)
     else:
         seen = _without_surround(clean, field_mask, view)
-        is_on_grid = frame is not None
-        found = _found(runtime, seen, scale, settings, training_diameter, is_on_grid=is_on_grid)
+        inner = None
+        if frame is not None and around is not None:
+            inner = frame.inner
+            if seen is not image:
+                around = around.copy()
+                around[inner] = seen
+            seen = around
+        found = _found(runtime, seen, scale, settings, training_diameter, inner=inner)
         # A part of an image keeps the scale of the whole.
         second = None
         if frame is None:
             second = scale_of_cells(found.cells, scale, training_diameter_px=training_diameter)
         if second is not None:
             scale = second
-            found = _found(runtime, seen, scale, settings, training_diameter, is_on_grid=False)
+            found = _found(runtime, seen, scale, settings, training_diameter)
             again = assess(
                 view, scale=scale, vote=vote, pixel_size=pixel_size, judged_share=judged_share
             )
@@ -310,7 +324,7 @@ def _found(
     settings: AnalysisSettings,
     training_diameter: float,
     *,
-    is_on_grid: bool,
+    inner: Window | None = None,
 ) -> FoundCells:
     return find_cells(
         runtime,
@@ -319,7 +333,7 @@ def _found(
         separation=settings.separation.for_diameter(training_diameter),
         tiles=settings.tiles,
         keeps_pose=True,
-        is_on_grid=is_on_grid,
+        inner=inner,
     )
 
 

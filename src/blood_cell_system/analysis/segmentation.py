@@ -142,17 +142,28 @@ class Segmentation:
     ----------
     class_probabilities : ndarray of shape (height, width, 3), dtype float32
         In ``MaskClass`` order.
-    class_mask : ndarray of shape (height, width), dtype uint8
-        The most likely class.
     centres : ndarray of shape (ceil(height / 4), ceil(width / 4), types), dtype float32, or None
         Heat maps in the order of the taxonomy; None for a model without an instance head.
     log_size : ndarray of shape (ceil(height / 4), ceil(width / 4), 2), dtype float32, or None
     """
 
     class_probabilities: NDArray[np.float32]
-    class_mask: NDArray[np.uint8]
     centres: NDArray[np.float32] | None = None
     log_size: NDArray[np.float32] | None = None
+
+    @property
+    def class_mask(self) -> NDArray[np.uint8]:
+        """The most likely class of each pixel; values of ``MaskClass``."""
+        return most_likely_class(self.class_probabilities)
+
+    def part(self, window: Window) -> "Segmentation":
+        """Copy a part, which begins at multiples of the heads' stride; the rest can be freed."""
+        small = _within(window, (slice(0, None), slice(0, None)), HEAD_STRIDE)
+        return Segmentation(
+            class_probabilities=self.class_probabilities[window].copy(),
+            centres=None if self.centres is None else self.centres[small].copy(),
+            log_size=None if self.log_size is None else self.log_size[small].copy(),
+        )
 
 
 def segment_image(
@@ -181,7 +192,6 @@ def segment_image(
         outputs = _run(runtime, image)
     return Segmentation(
         class_probabilities=outputs.class_probabilities[0],
-        class_mask=most_likely_class(outputs.class_probabilities[0]),
         centres=None if outputs.centres is None else outputs.centres[0],
         log_size=None if outputs.log_size is None else outputs.log_size[0],
     )
@@ -268,7 +278,7 @@ def find_cells(
     separation: SeparationSettings | None = None,
     tiles: TileSettings | None = None,
     keeps_pose: bool = False,
-    is_on_grid: bool = False,
+    inner: Window | None = None,
 ) -> FoundCells:
     """Find the cells of an image that a network sees resampled.
 
@@ -280,13 +290,16 @@ def find_cells(
         Pixels that the network sees for each pixel of the image.
     keeps_pose : bool
         Show the image to the network as it lies, not in its standard pose.
-    is_on_grid : bool
-        Whether it is a tile itself, and the magnification one of :func:`block_grid`: then it is not
-        cut up.
+    inner : Window, optional
+        For a tile, with the magnification of :func:`block_grid`: the part whose cells are given, in
+        whole blocks or to the end of the image. The rest is there for the network alone, and the
+        tile is not cut up.
     """
-    if is_on_grid:
+    if inner is not None:
         tiles = tiles or TileSettings()
-        return _find_whole(runtime, image, magnification, separation, tiles, is_on_grid=True)
+        return _find_whole(
+            runtime, image, magnification, separation, tiles, is_on_grid=True, inner=inner
+        )
     if not keeps_pose:
         pose = standard_pose(image)
         found = find_cells(
@@ -361,6 +374,7 @@ def _find_whole(
     tiles: TileSettings,
     *,
     is_on_grid: bool = False,
+    inner: Window | None = None,
 ) -> FoundCells:
     shape = image.shape[0], image.shape[1]
     if is_on_grid:
@@ -368,6 +382,13 @@ def _find_whole(
     else:
         seen = _resampled(image, magnification)
     result = segment_image(runtime, seen, tiles)
+    if inner is not None:
+        shape = inner[0].stop - inner[0].start, inner[1].stop - inner[1].start
+        rows, columns = (
+            slice(round(part.start * magnification), round(part.stop * magnification))
+            for part in inner
+        )
+        seen, result = seen[rows, columns], result.part((rows, columns))
     found = separate_cells(
         result.class_probabilities,
         result.centres,

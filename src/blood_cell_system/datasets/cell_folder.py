@@ -156,13 +156,7 @@ def kind_of_folder(root: Path, name: str, taxonomy: Taxonomy | None = None) -> C
 
 
 def write_cells_csv(root: Path, records: Iterable[CellRecord]) -> None:
-    """Write ``cells.csv``, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        The folder cannot be written to.
-    """
+    """Write ``cells.csv``, whole or not at all; OutputError where that cannot be."""
     rows = (row_of(record) for record in sorted(records, key=lambda record: record.file))
     write_text(root / CELLS_CSV, csv_text([COLUMNS, *rows]))
 
@@ -411,11 +405,7 @@ def with_blocks(
     return [
         record
         if record.block
-        else replace(
-            record,
-            block=found[record.file],
-            field=record.field or Path(record.file).stem,
-        )
+        else replace(record, block=found[record.file], field=record.field or Path(record.file).stem)
         for record in records
     ]
 

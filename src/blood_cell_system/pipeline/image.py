@@ -234,7 +234,7 @@ class InferencePipeline:
         ImageReadError
             The scan cannot be read any more.
         """
-        pixels = field.read()
+        pixels = field.read_around()
         frame = field.frame
         warnings = (_HOLE.format(count=len(frame.holes)),) if frame.holes else ()
         return self._analyze(
@@ -262,6 +262,7 @@ class InferencePipeline:
             tiles = replace(self.settings.tiles, network_whole_px=image.shape[0] * _NO_LIMIT)
             settings = replace(self.settings, tiles=tiles)
             found = analyze_field(ready.segmenter, image, field.frame, settings)
+            image = found.image
         else:
             found = analyze_image(ready.segmenter, image, self.settings, stated)
         if damage is not None:

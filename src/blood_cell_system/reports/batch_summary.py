@@ -347,8 +347,7 @@ class BatchSummary:
             patients=self.patients,
             images=rows,
             pictures=tuple(
-                FormerImageRow(**{name: getattr(row, name) for name in FormerImageRow.model_fields})
-                for row in rows
+                FormerImageRow.model_validate(row, from_attributes=True) for row in rows
             ),
             passed_over=self.passed_over,
         ).to_json()

@@ -149,7 +149,7 @@ _NO_COLUMN: Final = (
 )
 
 
-def cell_columns(taxonomy: Taxonomy) -> list[str]:
+def _columns_of(taxonomy: Taxonomy) -> list[str]:
     """Columns of ``NAME_cells.csv``: the fields of a row, and ``p_NAME`` for each class."""
     classes = [f"p_{one.name}" for one in taxonomy.conditions]
     classes += [f"p_{one.name}" for one in taxonomy.subtypes]
@@ -176,7 +176,7 @@ def cells_to_csv(cells: Sequence[dict[str, Any]], taxonomy: Taxonomy) -> str:
         row |= {f"p_{name}": value for name, value in classes.items()}
         row |= {"touching_border": int(row["touching_border"]), "flags": " ".join(row["flags"])}
         rows.append(row)
-    return table_to_csv(cell_columns(taxonomy), rows)
+    return table_to_csv(_columns_of(taxonomy), rows)
 
 
 def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
@@ -264,7 +264,10 @@ def write_label_image(output_dir: Path, name: str, label_image: NDArray[np.int32
         write_image(as_png, label_image.astype(np.uint16))
         remove_file(as_tiff)
         return as_png
-    write_tiff(as_tiff, label_image)
+    data = io.BytesIO()
+    labels = Image.fromarray(label_image.astype(np.int32))
+    labels.save(data, format="TIFF", compression="tiff_adobe_deflate")
+    write_bytes(as_tiff, data.getvalue())
     remove_file(as_png)
     return as_tiff
 
@@ -293,21 +296,6 @@ def read_labels(output_dir: Path, name: str) -> NDArray[np.integer]:
         raise ImageReadError(
             f"{as_tiff}: the label image is damaged ({error}). Analyse the image again."
         ) from error
-
-
-def write_tiff(path: Path, label_image: NDArray[np.int32]) -> None:
-    """Write 32-bit labels, losslessly compressed.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
-    data = io.BytesIO()
-    Image.fromarray(label_image.astype(np.int32)).save(
-        data, format="TIFF", compression="tiff_adobe_deflate"
-    )
-    write_bytes(path, data.getvalue())
 
 
 def remove_file(path: Path) -> None:

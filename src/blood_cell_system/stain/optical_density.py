@@ -33,6 +33,9 @@ to 0.3."""
 _SPREADS: Final = 2.5
 """The same in standard deviations of the slide's noise: 99 % of a normal distribution's pixels."""
 
+_STRIP_ROWS: Final = 64
+"""Rows whose light is computed at once."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StainSettings:
@@ -83,18 +86,19 @@ def optical_density(
     settings = settings or StainSettings()
     # Of 256 values a table knows the logarithm, eight times as fast.
     logarithms = cv2.log(np.maximum(np.arange(256, dtype=np.float32), 1))
-    log_smooth = cv2.LUT(cv2.GaussianBlur(image, (0, 0), settings.blur_px), logarithms)
-    return np.asarray(np.subtract(_log_light(log_smooth), log_smooth, out=log_smooth))
-
-
-def _log_light(log_image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Logarithm of the light at every pixel."""
-    height, width = log_image.shape[:2]
-    coefficients = fit_log_light(log_image)
+    density = np.asarray(
+        cv2.LUT(cv2.GaussianBlur(image, (0, 0), settings.blur_px), logarithms), dtype=np.float32
+    )
+    height, width = density.shape[:2]
+    coefficients = fit_log_light(density)
     if not coefficients[1:].any():
-        flat = coefficients[0].astype(np.float32)
-        return np.broadcast_to(flat, log_image.shape).copy()
-    return log_light_at(coefficients, quadratic_terms(height, width))
+        return np.asarray(np.subtract(coefficients[0].astype(np.float32), density, out=density))
+    # Strip by strip: the terms take twice the memory of the density.
+    for top in range(0, height, _STRIP_ROWS):
+        rows = slice(top, top + _STRIP_ROWS)
+        light = log_light_at(coefficients, quadratic_terms(height, width, rows=rows))
+        np.subtract(light, density[rows], out=density[rows])
+    return density
 
 
 def fit_log_light(
@@ -185,7 +189,9 @@ def _slide_level(log_green: NDArray[np.float64]) -> float:
     return float(edges[index] + 0.01)
 
 
-def quadratic_terms(height: int, width: int, *, step: int = 1) -> NDArray[np.float32]:
+def quadratic_terms(
+    height: int, width: int, *, step: int = 1, rows: slice = slice(None)
+) -> NDArray[np.float32]:
     """1, x, y, x², xy, y² of pixels, with x and y from -1 to 1 across the image.
 
     Parameters
@@ -194,6 +200,8 @@ def quadratic_terms(height: int, width: int, *, step: int = 1) -> NDArray[np.flo
         Of the image.
     step : int
         Of how many rows and columns one is taken, in their middle.
+    rows : slice
+        Of these, which are given.
 
     Returns
     -------
@@ -204,6 +212,7 @@ def quadratic_terms(height: int, width: int, *, step: int = 1) -> NDArray[np.flo
         np.linspace(-1, 1, length, dtype=np.float32)[step // 2 :: step]
         for length in (width, height)
     )
+    y = y[rows]
     terms = np.empty((len(y), len(x), 6), dtype=np.float32)
     terms[:, :, 0] = 1
     terms[:, :, 1] = x

@@ -55,6 +55,7 @@ def small_fields(monkeypatch):
     """Fields of 256 pixels, with a margin of 64."""
     monkeypatch.setattr(scan_fields, "_SIDES", (4,))
     monkeypatch.setattr(scan_fields, "_MARGIN_PX", 64)
+    monkeypatch.setattr(scan_fields, "_AROUND_PX", 128)
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
 
 
@@ -118,6 +119,42 @@ def test_cells_at_seams_are_neither_cut_nor_counted_twice(
     assert not any(one.report.cells["touches_border"].any() for one in summary.outcomes)
 
 
+def test_the_network_sees_more_around_a_field_than_its_results_show(
+    small_fields, slide, pipeline, tmp_path
+):
+    [plan] = planned(slide, ScanSettings(region=WHOLE))
+    field = plan.fields["slide/r2_c2"]
+    assert field.own == (256, 192, 256, 192)
+    assert field.seen == (192, 128, 384, 320)
+    assert field.around == (128, 64, 512, 448)
+    network = pipeline.system.segmentation_model
+    network.seen.clear()
+    result = pipeline.analyze_field(field)
+    assert network.seen[0] == (448, 512)
+    np.testing.assert_array_equal(result.analysis.image, field.read())
+    assert result.analysis.cells.label_image.shape == (320, 384)
+    x, y = result.report.cells["centroid"].T
+    assert ((x >= 64) & (x < 320) & (y >= 64) & (y < 256)).all()
+
+
+def test_marks_are_found_once_in_a_saved_image_and_not_in_a_pyramid(
+    small_fields, slide, pipeline, tmp_path
+):
+    image = cv2.GaussianBlur(cells_image(grid_places()), (0, 0), 3)
+    cv2.rectangle(image, (600, 480), (720, 486), (0, 0, 0), -1)
+    write_image(tmp_path / "in" / "saved.png", image)
+    [plan] = planned(tmp_path / "in" / "saved.png", ScanSettings(region=WHOLE))
+    is_marked = {name for name, field in plan.fields.items() if field.frame.marks is not None}
+    assert {"saved/r3_c3"} <= is_marked <= {"saved/r3_c3", "saved/r3_c4"}
+    assert len(plan.fields) > 6
+    field = plan.fields["saved/r3_c3"]
+    rows, columns = np.nonzero(field.frame.marks)
+    assert abs(columns.min() + field.seen[0] - 600) <= 6
+    assert abs(rows.min() + field.seen[1] - 480) <= 6
+    [plan] = planned(slide, ScanSettings(region=WHOLE))
+    assert not any(field.marks is not None for field in plan.fields.values())
+
+
 def test_the_slide_has_a_record_an_overview_and_its_area(small_fields, slide, pipeline, tmp_path):
     summary = run(slide, pipeline, tmp_path / "out")
     file = json.loads((tmp_path / "out" / "slides" / "slide_slide.json").read_text())
@@ -154,7 +191,7 @@ def test_fields_of_another_level_are_half_as_large_and_know_their_place(small_fi
     [plan] = planned(slide, ScanSettings(region=WHOLE, level=1))
     assert plan.scale.red_cell_diameter_px == DIAMETER / 2
     field = list(plan.fields.values())[1]
-    assert field.own == (128, 0, 128, 128)
+    assert field.own == (128, 0, 128, 96)
     assert (field.place.x_px, field.place.downsample) == (field.seen[0] * 2, 2)
     left, top, width, height = field.seen
     level = cells_image(grid_places())[::2, ::2]

@@ -264,10 +264,8 @@ def _iml_cell(mark: Any) -> Annotation:
 
 
 def _uganda_cell(mark: Any) -> Annotation:
-    x_min, y_min, x_max, y_max = (float(side) for side in mark)
-    return Annotation(cell_type=SICKLE, box=Box(x_min, y_min, x_max, y_max))
+    return Annotation(cell_type=SICKLE, box=Box(*map(float, mark)))
 
 
 def _bccd_cell(mark: Any) -> Annotation:
-    x_min, y_min, x_max, y_max = (float(side) for side in mark["bbox"])
-    return Annotation(cell_type=BCCD_LABELS[mark["class"]], box=Box(x_min, y_min, x_max, y_max))
+    return Annotation(cell_type=BCCD_LABELS[mark["class"]], box=Box(*map(float, mark["bbox"])))
