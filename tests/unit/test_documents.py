@@ -35,6 +35,7 @@ MANUALS = [
         "correcting_predictions.md",
         "watched_folder.md",
         "scans.md",
+        "cluster.md",
         "review.md",
         "what_to_review.md",
         "agreement.md",
