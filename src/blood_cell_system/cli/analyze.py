@@ -44,6 +44,13 @@ def analyze(
     output_dir: Annotated[str, option("-o --output-dir DIR", "Folder to write.")],
     model: OwnSegmenter = None,
     models: OwnModels = None,
+    commercial_only: Annotated[
+        bool,
+        option(
+            "--commercial-only",
+            "Use only models that learned from data whose licence allows commercial use.",
+        ),
+    ] = False,
     no_classify: NoClassify = False,
     runtime: Annotated[
         Literal["auto", "onnx", "openvino", "keras"],
@@ -250,7 +257,10 @@ def analyze(
         return analyze_on_cluster(
             paths,
             output_dir,
-            InferencePipeline(system_of(model, models, execution), **pipeline_options),
+            InferencePipeline(
+                system_of(model, models, execution, is_commercial=commercial_only),
+                **pipeline_options,
+            ),
             scheduler=scheduler,
             jobs=jobs,
             group_by=group_by,
@@ -284,7 +294,9 @@ def analyze(
         # The quick check comes first: loading a network may take seconds.
         start_batch(results)
         former = former_digests(results)
-        pipeline = InferencePipeline(system_of(model, models, execution), **pipeline_options)
+        pipeline = InferencePipeline(
+            system_of(model, models, execution, is_commercial=commercial_only), **pipeline_options
+        )
         if scan_settings is not None:
             inputs, slides = with_fields_of_scans(
                 inputs, pipeline, scan_settings, jobs=jobs, slides=slides
@@ -423,7 +435,11 @@ def pixel_size_of(
 
 
 def system_of(
-    model: Path | None, models: Path | None, execution: "Execution | None" = None
+    model: Path | None,
+    models: Path | None,
+    execution: "Execution | None" = None,
+    *,
+    is_commercial: bool = False,
 ) -> "BloodCellAnalysisSystem":
     """Load the models that the options name, and the built-in ones for the others."""
     from blood_cell_system.pipeline.model_slots import (
@@ -447,6 +463,8 @@ def system_of(
         system.load_models(models)
     if system.segmentation_model is None:
         system.load_segmenter(bundled_segmenter())
+    if is_commercial:
+        system.keep_commercial()
     return system
 
 

@@ -334,7 +334,14 @@ def clone(address: str, folder: Path) -> None:
     # Without a terminal to ask for passwords: a repository that wants one is not public.
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     words = [program, *_SLOW, "clone", "--quiet", "--depth", "1", "--", address, str(folder)]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith(("fatal", "error"))]
         raise DownloadError(
