@@ -36,6 +36,7 @@ MANUALS = [
         "watched_folder.md",
         "scans.md",
         "cluster.md",
+        "commercial_use.md",
         "review.md",
         "what_to_review.md",
         "agreement.md",
