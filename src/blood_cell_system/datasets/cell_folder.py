@@ -142,7 +142,6 @@ def kind_of_folder(root: Path, name: str, taxonomy: Taxonomy | None = None) -> C
         Cell folder; its ``taxonomy.json`` counts where none is given, then the built-in one.
     name : str
         Of a cell type, in capital or small letters.
-    taxonomy : Taxonomy, optional
 
     Raises
     ------

@@ -33,7 +33,7 @@ from blood_cell_system.imaging.image_folders import (
     is_image_name,
     walk_folders,
 )
-from blood_cell_system.imaging.scan import SCAN_SUFFIXES
+from blood_cell_system.imaging.scan import SCAN_SUFFIXES, ZARR_SUFFIXES
 from blood_cell_system.input_files import read_json
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.parallel import WorkerPool
@@ -250,7 +250,8 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
     """Go through a folder by name; hidden files and results are left out.
 
     Of the results of another analysis only the summary is given. Of a prepared folder, which has
-    ``images`` and ``masks``, ``images`` is searched, and the others are given as they are.
+    ``images`` and ``masks``, ``images`` is searched, and the others are given as they are. A folder
+    in OME-Zarr is given as a file.
     """
 
     def stop(error: OSError) -> None:
@@ -263,8 +264,12 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
         elif set(folders) >= _PREPARED:
             files = [*files, *_LABELS.intersection(folders)]
             wanted = [name for name in wanted or _PREPARED if name not in _LABELS]
+        scans = [name for name in folders if Path(name).suffix.lower() in ZARR_SUFFIXES]
+        files = [*files, *scans]
         folders[:] = sorted(
-            name for name in wanted if Path(os.path.realpath(root / name)) != results
+            name
+            for name in set(wanted).difference(scans)
+            if Path(os.path.realpath(root / name)) != results
         )
         yield from (root / name for name in sorted(files))
 

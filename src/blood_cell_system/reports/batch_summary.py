@@ -213,8 +213,6 @@ class BatchSummary:
     ----------
     outcomes : tuple of ImageOutcome
         In the order of the inputs.
-    settings : ReportSettings
-    provenance : Provenance
     passed_over : tuple of str
         Files that are no images by their names.
     figures : FiguresSettings or None

@@ -52,7 +52,6 @@ def annotated_image(analysis: ImageAnalysis, cells: Cells) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    analysis : ImageAnalysis
     cells : Cells
         Of its report.
 
@@ -204,7 +203,6 @@ def write_image_files(
         Made when it is not there.
     name : str
         What the files' names begin with; may have folders in it.
-    analysis : ImageAnalysis
     report : DiagnosticReport
         Of the same image.
     with_image : bool

@@ -116,7 +116,6 @@ class Evidence:
         With the column ``image``.
     areas_um2 : mapping of str to float or None
         Area that was analysed of each field; None where its pixel size is not known.
-    entered : EnteredCounts
     """
 
     cells: Cells

@@ -67,7 +67,6 @@ def recolour(
         RGB.
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``, or 255.
-    generator : numpy.random.Generator
 
     Returns
     -------
