@@ -35,6 +35,8 @@ MANUALS = [
         "correcting_predictions.md",
         "watched_folder.md",
         "scans.md",
+        "cluster.md",
+        "commercial_use.md",
         "review.md",
         "what_to_review.md",
         "agreement.md",
