@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
@@ -17,6 +18,9 @@ import cv2
 
 from blood_cell_system.errors import SettingsError, WorkerError
 from blood_cell_system.terminal import safe_console
+
+_MOST_ON_WINDOWS: Final = 61
+"""Processes that a pool can wait for there: ``ProcessPoolExecutor`` refuses more."""
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -49,6 +53,8 @@ def map_in_processes(
     jobs = (os.cpu_count() or 1) if jobs is None else jobs
     if jobs < 1:
         raise SettingsError(f"jobs: received {jobs}; expected 1 or more.")
+    if sys.platform == "win32":
+        jobs = min(jobs, _MOST_ON_WINDOWS)
     if jobs == 1 or len(items) < 2:
         return map(function, items)
     return _map_in_pool(function, items, min(jobs, len(items)))

@@ -44,6 +44,13 @@ def analyze(
     output_dir: Annotated[Path, option("-o --output-dir DIR", "Folder to write.")],
     model: OwnSegmenter = None,
     models: OwnModels = None,
+    commercial_only: Annotated[
+        bool,
+        option(
+            "--commercial-only",
+            "Use only models that learned from data whose licence allows commercial use.",
+        ),
+    ] = False,
     no_classify: NoClassify = False,
     runtime: Annotated[
         Literal["auto", "onnx", "openvino", "keras"],
@@ -233,7 +240,7 @@ def analyze(
         start_batch(output_dir)
         former = former_digests(output_dir)
         pipeline = InferencePipeline(
-            system_of(model, models, execution),
+            system_of(model, models, execution, is_commercial=commercial_only),
             **given(confidence_threshold=confidence_threshold, uncertain_margin=uncertain_margin),
             settings=AnalysisSettings(
                 cell_diameter_px=cell_diameter,
@@ -381,7 +388,11 @@ def pixel_size_of(
 
 
 def system_of(
-    model: Path | None, models: Path | None, execution: "Execution | None" = None
+    model: Path | None,
+    models: Path | None,
+    execution: "Execution | None" = None,
+    *,
+    is_commercial: bool = False,
 ) -> "BloodCellAnalysisSystem":
     """Load the models that the options name, and the built-in ones for the others."""
     from blood_cell_system.pipeline.model_slots import (
@@ -405,6 +416,8 @@ def system_of(
         system.load_models(models)
     if system.segmentation_model is None:
         system.load_segmenter(bundled_segmenter())
+    if is_commercial:
+        system.keep_commercial()
     return system
 
 

@@ -33,7 +33,7 @@ from blood_cell_system.imaging.image_folders import (
     is_image_name,
     walk_folders,
 )
-from blood_cell_system.imaging.scan import SCAN_SUFFIXES
+from blood_cell_system.imaging.scan import SCAN_SUFFIXES, ZARR_SUFFIXES
 from blood_cell_system.input_files import read_json
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.parallel import WorkerPool
@@ -146,7 +146,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         try:
             for file in _files_of(path, results, recursive=recursive):
                 if is_image_name(file) or file.suffix.lower() in SCAN_SUFFIXES:
-                    found.append((file, str(file.relative_to(path).with_suffix(""))))
+                    found.append((file, file.relative_to(path).with_suffix("").as_posix()))
                 else:
                     passed_over.append(file)
         except OSError as error:
@@ -250,7 +250,8 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
     """Go through a folder by name; hidden files and results are left out.
 
     Of the results of another analysis only the summary is given. Of a prepared folder, which has
-    ``images`` and ``masks``, ``images`` is searched, and the others are given as they are.
+    ``images`` and ``masks``, ``images`` is searched, and the others are given as they are. A folder
+    in OME-Zarr is given as a file.
     """
 
     def stop(error: OSError) -> None:
@@ -263,8 +264,12 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
         elif set(folders) >= _PREPARED:
             files = [*files, *_LABELS.intersection(folders)]
             wanted = [name for name in wanted or _PREPARED if name not in _LABELS]
+        scans = [name for name in folders if Path(name).suffix.lower() in ZARR_SUFFIXES]
+        files = [*files, *scans]
         folders[:] = sorted(
-            name for name in wanted if Path(os.path.realpath(root / name)) != results
+            name
+            for name in set(wanted).difference(scans)
+            if Path(os.path.realpath(root / name)) != results
         )
         yield from (root / name for name in sorted(files))
 
@@ -294,7 +299,7 @@ def _short(name: str) -> str:
     if cut != stem:
         # A letter of several bytes may have been cut in two.
         cut = os.fsencode(stem)[:_MAX_NAME_BYTES].decode("utf-8", errors="ignore")
-    return str(Path(folder, cut))
+    return Path(folder, cut).as_posix()
 
 
 _MANY_PIXELS: Final = 4_000_000
@@ -334,7 +339,9 @@ def replaced_names(former: Mapping[str, str], outcomes: Iterable[ImageOutcome]) 
 def count_left_over(output_dir: Path, outcomes: Iterable[ImageOutcome]) -> int:
     """Count the reports in a folder that are of none of a run's images."""
     names = {outcome.name for outcome in outcomes}
-    reports = (str(path.relative_to(output_dir)) for path in output_dir.rglob(f"*{_REPORT_ENDING}"))
+    reports = (
+        path.relative_to(output_dir).as_posix() for path in output_dir.rglob(f"*{_REPORT_ENDING}")
+    )
     return sum(report.removesuffix(_REPORT_ENDING) not in names for report in reports)
 
 

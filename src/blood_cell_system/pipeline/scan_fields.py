@@ -69,10 +69,13 @@ _BASE_BYTES: Final = 420_000_000
 """Of the process with its models, before the first field."""
 _NETWORK_BYTES: Final = 70
 """A pixel that the network sees: it holds its feature maps at once. This and the next follow from
-the peaks of runs on a drawn slide: 0.57 GB (fields of 1,024 pixels with their margins, one job),
-1.31 GB (2,304 pixels, one job) and 1.57 GB (2,048 pixels, two jobs)."""
-_FIELD_BYTES: Final = 110
+the peaks of runs on a drawn slide: 0.57 GB (own parts of 768 pixels, one job), 1.08 GB (1,536
+pixels, one job) and 1.51 GB (1,920 pixels, two jobs)."""
+_FIELD_BYTES: Final = 75
 """A pixel of a field that is in work: image, class mask, labels, what is drawn and packed."""
+_PYRAMID_PX: Final = 16_000_000
+"""A pyramid of more pixels is one of a slide, of which parts may be glass or too thick; photographs
+have no levels."""
 _WHOLE_BYTES: Final = 40
 """A pixel of an image that is analysed in one piece."""
 _MARGIN_PX: Final = 128
@@ -268,7 +271,9 @@ class ScanSettings:
                 return False
             pixels = scan.shape[0] * scan.shape[1]
             scan.close()
-            return self._is_large(pixels) or (self.each_page and getattr(scan, "pages", 1) > 1)
+            is_slide = len(scan.levels) > 1 and pixels > _PYRAMID_PX
+            has_pages = self.each_page and scan.pages > 1
+            return is_slide or has_pages or self._is_large(pixels)
         if self.max_memory is None:
             return False
         try:
@@ -489,7 +494,7 @@ def plan_scans(
     """
     digest = digest_of_file(path)
     first = _opened(path, 0, settings)
-    count = getattr(first, "pages", 1) if settings.each_page else 1
+    count = first.pages if settings.each_page else 1
     for page in range(count):
         scan = first if page == 0 else _opened(path, page, settings)
         of_page = name if count == 1 else f"{name}_page{page + 1}"

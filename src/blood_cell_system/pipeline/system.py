@@ -9,6 +9,7 @@ from typing import Any, Final
 from blood_cell_system.analysis.execution import Execution
 from blood_cell_system.analysis.trained_models import Runtime
 from blood_cell_system.atomic_files import make_folder, replacing
+from blood_cell_system.datasets.source_licences import sources_against
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
 from blood_cell_system.model_metadata import (
     CELL_SIDE_PX,
@@ -283,6 +284,42 @@ class BloodCellAnalysisSystem:
             self._slots[None].load(segmenter, is_by_name=False)
         for kind, path in classifiers.items():
             self.load_classifier(path, kind)
+
+    def keep_commercial(self) -> None:
+        """Use only models that learned from data whose licence allows commercial use.
+
+        A classifier that did not is left out, with a warning: its cells are only counted.
+
+        Raises
+        ------
+        SettingsError
+            The segmenter did not.
+        MissingDataError, CheckpointError
+            As of ``segmentation_runtime``.
+        """
+        for name, slot in list(self._slots.items()):
+            if (ready := slot.ready()) is None:
+                continue
+            metadata = getattr(ready.runtime, "metadata", None)
+            architecture = metadata and metadata.architecture
+            against = sources_against(
+                metadata.data if metadata else "",
+                architecture=architecture.name if architecture else "",
+            )
+            if against and name is None:
+                raise SettingsError(
+                    f"--commercial-only: {ready.name} is for research ({'; '.join(against)}), and "
+                    "nothing is counted without a segmenter. Train one on BCCD or drawn smears, "
+                    "and name it: --model FILE (docs/commercial_use.md)."
+                )
+            if against:
+                _logger.warning(
+                    "%s is for research (%s); %s cells are not classified.",
+                    ready.name,
+                    "; ".join(against),
+                    name,
+                )
+                del self._slots[name]
 
     def segmentation_runtime(self) -> Runtime:
         """Give the segmenter, ready to run.

@@ -213,8 +213,6 @@ class BatchSummary:
     ----------
     outcomes : tuple of ImageOutcome
         In the order of the inputs.
-    settings : ReportSettings
-    provenance : Provenance
     passed_over : tuple of str
         Files that are no images by their names.
     figures : FiguresSettings or None
@@ -347,8 +345,7 @@ class BatchSummary:
             patients=self.patients,
             images=rows,
             pictures=tuple(
-                FormerImageRow(**{name: getattr(row, name) for name in FormerImageRow.model_fields})
-                for row in rows
+                FormerImageRow.model_validate(row, from_attributes=True) for row in rows
             ),
             passed_over=self.passed_over,
         ).to_json()

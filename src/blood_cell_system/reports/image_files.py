@@ -52,7 +52,6 @@ def annotated_image(analysis: ImageAnalysis, cells: Cells) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    analysis : ImageAnalysis
     cells : Cells
         Of its report.
 
@@ -149,7 +148,7 @@ _NO_COLUMN: Final = (
 )
 
 
-def cell_columns(taxonomy: Taxonomy) -> list[str]:
+def _columns_of(taxonomy: Taxonomy) -> list[str]:
     """Columns of ``NAME_cells.csv``: the fields of a row, and ``p_NAME`` for each class."""
     classes = [f"p_{one.name}" for one in taxonomy.conditions]
     classes += [f"p_{one.name}" for one in taxonomy.subtypes]
@@ -176,7 +175,7 @@ def cells_to_csv(cells: Sequence[dict[str, Any]], taxonomy: Taxonomy) -> str:
         row |= {f"p_{name}": value for name, value in classes.items()}
         row |= {"touching_border": int(row["touching_border"]), "flags": " ".join(row["flags"])}
         rows.append(row)
-    return table_to_csv(cell_columns(taxonomy), rows)
+    return table_to_csv(_columns_of(taxonomy), rows)
 
 
 def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
@@ -204,7 +203,6 @@ def write_image_files(
         Made when it is not there.
     name : str
         What the files' names begin with; may have folders in it.
-    analysis : ImageAnalysis
     report : DiagnosticReport
         Of the same image.
     with_image : bool
@@ -264,7 +262,10 @@ def write_label_image(output_dir: Path, name: str, label_image: NDArray[np.int32
         write_image(as_png, label_image.astype(np.uint16))
         remove_file(as_tiff)
         return as_png
-    write_tiff(as_tiff, label_image)
+    data = io.BytesIO()
+    labels = Image.fromarray(label_image.astype(np.int32))
+    labels.save(data, format="TIFF", compression="tiff_adobe_deflate")
+    write_bytes(as_tiff, data.getvalue())
     remove_file(as_png)
     return as_tiff
 
@@ -293,21 +294,6 @@ def read_labels(output_dir: Path, name: str) -> NDArray[np.integer]:
         raise ImageReadError(
             f"{as_tiff}: the label image is damaged ({error}). Analyse the image again."
         ) from error
-
-
-def write_tiff(path: Path, label_image: NDArray[np.int32]) -> None:
-    """Write 32-bit labels, losslessly compressed.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
-    data = io.BytesIO()
-    Image.fromarray(label_image.astype(np.int32)).save(
-        data, format="TIFF", compression="tiff_adobe_deflate"
-    )
-    write_bytes(path, data.getvalue())
 
 
 def remove_file(path: Path) -> None:

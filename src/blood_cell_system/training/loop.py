@@ -60,7 +60,7 @@ LARGEST_REVERSAL: Final = 0.3
 RECORDS_OF_A_RUN: Final = 10
 """How often curves and example images are drawn: enough for the eye, little time and disk."""
 
-_STOP_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+_STOP_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 """Signals that save a training: Ctrl-C, the end of a job or of the system, a lost terminal."""
 
 _logger = logging.getLogger(__name__)

@@ -216,7 +216,7 @@ def test_memory_below_what_one_field_needs_is_refused(slide):
 def test_less_memory_gives_smaller_fields(slide):
     region = (0, 0, 1300, 900)
     large = planned(slide, ScanSettings(region=region))
-    small = planned(slide, ScanSettings(region=region, max_memory=700_000_000))
+    small = planned(slide, ScanSettings(region=region, max_memory=550_000_000))
     assert len(large[0].fields) < len(small[0].fields)
 
 
@@ -292,6 +292,33 @@ def test_each_page_is_a_result_of_its_own(small_fields, pipeline, tmp_path):
     }
 
 
+def written_zarr(path):
+    zarr = pytest.importorskip("zarr")
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    image = np.moveaxis(cells_image(grid_places()), 2, 0)
+    array = root.create_array("0", shape=image.shape, dtype="uint8", chunks=(3, 128, 128))
+    array[:] = image
+    datasets = [{"path": "0"}]
+    root.attrs["multiscales"] = [{"axes": ["c", "y", "x"], "datasets": datasets}]
+    return path
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_an_ome_zarr_in_a_folder_is_one_scan(small_fields, pipeline, tmp_path, recursive):
+    written_zarr(tmp_path / "in" / "a.zarr")
+    out = tmp_path / "out"
+    inputs = find_inputs([tmp_path / "in"], output_dir=out, recursive=recursive)
+    assert [(one.path.name, one.name) for one in inputs.images] == [("a.zarr", "a")]
+    (tmp_path / "in" / "a.zarr" / "0" / "0.0.0").unlink()
+    summary = run(tmp_path / "in" / "a.zarr", pipeline, out)
+    places = grid_places()
+    is_lost = (places < 128 - DIAMETER // 2 - 2).all(axis=1)
+    is_clear = (places > 128 + DIAMETER // 2 + 2).any(axis=1)
+    assert is_clear.sum() <= summary.slides[0].counts["RBC"] <= len(places) - is_lost.sum()
+    file = json.loads((out / "slides" / "a_slide.json").read_text())
+    assert file["scans"][0]["holes"] == [[0, 0, 128, 128]]
+
+
 def test_an_image_beside_a_scan_is_a_slide_of_its_own(
     small_fields, slide, pipeline, tmp_path, monkeypatch
 ):
@@ -332,6 +359,15 @@ def test_large_images_are_scans_by_the_memory_they_may_take(slide, tmp_path):
     assert not ScanSettings(max_memory=900_000_000).is_scan(tmp_path / "a.png")
     assert ScanSettings().is_scan(Path("a.svs"))
     assert not ScanSettings(level=1).is_scan(tmp_path / "a.txt")
+
+
+def test_a_pyramid_is_a_scan_from_the_size_on_that_photographs_have(slide, monkeypatch):
+    assert not ScanSettings().is_scan(slide)
+    monkeypatch.setattr(scan_fields, "_PYRAMID_PX", 400_000)
+    assert ScanSettings().is_scan(slide)
+    flat = slide.with_name("flat.tif")
+    tifffile.imwrite(flat, cells_image(grid_places()), photometric="rgb")
+    assert not ScanSettings().is_scan(flat)
 
 
 def test_an_image_that_only_decodes_whole_must_fit(tmp_path):

@@ -96,7 +96,6 @@ class CellCrop:
 
     Parameters
     ----------
-    cell_id : int
     name : str
         Its type, or its condition where that was assessed.
     certainty : float
@@ -159,8 +158,6 @@ def make_panel(
     image : ndarray of shape (height, width, 3), dtype uint8
     label_image : ndarray of int, shape (height, width)
         Of the report's cells.
-    report : DiagnosticReport
-    limits : PageLimits
     """
     height, width = image.shape[:2]
     cells = replace(report.cells, label_image=label_image.astype(np.int32, copy=False))
