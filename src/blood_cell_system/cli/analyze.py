@@ -87,6 +87,14 @@ def analyze(
         Path | None,
         option("--figures FILE", "What is reported of slides, and by which limits (YAML)."),
     ] = None,
+    write: Annotated[
+        str,
+        option(
+            "--write PART,…",
+            "What is written, of table, report, overlay, masks and review; the summary always is.",
+            default="all of it",
+        ),
+    ] = "table,report,overlay,masks,review",
     no_review_page: NoReviewPage = False,
     region: Annotated[
         str | None,
@@ -186,6 +194,7 @@ def analyze(
     bloodcells analyze smear.tif --pixel-size-um 0.1 --border-rule two-sides -o results
     bloodcells analyze smear.tif --objective 100 --camera-pixel-um 3.45 -o results
     bloodcells analyze slide.svs --until rbc=2000,wbc=200 -o results
+    bloodcells analyze slides/ --write table -o results
     """
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.execution import Execution
@@ -206,8 +215,10 @@ def analyze(
     from blood_cell_system.pipeline.image import InferencePipeline
     from blood_cell_system.pipeline.slide_groups import group_images
     from blood_cell_system.reports.figure_settings import FiguresSettings
+    from blood_cell_system.reports.image_files import Part
     from blood_cell_system.reports.report import Status
 
+    parts = Part.read(write) - ({Part.REVIEW} if no_review_page else set())
     execution = Execution(runtime=runtime, device=device.lower(), precision=precision)
     scan_options: dict[str, Any] = {
         "region": region,
@@ -266,7 +277,7 @@ def analyze(
                         jobs=jobs,
                         resume=resume,
                         slides=slides,
-                        is_reviewable=not no_review_page,
+                        parts=parts,
                     ),
                 ),
                 total=len(inputs.images) + len(inputs.failed),
@@ -278,7 +289,7 @@ def analyze(
         except KeyboardInterrupt:
             print(f"{len(outcomes)} done; with --resume the same command goes on", file=sys.stderr)
             raise
-        summary = write_batch(inputs, outcomes, pipeline, output_dir, figures=limits)
+        summary = write_batch(inputs, outcomes, pipeline, output_dir, figures=limits, parts=parts)
         if not json_lines:
             print_summary(summary, output_dir)
         else:
@@ -429,28 +440,29 @@ def print_json_line(outcome: "ImageOutcome") -> None:
     print(json.dumps(outcome.to_json(), sort_keys=True), flush=True)
 
 
-def _print_places(output_dir: Path) -> None:
-    """Print where the page is, and what is missing beside it."""
+def _print_places(summary: "BatchSummary", output_dir: Path) -> None:
+    """Print where the page is, or the results without it, and what is missing beside it."""
     from blood_cell_system.pipeline.batch import PAGE_NAME
     from blood_cell_system.reports.cell_table import NO_PARQUET, has_parquet
+    from blood_cell_system.reports.image_files import Part
     from blood_cell_system.reports.report import shown_name
 
-    print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
-    if not has_parquet():
+    place = output_dir / PAGE_NAME if Part.REPORT in summary.parts else output_dir
+    print(f"All of it: {shown_name(str(place))}")
+    if Part.TABLE in summary.parts and not has_parquet():
         print(NO_PARQUET)
 
 
 def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     """Print failures and warnings, the counts, and where the report is."""
-    from blood_cell_system.reports.image_files import file_of
     from blood_cell_system.reports.report import DISCLAIMER, Status, shown_name
 
     outcomes = summary.outcomes
     if len(outcomes) == 1 and outcomes[0].status != Status.FAILED and not summary.is_grouped:
-        text = file_of(output_dir, outcomes[0].name, "summary.txt").read_text("utf-8")
-        print(text)
+        if (report := outcomes[0].report) is not None:
+            print(report.text)
         _print_passed_over(summary)
-        _print_places(output_dir)
+        _print_places(summary, output_dir)
         return
     for outcome in outcomes:
         if outcome.status == Status.FAILED:
@@ -473,7 +485,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
             print(f"warned  {shown_name(report.name)}: {shown_name(warning)}")
     if not summary.is_grouped:
         print(f"Cells: {_counts_words(summary.counts)}")
-    _print_places(output_dir)
+    _print_places(summary, output_dir)
     print(DISCLAIMER)
 
 

@@ -35,7 +35,7 @@ from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_fi
 from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
-from blood_cell_system.reports.image_files import write_image_files
+from blood_cell_system.reports.image_files import ALL_PARTS, Part, write_image_files
 from blood_cell_system.reports.report import (
     CONFIDENCE_THRESHOLD,
     UNCERTAIN_MARGIN,
@@ -171,7 +171,7 @@ class InferencePipeline:
                 path.stem,
                 result.analysis,
                 result.report,
-                with_image=save_visualization,
+                parts=ALL_PARTS if save_visualization else ALL_PARTS - {Part.OVERLAY},
             )
         return result.report
 

@@ -21,6 +21,7 @@ from blood_cell_system.pipeline.image import InferencePipeline, pipeline_of
 from blood_cell_system.pipeline.image_task import ImageTask, InputImage, TaskOutcome, run_task
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.batch_summary import ImageOutcome
+from blood_cell_system.reports.image_files import ALL_PARTS
 from blood_cell_system.reports.page.panel import page_limits
 
 IMAGES = ("a", "b", "c")
@@ -60,7 +61,7 @@ def task_of(folder, pipeline, out, **changes):
         output_dir=out,
         provenance=pipeline.provenance,
         limits=page_limits(1),
-        is_reviewable=True,
+        parts=ALL_PARTS,
         resume=False,
     )
     return replace(task, **changes)
