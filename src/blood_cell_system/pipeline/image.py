@@ -376,11 +376,12 @@ class PipelineRecipe:
 
     Parameters
     ----------
-    models : tuple of (str or None, Path)
-        Files of models by kind, None for the segmenter; the others come with this package.
+    models : tuple of (str or None, Path or None)
+        Files of models by kind, None for the segmenter; no path for one that comes with this
+        package.
     """
 
-    models: tuple[tuple[str | None, Path], ...]
+    models: tuple[tuple[str | None, Path | None], ...]
     execution: Execution
     settings: AnalysisSettings
     classification: ClassificationSettings
@@ -399,12 +400,7 @@ def pipeline_of(recipe: PipelineRecipe) -> InferencePipeline:
     CheckpointError
         It is damaged, or does not fit its place.
     """
-    system = BloodCellAnalysisSystem(execution=recipe.execution)
-    for kind, path in recipe.models:
-        if kind is None:
-            system.load_segmenter(path)
-        else:
-            system.load_classifier(path, kind)
+    system = BloodCellAnalysisSystem.of_files(dict(recipe.models), execution=recipe.execution)
     return InferencePipeline(
         system,
         confidence_threshold=recipe.report_settings.confidence_threshold,

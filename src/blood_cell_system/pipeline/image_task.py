@@ -182,7 +182,7 @@ def _panel(
     label_image: NDArray[np.integer],
     report: DiagnosticReport,
 ) -> Panel | None:
-    """What the pages show; None where none is written."""
+    """Prepare what the pages show; None where none is written."""
     if task.parts.isdisjoint({Part.REPORT, Part.REVIEW}):
         return None
     is_reviewable = Part.REVIEW in task.parts

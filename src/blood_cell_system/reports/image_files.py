@@ -96,7 +96,7 @@ _PART_OF: Final = {
 
 
 def endings_of(parts: frozenset[Part]) -> tuple[str, ...]:
-    """Endings of an image's files that belong to some parts, besides its label image."""
+    """Give the endings of an image's files of some parts, besides its label image."""
     return tuple(ending for ending in RESULT_ENDINGS if _PART_OF[ending] in parts)
 
 

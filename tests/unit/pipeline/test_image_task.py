@@ -125,6 +125,12 @@ def test_a_recipe_makes_the_same_pipeline_once(pipeline):
     assert again.system.execution.threads == 1
 
 
+def test_a_recipe_leaves_out_the_classifiers_that_were_left_out(pipeline):
+    del pipeline.system._slots["wbc"]
+    again = pipeline_of(pipeline.recipe(threads=1))
+    assert list(again.system.model_files()) == list(pipeline.system.model_files()) == [None, "rbc"]
+
+
 def test_a_model_in_memory_has_no_recipe():
     system = BloodCellAnalysisSystem()
     system.segmentation_model = SeeingRuntime()
