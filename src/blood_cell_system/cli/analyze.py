@@ -141,6 +141,9 @@ def analyze(
             default="1.5GB for scans",
         ),
     ] = None,
+    label_zarr: Annotated[
+        bool, option("--label-zarr", "Write the labels of each scan's cells as OME-Zarr.")
+    ] = False,
     cell_diameter: CellDiameter = None,
     pixel_size_um: PixelSize = None,
     objective: Annotated[
@@ -233,9 +236,17 @@ def analyze(
     from blood_cell_system.reports.image_files import ALL_PARTS, Part
     from blood_cell_system.reports.report import Status
 
-    parts = (ALL_PARTS if write is None else Part.read(write)) - (
-        {Part.REVIEW} if no_review_page else set()
-    )
+    parts = ALL_PARTS if write is None else Part.read(write)
+    if no_review_page:
+        parts -= {Part.REVIEW}
+    if label_zarr:
+        from blood_cell_system.pipeline.scan_labels import check_zarr, write_scan_labels
+
+        if Part.MASKS not in parts:
+            raise SettingsError(
+                "--label-zarr: received with --write without masks, of which it is made. Add masks."
+            )
+        check_zarr()
     execution = Execution(runtime=runtime, device=device.lower(), precision=precision)
     scan_options: dict[str, Any] = {
         "region": region,
@@ -318,6 +329,11 @@ def analyze(
             inputs, slides = with_fields_of_scans(
                 inputs, pipeline, scan_settings, jobs=jobs, slides=slides
             )
+        if label_zarr and not inputs.scans and not inputs.failed:
+            raise SettingsError(
+                "--label-zarr: received, but none of the images is a scan that is analysed field "
+                "by field. Leave it out, or name a part with --region."
+            )
         outcomes: list[ImageOutcome] = []
         try:
             for outcome in with_progress(
@@ -342,6 +358,8 @@ def analyze(
             print(f"{len(outcomes)} done; with --resume the same command goes on", file=sys.stderr)
             raise
         summary = write_batch(inputs, outcomes, pipeline, results, figures=limits, parts=parts)
+        if label_zarr:
+            write_scan_labels(inputs.scans, summary.outcomes, results)
         if not json_lines:
             print_summary(summary, results)
         else:
