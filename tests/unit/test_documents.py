@@ -38,6 +38,7 @@ MANUALS = [
         "review.md",
         "what_to_review.md",
         "agreement.md",
+        "commercial_use.md",
     )
 ]
 PROGRAMS = ("bloodcells", "prepare_segmentation_data.py", "train_segmentation.py")
