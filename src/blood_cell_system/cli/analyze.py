@@ -133,6 +133,9 @@ def analyze(
             default="1.5GB for scans",
         ),
     ] = None,
+    label_zarr: Annotated[
+        bool, option("--label-zarr", "Write the labels of each scan's cells as OME-Zarr.")
+    ] = False,
     cell_diameter: CellDiameter = None,
     pixel_size_um: PixelSize = None,
     objective: Annotated[
@@ -223,6 +226,10 @@ def analyze(
     from blood_cell_system.reports.figure_settings import FiguresSettings
     from blood_cell_system.reports.report import Status
 
+    if label_zarr:
+        from blood_cell_system.pipeline.scan_labels import check_zarr, write_scan_labels
+
+        check_zarr()
     execution = Execution(runtime=runtime, device=device.lower(), precision=precision)
     scan_options: dict[str, Any] = {
         "region": region,
@@ -304,6 +311,11 @@ def analyze(
             inputs, slides = with_fields_of_scans(
                 inputs, pipeline, scan_settings, jobs=jobs, slides=slides
             )
+        if label_zarr and not inputs.scans and not inputs.failed:
+            raise SettingsError(
+                "--label-zarr: received, but none of the images is a scan that is analysed field "
+                "by field. Leave it out, or name a part with --region."
+            )
         outcomes: list[ImageOutcome] = []
         try:
             for outcome in with_progress(
@@ -328,6 +340,8 @@ def analyze(
             print(f"{len(outcomes)} done; with --resume the same command goes on", file=sys.stderr)
             raise
         summary = write_batch(inputs, outcomes, pipeline, results, figures=limits)
+        if label_zarr:
+            write_scan_labels(inputs.scans, summary.outcomes, results)
         if not json_lines:
             print_summary(summary, results)
         else:

@@ -1,5 +1,6 @@
 """What came of a batch of images, as a typed summary and as a table."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -56,6 +57,20 @@ class Slide:
 
     def __str__(self) -> str:
         return f"slide {self.name}" + (f" of patient {self.patient}" if self.patient else "")
+
+
+def scan_offsets(outcomes: "Iterable[ImageOutcome]") -> dict[str, int]:
+    """Say by how much the ids of a field's cells are raised, so that those of a scan are unique.
+
+    Fields of one scan lie in one folder; images that are no fields are left out.
+    """
+    offsets, counts = {}, Counter[str]()
+    for outcome in outcomes:
+        if outcome.report is not None and outcome.report.image.place is not None:
+            scan = outcome.name.rpartition("/")[0]
+            offsets[outcome.name] = counts[scan]
+            counts[scan] += len(outcome.report.cells)
+    return offsets
 
 
 class ImageRow(Record):
