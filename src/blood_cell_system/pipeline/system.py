@@ -9,7 +9,6 @@ from typing import Any, Final
 from blood_cell_system.analysis.execution import Execution
 from blood_cell_system.analysis.trained_models import Runtime
 from blood_cell_system.atomic_files import make_folder, replacing
-from blood_cell_system.datasets.source_licences import sources_against
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
 from blood_cell_system.model_metadata import (
     CELL_SIDE_PX,
@@ -297,6 +296,9 @@ class BloodCellAnalysisSystem:
         MissingDataError, CheckpointError
             As of ``segmentation_runtime``.
         """
+        # Here, not above: the data sets need SciPy, whose import takes as long as an analysis.
+        from blood_cell_system.datasets.source_licences import sources_against
+
         for name, slot in list(self._slots.items()):
             if (ready := slot.ready()) is None:
                 continue
