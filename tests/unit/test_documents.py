@@ -40,6 +40,7 @@ MANUALS = [
         "review.md",
         "what_to_review.md",
         "agreement.md",
+        "speed.md",
     )
 ]
 PROGRAMS = ("bloodcells", "prepare_segmentation_data.py", "train_segmentation.py")
