@@ -11,7 +11,6 @@ workers, each number of images in processes of its own.
 import argparse
 import functools
 import pickle
-import resource
 import subprocess
 import sys
 import tempfile
@@ -77,7 +76,7 @@ def written(version, package):
 
 def peak_kib(pid):
     """Peak of the memory of a process on Linux."""
-    words = Path(f"/proc/{pid}/status").read_text().split()
+    words = Path(f"/proc/{pid}/status").read_text("utf-8").split()
     return int(words[words.index("VmHWM:") + 1])
 
 
@@ -102,6 +101,9 @@ def run(images, work):
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
             workers = [peak_kib(pid) for pid in client.run(os.getpid).values()]
         batches = len(list(Path(folder).glob("images/part-*")))
+    # Unix alone has it.
+    import resource
+
     driver = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return rows, batches, seconds, cpu, driver, workers
 

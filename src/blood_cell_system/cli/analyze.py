@@ -90,6 +90,14 @@ def analyze(
         Path | None,
         option("--figures FILE", "What is reported of slides, and by which limits (YAML)."),
     ] = None,
+    write: Annotated[
+        str | None,
+        option(
+            "--write PART,…",
+            "What is written, of table, report, overlay, masks and review; the summary always is.",
+            default="all of it",
+        ),
+    ] = None,
     no_review_page: NoReviewPage = False,
     scheduler: Annotated[
         str | None,
@@ -203,6 +211,7 @@ def analyze(
     bloodcells analyze smear.tif --pixel-size-um 0.1 --border-rule two-sides -o results
     bloodcells analyze smear.tif --objective 100 --camera-pixel-um 3.45 -o results
     bloodcells analyze slide.svs --until rbc=2000,wbc=200 -o results
+    bloodcells analyze slides/ --write table -o results
     bloodcells analyze s3://bucket/slides/ --recursive --scheduler tcp://10.0.0.1:8786 -o s3://b/out
     """
     from blood_cell_system.analysis.classification import ClassificationSettings
@@ -224,11 +233,19 @@ def analyze(
     from blood_cell_system.pipeline.image import InferencePipeline
     from blood_cell_system.pipeline.slide_groups import group_images
     from blood_cell_system.reports.figure_settings import FiguresSettings
+    from blood_cell_system.reports.image_files import ALL_PARTS, Part
     from blood_cell_system.reports.report import Status
 
+    parts = ALL_PARTS if write is None else Part.read(write)
+    if no_review_page:
+        parts -= {Part.REVIEW}
     if label_zarr:
         from blood_cell_system.pipeline.scan_labels import check_zarr, write_scan_labels
 
+        if Part.MASKS not in parts:
+            raise SettingsError(
+                "--label-zarr: received with --write without masks, of which it is made. Add masks."
+            )
         check_zarr()
     execution = Execution(runtime=runtime, device=device.lower(), precision=precision)
     scan_options: dict[str, Any] = {
@@ -262,6 +279,7 @@ def analyze(
                 "pages each": pages == "each",
                 "zones all": zones == "all",
                 "figures": figures is not None,
+                "write": write is not None,
             }
         )
         return analyze_on_cluster(
@@ -327,7 +345,7 @@ def analyze(
                         jobs=jobs,
                         resume=resume,
                         slides=slides,
-                        is_reviewable=not no_review_page,
+                        parts=parts,
                     ),
                 ),
                 total=len(inputs.images) + len(inputs.failed),
@@ -339,7 +357,7 @@ def analyze(
         except KeyboardInterrupt:
             print(f"{len(outcomes)} done; with --resume the same command goes on", file=sys.stderr)
             raise
-        summary = write_batch(inputs, outcomes, pipeline, results, figures=limits)
+        summary = write_batch(inputs, outcomes, pipeline, results, figures=limits, parts=parts)
         if label_zarr:
             write_scan_labels(inputs.scans, summary.outcomes, results)
         if not json_lines:
@@ -493,28 +511,29 @@ def print_json_line(outcome: "ImageOutcome") -> None:
     print(json.dumps(outcome.to_json(), sort_keys=True), flush=True)
 
 
-def _print_places(output_dir: Path) -> None:
-    """Print where the page is, and what is missing beside it."""
+def _print_places(summary: "BatchSummary", output_dir: Path) -> None:
+    """Print where the page is, or the results without it, and what is missing beside it."""
     from blood_cell_system.pipeline.batch import PAGE_NAME
     from blood_cell_system.reports.cell_table import NO_PARQUET, has_parquet
+    from blood_cell_system.reports.image_files import Part
     from blood_cell_system.reports.report import shown_name
 
-    print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
-    if not has_parquet():
+    place = output_dir / PAGE_NAME if Part.REPORT in summary.parts else output_dir
+    print(f"All of it: {shown_name(str(place))}")
+    if Part.TABLE in summary.parts and not has_parquet():
         print(NO_PARQUET)
 
 
 def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     """Print failures and warnings, the counts, and where the report is."""
-    from blood_cell_system.reports.image_files import file_of
     from blood_cell_system.reports.report import DISCLAIMER, Status, shown_name
 
     outcomes = summary.outcomes
     if len(outcomes) == 1 and outcomes[0].status != Status.FAILED and not summary.is_grouped:
-        text = file_of(output_dir, outcomes[0].name, "summary.txt").read_text("utf-8")
-        print(text)
+        if (only := outcomes[0].report) is not None:
+            print(only.text)
         _print_passed_over(summary)
-        _print_places(output_dir)
+        _print_places(summary, output_dir)
         return
     for outcome in outcomes:
         if outcome.status == Status.FAILED:
@@ -537,7 +556,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
             print(f"warned  {shown_name(report.name)}: {shown_name(warning)}")
     if not summary.is_grouped:
         print(f"Cells: {_counts_words(summary.counts)}")
-    _print_places(output_dir)
+    _print_places(summary, output_dir)
     print(DISCLAIMER)
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
+import cv2
+
 import blood_cell_system
 from blood_cell_system.cluster.results_dataset import DatasetRecord, ResultsDataset, image_row
 from blood_cell_system.cluster.source_listing import SourceImage
@@ -117,6 +119,8 @@ def run_batch(version: str, package: bytes) -> DoneBatch:
         The cells cannot be written.
     """
     batch: FieldBatch = _unpacked(version, package)
+    # The workers are the parallelism: OpenCV's own threads would only fight over the cores.
+    cv2.setNumThreads(batch.recipe.execution.threads or 0)
     pipeline = _pipeline_for(batch)
     start = time.perf_counter()
     outcomes = [_outcome(pipeline, batch, image) for image in batch.images]

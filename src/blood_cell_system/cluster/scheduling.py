@@ -57,6 +57,12 @@ _ANSWER_S: Final = 10.0
 _NO_WORKER_S: Final = 60.0
 """Until a scheduler without workers is given up."""
 
+_ENVIRONMENT: Final = dict.fromkeys(
+    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
+)
+"""Of the processes of this computer. Dask would also give memory back at every chance
+(``MALLOC_TRIM_THRESHOLD_``), for which an analysis of many large arrays pays dearly."""
+
 _logger = logging.getLogger(__name__)
 
 
@@ -93,10 +99,12 @@ def connected(scheduler: str, *, jobs: int) -> Iterator[Any]:
         with (
             # A batch that has killed two workers is cut in two, to find the image that does it.
             dask_config.set({"distributed.scheduler.allowed-failures": 1}),
+            dask_config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}),
             LocalCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
-                dashboard_address=None,
+                # Any port, so that two runs do not warn of each other.
+                dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
             ) as cluster,
             Client(cluster) as client,

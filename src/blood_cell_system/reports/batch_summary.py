@@ -21,7 +21,7 @@ from blood_cell_system.reports.findings import (
     sum_findings,
     sum_rates,
 )
-from blood_cell_system.reports.image_files import table_to_csv
+from blood_cell_system.reports.image_files import ALL_PARTS, Part, table_to_csv
 from blood_cell_system.reports.page.panel import Panel
 from blood_cell_system.reports.report import (
     DISCLAIMER,
@@ -232,6 +232,8 @@ class BatchSummary:
         Files that are no images by their names.
     figures : FiguresSettings or None
         What is reported of slides; None for the defaults.
+    parts : frozenset of Part
+        What is written.
     """
 
     outcomes: tuple[ImageOutcome, ...]
@@ -239,6 +241,7 @@ class BatchSummary:
     provenance: Provenance
     passed_over: tuple[str, ...] = ()
     figures: "FiguresSettings | None" = None
+    parts: frozenset[Part] = ALL_PARTS
 
     def count(self, status: Status) -> int:
         """How many inputs ended so."""

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def client():
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=None
+            n_workers=2, threads_per_worker=1, processes=False, dashboard_address=":0"
         ) as cluster,
         distributed.Client(cluster) as client,
     ):
@@ -160,7 +160,7 @@ def test_an_address_without_a_scheduler_is_refused(address, monkeypatch):
 def test_a_scheduler_without_workers_is_refused(monkeypatch):
     monkeypatch.setattr(scheduling, "_NO_WORKER_S", 0.2)
     with (
-        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster,
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address=":0") as cluster,
         pytest.raises(SettingsError, match="has no worker after"),
         connected(cluster.scheduler_address, jobs=1),
     ):
