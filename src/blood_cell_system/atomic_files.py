@@ -7,6 +7,7 @@ import math
 import os
 import re
 import secrets
+import shutil
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -84,6 +85,35 @@ def _take_place(temporary: Path, target: Path) -> None:
         else:
             return
     temporary.replace(target)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` for a folder that takes its place when the block ends well.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the place cannot be written to. What stood at ``path`` is untouched.
+    """
+    token = secrets.token_hex(8)
+    temporary, former = (path.with_name(f".{path.name[:40]}.{token}{end}") for end in _ENDINGS)
+    try:
+        make_folder(path.parent)
+        yield temporary
+        if path.exists():
+            path.rename(former)
+        temporary.rename(path)
+    except BloodCellError:
+        raise
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+_ENDINGS: Final = (".partial", ".former")
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:

@@ -76,7 +76,7 @@ def review(
     if not (results / REVIEW_NAME).is_file():
         raise MissingDataError(
             f"{results}: has no {REVIEW_NAME}; expected the page that bloodcells analyze writes. "
-            "Analyse the images again, with --resume."
+            "Analyse the images again with --resume, and with review among --write."
         )
     if token is not None and len(token) < _LEAST_TOKEN:
         raise typer.BadParameter(

@@ -53,8 +53,11 @@ from blood_cell_system.reports.batch_summary import (
     ImageOutcome,
     Slide,
 )
-from blood_cell_system.reports.cell_table import write_cell_tables
+from blood_cell_system.reports.cell_table import CSV_NAME, PARQUET_NAME, write_cell_tables
 from blood_cell_system.reports.image_files import (
+    ALL_PARTS,
+    Part,
+    endings_of,
     file_of,
     remove_file,
     write_words,
@@ -366,24 +369,29 @@ class BatchSettings:
         Slide of each image, by the name of its results; empty where slides were not named.
     page_images : int, optional
         Images that the page is going to show; those of this run by default.
-    is_reviewable : bool
-        Whether pages are written on which a person corrects cells.
+    parts : frozenset of Part
+        What is written.
 
     Raises
     ------
     SettingsError
-        ``jobs`` is less than 1.
+        ``jobs`` is less than 1, or ``resume`` is without what it rests on.
     """
 
     jobs: int = 1
     resume: bool = False
     slides: Mapping[str, Slide] = field(default_factory=dict)
     page_images: int | None = None
-    is_reviewable: bool = True
+    parts: frozenset[Part] = ALL_PARTS
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
             raise SettingsError(f"jobs: received {self.jobs}; expected 1 or more.")
+        if self.resume and not self.parts >= {Part.REPORT, Part.MASKS}:
+            raise SettingsError(
+                "--resume: received with --write that leaves out report or masks, by which it "
+                "knows what is done. Add both to --write, or leave --resume out."
+            )
 
 
 def batch_process_images(
@@ -459,7 +467,7 @@ def analyze_inputs(
     settings = settings or BatchSettings()
     start_batch(output_dir)
     remove_partial_files({(output_dir / image.name).parent for image in inputs.images})
-    spool = (spool or FieldSpool(output_dir)) if settings.is_reviewable else None
+    spool = (spool or FieldSpool(output_dir)) if Part.REVIEW in settings.parts else None
     with closing(_started(inputs, pipeline, settings.jobs)) as workers:
         # Before the first image: without a model all would fail for the same reason.
         provenance = pipeline.provenance
@@ -470,7 +478,7 @@ def analyze_inputs(
                 output_dir=output_dir,
                 provenance=provenance,
                 limits=limits,
-                is_reviewable=settings.is_reviewable,
+                parts=settings.parts,
                 resume=settings.resume,
             )
             for image in inputs.images
@@ -489,6 +497,7 @@ def write_batch(
     output_dir: Path,
     *,
     figures: "FiguresSettings | None" = None,
+    parts: frozenset[Part] = ALL_PARTS,
 ) -> BatchSummary:
     """Write the summary, its table, the table of all cells, the page and a report each slide.
 
@@ -500,11 +509,12 @@ def write_batch(
         A file cannot be written.
     """
     summary = BatchSummary(
-        outcomes=tuple(_with_its_files(outcome, output_dir) for outcome in outcomes),
+        outcomes=tuple(_with_its_files(outcome, output_dir, parts) for outcome in outcomes),
         settings=pipeline.report_settings,
         provenance=pipeline.provenance,
         passed_over=tuple(str(path) for path in inputs.passed_over),
         figures=figures,
+        parts=parts,
     )
     write_batch_files(summary, output_dir, scans=inputs.scans)
     return summary
@@ -524,9 +534,16 @@ def write_batch_files(
     """
     write_json(output_dir / SUMMARY_NAME, summary.to_json())
     write_words(output_dir / TABLE_NAME, summary.to_csv())
-    write_cell_tables(summary.outcomes, output_dir)
+    if Part.TABLE in summary.parts:
+        write_cell_tables(summary.outcomes, output_dir)
+    else:
+        for name in (CSV_NAME, PARQUET_NAME):
+            remove_file(output_dir / name)
     review = REVIEW_NAME if write_review_pages(summary, output_dir) else ""
-    write_words(output_dir / PAGE_NAME, render_page(summary, review=review))
+    if Part.REPORT in summary.parts:
+        write_words(output_dir / PAGE_NAME, render_page(summary, review=review))
+    else:
+        remove_file(output_dir / PAGE_NAME)
     _write_slides(summary, output_dir, review=review, scans=scans)
 
 
@@ -536,7 +553,7 @@ def _write_slides(
     """Write page, text and JSON of each slide; those of slides of a former grouping go."""
     folder = output_dir / SLIDES_FOLDER
     written = set()
-    if summary.is_grouped:
+    if summary.is_grouped and Part.REPORT in summary.parts:
         written = _slide_files(summary, folder, review=review, scans=scans)
     for ending in ("html", "txt", "json"):
         for path in folder.glob(f"*{SLIDE_ENDING}.{ending}"):
@@ -577,13 +594,15 @@ def _slide_files(
     return written
 
 
-def _with_its_files(outcome: ImageOutcome, output_dir: Path) -> ImageOutcome:
+def _with_its_files(
+    outcome: ImageOutcome, output_dir: Path, parts: frozenset[Part]
+) -> ImageOutcome:
     if outcome.report is None:
         return outcome
-    files = [file_of(output_dir, outcome.name, ending) for ending in RESULT_ENDINGS]
+    files = [file_of(output_dir, outcome.name, ending) for ending in endings_of(parts)]
     labels = [file_of(output_dir, outcome.name, f"instances.{kind}") for kind in ("png", "tif")]
     missing = [path for path in files if not path.is_file()]
-    if not any(path.is_file() for path in labels):
+    if Part.MASKS in parts and not any(path.is_file() for path in labels):
         missing.append(labels[0])
     if not missing:
         return outcome

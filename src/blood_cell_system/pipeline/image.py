@@ -35,7 +35,7 @@ from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_fi
 from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
-from blood_cell_system.reports.image_files import write_image_files
+from blood_cell_system.reports.image_files import ALL_PARTS, Part, write_image_files
 from blood_cell_system.reports.report import (
     CONFIDENCE_THRESHOLD,
     UNCERTAIN_MARGIN,
@@ -171,7 +171,7 @@ class InferencePipeline:
                 path.stem,
                 result.analysis,
                 result.report,
-                with_image=save_visualization,
+                parts=ALL_PARTS if save_visualization else ALL_PARTS - {Part.OVERLAY},
             )
         return result.report
 
@@ -376,11 +376,12 @@ class PipelineRecipe:
 
     Parameters
     ----------
-    models : tuple of (str or None, Path)
-        Files of models by kind, None for the segmenter; the others come with this package.
+    models : tuple of (str or None, Path or None)
+        Files of models by kind, None for the segmenter; no path for one that comes with this
+        package.
     """
 
-    models: tuple[tuple[str | None, Path], ...]
+    models: tuple[tuple[str | None, Path | None], ...]
     execution: Execution
     settings: AnalysisSettings
     classification: ClassificationSettings
@@ -399,12 +400,7 @@ def pipeline_of(recipe: PipelineRecipe) -> InferencePipeline:
     CheckpointError
         It is damaged, or does not fit its place.
     """
-    system = BloodCellAnalysisSystem(execution=recipe.execution)
-    for kind, path in recipe.models:
-        if kind is None:
-            system.load_segmenter(path)
-        else:
-            system.load_classifier(path, kind)
+    system = BloodCellAnalysisSystem.of_files(dict(recipe.models), execution=recipe.execution)
     return InferencePipeline(
         system,
         confidence_threshold=recipe.report_settings.confidence_threshold,

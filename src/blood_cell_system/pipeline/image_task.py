@@ -6,9 +6,13 @@ are written where it runs.
 
 import hashlib
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from blood_cell_system.errors import (
     BloodCellError,
@@ -23,13 +27,15 @@ from blood_cell_system.input_files import read_json
 from blood_cell_system.pipeline.image import InferencePipeline, PipelineRecipe, pipeline_of
 from blood_cell_system.reports.batch_summary import ImageOutcome
 from blood_cell_system.reports.image_files import (
+    Part,
     as_written,
     cells_to_csv,
+    endings_of,
     file_of,
     read_labels,
     write_image_files,
 )
-from blood_cell_system.reports.page.panel import PageLimits, make_panel
+from blood_cell_system.reports.page.panel import PageLimits, Panel, make_panel
 from blood_cell_system.reports.report import (
     FORMAT_VERSION,
     DiagnosticReport,
@@ -74,8 +80,8 @@ class ImageTask:
         What the batch is made with: another model is an error.
     limits : PageLimits
         What the page shows of it.
-    is_reviewable : bool
-        Whether the outcome has what the review page shows.
+    parts : frozenset of Part
+        What is written of it.
     resume : bool
         Whether to keep the results of a former run that would come out the same.
     """
@@ -84,7 +90,7 @@ class ImageTask:
     output_dir: Path
     provenance: Provenance
     limits: PageLimits
-    is_reviewable: bool
+    parts: frozenset[Part]
     resume: bool
 
 
@@ -161,17 +167,26 @@ def _analyzed(pipeline: InferencePipeline, task: ImageTask) -> ImageOutcome:
         result = pipeline.analyze(image.path)
     else:
         result = pipeline.analyze_field(image.field)
-    value = write_image_files(task.output_dir, image.name, result.analysis, result.report)
+    value = write_image_files(
+        task.output_dir, image.name, result.analysis, result.report, parts=task.parts
+    )
     # As it is read back: the same numbers as those of a kept one, and no pixels are held.
     report = DiagnosticReport.from_json(value)
-    panel = make_panel(
-        result.analysis.image,
-        result.analysis.cells.label_image,
-        report,
-        task.limits,
-        is_reviewable=task.is_reviewable,
-    )
+    panel = _panel(task, result.analysis.image, result.analysis.cells.label_image, report)
     return ImageOutcome(name=image.name, path=str(image.path), report=report, panel=panel)
+
+
+def _panel(
+    task: ImageTask,
+    image: NDArray[np.uint8],
+    label_image: NDArray[np.integer],
+    report: DiagnosticReport,
+) -> Panel | None:
+    """Prepare what the pages show; None where none is written."""
+    if task.parts.isdisjoint({Part.REPORT, Part.REVIEW}):
+        return None
+    is_reviewable = Part.REVIEW in task.parts
+    return make_panel(image, label_image, report, task.limits, is_reviewable=is_reviewable)
 
 
 def _kept_or_damaged(pipeline: InferencePipeline, task: ImageTask) -> ImageOutcome | None:
@@ -190,14 +205,18 @@ def _kept(pipeline: InferencePipeline, task: ImageTask) -> ImageOutcome | None:
     item, output_dir = task.image, task.output_dir
     # Read once: the hash that decides and the pixels that the page shows are of the same bytes.
     data = read_file_bytes(item.path) if item.field is None else None
-    report = former_report(output_dir, item, pipeline.report_settings, task.provenance, data=data)
+    endings = endings_of(task.parts)
+    report = former_report(
+        output_dir, item, pipeline.report_settings, task.provenance, data=data, endings=endings
+    )
     if report is None:
         return None
     try:
+        # The pages show outlines, and those are nowhere else.
         labels = read_labels(output_dir, item.name)
         drawn = [
             read_image_shape(file_of(output_dir, item.name, ending))
-            for ending in RESULT_ENDINGS
+            for ending in endings
             if ending.endswith(".png")
         ]
     except BloodCellError:
@@ -205,7 +224,7 @@ def _kept(pipeline: InferencePipeline, task: ImageTask) -> ImageOutcome | None:
     image = read_image(item.path, data=data) if item.field is None else item.field.read()
     if {labels.shape, *drawn} != {image.shape[:2]} or labels.max(initial=0) != len(report.cells):
         return None
-    panel = make_panel(image, labels, report, task.limits, is_reviewable=task.is_reviewable)
+    panel = _panel(task, image, labels, report)
     return ImageOutcome(
         name=item.name, path=str(item.path), report=report, panel=panel, was_kept=True
     )
@@ -218,20 +237,22 @@ def former_report(
     provenance: Provenance,
     *,
     data: bytes | None = None,
+    endings: Sequence[str] = RESULT_ENDINGS,
 ) -> DiagnosticReport | None:
     """Read the report of a former run, if all files are there and this run would make the same.
 
     A report that is damaged, of a former version, or whose table or text are not its own, is none.
 
     ``settings`` and ``provenance`` are those of this run, the image left aside; ``data`` is what
-    the image's file holds, where it has been read.
+    the image's file holds, where it has been read; ``endings`` are those of the files that are to
+    be there.
 
     Raises
     ------
     MissingDataError, ImageReadError
         The image has gone, or cannot be read.
     """
-    files = (file_of(output_dir, image.name, ending) for ending in RESULT_ENDINGS)
+    files = (file_of(output_dir, image.name, ending) for ending in endings)
     if not all(path.is_file() for path in files):
         return None
     try:
@@ -255,14 +276,19 @@ def former_report(
     if (report.settings, report.provenance) != (settings, expected):
         return None
     is_present = value["format_version"] == FORMAT_VERSION
-    return report if is_present and _has_its_words(output_dir, image.name, report) else None
+    return (
+        report if is_present and _has_its_words(output_dir, image.name, report, endings) else None
+    )
 
 
-def _has_its_words(output_dir: Path, name: str, report: DiagnosticReport) -> bool:
+def _has_its_words(
+    output_dir: Path, name: str, report: DiagnosticReport, endings: Sequence[str]
+) -> bool:
     """Whether table and text beside a report are those that it gives."""
     table = cells_to_csv(report.to_json()["cells"], report.cells.taxonomy)
     words = {"cells.csv": table, "summary.txt": report.text}
     return all(
         file_of(output_dir, name, ending).read_bytes() == as_written(text)
         for ending, text in words.items()
+        if ending in endings
     )

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from blood_cell_system.analysis.opened_networks import read_metadata
+from blood_cell_system.analysis.opened_networks import int8_file, read_metadata
 from blood_cell_system.datasets.source_licences import sources_against
 from blood_cell_system.errors import CheckpointError, ImageReadError, MissingDataError
 from blood_cell_system.imaging.image_folders import is_folder
@@ -83,7 +83,9 @@ def installed_models(folder: Path) -> tuple[InstalledModel, ...]:
     """
     known = [folder / f"{stem}{suffix}" for stem in _WHAT for suffix in _SUFFIXES]
     others = sorted(folder.iterdir()) if is_folder(folder) else []
-    others = [path for path in others if path.suffix in _SUFFIXES and path not in known]
+    # A file of 8 bits is another form of the one beside it.
+    forms = {int8_file(path) for path in others if path.suffix == ".onnx"}
+    others = [path for path in others if path.suffix in _SUFFIXES and path not in {*known, *forms}]
     files = [*known, *others]
     found = tuple(_described(path) for path in files if path.is_file() and path.name[0] != ".")
     if not found:

@@ -2,14 +2,13 @@
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from blood_cell_system.analysis.execution import Execution
 from blood_cell_system.analysis.trained_models import Runtime
 from blood_cell_system.atomic_files import make_folder, replacing
-from blood_cell_system.datasets.source_licences import sources_against
 from blood_cell_system.errors import MissingDataError, OutputError, SettingsError
 from blood_cell_system.model_metadata import (
     CELL_SIDE_PX,
@@ -297,6 +296,9 @@ class BloodCellAnalysisSystem:
         MissingDataError, CheckpointError
             As of ``segmentation_runtime``.
         """
+        # Here, not above: the data sets need SciPy, whose import takes as long as an analysis.
+        from blood_cell_system.datasets.source_licences import sources_against
+
         for name, slot in list(self._slots.items()):
             if (ready := slot.ready()) is None:
                 continue
@@ -355,12 +357,12 @@ class BloodCellAnalysisSystem:
         """What was set, built or loaded, the segmenter first; None for what was not."""
         return tuple(slot.model for slot in self._slots.values())
 
-    def model_files(self) -> dict[str | None, Path] | None:
+    def model_files(self) -> dict[str | None, Path | None] | None:
         """Give the ``.onnx`` files that models were loaded from, by kind, None for the segmenter.
 
-        Without those that come with this package; None where a model is of no such file.
+        No path for those that come with this package; None where a model is of no such file.
         """
-        files: dict[str | None, Path] = {}
+        files: dict[str | None, Path | None] = dict.fromkeys(self._slots)
         for name, slot in self._slots.items():
             if slot.model is None:
                 continue
@@ -368,6 +370,26 @@ class BloodCellAnalysisSystem:
                 return None
             files[name] = slot.path.absolute()
         return files
+
+    @classmethod
+    def of_files(
+        cls, files: Mapping[str | None, Path | None], *, execution: Execution | None = None
+    ) -> "BloodCellAnalysisSystem":
+        """Make a system of what ``model_files`` gave; kinds that are not among it are left out.
+
+        Raises
+        ------
+        MissingDataError, CheckpointError
+            As of ``load_segmenter`` and ``load_classifier``.
+        """
+        system = cls(execution=execution)
+        for kind, path in files.items():
+            if path is not None and kind is None:
+                system.load_segmenter(path)
+            elif path is not None and kind is not None:
+                system.load_classifier(path, kind)
+        system._slots = {name: slot for name, slot in system._slots.items() if name in files}
+        return system
 
     def model_identity(self) -> tuple[str, str]:
         """Name of the segmenter, and the SHA-256 of its file, or of its weights without one.

@@ -91,6 +91,15 @@ def test_models_of_other_names_are_listed_by_what_they_say(tmp_path, capsys):
     assert "lab 2: outlines red and white cells" in words
 
 
+def test_a_network_of_8_bits_is_listed_where_it_stands_alone(tmp_path, capsys):
+    shutil.copy(weights_folder() / "segmentation_model.int8.onnx", tmp_path / "lab.int8.onnx")
+    assert main(["models", "--models", str(tmp_path)]) == 0
+    assert "lab.int8" in capsys.readouterr().out
+    shutil.copy(weights_folder() / "segmentation_model.onnx", tmp_path / "lab.onnx")
+    assert main(["models", "--models", str(tmp_path)]) == 0
+    assert "lab.int8" not in capsys.readouterr().out
+
+
 def test_a_model_that_may_not_be_read_is_a_problem_of_its_own(tmp_path, capsys, monkeypatch):
     def refuse(path):
         raise ImageReadError(f"{path}: cannot be read: Permission denied.")

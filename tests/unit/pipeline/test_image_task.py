@@ -21,6 +21,7 @@ from blood_cell_system.pipeline.image import InferencePipeline, pipeline_of
 from blood_cell_system.pipeline.image_task import ImageTask, InputImage, TaskOutcome, run_task
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.batch_summary import ImageOutcome
+from blood_cell_system.reports.image_files import ALL_PARTS
 from blood_cell_system.reports.page.panel import page_limits
 
 IMAGES = ("a", "b", "c")
@@ -60,7 +61,7 @@ def task_of(folder, pipeline, out, **changes):
         output_dir=out,
         provenance=pipeline.provenance,
         limits=page_limits(1),
-        is_reviewable=True,
+        parts=ALL_PARTS,
         resume=False,
     )
     return replace(task, **changes)
@@ -122,6 +123,12 @@ def test_a_recipe_makes_the_same_pipeline_once(pipeline):
     assert again.provenance == pipeline.provenance
     assert again.report_settings == pipeline.report_settings
     assert again.system.execution.threads == 1
+
+
+def test_a_recipe_leaves_out_the_classifiers_that_were_left_out(pipeline):
+    del pipeline.system._slots["wbc"]
+    again = pipeline_of(pipeline.recipe(threads=1))
+    assert list(again.system.model_files()) == list(pipeline.system.model_files()) == [None, "rbc"]
 
 
 def test_a_model_in_memory_has_no_recipe():

@@ -69,6 +69,18 @@ def test_the_package_gives_the_system_only_when_asked_for_it():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_what_analysing_does_not_need_is_not_loaded_with_it():
+    code = (
+        "import sys, blood_cell_system.pipeline.batch;"
+        "heavy = {'scipy', 'skimage', 'pandas', 'matplotlib', 'pyarrow', 'tensorflow'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_names_of_the_guide_can_be_imported():
     import inference_pipeline
 

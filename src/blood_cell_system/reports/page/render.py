@@ -25,6 +25,7 @@ from markupsafe import Markup
 
 from blood_cell_system.reports import text
 from blood_cell_system.reports.batch_summary import SLIDES_FOLDER, BatchSummary, ImageOutcome
+from blood_cell_system.reports.image_files import Part
 from blood_cell_system.reports.page.panel import CellCrop
 from blood_cell_system.reports.report import (
     DISCLAIMER,
@@ -146,6 +147,7 @@ def render_page(
         script=joined_script("page.js"),
         images="data:",
         summary=summary,
+        has_overlays=Part.OVERLAY in summary.parts,
         review=review,
         overviews=overviews,
         sums=slide or summary,
