@@ -112,8 +112,8 @@ def complete_bccd(data: Path) -> Iterator[LabelledImage]:
     if not path.exists():
         return
     root = data / "BCCD_Dataset" / "BCCD"
-    validation = set((root / "ImageSets" / "Main" / "val.txt").read_text().split())
-    for stem, rows in sorted(json.loads(path.read_text()).items()):
+    validation = set((root / "ImageSets" / "Main" / "val.txt").read_text("utf-8").split())
+    for stem, rows in sorted(json.loads(path.read_text("utf-8")).items()):
         if stem in validation:
             cells = tuple(box(TYPES[row["class"]], row["bbox"]) for row in rows)
             yield LabelledImage(path=root / "JPEGImages" / f"{stem}.jpg", cells=cells)
@@ -138,7 +138,7 @@ def malaria(data: Path, *, step: int = 5) -> Iterator[LabelledImage]:
     folder = data / "iml_malaria"
     if not folder.exists():
         return
-    entries = json.loads((folder / "annotations.json").read_text())
+    entries = json.loads((folder / "annotations.json").read_text("utf-8"))
     for entry in sorted(entries, key=lambda entry: entry["image_name"])[::step]:
         corners = np.array(
             [[float(item["bbox"][side]) for side in "xywh"] for item in entry["objects"]]

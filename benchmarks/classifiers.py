@@ -145,7 +145,7 @@ def main() -> None:
             write_json(result_path(options.output, row), result)
     sources = {name: getattr(options, name) for name in ("malaria", "sickle", "cancer")}
     results = {
-        row.name: json.loads(result_path(options.output, row).read_text())
+        row.name: json.loads(result_path(options.output, row).read_text("utf-8"))
         for row in ROWS
         if result_path(options.output, row).exists()
     }
@@ -180,7 +180,9 @@ def run(row: Row, cells: Path, output: Path, *, epochs: int | None) -> dict[str,
     if trained.metadata is None:
         raise SystemExit("Stopped. The same command goes on.")
     files = ClassifierFiles.within(folder, row.kind)
-    test = json.loads((folder / f"{row.kind.file_stem}_test" / "evaluation.json").read_text())
+    test = json.loads(
+        (folder / f"{row.kind.file_stem}_test" / "evaluation.json").read_text("utf-8")
+    )
     return {
         "minutes": trained.seconds / 60,
         "epochs": trained.epochs,

@@ -52,7 +52,7 @@ def main() -> None:
             places = ("--checkpoint-dir", runs, "--log-dir", runs / "logs")
             evenness = ("--source-evenness", options.source_evenness)
             run("train", "--preset", "fast", "--data-dir", folders[name], *places, *evenness)
-            (runs / "done.json").write_text("{}")
+            (runs / "done.json").write_text("{}", "utf-8")
         model = runs / "segmentation_model_best.keras"
         for images, folder in MEASURED_ON.items():
             result = evaluated(model, folders[folder], runs / f"on-{folder}.json")
@@ -85,7 +85,7 @@ def hold_back_every_other(root: Path) -> None:
 def evaluated(model: Path, folder: Path, output: Path) -> dict[str, Any]:
     """Measure a model on the test split of a folder."""
     run("evaluate", "--model", model, "--data-dir", folder, "--split", "test", "--json", output)
-    result: dict[str, Any] = json.loads(output.read_text())
+    result: dict[str, Any] = json.loads(output.read_text("utf-8"))
     return result
 
 

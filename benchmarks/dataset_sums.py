@@ -6,7 +6,6 @@ The rows are drawn by chance, 150 an image and 100 images a file, with every col
 """
 
 import argparse
-import resource
 import tempfile
 import time
 from pathlib import Path
@@ -91,6 +90,9 @@ def main():
         sums = list(sums_by(ResultsDataset.open(str(folder)), "slide", jobs=options.jobs))
         seconds, cpu = time.perf_counter() - before, time.process_time() - cpu
         total = sum(sum(one.sums.counts.values()) for one in sums)
+        # Unix alone has it.
+        import resource
+
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
         print(f"{total:,} counted cells of {len(sums)} slides: {seconds:.2f} s", end=" ")
         print(f"({cpu:.2f} s of processor time), peak {peak:.2f} GB")

@@ -81,10 +81,10 @@ def parasites(
     data: Path, split: str, diameter: float | None
 ) -> Iterator[tuple[NDArray[np.uint8], tuple[int, int, int, int]]]:
     """Windows around late parasites, and the parasite's box x, y, width, height in each."""
-    page = (Path(__file__).parent.parent / "docs" / "held_out_blocks.md").read_text()
+    page = (Path(__file__).parent.parent / "docs" / "held_out_blocks.md").read_text("utf-8")
     section = page.split("## IML malaria")[1].split("\n## ")[0]
     names = set(re.findall(r"PA\d+", section.split(f"`{split}`")[1].split("\n`")[0]))
-    for entry in json.loads((data / "iml_malaria" / "annotations.json").read_text()):
+    for entry in json.loads((data / "iml_malaria" / "annotations.json").read_text("utf-8")):
         if Path(entry["image_name"]).stem not in names:
             continue
         boxes = [[float(item["bbox"][key]) for key in "xywh"] for item in entry["objects"]]

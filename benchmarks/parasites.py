@@ -47,7 +47,7 @@ def main() -> None:
         parser.error("--data is needed where BLOOD_CELL_DATA is not set")
     rows = list(cells_of(Path(options.data), options.split, options.images))
     if options.table:
-        with options.table.open("w", newline="") as file:
+        with options.table.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, sorted({name for row in rows for name in row}))
             writer.writeheader()
             writer.writerows(rows)

@@ -43,8 +43,8 @@ def write_page(results: ResultsFolder, folder: Path, fields: int) -> tuple[Path,
             cells.label_image,
             report,
             page_limits(fields),
-            spool=spool,
-        )
+            is_reviewable=True,
+        ).spooled(spool)
         seconds += time.thread_time() - started
         name = f"field_{number:03d}"
         outcomes.append(ImageOutcome(name=name, path=name, report=report, panel=panel))

@@ -9,7 +9,7 @@ the program can be stopped and started. Prints the tables in Markdown at the end
 
 import argparse
 import json
-import resource
+import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -97,10 +97,19 @@ def run(row: Row, data: Path, output: Path) -> dict[str, Any]:
         "val_mean_iou": result.best_score,
         "best_epoch": result.best_epoch,
         "epochs": result.epochs,
-        "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "peak_memory_gb": peak_memory_gb(),
         "evaluation_seconds": time.monotonic() - started,
         "test": evaluation_to_json(evaluation, subject={"row": row.name}),
     }
+
+
+def peak_memory_gb() -> float:
+    """Most memory that this process has had; not a number where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return math.nan
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 def prepared(data: Path, output: Path, mask_method: str) -> PreparedDataset:
@@ -129,7 +138,7 @@ def print_table(output: Path) -> None:
     for row in ROWS:
         path = output / row.name.replace(" ", "-") / "result.json"
         if path.exists():
-            result = json.loads(path.read_text())
+            result = json.loads(path.read_text("utf-8"))
             pixels = result["test"]["pixels"]
             print(
                 f"| {row.name} | {result['minutes']:.1f} | {result['epochs']} "

@@ -229,7 +229,7 @@ def make_data(data: Path, work: Path) -> None:
         for sample in voc.samples
         if sample.split in (Split.TRAIN, Split.VAL) and sample.stem not in SEEN_IN_TEST
     ]
-    complete = json.loads((data / "bccd_trainval_extra" / "complete_boxes.json").read_text())
+    complete = json.loads((data / "bccd_trainval_extra" / "complete_boxes.json").read_text("utf-8"))
     examples = chain(
         map_in_processes(partial(bccd_example, complete=complete), samples, jobs=2),
         map_in_processes(drawn_example, range(DRAWN), jobs=2),

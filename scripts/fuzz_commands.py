@@ -6,7 +6,7 @@ Each case takes a fresh copy of small drawn data, damages some of it, and runs o
 forked process. Wrong is: a traceback; an exit code that no command has; no end within the time
 limit; a message of Python instead of words; no message at all with a failure; exit code 0 without
 naming a file that cannot be read; a file that was written in part. The same seed gives the same
-cases.
+cases. Needs Linux.
 """
 
 import argparse
@@ -239,7 +239,7 @@ def make_data(root: Path) -> None:
     def run(*words: str) -> None:
         done = subprocess.run(
             [sys.executable, "-m", "blood_cell_system", *words],
-            cwd=root, capture_output=True, text=True, check=False,
+            cwd=root, capture_output=True, encoding="utf-8", check=False,
         )  # fmt: skip
         if done.returncode:
             raise SystemExit(f"{words}: exit code {done.returncode}: {done.stderr or done.stdout}")
@@ -261,9 +261,9 @@ def make_data(root: Path) -> None:
     for folder in (path for path in (root / "cells").iterdir() if path.is_dir()):
         for path in sorted(folder.iterdir())[6:]:
             path.unlink()
-    rows = (root / "cells" / "cells.csv").read_text().splitlines()
+    rows = (root / "cells" / "cells.csv").read_text("utf-8").splitlines()
     kept = [row for row in rows if (root / "cells" / row.split(",")[0]).is_file()]
-    (root / "cells" / "cells.csv").write_text("\n".join([rows[0], *kept]) + "\n")
+    (root / "cells" / "cells.csv").write_text("\n".join([rows[0], *kept]) + "\n", "utf-8")
     (root / "images").mkdir()
     for path in sorted((root / "prepared" / "images").iterdir())[:2]:
         shutil.copy(path, root / "images")
@@ -285,16 +285,16 @@ def make_data(root: Path) -> None:
         shutil.copy(weights / name, root / "models")
     (root / "run").mkdir()
     shutil.copy(weights / "segmentation_model.keras", root / "run/segmentation_model_best.keras")
-    (root / "run" / "training_state.json").write_text('{"format_version": 1, "epoch": 1}')
+    (root / "run" / "training_state.json").write_text('{"format_version": 1, "epoch": 1}', "utf-8")
     stems = sorted(path.stem for path in (root / "prepared" / "images").iterdir())
     slides = "".join(f"{stem}.png,s{n}\n" for n, stem in enumerate(stems))
-    (root / "slides.csv").write_text(f"image,slide\n{slides}")
-    cells = json.loads((root / "prepared" / "annotations.json").read_text())["images"]
+    (root / "slides.csv").write_text(f"image,slide\n{slides}", "utf-8")
+    cells = json.loads((root / "prepared" / "annotations.json").read_text("utf-8"))["images"]
     boxes = {
         path.name: [{"label": "RBC", "box": cell["bbox"]} for cell in cells[path.stem]]
         for path in (root / "images").iterdir()
     }
-    (root / "boxes.json").write_text(json.dumps(boxes))
+    (root / "boxes.json").write_text(json.dumps(boxes), "utf-8")
 
 
 # Damage. Each takes a file and changes it in place.
@@ -371,7 +371,7 @@ def _json_node(path: Path, rng: random.Random) -> None:
                 node.append(node[min(key, len(node) - 1)] if node else None)
             elif isinstance(node, dict) or key < len(node):
                 node[key] = rng.choice(ODD_JSON)
-    path.write_text(json.dumps(value))
+    path.write_text(json.dumps(value), "utf-8")
     return None
 
 
@@ -389,7 +389,7 @@ def _csv_cell(path: Path, rng: random.Random) -> None:
                 row.append("x" * rng.choice((1, 200_000)))
     out = io.StringIO()
     csv.writer(out).writerows(rows)
-    path.write_text(out.getvalue())
+    path.write_text(out.getvalue(), "utf-8")
 
 
 def _words(path: Path, rng: random.Random) -> None:
@@ -399,7 +399,7 @@ def _words(path: Path, rng: random.Random) -> None:
     if found:
         word = rng.choice(found)
         odd = rng.choice(ODD_VALUES).replace("\udcff", "")
-        path.write_text(text[: word.start()] + odd + text[word.end() :])
+        path.write_text(text[: word.start()] + odd + text[word.end() :], "utf-8")
 
 
 def _special(make: Callable[[Path], None]) -> Callable[..., None]:

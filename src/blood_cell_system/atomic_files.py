@@ -7,6 +7,9 @@ import math
 import os
 import re
 import secrets
+import shutil
+import sys
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -28,7 +31,10 @@ def make_folder(path: Path) -> Path:
     except OSError as error:
         raise OutputError(
             f"{path}: cannot make this folder ({error.strerror or error}). "
-            "Choose a folder that you may write to, and that is not the name of a file."
+            + (
+                long_path_words(path)
+                or "Choose a folder that you may write to, and that is not the name of a file."
+            )
         ) from error
     return path
 
@@ -58,7 +64,7 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         temporary.touch(exist_ok=False)
         yield temporary
-        temporary.replace(target)
+        _take_place(temporary, target)
     except BloodCellError:
         # Of the block itself, and not about this file.
         raise
@@ -69,11 +75,76 @@ def replacing(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+def _take_place(temporary: Path, target: Path) -> None:
+    """Rename a file over another; on Windows once more where somebody reads that one meanwhile."""
+    for seconds in _WAITS if sys.platform == "win32" else ():
+        try:
+            temporary.replace(target)
+        except PermissionError:
+            time.sleep(seconds)
+        else:
+            return
+    temporary.replace(target)
+
+
+@contextmanager
+def replacing_folder(path: Path) -> Iterator[Path]:
+    """Give a path beside ``path`` for a folder that takes its place when the block ends well.
+
+    Raises
+    ------
+    OutputError
+        The disk is full, or the place cannot be written to. What stood at ``path`` is untouched.
+    """
+    token = secrets.token_hex(8)
+    temporary, former = (path.with_name(f".{path.name[:40]}.{token}{end}") for end in _ENDINGS)
+    try:
+        make_folder(path.parent)
+        yield temporary
+        if path.exists():
+            path.rename(former)
+        temporary.rename(path)
+    except BloodCellError:
+        raise
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        shutil.rmtree(former, ignore_errors=True)
+
+
+_ENDINGS: Final = (".partial", ".former")
+
+
 def _cannot_write(path: Path, error: OSError) -> OutputError:
+    remedy = "Make room on the disk, or choose a folder that you may write to, and run again."
+    if sys.platform == "win32" and isinstance(error, PermissionError):
+        remedy = "Close the program that has it open, such as a spreadsheet, and run again."
     return OutputError(
         f"{path}: cannot write this file ({error.strerror or error}). "
-        "Make room on the disk, or choose a folder that you may write to, and run again."
+        f"{long_path_words(path) or remedy}"
     )
+
+
+def long_path_words(path: Path) -> str:
+    """Say what to do about a path that Windows may find too long; nothing where it is not.
+
+    It then answers that there is no such file or folder.
+    """
+    length = len(os.path.abspath(path))  # noqa: PTH100 (resolve would ask the system)
+    if sys.platform != "win32" or length < _LONGEST_ON_WINDOWS:
+        return ""
+    return (
+        f"The path has {length} letters, and Windows takes {_LONGEST_ON_WINDOWS} unless long paths "
+        "are switched on (LongPathsEnabled in the registry). Switch them on, or choose a folder "
+        "with a shorter path."
+    )
+
+
+_LONGEST_ON_WINDOWS: Final = 247
+"""Letters of a folder that a file of a short name still fits into: 260 with the end, less 8.3."""
+_WAITS: Final = (0.05, 0.1, 0.2, 0.4)
+"""Seconds: as long as a virus scanner or a file indexer looks into a new file."""
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -287,6 +287,29 @@ class NucleusEvidence(BaseModel):
     """Of its log odds beside those of the network."""
 
 
+class Quantisation(BaseModel):
+    """How a network of 8 bits was made of one in float32, and what that costs in accuracy."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    of_sha256: str
+    """``content_sha256`` of the network in float32."""
+    kept: str
+    """Layers that stay in float32, in words."""
+    calibrated_on: str
+    measured_on: str
+    falls: dict[str, float]
+    """By figure: by how much it is worse than with float32; below 0 where it is better."""
+    bounds: dict[str, float]
+    """By figure: how much worse it may be."""
+
+    @property
+    def passes(self) -> bool:
+        """Whether no figure falls by more than its bound; one that is not there has failed."""
+        falls = (self.falls.get(name, np.inf) <= bound for name, bound in self.bounds.items())
+        return bool(self.bounds) and all(falls)
+
+
 class ModelMetadata(BaseModel):
     """Everything that a model file says about itself.
 
@@ -340,6 +363,8 @@ class ModelMetadata(BaseModel):
     data_sha256: str = ""
     licence: str = ""
     software_version: str = ""
+    quantisation: Quantisation | None = None
+    """Of a network of 8 bits; None in float32."""
     source_sha256: str = ""
     """Of the ``.keras`` file that an ONNX file was made of."""
     content_sha256: str = ""

@@ -1,23 +1,30 @@
-"""Progress with an honest estimate of the time left, on standard error."""
+"""Several processes at once, and progress with an honest estimate of the time left."""
 
 import logging
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from typing import TypeVar
+from functools import partial
+from queue import LifoQueue
+from typing import Final, ParamSpec, TypeVar
 
 import cv2
 
 from blood_cell_system.errors import SettingsError, WorkerError
 from blood_cell_system.terminal import safe_console
 
+_MOST_ON_WINDOWS: Final = 61
+"""Processes that a pool can wait for there: ``ProcessPoolExecutor`` refuses more."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+P = ParamSpec("P")
 
 
 def map_in_processes(
@@ -46,6 +53,8 @@ def map_in_processes(
     jobs = (os.cpu_count() or 1) if jobs is None else jobs
     if jobs < 1:
         raise SettingsError(f"jobs: received {jobs}; expected 1 or more.")
+    if sys.platform == "win32":
+        jobs = min(jobs, _MOST_ON_WINDOWS)
     if jobs == 1 or len(items) < 2:
         return map(function, items)
     return _map_in_pool(function, items, min(jobs, len(items)))
@@ -69,6 +78,73 @@ def _map_in_pool(
             ) from error
 
 
+class WorkerPool:
+    """Processes that do one thing at a time each; one that ends costs what it was doing.
+
+    Parameters
+    ----------
+    jobs : int
+        Number of processes, which start at once.
+    threads : int
+        How many threads libraries may use in each.
+    first : callable
+        What each does at its start, while the parent goes on; errors of it are passed over.
+    """
+
+    def __init__(self, jobs: int, *, threads: int, first: Callable[[], object]) -> None:
+        self._threads, self._first = threads, first
+        self._callers = ThreadPoolExecutor(jobs)
+        self._idle: LifoQueue[ProcessPoolExecutor] = LifoQueue()
+        with _interrupts_ignored():
+            for _ in range(jobs):
+                self._idle.put(self._new())
+
+    def submit(
+        self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs
+    ) -> "Future[Result]":
+        """Call a function in the next process that is idle.
+
+        Its future raises ``WorkerError`` where the process ends in the middle.
+        """
+        return self._callers.submit(self._call, partial(function, *args, **kwargs))
+
+    def _call(self, function: Callable[[], Result]) -> Result:
+        worker = self._idle.get()
+        try:
+            return worker.submit(function).result()
+        except BrokenProcessPool as error:
+            worker.shutdown()
+            worker = self._new()
+            raise WorkerError(
+                "a helper process ended in the middle of its work; perhaps the memory is full. Run "
+                "again with --jobs 1."
+            ) from error
+        finally:
+            self._idle.put(worker)
+
+    def _new(self) -> ProcessPoolExecutor:
+        for name in _THREAD_VARIABLES:
+            os.environ.setdefault(name, str(self._threads))
+        worker = ProcessPoolExecutor(
+            1,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_start_worker,
+            initargs=(self._threads,),
+        )
+        worker.submit(self._first)
+        return worker
+
+    def close(self) -> None:
+        """Wait for what is in work, and end the processes."""
+        self._callers.shutdown()
+        while not self._idle.empty():
+            self._idle.get().shutdown()
+
+
+_THREAD_VARIABLES: Final = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Of the libraries that NumPy may be built with; processes inherit them."""
+
+
 @contextmanager
 def _interrupts_ignored() -> Iterator[None]:
     """Let processes that start meanwhile inherit deafness to Ctrl-C: the parent tells it, once."""
@@ -82,9 +158,9 @@ def _interrupts_ignored() -> Iterator[None]:
         signal.signal(signal.SIGINT, former)
 
 
-def _start_worker() -> None:
+def _start_worker(threads: int = 1) -> None:
     # The pool is the parallelism: OpenCV's own threads would only fight over the cores.
-    cv2.setNumThreads(1)
+    cv2.setNumThreads(threads)
     # Where processes do not inherit it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -22,7 +22,9 @@ def links(tmp_path):
         analysis = analysis_of()
         report = DiagnosticReport.from_json(report_of(analysis, name=f"{name}.png").to_json())
         labels = analysis.cells.label_image
-        panel = make_panel(analysis.image, labels, report, page_limits(1), spool=spool)
+        panel = make_panel(
+            analysis.image, labels, report, page_limits(1), is_reviewable=True
+        ).spooled(spool)
         outcomes.append(ImageOutcome(name=name, path=f"{name}.png", report=report, panel=panel))
     summary = BatchSummary(
         outcomes=tuple(outcomes), settings=report.settings, provenance=report.provenance

@@ -60,7 +60,7 @@ def field_of_discs(spool, name, *, cells=100, like="WBC", seed=0, slide=None):
     )
     shown = report.image.model_copy(update={"width_px": SHAPE[1], "height_px": SHAPE[0]})
     report = report.model_copy(update={"cells": table, "image": shown})
-    panel = make_panel(image, labels, report, page_limits(1), spool=spool)
+    panel = make_panel(image, labels, report, page_limits(1), is_reviewable=True).spooled(spool)
     return ImageOutcome(name=name, path=f"{name}.png", report=report, panel=panel, slide=slide)
 
 

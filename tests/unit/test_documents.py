@@ -35,9 +35,12 @@ MANUALS = [
         "correcting_predictions.md",
         "watched_folder.md",
         "scans.md",
+        "cluster.md",
+        "commercial_use.md",
         "review.md",
         "what_to_review.md",
         "agreement.md",
+        "speed.md",
     )
 ]
 PROGRAMS = ("bloodcells", "prepare_segmentation_data.py", "train_segmentation.py")

@@ -4,13 +4,15 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import cv2
 import pytest
 
 from blood_cell_system.errors import SettingsError, WorkerError
 from blood_cell_system.imaging.image_file import read_image
-from blood_cell_system.parallel import map_in_processes
+from blood_cell_system.parallel import WorkerPool, map_in_processes
 
 
 def test_one_job_stays_in_this_process():
@@ -47,6 +49,35 @@ def test_helpers_leave_an_interrupt_to_their_parent():
     handlers = set(map_in_processes(signal.getsignal, [signal.SIGINT] * 2, jobs=2))
     assert handlers == {signal.SIG_IGN}
     assert signal.getsignal(signal.SIGINT) == before
+
+
+@pytest.fixture
+def pool():
+    pool = WorkerPool(2, threads=1, first=os.getpid)
+    yield pool
+    pool.close()
+
+
+def test_a_worker_that_ends_costs_what_it_was_doing_alone(pool):
+    lost = pool.submit(os._exit, 3)
+    others = [pool.submit(str, number) for number in range(5)]
+    with pytest.raises(WorkerError, match="ended in the middle"):
+        lost.result()
+    assert [one.result() for one in others] == [str(number) for number in range(5)]
+    # The one that took its place works as well.
+    ids = {pool.submit(os.getpid).result() for _ in range(4)}
+    assert os.getpid() not in ids
+
+
+def test_a_worker_has_its_share_of_the_threads(pool):
+    assert pool.submit(cv2.getNumThreads).result() == 1
+    assert pool.submit(os.getenv, "OMP_NUM_THREADS").result() is not None
+
+
+def test_an_error_at_the_start_of_a_worker_ends_nothing():
+    pool = WorkerPool(1, threads=1, first=partial(int, "x"))
+    assert pool.submit(str, 3).result() == "3"
+    pool.close()
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")

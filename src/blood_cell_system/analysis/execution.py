@@ -1,8 +1,8 @@
 """On what networks run: which runtime, which device, which precision.
 
 By default an ``.onnx`` file runs in ONNX Runtime and a ``.keras`` file in Keras, in float32 on the
-processor. OpenVINO computes in bfloat16 where the processor can: its figures are in
-``docs/speed.md``.
+processor. Others are had by name: 8 bits where ``bloodcells quantize`` has made them, bfloat16 in
+OpenVINO. Figures are in ``docs/speed.md``.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from blood_cell_system.errors import SettingsError, UnknownNameError
 from blood_cell_system.settings import check_ranges, ranged
 
 RuntimeName = Literal["auto", "onnx", "openvino", "keras"]
-Precision = Literal["f32", "bf16"]
+Precision = Literal["f32", "bf16", "int8"]
 
 _PROVIDERS: Final = {
     "cpu": "CPUExecutionProvider",
@@ -39,7 +39,8 @@ class Execution:
         ``cpu``; ``cuda``, ``rocm``, ``directml`` or ``coreml`` of ONNX Runtime; ``gpu`` of
         OpenVINO and Keras.
     precision : str
-        ``f32``, or ``bf16``, which OpenVINO alone computes with.
+        ``f32``; ``int8``, for which a file of 8 bits lies beside the model; ``bf16``, which
+        OpenVINO alone computes with.
     threads : int, optional
         How many threads one run of an ``.onnx`` file may use; all cores by default. TensorFlow's
         threads are a matter of the whole process.
@@ -60,10 +61,11 @@ class Execution:
         for name, known in (("runtime", RuntimeName), ("precision", Precision)):
             if getattr(self, name) not in get_args(known):
                 raise UnknownNameError.of(name, getattr(self, name), get_args(known))
-        if self.precision != "f32" and self.runtime in ("onnx", "keras"):
+        precisions = {"onnx": ("f32", "int8"), "keras": ("f32",)}.get(self.runtime)
+        if precisions and self.precision not in precisions:
             raise SettingsError(
-                f"precision: received {self.precision} with the runtime {self.runtime}, which "
-                "computes in f32; expected f32, or the runtime openvino."
+                f"precision: received {self.precision} with the runtime {self.runtime}; expected "
+                f"one of {', '.join(precisions)}, or the runtime openvino."
             )
 
     def runtime_for(self, path: Path) -> Literal["onnx", "openvino", "keras"]:
@@ -77,7 +79,9 @@ class Execution:
         is_keras = path.suffix.lower() == ".keras"
         if self.runtime == "auto" and self.precision == "f32":
             return "keras" if is_keras else "onnx"
-        wanted = "openvino" if self.runtime == "auto" else self.runtime
+        by_precision: Literal["openvino", "onnx"]
+        by_precision = "openvino" if self.precision == "bf16" else "onnx"
+        wanted = by_precision if self.runtime == "auto" else self.runtime
         if is_keras != (wanted == "keras"):
             remedy = (
                 "Write it as .onnx first: bloodcells export --model"
@@ -96,6 +100,20 @@ class Execution:
             return ""
         package = {"onnx": "onnxruntime"}.get(name := self.runtime_for(path), name)
         return f"{package} {version(package)}, {self.device}, {self.precision}"
+
+
+_DOT_PRODUCTS: Final = (23, 101)
+"""OpenCV's numbers of AVX-512 VNNI and of the dot products of ARM."""
+
+
+def is_fast_at_int8() -> bool:
+    """Whether the processor has 8-bit dot products.
+
+    Without them, 8 bits are no faster than float32, and on x86 their sums may overflow.
+    """
+    import cv2
+
+    return any(map(cv2.checkHardwareSupport, _DOT_PRODUCTS))
 
 
 def onnx_provider(device: str) -> str:

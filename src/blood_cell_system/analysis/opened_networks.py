@@ -11,7 +11,13 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.analysis.execution import Execution, no_device, onnx_provider, openvino_core
+from blood_cell_system.analysis.execution import (
+    Execution,
+    is_fast_at_int8,
+    no_device,
+    onnx_provider,
+    openvino_core,
+)
 from blood_cell_system.analysis.model_files import (
     check_keras_archive,
     first_line,
@@ -19,7 +25,7 @@ from blood_cell_system.analysis.model_files import (
     load_keras_model,
     read_model,
 )
-from blood_cell_system.errors import CheckpointError, is_memory_full
+from blood_cell_system.errors import CheckpointError, SettingsError, is_memory_full
 from blood_cell_system.model_metadata import (
     ClassifierKind,
     ModelMetadata,
@@ -83,6 +89,8 @@ class OnnxNetwork:
         options.intra_op_num_threads = execution.threads or 0
         # Waiting threads that spin take the cores from the images beside this one.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Planned memory comes on top of what the first run took: twice as much, and no faster.
+        options.enable_mem_pattern = False
         provider = onnx_provider(execution.device)
         try:
             session = onnxruntime.InferenceSession(data, options, providers=[provider])
@@ -255,7 +263,9 @@ class OpenVinoNetwork:
         checked = OnnxNetwork(data, name=name)
         self.name, self.metadata = name, checked.metadata
         self.input_shapes, self.input_dtypes = checked.input_shapes, checked.input_dtypes
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": execution.precision}
+        # Sums of 8-bit products, and what stays in float32, are float32.
+        hint = "bf16" if execution.precision == "bf16" else "f32"
+        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
         if execution.device == "cpu":
             settings["INFERENCE_NUM_THREADS"] = execution.threads or 0
         try:
@@ -310,6 +320,8 @@ def open_network(
     execution = execution or Execution()
     if path.suffix.lower() in (".onnx", ".keras"):
         runtime = execution.runtime_for(path)
+        if execution.precision == "int8":
+            path = _int8_beside(path)
         if runtime == "openvino":
             return OpenVinoNetwork(read_model(path), name=str(path), execution=execution)
         if runtime == "onnx":
@@ -318,6 +330,48 @@ def open_network(
     model = load_keras_model(path)
     check_keras_device(execution.device)
     return KerasNetwork(model, name=str(path), metadata=metadata)
+
+
+def int8_file(path: Path) -> Path:
+    """Where the network of 8 bits lies that was made of a file.
+
+    Examples
+    --------
+    >>> int8_file(Path("models/mine.onnx")).name
+    'mine.int8.onnx'
+    """
+    return path.with_suffix(".int8.onnx")
+
+
+def _int8_beside(path: Path) -> Path:
+    """Find the network of 8 bits that was made of a file.
+
+    Raises
+    ------
+    SettingsError
+        There is none that is of this very file and has passed its gate, or the processor is no
+        faster at it.
+    CheckpointError
+        It is damaged.
+    """
+    beside = int8_file(path)
+    if not is_fast_at_int8():
+        found = "this processor has no 8-bit dot products"
+    elif not beside.is_file():
+        found = f"{beside} is not there"
+    else:
+        metadata = read_metadata(beside)
+        record = metadata.quantisation if metadata else None
+        if record is None or record.of_sha256 != content_hash(read_model(path)):
+            found = f"{beside} was made of another model"
+        elif not record.passes:
+            found = f"{beside} failed its gate"
+        else:
+            return beside
+    raise SettingsError(
+        f"precision: received int8 for {path}, but {found}. Make it with bloodcells quantize "
+        f"--model {path}, or leave --precision out."
+    )
 
 
 def check_keras_device(device: str) -> None:

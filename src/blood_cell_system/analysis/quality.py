@@ -94,10 +94,14 @@ def warning(name: str, value: float | None, message: str) -> QualityFinding:
 
 __all__ = ["ImageQuality", "QualityFinding", "Severity", "assess"]
 
-MAX_EDGE_SHARE: Final = 0.195
-"""Width of a cell's edge as part of its diameter. Chosen once on 70 images of five laboratories:
-0.06 to 0.19 in 68 of them, and 0.195 to 0.29 in 68 when blurred by a tenth of the diameter.
-``benchmarks/image_quality.py`` measures how often it warns."""
+MAX_EDGE_SHARE: Final = 0.155
+"""Width of a cell's edge as part of its diameter. Of 100 images of five collections all have up to
+0.153, and 0.168 or more when blurred by a tenth of the diameter. ``benchmarks/image_quality.py``
+measures how often it warns."""
+
+PIXEL_EDGE_PX: Final = 1.0
+"""Width of a sharp edge in the survey, in its pixels: cells of 25 pixels would look blurred by it
+where those of 100 do not."""
 
 MIN_LIGHT: Final = 100.0
 """Brightness of the empty slide, of 255; 160 to 255 were measured."""
@@ -186,7 +190,7 @@ def assess(
     diameter = scale.red_cell_diameter_px or (vote.diameter_px if vote else None)
     edge_share = edge_width(view, diameter)
     findings = (
-        _focus(edge_share),
+        _focus(edge_share, (diameter or 0) * view.shrink),
         _exposure(view, is_stained, is_slide),
         _crowding(stained_share),
         _stain(density, stained_share),
@@ -210,9 +214,11 @@ def assess(
     )
 
 
-def _focus(share: float | None) -> QualityFinding:
+def _focus(share: float | None, diameter_px: float) -> QualityFinding:
+    """Judge the width of edges in diameters of a cell, which is so many pixels of the survey."""
     if share is None:
         return finding("focus", None, "The focus cannot be measured without cells.")
+    share = max(share - PIXEL_EDGE_PX / diameter_px, 0.0)
     if share > MAX_EDGE_SHARE:
         return warning(
             "focus",

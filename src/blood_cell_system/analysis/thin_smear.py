@@ -152,8 +152,9 @@ def reason_to_refuse(view: Survey, vote: DiameterEstimate | None, edge_share: fl
         Width of edges in diameters of a cell; None where there is none.
     """
     is_slide = (view.foreground == 0) & view.field
-    slide = view.image[is_slide if is_slide.any() else view.field]
-    if not len(slide) or float(np.median(slide.max(axis=1))) < DARKEST:
+    brightest = cv2.max(cv2.max(view.image[:, :, 0], view.image[:, :, 1]), view.image[:, :, 2])
+    slide = np.asarray(brightest)[is_slide if is_slide.any() else view.field]
+    if not len(slide) or float(np.median(slide)) < DARKEST:
         return ALMOST_BLACK
     measures = smear_measures(view, vote, edge_share)
     if measures["stained_share"] < _BARE:

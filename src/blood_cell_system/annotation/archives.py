@@ -5,10 +5,10 @@ links), and a few kilobytes can become petabytes. All of that is refused before 
 """
 
 import errno
-import os
 import re
 import shutil
 import stat
+import sys
 import tempfile
 import zipfile
 import zlib
@@ -42,6 +42,8 @@ _LEFT_BEHIND: Final = "__MACOSX"
 # Bits of an entry's flags, by the zip specification.
 _ENCRYPTED: Final = 1
 _IS_UTF_8: Final = 0x800
+_NOT_ON_WINDOWS: Final = re.compile(r'[<>:"|?*\x00-\x1f]|[. ]+$')
+_DEVICE: Final = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\.|$)", re.IGNORECASE)
 _DRIVE: Final = re.compile(r"[A-Za-z]:[\\/]")
 
 
@@ -188,10 +190,13 @@ def _place(path: Path, entry: zipfile.ZipInfo) -> PurePosixPath:
     is_outside = inner.is_absolute() or ".." in inner.parts or _DRIVE.match(name)
     if is_outside or not inner.parts:
         raise _refused(path, f"{name!r} would be written outside of the folder")
-    if os.name == "nt":
-        # Windows takes what follows a colon for a stream of the file.
-        return PurePosixPath(*(part.replace(":", "_") for part in inner.parts))
-    return inner
+    return PurePosixPath(*map(_for_windows, inner.parts)) if sys.platform == "win32" else inner
+
+
+def _for_windows(part: str) -> str:
+    """Give a name that Windows takes: it has no such signs, and names of devices, in any folder."""
+    part = _NOT_ON_WINDOWS.sub("_", part)
+    return f"_{part}" if _DEVICE.match(part) else part
 
 
 def _name_of(entry: zipfile.ZipInfo) -> str:

@@ -49,9 +49,9 @@ class RgbMaskFile:
         Raises
         ------
         ImageReadError
-            The file cannot be read.
+            A file cannot be read.
         MaskFormatError
-            It is outside the format, or of another size.
+            It is outside the format, holds a value without a meaning, or is of another size.
         """
         rgb = read_image(self.path)
         _check_size(self.path, rgb, shape)
@@ -83,15 +83,7 @@ class IndexMaskFile:
         return (self.path,)
 
     def read(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """Read the class mask, as :meth:`RgbMaskFile.read` does.
-
-        Raises
-        ------
-        ImageReadError
-            The file cannot be read.
-        MaskFormatError
-            A value is not in the table, or the size is another.
-        """
+        """Read the class mask, as :meth:`RgbMaskFile.read` does."""
         codes = read_values(self.path)
         _check_size(self.path, codes, shape)
         found, positions = np.unique(codes, return_inverse=True)
@@ -124,18 +116,10 @@ class BinaryMaskFiles:
         return tuple(path for _, path in self.files)
 
     def read(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """Read the class mask, as :meth:`RgbMaskFile.read` does.
-
-        Raises
-        ------
-        ImageReadError
-            A file cannot be read.
-        MaskFormatError
-            The size is another.
-        """
+        """Read the class mask, as :meth:`RgbMaskFile.read` does."""
         class_mask = np.full(shape, MaskClass.BACKGROUND, np.uint8)
         for cell_class, path in sorted(self.files):
-            class_mask[read_binary_mask(path, shape)] = cell_class
+            class_mask[_read_binary_mask(path, shape)] = cell_class
         return class_mask
 
 
@@ -143,23 +127,11 @@ MaskFiles = RgbMaskFile | IndexMaskFile | BinaryMaskFiles
 """Where the classes of all pixels of an image are given."""
 
 
-def read_binary_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+def _read_binary_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     """Read a black and white mask, of 0 and 255 as well as of 0 and 1.
 
     What is brighter than half of the brightest counts, so that a blurred border (JPEG, scaling)
     lies where it was.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(height, width)`` of the image in pixels.
-
-    Raises
-    ------
-    ImageReadError
-        The file cannot be read.
-    MaskFormatError
-        The size is another.
     """
     codes = read_values(path)
     _check_size(path, codes, shape)

@@ -212,33 +212,13 @@ def simplified_ring(ring: Ring, *, tolerance_px: float) -> Ring:
     opposite = int(np.argmax(((ring - ring[0]) ** 2).sum(axis=1)))
     if opposite == 0:
         return ring
+    # Here, not above: most outlines are written with all their corners.
+    from skimage.measure import approximate_polygon
+
     closed = np.vstack([ring, ring[:1]])
-    is_kept = np.zeros(len(closed), dtype=bool)
-    is_kept[[0, opposite, -1]] = True
-    spans = [(0, opposite), (opposite, len(ring))]
-    while spans:
-        first, last = spans.pop()
-        if last - first < 2:
-            continue
-        distances = _distances_to_segment(closed[first + 1 : last], closed[first], closed[last])
-        farthest = int(np.argmax(distances))
-        if distances[farthest] > tolerance_px:
-            middle = first + 1 + farthest
-            is_kept[middle] = True
-            spans += [(first, middle), (middle, last)]
-    kept = closed[:-1][is_kept[:-1]]
+    halves = closed[: opposite + 1], closed[opposite:]
+    kept = np.vstack([approximate_polygon(half, tolerance_px)[:-1] for half in halves])
     return kept if len(kept) > 2 else ring[np.linspace(0, len(ring), 3, endpoint=False, dtype=int)]
-
-
-def _distances_to_segment(
-    points: NDArray[np.float64], start: NDArray[np.float64], end: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    along = end - start
-    length_squared = float(along @ along)
-    if length_squared == 0:
-        return np.asarray(np.hypot(*(points - start).T))
-    share = np.clip((points - start) @ along / length_squared, 0, 1)
-    return np.asarray(np.hypot(*(points - start - share[:, None] * along).T))
 
 
 def nesting_depths(rings: Sequence[Ring]) -> list[int]:

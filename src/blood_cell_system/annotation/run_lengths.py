@@ -64,7 +64,6 @@ def mask_of_counts(
     -------
     mask : ndarray of bool, shape (rows, width)
         No rows where nothing is inside.
-    first_row : int
 
     Raises
     ------

@@ -13,7 +13,7 @@ Coordinates are pixels, 0-based and half-open, x to the right and y down.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -244,15 +244,11 @@ class Reading:
 
     def source_hash(self) -> str:
         """SHA-256 over the names and bytes of all files that were read."""
-        return hash_of_files(self.root, self.files)
-
-
-def hash_of_files(root: Path, files: Iterable[Path]) -> str:
-    """SHA-256 over names, relative to a folder, and bytes of files, in the given order."""
-    digest = hashlib.sha256()
-    for path in files:
-        digest.update(path.relative_to(root).as_posix().encode(errors="surrogateescape") + b"\0")
-        # Of a file that cannot be read the name alone: its image is in ``failed``.
-        with suppress(OSError):
-            digest.update(path.read_bytes())
-    return digest.hexdigest()
+        digest = hashlib.sha256()
+        for path in self.files:
+            name = path.relative_to(self.root).as_posix()
+            digest.update(name.encode(errors="surrogateescape") + b"\0")
+            # Of a file that cannot be read the name alone: its image is in ``failed``.
+            with suppress(OSError):
+                digest.update(path.read_bytes())
+        return digest.hexdigest()

@@ -148,12 +148,11 @@ def _yaml_paths(listing: FolderListing, path: Path) -> Iterator[tuple[str, Split
 def _list_named(listing: FolderListing, parts: tuple[str, ...]) -> Path | None:
     if not parts or not parts[-1].endswith(".txt"):
         return None
-    return next((path for path in listing.with_suffix(".txt") if _ends_with(path, parts)), None)
-
-
-def _ends_with(path: Path, parts: tuple[str, ...]) -> bool:
-    own = tuple(part.casefold() for part in path.parts)
-    return own[-len(parts) :] == parts
+    for path in listing.with_suffix(".txt"):
+        own = tuple(part.casefold() for part in path.parts)
+        if own[-len(parts) :] == parts:
+            return path
+    return None
 
 
 def _fitting_length(own: tuple[str, ...], parts: tuple[str, ...]) -> int:

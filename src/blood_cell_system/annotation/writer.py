@@ -136,7 +136,7 @@ class LabelWriter(ABC):
         """Write what belongs to all images."""
 
 
-def annotations_to_write(sample: Sample, style: WriteStyle) -> tuple[Annotation, ...]:
+def _annotations(sample: Sample, style: WriteStyle) -> tuple[Annotation, ...]:
     """Cells and regions of a sample, in the form that the style wants."""
     annotations = []
     for cell in sample.cells or ():
@@ -290,7 +290,11 @@ def write_labels(
     """
     style = style or WriteStyle()
     make_writer = writable_format(format_name).writer
-    _refuse_used(output)
+    if output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise OutputError(
+            f"{output}: is there already; expected a new or empty folder, so that nobody's "
+            "corrections are written over. Choose another --output."
+        )
     _remove_left_over(output)
     building = output.with_name(f".{output.name}.{secrets.token_hex(8)}.partial")
     try:
@@ -310,7 +314,7 @@ def write_labels(
                 if sample.cells is None:
                     unknown.append(sample.stem)
                     continue
-                annotations = annotations_to_write(sample, style)
+                annotations = _annotations(sample, style)
                 path = _place_image(sample, writer.image_folder(sample))
                 not_held += writer.add(
                     LabelledImage(sample=sample, path=path, annotations=annotations)
@@ -345,16 +349,6 @@ def _remove_left_over(output: Path) -> None:
         if pattern.fullmatch(path.name):
             with suppress(BloodCellError), locked_folder(path, command="convert"):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-def _refuse_used(output: Path) -> None:
-    if output.is_dir() and not any(output.iterdir()):
-        return
-    if output.exists():
-        raise OutputError(
-            f"{output}: is there already; expected a new or empty folder, so that nobody's "
-            "corrections are written over. Choose another --output."
-        )
 
 
 def _place_image(sample: Sample, folder: Path) -> Path:

@@ -19,10 +19,7 @@ from blood_cell_system.augmentation.geometric import sample_geometry, transform_
 from blood_cell_system.augmentation.photometric import augment_photometric
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.folder_build import finish_build, start_build
-from blood_cell_system.datasets.prepared import (
-    PreparedDataset,
-    PreparedImage,
-)
+from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
 from blood_cell_system.errors import DatasetError, MaskFormatError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_label_image, write_image
@@ -32,7 +29,7 @@ from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.seeding import generator_for
 
 
-def write_copy(
+def _write_copy(
     original: PreparedImage,
     stem: str,
     generator: np.random.Generator,
@@ -40,29 +37,7 @@ def write_copy(
     output: Path,
     settings: AugmentationSettings,
 ) -> tuple[tuple[str, ...], tuple[Annotation, ...] | None]:
-    """Write an augmented copy of an image, with its mask and, where they are known, its cells.
-
-    Parameters
-    ----------
-    stem : str
-        Name of the copy.
-    output : Path
-        The prepared folder.
-
-    Returns
-    -------
-    files : tuple of str
-        What was written, relative to the output.
-    cells : tuple of Annotation or None
-        None where nobody has said where the original's cells are.
-
-    Raises
-    ------
-    ImageReadError, MaskFormatError
-        The image, its mask or its label image is damaged, or they differ in size.
-    OutputError
-        The output cannot be written to.
-    """
+    """Write an augmented copy of an image; gives its files and, where they are known, its cells."""
     image, class_mask = original.read()
     label_image = _read_labels(original, class_mask.shape)
     height, width = class_mask.shape
@@ -175,10 +150,6 @@ class AugmentSummary:
         return "\n".join(lines)
 
 
-_Written = tuple[dict[str, Any], tuple[str, ...], tuple[Annotation, ...] | None]
-"""Of an image of the output: its row in the manifest, its files and its cells."""
-
-
 def write_augmented_folder(
     source: Path,
     output: Path,
@@ -221,7 +192,12 @@ def write_augmented_folder(
     refuse_output_within(output, source)
     dataset = PreparedDataset.open(source)
     originals = [image for image in dataset.with_splits(seed).images if not image.is_augmented]
-    tasks = _tasks(originals, copies)
+    # Every image to write: its original and the copy's number, 0 for the original itself.
+    tasks = [
+        (image, number)
+        for image in originals
+        for number in range(copies + 1 if image.split == Split.TRAIN else 1)
+    ]
     _check_names(source, tasks)
     work = partial(_write_image, output=output, seed=seed, settings=settings)
     results = map_with_progress(work, tasks, jobs=jobs, description="augmenting")
@@ -255,15 +231,6 @@ def write_augmented_folder(
     )
 
 
-def _tasks(originals: Sequence[PreparedImage], copies: int) -> list[tuple[PreparedImage, int]]:
-    """Every image to write: its original and the copy's number, 0 for the original itself."""
-    return [
-        (image, number)
-        for image in originals
-        for number in range(copies + 1 if image.split == Split.TRAIN else 1)
-    ]
-
-
 def _stem(image: PreparedImage, number: int) -> str:
     return f"{image.stem}_aug{number}" if number else image.stem
 
@@ -281,16 +248,13 @@ def _check_names(source: Path, tasks: Sequence[tuple[PreparedImage, int]]) -> No
 
 
 def _write_image(
-    task: tuple[PreparedImage, int],
-    *,
-    output: Path,
-    seed: int,
-    settings: AugmentationSettings,
-) -> _Written:
+    task: tuple[PreparedImage, int], *, output: Path, seed: int, settings: AugmentationSettings
+) -> tuple[dict[str, Any], tuple[str, ...], tuple[Annotation, ...] | None]:
+    """Write an image; gives its row in the manifest, its files and its cells."""
     image, number = task
     stem = _stem(image, number)
     row = replace(image, stem=stem, original=image.stem).manifest_row()
     if number == 0:
         return row, image.copy_files(output, stem=stem), image.cells
     generator = generator_for(seed, "augment", image.stem, number)
-    return row, *write_copy(image, stem, generator, output=output, settings=settings)
+    return row, *_write_copy(image, stem, generator, output=output, settings=settings)

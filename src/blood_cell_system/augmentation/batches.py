@@ -27,7 +27,6 @@ def batches(
     ----------
     arrays_of : callable
         Gives the example of an index.
-    batch_size : int
     first_index : int
         Index of the first example.
     count : int

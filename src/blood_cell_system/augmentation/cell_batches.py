@@ -132,17 +132,14 @@ class HeldCells:
         """Cell image, RGBA of shape (130, 130, 4); not to be changed."""
         if position < self._decoded_count:
             return self._decoded[position]
-        return _decode(self._encoded[position - self._decoded_count])
+        data = cv2.imdecode(self._encoded[position - self._decoded_count], cv2.IMREAD_UNCHANGED)
+        return np.asarray(cv2.cvtColor(data, cv2.COLOR_BGRA2RGBA))
 
 
 def _encode(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     bgra = cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA)
     _, data = cv2.imencode(".png", bgra, [cv2.IMWRITE_PNG_COMPRESSION, 1])
     return np.asarray(data)
-
-
-def _decode(data: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    return np.asarray(cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_UNCHANGED), cv2.COLOR_BGRA2RGBA))
 
 
 _MIDDLE: Final = (CELL_SIDE_PX - 1) / 2
@@ -462,15 +459,9 @@ def plain_batches(
     """
     for start in range(0, len(cells), batch_size):
         positions = range(start, min(start + batch_size, len(cells)))
-        yield stacked(
-            [
-                {
-                    "cells": network_input(cells[p], sees_surround=sees_surround),
-                    **_labels_at(labels, p),
-                }
-                for p in positions
-            ]
-        )
+        pixels = [network_input(cells[p], sees_surround=sees_surround) for p in positions]
+        of_cells = [_labels_at(labels, position) for position in positions]
+        yield {"cells": np.stack(pixels), **stacked(of_cells)}
 
 
 _Groups = dict[int, list[NDArray[np.intp]]]

@@ -219,10 +219,7 @@ def _reduced(
 def transform_boxes(
     cells: Sequence[Annotation], geometry: Geometry, shape: tuple[int, int]
 ) -> tuple[Annotation, ...]:
-    """Move boxes; those that are hardly in view are dropped, the others clipped to the output.
-
-    See ``transform_cells``, which keeps the places of those that are dropped.
-    """
+    """Move boxes as :func:`transform_cells`; those that are hardly in view are dropped."""
     return tuple(cell for cell in transform_cells(cells, geometry, shape) if cell is not None)
 
 
@@ -256,7 +253,8 @@ def transform_cells(
         turns = np.linspace(0, 2 * math.pi, _OUTLINE_POINTS, endpoint=False)
         circle = np.column_stack([np.cos(turns), np.sin(turns)])
         outlines = centres[:, None, :] + axes[:, None, :] * circle
-        moved = _moved_points(outlines.reshape(-1, 2), geometry, shape).reshape(outlines.shape)
+        straight = outlines.reshape(-1, 2) @ geometry.matrix[:, :2].T + geometry.matrix[:, 2]
+        moved = _bent(straight, geometry.displacement).reshape(outlines.shape)
         low, high = moved.min(axis=1), moved.max(axis=1)
     size = (shape[1], shape[0])
     whole_areas = np.prod(high - low, axis=1)
@@ -272,17 +270,12 @@ def transform_cells(
     )
 
 
-def _moved_points(
-    points: NDArray[np.float64], geometry: Geometry, shape: tuple[int, int]
-) -> NDArray[np.float64]:
-    """Where points of the image come to lie in the output, with the elastic part."""
-    straight = points @ geometry.matrix[:, :2].T + geometry.matrix[:, 2]
-    if geometry.displacement is None:
-        return straight
+def _bent(straight: NDArray[np.float64], displacement: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Where points come to lie in the output with the elastic part, from the affine part's."""
     moved = straight
-    limits = np.array([shape[1] - 1, shape[0] - 1])
+    limits = np.array([displacement.shape[1] - 1, displacement.shape[0] - 1])
     # The elastic part is given backwards: p + d(p) = straight; solved for p by iteration.
     for _ in range(_INVERSION_ROUNDS):
         places = np.clip(moved.astype(np.intp), 0, limits)
-        moved = straight - geometry.displacement[places[:, 1], places[:, 0]]
+        moved = straight - displacement[places[:, 1], places[:, 0]]
     return moved

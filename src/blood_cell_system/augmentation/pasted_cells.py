@@ -51,7 +51,6 @@ def paste_cells(
         Of the same laboratory, so that stain and sharpness agree.
     scale : float
         Magnification of the crop.
-    taxonomy : Taxonomy
 
     Returns
     -------

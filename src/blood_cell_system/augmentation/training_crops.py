@@ -10,7 +10,7 @@ n^(1 - evenness).
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Final
 
 import cv2
@@ -298,9 +298,11 @@ class CropSampler:
         share = self._settings.paste_share
         is_known = crop.cells is not None and crop.label_image is not None
         if share and is_known and generator.random() < share:
+            same_source = self._images.of_source(self._images.source_of(position))
+            donor = self._images[same_source[int(generator.integers(len(same_source)))]]
             crop = paste_cells(
                 crop,
-                self._donor(position, generator),
+                donor,
                 generator,
                 scale=math.sqrt(abs(float(np.linalg.det(geometry.matrix[:, :2])))),
                 taxonomy=self._taxonomy,
@@ -316,19 +318,12 @@ class CropSampler:
             unmarked_types=image.unmarked_types,
             taxonomy=self._taxonomy,
         )
+        maps = {one.name: getattr(targets, one.name) for one in fields(targets)}
         return {
             "pixels": augment_photometric(pixels, generator, self._settings),
             "class_mask": crop.class_mask,
-            "heat_map": targets.heat_map,
-            "heat_weight": targets.heat_weight,
-            "log_size": targets.log_size,
-            "size_weight": targets.size_weight,
+            **maps,
         }
-
-    def _donor(self, position: int, generator: np.random.Generator) -> DecodedImage:
-        """Another image of the same laboratory, from which cells may be pasted."""
-        positions = self._images.of_source(self._images.source_of(position))
-        return self._images[positions[int(generator.integers(len(positions)))]]
 
     def position_of(self, index: int) -> int:
         """Position of the image that a crop is taken from."""

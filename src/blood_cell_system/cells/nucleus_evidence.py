@@ -4,7 +4,8 @@ A network tells classes by texture, and a red cell full of a parasite has a whit
 nucleus of a small white cell fills most of it, and is far denser than red cells. A schizont is many
 small dots in a cell that is no denser, or paler, than its neighbours; trophozoites and gametocytes
 are hardly denser. And a red cell with a parasite keeps its haemoglobin, which absorbs blue light;
-a pale white cell has none.
+a pale white cell has none. What is paler than red cells in green light, which nuclei and cytoplasm
+of white cells absorb, needs no such proof.
 """
 
 from collections.abc import Sequence
@@ -18,13 +19,19 @@ from blood_cell_system.cells.neighbours import Crop, crops_of
 from blood_cell_system.stain.optical_density import BLUE, GREEN, RED, optical_density
 from blood_cell_system.taxonomy import BUILT_IN, MaskClass, Taxonomy
 
-_RED_RATIO: Final = 1.7
+_RED_RATIO: Final = 2.0
 """Density in red light that a fifth of a small white cell has at least, in medians of the image's
-red cells. This and the next decide together: 1.9 to 16 and 2.0 to 13 in small white cells of Chula,
-PBC and Raabin; 0.7 to 1.6 and 0.6 to 2.6 in 43 of 45 parasites of IML that the network takes for
-white cells (``benchmarks/late_parasites.py``)."""
+red cells: up to 1.8 in 35 parasites of IML's training and validation fields that the network takes
+for white cells; from 2.4 in whole white cells of four laboratories that absorb as much blue
+(``benchmarks/late_parasites.py``)."""
 _GREEN_RATIO: Final = 2.7
-"""The same in green light; either is enough."""
+"""The same in green light; either is enough. Up to 2.6 in these parasites."""
+_GREEN_OF_RED: Final = 1.85
+"""Ratio in green light over that in red from which it is a nucleus as well: up to 1.7 in these
+parasites, 2.06 to 2.8 in white cells among red cells that absorb much red (Raabin)."""
+_PALE_GREEN: Final = 1.0
+"""Density in green light up to which a cell has no nucleus whatever its other densities: schizonts
+among very dense red cells have 0.56 to 0.8, white cells and their pieces 1.7 and more."""
 _BLUE_SHARE: Final = 0.8
 """Density in blue light that a red cell has at least, in medians of the red cells', as part of its
 density in red light in theirs: 0.84 to 1.1 in 13 parasites of IML, 0.43 to 0.77 in the pale white
@@ -36,8 +43,13 @@ _LEAST_USUAL: Final = 0.05
 _MAX_AREA: Final = 2.0
 """Area in medians of the red cells' up to which a cell may be a red one. Larger white cells may
 have a pale nucleus: promyelocytes of acrs are 1.2 times as dense, and 2.3 times as large."""
-_SURE: Final = 0.7
-"""Confidence from which a cell is white whatever its stain; of the parasites none has 0.68."""
+_PALE_AREAS: Final = (0.5, 2.6)
+"""The same of a cell that is pale in green light, least and most: schizonts have 1.0 to 2.0. Pieces
+of white cells of acrs are as pale, but smaller than a tenth; the smallest whole one has 3.0."""
+_SURE: Final = 0.8
+"""Confidence from which a cell is white whatever its stain. Parasites have up to 0.61 in IML's
+training and validation fields, 0.73 in its test fields; no white cell of five laboratories becomes
+red by it."""
 _RIM_PX: Final = 2
 """Rim of red cells that is not measured, in pixels."""
 _MIN_RED_PX: Final = 1500
@@ -87,7 +99,7 @@ def cells_without_nucleus(
         is_cut[edge] = True
     red_cells = (of_label[1:] == MaskClass.RBC) & (areas > 0)
     whole = red_cells & ~is_cut[1:]
-    largest = _MAX_AREA * float(np.median(areas[whole if whole.any() else red_cells]))
+    usual_area = float(np.median(areas[whole if whole.any() else red_cells]))
     density = optical_density(image)
     usual = np.maximum(np.median(density[inner], axis=0), _LEAST_USUAL)
     crops = crops_of(labels, len(types))
@@ -95,9 +107,13 @@ def cells_without_nucleus(
     for row in doubtful:
         pixels = density[crops[row]][labels[crops[row]] == row + 1]
         ratio = np.quantile(pixels, _QUANTILE, axis=0) / usual
-        has_nucleus = ratio[RED] >= _RED_RATIO or ratio[GREEN] >= _GREEN_RATIO
-        has_haemoglobin = ratio[BLUE] >= _BLUE_SHARE * ratio[RED]
-        if areas[row] <= largest and has_haemoglobin and not has_nucleus:
+        red, green, blue = (ratio[channel] for channel in (RED, GREEN, BLUE))
+        has_nucleus = red >= _RED_RATIO or green >= _GREEN_RATIO or green >= _GREEN_OF_RED * red
+        has_haemoglobin = blue >= _BLUE_SHARE * red
+        area = areas[row] / usual_area
+        is_pale = green <= _PALE_GREEN and _PALE_AREAS[0] <= area <= _PALE_AREAS[1]
+        is_small = area <= _MAX_AREA
+        if not has_nucleus and (is_pale or (is_small and has_haemoglobin)):
             found.append(row)
     is_white = of_label == MaskClass.WBC
     is_white[np.array(found, dtype=np.intp) + 1] = False

@@ -7,6 +7,7 @@ classifiers their probabilities, measures what they measure. A column is declare
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -238,6 +239,17 @@ class Cells:
         if len(set(lengths.values())) > 1:
             raise ValueError(f"columns: expected one length for all. Received: {lengths}.")
         object.__setattr__(self, "data", MappingProxyType(dict(self.data)))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What keeps columns from being replaced cannot be pickled.
+        again = partial(
+            type(self),
+            label_image=self.label_image,
+            data=dict(self.data),
+            taxonomy=self.taxonomy,
+            validation=dict(self.validation),
+        )
+        return again, ()
 
     @classmethod
     def empty(cls, shape: tuple[int, ...]) -> Self:

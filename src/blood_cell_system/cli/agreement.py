@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from blood_cell_system.cli.options import argument, counted, option
+from blood_cell_system.cli.options import MovedImages, argument, counted, option
 
 
 def agreement(
@@ -20,10 +20,7 @@ def agreement(
             default="A or B, if one is a folder",
         ),
     ] = None,
-    images: Annotated[
-        list[Path] | None,
-        option("--images DIR...", "Folders with the images, where they have been moved since."),
-    ] = None,
+    images: MovedImages = None,
     output_dir: Annotated[
         Path | None, option("-o --output-dir DIR", "Folder to write.", default="the results")
     ] = None,

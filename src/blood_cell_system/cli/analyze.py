@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from blood_cell_system.analysis.execution import Execution
-    from blood_cell_system.pipeline.batch import InputImage
+    from blood_cell_system.pipeline.image_task import InputImage
     from blood_cell_system.pipeline.scan_fields import ScanSettings
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
@@ -40,10 +40,17 @@ _SHOWN_NAMES: Final = 5
 
 def analyze(
     *,
-    paths: Annotated[list[Path], argument("PATH", "Images, or folders.")],
-    output_dir: Annotated[Path, option("-o --output-dir DIR", "Folder to write.")],
+    paths: Annotated[list[str], argument("PATH", "Images, or folders.")],
+    output_dir: Annotated[str, option("-o --output-dir DIR", "Folder to write.")],
     model: OwnSegmenter = None,
     models: OwnModels = None,
+    commercial_only: Annotated[
+        bool,
+        option(
+            "--commercial-only",
+            "Use only models that learned from data whose licence allows commercial use.",
+        ),
+    ] = False,
     no_classify: NoClassify = False,
     runtime: Annotated[
         Literal["auto", "onnx", "openvino", "keras"],
@@ -57,8 +64,11 @@ def analyze(
         ),
     ] = "cpu",
     precision: Annotated[
-        Literal["f32", "bf16"],
-        option("--precision", "bf16 is faster on processors that have it, with OpenVINO."),
+        Literal["f32", "bf16", "int8"],
+        option(
+            "--precision",
+            "int8 runs what bloodcells quantize has made of a model; bf16 is of OpenVINO.",
+        ),
     ] = "f32",
     views: Views = None,
     recursive: Annotated[bool, option("-r --recursive", "Search folders within folders.")] = False,
@@ -80,7 +90,26 @@ def analyze(
         Path | None,
         option("--figures FILE", "What is reported of slides, and by which limits (YAML)."),
     ] = None,
+    write: Annotated[
+        str | None,
+        option(
+            "--write PART,…",
+            "What is written, of table, report, overlay, masks and review; the summary always is.",
+            default="all of it",
+        ),
+    ] = None,
     no_review_page: NoReviewPage = False,
+    scheduler: Annotated[
+        str | None,
+        option(
+            "--scheduler ADDRESS|local",
+            "Dask cluster to analyse on, into a dataset: docs/cluster.md.",
+        ),
+    ] = None,
+    with_files: Annotated[
+        bool,
+        option("--with-files", "With --scheduler write masks, outlines and reports as well."),
+    ] = False,
     region: Annotated[
         str | None,
         option("--region X,Y,WxH", "Part of a scan to analyse, in pixels of its level 0."),
@@ -112,6 +141,9 @@ def analyze(
             default="1.5GB for scans",
         ),
     ] = None,
+    label_zarr: Annotated[
+        bool, option("--label-zarr", "Write the labels of each scan's cells as OME-Zarr.")
+    ] = False,
     cell_diameter: CellDiameter = None,
     pixel_size_um: PixelSize = None,
     objective: Annotated[
@@ -179,6 +211,8 @@ def analyze(
     bloodcells analyze smear.tif --pixel-size-um 0.1 --border-rule two-sides -o results
     bloodcells analyze smear.tif --objective 100 --camera-pixel-um 3.45 -o results
     bloodcells analyze slide.svs --until rbc=2000,wbc=200 -o results
+    bloodcells analyze slides/ --write table -o results
+    bloodcells analyze s3://bucket/slides/ --recursive --scheduler tcp://10.0.0.1:8786 -o s3://b/out
     """
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.execution import Execution
@@ -199,8 +233,20 @@ def analyze(
     from blood_cell_system.pipeline.image import InferencePipeline
     from blood_cell_system.pipeline.slide_groups import group_images
     from blood_cell_system.reports.figure_settings import FiguresSettings
+    from blood_cell_system.reports.image_files import ALL_PARTS, Part
     from blood_cell_system.reports.report import Status
 
+    parts = ALL_PARTS if write is None else Part.read(write)
+    if no_review_page:
+        parts -= {Part.REVIEW}
+    if label_zarr:
+        from blood_cell_system.pipeline.scan_labels import check_zarr, write_scan_labels
+
+        if Part.MASKS not in parts:
+            raise SettingsError(
+                "--label-zarr: received with --write without masks, of which it is made. Add masks."
+            )
+        check_zarr()
     execution = Execution(runtime=runtime, device=device.lower(), precision=precision)
     scan_options: dict[str, Any] = {
         "region": region,
@@ -212,7 +258,51 @@ def analyze(
         "max_memory": max_memory,
     }
     pixel_size = pixel_size_of(pixel_size_um, objective, camera_pixel_um, adapter)
-    inputs = find_inputs(paths, output_dir=output_dir, recursive=recursive)
+    pipeline_options: dict[str, Any] = dict(
+        **given(confidence_threshold=confidence_threshold, uncertain_margin=uncertain_margin),
+        settings=AnalysisSettings(
+            cell_diameter_px=cell_diameter,
+            **pixel_size,
+            border_rule=BorderRule(border_rule),
+        ),
+        classification=ClassificationSettings(views=views),
+        is_classifying=not no_classify,
+        counts_unproven=count_unproven,
+    )
+    if scheduler is not None:
+        from blood_cell_system.cli.cluster_run import analyze_on_cluster, refuse_options
+
+        refuse_options(
+            {
+                **{name: scan_options[name] is not None for name in _OF_SCANS},
+                "level": bool(level),
+                "pages each": pages == "each",
+                "zones all": zones == "all",
+                "figures": figures is not None,
+                "write": write is not None,
+            }
+        )
+        return analyze_on_cluster(
+            paths,
+            output_dir,
+            InferencePipeline(
+                system_of(model, models, execution, is_commercial=commercial_only),
+                **pipeline_options,
+            ),
+            scheduler=scheduler,
+            jobs=jobs,
+            group_by=group_by,
+            recursive=recursive,
+            with_files=with_files,
+            json_lines=json_lines,
+        )
+    if with_files:
+        raise SettingsError(
+            "--with-files: received without --scheduler; a folder of results has all files. Leave "
+            "it out."
+        )
+    results = Path(output_dir)
+    inputs = find_inputs(map(Path, paths), output_dir=results, recursive=recursive)
     if not inputs.images:
         raise MissingDataError(" ".join(failed.reason for failed in inputs.failed))
     slides = {} if group_by is None else group_images(inputs.images, group_by)
@@ -228,25 +318,21 @@ def analyze(
     scan_settings = None
     if may_hold_scans(inputs.images, scan_options):
         scan_settings = scan_settings_of(**scan_options)
-    with locked_folder(output_dir, command="analyze"):
+    with locked_folder(results, command="analyze"):
         # The quick check comes first: loading a network may take seconds.
-        start_batch(output_dir)
-        former = former_digests(output_dir)
+        start_batch(results)
+        former = former_digests(results)
         pipeline = InferencePipeline(
-            system_of(model, models, execution),
-            **given(confidence_threshold=confidence_threshold, uncertain_margin=uncertain_margin),
-            settings=AnalysisSettings(
-                cell_diameter_px=cell_diameter,
-                **pixel_size,
-                border_rule=BorderRule(border_rule),
-            ),
-            classification=ClassificationSettings(views=views),
-            is_classifying=not no_classify,
-            counts_unproven=count_unproven,
+            system_of(model, models, execution, is_commercial=commercial_only), **pipeline_options
         )
         if scan_settings is not None:
             inputs, slides = with_fields_of_scans(
                 inputs, pipeline, scan_settings, jobs=jobs, slides=slides
+            )
+        if label_zarr and not inputs.scans and not inputs.failed:
+            raise SettingsError(
+                "--label-zarr: received, but none of the images is a scan that is analysed field "
+                "by field. Leave it out, or name a part with --region."
             )
         outcomes: list[ImageOutcome] = []
         try:
@@ -254,12 +340,12 @@ def analyze(
                 analyze_inputs(
                     inputs,
                     pipeline,
-                    output_dir,
+                    results,
                     BatchSettings(
                         jobs=jobs,
                         resume=resume,
                         slides=slides,
-                        is_reviewable=not no_review_page,
+                        parts=parts,
                     ),
                 ),
                 total=len(inputs.images) + len(inputs.failed),
@@ -271,18 +357,22 @@ def analyze(
         except KeyboardInterrupt:
             print(f"{len(outcomes)} done; with --resume the same command goes on", file=sys.stderr)
             raise
-        summary = write_batch(inputs, outcomes, pipeline, output_dir, figures=limits)
+        summary = write_batch(inputs, outcomes, pipeline, results, figures=limits, parts=parts)
+        if label_zarr:
+            write_scan_labels(inputs.scans, summary.outcomes, results)
         if not json_lines:
-            print_summary(summary, output_dir)
+            print_summary(summary, results)
         else:
             for before, outcome in zip(outcomes, summary.outcomes, strict=True):
                 if outcome.status != before.status:
                     # Its files have gone since it was printed: what counts is the last line.
                     print_json_line(outcome)
-        print_former_results(former, summary, output_dir)
+        print_former_results(former, summary, results)
     return 1 if summary.count(Status.FAILED) else 0
 
 
+_OF_SCANS: Final = ("region", "max_memory", "until", "precision_of")
+"""Options that only scans have, None where they are not given."""
 _MAY_BE_SCANS: Final = (".tif", ".tiff", ".btf")
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
@@ -292,8 +382,7 @@ def may_hold_scans(images: "Sequence[InputImage]", options: "Mapping[str, Any]")
     from blood_cell_system.imaging.scan import SCAN_SUFFIXES
 
     suffixes = {image.path.suffix.lower() for image in images}
-    names = ("region", "max_memory", "until", "precision_of")
-    is_asked = any(options[name] is not None for name in names)
+    is_asked = any(options[name] is not None for name in _OF_SCANS)
     return is_asked or bool(options["level"] or suffixes & {*_MAY_BE_SCANS, *SCAN_SUFFIXES})
 
 
@@ -381,7 +470,11 @@ def pixel_size_of(
 
 
 def system_of(
-    model: Path | None, models: Path | None, execution: "Execution | None" = None
+    model: Path | None,
+    models: Path | None,
+    execution: "Execution | None" = None,
+    *,
+    is_commercial: bool = False,
 ) -> "BloodCellAnalysisSystem":
     """Load the models that the options name, and the built-in ones for the others."""
     from blood_cell_system.pipeline.model_slots import (
@@ -405,6 +498,8 @@ def system_of(
         system.load_models(models)
     if system.segmentation_model is None:
         system.load_segmenter(bundled_segmenter())
+    if is_commercial:
+        system.keep_commercial()
     return system
 
 
@@ -416,28 +511,29 @@ def print_json_line(outcome: "ImageOutcome") -> None:
     print(json.dumps(outcome.to_json(), sort_keys=True), flush=True)
 
 
-def _print_places(output_dir: Path) -> None:
-    """Print where the page is, and what is missing beside it."""
+def _print_places(summary: "BatchSummary", output_dir: Path) -> None:
+    """Print where the page is, or the results without it, and what is missing beside it."""
     from blood_cell_system.pipeline.batch import PAGE_NAME
     from blood_cell_system.reports.cell_table import NO_PARQUET, has_parquet
+    from blood_cell_system.reports.image_files import Part
     from blood_cell_system.reports.report import shown_name
 
-    print(f"All of it: {shown_name(str(output_dir / PAGE_NAME))}")
-    if not has_parquet():
+    place = output_dir / PAGE_NAME if Part.REPORT in summary.parts else output_dir
+    print(f"All of it: {shown_name(str(place))}")
+    if Part.TABLE in summary.parts and not has_parquet():
         print(NO_PARQUET)
 
 
 def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
     """Print failures and warnings, the counts, and where the report is."""
-    from blood_cell_system.reports.image_files import file_of
     from blood_cell_system.reports.report import DISCLAIMER, Status, shown_name
 
     outcomes = summary.outcomes
     if len(outcomes) == 1 and outcomes[0].status != Status.FAILED and not summary.is_grouped:
-        text = file_of(output_dir, outcomes[0].name, "summary.txt").read_text("utf-8")
-        print(text)
+        if (only := outcomes[0].report) is not None:
+            print(only.text)
         _print_passed_over(summary)
-        _print_places(output_dir)
+        _print_places(summary, output_dir)
         return
     for outcome in outcomes:
         if outcome.status == Status.FAILED:
@@ -460,7 +556,7 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
             print(f"warned  {shown_name(report.name)}: {shown_name(warning)}")
     if not summary.is_grouped:
         print(f"Cells: {_counts_words(summary.counts)}")
-    _print_places(output_dir)
+    _print_places(summary, output_dir)
     print(DISCLAIMER)
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from blood_cell_system.cli.options import Seed, argument, option
+from blood_cell_system.cli.options import MovedImages, Seed, argument, option
 
 
 def apply(
@@ -18,10 +18,7 @@ def apply(
             default="what bloodcells review has saved in RESULTS",
         ),
     ] = None,
-    images: Annotated[
-        list[Path] | None,
-        option("--images DIR...", "Folders with the images, where they have been moved since."),
-    ] = None,
+    images: MovedImages = None,
     trains: Annotated[
         bool,
         option(

@@ -76,6 +76,7 @@ _SECTIONS: Final = {
         ("train-classifier", "train:train_classifier", "train a classifier of single cells"),
         ("evaluate-classifier", "evaluate:evaluate_classifier", "measure a classifier"),
         ("export", "export:export", "write a model as .onnx"),
+        ("quantize", "quantize:quantize", "write a model of 8 bits, if it is as accurate"),
     ),
     "Help": (("help", "main:show_help", "show the help of a command"),),
 }

@@ -19,6 +19,12 @@ def models(
     details: Annotated[
         bool, option("--details", "Also the checksum, the data and every measured figure.")
     ] = False,
+    commercial_only: Annotated[
+        bool,
+        option(
+            "--commercial-only", "Only what learned from data whose licence allows commercial use."
+        ),
+    ] = False,
     json: Annotated[bool, option("--json", "Print JSON, for programs.")] = False,
 ) -> int:
     """List the installed models; exit code 1 where one of them cannot be used.
@@ -27,14 +33,21 @@ def models(
     --------
     bloodcells models
     bloodcells models --details --models models/
+    bloodcells models --commercial-only --models models/
     """
     from json import dumps
 
-    from blood_cell_system.pipeline.installed_models import installed_models
+    from blood_cell_system.pipeline.installed_models import NO_COMMERCIAL, installed_models
     from blood_cell_system.pipeline.model_slots import weights_folder
 
     folder = models or weights_folder()
     found = installed_models(folder)
+    if commercial_only:
+        found = tuple(model for model in found if model.is_commercial)
+        if not found:
+            from blood_cell_system.errors import MissingDataError
+
+            raise MissingDataError(f"{folder}: {NO_COMMERCIAL}")
     if json:
         print(dumps([model.to_json() for model in found], indent=1))
     elif details:
@@ -57,6 +70,7 @@ def _short_list(folder: Path, models: Sequence["InstalledModel"]) -> str:
                 f"{model.size_bytes / 1e6:.1f} MB",
                 f"version {model.version}" if model.version else "",
                 f"preset {model.preset}" if model.preset else "",
+                "commercial use" if model.is_commercial else "",
                 f"PROBLEM: {model.problem}" if model.problem else "",
             ]
             file = shown_name(Path(model.file).name)
@@ -77,6 +91,9 @@ def in_words(model: "InstalledModel") -> str:
         "preset": model.preset,
         "data": model.data,
         "licence": model.licence,
+        "research": "only, because of " + "; ".join(model.sources_against)
+        if model.sources_against
+        else "",
         "measured": "\n            ".join(_figures(model.measured)),
         "elsewhere": "\n            ".join(_elsewhere(model)),
         "use": model.use,

@@ -23,7 +23,6 @@ def option(words: str, help_text: str = "", *, default: str | bool = True, **mor
     ----------
     words : str
         Its names and, where it takes a value, what the help calls the value: ``-o --output DIR``.
-    help_text : str
     default : str or bool
         Default as the help shows it, where it is not that of the function.
     **more
@@ -113,6 +112,10 @@ OwnModels = Annotated[
     Path | None, option("--models DIR", "Folder with a segmenter or classifiers of your own.")
 ]
 NoClassify = Annotated[bool, option("--no-classify", "Count cells, but do not classify them.")]
+MovedImages = Annotated[
+    list[Path] | None,
+    option("--images DIR...", "Folders with the images, where they have been moved since."),
+]
 NoReviewPage = Annotated[
     bool, option("--no-review-page", "Write no page on which a person corrects the cells.")
 ]

@@ -154,17 +154,20 @@ def prepare(
             folder=folder, **given(output=output), aug_factor=aug_factor, seed=seed, jobs=jobs
         )
     output = output or SEGMENTATION_DIR
-    if mode == "bccd":
-        return _prepare_bccd(folder, output, mask_method=mask_method, jobs=jobs)
     name = mode or input_format or "auto"
     from blood_cell_system.annotation.archives import opened_folder
     from blood_cell_system.annotation.format_registry import matches_for
     from blood_cell_system.annotation.label_map import read_label_map
     from blood_cell_system.annotation.mask_files import read_mask_values
     from blood_cell_system.annotation.reader import ReadOptions
-    from blood_cell_system.masks.prepare_folder import prepare_reading
+    from blood_cell_system.masks.prepare_folder import prepare_reading, prepare_voc
     from blood_cell_system.taxonomy import taxonomy_of_option
 
+    if mode == "bccd":
+        with opened_folder(folder) as opened:
+            summary = prepare_voc(opened, output, mask_method=mask_method, jobs=jobs)
+        print(summary.to_text())
+        return 1 if summary.failed else 0
     types = taxonomy_of_option(classes)
     options = ReadOptions(
         label_map=read_label_map(label_map, types) if label_map else {},
@@ -188,16 +191,6 @@ def prepare(
             jobs=jobs,
             mode=chosen.reader.name,
         )
-    print(summary.to_text())
-    return 1 if summary.failed else 0
-
-
-def _prepare_bccd(source: Path, output: Path, *, mask_method: str, jobs: int) -> int:
-    from blood_cell_system.annotation.archives import opened_folder
-    from blood_cell_system.masks.prepare_folder import prepare_voc
-
-    with opened_folder(source) as folder:
-        summary = prepare_voc(folder, output, mask_method=mask_method, jobs=jobs)
     print(summary.to_text())
     return 1 if summary.failed else 0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from blood_cell_system.cli.analyze import system_of
-from blood_cell_system.cli.options import argument, option, within
+from blood_cell_system.cli.options import MovedImages, argument, option, within
 
 if TYPE_CHECKING:
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
@@ -43,10 +43,7 @@ def review(
             default="in RESULTS",
         ),
     ] = None,
-    images: Annotated[
-        list[Path] | None,
-        option("--images DIR...", "Folders with the images, where they have been moved since."),
-    ] = None,
+    images: MovedImages = None,
     model: Annotated[
         Path | None,
         option("--model FILE", "Segmenter that outlines missed cells.", default="built-in"),
@@ -79,7 +76,7 @@ def review(
     if not (results / REVIEW_NAME).is_file():
         raise MissingDataError(
             f"{results}: has no {REVIEW_NAME}; expected the page that bloodcells analyze writes. "
-            "Analyse the images again, with --resume."
+            "Analyse the images again with --resume, and with review among --write."
         )
     if token is not None and len(token) < _LEAST_TOKEN:
         raise typer.BadParameter(

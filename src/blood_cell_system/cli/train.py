@@ -1,6 +1,6 @@
 """``bloodcells train``, ``train_segmentation.py train`` and ``bloodcells train-classifier``."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -188,6 +188,15 @@ def train_classifier(
     ctx: typer.Context,
     name: Annotated[str, argument("KIND", KIND_HELP)],
     data_dir: CellDir = None,
+    sources: Annotated[
+        str | None,
+        option(
+            "--sources NAMES",
+            "Learn from these data sets of the folder only, with commas between; permissive: those "
+            "whose licence allows commercial use.",
+            default="all",
+        ),
+    ] = None,
     classes: Classes = None,
     preset: Preset = None,
     epochs: Epochs = None,
@@ -252,6 +261,8 @@ def train_classifier(
         block_pattern=block_pattern,
         seed=settings.seed,
     )
+    if sources is not None:
+        folder = folder.of_sources(_sources_named(sources, folder.sources))
     print(folder.to_text())
     import_tensorflow()
     from blood_cell_system.cli.training_progress import ClassifierProgress
@@ -272,6 +283,20 @@ def train_classifier(
     return 0 if trained.is_complete else 130
 
 
+def _sources_named(words: str, present: Sequence[str]) -> set[str]:
+    """Read ``--sources``: names, or the word for all of a folder that allow commercial use."""
+    from blood_cell_system.datasets.source_licences import PERMISSIVE, permissive_sources
+
+    if words != PERMISSIVE:
+        return {name.strip() for name in words.split(",")}
+    if not (names := {*permissive_sources()} & {*present}):
+        raise SettingsError(
+            f"--sources {PERMISSIVE}: the folder has cells of {', '.join(present)}; expected "
+            f"one of {', '.join(permissive_sources())}. Name sources of your own that you may use."
+        )
+    return names
+
+
 def _fine_tune_classifier(
     options: Mapping[str, Any],
     init_from: str,
@@ -283,7 +308,8 @@ def _fine_tune_classifier(
 ) -> int:
     from blood_cell_system.training.presets import ClassifierSettings
 
-    names = {entry.name for entry in fields(ClassifierSettings)} - {"seed"} | {"resume_from"}
+    names = {entry.name for entry in fields(ClassifierSettings)} - {"seed"}
+    names |= {"resume_from", "sources"}
     if given := sorted(name for name in names if options.get(name) is not None):
         words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise SettingsError(

@@ -6,6 +6,7 @@ then gives the same sums as for a folder of reports.
 """
 
 import io
+import json
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -76,6 +77,32 @@ def sums_by(
 
     with ThreadPoolExecutor(jobs or os.cpu_count()) as executor:
         yield from executor.map(summed, sorted(groups, key=lambda name: name or ""))
+
+
+def write_sums(dataset: ResultsDataset, *, jobs: int | None = None) -> None:
+    """Write the sums of all slides and patients into the dataset, a row each.
+
+    Raises
+    ------
+    DatasetError
+        A file is damaged.
+    OutputError
+        They cannot be written.
+    """
+    for by in ("slide", "patient"):
+        dataset.write_sums(f"{by}s", map(_row, sums_by(dataset, by, jobs=jobs)))
+
+
+def _row(group: GroupSums) -> dict[str, Any]:
+    """Give sums as a row: counts by type, count and total of each share, and all as JSON."""
+    row: dict[str, Any] = group.to_json()
+    sums = row.pop("sums")
+    row |= {"slides": list(row["slides"]), **sums["counts"]}
+    rates = [*sums["rates"], *(one for part in sums["findings"].values() for one in part["rates"])]
+    for rate in rates:
+        row |= {rate["name"]: rate["count"], f"{rate['name']}_total": rate["total"]}
+    row["sums"] = json.dumps(sums, sort_keys=True)
+    return row
 
 
 class _Group:

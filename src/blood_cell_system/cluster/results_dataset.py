@@ -164,11 +164,12 @@ class CommittedBatch:
     Parameters
     ----------
     key : str
-    images : tuple of str
+    images : tuple of (str, str or None, str or None)
+        Name, slide and patient of each.
     """
 
     key: str
-    images: tuple[str, ...]
+    images: tuple[tuple[str, str | None, str | None], ...]
 
 
 class ResultsDataset:
@@ -229,10 +230,12 @@ class ResultsDataset:
         OutputError
             The place cannot be written to.
         """
+        text = json.dumps(record.to_json(), indent=1, sort_keys=True, default=str)
+        # As it is read back, where 60 has become 60.0.
+        record = DatasetRecord.model_validate(json.loads(text))
         try:
             dataset = cls.open(storage)
         except MissingDataError:
-            text = json.dumps(record.to_json(), indent=1, sort_keys=True, default=str)
             storage.write(DATASET_NAME, as_written(f"{text}\n"))
             return cls(storage, record)
         if dataset.record.digest != record.digest:
@@ -296,35 +299,50 @@ class ResultsDataset:
 
     # All of it
 
+    def forget_failed(self) -> None:
+        """List the images that failed no more: they are tried again."""
+        for name in self.storage.files(IMAGES):
+            if name.startswith(f"{IMAGES}/failed-"):
+                self.storage.remove(name)
+
     def settle(self) -> Iterator[CommittedBatch]:
         """Remove what batches that do not count have left behind, and give those that count.
 
-        A batch of which a file of cells has gone does not count. Images that failed are listed no
-        more: they are tried again.
+        A batch of which a file of cells has gone does not count.
 
         Raises
         ------
         OutputError
             A file cannot be removed.
         """
+        self.storage.remove_partial_files()
         by_key: dict[str, set[str]] = {}
         for name in self.storage.files(CELLS):
             by_key.setdefault(_key_of(name), set()).add(name)
         for name in self.storage.files(IMAGES):
             key = _key_of(name)
             if name.startswith(f"{IMAGES}/failed-"):
-                self.storage.remove(name)
                 continue
-            table = self._table(name, ["image"])
+            table = self._table(name, ["image", "slide", "patient"])
             expected = set() if table is None else set(_metadata_of(table).get("cells", ()))
             if table is None or not expected <= by_key.get(key, set()):
                 self.storage.remove(name)
                 continue
             # Cells of another cut of the same batch cannot be: its key would be another.
             by_key.pop(key, None)
-            yield CommittedBatch(key=key, images=tuple(table["image"].to_pylist()))
+            images = (table[column].to_pylist() for column in ("image", "slide", "patient"))
+            yield CommittedBatch(key=key, images=tuple(zip(*images, strict=True)))
         for name in (name for names in by_key.values() for name in names):
             self.storage.remove(name)
+
+    def write_sums(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Write the sums of slides or of patients as one file."""
+        import pyarrow as pa
+
+        table = pa.Table.from_pylist([dict(row) for row in rows])
+        if table.num_columns:
+            table = table.replace_schema_metadata(self.record._metadata())
+            self.storage.write(f"{name}/part-0.parquet", _parquet(table))
 
     def _table(self, name: str, columns: list[str]) -> Any:
         """Read a file of images; None for one that is damaged or of other models."""

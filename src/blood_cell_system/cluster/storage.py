@@ -7,7 +7,8 @@ stands in an address is never shown.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
@@ -20,6 +21,7 @@ from blood_cell_system.errors import (
     OutputError,
     SettingsError,
 )
+from blood_cell_system.folder_lock import remove_partial_files
 from blood_cell_system.input_files import read_bytes
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -57,6 +59,23 @@ def shown_address(place: str) -> str:
     if not is_address(place):
         return place
     return re.sub(r"://[^/@]*@", "://", place.partition("?")[0])
+
+
+def reopened_address(shown: str, places: Iterable[str]) -> str:
+    """Give an address back what :func:`shown_address` took, from a place of the same bucket.
+
+    Examples
+    --------
+    >>> reopened_address("s3://bucket/a.png", ["slides", "s3://KEY:SECRET@bucket/slides?x=1"])
+    's3://KEY:SECRET@bucket/a.png?x=1'
+    """
+    parts = shown.split("/", 3)
+    for place in places:
+        known = shown_address(place).split("/", 3)
+        if is_address(place) and known[:3] == parts[:3]:
+            whole = place.partition("?")[0].split("/", 3)
+            return "/".join([*whole[:3], *parts[3:]]) + "".join(place.partition("?")[1:])
+    return shown
 
 
 class Storage:
@@ -113,7 +132,11 @@ class Storage:
         scheme = self._place.partition("://")[0].lower()
         try:
             if scheme in _OF_ARROW:
-                opened: tuple[Any, str] = fs.FileSystem.from_uri(self._place)
+                place = self._place
+                if scheme == "s3":
+                    # One request for a small file, where there would be three.
+                    place += f"{'&' if '?' in place else '?'}allow_delayed_open=true"
+                opened: tuple[Any, str] = fs.FileSystem.from_uri(place)
                 return opened
             from fsspec.core import url_to_fs
 
@@ -127,6 +150,11 @@ class Storage:
 
     def _at(self, name: str) -> str:
         return f"{self.root}/{name}" if name else self.root
+
+    def remove_partial_files(self) -> None:
+        """Remove what a killed run left half-written; a bucket shows nothing of it."""
+        if self._folder is not None:
+            remove_partial_files(Path(root) for root, _, _ in os.walk(self._folder))
 
     def read(self, name: str) -> bytes:
         """Read a file.
@@ -187,8 +215,41 @@ class Storage:
         except Exception as error:  # Every service has errors of its own.
             raise self._error(name, error, OutputError, "cannot be removed") from error
 
-    def files(self, folder: str = "") -> Iterator[str]:
-        """Name all files below a folder in the order of names, one folder at a time.
+    def place_of(self, name: str) -> str:
+        """Path or address of a file."""
+        folder, question, options = self._place.partition("?")
+        return f"{folder.rstrip('/')}/{name}{question}{options}"
+
+    @contextmanager
+    def opened(self, name: str, *, is_random: bool = False) -> Iterator[Any]:
+        """Open a file to read it in parts, from its beginning to its end or as its reader likes.
+
+        Raises
+        ------
+        MissingDataError
+            There is none, or it cannot be opened.
+        """
+        open_file = (
+            self.filesystem.open_input_file if is_random else self.filesystem.open_input_stream
+        )
+        try:
+            stream = open_file(self._at(name))
+        except Exception as error:  # Every service has errors of its own.
+            raise self._error(name, error, MissingDataError, "cannot be opened") from error
+        with stream:
+            yield stream
+
+    def files(self, folder: str = "", *, is_deep: bool = True, without: str = "") -> Iterator[str]:
+        """Name the files below a folder in the order of names, one folder at a time.
+
+        Parameters
+        ----------
+        folder : str
+            A folder within this one; one that is not there has no files.
+        is_deep : bool
+            Whether folders in it are searched.
+        without : str
+            A folder of the file system that is passed over.
 
         Raises
         ------
@@ -203,9 +264,12 @@ class Storage:
         except Exception as error:  # Every service has errors of its own.
             raise self._error(folder, error, MissingDataError, "cannot be listed") from error
         for entry in sorted(found, key=lambda entry: str(entry.base_name)):
+            if entry.base_name.startswith("."):
+                continue
             name = f"{folder}/{entry.base_name}" if folder else str(entry.base_name)
             if entry.type == fs.FileType.Directory:
-                yield from self.files(name)
+                if is_deep and entry.path.rstrip("/") != without:
+                    yield from self.files(name, without=without)
             elif entry.base_name:
                 yield name
 

@@ -86,7 +86,6 @@ def suggest_cells(
         How many; types of cells have equal parts, as far as they have cells.
     is_reviewed : ndarray of shape (n,), dtype bool
         Cells that a person has seen.
-    seed : int
 
     Returns
     -------

@@ -7,12 +7,11 @@ from one slide.
 """
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.errors import OutOfRangeError, SettingsError
@@ -101,7 +100,6 @@ def split_by_blocks(
     classes: Sequence[str],
     *,
     seed: int = 0,
-    shares: Mapping[Split, float] = HELD_OUT_SHARES,
 ) -> dict[str, Split]:
     """Split cells by whole blocks, so that every class gets its share in every split.
 
@@ -113,15 +111,13 @@ def split_by_blocks(
         Block of each cell.
     classes : sequence of str
         Class of each cell, with its source where there are several.
-    shares : mapping of Split to float
-        Of the splits that are held out.
 
     Returns
     -------
     dict of str to Split
         Split of each block. A class that has a single block is in ``train``.
     """
-    held: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    held: dict[str, Counter[str]] = defaultdict(Counter)
     for block, name in zip(blocks, classes, strict=True):
         held[block][name] += 1
     names = sorted(set(classes))
@@ -129,28 +125,18 @@ def split_by_blocks(
     order = [order[index] for index in generator_for(seed, "blocks").permutation(len(order))]
     counts = {block: np.array([held[block][name] for name in names], float) for block in order}
     totals = np.sum(list(counts.values()), axis=0) if counts else np.zeros(0)
-    wanted = {Split.TRAIN: 1 - sum(shares.values()), **shares}
+    weights = {block: count / totals for block, count in counts.items()}
+    wanted = {Split.TRAIN: 1 - sum(HELD_OUT_SHARES.values()), **HELD_OUT_SHARES}
     missing = {split: share * totals for split, share in wanted.items()}
     result: dict[str, Split] = {}
     # A stable sort keeps the drawn order among equals.
-    for block in sorted(order, key=lambda block: -_relative(counts[block], totals)):
-        result[block] = max(
-            wanted, key=lambda split: _need(counts[block], missing[split], totals, wanted[split])
-        )
+    for block in sorted(order, key=lambda block: -float(weights[block].sum())):
+        weight = weights[block]
+        # How much a split misses what the block holds, as a part of what the split is to get.
+        need = {
+            split: float((weight * missing[split] / (share * totals)).sum() / weight.sum())
+            for split, share in wanted.items()
+        }
+        result[block] = max(need, key=need.__getitem__)
         missing[result[block]] = missing[result[block]] - counts[block]
     return result
-
-
-def _relative(count: NDArray[np.float64], totals: NDArray[np.float64]) -> float:
-    return float((count / totals).sum())
-
-
-def _need(
-    count: NDArray[np.float64],
-    missing: NDArray[np.float64],
-    totals: NDArray[np.float64],
-    share: float,
-) -> float:
-    """How much a split misses what a block holds, as a part of what the split is to get."""
-    weights = count / totals
-    return float((weights * missing / (share * totals)).sum() / weights.sum())

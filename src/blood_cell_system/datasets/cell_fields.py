@@ -255,22 +255,22 @@ def joined_by_view(reading: FieldReading) -> FieldReading:
             (number[members[first].block], number[members[second].block])
             for first, second in same_views([read_image(field.image_path) for field in members])
         ]
-    joined = _first_of_group(blocks, links)
-    renamed = tuple(replace(field, block=joined[field.block]) for field in fields)
-    return replace(reading, fields=renamed)
+    pairs = np.array(links, dtype=np.intp).reshape(-1, 2)
+    groups = linked_groups(pairs, len(blocks)).tolist()
+    first: dict[int, str] = {}
+    for block, group in zip(blocks, groups, strict=True):
+        first.setdefault(group, block)
+    renamed = (replace(field, block=first[groups[number[field.block]]]) for field in fields)
+    return replace(reading, fields=tuple(renamed))
 
 
-def same_views(
-    images: Sequence[NDArray[np.uint8]], *, threshold: float = SAME_VIEW
-) -> list[tuple[int, int]]:
+def same_views(images: Sequence[NDArray[np.uint8]]) -> list[tuple[int, int]]:
     """Find pairs of images that show the same place, shifted against each other or not.
 
     Parameters
     ----------
     images : sequence of ndarray of shape (height, width, 3), dtype uint8
         RGB.
-    threshold : float
-        Smallest correlation of their details at the best shift.
 
     Returns
     -------
@@ -284,7 +284,7 @@ def same_views(
     for first in range(len(images) - 1):
         products = spectra[first + 1 :] * np.conj(spectra[first])
         correlation = np.fft.irfft2(products).max(axis=(1, 2))
-        pairs += [(first, first + 1 + int(i)) for i in np.flatnonzero(correlation > threshold)]
+        pairs += [(first, first + 1 + int(i)) for i in np.flatnonzero(correlation > SAME_VIEW)]
     return pairs
 
 
@@ -304,13 +304,3 @@ def _spectrum(image: NDArray[np.uint8]) -> NDArray[np.complex64]:
     canvas = np.zeros((2 * _SIDE_PX, 2 * _SIDE_PX), dtype=np.float32)
     canvas[: size[1], : size[0]] = details / max(float(np.linalg.norm(details)), 1e-6)
     return np.asarray(np.fft.rfft2(canvas), dtype=np.complex64)
-
-
-def _first_of_group(blocks: Sequence[str], links: Sequence[tuple[int, int]]) -> dict[str, str]:
-    """Name of the first block of each group of linked blocks."""
-    pairs = np.array(links, dtype=np.intp).reshape(-1, 2)
-    groups = linked_groups(pairs, len(blocks)).tolist()
-    first: dict[int, str] = {}
-    for block, group in zip(blocks, groups, strict=True):
-        first.setdefault(group, block)
-    return {block: first[group] for block, group in zip(blocks, groups, strict=True)}

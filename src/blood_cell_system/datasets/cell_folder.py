@@ -26,7 +26,7 @@ import hashlib
 import io
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Final, Self
@@ -142,7 +142,6 @@ def kind_of_folder(root: Path, name: str, taxonomy: Taxonomy | None = None) -> C
         Cell folder; its ``taxonomy.json`` counts where none is given, then the built-in one.
     name : str
         Of a cell type, in capital or small letters.
-    taxonomy : Taxonomy, optional
 
     Raises
     ------
@@ -156,13 +155,7 @@ def kind_of_folder(root: Path, name: str, taxonomy: Taxonomy | None = None) -> C
 
 
 def write_cells_csv(root: Path, records: Iterable[CellRecord]) -> None:
-    """Write ``cells.csv``, whole or not at all.
-
-    Raises
-    ------
-    OutputError
-        The folder cannot be written to.
-    """
+    """Write ``cells.csv``, whole or not at all; OutputError where that cannot be."""
     rows = (row_of(record) for record in sorted(records, key=lambda record: record.file))
     write_text(root / CELLS_CSV, csv_text([COLUMNS, *rows]))
 
@@ -411,11 +404,7 @@ def with_blocks(
     return [
         record
         if record.block
-        else replace(
-            record,
-            block=found[record.file],
-            field=record.field or Path(record.file).stem,
-        )
+        else replace(record, block=found[record.file], field=record.field or Path(record.file).stem)
         for record in records
     ]
 
@@ -552,6 +541,23 @@ class CellFolder:
     def select(self, split: Split) -> tuple[CellRecord, ...]:
         """Cells of a split."""
         return tuple(record for record in self.records if record.split is split)
+
+    def of_sources(self, names: Collection[str]) -> Self:
+        """Keep the cells of some data sets only.
+
+        Raises
+        ------
+        DatasetError
+            There is no such data set, or what is left has one class only.
+        """
+        if strangers := sorted(set(names) - set(self.sources)):
+            raise DatasetError(
+                f"{self.root}: has no cells of {', '.join(strangers)}; expected names of "
+                f"{', '.join(self.sources)}. Correct --sources."
+            )
+        records = tuple(record for record in self.records if record.source in names)
+        _check_classes(self.root, self.kind, records)
+        return replace(self, records=records, notes=_notes(self.kind, records))
 
     @property
     def sources(self) -> tuple[str, ...]:

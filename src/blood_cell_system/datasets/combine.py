@@ -22,10 +22,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_diameter import MIN_RED_CELLS, red_cell_diameters
 from blood_cell_system.datasets.duplicates.groups import FieldPrint, field_print, groups_of_same
 from blood_cell_system.datasets.folder_build import finish_build, start_build
-from blood_cell_system.datasets.prepared import (
-    PreparedDataset,
-    PreparedImage,
-)
+from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
 from blood_cell_system.errors import DatasetError, OutOfRangeError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_label_image, write_image
@@ -36,99 +33,48 @@ from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.taxonomy import Taxonomy
 
-UNKNOWN_LICENCE: Final = "not stated"
+_UNKNOWN_LICENCE: Final = "not stated"
 _UNNAMED: Final = "unknown"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SourceImage:
-    """One image to take over.
-
-    Parameters
-    ----------
-    image : PreparedImage
-        As in its folder, but for its source and, where nobody chose one, its split.
-    folder_index : int
-        Which of the folders it is in.
-    new_stem : str
-        Its name in the combined folder.
-    """
+class _SourceImage:
+    """An image to take over: with a source and a split, and under the name that it gets."""
 
     image: PreparedImage
     folder_index: int
     new_stem: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OpenedSources:
-    """Prepared folders, opened, with nothing ambiguous left.
-
-    Parameters
-    ----------
-    images : tuple of SourceImage
-        Ordered by folder, then by name.
-    """
-
-    datasets: tuple[PreparedDataset, ...]
-    images: tuple[SourceImage, ...]
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the sources, in the order of their first images."""
-        return tuple(dict.fromkeys(image.image.source for image in self.images))
-
-    def licence_of(self, name: str) -> str:
-        """Licence of a source, as its folder's manifest has it."""
-        index = next(p.folder_index for p in self.images if p.image.source == name)
-        details = self.datasets[index].details
-        # Of a folder that was combined itself, each of its sources has its own.
-        known = details.get("sources", {}).get(name, {}).get("licence")
-        return str(known or details.get("licence") or UNKNOWN_LICENCE)
-
-
-def open_sources(folders: Sequence[Path], *, seed: int) -> OpenedSources:
-    """Open prepared folders and give every image a source, a split and a name of its own.
-
-    A source that has no name is called like its folder. Two folders that say the same name are two
-    sources, with their folders' names added. Images of one name in several folders get their
-    source's name in front; all others keep theirs.
-
-    Parameters
-    ----------
-    seed : int
-        Chooses splits where a folder has none.
-
-    Raises
-    ------
-    SettingsError
-        There are no folders, or one is named twice.
-    MissingDataError, DatasetError
-        A folder is not a prepared one.
-    """
+def _opened(folders: Sequence[Path], *, seed: int) -> tuple[PreparedDataset, ...]:
     if not folders:
         raise SettingsError("no folder was named; expected one or more prepared folders.")
     twice = [path for path, count in Counter(p.resolve() for p in folders).items() if count > 1]
     if twice:
         raise SettingsError(f"{twice[0]}: named twice; expected different folders. Name it once.")
-    datasets = tuple(PreparedDataset.open(folder).with_splits(seed) for folder in folders)
+    return tuple(PreparedDataset.open(folder).with_splits(seed) for folder in folders)
+
+
+def _source_images(datasets: Sequence[PreparedDataset]) -> list[_SourceImage]:
+    """Give every image a source and a name of its own, ordered by folder, then by name."""
     labelled = [
-        (index, replace(image, source=name))
+        (index, replace(image, source=names[image.source]))
         for index, names in enumerate(_source_names(datasets))
         for image in datasets[index].images
-        for name in (names[image.source],)
     ]
     stems = _new_stems([image for _, image in labelled])
-    return OpenedSources(
-        datasets=datasets,
-        images=tuple(
-            SourceImage(image=image, folder_index=index, new_stem=stem)
-            for (index, image), stem in zip(labelled, stems, strict=True)
-        ),
-    )
+    return [
+        _SourceImage(image=image, folder_index=index, new_stem=stem)
+        for (index, image), stem in zip(labelled, stems, strict=True)
+    ]
 
 
 def _source_names(datasets: Sequence[PreparedDataset]) -> list[dict[str, str]]:
-    """Of each folder, what each of its sources is called in the combination."""
+    """Of each folder, what each of its sources is called in the combination.
+
+    A source without a name is called like its folder. Two folders that say the same name are two
+    sources, with their folders' names added.
+    """
     wanted = [
         {
             source: source if source != _UNNAMED else dataset.root.resolve().name
@@ -148,6 +94,7 @@ def _source_names(datasets: Sequence[PreparedDataset]) -> list[dict[str, str]]:
 
 
 def _new_stems(images: Sequence[PreparedImage]) -> list[str]:
+    """Put the source in front of names that several folders have; all others stay."""
     # Names that differ in upper and lower case only are one file on some systems.
     uses = Counter(image.stem.casefold() for image in images)
     taken = {stem for stem, count in uses.items() if count == 1}
@@ -170,24 +117,16 @@ def _free(name: str, taken: set[str]) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ImageTask:
-    """An image to write.
-
-    Parameters
-    ----------
-    combined : PreparedImage
-        As the combined folder's manifest has it; its files are those of ``image``.
-    magnification : float
-        1 copies it byte for byte.
-    """
+class _ImageTask:
+    """An image to write, before and in the combination; at 1 it is copied byte for byte."""
 
     image: PreparedImage
     combined: PreparedImage
     magnification: float
 
 
-def write_combined_image(
-    task: ImageTask, *, output: Path
+def _write_image(
+    task: _ImageTask, *, output: Path
 ) -> tuple[tuple[str, ...], tuple[Annotation, ...] | None]:
     """Write an image and its labels; give the files' names and the cells' boxes."""
     image, stem = task.image, task.combined.stem
@@ -360,19 +299,22 @@ def combine_folders(
     folders, output = [Path(folder) for folder in folders], Path(output)
     _check_diameters(cell_diameter_px, source_diameters or {})
     refuse_output_around(output, *folders)
-    sources = open_sources(folders, seed=seed)
-    _check_names(source_diameters or {}, sources)
-    taxonomy = _joined_taxonomy(sources.datasets)
-    images = [image.image for image in sources.images]
-    looks = list(map_with_progress(_look_at, images, jobs=jobs, description="measuring"))
-    described = _describe(sources, looks, cell_diameter_px, source_diameters or {}, taxonomy)
-    groups = _groups(sources, looks)
-    tasks = _tasks(sources, described, groups)
+    datasets = _opened(folders, seed=seed)
+    images = _source_images(datasets)
+    _check_names(source_diameters or {}, images)
+    taxonomy = _joined_taxonomy(datasets)
+    former = [image.image for image in images]
+    looks = list(map_with_progress(_look_at, former, jobs=jobs, description="measuring"))
+    described = _describe(
+        datasets, images, looks, cell_diameter_px, source_diameters or {}, taxonomy
+    )
+    groups = _groups(images, looks)
+    tasks = _tasks(images, described, groups)
     with locked_folder(output, command=COMMAND):
         start_build(output, command=COMMAND, stems=[task.combined.stem for task in tasks])
-        write = partial(write_combined_image, output=output)
+        write = partial(_write_image, output=output)
         written = list(map_with_progress(write, tasks, jobs=jobs, description="combining"))
-        same = _same_fields(sources, groups)
+        same = _same_fields(images, groups)
         moves = _moves(tasks)
         finish_build(
             output,
@@ -395,7 +337,7 @@ def combine_folders(
                     source.name: {k: v for k, v in asdict(source).items() if k != "name"}
                     for source in described.values()
                 },
-                "source_hash": [dataset.content_hash() for dataset in sources.datasets],
+                "source_hash": [dataset.content_hash() for dataset in datasets],
                 "same_fields": same,
                 "moved": [asdict(move) for move in moves],
             },
@@ -429,12 +371,13 @@ def _joined_taxonomy(datasets: Sequence[PreparedDataset]) -> Taxonomy:
         ) from error
 
 
-def _check_names(given: Mapping[str, float], sources: OpenedSources) -> None:
-    foreign = sorted(given.keys() - set(sources.names))
+def _check_names(given: Mapping[str, float], images: Sequence[_SourceImage]) -> None:
+    names = dict.fromkeys(image.image.source for image in images)
+    foreign = sorted(given.keys() - names.keys())
     if foreign:
         raise SettingsError(
             f"--source-diameter {foreign[0]}: there is no such source; expected one of "
-            f"{', '.join(sources.names)}."
+            f"{', '.join(names)}."
         )
 
 
@@ -450,7 +393,8 @@ def _look_at(image: PreparedImage) -> _Look:
 
 
 def _describe(
-    sources: OpenedSources,
+    datasets: Sequence[PreparedDataset],
+    images: Sequence[_SourceImage],
     looks: Sequence[_Look],
     target: float | None,
     given: Mapping[str, float],
@@ -458,7 +402,7 @@ def _describe(
 ) -> dict[str, CombinedSource]:
     """Describe each source, and decide by how much its images are resampled."""
     positions: defaultdict[str, list[int]] = defaultdict(list)
-    for position, image in enumerate(sources.images):
+    for position, image in enumerate(images):
         positions[image.image.source].append(position)
     described = {}
     for name, indices in positions.items():
@@ -466,10 +410,12 @@ def _describe(
         measured = float(np.median(found)) if len(found) >= MIN_RED_CELLS else None
         diameter = given.get(name, measured)
         seen = frozenset[str]().union(*(looks[i].types for i in indices))
-        own = sources.datasets[sources.images[indices[0]].folder_index].taxonomy
+        own = datasets[images[indices[0]].folder_index]
+        # Of a folder that was combined itself, each of its sources has its own.
+        known = own.details.get("sources", {}).get(name, {}).get("licence")
         described[name] = CombinedSource(
             name=name,
-            licence=sources.licence_of(name),
+            licence=str(known or own.details.get("licence") or _UNKNOWN_LICENCE),
             image_count=len(indices),
             red_cell_diameter_px=None if diameter is None else round(diameter, 2),
             measured_cells=len(found),
@@ -478,7 +424,7 @@ def _describe(
                 cell_type.name
                 for cell_type in taxonomy
                 if cell_type.name not in seen
-                and (not cell_type.has_channel or cell_type.name not in own)
+                and (not cell_type.has_channel or cell_type.name not in own.taxonomy)
             ),
         )
     return described
@@ -497,26 +443,28 @@ def _magnification(name: str, diameter: float | None, target: float | None) -> f
     return 1.0 if abs(magnification - 1) <= _CLOSE_ENOUGH else round(magnification, 4)
 
 
-def _groups(sources: OpenedSources, looks: Sequence[_Look]) -> NDArray[np.intp]:
-    index_of = {(p.folder_index, p.image.stem): i for i, p in enumerate(sources.images)}
+def _groups(images: Sequence[_SourceImage], looks: Sequence[_Look]) -> NDArray[np.intp]:
+    index_of = {(p.folder_index, p.image.stem): i for i, p in enumerate(images)}
     return groups_of_same(
         [look.field_print for look in looks],
         [
             index_of.get((image.folder_index, image.image.original), index)
-            for index, image in enumerate(sources.images)
+            for index, image in enumerate(images)
         ],
     )
 
 
 def _tasks(
-    sources: OpenedSources, described: Mapping[str, CombinedSource], groups: NDArray[np.intp]
-) -> list[ImageTask]:
+    images: Sequence[_SourceImage],
+    described: Mapping[str, CombinedSource],
+    groups: NDArray[np.intp],
+) -> list[_ImageTask]:
     splits: defaultdict[int, set[Split | None]] = defaultdict(set)
-    for image, group in zip(sources.images, groups, strict=True):
+    for image, group in zip(images, groups, strict=True):
         splits[int(group)].add(image.image.split)
-    new_stems = {(p.folder_index, p.image.stem): p.new_stem for p in sources.images}
+    new_stems = {(p.folder_index, p.image.stem): p.new_stem for p in images}
     tasks = []
-    for image, group in zip(sources.images, groups, strict=True):
+    for image, group in zip(images, groups, strict=True):
         former, source = image.image, described[image.image.source]
         # An original that was left behind keeps its old name: it is not in the folder.
         original = new_stems.get((image.folder_index, former.original), former.original)
@@ -527,20 +475,22 @@ def _tasks(
             split=next((s for s in _STRICTEST_FIRST if s in splits[int(group)]), None),
             unmarked_types=source.unmarked_types,
         )
-        tasks.append(ImageTask(image=former, combined=combined, magnification=source.magnification))
+        tasks.append(
+            _ImageTask(image=former, combined=combined, magnification=source.magnification)
+        )
     return tasks
 
 
-def _same_fields(sources: OpenedSources, groups: NDArray[np.intp]) -> list[list[str]]:
+def _same_fields(images: Sequence[_SourceImage], groups: NDArray[np.intp]) -> list[list[str]]:
     """Names of originals that show the same field, where there are two or more."""
     members: defaultdict[int, list[str]] = defaultdict(list)
-    for image, group in zip(sources.images, groups, strict=True):
+    for image, group in zip(images, groups, strict=True):
         if not image.image.is_augmented:
             members[int(group)].append(image.new_stem)
     return sorted(sorted(stems) for stems in members.values() if len(stems) > 1)
 
 
-def _moves(tasks: Sequence[ImageTask]) -> tuple[SplitMove, ...]:
+def _moves(tasks: Sequence[_ImageTask]) -> tuple[SplitMove, ...]:
     return tuple(
         SplitMove(
             stem=task.combined.stem, from_split=task.image.split, to_split=task.combined.split

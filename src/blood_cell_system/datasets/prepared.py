@@ -610,10 +610,7 @@ def _cells(
             yield Annotation(cell_type=box.cell_type, point=box.centre, origin=box.origin)
             continue
         yield Annotation(
-            cell_type=box.cell_type,
-            box=Box(box.x_min, box.y_min, box.x_max, box.y_max),
-            outline=outline,
-            origin=box.origin,
+            cell_type=box.cell_type, box=box.bounds, outline=outline, origin=box.origin
         )
 
 

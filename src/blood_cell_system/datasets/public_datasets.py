@@ -8,8 +8,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from functools import cache
 from http.client import HTTPException, HTTPResponse
@@ -149,7 +149,9 @@ def fetch_file(
         try:
             if _fetch_rest(address, part, timeout_seconds, report):
                 _check(part, sha256, address)
-                _put_in_place(part, target)
+                with _refusal_of(target, "cannot put the file there"):
+                    part.replace(target)
+                _mark_path(part).unlink(missing_ok=True)
                 return target
             reason = "the connection was cut"
         except HTTPError as error:
@@ -187,14 +189,17 @@ def _fetch_rest(address: str, part: Path, timeout_seconds: float, report: Report
         _remove(part)
         return False
     with response:
-        goes_on = response.status == _PARTIAL and _starts_at(response.headers, start)
+        place = str(response.headers.get("Content-Range", ""))
+        goes_on = response.status == _PARTIAL and place.startswith(f"bytes {start}-")
         if response.status == _PARTIAL and not goes_on:
             raise HTTPException("the server sent another part than requested")
         here = start if goes_on else 0
         length = response.headers.get("Content-Length")
         total = here + int(length) if length and length.isdigit() else None
         _write_mark(part, dict(response.headers.items()))
-        with _opened(part, "ab" if goes_on else "wb") as file:
+        with _refusal_of(part, "cannot write this file"):
+            opened = part.open("ab" if goes_on else "wb")
+        with opened as file:
             while piece := response.read1(_PIECE):
                 file.write(piece)
                 here += len(piece)
@@ -203,18 +208,16 @@ def _fetch_rest(address: str, part: Path, timeout_seconds: float, report: Report
     return total is None or here == total
 
 
-def _opened(part: Path, mode: str) -> Any:
+@contextmanager
+def _refusal_of(path: Path, failure: str) -> Iterator[None]:
+    """Say what the system refuses, and where."""
     try:
-        return part.open(mode)
+        yield
     except OSError as error:
         raise OutputError(
-            f"{part}: cannot write this file ({error.strerror or error}). Choose an --output that "
-            "you may write to."
+            f"{path}: {failure} ({error.strerror or error}). Choose an --output that you may write "
+            "to."
         ) from error
-
-
-def _starts_at(headers: Any, start: int) -> bool:
-    return str(headers.get("Content-Range", "")).startswith(f"bytes {start}-")
 
 
 def _check(part: Path, sha256: str | None, address: str) -> None:
@@ -228,17 +231,6 @@ def _check(part: Path, sha256: str | None, address: str) -> None:
             f"{address}: the file has SHA-256 {found}, expected {sha256.lower()}: it is damaged, "
             "or another version. Nothing was kept. Try again, or look on the data set's page."
         )
-
-
-def _put_in_place(part: Path, target: Path) -> None:
-    try:
-        part.replace(target)
-    except OSError as error:
-        raise OutputError(
-            f"{target}: cannot put the file there ({error.strerror or error}). Choose another "
-            "--output."
-        ) from error
-    _mark_path(part).unlink(missing_ok=True)
 
 
 def _mark_path(part: Path) -> Path:
@@ -315,22 +307,13 @@ def download_data_set(data_set: PublicDataSet, target: Path) -> Path:
             f"it ({data_set.next_step.format(folder=target)}), move it away, or choose another "
             "--output."
         )
-    get = clone if data_set.way is Way.GIT else from_kaggle
-    return _whole_or_not(target, lambda folder: get(data_set.address, folder))
-
-
-def _whole_or_not(target: Path, fill: Callable[[Path], None]) -> Path:
+    get = clone if data_set.way is Way.GIT else _from_kaggle
     make_folder(target.parent)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as temporary:
         folder = Path(temporary) / target.name
-        fill(folder)
-        try:
+        get(data_set.address, folder)
+        with _refusal_of(target, "cannot put the data set there"):
             folder.rename(target)
-        except OSError as error:
-            raise OutputError(
-                f"{target}: cannot put the data set there ({error.strerror or error}). Choose "
-                "another --output."
-            ) from error
     return target
 
 
@@ -351,7 +334,14 @@ def clone(address: str, folder: Path) -> None:
     # Without a terminal to ask for passwords: a repository that wants one is not public.
     environment = os.environ | {"GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     words = [program, *_SLOW, "clone", "--quiet", "--depth", "1", "--", address, str(folder)]
-    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        words,
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
     if done.returncode:
         lines = [line for line in done.stderr.splitlines() if line.startswith(("fatal", "error"))]
         raise DownloadError(
@@ -360,14 +350,7 @@ def clone(address: str, folder: Path) -> None:
         )
 
 
-def from_kaggle(handle: str, folder: Path) -> None:
-    """Copy a data set of Kaggle's.
-
-    Raises
-    ------
-    DownloadError
-        The package is not installed, Kaggle asks for a token, or there is no network.
-    """
+def _from_kaggle(handle: str, folder: Path) -> None:
     try:
         kagglehub: Any = importlib.import_module("kagglehub")
     except ModuleNotFoundError as error:

@@ -244,37 +244,31 @@ def split_folder(
     images = dataset.images
     if not is_check:
         joined = _joined(names, same)
+        is_named = by in (GroupBy.SLIDE, GroupBy.PATIENT)
         splits = _chosen(images, joined, {Split.VAL: val_share, Split.TEST: test_share}, seed)
         images = tuple(
-            replace(image, split=splits[group], group=_known_group(image, name, by))
+            replace(image, split=splits[group], group=name if is_named else image.group)
             for image, group, name in zip(images, joined, names, strict=True)
         )
         with locked_folder(dataset.root, command="split"):
             _write(dataset, images, {"by": str(by), "pattern": pattern, "seed": seed})
+    originals = Counter(
+        int(field) for image, field in zip(images, same, strict=True) if not image.is_augmented
+    )
     return SplitSummary(
         root=dataset.root,
         by=by,
         counts=_counts(images, names),
-        same_field_count=sum(count > 1 for count in Counter(_originals(images, same)).values()),
-        leaks_before=find_leaks(dataset.images, names, same),
+        same_field_count=sum(count > 1 for count in originals.values()),
+        leaks_before=_leaks(dataset.images, names, same),
         is_written=not is_check,
     )
 
 
-def find_leaks(
+def _leaks(
     images: Sequence[PreparedImage], names: Sequence[str], same: NDArray[np.intp]
 ) -> tuple[Leak, ...]:
-    """Find groups and fields that lie in several splits.
-
-    Parameters
-    ----------
-    images : sequence of PreparedImage
-        Those without a split are in none.
-    names : sequence of str
-        Their groups.
-    same : ndarray of shape (n,), dtype int
-        Equal for images of the same field.
-    """
+    """Find groups, and fields of equal numbers, that lie in several splits."""
     members: defaultdict[tuple[str, str], list[PreparedImage]] = defaultdict(list)
     for image, name, field in zip(images, names, same, strict=True):
         members["", name].append(image)
@@ -348,17 +342,11 @@ def _chosen(
     return chosen
 
 
-def _known_group(image: PreparedImage, name: str, by: GroupBy) -> str | None:
-    return name if by in (GroupBy.SLIDE, GroupBy.PATIENT) else image.group
-
-
 def _write(
     dataset: PreparedDataset, images: Sequence[PreparedImage], settings: Mapping[str, object]
 ) -> None:
     manifest = read_versioned_json(dataset.root / "manifest.json")
-    kept = {
-        key: value for key, value in manifest.items() if key not in ("images", "format_version")
-    }
+    kept = {k: value for k, value in manifest.items() if k not in ("images", "format_version")}
     rows = [image.manifest_row() for image in images]
     write_manifest(dataset.root, rows, {**kept, "split": dict(settings)})
 
@@ -370,7 +358,3 @@ def _counts(images: Sequence[PreparedImage], names: Sequence[str]) -> dict[str, 
         if inside:
             found[str(split or "no split")] = len(inside), len(set(inside))
     return found
-
-
-def _originals(images: Sequence[PreparedImage], same: NDArray[np.intp]) -> list[int]:
-    return [int(f) for image, f in zip(images, same, strict=True) if not image.is_augmented]

@@ -36,7 +36,6 @@ def text_strip(
 
     Parameters
     ----------
-    text : str
     width : int
         Pixels of the strip.
     font_size : int

@@ -26,7 +26,6 @@ def damage_of(path: Path, data: bytes | None = None) -> str | None:
 
     Parameters
     ----------
-    path : Path
     data : bytes, optional
         What the file holds, where it has been read.
 

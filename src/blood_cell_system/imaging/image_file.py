@@ -38,7 +38,6 @@ def opened(path: Path, data: bytes | None = None) -> Iterator[Image.Image]:
 
     Parameters
     ----------
-    path : Path
     data : bytes, optional
         What the file holds, where it has been read: the file itself is then left alone.
 
@@ -266,7 +265,6 @@ def as_rgb(image: Image.Image, path: Path, data: bytes | None = None) -> NDArray
 
     Parameters
     ----------
-    image : PIL.Image.Image
     path : Path
         Of its file, which is read again where Pillow would cut off bits.
     data : bytes, optional
@@ -396,7 +394,6 @@ def read_image(path: Path, *, data: bytes | None = None) -> NDArray[np.uint8]:
 
     Parameters
     ----------
-    path : Path
     data : bytes, optional
         What the file holds, where it has been read: whoever needs its hash as well reads it once,
         and asks :func:`imaging.damage.damage_of` as well.
@@ -425,10 +422,6 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
 
     As :func:`read_image`, but that transparency is kept in place of laying it on white.
 
-    Parameters
-    ----------
-    path : Path
-
     Returns
     -------
     ndarray of shape (height, width, 4), dtype uint8
@@ -453,10 +446,6 @@ def read_rgba(path: Path) -> NDArray[np.uint8]:
 
 def read_image_shape(path: Path) -> tuple[int, int]:
     """Read an image's size from its header, as it is when upright.
-
-    Parameters
-    ----------
-    path : Path
 
     Returns
     -------
@@ -487,7 +476,6 @@ def count_pages(path: Path, *, data: bytes | None = None) -> int:
 
     Parameters
     ----------
-    path : Path
     data : bytes, optional
         What the file holds, where it has been read.
 
@@ -550,7 +538,6 @@ def write_image(path: Path, pixels: NDArray[np.uint8] | NDArray[np.uint16]) -> N
 
     Parameters
     ----------
-    path : Path
     pixels : ndarray of shape (height, width, 3 or 4), uint8, or (height, width), uint8 or uint16
         RGB, RGBA, or one channel.
 
@@ -604,10 +591,6 @@ def read_file_bytes(path: Path) -> bytes:
 
 def read_label_image(path: Path) -> NDArray[np.uint16]:
     """Read a label image as written by :func:`write_image`, without scaling its values.
-
-    Parameters
-    ----------
-    path : Path
 
     Returns
     -------

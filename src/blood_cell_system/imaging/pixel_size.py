@@ -70,7 +70,6 @@ def read_pixel_size(path: Path, *, data: bytes | None = None) -> PixelSize | Non
 
     Parameters
     ----------
-    path : Path
     data : bytes, optional
         What the file holds, where it has been read.
 

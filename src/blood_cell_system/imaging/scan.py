@@ -1,7 +1,8 @@
 """Images too large to decode whole: windows of the levels of a scan, read tile by tile.
 
 TIFF of any layout (tiles or strips, pyramids in every usual place, OME-TIFF, BigTIFF of both byte
-orders) is read with tifffile, the formats of slide scanners with OpenSlide.
+orders) is read with tifffile, the formats of slide scanners with OpenSlide, and OME-Zarr in
+``zarr_scan.py``.
 What cannot be decoded is a hole: white, and reported.
 """
 
@@ -9,9 +10,10 @@ import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from pathlib import Path
 from typing import Any, Final
@@ -21,15 +23,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.errors import ImageReadError, MissingDataError, system_words
-from blood_cell_system.imaging.image_file import as_8_bit, usual_full_scale
-from blood_cell_system.imaging.pixel_size import PixelSize, pixel_size_in_tags
+from blood_cell_system.imaging.image_file import as_8_bit, read_image, usual_full_scale
+from blood_cell_system.imaging.pixel_size import PixelSize, pixel_size_in_tags, read_pixel_size
 from blood_cell_system.input_files import kind_of_special
 
 TIFF_SUFFIXES: Final = frozenset({".tif", ".tiff", ".btf", ".tf8", ".tf2"})
 TIFF_SCAN_SUFFIXES: Final = frozenset({".svs", ".ndpi", ".scn", ".bif", ".qptiff"})
 """Endings of TIFF files of slide scanners."""
 OPENSLIDE_SUFFIXES: Final = frozenset({".mrxs", ".vms", ".vmu", ".czi", ".svslide"})
-SCAN_SUFFIXES: Final = TIFF_SCAN_SUFFIXES | OPENSLIDE_SUFFIXES
+ZARR_SUFFIXES: Final = frozenset({".zarr"})
+"""Endings of folders in OME-Zarr."""
+SCAN_SUFFIXES: Final = TIFF_SCAN_SUFFIXES | OPENSLIDE_SUFFIXES | ZARR_SUFFIXES
 """Endings of what is always read window by window."""
 
 _CACHE_BYTES: Final = 96 * 2**20
@@ -40,12 +44,12 @@ _READ_PX: Final = 512
 """Side of the parts in which OpenSlide reads, so that a fault costs one part."""
 _SAMPLED: Final = 64
 """Tiles of a level whose values say how deep a camera's bits are."""
-_MOST_SEGMENT_BYTES: Final = 400_000_000
+MOST_TILE_BYTES: Final = 400_000_000
 """A tile or strip of more bytes is refused: it is decoded whole."""
 _SAME_SHAPE: Final = 0.02
 """How far the sides of a level may be from those of the image made smaller."""
 _WHITE: Final = 255
-_EXTRA: Final = "pip install 'blood-cell-system[slides]'"
+EXTRA: Final = "pip install 'blood-cell-system[slides]'"
 
 Window = tuple[int, int, int, int]
 """Left, top, width and height in pixels."""
@@ -77,12 +81,22 @@ class Scan(ABC):
         The first is the image itself, the others are smaller and smaller.
     pixel_size : PixelSize or None
         Of level 0, as the file states it.
+    page : int or None
+        Which of the file's images it is; None for one in memory.
+    pages : int
+        How many images the file has.
     """
 
     def __init__(
-        self, path: Path, levels: Sequence[Level], pixel_size: PixelSize | None = None
+        self,
+        path: Path,
+        levels: Sequence[Level],
+        pixel_size: PixelSize | None = None,
+        *,
+        page: int | None = 0,
+        pages: int = 1,
     ) -> None:
-        self.path = path
+        self.path, self.page, self.pages = path, page, pages
         self.levels = tuple(levels)
         self.pixel_size = pixel_size
         self._holes: set[tuple[int, Window]] = set()
@@ -115,6 +129,11 @@ class Scan(ABC):
             self._read_into(pixels[y0 - top : y1 - top, x0 - left : x1 - left], (x0, y0), level)
         return pixels
 
+    def note_holes(self, level: int, holes: Iterable[Window]) -> None:
+        """Add parts of a level that another process could not decode."""
+        with self._lock:
+            self._holes |= {(level, hole) for hole in holes}
+
     @abstractmethod
     def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
         """Fill pixels of a level whose upper left corner is at (x, y)."""
@@ -122,6 +141,10 @@ class Scan(ABC):
     @abstractmethod
     def close(self) -> None:
         """Close the file; a scan that nobody holds any more does so itself."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Another process opens the file itself, once: pixels are many.
+        return _open_again, (self.path, self.page, self.path.stat().st_mtime_ns)
 
     def __del__(self) -> None:
         # Of a scan that could not be opened there is nothing to close.
@@ -142,10 +165,6 @@ class Scan(ABC):
                 and top < hole[1] + hole[3]
             )
         )
-
-    def _note_hole(self, level: int, window: Window) -> None:
-        with self._lock:
-            self._holes.add((level, window))
 
     def level_for(self, downsample: float) -> int:
         """Give the smallest level that is made no smaller than that."""
@@ -175,7 +194,7 @@ class ArrayScan(Scan):
         self, path: Path, image: NDArray[np.uint8], pixel_size: PixelSize | None = None
     ) -> None:
         shape = (image.shape[0], image.shape[1])
-        super().__init__(path, [Level(shape=shape, downsample=1.0)], pixel_size)
+        super().__init__(path, [Level(shape=shape, downsample=1.0)], pixel_size, page=None)
         self._image = image
 
     def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
@@ -201,7 +220,80 @@ class _Plane:
         return int(self.page.imagelength), int(self.page.imagewidth)
 
 
-class TiffScan(Scan):
+class TiledScan(Scan):
+    """A scan that is decoded tile by tile; the last are kept, as neighbouring windows overlap.
+
+    Parameters
+    ----------
+    tiles : sequence of (int, int)
+        Height and width of a tile of each level.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        levels: Sequence[Level],
+        pixel_size: PixelSize | None,
+        *,
+        tiles: Sequence[tuple[int, int]],
+        page: int,
+        pages: int,
+    ) -> None:
+        super().__init__(path, levels, pixel_size, page=page, pages=pages)
+        self._tiles = tuple(tiles)
+        self._cache: OrderedDict[tuple[int, int, int], NDArray[np.uint8]] = OrderedDict()
+        self._cached_bytes = 0
+
+    @abstractmethod
+    def _decoded(self, level: int, row: int, column: int) -> NDArray[np.uint8] | None:
+        """Decode a tile as RGB, cut at the border of the level; None for one without pixels.
+
+        A tile that cannot be decoded is noted as a hole.
+        """
+
+    def _window_of(self, level: int, row: int, column: int) -> Window:
+        """Left, top, width and height of a tile, cut at the border of the level."""
+        (rows, columns), (side_y, side_x) = self.levels[level].shape, self._tiles[level]
+        left, top = column * side_x, row * side_y
+        return left, top, min(side_x, columns - left), min(side_y, rows - top)
+
+    def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
+        x, y = corner
+        height, width = pixels.shape[:2]
+        side_y, side_x = self._tiles[level]
+        down = range(y // side_y, -(-(y + height) // side_y))
+        across = range(x // side_x, -(-(x + width) // side_x))
+        for row, column in product(down, across):
+            tile = self._tile(level, row, column)
+            if tile is None:
+                continue
+            top, left = row * side_y, column * side_x
+            y0, x0 = max(top, y), max(left, x)
+            y1 = min(top + tile.shape[0], y + height)
+            x1 = min(left + tile.shape[1], x + width)
+            if y0 < y1 and x0 < x1:
+                pixels[y0 - y : y1 - y, x0 - x : x1 - x] = tile[
+                    y0 - top : y1 - top, x0 - left : x1 - left
+                ]
+
+    def _tile(self, level: int, row: int, column: int) -> NDArray[np.uint8] | None:
+        key = (level, row, column)
+        with self._lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        rgb = self._decoded(level, row, column)
+        if rgb is None:
+            return None
+        with self._lock:
+            self._cache[key] = rgb
+            self._cached_bytes += rgb.nbytes
+            while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
+                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        return rgb
+
+
+class TiffScan(TiledScan):
     """A TIFF file; see :func:`open_scan`."""
 
     def __init__(self, path: Path, page: int = 0) -> None:
@@ -210,13 +302,8 @@ class TiffScan(Scan):
         self._file: Any = TiffFile(path)
         try:
             planes = list(_planes_of(self._file))
-            if not 0 <= page < len(planes):
-                raise ImageReadError(
-                    f"{path}: has {_pages(len(planes))}; received page {page + 1}. Choose one of "
-                    "these."
-                )
+            check_page(path, page, len(planes))
             self._levels = [_Plane(pages=tuple(pages)) for pages in planes[page]]
-            self.pages = len(planes)
             for plane in self._levels:
                 _check_plane(path, plane)
             height, width = self._levels[0].shape
@@ -227,9 +314,9 @@ class TiffScan(Scan):
             ]  # fmt: skip
             tags = {tag.code: tag.value for tag in self._levels[0].page.tags}
             first = {tag.code: tag.value for tag in self._file.pages.first.tags}
-            super().__init__(path, levels, pixel_size_in_tags(first | tags))
-            self._cache: OrderedDict[tuple[int, int, int], NDArray[np.uint8]] = OrderedDict()
-            self._cached_bytes = 0
+            tiles = [_segment_sides(plane) for plane in self._levels]
+            size = pixel_size_in_tags(first | tags)
+            super().__init__(path, levels, size, tiles=tiles, page=page, pages=len(planes))
             self._full_scale = self._depth()
         except BaseException:
             self._file.close()
@@ -250,67 +337,41 @@ class TiffScan(Scan):
         largest = max((float(one.max(initial=0)) for one in sampled if one is not None), default=0)
         return usual_full_scale(largest)
 
-    def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
-        plane = self._levels[level]
-        x, y = corner
-        height, width = pixels.shape[:2]
-        side_y, side_x = _segment_sides(plane)
-        down = range(y // side_y, -(-(y + height) // side_y))
-        across = range(x // side_x, -(-(x + width) // side_x))
-        for row, column in product(down, across):
-            segment = self._segment(level, row, column)
-            if segment is None:
-                continue
-            top, left = row * side_y, column * side_x
-            y0, x0 = max(top, y), max(left, x)
-            y1 = min(top + segment.shape[0], y + height)
-            x1 = min(left + segment.shape[1], x + width)
-            if y0 < y1 and x0 < x1:
-                pixels[y0 - y : y1 - y, x0 - x : x1 - x] = segment[
-                    y0 - top : y1 - top, x0 - left : x1 - left
-                ]
-
-    def _segment(self, level: int, row: int, column: int) -> NDArray[np.uint8] | None:
-        key = (level, row, column)
-        with self._lock:
-            if key in self._cache:
-                self._cache.move_to_end(key)
-                return self._cache[key]
+    def _decoded(self, level: int, row: int, column: int) -> NDArray[np.uint8] | None:
         plane = self._levels[level]
         parts = [self._values(level, k, (row, column)) for k in range(_channels(plane))]
         channels = [one for one in parts if one is not None]
         if len(channels) < len(parts):
             return None
         values = channels[0] if len(channels) == 1 else np.dstack(channels)
-        rgb = _as_rgb(values, plane.page, self._full_scale)
-        with self._lock:
-            self._cache[key] = rgb
-            self._cached_bytes += rgb.nbytes
-            while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
-                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
-        return rgb
+        return _as_rgb(values, plane.page, self._full_scale)
 
     def _values(self, level: int, channel: int, place: tuple[int, int]) -> NDArray[Any] | None:
         """Decode a tile or strip of one channel, or of all that lie side by side."""
-        plane = self._levels[level]
-        side_y, side_x = _segment_sides(plane)
-        row, column = place
-        height = min(side_y, plane.shape[0] - row * side_y)
-        width = min(side_x, plane.shape[1] - column * side_x)
+        window = self._window_of(level, *place)
         try:
-            values = _decoded(self._file.filehandle, plane, channel, place)
+            values = _decoded(self._file.filehandle, self._levels[level], channel, place)
         except MemoryError:
             raise
         except Exception:  # Damaged bytes lead decoders to errors of almost any kind.
-            self._note_hole(level, (column * side_x, row * side_y, width, height))
+            self.note_holes(level, [window])
             return None
         if values is None:
             return None
-        return np.ascontiguousarray(values[:height, :width])
+        return np.ascontiguousarray(values[: window[3], : window[2]])
 
 
-def _pages(count: int) -> str:
-    return "1 page" if count == 1 else f"{count} pages"
+def check_page(path: Path, page: int, pages: int) -> None:
+    """Refuse a page that a file has not.
+
+    Raises
+    ------
+    ImageReadError
+        It has fewer.
+    """
+    if not 0 <= page < pages:
+        count = "1 page" if pages == 1 else f"{pages} pages"
+        raise ImageReadError(f"{path}: has {count}; received page {page + 1}. Choose one of these.")
 
 
 def _planes_of(file: Any) -> Iterator[list[list[Any]]]:
@@ -390,7 +451,7 @@ def _check_plane(path: Path, plane: _Plane) -> None:
     if orientation is not None and orientation.value not in (0, 1):
         raise refused("to be turned", "an upright one")
     sides = _segment_sides(plane)
-    if sides[0] * sides[1] * samples * page.dtype.itemsize > _MOST_SEGMENT_BYTES:
+    if sides[0] * sides[1] * samples * page.dtype.itemsize > MOST_TILE_BYTES:
         raise ImageReadError(
             f"{path}: {plane.shape[1]}×{plane.shape[0]} pixels in one piece; expected tiles, or "
             "strips of some rows, to be read window by window. Save it as a tiled TIFF."
@@ -403,7 +464,7 @@ def _check_plane(path: Path, plane: _Plane) -> None:
         packing = str(page.compression.name).lower()
         raise ImageReadError(
             f"{path}: packed with {packing}; the library that unpacks it is not installed. "
-            f"Install it: {_EXTRA}."
+            f"Install it: {EXTRA}."
         ) from error
 
 
@@ -512,27 +573,8 @@ def _as_rgb(values: NDArray[Any], page: Any, full_scale: float | None) -> NDArra
     return np.ascontiguousarray(values)
 
 
-class _PartedScan(Scan):
-    """A scan of another library, read in parts so that a fault costs one of them."""
-
-    def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
-        height, width = pixels.shape[:2]
-        for top, left in product(range(0, height, _READ_PX), range(0, width, _READ_PX)):
-            part = pixels[top : top + _READ_PX, left : left + _READ_PX]
-            place = (corner[0] + left, corner[1] + top, part.shape[1], part.shape[0])
-            try:
-                part[:] = self._part(level, place)
-            except MemoryError:
-                raise
-            except Exception:  # Of any kind that the libraries' readers raise for damaged bytes.
-                self._note_hole(level, place)
-
-    def _part(self, level: int, window: Window) -> NDArray[np.uint8]:
-        raise NotImplementedError
-
-
-class OpenSlideScan(_PartedScan):
-    """A file of a slide scanner, read with OpenSlide."""
+class OpenSlideScan(Scan):
+    """A file of a slide scanner, read with OpenSlide in parts, so that a fault costs one."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -540,7 +582,7 @@ class OpenSlideScan(_PartedScan):
         except ImportError as error:
             raise ImageReadError(
                 f"{path}: a file of a slide scanner, which OpenSlide reads, and that is not "
-                f"installed ({error}). Install it: {_EXTRA}."
+                f"installed ({error}). Install it: {EXTRA}."
             ) from error
         self._openslide = openslide
         self._slide = openslide.OpenSlide(str(path))
@@ -555,6 +597,18 @@ class OpenSlideScan(_PartedScan):
     def close(self) -> None:
         """Close the file."""
         self._slide.close()
+
+    def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
+        height, width = pixels.shape[:2]
+        for top, left in product(range(0, height, _READ_PX), range(0, width, _READ_PX)):
+            part = pixels[top : top + _READ_PX, left : left + _READ_PX]
+            place = (corner[0] + left, corner[1] + top, part.shape[1], part.shape[0])
+            try:
+                part[:] = self._part(level, place)
+            except MemoryError:
+                raise
+            except Exception:  # Of any kind that the libraries' readers raise for damaged bytes.
+                self.note_holes(level, [place])
 
     def _part(self, level: int, window: Window) -> NDArray[np.uint8]:
         left, top, width, height = window
@@ -597,9 +651,15 @@ def open_scan(path: Path, *, page: int = 0) -> Scan:
     suffix = path.suffix.lower()
     if not path.exists():
         raise MissingDataError(f"{path}: there is no such image. Check the path.")
-    if kind := kind_of_special(path):
+    is_folder = suffix in ZARR_SUFFIXES and path.is_dir()
+    if not is_folder and (kind := kind_of_special(path)):
         raise ImageReadError(f"{path}: {kind}, not an image. Replace it by an image, or remove it.")
     try:
+        if suffix in ZARR_SUFFIXES:
+            # Here, not above: it is built on this module.
+            from blood_cell_system.imaging.zarr_scan import ZarrScan
+
+            return ZarrScan(path, page)
         if suffix in OPENSLIDE_SUFFIXES:
             return OpenSlideScan(path)
         return TiffScan(path, page)
@@ -611,6 +671,23 @@ def open_scan(path: Path, *, page: int = 0) -> Scan:
         raise ImageReadError(
             f"{path}: the image is cut off or damaged ({error}). Copy it again from its source."
         ) from error
+
+
+@lru_cache(maxsize=1)
+def _open_again(path: Path, page: int | None, changed_ns: int) -> Scan:
+    """Open a scan in another process, once for all of its fields; None for one in memory."""
+    return open_in_memory(path) if page is None else open_scan(path, page=page)
+
+
+def open_in_memory(path: Path) -> ArrayScan:
+    """Decode an image whole, as a scan of which windows are read.
+
+    Raises
+    ------
+    MissingDataError, ImageReadError
+        It cannot be read.
+    """
+    return ArrayScan(path, read_image(path), read_pixel_size(path))
 
 
 def digest_of_file(path: Path) -> str:

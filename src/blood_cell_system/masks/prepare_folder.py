@@ -105,10 +105,7 @@ class PrepareSummary:
         if self.dropped:
             lines.append(f"{len(self.dropped)} boxes dropped:")
             lines += _first_lines(
-                [
-                    f"  {cell.file}: object {cell.object_index}: {cell.reason}"
-                    for cell in self.dropped
-                ]
+                [f"  {one.file}: object {one.object_index}: {one.reason}" for one in self.dropped]
             )
         if self.failed:
             lines.append(f"{len(self.failed)} images failed and were left out:")
@@ -220,7 +217,9 @@ def prepare_reading(
         failed.sort(key=lambda image: image.name)
         samples = [sample for sample in reading.samples if sample.stem in prepared]
         cells = {stem: image.cells for stem, image in prepared.items() if image.cells is not None}
-        unmarked = _unmarked_types(samples, taxonomy)
+        # Of a type that nobody marked in any image it is not said that it is nowhere.
+        marked = {cell.cell_type for sample in samples for cell in sample.cells or ()}
+        unmarked = [cell_type for cell_type in taxonomy.names if cell_type not in marked]
         reading = replace(reading, notes=(*reading.notes, *_notes_of_images(samples, prepared)))
         finish_build(
             output,
@@ -244,10 +243,11 @@ def prepare_reading(
             details=_details(reading, method, rest, failed),
             taxonomy=taxonomy,
         )
+    splits = Counter(sample.split or "no split" for sample in samples)
     return PrepareSummary(
         output=output,
         mask_method=method,
-        split_counts=_count_splits(samples),
+        split_counts={name: splits[name] for name in (*Split, "no split") if splits[name]},
         cell_counts=Counter(
             (cell.cell_type, cell.origin) for found in cells.values() for cell in found
         ),
@@ -355,12 +355,6 @@ def _choice(kind: type[Choice], name: str, value: str) -> Choice:
         ) from error
 
 
-def _unmarked_types(samples: Sequence[Sample], taxonomy: Taxonomy) -> list[str]:
-    """List the types that nobody marked in any image: that they are nowhere is not said."""
-    marked = {cell.cell_type for sample in samples for cell in sample.cells or ()}
-    return [cell_type for cell_type in taxonomy.names if cell_type not in marked]
-
-
 def _details(
     reading: Reading, method: MaskMethod, unlabelled: Unlabelled, failed: list[FailedImage]
 ) -> dict[str, Any]:
@@ -379,8 +373,3 @@ def _details(
         "dropped": [asdict(cell) for cell in reading.dropped],
         "failed": [{"stem": image.name, "reason": image.reason} for image in failed],
     }
-
-
-def _count_splits(samples: list[Sample]) -> dict[str, int]:
-    counts = Counter(sample.split or "no split" for sample in samples)
-    return {name: counts[name] for name in (*Split, "no split") if counts[name]}

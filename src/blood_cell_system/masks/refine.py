@@ -330,12 +330,8 @@ def _stain_class_mask(
         [cell for _, cell in usable if cell.cell_type == RBC],
         threshold=threshold,
     )
-    foreground = fill_pallor(
-        foreground,
-        cells,
-        cell_area_px=appearance.area_px,
-        max_share=settings.max_pallor_share,
-    )
+    pallor = {"cell_area_px": appearance.area_px, "max_share": settings.max_pallor_share}
+    foreground = fill_pallor(foreground, cells, **pallor)
     class_mask = np.where(foreground, np.uint8(MaskClass.RBC), np.uint8(MaskClass.BACKGROUND))
     class_mask[is_white] = MaskClass.WBC
 
@@ -354,21 +350,16 @@ def _stain_class_mask(
     class_mask[is_platelet & in_red_box] = NOT_SCORED
     doubtful = foreground & ~looks_red & ~in_red_box & ~is_white & ~is_platelet
     class_mask[doubtful] = NOT_SCORED
-    class_mask[
-        doubtful_holes(
-            foreground, cell_area_px=appearance.area_px, max_share=settings.max_pallor_share
-        )
-    ] = NOT_SCORED
-    class_mask[
-        around_unboxed_nuclei(
-            density,
-            red_share,
-            appearance,
-            foreground=foreground,
-            in_red_box=in_red_box,
-            is_white=is_white,
-        )
-    ] = NOT_SCORED
+    class_mask[doubtful_holes(foreground, **pallor)] = NOT_SCORED
+    unboxed = around_unboxed_nuclei(
+        density,
+        red_share,
+        appearance,
+        foreground=foreground,
+        in_red_box=in_red_box,
+        is_white=is_white,
+    )
+    class_mask[unboxed] = NOT_SCORED
     _leave_out_threads(class_mask, in_red_box, appearance)
     _leave_out_bits(class_mask, in_red_box, appearance)
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.outline import Outline
 from blood_cell_system.annotation.sample import Annotation, Sample
-from blood_cell_system.boxes import Box
 from blood_cell_system.masks.ellipses import (
     clip_to_pixels,
     leave_out_around_points,
@@ -139,11 +138,7 @@ def mask_of_sample(
 
 
 def _labelled_box(cell: Annotation) -> Annotation:
-    assert cell.box is not None
-    x_min, y_min, x_max, y_max = cell.box
-    return Annotation(
-        cell_type=cell.cell_type, box=Box(x_min, y_min, x_max, y_max), origin=cell.origin
-    )
+    return Annotation(cell_type=cell.cell_type, box=cell.box, origin=cell.origin)
 
 
 def _labels_within(

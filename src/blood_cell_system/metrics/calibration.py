@@ -12,7 +12,7 @@ References
 """
 
 import math
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -155,27 +155,7 @@ def fit_temperature(probabilities: ArrayLike, y_true: ArrayLike) -> float:
     float
         Within 0.05 and 20; 1 when no class is known.
     """
-    values, true = _labelled(probabilities, y_true)
-    if not len(true):
-        return 1.0
-
-    return _likeliest_temperature(
-        lambda temperature: (
-            len(true) * negative_log_likelihood(with_temperature(values, temperature), true)
-        )
-    )
-
-
-def _likeliest_temperature(loss: Callable[[float], float]) -> float:
-    """Temperature of the least sum of losses, held near 1."""
-
-    def penalised(log_temperature: float) -> float:
-        fit = loss(float(np.exp(log_temperature)))
-        return float(fit + 0.5 * (log_temperature / _PRIOR_SPREAD) ** 2)
-
-    low, high = np.log(_TEMPERATURES)
-    bounds = {"bounds": (low, high), "method": "bounded", "options": {"xatol": 1e-4}}
-    return float(np.exp(minimize_scalar(penalised, **bounds).x))
+    return temperature_across_sources(probabilities, y_true, [""] * len(np.asarray(y_true)))
 
 
 def _labelled(probabilities: ArrayLike, y_true: ArrayLike) -> tuple[Floats, NDArray[np.int64]]:
@@ -262,23 +242,18 @@ def thresholds_across_sources(
     ValueError
         ``coverage`` is not between 0 and 1.
     """
-    values, true = np.asarray(probabilities, dtype=np.float64), np.asarray(y_true)
-    names = list(dict.fromkeys(sources))
-    place = np.array([names.index(name) for name in sources], dtype=np.intp)
-    by_source = [
-        class_thresholds(values[place == index], true[place == index], coverage=coverage)
-        for index in range(len(names))
-    ]
-    thresholds = np.zeros(values.shape[1])
-    for index in range(values.shape[1]):
+    by_source = _by_source(probabilities, y_true, sources)
+    thresholds_of = [class_thresholds(*part, coverage=coverage) for part in by_source]
+    thresholds = np.zeros(np.shape(probabilities)[1])
+    for index in range(len(thresholds)):
         # A source with too few cells of a class says nothing of it.
-        own = [found[index] for found in by_source if found[index] > 0]
+        own = [found[index] for found in thresholds_of if found[index] > 0]
         if not own:
             continue
         if guarantee is Guarantee.WORST:
             thresholds[index] = min(own)
             continue
-        parts = [np.sort(values[(place == s) & (true == index), index]) for s in range(len(names))]
+        parts = [np.sort(values[true == index, index]) for values, true in by_source]
         parts = [part for part in parts if len(part)]
         candidates = np.unique(np.concatenate(parts))
         # Below the first of n cells, 1 of n + 1 may be expected: the correction of conformal sets.
@@ -305,24 +280,33 @@ def temperature_across_sources(
     float
         As of :func:`fit_temperature`.
     """
-    values, true = np.asarray(probabilities, dtype=np.float64), np.asarray(y_true)
+    labelled = (_labelled(*part) for part in _by_source(probabilities, y_true, sources))
+    parts = [(part, labels) for part, labels in labelled if len(labels)]
+    if not parts:
+        return 1.0
+    cells = sum(len(labels) for _, labels in parts)
+
+    def loss(log_temperature: float) -> float:
+        temperature = float(np.exp(log_temperature))
+        losses = [
+            negative_log_likelihood(with_temperature(part, temperature), labels)
+            for part, labels in parts
+        ]
+        return cells * float(np.mean(losses)) + 0.5 * (log_temperature / _PRIOR_SPREAD) ** 2
+
+    low, high = np.log(_TEMPERATURES)
+    found = minimize_scalar(loss, bounds=(low, high), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))
+
+
+def _by_source(
+    probabilities: ArrayLike, y_true: ArrayLike, sources: Sequence[Hashable]
+) -> list[tuple[Floats, NDArray[np.int64]]]:
+    values = np.asarray(probabilities, dtype=np.float64)
+    true = np.asarray(y_true, dtype=np.int64)
     names = list(dict.fromkeys(sources))
     place = np.array([names.index(name) for name in sources], dtype=np.intp)
-    parts = [(values[place == s], true[place == s]) for s in range(len(names))]
-    parts = [(part, labels) for part, labels in parts if np.any(labels != NOT_LABELLED)]
-    cells = sum(int(np.count_nonzero(labels != NOT_LABELLED)) for _, labels in parts)
-
-    def loss(temperature: float) -> float:
-        return cells * float(
-            np.mean(
-                [
-                    negative_log_likelihood(with_temperature(part, temperature), labels)
-                    for part, labels in parts
-                ]
-            )
-        )
-
-    return _likeliest_temperature(loss) if parts else 1.0
+    return [(values[place == s], true[place == s]) for s in range(len(names))]
 
 
 def known_threshold_across_sources(

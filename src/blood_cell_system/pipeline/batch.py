@@ -1,15 +1,16 @@
 """Many images, one after the other, whatever becomes of each."""
 
 import errno
-import hashlib
 import logging
 import os
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from blood_cell_system.analysis.trained_models import taxonomy_of, training_diameter_of
 from blood_cell_system.annotation.sample import FailedImage
@@ -20,16 +21,10 @@ from blood_cell_system.errors import (
     MissingDataError,
     OutputError,
     SettingsError,
-    is_memory_full,
     system_words,
 )
 from blood_cell_system.folder_lock import locked_folder, remove_partial_files
-from blood_cell_system.imaging.image_file import (
-    IMAGE_SUFFIXES,
-    read_file_bytes,
-    read_image,
-    read_image_shape,
-)
+from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image_shape
 from blood_cell_system.imaging.image_folders import (
     RESULT_ENDINGS,
     SUMMARY_NAME,
@@ -38,10 +33,19 @@ from blood_cell_system.imaging.image_folders import (
     is_image_name,
     walk_folders,
 )
-from blood_cell_system.imaging.scan import SCAN_SUFFIXES
+from blood_cell_system.imaging.scan import SCAN_SUFFIXES, ZARR_SUFFIXES
 from blood_cell_system.input_files import read_json
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
-from blood_cell_system.pipeline.image import InferencePipeline
+from blood_cell_system.parallel import WorkerPool
+from blood_cell_system.pipeline.image import InferencePipeline, PipelineRecipe, pipeline_of
+from blood_cell_system.pipeline.image_task import (
+    ImageTask,
+    InputImage,
+    TaskOutcome,
+    do_task,
+    failed_outcome,
+    run_task,
+)
 from blood_cell_system.reports.batch_summary import (
     SLIDE_ENDING,
     SLIDES_FOLDER,
@@ -49,32 +53,24 @@ from blood_cell_system.reports.batch_summary import (
     ImageOutcome,
     Slide,
 )
-from blood_cell_system.reports.cell_table import write_cell_tables
+from blood_cell_system.reports.cell_table import CSV_NAME, PARQUET_NAME, write_cell_tables
 from blood_cell_system.reports.image_files import (
-    as_written,
-    cells_to_csv,
+    ALL_PARTS,
+    Part,
+    endings_of,
     file_of,
-    read_labels,
     remove_file,
-    write_image_files,
     write_words,
 )
 from blood_cell_system.reports.page.field_spool import FieldSpool, encoded_jpeg
-from blood_cell_system.reports.page.panel import PageLimits, make_panel, page_limits
+from blood_cell_system.reports.page.panel import page_limits
 from blood_cell_system.reports.page.render import render_page
 from blood_cell_system.reports.page.review_page import REVIEW_NAME, write_review_pages
-from blood_cell_system.reports.report import (
-    FORMAT_VERSION,
-    DiagnosticReport,
-    Provenance,
-    ReportSettings,
-)
 from blood_cell_system.reports.text import slide_text
 
 if TYPE_CHECKING:
     from blood_cell_system.pipeline.scan_fields import (
         PlannedScan,
-        ScanField,
         ScanSettings,
         Tally,
     )
@@ -86,24 +82,6 @@ _MAX_NAME_BYTES: Final = 180
 _SHOWN_LETTERS: Final = 120  # Of a path that is too long.
 _PREPARED: Final = frozenset({"images", "masks"})
 _LABELS: Final = frozenset({"masks", "instances"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InputImage:
-    """An image to analyse.
-
-    Parameters
-    ----------
-    path : Path
-    name : str
-        What the names of its results begin with; unique, also where capitals do not count.
-    field : ScanField or None
-        What of the file is analysed; None for an image that is read whole.
-    """
-
-    path: Path
-    name: str
-    field: "ScanField | None" = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +149,7 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         try:
             for file in _files_of(path, results, recursive=recursive):
                 if is_image_name(file) or file.suffix.lower() in SCAN_SUFFIXES:
-                    found.append((file, str(file.relative_to(path).with_suffix(""))))
+                    found.append((file, file.relative_to(path).with_suffix("").as_posix()))
                 else:
                     passed_over.append(file)
         except OSError as error:
@@ -275,7 +253,8 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
     """Go through a folder by name; hidden files and results are left out.
 
     Of the results of another analysis only the summary is given. Of a prepared folder, which has
-    ``images`` and ``masks``, ``images`` is searched, and the others are given as they are.
+    ``images`` and ``masks``, ``images`` is searched, and the others are given as they are. A folder
+    in OME-Zarr is given as a file.
     """
 
     def stop(error: OSError) -> None:
@@ -288,8 +267,12 @@ def _files_of(folder: Path, results: Path, *, recursive: bool) -> Iterator[Path]
         elif set(folders) >= _PREPARED:
             files = [*files, *_LABELS.intersection(folders)]
             wanted = [name for name in wanted or _PREPARED if name not in _LABELS]
+        scans = [name for name in folders if Path(name).suffix.lower() in ZARR_SUFFIXES]
+        files = [*files, *scans]
         folders[:] = sorted(
-            name for name in wanted if Path(os.path.realpath(root / name)) != results
+            name
+            for name in set(wanted).difference(scans)
+            if Path(os.path.realpath(root / name)) != results
         )
         yield from (root / name for name in sorted(files))
 
@@ -319,67 +302,14 @@ def _short(name: str) -> str:
     if cut != stem:
         # A letter of several bytes may have been cut in two.
         cut = os.fsencode(stem)[:_MAX_NAME_BYTES].decode("utf-8", errors="ignore")
-    return str(Path(folder, cut))
+    return Path(folder, cut).as_posix()
 
+
+_MANY_PIXELS: Final = 4_000_000
+"""Of all images together: a process needs a second of a core to start, in which some 8 images of
+640×480 are done."""
 
 _REPORT_ENDING: Final = "_report.json"
-
-
-def former_report(
-    output_dir: Path,
-    image: InputImage,
-    settings: ReportSettings,
-    provenance: Provenance,
-    *,
-    data: bytes | None = None,
-) -> DiagnosticReport | None:
-    """Read the report of a former run, if all files are there and this run would make the same.
-
-    A report that is damaged, of a former version, or whose table or text are not its own, is none.
-
-    ``settings`` and ``provenance`` are those of this run, the image left aside; ``data`` is what
-    the image's file holds, where it has been read.
-
-    Raises
-    ------
-    MissingDataError, ImageReadError
-        The image has gone, or cannot be read.
-    """
-    files = (file_of(output_dir, image.name, ending) for ending in RESULT_ENDINGS)
-    if not all(path.is_file() for path in files):
-        return None
-    try:
-        value = read_json(file_of(output_dir, image.name, "report.json"))
-        report = DiagnosticReport.from_json(value)
-    except (OSError, ValueError, RecursionError):
-        return None
-    if image.field is not None:
-        digest = image.field.digest
-    else:
-        data = read_file_bytes(image.path) if data is None else data
-        digest = hashlib.sha256(data).hexdigest()
-    # The same file has the same pixels.
-    former = report.provenance
-    digests = {
-        "data_sha256": digest,
-        "pixels_sha256": former.pixels_sha256,
-        "field_hash": former.field_hash,
-    }
-    expected = provenance.model_copy(update=digests)
-    if (report.settings, report.provenance) != (settings, expected):
-        return None
-    is_present = value["format_version"] == FORMAT_VERSION
-    return report if is_present and _has_its_words(output_dir, image.name, report) else None
-
-
-def _has_its_words(output_dir: Path, name: str, report: DiagnosticReport) -> bool:
-    """Whether table and text beside a report are those that it gives."""
-    table = cells_to_csv(report.to_json()["cells"], report.cells.taxonomy)
-    words = {"cells.csv": table, "summary.txt": report.text}
-    return all(
-        file_of(output_dir, name, ending).read_bytes() == as_written(text)
-        for ending, text in words.items()
-    )
 
 
 def former_digests(output_dir: Path) -> Mapping[str, str]:
@@ -412,7 +342,9 @@ def replaced_names(former: Mapping[str, str], outcomes: Iterable[ImageOutcome]) 
 def count_left_over(output_dir: Path, outcomes: Iterable[ImageOutcome]) -> int:
     """Count the reports in a folder that are of none of a run's images."""
     names = {outcome.name for outcome in outcomes}
-    reports = (str(path.relative_to(output_dir)) for path in output_dir.rglob(f"*{_REPORT_ENDING}"))
+    reports = (
+        path.relative_to(output_dir).as_posix() for path in output_dir.rglob(f"*{_REPORT_ENDING}")
+    )
     return sum(report.removesuffix(_REPORT_ENDING) not in names for report in reports)
 
 
@@ -429,31 +361,37 @@ class BatchSettings:
     Parameters
     ----------
     jobs : int
-        Images in work at the same time; they share the network.
+        Images in work at the same time: in threads that share the network, or, where there are many
+        and the models are those of files, in processes of their own.
     resume : bool
         Whether to keep the results of a former run that would come out the same.
     slides : mapping of str to Slide
         Slide of each image, by the name of its results; empty where slides were not named.
     page_images : int, optional
         Images that the page is going to show; those of this run by default.
-    is_reviewable : bool
-        Whether pages are written on which a person corrects cells.
+    parts : frozenset of Part
+        What is written.
 
     Raises
     ------
     SettingsError
-        ``jobs`` is less than 1.
+        ``jobs`` is less than 1, or ``resume`` is without what it rests on.
     """
 
     jobs: int = 1
     resume: bool = False
     slides: Mapping[str, Slide] = field(default_factory=dict)
     page_images: int | None = None
-    is_reviewable: bool = True
+    parts: frozenset[Part] = ALL_PARTS
 
     def __post_init__(self) -> None:
         if self.jobs < 1:
             raise SettingsError(f"jobs: received {self.jobs}; expected 1 or more.")
+        if self.resume and not self.parts >= {Part.REPORT, Part.MASKS}:
+            raise SettingsError(
+                "--resume: received with --write that leaves out report or masks, by which it "
+                "knows what is done. Add both to --write, or leave --resume out."
+            )
 
 
 def batch_process_images(
@@ -529,17 +467,25 @@ def analyze_inputs(
     settings = settings or BatchSettings()
     start_batch(output_dir)
     remove_partial_files({(output_dir / image.name).parent for image in inputs.images})
-    # Before the first image: without a model all would fail for the same reason.
-    work = _Work(
-        pipeline=pipeline,
-        output_dir=output_dir,
-        resume=settings.resume,
-        provenance=pipeline.provenance,
-        limits=page_limits(settings.page_images or len(inputs.images)),
-        spool=(spool or FieldSpool(output_dir)) if settings.is_reviewable else None,
-    )
-    for outcome in _in_threads(work, inputs, settings.jobs):
-        yield replace(outcome, slide=settings.slides.get(outcome.name))
+    spool = (spool or FieldSpool(output_dir)) if Part.REVIEW in settings.parts else None
+    with closing(_started(inputs, pipeline, settings.jobs)) as workers:
+        # Before the first image: without a model all would fail for the same reason.
+        provenance = pipeline.provenance
+        limits = page_limits(settings.page_images or len(inputs.images))
+        tasks = (
+            ImageTask(
+                image=image,
+                output_dir=output_dir,
+                provenance=provenance,
+                limits=limits,
+                parts=settings.parts,
+                resume=settings.resume,
+            )
+            for image in inputs.images
+        )
+        for outcome in _in_order(tasks, workers, _Enough(inputs), ahead=settings.jobs):
+            panel = outcome.panel and outcome.panel.spooled(spool)
+            yield replace(outcome, panel=panel, slide=settings.slides.get(outcome.name))
     for failed in inputs.failed:
         yield ImageOutcome(name="", path=failed.name, reason=failed.reason)
 
@@ -551,6 +497,7 @@ def write_batch(
     output_dir: Path,
     *,
     figures: "FiguresSettings | None" = None,
+    parts: frozenset[Part] = ALL_PARTS,
 ) -> BatchSummary:
     """Write the summary, its table, the table of all cells, the page and a report each slide.
 
@@ -562,11 +509,12 @@ def write_batch(
         A file cannot be written.
     """
     summary = BatchSummary(
-        outcomes=tuple(_with_its_files(outcome, output_dir) for outcome in outcomes),
+        outcomes=tuple(_with_its_files(outcome, output_dir, parts) for outcome in outcomes),
         settings=pipeline.report_settings,
         provenance=pipeline.provenance,
         passed_over=tuple(str(path) for path in inputs.passed_over),
         figures=figures,
+        parts=parts,
     )
     write_batch_files(summary, output_dir, scans=inputs.scans)
     return summary
@@ -586,9 +534,16 @@ def write_batch_files(
     """
     write_json(output_dir / SUMMARY_NAME, summary.to_json())
     write_words(output_dir / TABLE_NAME, summary.to_csv())
-    write_cell_tables(summary.outcomes, output_dir)
+    if Part.TABLE in summary.parts:
+        write_cell_tables(summary.outcomes, output_dir)
+    else:
+        for name in (CSV_NAME, PARQUET_NAME):
+            remove_file(output_dir / name)
     review = REVIEW_NAME if write_review_pages(summary, output_dir) else ""
-    write_words(output_dir / PAGE_NAME, render_page(summary, review=review))
+    if Part.REPORT in summary.parts:
+        write_words(output_dir / PAGE_NAME, render_page(summary, review=review))
+    else:
+        remove_file(output_dir / PAGE_NAME)
     _write_slides(summary, output_dir, review=review, scans=scans)
 
 
@@ -598,7 +553,7 @@ def _write_slides(
     """Write page, text and JSON of each slide; those of slides of a former grouping go."""
     folder = output_dir / SLIDES_FOLDER
     written = set()
-    if summary.is_grouped:
+    if summary.is_grouped and Part.REPORT in summary.parts:
         written = _slide_files(summary, folder, review=review, scans=scans)
     for ending in ("html", "txt", "json"):
         for path in folder.glob(f"*{SLIDE_ENDING}.{ending}"):
@@ -639,13 +594,15 @@ def _slide_files(
     return written
 
 
-def _with_its_files(outcome: ImageOutcome, output_dir: Path) -> ImageOutcome:
+def _with_its_files(
+    outcome: ImageOutcome, output_dir: Path, parts: frozenset[Part]
+) -> ImageOutcome:
     if outcome.report is None:
         return outcome
-    files = [file_of(output_dir, outcome.name, ending) for ending in RESULT_ENDINGS]
+    files = [file_of(output_dir, outcome.name, ending) for ending in endings_of(parts)]
     labels = [file_of(output_dir, outcome.name, f"instances.{kind}") for kind in ("png", "tif")]
     missing = [path for path in files if not path.is_file()]
-    if not any(path.is_file() for path in labels):
+    if Part.MASKS in parts and not any(path.is_file() for path in labels):
         missing.append(labels[0])
     if not missing:
         return outcome
@@ -653,53 +610,113 @@ def _with_its_files(outcome: ImageOutcome, output_dir: Path) -> ImageOutcome:
     return replace(outcome, report=None, panel=None, was_kept=False, reason=reason)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    pipeline: InferencePipeline
-    output_dir: Path
-    resume: bool
-    provenance: Provenance
-    limits: PageLimits
-    spool: FieldSpool | None
+class Workers(Protocol):
+    """What does tasks: threads of this process, processes, or other machines."""
+
+    def submit(self, task: ImageTask) -> Future[TaskOutcome]:
+        """Begin a task as soon as there is room for it."""
+
+    def close(self) -> None:
+        """Wait for tasks in work, and end."""
 
 
-def _in_threads(work: _Work, inputs: Inputs, jobs: int) -> Iterator[ImageOutcome]:
-    """Work on a few images at once; outcomes come in the order of the images.
+class _Threads:
+    """Threads that share the networks of this process."""
+
+    def __init__(self, pipeline: InferencePipeline, jobs: int) -> None:
+        self._pipeline, self._executor = pipeline, ThreadPoolExecutor(jobs)
+
+    def submit(self, task: ImageTask) -> Future[TaskOutcome]:
+        return self._executor.submit(do_task, self._pipeline, task)
+
+    def close(self) -> None:
+        self._executor.shutdown()
+
+
+class _Processes:
+    """Processes that have loaded the networks once, each with its share of the cores."""
+
+    def __init__(self, recipe: PipelineRecipe, jobs: int, threads: int) -> None:
+        self._recipe = recipe
+        self._pool = WorkerPool(jobs, threads=threads, first=partial(pipeline_of, recipe))
+
+    def submit(self, task: ImageTask) -> Future[TaskOutcome]:
+        return self._pool.submit(run_task, self._recipe, task)
+
+    def close(self) -> None:
+        self._pool.close()
+
+
+def _started(inputs: Inputs, pipeline: InferencePipeline, jobs: int) -> Workers:
+    """Start processes where there is enough work for them to pay, else threads.
+
+    Fields of scans stay here: so large, they leave no memory for a network in each process.
+    """
+    threads = max(1, (os.cpu_count() or 1) // jobs)
+    recipe = None
+    if jobs > 1 and not inputs.scans and pipeline.device == "cpu":
+        recipe = pipeline.recipe(threads=threads)
+    if recipe is None or not _are_many(inputs.images):
+        return _Threads(pipeline, jobs)
+    return _Processes(recipe, jobs, threads)
+
+
+def _are_many(images: Sequence[InputImage]) -> bool:
+    """Whether images have so many pixels together that processes are worth starting."""
+    pixels = 0
+    for image in images if len(images) > 1 else ():
+        # What cannot be read costs nothing.
+        with suppress(BloodCellError):
+            height, width = read_image_shape(image.path)
+            pixels += height * width
+        if pixels >= _MANY_PIXELS:
+            return True
+    return False
+
+
+def _in_order(
+    tasks: Iterable[ImageTask], workers: Workers, enough: "_Enough", *, ahead: int
+) -> Iterator[ImageOutcome]:
+    """Have a few tasks in work at once; outcomes come in the order of the tasks.
 
     Of a scan of which enough cells are counted the other fields are left out, those in work too:
     what is counted does not depend on how many are in work.
     """
-    enough = _Enough(inputs)
-    with ThreadPoolExecutor(jobs) as executor:
-        waiting: deque[tuple[InputImage, Future[ImageOutcome]]] = deque()
-        try:
-            for image in inputs.images:
-                # A bounded queue: an image that waits for its turn holds no memory.
-                if len(waiting) > jobs:
-                    yield from _counted(work, enough, *waiting.popleft())
-                if not enough.is_of(image.name):
-                    waiting.append((image, executor.submit(_one, work, image)))
-            while waiting:
-                yield from _counted(work, enough, *waiting.popleft())
-        finally:
-            for _, future in waiting:
-                future.cancel()
+    waiting: deque[tuple[ImageTask, Future[TaskOutcome]]] = deque()
+    try:
+        for task in tasks:
+            # A bounded queue: an image that waits for its turn holds no memory.
+            if len(waiting) > ahead:
+                yield from _counted(enough, *waiting.popleft())
+            if not enough.is_of(task.image.name):
+                waiting.append((task, workers.submit(task)))
+        while waiting:
+            yield from _counted(enough, *waiting.popleft())
+    finally:
+        for _, future in waiting:
+            future.cancel()
 
 
 def _counted(
-    work: _Work, enough: "_Enough", image: InputImage, future: Future[ImageOutcome]
+    enough: "_Enough", task: ImageTask, future: Future[TaskOutcome]
 ) -> Iterator[ImageOutcome]:
     """Give an outcome, unless enough cells are counted without it: then its files go."""
-    if enough.is_of(image.name):
-        if future.cancel():
-            return
-        future.result()
-        for ending in (*RESULT_ENDINGS, "instances.png", "instances.tif"):
-            remove_file(file_of(work.output_dir, image.name, ending))
+    image = task.image
+    is_left_out = enough.is_of(image.name)
+    if is_left_out and future.cancel():
         return
-    outcome = future.result()
-    enough.add(outcome)
-    yield outcome
+    try:
+        done = future.result()
+    except Exception as error:  # A worker that ends costs the others nothing.
+        done = TaskOutcome(outcome=failed_outcome(image, error))
+    if is_left_out:
+        for ending in (*RESULT_ENDINGS, "instances.png", "instances.tif"):
+            remove_file(file_of(task.output_dir, image.name, ending))
+        return
+    if image.field is not None:
+        image.field.scan.note_holes(image.field.level, done.holes)
+    enough.add(done.outcome)
+    yield done.outcome
 
 
 class _Enough:
@@ -720,75 +737,3 @@ class _Enough:
         tally = self._tallies.get(outcome.name)
         if tally is not None and outcome.report is not None:
             tally.add(outcome.report)
-
-
-def _one(work: _Work, image: InputImage) -> ImageOutcome:
-    try:
-        if work.resume:
-            kept = _kept_or_damaged(work, image)
-            if kept is not None:
-                return kept
-        return _analyzed(work, image)
-    except BloodCellError as error:
-        reason = str(error)
-    except Exception as error:  # A fault of this program in one image must not cost the others.
-        if is_memory_full(error):
-            reason = "the memory is full. Run again with --jobs 1, or cut the image up."
-        elif isinstance(error, OSError):
-            reason = f"{error.filename or 'a file'}: {system_words(error)}"
-        else:
-            _logger.exception("%s: a fault of this program", image.path)
-            reason = f"a fault of this program ({type(error).__name__}: {error})."
-        reason = f"{image.path}: {reason}"
-    return ImageOutcome(name=image.name, path=str(image.path), reason=reason)
-
-
-def _analyzed(work: _Work, item: InputImage) -> ImageOutcome:
-    if item.field is None:
-        result = work.pipeline.analyze(item.path)
-    else:
-        result = work.pipeline.analyze_field(item.field)
-    value = write_image_files(work.output_dir, item.name, result.analysis, result.report)
-    # As it is read back: the same numbers as those of a kept one, and no pixels are held.
-    report = DiagnosticReport.from_json(value)
-    labels = result.analysis.cells.label_image
-    panel = make_panel(result.analysis.image, labels, report, work.limits, spool=work.spool)
-    return ImageOutcome(name=item.name, path=str(item.path), report=report, panel=panel)
-
-
-def _kept_or_damaged(work: _Work, item: InputImage) -> ImageOutcome | None:
-    """Give what :func:`_kept` gives; results that it fails on are damaged, and are made anew."""
-    try:
-        return _kept(work, item)
-    except (BloodCellError, MemoryError):
-        raise
-    except Exception as error:
-        _logger.info("%s: its former results are damaged (%s)", item.path, error)
-        return None
-
-
-def _kept(work: _Work, item: InputImage) -> ImageOutcome | None:
-    """Take the results of a former run, if this one would give the same."""
-    # Read once: the hash that decides and the pixels that the page shows are of the same bytes.
-    data = read_file_bytes(item.path) if item.field is None else None
-    report = former_report(
-        work.output_dir, item, work.pipeline.report_settings, work.provenance, data=data
-    )
-    if report is None:
-        return None
-    try:
-        labels = read_labels(work.output_dir, item.name)
-        drawn = [
-            read_image_shape(file_of(work.output_dir, item.name, ending))
-            for ending in RESULT_ENDINGS
-            if ending.endswith(".png")
-        ]
-    except BloodCellError:
-        return None
-    image = read_image(item.path, data=data) if item.field is None else item.field.read()
-    if {labels.shape, *drawn} != {image.shape[:2]} or labels.max(initial=0) != len(report.cells):
-        return None
-    panel = make_panel(image, labels, report, work.limits, spool=work.spool)
-    return ImageOutcome(
-        name=item.name, path=str(item.path), report=report, panel=panel, was_kept=True
-    )

@@ -247,7 +247,9 @@ def write_corrected_results(
             name=one.name,
             path=str(results.image_path(one.name, one.report)),
             report=DiagnosticReport.from_json(value),
-            panel=make_panel(one.image, one.field.label_image, report, limits, spool=spool),
+            panel=make_panel(
+                one.image, one.field.label_image, report, limits, is_reviewable=True
+            ).spooled(spool),
         )
         yield one
     for name in results.names:
@@ -280,7 +282,8 @@ def _kept(
     with suppress(BloodCellError):
         path = str(results.image_path(name, report))
         labels = results.with_pixels(name, report).label_image
-        panel = make_panel(results.image(name, report), labels, report, limits, spool=spool)
+        image = results.image(name, report)
+        panel = make_panel(image, labels, report, limits, is_reviewable=True).spooled(spool)
     return ImageOutcome(name=name, path=path, report=report, panel=panel)
 
 

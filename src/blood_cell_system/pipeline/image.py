@@ -4,7 +4,7 @@ import hashlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 import blood_cell_system
 from blood_cell_system.analysis.classification import ClassificationSettings, classify_analysis
+from blood_cell_system.analysis.execution import Execution
 from blood_cell_system.analysis.image_analysis import (
     AnalysisSettings,
     ImageAnalysis,
@@ -34,7 +35,7 @@ from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_fi
 from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
-from blood_cell_system.reports.image_files import write_image_files
+from blood_cell_system.reports.image_files import ALL_PARTS, Part, write_image_files
 from blood_cell_system.reports.report import (
     CONFIDENCE_THRESHOLD,
     UNCERTAIN_MARGIN,
@@ -170,7 +171,7 @@ class InferencePipeline:
                 path.stem,
                 result.analysis,
                 result.report,
-                with_image=save_visualization,
+                parts=ALL_PARTS if save_visualization else ALL_PARTS - {Part.OVERLAY},
             )
         return result.report
 
@@ -296,6 +297,34 @@ class InferencePipeline:
         return ImageResult(analysis=analysis, report=report)
 
     @property
+    def device(self) -> str:
+        """On what the networks run, such as ``cpu``."""
+        return self.system.execution.device if self.system.execution else "cpu"
+
+    def recipe(self, *, threads: int | None = None) -> "PipelineRecipe | None":
+        """Say what this pipeline is made of, so that another process can make the same.
+
+        None where a model is in memory alone, or runs in Keras.
+
+        Parameters
+        ----------
+        threads : int, optional
+            How many threads a network may use there; by default as here.
+        """
+        files = self.system.model_files()
+        if files is None:
+            return None
+        execution = self.system.execution or Execution()
+        return PipelineRecipe(
+            models=tuple(files.items()),
+            execution=replace(execution, threads=threads or execution.threads),
+            settings=self.settings,
+            classification=self.classification,
+            report_settings=self.report_settings,
+            is_classifying=self.is_classifying,
+        )
+
+    @property
     def provenance(self) -> Provenance:
         """What reports are made with.
 
@@ -339,6 +368,48 @@ class InferencePipeline:
                 },
             ),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineRecipe:
+    """What a pipeline is made of; it can be pickled.
+
+    Parameters
+    ----------
+    models : tuple of (str or None, Path or None)
+        Files of models by kind, None for the segmenter; no path for one that comes with this
+        package.
+    """
+
+    models: tuple[tuple[str | None, Path | None], ...]
+    execution: Execution
+    settings: AnalysisSettings
+    classification: ClassificationSettings
+    report_settings: ReportSettings
+    is_classifying: bool
+
+
+@lru_cache(maxsize=1)
+def pipeline_of(recipe: PipelineRecipe) -> InferencePipeline:
+    """Make a pipeline, the same again for the same recipe.
+
+    Raises
+    ------
+    MissingDataError
+        A model is not there.
+    CheckpointError
+        It is damaged, or does not fit its place.
+    """
+    system = BloodCellAnalysisSystem.of_files(dict(recipe.models), execution=recipe.execution)
+    return InferencePipeline(
+        system,
+        confidence_threshold=recipe.report_settings.confidence_threshold,
+        uncertain_margin=recipe.report_settings.uncertain_margin,
+        settings=recipe.settings,
+        classification=recipe.classification,
+        is_classifying=recipe.is_classifying,
+        counts_unproven=recipe.report_settings.counts_unproven,
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
-from blood_cell_system.analysis.opened_networks import read_metadata
+from blood_cell_system.analysis.opened_networks import int8_file, read_metadata
+from blood_cell_system.datasets.source_licences import sources_against
 from blood_cell_system.errors import CheckpointError, ImageReadError, MissingDataError
 from blood_cell_system.imaging.image_folders import is_folder
 from blood_cell_system.model_metadata import (
@@ -27,6 +28,14 @@ _WHAT: Final = {
 }
 
 
+NO_COMMERCIAL: Final = (
+    "no model there learned only from data whose licence allows commercial use. Train them: "
+    "bloodcells train on BCCD or drawn smears, bloodcells train-classifier --sources permissive. "
+    "Then name their folder: --models DIR (docs/commercial_use.md)."
+)
+"""What to do where no such weights are installed."""
+
+
 class InstalledModel(BaseModel):
     """A model's file and what its metadata say; empty where they say nothing."""
 
@@ -43,6 +52,8 @@ class InstalledModel(BaseModel):
     preset: str = ""
     data: str = ""
     licence: str = ""
+    sources_against: tuple[str, ...] = ()
+    """Sources, each with its licence, that keep it from commercial use."""
     measured: dict[str, Any] = {}
     """Figures by name."""
     validation: dict[str, Validation] = {}
@@ -51,6 +62,11 @@ class InstalledModel(BaseModel):
     """Why it cannot be used; empty for one that can."""
     use: str = DISCLAIMER
     """What it may be used for."""
+
+    @property
+    def is_commercial(self) -> bool:
+        """Whether all that it learned from allows commercial use."""
+        return not self.problem and not self.sources_against
 
     def to_json(self) -> dict[str, Any]:
         """Give everything, for programs."""
@@ -67,7 +83,9 @@ def installed_models(folder: Path) -> tuple[InstalledModel, ...]:
     """
     known = [folder / f"{stem}{suffix}" for stem in _WHAT for suffix in _SUFFIXES]
     others = sorted(folder.iterdir()) if is_folder(folder) else []
-    others = [path for path in others if path.suffix in _SUFFIXES and path not in known]
+    # A file of 8 bits is another form of the one beside it.
+    forms = {int8_file(path) for path in others if path.suffix == ".onnx"}
+    others = [path for path in others if path.suffix in _SUFFIXES and path not in {*known, *forms}]
     files = [*known, *others]
     found = tuple(_described(path) for path in files if path.is_file() and path.name[0] != ".")
     if not found:
@@ -88,6 +106,10 @@ def _described(path: Path) -> InstalledModel:
         if metadata := read_metadata(path, kind=kind):
             facts |= {name: value for name in _SHOWN if (value := getattr(metadata, name))}
             facts["version"] = metadata.software_version
+            facts["sources_against"] = sources_against(
+                metadata.data,
+                architecture=metadata.architecture.name if metadata.architecture else "",
+            )
             if stem not in _WHAT:
                 what = _purpose(metadata)
     except (CheckpointError, ImageReadError) as error:

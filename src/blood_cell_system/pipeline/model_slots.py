@@ -228,7 +228,7 @@ class ModelSlot:
     def __init__(
         self, kind: ClassifierKind | None = None, *, execution: Execution | None = None
     ) -> None:
-        self.kind, self.execution = kind, execution
+        self.kind, self.execution = kind, execution or Execution()
         self.stem = SEGMENTER_STEM if kind is None else kind.file_stem
         self.set(None)
 
@@ -276,9 +276,11 @@ class ModelSlot:
             runtime = load_runtime(path, execution=self.execution)
         else:
             runtime = load_classifier(path, self.kind, execution=self.execution)
-        words = self.execution.words_for(path) if self.execution else ""
-        name = f"{path.name} ({words})" if words else path.name
-        return ReadyModel(runtime=runtime, name=name, sha256=sha256_of(path))
+        # With --precision int8 the file of 8 bits beside it runs.
+        ran = Path(getattr(getattr(runtime, "network", None), "name", path))
+        words = self.execution.words_for(path)
+        name = f"{ran.name} ({words})" if words else ran.name
+        return ReadyModel(runtime=runtime, name=name, sha256=sha256_of(ran))
 
     def _as_runtime(self) -> Any:
         model = self.model

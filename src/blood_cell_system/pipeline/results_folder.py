@@ -58,7 +58,7 @@ class ResultsFolder:
         if not reports:
             raise MissingDataError(
                 f"{path}: no *{_REPORT_ENDING} in this folder; expected the folder that "
-                "bloodcells analyze has written. Check the path."
+                "bloodcells analyze has written, with report among --write. Check the path."
             )
         self.names: tuple[str, ...] = tuple(
             one.relative_to(path).as_posix().removesuffix(_REPORT_ENDING) for one in reports

@@ -45,17 +45,16 @@ from blood_cell_system.errors import ImageReadError, SettingsError
 from blood_cell_system.imaging.image_file import (
     IMAGE_SUFFIXES,
     MAX_PIXELS,
-    read_image,
     read_image_shape,
 )
-from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
+from blood_cell_system.imaging.pixel_size import PixelSize
 from blood_cell_system.imaging.scan import (
     SCAN_SUFFIXES,
     TIFF_SUFFIXES,
-    ArrayScan,
     Scan,
     Window,
     digest_of_file,
+    open_in_memory,
     open_scan,
 )
 from blood_cell_system.reports.batch_summary import ImageOutcome
@@ -68,12 +67,15 @@ DEFAULT_MEMORY: Final = 1_500_000_000
 """Bytes that the analysis of a scan takes at most, where nothing else is said."""
 _BASE_BYTES: Final = 420_000_000
 """Of the process with its models, before the first field."""
-_NETWORK_BYTES: Final = 70
-"""A pixel that the network sees: it holds its feature maps at once. This and the next follow from
-the peaks of runs on a drawn slide: 0.57 GB (fields of 1,024 pixels with their margins, one job),
-1.31 GB (2,304 pixels, one job) and 1.57 GB (2,048 pixels, two jobs)."""
-_FIELD_BYTES: Final = 110
-"""A pixel of a field that is in work: image, class mask, labels, what is drawn and packed."""
+_NETWORK_BYTES: Final = 155
+"""A pixel that the network sees, of which all feature maps are held at once: 0.82 GB for 2,304 by
+2,304 pixels in ONNX Runtime."""
+_FIELD_BYTES: Final = 75
+"""A pixel of a field that is in work: image, probabilities, labels, what is drawn and packed,
+by the peaks of runs on a drawn slide."""
+_PYRAMID_PX: Final = 16_000_000
+"""A pyramid of more pixels is one of a slide, of which parts may be glass or too thick; photographs
+have no levels."""
 _WHOLE_BYTES: Final = 40
 """A pixel of an image that is analysed in one piece."""
 _MARGIN_PX: Final = 128
@@ -269,7 +271,9 @@ class ScanSettings:
                 return False
             pixels = scan.shape[0] * scan.shape[1]
             scan.close()
-            return self._is_large(pixels) or (self.each_page and getattr(scan, "pages", 1) > 1)
+            is_slide = len(scan.levels) > 1 and pixels > _PYRAMID_PX
+            has_pages = self.each_page and scan.pages > 1
+            return is_slide or has_pages or self._is_large(pixels)
         if self.max_memory is None:
             return False
         try:
@@ -321,8 +325,12 @@ class ScanField:
         return self.scan.read(self.seen, self.level)
 
     def read_around(self) -> NDArray[np.uint8]:
-        """Read what the network sees; RGB."""
-        return self.scan.read(self.around, self.level)
+        """Read what the network sees, beyond the scan by reflection; RGB."""
+        left, top, width, height = self.around
+        rows, columns = self.scan.levels[self.level].shape
+        there = (left, top, min(width, columns - left), min(height, rows - top))
+        beyond = ((0, height - there[3]), (0, width - there[2]), (0, 0))
+        return np.pad(self.scan.read(there, self.level), beyond, mode="reflect")
 
     @property
     def frame(self) -> Frame:
@@ -490,7 +498,7 @@ def plan_scans(
     """
     digest = digest_of_file(path)
     first = _opened(path, 0, settings)
-    count = getattr(first, "pages", 1) if settings.each_page else 1
+    count = first.pages if settings.each_page else 1
     for page in range(count):
         scan = first if page == 0 else _opened(path, page, settings)
         of_page = name if count == 1 else f"{name}_page{page + 1}"
@@ -516,7 +524,7 @@ def _opened(path: Path, page: int, settings: ScanSettings) -> Scan:
             f"{(_BASE_BYTES + 4 * height * width) / 1e9:.1f} GB, more than --max-memory allows. "
             "Save it as a tiled TIFF."
         )
-    return ArrayScan(path, read_image(path), read_pixel_size(path))
+    return open_in_memory(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -539,17 +547,18 @@ class _Plan:
         zones = small.zones()
         wanted = self._wanted(zones, path)
         marks = self._marks(region)
+        largest = max(own[2] for _, own in owns), max(own[3] for _, own in owns)
         fields = {}
         digits = len(str(max(max(index) for index, _ in owns) + 1))
         for k in wanted:
             (row, column), own = owns[k]
             of_field = f"{name}/r{row + 1:0{digits}d}_c{column + 1:0{digits}d}"
-            seen = self._wider(own, block, _MARGIN_PX)
+            seen = self._wider(own, block)
             fields[of_field] = ScanField(
                 scan=self.scan,
                 page=page,
                 level=level,
-                around=self._wider(own, block, _AROUND_PX),
+                around=self._around(own, block, largest),
                 seen=seen,
                 own=own,
                 marks=None if marks is None else _part_of(marks, seen, region, by),
@@ -682,10 +691,29 @@ class _Plan:
             f"{self.scan.path.name} needs {needed / 1e9:.2f} GB. Allow more{fewer}."
         )
 
-    def _wider(self, own: Window, block: int, margin_px: int) -> Window:
+    def _around(self, own: Window, block: int, largest: tuple[int, int]) -> Window:
+        """Say what the network sees of a field: of all fields the same size.
+
+        ONNX Runtime keeps memory for each size that it has seen.
+        """
+        margin = _AROUND_PX // GRID_PX
+        starts, sides = [], []
+        for start, length, whole in zip(
+            own[:2], largest, self.scan.levels[self.settings.level].shape[::-1], strict=True
+        ):
+            side = min(-(-length // block) + 2 * margin, -(-whole // block)) * block
+            before = min(margin, start // block)
+            # At the end of the scan more of it before the field, rather than less behind.
+            beyond = max(start - before * block + side - whole, 0) // block
+            before = min(before + beyond, start // block)
+            starts.append(start - before * block)
+            sides.append(side)
+        return starts[0], starts[1], sides[0], sides[1]
+
+    def _wider(self, own: Window, block: int) -> Window:
         """Add a margin to a field in whole blocks of the grid, as far as there is a scan."""
         rows, columns = self.scan.levels[self.settings.level].shape
-        margin = margin_px // GRID_PX
+        margin = _MARGIN_PX // GRID_PX
         left, top, width, height = own
         x = left - min(margin, left // block) * block
         y = top - min(margin, top // block) * block

@@ -15,7 +15,7 @@ from typing import Final
 
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.input_files import read_bytes
-from blood_cell_system.pipeline.batch import InputImage
+from blood_cell_system.pipeline.image_task import InputImage
 from blood_cell_system.reports.batch_summary import Slide
 from blood_cell_system.text_encoding import decoded
 

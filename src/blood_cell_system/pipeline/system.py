@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -284,6 +284,45 @@ class BloodCellAnalysisSystem:
         for kind, path in classifiers.items():
             self.load_classifier(path, kind)
 
+    def keep_commercial(self) -> None:
+        """Use only models that learned from data whose licence allows commercial use.
+
+        A classifier that did not is left out, with a warning: its cells are only counted.
+
+        Raises
+        ------
+        SettingsError
+            The segmenter did not.
+        MissingDataError, CheckpointError
+            As of ``segmentation_runtime``.
+        """
+        # Here, not above: the data sets need SciPy, whose import takes as long as an analysis.
+        from blood_cell_system.datasets.source_licences import sources_against
+
+        for name, slot in list(self._slots.items()):
+            if (ready := slot.ready()) is None:
+                continue
+            metadata = getattr(ready.runtime, "metadata", None)
+            architecture = metadata and metadata.architecture
+            against = sources_against(
+                metadata.data if metadata else "",
+                architecture=architecture.name if architecture else "",
+            )
+            if against and name is None:
+                raise SettingsError(
+                    f"--commercial-only: {ready.name} is for research ({'; '.join(against)}), and "
+                    "nothing is counted without a segmenter. Train one on BCCD or drawn smears, "
+                    "and name it: --model FILE (docs/commercial_use.md)."
+                )
+            if against:
+                _logger.warning(
+                    "%s is for research (%s); %s cells are not classified.",
+                    ready.name,
+                    "; ".join(against),
+                    name,
+                )
+                del self._slots[name]
+
     def segmentation_runtime(self) -> Runtime:
         """Give the segmenter, ready to run.
 
@@ -317,6 +356,40 @@ class BloodCellAnalysisSystem:
     def models(self) -> tuple[Any, ...]:
         """What was set, built or loaded, the segmenter first; None for what was not."""
         return tuple(slot.model for slot in self._slots.values())
+
+    def model_files(self) -> dict[str | None, Path | None] | None:
+        """Give the ``.onnx`` files that models were loaded from, by kind, None for the segmenter.
+
+        No path for those that come with this package; None where a model is of no such file.
+        """
+        files: dict[str | None, Path | None] = dict.fromkeys(self._slots)
+        for name, slot in self._slots.items():
+            if slot.model is None:
+                continue
+            if slot.path is None or slot.path.suffix.lower() != ".onnx":
+                return None
+            files[name] = slot.path.absolute()
+        return files
+
+    @classmethod
+    def of_files(
+        cls, files: Mapping[str | None, Path | None], *, execution: Execution | None = None
+    ) -> "BloodCellAnalysisSystem":
+        """Make a system of what ``model_files`` gave; kinds that are not among it are left out.
+
+        Raises
+        ------
+        MissingDataError, CheckpointError
+            As of ``load_segmenter`` and ``load_classifier``.
+        """
+        system = cls(execution=execution)
+        for kind, path in files.items():
+            if path is not None and kind is None:
+                system.load_segmenter(path)
+            elif path is not None and kind is not None:
+                system.load_classifier(path, kind)
+        system._slots = {name: slot for name, slot in system._slots.items() if name in files}
+        return system
 
     def model_identity(self) -> tuple[str, str]:
         """Name of the segmenter, and the SHA-256 of its file, or of its weights without one.

@@ -15,7 +15,6 @@ from blood_cell_system.errors import MissingDataError, OutputError, SettingsErro
 from blood_cell_system.imaging.image_folders import SUMMARY_NAME, is_folder, walk_folders
 from blood_cell_system.pipeline.batch import (
     BatchSettings,
-    InputImage,
     Inputs,
     analyze_inputs,
     find_inputs,
@@ -23,9 +22,10 @@ from blood_cell_system.pipeline.batch import (
     write_batch,
 )
 from blood_cell_system.pipeline.image import InferencePipeline
+from blood_cell_system.pipeline.image_task import InputImage
 from blood_cell_system.pipeline.slide_groups import TABLE_ENDINGS, group_images
 from blood_cell_system.reports.batch_summary import ImageOutcome, Slide
-from blood_cell_system.reports.image_files import file_of
+from blood_cell_system.reports.image_files import ALL_PARTS, Part, file_of
 from blood_cell_system.reports.page.field_spool import FieldSpool
 from blood_cell_system.reports.page.panel import page_limits
 from blood_cell_system.reports.report import Status
@@ -190,7 +190,7 @@ class WatchedFolder:
             jobs=self._settings.jobs,
             resume=True,
             page_images=len(self._inputs.images),
-            is_reviewable=self._settings.is_reviewable,
+            parts=ALL_PARTS if self._settings.is_reviewable else ALL_PARTS - {Part.REVIEW},
         )
         inputs = Inputs(images=tuple(ready), failed=(), passed_over=())
         for outcome in analyze_inputs(

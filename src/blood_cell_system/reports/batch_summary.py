@@ -1,5 +1,6 @@
 """What came of a batch of images, as a typed summary and as a table."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,7 +21,7 @@ from blood_cell_system.reports.findings import (
     sum_findings,
     sum_rates,
 )
-from blood_cell_system.reports.image_files import table_to_csv
+from blood_cell_system.reports.image_files import ALL_PARTS, Part, table_to_csv
 from blood_cell_system.reports.page.panel import Panel
 from blood_cell_system.reports.report import (
     DISCLAIMER,
@@ -56,6 +57,20 @@ class Slide:
 
     def __str__(self) -> str:
         return f"slide {self.name}" + (f" of patient {self.patient}" if self.patient else "")
+
+
+def scan_offsets(outcomes: "Iterable[ImageOutcome]") -> dict[str, int]:
+    """Say by how much the ids of a field's cells are raised, so that those of a scan are unique.
+
+    Fields of one scan lie in one folder; images that are no fields are left out.
+    """
+    offsets, counts = {}, Counter[str]()
+    for outcome in outcomes:
+        if outcome.report is not None and outcome.report.image.place is not None:
+            scan = outcome.name.rpartition("/")[0]
+            offsets[outcome.name] = counts[scan]
+            counts[scan] += len(outcome.report.cells)
+    return offsets
 
 
 class ImageRow(Record):
@@ -213,12 +228,12 @@ class BatchSummary:
     ----------
     outcomes : tuple of ImageOutcome
         In the order of the inputs.
-    settings : ReportSettings
-    provenance : Provenance
     passed_over : tuple of str
         Files that are no images by their names.
     figures : FiguresSettings or None
         What is reported of slides; None for the defaults.
+    parts : frozenset of Part
+        What is written.
     """
 
     outcomes: tuple[ImageOutcome, ...]
@@ -226,6 +241,7 @@ class BatchSummary:
     provenance: Provenance
     passed_over: tuple[str, ...] = ()
     figures: "FiguresSettings | None" = None
+    parts: frozenset[Part] = ALL_PARTS
 
     def count(self, status: Status) -> int:
         """How many inputs ended so."""
@@ -347,8 +363,7 @@ class BatchSummary:
             patients=self.patients,
             images=rows,
             pictures=tuple(
-                FormerImageRow(**{name: getattr(row, name) for name in FormerImageRow.model_fields})
-                for row in rows
+                FormerImageRow.model_validate(row, from_attributes=True) for row in rows
             ),
             passed_over=self.passed_over,
         ).to_json()

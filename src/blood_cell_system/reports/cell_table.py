@@ -17,7 +17,7 @@ from blood_cell_system.atomic_files import csv_text, replacing
 from blood_cell_system.cells.measures import data_dictionary
 from blood_cell_system.cells.table import COLUMNS, Column
 from blood_cell_system.cells.unassessed import Reason
-from blood_cell_system.reports.batch_summary import ImageOutcome
+from blood_cell_system.reports.batch_summary import ImageOutcome, scan_offsets
 from blood_cell_system.reports.image_files import as_written, remove_file
 from blood_cell_system.reports.report import CellFlag, DiagnosticReport, classes_in
 from blood_cell_system.taxonomy import BUILT_IN
@@ -42,6 +42,14 @@ _CELL_ID: Final = Column(
     dtype="int64",
     definition="Value of its pixels in the label image of its image.",
 )
+_SCAN_CELL_ID: Final = Column(
+    name="scan_cell_id",
+    dtype="int64",
+    definition="Its number in the scan that its image is a field of: the value of its pixels in "
+    "the labels that `--label-zarr` writes.",
+)
+_OF_SCANS: Final = frozenset({"scan_cell_id", "scan_centroid"})
+"""Columns that only tables with fields of scans have."""
 
 
 def _described(probabilities: Iterable[str]) -> list[Column]:
@@ -55,7 +63,7 @@ def _described(probabilities: Iterable[str]) -> list[Column]:
     ]
     rest = list(known.values())
     place = next(i for i, column in enumerate(rest) if column.name == "flags") + 1
-    return [*first, _CELL_ID, on_scan, *rest[:place], *shares, *rest[place:]]
+    return [*first, _CELL_ID, _SCAN_CELL_ID, on_scan, *rest[:place], *shares, *rest[place:]]
 
 
 def columns_of(reports: Iterable[DiagnosticReport]) -> dict[str, Column]:
@@ -74,7 +82,7 @@ def columns_with(classes: Iterable[str], *, has_scans: bool = False) -> dict[str
     return {
         name: column
         for column in _described(f"{name}_prob" for name in classes)
-        if has_scans or column.name != "scan_centroid"
+        if has_scans or column.name not in _OF_SCANS
         for name in column.flat_names
     }
 
@@ -91,17 +99,23 @@ def write_cell_tables(outcomes: Iterable[ImageOutcome], output_dir: Path) -> tup
     """
     analysed = [(outcome, outcome.report) for outcome in outcomes if outcome.report is not None]
     columns = columns_of(report for _, report in analysed)
+    offsets = scan_offsets(outcome for outcome, _ in analysed)
+
+    def values() -> Iterator[dict[str, NDArray[Any] | None]]:
+        for outcome, report in analysed:
+            yield values_of(outcome, report, columns, scan_offset=offsets.get(outcome.name))
+
     csv_path, parquet_path = output_dir / CSV_NAME, output_dir / PARQUET_NAME
     with replacing(csv_path) as temporary, temporary.open("wb") as file:
         file.write(as_written(csv_text([columns])))
-        for outcome, report in analysed:
-            for lines in _csv_lines(values_of(outcome, report, columns)):
+        for of_image in values():
+            for lines in _csv_lines(of_image):
                 file.write(lines)
     if not has_parquet():
         remove_file(parquet_path)
         return (csv_path,)
     with replacing(parquet_path) as temporary:
-        _write_parquet(temporary, columns, (values_of(*one, columns) for one in analysed))
+        _write_parquet(temporary, columns, values())
     return csv_path, parquet_path
 
 
@@ -111,9 +125,16 @@ def has_parquet() -> bool:
 
 
 def values_of(
-    outcome: ImageOutcome, report: DiagnosticReport, columns: Mapping[str, Column]
+    outcome: ImageOutcome,
+    report: DiagnosticReport,
+    columns: Mapping[str, Column],
+    *,
+    scan_offset: int | None = None,
 ) -> dict[str, NDArray[Any] | None]:
-    """Columns of an image's cells by name; None for one without a value."""
+    """Columns of an image's cells by name; None for one without a value.
+
+    ``scan_offset`` is that of ``scan_offsets``, where the other fields of its scan are known.
+    """
     cells = report.cells
     slide = outcome.slide
     of_image = {
@@ -126,6 +147,8 @@ def values_of(
     if (place := report.image.place) is not None:
         on_scan = cells["centroid"] * place.downsample + (place.x_px, place.y_px)
         found |= zip(COLUMNS["scan_centroid"].flat_names, on_scan.T, strict=True)
+    if scan_offset is not None:
+        found["scan_cell_id"] = cells.ids + scan_offset
     return {name: _as_numbers(found.get(name)) for name in columns}
 
 
@@ -227,8 +250,8 @@ _HEAD: Final = """# The table of cells
 results: `cells.csv`, and `cells.parquet` where pyarrow is installed
 (`pip install "blood-cell-system[parquet]"`). A row is a cell.
 `report.cells.to_dataframe()` gives the same columns of one image, but for `image`, `slide`,
-`patient` and `scan_centroid`, which only tables with fields of scans have. What has no value is
-empty; several names in one value are separated by blanks.
+`patient`, and `scan_cell_id` and `scan_centroid`, which only tables with fields of scans have. What
+has no value is empty; several names in one value are separated by blanks.
 `python -m blood_cell_system.reports.cell_table` writes this page.
 
 Measures have the names and definitions of scikit-image's

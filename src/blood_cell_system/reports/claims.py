@@ -21,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.metrics.method_error import ErrorRate, chance_of_false_alarms
-from blood_cell_system.model_metadata import UnseenSource, Validation
+from blood_cell_system.model_metadata import Validation
 from blood_cell_system.taxonomy import CellType
 
 NOT_VALIDATED: Final = "not validated outside its laboratory"
@@ -93,7 +93,9 @@ class Proof(BaseModel):
             auroc_worst=None if worst is None else round(worst, 4),
             is_proven=validation.is_proven,
             sensitivity=_pooled(
-                (one.sensitivity, one.positives) for one in validation.sources if _is_of_both(one)
+                (one.sensitivity, one.positives)
+                for one in validation.sources
+                if one.auroc is not None or one.positives is None or one.positives > 0
             ),
             false_alarms=_pooled(
                 (one.false_alarm_rate, one.negatives) for one in validation.sources
@@ -112,10 +114,6 @@ class Proof(BaseModel):
         if self.false_alarms is None:
             return f"{words}, false alarms not measured"
         return f"{words}, false alarms {100 * self.false_alarms.rate:.2g} %"
-
-
-def _is_of_both(source: UnseenSource) -> bool:
-    return source.auroc is not None or source.positives is None or source.positives > 0
 
 
 def _pooled(rates: Iterable[tuple[float | None, int | None]]) -> ErrorRate | None:

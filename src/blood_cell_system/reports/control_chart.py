@@ -101,7 +101,6 @@ class Point:
 
     Parameters
     ----------
-    value : float or None
     deviation : float or None
         From the mean, in standard deviations; None for runs of the baseline.
     rules : tuple of Rule

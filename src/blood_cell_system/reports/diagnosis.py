@@ -69,9 +69,6 @@ def diagnose(
     ----------
     analysis : ImageAnalysis
         Its cells with the columns of the classifiers, if there were any.
-    image : Image
-    settings : ReportSettings
-    provenance : Provenance
     further_warnings : sequence of str
         Of the caller, after those of the image itself.
     """

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +14,10 @@ from PIL import Image
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.atomic_files import csv_text, write_bytes, write_json
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.errors import ImageReadError, OutputError
+from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError, UnknownNameError
 from blood_cell_system.imaging.contact_sheet import text_strip
 from blood_cell_system.imaging.image_file import read_label_image, write_image
+from blood_cell_system.imaging.image_folders import RESULT_ENDINGS
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
 from blood_cell_system.reports.report import CellFlag, CellRow, DiagnosticReport
@@ -47,12 +49,62 @@ _OVERHANG: Final = 1.3
 """Widest name in widths of its cell; a wider one would hide others."""
 
 
+class Part(StrEnum):
+    """What is written of a batch; its summary always is."""
+
+    TABLE = "table"
+    """Cells of each image and of all of them as tables."""
+    REPORT = "report"
+    """Report of each image as JSON and text, and the page of all."""
+    OVERLAY = "overlay"
+    """Annotated images."""
+    MASKS = "masks"
+    """Class mask and label image of each image."""
+    REVIEW = "review"
+    """The page on which a person corrects the cells."""
+
+    @classmethod
+    def read(cls, words: str) -> frozenset["Part"]:
+        """Read names with commas between them.
+
+        Raises
+        ------
+        UnknownNameError
+            One of them is no part.
+
+        Examples
+        --------
+        >>> sorted(Part.read("table, report"))
+        [<Part.REPORT: 'report'>, <Part.TABLE: 'table'>]
+        """
+        names = [word.strip().lower() for word in words.split(",")]
+        for name in names:
+            if name not in frozenset(cls):
+                raise UnknownNameError.of("--write", name, [part.value for part in cls])
+        return frozenset(cls(name) for name in names)
+
+
+ALL_PARTS: Final = frozenset(Part)
+
+_PART_OF: Final = {
+    "annotated.png": Part.OVERLAY,
+    "mask.png": Part.MASKS,
+    "cells.csv": Part.TABLE,
+    "summary.txt": Part.REPORT,
+    "report.json": Part.REPORT,
+}
+
+
+def endings_of(parts: frozenset[Part]) -> tuple[str, ...]:
+    """Give the endings of an image's files of some parts, besides its label image."""
+    return tuple(ending for ending in RESULT_ENDINGS if _PART_OF[ending] in parts)
+
+
 def annotated_image(analysis: ImageAnalysis, cells: Cells) -> NDArray[np.uint8]:
     """Draw outlines and numbers; box and name cells that are not healthy, not sure, or unlike any.
 
     Parameters
     ----------
-    analysis : ImageAnalysis
     cells : Cells
         Of its report.
 
@@ -149,7 +201,7 @@ _NO_COLUMN: Final = (
 )
 
 
-def cell_columns(taxonomy: Taxonomy) -> list[str]:
+def _columns_of(taxonomy: Taxonomy) -> list[str]:
     """Columns of ``NAME_cells.csv``: the fields of a row, and ``p_NAME`` for each class."""
     classes = [f"p_{one.name}" for one in taxonomy.conditions]
     classes += [f"p_{one.name}" for one in taxonomy.subtypes]
@@ -176,7 +228,7 @@ def cells_to_csv(cells: Sequence[dict[str, Any]], taxonomy: Taxonomy) -> str:
         row |= {f"p_{name}": value for name, value in classes.items()}
         row |= {"touching_border": int(row["touching_border"]), "flags": " ".join(row["flags"])}
         rows.append(row)
-    return table_to_csv(cell_columns(taxonomy), rows)
+    return table_to_csv(_columns_of(taxonomy), rows)
 
 
 def table_to_csv(columns: Sequence[str], rows: Sequence[dict[str, Any]]) -> str:
@@ -194,9 +246,11 @@ def write_image_files(
     analysis: ImageAnalysis,
     report: DiagnosticReport,
     *,
-    with_image: bool = True,
+    parts: frozenset[Part] = ALL_PARTS,
 ) -> dict[str, Any]:
     """Write what was found in an image; the report's JSON comes last, when all else is there.
+
+    Files of other parts, which a former run may have left, go.
 
     Parameters
     ----------
@@ -204,11 +258,10 @@ def write_image_files(
         Made when it is not there.
     name : str
         What the files' names begin with; may have folders in it.
-    analysis : ImageAnalysis
     report : DiagnosticReport
         Of the same image.
-    with_image : bool
-        Whether to write ``NAME_annotated.png``.
+    parts : frozenset of Part
+        What to write.
 
     Returns
     -------
@@ -222,16 +275,32 @@ def write_image_files(
     """
     # A report beside files of another run would vouch for them.
     remove_file(file_of(output_dir, name, "report.json"))
-    if with_image:
+    if parts != ALL_PARTS:
+        _remove_others(output_dir, name, parts)
+    if Part.OVERLAY in parts:
         drawn = annotated_image(analysis, report.cells)
         write_image(file_of(output_dir, name, "annotated.png"), drawn)
-    write_image(file_of(output_dir, name, "mask.png"), encode_class_mask(analysis.class_mask))
-    write_label_image(output_dir, name, analysis.cells.label_image)
-    return write_report(output_dir, name, report)
+    if Part.MASKS in parts:
+        write_image(file_of(output_dir, name, "mask.png"), encode_class_mask(analysis.class_mask))
+        write_label_image(output_dir, name, analysis.cells.label_image)
+    return write_report(output_dir, name, report, parts=parts)
 
 
-def write_report(output_dir: Path, name: str, report: DiagnosticReport) -> dict[str, Any]:
-    """Write a report as table, text and JSON; gives the JSON.
+def _remove_others(output_dir: Path, name: str, parts: frozenset[Part]) -> None:
+    """Remove what another run has written of parts that this one leaves out."""
+    labels = () if Part.MASKS in parts else ("instances.png", "instances.tif")
+    for ending in (*endings_of(ALL_PARTS - parts), *labels):
+        remove_file(file_of(output_dir, name, ending))
+
+
+def write_report(
+    output_dir: Path,
+    name: str,
+    report: DiagnosticReport,
+    *,
+    parts: frozenset[Part] = ALL_PARTS,
+) -> dict[str, Any]:
+    """Write a report as table, text and JSON, of these what the parts hold; gives the JSON.
 
     Raises
     ------
@@ -239,10 +308,12 @@ def write_report(output_dir: Path, name: str, report: DiagnosticReport) -> dict[
         A file cannot be written.
     """
     value = report.to_json()
-    table = cells_to_csv(value["cells"], report.cells.taxonomy)
-    write_words(file_of(output_dir, name, "cells.csv"), table)
-    write_words(file_of(output_dir, name, "summary.txt"), report.text)
-    write_json(file_of(output_dir, name, "report.json"), value)
+    if Part.TABLE in parts:
+        table = cells_to_csv(value["cells"], report.cells.taxonomy)
+        write_words(file_of(output_dir, name, "cells.csv"), table)
+    if Part.REPORT in parts:
+        write_words(file_of(output_dir, name, "summary.txt"), report.text)
+        write_json(file_of(output_dir, name, "report.json"), value)
     return value
 
 
@@ -264,7 +335,10 @@ def write_label_image(output_dir: Path, name: str, label_image: NDArray[np.int32
         write_image(as_png, label_image.astype(np.uint16))
         remove_file(as_tiff)
         return as_png
-    write_tiff(as_tiff, label_image)
+    data = io.BytesIO()
+    labels = Image.fromarray(label_image.astype(np.int32))
+    labels.save(data, format="TIFF", compression="tiff_adobe_deflate")
+    write_bytes(as_tiff, data.getvalue())
     remove_file(as_png)
     return as_tiff
 
@@ -284,8 +358,14 @@ def read_labels(output_dir: Path, name: str) -> NDArray[np.integer]:
         It is damaged.
     """
     as_tiff = file_of(output_dir, name, "instances.tif")
+    as_png = file_of(output_dir, name, "instances.png")
+    if not as_tiff.is_file() and not as_png.exists():
+        raise MissingDataError(
+            f"{as_png}: there is no label image: it was removed, or left out of the analysis with "
+            "--write. Analyse the image again, with masks among --write."
+        )
     if not as_tiff.is_file():
-        return read_label_image(file_of(output_dir, name, "instances.png"))
+        return read_label_image(as_png)
     try:
         with Image.open(as_tiff, formats=("TIFF",)) as image:
             return np.asarray(image, dtype=np.int32)
@@ -293,21 +373,6 @@ def read_labels(output_dir: Path, name: str) -> NDArray[np.integer]:
         raise ImageReadError(
             f"{as_tiff}: the label image is damaged ({error}). Analyse the image again."
         ) from error
-
-
-def write_tiff(path: Path, label_image: NDArray[np.int32]) -> None:
-    """Write 32-bit labels, losslessly compressed.
-
-    Raises
-    ------
-    OutputError
-        The file cannot be written.
-    """
-    data = io.BytesIO()
-    Image.fromarray(label_image.astype(np.int32)).save(
-        data, format="TIFF", compression="tiff_adobe_deflate"
-    )
-    write_bytes(path, data.getvalue())
 
 
 def remove_file(path: Path) -> None:

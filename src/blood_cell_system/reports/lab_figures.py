@@ -9,7 +9,7 @@ fields. Definitions and sources are in ``docs/lab_figures.md``; what a laborator
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +35,6 @@ from blood_cell_system.reports.figure_settings import (
     EnteredCounts,
     FiguresSettings,
     Platelets,
-    RedCellShapes,
     Rouleaux,
 )
 from blood_cell_system.reports.findings import (
@@ -102,6 +101,10 @@ class LabFigure(Record):
     proof: Annotated[str, Field(description="in how many laboratories, with which figures")] = ""
     source: str = ""
 
+    def noted(self, note: str) -> Self:
+        """Add why there is no value, or what to know of it."""
+        return self.model_copy(update={"note": note})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Evidence:
@@ -113,7 +116,6 @@ class Evidence:
         With the column ``image``.
     areas_um2 : mapping of str to float or None
         Area that was analysed of each field; None where its pixel size is not known.
-    entered : EnteredCounts
     """
 
     cells: Cells
@@ -175,13 +177,12 @@ def ratio_figure(ratio: Ratio, cells: Cells, *, group: str) -> LabFigure:
         note = f"{NOT_VALIDATED} ({why_unproven(cells, ratio.name)})"
         return figure.model_copy(update={"count": None, "note": note})
     if n < ratio.min_cells or n == 0:
-        return figure.model_copy(update={"note": f"not enough cells: {n:,} of {ratio.min_cells:,}"})
+        return figure.noted(f"not enough cells: {n:,} of {ratio.min_cells:,}")
     rate = ratio.rate(cells)
     if rate.verdict == Verdict.UNCERTAIN:
-        return figure.model_copy(update={"note": unsure_words(rate.uncertain, k)})
+        return figure.noted(unsure_words(rate.uncertain, k))
     if rate.verdict == Verdict.FALSE_ALARMS:
-        note = f"{k:,} of {n:,}: within false alarms, not distinguishable from none"
-        return figure.model_copy(update={"note": note})
+        return figure.noted(f"{k:,} of {n:,}: within false alarms, not distinguishable from none")
     by_field = [cells.by_image(rows) for rows in (count, total)]
     # Of numbers beside each other the share of the one among both has the binomial interval.
     whole = k + n if ratio.per else n
@@ -268,13 +269,13 @@ def _nucleated_red_cells(evidence: Evidence, settings: FiguresSettings) -> Itera
         name="corrected_white_cells", group=group, label=label, unit="/µL", source=_CORRECTION
     )
     if nrbc.value is None or nrbc.interval_95 is None:
-        yield figure.model_copy(update={"note": nrbc.note})
+        yield figure.noted(nrbc.note)
     elif nrbc.value < limit:
-        note = f"no correction: fewer than {limit:g} nucleated red cells per 100 white cells"
-        yield figure.model_copy(update={"note": note})
+        yield figure.noted(
+            f"no correction: fewer than {limit:g} nucleated red cells per 100 white cells"
+        )
     elif not white:
-        note = "no white count: enter one, or give factor and area of a field"
-        yield figure.model_copy(update={"note": note})
+        yield figure.noted("no white count: enter one, or give factor and area of a field")
     else:
         low, high = nrbc.interval_95
         corrected = {
@@ -286,7 +287,7 @@ def _nucleated_red_cells(evidence: Evidence, settings: FiguresSettings) -> Itera
 
 
 def _white_cells(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFigure]:
-    yield from _counts(evidence, settings.white_cells, "white_cells", WBC, "white cells")
+    return _counts(evidence, settings.white_cells, "white_cells", WBC, "white cells")
 
 
 def _platelets(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFigure]:
@@ -320,7 +321,7 @@ def _platelets(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFig
         source=_OWN,
     )
     for figure in _counts(evidence, group, "platelets", PLATELET, "platelets"):
-        yield figure.model_copy(update={"note": figure.note or note})
+        yield figure.noted(figure.note or note)
 
 
 def _counts(
@@ -339,11 +340,9 @@ def _counts(
     )
     density = evidence.per_area(rows)
     if group.factor is None or group.field_area_um2 is None:
-        note = "no factor: enter that of your laboratory and the area of its field"
-        yield figure.model_copy(update={"note": note})
+        yield figure.noted("no factor: enter that of your laboratory and the area of its field")
     elif density is None:
-        note = "the area of a field is not known: give the pixel size"
-        yield figure.model_copy(update={"note": note})
+        yield figure.noted("the area of a field is not known: give the pixel size")
     else:
         scale = group.factor * group.field_area_um2
         low, high = (scale * end for end in density[1])
@@ -384,7 +383,7 @@ def _parasitaemia(evidence: Evidence, settings: FiguresSettings) -> Iterator[Lab
     gametocytes = int(np.count_nonzero(with_subtype(GAMETOCYTE)(cells) & cells["is_counted"]))
     if gametocytes and share.value is not None:
         note = f"{gametocytes:,} with gametocytes are left out"
-        share = share.model_copy(update={"note": "; ".join(filter(None, (share.note, note)))})
+        share = share.noted("; ".join(filter(None, (share.note, note))))
     yield share
     red = evidence.entered.red_cells_per_ul
     per_ul = share.model_copy(
@@ -400,8 +399,7 @@ def _parasitaemia(evidence: Evidence, settings: FiguresSettings) -> Iterator[Lab
     if share.value is None or share.interval_95 is None:
         yield per_ul
     elif red is None:
-        note = "no red count: enter that of an analyser"
-        yield per_ul.model_copy(update={"note": note})
+        yield per_ul.noted("no red count: enter that of an analyser")
     else:
         low, high = share.interval_95
         scaled = {
@@ -550,24 +548,19 @@ def _red_cell_shapes(evidence: Evidence, settings: FiguresSettings) -> Iterator[
             source=_ICSH,
         )
         figure = ratio_figure(row, cells, group="red_cell_shapes")
-        if figure.value is not None:
-            figure = figure.model_copy(update={"grade": _grade(figure.value, group, shape.name)})
+        if (share := figure.value) is not None:
+            cuts = group.grades.get(shape.name, {}).items()
+            reached = [grade for grade, least in cuts if share >= least]
+            figure = figure.model_copy(update={"grade": max(reached, default=None)})
             limit = group.suspicious_above.get(shape.name)
-            if limit is not None and (figure.value or 0) > limit:
-                note = f"above {limit:g} %: suspicious ({_SCHISTOCYTES})"
-                figure = figure.model_copy(update={"note": note})
+            if limit is not None and share > limit:
+                figure = figure.noted(f"above {limit:g} %: suspicious ({_SCHISTOCYTES})")
         yield figure
-
-
-def _grade(value: float, group: RedCellShapes, shape: str) -> str | None:
-    """Highest grade whose limit the per cent reach; None without limits, or below all."""
-    reached = [grade for grade, limit in group.grades.get(shape, {}).items() if value >= limit]
-    return max(reached, default=None)
 
 
 def _rouleaux(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFigure]:
     group, cells = settings.rouleaux, evidence.cells
-    in_chain = chained_red_cells(cells, group)
+    in_chain = _chained_red_cells(cells, group)
     row = Ratio(
         name="rouleaux",
         label=f"red cells in chains of {group.chain_from} or more",
@@ -582,19 +575,10 @@ def _rouleaux(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFigu
 # Neighbours
 
 
-def neighbour_groups(cells: Cells, rows: NDArray[np.bool_], reach: float) -> NDArray[np.intp]:
-    """Give a number to each group of chosen cells whose centres are near each other.
+def _neighbour_groups(cells: Cells, rows: NDArray[np.bool_], reach: float) -> NDArray[np.intp]:
+    """Give each group of chosen cells near each other a number from 1; 0 for all others.
 
-    Parameters
-    ----------
-    rows : ndarray of shape (n,), dtype bool
-    reach : float
-        Distance of the centres of neighbours, at most, in their mean diameters.
-
-    Returns
-    -------
-    ndarray of shape (n,), dtype intp
-        1, 2, … by group, of one cell at least; 0 for cells that were not chosen.
+    Centres of neighbours are apart by ``reach`` of their mean diameters at most.
     """
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import connected_components
@@ -625,19 +609,17 @@ def _places(
 
 def platelet_clumps(cells: Cells, settings: Platelets) -> NDArray[np.intp]:
     """Give a number to each clump of platelets; 0 for cells in none."""
-    groups = neighbour_groups(cells, cells.is_type(PLATELET), settings.clump_reach)
+    groups = _neighbour_groups(cells, cells.is_type(PLATELET), settings.clump_reach)
     sizes = np.bincount(groups)
     return np.where((groups > 0) & (sizes[groups] >= settings.clump_from), groups, 0)
 
 
-def chained_red_cells(cells: Cells, settings: Rouleaux) -> NDArray[np.bool_]:
+def _chained_red_cells(cells: Cells, settings: Rouleaux) -> NDArray[np.bool_]:
     """Find red cells of overlapping rows that are long and narrow, as coins in a roll."""
-    groups = neighbour_groups(cells, cells.is_type(RBC), settings.reach)
+    groups = _neighbour_groups(cells, cells.is_type(RBC), settings.reach)
     sizes = np.bincount(groups)
     is_chained = np.zeros(len(cells), dtype=np.bool_)
-    for group in np.flatnonzero(sizes >= settings.chain_from):
-        if group == 0:
-            continue
+    for group in 1 + np.flatnonzero(sizes[1:] >= settings.chain_from):
         members = np.flatnonzero(groups == group)
         centres, _ = _places(cells, members)
         breadth, length = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(centres.T)), 0))

@@ -394,7 +394,6 @@ class ReportSettings:
         A cell of a lower confidence is uncertain, 0 to 1.
     uncertain_margin : float
         So is one whose two most likely conditions are less than this apart, 0 to 1.
-    border_rule : BorderRule
     cell_diameter_px, pixel_size_um : float or None
         As given; None where they were to be estimated.
     classifier_views : int or None

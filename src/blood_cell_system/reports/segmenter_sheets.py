@@ -160,7 +160,6 @@ def evaluation_to_json(evaluation: Evaluation, *, subject: Mapping[str, str]) ->
 
     Parameters
     ----------
-    evaluation : Evaluation
     subject : mapping of str
         What was measured: model, data folder, split.
     """
@@ -244,7 +243,6 @@ def evaluation_tables(evaluation: Evaluation, *, title: str) -> RenderableType:
 
     Parameters
     ----------
-    evaluation : Evaluation
     title : str
         What was measured.
     """
@@ -384,12 +382,10 @@ def worst_images_sheet(
 
     Parameters
     ----------
-    evaluation : Evaluation
     images : mapping of str to PreparedImage
         By stem; those of the evaluation at least.
     runtime : Runtime
         The model that was measured; it runs once more on the images shown.
-    count : int
     settings : EvaluationSettings, optional
         As while measuring.
 

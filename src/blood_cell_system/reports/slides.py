@@ -184,21 +184,23 @@ def report_slides(
     fields: Sequence[SlideField], settings: FiguresSettings
 ) -> tuple[SlideReport, ...]:
     """Draw up the report of each slide, in the order of their first fields."""
-    by_slide: dict[str, list[SlideField]] = {}
-    for field in fields:
-        by_slide.setdefault(field.slide.name, []).append(field)
-    return tuple(_report(of_slide, settings, slide=name) for name, of_slide in by_slide.items())
+    names = dict.fromkeys(field.slide.name for field in fields)
+    return tuple(
+        _report([field for field in fields if field.slide.name == name], settings, slide=name)
+        for name in names
+    )
 
 
 def report_patients(
     fields: Sequence[SlideField], settings: FiguresSettings
 ) -> tuple[SlideReport, ...]:
     """Draw up the report of each patient that was named."""
-    by_patient: dict[str, list[SlideField]] = {}
-    for field in fields:
-        if field.slide.patient is not None:
-            by_patient.setdefault(field.slide.patient, []).append(field)
-    return tuple(_report(of_patient, settings, slide=None) for of_patient in by_patient.values())
+    patients = dict.fromkeys(field.slide.patient for field in fields)
+    return tuple(
+        _report([field for field in fields if field.slide.patient == name], settings, slide=None)
+        for name in patients
+        if name is not None
+    )
 
 
 _NOTHING: Final = Sums(counts={}, types={}, rates=(), findings={})
@@ -207,7 +209,7 @@ _NOTHING: Final = Sums(counts={}, types={}, rates=(), findings={})
 def _report(
     fields: Sequence[SlideField], settings: FiguresSettings, *, slide: str | None
 ) -> SlideReport:
-    reports = dict(_analysed(fields))
+    reports = {field.name: field.report for field in fields if field.report is not None}
     smears = {name: report for name, report in reports.items() if report.quality.is_smear}
     tables = {name: report.cells for name, report in smears.items()}
     areas = {name: _area_um2(report) for name, report in smears.items()}
@@ -239,12 +241,6 @@ def _area_um2(report: DiagnosticReport) -> float | None:
         return None
     pixels = report.image.width_px * report.image.height_px * report.quality.judged_share
     return round(pixels * size**2, 1)
-
-
-def _analysed(fields: Iterable[SlideField]) -> Iterator[tuple[str, DiagnosticReport]]:
-    for field in fields:
-        if field.report is not None:
-            yield field.name, field.report
 
 
 def _warnings(

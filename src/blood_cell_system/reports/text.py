@@ -292,14 +292,9 @@ def name_of(cells: Cells, row: int) -> str:
     Where nothing may be claimed about the condition, the subtype, or the type.
     """
     name = condition_of(cells, row)
-    if is_unclassified(cells, row) or CellFlag.NOT_VALIDATED in cells["flags"][row]:
+    if cells["condition"][row] is None or CellFlag.NOT_VALIDATED in cells["flags"][row]:
         name = str(cells["subtype"][row] or cells["cell_type"][row])
     return cells.taxonomy.word(name)
-
-
-def is_unclassified(cells: Cells, row: int) -> bool:
-    """Whether a cell was not classified."""
-    return cells["condition"][row] is None
 
 
 def condition_words(cells: Cells, row: int) -> str:

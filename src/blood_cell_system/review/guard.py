@@ -60,7 +60,6 @@ class Guard:
         What answers the others.
     host : str
         Name or address that the server listens on.
-    port : int
     token : str or None
         None where only this computer reaches the server.
     limits : mapping of str to int

@@ -26,7 +26,6 @@ class ReviewSession:
 
     Parameters
     ----------
-    results : ResultsFolder
     log : Path
         File of the corrections.
     segmenter : callable

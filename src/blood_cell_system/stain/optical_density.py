@@ -75,7 +75,6 @@ def optical_density(
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
         RGB.
-    settings : StainSettings, optional
 
     Returns
     -------
@@ -243,7 +242,6 @@ def foreground_threshold(
     ----------
     density : ndarray of shape (height, width, 3), dtype float32
         As of ``optical_density``.
-    settings : StainSettings
     left_out : ndarray of shape (height, width), dtype bool, optional
         Pixels that have no say: white cells are so dark that pale red cells would seem empty.
 

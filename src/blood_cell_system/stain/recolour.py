@@ -67,7 +67,6 @@ def recolour(
         RGB.
     class_mask : ndarray of shape (height, width), dtype uint8
         Values of ``MaskClass``, or 255.
-    generator : numpy.random.Generator
 
     Returns
     -------
@@ -81,19 +80,19 @@ def recolour(
         return image
     density = cv2.LUT(image, DENSITY_OF_LEVEL)
     slide = np.median(density[is_slide], axis=0)
-    red_cell = _colour_of_red_cells(density, is_red, slide)
-    nucleus = _colour_of_nuclei(density, is_white, slide)
     new_red_cell, new_nucleus = _new_colours(generator)
-    known = [
-        (old, new)
-        for old, new in ((red_cell, new_red_cell), (nucleus, new_nucleus))
-        if old is not None
-    ]
+    known = []
+    if is_red.sum() >= _MIN_PIXELS:
+        known.append((np.median(density[is_red], axis=0) - slide, new_red_cell))
+    if is_white.sum() >= _MIN_PIXELS:
+        # The denser half of the white cells, in red light: that is their nuclei.
+        found = density[is_white]
+        dense = found[found[:, RED] >= np.median(found[:, RED])]
+        known.append((np.median(dense, axis=0) - slide, new_nucleus))
     if not known:
         return image
-    mixing = _mixing(
-        np.stack([old for old, _ in known], axis=1), np.stack([new for _, new in known], axis=1)
-    )
+    old, new = (np.stack(colours, axis=1) for colours in zip(*known, strict=True))
+    mixing = _mixing(np.maximum(old, 0.02), new)
     light = generator.uniform(*_LIGHT) * np.exp(generator.normal(0, _TINT, 3))
     new_slide = -np.log(np.clip(light, 0.25, 1.0))
     # exp(-(M (d - slide) + new slide)) in one pass.
@@ -101,26 +100,6 @@ def recolour(
     exponent = np.column_stack([-mixing, np.log(255) - shift]).astype(np.float32)
     recoloured = np.asarray(cv2.exp(np.minimum(cv2.transform(density, exponent), 6.0)))
     return np.asarray(np.clip(recoloured, 0, 255) + 0.5, dtype=np.uint8)
-
-
-def _colour_of_red_cells(
-    density: NDArray[np.float32], is_red: NDArray[np.bool_], slide: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
-    if is_red.sum() < _MIN_PIXELS:
-        return None
-    colour = np.median(density[is_red], axis=0) - slide
-    return np.asarray(np.maximum(colour, 0.02))
-
-
-def _colour_of_nuclei(
-    density: NDArray[np.float32], is_white: NDArray[np.bool_], slide: NDArray[np.float64]
-) -> NDArray[np.float64] | None:
-    """Colour of the denser half of the white cells, in red light: that is their nuclei."""
-    if is_white.sum() < _MIN_PIXELS:
-        return None
-    found = density[is_white]
-    dense = found[found[:, RED] >= np.median(found[:, RED])]
-    return np.asarray(np.maximum(np.median(dense, axis=0) - slide, 0.02))
 
 
 def _new_colours(
@@ -140,16 +119,9 @@ def _new_colours(
 
 
 def _mixing(old: NDArray[np.float64], new: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Matrix that carries the old colours to the new ones and keeps what stands upright on them.
+    """Matrix that carries old colours, (3, n), to new ones; what stands upright on them stays.
 
-    Parameters
-    ----------
-    old, new : ndarray of shape (3, n), dtype float64
-
-    Returns
-    -------
-    ndarray of shape (3, 3), dtype float64
-        Entries of limited size: colours that are nearly alike cannot be drawn apart at any cost.
+    Its entries are of limited size: colours nearly alike cannot be drawn apart at any cost.
     """
     ridge = 1e-3 * float((old**2).sum())
     inverse = np.linalg.inv(old.T @ old + ridge * np.eye(old.shape[1])) @ old.T

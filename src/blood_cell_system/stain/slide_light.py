@@ -86,10 +86,6 @@ def fit_slide_light(
     field : ndarray of shape (height, width), dtype bool, optional
         Where the slide can be seen; False in the dark around a round field of view.
 
-    Returns
-    -------
-    SlideLight
-
     Examples
     --------
     >>> slide = np.full((60, 80, 3), (240, 230, 220), dtype=np.uint8)

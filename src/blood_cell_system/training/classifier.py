@@ -22,6 +22,7 @@ from blood_cell_system.augmentation.cell_batches import (
 )
 from blood_cell_system.cells.nucleus_terms import log_odds, nucleus_terms, with_log_odds
 from blood_cell_system.datasets.cell_folder import CellFolder
+from blood_cell_system.datasets.source_licences import licence_of_weights
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.metrics.calibration import (
@@ -446,8 +447,9 @@ class ClassifierTask(Task):
             subtypes=self.classes.types,
             preset=settings.preset,
             seed=settings.seed,
-            data=", ".join(folder.sources),
+            data=(data := ", ".join(folder.sources)),
             data_sha256=self.data_hash,
+            licence=licence_of_weights(data, architecture=settings.architecture),
             software_version=blood_cell_system.__version__,
         )
         self.details = {

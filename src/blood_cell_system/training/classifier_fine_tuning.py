@@ -33,6 +33,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.augmentation.cell_batches import CellAugmentation, CellSampler, for_surround
 from blood_cell_system.cells.nucleus_terms import log_odds, nucleus_terms
 from blood_cell_system.datasets.cell_folder import CellFolder
+from blood_cell_system.datasets.source_licences import FINE_TUNED_ON, licence_of_weights
 from blood_cell_system.errors import CheckpointError, DatasetError
 from blood_cell_system.metrics.calibration import DEFAULT_COVERAGE, class_thresholds
 from blood_cell_system.metrics.classification_scores import confusion_counts, macro_f1
@@ -219,6 +220,7 @@ def fine_tune_classifier(
     if threshold is not None:
         is_cell = cells.labels.known > 0
         threshold = min(threshold, float(np.quantile(known[is_cell], 1 - _KEPT_SHARE)))
+    data = f"{start.metadata.data}{FINE_TUNED_ON}{', '.join(folder.sources)}"
     metadata = ModelMetadata.of_classifier(
         folder.kind,
         architecture=architecture,
@@ -232,9 +234,9 @@ def fine_tune_classifier(
         temperatures=start.metadata.temperatures,
         preset="fine-tuning",
         seed=seed,
-        data=f"{start.metadata.data}; fine-tuned on {', '.join(folder.sources)}",
+        data=data,
         data_sha256=folder.content_hash(),
-        licence=start.metadata.licence,
+        licence=licence_of_weights(data, architecture=architecture.name),
         software_version=blood_cell_system.__version__,
         measured={
             "fine_tuning": {

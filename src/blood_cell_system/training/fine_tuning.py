@@ -61,6 +61,8 @@ class StartingPoint:
         Of the file.
     cell_diameter_px : float
         Diameter of red cells in the images that it learned from.
+    data : str
+        Sources that it learned from.
     """
 
     path: Path
@@ -69,6 +71,7 @@ class StartingPoint:
     architecture: Architecture
     cell_diameter_px: float
     taxonomy: Taxonomy = BUILT_IN
+    data: str = ""
 
     @property
     def config(self) -> Any:
@@ -148,6 +151,7 @@ def load_starting_point(path: Path) -> StartingPoint:
         architecture=metadata.architecture,
         cell_diameter_px=metadata.training_diameter_px or TRAINING_DIAMETER_PX,
         taxonomy=metadata.taxonomy or BUILT_IN,
+        data=metadata.data,
     )
     untrained = of_config(start.config).build(start.config)
     expected = [tuple(weight.shape) for weight in untrained.weights]

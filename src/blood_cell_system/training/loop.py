@@ -60,7 +60,7 @@ LARGEST_REVERSAL: Final = 0.3
 RECORDS_OF_A_RUN: Final = 10
 """How often curves and example images are drawn: enough for the eye, little time and disk."""
 
-_STOP_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP")
+_STOP_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 """Signals that save a training: Ctrl-C, the end of a job or of the system, a lost terminal."""
 
 _logger = logging.getLogger(__name__)
@@ -450,6 +450,37 @@ def deferred_interrupt() -> Iterator[threading.Event]:
         restore()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How fast epochs are in this process; those before it may have been slower or faster.
+
+    Parameters
+    ----------
+    epochs_before : float
+        Epochs that were done before it began, parts of one included.
+    seconds_before : float
+        What they took.
+    """
+
+    epochs_before: float
+    seconds_before: float
+
+    def seconds_left(self, *, done: int, epochs: int, seconds: float) -> float:
+        """Estimate how long the epochs that are left take.
+
+        Examples
+        --------
+        >>> Pace(epochs_before=10, seconds_before=1000).seconds_left(
+        ...     done=12, epochs=20, seconds=1020
+        ... )
+        80.0
+        """
+        own, spent = done - self.epochs_before, seconds - self.seconds_before
+        if own <= 0:  # It was stopped between the last step of an epoch and its end.
+            own, spent = done, seconds
+        return (epochs - done) * spent / own
+
+
 class Training:
     """A training in progress.
 
@@ -494,6 +525,10 @@ class Training:
         elif self.model_path.exists():
             previous = self.model_path.replace(folder / task.files.previous_model)
             _logger.info("%s: the former model is kept as %s", self.model_path, previous.name)
+        self._pace = Pace(
+            epochs_before=self.state.epoch + self.state.step_in_epoch / settings.steps_per_epoch,
+            seconds_before=self.state.seconds,
+        )
         self._board = TensorBoardLog(log_dir / self.state.run_name)
         self._details = {
             "settings": asdict(settings),
@@ -610,7 +645,9 @@ class Training:
         ):
             self._board.write_images(images, epoch=state.epoch)
             write_curves(self._folder / task.files.curves, state.history, task.view)
-        seconds_left = (settings.epochs - state.epoch) * state.seconds / state.epoch
+        seconds_left = self._pace.seconds_left(
+            done=state.epoch, epochs=settings.epochs, seconds=state.seconds
+        )
         self._listener.end_epoch(row, is_best=is_best, seconds_left=seconds_left)
 
     def _diverged(self, finding: str) -> DivergedError:

@@ -25,6 +25,7 @@ from blood_cell_system.datasets.cell_diameter import (
     typical_diameters,
 )
 from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
+from blood_cell_system.datasets.source_licences import FINE_TUNED_ON, licence_of_weights
 from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.overlay import draw_overlay
@@ -99,11 +100,11 @@ def available_bytes() -> int | None:
     meminfo = Path("/proc/meminfo")
     if meminfo.is_file():
         # Counts what the page cache would give back, unlike the free pages above.
-        for line in meminfo.read_text().splitlines():
+        for line in meminfo.read_text("ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 available = int(line.split()[1]) * 1024
     for name in _CGROUP_FILES:
-        limit = Path(name).read_text().strip() if Path(name).is_file() else "max"
+        limit = Path(name).read_text("ascii").strip() if Path(name).is_file() else "max"
         if limit.isdigit():
             available = min(available, int(limit))
     return available
@@ -349,6 +350,9 @@ class SegmenterTask(Task):
         training_diameter = settings.cell_diameter_px or diameter
         self.learner.averaged.name = model_name(training_diameter)
         self.data_hash = dataset.content_hash()
+        data = ", ".join(sorted({*sources} - {""}))
+        if start is not None:
+            data = f"{start.data}{FINE_TUNED_ON}{data}"
         self.metadata = ModelMetadata(
             kind="segmenter",
             architecture=self.learner.architecture,
@@ -356,8 +360,9 @@ class SegmenterTask(Task):
             training_diameter_px=training_diameter,
             preset=settings.preset,
             seed=settings.seed,
-            data=", ".join(sorted({*sources} - {""})),
+            data=data,
             data_sha256=self.data_hash,
+            licence=licence_of_weights(data),
             software_version=blood_cell_system.__version__,
         )
         self.validation_hash = replace(dataset, images=val_images).content_hash()

@@ -44,12 +44,33 @@ def test_a_pale_cell_without_haemoglobin_stays_white():
     assert cells_without_nucleus(image, labels, types, [0.9, 0.9, 0.9, 0.5]) == []
 
 
+def test_a_large_cell_that_is_paler_than_red_ones_has_none_whatever_its_hue():
+    image, labels, types = field(radius=39)
+    image[labels == 4] = (190, 180, 200)
+    assert cells_without_nucleus(image, labels, types, [0.9, 0.9, 0.9, 0.5]) == [3]
+    image[labels == 4] = (190, 140, 200)
+    assert cells_without_nucleus(image, labels, types, [0.9, 0.9, 0.9, 0.5]) == []
+
+
+@pytest.mark.parametrize(("red", "rows"), [(185, [3]), (155, [])])
+def test_a_nucleus_is_twice_as_dense_in_red_light(red, rows):
+    image, labels, types = field()
+    image[labels == 4] = (red, 130, 140)
+    assert cells_without_nucleus(image, labels, types, [0.9, 0.9, 0.9, 0.5]) == rows
+
+
+def test_a_nucleus_among_bluish_red_cells_is_dense_in_green_light():
+    image, labels, types = field()
+    image[labels == 4] = (207, 92, 120)
+    assert cells_without_nucleus(image, labels, types, [0.9, 0.9, 0.9, 0.5]) == []
+
+
 def test_a_cell_far_larger_than_red_ones_stays_white():
     assert cells_without_nucleus(*field(radius=45), [0.9, 0.9, 0.9, 0.5]) == []
 
 
 def test_a_cell_that_the_network_is_sure_of_stays_white():
-    assert cells_without_nucleus(*field(dots=14), [0.9, 0.9, 0.9, 0.75]) == []
+    assert cells_without_nucleus(*field(dots=14), [0.9, 0.9, 0.9, 0.85]) == []
 
 
 def test_without_red_cells_there_is_nothing_to_compare_with():

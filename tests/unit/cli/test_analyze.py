@@ -330,6 +330,36 @@ def test_a_slides_files_have_the_figures_of_the_settings(here):
     assert "<h3>White count</h3>" in (here / "out" / "slides" / "in_slide.html").read_text("utf-8")
 
 
+def test_the_table_alone_can_be_written(here, capsys):
+    assert analyze("in", "--write", "table") == 0
+    assert "All of it: out\n" in capsys.readouterr().out
+    names = {path.name for path in (here / "out").iterdir()}
+    assert {"a_cells.csv", "b_cells.csv", "cells.csv", "batch_summary.json"} <= names
+    assert not names & {"a_report.json", "a_annotated.png", "a_mask.png", "index.html"}
+
+
+@pytest.mark.parametrize(
+    "words", [("--no-review-page",), ("--write", "table,report,overlay,masks")]
+)
+def test_the_review_page_is_left_out_in_two_ways(here, words):
+    assert analyze("in", *words) == 0
+    assert not (here / "out" / "review.html").exists()
+    assert (here / "out" / "index.html").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--write", "table", "--resume"), "--resume: received with --write that leaves out"),
+        (("--write", "table", "--label-zarr"), "--label-zarr: received with --write without"),
+    ],
+)
+def test_what_rests_on_parts_that_are_left_out_is_refused(here, capsys, words, message):
+    assert analyze("in", *words) == 1
+    assert message in capsys.readouterr().err
+    assert not list((here / "out").glob("a_*"))
+
+
 def test_counts_of_no_slide_are_refused(here, capsys):
     (here / "f.yaml").write_text("counts: {S9: {red_cells_per_ul: 5000000}}\n", "utf-8")
     assert analyze("in", "--group-by", "folder", "--figures", "f.yaml", output="new") == 1

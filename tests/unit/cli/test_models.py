@@ -2,6 +2,7 @@ import json
 import shutil
 
 import pytest
+from support.colour_classifiers import WBC_METADATA, colour_classifier
 
 from blood_cell_system.cli.main import main
 from blood_cell_system.errors import ImageReadError
@@ -17,6 +18,31 @@ def test_the_models_in_the_box_are_listed_with_their_licence_and_figures(capsys)
     assert words.count("\n  licence ") == words.count("\n  use       Research use only") == 6
     assert "auroc malaria_RBC within iml 0." in words
     assert "  elsewhere malaria_RBC: " in words
+
+
+def test_what_keeps_a_model_from_commercial_use_is_named(capsys):
+    assert main(["models", "--details"]) == 0
+    words = capsys.readouterr().out
+    assert words.count("\n  research  only, because of ") == 6
+    assert "taleqani: Kaggle, for research" in words
+
+
+def test_without_models_for_commercial_use_it_says_how_to_train_them(capsys):
+    assert main(["models", "--commercial-only"]) == 1
+    assert "train-classifier --sources permissive" in capsys.readouterr().err
+
+
+def test_only_models_for_commercial_use_are_listed_on_demand(tmp_path, capsys):
+    shutil.copy(weights_folder() / "rbc_classifier.onnx", tmp_path / "rbc_classifier.onnx")
+    for data, name in (("bccd, pbc", "wbc_classifier.onnx"), ("bccd, lab", "theirs.onnx")):
+        metadata = WBC_METADATA.replace(data=data)
+        (tmp_path / name).write_bytes(colour_classifier(metadata))
+    assert main(["models", "--commercial-only", "--models", str(tmp_path)]) == 0
+    words = capsys.readouterr().out
+    assert "wbc_classifier.onnx" in words
+    assert "commercial use" in words
+    assert "rbc_classifier" not in words
+    assert "theirs" not in words
 
 
 def test_the_list_fits_on_a_screen(capsys):
@@ -63,6 +89,15 @@ def test_models_of_other_names_are_listed_by_what_they_say(tmp_path, capsys):
     words = capsys.readouterr().out
     assert "mine: distinguishes healthy_RBC, malaria_RBC, sickle_RBC of RBC cells" in words
     assert "lab 2: outlines red and white cells" in words
+
+
+def test_a_network_of_8_bits_is_listed_where_it_stands_alone(tmp_path, capsys):
+    shutil.copy(weights_folder() / "segmentation_model.int8.onnx", tmp_path / "lab.int8.onnx")
+    assert main(["models", "--models", str(tmp_path)]) == 0
+    assert "lab.int8" in capsys.readouterr().out
+    shutil.copy(weights_folder() / "segmentation_model.onnx", tmp_path / "lab.onnx")
+    assert main(["models", "--models", str(tmp_path)]) == 0
+    assert "lab.int8" not in capsys.readouterr().out
 
 
 def test_a_model_that_may_not_be_read_is_a_problem_of_its_own(tmp_path, capsys, monkeypatch):

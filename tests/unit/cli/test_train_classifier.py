@@ -128,3 +128,37 @@ def test_measuring_a_model_that_is_not_there_is_told_in_one_line(tmp_path, capsy
     words = ["--data-dir", str(tmp_path / "cells"), "--model", str(tmp_path / "no.onnx")]
     assert main(["evaluate-classifier", "--kind", "rbc", *words]) == 1
     assert "no.onnx" in capsys.readouterr().err
+
+
+def test_sources_for_commercial_use_that_the_folder_has_not_are_told_in_one_line(tmp_path, capsys):
+    small_cell_folder(tmp_path / "cells")
+    words = ["train-classifier", "rbc", "--data-dir", str(tmp_path / "cells")]
+    assert main([*words, "--sources", "permissive", "-o", str(tmp_path / "m")]) == 1
+    error = capsys.readouterr().err
+    assert "--sources permissive: the folder has cells of one, two; expected one of bccd" in error
+
+
+def test_a_training_on_permissive_sources_leaves_the_others_out(tmp_path, capsys, monkeypatch):
+    root = small_cell_folder(tmp_path / "cells").root
+    table = (root / "cells.csv").read_text("utf-8")
+    (root / "cells.csv").write_text(table.replace(",one,", ",bccd,"), "utf-8")
+    seen = []
+
+    def stop(folder, *_, **__):
+        seen.append(folder.sources)
+        raise SettingsError("far enough")
+
+    monkeypatch.setattr(
+        "blood_cell_system.pipeline.classifier_training.train_classifier_files", stop
+    )
+    words = ["train-classifier", "rbc", "--data-dir", str(root), "-o", str(tmp_path / "m")]
+    assert main([*words, "--sources", "permissive"]) == 1
+    assert main([*words, "--sources", "two, bccd"]) == 1
+    assert seen == [("bccd",), ("bccd", "two")]
+
+
+def test_a_fine_tuning_takes_all_sources_of_its_folder(tmp_path, capsys):
+    small_cell_folder(tmp_path / "cells")
+    words = ["train-classifier", "rbc", "--data-dir", str(tmp_path / "cells"), "--sources", "one"]
+    assert main([*words, "--init-from", "bundled"]) == 1
+    assert "expected no --sources" in capsys.readouterr().err

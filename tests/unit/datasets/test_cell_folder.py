@@ -299,3 +299,27 @@ def test_a_class_folder_of_another_species_is_refused_with_the_remedy(tmp_path):
         write_rgba(tmp_path / "c" / name / "a.png", drawn_cell_image())
     with pytest.raises(DatasetError, match=r"avian_heterophil.*: no class is called.*--classes"):
         CellFolder.open(tmp_path / "c", kind=WBC)
+
+
+def test_a_folder_can_be_limited_to_some_of_its_sources(folder):
+    opened = CellFolder.open(folder, kind=RBC).of_sources(["a"])
+    assert opened.sources == ("a",)
+    assert 0 < len(opened.records) < 60
+
+
+def test_a_source_that_is_not_there_is_an_error_with_the_names_that_are(folder):
+    with pytest.raises(DatasetError, match=r"has no cells of c; expected names of a, b"):
+        CellFolder.open(folder, kind=RBC).of_sources(["a", "c"])
+
+
+def test_a_source_with_one_class_alone_is_nothing_to_learn_from(folder):
+    opened = CellFolder.open(folder, kind=RBC)
+    one_class = replace(
+        opened,
+        records=tuple(
+            replace(record, source="c") if record.condition == "sickle_RBC" else record
+            for record in opened.records
+        ),
+    )
+    with pytest.raises(DatasetError, match="cells of one class only"):
+        one_class.of_sources(["c"])

@@ -141,7 +141,7 @@ def test_a_tiff_of_a_rare_kind_is_refused(tmp_path: Path, values, options, words
 
 
 def test_an_image_in_one_piece_is_refused_where_that_is_too_large(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(scan_module, "_MOST_SEGMENT_BYTES", 1000)
+    monkeypatch.setattr(scan_module, "MOST_TILE_BYTES", 1000)
     path = written(tmp_path / "a.tif", RGB, rowsperstrip=277, compression="deflate")
     with pytest.raises(ImageReadError, match="361×277 pixels in one piece; expected tiles"):
         open_scan(path)

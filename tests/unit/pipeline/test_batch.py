@@ -38,6 +38,7 @@ from blood_cell_system.pipeline.batch import (
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.slide_groups import group_images
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+from blood_cell_system.reports.image_files import ALL_PARTS, Part
 from blood_cell_system.reports.report import Status
 from blood_cell_system.reports.slides import SlideFile
 
@@ -407,10 +408,57 @@ def test_more_images_than_the_page_shows_have_no_panel(folder, pipeline, tmp_pat
 @pytest.mark.parametrize("is_reviewable", [True, False])
 def test_cells_can_be_reviewed_unless_nobody_wants_to(folder, pipeline, tmp_path, is_reviewable):
     out, inputs = tmp_path / "out", find_inputs([folder], output_dir=tmp_path / "out")
-    settings = BatchSettings(is_reviewable=is_reviewable)
+    parts = ALL_PARTS if is_reviewable else ALL_PARTS - {Part.REVIEW}
+    settings = BatchSettings(parts=parts)
     write_batch(inputs, tuple(analyze_inputs(inputs, pipeline, out, settings)), pipeline, out)
     assert (out / "review.html").is_file() == is_reviewable
     assert ("review.html" in (out / "index.html").read_text("utf-8")) == is_reviewable
+
+
+def run_parts(folder, pipeline, out, *parts, resume=False):
+    inputs = find_inputs([folder], output_dir=out)
+    settings = BatchSettings(parts=frozenset(parts), resume=resume)
+    outcomes = tuple(analyze_inputs(inputs, pipeline, out, settings))
+    return write_batch(inputs, outcomes, pipeline, out, parts=settings.parts)
+
+
+def test_only_the_parts_that_are_chosen_are_written(folder, pipeline, tmp_path):
+    run_parts(folder, pipeline, tmp_path, *ALL_PARTS)
+    whole = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    summary = run_parts(folder, pipeline, tmp_path, Part.TABLE)
+    left = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    always = {"batch_summary.json", "batch_summary.csv"}
+    assert left == always | {name for name in whole if name.startswith("cells.")} | {
+        f"{name}_cells.csv" for name in "abd"
+    }
+    assert summary.count(Status.OK) == 2
+    assert summary.outcomes[0].panel is None
+
+
+def test_a_page_without_annotated_images_does_not_link_to_them(folder, pipeline, tmp_path):
+    run_parts(folder, pipeline, tmp_path, Part.REPORT)
+    page = (tmp_path / "index.html").read_text("utf-8")
+    assert "_annotated.png" not in page
+    assert "annotated image not written" in page
+    assert not (tmp_path / "cells.csv").exists()
+
+
+def test_what_is_left_out_is_not_missing_when_a_run_goes_on(folder, pipeline, tmp_path):
+    parts = (Part.REPORT, Part.MASKS)
+    run_parts(folder, pipeline, tmp_path, *parts)
+    again = run_parts(folder, pipeline, tmp_path, *parts, resume=True)
+    assert again.outcomes[0].was_kept
+    assert (
+        not run_parts(folder, pipeline, tmp_path, *parts, Part.OVERLAY, resume=True)
+        .outcomes[0]
+        .was_kept
+    )
+
+
+@pytest.mark.parametrize("part", [Part.REPORT, Part.MASKS])
+def test_without_what_it_rests_on_nothing_goes_on(part):
+    with pytest.raises(SettingsError, match="leaves out report or masks"):
+        BatchSettings(parts=ALL_PARTS - {part}, resume=True)
 
 
 def test_fewer_than_one_job_is_refused():

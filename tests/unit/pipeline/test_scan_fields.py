@@ -1,8 +1,10 @@
+import errno
 import json
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 import tifffile
 from support.analysed_images import report_of
@@ -11,9 +13,10 @@ from support.colours import COLOURS
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings
 from blood_cell_system.analysis.scan_zones import Zone
-from blood_cell_system.errors import ImageReadError, SettingsError
+from blood_cell_system.errors import ImageReadError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import write_image
-from blood_cell_system.pipeline import model_slots, scan_fields
+from blood_cell_system.imaging.pixel_size import PixelSize
+from blood_cell_system.pipeline import model_slots, scan_fields, scan_labels
 from blood_cell_system.pipeline.batch import (
     BatchSettings,
     analyze_inputs,
@@ -29,7 +32,9 @@ from blood_cell_system.pipeline.scan_fields import (
     plan_scans,
     spread,
 )
+from blood_cell_system.pipeline.scan_labels import check_zarr, write_scan_labels
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+from blood_cell_system.reports.report import Status
 from blood_cell_system.taxonomy import BUILT_IN
 
 DIAMETER = 30
@@ -137,6 +142,23 @@ def test_the_network_sees_more_around_a_field_than_its_results_show(
     assert ((x >= 64) & (x < 320) & (y >= 64) & (y < 256)).all()
 
 
+def test_the_network_sees_fields_of_one_size_beyond_the_scan_by_reflection(small_fields, slide):
+    [plan] = planned(slide, ScanSettings(region=WHOLE))
+    image = cells_image(grid_places())
+    assert {field.around[2:] for field in plan.fields.values()} == {(512, 448)}
+    for field in plan.fields.values():
+        pixels = field.read_around()
+        assert pixels.shape == (448, 512, 3)
+        left, top, *_ = field.around
+        inside = image[top : top + 448, left : left + 512]
+        np.testing.assert_array_equal(pixels[: inside.shape[0], : inside.shape[1]], inside)
+        assert min(448 - inside.shape[0], 512 - inside.shape[1]) >= 0
+        assert 448 - inside.shape[0] < 64
+        assert 512 - inside.shape[1] < 64
+        rest = pixels[inside.shape[0] :, : inside.shape[1]]
+        np.testing.assert_array_equal(rest, inside[::-1][1 : len(rest) + 1])
+
+
 def test_marks_are_found_once_in_a_saved_image_and_not_in_a_pyramid(
     small_fields, slide, pipeline, tmp_path
 ):
@@ -216,7 +238,7 @@ def test_memory_below_what_one_field_needs_is_refused(slide):
 def test_less_memory_gives_smaller_fields(slide):
     region = (0, 0, 1300, 900)
     large = planned(slide, ScanSettings(region=region))
-    small = planned(slide, ScanSettings(region=region, max_memory=700_000_000))
+    small = planned(slide, ScanSettings(region=region, max_memory=550_000_000))
     assert len(large[0].fields) < len(small[0].fields)
 
 
@@ -292,6 +314,133 @@ def test_each_page_is_a_result_of_its_own(small_fields, pipeline, tmp_path):
     }
 
 
+def written_zarr(path):
+    zarr = pytest.importorskip("zarr")
+    root = zarr.open_group(path, mode="w", zarr_format=2)
+    image = np.moveaxis(cells_image(grid_places()), 2, 0)
+    array = root.create_array("0", shape=image.shape, dtype="uint8", chunks=(3, 128, 128))
+    array[:] = image
+    datasets = [{"path": "0"}]
+    root.attrs["multiscales"] = [{"axes": ["c", "y", "x"], "datasets": datasets}]
+    return path
+
+
+@pytest.mark.parametrize("recursive", [False, True])
+def test_an_ome_zarr_in_a_folder_is_one_scan(small_fields, pipeline, tmp_path, recursive):
+    written_zarr(tmp_path / "in" / "a.zarr")
+    out = tmp_path / "out"
+    inputs = find_inputs([tmp_path / "in"], output_dir=out, recursive=recursive)
+    assert [(one.path.name, one.name) for one in inputs.images] == [("a.zarr", "a")]
+    (tmp_path / "in" / "a.zarr" / "0" / "0.0.0").unlink()
+    summary = run(tmp_path / "in" / "a.zarr", pipeline, out)
+    places = grid_places()
+    is_lost = (places < 128 - DIAMETER // 2 - 2).all(axis=1)
+    is_clear = (places > 128 + DIAMETER // 2 + 2).any(axis=1)
+    assert is_clear.sum() <= summary.slides[0].counts["RBC"] <= len(places) - is_lost.sum()
+    file = json.loads((out / "slides" / "a_slide.json").read_text())
+    assert file["scans"][0]["holes"] == [[0, 0, 128, 128]]
+
+
+def cells_of_run(out):
+    return pd.read_csv(out / "cells.csv")
+
+
+def test_labels_of_a_scan_have_the_ids_of_the_table_and_no_seams(
+    small_fields, slide, pipeline, tmp_path
+):
+    zarr = pytest.importorskip("zarr")
+    out = tmp_path / "out"
+    inputs = find_inputs([slide], output_dir=out)
+    settings = ScanSettings(region=WHOLE)
+    inputs, slides = with_fields_of_scans(inputs, pipeline, settings, jobs=1, slides={})
+    outcomes = list(analyze_inputs(inputs, pipeline, out, BatchSettings(slides=slides)))
+    summary = write_batch(inputs, outcomes, pipeline, out)
+    [path] = write_scan_labels(inputs.scans, summary.outcomes, out)
+    group = zarr.open_group(path, mode="r")["labels/cells"]
+    labels = group["0"][:]
+    assert labels.shape == SHAPE
+    table = cells_of_run(out)
+    assert table["scan_cell_id"].tolist() == list(range(1, len(grid_places()) + 1))
+    areas = np.bincount(labels.ravel())[1:]
+    assert areas.tolist() == table["area"].tolist()
+    at = table[["scan_centroid_y", "scan_centroid_x"]].to_numpy().astype(int)
+    assert labels[tuple(at.T)].tolist() == table["scan_cell_id"].tolist()
+    [scale] = dict(group.attrs)["multiscales"][0]["datasets"][0]["coordinateTransformations"]
+    assert scale == {"type": "scale", "scale": [1.0, 1.0]}
+    assert not list((out / "slides").glob("*.partial"))
+
+
+def test_labels_have_smaller_levels_and_the_side_of_a_pixel(
+    small_fields, slide, pipeline, tmp_path, monkeypatch
+):
+    zarr = pytest.importorskip("zarr")
+    monkeypatch.setattr(scan_labels, "_SMALLEST_PX", 200)
+    monkeypatch.setattr(scan_labels, "_CHUNK_PX", 128)
+    [plan] = planned(slide, ScanSettings(region=WHOLE))
+    plan.scan.pixel_size = PixelSize(um=0.25, origin="the test")
+    [path] = write_scan_labels([plan], [], tmp_path)
+    group = zarr.open_group(path, mode="r")["labels/cells"]
+    found = dict(group.attrs)["multiscales"][0]
+    sides = [one["coordinateTransformations"][0]["scale"][0] for one in found["datasets"]]
+    assert sides == [0.25, 0.5, 1.0]
+    assert [group[str(level)].shape for level in range(3)] == [(530, 790), (265, 395), (133, 198)]
+    assert {axis["unit"] for axis in found["axes"]} == {"micrometer"}
+
+
+def test_labels_that_a_full_disk_cuts_off_leave_nothing_but_the_former_ones(
+    small_fields, slide, tmp_path, monkeypatch
+):
+    pytest.importorskip("zarr")
+    [plan] = planned(slide, ScanSettings(region=WHOLE))
+    write_scan_labels([plan], [], tmp_path)
+    before = sorted(str(one) for one in tmp_path.rglob("*"))
+
+    def full(*args):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(scan_labels, "_array", full)
+    with pytest.raises(OutputError, match="No space left on device"):
+        write_scan_labels([plan], [], tmp_path)
+    assert sorted(str(one) for one in tmp_path.rglob("*")) == before
+
+
+def test_labels_need_the_library_of_the_extra(monkeypatch):
+    monkeypatch.setattr(scan_labels, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=r"pip install 'blood-cell-system\[slides\]'"):
+        check_zarr()
+
+
+def test_a_disk_that_fills_half_way_costs_fields_that_resume_makes(
+    small_fields, slide, pipeline, tmp_path, monkeypatch
+):
+    whole = run(slide, pipeline, tmp_path / "whole")
+    out = tmp_path / "out"
+    write_bytes = Path.write_bytes
+    masks = []
+
+    def until_full(path, data):
+        if "_mask" in path.name:
+            masks.append(path)
+        if "_mask" in path.name and len(masks) > 3:
+            write_bytes(path, data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write_bytes(path, data)
+
+    with monkeypatch.context() as context:
+        context.setattr(Path, "write_bytes", until_full)
+        summary = run(slide, pipeline, out)
+    assert summary.count(Status.OK) + summary.count(Status.WARNED) == 3
+    assert all("No space left" in one.reason for one in summary.outcomes if one.report is None)
+    assert not list(out.rglob("*.partial*"))
+    reports = {one.name.removesuffix("_report.json") for one in out.glob("slide/*_report.json")}
+    assert len(reports) == 3
+    again = run(slide, pipeline, out, resume=True)
+    assert sum(one.was_kept for one in again.outcomes) == 3
+    assert again.slides[0].counts == whole.slides[0].counts
+    tables = [(folder / "cells.csv").read_bytes() for folder in (out, tmp_path / "whole")]
+    assert tables[0] == tables[1]
+
+
 def test_an_image_beside_a_scan_is_a_slide_of_its_own(
     small_fields, slide, pipeline, tmp_path, monkeypatch
 ):
@@ -332,6 +481,15 @@ def test_large_images_are_scans_by_the_memory_they_may_take(slide, tmp_path):
     assert not ScanSettings(max_memory=900_000_000).is_scan(tmp_path / "a.png")
     assert ScanSettings().is_scan(Path("a.svs"))
     assert not ScanSettings(level=1).is_scan(tmp_path / "a.txt")
+
+
+def test_a_pyramid_is_a_scan_from_the_size_on_that_photographs_have(slide, monkeypatch):
+    assert not ScanSettings().is_scan(slide)
+    monkeypatch.setattr(scan_fields, "_PYRAMID_PX", 400_000)
+    assert ScanSettings().is_scan(slide)
+    flat = slide.with_name("flat.tif")
+    tifffile.imwrite(flat, cells_image(grid_places()), photometric="rgb")
+    assert not ScanSettings().is_scan(flat)
 
 
 def test_an_image_that_only_decodes_whole_must_fit(tmp_path):

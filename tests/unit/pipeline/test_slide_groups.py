@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from blood_cell_system.errors import MissingDataError, SettingsError
-from blood_cell_system.pipeline.batch import InputImage
+from blood_cell_system.pipeline.image_task import InputImage
 from blood_cell_system.pipeline.slide_groups import group_images
 from blood_cell_system.reports.slides import Slide
 

@@ -69,6 +69,18 @@ def test_the_package_gives_the_system_only_when_asked_for_it():
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
+def test_what_analysing_does_not_need_is_not_loaded_with_it():
+    code = (
+        "import sys, blood_cell_system.pipeline.batch;"
+        "heavy = {'scipy', 'skimage', 'pandas', 'matplotlib', 'pyarrow', 'tensorflow'};"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_the_names_of_the_guide_can_be_imported():
     import inference_pipeline
 
@@ -358,3 +370,35 @@ def test_a_folder_of_models_may_have_a_classifier_of_a_type_of_ones_own(tmp_path
         SettingsError, match=r"kind 'nobody': .* expected one of rbc, wbc, parasite"
     ):
         system.load_classifier(tmp_path / "parasite_classifier.onnx", "nobody")
+
+
+def chosen(metadata, data):
+    return ChosenClassifier(metadata.replace(data=data), (1, 0, 0))
+
+
+def segmenter_of(data):
+    runtime = ColourRuntime()
+    runtime.metadata = ModelMetadata(kind="segmenter", data=data)
+    return runtime
+
+
+def test_a_segmenter_for_research_is_refused_where_only_commercial_use_is_allowed():
+    system = BloodCellAnalysisSystem()
+    system.segmentation_model = segmenter_of("bccd, taleqani")
+    with pytest.raises(SettingsError, match=r"for research \(taleqani: Kaggle, for research\)"):
+        system.keep_commercial()
+
+
+def test_the_segmenter_of_this_package_is_for_research():
+    with pytest.raises(SettingsError, match=r"segmentation_model\.onnx is for research"):
+        BloodCellAnalysisSystem().keep_commercial()
+
+
+def test_classifiers_for_research_are_left_out_with_a_warning(caplog):
+    system = BloodCellAnalysisSystem()
+    system.segmentation_model = segmenter_of("bccd, synthetic")
+    system.rbc_classifier = chosen(RBC_METADATA, "iml")
+    system.wbc_classifier = chosen(WBC_METADATA, "bccd, pbc")
+    system.keep_commercial()
+    assert list(system.ready_classifiers()) == ["wbc"]
+    assert "rbc cells are not classified" in caplog.text

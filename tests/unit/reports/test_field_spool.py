@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from blood_cell_system.reports.page.field_spool import FieldSpool, encode_outlines
+from blood_cell_system.reports.page.field_spool import FieldSpool, encode_outlines, pack_field
 
 CORNERS = st.integers(0, 40_000).map(lambda number: number + 0.5)
 OUTLINES = st.lists(st.lists(st.tuples(CORNERS, CORNERS), max_size=9), max_size=5)
@@ -51,7 +51,7 @@ def blocks_of(field):
 def test_a_large_field_is_cut_into_blocks_of_one_size(tmp_path):
     image = np.zeros((1000, 1600, 3), np.uint8)
     image[:, 800:] = 200
-    field = FieldSpool(tmp_path).add(image, [], None)
+    field = FieldSpool(tmp_path).add(pack_field(image, [], None))
     assert (field.width_px, field.height_px, field.block_px) == (1600, 1000, 534)
     blocks = blocks_of(field)
     assert [block.shape[:2] for block in blocks] == [
@@ -63,14 +63,16 @@ def test_a_large_field_is_cut_into_blocks_of_one_size(tmp_path):
 
 
 def test_very_large_cells_are_shown_smaller(tmp_path):
-    field = FieldSpool(tmp_path).add(np.zeros((300, 400, 3), np.uint8), [], 160.0)
+    field = FieldSpool(tmp_path).add(pack_field(np.zeros((300, 400, 3), np.uint8), [], 160.0))
     assert (field.width_px, field.height_px) == (200, 150)
     assert blocks_of(field)[0].shape == (150, 200, 3)
 
 
 def test_fields_do_not_mix_and_leave_nothing_behind(tmp_path):
     spool = FieldSpool(tmp_path)
-    fields = [spool.add(np.full((8, 8, 3), grey, np.uint8), [], None) for grey in (10, 240)]
+    fields = [
+        spool.add(pack_field(np.full((8, 8, 3), grey, np.uint8), [], None)) for grey in (10, 240)
+    ]
     assert [round(blocks_of(field)[0].mean()) for field in fields] == [10, 240]
     assert list(tmp_path.iterdir()) == []
 
@@ -80,7 +82,7 @@ def test_waiting_fields_take_no_memory(tmp_path, fields):
     image = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
     spool = FieldSpool(tmp_path)
     tracemalloc.start()
-    kept = [spool.add(image, [], None) for _ in range(fields)]
+    kept = [spool.add(pack_field(image, [], None)) for _ in range(fields)]
     memory, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert sum(field.size for field in kept) > fields * 4000

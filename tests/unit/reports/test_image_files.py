@@ -6,11 +6,19 @@ import numpy as np
 import pytest
 from support.analysed_images import analysis_of, report_of
 
-from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError
+from blood_cell_system.errors import (
+    ImageReadError,
+    MissingDataError,
+    OutputError,
+    UnknownNameError,
+)
 from blood_cell_system.imaging.image_file import read_image, read_label_image
 from blood_cell_system.imaging.image_folders import RESULT_ENDINGS
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
 from blood_cell_system.reports.image_files import (
+    ALL_PARTS,
+    Part,
+    endings_of,
     read_labels,
     write_image_files,
     write_label_image,
@@ -76,7 +84,9 @@ def test_the_same_twice_gives_the_same_bytes(written, tmp_path_factory):
 
 def test_the_outlined_image_can_be_left_out(tmp_path):
     analysis = analysis_of()
-    write_image_files(tmp_path, "field", analysis, report_of(analysis), with_image=False)
+    write_image_files(
+        tmp_path, "field", analysis, report_of(analysis), parts=ALL_PARTS - {Part.OVERLAY}
+    )
     assert not (tmp_path / "field_annotated.png").exists()
 
 
@@ -128,3 +138,28 @@ def test_what_cannot_be_replaced_is_told(tmp_path):
     analysis = analysis_of()
     with pytest.raises(OutputError, match="cannot be replaced"):
         write_image_files(tmp_path, "f", analysis, report_of(analysis))
+
+
+def test_an_unknown_part_lists_the_choices():
+    with pytest.raises(
+        UnknownNameError,
+        match=r"--write 'tabel'.*table, report, overlay, masks.*Did you mean 'table'",
+    ):
+        Part.read("report,tabel")
+
+
+@pytest.mark.parametrize("part", Part)
+def test_what_is_left_out_is_not_written_and_goes(tmp_path, part):
+    analysis = analysis_of()
+    write_image_files(tmp_path, "field", analysis, report_of(analysis))
+    parts = ALL_PARTS - {part}
+    write_image_files(tmp_path, "field", analysis, report_of(analysis), parts=parts)
+    labels = ("instances.png",) if part is not Part.MASKS else ()
+    expected = {f"field_{ending}" for ending in (*endings_of(parts), *labels)}
+    assert {path.name for path in tmp_path.iterdir()} == expected
+    assert (part is Part.REVIEW) == (endings_of(parts) == RESULT_ENDINGS)
+
+
+def test_a_label_image_that_was_left_out_is_asked_for(tmp_path):
+    with pytest.raises(MissingDataError, match="with masks among --write"):
+        read_labels(tmp_path, "field")

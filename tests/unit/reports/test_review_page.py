@@ -25,7 +25,9 @@ def outcome_of(spool, name="field", *, draw_up=report_of, slide=None):
     analysis = analysis_of()
     report = DiagnosticReport.from_json(draw_up(analysis, name=f"{name}.png").to_json())
     labels = analysis.cells.label_image
-    panel = make_panel(analysis.image, labels, report, page_limits(1), spool=spool)
+    is_shown = spool is not None
+    panel = make_panel(analysis.image, labels, report, page_limits(1), is_reviewable=is_shown)
+    panel = panel.spooled(spool)
     return ImageOutcome(name=name, path=f"{name}.png", report=report, panel=panel, slide=slide)
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from blood_cell_system.errors import DivergedError, OutputError, ResumeError
 from blood_cell_system.model_metadata import ModelMetadata
-from blood_cell_system.training.loop import Training, TrainingListener
+from blood_cell_system.training.loop import Pace, Training, TrainingListener
 from blood_cell_system.training.presets import PRESETS
 from blood_cell_system.training.run_record import new_run_name
 from blood_cell_system.training.segmenter_training import VIEW
@@ -153,3 +153,27 @@ def test_every_run_has_a_folder_of_its_own_for_its_events(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file"):
         new_run_name(tmp_path / "file", "fast", kind="segmentation")
+
+
+class NoteTimeLeft(TrainingListener):
+    def __init__(self):
+        self.seconds_left = []
+
+    def end_epoch(self, row, *, is_best, seconds_left):
+        self.seconds_left.append(seconds_left)
+
+
+def test_the_time_left_is_that_of_the_epochs_of_this_process(tmp_path):
+    with pytest.raises(DivergedError):
+        training_of(tmp_path, [*[1.0] * STEPS, math.nan]).run()
+    state = TrainingState.load(tmp_path / SEGMENTER_FILES.state)
+    state.seconds += 1e6
+    listener = NoteTimeLeft()
+    training_of(tmp_path, [1.0] * 2 * STEPS, resume=state, listener=listener).run()
+    assert len(listener.seconds_left) == 2
+    assert max(listener.seconds_left) < 1e5
+
+
+def test_stopped_at_the_end_of_an_epoch_the_time_left_rests_on_all_epochs():
+    pace = Pace(epochs_before=3.0, seconds_before=30.0)
+    assert pace.seconds_left(done=3, epochs=5, seconds=30.5) == pytest.approx(2 * 30.5 / 3)

@@ -84,53 +84,54 @@ class CocoReader(Reader):
 
     def read_file(self, path: Path, builder: ReadingBuilder) -> None:
         """Read the file of a split."""
-        _read_file(path, builder)
-
-
-def _read_file(path: Path, builder: ReadingBuilder) -> None:
-    content = read_label_json(path)
-    if not isinstance(content, dict) or not all(isinstance(content.get(k), list) for k in _KEYS):
-        raise DatasetError(
-            f"{path}: expected an object with the lists {', '.join(_KEYS)}. Export it again as "
-            "COCO instances."
-        )
-    with errors_located_at(f"{path}: categories", expected="an id and a name for each"):
-        categories = [
-            (_id(category["id"]), str(category["name"])) for category in content["categories"]
-        ]
-    with errors_located_at(f"{path}: images", expected="an id and a file_name for each"):
-        identities = [_id(image["id"]) for image in content["images"]]
-    _refuse_twice(path, "category", [identity for identity, _ in categories])
-    _refuse_twice(path, "image", identities)
-    labels = dict(categories)
-    annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for index, annotation in enumerate(content["annotations"], start=1):
-        with errors_located_at(f"{path}: annotation {index}", expected="an object with image_id"):
-            annotations[_id(annotation["image_id"])].append(annotation)
-    inner = path.relative_to(builder.listing.root)
-    split = split_of_words(path.stem) or split_of_folders(inner)
-    for index, (image, identity) in enumerate(
-        zip(content["images"], identities, strict=True), start=1
-    ):
-        with errors_located_at(
-            f"{path}: image {index}", expected="an object with id and file_name"
+        content = read_label_json(path)
+        if not isinstance(content, dict) or not all(
+            isinstance(content.get(k), list) for k in _KEYS
         ):
-            name = str(image["file_name"])
-        with builder.listing_failures(name, label_file=path):
-            with errors_located_at(f"{path}: image {name}", expected="a height and a width"):
-                shape = declared_shape(image.get("height"), image.get("width"))
-                size = shape or builder.shape_named(name, label_file=path)
-            cells = [
-                _cell(annotation, labels, size, where=f"{path}: {name}: object {number}")
-                for number, annotation in enumerate(annotations[identity], start=1)
+            raise DatasetError(
+                f"{path}: expected an object with the lists {', '.join(_KEYS)}. Export it again as "
+                "COCO instances."
+            )
+        with errors_located_at(f"{path}: categories", expected="an id and a name for each"):
+            categories = [
+                (_id(category["id"]), str(category["name"])) for category in content["categories"]
             ]
-            builder.add(name, cells, label_file=path, declared_shape=shape, split=split)
-    for identity in sorted(annotations.keys() - set(identities)):
-        builder.fail(
-            str(identity),
-            f"{path}: {len(annotations[identity])} annotations belong to the image id "
-            f"{shortened(identity)}, which is not among the images. Add the image, or remove them.",
-        )
+        with errors_located_at(f"{path}: images", expected="an id and a file_name for each"):
+            identities = [_id(image["id"]) for image in content["images"]]
+        _refuse_twice(path, "category", [identity for identity, _ in categories])
+        _refuse_twice(path, "image", identities)
+        labels = dict(categories)
+        annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for index, annotation in enumerate(content["annotations"], start=1):
+            with errors_located_at(
+                f"{path}: annotation {index}", expected="an object with image_id"
+            ):
+                annotations[_id(annotation["image_id"])].append(annotation)
+        inner = path.relative_to(builder.listing.root)
+        split = split_of_words(path.stem) or split_of_folders(inner)
+        for index, (image, identity) in enumerate(
+            zip(content["images"], identities, strict=True), start=1
+        ):
+            with errors_located_at(
+                f"{path}: image {index}", expected="an object with id and file_name"
+            ):
+                name = str(image["file_name"])
+            with builder.listing_failures(name, label_file=path):
+                with errors_located_at(f"{path}: image {name}", expected="a height and a width"):
+                    shape = declared_shape(image.get("height"), image.get("width"))
+                    size = shape or builder.shape_named(name, label_file=path)
+                cells = [
+                    _cell(annotation, labels, size, where=f"{path}: {name}: object {number}")
+                    for number, annotation in enumerate(annotations[identity], start=1)
+                ]
+                builder.add(name, cells, label_file=path, declared_shape=shape, split=split)
+        for identity in sorted(annotations.keys() - set(identities)):
+            builder.fail(
+                str(identity),
+                f"{path}: {len(annotations[identity])} annotations belong to the image id "
+                f"{shortened(identity)}, which is not among the images. Add the image, or remove "
+                "them.",
+            )
 
 
 def _id(value: Any) -> str:

@@ -167,7 +167,9 @@ def _annotations(feature: Mapping[str, Any], *, where: str) -> Iterator[Annotati
             polygons = [coordinates] if kind == "Polygon" else coordinates
             rings = [_corners(ring) for polygon in polygons for ring in polygon]
             outline = PolygonOutline.from_points(*rings)
-            is_box = _says_box(properties) and outline.is_upright_rectangle
+            metadata = properties.get("metadata")
+            says_box = isinstance(metadata, dict) and metadata.get("shape") == "box"
+            is_box = says_box and outline.is_upright_rectangle
             annotations = [
                 Annotation(
                     cell_type=label,
@@ -196,11 +198,6 @@ def _facts(properties: Mapping[str, Any]) -> CellFacts | None:
     metadata = properties.get("metadata")
     names = {k: v for k, v in (metadata or {}).items() if k in (CONDITION, SUBTYPE)}
     return CellFacts.from_attributes({**numbers, **names})
-
-
-def _says_box(properties: Mapping[str, Any]) -> bool:
-    metadata = properties.get("metadata")
-    return isinstance(metadata, dict) and metadata.get("shape") == "box"
 
 
 def _label(properties: Mapping[str, Any]) -> str:
@@ -265,13 +262,10 @@ def _facts_of(annotation: Annotation) -> dict[str, Any]:
     found = annotation.facts.to_attributes() if annotation.facts else {}
     numbers = {name: value for name, value in found.items() if not isinstance(value, str)}
     names = {name: value for name, value in found.items() if isinstance(value, str)}
-    metadata = ({"shape": "box"} if _is_box(annotation) else {}) | names
+    is_box = annotation.outline is None and annotation.box is not None
+    metadata = ({"shape": "box"} if is_box else {}) | names
     parts = {"measurements": numbers, "metadata": metadata}
     return {name: part for name, part in parts.items() if part}
-
-
-def _is_box(annotation: Annotation) -> bool:
-    return annotation.outline is None and annotation.box is not None
 
 
 def _geometry(annotation: Annotation, shape: tuple[int, int], style: WriteStyle) -> dict[str, Any]:

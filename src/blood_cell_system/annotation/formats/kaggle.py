@@ -100,9 +100,15 @@ def _read_table(table: Path, columns: Mapping[str, int], builder: ReadingBuilder
             if name in faults:
                 raise faults[name]
             image = builder.listing.image_named(name, beside=table.parent, where=str(table))
-            scale = read_image_shape(image) if is_fraction else (1, 1)
+            height, width = read_image_shape(image) if is_fraction else (1, 1)
             annotations = [
-                Annotation(cell_type=label, box=_scaled(box, scale), written=box)
+                Annotation(
+                    cell_type=label,
+                    box=Box(
+                        *(side * of for side, of in zip(box, 2 * (width, height), strict=True))
+                    ),
+                    written=box,
+                )
                 for label, box in boxes_of[name]
             ]
             builder.add(image, annotations, label_file=table, split=split_of_words(table.stem))
@@ -127,8 +133,3 @@ def _rows(
                     "four numbers and a label. Correct the line, or remove it."
                 ),
             )
-
-
-def _scaled(box: Box, scale: tuple[int, int]) -> Box:
-    height, width = scale
-    return Box(box.x_min * width, box.y_min * height, box.x_max * width, box.y_max * height)

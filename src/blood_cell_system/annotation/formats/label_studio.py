@@ -81,7 +81,29 @@ class LabelStudioReader(Reader):
 
     def read_file(self, path: Path, builder: ReadingBuilder) -> None:
         """Read a file of many images."""
-        _read_file(path, builder)
+        content = read_label_json(path)
+        tasks: dict[str, _Task] = {}
+        several: set[str] = set()
+        for index, entry in enumerate(content if isinstance(content, list) else [content], start=1):
+            try:
+                with errors_located_at(f"{path}: task {index}", expected="a task with data"):
+                    found = list(_tasks(entry))
+            except AnnotationError as error:
+                builder.fail(f"task {index}", error)
+                continue
+            for task in found:
+                former = tasks.get(task.reference)
+                if former is not None and former.regions is not None and task.regions is not None:
+                    several.add(task.reference)
+                if former is None or (task.regions is not None and not former.is_truth):
+                    tasks[task.reference] = task
+        if several:
+            builder.note(
+                f"{path}: {len(several)} images were annotated several times, for instance "
+                f"{min(several)}: what is called ground truth was taken, else the last."
+            )
+        for task in tasks.values():
+            _add(task, path, builder)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,32 +114,6 @@ class _Task:
     regions: Sequence[Mapping[str, Any]] | None
     is_truth: bool = False
     split: Split | None = None
-
-
-def _read_file(path: Path, builder: ReadingBuilder) -> None:
-    content = read_label_json(path)
-    tasks: dict[str, _Task] = {}
-    several: set[str] = set()
-    for index, entry in enumerate(content if isinstance(content, list) else [content], start=1):
-        try:
-            with errors_located_at(f"{path}: task {index}", expected="a task with data"):
-                found = list(_tasks(entry))
-        except AnnotationError as error:
-            builder.fail(f"task {index}", error)
-            continue
-        for task in found:
-            former = tasks.get(task.reference)
-            if former is not None and former.regions is not None and task.regions is not None:
-                several.add(task.reference)
-            if former is None or (task.regions is not None and not former.is_truth):
-                tasks[task.reference] = task
-    if several:
-        builder.note(
-            f"{path}: {len(several)} images were annotated several times, for instance "
-            f"{min(several)}: what is called ground truth was taken, else the last."
-        )
-    for task in tasks.values():
-        _add(task, path, builder)
 
 
 def _tasks(entry: Mapping[str, Any]) -> Iterator[_Task]:

@@ -13,7 +13,6 @@ import numpy as np
 
 from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.clean import ellipse_outline, join_groups
-from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
@@ -78,14 +77,12 @@ class LabelMeReader(Reader):
 
     def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read one file an image, also those that are damaged."""
-        for path in sorted({*files, *_beside_images(builder.listing)}):
+        # Also files named as an image beside them: damaged ones must not pass for unlabelled.
+        listing = builder.listing
+        images = {path.with_suffix("") for path in listing.images()}
+        beside = {path for path in listing.with_suffix(".json") if path.with_suffix("") in images}
+        for path in sorted({*files, *beside}):
             _read_file(path, builder)
-
-
-def _beside_images(listing: FolderListing) -> list[Path]:
-    """Files named as an image beside them: damaged ones must not pass for images unlabelled."""
-    images = {path.with_suffix("") for path in listing.images()}
-    return [path for path in listing.with_suffix(".json") if path.with_suffix("") in images]
 
 
 def _read_file(path: Path, builder: ReadingBuilder) -> None:
@@ -97,7 +94,8 @@ def _read_file(path: Path, builder: ReadingBuilder) -> None:
             shapes = content["shapes"]
             if not isinstance(shapes, list):
                 raise TypeError
-        shape = _declared_shape(path, content)
+        with errors_located_at(str(path), expected="imageHeight and imageWidth in pixels"):
+            shape = declared_shape(content.get("imageHeight"), content.get("imageWidth"))
         annotations = [
             _annotation(value, where=f"{path}: object {index}")
             for index, value in enumerate(shapes, start=1)
@@ -110,11 +108,6 @@ def _read_file(path: Path, builder: ReadingBuilder) -> None:
         return
     builder.joined += joined
     builder.add(reference, whole, label_file=path, declared_shape=shape)
-
-
-def _declared_shape(path: Path, content: Mapping[str, Any]) -> tuple[int, int] | None:
-    with errors_located_at(str(path), expected="imageHeight and imageWidth in pixels"):
-        return declared_shape(content.get("imageHeight"), content.get("imageWidth"))
 
 
 def _extent(annotations: Sequence[Annotation]) -> tuple[int, int]:

@@ -17,12 +17,7 @@ from blood_cell_system.annotation.clean import clean_annotations
 from blood_cell_system.annotation.folder_listing import FolderListing, files_by_stem
 from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.label_map import LabelReader, is_doubtful
-from blood_cell_system.annotation.reader import (
-    Reader,
-    ReadingBuilder,
-    ReadOptions,
-    agreed_shape,
-)
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions, agreed_shape
 from blood_cell_system.annotation.sample import (
     Annotation,
     DroppedCell,
@@ -39,12 +34,7 @@ from blood_cell_system.annotation.text_files import (
     shortened,
 )
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import (
-    AnnotationError,
-    BloodCellError,
-    DatasetError,
-    MissingDataError,
-)
+from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_folders import is_left_behind
 from blood_cell_system.taxonomy import BUILT_IN
 
@@ -207,7 +197,7 @@ def read_voc_folder(root: Path, *, labels: Mapping[str, str | None] = BCCD_LABEL
             "image. Clone the data set again."
         )
     images = files_by_stem(folder / "JPEGImages")
-    splits = read_voc_splits(folder / "ImageSets" / "Main")
+    splits = _listed_splits(folder / "ImageSets" / "Main")
     reader = LabelReader(labels=labels, is_exact=True)
     samples: list[Sample] = []
     dropped: list[DroppedCell] = []
@@ -228,14 +218,9 @@ def read_voc_folder(root: Path, *, labels: Mapping[str, str | None] = BCCD_LABEL
             labels=reader,
         )
         dropped += clean.dropped
+        cells, split = tuple(clean.cells), splits.get(stem)
         samples.append(
-            Sample(
-                stem=stem,
-                image_path=image_path,
-                cells=tuple(clean.cells),
-                split=splits.get(stem),
-                shape=shape,
-            )
+            Sample(stem=stem, image_path=image_path, cells=cells, split=split, shape=shape)
         )
     reader.check()
     if not samples:
@@ -291,14 +276,8 @@ def _find_voc_folder(root: Path) -> Path:
     return found[0]
 
 
-def read_voc_splits(folder: Path) -> dict[str, Split]:
-    """Read the lists of a folder ``ImageSets/Main``: splits by stem; nothing where there are none.
-
-    Raises
-    ------
-    DatasetError
-        An image is in two splits.
-    """
+def _listed_splits(folder: Path) -> dict[str, Split]:
+    """Read the lists of a folder ``ImageSets/Main``: splits by stem; none where there are none."""
     splits: dict[str, Split] = {}
     for split in Split:
         path = folder / f"{split}.txt"
@@ -334,17 +313,8 @@ def _pair(
 
 
 _ROOT: Final = re.compile(r"<annotation[\s>]")
+_ELEMENT: Final = re.compile(r"<([A-Za-z_][\w:.-]*)")
 _LOOKED_AT: Final = 20  # Files whose beginning is read to recognise the format.
-
-
-_FIRST_ELEMENT: Final = re.compile(r"<([A-Za-z_][\w:.-]*)")
-
-
-def _is_foreign(listing: FolderListing, path: Path) -> bool:
-    """Whether XML is of something else, such as a microscope's metadata."""
-    first = _FIRST_ELEMENT.search(listing.head(path))
-    is_foreign = first is not None and first[1] != "annotation"
-    return is_foreign and not listing.is_named_as_image(path)
 
 
 @reads("voc", title="Pascal VOC", order=50)
@@ -368,7 +338,12 @@ class VocReader(Reader):
 
     def files(self, listing: FolderListing) -> tuple[Path, ...]:
         """XML files but those of another root: damaged ones are listed."""
-        return tuple(path for path in listing.with_suffix(".xml") if not _is_foreign(listing, path))
+        firsts = {path: _ELEMENT.search(listing.head(path)) for path in listing.with_suffix(".xml")}
+        return tuple(
+            path
+            for path, first in firsts.items()
+            if first is None or first[1] == "annotation" or listing.is_named_as_image(path)
+        )
 
     def recognise(self, listing: FolderListing) -> str | None:
         """Look for XML files of one image each."""

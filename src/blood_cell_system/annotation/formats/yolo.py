@@ -6,7 +6,7 @@ nothing else.
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -37,7 +37,7 @@ _KEY: Final = re.compile(r"^names\s*:", re.MULTILINE)
 _NAMES: Final = re.compile(r"^names\s*:.*(?:\n(?!\w+\s*:).*)*", re.MULTILINE)
 
 
-def find_names_files(listing: FolderListing) -> tuple[Path, ...]:
+def _names_files(listing: FolderListing) -> tuple[Path, ...]:
     """Files that name the classes: each data.yaml, then the plain lists."""
     tables = [
         path for path in listing.with_suffix(".yaml", ".yml") if _KEY.search(listing.head(path))
@@ -46,17 +46,12 @@ def find_names_files(listing: FolderListing) -> tuple[Path, ...]:
     return (*tables, *lists)
 
 
-def nearest_names(
+def _nearest_names(
     label_file: Path, names: Mapping[Path, Mapping[int, str]]
 ) -> tuple[Path | None, Mapping[int, str]]:
     """Names for a label file: of the names file in its folder, or in the nearest one around it.
 
     Files that lie nowhere around it count by the folders that they have in common with it.
-
-    Raises
-    ------
-    AnnotationError
-        Two files are equally near, and say different things.
     """
     if not names:
         return None, {}
@@ -79,14 +74,8 @@ def nearest_names(
     return longest, names[longest]
 
 
-def read_names(path: Path) -> dict[int, str]:
-    """Read the names of classes by their numbers.
-
-    Raises
-    ------
-    AnnotationError
-        The file has no names, or puts them in a way that is not understood.
-    """
+def _read_names(path: Path) -> dict[int, str]:
+    """Read the names of classes by their numbers."""
     text = read_label_text(path)
     if path.suffix.lower() not in (".yaml", ".yml"):
         lines = [line.strip() for line in text.splitlines()]
@@ -148,7 +137,7 @@ class YoloReader(Reader):
 
     def files(self, listing: FolderListing) -> list[Path]:
         """Text files in folders named labels, or named as an image is."""
-        names_files = set(find_names_files(listing))
+        names_files = set(_names_files(listing))
         found = []
         for path in listing.with_suffix(".txt"):
             folders = {folder.casefold() for folder in path.relative_to(listing.root).parent.parts}
@@ -161,14 +150,15 @@ class YoloReader(Reader):
     def recognise(self, listing: FolderListing) -> str | None:
         """Look for text files of class numbers and fractions that are named as images are."""
         files = self.files(listing)
-        numbers = sum(_has_numbers(listing, path) for path in files[:20])
-        if not numbers and not (files and find_names_files(listing)):
+        lines = (listing.head(path).strip("\r\n").splitlines() for path in files[:20])
+        has_numbers = any(_LINE.match(next(filter(str.strip, some), "")) for some in lines)
+        if not has_numbers and not (files and _names_files(listing)):
             return None
         return f"{len(files)} text files named as images are, with class numbers and fractions"
 
     def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read one file an image, and the names of the classes."""
-        names = {path: read_names(path) for path in find_names_files(builder.listing)}
+        names = {path: _read_names(path) for path in _names_files(builder.listing)}
         if len({tuple(sorted(table.items())) for table in names.values()}) > 1:
             builder.note(
                 f"{len(names)} files name the classes, and not alike, for instance "
@@ -176,11 +166,6 @@ class YoloReader(Reader):
             )
         for path in files:
             _read_file(path, builder, names)
-
-
-def _has_numbers(listing: FolderListing, path: Path) -> bool:
-    lines = [line for line in listing.head(path).splitlines() if line.strip()]
-    return bool(lines) and bool(_LINE.match(lines[0]))
 
 
 def _read_file(
@@ -191,7 +176,7 @@ def _read_file(
     reference = "/".join((*folders, path.stem))
     with builder.listing_failures(reference, label_file=path):
         image = builder.listing.image_named(reference, beside=path.parent, where=str(path))
-        names_file, table = nearest_names(path, names)
+        names_file, table = _nearest_names(path, names)
         if names_file is not None:
             builder.used(names_file)
         height, width = read_image_shape(image)
@@ -298,8 +283,5 @@ def _line(annotation: Annotation, shape: tuple[int, int], style: WriteStyle) -> 
             (x_max - x_min) / width,
             (y_max - y_min) / height,
         ]
-    return f"{style.labels.index(annotation.cell_type)} {' '.join(_fractions(numbers))}"
-
-
-def _fractions(numbers: Iterable[float]) -> Iterable[str]:
-    return (f"{number:.{_DECIMALS}f}".rstrip("0").rstrip(".") for number in numbers)
+    words = [f"{number:.{_DECIMALS}f}".rstrip("0").rstrip(".") for number in numbers]
+    return f"{style.labels.index(annotation.cell_type)} {' '.join(words)}"

@@ -222,10 +222,15 @@ class Collection(BaseModel):
 
 
 @cache
+def collections() -> dict[str, Collection]:
+    """Give all collections by the usual name of their folder."""
+    table = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return {folder: Collection.model_validate(fields) for folder, fields in table.items()}
+
+
 def collection(folder: str) -> Collection:
     """Give the collection whose folder has this usual name."""
-    table = Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")
-    return Collection.model_validate(yaml.safe_load(table)[folder])
+    return collections()[folder]
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:

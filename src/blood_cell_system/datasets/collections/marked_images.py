@@ -38,6 +38,7 @@ healthy. Source: https://github.com/Shenggan/BCCD_Dataset. Licence: MIT.
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from blood_cell_system.annotation.formats.voc import BCCD_LABELS, read_voc_folder
@@ -54,6 +55,15 @@ from blood_cell_system.datasets.cell_fields import (
 )
 from blood_cell_system.errors import AnnotationError
 from blood_cell_system.taxonomy import BUILT_IN, WBC
+
+LICENCES: Final = MappingProxyType(
+    {
+        "bccd": "MIT",
+        "iml": "none stated, research only",
+        "uganda": "none stated, research only",
+    }
+)
+"""By the name of the source."""
 
 HEALTHY: Final = "red blood cell"
 STAGES: Final = ("ring", "trophozoite", "schizont", "gametocyte")
@@ -100,7 +110,7 @@ def read_iml_malaria(root: Path) -> FieldReading:
     return FieldReading(
         root=root,
         source="iml",
-        licence="none stated, research only",
+        licence=LICENCES["iml"],
         fields=tuple(fields),
         dropped=tuple(dropped),
         failed=tuple(failed),
@@ -151,7 +161,7 @@ def read_uganda_sickle(root: Path) -> FieldReading:
     return FieldReading(
         root=root,
         source="uganda",
-        licence="none stated, research only",
+        licence=LICENCES["uganda"],
         fields=tuple(sorted(fields, key=lambda field: field.name)),
         dropped=tuple(dropped),
         failed=tuple(failed),
@@ -220,7 +230,7 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
     return FieldReading(
         root=Path(root),
         source="bccd",
-        licence="MIT",
+        licence=LICENCES["bccd"],
         fields=tuple(fields),
         dropped=tuple(dropped),
         failed=dataset.failed,
@@ -264,10 +274,8 @@ def _iml_cell(mark: Any) -> Annotation:
 
 
 def _uganda_cell(mark: Any) -> Annotation:
-    x_min, y_min, x_max, y_max = (float(side) for side in mark)
-    return Annotation(cell_type=SICKLE, box=Box(x_min, y_min, x_max, y_max))
+    return Annotation(cell_type=SICKLE, box=Box(*map(float, mark)))
 
 
 def _bccd_cell(mark: Any) -> Annotation:
-    x_min, y_min, x_max, y_max = (float(side) for side in mark["bbox"])
-    return Annotation(cell_type=BCCD_LABELS[mark["class"]], box=Box(x_min, y_min, x_max, y_max))
+    return Annotation(cell_type=BCCD_LABELS[mark["class"]], box=Box(*map(float, mark["bbox"])))

@@ -173,14 +173,10 @@ def sickle_outline(
     half = width * (1 - np.abs(along) ** generator.uniform(1.6, 2.4))
     angle = 0.5 * sweep * along
     # Around the middle of the arc, from which all of so mild an arc can be seen.
-    outer = _bent(angle, bend + half, bend)
-    inner = _bent(angle[::-1], bend - half[::-1], bend)
-    outline = np.concatenate([outer, inner]) * np.exp(1j * turn)
+    outer = (bend + half) * np.exp(1j * angle)
+    inner = (bend - half[::-1]) * np.exp(1j * angle[::-1])
+    outline = (np.concatenate([outer, inner]) - bend) * np.exp(1j * turn)
     return Outline(x=centre[0], y=centre[1], radii_px=_as_radii(outline))
-
-
-def _bent(angle: np.ndarray, radius: np.ndarray, bend: float) -> np.ndarray:
-    return np.asarray(radius * np.exp(1j * angle) - bend)
 
 
 def _as_radii(outline: np.ndarray) -> FloatMap:

@@ -295,12 +295,7 @@ def draw_stamps(
 
 
 class SlideDrawing:
-    """A slide that is drawn where it is asked for; equal seeds give equal pixels.
-
-    Parameters
-    ----------
-    seed : int
-    """
+    """A slide that is drawn where it is asked for; equal seeds give equal pixels."""
 
     def __init__(self, settings: SlideSettings, seed: int = 0) -> None:
         self.settings = settings

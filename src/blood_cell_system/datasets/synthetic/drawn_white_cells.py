@@ -1,7 +1,7 @@
 """White cells: five kinds of normal blood, and three that come with disease.
 
-Nuclei are discs that flow into each other. Each function of one draws it for a cell of radius
-``radius_px`` around the origin and returns the discs ``(x, y, radius)`` in pixels.
+Nuclei are discs that flow into each other. Each function of one draws it for a cell of radius 1
+around the origin and returns the discs ``(x, y, radius)``.
 """
 
 from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ from blood_cell_system.datasets.synthetic.smear_settings import Dye
 Discs = list[tuple[float, float, float]]
 
 
-def neutrophil_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
+def _neutrophil_nucleus(generator: np.random.Generator) -> Discs:
     """Three to five lobes along a bent line, joined by bridges; at times an unlobed band."""
     count = int(generator.integers(3, 6))
     is_band = generator.random() < 0.15
@@ -49,10 +49,10 @@ def neutrophil_nucleus(generator: np.random.Generator, radius_px: float) -> Disc
             bridge = 0.7 * lobe if is_band else generator.uniform(0.05, 0.12)
             for t in np.linspace(0.2, 0.8, 5):
                 discs.append(((1 - t) * x[i] + t * x[i + 1], (1 - t) * y[i] + t * y[i + 1], bridge))
-    return _scaled(discs, radius_px)
+    return discs
 
 
-def eosinophil_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
+def _eosinophil_nucleus(generator: np.random.Generator) -> Discs:
     """Two lobes like a pair of spectacles, off the middle; at times three."""
     turn = generator.uniform(0, 2 * np.pi)
     count = 3 if generator.random() < 0.2 else 2
@@ -68,10 +68,10 @@ def eosinophil_nucleus(generator: np.random.Generator, radius_px: float) -> Disc
             discs.append((x - side_x, y + side_y, 0.9 * size))
     for t in np.linspace(angles[0], angles[-1], 12):
         discs.append((reach * 0.9 * np.cos(t), reach * 0.9 * np.sin(t), 0.07))
-    return _scaled(discs, radius_px)
+    return discs
 
 
-def lymphocyte_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
+def _lymphocyte_nucleus(generator: np.random.Generator) -> Discs:
     """One large round disc with a shallow dent."""
     size = generator.uniform(0.74, 0.9)
     angle = generator.uniform(0, 2 * np.pi)
@@ -79,17 +79,14 @@ def lymphocyte_nucleus(generator: np.random.Generator, radius_px: float) -> Disc
     x, y = shift * np.cos(angle), shift * np.sin(angle)
     dent = generator.uniform(0.06, 0.2)
     side = angle + np.pi / 2
-    return _scaled(
-        [
-            (x + dent * np.cos(side), y + dent * np.sin(side), size - dent),
-            (x - dent * np.cos(side), y - dent * np.sin(side), size - dent),
-            (x + dent * np.cos(angle), y + dent * np.sin(angle), size - 1.2 * dent),
-        ],
-        radius_px,
-    )
+    return [
+        (x + dent * np.cos(side), y + dent * np.sin(side), size - dent),
+        (x - dent * np.cos(side), y - dent * np.sin(side), size - dent),
+        (x + dent * np.cos(angle), y + dent * np.sin(angle), size - 1.2 * dent),
+    ]
 
 
-def monocyte_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
+def _monocyte_nucleus(generator: np.random.Generator) -> Discs:
     """One thick arc: a kidney or a horseshoe."""
     turn = generator.uniform(0, 2 * np.pi)
     sweep = generator.uniform(0.55, 1.25) * np.pi
@@ -98,10 +95,10 @@ def monocyte_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
     thickness = generator.uniform(0.32, 0.4) * np.linspace(0.9, 1.1, 9)
     shift = 0.42 * bend
     x, y = (bend * f(angles) - shift * f(turn) for f in (np.cos, np.sin))
-    return _scaled(list(zip(x, y, thickness, strict=True)), radius_px)
+    return list(zip(x, y, thickness, strict=True))
 
 
-def oval_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
+def _oval_nucleus(generator: np.random.Generator) -> Discs:
     """One large oval off the middle, at times with a dent."""
     angle = generator.uniform(0, 2 * np.pi)
     size = generator.uniform(0.46, 0.56)
@@ -109,25 +106,18 @@ def oval_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
     shift = generator.uniform(0.12, 0.24)
     x, y = shift * np.cos(angle), shift * np.sin(angle)
     side = angle + np.pi / 2
-    return _scaled(
-        [
-            (x + sign * stretch * np.cos(side), y + sign * stretch * np.sin(side), size)
-            for sign in (-1, 1)
-        ],
-        radius_px,
-    )
+    return [
+        (x + sign * stretch * np.cos(side), y + sign * stretch * np.sin(side), size)
+        for sign in (-1, 1)
+    ]
 
 
-def erythroblast_nucleus(generator: np.random.Generator, radius_px: float) -> Discs:
+def _erythroblast_nucleus(generator: np.random.Generator) -> Discs:
     """One small, perfectly round disc."""
     angle = generator.uniform(0, 2 * np.pi)
     shift = generator.uniform(0, 0.18)
     size = generator.uniform(0.42, 0.58)
-    return _scaled([(shift * np.cos(angle), shift * np.sin(angle), size)], radius_px)
-
-
-def _scaled(discs: Discs, radius_px: float) -> Discs:
-    return [(float(x * radius_px), float(y * radius_px), float(r * radius_px)) for x, y, r in discs]
+    return [(shift * np.cos(angle), shift * np.sin(angle), size)]
 
 
 class WhiteCellKind(StrEnum):
@@ -197,9 +187,11 @@ def white_cell_dyes(
     -------
     dict of Dye to ndarray of shape (height, width), dtype float32
     """
-    nucleus_depth = depth_in_discs(
-        patch, _LOOKS[kind].nucleus(generator, radius_px), softness_px=0.022 * radius_px
-    )
+    discs = [
+        (float(x * radius_px), float(y * radius_px), float(size * radius_px))
+        for x, y, size in _LOOKS[kind].nucleus(generator)
+    ]
+    nucleus_depth = depth_in_discs(patch, discs, softness_px=0.022 * radius_px)
     shape = patch.x.shape
     nucleus_depth += np.float32(0.018 * radius_px) * smooth_noise(
         generator, shape, scale_px=0.22 * radius_px
@@ -322,19 +314,19 @@ def _orange_granules(
 class _Look(NamedTuple):
     diameters: tuple[float, float]
     """Range, in diameters of a red cell."""
-    nucleus: Callable[[np.random.Generator, float], Discs]
+    nucleus: Callable[[np.random.Generator], Discs]
     cytoplasm: Callable[[Patch, np.random.Generator, FloatMap, float], dict[Dye, FloatMap]]
 
 
 _LOOKS: Final = MappingProxyType(
     {
-        WhiteCellKind.NEUTROPHIL: _Look((1.45, 1.95), neutrophil_nucleus, _pale_granules),
-        WhiteCellKind.LYMPHOCYTE: _Look((1.1, 1.6), lymphocyte_nucleus, _blue_rim),
-        WhiteCellKind.MONOCYTE: _Look((1.75, 2.35), monocyte_nucleus, _grey_blue),
-        WhiteCellKind.EOSINOPHIL: _Look((1.5, 1.9), eosinophil_nucleus, _orange_granules),
-        WhiteCellKind.BASOPHIL: _Look((1.3, 1.7), eosinophil_nucleus, _pale_granules),
-        WhiteCellKind.IMMATURE_GRANULOCYTE: _Look((1.7, 2.2), oval_nucleus, _purple_granules),
-        WhiteCellKind.ERYTHROBLAST: _Look((1.0, 1.4), erythroblast_nucleus, _blue_haemoglobin),
-        WhiteCellKind.BLAST: _Look((1.5, 2.2), lymphocyte_nucleus, _deep_blue),
+        WhiteCellKind.NEUTROPHIL: _Look((1.45, 1.95), _neutrophil_nucleus, _pale_granules),
+        WhiteCellKind.LYMPHOCYTE: _Look((1.1, 1.6), _lymphocyte_nucleus, _blue_rim),
+        WhiteCellKind.MONOCYTE: _Look((1.75, 2.35), _monocyte_nucleus, _grey_blue),
+        WhiteCellKind.EOSINOPHIL: _Look((1.5, 1.9), _eosinophil_nucleus, _orange_granules),
+        WhiteCellKind.BASOPHIL: _Look((1.3, 1.7), _eosinophil_nucleus, _pale_granules),
+        WhiteCellKind.IMMATURE_GRANULOCYTE: _Look((1.7, 2.2), _oval_nucleus, _purple_granules),
+        WhiteCellKind.ERYTHROBLAST: _Look((1.0, 1.4), _erythroblast_nucleus, _blue_haemoglobin),
+        WhiteCellKind.BLAST: _Look((1.5, 2.2), _lymphocyte_nucleus, _deep_blue),
     }
 )

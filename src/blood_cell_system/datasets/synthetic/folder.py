@@ -14,11 +14,7 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.datasets.folder_build import IMAGE_FOLDERS, finish_build, start_build
-from blood_cell_system.datasets.prepared import (
-    PreparedDataset,
-    PreparedImage,
-    manifest_row,
-)
+from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage, manifest_row
 from blood_cell_system.datasets.synthetic.smear import DrawnSmear, draw_smear
 from blood_cell_system.datasets.synthetic.smear_settings import SmearSettings
 from blood_cell_system.errors import OutOfRangeError, OutputError
@@ -66,26 +62,8 @@ _FILE: Final = """\
 """
 
 
-def start_clone(root: Path, stems: Sequence[str]) -> list[Path]:
-    """See whether a clone may be written here.
-
-    Parameters
-    ----------
-    root : Path
-        Folder that is to hold ``BCCD/``.
-    stems : sequence of str
-        Images that are to be written.
-
-    Returns
-    -------
-    list of Path
-        Files of a former run that are not among the new ones, to be removed at the end.
-
-    Raises
-    ------
-    OutputError
-        There are images or annotations that were not drawn.
-    """
+def _start_clone(root: Path, stems: Sequence[str]) -> list[Path]:
+    """Refuse a folder with files that were not drawn; gives those of a former run alone."""
     folder = root / "BCCD"
     files = [
         path
@@ -105,8 +83,7 @@ def start_clone(root: Path, stems: Sequence[str]) -> list[Path]:
     return [path for path in files if path.stem not in set(stems)]
 
 
-def write_smear_into_clone(root: Path, stem: str, smear: DrawnSmear) -> None:
-    """Write a smear's annotation and image."""
+def _write_into_clone(root: Path, stem: str, smear: DrawnSmear) -> None:
     height, width = smear.class_mask.shape
     xml = to_voc_xml(f"{stem}.jpg", (height, width), smear.cells)
     # The annotation first: an image without one would not be known as drawn.
@@ -114,7 +91,7 @@ def write_smear_into_clone(root: Path, stem: str, smear: DrawnSmear) -> None:
     write_image(root / "BCCD" / "JPEGImages" / f"{stem}.jpg", smear.image)
 
 
-def finish_clone(root: Path, *, splits: Mapping[str, Split], stale: Sequence[Path]) -> None:
+def _finish_clone(root: Path, *, splits: Mapping[str, Split], stale: Sequence[Path]) -> None:
     """Write the lists of splits, and remove what is left of a former run."""
     for path in stale:
         path.unlink()
@@ -229,10 +206,10 @@ def write_synthetic_folder(
     splits = _draw_splits(stems, seed)
     with locked_folder(output, command=_COMMAND):
         if is_clone:
-            stale = start_clone(output, stems)
+            stale = _start_clone(output, stems)
             for _ in progress:
                 pass
-            finish_clone(output, splits=splits, stale=stale)
+            _finish_clone(output, splits=splits, stale=stale)
             return stems
         start_build(output, command=_COMMAND, stems=stems)
         cells = dict(zip(stems, progress, strict=True))
@@ -253,16 +230,12 @@ def _write_smear(
     number = int(stem.rsplit("_", 1)[1])
     smear = draw_smear(settings, generator_for(seed, "smear", number))
     if is_clone:
-        write_smear_into_clone(output, stem, smear)
+        _write_into_clone(output, stem, smear)
     else:
-        _write_prepared(output, stem, smear)
+        write_image(output / "images" / f"{stem}.png", smear.image)
+        write_image(output / "masks" / f"{stem}.png", encode_class_mask(smear.class_mask))
+        write_image(output / "instances" / f"{stem}.png", smear.label_image)
     return smear.cells
-
-
-def _write_prepared(root: Path, stem: str, smear: DrawnSmear) -> None:
-    write_image(root / "images" / f"{stem}.png", smear.image)
-    write_image(root / "masks" / f"{stem}.png", encode_class_mask(smear.class_mask))
-    write_image(root / "instances" / f"{stem}.png", smear.label_image)
 
 
 def _draw_splits(stems: tuple[str, ...], seed: int) -> Mapping[str, Split]:

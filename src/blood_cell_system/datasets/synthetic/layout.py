@@ -105,6 +105,8 @@ def place_red_cells(
         ``(x, y, radius)`` of each, at most n.
     """
     white_count = len(field)
+    # A group has 3.4 cells on average: the share of starts that grow into one follows from that.
+    chance_of_group = clumping / (3.4 - 2.4 * clumping)
     waiting = [float(radius) for radius in radii_px]
     placed: list[tuple[float, float, float]] = []
     while waiting:
@@ -112,18 +114,13 @@ def place_red_cells(
         if start is None:
             continue
         placed.append(start)
-        if generator.random() < _chance_of_group(clumping):
+        if generator.random() < chance_of_group:
             size = min(len(waiting), int(generator.geometric(0.42)))
             is_rouleau = generator.random() < 0.3
             group = [waiting.pop() for _ in range(size)]
             grow = _grow_rouleau if is_rouleau else _grow_clump
             placed += grow(field, generator, start, group, white_count)
     return placed
-
-
-def _chance_of_group(clumping: float) -> float:
-    # A group has 3.4 cells on average: the share of starts that grow into one follows from that.
-    return clumping / (3.4 - 2.4 * clumping)
 
 
 def _place_alone(

@@ -184,7 +184,7 @@ def _label(bodies: list[Body], shape: tuple[int, int]) -> NDArray[np.uint16]:
     return labels
 
 
-def box_of(body: Body) -> Annotation:
+def _box_of(body: Body) -> Annotation:
     """Box of a cell's whole outline, as far as it is in the image."""
     inside = body.patch.inside
     rows = np.flatnonzero(inside.any(axis=1)) + body.patch.rows.start
@@ -217,14 +217,8 @@ def vary_stain(stain: Stain, generator: np.random.Generator) -> tuple[FloatMap, 
     )
 
 
-def light_field(shape: tuple[int, int], generator: np.random.Generator) -> FloatMap:
-    """Uneven light: a hot spot off the middle, darker corners, a slant, a tint that drifts.
-
-    Returns
-    -------
-    ndarray of shape (height, width, 3), dtype float32
-        Around 1.
-    """
+def _light_field(shape: tuple[int, int], generator: np.random.Generator) -> FloatMap:
+    """Uneven light around 1: a hot spot off the middle, darker corners, a slant, a tint."""
     height, width = shape
     size = max(shape)
     y = (np.arange(height, dtype=np.float32)[:, None] - height / 2) / size
@@ -269,7 +263,7 @@ def photograph(
     halo_px = max(1.0, 0.02 * diameter)
     fringe = np.float32(generator.uniform(0.1, 0.6))
     light += fringe * (light - cv2.GaussianBlur(light, (0, 0), halo_px))
-    light *= light_field((height, width), generator) * glass
+    light *= _light_field((height, width), generator) * glass
     light = _shift_colours(light, generator)
     light += _sensor_noise(light.shape, generator, generator.uniform(*settings.noise))
     pixels = np.clip(np.rint(light), 0, 255).astype(np.uint8)
@@ -384,7 +378,7 @@ def draw_smear(settings: SmearSettings, generator: np.random.Generator) -> Drawn
         image=photograph(density, glass, generator, settings),
         class_mask=mask_values[labels],
         label_image=labels,
-        cells=tuple(box_of(body) for body in bodies),
+        cells=tuple(map(_box_of, bodies)),
         kinds=tuple(body.name for body in bodies),
     )
 
@@ -428,15 +422,8 @@ def _white_and_red_bodies(settings: SmearSettings, generator: np.random.Generato
             outline = pressed_against(outline, direction=direction, distance_px=distance_px)
         patch = make_patch(outline, settings.shape)
         if patch is not None:
-            bodies.append(
-                Body(
-                    cell_type=RBC,
-                    kind=kind,
-                    radius_px=size,
-                    patch=patch,
-                    condition=condition,
-                )
-            )
+            body = Body(cell_type=RBC, kind=kind, radius_px=size, patch=patch, condition=condition)
+            bodies.append(body)
     return bodies
 
 
@@ -472,12 +459,7 @@ def _platelet_bodies(
 def _dye_amounts(
     bodies: list[Body], settings: SmearSettings, generator: np.random.Generator
 ) -> FloatMap:
-    """Sum up the dye of all cells.
-
-    Returns
-    -------
-    ndarray of shape (height, width, 5), dtype float32
-    """
+    """Sum up the dye of all cells, (height, width, 5)."""
     planes = np.zeros((len(Dye), *settings.shape), dtype=np.float32)
     pallor, rim = generator.uniform(0.0, 0.75), generator.uniform(0.03, 0.3)
     # Cells that lie on each other are squeezed: their amounts add less than fully.

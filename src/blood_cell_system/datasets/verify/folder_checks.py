@@ -37,13 +37,10 @@ def check_sizes(images: Sequence[ImageFacts]) -> list[Finding]:
 
     Only originals are looked at, as copies may be scaled, and only cells away from the edge.
     """
-    kinds: defaultdict[tuple[str, str], list[tuple[ImageFacts, Annotation]]]
-    kinds = defaultdict(list)
+    kinds: defaultdict[tuple[str, str], list[tuple[str, Annotation]]] = defaultdict(list)
     for image in images:
-        if image.is_augmented:
-            continue
-        for box in whole_cells(image):
-            kinds[image.source, box.cell_type].append((image, box))
+        for box in () if image.is_augmented else whole_cells(image):
+            kinds[image.source, box.cell_type].append((image.stem, box))
     outliers: defaultdict[str, list[tuple[Annotation, float]]] = defaultdict(list)
     for cells in kinds.values():
         if len(cells) < _FEWEST_CELLS:
@@ -53,8 +50,8 @@ def check_sizes(images: Sequence[ImageFacts]) -> list[Finding]:
         deviation = 1.4826 * float(np.median(np.abs(sizes - median)))
         limit = max(np.log(SIZE_FACTOR), _DEVIATIONS * deviation)
         for index in np.flatnonzero(np.abs(sizes - median) > limit):
-            image, box = cells[index]
-            outliers[image.stem].append((box, float(np.exp(sizes[index] - median))))
+            stem, box = cells[index]
+            outliers[stem].append((box, float(np.exp(sizes[index] - median))))
     return [_finding(stem, found) for stem, found in sorted(outliers.items())]
 
 
@@ -175,12 +172,12 @@ def _near_groups(
     pairs, correlations = pairs[is_foreign], correlations[is_foreign]
     group_of = linked_groups(pairs, len(compared))
     members: defaultdict[int, list[ImageFacts]] = defaultdict(list)
-    weakest: dict[int, float] = {}
+    weakest: defaultdict[int, float] = defaultdict(lambda: 1.0)
     for index, image in enumerate(compared):
         members[int(group_of[index])].append(image)
     for (first, _), correlation in zip(pairs, correlations, strict=True):
         group = int(group_of[first])
-        weakest[group] = min(weakest.get(group, 1.0), float(correlation))
+        weakest[group] = min(weakest[group], float(correlation))
     # Rounding must not make a near duplicate look exact.
     return [
         DuplicateGroup(images=tuple(members[group]), correlation=min(value, 0.9999))
@@ -188,12 +185,8 @@ def _near_groups(
     ]
 
 
-def check_duplicates(groups: Sequence[DuplicateGroup]) -> list[Finding]:
-    """Turn groups into findings."""
-    return [_duplicate_finding(group) for group in groups]
-
-
-def _duplicate_finding(group: DuplicateGroup) -> Finding:
+def duplicate_finding(group: DuplicateGroup) -> Finding:
+    """Turn a group into a finding."""
     stems = tuple(image.stem for image in group.images)
     if group.is_exact:
         kind, words = "exact-duplicate", "are the same image"
@@ -203,14 +196,10 @@ def _duplicate_finding(group: DuplicateGroup) -> Finding:
         kind = "near-duplicate"
         words = f"show nearly the same (correlation {group.correlation:.2f})"
     if group.is_leak:
-        message = f"{_with_splits(group)} {words}, in different splits"
+        named = [f"{image.stem} ({image.split or 'no split'})" for image in group.images]
+        message = f"{listed(named, at_most=5)} {words}, in different splits"
         return finding(f"leak-{kind}", message, *stems)
     return finding(kind, f"{listed(stems, at_most=5)} {words}", *stems)
-
-
-def _with_splits(group: DuplicateGroup) -> str:
-    names = [f"{p.stem} ({p.split or 'no split'})" for p in group.images]
-    return listed(names, at_most=5)
 
 
 # Splits of fewer images differ by chance.
@@ -286,7 +275,7 @@ def check_classes(images: Sequence[ImageFacts]) -> list[Finding]:
                     )
                 )
     for split, count in named.items():
-        if _count(images, split) < _FEWEST_IMAGES or len(named) < 2:
+        if len(named) < 2 or sum(image.split == split for image in images) < _FEWEST_IMAGES:
             continue
         share, expected = scored_shares(count), scored_shares(whole)
         for cell_class in (MaskClass.RBC, MaskClass.WBC):
@@ -327,9 +316,7 @@ def check_stain(images: Sequence[ImageFacts]) -> list[Finding]:
     ]
 
 
-def class_pixels_by_split(
-    images: Sequence[ImageFacts],
-) -> dict[Split | None, NDArray[np.int64]]:
+def class_pixels_by_split(images: Sequence[ImageFacts]) -> dict[Split | None, NDArray[np.int64]]:
     """Sum the pixels of background, RBC, WBC and not scored over each split."""
     sums: dict[Split | None, NDArray[np.int64]] = {}
     for image in images:
@@ -339,13 +326,7 @@ def class_pixels_by_split(
     return sums
 
 
-def scored_shares(
-    class_pixels: NDArray[np.int64],
-) -> NDArray[np.float64]:
+def scored_shares(class_pixels: NDArray[np.int64]) -> NDArray[np.float64]:
     """Shares of background, RBC and WBC of the scored pixels; zeros where none is scored."""
     scored = class_pixels[:3]
     return scored / max(1, int(scored.sum()))
-
-
-def _count(images: Sequence[ImageFacts], split: Split) -> int:
-    return sum(image.split == split for image in images)

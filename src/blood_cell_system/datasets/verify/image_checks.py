@@ -28,7 +28,6 @@ from blood_cell_system.errors import BloodCellError
 from blood_cell_system.imaging.damage import damage_of
 from blood_cell_system.imaging.image_file import read_file_bytes, read_image, read_label_image
 from blood_cell_system.taxonomy import (
-    BUILT_IN,
     NOT_SCORED,
     NUM_CLASSES,
     MaskClass,
@@ -43,23 +42,14 @@ _SCORED_SHARE = 0.5
 _CLASS_SHARE = 0.03
 
 
-def check_boxes(
+def _check_boxes(
     stem: str,
     boxes: Sequence[Annotation],
     image_shape: tuple[int, ...],
     class_mask: NDArray[np.uint8] | None,
-    *,
-    taxonomy: Taxonomy = BUILT_IN,
+    taxonomy: Taxonomy,
 ) -> list[Finding]:
-    """Check the boxes of an image.
-
-    Parameters
-    ----------
-    image_shape : tuple of int
-        ``(height, width)``.
-    class_mask : ndarray of shape (height, width), dtype uint8, or None
-        None where it is unknown; of another size than the image it is not compared.
-    """
+    """Check the boxes of an image; a class mask of another size than the image is not compared."""
     height, width = image_shape
     broken, outside, over_edge, tiny = [], [], [], []
     sound: list[Annotation] = []
@@ -186,18 +176,10 @@ NOT_SCORED_LIMIT = 0.6
 """Share of not-scored pixels above which an image teaches little."""
 
 
-def check_mask(
+def _check_mask(
     path: Path, stem: str, diagnosis: MaskDiagnosis, image_shape: tuple[int, ...] | None
 ) -> list[Finding]:
-    """Check a mask that could be read.
-
-    Parameters
-    ----------
-    path : Path
-        Of the mask.
-    image_shape : tuple of int, or None
-        ``(height, width)`` of the image, where that is known.
-    """
+    """Check a mask that could be read; the shape is None where the image could not."""
     findings = []
 
     def note(check: str, message: str) -> None:
@@ -230,16 +212,10 @@ def check_mask(
             f"has no class on {unscored_share:.0%} of its pixels; expected {NOT_SCORED_LIMIT:.0%} "
             "at most",
         )
-    if len(findings) == findings_before_classes and not _has_cells(diagnosis):
+    is_sound = len(findings) == findings_before_classes and not diagnosis.is_black_gray
+    if is_sound and not np.isin(class_mask, (MaskClass.RBC, MaskClass.WBC)).any():
         note("no-cells", "has no cells, which is normal for some fields")
     return findings
-
-
-def _has_cells(diagnosis: MaskDiagnosis) -> bool:
-    mask = diagnosis.class_mask
-    if mask is None or diagnosis.is_black_gray:
-        return True
-    return bool(((mask == MaskClass.RBC) | (mask == MaskClass.WBC)).any())
 
 
 SMALLEST_SIDE_PX = 64  # Smaller images are cut-out cells rather than fields.
@@ -305,13 +281,17 @@ def measure_image(survey: FolderSurvey, stem: str) -> ImageFacts:
     class_mask = diagnosis.class_mask if diagnosis else None
     if diagnosis is not None:
         shape = image.shape[:2] if image is not None else None
-        findings += check_mask(survey.masks[stem], stem, diagnosis, shape)
+        findings += _check_mask(survey.masks[stem], stem, diagnosis, shape)
     boxes = survey.cells.get(stem)
     if boxes is not None and image is not None:
-        findings += check_boxes(stem, boxes, image.shape[:2], class_mask, taxonomy=survey.taxonomy)
+        findings += _check_boxes(stem, boxes, image.shape[:2], class_mask, survey.taxonomy)
     row = survey.rows.get(stem)
     by_name = stem if survey.rows else original_by_name(stem, survey.images)
     stain_gap, swapped_gap = _stain_gaps(image, class_mask)
+    class_pixels = None
+    if class_mask is not None:
+        counts = np.bincount(class_mask.ravel(), minlength=256)
+        class_pixels = np.array([*counts[:NUM_CLASSES], counts[NOT_SCORED]], dtype=np.int64)
     return ImageFacts(
         stem=stem,
         image_path=survey.images[stem],
@@ -324,19 +304,13 @@ def measure_image(survey: FolderSurvey, stem: str) -> ImageFacts:
         mask_shape=None if class_mask is None else (class_mask.shape[0], class_mask.shape[1]),
         mask_fault=diagnosis.fault if diagnosis else None,
         is_black_gray=bool(diagnosis and diagnosis.is_black_gray),
-        class_pixels=None if class_mask is None else count_classes(class_mask),
+        class_pixels=class_pixels,
         field_print=None if image is None else field_print(image),
         mask_hash="" if class_mask is None else hash_of_pixels(class_mask),
         stain_gap=stain_gap,
         swapped_gap=swapped_gap,
         findings=tuple(findings),
     )
-
-
-def count_classes(class_mask: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Count the pixels of background, RBC, WBC and not scored."""
-    counts = np.bincount(class_mask.ravel(), minlength=256)
-    return np.array([*counts[:NUM_CLASSES], counts[NOT_SCORED]], dtype=np.int64)
 
 
 def _read_image(path: Path, stem: str, findings: list[Finding]) -> NDArray[np.uint8] | None:

@@ -18,11 +18,7 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.verify.folder_checks import DuplicateGroup
-from blood_cell_system.datasets.verify.image_checks import (
-    ImageFacts,
-    is_outside,
-    is_whole,
-)
+from blood_cell_system.datasets.verify.image_checks import ImageFacts, is_outside, is_whole
 from blood_cell_system.datasets.verify.mask_diagnosis import (
     LOSSY_SUFFIXES,
     MaskFault,
@@ -42,14 +38,8 @@ from blood_cell_system.taxonomy import MaskClass
 _KEPT_FIRST = (Split.TEST, Split.VAL, Split.TRAIN, None)
 
 
-def images_to_leave_out(report: VerificationReport) -> dict[str, str]:
-    """Decide which images cannot be in a repaired copy.
-
-    Returns
-    -------
-    dict of str to str
-        The reason by stem.
-    """
+def _left_out(report: VerificationReport) -> dict[str, str]:
+    """Decide which images cannot be in a repaired copy; gives the reason by stem."""
     survey = report.survey
     left_out: dict[str, str] = {}
     for stem in sorted(survey.images.keys() ^ survey.masks.keys()):
@@ -72,11 +62,9 @@ def _why_unusable(image: ImageFacts) -> str:
         return "the mask cannot be read or understood"
     if image.class_pixels[:3].sum() == 0:
         return "no pixel of the mask has a class"
-    shape = image.mask_shape
-    if shape != image.image_shape:
-        blank = np.zeros(shape, dtype=np.uint8)
-        if fit_to_shape(blank, image.image_shape) is None:
-            return "the mask is of another size, and no exact multiple"
+    blank = np.zeros(image.mask_shape, dtype=np.uint8)
+    if fit_to_shape(blank, image.image_shape) is None:
+        return "the mask is of another size, and no exact multiple"
     return ""
 
 
@@ -157,7 +145,7 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
         Nothing is left that could be copied.
     """
     refuse_output_around(output, root, option="--fix")
-    left_out = images_to_leave_out(report)
+    left_out = _left_out(report)
     kept = [image for image in report.images if image.stem not in left_out]
     if not kept:
         raise DatasetError(
@@ -175,11 +163,11 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
             for written, changed in with_progress(done, total=len(kept), description="Repairing"):
                 files.update(written)
                 changes += changed
-        splits = _repaired_splits(report.images)
+        split_of = {image.stem: image.split for image in report.images}
         rows = []
         cells = {}
         for image in kept:
-            split = splits[image.stem]
+            split = split_of.get(image.original, image.split)
             if split != image.split:
                 former, new = image.split or "no split", split or "no split"
                 what = f"moved from {former} to {new}, where its original is"
@@ -203,11 +191,6 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
             output, command=COMMAND, files=files, images=rows, cells=cells, details=details
         )
     return RepairSummary(output=output, image_count=len(kept), changes=tuple(changes))
-
-
-def _repaired_splits(images: Sequence[ImageFacts]) -> dict[str, Split | None]:
-    own = {image.stem: image.split for image in images}
-    return {image.stem: own.get(image.original, image.split) for image in images}
 
 
 def _write_image(

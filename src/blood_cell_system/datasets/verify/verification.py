@@ -17,11 +17,11 @@ from blood_cell_system.datasets.verify.folder_checks import (
     DuplicateGroup,
     check_classes,
     check_copies,
-    check_duplicates,
     check_magnifications,
     check_sizes,
     check_stain,
     class_pixels_by_split,
+    duplicate_finding,
     find_duplicates,
     scored_shares,
     side_of,
@@ -35,7 +35,7 @@ from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
 from blood_cell_system.parallel import with_progress
-from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass, Taxonomy
+from blood_cell_system.taxonomy import NOT_SCORED, MaskClass, Taxonomy
 
 REPORT_VERSION = 1  # Of the JSON that --json writes.
 _SEVERITIES = tuple(Severity)
@@ -90,15 +90,7 @@ class VerificationReport:
         }
 
 
-def worst_first(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Order findings by severity, then check, then image."""
-    return tuple(
-        sorted(findings, key=lambda f: (_SEVERITIES.index(f.severity), f.check, f.stems, f.message))
-    )
-
-
-def statistics_of(images: Sequence[ImageFacts], taxonomy: Taxonomy = BUILT_IN) -> dict[str, Any]:
-    """Count images, pixels and cells, ready for JSON."""
+def _statistics_of(images: Sequence[ImageFacts], taxonomy: Taxonomy) -> dict[str, Any]:
     pixels = class_pixels_by_split(images)
     present = {image.split for image in images}
     splits = [split for split in (*Split, None) if split in present]
@@ -182,12 +174,14 @@ def verify_folder(root: Path, *, jobs: int | None = None) -> VerificationReport:
     with ThreadPoolExecutor(jobs or os.cpu_count() or 1) as pool:
         measured: Iterable[ImageFacts] = pool.map(lambda stem: measure_image(survey, stem), stems)
         images = list(with_progress(measured, total=len(stems), description="Verifying"))
-    images = _resolve_black_masks(images)
+    # All-black gray masks are background among index masks; else nothing is scored.
+    is_index = any(image.mask_fault == MaskFault.INDEX for image in images)
+    images = [_resolved(i, is_index=is_index) if i.is_black_gray else i for i in images]
     duplicates = find_duplicates(images)
     findings = [
         *survey.findings,
         *(one for image in images for one in image.findings),
-        *check_duplicates(duplicates),
+        *map(duplicate_finding, duplicates),
         *check_copies(images),
         *check_classes(images),
         *check_stain(images),
@@ -196,21 +190,17 @@ def verify_folder(root: Path, *, jobs: int | None = None) -> VerificationReport:
     ]
     return VerificationReport(
         root=survey.root,
-        findings=worst_first(findings),
-        statistics=statistics_of(images, survey.taxonomy),
+        findings=tuple(
+            sorted(
+                findings,
+                key=lambda f: (_SEVERITIES.index(f.severity), f.check, f.stems, f.message),
+            )
+        ),
+        statistics=_statistics_of(images, survey.taxonomy),
         survey=survey,
         images=tuple(images),
         duplicates=duplicates,
     )
-
-
-def _resolve_black_masks(images: list[ImageFacts]) -> list[ImageFacts]:
-    """Decide about all-black gray masks: background among index masks, else nothing scored."""
-    has_index_masks = any(image.mask_fault == MaskFault.INDEX for image in images)
-    return [
-        _resolved(image, is_index=has_index_masks) if image.is_black_gray else image
-        for image in images
-    ]
 
 
 def _resolved(image: ImageFacts, *, is_index: bool) -> ImageFacts:
@@ -300,8 +290,9 @@ def _tile(report: VerificationReport, stem: str, findings: list[Finding]) -> Til
 
 def _overlay(survey: FolderSurvey, stem: str) -> NDArray[np.uint8]:
     """Image with what of its mask can be understood; gray where it cannot be read."""
-    image = _read_or_none(survey.images[stem])
-    if image is None:
+    try:
+        image = read_image(survey.images[stem])
+    except (BloodCellError, OSError):
         return np.full((240, 320, 3), 160, dtype=np.uint8)
     unknown = np.full(image.shape[:2], NOT_SCORED, dtype=np.uint8)
     try:
@@ -311,10 +302,3 @@ def _overlay(survey: FolderSurvey, stem: str) -> NDArray[np.uint8]:
     if class_mask is not None and class_mask.shape != image.shape[:2]:
         class_mask = fit_to_shape(class_mask, (image.shape[0], image.shape[1]))
     return draw_overlay(image, unknown if class_mask is None else class_mask)
-
-
-def _read_or_none(path: Path) -> NDArray[np.uint8] | None:
-    try:
-        return read_image(path)
-    except (BloodCellError, OSError):
-        return None

@@ -114,7 +114,10 @@ def cut_image(task: CutTask, *, subtypes: Collection[str] = _SUBTYPES) -> list[C
         It should show one cell and shows none.
     """
     image = read_image(task.field.image_path)
-    frame = frame_of(image)
+    # What the image shows without any cell, by the columns of ``cells.csv``.
+    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])[:, :3]
+    values = image.shape[1], image.shape[0], *np.round(border.mean(axis=0), 2).tolist()
+    frame: dict[str, Any] = dict(zip(FRAME, map(float, values), strict=True))
     return [(replace(record, **frame), shown) for record, shown in _cut(image, task, subtypes)]
 
 
@@ -126,13 +129,6 @@ def _check_shows_a_cell(image: NDArray[np.uint8], diameter_px: float | None) -> 
             f"the image has {width}×{height} px, less than half a red cell ({diameter_px:.0f} px "
             "here); expected a whole cell. Cut it again from its smear, or leave it out."
         )
-
-
-def frame_of(image: NDArray[np.uint8]) -> dict[str, Any]:
-    """Measure what an image shows without any cell, by the columns of ``cells.csv``."""
-    border = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])[:, :3]
-    values = image.shape[1], image.shape[0], *np.round(border.mean(axis=0), 2).tolist()
-    return dict(zip(FRAME, map(float, values), strict=True))
 
 
 def _cut(image: NDArray[np.uint8], task: CutTask, subtypes: Collection[str]) -> list[CutCell]:
@@ -159,12 +155,12 @@ def _cut(image: NDArray[np.uint8], task: CutTask, subtypes: Collection[str]) -> 
         cells = _by_nuclei(pieces, is_single, white.shape, label, plan, generator)
     elif plan.method is CutMethod.BOXES:
         annotations = list(task.field.cells or ())
-        others = neighbours_of(smear, annotations, plan.window_px) if plan.window_px else []
+        others = _neighbours_of(smear, annotations, plan.window_px) if plan.window_px else []
         cells = _by_boxes(smear, annotations, plan, generator, Origin.ANNOTATED, others)
     elif plan.method is CutMethod.POINTS:
         cells = _by_points(smear, task, generator)
     else:
-        smear, annotations = segmented_window(smear, task, generator)
+        smear, annotations = _segmented_window(smear, task, generator)
         cells = _by_boxes(smear, annotations, plan, generator, Origin.PREDICTED)
     areas = [one.width * one.height for one in annotations]
     typical = float(np.median(areas)) * np.pi / 4 if areas else None
@@ -216,7 +212,9 @@ def _record(
 def _standard(smear: Smear, task: CutTask) -> dict[str, Any]:
     """Measure what relates a cell to its smear: width and density of red cells in the image."""
     diameter = task.field.red_cell_diameter_px
-    labels = (RBC, *(label for label, one in task.plan.classes.items() if _is_red(one, task.plan)))
+    is_red = task.plan.cell_type == RBC
+    classes = task.plan.classes.items()
+    labels = (RBC, *(label for label, one in classes if is_red and not one.is_outlier))
     widths = [
         float(np.sqrt(one.width * one.height))
         for one in task.field.cells or ()
@@ -237,10 +235,6 @@ def _standard(smear: Smear, task: CutTask) -> dict[str, Any]:
     }
 
 
-def _is_red(one: CropClass, plan: CutPlan) -> bool:
-    return plan.cell_type == RBC and not one.is_outlier
-
-
 def _by_boxes(
     smear: Smear,
     annotations: Sequence[Annotation],
@@ -250,7 +244,7 @@ def _by_boxes(
     others: Sequence[Annotation] = (),
 ) -> list[_Cell]:
     """Outline the cells in boxes that the border does not cut."""
-    boxes = [labelled_box(one, plan.cell_type) for one in annotations]
+    boxes = [_labelled_box(one, plan.cell_type) for one in annotations]
     red_cells = smear.red_cells(boxes)
     found: list[_Cell] = []
     for label in sorted({one.cell_type for one in annotations} & set(plan.classes)):
@@ -261,12 +255,10 @@ def _by_boxes(
         ]
         most = plan.most_an_image.get(label, len(whole))
         for index in generator.permutation(whole).tolist()[:most]:
-            is_white = boxes[index].cell_type == WBC
-            piece = (
-                smear.white_outline(boxes[index], red_cells)
-                if is_white
-                else smear.blob_outline(boxes[index], [*boxes, *others])
-            )
+            if boxes[index].cell_type == WBC:
+                piece = smear.white_outline(boxes[index], red_cells)
+            else:
+                piece = smear.blob_outline(boxes[index], [*boxes, *others])
             if piece is not None:
                 found.append(_Cell(piece, plan.classes[label], f"{index + 1:03d}", origin, label))
     return found
@@ -324,13 +316,13 @@ def _piece_around(labels: NDArray[np.int32], point: tuple[int, int]) -> Piece | 
     return ((x, y), inside) if off <= _OFF_CENTRE * np.sqrt(len(rows)) else None
 
 
-def labelled_box(annotation: Annotation, cell_type: str) -> Annotation:
+def _labelled_box(annotation: Annotation, cell_type: str) -> Annotation:
     """Box of an annotated cell; of ``cell_type`` where its label is no type of cell."""
     name = annotation.cell_type
     return Annotation(cell_type=name if name in BUILT_IN else cell_type, box=annotation.bounds)
 
 
-def segmented_window(
+def _segmented_window(
     whole: Smear, task: CutTask, generator: np.random.Generator
 ) -> tuple[Smear, list[Annotation]]:
     """Choose a window of an image, and find its cells; they have the image's label.
@@ -361,7 +353,7 @@ def _nucleus_density(smear: Smear, diameter_px: float | None) -> float:
     return _NUCLEUS_DENSITY if found is None else max(_NUCLEUS_DENSITY, 1.5 * float(found[RED]))
 
 
-def neighbours_of(
+def _neighbours_of(
     smear: Smear, annotations: Sequence[Annotation], window_px: int
 ) -> list[Annotation]:
     """Boxes of the cells around the annotated ones, where not all cells are annotated."""
@@ -370,7 +362,7 @@ def neighbours_of(
         return found
     magnification = _magnification(smear)
     for annotation in annotations:
-        box = labelled_box(annotation, RBC)
+        box = _labelled_box(annotation, RBC)
         margin = max(0.0, (window_px - max(box.width, box.height)) / 2)
         rows, columns = clip_to_pixels(box, smear.field.shape, margin=margin)
         part = np.ascontiguousarray(smear.image[rows, columns])
@@ -458,9 +450,8 @@ def _by_nuclei(
         most = plan.most_an_image.get(label, len(single))
         for position in generator.permutation(len(single)).tolist()[:most]:
             index = single[position]
-            cell_class = plan.classes[label]
             name = f"{index + 1:03d}"
-            found.append(_Cell(pieces[index], cell_class, name, Origin.STAIN, label))
+            found.append(_Cell(pieces[index], plan.classes[label], name, Origin.STAIN, label))
     if smudges and plan.extras.get(Extra.CLUMP):
         index = smudges[int(generator.integers(len(smudges)))]
         found.append(_Cell(pieces[index], OUTLIER, f"{index + 1:03d}", Origin.STAIN))

@@ -6,7 +6,7 @@ and how many cells are taken from one image so that no slide outvotes the others
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -154,8 +154,13 @@ def tasks_of_recipe(kind: ClassifierKind, data: Path, *, seed: int = 0) -> CropW
         yaml.safe_load(table)
     )
     recipe = recipes[kind.cell_type]
-    present = [name for name in recipe if _is_in(data, name)]
-    absent = [", ".join(_folders(name)) for name in recipe if name not in present]
+    folders = {name: _FOLDERS.get(name, (name,)) for name in recipe}
+    present = []
+    for name in recipe:
+        found = [(data / folder).is_dir() for folder in folders[name]]
+        if any(found) if name == "nih" else all(found):
+            present.append(name)
+    absent = [", ".join(folders[name]) for name in recipe if name not in present]
     if not present:
         raise MissingDataError(
             f"{data}: holds none of the collections of the recipe; expected folders such as "
@@ -167,7 +172,7 @@ def tasks_of_recipe(kind: ClassifierKind, data: Path, *, seed: int = 0) -> CropW
     failed: list[FailedImage] = []
     dropped: list[DroppedCell] = []
     for name in present:
-        reading = with_splits(_read(data, name))
+        reading = with_splits(_read(name, [data / folder for folder in folders[name]]))
         failed += reading.failed
         dropped += reading.dropped
         number = count()
@@ -192,23 +197,14 @@ _REPEATED: Final = ("iml_malaria", "uganda_sickle", "taleqani_all", "chula_rbc12
 """Collections in which a place of a slide is seen several times."""
 
 
-def _folders(name: str) -> tuple[str, ...]:
-    return _FOLDERS.get(name, (name,))
-
-
-def _is_in(data: Path, name: str) -> bool:
-    found = [(data / folder).is_dir() for folder in _folders(name)]
-    return any(found) if name == "nih" else all(found)
-
-
-def _read(data: Path, name: str) -> FieldReading:
+def _read(name: str, folders: Sequence[Path]) -> FieldReading:
     """Read a collection; images of one place, and patients of both folders, share a block."""
     if name == "bccd":
-        return read_bccd_cells(*(data / folder for folder in _folders(name)))
+        return read_bccd_cells(*folders)
     readings = [
-        (_READERS.get(folder) or collection(folder).read)(data / folder)
-        for folder in _folders(name)
-        if (data / folder).is_dir()
+        (_READERS.get(folder.name) or collection(folder.name).read)(folder)
+        for folder in folders
+        if folder.is_dir()
     ]
     reading = replace(
         readings[0],

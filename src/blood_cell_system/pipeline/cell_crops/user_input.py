@@ -137,26 +137,15 @@ def tasks_of_folder(root: Path, options: CropOptions) -> CropWork:
         most_an_image=most,
         extras=_EXTRAS if options.with_outliers and method is not CutMethod.LONE else {},
     )
-    blocks = blocks_of_names(
-        [item.name for item in fields],
-        pattern=options.block_pattern,
-        block_size=options.block_size,
-    )
-    tasks = [
-        CutTask(
-            field=replace(item, block=_block(item, blocks)),
-            source=options.source,
-            plan=plan,
-            seed=options.seed,
-        )
-        for item in fields
-    ]
+    names = [item.name for item in fields]
+    blocks = blocks_of_names(names, pattern=options.block_pattern, block_size=options.block_size)
+    tasks = []
+    for item in fields:
+        # A split that was given must not be torn by a run of names.
+        block = f"{item.split}/{blocks[item.name]}" if item.split else blocks[item.name]
+        placed = replace(item, block=block)
+        tasks.append(CutTask(field=placed, source=options.source, plan=plan, seed=options.seed))
     return tasks, failed, dropped
-
-
-def _block(item: CellField, blocks: Mapping[str, str]) -> str:
-    # A split that was given must not be torn by a run of names.
-    return f"{item.split}/{blocks[item.name]}" if item.split else blocks[item.name]
 
 
 def _fields(
@@ -188,12 +177,7 @@ def _field(
 ) -> CellField:
     annotations = None
     if cells is not None:
-        annotations = tuple(
-            Annotation(
-                cell_type=cell.cell_type, box=Box(cell.x_min, cell.y_min, cell.x_max, cell.y_max)
-            )
-            for cell in cells
-        )
+        annotations = tuple(Annotation(cell_type=cell.cell_type, box=cell.bounds) for cell in cells)
     return CellField(name=name, image_path=path, cells=annotations, block="", split=split)
 
 
@@ -243,8 +227,7 @@ def _fields_of_table(
 
 
 def _annotation(row: Any) -> Annotation:
-    x_min, y_min, x_max, y_max = (float(side) for side in row["box"])
-    return Annotation(cell_type=str(row["label"]), box=Box(x_min, y_min, x_max, y_max))
+    return Annotation(cell_type=str(row["label"]), box=Box(*map(float, row["box"])))
 
 
 def _class_of(label: str, options: CropOptions) -> CropClass | None:

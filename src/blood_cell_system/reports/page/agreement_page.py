@@ -5,12 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Literal, Self
 
-from markupsafe import Markup
 from pydantic import Field
 
 from blood_cell_system.metrics.intervals import Figure
 from blood_cell_system.reports.findings import Count, Record
-from blood_cell_system.reports.page.render import asset, digest_of, page_templates
+from blood_cell_system.reports.page.render import asset, filled
 from blood_cell_system.reports.report import Text
 
 
@@ -105,10 +104,11 @@ def render_agreement(
     links : sequence of tuple
         How many of the cells a page to review shows, and its address.
     """
-    style = asset("page.css")
-    policy = f"default-src 'none'; img-src data:; style-src '{digest_of(style)}'; base-uri 'none'"
-    return (
-        page_templates()
-        .get_template("agreement.html")
-        .render(agreement=agreement, shown=shown, links=links, policy=policy, style=Markup(style))
+    return filled(
+        "agreement.html",
+        style=asset("page.css"),
+        images="data:",
+        agreement=agreement,
+        shown=shown,
+        links=links,
     )

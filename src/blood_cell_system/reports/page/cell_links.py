@@ -6,16 +6,14 @@ its sixth; KEY is the beginning of the key of the results that the page is of.
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 from urllib.parse import quote
 
-from markupsafe import Markup
-
 from blood_cell_system.errors import BloodCellError
 from blood_cell_system.input_files import read_bytes
-from blood_cell_system.reports.page.render import asset, digest_of, page_templates
+from blood_cell_system.reports.page.render import asset, filled
 
 ListName = Literal["suggested", "disagreed"]
 
@@ -80,21 +78,10 @@ def render_links(title: str, words: Iterable[str], links: Sequence[CellLink], fo
     folder : Path
         Where the page is going to lie.
     """
-    style = asset("page.css")
-    policy = f"default-src 'none'; style-src '{digest_of(style)}'; base-uri 'none'"
-    return (
-        page_templates()
-        .get_template("cell_links.html")
-        .render(
-            title=title,
-            words=list(words),
-            links=list(_with_names(links, folder)),
-            policy=policy,
-            style=Markup(style),
-        )
+    return filled(
+        "cell_links.html",
+        style=asset("page.css"),
+        title=title,
+        words=list(words),
+        links=[(link.page.name, link.cells, link.address(folder)) for link in links],
     )
-
-
-def _with_names(links: Sequence[CellLink], folder: Path) -> Iterator[tuple[str, int, str]]:
-    for link in links:
-        yield link.page.name, link.cells, link.address(folder)

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from typing import Final
 
-from markupsafe import Markup
-
 from blood_cell_system.metrics.westgard import Rule
 from blood_cell_system.reports.control_chart import Chart, ControlFile, Point, Verdict
-from blood_cell_system.reports.page.render import asset, digest_of, page_templates
+from blood_cell_system.reports.page.render import asset, filled
 
 _PLOT: Final = (320.0, 110.0)
 """Width and height of a chart's inner part, in units of its drawing."""
@@ -17,21 +15,13 @@ _REACH: Final = 4.0
 
 def render_control(control: ControlFile, charts: Sequence[Chart], verdict: Verdict) -> str:
     """Lay the runs of a control slide out as a page of Levey-Jennings charts."""
-    style = asset("page.css")
-    policy = (
-        f"default-src 'none'; style-src '{digest_of(style)}'; base-uri 'none'; form-action 'none'"
-    )
-    return (
-        page_templates()
-        .get_template("control.html")
-        .render(
-            control=control,
-            charts=[(chart, _plotted(chart)) for chart in charts],
-            verdict=verdict,
-            rules=list(Rule),
-            policy=policy,
-            style=Markup(style),
-        )
+    return filled(
+        "control.html",
+        style=asset("page.css"),
+        control=control,
+        charts=[(chart, _plotted(chart)) for chart in charts],
+        verdict=verdict,
+        rules=list(Rule),
     )
 
 

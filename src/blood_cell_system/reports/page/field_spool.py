@@ -36,8 +36,8 @@ def encoded_jpeg(image: NDArray[np.uint8]) -> bytes:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SpooledField:
-    """A field that waits for its page.
+class PackedField:
+    """A field as its page holds it.
 
     Parameters
     ----------
@@ -45,9 +45,50 @@ class SpooledField:
         As the blocks show it: smaller than the image where cells are very large.
     block_px : int
         Side of a block; those at the right and the lower end are smaller.
-    size : int
-        Letters of the text.
+    text : str
+        Outlines, then the blocks row by row as JPEG: a line of base64 each.
     """
+
+    width_px: int
+    height_px: int
+    block_px: int
+    text: str
+
+    @property
+    def size(self) -> int:
+        """Letters of the text."""
+        return len(self.text)
+
+
+def pack_field(
+    image: NDArray[np.uint8], polygons: Sequence[Polygon], cell_diameter_px: float | None
+) -> PackedField:
+    """Pack an image with the outlines of its cells.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+    polygons : sequence of list
+        In pixels of the image; empty for a cell without pixels.
+    cell_diameter_px : float or None
+        Of a red cell; None where it is not known.
+    """
+    factor = min(1.0, _CELL_DIAMETER_PX / (cell_diameter_px or _CELL_DIAMETER_PX))
+    if factor < 1:
+        size = (max(1, round(side * factor)) for side in image.shape[1::-1])
+        shrunk = cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA)
+        image = np.asarray(shrunk, dtype=np.uint8)
+    height, width = image.shape[:2]
+    # Blocks of about one size: a sliver would cost as much as a block.
+    block = math.ceil(max(width, height) / math.ceil(max(width, height) / _BLOCK_SIDE))
+    parts = [encode_outlines(polygons), *(encoded_jpeg(one) for one in _blocks(image, block))]
+    text = b"\n".join(base64.b64encode(part) for part in parts).decode("ascii")
+    return PackedField(width_px=width, height_px=height, block_px=block, text=text)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpooledField:
+    """A packed field on the disk."""
 
     width_px: int
     height_px: int
@@ -58,7 +99,7 @@ class SpooledField:
 
     @property
     def text(self) -> str:
-        """Outlines, then the blocks row by row as JPEG: a line of base64 each."""
+        """The text of the packed field."""
         return self._spool.read(self._start, self.size)
 
 
@@ -70,40 +111,16 @@ class FieldSpool:
         self._lock = threading.Lock()
         weakref.finalize(self, self._file.close)
 
-    def add(
-        self,
-        image: NDArray[np.uint8],
-        polygons: Sequence[Polygon],
-        cell_diameter_px: float | None,
-    ) -> SpooledField:
-        """Keep an image with the outlines of its cells.
-
-        Parameters
-        ----------
-        image : ndarray of shape (height, width, 3), dtype uint8
-        polygons : sequence of list
-            In pixels of the image; empty for a cell without pixels.
-        cell_diameter_px : float or None
-            Of a red cell; None where it is not known.
-        """
-        factor = min(1.0, _CELL_DIAMETER_PX / (cell_diameter_px or _CELL_DIAMETER_PX))
-        if factor < 1:
-            size = (max(1, round(side * factor)) for side in image.shape[1::-1])
-            shrunk = cv2.resize(image, tuple(size), interpolation=cv2.INTER_AREA)
-            image = np.asarray(shrunk, dtype=np.uint8)
-        height, width = image.shape[:2]
-        # Blocks of about one size: a sliver would cost as much as a block.
-        block = math.ceil(max(width, height) / math.ceil(max(width, height) / _BLOCK_SIDE))
-        parts = [encode_outlines(polygons), *(encoded_jpeg(one) for one in _blocks(image, block))]
-        text = b"\n".join(base64.b64encode(part) for part in parts)
+    def add(self, packed: PackedField) -> SpooledField:
+        """Keep a field."""
         with self._lock:
             start = self._file.seek(0, 2)
-            self._file.write(text)
+            self._file.write(packed.text.encode("ascii"))
         return SpooledField(
-            width_px=width,
-            height_px=height,
-            block_px=block,
-            size=len(text),
+            width_px=packed.width_px,
+            height_px=packed.height_px,
+            block_px=packed.block_px,
+            size=packed.size,
             _spool=self,
             _start=start,
         )

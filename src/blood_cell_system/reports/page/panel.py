@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Self
 
 import cv2
 import numpy as np
@@ -13,9 +13,11 @@ from blood_cell_system.cells.neighbours import crops_of
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.reports.page.field_spool import (
     FieldSpool,
+    PackedField,
     Polygon,
     SpooledField,
     encoded_jpeg,
+    pack_field,
 )
 from blood_cell_system.reports.report import DiagnosticReport, certainty
 from blood_cell_system.reports.text import name_of
@@ -94,7 +96,6 @@ class CellCrop:
 
     Parameters
     ----------
-    cell_id : int
     name : str
         Its type, or its condition where that was assessed.
     certainty : float
@@ -124,7 +125,7 @@ class Panel:
         without the image.
     crops : tuple of CellCrop
         The least certain cells, the worst first.
-    review : SpooledField or None
+    review : PackedField or SpooledField or None
         What the review page shows; None without such a page.
     """
 
@@ -133,7 +134,13 @@ class Panel:
     jpeg: bytes
     outlines: tuple[str, ...]
     crops: tuple[CellCrop, ...]
-    review: SpooledField | None = None
+    review: PackedField | SpooledField | None = None
+
+    def spooled(self, spool: FieldSpool | None) -> Self:
+        """Put what the review page shows on the disk, where there is a spool."""
+        if spool is None or not isinstance(self.review, PackedField):
+            return self
+        return replace(self, review=spool.add(self.review))
 
 
 def make_panel(
@@ -142,30 +149,30 @@ def make_panel(
     report: DiagnosticReport,
     limits: PageLimits,
     *,
-    spool: FieldSpool | None = None,
+    is_reviewable: bool = False,
 ) -> Panel:
-    """Prepare an image for the page, and for the review page where there is a spool for it.
+    """Prepare an image for the page, and for the review page where there is to be one.
 
     Parameters
     ----------
     image : ndarray of shape (height, width, 3), dtype uint8
     label_image : ndarray of int, shape (height, width)
         Of the report's cells.
-    report : DiagnosticReport
-    limits : PageLimits
     """
     height, width = image.shape[:2]
     cells = replace(report.cells, label_image=label_image.astype(np.int32, copy=False))
     certainties = certainty(cells)
     boxes = np.rint(cells["whole_box"]).astype(np.int64).tolist()
-    polygons = outline_polygons(cells) if limits.side_px or spool else []
+    polygons = outline_polygons(cells) if limits.side_px or is_reviewable else []
     shown = polygons if limits.side_px else []
     return Panel(
         width_px=width,
         height_px=height,
         jpeg=encoded_jpeg(_shrunk(image, limits.side_px)) if limits.side_px else b"",
         outlines=tuple(" ".join(f"{x:g},{y:g}" for x, y in polygon) for polygon in shown),
-        review=spool.add(image, polygons, report.scale.red_cell_diameter_px) if spool else None,
+        review=pack_field(image, polygons, report.scale.red_cell_diameter_px)
+        if is_reviewable
+        else None,
         crops=tuple(
             CellCrop(
                 cell_id=cell_id,

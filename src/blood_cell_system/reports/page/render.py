@@ -24,11 +24,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from markupsafe import Markup
 
 from blood_cell_system.reports import text
-from blood_cell_system.reports.batch_summary import (
-    SLIDES_FOLDER,
-    BatchSummary,
-    ImageOutcome,
-)
+from blood_cell_system.reports.batch_summary import SLIDES_FOLDER, BatchSummary, ImageOutcome
+from blood_cell_system.reports.image_files import Part
 from blood_cell_system.reports.page.panel import CellCrop
 from blood_cell_system.reports.report import (
     DISCLAIMER,
@@ -46,8 +43,6 @@ if TYPE_CHECKING:
 
 _SHOWN_CROPS: Final = 60
 """Uncertain cells in the gallery: some six rows of a desktop."""
-
-
 _BINS: Final = 24
 """Bars of a histogram: narrow enough to see two populations in some hundred cells."""
 
@@ -145,41 +140,31 @@ def render_page(
     if summary.is_grouped:
         return _render_index(summary, review=review)
     taxonomy = summary.taxonomy
-    style, script = asset("page.css") + own_colours(taxonomy), joined_script("page.js")
-    policy = (
-        f"default-src 'none'; img-src data:; style-src '{digest_of(style)}'; "
-        f"script-src '{digest_of(script)}'; base-uri 'none'; form-action 'none'"
-    )
     in_um, sizes = _sizes(summary, with_limits=slide is not None)
-    return (
-        page_templates()
-        .get_template("page.html")
-        .render(
-            summary=summary,
-            review=review,
-            overviews=overviews,
-            sums=slide or summary,
-            dates=_dates(summary),
-            slide=slide,
-            taxonomy=taxonomy,
-            policy=policy,
-            style=Markup(style),
-            script=Markup(script),
-            viewer=Markup(asset("viewer.html")),
-            data=_data(summary.outcomes),
-            statuses=[
-                (status, summary.count(status)) for status in Status if summary.count(status)
-            ],
-            analysed=len(summary.outcomes) - summary.count(Status.FAILED),
-            uncertain=sum(len(report.uncertain_cells) for report in summary.reports),
-            rows=[
-                _row(outcome, folder="./" if slide is None else "../")
-                for outcome in summary.outcomes
-            ],
-            sizes=sizes,
-            in_um=in_um,
-            crops=_gallery(summary),
-        )
+    return filled(
+        "page.html",
+        style=asset("page.css") + own_colours(taxonomy),
+        script=joined_script("page.js"),
+        images="data:",
+        summary=summary,
+        has_overlays=Part.OVERLAY in summary.parts,
+        review=review,
+        overviews=overviews,
+        sums=slide or summary,
+        dates=_dates(summary),
+        slide=slide,
+        taxonomy=taxonomy,
+        viewer=Markup(asset("viewer.html")),
+        data=as_data(_images(summary.outcomes)),
+        statuses=[(status, summary.count(status)) for status in Status if summary.count(status)],
+        analysed=len(summary.outcomes) - summary.count(Status.FAILED),
+        uncertain=sum(len(report.uncertain_cells) for report in summary.reports),
+        rows=[
+            _row(outcome, folder="./" if slide is None else "../") for outcome in summary.outcomes
+        ],
+        sizes=sizes,
+        in_um=in_um,
+        crops=_gallery(summary),
     )
 
 
@@ -187,42 +172,70 @@ def _render_index(summary: BatchSummary, *, review: str) -> str:
     """Lay the slides of a batch out as a page that links to that of each."""
     from blood_cell_system.reports.slides import with_file_names
 
-    style, script = asset("page.css") + own_colours(summary.taxonomy), joined_script("page.js")
-    policy = (
-        f"default-src 'none'; style-src '{digest_of(style)}'; script-src '{digest_of(script)}'; "
-        "base-uri 'none'; form-action 'none'"
-    )
-    return (
-        page_templates()
-        .get_template("slides.html")
-        .render(
-            summary=summary,
-            dates=_dates(summary),
-            review=review,
-            taxonomy=summary.taxonomy,
-            policy=policy,
-            style=Markup(style),
-            script=Markup(script),
-            viewer=Markup(asset("viewer.html")),
-            slides=[
-                (report, f"./{SLIDES_FOLDER}/{quote(os.fsencode(stem))}.html")
-                for report, stem in with_file_names(summary.slides)
-            ],
-        )
+    return filled(
+        "slides.html",
+        style=asset("page.css") + own_colours(summary.taxonomy),
+        script=joined_script("page.js"),
+        summary=summary,
+        dates=_dates(summary),
+        review=review,
+        taxonomy=summary.taxonomy,
+        viewer=Markup(asset("viewer.html")),
+        slides=[
+            (report, f"./{SLIDES_FOLDER}/{quote(os.fsencode(stem))}.html")
+            for report, stem in with_file_names(summary.slides)
+        ],
     )
 
 
 def render_report(report: DiagnosticReport) -> str:
     """Lay the report of one image out as a piece of HTML that needs nothing else."""
-    return (
-        page_templates()
-        .get_template("report.html")
-        .render(report=report, taxonomy=report.cells.taxonomy)
-    )
+    template = _templates().get_template("report.html")
+    return template.render(report=report, taxonomy=report.cells.taxonomy)
+
+
+def filled(
+    template: str,
+    *,
+    style: str,
+    script: str = "",
+    images: str = "",
+    servers: str = "",
+    **values: Any,
+) -> str:
+    """Fill a page's template in; its policy allows it nothing but what is named.
+
+    Parameters
+    ----------
+    style, script : str
+        Its own, the only ones that it may use.
+    images, servers : str
+        Where images may come from, and what its script may connect to; empty for nothing.
+    **values
+        Of the template.
+    """
+    allowed = {
+        "default-src": "'none'",
+        "img-src": images,
+        "style-src": f"'{digest_of(style)}'",
+        "script-src": f"'{digest_of(script)}'" if script else "",
+        "connect-src": servers,
+        "base-uri": "'none'",
+        "form-action": "'none'",
+    }
+    policy = "; ".join(f"{name} {sources}" for name, sources in allowed.items() if sources)
+    own = {"policy": policy, "style": Markup(style), "script": Markup(script)}
+    return _templates().get_template(template).render(**own, **values)
+
+
+def as_data(value: Any) -> Markup:
+    """Write a value as JSON for the script of a page."""
+    # Nothing in a string may end the script's element or begin a comment.
+    return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 @cache
-def page_templates() -> Environment:
+def _templates() -> Environment:
     """Give the environment of all pages' templates."""
     environment = Environment(
         autoescape=True,
@@ -369,7 +382,7 @@ def _gallery(summary: BatchSummary) -> list[tuple[int, str, CellCrop]]:
     return sorted(crops, key=lambda one: (one[2].certainty, one[0], one[2].cell_id))[:_SHOWN_CROPS]
 
 
-def _data(outcomes: Iterable[ImageOutcome]) -> Markup:
+def _images(outcomes: Iterable[ImageOutcome]) -> list[dict[str, Any] | None]:
     """Images for the script: outlines, and columns with a value a cell."""
     images: list[dict[str, Any] | None] = []
     for outcome in outcomes:
@@ -398,6 +411,4 @@ def _data(outcomes: Iterable[ImageOutcome]) -> Markup:
                 },
             }
         )
-    # Nothing in a string may end the script's element or begin a comment.
-    encoded = json.dumps(images, separators=(",", ":")).replace("<", "\\u003c")
-    return Markup(encoded)
+    return images

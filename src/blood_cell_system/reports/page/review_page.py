@@ -14,20 +14,19 @@ from typing import Any, Final
 from urllib.parse import quote
 
 import numpy as np
-from markupsafe import Markup
 
 from blood_cell_system.atomic_files import replacing
 from blood_cell_system.cells.unassessed import NONE_OF_THESE, Reason
 from blood_cell_system.corrections.record import Header
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 from blood_cell_system.reports.image_files import as_written, remove_file
-from blood_cell_system.reports.page.field_spool import SpooledField
+from blood_cell_system.reports.page.field_spool import PackedField, SpooledField
 from blood_cell_system.reports.page.render import (
+    as_data,
     asset,
-    digest_of,
+    filled,
     joined_script,
     own_colours,
-    page_templates,
 )
 from blood_cell_system.reports.report import CellFlag, DiagnosticReport, certainty, shown_name
 from blood_cell_system.taxonomy import Taxonomy
@@ -37,7 +36,8 @@ REVIEW_NAME: Final = "review.html"
 _MAX_PAGE: Final = 60_000_000
 """Letters of the fields of one page: some 700 fields of 640x480, which open in three seconds."""
 
-_Shown = tuple[ImageOutcome, DiagnosticReport, SpooledField]
+_Field = PackedField | SpooledField
+_Shown = tuple[ImageOutcome, DiagnosticReport, _Field]
 
 
 def write_review_pages(summary: BatchSummary, output_dir: Path) -> tuple[Path, ...]:
@@ -59,14 +59,13 @@ def write_review_pages(summary: BatchSummary, output_dir: Path) -> tuple[Path, .
     names = [_page_name(number) for number in range(len(pages))]
     header = results_header(summary)
     for number, fields in enumerate(pages):
-        head, tail = _around(summary, header, pages, number)
         with replacing(output_dir / names[number]) as temporary, temporary.open("wb") as file:
-            file.write(as_written(head))
+            file.write(as_written(_head(summary, header, pages, number)))
             for place, (_, _, field) in enumerate(fields):
                 file.write(
                     f'<script type="text/plain" id="f{place}">{field.text}</script>\n'.encode()
                 )
-            file.write(as_written(tail))
+            file.write(b"</body></html>\n")
     for path in output_dir.glob("review*.html"):
         if path.name not in names and re.fullmatch(r"review(_\d+)?\.html", path.name):
             remove_file(path)
@@ -98,32 +97,23 @@ def _page_name(number: int) -> str:
     return f"review_{number + 1}.html" if number else REVIEW_NAME
 
 
-def _around(
+def _head(
     summary: BatchSummary, header: Header, pages: Sequence[Sequence[_Shown]], number: int
-) -> tuple[str, str]:
-    """Give a page up to the pixels of its fields, and its end."""
+) -> str:
+    """Give a page up to the pixels of its fields."""
     taxonomy, fields = summary.taxonomy, pages[number]
-    style = asset("page.css") + asset("review.css") + own_colours(taxonomy)
-    script = joined_script("review/review.js")
-    # The server that may give this page is asked for events; from the disk nothing is asked for.
-    policy = (
-        f"default-src 'none'; img-src data: blob:; style-src '{digest_of(style)}'; "
-        f"script-src '{digest_of(script)}'; connect-src 'self'; base-uri 'none'; form-action 'none'"
+    return filled(
+        "review.html",
+        style=asset("page.css") + asset("review.css") + own_colours(taxonomy),
+        script=joined_script("review/review.js"),
+        images="data: blob:",
+        # The server that may give this page is asked for events; from the disk nothing is.
+        servers="'self'",
+        slides=sorted({outcome.slide.name for outcome, _, _ in fields if outcome.slide}),
+        others=list(_addresses(pages, number)) if len(pages) > 1 else [],
+        results=as_data(_results(summary, header, fields)),
+        cells=as_data(_columns(taxonomy, [report for _, report, _ in fields])),
     )
-    head = (
-        page_templates()
-        .get_template("review.html")
-        .render(
-            policy=policy,
-            style=Markup(style),
-            script=Markup(script),
-            slides=sorted({outcome.slide.name for outcome, _, _ in fields if outcome.slide}),
-            others=list(_addresses(pages, number)) if len(pages) > 1 else [],
-            results=_as_data(_results(summary, header, fields)),
-            cells=_as_data(_columns(taxonomy, [report for _, report, _ in fields])),
-        )
-    )
-    return head, "</body></html>\n"
 
 
 def _addresses(pages: Sequence[Sequence[_Shown]], number: int) -> Iterator[tuple[str, str]]:
@@ -133,11 +123,6 @@ def _addresses(pages: Sequence[Sequence[_Shown]], number: int) -> Iterator[tuple
         last = first + len(fields) - 1
         yield f"{first}–{last}", "" if other == number else quote(_page_name(other))
         first = last + 1
-
-
-def _as_data(value: Any) -> Markup:
-    # Nothing in a string may end the script's element or begin a comment.
-    return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))
 
 
 def _results(summary: BatchSummary, header: Header, fields: Sequence[_Shown]) -> dict[str, Any]:
@@ -174,7 +159,7 @@ def _results(summary: BatchSummary, header: Header, fields: Sequence[_Shown]) ->
     }
 
 
-def _field(outcome: ImageOutcome, report: DiagnosticReport, field: SpooledField) -> dict[str, Any]:
+def _field(outcome: ImageOutcome, report: DiagnosticReport, field: _Field) -> dict[str, Any]:
     slide, cells = outcome.slide, report.cells
     diameter = report.scale.red_cell_diameter_px
     if diameter is None:

@@ -1,0 +1,115 @@
+"""``bloodcells analyze --scheduler``: any number of images on a Dask cluster, one dataset out."""
+
+import json
+import os
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from blood_cell_system.errors import SettingsError
+
+if TYPE_CHECKING:
+    from blood_cell_system.pipeline.image import InferencePipeline, PipelineRecipe
+
+_SHOWN_FAILED: Final = 20
+"""Images that failed which are listed before "and N more"."""
+
+
+def refuse_options(options: Mapping[str, bool]) -> None:
+    """Refuse options of a folder's results, by name and whether they are set.
+
+    Raises
+    ------
+    SettingsError
+        One is set.
+    """
+    if received := [f"--{name.replace('_', '-')}" for name, is_set in options.items() if is_set]:
+        raise SettingsError(
+            f"{', '.join(received)}: not with --scheduler, which analyses whole images into a "
+            "dataset. Leave the option out, or analyse a folder without --scheduler."
+        )
+
+
+def analyze_on_cluster(
+    places: Sequence[str],
+    output: str,
+    pipeline: "InferencePipeline",
+    *,
+    scheduler: str,
+    jobs: int,
+    group_by: str | None,
+    recursive: bool,
+    with_files: bool,
+    json_lines: bool,
+) -> int:
+    """Analyse images on a cluster, and print what came of it; gives the exit code.
+
+    Raises
+    ------
+    MissingDataError
+        Dask or pyarrow is not installed, or a source cannot be listed.
+    BloodCellError
+        As :class:`~blood_cell_system.cluster.scheduling.ClusterRun` raises it.
+    """
+    from blood_cell_system.cluster.dataset_lock import locked_dataset
+    from blood_cell_system.cluster.results_dataset import DatasetRecord, ResultsDataset
+    from blood_cell_system.cluster.scheduling import ClusterRun, connected
+    from blood_cell_system.cluster.source_listing import Sources
+    from blood_cell_system.cluster.storage import Storage
+    from blood_cell_system.errors import MissingDataError
+    from blood_cell_system.reports.cell_table import has_parquet
+    from blood_cell_system.reports.report import DISCLAIMER, Status, shown_name
+
+    if not has_parquet():
+        raise MissingDataError(
+            "--scheduler: pyarrow is not installed. Add it with pip install "
+            "'blood-cell-system[cluster]', or leave the option out."
+        )
+    storage = Storage(output)
+    sources = Sources(places, group_by=group_by, recursive=recursive, output=storage)
+    recipe = _recipe(pipeline, scheduler=scheduler, jobs=jobs)
+    states: Counter[str] = Counter()
+    with locked_dataset(storage) as lock:
+        record = DatasetRecord.of(pipeline, has_slides=sources.has_slides)
+        dataset = ResultsDataset.started(storage, record)
+        with connected(scheduler, jobs=jobs) as client:
+            run = ClusterRun(
+                client, dataset, recipe, lock=lock, sources=places, with_files=with_files
+            )
+            try:
+                for row in run.results(sources):
+                    states[row["status"]] += 1
+                    if json_lines:
+                        print(json.dumps(row, sort_keys=True), flush=True)
+                    elif row["status"] == Status.FAILED and states[Status.FAILED] <= _SHOWN_FAILED:
+                        print(f"failed  {shown_name(row['reason'])}", flush=True)
+            except KeyboardInterrupt:
+                print(f"{states.total()} done; the same command goes on", file=sys.stderr)
+                raise
+    if not json_lines:
+        if (more := states[Status.FAILED] - _SHOWN_FAILED) > 0:
+            print(f"failed  and {more} more: images/failed-*.parquet lists them")
+        kept = f" ({run.kept} kept from before)" if run.kept else ""
+        words = ", ".join(f"{states[status]} {status}" for status in Status)
+        print(f"Images: {words}{kept}\nDataset: {shown_name(storage.shown)}\n{DISCLAIMER}")
+    return 1 if states[Status.FAILED] else 0
+
+
+def _recipe(pipeline: "InferencePipeline", *, scheduler: str, jobs: int) -> "PipelineRecipe":
+    """Say how workers make the pipeline; the models of this package are those of their own."""
+    from dataclasses import replace
+
+    from blood_cell_system.pipeline.model_slots import bundled_segmenter
+
+    threads = max(1, (os.cpu_count() or 1) // jobs) if scheduler == "local" else 1
+    recipe: Any = pipeline.recipe(threads=threads)
+    if recipe is None:
+        raise SettingsError(
+            "--scheduler: workers run .onnx files, and a model is none. Write one with bloodcells "
+            "export."
+        )
+    bundled = bundled_segmenter().parent
+    own = tuple((kind, path) for kind, path in recipe.models if path.parent != bundled)
+    found: PipelineRecipe = replace(recipe, models=own)
+    return found

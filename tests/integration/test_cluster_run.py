@@ -1,0 +1,144 @@
+"""``analyze --scheduler`` with worker processes: the dataset is that of an undisturbed run,
+whoever is killed meanwhile. ``CLUSTER_KILLS=30`` kills as often as that."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from support.cluster_runs import colour_pipeline, rows_of, smear_folder
+
+pytest.importorskip("distributed", reason="of the extra [cluster]")
+
+KILLS = int(os.environ.get("CLUSTER_KILLS", "4"))
+ANALYZE = [sys.executable, "-m", "blood_cell_system", "analyze"]
+OPTIONS = ["--recursive", "--group-by", "folder", "--no-classify", "--cell-diameter", "60"]
+
+
+@pytest.fixture
+def model(tmp_path):
+    colour_pipeline(tmp_path / "models")
+    return str(tmp_path / "models" / "segmentation_model.onnx")
+
+
+def analyzed(folder, out, model, scheduler, *more):
+    command = [*ANALYZE, str(folder), *OPTIONS, "--model", model, "-o", str(out)]
+    command += ["--scheduler", scheduler, *more]
+    return subprocess.run(command, capture_output=True, text=True, timeout=250)
+
+
+def test_two_processes_of_this_computer_write_a_dataset_and_go_on_with_it(tmp_path, model):
+    folder = smear_folder(tmp_path / "in", images=3, broken=["s1/bad.png"])
+    done = analyzed(folder, tmp_path / "out", model, "local", "-j", "2")
+    assert done.returncode == 1, done.stderr
+    assert "bad.png: not an image in a known format" in done.stdout
+    assert "Images: 0 ok, 6 warned, 1 failed" in done.stdout
+    assert done.stderr == ""
+    (folder / "s1/bad.png").unlink()
+    again = analyzed(folder, tmp_path / "out", model, "local", "-j", "1", "--json-lines")
+    assert (again.returncode, again.stdout) == (0, ""), again.stderr
+    assert len(rows_of(tmp_path / "out", "images")) == 6
+
+
+def dask(*words, **options):
+    environment = os.environ | {
+        "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",
+        "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
+    }
+    return subprocess.Popen(
+        [sys.executable, "-m", "dask", *words],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+        **options,
+    )
+
+
+class Cluster:
+    """A scheduler, workers and a driver as processes of their own; each is started again."""
+
+    def __init__(self, folder, command):
+        self.file, self.command, self.output = folder / "scheduler.json", command, folder / "log"
+        self.processes = {}
+        self.port = 20_000 + os.getpid() % 20_000
+
+    def keep_up(self):
+        """Start what is not running; gives the exit code of the driver once it has ended well."""
+        starters = {
+            "scheduler": self.scheduler,
+            "worker 1": self.worker,
+            "worker 2": self.worker,
+            "driver": self.driver,
+        }
+        for name, start in starters.items():
+            process = self.processes.get(name)
+            if process is not None and process.poll() == 0 and name == "driver":
+                return 0
+            if process is None or process.poll() is not None:
+                self.processes[name] = start()
+        return None
+
+    @property
+    def address(self):
+        return f"tcp://127.0.0.1:{self.port}"
+
+    def scheduler(self):
+        options = ["--host", "127.0.0.1", "--port", str(self.port), "--no-dashboard"]
+        return dask("scheduler", *options)
+
+    def worker(self):
+        return dask("worker", self.address, "--nthreads", "1", "--no-dashboard", "--no-nanny")
+
+    def driver(self):
+        with self.output.open("ab") as log:
+            command = [*self.command, "--scheduler", self.address]
+            return subprocess.Popen(command, stdout=log, stderr=log)
+
+    def end(self):
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGKILL)
+            process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3000)
+def test_nothing_is_lost_and_nothing_is_twice_whoever_is_killed(tmp_path, model):
+    # Enough images that some are always in work.
+    folder = smear_folder(tmp_path / "in", slides=4, images=1)
+    for slide in range(4):
+        data = (folder / f"s{slide}/0.png").read_bytes()
+        for image in range(1, 10 + 8 * KILLS):
+            (folder / f"s{slide}/{image}.png").write_bytes(data)
+    calm = analyzed(folder, tmp_path / "calm", model, "local", "-j", "2")
+    assert calm.returncode == 0, calm.stderr
+    out = tmp_path / "out"
+    cluster = Cluster(tmp_path, [*ANALYZE, str(folder), *OPTIONS, "--model", model, "-o", str(out)])
+    draw, kills, finished = random.Random(0), [], 0
+    try:
+        deadline = time.monotonic() + 2500
+        next_kill = time.monotonic() + 10
+        while cluster.keep_up() is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+            parts = len(list(out.glob("images/part-*")))
+            # A kill when something has been done since the last one, at a moment by chance.
+            if len(kills) < KILLS and time.monotonic() > next_kill and parts > finished:
+                finished = parts
+                name = draw.choice(list(cluster.processes))
+                cluster.processes[name].send_signal(signal.SIGKILL)
+                kills.append(name)
+                next_kill = time.monotonic() + draw.uniform(0.2, 3)
+    finally:
+        cluster.end()
+    log = cluster.output.read_text("utf-8")
+    assert cluster.processes["driver"].returncode == 0, log
+    assert len(kills) == KILLS, log
+    assert rows_of(out) == rows_of(tmp_path / "calm")
+    for table in ("images", "slides"):
+        assert rows_of(out, table) == rows_of(tmp_path / "calm", table)
+    record = (tmp_path / "calm" / "dataset.json").read_text("utf-8")
+    assert json.loads((out / "dataset.json").read_text("utf-8")) == json.loads(record)
