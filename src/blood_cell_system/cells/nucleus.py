@@ -26,8 +26,8 @@ _FAINT: Final = 0.1
 """Density below which parts of it say nothing."""
 _SMOOTHING: Final = 0.01
 """Standard deviation of the smoothing before the threshold, in diameters of the cell."""
-_CLOSED: Final = 0.02
-"""Radius of what is closed in a nucleus, in diameters of the cell: gaps of its texture."""
+_CLOSED: Final = 0.01
+"""Radius of the gaps that are closed in a nucleus, in diameters of the cell."""
 _SMALLEST_PART: Final = 0.05
 """Of the nucleus's area: smaller parts are granules."""
 
@@ -94,8 +94,7 @@ def nucleus_of_cell(density: NDArray[np.float32], own: NDArray[np.bool_]) -> NDA
     ndarray of shape (height, width), dtype uint8
         1 in the nucleus, 0 elsewhere.
     """
-    diameter = _diameter(own)
-    dark = _darkness(_smooth(density, diameter))
+    dark = _darkness(_smooth(density, own))
     within = dark[own]
     if not len(within):
         return np.zeros(own.shape, np.uint8)
@@ -113,9 +112,9 @@ def nucleus_of_cell(density: NDArray[np.float32], own: NDArray[np.bool_]) -> NDA
     areas = stats[:, cv2.CC_STAT_AREA]
     small = [i for i in range(1, count) if areas[i] < _SMALLEST_PART * areas[1:].sum()]
     nucleus[np.isin(labels, small)] = 0
-    side = 2 * round(_CLOSED * diameter) + 1
-    closed = cv2.morphologyEx(nucleus, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
-    return np.asarray(closed * own, dtype=np.uint8)
+    side = 2 * round(_CLOSED * _diameter(own)) + 1
+    gaps = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return np.asarray(cv2.morphologyEx(nucleus, cv2.MORPH_CLOSE, gaps) * own, dtype=np.uint8)
 
 
 def nucleus_form(density: NDArray[np.float32], own: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -141,7 +140,7 @@ def nucleus_form(density: NDArray[np.float32], own: NDArray[np.bool_]) -> NDArra
     rim = np.concatenate(outlines)
     hull = max(cv2.contourArea(cv2.convexHull(rim)), 1.0)
     _, radius = cv2.minEnclosingCircle(rim)
-    smooth, is_rest = _smooth(density, _diameter(own)), own & (nucleus == 0)
+    smooth, is_rest = _smooth(density, own), own & (nucleus == 0)
     dark, red = _darkness(smooth), smooth[:, :, RED][nucleus > 0]
     rest = float(dark[is_rest].mean()) if is_rest.any() else 0.0
     return np.array(
@@ -161,9 +160,15 @@ def _diameter(own: NDArray[np.bool_]) -> float:
     return 2 * math.sqrt(np.count_nonzero(own) / math.pi)
 
 
-def _smooth(density: NDArray[np.float32], diameter: float) -> NDArray[np.float32]:
-    deviation = _SMOOTHING * diameter
-    return density if deviation < 0.5 else np.asarray(cv2.GaussianBlur(density, (0, 0), deviation))
+def _smooth(density: NDArray[np.float32], own: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Smooth the density within a cell; what lies around it does not blend in."""
+    deviation = _SMOOTHING * _diameter(own)
+    if deviation < 0.5:
+        return density
+    inside = own.astype(np.float32)
+    summed = cv2.GaussianBlur(density * inside[:, :, None], (0, 0), deviation)
+    weight = cv2.GaussianBlur(inside, (0, 0), deviation)
+    return np.asarray(summed / np.maximum(weight, 1e-3)[:, :, None], dtype=np.float32)
 
 
 def _darkness(density: NDArray[np.float32]) -> NDArray[np.float32]:
