@@ -2,7 +2,7 @@
 # make test   sets up, then runs all tests
 # make check  formatting, lint, types, and which room may import which
 # make docs   builds the documentation site into site/, warnings are errors
-# make bench  timings, as ratios against something measured in the same run
+# make bench  timings, as ratios within one run, into docs/benchmarks.md
 
 PYTHON ?= python3
 VENV ?= .venv

@@ -110,6 +110,9 @@ def _recipe(pipeline: "InferencePipeline", *, scheduler: str, jobs: int) -> "Pip
             "export."
         )
     bundled = bundled_segmenter().parent
-    own = tuple((kind, path) for kind, path in recipe.models if path.parent != bundled)
+    own = tuple(
+        (kind, None if path is None or path.parent == bundled else path)
+        for kind, path in recipe.models
+    )
     found: PipelineRecipe = replace(recipe, models=own)
     return found
