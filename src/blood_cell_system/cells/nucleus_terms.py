@@ -10,7 +10,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax, softmax
 
 from blood_cell_system.cells.nucleus import FORM, nucleus_form
 from blood_cell_system.model_metadata import NucleusEvidence
@@ -72,7 +71,7 @@ def log_odds(
     found = np.zeros((len(terms), len(subtypes)))
     logits = design(terms, evidence.means, evidence.scales) @ np.array(evidence.coefficients)
     columns = [subtypes.index(name) for name in evidence.subtypes]
-    against_chance = log_softmax(logits, axis=1) + np.log(len(evidence.subtypes))
+    against_chance = _log_shares(logits) + np.log(len(evidence.subtypes))
     found[:, columns] = evidence.weight * against_chance
     found[np.isnan(terms).any(axis=1)] = 0
     return found
@@ -83,4 +82,10 @@ def with_log_odds(
 ) -> NDArray[np.float64]:
     """Give probabilities of subtypes to which log odds are added."""
     logits = np.log(np.maximum(probabilities.astype(np.float64), 1e-7)) + odds
-    return np.asarray(softmax(logits, axis=1))
+    return np.exp(_log_shares(logits))
+
+
+def _log_shares(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Logarithms of the softmax of each row; SciPy has it, and takes half a second to load."""
+    logits = logits - logits.max(axis=1, keepdims=True)
+    return np.asarray(logits - np.log(np.exp(logits).sum(axis=1, keepdims=True)))
