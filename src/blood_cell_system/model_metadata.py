@@ -268,6 +268,25 @@ class Validation(BaseModel):
         return self.worst_auroc is not None and self.worst_auroc >= PROVEN_AUROC
 
 
+class NucleusEvidence(BaseModel):
+    """What the form of a nucleus says about the subtype, beside the network's answer.
+
+    A regression on the terms of ``cells/nucleus_terms.py``, learned from several laboratories.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subtypes: tuple[str, ...]
+    """Those that it tells apart; about others it says nothing."""
+    means: tuple[float, ...]
+    scales: tuple[float, ...]
+    """Of each term."""
+    coefficients: tuple[tuple[float, ...], ...]
+    """A row for the intercept and each term, a column for each subtype."""
+    weight: float = Field(ge=0, allow_inf_nan=False)
+    """Of its log odds beside those of the network."""
+
+
 class Quantisation(BaseModel):
     """How a network of 8 bits was made of one in float32, and what that costs in accuracy."""
 
@@ -325,6 +344,8 @@ class ModelMetadata(BaseModel):
     nothing was calibrated."""
     coverage: float | None = None
     """Share of the sets of possible classes that hold the true one, as calibrated."""
+    nucleus_evidence: NucleusEvidence | None = None
+    """Is added to the network's answer about subtypes; thresholds and figures include it."""
     in_distribution_threshold: float | None = None
     """A cell whose output ``known`` is below belongs to none of the classes."""
     temperatures: dict[str, float] = {}

@@ -1,7 +1,8 @@
 """Cells in, what each of them is: condition, type, and whether it is any of these at all.
 
 1. Cut the image of each whole cell from the smear (``cells/cut_out.py``).
-2. Run the classifier in batches, on one view of each cell or on all eight (quarter turns, flips).
+2. Run the classifier in batches, on one view of each cell or on all eight (quarter turns, flips);
+   add what the form of the nucleus says (``cells/nucleus_terms.py``).
 3. Average the views, and hold each class against its calibrated threshold.
 """
 
@@ -22,6 +23,7 @@ from blood_cell_system.analysis.marks import MARK_COVERS, mark_share
 from blood_cell_system.analysis.trained_models import ClassifierOutputs, ClassifierRuntime
 from blood_cell_system.cells.cut_out import cell_images
 from blood_cell_system.cells.measures import covered_share
+from blood_cell_system.cells.nucleus_terms import log_odds, nucleus_terms, with_log_odds
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.errors import SettingsError
@@ -102,7 +104,7 @@ def predict_images(
     waiting = iter(images)
     parts = []
     while batch := list(islice(waiting, settings.batch_size)):
-        parts.append(_predict_batch(classifier, batch, views))
+        parts.append(_with_nuclei(_predict_batch(classifier, batch, views), classifier, batch))
     types = [part.cell_type for part in parts if part.cell_type is not None]
     known = [part.known for part in parts if part.known is not None]
     no_rows = np.zeros((0, len(classifier.metadata.conditions)), dtype=np.float32)
@@ -288,6 +290,17 @@ def _predict_batch(
             "which cannot be turned; expected 1."
         )
     return _mean([classifier.predict(view) for view in turned_views(batch, views)])
+
+
+def _with_nuclei(
+    outputs: ClassifierOutputs, classifier: ClassifierRuntime, images: list[NDArray[np.uint8]]
+) -> ClassifierOutputs:
+    evidence, subtypes = classifier.metadata.nucleus_evidence, classifier.metadata.subtypes
+    if evidence is None or outputs.cell_type is None:
+        return outputs
+    odds = log_odds(evidence, subtypes, nucleus_terms(images))
+    types = with_log_odds(outputs.cell_type, odds).astype(np.float32)
+    return replace(outputs, cell_type=types)
 
 
 def _mean(views: Sequence[ClassifierOutputs]) -> ClassifierOutputs:

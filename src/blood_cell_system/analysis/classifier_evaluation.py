@@ -444,8 +444,7 @@ def evaluate_classifier(
         The network fails.
     """
     metadata, labels = classifier.metadata, cell_set.labels
-    images = (cell_set.cells[position] for position in range(len(cell_set)))
-    predictions = predict_images(classifier, images, settings)
+    predictions = predict_images(classifier, cell_set.cells, settings)
     sources = [labels.sources[index] for index in labels.source]
     fields = cell_set.fields
     types: tuple[HeadScores, ...] = ()

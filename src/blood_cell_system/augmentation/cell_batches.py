@@ -125,6 +125,9 @@ class HeldCells:
     def __len__(self) -> int:
         return len(self.records)
 
+    def __iter__(self) -> Iterator[NDArray[np.uint8]]:
+        return (self[position] for position in range(len(self)))
+
     def __getitem__(self, position: int) -> NDArray[np.uint8]:
         """Cell image, RGBA of shape (130, 130, 4); not to be changed."""
         if position < self._decoded_count:

@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.cells.neighbours import Runs, crops_of, runs_of
-from blood_cell_system.cells.nucleus import count_lobes, dark_nucleus
+from blood_cell_system.cells.nucleus import count_lobes, nucleus_of_cell
 from blood_cell_system.cells.table import COLUMNS, Cells, Column
-from blood_cell_system.stain.optical_density import GREEN, RED
+from blood_cell_system.stain.optical_density import GREEN
 from blood_cell_system.stain.slide_light import SlideLight
 from blood_cell_system.taxonomy import RBC, WBC
 
@@ -259,9 +259,8 @@ class Regions:
         for row in np.flatnonzero(self.is_type(WBC) & (self.area > 0)):
             crop = self.crops[row]
             own = self.label_image[crop] == row + 1
-            density = self.log_light[row, RED] - _LOGARITHMS[self.image[crop][:, :, RED]]
-            density[~own] = 0
-            nucleus = dark_nucleus(density, darkest=float(np.percentile(density[own], 99.5)))
+            density = self.log_light[row] - _LOGARITHMS[self.image[crop]]
+            nucleus = nucleus_of_cell(density.astype(np.float32), own)
             found[row] = np.count_nonzero(nucleus), count_lobes(nucleus)
         return found
 

@@ -153,7 +153,7 @@ def _train(
     records = tuple(record for record in folder.records if record.source == source)
     cells = read_cells(folder, Split.TEST, classes, records=records)
     network = NetworkClassifier(KerasNetwork(trained.model, metadata=metadata), folder.kind)
-    outputs = predict_images(network, (cells.cells[place] for place in range(len(cells))))
+    outputs = predict_images(network, cells.cells)
     learned = {record.condition for record in rest.select(Split.TRAIN)}
     learned |= {record.cell_type for record in rest.select(Split.TRAIN)}
     return LeftOutSource(

@@ -20,6 +20,7 @@ from blood_cell_system.augmentation.cell_batches import (
     for_surround,
     plain_batches,
 )
+from blood_cell_system.cells.nucleus_terms import log_odds, nucleus_terms, with_log_odds
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.datasets.source_licences import licence_of_weights
 from blood_cell_system.errors import SettingsError
@@ -44,6 +45,7 @@ from blood_cell_system.model_metadata import (
     KNOWN_OUTPUT,
     TYPE_OUTPUT,
     ModelMetadata,
+    NucleusEvidence,
     network_input,
 )
 from blood_cell_system.networks.architectures import classifier_named
@@ -61,7 +63,7 @@ from blood_cell_system.networks.losses import (
     labelled_binary_cross_entropy,
     labelled_cross_entropy,
 )
-from blood_cell_system.taxonomy import NOT_LABELLED
+from blood_cell_system.taxonomy import NOT_LABELLED, WBC
 from blood_cell_system.training.classifier_data import (
     CellClasses,
     CellSet,
@@ -79,6 +81,7 @@ from blood_cell_system.training.loop import (
     memory_advice,
     prepare_run,
 )
+from blood_cell_system.training.nucleus_fit import fit_nucleus_evidence
 from blood_cell_system.training.presets import ClassifierSettings
 from blood_cell_system.training.run_record import HistoryView
 from blood_cell_system.training.state import TrainingState, classifier_files
@@ -322,6 +325,7 @@ def calibrate(
     classes: CellClasses,
     *,
     learned: CellLabels,
+    type_odds: NDArray[np.float64] | None = None,
     coverage: float = DEFAULT_COVERAGE,
 ) -> Calibration:
     """Choose temperatures and thresholds.
@@ -332,6 +336,8 @@ def calibrate(
         Of the classifier for the validation cells.
     labels, learned : CellLabels
         Of the validation cells, and of those that were learned from.
+    type_odds : ndarray, optional
+        What nuclei say of the validation cells; the thresholds include it.
     coverage : float
         Share of conformal sets that should hold the true class.
     """
@@ -348,6 +354,8 @@ def calibrate(
         temperatures[name] = fit_temperature(outputs[name], true)
         warmed = with_temperature(outputs[name], temperatures[name])
         before[name] = expected_calibration_error(outputs[name], true)
+        if name == TYPE_OUTPUT and type_odds is not None:
+            warmed = with_log_odds(warmed, type_odds)
         after[name] = expected_calibration_error(warmed, true)
         chosen = class_thresholds(warmed, true, coverage=coverage)
         for index, class_name in enumerate(names):
@@ -402,6 +410,8 @@ class ClassifierTask(Task):
 
     view = VIEW
     learner: ClassifierLearner
+    nuclei: NucleusEvidence | None = None
+    """What nuclei say about the type, once it is calibrated."""
 
     def __init__(self, folder: CellFolder, settings: ClassifierSettings) -> None:
         self.classes = CellClasses.of(folder)
@@ -478,8 +488,18 @@ class ClassifierTask(Task):
         """
         best = keras.saving.load_model(model_path, compile=False)
         self.learner.averaged.set_weights(best.get_weights())
+        odds = None
+        if self.metadata.cell_type == WBC:
+            self.nuclei = fit_nucleus_evidence(self.train, self.classes.types)
+        if self.nuclei is not None:
+            terms = nucleus_terms(list(self.val.cells))
+            odds = log_odds(self.nuclei, self.classes.types, terms)
         calibration = calibrate(
-            self._outputs(), self.val.labels, self.classes, learned=self.train.labels
+            self._outputs(),
+            self.val.labels,
+            self.classes,
+            learned=self.train.labels,
+            type_odds=odds,
         )
         probe = self._probe()
         apply_temperatures(self.learner.averaged, calibration)
@@ -659,6 +679,7 @@ def _metadata(
         subtype_thresholds=calibration.type_thresholds,
         coverage=calibration.coverage,
         temperatures=calibration.temperatures,
+        nucleus_evidence=task.nuclei,
         measured={
             "validation": _without_nan(validation),
             "training": {

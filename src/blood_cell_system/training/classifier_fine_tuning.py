@@ -31,6 +31,7 @@ from scipy.special import log_softmax, softmax
 import blood_cell_system
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.augmentation.cell_batches import CellAugmentation, CellSampler, for_surround
+from blood_cell_system.cells.nucleus_terms import log_odds, nucleus_terms
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.datasets.source_licences import FINE_TUNED_ON, licence_of_weights
 from blood_cell_system.errors import CheckpointError, DatasetError
@@ -182,6 +183,7 @@ def fine_tune_classifier(
     )
     slides = [record.block for record in cells.cells.records]
     folds = _folds(slides, seed) if folder.has_known_blocks else None
+    evidence = start.metadata.nucleus_evidence
     heads: dict[str, tuple[Floats, Floats]] = {}
     thresholds: dict[str, dict[str, float]] = {}
     figures = []
@@ -201,11 +203,15 @@ def fine_tune_classifier(
             heads[output] = first
             continue
         true = labels[place]
-        heads[output] = _fitted(first, seen, true, pull)
+        odds = np.zeros((len(cells), len(names)))
+        if output == "type" and evidence is not None:
+            odds = log_odds(evidence, names, nucleus_terms(list(cells.cells)))
+        heads[output] = _fitted(first, seen, true, odds[place], pull)
         if folds is None:
             continue
-        after = _left_out(first, seen, true, folds[place], plain, folds, pull)
-        figures.append(_figure(output, names, old, first, after, plain, labels, slides, seed))
+        after = _left_out(first, seen, true, place, plain, odds, folds, pull)
+        logits = plain @ first[0] + first[1] + odds
+        figures.append(_figure(output, names, old, logits, after, labels, slides, seed))
         chosen = _thresholds(after, labels, names)
         thresholds[output] |= {name: value for name, value in chosen.items() if value is not None}
     model, architecture = _assembled(start, classes, heads)
@@ -223,6 +229,7 @@ def fine_tune_classifier(
         condition_thresholds=_complete(thresholds["condition"]),
         subtype_thresholds=_complete(thresholds.get("type", {})),
         coverage=start.metadata.coverage,
+        nucleus_evidence=evidence if classes.types else None,
         in_distribution_threshold=threshold,
         temperatures=start.metadata.temperatures,
         preset="fine-tuning",
@@ -317,9 +324,13 @@ def _first_head(
 
 
 def _fitted(
-    first: tuple[Floats, Floats], features: Floats, true: NDArray[np.integer], pull: float
+    first: tuple[Floats, Floats],
+    features: Floats,
+    true: NDArray[np.integer],
+    odds: Floats,
+    pull: float,
 ) -> tuple[Floats, Floats]:
-    """Weights and biases of the least loss, held to the first."""
+    """Weights and biases of the least loss with ``odds`` added, held to the first."""
     is_labelled = true != NOT_LABELLED
     design = np.column_stack([features[is_labelled], np.ones(np.count_nonzero(is_labelled))])
     start = np.vstack([first[0], first[1]])
@@ -340,7 +351,7 @@ def _fitted(
             slope + pull * change
         ).ravel()
 
-    before = design @ start
+    before = design @ start + odds[is_labelled]
     found = minimize(
         loss, np.zeros(start.size), jac=True, method="L-BFGS-B", options={"maxiter": _ROUNDS}
     )
@@ -352,18 +363,20 @@ def _left_out(
     first: tuple[Floats, Floats],
     seen: Floats,
     true: NDArray[np.integer],
-    fold_of_example: NDArray[np.intp],
+    place: NDArray[np.intp],
     plain: Floats,
+    odds: Floats,
     folds: NDArray[np.intp],
     pull: float,
 ) -> Floats:
     """Probabilities of each cell, by heads that have not seen its slide."""
     probabilities = np.zeros((len(plain), len(first[1])))
     for fold in np.unique(folds):
-        is_seen = fold_of_example != fold
-        weights, biases = _fitted(first, seen[is_seen], true[is_seen], pull)
+        is_seen = folds[place] != fold
+        weights, biases = _fitted(first, seen[is_seen], true[is_seen], odds[place][is_seen], pull)
         is_out = folds == fold
-        probabilities[is_out] = softmax(plain[is_out] @ weights + biases, axis=1)
+        logits = plain[is_out] @ weights + biases + odds[is_out]
+        probabilities[is_out] = softmax(logits, axis=1)
     return probabilities
 
 
@@ -371,14 +384,12 @@ def _figure(
     output: str,
     names: Sequence[str],
     old: Sequence[str],
-    first: tuple[Floats, Floats],
+    logits: Floats,
     after: Floats,
-    plain: Floats,
     labels: NDArray[np.int32],
     slides: Sequence[str],
     seed: int,
 ) -> BeforeAndAfter:
-    logits = plain @ first[0] + first[1]
     # Before, it could not answer with a class that is new.
     logits[:, [name not in old for name in names]] = -np.inf if old else 0.0
     answers = logits.argmax(axis=1), after.argmax(axis=1)
