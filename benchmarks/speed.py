@@ -3,8 +3,7 @@
     python benchmarks/speed.py [--output docs/benchmarks.md] [--quick]
 
 Times are medians of repeats that take turns. Other networks have random weights: their speed does
-not depend on what they have learned. YOLO11 and Cellpose are not built here: their code is not ours
-to copy (AGPL), or not installed; `docs/speed.md` has what was measured of them.
+not depend on what they have learned. YOLO11 is not built here: its code is AGPL.
 """
 
 import argparse
@@ -292,7 +291,7 @@ def commands(runs: int) -> Iterator[str]:
                 [sys.executable, "-c", _PEAK, *program, *words],
                 check=True,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
             )
             taken.append(time.perf_counter() - started)
             peak = max(peak, int(done.stdout) / 1024)
@@ -349,7 +348,7 @@ def main() -> None:
             f"{CORES} cores, {platform.system()}, Python {platform.python_version()}, "
             f"{', '.join(packages)}. Load of the last quarter of an hour: {load:.1f}. Medians of "
             f"{runs} runs in turn; ratios hold on other machines better than times. Smears are "
-            "drawn. What runs the networks, and YOLO11: [speed](speed.md).\n",
+            "drawn. What runs the networks: [speed](speed.md).\n",
             *parts,
         )
     )
@@ -360,7 +359,7 @@ def main() -> None:
 def processor() -> str:
     """Name the processor."""
     info = Path("/proc/cpuinfo")
-    lines = info.read_text().splitlines() if info.is_file() else []
+    lines = info.read_text("utf-8").splitlines() if info.is_file() else []
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return names[0] if names else platform.processor()
 
