@@ -54,7 +54,7 @@ def test_a_link_to_cells_of_other_results_shows_all_and_says_so(links, tmp_path)
         page.set_default_timeout(120_000)
         page.wait_for_selector("body[data-ready=yes]")
         page.evaluate("location.hash = '#suggested=0000000000000000/0:1'")
-        page.wait_for_function("document.getElementById('said').textContent")
+        page.wait_for_selector("#said:not(:empty)", state="attached")
         assert page.locator("#count").text_content() == "10 cells"
         assert page.locator("#state option[value=listed]").count() == 0
         assert "other results" in page.locator("#said").text_content()

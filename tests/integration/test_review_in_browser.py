@@ -297,10 +297,8 @@ def test_a_cell_that_was_drawn_has_a_tile_afterwards(review):
     review.press("d", "ArrowDown", "Enter")
     review.page.wait_for_selector("#outlines polygon.changed")
     review.press("Escape")
-    # The tiles are laid out anew a frame later.
-    review.page.wait_for_function(
-        "document.querySelector('#count').innerText === '201 cells shown'"
-    )
+    # The tiles are laid out anew a frame later; the page's policy forbids to wait by a function.
+    review.page.locator("#count", has_text="201 cells shown").wait_for()
 
 
 def test_an_outline_is_changed_by_keys(review):
