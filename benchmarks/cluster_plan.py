@@ -16,9 +16,9 @@ MEASURED = {
     "mb-a-field": (0.3, "size of the image that is read, as JPEG or small PNG"),
     "kb-a-result": (
         18.7,
-        "Parquet a field of 150 cells: benchmarks/dataset_sums.py, 1.25 GB / 66,667",
+        "Parquet a field of 150 cells: benchmarks/cluster_sums.py, 1.25 GB / 66,667",
     ),
-    "rows-a-second": (1.7e6, "of sums and one core: benchmarks/dataset_sums.py"),
+    "rows-a-second": (1.7e6, "of sums and one core: benchmarks/cluster_sums.py"),
     "bytes-a-name": (18.0, "that the driver keeps of a finished image, two keys and room to merge"),
 }
 """Value and source by option."""

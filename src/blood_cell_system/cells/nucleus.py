@@ -12,8 +12,6 @@ from blood_cell_system.stain.optical_density import GREEN, RED
 
 LEAST_DENSITY: Final = 0.3
 """Optical density in red from which a pixel may belong to a nucleus."""
-_SHARE_OF_DARKEST: Final = 0.45
-"""The same as part of the darkest pixels' density."""
 _MIN_LOBE_NECK: Final = 0.25
 """How much narrower than the smaller lobe a neck is at least where two lobes are told apart."""
 _MIN_LOBE_SHARE: Final = 0.08
@@ -39,8 +37,8 @@ def dark_nucleus(
     red_density: NDArray[np.float32],
     *,
     darkest: float,
-    share: float = _SHARE_OF_DARKEST,
-    least: float = LEAST_DENSITY,
+    share: float,
+    least: float,
 ) -> NDArray[np.uint8]:
     """Find the pixels of nuclei in an image.
 

@@ -1,6 +1,6 @@
 """Seconds and memory of the sums over a dataset of drawn rows of cells.
 
-    python benchmarks/dataset_sums.py --rows 10000000 --slides 100
+    python benchmarks/cluster_sums.py --rows 10000000 --slides 100
 
 The rows are drawn by chance, 150 an image and 100 images a file, with every column of a dataset.
 """
