@@ -102,7 +102,8 @@ def nucleus_of_cell(density: NDArray[np.float32], own: NDArray[np.bool_]) -> NDA
     is_dark = levels > limit
     low, high = (float(levels[part].mean()) if part.any() else 0.0 for part in (~is_dark, is_dark))
     if high - low < _LEAST_CONTRAST * high or not is_dark.any():
-        is_dark[:] = within.mean() >= LEAST_DENSITY
+        is_dense = float(within.mean()) >= LEAST_DENSITY
+        return own.astype(np.uint8) if is_dense else np.zeros(own.shape, np.uint8)
     nucleus = np.zeros(own.shape, np.uint8)
     nucleus[own] = is_dark
     nucleus = np.asarray(cv2.morphologyEx(nucleus, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)))

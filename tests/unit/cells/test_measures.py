@@ -249,6 +249,12 @@ def test_lobes_are_parts_and_what_a_neck_parts(discs, lobes):
     assert nucleated(*discs)["nucleus_lobes"].tolist() == [lobes]
 
 
+def test_a_cell_that_is_all_nucleus_has_no_ratio():
+    cells = nucleated((44, 40, 60))
+    assert cells["nucleus_area"][0] == disc(34).sum()
+    assert np.isnan(cells["nucleus_cytoplasm_ratio"][0])
+
+
 def test_red_cells_have_no_nucleus():
     cells = in_image(cells_of(disc(30)), stained(np.full((80, 90), 0.3)), "nucleus_area")
     assert np.isnan(cells["nucleus_area"]).all()
