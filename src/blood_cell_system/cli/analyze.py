@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from blood_cell_system.analysis.execution import Execution
     from blood_cell_system.pipeline.image_task import InputImage
-    from blood_cell_system.pipeline.scan_fields import ScanSettings
+    from blood_cell_system.pipeline.scan_plan import ScanSettings
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 
@@ -404,7 +404,8 @@ def scan_settings_of(
         One of them cannot be read.
     """
     from blood_cell_system.errors import SettingsError
-    from blood_cell_system.pipeline.scan_fields import Goal, ScanSettings
+    from blood_cell_system.pipeline.scan_goal import Goal
+    from blood_cell_system.pipeline.scan_plan import ScanSettings
 
     place = None
     if region is not None:
