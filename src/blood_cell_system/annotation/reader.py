@@ -36,6 +36,8 @@ class ReadOptions:
     ----------
     label_map : mapping of str to str or None
         Labels in addition to those that the reader knows; None leaves cells out.
+    has_all_labels : bool
+        Whether labels must be in the label map, letter by letter.
     mask_values : mapping of int or colour to int, optional
         What the values of an index mask stand for: values of ``MaskClass``, or 255.
     first_pixel : {0, 1} or None
@@ -46,6 +48,7 @@ class ReadOptions:
     """
 
     label_map: Labels = field(default_factory=lambda: MappingProxyType({}))
+    has_all_labels: bool = False
     mask_values: Mapping[Value, int] | None = None
     first_pixel: int | None = None
     taxonomy: Taxonomy = BUILT_IN
@@ -78,6 +81,9 @@ class Reader(ABC):
     """Name of the data set; None takes that of the folder."""
 
     licence: ClassVar[str | None] = None
+
+    labels: ClassVar[Labels] = MappingProxyType({})
+    """Further labels that the format has."""
 
     missing: ClassVar[str]
     """What :meth:`read` says of a folder without label files: found, expected, what to do."""
@@ -116,9 +122,7 @@ class Reader(ABC):
     ) -> "ReadingBuilder":
         """Builder of the reading, with what is known about the data set."""
         del files
-        return ReadingBuilder(
-            listing, self, options=options, source=self.source, licence=self.licence
-        )
+        return ReadingBuilder(listing, self, options=options)
 
     def read(self, root: Path, options: ReadOptions) -> Reading:
         """Read a folder.
@@ -151,38 +155,27 @@ class ReadingBuilder:
     An image that cannot be used is listed and does not take the others with it. Labels that are
     not known are gathered from all files and refused at the end.
 
-    Parameters
-    ----------
-    source : str, optional
-        Name of the data set; that of the folder by default.
-    labels : mapping of str to str or None
-        Further labels that the format has.
-
     Attributes
     ----------
+    source, licence : str
+        Name and licence of the data set.
     joined : int
         Outlines that became part of an earlier one of their group.
     """
 
-    def __init__(
-        self,
-        listing: FolderListing,
-        reader: Reader,
-        *,
-        options: ReadOptions,
-        source: str | None = None,
-        licence: str | None = None,
-        labels: Labels = MappingProxyType({}),
-    ) -> None:
+    def __init__(self, listing: FolderListing, reader: Reader, *, options: ReadOptions) -> None:
         self.listing = listing
         self.options = options
+        self.source = reader.source or listing.root.resolve().name
+        self.licence = reader.licence
         self.joined = 0
+        known = (
+            {} if options.has_all_labels else {**common_labels(options.taxonomy), **reader.labels}
+        )
         self.labels = LabelReader(
-            labels={**common_labels(options.taxonomy), **labels, **options.label_map}
+            labels={**known, **options.label_map}, is_exact=options.has_all_labels
         )
         self._reader = reader
-        self._source = source or listing.root.resolve().name
-        self._licence = licence
         self._samples: dict[Path, Sample] = {}
         self._dropped: list[DroppedCell] = []
         self._failed: list[FailedImage] = []
@@ -381,13 +374,13 @@ class ReadingBuilder:
         return Reading(
             root=self.listing.root,
             format_name=self._reader.name,
-            source=self._source,
+            source=self.source,
             samples=tuple(sorted(self._samples.values(), key=lambda sample: sample.stem)),
             dropped=tuple(self._dropped),
             failed=tuple(sorted(self._failed, key=lambda image: image.name)),
             notes=tuple(self._notes),
             files=tuple(sorted(self._label_files | self._mask_files() | self._samples.keys())),
-            licence=self._licence,
+            licence=self.licence,
             taxonomy=self.options.taxonomy,
         )
 
