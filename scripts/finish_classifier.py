@@ -27,6 +27,7 @@ from blood_cell_system.annotation.splits import Split
 from blood_cell_system.augmentation.cell_batches import plain_batches
 from blood_cell_system.cells.nucleus_terms import log_odds, nucleus_terms, with_log_odds
 from blood_cell_system.datasets.cell_folder import CellFolder
+from blood_cell_system.datasets.source_licences import licence_of_weights
 from blood_cell_system.metrics.calibration import class_thresholds
 from blood_cell_system.model_metadata import CONDITION_OUTPUT, TYPE_OUTPUT
 from blood_cell_system.networks.architectures import classifier_named
@@ -84,6 +85,7 @@ def finish(path: Path, cells: Path, target: Path) -> Path:
         condition_thresholds=thresholds[CONDITION_OUTPUT],
         subtype_thresholds=thresholds[TYPE_OUTPUT],
         nucleus_evidence=nuclei,
+        licence=licence_of_weights(metadata.data, architecture=registered.name),
     )
     network = NetworkClassifier(KerasNetwork(model, metadata=metadata), folder.kind)
     figures = short_figures(evaluate_classifier(network, test))
