@@ -19,6 +19,7 @@ References
 """
 
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any, Final
 
@@ -58,6 +59,9 @@ _USUAL_STRENGTH: Final = (0.6, 0.8, 0.45)
 """Strength that red, green and blue are scaled to, chosen by eye to look like a usual stain; the
 mean of the three is that of the branch that keeps the colours' proportions."""
 
+_HEAD_DEVIATION: Final = 0.01
+"""Standard deviation of the heads' first weights."""
+
 BRANCHES: Final = ("plain", "strength", "colour")
 
 
@@ -79,6 +83,8 @@ class LiteClassifierConfig:
         Share of each branch's vector that is dropped in training.
     branch_dropout : float
         Share of the branches that are.
+    branches : tuple of str
+        Which of ``BRANCHES`` there are.
 
     Raises
     ------
@@ -93,6 +99,7 @@ class LiteClassifierConfig:
     branch_width: int = 96
     dropout: float = 0.2
     branch_dropout: float = 0.4
+    branches: tuple[str, ...] = BRANCHES
 
     def __post_init__(self) -> None:
         if len(self.conditions) < 2 or len(self.types) == 1 or self.side < 32:
@@ -103,6 +110,15 @@ class LiteClassifierConfig:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainLiteClassifierConfig(LiteClassifierConfig):
+    """Architecture of one branch alone, that of cells as they are stained: a third of the work."""
+
+    branch_dropout: float = 0.0
+    branches: tuple[str, ...] = ("plain",)
+
+
+@register_classifier("cell_lite_plain", config=PlainLiteClassifierConfig)
 @register_classifier("cell_lite", config=LiteClassifierConfig, sees_surround=True)
 def build_lite_classifier(config: LiteClassifierConfig) -> keras.Model:
     """Build the classifier with the weights of photographs, and heads that know nothing yet."""
@@ -111,7 +127,7 @@ def build_lite_classifier(config: LiteClassifierConfig) -> keras.Model:
     small = layers.Resizing(config.side, config.side, name="resize")(cells)
     density = optical_density(small)
     vectors = []
-    for branch in BRANCHES:
+    for branch in config.branches:
         features = _trunk(_evened(density, branch), start, name=branch)
         mean = layers.GlobalAveragePooling2D(name=f"{branch}_mean")(features)
         largest = layers.GlobalMaxPooling2D(name=f"{branch}_max")(features)
@@ -119,23 +135,28 @@ def build_lite_classifier(config: LiteClassifierConfig) -> keras.Model:
         joined = layers.Dropout(config.dropout, name=f"{branch}_dropout")(joined)
         vector = layers.Dense(config.branch_width, activation="relu", name=f"{branch}_vector")
         vectors.append(layers.Reshape((1, config.branch_width))(vector(joined)))
-    features = layers.Concatenate(axis=1, name="branches")(vectors)
+    features = layers.Concatenate(axis=1, name="branches")(vectors) if vectors[1:] else vectors[0]
     features = layers.Flatten(name=FEATURES)(features)
-    dropped = layers.Reshape((len(BRANCHES), config.branch_width), name="by_branch")(features)
+    dropped = layers.Reshape((len(config.branches), config.branch_width), name="by_branch")(
+        features
+    )
     dropped = layers.Dropout(
-        config.branch_dropout, noise_shape=(None, len(BRANCHES), 1), name="branch_dropout"
+        config.branch_dropout, noise_shape=(None, len(config.branches), 1), name="branch_dropout"
     )(dropped)
     dropped = layers.Flatten(name="dropped")(dropped)
 
-    logits = layers.Dense(len(config.conditions), name=CONDITION_LOGITS)(dropped)
+    # Near even answers: large first errors would undo what the trunk knows.
+    small = keras.initializers.RandomNormal(stddev=_HEAD_DEVIATION)
+    head = partial(layers.Dense, kernel_initializer=small)
+    logits = head(len(config.conditions), name=CONDITION_LOGITS)(dropped)
     outputs = {CONDITION_OUTPUT: layers.Softmax(name=CONDITION_OUTPUT)(logits)}
     if config.types:
-        logits = layers.Dense(len(config.types), name=TYPE_LOGITS)(dropped)
+        logits = head(len(config.types), name=TYPE_LOGITS)(dropped)
         outputs[TYPE_OUTPUT] = layers.Softmax(name=TYPE_OUTPUT)(logits)
-    logits = layers.Dense(1, name=KNOWN_LOGIT)(dropped)
+    logits = head(1, name=KNOWN_LOGIT)(dropped)
     outputs[KNOWN_OUTPUT] = layers.Activation("sigmoid", name=KNOWN_OUTPUT)(logits)
     model = keras.Model(cells, outputs, name="blood_cell_lite_classifier")
-    for branch in BRANCHES:
+    for branch in config.branches:
         for name, values in start.items():
             layer = model.get_layer(f"{branch}_{name}")
             layer.set_weights(
