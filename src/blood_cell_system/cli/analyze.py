@@ -95,7 +95,7 @@ def analyze(
         option(
             "--write PART,…",
             "What is written, of table, report, overlay, masks and review; the summary always is.",
-            default="all of it",
+            default="all of it, with --scheduler the dataset alone",
         ),
     ] = None,
     no_review_page: NoReviewPage = False,
@@ -106,10 +106,6 @@ def analyze(
             "Dask cluster to analyse on, into a dataset: docs/cluster.md.",
         ),
     ] = None,
-    with_files: Annotated[
-        bool,
-        option("--with-files", "With --scheduler write masks, outlines and reports as well."),
-    ] = False,
     region: Annotated[
         str | None,
         option("--region X,Y,WxH", "Part of a scan to analyse, in pixels of its level 0."),
@@ -240,9 +236,13 @@ def analyze(
     if no_review_page:
         parts -= {Part.REVIEW}
     if label_zarr:
-        from blood_cell_system.pipeline.scan_labels import check_zarr, write_scan_labels
+        from blood_cell_system.pipeline.scan_labels import (
+            check_zarr,
+            labels_path,
+            write_scan_labels,
+        )
 
-        if Part.MASKS not in parts:
+        if scheduler is None and Part.MASKS not in parts:
             raise SettingsError(
                 "--label-zarr: received with --write without masks, of which it is made. Add masks."
             )
@@ -270,18 +270,13 @@ def analyze(
         counts_unproven=count_unproven,
     )
     if scheduler is not None:
-        from blood_cell_system.cli.cluster_run import analyze_on_cluster, refuse_options
+        from blood_cell_system.cli.cluster_run import analyze_on_cluster
 
-        refuse_options(
-            {
-                **{name: scan_options[name] is not None for name in _OF_SCANS},
-                "level": bool(level),
-                "pages each": pages == "each",
-                "zones all": zones == "all",
-                "figures": figures is not None,
-                "write": write is not None,
-            }
-        )
+        if figures is not None:
+            raise SettingsError(
+                "--figures: received with --scheduler, which writes a dataset without them. Leave "
+                "it out, or analyse the slides in question without --scheduler."
+            )
         return analyze_on_cluster(
             paths,
             output_dir,
@@ -293,13 +288,15 @@ def analyze(
             jobs=jobs,
             group_by=group_by,
             recursive=recursive,
-            with_files=with_files,
+            parts=frozenset() if write is None else parts,
+            has_label_zarr=label_zarr,
+            scans=scan_settings_of(**scan_options),
+            scan_options={
+                name: value
+                for name, value in scan_options.items()
+                if value != _SCAN_DEFAULTS.get(name)
+            },
             json_lines=json_lines,
-        )
-    if with_files:
-        raise SettingsError(
-            "--with-files: received without --scheduler; a folder of results has all files. Leave "
-            "it out."
         )
     results = Path(output_dir)
     inputs = find_inputs(map(Path, paths), output_dir=results, recursive=recursive)
@@ -359,7 +356,9 @@ def analyze(
             raise
         summary = write_batch(inputs, outcomes, pipeline, results, figures=limits, parts=parts)
         if label_zarr:
-            write_scan_labels(inputs.scans, summary.outcomes, results)
+            for scan in inputs.scans:
+                path = labels_path(scan, results)
+                write_scan_labels(scan, summary.outcomes, results, path)
         if not json_lines:
             print_summary(summary, results)
         else:
@@ -373,6 +372,8 @@ def analyze(
 
 _OF_SCANS: Final = ("region", "max_memory", "until", "precision_of")
 """Options that only scans have, None where they are not given."""
+_SCAN_DEFAULTS: Final = {"level": 0, "pages": "first", "zones": "monolayer"}
+"""Of the other options of scans."""
 _MAY_BE_SCANS: Final = (".tif", ".tiff", ".btf")
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
