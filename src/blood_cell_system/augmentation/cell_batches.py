@@ -3,14 +3,15 @@
 Example *i* depends on the seed and *i* alone, as the crops of the segmenter do: an interrupted
 training sees the cells that it would have seen.
 
-Who is drawn is decided in steps, so that neither a frequent class nor a large laboratory outvotes
-the others:
+Cells are drawn in steps, so that neither a frequent class nor a large laboratory outvotes the
+others. A source counts with the square root of its cells: drawn as often as the others, a source of
+three cells would be learned by heart.
 
 1. ``outlier_share`` of the examples are no cells at all: a source that has some, then one of them.
 2. ``type_share`` are for the types of white cells: a type, a source that has it, then a cell.
 3. All others are for the condition: a source, one of its conditions, then a cell. Within a source
    its conditions are equally frequent, so that the source says nothing about the condition. A
-   source of one condition alone comes a quarter as often as one of two.
+   source of one condition counts a quarter of what one of two conditions counts.
 """
 
 import math
@@ -211,7 +212,14 @@ def for_surround() -> CellAugmentation:
     look = replace(
         _default_look(), stain_share=1.0, stain_mixing=0.12, stain_strength_range=(0.5, 1.9)
     )
-    return CellAugmentation(look=look, surround_share=0.5, coloured_share=0.4)
+    return CellAugmentation(
+        look=look,
+        surround_share=0.5,
+        coloured_share=0.4,
+        # White cells are 50 px or longer in all collections; coarser ones lose their granules.
+        resolution_share=0.4,
+        smallest_extent_px=45.0,
+    )
 
 
 def augment_cell(
@@ -328,7 +336,7 @@ class CellBalance:
     """
 
     outlier_share: float = ranged(0.15, at_least=0, below=1)
-    type_share: float = ranged(0.45, at_least=0, below=1)
+    type_share: float = ranged(0.55, at_least=0, below=1)
 
     def __post_init__(self) -> None:
         check_ranges(self)
@@ -409,19 +417,26 @@ class CellSampler:
         self._seed = seed
         self._augmentation = augmentation
         self._balance = balance or CellBalance()
-        self._outliers = _by_two(labels.source, labels.known == 0, labels.source)
-        self._types = _by_two(labels.cell_type, labels.cell_type != UNKNOWN, labels.source)
-        self._conditions = _by_two(labels.source, labels.condition != UNKNOWN, labels.condition)
+        has_condition = labels.condition != UNKNOWN
+        self._outliers = _grouped(labels.source, labels.known == 0)
+        self._types = [
+            _grouped(labels.source, labels.cell_type == cell_type)
+            for cell_type in np.unique(labels.cell_type[labels.cell_type != UNKNOWN])
+        ]
+        self._conditions = [
+            _grouped(labels.condition, has_condition & (labels.source == source))
+            for source in np.unique(labels.source[has_condition])
+        ]
+        weights = [
+            math.sqrt(sum(map(len, groups))) * (_SINGLE_CONDITION_WEIGHT if len(groups) == 1 else 1)
+            for groups in self._conditions
+        ]
+        self._source_shares = np.array(weights) / max(sum(weights), 1e-9)
         if not self._types and not self._conditions:
             raise SettingsError(
                 "Cells: none of them has a known condition or type; expected labelled ones. Check "
                 "cells.csv."
             )
-        weights = [
-            len(groups) if len(groups) > 1 else _SINGLE_CONDITION_WEIGHT * 2
-            for groups in self._conditions.values()
-        ]
-        self._source_weights = np.array(weights) / max(sum(weights), 1e-9)
 
     def position_of(self, index: int) -> int:
         """Position of the cell that an example shows."""
@@ -429,10 +444,15 @@ class CellSampler:
         is_outlier = generator.random() < self._balance.outlier_share
         is_for_type = generator.random() < self._balance.type_share
         if is_outlier and self._outliers:
-            return _draw(self._outliers, generator)
-        if self._types and (is_for_type or not self._conditions):
-            return _draw(self._types, generator)
-        return _draw(self._conditions, generator, weights=self._source_weights)
+            group = _of_some_source(self._outliers, generator)
+        elif self._types and (is_for_type or not self._conditions):
+            sources = self._types[generator.integers(len(self._types))]
+            group = _of_some_source(sources, generator)
+        else:
+            source = generator.choice(len(self._conditions), p=self._source_shares)
+            groups = self._conditions[int(source)]
+            group = groups[generator.integers(len(groups))]
+        return int(group[generator.integers(len(group))])
 
     def __getitem__(self, index: int) -> Batch:
         """Give an example: ``cells`` (130, 130, 3) uint8, and its labels by name, 0-dimensional."""
@@ -464,32 +484,17 @@ def plain_batches(
         yield {"cells": np.stack(pixels), **stacked(of_cells)}
 
 
-_Groups = dict[int, list[NDArray[np.intp]]]
+def _grouped(values: NDArray[np.int32], is_meant: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
+    """Positions of what is meant, an array for each of its values."""
+    return [np.flatnonzero(is_meant & (values == value)) for value in np.unique(values[is_meant])]
 
 
-def _by_two(
-    first: NDArray[np.int32], is_meant: NDArray[np.bool_], second: NDArray[np.int32]
-) -> _Groups:
-    """Positions of what is meant: for each value of ``first``, a row for each of ``second``."""
-    groups: _Groups = {}
-    for outer in np.unique(first[is_meant]).tolist():
-        is_outer = is_meant & (first == outer)
-        groups[outer] = [
-            np.flatnonzero(is_outer & (second == inner))
-            for inner in np.unique(second[is_outer]).tolist()
-        ]
-    return groups
-
-
-def _draw(
-    groups: _Groups,
-    generator: np.random.Generator,
-    *,
-    weights: NDArray[np.float64] | None = None,
-) -> int:
-    outer = list(groups.values())[int(generator.choice(len(groups), p=weights))]
-    inner = outer[int(generator.integers(len(outer)))]
-    return int(inner[generator.integers(len(inner))])
+def _of_some_source(
+    groups: Sequence[NDArray[np.intp]], generator: np.random.Generator
+) -> NDArray[np.intp]:
+    """Choose a source; each counts with the square root of its cells."""
+    roots = np.sqrt([len(group) for group in groups])
+    return groups[int(generator.choice(len(groups), p=roots / roots.sum()))]
 
 
 def _labels_at(labels: CellLabels, position: int) -> Batch:

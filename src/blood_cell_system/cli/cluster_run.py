@@ -11,7 +11,7 @@ from blood_cell_system.errors import SettingsError
 
 if TYPE_CHECKING:
     from blood_cell_system.pipeline.image import InferencePipeline, PipelineRecipe
-    from blood_cell_system.pipeline.scan_fields import ScanSettings
+    from blood_cell_system.pipeline.scan_plan import ScanSettings
     from blood_cell_system.reports.image_files import Part
 
 _SHOWN_FAILED: Final = 20

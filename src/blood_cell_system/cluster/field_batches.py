@@ -29,13 +29,13 @@ from blood_cell_system.errors import (
 from blood_cell_system.imaging.image_folders import LABEL_ENDINGS
 from blood_cell_system.pipeline.image import InferencePipeline, PipelineRecipe, pipeline_of
 from blood_cell_system.pipeline.image_task import ImageTask, InputImage, do_task, failed_outcome
-from blood_cell_system.pipeline.scan_fields import ScanSettings
 from blood_cell_system.pipeline.scan_labels import (
     ENDING,
     check_zarr,
     write_image_labels,
     write_scan_labels,
 )
+from blood_cell_system.pipeline.scan_plan import ScanSettings
 from blood_cell_system.reports.batch_summary import ImageOutcome, Slide
 from blood_cell_system.reports.image_files import Part
 from blood_cell_system.reports.page.panel import page_limits

@@ -19,6 +19,7 @@ References
 """
 
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import Any, Final
 
@@ -57,6 +58,9 @@ _MIDDLE_SHARE: Final = 0.6
 _USUAL_STRENGTH: Final = (0.6, 0.8, 0.45)
 """Strength that red, green and blue are scaled to, chosen by eye to look like a usual stain; the
 mean of the three is that of the branch that keeps the colours' proportions."""
+
+_HEAD_DEVIATION: Final = 0.01
+"""Standard deviation of the heads' first weights."""
 
 BRANCHES: Final = ("plain", "strength", "colour")
 
@@ -127,12 +131,15 @@ def build_lite_classifier(config: LiteClassifierConfig) -> keras.Model:
     )(dropped)
     dropped = layers.Flatten(name="dropped")(dropped)
 
-    logits = layers.Dense(len(config.conditions), name=CONDITION_LOGITS)(dropped)
+    # Near even answers: large first errors would undo what the trunk knows.
+    small = keras.initializers.RandomNormal(stddev=_HEAD_DEVIATION)
+    head = partial(layers.Dense, kernel_initializer=small)
+    logits = head(len(config.conditions), name=CONDITION_LOGITS)(dropped)
     outputs = {CONDITION_OUTPUT: layers.Softmax(name=CONDITION_OUTPUT)(logits)}
     if config.types:
-        logits = layers.Dense(len(config.types), name=TYPE_LOGITS)(dropped)
+        logits = head(len(config.types), name=TYPE_LOGITS)(dropped)
         outputs[TYPE_OUTPUT] = layers.Softmax(name=TYPE_OUTPUT)(logits)
-    logits = layers.Dense(1, name=KNOWN_LOGIT)(dropped)
+    logits = head(1, name=KNOWN_LOGIT)(dropped)
     outputs[KNOWN_OUTPUT] = layers.Activation("sigmoid", name=KNOWN_OUTPUT)(logits)
     model = keras.Model(cells, outputs, name="blood_cell_lite_classifier")
     for branch in BRANCHES:

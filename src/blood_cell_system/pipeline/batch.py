@@ -69,11 +69,9 @@ from blood_cell_system.reports.page.review_page import REVIEW_NAME, write_review
 from blood_cell_system.reports.text import slide_text
 
 if TYPE_CHECKING:
-    from blood_cell_system.pipeline.scan_fields import (
-        PlannedScan,
-        ScanSettings,
-        Tally,
-    )
+    from blood_cell_system.pipeline.scan_fields import PlannedScan
+    from blood_cell_system.pipeline.scan_goal import Tally
+    from blood_cell_system.pipeline.scan_plan import ScanSettings
     from blood_cell_system.reports.figure_settings import FiguresSettings
 
 _MAX_NAME_BYTES: Final = 180

@@ -48,7 +48,8 @@ from blood_cell_system.reports.report import (
 )
 
 if TYPE_CHECKING:
-    from blood_cell_system.pipeline.scan_fields import PlannedScan, ScanField, ScanSettings
+    from blood_cell_system.pipeline.scan_fields import PlannedScan, ScanField
+    from blood_cell_system.pipeline.scan_plan import ScanSettings
 
 _NO_LIMIT: Final = 10**9
 _HOLE: Final = (
@@ -231,9 +232,9 @@ class InferencePipeline:
     def plan_scans(
         self, path: Path, name: str, settings: "ScanSettings", *, jobs: int
     ) -> "Iterator[PlannedScan]":
-        """Plan what is analysed of a scan, as ``plan_scans`` of ``scan_fields`` says it."""
+        """Plan what is analysed of a scan, as ``plan_scans`` of ``scan_plan`` says it."""
         # Here, not above: most images are no scans, and planning takes time to load.
-        from blood_cell_system.pipeline.scan_fields import plan_scans
+        from blood_cell_system.pipeline.scan_plan import plan_scans
 
         return plan_scans(
             path,

@@ -131,17 +131,17 @@ def failure(folder: Path) -> str:
 
 def test_an_annotation_without_its_image_is_listed(folder: Path):
     (folder / "JPEGImages" / "pic_1.jpg").unlink()
-    assert "JPEGImages/pic_1: there is no such image" in failure(folder)
+    assert "pic_1.xml: names the image 'pic_1', which is not in" in failure(folder)
 
 
 def test_an_image_without_its_annotation_is_listed(folder: Path):
     (folder / "Annotations" / "pic_1.xml").unlink()
-    assert "Annotations/pic_1.xml: there is no such file" in failure(folder)
+    assert "pic_1.jpg: there are no labels for this image" in failure(folder)
 
 
-def test_a_name_in_a_split_list_without_files_is_listed(folder: Path):
+def test_a_name_in_a_split_list_without_files_is_told(folder: Path):
     (folder / "ImageSets" / "Main" / "val.txt").write_text("pic_1\npic_9\n")
-    assert "JPEGImages/pic_9: there is no such image" in failure(folder)
+    assert "val.txt: 1 lines name no image of the folder" in read_voc_folder(folder).notes[0]
 
 
 def test_a_file_that_is_no_image_is_listed(folder: Path):
@@ -169,10 +169,11 @@ def test_a_folder_of_which_nothing_can_be_used_is_an_error(folder: Path):
         read_voc_folder(folder)
 
 
-def test_two_images_of_one_stem_are_an_error(folder: Path):
+def test_two_images_of_one_stem_are_listed_and_not_guessed(folder: Path):
     write_image(folder / "JPEGImages" / "pic_0.png", np.zeros((60, 96, 3), np.uint8))
-    with pytest.raises(DatasetError, match=r"pic_0\.jpg and pic_0\.png"):
-        read_voc_folder(folder)
+    reading = read_voc_folder(folder)
+    assert [sample.stem for sample in reading.samples] == ["pic_1", "pic_2"]
+    assert any("both fit" in image.reason for image in reading.failed)
 
 
 def test_a_missing_folder_is_an_error(tmp_path: Path):

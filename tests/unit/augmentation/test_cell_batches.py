@@ -1,3 +1,4 @@
+import math
 from collections import Counter
 
 import numpy as np
@@ -43,9 +44,9 @@ RED = (
 WHITE = (
     [record(n, "healthy_WBC", "p", "neutrophil") for n in range(40)]
     + [record(40 + n, "healthy_WBC", "p", "basophil") for n in range(2)]
-    + [record(42 + n, "healthy_WBC", "q", "basophil") for n in range(2)]
-    + [record(44 + n, "healthy_WBC", "t") for n in range(4)]
-    + [record(48 + n, "cancer_WBC", "t") for n in range(30)]
+    + [record(42 + n, "healthy_WBC", "q", "basophil") for n in range(18)]
+    + [record(60 + n, "healthy_WBC", "t") for n in range(4)]
+    + [record(64 + n, "cancer_WBC", "t") for n in range(30)]
 )
 
 
@@ -85,10 +86,14 @@ def test_within_a_source_conditions_are_equally_frequent():
         assert first / (first + second) == pytest.approx(0.5, abs=0.05)
 
 
-def test_sources_do_not_count_by_their_number_of_cells():
+def test_sources_count_with_the_square_root_of_their_cells():
     found = Counter(r.source for r in drawn(RED, RBC) if not r.is_outlier)
-    assert found["a"] / found["b"] == pytest.approx(1, abs=0.15)
-    assert found["c"] / found["b"] == pytest.approx(0.25, abs=0.07)
+    assert found["a"] / found["b"] == pytest.approx(math.sqrt(93 / 25), rel=0.1)
+
+
+def test_a_source_of_one_condition_counts_a_quarter():
+    found = Counter(r.source for r in drawn(RED, RBC) if not r.is_outlier)
+    assert found["c"] / found["b"] == pytest.approx(math.sqrt(5 / 25) / 4, abs=0.03)
 
 
 def test_outliers_come_in_their_share():
@@ -96,12 +101,12 @@ def test_outliers_come_in_their_share():
     assert np.mean(found) == pytest.approx(0.3, abs=0.03)
 
 
-def test_types_come_equally_often_and_from_their_sources_in_turn():
+def test_types_come_equally_often_and_large_sources_more_often():
     balance = CellBalance(outlier_share=0, type_share=0.99)
     found = Counter((r.cell_type, r.source) for r in drawn(WHITE, WBC, balance=balance))
     basophils = found["basophil", "p"] + found["basophil", "q"]
     assert found["neutrophil", "p"] / basophils == pytest.approx(1, abs=0.15)
-    assert found["basophil", "p"] / found["basophil", "q"] == pytest.approx(1, abs=0.2)
+    assert found["basophil", "q"] / found["basophil", "p"] == pytest.approx(3, rel=0.15)
 
 
 def test_all_cells_of_a_class_are_drawn():

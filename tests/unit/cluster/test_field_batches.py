@@ -19,7 +19,7 @@ from blood_cell_system.cluster.field_batches import (
 )
 from blood_cell_system.cluster.source_files import size_and_time
 from blood_cell_system.cluster.storage import Storage
-from blood_cell_system.pipeline import scan_fields, scan_labels
+from blood_cell_system.pipeline import scan_labels, scan_plan
 from blood_cell_system.pipeline.batch import (
     BatchSettings,
     analyze_inputs,
@@ -28,7 +28,8 @@ from blood_cell_system.pipeline.batch import (
     write_batch,
 )
 from blood_cell_system.pipeline.image import InferencePipeline
-from blood_cell_system.pipeline.scan_fields import Goal, ScanSettings
+from blood_cell_system.pipeline.scan_goal import Goal
+from blood_cell_system.pipeline.scan_plan import ScanSettings
 from blood_cell_system.pipeline.slide_groups import group_images
 from blood_cell_system.reports.image_files import ALL_PARTS, Part
 from blood_cell_system.taxonomy import RBC
@@ -198,9 +199,9 @@ def write_field(path):
 @pytest.fixture
 def scan(tmp_path, monkeypatch):
     """A scan of several fields, and the settings that make it one."""
-    monkeypatch.setattr(scan_fields, "_SIDES", (4,))
-    monkeypatch.setattr(scan_fields, "_MARGIN_PX", 64)
-    monkeypatch.setattr(scan_fields, "_AROUND_PX", 128)
+    monkeypatch.setattr(scan_plan, "_SIDES", (4,))
+    monkeypatch.setattr(scan_plan, "_MARGIN_PX", 64)
+    monkeypatch.setattr(scan_plan, "_AROUND_PX", 128)
     (tmp_path / "in" / "s0").mkdir(parents=True)
     write_field(tmp_path / "in" / "s0" / "scan.png")
     return ScanSettings(region=(0, 0, 740, 320))

@@ -82,6 +82,13 @@ def test_in_training_whole_branches_are_dropped(classifier):
     assert 0.4 < (kept > 0).mean() < 0.8
 
 
+def test_its_first_answers_are_nearly_even(classifier):
+    cells = stained(np.random.default_rng(0).uniform(0.2, 0.6, (4, 130, 130, 3)))
+    for probabilities in classifier.predict(cells, verbose=0).values():
+        others = np.ones(probabilities.shape) / max(2, probabilities.shape[1])
+        np.testing.assert_allclose(probabilities, others, atol=0.25)
+
+
 def test_it_is_registered_as_one_that_sees_the_surround():
     assert classifier_named("cell_lite").sees_surround
     assert not classifier_named("cell_resnet").sees_surround

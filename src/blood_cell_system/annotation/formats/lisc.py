@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 import cv2
@@ -50,6 +51,7 @@ class LiscReader(Reader):
 
     source = "lisc"
     licence = "for research; ask the authors"
+    labels = MappingProxyType({"mixt": WBC})
     seen = f"{{count}} masks *_expert in folders {_AREA_FOLDER}"
     missing = (
         f"no masks {_AREA_FOLDER}/*_expert.bmp; expected LISC's folders Main Dataset and Ground "
@@ -68,15 +70,8 @@ class LiscReader(Reader):
         self, listing: FolderListing, files: Sequence[Path], options: ReadOptions
     ) -> ReadingBuilder:
         """Leave out the masks, of which two experts' have the same names."""
-        del files
-        return ReadingBuilder(
-            replace(listing, files=tuple(_images(listing).values())),
-            self,
-            options=options,
-            source=self.source,
-            licence=self.licence,
-            labels={"mixt": WBC},
-        )
+        images = replace(listing, files=tuple(_images(listing).values()))
+        return super().builder(images, files, options)
 
     def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read one mask an image."""

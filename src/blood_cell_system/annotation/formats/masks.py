@@ -101,7 +101,7 @@ class MaskFolderReader(Reader):
         # Lists of splits stay.
         lists = listing.with_suffix(".txt", ".yaml", ".yml")
         kept = tuple(sorted({*images, *lists}))
-        return ReadingBuilder(replace(listing, files=kept), self, options=options)
+        return super().builder(replace(listing, files=kept), files, options)
 
     def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Pair masks with images."""

@@ -7,35 +7,26 @@ https://github.com/Shenggan/BCCD_Dataset (MIT licence).
 import math
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 from xml.etree.ElementTree import Element
 
-from blood_cell_system.annotation.clean import clean_annotations
-from blood_cell_system.annotation.folder_listing import FolderListing, files_by_stem
+from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads
-from blood_cell_system.annotation.label_map import LabelReader, is_doubtful
-from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions, agreed_shape
-from blood_cell_system.annotation.sample import (
-    Annotation,
-    DroppedCell,
-    FailedImage,
-    Reading,
-    Sample,
-)
-from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.label_map import is_doubtful
+from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
+from blood_cell_system.annotation.sample import Annotation, Reading
 from blood_cell_system.annotation.text_files import (
     declared_shape,
     errors_located_at,
-    read_label_text,
     read_label_xml,
     shortened,
 )
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError, MissingDataError
-from blood_cell_system.imaging.image_folders import is_left_behind
+from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.taxonomy import BUILT_IN
 
 
@@ -155,7 +146,7 @@ BCCD_LABELS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def read_voc_folder(root: Path, *, labels: Mapping[str, str | None] = BCCD_LABELS) -> Reading:
-    """Read a Pascal VOC folder of fixed names, with the labels exactly as in a table.
+    """Read a clone of BCCD, or a folder like it, with the labels exactly as in a table.
 
     ::
 
@@ -164,87 +155,20 @@ def read_voc_folder(root: Path, *, labels: Mapping[str, str | None] = BCCD_LABEL
         ├── JPEGImages/BloodImage_00000.jpg    same stem
         └── ImageSets/Main/{train,val,test}.txt    optional: the official split, a stem a line
 
-    A damaged image or annotation is listed in ``failed``, so that it does not take the
-    others with it. A label that is not in the table is an error: it would be missing
-    everywhere.
-
     Parameters
     ----------
     root : Path
         The folder with ``Annotations/`` and ``JPEGImages/``, or the one above it.
     labels : mapping of str to str or None
-        Label table; None leaves cells with that label out.
+        Label table; None leaves cells with that label out. Any other label is an error.
 
     Raises
     ------
-    MissingDataError
-        There is no such folder.
-    DatasetError
-        It is no VOC folder, has no annotations, names an image in two splits, or holds no
-        image that can be used.
-    AnnotationError
-        A label is not in the table.
+    MissingDataError, DatasetError, AnnotationError
+        As of :meth:`VocReader.read`, or it is no VOC folder.
     """
-    folder = _find_voc_folder(Path(root))
-    annotations = {
-        path.stem: path
-        for path in sorted(folder.glob("Annotations/*.xml"))
-        if not is_left_behind(path.name)
-    }
-    if not annotations:
-        raise DatasetError(
-            f"{folder / 'Annotations'}: no XML files in this folder; expected one for every "
-            "image. Clone the data set again."
-        )
-    images = files_by_stem(folder / "JPEGImages")
-    splits = _listed_splits(folder / "ImageSets" / "Main")
-    reader = LabelReader(labels=labels, is_exact=True)
-    samples: list[Sample] = []
-    dropped: list[DroppedCell] = []
-    failed: list[FailedImage] = []
-    for stem in sorted(annotations.keys() | images.keys() | splits.keys()):
-        try:
-            annotation_path, image_path = _pair(folder, stem, annotations, images)
-            annotation = read_voc_annotation(annotation_path)
-            shape = agreed_shape(annotation.shape, annotation_path, image_path)
-        except BloodCellError as error:
-            failed.append(FailedImage(name=stem, reason=str(error)))
-            continue
-        clean = clean_annotations(
-            annotation.cells(),
-            file=f"{annotation_path.parent.name}/{annotation_path.name}",
-            where=str(annotation_path),
-            shape=shape,
-            labels=reader,
-        )
-        dropped += clean.dropped
-        cells, split = tuple(clean.cells), splits.get(stem)
-        samples.append(
-            Sample(stem=stem, image_path=image_path, cells=cells, split=split, shape=shape)
-        )
-    reader.check()
-    if not samples:
-        raise DatasetError(
-            f"{folder}: none of {len(failed)} images can be used; the first because of "
-            f"{failed[0].reason}"
-        )
-    name = folder.resolve().name
-    is_bccd = name.upper().startswith("BCCD")
-    return Reading(
-        root=folder,
-        format_name="voc",
-        source="bccd" if is_bccd else name,
-        samples=tuple(samples),
-        dropped=tuple(dropped),
-        failed=tuple(failed),
-        files=tuple(
-            path
-            for name in ("Annotations", "JPEGImages", "ImageSets")
-            for path in sorted((folder / name).rglob("*"))
-            if path.is_file()
-        ),
-        licence="MIT" if is_bccd else None,
-    )
+    options = ReadOptions(label_map=labels, has_all_labels=True, first_pixel=1)
+    return VocReader().read(_find_voc_folder(Path(root)), options)
 
 
 def _find_voc_folder(root: Path) -> Path:
@@ -253,13 +177,8 @@ def _find_voc_folder(root: Path) -> Path:
             f"{root}: there is no such folder. Expected a Pascal VOC folder, for instance a clone "
             "of https://github.com/Shenggan/BCCD_Dataset; check --input."
         )
-    folders = (path for path in root.iterdir() if path.is_dir())
-    candidates = [root, *sorted(path for path in folders if not is_left_behind(path.name))]
-    found = [
-        path
-        for path in candidates
-        if (path / "Annotations").is_dir() and (path / "JPEGImages").is_dir()
-    ]
+    folders = {path.parent for path in (*root.glob("Annotations"), *root.glob("*/Annotations"))}
+    found = sorted(path for path in folders if (path / "JPEGImages").is_dir())
     if root in found:
         return root
     if len(found) != 1:
@@ -274,42 +193,6 @@ def _find_voc_folder(root: Path) -> Path:
             "clone it again."
         )
     return found[0]
-
-
-def _listed_splits(folder: Path) -> dict[str, Split]:
-    """Read the lists of a folder ``ImageSets/Main``: splits by stem; none where there are none."""
-    splits: dict[str, Split] = {}
-    for split in Split:
-        path = folder / f"{split}.txt"
-        if not path.is_file():
-            continue
-        for line in read_label_text(path).splitlines():
-            # VOC's lists of one class have a second column.
-            stem = next(iter(line.split()), None)
-            if stem is None:
-                continue
-            if splits.setdefault(stem, split) != split:
-                raise DatasetError(
-                    f"{path}: {stem} is in {splits[stem]}.txt as well; expected every image in "
-                    "one split only. Remove it from one of the two lists."
-                )
-    return splits
-
-
-def _pair(
-    folder: Path, stem: str, annotations: Mapping[str, Path], images: Mapping[str, Path]
-) -> tuple[Path, Path]:
-    if stem not in images:
-        raise MissingDataError(
-            f"{folder / 'JPEGImages' / stem}: there is no such image, but an annotation or a "
-            "split list names it. Copy it again from its source."
-        )
-    if stem not in annotations:
-        raise MissingDataError(
-            f"{folder / 'Annotations' / stem}.xml: there is no such file, but an image of that "
-            "name. Annotate it, or remove the image."
-        )
-    return annotations[stem], images[stem]
 
 
 _ROOT: Final = re.compile(r"<annotation[\s>]")
@@ -357,14 +240,10 @@ class VocReader(Reader):
         self, listing: FolderListing, files: Sequence[Path], options: ReadOptions
     ) -> ReadingBuilder:
         """Know BCCD by the name of its folder."""
-        is_bccd = any(part.upper().startswith("BCCD") for part in listing.root.resolve().parts[-2:])
-        return ReadingBuilder(
-            listing,
-            self,
-            options=options,
-            source="bccd" if is_bccd else None,
-            licence="MIT" if is_bccd else None,
-        )
+        builder = super().builder(listing, files, options)
+        if any(part.upper().startswith("BCCD") for part in listing.root.resolve().parts[-2:]):
+            builder.source, builder.licence = "bccd", "MIT"
+        return builder
 
     def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read one file an image, and the lists of splits."""
@@ -386,21 +265,17 @@ class VocReader(Reader):
                     _image_of(path, annotation, listing),
                     annotation.cells(first_pixel=first_pixel),
                     label_file=path,
-                    declared_shape=annotation.shape,
+                    size=annotation.shape or (None, None),
                 )
 
 
 def _image_of(path: Path, annotation: VocAnnotation, listing: FolderListing) -> Path:
     """Image of an annotation: of its own name, else of the name that stands in it."""
-    folders = path.relative_to(listing.root).parent.parts
-    try:
-        return listing.image_named(
-            "/".join((*folders, path.stem)), beside=path.parent, where=str(path)
-        )
-    except MissingDataError:
-        if not annotation.filename:
-            raise
-    return listing.image_named(annotation.filename, beside=path.parent, where=str(path))
+    own = path.relative_to(listing.root).with_suffix("").as_posix()
+    with suppress(MissingDataError):
+        return listing.image_named(own, beside=path.parent, where=str(path))
+    named = annotation.filename or path.stem
+    return listing.image_named(named, beside=path.parent, where=str(path))
 
 
 def _first_pixel(annotations: dict[Path, VocAnnotation], builder: ReadingBuilder) -> int:
