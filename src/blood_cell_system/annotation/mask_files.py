@@ -121,12 +121,22 @@ def _read_binary_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     What is brighter than half of the brightest counts, so that a blurred border (JPEG, scaling)
     lies where it was.
     """
-    codes = read_values(path)
-    _check_size(path, codes, shape)
-    is_colour = codes >= _COLOUR
-    brightest = np.maximum(np.maximum(codes >> 16 & 255, codes >> 8 & 255), codes & 255)
-    brightness = np.where(is_colour, brightest, codes)
+    brightness = read_brightness(path)
+    _check_size(path, brightness, shape)
     return np.asarray(2 * brightness > max(int(brightness.max(initial=0)), 1))
+
+
+def read_brightness(path: Path) -> NDArray[np.int64]:
+    """Read the numbers of a gray mask, or the brightest channel of one in colours.
+
+    Raises
+    ------
+    ImageReadError
+        The file cannot be read.
+    """
+    codes = read_values(path)
+    brightest = np.maximum(np.maximum(codes >> 16 & 255, codes >> 8 & 255), codes & 255)
+    return np.where(codes >= COLOUR, brightest, codes)
 
 
 def read_values(path: Path) -> NDArray[np.int64]:
@@ -142,11 +152,12 @@ def read_values(path: Path) -> NDArray[np.int64]:
     except BloodCellError:
         rgb = read_image(path).astype(np.int64)
     red, green, blue = rgb[:, :, 0], rgb[:, :, 1], rgb[:, :, 2]
-    colours = _COLOUR | red << 16 | green << 8 | blue
+    colours = COLOUR | red << 16 | green << 8 | blue
     return np.where((red == green) & (green == blue), red, colours)
 
 
-_COLOUR = 1 << 24  # Bit that marks a colour; lower values are class numbers.
+COLOUR: Final = 1 << 24
+"""Bit that marks a colour among the values of a mask; lower values are class numbers."""
 
 
 def _code(value: Value) -> int:
@@ -154,11 +165,11 @@ def _code(value: Value) -> int:
         return value
     red, green, blue = value
     # As read_values has it: gray is a number.
-    return red if red == green == blue else _COLOUR | red << 16 | green << 8 | blue
+    return red if red == green == blue else COLOUR | red << 16 | green << 8 | blue
 
 
 def _in_words(code: int) -> str:
-    return f"#{code & (_COLOUR - 1):06x}" if code & _COLOUR else str(code)
+    return f"#{code & (COLOUR - 1):06x}" if code & COLOUR else str(code)
 
 
 def _check_size(path: Path, values: NDArray[np.generic], shape: tuple[int, int]) -> None:

@@ -20,6 +20,7 @@ from blood_cell_system.annotation.label_map import (
     plain_name,
 )
 from blood_cell_system.annotation.mask_files import (
+    COLOUR,
     BinaryMaskFiles,
     MaskFile,
     MaskFiles,
@@ -40,8 +41,6 @@ _MASK_NAME: Final = re.compile(r"(.+?)[ _-](?:masks?|labels?|gt|seg|segmentation
 # Masks that are read to find the kind of all of them.
 _LOOKED_AT: Final = 12
 _MOST_CLASSES: Final = 8  # Values of masks; more are numbers of cells.
-# Bit that marks a colour among the values of a mask, as ``read_values`` sets it.
-_COLOUR: Final = 1 << 24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,7 +221,7 @@ def _table(masks: Sequence[_FoundMask], options: ReadOptions) -> Mapping[Value, 
         except BloodCellError:
             # Its image will be listed when it is prepared.
             continue
-    has_colours = any(value & _COLOUR for value in values)
+    has_colours = any(value & COLOUR for value in values)
     if has_colours or not values:
         return None
     if len(values) > _MOST_CLASSES:
