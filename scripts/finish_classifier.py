@@ -8,7 +8,8 @@ On a classifier that ``bloodcells train-classifier`` wrote:
    they are wrong too often to be shown (docs/classifier_training.md).
 2. The log odds of classes that are rare in smears, and not in training, are lowered.
    White cells: what nuclei say about the type is learned, as ``train-classifier`` does.
-3. The thresholds of the conformal sets are chosen anew, on the validation cells; the figures are
+3. Diseases of red cells are called from a probability on, below which cells are undecided.
+4. The thresholds of the conformal sets are chosen anew, on the validation cells; the figures are
    those of the cells held out for testing.
 """
 
@@ -42,6 +43,10 @@ LOG_ODDS = {"malaria_RBC": -1.0, "immature_granulocyte": -2.0}
 infected and finds 98 % of the infected ones, -1 calls 1.1 % and finds 95 %, -3 calls 0.5 % and
 finds 89 %. Immature granulocytes: macro F1 of the types 0.913 with 0, 0.930 with -1, 0.935 with -2,
 0.919 with -3."""
+
+CALL_THRESHOLDS = {"malaria_RBC": 0.9, "sickle_RBC": 0.85}
+"""Probability from which a disease is called; below, the cell is undecided. Chosen by the curves of
+``benchmarks/parasites.py`` and ``benchmarks/false_calls.py`` (docs/classifier_training.md)."""
 
 
 def finish(path: Path, cells: Path, target: Path) -> Path:
@@ -84,6 +89,7 @@ def finish(path: Path, cells: Path, target: Path) -> Path:
         condition_thresholds=thresholds[CONDITION_OUTPUT],
         subtype_thresholds=thresholds[TYPE_OUTPUT],
         nucleus_evidence=nuclei,
+        call_thresholds={k: v for k, v in CALL_THRESHOLDS.items() if k in metadata.conditions},
     )
     network = NetworkClassifier(KerasNetwork(model, metadata=metadata), folder.kind)
     figures = short_figures(evaluate_classifier(network, test))

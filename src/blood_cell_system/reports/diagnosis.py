@@ -12,6 +12,7 @@ from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.measures import in_micrometres, measure_cells, measured_columns
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.claims import Verdict, asked_for, classes_claimed, unsure_words
 from blood_cell_system.reports.findings import (
     BLAST,
@@ -149,6 +150,7 @@ def _flags(
     has_claim = is_classified and not claimed.isdisjoint(probabilities)
     likely = list(probabilities.values()) if has_claim else ()
     is_odd = settings.is_uncertain(float(cells["confidence"][row]), likely)
+    is_odd |= cells["reason"][row] == Reason.UNDECIDED
     flags = {
         CellFlag.UNCERTAIN: is_odd or (is_classified and _is_open(cells, row, claimed, has_claim)),
         CellFlag.TOUCHING_BORDER: cells["touches_border"][row],
