@@ -7,9 +7,9 @@ from scipy.spatial import cKDTree
 from blood_cell_system.analysis.image_analysis import AnalysisSettings
 from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
 from blood_cell_system.imaging.image_file import write_image
-from blood_cell_system.pipeline import scan_fields
+from blood_cell_system.pipeline import scan_plan
 from blood_cell_system.pipeline.image import InferencePipeline
-from blood_cell_system.pipeline.scan_fields import ScanSettings, plan_scans
+from blood_cell_system.pipeline.scan_plan import ScanSettings, plan_scans
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 
 DIAMETER = 61
@@ -23,7 +23,7 @@ def pipeline():
 
 def cells_in(path, pipeline, monkeypatch, *, blocks, region):
     """Centroid, area and type of each cell, of fields of so many blocks of 64 pixels."""
-    monkeypatch.setattr(scan_fields, "_SIDES", (blocks,))
+    monkeypatch.setattr(scan_plan, "_SIDES", (blocks,))
     settings = ScanSettings(region=region, max_memory=10**11)
     [plan] = plan_scans(
         path, "a", settings, pipeline.settings, training_diameter_px=DIAMETER, jobs=1

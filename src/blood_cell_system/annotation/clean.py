@@ -79,7 +79,7 @@ def clean_annotations(
             continue
         if cell_type is None:
             continue
-        cell = replace(annotation, cell_type=cell_type, written=None)
+        cell = replace(annotation, cell_type=cell_type, written=None, part_of=None)
         twin = None if reason else _twin(cell, kept)
         if twin and _precision(cell) > _precision(kept[twin[0]]):
             earlier, _ = twin
@@ -357,38 +357,34 @@ def _are_apart(boxes: Sequence[Box]) -> bool:
     )
 
 
-def join_groups(
-    annotations: Iterable[tuple[Annotation, int | None]], shape: tuple[int, int]
+def joined_parts(
+    annotations: Iterable[Annotation], shape: tuple[int, int]
 ) -> tuple[list[Annotation], int]:
-    """Make one cell of outlines that have the same label and the same group.
-
-    Tools have groups for cells that something lies across, so that they are seen in parts.
+    """Make one cell of the outlines of each label and number (``part_of``).
 
     Parameters
     ----------
-    annotations : iterable of tuple
-        Each with the number of its group; None where it is in none.
     shape : tuple of int
         ``(height, width)`` of the image in pixels.
 
     Returns
     -------
     annotations : list of Annotation
-        In their order; a group stands where its first part does.
+        In their order; a cell stands where its first part does.
     joined : int
         Number of outlines that became part of an earlier one.
     """
-    joined: list[Annotation] = []
+    cells: list[Annotation] = []
     parts: dict[tuple[str, int], tuple[int, list[Outline]]] = {}
-    for annotation, group in annotations:
-        if group is None or annotation.outline is None:
-            joined.append(annotation)
-            continue
-        place, outlines = parts.setdefault((annotation.cell_type, group), (len(joined), []))
-        outlines.append(annotation.outline)
-        if len(outlines) == 1:
-            joined.append(annotation)
+    for annotation in annotations:
+        outline = annotation.outline
+        if annotation.part_of is not None and outline and np.isfinite(outline.box).all():
+            key = annotation.cell_type, annotation.part_of
+            place, outlines = parts.setdefault(key, (len(cells), []))
+            outlines.append(outline)
+            if len(outlines) > 1:
+                continue
+        cells.append(annotation)
     for place, outlines in parts.values():
-        if len(outlines) > 1:
-            joined[place] = replace(joined[place], outline=united(outlines, shape))
-    return joined, sum(len(outlines) - 1 for _, outlines in parts.values())
+        cells[place] = replace(cells[place], outline=united(outlines, shape))
+    return cells, sum(len(outlines) - 1 for _, outlines in parts.values())

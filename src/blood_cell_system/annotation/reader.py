@@ -3,14 +3,14 @@
 import re
 from abc import ABC
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from blood_cell_system.annotation.clean import clean_annotations, shifted
+from blood_cell_system.annotation.clean import clean_annotations, joined_parts, shifted
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.label_map import LabelReader, Labels, common_labels
 from blood_cell_system.annotation.mask_files import MaskFiles, Value
@@ -23,6 +23,7 @@ from blood_cell_system.annotation.sample import (
 )
 from blood_cell_system.annotation.split_lists import listed_splits
 from blood_cell_system.annotation.splits import Split, split_of_folders
+from blood_cell_system.annotation.text_files import declared_shape, errors_located_at
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image_shape
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
@@ -54,6 +55,10 @@ class ReadOptions:
     taxonomy: Taxonomy = BUILT_IN
 
 
+ReadMark = Callable[[Any, tuple[int, int]], Iterable[Annotation]]
+"""Reads a mark of a label file in an image of ``(height, width)`` pixels."""
+
+
 class Reader(ABC):
     """A reader of one format; ``reads`` of the format registry registers it.
 
@@ -76,6 +81,9 @@ class Reader(ABC):
 
     seen: ClassVar[str] = "{count} files"
     """What :meth:`recognise` says; ``{count}`` files, of which ``{first}`` is the first."""
+
+    mark: ClassVar[str] = "object"
+    """What messages call a mark of a label file, before its number."""
 
     source: ClassVar[str | None] = None
     """Name of the data set; None takes that of the folder."""
@@ -159,8 +167,6 @@ class ReadingBuilder:
     ----------
     source, licence : str
         Name and licence of the data set.
-    joined : int
-        Outlines that became part of an earlier one of their group.
     """
 
     def __init__(self, listing: FolderListing, reader: Reader, *, options: ReadOptions) -> None:
@@ -168,7 +174,6 @@ class ReadingBuilder:
         self.options = options
         self.source = reader.source or listing.root.resolve().name
         self.licence = reader.licence
-        self.joined = 0
         known = (
             {} if options.has_all_labels else {**common_labels(options.taxonomy), **reader.labels}
         )
@@ -183,6 +188,7 @@ class ReadingBuilder:
         self._label_files: set[Path] = set()
         self._named: set[Path] = set()
         self._crossing: Counter[str] = Counter()
+        self._joined = 0
         self._listed_splits: dict[Path, Split] | None = None
 
     def note(self, sentence: str) -> None:
@@ -227,18 +233,6 @@ class ReadingBuilder:
         except BloodCellError as error:
             self.fail_named(reference, error, label_file=label_file)
 
-    def shape_named(self, reference: str, *, label_file: Path) -> tuple[int, int]:
-        """``(height, width)`` in pixels of the image that a label file names.
-
-        Raises
-        ------
-        MissingDataError, AnnotationError, ImageReadError
-            There is none, there are several, or it cannot be read.
-        """
-        return read_image_shape(
-            self.listing.image_named(reference, beside=label_file.parent, where=str(label_file))
-        )
-
     def used(self, *label_files: Path) -> None:
         """Remember files for the hash of the data set, and images as named by labels."""
         self._label_files.update(label_files)
@@ -247,13 +241,15 @@ class ReadingBuilder:
     def add(
         self,
         reference: str | Path,
-        annotations: Iterable[Annotation] | None,
+        marks: Iterable[Any] | None,
         *,
         label_file: Path,
-        declared_shape: tuple[int, int] | None = None,
+        read_mark: ReadMark | None = None,
+        expected: str = "",
+        where: str | None = None,
+        size: tuple[object, object] = (None, None),
         class_mask: MaskFiles | None = None,
         split: Split | None = None,
-        group: str | None = None,
     ) -> None:
         """Add an image with its annotations, or list why that cannot be.
 
@@ -261,15 +257,26 @@ class ReadingBuilder:
         ----------
         reference : str or Path
             An image of the folder (a ``Path``), or how a label file names it (a ``str``).
-        annotations : iterable of Annotation or None
-            None where nobody has said where the cells are.
+        marks : iterable or None
+            Annotations, or what ``read_mark`` makes annotations of; None where nobody has said
+            where the cells are.
         label_file : Path
             Where they stand.
-        declared_shape : tuple of int, optional
-            ``(height, width)`` in pixels, where the label file has it.
+        read_mark : callable, optional
+            Reads a mark, given the image's ``(height, width)`` in pixels. What the values of a
+            damaged mark lead to becomes an error that names the mark.
+        expected : str
+            What a mark should have, for messages.
+        where : str, optional
+            Place of the image in the label file, for messages; the file itself by default.
+        size : tuple of object
+            Height and width, where the label file has them, as they stand there.
         """
         self._label_files.add(label_file)
-        try:
+        where = where or str(label_file)
+        with self.listing_failures(str(reference), label_file=label_file):
+            with errors_located_at(where, expected="a height and a width in pixels"):
+                declared = declared_shape(*size)
             image = (
                 reference
                 if isinstance(reference, Path)
@@ -278,35 +285,37 @@ class ReadingBuilder:
                 )
             )
             self._named.add(image)
-            shape = agreed_shape(declared_shape, label_file, image)
+            shape = _agreed_shape(declared, label_file, image)
             if image in self._samples:
                 raise AnnotationError(
                     f"{label_file}: labels {image}, which another label file or entry does as "
                     "well; expected one. Remove one of the two."
                 )
-        except BloodCellError as error:
-            self.fail_named(str(reference), error, label_file=label_file)
-            return
-        shift = -float(self.options.first_pixel or 0) if self._reader.may_count_from_one else 0.0
-        clean = clean_annotations(
-            [shifted(annotation, shift) for annotation in annotations or ()],
-            file=label_file.relative_to(self.listing.root).as_posix(),
-            where=str(label_file),
-            shape=shape,
-            labels=self.labels,
-        )
-        self._dropped += clean.dropped
-        self._crossing[str(label_file)] += clean.crossing
-        self._samples[image] = Sample(
-            stem=self.listing.stem_of(image),
-            image_path=image,
-            shape=shape,
-            cells=None if annotations is None else tuple(clean.cells),
-            unscored=tuple(clean.unscored),
-            class_mask=class_mask,
-            split=split or self._split_of(image, reference, label_file),
-            group=group,
-        )
+            annotations: list[Annotation] = []
+            for number, mark in enumerate(marks or (), start=1):
+                with errors_located_at(f"{where}: {self._reader.mark} {number}", expected=expected):
+                    annotations += read_mark(mark, shape) if read_mark else (mark,)
+            shift = -float(self.options.first_pixel or 0) * self._reader.may_count_from_one
+            whole, joined = joined_parts((shifted(one, shift) for one in annotations), shape)
+            clean = clean_annotations(
+                whole,
+                file=label_file.relative_to(self.listing.root).as_posix(),
+                where=str(label_file),
+                shape=shape,
+                labels=self.labels,
+            )
+            self._joined += joined
+            self._dropped += clean.dropped
+            self._crossing[str(label_file)] += clean.crossing
+            self._samples[image] = Sample(
+                stem=self.listing.stem_of(image),
+                image_path=image,
+                shape=shape,
+                cells=None if marks is None else tuple(clean.cells),
+                unscored=tuple(clean.unscored),
+                class_mask=class_mask,
+                split=split or self._split_of(image, reference, label_file),
+            )
 
     def _split_of(self, image: Path, reference: str | Path, label_file: Path) -> Split | None:
         """Split by lists of images, or the folders of the label file, the image or its name."""
@@ -359,9 +368,9 @@ class ReadingBuilder:
                 f"{first_dropped.object_index}: {first_dropped.reason}. Are they those of other "
                 "images, or of images of another size? Export them again."
             )
-        if self.joined:
+        if self._joined:
             self.note(
-                f"{self.joined} outlines have the group and the label of an earlier one, and were "
+                f"{self._joined} outlines have the group and the label of an earlier one, and were "
                 "taken for parts of the same cell."
             )
         crossing = sum(self._crossing.values())
@@ -389,7 +398,7 @@ class ReadingBuilder:
         return {path for mask in masks if mask is not None for path in mask.paths}
 
 
-def agreed_shape(
+def _agreed_shape(
     declared: tuple[int, int] | None, label_file: Path, image: Path
 ) -> tuple[int, int]:
     """``(height, width)`` of an image; AnnotationError where its label file says another."""

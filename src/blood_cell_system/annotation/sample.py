@@ -69,6 +69,9 @@ class Annotation:
         Corners of the box as they stand in the file, for messages.
     facts : CellFacts or None
         Classes, confidence and measures, where they are known.
+    part_of : int or None
+        Number of the cell that an outline is a part of, as something lies across it; outlines of
+        one label and number become one cell.
     """
 
     cell_type: str
@@ -79,6 +82,7 @@ class Annotation:
     is_definite: bool = True
     written: tuple[float, float, float, float] | None = None
     facts: CellFacts | None = None
+    part_of: int | None = None
 
     @property
     def bounds(self) -> Box:
@@ -157,8 +161,6 @@ class Sample:
         labels that the label table leaves out.
     class_mask : MaskFiles or None
         Where the classes of all pixels are given.
-    group : str or None
-        Slide or patient, where known: images of one group belong into one split.
     """
 
     stem: str
@@ -168,7 +170,6 @@ class Sample:
     unscored: tuple[Outline, ...] = ()
     class_mask: MaskFiles | None = None
     split: Split | None = None
-    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,5 @@
 """Text, JSON and XML of annotation tools, read without trust."""
 
-import csv
-import io
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,47 +87,6 @@ def read_label_json(path: Path) -> Any:
         It cannot be read, or is not JSON.
     """
     return parsed_json(read_label_text(path), path, error=AnnotationError)
-
-
-def read_label_table(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Read a table of labels: its lines with their numbers, the header first.
-
-    What parts the columns is told by the header: spreadsheets of many countries write semicolons.
-    Empty lines are passed over.
-
-    Raises
-    ------
-    MissingDataError
-        There is no such file.
-    AnnotationError
-        It cannot be read, or is no table.
-    """
-    text = read_label_text(path)
-    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(table_header(text)))
-    try:
-        if _SEPARATOR_LINE.match(text):
-            next(lines)
-        for row in lines:
-            if any(field.strip() for field in row):
-                yield lines.line_num, row
-    except csv.Error as error:
-        raise AnnotationError(
-            f"{path}: line {lines.line_num} is no row of a table ({error}). Correct the line, "
-            "or remove it."
-        ) from error
-
-
-def table_header(text: str) -> str:
-    """Line of a table that names the columns: the first, but for what spreadsheets put before."""
-    return next(iter(_SEPARATOR_LINE.sub("", text, count=1).splitlines()), "")
-
-
-def delimiter_of(header: str) -> str:
-    """Tell what parts the columns of a table."""
-    return max(",;\t", key=header.count)
-
-
-_SEPARATOR_LINE: Final = re.compile(r"\A\"?sep=.\"?\s*?[\r\n]+", re.IGNORECASE)
 
 
 @contextmanager

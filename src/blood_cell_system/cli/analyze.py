@@ -6,9 +6,12 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
+import typer
+
 from blood_cell_system.cli.options import (
     ALL_CORES,
     CellDiameter,
+    CommercialOnly,
     Jobs,
     NoClassify,
     NoReviewPage,
@@ -19,6 +22,7 @@ from blood_cell_system.cli.options import (
     argument,
     counted,
     given,
+    named_options,
     option,
     share,
     within,
@@ -28,8 +32,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from blood_cell_system.analysis.execution import Execution
+    from blood_cell_system.pipeline.image import InferencePipeline
     from blood_cell_system.pipeline.image_task import InputImage
-    from blood_cell_system.pipeline.scan_fields import ScanSettings
+    from blood_cell_system.pipeline.scan_plan import ScanSettings
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
     from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
 
@@ -40,17 +45,12 @@ _SHOWN_NAMES: Final = 5
 
 def analyze(
     *,
+    ctx: typer.Context,
     paths: Annotated[list[str], argument("PATH", "Images, or folders.")],
     output_dir: Annotated[str, option("-o --output-dir DIR", "Folder to write.")],
     model: OwnSegmenter = None,
     models: OwnModels = None,
-    commercial_only: Annotated[
-        bool,
-        option(
-            "--commercial-only",
-            "Use only models that learned from data whose licence allows commercial use.",
-        ),
-    ] = False,
+    commercial_only: CommercialOnly = False,
     no_classify: NoClassify = False,
     runtime: Annotated[
         Literal["auto", "onnx", "openvino", "keras"],
@@ -230,7 +230,6 @@ def analyze(
         with_fields_of_scans,
         write_batch,
     )
-    from blood_cell_system.pipeline.image import InferencePipeline
     from blood_cell_system.pipeline.slide_groups import group_images
     from blood_cell_system.reports.figure_settings import FiguresSettings
     from blood_cell_system.reports.image_files import ALL_PARTS, Part
@@ -247,48 +246,37 @@ def analyze(
                 "--label-zarr: received with --write without masks, of which it is made. Add masks."
             )
         check_zarr()
-    execution = Execution(runtime=runtime, device=device.lower(), precision=precision)
-    scan_options: dict[str, Any] = {
-        "region": region,
-        "level": level,
-        "pages": pages,
-        "zones": zones,
-        "until": until,
-        "precision_of": precision_of,
-        "max_memory": max_memory,
-    }
+    scan_options = {name: ctx.params[name] for name in _OF_SCANS}
     pixel_size = pixel_size_of(pixel_size_um, objective, camera_pixel_um, adapter)
-    pipeline_options: dict[str, Any] = dict(
-        **given(confidence_threshold=confidence_threshold, uncertain_margin=uncertain_margin),
-        settings=AnalysisSettings(
-            cell_diameter_px=cell_diameter,
-            **pixel_size,
-            border_rule=BorderRule(border_rule),
-        ),
-        classification=ClassificationSettings(views=views),
-        is_classifying=not no_classify,
-        counts_unproven=count_unproven,
-    )
-    if scheduler is not None:
-        from blood_cell_system.cli.cluster_run import analyze_on_cluster, refuse_options
 
-        refuse_options(
-            {
-                **{name: scan_options[name] is not None for name in _OF_SCANS},
-                "level": bool(level),
-                "pages each": pages == "each",
-                "zones all": zones == "all",
-                "figures": figures is not None,
-                "write": write is not None,
-            }
+    def pipeline_of_options() -> "InferencePipeline":
+        from blood_cell_system.pipeline.image import InferencePipeline
+
+        execution = Execution(runtime=runtime, device=device.lower(), precision=precision)
+        return InferencePipeline(
+            system_of(model, models, execution, is_commercial=commercial_only),
+            **given(confidence_threshold=confidence_threshold, uncertain_margin=uncertain_margin),
+            settings=AnalysisSettings(
+                cell_diameter_px=cell_diameter, **pixel_size, border_rule=BorderRule(border_rule)
+            ),
+            classification=ClassificationSettings(views=views),
+            is_classifying=not no_classify,
+            counts_unproven=count_unproven,
         )
+
+    if scheduler is not None:
+        from blood_cell_system.cli.cluster_run import analyze_on_cluster
+
+        if named := named_options(ctx, *_OF_SCANS, "figures", "write", "label_zarr"):
+            words = ", ".join(named)
+            raise SettingsError(
+                f"{words}: not with --scheduler, which analyses whole images into a dataset. Leave "
+                "the option out, or analyse a folder without --scheduler."
+            )
         return analyze_on_cluster(
             paths,
             output_dir,
-            InferencePipeline(
-                system_of(model, models, execution, is_commercial=commercial_only),
-                **pipeline_options,
-            ),
+            pipeline_of_options(),
             scheduler=scheduler,
             jobs=jobs,
             group_by=group_by,
@@ -315,16 +303,13 @@ def analyze(
                 "slide is, for instance with --group-by folder."
             )
         limits.check_names(name for s in slides.values() for name in (s.name, s.patient))
-    scan_settings = None
-    if may_hold_scans(inputs.images, scan_options):
-        scan_settings = scan_settings_of(**scan_options)
+    has_scans = may_hold_scans(inputs.images, scan_options)
+    scan_settings = scan_settings_of(**scan_options) if has_scans else None
     with locked_folder(results, command="analyze"):
         # The quick check comes first: loading a network may take seconds.
         start_batch(results)
         former = former_digests(results)
-        pipeline = InferencePipeline(
-            system_of(model, models, execution, is_commercial=commercial_only), **pipeline_options
-        )
+        pipeline = pipeline_of_options()
         if scan_settings is not None:
             inputs, slides = with_fields_of_scans(
                 inputs, pipeline, scan_settings, jobs=jobs, slides=slides
@@ -334,20 +319,11 @@ def analyze(
                 "--label-zarr: received, but none of the images is a scan that is analysed field "
                 "by field. Leave it out, or name a part with --region."
             )
+        settings = BatchSettings(jobs=jobs, resume=resume, slides=slides, parts=parts)
         outcomes: list[ImageOutcome] = []
         try:
             for outcome in with_progress(
-                analyze_inputs(
-                    inputs,
-                    pipeline,
-                    results,
-                    BatchSettings(
-                        jobs=jobs,
-                        resume=resume,
-                        slides=slides,
-                        parts=parts,
-                    ),
-                ),
+                analyze_inputs(inputs, pipeline, results, settings),
                 total=len(inputs.images) + len(inputs.failed),
                 description="Analysing",
             ):
@@ -362,17 +338,16 @@ def analyze(
             write_scan_labels(inputs.scans, summary.outcomes, results)
         if not json_lines:
             print_summary(summary, results)
-        else:
-            for before, outcome in zip(outcomes, summary.outcomes, strict=True):
-                if outcome.status != before.status:
-                    # Its files have gone since it was printed: what counts is the last line.
-                    print_json_line(outcome)
+        for before, outcome in zip(outcomes, summary.outcomes, strict=True):
+            if json_lines and outcome.status != before.status:
+                # Its files have gone since it was printed: what counts is the last line.
+                print_json_line(outcome)
         print_former_results(former, summary, results)
     return 1 if summary.count(Status.FAILED) else 0
 
 
-_OF_SCANS: Final = ("region", "max_memory", "until", "precision_of")
-"""Options that only scans have, None where they are not given."""
+_OF_SCANS: Final = ("region", "max_memory", "until", "precision_of", "level", "pages", "zones")
+"""Options that only scans have."""
 _MAY_BE_SCANS: Final = (".tif", ".tiff", ".btf")
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
@@ -382,8 +357,8 @@ def may_hold_scans(images: "Sequence[InputImage]", options: "Mapping[str, Any]")
     from blood_cell_system.imaging.scan import SCAN_SUFFIXES
 
     suffixes = {image.path.suffix.lower() for image in images}
-    is_asked = any(options[name] is not None for name in _OF_SCANS)
-    return is_asked or bool(options["level"] or suffixes & {*_MAY_BE_SCANS, *SCAN_SUFFIXES})
+    is_asked = any(options[name] is not None for name in _OF_SCANS[:4]) or options["level"]
+    return bool(is_asked or suffixes & {*_MAY_BE_SCANS, *SCAN_SUFFIXES})
 
 
 def scan_settings_of(
@@ -404,7 +379,8 @@ def scan_settings_of(
         One of them cannot be read.
     """
     from blood_cell_system.errors import SettingsError
-    from blood_cell_system.pipeline.scan_fields import Goal, ScanSettings
+    from blood_cell_system.pipeline.scan_goal import Goal
+    from blood_cell_system.pipeline.scan_plan import ScanSettings
 
     place = None
     if region is not None:
@@ -477,21 +453,10 @@ def system_of(
     is_commercial: bool = False,
 ) -> "BloodCellAnalysisSystem":
     """Load the models that the options name, and the built-in ones for the others."""
-    from blood_cell_system.pipeline.model_slots import (
-        bundled_segmenter,
-        classifiers_in,
-        segmenter_in,
-    )
+    from blood_cell_system.pipeline.model_slots import bundled_segmenter
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
-    from blood_cell_system.quiet_import import import_tensorflow
 
     system = BloodCellAnalysisSystem(execution=execution)
-    named = [model]
-    if models is not None:
-        named += [segmenter_in(models) if model is None else None]
-        named += classifiers_in(models).values()
-    if any(path and path.suffix.lower() != ".onnx" and path.is_file() for path in named):
-        import_tensorflow()
     if model is not None:
         system.load_segmenter(model)
     if models is not None:

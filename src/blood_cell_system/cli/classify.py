@@ -84,7 +84,6 @@ def classifier_of(model: Path | None, name: str) -> "ClassifierRuntime":
         kind_of_model,
         weights_folder,
     )
-    from blood_cell_system.quiet_import import import_tensorflow
 
     kind = kind_of_model(model, name) if model else ClassifierKind(name)
     path = model or bundled_classifier(kind)
@@ -94,6 +93,4 @@ def classifier_of(model: Path | None, name: str) -> "ClassifierRuntime":
             f"version. Train one with bloodcells train-classifier {kind}, then name it: "
             f"--model models/{kind.file_stem}.onnx"
         )
-    if path.suffix.lower() == ".keras" and path.is_file():
-        import_tensorflow()
     return load_classifier(path, kind)

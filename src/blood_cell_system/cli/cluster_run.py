@@ -4,7 +4,7 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from blood_cell_system.errors import SettingsError
@@ -14,21 +14,6 @@ if TYPE_CHECKING:
 
 _SHOWN_FAILED: Final = 20
 """Images that failed which are listed before "and N more"."""
-
-
-def refuse_options(options: Mapping[str, bool]) -> None:
-    """Refuse options of a folder's results, by name and whether they are set.
-
-    Raises
-    ------
-    SettingsError
-        One is set.
-    """
-    if received := [f"--{name.replace('_', '-')}" for name, is_set in options.items() if is_set]:
-        raise SettingsError(
-            f"{', '.join(received)}: not with --scheduler, which analyses whole images into a "
-            "dataset. Leave the option out, or analyse a folder without --scheduler."
-        )
 
 
 def analyze_on_cluster(

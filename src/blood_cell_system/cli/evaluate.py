@@ -1,8 +1,8 @@
 """``bloodcells evaluate`` and ``evaluate-classifier``: how good a model is on a split."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.cli.options import (
@@ -22,12 +22,15 @@ from blood_cell_system.cli.options import (
     SplitName,
     Views,
     architecture_option,
+    given,
     option,
+    refuse_among_images,
     seed_in_range,
 )
 
 if TYPE_CHECKING:
-    from blood_cell_system.datasets.prepared import PreparedImage
+    from blood_cell_system.datasets.cell_folder import CellFolder
+    from blood_cell_system.training.presets import ClassifierSettings
 
 _Seed = Annotated[
     int,
@@ -66,10 +69,9 @@ def evaluate(
     from blood_cell_system.atomic_files import write_json
     from blood_cell_system.datasets.cell_diameter import typical_diameters
     from blood_cell_system.datasets.prepared import PreparedDataset
+    from blood_cell_system.errors import DatasetError
     from blood_cell_system.imaging.image_file import write_image
-    from blood_cell_system.imaging.image_folders import refuse_output_within
     from blood_cell_system.parallel import with_progress
-    from blood_cell_system.quiet_import import import_tensorflow
     from blood_cell_system.reports.segmenter_sheets import (
         evaluation_tables,
         evaluation_to_json,
@@ -77,15 +79,14 @@ def evaluate(
     )
     from blood_cell_system.terminal import safe_console
 
-    read = [data_dir / name for name in ("images", "masks", "instances")]
-    for path, name in ((json, "--json"), (contact_sheet, "--contact-sheet")):
-        if path is not None:
-            refuse_output_within(path, *read, option=name)
+    refuse_among_images(data_dir, json=json, contact_sheet=contact_sheet)
     dataset = PreparedDataset.open(data_dir).with_splits(seed)
     images = dataset.of_split(split)
-    _check_any(images, data_dir, split)
-    if model.suffix.lower() != ".onnx":
-        import_tensorflow()
+    if not images:
+        raise DatasetError(
+            f"{data_dir}: the split {str(split)!r} has no images; expected one at least. Choose "
+            f"another --split of {', '.join(Split)}, or a folder with more images."
+        )
     runtime = load_runtime(model)
     settings = EvaluationSettings(
         cell_diameters=typical_diameters(images)
@@ -161,30 +162,15 @@ def evaluate_classifier(
     bloodcells evaluate-classifier --kind rbc -o evaluation
     bloodcells evaluate-classifier --kind wbc --leave-one-source-out --preset fast -o left_out
     """
-    if leave_one_source_out:
-        return _leave_one_source_out(
-            kind=kind,
-            data_dir=data_dir or Path(f"./data/cells_{kind.lower()}"),
-            classes=classes,
-            output_dir=output_dir,
-            block_pattern=block_pattern,
-            sources=tuple(left_out or ()),
-            preset=preset,
-            changes={
-                "epochs": epochs,
-                "architecture": architecture,
-                "cells_per_epoch": cells_per_epoch,
-                "learning_rate": learning_rate,
-            },
-            seed=seed,
-        )
+    from dataclasses import replace
+
     from blood_cell_system.analysis import classifier_evaluation
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.analysis.trained_models import load_classifier
     from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
+    from blood_cell_system.errors import SettingsError
     from blood_cell_system.folder_lock import locked_folder
     from blood_cell_system.imaging.image_folders import refuse_output_within
-    from blood_cell_system.quiet_import import import_tensorflow
     from blood_cell_system.reports.classifier_sheets import (
         classifier_evaluation_tables,
         write_evaluation_files,
@@ -192,15 +178,27 @@ def evaluate_classifier(
     from blood_cell_system.taxonomy import Taxonomy
     from blood_cell_system.terminal import safe_console
     from blood_cell_system.training.classifier_data import CellClasses, read_cells
+    from blood_cell_system.training.presets import classifier_preset_named
 
     data_dir = data_dir or Path(f"./data/cells_{kind.lower()}")
     if output_dir is not None:
         refuse_output_within(output_dir, data_dir, option="--output-dir")
+    elif leave_one_source_out:
+        raise SettingsError(
+            "--leave-one-source-out: trainings and figures need a folder; expected -o DIR."
+        )
     cells_of = kind_of_folder(data_dir, kind, Taxonomy.read(classes) if classes else None)
-    model = model or Path(f"./models/{cells_of.file_stem}.onnx")
     folder = CellFolder.open(data_dir, kind=cells_of, block_pattern=block_pattern, seed=seed)
-    if model.suffix.lower() == ".keras":
-        import_tensorflow()
+    if output_dir is not None and leave_one_source_out:
+        changes = given(
+            epochs=epochs,
+            architecture=architecture,
+            cells_per_epoch=cells_per_epoch,
+            learning_rate=learning_rate,
+        )
+        settings = replace(classifier_preset_named(preset or DEFAULT_PRESET), seed=seed, **changes)
+        return _leave_one_source_out(folder, settings, output_dir, sources=left_out or ())
+    model = model or Path(f"./models/{cells_of.file_stem}.onnx")
     classifier = load_classifier(model, cells_of)
     metadata = classifier.metadata
     distinguished = CellClasses(conditions=metadata.conditions, types=metadata.subtypes)
@@ -223,38 +221,17 @@ def evaluate_classifier(
 
 
 def _leave_one_source_out(
+    folder: "CellFolder",
+    settings: "ClassifierSettings",
+    output_dir: Path,
     *,
-    kind: str,
-    data_dir: Path,
-    classes: Path | None,
-    output_dir: Path | None,
-    block_pattern: str | None,
-    sources: tuple[str, ...],
-    preset: str | None,
-    changes: Mapping[str, Any],
-    seed: int,
+    sources: Sequence[str],
 ) -> int:
-    from dataclasses import replace
-
     from blood_cell_system.analysis.left_out_scores import score_left_out
-    from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
-    from blood_cell_system.errors import SettingsError
-    from blood_cell_system.quiet_import import import_tensorflow
     from blood_cell_system.reports.left_out_sheets import left_out_markdown, write_left_out_files
-    from blood_cell_system.taxonomy import Taxonomy
-    from blood_cell_system.training.presets import classifier_preset_named
 
-    if output_dir is None:
-        raise SettingsError(
-            "--leave-one-source-out: trainings and figures need a folder; expected -o DIR."
-        )
-    cells_of = kind_of_folder(data_dir, kind, Taxonomy.read(classes) if classes else None)
-    given: dict[str, Any] = {name: value for name, value in changes.items() if value is not None}
-    settings = replace(classifier_preset_named(preset or DEFAULT_PRESET), seed=seed, **given)
     settings.check()
-    folder = CellFolder.open(data_dir, kind=cells_of, block_pattern=block_pattern, seed=seed)
     print(folder.to_text())
-    import_tensorflow()
     from blood_cell_system.cli.training_progress import ClassifierProgress
     from blood_cell_system.pipeline.leave_one_out import left_out_sources
 
@@ -269,25 +246,15 @@ def _leave_one_source_out(
     if found is None:
         print(f"Stopped. The same command goes on: -o {output_dir}")
         return 130
-    scores = score_left_out(found, seed=seed)
+    scores = score_left_out(found, seed=settings.seed)
     subject = {
-        "data_dir": str(data_dir),
+        "data_dir": str(folder.root),
         "preset": settings.preset,
         "architecture": settings.architecture,
         "epochs": settings.epochs,
     }
-    paths = write_left_out_files(scores, output_dir, kind=str(cells_of), subject=subject)
-    print(left_out_markdown(scores, title=f"{data_dir}, each source left out"))
+    paths = write_left_out_files(scores, output_dir, kind=str(folder.kind), subject=subject)
+    print(left_out_markdown(scores, title=f"{folder.root}, each source left out"))
     for path in paths:
         print(f"Written: {path}")
     return 0
-
-
-def _check_any(images: tuple["PreparedImage", ...], data_dir: Path, split: Split) -> None:
-    from blood_cell_system.errors import DatasetError
-
-    if not images:
-        raise DatasetError(
-            f"{data_dir}: the split {str(split)!r} has no images; expected one at least. Choose "
-            f"another --split of {', '.join(Split)}, or a folder with more images."
-        )

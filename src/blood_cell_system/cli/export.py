@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated, Final
 
-from blood_cell_system.cli.options import option, positive_number
+from blood_cell_system.cli.options import diameter_px, option
 
 # Largest difference of a probability. Rounding differs between the two runtimes by some 1e-5; a
 # conversion gone wrong differs by far more.
@@ -23,7 +23,7 @@ def export(
             "--training-diameter PX",
             "Diameter of a red cell in the images that the model learned from.",
             default="what the model says of itself, else 100",
-            parser=positive_number,
+            parser=diameter_px,
         ),
     ] = None,
 ) -> int:
@@ -47,11 +47,9 @@ def export(
     from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX, ModelMetadata
     from blood_cell_system.networks.onnx_export import export_onnx
     from blood_cell_system.pipeline.model_slots import sha256_of
-    from blood_cell_system.quiet_import import import_tensorflow
     from blood_cell_system.seeding import generator_for
 
     output = output or model.with_suffix(".onnx")
-    import_tensorflow()
     keras_model = load_keras_model(model)
     network = KerasNetwork(keras_model, name=str(model), metadata=read_metadata(model))
     keras_runtime = NetworkSegmenter(network)

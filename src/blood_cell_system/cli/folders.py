@@ -9,12 +9,14 @@ from blood_cell_system.cli.options import (
     ALL_CORES,
     SEGMENTATION_DIR,
     Jobs,
+    Output,
     Seed,
     SegmentationDir,
     argument,
     counted,
     diameter_px,
     option,
+    refuse_among_images,
     within,
 )
 
@@ -57,9 +59,7 @@ Folder = Annotated[Path, argument("FOLDER", "Prepared folder.")]
 def augment(
     *,
     folder: Folder = SEGMENTATION_DIR,
-    output: Annotated[Path, option("-o --output DIR", "Folder to write.")] = Path(
-        "./data/segmentation_augmented"
-    ),
+    output: Output = Path("./data/segmentation_augmented"),
     aug_factor: Annotated[int, COPIES] = 3,
     seed: Seed = 0,
     jobs: Jobs = ALL_CORES,
@@ -80,9 +80,7 @@ def augment(
 def combine(
     *,
     folders: Annotated[list[Path], argument("FOLDER", "Prepared folders to merge.")],
-    output: Annotated[Path, option("-o --output DIR", "Folder to write.")] = Path(
-        "./data/segmentation_combined"
-    ),
+    output: Output = Path("./data/segmentation_combined"),
     cell_diameter: Annotated[float | None, RED_CELL_DIAMETER] = None,
     keep_scale: Annotated[bool, KEEP_SCALE] = False,
     source_diameter: Annotated[list[str] | None, SOURCE_DIAMETER] = None,
@@ -134,19 +132,13 @@ def verify(
     from blood_cell_system.datasets.verify.repair import write_repaired_copy
     from blood_cell_system.datasets.verify.verification import overlay_sheet, verify_folder
     from blood_cell_system.imaging.image_file import write_image
-    from blood_cell_system.imaging.image_folders import (
-        refuse_output_around,
-        refuse_output_within,
-    )
+    from blood_cell_system.imaging.image_folders import refuse_output_around
     from blood_cell_system.terminal import safe_console
 
     console = safe_console(highlight=False)
     if not console.is_terminal:
         console.width = _LOG_WIDTH
-    read = [folder / name for name in ("images", "masks", "instances")]
-    for path, name in ((json, "--json"), (contact_sheet, "--contact-sheet")):
-        if path is not None:
-            refuse_output_within(path, *read, option=name)
+    refuse_among_images(folder, json=json, contact_sheet=contact_sheet)
     if fix is not None:
         refuse_output_around(fix, folder, option="--fix")
     report = verify_folder(folder)

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from copy import copy
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
@@ -9,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from blood_cell_system.annotation.splits import Split
+from blood_cell_system.settings import option_of
 
 SEGMENTER_FILE: Final = Path("checkpoints/segmentation_model_best.keras")
 SEGMENTATION_DIR: Final = Path("./data/segmentation")
@@ -40,33 +42,20 @@ def argument(metavar: str, help_text: str, *, default: str | bool = True) -> Any
     return typer.Argument(metavar=metavar, help=help_text, show_default=default)
 
 
-def _number(
-    kind: Callable[[str], Any], accepts: Callable[[Any], bool], expected: str
-) -> Callable[[str], Any]:
-    """Make what reads a number of some range."""
+def within(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str], Any]:
+    """Make what reads a number between two others."""
+    noun = "whole number" if kind is int else "number"
 
     def read(value: str) -> Any:
-        try:
-            if accepts(number := kind(value)):
+        with suppress(ValueError):
+            if low <= (number := kind(value)) <= high:
                 return number
-        except ValueError:
-            pass
-        raise typer.BadParameter(f"received {value}; expected {expected}.")
+        raise typer.BadParameter(f"received {value}; expected a {noun} from {low:,} to {high:,}.")
 
     return read
 
 
-def within(kind: Callable[[str], Any], low: float, high: float) -> Callable[[str], Any]:
-    """Make what reads a number between two others."""
-    noun = "whole number" if kind is int else "number"
-    return _number(kind, lambda x: low <= x <= high, f"a {noun} from {low:,} to {high:,}")
-
-
-positive_int: Final = _number(int, lambda number: number >= 1, "a whole number of 1 or more")
-positive_number: Final = _number(float, lambda x: 0 < x < float("inf"), "a number above 0")
-share: Final = _number(float, lambda x: 0 <= x <= 1, "a number from 0 to 1")
-
-
+share: Final = within(float, 0, 1)
 seed_in_range: Final = within(int, 0, 2**32 - 1)
 jobs_in_range: Final = within(int, 1, 1024)
 diameter_px: Final = within(float, 2, 10_000)
@@ -83,9 +72,25 @@ def counted(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
+def refuse_among_images(data_dir: Path, **outputs: Path | None) -> None:
+    """Refuse to write into what a prepared folder is read from; outputs by name of the option."""
+    from blood_cell_system.imaging.image_folders import refuse_output_within
+
+    read = [data_dir / name for name in ("images", "masks", "instances")]
+    for name, path in outputs.items():
+        if path is not None:
+            refuse_output_within(path, *read, option=option_of(name))
+
+
 def given(**values: Any) -> dict[str, Any]:
     """Give the options that the user has set; the settings know the defaults of the others."""
     return {name: value for name, value in values.items() if value is not None}
+
+
+def named_options(ctx: typer.Context, *names: str) -> list[str]:
+    """Give those of some options that the command line names, as it does."""
+    sources = ((name, ctx.get_parameter_source(name)) for name in names)
+    return [option_of(name) for name, source in sources if source and source.name == "COMMANDLINE"]
 
 
 Jobs = Annotated[
@@ -111,7 +116,17 @@ OwnSegmenter = Annotated[
 OwnModels = Annotated[
     Path | None, option("--models DIR", "Folder with a segmenter or classifiers of your own.")
 ]
+CommercialOnly = Annotated[
+    bool,
+    option(
+        "--commercial-only",
+        "Only models that learned from data whose licence allows commercial use.",
+    ),
+]
 NoClassify = Annotated[bool, option("--no-classify", "Count cells, but do not classify them.")]
+Results = Annotated[Path, argument("RESULTS", "Folder that bloodcells analyze has written.")]
+Output = Annotated[Path, option("-o --output DIR", "Folder to write.")]
+OutputDir = Annotated[Path, option("-o --output-dir DIR", "Folder to write.")]
 MovedImages = Annotated[
     list[Path] | None,
     option("--images DIR...", "Folders with the images, where they have been moved since."),

@@ -1,15 +1,26 @@
-"""``bloodcells review``: look at results in a browser, and correct them."""
+"""``bloodcells review`` and what follows: suggest, agreement and apply-corrections."""
 
 import secrets
 import socket
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from blood_cell_system.cli.analyze import system_of
-from blood_cell_system.cli.options import MovedImages, argument, option, within
+from blood_cell_system.cli.options import (
+    MovedImages,
+    OwnModels,
+    OwnSegmenter,
+    Results,
+    Seed,
+    argument,
+    counted,
+    option,
+    within,
+)
 
 if TYPE_CHECKING:
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
@@ -22,7 +33,7 @@ _LEAST_TOKEN: Final = 16
 
 def review(
     *,
-    results: Annotated[Path, argument("RESULTS", "Folder that analyze has written.")],
+    results: Results,
     port: Annotated[
         int, option("--port N", "0 for any that is free.", parser=within(int, 0, 65535))
     ] = 8765,
@@ -44,13 +55,8 @@ def review(
         ),
     ] = None,
     images: MovedImages = None,
-    model: Annotated[
-        Path | None,
-        option("--model FILE", "Segmenter that outlines missed cells.", default="built-in"),
-    ] = None,
-    models: Annotated[
-        Path | None, option("--models DIR", "Folder with models of your own.")
-    ] = None,
+    model: OwnSegmenter = None,
+    models: OwnModels = None,
 ) -> int:
     """Show results in a browser, and save each correction at once beside them.
 
@@ -165,3 +171,194 @@ def _analyzer(system: "BloodCellAnalysisSystem") -> "AnalyzeImage":
         return InferencePipeline(system, settings=settings).analyze(path, data=data).report
 
     return analyze_image
+
+
+def suggest(
+    *,
+    results: Results,
+    count: Annotated[
+        int, option("--count N", "How many cells.", parser=within(int, 1, 10_000))
+    ] = 50,
+    cell_type: Annotated[
+        list[str] | None,
+        option("--cell-type TYPE...", "Their types.", default="all that were classified"),
+    ] = None,
+    corrections: Annotated[
+        list[Path] | None,
+        option("--corrections FILE...", "Corrections that are not in the log of the results."),
+    ] = None,
+    output_dir: Annotated[
+        Path | None, option("-o --output-dir DIR", "Folder to write.", default="RESULTS")
+    ] = None,
+    seed: Seed = 0,
+) -> int:
+    """List the cells and fields whose review teaches a classifier most.
+
+    Cells that the program is not sure of and that are unlike each other and unlike those that were
+    reviewed; never more than 19 of a field.
+
+    Examples
+    --------
+    bloodcells suggest results
+    bloodcells suggest results --count 100 --cell-type WBC
+    """
+    from blood_cell_system.pipeline.results_folder import ResultsFolder
+    from blood_cell_system.pipeline.suggestion import (
+        SUGGESTIONS_STEM,
+        write_suggestions,
+    )
+    from blood_cell_system.pipeline.suggestion import suggest as suggestions_of
+    from blood_cell_system.reports.report import shown_name
+
+    folder = ResultsFolder(results)
+    found = suggestions_of(
+        folder,
+        count=count,
+        cell_types=cell_type or (),
+        corrections=corrections or (),
+        seed=seed,
+    )
+    links = write_suggestions(found, folder, output_dir or results)
+    for reason in found.failed:
+        print(f"failed  {shown_name(reason)}")
+    kinds = Counter(cell.cell_type for cell in found.cells)
+    words = ", ".join(f"{number} {name}" for name, number in kinds.items())
+    fields = len({cell.image for cell in found.cells})
+    print(
+        f"{counted(len(found.cells), 'cell')} to look at ({words or 'none'}) in "
+        f"{counted(fields, 'field')}; {found.reviewed} were reviewed before"
+    )
+    for field in found.fields:
+        print(f"Field to review to its end: {shown_name(field.image)}, {field.cells} cells")
+    place = (output_dir or results) / SUGGESTIONS_STEM
+    print(f"List: {shown_name(str(place))}.json, .csv")
+    if links:
+        print(f"Review them: {shown_name(str(place))}.html")
+    elif found.cells:
+        print("No page to review: analyse again with --resume, without --no-review-page")
+    return 1 if found.failed else 0
+
+
+def agreement(
+    *,
+    first: Annotated[Path, argument("A", "Corrections, or a folder of results with their log.")],
+    second: Annotated[
+        Path | None, argument("B", "Those of another person.", default="the program")
+    ] = None,
+    results: Annotated[
+        Path | None,
+        option(
+            "--results DIR",
+            "Results that both have corrected.",
+            default="A or B, if one is a folder",
+        ),
+    ] = None,
+    images: MovedImages = None,
+    output_dir: Annotated[
+        Path | None, option("-o --output-dir DIR", "Folder to write.", default="the results")
+    ] = None,
+) -> int:
+    """Measure how far two people agree on the cells of the same results.
+
+    Without B, a person is compared with the program. Cells count that both have judged: corrected,
+    marked as reviewed, or in fields that were reviewed to their end.
+
+    Examples
+    --------
+    bloodcells agreement ada.json bob.json --results results
+    bloodcells agreement results
+    """
+    from blood_cell_system.corrections.correction_log import log_of
+    from blood_cell_system.errors import SettingsError
+    from blood_cell_system.pipeline.people_compared import (
+        AGREEMENT_STEM,
+        compare_people,
+        write_agreement,
+    )
+    from blood_cell_system.pipeline.results_folder import ResultsFolder
+    from blood_cell_system.reports.report import shown_name
+
+    folder = results or next((one for one in (first, second) if one and one.is_dir()), None)
+    if folder is None:
+        raise SettingsError(
+            "--results: missing; corrections refer to the cells of results. Name the folder that "
+            "both have corrected."
+        )
+    files = [log_of(one) if one and one.is_dir() else one for one in (first, second)]
+    opened = ResultsFolder(folder, images or [])
+    found, shown = compare_people(opened, files[0] or first, files[1])
+    place = output_dir or folder
+    write_agreement(found, shown, opened, place)
+    print(f"{shown_name(found.first)} and {shown_name(found.second)}")
+    for question in found.questions:
+        print(
+            f"{question.name}: {counted(question.total, 'cell')}, the same answer "
+            f"{question.observed}, kappa {question.kappa}"
+        )
+    print(f"They disagree on {counted(len(found.disagreements), 'cell')}")
+    print(f"All of it: {shown_name(str(place / AGREEMENT_STEM))}.html, .json")
+    return 0
+
+
+def apply(
+    *,
+    results: Results,
+    output_dir: Annotated[Path, option("-o --output-dir DIR", "New folder to write.")],
+    corrections: Annotated[
+        Path | None,
+        option(
+            "--corrections FILE",
+            "What the page has exported.",
+            default="what bloodcells review has saved in RESULTS",
+        ),
+    ] = None,
+    images: MovedImages = None,
+    trains: Annotated[
+        bool,
+        option(
+            "--train",
+            "Also fine-tune the built-in classifiers on the corrected cells, into DIR/models.",
+        ),
+    ] = False,
+    seed: Seed = 0,
+) -> int:
+    """Write corrected results, and folders that train and train-classifier take as they are.
+
+    Fields that were reviewed to their end are learned from as a whole, others only where a person
+    acted.
+
+    Examples
+    --------
+    bloodcells apply-corrections results -o corrected
+    bloodcells apply-corrections results --corrections corrections.json -o corrected --train
+    """
+    from blood_cell_system.corrections.correction_log import log_of, read_corrections
+    from blood_cell_system.errors import DatasetError, MissingDataError
+    from blood_cell_system.folder_lock import locked_folder
+    from blood_cell_system.pipeline.corrected_folders import apply_corrections
+    from blood_cell_system.pipeline.results_folder import ResultsFolder
+
+    folder = ResultsFolder(results, images or [])
+    path = corrections or log_of(results)
+    if not path.is_file():
+        raise MissingDataError(
+            f"{path}: there is no such file; expected corrections. Review the results with "
+            "bloodcells review, or name what review.html has exported with --corrections."
+        )
+    with locked_folder(output_dir.parent, command="apply-corrections"):
+        applied = apply_corrections(
+            folder, read_corrections(path), output_dir, where=str(path), seed=seed
+        )
+    print(applied.to_text())
+    if not trains:
+        return 0
+    trained = []
+    from blood_cell_system.cli.train import fine_tune_classifier_of
+
+    for kind, cells in applied.cell_folders.items():
+        try:
+            fine_tune_classifier_of(kind, cells, target=output_dir / "models", seed=seed)
+            trained.append(kind)
+        except DatasetError as error:
+            print(f"{kind}: no classifier was trained. {error}")
+    return 0 if trained else 1

@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
-from blood_cell_system.cli.options import SEGMENTER_FILE, CellDiameter, Segmenter, option
+from blood_cell_system.cli.options import SEGMENTER_FILE, CellDiameter, OutputDir, Segmenter, option
 
 if TYPE_CHECKING:
     from blood_cell_system.analysis.segmentation import FoundCells
@@ -16,9 +16,7 @@ def segment(
     *,
     model: Segmenter = SEGMENTER_FILE,
     image: Annotated[Path, option("--image FILE", "Image to segment.")],
-    output_dir: Annotated[Path, option("-o --output-dir DIR", "Folder to write.")] = Path(
-        "./test_results"
-    ),
+    output_dir: OutputDir = Path("./test_results"),
     cell_diameter: CellDiameter = None,
 ) -> int:
     """Segment one image with a trained model, and write the three images of the guide.
@@ -37,7 +35,6 @@ def segment(
     from blood_cell_system.imaging.image_file import read_image, write_image
     from blood_cell_system.imaging.mask_encoding import encode_class_mask
     from blood_cell_system.imaging.overlay import draw_overlay
-    from blood_cell_system.quiet_import import import_tensorflow
 
     # The quick check comes first: loading a network takes seconds.
     pixels = read_image(image)
@@ -47,8 +44,6 @@ def segment(
             "images the next time. Choose another --output-dir."
         )
     make_folder(output_dir)
-    if model.suffix.lower() != ".onnx":
-        import_tensorflow()
     runtime = load_runtime(model)
     started = time.perf_counter()
     diameter = training_diameter_of(runtime)

@@ -2,12 +2,12 @@
 
 import re
 from collections import Counter
-from pathlib import Path
 from typing import Annotated, Literal
 
 from blood_cell_system.cli.options import (
     ALL_CORES,
     Jobs,
+    Output,
     Seed,
     diameter_px,
     given,
@@ -19,7 +19,7 @@ from blood_cell_system.errors import OutOfRangeError
 
 def synthesize(
     *,
-    output: Annotated[Path, option("-o --output DIR", "Folder to write.")],
+    output: Output,
     count: Annotated[int, option("--count N", "Number of smears.")] = 40,
     seed: Seed = 0,
     size: Annotated[str, option("--size WxH", "Width x height in pixels.")] = "640x480",

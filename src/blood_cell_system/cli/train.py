@@ -1,7 +1,7 @@
 """``bloodcells train``, ``train_segmentation.py train`` and ``bloodcells train-classifier``."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -20,7 +20,9 @@ from blood_cell_system.cli.options import (
     SegmentationDir,
     architecture_option,
     argument,
+    named_options,
     option,
+    refuse_among_images,
 )
 from blood_cell_system.errors import ResumeError, SettingsError
 from blood_cell_system.quiet_import import import_tensorflow
@@ -34,6 +36,12 @@ if TYPE_CHECKING:
 
 # Options that may differ from those of the run that is continued.
 CHANGEABLE: Final = frozenset({"epochs", "patience"})
+
+_OF_FINE_TUNING: Final = frozenset(
+    {"ctx", "name", "data_dir", "classes", "init_from", "output_dir", "log_dir", "block_pattern"}
+    | {"seed", "quiet", "verbose"}
+)
+"""Options of a classifier's training that fine-tuning has as well."""
 
 Settings = TypeVar("Settings")
 
@@ -146,15 +154,12 @@ def train(
     bloodcells train --resume-from checkpoints/segmentation_model_best.keras --epochs 100
     """
     from blood_cell_system.datasets.prepared import PreparedDataset
-    from blood_cell_system.imaging.image_folders import refuse_output_within
     from blood_cell_system.training.state import state_beside
 
     resume = state_beside(resume_from) if resume_from else None
     start = _starting_point(init_from, resume_from)
     settings = resolve_settings(ctx.params, resume, start)
-    read = [data_dir / name for name in ("images", "masks", "instances")]
-    refuse_output_within(checkpoint_dir, *read, option="--checkpoint-dir")
-    refuse_output_within(log_dir, *read, option="--log-dir")
+    refuse_among_images(data_dir, checkpoint_dir=checkpoint_dir, log_dir=log_dir)
     dataset = PreparedDataset.open(data_dir)
     if max_images is not None:
         dataset = dataset.with_splits(settings.seed).limited(max_images, seed=settings.seed)
@@ -250,9 +255,21 @@ def train_classifier(
     kind = kind_of_folder(data_dir, name, Taxonomy.read(classes) if classes else None)
 
     if init_from is not None:
-        return _fine_tune_classifier(
-            ctx.params, init_from, kind, data_dir, block_pattern=block_pattern, target=output_dir
+        if named := named_options(ctx, *sorted(ctx.params.keys() - _OF_FINE_TUNING)):
+            raise SettingsError(
+                f"--init-from: only the heads of the classifier are fitted; expected no "
+                f"{', '.join(named)}. Leave it out, or train anew without --init-from."
+            )
+        fine_tune_classifier_of(
+            name,
+            data_dir,
+            kind=kind,
+            init_from=init_from,
+            block_pattern=block_pattern,
+            target=output_dir,
+            seed=seed or 0,
         )
+        return 0
     resume = state_beside(resume_from, classifier_files(kind)) if resume_from else None
     settings = resolve_classifier_settings(ctx.params, resume)
     folder = CellFolder.open(
@@ -295,37 +312,6 @@ def _sources_named(words: str, present: Sequence[str]) -> set[str]:
             f"one of {', '.join(permissive_sources())}. Name sources of your own that you may use."
         )
     return names
-
-
-def _fine_tune_classifier(
-    options: Mapping[str, Any],
-    init_from: str,
-    kind: "ClassifierKind",
-    data_dir: Path,
-    *,
-    block_pattern: str | None,
-    target: Path,
-) -> int:
-    from blood_cell_system.training.presets import ClassifierSettings
-
-    names = {entry.name for entry in fields(ClassifierSettings)} - {"seed"}
-    names |= {"resume_from", "sources"}
-    if given := sorted(name for name in names if options.get(name) is not None):
-        words = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise SettingsError(
-            f"--init-from: only the heads of the classifier are fitted; expected no {words}. Leave "
-            "it out, or train anew without --init-from."
-        )
-    fine_tune_classifier_of(
-        str(kind),
-        data_dir,
-        kind=kind,
-        init_from=init_from,
-        block_pattern=block_pattern,
-        target=target,
-        seed=options["seed"] or 0,
-    )
-    return 0
 
 
 def fine_tune_classifier_of(
@@ -383,14 +369,9 @@ def resolve_settings(
     ResumeError
         The options make a continued run another one.
     """
-    from blood_cell_system.training.presets import SegmentationSettings, preset_named
+    from blood_cell_system.training.presets import preset_named
 
-    if resume is None:
-        base = preset_named(options["preset"] or DEFAULT_PRESET)
-    else:
-        base = _settings_of(resume, SegmentationSettings, options["resume_from"])
-        if options["preset"] is not None:
-            preset_named(options["preset"])
+    base = _base(preset_named, options, resume)
     if start is not None:
         from blood_cell_system.training.fine_tuning import fine_tuning_settings
 
@@ -427,16 +408,32 @@ def resolve_classifier_settings(
     ResumeError
         The options make a continued run another one.
     """
-    from blood_cell_system.training.presets import ClassifierSettings, classifier_preset_named
+    from blood_cell_system.training.presets import classifier_preset_named
 
-    base = classifier_preset_named(options["preset"] or DEFAULT_PRESET)
-    if resume is not None:
-        base = _settings_of(resume, ClassifierSettings, options["resume_from"])
+    base = _base(classifier_preset_named, options, resume)
     settings = _changed(
         base, _changes(options, base), resume_from=options["resume_from"] if resume else None
     )
     settings.check()
     return settings
+
+
+def _base(
+    preset: Callable[[str], Settings], options: Mapping[str, Any], resume: "TrainingState | None"
+) -> Settings:
+    """Give the settings of the preset, or of the run that is continued."""
+    base = preset(options["preset"] or DEFAULT_PRESET)
+    if resume is None:
+        return base
+    # JSON knows no tuples.
+    values = {n: tuple(v) if isinstance(v, list) else v for n, v in resume.settings.items()}
+    try:
+        return type(base)(**values)
+    except (TypeError, ValueError) as error:
+        raise ResumeError(
+            f"--resume-from {options['resume_from']}: the settings in its state are not those of "
+            f"such a training, or damaged ({error}). Start anew."
+        ) from error
 
 
 def _changes(options: Mapping[str, Any], settings: Any) -> dict[str, Any]:
@@ -455,25 +452,6 @@ def _changed(base: Settings, changes: Mapping[str, Any], *, resume_from: Path | 
                     "Leave the option out, or start a new training without --resume-from."
                 )
     return replace(base, **changes)  # type: ignore[type-var]
-
-
-def _settings_of(
-    resume: "TrainingState", kind: Callable[..., Settings], resume_from: Path
-) -> Settings:
-    try:
-        return kind(**_with_tuples(resume.settings))
-    except (TypeError, ValueError) as error:
-        raise ResumeError(
-            f"--resume-from {resume_from}: the settings in its state are not those of such a "
-            f"training, or damaged ({error}). Start anew."
-        ) from error
-
-
-def _with_tuples(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Turn lists into tuples: JSON knows no tuples."""
-    return {
-        name: tuple(value) if isinstance(value, list) else value for name, value in settings.items()
-    }
 
 
 def _starting_point(init_from: str | None, resume_from: Path | None) -> "StartingPoint | None":

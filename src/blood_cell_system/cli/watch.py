@@ -10,6 +10,7 @@ from blood_cell_system.cli.options import (
     Jobs,
     NoClassify,
     NoReviewPage,
+    OutputDir,
     OwnModels,
     OwnSegmenter,
     PixelSize,
@@ -23,7 +24,7 @@ from blood_cell_system.cli.options import (
 def watch(
     *,
     folder: Annotated[Path, argument("DIR", "Folder that images are copied into.")],
-    output_dir: Annotated[Path, option("-o --output-dir DIR", "Folder to write.")],
+    output_dir: OutputDir,
     model: OwnSegmenter = None,
     models: OwnModels = None,
     no_classify: NoClassify = False,

@@ -20,10 +20,8 @@ image of one cell: the cell in the middle is found.
 and the split is made by whole blocks.
 """
 
-import csv
 import difflib
 import hashlib
-import io
 import math
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -42,10 +40,9 @@ from blood_cell_system.imaging.image_folders import (
     images_directly_in,
     is_left_behind,
 )
-from blood_cell_system.input_files import read_bytes
+from blood_cell_system.input_files import read_table
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.taxonomy import BUILT_IN, PARASITE_STAGES, Taxonomy
-from blood_cell_system.text_encoding import decoded
 
 NOT_A_CELL: Final = "not_a_cell"
 """Folder and ``condition`` of images that are none of the classes."""
@@ -194,30 +191,17 @@ def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
     MissingDataError
         A file that it names is not there.
     """
-    try:
-        reader = csv.DictReader(io.StringIO(decoded(read_bytes(path), path), newline=""))
-        rows = [
-            {
-                name: with_formulas(value) if isinstance(value, str) else value
-                for name, value in row.items()
-            }
-            for row in reader
-        ]
-        header = reader.fieldnames or []
-    except (ValueError, csv.Error) as error:
-        raise DatasetError(
-            f"{path}: no table of comma-separated values ({error}); expected UTF-8 text. "
-            "Make the folder again with: bloodcells crops"
-        ) from error
-    lacking = [name for name in ("file", "condition") if name not in header]
-    if lacking:
-        raise DatasetError(
-            f"{path}: no column {' and no column '.join(lacking)}; expected {', '.join(COLUMNS)}. "
-            "Add it, or delete the table to have classes taken from the folders."
-        )
+    rows = read_table(
+        path,
+        {name: (name,) for name in ("file", "condition")},
+        remedy=(
+            f"Expected {', '.join(COLUMNS)}. Add it, or delete the table to have classes taken "
+            "from the folders."
+        ),
+    )
     records = []
     seen: dict[str, int] = {}
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         record = _record_of(row, kind, where=f"{path}, line {number}")
         if record.file in seen:
             raise DatasetError(
@@ -236,8 +220,8 @@ def read_cells_csv(path: Path, kind: ClassifierKind) -> list[CellRecord]:
     return sorted(records, key=lambda record: record.file)
 
 
-def _record_of(row: Mapping[str, str | None], kind: ClassifierKind, *, where: str) -> CellRecord:
-    values = {name: (row.get(name) or "").strip() for name in COLUMNS}
+def _record_of(row: Mapping[str, str], kind: ClassifierKind, *, where: str) -> CellRecord:
+    values = {name: with_formulas(row.get(name, "")) for name in COLUMNS}
     file = values["file"]
     if not file or Path(file).is_absolute() or ".." in Path(file).parts:
         raise DatasetError(

@@ -22,7 +22,7 @@ FINE_TUNED_ON: Final = "; fine-tuned on "
 """Between the sources of a model and those that it was fine-tuned on."""
 
 _PHOTOGRAPHS: Final = "imagenet"
-_STARTS: Final = MappingProxyType({"cell_lite": _PHOTOGRAPHS})
+_STARTS: Final = MappingProxyType({"cell_lite": _PHOTOGRAPHS, "cell_lite_plain": _PHOTOGRAPHS})
 """What an architecture learned from before any training here, by its name."""
 
 

@@ -1,7 +1,5 @@
 """Split images into train, val and test; what belongs together stays together."""
 
-import csv
-import io
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
@@ -20,13 +18,12 @@ from blood_cell_system.datasets.prepared import (
     read_versioned_json,
     write_manifest,
 )
-from blood_cell_system.errors import DatasetError, MissingDataError, OutOfRangeError, SettingsError
+from blood_cell_system.errors import DatasetError, OutOfRangeError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import read_image
-from blood_cell_system.input_files import read_bytes
+from blood_cell_system.input_files import read_table
 from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.seeding import generator_for
-from blood_cell_system.text_encoding import decoded
 
 _IMAGE_COLUMNS = ("image", "file", "picture", "stem", "name")
 
@@ -104,35 +101,16 @@ def _by_pattern(images: Sequence[PreparedImage], pattern: str) -> list[str | Non
 
 
 def _by_table(images: Sequence[PreparedImage], table: Path, by: GroupBy) -> list[str | None]:
-    if not table.is_file():
-        raise MissingDataError(f"{table}: there is no such table. Check the path of --table.")
-    try:
-        text = decoded(read_bytes(table), table)
-    except ValueError as error:
-        raise DatasetError(f"{table}: {error}. Save it as CSV UTF-8.") from error
-    reader = csv.DictReader(io.StringIO(text, newline=""))
+    columns = {"image": _IMAGE_COLUMNS, "group": (str(by), "group")}
     # Names with or without their ending, and with or without folders.
     by_stem = {}
-    try:
-        columns = list(reader.fieldnames or ())
-        column = next((name for name in _IMAGE_COLUMNS if name in columns), None)
-        group = next((name for name in (str(by), "group") if name in columns), None)
-        if column is None or group is None:
+    for line, row in read_table(table, columns, remedy=f"Add a first line such as image,{by}."):
+        if not columns.keys() <= row.keys():
             raise DatasetError(
-                f"{table}: has the columns {columns}; expected 'image' and {str(by)!r}, with "
-                "commas between. Add a first line with these names."
+                f"{table}: line {line} has fewer columns than the first line; expected an image "
+                f"and its {by}. Complete the line, or remove it."
             )
-        for row in reader:
-            if row[column] is None or row[group] is None:
-                raise DatasetError(
-                    f"{table}: line {reader.line_num} has fewer columns than the first line; "
-                    f"expected {column!r} and {group!r}. Complete the line, or remove it."
-                )
-            by_stem[Path(row[column].replace("\\", "/")).stem] = row[group]
-    except csv.Error as error:
-        raise DatasetError(
-            f"{table}: line {reader.line_num + 1} is no row of a table ({error}). Correct the line."
-        ) from error
+        by_stem[Path(row["image"].replace("\\", "/")).stem] = row["group"]
     return [by_stem.get(image.original) or by_stem.get(image.stem) for image in images]
 
 

@@ -1,16 +1,14 @@
 """Images too large to decode whole: windows of the levels of a scan, read tile by tile.
 
-TIFF of any layout (tiles or strips, pyramids in every usual place, OME-TIFF, BigTIFF of both byte
-orders) is read with tifffile, the formats of slide scanners with OpenSlide, and OME-Zarr in
-``zarr_scan.py``.
-What cannot be decoded is a hole: white, and reported.
+Each format is a module of its own: ``tiff_scan.py``, ``openslide_scan.py``, ``zarr_scan.py``. What
+cannot be decoded is a hole: white, and reported.
 """
 
 import hashlib
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,8 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.errors import ImageReadError, MissingDataError, system_words
-from blood_cell_system.imaging.image_file import as_8_bit, read_image, usual_full_scale
-from blood_cell_system.imaging.pixel_size import PixelSize, pixel_size_in_tags, read_pixel_size
+from blood_cell_system.imaging.image_file import read_image, usual_full_scale
+from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
 from blood_cell_system.input_files import kind_of_special
 
 TIFF_SUFFIXES: Final = frozenset({".tif", ".tiff", ".btf", ".tf8", ".tf2"})
@@ -38,17 +36,12 @@ SCAN_SUFFIXES: Final = TIFF_SCAN_SUFFIXES | OPENSLIDE_SUFFIXES | ZARR_SUFFIXES
 
 _CACHE_BYTES: Final = 96 * 2**20
 """Decoded tiles of a scan that are kept: neighbouring windows overlap."""
-_STRIP_ROWS: Final = 64
-"""Rows of unpacked strips that are read at once."""
-_READ_PX: Final = 512
-"""Side of the parts in which OpenSlide reads, so that a fault costs one part."""
 _SAMPLED: Final = 64
-"""Tiles of a level whose values say how deep a camera's bits are."""
+"""Tiles of the smallest level whose values say how deep a camera's bits are."""
 MOST_TILE_BYTES: Final = 400_000_000
 """A tile or strip of more bytes is refused: it is decoded whole."""
-_SAME_SHAPE: Final = 0.02
-"""How far the sides of a level may be from those of the image made smaller."""
-_WHITE: Final = 255
+WHITE: Final = 255
+"""What is beyond an image, or cannot be read."""
 EXTRA: Final = "pip install 'blood-cell-system[slides]'"
 
 Window = tuple[int, int, int, int]
@@ -69,6 +62,12 @@ class Level:
 
     shape: tuple[int, int]
     downsample: float
+
+
+def levels_of(shapes: Sequence[tuple[int, int]]) -> list[Level]:
+    """Give the levels of a pyramid whose images are of ``(height, width)``, the largest first."""
+    whole = shapes[0][0] * shapes[0][1]
+    return [Level(shape=one, downsample=(whole / (one[0] * one[1])) ** 0.5) for one in shapes]
 
 
 class Scan(ABC):
@@ -121,7 +120,7 @@ class Scan(ABC):
             The file itself cannot be read.
         """
         left, top, width, height = window
-        pixels = np.full((height, width, 3), _WHITE, dtype=np.uint8)
+        pixels = np.full((height, width, 3), WHITE, dtype=np.uint8)
         rows, columns = self.levels[level].shape
         x0, y0 = max(left, 0), max(top, 0)
         x1, y1 = min(left + width, columns), min(top + height, rows)
@@ -193,8 +192,7 @@ class ArrayScan(Scan):
     def __init__(
         self, path: Path, image: NDArray[np.uint8], pixel_size: PixelSize | None = None
     ) -> None:
-        shape = (image.shape[0], image.shape[1])
-        super().__init__(path, [Level(shape=shape, downsample=1.0)], pixel_size, page=None)
+        super().__init__(path, levels_of([image.shape[:2]]), pixel_size, page=None)
         self._image = image
 
     def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
@@ -203,21 +201,6 @@ class ArrayScan(Scan):
 
     def close(self) -> None:
         """Do nothing: there is no file."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Plane:
-    """Pages of a TIFF that are the channels of one image, mostly a single one."""
-
-    pages: tuple[Any, ...]
-
-    @property
-    def page(self) -> Any:
-        return self.pages[0].keyframe
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return int(self.page.imagelength), int(self.page.imagewidth)
 
 
 class TiledScan(Scan):
@@ -250,6 +233,17 @@ class TiledScan(Scan):
 
         A tile that cannot be decoded is noted as a hole.
         """
+
+    def _depth(self, values: Callable[[int, int], NDArray[Any] | None]) -> float:
+        """Full scale of values of more than 8 bits: of all tiles alike, as of one camera.
+
+        ``values`` are those of a tile of the smallest level, by row and column.
+        """
+        (rows, columns), (side_y, side_x) = self.levels[-1].shape, self._tiles[-1]
+        places = list(product(range(-(-rows // side_y)), range(-(-columns // side_x))))
+        sampled = (values(*place) for place in places[:: max(len(places) // _SAMPLED, 1)])
+        largest = (float(one.max(initial=0)) for one in sampled if one is not None)
+        return usual_full_scale(max(largest, default=0.0))
 
     def _window_of(self, level: int, row: int, column: int) -> Window:
         """Left, top, width and height of a tile, cut at the border of the level."""
@@ -293,74 +287,6 @@ class TiledScan(Scan):
         return rgb
 
 
-class TiffScan(TiledScan):
-    """A TIFF file; see :func:`open_scan`."""
-
-    def __init__(self, path: Path, page: int = 0) -> None:
-        from tifffile import TiffFile
-
-        self._file: Any = TiffFile(path)
-        try:
-            planes = list(_planes_of(self._file))
-            check_page(path, page, len(planes))
-            self._levels = [_Plane(pages=tuple(pages)) for pages in planes[page]]
-            for plane in self._levels:
-                _check_plane(path, plane)
-            height, width = self._levels[0].shape
-            levels = [
-                Level(shape=plane.shape, downsample=(height * width) ** 0.5
-                      / (plane.shape[0] * plane.shape[1]) ** 0.5)
-                for plane in self._levels
-            ]  # fmt: skip
-            tags = {tag.code: tag.value for tag in self._levels[0].page.tags}
-            first = {tag.code: tag.value for tag in self._file.pages.first.tags}
-            tiles = [_segment_sides(plane) for plane in self._levels]
-            size = pixel_size_in_tags(first | tags)
-            super().__init__(path, levels, size, tiles=tiles, page=page, pages=len(planes))
-            self._full_scale = self._depth()
-        except BaseException:
-            self._file.close()
-            raise
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
-    def _depth(self) -> float | None:
-        """Full scale of values of more than 8 bits: of all tiles alike, as of one camera."""
-        page = self._levels[-1].page
-        if page.dtype == np.uint8 or page.dtype == np.bool_:
-            return None
-        places = list(_segments(self._levels[-1]))
-        step = max(len(places) // _SAMPLED, 1)
-        sampled = [self._values(len(self._levels) - 1, 0, place) for place in places[::step]]
-        largest = max((float(one.max(initial=0)) for one in sampled if one is not None), default=0)
-        return usual_full_scale(largest)
-
-    def _decoded(self, level: int, row: int, column: int) -> NDArray[np.uint8] | None:
-        plane = self._levels[level]
-        parts = [self._values(level, k, (row, column)) for k in range(_channels(plane))]
-        channels = [one for one in parts if one is not None]
-        if len(channels) < len(parts):
-            return None
-        values = channels[0] if len(channels) == 1 else np.dstack(channels)
-        return _as_rgb(values, plane.page, self._full_scale)
-
-    def _values(self, level: int, channel: int, place: tuple[int, int]) -> NDArray[Any] | None:
-        """Decode a tile or strip of one channel, or of all that lie side by side."""
-        window = self._window_of(level, *place)
-        try:
-            values = _decoded(self._file.filehandle, self._levels[level], channel, place)
-        except MemoryError:
-            raise
-        except Exception:  # Damaged bytes lead decoders to errors of almost any kind.
-            self.note_holes(level, [window])
-            return None
-        if values is None:
-            return None
-        return np.ascontiguousarray(values[: window[3], : window[2]])
-
-
 def check_page(path: Path, page: int, pages: int) -> None:
     """Refuse a page that a file has not.
 
@@ -372,264 +298,6 @@ def check_page(path: Path, page: int, pages: int) -> None:
     if not 0 <= page < pages:
         count = "1 page" if pages == 1 else f"{pages} pages"
         raise ImageReadError(f"{path}: has {count}; received page {page + 1}. Choose one of these.")
-
-
-def _planes_of(file: Any) -> Iterator[list[list[Any]]]:
-    """Give the images of a TIFF: of each its levels, and of each level its pages.
-
-    Labels, thumbnails and levels of another image are no images.
-    """
-    series = list(file.series)
-    full = [one for one in series if not one.is_pyramidal or one.levels]
-    base = max(full, key=lambda one: int(np.prod(one.shape)))
-    is_scanner = file.is_svs or file.is_ndpi or file.is_scn or file.is_bif
-    smaller = [one for one in series if one is not base and _is_level_of(one, base)]
-    for one in [base] if is_scanner else series:
-        if one in smaller:
-            continue
-        levels = list(one.levels)
-        if one is base:
-            levels += sorted(smaller, key=lambda part: -part.shape[0])
-        axes, shape = one.axes, one.shape
-        leading = [(axis, n) for axis, n in zip(axes, shape, strict=True) if axis not in "YXS"]
-        names = [axis for axis, _ in leading]
-        counts = [n for _, n in leading]
-        has_channels = "C" in names
-        others = [range(n) if axis != "C" else range(1) for axis, n in leading]
-        for at in product(*others):
-            planes = []
-            for level in levels:
-                pages = [page for page in level.pages if page is not None]
-                if not names or len(pages) < int(np.prod(counts)):
-                    planes.append(pages[:1])
-                    continue
-                channels = range(counts[names.index("C")]) if has_channels else range(1)
-                chosen = []
-                for channel in channels:
-                    place = [
-                        channel if axis == "C" else k for axis, k in zip(names, at, strict=True)
-                    ]
-                    chosen.append(pages[int(np.ravel_multi_index(place, counts))])
-                planes.append(chosen)
-            yield planes
-            if not names or len(levels[0].pages) < int(np.prod(counts)):
-                break
-
-
-def _is_level_of(one: Any, base: Any) -> bool:
-    """Whether a series is the image of another made smaller, as many programs write pyramids."""
-    page, whole = one.pages[0], base.pages[0]
-    if page is None or whole is None or one.axes != base.axes:
-        return False
-    ratios = [
-        a / b
-        for a, b in (
-            (page.imagelength, whole.imagelength),
-            (page.imagewidth, whole.imagewidth),
-        )
-    ]
-    return bool(page.keyframe.is_reduced) and abs(ratios[0] / ratios[1] - 1) <= _SAME_SHAPE
-
-
-def _check_plane(path: Path, plane: _Plane) -> None:
-    page = plane.page
-
-    def refused(found: str, expected: str) -> ImageReadError:
-        return ImageReadError(
-            f"{path}: a TIFF of a rare kind: {found}; expected {expected}. Save it as a tiled TIFF "
-            "of 8 bits, RGB."
-        )
-
-    if page.dtype is None or page.dtype.kind not in "bu":
-        raise refused(f"values of the type {page.dtype}", "8 or 16 bits without sign")
-    samples = page.samplesperpixel * len(plane.pages)
-    if samples not in (1, 2, 3, 4):
-        raise refused(f"{samples} channels", "gray, or red, green and blue")
-    if page.photometric not in (*_GRAYS, *_COLOURS, _PALETTE):
-        raise refused(f"the colours {str(page.photometric.name).lower()!r}", "gray or RGB")
-    orientation = page.tags.get(274)
-    if orientation is not None and orientation.value not in (0, 1):
-        raise refused("to be turned", "an upright one")
-    sides = _segment_sides(plane)
-    if sides[0] * sides[1] * samples * page.dtype.itemsize > MOST_TILE_BYTES:
-        raise ImageReadError(
-            f"{path}: {plane.shape[1]}×{plane.shape[0]} pixels in one piece; expected tiles, or "
-            "strips of some rows, to be read window by window. Save it as a tiled TIFF."
-        )
-    from tifffile import TIFF
-
-    try:
-        TIFF.DECOMPRESSORS[page.compression]
-    except KeyError as error:
-        packing = str(page.compression.name).lower()
-        raise ImageReadError(
-            f"{path}: packed with {packing}; the library that unpacks it is not installed. "
-            f"Install it: {EXTRA}."
-        ) from error
-
-
-_WHITE_IS_ZERO, _PALETTE = 0, 3
-_GRAYS: Final = (_WHITE_IS_ZERO, 1)
-_COLOURS: Final = (2, 6)
-_PLANAR: Final = 2
-
-
-def _channels(plane: _Plane) -> int:
-    """How many pieces of a file make up a tile of an image."""
-    page = plane.page
-    if len(plane.pages) > 1:
-        return len(plane.pages)
-    return int(page.samplesperpixel) if page.planarconfig == _PLANAR else 1
-
-
-def _is_unpacked(page: Any) -> bool:
-    """Whether rows of a page lie one after the other in the file."""
-    return bool(
-        not page.is_tiled
-        and page.compression == 1
-        and page.bitspersample in (8, 16)
-        and page.fillorder == 1
-        and page.is_contiguous
-    )
-
-
-def _segment_sides(plane: _Plane) -> tuple[int, int]:
-    """Height and width of a tile or strip."""
-    page = plane.page
-    if page.is_tiled:
-        return int(page.tilelength), int(page.tilewidth)
-    if _is_unpacked(page):
-        return min(_STRIP_ROWS, plane.shape[0]), plane.shape[1]
-    return min(int(page.rowsperstrip), plane.shape[0]), plane.shape[1]
-
-
-def _segments(plane: _Plane) -> Iterator[tuple[int, int]]:
-    side_y, side_x = _segment_sides(plane)
-    return product(range(-(-plane.shape[0] // side_y)), range(-(-plane.shape[1] // side_x)))
-
-
-def _decoded(file: Any, plane: _Plane, channel: int, place: tuple[int, int]) -> NDArray[Any] | None:
-    """Read and decode a tile; None for one that the file leaves out, which is empty."""
-    several = len(plane.pages) > 1
-    page = plane.pages[channel] if several else plane.pages[0]
-    key = plane.page
-    row, column = place
-    side_y, side_x = _segment_sides(plane)
-    sample = 0 if several else channel
-    is_planar = key.planarconfig == _PLANAR and key.samplesperpixel > 1
-    if _is_unpacked(key):
-        samples = 1 if is_planar else int(key.samplesperpixel)
-        dtype = key.dtype.newbyteorder(key.parent.byteorder)
-        row_bytes = side_x * samples * dtype.itemsize
-        rows = min(side_y, plane.shape[0] - row * side_y)
-        start = page.dataoffsets[0] + (sample * plane.shape[0] + row * side_y) * row_bytes
-        data = _bytes_at(file, start, rows * row_bytes)
-        values = np.frombuffer(data, dtype).reshape(rows, side_x, samples)
-        return np.asarray(values.astype(key.dtype, copy=False))
-    per_row = -(-plane.shape[1] // side_x)
-    per_plane = -(-plane.shape[0] // side_y) * per_row
-    index = (sample * per_plane if is_planar else 0) + row * per_row + column
-    count = page.databytecounts[index]
-    if count == 0:
-        return None
-    data = _bytes_at(file, page.dataoffsets[index], count)
-    options = {}
-    if key.compression in (6, 7, 34892, 33007):
-        options = {"jpegtables": page.jpegtables, "jpegheader": key.jpegheader}
-    segment, _, shape = key.decode(data, index, _fullsize=key.is_tiled, **options)
-    if segment is None:
-        return None
-    return np.asarray(segment).reshape(-1, *segment.shape[-2:])[: shape[1] or None]
-
-
-def _bytes_at(file: Any, offset: int, count: int) -> bytes:
-    with file.lock:
-        file.seek(offset)
-        data: bytes = file.read(count)
-    if len(data) < count:
-        raise ValueError("the file is cut off")
-    return data
-
-
-def _as_rgb(values: NDArray[Any], page: Any, full_scale: float | None) -> NDArray[np.uint8]:
-    """Turn values of shape (height, width, channels) into RGB of 8 bits."""
-    if page.photometric == _PALETTE and page.colormap is not None:
-        values = np.moveaxis(page.colormap, 0, 1)[values[:, :, 0]]
-        full_scale = 65535.0
-    elif page.dtype == np.bool_:
-        values = values.astype(np.uint8) * np.uint8(_WHITE)
-    if page.photometric == _WHITE_IS_ZERO:
-        bits = np.iinfo(values.dtype).max if full_scale is None else full_scale
-        values = (bits - np.minimum(values, bits)).astype(values.dtype)
-    if values.dtype != np.uint8:
-        values = as_8_bit(values, full_scale=full_scale or 65535.0)
-    samples = values.shape[2]
-    if samples in (2, 4):
-        opacity, values = values[:, :, -1:], values[:, :, :-1]
-        if page.extrasamples and opacity.any():
-            values = np.where(opacity == 0, np.uint8(_WHITE), values)
-    if values.shape[2] == 1:
-        values = np.repeat(values, 3, axis=2)
-    return np.ascontiguousarray(values)
-
-
-class OpenSlideScan(Scan):
-    """A file of a slide scanner, read with OpenSlide in parts, so that a fault costs one."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            import openslide
-        except ImportError as error:
-            raise ImageReadError(
-                f"{path}: a file of a slide scanner, which OpenSlide reads, and that is not "
-                f"installed ({error}). Install it: {EXTRA}."
-            ) from error
-        self._openslide = openslide
-        self._slide = openslide.OpenSlide(str(path))
-        sizes = zip(self._slide.level_dimensions, self._slide.level_downsamples, strict=True)
-        levels = [Level(shape=(h, w), downsample=float(by)) for (w, h), by in sizes]
-        size = self._slide.properties.get(openslide.PROPERTY_NAME_MPP_X)
-        stated = None
-        if size is not None and float(size) > 0:
-            stated = PixelSize(um=float(size), origin="the scanner's description in the file")
-        super().__init__(path, levels, stated)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._slide.close()
-
-    def _read_into(self, pixels: NDArray[np.uint8], corner: tuple[int, int], level: int) -> None:
-        height, width = pixels.shape[:2]
-        for top, left in product(range(0, height, _READ_PX), range(0, width, _READ_PX)):
-            part = pixels[top : top + _READ_PX, left : left + _READ_PX]
-            place = (corner[0] + left, corner[1] + top, part.shape[1], part.shape[0])
-            try:
-                part[:] = self._part(level, place)
-            except MemoryError:
-                raise
-            except Exception:  # Of any kind that the libraries' readers raise for damaged bytes.
-                self.note_holes(level, [place])
-
-    def _part(self, level: int, window: Window) -> NDArray[np.uint8]:
-        left, top, width, height = window
-        by = self.levels[level].downsample
-        at = round(left * by), round(top * by)
-        try:
-            rgba = np.asarray(self._slide.read_region(at, level, (width, height)))
-        except self._openslide.OpenSlideError:
-            # After an error it reads nothing more.
-            with self._lock:
-                self._slide = self._openslide.OpenSlide(str(self.path))
-            raise
-        return np.where(rgba[:, :, 3:] == 0, np.uint8(_WHITE), rgba[:, :, :3])
-
-
-def tiff_pages(path: Path) -> int:
-    """Count the images of a TIFF that are none of a pyramid's levels, labels or thumbnails."""
-    from tifffile import TiffFile
-
-    with TiffFile(path) as file:
-        return sum(1 for _ in _planes_of(file))
 
 
 def open_scan(path: Path, *, page: int = 0) -> Scan:
@@ -655,13 +323,17 @@ def open_scan(path: Path, *, page: int = 0) -> Scan:
     if not is_folder and (kind := kind_of_special(path)):
         raise ImageReadError(f"{path}: {kind}, not an image. Replace it by an image, or remove it.")
     try:
+        # Here, not above: the formats are built on this module.
         if suffix in ZARR_SUFFIXES:
-            # Here, not above: it is built on this module.
             from blood_cell_system.imaging.zarr_scan import ZarrScan
 
             return ZarrScan(path, page)
         if suffix in OPENSLIDE_SUFFIXES:
+            from blood_cell_system.imaging.openslide_scan import OpenSlideScan
+
             return OpenSlideScan(path)
+        from blood_cell_system.imaging.tiff_scan import TiffScan
+
         return TiffScan(path, page)
     except (ImageReadError, MemoryError):
         raise

@@ -5,7 +5,6 @@ that is white; where it is another, such as 0, nobody scanned black, and the chu
 """
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.errors import ImageReadError
-from blood_cell_system.imaging.image_file import as_8_bit, usual_full_scale
+from blood_cell_system.imaging.image_file import as_8_bit
 from blood_cell_system.imaging.pixel_size import PixelSize
-from blood_cell_system.imaging.scan import EXTRA, MOST_TILE_BYTES, Level, TiledScan, check_page
+from blood_cell_system.imaging.scan import EXTRA, MOST_TILE_BYTES, TiledScan, check_page, levels_of
 
 _UM_OF_UNIT: Final[Mapping[str, float]] = {
     "nanometer": 1e-3,
@@ -24,8 +23,6 @@ _UM_OF_UNIT: Final[Mapping[str, float]] = {
     "meter": 1e6,
 }
 _AXES: Final = ("t", "c", "z", "y", "x")
-_SAMPLED: Final = 64
-"""Chunks of the smallest level whose values say how deep a camera's bits are."""
 
 
 class ZarrScan(TiledScan):
@@ -52,20 +49,19 @@ class ZarrScan(TiledScan):
             self._check(path, array)
         places = [self._axes.index("y"), self._axes.index("x")]
         shapes = [tuple(array.shape[k] for k in places) for array in self._arrays]
-        (height, width), *_ = shapes
-        levels = [
-            Level(shape=(h, w), downsample=(height * width / (h * w)) ** 0.5) for h, w in shapes
-        ]
         tiles = [tuple(array.chunks[k] for k in places) for array in self._arrays]
         super().__init__(
             path,
-            levels,
+            levels_of(shapes),
             _pixel_size(multiscales, places[1]),
             tiles=[(h, w) for h, w in tiles],
             page=page,
             pages=len(images),
         )
-        self._full_scale = self._depth()
+        self._full_scale = None
+        if self._arrays[0].dtype != np.uint8:
+            last = len(shapes) - 1
+            self._full_scale = self._depth(lambda *place: self._values(last, *place))
 
     def close(self) -> None:
         """Do nothing: chunks are opened and closed one by one."""
@@ -81,19 +77,6 @@ class ZarrScan(TiledScan):
         size = int(np.prod(array.chunks)) * array.dtype.itemsize
         if size > MOST_TILE_BYTES:
             raise _rare(path, f"chunks of {size / 1e6:.0f} MB")
-
-    def _depth(self) -> float | None:
-        """Full scale of values of more than 8 bits: of all chunks alike, as of one camera."""
-        if self._arrays[0].dtype == np.uint8:
-            return None
-        level = len(self._arrays) - 1
-        (rows, columns), (side_y, side_x) = self.levels[level].shape, self._tiles[level]
-        places = list(product(range(-(-rows // side_y)), range(-(-columns // side_x))))
-        largest = 0.0
-        for place in places[:: max(len(places) // _SAMPLED, 1)]:
-            if (values := self._values(level, *place)) is not None:
-                largest = max(largest, float(values.max(initial=0)))
-        return usual_full_scale(largest)
 
     def _decoded(self, level: int, row: int, column: int) -> NDArray[np.uint8] | None:
         values = self._values(level, row, column)

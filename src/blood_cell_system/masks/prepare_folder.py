@@ -235,7 +235,6 @@ def prepare_reading(
                     source=reading.source,
                     split=sample.split,
                     unmarked_types=() if sample.cells is None else unmarked,
-                    group=sample.group,
                 )
                 for sample in samples
             ],

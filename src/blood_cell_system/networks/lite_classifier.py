@@ -83,6 +83,8 @@ class LiteClassifierConfig:
         Share of each branch's vector that is dropped in training.
     branch_dropout : float
         Share of the branches that are.
+    branches : tuple of str
+        Which of ``BRANCHES`` there are.
 
     Raises
     ------
@@ -97,6 +99,7 @@ class LiteClassifierConfig:
     branch_width: int = 96
     dropout: float = 0.2
     branch_dropout: float = 0.4
+    branches: tuple[str, ...] = BRANCHES
 
     def __post_init__(self) -> None:
         if len(self.conditions) < 2 or len(self.types) == 1 or self.side < 32:
@@ -107,6 +110,15 @@ class LiteClassifierConfig:
             )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlainLiteClassifierConfig(LiteClassifierConfig):
+    """Architecture of one branch alone, that of cells as they are stained: a third of the work."""
+
+    branch_dropout: float = 0.0
+    branches: tuple[str, ...] = ("plain",)
+
+
+@register_classifier("cell_lite_plain", config=PlainLiteClassifierConfig)
 @register_classifier("cell_lite", config=LiteClassifierConfig, sees_surround=True)
 def build_lite_classifier(config: LiteClassifierConfig) -> keras.Model:
     """Build the classifier with the weights of photographs, and heads that know nothing yet."""
@@ -115,7 +127,7 @@ def build_lite_classifier(config: LiteClassifierConfig) -> keras.Model:
     small = layers.Resizing(config.side, config.side, name="resize")(cells)
     density = optical_density(small)
     vectors = []
-    for branch in BRANCHES:
+    for branch in config.branches:
         features = _trunk(_evened(density, branch), start, name=branch)
         mean = layers.GlobalAveragePooling2D(name=f"{branch}_mean")(features)
         largest = layers.GlobalMaxPooling2D(name=f"{branch}_max")(features)
@@ -123,11 +135,13 @@ def build_lite_classifier(config: LiteClassifierConfig) -> keras.Model:
         joined = layers.Dropout(config.dropout, name=f"{branch}_dropout")(joined)
         vector = layers.Dense(config.branch_width, activation="relu", name=f"{branch}_vector")
         vectors.append(layers.Reshape((1, config.branch_width))(vector(joined)))
-    features = layers.Concatenate(axis=1, name="branches")(vectors)
+    features = layers.Concatenate(axis=1, name="branches")(vectors) if vectors[1:] else vectors[0]
     features = layers.Flatten(name=FEATURES)(features)
-    dropped = layers.Reshape((len(BRANCHES), config.branch_width), name="by_branch")(features)
+    dropped = layers.Reshape((len(config.branches), config.branch_width), name="by_branch")(
+        features
+    )
     dropped = layers.Dropout(
-        config.branch_dropout, noise_shape=(None, len(BRANCHES), 1), name="branch_dropout"
+        config.branch_dropout, noise_shape=(None, len(config.branches), 1), name="branch_dropout"
     )(dropped)
     dropped = layers.Flatten(name="dropped")(dropped)
 
@@ -142,7 +156,7 @@ def build_lite_classifier(config: LiteClassifierConfig) -> keras.Model:
     logits = head(1, name=KNOWN_LOGIT)(dropped)
     outputs[KNOWN_OUTPUT] = layers.Activation("sigmoid", name=KNOWN_OUTPUT)(logits)
     model = keras.Model(cells, outputs, name="blood_cell_lite_classifier")
-    for branch in BRANCHES:
+    for branch in config.branches:
         for name, values in start.items():
             layer = model.get_layer(f"{branch}_{name}")
             layer.set_weights(

@@ -69,11 +69,9 @@ from blood_cell_system.reports.page.review_page import REVIEW_NAME, write_review
 from blood_cell_system.reports.text import slide_text
 
 if TYPE_CHECKING:
-    from blood_cell_system.pipeline.scan_fields import (
-        PlannedScan,
-        ScanSettings,
-        Tally,
-    )
+    from blood_cell_system.pipeline.scan_fields import PlannedScan
+    from blood_cell_system.pipeline.scan_goal import Tally
+    from blood_cell_system.pipeline.scan_plan import ScanSettings
     from blood_cell_system.reports.figure_settings import FiguresSettings
 
 _MAX_NAME_BYTES: Final = 180
@@ -189,7 +187,7 @@ def with_fields_of_scans(
         The settings do not fit a scan, or are of scans where no image is one.
     """
     # Here, not above: most images are no scans, and planning takes time to load.
-    from blood_cell_system.pipeline.scan_fields import plan_scans
+    from blood_cell_system.pipeline.scan_plan import plan_scans
 
     images: list[InputImage] = []
     failed = list(inputs.failed)

@@ -3,7 +3,7 @@ import pytest
 
 from blood_cell_system.annotation.clean import (
     ellipse_outline,
-    join_groups,
+    joined_parts,
     shifted,
     turned_box,
     united,
@@ -59,15 +59,15 @@ def test_pixels_and_polygons_are_united():
     np.testing.assert_array_equal(painted(united([LEFT, pixels], SHAPE)), expected)
 
 
-def test_only_outlines_of_one_label_and_group_are_joined():
+def test_only_outlines_of_one_label_and_number_are_joined():
     marks = [
-        (Annotation(cell_type="RBC", outline=LEFT), 1),
-        (Annotation(cell_type="WBC", outline=LEFT), 1),
-        (Annotation(cell_type="RBC", box=Box(0, 0, 5, 5)), 1),
-        (Annotation(cell_type="RBC", outline=RIGHT), None),
-        (Annotation(cell_type="RBC", outline=RIGHT), 1),
+        Annotation(cell_type="RBC", outline=LEFT, part_of=1),
+        Annotation(cell_type="WBC", outline=LEFT, part_of=1),
+        Annotation(cell_type="RBC", box=Box(0, 0, 5, 5), part_of=1),
+        Annotation(cell_type="RBC", outline=RIGHT),
+        Annotation(cell_type="RBC", outline=RIGHT, part_of=1),
     ]
-    joined, count = join_groups(marks, SHAPE)
+    joined, count = joined_parts(marks, SHAPE)
     assert count == 1
     assert [mark.cell_type for mark in joined] == ["RBC", "WBC", "RBC", "RBC"]
     assert joined[0].outline == PolygonOutline(rings=(*LEFT.rings, *RIGHT.rings))

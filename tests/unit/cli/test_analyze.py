@@ -7,7 +7,6 @@ import pytest
 from support.analysed_images import CELLS, SeeingRuntime, analyze_by_colour, write_smear_image
 from support.colour_classifiers import colour_classifier
 
-from blood_cell_system import quiet_import
 from blood_cell_system.cli.main import main
 from blood_cell_system.imaging.image_file import read_image, write_image
 from blood_cell_system.pipeline import batch, model_slots
@@ -24,7 +23,6 @@ def runtime(monkeypatch):
     )
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
     monkeypatch.setattr(image_module, "analyze_image", analyze_by_colour)
-    monkeypatch.setattr(quiet_import, "import_tensorflow", lambda: None)
     return runtime
 
 

@@ -4,7 +4,6 @@ import pytest
 from support.analysed_images import SeeingRuntime, analyze_by_colour, write_smear_image
 from support.drawn_cells import ellipse_box
 
-from blood_cell_system import quiet_import
 from blood_cell_system.cli.main import main
 from blood_cell_system.pipeline import image as image_module
 from blood_cell_system.pipeline import model_slots
@@ -16,7 +15,6 @@ def _by_colour(tmp_path, monkeypatch):
     monkeypatch.setattr(model_slots, "load_runtime", lambda path, **_: SeeingRuntime())
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
     monkeypatch.setattr(image_module, "analyze_image", analyze_by_colour)
-    monkeypatch.setattr(quiet_import, "import_tensorflow", lambda: None)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "m.onnx").write_bytes(b"a model")
 

@@ -209,7 +209,7 @@ def test_a_broken_table_is_refused(folder, change, message):
 
 def test_a_table_in_another_encoding_is_refused(folder):
     (folder / "cells.csv").write_bytes(b"file,condition\n\x80\x81\x82\x83")
-    with pytest.raises(DatasetError, match="no table"):
+    with pytest.raises(DatasetError, match="not text in UTF-8"):
         CellFolder.open(folder, kind=RBC)
 
 

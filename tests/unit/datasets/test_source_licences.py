@@ -59,7 +59,8 @@ def test_a_description_in_words_is_not_known():
 
 
 def test_a_network_that_starts_from_photographs_is_for_research():
-    assert sources_against("bccd", architecture="cell_lite") == ("imagenet: research only",)
+    for architecture in ("cell_lite", "cell_lite_plain"):
+        assert sources_against("bccd", architecture=architecture) == ("imagenet: research only",)
     assert sources_against("bccd", architecture="cell_resnet") == ()
 
 

@@ -5,8 +5,9 @@ import pytest
 import tifffile
 
 from blood_cell_system.errors import ImageReadError, MissingDataError
-from blood_cell_system.imaging import scan as scan_module
-from blood_cell_system.imaging.scan import ArrayScan, digest_of_file, open_scan, tiff_pages
+from blood_cell_system.imaging import tiff_scan
+from blood_cell_system.imaging.openslide_scan import OpenSlideScan
+from blood_cell_system.imaging.scan import ArrayScan, digest_of_file, open_scan
 
 RGB = np.repeat(
     np.repeat(np.random.default_rng(0).integers(30, 250, (10, 13, 3), dtype=np.uint8), 30, 0), 30, 1
@@ -102,8 +103,8 @@ def test_of_a_broken_tile_the_rest_is_read_and_the_hole_reported(tmp_path: Path)
 
 def test_pages_are_images_of_their_own_and_levels_are_none(tmp_path: Path):
     path = written(tmp_path / "a.tif", np.stack([RGB, 255 - RGB]), **TILES)
-    assert tiff_pages(path) == 2
-    assert tiff_pages(pyramid(tmp_path / "b.tif")) == 1
+    assert open_scan(path).pages == 2
+    assert open_scan(pyramid(tmp_path / "b.tif")).pages == 1
     np.testing.assert_array_equal(open_scan(path, page=1).read((0, 0, 50, 50)), 255 - RGB[:50, :50])
     with pytest.raises(ImageReadError, match="has 2 pages; received page 3"):
         open_scan(path, page=2)
@@ -141,7 +142,7 @@ def test_a_tiff_of_a_rare_kind_is_refused(tmp_path: Path, values, options, words
 
 
 def test_an_image_in_one_piece_is_refused_where_that_is_too_large(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(scan_module, "MOST_TILE_BYTES", 1000)
+    monkeypatch.setattr(tiff_scan, "MOST_TILE_BYTES", 1000)
     path = written(tmp_path / "a.tif", RGB, rowsperstrip=277, compression="deflate")
     with pytest.raises(ImageReadError, match="361×277 pixels in one piece; expected tiles"):
         open_scan(path)
@@ -178,7 +179,7 @@ def test_a_file_of_a_scanner_without_its_library_names_the_extra(tmp_path: Path,
 def test_openslide_reads_what_tifffile_reads(tmp_path: Path):
     pytest.importorskip("openslide")
     path = pyramid(tmp_path / "a.tif")
-    ours, theirs = open_scan(path), scan_module.OpenSlideScan(path)
+    ours, theirs = open_scan(path), OpenSlideScan(path)
     window = (50, 60, 100, 80)
     np.testing.assert_array_equal(ours.read(window), theirs.read(window))
     assert len(theirs.levels) >= 1

@@ -8,6 +8,7 @@ from blood_cell_system.networks.cell_classifier import logits_model
 from blood_cell_system.networks.lite_classifier import (
     BRANCHES,
     LiteClassifierConfig,
+    PlainLiteClassifierConfig,
     build_lite_classifier,
 )
 
@@ -16,6 +17,7 @@ TYPES = ("neutrophil", "lymphocyte", "monocyte")
 
 @pytest.fixture(scope="module")
 def classifier():
+    keras.utils.set_random_seed(0)
     config = LiteClassifierConfig(conditions=("healthy_WBC", "cancer_WBC"), types=TYPES)
     return build_lite_classifier(config)
 
@@ -82,15 +84,23 @@ def test_in_training_whole_branches_are_dropped(classifier):
     assert 0.4 < (kept > 0).mean() < 0.8
 
 
-def test_its_first_answers_are_nearly_even(classifier):
+def test_its_first_answers_are_not_certain(classifier):
     cells = stained(np.random.default_rng(0).uniform(0.2, 0.6, (4, 130, 130, 3)))
     for probabilities in classifier.predict(cells, verbose=0).values():
-        others = np.ones(probabilities.shape) / max(2, probabilities.shape[1])
-        np.testing.assert_allclose(probabilities, others, atol=0.25)
+        assert 0.01 < probabilities.max() < 0.99
+
+
+def test_the_plain_one_is_a_third_of_it(classifier):
+    config = PlainLiteClassifierConfig(conditions=("healthy_RBC", "malaria_RBC"))
+    plain = build_lite_classifier(config)
+    assert plain.get_layer("plain_stem")
+    assert plain.count_params() / classifier.count_params() == pytest.approx(1 / 3, abs=0.01)
+    assert set(plain.output) == {"condition", "known"}
 
 
 def test_it_is_registered_as_one_that_sees_the_surround():
     assert classifier_named("cell_lite").sees_surround
+    assert not classifier_named("cell_lite_plain").sees_surround
     assert not classifier_named("cell_resnet").sees_surround
 
 

@@ -16,7 +16,7 @@ from blood_cell_system.analysis.scan_zones import Zone
 from blood_cell_system.errors import ImageReadError, OutputError, SettingsError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.pixel_size import PixelSize
-from blood_cell_system.pipeline import model_slots, scan_fields, scan_labels
+from blood_cell_system.pipeline import model_slots, scan_labels, scan_plan
 from blood_cell_system.pipeline.batch import (
     BatchSettings,
     analyze_inputs,
@@ -25,14 +25,9 @@ from blood_cell_system.pipeline.batch import (
     write_batch,
 )
 from blood_cell_system.pipeline.image import InferencePipeline
-from blood_cell_system.pipeline.scan_fields import (
-    Goal,
-    ScanSettings,
-    Tally,
-    plan_scans,
-    spread,
-)
+from blood_cell_system.pipeline.scan_goal import Goal, Tally
 from blood_cell_system.pipeline.scan_labels import check_zarr, write_scan_labels
+from blood_cell_system.pipeline.scan_plan import ScanSettings, plan_scans, spread
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.report import Status
 from blood_cell_system.taxonomy import BUILT_IN
@@ -58,9 +53,9 @@ def cells_image(places):
 @pytest.fixture
 def small_fields(monkeypatch):
     """Fields of 256 pixels, with a margin of 64."""
-    monkeypatch.setattr(scan_fields, "_SIDES", (4,))
-    monkeypatch.setattr(scan_fields, "_MARGIN_PX", 64)
-    monkeypatch.setattr(scan_fields, "_AROUND_PX", 128)
+    monkeypatch.setattr(scan_plan, "_SIDES", (4,))
+    monkeypatch.setattr(scan_plan, "_MARGIN_PX", 64)
+    monkeypatch.setattr(scan_plan, "_AROUND_PX", 128)
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
 
 
@@ -250,12 +245,12 @@ def test_without_the_side_of_a_pixel_outlines_give_the_size(slide):
 
 def test_only_the_monolayer_is_analysed_unless_all_is_asked_for(small_fields, slide, monkeypatch):
     names = [Zone.GLASS, Zone.THICK, Zone.MONOLAYER, Zone.EDGE] * 3
-    monkeypatch.setattr(scan_fields, "zones_of", lambda measures: tuple(names))
+    monkeypatch.setattr(scan_plan, "zones_of", lambda measures: tuple(names))
     [plan] = planned(slide)
     assert {str(field.zone) for field in plan.fields.values()} == {"monolayer"}
     [plan] = planned(slide, ScanSettings(is_everywhere=True))
     assert len(plan.fields) == 9
-    monkeypatch.setattr(scan_fields, "zones_of", lambda measures: (Zone.THICK,) * 12)
+    monkeypatch.setattr(scan_plan, "zones_of", lambda measures: (Zone.THICK,) * 12)
     with pytest.raises(ImageReadError, match=r"no part of it is a monolayer .*found thick end"):
         planned(slide)
 
@@ -485,7 +480,7 @@ def test_large_images_are_scans_by_the_memory_they_may_take(slide, tmp_path):
 
 def test_a_pyramid_is_a_scan_from_the_size_on_that_photographs_have(slide, monkeypatch):
     assert not ScanSettings().is_scan(slide)
-    monkeypatch.setattr(scan_fields, "_PYRAMID_PX", 400_000)
+    monkeypatch.setattr(scan_plan, "_PYRAMID_PX", 400_000)
     assert ScanSettings().is_scan(slide)
     flat = slide.with_name("flat.tif")
     tifffile.imwrite(flat, cells_image(grid_places()), photometric="rgb")

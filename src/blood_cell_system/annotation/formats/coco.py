@@ -2,7 +2,8 @@
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,7 +24,6 @@ from blood_cell_system.annotation.run_lengths import (
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import split_of_folders, split_of_words
 from blood_cell_system.annotation.text_files import (
-    declared_shape,
     errors_located_at,
     read_label_json,
     shortened,
@@ -116,15 +116,16 @@ class CocoReader(Reader):
                 f"{path}: image {index}", expected="an object with id and file_name"
             ):
                 name = str(image["file_name"])
-            with builder.listing_failures(name, label_file=path):
-                with errors_located_at(f"{path}: image {name}", expected="a height and a width"):
-                    shape = declared_shape(image.get("height"), image.get("width"))
-                    size = shape or builder.shape_named(name, label_file=path)
-                cells = [
-                    _cell(annotation, labels, size, where=f"{path}: {name}: object {number}")
-                    for number, annotation in enumerate(annotations[identity], start=1)
-                ]
-                builder.add(name, cells, label_file=path, declared_shape=shape, split=split)
+            builder.add(
+                name,
+                annotations[identity],
+                label_file=path,
+                read_mark=partial(_cells, labels=labels),
+                expected="a category_id of the list, and a segmentation or a bbox",
+                where=f"{path}: {name}",
+                size=(image.get("height"), image.get("width")),
+                split=split,
+            )
         for identity in sorted(annotations.keys() - set(identities)):
             builder.fail(
                 str(identity),
@@ -152,31 +153,28 @@ def _refuse_twice(path: Path, what: str, identities: Sequence[str]) -> None:
         )
 
 
-def _cell(
-    annotation: Mapping[str, Any], labels: Mapping[str, str], shape: tuple[int, int], *, where: str
-) -> Annotation:
-    with errors_located_at(
-        where, expected="a category_id of the list, and a segmentation or a bbox"
-    ):
-        category = _id(annotation["category_id"])
-        if category not in labels:
-            raise AnnotationError(
-                f"the category id {shortened(category)} is not among the categories; expected one "
-                f"of {', '.join(map(str, labels))}. Add the category, or correct the id."
-            )
-        box = None
-        if annotation.get("bbox"):
-            x, y, width, height = map(float, annotation["bbox"])
-            box = Box(x, y, x + width, y + height)
-        outline = _outline(annotation.get("segmentation"), shape, has_box=box is not None)
-        return Annotation(
-            cell_type=labels[category],
-            box=box,
-            outline=outline,
-            point=_point(annotation.get("keypoints")) if outline is None and box is None else None,
-            is_definite=not (is_doubtful(annotation) or is_doubtful(annotation.get("attributes"))),
-            facts=CellFacts.from_attributes(annotation.get("attributes")),
+def _cells(
+    annotation: Mapping[str, Any], shape: tuple[int, int], *, labels: Mapping[str, str]
+) -> Iterator[Annotation]:
+    category = _id(annotation["category_id"])
+    if category not in labels:
+        raise AnnotationError(
+            f"the category id {shortened(category)} is not among the categories; expected one of "
+            f"{', '.join(labels)}. Add the category, or correct the id."
         )
+    box = None
+    if annotation.get("bbox"):
+        x, y, width, height = map(float, annotation["bbox"])
+        box = Box(x, y, x + width, y + height)
+    outline = _outline(annotation.get("segmentation"), shape, has_box=box is not None)
+    yield Annotation(
+        cell_type=labels[category],
+        box=box,
+        outline=outline,
+        point=_point(annotation.get("keypoints")) if outline is None and box is None else None,
+        is_definite=not (is_doubtful(annotation) or is_doubtful(annotation.get("attributes"))),
+        facts=CellFacts.from_attributes(annotation.get("attributes")),
+    )
 
 
 def _point(keypoints: Any) -> tuple[float, float] | None:

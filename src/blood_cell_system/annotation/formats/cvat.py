@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
 from blood_cell_system.annotation.cell_facts import CellFacts
-from blood_cell_system.annotation.clean import ellipse_outline, join_groups, turned_box
+from blood_cell_system.annotation.clean import ellipse_outline, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
@@ -17,11 +17,7 @@ from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.run_lengths import counts_of_mask, mask_of_counts
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.annotation.splits import split_of_words
-from blood_cell_system.annotation.text_files import (
-    declared_shape,
-    errors_located_at,
-    read_label_xml,
-)
+from blood_cell_system.annotation.text_files import read_label_xml
 from blood_cell_system.annotation.writer import (
     LabelledImage,
     LabelWriter,
@@ -80,45 +76,33 @@ class CvatReader(Reader):
                 f"{path}: has tracks, as videos have; expected <image> elements. Export the task "
                 'as "CVAT for images 1.1".'
             )
-        for index, image in enumerate(tree.iterfind("image"), start=1):
+        for image in tree.iterfind("image"):
             name = image.get("name") or ""
-            with builder.listing_failures(name, label_file=path):
-                place = f"{path}: image {index} ({name})"
-                with errors_located_at(place, expected="a width and a height"):
-                    shape = declared_shape(image.get("height"), image.get("width"))
-                    size = shape or builder.shape_named(name, label_file=path)
-                annotations, joined = join_groups(
-                    _annotations(image, size, where=f"{path}: {name}"), size
-                )
-                builder.joined += joined
-                builder.add(
-                    name,
-                    annotations,
-                    label_file=path,
-                    declared_shape=shape,
-                    split=split_of_words(image.get("subset", "")),
-                )
+            builder.add(
+                name,
+                [element for element in image if element.tag in (*_SHAPES, *_OTHER_SHAPES)],
+                label_file=path,
+                read_mark=_annotations,
+                expected="a label and the shape's numbers",
+                where=f"{path}: {name}",
+                size=(image.get("height"), image.get("width")),
+                split=split_of_words(image.get("subset", "")),
+            )
 
 
-def _annotations(
-    image: Element, shape: tuple[int, int], *, where: str
-) -> Iterator[tuple[Annotation, int | None]]:
-    elements = [element for element in image if element.tag in (*_SHAPES, *_OTHER_SHAPES)]
-    for index, element in enumerate(elements, start=1):
-        place = f"{where}: object {index} (<{element.tag}>)"
-        with errors_located_at(place, expected="a label and the shape's numbers"):
-            label = element.attrib["label"]
-            group = int(element.get("group_id") or 0) or None
-            attributes = {
-                attribute.get("name", ""): attribute.text or ""
-                for attribute in element.iterfind("attribute")
-            }
-            is_definite = not is_doubtful(attributes)
-            facts = CellFacts.from_attributes(attributes)
-            places = list(_places(element, shape))
-        for fields in places:
-            cell = Annotation(cell_type=label, is_definite=is_definite, facts=facts, **fields)
-            yield cell, group
+def _annotations(element: Element, shape: tuple[int, int]) -> Iterator[Annotation]:
+    attributes = {
+        attribute.get("name", ""): attribute.text or ""
+        for attribute in element.iterfind("attribute")
+    }
+    for place in _places(element, shape):
+        yield Annotation(
+            cell_type=element.attrib["label"],
+            is_definite=not is_doubtful(attributes),
+            facts=CellFacts.from_attributes(attributes),
+            part_of=int(element.get("group_id") or 0) or None,
+            **place,
+        )
 
 
 def _places(element: Element, shape: tuple[int, int]) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,8 @@
 """Datumaro JSON, which CVAT exports too: a file for each split."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,7 @@ from blood_cell_system.annotation.outline import PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import split_of_folders, split_of_words
-from blood_cell_system.annotation.text_files import (
-    declared_shape,
-    errors_located_at,
-    read_label_json,
-)
+from blood_cell_system.annotation.text_files import errors_located_at, read_label_json
 from blood_cell_system.boxes import Box
 
 
@@ -59,32 +56,31 @@ class DatumaroReader(Reader):
         inner = path.relative_to(builder.listing.root)
         split = split_of_words(path.stem) or split_of_folders(inner)
         for index, item in enumerate(items, start=1):
-            with errors_located_at(f"{path}: item {index}", expected="an id"):
+            with errors_located_at(f"{path}: item {index}", expected="an id, and annotations"):
                 image = item.get("image") or item.get("media") or {}
                 name = str(image.get("path") or item["id"])
-            place = f"{path}: {name}"
-            with builder.listing_failures(name, label_file=path):
-                with errors_located_at(place, expected="the image's size, and annotations"):
-                    shape = declared_shape(*(image.get("size") or (None, None)))
-                    size = shape or builder.shape_named(name, label_file=path)
-                    marks = list(item.get("annotations") or ())
-                annotations = [
-                    _annotation(mark, labels, size, where=f"{place}: object {number}")
-                    for number, mark in enumerate(marks, start=1)
-                ]
-                builder.add(name, annotations, label_file=path, declared_shape=shape, split=split)
+                marks = list(item.get("annotations") or ())
+            builder.add(
+                name,
+                marks,
+                label_file=path,
+                read_mark=partial(_annotations, labels=labels),
+                expected="a label_id of the list, and the shape's numbers",
+                where=f"{path}: {name}",
+                size=tuple(image.get("size") or (None, None)),
+                split=split,
+            )
 
 
-def _annotation(
-    mark: Mapping[str, Any], labels: Sequence[str], size: tuple[int, int], *, where: str
-) -> Annotation:
-    with errors_located_at(where, expected="a label_id of the list, and the shape's numbers"):
-        number = int(mark["label_id"])
-        return Annotation(
-            cell_type=labels[number] if number >= 0 else str(number),
-            is_definite=not is_doubtful(mark.get("attributes")),
-            **_place(mark, size),
-        )
+def _annotations(
+    mark: Mapping[str, Any], size: tuple[int, int], *, labels: Sequence[str]
+) -> Iterator[Annotation]:
+    number = int(mark["label_id"])
+    yield Annotation(
+        cell_type=labels[number] if number >= 0 else str(number),
+        is_definite=not is_doubtful(mark.get("attributes")),
+        **_place(mark, size),
+    )
 
 
 def _place(mark: Mapping[str, Any], size: tuple[int, int]) -> dict[str, Any]:

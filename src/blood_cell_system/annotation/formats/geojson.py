@@ -2,7 +2,7 @@
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -87,12 +87,12 @@ class GeoJsonReader(Reader):
 def _read_file(path: Path, builder: ReadingBuilder) -> int:
     """Read one file; return the number of regions around cells, which are left out."""
     with builder.listing_failures(path.stem, label_file=path):
-        content = read_label_json(path)
-        annotations = [
-            annotation
-            for index, feature in enumerate(_features(content, path), start=1)
-            for annotation in _annotations(feature, where=f"{path}: object {index}")
-        ]
+        annotations = []
+        for index, feature in enumerate(_features(read_label_json(path), path), start=1):
+            with errors_located_at(
+                f"{path}: object {index}", expected="a Feature with a geometry of coordinates"
+            ):
+                annotations += _annotations(feature)
         cells = _without_regions(annotations)
         builder.add(path.stem, cells, label_file=path)
         return len(annotations) - len(cells)
@@ -154,39 +154,30 @@ def _features(content: Any, path: Path) -> list[Any]:
     return content
 
 
-def _annotations(feature: Mapping[str, Any], *, where: str) -> Iterator[Annotation]:
-    with errors_located_at(where, expected="a Feature with a geometry of coordinates"):
-        properties = feature.get("properties") or {}
-        if properties.get("objectType") == "tile":
-            return
-        label = _label(properties)
-        facts = _facts(properties)
-        geometry: Any = feature.get("geometry") or {}
-        kind, coordinates = geometry.get("type"), geometry.get("coordinates")
-        if kind in _POLYGONS:
-            polygons = [coordinates] if kind == "Polygon" else coordinates
-            rings = [_corners(ring) for polygon in polygons for ring in polygon]
-            outline = PolygonOutline.from_points(*rings)
-            metadata = properties.get("metadata")
-            says_box = isinstance(metadata, dict) and metadata.get("shape") == "box"
-            is_box = says_box and outline.is_upright_rectangle
-            annotations = [
-                Annotation(
-                    cell_type=label,
-                    facts=facts,
-                    **({"box": outline.box} if is_box else {"outline": outline}),
-                )
-            ]
-        elif kind in _POINTS:
-            points = [coordinates] if kind == "Point" else coordinates
-            annotations = [
-                Annotation(cell_type=label, facts=facts, point=(float(x), float(y)))
-                for x, y, *_ in points
-            ]
-        else:
-            # Without a place: it is listed among what was dropped.
-            annotations = [Annotation(cell_type=label)]
-    yield from annotations
+def _annotations(feature: Mapping[str, Any]) -> list[Annotation]:
+    properties = feature.get("properties") or {}
+    if properties.get("objectType") == "tile":
+        return []
+    label, facts = _label(properties), _facts(properties)
+    geometry: Any = feature.get("geometry") or {}
+    kind, coordinates = geometry.get("type"), geometry.get("coordinates")
+    if kind in _POLYGONS:
+        polygons = [coordinates] if kind == "Polygon" else coordinates
+        rings = [_corners(ring) for polygon in polygons for ring in polygon]
+        outline = PolygonOutline.from_points(*rings)
+        metadata = properties.get("metadata")
+        says_box = isinstance(metadata, dict) and metadata.get("shape") == "box"
+        if says_box and outline.is_upright_rectangle:
+            return [Annotation(cell_type=label, facts=facts, box=outline.box)]
+        return [Annotation(cell_type=label, facts=facts, outline=outline)]
+    if kind in _POINTS:
+        points = [coordinates] if kind == "Point" else coordinates
+        return [
+            Annotation(cell_type=label, facts=facts, point=(float(x), float(y)))
+            for x, y, *_ in points
+        ]
+    # Without a place: it is listed among what was dropped.
+    return [Annotation(cell_type=label)]
 
 
 def _facts(properties: Mapping[str, Any]) -> CellFacts | None:

@@ -22,11 +22,7 @@ from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split, split_of_words
-from blood_cell_system.annotation.text_files import (
-    declared_shape,
-    errors_located_at,
-    read_label_json,
-)
+from blood_cell_system.annotation.text_files import errors_located_at, read_label_json
 from blood_cell_system.annotation.writer import (
     LabelledImage,
     LabelWriter,
@@ -187,20 +183,23 @@ _SHAPE_KEYS: Final = ("x", "points", "rle", "vertices", _IS_SHAPE)
 
 def _add(task: _Task, path: Path, builder: ReadingBuilder) -> None:
     reference = _found(task.reference, path, builder.listing)
-    with builder.listing_failures(reference, label_file=path):
-        if task.regions is None:
-            raise AnnotationError(
-                f"{path}: {reference} is not annotated yet, or was skipped. Label it, or remove it."
-            )
-        with errors_located_at(f"{path}: {reference}", expected="the image's size in pixels"):
-            first = task.regions[0] if task.regions else {}
-            shape = declared_shape(first.get("original_height"), first.get("original_width"))
-            size = shape or builder.shape_named(reference, label_file=path)
-        annotations = [
-            _annotation(region, size, where=f"{path}: {reference}: object {index}")
-            for index, region in enumerate(task.regions, start=1)
-        ]
-        builder.add(reference, annotations, label_file=path, declared_shape=shape, split=task.split)
+    if task.regions is None:
+        unlabelled = AnnotationError(
+            f"{path}: {reference} is not annotated yet, or was skipped. Label it, or remove it."
+        )
+        builder.fail_named(reference, unlabelled, label_file=path)
+        return
+    first = task.regions[0] if task.regions else {}
+    builder.add(
+        reference,
+        task.regions,
+        label_file=path,
+        read_mark=_annotations,
+        expected="a shape in hundredths of the image, and its label",
+        where=f"{path}: {reference}",
+        size=(first.get("original_height"), first.get("original_width")),
+        split=task.split,
+    )
 
 
 def _found(reference: str, path: Path, listing: FolderListing) -> str:
@@ -218,23 +217,22 @@ def _found(reference: str, path: Path, listing: FolderListing) -> str:
     return reference
 
 
-def _annotation(region: Mapping[str, Any], size: tuple[int, int], *, where: str) -> Annotation:
-    with errors_located_at(where, expected="a shape in hundredths of the image, and its label"):
-        if float(region.get("image_rotation") or 0) % 360:
-            raise AnnotationError(
-                "the image was turned in Label Studio; expected it upright. Turn it back there, "
-                "and export again."
-            )
-        labels = [str(name) for key in _LABEL_KEYS for name in region.get(key) or ()]
-        choices = [*labels, *(region.get("choices") or ())]
-        definite = [label for label in labels if not is_doubtful([label])]
-        return Annotation(
-            # A region without a label is a label of its own, which must be named to be left out.
-            cell_type=", ".join(definite) or (labels[0] if labels else "unlabelled"),
-            is_definite=len(definite) == len(labels) and not is_doubtful(choices),
-            facts=_facts(region),
-            **_place(region, size),
+def _annotations(region: Mapping[str, Any], size: tuple[int, int]) -> Iterator[Annotation]:
+    if float(region.get("image_rotation") or 0) % 360:
+        raise AnnotationError(
+            "the image was turned in Label Studio; expected it upright. Turn it back there, and "
+            "export again."
         )
+    labels = [str(name) for key in _LABEL_KEYS for name in region.get(key) or ()]
+    choices = [*labels, *(region.get("choices") or ())]
+    definite = [label for label in labels if not is_doubtful([label])]
+    yield Annotation(
+        # A region without a label is a label of its own, which must be named to be left out.
+        cell_type=", ".join(definite) or (labels[0] if labels else "unlabelled"),
+        is_definite=len(definite) == len(labels) and not is_doubtful(choices),
+        facts=_facts(region),
+        **_place(region, size),
+    )
 
 
 def _facts(region: Mapping[str, Any]) -> CellFacts | None:

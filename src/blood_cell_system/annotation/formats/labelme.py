@@ -12,17 +12,13 @@ import cv2
 import numpy as np
 
 from blood_cell_system.annotation.cell_facts import CellFacts
-from blood_cell_system.annotation.clean import ellipse_outline, join_groups
+from blood_cell_system.annotation.clean import ellipse_outline
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.annotation.text_files import (
-    declared_shape,
-    errors_located_at,
-    read_label_json,
-)
+from blood_cell_system.annotation.text_files import errors_located_at, read_label_json
 from blood_cell_system.annotation.writer import (
     LabelledImage,
     LabelWriter,
@@ -35,9 +31,8 @@ from blood_cell_system.annotation.writer import (
 )
 from blood_cell_system.atomic_files import write_json
 from blood_cell_system.boxes import Box
-from blood_cell_system.errors import AnnotationError, BloodCellError
+from blood_cell_system.errors import AnnotationError
 
-_SHAPE_FIELDS: Final = "a label, points, and a shape_type"
 # X-AnyLabeling writes rectangles with four corners, and turned ones as "rotation".
 _POLYGON_KINDS: Final = frozenset(
     {"polygon", "rectangle", "oriented_rectangle", "rotation", "quadrilateral"}
@@ -86,55 +81,35 @@ class LabelMeReader(Reader):
 
 
 def _read_file(path: Path, builder: ReadingBuilder) -> None:
-    reference = path.stem
-    try:
+    with builder.listing_failures(path.stem, label_file=path):
         content = read_label_json(path)
         with errors_located_at(str(path), expected="an imagePath and a list of shapes"):
             reference = str(content["imagePath"] or path.stem)
             shapes = content["shapes"]
             if not isinstance(shapes, list):
                 raise TypeError
-        with errors_located_at(str(path), expected="imageHeight and imageWidth in pixels"):
-            shape = declared_shape(content.get("imageHeight"), content.get("imageWidth"))
-        annotations = [
-            _annotation(value, where=f"{path}: object {index}")
-            for index, value in enumerate(shapes, start=1)
-        ]
-        # Parts that overlap are painted, for which the image's size must be known.
-        extent = shape or _extent([annotation for annotation, _ in annotations])
-        whole, joined = join_groups(annotations, extent)
-    except BloodCellError as error:
-        builder.fail_named(reference, error, label_file=path)
-        return
-    builder.joined += joined
-    builder.add(reference, whole, label_file=path, declared_shape=shape)
+        builder.add(
+            reference,
+            shapes,
+            label_file=path,
+            read_mark=_annotations,
+            expected="a label, points, and a shape_type",
+            size=(content.get("imageHeight"), content.get("imageWidth")),
+        )
 
 
-def _extent(annotations: Sequence[Annotation]) -> tuple[int, int]:
-    boxes = [annotation.outline.box for annotation in annotations if annotation.outline is not None]
-    return (
-        max((math.ceil(box.y_max) for box in boxes), default=0),
-        max((math.ceil(box.x_max) for box in boxes), default=0),
+def _annotations(value: Mapping[str, Any], _: tuple[int, int]) -> Iterator[Annotation]:
+    # X-AnyLabeling has "difficult" beside the flags, and attributes of its own.
+    doubts = map(is_doubtful, (value, value.get("flags"), value.get("attributes")))
+    points = [(float(x), float(y)) for x, y in value["points"]]
+    group = value.get("group_id")
+    yield Annotation(
+        cell_type=str(value["label"]),
+        is_definite=not any(doubts),
+        facts=CellFacts.from_attributes(value.get("attributes")),
+        part_of=None if group is None else int(group),
+        **_place(value.get("shape_type") or "polygon", points, value),
     )
-
-
-def _annotation(value: Mapping[str, Any], *, where: str) -> tuple[Annotation, int | None]:
-    with errors_located_at(where, expected=_SHAPE_FIELDS):
-        label = str(value["label"])
-        group = value.get("group_id")
-        # X-AnyLabeling has "difficult" beside the flags, and attributes of its own.
-        is_definite = not any(
-            map(is_doubtful, (value, value.get("flags"), value.get("attributes")))
-        )
-        points = [(float(x), float(y)) for x, y in value["points"]]
-        kind = value.get("shape_type") or "polygon"
-        annotation = Annotation(
-            cell_type=label,
-            is_definite=is_definite,
-            facts=CellFacts.from_attributes(value.get("attributes")),
-            **_place(kind, points, value),
-        )
-        return annotation, None if group is None else int(group)
 
 
 def _place(

@@ -3,7 +3,8 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,14 +15,10 @@ from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.annotation.text_files import (
-    errors_located_at,
-    read_label_json,
-    read_label_table,
-)
+from blood_cell_system.annotation.text_files import errors_located_at, read_label_json
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError
-from blood_cell_system.input_files import parsed_json
+from blood_cell_system.input_files import parsed_json, read_table
 
 _JSON: Final = re.compile(r'"(?:_via_img_metadata|shape_attributes|region_attributes|regions)"\s*:')
 _IN_JSON: Final = re.compile(r'"filename"\s*:')
@@ -74,14 +71,16 @@ class ViaReader(Reader):
                 builder.used(path)
                 continue
             earlier.append(images)
-            label_name = _label_name(images)
+            read_mark = partial(_annotations, label_name=_label_name(images))
             for name, regions in images:
-                with builder.listing_failures(name, label_file=path):
-                    annotations = [
-                        _annotation(region, label_name, where=f"{path}: {name}: object {index}")
-                        for index, region in enumerate(regions, start=1)
-                    ]
-                    builder.add(name, annotations, label_file=path)
+                builder.add(
+                    name,
+                    regions,
+                    label_file=path,
+                    read_mark=read_mark,
+                    expected="shape_attributes and region_attributes",
+                    where=f"{path}: {name}",
+                )
 
 
 Region = Mapping[str, Any]
@@ -105,15 +104,14 @@ def _listed(regions: Any) -> list[Region]:
 
 def _of_csv(path: Path) -> list[tuple[str, list[Region]]]:
     regions_of: dict[str, list[Region]] = {}
-    rows = read_label_table(path)
-    _, header = next(rows)
+    columns = {name: (name,) for name in _COLUMNS}
+    rows = read_table(path, columns, error=AnnotationError, remedy="Export the annotations again.")
     for line, row in rows:
-        with errors_located_at(f"{path}: line {line}", expected=f"values for {', '.join(header)}"):
-            fields = dict(zip(header, row, strict=True))
-            regions = regions_of.setdefault(fields["filename"], [])
-            if fields["region_count"].strip() != "0":
+        with errors_located_at(f"{path}: line {line}", expected=", ".join(_COLUMNS)):
+            regions = regions_of.setdefault(row["filename"], [])
+            if row["region_count"] != "0":
                 shape, attributes = (
-                    parsed_json(fields[name], path, error=AnnotationError) for name in _COLUMNS[2:]
+                    parsed_json(row[name], path, error=AnnotationError) for name in _COLUMNS[2:]
                 )
                 regions.append({"shape_attributes": shape, "region_attributes": attributes})
     return list(regions_of.items())
@@ -132,19 +130,20 @@ def _label_name(images: Sequence[tuple[str, Sequence[Region]]]) -> str | None:
     return likely or next((name for name, _ in names.most_common(1)), None)
 
 
-def _annotation(region: Region, label_name: str | None, *, where: str) -> Annotation:
-    with errors_located_at(where, expected="shape_attributes and region_attributes"):
-        attributes = region.get("region_attributes") or {}
-        value = attributes.get(label_name) if label_name else None
-        if isinstance(value, Mapping):
-            # A checkbox: the ticked ones.
-            value = ", ".join(str(name) for name, is_ticked in value.items() if is_ticked)
-        return Annotation(
-            # A region without a label is a label of its own, which must be named to be left out.
-            cell_type=str(value or "unlabelled").strip(),
-            is_definite=not is_doubtful(attributes),
-            **_place(region["shape_attributes"]),
-        )
+def _annotations(
+    region: Region, _: tuple[int, int], *, label_name: str | None
+) -> Iterator[Annotation]:
+    attributes = region.get("region_attributes") or {}
+    value = attributes.get(label_name) if label_name else None
+    if isinstance(value, Mapping):
+        # A checkbox: the ticked ones.
+        value = ", ".join(str(name) for name, is_ticked in value.items() if is_ticked)
+    yield Annotation(
+        # A region without a label is a label of its own, which must be named to be left out.
+        cell_type=str(value or "unlabelled").strip(),
+        is_definite=not is_doubtful(attributes),
+        **_place(region["shape_attributes"]),
+    )
 
 
 def _place(shape: Mapping[str, Any]) -> dict[str, Any]:

@@ -265,7 +265,7 @@ class VocReader(Reader):
                     _image_of(path, annotation, listing),
                     annotation.cells(first_pixel=first_pixel),
                     label_file=path,
-                    declared_shape=annotation.shape,
+                    size=annotation.shape or (None, None),
                 )
 
 

@@ -6,7 +6,8 @@ nothing else.
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,6 @@ from blood_cell_system.annotation.writer import (
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError
-from blood_cell_system.imaging.image_file import read_image_shape
 
 _NAME_LISTS: Final = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt")
 _KEY: Final = re.compile(r"^names\s*:", re.MULTILINE)
@@ -130,6 +130,7 @@ class YoloReader(Reader):
     Format: https://docs.ultralytics.com/datasets/segment/. The licence is that of the images.
     """
 
+    mark = "line"
     missing = (
         "no text files named as images are; expected YOLO's labels/a.txt for images/a.png. Export "
         "the labels again."
@@ -179,19 +180,20 @@ def _read_file(
         names_file, table = _nearest_names(path, names)
         if names_file is not None:
             builder.used(names_file)
-        height, width = read_image_shape(image)
-        annotations = [
-            _annotation(line, table, (height, width), where=f"{path}: line {number}")
-            for number, line in enumerate(read_label_text(path).splitlines(), start=1)
-            if line.strip()
-        ]
-        builder.add(image, annotations, label_file=path)
+        builder.add(
+            image,
+            read_label_text(path).splitlines(),
+            label_file=path,
+            read_mark=partial(_annotations, names=table),
+        )
 
 
-def _annotation(
-    line: str, names: Mapping[int, str], shape: tuple[int, int], *, where: str
-) -> Annotation:
+def _annotations(
+    line: str, shape: tuple[int, int], *, names: Mapping[int, str]
+) -> Iterator[Annotation]:
     words = line.split()
+    if not words:
+        return
     try:
         number = int(float(words[0]))
         values = np.array([float(word) for word in words[1:]])
@@ -199,24 +201,26 @@ def _annotation(
         number, values = -1, np.zeros(0)
     if number < 0 or len(values) < min(_BOX_NUMBERS):
         raise AnnotationError(
-            f"{where}: {line.strip()[:60]!r} is no label; expected a class number and four "
-            "fractions, or the corners of an outline. Correct the line, or remove it."
+            f"{line.strip()[:60]!r} is no label; expected a class number and four fractions, or "
+            "the corners of an outline. Correct the line, or remove it."
         )
     is_box = len(values) in _BOX_NUMBERS
     # An odd number left over is a confidence.
     places = values[:4] if is_box else values[: len(values) // 2 * 2]
     if not ((places >= _FRACTIONS[0]) & (places <= _FRACTIONS[1])).all():
         raise AnnotationError(
-            f"{where}: {line.strip()[:60]!r} goes far beyond the image; expected fractions of "
-            "its sides, from 0 to 1. Divide x and widths by the image's width, y and heights by "
-            "its height."
+            f"{line.strip()[:60]!r} goes far beyond the image; expected fractions of its sides, "
+            "from 0 to 1. Divide x and widths by the image's width, y and heights by its height."
         )
     label = names.get(number, str(number))
     corners = places.reshape(-1, 2) * (shape[1], shape[0])
-    if not is_box:
-        return Annotation(cell_type=label, outline=PolygonOutline(rings=(corners,)))
-    middle, half = corners[0], corners[1] / 2
-    return Annotation(cell_type=label, box=Box(*map(float, (*(middle - half), *(middle + half)))))
+    if is_box:
+        middle, half = corners[0], corners[1] / 2
+        yield Annotation(
+            cell_type=label, box=Box(*(middle - half).tolist(), *(middle + half).tolist())
+        )
+    else:
+        yield Annotation(cell_type=label, outline=PolygonOutline(rings=(corners,)))
 
 
 # A billionth of the longest side is far less than a thousandth of a pixel.

@@ -13,8 +13,6 @@ A group is what must not be split: a slide, a patient, a subject or a video.
 ``labelled_images.yaml`` describes the collections, with their sources and pitfalls.
 """
 
-import csv
-import io
 from collections import defaultdict
 from functools import cache
 from pathlib import Path
@@ -24,7 +22,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict
 
 from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
-from blood_cell_system.annotation.text_files import errors_located_at, read_label_text
+from blood_cell_system.annotation.text_files import errors_located_at
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.cell_blocks import blocks_of_names
 from blood_cell_system.datasets.cell_fields import (
@@ -36,6 +34,7 @@ from blood_cell_system.datasets.cell_fields import (
 )
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.imaging.image_folders import is_left_behind
+from blood_cell_system.input_files import read_table
 
 _MANIFEST: Final = "manifest.csv"
 _CELLS: Final = "cells.csv"
@@ -234,27 +233,18 @@ def collection(folder: str) -> Collection:
 
 
 def _rows(path: Path, columns: tuple[str, ...]) -> list[tuple[int, dict[str, str]]]:
-    """Lines of a table with their numbers."""
-    reader = csv.DictReader(io.StringIO(read_label_text(path), newline=""))
+    """Rows of a table with the numbers of their lines."""
+    needed = {name: (name,) for name in columns}
     rows = []
-    try:
-        lacking = [name for name in columns if name not in (reader.fieldnames or ())]
-        if lacking:
+    for line, row in read_table(
+        path, needed, error=AnnotationError, remedy="Copy the collection again."
+    ):
+        values = {name: row.get(name, "") for name in columns}
+        file = Path(values["file"])
+        if file.is_absolute() or ".." in file.parts:
             raise AnnotationError(
-                f"{path}: no column {', '.join(lacking)}; expected {', '.join(columns)}. Copy the "
-                "collection again."
+                f"{path}, line {line}: the file is {values['file']!r}; expected a path within the "
+                "collection."
             )
-        for row in reader:
-            values = {name: (row[name] or "").strip() for name in columns}
-            file = Path(values["file"])
-            if file.is_absolute() or ".." in file.parts:
-                raise AnnotationError(
-                    f"{path}, line {reader.line_num}: the file is {values['file']!r}; expected a "
-                    "path within the collection."
-                )
-            rows.append((reader.line_num, values))
-    except csv.Error as error:
-        raise AnnotationError(
-            f"{path}: no table of comma-separated values ({error}). Copy the collection again."
-        ) from error
+        rows.append((line, values))
     return rows

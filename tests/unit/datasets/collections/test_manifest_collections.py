@@ -77,7 +77,7 @@ def test_a_folder_without_manifest_is_reported(tmp_path):
         ("file,class", ("a.png", "a"), "no column group"),
         (HEADER, ("a.png", "dog", "g", ""), "line 2: the class is 'dog'; expected a, b, mask"),
         (HEADER, ("../a.png", "a", "g", ""), "expected a path within the collection"),
-        (HEADER, ("a" * 200_000, "a", "g", ""), "no table of comma-separated values"),
+        (HEADER, ("a" * 200_000, "a", "g", ""), "is no row of a table"),
     ],
 )
 def test_a_damaged_manifest_is_refused(tmp_path, header, row, message):
