@@ -92,7 +92,7 @@ def diagnose(
         quality=analysis.quality,
         warnings=(
             *(finding.message for finding in analysis.quality.warnings),
-            *_warnings_of_cells(cells),
+            *(_warnings_of_cells(cells) if analysis.quality.is_smear else ()),
             *_doubt_of_scale(cells, analysis.scale),
             *unfamiliar(findings, taxonomy),
             *doubts(rate for part in findings.values() for rate in part.rates),
