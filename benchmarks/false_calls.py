@@ -6,8 +6,8 @@ DIR (default: $BLOOD_CELL_DATA) holds the collections, as ``CLEAN`` and ``SICK``
 are spread over each of them; of BCCD, PBC and Uganda those held out for testing are used. Shares of
 clean collections are of all assessed cells; of ``nih_in_field``, whose images show one infected
 cell in the middle each, of these; of Uganda's, of the boxes of sickle cells. Of white cells the
-share is that of blasts: ``acrs_apml``'s and many of ``jhu_apl_aml``'s are. Parasites of IML have a benchmark of
-their own (``parasites.py``). ``--table`` writes a row for each cell.
+share is that of blasts: ``acrs_apml``'s and many of ``jhu_apl_aml``'s are. Parasites of IML have a
+benchmark of their own (``parasites.py``). ``--table`` writes a row for each cell.
 """
 
 import argparse

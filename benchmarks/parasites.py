@@ -6,7 +6,8 @@ DIR (default: $BLOOD_CELL_DATA) holds ``iml_malaria``; the fields are those of
 ``docs/held_out_blocks.md``. An annotated cell is the found one that has most of its box's pixels. A
 parasite is found where its cell is called infected; a healthy cell that is called infected is a
 false alarm. Undecided cells are for a person to look at. Shares of parasites are of all annotated
-ones, those of healthy cells of all assessed or undecided ones. ``--table`` writes a row for each annotated cell.
+ones, those of healthy cells of all assessed or undecided ones. ``--table`` writes a row for each
+annotated cell.
 """
 
 import argparse

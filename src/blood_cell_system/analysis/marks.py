@@ -679,11 +679,11 @@ BCCD have 0.45 and more, dust up to 0.25."""
 _DUST_REACH: Final = 0.5
 """Width of the surroundings whose light is compared, in extents of the body."""
 _SURE: Final = 0.6
-"""Confidence from which a red cell is one however pale. In 240 images of all collections outlines of
-empty slide, of fibres and of writing have 0.29 to 0.57, pale cells of thalassaemia 0.52 and more."""
+"""Confidence from which a red cell is one however pale. In 240 images of all collections outlines
+of empty slide, of fibres and of writing have 0.29 to 0.57."""
 _EMPTY_SHARE: Final = 0.25
-"""Density in green light, in medians of the sure red cells', below which an outline holds no cell: such
-outlines have up to 0.21, the palest red cells 0.36."""
+"""Density in green light, in medians of the sure red cells', below which an outline holds no cell:
+up to 0.21 in such outlines there, 0.36 in the palest red cells."""
 _FEW_SURE: Final = 3
 """Sure red cells below which nobody knows how dense they are."""
 _SAMPLE: Final = 24
