@@ -161,6 +161,14 @@ class Frame:
     holes: tuple[Window, ...] = ()
     marks: NDArray[np.uint8] | None = None
 
+    @property
+    def red_cell_area_px(self) -> float | None:
+        """Area of a red cell of the whole, in pixels that the network sees."""
+        diameter = self.scale.red_cell_diameter_px
+        if diameter is None:
+            return None
+        return float(np.pi / 4 * (diameter * self.scale.magnification_applied) ** 2)
+
     def owns(self, cells: Cells) -> NDArray[np.bool_]:
         """Which cells have their centroid in the field's own part."""
         x, y = cells["centroid"].T
@@ -189,6 +197,8 @@ def analyze_field(
     check_rgb(image)
     started = time.perf_counter()
     field = np.ascontiguousarray(image[frame.inner])
+    separation = replace(settings.separation, red_cell_area_px=frame.red_cell_area_px)
+    settings = replace(settings, separation=separation)
     found = _analyze_posed(runtime, field, settings, None, frame, around=image)
     own = found.cells.select(frame.owns(found.cells))
     cells = count_by_rule(own, settings.border_rule, found.field_mask)
