@@ -336,6 +336,9 @@ class ModelMetadata(_Part):
     subtype_thresholds: dict[str, Share] = {}
     """Conformal: a class is possible when its probability reaches its threshold. Empty where
     nothing was calibrated."""
+    call_thresholds: dict[str, Share] = {}
+    """A condition that is the likeliest is called where its probability reaches this; below, the
+    cell is undecided. One that is not here is called wherever it is the likeliest."""
     coverage: Share | None = None
     """Share of the sets of possible classes that hold the true one, as calibrated."""
     nucleus_evidence: NucleusEvidence | None = None
@@ -401,6 +404,11 @@ class ModelMetadata(_Part):
             raise ValueError(
                 f"validation of {', '.join(sorted(strangers))}; expected classes of the model, of "
                 f"{', '.join((*self.conditions, *self.subtypes))}"
+            )
+        if strangers := set(self.call_thresholds) - set(self.conditions):
+            raise ValueError(
+                f"call_thresholds of {', '.join(sorted(strangers))}; expected conditions of the "
+                f"model, of {', '.join(self.conditions)}"
             )
         return self
 
