@@ -17,7 +17,7 @@ from support.drawn_cells import ellipse_box
 from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.cells.unassessed import Reason
+from blood_cell_system.cells.unassessed import UNDECIDED, Reason
 from blood_cell_system.metrics.intervals import wilson_interval
 from blood_cell_system.reports import findings as findings_module
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
@@ -229,6 +229,35 @@ def test_what_is_none_of_the_classes_is_flagged_and_has_no_condition():
     assert report.findings["RBC"].none_of_these == 1
 
 
+MAYBE_SICK = {"condition": "malaria_RBC", "probability": 0.7, "reason": Reason.UNDECIDED}
+
+
+def test_an_undecided_cell_counts_neither_as_sick_nor_as_healthy():
+    found = classified_report(ONE_RED, red=MAYBE_SICK, threshold=0.0).findings["RBC"]
+    assert (found.assessed, found.counts["malaria_RBC"], found.counts["healthy_RBC"]) == (0, 0, 0)
+    assert found.not_assessed == {Reason.UNDECIDED: 1}
+    assert found.suspected == {"malaria_RBC": 1}
+    assert (found + found).suspected == {"malaria_RBC": 2}
+    assert not any(rate.total for rate in found.rates)
+
+
+def test_an_undecided_cell_is_to_be_looked_at():
+    report = classified_report(ONE_RED, red=MAYBE_SICK, threshold=0.0)
+    cell = only_red(report)
+    assert (cell["condition"], cell["flags"]) == (UNDECIDED, (CellFlag.UNCERTAIN,))
+    assert is_abnormal(report.cells) == [False]
+    words = " ".join(report.to_summary_text().split())
+    assert "red cells: 1 = 0 assessed + 1 undecided" in words
+    assert "look at them: red cells with malaria parasites 1" in words
+    assert "1 (malaria?, 0.70)" in words
+
+
+def test_a_report_with_undecided_cells_is_read_back():
+    report = classified_report(ONE_RED, red=MAYBE_SICK, threshold=0.0)
+    again = DiagnosticReport.from_json(json.loads(json.dumps(report.to_json())))
+    assert again.to_json() == report.to_json()
+
+
 @pytest.mark.parametrize(
     ("red", "is_uncertain"),
     [
@@ -296,6 +325,7 @@ def test_the_table_has_a_column_a_class():
         ({"condition": "malaria_RBC"}, ABNORMAL_COLOUR),
         ({"possible": ()}, UNSURE_COLOUR),
         ({"is_known": False}, NONE_COLOUR),
+        (MAYBE_SICK, UNSURE_COLOUR),
         ({}, None),
     ],
 )
