@@ -103,7 +103,7 @@ class ImageOrder:
 
 
 def _quotas(sizes: NDArray[np.intp], evenness: float) -> NDArray[np.intp]:
-    """Deal the slots of a round out to the sources, by the largest remainder.
+    """Share the slots of a round among the sources, by the largest remainder.
 
     No source goes without: the smallest gets more than its number of images says.
     """

@@ -189,7 +189,7 @@ def split_folder(
     jobs: int | None = None,
     is_check: bool = False,
 ) -> SplitSummary:
-    """Deal out the images of a prepared folder anew, and write that into its manifest.
+    """Split the images of a prepared folder anew, and write that into its manifest.
 
     Groups stay whole. Images that show the same field, and augmented copies, stay
     together as well, whatever their groups are.
