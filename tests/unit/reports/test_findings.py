@@ -193,7 +193,8 @@ def test_the_sums_of_every_report_add_up(fates, has_classifier):
     assert value["counts"][RBC] == counted.count(None) + sum(findings["not_assessed"].values())
     assert [cell["reason"] for cell in value["cells"]] == whys.tolist()
     sums = re.search(
-        r"red cells: (\d+) = ([^:]*?) healthy red cells \d", " ".join(report.text.split())
+        r"red cells: (\d+) = ([^:]*?) red cells without malaria or sickling \d",
+        " ".join(report.text.split()),
     )
     assert (sums is not None) == (has_classifier and len(counted) > 0)
     if sums:
@@ -298,8 +299,11 @@ def test_an_open_type_makes_a_white_cell_uncertain_but_not_a_blast():
 def test_the_text_tells_counts_and_what_is_lacking():
     words = " ".join(classified_report(red={"condition": "sickle_RBC"}).to_summary_text().split())
     assert "red cells: 3 = 1 assessed + 2 cut off" in words
-    assert "healthy red cells 0, red cells with malaria parasites 0, sickle cells 1" in words
-    named = "healthy red cells, parasitaemia (red cells with malaria parasites), sickle cells"
+    assert "or sickling 0, red cells with malaria parasites 0, sickle cells 1" in words
+    named = (
+        "red cells without malaria or sickling, parasitaemia (red cells with malaria parasites), "
+        "sickle cells"
+    )
     assert f"shares of {named}: too few cells to say (1; at least 500" in words
     assert "rbc_classifier.onnx, SHA-256 efef" in words
 
