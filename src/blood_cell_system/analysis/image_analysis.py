@@ -35,6 +35,7 @@ from blood_cell_system.analysis.segmentation import FoundCells, TileSettings, Wi
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.analysis.trained_models import Runtime, training_diameter_of
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
+from blood_cell_system.cells.cut_out import is_cut_out_on_black
 from blood_cell_system.cells.separation import SeparationSettings
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.imaging.image_file import check_rgb
@@ -286,6 +287,7 @@ def _analyze_posed(
         pixel_size=pixel_size,
         judged_share=judged_share,
         is_vouched_for=settings.cell_diameter_px is not None,
+        is_cut_out=frame is None and is_cut_out_on_black(image),
     )
     if not quality.is_smear or float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
         # A network that has always seen cells finds some on anything, a blank slide included.

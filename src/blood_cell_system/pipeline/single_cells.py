@@ -1,7 +1,7 @@
 """Images of single cells, classified: a row of a table each, whatever becomes of the others."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -19,11 +19,13 @@ from blood_cell_system.analysis.classification import (
 from blood_cell_system.analysis.trained_models import ClassifierRuntime
 from blood_cell_system.cells.single_cell import has_no_slide, single_cell_image
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.datasets.cell_folder import is_contact_sheet
 from blood_cell_system.errors import BloodCellError, MissingDataError, is_memory_full
 from blood_cell_system.imaging.image_file import read_rgba
 from blood_cell_system.imaging.image_folders import files_below, is_folder, is_image_name
 from blood_cell_system.model_metadata import ModelMetadata
+from blood_cell_system.parallel import with_progress
 
 _logger = logging.getLogger(__name__)
 
@@ -85,8 +87,6 @@ def classify_files(
     files: Sequence[tuple[Path, str]],
     classifier: ClassifierRuntime,
     settings: ClassificationSettings | None = None,
-    *,
-    progress: Callable[[Iterable[CellImage]], Iterable[CellImage]] = iter,
 ) -> Cells:
     """Classify images of single cells; one that fails does not stop the others.
 
@@ -94,8 +94,6 @@ def classify_files(
     ----------
     files : sequence of tuple of Path and str
         As of :func:`find_cell_files`.
-    progress : callable
-        Passes an item a file through, and shows how many are done.
 
     Returns
     -------
@@ -115,7 +113,8 @@ def classify_files(
     is_filled: list[bool] = []
 
     def good_images() -> Iterator[NDArray[np.uint8]]:
-        for loaded in progress(_load(files, metadata.cell_type)):
+        images = _load(files, metadata.cell_type)
+        for loaded in with_progress(images, total=len(files), description="Classifying"):
             reasons.append(loaded.reason)
             is_filled.append(loaded.surround_filled)
             if loaded.image is not None:
@@ -126,17 +125,19 @@ def classify_files(
     rows = [row for row, reason in enumerate(reasons) if not reason]
     for name, values in found.items():
         columns[name][rows] = values
+    is_undecided = columns["reason"] == Reason.UNDECIDED
     names = [name for _, name in files]
     no_image = Cells(label_image=np.zeros((0, 0), dtype=np.int32))
     # Here the reason is why a file could not be read.
     named = columns | {"file": names, "reason": reasons}
-    return no_image.with_columns(**named, surround_filled=is_filled)
+    return no_image.with_columns(**named, is_undecided=is_undecided, surround_filled=is_filled)
 
 
 def table_of(cells: Cells, metadata: ModelMetadata) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     """Lay classified single cells out as a table.
 
     Flags, separated by blanks: ``none_of_these`` where the cell is none of the classes,
+    ``undecided`` where its likeliest condition is less probable than is needed to call it,
     ``uncertain`` where the calibration leaves several conditions or none, ``surround_filled`` where
     the cell was cut out before, ``failed`` where there is a reason.
 
@@ -156,6 +157,7 @@ def table_of(cells: Cells, metadata: ModelMetadata) -> tuple[tuple[str, ...], li
             continue
         flags = {
             "none_of_these": not cells["is_known"][row],
+            "undecided": cells["is_undecided"][row],
             "uncertain": len(cells["possible_conditions"][row]) != 1,
             "surround_filled": cells["surround_filled"][row],
         }
