@@ -17,7 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from blood_cell_system.cluster.field_batches import DoneBatch
+from blood_cell_system.cluster.field_batches import DoneBatch, FieldBatch
 from blood_cell_system.cluster.results_dataset import DatasetRecord, ResultsDataset, image_row
 from blood_cell_system.cluster.scheduling import ClusterRun, connected
 from blood_cell_system.cluster.source_listing import SourceImage
@@ -93,9 +93,11 @@ def run(images, work):
             for n in range(images)
         )
         with connected("local", jobs=2) as client:
-            recipe = pipeline.recipe(threads=1)
+            task = FieldBatch(
+                recipe=pipeline.recipe(threads=1), record=dataset.record, storage=dataset.storage
+            )
             client.run(peak_kib, 1)
-            cluster = ClusterRun(client, dataset, recipe, work=work)
+            cluster = ClusterRun(client, task, work=work)
             start, cpu = time.perf_counter(), time.process_time()
             rows = sum(1 for _ in cluster.results(listed))
             seconds, cpu = time.perf_counter() - start, time.process_time() - cpu

@@ -22,7 +22,6 @@ from blood_cell_system.cli.options import (
     argument,
     counted,
     given,
-    named_options,
     option,
     share,
     within,
@@ -95,7 +94,7 @@ def analyze(
         option(
             "--write PART,…",
             "What is written, of table, report, overlay, masks and review; the summary always is.",
-            default="all of it",
+            default="all of it, with --scheduler the dataset alone",
         ),
     ] = None,
     no_review_page: NoReviewPage = False,
@@ -106,10 +105,6 @@ def analyze(
             "Dask cluster to analyse on, into a dataset: docs/cluster.md.",
         ),
     ] = None,
-    with_files: Annotated[
-        bool,
-        option("--with-files", "With --scheduler write masks, outlines and reports as well."),
-    ] = False,
     region: Annotated[
         str | None,
         option("--region X,Y,WxH", "Part of a scan to analyse, in pixels of its level 0."),
@@ -239,9 +234,13 @@ def analyze(
     if no_review_page:
         parts -= {Part.REVIEW}
     if label_zarr:
-        from blood_cell_system.pipeline.scan_labels import check_zarr, write_scan_labels
+        from blood_cell_system.pipeline.scan_labels import (
+            check_zarr,
+            labels_path,
+            write_scan_labels,
+        )
 
-        if Part.MASKS not in parts:
+        if scheduler is None and Part.MASKS not in parts:
             raise SettingsError(
                 "--label-zarr: received with --write without masks, of which it is made. Add masks."
             )
@@ -267,11 +266,10 @@ def analyze(
     if scheduler is not None:
         from blood_cell_system.cli.cluster_run import analyze_on_cluster
 
-        if named := named_options(ctx, *_OF_SCANS, "figures", "write", "label_zarr"):
-            words = ", ".join(named)
+        if figures is not None:
             raise SettingsError(
-                f"{words}: not with --scheduler, which analyses whole images into a dataset. Leave "
-                "the option out, or analyse a folder without --scheduler."
+                "--figures: received with --scheduler, which writes a dataset without them. Leave "
+                "it out, or analyse the slides in question without --scheduler."
             )
         return analyze_on_cluster(
             paths,
@@ -281,13 +279,13 @@ def analyze(
             jobs=jobs,
             group_by=group_by,
             recursive=recursive,
-            with_files=with_files,
+            parts=frozenset() if write is None else parts,
+            has_label_zarr=label_zarr,
+            scans=scan_settings_of(**scan_options),
+            scan_options={
+                name: value for name, value in scan_options.items() if value not in _SCAN_DEFAULTS
+            },
             json_lines=json_lines,
-        )
-    if with_files:
-        raise SettingsError(
-            "--with-files: received without --scheduler; a folder of results has all files. Leave "
-            "it out."
         )
     results = Path(output_dir)
     inputs = find_inputs(map(Path, paths), output_dir=results, recursive=recursive)
@@ -335,7 +333,9 @@ def analyze(
             raise
         summary = write_batch(inputs, outcomes, pipeline, results, figures=limits, parts=parts)
         if label_zarr:
-            write_scan_labels(inputs.scans, summary.outcomes, results)
+            for scan in inputs.scans:
+                path = labels_path(scan, results)
+                write_scan_labels(scan, summary.outcomes, results, path)
         if not json_lines:
             print_summary(summary, results)
         for before, outcome in zip(outcomes, summary.outcomes, strict=True):
@@ -348,6 +348,7 @@ def analyze(
 
 _OF_SCANS: Final = ("region", "max_memory", "until", "precision_of", "level", "pages", "zones")
 """Options that only scans have."""
+_SCAN_DEFAULTS: Final = (None, 0, "first", "monolayer")
 _MAY_BE_SCANS: Final = (".tif", ".tiff", ".btf")
 _UNITS: Final = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 

@@ -6,10 +6,11 @@ that a worker with another version refuses it before it reads them.
 
 import hashlib
 import pickle
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
@@ -17,27 +18,30 @@ import cv2
 
 import blood_cell_system
 from blood_cell_system.cluster.results_dataset import DatasetRecord, ResultsDataset, image_row
+from blood_cell_system.cluster.source_files import FileState, on_disk, size_and_time
 from blood_cell_system.cluster.source_listing import SourceImage
 from blood_cell_system.cluster.storage import Storage, reopened_address, shown_address
 from blood_cell_system.errors import (
-    BloodCellError,
     CheckpointError,
-    ImageReadError,
     MissingDataError,
+    SettingsError,
 )
+from blood_cell_system.imaging.image_folders import LABEL_ENDINGS
 from blood_cell_system.pipeline.image import InferencePipeline, PipelineRecipe, pipeline_of
-from blood_cell_system.pipeline.image_task import InputImage, failed_outcome
+from blood_cell_system.pipeline.image_task import ImageTask, InputImage, do_task, failed_outcome
+from blood_cell_system.pipeline.scan_labels import (
+    ENDING,
+    check_zarr,
+    write_image_labels,
+    write_scan_labels,
+)
+from blood_cell_system.pipeline.scan_plan import ScanSettings
 from blood_cell_system.reports.batch_summary import ImageOutcome, Slide
-from blood_cell_system.reports.image_files import write_image_files
-from blood_cell_system.reports.report import DiagnosticReport
+from blood_cell_system.reports.image_files import Part
+from blood_cell_system.reports.page.panel import page_limits
 
 FILES: Final = "files"
-"""Folder of a dataset with the masks, outlines and reports of images, where they were asked for."""
-
-_ATTEMPTS: Final = 3
-"""Readings of a file of a bucket before its image has failed."""
-_PAUSE_S: Final = 0.5
-"""Before the second reading; twice as long before the third."""
+"""Folder of a dataset with the files of images that ``--write`` and ``--label-zarr`` ask for."""
 
 
 class WorkerVersionError(CheckpointError):
@@ -56,15 +60,21 @@ class FieldBatch:
         Of the dataset; a worker with other models is refused.
     storage : Storage
         Of the dataset.
-    with_files : bool
-        Whether masks, outlines and reports of each image are written too.
+    parts : frozenset of Part
+        What is written of each image beside its rows.
+    has_label_zarr : bool
+        Whether the labels of its cells are written as OME-Zarr.
+    scans : ScanSettings
+        What of scans is analysed.
     """
 
-    images: tuple[SourceImage, ...]
+    images: tuple[SourceImage, ...] = ()
     recipe: PipelineRecipe
     record: DatasetRecord
     storage: Storage
-    with_files: bool = False
+    parts: frozenset[Part] = frozenset()
+    has_label_zarr: bool = False
+    scans: ScanSettings = field(default_factory=ScanSettings)
 
     @property
     def key(self) -> str:
@@ -83,7 +93,7 @@ class DoneBatch:
     ----------
     key : str
     rows : tuple of dict
-        A row of the table of images for each.
+        A row of the table of images for each image, and for each field of a scan.
     cells : tuple of str
         Files of cells that were written.
     seconds : float
@@ -123,12 +133,17 @@ def run_batch(version: str, package: bytes) -> DoneBatch:
     cv2.setNumThreads(batch.recipe.execution.threads or 0)
     pipeline = _pipeline_for(batch)
     start = time.perf_counter()
-    outcomes = [_outcome(pipeline, batch, image) for image in batch.images]
+    rows: list[dict[str, Any]] = []
+    outcomes: list[ImageOutcome] = []
+    for image in batch.images:
+        found, state = _analyzed(pipeline, batch, image)
+        outcomes += found
+        rows += [image_row(one, batch.record, source=image.name, state=state) for one in found]
     dataset = ResultsDataset(batch.storage, batch.record)
     return DoneBatch(
         key=batch.key,
         cells=dataset.write_cells(batch.key, outcomes),
-        rows=tuple(image_row(outcome, batch.record) for outcome in outcomes),
+        rows=tuple(rows),
         seconds=time.perf_counter() - start,
     )
 
@@ -146,16 +161,10 @@ def are_unchanged(version: str, package: bytes) -> bool:
         A storage, the record of its dataset, the key of a batch, and the sources of the run.
     """
     storage, record, key, sources = _unpacked(version, package)
-    rows = ResultsDataset(storage, record).images_of(key)
-    places = [(reopened_address(row["path"], sources), row["data_sha256"]) for row in rows]
-    return bool(places) and all(_is_unchanged(*place) for place in places)
-
-
-def _is_unchanged(place: str, digest: str) -> bool:
-    try:
-        return hashlib.sha256(_read(place)).hexdigest() == digest
-    except BloodCellError:
-        return True
+    files = ResultsDataset(storage, record).files_of(key)
+    return bool(files) and all(
+        state.is_of(reopened_address(place, sources)) for place, state in files.items()
+    )
 
 
 def _unpacked(version: str, package: bytes) -> Any:
@@ -175,6 +184,11 @@ def _pipeline_for(batch: FieldBatch) -> InferencePipeline:
         raise WorkerVersionError(
             f"a worker lacks a model of the run: {error} Put it where workers find it as well."
         ) from error
+    if batch.has_label_zarr:
+        try:
+            check_zarr()
+        except SettingsError as error:
+            raise WorkerVersionError(f"a worker: {error}") from error
     expected = batch.record.provenance
     if found != expected:
         models = zip(found.models, expected.models, strict=False)
@@ -186,48 +200,85 @@ def _pipeline_for(batch: FieldBatch) -> InferencePipeline:
     return pipeline
 
 
-def _outcome(pipeline: InferencePipeline, batch: FieldBatch, image: SourceImage) -> ImageOutcome:
+def _analyzed(
+    pipeline: InferencePipeline, batch: FieldBatch, image: SourceImage
+) -> tuple[list[ImageOutcome], FileState | None]:
+    """Analyse an image, or all fields of a scan; gives what its file was."""
     shown = shown_address(image.place)
     path = Path(PurePosixPath(shown))
-    slide = None if image.slide is None else Slide(name=image.slide, patient=image.patient)
+    outcomes: list[ImageOutcome] = []
+    state = None
     try:
-        result = pipeline.analyze(path, data=_read(image.place))
-        value = result.report.to_json()
-        if batch.with_files:
-            _write_files(batch.storage, image.name, result)
-        # As it is read back: the same numbers as those of a folder of reports.
-        report = DiagnosticReport.from_json(value)
+        # Before it is read: a later change then has another time.
+        size, mtime_ns = size_and_time(image.place)
+        with on_disk(image.place) as path, tempfile.TemporaryDirectory() as folder:
+            outcomes, digest = _written(pipeline, batch, image, path, Path(folder))
+            _keep_files(batch, Path(folder))
+        if digest is not None:
+            state = FileState(sha256=digest, size=size, mtime_ns=mtime_ns)
     except Exception as error:  # A fault of this program in one image must not cost the others.
-        failed = failed_outcome(InputImage(path=path, name=image.name), error)
-        return ImageOutcome(name=image.name, path=shown, reason=failed.reason, slide=slide)
-    return ImageOutcome(name=image.name, path=shown, report=report, slide=slide)
+        outcomes = [failed_outcome(InputImage(path=path, name=image.name), error)]
+    slide = None if image.slide is None else Slide(name=image.slide, patient=image.patient)
+    return [
+        replace(one, path=shown, reason=one.reason.replace(str(path), shown), slide=slide)
+        for one in outcomes
+    ], state
 
 
-def _read(place: str) -> bytes:
-    """Read an image; a bucket that fails is asked again."""
-    folder, _, name = place.partition("?")[0].replace("\\", "/").rpartition("/")
-    _, question, options = place.partition("?")
-    storage = Storage(f"{folder or '/'}{question}{options}")
-    for attempt in range(1, _ATTEMPTS + 1):
-        try:
-            return storage.read(name)
-        except ImageReadError:
-            if attempt == _ATTEMPTS or storage.folder is not None:
-                raise
-            time.sleep(_PAUSE_S * attempt)
-    raise AssertionError("unreachable")
+def _written(
+    pipeline: InferencePipeline, batch: FieldBatch, image: SourceImage, path: Path, folder: Path
+) -> tuple[list[ImageOutcome], str | None]:
+    """Analyse a file, and write into a folder what is asked for; gives the file's hash too."""
+    is_scan = batch.scans.is_scan(path)
+    if is_scan and not batch.record.has_slides:
+        raise SettingsError(
+            f"{path}: a scan is a slide of its own; expected slides to be named. Add --group-by, "
+            "for instance '([^/]+)$', or a column slide to the manifest."
+        )
+    # The labels in Zarr are put together from those of fields.
+    parts = batch.parts | ({Part.MASKS} if batch.has_label_zarr else set())
+
+    def done(one: InputImage) -> ImageOutcome:
+        task = ImageTask(
+            image=one,
+            output_dir=folder,
+            provenance=batch.record.provenance,
+            limits=page_limits(sys.maxsize),
+            parts=parts,
+            resume=False,
+        )
+        return replace(do_task(pipeline, task).outcome, panel=None)
+
+    if not is_scan:
+        outcome = done(InputImage(path=path, name=image.name))
+        if batch.has_label_zarr and outcome.report is not None:
+            write_image_labels(outcome, folder, folder / f"{image.name}{ENDING}")
+        return [outcome], outcome.data_sha256
+    outcomes: list[ImageOutcome] = []
+    digest = None
+    for plan in pipeline.plan_scans(path, image.name, batch.scans, jobs=1):
+        tally, digest = plan.new_tally(), plan.file_digest
+        of_plan: list[ImageOutcome] = []
+        for name, scan_field in plan.fields.items():
+            if tally is not None and tally.is_enough:
+                break
+            of_plan.append(done(InputImage(path=path, name=name, field=scan_field)))
+            report = of_plan[-1].report
+            if tally is not None and report is not None:
+                tally.add(report)
+        if batch.has_label_zarr:
+            write_scan_labels(plan, of_plan, folder, folder / f"{plan.name}{ENDING}")
+        outcomes += of_plan
+    return outcomes, digest
 
 
-def _write_files(storage: Storage, name: str, result: Any) -> None:
-    if storage.folder is not None:
-        write_image_files(storage.folder / FILES, name, result.analysis, result.report)
-        return
-    with tempfile.TemporaryDirectory() as temporary:
-        write_image_files(Path(temporary), name, result.analysis, result.report)
-        for path in sorted(Path(temporary).rglob("*")):
-            if path.is_file():
-                relative = path.relative_to(temporary).as_posix()
-                storage.write(f"{FILES}/{relative}", path.read_bytes())
+def _keep_files(batch: FieldBatch, folder: Path) -> None:
+    """Move what is asked for from a folder of a worker to the dataset."""
+    of_masks = () if Part.MASKS in batch.parts else (*LABEL_ENDINGS, "mask.png")
+    for path in sorted(folder.rglob("*")):
+        if path.is_file() and not path.name.endswith(of_masks):
+            relative = path.relative_to(folder).as_posix()
+            batch.storage.write(f"{FILES}/{relative}", path.read_bytes())
 
 
 def failed_row(image: SourceImage, reason: str, record: DatasetRecord) -> dict[str, Any]:

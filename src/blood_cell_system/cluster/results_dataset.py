@@ -25,12 +25,14 @@ from urllib.parse import quote
 
 from pydantic import Field, ValidationError
 
+from blood_cell_system.cells.table import Column
+from blood_cell_system.cluster.source_files import FileState
 from blood_cell_system.cluster.storage import Storage
 from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError, value_words
 from blood_cell_system.input_files import parsed_json
 from blood_cell_system.model_metadata import Validation
 from blood_cell_system.pipeline.image import InferencePipeline
-from blood_cell_system.reports.batch_summary import ImageOutcome
+from blood_cell_system.reports.batch_summary import ImageOutcome, scan_offsets
 from blood_cell_system.reports.cell_table import (
     arrow_batch,
     arrow_schema,
@@ -70,9 +72,18 @@ class DatasetRecord(Record):
     taxonomy: Annotated[dict[str, Any] | None, Field(description="null: the built-in types")]
     classes: Annotated[tuple[str, ...], Field(description="that have a column of probabilities")]
     validation: dict[str, Validation]
+    scan_options: Annotated[
+        dict[str, str | int], Field(description="options of scans that were given, by name")
+    ] = Field(default_factory=dict)
 
     @classmethod
-    def of(cls, pipeline: InferencePipeline, *, has_slides: bool) -> Self:
+    def of(
+        cls,
+        pipeline: InferencePipeline,
+        *,
+        has_slides: bool,
+        scan_options: Mapping[str, str | int] | None = None,
+    ) -> Self:
         """Describe what the reports of a pipeline have in common."""
         import numpy as np
 
@@ -86,6 +97,7 @@ class DatasetRecord(Record):
             taxonomy=report.taxonomy,
             classes=(*conditions, *subtypes),
             validation=report.validation,
+            scan_options=dict(scan_options or {}),
         )
 
     @property
@@ -102,10 +114,12 @@ class DatasetRecord(Record):
     @property
     def cells_schema(self) -> Any:
         """Schema of the files of cells; their slide is in the name of their folder."""
-        schema = arrow_schema(
-            {name: one for name, one in columns_with(self.classes).items() if name != "slide"}
-        )
-        return schema.with_metadata(self._metadata())
+        return arrow_schema(self._columns).with_metadata(self._metadata())
+
+    @property
+    def _columns(self) -> dict[str, Column]:
+        columns = columns_with(self.classes, has_scans=True)
+        return {name: one for name, one in columns.items() if name != "slide"}
 
     @property
     def images_schema(self) -> Any:
@@ -114,7 +128,8 @@ class DatasetRecord(Record):
 
         text, whole, number = pa.string(), pa.int64(), pa.float64()
         fields = {
-            **dict.fromkeys(("image", "path", "slide", "patient", "status", "reason"), text),
+            **dict.fromkeys(("image", "source", "path", "slide", "patient"), text),
+            **dict.fromkeys(("status", "reason"), text),
             "warnings": pa.list_(text),
             "is_smear": pa.bool_(),
             **dict.fromkeys(self.cell_types.names, whole),
@@ -122,6 +137,8 @@ class DatasetRecord(Record):
             **dict.fromkeys(("width_px", "height_px"), whole),
             **dict.fromkeys(("pixel_size_um", "judged_share"), number),
             **dict.fromkeys(("data_sha256", "pixels_sha256", "dataset_sha256"), text),
+            "file_sha256": text,
+            **dict.fromkeys(("file_bytes", "file_mtime_ns"), whole),
         }
         return pa.schema(list(fields.items()), metadata=self._metadata())
 
@@ -130,11 +147,21 @@ class DatasetRecord(Record):
         return {_METADATA: json.dumps(value, sort_keys=True).encode()}
 
 
-def image_row(outcome: ImageOutcome, record: DatasetRecord) -> dict[str, Any]:
-    """Give the row of an image in the table of images."""
+def image_row(
+    outcome: ImageOutcome,
+    record: DatasetRecord,
+    *,
+    source: str | None = None,
+    state: FileState | None = None,
+) -> dict[str, Any]:
+    """Give the row of an image in the table of images.
+
+    ``source`` is the name of the scan that it is a field of, and ``state`` that of its file.
+    """
     row = outcome.to_json()
     found: dict[str, Any] = {
         "image": outcome.name,
+        "source": outcome.name if source is None else source,
         "dataset_sha256": record.digest,
         **{name: row[name] for name in ("path", "slide", "patient", "reason", "is_smear")},
         **{name: row[name] for name in ("uncertain", "touching_border", "not_counted")},
@@ -145,6 +172,9 @@ def image_row(outcome: ImageOutcome, record: DatasetRecord) -> dict[str, Any]:
     }
     if outcome.report is not None:
         found |= {
+            "file_sha256": outcome.data_sha256 if state is None else state.sha256,
+            "file_bytes": None if state is None else state.size,
+            "file_mtime_ns": None if state is None else state.mtime_ns,
             "width_px": outcome.report.image.width_px,
             "height_px": outcome.report.image.height_px,
             "pixel_size_um": outcome.report.scale.pixel_size_um,
@@ -164,12 +194,12 @@ class CommittedBatch:
     Parameters
     ----------
     key : str
-    images : tuple of (str, str or None, str or None)
-        Name, slide and patient of each.
+    sources : tuple of (str, str or None, str or None)
+        Name, slide and patient of each image or scan.
     """
 
     key: str
-    images: tuple[tuple[str, str | None, str | None], ...]
+    sources: tuple[tuple[str, str | None, str | None], ...]
 
 
 class ResultsDataset:
@@ -261,12 +291,15 @@ class ResultsDataset:
         import pyarrow as pa
 
         schema = self.record.cells_schema
-        columns = columns_with(self.record.classes)
+        columns = self.record._columns
         by_slide: dict[str | None, list[Any]] = {}
-        for outcome in sorted(outcomes, key=lambda outcome: outcome.name):
+        ordered = sorted(outcomes, key=lambda outcome: outcome.name)
+        offsets = scan_offsets(ordered)
+        for outcome in ordered:
             if outcome.report is not None:
                 slide = outcome.slide.name if outcome.slide else None
-                values = values_of(outcome, outcome.report, columns)
+                offset = offsets.get(outcome.name)
+                values = values_of(outcome, outcome.report, columns, scan_offset=offset)
                 by_slide.setdefault(slide, []).append(arrow_batch(values, schema))
         names = []
         for slide, batches in by_slide.items():
@@ -300,9 +333,12 @@ class ResultsDataset:
     # All of it
 
     def forget_failed(self) -> None:
-        """List the images that failed no more: they are tried again."""
+        """List what failed no more: images are tried again, scans with all of their fields."""
         for name in self.storage.files(IMAGES):
             if name.startswith(f"{IMAGES}/failed-"):
+                table = self._table(name, ["image", "source"])
+                if table is not None and table["image"] != table["source"]:
+                    self.uncommit(_key_of(name))
                 self.storage.remove(name)
 
     def settle(self) -> Iterator[CommittedBatch]:
@@ -323,15 +359,16 @@ class ResultsDataset:
             key = _key_of(name)
             if name.startswith(f"{IMAGES}/failed-"):
                 continue
-            table = self._table(name, ["image", "slide", "patient"])
+            table = self._table(name, ["source", "slide", "patient"])
             expected = set() if table is None else set(_metadata_of(table).get("cells", ()))
             if table is None or not expected <= by_key.get(key, set()):
                 self.storage.remove(name)
                 continue
             # Cells of another cut of the same batch cannot be: its key would be another.
             by_key.pop(key, None)
-            images = (table[column].to_pylist() for column in ("image", "slide", "patient"))
-            yield CommittedBatch(key=key, images=tuple(zip(*images, strict=True)))
+            columns = (table[column].to_pylist() for column in ("source", "slide", "patient"))
+            sources = dict.fromkeys(zip(*columns, strict=True))
+            yield CommittedBatch(key=key, sources=tuple(sources))
         for name in (name for names in by_key.values() for name in names):
             self.storage.remove(name)
 
@@ -371,11 +408,17 @@ class ResultsDataset:
                 )
             yield from table.to_pylist()
 
-    def images_of(self, key: str) -> list[dict[str, Any]]:
-        """Place and hash of the images of a batch that counts; empty for one that is damaged."""
-        table = self._table(f"{IMAGES}/part-{key}.parquet", ["image", "path", "data_sha256"])
-        found: list[dict[str, Any]] = [] if table is None else table.to_pylist()
-        return found
+    def files_of(self, key: str) -> dict[str, FileState]:
+        """States of the files of a batch that counts, by place; empty for one that is damaged."""
+        names = ("path", "file_sha256", "file_bytes", "file_mtime_ns")
+        table = self._table(f"{IMAGES}/part-{key}.parquet", list(names))
+        rows = [] if table is None else table.to_pylist()
+        return {
+            row["path"]: FileState(
+                sha256=row["file_sha256"], size=row["file_bytes"], mtime_ns=row["file_mtime_ns"]
+            )
+            for row in rows
+        }
 
     def cell_files(self, slide: str | None) -> Iterator[str]:
         """Name the files of the cells of a slide."""

@@ -16,7 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import blood_cell_system
@@ -33,14 +33,13 @@ from blood_cell_system.cluster.field_batches import (
     run_batch,
 )
 from blood_cell_system.cluster.results_dataset import ResultsDataset
-from blood_cell_system.cluster.source_listing import KeySet, SourceImage
+from blood_cell_system.cluster.source_listing import KeySet, SourceImage, is_scan_name
 from blood_cell_system.errors import (
     MissingDataError,
     OutputError,
     SettingsError,
     WorkerError,
 )
-from blood_cell_system.pipeline.image import PipelineRecipe
 
 _BATCH_S: Final = 20.0
 """Seconds that a batch should take: the scheduler's millisecond is then nothing, and what a kill
@@ -143,15 +142,11 @@ class ClusterRun:
     Parameters
     ----------
     client : distributed.Client
-    dataset : ResultsDataset
-        Locked for this run.
-    recipe : PipelineRecipe
-        Of the models, for the workers.
+    task : FieldBatch
+        What all batches have in common, without images; its dataset is locked for this run.
     lock : DatasetLock, optional
     sources : sequence of str
         Places that images come from, with what their addresses need.
-    with_files : bool
-        Whether masks, outlines and reports of each image are written too.
     work, check : callable
         What workers do; the defaults are :func:`run_batch` and :func:`are_unchanged`.
     """
@@ -159,18 +154,16 @@ class ClusterRun:
     def __init__(
         self,
         client: Any,
-        dataset: ResultsDataset,
-        recipe: PipelineRecipe,
+        task: FieldBatch,
         *,
         lock: DatasetLock | None = None,
         sources: Sequence[str] = (),
-        with_files: bool = False,
         work: Callable[[str, bytes], DoneBatch] = run_batch,
         check: Callable[[str, bytes], bool] = are_unchanged,
     ) -> None:
-        self._client, self._dataset, self._recipe = client, dataset, recipe
-        self._lock = lock or DatasetLock(dataset.storage)
-        self._sources, self._with_files = tuple(sources), with_files
+        self._client, self._task, self._sources = client, task, tuple(sources)
+        self._dataset = ResultsDataset(task.storage, task.record)
+        self._lock = lock or DatasetLock(task.storage)
         self._work, self._check = work, check
         self._seconds_an_image: float | None = None
         self._failed: list[dict[str, Any]] = []
@@ -217,7 +210,7 @@ class ClusterRun:
             dataset.uncommit(key)
         finished, placed = KeySet(), KeySet()
         for batch in dataset.settle() if keys else ():
-            for name, slide, patient in batch.images:
+            for name, slide, patient in batch.sources:
                 finished.add(name)
                 placed.add(repr((name, slide, patient)))
         return finished, placed
@@ -242,7 +235,7 @@ class ClusterRun:
         """Cut images into batches of some seconds, by the time that images have taken so far."""
         batch: list[SourceImage] = []
         for image in images:
-            if image.fault:
+            if image.fault or is_scan_name(image.place):
                 yield _Piece(images=(image,))
                 continue
             batch.append(image)
@@ -259,13 +252,7 @@ class ClusterRun:
         return int(min(max(_BATCH_S / max(self._seconds_an_image, 1e-6), 1), _MOST_IMAGES))
 
     def _submit(self, piece: _Piece) -> Any:
-        batch = FieldBatch(
-            images=piece.images,
-            recipe=self._recipe,
-            record=self._dataset.record,
-            storage=self._dataset.storage,
-            with_files=self._with_files,
-        )
+        batch = replace(self._task, images=piece.images)
         piece.attempts += 1
         # Not pure: a batch that failed is done again, not looked up.
         return self._client.submit(
@@ -347,7 +334,7 @@ class ClusterRun:
         self._check_scheduler(future)
         if future.status == "finished":
             done: DoneBatch = future.result()
-            self._measured(done.seconds / len(done.rows))
+            self._measured(done.seconds / len(piece.images))
             self._commit(done.key, done.rows, done.cells)
             return list(done.rows)
         error = future.exception()

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from blood_cell_system.cluster.storage import Storage, is_address
 from blood_cell_system.errors import MissingDataError, SettingsError
 from blood_cell_system.imaging.image_folders import SUMMARY_NAME, is_image_name
+from blood_cell_system.imaging.scan import SCAN_SUFFIXES, ZARR_SUFFIXES
 from blood_cell_system.pipeline.slide_groups import BY_FOLDER
 
 _MANIFESTS: Final = (".csv", ".tsv", ".parquet")
@@ -161,7 +162,7 @@ class Sources:
                 continue
             path, *options = place.split("?", 1) if is_address(place) else [place]
             wild = _WILD.search(path)
-            if wild is None and is_image_name(Path(path)):
+            if wild is None and _is_image(path):
                 name = PurePosixPath(Path(path).as_posix()).name
                 yield self._group(SourceImage(place=_absolute(place), name=name), name)
                 continue
@@ -177,9 +178,11 @@ class Sources:
             prefix = f"{PurePosixPath(storage.shown).name}/"
         found = False
         is_deep = self._recursive or pattern is not None
-        for name in storage.files(is_deep=is_deep, without=self._output.root):
+        for name in storage.files(
+            is_deep=is_deep, without=self._output.root, like_files=ZARR_SUFFIXES
+        ):
             is_wanted = pattern.fullmatch(name) if pattern else not name.endswith(SUMMARY_NAME)
-            if is_wanted and is_image_name(Path(name)):
+            if is_wanted and _is_image(name):
                 found = True
                 image = SourceImage(place=storage.place_of(name), name=prefix + name)
                 yield self._group(image, f"{PurePosixPath(storage.shown).name}/{name}")
@@ -187,6 +190,22 @@ class Sources:
             deeper = "" if is_deep else " Add --recursive to search the folders in it."
             fault = f"{storage.shown}: there is no image in it, by its name.{deeper}"
             yield SourceImage(place=storage.shown, name=f"{prefix}*", fault=fault)
+
+
+def _is_image(name: str) -> bool:
+    """Whether a file is an image or a scan by its name."""
+    return is_image_name(Path(name)) or is_scan_name(name)
+
+
+def is_scan_name(name: str) -> bool:
+    """Whether a file is of a slide scanner by its name.
+
+    Examples
+    --------
+    >>> is_scan_name("slides/1.svs"), is_scan_name("field.tif")
+    (True, False)
+    """
+    return PurePosixPath(name.partition("?")[0]).suffix.lower() in SCAN_SUFFIXES
 
 
 def _absolute(place: str) -> str:

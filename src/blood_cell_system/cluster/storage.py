@@ -7,7 +7,8 @@ stands in an address is never shown.
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -26,6 +27,7 @@ from blood_cell_system.input_files import read_bytes
 
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 _OF_ARROW: Final = ("s3", "gs", "gcs", "abfs", "abfss")
+_PART_BYTES: Final = 1 << 22
 _NOT_ALLOWED: Final = re.compile(
     r"access.?denied|forbidden|\b40[13]\b|credential|unauthori[sz]ed|permission|signature"
     r"|invalid.?access.?key|anonymous",
@@ -175,6 +177,42 @@ class Storage:
         except Exception as error:  # Every service has errors of its own.
             raise self._error(name, error, ImageReadError, "cannot be read") from error
 
+    def size_and_time(self, name: str) -> tuple[int | None, int | None]:
+        """Give the bytes of a file and the nanosecond of its last change; None where not known.
+
+        Raises
+        ------
+        MissingDataError
+            There is none.
+        ImageReadError
+            The place does not answer.
+        """
+        from pyarrow import fs
+
+        try:
+            [found] = self.filesystem.get_file_info([self._at(name)])
+            if found.type == fs.FileType.NotFound:
+                raise FileNotFoundError(name)
+        except Exception as error:  # Every service has errors of its own.
+            raise self._error(name, error, ImageReadError, "cannot be read") from error
+        return (found.size, found.mtime_ns) if found.is_file else (None, None)
+
+    def copy_to(self, name: str, path: Path) -> None:
+        """Copy a file to a path of this computer, a part at a time.
+
+        Raises
+        ------
+        MissingDataError
+            There is none.
+        ImageReadError
+            It cannot be read.
+        """
+        try:
+            with self.filesystem.open_input_stream(self._at(name)) as stream, path.open("wb") as to:
+                shutil.copyfileobj(stream, to, _PART_BYTES)
+        except Exception as error:  # Every service has errors of its own.
+            raise self._error(name, error, ImageReadError, "cannot be read") from error
+
     def write(self, name: str, data: bytes) -> None:
         """Write a file, whole or not at all; one that is there is replaced.
 
@@ -239,7 +277,14 @@ class Storage:
         with stream:
             yield stream
 
-    def files(self, folder: str = "", *, is_deep: bool = True, without: str = "") -> Iterator[str]:
+    def files(
+        self,
+        folder: str = "",
+        *,
+        is_deep: bool = True,
+        without: str = "",
+        like_files: Container[str] = (),
+    ) -> Iterator[str]:
         """Name the files below a folder in the order of names, one folder at a time.
 
         Parameters
@@ -250,6 +295,8 @@ class Storage:
             Whether folders in it are searched.
         without : str
             A folder of the file system that is passed over.
+        like_files : container of str
+            Endings of folders that are named like files.
 
         Raises
         ------
@@ -267,9 +314,10 @@ class Storage:
             if entry.base_name.startswith("."):
                 continue
             name = f"{folder}/{entry.base_name}" if folder else str(entry.base_name)
-            if entry.type == fs.FileType.Directory:
+            is_folder = entry.type == fs.FileType.Directory
+            if is_folder and PurePosixPath(name).suffix.lower() not in like_files:
                 if is_deep and entry.path.rstrip("/") != without:
-                    yield from self.files(name, without=without)
+                    yield from self.files(name, without=without, like_files=like_files)
             elif entry.base_name:
                 yield name
 

@@ -17,7 +17,8 @@ RESULT_ENDINGS: Final = ("annotated.png", "mask.png", "cells.csv", "summary.txt"
 SUMMARY_NAME: Final = "batch_summary.json"
 """Lies in every folder of results."""
 
-_LABEL_IMAGES: Final = ("instances.png", "instances.tif")
+LABEL_ENDINGS: Final = ("instances.png", "instances.tif")
+"""Of the names of label images, of which an image has one."""
 # Besides the summary itself.
 _OF_RESULTS: Final = ("batch_summary.csv", "index.html", "review.html")
 
@@ -67,7 +68,7 @@ def own_results(names: Iterable[str]) -> frozenset[str]:
     ['a_annotated.png', 'a_report.json']
     """
     known = frozenset(names)
-    endings = (*RESULT_ENDINGS, *_LABEL_IMAGES)
+    endings = (*RESULT_ENDINGS, *LABEL_ENDINGS)
     found = set()
     if SUMMARY_NAME in known:
         ours = tuple(f"_{ending}" for ending in endings)

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
 
-from blood_cell_system.analysis.trained_models import taxonomy_of, training_diameter_of
+from blood_cell_system.analysis.trained_models import taxonomy_of
 from blood_cell_system.annotation.sample import FailedImage
 from blood_cell_system.atomic_files import make_folder, write_json
 from blood_cell_system.errors import (
@@ -26,6 +26,7 @@ from blood_cell_system.errors import (
 from blood_cell_system.folder_lock import locked_folder, remove_partial_files
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image_shape
 from blood_cell_system.imaging.image_folders import (
+    LABEL_ENDINGS,
     RESULT_ENDINGS,
     SUMMARY_NAME,
     holds_results,
@@ -35,7 +36,6 @@ from blood_cell_system.imaging.image_folders import (
 )
 from blood_cell_system.imaging.scan import SCAN_SUFFIXES, ZARR_SUFFIXES
 from blood_cell_system.input_files import read_json
-from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.parallel import WorkerPool
 from blood_cell_system.pipeline.image import InferencePipeline, PipelineRecipe, pipeline_of
 from blood_cell_system.pipeline.image_task import (
@@ -186,31 +186,18 @@ def with_fields_of_scans(
     SettingsError
         The settings do not fit a scan, or are of scans where no image is one.
     """
-    # Here, not above: most images are no scans, and planning takes time to load.
-    from blood_cell_system.pipeline.scan_plan import plan_scans
-
     images: list[InputImage] = []
     failed = list(inputs.failed)
     scans: list[PlannedScan] = []
     found = dict(slides)
-    runtime = pipeline.system.segmentation_runtime()
     if settings.goal is not None:
-        settings.goal.check(taxonomy_of(runtime))
+        settings.goal.check(taxonomy_of(pipeline.system.segmentation_runtime()))
     for image in inputs.images:
         if not settings.is_scan(image.path):
             images.append(image)
             continue
         try:
-            plans = list(
-                plan_scans(
-                    image.path,
-                    image.name,
-                    settings,
-                    pipeline.settings,
-                    training_diameter_px=training_diameter_of(runtime) or TRAINING_DIAMETER_PX,
-                    jobs=jobs,
-                )
-            )
+            plans = list(pipeline.plan_scans(image.path, image.name, settings, jobs=jobs))
         except (ImageReadError, MissingDataError) as error:
             failed.append(FailedImage(name=str(image.path), reason=str(error)))
             continue
@@ -708,7 +695,7 @@ def _counted(
     except Exception as error:  # A worker that ends costs the others nothing.
         done = TaskOutcome(outcome=failed_outcome(image, error))
     if is_left_out:
-        for ending in (*RESULT_ENDINGS, "instances.png", "instances.tif"):
+        for ending in (*RESULT_ENDINGS, *LABEL_ENDINGS):
             remove_file(file_of(task.output_dir, image.name, ending))
         return
     if image.field is not None:

@@ -19,7 +19,7 @@ from blood_cell_system.corrections.record import Corrections
 from blood_cell_system.corrections.replay import CorrectedCell, CorrectedField, replay
 from blood_cell_system.errors import BloodCellError
 from blood_cell_system.imaging.image_file import copy_file, read_image
-from blood_cell_system.imaging.image_folders import RESULT_ENDINGS
+from blood_cell_system.imaging.image_folders import LABEL_ENDINGS, RESULT_ENDINGS
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
 from blood_cell_system.pipeline.batch import write_batch_files
 from blood_cell_system.pipeline.results_folder import ResultsFolder
@@ -270,7 +270,7 @@ def _kept(
 ) -> ImageOutcome:
     """Copy the files of an image that nobody acted on."""
     report = results.report(name)
-    for ending in (*RESULT_ENDINGS, "instances.png", "instances.tif"):
+    for ending in (*RESULT_ENDINGS, *LABEL_ENDINGS):
         source = file_of(results.path, name, ending)
         if source.is_file():
             target = file_of(output_dir, name, ending)

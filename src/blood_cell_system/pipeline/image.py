@@ -2,7 +2,7 @@
 
 import hashlib
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from blood_cell_system.analysis.trained_models import (
     Runtime,
     has_instance_head,
     one_at_a_time,
+    training_diameter_of,
 )
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.datasets.duplicates.field_features import field_hash
@@ -33,6 +34,7 @@ from blood_cell_system.errors import SettingsError
 from blood_cell_system.imaging.damage import damage_of, damage_words
 from blood_cell_system.imaging.image_file import check_rgb, count_pages, read_file_bytes, read_image
 from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
+from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.diagnosis import diagnose
 from blood_cell_system.reports.image_files import ALL_PARTS, Part, write_image_files
@@ -46,7 +48,8 @@ from blood_cell_system.reports.report import (
 )
 
 if TYPE_CHECKING:
-    from blood_cell_system.pipeline.scan_fields import ScanField
+    from blood_cell_system.pipeline.scan_fields import PlannedScan, ScanField
+    from blood_cell_system.pipeline.scan_plan import ScanSettings
 
 _NO_LIMIT: Final = 10**9
 _HOLE: Final = (
@@ -225,6 +228,23 @@ class InferencePipeline:
         check_rgb(image)
         digest = hashlib.sha256(image.tobytes()).hexdigest()
         return self._analyze(image, file_name=name, sha256=digest, warnings=())
+
+    def plan_scans(
+        self, path: Path, name: str, settings: "ScanSettings", *, jobs: int
+    ) -> "Iterator[PlannedScan]":
+        """Plan what is analysed of a scan, as ``plan_scans`` of ``scan_plan`` says it."""
+        # Here, not above: most images are no scans, and planning takes time to load.
+        from blood_cell_system.pipeline.scan_plan import plan_scans
+
+        return plan_scans(
+            path,
+            name,
+            settings,
+            self.settings,
+            training_diameter_px=training_diameter_of(self.system.segmentation_runtime())
+            or TRAINING_DIAMETER_PX,
+            jobs=jobs,
+        )
 
     def analyze_field(self, field: "ScanField") -> ImageResult:
         """Analyse a field of a scan; nothing is written. Several threads may call this at once.

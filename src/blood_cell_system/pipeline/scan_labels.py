@@ -1,4 +1,4 @@
-"""The cells of a whole scan as labels in OME-Zarr, put together from those of its fields."""
+"""The cells of an image or a whole scan as labels in OME-Zarr, made of label images of files."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
@@ -38,36 +38,56 @@ def check_zarr() -> None:
         )
 
 
+def labels_path(scan: "PlannedScan", output_dir: Path) -> Path:
+    """Where a folder of results has the labels of a scan."""
+    return output_dir / SLIDES_FOLDER / f"{scan.name.replace('/', '_')}{ENDING}"
+
+
 def write_scan_labels(
-    scans: "Sequence[PlannedScan]", outcomes: Sequence[ImageOutcome], output_dir: Path
-) -> tuple[Path, ...]:
-    """Write the labels of each scan's cells, one level after the other; gives the folders.
+    scan: "PlannedScan", outcomes: Sequence[ImageOutcome], output_dir: Path, path: Path
+) -> None:
+    """Write the labels of a scan's cells, one level after the other.
 
     A pixel has the ``scan_cell_id`` that its cell has in the table of all cells. Where cells of two
     fields meet in a pixel, it is the first one's.
 
+    Parameters
+    ----------
+    output_dir : Path
+        Has the label images of the fields.
+
     Raises
     ------
     OutputError
-        A folder cannot be written; what was there stays.
+        The folder cannot be written; what was there stays.
     MissingDataError, ImageReadError
         The label image of a field has gone, or is damaged.
     """
     offsets = scan_offsets(outcomes)
-    paths = []
-    for scan in scans:
-        own = [one for one in outcomes if one.name in scan.fields and one.report is not None]
-        path = output_dir / SLIDES_FOLDER / f"{scan.name.replace('/', '_')}{ENDING}"
-        level = scan.scan.levels[scan.level]
-        size = scan.scan.pixel_size
-        fields = (
-            (scan.fields[one.name].seen[:2], _numbered(output_dir, one.name, offsets[one.name]))
-            for one in own
-        )
-        with replacing_folder(path) as temporary:
-            _write(temporary, level.shape, level.downsample, size.um if size else None, fields)
-        paths.append(path)
-    return tuple(paths)
+    own = [one for one in outcomes if one.name in scan.fields and one.report is not None]
+    level, size = scan.scan.levels[scan.level], scan.scan.pixel_size
+    fields = (
+        (scan.fields[one.name].seen[:2], _numbered(output_dir, one.name, offsets[one.name]))
+        for one in own
+    )
+    with replacing_folder(path) as temporary:
+        _write(temporary, level.shape, level.downsample, size.um if size else None, fields)
+
+
+def write_image_labels(outcome: ImageOutcome, output_dir: Path, path: Path) -> None:
+    """Write the labels of an image's cells; a pixel has the ``cell_id`` of its cell.
+
+    Raises
+    ------
+    OutputError
+        The folder cannot be written.
+    MissingDataError, ImageReadError
+        The label image has gone, or is damaged.
+    """
+    labels = _numbered(output_dir, outcome.name, 0)
+    size = None if outcome.report is None else outcome.report.scale.pixel_size_um
+    with replacing_folder(path) as temporary:
+        _write(temporary, labels.shape, 1.0, size, [((0, 0), labels)])
 
 
 def _numbered(output_dir: Path, name: str, offset: int) -> NDArray[np.uint32]:
@@ -78,7 +98,7 @@ def _numbered(output_dir: Path, name: str, offset: int) -> NDArray[np.uint32]:
 
 def _write(
     path: Path,
-    shape: tuple[int, int],
+    shape: tuple[int, ...],
     downsample: float,
     pixel_size_um: float | None,
     fields: Iterable[tuple[tuple[int, int], NDArray[np.uint32]]],
@@ -122,12 +142,12 @@ def _write(
     )
 
 
-def _array(group: Any, name: str, shape: tuple[int, int]) -> Any:
+def _array(group: Any, name: str, shape: tuple[int, ...]) -> Any:
     return group.create_array(
         name,
         shape=shape,
         dtype="uint32",
-        chunks=(_CHUNK_PX, _CHUNK_PX),
+        chunks=tuple(min(side, _CHUNK_PX) for side in shape),
         fill_value=0,
         chunk_key_encoding={"name": "v2", "separator": "/"},
     )

@@ -17,7 +17,7 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError, UnknownNameError
 from blood_cell_system.imaging.contact_sheet import text_strip
 from blood_cell_system.imaging.image_file import read_label_image, write_image
-from blood_cell_system.imaging.image_folders import RESULT_ENDINGS
+from blood_cell_system.imaging.image_folders import LABEL_ENDINGS, RESULT_ENDINGS
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.imaging.overlay import draw_boxes, draw_overlay
 from blood_cell_system.reports.report import CellFlag, CellRow, DiagnosticReport
@@ -288,7 +288,7 @@ def write_image_files(
 
 def _remove_others(output_dir: Path, name: str, parts: frozenset[Part]) -> None:
     """Remove what another run has written of parts that this one leaves out."""
-    labels = () if Part.MASKS in parts else ("instances.png", "instances.tif")
+    labels = () if Part.MASKS in parts else LABEL_ENDINGS
     for ending in (*endings_of(ALL_PARTS - parts), *labels):
         remove_file(file_of(output_dir, name, ending))
 

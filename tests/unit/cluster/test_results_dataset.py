@@ -55,7 +55,7 @@ def test_without_slides_the_cells_have_no_folders(tmp_path):
     dataset = written(tmp_path, {"k1": [outcome_of("a")]}, record_of(has_slides=False))
     assert files_in(tmp_path) == ["cells/part-k1.parquet", "images/part-k1.parquet"]
     assert "slide" not in pd.read_parquet(tmp_path / "cells")
-    assert [one.images for one in dataset.settle()] == [(("a", None, None),)]
+    assert [one.sources for one in dataset.settle()] == [(("a", None, None),)]
 
 
 def test_a_slide_of_odd_letters_is_read_back(tmp_path):
@@ -86,7 +86,7 @@ def test_a_batch_that_was_written_again_is_there_once(tmp_path):
 def test_cells_of_a_batch_that_does_not_count_are_removed(tmp_path):
     dataset = written(tmp_path, {"k1": OUTCOMES[:2]})
     dataset.write_cells("k2", OUTCOMES[2:])
-    assert [(one.key, one.images) for one in dataset.settle()] == [
+    assert [(one.key, one.sources) for one in dataset.settle()] == [
         ("k1", (("a", "S 1", "P1"), ("b", "S 1", "P1")))
     ]
     assert files_in(tmp_path) == ["cells/slide=S%201/part-k1.parquet", "images/part-k1.parquet"]
@@ -117,7 +117,7 @@ def test_what_does_not_count_any_more_goes_with_its_cells(tmp_path):
 
 def test_images_that_failed_are_listed_until_they_are_tried_again(tmp_path):
     dataset = written(tmp_path, {"k1": OUTCOMES})
-    assert [len(one.images) for one in dataset.settle()] == [3]
+    assert [len(one.sources) for one in dataset.settle()] == [3]
     assert list((tmp_path / "images").glob("failed-*"))
     dataset.forget_failed()
     assert not list((tmp_path / "images").glob("failed-*"))

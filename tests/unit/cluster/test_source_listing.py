@@ -35,6 +35,13 @@ def test_images_of_a_folder_are_named_by_their_place_in_it(tmp_path):
     assert names(tmp_path, recursive=True) == ["a.jpg", "b.png", "s1/c.tif"]
 
 
+def test_scans_are_listed_and_a_folder_in_zarr_is_one_of_them(tmp_path):
+    touch(tmp_path, "a.svs", "b.zarr/0/0", "c/d.ndpi", "e.zip")
+    assert names(tmp_path) == ["a.svs", "b.zarr"]
+    assert names(tmp_path, recursive=True) == ["a.svs", "b.zarr", "c/d.ndpi"]
+    assert names(tmp_path / "a.svs") == ["a.svs"]
+
+
 def test_the_output_is_not_searched(tmp_path):
     touch(tmp_path, "a.png", "out/files/a.png")
     assert names(tmp_path, recursive=True, output=tmp_path / "out") == ["a.png"]

@@ -1,7 +1,7 @@
 import pickle
 
 import pytest
-from support.bucket_server import SECRET, bucket_server
+from support.bucket_server import KEY, SECRET, bucket_server
 
 from blood_cell_system.cluster.storage import Storage, shown_address
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError, SettingsError
@@ -110,3 +110,24 @@ def test_neither_name_nor_words_of_a_place_show_a_secret(bucket):
 def test_an_address_that_nothing_opens_is_refused():
     with pytest.raises(SettingsError, match=r"^nowhere://images: nothing here opens"):
         Storage("nowhere://user:word@images").write("a", b"")
+
+
+def test_a_file_is_copied_and_its_size_known(storage, tmp_path):
+    storage.write("b/two.txt", b"two")
+    storage.copy_to("b/two.txt", tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == b"two"
+    assert storage.size_and_time("b/two.txt")[0] == 3
+
+
+def test_a_file_that_is_not_there_has_no_size_and_no_copy(storage, tmp_path):
+    storage.write("a.txt", b"one")
+    for asked in (storage.size_and_time, lambda name: storage.copy_to(name, tmp_path / "copy")):
+        with pytest.raises(MissingDataError, match=r"b\.txt: there is no such file"):
+            asked("b.txt")
+
+
+def test_a_bucket_that_refuses_gives_no_size_and_no_copy(bucket, tmp_path):
+    storage = Storage(bucket.place("images/out").replace(KEY, "another"))
+    for asked in (storage.size_and_time, lambda name: storage.copy_to(name, tmp_path / "copy")):
+        with pytest.raises(ImageReadError, match=r"a\.txt: cannot be read: no credentials"):
+            asked("a.txt")

@@ -26,7 +26,7 @@ from blood_cell_system.pipeline.batch import (
 )
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.scan_goal import Goal, Tally
-from blood_cell_system.pipeline.scan_labels import check_zarr, write_scan_labels
+from blood_cell_system.pipeline.scan_labels import check_zarr, labels_path, write_scan_labels
 from blood_cell_system.pipeline.scan_plan import ScanSettings, plan_scans, spread
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.report import Status
@@ -350,7 +350,9 @@ def test_labels_of_a_scan_have_the_ids_of_the_table_and_no_seams(
     inputs, slides = with_fields_of_scans(inputs, pipeline, settings, jobs=1, slides={})
     outcomes = list(analyze_inputs(inputs, pipeline, out, BatchSettings(slides=slides)))
     summary = write_batch(inputs, outcomes, pipeline, out)
-    [path] = write_scan_labels(inputs.scans, summary.outcomes, out)
+    [plan] = inputs.scans
+    path = labels_path(plan, out)
+    write_scan_labels(plan, summary.outcomes, out, path)
     group = zarr.open_group(path, mode="r")["labels/cells"]
     labels = group["0"][:]
     assert labels.shape == SHAPE
@@ -373,7 +375,8 @@ def test_labels_have_smaller_levels_and_the_side_of_a_pixel(
     monkeypatch.setattr(scan_labels, "_CHUNK_PX", 128)
     [plan] = planned(slide, ScanSettings(region=WHOLE))
     plan.scan.pixel_size = PixelSize(um=0.25, origin="the test")
-    [path] = write_scan_labels([plan], [], tmp_path)
+    path = labels_path(plan, tmp_path)
+    write_scan_labels(plan, [], tmp_path, path)
     group = zarr.open_group(path, mode="r")["labels/cells"]
     found = dict(group.attrs)["multiscales"][0]
     sides = [one["coordinateTransformations"][0]["scale"][0] for one in found["datasets"]]
@@ -387,7 +390,7 @@ def test_labels_that_a_full_disk_cuts_off_leave_nothing_but_the_former_ones(
 ):
     pytest.importorskip("zarr")
     [plan] = planned(slide, ScanSettings(region=WHOLE))
-    write_scan_labels([plan], [], tmp_path)
+    write_scan_labels(plan, [], tmp_path, tmp_path / "labels.zarr")
     before = sorted(str(one) for one in tmp_path.rglob("*"))
 
     def full(*args):
@@ -395,7 +398,7 @@ def test_labels_that_a_full_disk_cuts_off_leave_nothing_but_the_former_ones(
 
     monkeypatch.setattr(scan_labels, "_array", full)
     with pytest.raises(OutputError, match="No space left on device"):
-        write_scan_labels([plan], [], tmp_path)
+        write_scan_labels(plan, [], tmp_path, tmp_path / "labels.zarr")
     assert sorted(str(one) for one in tmp_path.rglob("*")) == before
 
 

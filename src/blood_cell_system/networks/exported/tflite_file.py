@@ -27,7 +27,6 @@ from blood_cell_system.networks.export_registry import ExportFormat, Run, regist
 from blood_cell_system.networks.exported.saved_model import write_graph
 from blood_cell_system.quiet_import import quiet_libraries
 
-
 _DESCRIPTION: Final = f"with {MEMBER} in the zip archive at the end"
 """Stands in the model itself, so that one whose end was cut off is not taken for another's."""
 
