@@ -157,8 +157,7 @@ def _vote(view: Survey) -> DiameterEstimate | None:
         grid_height, grid_width = int(height / step) + 1, int(width / step) + 1
         inside = (columns >= 0) & (rows >= 0) & (columns < grid_width) & (rows < grid_height)
         at = rows[inside] * grid_width + columns[inside]
-        votes = np.zeros(grid_height * grid_width, dtype=np.float32)
-        np.add.at(votes, at, np.float32(1))
+        votes = np.bincount(at, minlength=grid_height * grid_width).astype(np.float32)
         meeting = cv2.GaussianBlur(votes.reshape(grid_height, grid_width), (0, 0), _GRID_BLUR)
         # A vote always meets itself, and as many others as chance brings to its place.
         chance = len(at) ** 2 / votes.size

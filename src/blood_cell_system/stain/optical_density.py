@@ -33,8 +33,8 @@ to 0.3."""
 _SPREADS: Final = 2.5
 """The same in standard deviations of the slide's noise: 99 % of a normal distribution's pixels."""
 
-_STRIP_ROWS: Final = 64
-"""Rows whose light is computed at once."""
+_LOGS: Final = np.asarray(cv2.log(np.maximum(np.arange(256, dtype=np.float32), 1))).ravel()
+"""Logarithm of every gray level: of 256 values a table knows it, eight times as fast."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,25 +83,18 @@ def optical_density(
         red cells, above 0.5 in the red of nuclei. Negative where it is brighter than the slide.
     """
     settings = settings or StainSettings()
-    # Of 256 values a table knows the logarithm, eight times as fast.
-    logarithms = cv2.log(np.maximum(np.arange(256, dtype=np.float32), 1))
-    density = np.asarray(
-        cv2.LUT(cv2.GaussianBlur(image, (0, 0), settings.blur_px), logarithms), dtype=np.float32
-    )
-    height, width = density.shape[:2]
-    coefficients = fit_log_light(density)
-    if not coefficients[1:].any():
-        return np.asarray(np.subtract(coefficients[0].astype(np.float32), density, out=density))
-    # Strip by strip: the terms take twice the memory of the density.
-    for top in range(0, height, _STRIP_ROWS):
-        rows = slice(top, top + _STRIP_ROWS)
-        light = log_light_at(coefficients, quadratic_terms(height, width, rows=rows))
-        np.subtract(light, density[rows], out=density[rows])
-    return density
+    smooth = np.asarray(cv2.GaussianBlur(image, (0, 0), settings.blur_px))
+    height, width = smooth.shape[:2]
+    density = np.empty((3, height, width), dtype=np.float32)
+    light = fit_log_light(smooth).T
+    for plane, pixels, coefficients in zip(density, cv2.split(smooth), light, strict=True):
+        np.subtract(log_light_plane(coefficients, height, width), cv2.LUT(pixels, _LOGS), out=plane)
+    # Each channel's pixels are neighbours in memory: nearly all that follows takes one channel.
+    return np.moveaxis(density, 0, -1)
 
 
 def fit_log_light(
-    log_image: NDArray[np.float32], *, field: NDArray[np.bool_] | None = None
+    smooth: NDArray[np.uint8], *, field: NDArray[np.bool_] | None = None
 ) -> NDArray[np.float64]:
     """Fit the logarithm of the light to the pixels of the empty slide.
 
@@ -110,8 +103,8 @@ def fit_log_light(
 
     Parameters
     ----------
-    log_image : ndarray of shape (height, width, 3), dtype float32
-        Logarithm of a smoothed image.
+    smooth : ndarray of shape (height, width, 3), dtype uint8
+        A smoothed image, RGB.
     field : ndarray of shape (height, width), dtype bool, optional
         Where the slide can be seen at all; everywhere by default.
 
@@ -121,24 +114,21 @@ def fit_log_light(
         Coefficients of ``quadratic_terms`` for each channel; a constant alone where the pixels of
         the slide are too few for more.
     """
-    height, width = log_image.shape[:2]
+    height, width = smooth.shape[:2]
     step = max(1, int(np.sqrt(height * width / _FIT_PIXELS)))
-    samples = log_image[step // 2 :: step, step // 2 :: step]
-    terms = quadratic_terms(height, width, step=step)
-    design = terms.reshape(-1, terms.shape[2])
-    values = samples.reshape(-1, 3).astype(np.float64)
-    if field is not None:
-        is_seen = field[step // 2 :: step, step // 2 :: step].ravel()
-        if is_seen.any():
-            design, values = design[is_seen], values[is_seen]
+    middles = (slice(step // 2, None, step),) * 2
+    values = _LOGS[smooth[middles].reshape(-1, 3)].astype(np.float64)
+    design = quadratic_terms(*_axes(height, width, step=step)).reshape(-1, 6).astype(np.float64)
+    if field is not None and (is_seen := field[middles].ravel()).any():
+        design, values = design[is_seen], values[is_seen]
 
     level = _slide_level(values[:, GREEN])
     residual = values[:, GREEN] - level
     tolerance = _FIRST_TOLERANCE
-    coefficients = np.zeros((terms.shape[2], 3))
+    coefficients = np.zeros((6, 3))
     for round_index in range(_FIT_ROUNDS):
         is_slide = np.abs(residual) < tolerance
-        if is_slide.sum() < 3 * terms.shape[2]:
+        if is_slide.sum() < 3 * len(coefficients):
             break
         order = (1, 3, 6)[min(round_index, 2)]
         coefficients[:] = 0
@@ -154,6 +144,27 @@ def fit_log_light(
     coefficients[:] = 0
     coefficients[0] = np.median(bright, axis=0) if len(bright) else values.max(axis=0)
     return coefficients
+
+
+def log_light_plane(
+    coefficients: NDArray[np.float64], height: int, width: int
+) -> NDArray[np.float32]:
+    """Logarithm of the light of one channel at every pixel.
+
+    Parameters
+    ----------
+    coefficients : ndarray of shape (6,)
+        Of one channel, as of ``fit_log_light``.
+
+    Returns
+    -------
+    ndarray of shape (height, width), dtype float32
+    """
+    constant, by_x, by_y, by_xx, by_xy, by_yy = coefficients.astype(np.float32)
+    x, y = _axes(height, width)
+    of_x = constant + by_x * x + by_xx * x * x, by_y + by_xy * x, np.full_like(x, by_yy)
+    surface: NDArray[np.float32] = np.stack([np.ones_like(y), y, y * y], axis=1) @ np.stack(of_x)
+    return _held(surface, constant)
 
 
 def log_light_at(
@@ -172,10 +183,12 @@ def log_light_at(
     -------
     ndarray of shape (..., 3), dtype float32
     """
-    surface: NDArray[np.float32] = terms @ coefficients.astype(np.float32)
-    # Where no slide is near, the surface is a guess: it must not run away there.
-    centre = coefficients[0].astype(np.float32)
-    return np.clip(surface, centre - 0.35, centre + 0.25, out=surface)
+    return _held(terms @ coefficients.astype(np.float32), coefficients[0].astype(np.float32))
+
+
+def _held(surface: NDArray[np.float32], middle: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Where no slide is near, the surface is a guess: it must not run away there."""
+    return np.clip(surface, middle - np.float32(0.35), middle + np.float32(0.25), out=surface)
 
 
 def _slide_level(log_green: NDArray[np.float64]) -> float:
@@ -188,46 +201,39 @@ def _slide_level(log_green: NDArray[np.float64]) -> float:
     return float(edges[index] + 0.01)
 
 
-def quadratic_terms(
-    height: int, width: int, *, step: int = 1, rows: slice = slice(None)
-) -> NDArray[np.float32]:
-    """1, x, y, x², xy, y² of pixels, with x and y from -1 to 1 across the image.
-
-    Parameters
-    ----------
-    height, width : int
-        Of the image.
-    step : int
-        Of how many rows and columns one is taken, in their middle.
-    rows : slice
-        Of these, which are given.
-
-    Returns
-    -------
-    ndarray of shape (rows, columns, 6), dtype float32
-        Of every pixel where ``step`` is 1.
-    """
+def _axes(
+    height: int, width: int, *, step: int = 1
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Give x and y of pixels from -1 to 1 across an image; of every ``step`` the middle one."""
     x, y = (
         np.linspace(-1, 1, length, dtype=np.float32)[step // 2 :: step]
         for length in (width, height)
     )
-    y = y[rows]
-    terms = np.empty((len(y), len(x), 6), dtype=np.float32)
-    terms[:, :, 0] = 1
-    terms[:, :, 1] = x
-    terms[:, :, 2] = y[:, None]
-    terms[:, :, 3] = x * x
-    terms[:, :, 4] = x * y[:, None]
-    terms[:, :, 5] = (y * y)[:, None]
-    return terms
+    return x, y
 
 
-def _ridge(design: NDArray[np.float32], values: NDArray[np.float64]) -> NDArray[np.float64]:
+def quadratic_terms(x: NDArray[np.float32], y: NDArray[np.float32]) -> NDArray[np.float32]:
+    """1, x, y, x², xy, y² of all places in some columns and rows.
+
+    Parameters
+    ----------
+    x, y : ndarray of shape (columns,) and (rows,), dtype float32
+        From -1 to 1 across the image.
+
+    Returns
+    -------
+    ndarray of shape (rows, columns, 6), dtype float32
+    """
+    across, down = np.meshgrid(x, y)
+    one = np.ones_like(across)
+    return np.stack([one, across, down, across**2, across * down, down**2], axis=-1)
+
+
+def _ridge(design: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Least squares, with slope and curvature held back where the pixels do not show them."""
     weight = 1e-3 * len(design) * np.eye(design.shape[1])
     weight[0, 0] = 0.0
-    wide = design.astype(np.float64)
-    return np.asarray(np.linalg.solve(wide.T @ wide + weight, wide.T @ values))
+    return np.asarray(np.linalg.solve(design.T @ design + weight, design.T @ values))
 
 
 def foreground_threshold(

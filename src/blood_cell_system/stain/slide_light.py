@@ -11,7 +11,7 @@ from blood_cell_system.stain.optical_density import (
     StainSettings,
     fit_log_light,
     log_light_at,
-    quadratic_terms,
+    log_light_plane,
 )
 
 _MAX_PX: Final = 300_000
@@ -55,8 +55,8 @@ class SlideLight:
 
     def image(self) -> NDArray[np.uint8]:
         """Paint the empty slide: RGB of the image's size."""
-        log_light = log_light_at(self.coefficients, quadratic_terms(*self.shape))
-        return np.asarray(np.clip(np.rint(np.exp(log_light)), 0, 255), dtype=np.uint8)
+        planes = [np.exp(log_light_plane(one, *self.shape)) for one in self.coefficients.T]
+        return np.asarray(np.clip(np.rint(np.stack(planes, axis=-1)), 0, 255), dtype=np.uint8)
 
     @classmethod
     def even(cls, colour: tuple[float, float, float], shape: tuple[int, int]) -> "SlideLight":
@@ -99,8 +99,5 @@ def fit_slide_light(
     small_field = None
     if field is not None:
         small_field = cv2.resize(field.view(np.uint8), size, interpolation=cv2.INTER_NEAREST) > 0
-    smooth = cv2.GaussianBlur(small, (0, 0), StainSettings().blur_px).astype(np.float32)
-    log_image = cv2.log(np.maximum(smooth, 1.0))
-    return SlideLight(
-        coefficients=fit_log_light(log_image, field=small_field), shape=(height, width)
-    )
+    smooth = np.asarray(cv2.GaussianBlur(small, (0, 0), StainSettings().blur_px))
+    return SlideLight(coefficients=fit_log_light(smooth, field=small_field), shape=(height, width))

