@@ -5,8 +5,9 @@
 DIR (default: $BLOOD_CELL_DATA) holds ``iml_malaria``; the fields are those of
 ``docs/held_out_blocks.md``. An annotated cell is the found one that has most of its box's pixels. A
 parasite is found where its cell is called infected; a healthy cell that is called infected is a
-false alarm. Shares of parasites are of all annotated ones, those of healthy cells of all assessed
-ones. ``--table`` writes a row for each annotated cell.
+false alarm. Undecided cells are for a person to look at. Shares of parasites are of all annotated
+ones, those of healthy cells of all assessed or undecided ones. ``--table`` writes a row for each
+annotated cell.
 """
 
 import argparse
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.datasets.collections.marked_images import (
     DIFFICULT,
     HEALTHY,
@@ -32,7 +34,15 @@ from blood_cell_system.taxonomy import RBC, WBC
 
 INFECTED = "malaria_RBC"
 KEPT = ("cell_type", "condition", "reason", "subtype", "confidence", "is_known", "flags")
-FATES = ("called infected", "called healthy", "other", "not assessed", "white cell", "missed")
+FATES = (
+    "called infected",
+    "undecided",
+    "called healthy",
+    "other",
+    "not assessed",
+    "white cell",
+    "missed",
+)
 
 
 def main() -> None:
@@ -91,6 +101,8 @@ def fate(row: dict[str, Any]) -> str:
         return "white cell"
     if row["cell_type"] != RBC:
         return "other"
+    if row["reason"] == Reason.UNDECIDED:
+        return "undecided"
     if row["reason"] is not None:
         return "not assessed"
     if row["condition"] == INFECTED:
@@ -111,9 +123,11 @@ def show(rows: list[dict[str, Any]]) -> None:
     seen = healthy.total() - healthy["missed"] - healthy["not assessed"] - healthy["white cell"]
     print(
         f"parasites: {parasites['called infected'] / parasites.total():.1%} found, "
+        f"{parasites['undecided'] / parasites.total():.1%} undecided, "
         f"{parasites['white cell'] / parasites.total():.1%} white cells, "
         f"{parasites['not assessed'] / parasites.total():.1%} not assessed; "
-        f"healthy cells called infected: {healthy['called infected'] / seen:.2%} of {seen}"
+        f"healthy cells called infected: {healthy['called infected'] / seen:.2%} of {seen}, "
+        f"undecided: {healthy['undecided'] / seen:.2%}"
     )
 
 

@@ -1,12 +1,13 @@
 """How fast everything is, as ratios in one run on one machine: writes ``docs/benchmarks.md``.
 
-    python benchmarks/speed.py [--output docs/benchmarks.md] [--quick]
+    python benchmarks/speed.py [--output docs/benchmarks.md] [--quick] [--ultralytics PYTHON]
 
 Times are medians of repeats that take turns. Other networks have random weights: their speed does
-not depend on what they have learned. YOLO11 is not built here: its code is AGPL.
+not depend on what they have learned. YOLO11, whose code is AGPL, is built by another environment.
 """
 
 import argparse
+import io
 import os
 import platform
 import statistics
@@ -14,9 +15,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import cv2
 import numpy as np
@@ -35,20 +38,37 @@ from blood_cell_system.model_metadata import classifier_kinds
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.model_slots import bundled_classifier, bundled_segmenter
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
+from blood_cell_system.reports.image_files import write_words
 
 Work = Callable[[], object]
-CORES = os.cpu_count() or 1
+Feed = np.ndarray
+CORES: Final = os.cpu_count() or 1
+THREADS: Final = (1, CORES) if CORES > 1 else (1,)
+
+
+def has_openvino() -> bool:
+    """Whether OpenVINO is installed."""
+    try:
+        return bool(version("openvino"))
+    except ModuleNotFoundError:
+        return False
+
+
+RUN_IN: Final = (("f32", False), *((("f32", True), ("bf16", True)) if has_openvino() else ()))
+"""Precisions of operations in float32, and whether OpenVINO runs them."""
 
 # A process of its own: Linux counts the memory of the one that starts a program as that program's.
-_PEAK = (
-    "import resource, subprocess, sys;"
-    "subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL);"
+_PEAK: Final = (
+    "import os, resource, subprocess, sys;"
+    "hasattr(os, 'sched_setaffinity') and"
+    " os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:int(sys.argv[1])]);"
+    "subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL);"
     "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)"
 )
 
 
-def medians(works: dict[str, Work], *, runs: int = 5) -> dict[str, float]:
-    """Median seconds of each piece of work, in turn, after one run that does not count."""
+def seconds_of(works: dict[str, Work], *, runs: int = 5) -> dict[str, list[float]]:
+    """Seconds of each run of each piece of work, in turn, after one run that does not count."""
     times: dict[str, list[float]] = {name: [] for name in works}
     for run in range(runs + 1):
         for name, work in works.items():
@@ -56,7 +76,12 @@ def medians(works: dict[str, Work], *, runs: int = 5) -> dict[str, float]:
             work()
             if run:
                 times[name].append(time.perf_counter() - started)
-    return {name: statistics.median(values) for name, values in times.items()}
+    return times
+
+
+def medians(works: dict[str, Work], *, runs: int = 5) -> dict[str, float]:
+    """Median seconds of each piece of work."""
+    return {name: statistics.median(one) for name, one in seconds_of(works, runs=runs).items()}
 
 
 def unet(widths: tuple[int, ...], classes: int) -> bytes:
@@ -125,42 +150,111 @@ def multiply_adds(data: bytes, shape: tuple[int, ...]) -> float:
     return total
 
 
-def session_of(data: bytes, shape: tuple[int, ...], threads: int = CORES) -> Work:
+def session_of(data: bytes, feed: Feed, threads: int = CORES) -> Work:
     """Give what runs a network in ONNX Runtime."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    feed = {session.get_inputs()[0].name: np.full(shape, 128, np.float32)}
-    return lambda: session.run(None, feed)
+    named = {session.get_inputs()[0].name: feed}
+    return lambda: session.run(None, named)
 
 
-def openvino_of(data: bytes, shape: tuple[int, ...], precision: str) -> Work:
+def openvino_of(data: bytes, feed: Feed, threads: int, precision: str) -> Work:
     """Give what runs a network in OpenVINO."""
-    import io
-
     import openvino
 
     core = openvino.Core()
-    settings = {"INFERENCE_PRECISION_HINT": precision}
+    settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
     request = core.compile_model(core.read_model(io.BytesIO(data)), "CPU", settings)
-    batch = np.full(shape, 128, np.float32)
     running = request.create_infer_request()
-    return lambda: running.infer([batch])
+    return lambda: running.infer([feed])
 
 
-def gemm(side: int = 1024) -> tuple[bytes, tuple[int, ...], float]:
-    """Build one product of matrices: the rate that the machine can compute at."""
-    values = np.random.default_rng(0).normal(size=(side, side)).astype(np.float32)
-    graph = helper.make_graph(
-        [helper.make_node("MatMul", ["a", "b"], ["c"])],
-        "gemm",
-        [helper.make_tensor_value_info("a", TensorProto.FLOAT, (side, side))],
-        [helper.make_tensor_value_info("c", TensorProto.FLOAT, (side, side))],
-        [numpy_helper.from_array(values, "b")],
-    )
-    opsets = [helper.make_opsetid("", 17)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
-    return model.SerializeToString(), (side, side), float(side) ** 3
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Computation:
+    """A network, or one operation that shows how fast the machine is.
+
+    Parameters
+    ----------
+    feed : ndarray
+        What it computes on.
+    precision : str
+        f32, bf16 or int8: of which limit it is a part.
+    count : float
+        Multiply-adds.
+    is_openvino : bool
+        Whether OpenVINO runs it, not ONNX Runtime.
+    """
+
+    data: bytes
+    feed: Feed
+    precision: str
+    count: float
+    is_openvino: bool = False
+
+    def work(self, threads: int) -> Work:
+        """Give what runs it."""
+        if self.is_openvino:
+            return openvino_of(self.data, self.feed, threads, self.precision)
+        return session_of(self.data, self.feed, threads)
+
+
+PRODUCTS: Final = ((1024, 1024, 1024), (4096, 512, 512), (8192, 256, 256))
+"""Rows, inner side and columns of products of matrices."""
+CONVOLUTIONS: Final = ((64, 96, 3), (128, 64, 3), (256, 64, 1), (256, 32, 3))
+"""Channels in and out, side of the image and of the kernel of convolutions."""
+
+
+def operations() -> Iterator[tuple[str, Computation]]:
+    """Build products and convolutions: what the machine can compute at most."""
+    generator = np.random.default_rng(0)
+
+    def model(node: str, feed: Feed, weights: dict[str, Feed], **attributes: object) -> bytes:
+        kind = helper.np_dtype_to_tensor_dtype(feed.dtype)
+        inputs = ["x", *weights]
+        given = TensorProto.FLOAT if feed.dtype == np.float32 else None
+        given = given or (TensorProto.INT32 if node == "MatMulInteger" else TensorProto.UINT8)
+        graph = helper.make_graph(
+            [helper.make_node(node, inputs, ["y"], **attributes)],
+            "operation",
+            [helper.make_tensor_value_info("x", kind, feed.shape)],
+            [helper.make_tensor_value_info("y", given, None)],
+            [numpy_helper.from_array(value, name) for name, value in weights.items()],
+        )
+        opsets = [helper.make_opsetid("", 17)]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=8).SerializeToString()
+
+    scale, zero = np.float32(0.02), np.uint8(128)
+    for rows, inner, columns in PRODUCTS:
+        count, name = float(rows) * inner * columns, f"product {rows}×{inner}×{columns}"
+        feed = generator.normal(size=(rows, inner)).astype(np.float32)
+        other = generator.normal(size=(inner, columns)).astype(np.float32)
+        data = model("MatMul", feed, {"w": other})
+        for precision, in_openvino in RUN_IN:
+            yield name, Computation(data=data, feed=feed, precision=precision, count=count,
+                                    is_openvino=in_openvino)  # fmt: skip
+        small = generator.integers(0, 255, feed.shape, dtype=np.uint8)
+        weights = {"w": generator.integers(-99, 99, other.shape, dtype=np.int8)}
+        data = model("MatMulInteger", small, weights)
+        yield name, Computation(data=data, feed=small, precision="int8", count=count)
+    for channels, side, kernel in CONVOLUTIONS:
+        count = float(side) ** 2 * channels**2 * kernel**2
+        name = f"{kernel}×{kernel} convolution of {channels} channels at {side}×{side}"
+        feed = generator.normal(size=(1, channels, side, side)).astype(np.float32)
+        shape = (channels, channels, kernel, kernel)
+        pads = {"pads": [kernel // 2] * 4}
+        data = model("Conv", feed, {"w": generator.normal(size=shape).astype(np.float32)}, **pads)
+        for precision, in_openvino in RUN_IN:
+            yield name, Computation(data=data, feed=feed, precision=precision, count=count,
+                                    is_openvino=in_openvino)  # fmt: skip
+        small = generator.integers(0, 255, feed.shape, dtype=np.uint8)
+        weights = {
+            "x_scale": scale, "x_zero": zero,
+            "w": generator.integers(-99, 99, shape, dtype=np.int8),
+            "w_scale": scale, "w_zero": np.int8(0), "y_scale": scale, "y_zero": zero,
+        }  # fmt: skip
+        data = model("QLinearConv", small, weights, **pads)
+        yield name, Computation(data=data, feed=small, precision="int8", count=count)
 
 
 def threshold_and_watershed(image: np.ndarray) -> int:
@@ -186,61 +280,127 @@ def table(*rows: tuple[object, ...]) -> Iterator[str]:
     yield ""
 
 
-def networks(runs: int) -> Iterator[str]:
-    """Compare networks with each other and with the limit of the machine."""
+def networks(runs: int, python: Path | None) -> Iterator[str]:
+    """Compare networks with each other and with the limit of the machine.
+
+    Parameters
+    ----------
+    python : Path or None
+        Python of an environment with ultralytics.
+    """
     path = bundled_segmenter()
-    ours, small = path.read_bytes(), int8_file(path).read_bytes()
-    original, star = unet((64, 128, 256, 512, 1024), 3), unet((32, 64, 128, 256), 33)
-    shape, square = (1, 480, 640, 3), (1, 3, 512, 512)
-    product, side, of_product = gemm()
-    works = {
-        "ours": session_of(ours, shape),
-        "ours, int8": session_of(small, shape),
-        "StarDist-sized U-Net (depth 3, base 32)": session_of(star, (1, 3, 480, 640)),
-        "f32": session_of(product, side),
-    }
-    if is_there := has_openvino():
-        works |= {
-            "ours, OpenVINO f32": openvino_of(ours, shape, "f32"),
-            "ours, OpenVINO bf16": openvino_of(ours, shape, "bf16"),
-            "bf16": openvino_of(product, side, "bf16"),
-        }
-    seconds = medians(works, runs=runs)
+    ours, image = path.read_bytes(), np.full((1, 480, 640, 3), 128, np.float32)
+    planes, square = (np.full((1, 3, *side), 0.5, np.float32) for side in ((480, 640), (512, 512)))
+    count = multiply_adds(ours, image.shape)
+
+    def computed(data: bytes, feed: Feed, count: float | None = None, **how: object) -> Computation:
+        count = multiply_adds(data, feed.shape) if count is None else count
+        return Computation(data=data, feed=feed, count=count, **{"precision": "f32"} | how)
+
+    found = {"ours": computed(ours, image, count)}
+    if (small := int8_file(path)).is_file():
+        found["ours, int8"] = computed(small.read_bytes(), image, count, precision="int8")
+    if has_openvino():
+        for precision in ("f32", "bf16"):
+            how = {"precision": precision, "is_openvino": True}
+            found[f"ours, OpenVINO {precision}"] = computed(ours, image, count, **how)
+    star = unet((32, 64, 128, 256), 33)
+    found["StarDist-sized U-Net (depth 3, base 32)"] = computed(star, planes)
+    for name in ("yolo11n-seg", "yolo11s-seg") if python else ():
+        found[f"{name.upper()}, random weights"] = computed(yolo(python, name), planes)
+    original = unet((64, 128, 256, 512, 1024), 3)
     guide = "guide's original U-Net (64…1024), at 512×512"
-    seconds |= medians({guide: session_of(original, square)}, runs=2)
-    rate = of_product / seconds["f32"]
-    work = {name: multiply_adds(ours, shape) for name in seconds if name.startswith("ours")}
-    work["StarDist-sized U-Net (depth 3, base 32)"] = multiply_adds(star, (1, 3, 480, 640))
-    work[guide] = multiply_adds(original, square)
+    slow = {guide: computed(original, square)}
+    reached = list(operations())
+    seconds: dict[tuple[str, int], float] = {}
+    limits: dict[tuple[str, int], tuple[float, str]] = {}
+    for threads in THREADS:
+        works = {name: one.work(threads) for name, one in found.items()}
+        works |= {f"{k}": one.work(threads) for k, (_, one) in enumerate(reached)}
+        times = seconds_of(works, runs=runs)
+        times |= seconds_of({guide: slow[guide].work(threads)}, runs=min(runs, 2))
+        for name in (*found, guide):
+            seconds[name, threads] = statistics.median(times[name])
+        tried = [(f"{k}", name, one) for k, (name, one) in enumerate(reached)]
+        tried += [(name, name, one) for name, one in (found | slow).items()]
+        for key, name, one in tried:
+            rate = one.count / min(times[key]), name
+            at = one.precision, threads
+            limits[at] = max(limits.get(at, rate), rate)
     yield "## Networks alone, 640×480\n"
     rows = []
-    for name, count in work.items():
-        limit = of_product / seconds["bf16"] if "bf16" in name else rate
+    for name, one in (found | slow).items():
+        times = [seconds[name, threads] for threads in THREADS]
+        shares = [
+            took * limits[one.precision, threads][0] / one.count
+            for took, threads in zip(times, THREADS, strict=True)
+        ]
         rows.append(
             (
                 name,
-                f"{1000 * seconds[name]:.0f}",
-                f"{seconds[name] / seconds['ours']:.2f}",
-                f"{count / 1e9:.1f}",
-                f"{seconds[name] / (count / limit):.1f}",
+                *(f"{1000 * took:.0f}" for took in times),
+                f"{times[-1] / seconds['ours', THREADS[-1]]:.2f}",
+                f"{one.count / 1e9:.1f}",
+                *(f"{share:.1f}" for share in shares),
             )
         )
-    head = ("", "ms", "of ours, f32", "10⁹ multiply-adds", "of the machine's limit")
-    yield from table(head, *rows)
+    said = [f"{threads} thread{'s' * (threads > 1)}" for threads in THREADS]
+    yield from table(
+        (
+            "",
+            *(f"ms, {words}" for words in said),
+            "of ours, f32",
+            "10⁹ multiply-adds",
+            *(f"of the machine's limit, {words}" for words in said),
+        ),
+        *rows,
+    )
+    if python is None:
+        yield (
+            "YOLO11n-seg and 11s-seg: not measured. `make bench BENCH='--ultralytics PYTHON'` "
+            "measures them with the Python of an environment of its own that has `ultralytics` "
+            "(AGPL) and `onnx`.\n"
+        )
     yield (
-        f"The limit is the time of as many multiply-adds at the rate of a product of two 1024×1024 "
-        f"matrices: {rate / 1e9:.0f}·10⁹ a second in float32"
-        + (f", {of_product / seconds['bf16'] / 1e9:.0f}·10⁹ in bfloat16" if is_there else "")
-        + ". Eight bits are compared with float32.\n"
+        "The limit is the time of as many multiply-adds at the highest rate that anything reached "
+        "in this run at that precision and on as many threads: products of matrices, convolutions "
+        "(ONNX Runtime, and OpenVINO where installed), or one of these networks.\n"
+    )
+    yield from table(
+        ("limit", "threads", "10⁹ multiply-adds a second", "reached by"),
+        *(
+            (precision, threads, f"{rate / 1e9:.0f}", name)
+            for (precision, threads), (rate, name) in sorted(limits.items())
+        ),
     )
 
 
-def has_openvino() -> bool:
-    """Whether OpenVINO is installed."""
+def yolo(python: Path, name: str) -> bytes:
+    """Export a YOLO of random weights at 640×480, with another environment's Python."""
+    with TemporaryDirectory() as folder:
+        code = (
+            "import sys; from ultralytics import YOLO;"
+            "print(YOLO(sys.argv[1] + '.yaml').export(format='onnx', imgsz=(480, 640)))"
+        )
+        done = subprocess.run(
+            [str(python), "-c", code, name],
+            check=True, capture_output=True, encoding="utf-8", cwd=folder,
+        )  # fmt: skip
+        return (Path(folder) / done.stdout.splitlines()[-1]).read_bytes()
+
+
+def cellpose(image: np.ndarray, runs: int) -> str:
+    """Say how long Cellpose takes for an image, where it is installed."""
     try:
-        return bool(version("openvino"))
-    except ModuleNotFoundError:
-        return False
+        from cellpose import models
+    except ImportError:
+        return "Cellpose: not installed, so not measured.\n"
+    try:
+        model = models.CellposeModel(gpu=False)
+        (took,) = medians({"": lambda: model.eval(image, diameter=95)}, runs=runs).values()
+    except Exception as error:  # It may have to fetch weights, of which anything may go wrong.
+        return f"Cellpose: installed, but does not run here ({type(error).__name__}: {error}).\n"
+    return f"Cellpose {version('cellpose')} on the CPU: {took:.2f} s for the same image.\n"
 
 
 def pieces(runs: int) -> Iterator[str]:
@@ -269,6 +429,7 @@ def pieces(runs: int) -> Iterator[str]:
         ("", "ms", f"of {plain}"),
         *((n, f"{1000 * s:.0f}", f"{s / seconds[plain]:.2f}") for n, s in seconds.items()),
     )
+    yield cellpose(image, 1)
     cells = np.random.default_rng(0).uniform(0, 255, (64, 130, 130, 3)).astype(np.float32)
     rows = []
     for kind in classifier_kinds():
@@ -279,44 +440,57 @@ def pieces(runs: int) -> Iterator[str]:
     yield from table(("classifier, one view", "cells a second"), *rows)
 
 
-def commands(runs: int) -> Iterator[str]:
+def commands(*, is_quick: bool) -> Iterator[str]:
     """Measure whole commands, from a cold start, and how they grow."""
-    program = [sys.executable, "-m", "blood_cell_system", "analyze", "--quiet"]
-
-    def run(*words: str) -> tuple[float, float]:
-        taken, peak = [], 0.0
-        for _ in range(runs):
-            started = time.perf_counter()
-            done = subprocess.run(
-                [sys.executable, "-c", _PEAK, *program, *words],
-                check=True,
-                capture_output=True,
-                encoding="utf-8",
-            )
-            taken.append(time.perf_counter() - started)
-            peak = max(peak, int(done.stdout) / 1024)
-        return statistics.median(taken), peak
-
+    program = [sys.executable, "-m", "blood_cell_system"]
     rows = []
     with TemporaryDirectory() as folder:
         root = Path(folder)
 
-        def measure(name: str, images: list[np.ndarray], *more: str) -> None:
-            inside = root / f"in{len(rows)}"
-            for number, image in enumerate(images):
-                write_image(inside / f"smear_{number:03d}.png", image)
-            seconds, peak = run(str(inside), "-o", str(root / f"out{len(rows)}"), *more)
-            rows.append((name, f"{seconds:.2f}", f"{seconds / len(images):.3f}", f"{peak:.0f}"))
+        def measure(
+            name: str, inside: Path, count: int, *, cores: int = CORES, runs: int = 3
+        ) -> None:
+            out, taken, peak = root / f"out{len(rows)}", [], 0.0
+            words = ["analyze", "--quiet", str(inside), "-o", str(out), "--jobs", str(cores)]
+            for _ in range(1 if is_quick else runs):
+                started = time.perf_counter()
+                done = subprocess.run(
+                    [sys.executable, "-c", _PEAK, str(cores), *program, *words],
+                    check=True,
+                    capture_output=True,
+                    encoding="utf-8",
+                )
+                taken.append(time.perf_counter() - started)
+                peak = max(peak, int(done.stdout) / 1024)
+            cells = len((out / "cells.csv").read_text("utf-8").splitlines()) - 1
+            took = statistics.median(taken)
+            each = (f"{took / count:.3f}", f"{1000 * took / max(cells, 1):.1f}")
+            rows.append((name, cells, f"{took:.2f}", *each, f"{peak:.0f}"))
 
-        small = smear_of((480, 640))
-        for count in (1, 4, 16, 48):
-            measure(f"{count} images of 640×480", [small] * count)
-        measure("16 images, one core (--jobs 1)", [small] * 16, "--jobs", "1")
+        def images(shape: tuple[int, int], count: int = 1, diameter: float = 95.0) -> Path:
+            inside = root / f"in{len(rows)}"
+            image = smear_of(shape, diameter=diameter)
+            for number in range(count):
+                write_image(inside / f"smear_{number:03d}.png", image)
+            return inside
+
+        for count in (1, 4, 16) if is_quick else (1, 4, 16, 48):
+            measure(f"{count} images of 640×480", images((480, 640), count), count)
+        for cores in range(1, CORES):
+            name = f"16 images of 640×480 on {cores} of {CORES} cores"
+            measure(name, images((480, 640), 16), 16, cores=cores)
         for height, width in ((960, 1280), (1920, 2560), (3000, 4000)):
-            measure(f"one image of {width}×{height}", [smear_of((height, width))])
+            measure(f"one image of {width}×{height}", images((height, width)), 1)
         for diameter in (48.0, 24.0):
-            words = f"one image of 640×480, cells of {diameter:.0f} px"
-            measure(words, [smear_of((480, 640), diameter=diameter)])
+            name = f"one image of 640×480, cells of {diameter:.0f} px"
+            measure(name, images((480, 640), diameter=diameter), 1)
+        for side in (5000,) if is_quick else (5000, 10_000):
+            slide = root / f"slide{side}"
+            drawing = ["synthesize", "--layout", "slide", "--size", f"{side}x{side}"]
+            subprocess.run(
+                [*program, *drawing, "-o", str(slide)], check=True, stdout=subprocess.DEVNULL
+            )
+            measure(f"a slide of {side}×{side}", slide / "slide.tif", 1, runs=1)
         path, data = root / "disk", os.urandom(64 << 20)
         started = time.perf_counter()
         with path.open("wb") as file:
@@ -324,7 +498,9 @@ def commands(runs: int) -> Iterator[str]:
             os.fsync(file.fileno())
         rate = len(data) / (time.perf_counter() - started)
     yield "## `bloodcells analyze`, from a cold start\n"
-    yield from table(("", "s", "s an image", "peak MB of one process"), *rows)
+    yield "Both classifiers, all files written, as many jobs as cores.\n"
+    head = ("", "cells", "s", "s an image", "ms a cell", "peak MB of one process")
+    yield from table(head, *rows)
     yield f"The disk writes {rate / 1e6:.0f} MB a second.\n"
 
 
@@ -332,27 +508,40 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--output", type=Path, default=Path("docs/benchmarks.md"))
-    parser.add_argument("--quick", action="store_true", help="fewer repeats")
+    parser.add_argument("--quick", action="store_true", help="fewer repeats and rows")
+    parser.add_argument(
+        "--ultralytics",
+        type=Path,
+        metavar="PYTHON",
+        help="Python of an environment with ultralytics and onnx: measures YOLO11 as well",
+    )
     options = parser.parse_args()
-    runs = 2 if options.quick else 7
+    runs = 1 if options.quick else 7
     started = time.perf_counter()
     packages = [f"{name} {version(name)}" for name in ("onnxruntime", "numpy", "blood-cell-system")]
     if has_openvino():
         packages.append(f"openvino {version('openvino')}")
-    parts = [*networks(runs), *pieces(runs), *commands(1 if options.quick else 3)]
+    parts = [
+        *networks(runs, options.ultralytics),
+        *pieces(runs),
+        *commands(is_quick=options.quick),
+    ]
     load = os.getloadavg()[2]
+    quick = " --quick" if options.quick else ""
     text = "\n".join(
         (
             "# Benchmarks\n",
-            f"Written by `make bench` in {time.perf_counter() - started:.0f} s: {processor()}, "
+            f"Written by `python benchmarks/speed.py{quick}` in "
+            f"{time.perf_counter() - started:.0f} s: {processor()}, "
             f"{CORES} cores, {platform.system()}, Python {platform.python_version()}, "
-            f"{', '.join(packages)}. Load of the last quarter of an hour: {load:.1f}. Medians of "
-            f"{runs} runs in turn; ratios hold on other machines better than times. Smears are "
-            "drawn. What runs the networks: [speed](speed.md).\n",
+            f"{', '.join(packages)}. Load of the last quarter of an hour: {load:.1f}; with more "
+            f"than 1 other programs took part of the cores. Medians of {runs} runs in turn; ratios "
+            "hold on other machines better than times. Smears are drawn. What runs the networks: "
+            "[speed](speed.md).\n",
             *parts,
         )
     )
-    options.output.write_text(text.rstrip("\n") + "\n", "utf-8")
+    write_words(options.output, text.rstrip("\n") + "\n")
     print(text)
 
 

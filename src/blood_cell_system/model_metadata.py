@@ -359,6 +359,9 @@ class ModelMetadata(BaseModel):
     subtype_thresholds: dict[str, float] = {}
     """Conformal: a class is possible when its probability reaches its threshold. Empty where
     nothing was calibrated."""
+    call_thresholds: dict[str, float] = {}
+    """A condition that is the likeliest is called where its probability reaches this; below, the
+    cell is undecided. One that is not here is called wherever it is the likeliest."""
     coverage: float | None = None
     """Share of the sets of possible classes that hold the true one, as calibrated."""
     nucleus_evidence: NucleusEvidence | None = None
@@ -443,7 +446,16 @@ class ModelMetadata(BaseModel):
                 f"validation of {', '.join(sorted(strangers))}; expected classes of the model, of "
                 f"{', '.join((*self.conditions, *self.subtypes))}"
             )
-        shares = [*self.condition_thresholds.values(), *self.subtype_thresholds.values()]
+        if strangers := set(self.call_thresholds) - set(self.conditions):
+            raise ValueError(
+                f"call_thresholds of {', '.join(sorted(strangers))}; expected conditions of the "
+                f"model, of {', '.join(self.conditions)}"
+            )
+        shares = [
+            *self.condition_thresholds.values(),
+            *self.subtype_thresholds.values(),
+            *self.call_thresholds.values(),
+        ]
         shares += [v for v in (self.in_distribution_threshold, self.coverage) if v is not None]
         if not all(0 <= value <= 1 for value in shares):
             raise ValueError(f"thresholds and coverage of {shares}; expected numbers from 0 to 1")

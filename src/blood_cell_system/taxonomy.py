@@ -540,7 +540,7 @@ BUILT_IN: Final = Taxonomy(
             conditions=(
                 Condition(
                     name="healthy_RBC",
-                    display_name="healthy red cells",
+                    display_name="red cells without malaria or sickling",
                     is_healthy=True,
                     one="healthy",
                 ),

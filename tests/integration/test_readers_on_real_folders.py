@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from blood_cell_system.annotation.format_registry import read_folder, recognised
+from blood_cell_system.annotation.format_registry import read_folder, recognise
 from blood_cell_system.annotation.formats.voc import read_voc_folder
 from blood_cell_system.taxonomy import RBC, WBC
 
@@ -22,7 +22,7 @@ def data() -> Path:
 
 def test_the_clone_of_bccd_is_recognised_and_read_as_the_guides_mode_reads_it(data: Path):
     clone = data / "BCCD_Dataset"
-    assert recognised(clone).reader.name == "voc"
+    assert recognise(clone)[0].reader.name == "voc"
     reading, expected = read_folder(clone), read_voc_folder(clone)
     assert reading.samples == expected.samples
     assert len(reading.dropped) == len(expected.dropped) == 10
@@ -31,7 +31,7 @@ def test_the_clone_of_bccd_is_recognised_and_read_as_the_guides_mode_reads_it(da
 
 def test_the_kaggle_set_is_read_as_its_table_has_it(data: Path):
     folder = data / "bcdd_kaggle"
-    assert recognised(folder).reader.name == "kaggle"
+    assert recognise(folder)[0].reader.name == "kaggle"
     reading = read_folder(folder)
     types = [cell.cell_type for sample in reading.samples for cell in sample.cells or ()]
     assert (types.count(RBC), types.count(WBC)) == (928, 38)

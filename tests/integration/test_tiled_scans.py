@@ -23,7 +23,7 @@ def pipeline():
 
 def cells_in(path, pipeline, monkeypatch, *, blocks, region):
     """Centroid, area and type of each cell, of fields of so many blocks of 64 pixels."""
-    monkeypatch.setattr(scan_plan, "_SIDES", (blocks,))
+    monkeypatch.setattr(scan_plan, "_SIDES", (blocks, blocks))
     settings = ScanSettings(region=region, max_memory=10**11)
     [plan] = plan_scans(
         path, "a", settings, pipeline.settings, training_diameter_px=DIAMETER, jobs=1

@@ -31,13 +31,15 @@ def spread(names, likely, probability=0.9):
     return {name: probability if name == likely else rest for name in names}
 
 
-def red_cell(condition="healthy_RBC", *, probability=0.9, is_known=True, possible=None):
+def red_cell(
+    condition="healthy_RBC", *, probability=0.9, is_known=True, possible=None, reason=None
+):
     """Answers of a classifier about a red cell, by column."""
     return {
         "condition": condition,
         "in_distribution": 0.9 if is_known else 0.1,
         "is_known": is_known,
-        "reason": None if is_known else Reason.NOT_IN_DISTRIBUTION,
+        "reason": reason if is_known else Reason.NOT_IN_DISTRIBUTION,
         "possible_conditions": (condition,) if possible is None else possible,
         **_probs(spread(RBC_METADATA.conditions, condition, probability)),
     }

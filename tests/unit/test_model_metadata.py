@@ -149,6 +149,8 @@ def test_a_kind_knows_its_cells_and_its_files():
         ({"conditions": ("healthy_WBC",), "condition_thresholds": {}}, "1 conditions; expected"),
         ({"subtypes": ("neutrophile",), "subtype_thresholds": {}}, "neutrophile; expected"),
         ({"condition_thresholds": {"healthy_WBC": 0.5}}, "condition_thresholds of healthy_WBC"),
+        ({"call_thresholds": {"malaria_RBC": 0.5}}, "call_thresholds of malaria_RBC"),
+        ({"call_thresholds": {"cancer_WBC": 1.5}}, "numbers from 0 to 1"),
         ({"validation": {"malaria_RBC": Validation()}}, "validation of malaria_RBC; expected"),
         ({"in_distribution_threshold": 1.5}, "from 0 to 1"),
         ({"coverage": float("nan")}, "from 0 to 1"),

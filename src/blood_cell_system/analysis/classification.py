@@ -151,6 +151,7 @@ def classifier_columns(
         if metadata.in_distribution_threshold is not None:
             columns["is_known"] = columns["in_distribution"] >= metadata.in_distribution_threshold
     columns["reason"] = np.full(len(columns["is_known"]), None)
+    columns["reason"][_undecided(outputs.condition, metadata)] = Reason.UNDECIDED
     columns["reason"][~columns["is_known"]] = Reason.NOT_IN_DISTRIBUTION
     return columns
 
@@ -237,6 +238,12 @@ def unclassified(count: int, metadata: Iterable[ModelMetadata]) -> dict[str, NDA
         for name in (*one.conditions, *one.subtypes):
             columns[f"{name}_prob"] = np.full(count, np.nan)
     return columns
+
+
+def _undecided(condition: NDArray[np.float32], metadata: ModelMetadata) -> NDArray[np.bool_]:
+    """Which cells have a likeliest condition that is less probable than is needed to call it."""
+    needed = np.array([metadata.call_thresholds.get(name, 0.0) for name in metadata.conditions])
+    return np.asarray(condition.max(axis=1, initial=0.0) < needed[condition.argmax(axis=1)])
 
 
 def _conformal_sets(

@@ -35,6 +35,7 @@ from blood_cell_system.analysis.segmentation import FoundCells, TileSettings, Wi
 from blood_cell_system.analysis.survey import Survey, find_field, survey
 from blood_cell_system.analysis.trained_models import Runtime, training_diameter_of
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
+from blood_cell_system.cells.cut_out import is_cut_out_on_black
 from blood_cell_system.cells.separation import SeparationSettings
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.imaging.image_file import check_rgb
@@ -160,6 +161,14 @@ class Frame:
     holes: tuple[Window, ...] = ()
     marks: NDArray[np.uint8] | None = None
 
+    @property
+    def red_cell_area_px(self) -> float | None:
+        """Area of a red cell of the whole, in pixels that the network sees."""
+        diameter = self.scale.red_cell_diameter_px
+        if diameter is None:
+            return None
+        return float(np.pi / 4 * (diameter * self.scale.magnification_applied) ** 2)
+
     def owns(self, cells: Cells) -> NDArray[np.bool_]:
         """Which cells have their centroid in the field's own part."""
         x, y = cells["centroid"].T
@@ -188,6 +197,8 @@ def analyze_field(
     check_rgb(image)
     started = time.perf_counter()
     field = np.ascontiguousarray(image[frame.inner])
+    separation = replace(settings.separation, red_cell_area_px=frame.red_cell_area_px)
+    settings = replace(settings, separation=separation)
     found = _analyze_posed(runtime, field, settings, None, frame, around=image)
     own = found.cells.select(frame.owns(found.cells))
     cells = count_by_rule(own, settings.border_rule, found.field_mask)
@@ -276,6 +287,7 @@ def _analyze_posed(
         pixel_size=pixel_size,
         judged_share=judged_share,
         is_vouched_for=settings.cell_diameter_px is not None,
+        is_cut_out=frame is None and is_cut_out_on_black(image),
     )
     if not quality.is_smear or float((view.foreground[view.field] > 0).mean()) < _LEAST_STAINED:
         # A network that has always seen cells finds some on anything, a blank slide included.

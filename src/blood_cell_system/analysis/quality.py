@@ -4,6 +4,7 @@ The limits lie outside of what the smears of six laboratories show, phones on ey
 so that an ordinary smear is not warned of. Beside each limit stands the range that was measured.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
@@ -20,7 +21,7 @@ from blood_cell_system.analysis.scale import (
     is_contradicted,
 )
 from blood_cell_system.analysis.survey import Survey
-from blood_cell_system.analysis.thin_smear import ALMOST_BLACK, BARE, reason_to_refuse
+from blood_cell_system.analysis.thin_smear import ALMOST_BLACK, BARE, CUT_OUT, reason_to_refuse
 from blood_cell_system.imaging.pixel_size import PLAUSIBLE_UM, PixelSize
 from blood_cell_system.stain.optical_density import GREEN
 
@@ -164,6 +165,7 @@ def assess(
     judged_share: float,
     pixel_size: PixelSize | None = None,
     is_vouched_for: bool = False,
+    is_cut_out: bool = False,
 ) -> ImageQuality:
     """Assess how fit an image is, without regard to what the network found in it.
 
@@ -177,6 +179,8 @@ def assess(
         As given or as the file states it, whether it was used or not.
     is_vouched_for : bool
         Whether a person who knows the image gave its cells' diameter: it is not refused then.
+    is_cut_out : bool
+        Whether its border is black. A small image is one cell then, and not judged as a smear.
     """
     is_stained = view.foreground > 0
     is_slide = ~is_stained & view.field
@@ -198,6 +202,8 @@ def assess(
         _field(judged_share),
         _colour(view, is_stained, is_slide),
     )
+    if is_cut_out and max(view.field.shape) <= ONE_CELL_PX * view.shrink and not is_vouched_for:
+        return _of_one_cell([one.name for one in findings], judged_share)
     refusal = reason_to_refuse(view, vote, edge_share)
     if findings[3].message.startswith(_UNLIKE_BLOOD):
         refusal = "its colours are not those of a blood stain"
@@ -212,6 +218,18 @@ def assess(
         judged_share=judged_share,
         is_smear=is_vouched_for or not refusal,
     )
+
+
+def _of_one_cell(names: Sequence[str], judged_share: float) -> ImageQuality:
+    """Say that an image is one cell; what is asked of a smear would be nonsense."""
+    smear = warning(
+        "smear",
+        None,
+        f"This is no field of a smear: {CUT_OUT}. Nothing was counted. Give such images to "
+        "bloodcells classify.",
+    )
+    others = (finding(name, None, "Not judged: the image shows one cell.") for name in names)
+    return ImageQuality(findings=(*others, smear), judged_share=judged_share, is_smear=False)
 
 
 def _focus(share: float | None, diameter_px: float) -> QualityFinding:

@@ -40,6 +40,7 @@ WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
 
 ALMOST_BLACK: Final = "it is almost black"
 BARE: Final = "it is bare"
+CUT_OUT: Final = "it is one cell, cut out on black"
 
 REFUSED_BELOW: Final = -1.3
 """Score below which an image is refused."""

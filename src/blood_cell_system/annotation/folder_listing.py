@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Final, Self
 
 from blood_cell_system.annotation.text_files import decode_label_text, shortened
-from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError, system_words
+from blood_cell_system.errors import AnnotationError, MissingDataError, system_words
 from blood_cell_system.imaging.image_folders import (
     SUMMARY_NAME,
     files_below,
-    images_directly_in,
     is_image_name,
 )
 
@@ -208,22 +207,3 @@ def _long_stem(root: Path, path: Path, paths: list[Path]) -> str:
     stem = "_".join((*folders, path.stem))
     is_alone = sum(other.parent == path.parent for other in paths) == 1
     return stem if is_alone else f"{stem}_{path.suffix[1:].lower()}"
-
-
-def files_by_stem(folder: Path) -> dict[str, Path]:
-    """Images of a folder by the stem of their names, as ``images_directly_in`` lists them.
-
-    Raises
-    ------
-    DatasetError
-        Two images have the same stem.
-    """
-    found: dict[str, Path] = {}
-    for path in images_directly_in(folder):
-        if path.stem in found:
-            raise DatasetError(
-                f"{folder}: {found[path.stem].name} and {path.name} differ in nothing but their "
-                "ending; expected one image a name. Rename or remove one."
-            )
-        found[path.stem] = path
-    return found

@@ -25,30 +25,8 @@ if TYPE_CHECKING:
     WriterClass = TypeVar("WriterClass", bound=type[LabelWriter])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WritableFormat:
-    """A format that can be written.
-
-    Parameters
-    ----------
-    name : str
-        As for ``--to``.
-    next_step : str
-        What a person does with the files; ``{output}`` stands for the folder.
-    """
-
-    name: str
-    writer: "type[LabelWriter]"
-    next_step: str
-
-    @property
-    def title(self) -> str:
-        """Name for people, for instance ``COCO JSON``."""
-        return reader_named(self.name).title
-
-
 _readers: dict[str, "Reader"] = {}
-_writers: dict[str, WritableFormat] = {}
+_writers: dict[str, "type[LabelWriter]"] = {}
 
 
 def reads(name: str, *, title: str, order: int) -> "Callable[[ReaderClass], ReaderClass]":
@@ -74,10 +52,19 @@ def reads(name: str, *, title: str, order: int) -> "Callable[[ReaderClass], Read
 
 
 def writes(name: str, *, next_step: str) -> "Callable[[WriterClass], WriterClass]":
-    """Register the writer of a format; the parameters are those of :class:`WritableFormat`."""
+    """Register the writer of a format that is read as well.
+
+    Parameters
+    ----------
+    name : str
+        As for ``--to``.
+    next_step : str
+        What a person does with the files; ``{output}`` stands for the folder.
+    """
 
     def register(writer: "WriterClass") -> "WriterClass":
-        _writers[name] = WritableFormat(name=name, writer=writer, next_step=next_step)
+        writer.next_step = next_step
+        _writers[name] = writer
         return writer
 
     return register
@@ -116,8 +103,8 @@ def readable_formats() -> tuple[str, ...]:
     return tuple(sorted(_readers, key=lambda name: _readers[name].order))
 
 
-def writable_formats() -> dict[str, WritableFormat]:
-    """All formats that are written, by name."""
+def writable_formats() -> "dict[str, type[LabelWriter]]":
+    """Writers of all formats that are written, by name."""
     _load_formats()
     return {name: _writers[name] for name in readable_formats() if name in _writers}
 
@@ -135,8 +122,8 @@ def reader_named(name: str) -> "Reader":
     return _readers[name]
 
 
-def writable_format(name: str) -> WritableFormat:
-    """Format to write.
+def writer_named(name: str) -> "type[LabelWriter]":
+    """Writer of a format.
 
     Raises
     ------
@@ -198,28 +185,16 @@ def matches_for(root: Path, name: str) -> tuple[FormatMatch, ...]:
         There is no such folder, or ``auto`` recognises nothing.
     """
     if name == "auto":
-        first, *others = _matches(root)
+        if not (matches := recognise(root)):
+            raise _unknown_format(root)
         # Masks are in many data sets beside the labels.
-        return first, *(other for other in others if other.reader.name != "masks")
+        return matches[0], *(other for other in matches[1:] if other.reader.name != "masks")
     reader = reader_named(name)
     seen = reader.recognise(_listing(root))
     # Copies of that set go around in the formats of other tools.
     if seen is None and name == "kaggle" and (elsewhere := recognise(root)):
         return elsewhere
     return (FormatMatch(reader=reader, seen=seen or "as was said, though it does not look so"),)
-
-
-def recognised(root: Path) -> FormatMatch:
-    """Find the most particular format that a folder may be.
-
-    Raises
-    ------
-    MissingDataError
-        There is no such folder.
-    DatasetError
-        No format is recognised.
-    """
-    return _matches(root)[0]
 
 
 def read_folder(
@@ -241,25 +216,24 @@ def read_folder(
     """
     from blood_cell_system.annotation.reader import ReadOptions
 
-    reader = recognised(root).reader if format_name == "auto" else reader_named(format_name)
+    is_auto = format_name == "auto"
+    reader = matches_for(root, "auto")[0].reader if is_auto else reader_named(format_name)
     return reader.read(Path(root), options or ReadOptions())
 
 
-def _matches(root: Path) -> tuple[FormatMatch, ...]:
-    """One match at least."""
-    if matches := recognise(root):
-        return matches
+def _unknown_format(root: Path) -> DatasetError:
+    """Say what is in a folder that no format recognises."""
     listing, known = _listing(root), ", ".join(readable_formats())
     for path in listing.with_suffix(".json", ".ndjson", ".jsonl", ".csv"):
         head = listing.head(path)
         for tool, sign in _FOREIGN:
             if sign.search(head):
-                raise DatasetError(
+                return DatasetError(
                     f"{path}: labels of {tool}, which are not read; expected one of {known}. "
                     "Export them from there as COCO JSON, Pascal VOC or YOLO."
                 )
     suffixes = sorted({path.suffix.lower() or path.name for path in listing.files})
-    raise DatasetError(
+    return DatasetError(
         f"{root}: {len(listing.images())} images and files {', '.join(suffixes[:8]) or '(none)'}, "
         f"but no labels in a known format; expected one of {known}. Name the format with --format, "
         "or see docs/bring_your_own_images.md for what each looks like."

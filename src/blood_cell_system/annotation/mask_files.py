@@ -1,7 +1,7 @@
 """Class masks as other programs write them, read into ours.
 
-Three kinds: the guide's RGB format, one image of class numbers or colours with a table, and one
-black and white image a class. They are read when an image is prepared, never all at once.
+Two kinds: one image of class numbers or colours with a table, the guide's by default, and one black
+and white image a class. They are read when an image is prepared, never all at once.
 """
 
 import re
@@ -15,18 +15,36 @@ from numpy.typing import NDArray
 from blood_cell_system.annotation.label_map import common_labels, plain_name
 from blood_cell_system.errors import BloodCellError, MaskFormatError, SettingsError
 from blood_cell_system.imaging.image_file import read_image, read_label_image
-from blood_cell_system.imaging.mask_encoding import decode_class_mask
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, MaskClass, Taxonomy
 
 Value = int | tuple[int, int, int]
 """What stands for a class in a mask: a number, or an RGB colour."""
 
 
+def _pure(level: int) -> tuple[tuple[int, int, int], ...]:
+    return (level, 0, 0), (0, level, 0), (0, 0, level)
+
+
+GUIDE_COLOURS: Final[tuple[tuple[Value, int], ...]] = (
+    *((colour, value) for level in (255, 1) for value, colour in enumerate(_pure(level))),
+    ((0, 0, 0), NOT_SCORED),
+)
+"""What the colours of the guide stand for, also with 1 in the place of 255."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RgbMaskFile:
-    """A mask in the guide's format, also with 1 in the place of 255."""
+class MaskFile:
+    """A mask of class numbers or colours, with what they stand for.
+
+    Parameters
+    ----------
+    table : tuple of tuple
+        Pairs of a value in the file and the value of ``MaskClass``, or 255 for not scored; by
+        default the colours of the guide.
+    """
 
     path: Path
+    table: tuple[tuple[Value, int], ...] = GUIDE_COLOURS
 
     @property
     def paths(self) -> tuple[Path, ...]:
@@ -51,39 +69,8 @@ class RgbMaskFile:
         ImageReadError
             A file cannot be read.
         MaskFormatError
-            It is outside the format, holds a value without a meaning, or is of another size.
+            It holds a value without a meaning, or is of another size.
         """
-        rgb = read_image(self.path)
-        _check_size(self.path, rgb, shape)
-        try:
-            return decode_class_mask(rgb * 255 if rgb.max(initial=0) == 1 else rgb)
-        except MaskFormatError as error:
-            raise MaskFormatError(
-                f"{self.path}: {error} If its colours mean something else, give them as "
-                "--mask-values '#00ff00=RBC,#0000ff=WBC,#000000=background'."
-            ) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IndexMaskFile:
-    """A mask of class numbers or colours, with what they stand for.
-
-    Parameters
-    ----------
-    table : tuple of tuple
-        Pairs of a value in the file and the value of ``MaskClass``, or 255 for not scored.
-    """
-
-    path: Path
-    table: tuple[tuple[Value, int], ...]
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        """The files that it is read from."""
-        return (self.path,)
-
-    def read(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """Read the class mask, as :meth:`RgbMaskFile.read` does."""
         codes = read_values(self.path)
         _check_size(self.path, codes, shape)
         found, positions = np.unique(codes, return_inverse=True)
@@ -92,7 +79,8 @@ class IndexMaskFile:
         if unknown:
             raise MaskFormatError(
                 f"{self.path}: holds {', '.join(map(_in_words, unknown[:5]))}; expected "
-                f"{', '.join(map(_in_words, classes))}. Add what is missing to --mask-values."
+                f"{', '.join(map(_in_words, classes))}. Say what the others stand for, as in "
+                "--mask-values '#00ff00=RBC,#0000ff=WBC,#000000=background'."
             )
         lookup = np.array([classes[int(code)] for code in found], np.uint8)
         return np.asarray(lookup[positions.reshape(shape)])
@@ -116,14 +104,14 @@ class BinaryMaskFiles:
         return tuple(path for _, path in self.files)
 
     def read(self, shape: tuple[int, int]) -> NDArray[np.uint8]:
-        """Read the class mask, as :meth:`RgbMaskFile.read` does."""
+        """Read the class mask, as :meth:`MaskFile.read` does."""
         class_mask = np.full(shape, MaskClass.BACKGROUND, np.uint8)
         for cell_class, path in sorted(self.files):
             class_mask[_read_binary_mask(path, shape)] = cell_class
         return class_mask
 
 
-MaskFiles = RgbMaskFile | IndexMaskFile | BinaryMaskFiles
+MaskFiles = MaskFile | BinaryMaskFiles
 """Where the classes of all pixels of an image are given."""
 
 
@@ -133,12 +121,22 @@ def _read_binary_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     What is brighter than half of the brightest counts, so that a blurred border (JPEG, scaling)
     lies where it was.
     """
-    codes = read_values(path)
-    _check_size(path, codes, shape)
-    is_colour = codes >= _COLOUR
-    brightest = np.maximum(np.maximum(codes >> 16 & 255, codes >> 8 & 255), codes & 255)
-    brightness = np.where(is_colour, brightest, codes)
+    brightness = read_brightness(path)
+    _check_size(path, brightness, shape)
     return np.asarray(2 * brightness > max(int(brightness.max(initial=0)), 1))
+
+
+def read_brightness(path: Path) -> NDArray[np.int64]:
+    """Read the numbers of a gray mask, or the brightest channel of one in colours.
+
+    Raises
+    ------
+    ImageReadError
+        The file cannot be read.
+    """
+    codes = read_values(path)
+    brightest = np.maximum(np.maximum(codes >> 16 & 255, codes >> 8 & 255), codes & 255)
+    return np.where(codes >= COLOUR, brightest, codes)
 
 
 def read_values(path: Path) -> NDArray[np.int64]:
@@ -154,11 +152,12 @@ def read_values(path: Path) -> NDArray[np.int64]:
     except BloodCellError:
         rgb = read_image(path).astype(np.int64)
     red, green, blue = rgb[:, :, 0], rgb[:, :, 1], rgb[:, :, 2]
-    colours = _COLOUR | red << 16 | green << 8 | blue
+    colours = COLOUR | red << 16 | green << 8 | blue
     return np.where((red == green) & (green == blue), red, colours)
 
 
-_COLOUR = 1 << 24  # Bit that marks a colour; lower values are class numbers.
+COLOUR: Final = 1 << 24
+"""Bit that marks a colour among the values of a mask; lower values are class numbers."""
 
 
 def _code(value: Value) -> int:
@@ -166,11 +165,11 @@ def _code(value: Value) -> int:
         return value
     red, green, blue = value
     # As read_values has it: gray is a number.
-    return red if red == green == blue else _COLOUR | red << 16 | green << 8 | blue
+    return red if red == green == blue else COLOUR | red << 16 | green << 8 | blue
 
 
 def _in_words(code: int) -> str:
-    return f"#{code & (_COLOUR - 1):06x}" if code & _COLOUR else str(code)
+    return f"#{code & (COLOUR - 1):06x}" if code & COLOUR else str(code)
 
 
 def _check_size(path: Path, values: NDArray[np.generic], shape: tuple[int, int]) -> None:

@@ -205,33 +205,36 @@ class ReadingBuilder:
         """
         self._failed.append(FailedImage(name=stem, reason=str(error)))
 
-    def fail_named(self, reference: str, error: BloodCellError, *, label_file: Path) -> None:
+    def fail_named(self, reference: str | Path, error: BloodCellError, *, label_file: Path) -> None:
         """List the image that a label file names: its labels, or itself, cannot be used.
 
         Parameters
         ----------
-        reference : str
-            How the label file names the image.
+        reference : str or Path
+            How the label file names the image, or the image.
         """
         self._label_files.add(label_file)
         try:
-            image = self.listing.image_named(
-                reference, beside=label_file.parent, where=str(label_file)
-            )
+            image = self._image_of(reference, label_file)
         except BloodCellError:
-            name = re.split(r"[\\/]", reference)[-1]
+            name = re.split(r"[\\/]", str(reference))[-1]
             self.fail(Path(name).stem or label_file.stem, error)
             return
         self._named.add(image)
         self.fail(self.listing.stem_of(image), error)
 
     @contextmanager
-    def listing_failures(self, reference: str, *, label_file: Path) -> Iterator[None]:
+    def listing_failures(self, reference: str | Path, *, label_file: Path) -> Iterator[None]:
         """List the image that a label file names when anything about it fails in the block."""
         try:
             yield
         except BloodCellError as error:
             self.fail_named(reference, error, label_file=label_file)
+
+    def _image_of(self, reference: str | Path, label_file: Path) -> Path:
+        if isinstance(reference, Path):
+            return reference
+        return self.listing.image_named(reference, beside=label_file.parent, where=str(label_file))
 
     def used(self, *label_files: Path) -> None:
         """Remember files for the hash of the data set, and images as named by labels."""
@@ -274,16 +277,10 @@ class ReadingBuilder:
         """
         self._label_files.add(label_file)
         where = where or str(label_file)
-        with self.listing_failures(str(reference), label_file=label_file):
+        with self.listing_failures(reference, label_file=label_file):
             with errors_located_at(where, expected="a height and a width in pixels"):
                 declared = declared_shape(*size)
-            image = (
-                reference
-                if isinstance(reference, Path)
-                else self.listing.image_named(
-                    reference, beside=label_file.parent, where=str(label_file)
-                )
-            )
+            image = self._image_of(reference, label_file)
             self._named.add(image)
             shape = _agreed_shape(declared, label_file, image)
             if image in self._samples:

@@ -15,7 +15,7 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from blood_cell_system.annotation.format_registry import writable_format
+from blood_cell_system.annotation.format_registry import reader_named, writer_named
 from blood_cell_system.annotation.outline import (
     Outline,
     PixelOutline,
@@ -120,6 +120,11 @@ class LabelWriter(ABC):
     images: ClassVar[str] = "images"
     """Folder of all images; empty where each split has its own."""
 
+    next_step: ClassVar[str]
+
+    has_points: ClassVar[bool] = True
+    """Whether a cell of which only the centre is known can be written."""
+
     def __init__(self, root: Path, style: WriteStyle) -> None:
         self._root = root
         self._style = style
@@ -129,8 +134,8 @@ class LabelWriter(ABC):
         return self._root / (self.images or str(sample.split or ""))
 
     @abstractmethod
-    def add(self, image: LabelledImage) -> int:
-        """Write an image's labels, or remember them; return how many the format cannot hold."""
+    def add(self, image: LabelledImage) -> None:
+        """Write an image's labels, or remember them."""
 
     def finish(self) -> None:  # noqa: B027
         """Write what belongs to all images."""
@@ -244,7 +249,7 @@ class WriteSummary:
         counts = ", ".join(f"{label} {count}" for label, count in sorted(self.label_counts.items()))
         lines = [
             f"{self.output}: {self.image_count} images as "
-            f"{writable_format(self.format_name).title} "
+            f"{reader_named(self.format_name).title} "
             f"({counts or 'no cells'})"
         ]
         if self.not_held:
@@ -289,7 +294,7 @@ def write_labels(
         An image cannot be read.
     """
     style = style or WriteStyle()
-    make_writer = writable_format(format_name).writer
+    make_writer = writer_named(format_name)
     if output.exists() and not (output.is_dir() and not any(output.iterdir())):
         raise OutputError(
             f"{output}: is there already; expected a new or empty folder, so that nobody's "
@@ -315,10 +320,12 @@ def write_labels(
                     unknown.append(sample.stem)
                     continue
                 annotations = _annotations(sample, style)
-                path = _place_image(sample, writer.image_folder(sample))
-                not_held += writer.add(
-                    LabelledImage(sample=sample, path=path, annotations=annotations)
+                held = tuple(
+                    one for one in annotations if writer.has_points or one.box or one.outline
                 )
+                not_held += len(annotations) - len(held)
+                path = _place_image(sample, writer.image_folder(sample))
+                writer.add(LabelledImage(sample=sample, path=path, annotations=held))
                 counts.update(annotation.cell_type for annotation in annotations)
                 images += 1
             if not images:

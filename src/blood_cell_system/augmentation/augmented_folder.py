@@ -20,9 +20,9 @@ from blood_cell_system.augmentation.photometric import augment_photometric
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
-from blood_cell_system.errors import DatasetError, MaskFormatError, SettingsError
+from blood_cell_system.errors import DatasetError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
-from blood_cell_system.imaging.image_file import read_label_image, write_image
+from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.image_folders import refuse_output_within
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import map_with_progress
@@ -38,13 +38,14 @@ def _write_copy(
     settings: AugmentationSettings,
 ) -> tuple[tuple[str, ...], tuple[Annotation, ...] | None]:
     """Write an augmented copy of an image; gives its files and, where they are known, its cells."""
-    image, class_mask = original.read()
-    label_image = _read_labels(original, class_mask.shape)
-    height, width = class_mask.shape
+    decoded = original.decoded()
+    height, width = decoded.class_mask.shape
     geometry = sample_geometry(
         generator, settings, centre=(width / 2, height / 2), output_shape=(height, width)
     )
-    image, class_mask, label_image = warp(image, class_mask, label_image, geometry, (height, width))
+    image, class_mask, label_image = warp(
+        decoded.pixels, decoded.class_mask, decoded.label_image, geometry, (height, width)
+    )
     arrays: dict[str, NDArray[np.uint8] | NDArray[np.uint16]] = {
         "images": augment_photometric(image, generator, settings),
         "masks": encode_class_mask(class_mask),
@@ -61,18 +62,6 @@ def _write_copy(
     for folder, pixels in arrays.items():
         write_image(output / folder / f"{stem}.png", pixels)
     return tuple(f"{folder}/{stem}.png" for folder in arrays), cells
-
-
-def _read_labels(original: PreparedImage, shape: tuple[int, ...]) -> NDArray[np.uint16] | None:
-    if original.instance_path is None:
-        return None
-    labels = read_label_image(original.instance_path)
-    if labels.shape != shape:
-        raise MaskFormatError(
-            f"{original.instance_path}: has (height, width) {labels.shape}, the image {shape}; "
-            "expected the same size. Make the folder again, or remove instances/."
-        )
-    return labels
 
 
 def _renumbered(label_image: NDArray[np.uint16], is_kept: Sequence[bool]) -> NDArray[np.uint16]:

@@ -3,44 +3,11 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.datasets.prepared import PreparedImage
-from blood_cell_system.imaging.image_file import read_label_image
-from blood_cell_system.imaging.resampling import Resampler
+from blood_cell_system.datasets.prepared import DecodedImage, PreparedImage
 
 DEFAULT_BUDGET_BYTES: Final = 2_000_000_000  # Bytes of decoded images that are held in memory.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DecodedImage:
-    """One image with everything that is known of it.
-
-    Parameters
-    ----------
-    pixels : ndarray of shape (height, width, 3), dtype uint8
-    class_mask : ndarray of shape (height, width), dtype uint8
-    label_image : ndarray of shape (height, width), dtype uint16, or None
-    unmarked_types : tuple of str
-        Types that may be there without a box.
-    """
-
-    pixels: NDArray[np.uint8]
-    class_mask: NDArray[np.uint8]
-    label_image: NDArray[np.uint16] | None
-    cells: tuple[Annotation, ...] | None
-    unmarked_types: tuple[str, ...] = ()
-
-    @property
-    def size_bytes(self) -> int:
-        """Memory taken by the arrays."""
-        labels = 0 if self.label_image is None else self.label_image.nbytes
-        return self.pixels.nbytes + self.class_mask.nbytes + labels
 
 
 class DecodedImages:
@@ -91,7 +58,7 @@ class DecodedImages:
                 self._held.move_to_end(position)
                 return self._held[position]
         image = self._images[position]
-        decoded = decode(image, magnification=self._magnifications.get(image.source, 1.0))
+        decoded = image.decoded(magnification=self._magnifications.get(image.source, 1.0))
         with self._lock:
             if position not in self._held:
                 self._held[position] = decoded
@@ -100,26 +67,3 @@ class DecodedImages:
                 _, dropped = self._held.popitem(last=False)
                 self._held_bytes -= dropped.size_bytes
         return decoded
-
-
-def decode(image: PreparedImage, *, magnification: float = 1.0) -> DecodedImage:
-    """Read everything that is known of one image, and resample it where needed."""
-    pixels, class_mask = image.read()
-    path = image.instance_path
-    label_image = read_label_image(path) if path is not None else None
-    cells = image.cells
-    if magnification != 1:
-        resampler = Resampler.by(magnification, pixels.shape[:2])
-        new_mask = resampler.class_mask(class_mask)
-        if label_image is not None:
-            label_image = resampler.label_image(label_image, class_mask, new_mask)
-        pixels, class_mask = resampler.image(pixels), new_mask
-        if cells is not None:
-            cells = tuple(replace(cell, box=resampler.box(cell.bounds)) for cell in cells)
-    return DecodedImage(
-        pixels=pixels,
-        class_mask=class_mask,
-        label_image=label_image,
-        cells=cells,
-        unmarked_types=image.unmarked_types,
-    )

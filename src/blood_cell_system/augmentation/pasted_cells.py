@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.boxes import Box
+from blood_cell_system.datasets.prepared import DecodedImage
 from blood_cell_system.stain.optical_density import DENSITY_OF_LEVEL
 from blood_cell_system.taxonomy import BUILT_IN, CellType, MaskClass, Taxonomy
 

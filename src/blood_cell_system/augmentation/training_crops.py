@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.batches import Batch
-from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
+from blood_cell_system.augmentation.decoded_images import DecodedImages
 from blood_cell_system.augmentation.geometric import sample_geometry, transform_boxes, warp
 from blood_cell_system.augmentation.pasted_cells import paste_cells
 from blood_cell_system.augmentation.photometric import augment_photometric
+from blood_cell_system.datasets.prepared import DecodedImage
 from blood_cell_system.errors import SettingsError
 from blood_cell_system.model_metadata import HEAD_STRIDE, SIZE_UNIT_PX
 from blood_cell_system.seeding import generator_for
@@ -102,7 +103,7 @@ class ImageOrder:
 
 
 def _quotas(sizes: NDArray[np.intp], evenness: float) -> NDArray[np.intp]:
-    """Deal the slots of a round out to the sources, by the largest remainder.
+    """Share the slots of a round among the sources, by the largest remainder.
 
     No source goes without: the smallest gets more than its number of images says.
     """

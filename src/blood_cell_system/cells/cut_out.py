@@ -5,7 +5,7 @@ See ``cell_image_format`` for what a cell image is. Those of a smear come from i
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
@@ -26,8 +26,29 @@ _RIM_PX: Final = 2
 """Width of the rim in a cell image. The stain's outline runs where the cell has half faded; the
 rim belongs to the cell."""
 
+_BLACK: Final = 12
+"""Brightness of 255 up to which a pixel is black; JPEG does not keep it at 0."""
+_BLACK_BORDER_SHARE: Final = 0.6
+"""Part of the border that is black where a cell was cut out on black; the cell may touch it."""
+
 Piece = tuple[tuple[int, int], NDArray[np.bool_]]
 """``(x, y)`` of a window's first pixel, and the pixels of a cell in the window."""
+
+
+def is_black(image: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which pixels of an RGB image are as black as what a cell was cut out on."""
+    return np.asarray(image.max(axis=2) <= _BLACK)
+
+
+def along_border(image: NDArray[Any]) -> NDArray[Any]:
+    """Pixels along the border."""
+    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+
+
+def is_cut_out_on_black(image: NDArray[np.uint8]) -> bool:
+    """Whether the border of an RGB image is black, as where a cell was cut out on black."""
+    border = along_border(image)[None]
+    return bool(is_black(border).mean() >= _BLACK_BORDER_SHARE)
 
 
 def touches_border(piece: Piece, shape: tuple[int, ...]) -> bool:

@@ -45,10 +45,14 @@ class SeparationSettings:
         Anything smaller is a speck, not a cell, where red cells are ``TRAINING_DIAMETER_PX`` wide.
     min_area_share : float
         Nor is a piece without a peak that has less than this share of the median cell's area.
+    red_cell_area_px : float, optional
+        Area of a usual red cell where it is known, as of a whole scan; by default the median of the
+        image's. Whether a piece is a cell then does not depend on how an image was cut up.
     """
 
     min_area_px: int = 30
     min_area_share: float = 0.25
+    red_cell_area_px: float | None = None
 
     def for_diameter(self, diameter_px: float) -> Self:
         """Give the same settings for images whose red cells are ``diameter_px`` wide.
@@ -188,8 +192,12 @@ def _place_leftovers(
         cell_type: np.bincount(labelled.ravel())[1:] for cell_type, labelled in pieces.items()
     }
     scraps: list[tuple[Crop, NDArray[np.bool_]]] = []
-    for cell_type, labelled in pieces.items():
-        typical_area = _typical_area(cell_type, known_areas, piece_areas, settings.min_area_px)
+    for value, main in taxonomy.main_types.items():
+        cell_type, labelled = main.name, pieces[main.name]
+        known_area = settings.red_cell_area_px if value == MaskClass.RBC else None
+        typical_area = known_area or _typical_area(
+            cell_type, known_areas, piece_areas, settings.min_area_px
+        )
         min_radius = _MIN_THICKNESS * np.sqrt(typical_area / np.pi)
         for index, crop in enumerate(crops_of(labelled, len(piece_areas[cell_type]))):
             is_piece = labelled[crop] == index + 1
@@ -393,10 +401,13 @@ def _least_areas_at_border(
     """Area in pixels from which a piece at the image's border is a cell, by type."""
     areas = np.bincount(labels.ravel(), minlength=len(types) + 1)[1:]
     least = {}
+    red = taxonomy.main_types[MaskClass.RBC].name
     for cell_type in taxonomy:
         of_type = areas[[other == cell_type.name for other in types]]
         of_type = of_type[of_type >= settings.min_area_px]
         median = float(np.median(of_type)) if len(of_type) else 0.0
+        if cell_type.name == red:
+            median = settings.red_cell_area_px or median
         share = cell_type.detection.min_border_share
         least[cell_type.name] = max(settings.min_area_px, share * median)
     return least

@@ -11,14 +11,21 @@ There are three kinds of such images:
    so is a platelet, which is as dark.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.cells.cut_out import MIN_EXTENT_PX, box_around, cell_image
+from blood_cell_system.cells.cut_out import (
+    MIN_EXTENT_PX,
+    along_border,
+    box_around,
+    cell_image,
+    is_black,
+    is_cut_out_on_black,
+)
 from blood_cell_system.cells.nucleated_cells import nuclear_pixels
 from blood_cell_system.cells.nucleus import LEAST_DENSITY, dark_nucleus
 from blood_cell_system.cells.watershed import disc, fill_round_holes, separate_by_shape
@@ -44,10 +51,6 @@ _WORKING_SIDE_PX: Final = 256
 """Longer side of the image in which the outline is searched."""
 _MIN_SIDE_PX: Final = 16
 """Images of a shorter side show nothing of a cell."""
-_BLACK: Final = 12
-"""Brightness of 255 up to which a pixel is black; JPEG does not keep it at 0."""
-_BLACK_BORDER_SHARE: Final = 0.6
-"""Part of the border that is black where a cell was cut out on black; the cell may touch it."""
 _EVEN_BORDER_SHARE: Final = 0.9
 """The same of another grey, or white: a camera's slide is never so even."""
 _EVEN: Final = 1
@@ -229,19 +232,13 @@ def _light_within(inside: NDArray[np.uint8], cell_type: str) -> tuple[float, flo
 
 def _cut_out(image: NDArray[np.uint8]) -> NDArray[np.bool_] | None:
     """Outline of a cell that was cut out on black, grey or white; None where it was not."""
-    is_black = image.max(axis=2) <= _BLACK
-    if _border(is_black).mean() >= _BLACK_BORDER_SHARE:
-        return _largest_part(~is_black)
-    colour = np.median(_border(image), axis=0)
+    if is_cut_out_on_black(image):
+        return _largest_part(~is_black(image))
+    colour = np.median(along_border(image), axis=0)
     if np.ptp(colour) > _GREY:
         return None
     is_even = (np.abs(image - colour) <= _EVEN).all(axis=2)
-    return _largest_part(~is_even) if _border(is_even).mean() >= _EVEN_BORDER_SHARE else None
-
-
-def _border(image: NDArray[Any]) -> NDArray[Any]:
-    """Pixels along the border."""
-    return np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    return _largest_part(~is_even) if along_border(is_even).mean() >= _EVEN_BORDER_SHARE else None
 
 
 def _largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -294,8 +291,7 @@ def central_outline(image: NDArray[np.uint8], cell_type: str) -> NDArray[np.bool
 
 def _without_bars(image: NDArray[np.uint8]) -> tuple[slice, slice]:
     """Rows and columns within black bars, with which a cell at the border of a field is centred."""
-    is_black = image.max(axis=2) <= _BLACK
-    bars = [is_black.mean(axis=axis) >= _BAR_SHARE for axis in (1, 0)]
+    bars = [is_black(image).mean(axis=axis) >= _BAR_SHARE for axis in (1, 0)]
     if any(bar[len(bar) // 4 : -len(bar) // 4].any() for bar in bars):
         return slice(None), slice(None)
     rows, columns = (np.flatnonzero(~bar) for bar in bars)
@@ -365,14 +361,14 @@ def _central_nucleus(density: NDArray[np.float32]) -> NDArray[np.bool_]:
 def _whole_outline(density: NDArray[np.float32], nucleus: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Outline of a white cell, in a narrower box where the first runs out over its neighbours."""
     first = _white_outline(density, nucleus)
-    at_border = _border(first).mean()
+    at_border = along_border(first).mean()
     if at_border <= _MOST_AT_BORDER:
         return first
     margin, next_margin = _NARROW_MARGINS
     second = _white_outline(
         density, nucleus, margin=margin, next_margin=next_margin, rounds=_NARROW_ROUNDS
     )
-    is_better = second.any() and _border(second).mean() < _LESS_AT_BORDER * at_border
+    is_better = second.any() and along_border(second).mean() < _LESS_AT_BORDER * at_border
     return second if is_better else first
 
 

@@ -153,7 +153,8 @@ COLUMNS: Final[Mapping[str, Column]] = MappingProxyType(
             Column(
                 name="condition",
                 dtype="object",
-                definition="The most likely condition; None for a cell that was not classified.",
+                definition="The most likely condition; None for a cell that was not classified. "
+                "Whether it is called so, reason says.",
             ),
             Column(
                 name="possible_conditions",

@@ -6,6 +6,9 @@ from typing import Final, Self
 NONE_OF_THESE: Final = "none of these"
 """Condition of a cell that is none of the classes, such as a smudge."""
 
+UNDECIDED: Final = "undecided"
+"""Condition of a cell that may be sick, but not so probably that it is called so."""
+
 
 class Reason(StrEnum):
     """Why a cell was not assessed; of several the first of this list."""
@@ -49,4 +52,10 @@ class Reason(StrEnum):
         "not_in_distribution",
         "none of these",
         "It resembles none of the classes that the classifier knows, as a smudge does.",
+    )
+    UNDECIDED = (
+        UNDECIDED,
+        UNDECIDED,
+        "A disease is its likeliest condition, but less probable than its classifier needs to call "
+        "it: look at the cell.",
     )

@@ -47,11 +47,15 @@ def classify(
     failed = [reason for reason in cells["reason"] if reason]
     for reason in failed:
         print(f"failed  {shown_name(reason)}")
-    counts = ", ".join(
-        f"{int(((cells['condition'] == name) & cells['is_known']).sum())} {name}"
+    is_called = cells["is_known"] & ~cells["is_undecided"]
+    counts = [
+        f"{int(((cells['condition'] == name) & is_called).sum())} {name}"
         for name in classifier.metadata.conditions
-    )
-    print(f"{counts}, {int((~cells['is_known']).sum())} none of these, {len(failed)} failed")
+    ]
+    if undecided := int((cells["is_known"] & cells["is_undecided"]).sum()):
+        counts.append(f"{undecided} undecided")
+    counts.append(f"{int((~cells['is_known']).sum())} none of these")
+    print(f"{', '.join(counts)}, {len(failed)} failed")
     if filled := int(cells["surround_filled"].sum()):
         print(
             f"{filled} cells were cut out before: their surround was filled with the colour of a "

@@ -76,7 +76,7 @@ def convert(
     bloodcells convert data/segmentation --to qupath -o for_qupath
     """
     from blood_cell_system.annotation.archives import opened_folder
-    from blood_cell_system.annotation.format_registry import writable_format
+    from blood_cell_system.annotation.format_registry import writer_named
     from blood_cell_system.annotation.writer import OutlineForm, WriteStyle, write_labels
     from blood_cell_system.imaging.image_folders import refuse_output_within
 
@@ -93,7 +93,7 @@ def convert(
         style = WriteStyle(outlines=OutlineForm(outlines), tolerance_px=simplify, taxonomy=taxonomy)
         summary = write_labels(samples, output, format_name=format_name, style=style)
     print(summary.to_text())
-    next_step = writable_format(format_name).next_step
+    next_step = writer_named(format_name).next_step
     print(f"To correct it, {next_step.format(output=output)}.")
     print(
         f"Corrected, it is read by: bloodcells prepare --format {format_name} --input {output} "

@@ -13,7 +13,6 @@ from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.boxes import Box
 from blood_cell_system.datasets.prepared import PreparedImage
 from blood_cell_system.errors import BloodCellError
-from blood_cell_system.imaging.image_file import read_label_image
 from blood_cell_system.taxonomy import RBC, MaskClass
 
 MIN_RED_CELLS: Final = 5
@@ -129,11 +128,15 @@ def typical_diameters(images: Iterable[PreparedImage]) -> dict[str, float]:
     dict of str to float
         Pixels, by the name of the source; sources that show too few red cells are not in it.
     """
+    measured = {source: typical_diameter(found) for source, found in _by_source(images).items()}
+    return {source: value for source, value in measured.items() if value is not None}
+
+
+def _by_source(images: Iterable[PreparedImage]) -> dict[str, list[PreparedImage]]:
     by_source: dict[str, list[PreparedImage]] = {}
     for image in images:
         by_source.setdefault(image.source, []).append(image)
-    measured = {source: typical_diameter(found) for source, found in by_source.items()}
-    return {source: value for source, value in measured.items() if value is not None}
+    return by_source
 
 
 def typical_diameter(images: Sequence[PreparedImage]) -> float | None:
@@ -158,13 +161,12 @@ def _measured(images: Sequence[PreparedImage]) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for image in originals[::step][:_SAMPLE]:
         try:
-            _, class_mask = image.read()
-            labels = None if image.instance_path is None else read_label_image(image.instance_path)
+            decoded = image.decoded()
         except BloodCellError:
             continue
-        if labels is not None and labels.shape != class_mask.shape:
-            continue
-        found[image.stem] = red_cell_diameters(image.cells, class_mask, labels).tolist()
+        found[image.stem] = red_cell_diameters(
+            decoded.cells, decoded.class_mask, decoded.label_image
+        ).tolist()
     return found
 
 
@@ -212,10 +214,7 @@ def magnifications_of_images(images: Sequence[PreparedImage], *, is_by_source: b
     is_by_source : bool
         Whether sources are scaled to one size, so that only images of one source are compared.
     """
-    by_source: dict[str, list[PreparedImage]] = {}
-    for image in images:
-        by_source.setdefault(image.source, []).append(image)
-    measured = [_measured(group) for group in by_source.values()]
+    measured = [_measured(group) for group in _by_source(images).values()]
     if not is_by_source:
         measured = [{stem: found for group in measured for stem, found in group.items()}]
     return next(filter(None, map(mixed_magnifications, measured)), "")

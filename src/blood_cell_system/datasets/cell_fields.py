@@ -22,6 +22,7 @@ from blood_cell_system.annotation.clean import TINY_SIDE_PX, clip_box
 from blood_cell_system.annotation.sample import Annotation, DroppedCell, FailedImage
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.duplicates.groups import linked_groups
+from blood_cell_system.datasets.prepared import files_by_stem
 from blood_cell_system.errors import (
     AnnotationError,
     BloodCellError,
@@ -30,7 +31,6 @@ from blood_cell_system.errors import (
     value_words,
 )
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, read_image_shape
-from blood_cell_system.imaging.image_folders import images_directly_in
 from blood_cell_system.input_files import read_json
 
 
@@ -132,14 +132,7 @@ def images_in(folder: Path) -> dict[str, Path]:
             f"{folder}: there is no such folder; expected images in it. Copy the data set again, "
             "whole, or name the folder above it."
         )
-    found: dict[str, Path] = {}
-    for path in images_directly_in(folder):
-        if path.stem in found:
-            raise DatasetError(
-                f"{path}: has the same name as {found[path.stem].name}; expected different ones. "
-                "Rename one of them."
-            )
-        found[path.stem] = path
+    found = files_by_stem(folder)
     if not found:
         raise DatasetError(
             f"{folder}: no images in it; expected {', '.join(sorted(IMAGE_SUFFIXES))} files."

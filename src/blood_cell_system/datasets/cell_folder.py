@@ -394,7 +394,7 @@ def with_blocks(
 
 
 def with_splits(table: Path, records: Sequence[CellRecord], *, seed: int) -> list[CellRecord]:
-    """Deal whole blocks out to splits, unless the cells have theirs.
+    """Split cells by whole blocks, unless they have their splits.
 
     Parameters
     ----------

@@ -25,10 +25,9 @@ from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
 from blood_cell_system.errors import DatasetError, OutOfRangeError, SettingsError
 from blood_cell_system.folder_lock import locked_folder
-from blood_cell_system.imaging.image_file import read_label_image, write_image
+from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.image_folders import refuse_output_around
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
-from blood_cell_system.imaging.resampling import Resampler
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.taxonomy import Taxonomy
@@ -132,21 +131,16 @@ def _write_image(
     image, stem = task.image, task.combined.stem
     if task.magnification == 1:
         return image.copy_files(output, stem=stem), image.cells
-    pixels, class_mask = image.read()
-    resampler = Resampler.by(task.magnification, pixels.shape[:2])
-    new_mask = resampler.class_mask(class_mask)
-    files = [f"images/{stem}.png", f"masks/{stem}.png"]
-    write_image(output / files[0], resampler.image(pixels))
-    write_image(output / files[1], encode_class_mask(new_mask))
-    if image.instance_path is not None:
-        labels = read_label_image(image.instance_path)
-        files.append(f"instances/{stem}.png")
-        write_image(output / files[2], resampler.label_image(labels, class_mask, new_mask))
-    if image.cells is None:
-        return tuple(files), None
-    return tuple(files), tuple(
-        replace(cell, box=resampler.box(cell.bounds)) for cell in image.cells
-    )
+    decoded = image.decoded(magnification=task.magnification)
+    arrays = {
+        "images": decoded.pixels,
+        "masks": encode_class_mask(decoded.class_mask),
+        "instances": decoded.label_image,
+    }
+    files = {f"{kind}/{stem}.png": pixels for kind, pixels in arrays.items() if pixels is not None}
+    for name, pixels in files.items():
+        write_image(output / name, pixels)
+    return tuple(files), decoded.cells
 
 
 _SHOWN = 10  # Groups and moves that the summary lists.
@@ -382,13 +376,11 @@ def _check_names(given: Mapping[str, float], images: Sequence[_SourceImage]) -> 
 
 
 def _look_at(image: PreparedImage) -> _Look:
-    pixels, class_mask = image.read()
-    path = image.instance_path
-    labels = None if path is None else read_label_image(path)
+    decoded = image.decoded()
     return _Look(
-        field_print=field_print(pixels),
-        diameters=red_cell_diameters(image.cells, class_mask, labels),
-        types=frozenset(cell.cell_type for cell in image.cells or ()),
+        field_print=field_print(decoded.pixels),
+        diameters=red_cell_diameters(decoded.cells, decoded.class_mask, decoded.label_image),
+        types=frozenset(cell.cell_type for cell in decoded.cells or ()),
     )
 
 

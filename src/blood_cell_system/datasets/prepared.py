@@ -26,13 +26,14 @@ from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, model_validator
 from scipy import ndimage
 
 import blood_cell_system
-from blood_cell_system.annotation.folder_listing import files_by_stem
 from blood_cell_system.annotation.outline import Outline, PixelOutline
 from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.text_files import shortened
 from blood_cell_system.atomic_files import write_json
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import DatasetError, MaskFormatError, MissingDataError, value_words
@@ -43,7 +44,9 @@ from blood_cell_system.imaging.image_file import (
     read_image_shape,
     read_label_image,
 )
+from blood_cell_system.imaging.image_folders import images_directly_in
 from blood_cell_system.imaging.mask_encoding import decode_class_mask
+from blood_cell_system.imaging.resampling import Resampler
 from blood_cell_system.input_files import read_json
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, Taxonomy
@@ -89,19 +92,32 @@ def write_manifest(
     write_json(root / "manifest.json", manifest)
 
 
-def manifest_row(
-    stem: str,
-    *,
-    source: str,
-    split: Split | None,
-    original: str | None = None,
-    unmarked_types: Sequence[str] = (),
-    group: str | None = None,
-) -> dict[str, Any]:
-    """Give what the manifest says of an image; the parameters are those of ``PreparedImage``."""
-    row = {"stem": stem, "split": split, "source": source, "original": original or stem}
-    types = {"unmarked_types": list(unmarked_types)} if unmarked_types else {}
-    return row | types | ({} if group is None else {"group": group})
+class ManifestRow(BaseModel):
+    """What the manifest says of an image; the fields are those of :class:`PreparedImage`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    stem: str
+    split: Split | None = None
+    source: str = "unknown"
+    original: str = ""
+    """Empty for an original, which then is written with its own stem."""
+    unmarked_types: tuple[str, ...] = ()
+    group: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_blanks(cls, row: Any) -> Any:
+        if not isinstance(row, Mapping):
+            return row
+        return {name: value for name, value in row.items() if value not in (None, "")}
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the row as it is written, without types and group where there are none."""
+        row = self.model_dump(mode="json", exclude={"unmarked_types", "group"})
+        further = {"unmarked_types": list(self.unmarked_types), "group": self.group}
+        known = {name: value for name, value in further.items() if value}
+        return row | {"original": self.original or self.stem} | known
 
 
 def read_versioned_json(path: Path) -> dict[str, Any]:
@@ -144,6 +160,25 @@ def taxonomy_in(manifest: Mapping[str, Any], path: Path) -> Taxonomy:
         raise DatasetError(
             f"{path}: 'taxonomy' cannot be read ({error}). Prepare the folder again."
         ) from error
+
+
+def files_by_stem(folder: Path) -> dict[str, Path]:
+    """Images of a folder by the stem of their names, as ``images_directly_in`` lists them.
+
+    Raises
+    ------
+    DatasetError
+        Two images have the same stem.
+    """
+    found: dict[str, Path] = {}
+    for path in images_directly_in(folder):
+        if path.stem in found:
+            raise DatasetError(
+                f"{folder}: {found[path.stem].name} and {path.name} differ in nothing but their "
+                "ending; expected one image a name. Rename or remove one."
+            )
+        found[path.stem] = path
+    return found
 
 
 def is_prepared_folder(root: Path) -> bool:
@@ -202,6 +237,32 @@ def _refuse_constant(name: str) -> float:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedImage:
+    """One image with everything that is known of it.
+
+    Parameters
+    ----------
+    pixels : ndarray of shape (height, width, 3), dtype uint8
+    class_mask : ndarray of shape (height, width), dtype uint8
+    label_image : ndarray of shape (height, width), dtype uint16, or None
+    unmarked_types : tuple of str
+        Types that may be there without a box.
+    """
+
+    pixels: NDArray[np.uint8]
+    class_mask: NDArray[np.uint8]
+    label_image: NDArray[np.uint16] | None
+    cells: tuple[Annotation, ...] | None
+    unmarked_types: tuple[str, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory taken by the arrays."""
+        labels = 0 if self.label_image is None else self.label_image.nbytes
+        return self.pixels.nbytes + self.class_mask.nbytes + labels
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class PreparedImage:
     """One image of a prepared folder, with where its labels are.
 
@@ -242,14 +303,8 @@ class PreparedImage:
 
     def manifest_row(self) -> dict[str, Any]:
         """Give what the manifest says of this image."""
-        return manifest_row(
-            self.stem,
-            source=self.source,
-            split=self.split,
-            original=self.original,
-            unmarked_types=self.unmarked_types,
-            group=self.group,
-        )
+        names = ManifestRow.model_fields
+        return ManifestRow(**{name: getattr(self, name) for name in names}).to_json()
 
     def copy_files(self, folder: Path, *, stem: str) -> tuple[str, ...]:
         """Copy image, mask and label image into another prepared folder, byte for byte.
@@ -315,6 +370,41 @@ class PreparedImage:
                 "both."
             )
         return image, class_mask
+
+    def decoded(self, *, magnification: float = 1.0) -> DecodedImage:
+        """Read everything that is known of the image, resampled by a magnification.
+
+        Raises
+        ------
+        ImageReadError, MaskFormatError
+            As :meth:`read`, also of the label image.
+        """
+        pixels, class_mask = self.read()
+        label_image = None
+        if self.instance_path is not None:
+            label_image = read_label_image(self.instance_path)
+            if label_image.shape != class_mask.shape:
+                raise MaskFormatError(
+                    f"{self.instance_path}: has (height, width) {label_image.shape}, the image "
+                    f"{class_mask.shape}; expected the same size. Make the folder again, or "
+                    "remove instances/."
+                )
+        cells = self.cells
+        if magnification != 1:
+            resampler = Resampler.by(magnification, class_mask.shape)
+            new_mask = resampler.class_mask(class_mask)
+            if label_image is not None:
+                label_image = resampler.label_image(label_image, class_mask, new_mask)
+            pixels, class_mask = resampler.image(pixels), new_mask
+            if cells is not None:
+                cells = tuple(replace(cell, box=resampler.box(cell.bounds)) for cell in cells)
+        return DecodedImage(
+            pixels=pixels,
+            class_mask=class_mask,
+            label_image=label_image,
+            cells=cells,
+            unmarked_types=self.unmarked_types,
+        )
 
 
 UNFINISHED_NAME: Final = "unfinished.json"
@@ -386,20 +476,17 @@ class PreparedDataset:
         cells = read_annotations(root, taxonomy)
         images = []
         for stem in sorted(image_paths):
-            row = rows.get(stem, {})
+            row = rows.get(stem)
+            original = stem if rows else original_by_name(stem, image_paths)
             images.append(
                 PreparedImage(
                     stem=stem,
                     image_path=image_paths[stem],
                     mask_path=mask_paths[stem],
                     instance_path=instance_paths.get(stem),
-                    split=Split(row["split"]) if row.get("split") else None,
-                    source=row.get("source", "unknown"),
-                    original=row.get("original")
-                    or (stem if rows else original_by_name(stem, image_paths)),
+                    original=(row.original if row else "") or original,
                     cells=cells.get(stem),
-                    unmarked_types=tuple(map(str, row.get("unmarked_types", ()))),
-                    group=row.get("group"),
+                    **(row.model_dump(exclude={"stem", "original"}) if row else {}),
                 )
             )
         details = {
@@ -521,25 +608,22 @@ def tuple_text(words: Iterable[str]) -> str:
     return f"({', '.join(several)}{',' if len(several) == 1 else ''})"
 
 
-_TEXTS_OF_ROW: Final = ("stem", "source", "original")
-
-
 def _manifest_rows(
     manifest: Mapping[str, Any], root: Path, stems: set[str], taxonomy: Taxonomy
-) -> dict[str, dict[str, Any]]:
-    listed = manifest.get("images", [])
+) -> dict[str, ManifestRow]:
+    entry = listed = manifest.get("images", [])
+    rows = {}
     try:
-        rows = {row["stem"]: row for row in listed}
-        for row in listed:
-            Split(row.get("split") or Split.TRAIN)
-            if not all(isinstance(row.get(name) or "", str) for name in _TEXTS_OF_ROW):
-                raise ValueError(f"{', '.join(_TEXTS_OF_ROW)} are texts")
-            _ = [taxonomy.checked(name) for name in row.get("unmarked_types", ())]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        for entry in listed:
+            row = ManifestRow.model_validate(entry)
+            rows[row.stem] = row
+            for name in row.unmarked_types:
+                taxonomy.checked(name)
+    except (TypeError, ValueError) as error:
         raise DatasetError(
-            f"{root / 'manifest.json'}: an entry of 'images' cannot be read "
-            f"({value_words(error)}); expected 'stem' and a 'split' of "
-            f"{[str(s) for s in Split]}. Prepare the folder again."
+            f"{root / 'manifest.json'}: an entry of 'images' cannot be read: {shortened(entry)} "
+            f"({value_words(error)}); expected 'stem' and a 'split' of {[str(s) for s in Split]}. "
+            "Prepare the folder again."
         ) from error
     if len(rows) < len(listed):
         raise DatasetError(

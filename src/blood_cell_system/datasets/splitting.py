@@ -11,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.splits import Split
-from blood_cell_system.datasets.duplicates.groups import FieldPrint, field_print, groups_of_same
+from blood_cell_system.datasets.duplicates.groups import (
+    FieldPrint,
+    field_print,
+    groups_of_same,
+    linked_groups,
+)
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
     PreparedImage,
@@ -184,7 +189,7 @@ def split_folder(
     jobs: int | None = None,
     is_check: bool = False,
 ) -> SplitSummary:
-    """Deal out the images of a prepared folder anew, and write that into its manifest.
+    """Split the images of a prepared folder anew, and write that into its manifest.
 
     Groups stay whole. Images that show the same field, and augmented copies, stay
     together as well, whatever their groups are.
@@ -274,20 +279,14 @@ def _same_fields(images: Sequence[PreparedImage], jobs: int | None) -> NDArray[n
 
 def _joined(names: Sequence[str], same: NDArray[np.intp]) -> list[int]:
     """Numbers of the groups when those that share a field are one."""
-    owner: dict[object, int] = {}
-    parent = list(range(len(names)))
-
-    def root_of(index: int) -> int:
-        while parent[index] != index:
-            parent[index] = parent[parent[index]]
-            index = parent[index]
-        return index
-
-    for index, (name, field) in enumerate(zip(names, same, strict=True)):
-        for key in (("name", name), ("field", int(field))):
-            first = owner.setdefault(key, index)
-            parent[root_of(index)] = root_of(first)
-    return [root_of(index) for index in range(len(names))]
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(names), start=len(names))}
+    # Images, then the names of their groups, then their fields.
+    nodes = len(names) + len(numbers)
+    links = [(index, numbers[name]) for index, name in enumerate(names)]
+    links += [(index, nodes + int(field)) for index, field in enumerate(same)]
+    count = nodes + int(same.max(initial=-1)) + 1
+    joined = linked_groups(np.array(links, dtype=np.intp).reshape(-1, 2), count)
+    return [int(group) for group in joined[: len(names)]]
 
 
 def _chosen(

@@ -24,7 +24,7 @@ from blood_cell_system.annotation.sample import (
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.cell_diameter import is_whole, mixed_magnifications
 from blood_cell_system.datasets.folder_build import finish_build, start_build
-from blood_cell_system.datasets.prepared import manifest_row
+from blood_cell_system.datasets.prepared import ManifestRow
 from blood_cell_system.datasets.verify.checks import listed
 from blood_cell_system.errors import (
     DatasetError,
@@ -219,7 +219,7 @@ def prepare_reading(
         cells = {stem: image.cells for stem, image in prepared.items() if image.cells is not None}
         # Of a type that nobody marked in any image it is not said that it is nowhere.
         marked = {cell.cell_type for sample in samples for cell in sample.cells or ()}
-        unmarked = [cell_type for cell_type in taxonomy.names if cell_type not in marked]
+        unmarked = tuple(name for name in taxonomy.names if name not in marked)
         reading = replace(reading, notes=(*reading.notes, *_notes_of_images(samples, prepared)))
         finish_build(
             output,
@@ -230,12 +230,12 @@ def prepare_reading(
                 for folder in image.folders
             },
             images=[
-                manifest_row(
-                    sample.stem,
+                ManifestRow(
+                    stem=sample.stem,
                     source=reading.source,
                     split=sample.split,
                     unmarked_types=() if sample.cells is None else unmarked,
-                )
+                ).to_json()
                 for sample in samples
             ],
             cells=cells,

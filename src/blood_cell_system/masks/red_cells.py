@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation, Origin
 from blood_cell_system.boxes import Box
+from blood_cell_system.datasets.cell_diameter import is_whole
 from blood_cell_system.masks.ellipses import clip_to_pixels, ellipse_distance
 from blood_cell_system.stain.optical_density import RED
 from blood_cell_system.taxonomy import RBC
@@ -167,9 +168,7 @@ def median_red_cell_density(
 def _diameter_px(red_cells: Sequence[Annotation], foreground: NDArray[np.bool_]) -> float:
     height, width = (int(side) for side in foreground.shape)
     whole = [
-        np.sqrt(cell.width * cell.height)
-        for cell in red_cells
-        if cell.x_min > 2 and cell.y_min > 2 and cell.x_max < width - 2 and cell.y_max < height - 2
+        np.sqrt(cell.width * cell.height) for cell in red_cells if is_whole(cell, foreground.shape)
     ]
     if not whole:
         whole = [max(cell.width, cell.height) for cell in red_cells]

@@ -6,9 +6,8 @@ from typing import Final
 import numpy as np
 from scipy import ndimage
 
-from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.outline import PixelOutline
-from blood_cell_system.annotation.sample import Annotation, Origin, Sample
+from blood_cell_system.annotation.sample import Annotation, CellFacts, Origin, Sample
 from blood_cell_system.boxes import Box
 from blood_cell_system.cells.measures import measured_columns
 from blood_cell_system.cells.table import COLUMNS, Cells

@@ -53,8 +53,8 @@ if TYPE_CHECKING:
 
 _NO_LIMIT: Final = 10**9
 _HOLE: Final = (
-    "{count} tiles of the file in this field cannot be decoded: what they show is missing, and the "
-    "cells at them are cut off. Copy the file again from its source."
+    "{tiles} of the file in this field cannot be decoded: what is there is missing, and the cells "
+    "around it are cut off. Copy the file again from its source."
 )
 _NO_HEADS: Final = (
     "This model knows no platelets, so none are counted. It separates cells by shape alone."
@@ -256,7 +256,9 @@ class InferencePipeline:
         """
         pixels = field.read_around()
         frame = field.frame
-        warnings = (_HOLE.format(count=len(frame.holes)),) if frame.holes else ()
+        count = len(frame.holes)
+        tiles = f"{count} tile{'s' if count > 1 else ''}"
+        warnings = (_HOLE.format(tiles=tiles),) if count else ()
         return self._analyze(
             pixels,
             file_name=field.scan.path.name,

@@ -183,7 +183,8 @@ class PlannedScan:
         record = self.record(outcomes)
         zones = ", ".join(f"{count} {zone}" for zone, count in record.fields_by_zone.items())
         stopped = ", enough for what was asked for" if record.is_stopped else ""
-        holes = f" {len(record.holes)} tiles cannot be decoded." if record.holes else ""
+        count = len(record.holes)
+        holes = f" {count} tile{'s' if count > 1 else ''} cannot be decoded." if count else ""
         return (
             f"{record.file_name}, level {record.level}: {record.fields_analysed} of "
             f"{record.fields_planned} fields analysed{stopped} (framed). Parts by zone: {zones}."

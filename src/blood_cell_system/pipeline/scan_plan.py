@@ -3,8 +3,8 @@
 1. Open the scan, choose a level, find how large its red cells are.
 2. Measure each part at low magnification, and name its zone (``analysis/scan_zones.py``).
 3. Cut the level into fields that fit into the memory. Each has a margin in which its cells are
-   whole, and the network sees still more around it, on a grid that all share, so that neighbours
-   see the same cells; a cell belongs to the field that holds its centroid.
+   whole, on a grid that all share, so that neighbours see the same cells; a cell belongs to the
+   field that holds its centroid.
 4. Give the fields of the monolayer in an order whose every beginning is spread over all of it, so
    that one may stop when enough cells are counted.
 
@@ -74,15 +74,12 @@ have no levels."""
 _WHOLE_BYTES: Final = 40
 """A pixel of an image that is analysed in one piece."""
 _MARGIN_PX: Final = 192
-"""What a field has beyond its own part, in pixels that the network sees: three red cells. Cells at
-a seam are joined and left out by their neighbours: within 6 drawn smears cut into tiles of 256
-pixels 5 of 326 cells differ from those of the whole with 128, none with 192."""
-_AROUND_PX: Final = 256
-"""The same that the network sees: the reach of its receptive field. At the rims of cells on seams
-probabilities then differ from those of the whole by up to 0.04, with 192 by 0.06, with 128 by 0.35,
-with 320 not at all."""
-_SIDES: Final = (48, 44, 40, 36, 34, 32, 30, 28, 26, 24, 22, 20, 18, 16, 14, 12, 10, 8, 6, 4)
-"""Sides of fields that are tried, in blocks of the grid."""
+"""What a field has beyond its own part, in pixels that the network sees: three red cells, and the
+reach of its receptive field but for its rim. Cells at a seam are joined and left out by their
+neighbours: within 6 drawn smears cut into tiles of 256 pixels 5 of 326 cells differ from those of
+the whole with 128, none with 192."""
+_SIDES: Final = (4, 48)
+"""Least and largest side of a field, in blocks of the grid."""
 _SAMPLES: Final = 4
 """Windows along a side in which red cells are measured."""
 _SAMPLE_PX: Final = 1200
@@ -362,7 +359,7 @@ class _Plan:
         self, region: Window, block: int, magnification: float, by: float
     ) -> Iterator[tuple[tuple[int, int], Window]]:
         """Cut the region into own parts of the level, with their rows and columns."""
-        most = self._side(block, magnification)
+        most = self._side(magnification)
         left, top, width, height = (round(one / by) for one in region)
         rows, columns = self.scan.levels[self.settings.level].shape
         width, height = min(width, columns - left), min(height, rows - top)
@@ -370,16 +367,17 @@ class _Plan:
             for column, (x, across) in enumerate(_cut(left, width, block, most)):
                 yield (row, column), (x, y, across, down)
 
-    def _side(self, block: int, magnification: float) -> int:
+    def _side(self, magnification: float) -> int:
         """Side of a field in blocks, as large as the memory allows."""
         budget = self.settings.max_memory or DEFAULT_MEMORY
-        needed = 0.0
-        for side in _SIDES:
-            network = (side * GRID_PX + 2 * _AROUND_PX) ** 2
-            source = ((side * GRID_PX + 2 * _MARGIN_PX) / magnification) ** 2
-            needed = _BASE_BYTES + _NETWORK_BYTES * network + self.jobs * _FIELD_BYTES * source
-            if needed <= budget:
-                return side
+        # Of each pixel that the network sees.
+        bytes_each = _NETWORK_BYTES + self.jobs * _FIELD_BYTES / magnification**2
+        seen = (max(budget - _BASE_BYTES, 0) / bytes_each) ** 0.5
+        least, largest = _SIDES
+        side = int((seen - 2 * _MARGIN_PX) // GRID_PX)
+        if side >= least:
+            return min(side, largest)
+        needed = _BASE_BYTES + bytes_each * (least * GRID_PX + 2 * _MARGIN_PX) ** 2
         fewer = " or --jobs 1" if self.jobs > 1 else ""
         raise SettingsError(
             f"--max-memory: received {budget / 1e9:.2f} GB; the smallest field of "
@@ -391,7 +389,7 @@ class _Plan:
 
         ONNX Runtime keeps memory for each size that it has seen.
         """
-        margin = _AROUND_PX // GRID_PX
+        margin = _MARGIN_PX // GRID_PX
         starts, sides = [], []
         for start, length, whole in zip(
             own[:2], largest, self.scan.levels[self.settings.level].shape[::-1], strict=True

@@ -19,6 +19,7 @@ from blood_cell_system.analysis.classification import (
 from blood_cell_system.analysis.trained_models import ClassifierRuntime
 from blood_cell_system.cells.single_cell import has_no_slide, single_cell_image
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.datasets.cell_folder import is_contact_sheet
 from blood_cell_system.errors import BloodCellError, MissingDataError, is_memory_full
 from blood_cell_system.imaging.image_file import read_rgba
@@ -126,17 +127,19 @@ def classify_files(
     rows = [row for row, reason in enumerate(reasons) if not reason]
     for name, values in found.items():
         columns[name][rows] = values
+    is_undecided = columns["reason"] == Reason.UNDECIDED
     names = [name for _, name in files]
     no_image = Cells(label_image=np.zeros((0, 0), dtype=np.int32))
     # Here the reason is why a file could not be read.
     named = columns | {"file": names, "reason": reasons}
-    return no_image.with_columns(**named, surround_filled=is_filled)
+    return no_image.with_columns(**named, is_undecided=is_undecided, surround_filled=is_filled)
 
 
 def table_of(cells: Cells, metadata: ModelMetadata) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
     """Lay classified single cells out as a table.
 
     Flags, separated by blanks: ``none_of_these`` where the cell is none of the classes,
+    ``undecided`` where its likeliest condition is less probable than is needed to call it,
     ``uncertain`` where the calibration leaves several conditions or none, ``surround_filled`` where
     the cell was cut out before, ``failed`` where there is a reason.
 
@@ -156,6 +159,7 @@ def table_of(cells: Cells, metadata: ModelMetadata) -> tuple[tuple[str, ...], li
             continue
         flags = {
             "none_of_these": not cells["is_known"][row],
+            "undecided": cells["is_undecided"][row],
             "uncertain": len(cells["possible_conditions"][row]) != 1,
             "surround_filled": cells["surround_filled"][row],
         }

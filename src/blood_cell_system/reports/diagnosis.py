@@ -12,6 +12,7 @@ from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.measures import in_micrometres, measure_cells, measured_columns
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.reports.claims import Verdict, asked_for, classes_claimed, unsure_words
 from blood_cell_system.reports.findings import (
     BLAST,
@@ -91,7 +92,7 @@ def diagnose(
         quality=analysis.quality,
         warnings=(
             *(finding.message for finding in analysis.quality.warnings),
-            *_warnings_of_cells(cells),
+            *(_warnings_of_cells(cells) if analysis.quality.is_smear else ()),
             *_doubt_of_scale(cells, analysis.scale),
             *unfamiliar(findings, taxonomy),
             *doubts(rate for part in findings.values() for rate in part.rates),
@@ -149,6 +150,7 @@ def _flags(
     has_claim = is_classified and not claimed.isdisjoint(probabilities)
     likely = list(probabilities.values()) if has_claim else ()
     is_odd = settings.is_uncertain(float(cells["confidence"][row]), likely)
+    is_odd |= cells["reason"][row] == Reason.UNDECIDED
     flags = {
         CellFlag.UNCERTAIN: is_odd or (is_classified and _is_open(cells, row, claimed, has_claim)),
         CellFlag.TOUCHING_BORDER: cells["touches_border"][row],

@@ -141,7 +141,12 @@ def of_types(*names: str) -> Rows:
 
 
 def assessed(cell_type: str) -> Rows:
-    """Cells of a type that have one of the classifier's conditions."""
+    """Cells of a type that are called one of the classifier's conditions."""
+    return lambda cells: classified(cell_type)(cells) & (cells["reason"] != Reason.UNDECIDED)
+
+
+def classified(cell_type: str) -> Rows:
+    """Cells of a type of which a classifier names the likeliest condition, called so or not."""
     return lambda cells: cells.is_type(cell_type) & given(cells["condition"]) & cells["is_known"]
 
 
@@ -477,6 +482,10 @@ class FindingCounts(Record):
         AfterValidator(_in_order),
         Field(description="counted cells without a condition, by reason"),
     ] = {}
+    suspected: Annotated[
+        dict[str, Count],
+        Field(description="undecided cells by likeliest condition: a person should look at them"),
+    ] = {}
     uncertain: Annotated[Count, Field(description="assessed; a person should review them")] = 0
 
     @property
@@ -527,6 +536,7 @@ class Findings(FindingCounts):
             types=_sum(self.types, other.types),
             not_validated={**self.not_validated, **other.not_validated},
             not_assessed=_sum(self.not_assessed, other.not_assessed),
+            suspected=_sum(self.suspected, other.suspected),
             uncertain=self.uncertain + other.uncertain,
             rates=sum_rates((self.rates, other.rates)),
         )
@@ -551,6 +561,10 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
     conditions = [one.name for one in kind.conditions if one.name in claimed]
     subtypes = [one.name for one in kind.subtypes if one.name in claimed]
     has_condition = of_type & assessed(kind.name)(cells)
+    open_ones = of_type & (reasons == Reason.UNDECIDED)
+    suspected = {
+        name: cells.number(open_ones & (cells["condition"] == name)) for name in conditions
+    }
     return Findings(
         state="assessed",
         assessed=cells.number(has_condition),
@@ -560,6 +574,7 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
         },
         types={name: cells.number(has_condition & (cells["subtype"] == name)) for name in subtypes},
         not_assessed=not_assessed,
+        suspected={name: count for name, count in suspected.items() if count},
         uncertain=cells.number(has_condition & are_uncertain(cells)),
         not_validated=why_not_claimed(cells, kind),
         rates=rates_in(cells, kind.name),

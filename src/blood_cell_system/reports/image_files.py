@@ -14,6 +14,7 @@ from PIL import Image
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.atomic_files import csv_text, write_bytes, write_json
 from blood_cell_system.cells.table import Cells
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.errors import ImageReadError, MissingDataError, OutputError, UnknownNameError
 from blood_cell_system.imaging.contact_sheet import text_strip
 from blood_cell_system.imaging.image_file import read_label_image, write_image
@@ -149,14 +150,17 @@ def _write_number(image: NDArray[np.uint8], box: list[int], number: int) -> None
 
 def _names_to_draw(cells: Cells) -> dict[int, tuple[Colour, str]]:
     found: dict[int, tuple[Colour, str]] = {}
-    for row, (condition, flags, abnormal) in enumerate(
-        zip(cells["condition"], cells["flags"], is_abnormal(cells), strict=True)
+    columns = (cells[name] for name in ("condition", "reason", "flags"))
+    for row, (condition, why, flags, abnormal) in enumerate(
+        zip(*columns, is_abnormal(cells), strict=True)
     ):
         is_uncertain = CellFlag.UNCERTAIN in flags
         if condition is None:
             continue
         if CellFlag.NONE_OF_THESE in flags:
             found[row] = NONE_COLOUR, "?"
+        elif why == Reason.UNDECIDED:
+            found[row] = UNSURE_COLOUR, f"{cells.taxonomy.word(condition)}?"
         elif abnormal:
             name = cells.taxonomy.word(condition)
             found[row] = ABNORMAL_COLOUR, f"{name}?" if is_uncertain else name

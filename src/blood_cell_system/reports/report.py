@@ -31,7 +31,7 @@ from blood_cell_system.analysis.scale import ScaleEstimate
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.measures import in_micrometres, measured_columns
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.cells.unassessed import NONE_OF_THESE, Reason
+from blood_cell_system.cells.unassessed import NONE_OF_THESE, UNDECIDED, Reason
 from blood_cell_system.errors import value_words
 from blood_cell_system.model_metadata import Validation
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, Share, rounded
@@ -220,6 +220,8 @@ def condition_of(cells: Cells, row: int) -> str:
     """Condition of a cell in words."""
     if not cells["is_known"][row]:
         return NONE_OF_THESE
+    if cells["reason"][row] == Reason.UNDECIDED:
+        return UNDECIDED
     return str(cells["condition"][row] or NOT_ASSESSED)
 
 

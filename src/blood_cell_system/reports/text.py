@@ -248,6 +248,14 @@ def account(findings: Findings) -> str:
     return f"{findings.seen:,} = " + " + ".join([f"{findings.assessed:,} assessed", *parts])
 
 
+def suspected_words(taxonomy: Taxonomy, findings: Findings) -> str:
+    """Say which diseases undecided cells may have; empty without one."""
+    named = ", ".join(
+        f"{taxonomy.display_name(name)} {count:,}" for name, count in findings.suspected.items()
+    )
+    return f"undecided, counted nowhere; look at them: {named}" if named else ""
+
+
 def unsure_words(findings: Findings) -> str:
     """Say how many assessed cells a person should review; empty without one."""
     return f"{findings.uncertain:,} of the assessed not sure" if findings.uncertain else ""
@@ -291,6 +299,8 @@ def name_of(cells: Cells, row: int) -> str:
 
     Where nothing may be claimed about the condition, the subtype, or the type.
     """
+    if cells["reason"][row] == Reason.UNDECIDED:
+        return f"{cells.taxonomy.word(cells['condition'][row])}?"
     name = condition_of(cells, row)
     if cells["condition"][row] is None or CellFlag.NOT_VALIDATED in cells["flags"][row]:
         name = str(cells["subtype"][row] or cells["cell_type"][row])
@@ -299,10 +309,12 @@ def name_of(cells: Cells, row: int) -> str:
 
 def condition_words(cells: Cells, row: int) -> str:
     """Condition and subtype with their probabilities, or why not; empty without a classifier."""
-    why = cells["reason"][row]
+    why, word = cells["reason"][row], cells.taxonomy.word
+    if why == Reason.UNDECIDED:
+        name = cells["condition"][row]
+        return f"{why.words}, {word(name)} {cells[f'{name}_prob'][row]:.2f}"
     if why is not None:
         return "" if why == Reason.NO_CLASSIFIER else why.words
-    word = cells.taxonomy.word
     names = [one for one in (cells["condition"][row], cells["subtype"][row]) if one is not None]
     said = [f"{word(name)} {cells[f'{name}_prob'][row]:.2f}" for name in names]
     if CellFlag.NOT_VALIDATED in cells["flags"][row]:
@@ -311,15 +323,16 @@ def condition_words(cells: Cells, row: int) -> str:
 
 
 def is_abnormal(cells: Cells) -> list[bool]:
-    """Whether each cell has a condition other than health that may be claimed."""
+    """Whether each cell is called another condition than health that may be claimed."""
     healthy = {condition.name for condition in cells.taxonomy.conditions if condition.is_healthy}
     return [
         condition is not None
         and bool(known)
+        and why != Reason.UNDECIDED
         and condition not in healthy
         and CellFlag.NOT_VALIDATED not in flags
-        for condition, known, flags in zip(
-            cells["condition"], cells["is_known"], cells["flags"], strict=True
+        for condition, known, why, flags in zip(
+            *(cells[name] for name in ("condition", "is_known", "reason", "flags")), strict=True
         )
     ]
 
@@ -404,7 +417,8 @@ def _findings_lines(of_types: Mapping[str, Findings], taxonomy: Taxonomy) -> lis
                 (kind.subtypes, findings.types),
             )
         ]
-        words += [unsure_words(findings), *_rate_lines(findings.rates)]
+        words += [suspected_words(taxonomy, findings), unsure_words(findings)]
+        words += _rate_lines(findings.rates)
         words.append(unproven_words(taxonomy, findings))
         lines += [line for part in words for line in _wrapped(part, indent=4)]
     return lines

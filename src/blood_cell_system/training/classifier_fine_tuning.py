@@ -228,6 +228,7 @@ def fine_tune_classifier(
         subtypes=classes.types,
         condition_thresholds=_complete(thresholds["condition"]),
         subtype_thresholds=_complete(thresholds.get("type", {})),
+        call_thresholds=start.metadata.call_thresholds,
         coverage=start.metadata.coverage,
         nucleus_evidence=evidence if classes.types else None,
         in_distribution_threshold=threshold,

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.annotation.sample import Annotation, Origin, corners_of
-from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.cells.peaks import CellPeaks, find_peaks
 from blood_cell_system.cells.separation import most_likely_class
+from blood_cell_system.datasets.prepared import DecodedImage
 from blood_cell_system.errors import CheckpointError
 from blood_cell_system.metrics.matching import MatchCounts, Overlaps, match
 from blood_cell_system.model_metadata import HEAD_STRIDE, STRIDE

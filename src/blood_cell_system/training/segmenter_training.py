@@ -17,14 +17,14 @@ import blood_cell_system
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.batches import Batch
-from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
+from blood_cell_system.augmentation.decoded_images import DecodedImages
 from blood_cell_system.augmentation.training_crops import CropSampler, ImageOrder
 from blood_cell_system.datasets.cell_diameter import (
     magnifications_of_images,
     typical_diameter,
     typical_diameters,
 )
-from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage
+from blood_cell_system.datasets.prepared import DecodedImage, PreparedDataset, PreparedImage
 from blood_cell_system.datasets.source_licences import FINE_TUNED_ON, licence_of_weights
 from blood_cell_system.errors import DatasetError, SettingsError, TrainingMemoryError
 from blood_cell_system.folder_lock import locked_folder

@@ -68,6 +68,26 @@ def test_without_calibration_the_most_likely_class_is_the_set():
     assert one(metadata, (0.4, 0.4, 0.2))["possible_conditions"] == ("healthy_RBC",)
 
 
+@pytest.mark.parametrize(
+    ("condition", "reason"),
+    [
+        ((0.1, 0.8, 0.1), None),
+        ((0.15, 0.75, 0.1), Reason.UNDECIDED),
+        ((0.6, 0.3, 0.1), None),
+        ((0.2, 0.2, 0.6), None),
+    ],
+    ids=["enough", "too little", "healthy", "a disease without a threshold"],
+)
+def test_a_disease_that_is_likeliest_but_below_its_threshold_is_undecided(condition, reason):
+    found = one(RBC_METADATA.replace(call_thresholds={"malaria_RBC": 0.78}), condition)
+    assert found["reason"] == reason
+
+
+def test_what_is_none_of_the_classes_is_not_undecided():
+    metadata = RBC_METADATA.replace(call_thresholds={"malaria_RBC": 0.9})
+    assert one(metadata, (0.2, 0.7, 0.1), known=0.1)["reason"] == Reason.NOT_IN_DISTRIBUTION
+
+
 @pytest.mark.parametrize(("known", "is_known"), [(0.49, False), (0.5, True), (None, True)])
 def test_what_is_none_of_the_classes_is_told(known, is_known):
     found = one(known=known)

@@ -10,7 +10,7 @@ from blood_cell_system.taxonomy import PLATELET, RBC
 SLIDE, PURPLE, GREY = (210, 212, 200), (150, 120, 185), (180, 182, 172)
 
 
-def draw_field(*spots, cell_type=PLATELET, slide=SLIDE):
+def draw_field(*spots, cell_type=PLATELET, slide=SLIDE, confidence=0.9):
     image = np.full((60, 40 * len(spots), 3), slide, np.uint8)
     labels = np.zeros(image.shape[:2], np.int32)
     boxes = []
@@ -21,8 +21,10 @@ def draw_field(*spots, cell_type=PLATELET, slide=SLIDE):
         cv2.circle(inside, (x, 30), 8, (1,), -1)
         labels[inside > 0] = number
         boxes.append((x - 8, 22, x + 9, 39))
-    cells = Cells(label_image=labels).with_columns(cell_type=[cell_type] * len(spots), box=boxes)
-    return image, cells
+    confidences = np.broadcast_to(confidence, len(spots)).astype(np.float64)
+    return image, Cells(label_image=labels).with_columns(
+        cell_type=[cell_type] * len(spots), box=boxes, confidence=confidences
+    )
 
 
 def test_dust_goes_and_platelets_stay():
@@ -38,6 +40,30 @@ def test_labels_stay_without_gaps():
 
 def test_red_cells_may_be_grey():
     image, found = draw_field(GREY, cell_type=RBC)
+    assert without_dust(found, image) is found
+
+
+RED, NEARLY_SLIDE, PALE = (170, 120, 130), (208, 206, 197), (198, 174, 182)
+SURE_ONES = (0.9, 0.9, 0.9, 0.4)
+
+
+def test_an_outline_of_empty_slide_is_no_red_cell():
+    image, found = draw_field(RED, RED, RED, NEARLY_SLIDE, cell_type=RBC, confidence=SURE_ONES)
+    assert without_dust(found, image)["box"][:, 0].tolist() == [12, 52, 92]
+
+
+def test_a_pale_red_cell_stays():
+    image, found = draw_field(RED, RED, RED, PALE, cell_type=RBC, confidence=SURE_ONES)
+    assert without_dust(found, image) is found
+
+
+def test_a_red_cell_that_is_sure_stays_however_pale():
+    image, found = draw_field(RED, RED, RED, NEARLY_SLIDE, cell_type=RBC)
+    assert without_dust(found, image) is found
+
+
+def test_without_sure_red_cells_none_is_empty():
+    image, found = draw_field(RED, RED, NEARLY_SLIDE, cell_type=RBC, confidence=(0.9, 0.9, 0.4))
     assert without_dust(found, image) is found
 
 

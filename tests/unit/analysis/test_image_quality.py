@@ -17,7 +17,7 @@ from blood_cell_system.imaging.pixel_size import PixelSize
 NAMES = ["focus", "exposure", "crowding", "stain", "scale", "field", "colour", "smear"]
 
 
-def quality_of(image, *, pixel_size=None, **given):
+def quality_of(image, *, pixel_size=None, is_cut_out=False, **given):
     field = find_field(image)
     view = survey(image, field)
     vote = estimate_diameter(image, field, first=view)
@@ -27,6 +27,7 @@ def quality_of(image, *, pixel_size=None, **given):
         vote=vote,
         pixel_size=pixel_size,
         judged_share=float(field.mean()),
+        is_cut_out=is_cut_out,
     )
 
 
@@ -63,6 +64,26 @@ def test_what_is_no_smear_is_flagged(scene):
     quality = quality_of(scene)
     assert not quality.is_smear
     assert "does not look like" in quality.findings[-1].message
+
+
+def cut_out(side):
+    image = np.zeros((side, side, 3), np.uint8)
+    cv2.circle(image, (side // 2, side // 2), round(0.48 * side), (190, 150, 170), -1)
+    return image
+
+
+def test_a_cell_that_was_cut_out_on_black_is_sent_to_classify_and_nothing_else_is_said():
+    quality = quality_of(cut_out(140), is_cut_out=True)
+    assert not quality.is_smear
+    assert [finding.name for finding in quality.findings] == NAMES
+    (told,) = quality.warnings
+    assert "one cell, cut out on black" in told.message
+    assert "bloodcells classify" in told.message
+
+
+def test_a_large_image_with_a_black_border_is_judged_as_a_field():
+    quality = quality_of(cut_out(900), is_cut_out=True)
+    assert "one cell" not in quality.findings[-1].message
 
 
 def test_a_smear_out_of_focus_is_warned_of():

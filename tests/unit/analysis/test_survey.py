@@ -13,6 +13,12 @@ def test_a_round_field_is_found():
     assert field.sum() > 0.85 * disc.sum()
 
 
+def test_stray_light_on_the_surround_does_not_hide_the_field():
+    image, disc = through_eyepiece(field_of_cells(40, shape=(500, 600)))
+    image[~disc] = np.maximum(image[~disc], round(0.48 * float(np.percentile(image.max(2), 95))))
+    assert not (find_field(image) & ~disc).any()
+
+
 def test_without_a_dark_surround_the_field_is_the_image():
     assert find_field(field_of_cells(60)).all()
 

@@ -11,7 +11,7 @@ from pycocotools.coco import COCO
 from support.reader_contract import SHAPE, draw_images
 from support.written_labels import pixels_in
 
-from blood_cell_system.annotation.format_registry import recognised
+from blood_cell_system.annotation.format_registry import matches_for
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.annotation.splits import Split
@@ -329,4 +329,4 @@ def test_simplified_outlines_have_fewer_corners(tmp_path: Path, format_name: str
 def test_labels_of_other_tools_are_named_with_what_to_export(tmp_path, name, text, tool):
     (tmp_path / name).write_text(text)
     with pytest.raises(DatasetError, match=f"labels of {tool}, which are not read.*COCO JSON"):
-        recognised(tmp_path)
+        matches_for(tmp_path, "auto")

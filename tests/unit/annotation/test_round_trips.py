@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.written_labels import assert_same_sample, samples, with_images
 
-from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.format_registry import read_folder, recognise, writable_formats
+from blood_cell_system.annotation.sample import CellFacts
 from blood_cell_system.annotation.writer import (
     OutlineForm,
     WriteStyle,

@@ -5,10 +5,10 @@ from support.smears import small_prepared_folder
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.augmentation.augmentation_settings import AugmentationSettings
 from blood_cell_system.augmentation.batches import batches
-from blood_cell_system.augmentation.decoded_images import DecodedImage, DecodedImages
+from blood_cell_system.augmentation.decoded_images import DecodedImages
 from blood_cell_system.augmentation.training_crops import CropSampler
 from blood_cell_system.boxes import Box
-from blood_cell_system.datasets.prepared import PreparedDataset
+from blood_cell_system.datasets.prepared import DecodedImage, PreparedDataset
 from blood_cell_system.taxonomy import WBC
 
 PLAIN = AugmentationSettings(

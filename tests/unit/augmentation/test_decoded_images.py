@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from support.smears import small_prepared_folder
 
-from blood_cell_system.augmentation import decoded_images
 from blood_cell_system.augmentation.decoded_images import DecodedImages
 from blood_cell_system.datasets.prepared import (
     PreparedDataset,
@@ -27,13 +26,13 @@ def images(tmp_path) -> tuple[PreparedImage, ...]:
 @pytest.fixture
 def count_decodings(monkeypatch):
     decoded = []
-    original = decoded_images.decode
+    original = PreparedImage.decoded
 
     def counting(image, **options):
         decoded.append(image.stem)
         return original(image, **options)
 
-    monkeypatch.setattr(decoded_images, "decode", counting)
+    monkeypatch.setattr(PreparedImage, "decoded", counting)
     return decoded
 
 

@@ -3,9 +3,9 @@ import numpy as np
 import pytest
 
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.augmentation.pasted_cells import paste_cells
 from blood_cell_system.boxes import Box
+from blood_cell_system.datasets.prepared import DecodedImage
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import RBC, MaskClass
 

@@ -278,6 +278,14 @@ def test_a_sliver_at_the_border_is_no_cell_and_half_a_cell_is_one():
     assert len(kept) == 3
 
 
+def test_a_sliver_is_measured_by_a_red_cell_of_the_whole_scan_where_that_is_known():
+    half, sliver = ellipse_box(RBC, 199, 60, 80), ellipse_box(RBC, 130, 118, 36, 12)
+    probabilities, heat, log_size, _ = perfect_outputs([half, sliver], (124, 200))
+    assert len(separate_cells(probabilities, heat, log_size)) == 2
+    known = SeparationSettings(red_cell_area_px=np.pi / 4 * 80**2)
+    assert len(separate_cells(probabilities, heat, log_size, known)) == 1
+
+
 def test_the_whole_box_reaches_under_the_cell_that_lies_upon_it():
     boxes = [ellipse_box(RBC, 60, 60, 80), ellipse_box(RBC, 110, 60, 80)]
     probabilities, heat, log_size, _ = perfect_outputs(boxes, (120, 200))

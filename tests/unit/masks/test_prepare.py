@@ -9,7 +9,7 @@ import pytest
 from support.damaged_jpeg import damaged_jpeg
 from support.voc_folder import SHAPE, add_image, smear_image, write_voc_folder
 
-from blood_cell_system.annotation.mask_files import RgbMaskFile
+from blood_cell_system.annotation.mask_files import MaskFile
 from blood_cell_system.annotation.sample import Annotation, FailedImage, Origin, Reading, Sample
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.boxes import Box
@@ -264,7 +264,7 @@ def image(root: Path, stem: str, **more: object) -> Sample:
 
 def with_mask(root: Path, stem: str, *, shape: tuple[int, int] = SHAPE) -> Sample:
     write_image(root / "given" / f"{stem}.png", encode_class_mask(np.ones(shape, np.uint8)))
-    return image(root, stem, class_mask=RgbMaskFile(path=root / "given" / f"{stem}.png"))
+    return image(root, stem, class_mask=MaskFile(path=root / "given" / f"{stem}.png"))
 
 
 def test_given_masks_are_taken_and_nothing_is_said_about_cells(tmp_path: Path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from support.voc_folder import BOXES, SHAPE, smear_image
 
-from blood_cell_system.annotation.mask_files import RgbMaskFile
+from blood_cell_system.annotation.mask_files import MaskFile
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.sample import Annotation, Origin, Sample
 from blood_cell_system.boxes import Box
@@ -143,15 +143,15 @@ def test_a_marked_cell_in_a_region_in_doubt_stays():
 
 
 @pytest.fixture
-def mask_file(tmp_path: Path) -> RgbMaskFile:
+def mask_file(tmp_path: Path) -> MaskFile:
     class_mask = np.zeros(SHAPE, np.uint8)
     class_mask[5:25, 5:25] = 1
     class_mask[20:50, 55:85] = 2
     write_image(tmp_path / "a.png", encode_class_mask(class_mask))
-    return RgbMaskFile(path=tmp_path / "a.png")
+    return MaskFile(path=tmp_path / "a.png")
 
 
-def test_a_given_mask_is_kept_as_it_is(mask_file: RgbMaskFile):
+def test_a_given_mask_is_kept_as_it_is(mask_file: MaskFile):
     found = mask_of_sample(
         IMAGE,
         Sample(stem="a", image_path=Path("a.png"), shape=SHAPE, class_mask=mask_file),
@@ -160,14 +160,14 @@ def test_a_given_mask_is_kept_as_it_is(mask_file: RgbMaskFile):
     assert (found.label_image, found.cells) == (None, None)
 
 
-def test_boxes_tell_the_cells_of_a_given_mask_apart(mask_file: RgbMaskFile):
+def test_boxes_tell_the_cells_of_a_given_mask_apart(mask_file: MaskFile):
     found = masked(boxed(RBC, RED), boxed(WBC, WHITE), class_mask=mask_file)
     assert np.array_equal(found.class_mask, mask_file.read(SHAPE))
     assert [found.label_image[15, 15], found.label_image[35, 70]] == [1, 2]
 
 
 def test_outlines_tell_the_cells_of_a_given_mask_apart_and_do_not_change_it(
-    mask_file: RgbMaskFile,
+    mask_file: MaskFile,
 ):
     found = masked(outlined(RBC, square(0, 0, 20)), class_mask=mask_file)
     assert np.array_equal(found.class_mask, mask_file.read(SHAPE))

@@ -53,9 +53,8 @@ def cells_image(places):
 @pytest.fixture
 def small_fields(monkeypatch):
     """Fields of 256 pixels, with a margin of 64."""
-    monkeypatch.setattr(scan_plan, "_SIDES", (4,))
+    monkeypatch.setattr(scan_plan, "_SIDES", (4, 4))
     monkeypatch.setattr(scan_plan, "_MARGIN_PX", 64)
-    monkeypatch.setattr(scan_plan, "_AROUND_PX", 128)
     monkeypatch.setattr(model_slots, "bundled_classifier", lambda kind: None)
 
 
@@ -119,18 +118,18 @@ def test_cells_at_seams_are_neither_cut_nor_counted_twice(
     assert not any(one.report.cells["touches_border"].any() for one in summary.outcomes)
 
 
-def test_the_network_sees_more_around_a_field_than_its_results_show(
+def test_a_field_gives_its_own_cells_of_what_the_network_sees(
     small_fields, slide, pipeline, tmp_path
 ):
     [plan] = planned(slide, ScanSettings(region=WHOLE))
     field = plan.fields["slide/r2_c2"]
     assert field.own == (256, 192, 256, 192)
     assert field.seen == (192, 128, 384, 320)
-    assert field.around == (128, 64, 512, 448)
+    assert field.around == field.seen
     network = pipeline.system.segmentation_model
     network.seen.clear()
     result = pipeline.analyze_field(field)
-    assert network.seen[0] == (448, 512)
+    assert network.seen[0] == (320, 384)
     np.testing.assert_array_equal(result.analysis.image, field.read())
     assert result.analysis.cells.label_image.shape == (320, 384)
     x, y = result.report.cells["centroid"].T
@@ -140,16 +139,16 @@ def test_the_network_sees_more_around_a_field_than_its_results_show(
 def test_the_network_sees_fields_of_one_size_beyond_the_scan_by_reflection(small_fields, slide):
     [plan] = planned(slide, ScanSettings(region=WHOLE))
     image = cells_image(grid_places())
-    assert {field.around[2:] for field in plan.fields.values()} == {(512, 448)}
+    assert {field.around[2:] for field in plan.fields.values()} == {(384, 320)}
     for field in plan.fields.values():
         pixels = field.read_around()
-        assert pixels.shape == (448, 512, 3)
+        assert pixels.shape == (320, 384, 3)
         left, top, *_ = field.around
-        inside = image[top : top + 448, left : left + 512]
+        inside = image[top : top + 320, left : left + 384]
         np.testing.assert_array_equal(pixels[: inside.shape[0], : inside.shape[1]], inside)
-        assert min(448 - inside.shape[0], 512 - inside.shape[1]) >= 0
-        assert 448 - inside.shape[0] < 64
-        assert 512 - inside.shape[1] < 64
+        assert min(320 - inside.shape[0], 384 - inside.shape[1]) >= 0
+        assert 320 - inside.shape[0] < 64
+        assert 384 - inside.shape[1] < 64
         rest = pixels[inside.shape[0] :, : inside.shape[1]]
         np.testing.assert_array_equal(rest, inside[::-1][1 : len(rest) + 1])
 

@@ -79,6 +79,12 @@ def test_a_row_has_class_probabilities_and_flags(folder):
     assert row["flags"] == "none_of_these uncertain surround_filled"
 
 
+def test_a_cell_that_is_not_called_sick_enough_is_flagged(folder):
+    metadata = RBC_METADATA.replace(call_thresholds={"malaria_RBC": 0.9})
+    _, row = table_of_one(folder, metadata, (0.1, 0.8, 0.1))
+    assert "undecided" in row["flags"].split()
+
+
 def test_a_cell_in_its_surround_is_not_flagged_as_filled(tmp_path):
     write_image(tmp_path / "a.png", draw_red_cell(piece_of_smear(160), 80, 80, 28))
     _, row = table_of_one(tmp_path, RBC_METADATA, (0.9, 0.1, 0.0))

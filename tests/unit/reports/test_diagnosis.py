@@ -98,6 +98,12 @@ def test_warnings_of_the_image_come_before_those_of_the_caller():
     assert report.status == Status.WARNED
 
 
+def test_of_what_is_no_smear_it_is_not_said_that_no_cell_was_found():
+    analysis = analysis_of([])
+    no_smear = dataclasses.replace(analysis.quality, is_smear=False)
+    assert report_of(dataclasses.replace(analysis, quality=no_smear)).warnings == ()
+
+
 def test_an_image_without_cells_is_a_report_with_a_warning():
     report = report_of(analysis_of([]))
     assert dict(report.counts) == {"RBC": 0, "WBC": 0, "Platelet": 0}

@@ -17,7 +17,7 @@ from support.drawn_cells import ellipse_box
 from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.cells.border_rule import BorderRule
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.cells.unassessed import Reason
+from blood_cell_system.cells.unassessed import UNDECIDED, Reason
 from blood_cell_system.metrics.intervals import wilson_interval
 from blood_cell_system.reports import findings as findings_module
 from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
@@ -193,7 +193,8 @@ def test_the_sums_of_every_report_add_up(fates, has_classifier):
     assert value["counts"][RBC] == counted.count(None) + sum(findings["not_assessed"].values())
     assert [cell["reason"] for cell in value["cells"]] == whys.tolist()
     sums = re.search(
-        r"red cells: (\d+) = ([^:]*?) healthy red cells \d", " ".join(report.text.split())
+        r"red cells: (\d+) = ([^:]*?) red cells without malaria or sickling \d",
+        " ".join(report.text.split()),
     )
     assert (sums is not None) == (has_classifier and len(counted) > 0)
     if sums:
@@ -227,6 +228,35 @@ def test_what_is_none_of_the_classes_is_flagged_and_has_no_condition():
     assert cell["flags"] == (CellFlag.NONE_OF_THESE,)
     assert is_abnormal(report.cells) == [False]
     assert report.findings["RBC"].none_of_these == 1
+
+
+MAYBE_SICK = {"condition": "malaria_RBC", "probability": 0.7, "reason": Reason.UNDECIDED}
+
+
+def test_an_undecided_cell_counts_neither_as_sick_nor_as_healthy():
+    found = classified_report(ONE_RED, red=MAYBE_SICK, threshold=0.0).findings["RBC"]
+    assert (found.assessed, found.counts["malaria_RBC"], found.counts["healthy_RBC"]) == (0, 0, 0)
+    assert found.not_assessed == {Reason.UNDECIDED: 1}
+    assert found.suspected == {"malaria_RBC": 1}
+    assert (found + found).suspected == {"malaria_RBC": 2}
+    assert not any(rate.total for rate in found.rates)
+
+
+def test_an_undecided_cell_is_to_be_looked_at():
+    report = classified_report(ONE_RED, red=MAYBE_SICK, threshold=0.0)
+    cell = only_red(report)
+    assert (cell["condition"], cell["flags"]) == (UNDECIDED, (CellFlag.UNCERTAIN,))
+    assert is_abnormal(report.cells) == [False]
+    words = " ".join(report.to_summary_text().split())
+    assert "red cells: 1 = 0 assessed + 1 undecided" in words
+    assert "look at them: red cells with malaria parasites 1" in words
+    assert "1 (malaria?, 0.70)" in words
+
+
+def test_a_report_with_undecided_cells_is_read_back():
+    report = classified_report(ONE_RED, red=MAYBE_SICK, threshold=0.0)
+    again = DiagnosticReport.from_json(json.loads(json.dumps(report.to_json())))
+    assert again.to_json() == report.to_json()
 
 
 @pytest.mark.parametrize(
@@ -269,8 +299,11 @@ def test_an_open_type_makes_a_white_cell_uncertain_but_not_a_blast():
 def test_the_text_tells_counts_and_what_is_lacking():
     words = " ".join(classified_report(red={"condition": "sickle_RBC"}).to_summary_text().split())
     assert "red cells: 3 = 1 assessed + 2 cut off" in words
-    assert "healthy red cells 0, red cells with malaria parasites 0, sickle cells 1" in words
-    named = "healthy red cells, parasitaemia (red cells with malaria parasites), sickle cells"
+    assert "or sickling 0, red cells with malaria parasites 0, sickle cells 1" in words
+    named = (
+        "red cells without malaria or sickling, parasitaemia (red cells with malaria parasites), "
+        "sickle cells"
+    )
     assert f"shares of {named}: too few cells to say (1; at least 500" in words
     assert "rbc_classifier.onnx, SHA-256 efef" in words
 
@@ -296,6 +329,7 @@ def test_the_table_has_a_column_a_class():
         ({"condition": "malaria_RBC"}, ABNORMAL_COLOUR),
         ({"possible": ()}, UNSURE_COLOUR),
         ({"is_known": False}, NONE_COLOUR),
+        (MAYBE_SICK, UNSURE_COLOUR),
         ({}, None),
     ],
 )

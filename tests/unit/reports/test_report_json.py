@@ -117,6 +117,7 @@ def test_nothing_is_assessed_without_classifiers():
             "not_assessed": {"no_classifier": 3 if kind == "RBC" else 1},
             "none_of_these": 0,
             "cut_off": 0,
+            "suspected": {},
             "uncertain": 0,
             "rates": (),
         }

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 from keras import layers
 
 from blood_cell_system.annotation.sample import Annotation, Origin
-from blood_cell_system.augmentation.decoded_images import DecodedImage
 from blood_cell_system.boxes import Box
 from blood_cell_system.cells.peaks import CellPeaks
+from blood_cell_system.datasets.prepared import DecodedImage
 from blood_cell_system.errors import CheckpointError
 from blood_cell_system.networks.reynolds_unet import ReynoldsUNetConfig, build_reynolds_unet
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, PLATELET, RBC, WBC, MaskClass

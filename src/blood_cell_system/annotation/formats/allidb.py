@@ -10,7 +10,7 @@ from blood_cell_system.annotation.format_registry import reads
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.text_files import read_label_text, shortened
-from blood_cell_system.errors import AnnotationError, BloodCellError
+from blood_cell_system.errors import AnnotationError
 from blood_cell_system.imaging.image_file import read_image_shape
 
 _IMAGE: Final = re.compile(r"im\d+_([01])", re.IGNORECASE)
@@ -74,13 +74,9 @@ class AllIdbReader(Reader):
                     label_file=path,
                 )
         for image in files:
-            try:
+            with builder.listing_failures(image, label_file=image):
                 annotations, label_file = _annotations(image, centres.get(image.stem.casefold()))
-            except BloodCellError as error:
-                builder.used(image)
-                builder.fail(listing.stem_of(image), error)
-                continue
-            builder.add(image, annotations, label_file=label_file)
+                builder.add(image, annotations, label_file=label_file)
 
 
 def _annotations(image: Path, centres: Path | None) -> tuple[list[Annotation], Path]:

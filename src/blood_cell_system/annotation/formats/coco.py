@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 
-from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.clean import united
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
@@ -21,7 +20,7 @@ from blood_cell_system.annotation.run_lengths import (
     decompress_counts,
     mask_of_counts,
 )
-from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.annotation.sample import Annotation, CellFacts
 from blood_cell_system.annotation.splits import split_of_folders, split_of_words
 from blood_cell_system.annotation.text_files import (
     errors_located_at,
@@ -250,8 +249,8 @@ class CocoWriter(LabelWriter):
         self._images: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self._annotations: dict[str, list[dict[str, Any]]] = defaultdict(list)
 
-    def add(self, image: LabelledImage) -> int:
-        """Remember an image's labels; COCO holds all of them."""
+    def add(self, image: LabelledImage) -> None:
+        """Remember an image's labels."""
         split = str(image.sample.split or "default")
         height, width = image.sample.shape
         images, annotations = self._images[split], self._annotations[split]
@@ -275,7 +274,6 @@ class CocoWriter(LabelWriter):
                     **({"attributes": cell.facts.to_attributes()} if cell.facts else {}),
                 }
             )
-        return 0
 
     def finish(self) -> None:
         """Write a file for each split."""

@@ -7,7 +7,6 @@ from typing import Any, Final
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.clean import ellipse_outline, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
@@ -15,7 +14,7 @@ from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import Outline, PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder
 from blood_cell_system.annotation.run_lengths import counts_of_mask, mask_of_counts
-from blood_cell_system.annotation.sample import Annotation, Origin
+from blood_cell_system.annotation.sample import Annotation, CellFacts, Origin
 from blood_cell_system.annotation.splits import split_of_words
 from blood_cell_system.annotation.text_files import read_label_xml
 from blood_cell_system.annotation.writer import (
@@ -158,8 +157,8 @@ class CvatWriter(LabelWriter):
         self._images: list[Element] = []
         self._attributes: dict[str, None] = {}
 
-    def add(self, labelled: LabelledImage) -> int:
-        """Remember a labelled's labels; CVAT holds all of them."""
+    def add(self, labelled: LabelledImage) -> None:
+        """Remember an image's labels."""
         height, width = labelled.sample.shape
         image = Element("image", id=str(len(self._images)), name=labelled.path.name)
         if labelled.sample.split is not None:
@@ -174,7 +173,6 @@ class CvatWriter(LabelWriter):
             self._attributes |= dict.fromkeys(known)
             image.append(shape)
         self._images.append(image)
-        return 0
 
     def finish(self) -> None:
         """Write the file."""

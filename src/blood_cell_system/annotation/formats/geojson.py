@@ -9,12 +9,11 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.cell_facts import CONDITION, SUBTYPE, CellFacts
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.outline import PolygonOutline, Ring, is_inside, nesting_depths
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder
-from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.annotation.sample import CONDITION, SUBTYPE, Annotation, CellFacts
 from blood_cell_system.annotation.text_files import errors_located_at, read_label_json
 from blood_cell_system.annotation.writer import (
     LabelledImage,
@@ -223,8 +222,8 @@ class GeoJsonWriter(LabelWriter):
 
     images = ""
 
-    def add(self, image: LabelledImage) -> int:
-        """Write an image's labels; GeoJSON holds all of them."""
+    def add(self, image: LabelledImage) -> None:
+        """Write an image's labels."""
         features = [
             {
                 "type": "Feature",
@@ -246,7 +245,6 @@ class GeoJsonWriter(LabelWriter):
             image.path.with_suffix(".geojson"),
             {"type": "FeatureCollection", "features": features},
         )
-        return 0
 
 
 def _facts_of(annotation: Annotation) -> dict[str, Any]:

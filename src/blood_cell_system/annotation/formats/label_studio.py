@@ -13,14 +13,19 @@ from xml.etree.ElementTree import Element, SubElement
 import numpy as np
 from numpy.typing import NDArray
 
-from blood_cell_system.annotation.cell_facts import CONDITION, CONFIDENCE, SUBTYPE, CellFacts
 from blood_cell_system.annotation.clean import ellipse_outline, turned_box
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder
-from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.annotation.sample import (
+    CONDITION,
+    CONFIDENCE,
+    SUBTYPE,
+    Annotation,
+    CellFacts,
+)
 from blood_cell_system.annotation.splits import Split, split_of_words
 from blood_cell_system.annotation.text_files import errors_located_at, read_label_json
 from blood_cell_system.annotation.writer import (
@@ -351,8 +356,8 @@ class LabelStudioWriter(LabelWriter):
         self._tasks: list[dict[str, Any]] = []
         self._choices: dict[str, dict[str, None]] = {CONDITION: {}, SUBTYPE: {}}
 
-    def add(self, image: LabelledImage) -> int:
-        """Remember an image's labels; Label Studio holds all of them."""
+    def add(self, image: LabelledImage) -> None:
+        """Remember an image's labels."""
         results = []
         for index, annotation in enumerate(image.annotations, start=1):
             results += list(self._results(annotation, str(index), image.sample.shape))
@@ -363,7 +368,6 @@ class LabelStudioWriter(LabelWriter):
         self._tasks.append(
             {"id": number, "data": data, "annotations": [{"id": number, "result": results}]}
         )
-        return 0
 
     def _results(
         self, annotation: Annotation, name: str, shape: tuple[int, int]

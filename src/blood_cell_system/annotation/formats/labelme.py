@@ -11,13 +11,12 @@ from typing import Any, Final
 import cv2
 import numpy as np
 
-from blood_cell_system.annotation.cell_facts import CellFacts
 from blood_cell_system.annotation.clean import ellipse_outline
 from blood_cell_system.annotation.format_registry import reads, writes
 from blood_cell_system.annotation.label_map import is_doubtful
 from blood_cell_system.annotation.outline import PixelOutline, PolygonOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder
-from blood_cell_system.annotation.sample import Annotation
+from blood_cell_system.annotation.sample import Annotation, CellFacts
 from blood_cell_system.annotation.text_files import errors_located_at, read_label_json
 from blood_cell_system.annotation.writer import (
     LabelledImage,
@@ -177,8 +176,8 @@ class LabelMeWriter(LabelWriter):
 
     images = ""
 
-    def add(self, image: LabelledImage) -> int:
-        """Write an image's labels; LabelMe holds all of them."""
+    def add(self, image: LabelledImage) -> None:
+        """Write an image's labels."""
         height, width = image.sample.shape
         content: dict[str, Any] = {
             "version": _VERSION,
@@ -194,7 +193,6 @@ class LabelMeWriter(LabelWriter):
             "imageWidth": width,
         }
         write_json(image.path.with_suffix(".json"), content)
-        return 0
 
 
 def _shapes(

@@ -12,11 +12,11 @@ import numpy as np
 
 from blood_cell_system.annotation.folder_listing import FolderListing
 from blood_cell_system.annotation.format_registry import reads
-from blood_cell_system.annotation.mask_files import read_values
+from blood_cell_system.annotation.mask_files import read_brightness
 from blood_cell_system.annotation.outline import PixelOutline
 from blood_cell_system.annotation.reader import Reader, ReadingBuilder, ReadOptions
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.errors import BloodCellError, MaskFormatError
+from blood_cell_system.errors import MaskFormatError
 from blood_cell_system.imaging.image_file import read_image_shape
 from blood_cell_system.taxonomy import WBC
 
@@ -88,13 +88,9 @@ class LiscReader(Reader):
                 )
                 continue
             image = images[key]
-            try:
+            with builder.listing_failures(image, label_file=image):
                 annotations = _annotations(mask, folder, read_image_shape(image))
-            except BloodCellError as error:
-                builder.used(image)
-                builder.fail(builder.listing.stem_of(image), error)
-                continue
-            builder.add(image, annotations, label_file=mask)
+                builder.add(image, annotations, label_file=mask)
 
 
 def _images(listing: FolderListing) -> dict[tuple[str, str], Path]:
@@ -108,13 +104,12 @@ def _images(listing: FolderListing) -> dict[tuple[str, str], Path]:
 
 
 def _annotations(mask: Path, label: str, shape: tuple[int, int]) -> list[Annotation]:
-    values = read_values(mask)
-    if values.shape != shape:
+    brightness = read_brightness(mask)
+    if brightness.shape != shape:
         raise MaskFormatError(
-            f"{mask}: the mask has (height, width) {values.shape}, the image {shape}; expected "
+            f"{mask}: the mask has (height, width) {brightness.shape}, the image {shape}; expected "
             "the same size. Copy both again from their source."
         )
-    brightness = np.where(values >> 24, values & 255, values)
     is_cell = brightness > _CYTOPLASM * max(int(brightness.max(initial=0)), 1)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(is_cell.view(np.uint8), connectivity=8)
     return [

@@ -20,10 +20,10 @@ from blood_cell_system.annotation.label_map import (
     plain_name,
 )
 from blood_cell_system.annotation.mask_files import (
+    COLOUR,
     BinaryMaskFiles,
-    IndexMaskFile,
+    MaskFile,
     MaskFiles,
-    RgbMaskFile,
     Value,
     read_values,
 )
@@ -41,9 +41,6 @@ _MASK_NAME: Final = re.compile(r"(.+?)[ _-](?:masks?|labels?|gt|seg|segmentation
 # Masks that are read to find the kind of all of them.
 _LOOKED_AT: Final = 12
 _MOST_CLASSES: Final = 8  # Values of masks; more are numbers of cells.
-# Bit that marks a colour among the values of a mask, as ``read_values`` sets it.
-_COLOUR: Final = 1 << 24
-_GUIDE_VALUES: Final = frozenset({0, 0xFF0000, 0x00FF00, 0x0000FF, 0x010000, 0x000100, 0x000001})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,13 +200,13 @@ def _mask_files(
         return BinaryMaskFiles(files=tuple(sorted(files)))
     path = found[0].path
     if table is None:
-        return RgbMaskFile(path=path)
+        return MaskFile(path=path)
     classes = set(table.values())
     if len(table) == 2 and MaskClass.BACKGROUND in classes and NOT_SCORED not in classes:
         # Of two values the brighter is set, so that blurred borders do no harm.
         (cell_class,) = classes - {MaskClass.BACKGROUND} or {MaskClass.BACKGROUND}
         return BinaryMaskFiles(files=((MaskClass(cell_class), path),))
-    return IndexMaskFile(path=path, table=tuple(table.items()))
+    return MaskFile(path=path, table=tuple(table.items()))
 
 
 def _table(masks: Sequence[_FoundMask], options: ReadOptions) -> Mapping[Value, int] | None:
@@ -224,7 +221,7 @@ def _table(masks: Sequence[_FoundMask], options: ReadOptions) -> Mapping[Value, 
         except BloodCellError:
             # Its image will be listed when it is prepared.
             continue
-    has_colours = any(value & _COLOUR for value in values)
+    has_colours = any(value & COLOUR for value in values)
     if has_colours or not values:
         return None
     if len(values) > _MOST_CLASSES:

@@ -236,6 +236,8 @@ class YoloWriter(LabelWriter):
     boxes only or outlines only; take ``OutlineForm.BOXES`` where some cells have no outline.
     """
 
+    has_points = False
+
     def __init__(self, root: Path, style: WriteStyle) -> None:
         super().__init__(root, style)
         self._splits: set[Split | None] = set()
@@ -245,19 +247,13 @@ class YoloWriter(LabelWriter):
         """Folder of the split's images."""
         return self._root / "images" / str(sample.split or "")
 
-    def add(self, image: LabelledImage) -> int:
+    def add(self, image: LabelledImage) -> None:
         """Write an image's labels."""
-        annotations = [
-            annotation
-            for annotation in image.annotations
-            if annotation.outline is not None or annotation.box is not None
-        ]
-        lines = [_line(annotation, image.sample.shape, self._style) for annotation in annotations]
+        lines = [_line(one, image.sample.shape, self._style) for one in image.annotations]
         inner = image.path.relative_to(self._root / "images").with_suffix(".txt")
         write_text(self._root / "labels" / inner, "".join(f"{line}\n" for line in lines))
         self._splits.add(image.sample.split)
-        self._has_regions |= any(not annotation.is_definite for annotation in annotations)
-        return len(image.annotations) - len(annotations)
+        self._has_regions |= any(not one.is_definite for one in image.annotations)
 
     def finish(self) -> None:
         """Write the list of classes and folders."""

@@ -36,7 +36,7 @@ several are left without. Blood of people about whom nothing is known: their cel
 healthy. Source: https://github.com/Shenggan/BCCD_Dataset. Licence: MIT.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
@@ -107,14 +107,7 @@ def read_iml_malaria(root: Path) -> FieldReading:
     fields, dropped, failed = _marked_fields(
         marks, images, _iml_cell, blocks=blocks, file=file, folder="images"
     )
-    return FieldReading(
-        root=root,
-        source="iml",
-        licence=LICENCES["iml"],
-        fields=tuple(fields),
-        dropped=tuple(dropped),
-        failed=tuple(failed),
-    )
+    return _reading(root, "iml", fields, dropped, failed)
 
 
 def read_uganda_sickle(root: Path) -> FieldReading:
@@ -158,14 +151,7 @@ def read_uganda_sickle(root: Path) -> FieldReading:
         for name, path in negative.items()
         if readable(path, name=f"{NEGATIVE}_{name}", failed=failed, missing="")
     ]
-    return FieldReading(
-        root=root,
-        source="uganda",
-        licence=LICENCES["uganda"],
-        fields=tuple(sorted(fields, key=lambda field: field.name)),
-        dropped=tuple(dropped),
-        failed=tuple(failed),
-    )
+    return _reading(root, "uganda", fields, dropped, failed)
 
 
 def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
@@ -227,13 +213,23 @@ def read_bccd_cells(root: Path, extra: Path) -> FieldReading:
                 split=split,
             )
         )
+    return _reading(Path(root), "bccd", fields, dropped, dataset.failed)
+
+
+def _reading(
+    root: Path,
+    source: str,
+    fields: Sequence[CellField],
+    dropped: Sequence[DroppedCell],
+    failed: Sequence[FailedImage],
+) -> FieldReading:
     return FieldReading(
-        root=Path(root),
-        source="bccd",
-        licence=LICENCES["bccd"],
-        fields=tuple(fields),
+        root=root,
+        source=source,
+        licence=LICENCES[source],
+        fields=tuple(sorted(fields, key=lambda field: field.name)),
         dropped=tuple(dropped),
-        failed=dataset.failed,
+        failed=tuple(failed),
     )
 
 

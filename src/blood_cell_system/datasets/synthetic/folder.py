@@ -14,7 +14,7 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.datasets.folder_build import IMAGE_FOLDERS, finish_build, start_build
-from blood_cell_system.datasets.prepared import PreparedDataset, PreparedImage, manifest_row
+from blood_cell_system.datasets.prepared import ManifestRow, PreparedDataset, PreparedImage
 from blood_cell_system.datasets.synthetic.smear import DrawnSmear, draw_smear
 from blood_cell_system.datasets.synthetic.smear_settings import SmearSettings
 from blood_cell_system.errors import OutOfRangeError, OutputError
@@ -217,7 +217,10 @@ def write_synthetic_folder(
             output,
             command=_COMMAND,
             files={f"{folder}/{stem}.png" for folder in IMAGE_FOLDERS for stem in stems},
-            images=[manifest_row(stem, source=SOURCE, split=splits[stem]) for stem in stems],
+            images=[
+                ManifestRow(stem=stem, source=SOURCE, split=splits[stem]).to_json()
+                for stem in stems
+            ],
             cells=cells,
             details={"settings": json.loads(json.dumps(asdict(settings))), "seed": seed},
         )

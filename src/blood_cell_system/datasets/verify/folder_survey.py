@@ -7,34 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from pydantic import ValidationError
+
 from blood_cell_system.annotation.sample import Annotation
-from blood_cell_system.annotation.splits import Split
+from blood_cell_system.annotation.text_files import shortened
 from blood_cell_system.datasets.prepared import (
     FORMAT_VERSION,
     UNFINISHED_NAME,
+    ManifestRow,
     cell_of_row,
     taxonomy_in,
 )
 from blood_cell_system.datasets.verify.checks import Finding, Severity, finding, listed
-from blood_cell_system.errors import BloodCellError, DatasetError, MissingDataError
+from blood_cell_system.errors import (
+    BloodCellError,
+    DatasetError,
+    MissingDataError,
+    value_words,
+)
 from blood_cell_system.imaging.image_folders import images_directly_in, is_left_behind
 from blood_cell_system.input_files import read_json
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
 
 Cells = dict[str, tuple[Annotation, ...]]
-
-# Of a row, what no check looks at.
-_FURTHER = ("unmarked_types", "group")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManifestRow:
-    """What the manifest says about an image; ``further`` is handed on as it is."""
-
-    split: Split | None = None
-    source: str = "unknown"
-    original: str | None = None
-    further: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_manifest(path: Path) -> tuple[dict[str, ManifestRow], dict[str, Any], list[Finding]]:
@@ -56,23 +51,15 @@ def read_manifest(path: Path) -> tuple[dict[str, ManifestRow], dict[str, Any], l
         entries = []
     rows: dict[str, ManifestRow] = {}
     for position, entry in enumerate(entries):
-        if not isinstance(entry, Mapping) or not isinstance(entry.get("stem"), str):
-            findings.append(_broken(path, f"entry {position} has no 'stem'"))
+        try:
+            row = ManifestRow.model_validate(entry)
+        except ValidationError as error:
+            message = f"entry {position}, {shortened(entry)}, cannot be read ({value_words(error)})"
+            findings.append(_broken(path, message))
             continue
-        stem, split, original = entry["stem"], entry.get("split"), entry.get("original")
-        if split not in (None, "", *map(str, Split)):
-            message = f"{stem} is in the split {split!r}; expected train, val or test"
-            findings.append(_broken(path, message, stem))
-            split = None
-        if stem in rows:
-            findings.append(_broken(path, f"{stem} is listed twice", stem))
-            continue
-        rows[stem] = ManifestRow(
-            split=Split(split) if split else None,
-            source=str(entry.get("source", "unknown")),
-            original=original if isinstance(original, str) else None,
-            further={name: entry[name] for name in _FURTHER if name in entry},
-        )
+        if row.stem in rows:
+            findings.append(_broken(path, f"{row.stem} is listed twice", row.stem))
+        rows.setdefault(row.stem, row)
     return rows, details, findings
 
 

@@ -17,6 +17,7 @@ from blood_cell_system.annotation.clean import TINY_SIDE_PX, clip_box
 from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.splits import Split
 from blood_cell_system.datasets.folder_build import finish_build, start_build
+from blood_cell_system.datasets.prepared import ManifestRow
 from blood_cell_system.datasets.verify.folder_checks import DuplicateGroup
 from blood_cell_system.datasets.verify.image_checks import ImageFacts, is_outside, is_whole
 from blood_cell_system.datasets.verify.mask_diagnosis import (
@@ -172,15 +173,9 @@ def write_repaired_copy(root: Path, output: Path, report: VerificationReport) ->
                 former, new = image.split or "no split", split or "no split"
                 what = f"moved from {former} to {new}, where its original is"
                 changes.append(Change(stem=image.stem, what=what))
-            rows.append(
-                {
-                    "stem": image.stem,
-                    "split": str(split) if split else None,
-                    "source": image.source,
-                    "original": image.original,
-                    **(known.further if (known := report.survey.rows.get(image.stem)) else {}),
-                }
-            )
+            known = report.survey.rows.get(image.stem) or ManifestRow(stem=image.stem)
+            changed_row = {"split": split, "source": image.source, "original": image.original}
+            rows.append(known.model_copy(update=changed_row).to_json())
             if image.cells is not None:
                 cells[image.stem], changed = _repaired_boxes(image)
                 changes += changed

@@ -108,5 +108,5 @@ def test_an_empty_folder_of_images_is_told(root):
 
 def test_images_that_differ_in_their_ending_only_are_refused(root):
     (root / "images" / "PA100.png").write_bytes((root / "images" / "PA100.jpg").read_bytes())
-    with pytest.raises(DatasetError, match="has the same name"):
+    with pytest.raises(DatasetError, match="differ in nothing but their ending"):
         read_iml_malaria(root)
