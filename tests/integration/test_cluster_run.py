@@ -31,6 +31,7 @@ def analyzed(folder, out, model, scheduler, *more, timeout=250):
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout)
 
 
+@pytest.mark.timeout(600)
 def test_two_processes_of_this_computer_write_a_dataset_and_go_on_with_it(tmp_path, model):
     folder = smear_folder(tmp_path / "in", images=3, broken=["s1/bad.png"])
     done = analyzed(folder, tmp_path / "out", model, "local", "-j", "2")

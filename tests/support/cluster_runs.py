@@ -7,6 +7,7 @@ from support.analysed_images import write_smear_image
 from support.tiny_onnx import colour_model
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings
+from blood_cell_system.cluster.field_batches import FieldBatch
 from blood_cell_system.cluster.results_dataset import DatasetRecord, ResultsDataset
 from blood_cell_system.cluster.source_listing import Sources
 from blood_cell_system.cluster.storage import Storage
@@ -50,6 +51,13 @@ def started(place, pipeline, *, has_slides=True):
     """A dataset for a pipeline."""
     record = DatasetRecord.of(pipeline, has_slides=has_slides)
     return ResultsDataset.started(Storage(str(place)), record)
+
+
+def task_of(place, pipeline):
+    """What the batches of a run into a dataset have in common."""
+    dataset = started(place, pipeline)
+    recipe = pipeline.recipe(threads=1)
+    return FieldBatch(recipe=recipe, record=dataset.record, storage=dataset.storage)
 
 
 def rows_of(folder, table="cells"):

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import blood_cell_system
 from blood_cell_system.cluster.dataset_lock import DatasetLock
@@ -128,6 +128,9 @@ def connected(scheduler: str, *, jobs: int) -> Iterator[Any]:
         yield client
 
 
+_Item = TypeVar("_Item")
+
+
 @dataclass(slots=True)
 class _Piece:
     """Images that are in work together, and how often they were."""
@@ -187,7 +190,11 @@ class ClusterRun:
         finished, placed = self._settled()
         waiting: deque[_Piece] = deque()
         batches = self._batches(self._unfinished(images, finished, placed))
-        for piece, future in self._futures(waiting, batches):
+
+        def take() -> _Piece | None:
+            return waiting.popleft() if waiting else next(batches, None)
+
+        for piece, future in self._futures(take, self._submit):
             yield from self._ended(piece, future, waiting)
         self._list_failed()
         for batch in self._dataset.settle():
@@ -201,11 +208,17 @@ class ClusterRun:
         self._dataset.forget_failed()
         keys = [batch.key for batch in self._dataset.settle()]
         dataset = self._dataset
-        packages = (packed((dataset.storage, dataset.record, key, self._sources)) for key in keys)
-        changed = []
-        for key, future in self._mapped(self._check, zip(keys, packages, strict=True)):
-            if future.status == "finished" and not future.result():
-                changed.append(key)
+
+        def check(key: str) -> Any:
+            package = packed((dataset.storage, dataset.record, key, self._sources))
+            return self._sent(self._check, package)
+
+        waiting = iter(keys)
+        changed = [
+            key
+            for key, future in self._futures(lambda: next(waiting, None), check)
+            if future.status == "finished" and not future.result()
+        ]
         for key in changed:
             dataset.uncommit(key)
         finished, placed = KeySet(), KeySet()
@@ -252,37 +265,45 @@ class ClusterRun:
         return int(min(max(_BATCH_S / max(self._seconds_an_image, 1e-6), 1), _MOST_IMAGES))
 
     def _submit(self, piece: _Piece) -> Any:
-        batch = replace(self._task, images=piece.images)
+        """Put a piece in work; None for one with a fault, which is not."""
+        if piece.images[0].fault:
+            return None
         piece.attempts += 1
+        return self._sent(self._work, packed(replace(self._task, images=piece.images)))
+
+    def _sent(self, function: Callable[..., Any], package: bytes) -> Any:
         # Not pure: a batch that failed is done again, not looked up.
-        return self._client.submit(
-            self._work, blood_cell_system.__version__, packed(batch), pure=False
-        )
+        return self._client.submit(function, blood_cell_system.__version__, package, pure=False)
 
     def _futures(
-        self, waiting: deque[_Piece], batches: Iterator[_Piece]
-    ) -> Iterator[tuple[_Piece, Any]]:
-        """Keep some batches in work for each worker; gives each with its future when it ends."""
+        self, take: Callable[[], _Item | None], submit: Callable[[_Item], Any]
+    ) -> Iterator[tuple[_Item, Any]]:
+        """Keep some items in work for each worker; gives each with its future when it ends.
+
+        ``take`` gives the next item, None while there is none; ``submit`` its future, None for an
+        item that has ended.
+        """
         from distributed import as_completed
 
-        in_work: dict[Any, _Piece] = {}
+        in_work: dict[Any, _Item] = {}
         completed = as_completed([], loop=self._client.loop)
-        is_over = False
         try:
             while True:
-                while len(in_work) < self._room and not (is_over and not waiting):
-                    piece = waiting.popleft() if waiting else next(batches, None)
-                    if piece is None:
-                        is_over = True
-                    elif piece.images[0].fault:
-                        yield piece, None
+                while len(in_work) < self._room and (item := take()) is not None:
+                    future = submit(item)
+                    if future is None:
+                        yield item, None
                     else:
-                        future = self._submit(piece)
-                        in_work[future] = piece
+                        in_work[future] = item
                         completed.add(future)
                 if not in_work:
                     return
                 future = next(completed)
+                if future.status in ("cancelled", "lost", "pending"):
+                    raise WorkerError(
+                        "The scheduler has ended, and with it what was in work. Start it and run "
+                        "the same command again: what is finished is kept."
+                    )
                 yield in_work.pop(future), future
                 future.release()
         finally:
@@ -303,35 +324,12 @@ class ClusterRun:
     _threads = 1
     _counted_until = 0.0
 
-    def _mapped(
-        self, function: Callable[..., Any], items: Iterable[tuple[str, bytes]]
-    ) -> Iterator[tuple[str, Any]]:
-        """Apply a function to packages; gives each key with its future."""
-        from distributed import as_completed
-
-        items = iter(items)
-        in_work: dict[Any, str] = {}
-        completed = as_completed([], loop=self._client.loop)
-        while True:
-            while len(in_work) < 2 * self._room and (item := next(items, None)) is not None:
-                future = self._client.submit(
-                    function, blood_cell_system.__version__, item[1], pure=False
-                )
-                in_work[future] = item[0]
-                completed.add(future)
-            if not in_work:
-                return
-            future = next(completed)
-            self._check_scheduler(future)
-            yield in_work.pop(future), future
-
     # What came of them
 
     def _ended(self, piece: _Piece, future: Any, waiting: deque[_Piece]) -> list[dict[str, Any]]:
         """Make what is finished count, and put what is not back; gives rows that are final."""
         if future is None:
             return self._given_up(piece, piece.images[0].fault)
-        self._check_scheduler(future)
         if future.status == "finished":
             done: DoneBatch = future.result()
             self._measured(done.seconds / len(piece.images))
@@ -377,13 +375,6 @@ class ClusterRun:
         """Note how long an image took: mostly as the last ones did."""
         former = self._seconds_an_image
         self._seconds_an_image = seconds if former is None else 0.7 * former + 0.3 * seconds
-
-    def _check_scheduler(self, future: Any) -> None:
-        if future.status in ("cancelled", "lost", "pending"):
-            raise WorkerError(
-                "The scheduler has ended, and with it what was in work. Start it and run the same "
-                "command again: what is finished is kept."
-            )
 
 
 def _words_of(error: BaseException) -> str:

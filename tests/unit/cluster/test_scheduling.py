@@ -1,15 +1,10 @@
 import pickle
 
 import pytest
-from support.cluster_runs import colour_pipeline, rows_of, smear_folder, sources_of, started
+from support.cluster_runs import colour_pipeline, rows_of, smear_folder, sources_of, task_of
 
 from blood_cell_system.cluster import scheduling
-from blood_cell_system.cluster.field_batches import (
-    DoneBatch,
-    FieldBatch,
-    WorkerVersionError,
-    run_batch,
-)
+from blood_cell_system.cluster.field_batches import DoneBatch, WorkerVersionError, run_batch
 from blood_cell_system.cluster.scheduling import ClusterRun, connected
 from blood_cell_system.cluster.source_listing import SourceImage
 from blood_cell_system.errors import OutputError, SettingsError
@@ -36,10 +31,7 @@ def pipeline(tmp_path):
 
 
 def run_of(client, place, pipeline, **options):
-    dataset = started(place, pipeline)
-    recipe = pipeline.recipe(threads=1)
-    task = FieldBatch(recipe=recipe, record=dataset.record, storage=dataset.storage)
-    return ClusterRun(client, task, **options)
+    return ClusterRun(client, task_of(place, pipeline), **options)
 
 
 def by_name(rows):
