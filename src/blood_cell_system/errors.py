@@ -178,9 +178,7 @@ def value_words(error: Exception) -> str:
             return "a value is missing"
         case OverflowError():
             return "a number is too large"
-        case ValueError() if found := re.fullmatch(
-            r"(?:could not convert|invalid literal).*?: (.*)", text
-        ):
+        case ValueError() if found := _NO_NUMBER.fullmatch(text):
             return f"{found[1][:_SHOWN_LETTERS]} is no number"
         case ValueError() if "unpack" in text or "zip()" in text:
             return "there are more or fewer values than there should be"

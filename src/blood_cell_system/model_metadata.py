@@ -173,10 +173,14 @@ def _is_classified(cell_type: CellType) -> bool:
     return len(cell_type.conditions) > 1
 
 
-class Architecture(BaseModel):
-    """A registered architecture and the arguments that a model was built with."""
+class _Part(BaseModel):
+    """What a file holds: it cannot be changed, and has nothing that it does not declare."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Architecture(_Part):
+    """A registered architecture and the arguments that a model was built with."""
 
     name: str
     arguments: dict[str, Any] = {}
@@ -198,13 +202,11 @@ Interval = tuple[Share, Share]
 """A 95 % interval, bootstrapped by group."""
 
 
-class UnseenSource(BaseModel):
+class UnseenSource(_Part):
     """How well one class is recognised in a laboratory that the network never saw.
 
     Figures that cannot be measured are None, such as the AUROC of a source of one class alone.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     source: str
     positives: int | None = Field(default=None, ge=0)
@@ -228,10 +230,8 @@ PROVEN_AUROC: Final = 0.85
 pair of a sick and a healthy cell in seven is ordered wrongly."""
 
 
-class Validation(BaseModel):
+class Validation(_Part):
     """What is known of one class outside of the laboratories that a model learned from."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     sources: tuple[UnseenSource, ...] = ()
     method: str = ""
@@ -268,13 +268,11 @@ class Validation(BaseModel):
         return self.worst_auroc is not None and self.worst_auroc >= PROVEN_AUROC
 
 
-class NucleusEvidence(BaseModel):
+class NucleusEvidence(_Part):
     """What the form of a nucleus says about the subtype, beside the network's answer.
 
     A regression on the terms of ``cells/nucleus_terms.py``, learned from several laboratories.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     subtypes: tuple[str, ...]
     """Those that it tells apart; about others it says nothing."""
@@ -287,10 +285,8 @@ class NucleusEvidence(BaseModel):
     """Of its log odds beside those of the network."""
 
 
-class Quantisation(BaseModel):
+class Quantisation(_Part):
     """How a network of 8 bits was made of one in float32, and what that costs in accuracy."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     of_sha256: str
     """``content_sha256`` of the network in float32."""
@@ -310,10 +306,8 @@ class Quantisation(BaseModel):
         return bool(self.bounds) and all(falls)
 
 
-class Interface(BaseModel):
+class Interface(_Part):
     """What another program needs to run an exported network; ``bloodcells export`` writes it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     normalisation: str
     """What to do with the values of an image."""
@@ -327,14 +321,12 @@ class Interface(BaseModel):
     """By cell type: how high a peak of its heat map must be to be a cell."""
 
 
-class ModelMetadata(BaseModel):
+class ModelMetadata(_Part):
     """Everything that a model file says about itself.
 
     A field of unknown value is empty or None: of a model from elsewhere only ``kind`` is needed.
     Thresholds, coverage and figures are those of a classifier.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     format_version: Literal[2] = 2
     kind: Literal["segmenter", "classifier"]
@@ -355,18 +347,18 @@ class ModelMetadata(BaseModel):
     """In the order of the output ``condition``."""
     subtypes: tuple[str, ...] = ()
     """In the order of the output ``type``; empty without such an output."""
-    condition_thresholds: dict[str, float] = {}
-    subtype_thresholds: dict[str, float] = {}
+    condition_thresholds: dict[str, Share] = {}
+    subtype_thresholds: dict[str, Share] = {}
     """Conformal: a class is possible when its probability reaches its threshold. Empty where
     nothing was calibrated."""
-    call_thresholds: dict[str, float] = {}
+    call_thresholds: dict[str, Share] = {}
     """A condition that is the likeliest is called where its probability reaches this; below, the
     cell is undecided. One that is not here is called wherever it is the likeliest."""
-    coverage: float | None = None
+    coverage: Share | None = None
     """Share of the sets of possible classes that hold the true one, as calibrated."""
     nucleus_evidence: NucleusEvidence | None = None
     """Is added to the network's answer about subtypes; thresholds and figures include it."""
-    in_distribution_threshold: float | None = None
+    in_distribution_threshold: Share | None = None
     """A cell whose output ``known`` is below belongs to none of the classes."""
     temperatures: dict[str, float] = {}
     """By output: what its logits were divided by. The weights hold it already."""
@@ -451,14 +443,6 @@ class ModelMetadata(BaseModel):
                 f"call_thresholds of {', '.join(sorted(strangers))}; expected conditions of the "
                 f"model, of {', '.join(self.conditions)}"
             )
-        shares = [
-            *self.condition_thresholds.values(),
-            *self.subtype_thresholds.values(),
-            *self.call_thresholds.values(),
-        ]
-        shares += [v for v in (self.in_distribution_threshold, self.coverage) if v is not None]
-        if not all(0 <= value <= 1 for value in shares):
-            raise ValueError(f"thresholds and coverage of {shares}; expected numbers from 0 to 1")
         return self
 
     @property

@@ -93,20 +93,6 @@ class HeadScores:
     single_share: float
 
     @property
-    def constant_answer(self) -> dict[str, str | float]:
-        """The most frequent class, and what always answering it reaches."""
-        return {
-            "class": self.constant,
-            "accuracy": self.constant_accuracy,
-            "balanced_accuracy": self.constant_balanced_accuracy,
-        }
-
-    @property
-    def conformal(self) -> dict[str, float]:
-        """Both shares of the conformal sets."""
-        return {"coverage": self.coverage, "single_share": self.single_share}
-
-    @property
     def by_class(self) -> dict[str, dict[str, float]]:
         """Precision, recall, F1 and number of cells of each class."""
         columns = (

@@ -43,6 +43,45 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Head:
+    """Answers of one output about the cells of a source.
+
+    Parameters
+    ----------
+    names : tuple of str
+        All classes of the kind.
+    probabilities : ndarray of shape (n, classes)
+        0 for a class that the classifier has not learned.
+    labels : ndarray of shape (n,)
+        Index of each cell's class; ``NOT_LABELLED`` without one.
+    learned : list of int
+        Indices of the classes that the classifier has learned.
+    thresholds : dict of str to float
+        Conformal, of the training.
+    """
+
+    names: tuple[str, ...]
+    probabilities: Floats
+    labels: NDArray[np.int64]
+    learned: list[int]
+    thresholds: dict[str, float]
+
+    def sets(self, thresholds: Mapping[str, float]) -> NDArray[np.bool_]:
+        """Conformal set of each cell; a class without a threshold is hardly ever in one."""
+        limits = [thresholds.get(name, 1.0) for name in self.names]
+        return conformal_sets(self.probabilities, limits)
+
+    def covered(
+        self, thresholds: Mapping[str, float], blocks: Sequence[str]
+    ) -> tuple[NDArray[np.bool_], list[str]]:
+        """Whether the set of each cell of a class with a threshold holds it, and their blocks."""
+        known = [index for index, name in enumerate(self.names) if name in thresholds]
+        is_known = np.isin(self.labels, known)
+        sets = self.sets(thresholds)[is_known]
+        return sets[np.arange(len(sets)), self.labels[is_known]], _of(blocks, is_known)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LeftOutSource:
     """Answers about the cells of a source by a classifier that has not seen it.
 
@@ -74,20 +113,27 @@ class LeftOutSource:
         """Whether each is a cell of the classes."""
         return np.array([not record.is_outlier for record in self.records])
 
-    def probabilities(self, names: Sequence[str], *, of_types: bool = False) -> Floats:
-        """Probabilities of classes by name; 0 for one that the classifier has not learned."""
-        own = self.metadata.subtypes if of_types else self.metadata.conditions
+    def head(self, *, of_types: bool) -> Head:
+        """Give the answers about conditions, or about types."""
+        metadata, kind = self.metadata, self.metadata.classifier_kind
+        names, own = (
+            (kind.types, metadata.subtypes) if of_types else (kind.conditions, metadata.conditions)
+        )
         values = self.outputs.cell_type if of_types else self.outputs.condition
-        found = np.zeros((len(self.records), len(names)))
-        for index, name in enumerate(names):
-            if values is not None and name in own and name in self.learned:
-                found[:, index] = values[:, own.index(name)]
-        return found
-
-    def labels(self, names: Sequence[str], *, of_types: bool = False) -> NDArray[np.int64]:
-        """Index of each cell's class among names; ``NOT_LABELLED`` where it has none of them."""
-        values = (one.cell_type if of_types else one.condition for one in self.records)
-        return np.array([names.index(v) if v in names else NOT_LABELLED for v in values], np.int64)
+        learned = [index for index, name in enumerate(names) if name in self.learned]
+        probabilities = np.zeros((len(self.records), len(names)))
+        for index in learned:
+            if values is not None and names[index] in own:
+                probabilities[:, index] = values[:, own.index(names[index])]
+        said = (one.cell_type if of_types else one.condition for one in self.records)
+        labels = [names.index(name) if name in names else NOT_LABELLED for name in said]
+        return Head(
+            names=names,
+            probabilities=probabilities,
+            labels=np.array(labels, np.int64),
+            learned=learned,
+            thresholds=metadata.subtype_thresholds if of_types else metadata.condition_thresholds,
+        )
 
     @property
     def rejected(self) -> NDArray[np.bool_]:
@@ -259,11 +305,10 @@ def _kind_has_types(one: LeftOutSource) -> bool:
 
 
 def _condition_scores(one: LeftOutSource, seed: int) -> list[ConditionScores]:
-    kind = one.metadata.classifier_kind
-    names = kind.conditions
-    labels, probabilities = one.labels(names), one.probabilities(names)
+    head = one.head(of_types=False)
+    names, labels, probabilities = head.names, head.labels, head.probabilities
     answers = np.where(one.rejected, NOT_LABELLED, probabilities.argmax(axis=1))
-    first = names.index(kind.healthy)
+    first = names.index(one.metadata.classifier_kind.healthy)
     scores = []
     for index, name in enumerate(names):
         if index == first:
@@ -330,17 +375,17 @@ def _share(is_so: NDArray[np.bool_], blocks: Sequence[str], seed: int) -> Figure
 
 
 def _type_scores(one: LeftOutSource, seed: int) -> TypeScores:
-    names = one.metadata.classifier_kind.types
-    labels = one.labels(names, of_types=True)
-    chosen = np.flatnonzero(np.isin(labels, _learned(one, names)))
+    head = one.head(of_types=True)
+    names = head.names
+    chosen = np.flatnonzero(np.isin(head.labels, head.learned))
     blocks = [one.blocks[row] for row in chosen]
-    true = labels[chosen]
+    true = head.labels[chosen]
     found = tuple(names[index] for index in np.unique(true).tolist())
     score = TypeScores(source=one.source, cells=len(chosen), blocks=len(set(blocks)), types=found)
     if len(found) < 2:
         lacking = "no types" if not found else f"{found[0]} only"
         return replace(score, note=f"{lacking}: not averaged in")
-    answers = one.probabilities(names, of_types=True)[chosen].argmax(axis=1)
+    answers = head.probabilities[chosen].argmax(axis=1)
 
     def f1(given: NDArray[np.integer], weight: Floats | None = None) -> float:
         return macro_f1(confusion_counts(true, given, num_classes=len(names), weight=weight))
@@ -361,12 +406,10 @@ def _type_scores(one: LeftOutSource, seed: int) -> TypeScores:
 
 def _trust_scores(one: LeftOutSource, sources: Sequence[LeftOutSource], seed: int) -> TrustScores:
     others = [other for other in sources if other is not one]
-    names = one.metadata.classifier_kind.conditions
     recalibrated = math.nan
     if others:
         calibration = calibration_of(others, guarantee=Guarantee.AVERAGE)
-        thresholds = calibration.condition_thresholds
-        covered = _covered(one.probabilities(names), one.labels(names), thresholds, names)
+        covered, _ = one.head(of_types=False).covered(calibration.condition_thresholds, one.blocks)
         recalibrated = float(covered.mean()) if len(covered) else math.nan
     is_cell = one.is_cell
     return TrustScores(
@@ -382,27 +425,8 @@ def _trust_scores(one: LeftOutSource, sources: Sequence[LeftOutSource], seed: in
 
 
 def _coverage(one: LeftOutSource, seed: int, *, of_types: bool) -> Figure:
-    metadata = one.metadata
-    names = metadata.subtypes if of_types else metadata.conditions
-    thresholds = metadata.subtype_thresholds if of_types else metadata.condition_thresholds
-    if not names or not thresholds:
-        return NONE
-    labels = one.labels(names, of_types=of_types)
-    probabilities = one.probabilities(names, of_types=of_types)
-    covered = _covered(probabilities, labels, thresholds, names)
-    return _share(covered, _of(one.blocks, labels != NOT_LABELLED), seed)
-
-
-def _covered(
-    probabilities: Floats,
-    labels: NDArray[np.int64],
-    thresholds: dict[str, float],
-    names: Sequence[str],
-) -> NDArray[np.bool_]:
-    """Whether the set of each labelled cell holds its class."""
-    is_labelled = labels != NOT_LABELLED
-    sets = conformal_sets(probabilities[is_labelled], [thresholds[name] for name in names])
-    return np.asarray(sets[np.arange(len(sets)), labels[is_labelled]])
+    head = one.head(of_types=of_types)
+    return _share(*head.covered(head.thresholds, one.blocks), seed)
 
 
 def calibration_of(
@@ -424,22 +448,22 @@ def calibration_of(
     kind = sources[0].metadata.classifier_kind
     temperatures: dict[str, float] = {}
     thresholds: dict[str, dict[str, float]] = {}
+    of_cell = [one.source for one in sources for _ in one.records]
     for output, names, of_types in (
         ("condition", kind.conditions, False),
         ("type", kind.types, True),
     ):
-        probabilities = np.concatenate(
-            [one.probabilities(names, of_types=of_types) for one in sources]
-        )
-        labels = np.concatenate([one.labels(names, of_types=of_types) for one in sources])
-        of_cell = [one.source for one in sources for _ in one.records]
-        # A class that a source alone has was not learned without it: its cells say nothing.
-        learned = np.concatenate(
-            [np.isin(one.labels(names, of_types=of_types), _learned(one, names)) for one in sources]
-        )
-        labels[~learned] = NOT_LABELLED
         if not names:
             continue
+        heads = [one.head(of_types=of_types) for one in sources]
+        probabilities = np.concatenate([head.probabilities for head in heads])
+        # A class that a source alone has was not learned without it: its cells say nothing.
+        labels = np.concatenate(
+            [
+                np.where(np.isin(head.labels, head.learned), head.labels, NOT_LABELLED)
+                for head in heads
+            ]
+        )
         temperatures[output] = temperature_across_sources(probabilities, labels, of_cell)
         chosen = thresholds_across_sources(
             probabilities, labels, of_cell, coverage=coverage, guarantee=guarantee
@@ -463,10 +487,6 @@ def calibration_of(
     )
 
 
-def _learned(one: LeftOutSource, names: Sequence[str]) -> list[int]:
-    return [index for index, name in enumerate(names) if name in one.learned]
-
-
 def validation_of(sources: Sequence[LeftOutSource], *, seed: int = 0) -> dict[str, Validation]:
     """Give the record of a model of this kind: how each class is recognised where it is unseen.
 
@@ -488,20 +508,17 @@ def validation_of(sources: Sequence[LeftOutSource], *, seed: int = 0) -> dict[st
     kind = sources[0].metadata.classifier_kind
     found: dict[str, list[UnseenSource]] = {}
     for one in sources:
-        metadata = one.metadata
-        for names, thresholds, of_types in (
-            (kind.conditions, metadata.condition_thresholds, False),
-            (kind.types, metadata.subtype_thresholds, True),
-        ):
-            if not names:
-                continue
-            labels = one.labels(names, of_types=of_types)
-            probabilities = one.probabilities(names, of_types=of_types)
-            # A class that the training did not learn has no probability and no threshold.
-            sets = conformal_sets(probabilities, [thresholds.get(name, 1.0) for name in names])
+        for of_types in (False, True):
+            head = one.head(of_types=of_types)
+            sets, labels, probabilities = (
+                head.sets(head.thresholds),
+                head.labels,
+                head.probabilities,
+            )
             is_sure = ~one.rejected & (sets.sum(axis=1) == 1)
-            for index, name in enumerate(names):
-                if name == kind.healthy or name not in one.learned:
+            for index in head.learned:
+                name = head.names[index]
+                if name == kind.healthy:
                     continue
                 is_other = labels != NOT_LABELLED if of_types else labels == 0
                 rows = np.flatnonzero(is_other | (labels == index))

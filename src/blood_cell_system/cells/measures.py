@@ -27,6 +27,8 @@ _RING: Final = (0.6, 0.85)
 """Inner and outer radius of the ring that a pallor is compared with; beyond, the rim fades."""
 _PALE: Final = 0.8
 """Part of the ring's density below which a pixel is pale."""
+_PIXELS_AT_ONCE: Final = 500_000
+"""Pixels of red cells whose pallors are measured at once."""
 _LOGARITHMS: Final = np.log(np.maximum(np.arange(256, dtype=np.float32), 1))
 
 
@@ -147,16 +149,26 @@ class Regions:
         return found
 
     @cached_property
-    def contacts(self) -> tuple[tuple[NDArray[Any], NDArray[Any], float], ...]:
-        """Labels at both sides of each boundary in four directions, and the lines' spacing."""
-        padded = np.pad(self.label_image, 1)
-        flat, width = padded.ravel(), padded.shape[1]
+    def framed(self) -> NDArray[np.integer]:
+        """Label image in a frame of zeros, one pixel wide."""
+        labels = self.label_image
+        framed = np.zeros((labels.shape[0] + 2, labels.shape[1] + 2), dtype=labels.dtype)
+        framed[1:-1, 1:-1] = labels
+        return framed
+
+    @cached_property
+    def boundaries(self) -> tuple[tuple[NDArray[np.intp], NDArray[np.intp], float], ...]:
+        """Pixels of ``framed`` at both sides of each boundary, flat, and the lines' spacing.
+
+        Along rows, along columns, and along both diagonals.
+        """
+        flat, width = self.framed.ravel(), self.framed.shape[1]
         diagonal = math.sqrt(0.5)
         found = []
         for step, spacing in ((1, 1.0), (width, 1.0), (width + 1, diagonal), (width - 1, diagonal)):
             # The frame of zeros is on both sides where a row ends and the next one begins.
             places = np.flatnonzero(flat[step:] != flat[:-step])
-            found.append((flat[places + step], flat[places], spacing))
+            found.append((places + step, places, spacing))
         return tuple(found)
 
     @property
@@ -199,7 +211,9 @@ class Regions:
         ends = ends[:-1] if ends[-1] == self.label_image.size else ends
         for channel, plane in enumerate(cv2.split(self.image)):
             logs = cv2.LUT(plane, _LOGARITHMS).ravel()
-            sums = (self.sums(np.add.reduceat(part, ends)[::2]) for part in (logs, logs**2))
+            of_runs = np.add.reduceat(logs, ends)[::2]
+            squares = np.add.reduceat(np.square(logs, out=logs), ends)[::2]
+            sums = (self.sums(part) for part in (of_runs, squares))
             with np.errstate(invalid="ignore"):
                 first, second = (part / self.area for part in sums)
             found[:, 0, channel] = self.log_light[:, channel] - first
@@ -209,9 +223,28 @@ class Regions:
     @cached_property
     def pallors(self) -> NDArray[np.float64]:
         """Area share and density ratio of the pallor of red cells, NaN of others; shape (n, 2)."""
+        found = np.full((self.count, 2), np.nan)
         is_red = self.is_type(RBC)
-        of_red = is_red[self.runs.labels - 1]
-        index, rows, starts, stops = (part[of_red] for part in self.runs)
+        of_red = np.flatnonzero(is_red[self.runs.labels - 1])
+        # Cell by cell, as many at once as fit into a processor's memory.
+        of_red = of_red[np.argsort(self.runs.labels[of_red], kind="stable")]
+        index = self.runs.labels[of_red] - 1
+        pixels = np.cumsum(self.runs.stops[of_red] - self.runs.starts[of_red])
+        first = 0
+        while first < len(of_red):
+            done = pixels[first - 1] if first else 0
+            last = min(int(np.searchsorted(pixels, done + _PIXELS_AT_ONCE)), len(of_red) - 1)
+            stop = int(np.searchsorted(index, index[last], side="right"))
+            cells = slice(int(index[first]), int(index[last]) + 1)
+            found[cells] = self._pallors_of(cells, of_red[first:stop])
+            first = stop
+        found[~is_red] = np.nan
+        return found
+
+    def _pallors_of(self, cells: slice, runs: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Pallors of cells that follow each other; NaN of those of which no run is given."""
+        count = cells.stop - cells.start
+        index, rows, starts, stops = (part[runs] for part in self.runs)
         index = index - 1
         lengths = stops - starts
         # With d from the centroid, d' · inverse covariance · d / 4 is 1 at the ellipse's rim.
@@ -234,22 +267,24 @@ class Regions:
             )
         )
         radius = (quadratic * across + linear) * across + constant
-        cell = np.repeat(index, lengths)
+        cell = np.repeat(index - cells.start, lengths)
         flat = np.repeat(rows * self.label_image.shape[1] + starts, lengths) + within
-        density = self.log_light[cell, GREEN] - _LOGARITHMS[self.image[:, :, GREEN].ravel()[flat]]
+        green = self.image.reshape(-1, 3)[flat, GREEN]
+        density = self.log_light[cells][cell, GREEN] - _LOGARITHMS[green]
 
         def mean(chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-            sums = np.bincount(cell[chosen], weights=density[chosen], minlength=self.count)
-            return np.asarray(sums / np.bincount(cell[chosen], minlength=self.count))
+            sums = np.bincount(cell[chosen], weights=density[chosen], minlength=count)
+            return np.asarray(sums / np.bincount(cell[chosen], minlength=count))
 
         inner, outer = (limit**2 for limit in _RING)
         with np.errstate(invalid="ignore", divide="ignore"):
             ring = mean((radius >= inner) & (radius <= outer))
             ring[ring <= 0] = np.nan
             is_pale = (radius <= outer) & (density < _PALE * ring.astype(np.float32)[cell])
-            pale = np.bincount(cell[is_pale], minlength=self.count)
-            found = np.stack([pale / self.area, mean(radius <= _CENTRE**2) / ring], axis=1)
-        found[~is_red | np.isnan(ring)] = np.nan
+            pale = np.bincount(cell[is_pale], minlength=count)
+            shares = pale / self.area[cells], mean(radius <= _CENTRE**2) / ring
+        found = np.stack(shares, axis=1)
+        found[np.isnan(ring)] = np.nan
         return found
 
     @cached_property
@@ -416,17 +451,14 @@ def perimeter(regions: Regions) -> NDArray[np.float64]:
     K. Benkrid, D. Crookes, A. Benkrid, *Design and FPGA implementation of a perimeter estimator*,
     2000: each border pixel counts 1, √2 or (1 + √2)/2, by where its neighbours on the border are.
     """
-    padded = np.pad(regions.label_image, 1)
-    width = padded.shape[1]
-    labels = padded.ravel()
+    labels, width = regions.framed.ravel(), regions.framed.shape[1]
     on_border = np.zeros(labels.shape, dtype=np.bool_)
-    for step in (1, width):
-        differs = labels[step:] != labels[:-step]
-        on_border[step:] |= differs
-        on_border[:-step] |= differs
-    on_border &= labels > 0
+    for side in (side for sides in regions.boundaries[:2] for side in sides[:2]):
+        on_border[side] = True
     pixels = np.flatnonzero(on_border)
     own = labels[pixels]
+    on_border[pixels[own == 0]] = False
+    pixels, own = pixels[own > 0], own[own > 0]
     pattern = np.ones(len(pixels), dtype=np.intp)
     for step, weight in ((-1, 2), (1, 2), (-width, 2), (width, 2)):
         pattern += weight * (on_border[pixels + step] & (labels[pixels + step] == own))
@@ -467,9 +499,10 @@ def perimeter_crofton(regions: Regions) -> NDArray[np.float64]:
     True
     """
     lengths = np.zeros(regions.count + 1)
-    for first, second, spacing in regions.contacts:
-        for side in (first, second):
-            lengths += spacing * np.bincount(side, minlength=regions.count + 1)
+    labels = regions.framed.ravel()
+    for *sides, spacing in regions.boundaries:
+        for side in sides:
+            lengths += spacing * np.bincount(labels[side], minlength=regions.count + 1)
     # Half of the sum, at angles that are an eighth of a full turn apart.
     return np.asarray(lengths[1:] * (math.pi / 8))
 
@@ -688,8 +721,11 @@ def nucleus_lobes(regions: Regions) -> NDArray[np.float64]:
 )
 def touching_cells(regions: Regions) -> NDArray[np.int64]:
     """Count the neighbours of each cell that it touches."""
-    first = np.concatenate([part[0] for part in regions.contacts]).astype(np.int64)
-    second = np.concatenate([part[1] for part in regions.contacts])
+    labels = regions.framed.ravel()
+    first, second = (
+        labels[np.concatenate([part[side] for part in regions.boundaries])].astype(np.int64)
+        for side in (0, 1)
+    )
     is_between = (first > 0) & (second > 0)
     first, second = first[is_between] - 1, second[is_between] - 1
     # Each pair of cells has a number.

@@ -13,8 +13,9 @@ from blood_cell_system.cells.separation import hull, most_likely_class
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.taxonomy import MaskClass
 
-_STRIP_ROWS: Final = 1024
-"""Rows that are enlarged at once, so that probabilities of a whole slide are never in memory."""
+_STRIP_PX: Final = 500_000
+"""Pixels that are enlarged at once: probabilities of a whole slide are never in memory, and those
+of a strip find room in what the last one has left."""
 _NO_CLASS: Final = 254
 """Stands for a type without a channel in the class mask; a value that no mask has."""
 
@@ -67,9 +68,9 @@ def enlarged_class_mask(
     step_y, step_x = (
         small / large for small, large in zip(class_probabilities.shape, shape, strict=False)
     )
-    # Strip by strip: of a whole slide the probabilities alone would be gigabytes.
-    for top in range(0, shape[0], _STRIP_ROWS):
-        rows = min(_STRIP_ROWS, shape[0] - top)
+    at_once = max(1, _STRIP_PX // shape[1])
+    for top in range(0, shape[0], at_once):
+        rows = min(at_once, shape[0] - top)
         backward = np.array(
             [[step_x, 0, 0.5 * step_x - 0.5], [0, step_y, (top + 0.5) * step_y - 0.5]]
         )
@@ -138,4 +139,5 @@ def _labels_within(cells: Cells, class_mask: NDArray[np.uint8]) -> NDArray[np.in
     large = np.asarray(resize_labels(grown, shape), dtype=np.int32)
     is_kept = np.asarray(resize_labels(is_sure, shape)) > 0
     is_kept |= class_of_label[large] == class_mask
-    return np.where(is_kept, large, 0).astype(np.int32)
+    large[~is_kept] = 0
+    return large

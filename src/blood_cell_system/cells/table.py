@@ -382,6 +382,8 @@ class Cells:
             A mask, which keeps the order, or row numbers in the new order.
         """
         rows = np.flatnonzero(chosen) if chosen.dtype == np.bool_ else chosen
+        if np.array_equal(rows, np.arange(len(self))):
+            return self
         table = np.zeros(len(self) + 1, dtype=np.int32)
         table[rows + 1] = np.arange(1, len(rows) + 1)
         return replace(

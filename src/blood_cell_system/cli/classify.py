@@ -25,11 +25,8 @@ def classify(
     --------
     bloodcells classify cells/ --kind rbc -o cells.csv
     """
-    from functools import partial
-
     from blood_cell_system.analysis.classification import ClassificationSettings
     from blood_cell_system.imaging.image_folders import refuse_output_within
-    from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.single_cells import classify_files, find_cell_files, table_of
     from blood_cell_system.reports.image_files import table_to_csv, write_words
     from blood_cell_system.reports.report import DISCLAIMER, shown_name
@@ -37,12 +34,7 @@ def classify(
     refuse_output_within(output, *paths)
     files = find_cell_files(paths)
     classifier = classifier_of(model, kind)
-    cells = classify_files(
-        files,
-        classifier,
-        ClassificationSettings(views=views),
-        progress=partial(with_progress, total=len(files), description="Classifying"),
-    )
+    cells = classify_files(files, classifier, ClassificationSettings(views=views))
     write_words(output, table_to_csv(*table_of(cells, classifier.metadata)))
     failed = [reason for reason in cells["reason"] if reason]
     for reason in failed:

@@ -102,7 +102,6 @@ def crops(
     from blood_cell_system.datasets.prepared import taxonomy_of_folder
     from blood_cell_system.imaging.image_folders import refuse_output_within
     from blood_cell_system.model_metadata import ClassifierKind
-    from blood_cell_system.parallel import with_progress
     from blood_cell_system.pipeline.cell_crops.plan import CutMethod
     from blood_cell_system.pipeline.cell_crops.recipes import tasks_of_recipe
     from blood_cell_system.pipeline.cell_crops.user_input import CropOptions, tasks_of_folder
@@ -131,17 +130,7 @@ def crops(
         tasks, failed, dropped = tasks_of_folder(source, options)
     else:
         raise SettingsError("expected either --kind rbc or wbc for your own images, or --recipe.")
-    summary = write_cell_folder(
-        output,
-        tasks,
-        kind=cells,
-        failed=failed,
-        seed=seed,
-        jobs=jobs,
-        progress=lambda results, total: with_progress(
-            results, total=total, description="Cutting cells"
-        ),
-    )
+    summary = write_cell_folder(output, tasks, kind=cells, failed=failed, seed=seed, jobs=jobs)
     print(summary.to_text())
     for annotation in dropped:
         print(

@@ -326,12 +326,12 @@ def fine_tune_classifier_of(
 ) -> None:
     """Fine-tune a classifier on a cell folder, and print its figures before and after."""
     from blood_cell_system.datasets.cell_folder import CellFolder, kind_of_folder
-    from blood_cell_system.pipeline.model_slots import bundled_trainable_classifier
+    from blood_cell_system.pipeline.model_slots import bundled_trainable
 
     kind = kind or kind_of_folder(data_dir, name)
     folder = CellFolder.open(data_dir, kind=kind, block_pattern=block_pattern, seed=seed)
     print(folder.to_text())
-    path = bundled_trainable_classifier(kind) if init_from == "bundled" else Path(init_from)
+    path = bundled_trainable(kind) if init_from == "bundled" else Path(init_from)
     import_tensorflow()
     from blood_cell_system.pipeline.classifier_training import (
         ClassifierFiles,
@@ -462,12 +462,9 @@ def _starting_point(init_from: str | None, resume_from: Path | None) -> "Startin
             "--init-from and --resume-from: expected one of them. A training that was begun with "
             "--init-from goes on with --resume-from alone."
         )
-    if init_from == "bundled":
-        from blood_cell_system.pipeline.model_slots import bundled_trainable_segmenter
+    from blood_cell_system.pipeline.model_slots import bundled_trainable
 
-        path = bundled_trainable_segmenter()
-    else:
-        path = Path(init_from)
+    path = bundled_trainable() if init_from == "bundled" else Path(init_from)
     import_tensorflow()
     from blood_cell_system.training.fine_tuning import load_starting_point
 

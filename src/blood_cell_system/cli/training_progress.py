@@ -105,16 +105,38 @@ class EpochProgress(TrainingListener, ABC):
             f"left {as_words(seconds_left)}"
         )
 
-    def report_stopped(self, model_path: Path) -> None:
-        """Say how to continue after Ctrl-C."""
-        self.console.print(
-            f"Stopped and saved. Go on with the same command and --resume-from {model_path}"
-        )
-
     def report_warnings(self, warnings: Sequence[str]) -> None:
         """Print what a person should check."""
         for warning in warnings:
             self.console.print(f"warning: {warning}", style="yellow")
+
+    def _report_end(
+        self,
+        result: TrainingResult | TrainedClassifier,
+        *,
+        score: str,
+        remarks: Sequence[str] = (),
+        model: str,
+        curves: Path,
+        log_dir: Path,
+    ) -> None:
+        """Print how the training ended and where its files are, or how to continue it."""
+        if result.is_complete:
+            self.console.print(
+                f"Best validation {score} {result.best_score:.4f} in epoch {result.best_epoch}; "
+                f"{counted(result.epochs, 'epoch')} took {as_words(result.seconds)}."
+            )
+        else:
+            self.console.print(
+                "Stopped and saved. Go on with the same command and --resume-from "
+                f"{result.model_path}"
+            )
+        for remark in remarks:
+            self.console.print(remark)
+        self.report_warnings(result.warnings)
+        if model:
+            self.console.print(f"Model:  {model}")
+        self.console.print(f"Curves: {curves}, or tensorboard --logdir {log_dir}")
 
 
 class TrainingProgress(EpochProgress):
@@ -139,17 +161,12 @@ class TrainingProgress(EpochProgress):
 
     def report_result(self, result: TrainingResult, checkpoint_dir: Path, log_dir: Path) -> None:
         """Print the result of the training and where it is stored."""
-        if result.is_complete:
-            self.console.print(
-                f"Best validation IoU {result.best_score:.4f} in epoch {result.best_epoch}; "
-                f"{counted(result.epochs, 'epoch')} took {as_words(result.seconds)}."
-            )
-        else:
-            self.report_stopped(result.model_path)
-        self.report_warnings(result.warnings)
-        self.console.print(
-            f"Model:  {result.model_path}\n"
-            f"Curves: {checkpoint_dir / SEGMENTER_FILES.curves}, or tensorboard --logdir {log_dir}"
+        self._report_end(
+            result,
+            score="IoU",
+            model=str(result.model_path),
+            curves=checkpoint_dir / SEGMENTER_FILES.curves,
+            log_dir=log_dir,
         )
 
 
@@ -198,31 +215,29 @@ class ClassifierProgress(EpochProgress):
         self, trained: TrainedClassifier, output_dir: Path, log_dir: Path, *, kind: ClassifierKind
     ) -> None:
         """Print the result of the training and where it is stored."""
-        if trained.is_complete:
-            self.console.print(
-                f"Best validation score {trained.best_score:.4f} in epoch {trained.best_epoch}; "
-                f"{counted(trained.epochs, 'epoch')} took {as_words(trained.seconds)}."
-            )
-        else:
-            self.report_stopped(output_dir / classifier_files(kind).model)
-        if trained.calibration is not None:
-            for name, error in trained.calibration.errors_after.items():
-                self.console.print(
-                    f"Calibration error of {name} on validation: "
-                    f"{trained.calibration.errors_before[name]:.3f} before, {error:.3f} after "
-                    f"dividing by the temperature {trained.calibration.temperatures[name]:.2f}."
-                )
+        remarks = []
+        if (found := trained.calibration) is not None:
+            remarks += [
+                f"Calibration error of {name} on validation: {found.errors_before[name]:.3f} "
+                f"before, {error:.3f} after dividing by the temperature "
+                f"{found.temperatures[name]:.2f}."
+                for name, error in found.errors_after.items()
+            ]
         if trained.probe is not None and _is_finite(trained.probe.accuracy):
-            self.console.print(
+            remarks.append(
                 f"A linear probe finds the cells' sources from the features in "
                 f"{trained.probe.accuracy:.0%} of cases; chance is {trained.probe.chance:.0%}."
             )
-        self.report_warnings(trained.warnings)
-        if trained.is_complete:
-            files = ClassifierFiles.within(output_dir, kind)
-            self.console.print(f"Model:  {files.onnx} and {files.keras} with {files.metadata.name}")
-        curves = output_dir / classifier_files(kind).curves
-        self.console.print(f"Curves: {curves}, or tensorboard --logdir {log_dir}")
+        files = ClassifierFiles.within(output_dir, kind)
+        model = f"{files.onnx} and {files.keras} with {files.metadata.name}"
+        self._report_end(
+            trained,
+            score="score",
+            remarks=remarks,
+            model=model if trained.is_complete else "",
+            curves=output_dir / classifier_files(kind).curves,
+            log_dir=log_dir,
+        )
 
 
 def _is_finite(value: float | None) -> bool:

@@ -155,8 +155,9 @@ def _coloured(rows: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np
 def _inner_outline(objects: NDArray[np.integer], width: int) -> NDArray[np.bool_]:
     """Pixels with another object within ``width`` pixels: a line on the inside of every object."""
     if objects.dtype != np.uint8:
-        # float32 holds every label up to 2**24, and OpenCV has no dilation of int32.
-        objects = objects.astype(np.float32)
+        # OpenCV has no dilation of int32; float32 holds every label up to 2**24.
+        is_short = objects.max(initial=0) <= np.iinfo(np.uint16).max
+        objects = objects.astype(np.uint16 if is_short else np.float32)
     window = np.ones((2 * width + 1, 2 * width + 1), dtype=np.uint8)
     smallest = cv2.erode(objects, window)
     largest = cv2.dilate(objects, window)

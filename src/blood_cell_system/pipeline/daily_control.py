@@ -24,11 +24,11 @@ from blood_cell_system.reports.control_chart import (
     ControlValue,
     Verdict,
     charts_of,
+    render_control,
     verdict_of,
 )
 from blood_cell_system.reports.findings import assessed, with_condition
 from blood_cell_system.reports.image_files import write_words
-from blood_cell_system.reports.page.control_page import render_control
 from blood_cell_system.reports.report import CellFlag
 from blood_cell_system.stain.optical_density import BLUE, GREEN, RED, optical_density
 from blood_cell_system.taxonomy import RBC

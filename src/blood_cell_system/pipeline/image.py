@@ -226,7 +226,7 @@ class InferencePipeline:
             The model is no segmenter.
         """
         check_rgb(image)
-        digest = hashlib.sha256(image.tobytes()).hexdigest()
+        digest = _digest(image)
         return self._analyze(image, file_name=name, sha256=digest, warnings=())
 
     def plan_scans(
@@ -307,7 +307,7 @@ class InferencePipeline:
             provenance=ready.provenance.model_copy(
                 update={
                     "data_sha256": sha256,
-                    "pixels_sha256": hashlib.sha256(image.tobytes()).hexdigest(),
+                    "pixels_sha256": _digest(image),
                     "field_hash": field_hash(image),
                 }
             ),
@@ -442,6 +442,10 @@ class _Ready:
     segmenter: Runtime
     classifiers: Mapping[str, ClassifierRuntime]
     provenance: Provenance
+
+
+def _digest(image: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(image).data).hexdigest()
 
 
 def _warnings_of_pages(path: Path, data: bytes) -> tuple[str, ...]:

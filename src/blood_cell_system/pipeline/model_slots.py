@@ -41,6 +41,9 @@ def sha256_of(path: Path) -> str:
         raise ImageReadError(f"{path}: cannot be read: {system_words(error)}") from error
 
 
+SEGMENTER_STEM: Final = "segmentation_model"
+"""Name of a segmenter's files in a folder of models, without the suffix."""
+
 SEGMENTER_NAMES: Final = (
     "segmentation_model.onnx",
     "segmentation_model.keras",
@@ -67,25 +70,22 @@ def bundled_segmenter() -> Path:
     return path
 
 
-def bundled_trainable_segmenter() -> Path:
-    """Find the segmenter of this package as ``.keras``; raises as ``bundled_segmenter``."""
-    path = weights_folder() / "segmentation_model.keras"
+def bundled_trainable(kind: ClassifierKind | None = None) -> Path:
+    """Find a model of this package that can be fine-tuned: a classifier, or the segmenter.
+
+    Raises
+    ------
+    MissingDataError
+        There is none.
+    """
+    stem, own = SEGMENTER_STEM, "checkpoints/segmentation_model_best"
+    if kind is not None:
+        stem, own = kind.file_stem, f"models/{kind.file_stem}"
+    path = weights_folder() / f"{stem}.keras"
     if not path.is_file():
         raise MissingDataError(
-            f"{path}: the model that comes with this version can analyse images, but not be "
-            "trained on; expected a .keras file. Name one of your own: --init-from "
-            "checkpoints/segmentation_model_best.keras"
-        )
-    return path
-
-
-def bundled_trainable_classifier(kind: ClassifierKind) -> Path:
-    """Find the classifier of this package as ``.keras``; without one, ``MissingDataError``."""
-    path = weights_folder() / f"{kind.file_stem}.keras"
-    if not path.is_file():
-        raise MissingDataError(
-            f"{path}: no classifier of {kind.cell_type} cells that can be trained on comes with "
-            f"this version. Name one of your own: --init-from models/{kind.file_stem}.keras"
+            f"{path}: no such model that can be trained on comes with this version; expected a "
+            f".keras file. Name one of your own: --init-from {own}.keras"
         )
     return path
 
@@ -180,10 +180,6 @@ def describe(model: Any, shape: tuple[int, ...] | None = None) -> str:
         taken += f" (such as {' × '.join(map(str, shape))})"
     outputs = ", ".join(getattr(model, "output_names", ()))
     return f"{model.count_params():,} parameters, takes {taken}, gives {outputs}"
-
-
-SEGMENTER_STEM: Final = "segmentation_model"
-"""Name of a segmenter's files in a folder of models, without the suffix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

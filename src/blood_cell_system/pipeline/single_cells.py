@@ -1,7 +1,7 @@
 """Images of single cells, classified: a row of a table each, whatever becomes of the others."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from blood_cell_system.errors import BloodCellError, MissingDataError, is_memory
 from blood_cell_system.imaging.image_file import read_rgba
 from blood_cell_system.imaging.image_folders import files_below, is_folder, is_image_name
 from blood_cell_system.model_metadata import ModelMetadata
+from blood_cell_system.parallel import with_progress
 
 _logger = logging.getLogger(__name__)
 
@@ -86,8 +87,6 @@ def classify_files(
     files: Sequence[tuple[Path, str]],
     classifier: ClassifierRuntime,
     settings: ClassificationSettings | None = None,
-    *,
-    progress: Callable[[Iterable[CellImage]], Iterable[CellImage]] = iter,
 ) -> Cells:
     """Classify images of single cells; one that fails does not stop the others.
 
@@ -95,8 +94,6 @@ def classify_files(
     ----------
     files : sequence of tuple of Path and str
         As of :func:`find_cell_files`.
-    progress : callable
-        Passes an item a file through, and shows how many are done.
 
     Returns
     -------
@@ -116,7 +113,8 @@ def classify_files(
     is_filled: list[bool] = []
 
     def good_images() -> Iterator[NDArray[np.uint8]]:
-        for loaded in progress(_load(files, metadata.cell_type)):
+        images = _load(files, metadata.cell_type)
+        for loaded in with_progress(images, total=len(files), description="Classifying"):
             reasons.append(loaded.reason)
             is_filled.append(loaded.surround_filled)
             if loaded.image is not None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from blood_cell_system.cells.neighbours import connected_groups
 from blood_cell_system.datasets.duplicates.field_features import pairs_of_like_hashes
@@ -93,15 +93,8 @@ class ImageRow(Record):
     data_sha256: str | None = None
 
 
-class FormerImageRow(Record):
-    """The part of a row that scripts for version 0.2 read."""
-
-    name: Text
-    path: Text
-    status: Status
-    reason: Text
-    warnings: tuple[Text, ...]
-    counts: dict[str, Count] | None
+_SlideReport = SerializeAsAny[Record]
+"""A ``SlideReport``, whose module takes time to load and is not needed without slides."""
 
 
 class BatchFile(Record):
@@ -116,13 +109,9 @@ class BatchFile(Record):
     counts: Annotated[dict[str, Count], Field(description="empty where there are slides")]
     rates: tuple[Rate, ...]
     findings: dict[str, Findings]
-    slides: Annotated[tuple[Any, ...], Field(description="with --group-by")] = ()
-    patients: Annotated[tuple[Any, ...], Field(description="that were named")] = ()
+    slides: Annotated[tuple[_SlideReport, ...], Field(description="with --group-by")] = ()
+    patients: Annotated[tuple[_SlideReport, ...], Field(description="that were named")] = ()
     images: tuple[ImageRow, ...]
-    pictures: Annotated[
-        tuple[FormerImageRow, ...],
-        Field(description="images under their name of version 0.2, in short; goes with 0.4"),
-    ]
     passed_over: tuple[Text, ...]
 
 
@@ -298,15 +287,10 @@ class BatchSummary:
             return (), ()
         # Here, not above: without slides nothing of it is needed, and it takes time to load.
         from blood_cell_system.reports.figure_settings import FiguresSettings
-        from blood_cell_system.reports.slides import SlideField, report_patients, report_slides
+        from blood_cell_system.reports.slides import report_patients, report_slides
 
-        fields = tuple(
-            SlideField(name=outcome.name, slide=outcome.slide, report=outcome.report)
-            for outcome in self.outcomes
-            if outcome.slide is not None
-        )
         settings = self.figures or FiguresSettings()
-        return report_slides(fields, settings), report_patients(fields, settings)
+        return report_slides(self.outcomes, settings), report_patients(self.outcomes, settings)
 
     def of_slide(self, report: "SlideReport") -> "BatchSummary":
         """Give the images of one slide, as a batch of their own."""
@@ -345,13 +329,7 @@ class BatchSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Give the summary as ``batch_summary.json`` holds it."""
-        rows = tuple(outcome.row for outcome in self.outcomes)
-        kind: type[BatchFile] = BatchFile
-        if self.is_grouped:
-            from blood_cell_system.reports.slides import GroupedBatchFile
-
-            kind = GroupedBatchFile
-        return kind(
+        return BatchFile(
             provenance=self.provenance,
             settings=self.settings,
             images_by_status={str(status): self.count(status) for status in Status},
@@ -361,10 +339,7 @@ class BatchSummary:
             findings=self.findings,
             slides=self.slides,
             patients=self.patients,
-            images=rows,
-            pictures=tuple(
-                FormerImageRow.model_validate(row, from_attributes=True) for row in rows
-            ),
+            images=tuple(outcome.row for outcome in self.outcomes),
             passed_over=self.passed_over,
         ).to_json()
 

@@ -3,21 +3,17 @@
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BeforeValidator, ConfigDict, Field
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from blood_cell_system.analysis.classifier_evaluation import (
     ClassifierEvaluation,
-    ControlScores,
-    DiseaseScores,
     HeadScores,
-    KnownScores,
     occlusion_map,
 )
 from blood_cell_system.analysis.trained_models import ClassifierRuntime
@@ -27,9 +23,8 @@ from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.plot import plot_file
 from blood_cell_system.metrics.intervals import Figure
 from blood_cell_system.model_metadata import network_input
-from blood_cell_system.reports.findings import Record
 from blood_cell_system.reports.segmenter_sheets import (
-    EvaluationRecord,
+    as_json,
     figures_table,
     share_words,
     text_of,
@@ -37,71 +32,47 @@ from blood_cell_system.reports.segmenter_sheets import (
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellSet
 
-Listed = Annotated[list[Any], BeforeValidator(lambda values: np.asarray(values).tolist())]
 
-
-class ReliabilityTable(Record):
-    """How often answers of a confidence are right, by bins of the confidence."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    edges: Listed
-    cells: Listed = Field(validation_alias="weight")
-    confidence: Listed
-    accuracy: Listed
-
-
-class HeadRecord(Record):
-    """How good the answers of one output are."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    where: str
-    names: tuple[str, ...]
-    confusion_matrix: Listed = Field(validation_alias="confusion")
-    by_class: dict[str, dict[str, float]]
-    accuracy: Figure
-    balanced_accuracy: Figure
-    macro_f1: Figure
-    calibration_error: Figure
-    constant_answer: dict[str, str | float]
-    conformal: dict[str, float]
-    reliability: ReliabilityTable
-
-
-class ClassifierRecord(EvaluationRecord):
-    """What ``evaluation.json`` holds."""
-
-    kind: str
-    cells: int
-    diseases: tuple[DiseaseScores, ...]
-    conditions: tuple[HeadRecord, ...]
-    types: tuple[HeadRecord, ...]
-    known: KnownScores | None
-    controls: tuple[ControlScores, ...]
-
-
-def classifier_evaluation_to_json(
-    evaluation: ClassifierEvaluation, *, subject: Mapping[str, str]
+def _evaluation_to_json(
+    evaluation: ClassifierEvaluation, subject: Mapping[str, str]
 ) -> dict[str, Any]:
-    """Turn an evaluation into what ``json.dumps`` takes.
-
-    Parameters
-    ----------
-    subject : mapping of str
-        What was measured: model, data folder, split.
-    """
-    measured: dict[str, Any] = dict(subject)
-    return ClassifierRecord(
-        **measured,
+    """Give an evaluation as ``evaluation.json`` holds it."""
+    return as_json(
+        **subject,
         kind=evaluation.metadata.cell_type.lower(),
         cells=evaluation.cells,
-        diseases=tuple(evaluation.diseases),
-        conditions=tuple(HeadRecord.model_validate(scores) for scores in evaluation.conditions),
-        types=tuple(HeadRecord.model_validate(scores) for scores in evaluation.types),
+        diseases=evaluation.diseases,
+        conditions=[_head_to_json(scores) for scores in evaluation.conditions],
+        types=[_head_to_json(scores) for scores in evaluation.types],
         known=evaluation.known,
-        controls=tuple(evaluation.controls),
-    ).to_json()
+        controls=evaluation.controls,
+    )
+
+
+def _head_to_json(scores: HeadScores) -> dict[str, Any]:
+    table = scores.reliability
+    return {
+        "where": scores.where,
+        "names": scores.names,
+        "confusion_matrix": scores.confusion,
+        "by_class": scores.by_class,
+        "accuracy": scores.accuracy,
+        "balanced_accuracy": scores.balanced_accuracy,
+        "macro_f1": scores.macro_f1,
+        "calibration_error": scores.calibration_error,
+        "constant_answer": {
+            "class": scores.constant,
+            "accuracy": scores.constant_accuracy,
+            "balanced_accuracy": scores.constant_balanced_accuracy,
+        },
+        "conformal": {"coverage": scores.coverage, "single_share": scores.single_share},
+        "reliability": {
+            "edges": table.edges,
+            "cells": table.weight,
+            "confidence": table.confidence,
+            "accuracy": table.accuracy,
+        },
+    }
 
 
 def short_figures(evaluation: ClassifierEvaluation) -> dict[str, Any]:
@@ -150,13 +121,6 @@ def classifier_evaluation_tables(evaluation: ClassifierEvaluation, *, title: str
     parts += _known_part(evaluation)
     parts += _control_part(evaluation)
     return Group(*parts)
-
-
-def classifier_evaluation_text(
-    evaluation: ClassifierEvaluation, *, title: str, width: int = 100
-) -> str:
-    """Lay an evaluation out as plain text, without colours."""
-    return text_of(classifier_evaluation_tables(evaluation, title=title), width=width)
 
 
 def _disease_part(evaluation: ClassifierEvaluation) -> list[RenderableType]:
@@ -412,21 +376,16 @@ def write_evaluation_files(
         The folder cannot be written to.
     """
     make_folder(folder)
-    title = ", ".join(subject.values())
-    json_path, text_path = folder / "evaluation.json", folder / "evaluation.txt"
-    write_json(json_path, classifier_evaluation_to_json(evaluation, subject=subject))
-    write_text(text_path, classifier_evaluation_text(evaluation, title=title))
-    written = [json_path, text_path]
+    tables = classifier_evaluation_tables(evaluation, title=", ".join(subject.values()))
+    write_json(folder / "evaluation.json", _evaluation_to_json(evaluation, subject))
+    write_text(folder / "evaluation.txt", text_of(tables))
+    written = ["evaluation.json", "evaluation.txt"]
     named = [("condition", head) for head in evaluation.conditions[:1]]
     named += [("type", head) for head in evaluation.types[:1]]
     if named:
-        confusion_path, reliability_path = (
-            folder / "confusion_matrix.png",
-            folder / "reliability.png",
-        )
-        write_confusion_plot(confusion_path, [head for _, head in named])
-        write_reliability_plot(reliability_path, named)
-        written += [confusion_path, reliability_path]
-    sheet_path = folder / "answers.png"
-    write_image(sheet_path, np.ascontiguousarray(occlusion_sheet(evaluation, cells, classifier)))
-    return [*written, sheet_path]
+        write_confusion_plot(folder / "confusion_matrix.png", [head for _, head in named])
+        write_reliability_plot(folder / "reliability.png", named)
+        written += ["confusion_matrix.png", "reliability.png"]
+    sheet = np.ascontiguousarray(occlusion_sheet(evaluation, cells, classifier))
+    write_image(folder / "answers.png", sheet)
+    return [folder / name for name in (*written, "answers.png")]

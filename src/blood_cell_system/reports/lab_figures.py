@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from blood_cell_system.cells.neighbours import close_pairs, connected_groups
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.metrics.intervals import (
@@ -102,8 +103,12 @@ class LabFigure(Record):
     source: str = ""
 
     def noted(self, note: str) -> Self:
-        """Add why there is no value, or what to know of it."""
+        """Say why there is no value, or what to know of it."""
         return self.model_copy(update={"note": note})
+
+    def given(self, value: float | None, interval: tuple[float, float] | None, **more: Any) -> Self:
+        """Give the value with its interval."""
+        return self.model_copy(update={"value": value, "interval_95": interval, **more})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,14 +201,8 @@ def ratio_figure(ratio: Ratio, cells: Cells, *, group: str) -> LabFigure:
     note = ""
     if ratio.advised_cells is not None and n < ratio.advised_cells:
         note = f"{ratio.advised_cells:,} cells are better: {n:,} were counted"
-    return figure.model_copy(
-        update={
-            "value": scale * k / n,
-            "interval_95": (scale * low, scale * high),
-            "note": note,
-            "proof": "" if rate.proof is None else rate.proof.words,
-        }
-    )
+    proof = "" if rate.proof is None else rate.proof.words
+    return figure.given(scale * k / n, (scale * low, scale * high), note=note, proof=proof)
 
 
 def _missing(group: str, label: str, unit: str, note: str) -> LabFigure:
@@ -277,13 +276,11 @@ def _nucleated_red_cells(evidence: Evidence, settings: FiguresSettings) -> Itera
     elif not white:
         yield figure.noted("no white count: enter one, or give factor and area of a field")
     else:
-        low, high = nrbc.interval_95
-        corrected = {
-            "value": white[0] * 100 / (100 + nrbc.value),
-            "interval_95": (white[0] * 100 / (100 + high), white[0] * 100 / (100 + low)),
-            "note": "the interval is that of the nucleated red cells alone",
-        }
-        yield figure.model_copy(update=corrected)
+        corrected, high, low = (
+            white[0] * 100 / (100 + one) for one in (nrbc.value, *nrbc.interval_95)
+        )
+        note = "the interval is that of the nucleated red cells alone"
+        yield figure.given(corrected, (low, high), note=note)
 
 
 def _white_cells(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFigure]:
@@ -345,8 +342,8 @@ def _counts(
         yield figure.noted("the area of a field is not known: give the pixel size")
     else:
         scale = group.factor * group.field_area_um2
-        low, high = (scale * end for end in density[1])
-        yield figure.model_copy(update={"value": scale * density[0], "interval_95": (low, high)})
+        low, high = density[1]
+        yield figure.given(scale * density[0], (scale * low, scale * high))
     ratio = Ratio(
         name=f"{name}_per_ul_by_red_cells",
         label=f"{words}, estimate from the red count",
@@ -358,8 +355,7 @@ def _counts(
     )
     by_ratio = ratio_figure(ratio, cells, group=name).model_copy(update={"unit": "/µL"})
     if evidence.entered.red_cells_per_ul is None:
-        note = "no red count: enter that of an analyser"
-        by_ratio = by_ratio.model_copy(update={"value": None, "interval_95": None, "note": note})
+        by_ratio = by_ratio.given(None, None, note="no red count: enter that of an analyser")
     yield by_ratio
 
 
@@ -391,22 +387,16 @@ def _parasitaemia(evidence: Evidence, settings: FiguresSettings) -> Iterator[Lab
             "name": "parasites_per_ul",
             "label": "parasites, from the red count",
             "unit": "/µL",
-            "value": None,
-            "interval_95": None,
             "source": "Parasitaemia × entered red count",
         }
     )
     if share.value is None or share.interval_95 is None:
         yield per_ul
     elif red is None:
-        yield per_ul.noted("no red count: enter that of an analyser")
+        yield per_ul.given(None, None, note="no red count: enter that of an analyser")
     else:
         low, high = share.interval_95
-        scaled = {
-            "value": share.value * red / 100,
-            "interval_95": (low * red / 100, high * red / 100),
-        }
-        yield per_ul.model_copy(update=scaled)
+        yield per_ul.given(share.value * red / 100, (low * red / 100, high * red / 100))
 
 
 def whole_red_cells(cells: Cells) -> NDArray[np.bool_]:
@@ -444,34 +434,19 @@ def _red_cell_size(evidence: Evidence, settings: FiguresSettings) -> Iterator[La
         "min_total": group.min_cells,
         "source": _OWN,
     }
+    median = LabFigure(
+        name="red_cell_diameter", label="median diameter of red cells", unit=unit, **base
+    )
     if len(chosen) < group.min_cells:
-        note = f"not enough cells: {len(chosen):,} of {group.min_cells:,}"
-        yield LabFigure(
-            name="red_cell_diameter",
-            label="median diameter of red cells",
-            unit=unit,
-            note=note,
-            **base,
-        )
+        yield median.noted(f"not enough cells: {len(chosen):,} of {group.min_cells:,}")
         return
     center = float(np.median(chosen))
-    median = with_interval(lambda weights: _weighted_median(chosen, weights), fields)
+    middle = with_interval(lambda weights: _weighted_median(chosen, weights), fields)
+    yield median.given(center, middle.interval)
     spread = with_interval(lambda weights: _spread(chosen, weights), fields)
-    yield LabFigure(
-        name="red_cell_diameter",
-        label="median diameter of red cells",
-        value=center,
-        unit=unit,
-        interval_95=median.interval,
-        **base,
-    )
-    yield LabFigure(
-        name="red_cell_diameter_spread",
-        label="spread of red-cell diameters (CV, not RDW)",
-        value=spread.value,
-        unit="%",
-        interval_95=spread.interval,
-        **base,
+    label = "spread of red-cell diameters (CV, not RDW)"
+    yield LabFigure(name="red_cell_diameter_spread", label=label, unit="%", **base).given(
+        spread.value, spread.interval
     )
     low, high = center * group.small_below, center * group.large_above
     against = f"the smear's own median ({low:.3g} to {high:.3g} {unit})"
@@ -580,22 +555,16 @@ def _neighbour_groups(cells: Cells, rows: NDArray[np.bool_], reach: float) -> ND
 
     Centres of neighbours are apart by ``reach`` of their mean diameters at most.
     """
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-    from scipy.spatial import KDTree
-
     numbers = np.zeros(len(cells), dtype=np.intp)
     images = cells["image"].astype(str)
     for image in np.unique(images[rows]):
         chosen = np.flatnonzero(rows & (images == image))
         centres, sizes = _places(cells, chosen)
-        pairs = KDTree(centres).query_pairs(reach * sizes.max(), output_type="ndarray")
+        pairs = close_pairs(centres, reach * sizes.max())
         first, second = pairs.T
         distances = np.linalg.norm(centres[first] - centres[second], axis=1)
         pairs = pairs[distances <= reach * (sizes[first] + sizes[second]) / 2]
-        links = coo_matrix((np.ones(len(pairs)), pairs.T), shape=(len(chosen),) * 2)
-        _, of_chosen = connected_components(links, directed=False)
-        numbers[chosen] = numbers.max() + 1 + of_chosen
+        numbers[chosen] = numbers.max() + 1 + connected_groups(len(chosen), pairs)
     return numbers
 
 

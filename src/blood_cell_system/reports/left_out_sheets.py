@@ -8,48 +8,18 @@ from typing import Any, Final
 from blood_cell_system.analysis.left_out_scores import (
     ConditionScores,
     LeftOutScores,
-    SourceCalibration,
     TrustScores,
     TypeScores,
 )
 from blood_cell_system.atomic_files import make_folder, write_json, write_text
 from blood_cell_system.imaging.plot import plot_file
 from blood_cell_system.metrics.intervals import Figure
-from blood_cell_system.model_metadata import Validation
-from blood_cell_system.reports.segmenter_sheets import EvaluationRecord
+from blood_cell_system.reports.segmenter_sheets import as_json
 
 _ROW_INCHES: Final = 0.32
 _NOTHING: Final = "–"
-
-
-class LeftOutRecord(EvaluationRecord):
-    """What ``results.json`` holds."""
-
-    kind: str
-    conditions: tuple[ConditionScores, ...]
-    types: tuple[TypeScores, ...]
-    trust: tuple[TrustScores, ...]
-    calibrations: tuple[SourceCalibration, ...]
-    validation: dict[str, Validation]
-
-
-def left_out_to_json(scores: LeftOutScores, *, kind: str, subject: Mapping[str, Any]) -> Any:
-    """Turn the figures into what ``json.dumps`` takes.
-
-    Parameters
-    ----------
-    subject : mapping of str
-        What was measured: data folder, preset, epochs.
-    """
-    return LeftOutRecord(
-        **dict(subject),
-        kind=kind,
-        conditions=scores.conditions,
-        types=scores.types,
-        trust=scores.trust,
-        calibrations=scores.calibrations,
-        validation=dict(scores.validation),
-    ).to_json()
+_MEASURED: Final = ("conditions", "types", "trust", "calibrations", "validation")
+"""Parts of ``results.json``."""
 
 
 def left_out_markdown(scores: LeftOutScores, *, title: str) -> str:
@@ -167,7 +137,8 @@ def write_left_out_files(
     """
     make_folder(folder)
     paths = folder / "results.json", folder / "results.md", folder / "results.png"
-    write_json(paths[0], left_out_to_json(scores, kind=kind, subject=subject))
+    measured = {name: getattr(scores, name) for name in _MEASURED}
+    write_json(paths[0], as_json(**subject, kind=kind, **measured))
     title = f"Classifier of {kind.upper()} cells, each source left out"
     write_text(paths[1], left_out_markdown(scores, title=title))
     write_left_out_plot(paths[2], scores)

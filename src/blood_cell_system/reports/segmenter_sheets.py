@@ -3,11 +3,11 @@
 import json
 import math
 from collections.abc import Mapping
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, SerializeAsAny
+from pydantic_core import to_json
 from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
@@ -16,7 +16,6 @@ from rich.text import Text
 from blood_cell_system.analysis.segmenter_evaluation import (
     Evaluation,
     EvaluationSettings,
-    Failure,
     ImageRecord,
     cells_in,
 )
@@ -32,7 +31,6 @@ from blood_cell_system.metrics.matching import (
     CountReport,
     TruthKind,
 )
-from blood_cell_system.reports.findings import Record
 from blood_cell_system.taxonomy import MaskClass
 
 
@@ -54,128 +52,35 @@ def text_of(tables: RenderableType, *, width: int = 100) -> str:
     return capture.get()
 
 
-class EvaluationRecord(Record):
-    """What was measured: model, data folder and split are further keys.
-
-    Shares are 0..1; what has no value, such as a class that does not occur, is null.
-    """
-
-    model_config = ConfigDict(extra="allow", ser_json_inf_nan="null")
-
-    format_version: Literal[1] = 1
-
-    def to_json(self) -> dict[str, Any]:
-        """Give the record as it is written to a file."""
-        value: dict[str, Any] = json.loads(self.model_dump_json())
-        return value
-
-
-class PixelScores(Record):
-    """IoU and Dice of each class of the mask, of all scored pixels together."""
-
-    mean_iou: float
-    accuracy: float
-    iou: dict[str, float]
-    dice: dict[str, float]
-
-
-class AllPixelScores(PixelScores):
-    """The same of all images, with the counts of pixels that they follow from."""
-
-    mean_iou_95_interval: tuple[float, float] | None
-    confusion_matrix: list[list[int]]
-
-
-class ImageScores(PixelScores):
-    """Scores of the pixels of one image."""
-
-    stem: str
-
-
-class CountedImageScores(ImageScores):
-    """The same of an image whose cells were compared, with their numbers by type."""
-
-    true_counts: dict[str, int]
-    all_found_counts: dict[str, int]
-    found_counts: dict[str, int]
-
-
-class MatchScores(Record):
-    """Numbers and shares of a matching at one IoU."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    matched: int
-    false_found: int
-    missed: int
-    left_out: int
-    precision: float
-    recall: float
-    f1: float
-    f1_with_left_out_as_false: float = Field(validation_alias="strict_f1")
-    ap_tp_over_tp_fp_fn: float = Field(validation_alias="average_precision")
-    sq: float = Field(validation_alias="segmentation_quality")
-    pq: float = Field(validation_alias="panoptic_quality")
-
-
-class CountScores(Record):
-    """Errors of the counts of an image beside those of constant answers."""
-
-    model: CountError
-    training_constant: int | None
-    training_constant_error: CountError | None
-    best_constant: int
-    best_constant_error: CountError
-    model_with_left_out: CountError
-
-
-class TypeScores(Record):
-    """Scores of the cells of one type; matchings by IoU, such as ``0.50``."""
-
-    matching: dict[str, MatchScores]
-    counts: CountScores
-
-
-class TruthScores(Record):
-    """Scores of cells against outlines, or against boxes."""
-
-    truth: TruthKind
-    image_count: int
-    true_cells_by_origin: dict[str, int]
-    types: dict[str, TypeScores]
-
-
-class SegmenterEvaluation(EvaluationRecord):
-    """What ``bloodcells evaluate --json`` writes."""
-
-    image_count: int
-    failures: tuple[Failure, ...]
-    pixels: AllPixelScores
-    cells: tuple[TruthScores, ...]
-    images: tuple[SerializeAsAny[ImageScores], ...]
+def as_json(**parts: Any) -> dict[str, Any]:
+    """Give the parts of an evaluation as plain values, with null for what is no number."""
+    data = to_json(
+        {"format_version": 1, **parts}, inf_nan_mode="null", fallback=lambda array: array.tolist()
+    )
+    value: dict[str, Any] = json.loads(data)
+    return value
 
 
 def evaluation_to_json(evaluation: Evaluation, *, subject: Mapping[str, str]) -> dict[str, Any]:
-    """Turn an evaluation into what ``json.dumps`` takes.
+    """Give an evaluation as ``bloodcells evaluate --json`` writes it: ``docs/data_formats.md``.
 
     Parameters
     ----------
     subject : mapping of str
         What was measured: model, data folder, split.
     """
-    measured: dict[str, Any] = dict(subject)
-    return SegmenterEvaluation(
-        **measured,
+    return as_json(
+        **subject,
         image_count=len(evaluation.images),
         failures=evaluation.failures,
-        pixels=AllPixelScores(
+        pixels={
             **_pixel_scores(evaluation.confusion),
-            mean_iou_95_interval=evaluation.mean_iou_interval,
-            confusion_matrix=evaluation.confusion.counts.tolist(),
-        ),
-        cells=tuple(_truth_scores(scores) for scores in evaluation.cells),
-        images=tuple(_image_scores(record) for record in evaluation.images),
-    ).to_json()
+            "mean_iou_95_interval": evaluation.mean_iou_interval,
+            "confusion_matrix": evaluation.confusion.counts,
+        },
+        cells=[_truth_scores(scores) for scores in evaluation.cells],
+        images=[_image_scores(record) for record in evaluation.images],
+    )
 
 
 def _pixel_scores(confusion: ConfusionMatrix) -> dict[str, Any]:
@@ -188,41 +93,54 @@ def _pixel_scores(confusion: ConfusionMatrix) -> dict[str, Any]:
     }
 
 
-def _truth_scores(scores: CellScores) -> TruthScores:
+_OF_MATCHES: Final = {
+    "matched": "matched",
+    "false_found": "false_found",
+    "missed": "missed",
+    "left_out": "left_out",
+    "precision": "precision",
+    "recall": "recall",
+    "f1": "f1",
+    "f1_with_left_out_as_false": "strict_f1",
+    "ap_tp_over_tp_fp_fn": "average_precision",
+    "sq": "segmentation_quality",
+    "pq": "panoptic_quality",
+}
+"""Figures of a matching in a file, and their names in ``MatchCounts``."""
+
+
+def _truth_scores(scores: CellScores) -> dict[str, Any]:
     types = {}
     for cell_type, by_iou in scores.matching.matches.items():
         counts = scores.counts[cell_type]
-        types[cell_type] = TypeScores(
-            matching={f"{t:.2f}": MatchScores.model_validate(m) for t, m in by_iou.items()},
-            counts=CountScores(
-                model=counts.error,
-                training_constant=counts.training_constant,
-                training_constant_error=counts.training_constant_error,
-                best_constant=counts.best_constant,
-                best_constant_error=counts.best_constant_error,
-                model_with_left_out=scores.all_counts[cell_type],
-            ),
-        )
-    origins = {str(o): count for o, count in scores.matching.origins.items() if count}
-    return TruthScores(
-        truth=scores.matching.truth,
-        image_count=scores.image_count,
-        true_cells_by_origin=origins,
-        types=types,
-    )
+        types[cell_type] = {
+            "matching": {
+                f"{iou:.2f}": {key: getattr(found, name) for key, name in _OF_MATCHES.items()}
+                for iou, found in by_iou.items()
+            },
+            "counts": {
+                "model": counts.error,
+                "training_constant": counts.training_constant,
+                "training_constant_error": counts.training_constant_error,
+                "best_constant": counts.best_constant,
+                "best_constant_error": counts.best_constant_error,
+                "model_with_left_out": scores.all_counts[cell_type],
+            },
+        }
+    return {
+        "truth": scores.matching.truth,
+        "image_count": scores.image_count,
+        "true_cells_by_origin": {str(o): n for o, n in scores.matching.origins.items() if n},
+        "types": types,
+    }
 
 
-def _image_scores(record: ImageRecord) -> ImageScores:
-    pixels = _pixel_scores(record.confusion)
+def _image_scores(record: ImageRecord) -> dict[str, Any]:
+    pixels = {"stem": record.stem, **_pixel_scores(record.confusion)}
     if record.cells is None:
-        return ImageScores(stem=record.stem, **pixels)
-    return CountedImageScores(
-        stem=record.stem,
-        **pixels,
-        true_counts=dict(record.cells.true_counts),
-        all_found_counts=dict(record.cells.all_found_counts),
-        found_counts=dict(record.cells.found_counts),
-    )
+        return pixels
+    counts = ("true_counts", "all_found_counts", "found_counts")
+    return pixels | {name: dict(getattr(record.cells, name)) for name in counts}
 
 
 _CLASS_NAMES: Final = {
@@ -255,11 +173,6 @@ def evaluation_tables(evaluation: Evaluation, *, title: str) -> RenderableType:
         parts += [Text(), Text(f"{len(evaluation.failures)} images failed:", style="bold red")]
         parts += [Text(f"  {failure.stem}: {failure.reason}") for failure in evaluation.failures]
     return Group(*parts)
-
-
-def evaluation_text(evaluation: Evaluation, *, title: str, width: int = 100) -> str:
-    """Lay an evaluation out as plain text, without colours."""
-    return text_of(evaluation_tables(evaluation, title=title), width=width)
 
 
 def _pixel_part(evaluation: Evaluation) -> list[RenderableType]:

@@ -6,7 +6,6 @@ list of its fields. A patient's report has the cells of all slides of the patien
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Final, Literal
 
 from pydantic import Field
@@ -14,8 +13,7 @@ from pydantic import Field
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.reports.batch_summary import (
     SLIDE_ENDING,
-    BatchFile,
-    Slide,
+    ImageOutcome,
     repeated_fields,
 )
 from blood_cell_system.reports.diagnosis import doubts, type_summary, unfamiliar
@@ -33,23 +31,6 @@ from blood_cell_system.reports.report import (
     shown_name,
 )
 from blood_cell_system.taxonomy import RBC
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SlideField:
-    """An image of a slide, and how it ended.
-
-    Parameters
-    ----------
-    name : str
-        Of its results.
-    report : DiagnosticReport or None
-        None for an image that failed.
-    """
-
-    name: str
-    slide: Slide
-    report: DiagnosticReport | None = None
 
 
 class Sums(Record):
@@ -143,13 +124,6 @@ class SlideFile(Record):
     report: SlideReport
 
 
-class GroupedBatchFile(BatchFile):
-    """What ``batch_summary.json`` holds where slides were named."""
-
-    slides: tuple[SlideReport, ...]
-    patients: Annotated[tuple[SlideReport, ...], Field(description="that were named")]
-
-
 _MAX_STEM: Final = 80
 """Letters of a slide's name that its files' names have."""
 
@@ -181,34 +155,35 @@ def sums_of(cells: Cells) -> Sums:
 
 
 def report_slides(
-    fields: Sequence[SlideField], settings: FiguresSettings
+    outcomes: Iterable[ImageOutcome], settings: FiguresSettings
 ) -> tuple[SlideReport, ...]:
     """Draw up the report of each slide, in the order of their first fields."""
-    names = dict.fromkeys(field.slide.name for field in fields)
-    return tuple(
-        _report([field for field in fields if field.slide.name == name], settings, slide=name)
-        for name in names
-    )
+    slides: dict[str, list[ImageOutcome]] = {}
+    for outcome in outcomes:
+        if outcome.slide:
+            slides.setdefault(outcome.slide.name, []).append(outcome)
+    return tuple(_report(fields, settings, slide=name) for name, fields in slides.items())
 
 
 def report_patients(
-    fields: Sequence[SlideField], settings: FiguresSettings
+    outcomes: Iterable[ImageOutcome], settings: FiguresSettings
 ) -> tuple[SlideReport, ...]:
     """Draw up the report of each patient that was named."""
-    patients = dict.fromkeys(field.slide.patient for field in fields)
-    return tuple(
-        _report([field for field in fields if field.slide.patient == name], settings, slide=None)
-        for name in patients
-        if name is not None
-    )
+    patients: dict[str, list[ImageOutcome]] = {}
+    for outcome in outcomes:
+        if outcome.slide and outcome.slide.patient is not None:
+            patients.setdefault(outcome.slide.patient, []).append(outcome)
+    return tuple(_report(fields, settings, slide=None) for fields in patients.values())
 
 
 _NOTHING: Final = Sums(counts={}, types={}, rates=(), findings={})
 
 
 def _report(
-    fields: Sequence[SlideField], settings: FiguresSettings, *, slide: str | None
+    fields: Sequence[ImageOutcome], settings: FiguresSettings, *, slide: str | None
 ) -> SlideReport:
+    slides = list(dict.fromkeys(field.slide for field in fields if field.slide))
+    patient = slides[0].patient
     reports = {field.name: field.report for field in fields if field.report is not None}
     smears = {name: report for name, report in reports.items() if report.quality.is_smear}
     tables = {name: report.cells for name, report in smears.items()}
@@ -216,15 +191,15 @@ def _report(
     sums, figures = _NOTHING, tuple[LabFigure, ...]()
     if tables:
         cells = Cells.joined(tables)
-        entered = settings.entered(slide, fields[0].slide.patient)
+        entered = settings.entered(slide, patient)
         evidence = Evidence(cells=cells, areas_um2=areas, entered=entered)
         sums, figures = sums_of(cells), lab_figures(evidence, settings)
     left_out = tuple(name for name in reports if name not in smears)
     failed = tuple(field.name for field in fields if field.report is None)
     return SlideReport(
         slide=slide,
-        patient=fields[0].slide.patient,
-        slides=tuple(dict.fromkeys(field.slide.name for field in fields)),
+        patient=patient,
+        slides=tuple(dict.fromkeys(one.name for one in slides)),
         images=tuple(smears),
         areas_um2=areas,
         figures=figures,

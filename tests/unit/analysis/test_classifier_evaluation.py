@@ -14,10 +14,11 @@ from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.model_metadata import ClassifierKind, ModelMetadata, on_white
 from blood_cell_system.reports.classifier_sheets import (
     chosen_cells,
-    classifier_evaluation_text,
+    classifier_evaluation_tables,
     short_figures,
     write_evaluation_files,
 )
+from blood_cell_system.reports.segmenter_sheets import text_of
 from blood_cell_system.training.classifier_data import CellClasses, read_cells
 
 METADATA = ModelMetadata.of_classifier(
@@ -129,7 +130,7 @@ def test_everything_of_an_evaluation_is_written(evaluation, cell_set, tmp_path):
 
 
 def test_the_tables_fit_a_terminal(evaluation):
-    text = classifier_evaluation_text(evaluation, title="dots", width=80)
+    text = text_of(classifier_evaluation_tables(evaluation, title="dots"), width=80)
     assert "malaria_RBC  within one" in text
     assert "…" not in text
 

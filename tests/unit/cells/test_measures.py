@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from skimage.measure import regionprops_table
 from support.drawn_cells import perfect_outputs, touching_field
 
+from blood_cell_system.cells import measures
 from blood_cell_system.cells.measures import MEASURES, Regions, data_dictionary, measure_cells
 from blood_cell_system.cells.separation import separate_cells
 from blood_cell_system.cells.table import Cells
@@ -206,6 +207,19 @@ def test_a_pallor_is_a_pale_middle():
     assert without["pallor_density_ratio"][0] == pytest.approx(1, abs=0.02)
     assert with_one["pallor_area_share"][0] == pytest.approx((12 / 30) ** 2, rel=0.05)
     assert with_one["pallor_density_ratio"][0] == pytest.approx(0.4, abs=0.02)
+
+
+def test_pallors_do_not_depend_on_how_many_cells_are_measured_at_once(monkeypatch):
+    kinds = (RBC, WBC, RBC)
+    labels = np.hstack([label * disc(radius) for label, radius in ((1, 30), (2, 20), (3, 25))])
+    density = np.random.default_rng(0).uniform(0.1, 0.4, labels.shape)
+    names = ("pallor_area_share", "pallor_density_ratio")
+    at_once = in_image(cells_of(labels, *kinds), stained(density), *names)
+    monkeypatch.setattr(measures, "_PIXELS_AT_ONCE", 100)
+    few = in_image(cells_of(labels, *kinds), stained(density), *names)
+    for name in names:
+        np.testing.assert_array_equal(few[name], at_once[name])
+        assert np.isnan(few[name]).tolist() == [False, True, False]
 
 
 def test_white_cells_and_cells_without_stain_have_no_pallor():

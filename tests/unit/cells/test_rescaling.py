@@ -101,7 +101,7 @@ def test_interpolated_probabilities_bring_boundaries_back_to_their_places(factor
 def test_strips_of_a_large_image_have_no_seams(monkeypatch):
     small, _ = seen_small(BOXES, SHAPE, 0.64)
     whole = enlarged_class_mask(small, SHAPE)
-    monkeypatch.setattr(rescaling, "_STRIP_ROWS", 7)
+    monkeypatch.setattr(rescaling, "_STRIP_PX", 7 * SHAPE[1])
     np.testing.assert_array_equal(enlarged_class_mask(small, SHAPE), whole)
 
 

@@ -81,7 +81,9 @@ def test_the_result_says_what_came_of_it_and_where_it_lies(progress, capsys):
 
 
 def test_a_stopped_training_says_how_to_go_on(progress, capsys):
-    stopped = replace(TRAINED, is_complete=False, model=None, calibration=None, probe=None)
+    path = Path("out/wbc_classifier_best.keras")
+    unfinished = {"is_complete": False, "model": None, "calibration": None, "probe": None}
+    stopped = replace(TRAINED, model_path=path, **unfinished)
     progress.report_result(stopped, Path("out"), Path("logs"), kind=ClassifierKind("WBC"))
     out = capsys.readouterr().out
     assert "--resume-from out/wbc_classifier_best.keras" in out

@@ -10,7 +10,6 @@ from blood_cell_system.cluster.dataset_sums import sums_by
 from blood_cell_system.errors import DatasetError
 from blood_cell_system.reports.figure_settings import FiguresSettings
 from blood_cell_system.reports.slides import (
-    SlideField,
     Sums,
     report_patients,
     report_slides,
@@ -35,17 +34,13 @@ OUTCOMES = (
 )
 
 
-def fields():
-    return [SlideField(name=o.name, slide=o.slide, report=o.report) for o in OUTCOMES]
-
-
 def as_sums(report):
     return Sums(**{name: getattr(report, name) for name in Sums.model_fields})
 
 
 def test_sums_of_slides_are_those_of_the_local_report(tmp_path):
     dataset = written(tmp_path, {"k1": OUTCOMES[:4], "k2": OUTCOMES[4:]})
-    expected = {one.slide: as_sums(one) for one in report_slides(fields(), FiguresSettings())}
+    expected = {one.slide: as_sums(one) for one in report_slides(OUTCOMES, FiguresSettings())}
     found = {one.slide: one.sums for one in sums_by(dataset, "slide")}
     assert found == expected
     assert found["S1"].findings["RBC"].rates[0].independent_total is not None
@@ -53,7 +48,7 @@ def test_sums_of_slides_are_those_of_the_local_report(tmp_path):
 
 def test_sums_of_patients_are_those_of_the_local_report(tmp_path):
     dataset = written(tmp_path, {"k1": OUTCOMES[::2], "k2": OUTCOMES[1::2]})
-    (expected,) = report_patients(fields(), FiguresSettings())
+    (expected,) = report_patients(OUTCOMES, FiguresSettings())
     (found,) = sums_by(dataset, "patient")
     assert (found.patient, sorted(found.slides)) == ("P1", ["S1", "S2"])
     assert found.sums == as_sums(expected)

@@ -5,7 +5,7 @@ import pytest
 from blood_cell_system.errors import MissingDataError, SettingsError
 from blood_cell_system.pipeline.image_task import InputImage
 from blood_cell_system.pipeline.slide_groups import group_images
-from blood_cell_system.reports.slides import Slide
+from blood_cell_system.reports.batch_summary import Slide
 
 
 def images(*paths, names=None):

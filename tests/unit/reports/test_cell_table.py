@@ -12,10 +12,9 @@ from support.analysed_images import CELLS, analysis_of, report_of
 from support.classified_cells import classified_report
 
 from blood_cell_system.reports import cell_table
-from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
+from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome, Slide
 from blood_cell_system.reports.cell_table import columns_of, dictionary_page, write_cell_tables
 from blood_cell_system.reports.report import DiagnosticReport, Place
-from blood_cell_system.reports.slides import Slide
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT, README = ROOT / "docs" / "cells_table.md", ROOT / "README.md"

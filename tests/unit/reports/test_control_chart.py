@@ -5,9 +5,9 @@ from blood_cell_system.reports.control_chart import (
     ControlRun,
     ControlValue,
     charts_of,
+    render_control,
     verdict_of,
 )
-from blood_cell_system.reports.page.control_page import render_control
 
 STEADY = (7.0, 7.1, 6.9, 7.05, 6.95)
 

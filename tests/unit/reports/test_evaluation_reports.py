@@ -9,8 +9,9 @@ from blood_cell_system.datasets.prepared import PreparedDataset
 from blood_cell_system.metrics.matching import count_report
 from blood_cell_system.reports.segmenter_sheets import (
     beside_constant,
-    evaluation_text,
+    evaluation_tables,
     evaluation_to_json,
+    text_of,
     worst_images_sheet,
 )
 
@@ -21,7 +22,9 @@ def images(tmp_path):
 
 
 def test_the_text_names_what_was_compared_and_every_score(images):
-    text = evaluation_text(evaluate(ColourRuntime(), images, training_images=images), title="here")
+    text = text_of(
+        evaluation_tables(evaluate(ColourRuntime(), images, training_images=images), title="here")
+    )
     for words in ("here", "mean IoU", "exact outlines", "F1@0.9", "StarDist", "best constant"):
         assert words in text
     assert "always 2 (median of training)" in text
@@ -41,31 +44,29 @@ def test_the_counts_are_said_to_be_better_or_worse_than_a_constant(missed, words
 
 
 def test_no_column_is_cut_on_a_terminal_of_80_places(images):
-    text = evaluation_text(evaluate(ColourRuntime(), images), title="here", width=80)
+    text = text_of(evaluation_tables(evaluate(ColourRuntime(), images), title="here"), width=80)
     assert "…" not in text
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_the_text_says_when_there_are_only_boxes(tmp_path):
     root = write_cells_folder(tmp_path / "b", splits=["test"], with_outlines=False)
-    text = evaluation_text(
-        evaluate(ColourRuntime(), PreparedDataset.open(root).images), title="here"
-    )
+    evaluation = evaluate(ColourRuntime(), PreparedDataset.open(root).images)
+    text = text_of(evaluation_tables(evaluation, title="here"))
     assert "boxes, by IoU of boxes (2 annotated)" in text
 
 
 def test_the_text_says_that_no_cells_were_compared(tmp_path):
     root = write_cells_folder(tmp_path / "b", splits=["test"])
     (root / "annotations.json").unlink()
-    text = evaluation_text(
-        evaluate(ColourRuntime(), PreparedDataset.open(root).images), title="here"
-    )
+    evaluation = evaluate(ColourRuntime(), PreparedDataset.open(root).images)
+    text = text_of(evaluation_tables(evaluation, title="here"))
     assert "No cells were compared" in text
 
 
 def test_the_text_lists_failures(images):
     images[0].image_path.write_bytes(b"no image")
-    text = evaluation_text(evaluate(ColourRuntime(), images), title="here")
+    text = text_of(evaluation_tables(evaluate(ColourRuntime(), images), title="here"))
     assert "1 images failed" in text
     assert "img_0" in text
 

@@ -10,14 +10,12 @@ from support.analysed_images import CELLS, analysis_of, report_of
 from support.classified_cells import classified_report
 
 from blood_cell_system.cells.table import Cells
-from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome
+from blood_cell_system.reports.batch_summary import BatchSummary, ImageOutcome, Slide
 from blood_cell_system.reports.figure_settings import EnteredCounts, FiguresSettings
 from blood_cell_system.reports.lab_figures import Evidence, lab_figures
 from blood_cell_system.reports.page.render import render_page
 from blood_cell_system.reports.report import DiagnosticReport
 from blood_cell_system.reports.slides import (
-    Slide,
-    SlideField,
     SlideReport,
     report_patients,
     report_slides,
@@ -42,7 +40,7 @@ def read_back(report, words):
 
 def field(name, slide=PATIENT_1, report=None, digest=None):
     report = classified_report() if report is None else report
-    return SlideField(name=name, slide=slide, report=read_back(report, digest or name))
+    return ImageOutcome(path="", name=name, slide=slide, report=read_back(report, digest or name))
 
 
 def only(*fields):
@@ -137,7 +135,7 @@ def test_failed_and_unlike_images_are_named_and_not_summed():
         field("a"),
         field("b"),
         field("sky", report=unlike),
-        SlideField(name="broken", slide=PATIENT_1),
+        ImageOutcome(path="", name="broken", slide=PATIENT_1),
     )
     assert (report.images, report.left_out, report.failed) == (("a", "b"), ("sky",), ("broken",))
     assert report.counts[RBC] == 6
@@ -146,7 +144,7 @@ def test_failed_and_unlike_images_are_named_and_not_summed():
 
 
 def test_a_slide_of_failed_images_alone_has_a_report():
-    report = only(SlideField(name="broken", slide=PATIENT_1))
+    report = only(ImageOutcome(path="", name="broken", slide=PATIENT_1))
     assert (report.counts, report.images) == ({}, ())
     assert "No field could be summed up" in report.warnings[0]
 

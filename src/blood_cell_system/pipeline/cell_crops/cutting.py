@@ -1,11 +1,11 @@
 """Cells of one image, cut out by the method of the plan."""
 
-from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 import cv2
 import numpy as np
@@ -235,6 +235,16 @@ def _standard(smear: Smear, task: CutTask) -> dict[str, Any]:
     }
 
 
+def _drawn(
+    whole: Mapping[str, Sequence[int]], plan: CutPlan, generator: np.random.Generator
+) -> Iterator[tuple[str, int]]:
+    """Draw from the whole cells of each label as many as the plan takes; label and index."""
+    for label in sorted(whole.keys() & plan.classes.keys()):
+        most = plan.most_an_image.get(label, len(whole[label]))
+        for index in generator.permutation(whole[label]).tolist()[:most]:
+            yield label, index
+
+
 def _by_boxes(
     smear: Smear,
     annotations: Sequence[Annotation],
@@ -246,21 +256,18 @@ def _by_boxes(
     """Outline the cells in boxes that the border does not cut."""
     boxes = [_labelled_box(one, plan.cell_type) for one in annotations]
     red_cells = smear.red_cells(boxes)
+    whole = defaultdict[str, list[int]](list)
+    for index, one in enumerate(annotations):
+        if smear.is_whole(boxes[index]):
+            whole[one.cell_type].append(index)
     found: list[_Cell] = []
-    for label in sorted({one.cell_type for one in annotations} & set(plan.classes)):
-        whole = [
-            index
-            for index, one in enumerate(annotations)
-            if one.cell_type == label and smear.is_whole(boxes[index])
-        ]
-        most = plan.most_an_image.get(label, len(whole))
-        for index in generator.permutation(whole).tolist()[:most]:
-            if boxes[index].cell_type == WBC:
-                piece = smear.white_outline(boxes[index], red_cells)
-            else:
-                piece = smear.blob_outline(boxes[index], [*boxes, *others])
-            if piece is not None:
-                found.append(_Cell(piece, plan.classes[label], f"{index + 1:03d}", origin, label))
+    for label, index in _drawn(whole, plan, generator):
+        if boxes[index].cell_type == WBC:
+            piece = smear.white_outline(boxes[index], red_cells)
+        else:
+            piece = smear.blob_outline(boxes[index], [*boxes, *others])
+        if piece is not None:
+            found.append(_Cell(piece, plan.classes[label], f"{index + 1:03d}", origin, label))
     return found
 
 
@@ -270,37 +277,28 @@ def _by_points(smear: Smear, task: CutTask, generator: np.random.Generator) -> l
     magnification = _magnification(smear, task.field.red_cell_diameter_px)
     labels = find_cells(_runtime(), smear.image, magnification=magnification).cells.label_image
     parts = separate_by_shape(smear.foreground(), min_neck=_MIN_NECK)
-    pieces: list[Piece | None] = []
-    taken: Counter[int] = Counter()
+    pieces: dict[int, Piece] = {}
+    # Which cell each point is on; parts are counted apart from the segmenter's cells.
     numbers = []
-    for one in points:
+    for index, one in enumerate(points):
         x, y = (int(place) for place in one.point or ())
         is_inside = 0 <= y < labels.shape[0] and 0 <= x < labels.shape[1]
         number = int(labels[y, x]) if is_inside else 0
         piece = _piece_around(labels, (x, y)) if number else None
         if piece is None and is_inside:
-            piece = _piece_around(parts, (x, y))
-            # Parts are counted apart from the segmenter's cells.
-            number = -int(parts[y, x])
+            piece, number = _piece_around(parts, (x, y)), -int(parts[y, x])
         numbers.append(number)
-        taken[number] += 1
-        pieces.append(piece)
-    found: list[_Cell] = []
-    for label in sorted({one.cell_type for one in points} & set(plan.classes)):
-        whole = [
-            index
-            for index, one in enumerate(points)
-            if one.cell_type == label
-            and pieces[index] is not None
-            and taken[numbers[index]] == 1
-            and not touches_border(cast(Piece, pieces[index]), labels.shape)
-        ]
-        most = plan.most_an_image.get(label, len(whole))
-        for index in generator.permutation(whole).tolist()[:most]:
-            cell_class, name = plan.classes[label], f"{index + 1:03d}"
-            piece = cast(Piece, pieces[index])
-            found.append(_Cell(piece, cell_class, name, Origin.POINT, label))
-    return found
+        if piece is not None and not touches_border(piece, labels.shape):
+            pieces[index] = piece
+    taken = Counter(numbers)
+    whole = defaultdict[str, list[int]](list)
+    for index in pieces:
+        if taken[numbers[index]] == 1:
+            whole[points[index].cell_type].append(index)
+    return [
+        _Cell(pieces[index], plan.classes[label], f"{index + 1:03d}", Origin.POINT, label)
+        for label, index in _drawn(whole, plan, generator)
+    ]
 
 
 def _piece_around(labels: NDArray[np.int32], point: tuple[int, int]) -> Piece | None:
@@ -445,13 +443,10 @@ def _by_nuclei(
     whole = [index for index in range(len(pieces)) if not touches_border(pieces[index], shape)]
     single = [index for index in whole if is_single[index]]
     smudges = [index for index in whole if not is_single[index]]
-    found: list[_Cell] = []
-    if label in plan.classes:
-        most = plan.most_an_image.get(label, len(single))
-        for position in generator.permutation(len(single)).tolist()[:most]:
-            index = single[position]
-            name = f"{index + 1:03d}"
-            found.append(_Cell(pieces[index], plan.classes[label], name, Origin.STAIN, label))
+    found = [
+        _Cell(pieces[index], plan.classes[label], f"{index + 1:03d}", Origin.STAIN, label)
+        for _, index in _drawn({label: single}, plan, generator)
+    ]
     if smudges and plan.extras.get(Extra.CLUMP):
         index = smudges[int(generator.integers(len(smudges)))]
         found.append(_Cell(pieces[index], OUTLIER, f"{index + 1:03d}", Origin.STAIN))

@@ -9,7 +9,7 @@ import hashlib
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -35,7 +35,7 @@ from blood_cell_system.folder_lock import LOCK_NAME, locked_folder, remove_parti
 from blood_cell_system.imaging.contact_sheet import Tile, contact_sheet
 from blood_cell_system.imaging.image_file import read_rgba, write_image
 from blood_cell_system.model_metadata import ClassifierKind, on_white
-from blood_cell_system.parallel import map_in_processes
+from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.pipeline.cell_crops.cutting import cut_image
 from blood_cell_system.pipeline.cell_crops.plan import CutTask
 from blood_cell_system.seeding import generator_for
@@ -46,9 +46,6 @@ _TILES_A_SHEET: Final = 96
 """Cells on a contact sheet, shared out among the sources."""
 _SHEET_COLUMNS: Final = 12
 """Columns of a contact sheet, so that it fits on a screen."""
-
-Progress = Callable[[Iterable[None], int], Iterable[None]]
-"""Passes items through, of which there are so many, and shows how many are done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +83,6 @@ def write_cell_folder(
     failed: Sequence[FailedImage] = (),
     seed: int = 0,
     jobs: int = 1,
-    progress: Progress | None = None,
 ) -> CropSummary:
     """Cut the cells of images into a cell folder.
 
@@ -103,8 +99,6 @@ def write_cell_folder(
         Of the split.
     jobs : int
         Processes.
-    progress : callable, optional
-        Passes the images through and shows how many are done.
 
     Raises
     ------
@@ -122,8 +116,7 @@ def write_cell_folder(
         order = generator_for(seed, "order").permutation(len(open_tasks)).tolist()
         open_tasks = [open_tasks[index] for index in order]
         cut = partial(_cut_and_write, root=root, subtypes=kind.types)
-        results = map_in_processes(cut, open_tasks, jobs=jobs)
-        for _ in progress(results, len(open_tasks)) if progress else results:
+        for _ in map_with_progress(cut, open_tasks, jobs=jobs, description="Cutting cells"):
             pass
         return _finish(root, tasks, kind=kind, failed=failed, seed=seed)
 
