@@ -47,9 +47,9 @@ of Uganda's, sickle and finds 97 %; -2 calls 0.3 and 6.5 % and finds 86 %, -3 0.
 and finds 78 %. Immature granulocytes: macro F1 of the types 0.936 with 0, 0.944 with -1, 0.941
 with -2, 0.916 with -3; -2 as they are rare."""
 
-CALL_THRESHOLDS = {"malaria_RBC": 0.95}
-"""Probability from which a disease is called; below, the cell is undecided. Chosen by the curve of
-``benchmarks/parasites.py`` (docs/classifier_training.md)."""
+CALL_THRESHOLDS = {"malaria_RBC": 0.95, "sickle_RBC": 0.7}
+"""Probability from which a disease is called; below, the cell is undecided. Chosen by the curves of
+``benchmarks/parasites.py`` and ``benchmarks/false_calls.py`` (docs/classifier_training.md)."""
 
 
 def finish(path: Path, cells: Path, target: Path) -> Path:
