@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -306,6 +306,21 @@ class Quantisation(_Part):
         return bool(self.bounds) and all(falls)
 
 
+class Interface(_Part):
+    """What another program needs to run an exported network; ``bloodcells export`` writes it."""
+
+    normalisation: str
+    """What to do with the values of an image."""
+    stride_px: int = Field(ge=1)
+    """Heights and widths are multiples of it; 1 where the network takes one size alone."""
+    padding: str
+    """How an image is brought to such a size."""
+    outputs: dict[str, tuple[str, ...]]
+    """By output: what its channels are, in their order."""
+    peak_thresholds: dict[str, float] = {}
+    """By cell type: how high a peak of its heat map must be to be a cell."""
+
+
 class ModelMetadata(_Part):
     """Everything that a model file says about itself.
 
@@ -360,6 +375,8 @@ class ModelMetadata(_Part):
     data_sha256: str = ""
     licence: str = ""
     software_version: str = ""
+    interface: Interface | None = None
+    """Of an exported network."""
     quantisation: Quantisation | None = None
     """Of a network of 8 bits; None in float32."""
     source_sha256: str = ""
@@ -374,6 +391,22 @@ class ModelMetadata(_Part):
         taxonomy = None if kind.taxonomy == BUILT_IN else kind.taxonomy
         usual = {"conditions": kind.conditions, "subtypes": kind.types, "taxonomy": taxonomy}
         return cls(kind="classifier", cell_type=kind.cell_type, **(usual | fields))
+
+    @model_validator(mode="after")
+    def _check_interface(self) -> Self:
+        types = (self.taxonomy or BUILT_IN).names
+        outputs = self.interface.outputs if self.interface else {}
+        for output, expected in (
+            ("centres", types),
+            (CONDITION_OUTPUT, self.conditions),
+            (TYPE_OUTPUT, self.subtypes),
+        ):
+            if outputs.get(output, expected) != tuple(expected):
+                raise ValueError(
+                    f"output {output} of {', '.join(outputs[output])}; expected "
+                    f"{', '.join(expected) or 'none'}, as the classes are"
+                )
+        return self
 
     @model_validator(mode="after")
     def _check_classifier(self) -> Self:
@@ -545,8 +578,8 @@ MODEL_KEY: Final = "blood_cell_system.model"
 MEMBER: Final = "blood_cell_system.json"
 """Member of a ``.keras`` archive that holds the record as JSON."""
 _HASHED_MEMBERS: Final = ("config.json", "model.weights.h5")
-# Equal models are equal files: no member has the time of its writing.
-_NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
+NO_TIME: Final = (1980, 1, 1, 0, 0, 0)
+"""Equal models are equal files: no member of an archive has the time of its writing."""
 
 
 def metadata_in_properties(properties: Mapping[str, str]) -> ModelMetadata | None:
@@ -580,7 +613,7 @@ def metadata_in_properties(properties: Mapping[str, str]) -> ModelMetadata | Non
 
 def as_properties(metadata: ModelMetadata) -> dict[str, str]:
     """Give the metadata properties of an ``.onnx`` file, before its hash is taken."""
-    return {MODEL_KEY: _text(metadata.replace(content_sha256=NO_HASH))}
+    return {MODEL_KEY: as_text(metadata.replace(content_sha256=NO_HASH))}
 
 
 _MAX_WORDS: Final = 100_000_000  # Bytes of a JSON file in an archive, unpacked.
@@ -636,7 +669,7 @@ def add_to_archive(path: Path, metadata: ModelMetadata) -> None:
         for info, data in members:
             if info.filename != MEMBER:
                 archive.writestr(info, data)
-        archive.writestr(zipfile.ZipInfo(MEMBER, _NO_TIME), _text(metadata, indent=1))
+        archive.writestr(zipfile.ZipInfo(MEMBER, NO_TIME), as_text(metadata, indent=1))
 
 
 def archive_hash(archive: zipfile.ZipFile) -> str:
@@ -674,5 +707,38 @@ def _hash_place(data: bytes) -> tuple[int, int]:
     return len(data), len(data)
 
 
-def _text(metadata: ModelMetadata, *, indent: int | None = None) -> str:
+def seal_of(parts: Iterable[bytes]) -> str:
+    """SHA-256 of the parts of an exported model, with zeros where the hash itself will stand."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def sealed(text: str, parts: Iterable[bytes]) -> ModelMetadata:
+    """Read the record of an exported model, and compare its hash with the parts of the model.
+
+    Parameters
+    ----------
+    text : str
+        The record.
+    parts : iterable of bytes
+        As for :func:`seal_of`, with the hash in its place.
+
+    Raises
+    ------
+    ValueError
+        The record makes no sense, or is not of these parts.
+    """
+    metadata = ModelMetadata.from_text(text)
+    recorded = metadata.content_sha256.encode()
+    if not recorded or seal_of(part.replace(recorded, NO_HASH.encode()) for part in parts) != (
+        metadata.content_sha256
+    ):
+        raise ValueError("its content is not what was exported")
+    return metadata
+
+
+def as_text(metadata: ModelMetadata, *, indent: int | None = None) -> str:
+    """Give the record as it stands in a model file."""
     return json.dumps(metadata.to_json(), indent=indent, sort_keys=True, ensure_ascii=False)

@@ -1,8 +1,8 @@
 """On what networks run: which runtime, which device, which precision.
 
-By default an ``.onnx`` file runs in ONNX Runtime and a ``.keras`` file in Keras, in float32 on the
-processor. Others are had by name: 8 bits where ``bloodcells quantize`` has made them, bfloat16 in
-OpenVINO. Figures are in ``docs/speed.md``.
+By default an ``.onnx`` file runs in ONNX Runtime, a ``.keras`` file in Keras, and an ``.xml`` or
+``.tflite`` file in OpenVINO, in float32 on the processor. Others are had by name: 8 bits where
+``bloodcells quantize`` has made them, bfloat16 in OpenVINO. Figures are in ``docs/speed.md``.
 """
 
 from dataclasses import dataclass
@@ -15,6 +15,17 @@ from blood_cell_system.settings import check_ranges, ranged
 
 RuntimeName = Literal["auto", "onnx", "openvino", "keras"]
 Precision = Literal["f32", "bf16", "int8"]
+
+_READERS: Final[dict[str, tuple[Literal["onnx", "openvino", "keras"], ...]]] = {
+    ".onnx": ("onnx", "openvino"),
+    ".keras": ("keras",),
+    ".xml": ("openvino",),
+    ".tflite": ("openvino",),
+}
+"""By the end of a file's name, the runtimes that read it; the first by default."""
+
+RUN_SUFFIXES: Final = tuple(_READERS)
+"""Of model files that can be run."""
 
 _PROVIDERS: Final = {
     "cpu": "CPUExecutionProvider",
@@ -33,8 +44,8 @@ class Execution:
     Parameters
     ----------
     runtime : str
-        ``onnx`` or ``openvino`` for ``.onnx`` files, ``keras`` for ``.keras`` files; ``auto``
-        goes by the file and the precision.
+        ``onnx`` or ``openvino`` for ``.onnx`` files, ``openvino`` for ``.xml`` and ``.tflite``,
+        ``keras`` for ``.keras``; ``auto`` goes by the file and the precision.
     device : str
         ``cpu``; ``cuda``, ``rocm``, ``directml`` or ``coreml`` of ONNX Runtime; ``gpu`` of
         OpenVINO and Keras.
@@ -76,21 +87,22 @@ class Execution:
         SettingsError
             The runtime that was asked for does not read such files.
         """
-        is_keras = path.suffix.lower() == ".keras"
-        if self.runtime == "auto" and self.precision == "f32":
-            return "keras" if is_keras else "onnx"
-        by_precision: Literal["openvino", "onnx"]
-        by_precision = "openvino" if self.precision == "bf16" else "onnx"
-        wanted = by_precision if self.runtime == "auto" else self.runtime
-        if is_keras != (wanted == "keras"):
-            remedy = (
-                "Write it as .onnx first: bloodcells export --model"
-                if is_keras
-                else "Name the .keras file that it was made of, or leave --runtime out:"
-            )
+        readers = _READERS[path.suffix.lower()]
+        by_precision: dict[str, Literal["onnx", "openvino", "keras"]]
+        by_precision = {"bf16": "openvino", "int8": "onnx"}
+        wanted = by_precision.get(self.precision, readers[0])
+        if self.runtime != "auto":
+            wanted = self.runtime
+        if wanted not in readers:
+            remedy = "Leave --runtime and --precision out, or export it to another --format:"
+            if wanted == "keras":
+                remedy = "Name the .keras file that it was made of, or leave --runtime out:"
+            elif readers == ("keras",):
+                remedy = "Write it as .onnx first: bloodcells export --model"
+            read = " or ".join(end for end, names in _READERS.items() if wanted in names)
             raise SettingsError(
-                f"{path}: the runtime {wanted} does not read such a file; expected "
-                f"{'a .keras' if wanted == 'keras' else 'an .onnx'} file. {remedy} {path}"
+                f"{path}: the runtime {wanted} does not read such a file; expected a {read} file. "
+                f"{remedy} {path}"
             )
         return wanted
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+from blood_cell_system.analysis.execution import RUN_SUFFIXES
 from blood_cell_system.errors import (
     CheckpointError,
     MissingDataError,
@@ -106,11 +107,28 @@ def load_keras_model(path: Path) -> Any:
         ) from error
 
 
+def check_is_model(path: Path) -> None:
+    """Refuse what is no model file that can be run, by its name; nothing is opened."""
+    _check_is_there(path)
+    if path.suffix.lower() not in RUN_SUFFIXES:
+        raise CheckpointError(
+            f"{path}: no model file by its name; expected one that ends in "
+            f"{', '.join(RUN_SUFFIXES)}. bloodcells export writes them."
+        )
+
+
 def _check_is_there(path: Path) -> None:
+    if path.is_dir() and (path / "saved_model.pb").is_file():
+        raise CheckpointError(
+            f"{path}: a SavedModel, which is for other programs: it may hold operations that read "
+            f"and write files. Models are run that end in {', '.join(RUN_SUFFIXES)}; write one "
+            "with bloodcells export."
+        )
     if not path.is_file():
         raise MissingDataError(
-            f"{path}: there is no such model; expected an .onnx or a .keras file. Train one, make "
-            "one with bloodcells export, or name another with --model."
+            f"{path}: there is no such model; expected a file that ends in "
+            f"{', '.join(RUN_SUFFIXES)}. Train one, make one with bloodcells export, or name "
+            "another with --model."
         )
 
 

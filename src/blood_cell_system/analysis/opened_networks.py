@@ -1,6 +1,5 @@
 """Networks from files: named arrays for a batch of images, with the runtime that was asked for."""
 
-import io
 import math
 import threading
 import time
@@ -19,6 +18,7 @@ from blood_cell_system.analysis.execution import (
     openvino_core,
 )
 from blood_cell_system.analysis.model_files import (
+    check_is_model,
     check_keras_archive,
     first_line,
     invalid_metadata,
@@ -238,14 +238,12 @@ class KerasNetwork:
 
 
 class OpenVinoNetwork:
-    """A network in an ``.onnx`` file that OpenVINO runs; it needs the ``[openvino]`` extra.
+    """A network that OpenVINO runs; it needs the ``[openvino]`` extra.
 
     Parameters
     ----------
-    data : bytes
-        The file.
-    name : str
-        Its name in messages.
+    path : Path
+        Ends in ``.onnx``, ``.xml`` (with ``.bin`` beside it) or ``.tflite``.
     execution : Execution
         Device, precision and threads.
 
@@ -257,25 +255,31 @@ class OpenVinoNetwork:
         The file is damaged, or OpenVINO does not know one of its operations.
     """
 
-    def __init__(self, data: bytes, *, name: str, execution: Execution) -> None:
+    def __init__(self, path: Path, *, execution: Execution) -> None:
         core = openvino_core(execution)
-        # What a file says of itself, and whether it is whole, is checked in one place.
-        checked = OnnxNetwork(data, name=name)
-        self.name, self.metadata = name, checked.metadata
-        self.input_shapes, self.input_dtypes = checked.input_shapes, checked.input_dtypes
+        self.name = str(path)
+        # What a file says of itself, and whether it is whole, is checked before it is opened.
+        self.metadata = read_metadata(path)
         # Sums of 8-bit products, and what stays in float32, are float32.
         hint = "bf16" if execution.precision == "bf16" else "f32"
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": hint}
         if execution.device == "cpu":
             settings["INFERENCE_NUM_THREADS"] = execution.threads or 0
         try:
-            model = core.read_model(io.BytesIO(data))
+            model = core.read_model(str(path))
             self._compiled = core.compile_model(model, execution.device.upper(), settings)
         except RuntimeError as error:
             raise CheckpointError(
-                f"{name}: OpenVINO cannot load this model ({first_line(error)}). Leave --runtime "
+                f"{path}: OpenVINO cannot load this model ({first_line(error)}). Leave --runtime "
                 "out, or export the model again with bloodcells export."
             ) from error
+        shapes = [entry.get_partial_shape() for entry in model.inputs]
+        self.input_shapes = [
+            tuple(side.get_length() if side.is_static else None for side in shape)
+            for shape in shapes
+        ]
+        types = [entry.get_element_type().get_type_name() for entry in model.inputs]
+        self.input_dtypes = ["float" if name == "f32" else name for name in types]
 
     def run(self, batch: NDArray[np.float32]) -> Arrays:
         """Give the outputs by name."""
@@ -300,7 +304,8 @@ def open_network(
     Parameters
     ----------
     path : Path
-        Ends in ``.onnx`` or ``.keras``; the second needs the ``[train]`` extra.
+        Ends in ``.onnx``; in ``.keras``, which needs the ``[train]`` extra; or in ``.xml`` or
+        ``.tflite``, which need the ``[openvino]`` extra.
     kind : ClassifierKind, optional
         Of a classifier: see :func:`read_metadata`.
     execution : Execution, optional
@@ -318,14 +323,14 @@ def open_network(
     """
     path = Path(path)
     execution = execution or Execution()
-    if path.suffix.lower() in (".onnx", ".keras"):
-        runtime = execution.runtime_for(path)
-        if execution.precision == "int8":
-            path = _int8_beside(path)
-        if runtime == "openvino":
-            return OpenVinoNetwork(read_model(path), name=str(path), execution=execution)
-        if runtime == "onnx":
-            return OnnxNetwork(read_model(path), name=str(path), execution=execution)
+    check_is_model(path)
+    runtime = execution.runtime_for(path)
+    if execution.precision == "int8":
+        path = _int8_beside(path)
+    if runtime == "openvino":
+        return OpenVinoNetwork(path, execution=execution)
+    if runtime == "onnx":
+        return OnnxNetwork(read_model(path), name=str(path), execution=execution)
     metadata = read_metadata(path, kind=kind)
     model = load_keras_model(path)
     check_keras_device(execution.device)
@@ -395,19 +400,18 @@ def read_metadata(path: Path, *, kind: ClassifierKind | None = None) -> ModelMet
     Parameters
     ----------
     path : Path
-        Ends in ``.onnx`` or ``.keras``.
+        Of any format that is run.
     kind : ClassifierKind, optional
         Of a classifier: where the ``.keras`` file holds no record, the ``.json`` file beside it is
         read, as version 0.2.0 wrote it and as other programs may.
     """
     path = Path(path)
+    check_is_model(path)
     suffix = path.suffix.lower()
     if suffix == ".onnx":
         return OnnxNetwork(read_model(path), name=str(path)).metadata
     if suffix != ".keras":
-        raise CheckpointError(
-            f"{path}: no model file by its name; expected one that ends in .onnx or .keras."
-        )
+        return _exported_metadata(path)
     metadata = check_keras_archive(path)
     beside = path.with_suffix(".json")
     if metadata is None and kind is not None and beside.is_file():
@@ -416,3 +420,18 @@ def read_metadata(path: Path, *, kind: ClassifierKind | None = None) -> ModelMet
         except ValueError as error:
             raise invalid_metadata(str(beside), error) from error
     return metadata
+
+
+def _exported_metadata(path: Path) -> ModelMetadata | None:
+    """Read what a file says about itself that ``bloodcells export`` has written."""
+    from blood_cell_system.networks.export_registry import export_formats
+
+    written = next(one for one in export_formats() if one.suffix == path.suffix.lower())
+    try:
+        return written.read_metadata(path)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path}: damaged, of another version, or no {written.title} "
+            f"({first_line(error)}). Copy it again, or export the model again with bloodcells "
+            "export."
+        ) from error

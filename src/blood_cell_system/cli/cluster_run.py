@@ -115,8 +115,8 @@ def _recipe(pipeline: "InferencePipeline", *, scheduler: str, jobs: int) -> "Pip
     recipe: Any = pipeline.recipe(threads=threads)
     if recipe is None:
         raise SettingsError(
-            "--scheduler: workers run .onnx files, and a model is none. Write one with bloodcells "
-            "export."
+            "--scheduler: workers run no .keras files, and a model is one. Write it as .onnx with "
+            "bloodcells export."
         )
     bundled = bundled_segmenter().parent
     own = tuple(

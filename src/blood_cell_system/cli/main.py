@@ -75,7 +75,7 @@ _SECTIONS: Final = {
         ("evaluate", "evaluate:evaluate", "measure a segmenter"),
         ("train-classifier", "train:train_classifier", "train a classifier of single cells"),
         ("evaluate-classifier", "evaluate:evaluate_classifier", "measure a classifier"),
-        ("export", "export:export", "write a model as .onnx"),
+        ("export", "export:export", "write a model for other programs"),
         ("quantize", "models:quantize", "write a model of 8 bits, if it is as accurate"),
     ),
     "Help": (("help", "main:show_help", "show the help of a command"),),

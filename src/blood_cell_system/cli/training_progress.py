@@ -30,10 +30,13 @@ class EpochProgress(TrainingListener, ABC):
     ----------
     opening : str
         Line before the start.
+    batch_size : int
+    examples : str
+        What batches are of, in the plural.
     """
 
-    def __init__(self, opening: str) -> None:
-        self._opening = opening
+    def __init__(self, opening: str, *, batch_size: int, examples: str) -> None:
+        self._opening, self._batch_size, self._examples = opening, batch_size, examples
         self.console = safe_console(highlight=False, soft_wrap=True)
         self._is_quiet = logging.getLogger("blood_cell_system").level >= logging.WARNING
         self._progress = Progress(
@@ -47,7 +50,8 @@ class EpochProgress(TrainingListener, ABC):
         )
         self._task = self._progress.add_task("preparing", total=None)
         self._epochs = 0
-        self._epoch_started = time.monotonic()
+        self._epoch_started = self._last_step = time.monotonic()
+        self._steps = 0
 
     @abstractmethod
     def figures(self, row: Mapping[str, float]) -> str:
@@ -80,19 +84,25 @@ class EpochProgress(TrainingListener, ABC):
     def begin_epoch(self, *, epoch: int, epochs: int, steps: int) -> None:
         """Start the bar of an epoch."""
         self._epochs = epochs
-        self._epoch_started = time.monotonic()
+        self._epoch_started = self._last_step = time.monotonic()
+        self._steps = 0
         self._progress.reset(self._task, total=steps, description=f"epoch {epoch}/{epochs}")
 
     def end_step(self) -> None:
         """Move the bar on."""
+        self._steps += 1
+        self._last_step = time.monotonic()
         self._progress.advance(self._task)
 
     def end_epoch(self, row: Mapping[str, float], *, is_best: bool, seconds_left: float) -> None:
-        """Print an epoch's figures in a line."""
+        """Print an epoch's figures in a line; validation does not count for the rate."""
+        seconds = max(self._last_step - self._epoch_started, 1e-9)
+        rate = self._steps * self._batch_size / seconds
         self.say(
             f"epoch {int(row['epoch']):3d}/{self._epochs}  {self.figures(row)}"
             f"{' best' if is_best else '     '}  "
-            f"{time.monotonic() - self._epoch_started:.1f} s, left {as_words(seconds_left)}"
+            f"{time.monotonic() - self._epoch_started:.1f} s, {rate:.1f} {self._examples}/s, "
+            f"left {as_words(seconds_left)}"
         )
 
     def report_warnings(self, warnings: Sequence[str]) -> None:
@@ -136,7 +146,9 @@ class TrainingProgress(EpochProgress):
         super().__init__(
             f"Preset {settings.preset}: {counted(settings.epochs, 'epoch')} of "
             f"{settings.crops_per_epoch} crops, batch size {settings.batch_size}, "
-            f"d_reduced {settings.d_reduced}, seed {settings.seed}."
+            f"d_reduced {settings.d_reduced}, seed {settings.seed}.",
+            batch_size=settings.batch_size,
+            examples="images",
         )
 
     def figures(self, row: Mapping[str, float]) -> str:
@@ -186,7 +198,9 @@ class ClassifierProgress(EpochProgress):
         super().__init__(
             f"Preset {settings.preset}: {counted(settings.epochs, 'epoch')} of "
             f"{settings.cells_per_epoch} cells, batch size {settings.batch_size}, "
-            f"d_reduced {settings.d_reduced}{adaptation}, seed {settings.seed}."
+            f"d_reduced {settings.d_reduced}{adaptation}, seed {settings.seed}.",
+            batch_size=settings.batch_size,
+            examples="cells",
         )
 
     def figures(self, row: Mapping[str, float]) -> str:

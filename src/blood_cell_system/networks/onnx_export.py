@@ -4,7 +4,6 @@ import logging
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,19 +26,25 @@ _OPSET: Final = 17
 """ONNX Runtime of the last years reads it, and the converter supports it best."""
 
 
-def onnx_form(model: Any, *, input_name: str, graph_name: str) -> Any:
-    """Convert a Keras model of one input to an ``onnx.ModelProto``; open dimensions stay open.
+def input_signature(model: Any, metadata: ModelMetadata) -> list[Any]:
+    """Describe the one input of an exported model; open dimensions stay open."""
+    import keras
+
+    (shape,) = (tuple(tensor.shape) for tensor in model.inputs)
+    name = PIXELS_INPUT if metadata.kind == "segmenter" else CELLS_INPUT
+    return [keras.InputSpec(shape=shape, dtype="float32", name=name)]
+
+
+def onnx_form(model: Any, metadata: ModelMetadata) -> Any:
+    """Convert a Keras model of one input to an ``onnx.ModelProto`` without metadata.
 
     Raises
     ------
     CheckpointError
         The model has a layer that cannot be converted.
     """
-    import keras
     import onnx
 
-    (shape,) = (tuple(tensor.shape) for tensor in model.inputs)
-    signature = [keras.InputSpec(shape=shape, dtype="float32", name=input_name)]
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         # The converter's own, about versions of NumPy that it still supports.
@@ -50,7 +55,7 @@ def onnx_form(model: Any, *, input_name: str, graph_name: str) -> Any:
                 str(file),
                 format="onnx",
                 verbose=False,
-                input_signature=signature,
+                input_signature=input_signature(model, metadata),
                 opset_version=_OPSET,
             )
         except ImportError:
@@ -63,7 +68,8 @@ def onnx_form(model: Any, *, input_name: str, graph_name: str) -> Any:
             ) from error
         converted = onnx.load(str(file))
     simplify(converted.graph)
-    _number_names(converted.graph, graph_name)
+    cells = f"{metadata.cell_type.lower()}_classifier"
+    _number_names(converted.graph, "segmenter" if metadata.kind == "segmenter" else cells)
     for value in converted.graph.input:
         _name_dimensions(value)
     for value in converted.graph.output:
@@ -302,13 +308,7 @@ def _number_names(graph: Any, name: str) -> None:
         node.output[:] = [number.get(old, old) for old in node.output]
 
 
-def export_onnx(
-    model: Any,
-    path: Path,
-    *,
-    metadata: ModelMetadata,
-    check: Callable[[Path], None] | None = None,
-) -> None:
+def export_onnx(model: Any, path: Path, *, metadata: ModelMetadata) -> None:
     """Write a Keras model as an ONNX file with its metadata and a hash of the whole file.
 
     Batch, height and width stay open where they are in the model.
@@ -319,10 +319,6 @@ def export_onnx(
         Of one input of shape (batch, height, width, 3).
     path : Path
         Ends in ``.onnx``.
-    metadata : ModelMetadata
-    check : callable, optional
-        Takes the written file under a temporary name; where it raises, what stood at ``path``
-        stays.
 
     Raises
     ------
@@ -334,16 +330,7 @@ def export_onnx(
         The file cannot be written.
     """
     _check(model, Path(path), metadata, suffix=".onnx")
-    if metadata.kind == "segmenter":
-        names = {"input_name": PIXELS_INPUT, "graph_name": "segmenter"}
-    else:
-        cells = metadata.cell_type.lower()
-        names = {"input_name": CELLS_INPUT, "graph_name": f"{cells}_classifier"}
-    converted = onnx_form(model, **names)
-    with replacing(Path(path)) as temporary:
-        temporary.write_bytes(onnx_bytes(converted, metadata))
-        if check is not None:
-            check(temporary)
+    write_bytes(Path(path), onnx_bytes(onnx_form(model, metadata), metadata))
 
 
 def onnx_bytes(converted: Any, metadata: ModelMetadata) -> bytes:

@@ -358,15 +358,16 @@ class BloodCellAnalysisSystem:
         return tuple(slot.model for slot in self._slots.values())
 
     def model_files(self) -> dict[str | None, Path | None] | None:
-        """Give the ``.onnx`` files that models were loaded from, by kind, None for the segmenter.
+        """Give the files that models were loaded from, by kind, None for the segmenter.
 
-        No path for those that come with this package; None where a model is of no such file.
+        No path for those that come with this package; None where a model is of no file, or of a
+        ``.keras`` file.
         """
         files: dict[str | None, Path | None] = dict.fromkeys(self._slots)
         for name, slot in self._slots.items():
             if slot.model is None:
                 continue
-            if slot.path is None or slot.path.suffix.lower() != ".onnx":
+            if slot.path is None or slot.path.suffix.lower() == ".keras":
                 return None
             files[name] = slot.path.absolute()
         return files

@@ -1,9 +1,11 @@
 import logging
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from blood_cell_system.cli import training_progress
 from blood_cell_system.cli.training_progress import ClassifierProgress
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.training.classifier import Calibration, TrainedClassifier
@@ -55,6 +57,18 @@ def test_an_epoch_is_a_line_with_figures_and_time_left(progress, capsys):
     assert "domain adaptation" in out
     assert "score 0.9000 (condition 0.800, AUROC 0.990, known AUROC 0.700) best" in out
     assert "left 1 min 23 s" in out
+
+
+def test_an_epoch_says_how_many_cells_it_learned_from_a_second(progress, capsys, monkeypatch):
+    times = iter([100.0, 101.0, 104.0, 109.0])
+    clock = SimpleNamespace(monotonic=lambda: next(times))
+    monkeypatch.setattr(training_progress, "time", clock)
+    progress.begin_epoch(epoch=1, epochs=8, steps=2)
+    progress.end_step()
+    progress.end_step()
+    progress.end_epoch(ROW, is_best=True, seconds_left=83.0)
+    batch = CLASSIFIER_PRESETS["fast"].batch_size
+    assert f"9.0 s, {2 * batch / 4:.1f} cells/s, left" in capsys.readouterr().out
 
 
 def test_the_result_says_what_came_of_it_and_where_it_lies(progress, capsys):

@@ -48,7 +48,7 @@ def test_a_conversion_gone_wrong_leaves_the_file_that_was_there(tmp_path, capsys
     monkeypatch.setattr(
         onnx_export,
         "onnx_form",
-        lambda model, **names: convert(plain_model_of_other_weights(), **names),
+        lambda model, metadata: convert(plain_model_of_other_weights(), metadata),
     )
     assert main(["export", "--model", str(tmp_path / "model.keras")]) == 1
     assert "differ" in capsys.readouterr().err
