@@ -321,4 +321,4 @@ def test_weights_of_another_kind_are_refused(here, smear, capsys):
     write_image(here / "a.png", smear)
     shutil.copy(bundled_segmenter(), here / "weights.pt")
     assert main(["analyze", "a.png", "--output-dir", "out", "--model", "weights.pt"]) == 1
-    assert "expected one that ends in .onnx or .keras" in capsys.readouterr().err
+    assert "expected one that ends in .onnx, .keras, .xml, .tflite" in capsys.readouterr().err

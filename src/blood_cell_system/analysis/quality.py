@@ -318,17 +318,17 @@ def _crowding(stained_share: float) -> QualityFinding:
         return warning(
             "crowding",
             stained_share,
-            f"Crowded: {stained_share:.0%} of the field are stained, more than "
+            f"Crowded: {stained_share:.0%} of the field is stained, more than "
             f"{MAX_STAINED:.0%}; cells lie on each other. Take a thinner part of the smear.",
         )
     if stained_share < MIN_STAINED:
         return warning(
             "crowding",
             stained_share,
-            f"Hardly a cell: {stained_share:.1%} of the field are stained, less than "
+            f"Hardly a cell: {stained_share:.1%} of the field is stained, less than "
             f"{MIN_STAINED:.0%}. Take another field.",
         )
-    return finding("crowding", stained_share, f"{stained_share:.0%} of the field are stained.")
+    return finding("crowding", stained_share, f"{stained_share:.0%} of the field is stained.")
 
 
 def _stain(density: NDArray[np.float64], stained_share: float) -> QualityFinding:
@@ -427,7 +427,7 @@ def _field(judged_share: float) -> QualityFinding:
             f"Only {judged_share:.0%} of the image show the slide, less than {MIN_JUDGED:.0%}. "
             "Bring the camera closer to the eyepiece.",
         )
-    return finding("field", judged_share, f"{judged_share:.0%} of the image were analysed.")
+    return finding("field", judged_share, f"{judged_share:.0%} of the image was analysed.")
 
 
 def _smear(

@@ -49,10 +49,7 @@ def classify(
     counts.append(f"{int((~cells['is_known']).sum())} none of these")
     print(f"{', '.join(counts)}, {len(failed)} failed")
     if filled := int(cells["surround_filled"].sum()):
-        print(
-            f"{filled} cells were cut out before: their surround was filled with the colour of a "
-            "guessed slide"
-        )
+        print(f"Cut out before: {filled}; their surround has the colour of a guessed slide")
     print(f"Table: {shown_name(str(output))}")
     print(DISCLAIMER)
     return 1 if failed else 0

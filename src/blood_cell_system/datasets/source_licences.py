@@ -67,7 +67,7 @@ def licences_of(data: str, *, architecture: str = "") -> dict[str, str]:
     """
     names = [name.strip() for name in re.split(FINE_TUNED_ON + "|,", data)]
     if any(" " in name for name in names):
-        names = ["sources in words"]
+        names = ["unnamed sources"]
     if architecture in _STARTS:
         names.append(_STARTS[architecture])
     return {name: source_licences().get(name, "not known") for name in names if name}

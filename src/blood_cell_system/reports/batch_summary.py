@@ -93,6 +93,17 @@ class ImageRow(Record):
     data_sha256: str | None = None
 
 
+class FormerImageRow(Record):
+    """The part of a row that scripts for version 0.2 read."""
+
+    name: Text
+    path: Text
+    status: Status
+    reason: Text
+    warnings: tuple[Text, ...]
+    counts: dict[str, Count] | None
+
+
 _SlideReport = SerializeAsAny[Record]
 """A ``SlideReport``, whose module takes time to load and is not needed without slides."""
 
@@ -112,6 +123,10 @@ class BatchFile(Record):
     slides: Annotated[tuple[_SlideReport, ...], Field(description="with --group-by")] = ()
     patients: Annotated[tuple[_SlideReport, ...], Field(description="that were named")] = ()
     images: tuple[ImageRow, ...]
+    pictures: Annotated[
+        tuple[FormerImageRow, ...],
+        Field(description="images under their name of version 0.2, in short"),
+    ]
     passed_over: tuple[Text, ...]
 
 
@@ -329,6 +344,7 @@ class BatchSummary:
 
     def to_json(self) -> dict[str, Any]:
         """Give the summary as ``batch_summary.json`` holds it."""
+        rows = tuple(outcome.row for outcome in self.outcomes)
         return BatchFile(
             provenance=self.provenance,
             settings=self.settings,
@@ -339,7 +355,10 @@ class BatchSummary:
             findings=self.findings,
             slides=self.slides,
             patients=self.patients,
-            images=tuple(outcome.row for outcome in self.outcomes),
+            images=rows,
+            pictures=tuple(
+                FormerImageRow.model_validate(row, from_attributes=True) for row in rows
+            ),
             passed_over=self.passed_over,
         ).to_json()
 

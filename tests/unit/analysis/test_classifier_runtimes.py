@@ -124,7 +124,8 @@ def test_a_file_that_is_not_there_is_told(tmp_path, name):
 
 
 def test_another_ending_is_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"ends in \.onnx or \.keras"):
+    (tmp_path / "m.h5").touch()
+    with pytest.raises(CheckpointError, match=r"ends in \.onnx, \.keras, \.xml, \.tflite"):
         load_classifier(tmp_path / "m.h5", RBC)
 
 

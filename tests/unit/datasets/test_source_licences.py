@@ -55,7 +55,7 @@ def test_what_a_model_was_fine_tuned_on_counts_beside_what_it_learned_before():
 
 
 def test_a_description_in_words_is_not_known():
-    assert sources_against("BCCD's train split, and pbc") == ("sources in words: not known",)
+    assert sources_against("BCCD's train split, and pbc") == ("unnamed sources: not known",)
 
 
 def test_a_network_that_starts_from_photographs_is_for_research():

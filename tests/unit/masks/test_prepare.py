@@ -300,14 +300,14 @@ def test_a_given_mask_of_another_size_fails_its_image_alone(tmp_path: Path):
 
 
 def test_the_manifest_has_what_the_reader_knew(tmp_path: Path):
-    sample = image(tmp_path / "in", "a", cells=(), split=Split.VAL, group="slide 7")
+    sample = image(tmp_path / "in", "a", cells=(), split=Split.VAL)
     reading = reading_of(tmp_path / "in", sample, licence="CC BY 4.0", notes=("Mind the gap.",))
     summary = prepare_reading(reading, tmp_path / "out", jobs=1)
     details = PreparedDataset.open(tmp_path / "out").details
     assert (details["licence"], details["notes"]) == ("CC BY 4.0", ["Mind the gap."])
     assert details["command"] == "prepare --mode masks"
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text())
-    assert manifest["images"][0]["group"] == "slide 7"
+    assert manifest["images"][0]["split"] == "val"
     assert "Mind the gap." in summary.to_text()
 
 

@@ -119,6 +119,8 @@ def test_the_summary_counts_everything(folder, pipeline, tmp_path):
     run(folder, pipeline, tmp_path / "out")
     value = json.loads((tmp_path / "out" / "batch_summary.json").read_text("utf-8"))
     assert value["images_by_status"] == {"ok": 2, "warned": 1, "failed": 1}
+    former = {"name", "path", "status", "reason", "warnings", "counts"}
+    assert value["pictures"] == [{key: row[key] for key in former} for row in value["images"]]
     assert value["counts"] == {"RBC": 6, "WBC": 1, "Platelet": 0}
     assert [(rate["count"], rate["total"]) for rate in value["rates"]] == [(1, 7), (0, 6)]
     assert value["images"][0]["counts"]["RBC"] == 3
