@@ -105,8 +105,8 @@ def test_tiles_of_a_smear_of_6000_pixels_have_the_cells_of_the_whole(pipeline, s
     fields, whole = cells_in(path, pipeline, monkeypatch, blocks=94)
     assert fields == 1
     assert len(whole) > 3000
-    # Probabilities on seams differ by up to 0.06, and a clump there may be separated otherwise. Each
-    # such cell is counted once, not as missing and as new.
+    # Probabilities on seams differ by up to 0.06, and a clump there may be separated otherwise.
+    # Each such cell is counted once, not as missing and as new.
     for odd in (without_like(whole, tiled), without_like(tiled, whole)):
         assert len(odd) <= 0.001 * len(whole)
 
