@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from blood_cell_system.analysis.image_analysis import AnalysisSettings, analyze_image
-from blood_cell_system.analysis.opened_networks import read_metadata
+from blood_cell_system.analysis.model_files import read_model
+from blood_cell_system.analysis.opened_networks import int8_file, read_metadata
 from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.annotation.formats.voc import BCCD_LABELS, read_voc_folder
 from blood_cell_system.annotation.splits import Split
@@ -15,6 +16,7 @@ from blood_cell_system.datasets.synthetic import SmearSettings, draw_smear
 from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.masks.refine import stain_class_mask
 from blood_cell_system.metrics.confusion import ConfusionMatrix
+from blood_cell_system.model_metadata import content_hash
 from blood_cell_system.pipeline.model_slots import bundled_segmenter, weights_folder
 
 DATA = os.environ.get("BLOOD_CELL_DATA")
@@ -53,6 +55,14 @@ def test_unseen_bccd_images_are_outlined(runtime):
         image = read_image(sample.image_path)
         images.append((image, stain_class_mask(image, sample.cells).class_mask))
     assert confusion_of(runtime, images).mean_iou > 0.95
+
+
+@pytest.mark.parametrize("stem", ["segmentation_model", "rbc_classifier", "wbc_classifier"])
+def test_the_network_of_8_bits_is_of_this_very_network(stem):
+    path = weights_folder() / f"{stem}.onnx"
+    record = read_metadata(int8_file(path)).quantisation
+    assert record.of_sha256 == content_hash(read_model(path)), f"bloodcells quantize --model {path}"
+    assert record.passes
 
 
 @pytest.mark.parametrize("stem", ["segmentation_model", "rbc_classifier", "wbc_classifier"])
