@@ -29,7 +29,7 @@ from blood_cell_system.datasets.prepared import (
 from blood_cell_system.imaging.image_file import read_image, write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.masks.refine import stain_class_mask
-from blood_cell_system.pipeline.model_slots import bundled_trainable_segmenter
+from blood_cell_system.pipeline.model_slots import bundled_trainable
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC
 
 
@@ -50,7 +50,7 @@ def main() -> None:
     at_home = list(complete_bccd(Path(options.data)))[::2]
     write_prepared(work / "data", ten)
     start = options.init_from
-    before = bundled_trainable_segmenter() if start == "bundled" else Path(start)
+    before = bundled_trainable() if start == "bundled" else Path(start)
     begun = time.monotonic()
     folders = {"data-dir": "data", "checkpoint-dir": "checkpoints", "log-dir": "logs"}
     places = [
