@@ -271,7 +271,7 @@ with loop.deferred_interrupt() as interrupted:
 
 
 def test_a_training_stops_by_the_signals_that_the_system_has():
-    # In a process of its own: libraries of other tests do not bear a signal that is raised here.
+    # In a process of its own: after tests of exported models a signal raised here ends the process.
     ended = subprocess.run(
         [sys.executable, "-c", _WITHOUT_HANGUP], capture_output=True, text=True, check=True
     )
