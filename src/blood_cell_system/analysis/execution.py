@@ -170,9 +170,10 @@ def openvino_core(execution: Execution) -> Any:
             "runtime: received openvino, which is not installed. Install the extra: "
             "pip install 'blood-cell-system[openvino]', or leave --runtime and --precision out."
         ) from error
-    import openvino
+    # Here, not above: it is of the networks' formats, which start without it.
+    from blood_cell_system.networks.exported.openvino_ir import shared_core
 
-    core = openvino.Core()
+    core = shared_core()
     devices = [name.lower() for name in core.available_devices]
     if execution.device not in devices:
         raise no_device(execution.device, "openvino", devices)

@@ -5,6 +5,7 @@ runtimes are asked to compute in float32: OpenVINO otherwise takes bfloat16 wher
 """
 
 import io
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 from xml.etree.ElementTree import ParseError
@@ -16,10 +17,21 @@ _PLACE: Final = ("blood_cell_system", "model")
 """Path of the record within ``rt_info``."""
 
 
+@cache
+def shared_core() -> Any:
+    """Give OpenVINO's core, one for the process.
+
+    Networks that outlive their core end the process by a segmentation fault, long after.
+    """
+    import openvino
+
+    return openvino.Core()
+
+
 def _write(data: bytes, path: Path, metadata: ModelMetadata) -> None:
     import openvino
 
-    model = openvino.Core().read_model(io.BytesIO(data))
+    model = shared_core().read_model(io.BytesIO(data))
     info = model.get_rt_info()
     # What the ONNX file says of itself is of that file.
     for key in [key for key in info if key != "version"]:
@@ -31,10 +43,8 @@ def _write(data: bytes, path: Path, metadata: ModelMetadata) -> None:
 
 
 def _open(path: Path) -> Run:
-    import openvino
-
     settings = {"INFERENCE_PRECISION_HINT": "f32"}
-    compiled = openvino.Core().compile_model(str(path), "CPU", settings)
+    compiled = shared_core().compile_model(str(path), "CPU", settings)
 
     def run(batch: Any) -> dict[str, Any]:
         values = compiled.create_infer_request().infer([batch])
