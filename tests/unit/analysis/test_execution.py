@@ -12,6 +12,7 @@ from blood_cell_system.analysis.execution import Execution, openvino_core
 from blood_cell_system.analysis.opened_networks import OnnxNetwork, check_keras_device
 from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.errors import CheckpointError, SettingsError, UnknownNameError
+from blood_cell_system.networks.exported import openvino_ir
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 
 pytest.importorskip("onnx", reason="needs the [train] extra")
@@ -143,7 +144,7 @@ def test_a_device_that_openvino_has_not_is_refused(model):
 
 
 def test_a_precision_that_the_processor_has_not_is_refused(monkeypatch):
-    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
 
     class OldProcessor:
         available_devices = ("CPU",)
@@ -151,13 +152,13 @@ def test_a_precision_that_the_processor_has_not_is_refused(monkeypatch):
         def get_property(self, device, name):
             return ["FP32"]
 
-    monkeypatch.setattr(openvino, "Core", OldProcessor)
+    monkeypatch.setattr(openvino_ir, "shared_core", OldProcessor)
     with pytest.raises(SettingsError, match="bf16, which this processor does not compute with"):
         openvino_core(Execution(precision="bf16"))
 
 
 def test_what_openvino_cannot_load_is_refused(monkeypatch, model):
-    openvino = pytest.importorskip("openvino")
+    pytest.importorskip("openvino")
 
     class Failing:
         available_devices = ("CPU",)
@@ -168,7 +169,7 @@ def test_what_openvino_cannot_load_is_refused(monkeypatch, model):
         def read_model(self, data):
             raise RuntimeError("an operation that it does not know")
 
-    monkeypatch.setattr(openvino, "Core", Failing)
+    monkeypatch.setattr(openvino_ir, "shared_core", Failing)
     with pytest.raises(CheckpointError, match=r"model\.onnx: OpenVINO cannot load this model"):
         load_runtime(model, execution=OPENVINO)
 

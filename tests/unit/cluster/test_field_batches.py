@@ -199,9 +199,8 @@ def write_field(path):
 @pytest.fixture
 def scan(tmp_path, monkeypatch):
     """A scan of several fields, and the settings that make it one."""
-    monkeypatch.setattr(scan_plan, "_SIDES", (4,))
+    monkeypatch.setattr(scan_plan, "_SIDES", (4, 4))
     monkeypatch.setattr(scan_plan, "_MARGIN_PX", 64)
-    monkeypatch.setattr(scan_plan, "_AROUND_PX", 128)
     (tmp_path / "in" / "s0").mkdir(parents=True)
     write_field(tmp_path / "in" / "s0" / "scan.png")
     return ScanSettings(region=(0, 0, 740, 320))
