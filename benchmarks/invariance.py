@@ -5,7 +5,8 @@
 DIR (default: $BLOOD_CELL_DATA) holds ``BCCD_Dataset``; images are drawn at random from it. Every
 image is analysed as it is and changed: turned by quarters, mirrored, without its first or last
 row and column, saved as JPEG of quality 75. The table gives the difference in red cells in per
-cent of the unchanged image's: mean, largest, and how many images differ by more than 10 %.
+cent of the unchanged image's: mean, largest, and how many images differ by more than 10 %; then
+the difference in the estimated diameter of a red cell, mean and largest.
 """
 
 import argparse
@@ -58,28 +59,36 @@ def main() -> None:
     paths = sorted((Path(options.data) / "BCCD_Dataset/BCCD/JPEGImages").glob("*.jpg"))
     chosen = np.random.default_rng(options.seed).choice(len(paths), options.images, replace=False)
     differences: dict[str, list[float]] = {name: [] for name in CHANGES}
+    diameters: dict[str, list[float]] = {name: [] for name in CHANGES}
     seconds = 0.0
     for index in sorted(chosen):
         image = read_image(paths[index])
         started = time.perf_counter()
-        count = red_cells(runtime, image)
+        count, diameter = red_cells(runtime, image)
         seconds += time.perf_counter() - started
         for name, changes in CHANGES.items():
             for change in changes:
-                changed = red_cells(runtime, np.ascontiguousarray(change(image)))
+                changed, width = red_cells(runtime, np.ascontiguousarray(change(image)))
                 differences[name].append(100 * abs(changed - count) / max(count, 1))
+                diameters[name].append(100 * abs(width / diameter - 1))
     print(f"{options.images} images, {1000 * seconds / options.images:.0f} ms each")
-    print("| change | mean, % | largest, % | above 10 % |")
-    print("|---|---|---|---|")
+    print("| change | mean, % | largest, % | above 10 % | diameter, % | largest, % |")
+    print("|---|---|---|---|---|---|")
     for name, values in differences.items():
         above = sum(value > 10 for value in values)
-        print(f"| {name} | {np.mean(values):.2f} | {max(values):.1f} | {above} of {len(values)} |")
+        widths = diameters[name]
+        print(
+            f"| {name} | {np.mean(values):.2f} | {max(values):.1f} | {above} of {len(values)} | "
+            f"{np.nanmean(widths):.2f} | {np.nanmax(widths):.1f} |"
+        )
 
 
-def red_cells(runtime: object, image: Image) -> int:
-    """Count the red cells of an image."""
-    cells = analyze_image(runtime, image, AnalysisSettings()).cells  # type: ignore[arg-type]
-    return int(np.count_nonzero(cells["is_counted"] & cells.is_type(RBC)))
+def red_cells(runtime: object, image: Image) -> tuple[int, float]:
+    """Count the red cells of an image; and give their diameter as it was estimated, or NaN."""
+    found = analyze_image(runtime, image, AnalysisSettings())  # type: ignore[arg-type]
+    cells, diameter = found.cells, found.scale.red_cell_diameter_px
+    count = int(np.count_nonzero(cells["is_counted"] & cells.is_type(RBC)))
+    return count, float("nan") if diameter is None else diameter
 
 
 if __name__ == "__main__":

@@ -75,3 +75,13 @@ def test_the_size_of_red_cells_is_found_and_no_smear_is_flagged(boxes):
     assert np.median(errors) <= 0.10
     assert np.mean(np.array(errors) > 0.25) <= 0.05
     assert len(flagged) <= 1
+
+
+@pytest.mark.parametrize("stem", ["00011", "00106", "00275"])
+def test_the_size_of_red_cells_does_not_depend_on_the_last_row_and_column(stem):
+    image = read_image(Path(DATA) / f"BCCD_Dataset/BCCD/JPEGImages/BloodImage_{stem}.jpg")
+    whole, *parts = (
+        estimate_diameter(seen, find_field(seen)).diameter_px
+        for seen in map(np.ascontiguousarray, (image, image[1:, 1:], image[:-1, :-1]))
+    )
+    assert np.mean([abs(part / whole - 1) for part in parts]) < 0.011
