@@ -1,6 +1,6 @@
 """Where the seconds of a training go, and how many images a second beside the original U-Net.
 
-    python benchmarks/training_speed.py [--steps 6] [--preset fast]
+    python benchmarks/training_speed.py [--steps 6] [--preset fast] [--precision f32]
 
 Drawn smears are learned from. CPU time is of all threads and hardly depends on what else the
 machine does; images a second are by the clock. The original is the guide's U-Net of 64…1024
@@ -10,6 +10,7 @@ filters at 512×512 pixels, one image a step, without augmentation.
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -61,8 +62,10 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--original-steps", type=int, default=1)
     parser.add_argument("--preset", choices=PRESETS, default="fast")
+    parser.add_argument("--precision", choices=("f32", "bf16", "f16"), default="f32")
     options = parser.parse_args()
-    settings, steps = PRESETS[options.preset], options.steps
+    steps = options.steps
+    settings = replace(PRESETS[options.preset], precision=options.precision)
     with TemporaryDirectory() as folder:
         write_synthetic_folder(Path(folder) / "smears", count=8)
         dataset = PreparedDataset.open(Path(folder) / "smears").with_splits(0)
@@ -94,7 +97,8 @@ def main() -> None:
         "crops and steps": tuple(value / images for value in both),
         "original U-Net, steps": tuple(value / times for value in original),
     }
-    print(f"Preset {options.preset}, batches of {batch_size}, milliseconds an image:")
+    how = f"{options.preset}, {options.precision}"
+    print(f"Preset {how}, batches of {batch_size}, milliseconds an image:")
     for name, (clock, cpu) in rows.items():
         print(f"  {name:24s} clock {clock * 1e3:8.1f}  CPU {cpu * 1e3:8.1f}")
     print(f"  validation of an epoch: clock {validation[0]:.2f} s, CPU {validation[1]:.2f} s")

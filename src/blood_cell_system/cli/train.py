@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal, TypeVar
 
 import typer
 
@@ -46,14 +46,17 @@ _OF_FINE_TUNING: Final = frozenset(
 Settings = TypeVar("Settings")
 
 
-def batch_size_or_auto(value: str) -> int | str:
-    """Read a number, or the word auto."""
-    if value == "auto":
-        return value
-    try:
-        return int(value)
-    except ValueError:
-        raise typer.BadParameter(f"expected a number or 'auto', received {value!r}") from None
+def number_or(*words: str) -> Callable[[str], int | str]:
+    """Make what reads a number, or one of some words."""
+
+    def read(value: str) -> int | str:
+        try:
+            return value if value in words else int(value)
+        except ValueError:
+            known = " or ".join(map(repr, words))
+            raise typer.BadParameter(f"expected a number or {known}, received {value!r}") from None
+
+    return read
 
 
 ResumeFrom = Annotated[
@@ -75,6 +78,22 @@ Seed = Annotated[int | None, option("--seed N", default="0")]
 Deterministic = Annotated[
     bool, option("--deterministic", "The same weights to the last bit; slower.")
 ]
+TrainingPrecision = Annotated[
+    Literal["f32", "bf16", "f16"] | None,
+    option(
+        "--precision",
+        "In what the network that learns is computed; the model that is saved is float32.",
+        default="f32",
+    ),
+]
+Devices = Annotated[
+    str,
+    option(
+        "--devices auto|cpu|N",
+        "GPUs that share the batches; auto: all, or the processor where there is none.",
+        parser=number_or("auto", "cpu"),
+    ),
+]
 Width = Annotated[int | None, option("--d-reduced N", "Width of the Reynolds bottleneck; 0: none.")]
 
 
@@ -86,7 +105,7 @@ def train(
     epochs: Epochs = None,
     batch_size: Annotated[
         str | None,
-        option("--batch-size N|auto", "auto: the largest that fits.", parser=batch_size_or_auto),
+        option("--batch-size N|auto", "auto: the largest that fits.", parser=number_or("auto")),
     ] = None,
     resume_from: ResumeFrom = None,
     init_from: Annotated[
@@ -142,6 +161,8 @@ def train(
     ] = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
+    precision: TrainingPrecision = None,
+    devices: Devices = "auto",
 ) -> int:
     """Train the segmenter, or fine-tune one.
 
@@ -157,6 +178,7 @@ def train(
     from blood_cell_system.training.state import state_beside
 
     resume = state_beside(resume_from) if resume_from else None
+    found = _devices(devices)
     start = _starting_point(init_from, resume_from)
     settings = resolve_settings(ctx.params, resume, start)
     refuse_among_images(data_dir, checkpoint_dir=checkpoint_dir, log_dir=log_dir)
@@ -183,6 +205,7 @@ def train(
             listener=progress,
             is_deterministic=deterministic,
             start=start,
+            devices=found,
         )
     progress.report_result(result, checkpoint_dir, log_dir)
     return 0 if result.is_complete else 130
@@ -235,6 +258,8 @@ def train_classifier(
     block_pattern: BlockPattern = None,
     seed: Seed = None,
     deterministic: Deterministic = False,
+    precision: TrainingPrecision = None,
+    devices: Devices = "auto",
 ) -> int:
     """Train a classifier of red or white cells, or of a type of your own.
 
@@ -280,6 +305,7 @@ def train_classifier(
     )
     if sources is not None:
         folder = folder.of_sources(_sources_named(sources, folder.sources))
+    found = _devices(devices)
     print(folder.to_text())
     import_tensorflow()
     from blood_cell_system.cli.training_progress import ClassifierProgress
@@ -294,10 +320,21 @@ def train_classifier(
             resume=resume,
             listener=progress,
             is_deterministic=deterministic,
+            devices=found,
             report=progress.say,
         )
     progress.report_result(trained, output_dir, log_dir, kind=kind)
     return 0 if trained.is_complete else 130
+
+
+def _devices(wanted: int | str) -> Sequence[str] | None:
+    """Give the devices that the user asks for, and hide the others before anything runs there."""
+    if wanted == "auto":
+        return None
+    import_tensorflow()
+    from blood_cell_system.training.devices import find_devices
+
+    return find_devices(wanted)
 
 
 def _sources_named(words: str, present: Sequence[str]) -> set[str]:

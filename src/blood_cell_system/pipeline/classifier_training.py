@@ -1,6 +1,6 @@
 """From a folder of cells to the files of a classifier that others can use."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,6 +62,7 @@ def train_classifier_files(
     resume: TrainingState | None = None,
     listener: TrainingListener | None = None,
     is_deterministic: bool = False,
+    devices: Sequence[str] | None = None,
     report: Callable[[str], None] = lambda words: None,
 ) -> TrainedClassifier:
     """Train a classifier, measure it, and write it as ``.keras`` with ``.json`` and as ``.onnx``.
@@ -72,7 +73,7 @@ def train_classifier_files(
 
     Parameters
     ----------
-    folder, settings, output_dir, log_dir, resume, listener, is_deterministic
+    folder, settings, output_dir, log_dir, resume, listener, is_deterministic, devices
         As of ``train_classifier``.
     report : callable
         Gets a sentence before what takes a while.
@@ -91,6 +92,7 @@ def train_classifier_files(
             resume=resume,
             listener=listener,
             is_deterministic=is_deterministic,
+            devices=devices,
         )
         if trained.metadata is None:
             return trained

@@ -598,6 +598,7 @@ def train_classifier(
     resume: TrainingState | None = None,
     listener: TrainingListener | None = None,
     is_deterministic: bool = False,
+    devices: Sequence[str] | None = None,
 ) -> TrainedClassifier:
     """Train a classifier, or continue a training.
 
@@ -614,6 +615,8 @@ def train_classifier(
     is_deterministic : bool
         Whether the same seed, data, software and machine must give the same weights, bit by bit,
         which costs speed. It holds for the rest of the process.
+    devices : sequence of str, optional
+        As of ``find_devices``; several share the batches. By default all GPUs.
 
     Raises
     ------
@@ -645,6 +648,7 @@ def train_classifier(
             log_dir=log_dir,
             resume=resume,
             listener=listener,
+            devices=devices,
         )
         result = training.run()
         common = {name: getattr(result, name) for name in TrainingResult.__slots__}

@@ -29,6 +29,7 @@ from blood_cell_system.errors import (
     OutputError,
     ResumeError,
     TrainingMemoryError,
+    UnknownNameError,
 )
 from blood_cell_system.model_metadata import Architecture, ModelMetadata
 from blood_cell_system.networks.architectures import of_config
@@ -38,6 +39,7 @@ from blood_cell_system.networks.domain_adversary import (
     conditional_domain_loss,
 )
 from blood_cell_system.networks.onnx_export import save_model
+from blood_cell_system.training.devices import find_devices
 from blood_cell_system.training.domains import Domains
 from blood_cell_system.training.presets import TrainingSettings
 from blood_cell_system.training.run_record import (
@@ -59,6 +61,9 @@ LARGEST_REVERSAL: Final = 0.3
 
 RECORDS_OF_A_RUN: Final = 10
 """How often curves and example images are drawn: enough for the eye, little time and disk."""
+
+_POLICIES: Final = {"f32": "float32", "bf16": "mixed_bfloat16", "f16": "mixed_float16"}
+"""Keras's names of the precisions that a network can learn in."""
 
 _STOP_SIGNALS: Final = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 """Signals that save a training: Ctrl-C, the end of a job or of the system, a lost terminal."""
@@ -176,6 +181,9 @@ class Learner(ABC):
     without_decay: ClassVar[tuple[str, ...]]
     """Parts of the names of variables that weight decay leaves alone."""
 
+    devices: Sequence[str] = ()
+    """Where several share the batches; set before the first step."""
+
     def __init__(
         self,
         settings: TrainingSettings,
@@ -184,7 +192,11 @@ class Learner(ABC):
         start: Sequence[NDArray[np.float32]] | None = None,
     ) -> None:
         keras.utils.set_random_seed(settings.seed)
-        self.model, self.averaged = self.build(), self.build()
+        self._batch_size = settings.batch_size
+        with _computing_in(settings.precision):
+            self.model = self.build()
+        # This one is measured, saved and exported: float32, whatever the other one computes in.
+        self.averaged = self.build()
         if start is not None:
             self.model.set_weights(list(start))
         self.averaged.set_weights(self.model.get_weights())
@@ -199,6 +211,9 @@ class Learner(ABC):
             global_clipnorm=settings.clip_norm,
         )
         self.optimizer.exclude_from_weight_decay(var_names=list(self.without_decay))
+        if settings.precision == "f16":
+            # Its small gradients would round to 0.
+            self.optimizer = keras.optimizers.LossScaleOptimizer(self.optimizer)
         self.optimizer.build(self._learning)
 
     def build(self) -> Any:
@@ -242,8 +257,23 @@ class Learner(ABC):
             Those of ``losses``, and with domain adaptation ``domain_loss``.
         """
         self.optimizer.learning_rate.assign(rates.learning_rate)
+        if len(self.devices) < 2:
+            gradients, losses = self._gradients(batch, rates)
+        else:
+            gradients, losses = self._gradients_of_devices(batch, rates)
+        self.optimizer.apply(gradients, self._learning)
+        decay = rates.averaging_decay
+        for average, weight in zip(self.averaged.weights, self.used_weights(), strict=True):
+            average.assign(decay * average + (1.0 - decay) * weight)
+        return losses
+
+    def _gradients(
+        self, batch: Mapping[str, Any], rates: StepRates
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Give the gradients of the weights that learn, and the losses."""
         with tf.GradientTape() as tape:
             outputs = self._outputs(tf.cast(batch[self.input_name], tf.float32), rates)
+            outputs = {name: tf.cast(output, tf.float32) for name, output in outputs.items()}
             total, losses = self.losses(batch, outputs)
             if self._domains:
                 # The head learns at full strength; the reversal limits what reaches the features.
@@ -254,11 +284,28 @@ class Learner(ABC):
                     outputs[DOMAIN_LOGITS],
                 )
                 total += losses["domain_loss"]
-        self.optimizer.apply(tape.gradient(total, self._learning), self._learning)
-        decay = rates.averaging_decay
-        for average, weight in zip(self.averaged.weights, self.used_weights(), strict=True):
-            average.assign(decay * average + (1.0 - decay) * weight)
-        return losses
+            total = self.optimizer.scale_loss(total)
+        return tape.gradient(total, self._learning), losses
+
+    def _gradients_of_devices(
+        self, batch: Mapping[str, Any], rates: StepRates
+    ) -> tuple[list[Any], dict[str, Any]]:
+        """Give each device its part of the batch, and take the mean of what they find.
+
+        Keras's own ``DataParallel`` computes with JAX alone.
+        """
+        devices = self.devices[: self._batch_size]
+        sums: Any = None
+        for place, device in enumerate(devices):
+            share = len(range(place, self._batch_size, len(devices))) / self._batch_size
+            with tf.device(device):
+                part = {name: values[place :: len(devices)] for name, values in batch.items()}
+                found = tf.nest.map_structure(
+                    lambda value, share=share: share * value, self._gradients(part, rates)
+                )
+            sums = found if sums is None else tf.nest.map_structure(tf.add, sums, found)
+        gradients, losses = sums
+        return gradients, losses
 
     def _outputs(self, images: Any, rates: StepRates) -> Any:
         if not self._domains:
@@ -288,6 +335,19 @@ class Learner(ABC):
         for group, variables in self.number_groups().items():
             for index, variable in enumerate(variables):
                 variable.assign(arrays[f"{group}/{index}"])
+
+
+@contextmanager
+def _computing_in(precision: str) -> Iterator[None]:
+    """Have layers that are made meanwhile compute in a precision; weights are float32."""
+    if precision not in _POLICIES:
+        raise UnknownNameError.of("precision", precision, _POLICIES)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(_POLICIES[precision])
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 class Task(ABC):
@@ -488,6 +548,8 @@ class Training:
     ----------
     folder, log_dir : Path
         For the model and its record, and for TensorBoard; both exist.
+    devices : sequence of str, optional
+        As of ``find_devices``; several share the batches. By default all GPUs.
 
     Raises
     ------
@@ -508,8 +570,10 @@ class Training:
         log_dir: Path,
         resume: TrainingState | None,
         listener: TrainingListener | None,
+        devices: Sequence[str] | None = None,
     ) -> None:
         self._task = task
+        task.learner.devices = find_devices("auto") if devices is None else tuple(devices)
         self._settings = settings
         self._folder = folder
         self._listener = listener or TrainingListener()
@@ -532,6 +596,7 @@ class Training:
         self._board = TensorBoardLog(log_dir / self.state.run_name)
         self._details = {
             "settings": asdict(settings),
+            "devices": list(task.learner.devices),
             "data_hash": self.state.data_hash,
             "parameters": task.learner.model.count_params(),
             "tensorboard": str(log_dir / self.state.run_name),

@@ -43,6 +43,9 @@ class TrainingSettings(ABC):
     patience : int
         Epochs without a better validation score before the training stops; 0 never stops.
     seed : int
+    precision : str
+        In what the network that learns is computed: ``f32``, ``bf16`` or ``f16``. Its weights, and
+        the model that is measured and saved, are float32 in any case.
     """
 
     preset: str
@@ -57,6 +60,7 @@ class TrainingSettings(ABC):
     clip_norm: float = ranged(1.0, above=0)
     patience: int = ranged(0, at_least=0)
     seed: int = ranged(0, at_least=0, at_most=2**32 - 1)
+    precision: str = "f32"
 
     @property
     @abstractmethod

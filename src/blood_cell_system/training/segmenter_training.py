@@ -580,6 +580,7 @@ def train_segmenter(
     listener: TrainingListener | None = None,
     is_deterministic: bool = False,
     start: StartingPoint | None = None,
+    devices: Sequence[str] | None = None,
 ) -> TrainingResult:
     """Train a segmenter, or continue a training.
 
@@ -600,6 +601,8 @@ def train_segmenter(
     start : StartingPoint, optional
         A trained model to begin with, in place of random weights; ``fine_tuning_settings`` has the
         settings for it.
+    devices : sequence of str, optional
+        As of ``find_devices``; several share the batches. By default all GPUs.
 
     Raises
     ------
@@ -631,6 +634,7 @@ def train_segmenter(
             log_dir=log_dir,
             resume=resume,
             listener=listener,
+            devices=devices,
         )
         result = training.run()
         if result.is_complete and settings.calibrates_peaks and settings.has_instance_head:

@@ -41,6 +41,7 @@ def test_without_a_preset_it_is_the_balanced_one():
         (["--d-reduced", "0"], {"d_reduced": 0}),
         (["--crop-size", "192"], {"crop_size_px": 192}),
         (["--learning-rate", "0.001"], {"learning_rate": 0.001}),
+        (["--precision", "bf16"], {"precision": "bf16"}),
     ],
 )
 def test_every_value_can_be_overridden(words, change):
@@ -77,6 +78,7 @@ def test_a_continued_run_keeps_its_batch_size_when_auto_is_asked_for():
         (["--preset", "fast"], "preset = balanced, not fast"),
         (["--seed", "1"], "seed = 0, not 1"),
         (["--batch-size", "4"], "batch_size = 8, not 4"),
+        (["--precision", "bf16"], "precision = f32, not bf16"),
     ],
 )
 def test_a_continued_run_cannot_become_another_one(words, found):
@@ -144,3 +146,16 @@ def test_the_architecture_of_the_model_to_begin_with_cannot_change(tmp_path, cap
 def test_without_a_model_to_begin_with_there_is_nothing_to_keep():
     with pytest.raises(SettingsError, match=r"--kept-share 0\.5: there is nothing to keep"):
         resolve_settings(options_of("--kept-share", "0.5"), None)
+
+
+@pytest.mark.parametrize("words", [["train"], ["train-classifier", "rbc"]])
+def test_a_gpu_that_is_not_there_ends_with_one_line_that_says_what_to_do(tmp_path, capsys, words):
+    assert main([*words, "--data-dir", str(tmp_path), "--devices", "64"]) == 2
+    error = capsys.readouterr().err
+    assert "--devices 64: TensorFlow" in error
+    assert "train-gpu" in error
+
+
+def test_devices_are_a_number_or_a_word(capsys):
+    assert main(["train", "--devices", "gpu"]) == 2
+    assert "expected a number or 'auto' or 'cpu'" in capsys.readouterr().err
