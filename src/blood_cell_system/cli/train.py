@@ -297,6 +297,7 @@ def train_classifier(
         return 0
     resume = state_beside(resume_from, classifier_files(kind)) if resume_from else None
     settings = resolve_classifier_settings(ctx.params, resume)
+    found = _devices(devices)
     folder = CellFolder.open(
         data_dir,
         kind=kind,
@@ -305,7 +306,6 @@ def train_classifier(
     )
     if sources is not None:
         folder = folder.of_sources(_sources_named(sources, folder.sources))
-    found = _devices(devices)
     print(folder.to_text())
     import_tensorflow()
     from blood_cell_system.cli.training_progress import ClassifierProgress
