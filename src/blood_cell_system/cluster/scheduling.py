@@ -6,7 +6,8 @@
    size. A few for each worker are in work at a time, so that nothing here grows with the list.
 3. A worker writes the cells of a batch; this process alone makes it count. Where a worker dies or
    fails, its batch is cut in two, until the image that it is about stands alone; that one is tried
-   a few times and then listed as failed, with the reason.
+   again and then listed as failed, with the reason. Where workers die, Dask blames all that waited
+   for them: such an image has its last attempt when nothing else is in work.
 4. At the end the dataset is settled again, and the sums of slides and patients are written.
 """
 
@@ -56,11 +57,22 @@ _ANSWER_S: Final = 10.0
 _NO_WORKER_S: Final = 60.0
 """Until a scheduler without workers is given up."""
 
-_ENVIRONMENT: Final = dict.fromkeys(
-    ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"
-)
-"""Of the processes of this computer. Dask would also give memory back at every chance
-(``MALLOC_TRIM_THRESHOLD_``), for which an analysis of many large arrays pays dearly."""
+_THREADS: Final = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOCAL_SETTINGS: Final = {
+    # Dask would also give memory back at every chance (MALLOC_TRIM_THRESHOLD_), for which an
+    # analysis of many large arrays pays dearly.
+    "distributed.nanny.pre-spawn-environ": dict.fromkeys(_THREADS, "1"),
+    # A batch that has killed two workers is cut in two, to find the image that does it.
+    "distributed.scheduler.allowed-failures": 1,
+    # Workers would watch themselves a hundred times a second, for which they pay as well.
+    "distributed.worker.profile.enabled": False,
+    "distributed.admin.tick.interval": "1s",
+    "distributed.admin.system-monitor.interval": "5s",
+    "distributed.worker.memory.monitor-interval": "500ms",
+    # A worker that has paused for its memory takes no batch any more, and gives none back.
+    "distributed.worker.memory.pause": False,
+}
+"""Of Dask, for the processes of this computer; docs/cluster.md has them for others."""
 
 _logger = logging.getLogger(__name__)
 
@@ -96,9 +108,7 @@ def connected(scheduler: str, *, jobs: int) -> Iterator[Any]:
     log.handlers, log.propagate = [logging.NullHandler()], False
     if scheduler == "local":
         with (
-            # A batch that has killed two workers is cut in two, to find the image that does it.
-            dask_config.set({"distributed.scheduler.allowed-failures": 1}),
-            dask_config.set({"distributed.nanny.pre-spawn-environ": _ENVIRONMENT}),
+            dask_config.set(LOCAL_SETTINGS),
             LocalCluster(
                 n_workers=jobs,
                 threads_per_worker=1,
@@ -137,6 +147,7 @@ class _Piece:
 
     images: tuple[SourceImage, ...]
     attempts: int = 0
+    is_suspect: bool = False
 
 
 class ClusterRun:
@@ -170,6 +181,7 @@ class ClusterRun:
         self._work, self._check = work, check
         self._seconds_an_image: float | None = None
         self._failed: list[dict[str, Any]] = []
+        self._suspects: deque[_Piece] = deque()
         self.kept = 0
         """Images of this run that a former one had finished."""
 
@@ -196,6 +208,13 @@ class ClusterRun:
 
         for piece, future in self._futures(take, self._submit):
             yield from self._ended(piece, future, waiting)
+        suspects = self._suspects
+
+        def take_suspect() -> _Piece | None:
+            return suspects.popleft() if suspects else None
+
+        for piece, future in self._futures(take_suspect, self._submit, at_once=1):
+            yield from self._ended(piece, future, suspects)
         self._list_failed()
         for batch in self._dataset.settle():
             del batch
@@ -276,9 +295,13 @@ class ClusterRun:
         return self._client.submit(function, blood_cell_system.__version__, package, pure=False)
 
     def _futures(
-        self, take: Callable[[], _Item | None], submit: Callable[[_Item], Any]
+        self,
+        take: Callable[[], _Item | None],
+        submit: Callable[[_Item], Any],
+        *,
+        at_once: int | None = None,
     ) -> Iterator[tuple[_Item, Any]]:
-        """Keep some items in work for each worker; gives each with its future when it ends.
+        """Keep items in work, some for each worker or so many; gives each with its future.
 
         ``take`` gives the next item, None while there is none; ``submit`` its future, None for an
         item that has ended.
@@ -289,7 +312,7 @@ class ClusterRun:
         completed = as_completed([], loop=self._client.loop)
         try:
             while True:
-                while len(in_work) < self._room and (item := take()) is not None:
+                while len(in_work) < (at_once or self._room) and (item := take()) is not None:
                     future = submit(item)
                     if future is None:
                         yield item, None
@@ -345,13 +368,31 @@ class ClusterRun:
             waiting.append(piece)
         elif len(piece.images) > 1:
             waiting.extend(_Piece(images=half) for half in halves(piece.images))
-        elif piece.attempts < _ATTEMPTS:
+        elif type(error).__name__ == "KilledWorker" and not piece.is_suspect:
+            piece.is_suspect = True
+            self._suspects.append(piece)
+        elif piece.attempts < _ATTEMPTS and not piece.is_suspect:
             waiting.append(piece)
         else:
             [image] = piece.images
-            reason = f"{image.name}: tried {piece.attempts} times: {_words_of(error)}"
+            reason = f"{image.name}: tried {piece.attempts} times: {self._words_of(error)}"
             return self._given_up(piece, reason)
         return []
+
+    def _words_of(self, error: Any) -> str:
+        """Say why a worker gave nothing, in a line."""
+        if type(error).__name__ != "KilledWorker":
+            return f"{type(error).__name__}: {' '.join(str(error).split())}"
+        worker, ended = error.last_worker, set()
+        with suppress(OSError, TimeoutError):
+            events = self._client.get_events("worker-restart-memory")
+            ended = {event["worker"] for _, event in events}
+        if worker.address not in ended:
+            return "the worker that had it was killed each time; perhaps the memory is full."
+        return (
+            f"its worker took more than its {worker.memory_limit / 2**20:.0f} MiB of memory. Give "
+            "workers more, or analyse it field by field with --max-memory."
+        )
 
     def _given_up(self, piece: _Piece, reason: str) -> list[dict[str, Any]]:
         """List an image as failed, some together in a file."""
@@ -375,10 +416,3 @@ class ClusterRun:
         """Note how long an image took: mostly as the last ones did."""
         former = self._seconds_an_image
         self._seconds_an_image = seconds if former is None else 0.7 * former + 0.3 * seconds
-
-
-def _words_of(error: BaseException) -> str:
-    """Say why a worker gave nothing, in a line."""
-    if type(error).__name__ == "KilledWorker":
-        return "the worker that had it was killed each time; perhaps the memory is full"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -4,9 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from support.results_datasets import failed, outcome_of, written
 
 from blood_cell_system.cluster.dataset_sums import write_sums
+from blood_cell_system.cluster.scheduling import LOCAL_SETTINGS
 
 pytest.importorskip("pyarrow", reason="of the extra [cluster]")
 PAGE = (Path(__file__).parents[3] / "docs" / "cluster.md").read_text("utf-8")
@@ -40,3 +42,13 @@ def test_the_files_of_the_page_are_those_of_a_dataset(dataset):
     found = {path.relative_to(dataset).parts[0] for path in dataset.rglob("*") if path.is_file()}
     for name in found:
         assert name in drawn
+
+
+def test_workers_by_hand_get_the_settings_of_local_ones():
+    config = pytest.importorskip("dask").config
+    page = yaml.safe_load(re.search(r"```yaml\n(distributed.*?)```", PAGE, re.DOTALL)[1])
+    environment = page["distributed"]["nanny"]["pre-spawn-environ"]
+    # Dask has it in its own settings, and adds ours to them.
+    assert environment.pop("MALLOC_TRIM_THRESHOLD_", "") is None
+    found = {name: config.get(name, config=page) for name in LOCAL_SETTINGS}
+    assert found == LOCAL_SETTINGS

@@ -1,4 +1,5 @@
 import pickle
+from types import SimpleNamespace
 
 import pytest
 from support.cluster_runs import colour_pipeline, rows_of, smear_folder, sources_of, task_of
@@ -107,6 +108,55 @@ def test_an_image_that_fails_its_batch_is_isolated_with_the_reason(client, pipel
     assert failed["reason"] == "s0/bad.png: tried 3 times: RuntimeError: it burst"
     assert len(rows) == 7
     assert len(rows_of(tmp_path / "out", "images")) == 7
+
+
+IN_WORK = set()
+
+
+class BlamingRun(ClusterRun):
+    """Knows what is in work, as Dask does when a worker dies."""
+
+    def _submit(self, piece):
+        IN_WORK.update(image.name for image in piece.images)
+        return super()._submit(piece)
+
+    def _ended(self, piece, future, waiting):
+        IN_WORK.difference_update(image.name for image in piece.images)
+        return super()._ended(piece, future, waiting)
+
+
+def blamed(version, package):
+    """Blame whatever is in work together with a certain image for the death of a worker."""
+    if "s0/bad.png" in IN_WORK:
+        worker = SimpleNamespace(address="tcp://dead:1", memory_limit=500 << 20)
+        raise distributed.scheduler.KilledWorker("task", worker, 1)
+    return run_batch(version, package)
+
+
+@pytest.mark.parametrize(
+    ("events", "reason"),
+    [
+        ([], "the worker that had it was killed each time; perhaps the memory is full."),
+        (
+            [{"worker": "tcp://dead:1"}],
+            "its worker took more than its 500 MiB of memory. Give workers more, or analyse it "
+            "field by field with --max-memory.",
+        ),
+    ],
+)
+def test_images_that_wait_for_a_worker_that_dies_are_not_blamed(
+    client, pipeline, tmp_path, events, reason
+):
+    for event in events:
+        client.log_event("worker-restart-memory", event)
+    folder = smear_folder(tmp_path / "in")
+    (folder / "s0/bad.png").write_bytes((folder / "s0/0.png").read_bytes())
+    run = BlamingRun(client, task_of(tmp_path / "out", pipeline), work=blamed)
+    rows = list(run.results(sources_of(folder)))
+    assert {row["image"]: row["reason"] for row in rows if row["status"] == "failed"} == {
+        "s0/bad.png": f"s0/bad.png: tried 2 times: {reason}"
+    }
+    assert len(rows) == 5
 
 
 def refused(version, package):
