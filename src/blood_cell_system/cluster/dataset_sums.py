@@ -7,6 +7,7 @@ then gives the same sums as for a folder of reports.
 
 import io
 import json
+import math
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -171,16 +172,21 @@ class _Kinds:
             table = table.filter(pa.array(is_smear))
         if not table.num_rows:
             return
-        key = np.zeros(table.num_rows, dtype=np.int64)
-        values: list[list[Any]] = []
-        for name in (*_TEXTS, *_TRUTHS):
-            codes, words = _codes(table[name])
-            key = key * len(words) + codes
-            values.append(words)
-        size = int(np.prod([len(words) for words in values]))
+        columns = [_codes(table[name]) for name in (*_TEXTS, *_TRUTHS)]
+        lengths = [len(words) for _, words in columns]
+        size = math.prod(lengths)
+        key = np.zeros(table.num_rows, dtype=np.int32 if size < 1 << 31 else np.int64)
+        for codes, words in columns:
+            key *= len(words)
+            key += codes
         found, local = _distinct(key, size)
+        places = np.unravel_index(found, lengths)
+        decoded = [
+            [words[place] for place in of_column.tolist()]
+            for (_, words), of_column in zip(columns, places, strict=True)
+        ]
         known = [
-            self._kinds.setdefault(_decoded(int(one), values), len(self._kinds)) for one in found
+            self._kinds.setdefault(kind, len(self._kinds)) for kind in zip(*decoded, strict=True)
         ]
         images, names = _codes(table["image"])
         numbers = [self._images.setdefault(str(name), len(self._images)) for name in names[:-1]]
@@ -224,7 +230,7 @@ class _Kinds:
         )
 
 
-def _distinct(key: NDArray[np.int64], size: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
+def _distinct(key: NDArray[np.integer[Any]], size: int) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Distinct values below a size, and the place among them of each; as ``np.unique`` does."""
     if size > _MOST_KINDS:
         found, local = np.unique(key, return_inverse=True)
@@ -235,22 +241,15 @@ def _distinct(key: NDArray[np.int64], size: int) -> tuple[NDArray[Any], NDArray[
     return np.flatnonzero(present), place[key]
 
 
-def _decoded(key: int, values: list[list[Any]]) -> tuple[Any, ...]:
-    found = []
-    for words in reversed(values):
-        key, code = divmod(key, len(words))
-        found.append(words[code])
-    return tuple(reversed(found))
-
-
-def _codes(column: Any) -> tuple[NDArray[np.int64], list[Any]]:
+def _codes(column: Any) -> tuple[NDArray[np.integer[Any]], list[Any]]:
     """Codes of a column of truths or text, and their values; of text the last is None."""
     if str(column.type) == "bool":
-        return _truths(column).astype(np.int64), [False, True]
+        return _truths(column).view(np.uint8), [False, True]
     array = column.combine_chunks()
-    words = array.dictionary.to_pylist()
-    codes = array.indices.fill_null(len(words)).to_numpy(zero_copy_only=False)
-    return codes.astype(np.int64), [*words, None]
+    words, codes = array.dictionary.to_pylist(), array.indices
+    if codes.null_count:
+        codes = codes.fill_null(len(words))
+    return codes.to_numpy(zero_copy_only=False), [*words, None]
 
 
 def _truths(column: Any) -> NDArray[np.bool_]:
