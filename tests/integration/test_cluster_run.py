@@ -9,8 +9,11 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 from support.cluster_runs import colour_pipeline, rows_of, smear_folder
+
+from blood_cell_system.imaging.image_file import read_image, write_image
 
 pytest.importorskip("distributed", reason="of the extra [cluster]")
 
@@ -45,17 +48,21 @@ def test_two_processes_of_this_computer_write_a_dataset_and_go_on_with_it(tmp_pa
     assert len(rows_of(tmp_path / "out", "images")) == 6
 
 
-def dask(*words, **options):
+def own_port():
+    return 20_000 + os.getpid() % 20_000
+
+
+def dask(*words, **settings):
     environment = os.environ | {
         "DASK_DISTRIBUTED__COMM__TIMEOUTS__CONNECT": "5s",
         "DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "10s",
+        **settings,
     }
     return subprocess.Popen(
         [sys.executable, "-m", "dask", *words],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         env=environment,
-        **options,
     )
 
 
@@ -65,7 +72,7 @@ class Cluster:
     def __init__(self, folder, command):
         self.file, self.command, self.output = folder / "scheduler.json", command, folder / "log"
         self.processes = {}
-        self.port = 20_000 + os.getpid() % 20_000
+        self.port = own_port()
 
     def keep_up(self):
         """Start what is not running; gives the exit code of the driver once it has ended well."""
@@ -104,6 +111,34 @@ class Cluster:
             if process.poll() is None:
                 process.send_signal(signal.SIGKILL)
             process.wait()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_an_image_too_large_for_the_workers_memory_fails_alone_with_the_reason(tmp_path, model):
+    folder = smear_folder(tmp_path / "in", slides=1, images=4)
+    few = read_image(folder / "s0/0.png")
+    write_image(folder / "s0/0.png", np.tile(few, (40, 30, 1)))
+    port = own_port()
+    address = f"tcp://127.0.0.1:{port}"
+    options = ["--nthreads", "1", "--memory-limit", "500MiB", "--no-dashboard"]
+    environment = {"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "0"}
+    processes = [
+        dask(
+            "scheduler", "--host", "127.0.0.1", "--port", str(port), "--no-dashboard", **environment
+        )
+    ]
+    try:
+        processes.append(dask("worker", address, *options))
+        done = analyzed(folder, tmp_path / "out", model, address, timeout=800)
+    finally:
+        # The nanny of a worker ends it as well.
+        for process in reversed(processes):
+            process.terminate()
+            process.wait()
+    assert done.returncode == 1, done.stderr
+    assert "Images: 0 ok, 3 warned, 1 failed" in done.stdout
+    assert "s0/0.png: tried 2 times: its worker took more than its 500 MiB of memory" in done.stdout
 
 
 @pytest.mark.slow

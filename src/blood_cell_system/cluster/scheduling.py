@@ -361,7 +361,8 @@ class ClusterRun:
         error = future.exception()
         if isinstance(error, WorkerVersionError):
             raise error
-        _logger.info("a batch of %s images failed: %s", len(piece.images), error)
+        words = self._words_of(error)
+        _logger.info("a batch of %s images failed: %s", len(piece.images), words)
         if isinstance(error, OutputError):
             if piece.attempts >= _ATTEMPTS:
                 raise error
@@ -375,8 +376,7 @@ class ClusterRun:
             waiting.append(piece)
         else:
             [image] = piece.images
-            reason = f"{image.name}: tried {piece.attempts} times: {self._words_of(error)}"
-            return self._given_up(piece, reason)
+            return self._given_up(piece, f"{image.name}: tried {piece.attempts} times: {words}")
         return []
 
     def _words_of(self, error: Any) -> str:
