@@ -5,6 +5,7 @@ By default an ``.onnx`` file runs in ONNX Runtime, a ``.keras`` file in Keras, a
 ``bloodcells quantize`` has made them, bfloat16 in OpenVINO. Figures are in ``docs/speed.md``.
 """
 
+import importlib
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -106,12 +107,21 @@ class Execution:
             )
         return wanted
 
+    @property
+    def is_default(self) -> bool:
+        """Whether nothing was asked for."""
+        return self == Execution(threads=self.threads)
+
     def words_for(self, path: Path) -> str:
-        """Say what runs a file, where that is not what runs it by default; for reports."""
-        if self == Execution(threads=self.threads):
-            return ""
+        """Say what runs a file; for reports."""
         package = {"onnx": "onnxruntime"}.get(name := self.runtime_for(path), name)
-        return f"{package} {version(package)}, {self.device}, {self.precision}"
+        return f"{package} {_version_of(package)}, {self.device}, {self.precision}"
+
+
+def _version_of(package: str) -> str:
+    """Version of a runtime, whichever distribution it is of: onnxruntime-gpu has the same name."""
+    stated: str = importlib.import_module(package).__version__
+    return stated.partition("-")[0]
 
 
 _DOT_PRODUCTS: Final = (23, 101)
@@ -149,7 +159,7 @@ def onnx_provider(device: str) -> str:
 def no_device(device: str, package: str, found: list[str]) -> SettingsError:
     """Say that a runtime has no such device, and which ones it has."""
     return SettingsError(
-        f"device: received {device}; {package} {version(package)} finds {', '.join(found)} on "
+        f"device: received {device}; {package} {_version_of(package)} finds {', '.join(found)} on "
         "this machine. Install its driver and the build of the runtime for it (for CUDA: "
         "onnxruntime-gpu in the place of onnxruntime), or leave --device out."
     )

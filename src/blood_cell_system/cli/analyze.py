@@ -522,6 +522,8 @@ def print_summary(summary: "BatchSummary", output_dir: Path) -> None:
             print(f"warned  {shown_name(report.name)}: {shown_name(warning)}")
     if not summary.is_grouped:
         print(f"Cells: {_counts_words(summary.counts)}")
+    if summary.provenance.runs_in:
+        print(f"Networks: {summary.provenance.runs_in}")
     _print_places(summary, output_dir)
     print(DISCLAIMER)
 

@@ -379,6 +379,7 @@ class InferencePipeline:
                 software_version=blood_cell_system.__version__,
                 model=name,
                 model_sha256=digest,
+                runs_in=self.system.runs_in,
                 rbc_classifier=red.name if red else None,
                 rbc_classifier_sha256=red.sha256 if red else None,
                 wbc_classifier=white.name if white else None,

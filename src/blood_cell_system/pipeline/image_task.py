@@ -122,7 +122,9 @@ def run_task(recipe: PipelineRecipe, task: ImageTask) -> TaskOutcome:
         It is another one than that of the batch, or damaged.
     """
     pipeline = pipeline_of(recipe)
-    if pipeline.provenance != task.provenance:
+    there = pipeline.provenance
+    # Machines of a cluster may have another version of the runtime.
+    if there != task.provenance.model_copy(update={"runs_in": there.runs_in}):
         raise CheckpointError(
             f"{task.provenance.model}, or a classifier beside it: another file or version than "
             "that which the batch began with. Put it back, or begin anew."
@@ -271,6 +273,8 @@ def former_report(
         "data_sha256": digest,
         "pixels_sha256": former.pixels_sha256,
         "field_hash": former.field_hash,
+        # Reports of former versions do not name the default.
+        "runs_in": former.runs_in,
     }
     expected = provenance.model_copy(update=digests)
     if (report.settings, report.provenance) != (settings, expected):

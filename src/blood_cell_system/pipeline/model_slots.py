@@ -193,11 +193,14 @@ class ReadyModel:
         Of its file, with what runs it where that is not the default, or of the model in memory.
     sha256 : str
         Of the file, or of the weights of a model in memory.
+    runs_in : str or None
+        Runtime with its version, device and precision; None for a model in memory.
     """
 
     runtime: Any
     name: str
     sha256: str
+    runs_in: str | None = None
 
 
 class ModelSlot:
@@ -275,8 +278,8 @@ class ModelSlot:
         # With --precision int8 the file of 8 bits beside it runs.
         ran = Path(getattr(getattr(runtime, "network", None), "name", path))
         words = self.execution.words_for(path)
-        name = f"{ran.name} ({words})" if words else ran.name
-        return ReadyModel(runtime=runtime, name=name, sha256=sha256_of(ran))
+        name = ran.name if self.execution.is_default else f"{ran.name} ({words})"
+        return ReadyModel(runtime=runtime, name=name, sha256=sha256_of(ran), runs_in=words)
 
     def _as_runtime(self) -> Any:
         model = self.model

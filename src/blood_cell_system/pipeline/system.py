@@ -403,6 +403,11 @@ class BloodCellAnalysisSystem:
         ready = self._ready_segmenter()
         return ready.name, ready.sha256
 
+    @property
+    def runs_in(self) -> str | None:
+        """Runtime of the segmenter with its version, device and precision; None in memory."""
+        return self._ready_segmenter().runs_in
+
     def _ready_segmenter(self) -> ReadyModel:
         ready = self._slots[None].ready()
         if ready is None:  # For the types alone: a segmenter that is not there is an error.

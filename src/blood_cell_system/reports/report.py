@@ -450,6 +450,13 @@ class Provenance(Record):
     software_version: str
     model: Annotated[Text, Field(description="name of its file")]
     model_sha256: Sha256
+    runs_in: Annotated[
+        Text | None,
+        Field(
+            description="runtime of the networks, its version, device and precision; null in "
+            "reports of former versions and for a model in memory"
+        ),
+    ] = None
     seed: Annotated[int | None, Field(description="null where nothing is drawn")] = None
     rbc_classifier: Annotated[Text | None, Field(description="null without one")] = None
     rbc_classifier_sha256: Sha256 | None = None

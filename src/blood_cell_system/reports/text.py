@@ -475,6 +475,7 @@ def _model_lines(made_with: Provenance) -> list[str]:
     return [
         f"Software {made_with.software_version}, seed: {seed}",
         *(f"{'' if index else 'Model':<8} {model}" for index, model in enumerate(models)),
+        *([f"Runs in  {made_with.runs_in}"] if made_with.runs_in else ()),
     ]
 
 

@@ -124,6 +124,7 @@ def test_a_report_names_what_runs_a_model_where_it_is_not_the_default(model):
         system = BloodCellAnalysisSystem(execution=execution)
         system.load_segmenter(model)
         assert system.model_identity()[0] == expected
+        assert system.runs_in == f"onnxruntime {onnxruntime.__version__}, cpu, f32"
 
 
 def test_openvino_gives_what_onnx_runtime_gives(model):

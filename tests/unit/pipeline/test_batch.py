@@ -38,8 +38,8 @@ from blood_cell_system.pipeline.batch import (
 from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.slide_groups import group_images
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
-from blood_cell_system.reports.image_files import ALL_PARTS, Part
-from blood_cell_system.reports.report import Status
+from blood_cell_system.reports.image_files import ALL_PARTS, Part, as_written
+from blood_cell_system.reports.report import DiagnosticReport, Status
 from blood_cell_system.reports.slides import SlideFile
 
 
@@ -190,6 +190,20 @@ def test_everything_is_done_anew_without_resume(folder, pipeline, tmp_path):
     for _ in range(2):
         summary = run(folder, pipeline, tmp_path / "out")
     assert not any(outcome.was_kept for outcome in summary.outcomes)
+
+
+def test_a_report_of_another_version_of_the_runtime_is_kept(folder, pipeline, tmp_path):
+    out = tmp_path / "out"
+    run(folder, pipeline, out)
+    for path in out.glob("*_report.json"):
+        value = json.loads(path.read_text("utf-8"))
+        value["provenance"]["runs_in"] = "onnxruntime 1.0.0, cpu, f32"
+        path.write_text(json.dumps(value), "utf-8")
+        text = DiagnosticReport.from_json(value).text
+        stem = path.name.removesuffix("_report.json")
+        path.with_name(f"{stem}_summary.txt").write_bytes(as_written(text))
+    summary = run(folder, pipeline, out, resume=True)
+    assert [o.name for o in summary.outcomes if o.was_kept] == ["a", "b", "d"]
 
 
 @pytest.mark.parametrize("downgrade", [to_version_2, to_version_3])

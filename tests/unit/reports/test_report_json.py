@@ -92,6 +92,7 @@ def test_it_says_with_what_it_was_made():
         "software_version": "1.2.3",
         "model": "m.onnx",
         "model_sha256": "cd" * 32,
+        "runs_in": None,
         "seed": None,
         "rbc_classifier": None,
         "rbc_classifier_sha256": None,

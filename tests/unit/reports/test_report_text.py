@@ -58,6 +58,14 @@ def test_every_model_is_named_however_many_there_are():
     assert all(name in text for name in names)
 
 
+def test_what_the_networks_run_in_is_named_where_it_is_known():
+    report = report_of()
+    made_with = report.provenance.model_copy(update={"runs_in": "onnxruntime 1.2, cpu, f32"})
+    text = report.model_copy(update={"provenance": made_with}).to_summary_text()
+    assert "Runs in  onnxruntime 1.2, cpu, f32" in text
+    assert "Runs in" not in report.to_summary_text()
+
+
 def test_the_border_rule_is_told():
     text = report_of(rule=BorderRule.TWO_SIDES).to_summary_text()
     assert "2 cut off by the border, of which 1 are counted (border rule: two-sides)" in text
