@@ -22,6 +22,8 @@ BCCD's test split is left out everywhere, also by its near copies. The stages:
 6. ``export`` takes the mean of the weights of ``measured``, ``wider`` and ``shipped``. Training at
    home makes a network better at home and worse elsewhere; the mean keeps most of both.
    ``export --honest`` has ``home`` in the place of ``shipped``, to be measured on val.
+
+The segmenter of ``commercial_weights`` is the network of ``train --stage measured --epochs 20``.
 """
 
 import argparse
@@ -47,6 +49,7 @@ from blood_cell_system.cli.main import main as bloodcells
 from blood_cell_system.cli.training_progress import TrainingProgress
 from blood_cell_system.datasets.folder_build import finish_build, start_build
 from blood_cell_system.datasets.prepared import PreparedDataset
+from blood_cell_system.datasets.synthetic.folder import SOURCE as SYNTHETIC
 from blood_cell_system.datasets.synthetic.smear import draw_smear
 from blood_cell_system.datasets.synthetic.smear_settings import SmearSettings
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image, write_image
@@ -212,7 +215,7 @@ def drawn_example(number: int) -> Example:
     smear = draw_smear(settings, generator_for(0, COMMAND, number))
     return Example(
         stem=f"drawn_{number:03d}",
-        source="drawn",
+        source=SYNTHETIC,
         split=Split.TRAIN,
         image=smear.image,
         class_mask=smear.class_mask,
@@ -334,10 +337,10 @@ def dataset_of(work: Path, stage: str) -> PreparedDataset:
     if stage == "measured":
         return dataset
     foreign = PreparedDataset.open(work / "data-foreign").images
-    images = [image for image in dataset.images if image.source != "drawn"]
+    images = [image for image in dataset.images if image.source != SYNTHETIC]
     if stage == "wider":
         # Real images of other laboratories take the place of half of the drawn ones.
-        drawn = [image for image in dataset.images if image.source == "drawn"]
+        drawn = [image for image in dataset.images if image.source == SYNTHETIC]
         images += [*drawn[::2], *foreign]
     else:
         at_home = [image for image in images if image.split == Split.TRAIN]
@@ -355,9 +358,10 @@ def dataset_of(work: Path, stage: str) -> PreparedDataset:
     return replace(dataset, images=tuple(images))
 
 
-def train(work: Path, stage: str) -> None:
-    """Train one stage, or go on with it."""
+def train(work: Path, stage: str, *, epochs: int | None) -> None:
+    """Train one stage, or go on with it; ``epochs`` in place of its own number of them."""
     settings, before = STAGES[stage]
+    settings = replace(settings, epochs=epochs or settings.epochs)
     runs = work / stage
     state = runs / SEGMENTER_FILES.state
     with TrainingProgress(settings) as progress:
@@ -401,6 +405,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--stage", choices=tuple(STAGES), default="measured")
+    parser.add_argument("--epochs", type=int, help="in place of the stage's own number")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--honest", action="store_true", help="export what never saw val")
     options = parser.parse_args()
@@ -409,7 +414,7 @@ def main() -> None:
     elif options.task == "label":
         label(options.data, options.work)
     elif options.task == "train":
-        train(options.work, options.stage)
+        train(options.work, options.stage, epochs=options.epochs)
     elif options.task == "export":
         export(options.work, options.output, last="home" if options.honest else "shipped")
 

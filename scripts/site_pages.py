@@ -25,6 +25,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "contributing.md",
     f"{WEIGHTS}/MODEL_CARD.md": "model_card.md",
     f"{WEIGHTS}/CLASSIFIER_CARDS.md": "classifier_cards.md",
+    "commercial_weights/MODEL_CARD.md": "commercial_cards.md",
 }
 """Files of the repository that are pages too, and the names of the pages."""
 

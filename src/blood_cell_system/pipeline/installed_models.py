@@ -29,9 +29,10 @@ _WHAT: Final = {
 
 
 NO_COMMERCIAL: Final = (
-    "no model there learned only from data whose licence allows commercial use. Train them: "
-    "bloodcells train on BCCD or drawn smears, bloodcells train-classifier --sources permissive. "
-    "Then name their folder: --models DIR (docs/commercial_use.md)."
+    "no model there learned only from data whose licence allows commercial use. The repository of "
+    "this program has such a set: --models commercial_weights. To train one: bloodcells train on "
+    "BCCD or drawn smears, bloodcells train-classifier --sources permissive "
+    "(docs/commercial_use.md)."
 )
 """What to do where no such weights are installed."""
 
