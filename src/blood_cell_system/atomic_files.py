@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -213,22 +214,32 @@ def _laid_out(value: Any, line_end: str) -> str:
         return json.encoder.encode_basestring(value)
     if isinstance(value, float):
         return float.__repr__(value) if math.isfinite(value) else "null"
-    if isinstance(value, (list, tuple)):
-        if not value:
-            return "[]"
-        inner = line_end + " "
-        items = f",{inner}".join([_laid_out(item, inner) for item in value])
-        return f"[{inner}{items}{line_end}]"
+    if not isinstance(value, (list, tuple, dict)):
+        # Numbers, truth and None; what JSON has no form for is refused here.
+        return json.dumps(value)
+    if not value:
+        return "{}" if isinstance(value, dict) else "[]"
+    inner = line_end + " "
+    if _SCALARS.issuperset(map(type, value.values() if isinstance(value, dict) else value)):
+        with suppress(ValueError):  # Of numbers that are not finite.
+            line = _encoder(f",{inner}").encode(value)
+            return f"{line[0]}{inner}{line[1:-1]}{line_end}{line[-1]}"
     if isinstance(value, dict):
-        if not value:
-            return "{}"
-        inner = line_end + " "
-        items = f",{inner}".join(
-            [f"{_key(key)}: {_laid_out(value[key], inner)}" for key in sorted(value)]
-        )
-        return f"{{{inner}{items}{line_end}}}"
-    # Numbers, truth and None; what JSON has no form for is refused here.
-    return json.dumps(value)
+        items = [f"{_key(key)}: {_laid_out(value[key], inner)}" for key in sorted(value)]
+        return f"{{{inner}{f',{inner}'.join(items)}{line_end}}}"
+    items = [_laid_out(item, inner) for item in value]
+    return f"[{inner}{f',{inner}'.join(items)}{line_end}]"
+
+
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
+"""Types of which a list or a table is laid out in one go, in C."""
+
+
+@cache
+def _encoder(separator: str) -> json.JSONEncoder:
+    return json.JSONEncoder(
+        separators=(separator, ": "), sort_keys=True, ensure_ascii=False, allow_nan=False
+    )
 
 
 def _key(key: Any) -> str:
