@@ -549,10 +549,6 @@ def _bodies(plane: NDArray[np.bool_], contrast: "_Contrast") -> _Bodies:
     )
 
 
-_FEW_RIM_PX: Final = 1_000
-"""Pixels of outline up to which each one's surroundings are looked at by themselves."""
-
-
 class _Contrast:
     """How sharply the light of an image changes around its pixels."""
 
@@ -576,17 +572,7 @@ class _Contrast:
 
         The steepest place may lie a pixel off: compression takes the colour from the rim of a mark.
         """
-        if len(at) > _FEW_RIM_PX:
-            step, change = (part[at].astype(np.float32) for part in self._gradients)
-        else:
-            rows, columns = np.divmod(at, self._image.shape[1])
-            reach = np.arange(-4, 5)
-            down = np.clip(rows[:, None] + reach, 0, self._image.shape[0] - 1)
-            across = np.clip(columns[:, None] + reach, 0, self._image.shape[1] - 1)
-            windows = self._image[down[:, :, None], across[:, None, :]]
-            change = np.ptp(windows, axis=(1, 2)).astype(np.float32)
-            places = [windows[:, y : y + 3, x : x + 3] for y in (2, 3, 4) for x in (2, 3, 4)]
-            step = np.max([np.ptp(place, axis=(1, 2)) for place in places], axis=0)
+        step, change = (part[at].astype(np.float32) for part in self._gradients)
         share = np.where(change >= _STEP, step / np.maximum(change, 1), 0)
         return np.asarray(np.maximum(np.maximum(share[:, 0], share[:, 1]), share[:, 2]))
 
@@ -749,12 +735,20 @@ def _density(cells: Cells, image: NDArray[np.uint8], row: int | np.intp) -> NDAr
         slice(max(0, y_min - margin), min(height, y_max + margin)),
         slice(max(0, x_min - margin), min(width, x_max + margin)),
     )
-    labels, pixels = cells.label_image[window], image[window].astype(np.float32)
-    inside, slide = labels == row + 1, labels == 0
-    if inside.sum() < _MIN_PIXELS or slide.sum() < _MIN_PIXELS:
+    labels, pixels = cells.label_image[window], image[window]
+    inside, slide = ((labels == label).view(np.uint8) for label in (row + 1, 0))
+    if min(cv2.countNonZero(inside), cv2.countNonZero(slide)) < _MIN_PIXELS:
         return np.full(3, np.nan)
-    light = np.median(pixels[slide], axis=0)
-    return np.asarray(-np.log((pixels[inside].mean(axis=0) + 1) / (light + 1)), np.float64)
+    light = np.array([_median_level(pixels, channel, slide) for channel in range(3)])
+    return np.asarray(-np.log((np.array(cv2.mean(pixels, inside)[:3]) + 1) / (light + 1)))
+
+
+def _median_level(pixels: NDArray[np.uint8], channel: int, chosen: NDArray[np.uint8]) -> float:
+    """Median of a channel where ``chosen`` is not 0: by counting levels, many times as fast."""
+    counts = cv2.calcHist([pixels], [channel], chosen, [256], [0, 256])
+    below = np.cumsum(counts)
+    middles = (below[-1] - 1) // 2, below[-1] // 2
+    return float(np.searchsorted(below, middles, side="right").mean())
 
 
 def _is_grey(density: NDArray[np.float64]) -> bool:

@@ -23,7 +23,7 @@ from blood_cell_system.analysis.scale import (
 from blood_cell_system.analysis.survey import Survey
 from blood_cell_system.analysis.thin_smear import ALMOST_BLACK, BARE, CUT_OUT, reason_to_refuse
 from blood_cell_system.imaging.pixel_size import PLAUSIBLE_UM, PixelSize
-from blood_cell_system.stain.optical_density import GREEN
+from blood_cell_system.stain.optical_density import BLUE, GREEN, median_density
 
 
 class Severity(StrEnum):
@@ -187,20 +187,27 @@ def assess(
     stained_share = float(is_stained[view.field].mean())
     # Channel by channel, which is thrice as fast as along an axis.
     density = np.array(
-        [np.median(view.density[:, :, channel][is_stained]) for channel in range(3)]
+        [median_density(view.density[:, :, channel][is_stained]) for channel in range(3)]
         if is_stained.any()
         else [0.0, 0.0, 0.0]
     )
     diameter = scale.red_cell_diameter_px or (vote.diameter_px if vote else None)
     edge_share = edge_width(view, diameter)
+    # Shares of levels need no more than a sample; its channels are neighbours in memory.
+    sample = (slice(None, None, 3),) * 2
+    levels = np.ascontiguousarray(np.moveaxis(view.image[sample], -1, 0)).reshape(3, -1)
+    slide, cells, seen = (
+        levels.compress(where[sample].ravel(), axis=1)
+        for where in (is_slide, is_stained, view.field)
+    )
     findings = (
         _focus(edge_share, (diameter or 0) * view.shrink),
-        _exposure(view, is_stained, is_slide),
+        _exposure(slide, cells, seen if seen.size else levels),
         _crowding(stained_share),
         _stain(density, stained_share),
         _scale(scale, vote, pixel_size),
         _field(judged_share),
-        _colour(view, is_stained, is_slide),
+        _colour(slide, cells),
     )
     if is_cut_out and max(view.field.shape) <= ONE_CELL_PX * view.shrink and not is_vouched_for:
         return _of_one_cell([one.name for one in findings], judged_share)
@@ -248,17 +255,14 @@ def _focus(share: float | None, diameter_px: float) -> QualityFinding:
 
 
 def _exposure(
-    view: Survey, is_stained: NDArray[np.bool_], is_slide: NDArray[np.bool_]
+    slide: NDArray[np.uint8], cells: NDArray[np.uint8], seen: NDArray[np.uint8]
 ) -> QualityFinding:
-    """Judge the light by the cells: an empty slide may be as white as it likes."""
-    # A share needs no more than a sample.
-    image = view.image[::3, ::3]
-    inside = image[view.field[::3, ::3]]
-    if not len(inside):
-        inside = view.image.reshape(-1, 3)
-    black = float((inside <= 8).all(axis=1).mean())
-    slide, cells = image[is_slide[::3, ::3]], image[is_stained[::3, ::3]]
-    light = float(np.median(slide.max(axis=1))) if len(slide) else 0.0
+    """Judge the light by the cells: an empty slide may be as white as it likes.
+
+    Levels of pixels are of shape (3, pixels).
+    """
+    black = float((seen.max(axis=0) <= 8).mean())
+    light = float(np.median(slide.max(axis=0))) if slide.size else 0.0
     if light < MIN_LIGHT or black > MAX_CLIPPED:
         return warning(
             "exposure",
@@ -268,7 +272,7 @@ def _exposure(
             "exposure.",
         )
     # Blue is left out: under a bluish lamp it is clipped in nuclei, which lose nothing by it.
-    clipped = float((cells[:, :2] >= 254).any(axis=1).mean()) if len(cells) else 0.0
+    clipped = float((cells[:BLUE].max(axis=0) >= 254).mean()) if cells.size else 0.0
     if clipped > MAX_CLIPPED:
         return warning(
             "exposure",
@@ -280,15 +284,11 @@ def _exposure(
     return finding("exposure", light, f"The empty slide has a brightness of {light:.0f} of 255.")
 
 
-def _colour(
-    view: Survey, is_stained: NDArray[np.bool_], is_slide: NDArray[np.bool_]
-) -> QualityFinding:
+def _colour(slide: NDArray[np.uint8], cells: NDArray[np.uint8]) -> QualityFinding:
     """Whether there are colours, and whether the light is about white."""
-    image = view.image[::3, ::3]
-    slide, cells = image[is_slide[::3, ::3]], image[is_stained[::3, ::3]]
-    if not len(slide) or not len(cells):
+    if not slide.size or not cells.size:
         return finding("colour", None, "The colours cannot be judged without cells and slide.")
-    spread = float(np.median(cells.max(axis=1).astype(np.int16) - cells.min(axis=1)))
+    spread = float(np.median(cells.max(axis=0) - cells.min(axis=0)))
     if spread < MIN_COLOUR:
         return warning(
             "colour",
@@ -296,7 +296,7 @@ def _colour(
             "No colour: the image is grey. Counts may hold, classes do not: they rest on the "
             "stain's colours. Take the image in colour.",
         )
-    red, green, blue = np.log(np.median(slide, axis=0) + 1)
+    red, green, blue = np.log(np.median(slide, axis=1) + 1)
     cast, of_green = float(red - blue), float(green - (red + blue) / 2)
     if abs(cast) > MAX_CAST or abs(of_green) > MAX_GREEN_CAST:
         shade = (

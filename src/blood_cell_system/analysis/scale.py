@@ -28,7 +28,7 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.watershed import fill_round_holes
 from blood_cell_system.imaging.pixel_size import PixelSize
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
-from blood_cell_system.stain.optical_density import RED
+from blood_cell_system.stain.optical_density import RED, median_density
 from blood_cell_system.taxonomy import RBC
 
 _RADII: Final = np.exp(np.linspace(np.log(5.0), np.log(160.0), 48))
@@ -255,7 +255,7 @@ def _is_near_nucleus(view: Survey) -> NDArray[np.bool_]:
     stained = red[view.foreground > 0]
     if not len(stained):
         return np.zeros(red.shape, dtype=bool)
-    limit = max(_NUCLEUS_DENSITY, _NUCLEUS_RATIO * float(np.median(stained)))
+    limit = max(_NUCLEUS_DENSITY, _NUCLEUS_RATIO * median_density(stained))
     is_nucleus = (red > limit).astype(np.uint8)
     reach = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_NUCLEUS_REACH_PX, _NUCLEUS_REACH_PX))
     is_nucleus = cv2.morphologyEx(is_nucleus, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8))

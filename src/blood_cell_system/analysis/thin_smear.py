@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from blood_cell_system.analysis.scale import DiameterEstimate
 from blood_cell_system.analysis.survey import Survey
-from blood_cell_system.stain.optical_density import BLUE, GREEN, RED
+from blood_cell_system.stain.optical_density import BLUE, GREEN, RED, median_density
 
 WEIGHTS: Final[Mapping[str, float]] = MappingProxyType(
     {
@@ -93,7 +93,7 @@ def smear_measures(
     density, field = view.density[::step, ::step], view.field[::step, ::step]
     is_stained = (view.foreground[::step, ::step] > 0) & field
     is_slide = ~is_stained & field
-    red, green, blue = (density[:, :, channel] for channel in (RED, GREEN, BLUE))
+    green = density[:, :, GREEN]
     share = float(is_stained[field].mean()) if field.any() else 0.0
     measures = {
         "log_agreement": float(np.log(max(vote.agreement if vote else 0.0, 0.02))),
@@ -112,8 +112,12 @@ def smear_measures(
             "log_density": float(np.log(0.15)),
             "hardness": 0.0,
         }
-    green_density = max(float(np.median(green[is_stained])), 0.03)
-    ratio = (red - green)[is_stained] / np.maximum(green[is_stained], 0.03)
+    of_red, of_green, of_blue = (
+        density[:, :, channel][is_stained] for channel in (RED, GREEN, BLUE)
+    )
+    green_density = max(median_density(of_green), 0.03)
+    ratio = (of_red - of_green) / np.maximum(of_green, 0.03)
+    off_hue = np.abs(np.subtract(ratio, median_density(ratio), dtype=np.float32))
     capped = np.clip(green[field], -0.1, 0.6)
     within = is_stained[field]
     apart = float(capped[within].mean() - capped[~within].mean())
@@ -122,13 +126,13 @@ def smear_measures(
     around = cv2.dilate(view.foreground, np.ones((7, 7), np.uint8))
     at_edges = slope[(view.foreground > 0) & (inner == 0)]
     far_off = slope[(around == 0) & view.field]
-    edge_slope = float(np.median(at_edges)) if len(at_edges) else 0.0
-    texture = float(np.median(far_off)) / max(edge_slope, 1e-6) if len(far_off) else 0.8
+    edge_slope = median_density(at_edges) if len(at_edges) else 0.0
+    texture = median_density(far_off) / max(edge_slope, 1e-6) if len(far_off) else 0.8
     return measures | {
-        "hue_spread": min(float(np.median(np.abs(ratio - np.median(ratio)))), 0.5),
+        "hue_spread": min(median_density(off_hue), 0.5),
         "texture": min(texture, 0.8),
         "contrast": share * (1 - share) * apart**2 / max(float(capped.var()), 1e-9),
-        "blue_ratio": float(np.clip(np.median(blue[is_stained]) / green_density, -0.5, 2.0)),
+        "blue_ratio": float(np.clip(median_density(of_blue) / green_density, -0.5, 2.0)),
         "log_density": float(np.log(max(green_density, 0.15))),
         "hardness": max(edge_slope - 0.12, 0.0),
     }
@@ -182,6 +186,6 @@ def _has_nuclei(view: Survey) -> bool:
     if is_nucleus.sum() < _NUCLEI_SHARE * max(view.field.sum(), 1):
         return False
     of_red, of_green, of_blue = (
-        float(np.median(channel[is_nucleus])) for channel in (red, green, blue)
+        median_density(channel[is_nucleus]) for channel in (red, green, blue)
     )
     return of_red <= _NUCLEUS_RED * of_green and of_blue <= _NUCLEUS_BLUE * of_green

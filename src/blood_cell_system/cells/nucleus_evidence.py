@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.cells.neighbours import Crop, crops_of
-from blood_cell_system.stain.optical_density import BLUE, GREEN, RED, optical_density
+from blood_cell_system.stain.optical_density import (
+    BLUE,
+    GREEN,
+    RED,
+    median_density,
+    optical_density,
+)
 from blood_cell_system.taxonomy import BUILT_IN, MaskClass, Taxonomy
 
 _RED_RATIO: Final = 2.0
@@ -101,7 +107,9 @@ def cells_without_nucleus(
     whole = red_cells & ~is_cut[1:]
     usual_area = float(np.median(areas[whole if whole.any() else red_cells]))
     density = optical_density(image)
-    usual = np.maximum(np.median(density[inner], axis=0), _LEAST_USUAL)
+    # Channel by channel, which is thrice as fast as along an axis.
+    medians = [median_density(density[:, :, channel][inner]) for channel in range(3)]
+    usual = np.maximum(medians, _LEAST_USUAL)
     crops = crops_of(labels, len(types))
     found = []
     for row in doubtful:
