@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 from support.odd_scenes import field_of_cells, natural_noise, page_of_text, through_eyepiece
 
+from blood_cell_system.analysis import scale
 from blood_cell_system.analysis.scale import ScaleSource, estimate_diameter, estimate_scale
 from blood_cell_system.analysis.survey import find_field
 
@@ -13,6 +14,14 @@ def vote_of(image):
 @pytest.mark.parametrize("diameter", [18, 40, 75, 110])
 def test_the_diameter_of_drawn_cells_is_found(diameter):
     assert vote_of(field_of_cells(diameter)).diameter_px == pytest.approx(diameter, rel=0.16)
+
+
+@pytest.mark.parametrize("diameter", [18, 26, 40, 57, 75, 110])
+def test_radii_that_are_passed_over_change_nothing(diameter, monkeypatch):
+    image = field_of_cells(diameter)
+    found = vote_of(image)
+    monkeypatch.setattr(scale, "_WORTH_SHARE", -np.inf)
+    assert found == vote_of(image)
 
 
 def test_cells_that_overlap_are_measured_by_their_arcs():

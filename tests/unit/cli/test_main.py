@@ -341,6 +341,18 @@ def test_analyzing_loads_no_package_that_only_other_work_needs(tmp_path):
     assert found.stdout.rstrip().endswith("\nloaded"), found.stderr
 
 
+@pytest.mark.parametrize(("given", "seen"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "3"}, "3")])
+def test_products_of_matrices_have_one_thread_unless_the_user_says_otherwise(given, seen):
+    script = (
+        "import os\n"
+        "from blood_cell_system.cli.main import main\n"
+        "main(['--version'])\n"
+        "print(os.environ['OPENBLAS_NUM_THREADS'])\n"
+    )
+    others = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"}
+    assert python("-c", script, env=others | given).stdout.splitlines()[-1] == seen
+
+
 def test_an_error_shows_no_traceback(tmp_path):
     found = python("-c", COMMAND, "evaluate", "--model", "no.keras", cwd=tmp_path)
     assert found.returncode == 1

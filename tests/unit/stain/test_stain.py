@@ -5,6 +5,7 @@ from support.stained_images import RED_CELL, disc, draw_field
 from blood_cell_system.stain.optical_density import (
     StainSettings,
     foreground_threshold,
+    median_density,
     optical_density,
 )
 
@@ -30,6 +31,12 @@ def test_the_density_of_cells_is_found_under_uneven_light():
     inside = disc(SHAPE, 150, 50, 20)
     np.testing.assert_allclose(np.median(density[inside], axis=0), RED_CELL, atol=0.02)
     assert np.abs(np.median(density[~where], axis=0)).max() < 0.01
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 1000, 1001])
+def test_the_median_density_is_that_of_numpy(count):
+    densities = np.random.default_rng(count).normal(0.2, 0.1, count).astype(np.float32)
+    assert median_density(densities) == np.median(densities)
 
 
 def test_the_cameras_white_balance_does_not_matter():
