@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self
 
@@ -230,6 +231,16 @@ PROVEN_AUROC: Final = 0.85
 pair of a sick and a healthy cell in seven is ordered wrongly."""
 
 
+class Standing(StrEnum):
+    """How a class stands in laboratories that its model never saw."""
+
+    PROVEN = "proven outside its laboratory"
+    UNMEASURED = "not measured outside its laboratory"
+    """No laboratory there has cells of the class and others."""
+    UNPROVEN = "not validated outside its laboratory"
+    """It was measured, and the worst AUROC is below :data:`PROVEN_AUROC`."""
+
+
 class Validation(_Part):
     """What is known of one class outside of the laboratories that a model learned from."""
 
@@ -263,9 +274,11 @@ class Validation(_Part):
         return min(self.aurocs, default=None)
 
     @property
-    def is_proven(self) -> bool:
-        """Whether the class may be reported as a finding in a laboratory never seen."""
-        return self.worst_auroc is not None and self.worst_auroc >= PROVEN_AUROC
+    def standing(self) -> Standing:
+        """How the class stands elsewhere: reports and lists of models go by this alone."""
+        if self.worst_auroc is None:
+            return Standing.UNMEASURED
+        return Standing.PROVEN if self.worst_auroc >= PROVEN_AUROC else Standing.UNPROVEN
 
 
 class NucleusEvidence(_Part):

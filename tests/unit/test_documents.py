@@ -365,3 +365,17 @@ def test_every_field_of_a_prepared_folder_is_explained(written_json):
         fields |= {key for row in (*rows, *cells) for key in row}
     assert {"stem", "bbox", "source_hash", "source_details"} <= fields
     assert [field for field in sorted(fields) if f"`{field}`" not in text] == []
+
+
+def test_extras_are_installed_in_one_way():
+    files = [*(ROOT / "src").rglob("*.py"), ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    files += (ROOT / "docs").rglob("*.ipynb")
+    hints = [
+        (file.name, hint)
+        for file in files
+        for hint in re.findall(r"pip install [^`\n]*?\[[^`\n]*", file.read_text("utf-8"))
+        if "--constraint" not in hint and ".whl" not in hint
+    ]
+    wrong = [one for one in hints if not one[1].startswith("pip install 'blood-cell-system[")]
+    assert hints
+    assert not wrong

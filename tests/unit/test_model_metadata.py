@@ -11,6 +11,7 @@ from blood_cell_system.model_metadata import (
     Architecture,
     ClassifierKind,
     ModelMetadata,
+    Standing,
     UnseenSource,
     Validation,
     add_to_archive,
@@ -89,13 +90,15 @@ def keras_archive(path, config=None, weights=b"weights"):
 def test_the_worst_laboratory_decides_whether_a_class_is_proven():
     found = VALIDATED.validation["cancer_WBC"]
     assert (found.mean_auroc, found.worst_auroc) == (pytest.approx(0.92), 0.87)
-    assert found.is_proven
+    assert found.standing == Standing.PROVEN
     worse = UnseenSource(source="c", auroc=0.84)
-    assert not Validation(sources=(*found.sources, worse)).is_proven
+    unproven = Validation(sources=(*found.sources, worse))
+    assert unproven.standing == Standing.UNPROVEN
 
 
 def test_a_class_without_a_laboratory_of_both_classes_is_not_proven():
-    assert not Validation(sources=VALIDATED.validation["cancer_WBC"].sources[2:]).is_proven
+    found = Validation(sources=VALIDATED.validation["cancer_WBC"].sources[2:])
+    assert found.standing == Standing.UNMEASURED
     assert Validation().mean_auroc is None
 
 

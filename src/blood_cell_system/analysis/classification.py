@@ -175,7 +175,7 @@ def classify_analysis(
     Cells
         Those of the analysis with the columns of :func:`classifier_columns`, the conditions and
         subtypes of the classifiers in their taxonomy, and how far these are proven; without a
-        classifier unchanged.
+        classifier unchanged, and of an image without colour without any class.
 
     Raises
     ------
@@ -185,6 +185,10 @@ def classify_analysis(
     cells = analysis.cells
     if not classifiers:
         return cells
+    if analysis.quality.is_grey:
+        columns = unclassified(len(cells), ())
+        columns["reason"][:] = Reason.NO_COLOUR
+        return cells.with_columns(**columns)
     columns = unclassified(len(cells), [classifier.metadata for classifier in classifiers])
     is_cut_off, is_covered = cells["touches_border"], covered_share(cells) > _MOST_COVERED
     is_covered |= mark_share(cells, analysis.marks) >= MARK_COVERS

@@ -77,10 +77,21 @@ class ImageQuality:
         """Only what a person should know before trusting the counts."""
         return tuple(item for item in self.findings if item.severity == Severity.WARNING)
 
+    @property
+    def is_grey(self) -> bool:
+        """Whether the cells have no colour."""
+        return any(item.message == _NO_COLOUR for item in self.findings)
+
     def with_findings_of(self, other: Self, *names: str) -> Self:
         """Give the same with some findings of another assessment."""
         pairs = zip(self.findings, other.findings, strict=True)
         return replace(self, findings=tuple(b if a.name in names else a for a, b in pairs))
+
+
+_NO_COLOUR: Final = (
+    "No colour: the image is grey. Counts may hold; no cell was classified, as classes rest on the "
+    "stain's colours. Take the image in colour."
+)
 
 
 def finding(name: str, value: float | None, message: str) -> QualityFinding:
@@ -293,8 +304,7 @@ def _colour(slide: NDArray[np.uint8], cells: NDArray[np.uint8]) -> QualityFindin
         return warning(
             "colour",
             spread,
-            "No colour: the image is grey. Counts may hold, classes do not: they rest on the "
-            "stain's colours. Take the image in colour.",
+            _NO_COLOUR,
         )
     red, green, blue = np.log(np.median(slide, axis=1) + 1)
     cast, of_green = float(red - blue), float(green - (red + blue) / 2)

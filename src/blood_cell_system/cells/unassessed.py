@@ -28,6 +28,11 @@ class Reason(StrEnum):
         "without a classifier",
         "No classifier of its type was used.",
     )
+    NO_COLOUR = (
+        "no_colour",
+        "in an image without colour",
+        "The image is grey: classes rest on the stain's colours.",
+    )
     CUT_OFF = (
         "cut_off",
         "cut off",

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 
 # How many names of replaced results are listed before "and N more".
 _SHOWN_NAMES: Final = 5
+_MANY_CELLS: Final = 100_000
+"""Cells from which on a table in CSV, of some 400 bytes a cell, is slow to read."""
 
 
 def analyze(
@@ -338,6 +340,12 @@ def analyze(
                 write_scan_labels(scan, summary.outcomes, results, path)
         if not json_lines:
             print_summary(summary, results)
+        if inputs.deeper:
+            print(
+                f"Not read: {counted(inputs.deeper, 'image')} in subfolders; --recursive reads "
+                "them too",
+                file=sys.stderr,
+            )
         for before, outcome in zip(outcomes, summary.outcomes, strict=True):
             if json_lines and outcome.status != before.status:
                 # Its files have gone since it was printed: what counts is the last line.
@@ -486,7 +494,8 @@ def _print_places(summary: "BatchSummary", output_dir: Path) -> None:
 
     place = output_dir / PAGE_NAME if Part.REPORT in summary.parts else output_dir
     print(f"All of it: {shown_name(str(place))}")
-    if Part.TABLE in summary.parts and not has_parquet():
+    cells = sum(summary.counts.values())
+    if Part.TABLE in summary.parts and cells >= _MANY_CELLS and not has_parquet():
         print(NO_PARQUET)
 
 

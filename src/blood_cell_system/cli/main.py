@@ -223,12 +223,12 @@ def _in_words(error: Exception) -> str | None:
         if package in TRAINING_PACKAGES:
             return (
                 f"this command needs {package}, which is not installed; expected the packages for "
-                "training. In the folder of this project: pip install '.[train]'"
+                "training: pip install 'blood-cell-system[train]'"
             )
         if package in _REVIEW_PACKAGES:
             return (
                 f"this command needs {package}, which is not installed; expected the packages for "
-                "the review. In the folder of this project: pip install '.[review]'"
+                "the review: pip install 'blood-cell-system[review]'"
             )
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.filename}: {system_words(error)}"

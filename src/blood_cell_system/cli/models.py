@@ -102,9 +102,8 @@ def in_words(model: "InstalledModel") -> str:
 def _elsewhere(model: "InstalledModel") -> Iterator[str]:
     """Say of each class how well it is told in laboratories never seen."""
     for name, known in model.validation.items():
-        aurocs = ", ".join(f"{value:.2f}" for value in known.aurocs) or "not measured"
-        state = "proven" if known.is_proven else "not validated"
-        yield f"{name}: {state}, AUROC {aurocs}"
+        aurocs = ", ".join(f"{value:.2f}" for value in known.aurocs)
+        yield f"{name}: {known.standing}" + (f", AUROC {aurocs}" if aurocs else "")
 
 
 def _figures(measured: Mapping[str, Any]) -> Iterator[str]:

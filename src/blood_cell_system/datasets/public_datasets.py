@@ -355,8 +355,8 @@ def _from_kaggle(handle: str, folder: Path) -> None:
         kagglehub: Any = importlib.import_module("kagglehub")
     except ModuleNotFoundError as error:
         raise DownloadError(
-            f"{handle}: downloading from Kaggle needs the package kagglehub. In the folder of this "
-            "project: pip install '.[download]'. Or download the zip file at "
+            f"{handle}: downloading from Kaggle needs the package kagglehub. Add it with "
+            "pip install 'blood-cell-system[download]'. Or download the zip file at "
             f"https://www.kaggle.com/datasets/{handle}: prepare reads it as it is."
         ) from error
     try:

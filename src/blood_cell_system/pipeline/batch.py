@@ -93,6 +93,8 @@ class Inputs:
     passed_over : tuple of Path
         Files in folders that have not the ending of an image, folders of masks, and the summaries
         of folders that hold the results of another analysis.
+    deeper : int
+        Images in folders within the folders that were named, where these were not searched.
     scans : tuple of PlannedScan
         That some of the images are fields of.
     """
@@ -100,6 +102,7 @@ class Inputs:
     images: tuple[InputImage, ...]
     failed: tuple[FailedImage, ...]
     passed_over: tuple[Path, ...]
+    deeper: int = 0
     scans: "tuple[PlannedScan, ...]" = ()
 
 
@@ -126,17 +129,21 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
     found: list[tuple[Path, str]] = []
     failed: list[FailedImage] = []
     passed_over: list[Path] = []
+    deeper = 0
     results = Path(os.path.realpath(output_dir))
     for path in paths:
         try:
             path.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            reason = f"{path}: there is no such file or folder. Check the path."
+            failed.append(FailedImage(name=str(path), reason=reason))
+            continue
         except OSError as error:
             if error.errno == errno.ENAMETOOLONG:
                 reason = f"{str(path)[:_SHOWN_LETTERS]}…: {system_words(error)}"
                 failed.append(FailedImage(name=str(path), reason=reason))
                 continue
         if not is_folder(path) or path.suffix.lower() in SCAN_SUFFIXES:
-            # A file that is not there fails when it is read, like every other that cannot be.
             if Path(os.path.realpath(path.parent)) == results:
                 raise _among_the_images(output_dir)
             found.append((path, path.stem))
@@ -146,10 +153,12 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         before, others = len(found), len(passed_over)
         try:
             for file in _files_of(path, results, recursive=recursive):
-                if is_image_name(file) or file.suffix.lower() in SCAN_SUFFIXES:
+                if _is_named_as_image(file):
                     found.append((file, file.relative_to(path).with_suffix("").as_posix()))
                 else:
                     passed_over.append(file)
+            if not recursive:
+                deeper += _count_deeper(path, results, len(found) - before)
         except OSError as error:
             reason = f"{error.filename}: cannot be listed ({error.strerror})."
             failed.append(FailedImage(name=str(path), reason=f"{reason} Check its permissions."))
@@ -157,7 +166,21 @@ def find_inputs(paths: Iterable[Path], *, output_dir: Path, recursive: bool = Fa
         if len(found) == before:
             reason = _why_nothing(path, passed_over[others:], recursive=recursive)
             failed.append(FailedImage(name=str(path), reason=reason))
-    return Inputs(images=_named(found), failed=tuple(failed), passed_over=tuple(passed_over))
+    return Inputs(
+        images=_named(found),
+        failed=tuple(failed),
+        passed_over=tuple(passed_over),
+        deeper=deeper,
+    )
+
+
+def _is_named_as_image(file: Path) -> bool:
+    return is_image_name(file) or file.suffix.lower() in SCAN_SUFFIXES
+
+
+def _count_deeper(folder: Path, results: Path, found: int) -> int:
+    """Count the images of the folders within a folder, of which ``found`` are known."""
+    return sum(map(_is_named_as_image, _files_of(folder, results, recursive=True))) - found
 
 
 def with_fields_of_scans(

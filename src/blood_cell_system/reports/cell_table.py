@@ -248,7 +248,7 @@ _HEAD: Final = """# The table of cells
 
 `bloodcells analyze` writes the cells of all images of a run as one table into the folder of the
 results: `cells.csv`, and `cells.parquet` where pyarrow is installed
-(`pip install "blood-cell-system[parquet]"`). A row is a cell.
+(`pip install 'blood-cell-system[parquet]'`). A row is a cell.
 `report.cells.to_dataframe()` gives the same columns of one image, but for `image`, `slide`,
 `patient`, and `scan_cell_id` and `scan_centroid`, which only tables with fields of scans have. What
 has no value is empty; several names in one value are separated by blanks.

@@ -1,10 +1,10 @@
 """What a report may claim, in one place: only what was proven outside of a model's laboratories.
 
-1. A class whose worst AUROC over laboratories never seen is below
-   :data:`~blood_cell_system.model_metadata.PROVEN_AUROC`, or unknown, is *not validated outside its
-   laboratory*. A condition that was measured there and failed is not counted: its probability
-   stays in the table of cells. What nobody measured, as a classifier of one's own, and subtypes,
-   which add up to a whole, are counted, and each share says so.
+1. A class is proven, not measured or *not validated* outside its laboratory, as its
+   :class:`~blood_cell_system.model_metadata.Standing` says. A condition that is not validated is
+   not counted: its probability stays in the table of cells. What nobody could measure, as sickle
+   cells or a classifier of one's own, and subtypes, which add up to a whole, are counted, and each
+   share says how it stands.
 2. A share carried mostly by cells that are not sure is a warning, not a finding.
 3. A share that false alarms alone explain is *within false alarms*.
 4. Every interval holds the method's own error, where it was measured.
@@ -21,10 +21,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.metrics.method_error import ErrorRate, chance_of_false_alarms
-from blood_cell_system.model_metadata import Validation
+from blood_cell_system.model_metadata import Standing, Validation
 from blood_cell_system.taxonomy import CellType
 
-NOT_VALIDATED: Final = "not validated outside its laboratory"
+NOT_VALIDATED: Final = Standing.UNPROVEN.value
+"""Why a condition is not counted."""
 
 _MOSTLY: Final = 0.5
 """Share of uncertain cells from which they carry a finding."""
@@ -75,7 +76,8 @@ class Proof(BaseModel):
     auroc_mean: float | None = Field(description="null without a laboratory")
     auroc_worst: float | None = None
     is_proven: bool = Field(
-        default=True, description="false: not validated outside its laboratory, and counted"
+        default=True,
+        description="false: not validated or not measured outside its laboratory, and counted",
     )
     sensitivity: ErrorRate | None = Field(default=None, description="null where not measured")
     false_alarms: ErrorRate | None = Field(
@@ -91,7 +93,7 @@ class Proof(BaseModel):
             laboratories=len(validation.aurocs),
             auroc_mean=None if mean is None else round(mean, 4),
             auroc_worst=None if worst is None else round(worst, 4),
-            is_proven=validation.is_proven,
+            is_proven=validation.standing == Standing.PROVEN,
             sensitivity=_pooled(
                 (one.sensitivity, one.positives)
                 for one in validation.sources
@@ -106,8 +108,8 @@ class Proof(BaseModel):
     def words(self) -> str:
         """In how many laboratories the class was proven, with which figures."""
         if self.auroc_mean is None or self.auroc_worst is None:
-            return NOT_VALIDATED
-        words = "proven in" if self.is_proven else f"{NOT_VALIDATED}; in"
+            return Standing.UNMEASURED.value
+        words = "proven in" if self.is_proven else f"counted though {NOT_VALIDATED}; in"
         words += f" {laboratories(self.laboratories)} never seen: AUROC {self.auroc_mean:.2f}"
         if self.auroc_worst < self.auroc_mean:
             words += f", worst {self.auroc_worst:.2f}"
@@ -171,7 +173,7 @@ def classes_claimed(cells: Cells, kind: CellType) -> list[str]:
 def is_claimed(cells: Cells, condition: str) -> bool:
     """Whether a condition may be counted: no figure of a laboratory never seen forbids it."""
     found = cells.validation.get(condition, Validation())
-    return found.is_proven or found.is_asked_for or not found.aurocs
+    return found.standing != Standing.UNPROVEN or found.is_asked_for
 
 
 def asked_for(cells: Cells) -> Cells:

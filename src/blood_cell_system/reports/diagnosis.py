@@ -122,7 +122,8 @@ def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
         cells = asked_for(cells)
     claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
     subtypes = cells["subtype"].copy()
-    # A blast has no normal type; one that is none of the model's to tell has the likeliest.
+    # A blast has no normal type; one that is none of the model's to tell has the likeliest, and is
+    # uncertain.
     subtypes[~cells["is_known"] | ((cells["condition"] == BLAST) & (BLAST in claimed))] = None
     cells = cells.with_columns(
         is_smear=np.full(len(cells), analysis.quality.is_smear),
@@ -151,6 +152,8 @@ def _flags(
     likely = list(probabilities.values()) if has_claim else ()
     is_odd = settings.is_uncertain(float(cells["confidence"][row]), likely)
     is_odd |= cells["reason"][row] == Reason.UNDECIDED
+    # Blasts are a row of their own in a differential: a normal type is not theirs.
+    is_odd |= is_classified and condition == BLAST and BLAST not in claimed
     flags = {
         CellFlag.UNCERTAIN: is_odd or (is_classified and _is_open(cells, row, claimed, has_claim)),
         CellFlag.TOUCHING_BORDER: cells["touches_border"][row],

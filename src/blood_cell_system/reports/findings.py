@@ -460,6 +460,16 @@ class Rate(Record):
         return self.model_copy(update=both | {"independent_total": None})
 
 
+_NOT_LOADED: Final = "no classifier is loaded"
+
+
+def _why_none(not_assessed: Mapping[Reason, int]) -> str:
+    """Say why no cell of a type has any class."""
+    if Reason.NO_COLOUR in not_assessed:
+        return "the image has no colour, and classes rest on the stain's colours"
+    return _NOT_LOADED
+
+
 def _in_order(counts: Mapping[Reason, int]) -> dict[Reason, int]:
     """Bring counts into the order of the reasons: a file has them by the alphabet."""
     return {why: counts[why] for why in Reason if counts.get(why)}
@@ -469,7 +479,7 @@ class FindingCounts(Record):
     """How many counted cells of a type have which condition and subtype."""
 
     state: Literal["assessed", "not assessed"] = "not assessed"
-    reason: str = "no classifier is loaded"
+    reason: str = _NOT_LOADED
     assessed: Annotated[Count, Field(description="cells that have a condition")] = 0
     counts: Annotated[dict[str, Count], Field(description="assessed cells by condition")] = {}
     types: Annotated[dict[str, Count], Field(description="by subtype; blasts have none")] = {}
@@ -487,6 +497,13 @@ class FindingCounts(Record):
         Field(description="undecided cells by likeliest condition: a person should look at them"),
     ] = {}
     uncertain: Annotated[Count, Field(description="assessed; a person should review them")] = 0
+    maybe_blasts: Annotated[
+        Count,
+        Field(
+            description="typed cells that are likeliest blasts, where blasts are not validated: "
+            "uncertain, as a normal type is not theirs"
+        ),
+    ] = 0
 
     @property
     def is_assessed(self) -> bool:
@@ -517,7 +534,7 @@ class FindingCounts(Record):
     @property
     def cut_off(self) -> Annotated[Count, Field(description="cut off, covered or too small")]:
         """Counted cells that could not be classified, for whatever reason of their own."""
-        others = (Reason.NOT_IN_DISTRIBUTION, Reason.NO_CLASSIFIER)
+        others = (Reason.NOT_IN_DISTRIBUTION, Reason.NO_CLASSIFIER, Reason.NO_COLOUR)
         return sum(count for why, count in self.not_assessed.items() if why not in others)
 
 
@@ -538,10 +555,11 @@ class Findings(FindingCounts):
             not_assessed=_sum(self.not_assessed, other.not_assessed),
             suspected=_sum(self.suspected, other.suspected),
             uncertain=self.uncertain + other.uncertain,
+            maybe_blasts=self.maybe_blasts + other.maybe_blasts,
             rates=sum_rates((self.rates, other.rates)),
         )
         if not (self.is_assessed or other.is_assessed):
-            return total
+            return total.model_copy(update={"reason": _why_none(total.not_assessed)})
         reason = f"{total.assessed} of {total.seen} cells"
         return total.model_copy(update={"state": "assessed", "reason": reason})
 
@@ -556,7 +574,7 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
     seen = {why: cells.number(of_type & (reasons == why)) for why in Reason}
     not_assessed = {why: count for why, count in seen.items() if count}
     if all(f"{one.name}_prob" not in cells for one in kind.conditions):
-        return Findings(not_assessed=not_assessed)
+        return Findings(not_assessed=not_assessed, reason=_why_none(not_assessed))
     claimed = classes_claimed(cells, kind)
     conditions = [one.name for one in kind.conditions if one.name in claimed]
     subtypes = [one.name for one in kind.subtypes if one.name in claimed]
@@ -576,6 +594,9 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
         not_assessed=not_assessed,
         suspected={name: count for name, count in suspected.items() if count},
         uncertain=cells.number(has_condition & are_uncertain(cells)),
+        maybe_blasts=cells.number(
+            has_condition & given(cells["subtype"]) & (cells["condition"] == BLAST)
+        ),
         not_validated=why_not_claimed(cells, kind),
         rates=rates_in(cells, kind.name),
     )

@@ -123,7 +123,11 @@ def unproven_words(taxonomy: Taxonomy, findings: Findings) -> str:
     for name, why in findings.not_validated.items():
         reasons.setdefault(why, []).append(taxonomy.display_name(name))
     named = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
-    return f"{NOT_VALIDATED}, so not counted: {named}" if named else ""
+    words = f"{NOT_VALIDATED}, so not counted: {named}" if named else ""
+    if count := findings.maybe_blasts:
+        those = "1 cell" if count == 1 else f"{count:,} cells"
+        words += f"; {those} of the differential may be blasts, so that their types are not sure"
+    return words
 
 
 _GROUPS: Final = {

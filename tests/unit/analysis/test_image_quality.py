@@ -137,6 +137,8 @@ def test_a_blur_of_a_good_tenth_of_a_cell_is_seen(diameter):
 def test_an_image_without_colour_is_warned_of():
     grey = np.repeat(field_of_cells(60).mean(axis=2, keepdims=True), 3, axis=2)
     assert "colour" in warned(grey.astype(np.uint8))
+    assert quality_of(grey.astype(np.uint8)).is_grey
+    assert not quality_of(field_of_cells(60)).is_grey
 
 
 @pytest.mark.parametrize(

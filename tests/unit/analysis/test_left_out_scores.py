@@ -6,6 +6,7 @@ from support.left_out import LEARNED, METADATA, left_out
 
 from blood_cell_system.analysis.left_out_scores import calibration_of, score_left_out
 from blood_cell_system.metrics.calibration import Guarantee
+from blood_cell_system.model_metadata import Standing
 
 BOTH = ["healthy_WBC", "cancer_WBC"] * 20
 
@@ -127,7 +128,7 @@ def test_the_record_of_a_model_says_how_each_class_was_recognised_where_it_was_u
     assert (cancer.auroc, cancer.sensitivity, cancer.false_alarm_rate) == (1, 1, 0)
     assert record["neutrophil"].aurocs == (1, 1, 1)
     assert record["basophil"].sources[0].auroc is None
-    assert record["cancer_WBC"].is_proven
+    assert record["cancer_WBC"].standing == Standing.PROVEN
 
 
 def test_cells_that_may_be_of_two_classes_are_not_called_in_the_record():

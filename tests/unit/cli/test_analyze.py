@@ -165,10 +165,22 @@ def test_an_output_folder_that_is_a_file_is_told_before_the_model_is_loaded(here
     assert runtime.loaded == []
 
 
-def test_a_folder_without_images_is_told(here, capsys):
+def test_without_any_image_nothing_is_written(here, capsys):
     (here / "none").mkdir()
     assert analyze("none") == 1
     assert "there is no image in it" in capsys.readouterr().err
+    assert analyze("nowhere") == 1
+    assert "nowhere: there is no such file or folder" in capsys.readouterr().err
+    assert not (here / "out").exists()
+
+
+def test_images_in_subfolders_are_told_of(here, capsys):
+    (here / "in" / "sub").mkdir()
+    (here / "in" / "b.png").rename(here / "in" / "sub" / "b.png")
+    analyze("in")
+    assert "Not read: 1 image in subfolders; --recursive reads them" in capsys.readouterr().err
+    analyze("in", "--recursive")
+    assert "subfolders" not in capsys.readouterr().err
 
 
 def test_the_lack_of_a_built_in_model_is_told_with_the_remedy(here, capsys, monkeypatch):

@@ -126,7 +126,7 @@ def test_ctrl_c_is_exit_code_130(capsys):
 def test_missing_packages_for_training_are_told_with_how_to_install_them(capsys, name):
     error = ModuleNotFoundError(f"No module named {name!r}", name=name)
     assert run_with(failing(error)) == 1
-    assert "pip install '.[train]'" in capsys.readouterr().err
+    assert "pip install 'blood-cell-system[train]'" in capsys.readouterr().err
 
 
 def test_a_file_that_the_system_refuses_is_named(capsys):

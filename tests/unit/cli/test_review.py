@@ -109,7 +109,7 @@ def test_the_browser_is_opened_where_it_is_asked_for(results, served, monkeypatc
 def test_without_its_packages_the_command_names_them(results, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "uvicorn", None)
     assert main(["review", str(results)]) == 1
-    assert "pip install '.[review]'" in capsys.readouterr().err
+    assert "pip install 'blood-cell-system[review]'" in capsys.readouterr().err
 
 
 def test_handlers_of_other_libraries_stay_open(results, served):

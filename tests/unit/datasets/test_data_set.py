@@ -79,7 +79,7 @@ def test_a_set_of_kaggles_is_copied_out_of_its_cache(tmp_path, monkeypatch):
 
 def test_without_kagglehub_the_message_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "kagglehub", None)
-    with pytest.raises(DownloadError, match=r"pip install '\.\[download\]'"):
+    with pytest.raises(DownloadError, match=r"pip install 'blood-cell-system\[download\]'"):
         download_data_set(data_set_named("kaggle"), tmp_path / "set")
 
 

@@ -125,14 +125,27 @@ def test_a_folder_that_cannot_be_listed_is_a_failed_input(tmp_path, monkeypatch)
     assert "cannot be listed (Permission denied)" in failed.reason
 
 
-def test_a_file_that_is_not_there_is_left_to_fail_when_read(tmp_path):
-    inputs = find_inputs([tmp_path / "gone.png"], output_dir=tmp_path / "out")
-    assert names_in(inputs) == ["gone"]
+def test_a_path_that_is_not_there_is_a_failed_input(tmp_path):
+    make(tmp_path / "in", "a.png")
+    paths = [tmp_path / "gone.png", tmp_path / "in" / "a.png" / "b", tmp_path / "in"]
+    inputs = find_inputs(paths, output_dir=tmp_path / "out")
+    assert names_in(inputs) == ["a"]
+    assert [failed.name for failed in inputs.failed] == [str(path) for path in paths[:2]]
+    assert "there is no such file or folder" in inputs.failed[0].reason
+
+
+def test_images_of_folders_that_are_not_searched_are_counted(tmp_path):
+    make(tmp_path / "in", "a.png", "one/b.png", "one/two/c.tif", "one/notes.txt", "out/d.png")
+    inputs = find_inputs([tmp_path / "in"], output_dir=tmp_path / "in" / "out")
+    assert (names_in(inputs), inputs.deeper) == (["a"], 2)
+    deep = find_inputs([tmp_path / "in"], output_dir=tmp_path / "in" / "out", recursive=True)
+    assert (len(deep.images), deep.deeper) == (3, 0)
 
 
 @pytest.mark.parametrize("stem", ["two\nlines", "-rf", "Größe 1", "x\udcff", "a.b", "血" * 80])
 def test_names_of_any_kind_are_kept_as_far_as_files_can_have_them(tmp_path, stem):
-    (image,) = find_inputs([Path(f"{stem}.png")], output_dir=tmp_path).images
+    make(tmp_path, f"{stem}.png")
+    (image,) = find_inputs([tmp_path / f"{stem}.png"], output_dir=tmp_path / "out").images
     assert stem.startswith(image.name)
     assert len(os.fsencode(image.name)) <= 180
     if len(stem) < 80:

@@ -7,11 +7,14 @@ import numpy as np
 import pytest
 from support.analysed_images import CELLS, analysis_of
 from support.classified_cells import ALL_PROVEN, classified_analysis, classified_report
-from support.colour_classifiers import PROVEN, WBC_METADATA
+from support.colour_classifiers import PROVEN, WBC_METADATA, ChosenClassifier
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.analysis.classification import ClassificationSettings, classify_analysis
+from blood_cell_system.analysis.quality import assess
+from blood_cell_system.analysis.survey import survey
 from blood_cell_system.cells.border_rule import BorderRule
+from blood_cell_system.cells.unassessed import Reason
 from blood_cell_system.model_metadata import UnseenSource, Validation
 from blood_cell_system.reports.claims import Proof, Verdict, cells_for, half_width_for
 from blood_cell_system.reports.diagnosis import reported_cells
@@ -65,7 +68,7 @@ def test_the_score_of_an_unproven_condition_stays_in_the_table_of_cells():
     text = cells_to_csv(report.to_json()["cells"], report.cells.taxonomy)
     (row,) = csv.DictReader(io.StringIO(text))
     assert (row["condition"], row["p_cancer_WBC"]) == ("cancer_WBC", "0.9")
-    assert row["flags"] == "not_validated"
+    assert row["flags"] == "uncertain not_validated"
 
 
 def test_an_unproven_condition_has_no_count_and_no_share():
@@ -89,21 +92,22 @@ def test_a_condition_that_nobody_measured_elsewhere_is_counted_and_says_so():
     assert found.not_validated == {}
     assert found.counts["cancer_WBC"] == 1
     (blasts,) = (one for one in found.rates if one.name == "cancer_WBC")
-    assert blasts.proof.words == "not validated outside its laboratory"
+    assert blasts.proof.words == "not measured outside its laboratory"
 
 
 def test_health_claims_nothing_of_its_own():
     report = classified_report(validation={})
     rates = {one.name: one for one in report.findings["RBC"].rates}
     assert rates["healthy_RBC"].proof is None
-    assert rates["malaria_RBC"].proof.words == "not validated outside its laboratory"
+    assert rates["malaria_RBC"].proof.words == "not measured outside its laboratory"
 
 
 def test_an_unproven_condition_alarms_nobody():
     report = of_blasts()
     assert is_abnormal(report.cells) == [False]
-    plain = classified_report(ONE_WHITE, threshold=0.0)
-    drawn = [annotated_image(ONE_WHITE, one.cells) for one in (report, plain)]
+    plain = classified_report(ONE_WHITE, threshold=0.0).cells
+    plain = plain.with_columns(flags=[(CellFlag.UNCERTAIN,)])
+    drawn = [annotated_image(ONE_WHITE, cells) for cells in (report.cells, plain)]
     assert (drawn[0] == drawn[1]).all()
     assert "leukaemia" not in name_of(report.cells, 0)
 
@@ -111,6 +115,35 @@ def test_an_unproven_condition_alarms_nobody():
 def test_a_cell_of_an_unproven_condition_keeps_its_type():
     assert of_blasts().cells["subtype"].tolist() == ["lymphocyte"]
     assert of_blasts(ALL_PROVEN).cells["subtype"].tolist() == [None]
+
+
+def test_the_type_of_what_may_be_a_blast_is_not_sure_and_the_differential_says_so():
+    report = of_blasts()
+    assert report.cells["flags"].tolist() == [(CellFlag.UNCERTAIN, CellFlag.NOT_VALIDATED)]
+    found = report.findings[WBC]
+    (lymphocytes,) = (one for one in found.rates if one.name == "lymphocyte")
+    assert (lymphocytes.count, lymphocytes.uncertain, found.maybe_blasts) == (1, 1, 1)
+    assert "1 cell of the differential may be blasts" in " ".join(report.text.split())
+    assert (found + found).maybe_blasts == 2
+    healthy = classified_report(ONE_WHITE, validation=BLASTS_AT_CHANCE, threshold=0.0)
+    assert healthy.findings[WBC].maybe_blasts == 0
+    assert "may be blasts" not in healthy.text
+
+
+def test_of_a_grey_image_nothing_is_claimed():
+    grey = dataclasses.replace(
+        ONE_WHITE, image=np.repeat(ONE_WHITE.image.mean(axis=2, keepdims=True), 3, 2).astype("u1")
+    )
+    quality = assess(survey(grey.image), scale=grey.scale, vote=None, judged_share=1.0)
+    grey = dataclasses.replace(grey, quality=quality)
+    classifier = ChosenClassifier(WBC_METADATA, (1, 0))
+    cells = classify_analysis(grey, [classifier])
+    assert cells["reason"].tolist() == [Reason.NO_COLOUR]
+    assert classifier.seen == []
+    found = findings_in(cells.with_columns(flags=[()]), cells.taxonomy[WBC])
+    assert (found.state, found.counts, found.rates) == ("not assessed", {}, ())
+    assert (found + found).reason == found.reason
+    assert "no colour" in found.reason
 
 
 def test_an_unproven_condition_that_is_open_makes_no_cell_uncertain():
@@ -149,8 +182,8 @@ def test_what_is_not_proven_is_counted_where_that_was_asked_for():
     assert found.counts == {"healthy_WBC": 0, "cancer_WBC": 1}
     assert cells["flags"].tolist() == [()]
     (blasts,) = (one for one in found.rates if one.name == "cancer_WBC")
-    words = "not validated outside its laboratory; in 2 laboratories never seen: AUROC 0.48, worst"
-    assert blasts.proof.words.startswith(words)
+    words = "counted though not validated outside its laboratory; in 2 laboratories never seen: "
+    assert blasts.proof.words.startswith(f"{words}AUROC 0.48, worst")
 
 
 def test_a_differential_is_whole_and_each_type_says_how_far_it_was_proven():
@@ -158,7 +191,7 @@ def test_a_differential_is_whole_and_each_type_says_how_far_it_was_proven():
     found = classified_report(validation=unproven).findings["WBC"]
     assert (found.types["basophil"], found.types["lymphocyte"]) == (0, 1)
     words = {one.name: one.proof.words for one in found.rates}
-    assert words["basophil"].startswith("not validated outside its laboratory; in 2 laboratories")
+    assert words["basophil"].startswith("counted though not validated outside its laboratory; in 2")
     assert words["lymphocyte"].startswith("proven in")
 
 

@@ -127,7 +127,7 @@ def test_a_condition_that_failed_elsewhere_is_not_given():
     assert (found["cancer_WBC"].value, found["cancer_WBC"].note) == (None, words)
     assert found["neutrophil"].value == 50
     assert found["neutrophil"].proof.startswith("proven in 2 laboratories never seen")
-    assert found["lymphocyte"].proof == "not validated outside its laboratory"
+    assert found["lymphocyte"].proof == "not measured outside its laboratory"
 
 
 def test_doubt_and_false_alarms_are_no_figure():
