@@ -34,6 +34,7 @@ from blood_cell_system.folder_lock import locked_folder
 from blood_cell_system.imaging.image_file import copy_file, is_turned, read_image, write_image
 from blood_cell_system.imaging.overlay import NOT_SCORED_COLOUR
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.wording import counted
 
 NOT_SCORED_LABEL: Final = "ignore"
 """Label of regions that are not scored; every reader knows it."""
@@ -248,19 +249,21 @@ class WriteSummary:
         """Say it in a few lines."""
         counts = ", ".join(f"{label} {count}" for label, count in sorted(self.label_counts.items()))
         lines = [
-            f"{self.output}: {self.image_count} images as "
+            f"{self.output}: {counted(self.image_count, 'image')} as "
             f"{reader_named(self.format_name).title} "
             f"({counts or 'no cells'})"
         ]
         if self.not_held:
             lines.append(
-                f"{self.not_held} cells of which only the centre is known were left out: the "
-                "format has no points."
+                f"Left out: {counted(self.not_held, 'cell')} of which only the centre is known, "
+                "as the format has no points."
             )
         if self.unknown:
+            count = len(self.unknown)
             lines.append(
-                f"{len(self.unknown)} images were left out, as nobody has said where their cells "
-                f"are, for instance {self.unknown[0]}. Analyse them, and convert the results."
+                f"{counted(count, 'image')} {'was' if count == 1 else 'were'} left out, of which "
+                "nobody has said where the cells are, or which the analysis did not take for a "
+                f"smear, for instance {self.unknown[0]}."
             )
         return "\n".join(lines)
 
@@ -330,8 +333,9 @@ def write_labels(
                 images += 1
             if not images:
                 raise DatasetError(
-                    f"{output}: nothing to write: of none of {len(unknown)} images anybody "
-                    "has said where the cells are. Analyse them, and convert the results."
+                    f"{output}: nothing to write: of none of {counted(len(unknown), 'image')} "
+                    "anybody has said where the cells are, or an analysis took it for a smear. "
+                    "Analyse them, and convert the results."
                 )
             writer.finish()
         _move(building, output)

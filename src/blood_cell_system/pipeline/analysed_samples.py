@@ -18,6 +18,8 @@ from blood_cell_system.reports.report import NOT_ASSESSED, condition_of
 def analysed_samples(results: ResultsFolder) -> Iterator[Sample]:
     """Give analysed images one at a time, with the cells that were found.
 
+    One that was not taken for a smear has no cells to say: nobody looked for them.
+
     Yields
     ------
     Sample
@@ -55,11 +57,12 @@ def _sample(results: ResultsFolder, name: str) -> Sample:
                 facts=facts,
             )
         )
+    is_searched = report.quality.is_smear or annotations
     return Sample(
         stem=name.replace("/", "_"),
         image_path=results.image_path(name, report),
         shape=cells.label_image.shape,
-        cells=tuple(annotations),
+        cells=tuple(annotations) if is_searched else None,
     )
 
 

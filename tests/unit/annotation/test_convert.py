@@ -47,14 +47,14 @@ def test_an_image_that_exif_data_turn_is_written_upright(sample: Sample, tmp_pat
 
 def test_the_summary_counts_images_and_marks(sample: Sample, tmp_path: Path):
     summary = write_labels([sample], tmp_path / "out", format_name="cvat")
-    assert summary.to_text() == (f"{tmp_path / 'out'}: 1 images as CVAT XML for images 1.1 (RBC 1)")
+    assert summary.to_text() == (f"{tmp_path / 'out'}: 1 image as CVAT XML for images 1.1 (RBC 1)")
 
 
 def test_images_of_which_nothing_is_known_are_left_out_and_told(sample: Sample, tmp_path: Path):
     unknown = replace(sample, stem="b", cells=None)
     summary = write_labels([sample, unknown], tmp_path / "out", format_name="coco")
     assert summary.unknown == ("b",)
-    assert "1 images were left out" in summary.to_text()
+    assert "1 image was left out" in summary.to_text()
 
 
 def test_images_without_cells_are_written(sample: Sample, tmp_path: Path):

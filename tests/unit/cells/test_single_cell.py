@@ -172,6 +172,28 @@ def test_a_whole_field_of_cells_is_refused():
         single_cell_image(image, cell_type=RBC)
 
 
+@pytest.mark.parametrize(
+    ("places", "is_field"),
+    [
+        ([(150, 150)], False),
+        ([(165, 140), (60, 60)], False),
+        ([(75, 90)], True),
+        ([(150, 150), (45, 45), (255, 45), (45, 255), (255, 255)], True),
+    ],
+)
+def test_a_field_that_shows_white_cells_is_told_from_an_image_of_one(places, is_field):
+    image = piece_of_smear(300)
+    for x, y in ((30, 150), (270, 150), (150, 30), (150, 275)):
+        draw_red_cell(image, x, y, 20)
+    for x, y in places:
+        draw_white_cell(image, x, y, 36)
+    if is_field:
+        with pytest.raises(CellImageError, match="not assessed: several cells"):
+            single_cell_image(image, cell_type=WBC)
+    else:
+        assert single_cell_image(image, cell_type=WBC).any()
+
+
 @pytest.mark.parametrize(("spacing", "is_field"), [(76, True), (140, False)])
 def test_a_field_of_large_cells_is_told_from_a_cell_with_neighbours(spacing, is_field):
     image = piece_of_smear(400)

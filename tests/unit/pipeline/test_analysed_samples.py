@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from support.analysed_images import CELLS, analysis_of, report_of, to_version_2, write_smear_image
 
 from blood_cell_system.annotation.sample import Origin
+from blood_cell_system.annotation.writer import write_labels
 from blood_cell_system.errors import DatasetError, ImageReadError, MissingDataError
 from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.pipeline.analysed_samples import analysed_samples
@@ -109,6 +111,21 @@ def test_a_number_out_of_range_in_a_report_is_told_in_our_words(results: Path):
         list(analysed_samples(ResultsFolder(results)))
     assert "cells.0.equivalent_diameter_px: " in str(caught.value)
     assert "pydantic" not in str(caught.value)
+
+
+def test_the_cells_of_what_was_not_taken_for_a_smear_are_not_known(tmp_path: Path):
+    image = tmp_path / "smears" / "field.png"
+    write_smear_image(image)
+    refused = dataclasses.replace(analysis_of([]).quality, is_smear=False)
+    analysis = dataclasses.replace(analysis_of([]), quality=refused)
+    report = report_of(analysis, name=image.name)
+    provenance = report.provenance.model_copy(update={"data_sha256": sha256_of(image)})
+    report = report.model_copy(update={"provenance": provenance})
+    write_image_files(tmp_path / "results", "field", analysis, report)
+    (sample,) = analysed_samples(ResultsFolder(tmp_path / "results", [tmp_path / "smears"]))
+    assert sample.cells is None
+    with pytest.raises(DatasetError, match="an analysis took it for a smear"):
+        write_labels([sample], tmp_path / "out", format_name="coco")
 
 
 def test_a_report_of_version_2_is_read(results: Path, tmp_path: Path):
