@@ -24,6 +24,7 @@ from blood_cell_system.datasets.prepared import (
 from blood_cell_system.errors import DatasetError, OutputError, ResumeError, TrainingMemoryError
 from blood_cell_system.model_metadata import diameter_in_name
 from blood_cell_system.taxonomy import RBC
+from blood_cell_system.training.devices import find_devices
 from blood_cell_system.training.loop import TrainingListener
 from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
 
@@ -114,6 +115,8 @@ def test_the_record_of_a_training_is_complete(finished):
     assert json.loads((checkpoints / "history.json").read_text())[2]["epoch"] == 3
     run = json.loads((checkpoints / "run.json").read_text())
     assert run["settings"]["seed"] == 7
+    assert run["settings"]["precision"] == "f32"
+    assert run["devices"] == [*find_devices("auto")]
     assert run["best_val_mean_iou"] == result.best_score
     assert {"keras", "tensorflow", "numpy", "blood-cell-system"} <= run["versions"].keys()
     assert len(run["data_hash"]) == 64
