@@ -179,7 +179,7 @@ def _unpacked(version: str, package: bytes) -> Any:
 def _pipeline_for(batch: FieldBatch) -> InferencePipeline:
     try:
         pipeline = pipeline_of(batch.recipe)
-        found = pipeline.provenance
+        found = pipeline.provenance.model_copy(update={"runs_in": None})
     except MissingDataError as error:
         raise WorkerVersionError(
             f"a worker lacks a model of the run: {error} Put it where workers find it as well."

@@ -91,7 +91,8 @@ class DatasetRecord(Record):
         report = pipeline.analyze_array(blank).report
         conditions, subtypes = classes_in(report.cells)
         return cls(
-            provenance=pipeline.provenance,
+            # Workers may have other versions of the runtime, as a local run that goes on may.
+            provenance=pipeline.provenance.model_copy(update={"runs_in": None}),
             settings=report.settings,
             has_slides=has_slides,
             taxonomy=report.taxonomy,

@@ -297,6 +297,14 @@ def test_a_scan_of_several_files_in_a_bucket_fails_with_the_remedy(tmp_path, pip
     assert row["reason"].startswith("s3://images/s0/a.mrxs: a scan of several files; expected one")
 
 
+def test_a_worker_may_have_another_version_of_the_runtime(tmp_path, pipeline):
+    dataset = started(tmp_path / "out", pipeline)
+    assert pipeline.provenance.runs_in
+    assert dataset.record.provenance.runs_in is None
+    batch = batch_of(sources_of(smear_folder(tmp_path / "in")), dataset, pipeline)
+    assert len(run_batch(VERSION, packed(batch)).rows) == 4
+
+
 def test_a_worker_of_another_version_or_model_refuses(tmp_path, pipeline):
     dataset = started(tmp_path / "out", pipeline)
     batch = batch_of(sources_of(smear_folder(tmp_path / "in")), dataset, pipeline)
