@@ -10,7 +10,6 @@ between the smallest and the largest number of fields. Linux alone has these fig
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -57,6 +56,8 @@ def peaks_of(pid, found):
 
 def run(way, folder, jobs):
     """Analyse a folder; gives seconds by the clock and of processor, and peaks of memory."""
+    import resource
+
     with tempfile.TemporaryDirectory() as out:
         command = [sys.executable, "-m", "blood_cell_system", "analyze", str(folder), "-o", out]
         command += ["--recursive", "--group-by", "folder", "--no-classify", "-j", str(jobs)]

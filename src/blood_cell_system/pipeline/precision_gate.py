@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from blood_cell_system.analysis.classification import predict_images
+from blood_cell_system.analysis.execution import is_fast_at_int8
 from blood_cell_system.analysis.opened_networks import Arrays, Network, OnnxNetwork
 from blood_cell_system.analysis.segmenter_evaluation import (
     EvaluationSettings,
@@ -28,7 +29,7 @@ from blood_cell_system.augmentation.photometric import augment_photometric
 from blood_cell_system.datasets.cell_diameter import typical_diameters
 from blood_cell_system.datasets.cell_folder import CellFolder
 from blood_cell_system.datasets.prepared import PreparedDataset
-from blood_cell_system.errors import CheckpointError, DatasetError
+from blood_cell_system.errors import CheckpointError, DatasetError, SettingsError
 from blood_cell_system.metrics.classification_scores import auroc
 from blood_cell_system.metrics.matching import IOU_THRESHOLDS
 from blood_cell_system.model_metadata import ModelMetadata, Quantisation, content_hash
@@ -116,6 +117,8 @@ def quantise(
         The file says nothing about itself, or no candidate is as accurate.
     DatasetError
         The folder has too little to calibrate or to measure.
+    SettingsError
+        Sums of 8 bits may overflow on this processor, so that its figures would be wrong.
     """
     import onnx
 
@@ -130,6 +133,12 @@ def quantise(
         found = "is of 8 bits already" if metadata else "says nothing about itself"
         raise CheckpointError(
             f"{path}: {found}; expected a network in float32 that bloodcells export has written."
+        )
+    if not is_fast_at_int8():
+        raise SettingsError(
+            f"{path}: this processor has no 8-bit dot products, and sums of 8 bits may overflow; "
+            "expected AVX-512 VNNI, or ARM with dot products. Run bloodcells quantize on such a "
+            "machine."
         )
     of_kind = _segmenter_work if metadata.kind == "segmenter" else _classifier_work
     batches, measure, words = of_kind(network, metadata, data_dir, settings)

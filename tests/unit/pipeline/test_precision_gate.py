@@ -13,7 +13,7 @@ from support.tiny_cells import small_cell_folder
 from support.tiny_models import head_model, plain_model
 from support.tiny_onnx import colour_model
 
-from blood_cell_system.analysis.execution import Execution
+from blood_cell_system.analysis.execution import Execution, is_fast_at_int8
 from blood_cell_system.analysis.opened_networks import OnnxNetwork
 from blood_cell_system.analysis.trained_models import load_runtime
 from blood_cell_system.cli.main import main
@@ -23,6 +23,15 @@ from blood_cell_system.networks.int8 import candidates
 from blood_cell_system.networks.onnx_export import export_onnx
 from blood_cell_system.pipeline import precision_gate
 from blood_cell_system.pipeline.precision_gate import GateSettings, quantise
+
+needs_dot_products = pytest.mark.skipif(
+    not is_fast_at_int8(), reason="this processor has no 8-bit dot products"
+)
+
+
+@pytest.fixture(autouse=True)
+def processor_with_dot_products(monkeypatch):
+    monkeypatch.setattr(precision_gate, "is_fast_at_int8", lambda: True)
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +52,7 @@ def words(model, folder, *more):
     return ["quantize", "--model", str(model), "--data-dir", str(folder), *more]
 
 
+@needs_dot_products
 def test_a_network_that_is_as_accurate_is_written_with_the_gate_in_its_metadata(
     model, folder, capsys
 ):
@@ -74,12 +84,20 @@ def test_more_layers_stay_in_float32_where_that_helps(model, folder, monkeypatch
     assert record.falls == {"mean IoU": pytest.approx(0.0001)}
 
 
+@needs_dot_products
 def test_8_bits_change_answers_little(model, folder):
     made = quantise(model, folder, report=lambda _: None)
     batch = np.random.default_rng(0).uniform(0, 255, (1, 64, 64, 3)).astype(np.float32)
     plain, small = OnnxNetwork(model.read_bytes()), OnnxNetwork(made.data)
     (before,), (after,) = plain.run(batch).values(), small.run(batch).values()
     assert 0 < np.abs(before - after).mean() < 0.05
+
+
+def test_a_processor_on_which_sums_overflow_is_refused(model, folder, capsys, monkeypatch):
+    monkeypatch.setattr(precision_gate, "is_fast_at_int8", lambda: False)
+    assert main(words(model, folder)) == 1
+    assert "this processor has no 8-bit dot products" in capsys.readouterr().err
+    assert [path.name for path in model.parent.iterdir()] == ["model.onnx"]
 
 
 def test_a_keras_file_is_refused(tmp_path, folder, capsys):

@@ -120,6 +120,7 @@ def test_nothing_is_assessed_without_classifiers():
             "cut_off": 0,
             "suspected": {},
             "uncertain": 0,
+            "maybe_blasts": 0,
             "rates": (),
         }
 
