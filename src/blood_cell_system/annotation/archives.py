@@ -22,6 +22,7 @@ from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
 from blood_cell_system.input_files import kind_of_special
 from blood_cell_system.terminal import call_by
 from blood_cell_system.text_encoding import decoded
+from blood_cell_system.wording import counted
 
 MAX_BYTES: Final = 100_000_000_000
 """Unpacked; a larger file is unpacked by hand."""
@@ -153,7 +154,9 @@ def _checked(
     taken: set[str] = set()
     entries = archive.infolist()
     if len(entries) > MAX_FILES:
-        raise _refused(path, f"holds {len(entries):,} files; at most {MAX_FILES:,} are unpacked")
+        raise _refused(
+            path, f"holds {counted(len(entries), 'file')}; at most {MAX_FILES:,} are unpacked"
+        )
     for entry in entries:
         inner = _place(path, entry)
         if entry.is_dir() or _LEFT_BEHIND in inner.parts:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from blood_cell_system.errors import DatasetError, UnknownNameError
+from blood_cell_system.wording import counted
 
 if TYPE_CHECKING:
     from blood_cell_system.annotation.folder_listing import FolderListing
@@ -234,7 +235,8 @@ def _unknown_format(root: Path) -> DatasetError:
                 )
     suffixes = sorted({path.suffix.lower() or path.name for path in listing.files})
     return DatasetError(
-        f"{root}: {len(listing.images())} images and files {', '.join(suffixes[:8]) or '(none)'}, "
+        f"{root}: {counted(len(listing.images()), 'image')} and files "
+        f"{', '.join(suffixes[:8]) or '(none)'}, "
         f"but no labels in a known format; expected one of {known}. Name the format with --format, "
         "or see docs/bring_your_own_images.md for what each looks like."
     )

@@ -27,6 +27,7 @@ from blood_cell_system.annotation.text_files import declared_shape, errors_locat
 from blood_cell_system.errors import AnnotationError, BloodCellError, DatasetError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES, read_image_shape
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -351,7 +352,8 @@ class ReadingBuilder:
         if not self._samples:
             because = f"; the first because of {self._failed[0].reason}" if self._failed else ""
             raise DatasetError(
-                f"{self.listing.root}: none of {len(self._failed)} images can be used as "
+                f"{self.listing.root}: none of {counted(len(self._failed), 'image')} can be "
+                "used as "
                 f"{self._reader.title}{because}"
             )
         if self._dropped and not any(

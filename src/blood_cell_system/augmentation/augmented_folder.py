@@ -27,6 +27,7 @@ from blood_cell_system.imaging.image_folders import refuse_output_within
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.wording import counted
 
 
 def _write_copy(
@@ -124,7 +125,7 @@ class AugmentSummary:
         originals = sum(self.original_counts.values())
         splits = ", ".join(f"{name} {count}" for name, count in self.original_counts.items())
         lines = [
-            f"{self.output}: {originals + self.copy_count} images",
+            f"{self.output}: {counted(originals + self.copy_count, 'image')}",
             f"  {originals} originals ({splits})",
             f"  {self.copy_count} augmented copies, {self.copies_of_each} of every training "
             "image; validation and test images have none, so that they measure what they say",
@@ -230,8 +231,10 @@ def _check_names(source: Path, tasks: Sequence[tuple[PreparedImage, int]]) -> No
     if twice:
         original = re.sub(r"_aug\d+$", "", twice[0])
         raise DatasetError(
-            f"{source}: {len(twice)} images have names of copies that are to be made, for "
-            f"instance {twice[0]}, and no manifest says that it is a copy of {original}; expected "
+            f"{source}: {counted(len(twice), 'image has', 'images have')} the name of a copy "
+            "that is "
+            f"to be made, for instance {twice[0]}, and no manifest says that it is a copy of "
+            f"{original}; expected "
             "originals. Start from the folder of originals, or rename these images."
         )
 

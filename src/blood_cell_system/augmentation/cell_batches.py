@@ -35,6 +35,7 @@ from blood_cell_system.imaging.image_file import read_rgba
 from blood_cell_system.model_metadata import CELL_SIDE_PX, ClassifierKind, network_input, on_white
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.settings import check_ranges, ranged
+from blood_cell_system.wording import counted
 
 ToCellImage = Callable[[NDArray[np.uint8]], NDArray[np.uint8]]
 """Makes a cell image of an image of one cell, RGB or RGBA; raises ``CellImageError``."""
@@ -107,7 +108,8 @@ class HeldCells:
         if len(failed) > _MOST_FAILED_SHARE * len(results) or not results:
             example = f" For instance {failed[0].name}: {failed[0].reason}" if failed else ""
             raise DatasetError(
-                f"{folder.root}: {len(failed)} of {len(results)} images cannot be used; expected "
+                f"{folder.root}: {len(failed)} of {counted(len(results), 'image')} cannot be "
+                "used; expected "
                 "images of one cell each. Whole fields have to be cut first: bloodcells crops."
                 f"{example}"
             )

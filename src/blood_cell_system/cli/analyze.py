@@ -20,12 +20,12 @@ from blood_cell_system.cli.options import (
     PixelSize,
     Views,
     argument,
-    counted,
     given,
     option,
     share,
     within,
 )
+from blood_cell_system.wording import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

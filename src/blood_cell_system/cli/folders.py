@@ -13,12 +13,12 @@ from blood_cell_system.cli.options import (
     Seed,
     SegmentationDir,
     argument,
-    counted,
     diameter_px,
     option,
     refuse_among_images,
     within,
 )
+from blood_cell_system.wording import counted
 
 if TYPE_CHECKING:
     from rich.console import Console

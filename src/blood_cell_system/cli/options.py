@@ -61,17 +61,6 @@ jobs_in_range: Final = within(int, 1, 1024)
 diameter_px: Final = within(float, 2, 10_000)
 
 
-def counted(number: int, noun: str) -> str:
-    """Give a number of things.
-
-    Examples
-    --------
-    >>> counted(1, "epoch"), counted(2, "epoch")
-    ('1 epoch', '2 epochs')
-    """
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 def refuse_among_images(data_dir: Path, **outputs: Path | None) -> None:
     """Refuse to write into what a prepared folder is read from; outputs by name of the option."""
     from blood_cell_system.imaging.image_folders import refuse_output_within

@@ -17,10 +17,10 @@ from blood_cell_system.cli.options import (
     Results,
     Seed,
     argument,
-    counted,
     option,
     within,
 )
+from blood_cell_system.wording import counted
 
 if TYPE_CHECKING:
     from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
@@ -229,7 +229,9 @@ def suggest(
         f"{counted(fields, 'field')}; {found.reviewed} were reviewed before"
     )
     for field in found.fields:
-        print(f"Field to review to its end: {shown_name(field.image)}, {field.cells} cells")
+        print(
+            f"Field to review to its end: {shown_name(field.image)}, {counted(field.cells, 'cell')}"
+        )
     place = (output_dir or results) / SUGGESTIONS_STEM
     print(f"List: {shown_name(str(place))}.json, .csv")
     if links:

@@ -15,6 +15,7 @@ from blood_cell_system.cli.options import (
     share,
 )
 from blood_cell_system.errors import OutOfRangeError
+from blood_cell_system.wording import counted
 
 
 def synthesize(
@@ -73,7 +74,10 @@ def synthesize(
             height=height, width=width, **given(cell_diameter_px=cell_diameter)
         )
         drawing = write_slide(output, of_slide, seed=seed)
-        print(f"{output / 'slide.tif'}: {width}×{height} pixels, {len(drawing.cells.zone):,} cells")
+        print(
+            f"{output / 'slide.tif'}: {width}×{height} pixels, "
+            f"{counted(len(drawing.cells.zone), 'cell')}"
+        )
         return 0
     is_of_cells = layout.startswith("cells-")
     settings = SmearSettings(

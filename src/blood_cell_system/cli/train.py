@@ -27,6 +27,7 @@ from blood_cell_system.cli.options import (
 from blood_cell_system.errors import ResumeError, SettingsError
 from blood_cell_system.quiet_import import import_tensorflow
 from blood_cell_system.taxonomy import Taxonomy
+from blood_cell_system.wording import counted
 
 if TYPE_CHECKING:
     from blood_cell_system.model_metadata import ClassifierKind
@@ -380,7 +381,8 @@ def fine_tune_classifier_of(
     tuned = fine_tune_classifier_files(start, folder, output_dir=target, seed=seed)
     for one in tuned.figures:
         print(
-            f"{one.output} of {one.cells} cells on {one.slides} held-out slides: macro F1 "
+            f"{one.output} of {counted(one.cells, 'cell')} on "
+            f"{counted(one.slides, 'held-out slide')}: macro F1 "
             f"{one.before} before, {one.after} after; gain {one.gain}"
         )
     for note in tuned.notes:

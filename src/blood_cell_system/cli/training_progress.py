@@ -11,7 +11,6 @@ from typing import Self
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from blood_cell_system.cli.options import counted
 from blood_cell_system.model_metadata import ClassifierKind
 from blood_cell_system.pipeline.classifier_training import ClassifierFiles
 from blood_cell_system.terminal import safe_console
@@ -19,6 +18,7 @@ from blood_cell_system.training.classifier import TrainedClassifier
 from blood_cell_system.training.loop import TrainingListener, TrainingResult
 from blood_cell_system.training.presets import ClassifierSettings, SegmentationSettings
 from blood_cell_system.training.state import SEGMENTER_FILES, classifier_files
+from blood_cell_system.wording import counted
 
 
 class EpochProgress(TrainingListener, ABC):
@@ -197,7 +197,7 @@ class ClassifierProgress(EpochProgress):
         adaptation = ", domain adaptation" if settings.has_domain_adaptation else ""
         super().__init__(
             f"Preset {settings.preset}: {counted(settings.epochs, 'epoch')} of "
-            f"{settings.cells_per_epoch} cells, batch size {settings.batch_size}, "
+            f"{counted(settings.cells_per_epoch, 'cell')}, batch size {settings.batch_size}, "
             f"d_reduced {settings.d_reduced}{adaptation}, seed {settings.seed}.",
             batch_size=settings.batch_size,
             examples="cells",

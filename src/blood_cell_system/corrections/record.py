@@ -28,6 +28,7 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import NONE_OF_THESE
 from blood_cell_system.errors import CorrectionsError
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.wording import counted
 
 FORMAT: Final = "blood-cell-corrections"
 VERSION: Final = 1
@@ -154,7 +155,9 @@ class Event(_Shape):
         least, most = takes.cells
         if not least <= len(self.cells) <= most:
             expected = f"{least}" if least == most else f"{least} or more"
-            raise ValueError(f"{self.action} with {len(self.cells)} cells; expected {expected}")
+            raise ValueError(
+                f"{self.action} with {counted(len(self.cells), 'cell')}; expected {expected}"
+            )
         if len(set(self.cells)) != len(self.cells):
             raise ValueError(f"{self.action} names a cell twice; expected each once")
         given = {name for name, value in self.value if value is not None} - {"note"}

@@ -31,6 +31,7 @@ from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.model_metadata import TRAINING_DIAMETER_PX
 from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.taxonomy import Taxonomy
+from blood_cell_system.wording import counted
 
 _UNKNOWN_LICENCE: Final = "not stated"
 _UNNAMED: Final = "unknown"
@@ -207,25 +208,30 @@ class CombineSummary:
         """Say it in a few lines."""
         splits = ", ".join(f"{name} {count}" for name, count in self.split_counts.items())
         total = sum(source.image_count for source in self.sources)
-        lines = [f"{self.output}: {total} images of {len(self.sources)} sources ({splits})"]
+        lines = [
+            f"{self.output}: {counted(total, 'image')} of "
+            f"{counted(len(self.sources), 'source')} ({splits})"
+        ]
         lines += [f"  {self._line(source)}" for source in self.sources]
         if self.renamed_count:
             lines.append(
-                f"{self.renamed_count} images share their names with others and got their "
-                "source's name in front"
+                f"{counted(self.renamed_count, 'image')} with the name of another got the source's "
+                "name in front"
             )
         if self.same_fields:
-            lines.append(f"{len(self.same_fields)} fields are there more than once:")
+            lines.append(
+                f"{counted(len(self.same_fields), 'field is', 'fields are')} there more than once:"
+            )
             lines += [f"  {', '.join(group)}" for group in self.same_fields[:_SHOWN]]
             lines += ["  ..."] * (len(self.same_fields) > _SHOWN)
             lines.append(
-                f"  each kept in one split, test before val before train: {len(self.moves)} "
-                "images changed theirs"
+                f"  each kept in one split, test before val before train: "
+                f"{counted(len(self.moves), 'image')} changed theirs"
             )
         return "\n".join(lines)
 
     def _line(self, source: CombinedSource) -> str:
-        words = f"{source.name}: {source.image_count} images, licence {source.licence}"
+        words = f"{source.name}: {counted(source.image_count, 'image')}, licence {source.licence}"
         if source.red_cell_diameter_px is None:
             hint = "" if self.cell_diameter_px is None else f": --source-diameter {source.name}=PX"
             return f"{words}, size of red cells unknown, left as they are{hint}"

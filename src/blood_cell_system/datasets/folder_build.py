@@ -31,6 +31,7 @@ from blood_cell_system.datasets.prepared import (
 )
 from blood_cell_system.errors import OutputError
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.wording import counted
 
 IMAGE_FOLDERS = ("images", "masks", "instances")
 _MANIFEST_NAME = "manifest.json"
@@ -60,7 +61,8 @@ def start_build(root: Path, *, command: str, stems: Iterable[str]) -> None:
     foreign = [path for path in _images(root) if path.stem not in owned]
     if foreign:
         raise OutputError(
-            f"{root}: holds {len(foreign)} images that this command has not written, for "
+            f"{root}: holds {counted(len(foreign), 'image')} that this command has not written, "
+            "for "
             f"instance {foreign[0].relative_to(root)}; expected an empty or new folder, or one of "
             "a former run. Choose another --output, or move them away."
         )
@@ -111,7 +113,8 @@ def finish_build(
     """
     if missing := sorted(name for name in files if not (root / name).is_file()):
         raise OutputError(
-            f"{root}: {len(missing)} of {len(files)} files were removed while the folder was being "
+            f"{root}: {len(missing)} of {counted(len(files), 'file')} were removed while the "
+            "folder was being "
             f"written, for instance {missing[0]}. Run the same command again."
         )
     for path in _images(root):

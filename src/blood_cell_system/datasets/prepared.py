@@ -50,6 +50,7 @@ from blood_cell_system.imaging.resampling import Resampler
 from blood_cell_system.input_files import read_json
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, Taxonomy
+from blood_cell_system.wording import counted
 
 FORMAT_VERSION: Final = 1  # Of manifest.json, annotations.json and unfinished.json.
 
@@ -464,7 +465,8 @@ class PreparedDataset:
         alone = sorted(image_paths.keys() ^ mask_paths.keys())
         if alone:
             raise DatasetError(
-                f"{root}: {len(alone)} files without their partner, for instance {alone[:3]}; "
+                f"{root}: {counted(len(alone), 'file')} without a partner, for instance "
+                f"{alone[:3]}; "
                 "expected a mask for every image, with the same file name. "
                 "See all with bloodcells verify."
             )
@@ -542,7 +544,7 @@ class PreparedDataset:
         originals = sorted({image.original for image in self.of_split(Split.TRAIN)})
         if not 0 < count <= len(originals):
             raise DatasetError(
-                f"{self.root}: {count} images wanted; the training split has "
+                f"{self.root}: {counted(count, 'image')} wanted; the training split has "
                 f"{len(originals)} originals. Ask for 1 to {len(originals)}."
             )
         order = generator_for(seed, "limit").permutation(len(originals))
@@ -627,13 +629,15 @@ def _manifest_rows(
         ) from error
     if len(rows) < len(listed):
         raise DatasetError(
-            f"{root / 'manifest.json'}: lists {len(listed) - len(rows)} images twice; expected "
+            f"{root / 'manifest.json'}: lists {counted(len(listed) - len(rows), 'image')} "
+            "twice; expected "
             "one entry an image. Prepare the folder again."
         )
     missing = sorted(rows.keys() - stems)
     if missing:
         raise DatasetError(
-            f"{root / 'manifest.json'}: lists {len(missing)} images that are not in images/, for "
+            f"{root / 'manifest.json'}: lists "
+            f"{counted(len(missing), 'image that is', 'images that are')} not in images/, for "
             f"instance {missing[:3]}. Prepare the folder again."
         )
     return rows
@@ -706,7 +710,8 @@ def _outlines(image: PreparedImage, count: int, shape: tuple[int, int]) -> dict[
     if labels.shape != shape or labels.max(initial=0) > count:
         raise DatasetError(
             f"{image.instance_path}: has (height, width) {labels.shape} and labels up to "
-            f"{labels.max(initial=0)}; expected {shape}, and at most the {count} cells of "
+            f"{labels.max(initial=0)}; expected {shape}, and at most the "
+            f"{counted(count, 'cell')} of "
             "annotations.json. Prepare the folder again."
         )
     return {

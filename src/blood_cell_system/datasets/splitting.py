@@ -29,6 +29,7 @@ from blood_cell_system.imaging.image_file import read_image
 from blood_cell_system.input_files import read_table
 from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.wording import counted
 
 _IMAGE_COLUMNS = ("image", "file", "picture", "stem", "name")
 
@@ -86,7 +87,8 @@ def groups_by(
     unknown = [image.stem for image, name in zip(images, names, strict=True) if not name]
     if unknown:
         raise DatasetError(
-            f"the {by} of {len(unknown)} of {len(images)} images is not known, for instance of "
+            f"the {by} of {len(unknown)} of {counted(len(images), 'image')} is not known, for "
+            "instance of "
             f"{', '.join(unknown[:3])}; expected one for each. Say --pattern with a regular "
             f"expression that finds it in the names, or --table with a CSV file of image,{by}."
         )
@@ -161,12 +163,14 @@ class SplitSummary:
     def to_text(self) -> str:
         """Say it in a few lines."""
         counts = ", ".join(
-            f"{name} {images} images of {groups} groups"
+            f"{name} {counted(images, 'image')} of {counted(groups, 'group')}"
             for name, (images, groups) in self.counts.items()
         )
         lines = [f"{self.root}: split by {self.by}: {counts}"]
         if self.same_field_count:
-            lines.append(f"{self.same_field_count} fields are there more than once")
+            lines.append(
+                f"{counted(self.same_field_count, 'field is', 'fields are')} there more than once"
+            )
         where = "before" if self.is_written else "now"
         lines.append(f"leaks {where}: {len(self.leaks_before) or 'none'}")
         for leak in self.leaks_before[:_SHOWN]:
@@ -301,7 +305,8 @@ def _chosen(
     wanted = [split for split, share in shares.items() if share > 0]
     if len(sizes) < 1 + len(wanted):
         raise SettingsError(
-            f"{len(sizes)} groups cannot be split into {1 + len(wanted)} splits without dividing "
+            f"{counted(len(sizes), 'group')} cannot be split into {1 + len(wanted)} splits "
+            "without dividing "
             "one. Group by something smaller (--by image), or say --val 0 or --test 0."
         )
     total = sum(sizes.values())

@@ -24,6 +24,7 @@ from blood_cell_system.errors import ImageReadError, MissingDataError, system_wo
 from blood_cell_system.imaging.image_file import read_image, usual_full_scale
 from blood_cell_system.imaging.pixel_size import PixelSize, read_pixel_size
 from blood_cell_system.input_files import kind_of_special
+from blood_cell_system.wording import counted
 
 TIFF_SUFFIXES: Final = frozenset({".tif", ".tiff", ".btf", ".tf8", ".tf2"})
 TIFF_SCAN_SUFFIXES: Final = frozenset({".svs", ".ndpi", ".scn", ".bif", ".qptiff"})
@@ -296,7 +297,7 @@ def check_page(path: Path, page: int, pages: int) -> None:
         It has fewer.
     """
     if not 0 <= page < pages:
-        count = "1 page" if pages == 1 else f"{pages} pages"
+        count = counted(pages, "page")
         raise ImageReadError(f"{path}: has {count}; received page {page + 1}. Choose one of these.")
 
 

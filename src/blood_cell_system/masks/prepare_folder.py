@@ -48,6 +48,7 @@ from blood_cell_system.masks.sample_mask import MaskMethod, Unlabelled, mask_of_
 from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.stain.optical_density import StainSettings
 from blood_cell_system.taxonomy import BUILT_IN, RBC, Taxonomy
+from blood_cell_system.wording import counted
 
 _MOST_LINES: Final = 20
 """Of a list in the summary; the manifest has them all."""
@@ -85,7 +86,7 @@ class PrepareSummary:
         if self.given_masks:
             others = f"; the others: {origin}" if self.given_masks < count else ""
             origin = f"{self.given_masks} masks as they were given{others}"
-        lines = [f"{self.output}: {count} images prepared ({splits}), {origin}"]
+        lines = [f"{self.output}: {counted(count, 'image')} prepared ({splits}), {origin}"]
         if self.given_masks == count and not self.cell_counts:
             lines.append("  where single cells are, nobody has said")
             return "\n".join([*lines, *self._remarks()])
@@ -103,12 +104,12 @@ class PrepareSummary:
     def _remarks(self) -> list[str]:
         lines = list(self.notes)
         if self.dropped:
-            lines.append(f"{len(self.dropped)} boxes dropped:")
+            lines.append(f"{counted(len(self.dropped), 'box', 'boxes')} dropped:")
             lines += _first_lines(
                 [f"  {one.file}: object {one.object_index}: {one.reason}" for one in self.dropped]
             )
         if self.failed:
-            lines.append(f"{len(self.failed)} images failed and were left out:")
+            lines.append(f"{counted(len(self.failed), 'image')} failed and left out:")
             lines += _first_lines([f"  {image.reason}" for image in self.failed])
         return lines
 
@@ -311,13 +312,15 @@ def _notes_of_images(
     ]
     if damaged:
         notes.append(
-            f"{len(damaged)} files are damaged, and a part of each image is not as it was taken: "
+            f"{counted(len(damaged), 'file is', 'files are')} damaged, and a part of each image "
+            "is not as it was taken: "
             f"{listed(damaged, _MOST_LINES)}. Copy them again from their source, or remove them."
         )
     pages = [sample.image_path for sample in samples if prepared[sample.stem].pages > 1]
     if pages:
         notes.append(
-            f"{len(pages)} files hold several images (pages, or channels of one), for instance "
+            f"{counted(len(pages), 'file holds', 'files hold')} several images (pages, or "
+            "channels of one), for instance "
             f"{pages[0]}: the first page alone was read. Save each as a file of its own, channels "
             "together as RGB."
         )
@@ -339,7 +342,8 @@ def _notes_of_images(
     turned = [sample.image_path for sample in samples if prepared[sample.stem].is_turned]
     if turned:
         notes.append(
-            f"{len(turned)} images are turned by their EXIF data, for instance {turned[0]}: labels "
+            f"{counted(len(turned), 'image is', 'images are')} turned by EXIF data, for "
+            f"instance {turned[0]}: labels "
             "are taken to be those of the upright image. Look at them with bloodcells verify."
         )
     return notes

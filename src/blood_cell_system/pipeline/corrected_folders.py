@@ -44,6 +44,7 @@ from blood_cell_system.pipeline.corrected_results import (
 from blood_cell_system.pipeline.results_folder import ResultsFolder
 from blood_cell_system.stain.slide_light import fit_slide_light
 from blood_cell_system.taxonomy import BUILT_IN, NOT_SCORED, Taxonomy
+from blood_cell_system.wording import counted
 
 RESULTS: Final = "results"
 PREPARED: Final = "segmentation"
@@ -83,14 +84,17 @@ class AppliedCorrections:
         """Say it in a few lines."""
         lines = [
             f"{self.root / RESULTS}: reviewed by {', '.join(self.people)}",
-            f"{self.root / PREPARED}: {self.fields} fields, {self.complete} of them reviewed to "
+            f"{self.root / PREPARED}: {counted(self.fields, 'field')}, {self.complete} of them "
+            "reviewed to "
             "their end; of the others only what a person acted on is scored",
         ]
         if self.moot:
             lines.append(f"{self.moot} corrections changed nothing: their cells were gone by then")
         for kind, counts in self.cells.items():
             named = ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
-            lines.append(f"{self.root / _cell_folder(kind)}: {counts.total()} cells ({named})")
+            lines.append(
+                f"{self.root / _cell_folder(kind)}: {counted(counts.total(), 'cell')} ({named})"
+            )
         return "\n".join(lines)
 
 

@@ -46,6 +46,7 @@ from blood_cell_system.reports.report import (
     Provenance,
     ReportSettings,
 )
+from blood_cell_system.wording import counted
 
 if TYPE_CHECKING:
     from blood_cell_system.pipeline.scan_fields import PlannedScan, ScanField
@@ -257,7 +258,7 @@ class InferencePipeline:
         pixels = field.read_around()
         frame = field.frame
         count = len(frame.holes)
-        tiles = f"{count} tile{'s' if count > 1 else ''}"
+        tiles = counted(count, "tile")
         warnings = (_HOLE.format(tiles=tiles),) if count else ()
         return self._analyze(
             pixels,

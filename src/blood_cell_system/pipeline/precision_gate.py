@@ -35,6 +35,7 @@ from blood_cell_system.metrics.matching import IOU_THRESHOLDS
 from blood_cell_system.model_metadata import ModelMetadata, Quantisation, content_hash
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.training.classifier_data import CellClasses, CellSet, read_cells
+from blood_cell_system.wording import counted
 
 SEGMENTER_BOUNDS: Final = {"mean IoU": 0.005, "F1 of cells": 0.005, "error of counts": 0.005}
 """By figure of a segmenter, how much worse it may be: half a point of a hundred is below what
@@ -201,7 +202,7 @@ def _segmenter_work(
     def measure(one: Network) -> Figures:
         return segmenter_figures(NetworkSegmenter(one), images, known)
 
-    return recorded.batches, measure, f"{len(images)} images"
+    return recorded.batches, measure, counted(len(images), "image")
 
 
 def segmenter_figures(
@@ -247,7 +248,7 @@ def _classifier_work(
     def measure(one: Network) -> Figures:
         return classifier_figures(NetworkClassifier(one, kind), measured)
 
-    return recorded.batches, measure, f"{len(measured)} cells"
+    return recorded.batches, measure, counted(len(measured), "cell")
 
 
 def classifier_figures(classifier: ClassifierRuntime, cells: CellSet) -> Figures:
@@ -274,7 +275,8 @@ def classifier_figures(classifier: ClassifierRuntime, cells: CellSet) -> Figures
                 figures[f"AUROC of {name}"] = auroc(is_positive, values[is_labelled, index])
     if not figures:
         raise DatasetError(
-            f"{len(cells)} cells: no class has {_FEWEST_OF_A_CLASS} cells and as many others; "
+            f"{counted(len(cells), 'cell')}: no class has {_FEWEST_OF_A_CLASS} cells and as "
+            "many others; "
             "expected that of one class at least. Measure on more cells, or on another --split."
         )
     return figures

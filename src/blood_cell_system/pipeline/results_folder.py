@@ -23,6 +23,7 @@ from blood_cell_system.reports.batch_summary import ImageOutcome, Slide
 from blood_cell_system.reports.image_files import file_of, read_labels
 from blood_cell_system.reports.report import DiagnosticReport, Provenance, Status
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.wording import counted
 
 _REPORT_ENDING: Final = "_report.json"
 _REMEDY: Final = "Analyse the image again."
@@ -108,7 +109,7 @@ class ResultsFolder:
             )
         if labels.max(initial=0) != len(report.cells):
             raise DatasetError(
-                f"{path}: holds {len(report.cells)} cells, its label image "
+                f"{path}: holds {counted(len(report.cells), 'cell')}, its label image "
                 f"{labels.max(initial=0)}; expected the same. {_REMEDY}"
             )
         return replace(report.cells, label_image=labels.astype(np.int32))

@@ -18,6 +18,7 @@ from blood_cell_system.pipeline.scan_goal import Goal, Tally
 from blood_cell_system.reports.batch_summary import ImageOutcome
 from blood_cell_system.reports.report import Place
 from blood_cell_system.reports.slides import ScanRecord
+from blood_cell_system.wording import counted
 
 _TINTS: Final[Mapping[Zone, tuple[int, int, int]]] = {
     Zone.GLASS: (150, 150, 150),
@@ -184,7 +185,7 @@ class PlannedScan:
         zones = ", ".join(f"{count} {zone}" for zone, count in record.fields_by_zone.items())
         stopped = ", enough for what was asked for" if record.is_stopped else ""
         count = len(record.holes)
-        holes = f" {count} tile{'s' if count > 1 else ''} cannot be decoded." if count else ""
+        holes = f" {counted(count, 'tile')} cannot be decoded." if count else ""
         return (
             f"{record.file_name}, level {record.level}: {record.fields_analysed} of "
             f"{record.fields_planned} fields analysed{stopped} (framed). Parts by zone: {zones}."

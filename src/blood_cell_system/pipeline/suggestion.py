@@ -21,6 +21,7 @@ from blood_cell_system.reports.findings import Count, Record
 from blood_cell_system.reports.image_files import table_to_csv, write_words
 from blood_cell_system.reports.page.cell_links import CellLink, links_to_cells, render_links
 from blood_cell_system.reports.report import Probability, Text
+from blood_cell_system.wording import counted
 
 SUGGESTIONS_STEM: Final = "suggestions"
 """Of the names of the files that are written."""
@@ -208,7 +209,9 @@ def write_suggestions(
     table = table_to_csv(list(SuggestedCell.model_fields), rows)
     write_words(output_dir / f"{SUGGESTIONS_STEM}.csv", table)
     links = links_to_cells(results.path, by_image, name="suggested")
-    words = [f"{field.image}: {field.cells} cells to review" for field in suggestions.fields]
+    words = [
+        f"{field.image}: {counted(field.cells, 'cell')} to review" for field in suggestions.fields
+    ]
     page = render_links("Cells to look at next", words, links, output_dir)
     write_words(output_dir / f"{SUGGESTIONS_STEM}.html", page)
     return tuple(links)

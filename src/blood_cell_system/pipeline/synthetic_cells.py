@@ -27,6 +27,7 @@ from blood_cell_system.parallel import map_in_processes, with_progress
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.stain.slide_light import fit_slide_light
 from blood_cell_system.taxonomy import BUILT_IN
+from blood_cell_system.wording import counted
 
 SOURCE: Final = "synthetic"
 
@@ -131,7 +132,8 @@ def _start(output: Path) -> None:
     ]
     if others:
         raise OutputError(
-            f"{output}: holds {len(others)} files that this command has not written, for instance "
+            f"{output}: holds {counted(len(others), 'file')} that this command has not written, "
+            "for instance "
             f"{others[0].relative_to(output)}; expected an empty or new folder, or one of a former "
             "run. Choose another --output."
         )

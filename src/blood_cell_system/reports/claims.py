@@ -23,6 +23,7 @@ from blood_cell_system.cells.table import Cells
 from blood_cell_system.metrics.method_error import ErrorRate, chance_of_false_alarms
 from blood_cell_system.model_metadata import Standing, Validation
 from blood_cell_system.taxonomy import CellType
+from blood_cell_system.wording import counted
 
 NOT_VALIDATED: Final = Standing.UNPROVEN.value
 """Why a condition is not counted."""
@@ -204,7 +205,7 @@ def why_unproven(cells: Cells, condition: str) -> str:
 
 def laboratories(count: int) -> str:
     """Write a number of laboratories."""
-    return f"{count} laboratory" if count == 1 else f"{count} laboratories"
+    return counted(count, "laboratory", "laboratories")
 
 
 def half_width_for(share: float) -> float:

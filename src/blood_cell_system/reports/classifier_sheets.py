@@ -31,6 +31,7 @@ from blood_cell_system.reports.segmenter_sheets import (
 )
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellSet
+from blood_cell_system.wording import counted
 
 
 def _evaluation_to_json(
@@ -112,7 +113,9 @@ def _rounded(figure: Figure) -> dict[str, Any]:
 
 def classifier_evaluation_tables(evaluation: ClassifierEvaluation, *, title: str) -> RenderableType:
     """Lay an evaluation out."""
-    parts: list[RenderableType] = [Text(f"{title}, {evaluation.cells} cells", style="bold")]
+    parts: list[RenderableType] = [
+        Text(f"{title}, {counted(evaluation.cells, 'cell')}", style="bold")
+    ]
     if evaluation.diseases:
         parts += _disease_part(evaluation)
     for name, heads in (("Condition", evaluation.conditions), ("Type", evaluation.types)):

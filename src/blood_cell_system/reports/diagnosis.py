@@ -33,6 +33,7 @@ from blood_cell_system.reports.report import (
     probabilities_of,
 )
 from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, Taxonomy
+from blood_cell_system.wording import counted
 
 # Healthy blood has one white cell to a thousand red ones. Fields are often taken around white
 # cells, which gives one to ten; only leukaemia gives more.
@@ -218,7 +219,8 @@ def _warnings_of_cells(cells: Cells) -> list[str]:
     white, red = cells.count(WBC), cells.count(RBC)
     if white >= MANY_WHITE and white > ODD_SHARE * red:
         return [
-            f"{white} white cells beside {red} red ones: such blood is rare, and a stain that the "
+            f"{counted(white, 'white cell')} beside {red} red ones: such blood is rare, and a "
+            "stain that the "
             "model does not know is more likely. Look at the outlines before you use the counts."
         ]
     return []

@@ -40,6 +40,7 @@ from blood_cell_system.reports.claims import (
     why_not_claimed,
 )
 from blood_cell_system.taxonomy import BUILT_IN, PLATELET, RBC, WBC, CellType, Taxonomy
+from blood_cell_system.wording import counted
 
 MIN_CELLS: Final = 100
 """Cells: shares of fewer are not reported, as a differential is counted on 100 (CLSI H20)."""
@@ -560,7 +561,7 @@ class Findings(FindingCounts):
         )
         if not (self.is_assessed or other.is_assessed):
             return total.model_copy(update={"reason": _why_none(total.not_assessed)})
-        reason = f"{total.assessed} of {total.seen} cells"
+        reason = f"{total.assessed} of {counted(total.seen, 'cell')}"
         return total.model_copy(update={"state": "assessed", "reason": reason})
 
 
@@ -586,7 +587,7 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
     return Findings(
         state="assessed",
         assessed=cells.number(has_condition),
-        reason=f"{cells.number(has_condition)} of {cells.number(of_type)} cells",
+        reason=f"{cells.number(has_condition)} of {counted(cells.number(of_type), 'cell')}",
         counts={
             name: cells.number(has_condition & (cells["condition"] == name)) for name in conditions
         },

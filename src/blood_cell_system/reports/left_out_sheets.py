@@ -15,6 +15,7 @@ from blood_cell_system.atomic_files import make_folder, write_json, write_text
 from blood_cell_system.imaging.plot import plot_file
 from blood_cell_system.metrics.intervals import Figure
 from blood_cell_system.reports.segmenter_sheets import as_json
+from blood_cell_system.wording import counted
 
 _ROW_INCHES: Final = 0.32
 _NOTHING: Final = "–"
@@ -43,7 +44,10 @@ def left_out_markdown(scores: LeftOutScores, *, title: str) -> str:
     for name in dict.fromkeys(one.condition for one in scores.conditions):
         if (found := scores.mean_and_worst(name)) is not None:
             mean, worst, count = found
-            lines.append(f"{name}: mean AUROC {mean:.3f}, worst {worst:.3f}, over {count} sources.")
+            lines.append(
+                f"{name}: mean AUROC {mean:.3f}, worst {worst:.3f}, over "
+                f"{counted(count, 'source')}."
+            )
     if scores.types:
         lines += [
             "",
@@ -56,7 +60,9 @@ def left_out_markdown(scores: LeftOutScores, *, title: str) -> str:
         ]
         if (found := scores.type_mean_and_worst) is not None:
             mean, worst, count = found
-            lines.append(f"Mean macro F1 {mean:.3f}, worst {worst:.3f}, over {count} sources.")
+            lines.append(
+                f"Mean macro F1 {mean:.3f}, worst {worst:.3f}, over {counted(count, 'source')}."
+            )
     lines += [
         "",
         "## Calibration",

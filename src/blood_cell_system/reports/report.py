@@ -37,6 +37,7 @@ from blood_cell_system.model_metadata import Validation
 from blood_cell_system.reports.findings import Count, Findings, Rate, Record, Share, rounded
 from blood_cell_system.settings import check_ranges, ranged
 from blood_cell_system.taxonomy import BUILT_IN, RBC, WBC, Taxonomy
+from blood_cell_system.wording import counted
 
 DISCLAIMER: Final = "Research use only; not a medical device."
 
@@ -514,7 +515,8 @@ class ReviewRecord(Record):
         done = "to its end" if self.is_complete else "in part"
         return (
             f"Reviewed {done} by {', '.join(map(shown_name, self.people))}, last on "
-            f"{self.last_on[:10]}: {self.changed} cells changed, {self.confirmed} confirmed, "
+            f"{self.last_on[:10]}: {counted(self.changed, 'cell')} changed, {self.confirmed} "
+            "confirmed, "
             f"{self.added} added, {self.removed} removed"
         )
 

@@ -32,6 +32,7 @@ from blood_cell_system.metrics.matching import (
     TruthKind,
 )
 from blood_cell_system.taxonomy import MaskClass
+from blood_cell_system.wording import counted
 
 
 def figures_table(first: str, *others: str) -> Table:
@@ -170,14 +171,17 @@ def evaluation_tables(evaluation: Evaluation, *, title: str) -> RenderableType:
     if not evaluation.cells:
         parts.append(Text("No cells were compared: the folder has no annotations.json."))
     if evaluation.failures:
-        parts += [Text(), Text(f"{len(evaluation.failures)} images failed:", style="bold red")]
+        parts += [
+            Text(),
+            Text(f"{counted(len(evaluation.failures), 'image')} failed:", style="bold red"),
+        ]
         parts += [Text(f"  {failure.stem}: {failure.reason}") for failure in evaluation.failures]
     return Group(*parts)
 
 
 def _pixel_part(evaluation: Evaluation) -> list[RenderableType]:
     confusion = evaluation.confusion
-    words = f"Pixels of {len(evaluation.images)} images, all scored ones together"
+    words = f"Pixels of {counted(len(evaluation.images), 'image')}, all scored ones together"
     if evaluation.mean_iou_interval is not None:
         low, high = evaluation.mean_iou_interval
         words += f"; 95 % interval of the mean IoU {low:.3f} to {high:.3f}"
@@ -246,7 +250,7 @@ def _count_part(scores: CellScores) -> list[RenderableType]:
         )
         table.add_section()
     return [
-        Text(f"Counts an image, over {scores.image_count} images"),
+        Text(f"Counts an image, over {counted(scores.image_count, 'image')}"),
         table,
         Text("\n".join(beside_constant(*item) for item in scores.counts.items())),
         Text(

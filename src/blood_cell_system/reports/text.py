@@ -24,6 +24,7 @@ from blood_cell_system.reports.report import (
     shown_name,
 )
 from blood_cell_system.taxonomy import CellType, Taxonomy
+from blood_cell_system.wording import counted
 
 if TYPE_CHECKING:
     from blood_cell_system.reports.lab_figures import LabFigure
@@ -114,7 +115,7 @@ def more_words(rate: Rate) -> str:
 
 def _more_fields(rate: Rate) -> str:
     count = rate.more_images
-    return "" if not count else "1 more field" if count == 1 else f"{count:,} more fields"
+    return "" if not count else counted(count, "more field")
 
 
 def unproven_words(taxonomy: Taxonomy, findings: Findings) -> str:
@@ -125,8 +126,8 @@ def unproven_words(taxonomy: Taxonomy, findings: Findings) -> str:
     named = "; ".join(f"{', '.join(names)} ({why})" for why, names in reasons.items())
     words = f"{NOT_VALIDATED}, so not counted: {named}" if named else ""
     if count := findings.maybe_blasts:
-        those = "1 cell" if count == 1 else f"{count:,} cells"
-        words += f"; {those} of the differential may be blasts, so that their types are not sure"
+        words += f"; {counted(count, 'cell')} of the differential may be blasts, so that their "
+        "types are not sure"
     return words
 
 
@@ -170,7 +171,7 @@ def figure_words(figure: "LabFigure") -> FigureWords:
     if figure.count is not None and figure.total is not None:
         parts.append(f"{figure.count:,} of {figure.total:,}")
     elif figure.total is not None:
-        parts.append(f"{figure.total:,} cells")
+        parts.append(counted(figure.total, "cell"))
     if figure.unit.startswith("per") and figure.count is not None and figure.total is not None:
         parts[-1] = f"{figure.count:,} beside {figure.total:,}"
     value = f"{number_words(figure.value, figure.unit)} {figure.unit}".rstrip()
@@ -293,7 +294,8 @@ def border_words(report: DiagnosticReport) -> str:
     if not touching:
         return ""
     return (
-        f"{touching} cut off by the border, of which {touching - left_out} are counted "
+        f"{touching} cut off by the border, of which "
+        f"{counted(touching - left_out, 'is', 'are')} counted "
         f"(border rule: {report.settings.border_rule})"
     )
 

@@ -85,6 +85,7 @@ from blood_cell_system.training.nucleus_fit import fit_nucleus_evidence
 from blood_cell_system.training.presets import ClassifierSettings
 from blood_cell_system.training.run_record import HistoryView
 from blood_cell_system.training.state import TrainingState, classifier_files
+from blood_cell_system.wording import counted
 
 Outputs = dict[str, NDArray[np.float32]]
 
@@ -419,7 +420,8 @@ class ClassifierTask(Task):
         self.val = read_cells(folder, Split.VAL, self.classes)
         self._domain_sets = self.train, self.val
         self.remarks = (
-            f"Learns from {len(self.train)} cells, and chooses the best epoch by {len(self.val)} "
+            f"Learns from {counted(len(self.train), 'cell')}, and chooses the best epoch by "
+            f"{len(self.val)} "
             "cells for validation.",
         )
         if settings.has_domain_adaptation and len(folder.sources) < 2:

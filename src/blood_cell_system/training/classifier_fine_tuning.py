@@ -50,6 +50,7 @@ from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import NOT_LABELLED
 from blood_cell_system.training.classifier_data import CellClasses, CellSet, read_cells
 from blood_cell_system.training.fine_tuning import open_trained
+from blood_cell_system.wording import counted
 
 FEWEST_CELLS: Final = 20
 """Cells from which a classifier is fine-tuned; fewer say nothing of a laboratory."""
@@ -279,7 +280,7 @@ def _check_counts(folder: CellFolder, known: Set[str]) -> None:
     few = ", ".join(f"{name} ({n})" for name, n in counts.items() if n < FEWEST_OF_CLASS)
     if total < FEWEST_CELLS or few:
         raise DatasetError(
-            f"{folder.root}: {total} cells{f', few of {few}' if few else ''}; "
+            f"{folder.root}: {counted(total, 'cell')}{f', few of {few}' if few else ''}; "
             f"expected {FEWEST_CELLS} or more, and {FEWEST_OF_CLASS} or more of each new class, to "
             "fine-tune a classifier. Add cells, or leave a class out."
         )
@@ -476,7 +477,8 @@ def _notes(folder: CellFolder, cells: CellSet, folds: NDArray[np.intp] | None) -
     if cells.cells.failed:
         first = cells.cells.failed[0]
         notes.append(
-            f"{len(cells.cells.failed)} images are left out, for instance {first.name}: "
+            f"{counted(len(cells.cells.failed), 'image is', 'images are')} left out, for "
+            f"instance {first.name}: "
             f"{first.reason}"
         )
     if not folder.has_known_blocks:

@@ -70,6 +70,7 @@ from blood_cell_system.training.peak_calibration import (
 from blood_cell_system.training.presets import SegmentationSettings
 from blood_cell_system.training.run_record import HistoryView, Row
 from blood_cell_system.training.state import SEGMENTER_FILES, TrainingState
+from blood_cell_system.wording import counted
 
 BATCH_SIZES: Final = (16, 8, 4, 2, 1)
 """Sizes that ``--batch-size auto`` chooses from, the largest first."""
@@ -511,13 +512,9 @@ def _numbers_of(train_images: Sequence[PreparedImage], val_images: Sequence[Prep
     copies = sum(image.is_augmented for image in train_images)
     among = f" ({copies} of them augmented copies)" if copies else ""
     return (
-        f"Learns from {_counted(len(train_images))}{among}, and chooses the best epoch by "
-        f"{_counted(len(val_images))} for validation."
+        f"Learns from {counted(len(train_images), 'image')}{among}, and chooses the best epoch by "
+        f"{counted(len(val_images), 'image')} for validation."
     )
-
-
-def _counted(number: int) -> str:
-    return f"{number} image" if number == 1 else f"{number} images"
 
 
 def _warnings_about(
@@ -529,7 +526,7 @@ def _warnings_about(
     originals = sum(not image.is_augmented for image in train_images)
     if is_from_scratch and originals < FEWEST_IMAGES:
         yield (
-            f"{_counted(originals)} to learn from will not make a usable model. Label "
+            f"{counted(originals, 'image')} to learn from will not make a usable model. Label "
             f"{FEWEST_IMAGES} or more, or fine-tune the built-in model with --init-from bundled."
         )
     is_scaled = settings.cell_diameter_px is not None

@@ -210,7 +210,7 @@ class TestLabelStudio(ReaderContract):
         write_tasks(root, entry)
         reading = self.read(root)
         np.testing.assert_allclose(reading.samples[0].cells[0].box, RED, atol=1e-6)
-        assert "1 images were annotated several times" in reading.notes[0]
+        assert "1 image was annotated several times" in reading.notes[0]
 
     @pytest.mark.parametrize("annotations", [[], [{"was_cancelled": True, "result": []}]])
     def test_what_was_skipped_is_not_taken_for_empty(self, root: Path, annotations):

@@ -52,7 +52,7 @@ class TestVoc(ReaderContract):
         (root / "train" / "annotation_0.xml").write_text(xml(drawn, first_pixel=0))
         reading = self.read(root)
         assert reading.samples[0].cells[0].box == Box(0, 5, 25, 25)
-        assert "1 files have boxes that begin at 0" in reading.notes[0]
+        assert "1 file has boxes that begin at 0" in reading.notes[0]
 
     def test_the_first_pixel_can_be_told(self, root: Path):
         drawn = Drawn(reference="a.png", marks=(("RBC", Box(0, 5, 25, 25)),))

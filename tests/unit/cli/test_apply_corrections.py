@@ -29,7 +29,7 @@ def test_what_the_server_has_saved_is_applied(results, capsys):
     log.append([an_event(Action.REVIEW_FIELD)])
     log.close()
     assert apply(results) == 0
-    assert "1 fields, 1 of them reviewed to their end" in capsys.readouterr().out
+    assert "1 field, 1 of them reviewed to their end" in capsys.readouterr().out
 
 
 def test_what_the_page_has_exported_is_applied(results, tmp_path, capsys):

@@ -53,7 +53,7 @@ def test_an_epoch_is_a_line_with_figures_and_time_left(progress, capsys):
         progress.begin_epoch(epoch=1, epochs=8, steps=30)
         progress.end_epoch(ROW, is_best=True, seconds_left=83.0)
     out = capsys.readouterr().out
-    assert "8 epochs of 1920 cells" in out
+    assert "8 epochs of 1,920 cells" in out
     assert "domain adaptation" in out
     assert "score 0.9000 (condition 0.800, AUROC 0.990, known AUROC 0.700) best" in out
     assert "left 1 min 23 s" in out
@@ -92,7 +92,7 @@ def test_a_stopped_training_says_how_to_go_on(progress, capsys):
 
 def test_one_epoch_is_one_epoch(capsys):
     with ClassifierProgress(replace(CLASSIFIER_PRESETS["fast"], epochs=1)):
-        assert ": 1 epoch of 1920 cells" in capsys.readouterr().out
+        assert ": 1 epoch of 1,920 cells" in capsys.readouterr().out
 
 
 def test_quiet_leaves_the_result_and_the_warnings(capsys, caplog):

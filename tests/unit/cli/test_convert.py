@@ -38,7 +38,7 @@ def test_a_data_set_of_one_tool_becomes_one_of_another(labelme: Path, tmp_path: 
     (sample,) = read_folder(tmp_path / "out").samples
     assert len(sample.cells) == 1
     told = capsys.readouterr().out
-    assert "1 images as COCO JSON (RBC 1)" in told
+    assert "1 image as COCO JSON (RBC 1)" in told
     assert "bloodcells prepare --format coco" in told
 
 

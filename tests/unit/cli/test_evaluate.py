@@ -65,5 +65,5 @@ def test_an_image_that_cannot_be_read_is_listed_and_the_exit_code_is_1(
     (root / "images" / "img_1.png").write_bytes(b"no image")
     assert main(["evaluate", "--model", str(model_path), "--data-dir", str(root)]) == 1
     printed = capsys.readouterr().out
-    assert "1 images failed" in printed
+    assert "1 image failed" in printed
     assert "mean IoU" in printed

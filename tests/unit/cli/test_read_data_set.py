@@ -109,7 +109,7 @@ def test_types_that_nobody_marked_are_not_said_to_be_nowhere(tmp_path: Path, out
 def test_an_image_that_failed_makes_the_exit_code_1(source: Path, output: Path, capsys):
     (source / "BCCD" / "JPEGImages" / "pic_1.jpg").unlink()
     assert prepare(source, output) == 1
-    assert "1 images failed and were left out" in capsys.readouterr().out
+    assert "1 image failed and left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -165,7 +165,7 @@ def test_a_resold_image_goes_into_the_strictest_split(folders, tmp_path):
     assert splits["lab_a_smear_00001"] == splits["lab_b_smear_00000"] == Split.TEST
     assert ("lab_a_smear_00001", "lab_b_smear_00000") in summary.same_fields
     assert [move.stem for move in summary.moves] == ["lab_b_smear_00000"]
-    assert "1 images changed theirs" in summary.to_text()
+    assert "1 image changed theirs" in summary.to_text()
 
 
 def test_different_fields_keep_their_splits(folders, tmp_path):

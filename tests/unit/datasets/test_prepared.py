@@ -89,7 +89,7 @@ def test_a_folder_without_images_is_an_error(tmp_path):
 @pytest.mark.parametrize("folder", ["images", "masks"])
 def test_an_image_or_mask_without_its_partner_is_named(root, folder):
     (root / folder / "b.png").unlink()
-    with pytest.raises(DatasetError, match=r"1 files without their partner, for instance \['b'\]"):
+    with pytest.raises(DatasetError, match=r"1 file without a partner, for instance \['b'\]"):
         PreparedDataset.open(root)
 
 
@@ -117,13 +117,13 @@ def test_an_unknown_split_is_named_with_those_that_are_known(root):
 
 def test_an_image_that_is_listed_twice_is_an_error(root):
     write_manifest(root, [row("a", split="train"), row("a", split="test")], {})
-    with pytest.raises(DatasetError, match="lists 1 images twice"):
+    with pytest.raises(DatasetError, match="lists 1 image twice"):
         PreparedDataset.open(root)
 
 
 def test_a_listed_image_that_is_not_there_is_an_error(root):
     write_manifest(root, [row("z", split="train")], {})
-    with pytest.raises(DatasetError, match=r"lists 1 images that are not in images/.*\['z'\]"):
+    with pytest.raises(DatasetError, match=r"lists 1 image that is not in images/.*\['z'\]"):
         PreparedDataset.open(root)
 
 

@@ -177,7 +177,7 @@ def test_shares_that_leave_nothing_are_an_error(folder):
 
 
 def test_fewer_groups_than_splits_are_an_error(folder):
-    with pytest.raises(SettingsError, match="1 groups cannot be split into 3 splits"):
+    with pytest.raises(SettingsError, match="1 group cannot be split into 3 splits"):
         split_folder(folder, by=GroupBy.SOURCE, jobs=1)
 
 

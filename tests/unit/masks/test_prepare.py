@@ -60,7 +60,7 @@ def test_damaged_images_are_named(source: Path, tmp_path: Path):
     path = source / "JPEGImages" / "pic_0.jpg"
     path.write_bytes(damaged_jpeg(read_image(path)))
     (note,) = prepare(source, tmp_path / "out").notes
-    assert note.startswith("1 files are damaged")
+    assert note.startswith("1 file is damaged")
     assert f"{path} (Corrupt" in note
 
 
@@ -234,7 +234,7 @@ def test_the_summary_counts_and_lists(source: Path, tmp_path: Path):
     lines = summary.to_text().splitlines()
     assert "3 images prepared (train 1, val 1, test 1)" in lines[0]
     assert lines[-2:] == [
-        "1 boxes dropped:",
+        "1 box dropped:",
         "  Annotations/pic_0.xml: object 2: too small for a cell: 1×1 px in the image",
     ]
 

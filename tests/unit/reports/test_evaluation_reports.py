@@ -67,7 +67,7 @@ def test_the_text_says_that_no_cells_were_compared(tmp_path):
 def test_the_text_lists_failures(images):
     images[0].image_path.write_bytes(b"no image")
     text = text_of(evaluation_tables(evaluate(ColourRuntime(), images), title="here"))
-    assert "1 images failed" in text
+    assert "1 image failed" in text
     assert "img_0" in text
 
 

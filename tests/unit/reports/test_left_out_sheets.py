@@ -21,7 +21,7 @@ def test_the_tables_have_a_row_a_source_with_the_trivial_answer_and_the_means():
     assert len(rows) == 3
     assert "no healthy cells: not averaged in" in rows[0]
     assert "| 4 / 0 |" in rows[0]
-    assert "cancer_WBC: mean AUROC 1.000, worst 1.000, over 1 sources." in text
+    assert "cancer_WBC: mean AUROC 1.000, worst 1.000, over 1 source." in text
     assert "| neutrophil, lymphocyte | 1.000" in text
     assert "1 of 1" in rows[2]
 

@@ -68,7 +68,7 @@ def test_what_the_networks_run_in_is_named_where_it_is_known():
 
 def test_the_border_rule_is_told():
     text = report_of(rule=BorderRule.TWO_SIDES).to_summary_text()
-    assert "2 cut off by the border, of which 1 are counted (border rule: two-sides)" in text
+    assert "2 cut off by the border, of which 1 is counted (border rule: two-sides)" in text
     inner = analysis_of([CELLS[0]])
     assert "cut off" not in report_of(inner).to_summary_text()
 

@@ -143,7 +143,7 @@ def test_images_that_show_no_cell_are_named(start, folder, tmp_path):
         write_rgba(tmp_path / record.file, drawn_cell_image(spot=(80, 40, 130)))
     (tmp_path / folder.records[0].file).write_bytes(b"damaged")
     tuned = fine_tune_classifier(start, replace(folder, root=tmp_path))
-    assert "1 images are left out" in tuned.notes[0]
+    assert "1 image is left out" in tuned.notes[0]
 
 
 def test_a_file_that_is_not_there_is_reported(tmp_path):

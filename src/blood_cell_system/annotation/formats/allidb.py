@@ -12,6 +12,7 @@ from blood_cell_system.annotation.sample import Annotation
 from blood_cell_system.annotation.text_files import read_label_text, shortened
 from blood_cell_system.errors import AnnotationError
 from blood_cell_system.imaging.image_file import read_image_shape
+from blood_cell_system.wording import counted
 
 _IMAGE: Final = re.compile(r"im\d+_([01])", re.IGNORECASE)
 _BLAST: Final = "blast"
@@ -56,7 +57,10 @@ class AllIdbReader(Reader):
         centres = listing.with_suffix(".xyc")
         if not images or len(images) < len(listing.images()):
             return None
-        return f"{len(images)} images named Im…_0 and Im…_1, and {len(centres)} files of centres"
+        return (
+            f"{counted(len(images), 'image')} named Im…_0 and Im…_1, and "
+            f"{counted(len(centres), 'file')} of centres"
+        )
 
     def read_files(self, files: Sequence[Path], builder: ReadingBuilder) -> None:
         """Read images, and the files of centres beside them."""

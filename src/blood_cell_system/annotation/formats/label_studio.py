@@ -41,6 +41,7 @@ from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, MissingDataError
 from blood_cell_system.imaging.image_file import IMAGE_SUFFIXES
+from blood_cell_system.wording import counted
 
 _KINDS: Final = ("rectangle", "polygon", "ellipse", "brush", "keypoint")
 _LABEL_KEYS: Final = (*(f"{kind}labels" for kind in _KINDS), "labels")
@@ -100,7 +101,8 @@ class LabelStudioReader(Reader):
                     tasks[task.reference] = task
         if several:
             builder.note(
-                f"{path}: {len(several)} images were annotated several times, for instance "
+                f"{path}: {counted(len(several), 'image was', 'images were')} annotated several "
+                "times, for instance "
                 f"{min(several)}: what is called ground truth was taken, else the last."
             )
         for task in tasks.values():

@@ -28,6 +28,7 @@ from blood_cell_system.annotation.text_files import (
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError, DatasetError, MissingDataError
 from blood_cell_system.taxonomy import BUILT_IN
+from blood_cell_system.wording import counted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -289,7 +290,8 @@ def _first_pixel(annotations: dict[Path, VocAnnotation], builder: ReadingBuilder
     if not at_zero:
         return 1
     builder.note(
-        f"{len(at_zero)} files have boxes that begin at 0, for instance {at_zero[0]}: all boxes "
+        f"{counted(len(at_zero), 'file has', 'files have')} boxes that begin at 0, for instance "
+        f"{at_zero[0]}: all boxes "
         "are taken to count pixels from 0, unlike Pascal VOC. If that is wrong, say "
         "--first-pixel 1."
     )

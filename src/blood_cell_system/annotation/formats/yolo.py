@@ -30,6 +30,7 @@ from blood_cell_system.annotation.writer import (
 from blood_cell_system.atomic_files import write_text
 from blood_cell_system.boxes import Box
 from blood_cell_system.errors import AnnotationError
+from blood_cell_system.wording import counted
 
 _NAME_LISTS: Final = ("classes.txt", "obj.names", "_darknet.labels", "labels.txt")
 _KEY: Final = re.compile(r"^names\s*:", re.MULTILINE)
@@ -162,7 +163,8 @@ class YoloReader(Reader):
         names = {path: _read_names(path) for path in _names_files(builder.listing)}
         if len({tuple(sorted(table.items())) for table in names.values()}) > 1:
             builder.note(
-                f"{len(names)} files name the classes, and not alike, for instance "
+                f"{counted(len(names), 'file names', 'files name')} the classes, and not alike, "
+                "for instance "
                 f"{min(names)}: of each label file the nearest counts."
             )
         for path in files:

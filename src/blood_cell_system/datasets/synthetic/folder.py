@@ -23,6 +23,7 @@ from blood_cell_system.imaging.image_file import write_image
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import map_with_progress
 from blood_cell_system.seeding import generator_for
+from blood_cell_system.wording import counted
 
 _LABELS: Final = {cell_type: label for label, cell_type in BCCD_LABELS.items() if cell_type}
 
@@ -76,7 +77,8 @@ def _start_clone(root: Path, stems: Sequence[str]) -> list[Path]:
     others = [path for path in files if not is_drawn.get(path.stem)]
     if others:
         raise OutputError(
-            f"{root}: holds {len(others)} files that this command has not written, for instance "
+            f"{root}: holds {counted(len(others), 'file')} that this command has not written, "
+            "for instance "
             f"{others[0].relative_to(root)}; expected an empty or new folder, or one of a former "
             "run. Choose another --output."
         )

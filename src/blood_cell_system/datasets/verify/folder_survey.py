@@ -28,6 +28,7 @@ from blood_cell_system.errors import (
 from blood_cell_system.imaging.image_folders import images_directly_in, is_left_behind
 from blood_cell_system.input_files import read_json
 from blood_cell_system.taxonomy import BUILT_IN, Taxonomy
+from blood_cell_system.wording import counted
 
 Cells = dict[str, tuple[Annotation, ...]]
 
@@ -284,7 +285,8 @@ def _compare_with_files(survey: FolderSurvey) -> None:
     if strangers and survey.images:
         survey.note(
             "not-in-folder",
-            f"annotations.json has cells of {len(strangers)} images that are not in images/: "
+            f"annotations.json has cells of {counted(len(strangers), 'image')} that are not in "
+            "images/: "
             f"{listed(strangers)}",
             severity=Severity.WARNING,
         )

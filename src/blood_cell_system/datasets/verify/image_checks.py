@@ -33,6 +33,7 @@ from blood_cell_system.taxonomy import (
     MaskClass,
     Taxonomy,
 )
+from blood_cell_system.wording import counted
 
 # A box may reach over the edge by this much: annotation programs round differently.
 _EDGE_TOLERANCE_PX = 1.5
@@ -108,7 +109,7 @@ def _finding(check: str, what: str, stem: str, boxes: Sequence[Annotation]) -> F
         return None
     first = boxes[0]
     corners = ", ".join(f"{value:g}" for value in region_of(first))
-    count = f"{len(boxes)} boxes" if len(boxes) > 1 else "a box"
+    count = counted(len(boxes), "box", "boxes") if len(boxes) > 1 else "a box"
     others = " and others" if len(boxes) > 1 else ""
     message = f"{stem} has {count} {what}: {first.cell_type} [{corners}]{others}"
     return finding(check, message, stem, regions=tuple(region_of(box) for box in boxes))

@@ -34,6 +34,7 @@ from blood_cell_system.imaging.image_folders import refuse_output_around
 from blood_cell_system.imaging.mask_encoding import encode_class_mask
 from blood_cell_system.parallel import with_progress
 from blood_cell_system.taxonomy import MaskClass
+from blood_cell_system.wording import counted
 
 # Of an image that is in several splits, the rarer use is kept.
 _KEPT_FIRST = (Split.TEST, Split.VAL, Split.TRAIN, None)
@@ -120,7 +121,10 @@ class RepairSummary:
     def to_text(self) -> str:
         """Say what was done, one change a line."""
         lines = [f"{change.stem}: {change.what}" for change in self.changes]
-        end = f"Repaired copy: {self.image_count} images, {len(lines)} changes, in {self.output}"
+        end = (
+            f"Repaired copy: {counted(self.image_count, 'image')}, "
+            f"{counted(len(lines), 'change')}, in {self.output}"
+        )
         return "\n".join([*lines, end])
 
 
@@ -262,8 +266,12 @@ def _repaired_boxes(image: ImageFacts) -> tuple[list[Annotation], list[Change]]:
         kept.append(inside)
     changes = []
     if dropped:
-        what = f"{dropped} boxes left out (without area, tiny, outside or repeated)"
+        what = (
+            f"{counted(dropped, 'box', 'boxes')} left out (without area, tiny, outside or repeated)"
+        )
         changes.append(Change(stem=image.stem, what=what))
     if cut:
-        changes.append(Change(stem=image.stem, what=f"{cut} boxes cut at the image's edge"))
+        changes.append(
+            Change(stem=image.stem, what=f"{counted(cut, 'box', 'boxes')} cut at the image's edge")
+        )
     return kept, changes

@@ -40,6 +40,7 @@ from blood_cell_system.pipeline.cell_crops.cutting import cut_image
 from blood_cell_system.pipeline.cell_crops.plan import CutTask
 from blood_cell_system.seeding import generator_for
 from blood_cell_system.taxonomy import BUILT_IN
+from blood_cell_system.wording import counted
 
 _SETTINGS: Final = "settings.json"
 _TILES_A_SHEET: Final = 96
@@ -66,7 +67,7 @@ class CropSummary:
     def to_text(self) -> str:
         """Count cells by class and source, and list what failed."""
         counts = Counter((record.label, record.source) for record in self.records)
-        lines = [f"{self.root}: {len(self.records)} cells"]
+        lines = [f"{self.root}: {counted(len(self.records), 'cell')}"]
         for (label, source), count in sorted(counts.items()):
             lines.append(f"  {count:6} {label} of {source}")
         lines += [f"  failed: {failure.name}: {failure.reason}" for failure in self.failed[:20]]
@@ -217,7 +218,8 @@ def _finish(
     if not records:
         example = f" For instance {failures[0].name}: {failures[0].reason}" if failures else ""
         raise DatasetError(
-            f"{root}: no cells were found in {len(tasks)} images; expected stained smears with "
+            f"{root}: no cells were found in {counted(len(tasks), 'image')}; expected stained "
+            "smears with "
             f"cells that the border does not cut.{example}"
         )
     records = with_splits(records, seed)
@@ -259,7 +261,7 @@ def _sheets(root: Path, records: Sequence[CellRecord]) -> Iterator[tuple[str, ND
                 image = on_white(read_rgba(root / record.file))
                 tiles.append(Tile(image=image, caption=source))
         count = sum(map(len, sources.values()))
-        title = f"{label}: {count} cells of {', '.join(sorted(sources))}"
+        title = f"{label}: {counted(count, 'cell')} of {', '.join(sorted(sources))}"
         yield (
             label.replace(" ", "_"),
             contact_sheet(tiles, columns=_SHEET_COLUMNS, tile_width=130, title=title),

@@ -41,6 +41,7 @@ from blood_cell_system.reports.report import (
 )
 from blood_cell_system.reports.text import number_words
 from blood_cell_system.taxonomy import BUILT_IN, RBC, Taxonomy
+from blood_cell_system.wording import counted
 
 if TYPE_CHECKING:
     from blood_cell_system.reports.slides import SlideReport
@@ -104,7 +105,7 @@ def histogram(
 
 
 def _cells(count: int) -> str:
-    return f"{count} cell" if count == 1 else f"{count} cells"
+    return counted(count, "cell")
 
 
 def _round_range(low: float, high: float) -> tuple[float, float]:

@@ -240,7 +240,7 @@ def test_boxes_are_cut_at_the_edge_or_left_out(root):
     assert kept["b"].cells == ()
     assert kept["c"].cells is None
     assert "4 boxes left out" in what_changed(summary, "a")
-    assert "1 boxes cut" in what_changed(summary, "a")
+    assert "1 box cut" in what_changed(summary, "a")
 
 
 def test_a_broken_manifest_is_replaced_by_what_could_be_read_of_it(root):
