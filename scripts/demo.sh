@@ -21,7 +21,7 @@ python prepare_segmentation_data.py --mode verify --input "$demo/data/segmentati
 
 step "4. Train, a short run of the fast preset"
 python train_segmentation.py train --data-dir "$demo/data/segmentation_augmented" --preset fast \
-    --epochs 6 --checkpoint-dir "$demo/checkpoints" --log-dir "$demo/logs"
+    --epochs 4 --checkpoint-dir "$demo/checkpoints" --log-dir "$demo/logs"
 
 step "5. Segment a smear that the model has never seen"
 bloodcells synthesize --output "$demo/unseen" --count 3 --cell-diameter 60 \

@@ -53,6 +53,12 @@ class Reason(StrEnum):
         "out of focus",
         "Its edge is wider than 21 % of a red cell's diameter.",
     )
+    NUCLEUS = (
+        "nucleus",
+        "with a nucleus",
+        "A red cell as dense and purple as a nucleus: it may be a white cell in a clump, a smudge, "
+        "or a piece of either.",
+    )
     NOT_IN_DISTRIBUTION = (
         "not_in_distribution",
         "none of these",

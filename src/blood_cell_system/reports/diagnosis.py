@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from blood_cell_system.analysis.classification import unclassified
 from blood_cell_system.analysis.image_analysis import ImageAnalysis
 from blood_cell_system.analysis.scale import ScaleEstimate
+from blood_cell_system.cells.hidden_nuclei import hold_nuclei
 from blood_cell_system.cells.measures import in_micrometres, measure_cells, measured_columns
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.cells.unassessed import Reason
@@ -55,6 +57,11 @@ FEW_JUDGED: Final = 5
 MANY_STRANGE: Final = 0.6
 """Share of cells that resemble no class from which the others say little about a smear; of the same
 images 2 have more red ones, both pale and without central pallor."""
+
+FEW_NUCLEI: Final = 2
+"""Red cells with a nucleus, fewer than which may be any artifact."""
+MANY_NUCLEI: Final = 0.01
+"""Their share of the red cells from which the counts of both types are doubted."""
 
 
 def diagnose(
@@ -110,7 +117,7 @@ def _today() -> str:
 
 
 def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
-    """Measure and flag every cell that was found."""
+    """Measure and flag every cell that was found; no red cell that holds a nucleus is assessed."""
     names = [column.name for column in measured_columns()]
     cells = measure_cells(analysis.cells, *names, image=analysis.image, light=analysis.light)
     cells = in_micrometres(cells, analysis.scale.pixel_size_um)
@@ -119,6 +126,10 @@ def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
     pixel_size_um = analysis.scale.pixel_size_um
     conditions, _ = classes_in(cells)
     diameters = cells["equivalent_diameter_area"]
+    is_judged = np.array([why in (None, Reason.UNDECIDED) for why in cells["reason"]], np.bool_)
+    reasons = cells["reason"].copy()
+    reasons[_hidden_nuclei(cells) & is_judged] = Reason.NUCLEUS
+    cells = cells.with_columns(reason=reasons)
     if settings.counts_unproven:
         cells = asked_for(cells)
     claimed = {name for kind in cells.taxonomy for name in classes_claimed(cells, kind)}
@@ -139,6 +150,16 @@ def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
     )
 
 
+def _hidden_nuclei(cells: Cells) -> NDArray[np.bool_]:
+    """Which red cells hold a nucleus, but for those that are called sick: they hold parasites."""
+    healthy = {one.name for kind in cells.taxonomy for one in kind.conditions if one.is_healthy}
+    is_called_sick = [
+        why is None and condition not in (None, *healthy)
+        for why, condition in zip(cells["reason"], cells["condition"], strict=True)
+    ]
+    return np.asarray(hold_nuclei(cells) & ~np.array(is_called_sick, dtype=np.bool_))
+
+
 def _flags(
     cells: Cells,
     row: int,
@@ -152,7 +173,7 @@ def _flags(
     has_claim = is_classified and not claimed.isdisjoint(probabilities)
     likely = list(probabilities.values()) if has_claim else ()
     is_odd = settings.is_uncertain(float(cells["confidence"][row]), likely)
-    is_odd |= cells["reason"][row] == Reason.UNDECIDED
+    is_odd |= cells["reason"][row] in (Reason.UNDECIDED, Reason.NUCLEUS)
     # Blasts are a row of their own in a differential: a normal type is not theirs.
     is_odd |= is_classified and condition == BLAST and BLAST not in claimed
     flags = {
@@ -216,14 +237,22 @@ def _doubt_of_scale(cells: Cells, scale: ScaleEstimate) -> list[str]:
 def _warnings_of_cells(cells: Cells) -> list[str]:
     if not len(cells):
         return ["No cell was found. Look at the image; --cell-diameter says how wide cells are."]
+    warnings = []
     white, red = cells.count(WBC), cells.count(RBC)
     if white >= MANY_WHITE and white > ODD_SHARE * red:
-        return [
+        warnings.append(
             f"{counted(white, 'white cell')} beside {red} red ones: such blood is rare, and a "
-            "stain that the "
-            "model does not know is more likely. Look at the outlines before you use the counts."
-        ]
-    return []
+            "stain that the model does not know is more likely. Look at the outlines before you "
+            "use the counts."
+        )
+    nuclei = np.count_nonzero(_hidden_nuclei(cells))
+    if nuclei >= FEW_NUCLEI and nuclei >= MANY_NUCLEI * red:
+        warnings.append(
+            f"{nuclei} of {counted(red, 'red cell')} are as dense and purple as nuclei: they may "
+            "be white cells in clumps, or pieces of them. Look at the outlines before you use the "
+            "counts of either type."
+        )
+    return warnings
 
 
 def type_summary(cells: Cells, cell_type: str) -> TypeSummary:

@@ -143,12 +143,9 @@ def of_types(*names: str) -> Rows:
 
 def assessed(cell_type: str) -> Rows:
     """Cells of a type that are called one of the classifier's conditions."""
-    return lambda cells: classified(cell_type)(cells) & (cells["reason"] != Reason.UNDECIDED)
-
-
-def classified(cell_type: str) -> Rows:
-    """Cells of a type of which a classifier names the likeliest condition, called so or not."""
-    return lambda cells: cells.is_type(cell_type) & given(cells["condition"]) & cells["is_known"]
+    return lambda cells: (
+        cells.is_type(cell_type) & given(cells["condition"]) & ~given(cells["reason"])
+    )
 
 
 def with_condition(cell_type: str, *conditions: str) -> Rows:

@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 from support.analysed_images import DEFOCUSED, FINE_LIGHT, analysis_of, report_of
+from support.classified_cells import classified_report
 from support.drawn_cells import ellipse_box
 
 from blood_cell_system.cells.border_rule import BorderRule
@@ -139,6 +140,49 @@ def test_the_size_of_a_few_red_cells_or_of_none_that_was_expected_is_not_compare
         scale = dataclasses.replace(analysis.scale, red_cell_diameter_px=taken_as)
         report = report_of(dataclasses.replace(analysis, scale=scale))
         assert not any("--cell-diameter" in one for one in report.warnings)
+
+
+def with_nuclei(rows, colour=(70, 20, 130)):
+    """Ten red cells, some of them in the colour of a nucleus."""
+    analysis = analysis_of(red_cells(10), shape=(128, 640))
+    is_nucleus = np.isin(analysis.cells.label_image, np.array(rows) + 1)
+    image = np.where(is_nucleus[..., None], np.array(colour, np.uint8), analysis.image)
+    return dataclasses.replace(analysis, image=image)
+
+
+def reasons_of(report):
+    return {row: why for row, why in enumerate(report.cells["reason"]) if why is not None}
+
+
+@pytest.mark.parametrize("rows", [[0], [2, 7], [1, 3, 4, 5, 6, 9]])
+def test_red_cells_that_hold_a_nucleus_are_not_assessed_and_warned_of(rows):
+    report = classified_report(with_nuclei(rows))
+    assert reasons_of(report) == dict.fromkeys(rows, Reason.NUCLEUS)
+    assert set(np.array(report.uncertain_cells) - 1) == set(rows)
+    assert report.findings[RBC].assessed == 10 - len(rows)
+    nuclei = [one for one in report.warnings if "purple as nuclei" in one]
+    assert [one.split(" are")[0] for one in nuclei] == (
+        [f"{len(rows)} of 10 red cells"] if len(rows) > 1 else []
+    )
+
+
+@pytest.mark.parametrize("colour", [(120, 20, 20), (160, 50, 50)], ids=["darker", "overlapping"])
+def test_a_dark_red_cell_holds_no_nucleus(colour):
+    report = classified_report(with_nuclei([2, 7], colour))
+    assert reasons_of(report) == {}
+    assert report.warnings == ()
+
+
+def test_a_parasite_is_purple_too_and_stays_one():
+    report = classified_report(with_nuclei([2, 7]), red={"condition": "malaria_RBC"})
+    assert reasons_of(report) == {}
+    assert not any("nuclei" in one for one in report.warnings)
+
+
+def test_without_a_classifier_hidden_nuclei_are_still_warned_of():
+    report = report_of(with_nuclei([2, 7]))
+    assert set(reasons_of(report).values()) == {Reason.NO_CLASSIFIER}
+    assert any("nuclei" in one for one in report.warnings)
 
 
 @pytest.mark.parametrize(("strange", "is_warned"), [(3, False), (4, True)])
