@@ -7,7 +7,7 @@ follow a rule of their own. Cells that the border rule leaves out count nowhere.
 """
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Annotated, Any, Final, Literal, Self, TypeVar
@@ -461,11 +461,11 @@ class Rate(Record):
 _NOT_LOADED: Final = "no classifier is loaded"
 
 
-def _why_none(not_assessed: Mapping[Reason, int]) -> str:
-    """Say why no cell of a type has any class."""
-    if Reason.NO_COLOUR in not_assessed:
+def why_none(reasons: Container[Reason | None], otherwise: str = _NOT_LOADED) -> str:
+    """Say why no cell has any class, by the reasons of the cells."""
+    if Reason.NO_COLOUR in reasons:
         return "the image has no colour, and classes rest on the stain's colours"
-    return _NOT_LOADED
+    return otherwise
 
 
 def _in_order(counts: Mapping[Reason, int]) -> dict[Reason, int]:
@@ -557,7 +557,7 @@ class Findings(FindingCounts):
             rates=sum_rates((self.rates, other.rates)),
         )
         if not (self.is_assessed or other.is_assessed):
-            return total.model_copy(update={"reason": _why_none(total.not_assessed)})
+            return total.model_copy(update={"reason": why_none(total.not_assessed)})
         reason = f"{total.assessed} of {counted(total.seen, 'cell')}"
         return total.model_copy(update={"state": "assessed", "reason": reason})
 
@@ -572,7 +572,7 @@ def findings_in(cells: Cells, kind: CellType) -> Findings:
     seen = {why: cells.number(of_type & (reasons == why)) for why in Reason}
     not_assessed = {why: count for why, count in seen.items() if count}
     if all(f"{one.name}_prob" not in cells for one in kind.conditions):
-        return Findings(not_assessed=not_assessed, reason=_why_none(not_assessed))
+        return Findings(not_assessed=not_assessed, reason=why_none(not_assessed))
     claimed = classes_claimed(cells, kind)
     conditions = [one.name for one in kind.conditions if one.name in claimed]
     subtypes = [one.name for one in kind.subtypes if one.name in claimed]

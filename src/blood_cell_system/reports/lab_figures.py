@@ -48,6 +48,7 @@ from blood_cell_system.reports.findings import (
     leukocytes,
     of_types,
     ratios_of,
+    why_none,
     with_condition,
     with_subtype,
 )
@@ -209,12 +210,15 @@ def _missing(group: str, label: str, unit: str, note: str) -> LabFigure:
     return LabFigure(name=group, group=group, label=label, unit=unit, note=note)
 
 
+def _why_no(cells: Cells, classes: str) -> str:
+    return f"not assessed: {why_none(cells['reason'], f'no classifier of {classes}')}"
+
+
 def _differential(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFigure]:
     cells, group = evidence.cells, settings.differential
     subtypes = {one.name: one for one in cells.taxonomy.subtypes if f"{one.name}_prob" in cells}
     if not any(name in subtypes for name in _DIFFERENTIAL):
-        note = "not assessed: no classifier of white-cell types"
-        yield _missing("differential", "differential", "%", note)
+        yield _missing("differential", "differential", "%", _why_no(cells, "white-cell types"))
         return
     rows = [
         Ratio(
@@ -254,7 +258,7 @@ def _nrbc(evidence: Evidence, settings: FiguresSettings) -> LabFigure:
 def _nucleated_red_cells(evidence: Evidence, settings: FiguresSettings) -> Iterator[LabFigure]:
     group, limit = "nucleated_red_cells", settings.nucleated_red_cells.correct_from
     if f"{ERYTHROBLAST}_prob" not in evidence.cells:
-        note = "not assessed: no classifier of white-cell types"
+        note = _why_no(evidence.cells, "white-cell types")
         yield _missing(group, "nucleated red cells per 100 white cells", "per 100", note)
         return
     nrbc = _nrbc(evidence, settings)
@@ -363,8 +367,7 @@ def _parasitaemia(evidence: Evidence, settings: FiguresSettings) -> Iterator[Lab
     group, cells = settings.parasitaemia, evidence.cells
     rows = [one for one in ratios_of(cells.taxonomy) if one.name == PARASITAEMIA]
     if not rows or not all(name in cells for name in rows[0].needs):
-        note = "not assessed: no classifier of red cells"
-        yield _missing("parasitaemia", "parasitaemia", "%", note)
+        yield _missing("parasitaemia", "parasitaemia", "%", _why_no(cells, "red cells"))
         return
     infected = rows[0].of
     row = replace(
@@ -509,7 +512,7 @@ def _red_cell_shapes(evidence: Evidence, settings: FiguresSettings) -> Iterator[
         one for one in known if f"{one.name}_prob" in cells and one.name not in PARASITE_STAGES
     ]
     if not shapes:
-        note = "not assessed: no classifier of red-cell shapes"
+        note = _why_no(cells, "red-cell shapes")
         yield _missing("red_cell_shapes", "shapes of red cells", "%", note)
         return
     for shape in shapes:

@@ -164,6 +164,16 @@ def test_without_a_classifier_of_types_there_is_no_differential():
     assert found["nucleated_red_cells"].note == "not assessed: no classifier of white-cell types"
 
 
+@pytest.mark.parametrize(
+    "name", ["differential", "nucleated_red_cells", "parasitaemia", "red_cell_shapes"]
+)
+def test_figures_of_a_grey_image_say_that_it_has_no_colour(name):
+    cells = table((200, WBC, None, None), (800, RBC, None, None))
+    grey = without(cells, *(name for name in cells if name.endswith("_prob")))
+    grey = grey.with_columns(reason=[Reason.NO_COLOUR] * len(grey))
+    assert figures(grey)[name].note.startswith("not assessed: the image has no colour")
+
+
 # Nucleated red cells
 
 
