@@ -40,6 +40,7 @@ from blood_cell_system.pipeline.image import InferencePipeline
 from blood_cell_system.pipeline.model_slots import bundled_classifier, bundled_segmenter
 from blood_cell_system.pipeline.system import BloodCellAnalysisSystem
 from blood_cell_system.reports.image_files import write_words
+from blood_cell_system.wording import counted
 
 Work = Callable[[], object]
 Feed = np.ndarray
@@ -502,7 +503,7 @@ def commands(*, is_quick: bool) -> Iterator[str]:
             return inside
 
         for count in (1, 4, 16) if is_quick else (1, 4, 16, 48):
-            measure(f"{count} images of 640×480", images((480, 640), count), count)
+            measure(f"{counted(count, 'image')} of 640×480", images((480, 640), count), count)
         for cores in range(1, CORES):
             name = f"16 images of 640×480 on {cores} of {CORES} cores"
             measure(name, images((480, 640), 16), 16, cores=cores)
