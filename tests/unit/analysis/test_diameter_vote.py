@@ -24,6 +24,23 @@ def test_radii_that_are_passed_over_change_nothing(diameter, monkeypatch):
     assert found == vote_of(image)
 
 
+def test_of_two_sizes_with_as_many_votes_neither_is_left_to_chance():
+    radii = scale._RADII
+    votes = np.exp(-((np.arange(len(radii))[:, None] - (20, 23)) ** 2))
+    found = [
+        scale._middle_of_peak(agreement, int(agreement.argmax()))
+        for agreement in (votes @ (1.0, 0.999), votes @ (0.999, 1.0))
+    ]
+    assert found[0] == pytest.approx(found[1], rel=0.01)
+    assert radii[20] < found[0] < radii[23]
+
+
+def test_a_lesser_peak_far_away_has_no_say():
+    radii = scale._RADII
+    votes = np.exp(-((np.arange(len(radii))[:, None] - (20, 29)) ** 2)) @ (1.0, 0.95)
+    assert scale._middle_of_peak(votes, 20) == pytest.approx(radii[20], rel=0.01)
+
+
 def test_cells_that_overlap_are_measured_by_their_arcs():
     image = field_of_cells(60, overlap=0.6, count=60)
     assert vote_of(image).diameter_px == pytest.approx(60, rel=0.16)
