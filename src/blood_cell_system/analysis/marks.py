@@ -2,8 +2,9 @@
 
 A network takes the letters below a scale bar, the head of an arrow and the needle in an eyepiece
 for cells. A mark has a colour that no blood stain has (see ``_alien_planes``), and either sharper
-edges than any lens draws, or the shape of a needle that comes in from the border. What lies beside
-a mark in the same colour, such as the other letters of its line, belongs to it.
+edges than any lens draws, or the shape of a needle that comes in from the border; of soft grey ones
+``analysis/pointer.py`` finds more. What lies beside a mark in the same colour, such as the other
+letters of its line, belongs to it.
 
 Dust on a camera or a lens has the size and the softness of a platelet, and comes at the same place
 in image after image. It is grey: it takes the same share from red, green and blue light. Azure and
@@ -20,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.analysis.pointer import find_pointer
 from blood_cell_system.cells.separation import in_reading_order
 from blood_cell_system.cells.table import Cells
 from blood_cell_system.stain.optical_density import BLUE, GREEN
@@ -187,6 +189,8 @@ def find_marks(image: NDArray[np.uint8], field: NDArray[np.bool_]) -> NDArray[np
     for plane in _thin_planes(image, field, unit):
         if (mark := _thin_marks_in(plane, contrast, unit)) is not None:
             found = mark if found is None else np.asarray(cv2.bitwise_or(found, mark))
+    if (pointer := find_pointer(image, field)) is not None:
+        found = pointer if found is None else np.asarray(cv2.bitwise_or(found, pointer))
     if found is None:
         return None
     halo = 2 * round(_HALO_PX * unit) + 1
