@@ -18,8 +18,8 @@ from blood_cell_system.stain.optical_density import (
 )
 
 _SIDE_PX: Final = 320
-"""Longer side of the image that is searched: a pointer is wide, and small images have less
-noise."""
+"""Longer side of the image that is searched, whose pixels are the unit of all lengths: a pointer is
+wide, and a small image has less noise."""
 _LOGS: Final = np.log(np.maximum(np.arange(256, dtype=np.float32), 1))
 """Logarithm of every grey level."""
 _LEAST_DENSITY: Final = 0.15
