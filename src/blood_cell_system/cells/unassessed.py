@@ -55,9 +55,9 @@ class Reason(StrEnum):
     )
     NUCLEUS = (
         "nucleus",
-        "with a nucleus",
+        "as dense as a nucleus",
         "A red cell as dense and purple as a nucleus: it may be a white cell in a clump, a smudge, "
-        "or a piece of either.",
+        "a piece of either, or a very dense red cell.",
     )
     NOT_IN_DISTRIBUTION = (
         "not_in_distribution",

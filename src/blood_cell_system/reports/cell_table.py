@@ -278,7 +278,7 @@ def dictionary_page() -> str:
         names = ", ".join(f"`{name}`" for name in column.flat_names)
         definition = column.definition.replace(
             "Probability of NAME.",
-            "Probability of each condition and subtype; empty where not assessed.",
+            "Probability of each condition and subtype; empty where no classifier saw the cell.",
         )
         lines.append(f"| {names} | {kinds[column.dtype]} | {column.unit} | {definition} |")
     conditions = ", ".join(f"`{one.name}`" for one in BUILT_IN.conditions)

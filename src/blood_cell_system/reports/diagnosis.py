@@ -59,7 +59,7 @@ MANY_STRANGE: Final = 0.6
 images 2 have more red ones, both pale and without central pallor."""
 
 FEW_NUCLEI: Final = 2
-"""Red cells with a nucleus, fewer than which may be any artifact."""
+"""Red cells as dense as a nucleus, fewer than which may be any artifact."""
 MANY_NUCLEI: Final = 0.01
 """Their share of the red cells from which the counts of both types are doubted."""
 
@@ -117,7 +117,7 @@ def _today() -> str:
 
 
 def reported_cells(analysis: ImageAnalysis, settings: ReportSettings) -> Cells:
-    """Measure and flag every cell that was found; no red cell that holds a nucleus is assessed."""
+    """Measure and flag every cell that was found; red cells like nuclei are not assessed."""
     names = [column.name for column in measured_columns()]
     cells = measure_cells(analysis.cells, *names, image=analysis.image, light=analysis.light)
     cells = in_micrometres(cells, analysis.scale.pixel_size_um)
@@ -245,12 +245,16 @@ def _warnings_of_cells(cells: Cells) -> list[str]:
             "stain that the model does not know is more likely. Look at the outlines before you "
             "use the counts."
         )
-    nuclei = np.count_nonzero(_hidden_nuclei(cells))
-    if nuclei >= FEW_NUCLEI and nuclei >= MANY_NUCLEI * red:
+    nuclei = _hidden_nuclei(cells)
+    count = np.count_nonzero(nuclei)
+    if count >= FEW_NUCLEI and count >= MANY_NUCLEI * red:
+        reasons = cells["reason"][nuclei].astype(str)
+        others = count - np.count_nonzero(np.isin(reasons, (Reason.NUCLEUS, Reason.NO_CLASSIFIER)))
+        besides = f" ({others} of them not assessed for another reason)" if others else ""
         warnings.append(
-            f"{nuclei} of {counted(red, 'red cell')} are as dense and purple as nuclei: they may "
-            "be white cells in clumps, or pieces of them. Look at the outlines before you use the "
-            "counts of either type."
+            f"{count} of {counted(red, 'red cell')} are as dense and purple as nuclei{besides}: "
+            "they may be white cells in clumps, or pieces of them. Look at the outlines before you "
+            "use the counts of either type."
         )
     return warnings
 

@@ -333,12 +333,11 @@ def is_abnormal(cells: Cells) -> list[bool]:
     healthy = {condition.name for condition in cells.taxonomy.conditions if condition.is_healthy}
     return [
         condition is not None
-        and bool(known)
-        and why != Reason.UNDECIDED
+        and why is None
         and condition not in healthy
         and CellFlag.NOT_VALIDATED not in flags
-        for condition, known, why, flags in zip(
-            *(cells[name] for name in ("condition", "is_known", "reason", "flags")), strict=True
+        for condition, why, flags in zip(
+            *(cells[name] for name in ("condition", "reason", "flags")), strict=True
         )
     ]
 
