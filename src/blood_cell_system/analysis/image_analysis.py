@@ -32,7 +32,7 @@ from blood_cell_system.analysis.scale import (
     scale_of_cells,
 )
 from blood_cell_system.analysis.segmentation import FoundCells, TileSettings, Window, find_cells
-from blood_cell_system.analysis.survey import Survey, find_field, survey
+from blood_cell_system.analysis.survey import Survey, closer, find_field, survey
 from blood_cell_system.analysis.trained_models import Runtime, training_diameter_of
 from blood_cell_system.cells.border_rule import BorderRule, cells_within, count_by_rule
 from blood_cell_system.cells.cut_out import is_cut_out_on_black
@@ -280,10 +280,13 @@ def _analyze_posed(
             training_diameter_px=training_diameter,
         )
     judged_share = float(field_mask.mean())
+    diameter = scale.red_cell_diameter_px or (vote.diameter_px if vote else None)
+    sharp = closer(clean, field_mask, view, diameter)
     quality = assess(
         view,
         scale=scale,
         vote=vote,
+        closer=sharp,
         pixel_size=pixel_size,
         judged_share=judged_share,
         is_vouched_for=settings.cell_diameter_px is not None,
@@ -311,7 +314,12 @@ def _analyze_posed(
             scale = second
             found = _found(runtime, seen, scale, settings, training_diameter)
             again = assess(
-                view, scale=scale, vote=vote, pixel_size=pixel_size, judged_share=judged_share
+                view,
+                scale=scale,
+                vote=vote,
+                closer=sharp,
+                pixel_size=pixel_size,
+                judged_share=judged_share,
             )
             quality = quality.with_findings_of(again, "focus", "scale")
         cells, class_mask = found.cells, found.class_mask

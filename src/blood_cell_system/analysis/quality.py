@@ -174,6 +174,7 @@ def assess(
     scale: ScaleEstimate,
     vote: DiameterEstimate | None,
     judged_share: float,
+    closer: Survey | None = None,
     pixel_size: PixelSize | None = None,
     is_vouched_for: bool = False,
     is_cut_out: bool = False,
@@ -186,6 +187,8 @@ def assess(
         Size by the outlines, also where the size was given.
     judged_share : float
         Part of the image within the field of view.
+    closer : Survey, optional
+        Of a part, for how wide edges are.
     pixel_size : PixelSize, optional
         As given or as the file states it, whether it was used or not.
     is_vouched_for : bool
@@ -203,7 +206,8 @@ def assess(
         else [0.0, 0.0, 0.0]
     )
     diameter = scale.red_cell_diameter_px or (vote.diameter_px if vote else None)
-    edge_share = edge_width(view, diameter)
+    edges = closer or view
+    edge_share = edge_width(edges, diameter)
     # Shares of levels need no more than a sample; its channels are neighbours in memory.
     sample = (slice(None, None, 3),) * 2
     levels = np.ascontiguousarray(np.moveaxis(view.image[sample], -1, 0)).reshape(3, -1)
@@ -212,7 +216,7 @@ def assess(
         for where in (is_slide, is_stained, view.field)
     )
     findings = (
-        _focus(edge_share, (diameter or 0) * view.shrink),
+        _focus(edge_share, (diameter or 0) * edges.shrink),
         _exposure(slide, cells, seen if seen.size else levels),
         _crowding(stained_share),
         _stain(density, stained_share),

@@ -63,6 +63,53 @@ class Survey:
     foreground: NDArray[np.uint8]
 
 
+_LEAST_CELL_PX: Final = 24.0
+"""Diameter of a red cell in a survey from which on it shows how wide an edge is."""
+_WINDOW_PX: Final = 632
+"""Side of a window that is looked at closer, in pixels, at least."""
+_WINDOW_CELLS: Final = 12
+"""The same in diameters of a red cell."""
+
+
+def closer(
+    image: NDArray[np.uint8],
+    field: NDArray[np.bool_],
+    whole: "Survey",
+    diameter_px: float | None,
+) -> "Survey":
+    """Survey the part of a large image that has most cells, where the whole shows them too small.
+
+    Parameters
+    ----------
+    image : ndarray of shape (height, width, 3), dtype uint8
+        RGB.
+    field : ndarray of shape (height, width), dtype bool
+        As of ``find_field``.
+    whole : Survey
+        Of the whole image.
+    diameter_px : float or None
+        Of a red cell in the image.
+
+    Returns
+    -------
+    Survey
+        Of a window, or the given one.
+    """
+    if diameter_px is None or diameter_px * whole.shrink >= _LEAST_CELL_PX:
+        return whole
+    side = max(_WINDOW_PX, round(_WINDOW_CELLS * diameter_px))
+    small = max(round(side * whole.shrink), 1)
+    stained = cv2.boxFilter(
+        whole.foreground, cv2.CV_32F, (small, small), borderType=cv2.BORDER_CONSTANT
+    )
+    row, column = np.unravel_index(int(stained.argmax()), stained.shape)
+    window = tuple(
+        slice(max(round(at / whole.shrink - side / 2), 0), round(at / whole.shrink + side / 2))
+        for at in (int(row), int(column))
+    )
+    return survey(np.ascontiguousarray(image[window]), np.ascontiguousarray(field[window]))
+
+
 def survey(
     image: NDArray[np.uint8], field: NDArray[np.bool_] | None = None, *, max_px: int = 400_000
 ) -> Survey:
