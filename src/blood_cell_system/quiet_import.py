@@ -1,4 +1,9 @@
-"""Importing TensorFlow, and running it, without what its libraries write past Python's logging."""
+"""Importing libraries without what they write past Python's logging, or send to their makers.
+
+TensorFlow's notes on how it was built are kept back. Releases of ONNX Runtime count how they are
+used, leave an identifier in the user's cache, and can send both to Microsoft: images of patients
+are worked on here, so that this is switched off before it loads.
+"""
 
 import importlib
 import os
@@ -6,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 
 
 @contextmanager
@@ -35,3 +41,9 @@ def import_tensorflow() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet_libraries():
         importlib.import_module("tensorflow")
+
+
+def import_onnxruntime() -> ModuleType:
+    """Import ONNX Runtime without its telemetry; ``ORT_DISABLE_TELEMETRY`` goes first where set."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return importlib.import_module("onnxruntime")

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from blood_cell_system.pipeline.model_slots import bundled_segmenter
 from blood_cell_system.quiet_import import import_tensorflow
 
 
@@ -46,3 +47,25 @@ def test_scripts_are_free_of_notes_too(statement):
         [sys.executable, "-c", statement], capture_output=True, text=True, timeout=120, check=True
     )
     assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_onnx_runtime_keeps_nothing_about_its_user(tmp_path):
+    home, temporary = tmp_path / "home", tmp_path / "tmp"
+    home.mkdir()
+    temporary.mkdir()
+    script = (
+        "import sys, time\n"
+        "from blood_cell_system.analysis.trained_models import load_runtime\n"
+        "load_runtime(sys.argv[1])\n"
+        "time.sleep(1)\n"
+    )
+    places = {"HOME": str(home), "TMPDIR": str(temporary), "TMP": str(temporary)}
+    places |= {"USERPROFILE": str(home), "XDG_CACHE_HOME": str(home / ".cache")}
+    environment = {name: value for name, value in os.environ.items() if "TELEMETRY" not in name}
+    subprocess.run(
+        [sys.executable, "-c", script, str(bundled_segmenter())],
+        env=environment | places,
+        check=True,
+        timeout=120,
+    )
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
 from blood_cell_system.errors import SettingsError, UnknownNameError
+from blood_cell_system.quiet_import import import_onnxruntime
 from blood_cell_system.settings import check_ranges, ranged
 
 RuntimeName = Literal["auto", "onnx", "openvino", "keras"]
@@ -146,7 +147,7 @@ def onnx_provider(device: str) -> str:
     SettingsError
         It knows no such device, or this build of it has none.
     """
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     there = onnxruntime.get_available_providers()
     provider = _PROVIDERS.get(device)

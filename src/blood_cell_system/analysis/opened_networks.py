@@ -33,6 +33,7 @@ from blood_cell_system.model_metadata import (
     diameter_in_name,
     metadata_in_properties,
 )
+from blood_cell_system.quiet_import import import_onnxruntime
 
 Arrays = dict[str, NDArray[np.float32]]
 
@@ -82,7 +83,7 @@ class OnnxNetwork:
     ) -> None:
         execution = execution or Execution()
         # Here, not above: importing a module must be quick.
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _ONLY_FATAL
@@ -126,7 +127,7 @@ class OnnxNetwork:
 
     def run(self, batch: NDArray[np.float32]) -> Arrays:
         """Give the outputs by name."""
-        import onnxruntime
+        onnxruntime = import_onnxruntime()
 
         state = onnxruntime.capi.onnxruntime_pybind11_state
         limit = _SECONDS_A_RUN + _SECONDS_A_PIXEL * math.prod(batch.shape[:3])

@@ -14,6 +14,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from blood_cell_system.quiet_import import import_onnxruntime
+
 _OPERATIONS: Final = ("Conv", "Relu", "Clip", "Add", "Concat", "Resize")
 """What is computed in 8 bits. With convolutions alone each would convert to float32 and back, which
 is slower, and rounds before the activation: CPU time 0.46 of float32 against 0.52 (segmenter)."""
@@ -67,6 +69,8 @@ def quantised(
         With inputs and outputs of the same names and types.
     """
     import onnx
+
+    import_onnxruntime()
     from onnxruntime.quantization import (
         CalibrationDataReader,
         QuantFormat,

@@ -9,6 +9,7 @@ from blood_cell_system.model_metadata import (
     metadata_in_properties,
 )
 from blood_cell_system.networks.export_registry import ExportFormat, Run, register_format
+from blood_cell_system.quiet_import import import_onnxruntime
 
 
 def _write(data: bytes, path: Path, metadata: ModelMetadata) -> None:
@@ -20,7 +21,7 @@ def _write(data: bytes, path: Path, metadata: ModelMetadata) -> None:
 
 
 def _session(path: Path) -> Any:
-    import onnxruntime
+    onnxruntime = import_onnxruntime()
 
     return onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
 
