@@ -1,8 +1,8 @@
 """Importing libraries without what they write past Python's logging, or send to their makers.
 
-TensorFlow's notes on how it was built are kept back. Releases of ONNX Runtime count how they are
-used, leave an identifier in the user's cache, and can send both to Microsoft: images of patients
-are worked on here, so that this is switched off before it loads.
+TensorFlow's notes on how it was built are kept back. Recent ONNX Runtimes count how they are used,
+leave an identifier in the user's cache, and can send both to Microsoft; OpenVINO reports each
+import to Intel. Images of patients are worked on here: both are switched off before they load.
 """
 
 import importlib
@@ -47,3 +47,15 @@ def import_onnxruntime() -> ModuleType:
     """Import ONNX Runtime without its telemetry; ``ORT_DISABLE_TELEMETRY`` goes first where set."""
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     return importlib.import_module("onnxruntime")
+
+
+def import_openvino() -> ModuleType:
+    """Import OpenVINO without its telemetry: where the package for that is missing, it has none."""
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    # An import of what is None fails as one of what is not installed.
+    sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules["openvino_telemetry"]

@@ -49,6 +49,23 @@ def test_scripts_are_free_of_notes_too(statement):
     assert (done.stdout, done.stderr) == ("", "")
 
 
+def test_openvino_sends_nothing():
+    pytest.importorskip("openvino", reason="of the extra [openvino]")
+    script = (
+        "import sys\n"
+        "from blood_cell_system.networks.exported.openvino_ir import shared_core\n"
+        "assert shared_core().available_devices\n"
+        "assert 'openvino' in sys.modules\n"
+        "print([name for name in sys.modules if name.startswith('openvino_telemetry')])\n"
+    )
+    # In CI it sends nothing anyway.
+    environment = {name: value for name, value in os.environ.items() if name != "CI"}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
 def test_onnx_runtime_keeps_nothing_about_its_user(tmp_path):
     home, temporary = tmp_path / "home", tmp_path / "tmp"
     home.mkdir()

@@ -12,6 +12,7 @@ from xml.etree.ElementTree import ParseError
 
 from blood_cell_system.model_metadata import NO_HASH, ModelMetadata, as_text, seal_of, sealed
 from blood_cell_system.networks.export_registry import ExportFormat, Run, register_format
+from blood_cell_system.quiet_import import import_openvino
 
 _PLACE: Final = ("blood_cell_system", "model")
 """Path of the record within ``rt_info``."""
@@ -23,21 +24,17 @@ def shared_core() -> Any:
 
     Networks that outlive their core end the process by a segmentation fault, long after.
     """
-    import openvino
-
-    return openvino.Core()
+    return import_openvino().Core()
 
 
 def _write(data: bytes, path: Path, metadata: ModelMetadata) -> None:
-    import openvino
-
     model = shared_core().read_model(io.BytesIO(data))
     info = model.get_rt_info()
     # What the ONNX file says of itself is of that file.
     for key in [key for key in info if key != "version"]:
         del info[key]
     model.set_rt_info(as_text(metadata.replace(content_sha256=NO_HASH)), list(_PLACE))
-    openvino.save_model(model, str(path), compress_to_fp16=False)
+    import_openvino().save_model(model, str(path), compress_to_fp16=False)
     graph, weights = path.read_bytes(), path.with_suffix(".bin").read_bytes()
     path.write_bytes(graph.replace(NO_HASH.encode(), seal_of([graph, weights]).encode()))
 
