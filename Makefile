@@ -33,7 +33,7 @@ demo: $(VENV)/train.installed
 
 test: $(VENV)/dev.installed
 	sh scripts/install_browser.sh
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 check: $(VENV)/dev.installed
 	$(BIN)/ruff check .

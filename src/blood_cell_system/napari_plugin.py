@@ -46,7 +46,8 @@ def analyze_layer(
     ImageReadError
         The layer is not RGB of 8 bits.
     """
-    pixels = np.asarray(image.data)
+    # Of a pyramid the whole image is the first level.
+    pixels = np.asarray(image.data[0] if image.multiscale else image.data)
     if pixels.ndim != 3 or pixels.shape[2] not in (3, 4) or pixels.dtype != np.uint8:
         raise ImageReadError(
             f"{image.name}: a layer of shape {pixels.shape} and type {pixels.dtype}; expected RGB "
@@ -55,7 +56,8 @@ def analyze_layer(
     rgb = np.ascontiguousarray(pixels[:, :, :3])
     report = analyze(rgb, pixel_size_um=pixel_size_um or None)
     about = {"report": report.text, "warnings": report.warnings}
-    return _labels(report.cells, f"cells of {image.name}", about)
+    labels, known, kind = _labels(report.cells, f"cells of {image.name}", about)
+    return labels, known | {"scale": image.scale, "translate": image.translate}, kind
 
 
 def get_reader(path: str | list[str]) -> Callable[[str], list[Layer]] | None:

@@ -28,6 +28,12 @@ def drawn_smear():
     return draw_smear(small_smear_settings((256, 320)), generator_for(1, "napari")).image
 
 
+def layer_of(data, name="field", **options):
+    """What the plugin asks of a layer of napari."""
+    options = {"multiscale": False, "scale": (1.0, 1.0), "translate": (0.0, 0.0)} | options
+    return SimpleNamespace(name=name, data=data, **options)
+
+
 def test_napari_finds_the_manifest_and_all_that_it_names():
     (entry,) = entry_points(group="napari.manifest", name="blood-cell-system")
     package, file = entry.value.split(":")
@@ -45,7 +51,7 @@ def test_napari_finds_the_manifest_and_all_that_it_names():
 def test_a_layer_s_cells_are_labels_with_features(channels):
     smear = drawn_smear()
     alpha = np.full((*smear.shape[:2], channels - 3), 255, np.uint8)
-    layer = SimpleNamespace(name="field", data=np.concatenate([smear, alpha], axis=2))
+    layer = layer_of(np.concatenate([smear, alpha], axis=2))
     labels, known, kind = analyze_layer(layer)
     assert (kind, known["name"], labels.shape) == ("labels", "cells of field", smear.shape[:2])
     features = known["features"]
@@ -54,8 +60,16 @@ def test_a_layer_s_cells_are_labels_with_features(channels):
     assert "not a medical device" in known["metadata"]["report"]
 
 
+def test_labels_lie_where_the_image_lies_also_of_a_pyramid():
+    smear = drawn_smear()
+    place = {"scale": (0.1, 0.1), "translate": (5.0, 7.0)}
+    labels, known, _ = analyze_layer(layer_of([smear, smear[::2, ::2]], multiscale=True, **place))
+    assert labels.shape == smear.shape[:2]
+    assert {name: known[name] for name in place} == place
+
+
 def test_sizes_are_in_micrometres_where_a_pixel_s_size_is_given():
-    layer = SimpleNamespace(name="field", data=drawn_smear())
+    layer = layer_of(drawn_smear())
     assert analyze_layer(layer)[1]["features"]["equivalent_diameter_um"].isna().all()
     assert analyze_layer(layer, 0.1)[1]["features"]["equivalent_diameter_um"].notna().all()
 
@@ -67,7 +81,7 @@ def test_sizes_are_in_micrometres_where_a_pixel_s_size_is_given():
 )
 def test_other_layers_are_refused_by_name(data):
     with pytest.raises(ImageReadError, match="odd: a layer of shape"):
-        analyze_layer(SimpleNamespace(name="odd", data=data))
+        analyze_layer(layer_of(data, "odd"))
 
 
 def test_a_results_folder_is_images_and_their_cells(tmp_path):

@@ -49,10 +49,10 @@ _FILLED: Final = 0.6
 """Part of its middle line that is grey, at least; cells cross the rest."""
 _OWN_SHARE: Final = 0.7
 """Part of all that is grey that lies in it, at least."""
-_HALF_WIDTH: Final = 0.7
+_HALF_WIDTH: Final = 0.9
 """What is marked to each side of the middle line, in widths: its rims are soft."""
-_BORDER_PX: Final = 24.0
-"""How near to the border of the field it begins."""
+_BORDER_PX: Final = 50.0
+"""How near to the border of the field it begins; cells may cross it there."""
 _LEAST_WIDTH_PX: Final = 2.5
 """Narrower lines are scratches and hairs."""
 _MOST_WIDTH_PX: Final = 18.0
