@@ -167,7 +167,11 @@ def test_red_cells_that_hold_a_nucleus_are_not_assessed_and_warned_of(rows):
     )
 
 
-@pytest.mark.parametrize("colour", [(207, 33, 33), (180, 90, 40)], ids=["denser", "browner"])
+@pytest.mark.parametrize(
+    "colour",
+    [(120, 20, 20), (160, 50, 50), (198, 22, 22), (180, 90, 40)],
+    ids=["darker", "overlapping", "denser", "browner"],
+)
 def test_a_dark_red_cell_holds_no_nucleus(colour):
     report = classified_report(with_nuclei([2, 7], colour))
     assert reasons_of(report) == {}
