@@ -112,7 +112,7 @@ def check_is_model(path: Path) -> None:
     _check_is_there(path)
     if path.suffix.lower() not in RUN_SUFFIXES:
         raise CheckpointError(
-            f"{path}: no model file by its name; expected one that ends in "
+            f"{path}: not the name of a model file; expected one that ends in "
             f"{', '.join(RUN_SUFFIXES)}. bloodcells export writes them."
         )
 

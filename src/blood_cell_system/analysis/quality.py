@@ -278,7 +278,14 @@ def _exposure(
     """
     black = float((seen.max(axis=0) <= 8).mean())
     light = float(np.median(slide.max(axis=0))) if slide.size else 0.0
-    if light < MIN_LIGHT or black > MAX_CLIPPED:
+    if black > MAX_CLIPPED and light >= MIN_LIGHT:
+        return warning(
+            "exposure",
+            black,
+            f"{black:.0%} of the image are black, more than {MAX_CLIPPED:.0%}: no camera takes a "
+            "smear so. Give the image as it came from the camera.",
+        )
+    if light < MIN_LIGHT:
         return warning(
             "exposure",
             light,
@@ -339,7 +346,7 @@ def _crowding(stained_share: float) -> QualityFinding:
         return warning(
             "crowding",
             stained_share,
-            f"Hardly a cell: {stained_share:.1%} of the field is stained, less than "
+            f"Hardly any cells: {stained_share:.1%} of the field is stained, less than "
             f"{MIN_STAINED:.0%}. Take another field.",
         )
     return finding("crowding", stained_share, f"{stained_share:.0%} of the field is stained.")

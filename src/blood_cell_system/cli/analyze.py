@@ -573,4 +573,5 @@ def _print_passed_over(summary: "BatchSummary") -> None:
         for path in summary.passed_over
     )
     listed = ", ".join(f"{count} {ending}" for ending, count in sorted(endings.items()))
-    print(f"Passed over: {len(summary.passed_over)}, no image by the name ({listed})")
+    files = counted(len(summary.passed_over), "file")
+    print(f"Passed over: {files} without the ending of an image ({listed})")

@@ -88,7 +88,7 @@ def rate_words(rate: Rate) -> RateWords:
     elif rate.verdict == Verdict.NONE:
         share = "none found"
     elif rate.verdict == Verdict.UNCERTAIN:
-        share, detail = "not sure", f"{rate.uncertain} of the {rate.count} are: look at them"
+        share, detail = "not sure", f"{rate.uncertain} of these are uncertain: look at them"
     elif rate.verdict == Verdict.FALSE_ALARMS:
         share = "within false alarms, not distinguishable from none"
     return RateWords(
@@ -280,7 +280,7 @@ def scale_words(report: DiagnosticReport) -> str:
         words = "not known: taken as in the images of the training"
     else:
         diameter = f"{scale.red_cell_diameter_px:.0f} px"
-        words = f"red cells taken as {diameter} wide before they were found ({scale.source})"
+        words = f"a red cell is {diameter} wide ({scale.source}), which set the magnification"
     if scale.pixel_size_um is None:
         return words
     origin = f" ({scale.pixel_size_origin})" if scale.pixel_size_origin else ""

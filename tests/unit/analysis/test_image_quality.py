@@ -116,6 +116,14 @@ def test_a_dark_image_is_warned_of():
     assert "exposure" in warned((field_of_cells(60) * 0.3).astype(np.uint8))
 
 
+def test_an_image_that_is_black_and_white_is_not_told_to_have_more_light():
+    image = field_of_cells(60, overlap=1.2)
+    image = np.where(image[..., 1:2] < 200, 0, 255).astype(np.uint8).repeat(3, axis=2)
+    (exposure,) = (one for one in quality_of(image).warnings if one.name == "exposure")
+    assert "of the image are black" in exposure.message
+    assert "light" not in exposure.message
+
+
 def test_a_bleached_image_is_warned_of():
     image = np.clip(field_of_cells(60).astype(int) + 75, 0, 255).astype(np.uint8)
     assert "exposure" in warned(image)

@@ -216,7 +216,7 @@ def test_files_that_are_passed_over_are_counted_by_their_ending(here, capsys, im
         (here / "in" / name).write_text("x", "utf-8")
     analyze("in")
     printed = capsys.readouterr().out
-    assert "Passed over: 4, no image by the name (1 .gif, 2 .txt, 1 none)" in printed
+    assert "Passed over: 4 files without the ending of an image (1 .gif, 2 .txt, 1 none)" in printed
 
 
 @pytest.mark.parametrize("more", [[], ["--no-classify"]])
