@@ -522,7 +522,7 @@ def commands(*, is_quick: bool) -> Iterator[str]:
     yield "## `bloodcells analyze`, from a cold start\n"
     yield "Both classifiers, all files written, as many jobs as cores.\n"
     head = ("", "cells", "s", "s an image", "ms a cell", "peak MB of one process")
-    yield from table((*head, "MB written", "% of the time that the disk needs for them"), *rows)
+    yield from table((*head, "MB written", "% of s that the disk needs for them"), *rows)
     yield f"The disk writes {disk_rate / 1e6:.0f} MB a second.\n"
 
 
